@@ -1,0 +1,627 @@
+/**
+ * Every message that crosses a process border, and its types: window and command line to the engine host (requests and events),
+ * window to the shell (`shell.` requests), host to a job process (`JobSpec`, `JobCommand`, `JobMessage`).
+ * Times are UTC milliseconds; durations are seconds; sizes are bytes. All values are JSON.
+ */
+import type { ProblemValue } from './problem.ts';
+import type { Recipe, RecipeInput } from './recipe.ts';
+
+// ── Things ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Project {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: number;
+}
+
+export type Provider = 'cpu' | 'cuda' | 'dml' | 'webgpu';
+export interface DeviceInfo {
+  readonly provider: Provider;
+  readonly usable: boolean;
+  /** Name of the device and what of it is used: `4 threads`. */
+  readonly name: string;
+  /** Why it is not usable, or null. */
+  readonly reason: string | null;
+}
+export interface MachineInfo {
+  readonly devices: readonly DeviceInfo[];
+  /** The provider runs use when nothing else is asked for. */
+  readonly chosen: Provider;
+  readonly threads: number;
+  readonly memoryTotal: number;
+}
+
+/** One linear layer of a block that can be adapted. */
+export interface LinearInfo {
+  /** `q_proj`, as PEFT's target_modules names it. */
+  readonly name: string;
+  /** Path of the module with `{layer}` in place of the block number. */
+  readonly path: string;
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+}
+export interface ModelInfo {
+  readonly family: string;
+  readonly name: string;
+  readonly format: 'hub' | 'gguf';
+  readonly parameters: number;
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  readonly contextLength: number;
+  /** Storage of most weights: `F32`, `Q4_1`. */
+  readonly weightType: string;
+  readonly bytes: number;
+  readonly linears: readonly LinearInfo[];
+  readonly hasTokenizer: boolean;
+  readonly hasChatTemplate: boolean;
+  readonly licence: string | null;
+  /** SHA-256 over the weight files. */
+  readonly hash: string;
+  /** Sentences about what is missing or read differently. */
+  readonly notes: readonly string[];
+}
+export interface Model extends ModelInfo {
+  readonly id: string;
+  readonly projectId: string;
+  readonly path: string;
+  readonly createdAt: number;
+  /** Shipped with the studio. */
+  readonly embedded: boolean;
+}
+
+export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens';
+export interface Dataset {
+  readonly id: string;
+  readonly projectId: string;
+  readonly name: string;
+  readonly trainPaths: readonly string[];
+  readonly evalPaths: readonly string[];
+  readonly format: DataFormat;
+  readonly trainRows: number;
+  readonly evalRows: number;
+  readonly hash: string;
+  readonly createdAt: number;
+}
+/** What a token is to the loss. */
+export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';
+export interface TokenView {
+  readonly id: number;
+  readonly text: string;
+  readonly role: TokenRole;
+}
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly content: string;
+}
+export interface RowView {
+  readonly index: number;
+  readonly line: number;
+  readonly messages: readonly ChatMessage[] | null;
+  readonly text: string;
+  readonly tokens: readonly TokenView[];
+  readonly trainedTokens: number;
+  readonly problem: ProblemValue | null;
+}
+export interface DataCheck {
+  readonly severity: 'blocking' | 'warning' | 'passed';
+  readonly title: string;
+  readonly detail: string;
+  /** 0-based rows it means, at most 100. */
+  readonly rows: readonly number[];
+}
+export interface DataReport {
+  readonly rows: number;
+  readonly tokens: number;
+  readonly trainedTokens: number;
+  readonly truncatedRows: number;
+  readonly duplicateRows: number;
+  readonly longest: number;
+  /** Rows per length bucket; `upTo` is inclusive. */
+  readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
+  readonly checks: readonly DataCheck[];
+}
+
+export type RunState = 'queued' | 'running' | 'done' | 'stopped' | 'interrupted' | 'failed';
+export interface Run {
+  readonly id: string;
+  readonly projectId: string;
+  readonly name: string;
+  /** 1 to 8: the run's colour on every screen. */
+  readonly colour: number;
+  readonly state: RunState;
+  readonly phase: string;
+  readonly modelId: string | null;
+  readonly modelName: string;
+  readonly modelPath: string;
+  readonly datasetId: string | null;
+  readonly datasetName: string;
+  readonly recipe: Recipe;
+  readonly device: Provider;
+  readonly out: string;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly secondsLeft: number | null;
+  /** Training time so far, over all its sessions. */
+  readonly seconds: number;
+  readonly lastLoss: number | null;
+  readonly lastEvalLoss: number | null;
+  readonly bestEvalLoss: number | null;
+  readonly trainableParameters: number;
+  readonly peakMemory: number;
+  readonly problem: ProblemValue | null;
+  readonly notes: string;
+  readonly tags: readonly string[];
+  readonly createdAt: number;
+  readonly finishedAt: number | null;
+}
+/** One optimizer step; the same object is a line of metrics.jsonl. */
+export interface StepMetrics {
+  readonly step: number;
+  /** Mean over the supervised tokens of the whole step. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Before clipping. */
+  readonly gradientNorm: number;
+  readonly supervisedTokens: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  /** Resident bytes of the job process. */
+  readonly memory: number;
+  readonly epoch: number;
+}
+export interface EvalMetrics {
+  readonly step: number;
+  readonly evalLoss: number;
+}
+export type MetricRow = StepMetrics | EvalMetrics;
+/** An answer to a fixed evaluation prompt at one step. */
+export interface Sample {
+  readonly step: number;
+  readonly prompt: number;
+  readonly promptText: string;
+  readonly expected: string;
+  readonly text: string;
+}
+export interface LogLine {
+  readonly at: number;
+  readonly text: string;
+}
+export interface Checkpoint {
+  readonly step: number;
+  readonly path: string;
+  readonly bytes: number;
+  readonly createdAt: number;
+}
+
+export interface AdapterVersion {
+  readonly id: string;
+  readonly projectId: string;
+  readonly name: string;
+  readonly path: string;
+  /** Null when imported. */
+  readonly runId: string | null;
+  readonly runName: string | null;
+  readonly step: number | null;
+  readonly modelId: string | null;
+  readonly modelName: string;
+  readonly modelPath: string;
+  readonly datasetName: string | null;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly targetModules: readonly string[];
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly hash: string;
+  readonly evalLoss: number | null;
+  readonly tag: 'candidate' | 'best' | 'shipped' | null;
+  readonly createdAt: number;
+}
+
+export type ExportFormat = 'peft' | 'safetensors' | 'gguf';
+export type Quantization = 'f32' | 'f16' | 'q8_0';
+/** One line of a proof: what was compared, the number, the limit, and whether it holds. */
+export interface ProofCheck {
+  readonly name: string;
+  readonly value: number | null;
+  readonly limit: number | null;
+  readonly text: string;
+  readonly passed: boolean;
+}
+export interface Proof {
+  readonly passed: boolean;
+  readonly checks: readonly ProofCheck[];
+  readonly rows: number;
+  readonly positions: number;
+  readonly maxLogitDifference: number;
+  readonly top1Agreement: number;
+}
+export interface ExportRecord {
+  readonly id: string;
+  readonly projectId: string;
+  readonly adapterId: string | null;
+  readonly adapterName: string;
+  readonly modelName: string;
+  readonly format: ExportFormat;
+  readonly quantization: Quantization | null;
+  readonly path: string;
+  readonly bytes: number;
+  readonly state: 'running' | 'done' | 'failed' | 'stopped';
+  readonly proof: Proof | null;
+  readonly problem: ProblemValue | null;
+  readonly createdAt: number;
+}
+/** One row of the table of exports, for the screen and `--format`. */
+export interface ExportChoice {
+  readonly format: ExportFormat;
+  readonly quantization: Quantization | null;
+  readonly title: string;
+  /** One line: where it runs. */
+  readonly runsIn: string;
+  readonly bytes: number;
+}
+
+/** How a run would look before it is started. */
+export interface RunPlan {
+  readonly trainableParameters: number;
+  readonly totalParameters: number;
+  readonly matrices: number;
+  readonly perLinear: readonly (LinearInfo & { readonly parameters: number; readonly chosen: boolean })[];
+  readonly totalSteps: number;
+  readonly memory: { readonly base: number; readonly adapter: number; readonly activations: number; readonly logits: number };
+  readonly memoryFree: number;
+  readonly secondsEstimate: number | null;
+}
+
+export interface Progress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+  readonly secondsLeft: number | null;
+}
+
+export interface GenerateSettings {
+  readonly maxTokens: number;
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly seed: number;
+  readonly ignoreStop: boolean;
+}
+export interface GenerateResult {
+  readonly tokens: readonly number[];
+  readonly text: string;
+  readonly promptTokens: readonly number[];
+}
+
+/** How the first-start sample stands. Counts are measured: rows that parse and have exactly the required fields. */
+export interface SampleState {
+  readonly phase: 'preparing' | 'before' | 'training' | 'after' | 'done' | 'failed' | 'stopped';
+  readonly projectId: string;
+  readonly runId: string | null;
+  readonly adapterId: string | null;
+  readonly question: string;
+  readonly requiredFields: readonly string[];
+  readonly answerBefore: string | null;
+  readonly answerAfter: string | null;
+  readonly correctBefore: number | null;
+  readonly correctAfter: number | null;
+  readonly rows: number;
+  readonly progress: Progress | null;
+  readonly problem: ProblemValue | null;
+}
+
+// ── Requests to the engine host ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Where a thing is: registered in the store, or simply a path. */
+export type Ref = { readonly id: string } | { readonly path: string };
+
+export interface TrainRequest {
+  readonly projectId?: string;
+  readonly name?: string;
+  readonly model: Ref;
+  readonly data: { readonly id: string } | { readonly paths: readonly string[]; readonly evalPaths: readonly string[] };
+  /** Adapter to go on from. */
+  readonly adapter?: Ref;
+  readonly recipe: RecipeInput;
+  /** Folder of the run; absent: inside the data folder. */
+  readonly out?: string;
+  readonly device?: 'auto' | Provider;
+  readonly skipBadRows?: boolean;
+  /** Go on with the run found in `out`. */
+  readonly resume?: boolean;
+  /** The run ends when the client that asked for it goes away (the command line). */
+  readonly attached?: boolean;
+}
+export interface AdapterWeight {
+  readonly path: string;
+  readonly weight: number;
+}
+export interface GenerateRequest {
+  readonly model: Ref;
+  readonly adapters: readonly AdapterWeight[];
+  readonly prompt:
+    { readonly messages: readonly ChatMessage[] } | { readonly text: string } | { readonly tokens: readonly number[] };
+  readonly settings: GenerateSettings;
+  /** Given back in the `generate.token` events. */
+  readonly streamId: string;
+}
+export interface ExportRequest {
+  readonly projectId?: string;
+  readonly model: Ref;
+  readonly adapter: Ref | null;
+  readonly format: ExportFormat;
+  readonly quantization: Quantization | null;
+  readonly out: string;
+  readonly proof: boolean;
+  /** Rows for the proof; absent: the evaluation rows of the adapter's run, or built-in ones. */
+  readonly data?: readonly string[];
+}
+export interface EvaluateResult {
+  readonly loss: number;
+  readonly perplexity: number;
+  readonly supervisedTokens: number;
+  readonly rows: readonly { readonly loss: number; readonly supervisedTokens: number }[];
+}
+/** What `inspect` found; `kind` says which of the fields are there. */
+export interface Inspection {
+  readonly kind: 'model' | 'adapter' | 'dataset';
+  readonly path: string;
+  readonly sound: boolean;
+  readonly summary: readonly { readonly label: string; readonly value: string }[];
+  readonly model?: ModelInfo;
+}
+export interface RenderedRow {
+  readonly text: string;
+  readonly input_ids: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** Request name to its function. The host answers all of these; names with `shell.` are in `ShellRequests`. */
+export interface EngineRequests {
+  'machine.get': () => MachineInfo;
+  /** Resident bytes of host and jobs, and what the machine has free. */
+  'machine.memory': () => { used: number; free: number };
+  'projects.list': () => readonly Project[];
+  'projects.create': (p: { name: string }) => Project;
+  'projects.rename': (p: { id: string; name: string }) => Project;
+  'models.list': (p: { projectId: string }) => readonly Model[];
+  'models.add': (p: { projectId: string; path: string }) => Model;
+  'models.remove': (p: { id: string }) => null;
+  'datasets.list': (p: { projectId: string }) => readonly Dataset[];
+  'datasets.add': (p: {
+    projectId: string;
+    name?: string;
+    trainPaths: readonly string[];
+    evalPaths: readonly string[];
+  }) => Dataset;
+  'datasets.remove': (p: { id: string }) => null;
+  'datasets.rows': (p: {
+    datasetId: string;
+    modelId: string;
+    split: 'train' | 'eval';
+    offset: number;
+    limit: number;
+    maxLength: number;
+  }) => {
+    rows: readonly RowView[];
+    total: number;
+  };
+  'datasets.report': (p: { datasetId: string; modelId: string; split: 'train' | 'eval'; maxLength: number }) => DataReport;
+  'runs.list': (p: { projectId?: string }) => readonly Run[];
+  'runs.get': (p: { id: string }) => Run;
+  'runs.plan': (p: { modelId: string; datasetId: string; recipe: RecipeInput }) => RunPlan;
+  'runs.start': (p: TrainRequest) => Run;
+  /** Asks for a checkpoint and an end; `force` kills the job. */
+  'runs.stop': (p: { id: string; force?: boolean }) => null;
+  'runs.resume': (p: { id: string }) => Run;
+  'runs.update': (p: { id: string; name?: string; notes?: string; tags?: readonly string[] }) => Run;
+  'runs.remove': (p: { id: string }) => null;
+  'runs.metrics': (p: { id: string; afterStep: number }) => {
+    steps: readonly StepMetrics[];
+    evaluations: readonly EvalMetrics[];
+  };
+  'runs.samples': (p: { id: string }) => readonly Sample[];
+  'runs.log': (p: { id: string }) => readonly LogLine[];
+  'runs.checkpoints': (p: { id: string }) => readonly Checkpoint[];
+  'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
+  'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;
+  'adapters.update': (p: { id: string; name?: string; tag?: AdapterVersion['tag'] }) => AdapterVersion;
+  'generate.start': (p: GenerateRequest) => GenerateResult;
+  'generate.stop': (p: { streamId: string }) => null;
+  'exports.choices': (p: { adapterId: string }) => readonly ExportChoice[];
+  'exports.list': (p: { projectId: string }) => readonly ExportRecord[];
+  /** Answers when the export is finished and proved; progress comes as `export.changed` and `job.progress`. */
+  'exports.start': (p: ExportRequest) => ExportRecord;
+  'exports.stop': (p: { id: string }) => null;
+  'merge.start': (p: {
+    model: Ref;
+    adapters: readonly AdapterWeight[];
+    out: string;
+    dtype: 'float32' | 'float16' | 'bfloat16';
+  }) => { path: string; bytes: number };
+  'evaluate.start': (p: { model: Ref; data: readonly string[]; adapter: string | null }) => EvaluateResult;
+  'data.render': (p: { model: Ref; data: readonly string[] }) => readonly (RenderedRow | { problem: ProblemValue })[];
+  'data.report': (p: { model: Ref; data: readonly string[]; maxLength: number }) => DataReport;
+  'inspect.path': (p: { path: string }) => Inspection;
+  /** Makes the sample project and runs it to the end; answers when it has started. */
+  'sample.start': () => SampleState;
+  'sample.get': () => SampleState | null;
+  'sample.stop': () => null;
+}
+
+/** Event name to its payload. The host stores first and emits after. */
+export interface EngineEvents {
+  'run.changed': Run;
+  'run.removed': { readonly id: string };
+  'run.metrics': {
+    readonly runId: string;
+    readonly steps: readonly StepMetrics[];
+    readonly evaluations: readonly EvalMetrics[];
+  };
+  'run.sample': { readonly runId: string; readonly sample: Sample };
+  'run.log': { readonly runId: string; readonly line: LogLine };
+  'job.progress': {
+    readonly jobId: string;
+    readonly kind: JobSpec['kind'];
+    readonly subjectId: string | null;
+    readonly progress: Progress;
+  };
+  'adapter.changed': AdapterVersion;
+  'export.changed': ExportRecord;
+  'generate.token': { readonly streamId: string; readonly token: number; readonly text: string };
+  'sample.changed': SampleState;
+  /** A list of this project changed as a whole: ask again. */
+  'list.changed': {
+    readonly projectId: string;
+    readonly list: 'models' | 'datasets' | 'adapters' | 'exports' | 'runs' | 'projects';
+  };
+}
+
+// ── Requests to the shell (Electron's main process) ─────────────────────────────────────────────────────────────────────
+
+export interface ShellRequests {
+  /** Null when cancelled. */
+  'shell.chooseFiles': (p: { title: string; kind: 'model' | 'data' | 'folder' | 'adapter' }) => readonly string[] | null;
+  'shell.chooseSavePath': (p: { title: string; suggested: string; directory: boolean }) => string | null;
+  'shell.showInFolder': (p: { path: string }) => null;
+  'shell.copyText': (p: { text: string }) => null;
+  'shell.setTheme': (p: { theme: 'system' | 'light' | 'dark' }) => null;
+  'shell.info': () => { version: string; dataDir: string; platform: string };
+}
+export interface ShellEvents {
+  /** The host went away (`lost`) or is there again (`ready`). */
+  'shell.engine': { readonly state: 'starting' | 'ready' | 'lost'; readonly problem: ProblemValue | null };
+  /** A menu command was chosen; the id is one of the renderer's commands. */
+  'shell.command': { readonly id: string };
+}
+
+// ── Borders in one shape ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type AllRequests = EngineRequests & ShellRequests;
+export type AllEvents = EngineEvents & ShellEvents;
+export type RequestName = keyof AllRequests;
+export type EventName = keyof AllEvents;
+export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
+export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
+/** One handler for every request: a missing one does not compile. */
+export type Handlers<R> = { [N in keyof R]: (params: Params<R, N>) => Promise<Result<R, N>> | Result<R, N> };
+/** An answer: a value or a Problem, because an Error does not survive the border. */
+export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
+
+/** What the preload exposes as `window.studio`: exactly these two functions. */
+export interface StudioBridge {
+  request<N extends RequestName>(name: N, params: Params<AllRequests, N>): Promise<Answer<Result<AllRequests, N>>>;
+  /** Returns the function that ends the subscription. */
+  on<N extends EventName>(name: N, listener: (payload: AllEvents[N]) => void): () => void;
+}
+
+/** One line of JSON on the host's local socket, in either direction. */
+export type HostMessage =
+  | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
+  | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };
+
+// ── Host to job process ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Everything a job needs, as paths and numbers: a job never opens the database. */
+export type JobSpec =
+  | {
+      readonly kind: 'train';
+      readonly modelPath: string;
+      readonly dataPaths: readonly string[];
+      readonly evalPaths: readonly string[];
+      readonly adapterPath: string | null;
+      readonly recipe: RecipeInput;
+      readonly out: string;
+      readonly device: 'auto' | Provider;
+      readonly skipBadRows: boolean;
+      readonly resume: boolean;
+      readonly cacheDir: string;
+    }
+  | {
+      readonly kind: 'evaluate';
+      readonly modelPath: string;
+      readonly dataPaths: readonly string[];
+      readonly adapterPath: string | null;
+      readonly cacheDir: string;
+    }
+  | { readonly kind: 'chat'; readonly modelPath: string; readonly cacheDir: string }
+  | {
+      readonly kind: 'merge';
+      readonly modelPath: string;
+      readonly adapters: readonly AdapterWeight[];
+      readonly out: string;
+      readonly dtype: 'float32' | 'float16' | 'bfloat16';
+      readonly cacheDir: string;
+    }
+  | {
+      readonly kind: 'export';
+      readonly modelPath: string;
+      readonly adapterPath: string | null;
+      readonly format: ExportFormat;
+      readonly quantization: Quantization | null;
+      readonly out: string;
+      readonly proof: boolean;
+      readonly dataPaths: readonly string[];
+      readonly cacheDir: string;
+    }
+  | { readonly kind: 'data'; readonly modelPath: string; readonly cacheDir: string }
+  | { readonly kind: 'inspect'; readonly path: string };
+
+/** Host to job. `request` is for the long-lived jobs (chat, data). */
+export type JobCommand =
+  | { readonly type: 'start'; readonly spec: JobSpec }
+  | { readonly type: 'stop' }
+  | { readonly type: 'request'; readonly id: number; readonly request: JobRequest };
+
+export type JobRequest =
+  | {
+      readonly name: 'generate';
+      readonly adapters: readonly AdapterWeight[];
+      readonly prompt: GenerateRequest['prompt'];
+      readonly settings: GenerateSettings;
+      readonly streamId: string;
+    }
+  | { readonly name: 'stopGenerate'; readonly streamId: string }
+  | { readonly name: 'render'; readonly dataPaths: readonly string[] }
+  | {
+      readonly name: 'rows';
+      readonly dataPaths: readonly string[];
+      readonly offset: number;
+      readonly limit: number;
+      readonly maxLength: number;
+    }
+  | {
+      readonly name: 'report';
+      readonly dataPaths: readonly string[];
+      readonly otherPaths: readonly string[];
+      readonly maxLength: number;
+    };
+
+/** Job to host. A job ends with exactly one of `done` and `problem`. */
+export type JobMessage =
+  | { readonly type: 'ready' }
+  | { readonly type: 'progress'; readonly progress: Progress }
+  | {
+      readonly type: 'plan';
+      readonly recipe: Recipe;
+      readonly totalSteps: number;
+      readonly trainableParameters: number;
+      readonly device: Provider;
+    }
+  | {
+      readonly type: 'metrics';
+      readonly steps: readonly StepMetrics[];
+      readonly evaluations: readonly EvalMetrics[];
+      readonly secondsLeft: number | null;
+    }
+  | { readonly type: 'sample'; readonly sample: Sample }
+  | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
+  | { readonly type: 'log'; readonly text: string }
+  | { readonly type: 'token'; readonly streamId: string; readonly token: number; readonly text: string }
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
+  | { readonly type: 'done'; readonly result: unknown }
+  | { readonly type: 'problem'; readonly problem: ProblemValue };
