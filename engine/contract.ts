@@ -83,6 +83,13 @@ export interface Dataset {
   readonly hash: string;
   readonly createdAt: number;
 }
+/** What files of rows are, whatever the model. */
+export interface DataScan {
+  readonly format: DataFormat;
+  readonly trainRows: number;
+  readonly evalRows: number;
+  readonly hash: string;
+}
 /** What a token is to the loss. */
 export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';
 export interface TokenView {
@@ -569,7 +576,8 @@ export type JobSpec =
       readonly cacheDir: string;
     }
   | { readonly kind: 'data'; readonly modelPath: string; readonly cacheDir: string }
-  | { readonly kind: 'inspect'; readonly path: string };
+  | { readonly kind: 'inspect'; readonly path: string }
+  | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };
 
 /** Host to job. `request` is for the long-lived jobs (chat, data). */
 export type JobCommand =

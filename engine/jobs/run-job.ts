@@ -1,0 +1,104 @@
+/**
+ * Entry of a job process: receives one `start` command over the process's IPC channel, runs that kind of job, and ends with exactly
+ * one `done` or `problem`. The process exits when the host goes away, so a job can never outlive the one who knows of it.
+ */
+import type { JobCommand, JobMessage, JobRequest, JobSpec } from '../contract.ts';
+import { Problem, toProblemValue } from '../problem.ts';
+import type { JobPort } from './port.ts';
+
+/** Each kind is loaded only in the process that runs it, so a damaged native library takes down nothing else. */
+async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
+  switch (spec.kind) {
+    case 'train':
+      return (await import('./train.ts')).runTrain(spec, port);
+    case 'evaluate':
+      return (await import('./evaluate.ts')).runEvaluate(spec, port);
+    case 'chat':
+      return (await import('./chat.ts')).runChat(spec, port);
+    case 'data':
+      return (await import('./data.ts')).runData(spec, port);
+    case 'merge':
+      return (await import('./merge.ts')).runMerge(spec, port);
+    case 'export':
+      return (await import('./export.ts')).runExport(spec, port);
+    case 'inspect':
+      return (await import('./inspect.ts')).runInspect(spec, port);
+    case 'scan':
+      return (await import('./scan.ts')).runScan(spec);
+  }
+}
+
+class ProcessPort implements JobPort {
+  stopRequested = false;
+  readonly #stopped = Promise.withResolvers<void>();
+  #handler: ((request: JobRequest) => Promise<unknown>) | null = null;
+  #waiting: { id: number; request: JobRequest }[] = [];
+
+  send(message: JobMessage): void {
+    // A message to a host that has just gone is no failure of the job: 'disconnect' ends the process.
+    process.send?.(message, undefined, undefined, () => {});
+  }
+
+  onRequest(handler: (request: JobRequest) => Promise<unknown>): void {
+    this.#handler = handler;
+    for (const { id, request } of this.#waiting.splice(0)) this.receive(id, request);
+  }
+
+  untilStopped(): Promise<void> {
+    return this.#stopped.promise;
+  }
+
+  stop(): void {
+    this.stopRequested = true;
+    this.#stopped.resolve();
+  }
+
+  receive(id: number, request: JobRequest): void {
+    if (this.#handler === null) {
+      this.#waiting.push({ id, request });
+      return;
+    }
+    this.#handler(request).then(
+      (value) => this.send({ type: 'answer', id, answer: { ok: value ?? null } }),
+      (error: unknown) => this.send({ type: 'answer', id, answer: { problem: reportProblem(error) } }),
+    );
+  }
+}
+
+/** Bugs leave their stack in the log of the host; people get the sentence. */
+function reportProblem(error: unknown) {
+  const problem = toProblemValue(error);
+  if (problem.code === 'internal') console.error(error instanceof Problem && error.cause !== undefined ? error.cause : error);
+  return problem;
+}
+
+function finish(message: JobMessage): void {
+  process.removeAllListeners('disconnect');
+  if (process.send === undefined) process.exit(1);
+  process.send(message, undefined, undefined, () => process.exit(message.type === 'done' ? 0 : 1));
+}
+
+const port = new ProcessPort();
+let started = false;
+process.on('disconnect', () => process.exit(1));
+// A terminal sends Ctrl-C to the whole group; the host decides when a job stops.
+process.on('SIGINT', () => {});
+process.on('uncaughtException', (error) => finish({ type: 'problem', problem: reportProblem(error) }));
+process.on('unhandledRejection', (error) => finish({ type: 'problem', problem: reportProblem(error) }));
+process.on('message', (command: JobCommand) => {
+  switch (command.type) {
+    case 'stop':
+      port.stop();
+      return;
+    case 'request':
+      port.receive(command.id, command.request);
+      return;
+    case 'start':
+      if (started) return;
+      started = true;
+      runKind(command.spec, port).then(
+        (result) => finish({ type: 'done', result: result ?? null }),
+        (error: unknown) => finish({ type: 'problem', problem: reportProblem(error) }),
+      );
+  }
+});
