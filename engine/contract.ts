@@ -527,6 +527,8 @@ export interface StudioBridge {
 
 /** One line of JSON on the host's local socket, in either direction. */
 export type HostMessage =
+  /** The first line of the host on a new connection. */
+  | { readonly type: 'hello'; readonly pid: number }
   | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
   | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };

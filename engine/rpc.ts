@@ -1,0 +1,259 @@
+/**
+ * The client side of the engine host: finds the host of a data folder, starts it when none lives, and speaks JSON lines with it.
+ * Used by Electron's main process and by the command line, so it touches nothing but plain Node.
+ */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { homedir, tmpdir, userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
+import { Problem } from './problem.ts';
+
+/** Longest path a Unix socket address holds on every system we run on, less some room (macOS: 104 bytes). */
+const longestSocketPath = 100;
+
+/** `LOWRANK_HOME`, or the place the platform gives to data of applications. */
+export function defaultDataDir(): string {
+  const chosen = process.env['LOWRANK_HOME'];
+  if (chosen) return resolve(chosen);
+  if (process.platform === 'win32')
+    return join(process.env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'Lowrank Studio');
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'Lowrank Studio');
+  return join(process.env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'lowrank-studio');
+}
+
+/** Where the host of a data folder keeps its lock, log and socket. */
+export interface HostPlaces {
+  /** The data folder, links resolved, so that two names of it mean one host. */
+  readonly dataDir: string;
+  readonly socket: string;
+  readonly lock: string;
+  readonly log: string;
+}
+
+/** Makes the folders, readable by their owner alone. */
+export function hostPlaces(dataDir: string): HostPlaces {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const real = realpathSync(dataDir);
+    const folder = join(real, 'host');
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+    return { dataDir: real, socket: socketPath(real, folder), lock: join(folder, 'lock'), log: join(folder, 'log.txt') };
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem(
+      'folder-unwritable',
+      `The data folder ${dataDir} cannot be used: ${(error as Error).message}.`,
+      'Choose a folder you may write with --data-dir or LOWRANK_HOME.',
+      { cause: error },
+    );
+  }
+}
+
+function socketPath(dataDir: string, folder: string): string {
+  const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  if (process.platform === 'win32') return `\\\\.\\pipe\\lowrank-${hash}`;
+  const near = join(folder, 'socket');
+  if (Buffer.byteLength(near) <= longestSocketPath) return near;
+  const { uid } = userInfo();
+  const short = join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), `lowrank-${uid}`);
+  mkdirSync(short, { recursive: true, mode: 0o700 });
+  const status = lstatSync(short);
+  if (!status.isDirectory() || status.uid !== uid || (status.mode & 0o077) !== 0)
+    throw new Problem(
+      'not-allowed',
+      `The folder ${short} belongs to somebody else or is open to others.`,
+      'Remove it, or choose a data folder with a shorter path.',
+    );
+  return join(short, `${hash}.socket`);
+}
+
+export interface HostOptions {
+  /** Node 24 binary that runs the host; absent: this process's own. */
+  readonly node?: string;
+  /** Script of the host; absent: `host.ts` (or `host.js`) beside this file. */
+  readonly hostEntry?: string;
+  /** Added to the environment of a host that has to be started. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** How long to wait for a host that is starting. */
+  readonly timeoutSeconds?: number;
+}
+
+export interface HostClient {
+  /** Rejects with a Problem. */
+  request<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<Result<EngineRequests, N>>;
+  /** Returns the function that ends the subscription. */
+  on<N extends keyof EngineEvents>(name: N, listener: (payload: EngineEvents[N]) => void): () => void;
+  /** Every event, for a relay. */
+  onEvent(listener: (name: keyof EngineEvents, payload: unknown) => void): () => void;
+  /** The connection ended, by `close` or because the host went away. */
+  onClose(listener: () => void): void;
+  close(): void;
+}
+
+/** Connects to the host of `dataDir` and starts it when none lives. Several may do so at once: all of them meet at one host. */
+export async function connectHost(dataDir: string, options: HostOptions = {}): Promise<HostClient> {
+  const places = hostPlaces(dataDir);
+  const first = await tryConnect(places.socket);
+  if (first) return first;
+
+  let ended: { code: number | null; signal: string | null } | null = null;
+  let startedAt = 0;
+  const start = () => {
+    startedAt = performance.now();
+    ended = null;
+    startHost(places, options, (code, signal) => (ended = { code, signal }));
+  };
+  start();
+  const limit = performance.now() + (options.timeoutSeconds ?? 30) * 1000;
+  while (performance.now() < limit) {
+    await new Promise((done) => setTimeout(done, 40));
+    const client = await tryConnect(places.socket);
+    if (client) return client;
+    const exit = ended as { code: number | null; signal: string | null } | null;
+    if (exit === null) continue;
+    if (exit.code !== 0) {
+      const how = exit.signal === null ? `exit code ${exit.code}` : exit.signal;
+      throw new Problem('host-unreachable', `The engine could not start (${how}).`, `Its log is ${places.log}.`);
+    }
+    // Another host held the lock and may be leaving just now; ours stepped back. Ask again from time to time.
+    if (performance.now() - startedAt > 1000) start();
+  }
+  throw new Problem(
+    'host-unreachable',
+    `The engine of ${places.dataDir} does not answer.`,
+    `Its log is ${places.log}. End the process named in ${places.lock} if it hangs.`,
+  );
+}
+
+function startHost(
+  places: HostPlaces,
+  options: HostOptions,
+  onExit: (code: number | null, signal: string | null) => void,
+): void {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const entry = options.hostEntry ?? fileURLToPath(new URL(`./host.${extension}`, import.meta.url));
+  const log = openSync(places.log, 'a', 0o600);
+  const child = spawn(options.node ?? process.execPath, [entry, '--data-dir', places.dataDir], {
+    detached: true,
+    // The host outlives us: it must not hold the folder we were started in.
+    cwd: places.dataDir,
+    stdio: ['ignore', log, log],
+    windowsHide: true,
+    env: { ...process.env, ...options.env },
+  });
+  closeSync(log);
+  child.on('exit', onExit);
+  child.on('error', () => onExit(1, null));
+  child.unref();
+}
+
+/** A client once the host has said hello, or null when nobody (or a host that is just leaving) is there. */
+function tryConnect(path: string): Promise<HostClient | null> {
+  return new Promise((done) => {
+    const socket = createConnection(path);
+    const timer = setTimeout(() => socket.destroy(), 10_000);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      clearTimeout(timer);
+      done(null);
+    });
+    const client = new SocketClient(socket, () => {
+      clearTimeout(timer);
+      done(client);
+    });
+  });
+}
+
+/** Calls `onMessage` for every line of JSON that arrives. */
+export function readLines(socket: Socket, onMessage: (message: HostMessage) => void): void {
+  let parts: string[] = [];
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    const lines = chunk.split('\n');
+    if (lines.length === 1) {
+      parts.push(chunk);
+      return;
+    }
+    const whole = [parts.join('') + lines[0]!, ...lines.slice(1, -1)];
+    parts = [lines.at(-1)!];
+    for (const line of whole) {
+      let message: HostMessage;
+      try {
+        message = JSON.parse(line) as HostMessage;
+      } catch {
+        socket.destroy();
+        return;
+      }
+      onMessage(message);
+    }
+  });
+}
+
+class SocketClient implements HostClient {
+  readonly #socket: Socket;
+  readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (problem: Problem) => void }>();
+  readonly #listeners = new Set<(name: keyof EngineEvents, payload: unknown) => void>();
+  readonly #closeListeners = new Set<() => void>();
+  #lastId = 0;
+  #closed = false;
+
+  constructor(socket: Socket, onHello: () => void) {
+    this.#socket = socket;
+    readLines(socket, (message) => {
+      if (message.type === 'hello') onHello();
+      else if (message.type === 'event') for (const listener of [...this.#listeners]) listener(message.name, message.payload);
+      else if (message.type === 'answer') {
+        const waiting = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        if ('ok' in message.answer) waiting?.resolve(message.answer.ok as never);
+        else waiting?.reject(Problem.fromValue(message.answer.problem));
+      }
+    });
+    socket.on('close', () => {
+      this.#closed = true;
+      for (const { reject } of this.#waiting.values()) reject(lost());
+      this.#waiting.clear();
+      for (const listener of this.#closeListeners) listener();
+    });
+  }
+
+  request<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<Result<EngineRequests, N>> {
+    if (this.#closed) return Promise.reject(lost());
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      const message: HostMessage = { type: 'request', id, name, params: params ?? null };
+      this.#socket.write(`${JSON.stringify(message)}\n`);
+    });
+  }
+
+  on<N extends keyof EngineEvents>(name: N, listener: (payload: EngineEvents[N]) => void): () => void {
+    return this.onEvent((event, payload) => {
+      if (event === name) listener(payload as EngineEvents[N]);
+    });
+  }
+
+  onEvent(listener: (name: keyof EngineEvents, payload: unknown) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  onClose(listener: () => void): void {
+    if (this.#closed) listener();
+    else this.#closeListeners.add(listener);
+  }
+
+  close(): void {
+    this.#socket.end();
+    this.#socket.destroy();
+  }
+}
+
+function lost(): Problem {
+  return new Problem('host-unreachable', 'The engine went away.', 'Start it again; runs go on from their last checkpoint.');
+}
