@@ -1,0 +1,138 @@
+/** Files as the formats need them: exact reads at a position, and files that exist under their final name only when whole. */
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Problem } from '../problem.ts';
+
+/** One read or write call; Node's limit is 2^31 - 1. */
+const chunkBytes = 1 << 28;
+
+/** Opens `path`, hands its descriptor and size to `use`, and closes it whatever happens. */
+export function withFile<T>(path: string, use: (descriptor: number, size: number) => T): T {
+  const descriptor = openForReading(path);
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile()) throw new Problem('file-unreadable', `'${path}' is not a file.`, 'Give the path of a file.');
+    return use(descriptor, stats.size);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function openForReading(path: string): number {
+  try {
+    // Non-blocking, so that a named pipe is refused below instead of waited for.
+    return openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw new Problem('file-missing', `There is no file '${path}'.`, 'Check the path.', { cause });
+    throw new Problem('file-unreadable', `'${path}' cannot be read (${code}).`, 'Check the permissions of the file.', {
+      cause,
+    });
+  }
+}
+
+/** Exactly `length` bytes from `offset`, in memory of their own. */
+export function readExactly(descriptor: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const count = readSync(descriptor, bytes, done, Math.min(chunkBytes, length - done), offset + done);
+    if (count === 0)
+      throw new Problem(
+        'file-damaged',
+        `'${path}' ends at byte ${offset + done}, in the middle of its data.`,
+        'The file is cut off: download or copy it again.',
+      );
+    done += count;
+  }
+  return bytes;
+}
+
+/** A small file as text. A file larger than `limit` is refused, so that no memory is taken for it. */
+export function readText(path: string, limit: number): string {
+  return withFile(path, (descriptor, size) => {
+    if (size > limit)
+      throw new Problem(
+        'file-damaged',
+        `'${path}' has ${size} bytes, more than ${limit}.`,
+        'This does not look like the right file.',
+      );
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(readExactly(descriptor, path, 0, size));
+    } catch (cause) {
+      if (cause instanceof Problem) throw cause;
+      throw new Problem('file-damaged', `'${path}' is not UTF-8 text.`, 'Save it as UTF-8 or download it again.', { cause });
+    }
+  });
+}
+
+/** A file that appears under its name only with `finish`: written beside it, flushed to the disk, renamed. */
+export class AtomicFile {
+  readonly path: string;
+  readonly #partial: string;
+  #descriptor: number | null;
+  #written = 0;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#partial = `${path}.partial-${process.pid}-${Date.now().toString(36)}`;
+    this.#descriptor = openSync(this.#partial, 'wx');
+  }
+
+  /** Bytes so far. */
+  get position(): number {
+    return this.#written;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#descriptor === null) throw new Error('write after the end');
+    for (let done = 0; done < bytes.length;)
+      done += writeSync(this.#descriptor, bytes, done, Math.min(chunkBytes, bytes.length - done));
+    this.#written += bytes.length;
+  }
+
+  /** Zero bytes up to the next multiple of `alignment`. */
+  pad(alignment: number): void {
+    const rest = this.#written % alignment;
+    if (rest !== 0) this.write(new Uint8Array(alignment - rest));
+  }
+
+  finish(): void {
+    if (this.#descriptor === null) throw new Error('finish after the end');
+    fsyncSync(this.#descriptor);
+    closeSync(this.#descriptor);
+    this.#descriptor = null;
+    renameSync(this.#partial, this.path);
+    syncFolder(dirname(this.path));
+  }
+
+  /** Removes what was written, unless it is finished. */
+  abort(): void {
+    if (this.#descriptor === null) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = null;
+    rmSync(this.#partial, { force: true });
+  }
+}
+
+/** Flushes a folder's entries, so that a rename survives a power cut. Windows has no such call. */
+export function syncFolder(path: string): void {
+  if (process.platform === 'win32') return;
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Writes a small file atomically. */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  const file = new AtomicFile(path);
+  try {
+    file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    file.finish();
+  } finally {
+    file.abort();
+  }
+}

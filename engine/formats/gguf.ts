@@ -1,0 +1,498 @@
+/**
+ * GGUF versions 2 and 3, little-endian: typed metadata, tensor descriptions, aligned tensor data. Sizes are 64-bit in the file, so they
+ * are checked as BigInt against the file's length before any memory is taken for them. Layout: ggml's docs/gguf.md.
+ * Shapes are row-major here; the file has the fastest dimension first.
+ */
+import { Problem } from '../problem.ts';
+import { bfloat16ToFloat32, float32ToHalf, halfToFloat32, halfValues, toHalf } from './float.ts';
+import { AtomicFile, readExactly, withFile } from './files.ts';
+
+type NumberType = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'float32' | 'float64';
+type BigType = 'uint64' | 'int64';
+export type GgufScalarType = NumberType | BigType | 'bool' | 'string';
+export type GgufValue =
+  | { readonly type: NumberType; readonly value: number }
+  | { readonly type: BigType; readonly value: bigint }
+  | { readonly type: 'bool'; readonly value: boolean }
+  | { readonly type: 'string'; readonly value: string }
+  | { readonly type: 'array'; readonly of: NumberType; readonly value: readonly number[] }
+  | { readonly type: 'array'; readonly of: BigType; readonly value: readonly bigint[] }
+  | { readonly type: 'array'; readonly of: 'bool'; readonly value: readonly boolean[] }
+  | { readonly type: 'array'; readonly of: 'string'; readonly value: readonly string[] };
+
+/** Value types by their number in the file; 9 is `array`. */
+const valueTypes = [
+  'uint8',
+  'int8',
+  'uint16',
+  'int16',
+  'uint32',
+  'int32',
+  'float32',
+  'bool',
+  'string',
+  'array',
+  'uint64',
+  'int64',
+  'float64',
+] as const;
+const scalarBytes: Record<GgufScalarType, number> = {
+  uint8: 1,
+  int8: 1,
+  bool: 1,
+  uint16: 2,
+  int16: 2,
+  uint32: 4,
+  int32: 4,
+  float32: 4,
+  uint64: 8,
+  int64: 8,
+  float64: 8,
+  string: 8,
+};
+
+/** Tensor types that can be read: number in the file, elements and bytes of a block. */
+const storage = {
+  F32: { id: 0, elements: 1, bytes: 4 },
+  F16: { id: 1, elements: 1, bytes: 2 },
+  Q4_0: { id: 2, elements: 32, bytes: 18 },
+  Q4_1: { id: 3, elements: 32, bytes: 20 },
+  Q8_0: { id: 8, elements: 32, bytes: 34 },
+  BF16: { id: 30, elements: 1, bytes: 2 },
+} as const;
+export type GgufTensorType = keyof typeof storage;
+/** The types that can be written. */
+export type GgufWriteType = 'F32' | 'F16' | 'Q8_0';
+
+/** Names of all types of ggml.h, to refuse the others by name. */
+const typeNames: Readonly<Record<number, string>> = {
+  ...Object.fromEntries(Object.entries(storage).map(([name, { id }]) => [id, name])),
+  ...{ 6: 'Q5_0', 7: 'Q5_1', 9: 'Q8_1', 10: 'Q2_K', 11: 'Q3_K', 12: 'Q4_K', 13: 'Q5_K', 14: 'Q6_K', 15: 'Q8_K' },
+  ...{ 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS' },
+  ...{ 24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4' },
+};
+
+export interface GgufTensor {
+  readonly name: string;
+  readonly type: GgufTensorType;
+  readonly shape: readonly number[];
+  /** From the start of the file. */
+  readonly offset: number;
+  readonly length: number;
+}
+export interface GgufFile {
+  readonly path: string;
+  readonly size: number;
+  readonly version: number;
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+}
+
+const magic = 0x46554747;
+/** Far above any real file, far below what would hurt. */
+const limits = { entries: 65_536, tensors: 1_000_000, keyBytes: 65_535, arrayElements: 16_777_216, dimensions: 4 };
+const defaultAlignment = 32;
+
+/** Reads metadata and tensor descriptions; no tensor is read. */
+export function readGguf(path: string): GgufFile {
+  return withFile(path, (descriptor, size) => {
+    const cursor = new Cursor(descriptor, path, size);
+    if (size < 24 || cursor.uint32() !== magic) throw cursor.damaged("does not begin with 'GGUF'");
+    const version = cursor.uint32();
+    if (version !== 2 && version !== 3)
+      throw new Problem(
+        'format-unsupported',
+        `'${path}' is GGUF version ${version}; versions 2 and 3, little-endian, can be read.`,
+        'Convert the model again with a current llama.cpp.',
+      );
+    const tensorCount = cursor.count('tensors', limits.tensors, 24);
+    const entryCount = cursor.count('metadata entries', limits.entries, 13);
+    const metadata = new Map<string, GgufValue>();
+    for (let i = 0; i < entryCount; i++) {
+      const key = cursor.string('a metadata key', limits.keyBytes);
+      if (metadata.has(key)) throw cursor.damaged(`has the metadata key '${key}' twice`);
+      metadata.set(key, cursor.value(key));
+    }
+    const declared: Omit<GgufTensor, 'length'>[] = [];
+    const names = new Set<string>();
+    for (let i = 0; i < tensorCount; i++) {
+      const tensor = cursor.tensor();
+      if (names.has(tensor.name)) throw cursor.damaged(`has the tensor '${tensor.name}' twice`);
+      names.add(tensor.name);
+      declared.push(tensor);
+    }
+    const alignment = readAlignment(cursor, metadata);
+    const dataStart = Math.ceil(cursor.position / alignment) * alignment;
+    return { path, size, version, metadata, tensors: placeTensors(cursor, declared, dataStart, alignment) };
+  });
+}
+
+function readAlignment(cursor: Cursor, metadata: ReadonlyMap<string, GgufValue>): number {
+  const entry = metadata.get('general.alignment');
+  if (entry === undefined) return defaultAlignment;
+  if (entry.type !== 'uint32' || entry.value < 1 || (entry.value & (entry.value - 1)) !== 0 || entry.value > 1 << 20)
+    throw cursor.damaged("has a 'general.alignment' that is no power of two");
+  return entry.value;
+}
+
+/** Makes offsets absolute and checks that the tensors are aligned, apart from each other and inside the file. */
+function placeTensors(
+  cursor: Cursor,
+  declared: readonly Omit<GgufTensor, 'length'>[],
+  dataStart: number,
+  alignment: number,
+): Map<string, GgufTensor> {
+  const tensors = declared.map((tensor): GgufTensor => {
+    const length = storedBytes(tensor.type, tensor.shape);
+    if (tensor.offset % alignment !== 0)
+      throw cursor.damaged(`places tensor '${tensor.name}' off its alignment of ${alignment}`);
+    if (dataStart + tensor.offset + length > cursor.size)
+      throw cursor.damaged(
+        `ends before the data of tensor '${tensor.name}', which should reach byte ${dataStart + tensor.offset + length}`,
+      );
+    return { ...tensor, offset: dataStart + tensor.offset, length };
+  });
+  let end = dataStart;
+  for (const tensor of [...tensors].sort((a, b) => a.offset - b.offset)) {
+    if (tensor.offset < end) throw cursor.damaged(`has tensor '${tensor.name}' overlapping the one before it`);
+    end = tensor.offset + tensor.length;
+  }
+  return new Map(tensors.map((tensor) => [tensor.name, tensor]));
+}
+
+function storedBytes(type: GgufTensorType, shape: readonly number[]): number {
+  const { elements, bytes } = storage[type];
+  return (shape.reduce((product, extent) => product * extent, 1) / elements) * bytes;
+}
+
+/** Reads forward through the header in windows, so that a damaged length costs no memory. */
+class Cursor {
+  readonly path: string;
+  readonly size: number;
+  readonly #descriptor: number;
+  #window: Buffer = Buffer.alloc(0);
+  #windowStart = 0;
+  #at = 0;
+
+  constructor(descriptor: number, path: string, size: number) {
+    this.#descriptor = descriptor;
+    this.path = path;
+    this.size = size;
+  }
+
+  get position(): number {
+    return this.#windowStart + this.#at;
+  }
+
+  damaged(what: string): Problem {
+    return new Problem(
+      'file-damaged',
+      `'${this.path}' ${what}.`,
+      'The file is damaged or is no GGUF file: download or copy it again.',
+    );
+  }
+
+  /** Makes the next `length` bytes available and returns where in the window they begin. */
+  #take(length: number): number {
+    if (this.#at + length > this.#window.length) {
+      const start = this.position;
+      if (start + length > this.size) throw this.damaged(`ends at byte ${this.size}, in the middle of its header`);
+      const wanted = Math.min(Math.max(length, 1 << 20), this.size - start);
+      this.#window = Buffer.from(readExactly(this.#descriptor, this.path, start, wanted).buffer);
+      this.#windowStart = start;
+      this.#at = 0;
+    }
+    const at = this.#at;
+    this.#at += length;
+    return at;
+  }
+
+  uint32(): number {
+    const at = this.#take(4);
+    return this.#window.readUInt32LE(at);
+  }
+
+  uint64(): bigint {
+    const at = this.#take(8);
+    return this.#window.readBigUInt64LE(at);
+  }
+
+  /** A count of things that take at least `least` bytes each. */
+  count(what: string, limit: number, least: number): number {
+    const count = this.uint64();
+    if (count > BigInt(limit) || count * BigInt(least) > BigInt(this.size - this.position))
+      throw this.damaged(`declares ${count} ${what}, more than it can hold`);
+    return Number(count);
+  }
+
+  string(what: string, limit: number): string {
+    const length = this.uint64();
+    if (length > BigInt(Math.min(limit, this.size - this.position)))
+      throw this.damaged(`declares ${what} of ${length} bytes, more than it can hold`);
+    const at = this.#take(Number(length));
+    return this.#window.toString('utf8', at, at + Number(length));
+  }
+
+  value(key: string): GgufValue {
+    const type = this.#valueType(key);
+    if (type !== 'array') return { type, value: this.#scalar(type, key) } as GgufValue;
+    const of = this.#valueType(key);
+    if (of === 'array')
+      throw new Problem(
+        'format-unsupported',
+        `'${this.path}' has nested arrays in '${key}', which cannot be read.`,
+        'Convert the model again with a current llama.cpp.',
+      );
+    const count = this.count(`elements in '${key}'`, limits.arrayElements, scalarBytes[of]);
+    const value: unknown[] = [];
+    for (let i = 0; i < count; i++) value.push(this.#scalar(of, key));
+    return { type, of, value } as GgufValue;
+  }
+
+  #valueType(key: string): (typeof valueTypes)[number] {
+    const id = this.uint32();
+    const type = valueTypes[id];
+    if (type === undefined) throw this.damaged(`has metadata '${key}' of unknown type ${id}`);
+    return type;
+  }
+
+  #scalar(type: GgufScalarType, key: string): number | bigint | boolean | string {
+    if (type === 'string') return this.string(`'${key}'`, Number.MAX_SAFE_INTEGER);
+    const at = this.#take(scalarBytes[type]);
+    const window = this.#window;
+    switch (type) {
+      case 'uint8':
+        return window.readUInt8(at);
+      case 'int8':
+        return window.readInt8(at);
+      case 'uint16':
+        return window.readUInt16LE(at);
+      case 'int16':
+        return window.readInt16LE(at);
+      case 'uint32':
+        return window.readUInt32LE(at);
+      case 'int32':
+        return window.readInt32LE(at);
+      case 'float32':
+        return window.readFloatLE(at);
+      case 'float64':
+        return window.readDoubleLE(at);
+      case 'uint64':
+        return window.readBigUInt64LE(at);
+      case 'int64':
+        return window.readBigInt64LE(at);
+      case 'bool': {
+        const byte = window.readUInt8(at);
+        if (byte > 1) throw this.damaged(`has a truth value of ${byte} in '${key}'`);
+        return byte === 1;
+      }
+    }
+  }
+
+  tensor(): Omit<GgufTensor, 'length'> {
+    const name = this.string('a tensor name', limits.keyBytes);
+    const dimensions = this.uint32();
+    if (dimensions < 1 || dimensions > limits.dimensions)
+      throw this.damaged(`gives tensor '${name}' ${dimensions} dimensions, but 1 to ${limits.dimensions} are possible`);
+    const extents = Array.from({ length: dimensions }, () => this.uint64());
+    const typeId = this.uint32();
+    const offset = this.uint64();
+    const typeName = typeNames[typeId];
+    if (typeName === undefined) throw this.damaged(`stores tensor '${name}' in the unknown type ${typeId}`);
+    if (!Object.hasOwn(storage, typeName))
+      throw new Problem(
+        'format-unsupported',
+        `'${this.path}' stores tensor '${name}' as ${typeName}, which cannot be read yet.`,
+        `Use a GGUF stored as ${Object.keys(storage).join(', ')}.`,
+      );
+    const type = typeName as GgufTensorType;
+    const { elements, bytes } = storage[type];
+    if (extents[0]! % BigInt(elements) !== 0n)
+      throw this.damaged(`gives tensor '${name}' rows of ${extents[0]}, but ${type} stores ${elements} together`);
+    const length = (extents.reduce((product, extent) => product * extent, 1n) / BigInt(elements)) * BigInt(bytes);
+    if (extents.some((extent) => extent === 0n) || length + offset > BigInt(this.size))
+      throw this.damaged(
+        `gives tensor '${name}' the shape [${extents.reverse().join(', ')}] at ${offset}, more than the file holds`,
+      );
+    return { name, type, shape: extents.map(Number).reverse(), offset: Number(offset) };
+  }
+}
+
+/** The tensor as float32, row-major. */
+export function readGgufFloat32(path: string, tensor: GgufTensor): Float32Array {
+  const bytes = withFile(path, (descriptor) => readExactly(descriptor, path, tensor.offset, tensor.length));
+  return dequantize(tensor.type, bytes);
+}
+
+/** Float32 values of stored blocks, exactly as ggml computes them. */
+export function dequantize(type: GgufTensorType, bytes: Uint8Array<ArrayBuffer>): Float32Array {
+  switch (type) {
+    case 'F32':
+      return new Float32Array(bytes.buffer);
+    case 'F16':
+      return halfToFloat32(new Uint16Array(bytes.buffer));
+    case 'BF16':
+      return bfloat16ToFloat32(new Uint16Array(bytes.buffer));
+    case 'Q4_0':
+      return dequantizeQ4(bytes, 18, false);
+    case 'Q4_1':
+      return dequantizeQ4(bytes, 20, true);
+    case 'Q8_0':
+      return dequantizeQ8(bytes);
+  }
+}
+
+/** Blocks of 32: half d, with a minimum also half m, then 16 bytes; low nibbles are elements 0 to 15, high ones 16 to 31. */
+function dequantizeQ4(bytes: Uint8Array, blockBytes: number, withMinimum: boolean): Float32Array {
+  const half = halfValues();
+  const target = new Float32Array((bytes.length / blockBytes) * 32);
+  const quants = withMinimum ? 4 : 2;
+  for (let block = 0, out = 0; block < bytes.length; block += blockBytes, out += 32) {
+    const d = half[bytes[block]! | (bytes[block + 1]! << 8)]!;
+    const m = withMinimum ? half[bytes[block + 2]! | (bytes[block + 3]! << 8)]! : -8 * d;
+    for (let i = 0; i < 16; i++) {
+      const pair = bytes[block + quants + i]!;
+      target[out + i] = (pair & 15) * d + m;
+      target[out + 16 + i] = (pair >>> 4) * d + m;
+    }
+  }
+  return target;
+}
+
+/** Blocks of 32: half d, then 32 signed bytes. */
+function dequantizeQ8(bytes: Uint8Array): Float32Array {
+  const half = halfValues();
+  const target = new Float32Array((bytes.length / 34) * 32);
+  for (let block = 0, out = 0; block < bytes.length; block += 34, out += 32) {
+    const d = half[bytes[block]! | (bytes[block + 1]! << 8)]!;
+    for (let i = 0; i < 32; i++) target[out + i] = ((bytes[block + 2 + i]! << 24) >> 24) * d;
+  }
+  return target;
+}
+
+/** Stored bytes of float32 values. */
+export function quantize(type: GgufWriteType, values: Float32Array): Uint8Array {
+  switch (type) {
+    case 'F32':
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    case 'F16':
+      return new Uint8Array(float32ToHalf(values).buffer);
+    case 'Q8_0':
+      return quantizeQ8(values);
+  }
+}
+
+/** ggml's quantize_row_q8_0_ref: d = max|x| / 127, stored as half; q = roundf(x / d) with the float32 d, halves away from zero. */
+function quantizeQ8(values: Float32Array): Uint8Array {
+  const bytes = new Uint8Array((values.length / 32) * 34);
+  for (let from = 0, block = 0; from < values.length; from += 32, block += 34) {
+    let largest = 0;
+    for (let i = 0; i < 32; i++) largest = Math.max(largest, Math.abs(values[from + i]!));
+    const d = Math.fround(largest / 127);
+    const inverse = d === 0 ? 0 : Math.fround(1 / d);
+    const stored = toHalf(d);
+    bytes[block] = stored & 255;
+    bytes[block + 1] = stored >>> 8;
+    for (let i = 0; i < 32; i++) {
+      const scaled = Math.fround(values[from + i]! * inverse);
+      bytes[block + 2 + i] = scaled < 0 ? -Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
+    }
+  }
+  return bytes;
+}
+
+export interface GgufPlan {
+  readonly name: string;
+  readonly type: GgufWriteType;
+  readonly shape: readonly number[];
+}
+
+/** Bytes the file will have. */
+export function ggufSize(metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]): number {
+  return plan.reduce((sum, { type, shape }) => sum + align(storedBytes(type, shape)), makeHeader(metadata, plan).length);
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / defaultAlignment) * defaultAlignment;
+}
+
+/** Header of a version 3 file with the default alignment, padded to where the data begins. */
+function makeHeader(metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]): Buffer {
+  const parts: Buffer[] = [];
+  const number = (type: Exclude<GgufScalarType, 'string'>, value: number | bigint): void => {
+    const bytes = Buffer.alloc(scalarBytes[type]);
+    if (type === 'uint64') bytes.writeBigUInt64LE(BigInt(value));
+    else if (type === 'int64') bytes.writeBigInt64LE(BigInt(value));
+    else if (type === 'float32') bytes.writeFloatLE(Number(value));
+    else if (type === 'float64') bytes.writeDoubleLE(Number(value));
+    else if (type.startsWith('int')) bytes.writeIntLE(Number(value), 0, bytes.length);
+    else bytes.writeUIntLE(Number(value), 0, bytes.length);
+    parts.push(bytes);
+  };
+  const string = (value: string): void => {
+    const bytes = Buffer.from(value, 'utf8');
+    number('uint64', bytes.length);
+    parts.push(bytes);
+  };
+  const scalar = (type: GgufScalarType, value: number | bigint | boolean | string): void => {
+    if (type === 'string') string(String(value));
+    else number(type, typeof value === 'bigint' ? value : Number(value));
+  };
+  number('uint32', magic);
+  number('uint32', 3);
+  number('uint64', plan.length);
+  const entries = [...metadata].filter(([key]) => key !== 'general.alignment');
+  number('uint64', entries.length);
+  for (const [key, entry] of entries) {
+    string(key);
+    number('uint32', valueTypes.indexOf(entry.type));
+    if (entry.type === 'array') {
+      number('uint32', valueTypes.indexOf(entry.of));
+      number('uint64', entry.value.length);
+      for (const value of entry.value) scalar(entry.of, value);
+    } else scalar(entry.type, entry.value);
+  }
+  let offset = 0;
+  for (const { name, type, shape } of plan) {
+    string(name);
+    number('uint32', shape.length);
+    for (const extent of [...shape].reverse()) number('uint64', extent);
+    number('uint32', storage[type].id);
+    number('uint64', offset);
+    offset += align(storedBytes(type, shape));
+  }
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return Buffer.concat([...parts, Buffer.alloc(align(length) - length)]);
+}
+
+/** Writes tensors one after the other, in the order of the plan; the file gets its name only when all are there. */
+export class GgufWriter {
+  readonly #file: AtomicFile;
+  readonly #plan: readonly GgufPlan[];
+  #next = 0;
+
+  constructor(path: string, metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]) {
+    this.#plan = plan;
+    this.#file = new AtomicFile(path);
+    this.#file.write(makeHeader(metadata, plan));
+  }
+
+  /** The next tensor of the plan. */
+  write(values: Float32Array): void {
+    const tensor = this.#plan[this.#next++];
+    if (!tensor) throw new Error('more tensors than planned');
+    const bytes = quantize(tensor.type, values);
+    if (bytes.length !== storedBytes(tensor.type, tensor.shape)) throw new Error(`tensor '${tensor.name}' is not as planned`);
+    this.#file.write(bytes);
+    this.#file.pad(defaultAlignment);
+  }
+
+  finish(): void {
+    if (this.#next !== this.#plan.length) throw new Error(`${this.#plan.length - this.#next} tensors are missing`);
+    this.#file.finish();
+  }
+
+  abort(): void {
+    this.#file.abort();
+  }
+}

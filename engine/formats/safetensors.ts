@@ -1,0 +1,246 @@
+/** safetensors: 8 bytes header length, a JSON header, then the tensors without gaps. Rules as in the Rust crate's `validate`. */
+import { Problem } from '../problem.ts';
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
+import { AtomicFile, readExactly, withFile } from './files.ts';
+
+const elementBytes = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
+} as const;
+export type SafetensorsType = keyof typeof elementBytes;
+/** The types that can be read and written as float32. */
+export type FloatType = 'F32' | 'F16' | 'BF16';
+
+export interface SafetensorsTensor {
+  readonly name: string;
+  readonly type: SafetensorsType;
+  readonly shape: readonly number[];
+  /** From the start of the file. */
+  readonly offset: number;
+  readonly length: number;
+}
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly size: number;
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The Rust crate's limit. */
+const maxHeaderBytes = 100_000_000;
+
+function damaged(path: string, what: string): Problem {
+  return new Problem(
+    'file-damaged',
+    `'${path}' ${what}.`,
+    'The file is damaged or is no safetensors file: download or copy it again.',
+  );
+}
+
+/** Reads and checks the header; no tensor is read. */
+export function readSafetensors(path: string): SafetensorsFile {
+  return withFile(path, (descriptor, size) => {
+    if (size < 8) throw damaged(path, `has ${size} bytes, too few for a safetensors header`);
+    const start = readExactly(descriptor, path, 0, 8);
+    const declared = new DataView(start.buffer).getBigUint64(0, true);
+    if (declared > BigInt(maxHeaderBytes))
+      throw damaged(path, `declares a header of ${declared} bytes, more than ${maxHeaderBytes}`);
+    const headerBytes = Number(declared);
+    if (8 + headerBytes > size) throw damaged(path, `declares a header of ${headerBytes} bytes but has ${size} bytes in all`);
+    const text = decodeHeader(path, readExactly(descriptor, path, 8, headerBytes));
+    return parseHeader(path, size, 8 + headerBytes, text);
+  });
+}
+
+function decodeHeader(path: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw damaged(path, 'has a header that is not UTF-8');
+  }
+}
+
+function parseHeader(path: string, size: number, dataStart: number, text: string): SafetensorsFile {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch {
+    throw damaged(path, 'has a header that is not JSON');
+  }
+  if (typeof header !== 'object' || header === null || Array.isArray(header))
+    throw damaged(path, 'has a header that is no JSON object');
+  const repeated = repeatedKey(text);
+  if (repeated !== null) throw damaged(path, `names '${repeated}' twice in its header`);
+
+  const tensors: SafetensorsTensor[] = [];
+  let metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') metadata = checkMetadata(path, value);
+    else tensors.push(parseTensor(path, size, dataStart, name, value));
+  }
+  tensors.sort((a, b) => a.offset - b.offset || a.length - b.length);
+  let end = dataStart;
+  for (const tensor of tensors) {
+    if (tensor.offset < end) throw damaged(path, `has tensor '${tensor.name}' overlapping the one before it`);
+    if (tensor.offset > end) throw damaged(path, `has ${tensor.offset - end} unused bytes before tensor '${tensor.name}'`);
+    end += tensor.length;
+  }
+  if (end !== size) throw damaged(path, `has ${size - end} bytes after its last tensor`);
+  return { path, size, metadata, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+}
+
+function checkMetadata(path: string, value: unknown): Record<string, string> {
+  const sound =
+    typeof value === 'object' && value !== null && Object.values(value).every((entry: unknown) => typeof entry === 'string');
+  if (!sound) throw damaged(path, "has '__metadata__' that is no map of strings");
+  return value as Record<string, string>;
+}
+
+function parseTensor(path: string, size: number, dataStart: number, name: string, value: unknown): SafetensorsTensor {
+  const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
+  if (typeof dtype !== 'string' || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2)
+    throw damaged(path, `describes tensor '${name}' without a dtype, a shape and two offsets`);
+  if (!Object.hasOwn(elementBytes, dtype))
+    throw new Problem(
+      'format-unsupported',
+      `'${path}' stores tensor '${name}' as ${dtype}, which is not known here.`,
+      'Use a model stored as F32, F16 or BF16.',
+    );
+  const type = dtype as SafetensorsType;
+  const [begin, end] = offsets as [number, number];
+  const expected = shape.reduce((product, extent) => product * BigInt(extent), BigInt(elementBytes[type]));
+  if (begin > end || dataStart + end > size)
+    throw damaged(path, `places tensor '${name}' at ${begin} to ${end}, outside its ${size - dataStart} bytes of data`);
+  if (BigInt(end - begin) !== expected)
+    throw damaged(path, `gives tensor '${name}' ${end - begin} bytes, but ${type} [${shape.join(', ')}] takes ${expected}`);
+  return { name, type, shape, offset: dataStart + begin, length: end - begin };
+}
+
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry) && (entry as number) >= 0);
+}
+
+/** A key that occurs twice in one object of valid JSON, or null: JSON.parse would keep the last without a word. */
+function repeatedKey(json: string): string | null {
+  const open: (Set<string> | null)[] = [];
+  const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
+  for (let match = token.exec(json); match; match = token.exec(json)) {
+    const [text, colon] = match;
+    if (text === '{') open.push(new Set());
+    else if (text === '[') open.push(null);
+    else if (text === '}' || text === ']') open.pop();
+    else if (colon !== undefined) {
+      const key = JSON.parse(text.slice(0, text.length - colon.length)) as string;
+      const keys = open.at(-1);
+      if (keys?.has(key)) return key;
+      keys?.add(key);
+    }
+  }
+  return null;
+}
+
+/** The tensor as float32, row-major. */
+export function readSafetensorsFloat32(path: string, tensor: SafetensorsTensor): Float32Array {
+  const bytes = withFile(path, (descriptor) => readExactly(descriptor, path, tensor.offset, tensor.length));
+  return decodeFloat32(path, tensor.name, tensor.type, bytes);
+}
+
+/** Float32 values of stored bytes; `path` and `name` are for the message. */
+export function decodeFloat32(path: string, name: string, type: SafetensorsType, bytes: Uint8Array<ArrayBuffer>): Float32Array {
+  switch (type) {
+    case 'F32':
+      return new Float32Array(bytes.buffer);
+    case 'F16':
+      return halfToFloat32(new Uint16Array(bytes.buffer));
+    case 'BF16':
+      return bfloat16ToFloat32(new Uint16Array(bytes.buffer));
+    default:
+      throw new Problem(
+        'format-unsupported',
+        `'${path}' stores tensor '${name}' as ${type}; weights must be F32, F16 or BF16.`,
+        'Use a model stored in one of these types.',
+      );
+  }
+}
+
+/** Bytes of float32 values in a stored type. */
+export function encodeFloat32(type: FloatType, values: Float32Array): Uint8Array {
+  const stored = type === 'F32' ? values : type === 'F16' ? float32ToHalf(values) : float32ToBfloat16(values);
+  return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+}
+
+export interface SafetensorsPlan {
+  readonly name: string;
+  readonly type: FloatType;
+  readonly shape: readonly number[];
+}
+
+/** Bytes the file will have: header and tensors. */
+export function safetensorsSize(plan: readonly SafetensorsPlan[], metadata: Readonly<Record<string, string>>): number {
+  return makeHeader(plan, metadata).length + plan.reduce((sum, tensor) => sum + planBytes(tensor), 0);
+}
+
+function planBytes({ type, shape }: SafetensorsPlan): number {
+  return shape.reduce((product, extent) => product * extent, elementBytes[type]);
+}
+
+function makeHeader(plan: readonly SafetensorsPlan[], metadata: Readonly<Record<string, string>>): Uint8Array {
+  const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
+  let offset = 0;
+  for (const tensor of plan) {
+    const end = offset + planBytes(tensor);
+    header[tensor.name] = { dtype: tensor.type, shape: tensor.shape, data_offsets: [offset, end] };
+    offset = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  // Padded with spaces to a multiple of 8, as the Rust crate does, so that the data is aligned.
+  const bytes = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+/** Writes tensors one after the other, in the order of the plan; the file gets its name only when all are there. */
+export class SafetensorsWriter {
+  readonly #file: AtomicFile;
+  readonly #plan: readonly SafetensorsPlan[];
+  #next = 0;
+
+  constructor(path: string, plan: readonly SafetensorsPlan[], metadata: Readonly<Record<string, string>> = { format: 'pt' }) {
+    this.#plan = plan;
+    this.#file = new AtomicFile(path);
+    this.#file.write(makeHeader(plan, metadata));
+  }
+
+  /** The next tensor of the plan. */
+  write(values: Float32Array): void {
+    const tensor = this.#plan[this.#next++];
+    if (!tensor) throw new Error('more tensors than planned');
+    const bytes = encodeFloat32(tensor.type, values);
+    if (bytes.length !== planBytes(tensor))
+      throw new Error(`tensor '${tensor.name}' has ${bytes.length} bytes, not as planned`);
+    this.#file.write(bytes);
+  }
+
+  finish(): void {
+    if (this.#next !== this.#plan.length) throw new Error(`${this.#plan.length - this.#next} tensors are missing`);
+    this.#file.finish();
+  }
+
+  abort(): void {
+    this.#file.abort();
+  }
+}
