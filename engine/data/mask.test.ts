@@ -1,0 +1,139 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { ChatMessage } from '../contract.ts';
+import { readGguf } from '../formats/gguf.ts';
+import { labelsOf, renderConversation } from './mask.ts';
+import { openTemplate } from './template.ts';
+import { openTokenizer, TextStream, type Tokenizer } from './tokenizer.ts';
+
+const embedded = 'resources/models/SmolLM2-135M-Instruct.Q4_1.gguf';
+const golden = 'engine/golden/smollm2-json';
+const tokenizer = openTokenizer({ kind: 'gguf', metadata: readGguf(embedded).metadata });
+const lines = (file: string) =>
+  readFileSync(`${golden}/${file}`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+
+const messages = (...turns: [ChatMessage['role'], string][]): ChatMessage[] =>
+  turns.map(([role, content]) => ({ role, content }));
+
+/** A conversation's trained text under a template of ours, with the real tokenizer. */
+async function trainedText(chatTemplate: string, conversation: readonly ChatMessage[], using: Tokenizer = tokenizer) {
+  const rendered = renderConversation(
+    openTemplate({ chatTemplate, bosText: '<|endoftext|>', eosText: '<|im_end|>' }),
+    conversation,
+  );
+  const encoded = await using.encodeWithOffsets(rendered.text);
+  const labels = labelsOf(rendered, encoded, using);
+  const runs: string[] = [];
+  let run: number[] = [];
+  for (const label of [...labels, -100]) {
+    if (label >= 0) run.push(label);
+    else if (run.length > 0) {
+      runs.push(await using.decode(run));
+      run = [];
+    }
+  }
+  return runs;
+}
+
+describe('the embedded tokenizer', () => {
+  it('encodes as transformers does with the digits step, and back', async () => {
+    const rendered = lines('train.rendered.jsonl') as { text: string }[];
+    const rows = lines('train.rows.jsonl') as { input_ids: number[] }[];
+    expect(rendered).toHaveLength(32);
+    for (const [i, { text }] of rendered.entries()) {
+      expect(await tokenizer.encode(text)).toEqual(rows[i]!.input_ids);
+      expect(await tokenizer.decode(rows[i]!.input_ids)).toBe(text);
+    }
+  });
+
+  it('survives both ways of being written down', async () => {
+    const files = tokenizer.toHubFiles();
+    const fromHub = openTokenizer({
+      kind: 'hub',
+      tokenizerJson: files['tokenizer.json'],
+      tokenizerConfig: JSON.parse(files['tokenizer_config.json']) as Record<string, unknown>,
+      generationConfig: JSON.parse(files['generation_config.json']!) as Record<string, unknown>,
+      chatTemplate: files['chat_template.jinja'] ?? null,
+    });
+    const again = openTokenizer({ kind: 'gguf', metadata: fromHub.toGgufMetadata(49152) });
+    const text = '<|im_start|>user\nNaïve 12.345 😀日本語\n\n1.<|im_end|>\n';
+    for (const other of [fromHub, again]) {
+      expect(await other.encode(text)).toEqual(await tokenizer.encode(text));
+      expect([other.bos, other.eos, other.stopTokens, other.vocabularySize]).toEqual([1, 2, [2], 49152]);
+      expect(other.chatTemplate).toBe(tokenizer.chatTemplate);
+    }
+    expect(again.toGgufMetadata().get('tokenizer.ggml.merges')).toEqual(
+      tokenizer.toGgufMetadata().get('tokenizer.ggml.merges'),
+    );
+  });
+
+  it('refuses an unknown way of splitting text by its name', () => {
+    const metadata = new Map(readGguf(embedded).metadata);
+    metadata.set('tokenizer.ggml.pre', { type: 'string', value: 'mystery' });
+    expect(() => openTokenizer({ kind: 'gguf', metadata })).toThrow(/'mystery'/);
+  });
+
+  it('streams text without ever breaking a character', async () => {
+    const text = 'Zürich 😀 日本語 → ok';
+    const stream = new TextStream(tokenizer);
+    const deltas: string[] = [];
+    for (const id of await tokenizer.encode(text)) deltas.push(await stream.push(id));
+    deltas.push(await stream.flush());
+    expect(deltas.join('')).toBe(text);
+    expect(deltas.some((delta) => delta.includes('\uFFFD'))).toBe(false);
+    expect(deltas.filter((delta) => delta !== '').length).toBeGreaterThan(5);
+  });
+});
+
+describe('the mask', () => {
+  it.each(['train', 'eval'])('equals the reference on %s', async (split) => {
+    const template = openTemplate(tokenizer);
+    const rendered = lines(`${split}.rendered.jsonl`) as { text: string }[];
+    const rows = lines(`${split}.rows.jsonl`) as { input_ids: number[]; labels: number[] }[];
+    for (const [i, row] of (lines(`${split}.messages.jsonl`) as { messages: ChatMessage[] }[]).entries()) {
+      const conversation = renderConversation(template, row.messages);
+      expect(conversation.text).toBe(rendered[i]!.text);
+      const encoded = await tokenizer.encodeWithOffsets(conversation.text);
+      expect(encoded.ids).toEqual(rows[i]!.input_ids);
+      expect([...labelsOf(conversation, encoded, tokenizer)]).toEqual(rows[i]!.labels);
+    }
+  });
+
+  it('covers every assistant turn with its end, and nothing else', async () => {
+    const conversation = messages(
+      ['system', 'Be brief.'],
+      ['user', 'Hi'],
+      ['assistant', 'Hello 😀.'],
+      ['user', 'Hello 😀.'],
+      ['assistant', ''],
+      ['user', 'Bye'],
+      ['assistant', 'Bye!\n'],
+    );
+    expect(await trainedText(tokenizer.chatTemplate!, conversation)).toEqual([
+      'Hello 😀.<|im_end|>',
+      '<|im_end|>',
+      'Bye!\n<|im_end|>',
+    ]);
+  });
+
+  it('follows a template that trims contents and cuts thoughts out of earlier turns', async () => {
+    const template = `{%- for m in messages %}{%- if m.role == 'assistant' -%}
+{%- set c = m.content.split('</think>')[-1] if not loop.last else m.content -%}
+{{ '<|im_start|>assistant\\n' + (c | trim) + '<|im_end|>\\n' }}{%- else -%}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endif -%}{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}`;
+    const plain = messages(['user', 'a'], ['assistant', ' one '], ['user', 'b'], ['assistant', '<think>hm</think>two']);
+    expect(await trainedText(template, plain)).toEqual(['one<|im_end|>', '<think>hm</think>two<|im_end|>']);
+    const rewritten = messages(['user', 'a'], ['assistant', '<think>x</think>one'], ['user', 'b'], ['assistant', 'two']);
+    await expect(trainedText(template, rewritten)).rejects.toThrow(/cannot be told/);
+  });
+
+  it('stops a template that never ends', () => {
+    const chatTemplate =
+      '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}{% endfor %}{% endfor %}{% endfor %}';
+    const template = openTemplate({ chatTemplate, bosText: null, eosText: null });
+    expect(() => template.render(messages(['user', 'x']), { addGenerationPrompt: false })).toThrow(/more than 2 seconds/);
+  });
+});
