@@ -1,0 +1,56 @@
+/** Folders that exist under their final name only when whole. */
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { Problem } from '../problem.ts';
+import { syncFolder } from './files.ts';
+
+/** What unfinished folders are called, so that whoever finds one knows it may be removed. */
+export const partialPrefix = '.partial-';
+
+/**
+ * Makes `path` with what `write` puts into the folder it is given: that one lies beside and is renamed when all is written and
+ * flushed, so a crash at any moment leaves the old state or the new one. `write` must flush its files (as `AtomicFile` does).
+ */
+export function publishFolder(path: string, write: (folder: string) => void): void {
+  const parent = dirname(path);
+  const beside = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
+  try {
+    mkdirSync(parent, { recursive: true });
+    rmSync(beside, { recursive: true, force: true });
+    mkdirSync(beside);
+    write(beside);
+    syncFolder(beside);
+    // A folder cannot be renamed over a full one: the old one steps aside first.
+    const old = `${beside}-old`;
+    const replaces = existsSync(path);
+    if (replaces) renameSync(path, old);
+    renameSync(beside, path);
+    syncFolder(parent);
+    if (replaces) rmSync(old, { recursive: true, force: true });
+  } catch (cause) {
+    rmSync(beside, { recursive: true, force: true });
+    throw toWriteProblem(path, cause);
+  }
+}
+
+/** The system errors of writing as Problems that name the folder. */
+export function toWriteProblem(path: string, cause: unknown): unknown {
+  switch ((cause as NodeJS.ErrnoException | null)?.code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new Problem(
+        'disk-full',
+        `There is no space left to write '${path}'.`,
+        'Free some space and try again; nothing half-written was kept.',
+        { cause },
+      );
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new Problem('folder-unwritable', `'${path}' cannot be written.`, 'Choose a folder you may write to.', { cause });
+    default:
+      return cause;
+  }
+}

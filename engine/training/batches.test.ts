@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { Problem } from '../problem.ts';
+import { checkTokenRange, prepareRows, RowOrder, toMicroBatch, totalSteps, type TrainingRow } from './batches.ts';
+import { threefry } from './random.ts';
+
+function row(index: number, ids: number[], labels: number[]): TrainingRow {
+  return { index, file: 'rows.jsonl', line: index + 1, inputIds: Int32Array.from(ids), labels: Int32Array.from(labels) };
+}
+const rows = Array.from({ length: 10 }, (_, i) => row(i, [1, 2], [-100, 2]));
+const recipe = { batchSize: 2, gradientAccumulation: 2, shuffle: true, seed: 3 };
+
+it('draws the numbers of Threefry-2x32, 20 rounds', () => {
+  // Known answers of the Random123 library
+  expect(threefry([0, 0], [0, 0])).toEqual([0x6b200159, 0x99ba4efe]);
+  expect(threefry([0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff])).toEqual([0x1cb996fc, 0xbb002be7]);
+  expect(threefry([0x13198a2e, 0x03707344], [0x243f6a88, 0x85a308d3])).toEqual([0xc4923a9c, 0x483df7a0]);
+});
+
+describe('row order', () => {
+  it('takes every row once per epoch, in another order each, wrapping within a step', () => {
+    const order = new RowOrder(rows, recipe);
+    const taken = Array.from({ length: 5 }, (_, step) => order.stepRows(step).flat()).flat();
+    const indices = taken.map((taken) => taken.index);
+    expect(indices.slice(0, 10).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(indices.slice(10).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(indices.slice(0, 10)).not.toEqual(indices.slice(10));
+    expect(order.epochsAfter(5)).toBe(2);
+  });
+
+  it('is the same whichever step is asked for first', () => {
+    const forward = new RowOrder(rows, recipe);
+    for (let step = 0; step < 7; step++) forward.stepRows(step);
+    expect(new RowOrder(rows, recipe).stepRows(7)).toEqual(forward.stepRows(7));
+  });
+
+  it('keeps the order of the file without shuffling', () => {
+    const order = new RowOrder(rows, { ...recipe, shuffle: false });
+    expect(order.stepRows(2).map((group) => group.map((taken) => taken.index))).toEqual([
+      [8, 9],
+      [0, 1],
+    ]);
+  });
+});
+
+it('counts the steps of whole and of broken epochs', () => {
+  const base = { maxSteps: 0, epochs: 2, batchSize: 2, gradientAccumulation: 2 };
+  expect(totalSteps(base, 10)).toBe(5);
+  expect(totalSteps(base, 11)).toBe(6);
+  expect(totalSteps({ ...base, epochs: 0.1, batchSize: 1, gradientAccumulation: 1 }, 30)).toBe(3);
+  expect(totalSteps({ ...base, epochs: 0.01 }, 10)).toBe(1);
+  expect(totalSteps({ ...base, maxSteps: 4 }, 10)).toBe(4);
+});
+
+it('cuts rows at the right and leaves out those without a target then', () => {
+  const prepared = prepareRows(
+    [row(0, [1, 2, 3, 4], [-100, -100, 3, 4]), row(1, [1, 2, 3, 4], [1, -100, -100, 4]), row(2, [5, 6], [5, 6])],
+    3,
+  );
+  expect(prepared.truncated).toBe(2);
+  expect(prepared.withoutTarget).toBe(1);
+  expect(prepared.rows.map((kept) => [kept.index, [...kept.labels]])).toEqual([
+    [0, [-100, -100, 3]],
+    [2, [5, 6]],
+  ]);
+});
+
+it('pads to the longest row, ids with 0 and labels with -100', () => {
+  const batch = toMicroBatch([row(0, [7, 8, 9], [7, 8, 9]), row(1, [5], [5])]);
+  expect(batch).toEqual({
+    inputIds: Int32Array.of(7, 8, 9, 5, 0, 0),
+    labels: Int32Array.of(7, 8, 9, 5, -100, -100),
+    batch: 2,
+    time: 3,
+    lengths: [3, 1],
+  });
+});
+
+it('refuses ids outside the vocabulary with file, line and id', () => {
+  const check = (bad: TrainingRow) => () => checkTokenRange([rows[0]!, bad], 10);
+  expect(check(row(4, [1, 10], [-100, 9]))).toThrow(Problem);
+  expect(check(row(4, [1, 10], [-100, 9]))).toThrow('rows.jsonl, line 5: token 10');
+  expect(check(row(4, [1, 2], [-100, -7]))).toThrow('token -7');
+  expect(check(row(4, [1, 9], [-100, 9]))).not.toThrow();
+});

@@ -1,0 +1,145 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, cpSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { adapterShape, newAdapter, parseAdapterConfig, readAdapter, tensorView, writeAdapter } from './lora.ts';
+
+const spec: DecoderSpec = {
+  family: 'llama',
+  hiddenSize: 12,
+  intermediateSize: 20,
+  layers: 3,
+  heads: 3,
+  keyValueHeads: 1,
+  headDim: 4,
+  vocabularySize: 40,
+  contextLength: 64,
+  normEpsilon: 1e-5,
+  attentionBias: false,
+  mlpBias: false,
+  tiedEmbeddings: true,
+  activation: 'silu',
+  rope: { theta: 10000, dimension: 4, scaling: { kind: 'none' } },
+};
+const recipe = { rank: 2, alpha: 8, targetModules: 'all-linear', layers: 'all', seed: 7 } as const;
+const folder = mkdtempSync(join(tmpdir(), 'lora-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function problemOf(action: () => unknown): Problem {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+  throw new Error('no problem was thrown');
+}
+
+describe('adapter shape', () => {
+  it('adapts the chosen matrices of the chosen layers, A [r, in] before B [out, r]', () => {
+    const config = { rank: 2, alpha: 8, targetModules: ['k_proj', 'mlp.down_proj'], layers: [1], base: null };
+    const { tensors, length } = adapterShape(config, spec);
+    expect(tensors.map(({ name, shape, offset, scale }) => [name, shape, offset, scale])).toEqual([
+      ['base_model.model.model.layers.1.self_attn.k_proj.lora_A.weight', [2, 12], 0, 4],
+      ['base_model.model.model.layers.1.self_attn.k_proj.lora_B.weight', [4, 2], 24, 4],
+      ['base_model.model.model.layers.1.mlp.down_proj.lora_A.weight', [2, 20], 32, 4],
+      ['base_model.model.model.layers.1.mlp.down_proj.lora_B.weight', [12, 2], 72, 4],
+    ]);
+    expect(length).toBe(96);
+  });
+
+  it('refuses targets and layers the model lacks, with the nearest name', () => {
+    expect(problemOf(() => newAdapter({ ...recipe, targetModules: ['q_prj'] }, spec, null)).message).toContain("'q_proj'");
+    expect(problemOf(() => newAdapter({ ...recipe, layers: [3] }, spec, null)).message).toContain('Layer 3');
+  });
+});
+
+describe('first values', () => {
+  it('are 0 in B and uniform within 1 / sqrt(in) in A', () => {
+    const wide = { ...spec, hiddenSize: 4096, layers: 1 };
+    const { parameters, shape } = newAdapter({ ...recipe, rank: 16, targetModules: ['q_proj'] }, wide, null);
+    const [a, b] = shape.tensors.map((tensor) => tensorView(parameters, tensor));
+    expect(b!.every((value) => value === 0)).toBe(true);
+    const scaled = a!.map((value) => value * 64);
+    expect(Math.max(...scaled.map(Math.abs))).toBeLessThanOrEqual(1);
+    const mean = scaled.reduce((sum, value) => sum + value, 0) / scaled.length;
+    const variance = scaled.reduce((sum, value) => sum + value * value, 0) / scaled.length;
+    expect(Math.abs(mean)).toBeLessThan(0.01);
+    expect(Math.abs(variance - 1 / 3)).toBeLessThan(0.005);
+  });
+
+  it('depend on seed and name only, not on which other matrices are trained', () => {
+    const all = newAdapter(recipe, spec, null);
+    const one = newAdapter({ ...recipe, targetModules: ['up_proj'], layers: [2] }, spec, null);
+    const name = one.shape.tensors[0]!.name;
+    const same = all.shape.tensors.find((tensor) => tensor.name === name)!;
+    expect(tensorView(all.parameters, same)).toEqual(tensorView(one.parameters, one.shape.tensors[0]!));
+    expect(newAdapter({ ...recipe, seed: 8 }, spec, null).parameters).not.toEqual(all.parameters);
+  });
+});
+
+describe('adapter folder', () => {
+  it('is read back as it was written, replacing an older one, with nothing left beside it', () => {
+    const dir = join(folder, 'round-trip');
+    const adapter = newAdapter({ ...recipe, targetModules: ['q_proj', 'gate_proj'], layers: [0, 2] }, spec, 'base');
+    writeAdapter(dir, newAdapter(recipe, spec, 'other'));
+    writeAdapter(dir, adapter);
+    expect(readAdapter(dir, spec)).toEqual(adapter);
+    expect(readdirSync(dir).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+    expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('names tensor and both shapes when the adapter is for another base', () => {
+    const dir = join(folder, 'other-base');
+    writeAdapter(dir, newAdapter(recipe, spec, null));
+    const problem = problemOf(() => readAdapter(dir, { ...spec, hiddenSize: 16 }));
+    expect(problem.code).toBe('adapter-mismatch');
+    expect(problem.message).toMatch(/layers\.0\.self_attn\.q_proj\.lora_A.*\[2, 12\].*\[2, 16\]/);
+    expect(problemOf(() => readAdapter(dir, { ...spec, layers: 4 })).message).toContain(
+      'model.layers.3.self_attn.q_proj.lora_A',
+    );
+    expect(problemOf(() => readAdapter(dir, { ...spec, layers: 2 })).message).toContain(
+      'model.layers.2.self_attn.q_proj.lora_A',
+    );
+  });
+
+  it('reads an adapter PEFT wrote', () => {
+    const dir = join(import.meta.dirname, '../golden/lora-some-layers/adapter');
+    const config = parseAdapterConfig(readFileSync(join(dir, 'adapter_config.json'), 'utf8'), dir);
+    expect(config).toEqual({ rank: 4, alpha: 8, targetModules: ['q_proj', 'v_proj'], layers: [2, 3], base: 'model' });
+  });
+
+  it.each([
+    ['use_dora', true],
+    ['use_rslora', true],
+    ['bias', 'lora_only'],
+    ['modules_to_save', ['lm_head']],
+    ['rank_pattern', { q_proj: 8 }],
+    ['alpha_pattern', { q_proj: 8 }],
+    ['target_parameters', ['mlp.experts.down_proj']],
+    ['init_lora_weights', 'pissa_niter_4'],
+    ['peft_type', 'LOHA'],
+    ['target_modules', '.*_proj'],
+  ])('refuses %s = %j by its name', (field, value) => {
+    const text = JSON.stringify({ r: 4, lora_alpha: 8, target_modules: ['q_proj'], [field]: value });
+    const problem = problemOf(() => parseAdapterConfig(text, 'adapter_config.json'));
+    expect(problem.code).toBe('model-unsupported');
+    expect(problem.message).toContain(`'${field}'`);
+  });
+
+  it('is refused when damaged', () => {
+    const dir = join(folder, 'damaged');
+    writeAdapter(dir, newAdapter(recipe, spec, null));
+    const cut = join(folder, 'cut');
+    cpSync(dir, cut, { recursive: true });
+    const weights = readFileSync(join(cut, 'adapter_model.safetensors'));
+    writeFileSync(join(cut, 'adapter_model.safetensors'), weights.subarray(0, weights.length - 100));
+    expect(problemOf(() => readAdapter(cut, spec)).code).toBe('file-damaged');
+    writeFileSync(join(cut, 'adapter_config.json'), '{"r": 4,');
+    expect(problemOf(() => readAdapter(cut, spec)).code).toBe('config-invalid');
+    rmSync(join(cut, 'adapter_config.json'));
+    expect(problemOf(() => readAdapter(cut, spec)).code).toBe('file-missing');
+  });
+});

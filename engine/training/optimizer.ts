@@ -1,0 +1,53 @@
+import type { Recipe } from '../recipe.ts';
+
+/** State of AdamW: one moment of each kind per parameter, in the order of the parameters, and how many updates were made. */
+export interface AdamState {
+  readonly mean: Float32Array;
+  readonly square: Float32Array;
+  updates: number;
+}
+
+export function newAdamState(length: number): AdamState {
+  return { mean: new Float32Array(length), square: new Float32Array(length), updates: 0 };
+}
+
+/**
+ * One update of AdamW in place: decoupled weight decay, bias correction, moments kept in float32 and arithmetic in float64. The
+ * order of operations is torch's (torch/optim/adamw.py, _single_tensor_adamw).
+ */
+export function adamwUpdate(
+  parameters: Float32Array,
+  gradient: Float32Array,
+  state: AdamState,
+  rate: number,
+  recipe: Pick<Recipe, 'beta1' | 'beta2' | 'epsilon' | 'weightDecay'>,
+): void {
+  const { beta1, beta2, epsilon, weightDecay } = recipe;
+  const { mean, square } = state;
+  state.updates += 1;
+  const keep = 1 - rate * weightDecay;
+  const stepSize = rate / (1 - beta1 ** state.updates);
+  const squareCorrection = 1 / Math.sqrt(1 - beta2 ** state.updates);
+  for (let i = 0; i < parameters.length; i++) {
+    const g = gradient[i]!;
+    const m = mean[i]! + (g - mean[i]!) * (1 - beta1);
+    const v = square[i]! * beta2 + g * g * (1 - beta2);
+    mean[i] = m;
+    square[i] = v;
+    parameters[i] = parameters[i]! * keep - (stepSize * m) / (Math.sqrt(v) * squareCorrection + epsilon);
+  }
+}
+
+/** Euclidean norm over all trained tensors together. */
+export function globalNorm(gradient: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;
+  return Math.sqrt(sum);
+}
+
+/** Scales a gradient of norm `norm` down to `limit` in place, as torch's clip_grad_norm_; a limit of 0 never clips. */
+export function clipByNorm(gradient: Float32Array, norm: number, limit: number): void {
+  const factor = limit / (norm + 1e-6);
+  if (limit === 0 || factor >= 1) return;
+  for (let i = 0; i < gradient.length; i++) gradient[i] = gradient[i]! * factor;
+}

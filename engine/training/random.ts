@@ -1,0 +1,53 @@
+/**
+ * Random numbers by counter: a number is a pure function of its key and its index, never of what was drawn before, so a run that is
+ * resumed, or that trains fewer matrices, draws the same values in the same places.
+ */
+
+/** 32 bits of `name` (FNV-1a over its UTF-16 units), to key a stream by what it is for. */
+export function streamOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}
+
+const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;
+
+/** Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011). */
+export function threefry(key: readonly [number, number], counter: readonly [number, number]): [number, number] {
+  const keys = [key[0], key[1], 0x1bd11bda ^ key[0] ^ key[1]];
+  let x = (counter[0] + keys[0]!) | 0;
+  let y = (counter[1] + keys[1]!) | 0;
+  for (let round = 0; round < 20; round++) {
+    const rotation = rotations[round % 8]!;
+    x = (x + y) | 0;
+    y = ((y << rotation) | (y >>> (32 - rotation))) ^ x;
+    if (round % 4 === 3) {
+      const injection = (round + 1) / 4;
+      x = (x + keys[injection % 3]!) | 0;
+      y = (y + keys[(injection + 1) % 3]! + injection) | 0;
+    }
+  }
+  return [x >>> 0, y >>> 0];
+}
+
+/** Fills `target` with numbers from [-limit, limit). */
+export function fillUniform(target: Float32Array, limit: number, seed: number, name: string): void {
+  const key = [seed, streamOf(name)] as const;
+  for (let i = 0; i < target.length; i += 2) {
+    const [a, b] = threefry(key, [i / 2, 0]);
+    target[i] = (a / 2 ** 31 - 1) * limit;
+    if (i + 1 < target.length) target[i + 1] = (b / 2 ** 31 - 1) * limit;
+  }
+}
+
+/** A permutation of 0 … length-1 (Fisher-Yates), the same one for the same seed and epoch. */
+export function permutation(length: number, seed: number, epoch: number): Int32Array {
+  const key = [seed, streamOf('row order')] as const;
+  const order = Int32Array.from({ length }, (_, i) => i);
+  for (let i = length - 1; i > 0; i--) {
+    const [word] = threefry(key, [i, epoch]);
+    const j = Math.floor((word / 2 ** 32) * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}

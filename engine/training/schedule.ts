@@ -1,0 +1,22 @@
+import type { Recipe } from '../recipe.ts';
+
+/**
+ * Learning rate of step `index` (from 0) of `steps`: it rises linearly from 0 over the warm-up, then stays, falls linearly to 0, or
+ * falls along half a cosine. The same functions as transformers' get_constant/linear/cosine_schedule_with_warmup.
+ */
+export function learningRate(
+  recipe: Pick<Recipe, 'learningRate' | 'schedule' | 'warmupSteps'>,
+  index: number,
+  steps: number,
+): number {
+  const warmup = recipe.warmupSteps;
+  if (index < warmup) return recipe.learningRate * (index / warmup);
+  switch (recipe.schedule) {
+    case 'constant':
+      return recipe.learningRate;
+    case 'linear':
+      return recipe.learningRate * ((steps - index) / (steps - warmup));
+    case 'cosine':
+      return recipe.learningRate * 0.5 * (1 + Math.cos((Math.PI * (index - warmup)) / (steps - warmup)));
+  }
+}
