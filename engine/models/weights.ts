@@ -1,4 +1,13 @@
 /** The weights of a model under transformers' names, wherever they are stored. */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { AtomicFile } from '../formats/files.ts';
+import { readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
+import { readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
+import { Problem } from '../problem.ts';
+import { linearLayers, type DecoderSpec } from './spec.ts';
 
 /** Bytes of one float32 tensor in a file, row-major, little-endian: what an ONNX initializer with external data points to. */
 export interface Float32Location {
@@ -15,4 +24,198 @@ export interface ModelWeights {
   read(name: string): Float32Array;
   /** Where every tensor lies as float32. Stored float32 is used in place; anything else is expanded once into a file under `cacheDir`. */
   float32Files(cacheDir: string): Promise<ReadonlyMap<string, Float32Location>>;
+}
+
+/** Every tensor a model of this spec has, by transformers' name, in the order of the computation. */
+export function modelTensors(spec: DecoderSpec): Map<string, readonly number[]> {
+  const { hiddenSize, vocabularySize } = spec;
+  const tensors = new Map<string, readonly number[]>([['model.embed_tokens.weight', [vocabularySize, hiddenSize]]]);
+  for (let layer = 0; layer < spec.layers; layer++) {
+    tensors.set(`model.layers.${layer}.input_layernorm.weight`, [hiddenSize]);
+    tensors.set(`model.layers.${layer}.post_attention_layernorm.weight`, [hiddenSize]);
+  }
+  for (const linear of linearLayers(spec)) {
+    tensors.set(`${linear.path}.weight`, [linear.outFeatures, linear.inFeatures]);
+    if (linear.bias) tensors.set(`${linear.path}.bias`, [linear.outFeatures]);
+  }
+  tensors.set('model.norm.weight', [hiddenSize]);
+  if (!spec.tiedEmbeddings) tensors.set('lm_head.weight', [vocabularySize, hiddenSize]);
+  return tensors;
+}
+
+/** One tensor where it is stored. */
+export interface StoredTensor {
+  readonly path: string;
+  /** Name in its file, for messages. */
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+  /** Heads whose rows llama.cpp's converter permuted; 0 when rows are in transformers' order. */
+  readonly permutedHeads: number;
+  load(): Float32Array;
+}
+
+export function fromSafetensors(path: string, tensor: SafetensorsTensor): StoredTensor {
+  return { ...tensor, path, permutedHeads: 0, load: () => readSafetensorsFloat32(path, tensor) };
+}
+
+export function fromGguf(path: string, tensor: GgufTensor, permutedHeads: number): StoredTensor {
+  const load = (): Float32Array => {
+    const values = readGgufFloat32(path, tensor);
+    return permutedHeads === 0 ? values : unpermuteRows(values, tensor.shape[0]!, permutedHeads);
+  };
+  return { ...tensor, path, permutedHeads, load };
+}
+
+/** GGUF's name of a transformers tensor, and how many heads' rows its converter interleaves. */
+export function ggufTensorName(name: string, spec: DecoderSpec): { readonly name: string; readonly permutedHeads: number } {
+  const match = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name);
+  if (!match) return { name: outerNames[name] ?? name, permutedHeads: 0 };
+  const [, layer, module, kind] = match as unknown as [string, string, string, string];
+  const permutedHeads = module === 'self_attn.q_proj' ? spec.heads : module === 'self_attn.k_proj' ? spec.keyValueHeads : 0;
+  return { name: `blk.${layer}.${blockNames[module] ?? module}.${kind}`, permutedHeads };
+}
+
+const outerNames: Readonly<Record<string, string>> = {
+  'model.embed_tokens.weight': 'token_embd.weight',
+  'model.norm.weight': 'output_norm.weight',
+  'lm_head.weight': 'output.weight',
+};
+const blockNames: Readonly<Record<string, string>> = {
+  input_layernorm: 'attn_norm',
+  post_attention_layernorm: 'ffn_norm',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+};
+
+/** llama.cpp rotates neighbouring pairs, transformers the two halves of a head: its converter moves row (half h, pair j) to 2 j + h. */
+export function permuteRows(values: Float32Array, rows: number, heads: number): Float32Array {
+  return moveRows(values, rows, heads, (target, from, to, width) => target.set(values.subarray(from, from + width), to));
+}
+
+function unpermuteRows(values: Float32Array, rows: number, heads: number): Float32Array {
+  return moveRows(values, rows, heads, (target, to, from, width) => target.set(values.subarray(from, from + width), to));
+}
+
+function moveRows(
+  values: Float32Array,
+  rows: number,
+  heads: number,
+  move: (target: Float32Array, split: number, interleaved: number, width: number) => void,
+): Float32Array {
+  const target = new Float32Array(values.length);
+  const width = values.length / rows;
+  const headDim = rows / heads;
+  for (let head = 0; head < heads; head++)
+    for (let half = 0; half < 2; half++)
+      for (let pair = 0; pair < headDim / 2; pair++)
+        move(target, (head * headDim + (half * headDim) / 2 + pair) * width, (head * headDim + 2 * pair + half) * width, width);
+  return target;
+}
+
+/** The rotary divisors a GGUF carries, or null. */
+export function ropeFactors(file: GgufFile): readonly number[] | null {
+  const tensor = file.tensors.get('rope_freqs.weight');
+  return tensor && tensor.length <= 1 << 16 ? [...readGgufFloat32(file.path, tensor)] : null;
+}
+
+/** Changes when the layout or the content of expanded files does. */
+const expansionVersion = 1;
+const expansionAlignment = 64;
+
+/** Weights read on demand from their files; `tensors` is complete and of the right shapes. */
+export class StoredWeights implements ModelWeights {
+  readonly names: readonly string[];
+  readonly #tensors: ReadonlyMap<string, StoredTensor>;
+
+  constructor(tensors: ReadonlyMap<string, StoredTensor>) {
+    this.#tensors = tensors;
+    this.names = [...tensors.keys()];
+  }
+
+  #tensor(name: string): StoredTensor {
+    const tensor = this.#tensors.get(name);
+    if (!tensor) throw new Error(`the model has no tensor '${name}'`);
+    return tensor;
+  }
+
+  shape(name: string): readonly number[] {
+    return this.#tensor(name).shape;
+  }
+
+  read(name: string): Float32Array {
+    return this.#tensor(name).load();
+  }
+
+  async float32Files(cacheDir: string): Promise<ReadonlyMap<string, Float32Location>> {
+    const locations = new Map<string, Float32Location>();
+    const expand: [name: string, tensor: StoredTensor, offset: number][] = [];
+    let size = 0;
+    for (const [name, tensor] of this.#tensors) {
+      const { path, offset, length, shape } = tensor;
+      if (tensor.type === 'F32' && tensor.permutedHeads === 0 && offset % 4 === 0)
+        locations.set(name, { path, offset, length, shape });
+      else {
+        expand.push([name, tensor, size]);
+        size += Math.ceil((4 * elements(shape)) / expansionAlignment) * expansionAlignment;
+      }
+    }
+    if (expand.length > 0) {
+      const path = join(cacheDir, 'weights', `${this.#identity()}.f32`);
+      // The layout follows from the tensors and the file appears only when whole, so the right size is enough to trust it.
+      if (!existsSync(path) || statSync(path).size !== size) await writeExpansion(path, size, expand);
+      for (const [name, { shape }, offset] of expand) locations.set(name, { path, offset, length: 4 * elements(shape), shape });
+    }
+    return locations;
+  }
+
+  /** Changes when the files do, without reading them: their paths, sizes, times, and where their tensors lie. */
+  #identity(): string {
+    const hash = createHash('sha256').update(`expansion ${expansionVersion}`);
+    for (const path of new Set([...this.#tensors.values()].map((tensor) => tensor.path))) {
+      const { size, mtimeMs } = statSync(path);
+      hash.update(JSON.stringify([path, size, mtimeMs]));
+    }
+    for (const [name, { type, shape, offset, permutedHeads }] of this.#tensors)
+      hash.update(JSON.stringify([name, type, shape, offset, permutedHeads]));
+    return hash.digest('hex').slice(0, 32);
+  }
+}
+
+/** Two processes may do this at once: each writes a file of its own, the later rename wins, and both are the same. */
+async function writeExpansion(path: string, size: number, expand: readonly [string, StoredTensor, number][]): Promise<void> {
+  const folder = join(path, '..');
+  mkdirSync(folder, { recursive: true });
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize < size)
+    throw new Problem(
+      'disk-full',
+      `The expanded weights need ${size} bytes in '${folder}', and ${bavail * bsize} are free.`,
+      'Free some space or choose another data folder.',
+    );
+  const file = new AtomicFile(path);
+  try {
+    for (const [, tensor, offset] of expand) {
+      file.pad(expansionAlignment);
+      if (file.position !== offset) throw new Error(`tensor '${tensor.name}' is not where it was planned`);
+      const values = tensor.load();
+      file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      await setImmediate();
+    }
+    file.pad(expansionAlignment);
+    file.finish();
+  } finally {
+    file.abort();
+  }
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
 }

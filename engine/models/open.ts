@@ -1,0 +1,395 @@
+/** Opens a model: a hub folder or a GGUF file. Reads headers only, and checks that every tensor is there in the right shape. */
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { ModelInfo } from '../contract.ts';
+import { readText } from '../formats/files.ts';
+import { readGguf, type GgufFile, type GgufValue } from '../formats/gguf.ts';
+import { readSafetensors } from '../formats/safetensors.ts';
+import { Problem } from '../problem.ts';
+import { specFromConfig, specFromGguf } from './families.ts';
+import { linearLayers, type DecoderSpec } from './spec.ts';
+import {
+  fromGguf,
+  fromSafetensors,
+  ggufTensorName,
+  modelTensors,
+  ropeFactors,
+  StoredWeights,
+  type ModelWeights,
+  type StoredTensor,
+} from './weights.ts';
+
+export interface OpenModel {
+  /** The folder or file, links resolved. */
+  readonly path: string;
+  readonly format: 'hub' | 'gguf';
+  readonly spec: DecoderSpec;
+  readonly weights: ModelWeights;
+  readonly info: ModelInfo;
+  readonly tokenizerSource: TokenizerSource | null;
+  /** SHA-256 over the weight files; read when first asked for. */
+  readonly hash: string;
+}
+
+export type TokenizerSource =
+  | {
+      readonly kind: 'hub';
+      /** Text of tokenizer.json. */
+      readonly tokenizerJson: string;
+      readonly tokenizerConfig: Readonly<Record<string, unknown>>;
+      readonly generationConfig: Readonly<Record<string, unknown>> | null;
+      readonly chatTemplate: string | null;
+    }
+  | { readonly kind: 'gguf'; readonly metadata: ReadonlyMap<string, GgufValue> };
+
+/** Larger than any real file of these kinds. */
+const textLimits = { config: 16 << 20, index: 64 << 20, tokenizer: 512 << 20, card: 1 << 20 };
+
+export function openModel(path: string): OpenModel {
+  const real = resolvePath(path);
+  if (statSync(real).isDirectory()) return openHub(real);
+  if (basename(real) === 'config.json' || real.endsWith('.safetensors')) {
+    const folder = dirname(real);
+    if (existsSync(join(folder, 'config.json'))) return openHub(folder);
+  }
+  if (isGguf(real)) return openGguf(real);
+  throw new Problem(
+    'format-unknown',
+    `'${path}' is neither a model folder nor a GGUF file.`,
+    'Give a folder with config.json and *.safetensors, or a .gguf file.',
+  );
+}
+
+function resolvePath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (cause) {
+    throw new Problem('file-missing', `There is no model at '${path}'.`, 'Check the path.', { cause });
+  }
+}
+
+function isGguf(path: string): boolean {
+  if (path.toLowerCase().endsWith('.gguf')) return true;
+  if (!statSync(path).isFile()) return false;
+  const descriptor = openSync(path, 'r');
+  try {
+    const start = Buffer.alloc(4);
+    return readSync(descriptor, start, 0, 4, 0) === 4 && start.toString('latin1') === 'GGUF';
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+// ── Hub folder ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function openHub(folder: string): OpenModel {
+  const configPath = join(folder, 'config.json');
+  if (!existsSync(configPath)) throw noConfig(folder);
+  const config = readJsonObject(configPath, textLimits.config);
+  const spec = specFromConfig(config, configPath);
+  const files = weightFiles(folder);
+  const stored = new Map<string, StoredTensor>();
+  for (const path of files)
+    for (const tensor of readSafetensors(path).tensors.values()) stored.set(tensor.name, fromSafetensors(path, tensor));
+  const notes: string[] = [];
+  const tensors = selectTensors(spec, stored, (name) => name);
+  const tokenizerSource = readHubTokenizer(folder, notes);
+  const nameOrPath = config['_name_or_path'];
+  return makeModel({
+    path: folder,
+    format: 'hub',
+    spec,
+    tensors,
+    files,
+    tokenizerSource,
+    notes,
+    name: typeof nameOrPath === 'string' && nameOrPath !== '' ? basename(nameOrPath) : basename(folder),
+    hasChatTemplate: tokenizerSource?.kind === 'hub' && tokenizerSource.chatTemplate !== null,
+    licence: cardLicence(folder),
+  });
+}
+
+function noConfig(folder: string): Problem {
+  const names = readdirSync(folder);
+  if (names.includes('adapter_config.json'))
+    return new Problem(
+      'format-unknown',
+      `'${folder}' is an adapter, not a model.`,
+      'Give its base model here and the folder as the adapter.',
+    );
+  const gguf = names.find((name) => name.toLowerCase().endsWith('.gguf'));
+  if (gguf !== undefined)
+    return new Problem(
+      'file-missing',
+      `'${folder}' has no config.json.`,
+      `To open the GGUF file in it, give '${join(folder, gguf)}'.`,
+    );
+  return new Problem(
+    'file-missing',
+    `'${folder}' has no config.json.`,
+    'A model folder has config.json and *.safetensors in it.',
+  );
+}
+
+function readJsonObject(path: string, limit: number): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readText(path, limit).replace(/^\uFEFF/, ''));
+  } catch (cause) {
+    if (cause instanceof Problem && cause.code !== 'file-damaged') throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Problem('config-invalid', `'${path}' is not JSON: ${reason}.`, 'Correct the file or download it again.', {
+      cause,
+    });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Problem('config-invalid', `'${path}' is no JSON object.`, 'Correct the file or download it again.');
+  return value as Record<string, unknown>;
+}
+
+/** Real paths of the safetensors files, single or sharded. */
+function weightFiles(folder: string): string[] {
+  const single = join(folder, 'model.safetensors');
+  if (existsSync(single)) return [realpathSync(single)];
+  const indexPath = join(folder, 'model.safetensors.index.json');
+  if (!existsSync(indexPath)) {
+    if (readdirSync(folder).some((name) => /\.(bin|pt|pth|ckpt)$/.test(name)))
+      throw new Problem(
+        'format-unsupported',
+        `'${folder}' has its weights in a pickle file, which could run code and is never opened.`,
+        'Use the safetensors version of the model.',
+      );
+    throw new Problem('file-missing', `'${folder}' has no model.safetensors.`, 'Download the weights too.');
+  }
+  const map = readJsonObject(indexPath, textLimits.index)['weight_map'];
+  const names = typeof map === 'object' && map !== null ? [...new Set<unknown>(Object.values(map))].sort() : [];
+  if (names.length === 0 || !names.every((name) => typeof name === 'string'))
+    throw new Problem('config-invalid', `'${indexPath}' has no 'weight_map'.`, 'Download the file again.');
+  return (names as string[]).map((name) => {
+    if (basename(name) !== name || /[\\/:\0]/.test(name) || !name.endsWith('.safetensors'))
+      throw new Problem(
+        'config-invalid',
+        `'${indexPath}' names the shard '${name}', which is no plain file name.`,
+        'Download the file again.',
+      );
+    const path = join(folder, name);
+    if (!existsSync(path))
+      throw new Problem('file-missing', `'${folder}' lacks the shard '${name}'.`, 'Download the missing file of the model.');
+    return realpathSync(path);
+  });
+}
+
+function readHubTokenizer(folder: string, notes: string[]): TokenizerSource | null {
+  const tokenizerPath = join(folder, 'tokenizer.json');
+  if (!existsSync(tokenizerPath)) {
+    notes.push(
+      existsSync(join(folder, 'tokenizer.model'))
+        ? 'The folder has tokenizer.model but no tokenizer.json, which is needed to read text.'
+        : 'The folder has no tokenizer: only rows of token ids can be used.',
+    );
+    return null;
+  }
+  const optional = (name: string): Record<string, unknown> | null =>
+    existsSync(join(folder, name)) ? readJsonObject(join(folder, name), textLimits.config) : null;
+  const tokenizerConfig = optional('tokenizer_config.json') ?? {};
+  const templatePath = join(folder, 'chat_template.jinja');
+  return {
+    kind: 'hub',
+    tokenizerJson: readText(tokenizerPath, textLimits.tokenizer),
+    tokenizerConfig,
+    generationConfig: optional('generation_config.json'),
+    chatTemplate: existsSync(templatePath)
+      ? readText(templatePath, textLimits.config)
+      : configTemplate(tokenizerConfig['chat_template']),
+  };
+}
+
+/** tokenizer_config.json has one template, or a list of named ones of which `default` counts. */
+function configTemplate(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (!Array.isArray(value)) return null;
+  const named = value as { name?: unknown; template?: unknown }[];
+  const template = (named.find((entry) => entry.name === 'default') ?? named[0])?.template;
+  return typeof template === 'string' ? template : null;
+}
+
+/** `license:` of the model card's front matter. */
+function cardLicence(folder: string): string | null {
+  const path = join(folder, 'README.md');
+  if (!existsSync(path) || statSync(path).size > textLimits.card) return null;
+  const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/.exec(readText(path, textLimits.card))?.[1] ?? '';
+  return /^license:\s*["']?([^"'\r\n]+)/m.exec(frontMatter)?.[1]?.trim() ?? null;
+}
+
+// ── GGUF ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function openGguf(path: string): OpenModel {
+  const file = readGguf(path);
+  const spec = specFromGguf(
+    file.metadata,
+    { shape: (name) => file.tensors.get(name)?.shape ?? null, ropeFactors: ropeFactors(file) },
+    path,
+  );
+  const stored = new Map<string, StoredTensor>();
+  for (const tensor of file.tensors.values()) stored.set(tensor.name, fromGguf(path, tensor, 0));
+  const permuted = new Map<string, StoredTensor>();
+  for (const name of modelTensors(spec).keys()) {
+    const there = ggufTensorName(name, spec);
+    const tensor = file.tensors.get(there.name);
+    if (tensor && there.permutedHeads > 0) permuted.set(there.name, fromGguf(path, tensor, there.permutedHeads));
+  }
+  const tensors = selectTensors(spec, new Map([...stored, ...permuted]), (name) => ggufTensorName(name, spec).name);
+  const text = (key: string): string | null => {
+    const entry = file.metadata.get(key);
+    return entry?.type === 'string' ? entry.value : null;
+  };
+  const tokenizer = text('tokenizer.ggml.model');
+  const hasTokenizer = tokenizer !== null && tokenizer !== 'none' && tokenizer !== 'no_vocab';
+  return makeModel({
+    path,
+    format: 'gguf',
+    spec,
+    tensors,
+    files: [path],
+    tokenizerSource: hasTokenizer ? { kind: 'gguf', metadata: file.metadata } : null,
+    notes: hasTokenizer ? [] : ['The file has no tokenizer: only rows of token ids can be used.'],
+    name: ggufName(file, path),
+    hasChatTemplate: text('tokenizer.chat_template') !== null,
+    licence: text('general.license'),
+  });
+}
+
+function ggufName(file: GgufFile, path: string): string {
+  const name = file.metadata.get('general.name');
+  return name?.type === 'string' && name.value !== '' ? name.value : basename(path).replace(/\.gguf$/i, '');
+}
+
+// ── Both ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Stored tensors that belong to no weight of the computation: caches of values that follow from the config. */
+const derivedTensors = /(\.rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_embd|^rope_factors_.*)$/;
+
+/** The spec's tensors in its order, each checked; a stored tensor the spec has no place for is refused. */
+function selectTensors(
+  spec: DecoderSpec,
+  stored: ReadonlyMap<string, StoredTensor>,
+  storedName: (name: string) => string,
+): Map<string, StoredTensor> {
+  const selected = new Map<string, StoredTensor>();
+  const used = new Set<string>();
+  const somewhere = [...stored.values()][0]?.path ?? '';
+  for (const [name, shape] of modelTensors(spec)) {
+    const tensor = stored.get(storedName(name));
+    if (!tensor)
+      throw new Problem(
+        'tensor-missing',
+        `'${somewhere}' has no tensor '${storedName(name)}', which its config asks for.`,
+        'The model is incomplete or its config belongs to another one: download both again.',
+      );
+    if (tensor.shape.length !== shape.length || tensor.shape.some((extent, i) => extent !== shape[i]))
+      throw new Problem(
+        'tensor-shape',
+        `'${tensor.path}': tensor '${tensor.name}' has the shape [${tensor.shape.join(', ')}], but the config asks for [${shape.join(', ')}].`,
+        'The config belongs to another model: download both again.',
+      );
+    selected.set(name, tensor);
+    used.add(tensor.name);
+  }
+  for (const { name, path } of stored.values())
+    if (!used.has(name) && !derivedTensors.test(name) && !(spec.tiedEmbeddings && name === 'lm_head.weight'))
+      throw new Problem(
+        'model-unsupported',
+        `'${path}' has the tensor '${name}', which a ${spec.family} model of this config does not use.`,
+        'The model computes something this version does not know; choose another one.',
+      );
+  return selected;
+}
+
+interface Opened {
+  readonly path: string;
+  readonly format: 'hub' | 'gguf';
+  readonly spec: DecoderSpec;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly files: readonly string[];
+  readonly tokenizerSource: TokenizerSource | null;
+  readonly notes: readonly string[];
+  readonly name: string;
+  readonly hasChatTemplate: boolean;
+  readonly licence: string | null;
+}
+
+function makeModel(opened: Opened): OpenModel {
+  const { path, format, spec, tensors, files, tokenizerSource } = opened;
+  const perType = new Map<string, number>();
+  let parameters = 0;
+  for (const { shape, type } of tensors.values()) {
+    const count = shape.reduce((product, extent) => product * extent, 1);
+    parameters += count;
+    perType.set(type, (perType.get(type) ?? 0) + count);
+  }
+  const weightType = [...perType].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'F32';
+  let hash: string | undefined;
+  const readHash = (): string => (hash ??= hashFiles(files));
+  const info: ModelInfo = {
+    family: spec.family,
+    name: opened.name,
+    format,
+    parameters,
+    layers: spec.layers,
+    hiddenSize: spec.hiddenSize,
+    vocabularySize: spec.vocabularySize,
+    contextLength: spec.contextLength,
+    weightType,
+    bytes: files.reduce((sum, file) => sum + statSync(file).size, 0),
+    linears: linearLayers(spec)
+      .filter(({ layer }) => layer === 0)
+      .map(({ name, path: module, outFeatures, inFeatures }) => ({
+        name,
+        path: module.replace('.0.', '.{layer}.'),
+        outFeatures,
+        inFeatures,
+      })),
+    hasTokenizer: tokenizerSource !== null,
+    hasChatTemplate: opened.hasChatTemplate,
+    licence: opened.licence,
+    get hash() {
+      return readHash();
+    },
+    notes: opened.notes,
+  };
+  return {
+    path,
+    format,
+    spec,
+    weights: new StoredWeights(tensors),
+    info,
+    tokenizerSource,
+    get hash() {
+      return readHash();
+    },
+  };
+}
+
+/** Hashes of this process by path, size and time: a model is opened often and 1 GB takes most of a second. */
+const hashes = new Map<string, string>();
+
+function hashFiles(files: readonly string[]): string {
+  const key = JSON.stringify(files.map((path) => [path, statSync(path).size, statSync(path).mtimeMs]));
+  const known = hashes.get(key);
+  if (known !== undefined) return known;
+  const hash = createHash('sha256');
+  const chunk = Buffer.alloc(1 << 22);
+  for (const path of files) {
+    const descriptor = openSync(path, 'r');
+    try {
+      for (let count = readSync(descriptor, chunk); count > 0; count = readSync(descriptor, chunk))
+        hash.update(chunk.subarray(0, count));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+  const value = hash.digest('hex');
+  hashes.set(key, value);
+  return value;
+}
