@@ -1,0 +1,69 @@
+import { expect, test, vi } from 'vitest';
+import type { JobCommand, JobMessage } from '../contract.ts';
+import { type JobProcess, Supervisor } from './supervisor.ts';
+
+/** A job process that exists only as its messages. */
+class FakeProcess implements JobProcess {
+  readonly pid = 1;
+  readonly sent: JobCommand[] = [];
+  say: (message: JobMessage) => void = () => {};
+  exit: (code: number | null, signal: string | null) => void = () => {};
+  send(command: JobCommand): void {
+    this.sent.push(command);
+  }
+  onMessage(listener: (message: JobMessage) => void): void {
+    this.say = listener;
+  }
+  onExit(listener: (code: number | null, signal: string | null) => void): void {
+    this.exit = listener;
+  }
+  kill(): void {
+    this.exit(null, 'SIGKILL');
+  }
+}
+const start = () => {
+  const process = new FakeProcess();
+  const supervisor = new Supervisor(() => process);
+  return { process, supervisor, job: supervisor.start({ kind: 'inspect', path: '/x' }) };
+};
+
+test('the result counts once the process is gone', async () => {
+  const { process, supervisor, job } = start();
+  const idle = vi.fn();
+  supervisor.onIdle(idle);
+  process.say({ type: 'done', result: 7 });
+  expect(supervisor.jobs.size).toBe(1);
+  process.exit(0, null);
+  await expect(job.finished).resolves.toBe(7);
+  expect(supervisor.jobs.size).toBe(0);
+  expect(idle).toHaveBeenCalledOnce();
+});
+
+test('a crash names how the process ended, and waiting requests hear of it', async () => {
+  const { process, job } = start();
+  const answer = job.request({ name: 'render', dataPaths: [] });
+  process.exit(null, 'SIGSEGV');
+  await expect(job.finished).rejects.toMatchObject({ code: 'job-crashed', message: expect.stringContaining('SIGSEGV') });
+  await expect(answer).rejects.toMatchObject({ code: 'job-crashed' });
+});
+
+test('a job that does not stop is killed, and that is a stop, not a crash', async () => {
+  vi.useFakeTimers();
+  const { process, job } = start();
+  job.stop(5);
+  expect(process.sent.at(-1)).toEqual({ type: 'stop' });
+  vi.advanceTimersByTime(5000);
+  vi.useRealTimers();
+  await expect(job.finished).rejects.toMatchObject({ code: 'stopped' });
+});
+
+test('a request past its limit kills the job', async () => {
+  vi.useFakeTimers();
+  const { job } = start();
+  const answer = job.request({ name: 'render', dataPaths: [] }, 2);
+  answer.catch(() => {});
+  vi.advanceTimersByTime(2000);
+  vi.useRealTimers();
+  await expect(answer).rejects.toMatchObject({ code: 'template-failed' });
+  expect(job.ended).toBe(true);
+});

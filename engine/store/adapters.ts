@@ -1,0 +1,106 @@
+/** Table `adapters`: versions, each with where it came from. */
+import type { Database } from 'better-sqlite3';
+import type { AdapterVersion } from '../contract.ts';
+
+interface Row {
+  id: string;
+  project_id: string;
+  name: string;
+  path: string;
+  run_id: string | null;
+  run_name: string | null;
+  step: number | null;
+  model_id: string | null;
+  model_name: string;
+  model_path: string;
+  dataset_name: string | null;
+  rank: number;
+  alpha: number;
+  target_modules: string;
+  parameters: number;
+  bytes: number;
+  hash: string;
+  eval_loss: number | null;
+  tag: string | null;
+  created_at: number;
+}
+const fromRow = (row: Row): AdapterVersion => ({
+  id: row.id,
+  projectId: row.project_id,
+  name: row.name,
+  path: row.path,
+  runId: row.run_id,
+  runName: row.run_name,
+  step: row.step,
+  modelId: row.model_id,
+  modelName: row.model_name,
+  modelPath: row.model_path,
+  datasetName: row.dataset_name,
+  rank: row.rank,
+  alpha: row.alpha,
+  targetModules: JSON.parse(row.target_modules) as string[],
+  parameters: row.parameters,
+  bytes: row.bytes,
+  hash: row.hash,
+  evalLoss: row.eval_loss,
+  tag: row.tag as AdapterVersion['tag'],
+  createdAt: row.created_at,
+});
+
+export class Adapters {
+  readonly #db: Database;
+  constructor(db: Database) {
+    this.#db = db;
+  }
+  list(projectId: string): AdapterVersion[] {
+    return this.#db
+      .prepare<[string], Row>('SELECT * FROM adapters WHERE project_id = ? ORDER BY sequence')
+      .all(projectId)
+      .map(fromRow);
+  }
+  get(id: string): AdapterVersion | null {
+    const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE id = ?').get(id);
+    return row ? fromRow(row) : null;
+  }
+  ofRun(runId: string): AdapterVersion | null {
+    const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE run_id = ? ORDER BY sequence DESC').get(runId);
+    return row ? fromRow(row) : null;
+  }
+  put(a: AdapterVersion): void {
+    this.#db
+      .prepare(
+        `INSERT INTO adapters (id, project_id, name, path, run_id, run_name, step, model_id, model_name, model_path, dataset_name,
+           rank, alpha, target_modules, parameters, bytes, hash, eval_loss, tag, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET step = excluded.step, rank = excluded.rank, alpha = excluded.alpha,
+           target_modules = excluded.target_modules, parameters = excluded.parameters, bytes = excluded.bytes,
+           hash = excluded.hash, eval_loss = excluded.eval_loss`,
+      )
+      .run(
+        a.id,
+        a.projectId,
+        a.name,
+        a.path,
+        a.runId,
+        a.runName,
+        a.step,
+        a.modelId,
+        a.modelName,
+        a.modelPath,
+        a.datasetName,
+        a.rank,
+        a.alpha,
+        JSON.stringify(a.targetModules),
+        a.parameters,
+        a.bytes,
+        a.hash,
+        a.evalLoss,
+        a.tag,
+        a.createdAt,
+      );
+  }
+  update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): void {
+    if (change.name !== undefined) this.#db.prepare('UPDATE adapters SET name = ? WHERE id = ?').run(change.name, id);
+    if (change.tag !== undefined) this.#db.prepare('UPDATE adapters SET tag = ? WHERE id = ?').run(change.tag, id);
+  }
+}

@@ -1,0 +1,29 @@
+/** Table `checkpoints`: where the resumable states of a run are. The files are the job's; older ones it deletes itself. */
+import type { Database } from 'better-sqlite3';
+import type { Checkpoint } from '../contract.ts';
+
+export class Checkpoints {
+  readonly #db: Database;
+  constructor(db: Database) {
+    this.#db = db;
+  }
+  /** Adds one and forgets all but the newest `keep`. */
+  put(runId: string, checkpoint: Checkpoint, keep: number): void {
+    this.#db
+      .prepare('INSERT OR REPLACE INTO checkpoints (run_id, step, path, bytes, created_at) VALUES (?, ?, ?, ?, ?)')
+      .run(runId, checkpoint.step, checkpoint.path, checkpoint.bytes, checkpoint.createdAt);
+    this.#db
+      .prepare(
+        `DELETE FROM checkpoints WHERE run_id = ?1 AND step NOT IN
+           (SELECT step FROM checkpoints WHERE run_id = ?1 ORDER BY step DESC LIMIT ?2)`,
+      )
+      .run(runId, keep);
+  }
+  list(runId: string): Checkpoint[] {
+    return this.#db
+      .prepare<[string], Checkpoint>(
+        'SELECT step, path, bytes, created_at AS createdAt FROM checkpoints WHERE run_id = ? ORDER BY step',
+      )
+      .all(runId);
+  }
+}

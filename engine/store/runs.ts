@@ -1,0 +1,204 @@
+/** Table `runs`. Losses, time and memory are read from the metrics, so they can never disagree with them. */
+import type { Database } from 'better-sqlite3';
+import type { Provider, Run, RunState } from '../contract.ts';
+import type { ProblemValue } from '../problem.ts';
+import type { Recipe } from '../recipe.ts';
+
+/** What the job of a run needs beside model, recipe and folder. */
+export interface RunJob {
+  readonly dataPaths: readonly string[];
+  readonly evalPaths: readonly string[];
+  readonly adapterPath: string | null;
+  readonly device: 'auto' | Provider;
+  readonly skipBadRows: boolean;
+}
+
+/** Identity of the process of a run; see the lock of the data folder. */
+export interface RunProcess {
+  readonly pid: number;
+  readonly started: string | null;
+}
+
+interface Row {
+  id: string;
+  project_id: string;
+  name: string;
+  colour: number;
+  state: string;
+  phase: string;
+  model_id: string | null;
+  model_name: string;
+  model_path: string;
+  dataset_id: string | null;
+  dataset_name: string;
+  job: string;
+  recipe: string;
+  device: string;
+  out: string;
+  step: number;
+  total_steps: number;
+  seconds_left: number | null;
+  trainable_parameters: number;
+  problem: string | null;
+  notes: string;
+  tags: string;
+  process: string | null;
+  created_at: number;
+  finished_at: number | null;
+  seconds: number | null;
+  last_loss: number | null;
+  last_eval_loss: number | null;
+  best_eval_loss: number | null;
+  peak_memory: number | null;
+}
+
+const select = `
+  SELECT runs.*,
+    (SELECT sum(seconds) FROM step_metrics WHERE run_id = runs.id) AS seconds,
+    (SELECT max(memory) FROM step_metrics WHERE run_id = runs.id) AS peak_memory,
+    (SELECT loss FROM step_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1) AS last_loss,
+    (SELECT eval_loss FROM eval_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1) AS last_eval_loss,
+    (SELECT min(eval_loss) FROM eval_metrics WHERE run_id = runs.id) AS best_eval_loss
+  FROM runs`;
+
+const fromRow = (row: Row): Run => ({
+  id: row.id,
+  projectId: row.project_id,
+  name: row.name,
+  colour: row.colour,
+  state: row.state as RunState,
+  phase: row.phase,
+  modelId: row.model_id,
+  modelName: row.model_name,
+  modelPath: row.model_path,
+  datasetId: row.dataset_id,
+  datasetName: row.dataset_name,
+  recipe: JSON.parse(row.recipe) as Recipe,
+  device: row.device as Provider,
+  out: row.out,
+  step: row.step,
+  totalSteps: row.total_steps,
+  secondsLeft: row.seconds_left,
+  seconds: row.seconds ?? 0,
+  lastLoss: row.last_loss,
+  lastEvalLoss: row.last_eval_loss,
+  bestEvalLoss: row.best_eval_loss,
+  trainableParameters: row.trainable_parameters,
+  peakMemory: row.peak_memory ?? 0,
+  problem: row.problem === null ? null : (JSON.parse(row.problem) as ProblemValue),
+  notes: row.notes,
+  tags: JSON.parse(row.tags) as string[],
+  createdAt: row.created_at,
+  finishedAt: row.finished_at,
+});
+
+/** Columns that change while a run lives. */
+export interface RunChange {
+  readonly name?: string;
+  readonly state?: RunState;
+  readonly phase?: string;
+  readonly recipe?: Recipe;
+  readonly device?: Provider;
+  readonly step?: number;
+  readonly totalSteps?: number;
+  readonly secondsLeft?: number | null;
+  readonly trainableParameters?: number;
+  readonly problem?: ProblemValue | null;
+  readonly notes?: string;
+  readonly tags?: readonly string[];
+  readonly process?: RunProcess | null;
+  readonly finishedAt?: number | null;
+}
+
+const columns: Readonly<Record<keyof RunChange, { name: string; json: boolean }>> = {
+  name: { name: 'name', json: false },
+  state: { name: 'state', json: false },
+  phase: { name: 'phase', json: false },
+  recipe: { name: 'recipe', json: true },
+  device: { name: 'device', json: false },
+  step: { name: 'step', json: false },
+  totalSteps: { name: 'total_steps', json: false },
+  secondsLeft: { name: 'seconds_left', json: false },
+  trainableParameters: { name: 'trainable_parameters', json: false },
+  problem: { name: 'problem', json: true },
+  notes: { name: 'notes', json: false },
+  tags: { name: 'tags', json: true },
+  process: { name: 'process', json: true },
+  finishedAt: { name: 'finished_at', json: false },
+};
+
+export class Runs {
+  readonly #db: Database;
+  constructor(db: Database) {
+    this.#db = db;
+  }
+  list(projectId?: string): Run[] {
+    const rows =
+      projectId === undefined
+        ? this.#db.prepare<[], Row>(`${select} ORDER BY sequence`).all()
+        : this.#db.prepare<[string], Row>(`${select} WHERE project_id = ? ORDER BY sequence`).all(projectId);
+    return rows.map(fromRow);
+  }
+  get(id: string): Run | null {
+    const row = this.#db.prepare<[string], Row>(`${select} WHERE id = ?`).get(id);
+    return row ? fromRow(row) : null;
+  }
+  /** The newest run in a folder. */
+  byOut(out: string): Run | null {
+    const row = this.#db.prepare<[string], Row>(`${select} WHERE out = ? ORDER BY sequence DESC`).get(out);
+    return row ? fromRow(row) : null;
+  }
+  job(id: string): RunJob | null {
+    const row = this.#db.prepare<[string], { job: string }>('SELECT job FROM runs WHERE id = ?').get(id);
+    return row ? (JSON.parse(row.job) as RunJob) : null;
+  }
+  /** Runs of the given state, oldest first. */
+  inState(state: RunState): { run: Run; process: RunProcess | null }[] {
+    return this.#db
+      .prepare<[string], Row>(`${select} WHERE state = ? ORDER BY sequence`)
+      .all(state)
+      .map((row) => ({
+        run: fromRow(row),
+        process: row.process === null ? null : (JSON.parse(row.process) as RunProcess),
+      }));
+  }
+  insert(run: Run, job: RunJob): void {
+    this.#db
+      .prepare(
+        `INSERT INTO runs (id, project_id, name, colour, state, phase, model_id, model_name, model_path, dataset_id, dataset_name,
+           job, recipe, device, out, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        run.id,
+        run.projectId,
+        run.name,
+        run.colour,
+        run.state,
+        run.phase,
+        run.modelId,
+        run.modelName,
+        run.modelPath,
+        run.datasetId,
+        run.datasetName,
+        JSON.stringify(job),
+        JSON.stringify(run.recipe),
+        run.device,
+        run.out,
+        run.createdAt,
+      );
+  }
+  update(id: string, change: RunChange): void {
+    const keys = (Object.keys(change) as (keyof RunChange)[]).filter((key) => change[key] !== undefined);
+    if (keys.length === 0) return;
+    const values = keys.map((key) => {
+      const value = change[key];
+      return columns[key].json && value !== null ? JSON.stringify(value) : value;
+    });
+    this.#db
+      .prepare(`UPDATE runs SET ${keys.map((key) => `${columns[key].name} = ?`).join(', ')} WHERE id = ?`)
+      .run(...values, id);
+  }
+  remove(id: string): void {
+    this.#db.prepare('DELETE FROM runs WHERE id = ?').run(id);
+  }
+}

@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Run, StepMetrics } from '../contract.ts';
+import { defaultRecipe } from '../recipe.ts';
+import { openStore } from './open.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lowrank-store-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const run = (id: string): Run => ({
+  id,
+  projectId: 'p',
+  name: 'First',
+  colour: 3,
+  state: 'running',
+  phase: 'training',
+  modelId: null,
+  modelName: 'Tiny',
+  modelPath: '/models/tiny',
+  datasetId: null,
+  datasetName: 'rows',
+  recipe: { ...defaultRecipe(), rank: 7 },
+  device: 'cpu',
+  out: '/runs/first',
+  step: 0,
+  totalSteps: 10,
+  secondsLeft: null,
+  seconds: 0,
+  lastLoss: null,
+  lastEvalLoss: null,
+  bestEvalLoss: null,
+  trainableParameters: 0,
+  peakMemory: 0,
+  problem: null,
+  notes: '',
+  tags: [],
+  createdAt: 5,
+  finishedAt: null,
+});
+const step = (n: number, loss: number): StepMetrics => ({
+  step: n,
+  loss,
+  learningRate: 1e-4,
+  gradientNorm: 2,
+  supervisedTokens: 10,
+  tokens: 12,
+  seconds: 0.5,
+  memory: 100 + n,
+  epoch: 0,
+});
+const job = { dataPaths: ['/rows.jsonl'], evalPaths: [], adapterPath: null, device: 'auto', skipBadRows: false } as const;
+
+test('what is written is there after closing and opening again', () => {
+  let store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'Übung', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  store.runs.update('r', { tags: ['a', 'b'], process: { pid: 4, started: '77' }, totalSteps: 12 });
+  store.metrics.put(
+    'r',
+    [step(1, 3), step(2, 2), step(3, 2.5)],
+    [
+      { step: 2, evalLoss: 1.5 },
+      { step: 3, evalLoss: 1.75 },
+    ],
+  );
+  store.close();
+
+  store = openStore(folder);
+  const read = store.runs.get('r')!;
+  expect(read.recipe.rank).toBe(7);
+  expect(read).toMatchObject({ tags: ['a', 'b'], totalSteps: 12, lastLoss: 2.5, lastEvalLoss: 1.75, bestEvalLoss: 1.5 });
+  expect(read).toMatchObject({ seconds: 1.5, peakMemory: 103 });
+  expect(store.runs.inState('running')[0]!.process).toEqual({ pid: 4, started: '77' });
+  expect(store.runs.job('r')).toEqual(job);
+  store.close();
+});
+
+test('a resumed run replaces the steps it measures again', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  store.metrics.put('r', [step(1, 3), step(2, 2), step(3, 1)], []);
+  store.metrics.removeFrom('r', 2);
+  store.metrics.put('r', [step(2, 2.25)], []);
+  expect(store.metrics.steps('r', 0).map((m) => m.loss)).toEqual([3, 2.25]);
+  store.close();
+});
+
+test('a transaction that throws leaves nothing behind, and rows of nobody are refused', () => {
+  const store = openStore(folder);
+  expect(() =>
+    store.transaction(() => {
+      store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+      throw new Error('no');
+    }),
+  ).toThrow('no');
+  expect(store.projects.list()).toEqual([]);
+  expect(() => store.runs.insert(run('r'), job)).toThrow(/FOREIGN KEY/);
+  store.close();
+});
+
+test('a file of a newer studio is named and stays byte for byte what it was', () => {
+  openStore(folder).close();
+  const path = join(folder, 'studio.sqlite');
+  const db = new Database(path);
+  db.pragma('user_version = 99');
+  db.pragma('journal_mode = DELETE');
+  db.close();
+  const hash = () => createHash('sha256').update(readFileSync(path)).digest('hex');
+  const before = hash();
+  expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'store-newer' }));
+  expect(hash()).toBe(before);
+});
+
+test('a damaged file is a problem, not a crash', () => {
+  writeFileSync(join(folder, 'studio.sqlite'), 'this is no database, whatever its name says. '.repeat(50));
+  expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'store-damaged' }));
+  expect(existsSync(join(folder, 'studio.sqlite'))).toBe(true);
+});
+
+test('only the newest checkpoints are remembered', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  for (const n of [10, 20, 30]) store.checkpoints.put('r', { step: n, path: `/c/${n}`, bytes: 1, createdAt: n }, 2);
+  expect(store.checkpoints.list('r').map((c) => c.step)).toEqual([20, 30]);
+  store.close();
+});
