@@ -14,10 +14,10 @@ export class Checkpoints {
       .run(runId, checkpoint.step, checkpoint.path, checkpoint.bytes, checkpoint.createdAt);
     this.#db
       .prepare(
-        `DELETE FROM checkpoints WHERE run_id = ?1 AND step NOT IN
-           (SELECT step FROM checkpoints WHERE run_id = ?1 ORDER BY step DESC LIMIT ?2)`,
+        `DELETE FROM checkpoints WHERE run_id = ? AND step NOT IN
+           (SELECT step FROM checkpoints WHERE run_id = ? ORDER BY step DESC LIMIT ?)`,
       )
-      .run(runId, keep);
+      .run(runId, runId, keep);
   }
   list(runId: string): Checkpoint[] {
     return this.#db
