@@ -210,7 +210,10 @@ export async function runQuietly(command, args, what) {
   const timer = setInterval(() => say(`  ${what}: ${Math.round((Date.now() - started) / 1000)} s`), 10_000);
   const status = await exitOf(child);
   clearInterval(timer);
-  if (status !== 0) throw new SetupError(`${path.basename(args[0] ?? command)} failed (${what}):\n${output.trim().split("\n").slice(0, 20).join("\n")}`);
+  if (status !== 0)
+    throw new SetupError(
+      `${path.basename(args[0] ?? command)} failed (${what}):\n${output.trim().split('\n').slice(0, 20).join('\n')}`,
+    );
 }
 
 /** @returns {Promise<number>} the exit status; 128 + number for a signal, as a shell says it */

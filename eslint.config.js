@@ -1,0 +1,69 @@
+import js from '@eslint/js';
+import svelte from 'eslint-plugin-svelte';
+import globals from 'globals';
+import ts from 'typescript-eslint';
+
+export default ts.config(
+  { ignores: ['node_modules/', 'out/', 'dist/', '.cache/', 'test-results/', 'interop/', 'resources/'] },
+  js.configs.recommended,
+  ts.configs.recommended,
+  svelte.configs.recommended,
+  {
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrors: 'none' },
+      ],
+      // TypeScript checks names itself.
+      'no-undef': 'off',
+      // Bytes and control characters are what our parsers look for.
+      'no-control-regex': 'off',
+      // State is replaced as a whole ($state.raw), never mutated in place.
+      'svelte/prefer-svelte-reactivity': 'off',
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
+      'prefer-const': ['error', { destructuring: 'all' }],
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ group: ['**/electron/*'], message: 'Only the shell imports the shell.' }] },
+      ],
+    },
+  },
+  {
+    files: ['engine/**/*.ts', 'electron/**/*.ts', 'e2e/**/*.ts'],
+    languageOptions: {
+      globals: globals.node,
+      parserOptions: {
+        project: ['./tsconfig.json', './tsconfig.electron.json', './tsconfig.e2e.json'],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
+      '@typescript-eslint/await-thenable': 'error',
+    },
+  },
+  {
+    files: ['electron/**/*.ts'],
+    rules: {
+      'no-restricted-imports': 'off',
+      // Every message of the window is checked in one place, relay.ts.
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "CallExpression[callee.object.name='ipcMain'][callee.property.name=/^(handle|on|once|handleOnce)$/]",
+          message: 'Requests of the window are answered in relay.ts only, where the sender is checked.',
+        },
+      ],
+    },
+  },
+  { files: ['electron/relay.ts'], rules: { 'no-restricted-syntax': 'off' } },
+  { files: ['scripts/**/*.mjs', 'bin/**/*.mjs', '*.js', '*.cjs'], languageOptions: { globals: globals.node } },
+  {
+    files: ['renderer/**/*.svelte', 'renderer/**/*.svelte.ts'],
+    languageOptions: { globals: globals.browser, parserOptions: { parser: ts.parser, extraFileExtensions: ['.svelte'] } },
+    // $props() is destructured with let for the sake of those that are bound.
+    rules: { 'prefer-const': 'off' },
+  },
+);

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+// Long tests (`*.long.test.ts`) run with `npm run test:full` only.
+const full = process.env['LOWRANK_TEST_FULL'] === '1';
+
+export default defineConfig({
+  test: {
+    include: ['engine/**/*.test.ts', 'electron/**/*.test.ts', 'renderer/**/*.test.ts'],
+    exclude: full ? [] : ['**/*.long.test.ts'],
+    environment: 'node',
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    passWithNoTests: true,
+  },
+});
