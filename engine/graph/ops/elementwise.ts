@@ -1,0 +1,86 @@
+/** Elementwise operations. Gradients of broadcast inputs are summed down in `gradient.ts`, not here. */
+import type { Graph, PlainOp, Value } from '../graph.ts';
+import { broadcast, defineOp } from '../graph.ts';
+
+const binary = (g: Graph, type: string, [a, b]: readonly Value[]): [Value] => [
+  g.node(type, [a!, b!], { shape: broadcast(a!.shape, b!.shape) }),
+];
+const unary = (g: Graph, type: string, [x]: readonly Value[]): [Value] => [g.node(type, [x!], { shape: x!.shape })];
+
+// y = a + b        da = dy        db = dy
+export const add: PlainOp = defineOp({
+  name: 'Add',
+  forward: (g, inputs) => binary(g, 'Add', inputs),
+  backward: (_, { dy }) => [() => dy, () => dy],
+});
+
+// y = a - b        da = dy        db = -dy
+export const sub: PlainOp = defineOp({
+  name: 'Sub',
+  forward: (g, inputs) => binary(g, 'Sub', inputs),
+  backward: (g, { dy }) => [() => dy, () => neg(g, [dy])],
+});
+
+// y = a ∘ b        da = dy ∘ b        db = dy ∘ a
+export const mul: PlainOp = defineOp({
+  name: 'Mul',
+  forward: (g, inputs) => binary(g, 'Mul', inputs),
+  backward: (g, { inputs: [a, b], dy }) => [() => mul(g, [dy, b!]), () => mul(g, [dy, a!])],
+});
+
+// y = -x        dx = -dy
+export const neg: PlainOp = defineOp({
+  name: 'Neg',
+  forward: (g, inputs) => unary(g, 'Neg', inputs),
+  backward: (g, { dy }) => [() => neg(g, [dy])],
+});
+
+// y = exp(x)        dx = dy ∘ y
+export const exp: PlainOp = defineOp({
+  name: 'Exp',
+  forward: (g, inputs) => unary(g, 'Exp', inputs),
+  backward: (g, { output: y, dy }) => [() => mul(g, [dy, y])],
+});
+
+// y = log(x)        dx = dy / x
+export const log: PlainOp = defineOp({
+  name: 'Log',
+  forward: (g, inputs) => unary(g, 'Log', inputs),
+  backward: (g, { inputs: [x], dy }) => [() => mul(g, [dy, reciprocal(g, [x!])])],
+});
+
+// y = 1 / x        dx = -dy ∘ y ∘ y
+export const reciprocal: PlainOp = defineOp({
+  name: 'Reciprocal',
+  forward: (g, inputs) => unary(g, 'Reciprocal', inputs),
+  backward: (g, { output: y, dy }) => [() => neg(g, [mul(g, [dy, mul(g, [y, y])])])],
+});
+
+// y = √x        dx = dy / (2 y)
+export const sqrt: PlainOp = defineOp({
+  name: 'Sqrt',
+  forward: (g, inputs) => unary(g, 'Sqrt', inputs),
+  backward: (g, { output: y, dy }) => [() => mul(g, [mul(g, [dy, g.scalar(0.5)]), reciprocal(g, [y])])],
+});
+
+// y = σ(x)        dx = dy ∘ y ∘ (1 - y)
+export const sigmoid: PlainOp = defineOp({
+  name: 'Sigmoid',
+  forward: (g, inputs) => unary(g, 'Sigmoid', inputs),
+  backward: (g, { output: y, dy }) => [() => mul(g, [dy, mul(g, [y, sub(g, [g.scalar(1), y])])])],
+});
+
+// y = x ∘ σ(x)        dx = dy ∘ (σ(x) + y ∘ (1 - σ(x)))
+// QuickGelu with alpha 1 is this function in one node; σ is computed again in the backward rather than kept.
+export const silu: PlainOp = defineOp({
+  name: 'Silu',
+  forward: (g, [x]) => [
+    g.node('QuickGelu', [x!], { domain: 'com.microsoft', shape: x!.shape, attributes: { alpha: { float: 1 } } }),
+  ],
+  backward: (g, { inputs: [x], output: y, dy }) => [
+    () => {
+      const s = sigmoid(g, [x!]);
+      return mul(g, [dy, add(g, [s, mul(g, [y, sub(g, [g.scalar(1), s])])])]);
+    },
+  ],
+});

@@ -1,0 +1,28 @@
+/** Every differentiable operation, so that a test can visit them all. */
+import type { Op, PlainOp } from '../graph.ts';
+import * as elementwise from './elementwise.ts';
+import { headCrossEntropy } from './loss.ts';
+import { gemm, loraLinear, matmul } from './matmul.ts';
+import { rmsNorm } from './normalization.ts';
+import { expand, meanOfLast, reduceSum } from './reduce.ts';
+import { rotary } from './rotary.ts';
+import { concat, gatherRows, reshape, transpose } from './shape.ts';
+import { softmax } from './softmax.ts';
+
+export const ops: readonly (PlainOp | Op<never>)[] = [
+  ...Object.values(elementwise),
+  gemm,
+  matmul,
+  loraLinear,
+  reduceSum,
+  meanOfLast,
+  reshape,
+  transpose,
+  expand,
+  concat,
+  gatherRows,
+  rmsNorm,
+  softmax,
+  rotary,
+  headCrossEntropy,
+];

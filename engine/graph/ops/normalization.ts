@@ -1,0 +1,30 @@
+/** Root mean square normalization over the last axis (Zhang and Sennrich 2019). */
+import type { Op } from '../graph.ts';
+import { defineOp } from '../graph.ts';
+import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
+import { meanOfLast } from './reduce.ts';
+
+// n = x / √(mean(x²) + ε)        y = n ∘ w
+// With dn = dy ∘ w and ρ = 1 / √(mean(x²) + ε):   dx = ρ ∘ (dn - n ∘ mean(dn ∘ n))        dw = Σ dy ∘ n
+// ρ is computed again: the operator's second output means different things on different providers.
+export const rmsNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly epsilon: number }>({
+  name: 'RmsNorm',
+  forward: (g, [x, w], { epsilon }) => [
+    g.node('SimplifiedLayerNormalization', [x!, w!], {
+      shape: x!.shape,
+      attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
+    }),
+  ],
+  backward(g, { inputs: [x, w], attributes: { epsilon }, dy }) {
+    const inverseRms = () => reciprocal(g, [sqrt(g, [add(g, [meanOfLast(g, [mul(g, [x!, x!])]), g.scalar(epsilon)])])]);
+    return [
+      () => {
+        const rho = inverseRms();
+        const n = mul(g, [x!, rho]);
+        const dn = mul(g, [dy, w!]);
+        return mul(g, [rho, sub(g, [dn, mul(g, [n, meanOfLast(g, [mul(g, [dn, n])])])])]);
+      },
+      () => mul(g, [dy, mul(g, [x!, inverseRms()])]),
+    ];
+  },
+});

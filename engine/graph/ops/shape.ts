@@ -1,0 +1,73 @@
+/** Operations that move elements and compute nothing. */
+import { assert } from '../../problem.ts';
+import type { Op, PlainOp, Shape } from '../graph.ts';
+import { defineOp, positiveAxis } from '../graph.ts';
+
+// y = x in another shape        dx = dy in the shape of x
+export const reshape: Op<{ readonly shape: Shape }> = defineOp<{ readonly shape: Shape }>({
+  name: 'Reshape',
+  forward(g, [x], { shape }) {
+    const symbols = shape.filter((dim) => typeof dim === 'string').length;
+    // One unknown dimension is what remains: -1. More of them are read from the `dim.` inputs.
+    const target =
+      symbols === 1
+        ? g.constant(
+            'int64',
+            [shape.length],
+            shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
+          )
+        : g.shapeVector(shape);
+    return [g.node('Reshape', [x!, target], { dtype: x!.dtype, shape })];
+  },
+  backward: (g, { inputs: [x], dy }) => [() => reshape(g, [dy], { shape: x!.shape })],
+});
+
+// y[i…] = x[permuted i…]        dx = dy, permuted back
+export const transpose: Op<{ readonly permutation: readonly number[] }> = defineOp<{ readonly permutation: readonly number[] }>(
+  {
+    name: 'Transpose',
+    forward: (g, [x], { permutation }) => [
+      g.node('Transpose', [x!], {
+        shape: permutation.map((axis) => x!.shape[axis]!),
+        attributes: { perm: { ints: permutation } },
+      }),
+    ],
+    backward: (g, { attributes: { permutation }, dy }) => [
+      () => transpose(g, [dy], { permutation: permutation.map((_, axis) => permutation.indexOf(axis)) }),
+    ],
+  },
+);
+
+// y = x₀ x₁ … along an axis, `total` long        no gradient is asked of it: it joins cached keys and values
+export const concat: Op<{ readonly axis: number; readonly total: string | number }> = defineOp<{
+  readonly axis: number;
+  readonly total: string | number;
+}>({
+  name: 'Concat',
+  forward: (g, inputs, { axis, total }) => {
+    const at = positiveAxis(inputs[0]!.shape, axis);
+    const shape = inputs[0]!.shape.map((dim, i) => (i === at ? total : dim));
+    return [g.node('Concat', inputs, { shape, attributes: { axis: { int: at } } })];
+  },
+  backward: (_, { inputs }) => inputs.map(() => null),
+});
+
+// y[i] = x[rows[i]] for x [n, …] and int64 rows [m]        dx = Σ over i of dy[i] at rows[i]
+export const gatherRows: PlainOp = defineOp({
+  name: 'Gather',
+  forward(g, [x, rows]) {
+    assert(rows!.shape.length === 1, `${g.scopeName}: rows must be a vector`);
+    return [
+      g.node('Gather', [x!, rows!], { shape: [rows!.shape[0]!, ...x!.shape.slice(1)], attributes: { axis: { int: 0 } } }),
+    ];
+  },
+  backward: (g, { inputs: [x, rows], dy }) => [
+    () => {
+      const zeros = g.node('Expand', [g.scalar(0), g.shapeVector(x!.shape)], { shape: x!.shape });
+      const indices = reshape(g, [rows!], { shape: [rows!.shape[0]!, 1] });
+      // Several rows may be the same: they add up.
+      return g.node('ScatterND', [zeros, indices, dy], { shape: x!.shape, attributes: { reduction: { string: 'add' } } });
+    },
+    null,
+  ],
+});

@@ -1,0 +1,83 @@
+/** Runs an ONNX model on this machine: the only file that knows onnxruntime-node. */
+import { parse, resolve } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Problem } from '../problem.ts';
+
+export interface TensorValue {
+  readonly type: 'float32' | 'int32' | 'int64' | 'bool';
+  readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  readonly dims: readonly number[];
+}
+
+export interface GraphSession {
+  /** Blocks this process while it computes. Fed arrays are read in place and must not change until it answers. */
+  run(feeds: Readonly<Record<string, TensorValue>>): Promise<Record<string, TensorValue>>;
+  release(): Promise<void>;
+}
+
+export interface SessionOptions {
+  readonly threads: number;
+  readonly provider: 'cpu';
+  /** Repack weights into anonymous memory for speed; otherwise they stay mapped from their files. */
+  readonly prepack?: boolean;
+  /** Prefix of a profile to write. */
+  readonly profile?: string;
+}
+
+export type OpenSession = typeof openSession;
+
+/** Opens a model given as bytes whose weights lie in files named relative to the root of the file system. */
+export async function openSession(model: Uint8Array, options: SessionOptions): Promise<GraphSession> {
+  let session: InferenceSession;
+  try {
+    session = await InferenceSession.create(model, {
+      executionProviders: [options.provider],
+      intraOpNumThreads: options.threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      // The optimizer would merge recomputed nodes with their originals and fold frozen weights into copies.
+      graphOptimizationLevel: 'disabled',
+      // A memory pattern is planned per shape and keeps the largest block; off, the same graph peaks lower.
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
+      extra: {
+        session: {
+          disable_prepacking: options.prepack === true ? '0' : '1',
+          model_external_initializers_file_folder_path: parse(resolve('/')).root,
+        },
+      },
+    });
+  } catch (error) {
+    throw failure(error, 'The model could not be loaded');
+  }
+  return {
+    async run(feeds) {
+      const tensors: Record<string, Tensor> = {};
+      for (const [name, { type, data, dims }] of Object.entries(feeds)) tensors[name] = new Tensor(type, data, dims);
+      let results: InferenceSession.ReturnType;
+      try {
+        results = await session.run(tensors);
+      } catch (error) {
+        throw failure(error, 'The computation failed');
+      }
+      return results as unknown as Record<string, TensorValue>;
+    },
+    release: () => session.release(),
+  };
+}
+
+function failure(error: unknown, what: string): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  if (/alloc|memory/i.test(message)) {
+    return new Problem(
+      'out-of-memory',
+      `${what}: there is not enough memory.`,
+      'Use shorter rows, smaller batches or recomputation.',
+      {
+        cause: error,
+      },
+    );
+  }
+  return new Error(`${what}: ${message}`, { cause: error });
+}
