@@ -6,6 +6,8 @@
 import type { ProblemValue } from './problem.ts';
 import type { Recipe, RecipeInput } from './recipe.ts';
 
+export type { ProblemValue };
+
 // ── Things ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface Project {

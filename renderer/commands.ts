@@ -1,0 +1,171 @@
+/** Every command, once: the palette, the menu, the key bindings and the tooltips read this list. */
+import type { ScreenName } from './state/router.svelte.ts';
+import { isActive } from './state/runs.svelte.ts';
+import type { Studio } from './state/studio.svelte.ts';
+
+export interface Command {
+  readonly id: string;
+  readonly title: string;
+  readonly group: 'Go to' | 'Create' | 'Run' | 'Window';
+  /** `Mod` is Ctrl, or Command on a Mac. */
+  readonly shortcut: string | null;
+  /** Null when the command means nothing at present. */
+  readonly action: (studio: Studio) => (() => void) | null;
+}
+
+const go = (screen: Exclude<ScreenName, 'run'>, title: string, digit: number | null): Command => ({
+  id: `go.${screen}`,
+  title,
+  group: 'Go to',
+  shortcut: digit === null ? null : `Mod+${digit}`,
+  action: (studio) => () => studio.router.go(screen),
+});
+
+/** A command whose meaning the present screen gives (`studio.offer`). */
+const offered = (id: string, title: string, group: Command['group'], shortcut: string | null): Command => ({
+  id,
+  title,
+  group,
+  shortcut,
+  action: (studio) => studio.offered.get(id) ?? null,
+});
+
+export const commands: readonly Command[] = [
+  go('overview', 'Overview', 1),
+  go('models', 'Models', 2),
+  go('datasets', 'Datasets', 3),
+  go('runs', 'Runs', 4),
+  go('compare', 'Compare', 5),
+  go('adapters', 'Adapters', 6),
+  go('playground', 'Playground', 7),
+  go('exports', 'Exports', 8),
+  go('first-start', 'Welcome and sample', null),
+  {
+    id: 'new-run',
+    title: 'New run',
+    group: 'Create',
+    shortcut: 'Mod+N',
+    action: (studio) => () => studio.router.go('new-run'),
+  },
+  {
+    id: 'open-model',
+    title: 'Open a model',
+    group: 'Create',
+    shortcut: 'Mod+O',
+    action: (studio) => () => void studio.openModel(),
+  },
+  {
+    id: 'import-data',
+    title: 'Import data',
+    group: 'Create',
+    shortcut: 'Mod+I',
+    action: (studio) => () => void studio.importData(),
+  },
+  {
+    id: 'new-project',
+    title: 'New project',
+    group: 'Create',
+    shortcut: 'Mod+Shift+N',
+    action: (studio) => () => studio.attempt(() => studio.project.create(`Project ${studio.project.items.length + 1}`)),
+  },
+  offered('start', 'Start this run', 'Run', 'Mod+Enter'),
+  offered('resume', 'Resume this run', 'Run', null),
+  offered('duplicate', 'Duplicate this run with changes', 'Run', 'Mod+D'),
+  {
+    id: 'stop',
+    title: 'Stop the running run',
+    group: 'Run',
+    shortcut: 'Mod+.',
+    action: (studio) => {
+      const shown = studio.runs.list.find(studio.router.params.id);
+      const run = shown !== null && isActive(shown) ? shown : studio.runs.active[0];
+      return run === undefined ? null : () => studio.attempt(() => studio.runs.stop(run.id));
+    },
+  },
+  offered('table', 'Show the charts as tables', 'Window', 'Mod+T'),
+  {
+    id: 'palette',
+    title: 'All commands',
+    group: 'Window',
+    shortcut: 'Mod+K',
+    action: (studio) => () => (studio.paletteOpen = true),
+  },
+  {
+    id: 'undo',
+    title: 'Take back the last removal',
+    group: 'Window',
+    shortcut: 'Mod+Z',
+    action: (studio) => (studio.notices.items.some((item) => item.undo !== null) ? () => studio.notices.undoLast() : null),
+  },
+  { id: 'back', title: 'Back', group: 'Window', shortcut: 'Alt+ArrowLeft', action: (studio) => () => studio.router.back() },
+  {
+    id: 'theme.system',
+    title: 'Look: as the system',
+    group: 'Window',
+    shortcut: null,
+    action: (studio) => () => studio.theme.choose('system'),
+  },
+  {
+    id: 'theme.light',
+    title: 'Look: light',
+    group: 'Window',
+    shortcut: null,
+    action: (studio) => () => studio.theme.choose('light'),
+  },
+  {
+    id: 'theme.dark',
+    title: 'Look: dark',
+    group: 'Window',
+    shortcut: null,
+    action: (studio) => () => studio.theme.choose('dark'),
+  },
+];
+
+const mac = navigator.userAgent.includes('Mac OS');
+const keyNames: Readonly<Record<string, string>> = { Enter: '↵', ArrowLeft: '←' };
+
+/** A shortcut as written on a key cap: `Ctrl K`, `⌘K`. */
+export function shortcutText(shortcut: string | null): string | null {
+  if (shortcut === null) return null;
+  const parts = shortcut.split('+').map((part) => {
+    if (part === 'Mod') return mac ? '⌘' : 'Ctrl';
+    if (part === 'Alt') return mac ? '⌥' : 'Alt';
+    return part === 'Shift' && mac ? '⇧' : (keyNames[part] ?? part);
+  });
+  return parts.join(mac ? '' : ' ');
+}
+
+/** The key cap of a command, by id. */
+export function shortcutOf(id: string): string | null {
+  return shortcutText(commands.find((command) => command.id === id)?.shortcut ?? null);
+}
+
+export function runCommand(studio: Studio, id: string): void {
+  const run = /^run:(.+)$/.exec(id)?.[1];
+  if (run !== undefined) studio.router.go('run', { id: run });
+  else commands.find((command) => command.id === id)?.action(studio)?.();
+}
+
+/** Runs the command a key press means; false when it means none. */
+export function runShortcut(studio: Studio, event: KeyboardEvent): boolean {
+  const command = commands.find(({ shortcut }) => shortcut !== null && matches(shortcut, event));
+  // Taking back what was typed belongs to the field that has the focus.
+  const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
+  if (command === undefined || (command.id === 'undo' && typing)) return false;
+  const action = command.action(studio);
+  if (action === null) return false;
+  action();
+  return true;
+}
+
+function matches(shortcut: string, event: KeyboardEvent): boolean {
+  const parts = shortcut.split('+');
+  const key = parts.at(-1) ?? '';
+  const mod = mac ? event.metaKey : event.ctrlKey;
+  return (
+    parts.includes('Mod') === mod &&
+    parts.includes('Alt') === event.altKey &&
+    parts.includes('Shift') === event.shiftKey &&
+    event.key.toLowerCase() === key.toLowerCase()
+  );
+}

@@ -1,0 +1,27 @@
+import type { AdapterVersion } from '../../engine/contract.ts';
+import { Collection } from './collection.svelte.ts';
+import type { Engine } from './engine.ts';
+
+/** The adapter versions of the open project. */
+export class AdaptersState {
+  readonly list: Collection<AdapterVersion>;
+  readonly #engine: Engine;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    this.list = new Collection((projectId) => engine.request('adapters.list', { projectId }));
+    engine.on('adapter.changed', (adapter) => {
+      if (adapter.projectId === this.list.projectId) this.list.apply(adapter);
+    });
+  }
+
+  async import(projectId: string, path: string, modelId: string): Promise<AdapterVersion> {
+    const adapter = await this.#engine.request('adapters.import', { projectId, path, modelId });
+    this.list.apply(adapter);
+    return adapter;
+  }
+
+  async update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): Promise<void> {
+    this.list.apply(await this.#engine.request('adapters.update', { id, ...change }));
+  }
+}

@@ -1,0 +1,36 @@
+import type { ProblemValue } from '../../engine/contract.ts';
+import { problemOf } from './engine.ts';
+
+/**
+ * A value asked of the engine: not there yet, there, or failed. An older value stays visible while a newer one is on its way, and an
+ * answer that was overtaken by a newer question is dropped.
+ */
+export class Asked<T> {
+  value = $state.raw<T | null>(null);
+  problem = $state.raw<ProblemValue | null>(null);
+  pending = $state(false);
+  #turn = 0;
+
+  async ask(question: () => Promise<T>): Promise<void> {
+    const turn = ++this.#turn;
+    this.pending = true;
+    try {
+      const value = await question();
+      if (turn !== this.#turn) return;
+      this.value = value;
+      this.problem = null;
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.problem = problemOf(error);
+    }
+    this.pending = false;
+  }
+
+  /** Forgets the value and whatever is on its way. */
+  clear(): void {
+    this.#turn++;
+    this.value = null;
+    this.problem = null;
+    this.pending = false;
+  }
+}

@@ -1,0 +1,73 @@
+import type { GenerateRequest, GenerateResult, ProblemValue } from '../../engine/contract.ts';
+import { type Engine, problemOf } from './engine.ts';
+
+/** One answer while it is written, and after. */
+export class Answer {
+  text = $state('');
+  tokens = $state(0);
+  state = $state<'waiting' | 'writing' | 'done' | 'stopped' | 'failed'>('waiting');
+  problem = $state.raw<ProblemValue | null>(null);
+  result = $state.raw<GenerateResult | null>(null);
+  /** Tokens per second since the first token; null before the second. */
+  rate = $state<number | null>(null);
+  /** Resolves when nothing more will come; never rejects. */
+  finished: Promise<void> = Promise.resolve();
+  readonly streamId: string;
+
+  constructor(streamId: string) {
+    this.streamId = streamId;
+  }
+}
+
+/** Streaming generation: asks, shows tokens as they come, stops. */
+export class ChatState {
+  readonly #engine: Engine;
+  readonly #answers = new Map<string, { answer: Answer; firstAt: number | null }>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    engine.on('generate.token', ({ streamId, text }) => {
+      const stream = this.#answers.get(streamId);
+      if (stream === undefined) return;
+      const { answer } = stream;
+      answer.state = 'writing';
+      answer.text += text;
+      answer.tokens++;
+      const now = performance.now();
+      if (stream.firstAt === null) stream.firstAt = now;
+      else answer.rate = ((answer.tokens - 1) * 1000) / Math.max(1, now - stream.firstAt);
+    });
+  }
+
+  /** Starts an answer; it fills up by itself. */
+  ask(request: Omit<GenerateRequest, 'streamId'>): Answer {
+    const streamId = crypto.randomUUID();
+    const answer = new Answer(streamId);
+    this.#answers.set(streamId, { answer, firstAt: null });
+    answer.finished = this.#follow(answer, { ...request, streamId });
+    return answer;
+  }
+
+  async stop(answer: Answer): Promise<void> {
+    answer.state = 'stopped';
+    await this.#engine.request('generate.stop', { streamId: answer.streamId });
+  }
+
+  async #follow(answer: Answer, request: GenerateRequest): Promise<void> {
+    try {
+      const result = await this.#engine.request('generate.start', request);
+      answer.result = result;
+      answer.text = result.text;
+      answer.tokens = result.tokens.length;
+      if (answer.state !== 'stopped') answer.state = 'done';
+    } catch (error) {
+      const problem = problemOf(error);
+      if (problem.code === 'stopped') answer.state = 'stopped';
+      else {
+        answer.problem = problem;
+        answer.state = 'failed';
+      }
+    }
+    this.#answers.delete(answer.streamId);
+  }
+}

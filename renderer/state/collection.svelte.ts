@@ -1,0 +1,51 @@
+import { Asked } from './asked.svelte.ts';
+
+/** The list of one kind of thing in the open project. Single changes are applied, and asked for again when the list as a whole moved. */
+export class Collection<T extends { readonly id: string }> {
+  readonly asked = new Asked<readonly T[]>();
+  readonly all: readonly T[] = $derived(this.asked.value ?? []);
+  readonly #question: (projectId: string) => Promise<readonly T[]>;
+  #projectId: string | null = null;
+  /** Ids hidden while their removal can still be undone. */
+  #hidden = $state.raw<ReadonlySet<string>>(new Set());
+  readonly items: readonly T[] = $derived(this.all.filter((item) => !this.#hidden.has(item.id)));
+
+  constructor(question: (projectId: string) => Promise<readonly T[]>) {
+    this.#question = question;
+  }
+
+  get projectId(): string | null {
+    return this.#projectId;
+  }
+  get loading(): boolean {
+    return this.asked.value === null && this.asked.problem === null;
+  }
+
+  /** Loads the list of a project; without an argument the same one again. */
+  async load(projectId: string | null = this.#projectId): Promise<void> {
+    if (projectId !== this.#projectId) this.asked.clear();
+    this.#projectId = projectId;
+    if (projectId !== null) await this.asked.ask(() => this.#question(projectId));
+  }
+
+  find(id: string | null | undefined): T | null {
+    return this.all.find((item) => item.id === id) ?? null;
+  }
+
+  /** Puts a new or changed item in its place; the newest come first. */
+  apply(item: T): void {
+    const known = this.all.some((other) => other.id === item.id);
+    this.asked.value = known ? this.all.map((other) => (other.id === item.id ? item : other)) : [item, ...this.all];
+  }
+
+  drop(id: string): void {
+    this.asked.value = this.all.filter((item) => item.id !== id);
+  }
+
+  setHidden(id: string, hidden: boolean): void {
+    const next = new Set(this.#hidden);
+    if (hidden) next.add(id);
+    else next.delete(id);
+    this.#hidden = next;
+  }
+}

@@ -1,0 +1,59 @@
+import type { DataReport, Dataset, RowView } from '../../engine/contract.ts';
+import { Collection } from './collection.svelte.ts';
+import type { Engine } from './engine.ts';
+import type { Notices } from './notices.svelte.ts';
+
+export type Split = 'train' | 'eval';
+
+/** The data sets of the open project, their rows and reports. */
+export class DatasetsState {
+  readonly list: Collection<Dataset>;
+  readonly #engine: Engine;
+  readonly #notices: Notices;
+
+  constructor(engine: Engine, notices: Notices) {
+    this.#engine = engine;
+    this.#notices = notices;
+    this.list = new Collection((projectId) => engine.request('datasets.list', { projectId }));
+  }
+
+  async add(
+    projectId: string,
+    trainPaths: readonly string[],
+    evalPaths: readonly string[] = [],
+    name?: string,
+  ): Promise<Dataset> {
+    const named = name === undefined ? {} : { name };
+    const dataset = await this.#engine.request('datasets.add', { projectId, trainPaths, evalPaths, ...named });
+    this.list.apply(dataset);
+    return dataset;
+  }
+
+  /** Takes it out of the project; its files stay. */
+  remove(dataset: Dataset): void {
+    this.list.setHidden(dataset.id, true);
+    this.#notices.undoable(
+      `${dataset.name} taken out of the project`,
+      () => this.list.setHidden(dataset.id, false),
+      async () => {
+        await this.#engine.request('datasets.remove', { id: dataset.id });
+        this.list.drop(dataset.id);
+      },
+    );
+  }
+
+  rows(question: {
+    datasetId: string;
+    modelId: string;
+    split: Split;
+    offset: number;
+    limit: number;
+    maxLength: number;
+  }): Promise<{ rows: readonly RowView[]; total: number }> {
+    return this.#engine.request('datasets.rows', question);
+  }
+
+  report(datasetId: string, modelId: string, split: Split, maxLength: number): Promise<DataReport> {
+    return this.#engine.request('datasets.report', { datasetId, modelId, split, maxLength });
+  }
+}

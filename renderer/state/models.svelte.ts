@@ -1,0 +1,36 @@
+import type { Model } from '../../engine/contract.ts';
+import { Collection } from './collection.svelte.ts';
+import type { Engine } from './engine.ts';
+import type { Notices } from './notices.svelte.ts';
+
+/** The models of the open project. */
+export class ModelsState {
+  readonly list: Collection<Model>;
+  readonly #engine: Engine;
+  readonly #notices: Notices;
+
+  constructor(engine: Engine, notices: Notices) {
+    this.#engine = engine;
+    this.#notices = notices;
+    this.list = new Collection((projectId) => engine.request('models.list', { projectId }));
+  }
+
+  async add(projectId: string, path: string): Promise<Model> {
+    const model = await this.#engine.request('models.add', { projectId, path });
+    this.list.apply(model);
+    return model;
+  }
+
+  /** Takes it out of the project; its files stay. */
+  remove(model: Model): void {
+    this.list.setHidden(model.id, true);
+    this.#notices.undoable(
+      `${model.name} taken out of the project`,
+      () => this.list.setHidden(model.id, false),
+      async () => {
+        await this.#engine.request('models.remove', { id: model.id });
+        this.list.drop(model.id);
+      },
+    );
+  }
+}

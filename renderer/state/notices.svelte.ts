@@ -1,0 +1,71 @@
+import type { ProblemValue } from '../../engine/contract.ts';
+import { problemOf } from './engine.ts';
+
+export interface Notice {
+  readonly id: number;
+  readonly kind: 'done' | 'failed';
+  readonly text: string;
+  readonly detail: string | null;
+  readonly undo: (() => void) | null;
+}
+
+const secondsToUndo = 6;
+
+/** Short messages at the lower right, and the time in which a removal can be taken back. */
+export class Notices {
+  items = $state.raw<readonly Notice[]>([]);
+  #next = 1;
+
+  done(text: string): void {
+    this.#add({ kind: 'done', text, detail: null, undo: null }, secondsToUndo);
+  }
+
+  failed(error: unknown): void {
+    const problem: ProblemValue = problemOf(error);
+    this.#add({ kind: 'failed', text: problem.message, detail: problem.hint, undo: null }, 20);
+  }
+
+  /** Says what was done and does it for good only when nobody took it back. */
+  undoable(text: string, undo: () => void, commit: () => Promise<unknown>): void {
+    let open = true;
+    const notice = this.#add(
+      {
+        kind: 'done',
+        text,
+        detail: null,
+        undo: () => {
+          if (!open) return;
+          open = false;
+          this.dismiss(notice);
+          undo();
+        },
+      },
+      secondsToUndo,
+    );
+    const settle = () => {
+      if (!open) return;
+      open = false;
+      commit().catch((error: unknown) => {
+        undo();
+        this.failed(error);
+      });
+    };
+    setTimeout(settle, secondsToUndo * 1000);
+    window.addEventListener('pagehide', settle, { once: true });
+  }
+
+  undoLast(): void {
+    this.items.findLast((item) => item.undo !== null)?.undo?.();
+  }
+
+  dismiss(id: number): void {
+    this.items = this.items.filter((item) => item.id !== id);
+  }
+
+  #add(notice: Omit<Notice, 'id'>, seconds: number): number {
+    const id = this.#next++;
+    this.items = [...this.items, { ...notice, id }];
+    setTimeout(() => this.dismiss(id), seconds * 1000);
+    return id;
+  }
+}

@@ -1,0 +1,87 @@
+import type { Checkpoint, EvalMetrics, LogLine, ProblemValue, Sample, StepMetrics } from '../../engine/contract.ts';
+import { type Engine, problemOf } from './engine.ts';
+
+/** Merges rows into a list that is sorted by step; a step that came twice (events and answer, or a resumed run) counts once, the newest wins. */
+export function mergeByStep<T extends { readonly step: number }>(known: readonly T[], added: readonly T[]): readonly T[] {
+  if (added.length === 0) return known;
+  const last = known.at(-1)?.step ?? -1;
+  if (added.every((row, i) => row.step > (i === 0 ? last : added[i - 1]!.step))) return [...known, ...added];
+  const rows = new Map(known.map((row) => [row.step, row]));
+  for (const row of added) rows.set(row.step, row);
+  return [...rows.values()].sort((a, b) => a.step - b.step);
+}
+
+/** Everything a run measured and wrote, from its first step to now. */
+export class RunHistory {
+  steps = $state.raw<readonly StepMetrics[]>([]);
+  evaluations = $state.raw<readonly EvalMetrics[]>([]);
+  samples = $state.raw<readonly Sample[]>([]);
+  log = $state.raw<readonly LogLine[]>([]);
+  checkpoints = $state.raw<readonly Checkpoint[]>([]);
+  loading = $state(true);
+  problem = $state.raw<ProblemValue | null>(null);
+  readonly id: string;
+  readonly #engine: Engine;
+  #checkpointsAt = -1;
+
+  constructor(engine: Engine, id: string) {
+    this.#engine = engine;
+    this.id = id;
+  }
+
+  async load(): Promise<void> {
+    const id = this.id;
+    try {
+      const [metrics, samples, log, checkpoints] = await Promise.all([
+        this.#engine.request('runs.metrics', { id, afterStep: -1 }),
+        this.#engine.request('runs.samples', { id }),
+        this.#engine.request('runs.log', { id }),
+        this.#engine.request('runs.checkpoints', { id }),
+      ]);
+      // What arrived by event while the answer was under way is newer than the answer.
+      this.steps = mergeByStep(metrics.steps, this.steps);
+      this.evaluations = mergeByStep(metrics.evaluations, this.evaluations);
+      this.samples = samples.reduceRight(withSample, this.samples);
+      this.log = [...log, ...this.log.filter((line) => line.at > (log.at(-1)?.at ?? 0))];
+      this.checkpoints = checkpoints;
+      this.problem = null;
+    } catch (error) {
+      this.problem = problemOf(error);
+    }
+    this.loading = false;
+  }
+
+  addMetrics(steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
+    this.steps = mergeByStep(this.steps, steps);
+    this.evaluations = mergeByStep(this.evaluations, evaluations);
+  }
+
+  addSample(sample: Sample): void {
+    this.samples = withSample(
+      this.samples.filter((other) => !sameSample(other, sample)),
+      sample,
+    );
+  }
+
+  addLog(line: LogLine): void {
+    this.log = [...this.log, line];
+  }
+
+  /** Checkpoints are asked for again when the run moved, because old ones go as new ones come. */
+  async refreshCheckpoints(step: number): Promise<void> {
+    if (step === this.#checkpointsAt) return;
+    this.#checkpointsAt = step;
+    try {
+      this.checkpoints = await this.#engine.request('runs.checkpoints', { id: this.id });
+    } catch (error) {
+      this.problem = problemOf(error);
+    }
+  }
+}
+
+const sameSample = (a: Sample, b: Sample): boolean => a.step === b.step && a.prompt === b.prompt;
+
+function withSample(samples: readonly Sample[], sample: Sample): readonly Sample[] {
+  if (samples.some((other) => sameSample(other, sample))) return samples;
+  return [...samples, sample].sort((a, b) => a.step - b.step || a.prompt - b.prompt);
+}

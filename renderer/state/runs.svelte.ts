@@ -1,0 +1,77 @@
+import type { Run, RunPlan, TrainRequest } from '../../engine/contract.ts';
+import type { RecipeInput } from '../../engine/recipe.ts';
+import { Collection } from './collection.svelte.ts';
+import type { Engine } from './engine.ts';
+import { RunHistory } from './run-history.svelte.ts';
+
+export const isActive = (run: Run): boolean => run.state === 'running' || run.state === 'queued';
+
+/** The runs of the open project, and the histories of those that were looked at. */
+export class RunsState {
+  readonly list: Collection<Run>;
+  readonly active: readonly Run[];
+  readonly #engine: Engine;
+  readonly #histories = new Map<string, RunHistory>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    this.list = new Collection((projectId) => engine.request('runs.list', { projectId }));
+    this.active = $derived(this.list.items.filter(isActive));
+    engine.on('run.changed', (run) => {
+      if (run.projectId === this.list.projectId) this.list.apply(run);
+      const history = this.#histories.get(run.id);
+      if (history !== undefined) void history.refreshCheckpoints(run.step);
+    });
+    engine.on('run.removed', ({ id }) => {
+      this.list.drop(id);
+      this.#histories.delete(id);
+    });
+    engine.on('run.metrics', (batch) => this.#histories.get(batch.runId)?.addMetrics(batch.steps, batch.evaluations));
+    engine.on('run.sample', ({ runId, sample }) => this.#histories.get(runId)?.addSample(sample));
+    engine.on('run.log', ({ runId, line }) => this.#histories.get(runId)?.addLog(line));
+  }
+
+  /** The measured course of a run; asked for once and then kept up by events. Several calls for the same run share it. */
+  history(id: string): RunHistory {
+    const known = this.#histories.get(id);
+    if (known !== undefined) return known;
+    // It is listening before it asks, so nothing that happens in between is lost.
+    const history = new RunHistory(this.#engine, id);
+    this.#histories.set(id, history);
+    void history.load();
+    return history;
+  }
+
+  /** After the engine was away: whatever it did meanwhile. */
+  catchUp(): void {
+    for (const history of this.#histories.values()) void history.load();
+  }
+
+  plan(modelId: string, datasetId: string, recipe: RecipeInput): Promise<RunPlan> {
+    return this.#engine.request('runs.plan', { modelId, datasetId, recipe });
+  }
+
+  async start(request: TrainRequest): Promise<Run> {
+    const run = await this.#engine.request('runs.start', request);
+    this.list.apply(run);
+    return run;
+  }
+
+  async stop(id: string, force = false): Promise<void> {
+    await this.#engine.request('runs.stop', force ? { id, force } : { id });
+  }
+
+  async resume(id: string): Promise<void> {
+    this.list.apply(await this.#engine.request('runs.resume', { id }));
+  }
+
+  async update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Promise<void> {
+    this.list.apply(await this.#engine.request('runs.update', { id, ...change }));
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#engine.request('runs.remove', { id });
+    this.list.drop(id);
+    this.#histories.delete(id);
+  }
+}

@@ -1,0 +1,49 @@
+import type { ProblemValue, SampleState as SampleStatus } from '../../engine/contract.ts';
+import { type Engine, problemOf } from './engine.ts';
+
+/** The sample of the first start. */
+export class SampleState {
+  status = $state.raw<SampleStatus | null>(null);
+  problem = $state.raw<ProblemValue | null>(null);
+  starting = $state(false);
+  readonly running: boolean = $derived(
+    this.starting || (this.status !== null && !['done', 'failed', 'stopped'].includes(this.status.phase)),
+  );
+  readonly #engine: Engine;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    engine.on('sample.changed', (status) => {
+      this.status = status;
+    });
+  }
+
+  async load(): Promise<void> {
+    await this.#take(async () => {
+      const status = await this.#engine.request('sample.get');
+      // An event that came meanwhile is newer.
+      this.status ??= status;
+    });
+  }
+
+  async start(): Promise<void> {
+    this.starting = true;
+    await this.#take(async () => {
+      this.status = await this.#engine.request('sample.start');
+    });
+    this.starting = false;
+  }
+
+  async stop(): Promise<void> {
+    await this.#take(() => this.#engine.request('sample.stop'));
+  }
+
+  async #take(action: () => Promise<unknown>): Promise<void> {
+    try {
+      this.problem = null;
+      await action();
+    } catch (error) {
+      this.problem = problemOf(error);
+    }
+  }
+}

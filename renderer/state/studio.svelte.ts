@@ -1,0 +1,134 @@
+/** Everything the window knows, made once and handed down by context. */
+import { getContext, setContext } from 'svelte';
+import { SvelteMap } from 'svelte/reactivity';
+import type { ProblemValue, StudioBridge } from '../../engine/contract.ts';
+import { AdaptersState } from './adapters.svelte.ts';
+import { ChatState } from './chat.svelte.ts';
+import { DatasetsState } from './datasets.svelte.ts';
+import { Engine } from './engine.ts';
+import { ExportsState } from './exports.svelte.ts';
+import { MachineState } from './machine.svelte.ts';
+import { ModelsState } from './models.svelte.ts';
+import { Notices } from './notices.svelte.ts';
+import { PlaygroundState } from './playground.svelte.ts';
+import { ProjectState } from './project.svelte.ts';
+import { Router } from './router.svelte.ts';
+import { RunsState } from './runs.svelte.ts';
+import { SampleState } from './sample.svelte.ts';
+import { ThemeState } from './theme.svelte.ts';
+
+export class Studio {
+  readonly engine: Engine;
+  readonly router = new Router();
+  readonly notices = new Notices();
+  readonly theme: ThemeState;
+  readonly machine: MachineState;
+  readonly project: ProjectState;
+  readonly models: ModelsState;
+  readonly datasets: DatasetsState;
+  readonly runs: RunsState;
+  readonly adapters: AdaptersState;
+  readonly exports: ExportsState;
+  readonly chat: ChatState;
+  readonly playground: PlaygroundState;
+  readonly sample: SampleState;
+  /** Set while the engine host is away. */
+  engineProblem = $state.raw<ProblemValue | null>(null);
+  paletteOpen = $state(false);
+  /** What the present screen does for a command, by command id. */
+  readonly offered = new SvelteMap<string, () => void>();
+
+  constructor(bridge: StudioBridge) {
+    const engine = new Engine(bridge);
+    this.engine = engine;
+    this.theme = new ThemeState(engine);
+    this.machine = new MachineState(engine);
+    this.models = new ModelsState(engine, this.notices);
+    this.datasets = new DatasetsState(engine, this.notices);
+    this.runs = new RunsState(engine);
+    this.adapters = new AdaptersState(engine);
+    this.exports = new ExportsState(engine);
+    this.chat = new ChatState(engine);
+    this.playground = new PlaygroundState(this.chat);
+    this.sample = new SampleState(engine);
+    this.project = new ProjectState(engine, (id) => this.#openLists(id));
+    engine.on('list.changed', ({ projectId, list }) => {
+      if (list !== 'projects' && projectId === this.project.currentId) void this[list].list.load();
+    });
+    engine.on('shell.engine', ({ state, problem }) => {
+      this.engineProblem = state === 'lost' ? (problem ?? lostProblem) : null;
+      if (state === 'ready') void this.load();
+    });
+  }
+
+  /** Loads everything the frame shows; also after the engine came back. */
+  async load(): Promise<void> {
+    await Promise.all([this.machine.load(), this.project.load(), this.sample.load()]);
+    this.#openLists(this.project.current?.id ?? null);
+    this.runs.catchUp();
+  }
+
+  /** Offers a command while the present screen is shown; the returned function takes it back. */
+  offer(id: string, action: () => void): () => void {
+    this.offered.set(id, action);
+    return () => this.offered.delete(id);
+  }
+
+  /** Asks for files and adds them as a model. */
+  async openModel(): Promise<void> {
+    await this.#reporting(async () => {
+      const paths = await this.engine.request('shell.chooseFiles', { title: 'Open a model', kind: 'model' });
+      const path = paths?.[0];
+      if (path !== undefined) await this.addModel(path);
+    });
+  }
+
+  async addModel(path: string): Promise<void> {
+    await this.#reporting(async () => {
+      const model = await this.models.add(await this.project.ensure(), path);
+      this.router.go('models', { id: model.id });
+    });
+  }
+
+  /** Asks for files and adds them as a data set. */
+  async importData(): Promise<void> {
+    await this.#reporting(async () => {
+      const paths = await this.engine.request('shell.chooseFiles', { title: 'Import data', kind: 'data' });
+      if (paths !== null && paths.length > 0) await this.addData(paths);
+    });
+  }
+
+  async addData(paths: readonly string[]): Promise<void> {
+    await this.#reporting(async () => {
+      const dataset = await this.datasets.add(await this.project.ensure(), paths);
+      this.router.go('datasets', { id: dataset.id });
+    });
+  }
+
+  /** Runs an action of a button or command; a failure becomes a notice. */
+  attempt(action: () => Promise<unknown>): void {
+    void this.#reporting(action);
+  }
+
+  async #reporting(action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      this.notices.failed(error);
+    }
+  }
+
+  #openLists(projectId: string | null): void {
+    for (const domain of [this.models, this.datasets, this.runs, this.adapters, this.exports]) void domain.list.load(projectId);
+  }
+}
+
+const lostProblem: ProblemValue = {
+  code: 'host-unreachable',
+  message: 'The engine is not answering.',
+  hint: 'It is being started again; runs go on by themselves.',
+};
+
+const key = Symbol('studio');
+export const provideStudio = (studio: Studio): Studio => setContext(key, studio);
+export const useStudio = (): Studio => getContext<Studio>(key);
