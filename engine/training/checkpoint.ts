@@ -1,0 +1,149 @@
+/**
+ * Checkpoints: `checkpoints/step-000020/` with the adapter as PEFT stores it, Adam's moments, and `state.json`, which lists every other
+ * file with its size and SHA-256. The order of rows and the schedule are functions of seed and step, so nothing else is needed to go
+ * on bit for bit.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Checkpoint } from '../contract.ts';
+import { readText, writeFileAtomic } from '../formats/files.ts';
+import { partialPrefix, publishFolder } from '../formats/folder.ts';
+import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { readAdapter, writeAdapterFiles, type Adapter } from './lora.ts';
+import type { AdamState } from './optimizer.ts';
+
+/** What a run has become after `step` steps. */
+export interface TrainingState {
+  readonly step: number;
+  /** Training time so far, over all sessions of the run. */
+  readonly seconds: number;
+  readonly adapter: Adapter;
+  readonly adam: AdamState;
+}
+
+/** The content of state.json. */
+interface StateFile {
+  readonly version: 1;
+  readonly step: number;
+  readonly seconds: number;
+  readonly updates: number;
+  readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
+}
+
+const stateName = 'state.json';
+const momentsName = 'optimizer.safetensors';
+const folderPattern = /^step-(\d{6,})$/;
+const maxStateBytes = 1 << 20;
+
+/** Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep`. */
+export function saveCheckpoint(dir: string, state: TrainingState, keep: number): Checkpoint {
+  const path = join(dir, `step-${String(state.step).padStart(6, '0')}`);
+  let bytes = 0;
+  publishFolder(path, (folder) => {
+    writeAdapterFiles(folder, state.adapter, state.adapter.config.base);
+    writeMoments(join(folder, momentsName), state.adam);
+    const files = readdirSync(folder).map((name) => describeFile(folder, name));
+    const content: StateFile = {
+      version: 1,
+      step: state.step,
+      seconds: state.seconds,
+      updates: state.adam.updates,
+      files,
+    };
+    writeFileAtomic(join(folder, stateName), JSON.stringify(content, null, 2) + '\n');
+    bytes = files.reduce((sum, file) => sum + file.bytes, statSync(join(folder, stateName)).size);
+  });
+  for (const old of checkpointFolders(dir).slice(keep)) rmSync(old, { recursive: true, force: true });
+  return { step: state.step, path, bytes, createdAt: Date.now() };
+}
+
+/** The newest checkpoint that is whole, or null. Damaged ones are passed over, and what a killed writer left is removed. */
+export function newestCheckpoint(dir: string): string | null {
+  if (!existsSync(dir)) return null;
+  for (const name of readdirSync(dir))
+    if (name.startsWith(partialPrefix)) rmSync(join(dir, name), { recursive: true, force: true });
+  return checkpointFolders(dir).find(isWhole) ?? null;
+}
+
+/** Reads a checkpoint that is whole. */
+export function loadCheckpoint(path: string, spec: DecoderSpec): TrainingState {
+  const { step, seconds, updates } = readState(path);
+  const adapter = readAdapter(path, spec);
+  const [mean, square] = readMoments(join(path, momentsName), adapter.parameters.length);
+  return { step, seconds, adapter, adam: { mean, square, updates } };
+}
+
+/** Newest first. */
+function checkpointFolders(dir: string): string[] {
+  const stepOf = (name: string) => Number(folderPattern.exec(name)![1]);
+  return readdirSync(dir)
+    .filter((name) => folderPattern.test(name))
+    .sort((a, b) => stepOf(b) - stepOf(a))
+    .map((name) => join(dir, name));
+}
+
+function isWhole(path: string): boolean {
+  try {
+    return readState(path).files.every(({ path: name, bytes, sha256 }) => {
+      const found = describeFile(path, name);
+      return found.bytes === bytes && found.sha256 === sha256;
+    });
+  } catch {
+    // Whatever keeps it from being read keeps it from being used; an older one is looked for.
+    return false;
+  }
+}
+
+function readState(path: string): StateFile {
+  const state = JSON.parse(readText(join(path, stateName), maxStateBytes)) as Partial<StateFile> | null;
+  const sound =
+    state?.version === 1 &&
+    [state.step, state.seconds, state.updates].every((value) => typeof value === 'number' && value >= 0) &&
+    Array.isArray(state.files) &&
+    [momentsName, 'adapter_config.json', 'adapter_model.safetensors'].every((name) =>
+      state.files!.some((file) => (file as { path?: unknown } | null)?.path === name),
+    );
+  if (!sound)
+    throw new Problem(
+      'checkpoint-damaged',
+      `'${path}' has a ${stateName} that is not sound.`,
+      'Resume from an older checkpoint.',
+    );
+  return state as StateFile;
+}
+
+function describeFile(folder: string, name: string): StateFile['files'][number] {
+  const content = readFileSync(join(folder, name));
+  return { path: name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
+}
+
+function writeMoments(path: string, { mean, square }: AdamState): void {
+  // Named as torch's AdamW names them.
+  const plan = ['exp_avg', 'exp_avg_sq'].map((name) => ({ name, type: 'F32' as const, shape: [mean.length] }));
+  const writer = new SafetensorsWriter(path, plan);
+  try {
+    writer.write(mean);
+    writer.write(square);
+    writer.finish();
+  } finally {
+    writer.abort();
+  }
+}
+
+function readMoments(path: string, length: number): [Float32Array, Float32Array] {
+  const stored = readSafetensors(path).tensors;
+  const read = (name: string) => {
+    const tensor = stored.get(name);
+    if (tensor?.shape.length !== 1 || tensor.shape[0] !== length)
+      throw new Problem(
+        'checkpoint-damaged',
+        `${path}: '${name}' does not fit the adapter beside it.`,
+        'Resume from an older checkpoint.',
+      );
+    return readSafetensorsFloat32(path, tensor);
+  };
+  return [read('exp_avg'), read('exp_avg_sq')];
+}

@@ -1,0 +1,228 @@
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StepMetrics } from '../contract.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { checkRecipe, type RecipeInput } from '../recipe.ts';
+import type { TrainingRow } from './batches.ts';
+import { loadCheckpoint, newestCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { train, type Training } from './loop.ts';
+import { newAdapter } from './lora.ts';
+import { newAdamState } from './optimizer.ts';
+import type { MicroBatch, StepResult } from './step.ts';
+
+/** A model one can differentiate by hand: the loss of a token is half the squared distance of all parameters to a target it names. */
+const quadratic: Training['step'] = {
+  gradient: (batch, parameters) => Promise.resolve(quadraticLoss(batch, parameters, new Float32Array(parameters.length))),
+  evaluate: (batch, parameters) => Promise.resolve(quadraticLoss(batch, parameters, null)),
+};
+function quadraticLoss(batch: MicroBatch, parameters: Float32Array, gradient: Float32Array | null): StepResult {
+  const tokenLoss: number[] = [];
+  const tokenRow: number[] = [];
+  for (let row = 0; row < batch.batch; row++)
+    for (let t = 1; t < batch.time; t++) {
+      const label = batch.labels[row * batch.time + t]!;
+      if (label === -100) continue;
+      let loss = 0;
+      for (let i = 0; i < parameters.length; i++) {
+        const distance = parameters[i]! - Math.sin(label * (i + 1));
+        loss += (distance * distance) / 2;
+        if (gradient) gradient[i]! += distance;
+      }
+      tokenLoss.push(label === 66 ? NaN : loss);
+      tokenRow.push(row);
+    }
+  return { tokenLoss: Float32Array.from(tokenLoss), tokenRow: Int32Array.from(tokenRow), gradient };
+}
+
+const spec: DecoderSpec = {
+  family: 'llama',
+  hiddenSize: 4,
+  intermediateSize: 6,
+  layers: 1,
+  heads: 1,
+  keyValueHeads: 1,
+  headDim: 4,
+  vocabularySize: 100,
+  contextLength: 64,
+  normEpsilon: 1e-5,
+  attentionBias: false,
+  mlpBias: false,
+  tiedEmbeddings: true,
+  activation: 'silu',
+  rope: { theta: 10000, dimension: 4, scaling: { kind: 'none' } },
+};
+const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
+  index: i,
+  file: 'rows.jsonl',
+  line: i + 1,
+  inputIds: Int32Array.from({ length: 3 + (i % 3) }, (_, t) => 10 * i + t),
+  labels: Int32Array.from({ length: 3 + (i % 3) }, (_, t) => (t === 0 || (t + i) % 4 === 0 ? -100 : 10 * i + t)),
+}));
+const base: RecipeInput = {
+  rank: 2,
+  batchSize: 2,
+  gradientAccumulation: 2,
+  maxSteps: 6,
+  learningRate: 0.05,
+  warmupSteps: 1,
+  weightDecay: 0.01,
+  evalEvery: 2,
+  saveEvery: 2,
+};
+
+/** One session of a run in `dir`: from its newest checkpoint, until the end or until `stopAfter` opportunities to stop have passed. */
+async function session(dir: string, input: RecipeInput, options: { stopAfter?: number; rows?: TrainingRow[] } = {}) {
+  const checked = checkRecipe({ ...base, ...input });
+  if ('errors' in checked) throw new Error(checked.errors[0]!.message);
+  const { recipe } = checked;
+  const newest = newestCheckpoint(dir);
+  const state = newest ? loadCheckpoint(newest, spec) : null;
+  const adapter = state?.adapter ?? newAdapter(recipe, spec, null);
+  const adam = state?.adam ?? newAdamState(adapter.parameters.length);
+  const steps: StepMetrics[] = [];
+  const evaluations = new Map<number, number>();
+  let opportunities = 0;
+  const problem = await train({
+    step: quadratic,
+    recipe,
+    rows: options.rows ?? rows,
+    evalRows: rows.slice(0, 3),
+    parameters: adapter.parameters,
+    adam,
+    stepsDone: state?.step ?? 0,
+    totalSteps: recipe.maxSteps,
+    evaluated: false,
+    stopRequested: () => opportunities++ >= (options.stopAfter ?? Infinity),
+    onStep: (metrics) => steps.push(metrics),
+    onEvaluation: ({ step, evalLoss }) => evaluations.set(step, evalLoss),
+    save: (step) => saveCheckpoint(dir, { step, seconds: 0, adapter, adam }, recipe.keepCheckpoints),
+  }).then(
+    () => null,
+    (error: unknown) => {
+      if (error instanceof Problem) return error;
+      throw error;
+    },
+  );
+  return { parameters: adapter.parameters, adam, steps, evaluations, problem };
+}
+
+/** What must be equal, leaving out how long it took. */
+function numbers(steps: readonly StepMetrics[]) {
+  return steps.map(({ step, loss, learningRate, gradientNorm, supervisedTokens, tokens, epoch }) => ({
+    step,
+    loss,
+    learningRate,
+    gradientNorm,
+    supervisedTokens,
+    tokens,
+    epoch,
+  }));
+}
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'loop-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+describe('train', () => {
+  it('learns, and reports every step, evaluation and checkpoint', async () => {
+    const { steps, evaluations, problem } = await session(folder, {});
+    expect(problem).toBeNull();
+    expect(steps.map((step) => step.step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(steps[0]!.learningRate).toBe(0);
+    expect([...evaluations.keys()]).toEqual([0, 2, 4, 6]);
+    expect(evaluations.get(6)!).toBeLessThan(evaluations.get(0)!);
+    expect(readdirSync(folder).sort()).toEqual(['step-000004', 'step-000006']);
+  });
+
+  it('weighs every supervised token alike, however a step is cut into micro-batches', async () => {
+    const parts = await session(join(folder, 'a'), { batchSize: 1, gradientAccumulation: 4 });
+    const whole = await session(join(folder, 'b'), { batchSize: 4, gradientAccumulation: 1 });
+    parts.steps.forEach((step, i) => {
+      expect(step.loss).toBeCloseTo(whole.steps[i]!.loss, 5);
+      expect(step.gradientNorm).toBeCloseTo(whole.steps[i]!.gradientNorm, 5);
+      expect(step.supervisedTokens).toBe(whole.steps[i]!.supervisedTokens);
+    });
+    parts.parameters.forEach((value, i) => expect(value).toBeCloseTo(whole.parameters[i]!, 5));
+  });
+
+  it('stopped anywhere, also between micro-batches and evaluations, goes on bit for bit as if it had not been', async () => {
+    const reference = await session(join(folder, 'whole'), {});
+    let stopped = 0;
+    for (let stopAfter = 0; ; stopAfter++) {
+      const dir = join(folder, `stop-${stopAfter}`);
+      const first = await session(dir, {}, { stopAfter });
+      if (first.problem === null) break;
+      stopped += 1;
+      expect(first.problem.code).toBe('stopped');
+      const second = await session(dir, {});
+      expect(second.parameters).toEqual(reference.parameters);
+      expect(second.adam).toEqual(reference.adam);
+      expect(numbers([...first.steps, ...second.steps])).toEqual(numbers(reference.steps));
+      expect(new Map([...first.evaluations, ...second.evaluations])).toEqual(reference.evaluations);
+    }
+    expect(stopped).toBe(6 * 2 + 4 * 2);
+  });
+
+  it('ends at a loss that is not finite, naming step and row, with the last checkpoint kept', async () => {
+    const poisoned = rows.map((row, i) =>
+      i === 5 ? { ...row, labels: row.labels.map((label) => (label > 0 ? 66 : label)) } : row,
+    );
+    const { problem, steps } = await session(folder, { shuffle: false, saveEvery: 1 }, { rows: poisoned });
+    expect(problem?.code).toBe('loss-not-finite');
+    expect(problem?.message).toContain('Step 2');
+    expect(problem?.message).toContain('rows.jsonl, line 6.');
+    expect(steps).toHaveLength(1);
+    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000001'));
+  });
+
+  it('ends when the update itself runs away', async () => {
+    const { problem } = await session(folder, {
+      learningRate: 1,
+      weightDecay: 0,
+      warmupSteps: 0,
+      epsilon: 0,
+      maxGradientNorm: 1e-44,
+    });
+    expect(problem?.code).toBe('loss-not-finite');
+    expect(newestCheckpoint(folder)).toBeNull();
+  });
+});
+
+describe('checkpoints', () => {
+  const damages: [string, (path: string) => void][] = [
+    ['a missing file', (path) => rmSync(join(path, 'optimizer.safetensors'))],
+    ['a file cut off', (path) => truncateSync(join(path, 'adapter_model.safetensors'), 100)],
+    ['no state', (path) => rmSync(join(path, 'state.json'))],
+    ['a state cut off', (path) => truncateSync(join(path, 'state.json'), 40)],
+    ['nothing in it', (path) => (rmSync(path, { recursive: true }), mkdirSync(path))],
+    [
+      'one bit flipped',
+      (path) => {
+        const content = readFileSync(join(path, 'optimizer.safetensors'));
+        content[content.length - 3]! ^= 1;
+        writeFileSync(join(path, 'optimizer.safetensors'), content);
+      },
+    ],
+  ];
+
+  it.each(damages)('with %s are passed over for the one before, and the run ends as it would have', async (_, damage) => {
+    const reference = await session(folder, {});
+    damage(join(folder, 'step-000006'));
+    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000004'));
+    const again = await session(folder, {});
+    expect(again.parameters).toEqual(reference.parameters);
+    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000006'));
+  });
+
+  it('half written by a killed process are removed', async () => {
+    await session(folder, {});
+    cpSync(join(folder, 'step-000004'), join(folder, '.partial-step-000008-4711'), { recursive: true });
+    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000006'));
+    expect(readdirSync(folder).sort()).toEqual(['step-000004', 'step-000006']);
+  });
+});
