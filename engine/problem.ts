@@ -80,7 +80,7 @@ export class Problem extends Error {
 /** The value to report for anything caught: a Problem as it is, the system errors people meet, and `internal` for our own bugs. */
 export function toProblemValue(error: unknown): ProblemValue {
   if (error instanceof Problem) return error.toValue();
-  const code = (error as NodeJS.ErrnoException | null)?.code;
+  const code = (error as { readonly code?: unknown } | null)?.code;
   const message = error instanceof Error ? error.message : String(error);
   if (code === 'ENOENT') return { code: 'file-missing', message, hint: 'Check the path.' };
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')

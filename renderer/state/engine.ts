@@ -30,8 +30,6 @@ export function problemOf(error: unknown): ProblemValue {
   };
 }
 
-type Arguments<N extends RequestName> = Params<AllRequests, N> extends undefined ? [] : [params: Params<AllRequests, N>];
-
 export class Engine {
   readonly #bridge: StudioBridge;
 
@@ -39,7 +37,7 @@ export class Engine {
     this.#bridge = bridge;
   }
 
-  async request<N extends RequestName>(name: N, ...args: Arguments<N>): Promise<Result<AllRequests, N>> {
+  async request<N extends RequestName>(name: N, ...args: Parameters<AllRequests[N]>): Promise<Result<AllRequests, N>> {
     const answer = await this.#bridge.request(name, args[0] as Params<AllRequests, N>);
     if ('problem' in answer) throw new EngineProblem(answer.problem);
     return answer.ok;

@@ -4,7 +4,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type { ProblemValue, StudioBridge } from '../../engine/contract.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
-import { DatasetsState } from './datasets.svelte.ts';
+import { DatasetsState, splitByName } from './datasets.svelte.ts';
 import { Engine } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
 import { MachineState } from './machine.svelte.ts';
@@ -100,7 +100,8 @@ export class Studio {
 
   async addData(paths: readonly string[]): Promise<void> {
     await this.#reporting(async () => {
-      const dataset = await this.datasets.add(await this.project.ensure(), paths);
+      const { trainPaths, evalPaths } = splitByName(paths);
+      const dataset = await this.datasets.add(await this.project.ensure(), trainPaths, evalPaths);
       this.router.go('datasets', { id: dataset.id });
     });
   }
