@@ -1,0 +1,186 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { readGguf } from '../formats/gguf.ts';
+import { reportOf, viewRow } from './report.ts';
+import { readRows, type RowOrProblem, type TokenRow } from './rows.ts';
+import { openTokenizer } from './tokenizer.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'lowrank-rows-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const tokenizer = openTokenizer({
+  kind: 'gguf',
+  metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
+});
+let files = 0;
+async function rowsOf(content: string | Buffer, using: typeof tokenizer | null = tokenizer): Promise<RowOrProblem[]> {
+  const path = join(folder, `${files++}.jsonl`);
+  writeFileSync(path, content);
+  return (await readRows([path], using, 49152)).rows;
+}
+const trained = (row: RowOrProblem) => {
+  const { labels } = row as TokenRow;
+  return tokenizer.decode([...labels].filter((label) => label >= 0));
+};
+const codes = (rows: readonly RowOrProblem[]) => rows.map((row) => ('problem' in row ? row.problem.code : 'ok'));
+
+describe('rows', () => {
+  it('equal the reference, and pre-tokenized ones are used as they are', async () => {
+    const golden = 'engine/golden/smollm2-json';
+    const tokens = await readRows([`${golden}/train.rows.jsonl`], null, 49152);
+    const messages = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
+    expect([tokens.format, messages.format, tokens.rows.length]).toEqual(['tokens', 'messages', 32]);
+    const ids = (rows: RowOrProblem[]) => rows.map((row) => [(row as TokenRow).inputIds, (row as TokenRow).labels]);
+    expect(ids(messages.rows)).toEqual(ids(tokens.rows));
+  });
+
+  it('mean the same conversation in every format', async () => {
+    const answer = '{"a": 1}';
+    const rows = await rowsOf(
+      [
+        {
+          messages: [
+            { role: 'user', content: 'Hi\n\nyou' },
+            { role: 'assistant', content: [{ type: 'text', text: answer }] },
+          ],
+        },
+        {
+          conversations: [
+            { from: 'human', value: 'Hi\n\nyou' },
+            { from: 'gpt', value: answer },
+          ],
+        },
+        { instruction: 'Hi', input: 'you', output: answer },
+        { prompt: [{ role: 'user', content: 'Hi\n\nyou' }], completion: [{ role: 'assistant', content: answer }] },
+      ]
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
+    );
+    expect(codes(rows)).toEqual(['ok', 'ok', 'ok', 'ok']);
+    for (const row of rows) {
+      expect((row as TokenRow).text).toBe((rows[0] as TokenRow).text);
+      expect(await trained(row)).toBe('{"a": 1}<|im_end|>');
+    }
+  });
+
+  it('train a completion with its end, and a text as a whole', async () => {
+    const rows = await rowsOf('{"prompt": "2+2=", "completion": "4"}\n{"text": "just text"}');
+    expect(await trained(rows[0]!)).toBe('4<|im_end|>');
+    expect(await trained(rows[1]!)).toBe('just text');
+  });
+
+  it('keep line numbers through a byte order mark, CRLF, blank lines and bad lines', async () => {
+    const bom = Buffer.from([0xef, 0xbb, 0xbf]);
+    const rows = await rowsOf(
+      Buffer.concat([
+        bom,
+        Buffer.from('{"text": "a b"}\r\n\r\n{"text": \r\n{"text": "\\ud800"}\r\n{"text": "'),
+        Buffer.from([0xff]),
+        Buffer.from('"}\n[1]\n{"text": ""}\n{"other": 1}\n{"chosen": "a", "rejected": "b"}\n{"text": "c d"}'),
+      ]),
+    );
+    expect(rows.map((row) => row.line)).toEqual([1, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(codes(rows)).toEqual([
+      'ok',
+      'data-invalid',
+      'data-invalid',
+      'data-invalid',
+      'data-invalid',
+      'data-empty',
+      'format-unknown',
+      'format-unsupported',
+      'ok',
+    ]);
+    const second = rows[1]!;
+    expect('problem' in second && second.problem).toMatchObject({
+      line: 3,
+      message: expect.stringMatching(/\.jsonl, line 3: /),
+    });
+  });
+
+  it('name what is wrong with token ids', async () => {
+    const rows = await rowsOf(
+      [
+        { input_ids: [1, 49152] },
+        { input_ids: [1, -1] },
+        { input_ids: [1, 2], labels: [1] },
+        { input_ids: [1, 2], labels: [1, -100] },
+        { input_ids: [] },
+        { input_ids: [1, 2.5] },
+        { input_ids: [1, 2] },
+      ]
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
+      null,
+    );
+    expect(codes(rows)).toEqual([
+      'token-out-of-range',
+      'token-out-of-range',
+      'data-invalid',
+      'nothing-to-train',
+      'data-empty',
+      'data-invalid',
+      'ok',
+    ]);
+  });
+
+  it('read a JSON list, with the line each row begins on', async () => {
+    const rows = await rowsOf('[\n  {"text": "a, ]b"},\n\n  {\n "text": "c\\"d"\n},\n {"text": 1}\n]\n');
+    expect(rows.map((row) => row.line)).toEqual([2, 4, 7]);
+    expect(codes(rows)).toEqual(['ok', 'ok', 'data-invalid']);
+    expect(codes(await rowsOf('[{"text": "a b"}, {"text"'))).toEqual(['ok', 'data-invalid']);
+  });
+
+  it('pass over a line of any length in bounded memory', async () => {
+    const rows = await rowsOf(Buffer.concat([Buffer.alloc(40 * 1024 * 1024, 0x78), Buffer.from('\n{"text": "a b"}\n')]));
+    expect(codes(rows)).toEqual(['data-invalid', 'ok']);
+    expect(rows[1]!.line).toBe(2);
+  });
+
+  it('say that a file is missing or empty, or that text needs a tokenizer', async () => {
+    await expect(readRows([join(folder, 'none.jsonl')], null, 10)).rejects.toMatchObject({ code: 'file-missing' });
+    await expect(rowsOf('\n \n')).rejects.toMatchObject({ code: 'data-empty' });
+    expect(codes(await rowsOf('{"text": "a"}', null))).toEqual(['tokenizer-missing']);
+  });
+});
+
+describe('the report', () => {
+  it('counts, and finds repeated, long, leaked and broken rows', async () => {
+    const golden = 'engine/golden/smollm2-json';
+    const { rows } = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
+    const lines = readFileSync(`${golden}/train.messages.jsonl`, 'utf8').trim().split('\n');
+    const mixed = await rowsOf([...lines.slice(0, 3), lines[0], '{"text": '].join('\n'));
+    const clean = reportOf(rows, [], 1024);
+    const tokens = rows.reduce((sum, row) => sum + (row as TokenRow).inputIds.length, 0);
+    // The first eight steps of the reference run see each of the 32 rows once; these are its supervised tokens.
+    expect(clean).toMatchObject({ rows: 32, tokens, trainedTokens: 173 + 170 + 179 + 173 + 180 + 175 + 181 + 176 });
+    expect(clean.lengths.reduce((sum, bucket) => sum + bucket.rows, 0)).toBe(32);
+    expect(clean.checks.every((check) => check.severity === 'passed')).toBe(true);
+    const report = reportOf(mixed, rows, 80);
+    expect(report).toMatchObject({ rows: 5, duplicateRows: 1 });
+    expect(report.truncatedRows).toBeGreaterThan(0);
+    const found = Object.fromEntries(report.checks.map((check) => [check.title.replace(/^\d+ /, ''), check.rows]));
+    expect(found['row cannot be used']).toEqual([4]);
+    expect(found['row repeated']).toEqual([3]);
+    expect(found['rows in both training and evaluation']).toEqual([0, 1, 2, 3]);
+  });
+
+  it('shows every token with its text and role', async () => {
+    const [row] = await rowsOf(
+      JSON.stringify({
+        messages: [
+          { role: 'user', content: 'é😀' },
+          { role: 'assistant', content: 'ok' },
+        ],
+      }),
+    );
+    const whole = await viewRow(row!, tokenizer, 1024);
+    expect(whole.tokens.map((token) => token.text).join('')).toBe((row as TokenRow).text);
+    expect(whole.trainedTokens).toBe(2);
+    expect(whole.tokens.slice(-3).map((token) => token.role)).toEqual(['trained', 'trained', 'ignored']);
+    expect(whole.tokens[0]!.role).toBe('special');
+    const cut = await viewRow(row!, tokenizer, whole.tokens.length - 2);
+    expect(cut.tokens.slice(-3).map((token) => token.role)).toEqual(['trained', 'truncated', 'truncated']);
+  });
+});
