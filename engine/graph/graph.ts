@@ -229,7 +229,8 @@ export function defineOp(definition: OpDefinition<undefined>): PlainOp;
 export function defineOp<A>(definition: OpDefinition<A>): Op<A>;
 export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
   const op = (g: Graph, inputs: readonly Value[], attributes: A): Value => {
-    const [output, ...saved] = definition.forward(g, inputs, attributes);
+    // Operations inside an operation are its own affair: they leave no trace on the tape.
+    const [output, ...saved] = g.record(() => definition.forward(g, inputs, attributes)).result;
     g.remember({
       name: definition.name,
       inputs,

@@ -1,0 +1,184 @@
+/** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
+import { assert } from '../problem.ts';
+import type { Dim, Graph, Value } from '../graph/graph.ts';
+import { add, mul, silu } from '../graph/ops/elementwise.ts';
+import type { LoraFactors } from '../graph/ops/matmul.ts';
+import { gemm, linear, matmul } from '../graph/ops/matmul.ts';
+import { rmsNorm } from '../graph/ops/normalization.ts';
+import { rotary } from '../graph/ops/rotary.ts';
+import { gatherRows, reshape, transpose } from '../graph/ops/shape.ts';
+import { softmax } from '../graph/ops/softmax.ts';
+import { recompute } from '../graph/recompute.ts';
+import type { DecoderSpec } from './spec.ts';
+import { linearLayers, ropeInverseFrequencies } from './spec.ts';
+import type { Float32Location } from './weights.ts';
+
+export type WeightFiles = ReadonlyMap<string, Float32Location>;
+
+/** What flows into a decoder besides its weights. Rows of a batch are laid end to end: tokens = batch * time. */
+export interface Sequence {
+  readonly batch: Dim;
+  readonly time: Dim;
+  readonly tokens: Dim;
+  /** Rows of scores of one key head: time times the query heads that share it. */
+  readonly queries: Dim;
+  /** Keys a token may look at: `time`, and with a cache what is cached too. */
+  readonly keys: Dim;
+  /** int64 `[tokens]` */
+  readonly inputIds: Value;
+  /** Position of the first token, int64 `[1]`. */
+  readonly position: Value;
+  /** `[positions, rope.dimension / 2]` */
+  readonly cos: Value;
+  readonly sin: Value;
+  /** Added to the scores: 0 where a token may look, hugely negative where not. `[time, keys]` */
+  readonly mask: Value;
+}
+
+export interface DecoderOptions {
+  readonly weight: (name: string) => Value;
+  /** The factors that adapt the linear layer at a path, or null. */
+  readonly lora: (path: string) => LoraFactors | null;
+  /** Keep only each block's input for the backward. */
+  readonly recompute: boolean;
+  /** Puts cached keys and values `[tokens, keyValueHeads * headDim]` before a layer's own. */
+  readonly extendCache?: (layer: number, keys: Value, values: Value) => readonly [keys: Value, values: Value];
+}
+
+/** Hidden states `[tokens, hidden]` after the last block, before the final norm. */
+export function decoder(g: Graph, spec: DecoderSpec, sequence: Sequence, options: DecoderOptions): Value {
+  let x = g.scope('model.embed_tokens', () => gatherRows(g, [options.weight('model.embed_tokens.weight'), sequence.inputIds]));
+  for (let layer = 0; layer < spec.layers; layer++) {
+    const input = x;
+    const build = () => g.scope(`model.layers.${layer}`, () => block(g, spec, sequence, options, layer, input));
+    x = options.recompute ? recompute(g, [input, ...trainedInputs(spec, options, layer)], build) : build();
+  }
+  return x;
+}
+
+/** Hidden rows `[rows, hidden]` chosen out of `[tokens, hidden]` and normed: what the output head reads. */
+export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
+  return g.scope('model.norm', () =>
+    rmsNorm(g, [gatherRows(g, [hidden, rows]), options.weight('model.norm.weight')], { epsilon: spec.normEpsilon }),
+  );
+}
+
+/** The output head `[vocabulary, hidden]`. */
+export function headWeight(spec: DecoderSpec, options: DecoderOptions): Value {
+  return options.weight(spec.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+}
+
+/** Logits `[rows, vocabulary]`. */
+export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
+  const x = headInput(g, spec, hidden, rows, options);
+  return g.scope('lm_head', () => gemm(g, [x, headWeight(spec, options)], { transB: true }));
+}
+
+function trainedInputs(spec: DecoderSpec, { lora }: DecoderOptions, layer: number): Value[] {
+  return linearLayers(spec).flatMap((linearLayer) => {
+    const factors = linearLayer.layer === layer ? lora(linearLayer.path) : null;
+    return factors === null ? [] : [factors.a, factors.b];
+  });
+}
+
+function block(g: Graph, spec: DecoderSpec, sequence: Sequence, options: DecoderOptions, layer: number, x: Value): Value {
+  const path = `model.layers.${layer}`;
+  const norm = (name: string, y: Value) =>
+    g.scope(name, () => rmsNorm(g, [y, options.weight(`${path}.${name}.weight`)], { epsilon: spec.normEpsilon }));
+  const project = (name: string, y: Value, hasBias: boolean) =>
+    g.scope(name, () =>
+      linear(
+        g,
+        y,
+        options.weight(`${path}.${name}.weight`),
+        hasBias ? options.weight(`${path}.${name}.bias`) : null,
+        options.lora(`${path}.${name}`),
+      ),
+    );
+
+  const attended = attention(g, spec, sequence, options, layer, norm('input_layernorm', x), project);
+  const middle = add(g, [x, attended]);
+
+  const y = norm('post_attention_layernorm', middle);
+  const gate = project('mlp.gate_proj', y, spec.mlpBias);
+  const up = project('mlp.up_proj', y, spec.mlpBias);
+  const gated = g.scope('mlp', () => mul(g, [silu(g, [gate]), up]));
+  return add(g, [middle, project('mlp.down_proj', gated, spec.mlpBias)]);
+}
+
+/**
+ * Grouped-query attention. The `group` query heads that share a key head are laid end to end along time, so that keys and values
+ * are never repeated: `[batch, keyHeads, group * time, headDim]` times `[batch, keyHeads, keys, headDim]`.
+ */
+function attention(
+  g: Graph,
+  { heads, keyValueHeads, headDim, attentionBias, rope }: DecoderSpec,
+  { batch, time, tokens, queries, keys, position, cos, sin, mask }: Sequence,
+  { extendCache }: DecoderOptions,
+  layer: number,
+  x: Value,
+  project: (name: string, y: Value, hasBias: boolean) => Value,
+): Value {
+  assert(heads % keyValueHeads === 0, 'query heads are not a multiple of key heads');
+  const group = heads / keyValueHeads;
+  const rotate = (y: Value, count: number): Value => {
+    const inRows = reshape(g, [y], { shape: [batch, time, count * headDim] });
+    return rotary(g, [inRows, position, cos, sin], { heads: count, dimension: rope.dimension });
+  };
+  const query = project('self_attn.q_proj', x, attentionBias);
+  const key = project('self_attn.k_proj', x, attentionBias);
+  const value = project('self_attn.v_proj', x, attentionBias);
+
+  const attended = g.scope('self_attn', () => {
+    const rotatedQuery = rotate(query, heads);
+    const rotatedKey = rotate(key, keyValueHeads);
+    const q = transpose(g, [reshape(g, [rotatedQuery], { shape: [batch, time, keyValueHeads, group, headDim] })], {
+      permutation: [0, 2, 3, 1, 4],
+    });
+    const flatKey = reshape(g, [rotatedKey], { shape: [tokens, keyValueHeads * headDim] });
+    const [allKeys, allValues] = extendCache?.(layer, flatKey, value) ?? [flatKey, value];
+    const byHead = (y: Value) =>
+      transpose(g, [reshape(g, [y], { shape: [batch, keys, keyValueHeads, headDim] })], { permutation: [0, 2, 1, 3] });
+    const k = byHead(allKeys);
+    const v = byHead(allValues);
+
+    const stacked = [batch, keyValueHeads, queries];
+    const scores = matmul(g, [reshape(g, [q], { shape: [...stacked, headDim] }), k], {
+      transB: true,
+      alpha: 1 / Math.sqrt(headDim),
+    });
+    const masked = add(g, [reshape(g, [scores], { shape: [batch, keyValueHeads, group, time, keys] }), mask]);
+    const weights = reshape(g, [softmax(g, [masked])], { shape: [...stacked, keys] });
+    const mixed = matmul(g, [weights, v], {});
+    const perHead = reshape(g, [mixed], { shape: [batch, keyValueHeads, group, time, headDim] });
+    return reshape(g, [transpose(g, [perHead], { permutation: [0, 3, 1, 2, 4] })], { shape: [tokens, heads * headDim] });
+  });
+  return project('self_attn.o_proj', attended, attentionBias);
+}
+
+/** Declares the weights of a model in a graph as they are asked for. */
+export function weightsOf(g: Graph, files: WeightFiles): (name: string) => Value {
+  return (name) => {
+    const location = files.get(name);
+    assert(location !== undefined, `the model has no tensor ${name}`);
+    return g.weight(name, location.shape, location);
+  };
+}
+
+/** cos and sin of positions `from` up to `to`, each `[to - from, rope.dimension / 2]`. */
+export function ropeTables(spec: DecoderSpec, from: number, to: number): { cos: Float32Array; sin: Float32Array } {
+  const frequencies = ropeInverseFrequencies(spec.rope);
+  const angles = Array.from({ length: to - from }, (_, i) => frequencies.map((frequency) => (from + i) * frequency)).flat();
+  return { cos: Float32Array.from(angles, Math.cos), sin: Float32Array.from(angles, Math.sin) };
+}
+
+/** Far below every score, and still finite when a score is added. */
+const HIDDEN = -1e30;
+
+/** The causal mask `[time, cached + time]`: a token sees what is cached, what came before it, and itself. */
+export function causalMask(time: number, cached: number): Float32Array {
+  const keys = cached + time;
+  const mask = new Float32Array(time * keys);
+  for (let t = 0; t < time; t++) mask.fill(HIDDEN, t * keys + cached + t + 1, (t + 1) * keys);
+  return mask;
+}

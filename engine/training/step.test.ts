@@ -1,0 +1,100 @@
+/** Losses, gradients and logits against PEFT's, on the reference cases. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
+import { openModel } from '../models/open.ts';
+import { openSession } from '../runtime/session.ts';
+import { noAdapterShape, readAdapter } from './lora.ts';
+import { TrainStep, type MicroBatch } from './step.ts';
+
+const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-step-'));
+afterAll(() => rmSync(cacheDir, { recursive: true }));
+
+interface Row {
+  readonly input_ids: number[];
+  readonly labels: number[];
+}
+
+function padded(rows: readonly Row[]): MicroBatch {
+  const time = Math.max(...rows.map((row) => row.input_ids.length));
+  const inputIds = new Int32Array(rows.length * time);
+  const labels = new Int32Array(rows.length * time).fill(-100);
+  rows.forEach((row, i) => {
+    inputIds.set(row.input_ids, i * time);
+    labels.set(row.labels, i * time);
+  });
+  return { inputIds, labels, batch: rows.length, time, lengths: rows.map((row) => row.input_ids.length) };
+}
+
+/** Largest difference over the positions that are not padding. */
+function difference(actual: Float32Array, expected: Float32Array): number {
+  return actual.reduce((worst, x, i) => Math.max(worst, Math.abs(x - expected[i]!)), 0);
+}
+
+const options = { threads: 2, cacheDir, openSession };
+
+describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) => {
+  const folder = join(import.meta.dirname, '../golden', name);
+  const model = openModel(join(folder, 'model'));
+  const adapter = readAdapter(join(folder, 'adapter'), model.spec);
+  const rows = readFileSync(join(folder, 'rows.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Row);
+  const batch = padded(rows.slice(0, 2));
+  const expectedPath = join(folder, 'expected.safetensors');
+  const file = readSafetensors(expectedPath);
+  const expected = (tensor: string) => readSafetensorsFloat32(expectedPath, file.tensors.get(tensor)!);
+  const { loss } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as { loss: number };
+  const positions = batch.lengths.flatMap((length, row) => Array.from({ length }, (_, t) => row * batch.time + t));
+  const atPositions = (tensor: string) => {
+    const all = expected(tensor);
+    const vocabulary = model.spec.vocabularySize;
+    return Float32Array.from(positions.flatMap((p) => [...all.subarray(p * vocabulary, (p + 1) * vocabulary)]));
+  };
+
+  test.each([false, true])('loss and gradients, recompute %s', async (recompute) => {
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute });
+    const { tokenLoss, tokenRow, gradient } = await step.gradient(batch, adapter.parameters);
+    const mean = tokenLoss.reduce((sum, x) => sum + x, 0) / tokenLoss.length;
+    expect(Math.abs(mean - loss)).toBeLessThan(1e-5);
+    expect(tokenRow.length).toBe(tokenLoss.length);
+    for (const { name: tensor, offset, shape } of adapter.shape.tensors) {
+      const want = expected(`grad.${tensor}`);
+      const got = gradient!.subarray(offset, offset + shape[0] * shape[1]).map((x) => x / tokenLoss.length);
+      const scale = want.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
+      expect(difference(got, want) / scale, tensor).toBeLessThan(1e-4);
+    }
+    const evaluated = await step.evaluate(batch, adapter.parameters);
+    expect(difference(evaluated.tokenLoss, tokenLoss)).toBeLessThan(1e-5);
+    expect(evaluated.gradient).toBeNull();
+    await step.release();
+  });
+
+  test('logits with the adapter and without', async () => {
+    const adapted = await TrainStep.open(model, adapter.shape, { ...options, recompute: false });
+    expect(difference(await adapted.logits(batch, positions, adapter.parameters), atPositions('logits'))).toBeLessThan(2e-5);
+    await adapted.release();
+    const base = await TrainStep.open(model, noAdapterShape, { ...options, recompute: false });
+    expect(difference(await base.logits(batch, positions, new Float32Array(0)), atPositions('base_logits'))).toBeLessThan(2e-5);
+    await base.release();
+  });
+
+  test('a batch is its rows, and a row without supervised tokens changes nothing', async () => {
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: true });
+    const together = await step.gradient(batch, adapter.parameters);
+    const alone = await Promise.all(rows.slice(0, 2).map((row) => step.gradient(padded([row]), adapter.parameters)));
+    const sum = alone[0]!.gradient!.map((x, i) => x + alone[1]!.gradient![i]!);
+    const scale = sum.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
+    expect(difference(together.gradient!, sum) / scale).toBeLessThan(1e-5);
+    const ignored = await step.gradient(
+      { ...batch, labels: new Int32Array(batch.labels.length).fill(-100) },
+      adapter.parameters,
+    );
+    expect(ignored.tokenLoss.length).toBe(0);
+    expect(ignored.gradient!.every((x) => x === 0)).toBe(true);
+    await step.release();
+  });
+});

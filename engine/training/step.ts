@@ -1,0 +1,291 @@
+/** One micro-batch through a model: losses of its supervised tokens, and their gradient for every tensor of an adapter. */
+import type { Graph, Value } from '../graph/graph.ts';
+import { Graph as NewGraph } from '../graph/graph.ts';
+import { gradients } from '../graph/gradient.ts';
+import { encodeModel } from '../graph/onnx.ts';
+import { headCrossEntropy } from '../graph/ops/loss.ts';
+import type { LoraFactors } from '../graph/ops/matmul.ts';
+import { expand } from '../graph/ops/reduce.ts';
+import { reshape } from '../graph/ops/shape.ts';
+import {
+  causalMask,
+  decoder,
+  headInput,
+  headWeight,
+  logits,
+  ropeTables,
+  weightsOf,
+  type DecoderOptions,
+  type WeightFiles,
+} from '../models/decoder.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import type { ModelWeights } from '../models/weights.ts';
+import { assert } from '../problem.ts';
+import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
+import type { AdapterShape, AdapterTensor } from './lora.ts';
+
+/** Rows of one shape, padded on the right. */
+export interface MicroBatch {
+  /** `[batch * time]`, 0 at padding. */
+  readonly inputIds: Int32Array;
+  /** `[batch * time]`, not shifted: `labels[t]` belongs to `inputIds[t]`; -100 is ignored and stands at padding. */
+  readonly labels: Int32Array;
+  readonly batch: number;
+  readonly time: number;
+  /** Tokens of each row without padding. */
+  readonly lengths: readonly number[];
+}
+
+export interface StepResult {
+  /** One loss per supervised position, in order of (row, position). */
+  readonly tokenLoss: Float32Array;
+  /** Row of each supervised position. */
+  readonly tokenRow: Int32Array;
+  /** Of the sum of `tokenLoss`, flat in the adapter's order; null when only evaluated. */
+  readonly gradient: Float32Array | null;
+}
+
+export interface TrainStepOptions {
+  /** Keep only the input of each block until the backward: about a third more work for a fraction of the memory. */
+  readonly recompute: boolean;
+  readonly threads: number;
+  readonly cacheDir: string;
+  readonly openSession: OpenSession;
+  /** Let the runtime repack weights: somewhat faster, at the price of another copy of them in memory. */
+  readonly prepack?: boolean;
+}
+
+/** Rows whose logits are alive at once: with a vocabulary of 50,000, 25 MB. */
+const HEAD_ROWS = 128;
+
+type Purpose = 'gradient' | 'evaluate' | 'logits';
+
+/** Opened with an empty adapter shape it serves the base model alone. */
+export class TrainStep {
+  readonly #spec: DecoderSpec;
+  readonly #files: WeightFiles;
+  readonly #shape: AdapterShape;
+  readonly #options: TrainStepOptions;
+  /** Opened when first needed: a run that never evaluates pays for one. */
+  readonly #sessions = new Map<Purpose, Promise<BuiltSession>>();
+
+  private constructor(spec: DecoderSpec, files: WeightFiles, shape: AdapterShape, options: TrainStepOptions) {
+    this.#spec = spec;
+    this.#files = files;
+    this.#shape = shape;
+    this.#options = options;
+  }
+
+  static async open(
+    model: { readonly spec: DecoderSpec; readonly weights: ModelWeights },
+    shape: AdapterShape,
+    options: TrainStepOptions,
+  ): Promise<TrainStep> {
+    const files = await model.weights.float32Files(options.cacheDir);
+    const step = new TrainStep(model.spec, files, shape, options);
+    if (shape.length > 0) await step.#session('gradient');
+    return step;
+  }
+
+  gradient(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
+    return this.#losses('gradient', batch, parameters);
+  }
+
+  evaluate(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
+    return this.#losses('evaluate', batch, parameters);
+  }
+
+  /** Logits `[positions.length, vocabulary]` at flat positions of the batch. */
+  async logits(batch: MicroBatch, positions: readonly number[], parameters: Float32Array): Promise<Float32Array> {
+    const { session, inputs } = await this.#session('logits');
+    const feeds = { ...this.#feeds(batch, parameters), rows: int64(positions, [positions.length]) };
+    const result = await session.run(only(inputs, feeds));
+    return result['logits']!.data as Float32Array;
+  }
+
+  async release(): Promise<void> {
+    const opened = [...this.#sessions.values()];
+    this.#sessions.clear();
+    for (const built of opened) await (await built).session.release();
+  }
+
+  async #losses(purpose: 'gradient' | 'evaluate', batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
+    const { rows, targets, tokenRow } = supervised(batch);
+    const gradient = purpose === 'gradient' ? new Float32Array(this.#shape.length) : null;
+    if (rows.length === 0) return { tokenLoss: new Float32Array(0), tokenRow, gradient };
+
+    // The head takes equal chunks; what fills the last one up counts for nothing.
+    const chunks = Math.ceil(rows.length / HEAD_ROWS);
+    const chunkRows = Math.ceil(rows.length / chunks);
+    const padded = (values: readonly number[]) => Array.from({ length: chunks * chunkRows }, (_, i) => values[i] ?? 0);
+    const counted = Float32Array.from({ length: chunks * chunkRows }, (_, i) => (i < rows.length ? 1 : 0));
+    const feeds = {
+      ...this.#feeds(batch, parameters),
+      rows: int64(padded(rows), [chunks * chunkRows]),
+      targets: int64(padded(targets), [chunks, chunkRows]),
+      counted: float32(counted, [chunks, chunkRows]),
+      'dim.chunks': int64([chunks], [1]),
+      'dim.chunkRows': int64([chunkRows], [1]),
+    };
+    const { session, inputs } = await this.#session(purpose);
+    const result = await session.run(only(inputs, feeds));
+    if (gradient !== null) {
+      for (const { name, offset } of this.#shape.tensors) {
+        gradient.set(result[`gradient.${name}`]!.data as Float32Array, offset);
+      }
+    }
+    return { tokenLoss: (result['token_loss']!.data as Float32Array).slice(0, rows.length), tokenRow, gradient };
+  }
+
+  #feeds({ inputIds, batch, time }: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
+    const { cos, sin } = ropeTables(this.#spec, 0, time);
+    const half = this.#spec.rope.dimension / 2;
+    const feeds: Record<string, TensorValue> = {
+      input_ids: int64(inputIds, [batch * time]),
+      position: int64([0], [1]),
+      cos: float32(cos, [time, half]),
+      sin: float32(sin, [time, half]),
+      mask: float32(causalMask(time, 0), [time, time]),
+      'dim.batch': int64([batch], [1]),
+      'dim.time': int64([time], [1]),
+      'dim.tokens': int64([batch * time], [1]),
+      'dim.queries': int64([(time * this.#spec.heads) / this.#spec.keyValueHeads], [1]),
+    };
+    for (const { name, shape, offset } of this.#shape.tensors) {
+      feeds[name] = float32(parameters.subarray(offset, offset + shape[0] * shape[1]), shape);
+    }
+    return feeds;
+  }
+
+  #session(purpose: Purpose): Promise<BuiltSession> {
+    let session = this.#sessions.get(purpose);
+    if (session === undefined) {
+      session = this.#open(purpose);
+      this.#sessions.set(purpose, session);
+    }
+    return session;
+  }
+
+  async #open(purpose: Purpose): Promise<BuiltSession> {
+    const graph = buildStep(this.#spec, this.#files, this.#shape, purpose, this.#options.recompute);
+    const session = await this.#options.openSession(encodeModel(graph), {
+      threads: this.#options.threads,
+      provider: 'cpu',
+      prepack: purpose === 'gradient' && this.#options.prepack === true,
+    });
+    return { session, inputs: graph.inputs.map(({ name }) => name) };
+  }
+}
+
+interface BuiltSession {
+  readonly session: GraphSession;
+  readonly inputs: readonly string[];
+}
+
+/** The whole step as one graph. */
+export function buildStep(
+  spec: DecoderSpec,
+  files: WeightFiles,
+  shape: AdapterShape,
+  purpose: Purpose,
+  recompute: boolean,
+): Graph {
+  const g = new NewGraph();
+  const half = spec.rope.dimension / 2;
+  const sequence = {
+    batch: 'batch',
+    time: 'time',
+    tokens: 'tokens',
+    queries: 'queries',
+    keys: 'time',
+    inputIds: g.input('input_ids', 'int64', ['tokens']),
+    position: g.input('position', 'int64', [1]),
+    cos: g.input('cos', 'float32', ['time', half]),
+    sin: g.input('sin', 'float32', ['time', half]),
+    mask: g.input('mask', 'float32', ['time', 'time']),
+  };
+  const parameters = shape.tensors.map((tensor) => g.input(tensor.name, 'float32', tensor.shape));
+  const options: DecoderOptions = {
+    weight: weightsOf(g, files),
+    lora: loraFactors(shape.tensors, parameters),
+    recompute: recompute && purpose === 'gradient',
+  };
+  const rows = g.input('rows', 'int64', ['rows']);
+  if (purpose === 'logits') {
+    g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
+    return g;
+  }
+
+  const targets = g.input('targets', 'int64', ['chunks', 'chunkRows']);
+  const counted = g.input('counted', 'float32', ['chunks', 'chunkRows']);
+  const { result: tokenLoss, tape } = g.record(() => {
+    const hidden = decoder(g, spec, sequence, options);
+    const chunked = reshape(g, [headInput(g, spec, hidden, rows, options)], {
+      shape: ['chunks', 'chunkRows', spec.hiddenSize],
+    });
+    return g.scope('loss', () =>
+      headCrossEntropy(g, [chunked, headWeight(spec, options), targets, counted], { withGradient: purpose === 'gradient' }),
+    );
+  });
+  if (purpose === 'gradient') {
+    const ones = expand(g, [g.constant('float32', [1, 1], [1])], { shape: ['chunks', 'chunkRows'] });
+    const found = gradients(g, tape, tokenLoss, ones, parameters);
+    shape.tensors.forEach(({ name }, i) => {
+      const gradient = found[i];
+      assert(gradient !== null && gradient !== undefined, `the loss does not depend on ${name}`);
+      g.output(`gradient.${name}`, gradient);
+    });
+  }
+  g.output('token_loss', reshape(g, [tokenLoss], { shape: ['rows'] }));
+  return g;
+}
+
+/** Finds the two factors of the linear layer at a path. */
+function loraFactors(tensors: readonly AdapterTensor[], values: readonly Value[]): (path: string) => LoraFactors | null {
+  const factors = new Map<string, { a?: Value; b?: Value; scale: number }>();
+  tensors.forEach(({ path, part, scale }, i) => {
+    factors.set(path, { ...factors.get(path), [part === 'A' ? 'a' : 'b']: values[i], scale });
+  });
+  return (path) => {
+    const found = factors.get(path);
+    if (found === undefined) return null;
+    assert(found.a !== undefined && found.b !== undefined, `the adapter of ${path} has only one of its two matrices`);
+    return { a: found.a, b: found.b, scale: found.scale };
+  };
+}
+
+/** Flat positions whose next token is supervised, that token, and their rows. */
+function supervised({ labels, batch, time }: MicroBatch): { rows: number[]; targets: number[]; tokenRow: Int32Array } {
+  const rows: number[] = [];
+  const targets: number[] = [];
+  const tokenRow: number[] = [];
+  for (let row = 0; row < batch; row++) {
+    for (let t = 0; t + 1 < time; t++) {
+      const label = labels[row * time + t + 1]!;
+      if (label === -100) continue;
+      rows.push(row * time + t);
+      targets.push(label);
+      tokenRow.push(row);
+    }
+  }
+  return { rows, targets, tokenRow: Int32Array.from(tokenRow) };
+}
+
+function int64(values: ArrayLike<number>, dims: readonly number[]): TensorValue {
+  return { type: 'int64', data: BigInt64Array.from({ length: values.length }, (_, i) => BigInt(values[i]!)), dims };
+}
+
+function float32(data: Float32Array, dims: readonly number[]): TensorValue {
+  return { type: 'float32', data, dims };
+}
+
+/** The feeds a graph asks for. */
+function only(names: readonly string[], feeds: Readonly<Record<string, TensorValue>>): Record<string, TensorValue> {
+  return Object.fromEntries(
+    names.map((name) => {
+      const feed = feeds[name];
+      assert(feed !== undefined, `nothing to feed ${name} with`);
+      return [name, feed];
+    }),
+  );
+}
