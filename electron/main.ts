@@ -1,0 +1,56 @@
+/** The shell: one window, a relay to the engine host, and nothing of the product itself. Read it as a table of contents. */
+import { app, session, type BrowserWindow } from 'electron';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setMenu } from './menu.ts';
+import { chooseDataDir, hostOptions, isSmokeTest } from './places.ts';
+import { declareScheme, serveRenderer } from './protocol.ts';
+import { Relay } from './relay.ts';
+import { shellHandlers } from './shell.ts';
+import { runSmokeTest } from './smoke.ts';
+import { closeWaysOut, denyPermissions, openWindow } from './window.ts';
+
+let window: BrowserWindow | null = null;
+const dataDir = chooseDataDir();
+
+// Before the application is ready: the sandbox, the scheme, and the folder that also decides what a second start means.
+app.enableSandbox();
+declareScheme();
+mkdirSync(join(dataDir, 'window'), { recursive: true, mode: 0o700 });
+app.setPath('userData', join(dataDir, 'window'));
+
+if (app.requestSingleInstanceLock()) {
+  app.on('second-instance', focus);
+  app.on('web-contents-created', (_event, contents) => closeWaysOut(contents));
+  app.on('window-all-closed', () => app.quit());
+  // Not awaited at the top level: an ES module that waits there for `ready` would wait for ever.
+  void app.whenReady().then(start);
+} else {
+  app.quit();
+}
+
+function start(): void {
+  const ours = session.defaultSession;
+  denyPermissions(ours);
+  serveRenderer(ours, join(import.meta.dirname, '../renderer'));
+
+  const relay = new Relay(
+    dataDir,
+    hostOptions(),
+    shellHandlers(dataDir, () => window),
+  );
+  setMenu((id) => relay.emit('shell.command', { id }));
+  // Together: the engine starts while the page loads.
+  relay.connect().catch(() => {});
+  window = openWindow(ours);
+  relay.attach(window);
+  window.on('closed', () => (window = null));
+
+  app.on('will-quit', () => relay.close());
+  if (isSmokeTest) void runSmokeTest(window, relay, dataDir);
+}
+
+function focus(): void {
+  if (window?.isMinimized()) window.restore();
+  window?.focus();
+}

@@ -1,0 +1,75 @@
+/** The window's only origin: `app://studio/`, which serves the built renderer and nothing else. */
+import { protocol, type Session } from 'electron';
+import { readFile, realpath } from 'node:fs/promises';
+import { extname, join, sep } from 'node:path';
+
+export const origin = 'app://studio';
+
+/** Nothing from anywhere but the package. Style attributes are allowed because components place things with them. */
+export const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "style-src-attr 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+const contentTypes: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.woff2': 'font/woff2',
+};
+
+/** Must be called before the application is ready. */
+export function declareScheme(): void {
+  protocol.registerSchemesAsPrivileged([
+    { scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true } },
+  ]);
+}
+
+export function serveRenderer(session: Session, folder: string): void {
+  session.protocol.handle('app', (request) => answer(request, folder));
+}
+
+async function answer(request: Request, folder: string): Promise<Response> {
+  const url = new URL(request.url);
+  if (request.method !== 'GET' || url.host !== new URL(origin).host) return refuse(403);
+  const file = await findInside(folder, url.pathname);
+  if (file === null) return refuse(404);
+  const contentType = contentTypes[extname(file)];
+  if (contentType === undefined) return refuse(404);
+  return new Response(new Uint8Array(await readFile(file)), {
+    headers: {
+      'content-type': contentType,
+      'content-security-policy': contentSecurityPolicy,
+      'x-content-type-options': 'nosniff',
+      'cross-origin-opener-policy': 'same-origin',
+      'cache-control': 'no-cache',
+    },
+  });
+}
+
+/** The real path of what a URL names, or null when there is none or it leads out of `folder`, by dots or by links. */
+export async function findInside(folder: string, pathname: string): Promise<string | null> {
+  try {
+    const name = decodeURIComponent(pathname);
+    if (name.includes('\0') || name.includes('\\')) return null;
+    const base = await realpath(folder);
+    const file = await realpath(join(base, name === '/' ? 'index.html' : name));
+    return file.startsWith(base + sep) ? file : null;
+  } catch {
+    return null;
+  }
+}
+
+function refuse(status: number): Response {
+  return new Response(null, { status });
+}

@@ -1,0 +1,55 @@
+// Builds the window (main, preload, page) into out/, only when a source of it changed since the last build.
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nodeBinary, root, runQuietly, say, SetupError, writeAtomically } from './setup.mjs';
+
+const sources = [
+  ...['electron', 'renderer', 'engine/contract.ts', 'engine/recipe.ts', 'engine/problem.ts', 'engine/rpc.ts'],
+  ...['electron.vite.config.ts', 'svelte.config.js', 'tsconfig.json', 'tsconfig.renderer.json', 'package-lock.json'],
+];
+const outputs = ['out/main/main.js', 'out/preload/preload.cjs', 'out/renderer/index.html'];
+
+export async function buildWindow() {
+  const stamp = path.join(root, 'out', 'sources.sha256');
+  const hash = hashSources();
+  const built = fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === hash;
+  if (built && outputs.every((file) => fs.existsSync(path.join(root, file)))) return;
+  say('Building the window');
+  fs.rmSync(stamp, { force: true });
+  await runQuietly(
+    nodeBinary(),
+    [path.join(root, 'node_modules', 'electron-vite', 'bin', 'electron-vite.js'), 'build'],
+    'build',
+  );
+  writeAtomically(stamp, hash);
+}
+
+function hashSources() {
+  const hash = createHash('sha256');
+  for (const name of sources.flatMap((source) => filesOf(source)).sort()) {
+    hash
+      .update(name)
+      .update('\0')
+      .update(fs.readFileSync(path.join(root, name)))
+      .update('\0');
+  }
+  return hash.digest('hex');
+}
+function filesOf(name) {
+  const full = path.join(root, name);
+  if (!fs.existsSync(full)) return [];
+  if (!fs.statSync(full).isDirectory()) return [name];
+  return fs.readdirSync(full).flatMap((child) => filesOf(`${name}/${child}`));
+}
+
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    await buildWindow();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(error.message);
+    process.exit(1);
+  }
+}
