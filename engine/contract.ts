@@ -623,6 +623,8 @@ export type JobMessage =
       readonly totalSteps: number;
       readonly trainableParameters: number;
       readonly device: Provider;
+      /** 0, or the step of the checkpoint the run goes on from: what was reported of later steps holds no more. */
+      readonly stepsDone: number;
     }
   | {
       readonly type: 'metrics';

@@ -1,6 +1,5 @@
 /** Which rows a step takes, and how rows become the padded arrays of a micro-batch. */
 import type { MicroBatch } from './step.ts';
-import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import { permutation } from './random.ts';
 
@@ -38,22 +37,6 @@ export function prepareRows(rows: readonly TrainingRow[], maxLength: number): Pr
     if (supervisedTokens(cut.labels) > 0) kept.push(cut);
   }
   return { rows: kept, truncated, withoutTarget: rows.length - kept.length };
-}
-
-/** Refuses ids the model has no embedding for, naming the first. */
-export function checkTokenRange(rows: readonly TrainingRow[], vocabularySize: number): void {
-  for (const row of rows) {
-    const bad =
-      row.inputIds.find((id) => id < 0 || id >= vocabularySize) ??
-      row.labels.find((id) => id !== -100 && (id < 0 || id >= vocabularySize));
-    if (bad !== undefined)
-      throw new Problem(
-        'token-out-of-range',
-        `${row.file}, line ${row.line}: token ${bad} is not one of the ${vocabularySize} tokens of this model.`,
-        'These ids were made with the tokenizer of another model; tokenize the data again.',
-        { line: row.line },
-      );
-  }
 }
 
 /** Optimizer steps of a run: `maxSteps`, or as many as the epochs need; the rows of the last one may wrap into a further epoch. */

@@ -69,13 +69,8 @@ export async function train(training: Training): Promise<void> {
         epoch: order.epochsAfter(step + 1),
       });
     } catch (error) {
-      if (!(error instanceof Stopped)) throw error;
-      training.save(step);
-      throw new Problem(
-        'stopped',
-        `Stopped after step ${step} of ${totalSteps}; a checkpoint is saved.`,
-        'Resume the run to go on from there.',
-      );
+      if (error instanceof Stopped) training.save(step);
+      throw error;
     }
   }
 }
@@ -137,7 +132,11 @@ function isDue(step: number, every: number): boolean {
 }
 
 /** Someone asked to stop; thrown where no state is half-changed. */
-class Stopped extends Error {}
+class Stopped extends Problem {
+  constructor() {
+    super('stopped', 'Stopped before the end, as asked.', 'A training run has saved a checkpoint and can be resumed from it.');
+  }
+}
 
 /** Lets messages arrive, which they cannot while a graph runs, and heeds a request to stop. */
 async function stopHere(work: Pick<Training, 'stopRequested'>): Promise<void> {

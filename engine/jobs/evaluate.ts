@@ -1,0 +1,34 @@
+/** Job `evaluate`: the loss of a model, with an adapter or without, on rows. */
+import type { EvaluateResult, JobSpec } from '../contract.ts';
+import { openModel } from '../models/open.ts';
+import { evaluateRows } from '../training/loop.ts';
+import { noAdapterShape, readAdapter } from '../training/lora.ts';
+import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
+import type { JobPort } from './port.ts';
+
+/** Rows computed together: few, so that memory stays small; evaluation gains little from more. */
+const rowsTogether = 4;
+
+export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
+  const model = openModel(spec.modelPath);
+  const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
+  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), false);
+  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: false, cacheDir: spec.cacheDir });
+  try {
+    const parameters = adapter?.parameters ?? new Float32Array(0);
+    const work = { step, stopRequested: () => port.stopRequested };
+    const {
+      loss,
+      supervisedTokens,
+      rows: each,
+    } = await evaluateRows(work, rows, rowsTogether, parameters, (done) =>
+      port.send({
+        type: 'progress',
+        progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },
+      }),
+    );
+    return { loss, perplexity: Math.exp(loss), supervisedTokens, rows: each };
+  } finally {
+    await step.release();
+  }
+}

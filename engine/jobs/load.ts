@@ -1,0 +1,70 @@
+/** What training and evaluation both begin with: the rows of a job, a device, and the opened training step. */
+import { createHash } from 'node:crypto';
+import type { DataFormat, JobSpec, Provider } from '../contract.ts';
+import { readRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
+import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
+import type { OpenModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { cpuThreads, machineInfo } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
+import type { AdapterShape } from '../training/lora.ts';
+import { TrainStep } from '../training/step.ts';
+
+export interface LoadedRows {
+  readonly rows: readonly TokenRow[];
+  readonly format: DataFormat;
+  readonly hash: string;
+  /** Rows that could not be used and were left out. */
+  readonly skipped: number;
+}
+
+/** Reads rows; one that cannot be used ends the job, unless bad rows may be left out. */
+export async function loadRows(
+  paths: readonly string[],
+  model: OpenModel,
+  tokenizer: Tokenizer | null,
+  skipBadRows: boolean,
+): Promise<LoadedRows> {
+  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize);
+  const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
+  const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
+  const first = bad[0];
+  if (first && (!skipBadRows || rows.length === 0)) {
+    const { code, message, hint } = first.problem;
+    const more = bad.length === 1 ? '' : ` ${bad.length - 1} more of ${all.length} rows cannot be used either.`;
+    const skip = rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
+    throw new Problem(code, message + more, hint + skip, { line: first.line });
+  }
+  return { rows, format, hash, skipped: bad.length };
+}
+
+/** Null when the model has none, which is enough for rows of token ids. */
+export function tokenizerOf(model: OpenModel): Tokenizer | null {
+  return model.tokenizerSource && openTokenizer(model.tokenizerSource);
+}
+
+export function templateHash(tokenizer: Tokenizer | null): string | null {
+  const template = tokenizer?.chatTemplate;
+  return template ? createHash('sha256').update(template).digest('hex') : null;
+}
+
+/** The provider to train on, or why the one asked for cannot be. */
+export function chooseProvider(asked: Extract<JobSpec, { kind: 'train' }>['device']): Provider {
+  const machine = machineInfo();
+  if (asked === 'auto') return machine.chosen;
+  const device = machine.devices.find(({ provider }) => provider === asked);
+  if (device?.usable) return asked;
+  throw new Problem(
+    'device-unavailable',
+    `The device '${asked}' cannot be used: ${device?.reason ?? 'it is not known.'}`,
+    `Use '${machine.chosen}' or 'auto'.`,
+  );
+}
+
+export async function openTrainStep(
+  model: OpenModel,
+  shape: AdapterShape,
+  options: { readonly recompute: boolean; readonly cacheDir: string },
+): Promise<TrainStep> {
+  return TrainStep.open(model, shape, { ...options, threads: cpuThreads(), openSession });
+}

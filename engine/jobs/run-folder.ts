@@ -1,0 +1,153 @@
+/** The folder a training run leaves: `run.json`, `metrics.jsonl`, `checkpoints/` and `adapter/`. */
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DataFormat, MetricRow, Provider } from '../contract.ts';
+import { readText, writeFileAtomic } from '../formats/files.ts';
+import { toWriteProblem } from '../formats/folder.ts';
+import { Problem } from '../problem.ts';
+import type { Recipe } from '../recipe.ts';
+import type { Versions } from '../versions.ts';
+
+/** The content of run.json: everything one needs to know, and to have, to make the run again. */
+export interface RunRecord {
+  readonly version: 1;
+  readonly recipe: Recipe;
+  readonly base: { readonly path: string; readonly name: string; readonly family: string; readonly hash: string };
+  /** The adapter the run started from, or null. */
+  readonly startedFrom: { readonly path: string; readonly hash: string } | null;
+  readonly data: DataRecord;
+  readonly evaluation: DataRecord | null;
+  /** SHA-256 of the chat template, or null where there is none. */
+  readonly templateHash: string | null;
+  readonly device: { readonly provider: Provider; readonly name: string; readonly threads: number };
+  readonly versions: Versions;
+  readonly totalSteps: number;
+  readonly trainableParameters: number;
+  readonly startedAt: string;
+  /** Null while it runs, and after a stop. */
+  readonly finishedAt: string | null;
+}
+export interface DataRecord {
+  readonly paths: readonly string[];
+  readonly hash: string;
+  readonly format: DataFormat;
+  readonly rows: number;
+  /** Rows that could not be used. */
+  readonly skipped: number;
+  /** Rows cut at the maximum length. */
+  readonly truncated: number;
+  /** Rows whose trained tokens were all cut off. */
+  readonly withoutTarget: number;
+}
+
+const maxRecordBytes = 1 << 22;
+
+export class RunFolder {
+  readonly path: string;
+  readonly adapter: string;
+  readonly checkpoints: string;
+  readonly #record: string;
+
+  constructor(path: string) {
+    this.path = path;
+    this.adapter = join(path, 'adapter');
+    this.checkpoints = join(path, 'checkpoints');
+    this.#record = join(path, 'run.json');
+  }
+
+  /** What an earlier session of the run recorded; null for a new run, for which the folder must be empty or not there. */
+  open(resume: boolean): RunRecord | null {
+    const isThere = existsSync(this.path);
+    if (isThere && !statSync(this.path).isDirectory())
+      throw new Problem('folder-unwritable', `'${this.path}' is a file, not a folder.`, 'Choose another folder for the run.');
+    if (resume) {
+      if (!existsSync(this.#record))
+        throw new Problem(
+          'checkpoint-missing',
+          `There is no run in '${this.path}' to go on with.`,
+          'Start it without resuming, or give the folder of an earlier run.',
+        );
+      return this.#read();
+    }
+    if (isThere && readdirSync(this.path).length > 0)
+      throw new Problem(
+        'folder-not-empty',
+        `'${this.path}' is not empty.`,
+        'Choose another folder, or resume the run that is in it.',
+      );
+    return null;
+  }
+
+  #read(): RunRecord {
+    try {
+      const record = JSON.parse(readText(this.#record, maxRecordBytes)) as RunRecord;
+      if (record.version === 1 && typeof record.recipe === 'object' && typeof record.base.hash === 'string') return record;
+    } catch (error) {
+      if (error instanceof Problem && error.code !== 'file-damaged') throw error;
+    }
+    throw new Problem('file-damaged', `'${this.#record}' is not sound.`, 'Start the run again in another folder.');
+  }
+
+  write(record: RunRecord): void {
+    try {
+      mkdirSync(this.path, { recursive: true });
+      writeFileAtomic(this.#record, JSON.stringify(record, null, 2) + '\n');
+    } catch (cause) {
+      throw toWriteProblem(this.path, cause);
+    }
+  }
+
+  /** Opens metrics.jsonl, cut back to what was known after `steps` steps. */
+  metrics(steps: number): MetricsFile {
+    return new MetricsFile(join(this.path, 'metrics.jsonl'), steps);
+  }
+}
+
+/** metrics.jsonl: one line per step and per evaluation, added as they come. */
+export class MetricsFile {
+  readonly #path: string;
+  readonly #descriptor: number;
+  /** Steps whose evaluation is in the file. */
+  readonly evaluated: ReadonlySet<number>;
+
+  constructor(path: string, steps: number) {
+    const kept = existsSync(path) ? readRows(path).filter((row) => row.step <= steps) : [];
+    this.#path = path;
+    this.evaluated = new Set(kept.filter((row) => 'evalLoss' in row).map((row) => row.step));
+    try {
+      writeFileAtomic(path, kept.map((row) => JSON.stringify(row) + '\n').join(''));
+      this.#descriptor = openSync(path, 'a');
+    } catch (cause) {
+      throw toWriteProblem(path, cause);
+    }
+  }
+
+  add(row: MetricRow): void {
+    try {
+      writeSync(this.#descriptor, JSON.stringify(row) + '\n');
+    } catch (cause) {
+      throw toWriteProblem(this.#path, cause);
+    }
+  }
+
+  /** Flushed before a checkpoint, so that no checkpoint knows of a step the file lacks. */
+  flush(): void {
+    fsyncSync(this.#descriptor);
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+/** The rows of the file; a last line that a crash cut off is dropped. */
+function readRows(path: string): MetricRow[] {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.flatMap((line) => {
+    try {
+      return line === '' ? [] : [JSON.parse(line) as MetricRow];
+    } catch {
+      return [];
+    }
+  });
+}

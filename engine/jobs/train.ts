@@ -1,0 +1,303 @@
+/** Job `train`: from paths and a recipe to a run folder with an adapter. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
+import { cpuThreads, machineInfo } from '../runtime/devices.ts';
+import { prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
+import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
+import { train } from '../training/loop.ts';
+import { newAdapter, readAdapter, writeAdapter, type Adapter } from '../training/lora.ts';
+import { newAdamState } from '../training/optimizer.ts';
+import { versions } from '../versions.ts';
+import { chooseProvider, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
+import type { JobPort } from './port.ts';
+import { RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
+
+type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
+
+export interface TrainResult {
+  readonly adapterPath: string;
+  readonly steps: number;
+  readonly lastLoss: number | null;
+  readonly evalLoss: number | null;
+}
+
+export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainResult> {
+  const provider = chooseProvider(spec.device);
+  const folder = new RunFolder(spec.out);
+  const given = requireRecipe(spec.recipe);
+  report(port, 'Reading the model');
+  const model = openModel(spec.modelPath);
+  const earlier = folder.open(spec.resume);
+  const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
+
+  report(port, 'Reading the data');
+  const tokenizer = tokenizerOf(model);
+  const data = await prepareData(spec.dataPaths, model, tokenizer, recipe, spec.skipBadRows, port);
+  const evaluation =
+    spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
+
+  const start = startingState(spec, recipe, model, folder);
+  const { adapter, adam } = start;
+  const steps = totalSteps(recipe, data.prepared.rows.length);
+  const record: RunRecord = {
+    version: 1,
+    recipe: effectiveRecipe(recipe, adapter),
+    base: { path: model.path, name: model.info.name, family: model.spec.family, hash: model.hash },
+    startedFrom: spec.adapterPath === null ? null : { path: spec.adapterPath, hash: hashOfAdapter(spec.adapterPath) },
+    data: dataRecord(spec.dataPaths, data),
+    evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
+    templateHash: templateHash(tokenizer),
+    device: { provider, name: deviceName(provider), threads: cpuThreads() },
+    versions,
+    totalSteps: steps,
+    trainableParameters: adapter.shape.length,
+    startedAt: earlier?.startedAt ?? new Date().toISOString(),
+    finishedAt: null,
+  };
+  if (earlier) requireSameRun(earlier, record);
+  folder.write(record);
+  port.send({
+    type: 'plan',
+    recipe: record.recipe,
+    totalSteps: steps,
+    trainableParameters: adapter.shape.length,
+    device: provider,
+    stepsDone: start.step,
+  });
+  if (start.step > 0) port.send({ type: 'log', text: `Going on from the checkpoint of step ${start.step}.` });
+
+  report(port, 'Preparing the weights');
+  const trainStep = await openTrainStep(model, adapter.shape, { recompute: recipe.recompute, cacheDir: spec.cacheDir });
+  const metrics = folder.metrics(start.step);
+  const reporter = new Reporter(port, metrics, steps);
+  let seconds = start.seconds;
+  try {
+    reporter.phase('Training', start.step);
+    await train({
+      step: trainStep,
+      recipe,
+      rows: data.prepared.rows,
+      evalRows: evaluation?.prepared.rows ?? [],
+      parameters: adapter.parameters,
+      adam,
+      stepsDone: start.step,
+      totalSteps: steps,
+      evaluated: metrics.evaluated.has(start.step),
+      stopRequested: () => port.stopRequested,
+      onStep: (row) => {
+        seconds += row.seconds;
+        reporter.step(row);
+      },
+      onEvaluation: (row) => reporter.evaluation(row),
+      save: (step) => {
+        metrics.flush();
+        const checkpoint = saveCheckpoint(folder.checkpoints, { step, seconds, adapter, adam }, recipe.keepCheckpoints);
+        port.send({ type: 'checkpoint', checkpoint });
+      },
+    });
+  } finally {
+    reporter.flush();
+    metrics.close();
+    await trainStep.release();
+  }
+
+  report(port, 'Saving the adapter');
+  writeAdapter(folder.adapter, adapter);
+  folder.write({ ...record, finishedAt: new Date().toISOString() });
+  return { adapterPath: folder.adapter, steps, lastLoss: reporter.lastLoss, evalLoss: reporter.lastEvalLoss };
+}
+
+// ── Before the first step ───────────────────────────────────────────────────────────────────────────────────────────────
+
+function requireRecipe(input: RecipeInput): Recipe {
+  const checked = checkRecipe(input);
+  if ('recipe' in checked) return checked.recipe;
+  throw new Problem(
+    'recipe-invalid',
+    checked.errors.map(({ message }) => message).join(' '),
+    'Correct the recipe; every field has a default and may be left out.',
+  );
+}
+
+/** Settings a run may go on with at other values: how long it goes and how often it reports, not what it computes. */
+const changeable = ['epochs', 'maxSteps', 'evalEvery', 'saveEvery', 'keepCheckpoints'] as const;
+const shapeKeys = ['rank', 'alpha', 'targetModules', 'layers'] as const;
+
+function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: RecipeInput): Recipe {
+  // An adapter to go on from has decided the shape, whatever the recipe says.
+  const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...shapeKeys];
+  const changed = Object.keys(input).find(
+    (key) => !free.includes(key) && JSON.stringify(input[key]) !== JSON.stringify(earlier[key as keyof Recipe]),
+  );
+  if (changed !== undefined)
+    throw new Problem(
+      'recipe-invalid',
+      `The run was started with another '${changed}': ${JSON.stringify(earlier[changed as keyof Recipe])}, not ${JSON.stringify(input[changed])}.`,
+      `Resume it without this setting. Only ${changeable.join(', ')} may change.`,
+    );
+  const adopted = Object.entries(input).filter(([key]) => (changeable as readonly string[]).includes(key));
+  return requireRecipe({ ...earlier, ...Object.fromEntries(adopted) });
+}
+
+interface Data {
+  readonly loaded: LoadedRows;
+  readonly prepared: PreparedRows;
+}
+
+async function prepareData(
+  paths: readonly string[],
+  model: OpenModel,
+  tokenizer: Tokenizer | null,
+  recipe: Recipe,
+  skipBadRows: boolean,
+  port: JobPort,
+): Promise<Data> {
+  const loaded = await loadRows(paths, model, tokenizer, skipBadRows);
+  const prepared = prepareRows(loaded.rows, recipe.maxLength);
+  const say = (count: number, what: string) => {
+    if (count > 0)
+      port.send({ type: 'log', text: `${paths.join(', ')}: ${count} of ${loaded.rows.length + loaded.skipped} rows ${what}.` });
+  };
+  say(loaded.skipped, 'cannot be used and are left out');
+  say(prepared.truncated, `are longer than ${recipe.maxLength} tokens and are cut at the right`);
+  say(prepared.withoutTarget, 'have nothing to train on within that length and are left out');
+  if (prepared.rows.length === 0)
+    throw new Problem(
+      'nothing-to-train',
+      `No row of ${paths.join(', ')} has a trained token within the first ${recipe.maxLength} tokens.`,
+      'Raise maxLength.',
+    );
+  return { loaded, prepared };
+}
+
+/** Where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
+function startingState(spec: TrainSpec, recipe: Recipe, model: OpenModel, folder: RunFolder): TrainingState {
+  const checkpoint = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
+  if (checkpoint !== null) return loadCheckpoint(checkpoint, model.spec);
+  const adapter = firstAdapter(spec.adapterPath, recipe, model.spec, model.info.name);
+  return { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length) };
+}
+
+function firstAdapter(path: string | null, recipe: Recipe, spec: DecoderSpec, baseName: string): Adapter {
+  if (path === null) return newAdapter(recipe, spec, baseName);
+  const adapter = readAdapter(path, spec);
+  return { ...adapter, config: { ...adapter.config, base: baseName } };
+}
+
+/** The recipe with the shape the adapter really has, which an adapter to go on from decides. */
+function effectiveRecipe(recipe: Recipe, { config: { rank, alpha, targetModules, layers } }: Adapter): Recipe {
+  return { ...recipe, rank, alpha, targetModules, layers };
+}
+
+function requireSameRun(earlier: RunRecord, now: RunRecord): void {
+  const differs =
+    earlier.base.hash !== now.base.hash
+      ? 'model'
+      : earlier.data.hash !== now.data.hash
+        ? 'data'
+        : earlier.startedFrom?.hash !== now.startedFrom?.hash
+          ? 'first adapter'
+          : earlier.templateHash !== now.templateHash
+            ? 'chat template'
+            : null;
+  if (differs !== null)
+    throw new Problem(
+      'request-invalid',
+      `The run to go on with was started with another ${differs}.`,
+      'Give the same model, data and adapter, or start a new run in another folder.',
+    );
+}
+
+function hashOfAdapter(path: string): string {
+  const hash = createHash('sha256');
+  for (const name of ['adapter_config.json', 'adapter_model.safetensors'])
+    if (existsSync(join(path, name))) hash.update(readFileSync(join(path, name)));
+  return hash.digest('hex');
+}
+
+function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {
+  const { format, hash, skipped } = loaded;
+  const { truncated, withoutTarget } = prepared;
+  return { paths, hash, format, rows: prepared.rows.length, skipped, truncated, withoutTarget };
+}
+
+function deviceName(provider: string): string {
+  return machineInfo().devices.find((device) => device.provider === provider)?.name ?? provider;
+}
+
+// ── While it runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function report(port: JobPort, phase: string): void {
+  port.send({ type: 'progress', progress: { phase, done: 0, total: 0, unit: '', secondsLeft: null } });
+}
+
+/** Steps whose median is the expected duration of the next. */
+const recentSteps = 20;
+const millisecondsBetweenMessages = 100;
+
+/** Writes every row to metrics.jsonl at once and sends them on in groups, about ten times a second at most. */
+class Reporter {
+  readonly #port: JobPort;
+  readonly #metrics: MetricsFile;
+  readonly #totalSteps: number;
+  #steps: StepMetrics[] = [];
+  #evaluations: EvalMetrics[] = [];
+  #durations: number[] = [];
+  #sentAt = -Infinity;
+  #done = 0;
+  lastLoss: number | null = null;
+  lastEvalLoss: number | null = null;
+
+  constructor(port: JobPort, metrics: MetricsFile, steps: number) {
+    this.#port = port;
+    this.#metrics = metrics;
+    this.#totalSteps = steps;
+  }
+
+  phase(phase: string, done: number): void {
+    this.#done = done;
+    this.#port.send({ type: 'progress', progress: { phase, done, total: this.#totalSteps, unit: 'steps', secondsLeft: null } });
+  }
+
+  step(row: StepMetrics): void {
+    this.#metrics.add(row);
+    this.#steps.push(row);
+    this.#durations = [...this.#durations.slice(1 - recentSteps), row.seconds];
+    this.#done = row.step;
+    this.lastLoss = row.loss;
+    if (performance.now() - this.#sentAt >= millisecondsBetweenMessages) this.flush();
+  }
+
+  evaluation(row: EvalMetrics): void {
+    this.#metrics.add(row);
+    this.#evaluations.push(row);
+    this.lastEvalLoss = row.evalLoss;
+    this.flush();
+  }
+
+  flush(): void {
+    if (this.#steps.length === 0 && this.#evaluations.length === 0) return;
+    const secondsLeft = this.#secondsLeft();
+    this.#port.send({ type: 'metrics', steps: this.#steps, evaluations: this.#evaluations, secondsLeft });
+    this.#port.send({
+      type: 'progress',
+      progress: { phase: 'Training', done: this.#done, total: this.#totalSteps, unit: 'steps', secondsLeft },
+    });
+    this.#steps = [];
+    this.#evaluations = [];
+    this.#sentAt = performance.now();
+  }
+
+  #secondsLeft(): number | null {
+    const sorted = this.#durations.toSorted((a, b) => a - b);
+    const median = sorted[sorted.length >> 1];
+    return median === undefined ? null : median * (this.#totalSteps - this.#done);
+  }
+}

@@ -1,0 +1,9 @@
+/** What a run records about the software that made it. */
+import packageFile from '../package.json' with { type: 'json' };
+
+export const versions = {
+  studio: packageFile.version,
+  node: process.versions.node,
+  onnxruntime: packageFile.dependencies['onnxruntime-node'],
+} as const;
+export type Versions = Readonly<Record<keyof typeof versions, string>>;
