@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { readGguf } from '../formats/gguf.ts';
+import { openTokenizer } from '../data/tokenizer.ts';
+import { fieldsOf, hasExactFields } from './fields.ts';
+import { chooseToken, generate, type LogitSource } from './generate.ts';
+
+const tokenizer = openTokenizer({
+  kind: 'gguf',
+  metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
+});
+const greedy = { maxTokens: 100, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
+
+/** Says the given tokens one after the other, whatever it is fed, and remembers what it was fed. */
+class Script implements LogitSource {
+  readonly fed: number[][] = [];
+  readonly #tokens: readonly number[];
+  #at = 0;
+  constructor(tokens: readonly number[]) {
+    this.#tokens = tokens;
+  }
+  reset(): void {
+    this.#at = 0;
+  }
+  feed(tokens: readonly number[]): Promise<Float32Array> {
+    this.fed.push([...tokens]);
+    const logits = new Float32Array(49152);
+    logits[this.#tokens[this.#at++] ?? 0] = 5;
+    return Promise.resolve(logits);
+  }
+}
+
+describe('generation', () => {
+  it('feeds the prompt once and then each token, ends at the stop token, and streams the whole text', async () => {
+    const answer = await tokenizer.encode('{"city": "Łódź 😀"}');
+    const script = new Script([...answer, 2, 50]);
+    let streamed = '';
+    const result = await generate(script, {
+      promptTokens: [1, 4093],
+      settings: greedy,
+      contextLength: 8192,
+      tokenizer,
+      onToken: (_, delta) => (streamed += delta),
+    });
+    expect(result.tokens).toEqual([...answer, 2]);
+    expect(result.text).toBe('{"city": "Łódź 😀"}');
+    expect(streamed).toBe(result.text);
+    expect(script.fed).toEqual([[1, 4093], ...answer.map((token) => [token])]);
+  });
+
+  it('ends at the limit, at the end of the context and when asked to stop', async () => {
+    const endless = () => new Script(Array.from({ length: 200 }, () => 50));
+    const input = { promptTokens: [1], settings: greedy, contextLength: 8192, tokenizer };
+    expect((await generate(endless(), input)).tokens).toHaveLength(100);
+    expect((await generate(endless(), { ...input, contextLength: 5 })).tokens).toHaveLength(4);
+    let seen = 0;
+    const stopped = await generate(endless(), { ...input, onToken: () => seen++, shouldStop: () => seen === 3 });
+    expect(stopped.tokens).toHaveLength(3);
+    const ignoring = { ...greedy, maxTokens: 3, ignoreStop: true };
+    expect((await generate(new Script([2, 2, 2]), { ...input, settings: ignoring })).tokens).toEqual([2, 2, 2]);
+  });
+
+  it('samples by the probabilities that temperature, top-k and top-p leave', () => {
+    const logits = Float32Array.from([0, 0.7, 0.8, 0.1].map((p) => Math.log(p)));
+    const counts = (settings: { temperature: number; topK: number; topP: number }) => {
+      const seen = [0, 0, 0, 0];
+      for (let step = 0; step < 4000; step++) seen[chooseToken(logits, { ...settings, seed: 7 }, step)]!++;
+      return seen.map((count) => count / 4000);
+    };
+    const close = (got: number[], wanted: number[]) => wanted.forEach((p, i) => expect(got[i]).toBeCloseTo(p, 1));
+    close(counts({ temperature: 1, topK: 0, topP: 1 }), [0, 0.4375, 0.5, 0.0625]);
+    close(counts({ temperature: 1, topK: 2, topP: 1 }), [0, 0.467, 0.533, 0]);
+    expect(counts({ temperature: 1, topK: 0, topP: 0.4 })).toEqual([0, 0, 1, 0]);
+    expect(counts({ temperature: 0.01, topK: 0, topP: 1 })[2]).toBeGreaterThan(0.99);
+    const settings = { temperature: 1, topK: 0, topP: 1, seed: 3 };
+    expect(chooseToken(logits, settings, 5)).toBe(chooseToken(logits, settings, 5));
+  });
+
+  it('refuses values that are no numbers', () => {
+    expect(() => chooseToken(Float32Array.from([1, NaN]), { temperature: 0, topK: 0, topP: 1, seed: 0 }, 0)).toThrow(
+      /no numbers/,
+    );
+  });
+});
+
+describe('fields', () => {
+  it('are exactly the required ones of one JSON object', () => {
+    const fields = fieldsOf('{"a": 1, "b": 2}')!;
+    expect(hasExactFields(' {"b": null, "a": []}\n', fields)).toBe(true);
+    for (const wrong of ['{"a": 1}', '{"a": 1, "b": 2, "c": 3}', '[1]', 'Sure! {"a": 1, "b": 2}', '{"a": 1, "b": 2', 'null'])
+      expect(hasExactFields(wrong, fields)).toBe(false);
+  });
+});

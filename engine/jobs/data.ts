@@ -1,0 +1,88 @@
+/** Job `data`: rows of data sets through one model's tokenizer and template, in a process that can be killed if they never end. */
+import { statSync } from 'node:fs';
+import type { DataReport, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
+import { reportOf, viewRow } from '../data/report.ts';
+import { type DataRows, readRows, type RowOrProblem } from '../data/rows.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { openModel } from '../models/open.ts';
+import { Problem, type ProblemValue } from '../problem.ts';
+import { tokenizerOf } from './load.ts';
+import type { JobPort } from './port.ts';
+
+/** Data sets kept encoded: the two splits of one and of the one looked at before. */
+const keptSets = 4;
+
+export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
+  const model = openModel(spec.modelPath);
+  const data = new Data(tokenizerOf(model), model.spec.vocabularySize);
+  port.onRequest((request) => data.answer(request));
+  port.send({ type: 'ready' });
+  await port.untilStopped();
+  return null;
+}
+
+class Data {
+  readonly #tokenizer: Tokenizer | null;
+  readonly #vocabularySize: number;
+  /** By paths, sizes and times; the oldest first. */
+  readonly #sets = new Map<string, Promise<DataRows>>();
+
+  constructor(tokenizer: Tokenizer | null, vocabularySize: number) {
+    this.#tokenizer = tokenizer;
+    this.#vocabularySize = vocabularySize;
+  }
+
+  async answer(request: JobRequest): Promise<unknown> {
+    switch (request.name) {
+      case 'render':
+        return this.#render(request.dataPaths);
+      case 'rows':
+        return this.#page(request);
+      case 'report':
+        return this.#report(request);
+      default:
+        throw new Problem('request-invalid', `Data preparation does not answer '${request.name}'.`, 'Ask the chat process.');
+    }
+  }
+
+  async #render(paths: readonly string[]): Promise<(RenderedRow | { problem: ProblemValue })[]> {
+    const rows = await this.#rows(paths);
+    return rows.map((row) =>
+      'problem' in row ? { problem: row.problem } : { text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
+    );
+  }
+
+  async #page({ dataPaths, offset, limit, maxLength }: Extract<JobRequest, { name: 'rows' }>): Promise<{
+    rows: RowView[];
+    total: number;
+  }> {
+    const rows = await this.#rows(dataPaths);
+    const page = rows.slice(offset, offset + limit);
+    return { rows: await Promise.all(page.map((row) => viewRow(row, this.#tokenizer, maxLength))), total: rows.length };
+  }
+
+  async #report({ dataPaths, otherPaths, maxLength }: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
+    const others = otherPaths.length === 0 ? [] : await this.#rows(otherPaths);
+    return reportOf(await this.#rows(dataPaths), others, maxLength);
+  }
+
+  async #rows(paths: readonly string[]): Promise<readonly RowOrProblem[]> {
+    const key = JSON.stringify(
+      paths.map((path) => {
+        const found = statSync(path, { throwIfNoEntry: false });
+        return [path, found?.size, found?.mtimeMs];
+      }),
+    );
+    let set = this.#sets.get(key);
+    if (set === undefined) {
+      set = readRows(paths, this.#tokenizer, this.#vocabularySize);
+      this.#sets.set(key, set);
+      set.catch(() => this.#sets.delete(key));
+      for (const oldest of this.#sets.keys()) {
+        if (this.#sets.size <= keptSets) break;
+        this.#sets.delete(oldest);
+      }
+    }
+    return (await set).rows;
+  }
+}
