@@ -1,0 +1,117 @@
+/** The table of exports: what each format is, where it runs, how large it gets, how it is written, and what its proof must hold. */
+import { join } from 'node:path';
+import type { ExportChoice, ExportFormat, Quantization } from '../contract.ts';
+import type { OpenModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { noAdapterShape, writeAdapterFiles, type Adapter, type AdapterShape } from '../training/lora.ts';
+import { ggufFileSize, writeGguf } from './gguf.ts';
+import { hubFolderSize, writeHubFolder } from './hub.ts';
+import { proofLimits, type ProofLimits } from './proof.ts';
+import type { ExportSource, Step } from './source.ts';
+
+export interface ExportTarget {
+  readonly format: ExportFormat;
+  readonly quantization: Quantization | null;
+  readonly title: string;
+  /** One line: where it runs. */
+  readonly runsIn: string;
+  /** The result is a folder, else a file. */
+  readonly folder: boolean;
+  readonly limits: ProofLimits;
+  /** Bytes the result will have, before anything is written. */
+  bytes(model: OpenModel, shape: AdapterShape): number;
+  /** Writes the result at `path`, which is beside its final place and not there yet. */
+  write(path: string, source: ExportSource, adapter: Adapter | null, step: Step): Promise<void>;
+}
+
+export const exportTargets: readonly ExportTarget[] = [
+  {
+    format: 'peft',
+    quantization: null,
+    title: 'PEFT adapter',
+    runsIn: 'Runs in transformers with PEFT, and here, on top of the base model.',
+    folder: true,
+    limits: proofLimits.f32,
+    bytes: (_, shape) => shape.length * 4 + shape.tensors.length * 160 + 1024,
+    async write(path, { model }, adapter, step) {
+      if (adapter === null)
+        throw new Problem('export-unsupported', 'There is no adapter to export.', 'Choose an adapter, or another format.');
+      await step(0, 1);
+      writeAdapterFiles(path, adapter, adapter.config.base ?? model.info.name);
+    },
+  },
+  hub('f32', 'F32', 'Merged model, safetensors, float32', 'Runs in transformers, vLLM and MLX; exact, and the largest.'),
+  hub('f16', 'F16', 'Merged model, safetensors, half precision', 'Runs in transformers, vLLM and MLX.'),
+  gguf('f16', 'F16', 'Merged GGUF, half precision', 'Runs in llama.cpp, Ollama and LM Studio.'),
+  gguf('q8_0', 'Q8_0', 'Merged GGUF, 8 bit', 'Runs in llama.cpp, Ollama and LM Studio; half the size for a tiny loss.'),
+  gguf('f32', 'F32', 'Merged GGUF, float32', 'Runs in llama.cpp, Ollama and LM Studio; exact, and the largest.'),
+];
+
+function hub(quantization: 'f32' | 'f16', type: 'F32' | 'F16', title: string, runsIn: string): ExportTarget {
+  return {
+    format: 'safetensors',
+    quantization,
+    title,
+    runsIn,
+    folder: true,
+    limits: proofLimits[quantization],
+    bytes: (model) => hubFolderSize(model, type),
+    write: (path, source, _, step) => writeHubFolder(path, source, type, step),
+  };
+}
+
+function gguf(quantization: Quantization, type: 'F32' | 'F16' | 'Q8_0', title: string, runsIn: string): ExportTarget {
+  return {
+    format: 'gguf',
+    quantization,
+    title,
+    runsIn,
+    folder: false,
+    limits: proofLimits[quantization],
+    bytes: (model) => ggufFileSize(model, type),
+    write: (path, source, _, step) => writeGguf(path, source, type, step),
+  };
+}
+
+/** The row of the table; without a quantization the first of the format. */
+export function findTarget(format: ExportFormat, quantization: Quantization | null): ExportTarget {
+  const ofFormat = exportTargets.filter((target) => target.format === format);
+  const found = quantization === null ? ofFormat[0] : ofFormat.find((target) => target.quantization === quantization);
+  if (found) return found;
+  const known = ofFormat.map((target) => target.quantization).filter((value) => value !== null);
+  throw new Problem(
+    'export-unsupported',
+    ofFormat.length === 0
+      ? `There is no export format '${format}'.`
+      : `The format '${format}' cannot be written as '${quantization}'.`,
+    ofFormat.length === 0
+      ? `Known formats: ${[...new Set(exportTargets.map((target) => target.format))].join(', ')}.`
+      : known.length === 0
+        ? 'Leave the quantization out.'
+        : `Possible: ${known.join(', ')}.`,
+  );
+}
+
+/** The table for one model and adapter, with sizes. */
+export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterShape): ExportChoice[] {
+  return exportTargets
+    .filter((target) => target.format !== 'peft' || shape.length > 0)
+    .map((target) => ({
+      format: target.format,
+      quantization: target.quantization,
+      title: target.title,
+      runsIn: target.runsIn,
+      bytes: target.bytes(model, shape),
+    }));
+}
+
+/** Name for a result put into an existing folder. */
+export function resultName(model: OpenModel, target: ExportTarget): string {
+  const base = model.info.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|-+$/g, '') || 'model';
+  return target.folder ? base : `${base}-${(target.quantization ?? 'f16').toUpperCase()}.gguf`;
+}
+
+/** Where `out` leads: itself, or for a file format a file in it when it is a folder. */
+export function resultPath(out: string, isFolder: boolean, model: OpenModel, target: ExportTarget): string {
+  return isFolder && !target.folder ? join(out, resultName(model, target)) : out;
+}

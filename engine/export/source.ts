@@ -1,0 +1,20 @@
+/** What every export is made from. */
+import { Problem } from '../problem.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import type { OpenModel } from '../models/open.ts';
+import type { MergedWeights } from './merge.ts';
+
+export interface ExportSource {
+  readonly model: OpenModel;
+  readonly weights: MergedWeights;
+  /** Null when the model has none. */
+  readonly tokenizer: Tokenizer | null;
+}
+
+/** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */
+export type Step = (done: number, total: number) => Promise<void>;
+
+/** A result must never replace something: `path` may not exist, or be an empty folder. */
+export function alreadyThere(path: string): Problem {
+  return new Problem('folder-not-empty', `'${path}' already exists.`, 'Choose another place, or remove it first.');
+}

@@ -1,0 +1,135 @@
+/** Job `export`: writes a format beside its final place, proves it, and only then gives it its name. */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import type { JobSpec, Proof } from '../contract.ts';
+import { readRows, type TokenRow } from '../data/rows.ts';
+import { findTarget, resultPath } from '../export/index.ts';
+import { mergeWeights } from '../export/merge.ts';
+import { builtInRows, proofRows, proveExport } from '../export/proof.ts';
+import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
+import { syncFolder } from '../formats/files.ts';
+import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
+import { openModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { cpuThreads } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
+import { noAdapterShape, readAdapter } from '../training/lora.ts';
+import { tokenizerOf } from './load.ts';
+import type { JobPort } from './port.ts';
+
+export interface ExportResult {
+  readonly path: string;
+  readonly bytes: number;
+  /** Null when none was asked for. */
+  readonly proof: Proof | null;
+}
+
+export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
+  const model = openModel(spec.modelPath);
+  const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
+  const target = findTarget(spec.format, spec.quantization);
+  const tokenizer = tokenizerOf(model);
+  const out = resolve(spec.out);
+  const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
+  // Read before anything is written, so that a bad row costs nothing.
+  const rows = spec.proof ? await rowsOf(spec.dataPaths) : [];
+  const source: ExportSource = { model, tokenizer, weights: mergeWeights(model, adapter ? [{ adapter, weight: 1 }] : []) };
+  const bytes = target.bytes(model, adapter?.shape ?? noAdapterShape);
+  // The proof expands what is not float32 once more.
+  const proofBytes = spec.proof && target.format !== 'peft' && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
+  let proof: Proof | null = null;
+  await publish(path, target.folder, bytes + proofBytes, async (partial, workDir) => {
+    await target.write(partial, source, adapter, stepOf(port, 'Writing', 'tensors'));
+    if (!spec.proof) return;
+    proof = await proveExport({
+      ...{ model, adapter, tokenizer, target, rows, workDir, openSession },
+      path: partial,
+      threads: cpuThreads(),
+      cacheDir: spec.cacheDir,
+      step: stepOf(port, 'Proving', 'rows'),
+    });
+  });
+  return { path, bytes: sizeOf(path), proof };
+
+  async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
+    if (paths.length === 0) return builtInRows(tokenizer, model.spec);
+    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize);
+    const usable = proofRows(all.filter((row): row is TokenRow => 'inputIds' in row));
+    return usable.length > 0 ? usable : builtInRows(tokenizer, model.spec);
+  }
+}
+
+/** Reports progress and lets a stop arrive; a stop ends the work. */
+export function stepOf(port: JobPort, phase: string, unit: string): Step {
+  let last = 0;
+  return async (done, total) => {
+    await setImmediate();
+    if (port.stopRequested)
+      throw new Problem('stopped', 'The work was stopped; nothing half-written was kept.', 'Start it again when you like.');
+    const now = performance.now();
+    if (done > 0 && now - last < 200) return;
+    last = now;
+    port.send({ type: 'progress', progress: { phase, done, total, unit, secondsLeft: null } });
+  };
+}
+
+/**
+ * Gives `write` a place for the result in a work folder beside `path`, and a folder for what is only needed meanwhile. The result gets
+ * its name when `write` has come back; whatever happens, the work folder goes.
+ */
+export async function publish(
+  path: string,
+  folder: boolean,
+  bytes: number,
+  write: (partial: string, workDir: string) => Promise<void>,
+): Promise<void> {
+  refuseExisting(path, folder);
+  const parent = dirname(path);
+  const work = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
+  try {
+    mkdirSync(parent, { recursive: true });
+    checkFreeSpace(parent, bytes);
+    rmSync(work, { recursive: true, force: true });
+    mkdirSync(work);
+    const partial = join(work, basename(path));
+    if (folder) mkdirSync(partial);
+    await write(partial, work);
+    if (folder) syncFolder(partial);
+    refuseExisting(path, folder);
+    if (folder && existsSync(path)) rmdirSync(path);
+    renameSync(partial, path);
+    syncFolder(parent);
+  } catch (cause) {
+    throw toWriteProblem(path, cause);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function refuseExisting(path: string, folder: boolean): void {
+  if (!existsSync(path)) return;
+  if (folder && statSync(path).isDirectory() && readdirSync(path).length === 0) return;
+  throw alreadyThere(path);
+}
+
+function checkFreeSpace(folder: string, bytes: number): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  if (free < bytes)
+    throw new Problem(
+      'disk-full',
+      `This needs ${megabytes(bytes)} in '${folder}', and ${megabytes(free)} are free.`,
+      'Free some space or choose another place.',
+    );
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6)} MB`;
+}
+
+/** Bytes of a file, or of the files directly in a folder. */
+export function sizeOf(path: string): number {
+  const stats = statSync(path);
+  return stats.isDirectory() ? readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0) : stats.size;
+}
