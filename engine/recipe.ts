@@ -21,6 +21,8 @@ interface NumberField extends FieldBase {
 interface BooleanField extends FieldBase {
   readonly kind: 'boolean';
   readonly default: boolean;
+  /** The other value is not supported yet. */
+  readonly fixed?: true;
 }
 interface ChoiceField extends FieldBase {
   readonly kind: 'choice';
@@ -240,10 +242,11 @@ const fields = {
   packing: {
     kind: 'boolean',
     default: false,
+    fixed: true,
     group: 'data',
     label: 'Packing',
     help: 'Puts several rows into one sequence; each row sees only itself.',
-    why: 'Off until rows are much shorter than the maximum length.',
+    why: 'Off: packed sequences are not supported yet.',
   },
   precision: {
     kind: 'choice',
@@ -335,6 +338,13 @@ export interface RecipeError {
   readonly message: string;
 }
 
+/** Whether a field has one possible value so far, so that a form need not show it. */
+export function isFixed(field: RecipeField): boolean {
+  if (field.kind === 'number' || field.kind === 'integer') return field.min === field.max;
+  if (field.kind === 'choice') return field.choices.length === 1;
+  return field.kind === 'boolean' && field.fixed === true;
+}
+
 /** The recipe with every default. */
 export function defaultRecipe(): Recipe {
   return Object.fromEntries(recipeKeys.map((key) => [key, recipeFields[key].default])) as unknown as Recipe;
@@ -380,7 +390,8 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
       return null;
     }
     case 'boolean':
-      return typeof value === 'boolean' ? null : `'${key}' must be true or false.`;
+      if (typeof value !== 'boolean') return `'${key}' must be true or false.`;
+      return isFixed(field) && value !== field.default ? `'${key}' can only be ${field.default} in this version.` : null;
     case 'choice':
       return typeof value === 'string' && field.choices.includes(value)
         ? null
