@@ -14,7 +14,8 @@ let window: BrowserWindow | null = null;
 const dataDir = chooseDataDir();
 
 // Before the application is ready: the sandbox, the scheme, and the folder that also decides what a second start means.
-app.enableSandbox();
+// As root Chromium has no sandbox and must be told so (`--no-sandbox`); pages stay without Node either way.
+if (!app.commandLine.hasSwitch('no-sandbox')) app.enableSandbox();
 declareScheme();
 mkdirSync(join(dataDir, 'window'), { recursive: true, mode: 0o700 });
 app.setPath('userData', join(dataDir, 'window'));

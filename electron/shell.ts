@@ -54,7 +54,7 @@ export function shellHandlers(dataDir: string, window: () => BrowserWindow | nul
       return null;
     },
     'shell.copyText': (params) => {
-      clipboard.writeText(text(params.text, 'text'));
+      void clipboard.writeText(text(params.text, 'text'));
       return null;
     },
     'shell.setTheme': ({ theme }) => {

@@ -3,7 +3,8 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { exitOf, onPath, readJson, root, say, setupOrExit } from './setup.mjs';
+import { virtualDisplay } from './display.mjs';
+import { exitOf, readJson, root, say, setupOrExit } from './setup.mjs';
 
 const args = process.argv.slice(2);
 const full = args.includes('--full');
@@ -108,20 +109,6 @@ function tally(name, result, good, bad) {
     `${failures === 0 ? 'passed' : 'FAILED'}  ${name}: ${good} passed, ${failures} failed (${result.seconds.toFixed(1)} s)`,
   );
   if (failures > 0) console.log(indent(result.output));
-}
-
-/** A screen nobody sees, so that the same tests run with and without a display. */
-async function virtualDisplay() {
-  if (process.platform !== 'linux') return { environment: {}, end: () => {} };
-  if (!onPath('Xvfb')) return { environment: {}, end: () => {} };
-  const server = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1600x1000x24', '-nolisten', 'tcp'], {
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-  });
-  const number = await new Promise((resolve, reject) => {
-    server.stdio[3].once('data', (chunk) => resolve(String(chunk).trim()));
-    server.once('exit', () => reject(new Error('Xvfb could not start')));
-  });
-  return { environment: { DISPLAY: `:${number}`, LIBGL_ALWAYS_SOFTWARE: '1' }, end: () => server.kill() };
 }
 
 /** @returns {Promise<{ status: number, output: string, seconds: number }>} */
