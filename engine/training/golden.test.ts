@@ -80,17 +80,32 @@ function expectSteps(steps: readonly StepMetrics[], expected: Expected): void {
   });
 }
 
-/** The distance of every trained tensor from the reference's, as a share of how far training moved it. */
-function expectTrained(before: string, after: string, modelPath: string, expected: (name: string) => Float32Array): void {
+/**
+ * The distance of the trained adapter from the reference's, as a share of how far training moved it: over everything within 1e-3, and
+ * within `limit` for each tensor. Adam moves an element by its gradient's sign while the gradient itself is mere rounding, so in a
+ * model of 420 tensors a few have such elements.
+ */
+function expectTrained(
+  before: string,
+  after: string,
+  modelPath: string,
+  expected: (name: string) => Float32Array,
+  limit: number,
+): void {
   const { spec } = openModel(modelPath);
   const start = readAdapter(before, spec);
   const end = readAdapter(after, spec);
+  let distances = 0;
+  let moves = 0;
   for (const tensor of start.shape.tensors) {
     const [was, is, should] = [tensorView(start.parameters, tensor), tensorView(end.parameters, tensor), expected(tensor.name)];
-    const distance = Math.hypot(...is.map((value, i) => value - should[i]!));
-    const moved = Math.hypot(...should.map((value, i) => value - was[i]!));
-    expect(distance / moved, tensor.name).toBeLessThan(1e-3);
+    const distance = is.reduce((sum, value, i) => sum + (value - should[i]!) ** 2, 0);
+    const moved = should.reduce((sum, value, i) => sum + (value - was[i]!) ** 2, 0);
+    expect(Math.sqrt(distance / moved), tensor.name).toBeLessThan(limit);
+    distances += distance;
+    moves += moved;
   }
+  expect(Math.sqrt(distances / moves)).toBeLessThan(1e-3);
 }
 
 describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) => {
@@ -103,8 +118,12 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     await runTrain(spec, port());
     expectSteps(stepsOf(readMetrics(spec.out)), expected);
     const { tensors } = readSafetensors(tensorsPath);
-    expectTrained(join(golden, name, 'adapter'), join(spec.out, 'adapter'), modelPath, (tensor) =>
-      readSafetensorsFloat32(tensorsPath, tensors.get(`trained.${tensor}`)!),
+    expectTrained(
+      join(golden, name, 'adapter'),
+      join(spec.out, 'adapter'),
+      modelPath,
+      (tensor) => readSafetensorsFloat32(tensorsPath, tensors.get(`trained.${tensor}`)!),
+      1e-3,
     );
   });
 
@@ -148,8 +167,12 @@ describe('smollm2-json, the real model from its GGUF', () => {
     expectSteps(stepsOf(readMetrics(out)), expected);
     const trained = join(golden, name, 'trained', 'adapter_model.safetensors');
     const { tensors } = readSafetensors(trained);
-    expectTrained(join(golden, name, 'adapter'), join(out, 'adapter'), embeddedModelPath(), (tensor) =>
-      readSafetensorsFloat32(trained, tensors.get(tensor)!),
+    expectTrained(
+      join(golden, name, 'adapter'),
+      join(out, 'adapter'),
+      embeddedModelPath(),
+      (tensor) => readSafetensorsFloat32(trained, tensors.get(tensor)!),
+      5e-3,
     );
   });
 

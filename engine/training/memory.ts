@@ -1,0 +1,64 @@
+/** How many parameters a recipe trains and how much memory that takes, known before anything is read. */
+import type { LinearInfo, ModelInfo, RunPlan } from '../contract.ts';
+import type { Recipe } from '../recipe.ts';
+
+type AdapterRecipe = Pick<Recipe, 'rank' | 'targetModules' | 'layers'>;
+
+/**
+ * Trained parameters of each linear layer, over all chosen blocks, and in all. A layer of [out, in] gets B [out, r] and A [r, in]:
+ * r (in + out) numbers instead of in x out.
+ */
+export function planAdapter(
+  linears: readonly LinearInfo[],
+  modelLayers: number,
+  { rank, targetModules, layers }: AdapterRecipe,
+): Pick<RunPlan, 'trainableParameters' | 'matrices' | 'perLinear'> {
+  const blocks = layers === 'all' ? modelLayers : new Set(layers.filter((layer) => layer < modelLayers)).size;
+  const perLinear = linears.map((linear) => {
+    const chosen =
+      targetModules === 'all-linear' || targetModules.some((name) => linear.path === name || linear.path.endsWith(`.${name}`));
+    return { ...linear, chosen, parameters: chosen ? blocks * rank * (linear.inFeatures + linear.outFeatures) : 0 };
+  });
+  return {
+    perLinear,
+    trainableParameters: perLinear.reduce((sum, { parameters }) => sum + parameters, 0),
+    matrices: blocks * perLinear.filter(({ chosen }) => chosen).length,
+  };
+}
+
+const bytesPerNumber = 4;
+/** Copies of an adapter's size: parameters, two moments, the gradient of the step, that of a micro-batch, and the graph's own. */
+const adapterCopies = 6;
+/** Rows of logits that are alive at once (step.ts), each with its gradient. */
+const headRows = 128;
+/** Head size of nearly every model; only how many maps of attention scores there are depends on it. */
+const usualHeadDim = 64;
+
+/**
+ * Bytes while training on `batchSize` rows of `longest` tokens:
+ * - base: every weight as float32;
+ * - adapter: 6 x 4 bytes per trained parameter;
+ * - activations: what a block keeps for its backward - inputs and outputs of its linear layers, twice the outputs of the wide ones, two
+ *   maps of attention scores - once per block, or with recomputation for one block with its gradients, and a hidden state per block;
+ * - logits: 128 rows of the vocabulary with their gradients.
+ */
+export function planMemory(
+  model: Pick<ModelInfo, 'parameters' | 'layers' | 'hiddenSize' | 'vocabularySize' | 'linears'>,
+  recipe: Pick<Recipe, 'batchSize' | 'recompute'>,
+  trainableParameters: number,
+  longest: number,
+): RunPlan['memory'] {
+  const tokens = recipe.batchSize * longest;
+  const queryWidth = model.linears.find(({ name }) => name === 'q_proj')?.outFeatures ?? model.hiddenSize;
+  const scores = 2 * (queryWidth / usualHeadDim) * longest;
+  const perToken = scores + model.linears.reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures + 2 * outFeatures, 0);
+  const numbers = recipe.recompute
+    ? tokens * (model.layers * model.hiddenSize + 2 * perToken)
+    : tokens * (model.layers * perToken + perToken);
+  return {
+    base: model.parameters * bytesPerNumber,
+    adapter: trainableParameters * bytesPerNumber * adapterCopies,
+    activations: Math.round(numbers * bytesPerNumber),
+    logits: Math.min(headRows, tokens) * model.vocabularySize * bytesPerNumber * 2,
+  };
+}
