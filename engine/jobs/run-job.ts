@@ -22,7 +22,7 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
     case 'export':
       return (await import('./export.ts')).runExport(spec, port);
     case 'inspect':
-      return (await import('./inspect.ts')).runInspect(spec, port);
+      return (await import('./inspect.ts')).runInspect(spec);
     case 'scan':
       return (await import('./scan.ts')).runScan(spec);
   }

@@ -16,9 +16,12 @@ export type SpawnJob = (kind: JobSpec['kind']) => JobProcess;
 
 export interface JobOptions {
   readonly onMessage?: (message: JobMessage) => void;
-  /** Kills the job when it fires: whoever asked has gone away. */
+  /** Ends the job when it fires: whoever asked has gone away. */
   readonly signal?: AbortSignal;
 }
+
+/** What a job nobody waits for any more may take to remove what it has half written. */
+const secondsToTidy = 10;
 
 export class Job {
   readonly id = randomUUID();
@@ -51,9 +54,10 @@ export class Job {
       if ('problem' in outcome) reject(outcome.problem);
       else resolve(outcome.result);
     });
-    if (options.signal?.aborted) this.kill();
-    else options.signal?.addEventListener('abort', () => this.kill(), { once: true });
     process.send({ type: 'start', spec });
+    const gone = () => this.stop(secondsToTidy);
+    if (options.signal?.aborted) gone();
+    else options.signal?.addEventListener('abort', gone, { once: true });
   }
 
   get pid(): number | undefined {

@@ -45,9 +45,9 @@ export class Metrics {
       )
       .all(runId, afterStep);
   }
-  /** Forgets what was measured from `step` on: a resumed run measures it anew. */
-  removeFrom(runId: string, step: number): void {
-    this.#db.prepare('DELETE FROM step_metrics WHERE run_id = ? AND step >= ?').run(runId, step);
-    this.#db.prepare('DELETE FROM eval_metrics WHERE run_id = ? AND step >= ?').run(runId, step);
+  /** Forgets what was measured after `step`: a resumed run measures it anew. */
+  removeAfter(runId: string, step: number): void {
+    this.#db.prepare('DELETE FROM step_metrics WHERE run_id = ? AND step > ?').run(runId, step);
+    this.#db.prepare('DELETE FROM eval_metrics WHERE run_id = ? AND step > ?').run(runId, step);
   }
 }

@@ -87,7 +87,7 @@ test('a resumed run replaces the steps it measures again', () => {
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
   store.runs.insert(run('r'), job);
   store.metrics.put('r', [step(1, 3), step(2, 2), step(3, 1)], []);
-  store.metrics.removeFrom('r', 2);
+  store.metrics.removeAfter('r', 1);
   store.metrics.put('r', [step(2, 2.25)], []);
   expect(store.metrics.steps('r', 0).map((m) => m.loss)).toEqual([3, 2.25]);
   store.close();

@@ -1,0 +1,170 @@
+/**
+ * The engine host: the one process of a data folder that owns its database and its jobs. Windows and command lines connect to its
+ * local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
+ */
+import { fork } from 'node:child_process';
+import { chmodSync, mkdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage } from './contract.ts';
+import type { HostContext } from './host/context.ts';
+import { releaseLock, takeLock } from './host/lock.ts';
+import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
+import { Problem, toProblemValue } from './problem.ts';
+import { defaultDataDir, hostPlaces, readLines } from './rpc.ts';
+
+const idleSeconds = 3;
+/** The log starts anew beyond this. */
+const longestLog = 5_000_000;
+
+const { values } = parseArgs({ options: { 'data-dir': { type: 'string' } } });
+const places = hostPlaces(values['data-dir'] ?? defaultDataDir());
+if (!takeLock(places.lock)) process.exit(0);
+// A terminal's Ctrl-C is for the command line, which asks us properly.
+process.on('SIGINT', () => {});
+
+const clients = new Set<Socket>();
+const handle = await open();
+const server = await listen();
+let idleTimer: NodeJS.Timeout | undefined;
+armIdle();
+
+type Handle = {
+  request(name: string, params: unknown, client: AbortSignal): Promise<unknown>;
+  busy(): boolean;
+  close(): void;
+};
+
+/** Opens the store and all that stands on it. When that fails, the host still listens, to tell everyone why. */
+async function open(): Promise<Handle> {
+  try {
+    if (statSync(places.log, { throwIfNoEntry: false })?.size ?? 0 > longestLog) truncateSync(places.log);
+    const { openStore } = await import('./store/open.ts');
+    const { Library } = await import('./host/library.ts');
+    const { LongLived } = await import('./host/long-lived.ts');
+    const { AdapterRegistry } = await import('./host/adapters.ts');
+    const { RunQueue } = await import('./host/runs.ts');
+    const { Exports } = await import('./host/exports.ts');
+    const { SampleFlow } = await import('./sample.ts');
+    const { handlersFor } = await import('./host/handlers.ts');
+    const cacheDir = join(places.dataDir, 'cache');
+    mkdirSync(cacheDir, { recursive: true });
+    const supervisor = new Supervisor(spawnJob);
+    const store = openStore(places.dataDir);
+    const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, emit };
+    const library = new Library(context);
+    const adapters = new AdapterRegistry(context);
+    const runs = new RunQueue(context, library, adapters);
+    const longLived = new LongLived(context);
+    const exports = new Exports(context, library);
+    const sample = new SampleFlow(context, library, runs, longLived);
+    const parts = { library, adapters, runs, longLived, exports, sample };
+    supervisor.onIdle(armIdle);
+    return {
+      request: async (name, params, client) => {
+        const handlers = handlersFor(context, parts, client);
+        const handler = Object.hasOwn(handlers, name) ? handlers[name as keyof EngineRequests] : undefined;
+        if (handler === undefined)
+          throw new Problem('request-invalid', `There is no request '${name}'.`, 'Use the same version of window and engine.');
+        return (handler as (params: unknown) => unknown)(params);
+      },
+      busy: () => runs.busy || longLived.busy || sample.busy || [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
+      close: () => store.close(),
+    };
+  } catch (error) {
+    if (!(error instanceof Problem)) console.error(error);
+    const problem = toProblemValue(error);
+    return { request: () => Promise.reject(Problem.fromValue(problem)), busy: () => false, close: () => {} };
+  }
+}
+
+function emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void {
+  const message: HostMessage = { type: 'event', name, payload };
+  const line = `${JSON.stringify(message)}\n`;
+  for (const client of clients) client.write(line);
+}
+
+async function listen(): Promise<Server> {
+  // Only a host that died without tidying leaves a socket behind: we hold the lock.
+  if (process.platform !== 'win32') rmSync(places.socket, { force: true });
+  const server = createServer(serve);
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail);
+    server.listen(places.socket, done);
+  });
+  if (process.platform !== 'win32') chmodSync(places.socket, 0o600);
+  return server;
+}
+
+function serve(socket: Socket): void {
+  clients.add(socket);
+  clearTimeout(idleTimer);
+  const gone = new AbortController();
+  const say = (message: HostMessage) => socket.writable && socket.write(`${JSON.stringify(message)}\n`);
+  socket.on('error', () => socket.destroy());
+  socket.on('close', () => {
+    clients.delete(socket);
+    gone.abort();
+    armIdle();
+  });
+  readLines(socket, (message) => {
+    if (message.type === 'request') void answer(message, gone.signal).then((result) => say({ type: 'answer', ...result }));
+  });
+  say({ type: 'hello', pid: process.pid });
+}
+
+async function answer(
+  { id, name, params }: Extract<HostMessage, { type: 'request' }>,
+  client: AbortSignal,
+): Promise<{ id: number; answer: Answer<unknown> }> {
+  try {
+    return { id, answer: { ok: (await handle.request(name, params, client)) ?? null } };
+  } catch (error) {
+    const problem = toProblemValue(error);
+    if (problem.code === 'internal') console.error(error);
+    return { id, answer: { problem } };
+  }
+}
+
+/** Leaves a little after the last client has gone and the last job has ended. */
+function armIdle(): void {
+  clearTimeout(idleTimer);
+  if (clients.size > 0 || handle.busy()) return;
+  idleTimer = setTimeout(() => {
+    if (clients.size > 0 || handle.busy()) return armIdle();
+    // Whoever connects from here on gets no hello, and starts the next host.
+    server.close();
+    handle.close();
+    releaseLock(places.lock);
+    process.exit(0);
+  }, idleSeconds * 1000);
+}
+
+function spawnJob(): ReturnType<SpawnJob> {
+  const extension = import.meta.url.endsWith('.ts') ? './jobs/run-job.ts' : './run-job.js';
+  const entry = process.env['LOWRANK_JOB_ENTRY'] ?? fileURLToPath(new URL(extension, import.meta.url));
+  const child = fork(entry, { serialization: 'json', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const job: JobProcess = {
+    pid: child.pid,
+    send: (command) => {
+      if (child.connected) child.send(command, () => {});
+    },
+    onMessage: (listener) => child.on('message', (message) => listener(message as JobMessage)),
+    onExit: (listener) => {
+      let told = false;
+      const tell = (code: number | null, signal: string | null) => {
+        if (!told) listener(code, signal);
+        told = true;
+      };
+      // 'close' of the channel may come after 'exit', with the last messages before it.
+      child.on('exit', (code, signal) =>
+        child.connected ? child.once('disconnect', () => tell(code, signal)) : tell(code, signal),
+      );
+      child.on('error', () => tell(1, null));
+    },
+    kill: () => void child.kill('SIGKILL'),
+  };
+  return job;
+}

@@ -1,0 +1,101 @@
+/** Exports: every one is recorded with its proof, also when it fails. */
+import { randomUUID } from 'node:crypto';
+import { basename } from 'node:path';
+import type { ExportRecord, ExportRequest } from '../contract.ts';
+import type { ExportResult } from '../jobs/export.ts';
+import type { Job } from '../jobs/supervisor.ts';
+import { Problem, toProblemValue } from '../problem.ts';
+import { found, type HostContext, startReported } from './context.ts';
+import { type Library, requireAbsolute } from './library.ts';
+
+/** Exports of models named by path alone gather here. */
+const looseProject = 'Command line';
+
+export class Exports {
+  readonly #context: HostContext;
+  readonly #library: Library;
+  readonly #jobs = new Map<string, Job>();
+
+  constructor(context: HostContext, library: Library) {
+    this.#context = context;
+    this.#library = library;
+    for (const record of context.store.exports.running())
+      context.store.exports.put({
+        ...record,
+        state: 'stopped',
+        problem: new Problem('stopped', 'The studio ended before the export had.', 'Export again.').toValue(),
+      });
+  }
+
+  async start(request: ExportRequest, client: AbortSignal): Promise<ExportRecord> {
+    const { store, cacheDir } = this.#context;
+    requireAbsolute(request.out);
+    const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
+    const modelPath = model?.path ?? (request.model as { path: string }).path;
+    requireAbsolute(modelPath);
+    const adapter =
+      request.adapter !== null && 'id' in request.adapter
+        ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id)
+        : null;
+    const adapterPath = adapter?.path ?? (request.adapter !== null && 'path' in request.adapter ? request.adapter.path : null);
+    const run = adapter?.runId == null ? null : store.runs.job(adapter.runId);
+    const project =
+      request.projectId !== undefined
+        ? this.#library.project(request.projectId)
+        : (store.projects.get(adapter?.projectId ?? model?.projectId ?? '') ?? this.#library.projectNamed(looseProject));
+    let record: ExportRecord = {
+      id: randomUUID(),
+      projectId: project.id,
+      adapterId: adapter?.id ?? null,
+      adapterName: adapter?.name ?? (adapterPath === null ? '' : basename(adapterPath)),
+      modelName: model?.name ?? adapter?.modelName ?? basename(modelPath),
+      format: request.format,
+      quantization: request.quantization,
+      path: request.out,
+      bytes: 0,
+      state: 'running',
+      proof: null,
+      problem: null,
+      createdAt: Date.now(),
+    };
+    const put = (change: Partial<ExportRecord>) => {
+      record = { ...record, ...change };
+      store.exports.put(record);
+      this.#context.emit('export.changed', record);
+    };
+    put({});
+    const job = startReported(
+      this.#context,
+      {
+        kind: 'export',
+        modelPath,
+        adapterPath,
+        format: request.format,
+        quantization: request.quantization,
+        out: request.out,
+        proof: request.proof,
+        dataPaths: request.data ?? run?.evalPaths ?? [],
+        cacheDir,
+      },
+      record.id,
+      { signal: client },
+    );
+    this.#jobs.set(record.id, job);
+    try {
+      const { path, bytes, proof } = (await job.finished) as ExportResult;
+      put({ state: 'done', path, bytes, proof });
+      return record;
+    } catch (error) {
+      const problem = toProblemValue(error);
+      put(problem.code === 'stopped' ? { state: 'stopped' } : { state: 'failed', problem });
+      throw error;
+    } finally {
+      this.#jobs.delete(record.id);
+    }
+  }
+
+  /** What is half written has no final name yet, so killing it leaves nothing behind that looks whole. */
+  stop(id: string): void {
+    this.#jobs.get(id)?.stop(20);
+  }
+}

@@ -1,0 +1,152 @@
+/** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
+import { freemem } from 'node:os';
+import type { AdapterWeight, EngineRequests, EvaluateResult, Handlers, Inspection, Ref } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import { machineInfo } from '../runtime/devices.ts';
+import { residentBytes } from '../runtime/memory.ts';
+import type { SampleFlow } from '../sample.ts';
+import type { AdapterRegistry } from './adapters.ts';
+import { found, type HostContext, startReported } from './context.ts';
+import type { Exports } from './exports.ts';
+import { type Library, requireAbsolute } from './library.ts';
+import type { LongLived } from './long-lived.ts';
+import { exportChoices, planForRun } from './plan.ts';
+import type { RunQueue } from './runs.ts';
+
+export interface HostParts {
+  readonly library: Library;
+  readonly runs: RunQueue;
+  readonly adapters: AdapterRegistry;
+  readonly longLived: LongLived;
+  readonly exports: Exports;
+  readonly sample: SampleFlow;
+}
+
+export function handlersFor(context: HostContext, parts: HostParts, client: AbortSignal): Handlers<EngineRequests> {
+  const { store, supervisor, cacheDir } = context;
+  const { library, runs, adapters, longLived, exports, sample } = parts;
+  const modelPath = (ref: Ref): string => {
+    const path = 'id' in ref ? found(store.models.get(ref.id), 'model', ref.id).path : ref.path;
+    requireAbsolute(path);
+    return path;
+  };
+  const checkWeights = (weights: readonly AdapterWeight[]) => {
+    for (const { path, weight } of weights) {
+      requireAbsolute(path);
+      if (!Number.isFinite(weight))
+        throw new Problem('request-invalid', `The weight of ${path} is no number.`, 'Give a number such as 1.');
+    }
+  };
+  const dataset = (id: string) => found(store.datasets.get(id), 'data set', id);
+
+  return {
+    'machine.get': () => machineInfo(),
+    'machine.memory': () => ({
+      used: residentBytes([process.pid, ...[...supervisor.jobs].flatMap((job) => job.pid ?? [])]),
+      free: freemem(),
+    }),
+
+    'projects.list': () => store.projects.list(),
+    'projects.create': ({ name }) => library.createProject(name),
+    'projects.rename': ({ id, name }) => library.renameProject(id, name),
+
+    'models.list': ({ projectId }) => library.models(projectId),
+    'models.add': ({ projectId, path }) => library.addModel(projectId, path),
+    'models.remove': ({ id }) => {
+      library.removeModel(id);
+      return null;
+    },
+
+    'datasets.list': ({ projectId }) => store.datasets.list(projectId),
+    'datasets.add': ({ projectId, name, trainPaths, evalPaths }) => library.addDataset(projectId, name, trainPaths, evalPaths),
+    'datasets.remove': ({ id }) => {
+      library.removeDataset(id);
+      return null;
+    },
+    'datasets.rows': ({ datasetId, modelId, split, offset, limit, maxLength }) => {
+      const { trainPaths, evalPaths } = dataset(datasetId);
+      const paths = split === 'train' ? trainPaths : evalPaths;
+      if (paths.length === 0) return { rows: [], total: 0 };
+      return longLived.rows(modelPath({ id: modelId }), paths, { offset, limit: Math.min(limit, 200), maxLength });
+    },
+    'datasets.report': ({ datasetId, modelId, split, maxLength }) => {
+      const { trainPaths, evalPaths } = dataset(datasetId);
+      const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
+      return longLived.report(modelPath({ id: modelId }), paths, others, maxLength);
+    },
+
+    'runs.list': (params) => store.runs.list(params?.projectId),
+    'runs.get': ({ id }) => runs.get(id),
+    'runs.plan': ({ modelId, datasetId, recipe }) =>
+      planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, longLived),
+    'runs.start': (params) => runs.start(params, client),
+    'runs.stop': ({ id, force }) => {
+      runs.stop(id, force ?? false);
+      return null;
+    },
+    'runs.resume': ({ id }) => runs.resume(id),
+    'runs.update': ({ id, ...change }) => runs.update(id, change),
+    'runs.remove': ({ id }) => {
+      runs.remove(id);
+      return null;
+    },
+    'runs.metrics': ({ id, afterStep }) => ({
+      steps: store.metrics.steps(id, afterStep),
+      evaluations: store.metrics.evaluations(id, afterStep),
+    }),
+    'runs.samples': ({ id }) => store.samples.list(id),
+    'runs.log': ({ id }) => store.log.list(id),
+    'runs.checkpoints': ({ id }) => store.checkpoints.list(id),
+
+    'adapters.list': ({ projectId }) => store.adapters.list(projectId),
+    'adapters.import': ({ projectId, path, modelId }) => adapters.import(projectId, path, modelId),
+    'adapters.update': ({ id, ...change }) => adapters.update(id, change),
+
+    'generate.start': (params) => {
+      checkWeights(params.adapters);
+      return longLived.generate(modelPath(params.model), params, client);
+    },
+    'generate.stop': async ({ streamId }) => {
+      await longLived.stopGenerate(streamId);
+      return null;
+    },
+
+    'exports.choices': ({ adapterId }) => exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId)),
+    'exports.list': ({ projectId }) => store.exports.list(projectId),
+    'exports.start': (params) => exports.start(params, client),
+    'exports.stop': ({ id }) => {
+      exports.stop(id);
+      return null;
+    },
+    'merge.start': async ({ model, adapters: weights, out, dtype }) => {
+      checkWeights(weights);
+      requireAbsolute(out);
+      const spec = { kind: 'merge', modelPath: modelPath(model), adapters: weights, out, dtype, cacheDir } as const;
+      return (await startReported(context, spec, null, { signal: client }).finished) as { path: string; bytes: number };
+    },
+    'evaluate.start': async ({ model, data, adapter }) => {
+      for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
+      const spec = { kind: 'evaluate', modelPath: modelPath(model), dataPaths: data, adapterPath: adapter, cacheDir } as const;
+      return (await startReported(context, spec, null, { signal: client }).finished) as EvaluateResult;
+    },
+    'data.render': ({ model, data }) => {
+      data.forEach(requireAbsolute);
+      return longLived.render(modelPath(model), data);
+    },
+    'data.report': ({ model, data, maxLength }) => {
+      data.forEach(requireAbsolute);
+      return longLived.report(modelPath(model), data, [], maxLength);
+    },
+    'inspect.path': ({ path }) => {
+      requireAbsolute(path);
+      return supervisor.run<Inspection>({ kind: 'inspect', path }, { signal: client });
+    },
+
+    'sample.start': () => sample.start(),
+    'sample.get': () => store.sampleState.get(),
+    'sample.stop': () => {
+      sample.stop();
+      return null;
+    },
+  };
+}

@@ -1,0 +1,124 @@
+/** Projects, models and data sets: what a person has gathered to work with. */
+import { randomUUID } from 'node:crypto';
+import { basename, extname, isAbsolute } from 'node:path';
+import type { DataScan, Dataset, Inspection, Model, ModelInfo, Project } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import { embeddedModelPath } from '../resources.ts';
+import { found, type HostContext } from './context.ts';
+
+export class Library {
+  readonly #context: HostContext;
+  /** Projects whose embedded model is still being read. */
+  readonly #preparing = new Map<string, Promise<unknown>>();
+
+  constructor(context: HostContext) {
+    this.#context = context;
+  }
+
+  createProject(name: string): Project {
+    const trimmed = name.trim();
+    if (trimmed === '') throw new Problem('request-invalid', 'A project needs a name.', 'Type one.');
+    const project: Project = { id: randomUUID(), name: trimmed, createdAt: Date.now() };
+    this.#context.store.projects.insert(project);
+    this.#context.emit('list.changed', { projectId: project.id, list: 'projects' });
+    const preparing = this.addModel(project.id, embeddedModelPath(), true)
+      // Without it the project is as good; adding a model by hand says what is wrong.
+      .catch((error: unknown) => console.error('The embedded model was not added:', error))
+      .finally(() => this.#preparing.delete(project.id));
+    this.#preparing.set(project.id, preparing);
+    return project;
+  }
+
+  renameProject(id: string, name: string): Project {
+    const project = this.project(id);
+    if (name.trim() === '') throw new Problem('request-invalid', 'A project needs a name.', 'Type one.');
+    this.#context.store.projects.rename(id, name.trim());
+    this.#context.emit('list.changed', { projectId: id, list: 'projects' });
+    return { ...project, name: name.trim() };
+  }
+
+  project(id: string): Project {
+    return found(this.#context.store.projects.get(id), 'project', id);
+  }
+
+  /** The project of this name; made when it is not there yet. */
+  projectNamed(name: string): Project {
+    return this.#context.store.projects.byName(name) ?? this.createProject(name);
+  }
+
+  async models(projectId: string): Promise<readonly Model[]> {
+    this.project(projectId);
+    await this.#preparing.get(projectId);
+    return this.#context.store.models.list(projectId);
+  }
+
+  async addModel(projectId: string, path: string, embedded = false): Promise<Model> {
+    this.project(projectId);
+    requireAbsolute(path);
+    const info = await this.#inspectModel(path);
+    const model = this.#context.store.models.put({
+      ...info,
+      id: randomUUID(),
+      projectId,
+      path,
+      embedded: embedded || path === embeddedModelPath(),
+      createdAt: Date.now(),
+    });
+    this.#context.emit('list.changed', { projectId, list: 'models' });
+    return model;
+  }
+
+  async #inspectModel(path: string): Promise<ModelInfo> {
+    const inspection = await this.#context.supervisor.run<Inspection>({ kind: 'inspect', path });
+    if (inspection.kind !== 'model' || inspection.model === undefined)
+      throw new Problem(
+        'format-unknown',
+        `${path} is no model, it is ${inspection.kind === 'adapter' ? 'an adapter' : 'a data set'}.`,
+        'Choose a folder with config.json and safetensors files, or a GGUF file.',
+      );
+    return inspection.model;
+  }
+
+  removeModel(id: string): void {
+    const model = found(this.#context.store.models.get(id), 'model', id);
+    this.#context.store.models.remove(id);
+    this.#context.emit('list.changed', { projectId: model.projectId, list: 'models' });
+  }
+
+  async addDataset(
+    projectId: string,
+    name: string | undefined,
+    trainPaths: readonly string[],
+    evalPaths: readonly string[],
+  ): Promise<Dataset> {
+    this.project(projectId);
+    if (trainPaths.length === 0)
+      throw new Problem('request-invalid', 'A data set needs at least one file to train on.', 'Choose a JSONL file.');
+    for (const path of [...trainPaths, ...evalPaths]) requireAbsolute(path);
+    const scan = await this.#context.supervisor.run<DataScan>({ kind: 'scan', trainPaths, evalPaths });
+    const dataset: Dataset = {
+      id: randomUUID(),
+      projectId,
+      name: name?.trim() || basename(trainPaths[0]!, extname(trainPaths[0]!)),
+      trainPaths,
+      evalPaths,
+      ...scan,
+      createdAt: Date.now(),
+    };
+    this.#context.store.datasets.insert(dataset);
+    this.#context.emit('list.changed', { projectId, list: 'datasets' });
+    return dataset;
+  }
+
+  removeDataset(id: string): void {
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    this.#context.store.datasets.remove(id);
+    this.#context.emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+  }
+}
+
+/** The host runs in a folder of its own, where a relative path would mean something else. */
+export function requireAbsolute(path: string): void {
+  if (typeof path !== 'string' || !isAbsolute(path))
+    throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Give the whole path.');
+}

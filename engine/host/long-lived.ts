@@ -1,0 +1,120 @@
+/** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
+import type { DataReport, GenerateRequest, GenerateResult, JobRequest, RenderedRow, RowView } from '../contract.ts';
+import { Problem, type ProblemValue } from '../problem.ts';
+import type { Job } from '../jobs/supervisor.ts';
+import type { HostContext } from './context.ts';
+
+type Kind = 'chat' | 'data';
+interface Held {
+  readonly job: Job;
+  requests: number;
+  release: NodeJS.Timeout | undefined;
+}
+
+/** A chat process holds the whole model in memory. */
+const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
+/** A chat template or regular expression that takes longer than this is taken for one that never ends. */
+const dataLimitSeconds = 60;
+
+export class LongLived {
+  readonly #context: HostContext;
+  readonly #held = new Map<string, Held>();
+  /** Which process writes which stream. */
+  readonly #streams = new Map<string, Held>();
+
+  constructor(context: HostContext) {
+    this.#context = context;
+  }
+
+  /** Whether somebody waits for an answer of one of them. */
+  get busy(): boolean {
+    return [...this.#held.values()].some(({ requests }) => requests > 0);
+  }
+
+  isLongLived(job: Job): boolean {
+    return job.spec.kind === 'chat' || job.spec.kind === 'data';
+  }
+
+  async generate(modelPath: string, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
+    const { streamId, adapters, prompt, settings } = request;
+    if (this.#streams.has(streamId))
+      throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Choose another name for it.');
+    const held = this.#hold('chat', modelPath);
+    this.#streams.set(streamId, held);
+    const stop = () => void this.stopGenerate(streamId);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      return (await this.#ask(held, { name: 'generate', adapters, prompt, settings, streamId }, null)) as GenerateResult;
+    } finally {
+      signal.removeEventListener('abort', stop);
+      this.#streams.delete(streamId);
+    }
+  }
+
+  async stopGenerate(streamId: string): Promise<void> {
+    const held = this.#streams.get(streamId);
+    if (held !== undefined) await this.#ask(held, { name: 'stopGenerate', streamId }, null).catch(() => {});
+  }
+
+  async rows(
+    modelPath: string,
+    dataPaths: readonly string[],
+    page: { offset: number; limit: number; maxLength: number },
+  ): Promise<{ rows: readonly RowView[]; total: number }> {
+    const request: JobRequest = { name: 'rows', dataPaths, ...page };
+    return (await this.#data(modelPath, request)) as { rows: readonly RowView[]; total: number };
+  }
+
+  async report(
+    modelPath: string,
+    dataPaths: readonly string[],
+    otherPaths: readonly string[],
+    maxLength: number,
+  ): Promise<DataReport> {
+    return (await this.#data(modelPath, { name: 'report', dataPaths, otherPaths, maxLength })) as DataReport;
+  }
+
+  async render(modelPath: string, dataPaths: readonly string[]): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
+    return (await this.#data(modelPath, { name: 'render', dataPaths })) as readonly (RenderedRow | { problem: ProblemValue })[];
+  }
+
+  #data(modelPath: string, request: JobRequest): Promise<unknown> {
+    return this.#ask(this.#hold('data', modelPath), request, dataLimitSeconds);
+  }
+
+  #hold(kind: Kind, modelPath: string): Held {
+    const key = `${kind} ${modelPath}`;
+    const living = this.#held.get(key);
+    if (living !== undefined && !living.job.ended && !living.job.stopAsked) return living;
+    const job = this.#context.supervisor.start(
+      { kind, modelPath, cacheDir: this.#context.cacheDir },
+      {
+        onMessage: (message) => {
+          if (message.type !== 'token') return;
+          const { streamId, token, text } = message;
+          this.#context.emit('generate.token', { streamId, token, text });
+        },
+      },
+    );
+    const held: Held = { job, requests: 0, release: undefined };
+    this.#held.set(key, held);
+    const forget = () => {
+      clearTimeout(held.release);
+      if (this.#held.get(key) === held) this.#held.delete(key);
+    };
+    job.finished.then(forget, forget);
+    return held;
+  }
+
+  async #ask(held: Held, request: JobRequest, limitSeconds: number | null): Promise<unknown> {
+    clearTimeout(held.release);
+    held.requests++;
+    try {
+      return await held.job.request(request, limitSeconds);
+    } finally {
+      held.requests--;
+      if (held.requests === 0)
+        held.release = setTimeout(() => held.job.stop(5), idleSeconds[held.job.spec.kind as Kind] * 1000).unref();
+    }
+  }
+}

@@ -1,0 +1,386 @@
+/** Runs: one trains at a time, the others wait in the order they were asked for. What a job reports is stored first and told after. */
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { JobMessage, Run, RunState, TrainRequest } from '../contract.ts';
+import type { Job } from '../jobs/supervisor.ts';
+import { Problem, toProblemValue, type ProblemValue } from '../problem.ts';
+import { checkRecipe, type RecipeInput } from '../recipe.ts';
+import type { RunJob } from '../store/runs.ts';
+import type { AdapterRegistry } from './adapters.ts';
+import { found, type HostContext } from './context.ts';
+import { type Library, requireAbsolute } from './library.ts';
+import { isAlive, processIdentity } from './lock.ts';
+
+/** Runs asked for by path alone gather here. */
+const looseProject = 'Command line';
+/** A step and a checkpoint of a large model take their time. */
+const killAfterSeconds = 120;
+
+interface Active {
+  readonly runId: string;
+  /** What the person gave; a resumed run knows the rest from its folder. */
+  readonly recipe: RecipeInput;
+  readonly details: RunJob;
+  /** Fires when the client the run belongs to goes away; null for runs that belong to nobody. */
+  readonly owner: AbortSignal | null;
+  readonly ended: PromiseWithResolvers<void>;
+  job: Job | null;
+  stop: 'asked' | 'owner-gone' | null;
+}
+
+export class RunQueue {
+  readonly #context: HostContext;
+  readonly #library: Library;
+  readonly #adapters: AdapterRegistry;
+  /** First the one that trains, then those that wait. */
+  readonly #queue: Active[] = [];
+
+  constructor(context: HostContext, library: Library, adapters: AdapterRegistry) {
+    this.#context = context;
+    this.#library = library;
+    this.#adapters = adapters;
+    this.#interruptOrphans();
+  }
+
+  get busy(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  get(id: string): Run {
+    return found(this.#context.store.runs.get(id), 'run', id);
+  }
+
+  /** Runs that a host left behind when it died; their processes, should one still compute, belong to nobody. */
+  #interruptOrphans(): void {
+    const { runs } = this.#context.store;
+    for (const { run, process: identity } of [...runs.inState('running'), ...runs.inState('queued')]) {
+      if (identity !== null && identity.started !== null && isAlive(identity)) {
+        try {
+          process.kill(identity.pid, 'SIGKILL');
+        } catch {
+          // It has just ended by itself.
+        }
+      }
+      runs.update(run.id, { state: 'interrupted', phase: '', process: null, secondsLeft: null, finishedAt: Date.now() });
+    }
+  }
+
+  async start(request: TrainRequest, client: AbortSignal): Promise<Run> {
+    const { store } = this.#context;
+    const owner = request.attached === true ? client : null;
+    if (request.out !== undefined) requireAbsolute(request.out);
+    const previous = request.resume === true && request.out !== undefined ? store.runs.byOut(request.out) : null;
+    const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
+    const modelPath = model?.path ?? (request.model as { path: string }).path;
+    requireAbsolute(modelPath);
+    const dataset = 'id' in request.data ? found(store.datasets.get(request.data.id), 'data set', request.data.id) : null;
+    const { dataPaths, evalPaths } =
+      'id' in request.data
+        ? { dataPaths: dataset!.trainPaths, evalPaths: dataset!.evalPaths }
+        : { dataPaths: request.data.paths, evalPaths: request.data.evalPaths };
+    if (dataPaths.length === 0)
+      throw new Problem('request-invalid', 'A run needs at least one file to train on.', 'Name a data set.');
+    for (const path of [...dataPaths, ...evalPaths]) requireAbsolute(path);
+    const adapterPath =
+      request.adapter === undefined
+        ? null
+        : 'id' in request.adapter
+          ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id).path
+          : request.adapter.path;
+
+    await this.#freeFolder(request, previous);
+    const checked = checkRecipe(request.recipe);
+    if ('errors' in checked)
+      throw new Problem(
+        'recipe-invalid',
+        checked.errors.map(({ message }) => message).join(' '),
+        'Correct the recipe; its fields and their ranges are listed in the documentation of recipes.',
+      );
+    const job: RunJob = {
+      dataPaths,
+      evalPaths,
+      adapterPath,
+      device: request.device ?? 'auto',
+      skipBadRows: request.skipBadRows ?? false,
+    };
+    if (previous !== null) return this.#enqueue(previous.id, request.recipe, job, owner);
+
+    const project =
+      request.projectId !== undefined
+        ? this.#library.project(request.projectId)
+        : model !== null
+          ? this.#library.project(model.projectId)
+          : this.#library.projectNamed(looseProject);
+    const id = randomUUID();
+    const siblings = store.runs.list(project.id);
+    const out = request.out ?? join(this.#context.dataDir, 'runs', id);
+    const run: Run = {
+      id,
+      projectId: project.id,
+      name: request.name?.trim() || (request.out === undefined ? `Run ${siblings.length + 1}` : basename(request.out)),
+      colour: (siblings.length % 8) + 1,
+      state: 'queued',
+      phase: '',
+      modelId: model?.id ?? null,
+      modelName: model?.name ?? basename(modelPath),
+      modelPath,
+      datasetId: dataset?.id ?? null,
+      datasetName: dataset?.name ?? basename(dataPaths[0]!),
+      recipe: checked.recipe,
+      device: 'cpu',
+      out,
+      step: 0,
+      totalSteps: 0,
+      secondsLeft: null,
+      seconds: 0,
+      lastLoss: null,
+      lastEvalLoss: null,
+      bestEvalLoss: null,
+      trainableParameters: 0,
+      peakMemory: 0,
+      problem: null,
+      notes: '',
+      tags: [],
+      createdAt: Date.now(),
+      finishedAt: null,
+    };
+    store.runs.insert(run, job);
+    this.#context.emit('list.changed', { projectId: project.id, list: 'runs' });
+    return this.#enqueue(id, request.recipe, job, owner);
+  }
+
+  /** Refuses a folder somebody else uses or that holds something, unless the run in it goes on. */
+  async #freeFolder({ out, resume }: TrainRequest, previous: Run | null): Promise<void> {
+    if (out === undefined) return;
+    for (const active of [...this.#queue]) {
+      if (this.get(active.runId).out !== out) continue;
+      // The client that started it has just been killed: its run is ending.
+      if (active.owner?.aborted) await active.ended.promise;
+      else throw new Problem('not-allowed', `A run is already training in ${out}.`, 'Stop it first, or choose another folder.');
+    }
+    if (resume === true) {
+      if (previous !== null || existsSync(join(out, 'run.json'))) return;
+      throw new Problem('checkpoint-missing', `There is no run in ${out} to go on with.`, 'Leave out --resume to start one.');
+    }
+    let content: string[] = [];
+    try {
+      content = readdirSync(out);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOTDIR')
+        throw new Problem('folder-not-empty', `${out} is a file.`, 'Choose the name of a new folder.', { cause: error });
+      if (code !== 'ENOENT') throw error;
+    }
+    if (content.length > 0)
+      throw new Problem(
+        'folder-not-empty',
+        `The folder ${out} is not empty.`,
+        'Choose a new folder, or go on with the run in it (--resume).',
+      );
+  }
+
+  resume(id: string): Run {
+    const run = this.get(id);
+    if (run.state === 'running' || run.state === 'queued')
+      throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
+    if (run.state === 'done') throw new Problem('not-allowed', `The run '${run.name}' is finished.`, 'Start a new one.');
+    return this.#enqueue(id, {}, this.#context.store.runs.job(id)!, null);
+  }
+
+  #enqueue(runId: string, recipe: RecipeInput, details: RunJob, owner: AbortSignal | null): Run {
+    const active: Active = {
+      runId,
+      recipe,
+      details,
+      owner,
+      ended: Promise.withResolvers<void>(),
+      job: null,
+      stop: null,
+    };
+    this.#context.store.runs.update(runId, { state: 'queued', phase: 'waiting', problem: null, finishedAt: null });
+    this.#queue.push(active);
+    if (owner !== null) {
+      const gone = () => this.#ownerGone(active);
+      if (owner.aborted) queueMicrotask(gone);
+      else owner.addEventListener('abort', gone, { once: true });
+    }
+    this.#changed(runId);
+    this.#pump();
+    return this.get(runId);
+  }
+
+  #ownerGone(active: Active): void {
+    if (!this.#queue.includes(active)) return;
+    active.stop ??= 'owner-gone';
+    if (active.job === null) this.#end(active, 'interrupted', null);
+    else active.job.kill();
+  }
+
+  stop(id: string, force: boolean): void {
+    const active = this.#queue.find((candidate) => candidate.runId === id);
+    if (active === undefined) {
+      this.get(id);
+      return;
+    }
+    active.stop = 'asked';
+    if (active.job === null) this.#end(active, 'stopped', null);
+    else if (force) active.job.kill();
+    else {
+      active.job.stop(killAfterSeconds);
+      this.#context.store.runs.update(id, { phase: 'stopping' });
+      this.#changed(id);
+    }
+  }
+
+  /** Resolves when the run has ended, one way or another. */
+  async ended(id: string): Promise<Run> {
+    await this.#queue.find((active) => active.runId === id)?.ended.promise;
+    return this.get(id);
+  }
+
+  #pump(): void {
+    const next = this.#queue[0];
+    if (next === undefined || next.job !== null) return;
+    const { store, supervisor, cacheDir } = this.#context;
+    const run = this.get(next.runId);
+    // A run that was ended before its first moment has no record in its folder, and starts anew.
+    const resume = existsSync(join(run.out, 'run.json'));
+    const spec = {
+      kind: 'train',
+      modelPath: run.modelPath,
+      ...next.details,
+      recipe: resume ? next.recipe : { ...run.recipe, ...next.recipe },
+      out: run.out,
+      resume,
+      cacheDir,
+    } as const;
+    const job = supervisor.start(spec, { onMessage: (message) => this.#receive(next, message) });
+    next.job = job;
+    store.runs.update(run.id, {
+      state: 'running',
+      phase: 'starting',
+      process: job.pid === undefined ? null : processIdentity(job.pid),
+    });
+    this.#changed(run.id);
+    void this.#finish(next, job);
+  }
+
+  async #finish(active: Active, job: Job): Promise<void> {
+    let state: RunState = 'done';
+    let problem: ProblemValue | null = null;
+    try {
+      await job.finished;
+    } catch (error) {
+      problem = toProblemValue(error);
+      state = problem.code === 'stopped' ? 'stopped' : problem.code === 'job-crashed' ? 'interrupted' : 'failed';
+    }
+    if (state === 'stopped') problem = null;
+    if (active.stop === 'owner-gone' && state !== 'done') state = 'interrupted';
+    if (state === 'done') {
+      try {
+        await this.#adapters.registerRun(this.get(active.runId));
+      } catch (error) {
+        problem = toProblemValue(error);
+        state = 'failed';
+      }
+    }
+    this.#end(active, state, problem);
+  }
+
+  #end(active: Active, state: RunState, problem: ProblemValue | null): void {
+    this.#context.store.runs.update(active.runId, {
+      state,
+      phase: '',
+      problem,
+      process: null,
+      secondsLeft: null,
+      finishedAt: Date.now(),
+    });
+    this.#queue.splice(this.#queue.indexOf(active), 1);
+    this.#changed(active.runId);
+    active.ended.resolve();
+    this.#pump();
+  }
+
+  #receive(active: Active, message: JobMessage): void {
+    const { store, emit } = this.#context;
+    const { runId } = active;
+    switch (message.type) {
+      case 'plan':
+        store.transaction(() => {
+          // What was measured after the checkpoint a run goes on from no longer counts.
+          store.metrics.removeAfter(runId, message.stepsDone);
+          store.runs.update(runId, {
+            recipe: message.recipe,
+            step: message.stepsDone,
+            totalSteps: message.totalSteps,
+            trainableParameters: message.trainableParameters,
+            device: message.device,
+          });
+        });
+        this.#changed(runId);
+        return;
+      case 'progress': {
+        if (this.get(runId).phase !== message.progress.phase && active.stop === null) {
+          store.runs.update(runId, { phase: message.progress.phase });
+          this.#changed(runId);
+        }
+        emit('job.progress', { jobId: active.job!.id, kind: 'train', subjectId: runId, progress: message.progress });
+        return;
+      }
+      case 'metrics': {
+        const { steps, evaluations, secondsLeft } = message;
+        store.transaction(() => {
+          store.metrics.put(runId, steps, evaluations);
+          store.runs.update(runId, {
+            secondsLeft,
+            ...(steps.length > 0 ? { step: steps.at(-1)!.step } : {}),
+            ...(active.stop === null ? { phase: 'training' } : {}),
+          });
+        });
+        emit('run.metrics', { runId, steps, evaluations });
+        this.#changed(runId);
+        return;
+      }
+      case 'sample':
+        store.samples.put(runId, message.sample);
+        emit('run.sample', { runId, sample: message.sample });
+        return;
+      case 'checkpoint':
+        store.checkpoints.put(runId, message.checkpoint, this.get(runId).recipe.keepCheckpoints);
+        this.#changed(runId);
+        return;
+      case 'log': {
+        const line = { at: Date.now(), text: message.text };
+        store.log.add(runId, line);
+        emit('run.log', { runId, line });
+      }
+    }
+  }
+
+  update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Run {
+    this.get(id);
+    const { name, ...rest } = change;
+    this.#context.store.runs.update(id, { ...rest, ...(name?.trim() ? { name: name.trim() } : {}) });
+    this.#changed(id);
+    return this.get(id);
+  }
+
+  /** Forgets a run. Its files go too when they lie in the data folder and no adapter version needs them. */
+  remove(id: string): void {
+    const run = this.get(id);
+    if (this.#queue.some((active) => active.runId === id))
+      throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
+    const { store, emit, dataDir } = this.#context;
+    const kept = store.adapters.ofRun(id) !== null;
+    store.runs.remove(id);
+    if (!kept && run.out === join(dataDir, 'runs', id)) rmSync(run.out, { recursive: true, force: true });
+    emit('run.removed', { id });
+    emit('list.changed', { projectId: run.projectId, list: 'runs' });
+  }
+
+  #changed(id: string): void {
+    this.#context.emit('run.changed', this.get(id));
+  }
+}
