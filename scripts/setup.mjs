@@ -212,7 +212,7 @@ export async function runQuietly(command, args, what) {
   clearInterval(timer);
   if (status !== 0)
     throw new SetupError(
-      `${path.basename(args[0] ?? command)} failed (${what}):\n${output.trim().split('\n').slice(0, 20).join('\n')}`,
+      `${path.basename(args[0] ?? command)} failed (${what}):\n${output.trim().split('\n').slice(0, 60).join('\n')}`,
     );
 }
 
