@@ -21,6 +21,8 @@ export default ts.config(
       'no-control-regex': 'off',
       // State is replaced as a whole ($state.raw), never mutated in place.
       'svelte/prefer-svelte-reactivity': 'off',
+      // A written space beside an element is what prettier makes of it.
+      'svelte/no-useless-mustaches': 'off',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
       'prefer-const': ['error', { destructuring: 'all' }],
       'no-restricted-imports': [

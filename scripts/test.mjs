@@ -51,9 +51,16 @@ await check(
 const roots = ['engine', 'electron', 'renderer'].filter((name) => has(name, '.ts'));
 await check(
   'import rules',
-  tool('dependency-cruiser/bin/dependency-cruise.mjs', ...roots, '--config', '.dependency-cruiser.cjs', '--output-type', 'err'),
+  tool(
+    'dependency-cruiser/bin/dependency-cruiser.mjs',
+    ...roots,
+    '--config',
+    '.dependency-cruiser.cjs',
+    '--output-type',
+    'err',
+  ),
 );
-await check('unused files and exports', tool('knip/bin/knip.js', '--no-progress'));
+await check('unused files and exports', tool('knip/bin/knip.js', '--no-progress', '--no-config-hints'));
 await unitTests();
 await journeys();
 if (full) {
