@@ -50,7 +50,7 @@ export function lineage(adapters: readonly AdapterVersion[], exports: readonly E
         }
         if (written.length === 0) row++;
         const middle = (first + row - 1) / 2;
-        nodes.push({ key, kind: 'version', column: 2, row: middle, title: adapter.name, adapter, record: null });
+        nodes.push({ key, kind: 'version', column: imported ? 1 : 2, row: middle, title: adapter.name, adapter, record: null });
         edges.push([imported ? baseKey : runKey, key]);
         versionRows.push(middle);
       }

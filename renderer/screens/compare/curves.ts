@@ -3,6 +3,12 @@ import type { EvalMetrics, StepMetrics } from '../../../engine/contract.ts';
 import type { Point } from '../../charts/smooth.ts';
 
 export type Axis = 'step' | 'tokens' | 'epoch' | 'time';
+export const axes: readonly { readonly value: Axis; readonly label: string }[] = [
+  { value: 'step', label: 'Step' },
+  { value: 'tokens', label: 'Tokens' },
+  { value: 'epoch', label: 'Epoch' },
+  { value: 'time', label: 'Time' },
+];
 
 /** Supervised tokens and seconds are per step, so they are summed up; step and epoch are positions already. */
 export function trainingCurve(steps: readonly StepMetrics[], axis: Axis): Point[] {
