@@ -17,6 +17,7 @@ import { newAdamState } from '../training/optimizer.ts';
 import { versions } from '../versions.ts';
 import { chooseProvider, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
 import type { JobPort } from './port.ts';
+import { sendSamples } from './samples.ts';
 import { RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
@@ -73,13 +74,19 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   });
   if (start.step > 0) port.send({ type: 'log', text: `Going on from the checkpoint of step ${start.step}.` });
 
+  const samples = async (step: number, trained: Adapter | null) => {
+    if (tokenizer === null || evaluation === null) return;
+    report(port, 'Answering evaluation prompts');
+    await sendSamples(step, model, tokenizer, evaluation.loaded.rows, trained, spec.cacheDir, port);
+  };
   report(port, 'Preparing the weights');
+  if (start.step === 0) await samples(0, spec.adapterPath === null ? null : adapter);
   const trainStep = await openTrainStep(model, adapter.shape, { recompute: recipe.recompute, cacheDir: spec.cacheDir });
   const metrics = folder.metrics(start.step);
   const reporter = new Reporter(port, metrics, steps);
   let seconds = start.seconds;
   try {
-    reporter.phase('Training', start.step);
+    reporter.begin(start.step);
     await train({
       step: trainStep,
       recipe,
@@ -95,6 +102,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
         seconds += row.seconds;
         reporter.step(row);
       },
+      onEvaluating: (done) => reporter.evaluating(done, evaluation?.prepared.rows.length ?? 0),
       onEvaluation: (row) => reporter.evaluation(row),
       save: (step) => {
         metrics.flush();
@@ -110,6 +118,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
 
   report(port, 'Saving the adapter');
   writeAdapter(folder.adapter, adapter);
+  await samples(steps, adapter);
   folder.write({ ...record, finishedAt: new Date().toISOString() });
   return { adapterPath: folder.adapter, steps, lastLoss: reporter.lastLoss, evalLoss: reporter.lastEvalLoss };
 }
@@ -275,6 +284,11 @@ class Reporter {
     if (performance.now() - this.#sentAt >= millisecondsBetweenMessages) this.flush();
   }
 
+  evaluating(done: number, total: number): void {
+    const secondsLeft = this.#secondsLeft();
+    this.#port.send({ type: 'progress', progress: { phase: 'Evaluating', done, total, unit: 'rows', secondsLeft } });
+  }
+
   evaluation(row: EvalMetrics): void {
     this.#metrics.add(row);
     this.#evaluations.push(row);
@@ -284,15 +298,23 @@ class Reporter {
 
   flush(): void {
     if (this.#steps.length === 0 && this.#evaluations.length === 0) return;
-    const secondsLeft = this.#secondsLeft();
-    this.#port.send({ type: 'metrics', steps: this.#steps, evaluations: this.#evaluations, secondsLeft });
-    this.#port.send({
-      type: 'progress',
-      progress: { phase: 'Training', done: this.#done, total: this.#totalSteps, unit: 'steps', secondsLeft },
-    });
+    const [steps, evaluations] = [this.#steps, this.#evaluations];
+    this.#port.send({ type: 'metrics', steps, evaluations, secondsLeft: this.#secondsLeft() });
+    this.#sendProgress();
     this.#steps = [];
     this.#evaluations = [];
     this.#sentAt = performance.now();
+  }
+
+  #sendProgress(): void {
+    const progress = {
+      phase: 'Training',
+      done: this.#done,
+      total: this.#totalSteps,
+      unit: 'steps',
+      secondsLeft: this.#secondsLeft(),
+    };
+    this.#port.send({ type: 'progress', progress });
   }
 
   #secondsLeft(): number | null {

@@ -96,6 +96,7 @@ async function session(dir: string, input: RecipeInput, options: { stopAfter?: n
     totalSteps: recipe.maxSteps,
     evaluated: false,
     stopRequested: () => opportunities++ >= (options.stopAfter ?? Infinity),
+    onEvaluating: () => {},
     onStep: (metrics) => steps.push(metrics),
     onEvaluation: ({ step, evalLoss }) => evaluations.set(step, evalLoss),
     save: (step) => saveCheckpoint(dir, { step, seconds: 0, adapter, adam }, recipe.keepCheckpoints),

@@ -23,6 +23,7 @@ export interface Training {
   readonly evaluated: boolean;
   stopRequested(): boolean;
   onStep(metrics: StepMetrics): void;
+  onEvaluating(rowsDone: number): void;
   onEvaluation(metrics: EvalMetrics): void;
   /** Saves the present state, which is that after `step` steps. */
   save(step: number): void;
@@ -41,7 +42,7 @@ export async function train(training: Training): Promise<void> {
     const isEnd = step === totalSteps;
     try {
       if (evalRows.length > 0 && (isEnd || isDue(step, recipe.evalEvery)) && !(isStart && training.evaluated)) {
-        const { loss } = await evaluateRows(training, evalRows, recipe.batchSize, parameters);
+        const { loss } = await evaluateRows(training, evalRows, recipe.batchSize, parameters, training.onEvaluating);
         training.onEvaluation({ step, evalLoss: loss });
       }
       if (!isStart && (isEnd || isDue(step, recipe.saveEvery))) training.save(step);

@@ -26,7 +26,6 @@ const linears = [
 
 it('counts chosen matrices of chosen layers as PEFT does', () => {
   const recipe = { rank: 16, targetModules: 'all-linear', layers: 'all' } as const;
-  // PEFT 0.21: print_trainable_parameters()
   expect(planAdapter(linears, 30, recipe)).toMatchObject({ trainableParameters: 4_884_480, matrices: 210 });
   const some = planAdapter(linears, 30, { ...recipe, targetModules: ['q_proj', 'mlp.down_proj'], layers: [3, 29, 30] });
   expect(some.trainableParameters).toBe(2 * 16 * (576 + 576 + 1536 + 576));

@@ -1,0 +1,84 @@
+/** Answers to a few fixed evaluation prompts, so that a run shows what the model says and not only its loss. */
+import type { GenerateSettings, Sample } from '../contract.ts';
+import type { TokenRow } from '../data/rows.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { generate } from '../evaluate/generate.ts';
+import { GenerationSession } from '../models/generation.ts';
+import type { OpenModel } from '../models/open.ts';
+import { cpuThreads } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
+import type { Adapter } from '../training/lora.ts';
+import type { JobPort } from './port.ts';
+
+/** A prompt cut out of an evaluation row, and what the row answers. */
+interface Prompt {
+  readonly tokens: readonly number[];
+  readonly answer: readonly number[];
+  readonly text: string;
+}
+
+const maxPrompts = 3;
+const maxAnswerTokens = 128;
+
+/** Sends one greedy answer per prompt as it is written; none for rows that have no prompt before what is trained. */
+export async function sendSamples(
+  step: number,
+  model: OpenModel,
+  tokenizer: Tokenizer,
+  rows: readonly TokenRow[],
+  adapter: Adapter | null,
+  cacheDir: string,
+  port: JobPort,
+): Promise<void> {
+  const prompts = (await Promise.all(rows.slice(0, maxPrompts).map((row) => promptOf(row, tokenizer)))).filter(
+    (prompt) => prompt !== null,
+  );
+  if (prompts.length === 0) return;
+  const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir, openSession });
+  try {
+    if (adapter !== null) session.useAdapters([{ adapter, weight: 1 }]);
+    for (const [index, prompt] of prompts.entries()) {
+      if (port.stopRequested) return;
+      const sample = await answer(session, prompt, model, tokenizer, () => port.stopRequested);
+      port.send({ type: 'sample', sample: { step, prompt: index, ...sample } });
+    }
+  } finally {
+    await session.release();
+  }
+}
+
+async function answer(
+  session: GenerationSession,
+  prompt: Prompt,
+  model: OpenModel,
+  tokenizer: Tokenizer,
+  shouldStop: () => boolean,
+): Promise<Pick<Sample, 'promptText' | 'expected' | 'text'>> {
+  const settings: GenerateSettings = {
+    // Room for an answer that is somewhat longer than it should be, not for one that never ends.
+    maxTokens: Math.min(maxAnswerTokens, 2 * prompt.answer.length + 8),
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    seed: 0,
+    ignoreStop: false,
+  };
+  const { contextLength } = model.spec;
+  const { text } = await generate(session, { promptTokens: prompt.tokens, settings, contextLength, tokenizer, shouldStop });
+  const expected = await tokenizer.decode(prompt.answer, { skipSpecial: true });
+  return { promptText: prompt.text, expected, text };
+}
+
+/** The last answer of a row is its last stretch of trained tokens; the prompt is all that comes before. */
+async function promptOf({ inputIds, labels, messages }: TokenRow, tokenizer: Tokenizer): Promise<Prompt | null> {
+  const end = labels.findLastIndex((label) => label !== -100) + 1;
+  const start = labels.subarray(0, end).lastIndexOf(-100) + 1;
+  if (start < 2) return null;
+  const tokens = [...inputIds.subarray(0, start)];
+  const asked = messages?.findLast(({ role }) => role === 'user')?.content;
+  return {
+    tokens,
+    answer: [...inputIds.subarray(start, end)],
+    text: asked ?? (await tokenizer.decode(tokens, { skipSpecial: true })),
+  };
+}
