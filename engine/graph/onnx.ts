@@ -136,7 +136,7 @@ function attributeProto(name: string, attribute: Attribute): Message {
   if ('int' in attribute) return message.int(3, attribute.int).int(20, ATTRIBUTE.int);
   if ('string' in attribute) return message.string(4, attribute.string).int(20, ATTRIBUTE.string);
   if ('graph' in attribute) {
-    return message.message(6, graphProto(attribute.graph, attribute.graph.nodes)).int(20, ATTRIBUTE.graph);
+    return message.message(6, graphProto(attribute.graph, fileOrder(attribute.graph))).int(20, ATTRIBUTE.graph);
   }
   for (const value of attribute.ints) message.int(8, value);
   return message.int(20, ATTRIBUTE.ints);

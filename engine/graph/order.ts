@@ -4,16 +4,17 @@
  */
 import type { Graph, Node, Value } from './graph.ts';
 
-/** Nodes of frozen weights alone first, then the rest as built, then the leaves with the earliest available last. */
+/** Nodes of frozen weights alone first, then the rest as built, then the leaves with the earliest available last; unread nodes are left out. */
 export function fileOrder(graph: Graph): Node[] {
   const frozen = new Set<Value>();
   for (const { value } of graph.weights.values()) frozen.add(value);
   for (const { value } of graph.constants.values()) frozen.add(value);
-  const consumed = new Set<Value>(graph.nodes.flatMap((node) => node.inputs));
+  const live = liveNodes(graph);
+  const consumed = new Set<Value>(live.flatMap((node) => node.inputs));
   const weightOnly: Node[] = [];
   const inner: Node[] = [];
   const leaves: Node[] = [];
-  for (const node of graph.nodes) {
+  for (const node of live) {
     if (node.inputs.every((input) => frozen.has(input))) {
       weightOnly.push(node);
       for (const output of node.outputs) frozen.add(output);
@@ -21,4 +22,15 @@ export function fileOrder(graph: Graph): Node[] {
     else leaves.push(node);
   }
   return [...weightOnly, ...inner, ...leaves.reverse()];
+}
+
+/** Nodes some output depends on: the end of a recomputed block, for one, is never read. */
+function liveNodes({ nodes, outputs }: Graph): Node[] {
+  const read = new Set<Value>(outputs.values());
+  const live = nodes.toReversed().filter((node) => {
+    const isRead = node.outputs.some((output) => read.has(output));
+    if (isRead) for (const input of node.inputs) read.add(input);
+    return isRead;
+  });
+  return live.reverse();
 }

@@ -1,0 +1,218 @@
+/**
+ * Every operation of the list: its gradient rule against numeric differences in float64, and ONNX Runtime's float32 against the evaluator,
+ * for the result and for every gradient. An operation without a sample fails.
+ */
+import { describe, expect, test } from 'vitest';
+import { openSession, type TensorValue } from '../../runtime/session.ts';
+import { evaluate, type Tensor } from '../evaluate.ts';
+import { gradients } from '../gradient.ts';
+import { Graph, type Op, type Shape, type Value } from '../graph.ts';
+import { encodeModel } from '../onnx.ts';
+import { ops } from './index.ts';
+
+interface SampleInput {
+  readonly dims: readonly number[];
+  /** Shape as the graph declares it, where it is symbolic. */
+  readonly shape?: Shape;
+  /** Given values are indices or counts: not differentiated. */
+  readonly values?: readonly number[];
+  readonly dtype?: 'int64';
+  /** Only positive numbers. */
+  readonly positive?: boolean;
+}
+interface Sample {
+  readonly inputs: readonly SampleInput[];
+  readonly attributes?: unknown;
+  readonly symbols?: Readonly<Record<string, number>>;
+}
+
+const x: SampleInput = { dims: [2, 3] };
+const rope: readonly SampleInput[] = [
+  { dims: [1], values: [1], dtype: 'int64' },
+  { dims: [4, 2], values: [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] },
+  { dims: [4, 2], values: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] },
+];
+const samples: Readonly<Record<string, readonly Sample[]>> = {
+  Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
+  Sub: [{ inputs: [x, x] }, { inputs: [{ dims: [1, 3] }, x] }],
+  Mul: [{ inputs: [x, x] }, { inputs: [x, { dims: [] }] }],
+  Neg: [{ inputs: [x] }],
+  Exp: [{ inputs: [x] }],
+  Log: [{ inputs: [{ ...x, positive: true }] }],
+  Reciprocal: [{ inputs: [{ ...x, positive: true }] }],
+  Sqrt: [{ inputs: [{ ...x, positive: true }] }],
+  Sigmoid: [{ inputs: [x] }],
+  Silu: [{ inputs: [x] }],
+  Gemm: [
+    { inputs: [{ dims: [2, 3] }, { dims: [3, 4] }], attributes: {} },
+    { inputs: [{ dims: [3, 2] }, { dims: [3, 4] }, { dims: [4] }], attributes: { transA: true, alpha: 0.5 } },
+    { inputs: [{ dims: [2, 3] }, { dims: [4, 3] }, { dims: [2, 4] }], attributes: { transB: true, alpha: 2 } },
+    { inputs: [{ dims: [3, 2] }, { dims: [4, 3] }], attributes: { transA: true, transB: true } },
+  ],
+  FusedMatMul: [
+    { inputs: [{ dims: [2, 2, 2, 3] }, { dims: [2, 2, 3, 4] }], attributes: {} },
+    { inputs: [{ dims: [2, 2, 3] }, { dims: [2, 4, 3] }], attributes: { transB: true, alpha: 0.3 } },
+    { inputs: [{ dims: [2, 3, 2] }, { dims: [2, 3, 4] }], attributes: { transA: true } },
+    { inputs: [{ dims: [2, 3, 2] }, { dims: [2, 4, 3] }], attributes: { transA: true, transB: true, alpha: 2 } },
+  ],
+  LoraLinear: [
+    { inputs: [{ dims: [3, 4] }, { dims: [5, 4] }, { dims: [2, 4] }, { dims: [5, 2] }], attributes: { scale: 1.5 } },
+    {
+      inputs: [{ dims: [3, 4] }, { dims: [5, 4] }, { dims: [2, 4] }, { dims: [5, 2] }, { dims: [5] }],
+      attributes: { scale: 2 },
+    },
+  ],
+  ReduceSum: [{ inputs: [{ dims: [2, 3, 2] }], attributes: { axes: [0, 2] } }],
+  ReduceMean: [{ inputs: [x] }],
+  Reshape: [
+    { inputs: [{ dims: [2, 6], shape: ['n', 6] }], attributes: { shape: ['n', 2, 3] }, symbols: { n: 2 } },
+    { inputs: [{ dims: [6, 2], shape: ['nt', 2] }], attributes: { shape: ['n', 't', 2] }, symbols: { n: 2, t: 3, nt: 6 } },
+  ],
+  Transpose: [{ inputs: [{ dims: [2, 3, 4] }], attributes: { permutation: [2, 0, 1] } }],
+  Expand: [{ inputs: [{ dims: [1, 3] }], attributes: { shape: ['n', 3] }, symbols: { n: 4 } }],
+  Concat: [
+    {
+      inputs: [
+        { dims: [1, 2], values: [1, 2] },
+        { dims: [2, 2], values: [3, 4, 5, 6] },
+      ],
+      attributes: { axis: 0, total: 3 },
+    },
+  ],
+  Gather: [
+    {
+      inputs: [
+        { dims: [3, 2], shape: ['n', 2] },
+        { dims: [4], values: [2, 0, 2, 1], dtype: 'int64' },
+      ],
+      symbols: { n: 3 },
+    },
+  ],
+  RmsNorm: [{ inputs: [{ dims: [3, 4] }, { dims: [4] }], attributes: { epsilon: 0.01 } }],
+  Softmax: [{ inputs: [{ dims: [2, 2, 3] }] }],
+  RotaryEmbedding: [
+    { inputs: [{ dims: [2, 3, 8] }, ...rope], attributes: { heads: 2, dimension: 4 } },
+    { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4 } },
+  ],
+  HeadCrossEntropy: [
+    {
+      inputs: [
+        { dims: [2, 3, 4], shape: ['chunks', 'rows', 4] },
+        { dims: [5, 4], values: Array.from({ length: 20 }, (_, i) => Math.sin(i * 1.7)) },
+        { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 4, 0, 2, 3, 0], dtype: 'int64' },
+        { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 1, 1, 1, 1, 0] },
+      ],
+      attributes: { withGradient: true },
+      symbols: { chunks: 2, rows: 3 },
+    },
+  ],
+};
+
+/** Repeatable numbers, positive and negative, none near zero. */
+function numbers(count: number, seed: number, positive = false): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => {
+    const value = Math.sin(12.9898 * (i + 1) + 78.233 * seed) * 1.3;
+    return positive ? Math.abs(value) + 0.5 : value + Math.sign(value) * 0.1;
+  });
+}
+
+interface Built {
+  readonly graph: Graph;
+  readonly feeds: Record<string, Tensor>;
+  /** Names of inputs with a gradient. */
+  readonly trained: readonly string[];
+}
+
+function build(op: Op<never>, { inputs, attributes, symbols = {} }: Sample): Built {
+  const graph = new Graph();
+  const feeds: Record<string, Tensor> = {};
+  const values: Value[] = inputs.map(({ dims, shape, dtype, values: given, positive }, i) => {
+    feeds[`x${i}`] = {
+      dims,
+      data: given
+        ? Float64Array.from(given)
+        : numbers(
+            dims.reduce((a, b) => a * b, 1),
+            i,
+            positive,
+          ),
+    };
+    return graph.input(`x${i}`, dtype ?? 'float32', shape ?? dims);
+  });
+  const { result: y, tape } = graph.record(() => op(graph, values, attributes as never));
+  graph.output('y', y);
+  const trained = values.filter((_, i) => inputs[i]!.values === undefined);
+  const yDims = y.shape.map((dim) => (typeof dim === 'string' ? symbols[dim]! : dim));
+  const seed = graph.input('dy', 'float32', y.shape);
+  feeds['dy'] = {
+    dims: yDims,
+    data: numbers(
+      yDims.reduce((a, b) => a * b, 1),
+      9,
+    ),
+  };
+  const found = gradients(graph, tape, y, seed, trained);
+  trained.forEach(({ name }, i) => {
+    // A gradient that is the seed itself needs a node to be an output.
+    const gradient = found[i]!;
+    graph.output(`d${name}`, graph.node('Identity', [gradient], { shape: gradient.shape }));
+  });
+  for (const input of graph.inputs)
+    if (input.name.startsWith('dim.')) feeds[input.name] = { dims: [1], data: Float64Array.of(symbols[input.name.slice(4)]!) };
+  return { graph, feeds, trained: trained.map(({ name }) => name) };
+}
+
+const dot = (a: Tensor, b: Tensor): number => a.data.reduce((sum, value, i) => sum + value * b.data[i]!, 0);
+
+test('every operation has a sample, and every sample an operation', () => {
+  expect(Object.keys(samples).sort()).toEqual(ops.map((op) => op.definition.name).sort());
+});
+
+const cases = ops.flatMap((op) =>
+  (samples[op.definition.name] ?? []).map((sample, i) => ({
+    label: `${op.definition.name} ${i}`,
+    op: op as Op<never>,
+    sample,
+  })),
+);
+describe.each(cases)('$label', ({ op, sample }) => {
+  test('the rule is the derivative', () => {
+    const { graph, feeds, trained } = build(op, sample);
+    const results = evaluate(graph, feeds);
+    const step = 1e-5;
+    for (const name of trained) {
+      const { dims, data } = feeds[name]!;
+      data.forEach((_, i) => {
+        const moved = (by: number): number => {
+          const changed = data.slice();
+          changed[i]! += by;
+          return dot(evaluate(graph, { ...feeds, [name]: { dims, data: changed } })['y']!, feeds['dy']!);
+        };
+        const numeric = (moved(step) - moved(-step)) / (2 * step);
+        expect(Math.abs(results[`d${name}`]!.data[i]! - numeric), `${name}[${i}]`).toBeLessThan(1e-7 * (1 + Math.abs(numeric)));
+      });
+    }
+  });
+
+  test('ONNX Runtime agrees', async () => {
+    const { graph, feeds } = build(op, sample);
+    const expected = evaluate(graph, feeds);
+    const session = await openSession(encodeModel(graph), { threads: 1, provider: 'cpu' });
+    const actual = await session.run(
+      Object.fromEntries(graph.inputs.map(({ name, dtype }) => [name, asFeed(feeds[name]!, dtype)])),
+    );
+    for (const [name, { dims, data }] of Object.entries(expected)) {
+      expect(actual[name]!.dims, name).toEqual(dims);
+      data.forEach((value, i) => {
+        expect(Math.abs(Number(actual[name]!.data[i]) - value), `${name}[${i}]`).toBeLessThan(2e-6 * (1 + Math.abs(value)));
+      });
+    }
+    await session.release();
+  });
+});
+
+function asFeed({ dims, data }: Tensor, dtype: Value['dtype']): TensorValue {
+  return dtype === 'int64'
+    ? { type: 'int64', data: BigInt64Array.from(data, BigInt), dims }
+    : { type: 'float32', data: Float32Array.from(data), dims };
+}
