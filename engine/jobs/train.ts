@@ -270,9 +270,9 @@ class Reporter {
     this.#totalSteps = steps;
   }
 
-  phase(phase: string, done: number): void {
+  begin(done: number): void {
     this.#done = done;
-    this.#port.send({ type: 'progress', progress: { phase, done, total: this.#totalSteps, unit: 'steps', secondsLeft: null } });
+    this.#sendProgress();
   }
 
   step(row: StepMetrics): void {
