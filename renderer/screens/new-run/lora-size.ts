@@ -1,0 +1,18 @@
+import type { LinearInfo } from '../../../engine/contract.ts';
+
+/** A is [r, in] and B is [out, r], so one adapted matrix trains r · (in + out) numbers. */
+export function adapterParameters(linear: Pick<LinearInfo, 'inFeatures' | 'outFeatures'>, rank: number): number {
+  return rank * (linear.inFeatures + linear.outFeatures);
+}
+
+/** What the adapter trains, as a share of the matrix it stands beside. */
+export function adapterShare(linear: Pick<LinearInfo, 'inFeatures' | 'outFeatures'>, rank: number): number {
+  return adapterParameters(linear, rank) / (linear.inFeatures * linear.outFeatures);
+}
+
+export function chosenLinears(linears: readonly LinearInfo[], target: 'all-linear' | readonly string[]): readonly LinearInfo[] {
+  return target === 'all-linear' ? linears : linears.filter((linear) => target.includes(linear.name));
+}
+
+/** The example every text on LoRA gives: a 40,000 × 10,000 matrix at rank 2. */
+export const textbook = { linear: { outFeatures: 40_000, inFeatures: 10_000 }, rank: 2 } as const;
