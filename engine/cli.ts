@@ -1,0 +1,145 @@
+/** The command line: finds the command, hands it what it needs, and turns how it ends into an exit status. */
+import { parseArgs } from 'node:util';
+import { Arguments, type Command, Interrupted, UsageError } from './cli/command.ts';
+import { data } from './cli/data.ts';
+import { demo } from './cli/demo.ts';
+import { devices } from './cli/devices.ts';
+import { evaluate } from './cli/evaluate.ts';
+import { exportCommand } from './cli/export.ts';
+import { generate } from './cli/generate.ts';
+import { inspect } from './cli/inspect.ts';
+import { merge } from './cli/merge.ts';
+import { Output } from './cli/output.ts';
+import { runs } from './cli/runs.ts';
+import { train } from './cli/train.ts';
+import { toProblemValue } from './problem.ts';
+import { nearest } from './recipe.ts';
+import { connectHost, defaultDataDir, type HostClient } from './rpc.ts';
+
+const commands: Readonly<Record<string, Command>> = {
+  train,
+  evaluate,
+  generate,
+  merge,
+  export: exportCommand,
+  data,
+  inspect,
+  devices,
+  runs,
+  demo,
+};
+const globalOptions = {
+  'data-dir': { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+function help(): string {
+  const rows = Object.entries(commands).map(([name, { usage, summary }]) => `  ${`${name} ${usage}`.trim()}\n      ${summary}`);
+  return [
+    'lowrank [--data-dir DIR] <command> [--json]',
+    '',
+    ...rows,
+    '',
+    'PATH of a model: a folder with config.json and safetensors, or a GGUF file.',
+    'Exit status: 0 done, 1 a problem, 2 wrong usage, 130 stopped.',
+  ].join('\n');
+}
+
+/** The values of list options may stand without the option's name: `--data a.jsonl b.jsonl`. */
+function readArguments(command: Command, argv: readonly string[]): Arguments {
+  const options = { ...command.options, ...globalOptions };
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, tokens: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message.split('. ')[0]!.replace(/\.?$/, '.'));
+  }
+  const values: Record<string, string | boolean | (string | boolean)[] | undefined> = { ...parsed.values };
+  const positionals: string[] = [];
+  let list: (string | boolean)[] | null = null;
+  for (const token of parsed.tokens) {
+    if (token.kind === 'option') {
+      const value = values[token.name];
+      list = command.lists?.includes(token.name) && Array.isArray(value) ? value : null;
+    } else if (token.kind === 'positional') {
+      if (list === null) positionals.push(token.value);
+      else list.push(token.value);
+    } else list = null;
+  }
+  return new Arguments(values, positionals);
+}
+
+async function main(argv: string[]): Promise<number> {
+  let dataDir = defaultDataDir();
+  while (argv[0]?.startsWith('--data-dir')) {
+    const joined = argv.shift()!;
+    const value = joined.startsWith('--data-dir=') ? joined.slice('--data-dir='.length) : argv.shift();
+    if (joined !== '--data-dir' && !joined.startsWith('--data-dir=')) return usage(`'${joined}' is not known.`);
+    if (!value) return usage('--data-dir takes a folder.');
+    dataDir = value;
+  }
+  const name = argv.shift();
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(`${help()}\n`);
+    return name === undefined ? 2 : 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined)
+    return usage(`There is no command '${name}'; did you mean '${nearest(name, Object.keys(commands))}'?`);
+
+  const output = new Output(argv.includes('--json'));
+  let client: HostClient | null = null;
+  const interrupted = Promise.withResolvers<never>();
+  let gentle: (() => void) | null = null;
+  const interrupt = () => {
+    const listener = gentle;
+    gentle = null;
+    if (listener === null) interrupted.reject(new Interrupted('Stopped.'));
+    else listener();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+
+  try {
+    const args = readArguments(command, argv);
+    if (args.flag('help')) {
+      process.stdout.write(`lowrank ${name} ${command.usage}\n\n${command.summary}\n`);
+      return 0;
+    }
+    dataDir = args.text('data-dir') ?? dataDir;
+    const work = command.run({
+      args,
+      output,
+      dataDir,
+      connect: async () => (client = await connectHost(dataDir)),
+      onInterrupt: (listener) => {
+        gentle = listener;
+      },
+    });
+    await Promise.race([work, interrupted.promise]);
+    return 0;
+  } catch (error) {
+    output.end();
+    if (error instanceof UsageError) return usage(error.message, `lowrank ${name} ${command.usage}`);
+    if (error instanceof Interrupted) {
+      output.document({ problem: { code: 'stopped', message: error.message, hint: 'Start it again.' } });
+      output.message(error.message);
+      return 130;
+    }
+    output.problem(toProblemValue(error));
+    return 1;
+  } finally {
+    // The engine ends what was asked for by us alone.
+    (client as HostClient | null)?.close();
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);
+  }
+}
+
+function usage(message: string, line = 'lowrank help shows every command.'): number {
+  process.stderr.write(`lowrank: ${message}\n  ${line}\n`);
+  return 2;
+}
+
+process.exitCode = await main(process.argv.slice(2));
+// A work that was abandoned may still hold the process; what was written goes out first.
+process.stdout.write('', () => process.exit());

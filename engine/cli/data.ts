@@ -1,0 +1,61 @@
+/** `lowrank data render|check|stats` */
+import { resolve } from 'node:path';
+import { Problem } from '../problem.ts';
+import { defaultRecipe } from '../recipe.ts';
+import { UsageError, type Command } from './command.ts';
+
+export const data: Command = {
+  usage: 'render|check|stats --model PATH --data FILE... [--max-length N]',
+  summary: 'rows as the model sees them; what is wrong with them; their numbers',
+  options: {
+    model: { type: 'string' },
+    data: { type: 'string', multiple: true },
+    'max-length': { type: 'string' },
+  },
+  lists: ['data'],
+  async run({ args, output, connect }) {
+    const [what, ...surplus] = args.positionals;
+    if (what !== 'render' && what !== 'check' && what !== 'stats')
+      throw new UsageError('Say what: data render, data check or data stats.');
+    if (surplus.length > 0) throw new UsageError(`'${surplus[0]}' was not expected.`);
+    const request = { model: { path: args.path('model') }, data: args.requiredList('data').map((path) => resolve(path)) };
+    const maxLength = args.number('max-length', defaultRecipe().maxLength, { min: 1, integer: true });
+    const client = await connect();
+
+    if (what === 'render') {
+      const rows = await client.request('data.render', request);
+      for (const [i, row] of rows.entries()) {
+        output.document(row);
+        output.line(`--- row ${i}`);
+        output.line('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
+      }
+      return;
+    }
+
+    const report = await client.request('data.report', { ...request, maxLength });
+    if (what === 'check') {
+      for (const { severity, title, detail } of report.checks) output.line(`${severity.padEnd(8)}  ${title}: ${detail}`);
+      const blocking = report.checks.find(({ severity }) => severity === 'blocking');
+      if (blocking !== undefined)
+        throw new Problem('data-invalid', `${blocking.title}: ${blocking.detail}`, 'Correct these rows.');
+      if (report.truncatedRows > 0)
+        throw new Problem(
+          'row-too-long',
+          `${report.truncatedRows} of ${report.rows} rows are longer than ${maxLength} tokens; the longest has ${report.longest}.`,
+          'Raise the maximum length, or shorten them; training cuts them at the right.',
+        );
+      output.document(report);
+      return;
+    }
+    output.document(report);
+    output.table([
+      ['rows', String(report.rows)],
+      ['tokens', String(report.tokens)],
+      ['trained tokens', String(report.trainedTokens)],
+      ['longest row', `${report.longest} tokens`],
+      ['cut rows', `${report.truncatedRows} at ${maxLength} tokens`],
+      ['duplicate rows', String(report.duplicateRows)],
+    ]);
+    for (const { upTo, rows } of report.lengths) output.line(`up to ${String(upTo).padStart(6)} tokens  ${rows}`);
+  },
+};

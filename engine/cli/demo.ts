@@ -1,0 +1,107 @@
+/** `lowrank demo`: the sample of the first start without a window, to a proven merged model. */
+import { join, resolve } from 'node:path';
+import type { SampleState } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import type { HostClient } from '../rpc.ts';
+import { Interrupted, UsageError, type Command } from './command.ts';
+import { showExport } from './export.ts';
+import { duration, type Output } from './output.ts';
+import { showProgress } from './progress.ts';
+import { followRun } from './train.ts';
+
+export const demo: Command = {
+  usage: '[--out FILE.gguf]',
+  summary: 'the sample: embedded model and data; train, answers before and after, export, proof',
+  options: { out: { type: 'string' } },
+  async run({ args, output, connect, dataDir, onInterrupt }) {
+    if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
+    const started = performance.now();
+    const client = await connect();
+    output.message('The embedded model learns to answer an order with one JSON object.');
+    onInterrupt(() => {
+      output.message('Stopping after this step.');
+      client.request('sample.stop', undefined).catch(() => {});
+    });
+    const sample = await followSample(client, output);
+    if (sample.phase === 'stopped') throw new Interrupted('The demo was stopped.');
+    if (sample.problem !== null) throw Problem.fromValue(sample.problem);
+
+    const adapters = await client.request('adapters.list', { projectId: sample.projectId });
+    const adapter = adapters.find(({ id }) => id === sample.adapterId)!;
+    const out = args.text('out');
+    const record = await showProgress(client, output, 'export', () =>
+      client.request('exports.start', {
+        projectId: sample.projectId,
+        model: { path: adapter.modelPath },
+        adapter: { id: adapter.id },
+        format: 'gguf',
+        quantization: 'f16',
+        out: out === undefined ? join(dataDir, 'exports', `demo-${adapter.id.slice(0, 8)}.gguf`) : resolve(out),
+        proof: true,
+      }),
+    );
+    const seconds = (performance.now() - started) / 1000;
+    output.document({ sample, export: record, seconds });
+    output.line(`Question  ${sample.question}`);
+    output.line();
+    sideBySide(output, `Before: ${sample.answerBefore ?? ''}`, `After: ${sample.answerAfter ?? ''}`);
+    output.line();
+    output.line(`Answers that are one JSON object with exactly ${sample.requiredFields.join(', ')}:`);
+    output.line(`  before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}`);
+    output.line();
+    showExport(output, record);
+    output.line();
+    output.line(`Done in ${duration(seconds)}.`);
+  },
+};
+
+async function followSample(client: HostClient, output: Output): Promise<SampleState> {
+  const { promise, resolve: settle, reject } = Promise.withResolvers<SampleState>();
+  let following = false;
+  const look = (state: SampleState) => {
+    if (state.progress !== null) output.progress(state.progress);
+    if (state.runId !== null && !following) {
+      following = true;
+      // How the run ends is told by the sample itself.
+      followRun(client, state.runId, output).catch(() => {});
+    }
+    if (['done', 'failed', 'stopped'].includes(state.phase)) settle(state);
+  };
+  const end = client.on('sample.changed', look);
+  client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Start the demo again.')));
+  try {
+    look(await client.request('sample.start', undefined));
+    return await promise;
+  } finally {
+    end();
+    output.end();
+  }
+}
+
+/** Two texts in two columns of the terminal. */
+function sideBySide(output: Output, left: string, right: string): void {
+  const width = Math.max(24, Math.min(48, Math.floor(((process.stdout.columns || 100) - 4) / 2)));
+  const [a, b] = [wrap(left, width), wrap(right, width)];
+  for (let i = 0; i < Math.max(a.length, b.length); i++)
+    output.line(`  ${(a[i] ?? '').padEnd(width)}  ${b[i] ?? ''}`.trimEnd());
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split('\n')) {
+    let line = '';
+    for (const word of paragraph.split(' ')) {
+      if (line !== '' && line.length + 1 + word.length > width) {
+        lines.push(line);
+        line = '';
+      }
+      line = line === '' ? word : `${line} ${word}`;
+      while (line.length > width) {
+        lines.push(line.slice(0, width));
+        line = line.slice(width);
+      }
+    }
+    lines.push(line);
+  }
+  return lines;
+}

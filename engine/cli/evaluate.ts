@@ -1,0 +1,29 @@
+/** `lowrank evaluate` */
+import { resolve } from 'node:path';
+import { showProgress } from './progress.ts';
+import type { Command } from './command.ts';
+
+export const evaluate: Command = {
+  usage: '--model PATH --data FILE... [--adapter DIR]',
+  summary: 'loss and perplexity on the rows of FILE',
+  options: {
+    model: { type: 'string' },
+    data: { type: 'string', multiple: true },
+    adapter: { type: 'string' },
+  },
+  lists: ['data'],
+  async run({ args, output, connect }) {
+    const model = { path: args.path('model') };
+    const data = args.requiredList('data').map((path) => resolve(path));
+    const adapter = args.text('adapter');
+    const client = await connect();
+    const result = await showProgress(client, output, 'evaluate', () =>
+      client.request('evaluate.start', { model, data, adapter: adapter === undefined ? null : resolve(adapter) }),
+    );
+    output.document(result);
+    output.line(`loss               ${result.loss.toFixed(6)}`);
+    output.line(`perplexity         ${result.perplexity.toFixed(4)}`);
+    output.line(`supervised tokens  ${result.supervisedTokens}`);
+    output.line(`rows               ${result.rows.length}`);
+  },
+};

@@ -1,0 +1,45 @@
+/** `lowrank export` */
+import { resolve } from 'node:path';
+import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
+import type { Command } from './command.ts';
+import { bytes, type Output } from './output.ts';
+import { showProgress } from './progress.ts';
+
+export const exportCommand: Command = {
+  usage:
+    '--model PATH [--adapter DIR] --format peft|safetensors|gguf [--quantization f32|f16|q8_0] --out PATH [--data FILE...] [--no-proof]',
+  summary: 'writes a format and compares it with base and adapter on rows',
+  options: {
+    model: { type: 'string' },
+    adapter: { type: 'string' },
+    format: { type: 'string' },
+    quantization: { type: 'string' },
+    out: { type: 'string' },
+    data: { type: 'string', multiple: true },
+    'no-proof': { type: 'boolean' },
+  },
+  lists: ['data'],
+  async run({ args, output, connect }) {
+    const adapter = args.text('adapter');
+    const data = args.list('data').map((path) => resolve(path));
+    const request = {
+      model: { path: args.path('model') },
+      adapter: adapter === undefined ? null : { path: resolve(adapter) },
+      // The table of exports refuses what it does not know, with what it does.
+      format: args.required('format') as ExportFormat,
+      quantization: (args.text('quantization')?.toLowerCase() ?? null) as Quantization | null,
+      out: args.path('out'),
+      proof: !args.flag('no-proof'),
+      ...(data.length > 0 ? { data } : {}),
+    };
+    const client = await connect();
+    const record = await showProgress(client, output, 'export', () => client.request('exports.start', request));
+    output.document(record);
+    showExport(output, record);
+  },
+};
+
+export function showExport(output: Output, { path, bytes: size, proof }: ExportRecord): void {
+  output.line(`${path}  ${bytes(size)}`);
+  for (const check of proof?.checks ?? []) output.line(`  ${check.passed ? 'ok    ' : 'failed'}  ${check.name}: ${check.text}`);
+}

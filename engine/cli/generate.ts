@@ -1,0 +1,109 @@
+/** `lowrank generate` */
+import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { AdapterWeight, ChatMessage, GenerateRequest } from '../contract.ts';
+import { readText } from '../formats/files.ts';
+import { Problem } from '../problem.ts';
+import { UsageError, type Arguments, type Command } from './command.ts';
+
+export const generate: Command = {
+  usage:
+    '--model PATH [--adapter DIR[=weight]]... (--prompt TEXT | --messages FILE.json | --tokens 1,2,3) [--system TEXT] [--max-tokens N] [--temperature 0] [--top-p 1] [--top-k 0] [--seed 1] [--ignore-stop]',
+  summary: 'answers a prompt; temperature 0 is greedy',
+  options: {
+    model: { type: 'string' },
+    adapter: { type: 'string', multiple: true },
+    prompt: { type: 'string' },
+    messages: { type: 'string' },
+    tokens: { type: 'string' },
+    system: { type: 'string' },
+    'max-tokens': { type: 'string' },
+    temperature: { type: 'string' },
+    'top-p': { type: 'string' },
+    'top-k': { type: 'string' },
+    seed: { type: 'string' },
+    'ignore-stop': { type: 'boolean' },
+  },
+  async run({ args, output, connect }) {
+    const request: Omit<GenerateRequest, 'prompt'> = {
+      model: { path: args.path('model') },
+      adapters: readWeights(args.list('adapter')),
+      settings: {
+        maxTokens: args.number('max-tokens', 256, { min: 1, integer: true }),
+        temperature: args.number('temperature', 0, { min: 0, integer: false }),
+        topP: args.number('top-p', 1, { min: 0, integer: false }),
+        topK: args.number('top-k', 0, { min: 0, integer: true }),
+        seed: args.number('seed', 1, { min: 0, integer: true }),
+        ignoreStop: args.flag('ignore-stop'),
+      },
+      streamId: randomUUID(),
+    };
+    const prompts = readPrompts(args);
+    const client = await connect();
+    client.on('generate.token', ({ streamId, text }) => {
+      if (streamId === request.streamId) output.piece(text);
+    });
+    const result = await client.request('generate.start', { ...request, prompt: prompts[0]! }).catch((error: unknown) => {
+      // A text for a model without a chat template is continued as it stands.
+      const next = prompts[1];
+      if (next === undefined || !(error instanceof Problem && error.code === 'template-missing')) throw error;
+      return client.request('generate.start', { ...request, prompt: next });
+    });
+    output.line();
+    output.document(result);
+  },
+};
+
+/** What to ask, and what to ask when the model has no chat template. */
+function readPrompts(args: Arguments): GenerateRequest['prompt'][] {
+  const given = ['prompt', 'messages', 'tokens'].filter((name) => args.text(name) !== undefined);
+  if (given.length !== 1) throw new UsageError('Give one of --prompt, --messages and --tokens.');
+  const system = args.text('system');
+  const first: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const text = args.text('prompt');
+  if (text !== undefined) {
+    const messages = { messages: [...first, { role: 'user', content: text } as const] };
+    return system === undefined ? [messages, { text }] : [messages];
+  }
+  const tokens = args.text('tokens');
+  if (tokens !== undefined) {
+    const ids = tokens.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+    if (!ids.every((id) => Number.isInteger(id) && id >= 0)) throw new UsageError('--tokens takes ids such as 1,2,3.');
+    return [{ tokens: ids }];
+  }
+  return [{ messages: [...first, ...readMessages(args.required('messages'))] }];
+}
+
+const roles: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
+
+/** A list of messages, or an object that has one, as a row of a data set does. */
+function readMessages(path: string): readonly ChatMessage[] {
+  const invalid = (what: string) =>
+    new Problem('data-invalid', `${path} ${what}.`, 'It must hold [{"role": "user", "content": "..."}].');
+  let value: unknown;
+  const text = readText(path, 1 << 24);
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid('is not JSON');
+  }
+  const list = Array.isArray(value) ? (value as unknown[]) : (value as { messages?: unknown } | null)?.messages;
+  if (!Array.isArray(list)) throw invalid('holds no list of messages');
+  return list.map((item: unknown, i) => {
+    const { role, content } = (item ?? {}) as { role?: unknown; content?: unknown };
+    if (typeof role !== 'string' || !roles.includes(role) || typeof content !== 'string')
+      throw invalid(`has no role and content in message ${i + 1}`);
+    return { role: role as ChatMessage['role'], content };
+  });
+}
+
+/** `DIR` or `DIR=weight`. */
+export function readWeights(values: readonly string[]): AdapterWeight[] {
+  return values.map((value) => {
+    const found = /^(.+)=(-?[0-9.]+(?:e-?\d+)?)$/i.exec(value);
+    if (found === null) return { path: resolve(value), weight: 1 };
+    const weight = Number(found[2]);
+    if (!Number.isFinite(weight)) throw new UsageError(`'${found[2]}' is no weight.`);
+    return { path: resolve(found[1]!), weight };
+  });
+}

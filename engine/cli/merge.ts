@@ -1,0 +1,30 @@
+/** `lowrank merge` */
+import { UsageError, type Command } from './command.ts';
+import { readWeights } from './generate.ts';
+import { bytes } from './output.ts';
+import { showProgress } from './progress.ts';
+
+export const merge: Command = {
+  usage: '--model PATH --adapter DIR[=weight]... --out DIR [--dtype float32|float16|bfloat16]',
+  summary: 'writes base and adapters as one model folder',
+  options: {
+    model: { type: 'string' },
+    adapter: { type: 'string', multiple: true },
+    out: { type: 'string' },
+    dtype: { type: 'string' },
+  },
+  lists: ['adapter'],
+  async run({ args, output, connect }) {
+    const model = { path: args.path('model') };
+    const adapters = readWeights(args.requiredList('adapter'));
+    const out = args.path('out');
+    const dtype = args.oneOf('dtype', ['float32', 'float16', 'bfloat16'], 'float32');
+    if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
+    const client = await connect();
+    const result = await showProgress(client, output, 'merge', () =>
+      client.request('merge.start', { model, adapters, out, dtype }),
+    );
+    output.document(result);
+    output.line(`${result.path}  ${bytes(result.bytes)}`);
+  },
+};

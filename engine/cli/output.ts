@@ -1,0 +1,102 @@
+/** Results to stdout, progress and messages to stderr; a bar only on a terminal. */
+import type { Progress } from '../contract.ts';
+import type { ProblemValue } from '../problem.ts';
+
+const barWidth = 24;
+
+export class Output {
+  readonly json: boolean;
+  readonly #terminal = process.stderr.isTTY === true;
+  #barShown = false;
+  #phase = '';
+
+  constructor(json: boolean) {
+    this.json = json;
+    // A reader such as `head` may have seen enough; the work itself goes on.
+    for (const stream of [process.stdout, process.stderr])
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EPIPE') throw error;
+      });
+  }
+
+  /** A line of the result, for people. */
+  line(text = ''): void {
+    if (this.json) return;
+    this.#clearBar();
+    process.stdout.write(`${text}\n`);
+  }
+
+  /** Part of a line of the result, as it comes. */
+  piece(text: string): void {
+    if (this.json) return;
+    this.#clearBar();
+    process.stdout.write(text);
+  }
+
+  /** One JSON document, for programs. */
+  document(value: unknown): void {
+    if (this.json) process.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** A message beside the result. */
+  message(text: string): void {
+    this.#clearBar();
+    process.stderr.write(`${text}\n`);
+  }
+
+  progress({ phase, done, total, unit, secondsLeft }: Progress, more = ''): void {
+    if (!this.#terminal) {
+      if (phase !== this.#phase) process.stderr.write(`${phase}\n`);
+      this.#phase = phase;
+      return;
+    }
+    const filled = total > 0 ? Math.round((barWidth * done) / total) : 0;
+    const parts = [
+      total > 0 ? `${phase} [${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${done}/${total} ${unit}` : `${phase} ...`,
+      more,
+      secondsLeft === null ? '' : `${duration(secondsLeft)} left`,
+    ];
+    const text = parts.filter((part) => part !== '').join('  ');
+    process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
+    this.#barShown = true;
+  }
+
+  problem(problem: ProblemValue): void {
+    this.#clearBar();
+    this.document({ problem });
+    process.stderr.write(`lowrank: ${problem.code}: ${problem.message}\n  ${problem.hint}\n`);
+  }
+
+  /** Columns aligned, two spaces apart. */
+  table(rows: readonly (readonly string[])[]): void {
+    const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+    for (const row of rows)
+      this.line(
+        row
+          .map((cell, column) => cell.padEnd(widths[column]!))
+          .join('  ')
+          .trimEnd(),
+      );
+  }
+
+  end(): void {
+    this.#clearBar();
+  }
+
+  #clearBar(): void {
+    if (this.#barShown) process.stderr.write('\r\u001b[K');
+    this.#barShown = false;
+  }
+}
+
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+export function bytes(count: number): string {
+  if (count < 1e6) return `${(count / 1e3).toFixed(1)} kB`;
+  return count < 1e9 ? `${(count / 1e6).toFixed(1)} MB` : `${(count / 1e9).toFixed(2)} GB`;
+}

@@ -1,0 +1,21 @@
+/** Shows the progress of jobs of one kind while something is asked of the engine. */
+import type { JobSpec } from '../contract.ts';
+import type { HostClient } from '../rpc.ts';
+import type { Output } from './output.ts';
+
+export async function showProgress<T>(
+  client: HostClient,
+  output: Output,
+  kind: JobSpec['kind'],
+  ask: () => Promise<T>,
+): Promise<T> {
+  const end = client.on('job.progress', (event) => {
+    if (event.kind === kind) output.progress(event.progress);
+  });
+  try {
+    return await ask();
+  } finally {
+    end();
+    output.end();
+  }
+}

@@ -1,0 +1,90 @@
+/** `lowrank runs list|show|compare` */
+import type { Run } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import { recipeKeys } from '../recipe.ts';
+import { UsageError, type Command } from './command.ts';
+import { duration } from './output.ts';
+
+export const runs: Command = {
+  usage: 'list | show RUN | compare RUN RUN...',
+  summary: 'runs of this data folder; RUN is its name, its id or the beginning of it',
+  options: {},
+  async run({ args, output, connect }) {
+    const [what, ...names] = args.positionals;
+    if (what !== 'list' && what !== 'show' && what !== 'compare')
+      throw new UsageError('Say what: runs list, runs show or runs compare.');
+    if (what === 'show' && names.length !== 1) throw new UsageError('Give one run.');
+    if (what === 'compare' && names.length < 2) throw new UsageError('Give two runs or more.');
+    const client = await connect();
+    const all = await client.request('runs.list', {});
+
+    if (what === 'list') {
+      output.document(all);
+      output.table([
+        ['id', 'name', 'state', 'step', 'loss', 'eval loss', 'model'],
+        ...all.map((run) => [
+          run.id.slice(0, 8),
+          run.name,
+          run.state,
+          `${run.step}/${run.totalSteps}`,
+          number(run.lastLoss),
+          number(run.lastEvalLoss),
+          run.modelName,
+        ]),
+      ]);
+      return;
+    }
+    const chosen = names.map((name) => find(all, name));
+    if (what === 'show') {
+      const [run] = chosen as [Run];
+      const { steps, evaluations } = await client.request('runs.metrics', { id: run.id, afterStep: 0 });
+      const checkpoints = await client.request('runs.checkpoints', { id: run.id });
+      output.document({ ...run, steps, evaluations, checkpoints });
+      output.table([
+        ['name', run.name],
+        ['state', run.problem === null ? run.state : `${run.state}: ${run.problem.message}`],
+        ['folder', run.out],
+        ['model', `${run.modelName} (${run.modelPath})`],
+        ['data', run.datasetName],
+        ['step', `${run.step} of ${run.totalSteps}, ${duration(run.seconds)}`],
+        ['loss', number(run.lastLoss)],
+        ['eval loss', `${number(run.lastEvalLoss)}, best ${number(run.bestEvalLoss)}`],
+        ['trained', `${run.trainableParameters} parameters`],
+        ['checkpoints', checkpoints.map(({ step }) => step).join(', ')],
+        ...recipeKeys.map((key) => [key, String(run.recipe[key])]),
+      ]);
+      return;
+    }
+    const differences = recipeKeys.filter((key) => new Set(chosen.map((run) => JSON.stringify(run.recipe[key]))).size > 1);
+    output.document({
+      runs: chosen,
+      differences: Object.fromEntries(differences.map((key) => [key, chosen.map((run) => run.recipe[key])])),
+    });
+    const row = (label: string, value: (run: Run) => string) => [label, ...chosen.map(value)];
+    output.table([
+      row('', (run) => run.name),
+      row('state', (run) => run.state),
+      row('step', (run) => `${run.step}/${run.totalSteps}`),
+      row('loss', (run) => number(run.lastLoss)),
+      row('eval loss', (run) => number(run.lastEvalLoss)),
+      row('best eval loss', (run) => number(run.bestEvalLoss)),
+      row('time', (run) => duration(run.seconds)),
+      ...differences.map((key) => row(key, (run) => String(run.recipe[key]))),
+    ]);
+  },
+};
+
+function number(value: number | null): string {
+  return value === null ? '-' : value.toFixed(4);
+}
+
+function find(all: readonly Run[], name: string): Run {
+  const byName = all.filter((run) => run.id === name || run.name === name);
+  const matching = byName.length > 0 ? byName : all.filter((run) => run.id.startsWith(name));
+  if (matching.length === 1) return matching[0]!;
+  throw new Problem(
+    'not-found',
+    matching.length === 0 ? `There is no run '${name}'.` : `${matching.length} runs are called '${name}'.`,
+    'Use the id that `lowrank runs list` shows.',
+  );
+}

@@ -1,0 +1,112 @@
+/** `lowrank train` */
+import { join, resolve } from 'node:path';
+import type { Run } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import type { HostClient } from '../rpc.ts';
+import { Interrupted, UsageError, type Command } from './command.ts';
+import { duration, type Output } from './output.ts';
+import { readRecipe } from './recipe.ts';
+
+export const train: Command = {
+  usage:
+    '--model PATH --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--resume]',
+  summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
+  options: {
+    model: { type: 'string' },
+    data: { type: 'string', multiple: true },
+    eval: { type: 'string', multiple: true },
+    adapter: { type: 'string' },
+    recipe: { type: 'string' },
+    set: { type: 'string', multiple: true },
+    out: { type: 'string' },
+    device: { type: 'string' },
+    name: { type: 'string' },
+    'skip-bad-rows': { type: 'boolean' },
+    resume: { type: 'boolean' },
+  },
+  lists: ['data', 'eval'],
+  async run({ args, output, connect, onInterrupt }) {
+    const model = args.path('model');
+    const data = args.requiredList('data').map((path) => resolve(path));
+    const evalPaths = args.list('eval').map((path) => resolve(path));
+    const out = args.path('out');
+    const device = args.oneOf('device', ['auto', 'cpu', 'cuda', 'dml', 'webgpu'], 'auto');
+    const adapter = args.text('adapter');
+    const name = args.text('name');
+    if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
+    const recipe = readRecipe(args);
+    const client = await connect();
+    const run = await client.request('runs.start', {
+      model: { path: model },
+      data: { paths: data, evalPaths },
+      ...(adapter === undefined ? {} : { adapter: { path: resolve(adapter) } }),
+      ...(name === undefined ? {} : { name }),
+      recipe,
+      out,
+      device,
+      skipBadRows: args.flag('skip-bad-rows'),
+      resume: args.flag('resume'),
+      attached: true,
+    });
+    onInterrupt(() => {
+      output.message('Stopping: a checkpoint is saved after this step. Press Ctrl-C again to end at once.');
+      client.request('runs.stop', { id: run.id }).catch(() => {});
+    });
+    const ended = await followRun(client, run.id, output);
+    if (ended.state === 'stopped')
+      throw new Interrupted(`Stopped at step ${ended.step} of ${ended.totalSteps}. Go on with --resume.`);
+    const { step, lastLoss, lastEvalLoss, seconds, trainableParameters, recipe: full } = ended;
+    output.document({
+      out,
+      adapter: join(out, 'adapter'),
+      runId: ended.id,
+      ...{ steps: step, loss: lastLoss, evalLoss: lastEvalLoss, seconds, trainableParameters, recipe: full },
+    });
+    output.line(`adapter     ${join(out, 'adapter')}`);
+    output.line(`steps       ${step} in ${duration(seconds)}`);
+    if (lastLoss !== null) output.line(`loss        ${lastLoss.toFixed(4)}`);
+    if (lastEvalLoss !== null) output.line(`eval loss   ${lastEvalLoss.toFixed(4)}`);
+    output.line(`parameters  ${trainableParameters} trained`);
+  },
+};
+
+/** Shows a run until it ends; a run that failed is its Problem. */
+export async function followRun(client: HostClient, id: string, output: Output): Promise<Run> {
+  const { promise, resolve: settle, reject } = Promise.withResolvers<Run>();
+  const look = (run: Run) => {
+    if (run.id !== id) return;
+    if (run.state === 'done' || run.state === 'stopped') settle(run);
+    if (run.state === 'failed' || run.state === 'interrupted')
+      reject(
+        run.problem === null
+          ? new Problem('job-crashed', 'The run was interrupted.', 'Go on with --resume.')
+          : Problem.fromValue(run.problem),
+      );
+  };
+  let loss = '';
+  const ends = [
+    client.on('run.changed', look),
+    client.on('run.metrics', ({ runId, steps, evaluations }) => {
+      if (runId !== id) return;
+      const last = steps.at(-1);
+      if (last !== undefined) loss = `loss ${last.loss.toFixed(4)}`;
+      for (const { step, evalLoss } of evaluations) output.message(`step ${step}: eval loss ${evalLoss.toFixed(4)}`);
+    }),
+    client.on('job.progress', ({ subjectId, progress }) => {
+      if (subjectId === id) output.progress(progress, loss);
+    }),
+    client.on('run.log', ({ runId, line }) => {
+      if (runId === id) output.message(line.text);
+    }),
+  ];
+  client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Go on with --resume.')));
+  try {
+    const run = await client.request('runs.get', { id });
+    if (run.state === 'queued') output.message('Another run is training; this one waits for it.');
+    look(run);
+    return await promise;
+  } finally {
+    for (const end of ends) end();
+    output.end();
+  }
+}
