@@ -22,6 +22,8 @@ interface LayerCache {
 }
 
 const FIRST_CAPACITY = 256;
+/** A long prompt goes in by pieces: its scores are piece times all keys, not keys squared. */
+const LONGEST_PIECE = 512;
 
 export class GenerationSession {
   readonly #spec: DecoderSpec;
@@ -69,6 +71,13 @@ export class GenerationSession {
   /** Feeds tokens after what is cached; logits `[vocabulary]` of the last one. */
   async feed(tokens: readonly number[]): Promise<Float32Array> {
     assert(tokens.length > 0, 'nothing to feed');
+    let last = new Float32Array(0);
+    for (let start = 0; start < tokens.length; start += LONGEST_PIECE)
+      last = await this.#feedPiece(tokens.slice(start, start + LONGEST_PIECE));
+    return last;
+  }
+
+  async #feedPiece(tokens: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
     const { heads, keyValueHeads, rope } = this.#spec;
     const time = tokens.length;
     const past = this.#cached;
@@ -97,7 +106,7 @@ export class GenerationSession {
       layer.values.set(result[`new.${i}.value`]!.data as Float32Array, past * this.#width);
     });
     this.#cached = keys;
-    return result['logits']!.data as Float32Array;
+    return result['logits']!.data as Float32Array<ArrayBuffer>;
   }
 
   release(): Promise<void> {

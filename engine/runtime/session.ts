@@ -69,7 +69,7 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
 
 function failure(error: unknown, what: string): Error {
   const message = error instanceof Error ? error.message : String(error);
-  if (/alloc|memory/i.test(message)) {
+  if (/bad.?alloc|failed to allocate memory|not enough memory|out of memory/i.test(message)) {
     return new Problem(
       'out-of-memory',
       `${what}: there is not enough memory.`,

@@ -1,6 +1,5 @@
 /** One micro-batch through a model: losses of its supervised tokens, and their gradient for every tensor of an adapter. */
-import type { Graph, Value } from '../graph/graph.ts';
-import { Graph as NewGraph } from '../graph/graph.ts';
+import { Graph, type Value } from '../graph/graph.ts';
 import { gradients } from '../graph/gradient.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { headCrossEntropy } from '../graph/ops/loss.ts';
@@ -190,7 +189,7 @@ export function buildStep(
   purpose: Purpose,
   recompute: boolean,
 ): Graph {
-  const g = new NewGraph();
+  const g = new Graph();
   const half = spec.rope.dimension / 2;
   const sequence = {
     batch: 'batch',
