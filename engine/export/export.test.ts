@@ -1,0 +1,228 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { ExportFormat, JobSpec, Quantization } from '../contract.ts';
+import { readGguf, readGgufFloat32 } from '../formats/gguf.ts';
+import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
+import { runExport } from '../jobs/export.ts';
+import { runMerge } from '../jobs/merge.ts';
+import { openModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { openSession } from '../runtime/session.ts';
+import { noAdapterShape, readAdapter } from '../training/lora.ts';
+import { TrainStep } from '../training/step.ts';
+import { exportChoices, exportTargets, findTarget } from './index.ts';
+import { mergeWeights } from './merge.ts';
+import { builtInRows, proveExport } from './proof.ts';
+
+const golden = join(import.meta.dirname, '../golden');
+const root = mkdtempSync(join(tmpdir(), 'export-'));
+const cacheDir = join(root, 'cache');
+afterAll(() => rmSync(root, { recursive: true }));
+
+const port = (stopRequested = false) => ({
+  send: () => {},
+  stopRequested,
+  onRequest: () => {},
+  untilStopped: () => new Promise<void>(() => {}),
+});
+
+function exportSpec(
+  name: string,
+  model: string,
+  format: ExportFormat,
+  quantization: Quantization | null,
+  change: Partial<Extract<JobSpec, { kind: 'export' }>> = {},
+): Extract<JobSpec, { kind: 'export' }> {
+  return {
+    kind: 'export',
+    modelPath: join(golden, name, model),
+    adapterPath: join(golden, name, 'adapter'),
+    format,
+    quantization,
+    out: join(root, `${name}-${model}-${format}-${quantization}`),
+    proof: true,
+    dataPaths: [join(golden, name, 'rows.jsonl')],
+    cacheDir,
+    ...change,
+  };
+}
+
+async function problemOf(action: Promise<unknown>): Promise<Problem> {
+  const error: unknown = await action.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(Problem);
+  return error as Problem;
+}
+
+describe.each([
+  ['llama-tied', 'model'],
+  ['llama3-rope', 'model.gguf'],
+])('every format of %s/%s', (name, model) => {
+  it.each(exportTargets.map(({ format, quantization }) => [format, quantization] as const))(
+    '%s %s is proved and as large as announced',
+    async (format, quantization) => {
+      const spec = exportSpec(name, model, format, quantization);
+      const { path, bytes, proof } = await runExport(spec, port());
+      expect(proof!.checks.length).toBeGreaterThan(2);
+      expect(proof!.positions).toBeGreaterThan(100);
+      // Random weights of 32 columns are q8_0's worst case: what a real model must hold they may miss, but not by far.
+      if (quantization === 'q8_0') expect(proof!.top1Agreement).toBeGreaterThan(0.95);
+      else expect(proof!.passed).toBe(true);
+      if (quantization === 'f32') expect(proof!.maxLogitDifference).toBeLessThan(2e-5);
+      const opened = openModel(spec.modelPath);
+      const shape = readAdapter(spec.adapterPath!, opened.spec).shape;
+      const announced = exportChoices(opened, shape).find(
+        (choice) => choice.format === format && choice.quantization === quantization,
+      )!;
+      expect(Math.abs(announced.bytes - bytes)).toBeLessThan(6000);
+      expect(existsSync(path)).toBe(true);
+    },
+  );
+});
+
+it('the merged logits are those of PEFT', async () => {
+  const { path } = await runExport(exportSpec('llama3-rope', 'model', 'gguf', 'f32', { proof: false }), port());
+  const merged = openModel(path);
+  const step = await TrainStep.open(merged, noAdapterShape, { recompute: false, threads: 1, cacheDir, openSession });
+  const rows = readFileSync(join(golden, 'llama3-rope/rows.jsonl'), 'utf8').split('\n').slice(0, 2);
+  const file = join(golden, 'llama3-rope/expected.safetensors');
+  const tensor = readSafetensors(file).tensors.get('merged_logits')!;
+  const expected = readSafetensorsFloat32(file, tensor);
+  const [, time, width] = tensor.shape as [number, number, number];
+  for (const [row, line] of rows.entries()) {
+    const ids = Int32Array.from((JSON.parse(line) as { input_ids: number[] }).input_ids);
+    const batch = { inputIds: ids, labels: ids, batch: 1, time: ids.length, lengths: [ids.length] };
+    const logits = await step.logits(batch, [...ids.keys()], new Float32Array(0));
+    const from = row * time * width;
+    const largest = logits.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[from + i]!)), 0);
+    expect(largest).toBeLessThan(2e-5);
+  }
+  await step.release();
+});
+
+it.each(['llama-tied', 'llama3-rope'])('the GGUF of %s is what llama.cpp’s own converter writes', async (name) => {
+  const { path } = await runExport(
+    exportSpec(name, 'model', 'gguf', 'f32', { adapterPath: null, proof: false, out: join(root, `${name}.gguf`) }),
+    port(),
+  );
+  const theirs = readGguf(join(golden, name, 'model.gguf'));
+  const ours = readGguf(path);
+  for (const [key, value] of theirs.metadata) {
+    // How the converter names a model it knows only by its folder.
+    if (/^general\.(name|size_label)$/.test(key)) continue;
+    expect(ours.metadata.get(key), key).toEqual(value);
+  }
+  expect([...ours.tensors.keys()].sort()).toEqual([...theirs.tensors.keys()].sort());
+  for (const [tensor, stored] of theirs.tensors) {
+    expect(ours.tensors.get(tensor)!.shape).toEqual(stored.shape);
+    const expected = readGgufFloat32(theirs.path, stored);
+    readGgufFloat32(path, ours.tensors.get(tensor)!).forEach((value, i) =>
+      expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-6),
+    );
+  }
+});
+
+it('a GGUF becomes a hub folder with the config it was made from', async () => {
+  const { path } = await runExport(
+    exportSpec('llama3-rope', 'model.gguf', 'safetensors', 'f32', { out: join(root, 'hub') }),
+    port(),
+  );
+  expect(openModel(path).spec).toEqual(openModel(join(golden, 'llama3-rope/model')).spec);
+});
+
+it('merges several adapters with their weights', async () => {
+  const modelPath = join(golden, 'llama-tied/model');
+  const adapterPath = join(golden, 'llama-tied/adapter');
+  const out = join(root, 'merged');
+  await runMerge(
+    {
+      kind: 'merge',
+      modelPath,
+      adapters: [
+        { path: adapterPath, weight: 0.75 },
+        { path: adapterPath, weight: 0.25 },
+      ],
+      out,
+      dtype: 'float32',
+      cacheDir,
+    },
+    port(),
+  );
+  const model = openModel(modelPath);
+  const once = mergeWeights(model, [{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]);
+  const merged = openModel(out);
+  let changed = 0;
+  for (const name of model.weights.names) {
+    const [a, b, base] = [merged.weights.read(name), once.read(name), model.weights.read(name)];
+    a.forEach((value, i) => expect(Math.abs(value - b[i]!)).toBeLessThan(1e-7));
+    if (b.some((value, i) => value !== base[i])) changed++;
+  }
+  expect(changed).toBe(14);
+});
+
+describe('nothing half-written is left', () => {
+  const empty = join(root, 'empty');
+  mkdirSync(empty);
+
+  it('when the proof fails', async () => {
+    // The file of another adapter: read back it is sound, but not what was asked for.
+    const model = openModel(join(golden, 'llama-tied/model'));
+    const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
+    const target = findTarget('gguf', 'f32');
+    const path = join(empty, 'wrong.gguf');
+    const source = { model, tokenizer: null, weights: mergeWeights(model, []) };
+    await target.write(path, source, adapter, async () => {});
+    const request = { model, adapter, tokenizer: null, target, path, threads: 1, cacheDir, workDir: cacheDir, openSession };
+    const rows = await builtInRows(null, model.spec);
+    const problem = await problemOf(proveExport({ ...request, rows, step: async () => {} }));
+    expect(problem.code).toBe('proof-failed');
+    expect(problem.message).toMatch(/Largest logit difference/);
+    rmSync(path);
+  });
+
+  it('when it is stopped, and the folder that was there stays', async () => {
+    const problem = await problemOf(
+      runExport(exportSpec('llama-tied', 'model', 'safetensors', null, { out: empty }), port(true)),
+    );
+    expect(problem.code).toBe('stopped');
+    expect(readdirSync(empty)).toEqual([]);
+    expect(readdirSync(root).filter((name) => name.startsWith('.partial'))).toEqual([]);
+  });
+
+  it('and nothing is ever replaced', async () => {
+    const taken = join(root, 'taken');
+    cpSync(join(golden, 'llama-tied/adapter'), taken, { recursive: true });
+    for (const [format, out] of [
+      ['safetensors', taken],
+      ['peft', taken],
+      ['gguf', join(taken, 'adapter_config.json')],
+    ] as const) {
+      const problem = await problemOf(runExport(exportSpec('llama-tied', 'model', format, null, { out }), port()));
+      expect(problem.code).toBe('folder-not-empty');
+    }
+    expect(readdirSync(taken).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+  });
+
+  it('when the place cannot be written', async () => {
+    const file = join(root, 'file');
+    writeFileSync(file, '');
+    const problem = await problemOf(
+      runExport(exportSpec('llama-tied', 'model', 'gguf', null, { out: join(file, 'x.gguf') }), port()),
+    );
+    expect(problem.code).toBe('folder-unwritable');
+  });
+});
+
+it('refuses what it cannot do by name', async () => {
+  expect(() => findTarget('safetensors', 'q8_0')).toThrow(/cannot be written as 'q8_0'/);
+  expect(() => findTarget('onnx' as ExportFormat, null)).toThrow(/no export format 'onnx'/);
+  const other = exportSpec('llama-tied', 'model', 'gguf', null, {
+    adapterPath: join(golden, 'llama3-rope/adapter'),
+    out: join(root, 'x'),
+  });
+  expect((await problemOf(runExport(other, port()))).code).toBe('adapter-mismatch');
+});
