@@ -45,6 +45,11 @@ describe.each([false, true])('the step of an adapter on layers 2 and 3 of 4, rec
     expect(normOfLowest).toEqual([]);
   });
 
+  test('logits of all rows are never there', () => {
+    const wide = graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value.shape.includes(spec.vocabularySize));
+    expect(wide).toEqual([]);
+  });
+
   test('every adapted matrix has its gradient and every frozen one is read from its file', () => {
     expect([...graph.outputs.keys()].sort()).toEqual(
       [...shape.tensors.map(({ name }) => `gradient.${name}`), 'token_loss'].sort(),
