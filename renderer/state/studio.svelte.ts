@@ -106,6 +106,15 @@ export class Studio {
     });
   }
 
+  /** Starts the sample and opens the project it makes. */
+  async startSample(): Promise<void> {
+    await this.sample.start();
+    const projectId = this.sample.status?.projectId;
+    if (projectId === undefined || this.sample.problem !== null) return;
+    await this.project.load();
+    if (projectId !== this.project.currentId) this.project.open(projectId);
+  }
+
   /** Runs an action of a button or command; a failure becomes a notice. */
   attempt(action: () => Promise<unknown>): void {
     void this.#reporting(action);
