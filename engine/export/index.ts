@@ -6,7 +6,7 @@ import { Problem } from '../problem.ts';
 import { noAdapterShape, writeAdapterFiles, type Adapter, type AdapterShape } from '../training/lora.ts';
 import { ggufFileSize, writeGguf } from './gguf.ts';
 import { hubFolderSize, writeHubFolder } from './hub.ts';
-import { proofLimits, type ProofLimits } from './proof.ts';
+import { proofLimits, type ProofLimits } from './limits.ts';
 import type { ExportSource, Step } from './source.ts';
 
 export interface ExportTarget {
