@@ -1,0 +1,136 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRow, RowView } from '../contract.ts';
+import { openModel } from '../models/open.ts';
+import { defaultRecipe } from '../recipe.ts';
+import { newAdapter, writeAdapter } from '../training/lora.ts';
+import { runChat } from './chat.ts';
+import { runData } from './data.ts';
+import type { JobPort } from './port.ts';
+
+const modelPath = 'resources/tiny/model';
+const work = mkdtempSync(join(tmpdir(), 'lowrank-chat-'));
+afterAll(() => rmSync(work, { recursive: true }));
+
+/** Stands in for the host: keeps what the job sends and asks it as the host would. */
+class Host implements JobPort {
+  readonly sent: JobMessage[] = [];
+  stopRequested = false;
+  readonly #ready = Promise.withResolvers<(request: JobRequest) => Promise<unknown>>();
+  readonly #stopped = Promise.withResolvers<void>();
+  onToken: (() => void) | null = null;
+
+  send(message: JobMessage): void {
+    this.sent.push(message);
+    if (message.type === 'token') this.onToken?.();
+  }
+  onRequest(handler: (request: JobRequest) => Promise<unknown>): void {
+    this.#ready.resolve(handler);
+  }
+  untilStopped(): Promise<void> {
+    return this.#stopped.promise;
+  }
+  stop(): void {
+    this.stopRequested = true;
+    this.#stopped.resolve();
+  }
+  async ask<T>(request: JobRequest): Promise<T> {
+    return (await (
+      await this.#ready.promise
+    )(request)) as T;
+  }
+}
+
+describe('a chat', () => {
+  const host = new Host();
+  const settings = { maxTokens: 40, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
+  const ask = (content: string, more: Partial<Extract<JobRequest, { name: 'generate' }>> = {}) =>
+    host.ask<GenerateResult>({
+      name: 'generate',
+      streamId: 'a',
+      adapters: [],
+      settings,
+      prompt: { messages: [{ role: 'user', content }] },
+      ...more,
+    });
+  let ended: Promise<null>;
+  beforeAll(() => {
+    ended = runChat({ kind: 'chat', modelPath, cacheDir: join(work, 'cache') }, host);
+  });
+  afterAll(async () => {
+    host.stop();
+    expect(await ended).toBeNull();
+  });
+
+  it('answers from what the model has learned, streaming', async () => {
+    const { text, tokens } = await ask('What colour is a lemon?');
+    expect(text).toBe('A lemon is yellow.');
+    expect(tokens.at(-1)).toBe(2);
+    const deltas = host.sent.flatMap((message) => (message.type === 'token' ? [message.text] : []));
+    expect(deltas.join('')).toBe(text);
+  });
+
+  it('takes adapters per request and goes back to the base', async () => {
+    const model = openModel(modelPath);
+    const adapter = newAdapter({ ...defaultRecipe(), rank: 4 }, model.spec, null);
+    adapter.parameters.fill(0.3);
+    const path = join(work, 'adapter');
+    writeAdapter(path, adapter);
+    const adapters = [{ path, weight: 1 }];
+    expect((await ask('What colour is a lemon?', { adapters })).text).not.toBe('A lemon is yellow.');
+    expect((await ask('What colour is a lemon?', { adapters: [{ path, weight: 0 }] })).text).toBe('A lemon is yellow.');
+    expect((await ask('What colour is a lemon?')).text).toBe('A lemon is yellow.');
+  });
+
+  it('serves requests in turn, and stops the one it is told to', async () => {
+    let seen = 0;
+    host.onToken = () => {
+      if (++seen === 3) void host.ask({ name: 'stopGenerate', streamId: 'endless' });
+    };
+    const endless = ask('Hello!', { streamId: 'endless', settings: { ...settings, maxTokens: 400, ignoreStop: true } });
+    const other = ask('Write 7.', { streamId: 'other' });
+    expect((await endless).tokens.length).toBeLessThan(20);
+    expect((await other).text).toBe('seven');
+    host.onToken = null;
+  });
+
+  it('refuses prompts it cannot read', async () => {
+    await expect(ask('', { prompt: { tokens: [1, 384] } })).rejects.toMatchObject({ code: 'token-out-of-range' });
+    await expect(ask('', { prompt: { tokens: [] } })).rejects.toMatchObject({ code: 'request-invalid' });
+    await expect(ask('', { prompt: { tokens: Array.from({ length: 512 }, () => 1) } })).rejects.toMatchObject({
+      code: 'row-too-long',
+    });
+    await expect(ask('x', { adapters: [{ path: join(work, 'none'), weight: 1 }] })).rejects.toMatchObject({
+      code: 'file-missing',
+    });
+  });
+});
+
+describe('data preparation', () => {
+  it('renders, pages and reports, and sees a changed file', async () => {
+    const host = new Host();
+    const ended = runData({ kind: 'data', modelPath, cacheDir: work }, host);
+    const path = join(work, 'rows.jsonl');
+    const row = JSON.stringify({
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: 'Yes' },
+      ],
+    });
+    writeFileSync(path, `${row}\n{"messages": 1}\n${row}\n`);
+    const rendered = await host.ask<(RenderedRow | { problem: { line: number } })[]>({ name: 'render', dataPaths: [path] });
+    expect(rendered[0]).toMatchObject({ text: '<|bos|><|user|>\nHi<|end|>\n<|assistant|>\nYes<|end|>\n' });
+    expect(rendered[1]).toMatchObject({ problem: { code: 'data-invalid', line: 2 } });
+    const page = { name: 'rows', dataPaths: [path], offset: 1, limit: 5, maxLength: 64 } as const;
+    const { rows, total } = await host.ask<{ rows: RowView[]; total: number }>(page);
+    expect([total, rows.map((view) => view.line)]).toEqual([3, [2, 3]]);
+    const report = { name: 'report', dataPaths: [path], otherPaths: [], maxLength: 64 } as const;
+    expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 3, duplicateRows: 1 });
+    writeFileSync(path, `${row}\n`);
+    expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 1, duplicateRows: 0 });
+    host.stop();
+    expect(await ended).toBeNull();
+  });
+});
