@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Run, StepMetrics } from '../../../engine/contract.ts';
 import { defaultRecipe } from '../../../engine/recipe.ts';
 import { evaluationCurve, trainingCurve } from './curves.ts';
-import { differences, valueText } from './differences.ts';
+import { differences, shortNames, valueText } from './differences.ts';
 
 const run = (recipe: Partial<Run['recipe']>): Run =>
   ({ modelName: 'base', datasetName: 'rows', recipe: { ...defaultRecipe(), ...recipe } }) as Run;
@@ -16,6 +16,14 @@ test('only fields that differ are shown, and the minority is marked', () => {
 
 test('a rank changed without its alpha shows the other strength', () => {
   expect(differences([run({}), run({ rank: 64 })]).map((row) => row.key)).toEqual(['rank', 'strength']);
+});
+
+test('names lose what they share, but never all of themselves', () => {
+  expect(shortNames(['json-r16-all', 'json-r8-all'])).toEqual(['r16-all', 'r8-all']);
+  expect(shortNames(['orders-1', 'orders-12'])).toEqual(['1', '12']);
+  expect(shortNames(['tone', 'tonal'])).toEqual(['tone', 'tonal']);
+  expect(shortNames(['a-', 'a-b'])).toEqual(['a-', 'a-b']);
+  expect(shortNames(['json-r16'])).toEqual(['json-r16']);
 });
 
 test('values read as people write them', () => {

@@ -58,6 +58,17 @@ export function valueText(value: unknown): string {
   return value === 'all-linear' ? 'all linear' : String(value);
 }
 
+/** Names without the beginning they share, where they share one up to a dash, dot or space: `json-r16`, `json-r8` become `r16`, `r8`. */
+export function shortNames(names: readonly string[]): string[] {
+  const [first = ''] = names;
+  let same = 0;
+  while (same < first.length && names.every((name) => name[same] === first[same])) same++;
+  const start = Math.max(-1, ...['-', '_', '.', ' ', ','].map((mark) => first.lastIndexOf(mark, same - 1))) + 1;
+  return same === 0 || names.length < 2 || names.some((name) => name.length <= start)
+    ? [...names]
+    : names.map((name) => name.slice(start));
+}
+
 /** The most frequent value; of several, the one met first. */
 function mostFrequent(values: readonly string[]): string | undefined {
   const counts = new Map<string, number>();
