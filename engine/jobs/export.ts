@@ -62,6 +62,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
 
 /** Reports progress and lets a stop arrive; a stop ends the work. */
 export function stepOf(port: JobPort, phase: string, unit: string): Step {
+  const started = performance.now();
   let last = 0;
   return async (done, total) => {
     await setImmediate();
@@ -70,7 +71,10 @@ export function stepOf(port: JobPort, phase: string, unit: string): Step {
     const now = performance.now();
     if (done > 0 && now - last < 200) return;
     last = now;
-    port.send({ type: 'progress', progress: { phase, done, total, unit, secondsLeft: null } });
+    port.send({
+      type: 'progress',
+      progress: { phase, done, total, unit, secondsLeft: done === 0 ? null : ((now - started) / 1000 / done) * (total - done) },
+    });
   };
 }
 
@@ -89,6 +93,7 @@ export async function publish(
   const work = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
   try {
     mkdirSync(parent, { recursive: true });
+    removeAbandoned(parent, basename(path));
     checkFreeSpace(parent, bytes);
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work);
@@ -104,6 +109,23 @@ export async function publish(
     throw toWriteProblem(path, cause);
   } finally {
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Work folders of earlier tries at this place whose process is gone. */
+function removeAbandoned(parent: string, name: string): void {
+  const prefix = `${partialPrefix}${name}-`;
+  for (const entry of readdirSync(parent))
+    if (entry.startsWith(prefix) && /^\d+$/.test(entry.slice(prefix.length)) && !isAlive(Number(entry.slice(prefix.length))))
+      rmSync(join(parent, entry), { recursive: true, force: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

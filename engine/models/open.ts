@@ -91,7 +91,15 @@ function openHub(folder: string): OpenModel {
   const files = weightFiles(folder);
   const stored = new Map<string, StoredTensor>();
   for (const path of files)
-    for (const tensor of readSafetensors(path).tensors.values()) stored.set(tensor.name, fromSafetensors(path, tensor));
+    for (const tensor of readSafetensors(path).tensors.values()) {
+      if (stored.has(tensor.name))
+        throw new Problem(
+          'file-damaged',
+          `'${path}' has the tensor '${tensor.name}', which another file of the model has too.`,
+          'Remove files that belong to another model, or download it again.',
+        );
+      stored.set(tensor.name, fromSafetensors(path, tensor));
+    }
   const notes: string[] = [];
   const tensors = selectTensors(spec, stored, (name) => name);
   const tokenizerSource = readHubTokenizer(folder, notes);
@@ -226,6 +234,13 @@ function cardLicence(folder: string): string | null {
 
 function openGguf(path: string): OpenModel {
   const file = readGguf(path);
+  const parts = file.metadata.get('split.count');
+  if (parts !== undefined && Number(parts.value) > 1)
+    throw new Problem(
+      'format-unsupported',
+      `'${path}' is one of ${Number(parts.value)} parts of a model, which cannot be read yet.`,
+      'Join the parts with llama-gguf-split --merge.',
+    );
   const spec = specFromGguf(
     file.metadata,
     { shape: (name) => file.tensors.get(name)?.shape ?? null, ropeFactors: ropeFactors(file) },

@@ -1,7 +1,7 @@
 /** The weights of a model under transformers' names, wherever they are stored. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { AtomicFile } from '../formats/files.ts';
 import { readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
@@ -191,8 +191,9 @@ export class StoredWeights implements ModelWeights {
 
 /** Two processes may do this at once: each writes a file of its own, the later rename wins, and both are the same. */
 async function writeExpansion(path: string, size: number, expand: readonly [string, StoredTensor, number][]): Promise<void> {
-  const folder = join(path, '..');
+  const folder = dirname(path);
   mkdirSync(folder, { recursive: true });
+  removeAbandoned(folder);
   const { bavail, bsize } = statfsSync(folder);
   if (bavail * bsize < size)
     throw new Problem(
@@ -213,6 +214,15 @@ async function writeExpansion(path: string, size: number, expand: readonly [stri
     file.finish();
   } finally {
     file.abort();
+  }
+}
+
+/** What a killed process left half-written; one that is alive writes far more often than this. */
+function removeAbandoned(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const stats = name.includes('.partial-') ? statSync(path, { throwIfNoEntry: false }) : undefined;
+    if (stats && Date.now() - stats.mtimeMs > 600_000) rmSync(path, { force: true });
   }
 }
 
