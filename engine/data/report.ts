@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
 import type { RowOrProblem, TokenRow } from './rows.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const ignored = -100;
 const maxRowsNamed = 100;
@@ -98,21 +98,11 @@ function roleOf(row: TokenRow, t: number, tokenizer: Tokenizer | null, maxLength
 /** Text of each token; a character spread over several tokens stands at the last of them. */
 async function tokenTexts(ids: readonly number[], tokenizer: Tokenizer | null): Promise<string[]> {
   if (tokenizer === null) return ids.map((id) => String(id));
-  const alone = await Promise.all(ids.map((id) => tokenizer.decode([id])));
+  const stream = new TextStream(tokenizer, false);
   const texts: string[] = [];
-  let held: number[] = [];
-  for (const [t, text] of alone.entries()) {
-    held.push(ids[t]!);
-    if (!text.includes('\uFFFD') && held.length === 1) {
-      texts.push(text);
-      held = [];
-      continue;
-    }
-    const joined = await tokenizer.decode(held);
-    const whole = !joined.includes('\uFFFD') || held.length >= 8;
-    texts.push(whole ? joined : '');
-    if (whole) held = [];
-  }
+  for (const id of ids) texts.push(await stream.push(id));
+  const rest = await stream.flush();
+  if (rest !== '') texts[texts.length - 1] += rest;
   return texts;
 }
 

@@ -9,15 +9,20 @@ import type { AddedToken, TokenizerJson, TokenizerParts } from './tokenizer.ts';
 /** `tokenizer.ggml.token_type`, llama.h. */
 const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-interface PreTokenizerRule {
-  /** Pre-tokenizer as tokenizer.json writes it. */
-  readonly json: unknown;
+/** How text becomes pieces before merging and text again after, as tokenizer.json writes it. */
+interface SplitRule {
+  readonly preTokenizer: unknown;
   readonly normalizer: unknown;
+  readonly decoder: unknown;
   readonly ignoreMerges: boolean;
   /** `add_bos_token` where the file does not say. */
   readonly addBos: boolean;
 }
 
+/** Between pieces of SentencePiece stands this instead of a space. */
+const lowerLine = '\u2581';
+
+const byteLevelDecoder = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true };
 const byteLevel = (useRegex: boolean) => ({
   type: 'ByteLevel',
   add_prefix_space: false,
@@ -30,17 +35,17 @@ const splitThenBytes = (pattern: string) => ({
 });
 
 /** The pre-tokenizers of byte-level BPE that we know exactly: llama.cpp, llama-vocab.cpp, and the tokenizer.json of the models. */
-const preTokenizers: Readonly<Record<string, PreTokenizerRule>> = {
-  'gpt-2': { json: byteLevel(true), normalizer: null, ignoreMerges: false, addBos: false },
+const preTokenizers: Readonly<Record<string, Omit<SplitRule, 'decoder'>>> = {
+  'gpt-2': { preTokenizer: byteLevel(true), normalizer: null, ignoreMerges: false, addBos: false },
   // Every digit by itself, then GPT-2's pattern.
   smollm: {
-    json: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] },
+    preTokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] },
     normalizer: null,
     ignoreMerges: false,
     addBos: false,
   },
   'llama-bpe': {
-    json: splitThenBytes(
+    preTokenizer: splitThenBytes(
       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
     ),
     normalizer: null,
@@ -48,7 +53,7 @@ const preTokenizers: Readonly<Record<string, PreTokenizerRule>> = {
     addBos: true,
   },
   qwen2: {
-    json: splitThenBytes(
+    preTokenizer: splitThenBytes(
       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
     ),
     normalizer: { type: 'NFC' },
@@ -63,18 +68,10 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   const model = field('model');
   if (model === undefined || model === 'none')
     throw new Problem('tokenizer-missing', 'The GGUF file has no tokenizer.', 'Use token ids, or a file with its vocabulary.');
-  if (model !== 'gpt2')
+  if (model !== 'gpt2' && model !== 'llama')
     throw new Problem(
       'tokenizer-unsupported',
       `The GGUF file has a tokenizer of the kind '${String(model)}', which is not supported yet.`,
-      'Use the model as a hub folder with its tokenizer.json.',
-    );
-  const pre = field('pre');
-  const rule = typeof pre === 'string' ? preTokenizers[pre] : undefined;
-  if (rule === undefined)
-    throw new Problem(
-      'tokenizer-unsupported',
-      `The GGUF file splits text by '${String(pre ?? 'default')}' (tokenizer.ggml.pre); known are ${Object.keys(preTokenizers).join(', ')}.`,
       'Use the model as a hub folder with its tokenizer.json.',
     );
   const tokens = strings(field('tokens'), 'tokenizer.ggml.tokens');
@@ -96,10 +93,14 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
         special: type !== tokenType.userDefined,
       });
   });
-  const merges = strings(field('merges'), 'tokenizer.ggml.merges')
-    .map(splitMerge)
-    // Some converters write merges whose tokens were cut from the vocabulary: they can never apply.
-    .filter(([left, right]) => left in vocab && right in vocab && left + right in vocab);
+  const rule = model === 'gpt2' ? byteLevelRule(field('pre')) : sentencePieceRule(field('add_space_prefix') !== false);
+  const merges =
+    model === 'gpt2'
+      ? strings(field('merges'), 'tokenizer.ggml.merges')
+          .map(splitMerge)
+          // Some converters write merges whose tokens were cut from the vocabulary: they can never apply.
+          .filter(([left, right]) => left in vocab && right in vocab && left + right in vocab)
+      : mergesByScore(tokens, types, numbers(field('scores')), vocab);
   const tokenAt = (name: string) => {
     const id = field(name);
     return id === undefined ? null : (tokens[Number(id)] ?? null);
@@ -114,17 +115,17 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
     padding: null,
     added_tokens: added,
     normalizer: rule.normalizer,
-    pre_tokenizer: rule.json,
+    pre_tokenizer: rule.preTokenizer,
     post_processor: addBos ? prependProcessor(bos, vocab[bos]!) : null,
-    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    decoder: rule.decoder,
     model: {
       type: 'BPE',
       dropout: null,
-      unk_token: null,
+      unk_token: model === 'llama' ? tokenAt('unknown_token_id') : null,
       continuing_subword_prefix: null,
       end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
+      fuse_unk: model === 'llama',
+      byte_fallback: model === 'llama',
       ignore_merges: rule.ignoreMerges,
       vocab,
       merges,
@@ -143,6 +144,55 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   };
 }
 
+function byteLevelRule(pre: GgufValue['value'] | undefined): SplitRule {
+  const rule = typeof pre === 'string' && Object.hasOwn(preTokenizers, pre) ? preTokenizers[pre] : undefined;
+  if (rule !== undefined) return { ...rule, decoder: byteLevelDecoder };
+  throw new Problem(
+    'tokenizer-unsupported',
+    `The GGUF file splits text by '${String(pre ?? 'default')}' (tokenizer.ggml.pre); known are ${Object.keys(preTokenizers).join(', ')}.`,
+    'Use the model as a hub folder with its tokenizer.json.',
+  );
+}
+
+/** SentencePiece's BPE as transformers' converter writes it (convert_slow_tokenizer.py, LlamaConverter). */
+function sentencePieceRule(spacePrefix: boolean): SplitRule {
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: lowerLine };
+  const strip = { type: 'Strip', content: ' ', start: 1, stop: 0 };
+  const decoders = [
+    { type: 'Replace', pattern: { String: lowerLine }, content: ' ' },
+    { type: 'ByteFallback' },
+    { type: 'Fuse' },
+    ...(spacePrefix ? [strip] : []),
+  ];
+  return {
+    preTokenizer: null,
+    normalizer: { type: 'Sequence', normalizers: [...(spacePrefix ? [{ type: 'Prepend', prepend: lowerLine }] : []), replace] },
+    decoder: { type: 'Sequence', decoders },
+    ignoreMerges: false,
+    addBos: true,
+  };
+}
+
+/** SentencePiece joins the pair whose whole has the best score: every way to cut a piece in two, the best pieces first. */
+function mergesByScore(
+  tokens: readonly string[],
+  types: readonly number[],
+  scores: readonly number[],
+  vocab: Readonly<Record<string, number>>,
+): [string, string][] {
+  const found: { pair: [string, string]; score: number; left: number; right: number }[] = [];
+  tokens.forEach((piece, id) => {
+    if ((types[id] ?? tokenType.normal) !== tokenType.normal) return;
+    const characters = Array.from(piece);
+    for (let cut = 1; cut < characters.length; cut++) {
+      const pair: [string, string] = [characters.slice(0, cut).join(''), characters.slice(cut).join('')];
+      const [left, right] = [vocab[pair[0]], vocab[pair[1]]];
+      if (left !== undefined && right !== undefined) found.push({ pair, score: scores[id] ?? 0, left, right });
+    }
+  });
+  return found.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right).map(({ pair }) => pair);
+}
+
 /** Metadata for a GGUF writer. Refuses what llama.cpp would tokenize differently. */
 export function fromTokenizerJson(
   parts: TokenizerParts,
@@ -151,8 +201,8 @@ export function fromTokenizerJson(
   idOf: (token: string) => number | null,
 ): Map<string, GgufValue> {
   const { json } = parts;
-  const pre = recognisePreTokenizer(json);
-  if (json.model.type !== 'BPE' || pre === null)
+  const kind = json.model.type === 'BPE' ? recognise(json) : null;
+  if (kind === null)
     throw new Problem(
       'tokenizer-unsupported',
       `This tokenizer (${json.model.type}) cannot be written to GGUF: how it splits text has no known name there.`,
@@ -177,11 +227,18 @@ export function fromTokenizerJson(
   const values = new Map<string, GgufValue>();
   const set = (name: string, value: GgufValue) => values.set(`tokenizer.ggml.${name}`, value);
   const merges = json.model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
-  set('model', { type: 'string', value: 'gpt2' });
-  set('pre', { type: 'string', value: pre });
+  set('model', { type: 'string', value: kind.model });
+  set('pre', { type: 'string', value: kind.pre });
   set('tokens', { type: 'array', of: 'string', value: tokens });
+  if (kind.model === 'llama') {
+    set('scores', { type: 'array', of: 'float32', value: scoresOf(tokens, json) });
+    set('add_space_prefix', { type: 'bool', value: kind.spacePrefix });
+    tokens.forEach((token, id) => {
+      if (/^<0x[0-9A-F]{2}>$/.test(token)) types[id] = tokenType.byte;
+      else if (token === json.model.unk_token) types[id] = tokenType.unknown;
+    });
+  } else set('merges', { type: 'array', of: 'string', value: merges });
   set('token_type', { type: 'array', of: 'int32', value: types });
-  set('merges', { type: 'array', of: 'string', value: merges });
   const named = {
     bos_token_id: parts.bos,
     eos_token_id: parts.eos,
@@ -200,13 +257,30 @@ export function fromTokenizerJson(
   return values;
 }
 
-/** The name of the rule that splits text as this tokenizer.json does, or null. */
-function recognisePreTokenizer(json: TokenizerJson): string | null {
-  const wanted = canonical(json.pre_tokenizer);
-  for (const [name, rule] of Object.entries(preTokenizers)) {
-    if (canonical(rule.json) === wanted && canonical(rule.normalizer) === canonical(json.normalizer)) return name;
+type Kind =
+  | { readonly model: 'gpt2'; readonly pre: string }
+  | { readonly model: 'llama'; readonly pre: 'default'; readonly spacePrefix: boolean };
+
+/** What GGUF calls the way this tokenizer.json splits text, or null. */
+function recognise(json: TokenizerJson): Kind | null {
+  const same = (rule: Omit<SplitRule, 'decoder'>) =>
+    canonical(rule.preTokenizer) === canonical(json.pre_tokenizer) && canonical(rule.normalizer) === canonical(json.normalizer);
+  if (json.model.byte_fallback === true) {
+    const spacePrefix = [true, false].find((prefix) => same(sentencePieceRule(prefix)));
+    return spacePrefix === undefined ? null : { model: 'llama', pre: 'default', spacePrefix };
   }
-  return null;
+  const pre = Object.entries(preTokenizers).find(([, rule]) => same(rule));
+  return pre === undefined ? null : { model: 'gpt2', pre: pre[0] };
+}
+
+/** A piece's score is minus the rank of the first merge that makes it; pieces that no merge makes come last. */
+function scoresOf(tokens: readonly string[], { model }: TokenizerJson): number[] {
+  const rank = new Map<string, number>();
+  for (const merge of model.merges) {
+    const piece = typeof merge === 'string' ? splitMerge(merge).join('') : merge.join('');
+    if (!rank.has(piece)) rank.set(piece, rank.size);
+  }
+  return tokens.map((token) => -(rank.get(token) ?? rank.size));
 }
 
 /** Fields that change offsets only, or defaults that may be left out, do not count. */
