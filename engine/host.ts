@@ -3,12 +3,13 @@
  * local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
  */
 import { fork } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { chmodSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage } from './contract.ts';
+import { makeFolder } from './formats/files.ts';
 import type { HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
@@ -50,7 +51,7 @@ async function open(): Promise<Handle> {
     const { SampleFlow } = await import('./sample.ts');
     const { handlersFor } = await import('./host/handlers.ts');
     const cacheDir = join(places.dataDir, 'cache');
-    mkdirSync(cacheDir, { recursive: true });
+    makeFolder(cacheDir);
     const supervisor = new Supervisor(spawnJob);
     const store = openStore(places.dataDir);
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, emit };

@@ -4,12 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync, openSync, realpathSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
+import { makeFolder } from './formats/files.ts';
 import { Problem } from './problem.ts';
 
 /** Longest path a Unix socket address holds on every system we run on, less some room (macOS: 104 bytes). */
@@ -37,10 +38,10 @@ export interface HostPlaces {
 /** Makes the folders, readable by their owner alone. */
 export function hostPlaces(dataDir: string): HostPlaces {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir, 0o700);
     const real = realpathSync(dataDir);
     const folder = join(real, 'host');
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     chmodSync(folder, 0o700);
     return { dataDir: real, socket: socketPath(real, folder), lock: join(folder, 'lock'), log: join(folder, 'log.txt') };
   } catch (error) {
@@ -61,7 +62,7 @@ function socketPath(dataDir: string, folder: string): string {
   if (Buffer.byteLength(near) <= longestSocketPath) return near;
   const { uid } = userInfo();
   const short = join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), `lowrank-${uid}`);
-  mkdirSync(short, { recursive: true, mode: 0o700 });
+  makeFolder(short, 0o700);
   const status = lstatSync(short);
   if (!status.isDirectory() || status.uid !== uid || (status.mode & 0o077) !== 0)
     throw new Problem(

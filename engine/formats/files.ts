@@ -1,10 +1,38 @@
 /** Files as the formats need them: exact reads at a position, and files that exist under their final name only when whole. */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { Problem } from '../problem.ts';
 
 /** One read or write call; Node's limit is 2^31 - 1. */
 const chunkBytes = 1 << 28;
+
+/**
+ * Makes the folder `path` and those above it that are missing. Node's own recursive mkdir never returns where the parent exists but
+ * takes no folders and says so with ENOENT, as under /proc.
+ */
+export function makeFolder(path: string, mode?: number): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent, mode);
+  try {
+    mkdirSync(path, mode === undefined ? {} : { mode });
+  } catch (error) {
+    // Somebody else may have made it in the meantime.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
 
 /** Opens `path`, hands its descriptor and size to `use`, and closes it whatever happens. */
 export function withFile<T>(path: string, use: (descriptor: number, size: number) => T): T {

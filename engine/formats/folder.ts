@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Problem } from '../problem.ts';
-import { syncFolder } from './files.ts';
+import { makeFolder, syncFolder } from './files.ts';
 
 /** What unfinished folders are called, so that whoever finds one knows it may be removed. */
 export const partialPrefix = '.partial-';
@@ -15,7 +15,7 @@ export function publishFolder(path: string, write: (folder: string) => void): vo
   const parent = dirname(path);
   const beside = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
   try {
-    mkdirSync(parent, { recursive: true });
+    makeFolder(parent);
     rmSync(beside, { recursive: true, force: true });
     mkdirSync(beside);
     write(beside);
@@ -49,6 +49,7 @@ export function toWriteProblem(path: string, cause: unknown): unknown {
     case 'EROFS':
     case 'ENOTDIR':
     case 'EEXIST':
+    case 'ENOENT':
       return new Problem('folder-unwritable', `'${path}' cannot be written.`, 'Choose a folder you may write to.', { cause });
     default:
       return cause;

@@ -8,7 +8,7 @@ import { findTarget, resultPath } from '../export/index.ts';
 import { mergeWeights } from '../export/merge.ts';
 import { builtInRows, proofRows, proveExport } from '../export/proof.ts';
 import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
-import { syncFolder } from '../formats/files.ts';
+import { makeFolder, syncFolder } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -92,7 +92,7 @@ export async function publish(
   const parent = dirname(path);
   const work = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
   try {
-    mkdirSync(parent, { recursive: true });
+    makeFolder(parent);
     removeAbandoned(parent, basename(path));
     checkFreeSpace(parent, bytes);
     rmSync(work, { recursive: true, force: true });

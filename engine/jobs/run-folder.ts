@@ -1,8 +1,8 @@
 /** The folder a training run leaves: `run.json`, `metrics.jsonl`, `checkpoints/` and `adapter/`. */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DataFormat, MetricRow, Provider } from '../contract.ts';
-import { readText, writeFileAtomic } from '../formats/files.ts';
+import { makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
@@ -90,7 +90,7 @@ export class RunFolder {
 
   write(record: RunRecord): void {
     try {
-      mkdirSync(this.path, { recursive: true });
+      makeFolder(this.path);
       writeFileAtomic(this.#record, JSON.stringify(record, null, 2) + '\n');
     } catch (cause) {
       throw toWriteProblem(this.path, cause);

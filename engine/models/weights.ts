@@ -1,9 +1,9 @@
 /** The weights of a model under transformers' names, wherever they are stored. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { AtomicFile } from '../formats/files.ts';
+import { AtomicFile, makeFolder } from '../formats/files.ts';
 import { readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import { readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
@@ -192,7 +192,7 @@ export class StoredWeights implements ModelWeights {
 /** Two processes may do this at once: each writes a file of its own, the later rename wins, and both are the same. */
 async function writeExpansion(path: string, size: number, expand: readonly [string, StoredTensor, number][]): Promise<void> {
   const folder = dirname(path);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   removeAbandoned(folder);
   const { bavail, bsize } = statfsSync(folder);
   if (bavail * bsize < size)
