@@ -30,6 +30,7 @@ export class Draft {
   readonly plan = new Asked<RunPlan>();
   readonly report = new Asked<DataReport>();
   readonly #studio: Studio;
+  #rank = 1;
 
   constructor(studio: Studio) {
     this.#studio = studio;
@@ -77,13 +78,14 @@ export class Draft {
     this.take({ [key]: this.standard(key) });
   }
 
-  /** Types a value; alpha keeps its ratio to the rank, so that the scale s does not move under the hand. */
+  /** Types a value; alpha keeps its ratio to the last rank that fitted, so that the scale s does not move under the hand. */
   type(key: RecipeKey, text: string): void {
-    const [rank, alpha] = [this.values.rank, this.values.alpha];
+    const alpha = this.values.alpha;
     this.texts[key] = text;
-    const next = this.values.rank;
-    if (key === 'rank' && this.errors.rank === undefined && typeof rank === 'number' && typeof alpha === 'number' && rank > 0)
-      this.texts.alpha = inputText((alpha / rank) * (next as number));
+    if (key !== 'rank' || this.errors.rank !== undefined) return;
+    const rank = this.values.rank as number;
+    if (typeof alpha === 'number') this.texts.alpha = inputText(Number(((alpha / this.#rank) * rank).toPrecision(6)));
+    this.#rank = rank;
   }
 
   take(values: RecipeInput): void {
@@ -92,6 +94,7 @@ export class Draft {
       if (key === 'targetModules') this.targetModules = values[key] as Recipe['targetModules'];
       else this.texts[key] = inputText(values[key]);
     }
+    if (typeof values.rank === 'number') this.#rank = values.rank;
   }
 
   /** Starts from what another run was made with. */
