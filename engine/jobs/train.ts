@@ -105,6 +105,8 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
       onEvaluating: (done) => reporter.evaluating(done, evaluation?.prepared.rows.length ?? 0),
       onEvaluation: (row) => reporter.evaluation(row),
       save: (step) => {
+        // The host must know every step a checkpoint stands for: a resume repeats only what came after it.
+        reporter.flush();
         metrics.flush();
         const checkpoint = saveCheckpoint(folder.checkpoints, { step, seconds, adapter, adam }, recipe.keepCheckpoints);
         port.send({ type: 'checkpoint', checkpoint });

@@ -1,0 +1,102 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { expect, test, type Studio } from './studio.ts';
+
+const golden = resolve(import.meta.dirname, '../engine/golden/llama-tied');
+
+/** A run long enough to be disturbed, on a model small enough to be quick; opened in the window. */
+async function startRun(studio: Studio, maxSteps: number): Promise<string> {
+  const project = await studio.request('projects.create', { name: 'Disturbed' });
+  const model = await studio.request('models.add', { projectId: project.id, path: join(golden, 'model') });
+  const dataset = await studio.request('datasets.add', {
+    projectId: project.id,
+    trainPaths: [join(golden, 'rows.jsonl')],
+    evalPaths: [],
+  });
+  const run = await studio.request('runs.start', {
+    projectId: project.id,
+    name: 'Disturbed run',
+    model: { id: model.id },
+    data: { id: dataset.id },
+    recipe: { rank: 4, maxSteps, batchSize: 2, gradientAccumulation: 2, saveEvery: 20, learningRate: 1e-4 },
+  });
+  await studio.page.evaluate((id) => void (location.hash = `#/run?id=${id}`), run.id);
+  await expect(studio.page.getByRole('heading', { name: 'Disturbed run' })).toBeVisible();
+  return run.id;
+}
+
+async function stepOf(studio: Studio, id: string): Promise<number> {
+  return (await studio.request('runs.get', { id })).step;
+}
+
+/** Every step once and in order, whatever happened in between. */
+async function expectWholeHistory(studio: Studio, id: string, steps: number): Promise<void> {
+  const { steps: rows } = await studio.request('runs.metrics', { id, afterStep: 0 });
+  expect(rows.map((row) => row.step)).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
+}
+
+/** The job processes of a host, found by their parent. */
+function jobsOf(dataDir: string): number[] {
+  const host = (JSON.parse(readFileSync(join(dataDir, 'host', 'lock'), 'utf8')) as { pid: number }).pid;
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const parent = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+        return Number(parent) === host && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('run-job');
+      } catch {
+        return false; // It has ended meanwhile.
+      }
+    })
+    .map(Number);
+}
+
+test('a reload in mid-run loses nothing', async ({ studio }) => {
+  const { page } = studio;
+  const id = await startRun(studio, 600);
+  await expect.poll(() => stepOf(studio, id)).toBeGreaterThan(10);
+  await page.reload();
+  await expect(page.getByRole('heading', { name: 'Disturbed run' })).toBeVisible();
+  const after = await stepOf(studio, id);
+  await expect.poll(() => stepOf(studio, id)).toBeGreaterThan(after);
+  await expect(page.getByText('of 600 steps')).toBeVisible();
+  await expect.poll(async () => (await studio.request('runs.get', { id })).state, { timeout: 120_000 }).toBe('done');
+  await expect(page.getByText('Done', { exact: true }).first()).toBeVisible();
+  await expectWholeHistory(studio, id, 600);
+});
+
+test('a run whose process was killed is resumed from its checkpoint to the end', async ({ studio, dataDir }) => {
+  test.skip(process.platform !== 'linux', 'finds the job process in /proc');
+  const { page } = studio;
+  const id = await startRun(studio, 1500);
+  await expect
+    .poll(async () => (await studio.request('runs.checkpoints', { id })).length, { timeout: 60_000 })
+    .toBeGreaterThan(0);
+  const jobs = jobsOf(dataDir);
+  expect(jobs.length).toBeGreaterThan(0);
+  for (const pid of jobs) process.kill(pid, 'SIGKILL');
+
+  await page
+    .getByRole('button', { name: /^Resume from/ })
+    .first()
+    .click();
+  await expect.poll(async () => (await studio.request('runs.get', { id })).state, { timeout: 180_000 }).toBe('done');
+  await expect(page.getByText('Done', { exact: true }).first()).toBeVisible();
+  await expectWholeHistory(studio, id, 1500);
+});
+
+test('a run is stopped with a checkpoint and resumed', async ({ studio }) => {
+  const { page } = studio;
+  const id = await startRun(studio, 800);
+  await expect.poll(() => stepOf(studio, id)).toBeGreaterThan(5);
+  await page.getByRole('button', { name: 'Stop', exact: false }).first().click();
+  await expect.poll(async () => (await studio.request('runs.get', { id })).state).toBe('stopped');
+  const stoppedAt = await stepOf(studio, id);
+  expect((await studio.request('runs.checkpoints', { id })).map((one) => one.step)).toContain(stoppedAt);
+  await page
+    .getByRole('button', { name: /^Resume/ })
+    .first()
+    .click();
+  await expect.poll(async () => (await studio.request('runs.get', { id })).state, { timeout: 120_000 }).toBe('done');
+  await expectWholeHistory(studio, id, 800);
+});

@@ -1,0 +1,36 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from './studio.ts';
+
+test('a person tries the sample to its end, sees it has learned, and exports a proven model', async ({ studio, dataDir }) => {
+  test.setTimeout(600_000);
+  const { page } = studio;
+  await page.getByRole('button', { name: 'Try the sample' }).click();
+  await expect(page.getByRole('figure').or(page.getByText('Answering')).first()).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByRole('button', { name: 'Export', exact: true })).toBeVisible({ timeout: 500_000 });
+
+  // Measured by the engine, shown by the page.
+  const sample = await studio.request('sample.get', undefined);
+  expect(sample?.phase).toBe('done');
+  expect(sample?.rows).toBe(16);
+  expect(sample?.correctBefore).toBeLessThanOrEqual(2);
+  expect(sample?.correctAfter).toBeGreaterThanOrEqual(14);
+  await expect(page.getByText(`${sample?.correctAfter} of 16`)).toBeVisible();
+
+  const out = join(dataDir, 'orders-f16.gguf');
+  await studio.answerDialogs([out]);
+  await page.getByRole('button', { name: 'Export', exact: true }).click();
+  await expect(page.getByRole('heading', { name: 'Exports', level: 1 })).toBeVisible();
+  await page
+    .getByRole('row', { name: /GGUF.*f16/i })
+    .getByRole('button', { name: /Export/ })
+    .click();
+  await expect(page.getByRole('region', { name: 'This export' }).getByText('Passed')).toBeVisible({ timeout: 240_000 });
+  await expect(page.getByRole('region', { name: 'Proof' }).getByRole('row').nth(1)).toBeVisible();
+  expect(statSync(out).size).toBeGreaterThan(200e6);
+
+  const [record] = await studio.request('exports.list', { projectId: sample!.projectId });
+  expect(record).toMatchObject({ state: 'done', path: out, proof: { passed: true } });
+  expect(record!.proof!.maxLogitDifference).toBeLessThan(5e-2);
+  expect(record!.proof!.top1Agreement).toBeGreaterThanOrEqual(0.99);
+});
