@@ -30,7 +30,8 @@ export class ChatState {
       const stream = this.#answers.get(streamId);
       if (stream === undefined) return;
       const { answer } = stream;
-      answer.state = 'writing';
+      // What was under way when it was stopped still counts, but it does not start again.
+      if (answer.state !== 'stopped') answer.state = 'writing';
       answer.text += text;
       answer.tokens++;
       const now = performance.now();

@@ -4,7 +4,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type { ProblemValue, StudioBridge } from '../../engine/contract.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
-import { DatasetsState, splitByName } from './datasets.svelte.ts';
+import { DatasetsState } from './datasets.svelte.ts';
 import { Engine } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
 import { MachineState } from './machine.svelte.ts';
@@ -15,6 +15,7 @@ import { ProjectState } from './project.svelte.ts';
 import { Router } from './router.svelte.ts';
 import { RunsState } from './runs.svelte.ts';
 import { SampleState } from './sample.svelte.ts';
+import { splitByName } from './split-by-name.ts';
 import { ThemeState } from './theme.svelte.ts';
 
 export class Studio {
