@@ -76,6 +76,13 @@ describe('the embedded tokenizer', () => {
     expect(() => openTokenizer({ kind: 'gguf', metadata })).toThrow(/'mystery'/);
   });
 
+  it('names what is wrong with a damaged tokenizer.json', () => {
+    const open = (tokenizerJson: string) => () =>
+      openTokenizer({ kind: 'hub', tokenizerJson, tokenizerConfig: {}, generationConfig: null, chatTemplate: null });
+    for (const damaged of ['{', 'null', '[]', '{"model": 3}']) expect(open(damaged)).toThrow(/tokenizer\.json/);
+    expect(open('{"model": {"type": "BPE", "vocab": {}, "merges": ["a b"]}}')).toThrow(/cannot be read/);
+  });
+
   it('streams text without ever breaking a character', async () => {
     const text = 'Zürich 😀 日本語 → ok';
     const stream = new TextStream(tokenizer);

@@ -83,7 +83,8 @@ type Content =
 class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
-  #template: ChatTemplate | undefined;
+  /** Or why there is none: told for every row, found out once. */
+  #template: ChatTemplate | Problem | undefined;
 
   constructor(tokenizer: Tokenizer | null, vocabularySize: number) {
     this.#tokenizer = tokenizer;
@@ -129,8 +130,7 @@ class RowEncoder {
     const bos = tokenizer.addBos && tokenizer.bos !== null ? [tokenizer.bos] : [];
     switch (content.kind) {
       case 'messages': {
-        this.#template ??= openTemplate(tokenizer);
-        const rendered = renderConversation(this.#template, content.messages);
+        const rendered = renderConversation(this.#openTemplate(tokenizer), content.messages);
         const encoded = await tokenizer.encodeWithOffsets(rendered.text);
         const labels = labelsOf(rendered, encoded, tokenizer);
         return { inputIds: Int32Array.from(encoded.ids), labels, messages: content.messages, text: rendered.text };
@@ -154,6 +154,19 @@ class RowEncoder {
         return { inputIds, labels: inputIds.slice(), messages: null, text: content.text };
       }
     }
+  }
+
+  #openTemplate(tokenizer: Tokenizer): ChatTemplate {
+    if (this.#template === undefined) {
+      try {
+        this.#template = openTemplate(tokenizer);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        this.#template = error;
+      }
+    }
+    if (this.#template instanceof Problem) throw this.#template;
+    return this.#template;
   }
 
   #checkRange(ids: Int32Array, name: string, labels: boolean): void {

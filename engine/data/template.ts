@@ -8,6 +8,8 @@ import type { Tokenizer } from './tokenizer.ts';
 /** Longest time one conversation may take to render, and the most text it may become. */
 const timeLimitMs = 2000;
 const maxCharacters = 16_000_000;
+/** A template that ran out of time this often is not tried on further conversations. */
+const maxTimeouts = 3;
 
 export interface ChatTemplate {
   render(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
@@ -25,8 +27,10 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
   const template = withinLimit(() => new Template(source), 'read');
   const bos_token = tokenizer.bosText ?? '';
   const eos_token = tokenizer.eosText ?? '';
+  let timeouts = 0;
   return {
     render(messages, { addGenerationPrompt }) {
+      if (timeouts >= maxTimeouts) throw outOfTime('rendered');
       const text = withinLimit(
         () =>
           template.render({
@@ -37,6 +41,7 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
             tools: null,
           }),
         'rendered',
+        () => timeouts++,
       );
       if (text.length > maxCharacters)
         throw new Problem(
@@ -50,7 +55,7 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
 }
 
 /** Interrupts even a loop that never ends: the time limit of node:vm covers everything the script calls. */
-function withinLimit<T>(work: () => T, what: 'read' | 'rendered'): T {
+function withinLimit<T>(work: () => T, what: 'read' | 'rendered', onTimeout?: () => void): T {
   let result: { value: T } | undefined;
   const context = createContext({
     work: () => {
@@ -61,13 +66,13 @@ function withinLimit<T>(work: () => T, what: 'read' | 'rendered'): T {
     call.runInContext(context, { timeout: timeLimitMs });
   } catch (cause) {
     const error = cause as { message?: string; code?: string };
-    const reason =
-      error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
-        ? `it needed more than ${timeLimitMs / 1000} seconds`
-        : (error.message ?? String(cause));
+    if (error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') {
+      onTimeout?.();
+      throw outOfTime(what);
+    }
     throw new Problem(
       'template-failed',
-      `The chat template could not be ${what}: ${reason}.`,
+      `The chat template could not be ${what}: ${error.message ?? String(cause)}.`,
       'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
       { cause },
     );
@@ -75,3 +80,11 @@ function withinLimit<T>(work: () => T, what: 'read' | 'rendered'): T {
   return result!.value;
 }
 const call = new Script('work()');
+
+function outOfTime(what: 'read' | 'rendered'): Problem {
+  return new Problem(
+    'template-failed',
+    `The chat template could not be ${what}: it needed more than ${timeLimitMs / 1000} seconds.`,
+    'The template may be damaged; use the one of the original model.',
+  );
+}

@@ -98,12 +98,7 @@ function openGguf(metadata: ReadonlyMap<string, GgufValue>): Tokenizer {
 }
 
 function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
-  let json: TokenizerJson;
-  try {
-    json = JSON.parse(source.tokenizerJson) as TokenizerJson;
-  } catch (cause) {
-    throw new Problem('file-damaged', 'tokenizer.json is not JSON.', 'Get the file again.', { cause });
-  }
+  const json = parseTokenizerJson(source.tokenizerJson);
   const config = source.tokenizerConfig;
   const chatTemplate = source.chatTemplate ?? templateOf(config['chat_template']);
   const ids = source.generationConfig?.['eos_token_id'];
@@ -123,6 +118,18 @@ function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
     ...(source.generationConfig === null ? {} : { 'generation_config.json': prettyJson(source.generationConfig) }),
     ...(source.chatTemplate === null ? {} : { 'chat_template.jinja': source.chatTemplate }),
   }));
+}
+
+function parseTokenizerJson(text: string): TokenizerJson {
+  let json: Partial<TokenizerJson> | null;
+  try {
+    json = JSON.parse(text) as Partial<TokenizerJson> | null;
+  } catch (cause) {
+    throw new Problem('file-damaged', 'tokenizer.json is not JSON.', 'Get the file again.', { cause });
+  }
+  if (typeof json?.model !== 'object' || json.model === null)
+    throw new Problem('file-damaged', "tokenizer.json has no 'model'.", 'Get the file again.');
+  return { ...(json as TokenizerJson), added_tokens: Array.isArray(json.added_tokens) ? json.added_tokens : [] };
 }
 
 class HuggingFaceTokenizer implements Tokenizer {
@@ -156,10 +163,9 @@ class HuggingFaceTokenizer implements Tokenizer {
     this.#native.disableTruncation();
     this.#native.disablePadding();
     this.#parts = parts;
-    const added = parts.json.added_tokens ?? [];
+    const added = parts.json.added_tokens;
     this.#special = new Set(added.filter((token) => token.special).map((token) => token.id));
-    this.vocabularySize =
-      1 + Math.max(...added.map((token) => token.id), Object.values(parts.json.model.vocab).reduce(larger, -1));
+    this.vocabularySize = 1 + Object.values(this.#native.getVocab(true)).reduce((a, b) => Math.max(a, b), -1);
     const id = (token: string | null) => (token === null ? null : this.#native.tokenToId(token));
     this.bos = id(parts.bos);
     this.eos = id(parts.eos);
@@ -326,10 +332,6 @@ function prependsToken(processor: unknown, token: string | null): boolean {
   if (type === 'Sequence') return (processors ?? []).some((inner) => prependsToken(inner, token));
   const first = single?.[0] as { SpecialToken?: { id?: string } } | undefined;
   return type === 'TemplateProcessing' && first?.SpecialToken?.id === token;
-}
-
-function larger(a: number, b: number): number {
-  return a > b ? a : b;
 }
 
 function prettyJson(value: unknown): string {
