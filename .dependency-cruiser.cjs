@@ -58,7 +58,7 @@ module.exports = {
     exclude: { path: '^(out|dist|interop)/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.renderer.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['svelte', 'import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['svelte', 'import', 'node', 'default'] },
     // Provided by Electron at run time; its package is listed for its types.
     builtInModules: { add: ['electron'] },
   },

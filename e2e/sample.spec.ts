@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { expect, test } from './studio.ts';
 
 test('a person tries the sample to its end, sees it has learned, and exports a proven model', async ({ studio, dataDir }) => {
-  test.setTimeout(600_000);
+  test.setTimeout(900_000);
   const { page } = studio;
   await page.getByRole('button', { name: 'Try the sample' }).click();
   await expect(page.getByRole('figure').or(page.getByText('Answering')).first()).toBeVisible({ timeout: 60_000 });
-  await expect(page.getByRole('button', { name: 'Export', exact: true })).toBeVisible({ timeout: 500_000 });
+  await expect(page.getByRole('button', { name: 'Export', exact: true })).toBeVisible({ timeout: 780_000 });
 
   // Measured by the engine, shown by the page.
   const sample = await studio.request('sample.get', undefined);
