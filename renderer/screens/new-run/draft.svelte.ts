@@ -135,8 +135,9 @@ export class Draft {
 
   /** A name from what the run is: `json-r16-all`. */
   readonly suggestedName: string = $derived.by(() => {
-    const which =
-      this.targetModules === 'all-linear' ? 'all' : this.targetModules.map((name) => name.replace('_proj', '')).join('');
+    const names = this.targetModules;
+    const all = names === 'all-linear' || names.length === this.model()?.linears.length;
+    const which = all ? 'all' : names.map((name) => name.replace('_proj', '')).join('');
     return `${this.presetId}-r${String(this.values.rank)}-${which}`;
   });
 }
