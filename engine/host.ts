@@ -41,7 +41,7 @@ type Handle = {
 /** Opens the store and all that stands on it. When that fails, the host still listens, to tell everyone why. */
 async function open(): Promise<Handle> {
   try {
-    if (statSync(places.log, { throwIfNoEntry: false })?.size ?? 0 > longestLog) truncateSync(places.log);
+    if ((statSync(places.log, { throwIfNoEntry: false })?.size ?? 0) > longestLog) truncateSync(places.log);
     const { openStore } = await import('./store/open.ts');
     const { Library } = await import('./host/library.ts');
     const { LongLived } = await import('./host/long-lived.ts');
@@ -62,7 +62,6 @@ async function open(): Promise<Handle> {
     const exports = new Exports(context, library);
     const sample = new SampleFlow(context, library, runs, longLived);
     const parts = { library, adapters, runs, longLived, exports, sample };
-    supervisor.onIdle(armIdle);
     return {
       request: async (name, params, client) => {
         const handlers = handlersFor(context, parts, client);
@@ -132,7 +131,11 @@ async function answer(
 /** Leaves a little after the last client has gone and the last job has ended. */
 function armIdle(): void {
   clearTimeout(idleTimer);
-  if (clients.size > 0 || handle.busy()) return;
+  if (clients.size > 0) return;
+  if (handle.busy()) {
+    idleTimer = setTimeout(armIdle, 1000);
+    return;
+  }
   idleTimer = setTimeout(() => {
     if (clients.size > 0 || handle.busy()) return armIdle();
     // Whoever connects from here on gets no hello, and starts the next host.
@@ -144,9 +147,10 @@ function armIdle(): void {
 }
 
 function spawnJob(): ReturnType<SpawnJob> {
-  const extension = import.meta.url.endsWith('.ts') ? './jobs/run-job.ts' : './run-job.js';
-  const entry = process.env['LOWRANK_JOB_ENTRY'] ?? fileURLToPath(new URL(extension, import.meta.url));
-  const child = fork(entry, { serialization: 'json', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(fileURLToPath(new URL('./jobs/run-job.ts', import.meta.url)), {
+    serialization: 'json',
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const job: JobProcess = {
     pid: child.pid,
     send: (command) => {

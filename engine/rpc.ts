@@ -76,7 +76,7 @@ function socketPath(dataDir: string, folder: string): string {
 export interface HostOptions {
   /** Node 24 binary that runs the host; absent: this process's own. */
   readonly node?: string;
-  /** Script of the host; absent: `host.ts` (or `host.js`) beside this file. */
+  /** Script of the host; absent: `host.ts` beside this file. */
   readonly hostEntry?: string;
   /** Added to the environment of a host that has to be started. */
   readonly env?: Readonly<Record<string, string>>;
@@ -136,8 +136,7 @@ function startHost(
   options: HostOptions,
   onExit: (code: number | null, signal: string | null) => void,
 ): void {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const entry = options.hostEntry ?? fileURLToPath(new URL(`./host.${extension}`, import.meta.url));
+  const entry = options.hostEntry ?? fileURLToPath(new URL('./host.ts', import.meta.url));
   const log = openSync(places.log, 'a', 0o600);
   const child = spawn(options.node ?? process.execPath, [entry, '--data-dir', places.dataDir], {
     detached: true,

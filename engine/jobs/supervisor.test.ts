@@ -29,14 +29,11 @@ const start = () => {
 
 test('the result counts once the process is gone', async () => {
   const { process, supervisor, job } = start();
-  const idle = vi.fn();
-  supervisor.onIdle(idle);
   process.say({ type: 'done', result: 7 });
   expect(supervisor.jobs.size).toBe(1);
   process.exit(0, null);
   await expect(job.finished).resolves.toBe(7);
   expect(supervisor.jobs.size).toBe(0);
-  expect(idle).toHaveBeenCalledOnce();
 });
 
 test('a crash names how the process ended, and waiting requests hear of it', async () => {

@@ -138,7 +138,6 @@ export class Job {
 export class Supervisor {
   readonly #spawn: SpawnJob;
   readonly #jobs = new Set<Job>();
-  #onIdle: (() => void) | null = null;
 
   constructor(spawn: SpawnJob) {
     this.#spawn = spawn;
@@ -147,10 +146,7 @@ export class Supervisor {
   start(spec: JobSpec, options: JobOptions = {}): Job {
     const job = new Job(spec, this.#spawn(spec.kind), options);
     this.#jobs.add(job);
-    const remove = () => {
-      this.#jobs.delete(job);
-      if (this.#jobs.size === 0) this.#onIdle?.();
-    };
+    const remove = () => void this.#jobs.delete(job);
     job.finished.then(remove, remove);
     return job;
   }
@@ -162,11 +158,6 @@ export class Supervisor {
 
   get jobs(): ReadonlySet<Job> {
     return this.#jobs;
-  }
-
-  /** Called whenever the last job has ended. */
-  onIdle(listener: () => void): void {
-    this.#onIdle = listener;
   }
 }
 
