@@ -92,7 +92,11 @@ async function main(argv: string[]): Promise<number> {
   let client: HostClient | null = null;
   const interrupted = Promise.withResolvers<never>();
   let gentle: (() => void) | null = null;
+  let interruptedAt = -Infinity;
   const interrupt = () => {
+    // One key press may reach us twice, from the terminal and from the process that started us.
+    if (performance.now() - interruptedAt < 1000) return;
+    interruptedAt = performance.now();
     const listener = gentle;
     gentle = null;
     if (listener === null) interrupted.reject(new Interrupted('Stopped.'));
