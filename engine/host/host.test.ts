@@ -1,0 +1,105 @@
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Run } from '../contract.ts';
+import { connectHost, type HostClient } from '../rpc.ts';
+
+const golden = (name: string) => fileURLToPath(new URL(`../golden/llama-tied/${name}`, import.meta.url));
+const limit = 60_000;
+let folder: string;
+let client: HostClient;
+let projectId: string;
+let modelId: string;
+let datasetId: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'lowrank-host-'));
+  client = await connectHost(join(folder, 'data'));
+  projectId = (await client.request('projects.create', { name: 'Tests' })).id;
+  modelId = (await client.request('models.add', { projectId, path: golden('model') })).id;
+  const trainPaths = [golden('rows.jsonl')];
+  datasetId = (await client.request('datasets.add', { projectId, trainPaths, evalPaths: [] })).id;
+}, limit);
+afterAll(() => {
+  client.close();
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
+}, limit);
+
+/** Resolves once the run is in one of these states. */
+function reaches(id: string, ...states: Run['state'][]): Promise<Run> {
+  return new Promise((done) => {
+    const look = (run: Run) => {
+      if (run.id === id && states.includes(run.state)) done(run);
+    };
+    client.on('run.changed', look);
+    void client.request('runs.get', { id }).then(look);
+  });
+}
+const start = (recipe: Record<string, unknown>) =>
+  client.request('runs.start', { projectId, model: { id: modelId }, data: { id: datasetId }, recipe });
+
+test('a new project offers the embedded model', async () => {
+  const models = await client.request('models.list', { projectId });
+  expect(models.map(({ embedded }) => embedded).sort()).toEqual([false, true]);
+}, 30_000);
+
+test('a plan counts what the run then trains', { timeout: limit }, async () => {
+  const recipe = { rank: 4, layers: [1], targetModules: ['q_proj', 'down_proj'], epochs: 1.5 };
+  const plan = await client.request('runs.plan', { modelId, datasetId, recipe });
+  const run = await reaches((await start(recipe)).id, 'done');
+  expect(plan).toMatchObject({ trainableParameters: run.trainableParameters, totalSteps: run.totalSteps, matrices: 2 });
+  expect(plan.memory.adapter).toBeGreaterThan(0);
+});
+
+test(
+  'runs wait for each other; a stopped one resumes; the adapter and its export are recorded',
+  { timeout: limit },
+  async () => {
+    const first = await start({ maxSteps: 100_000, batchSize: 1, evalEvery: 0 });
+    const second = await start({ maxSteps: 2, rank: 2, alpha: 4 });
+    await reaches(first.id, 'running');
+    expect((await client.request('runs.get', { id: second.id })).state).toBe('queued');
+    while ((await client.request('runs.metrics', { id: first.id, afterStep: 0 })).steps.length < 3)
+      await new Promise((done) => setTimeout(done, 50));
+    await client.request('runs.stop', { id: first.id });
+    const stopped = await reaches(first.id, 'stopped');
+    expect((await client.request('runs.checkpoints', { id: first.id })).at(-1)!.step).toBe(stopped.step);
+    await reaches(second.id, 'done');
+
+    await client.request('runs.resume', { id: first.id });
+    while ((await client.request('runs.get', { id: first.id })).step <= stopped.step)
+      await new Promise((done) => setTimeout(done, 50));
+    await client.request('runs.stop', { id: first.id, force: true });
+    await reaches(first.id, 'stopped', 'interrupted');
+    const { steps } = await client.request('runs.metrics', { id: first.id, afterStep: 0 });
+    expect(steps.map(({ step }) => step)).toEqual(steps.map((_, i) => i + 1));
+
+    const adapters = await client.request('adapters.list', { projectId });
+    const adapter = adapters.find(({ runId }) => runId === second.id)!;
+    expect(adapter).toMatchObject({ rank: 2, alpha: 4, modelId, step: 2 });
+    const choices = await client.request('exports.choices', { adapterId: adapter.id });
+    expect(choices.map(({ format }) => format)).toContain('gguf');
+    const record = await client.request('exports.start', {
+      model: { id: modelId },
+      adapter: { id: adapter.id },
+      format: 'gguf',
+      quantization: 'f32',
+      out: join(folder, 'merged.gguf'),
+      proof: true,
+    });
+    expect(record).toMatchObject({ state: 'done', proof: { passed: true } });
+    expect(existsSync(record.path)).toBe(true);
+    expect(await client.request('exports.list', { projectId })).toEqual([record]);
+  },
+);
+
+test('an adapter is imported for its own base and refused for another', { timeout: limit }, async () => {
+  const path = join(folder, 'imported');
+  cpSync(golden('adapter'), path, { recursive: true });
+  expect(await client.request('adapters.import', { projectId, path, modelId })).toMatchObject({ name: 'imported', rank: 4 });
+  const other = (await client.request('models.list', { projectId })).find(({ embedded }) => embedded)!;
+  const import_ = client.request('adapters.import', { projectId, path, modelId: other.id });
+  await expect(import_).rejects.toMatchObject({ code: 'adapter-mismatch' });
+});
