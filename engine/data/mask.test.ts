@@ -49,7 +49,7 @@ describe('the embedded tokenizer', () => {
     }
   });
 
-  it('survives both ways of being written down', async () => {
+  it('survives both ways of being written down', { timeout: 30_000 }, async () => {
     const files = tokenizer.toHubFiles();
     const fromHub = openTokenizer({
       kind: 'hub',
@@ -137,7 +137,7 @@ describe('the mask', () => {
     await expect(trainedText(template, rewritten)).rejects.toThrow(/cannot be told/);
   });
 
-  it('stops a template that never ends', () => {
+  it('stops a template that never ends', { timeout: 30_000 }, () => {
     const chatTemplate =
       '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}{% endfor %}{% endfor %}{% endfor %}';
     const template = openTemplate({ chatTemplate, bosText: null, eosText: null });

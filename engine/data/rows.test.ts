@@ -145,6 +145,31 @@ describe('rows', () => {
   });
 });
 
+describe('a template that never ends for some rows', () => {
+  it('fails those rows only', { timeout: 30_000 }, async () => {
+    const loop =
+      '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}x{% endfor %}{% endfor %}{% endfor %}';
+    const hub = tokenizer.toHubFiles();
+    const strange = openTokenizer({
+      kind: 'hub',
+      tokenizerJson: hub['tokenizer.json'],
+      tokenizerConfig: { eos_token: '<|im_end|>' },
+      generationConfig: null,
+      chatTemplate: `{% if messages[0].content == 'loop' %}${loop}{% endif %}${tokenizer.chatTemplate}`,
+    });
+    const row = (content: string) =>
+      JSON.stringify({
+        messages: [
+          { role: 'user', content },
+          { role: 'assistant', content: 'ok' },
+        ],
+      });
+    const rows = await rowsOf([row('a'), row('loop'), row('b')].join('\n'), strange);
+    expect(codes(rows)).toEqual(['ok', 'template-failed', 'ok']);
+    expect(await trained(rows[2]!)).toBe('ok<|im_end|>');
+  });
+});
+
 describe('the report', () => {
   it('counts, and finds repeated, long, leaked and broken rows', async () => {
     const golden = 'engine/golden/smollm2-json';

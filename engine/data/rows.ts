@@ -4,7 +4,7 @@ import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { labelsOf, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem } from './records.ts';
-import { type ChatTemplate, openTemplate } from './template.ts';
+import { type ChatTemplate, openTemplate, underOneLimit } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface TokenRow {
@@ -47,7 +47,9 @@ export async function readRows(
     let batch: RecordOrProblem[] = [];
     const flush = async () => {
       const first = rows.length;
-      rows.push(...(await Promise.all(batch.map((record, i) => encoder.encode(record, file, first + i)))));
+      // What happens before the first await, the rendering, is under the limit.
+      const encodeAll = () => batch.map((record, i) => encoder.encode(record, file, first + i));
+      rows.push(...(await Promise.all(underOneLimit(encodeAll) ?? encodeAll())));
       batch = [];
     };
     for await (const record of readRecords(file, hash)) {

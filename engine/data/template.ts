@@ -54,32 +54,57 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
   };
 }
 
-/** Interrupts even a loop that never ends: the time limit of node:vm covers everything the script calls. */
+/** One conversation, or one template: a Problem says what went wrong. */
 function withinLimit<T>(work: () => T, what: 'read' | 'rendered', onTimeout?: () => void): T {
-  let result: { value: T } | undefined;
-  const context = createContext({
-    work: () => {
-      result = { value: work() };
-    },
-  });
   try {
-    call.runInContext(context, { timeout: timeLimitMs });
+    const done = insideLimit ? { value: work() } : interruptible(work);
+    if (done !== null) return done.value;
   } catch (cause) {
-    const error = cause as { message?: string; code?: string };
-    if (error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') {
-      onTimeout?.();
-      throw outOfTime(what);
-    }
+    const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Problem(
       'template-failed',
-      `The chat template could not be ${what}: ${error.message ?? String(cause)}.`,
+      `The chat template could not be ${what}: ${reason}.`,
       'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
       { cause },
     );
   }
-  return result!.value;
+  onTimeout?.();
+  throw outOfTime(what);
 }
+
+/**
+ * Many conversations under one time limit, because setting one up takes longer than rendering. Null when they ran out of time
+ * together: then each has to be rendered by itself.
+ */
+export function underOneLimit<T>(work: () => T): T | null {
+  const done = interruptible(() => {
+    insideLimit = true;
+    return work();
+  });
+  return done === null ? null : done.value;
+}
+
+/** Whether the caller already is under a time limit. */
+let insideLimit = false;
+const context: { work?: () => void } = createContext({});
 const call = new Script('work()');
+
+/** Interrupts even a loop that never ends, since the time limit of node:vm covers everything the script calls; null when it did. */
+function interruptible<T>(work: () => T): { value: T } | null {
+  let result: { value: T } | null = null;
+  context.work = () => {
+    result = { value: work() };
+  };
+  try {
+    call.runInContext(context, { timeout: timeLimitMs });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
+    return null;
+  } finally {
+    insideLimit = false;
+  }
+  return result;
+}
 
 function outOfTime(what: 'read' | 'rendered'): Problem {
   return new Problem(

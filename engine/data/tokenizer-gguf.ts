@@ -237,7 +237,10 @@ export function fromTokenizerJson(
       if (/^<0x[0-9A-F]{2}>$/.test(token)) types[id] = tokenType.byte;
       else if (token === json.model.unk_token) types[id] = tokenType.unknown;
     });
-  } else set('merges', { type: 'array', of: 'string', value: merges });
+  } else {
+    set('merges', { type: 'array', of: 'string', value: merges });
+    set('add_space_prefix', { type: 'bool', value: false });
+  }
   set('token_type', { type: 'array', of: 'int32', value: types });
   const named = {
     bos_token_id: parts.bos,
