@@ -23,6 +23,8 @@ export default ts.config(
       'svelte/prefer-svelte-reactivity': 'off',
       // A written space beside an element is what prettier makes of it.
       'svelte/no-useless-mustaches': 'off',
+      // Named snippets beside `children` read better when all are written alike.
+      'svelte/no-useless-children-snippet': 'off',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
       'prefer-const': ['error', { destructuring: 'all' }],
       'no-restricted-imports': [
