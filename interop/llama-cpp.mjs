@@ -101,7 +101,11 @@ async function compare(name, path, prompt, answer) {
   try {
     for (const text of texts)
       assert.deepEqual(model.tokenize(text, true), await tokenizer.encode(text), `${name}: tokens of ${text}`);
-    const context = await model.createContext({ contextSize: 512, sequences: 1, threads: { ideal: llamaThreads, min: llamaThreads } });
+    const context = await model.createContext({
+      contextSize: 512,
+      sequences: 1,
+      threads: { ideal: llamaThreads, min: llamaThreads },
+    });
     const sequence = context.getSequence();
     const tokens = [];
     // Temperature 0 is greedy; the end of turn is part of the answer.
