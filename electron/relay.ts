@@ -87,13 +87,13 @@ export class Relay {
 
   /** The connection to the host, made when there is none. */
   connect(): Promise<HostClient> {
+    if (this.#closing) return Promise.reject(new Problem('stopped', 'The studio is closing.', 'Start it again.'));
     this.#client ??= this.#open();
     return this.#client;
   }
 
   close(): void {
     this.#closing = true;
-    ipcMain.removeHandler(requestChannel);
     this.#client?.then(
       (client) => client.close(),
       () => {},
