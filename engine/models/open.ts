@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, s
 import { basename, dirname, join } from 'node:path';
 import type { ModelInfo } from '../contract.ts';
 import { readText } from '../formats/files.ts';
-import { readGguf, type GgufFile, type GgufValue } from '../formats/gguf.ts';
+import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
 import { specFromConfig, specFromGguf } from './families.ts';
@@ -269,15 +269,11 @@ function openGguf(path: string): OpenModel {
     files: [path],
     tokenizerSource: hasTokenizer ? { kind: 'gguf', metadata: file.metadata } : null,
     notes: hasTokenizer ? [] : ['The file has no tokenizer: only rows of token ids can be used.'],
-    name: ggufName(file, path),
+    // People know the file by its own name; `general.name` is whatever its converter made of a training folder.
+    name: basename(path).replace(/\.gguf$/i, ''),
     hasChatTemplate: text('tokenizer.chat_template') !== null,
     licence: text('general.license'),
   });
-}
-
-function ggufName(file: GgufFile, path: string): string {
-  const name = file.metadata.get('general.name');
-  return name?.type === 'string' && name.value !== '' ? name.value : basename(path).replace(/\.gguf$/i, '');
 }
 
 // ── Both ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
