@@ -2,6 +2,9 @@ import type { Checkpoint, EvalMetrics, LogLine, ProblemValue, Sample, StepMetric
 import { type Engine, problemOf } from './engine.ts';
 import { mergeByStep } from './merge-by-step.ts';
 
+/** Milliseconds between two redrawings of the curves: a tiny model makes hundreds of steps a second, and drawing costs more than a step. */
+const redrawEvery = 400;
+
 /** Everything a run measured and wrote, from its first step to now. */
 export class RunHistory {
   steps = $state.raw<readonly StepMetrics[]>([]);
@@ -14,6 +17,7 @@ export class RunHistory {
   readonly id: string;
   readonly #engine: Engine;
   #checkpointsAt = -1;
+  #waiting: { steps: StepMetrics[]; evaluations: EvalMetrics[] } | null = null;
 
   constructor(engine: Engine, id: string) {
     this.#engine = engine;
@@ -42,7 +46,19 @@ export class RunHistory {
     this.loading = false;
   }
 
+  /** Points that come in quick succession are added together. */
   addMetrics(steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
+    if (this.#waiting === null) {
+      this.#waiting = { steps: [], evaluations: [] };
+      setTimeout(() => this.#addWaiting(), redrawEvery);
+    }
+    this.#waiting.steps.push(...steps);
+    this.#waiting.evaluations.push(...evaluations);
+  }
+
+  #addWaiting(): void {
+    const { steps, evaluations } = this.#waiting!;
+    this.#waiting = null;
     this.steps = mergeByStep(this.steps, steps);
     this.evaluations = mergeByStep(this.evaluations, evaluations);
   }
