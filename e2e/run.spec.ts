@@ -32,7 +32,8 @@ async function stepOf(studio: Studio, id: string): Promise<number> {
 /** Every step once and in order, whatever happened in between. */
 async function expectWholeHistory(studio: Studio, id: string, steps: number): Promise<void> {
   const { steps: rows } = await studio.request('runs.metrics', { id, afterStep: 0 });
-  expect(rows.map((row) => row.step)).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
+  expect(rows.length).toBe(steps);
+  expect(rows.findIndex((row, i) => row.step !== i + 1)).toBe(-1);
 }
 
 /** The job processes of a host, found by their parent. */
