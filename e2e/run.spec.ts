@@ -18,7 +18,7 @@ async function startRun(studio: Studio): Promise<string> {
     name: 'Disturbed run',
     model: { id: model.id },
     data: { id: dataset.id },
-    recipe: { rank: 4, maxSteps: 100_000, batchSize: 2, gradientAccumulation: 2, saveEvery: 20, learningRate: 1e-4 },
+    recipe: { rank: 4, maxSteps: 6000, batchSize: 2, gradientAccumulation: 64, saveEvery: 10, learningRate: 1e-4 },
   });
   await studio.page.evaluate((id) => void (location.hash = `#/run?id=${id}`), run.id);
   await expect(studio.page.getByRole('heading', { name: 'Disturbed run' })).toBeVisible();
