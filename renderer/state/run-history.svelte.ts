@@ -1,4 +1,4 @@
-import type { Checkpoint, EvalMetrics, LogLine, ProblemValue, Sample, StepMetrics } from '../../engine/contract.ts';
+import type { Checkpoint, EvalMetrics, LogLine, ProblemValue, Run, Sample, StepMetrics } from '../../engine/contract.ts';
 import { type Engine, problemOf } from './engine.ts';
 import { mergeByStep } from './merge-by-step.ts';
 
@@ -16,7 +16,7 @@ export class RunHistory {
   problem = $state.raw<ProblemValue | null>(null);
   readonly id: string;
   readonly #engine: Engine;
-  #checkpointsAt = -1;
+  #checkpointsAt = '';
   #waiting: { steps: StepMetrics[]; evaluations: EvalMetrics[] } | null = null;
 
   constructor(engine: Engine, id: string) {
@@ -74,10 +74,11 @@ export class RunHistory {
     this.log = [...this.log, line];
   }
 
-  /** Checkpoints are asked for again when the run moved, because old ones go as new ones come. */
-  async refreshCheckpoints(step: number): Promise<void> {
-    if (step === this.#checkpointsAt) return;
-    this.#checkpointsAt = step;
+  /** Checkpoints are asked for again when the run moved or ended: old ones go as new ones come, and a stop leaves one without a step. */
+  async refreshCheckpoints({ step, state }: Run): Promise<void> {
+    const at = `${state} ${step}`;
+    if (at === this.#checkpointsAt) return;
+    this.#checkpointsAt = at;
     try {
       this.checkpoints = await this.#engine.request('runs.checkpoints', { id: this.id });
     } catch (error) {

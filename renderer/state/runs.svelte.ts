@@ -20,7 +20,7 @@ export class RunsState {
     engine.on('run.changed', (run) => {
       if (run.projectId === this.list.projectId) this.list.apply(run);
       const history = this.#histories.get(run.id);
-      if (history !== undefined) void history.refreshCheckpoints(run.step);
+      if (history !== undefined) void history.refreshCheckpoints(run);
     });
     engine.on('run.removed', ({ id }) => {
       this.list.drop(id);
