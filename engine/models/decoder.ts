@@ -35,6 +35,21 @@ export interface Sequence {
   readonly mask: Value;
 }
 
+/** The inputs of a graph over `time` tokens of every row. */
+export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence, 'batch' | 'tokens' | 'keys'>): Sequence {
+  const half = spec.rope.dimension / 2;
+  return {
+    ...dims,
+    time: 'time',
+    queries: 'queries',
+    inputIds: g.input('input_ids', 'int64', [dims.tokens]),
+    position: g.input('position', 'int64', [1]),
+    cos: g.input('cos', 'float32', ['time', half]),
+    sin: g.input('sin', 'float32', ['time', half]),
+    mask: g.input('mask', 'float32', ['time', dims.keys]),
+  };
+}
+
 export interface DecoderOptions {
   readonly weight: (name: string) => Value;
   /** The factors that adapt the linear layer at a path, or null. */

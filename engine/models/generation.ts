@@ -5,7 +5,7 @@ import { encodeModel } from '../graph/onnx.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
 import type { Adapter } from '../training/lora.ts';
-import { causalMask, decoder, logits, ropeTables, weightsOf, type WeightFiles } from './decoder.ts';
+import { causalMask, decoder, logits, ropeTables, sequenceInputs, weightsOf, type WeightFiles } from './decoder.ts';
 import type { OpenModel } from './open.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from './spec.ts';
 
@@ -135,20 +135,8 @@ export class GenerationSession {
 /** One row of new tokens after those cached; every linear layer takes factors of any rank, 0 included. */
 export function buildGeneration(spec: DecoderSpec, files: WeightFiles): Graph {
   const g = new Graph();
-  const half = spec.rope.dimension / 2;
   const width = spec.keyValueHeads * spec.headDim;
-  const sequence = {
-    batch: 1,
-    time: 'time',
-    tokens: 'time',
-    queries: 'queries',
-    keys: 'keys',
-    inputIds: g.input('input_ids', 'int64', ['time']),
-    position: g.input('position', 'int64', [1]),
-    cos: g.input('cos', 'float32', ['time', half]),
-    sin: g.input('sin', 'float32', ['time', half]),
-    mask: g.input('mask', 'float32', ['time', 'keys']),
-  };
+  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'keys' });
   const rows = g.input('rows', 'int64', [1]);
   const factors = new Map(
     linearLayers(spec).map(({ path, inFeatures, outFeatures }) => {

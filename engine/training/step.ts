@@ -13,6 +13,7 @@ import {
   headWeight,
   logits,
   ropeTables,
+  sequenceInputs,
   weightsOf,
   type DecoderOptions,
   type WeightFiles,
@@ -190,19 +191,7 @@ export function buildStep(
   recompute: boolean,
 ): Graph {
   const g = new Graph();
-  const half = spec.rope.dimension / 2;
-  const sequence = {
-    batch: 'batch',
-    time: 'time',
-    tokens: 'tokens',
-    queries: 'queries',
-    keys: 'time',
-    inputIds: g.input('input_ids', 'int64', ['tokens']),
-    position: g.input('position', 'int64', [1]),
-    cos: g.input('cos', 'float32', ['time', half]),
-    sin: g.input('sin', 'float32', ['time', half]),
-    mask: g.input('mask', 'float32', ['time', 'time']),
-  };
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
   const parameters = shape.tensors.map((tensor) => g.input(tensor.name, 'float32', tensor.shape));
   const options: DecoderOptions = {
     weight: weightsOf(g, files),
