@@ -3,12 +3,12 @@ import { assert } from '../problem.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
 import { add, mul, silu } from '../graph/ops/elementwise.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
-import { gemm, linear, matmul } from '../graph/ops/matmul.ts';
+import { gemm, linear } from '../graph/ops/matmul.ts';
 import { rmsNorm } from '../graph/ops/normalization.ts';
 import { rotary } from '../graph/ops/rotary.ts';
-import { gatherRows, reshape, transpose } from '../graph/ops/shape.ts';
-import { softmax } from '../graph/ops/softmax.ts';
+import { gatherRows, reshape } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
+import { attend } from './attention.ts';
 import type { DecoderSpec } from './spec.ts';
 import { linearLayers, ropeInverseFrequencies } from './spec.ts';
 import type { Float32Location } from './weights.ts';
@@ -121,54 +121,34 @@ function block(g: Graph, spec: DecoderSpec, sequence: Sequence, options: Decoder
   return add(g, [middle, project('mlp.down_proj', gated, spec.mlpBias)]);
 }
 
-/**
- * Grouped-query attention. The `group` query heads that share a key head are laid end to end along time, so that keys and values
- * are never repeated: `[batch, keyHeads, group * time, headDim]` times `[batch, keyHeads, keys, headDim]`.
- */
+/** Grouped-query attention of one block: projections, rotation, cache, scores. */
 function attention(
   g: Graph,
   { heads, keyValueHeads, headDim, attentionBias, rope }: DecoderSpec,
-  { batch, time, tokens, queries, keys, position, cos, sin, mask }: Sequence,
+  sequence: Sequence,
   { extendCache }: DecoderOptions,
   layer: number,
   x: Value,
   project: (name: string, y: Value, hasBias: boolean) => Value,
 ): Value {
-  assert(heads % keyValueHeads === 0, 'query heads are not a multiple of key heads');
-  const group = heads / keyValueHeads;
+  const { batch, time, tokens, position, cos, sin, mask } = sequence;
   const rotate = (y: Value, count: number): Value => {
     const inRows = reshape(g, [y], { shape: [batch, time, count * headDim] });
-    return rotary(g, [inRows, position, cos, sin], { heads: count, dimension: rope.dimension });
+    const rotated = rotary(g, [inRows, position, cos, sin], { heads: count, dimension: rope.dimension });
+    return reshape(g, [rotated], { shape: [tokens, count * headDim] });
   };
   const query = project('self_attn.q_proj', x, attentionBias);
   const key = project('self_attn.k_proj', x, attentionBias);
   const value = project('self_attn.v_proj', x, attentionBias);
 
-  const attended = g.scope('self_attn', () => {
+  const mixed = g.scope('self_attn', () => {
     const rotatedQuery = rotate(query, heads);
     const rotatedKey = rotate(key, keyValueHeads);
-    const q = transpose(g, [reshape(g, [rotatedQuery], { shape: [batch, time, keyValueHeads, group, headDim] })], {
-      permutation: [0, 2, 3, 1, 4],
-    });
-    const flatKey = reshape(g, [rotatedKey], { shape: [tokens, keyValueHeads * headDim] });
-    const [allKeys, allValues] = extendCache?.(layer, flatKey, value) ?? [flatKey, value];
-    const byHead = (y: Value) =>
-      transpose(g, [reshape(g, [y], { shape: [batch, keys, keyValueHeads, headDim] })], { permutation: [0, 2, 1, 3] });
-    const k = byHead(allKeys);
-    const v = byHead(allValues);
-
-    const stacked = [batch, keyValueHeads, queries];
-    const scores = matmul(g, [reshape(g, [q], { shape: [...stacked, headDim] }), k], {
-      transB: true,
-      alpha: 1 / Math.sqrt(headDim),
-    });
-    const masked = add(g, [reshape(g, [scores], { shape: [batch, keyValueHeads, group, time, keys] }), mask]);
-    const weights = reshape(g, [softmax(g, [masked])], { shape: [...stacked, keys] });
-    const mixed = matmul(g, [weights, v], {});
-    const perHead = reshape(g, [mixed], { shape: [batch, keyValueHeads, group, time, headDim] });
-    return reshape(g, [transpose(g, [perHead], { permutation: [0, 3, 1, 2, 4] })], { shape: [tokens, heads * headDim] });
+    const [allKeys, allValues] = extendCache?.(layer, rotatedKey, value) ?? [rotatedKey, value];
+    const shape = { heads, keyValueHeads, headDim, scale: 1 / Math.sqrt(headDim) };
+    return attend(g, sequence, { query: rotatedQuery, key: allKeys, value: allValues, mask }, shape);
   });
-  return project('self_attn.o_proj', attended, attentionBias);
+  return project('self_attn.o_proj', mixed, attentionBias);
 }
 
 /** Declares the weights of a model in a graph as they are asked for. */
