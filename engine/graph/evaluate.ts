@@ -93,6 +93,18 @@ const unary =
   (f: (x: number) => number): Kernel =>
   ([x]) => ({ dims: x!.dims, data: x!.data.map(f) });
 
+/** Abramowitz and Stegun's series and continued fraction would do; the integral by Simpson's rule is exact enough and plain. */
+function erf(x: number): number {
+  const steps = 2000;
+  const width = x / steps;
+  let sum = 0;
+  for (let i = 0; i <= steps; i++) {
+    const weight = i === 0 || i === steps ? 1 : i % 2 === 1 ? 4 : 2;
+    sum += weight * Math.exp(-((i * width) ** 2));
+  }
+  return ((2 / Math.sqrt(Math.PI)) * sum * width) / 3;
+}
+
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Reduces the axes named by the second input. */
@@ -170,6 +182,18 @@ const kernels: Readonly<Record<string, Kernel>> = {
   Reciprocal: unary((x) => 1 / x),
   Sqrt: unary(Math.sqrt),
   Sigmoid: unary(sigmoid),
+  Tanh: unary(Math.tanh),
+  Erf: unary(erf),
+  Relu: unary((x) => Math.max(x, 0)),
+  Sign: unary(Math.sign),
+  Gelu: unary((x) => (x * (1 + erf(x * Math.SQRT1_2))) / 2),
+  FastGelu: unary((x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))) / 2),
+  Equal: binary((a, b) => (a === b ? 1 : 0)),
+  Clip: ([x, low, high]) => ({ dims: x!.dims, data: x!.data.map((v) => Math.min(Math.max(v, low!.data[0]!), high!.data[0]!)) }),
+  Where: ([condition, a, b]) => {
+    const [yes, no] = [repeated(a!, condition!.dims), repeated(b!, condition!.dims)];
+    return { dims: condition!.dims, data: condition!.data.map((v, i) => (v === 0 ? no[i]! : yes[i]!)) };
+  },
   QuickGelu: (inputs, { alpha }) => unary((x) => x * sigmoid(float(alpha, 1.702) * x))(inputs, {}),
   Gemm: product,
   FusedMatMul: product,
@@ -201,6 +225,23 @@ const kernels: Readonly<Record<string, Kernel>> = {
     const data = [...rows!.data].flatMap((row) => [...x!.data.subarray(row * width, (row + 1) * width)]);
     return { dims: [...rows!.dims, ...x!.dims.slice(1)], data: Float64Array.from(data) };
   },
+  Slice: ([x, start, end]) => {
+    const [from, to] = [start!.data[0]!, end!.data[0]!];
+    const rows = x!.data.length / x!.dims.at(-1)!;
+    const data = Array.from({ length: rows }, (_, row) => [
+      ...x!.data.subarray(row * x!.dims.at(-1)! + from, row * x!.dims.at(-1)! + to),
+    ]);
+    return { dims: [...x!.dims.slice(0, -1), to - from], data: Float64Array.from(data.flat()) };
+  },
+  Pad: ([x, pads]) => {
+    const rank = x!.dims.length;
+    const [before, after] = [pads!.data[rank - 1]!, pads!.data[2 * rank - 1]!];
+    const width = x!.dims.at(-1)!;
+    const data = new Float64Array((x!.data.length / width) * (before + width + after));
+    for (let row = 0; row < x!.data.length / width; row++)
+      data.set(x!.data.subarray(row * width, (row + 1) * width), row * (before + width + after) + before);
+    return { dims: [...x!.dims.slice(0, -1), before + width + after], data };
+  },
   ScatterND: ([x, indices, updates]) => {
     const width = size(x!.dims.slice(1));
     const data = x!.data.slice();
@@ -214,6 +255,12 @@ const kernels: Readonly<Record<string, Kernel>> = {
       const rms = Math.sqrt(total([...row].map((v) => v * v)) / row.length + float(epsilon, 0));
       return row.map((v, i) => (v / rms) * w!.data[i]!);
     }),
+  LayerNormalization: ([x, w, b], { epsilon }) =>
+    alongLast(x!, (row) => {
+      const mean = total([...row]) / row.length;
+      const deviation = Math.sqrt(total([...row].map((v) => (v - mean) ** 2)) / row.length + float(epsilon, 0));
+      return row.map((v, i) => ((v - mean) / deviation) * w!.data[i]! + (b?.data[i] ?? 0));
+    }),
   Softmax: ([x]) =>
     alongLast(x!, (row) => {
       const largest = Math.max(...row);
@@ -221,7 +268,8 @@ const kernels: Readonly<Record<string, Kernel>> = {
       const sum = total([...powers]);
       return powers.map((v) => v / sum);
     }),
-  RotaryEmbedding: ([x, position, cos, sin], { num_heads, rotary_embedding_dim }) => {
+  RotaryEmbedding: ([x, position, cos, sin], { num_heads, rotary_embedding_dim, interleaved }) => {
+    const neighbours = int(interleaved, 0) === 1;
     const time = x!.dims[1]!;
     const headDim = x!.dims[2]! / int(num_heads, 1);
     const half = int(rotary_embedding_dim, headDim) / 2;
@@ -229,8 +277,10 @@ const kernels: Readonly<Record<string, Kernel>> = {
       const inHead = flat % headDim;
       if (inHead >= 2 * half) return value;
       const t = Math.floor(flat / x!.dims[2]!) % time;
-      const angle = (position!.data[0]! + t) * half + (inHead % half);
-      const partner = inHead < half ? -x!.data[flat + half]! : x!.data[flat - half]!;
+      const angle = (position!.data[0]! + t) * half + (neighbours ? inHead >> 1 : inHead % half);
+      const first = neighbours ? inHead % 2 === 0 : inHead < half;
+      const step = neighbours ? 1 : half;
+      const partner = first ? -x!.data[flat + step]! : x!.data[flat - step]!;
       return value * cos!.data[angle]! + partner * sin!.data[angle]!;
     });
     return { dims: x!.dims, data };

@@ -1,7 +1,8 @@
 /** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
 import { assert } from '../problem.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
-import { add, mul, silu } from '../graph/ops/elementwise.ts';
+import { silu } from '../graph/ops/activation.ts';
+import { add, mul } from '../graph/ops/elementwise.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { gemm, linear } from '../graph/ops/matmul.ts';
 import { rmsNorm } from '../graph/ops/normalization.ts';

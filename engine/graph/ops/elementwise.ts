@@ -1,5 +1,5 @@
 /** Elementwise operations. Gradients of broadcast inputs are summed down in `gradient.ts`, not here. */
-import type { Graph, PlainOp, Value } from '../graph.ts';
+import type { Graph, Op, PlainOp, Value } from '../graph.ts';
 import { broadcast, defineOp } from '../graph.ts';
 
 const binary = (g: Graph, type: string, [a, b]: readonly Value[]): [Value] => [
@@ -70,17 +70,17 @@ export const sigmoid: PlainOp = defineOp({
   backward: (g, { output: y, dy }) => [() => mul(g, [dy, mul(g, [y, sub(g, [g.scalar(1), y])])])],
 });
 
-// y = x ∘ σ(x)        dx = dy ∘ (σ(x) + y ∘ (1 - σ(x)))
-// QuickGelu with alpha 1 is this function in one node; σ is computed again in the backward rather than kept.
-export const silu: PlainOp = defineOp({
-  name: 'Silu',
-  forward: (g, [x]) => [
-    g.node('QuickGelu', [x!], { domain: 'com.microsoft', shape: x!.shape, attributes: { alpha: { float: 1 } } }),
-  ],
+// y = x held between two bounds        dx = dy where x is between them
+export const clip: Op<{ readonly low: number; readonly high: number }> = defineOp<{
+  readonly low: number;
+  readonly high: number;
+}>({
+  name: 'Clip',
+  forward: (g, [x], { low, high }) => [g.node('Clip', [x!, g.scalar(low), g.scalar(high)], { shape: x!.shape })],
   backward: (g, { inputs: [x], output: y, dy }) => [
     () => {
-      const s = sigmoid(g, [x!]);
-      return mul(g, [dy, add(g, [s, mul(g, [y, sub(g, [g.scalar(1), s])])])]);
+      const inside = g.node('Equal', [x!, y], { shape: x!.shape, dtype: 'bool' });
+      return g.node('Where', [inside, dy, g.scalar(0)], { shape: dy.shape });
     },
   ],
 });

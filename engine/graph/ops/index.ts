@@ -1,16 +1,18 @@
 /** Every differentiable operation, so that a test can visit them all. */
 import type { Op, PlainOp } from '../graph.ts';
+import * as activation from './activation.ts';
 import * as elementwise from './elementwise.ts';
 import { headCrossEntropy } from './loss.ts';
 import { gemm, loraLinear, matmul } from './matmul.ts';
-import { rmsNorm } from './normalization.ts';
+import { layerNorm, rmsNorm } from './normalization.ts';
 import { expand, meanOfLast, reduceSum } from './reduce.ts';
 import { rotary } from './rotary.ts';
-import { concat, gatherRows, reshape, transpose } from './shape.ts';
+import { concat, gatherRows, reshape, sliceLast, transpose } from './shape.ts';
 import { softmax } from './softmax.ts';
 
 export const ops: readonly (PlainOp | Op<never>)[] = [
   ...Object.values(elementwise),
+  ...Object.values(activation),
   gemm,
   matmul,
   loraLinear,
@@ -21,7 +23,9 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   expand,
   concat,
   gatherRows,
+  sliceLast,
   rmsNorm,
+  layerNorm,
   softmax,
   rotary,
   headCrossEntropy,

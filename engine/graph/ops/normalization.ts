@@ -1,4 +1,4 @@
-/** Root mean square normalization over the last axis (Zhang and Sennrich 2019). */
+/** Normalization over the last axis: by the root mean square (Zhang and Sennrich 2019), and of a layer (Ba et al. 2016). */
 import type { Op } from '../graph.ts';
 import { defineOp } from '../graph.ts';
 import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
@@ -25,6 +25,36 @@ export const rmsNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly eps
         return mul(g, [rho, sub(g, [dn, mul(g, [n, meanOfLast(g, [mul(g, [dn, n])])])])]);
       },
       () => mul(g, [dy, mul(g, [x!, inverseRms()])]),
+    ];
+  },
+});
+
+// n = (x - mean(x)) / √(var(x) + ε)        y = n ∘ w + b
+// With dn = dy ∘ w and ρ = 1 / √(var(x) + ε):   dx = ρ ∘ (dn - mean(dn) - n ∘ mean(dn ∘ n))        dw = Σ dy ∘ n        db = Σ dy
+export const layerNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly epsilon: number }>({
+  name: 'LayerNorm',
+  forward: (g, inputs, { epsilon }) => [
+    g.node('LayerNormalization', inputs, {
+      shape: inputs[0]!.shape,
+      attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
+    }),
+  ],
+  backward(g, { inputs: [x, w, b], attributes: { epsilon }, dy }) {
+    const standardized = () => {
+      const centred = sub(g, [x!, meanOfLast(g, [x!])]);
+      const variance = meanOfLast(g, [mul(g, [centred, centred])]);
+      const rho = reciprocal(g, [sqrt(g, [add(g, [variance, g.scalar(epsilon)])])]);
+      return { n: mul(g, [centred, rho]), rho };
+    };
+    return [
+      () => {
+        const { n, rho } = standardized();
+        const dn = mul(g, [dy, w!]);
+        const along = mul(g, [n, meanOfLast(g, [mul(g, [dn, n])])]);
+        return mul(g, [rho, sub(g, [sub(g, [dn, meanOfLast(g, [dn])]), along])]);
+      },
+      () => mul(g, [dy, standardized().n]),
+      ...(b === undefined ? [] : [() => dy]),
     ];
   },
 });

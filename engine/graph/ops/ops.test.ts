@@ -42,7 +42,12 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
   Reciprocal: [{ inputs: [{ ...x, positive: true }] }],
   Sqrt: [{ inputs: [{ ...x, positive: true }] }],
   Sigmoid: [{ inputs: [x] }],
+  Clip: [{ inputs: [x], attributes: { low: -0.7, high: 0.9 } }],
   Silu: [{ inputs: [x] }],
+  Gelu: [{ inputs: [x] }],
+  GeluTanh: [{ inputs: [x] }],
+  Relu: [{ inputs: [x] }],
+  Tanh: [{ inputs: [x] }],
   Gemm: [
     { inputs: [{ dims: [2, 3] }, { dims: [3, 4] }], attributes: {} },
     { inputs: [{ dims: [3, 2] }, { dims: [3, 4] }, { dims: [4] }], attributes: { transA: true, alpha: 0.5 } },
@@ -88,11 +93,18 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
       symbols: { n: 3 },
     },
   ],
+  Slice: [{ inputs: [{ dims: [2, 2, 5] }], attributes: { start: 1, end: 3 } }],
   RmsNorm: [{ inputs: [{ dims: [3, 4] }, { dims: [4] }], attributes: { epsilon: 0.01 } }],
+  LayerNorm: [
+    { inputs: [{ dims: [3, 4] }, { dims: [4] }, { dims: [4] }], attributes: { epsilon: 0.01 } },
+    { inputs: [{ dims: [2, 2, 5] }, { dims: [5] }], attributes: { epsilon: 0.01 } },
+  ],
   Softmax: [{ inputs: [{ dims: [2, 2, 3] }] }],
   RotaryEmbedding: [
     { inputs: [{ dims: [2, 3, 8] }, ...rope], attributes: { heads: 2, dimension: 4 } },
     { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4 } },
+    { inputs: [{ dims: [2, 3, 8] }, ...rope], attributes: { heads: 2, dimension: 4, interleaved: true } },
+    { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4, interleaved: true } },
   ],
   HeadCrossEntropy: [
     {

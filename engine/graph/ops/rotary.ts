@@ -1,4 +1,4 @@
-/** Rotary position embedding in transformers' layout: the first half of a head is rotated against the second. */
+/** Rotary position embedding (Su et al. 2021): pairs of elements of a head turn by an angle that grows with the position. */
 import type { Op } from '../graph.ts';
 import { defineOp } from '../graph.ts';
 import { neg } from './elementwise.ts';
@@ -7,17 +7,23 @@ export interface RotaryAttributes {
   readonly heads: number;
   /** Leading elements of a head that are rotated. */
   readonly dimension: number;
+  /** A pair is two neighbours; otherwise an element of the first half and its partner of the second, as in most of transformers. */
+  readonly interleaved?: boolean;
 }
 
 // x [batch, time, heads * headDim], position of the first token int64 [1], cos and sin [positions, dimension / 2].
 // (y₁, y₂) = (x₁ cos - x₂ sin, x₂ cos + x₁ sin)        dx: dy turned the other way
 export const rotary: Op<RotaryAttributes> = defineOp<RotaryAttributes>({
   name: 'RotaryEmbedding',
-  forward: (g, inputs, { heads, dimension }) => [
+  forward: (g, inputs, { heads, dimension, interleaved }) => [
     g.node('RotaryEmbedding', inputs, {
       domain: 'com.microsoft',
       shape: inputs[0]!.shape,
-      attributes: { num_heads: { int: heads }, rotary_embedding_dim: { int: dimension } },
+      attributes: {
+        num_heads: { int: heads },
+        rotary_embedding_dim: { int: dimension },
+        interleaved: { int: interleaved ? 1 : 0 },
+      },
     }),
   ],
   backward: (g, { inputs: [, position, cos, sin], attributes, dy }) => [

@@ -71,3 +71,26 @@ export const gatherRows: PlainOp = defineOp({
     null,
   ],
 });
+
+// y = x[…, start : end] along the last axis        dx = dy with zeros where the rest was
+export const sliceLast: Op<{ readonly start: number; readonly end: number }> = defineOp<{
+  readonly start: number;
+  readonly end: number;
+}>({
+  name: 'Slice',
+  forward(g, [x], { start, end }) {
+    const vector = (value: number) => g.constant('int64', [1], [value]);
+    const last = x!.shape.length - 1;
+    return [
+      g.node('Slice', [x!, vector(start), vector(end), vector(last)], { shape: [...x!.shape.slice(0, -1), end - start] }),
+    ];
+  },
+  backward: (g, { inputs: [x], attributes: { start, end }, dy }) => [
+    () => {
+      const rank = x!.shape.length;
+      const after = (x!.shape.at(-1) as number) - end;
+      const pads = Array.from({ length: 2 * rank }, (_, i) => (i === rank - 1 ? start : i === 2 * rank - 1 ? after : 0));
+      return g.node('Pad', [dy, g.constant('int64', [2 * rank], pads)], { shape: x!.shape });
+    },
+  ],
+});
