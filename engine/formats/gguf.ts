@@ -4,8 +4,11 @@
  * Shapes are row-major here; the file has the fastest dimension first.
  */
 import { Problem } from '../problem.ts';
-import { bfloat16ToFloat32, float32ToHalf, halfToFloat32, halfValues, toHalf } from './float.ts';
+import { bfloat16ToFloat32, float32ToHalf, halfToFloat32, toHalf } from './float.ts';
 import { AtomicFile, readExactly, withFile } from './files.ts';
+import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './quants/blocks32.ts';
+import { IQ4_NL, IQ4_XS } from './quants/nonlinear.ts';
+import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
 
 type NumberType = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'float32' | 'float64';
 type BigType = 'uint64' | 'int64';
@@ -51,25 +54,24 @@ const scalarBytes: Record<GgufScalarType, number> = {
   string: 8,
 };
 
+const blockTypes = { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS };
 /** Tensor types that can be read: number in the file, elements and bytes of a block. */
 const storage = {
   F32: { id: 0, elements: 1, bytes: 4 },
   F16: { id: 1, elements: 1, bytes: 2 },
-  Q4_0: { id: 2, elements: 32, bytes: 18 },
-  Q4_1: { id: 3, elements: 32, bytes: 20 },
-  Q8_0: { id: 8, elements: 32, bytes: 34 },
   BF16: { id: 30, elements: 1, bytes: 2 },
-} as const;
+  ...blockTypes,
+};
 export type GgufTensorType = keyof typeof storage;
 /** The types that can be written. */
 export type GgufWriteType = 'F32' | 'F16' | 'Q8_0';
 
-/** Names of all types of ggml.h, to refuse the others by name. */
+/** Names of all types of ggml.h, to refuse the others by name. Those it removed (4, 5, 31 to 33, 36 to 38) had no stable layout. */
 const typeNames: Readonly<Record<number, string>> = {
   ...Object.fromEntries(Object.entries(storage).map(([name, { id }]) => [id, name])),
-  ...{ 6: 'Q5_0', 7: 'Q5_1', 9: 'Q8_1', 10: 'Q2_K', 11: 'Q3_K', 12: 'Q4_K', 13: 'Q5_K', 14: 'Q6_K', 15: 'Q8_K' },
-  ...{ 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS' },
-  ...{ 24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4' },
+  ...{ 9: 'Q8_1', 15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S' },
+  ...{ 24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4', 40: 'NVFP4' },
+  ...{ 41: 'Q1_0', 42: 'Q2_0' },
 };
 
 export interface GgufTensor {
@@ -333,41 +335,13 @@ export function dequantize(type: GgufTensorType, bytes: Uint8Array<ArrayBuffer>)
       return halfToFloat32(new Uint16Array(bytes.buffer));
     case 'BF16':
       return bfloat16ToFloat32(new Uint16Array(bytes.buffer));
-    case 'Q4_0':
-      return dequantizeQ4(bytes, 18, false);
-    case 'Q4_1':
-      return dequantizeQ4(bytes, 20, true);
-    case 'Q8_0':
-      return dequantizeQ8(bytes);
-  }
-}
-
-/** Blocks of 32: half d, with a minimum also half m, then 16 bytes; low nibbles are elements 0 to 15, high ones 16 to 31. */
-function dequantizeQ4(bytes: Uint8Array, blockBytes: number, withMinimum: boolean): Float32Array {
-  const half = halfValues();
-  const target = new Float32Array((bytes.length / blockBytes) * 32);
-  const quants = withMinimum ? 4 : 2;
-  for (let block = 0, out = 0; block < bytes.length; block += blockBytes, out += 32) {
-    const d = half[bytes[block]! | (bytes[block + 1]! << 8)]!;
-    const m = withMinimum ? half[bytes[block + 2]! | (bytes[block + 3]! << 8)]! : -8 * d;
-    for (let i = 0; i < 16; i++) {
-      const pair = bytes[block + quants + i]!;
-      target[out + i] = (pair & 15) * d + m;
-      target[out + 16 + i] = (pair >>> 4) * d + m;
+    default: {
+      const block = blockTypes[type];
+      const values = new Float32Array((bytes.length / block.bytes) * block.elements);
+      block.dequantize(bytes, values);
+      return values;
     }
   }
-  return target;
-}
-
-/** Blocks of 32: half d, then 32 signed bytes. */
-function dequantizeQ8(bytes: Uint8Array): Float32Array {
-  const half = halfValues();
-  const target = new Float32Array((bytes.length / 34) * 32);
-  for (let block = 0, out = 0; block < bytes.length; block += 34, out += 32) {
-    const d = half[bytes[block]! | (bytes[block + 1]! << 8)]!;
-    for (let i = 0; i < 32; i++) target[out + i] = ((bytes[block + 2 + i]! << 24) >> 24) * d;
-  }
-  return target;
 }
 
 /** Stored bytes of float32 values. */
