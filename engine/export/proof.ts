@@ -2,11 +2,13 @@
  * The proof of an export: it is read back as anyone would read it and compared with base + adapter on the same tokens. What must hold
  * is in `limits.ts`.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Proof, ProofCheck } from '../contract.ts';
 import { openTemplate } from '../data/template.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
-import { ropeInverseFrequencies, type DecoderSpec } from '../models/spec.ts';
+import { ropeInverseFrequencies } from '../models/rope.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import { noAdapterShape, readAdapter, type Adapter } from '../training/lora.ts';
@@ -156,13 +158,20 @@ function compareAdapters(expected: Adapter | null, found: Adapter): ProofCheck {
 /** Sizes and switches must be equal; the rotary embedding may be written another way but must turn at the same speeds. */
 function compareStructure(expected: DecoderSpec, found: DecoderSpec): ProofCheck {
   const differing = (Object.keys(expected) as (keyof DecoderSpec)[]).find(
-    (key) => key !== 'rope' && expected[key] !== found[key],
+    (key) => key !== 'ropes' && !isDeepStrictEqual(expected[key], found[key]),
   );
-  const frequencies = ropeInverseFrequencies(found.rope);
   const sameRope =
-    expected.rope.dimension === found.rope.dimension &&
-    ropeInverseFrequencies(expected.rope).every((frequency, i) => Math.abs(frequencies[i]! / frequency - 1) < 1e-5);
-  const wrong = differing ?? (sameRope ? undefined : 'rope');
+    expected.ropes.length === found.ropes.length &&
+    expected.ropes.every((rope, i) => {
+      const other = found.ropes[i]!;
+      const speeds = ropeInverseFrequencies(other, expected.contextLength);
+      return (
+        rope.dimension === other.dimension &&
+        rope.interleaved === other.interleaved &&
+        ropeInverseFrequencies(rope, expected.contextLength).every((speed, j) => Math.abs(speeds[j]! / speed - 1) < 1e-5)
+      );
+    });
+  const wrong = differing ?? (sameRope ? undefined : 'ropes');
   return {
     name: 'Structure',
     value: null,

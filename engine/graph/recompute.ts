@@ -3,19 +3,21 @@ import type { Graph, Value } from './graph.ts';
 import { gradients } from './gradient.ts';
 
 /**
- * Builds `build()`, which may depend on `inputs` only as far as gradients go. Its backward builds it again from the same inputs
- * and differentiates the copy, so between the two only `inputs` stay in memory.
+ * Builds `build()`. Its backward builds it again from what it read from outside and differentiates the copy, so between the two only
+ * that stays in memory.
  */
-export function recompute(g: Graph, inputs: readonly Value[], build: () => Value): Value {
-  const { result: output } = g.record(build);
+export function recompute(g: Graph, build: () => Value): Value {
+  const { result: output, tape } = g.record(build);
+  const inside = new Set(tape.map((entry) => entry.output));
+  const inputs = [...new Set(tape.flatMap((entry) => entry.inputs))].filter((value) => !inside.has(value));
   g.remember({
     name: 'Recompute',
     inputs,
     output,
     backward(dy, needed) {
-      const { result, tape } = g.record(() => g.scope('again', build));
+      const again = g.record(() => g.scope('again', build));
       const wanted = inputs.filter((_, i) => needed[i]);
-      const found = gradients(g, tape, result, dy, wanted);
+      const found = gradients(g, again.tape, again.result, dy, wanted);
       let next = 0;
       return needed.map((isNeeded) => (isNeeded ? (found[next++] ?? null) : null));
     },

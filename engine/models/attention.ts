@@ -1,7 +1,8 @@
 /** Scaled dot-product attention over grouped heads. */
 import { assert } from '../problem.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
-import { add } from '../graph/ops/elementwise.ts';
+import { tanh } from '../graph/ops/activation.ts';
+import { add, mul } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { reshape, transpose } from '../graph/ops/shape.ts';
 import { softmax } from '../graph/ops/softmax.ts';
@@ -30,8 +31,10 @@ export interface AttentionShape {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
-  /** Of the scores, usually 1 / sqrt(headDim). */
+  /** Of the scores, usually 1 / √headDim. */
   readonly scale: number;
+  /** Scores s become cap · tanh(s / cap); null leaves them. */
+  readonly cap: number | null;
 }
 
 /**
@@ -42,7 +45,7 @@ export function attend(
   g: Graph,
   { batch, time, tokens, queries, keys }: AttentionDims,
   { query, key, value, mask }: AttentionInputs,
-  { heads, keyValueHeads, headDim, scale }: AttentionShape,
+  { heads, keyValueHeads, headDim, scale, cap }: AttentionShape,
 ): Value {
   assert(heads % keyValueHeads === 0, 'query heads are not a multiple of key heads');
   const group = heads / keyValueHeads;
@@ -55,7 +58,11 @@ export function attend(
   const v = byHead(value);
 
   const stacked = [batch, keyValueHeads, queries];
-  const scores = matmul(g, [reshape(g, [q], { shape: [...stacked, headDim] }), k], { transB: true, alpha: scale });
+  const product = matmul(g, [reshape(g, [q], { shape: [...stacked, headDim] }), k], {
+    transB: true,
+    alpha: scale / (cap ?? 1),
+  });
+  const scores = cap === null ? product : mul(g, [tanh(g, [product]), g.scalar(cap)]);
   const masked = add(g, [reshape(g, [scores], { shape: [batch, keyValueHeads, group, time, keys] }), mask]);
   const weights = reshape(g, [softmax(g, [masked])], { shape: [...stacked, keys] });
   const mixed = matmul(g, [weights, v], {});

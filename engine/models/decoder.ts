@@ -1,59 +1,34 @@
 /** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
 import { assert } from '../problem.ts';
-import type { Dim, Graph, Value } from '../graph/graph.ts';
-import { silu } from '../graph/ops/activation.ts';
-import { add, mul } from '../graph/ops/elementwise.ts';
+import type { Graph, PlainOp, Value } from '../graph/graph.ts';
+import { gelu, geluTanh, relu, silu, tanh } from '../graph/ops/activation.ts';
+import { add, clip, mul } from '../graph/ops/elementwise.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { gemm, linear } from '../graph/ops/matmul.ts';
-import { rmsNorm } from '../graph/ops/normalization.ts';
+import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
 import { rotary } from '../graph/ops/rotary.ts';
-import { gatherRows, reshape } from '../graph/ops/shape.ts';
+import { gatherRows, reshape, sliceLast, transpose } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
 import { attend } from './attention.ts';
-import type { DecoderSpec } from './spec.ts';
-import { linearLayers, ropeInverseFrequencies } from './spec.ts';
+import type { Rotation, Sequence } from './sequence.ts';
+import {
+  blockLinears,
+  modulePath,
+  type Activation,
+  type DecoderSpec,
+  type LinearLayer,
+  type LinearRole,
+  type NormRole,
+  type NormSpec,
+} from './spec.ts';
 import type { Float32Location } from './weights.ts';
 
 export type WeightFiles = ReadonlyMap<string, Float32Location>;
 
-/** What flows into a decoder besides its weights. Rows of a batch are laid end to end: tokens = batch * time. */
-export interface Sequence {
-  readonly batch: Dim;
-  readonly time: Dim;
-  readonly tokens: Dim;
-  /** Rows of scores of one key head: time times the query heads that share it. */
-  readonly queries: Dim;
-  /** Keys a token may look at: `time`, and with a cache what is cached too. */
-  readonly keys: Dim;
-  /** int64 `[tokens]` */
-  readonly inputIds: Value;
-  /** Position of the first token, int64 `[1]`. */
-  readonly position: Value;
-  /** `[positions, rope.dimension / 2]` */
-  readonly cos: Value;
-  readonly sin: Value;
-  /** Added to the scores: 0 where a token may look, hugely negative where not. `[time, keys]` */
-  readonly mask: Value;
-}
-
-/** The inputs of a graph over `time` tokens of every row. */
-export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence, 'batch' | 'tokens' | 'keys'>): Sequence {
-  const half = spec.rope.dimension / 2;
-  return {
-    ...dims,
-    time: 'time',
-    queries: 'queries',
-    inputIds: g.input('input_ids', 'int64', [dims.tokens]),
-    position: g.input('position', 'int64', [1]),
-    cos: g.input('cos', 'float32', ['time', half]),
-    sin: g.input('sin', 'float32', ['time', half]),
-    mask: g.input('mask', 'float32', ['time', dims.keys]),
-  };
-}
-
 export interface DecoderOptions {
+  /** Frozen, or an input that is trained. */
   readonly weight: (name: string) => Value;
-  /** The factors that adapt the linear layer at a path, or null. */
+  /** The factors that adapt the module at a path, or null. */
   readonly lora: (path: string) => LoraFactors | null;
   /** Keep only each block's input for the backward. */
   readonly recompute: boolean;
@@ -63,93 +38,237 @@ export interface DecoderOptions {
 
 /** Hidden states `[tokens, hidden]` after the last block, before the final norm. */
 export function decoder(g: Graph, spec: DecoderSpec, sequence: Sequence, options: DecoderOptions): Value {
-  let x = g.scope('model.embed_tokens', () => gatherRows(g, [options.weight('model.embed_tokens.weight'), sequence.inputIds]));
+  let x = embed(g, spec, sequence, options);
   for (let layer = 0; layer < spec.layers; layer++) {
     const input = x;
-    const build = () => g.scope(`model.layers.${layer}`, () => block(g, spec, sequence, options, layer, input));
-    x = options.recompute ? recompute(g, [input, ...trainedInputs(spec, options, layer)], build) : build();
+    const build = () => g.scope(`${spec.modules.blocks}.${layer}`, () => block(g, spec, sequence, options, layer, input));
+    x = options.recompute ? recompute(g, build) : build();
   }
   return x;
 }
 
-/** Hidden rows `[rows, hidden]` chosen out of `[tokens, hidden]` and normed: what the output head reads. */
+/** Hidden rows `[rows, hidden]` chosen out of `[tokens, hidden]`, normed and scaled: what the output head reads. */
 export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
-  return g.scope('model.norm', () =>
-    rmsNorm(g, [gatherRows(g, [hidden, rows]), options.weight('model.norm.weight')], { epsilon: spec.normEpsilon }),
-  );
+  const path = spec.modules.output_norm;
+  const normed = g.scope(path, () => normalize(g, spec.norm, path, gatherRows(g, [hidden, rows]), options));
+  return spec.head.scale === 1 ? normed : mul(g, [normed, g.scalar(spec.head.scale)]);
 }
 
 /** The output head `[vocabulary, hidden]`. */
-export function headWeight(spec: DecoderSpec, options: DecoderOptions): Value {
-  return options.weight(spec.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+export function headWeight({ modules, tiedEmbeddings }: DecoderSpec, options: DecoderOptions): Value {
+  return options.weight(`${tiedEmbeddings ? modules.token_embd : modules.output}.weight`);
+}
+
+/** Its bias `[vocabulary]`, or null. */
+export function headBias({ modules, head }: DecoderSpec, options: DecoderOptions): Value | null {
+  return head.bias ? options.weight(`${modules.output}.bias`) : null;
 }
 
 /** Logits `[rows, vocabulary]`. */
 export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
   const x = headInput(g, spec, hidden, rows, options);
-  return g.scope('lm_head', () => gemm(g, [x, headWeight(spec, options)], { transB: true }));
+  return g.scope(spec.modules.output, () => {
+    const plain = linear(g, x, headWeight(spec, options), headBias(spec, options), options.lora(spec.modules.output));
+    return spec.head.cap === null ? plain : capped(g, plain, spec.head.cap);
+  });
 }
 
-function trainedInputs(spec: DecoderSpec, { lora }: DecoderOptions, layer: number): Value[] {
-  return linearLayers(spec).flatMap((linearLayer) => {
-    const factors = linearLayer.layer === layer ? lora(linearLayer.path) : null;
-    return factors === null ? [] : [factors.a, factors.b];
+/** Embedded tokens `[tokens, hidden]`. */
+function embed(
+  g: Graph,
+  spec: DecoderSpec,
+  { inputIds, positions, batch, time, tokens }: Sequence,
+  options: DecoderOptions,
+): Value {
+  const { modules, embeddingScale, hiddenSize } = spec;
+  const path = modules.token_embd;
+  const embedded = g.scope(path, () => {
+    const base = gatherRows(g, [options.weight(`${path}.weight`), inputIds]);
+    const factors = options.lora(path);
+    if (factors === null) return base;
+    // Of an embedding, A is [r, vocabulary] and B [hidden, r]: a token picks a column of A.
+    const picked = gatherRows(g, [transpose(g, [factors.a], { permutation: [1, 0] }), inputIds]);
+    return add(g, [base, gemm(g, [picked, factors.b], { transB: true, alpha: factors.scale })]);
+  });
+  const scaled = embeddingScale === 1 ? embedded : mul(g, [embedded, g.scalar(embeddingScale)]);
+  if (positions === null) return scaled;
+  return g.scope(modules.position_embd!, () => {
+    const rows = gatherRows(g, [options.weight(`${modules.position_embd}.weight`), positions]);
+    const placed = add(g, [reshape(g, [scaled], { shape: [batch, time, hiddenSize] }), rows]);
+    return reshape(g, [placed], { shape: [tokens, hiddenSize] });
   });
 }
 
 function block(g: Graph, spec: DecoderSpec, sequence: Sequence, options: DecoderOptions, layer: number, x: Value): Value {
-  const path = `model.layers.${layer}`;
-  const norm = (name: string, y: Value) =>
-    g.scope(name, () => rmsNorm(g, [y, options.weight(`${path}.${name}.weight`)], { epsilon: spec.normEpsilon }));
-  const project = (name: string, y: Value, hasBias: boolean) =>
-    g.scope(name, () =>
-      linear(
-        g,
-        y,
-        options.weight(`${path}.${name}.weight`),
-        hasBias ? options.weight(`${path}.${name}.bias`) : null,
-        options.lora(`${path}.${name}`),
-      ),
-    );
+  const norm = (role: NormRole, y: Value): Value => {
+    const path = modulePath(spec, layer, role);
+    return path === null ? y : g.scope(spec.modules.block[role]!, () => normalize(g, spec.norm, path, y, options));
+  };
+  const project = projections(g, spec, options, layer);
+  const scaled = (y: Value): Value => (spec.residualScale === 1 ? y : mul(g, [y, g.scalar(spec.residualScale)]));
 
-  const attended = attention(g, spec, sequence, options, layer, norm('input_layernorm', x), project);
+  const attentionInput = norm('attn_norm', x);
+  const attended = scaled(norm('post_attention_norm', attention(g, spec, sequence, options, layer, attentionInput, project)));
+  if (spec.parallel) {
+    const feedForwardInput = spec.modules.block.ffn_norm === undefined ? attentionInput : norm('ffn_norm', x);
+    return add(g, [add(g, [x, attended]), scaled(feedForward(g, spec, feedForwardInput, project))]);
+  }
   const middle = add(g, [x, attended]);
-
-  const y = norm('post_attention_layernorm', middle);
-  const gate = project('mlp.gate_proj', y, spec.mlpBias);
-  const up = project('mlp.up_proj', y, spec.mlpBias);
-  const gated = g.scope('mlp', () => mul(g, [silu(g, [gate]), up]));
-  return add(g, [middle, project('mlp.down_proj', gated, spec.mlpBias)]);
+  return add(g, [middle, scaled(norm('post_ffw_norm', feedForward(g, spec, norm('ffn_norm', middle), project)))]);
 }
 
-/** Grouped-query attention of one block: projections, rotation, cache, scores. */
+type Project = (role: LinearRole, y: Value) => Value;
+
+/** The linear layers of a block, adapted where there are factors. */
+function projections(g: Graph, spec: DecoderSpec, options: DecoderOptions, layer: number): Project {
+  const linears = new Map<LinearRole, LinearLayer>(blockLinears(spec, layer).map((found) => [found.role, found]));
+  return (role, y) => {
+    const found = linears.get(role);
+    assert(found !== undefined, `a ${spec.family} block has no ${role}`);
+    const { path, bias } = found;
+    return g.scope(spec.modules.block[role]!, () =>
+      linear(g, y, options.weight(`${path}.weight`), bias ? options.weight(`${path}.bias`) : null, options.lora(path)),
+    );
+  };
+}
+
+/** Grouped-query attention of one block: projections, norms, rotation, cache, scores. */
 function attention(
   g: Graph,
-  { heads, keyValueHeads, headDim, attentionBias, rope }: DecoderSpec,
+  spec: DecoderSpec,
   sequence: Sequence,
-  { extendCache }: DecoderOptions,
+  options: DecoderOptions,
   layer: number,
   x: Value,
-  project: (name: string, y: Value, hasBias: boolean) => Value,
+  project: Project,
 ): Value {
-  const { batch, time, tokens, position, cos, sin, mask } = sequence;
-  const rotate = (y: Value, count: number): Value => {
-    const inRows = reshape(g, [y], { shape: [batch, time, count * headDim] });
-    const rotated = rotary(g, [inRows, position, cos, sin], { heads: count, dimension: rope.dimension });
-    return reshape(g, [rotated], { shape: [tokens, count * headDim] });
-  };
-  const query = project('self_attn.q_proj', x, attentionBias);
-  const key = project('self_attn.k_proj', x, attentionBias);
-  const value = project('self_attn.v_proj', x, attentionBias);
+  const { heads, keyValueHeads, headDim, scoreCap } = spec;
+  const { window, rope, scoreScale } = spec.blocks[layer]!;
+  const { tokens } = sequence;
+  const [query, key, value] = queryKeyValue(g, spec, x, tokens, project);
 
-  const mixed = g.scope('self_attn', () => {
-    const rotatedQuery = rotate(query, heads);
-    const rotatedKey = rotate(key, keyValueHeads);
-    const [allKeys, allValues] = extendCache?.(layer, rotatedKey, value) ?? [rotatedKey, value];
-    const shape = { heads, keyValueHeads, headDim, scale: 1 / Math.sqrt(headDim) };
-    return attend(g, sequence, { query: rotatedQuery, key: allKeys, value: allValues, mask }, shape);
+  const mixed = g.scope('attention', () => {
+    const place = (role: 'attn_q_norm' | 'attn_k_norm', y: Value, count: number): Value => {
+      const normed = queryKeyNorm(g, spec, options, layer, role, y, count, tokens);
+      if (rope === null) return normed;
+      const rotation = sequence.rotations[rope]!;
+      return rotate(g, spec, sequence, role === 'attn_q_norm' ? rotation.query : rotation.key, rope, normed, count);
+    };
+    const placedQuery = place('attn_q_norm', query, heads);
+    const placedKey = place('attn_k_norm', key, keyValueHeads);
+    const [allKeys, allValues] = options.extendCache?.(layer, placedKey, value) ?? [placedKey, value];
+    const mask = sequence.masks.get(window);
+    assert(mask !== undefined, `no mask for a window of ${window}`);
+    const shape = { heads, keyValueHeads, headDim, scale: scoreScale, cap: scoreCap };
+    return attend(g, sequence, { query: placedQuery, key: allKeys, value: allValues, mask }, shape);
   });
-  return project('self_attn.o_proj', mixed, attentionBias);
+  return project('attn_output', mixed);
+}
+
+/** Each `[tokens, heads * headDim]`, from three matrices or one. */
+function queryKeyValue(
+  g: Graph,
+  { heads, keyValueHeads, headDim, modules, fusedLayout, clip: bound }: DecoderSpec,
+  x: Value,
+  tokens: Sequence['tokens'],
+  project: Project,
+): readonly [query: Value, key: Value, value: Value] {
+  const clipped = (y: Value): Value => (bound === null ? y : clip(g, [y], { low: -bound, high: bound }));
+  if (modules.block.attn_qkv === undefined)
+    return [clipped(project('attn_q', x)), clipped(project('attn_k', x)), clipped(project('attn_v', x))];
+  const fused = clipped(project('attn_qkv', x));
+  if (fusedLayout === 'by-kind') {
+    const [q, kv] = [heads * headDim, keyValueHeads * headDim];
+    const rows = (start: number, end: number): Value => sliceLast(g, [fused], { start, end });
+    return [rows(0, q), rows(q, q + kv), rows(q + kv, q + 2 * kv)];
+  }
+  assert(heads === keyValueHeads, 'queries, keys and values by head need as many key heads as query heads');
+  const byHead = reshape(g, [fused], { shape: [tokens, heads, 3 * headDim] });
+  const ofKind = (kind: number): Value =>
+    reshape(g, [sliceLast(g, [byHead], { start: kind * headDim, end: (kind + 1) * headDim })], {
+      shape: [tokens, heads * headDim],
+    });
+  return [ofKind(0), ofKind(1), ofKind(2)];
+}
+
+function queryKeyNorm(
+  g: Graph,
+  spec: DecoderSpec,
+  options: DecoderOptions,
+  layer: number,
+  role: 'attn_q_norm' | 'attn_k_norm',
+  y: Value,
+  count: number,
+  tokens: Sequence['tokens'],
+): Value {
+  const path = modulePath(spec, layer, role);
+  if (spec.queryKeyNorm === null || path === null) return y;
+  const { over, norm } = spec.queryKeyNorm;
+  if (over === 'all-heads') return normalize(g, norm, path, y, options);
+  const byHead = reshape(g, [y], { shape: [tokens, count, spec.headDim] });
+  const normed =
+    over === 'head'
+      ? normalize(g, norm, path, byHead, options)
+      : // A weight for each head: `[heads, headDim]`.
+        mul(g, [normalize(g, { ...norm, weight: 'none' }, path, byHead, options), options.weight(`${path}.weight`)]);
+  return reshape(g, [normed], { shape: [tokens, count * spec.headDim] });
+}
+
+function rotate(
+  g: Graph,
+  spec: DecoderSpec,
+  { batch, time, tokens, position }: Sequence,
+  { cos, sin }: Rotation,
+  rope: number,
+  y: Value,
+  count: number,
+): Value {
+  const { dimension, interleaved } = spec.ropes[rope]!;
+  const width = count * spec.headDim;
+  const inRows = reshape(g, [y], { shape: [batch, time, width] });
+  const rotated = rotary(g, [inRows, position, cos, sin], { heads: count, dimension, interleaved });
+  return reshape(g, [rotated], { shape: [tokens, width] });
+}
+
+const activations: Readonly<Record<Activation, PlainOp>> = { silu, gelu, gelu_tanh: geluTanh, relu };
+
+function feedForward(
+  g: Graph,
+  { feedForward: { activation, kind }, intermediateSize }: DecoderSpec,
+  x: Value,
+  project: Project,
+): Value {
+  const act = activations[activation];
+  if (kind === 'plain') return project('ffn_down', act(g, [project('ffn_up', x)]));
+  const fused = kind === 'fused' ? project('ffn_up', x) : null;
+  const part = (start: number): Value => sliceLast(g, [fused!], { start, end: start + intermediateSize });
+  const gate = fused === null ? project('ffn_gate', x) : part(0);
+  const up = fused === null ? project('ffn_up', x) : part(intermediateSize);
+  return project('ffn_down', mul(g, [act(g, [gate]), up]));
+}
+
+/** Normalizes the last axis with the weights stored at a path. */
+function normalize(
+  g: Graph,
+  { kind, epsilon, weight, bias }: NormSpec,
+  path: string,
+  x: Value,
+  options: DecoderOptions,
+): Value {
+  const width = x.shape.at(-1);
+  assert(typeof width === 'number', 'the normalized axis has no size');
+  const factor = (): Value => {
+    if (weight === 'none') return g.constant('float32', [width], Array<number>(width).fill(1));
+    const stored = options.weight(`${path}.weight`);
+    return weight === 'plusOne' ? add(g, [stored, g.scalar(1)]) : stored;
+  };
+  if (kind === 'rms') return rmsNorm(g, [x, factor()], { epsilon });
+  return layerNorm(g, [x, factor(), ...(bias ? [options.weight(`${path}.bias`)] : [])], { epsilon });
+}
+
+/** cap · tanh(x / cap) */
+function capped(g: Graph, x: Value, cap: number): Value {
+  return mul(g, [tanh(g, [mul(g, [x, g.scalar(1 / cap)])]), g.scalar(cap)]);
 }
 
 /** Declares the weights of a model in a graph as they are asked for. */
@@ -159,22 +278,4 @@ export function weightsOf(g: Graph, files: WeightFiles): (name: string) => Value
     assert(location !== undefined, `the model has no tensor ${name}`);
     return g.weight(name, location.shape, location);
   };
-}
-
-/** cos and sin of positions `from` up to `to`, each `[to - from, rope.dimension / 2]`. */
-export function ropeTables(spec: DecoderSpec, from: number, to: number): { cos: Float32Array; sin: Float32Array } {
-  const frequencies = ropeInverseFrequencies(spec.rope);
-  const angles = Array.from({ length: to - from }, (_, i) => frequencies.map((frequency) => (from + i) * frequency)).flat();
-  return { cos: Float32Array.from(angles, Math.cos), sin: Float32Array.from(angles, Math.sin) };
-}
-
-/** Far below every score, and still finite when a score is added. */
-const HIDDEN = -1e30;
-
-/** The causal mask `[time, cached + time]`: a token sees what is cached, what came before it, and itself. */
-export function causalMask(time: number, cached: number): Float32Array {
-  const keys = cached + time;
-  const mask = new Float32Array(time * keys);
-  for (let t = 0; t < time; t++) mask.fill(HIDDEN, t * keys + cached + t + 1, (t + 1) * keys);
-  return mask;
 }

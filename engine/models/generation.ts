@@ -5,8 +5,9 @@ import { encodeModel } from '../graph/onnx.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
 import type { Adapter } from '../training/lora.ts';
-import { causalMask, decoder, logits, ropeTables, sequenceInputs, weightsOf, type WeightFiles } from './decoder.ts';
+import { decoder, logits, weightsOf, type WeightFiles } from './decoder.ts';
 import type { OpenModel } from './open.ts';
+import { float32, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from './spec.ts';
 
 export interface GenerationOptions {
@@ -28,15 +29,17 @@ const LONGEST_PIECE = 512;
 export class GenerationSession {
   readonly #spec: DecoderSpec;
   readonly #session: GraphSession;
+  readonly #inputs: readonly string[];
   readonly #linears: readonly LinearLayer[];
   readonly #cache: LayerCache[];
   #capacity = FIRST_CAPACITY;
   #cached = 0;
   #factors: Readonly<Record<string, TensorValue>> = {};
 
-  private constructor(spec: DecoderSpec, session: GraphSession) {
+  private constructor(spec: DecoderSpec, session: GraphSession, inputs: readonly string[]) {
     this.#spec = spec;
     this.#session = session;
+    this.#inputs = inputs;
     this.#linears = linearLayers(spec);
     this.#cache = Array.from({ length: spec.layers }, () => ({
       keys: new Float32Array(FIRST_CAPACITY * this.#width),
@@ -50,7 +53,12 @@ export class GenerationSession {
     { threads, cacheDir, openSession }: GenerationOptions,
   ): Promise<GenerationSession> {
     const graph = buildGeneration(spec, await weights.float32Files(cacheDir));
-    return new GenerationSession(spec, await openSession(encodeModel(graph), { threads, provider: 'cpu' }));
+    const session = await openSession(encodeModel(graph), { threads, provider: 'cpu' });
+    return new GenerationSession(
+      spec,
+      session,
+      graph.inputs.map(({ name }) => name),
+    );
   }
 
   /** Tokens that have been fed since the last reset. */
@@ -78,28 +86,19 @@ export class GenerationSession {
   }
 
   async #feedPiece(tokens: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
-    const { heads, keyValueHeads, rope } = this.#spec;
     const time = tokens.length;
     const past = this.#cached;
     const keys = past + time;
-    const { cos, sin } = ropeTables(this.#spec, past, keys);
     const feeds: Record<string, TensorValue> = {
       ...this.#factors,
-      input_ids: int64(tokens),
-      position: int64([0]),
-      cos: float32(cos, [time, rope.dimension / 2]),
-      sin: float32(sin, [time, rope.dimension / 2]),
-      mask: float32(causalMask(time, past), [time, keys]),
-      rows: int64([time - 1]),
-      'dim.time': int64([time]),
-      'dim.keys': int64([keys]),
-      'dim.queries': int64([(time * heads) / keyValueHeads]),
+      ...sequenceFeeds(this.#spec, { inputIds: Int32Array.from(tokens), time, past }),
+      rows: int64([time - 1], [1]),
     };
     this.#cache.forEach((layer, i) => {
       feeds[`past.${i}.key`] = float32(layer.keys.subarray(0, past * this.#width), [past, this.#width]);
       feeds[`past.${i}.value`] = float32(layer.values.subarray(0, past * this.#width), [past, this.#width]);
     });
-    const result = await this.#session.run(feeds);
+    const result = await this.#session.run(only(this.#inputs, feeds));
     this.#reserve(keys);
     this.#cache.forEach((layer, i) => {
       layer.keys.set(result[`new.${i}.key`]!.data as Float32Array, past * this.#width);
@@ -190,12 +189,4 @@ function stackedFactors(
     [`${path}.lora_A`, float32(stackedA, [rank, inFeatures])],
     [`${path}.lora_B`, float32(stackedB, [outFeatures, rank])],
   ];
-}
-
-function int64(values: readonly number[]): TensorValue {
-  return { type: 'int64', data: BigInt64Array.from(values, BigInt), dims: [values.length] };
-}
-
-function float32(data: Float32Array, dims: readonly number[]): TensorValue {
-  return { type: 'float32', data, dims };
 }

@@ -6,7 +6,7 @@ import { GgufWriter, readGguf, readGgufFloat32 } from '../formats/gguf.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
 import { openModel } from './open.ts';
-import { ropeInverseFrequencies } from './spec.ts';
+import { ropeInverseFrequencies } from './rope.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'models-'));
@@ -18,11 +18,11 @@ describe('one model in two formats', () => {
     const gguf = openModel(join(golden, name, 'model.gguf'));
     expect(gguf.weights.names).toEqual(hub.weights.names);
     for (const tensor of hub.weights.names) expect(gguf.weights.read(tensor), tensor).toEqual(hub.weights.read(tensor));
-    const { rope: hubRope, ...hubSpec } = hub.spec;
-    const { rope: ggufRope, ...ggufSpec } = gguf.spec;
+    const { ropes: hubRopes, ...hubSpec } = hub.spec;
+    const { ropes: ggufRopes, ...ggufSpec } = gguf.spec;
     expect(ggufSpec).toEqual(hubSpec);
-    const expected = ropeInverseFrequencies(hubRope);
-    ropeInverseFrequencies(ggufRope).forEach((frequency, i) => expect(frequency / expected[i]!).toBeCloseTo(1, 6));
+    const expected = ropeInverseFrequencies(hubRopes[0]!, 0);
+    ropeInverseFrequencies(ggufRopes[0]!, 0).forEach((frequency, i) => expect(frequency / expected[i]!).toBeCloseTo(1, 6));
     expect(hub.hash).toMatch(/^[0-9a-f]{64}$/);
   });
 
@@ -86,7 +86,10 @@ describe('config.json', () => {
       rope_parameters: { rope_theta: 500000, ...(original['rope_scaling'] as object) },
     });
     expect(newer.spec).toEqual(older.spec);
-    expect(openWith({ rope_scaling: { type: 'linear', factor: 2 } }).spec.rope.scaling).toEqual({ kind: 'linear', factor: 2 });
+    expect(openWith({ rope_scaling: { type: 'linear', factor: 2 } }).spec.ropes[0]!.scaling).toEqual({
+      kind: 'linear',
+      factor: 2,
+    });
   });
 
   it.each<[string, Record<string, unknown>, string, RegExp]>([
@@ -99,8 +102,8 @@ describe('config.json', () => {
       'model-unsupported',
       /'rope_scaling.x'/,
     ],
-    ['unknown rotary scaling', { rope_scaling: { rope_type: 'yarn', factor: 2 } }, 'model-unsupported', /"yarn"/],
-    ['other activation', { hidden_act: 'gelu' }, 'model-unsupported', /gelu/],
+    ['unknown rotary scaling', { rope_scaling: { rope_type: 'spiral', factor: 2 } }, 'model-unsupported', /"spiral"/],
+    ['other activation', { hidden_act: 'mish' }, 'model-unsupported', /mish/],
     ['absurd size', { hidden_size: 1e15 }, 'config-invalid', /hidden size/],
     ['absurd number of layers', { num_hidden_layers: 1e9 }, 'config-invalid', /layers/],
     ['negative size', { vocab_size: -1 }, 'config-invalid', /vocab_size/],
@@ -165,7 +168,7 @@ describe('GGUF metadata', () => {
     ['no size', (m) => m.delete('llama.embedding_length'), /embedding_length' is missing/],
     ['experts', (m) => m.set('llama.expert_count', { type: 'uint32', value: 8 }), /expert_count/],
     ['unknown key', (m) => m.set('llama.attention.sliding_window', { type: 'uint32', value: 8 }), /sliding_window/],
-    ['absurd size', (m) => m.set('llama.block_count', { type: 'uint32', value: 4e9 }), /layers is 4000000000/],
+    ['absurd size', (m) => m.set('llama.block_count', { type: 'uint32', value: 4e9 }), /block_count' is 4000000000/],
   ])('refuses: %s', (_, change, message) => {
     expect(() => openModel(rewrite(change))).toThrow(message);
     expect(() => openModel(rewrite(change))).toThrow(Problem);

@@ -7,13 +7,13 @@ import { readText } from '../formats/files.ts';
 import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import { specFromConfig, specFromGguf } from './families.ts';
-import { linearLayers, type DecoderSpec } from './spec.ts';
+import { ggufLayout, ggufName, hubLayout, specFromConfig, specFromGguf } from './families/index.ts';
+import type { Layout } from './layout.ts';
+import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
   fromGguf,
   fromSafetensors,
-  ggufTensorName,
-  modelTensors,
+  inModelLayout,
   ropeFactors,
   StoredWeights,
   type ModelWeights,
@@ -101,7 +101,7 @@ function openHub(folder: string): OpenModel {
       stored.set(tensor.name, fromSafetensors(path, tensor));
     }
   const notes: string[] = [];
-  const tensors = selectTensors(spec, stored, (name) => name);
+  const tensors = selectTensors(spec, stored, ({ name }) => name, hubLayout);
   const tokenizerSource = readHubTokenizer(folder, notes);
   const nameOrPath = config['_name_or_path'];
   return makeModel({
@@ -247,14 +247,8 @@ function openGguf(path: string): OpenModel {
     path,
   );
   const stored = new Map<string, StoredTensor>();
-  for (const tensor of file.tensors.values()) stored.set(tensor.name, fromGguf(path, tensor, 0));
-  const permuted = new Map<string, StoredTensor>();
-  for (const name of modelTensors(spec).keys()) {
-    const there = ggufTensorName(name, spec);
-    const tensor = file.tensors.get(there.name);
-    if (tensor && there.permutedHeads > 0) permuted.set(there.name, fromGguf(path, tensor, there.permutedHeads));
-  }
-  const tensors = selectTensors(spec, new Map([...stored, ...permuted]), (name) => ggufTensorName(name, spec).name);
+  for (const tensor of file.tensors.values()) stored.set(tensor.name, fromGguf(path, tensor));
+  const tensors = selectTensors(spec, stored, ggufName, ggufLayout);
   const text = (key: string): string | null => {
     const entry = file.metadata.get(key);
     return entry?.type === 'string' ? entry.value : null;
@@ -285,17 +279,20 @@ const derivedTensors = /(\.rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_e
 function selectTensors(
   spec: DecoderSpec,
   stored: ReadonlyMap<string, StoredTensor>,
-  storedName: (name: string) => string,
+  storedName: (tensor: ModelTensor) => string,
+  layoutOf: (tensor: ModelTensor, spec: DecoderSpec) => Layout | null,
 ): Map<string, StoredTensor> {
   const selected = new Map<string, StoredTensor>();
   const used = new Set<string>();
   const somewhere = [...stored.values()][0]?.path ?? '';
-  for (const [name, shape] of modelTensors(spec)) {
-    const tensor = stored.get(storedName(name));
+  for (const wanted of modelTensors(spec)) {
+    const layout = layoutOf(wanted, spec);
+    const shape = layout?.storedShape(wanted.shape) ?? wanted.shape;
+    const tensor = stored.get(storedName(wanted));
     if (!tensor)
       throw new Problem(
         'tensor-missing',
-        `'${somewhere}' has no tensor '${storedName(name)}', which its config asks for.`,
+        `'${somewhere}' has no tensor '${storedName(wanted)}', which its config asks for.`,
         'The model is incomplete or its config belongs to another one: download both again.',
       );
     if (tensor.shape.length !== shape.length || tensor.shape.some((extent, i) => extent !== shape[i]))
@@ -304,11 +301,11 @@ function selectTensors(
         `'${tensor.path}': tensor '${tensor.name}' has the shape [${tensor.shape.join(', ')}], but the config asks for [${shape.join(', ')}].`,
         'The config belongs to another model: download both again.',
       );
-    selected.set(name, tensor);
+    selected.set(wanted.name, inModelLayout(tensor, layout, wanted.shape));
     used.add(tensor.name);
   }
   for (const { name, path } of stored.values())
-    if (!used.has(name) && !derivedTensors.test(name) && !(spec.tiedEmbeddings && name === 'lm_head.weight'))
+    if (!used.has(name) && !derivedTensors.test(name) && !(spec.tiedEmbeddings && name === `${spec.modules.output}.weight`))
       throw new Problem(
         'model-unsupported',
         `'${path}' has the tensor '${name}', which a ${spec.family} model of this config does not use.`,

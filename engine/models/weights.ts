@@ -7,7 +7,7 @@ import { AtomicFile, makeFolder } from '../formats/files.ts';
 import { readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import { readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import { linearLayers, type DecoderSpec } from './spec.ts';
+import type { Layout } from './layout.ts';
 
 /** Bytes of one float32 tensor in a file, row-major, little-endian: what an ONNX initializer with external data points to. */
 export interface Float32Location {
@@ -20,27 +20,10 @@ export interface Float32Location {
 export interface ModelWeights {
   readonly names: readonly string[];
   shape(name: string): readonly number[];
-  /** The tensor as float32, row-major, in transformers' layout (GGUF's permuted Q and K rows put back). */
+  /** The tensor as float32, row-major, in transformers' layout (whatever order the file has). */
   read(name: string): Float32Array;
   /** Where every tensor lies as float32. Stored float32 is used in place; anything else is expanded once into a file under `cacheDir`. */
   float32Files(cacheDir: string): Promise<ReadonlyMap<string, Float32Location>>;
-}
-
-/** Every tensor a model of this spec has, by transformers' name, in the order of the computation. */
-export function modelTensors(spec: DecoderSpec): Map<string, readonly number[]> {
-  const { hiddenSize, vocabularySize } = spec;
-  const tensors = new Map<string, readonly number[]>([['model.embed_tokens.weight', [vocabularySize, hiddenSize]]]);
-  for (let layer = 0; layer < spec.layers; layer++) {
-    tensors.set(`model.layers.${layer}.input_layernorm.weight`, [hiddenSize]);
-    tensors.set(`model.layers.${layer}.post_attention_layernorm.weight`, [hiddenSize]);
-  }
-  for (const linear of linearLayers(spec)) {
-    tensors.set(`${linear.path}.weight`, [linear.outFeatures, linear.inFeatures]);
-    if (linear.bias) tensors.set(`${linear.path}.bias`, [linear.outFeatures]);
-  }
-  tensors.set('model.norm.weight', [hiddenSize]);
-  if (!spec.tiedEmbeddings) tensors.set('lm_head.weight', [vocabularySize, hiddenSize]);
-  return tensors;
 }
 
 /** One tensor where it is stored. */
@@ -52,72 +35,22 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   readonly offset: number;
   readonly length: number;
-  /** Heads whose rows llama.cpp's converter permuted; 0 when rows are in transformers' order. */
-  readonly permutedHeads: number;
+  /** Whether its numbers stand in the file otherwise than in the model. */
+  readonly moved: boolean;
   load(): Float32Array;
 }
 
 export function fromSafetensors(path: string, tensor: SafetensorsTensor): StoredTensor {
-  return { ...tensor, path, permutedHeads: 0, load: () => readSafetensorsFloat32(path, tensor) };
+  return { ...tensor, path, moved: false, load: () => readSafetensorsFloat32(path, tensor) };
 }
 
-export function fromGguf(path: string, tensor: GgufTensor, permutedHeads: number): StoredTensor {
-  const load = (): Float32Array => {
-    const values = readGgufFloat32(path, tensor);
-    return permutedHeads === 0 ? values : unpermuteRows(values, tensor.shape[0]!, permutedHeads);
-  };
-  return { ...tensor, path, permutedHeads, load };
+export function fromGguf(path: string, tensor: GgufTensor): StoredTensor {
+  return { ...tensor, path, moved: false, load: () => readGgufFloat32(path, tensor) };
 }
 
-/** GGUF's name of a transformers tensor, and how many heads' rows its converter interleaves. */
-export function ggufTensorName(name: string, spec: DecoderSpec): { readonly name: string; readonly permutedHeads: number } {
-  const match = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name);
-  if (!match) return { name: outerNames[name] ?? name, permutedHeads: 0 };
-  const [, layer, module, kind] = match as unknown as [string, string, string, string];
-  const permutedHeads = module === 'self_attn.q_proj' ? spec.heads : module === 'self_attn.k_proj' ? spec.keyValueHeads : 0;
-  return { name: `blk.${layer}.${blockNames[module] ?? module}.${kind}`, permutedHeads };
-}
-
-const outerNames: Readonly<Record<string, string>> = {
-  'model.embed_tokens.weight': 'token_embd.weight',
-  'model.norm.weight': 'output_norm.weight',
-  'lm_head.weight': 'output.weight',
-};
-const blockNames: Readonly<Record<string, string>> = {
-  input_layernorm: 'attn_norm',
-  post_attention_layernorm: 'ffn_norm',
-  'self_attn.q_proj': 'attn_q',
-  'self_attn.k_proj': 'attn_k',
-  'self_attn.v_proj': 'attn_v',
-  'self_attn.o_proj': 'attn_output',
-  'mlp.gate_proj': 'ffn_gate',
-  'mlp.up_proj': 'ffn_up',
-  'mlp.down_proj': 'ffn_down',
-};
-
-/** llama.cpp rotates neighbouring pairs, transformers the two halves of a head: its converter moves row (half h, pair j) to 2 j + h. */
-export function permuteRows(values: Float32Array, rows: number, heads: number): Float32Array {
-  return moveRows(values, rows, heads, (target, from, to, width) => target.set(values.subarray(from, from + width), to));
-}
-
-function unpermuteRows(values: Float32Array, rows: number, heads: number): Float32Array {
-  return moveRows(values, rows, heads, (target, to, from, width) => target.set(values.subarray(from, from + width), to));
-}
-
-function moveRows(
-  values: Float32Array,
-  rows: number,
-  heads: number,
-  move: (target: Float32Array, split: number, interleaved: number, width: number) => void,
-): Float32Array {
-  const target = new Float32Array(values.length);
-  const width = values.length / rows;
-  const headDim = rows / heads;
-  for (let head = 0; head < heads; head++)
-    for (let half = 0; half < 2; half++)
-      for (let pair = 0; pair < headDim / 2; pair++)
-        move(target, (head * headDim + (half * headDim) / 2 + pair) * width, (head * headDim + 2 * pair + half) * width, width);
-  return target;
+/** The stored tensor as the model has it. */
+export function inModelLayout(stored: StoredTensor, layout: Layout | null, shape: readonly number[]): StoredTensor {
+  return layout === null ? stored : { ...stored, shape, moved: true, load: () => layout.toModel(stored.load(), shape) };
 }
 
 /** The rotary divisors a GGUF carries, or null. */
@@ -127,7 +60,7 @@ export function ropeFactors(file: GgufFile): readonly number[] | null {
 }
 
 /** Changes when the layout or the content of expanded files does. */
-const expansionVersion = 1;
+const expansionVersion = 2;
 const expansionAlignment = 64;
 
 /** Weights read on demand from their files; `tensors` is complete and of the right shapes. */
@@ -160,8 +93,7 @@ export class StoredWeights implements ModelWeights {
     let size = 0;
     for (const [name, tensor] of this.#tensors) {
       const { path, offset, length, shape } = tensor;
-      if (tensor.type === 'F32' && tensor.permutedHeads === 0 && offset % 4 === 0)
-        locations.set(name, { path, offset, length, shape });
+      if (tensor.type === 'F32' && !tensor.moved && offset % 4 === 0) locations.set(name, { path, offset, length, shape });
       else {
         expand.push([name, tensor, size]);
         size += Math.ceil((4 * elements(shape)) / expansionAlignment) * expansionAlignment;
@@ -183,8 +115,8 @@ export class StoredWeights implements ModelWeights {
       const { size, mtimeMs } = statSync(path);
       hash.update(JSON.stringify([path, size, mtimeMs]));
     }
-    for (const [name, { type, shape, offset, permutedHeads }] of this.#tensors)
-      hash.update(JSON.stringify([name, type, shape, offset, permutedHeads]));
+    for (const [name, { type, shape, offset, moved }] of this.#tensors)
+      hash.update(JSON.stringify([name, type, shape, offset, moved]));
     return hash.digest('hex').slice(0, 32);
   }
 }

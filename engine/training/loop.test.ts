@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StepMetrics } from '../contract.ts';
-import type { DecoderSpec } from '../models/spec.ts';
+import { specFromConfig } from '../models/families/index.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type RecipeInput } from '../recipe.ts';
 import type { TrainingRow } from './batches.ts';
@@ -37,23 +37,20 @@ function quadraticLoss(batch: MicroBatch, parameters: Float32Array, gradient: Fl
   return { tokenLoss: Float32Array.from(tokenLoss), tokenRow: Int32Array.from(tokenRow), gradient };
 }
 
-const spec: DecoderSpec = {
-  family: 'llama',
-  hiddenSize: 4,
-  intermediateSize: 6,
-  layers: 1,
-  heads: 1,
-  keyValueHeads: 1,
-  headDim: 4,
-  vocabularySize: 100,
-  contextLength: 64,
-  normEpsilon: 1e-5,
-  attentionBias: false,
-  mlpBias: false,
-  tiedEmbeddings: true,
-  activation: 'silu',
-  rope: { theta: 10000, dimension: 4, scaling: { kind: 'none' } },
-};
+const spec = specFromConfig(
+  {
+    model_type: 'llama',
+    hidden_size: 4,
+    intermediate_size: 6,
+    num_hidden_layers: 1,
+    num_attention_heads: 1,
+    num_key_value_heads: 1,
+    vocab_size: 100,
+    max_position_embeddings: 64,
+    tie_word_embeddings: true,
+  },
+  'config.json',
+);
 const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
   index: i,
   file: 'rows.jsonl',

@@ -2,27 +2,24 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, cpSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { DecoderSpec } from '../models/spec.ts';
+import { specFromConfig } from '../models/families/index.ts';
 import { Problem } from '../problem.ts';
 import { adapterShape, newAdapter, parseAdapterConfig, readAdapter, tensorView, writeAdapter } from './lora.ts';
 
-const spec: DecoderSpec = {
-  family: 'llama',
-  hiddenSize: 12,
-  intermediateSize: 20,
-  layers: 3,
-  heads: 3,
-  keyValueHeads: 1,
-  headDim: 4,
-  vocabularySize: 40,
-  contextLength: 64,
-  normEpsilon: 1e-5,
-  attentionBias: false,
-  mlpBias: false,
-  tiedEmbeddings: true,
-  activation: 'silu',
-  rope: { theta: 10000, dimension: 4, scaling: { kind: 'none' } },
-};
+const spec = specFromConfig(
+  {
+    model_type: 'llama',
+    hidden_size: 12,
+    intermediate_size: 20,
+    num_hidden_layers: 3,
+    num_attention_heads: 3,
+    num_key_value_heads: 1,
+    vocab_size: 40,
+    max_position_embeddings: 64,
+    tie_word_embeddings: true,
+  },
+  'config.json',
+);
 const recipe = { rank: 2, alpha: 8, targetModules: 'all-linear', layers: 'all', seed: 7 } as const;
 const folder = mkdtempSync(join(tmpdir(), 'lora-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -7,17 +7,16 @@ import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { expand } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
 import {
-  causalMask,
   decoder,
+  headBias,
   headInput,
   headWeight,
   logits,
-  ropeTables,
-  sequenceInputs,
   weightsOf,
   type DecoderOptions,
   type WeightFiles,
 } from '../models/decoder.ts';
+import { float32, int64, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { assert } from '../problem.ts';
@@ -137,20 +136,8 @@ export class TrainStep {
     return { tokenLoss: (result['token_loss']!.data as Float32Array).slice(0, rows.length), tokenRow, gradient };
   }
 
-  #feeds({ inputIds, batch, time }: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
-    const { cos, sin } = ropeTables(this.#spec, 0, time);
-    const half = this.#spec.rope.dimension / 2;
-    const feeds: Record<string, TensorValue> = {
-      input_ids: int64(inputIds, [batch * time]),
-      position: int64([0], [1]),
-      cos: float32(cos, [time, half]),
-      sin: float32(sin, [time, half]),
-      mask: float32(causalMask(time, 0), [time, time]),
-      'dim.batch': int64([batch], [1]),
-      'dim.time': int64([time], [1]),
-      'dim.tokens': int64([batch * time], [1]),
-      'dim.queries': int64([(time * this.#spec.heads) / this.#spec.keyValueHeads], [1]),
-    };
+  #feeds({ inputIds, time }: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
+    const feeds = sequenceFeeds(this.#spec, { inputIds, time, past: 0 });
     for (const { name, shape, offset } of this.#shape.tensors) {
       feeds[name] = float32(parameters.subarray(offset, offset + shape[0] * shape[1]), shape);
     }
@@ -211,9 +198,9 @@ export function buildStep(
     const chunked = reshape(g, [headInput(g, spec, hidden, rows, options)], {
       shape: ['chunks', 'chunkRows', spec.hiddenSize],
     });
-    return g.scope('loss', () =>
-      headCrossEntropy(g, [chunked, headWeight(spec, options), targets, counted], { withGradient: purpose === 'gradient' }),
-    );
+    const bias = headBias(spec, options);
+    const inputs = [chunked, headWeight(spec, options), targets, counted, ...(bias === null ? [] : [bias])];
+    return g.scope('loss', () => headCrossEntropy(g, inputs, { withGradient: purpose === 'gradient', cap: spec.head.cap }));
   });
   if (purpose === 'gradient') {
     const ones = expand(g, [g.constant('float32', [1, 1], [1])], { shape: ['chunks', 'chunkRows'] });
@@ -257,23 +244,4 @@ function supervised({ labels, batch, time }: MicroBatch): { rows: number[]; targ
     }
   }
   return { rows, targets, tokenRow: Int32Array.from(tokenRow) };
-}
-
-function int64(values: ArrayLike<number>, dims: readonly number[]): TensorValue {
-  return { type: 'int64', data: BigInt64Array.from({ length: values.length }, (_, i) => BigInt(values[i]!)), dims };
-}
-
-function float32(data: Float32Array, dims: readonly number[]): TensorValue {
-  return { type: 'float32', data, dims };
-}
-
-/** The feeds a graph asks for. */
-function only(names: readonly string[], feeds: Readonly<Record<string, TensorValue>>): Record<string, TensorValue> {
-  return Object.fromEntries(
-    names.map((name) => {
-      const feed = feeds[name];
-      assert(feed !== undefined, `nothing to feed ${name} with`);
-      return [name, feed];
-    }),
-  );
 }

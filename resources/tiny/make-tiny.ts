@@ -15,29 +15,37 @@ import { SafetensorsWriter, type SafetensorsPlan } from '../../engine/formats/sa
 import { runMerge } from '../../engine/jobs/merge.ts';
 import type { JobPort } from '../../engine/jobs/port.ts';
 import { runTrain } from '../../engine/jobs/train.ts';
-import { linearLayers, type DecoderSpec } from '../../engine/models/spec.ts';
+import { specFromConfig } from '../../engine/models/families/index.ts';
+import { modelTensors } from '../../engine/models/spec.ts';
 import { fillUniform } from '../../engine/training/random.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const seed = 1;
 const vocabularySize = 384;
-const spec: DecoderSpec = {
-  family: 'llama',
-  hiddenSize: 64,
-  intermediateSize: 128,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headDim: 16,
-  vocabularySize,
-  contextLength: 512,
-  normEpsilon: 1e-5,
-  attentionBias: false,
-  mlpBias: false,
-  tiedEmbeddings: true,
-  activation: 'silu',
-  rope: { theta: 10000, dimension: 16, scaling: { kind: 'none' } },
+const config = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 16,
+  hidden_act: 'silu',
+  vocab_size: vocabularySize,
+  max_position_embeddings: 512,
+  rms_norm_eps: 1e-5,
+  attention_bias: false,
+  mlp_bias: false,
+  tie_word_embeddings: true,
+  rope_theta: 10000,
+  rope_scaling: null,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  pad_token_id: 0,
+  torch_dtype: 'float32',
 };
+const spec = specFromConfig(config, 'config.json');
 
 // ── What it is taught ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,47 +138,13 @@ function makeTokenizer(corpus: string) {
 
 // ── Weights ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const config = {
-  architectures: ['LlamaForCausalLM'],
-  model_type: spec.family,
-  hidden_size: spec.hiddenSize,
-  intermediate_size: spec.intermediateSize,
-  num_hidden_layers: spec.layers,
-  num_attention_heads: spec.heads,
-  num_key_value_heads: spec.keyValueHeads,
-  head_dim: spec.headDim,
-  hidden_act: spec.activation,
-  vocab_size: spec.vocabularySize,
-  max_position_embeddings: spec.contextLength,
-  rms_norm_eps: spec.normEpsilon,
-  attention_bias: spec.attentionBias,
-  mlp_bias: spec.mlpBias,
-  tie_word_embeddings: spec.tiedEmbeddings,
-  rope_theta: spec.rope.theta,
-  rope_scaling: null,
-  bos_token_id: 1,
-  eos_token_id: 2,
-  pad_token_id: 0,
-  torch_dtype: 'float32',
-};
-
 function writeRandomWeights(path: string): void {
-  const { hiddenSize: width } = spec;
-  const norm = (name: string) => ({ name, shape: [width], deviation: null });
-  const tensors: { name: string; shape: number[]; deviation: number | null }[] = [
-    // Rows of norm 2: with a normed output of norm 8 the tied head can reach logits of 16.
-    { name: 'model.embed_tokens.weight', shape: [vocabularySize, width], deviation: 0.25 },
-    ...Array.from({ length: spec.layers }, (_, layer) => [
-      norm(`model.layers.${layer}.input_layernorm.weight`),
-      norm(`model.layers.${layer}.post_attention_layernorm.weight`),
-    ]).flat(),
-    ...linearLayers(spec).map(({ path: module, outFeatures, inFeatures }) => ({
-      name: `${module}.weight`,
-      shape: [outFeatures, inFeatures],
-      deviation: 0.5 / Math.sqrt(inFeatures),
-    })),
-    norm('model.norm.weight'),
-  ];
+  // Norms are 1. Rows of the embedding have norm 2: with a normed output of norm 8 the tied head can reach logits of 16.
+  const tensors = modelTensors(spec).map(({ name, role, shape }) => ({
+    name,
+    shape,
+    deviation: shape.length === 1 ? null : role === 'token_embd' ? 0.25 : 0.5 / Math.sqrt(shape[1]!),
+  }));
   const plan: SafetensorsPlan[] = tensors.map(({ name, shape }) => ({ name, shape, type: 'F32' }));
   const writer = new SafetensorsWriter(path, plan);
   for (const { name, shape, deviation } of tensors) {

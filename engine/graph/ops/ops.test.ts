@@ -32,6 +32,12 @@ const rope: readonly SampleInput[] = [
   { dims: [4, 2], values: [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] },
   { dims: [4, 2], values: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] },
 ];
+const head: readonly SampleInput[] = [
+  { dims: [2, 3, 4], shape: ['chunks', 'rows', 4] },
+  { dims: [5, 4], values: Array.from({ length: 20 }, (_, i) => Math.sin(i * 1.7)) },
+  { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 4, 0, 2, 3, 0], dtype: 'int64' },
+  { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 1, 1, 1, 1, 0] },
+];
 const samples: Readonly<Record<string, readonly Sample[]>> = {
   Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
   Sub: [{ inputs: [x, x] }, { inputs: [{ dims: [1, 3] }, x] }],
@@ -107,14 +113,10 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4, interleaved: true } },
   ],
   HeadCrossEntropy: [
+    { inputs: head, attributes: { withGradient: true, cap: null }, symbols: { chunks: 2, rows: 3 } },
     {
-      inputs: [
-        { dims: [2, 3, 4], shape: ['chunks', 'rows', 4] },
-        { dims: [5, 4], values: Array.from({ length: 20 }, (_, i) => Math.sin(i * 1.7)) },
-        { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 4, 0, 2, 3, 0], dtype: 'int64' },
-        { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 1, 1, 1, 1, 0] },
-      ],
-      attributes: { withGradient: true },
+      inputs: [...head, { dims: [5], values: [0.3, -0.2, 0.5, 0.1, -0.4] }],
+      attributes: { withGradient: true, cap: 0.8 },
       symbols: { chunks: 2, rows: 3 },
     },
   ],

@@ -1,0 +1,146 @@
+/** The model families that can be opened: from a config to a DecoderSpec, and back to configs and GGUF names. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import { Problem } from '../../problem.ts';
+import type { Layout } from '../layout.ts';
+import type { DecoderSpec, ModelTensor, NormSpec, RopeSpec } from '../spec.ts';
+import type { Family, GgufFacts, GgufFamily } from './family.ts';
+import { llama } from './llama.ts';
+import { ConfigReader, MetadataReader, sizeLimits } from './reading.ts';
+
+/** By `model_type` of config.json. */
+const families: Readonly<Record<string, Family>> = { llama };
+
+/** Of several families that a GGUF calls alike, the first is what its files are read as. */
+const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
+  Object.values(families)
+    .flatMap(({ gguf }) => (gguf === null ? [] : [[gguf.architecture, gguf] as const]))
+    .toReversed(),
+);
+
+export const supportedFamilies: readonly string[] = Object.keys(families);
+
+/** The spec of a hub folder's config.json; `path` is for messages. */
+export function specFromConfig(config: Readonly<Record<string, unknown>>, path: string): DecoderSpec {
+  const reader = new ConfigReader(config, path);
+  if (reader.optional('quantization_config') !== undefined)
+    throw new Problem(
+      'format-unsupported',
+      `'${path}' describes quantized weights (quantization_config), which cannot be read from a hub folder.`,
+      'Use the unquantized model or a GGUF of it.',
+    );
+  const type = reader.modelType();
+  if (!Object.hasOwn(families, type)) throw unsupportedFamily(type, path, supportedFamilies);
+  const spec = families[type]!.fromConfig(reader);
+  reader.refuseUnread();
+  return checkSpec(spec, path);
+}
+
+/** The spec of a GGUF file. */
+export function specFromGguf(metadata: ReadonlyMap<string, GgufValue>, facts: GgufFacts, path: string): DecoderSpec {
+  const architecture = metadata.get('general.architecture');
+  if (architecture?.type !== 'string')
+    throw new Problem('config-invalid', `'${path}' does not say its 'general.architecture'.`, 'Convert the model again.');
+  const family = ggufFamilies.get(architecture.value);
+  if (family === undefined) throw unsupportedFamily(architecture.value, path, [...ggufFamilies.keys()].sort());
+  const reader = new MetadataReader(metadata, architecture.value, path);
+  const spec = family.fromMetadata(reader, facts);
+  reader.refuseUnread();
+  return checkSpec(spec, path);
+}
+
+function unsupportedFamily(name: string, path: string, supported: readonly string[]): Problem {
+  return new Problem(
+    'model-unsupported',
+    `'${path}' is a '${name}' model, which is not supported yet.`,
+    `Supported model types: ${supported.join(', ')}.`,
+  );
+}
+
+/** config.json of a model that came without one. */
+export function configOf(spec: DecoderSpec): Record<string, unknown> {
+  return families[spec.family]!.toConfig(spec);
+}
+
+/** `general.architecture` and the metadata under it. */
+export function ggufMetadataOf(spec: DecoderSpec): { architecture: string; metadata: Map<string, GgufValue> } {
+  const { architecture, toMetadata } = ggufFamilyOf(spec);
+  const prefixed = [...toMetadata(spec)].map(([key, value]) => [`${architecture}.${key}`, value] as const);
+  return { architecture, metadata: new Map(prefixed) };
+}
+
+/** `blk.3.attn_q.weight` */
+export function ggufName({ layer, role, kind }: ModelTensor): string {
+  return layer === null ? `${role}.${kind}` : `blk.${layer}.${role}.${kind}`;
+}
+
+/** How a GGUF keeps a tensor; null: as the model computes with it. */
+export function ggufLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
+  return ggufFamilyOf(spec).layout?.(tensor, spec) ?? null;
+}
+
+/** How a hub folder keeps a tensor; null: as the model computes with it. */
+export function hubLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
+  return families[spec.family]!.hubLayout?.(tensor) ?? null;
+}
+
+function ggufFamilyOf({ family }: DecoderSpec): GgufFamily {
+  const { gguf } = families[family]!;
+  if (gguf !== null) return gguf;
+  throw new Problem(
+    'export-unsupported',
+    `There is no GGUF of a '${family}' model: llama.cpp does not know the family.`,
+    'Export safetensors instead.',
+  );
+}
+
+function checkSpec(spec: DecoderSpec, path: string): DecoderSpec {
+  const invalid = (what: string): Problem =>
+    new Problem(
+      'config-invalid',
+      `'${path}': ${what}.`,
+      'The sizes do not describe a model; correct the file or download it again.',
+    );
+  const size = (what: keyof typeof sizeLimits, value: number): void => {
+    const limit = sizeLimits[what];
+    if (!Number.isSafeInteger(value) || value < 1 || value > limit)
+      throw invalid(`${words(what)} is ${value}; it must be a whole number from 1 to ${limit}`);
+  };
+  for (const what of Object.keys(sizeLimits) as (keyof typeof sizeLimits)[]) size(what, spec[what]);
+  if (spec.keyValueHeads < 1 || spec.heads % spec.keyValueHeads !== 0)
+    throw invalid(`${spec.heads} attention heads cannot share ${spec.keyValueHeads} key and value heads`);
+  if (spec.headDim % 2 !== 0) throw invalid(`the head dimension ${spec.headDim} is odd`);
+  const norms: NormSpec[] = [spec.norm, ...(spec.queryKeyNorm === null ? [] : [spec.queryKeyNorm.norm])];
+  for (const { epsilon } of norms) if (!(epsilon > 0 && epsilon < 1)) throw invalid(`the norm epsilon is ${epsilon}`);
+  for (const { window, scoreScale } of spec.blocks) {
+    if (window !== null && !(Number.isSafeInteger(window) && window > 0)) throw invalid(`the attention window is ${window}`);
+    if (!(scoreScale > 0)) throw invalid(`the scale of the scores is ${scoreScale}`);
+  }
+  for (const cap of [spec.scoreCap, spec.head.cap, spec.clip])
+    if (cap !== null && !(cap > 0)) throw invalid(`a bound of scores, logits or projections is ${cap}`);
+  for (const rope of spec.ropes) checkRope(rope, spec.headDim, invalid);
+  return spec;
+}
+
+function checkRope({ theta, dimension, scaling }: RopeSpec, headDim: number, invalid: (what: string) => Problem): void {
+  if (!(theta > 0)) throw invalid(`the rotary base is ${theta}`);
+  if (!Number.isSafeInteger(dimension) || dimension < 2 || dimension % 2 !== 0 || dimension > headDim)
+    throw invalid(`${dimension} elements of a head of ${headDim} cannot be rotated`);
+  const numbers = Object.values(scaling).flatMap((value: unknown) => (Array.isArray(value) ? (value as unknown[]) : [value]));
+  if (numbers.some((value) => typeof value === 'number' && !(value > 0)))
+    throw invalid('the rotary scaling must have positive numbers');
+  const divisors =
+    scaling.kind === 'factors'
+      ? [scaling.factors]
+      : scaling.kind === 'longrope'
+        ? [scaling.shortFactors, scaling.longFactors]
+        : [];
+  if (divisors.some((factors) => factors.length !== dimension / 2))
+    throw invalid(`the rotary divisors are not ${dimension / 2} numbers`);
+  if (scaling.kind === 'llama3' && scaling.highFrequencyFactor === scaling.lowFrequencyFactor)
+    throw invalid('the two frequency factors of the rotary scaling must differ');
+}
+
+/** `hiddenSize` as `hidden size`. */
+function words(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

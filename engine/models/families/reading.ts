@@ -1,0 +1,228 @@
+/** Reads the fields of a config one by one and refuses what nobody read: a field that is not known could change the computation. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import { Problem } from '../../problem.ts';
+
+/** Far above any real model; what exceeds them is a damaged or hostile config, refused before memory is taken for it. */
+export const sizeLimits = {
+  hiddenSize: 131_072,
+  intermediateSize: 1_048_576,
+  layers: 1024,
+  heads: 4096,
+  headDim: 2048,
+  vocabularySize: 4_194_304,
+  contextLength: 1_073_741_824,
+} as const;
+
+/** Fields of config.json that do not change what one forward pass computes (transformers' PretrainedConfig and common additions). */
+const neutralFields = new Set([
+  ...['architectures', 'model_type', 'transformers_version', 'torch_dtype', 'dtype', 'initializer_range', 'use_cache'],
+  ...['pretraining_tp', 'attention_dropout', 'hidden_dropout', 'resid_pdrop', 'embd_pdrop', '_name_or_path', 'is_llama_config'],
+  ...['bos_token_id', 'eos_token_id', 'pad_token_id', 'sep_token_id', 'cls_token_id', 'mask_token_id', 'unk_token_id'],
+  ...['decoder_start_token_id', 'transformers.js_config', 'output_attentions', 'output_hidden_states', 'return_dict'],
+  ...[
+    'return_dict_in_generate',
+    'id2label',
+    'label2id',
+    'num_labels',
+    'problem_type',
+    'task_specific_params',
+    'tokenizer_class',
+  ],
+  ...['prefix', 'finetuning_task', 'torchscript', 'use_bfloat16', 'tf_legacy_loss', 'remove_invalid_values', 'pruned_heads'],
+  ...['chunk_size_feed_forward', 'tie_encoder_decoder', '_attn_implementation', '_attn_implementation_autoset', '_commit_hash'],
+  ...[
+    'max_length',
+    'min_length',
+    'do_sample',
+    'early_stopping',
+    'num_beams',
+    'num_beam_groups',
+    'diversity_penalty',
+    'temperature',
+  ],
+  ...['top_k', 'top_p', 'typical_p', 'repetition_penalty', 'length_penalty', 'no_repeat_ngram_size', 'num_return_sequences'],
+  ...['encoder_no_repeat_ngram_size', 'bad_words_ids', 'output_scores', 'forced_bos_token_id', 'forced_eos_token_id'],
+  ...[
+    'suppress_tokens',
+    'begin_suppress_tokens',
+    'exponential_decay_length_penalty',
+    'unsloth_version',
+    'unsloth_fixed',
+    'auto_map',
+  ],
+]);
+
+/** Reads fields of config.json by type and remembers which were read. */
+export class ConfigReader {
+  readonly #config: Readonly<Record<string, unknown>>;
+  readonly #path: string;
+  readonly #prefix: string;
+  readonly #read = new Set<string>();
+
+  constructor(config: Readonly<Record<string, unknown>>, path: string, prefix = '') {
+    this.#config = config;
+    this.#path = path;
+    this.#prefix = prefix;
+  }
+
+  #invalid(key: string, what: string): Problem {
+    return new Problem(
+      'config-invalid',
+      `'${this.#path}': '${this.#prefix}${key}' ${what}.`,
+      'Correct the file or download it again.',
+    );
+  }
+
+  unsupported(key: string, value: unknown): Problem {
+    return new Problem(
+      'model-unsupported',
+      `'${this.#path}': '${this.#prefix}${key}' is ${JSON.stringify(value)}, which is not supported yet.`,
+      'Choose another model of this family.',
+    );
+  }
+
+  /** Null counts as absent, as in transformers. */
+  optional(key: string): unknown {
+    this.#read.add(key);
+    return this.#config[key] ?? undefined;
+  }
+
+  modelType(): string {
+    const value = this.optional('model_type');
+    if (typeof value !== 'string') throw this.#invalid('model_type', 'is missing');
+    return value;
+  }
+
+  number(key: string, fallback?: number): number {
+    const value = this.optional(key) ?? fallback;
+    if (value === undefined) throw this.#invalid(key, 'is missing');
+    if (typeof value !== 'number' || !Number.isFinite(value)) throw this.#invalid(key, 'must be a number');
+    return value;
+  }
+
+  count(key: string, fallback: number): number {
+    const value = this.number(key, fallback);
+    if (!Number.isSafeInteger(value) || value < 0) throw this.#invalid(key, `is ${value}; it must be a whole number`);
+    return value;
+  }
+
+  /** A number of layers, small enough to make a list of. */
+  layers(key: string, fallback: number): number {
+    const value = this.count(key, fallback);
+    if (value > sizeLimits.layers) throw this.#invalid(key, `is ${value}; at most ${sizeLimits.layers} can be right`);
+    return value;
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.optional(key) ?? fallback;
+    if (typeof value !== 'boolean') throw this.#invalid(key, 'must be true or false');
+    return value;
+  }
+
+  text(key: string, fallback: string): string {
+    const value = this.optional(key) ?? fallback;
+    if (typeof value !== 'string') throw this.#invalid(key, 'must be a text');
+    return value;
+  }
+
+  object(key: string): ConfigReader | null {
+    const value = this.optional(key);
+    if (value === undefined) return null;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.#invalid(key, 'must be an object');
+    return new ConfigReader(value as Record<string, unknown>, this.#path, `${this.#prefix}${key}.`);
+  }
+
+  /** Every field must be read, neutral or null. */
+  refuseUnread(): void {
+    for (const [key, value] of Object.entries(this.#config))
+      if (value !== null && !this.#read.has(key) && !neutralFields.has(key))
+        throw new Problem(
+          'model-unsupported',
+          `'${this.#path}' has the field '${this.#prefix}${key}', whose meaning is not known here.`,
+          'The model may compute something this version does not know; choose another one.',
+        );
+  }
+}
+
+/** Reads metadata under the architecture's prefix and remembers which were read. */
+export class MetadataReader {
+  readonly #metadata: ReadonlyMap<string, GgufValue>;
+  readonly #architecture: string;
+  readonly #path: string;
+  readonly #read = new Set<string>();
+
+  constructor(metadata: ReadonlyMap<string, GgufValue>, architecture: string, path: string) {
+    this.#metadata = metadata;
+    this.#architecture = architecture;
+    this.#path = path;
+  }
+
+  #key(key: string): string {
+    return `${this.#architecture}.${key}`;
+  }
+
+  unsupported(key: string, value: unknown): Problem {
+    return new Problem(
+      'model-unsupported',
+      `'${this.#path}': '${this.#key(key)}' is ${JSON.stringify(value)}, which is not supported yet.`,
+      'Choose another model of this family.',
+    );
+  }
+
+  number(key: string, fallback?: number): number {
+    this.#read.add(this.#key(key));
+    const entry = this.#metadata.get(this.#key(key));
+    if (entry === undefined && fallback !== undefined) return fallback;
+    const invalid = (what: string): Problem =>
+      new Problem('config-invalid', `'${this.#path}': '${this.#key(key)}' ${what}.`, 'Convert the model again.');
+    if (entry === undefined) throw invalid('is missing');
+    // One number per layer is only supported when all are the same.
+    const values: readonly unknown[] = entry.type === 'array' ? entry.value : [entry.value];
+    if (new Set(values).size > 1) throw this.unsupported(key, 'different from layer to layer');
+    const value = typeof values[0] === 'bigint' ? Number(values[0]) : values[0];
+    if (typeof value !== 'number' || !Number.isFinite(value)) throw invalid('must be a number');
+    // Stored as float32: the shortest decimal that rounds to it is what the config said.
+    return entry.type === 'float32' ? shortestDecimal(value) : value;
+  }
+
+  /** A number of layers, small enough to make a list of. */
+  layers(key: string): number {
+    const value = this.number(key);
+    if (!Number.isSafeInteger(value) || value < 1 || value > sizeLimits.layers) throw this.unsupported(key, value);
+    return value;
+  }
+
+  /** Where the file says another number than the only one that is known, it is refused. */
+  require(key: string, usual: number): void {
+    const value = this.number(key, usual);
+    if (value !== usual) throw this.unsupported(key, value);
+  }
+
+  text(key: string, fallback: string): string {
+    this.#read.add(this.#key(key));
+    const entry = this.#metadata.get(this.#key(key));
+    return entry?.type === 'string' ? entry.value : fallback;
+  }
+
+  ignore(...keys: readonly string[]): void {
+    for (const key of keys) this.#read.add(this.#key(key));
+  }
+
+  refuseUnread(): void {
+    for (const key of this.#metadata.keys())
+      if (key.startsWith(`${this.#architecture}.`) && !this.#read.has(key))
+        throw new Problem(
+          'model-unsupported',
+          `'${this.#path}' has the metadata '${key}', whose meaning is not known here.`,
+          'The model may compute something this version does not know; choose another one.',
+        );
+  }
+}
+
+function shortestDecimal(value: number): number {
+  for (let digits = 6; digits <= 9; digits++) {
+    const candidate = Number(value.toPrecision(digits));
+    if (Math.fround(candidate) === value) return candidate;
+  }
+  return value;
+}

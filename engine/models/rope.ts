@@ -1,0 +1,55 @@
+/** Angles of the rotary position embedding, with every scaling of long contexts, as modeling_rope_utils.py of transformers defines them. */
+import type { RopeSpec } from './spec.ts';
+
+/** Inverse frequencies `[dimension / 2]` for rows of `length` tokens, scaling applied; float64. */
+export function ropeInverseFrequencies({ theta, dimension, scaling }: RopeSpec, length: number): number[] {
+  const plain = Array.from({ length: dimension / 2 }, (_, i) => 1 / theta ** ((2 * i) / dimension));
+  switch (scaling.kind) {
+    case 'none':
+      return plain;
+    case 'linear':
+      return plain.map((frequency) => frequency / scaling.factor);
+    case 'factors':
+      return plain.map((frequency, i) => frequency / scaling.factors[i]!);
+    case 'longrope': {
+      const factors = length > scaling.originalContextLength ? scaling.longFactors : scaling.shortFactors;
+      return plain.map((frequency, i) => frequency / factors[i]!);
+    }
+    case 'llama3': {
+      const { factor, lowFrequencyFactor, highFrequencyFactor, originalContextLength } = scaling;
+      return plain.map((frequency) => {
+        const wavelength = (2 * Math.PI) / frequency;
+        if (wavelength < originalContextLength / highFrequencyFactor) return frequency;
+        if (wavelength > originalContextLength / lowFrequencyFactor) return frequency / factor;
+        const smooth = (originalContextLength / wavelength - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor);
+        return ((1 - smooth) * frequency) / factor + smooth * frequency;
+      });
+    }
+    case 'yarn': {
+      const { factor, betaFast, betaSlow, originalContextLength, truncate } = scaling;
+      // The pair that turns `rotations` times within the original context.
+      const pair = (rotations: number) =>
+        (dimension * Math.log(originalContextLength / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
+      const [first, last] = [pair(betaFast), pair(betaSlow)];
+      const low = Math.max(truncate ? Math.floor(first) : first, 0);
+      const high = Math.min(truncate ? Math.ceil(last) : last, dimension - 1);
+      const width = high === low ? 0.001 : high - low;
+      return plain.map((frequency, i) => {
+        const slowed = Math.min(Math.max((i - low) / width, 0), 1);
+        return (frequency / factor) * slowed + frequency * (1 - slowed);
+      });
+    }
+  }
+}
+
+/** cos and sin of positions `from` up to `to`, each `[to - from, dimension / 2]`. */
+export function ropeTables(rope: RopeSpec, from: number, to: number): { cos: Float32Array; sin: Float32Array } {
+  const { scaling } = rope;
+  const factor = scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attentionFactor : 1;
+  const frequencies = ropeInverseFrequencies(rope, to);
+  const angles = Array.from({ length: to - from }, (_, i) => frequencies.map((frequency) => (from + i) * frequency)).flat();
+  return {
+    cos: Float32Array.from(angles, (angle) => factor * Math.cos(angle)),
+    sin: Float32Array.from(angles, (angle) => factor * Math.sin(angle)),
+  };
+}

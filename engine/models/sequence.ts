@@ -1,0 +1,134 @@
+/** What flows into a decoder besides its weights: tokens, where they stand, and what each may look at. */
+import { assert } from '../problem.ts';
+import type { Dim, Graph, Value } from '../graph/graph.ts';
+import type { TensorValue } from '../runtime/session.ts';
+import type { AttentionDims } from './attention.ts';
+import { ropeTables } from './rope.ts';
+import type { DecoderSpec } from './spec.ts';
+
+/** cos and sin `[positions, dimension / 2]`. */
+export interface Rotation {
+  readonly cos: Value;
+  readonly sin: Value;
+}
+
+/** Rows of a batch are laid end to end: tokens = batch * time. */
+export interface Sequence extends AttentionDims {
+  /** int64 `[tokens]` */
+  readonly inputIds: Value;
+  /** Position of the first token, int64 `[1]`. */
+  readonly position: Value;
+  /** Rows of the learned position embedding, int64 `[time]`; null without one. */
+  readonly positions: Value | null;
+  /** For each of the spec's ropes. */
+  readonly rotations: readonly { readonly query: Rotation; readonly key: Rotation }[];
+  /** Added to the scores: 0 where a token may look, hugely negative where not. `[time, keys]` */
+  readonly masks: ReadonlyMap<BlockWindow, Value>;
+}
+
+type BlockWindow = number | null;
+
+/** The inputs of a graph over `time` tokens of every row. */
+export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence, 'batch' | 'tokens' | 'keys'>): Sequence {
+  const rotation = (name: string, half: Dim): Rotation => ({
+    cos: g.input(`${name}.cos`, 'float32', ['time', half]),
+    sin: g.input(`${name}.sin`, 'float32', ['time', half]),
+  });
+  return {
+    ...dims,
+    time: 'time',
+    queries: 'queries',
+    inputIds: g.input('input_ids', 'int64', [dims.tokens]),
+    position: g.input('position', 'int64', [1]),
+    positions: spec.learnedPositions === null ? null : g.input('positions', 'int64', ['time']),
+    rotations: spec.ropes.map(({ dimension }, i) => {
+      const key = rotation(`rope.${i}`, dimension / 2);
+      return { key, query: spec.queryGrowth === null ? key : rotation(`rope.${i}.query`, dimension / 2) };
+    }),
+    masks: new Map(windows(spec).map((window) => [window, g.input(maskName(window), 'float32', ['time', dims.keys])])),
+  };
+}
+
+/** What those inputs are fed with for rows of `time` tokens after `past` cached ones. */
+export function sequenceFeeds(
+  spec: DecoderSpec,
+  { inputIds, time, past }: { readonly inputIds: Int32Array; readonly time: number; readonly past: number },
+): Record<string, TensorValue> {
+  const keys = past + time;
+  const feeds: Record<string, TensorValue> = {
+    input_ids: int64(inputIds, [inputIds.length]),
+    position: int64([0], [1]),
+    positions: int64(
+      Array.from({ length: time }, (_, t) => past + t),
+      [time],
+    ),
+    'dim.batch': int64([inputIds.length / time], [1]),
+    'dim.time': int64([time], [1]),
+    'dim.tokens': int64([inputIds.length], [1]),
+    'dim.keys': int64([keys], [1]),
+    'dim.queries': int64([(time * spec.heads) / spec.keyValueHeads], [1]),
+  };
+  spec.ropes.forEach((rope, i) => {
+    const half = rope.dimension / 2;
+    const { cos, sin } = ropeTables(rope, past, keys);
+    const put = (name: string, growth: (t: number) => number): void => {
+      feeds[`${name}.cos`] = float32(
+        cos.map((value, j) => value * growth(past + Math.floor(j / half))),
+        [time, half],
+      );
+      feeds[`${name}.sin`] = float32(
+        sin.map((value, j) => value * growth(past + Math.floor(j / half))),
+        [time, half],
+      );
+    };
+    put(`rope.${i}`, () => 1);
+    if (spec.queryGrowth !== null) {
+      const { beta, originalContextLength } = spec.queryGrowth;
+      put(`rope.${i}.query`, (position) => 1 + beta * Math.log1p(Math.floor(position / originalContextLength)));
+    }
+  });
+  for (const window of windows(spec)) feeds[maskName(window)] = float32(causalMask(time, past, window), [time, keys]);
+  return feeds;
+}
+
+export function int64(values: ArrayLike<number>, dims: readonly number[]): TensorValue {
+  return { type: 'int64', data: BigInt64Array.from({ length: values.length }, (_, i) => BigInt(values[i]!)), dims };
+}
+
+export function float32(data: Float32Array, dims: readonly number[]): TensorValue {
+  return { type: 'float32', data, dims };
+}
+
+/** The feeds a graph asks for. */
+export function only(names: readonly string[], feeds: Readonly<Record<string, TensorValue>>): Record<string, TensorValue> {
+  return Object.fromEntries(
+    names.map((name) => {
+      const feed = feeds[name];
+      assert(feed !== undefined, `nothing to feed ${name} with`);
+      return [name, feed];
+    }),
+  );
+}
+
+function windows(spec: DecoderSpec): BlockWindow[] {
+  return [...new Set(spec.blocks.map(({ window }) => window))];
+}
+
+function maskName(window: BlockWindow): string {
+  return window === null ? 'mask' : `mask.${window}`;
+}
+
+/** Far below every score, and still finite when a score is added. */
+const HIDDEN = -1e30;
+
+/** `[time, past + time]`: a token sees what is cached, what came before it, and itself, as far back as its window reaches. */
+function causalMask(time: number, past: number, window: BlockWindow): Float32Array {
+  const keys = past + time;
+  const mask = new Float32Array(time * keys);
+  for (let t = 0; t < time; t++) {
+    const row = mask.subarray(t * keys, (t + 1) * keys);
+    row.fill(HIDDEN, past + t + 1);
+    if (window !== null) row.fill(HIDDEN, 0, Math.max(0, past + t + 1 - window));
+  }
+  return mask;
+}
