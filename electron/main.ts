@@ -35,12 +35,13 @@ function start(): void {
   denyPermissions(ours);
   serveRenderer(ours, join(import.meta.dirname, '../renderer'));
 
+  const send = (id: string) => relay.emit('shell.command', { id });
   const relay = new Relay(
     dataDir,
     hostOptions(),
-    shellHandlers(dataDir, () => window),
+    shellHandlers(dataDir, () => window, send),
   );
-  setMenu((id) => relay.emit('shell.command', { id }));
+  setMenu([], send);
   // Together: the engine starts while the page loads.
   relay.connect().catch(() => {});
   window = openWindow(ours);

@@ -1,8 +1,9 @@
-/** What only the shell can do for the page: dialogs, the clipboard, the theme of the system's own parts. */
-import { app, clipboard, dialog, nativeTheme, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
+/** What only the shell can do for the page: dialogs, the clipboard, the menu, notifications, the theme of the system's own parts. */
+import { app, clipboard, dialog, nativeTheme, Notification, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
 import { isAbsolute } from 'node:path';
-import type { Handlers, ShellRequests } from '../engine/contract.ts';
+import type { Handlers, MenuCommand, ShellRequests } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
+import { setMenu } from './menu.ts';
 
 type FileKind = Parameters<ShellRequests['shell.chooseFiles']>[0]['kind'];
 const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filters'>> = {
@@ -24,12 +25,18 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
   adapter: { properties: ['openDirectory'] },
 };
 
-export function shellHandlers(dataDir: string, window: () => BrowserWindow | null): Handlers<ShellRequests> {
+export function shellHandlers(
+  dataDir: string,
+  window: () => BrowserWindow | null,
+  sendCommand: (id: string) => void,
+): Handlers<ShellRequests> {
   const parent = (): BrowserWindow => {
     const found = window();
     if (!found) throw new Problem('not-found', 'The window is closed.', 'Open the studio again.');
     return found;
   };
+  // Held, because a notification that is collected no longer hears its click.
+  let notification: Notification;
   return {
     'shell.chooseFiles': async ({ title, kind }) => {
       const options = fileDialogs[kind];
@@ -62,7 +69,35 @@ export function shellHandlers(dataDir: string, window: () => BrowserWindow | nul
       nativeTheme.themeSource = theme;
       return null;
     },
+    'shell.setMenu': ({ commands }) => {
+      setMenu(commands.map(menuCommand), sendCommand);
+      return null;
+    },
+    'shell.notify': ({ title, body, command }) => {
+      const [id, shown] = [text(command, 'command'), parent()];
+      // Where the system has no notifications, the mark of the window in the task bar has to do.
+      shown.flashFrame(true);
+      shown.once('focus', () => shown.flashFrame(false));
+      notification = new Notification({ title: text(title, 'title'), body: text(body, 'body') });
+      notification.on('click', () => {
+        shown.show();
+        shown.focus();
+        sendCommand(id);
+      });
+      notification.show();
+      return null;
+    },
     'shell.info': () => ({ version: app.getVersion(), dataDir, platform: process.platform }),
+  };
+}
+
+function menuCommand({ id, title, menu, shortcut, enabled }: MenuCommand): MenuCommand {
+  return {
+    id: text(id, 'id'),
+    title: text(title, 'title'),
+    menu,
+    shortcut: shortcut === null ? null : text(shortcut, 'shortcut'),
+    enabled: enabled === true,
   };
 }
 

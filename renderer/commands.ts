@@ -1,4 +1,5 @@
 /** Every command, once: the palette, the menu, the key bindings and the tooltips read this list. */
+import type { MenuCommand } from '../engine/contract.ts';
 import type { ScreenName } from './state/router.svelte.ts';
 import { isActive } from './state/runs.svelte.ts';
 import type { Studio } from './state/studio.svelte.ts';
@@ -49,14 +50,14 @@ export const commands: readonly Command[] = [
   },
   {
     id: 'open-model',
-    title: 'Open a model',
+    title: 'Open a model…',
     group: 'Create',
     shortcut: 'Mod+O',
     action: (studio) => () => void studio.openModel(),
   },
   {
     id: 'import-data',
-    title: 'Import data',
+    title: 'Import data…',
     group: 'Create',
     shortcut: 'Mod+I',
     action: (studio) => () => void studio.importData(),
@@ -97,7 +98,7 @@ export const commands: readonly Command[] = [
     shortcut: 'Mod+Z',
     action: (studio) => (studio.notices.items.some((item) => item.undo !== null) ? () => studio.notices.undoLast() : null),
   },
-  { id: 'back', title: 'Back', group: 'Window', shortcut: 'Alt+ArrowLeft', action: (studio) => () => studio.router.back() },
+  { id: 'back', title: 'Back', group: 'Go to', shortcut: 'Alt+ArrowLeft', action: (studio) => () => studio.router.back() },
   {
     id: 'theme.system',
     title: 'Look: as the system',
@@ -120,6 +121,24 @@ export const commands: readonly Command[] = [
     action: (studio) => () => studio.theme.choose('dark'),
   },
 ];
+
+const menus: Readonly<Record<Command['group'], MenuCommand['menu']>> = {
+  'Go to': 'Go',
+  Create: 'File',
+  Run: 'Run',
+  Window: 'View',
+};
+
+/** The commands as the application menu shows them. */
+export function menuCommands(studio: Studio): MenuCommand[] {
+  return commands.map(({ id, title, group, shortcut, action }) => ({
+    id,
+    title,
+    menu: menus[group],
+    shortcut,
+    enabled: action(studio) !== null,
+  }));
+}
 
 const mac = navigator.userAgent.includes('Mac OS');
 const keyNames: Readonly<Record<string, string>> = { Enter: '↵', ArrowLeft: '←' };

@@ -78,7 +78,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'runs.list': (params) => store.runs.list(params?.projectId),
     'runs.get': ({ id }) => runs.get(id),
     'runs.plan': ({ modelId, datasetId, recipe }) =>
-      planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, longLived),
+      planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, { longLived, store }),
     'runs.start': (params) => runs.start(params, client),
     'runs.stop': ({ id, force }) => {
       runs.stop(id, force ?? false);

@@ -48,9 +48,17 @@ test('a new project offers the embedded model', async () => {
 test('a plan counts what the run then trains', { timeout: limit }, async () => {
   const recipe = { rank: 4, layers: [1], targetModules: ['q_proj', 'down_proj'], epochs: 1.5 };
   const plan = await client.request('runs.plan', { modelId, datasetId, recipe });
+  expect(plan.time).toBeNull();
   const run = await reaches((await start(recipe)).id, 'done');
   expect(plan).toMatchObject({ trainableParameters: run.trainableParameters, totalSteps: run.totalSteps, matrices: 2 });
   expect(plan.memory.adapter).toBeGreaterThan(0);
+
+  // Once a run was measured, its rate says how long the same would take again.
+  const { time } = await client.request('runs.plan', { modelId, datasetId, recipe: { ...recipe, epochs: 300 } });
+  const { steps } = await client.request('runs.metrics', { id: run.id, afterStep: 1 });
+  const perStep = steps.reduce((sum, { seconds }) => sum + seconds, 0) / steps.length;
+  expect(time!.measuredBy).toBe(run.name);
+  expect(time!.seconds / (perStep * 200 * run.totalSteps)).toBeCloseTo(1, 0);
 });
 
 test(

@@ -1,32 +1,53 @@
 /** What a run would look like, and what an export would weigh, before either is started. */
 import { freemem } from 'node:os';
 import { join } from 'node:path';
-import type { AdapterVersion, Dataset, ExportChoice, Model, RunPlan } from '../contract.ts';
+import type { AdapterVersion, DataReport, Dataset, ExportChoice, Model, RunPlan } from '../contract.ts';
 import { exportChoices as choicesOf } from '../export/index.ts';
 import { readText } from '../formats/files.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { checkRecipe, type RecipeInput } from '../recipe.ts';
+import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
+import type { Store } from '../store/open.ts';
 import { totalSteps } from '../training/batches.ts';
 import { adapterShape, parseAdapterConfig } from '../training/lora.ts';
 import { planAdapter, planMemory } from '../training/memory.ts';
 import type { LongLived } from './long-lived.ts';
 
-export async function planForRun(model: Model, dataset: Dataset, input: RecipeInput, longLived: LongLived): Promise<RunPlan> {
+export async function planForRun(
+  model: Model,
+  dataset: Dataset,
+  input: RecipeInput,
+  { longLived, store }: { readonly longLived: LongLived; readonly store: Store },
+): Promise<RunPlan> {
   const checked = checkRecipe(input);
   if ('errors' in checked)
     throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct these fields.');
   const { recipe } = checked;
   const adapter = planAdapter(model.linears, model.layers, recipe);
-  const { longest } = await longLived.report(model.path, dataset.trainPaths, [], recipe.maxLength);
+  const report = await longLived.report(model.path, dataset.trainPaths, [], recipe.maxLength);
+  const steps = totalSteps(recipe, dataset.trainRows);
+  const rate = store.metrics.rateOf(model.path);
   return {
     ...adapter,
     totalParameters: model.parameters,
-    totalSteps: totalSteps(recipe, dataset.trainRows),
-    memory: planMemory(model, recipe, adapter.trainableParameters, Math.min(longest, recipe.maxLength)),
+    totalSteps: steps,
+    memory: planMemory(model, recipe, adapter.trainableParameters, Math.min(report.longest, recipe.maxLength)),
     memoryFree: freemem(),
-    secondsEstimate: null,
+    time: rate && { seconds: tokensOfRun(recipe, steps, dataset, report) / rate.tokensPerSecond, ...rate },
   };
+}
+
+/** A token that is only evaluated costs about a third of a trained one: it goes forward once, and not again and backward. */
+const costOfEvaluation = 1 / 3;
+
+/** Tokens that a run takes through the model, those of its evaluations at what they cost. */
+function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, { lengths, rows }: DataReport): number {
+  const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
+  const tokens = lengths.reduce((sum, { upTo, rows }) => sum + rows * Math.min(upTo - halfBucket, recipe.maxLength), 0);
+  // One evaluation before the first step, one after the last, and those between.
+  const evaluations = recipe.evalEvery === 0 ? 1 : 2 + Math.floor((steps - 1) / recipe.evalEvery);
+  const trained = steps * recipe.batchSize * recipe.gradientAccumulation;
+  return (tokens / Math.max(1, rows)) * (trained + evaluations * evalRows * costOfEvaluation);
 }
 
 /** The exports of an adapter with their sizes, from headers alone. */

@@ -45,6 +45,18 @@ export class Metrics {
       )
       .all(runId, afterStep);
   }
+  /** How fast the newest run of a model that measured anything was. Its first step also warms up, so it does not count. */
+  rateOf(modelPath: string): { tokensPerSecond: number; measuredBy: string } | null {
+    return (
+      this.#db
+        .prepare<[string], { tokensPerSecond: number; measuredBy: string }>(
+          `SELECT sum(tokens) / sum(seconds) AS tokensPerSecond, runs.name AS measuredBy
+           FROM runs JOIN step_metrics ON run_id = runs.id AND step_metrics.step > 1
+           WHERE model_path = ? GROUP BY runs.id HAVING sum(seconds) > 0 ORDER BY sequence DESC LIMIT 1`,
+        )
+        .get(modelPath) ?? null
+    );
+  }
   /** Forgets what was measured after `step`: a resumed run measures it anew. */
   removeAfter(runId: string, step: number): void {
     this.#db.prepare('DELETE FROM step_metrics WHERE run_id = ? AND step > ?').run(runId, step);

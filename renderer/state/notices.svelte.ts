@@ -3,13 +3,14 @@ import { problemOf } from './engine.ts';
 
 export interface Notice {
   readonly id: number;
-  readonly kind: 'done' | 'failed';
+  readonly kind: 'done' | 'failed' | 'working';
   readonly text: string;
   readonly detail: string | null;
   readonly undo: (() => void) | null;
 }
 
 const secondsToUndo = 6;
+const momentMilliseconds = 300;
 
 /** Short messages at the lower right, and the time in which a removal can be taken back. */
 export class Notices {
@@ -23,6 +24,20 @@ export class Notices {
   failed(error: unknown): void {
     const problem: ProblemValue = problemOf(error);
     this.#add({ kind: 'failed', text: problem.message, detail: problem.hint, undo: null }, 20);
+  }
+
+  /** Says what is being done, when that takes longer than a moment. */
+  async during<T>(text: string, work: () => Promise<T>): Promise<T> {
+    let notice: number | null = null;
+    const timer = setTimeout(() => {
+      notice = this.#add({ kind: 'working', text, detail: null, undo: null }, null);
+    }, momentMilliseconds);
+    try {
+      return await work();
+    } finally {
+      clearTimeout(timer);
+      if (notice !== null) this.dismiss(notice);
+    }
   }
 
   /** Says what was done and does it for good only when nobody took it back. */
@@ -62,10 +77,11 @@ export class Notices {
     this.items = this.items.filter((item) => item.id !== id);
   }
 
-  #add(notice: Omit<Notice, 'id'>, seconds: number): number {
+  /** Shows a notice for so many seconds; null: until it is dismissed. */
+  #add(notice: Omit<Notice, 'id'>, seconds: number | null): number {
     const id = this.#next++;
     this.items = [...this.items, { ...notice, id }];
-    setTimeout(() => this.dismiss(id), seconds * 1000);
+    if (seconds !== null) setTimeout(() => this.dismiss(id), seconds * 1000);
     return id;
   }
 }

@@ -1,11 +1,12 @@
 /** Everything the window knows, made once and handed down by context. */
 import { getContext, setContext } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
-import type { ProblemValue, StudioBridge } from '../../engine/contract.ts';
+import type { AdapterVersion, ProblemValue, StudioBridge } from '../../engine/contract.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
+import { announceEnds } from './announce-ends.ts';
 import { DatasetsState } from './datasets.svelte.ts';
-import { Engine } from './engine.ts';
+import { Engine, EngineProblem } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
 import { MachineState } from './machine.svelte.ts';
 import { ModelsState } from './models.svelte.ts';
@@ -53,6 +54,7 @@ export class Studio {
     this.playground = new PlaygroundState(this.chat);
     this.sample = new SampleState(engine);
     this.project = new ProjectState(engine, (id) => this.#openLists(id));
+    announceEnds(engine, () => document.hasFocus());
     engine.on('list.changed', ({ projectId, list }) => {
       if (list !== 'projects' && projectId === this.project.currentId) void this[list].list.load();
     });
@@ -86,7 +88,8 @@ export class Studio {
 
   async addModel(path: string): Promise<void> {
     await this.#reporting(async () => {
-      const model = await this.models.add(await this.project.ensure(), path);
+      const projectId = await this.project.ensure();
+      const model = await this.notices.during(`Reading ${nameOf(path)}`, () => this.models.add(projectId, path));
       this.router.go('models', { id: model.id });
     });
   }
@@ -102,9 +105,49 @@ export class Studio {
   async addData(paths: readonly string[]): Promise<void> {
     await this.#reporting(async () => {
       const { trainPaths, evalPaths } = splitByName(paths);
-      const dataset = await this.datasets.add(await this.project.ensure(), trainPaths, evalPaths);
+      const projectId = await this.project.ensure();
+      const reading = `Reading ${paths.map(nameOf).join(', ')}`;
+      const dataset = await this.notices.during(reading, () => this.datasets.add(projectId, trainPaths, evalPaths));
       this.router.go('datasets', { id: dataset.id });
     });
+  }
+
+  /** Adds what was dropped on the window: files of rows together as one data set, anything else for itself. */
+  async addDropped(paths: readonly string[]): Promise<void> {
+    const rows = paths.filter((path) => /\.(jsonl|ndjson|json)$/i.test(path) && nameOf(path) !== 'config.json');
+    if (rows.length > 0) await this.addData(rows);
+    for (const path of paths.filter((path) => !rows.includes(path))) {
+      await this.#reporting(async () => {
+        const { kind } = await this.notices.during(`Reading ${nameOf(path)}`, () =>
+          this.engine.request('inspect.path', { path }),
+        );
+        if (kind === 'adapter') await this.#addAdapter(path);
+        else await this.addModel(path);
+      });
+    }
+  }
+
+  /** An adapter does not always name its base; the first model of the project that its shapes fit takes it. */
+  async #addAdapter(path: string): Promise<void> {
+    const projectId = await this.project.ensure();
+    const models = await this.engine.request('models.list', { projectId });
+    let added: AdapterVersion | null = null;
+    let refusal: unknown = new EngineProblem({
+      code: 'not-found',
+      message: `There is no model that the adapter ${nameOf(path)} could belong to.`,
+      hint: 'Open its base model first.',
+    });
+    for (const model of models) {
+      if (added !== null) break;
+      try {
+        added = await this.adapters.import(projectId, path, model.id);
+      } catch (error) {
+        refusal = error;
+      }
+    }
+    if (added === null) throw refusal;
+    this.notices.done(`${added.name} imported for ${added.modelName}`);
+    this.router.go('adapters', { id: added.id });
   }
 
   /** Starts the sample and opens the project it makes. */
@@ -133,6 +176,8 @@ export class Studio {
     for (const domain of [this.models, this.datasets, this.runs, this.adapters, this.exports]) void domain.list.load(projectId);
   }
 }
+
+const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
 
 const lostProblem: ProblemValue = {
   code: 'host-unreachable',

@@ -12,19 +12,19 @@ export const presets: readonly Preset[] = [
   {
     id: 'json',
     title: 'JSON output',
-    detail: 'Always parses: every matrix, rank 16',
+    detail: 'Every matrix, rank 16',
     values: { rank: 16, alpha: 32, targetModules: 'all-linear', learningRate: 5e-4, epochs: 3 },
   },
   {
     id: 'tone',
     title: 'Tone and voice',
-    detail: 'Attention only, rank 8',
+    detail: 'Rank 8, attention only',
     values: { rank: 8, alpha: 16, targetModules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] },
   },
   {
     id: 'behaviour',
     title: 'Behaviour',
-    detail: 'Every matrix, rank 16, gentle rate',
+    detail: 'Rank 16, gentle rate',
     values: { rank: 16, alpha: 32, targetModules: 'all-linear', learningRate: 1e-4 },
   },
   { id: 'custom', title: 'Custom', detail: 'Start from the defaults', values: {} },

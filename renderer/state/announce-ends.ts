@@ -1,0 +1,58 @@
+import type { ExportRecord, Run } from '../../engine/contract.ts';
+import { duration, loss } from '../ui/format.ts';
+import type { Engine } from './engine.ts';
+
+/** Work that took less needs no notification: nobody looked away meanwhile. */
+const shortestSeconds = 10;
+
+/** Tells by a notification of the system that long work ended, when the window is not in front. */
+export function announceEnds(engine: Pick<Engine, 'on' | 'request'>, inFront: () => boolean): void {
+  /** When each run or export was first seen at work, by id. */
+  const begun = new Map<string, number>();
+
+  function follow(id: string, working: boolean, notice: () => Notice | null): void {
+    const since = begun.get(id);
+    if (working) {
+      if (since === undefined) begun.set(id, performance.now());
+      return;
+    }
+    begun.delete(id);
+    if (since === undefined || inFront() || performance.now() - since < shortestSeconds * 1000) return;
+    const text = notice();
+    // Nothing is lost when it cannot be shown: the screens say the same.
+    if (text !== null) engine.request('shell.notify', text).catch(() => undefined);
+  }
+
+  engine.on('run.changed', (run) => {
+    if (run.state !== 'queued') follow(run.id, run.state === 'running', () => ofRun(run));
+  });
+  engine.on('export.changed', (record) => follow(record.id, record.state === 'running', () => ofExport(record)));
+}
+
+interface Notice {
+  readonly title: string;
+  readonly body: string;
+  readonly command: string;
+}
+
+/** Null for what a person did on purpose. */
+function ofRun({ id, name, state, seconds, lastLoss, lastEvalLoss, problem }: Run): Notice | null {
+  const command = `run:${id}`;
+  if (state === 'failed') return { title: `${name} failed`, body: problem?.message ?? '', command };
+  if (state === 'interrupted')
+    return { title: `${name} was interrupted`, body: 'It can go on from its last checkpoint.', command };
+  if (state !== 'done') return null;
+  const measured = lastEvalLoss === null ? `loss ${loss(lastLoss)}` : `evaluation loss ${loss(lastEvalLoss)}`;
+  return { title: `${name} is trained`, body: `${duration(seconds)}, ${measured}`, command };
+}
+
+function ofExport({ adapterName, state, proof, problem }: ExportRecord): Notice | null {
+  const command = 'go.exports';
+  if (state === 'failed') return { title: `The export of ${adapterName} failed`, body: problem?.message ?? '', command };
+  if (state !== 'done') return null;
+  return {
+    title: `${adapterName} is exported`,
+    body: proof?.passed === true ? 'The proof passed.' : 'Without a proof.',
+    command,
+  };
+}
