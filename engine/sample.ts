@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { AdapterWeight, ChatMessage, Model, Progress, SampleState } from './contract.ts';
 import { fieldsOf, hasExactFields } from './evaluate/fields.ts';
-import type { HostContext } from './host/context.ts';
+import { found, type HostContext } from './host/context.ts';
 import type { Library } from './host/library.ts';
 import type { LongLived } from './host/long-lived.ts';
 import type { RunQueue } from './host/runs.ts';
@@ -69,24 +69,11 @@ export class SampleFlow {
     };
     this.#state = state;
     this.#change({});
-    this.#current = new AbortController();
-    void this.#run(this.#current.signal, questions, recipe).finally(() => {
-      this.#current = null;
-    });
-    return this.#state;
-  }
-
-  stop(): void {
-    this.#current?.abort();
-  }
-
-  async #run(stop: AbortSignal, questions: readonly Question[], recipe: RecipeInput): Promise<void> {
-    try {
-      const { projectId } = this.#state!;
+    this.#go(async (stop) => {
+      const { projectId } = state;
       const models = await this.#library.models(projectId);
       const model =
         models.find(({ embedded }) => embedded) ?? (await this.#library.addModel(projectId, embeddedModelPath(), true));
-      const files = sampleFiles();
       const dataset = await this.#library.addDataset(projectId, 'Orders as JSON', [files.train], [files.eval]);
       stop.throwIfAborted();
 
@@ -95,24 +82,35 @@ export class SampleFlow {
       this.#change({ phase: 'training', correctBefore: before, progress: null });
 
       const request = { projectId, name: 'Orders as JSON', model: { id: model.id }, data: { id: dataset.id }, recipe };
-      const started = await this.#runs.start(request, stop);
-      this.#change({ runId: started.id });
-      const stopRun = () => this.#runs.stop(started.id, false);
-      stop.addEventListener('abort', stopRun, { once: true });
-      const run = await this.#runs.ended(started.id);
-      stop.removeEventListener('abort', stopRun);
-      stop.throwIfAborted();
-      if (run.state !== 'done')
-        throw run.problem !== null
-          ? Problem.fromValue(run.problem)
-          : new Problem('stopped', 'The run of the sample was stopped.', 'Resume the run, or start the sample again.');
+      const run = await this.#runs.start(request, stop);
+      this.#change({ runId: run.id });
+      await this.#finish(run.id, questions, stop);
+    });
+    return this.#state;
+  }
 
-      const adapter = this.#context.store.adapters.ofRun(run.id);
-      if (adapter === null) throw new Error('a finished run has left no adapter');
-      this.#change({ phase: 'after', adapterId: adapter.id });
-      const weights = [{ path: adapter.path, weight: 1 }];
-      const after = await this.#answers(model, weights, questions, stop, (answer) => this.#change({ answerAfter: answer }));
-      this.#change({ phase: 'done', correctAfter: after, progress: null });
+  /** A run goes on. When it is the one the sample ended at, the sample goes on with it. */
+  follow(runId: string): void {
+    if (this.#current !== null || this.#state?.runId !== runId || this.#state.phase === 'done') return;
+    const questions = readQuestions(sampleFiles().eval);
+    this.#change({ phase: 'training', progress: null, problem: null });
+    this.#go((stop) => this.#finish(runId, questions, stop));
+  }
+
+  stop(): void {
+    this.#current?.abort();
+  }
+
+  #go(work: (stop: AbortSignal) => Promise<void>): void {
+    this.#current = new AbortController();
+    void this.#run(this.#current.signal, work).finally(() => {
+      this.#current = null;
+    });
+  }
+
+  async #run(stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>): Promise<void> {
+    try {
+      await work(stop);
     } catch (error) {
       const problem = toProblemValue(error);
       if (stop.aborted || problem.code === 'stopped') this.#change({ phase: 'stopped', progress: null });
@@ -121,6 +119,28 @@ export class SampleFlow {
         this.#change({ phase: 'failed', progress: null, problem });
       }
     }
+  }
+
+  /** Waits for the run and counts again with what it has learned. */
+  async #finish(runId: string, questions: readonly Question[], stop: AbortSignal): Promise<void> {
+    const stopRun = () => this.#runs.stop(runId, false);
+    stop.addEventListener('abort', stopRun, { once: true });
+    const run = await this.#runs.ended(runId);
+    stop.removeEventListener('abort', stopRun);
+    stop.throwIfAborted();
+    if (run.state !== 'done')
+      throw run.problem !== null
+        ? Problem.fromValue(run.problem)
+        : new Problem('stopped', 'The run of the sample was stopped.', 'Resume the run, or start the sample again.');
+
+    const { adapters, models } = this.#context.store;
+    const adapter = adapters.ofRun(runId);
+    if (adapter === null) throw new Error('a finished run has left no adapter');
+    const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
+    this.#change({ phase: 'after', adapterId: adapter.id });
+    const weights = [{ path: adapter.path, weight: 1 }];
+    const after = await this.#answers(model, weights, questions, stop, (answer) => this.#change({ answerAfter: answer }));
+    this.#change({ phase: 'done', correctAfter: after, progress: null });
   }
 
   /** Answers every question greedily and counts those with exactly the required fields. */

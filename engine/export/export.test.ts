@@ -16,7 +16,7 @@ import { noAdapterShape, readAdapter } from '../training/lora.ts';
 import { TrainStep } from '../training/step.ts';
 import { exportChoices, exportTargets, findTarget } from './index.ts';
 import { mergeWeights } from './merge.ts';
-import { builtInRows, proveExport } from './proof.ts';
+import { builtInRows, type ProofFailed, proveExport } from './proof.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'export-'));
@@ -183,6 +183,15 @@ describe('nothing half-written is left', () => {
     const problem = await problemOf(proveExport({ ...request, rows, step: async () => {} }));
     expect(problem.code).toBe('proof-failed');
     expect(problem.message).toMatch(/Largest logit difference/);
+    // Every single check is there to be looked at.
+    const { proof } = problem as ProofFailed;
+    expect(proof.checks.map(({ name, passed }) => `${name} ${passed}`)).toEqual([
+      'Structure true',
+      'Tokenizer true',
+      'Chat template true',
+      'Largest logit difference false',
+      'Same most likely token true',
+    ]);
     rmSync(path);
   });
 

@@ -81,10 +81,9 @@ export class Exports {
       { signal: client },
     );
     this.#jobs.set(record.id, job);
+    let result: ExportResult;
     try {
-      const { path, bytes, proof } = (await job.finished) as ExportResult;
-      put({ state: 'done', path, bytes, proof });
-      return record;
+      result = (await job.finished) as ExportResult;
     } catch (error) {
       const problem = toProblemValue(error);
       put(problem.code === 'stopped' ? { state: 'stopped' } : { state: 'failed', problem });
@@ -92,6 +91,10 @@ export class Exports {
     } finally {
       this.#jobs.delete(record.id);
     }
+    const { refused, ...written } = result;
+    put({ ...written, state: refused === null ? 'done' : 'failed', problem: refused });
+    if (refused !== null) throw Problem.fromValue(refused);
+    return record;
   }
 
   /** What is half written has no final name yet, so killing it leaves nothing behind that looks whole. */

@@ -79,12 +79,20 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'runs.get': ({ id }) => runs.get(id),
     'runs.plan': ({ modelId, datasetId, recipe }) =>
       planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, { longLived, store }),
-    'runs.start': (params) => runs.start(params, client),
+    'runs.start': async (params) => {
+      const run = await runs.start(params, client);
+      if (params.resume === true) sample.follow(run.id);
+      return run;
+    },
     'runs.stop': ({ id, force }) => {
       runs.stop(id, force ?? false);
       return null;
     },
-    'runs.resume': ({ id }) => runs.resume(id),
+    'runs.resume': ({ id }) => {
+      const run = runs.resume(id);
+      sample.follow(id);
+      return run;
+    },
     'runs.update': ({ id, ...change }) => runs.update(id, change),
     'runs.remove': ({ id }) => {
       runs.remove(id);

@@ -63,6 +63,7 @@ export class RunQueue {
         }
       }
       runs.update(run.id, { state: 'interrupted', phase: '', process: null, secondsLeft: null, finishedAt: Date.now() });
+      this.#log(run.id, 'The studio ended before the run had.');
     }
   }
 
@@ -224,6 +225,10 @@ export class RunQueue {
       return;
     }
     active.stop = 'asked';
+    this.#log(
+      id,
+      force ? 'Stopped at once: what came after the last checkpoint is lost.' : 'A stop was asked for: a checkpoint first.',
+    );
     if (active.job === null) this.#end(active, 'stopped', null);
     else if (force) active.job.kill();
     else {
@@ -257,6 +262,7 @@ export class RunQueue {
     } as const;
     const job = supervisor.start(spec, { onMessage: (message) => this.#receive(next, message) });
     next.job = job;
+    this.#log(run.id, resume ? 'Goes on.' : 'Starts.');
     store.runs.update(run.id, {
       state: 'running',
       phase: 'starting',
@@ -298,6 +304,7 @@ export class RunQueue {
       finishedAt: Date.now(),
     });
     this.#queue.splice(this.#queue.indexOf(active), 1);
+    this.#log(active.runId, ending(this.get(active.runId)));
     this.#changed(active.runId);
     active.ended.resolve();
     this.#pump();
@@ -319,11 +326,17 @@ export class RunQueue {
             device: message.device,
           });
         });
+        this.#log(
+          runId,
+          `${message.totalSteps} steps, ${message.trainableParameters} trainable parameters, computed on ${message.device}.`,
+        );
         this.#changed(runId);
         return;
       case 'progress': {
         if (this.get(runId).phase !== message.progress.phase && active.stop === null) {
           store.runs.update(runId, { phase: message.progress.phase });
+          // What has no length happens once; training and evaluating take turns.
+          if (message.progress.total === 0) this.#log(runId, `${message.progress.phase}.`);
           this.#changed(runId);
         }
         emit('job.progress', { jobId: active.job!.id, kind: 'train', subjectId: runId, progress: message.progress });
@@ -336,10 +349,10 @@ export class RunQueue {
           store.runs.update(runId, {
             secondsLeft,
             ...(steps.length > 0 ? { step: steps.at(-1)!.step } : {}),
-            ...(active.stop === null ? { phase: 'training' } : {}),
           });
         });
         emit('run.metrics', { runId, steps, evaluations });
+        for (const { step, evalLoss } of evaluations) this.#log(runId, `Step ${step}: evaluation loss ${evalLoss.toFixed(4)}.`);
         this.#changed(runId);
         return;
       }
@@ -349,14 +362,18 @@ export class RunQueue {
         return;
       case 'checkpoint':
         store.checkpoints.put(runId, message.checkpoint, this.get(runId).recipe.keepCheckpoints);
+        this.#log(runId, `Step ${message.checkpoint.step}: checkpoint saved.`);
         this.#changed(runId);
         return;
-      case 'log': {
-        const line = { at: Date.now(), text: message.text };
-        store.log.add(runId, line);
-        emit('run.log', { runId, line });
-      }
+      case 'log':
+        this.#log(runId, message.text);
     }
+  }
+
+  #log(runId: string, text: string): void {
+    const line = { at: Date.now(), text };
+    this.#context.store.log.add(runId, line);
+    this.#context.emit('run.log', { runId, line });
   }
 
   update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Run {
@@ -383,4 +400,10 @@ export class RunQueue {
   #changed(id: string): void {
     this.#context.emit('run.changed', this.get(id));
   }
+}
+
+/** The last line of a run's log. */
+function ending({ state, step, seconds, problem }: Run): string {
+  if (problem !== null) return `${problem.message} ${problem.hint}`;
+  return `${state === 'done' ? 'Done' : state === 'stopped' ? 'Stopped' : 'Interrupted'} at step ${step} after ${seconds.toFixed(1)} s of training.`;
 }

@@ -2,11 +2,11 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { JobSpec, Proof } from '../contract.ts';
+import type { JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { findTarget, resultPath } from '../export/index.ts';
 import { mergeWeights } from '../export/merge.ts';
-import { builtInRows, proofRows, proveExport } from '../export/proof.ts';
+import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
 import { makeFolder, syncFolder } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
@@ -23,6 +23,8 @@ export interface ExportResult {
   readonly bytes: number;
   /** Null when none was asked for. */
   readonly proof: Proof | null;
+  /** Why the file was not kept: its proof failed. Null for a file that is there. */
+  readonly refused: ProblemValue | null;
 }
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
@@ -39,18 +41,23 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   // The proof expands what is not float32 once more.
   const proofBytes = spec.proof && target.format !== 'peft' && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
   let proof: Proof | null = null;
-  await publish(path, target.folder, bytes + proofBytes, async (partial, workDir) => {
-    await target.write(partial, source, adapter, stepOf(port, 'Writing', 'tensors'));
-    if (!spec.proof) return;
-    proof = await proveExport({
-      ...{ model, adapter, tokenizer, target, rows, workDir, openSession },
-      path: partial,
-      threads: cpuThreads(),
-      cacheDir: spec.cacheDir,
-      step: stepOf(port, 'Proving', 'rows'),
+  try {
+    await publish(path, target.folder, bytes + proofBytes, async (partial, workDir) => {
+      await target.write(partial, source, adapter, stepOf(port, 'Writing', 'tensors'));
+      if (!spec.proof) return;
+      proof = await proveExport({
+        ...{ model, adapter, tokenizer, target, rows, workDir, openSession },
+        path: partial,
+        threads: cpuThreads(),
+        cacheDir: spec.cacheDir,
+        step: stepOf(port, 'Proving', 'rows'),
+      });
     });
-  });
-  return { path, bytes: sizeOf(path), proof };
+  } catch (error) {
+    if (error instanceof ProofFailed) return { path, bytes: 0, proof: error.proof, refused: error.toValue() };
+    throw error;
+  }
+  return { path, bytes: sizeOf(path), proof, refused: null };
 
   async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
     if (paths.length === 0) return builtInRows(tokenizer, model.spec);

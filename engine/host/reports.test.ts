@@ -1,0 +1,107 @@
+/** What jobs report is stored: with jobs that exist only as their messages. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test, vi } from 'vitest';
+import type { JobMessage, Proof } from '../contract.ts';
+import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
+import { defaultRecipe } from '../recipe.ts';
+import { openStore } from '../store/open.ts';
+import { AdapterRegistry } from './adapters.ts';
+import type { HostContext } from './context.ts';
+import { Exports } from './exports.ts';
+import { Library } from './library.ts';
+import { RunQueue } from './runs.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'lowrank-reports-'));
+const store = openStore(folder);
+afterAll(() => {
+  store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let say: (message: JobMessage) => void = () => {};
+let exit: (code: number | null, signal: string | null) => void = () => {};
+const supervisor = new Supervisor((): JobProcess => ({
+  pid: undefined,
+  send: () => {},
+  onMessage: (listener) => (say = listener),
+  onExit: (listener) => (exit = listener),
+  kill: () => exit(null, 'SIGKILL'),
+}));
+const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, emit: () => {} };
+const library = new Library(context);
+const client = new AbortController().signal;
+
+test('the log of a run says what happened, and nothing twice', async () => {
+  const runs = new RunQueue(context, library, new AdapterRegistry(context));
+  const { id } = await runs.start(
+    { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {} },
+    client,
+  );
+  const progress = (phase: string, done: number, total: number) =>
+    say({ type: 'progress', progress: { phase, done, total, unit: '', secondsLeft: null } });
+  progress('Reading the model', 0, 0);
+  say({
+    type: 'plan',
+    recipe: defaultRecipe(),
+    totalSteps: 4,
+    trainableParameters: 96,
+    device: 'cpu',
+    stepsDone: 0,
+  });
+  for (const step of [1, 2]) {
+    progress('Training', step, 4);
+    progress('Evaluating', 0, 4);
+    say({ type: 'metrics', steps: [], evaluations: [{ step, evalLoss: 1 / step }], secondsLeft: null });
+  }
+  say({ type: 'checkpoint', checkpoint: { step: 2, path: '/c', bytes: 1, createdAt: 0 } });
+  runs.stop(id, false);
+  say({ type: 'problem', problem: { code: 'stopped', message: 'Stopped.', hint: '' } });
+  exit(1, null);
+  await runs.ended(id);
+  expect(store.log.list(id).map(({ text }) => text)).toEqual([
+    'Starts.',
+    'Reading the model.',
+    '4 steps, 96 trainable parameters, computed on cpu.',
+    'Step 1: evaluation loss 1.0000.',
+    'Step 2: evaluation loss 0.5000.',
+    'Step 2: checkpoint saved.',
+    'A stop was asked for: a checkpoint first.',
+    'Stopped at step 0 after 0.0 s of training.',
+  ]);
+});
+
+test('an export whose proof failed keeps every check of it', async () => {
+  const exports = new Exports(context, library);
+  const projectId = library.projectNamed('Exports').id;
+  const proof: Proof = {
+    passed: false,
+    checks: [
+      { name: 'Structure', value: null, limit: null, text: 'all there', passed: true },
+      { name: 'Largest logit difference', value: 3, limit: 0.001, text: '3 (at most 0.001)', passed: false },
+    ],
+    rows: 2,
+    positions: 7,
+    maxLogitDifference: 3,
+    top1Agreement: 0.5,
+  };
+  const refused = { code: 'proof-failed', message: 'It is not what it should be.', hint: '' } as const;
+  const written = exports.start(
+    {
+      projectId,
+      model: { path: '/model' },
+      adapter: null,
+      format: 'gguf',
+      quantization: 'f32',
+      out: join(folder, 'x.gguf'),
+      proof: true,
+    },
+    client,
+  );
+  await vi.waitFor(() => expect(store.exports.list(projectId)[0]?.state).toBe('running'));
+  say({ type: 'done', result: { path: join(folder, 'x.gguf'), bytes: 0, proof, refused } });
+  exit(0, null);
+  await expect(written).rejects.toMatchObject({ code: 'proof-failed' });
+  expect(store.exports.list(projectId)[0]).toMatchObject({ state: 'failed', proof, problem: refused, bytes: 0 });
+});
