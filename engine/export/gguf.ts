@@ -1,5 +1,5 @@
 /** Writes a merged model as a GGUF for llama.cpp, with the names, the row order and the metadata of its own converter. */
-import { GgufWriter, ggufSize, readGguf, type GgufPlan, type GgufValue, type GgufWriteType } from '../formats/gguf.ts';
+import { GgufWriter, ggufSize, readGguf, type GgufPlan, type GgufValue } from '../formats/gguf.ts';
 import type { OpenModel } from '../models/open.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
@@ -7,7 +7,8 @@ import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec
 import type { ExportSource, Step } from './source.ts';
 
 /** llama.h, enum llama_ftype. */
-const fileTypes: Record<GgufWriteType, number> = { F32: 0, F16: 1, Q8_0: 7 };
+const fileTypes = { F32: 0, F16: 1, Q8_0: 7 } as const;
+type FileType = keyof typeof fileTypes;
 
 /** Metadata of a source file that describes its own storage, not the model. */
 const storageKeys = /^(general\.(file_type|quantization_version|alignment|architecture)$|split\.|quantize\.)/;
@@ -17,7 +18,7 @@ interface PlannedTensor extends GgufPlan {
   readonly source: ModelTensor | null;
 }
 
-function plan(model: OpenModel, type: GgufWriteType): PlannedTensor[] {
+function plan(model: OpenModel, type: FileType): PlannedTensor[] {
   const { spec } = model;
   const factors = ropeDivisors(spec);
   const tensors = modelTensors(spec).map((source): PlannedTensor => {
@@ -41,14 +42,14 @@ function ropeDivisors({ ropes: [rope] }: DecoderSpec): Float32Array | null {
   return Float32Array.from(ropeInverseFrequencies(rope, 0), (frequency, i) => plain[i]! / frequency);
 }
 
-export function ggufFileSize(model: OpenModel, type: GgufWriteType): number {
+export function ggufFileSize(model: OpenModel, type: FileType): number {
   const { tokenizerSource } = model;
   // A token with its type, score and merge takes about this much.
   const tokenizer = tokenizerSource === null ? 0 : model.spec.vocabularySize * 40;
   return ggufSize(new Map(), plan(model, type)) + tokenizer;
 }
 
-export async function writeGguf(path: string, source: ExportSource, type: GgufWriteType, step: Step): Promise<void> {
+export async function writeGguf(path: string, source: ExportSource, type: FileType, step: Step): Promise<void> {
   const { model, weights } = source;
   const tensors = plan(model, type);
   const divisors = ropeDivisors(model.spec);
@@ -68,7 +69,7 @@ function inFile(values: Float32Array, tensor: ModelTensor, spec: DecoderSpec): F
   return ggufLayout(tensor, spec)?.toFile(values, tensor.shape) ?? values;
 }
 
-function makeMetadata({ model, tokenizer }: ExportSource, type: GgufWriteType): Map<string, GgufValue> {
+function makeMetadata({ model, tokenizer }: ExportSource, type: FileType): Map<string, GgufValue> {
   const { spec } = model;
   const metadata = new Map<string, GgufValue>();
   const text = (key: string, value: string): unknown => metadata.set(key, { type: 'string', value });

@@ -169,10 +169,10 @@ describe('GGUF', () => {
   it('quantizes q8_0 as ggml does: halves away from zero, the scale as half', () => {
     const row = new Float32Array(32);
     row.set([127, 0.5, -0.5, 1.5, -2.5, 2.4999]);
-    const bytes = quantize('Q8_0', row);
+    const bytes = quantize('Q8_0', row, 32);
     expect([bytes[0], bytes[1]]).toEqual([0x00, 0x3c]);
     expect([...new Int8Array(bytes.slice(2, 8).buffer)]).toEqual([127, 1, -1, 2, -3, 2]);
-    expect(quantize('Q8_0', new Float32Array(32)).every((byte) => byte === 0)).toBe(true);
+    expect(quantize('Q8_0', new Float32Array(32), 32).every((byte) => byte === 0)).toBe(true);
   });
 
   it('reads q4_0 and q4_1 blocks: low nibbles first', () => {

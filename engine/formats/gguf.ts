@@ -4,7 +4,7 @@
  * Shapes are row-major here; the file has the fastest dimension first.
  */
 import { Problem } from '../problem.ts';
-import { bfloat16ToFloat32, float32ToHalf, halfToFloat32, toHalf } from './float.ts';
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
 import { AtomicFile, readExactly, withFile } from './files.ts';
 import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './quants/blocks32.ts';
 import { IQ4_NL, IQ4_XS } from './quants/nonlinear.ts';
@@ -54,17 +54,23 @@ const scalarBytes: Record<GgufScalarType, number> = {
   string: 8,
 };
 
-const blockTypes = { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS };
-/** Tensor types that can be read: number in the file, elements and bytes of a block. */
-const storage = {
+const quantizedTypes = { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K };
+const blockTypes = { ...quantizedTypes, IQ4_NL, IQ4_XS };
+const plainTypes = {
   F32: { id: 0, elements: 1, bytes: 4 },
   F16: { id: 1, elements: 1, bytes: 2 },
   BF16: { id: 30, elements: 1, bytes: 2 },
-  ...blockTypes,
 };
+/** Tensor types that can be read: number in the file, elements and bytes of a block. */
+const storage = { ...plainTypes, ...blockTypes };
 export type GgufTensorType = keyof typeof storage;
 /** The types that can be written. */
-export type GgufWriteType = 'F32' | 'F16' | 'Q8_0';
+export type GgufWriteType = keyof typeof plainTypes | keyof typeof quantizedTypes;
+
+/** Elements that are stored together: the rows of a tensor must be whole blocks. */
+export function blockElements(type: GgufTensorType): number {
+  return storage[type].elements;
+}
 
 /** Names of all types of ggml.h, to refuse the others by name. Those it removed (4, 5, 31 to 33, 36 to 38) had no stable layout. */
 const typeNames: Readonly<Record<number, string>> = {
@@ -344,35 +350,30 @@ export function dequantize(type: GgufTensorType, bytes: Uint8Array<ArrayBuffer>)
   }
 }
 
-/** Stored bytes of float32 values. */
-export function quantize(type: GgufWriteType, values: Float32Array): Uint8Array {
+/**
+ * Stored bytes of rows of `width` float32 values, as ggml makes them. `importance`, a weight for each column, steers the search for the
+ * scales of quantized types.
+ */
+export function quantize(
+  type: GgufWriteType,
+  rows: Float32Array,
+  width: number,
+  importance: Float32Array | null = null,
+): Uint8Array {
   switch (type) {
     case 'F32':
-      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      return new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
     case 'F16':
-      return new Uint8Array(float32ToHalf(values).buffer);
-    case 'Q8_0':
-      return quantizeQ8(values);
-  }
-}
-
-/** ggml's quantize_row_q8_0_ref: d = max|x| / 127, stored as half; q = roundf(x / d) with the float32 d, halves away from zero. */
-function quantizeQ8(values: Float32Array): Uint8Array {
-  const bytes = new Uint8Array((values.length / 32) * 34);
-  for (let from = 0, block = 0; from < values.length; from += 32, block += 34) {
-    let largest = 0;
-    for (let i = 0; i < 32; i++) largest = Math.max(largest, Math.abs(values[from + i]!));
-    const d = Math.fround(largest / 127);
-    const inverse = d === 0 ? 0 : Math.fround(1 / d);
-    const stored = toHalf(d);
-    bytes[block] = stored & 255;
-    bytes[block + 1] = stored >>> 8;
-    for (let i = 0; i < 32; i++) {
-      const scaled = Math.fround(values[from + i]! * inverse);
-      bytes[block + 2 + i] = scaled < 0 ? -Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
+      return new Uint8Array(float32ToHalf(rows).buffer);
+    case 'BF16':
+      return new Uint8Array(float32ToBfloat16(rows).buffer);
+    default: {
+      const block = quantizedTypes[type];
+      const blocks = new Uint8Array((rows.length / block.elements) * block.bytes);
+      block.quantize(rows, width, importance, blocks);
+      return blocks;
     }
   }
-  return bytes;
 }
 
 export interface GgufPlan {
@@ -451,11 +452,11 @@ export class GgufWriter {
     this.#file.write(makeHeader(metadata, plan));
   }
 
-  /** The next tensor of the plan. */
-  write(values: Float32Array): void {
+  /** The next tensor of the plan; `importance` as for `quantize`. */
+  write(values: Float32Array, importance: Float32Array | null = null): void {
     const tensor = this.#plan[this.#next++];
     if (!tensor) throw new Error('more tensors than planned');
-    const bytes = quantize(tensor.type, values);
+    const bytes = quantize(tensor.type, values, tensor.shape.at(-1)!, importance);
     if (bytes.length !== storedBytes(tensor.type, tensor.shape)) throw new Error(`tensor '${tensor.name}' is not as planned`);
     this.#file.write(bytes);
     this.#file.pad(defaultAlignment);

@@ -1,4 +1,6 @@
-/** What every family of block types gives: how many elements are stored together, in how many bytes, and how they are read. */
+/** What every family of block types gives: how many elements are stored together, in how many bytes, and how they are read and made. */
+import { halfValues, toHalf } from '../float.ts';
+
 export interface BlockType {
   /** Number in a GGUF, ggml.h's enum ggml_type. */
   readonly id: number;
@@ -8,7 +10,45 @@ export interface BlockType {
   dequantize(blocks: Uint8Array, target: Float32Array): void;
 }
 
+export interface QuantizedType extends BlockType {
+  /**
+   * Makes the blocks of rows of `width` elements, byte for byte as ggml_quantize_chunk does. `importance`, if any, is a weight for each
+   * column; `blocks` is all zero before.
+   */
+  quantize(rows: Float32Array, width: number, importance: Float32Array | null, blocks: Uint8Array): void;
+}
+
 /** The 16 bits at `at`, little-endian. */
 export function bits16(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8);
+}
+
+/** Stores a value in half precision and returns what is left of it. */
+export function storeHalf(bytes: Uint8Array, at: number, value: number): number {
+  const half = toHalf(value);
+  bytes[at] = half & 255;
+  bytes[at + 1] = half >>> 8;
+  return halfValues()[half]!;
+}
+
+/** Sum of squares, added up in float32. */
+export function squares(values: Float32Array, from: number, n: number): number {
+  let sum = 0;
+  for (let i = from; i < from + n; i++) sum = Math.fround(sum + Math.fround(values[i]! * values[i]!));
+  return sum;
+}
+
+/** How much each element counts: its column's importance times sqrt(mean square around + its own square). */
+export function weigh(
+  values: Float32Array,
+  from: number,
+  importance: Float32Array,
+  column: number,
+  meanSquare: number,
+  weights: Float32Array,
+): void {
+  for (let i = 0; i < weights.length; i++) {
+    const value = values[from + i]!;
+    weights[i] = importance[column + i]! * Math.fround(Math.sqrt(Math.fround(meanSquare + Math.fround(value * value))));
+  }
 }

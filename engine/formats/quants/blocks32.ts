@@ -1,6 +1,7 @@
 /**
  * Blocks of 32 elements with one scale, ggml's oldest types. Layouts are those of block_q4_0 to block_q8_0 in ggml-common.h, values those
- * of dequantize_row_q4_0 to dequantize_row_q8_0 in ggml-quants.c. All numbers are little-endian, `d` and `m` are half precision.
+ * of dequantize_row_q4_0 to dequantize_row_q8_0 in ggml-quants.c, bytes those of quantize_q4_0 to quantize_q8_0 there. All numbers are
+ * little-endian, `d` and `m` are half precision.
  *
  *     Q4_0  18 bytes   d, 16 x two nibbles                      x = (q - 8) d
  *     Q4_1  20 bytes   d, m, 16 x two nibbles                   x = q d + m
@@ -11,18 +12,51 @@
  * The low nibble of byte i is element i, the high one element 16 + i; fifth bits are in the order of the elements.
  */
 import { halfValues } from '../float.ts';
-import { bits16, type BlockType } from './block.ts';
+import { bits16, squares, storeHalf, weigh, type QuantizedType } from './block.ts';
+import { extreme, fitAffine, fitSymmetric, weightedCandidates } from './search.ts';
+
+const f = Math.fround;
 
 interface NibbleLayout {
   readonly minimum: boolean;
   readonly fifthBits: boolean;
 }
 
-function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): BlockType {
+function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): QuantizedType {
   const high = minimum ? 4 : 2;
   const low = fifthBits ? high + 4 : high;
   const bytes = low + 16;
-  const zero = minimum ? 0 : fifthBits ? 16 : 8;
+  const top = fifthBits ? 31 : 15;
+  const zero = minimum ? 0 : (top + 1) / 2;
+  const levels = new Uint8Array(32);
+  const weights = new Float32Array(32);
+  const fit = { scale: new Float32Array(1), minimum: new Float32Array(1) };
+
+  /** Without importance: from the extremes alone, rounded half up. */
+  function quantizeByExtremes(x: Float32Array, from: number, blocks: Uint8Array, block: number): void {
+    let least = x[from]!;
+    let most = least;
+    for (let i = 1; i < 32; i++) {
+      const value = x[from + i]!;
+      if (value < least) least = value;
+      if (value > most) most = value;
+    }
+    const d = minimum ? f(f(most - least) / top) : f(extreme(x, from, 32) / -zero);
+    const inverse = d === 0 ? 0 : f(1 / d);
+    const offset = minimum ? least : 0;
+    for (let i = 0; i < 32; i++) levels[i] = Math.min(top, Math.trunc(f(f(f(x[from + i]! - offset) * inverse) + (zero + 0.5))));
+    storeHalf(blocks, block, d);
+    if (minimum) storeHalf(blocks, block + 2, least);
+  }
+
+  function quantizeBySearch(x: Float32Array, from: number, blocks: Uint8Array, block: number): void {
+    if (minimum) {
+      fitAffine(x, from, weights, top, weightedCandidates, levels, 0, fit.scale, fit.minimum, 0);
+      storeHalf(blocks, block, fit.scale[0]!);
+      storeHalf(blocks, block + 2, -fit.minimum[0]!);
+    } else storeHalf(blocks, block, fitSymmetric(x, from, 32, weights, zero, levels, 0));
+  }
+
   return {
     id,
     elements: 32,
@@ -41,6 +75,20 @@ function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): BlockType {
         }
       }
     },
+    quantize(rows, width, importance, blocks) {
+      let meanSquare = 0;
+      for (let from = 0, block = 0; from < rows.length; from += 32, block += bytes) {
+        if (importance === null) quantizeByExtremes(rows, from, blocks, block);
+        else {
+          const column = from % width;
+          if (column === 0) meanSquare = f(squares(rows, from, width) / width);
+          weigh(rows, from, importance, column, meanSquare, weights);
+          quantizeBySearch(rows, from, blocks, block);
+        }
+        for (let i = 0; i < 16; i++) blocks[block + low + i] = (levels[i]! & 15) | ((levels[16 + i]! & 15) << 4);
+        if (fifthBits) for (let i = 0; i < 32; i++) blocks[block + high + (i >>> 3)]! |= (levels[i]! >>> 4) << (i & 7);
+      }
+    },
   };
 }
 
@@ -49,7 +97,8 @@ export const Q4_1 = nibbles(3, { minimum: true, fifthBits: false });
 export const Q5_0 = nibbles(6, { minimum: false, fifthBits: true });
 export const Q5_1 = nibbles(7, { minimum: true, fifthBits: true });
 
-export const Q8_0: BlockType = {
+/** d = max |x| / 127 whatever the importance; q = x / d with the float32 d, halves away from zero. */
+export const Q8_0: QuantizedType = {
   id: 8,
   elements: 32,
   bytes: 34,
@@ -59,6 +108,17 @@ export const Q8_0: BlockType = {
     for (let block = 0, out = 0; block < blocks.length; block += 34, out += 32) {
       const d = half[bits16(blocks, block)]!;
       for (let i = 0; i < 32; i++) target[out + i] = signed[block + 2 + i]! * d;
+    }
+  },
+  quantize(rows, _width, _importance, blocks) {
+    for (let from = 0, block = 0; from < rows.length; from += 32, block += 34) {
+      const d = f(Math.abs(extreme(rows, from, 32)) / 127);
+      const inverse = d === 0 ? 0 : f(1 / d);
+      storeHalf(blocks, block, d);
+      for (let i = 0; i < 32; i++) {
+        const scaled = f(rows[from + i]! * inverse);
+        blocks[block + 2 + i] = scaled < 0 ? -Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
+      }
     }
   },
 };

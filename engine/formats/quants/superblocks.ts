@@ -1,6 +1,7 @@
 /**
  * Super-blocks of 256 elements: groups of 16 or 32 with a small scale (and minimum) each, and half-precision factors for these. Layouts are
- * those of block_q2_K to block_q6_K in ggml-common.h, values those of dequantize_row_q2_K to dequantize_row_q6_K in ggml-quants.c.
+ * those of block_q2_K to block_q6_K in ggml-common.h, values those of dequantize_row_q2_K to dequantize_row_q6_K in ggml-quants.c, bytes
+ * those of quantize_q2_K to quantize_q6_K there.
  *
  *     Q2_K   84 bytes   16 x (scale | minimum << 4), 64 x four 2-bit q, d, dmin                    x = d scale q - dmin minimum
  *     Q3_K  110 bytes   32 x eight third bits, 64 x four 2-bit q, 12 bytes of scales, d            x = d (scale - 32) (q - 4)
@@ -8,13 +9,70 @@
  *     Q5_K  176 bytes   d, dmin, 12 bytes of scales and minima, 32 x eight fifth bits, 128 x two   x = d scale q - dmin minimum
  *     Q6_K  210 bytes   128 x two nibbles, 64 x four 2-bit tops, 16 signed scales, d               x = d scale (q - 32)
  *
- * Halves (d, dmin), 6-bit scales and the quants multiply without rounding in float64 and even in float32: only the last subtraction rounds.
+ * Halves (d, dmin), small scales and quants multiply without rounding even in float32: only the last subtraction rounds.
  */
 import { halfValues } from '../float.ts';
-import { bits16, type BlockType } from './block.ts';
+import { bits16, squares, storeHalf, weigh, type QuantizedType } from './block.ts';
+import {
+  extreme,
+  fitAffine,
+  fitPositive,
+  fitSymmetric,
+  fitSymmetricByLevels,
+  nearest,
+  negligible,
+  weightedCandidates,
+  type AffineCandidates,
+} from './search.ts';
 
-/** 2-bit quants in halves of 128: byte i of 32 has elements i, 32 + i, 64 + i and 96 + i from its lowest bits up. */
-export const Q2_K: BlockType = {
+const f = Math.fround;
+
+// What is worked on while a block is made; nothing is kept between blocks.
+const levels = new Uint8Array(256);
+const weights16 = new Float32Array(16);
+const weights32 = new Float32Array(32);
+const scales16 = new Float32Array(16);
+const minima16 = new Float32Array(16);
+const scales8 = new Float32Array(8);
+const minima8 = new Float32Array(8);
+const groupWeights16 = new Float32Array(16);
+const groupWeights8 = new Float32Array(8);
+const scaleLevels = new Uint8Array(16);
+const minimumLevels = new Uint8Array(16);
+
+/** Levels from the scale and minimum as stored; a group whose scale is zero keeps those of its search. */
+function relevelAffine(
+  x: Float32Array,
+  from: number,
+  n: number,
+  scale: number,
+  minimum: number,
+  top: number,
+  to: number,
+): void {
+  if (scale === 0) return;
+  for (let i = 0; i < n; i++) levels[to + i] = Math.max(0, Math.min(top, nearest(f(f(x[from + i]! + minimum) / scale))));
+}
+
+function relevelSymmetric(x: Float32Array, from: number, n: number, scale: number, half: number, to: number): void {
+  if (scale === 0) return;
+  for (let i = 0; i < n; i++) levels[to + i] = half + Math.max(-half, Math.min(half - 1, nearest(f(x[from + i]! / scale))));
+}
+
+function sum(values: Float32Array): number {
+  let total = 0;
+  for (const value of values) total = f(total + value);
+  return total;
+}
+
+/** The lower two bits of 256 levels. In halves of 128, byte i of 32 has elements i, 32 + i, 64 + i and 96 + i from its lowest bits up. */
+function packPairs(blocks: Uint8Array, at: number, shift: number): void {
+  for (let i = 0; i < 256; i++) blocks[at + (i >>> 7) * 32 + (i & 31)]! |= ((levels[i]! >>> shift) & 3) << ((i >>> 4) & 6);
+}
+
+const candidates2: AffineCandidates = { first: f(-0.5), step: f(0.1), steps: 15, absolute: true };
+
+export const Q2_K: QuantizedType = {
   id: 10,
   elements: 256,
   bytes: 84,
@@ -34,10 +92,45 @@ export const Q2_K: BlockType = {
       }
     }
   },
+  quantize(rows, width, importance, blocks) {
+    for (let from = 0, block = 0; from < rows.length; from += 256, block += 84) {
+      const meanSquare = importance === null ? 0 : f(squares(rows, from, 256) / 256);
+      for (let group = 0; group < 16; group++) {
+        const at = from + group * 16;
+        if (importance === null) for (let i = 0; i < 16; i++) weights16[i] = Math.abs(rows[at + i]!);
+        else weigh(rows, at, importance, at % width, meanSquare, weights16);
+        groupWeights16[group] = sum(weights16);
+        const candidates = importance === null ? candidates2 : weightedCandidates;
+        fitAffine(rows, at, weights16, 3, candidates, levels, group * 16, scales16, minima16, group);
+      }
+      const [d, dmin] =
+        importance === null
+          ? [scaleByLargest(scales16, 15, scaleLevels), scaleByLargest(minima16, 15, minimumLevels)]
+          : [fitPositive(scales16, groupWeights16, 15, scaleLevels), fitPositive(minima16, groupWeights16, 15, minimumLevels)];
+      const storedD = storeHalf(blocks, block + 80, d);
+      const storedMin = storeHalf(blocks, block + 82, dmin);
+      for (let group = 0; group < 16; group++) {
+        const scale = scaleLevels[group]!;
+        const minimum = minimumLevels[group]!;
+        blocks[block + group] = scale | (minimum << 4);
+        relevelAffine(rows, from + group * 16, 16, storedD * scale, storedMin * minimum, 3, group * 16);
+      }
+      packPairs(blocks, block + 16, 0);
+    }
+  },
 };
 
-/** As Q2_K, and bit g of high byte i is the third bit of element 32 g + i. */
-export const Q3_K: BlockType = {
+/** Small integers for scales that are not negative, the largest becoming `top`; returns their unit. */
+function scaleByLargest(scales: Float32Array, top: number, integers: Uint8Array): number {
+  let largest = 0;
+  for (const scale of scales) largest = Math.max(largest, scale);
+  const inverse = largest > 0 ? f(top / largest) : 0;
+  for (let i = 0; i < scales.length; i++) integers[i] = Math.min(top, nearest(f(inverse * scales[i]!)));
+  return f(largest / top);
+}
+
+/** Quants as Q2_K's, and bit g of high byte i is the third bit of element 32 g + i. */
+export const Q3_K: QuantizedType = {
   id: 11,
   elements: 256,
   bytes: 110,
@@ -57,7 +150,46 @@ export const Q3_K: BlockType = {
       }
     }
   },
+  quantize(rows, width, importance, blocks) {
+    for (let from = 0, block = 0; from < rows.length; from += 256, block += 110) {
+      const meanSquare = importance === null ? 0 : f((2 * squares(rows, from, 256)) / 256);
+      for (let group = 0; group < 16; group++) {
+        const at = from + group * 16;
+        if (importance === null) scales16[group] = fitSymmetricByLevels(rows, at, 16, 4, levels, group * 16);
+        else {
+          weigh(rows, at, importance, at % width, meanSquare, weights16);
+          groupWeights16[group] = sum(weights16);
+          scales16[group] = fitSymmetric(rows, at, 16, weights16, 4, levels, group * 16);
+        }
+      }
+      const d =
+        importance === null
+          ? scaleByExtreme(scales16, 32, scaleLevels)
+          : fitSymmetric(scales16, 0, 16, groupWeights16, 32, scaleLevels, 0);
+      const stored = storeHalf(blocks, block + 108, d);
+      for (let group = 0; group < 16; group++) {
+        storeScale3(blocks, block + 96, group, scaleLevels[group]!);
+        relevelSymmetric(rows, from + group * 16, 16, stored * (scaleLevels[group]! - 32), 4, group * 16);
+      }
+      for (let i = 0; i < 256; i++) blocks[block + (i & 31)]! |= (levels[i]! >>> 2) << (i >>> 5);
+      packPairs(blocks, block + 32, 0);
+    }
+  },
 };
+
+/** Small integers from 0 to 2 half - 1 for scales of either sign, the one of largest magnitude becoming 0 (that is, -half); returns their unit. */
+function scaleByExtreme(scales: Float32Array, half: number, integers: Uint8Array): number {
+  const largest = extreme(scales, 0, scales.length);
+  if (largest === 0) {
+    // Stored as zeros, as llama.cpp does; the unit of zero makes them mean nothing.
+    integers.fill(0);
+    return 0;
+  }
+  const inverse = f(-half / largest);
+  for (let i = 0; i < scales.length; i++)
+    integers[i] = half + Math.max(-half, Math.min(half - 1, nearest(f(inverse * scales[i]!))));
+  return f(1 / inverse);
+}
 
 /** Q3_K's 16 scales of 6 bits: nibbles of bytes 0 to 7 (first the low ones), and 2-bit tops in bytes 8 to 11. */
 function scale3(bytes: Uint8Array, at: number, group: number): number {
@@ -65,52 +197,77 @@ function scale3(bytes: Uint8Array, at: number, group: number): number {
   return low | (((bytes[at + 8 + (group & 3)]! >>> (2 * (group >>> 2))) & 3) << 4);
 }
 
-/** Groups of 32; two groups share 32 bytes, the first has the low nibbles. */
-export const Q4_K: BlockType = {
-  id: 12,
-  elements: 256,
-  bytes: 144,
-  dequantize(blocks, target) {
-    const half = halfValues();
-    for (let block = 0, out = 0; block < blocks.length; block += 144, out += 256) {
-      const d = half[bits16(blocks, block)]!;
-      const dmin = half[bits16(blocks, block + 2)]!;
-      for (let group = 0; group < 8; group++) {
-        const scale = d * scale6(blocks, block + 4, group);
-        const minimum = dmin * minimum6(blocks, block + 4, group);
-        const quants = block + 16 + (group >>> 1) * 32;
-        const shift = (group & 1) * 4;
-        const to = out + group * 32;
-        for (let i = 0; i < 32; i++) target[to + i] = scale * ((blocks[quants + i]! >>> shift) & 15) - minimum;
-      }
-    }
-  },
-};
+function storeScale3(bytes: Uint8Array, at: number, group: number, scale: number): void {
+  bytes[at + (group & 7)]! |= (scale & 15) << (group < 8 ? 0 : 4);
+  bytes[at + 8 + (group & 3)]! |= (scale >>> 4) << (2 * (group >>> 2));
+}
 
-/** As Q4_K, and bit g of high byte i is the fifth bit of element 32 g + i. */
-export const Q5_K: BlockType = {
-  id: 13,
-  elements: 256,
-  bytes: 176,
-  dequantize(blocks, target) {
-    const half = halfValues();
-    for (let block = 0, out = 0; block < blocks.length; block += 176, out += 256) {
-      const d = half[bits16(blocks, block)]!;
-      const dmin = half[bits16(blocks, block + 2)]!;
-      for (let group = 0; group < 8; group++) {
-        const scale = d * scale6(blocks, block + 4, group);
-        const minimum = dmin * minimum6(blocks, block + 4, group);
-        const high = block + 16;
-        const quants = block + 48 + (group >>> 1) * 32;
-        const shift = (group & 1) * 4;
-        const to = out + group * 32;
-        for (let i = 0; i < 32; i++)
-          target[to + i] =
-            scale * (((blocks[quants + i]! >>> shift) & 15) + ((blocks[high + i]! >>> group) & 1) * 16) - minimum;
+/** Groups of 32; two groups share 32 bytes of nibbles, the first has the low ones. Bit g of high byte i is the fifth bit of element 32 g + i. */
+function nibbles256(id: number, fifthBits: boolean, candidates: AffineCandidates): QuantizedType {
+  const high = 16;
+  const low = fifthBits ? 48 : 16;
+  const bytes = low + 128;
+  const top = fifthBits ? 31 : 15;
+  return {
+    id,
+    elements: 256,
+    bytes,
+    dequantize(blocks, target) {
+      const half = halfValues();
+      for (let block = 0, out = 0; block < blocks.length; block += bytes, out += 256) {
+        const d = half[bits16(blocks, block)]!;
+        const dmin = half[bits16(blocks, block + 2)]!;
+        for (let group = 0; group < 8; group++) {
+          const scale = d * scale6(blocks, block + 4, group);
+          const minimum = dmin * minimum6(blocks, block + 4, group);
+          const quants = block + low + (group >>> 1) * 32;
+          const shift = (group & 1) * 4;
+          const to = out + group * 32;
+          for (let i = 0; i < 32; i++) {
+            const fifth = fifthBits ? ((blocks[block + high + i]! >>> group) & 1) << 4 : 0;
+            target[to + i] = scale * (((blocks[quants + i]! >>> shift) & 15) | fifth) - minimum;
+          }
+        }
       }
-    }
-  },
-};
+    },
+    quantize(rows, width, importance, blocks) {
+      for (let from = 0, block = 0; from < rows.length; from += 256, block += bytes) {
+        const meanSquare = importance === null ? 0 : f((2 * squares(rows, from, 256)) / 256);
+        for (let group = 0; group < 8; group++) {
+          const at = from + group * 32;
+          if (importance === null) {
+            const size = f(Math.sqrt(f(squares(rows, at, 32) / 32)));
+            for (let i = 0; i < 32; i++) weights32[i] = size + Math.abs(rows[at + i]!);
+          } else {
+            weigh(rows, at, importance, at % width, meanSquare, weights32);
+            groupWeights8[group] = sum(weights32);
+          }
+          const tried = importance === null ? candidates : weightedCandidates;
+          fitAffine(rows, at, weights32, top, tried, levels, group * 32, scales8, minima8, group);
+        }
+        const [d, dmin] =
+          importance === null
+            ? [scaleByLargest(scales8, 63, scaleLevels), scaleByLargest(minima8, 63, minimumLevels)]
+            : [fitPositive(scales8, groupWeights8, 63, scaleLevels), fitPositive(minima8, groupWeights8, 63, minimumLevels)];
+        const storedD = storeHalf(blocks, block, d);
+        const storedMin = storeHalf(blocks, block + 2, dmin);
+        for (let group = 0; group < 8; group++) {
+          const scale = scaleLevels[group]!;
+          const minimum = minimumLevels[group]!;
+          storeScaleAndMinimum6(blocks, block + 4, group, scale, minimum);
+          relevelAffine(rows, from + group * 32, 32, storedD * scale, storedMin * minimum, top, group * 32);
+        }
+        for (let i = 0; i < 256; i++) {
+          blocks[block + low + (i >>> 6) * 32 + (i & 31)]! |= (levels[i]! & 15) << ((i & 32) >>> 3);
+          if (fifthBits) blocks[block + high + (i & 31)]! |= (levels[i]! >>> 4) << (i >>> 5);
+        }
+      }
+    },
+  };
+}
+
+export const Q4_K = nibbles256(12, false, { first: -1, step: f(0.1), steps: 20, absolute: false });
+export const Q5_K = nibbles256(13, true, { first: f(-0.5), step: f(0.1), steps: 15, absolute: false });
 
 /** Q4_K's and Q5_K's 8 scales of 6 bits: bytes 0 to 3 hold the first four; the others are a low nibble of bytes 8 to 11 under the first's tops. */
 function scale6(bytes: Uint8Array, at: number, group: number): number {
@@ -122,8 +279,19 @@ function minimum6(bytes: Uint8Array, at: number, group: number): number {
   return group < 4 ? bytes[at + group + 4]! & 63 : (bytes[at + group + 4]! >>> 4) | ((bytes[at + group]! >>> 6) << 4);
 }
 
-/** Halves of 128: 64 bytes of nibbles (low ones elements 0 to 63), 32 bytes of tops with elements i, 32 + i, 64 + i and 96 + i. */
-export const Q6_K: BlockType = {
+function storeScaleAndMinimum6(bytes: Uint8Array, at: number, group: number, scale: number, minimum: number): void {
+  if (group < 4) {
+    bytes[at + group] = scale;
+    bytes[at + group + 4] = minimum;
+  } else {
+    bytes[at + group + 4] = (scale & 15) | ((minimum & 15) << 4);
+    bytes[at + group - 4]! |= (scale >>> 4) << 6;
+    bytes[at + group]! |= (minimum >>> 4) << 6;
+  }
+}
+
+/** Halves of 128: 64 bytes of nibbles (low ones elements 0 to 63), 32 bytes of tops, packed as Q2_K's quants. */
+export const Q6_K: QuantizedType = {
   id: 14,
   elements: 256,
   bytes: 210,
@@ -142,6 +310,26 @@ export const Q6_K: BlockType = {
           target[to + i] =
             scale * ((((blocks[low + i]! >>> lowShift) & 15) | (((blocks[high + i]! >>> highShift) & 3) << 4)) - 32);
       }
+    }
+  },
+  quantize(rows, width, importance, blocks) {
+    for (let from = 0, block = 0; from < rows.length; from += 256, block += 210) {
+      for (let group = 0; group < 16; group++) {
+        const at = from + group * 16;
+        const weights = importance === null ? null : importance.subarray(at % width, (at % width) + 16);
+        scales16[group] = fitSymmetric(rows, at, 16, weights, 32, levels, group * 16);
+      }
+      const largest = extreme(scales16, 0, 16);
+      if (Math.abs(largest) < negligible) continue;
+      const inverse = f(-128 / largest);
+      const stored = storeHalf(blocks, block + 208, f(1 / inverse));
+      for (let group = 0; group < 16; group++) {
+        const scale = Math.min(127, nearest(f(inverse * scales16[group]!)));
+        blocks[block + 192 + group] = scale;
+        relevelSymmetric(rows, from + group * 16, 16, stored * scale, 32, group * 16);
+      }
+      for (let i = 0; i < 256; i++) blocks[block + (i >>> 7) * 64 + (i & 63)]! |= (levels[i]! & 15) << ((i & 64) >>> 4);
+      packPairs(blocks, block + 128, 4);
     }
   },
 };
