@@ -29,6 +29,7 @@ function flow(ended: { state: string }) {
     store: {
       sampleState: { get: () => interrupted, put: (state: SampleState) => states.push(state) },
       adapters: { ofRun: () => ({ id: 'a', path: '/adapter' }) },
+      runs: { get: () => ended },
       models: { get: () => ({ id: 'm', path: '/model' }) },
     },
     emit: () => {},
@@ -51,6 +52,13 @@ test('a sample whose run is resumed by hand goes on to its second count', async 
   await vi.waitFor(() => expect(sample.busy).toBe(false));
   expect(states.at(-1)).toMatchObject({ phase: 'done', correctBefore: 0, correctAfter: 16, adapterId: 'a' });
   expect(generate).toHaveBeenCalledTimes(16);
+});
+
+test('one that has trained already only counts when it is started again', async () => {
+  const { sample, states } = flow({ state: 'done' });
+  expect(sample.start()).toMatchObject({ phase: 'training', runId: 'r' });
+  await vi.waitFor(() => expect(sample.busy).toBe(false));
+  expect(states.at(-1)).toMatchObject({ phase: 'done', correctAfter: 16 });
 });
 
 test('and one that is stopped once more waits for the next time', async () => {

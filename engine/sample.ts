@@ -48,6 +48,12 @@ export class SampleFlow {
 
   start(): SampleState {
     if (this.#current !== null) return this.#state!;
+    // A sample that has trained and was only not counted to the end needs no second training.
+    const { runId = null, phase = null } = this.#state ?? {};
+    if (runId !== null && phase !== 'done' && this.#context.store.runs.get(runId)?.state === 'done') {
+      this.follow(runId);
+      return this.#state!;
+    }
     const files = sampleFiles();
     const questions = readQuestions(files.eval);
     const recipe = JSON.parse(readFileSync(files.recipe, 'utf8')) as RecipeInput;

@@ -167,9 +167,10 @@ function stopped(): Problem {
 
 function crashed(kind: JobSpec['kind'], code: number | null, signal: string | null): Problem {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+  const training = kind === 'train';
   const hint =
     signal === 'SIGKILL'
-      ? 'The system may have ended it because memory ran out: lower the batch or the maximum length, then resume.'
-      : 'Start it again; training resumes from the last checkpoint. The log in the data folder may say more.';
+      ? `The system may have ended it because memory ran out: ${training ? 'lower the batch or the maximum length, then resume' : 'close what else needs much of it, then try again'}.`
+      : `${training ? 'Resume it from its last checkpoint' : 'Try again'}. The log in the data folder may say more.`;
   return new Problem('job-crashed', `The ${kind} process ended unexpectedly (${how}).`, hint);
 }

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import type { ExportRecord, ProofCheck } from '../../../engine/contract.ts';
+import { limitText, valueText, warning } from './proof-words.ts';
+
+const top1 = (value: number): ProofCheck => ({
+  name: 'Same most likely token',
+  value,
+  limit: 0.97,
+  text: '',
+  passed: value >= 0.97,
+});
+const record = (state: ExportRecord['state'], ...checks: ProofCheck[]) =>
+  ({ state, proof: { checks } }) as unknown as ExportRecord;
+
+test('a share is never rounded up to its limit', () => {
+  expect(valueText(top1(0.96999), 0.96999)).toBe('96.99 %');
+  expect(limitText(top1(1))).toBe('at least 97 %');
+  const difference: ProofCheck = { name: 'Largest logit difference', value: 0.0123, limit: 0.05, text: '', passed: true };
+  expect(`${valueText(difference, 0.0123)}, ${limitText(difference)}`).toBe('0.012, at most 0.05');
+});
+
+test('only a kept file that missed a limit is warned of', () => {
+  expect(warning(record('done', top1(0.99)))).toBeNull();
+  expect(warning(record('failed', top1(0.5)))).toBeNull();
+  expect(warning(record('done', top1(0.95)))!.message).toBe(
+    'It would say another next token in 5 % of places; 3 % are allowed.',
+  );
+});
