@@ -7,7 +7,7 @@ import { readText } from '../formats/files.ts';
 import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import { ggufLayout, ggufName, hubLayout, specFromConfig, specFromGguf } from './families/index.ts';
+import { ggufLayout, ggufName, hubLayout, hubNames, isUnusedTensor, specFromConfig, specFromGguf } from './families/index.ts';
 import type { Layout } from './layout.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
@@ -101,7 +101,7 @@ function openHub(folder: string): OpenModel {
       stored.set(tensor.name, fromSafetensors(path, tensor));
     }
   const notes: string[] = [];
-  const tensors = selectTensors(spec, stored, ({ name }) => name, hubLayout);
+  const tensors = selectTensors(spec, stored, hubNames, hubLayout);
   const tokenizerSource = readHubTokenizer(folder, notes);
   const nameOrPath = config['_name_or_path'];
   return makeModel({
@@ -248,7 +248,7 @@ function openGguf(path: string): OpenModel {
   );
   const stored = new Map<string, StoredTensor>();
   for (const tensor of file.tensors.values()) stored.set(tensor.name, fromGguf(path, tensor));
-  const tensors = selectTensors(spec, stored, ggufName, ggufLayout);
+  const tensors = selectTensors(spec, stored, (tensor) => [ggufName(tensor)], ggufLayout);
   const text = (key: string): string | null => {
     const entry = file.metadata.get(key);
     return entry?.type === 'string' ? entry.value : null;
@@ -279,7 +279,7 @@ const derivedTensors = /(\.rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_e
 function selectTensors(
   spec: DecoderSpec,
   stored: ReadonlyMap<string, StoredTensor>,
-  storedName: (tensor: ModelTensor) => string,
+  storedNames: (tensor: ModelTensor, spec: DecoderSpec) => readonly string[],
   layoutOf: (tensor: ModelTensor, spec: DecoderSpec) => Layout | null,
 ): Map<string, StoredTensor> {
   const selected = new Map<string, StoredTensor>();
@@ -288,11 +288,12 @@ function selectTensors(
   for (const wanted of modelTensors(spec)) {
     const layout = layoutOf(wanted, spec);
     const shape = layout?.storedShape(wanted.shape) ?? wanted.shape;
-    const tensor = stored.get(storedName(wanted));
+    const names = storedNames(wanted, spec);
+    const tensor = names.map((name) => stored.get(name)).find((found) => found !== undefined);
     if (!tensor)
       throw new Problem(
         'tensor-missing',
-        `'${somewhere}' has no tensor '${storedName(wanted)}', which its config asks for.`,
+        `'${somewhere}' has no tensor '${names[0]}', which its config asks for.`,
         'The model is incomplete or its config belongs to another one: download both again.',
       );
     if (tensor.shape.length !== shape.length || tensor.shape.some((extent, i) => extent !== shape[i]))
@@ -305,7 +306,12 @@ function selectTensors(
     used.add(tensor.name);
   }
   for (const { name, path } of stored.values())
-    if (!used.has(name) && !derivedTensors.test(name) && !(spec.tiedEmbeddings && name === `${spec.modules.output}.weight`))
+    if (
+      !used.has(name) &&
+      !derivedTensors.test(name) &&
+      !isUnusedTensor(name, spec) &&
+      !(spec.tiedEmbeddings && name === `${spec.modules.output}.weight`)
+    )
       throw new Problem(
         'model-unsupported',
         `'${path}' has the tensor '${name}', which a ${spec.family} model of this config does not use.`,

@@ -1,8 +1,18 @@
 /** What a family says of itself, and what most families say alike. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { Layout } from '../layout.ts';
-import type { Activation, BlockSpec, DecoderSpec, ModelTensor, ModuleNames, RopeScaling, RopeSpec } from '../spec.ts';
+import type {
+  Activation,
+  BlockSpec,
+  DecoderSpec,
+  LinearRole,
+  ModelTensor,
+  ModuleNames,
+  RopeScaling,
+  RopeSpec,
+} from '../spec.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
+import { ggufCount } from './writing.ts';
 
 export interface Family {
   /** From config.json; every field it reads changes the computation, with transformers' default where it is left out. */
@@ -11,6 +21,10 @@ export interface Family {
   toConfig(spec: DecoderSpec): Record<string, unknown>;
   /** How the hub's files keep a tensor; null: as the model computes with it. */
   hubLayout?(tensor: ModelTensor): Layout | null;
+  /** Other names under which a hub folder may have a tensor. */
+  hubAliases?(tensor: ModelTensor): readonly string[];
+  /** Stored tensors that belong to no weight of the text model: buffers of older files, other modalities. */
+  readonly unusedTensors?: RegExp;
   /** Null where llama.cpp does not know the family. */
   readonly gguf: GgufFamily | null;
 }
@@ -48,6 +62,61 @@ export const llamaModules: ModuleNames = {
     ffn_down: 'mlp.down_proj',
   },
 };
+
+/** The sizes that GGUF calls alike in every architecture. */
+export function readGgufSizes(metadata: MetadataReader, facts: GgufFacts) {
+  const hiddenSize = metadata.number('embedding_length');
+  const heads = metadata.number('attention.head_count');
+  const headDim = metadata.number('attention.key_length', hiddenSize / heads);
+  metadata.require('attention.value_length', headDim);
+  metadata.ignore('tensor_data_layout');
+  return {
+    hiddenSize,
+    intermediateSize: metadata.number('feed_forward_length'),
+    layers: metadata.layers('block_count'),
+    heads,
+    keyValueHeads: metadata.number('attention.head_count_kv', heads),
+    headDim,
+    vocabularySize: metadata.number('vocab_size', facts.shape('token_embd.weight')?.[0]),
+    contextLength: metadata.number('context_length'),
+    tiedEmbeddings: facts.shape('output.weight') === null,
+  };
+}
+
+export function writeGgufSizes(spec: DecoderSpec): [string, GgufValue][] {
+  return [
+    ['block_count', ggufCount(spec.layers)],
+    ['context_length', ggufCount(spec.contextLength)],
+    ['embedding_length', ggufCount(spec.hiddenSize)],
+    ['feed_forward_length', ggufCount(spec.intermediateSize)],
+    ['attention.head_count', ggufCount(spec.heads)],
+    ['attention.head_count_kv', ggufCount(spec.keyValueHeads)],
+    ['attention.key_length', ggufCount(spec.headDim)],
+    ['attention.value_length', ggufCount(spec.headDim)],
+    ['vocab_size', ggufCount(spec.vocabularySize)],
+  ];
+}
+
+/** The linear layers that have a bias in the first block of a GGUF. */
+export function ggufBiases(facts: GgufFacts): LinearRole[] {
+  const roles = ['attn_q', 'attn_k', 'attn_v', 'attn_qkv', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'] as const;
+  return roles.filter((role) => facts.shape(`blk.0.${role}.bias`) !== null);
+}
+
+/** Windows by `layer_types`, `sliding_attention` or `full_attention` for each layer. */
+export function readWindows(
+  config: ConfigReader,
+  layers: number,
+  window: number | null,
+  usual: (layer: number) => boolean,
+): (number | null)[] {
+  const types = config.layerTexts('layer_types', layers);
+  return Array.from({ length: layers }, (_, layer) => {
+    const type = types?.[layer] ?? (usual(layer) ? 'sliding_attention' : 'full_attention');
+    if (type !== 'sliding_attention' && type !== 'full_attention') throw config.unsupported('layer_types', type);
+    return type === 'sliding_attention' ? window : null;
+  });
+}
 
 /** Every block alike. */
 export function sameBlocks(layers: number, block: BlockSpec): BlockSpec[] {

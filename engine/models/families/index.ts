@@ -4,11 +4,29 @@ import { Problem } from '../../problem.ts';
 import type { Layout } from '../layout.ts';
 import type { DecoderSpec, ModelTensor, NormSpec, RopeSpec } from '../spec.ts';
 import type { Family, GgufFacts, GgufFamily } from './family.ts';
+import { cohere, cohere2 } from './cohere.ts';
+import { gemma, gemma2, gemma3, gemma3Text } from './gemma.ts';
+import { gpt2 } from './gpt2.ts';
+import { gptNeox } from './gpt_neox.ts';
 import { llama } from './llama.ts';
+import { olmo, olmo2, olmo3 } from './olmo.ts';
 import { ConfigReader, MetadataReader, sizeLimits } from './reading.ts';
 
 /** By `model_type` of config.json. */
-const families: Readonly<Record<string, Family>> = { llama };
+const families: Readonly<Record<string, Family>> = {
+  cohere,
+  cohere2,
+  gemma,
+  gemma2,
+  gemma3_text: gemma3Text,
+  gemma3,
+  gpt2,
+  gpt_neox: gptNeox,
+  llama,
+  olmo,
+  olmo2,
+  olmo3,
+};
 
 /** Of several families that a GGUF calls alike, the first is what its files are read as. */
 const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
@@ -81,6 +99,16 @@ export function ggufLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | nul
 /** How a hub folder keeps a tensor; null: as the model computes with it. */
 export function hubLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
   return families[spec.family]!.hubLayout?.(tensor) ?? null;
+}
+
+/** The names under which a hub folder may have a tensor, the usual one first. */
+export function hubNames(tensor: ModelTensor, spec: DecoderSpec): readonly string[] {
+  return [tensor.name, ...(families[spec.family]!.hubAliases?.(tensor) ?? [])];
+}
+
+/** Whether a stored tensor belongs to no weight of the text model. */
+export function isUnusedTensor(name: string, spec: DecoderSpec): boolean {
+  return families[spec.family]!.unusedTensors?.test(name) ?? false;
 }
 
 function ggufFamilyOf({ family }: DecoderSpec): GgufFamily {

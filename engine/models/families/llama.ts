@@ -2,7 +2,18 @@
 import type { GgufValue } from '../../formats/gguf.ts';
 import { interleavedRows, type Layout } from '../layout.ts';
 import { usualSpec, type DecoderSpec, type LinearRole, type ModelTensor, type RopeScaling } from '../spec.ts';
-import { activationNames, llamaModules, readActivation, readRope, sameBlocks, type Family, type GgufFacts } from './family.ts';
+import {
+  activationNames,
+  ggufBiases,
+  llamaModules,
+  readActivation,
+  readGgufSizes,
+  readRope,
+  sameBlocks,
+  writeGgufSizes,
+  type Family,
+  type GgufFacts,
+} from './family.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
 
@@ -70,36 +81,23 @@ function toConfig(spec: DecoderSpec): Record<string, unknown> {
 }
 
 function fromMetadata(metadata: MetadataReader, facts: GgufFacts): DecoderSpec {
-  const hiddenSize = metadata.number('embedding_length');
-  const heads = metadata.number('attention.head_count');
-  const headDim = metadata.number('attention.key_length', hiddenSize / heads);
-  const layers = metadata.layers('block_count');
-  metadata.require('attention.value_length', headDim);
-  metadata.require('rope.dimension_count', headDim);
+  const sizes = readGgufSizes(metadata, facts);
+  metadata.require('rope.dimension_count', sizes.headDim);
   metadata.require('expert_count', 0);
   metadata.require('expert_used_count', 0);
-  metadata.ignore('tensor_data_layout', 'rope.scaling.original_context_length', 'rope.scaling.finetuned');
-  const hasBias = (role: LinearRole): boolean => facts.shape(`blk.0.${role}.bias`) !== null;
+  metadata.ignore('rope.scaling.original_context_length', 'rope.scaling.finetuned');
   return {
     ...usualSpec,
+    ...sizes,
     family: 'llama',
     modules: llamaModules,
-    hiddenSize,
-    intermediateSize: metadata.number('feed_forward_length'),
-    layers,
-    heads,
-    keyValueHeads: metadata.number('attention.head_count_kv', heads),
-    headDim,
-    vocabularySize: metadata.number('vocab_size', facts.shape('token_embd.weight')?.[0]),
-    contextLength: metadata.number('context_length'),
     norm: { kind: 'rms', epsilon: metadata.number('attention.layer_norm_rms_epsilon'), weight: 'plain', bias: false },
-    biases: [...attention, ...feedForward].filter(hasBias),
-    tiedEmbeddings: facts.shape('output.weight') === null,
-    blocks: sameBlocks(layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) }),
+    biases: ggufBiases(facts),
+    blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
     ropes: [
       {
         theta: metadata.number('rope.freq_base', 10000),
-        dimension: headDim,
+        dimension: sizes.headDim,
         interleaved: false,
         scaling: readGgufScaling(metadata, facts),
       },
@@ -124,18 +122,10 @@ function readGgufScaling(metadata: MetadataReader, facts: GgufFacts): RopeScalin
 function toMetadata(spec: DecoderSpec): Map<string, GgufValue> {
   const rope = spec.ropes[0]!;
   return new Map([
-    ['block_count', ggufCount(spec.layers)],
-    ['context_length', ggufCount(spec.contextLength)],
-    ['embedding_length', ggufCount(spec.hiddenSize)],
-    ['feed_forward_length', ggufCount(spec.intermediateSize)],
-    ['attention.head_count', ggufCount(spec.heads)],
-    ['attention.head_count_kv', ggufCount(spec.keyValueHeads)],
-    ['attention.key_length', ggufCount(spec.headDim)],
-    ['attention.value_length', ggufCount(spec.headDim)],
+    ...writeGgufSizes(spec),
     ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)],
     ['rope.freq_base', ggufNumber(rope.theta)],
     ['rope.dimension_count', ggufCount(rope.dimension)],
-    ['vocab_size', ggufCount(spec.vocabularySize)],
     ...(rope.scaling.kind === 'linear'
       ? ([
           ['rope.scaling.type', ggufText('linear')],

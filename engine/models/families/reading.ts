@@ -29,7 +29,14 @@ const neutralFields = new Set([
     'tokenizer_class',
   ],
   ...['prefix', 'finetuning_task', 'torchscript', 'use_bfloat16', 'tf_legacy_loss', 'remove_invalid_values', 'pruned_heads'],
-  ...['chunk_size_feed_forward', 'tie_encoder_decoder', '_attn_implementation', '_attn_implementation_autoset', '_commit_hash'],
+  ...[
+    'chunk_size_feed_forward',
+    'tie_encoder_decoder',
+    '_attn_implementation',
+    '_attn_implementation_autoset',
+    '_commit_hash',
+    'cache_implementation',
+  ],
   ...[
     'max_length',
     'min_length',
@@ -40,6 +47,9 @@ const neutralFields = new Set([
     'diversity_penalty',
     'temperature',
   ],
+  // Dropouts of the base are off while it is adapted, as the randomness of an adapter is its own.
+  ...['attn_pdrop', 'classifier_dropout', 'summary_type', 'summary_use_proj', 'summary_activation', 'summary_first_dropout'],
+  ...['summary_proj_to_labels', 'is_decoder', 'is_encoder_decoder', 'cross_attention_hidden_size', 'add_cross_attention'],
   ...['top_k', 'top_p', 'typical_p', 'repetition_penalty', 'length_penalty', 'no_repeat_ngram_size', 'num_return_sequences'],
   ...['encoder_no_repeat_ngram_size', 'bad_words_ids', 'output_scores', 'forced_bos_token_id', 'forced_eos_token_id'],
   ...[
@@ -100,6 +110,22 @@ export class ConfigReader {
     return value;
   }
 
+  /** A field in which null has a meaning of its own: none. */
+  numberOrNull(key: string, fallback: number | null): number | null {
+    return this.#config[key] === null || (this.#config[key] === undefined && fallback === null)
+      ? (this.#read.add(key), null)
+      : this.number(key, fallback ?? undefined);
+  }
+
+  /** A text for each of `count` layers, or null when the field is left out. */
+  layerTexts(key: string, count: number): readonly string[] | null {
+    const value = this.optional(key);
+    if (value === undefined) return null;
+    if (!Array.isArray(value) || value.length !== count || !value.every((text) => typeof text === 'string'))
+      throw this.#invalid(key, `must be a list of ${count} texts`);
+    return value as string[];
+  }
+
   count(key: string, fallback: number): number {
     const value = this.number(key, fallback);
     if (!Number.isSafeInteger(value) || value < 0) throw this.#invalid(key, `is ${value}; it must be a whole number`);
@@ -130,6 +156,11 @@ export class ConfigReader {
     if (value === undefined) return null;
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.#invalid(key, 'must be an object');
     return new ConfigReader(value as Record<string, unknown>, this.#path, `${this.#prefix}${key}.`);
+  }
+
+  /** Fields of this family that change nothing. */
+  ignore(...keys: readonly string[]): void {
+    for (const key of keys) this.#read.add(key);
   }
 
   /** Every field must be read, neutral or null. */
@@ -196,6 +227,23 @@ export class MetadataReader {
   require(key: string, usual: number): void {
     const value = this.number(key, usual);
     if (value !== usual) throw this.unsupported(key, value);
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    this.#read.add(this.#key(key));
+    const entry = this.#metadata.get(this.#key(key));
+    return entry?.type === 'bool' ? entry.value : fallback;
+  }
+
+  /** A switch for each of `count` layers, or null when the key is left out. */
+  flags(key: string, count: number): readonly boolean[] | null {
+    this.#read.add(this.#key(key));
+    const entry = this.#metadata.get(this.#key(key));
+    if (entry === undefined) return null;
+    const values: unknown = entry.value;
+    if (!Array.isArray(values) || values.length !== count || !values.every((value) => typeof value === 'boolean'))
+      throw this.unsupported(key, 'no list of switches, one for each layer');
+    return values as boolean[];
   }
 
   text(key: string, fallback: string): string {

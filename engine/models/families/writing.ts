@@ -10,6 +10,9 @@ export function ggufCount(value: number): GgufValue {
 export function ggufNumber(value: number): GgufValue {
   return { type: 'float32', value };
 }
+export function ggufFlag(value: boolean): GgufValue {
+  return { type: 'bool', value };
+}
 export function ggufText(value: string): GgufValue {
   return { type: 'string', value };
 }

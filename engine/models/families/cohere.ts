@@ -1,0 +1,206 @@
+/** Cohere's Command R and its successors: transformers' CohereConfig and Cohere2Config, llama.cpp's LLM_ARCH_COMMAND_R and COHERE2. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import { usualSpec, type BlockSpec, type DecoderSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
+import {
+  activationNames,
+  ggufBiases,
+  llamaModules,
+  readActivation,
+  readGgufSizes,
+  readRope,
+  readWindows,
+  sameBlocks,
+  writeGgufSizes,
+  type Family,
+} from './family.ts';
+import type { ConfigReader } from './reading.ts';
+import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
+
+const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
+
+/** One norm for both attention and feed-forward. */
+const { ffn_norm: _second, ...oneNorm } = llamaModules.block;
+const modules: ModuleNames = { ...llamaModules, block: oneNorm };
+const normedModules: ModuleNames = {
+  ...modules,
+  block: { ...oneNorm, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' },
+};
+
+export const cohere: Family = {
+  fromConfig(config) {
+    const shared = readShared(config);
+    const usesNorm = config.flag('use_qk_norm', false);
+    return {
+      ...shared,
+      family: 'cohere',
+      modules: usesNorm ? normedModules : modules,
+      blocks: sameBlocks(shared.layers, block(shared.headDim)),
+      queryKeyNorm: usesNorm ? { over: 'own-head', norm: shared.norm } : null,
+    };
+  },
+  toConfig: (spec) => ({
+    architectures: ['CohereForCausalLM'],
+    model_type: 'cohere',
+    ...writeShared(spec),
+    use_qk_norm: spec.queryKeyNorm !== null,
+  }),
+  gguf: {
+    architecture: 'command-r',
+    fromMetadata(metadata, facts) {
+      const sizes = readGgufSizes(metadata, facts);
+      metadata.require('rope.dimension_count', sizes.headDim);
+      const kind = metadata.text('rope.scaling.type', 'none');
+      if (kind !== 'none') throw metadata.unsupported('rope.scaling.type', kind);
+      const own = norm(metadata.number('attention.layer_norm_epsilon'));
+      const usesNorm = facts.shape('blk.0.attn_q_norm.weight') !== null;
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: 'cohere',
+        modules: usesNorm ? normedModules : modules,
+        norm: own,
+        biases: ggufBiases(facts),
+        blocks: sameBlocks(sizes.layers, block(sizes.headDim)),
+        ropes: [neighbours(metadata.number('rope.freq_base', 10000), sizes.headDim)],
+        queryKeyNorm: usesNorm ? { over: 'own-head', norm: own } : null,
+        parallel: true,
+        feedForward: { activation: 'silu', kind: 'gated' },
+        head: { bias: false, scale: metadata.number('logit_scale'), cap: null },
+      };
+    },
+    toMetadata: (spec) => new Map(writeGguf(spec)),
+  },
+};
+
+export const cohere2: Family = {
+  fromConfig(config) {
+    const shared = readShared(config);
+    const pattern = config.count('sliding_window_pattern', 4);
+    const windows = readWindows(
+      config,
+      shared.layers,
+      config.numberOrNull('sliding_window', 4096),
+      (layer) => (layer + 1) % pattern !== 0,
+    );
+    // Notes of the training framework that transformers does not read.
+    config.ignore(
+      'rotary_pct',
+      'cache_implementation',
+      'order_of_interleaved_layers',
+      'position_embedding_type',
+      'use_embedding_sharing',
+    );
+    config.ignore('use_gated_activation', 'use_parallel_block', 'use_parallel_embedding', 'use_qk_norm', 'layer_switch');
+    return { ...shared, family: 'cohere2', modules, blocks: slidingBlocks(shared.headDim, windows) };
+  },
+  toConfig: (spec) => ({
+    architectures: ['Cohere2ForCausalLM'],
+    model_type: 'cohere2',
+    ...writeShared(spec),
+    sliding_window: windowOf(spec),
+    layer_types: spec.blocks.map(({ window }) => (window === null ? 'full_attention' : 'sliding_attention')),
+  }),
+  gguf: {
+    architecture: 'cohere2',
+    fromMetadata(metadata, facts) {
+      const sizes = readGgufSizes(metadata, facts);
+      metadata.require('rope.dimension_count', sizes.headDim);
+      const kind = metadata.text('rope.scaling.type', 'none');
+      if (kind !== 'none') throw metadata.unsupported('rope.scaling.type', kind);
+      const window = metadata.number('attention.sliding_window');
+      const windows = Array.from({ length: sizes.layers }, (_, layer) => ((layer + 1) % 4 === 0 ? null : window));
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: 'cohere2',
+        modules,
+        norm: norm(metadata.number('attention.layer_norm_epsilon')),
+        biases: ggufBiases(facts),
+        blocks: slidingBlocks(sizes.headDim, windows),
+        ropes: [neighbours(metadata.number('rope.freq_base', 10000), sizes.headDim)],
+        parallel: true,
+        feedForward: { activation: 'silu', kind: 'gated' },
+        head: { bias: false, scale: metadata.number('logit_scale'), cap: null },
+      };
+    },
+    toMetadata: (spec) =>
+      new Map([...writeGguf(spec), ['attention.sliding_window', ggufCount(windowOf(spec) ?? spec.contextLength)]]),
+  },
+};
+
+function readShared(config: ConfigReader) {
+  const hiddenSize = config.count('hidden_size', 8192);
+  const heads = config.count('num_attention_heads', 64);
+  const headDim = config.count('head_dim', 0) || hiddenSize / heads;
+  const contextLength = config.count('max_position_embeddings', 8192);
+  config.ignore('model_max_length');
+  return {
+    ...usualSpec,
+    hiddenSize,
+    intermediateSize: config.count('intermediate_size', 22528),
+    layers: config.layers('num_hidden_layers', 40),
+    heads,
+    keyValueHeads: config.count('num_key_value_heads', heads),
+    headDim,
+    vocabularySize: config.count('vocab_size', 256_000),
+    contextLength,
+    norm: norm(config.number('layer_norm_eps', 1e-5)),
+    biases: config.flag('attention_bias', false) ? attention : [],
+    tiedEmbeddings: config.flag('tie_word_embeddings', true),
+    ropes: [readRope(config, { theta: 500_000, headDim, contextLength, interleaved: true })],
+    parallel: true,
+    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
+    head: { bias: false, scale: config.number('logit_scale', 0.0625), cap: null },
+  } as const;
+}
+
+function writeShared(spec: DecoderSpec): Record<string, unknown> {
+  return {
+    hidden_size: spec.hiddenSize,
+    intermediate_size: spec.intermediateSize,
+    num_hidden_layers: spec.layers,
+    num_attention_heads: spec.heads,
+    num_key_value_heads: spec.keyValueHeads,
+    vocab_size: spec.vocabularySize,
+    max_position_embeddings: spec.contextLength,
+    layer_norm_eps: spec.norm.epsilon,
+    attention_bias: spec.biases.length > 0,
+    tie_word_embeddings: spec.tiedEmbeddings,
+    hidden_act: activationNames[spec.feedForward.activation],
+    logit_scale: spec.head.scale,
+    rope_theta: spec.ropes[0]!.theta,
+    rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
+  };
+}
+
+function writeGguf(spec: DecoderSpec): [string, GgufValue][] {
+  return [
+    ...writeGgufSizes(spec),
+    ['attention.layer_norm_epsilon', ggufNumber(spec.norm.epsilon)],
+    ['logit_scale', ggufNumber(spec.head.scale)],
+    ['rope.freq_base', ggufNumber(spec.ropes[0]!.theta)],
+    ['rope.dimension_count', ggufCount(spec.ropes[0]!.dimension)],
+    ['rope.scaling.type', ggufText('none')],
+  ];
+}
+
+function block(headDim: number): BlockSpec {
+  return { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) };
+}
+
+/** Only layers with a window know positions. */
+function slidingBlocks(headDim: number, windows: readonly (number | null)[]): BlockSpec[] {
+  return windows.map((window) => ({ ...block(headDim), window, rope: window === null ? null : 0 }));
+}
+
+function windowOf({ blocks }: DecoderSpec): number | null {
+  return blocks.find(({ window }) => window !== null)?.window ?? null;
+}
+
+function neighbours(theta: number, dimension: number): DecoderSpec['ropes'][number] {
+  return { theta, dimension, interleaved: true, scaling: { kind: 'none' } };
+}
+
+function norm(epsilon: number): NormSpec {
+  return { kind: 'layer', epsilon, weight: 'plain', bias: false };
+}

@@ -1,0 +1,368 @@
+/** Gemma, Gemma 2 and Gemma 3 (text): transformers' configs with their defaults, llama.cpp's LLM_ARCH_GEMMA, GEMMA2 and GEMMA3. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import { plusOne, type Layout } from '../layout.ts';
+import { usualSpec, type DecoderSpec, type LinearRole, type ModelTensor, type ModuleNames, type NormSpec } from '../spec.ts';
+import {
+  activationNames,
+  llamaModules,
+  readActivation,
+  readGgufSizes,
+  readRope,
+  readRopeParameters,
+  readWindows,
+  sameBlocks,
+  writeGgufSizes,
+  type Family,
+  type GgufFacts,
+} from './family.ts';
+import type { ConfigReader, MetadataReader } from './reading.ts';
+import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
+
+const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
+
+const sandwichModules: ModuleNames = {
+  ...llamaModules,
+  block: {
+    ...llamaModules.block,
+    post_attention_norm: 'post_attention_layernorm',
+    ffn_norm: 'pre_feedforward_layernorm',
+    post_ffw_norm: 'post_feedforward_layernorm',
+  },
+};
+const gemma3Modules: ModuleNames = {
+  ...sandwichModules,
+  block: { ...sandwichModules.block, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' },
+};
+
+export const gemma: Family = {
+  fromConfig(config) {
+    const sizes = readSizes(config, {
+      hidden: 3072,
+      feedForward: 24576,
+      layers: 28,
+      heads: 16,
+      keyValueHeads: 16,
+      context: 8192,
+    });
+    // Gemma's first files say gelu and mean its approximation; transformers corrects them too.
+    const activation = readActivation(config, 'hidden_act', 'gelu_pytorch_tanh');
+    return {
+      ...usualSpec,
+      ...sizes,
+      family: 'gemma',
+      modules: llamaModules,
+      embeddingScale: embeddingScale(sizes.hiddenSize),
+      blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
+      ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
+      feedForward: { activation: activation === 'gelu' ? 'gelu_tanh' : activation, kind: 'gated' },
+    };
+  },
+  toConfig: (spec) => ({
+    architectures: ['GemmaForCausalLM'],
+    model_type: 'gemma',
+    hidden_act: activationNames[spec.feedForward.activation],
+    rope_theta: spec.ropes[0]!.theta,
+    rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
+    ...writeSizes(spec),
+  }),
+  gguf: {
+    architecture: 'gemma',
+    fromMetadata(metadata, facts) {
+      const sizes = readGguf(metadata, facts);
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: 'gemma',
+        modules: llamaModules,
+        embeddingScale: embeddingScale(sizes.hiddenSize),
+        blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
+        ropes: [plainRope(metadata.number('rope.freq_base', 10000), sizes.headDim)],
+        feedForward: { activation: 'gelu_tanh', kind: 'gated' },
+      };
+    },
+    toMetadata: (spec) => new Map(writeGguf(spec)),
+    layout: normLayout,
+  },
+};
+
+export const gemma2: Family = {
+  fromConfig(config) {
+    const sizes = readSizes(config, { hidden: 2304, feedForward: 9216, layers: 26, heads: 8, keyValueHeads: 4, context: 8192 });
+    const windows = readWindows(config, sizes.layers, config.numberOrNull('sliding_window', 4096), (layer) => layer % 2 === 0);
+    const scoreScale = 1 / Math.sqrt(config.number('query_pre_attn_scalar', 256));
+    return {
+      ...usualSpec,
+      ...sizes,
+      family: 'gemma2',
+      modules: sandwichModules,
+      embeddingScale: embeddingScale(sizes.hiddenSize),
+      blocks: windows.map((window) => ({ window, rope: 0, scoreScale })),
+      ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
+      scoreCap: config.numberOrNull('attn_logit_softcapping', 50),
+      feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), kind: 'gated' },
+      head: { bias: false, scale: 1, cap: config.numberOrNull('final_logit_softcapping', 30) },
+    };
+  },
+  toConfig: (spec) => ({
+    architectures: ['Gemma2ForCausalLM'],
+    model_type: 'gemma2',
+    rope_theta: spec.ropes[0]!.theta,
+    rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
+    ...writeSizes(spec),
+    ...writeWindowed(spec),
+  }),
+  gguf: {
+    architecture: 'gemma2',
+    fromMetadata(metadata, facts) {
+      const sizes = readGguf(metadata, facts);
+      const scoreScale = ggufScoreScale(sizes, 46);
+      const window = metadata.number('attention.sliding_window', 4096);
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: 'gemma2',
+        modules: sandwichModules,
+        embeddingScale: embeddingScale(sizes.hiddenSize),
+        blocks: Array.from({ length: sizes.layers }, (_, layer) => ({
+          window: layer % 2 === 0 ? window : null,
+          rope: 0,
+          scoreScale,
+        })),
+        ropes: [plainRope(metadata.number('rope.freq_base', 10000), sizes.headDim)],
+        scoreCap: metadata.number('attn_logit_softcapping', 50),
+        feedForward: { activation: 'gelu_tanh', kind: 'gated' },
+        head: { bias: false, scale: 1, cap: metadata.number('final_logit_softcapping', 30) },
+      };
+    },
+    toMetadata: (spec) =>
+      new Map([
+        ...writeGguf(spec),
+        ['attn_logit_softcapping', ggufNumber(spec.scoreCap ?? 0)],
+        ['final_logit_softcapping', ggufNumber(spec.head.cap ?? 0)],
+        ['attention.sliding_window', ggufCount(windowOf(spec) ?? spec.contextLength)],
+      ]),
+    layout: normLayout,
+  },
+};
+
+export const gemma3Text: Family = {
+  fromConfig: (config) => readGemma3(config, 'gemma3_text', gemma3Modules),
+  toConfig: (spec) => ({
+    architectures: ['Gemma3ForCausalLM'],
+    model_type: 'gemma3_text',
+    ...writeSizes(spec),
+    ...writeWindowed(spec),
+    rope_parameters: {
+      full_attention: { rope_type: 'default', ...ropeScalingToConfig(spec.ropes[0]!), rope_theta: spec.ropes[0]!.theta },
+      sliding_attention: { rope_type: 'default', ...ropeScalingToConfig(spec.ropes[1]!), rope_theta: spec.ropes[1]!.theta },
+    },
+  }),
+  gguf: {
+    architecture: 'gemma3',
+    fromMetadata(metadata, facts) {
+      const sizes = readGguf(metadata, facts);
+      const scoreScale = ggufScoreScale(sizes, 62);
+      const window = metadata.number('attention.sliding_window', 0);
+      const factor = metadata.number('rope.scaling.factor', 1);
+      const kind = metadata.text('rope.scaling.type', 'none');
+      if (kind !== 'none' && kind !== 'linear') throw metadata.unsupported('rope.scaling.type', kind);
+      const global = plainRope(metadata.number('rope.freq_base', 1_000_000), sizes.headDim);
+      const cap = metadata.number('final_logit_softcapping', 0);
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: 'gemma3_text',
+        modules: gemma3Modules,
+        embeddingScale: embeddingScale(sizes.hiddenSize),
+        blocks: Array.from({ length: sizes.layers }, (_, layer) =>
+          (layer + 1) % 6 === 0 || window === 0 ? { window: null, rope: 0, scoreScale } : { window, rope: 1, scoreScale },
+        ),
+        ropes: [
+          kind === 'linear' && factor !== 1 ? { ...global, scaling: { kind, factor } } : global,
+          plainRope(metadata.number('rope.freq_base_swa', 10000), sizes.headDim),
+        ],
+        queryKeyNorm: { over: 'head', norm: sizes.norm },
+        feedForward: { activation: 'gelu_tanh', kind: 'gated' },
+        head: { bias: false, scale: 1, cap: cap === 0 ? null : cap },
+      };
+    },
+    toMetadata(spec) {
+      const [global, local] = spec.ropes;
+      return new Map([
+        ...writeGguf(spec),
+        ['rope.freq_base', ggufNumber(global!.theta)],
+        ['rope.freq_base_swa', ggufNumber(local!.theta)],
+        ...(windowOf(spec) === null ? [] : ([['attention.sliding_window', ggufCount(windowOf(spec)!)]] as const)),
+        ...(spec.head.cap === null ? [] : ([['final_logit_softcapping', ggufNumber(spec.head.cap)]] as const)),
+        ...(global!.scaling.kind === 'linear'
+          ? ([
+              ['rope.scaling.type', ggufText('linear')],
+              ['rope.scaling.factor', ggufNumber(global!.scaling.factor)],
+            ] as const)
+          : []),
+      ]);
+    },
+    layout: normLayout,
+  },
+};
+
+/** The text part of a model that also sees: its config lies in `text_config`, its tensors under `language_model`. */
+export const gemma3: Family = {
+  ...gemma3Text,
+  fromConfig(config) {
+    const text = config.object('text_config');
+    if (text === null) throw config.unsupported('text_config', null);
+    const type = text.text('model_type', 'gemma3_text');
+    if (type !== 'gemma3_text') throw text.unsupported('model_type', type);
+    // What the eye is made of does not change what the text model computes.
+    config.ignore('vision_config', 'mm_tokens_per_image', 'boi_token_index', 'eoi_token_index', 'image_token_index');
+    const spec = readGemma3(text, 'gemma3', languageModel(gemma3Modules));
+    text.refuseUnread();
+    return { ...spec, tiedEmbeddings: config.flag('tie_word_embeddings', true) };
+  },
+  // Saved by transformers 5 as the module paths are, before it with the two words the other way round.
+  hubAliases: ({ name }) => [name.replace(/^model\.language_model\./, 'language_model.model.'), `language_model.${name}`],
+  unusedTensors: /(^|\.)(vision_tower|multi_modal_projector)\./,
+};
+
+function languageModel(modules: ModuleNames): ModuleNames {
+  const inside = (path: string): string => path.replace(/^model\./, 'model.language_model.');
+  return {
+    ...modules,
+    token_embd: inside(modules.token_embd),
+    output_norm: inside(modules.output_norm),
+    blocks: inside(modules.blocks),
+  };
+}
+
+function readGemma3(config: ConfigReader, family: string, modules: ModuleNames): DecoderSpec {
+  const sizes = readSizes(config, {
+    hidden: 2304,
+    feedForward: 9216,
+    layers: 26,
+    heads: 8,
+    keyValueHeads: 4,
+    context: 131_072,
+    vocabulary: 262_208,
+  });
+  // The pattern is a plain number in the first files; transformers 5 writes it with a dash before its name.
+  const pattern = config.count('sliding_window_pattern', config.count('_sliding_window_pattern', 6));
+  const window = config.numberOrNull('sliding_window', 4096);
+  const windows = readWindows(config, sizes.layers, window, (layer) => (layer + 1) % pattern !== 0);
+  const scoreScale = 1 / Math.sqrt(config.number('query_pre_attn_scalar', 256));
+  const { headDim, contextLength } = sizes;
+  const parameters = config.object('rope_parameters');
+  const scaling = config.object('rope_scaling');
+  const global = { theta: config.number('rope_theta', 1_000_000), headDim, contextLength };
+  const local = { theta: config.number('rope_local_base_freq', 10000), headDim, contextLength };
+  const ropes = [
+    readRopeParameters(parameters?.object('full_attention') ?? scaling, global),
+    readRopeParameters(parameters?.object('sliding_attention') ?? null, local),
+  ];
+  parameters?.refuseUnread();
+  return {
+    ...usualSpec,
+    ...sizes,
+    family,
+    modules,
+    embeddingScale: embeddingScale(sizes.hiddenSize),
+    blocks: windows.map((own) => ({ window: own, rope: own === null ? 0 : 1, scoreScale })),
+    ropes,
+    scoreCap: config.numberOrNull('attn_logit_softcapping', null),
+    queryKeyNorm: { over: 'head', norm: sizes.norm },
+    feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), kind: 'gated' },
+    head: { bias: false, scale: 1, cap: config.numberOrNull('final_logit_softcapping', null) },
+  };
+}
+
+interface Defaults {
+  readonly hidden: number;
+  readonly feedForward: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly context: number;
+  readonly vocabulary?: number;
+}
+
+function readSizes(config: ConfigReader, usual: Defaults) {
+  if (config.flag('use_bidirectional_attention', false)) throw config.unsupported('use_bidirectional_attention', true);
+  return {
+    hiddenSize: config.count('hidden_size', usual.hidden),
+    intermediateSize: config.count('intermediate_size', usual.feedForward),
+    layers: config.layers('num_hidden_layers', usual.layers),
+    heads: config.count('num_attention_heads', usual.heads),
+    keyValueHeads: config.count('num_key_value_heads', usual.keyValueHeads),
+    headDim: config.count('head_dim', 256),
+    vocabularySize: config.count('vocab_size', usual.vocabulary ?? 256_000),
+    contextLength: config.count('max_position_embeddings', usual.context),
+    norm: norm(config.number('rms_norm_eps', 1e-6)),
+    biases: config.flag('attention_bias', false) ? attention : [],
+    tiedEmbeddings: config.flag('tie_word_embeddings', true),
+  };
+}
+
+function writeSizes(spec: DecoderSpec): Record<string, unknown> {
+  return {
+    hidden_size: spec.hiddenSize,
+    intermediate_size: spec.intermediateSize,
+    num_hidden_layers: spec.layers,
+    num_attention_heads: spec.heads,
+    num_key_value_heads: spec.keyValueHeads,
+    head_dim: spec.headDim,
+    vocab_size: spec.vocabularySize,
+    max_position_embeddings: spec.contextLength,
+    rms_norm_eps: spec.norm.epsilon,
+    attention_bias: spec.biases.length > 0,
+    tie_word_embeddings: spec.tiedEmbeddings,
+  };
+}
+
+function writeWindowed(spec: DecoderSpec): Record<string, unknown> {
+  return {
+    hidden_activation: activationNames[spec.feedForward.activation],
+    query_pre_attn_scalar: Math.round(1 / spec.blocks[0]!.scoreScale ** 2),
+    sliding_window: windowOf(spec),
+    layer_types: spec.blocks.map(({ window }) => (window === null ? 'full_attention' : 'sliding_attention')),
+    attn_logit_softcapping: spec.scoreCap,
+    final_logit_softcapping: spec.head.cap,
+  };
+}
+
+function readGguf(metadata: MetadataReader, facts: GgufFacts) {
+  const sizes = readGgufSizes(metadata, facts);
+  metadata.require('rope.dimension_count', sizes.headDim);
+  return { ...sizes, biases: [], norm: norm(metadata.number('attention.layer_norm_rms_epsilon')) };
+}
+
+function writeGguf(spec: DecoderSpec): [string, GgufValue][] {
+  return [...writeGgufSizes(spec), ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)]];
+}
+
+/** A GGUF does not carry `query_pre_attn_scalar`: llama.cpp knows that only the largest model of a generation has another one. */
+function ggufScoreScale(sizes: ReturnType<typeof readGguf>, layersOfLargest: number): number {
+  const { layers, hiddenSize, heads, headDim } = sizes;
+  return 1 / Math.sqrt(layers === layersOfLargest ? Math.floor(hiddenSize / heads) : headDim);
+}
+
+/** The scale is a float32 in transformers. */
+function embeddingScale(hiddenSize: number): number {
+  return Math.fround(Math.sqrt(hiddenSize));
+}
+
+function norm(epsilon: number): NormSpec {
+  return { kind: 'rms', epsilon, weight: 'plusOne', bias: false };
+}
+
+function plainRope(theta: number, headDim: number): DecoderSpec['ropes'][number] {
+  return { theta, dimension: headDim, interleaved: false, scaling: { kind: 'none' } };
+}
+
+function windowOf({ blocks }: DecoderSpec): number | null {
+  return blocks.find(({ window }) => window !== null)?.window ?? null;
+}
+
+/** llama.cpp's converter stores the whole factor of a norm. */
+function normLayout({ role }: ModelTensor): Layout | null {
+  return role.endsWith('_norm') ? plusOne : null;
+}

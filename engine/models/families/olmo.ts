@@ -1,0 +1,283 @@
+/** OLMo, OLMo 2 and OLMo 3: transformers' configs with their defaults, llama.cpp's LLM_ARCH_OLMO and OLMO2. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import {
+  usualSpec,
+  type BlockSpec,
+  type DecoderSpec,
+  type LinearRole,
+  type ModuleNames,
+  type NormSpec,
+  type RopeSpec,
+} from '../spec.ts';
+import {
+  activationNames,
+  llamaModules,
+  readActivation,
+  readGgufSizes,
+  readRope,
+  readRopeParameters,
+  readWindows,
+  sameBlocks,
+  writeGgufSizes,
+  type Family,
+} from './family.ts';
+import { llamaLayout } from './llama.ts';
+import type { ConfigReader } from './reading.ts';
+import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
+
+const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
+
+/** Norms stand after attention and feed-forward, and over all queries and all keys. */
+const { attn_norm: _before, ffn_norm: _between, ...afterwards } = llamaModules.block;
+const olmo2Modules: ModuleNames = {
+  ...llamaModules,
+  block: {
+    ...afterwards,
+    attn_q_norm: 'self_attn.q_norm',
+    attn_k_norm: 'self_attn.k_norm',
+    post_attention_norm: 'post_attention_layernorm',
+    post_ffw_norm: 'post_feedforward_layernorm',
+  },
+};
+
+/** Neither factor nor shift. */
+const olmoNorm: NormSpec = { kind: 'layer', epsilon: 1e-5, weight: 'none', bias: false };
+
+export const olmo: Family = {
+  fromConfig(config) {
+    const sizes = readSizes(config);
+    return {
+      ...usualSpec,
+      ...sizes,
+      family: 'olmo',
+      modules: llamaModules,
+      norm: olmoNorm,
+      blocks: blocks(sizes),
+      ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
+      clip: config.numberOrNull('clip_qkv', null),
+    };
+  },
+  toConfig: (spec) => ({
+    architectures: ['OlmoForCausalLM'],
+    model_type: 'olmo',
+    ...writeSizes(spec),
+    rope_theta: spec.ropes[0]!.theta,
+    rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
+    clip_qkv: spec.clip,
+  }),
+  gguf: {
+    architecture: 'olmo',
+    fromMetadata(metadata, facts) {
+      const sizes = readGgufSizes(metadata, facts);
+      metadata.require('rope.dimension_count', sizes.headDim);
+      const clip = metadata.number('attention.clamp_kqv', 0);
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: 'olmo',
+        modules: llamaModules,
+        norm: { ...olmoNorm, epsilon: metadata.number('attention.layer_norm_epsilon') },
+        biases: [],
+        blocks: blocks(sizes),
+        ropes: [
+          {
+            theta: metadata.number('rope.freq_base', 10000),
+            dimension: sizes.headDim,
+            interleaved: false,
+            scaling: { kind: 'none' },
+          },
+        ],
+        clip: clip === 0 ? null : clip,
+        feedForward: { activation: 'silu', kind: 'gated' },
+      };
+    },
+    toMetadata: (spec) =>
+      new Map([
+        ...writeGgufSizes(spec),
+        ['attention.layer_norm_epsilon', ggufNumber(spec.norm.epsilon)],
+        ['rope.freq_base', ggufNumber(spec.ropes[0]!.theta)],
+        ['rope.dimension_count', ggufCount(spec.ropes[0]!.dimension)],
+        ...(spec.clip === null ? [] : ([['attention.clamp_kqv', ggufNumber(spec.clip)]] as const)),
+      ]),
+    layout: llamaLayout,
+  },
+};
+
+export const olmo2: Family = {
+  fromConfig(config) {
+    const sizes = readSizes(config);
+    const norm = rms(config.number('rms_norm_eps', 1e-5));
+    return {
+      ...usualSpec,
+      ...sizes,
+      family: 'olmo2',
+      modules: olmo2Modules,
+      norm,
+      blocks: blocks(sizes),
+      ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
+      queryKeyNorm: { over: 'all-heads', norm },
+    };
+  },
+  toConfig: (spec) => ({
+    architectures: ['Olmo2ForCausalLM'],
+    model_type: 'olmo2',
+    ...writeSizes(spec),
+    rms_norm_eps: spec.norm.epsilon,
+    rope_theta: spec.ropes[0]!.theta,
+    rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
+  }),
+  gguf: {
+    architecture: 'olmo2',
+    /** OLMo 3 has the same architecture in llama.cpp; its files name a window. */
+    fromMetadata(metadata, facts) {
+      const sizes = readGgufSizes(metadata, facts);
+      metadata.require('rope.dimension_count', sizes.headDim);
+      metadata.ignore('rope.scaling.original_context_length', 'rope.scaling.finetuned');
+      const window = metadata.number('attention.sliding_window', 0);
+      const pattern = metadata.flags('attention.sliding_window_pattern', sizes.layers);
+      const theta = metadata.number('rope.freq_base', 10000);
+      const kind = metadata.text('rope.scaling.type', 'none');
+      if (kind !== 'none') throw metadata.unsupported('rope.scaling.type', kind);
+      const rope = (base: number): RopeSpec => ({
+        theta: base,
+        dimension: sizes.headDim,
+        interleaved: false,
+        scaling: { kind: 'none' },
+      });
+      const norm = rms(metadata.number('attention.layer_norm_rms_epsilon'));
+      const own = window === 0 ? null : window;
+      return {
+        ...usualSpec,
+        ...sizes,
+        family: own === null ? 'olmo2' : 'olmo3',
+        modules: olmo2Modules,
+        norm,
+        biases: [],
+        blocks: blocks(sizes).map((block, layer) => {
+          const slides = own !== null && (pattern?.[layer] ?? (layer + 1) % 4 !== 0);
+          return slides ? { ...block, window: own, rope: 1 } : block;
+        }),
+        ropes: own === null ? [rope(theta)] : [rope(theta), rope(metadata.number('rope.freq_base_swa', theta))],
+        queryKeyNorm: { over: 'all-heads', norm },
+        feedForward: { activation: 'silu', kind: 'gated' },
+      };
+    },
+    toMetadata,
+  },
+};
+
+export const olmo3: Family = {
+  fromConfig(config) {
+    const sizes = readSizes(config);
+    const { headDim, contextLength } = sizes;
+    const norm = rms(config.number('rms_norm_eps', 1e-5));
+    const windows = readWindows(
+      config,
+      sizes.layers,
+      config.numberOrNull('sliding_window', 4096),
+      (layer) => (layer + 1) % 4 !== 0,
+    );
+    const usual = { theta: config.number('rope_theta', 10000), headDim, contextLength };
+    const parameters = config.object('rope_parameters');
+    const scaling = config.object('rope_scaling');
+    // A scaling of the older form is for the layers that see everything.
+    const ropes = [
+      readRopeParameters(parameters?.object('full_attention') ?? scaling, usual),
+      readRopeParameters(parameters?.object('sliding_attention') ?? null, usual),
+    ];
+    parameters?.refuseUnread();
+    return {
+      ...usualSpec,
+      ...sizes,
+      family: 'olmo3',
+      modules: olmo2Modules,
+      norm,
+      blocks: blocks(sizes).map((block, layer) =>
+        windows[layer] === null ? block : { ...block, window: windows[layer]!, rope: 1 },
+      ),
+      ropes,
+      queryKeyNorm: { over: 'all-heads', norm },
+    };
+  },
+  toConfig: (spec) => ({
+    architectures: ['Olmo3ForCausalLM'],
+    model_type: 'olmo3',
+    ...writeSizes(spec),
+    rms_norm_eps: spec.norm.epsilon,
+    sliding_window: spec.blocks.find(({ window }) => window !== null)?.window ?? null,
+    layer_types: spec.blocks.map(({ window }) => (window === null ? 'full_attention' : 'sliding_attention')),
+    rope_parameters: {
+      full_attention: { rope_type: 'default', ...ropeScalingToConfig(spec.ropes[0]!), rope_theta: spec.ropes[0]!.theta },
+      sliding_attention: { rope_type: 'default', ...ropeScalingToConfig(spec.ropes[1]!), rope_theta: spec.ropes[1]!.theta },
+    },
+  }),
+  gguf: olmo2.gguf,
+};
+
+function toMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+  const [global, local] = spec.ropes;
+  const window = spec.blocks.find((block) => block.window !== null)?.window ?? null;
+  return new Map([
+    ...writeGgufSizes(spec),
+    ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)],
+    ['rope.freq_base', ggufNumber(global!.theta)],
+    ['rope.dimension_count', ggufCount(global!.dimension)],
+    ...(global!.scaling.kind === 'linear'
+      ? ([
+          ['rope.scaling.type', ggufText('linear')],
+          ['rope.scaling.factor', ggufNumber(global!.scaling.factor)],
+        ] as const)
+      : []),
+    ...(window === null
+      ? []
+      : ([
+          ['rope.freq_base_swa', ggufNumber(local!.theta)],
+          ['attention.sliding_window', ggufCount(window)],
+          [
+            'attention.sliding_window_pattern',
+            { type: 'array', of: 'bool', value: spec.blocks.map((block) => block.window !== null) },
+          ],
+        ] as const)),
+  ]);
+}
+
+function readSizes(config: ConfigReader) {
+  const hiddenSize = config.count('hidden_size', 4096);
+  const heads = config.count('num_attention_heads', 32);
+  return {
+    hiddenSize,
+    intermediateSize: config.count('intermediate_size', 11008),
+    layers: config.layers('num_hidden_layers', 32),
+    heads,
+    keyValueHeads: config.count('num_key_value_heads', heads),
+    headDim: config.count('head_dim', 0) || hiddenSize / heads,
+    vocabularySize: config.count('vocab_size', 50304),
+    contextLength: config.count('max_position_embeddings', 2048),
+    biases: config.flag('attention_bias', false) ? attention : [],
+    tiedEmbeddings: config.flag('tie_word_embeddings', false),
+    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
+  } as const;
+}
+
+function writeSizes(spec: DecoderSpec): Record<string, unknown> {
+  return {
+    hidden_size: spec.hiddenSize,
+    intermediate_size: spec.intermediateSize,
+    num_hidden_layers: spec.layers,
+    num_attention_heads: spec.heads,
+    num_key_value_heads: spec.keyValueHeads,
+    vocab_size: spec.vocabularySize,
+    max_position_embeddings: spec.contextLength,
+    attention_bias: spec.biases.length > 0,
+    tie_word_embeddings: spec.tiedEmbeddings,
+    hidden_act: activationNames[spec.feedForward.activation],
+  };
+}
+
+function blocks({ layers, headDim }: { readonly layers: number; readonly headDim: number }): BlockSpec[] {
+  return sameBlocks(layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) });
+}
+
+function rms(epsilon: number): NormSpec {
+  return { kind: 'rms', epsilon, weight: 'plain', bias: false };
+}
