@@ -31,13 +31,13 @@ export function reportOf(rows: readonly RowOrProblem[], others: readonly RowOrPr
     check(
       emptied,
       'warning',
-      `${count(emptied, 'row')} lose everything that is trained`,
-      `At ${maxLength} tokens the cut comes before the first answer. Raise the maximum length or shorten them.`,
+      `${count(emptied, 'row')} with nothing left to train on`,
+      `At ${maxLength.toLocaleString('en-US')} tokens the cut comes before the first answer. Raise the maximum length or shorten them.`,
     ),
     check(
       long,
       'warning',
-      `${count(long, 'row')} longer than ${maxLength} tokens`,
+      `${count(long, 'row')} longer than ${maxLength.toLocaleString('en-US')} tokens`,
       'Training cuts them at the right. Raise the maximum length to keep them whole.',
     ),
     check(
@@ -55,7 +55,8 @@ export function reportOf(rows: readonly RowOrProblem[], others: readonly RowOrPr
   ].filter((entry) => entry !== null);
   const passed = (title: string, detail: string): DataCheck => ({ severity: 'passed', title, detail, rows: [] });
   if (usable.length === rows.length) checks.push(passed('Every row can be used', 'Each has at least one trained token.'));
-  if (long.length === 0) checks.push(passed(`Every row fits ${maxLength} tokens`, `The longest has ${longest}.`));
+  if (long.length === 0)
+    checks.push(passed(`Every row fits ${maxLength.toLocaleString('en-US')} tokens`, `The longest has ${longest}.`));
   if (duplicates.length === 0) checks.push(passed('No row is repeated', 'Compared by token ids and labels.'));
   if (others.length > 0 && leaked.length === 0)
     checks.push(passed('Training and evaluation share no row', 'Compared by token ids and labels.'));

@@ -1,7 +1,7 @@
 import { Asked } from './asked.svelte.ts';
 
-/** The list of one kind of thing in the open project. Single changes are applied, and asked for again when the list as a whole moved. */
-export class Collection<T extends { readonly id: string }> {
+/** The list of one kind of thing in the open project, newest first. Single changes are applied, and asked for again when the list as a whole moved. */
+export class Collection<T extends { readonly id: string; readonly createdAt: number }> {
   readonly asked = new Asked<readonly T[]>();
   readonly all: readonly T[] = $derived(this.asked.value ?? []);
   readonly #question: (projectId: string) => Promise<readonly T[]>;
@@ -25,14 +25,15 @@ export class Collection<T extends { readonly id: string }> {
   async load(projectId: string | null = this.#projectId): Promise<void> {
     if (projectId !== this.#projectId) this.asked.clear();
     this.#projectId = projectId;
-    if (projectId !== null) await this.asked.ask(() => this.#question(projectId));
+    if (projectId !== null)
+      await this.asked.ask(async () => (await this.#question(projectId)).toSorted((a, b) => b.createdAt - a.createdAt));
   }
 
   find(id: string | null | undefined): T | null {
     return this.all.find((item) => item.id === id) ?? null;
   }
 
-  /** Puts a new or changed item in its place; the newest come first. */
+  /** Puts a new or changed item in its place. */
   apply(item: T): void {
     const known = this.all.some((other) => other.id === item.id);
     this.asked.value = known ? this.all.map((other) => (other.id === item.id ? item : other)) : [item, ...this.all];
