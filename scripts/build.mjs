@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nodeBinary, root, runQuietly, say, SetupError, writeAtomically } from './setup.mjs';
+import { inTurn, nodeBinary, orExit, root, runQuietly, say, writeAtomically } from './setup.mjs';
 
 const sources = [
   ...['electron', 'renderer', 'engine/contract.ts', 'engine/recipe.ts', 'engine/problem.ts', 'engine/rpc.ts'],
@@ -12,17 +12,24 @@ const sources = [
 const outputs = ['out/main/main.js', 'out/preload/preload.cjs', 'out/renderer/index.html'];
 
 export async function buildWindow() {
-  const stamp = path.join(root, 'out', 'sources.sha256');
-  const hash = hashSources();
-  const built = fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === hash;
-  if (built && outputs.every((file) => fs.existsSync(path.join(root, file)))) return;
+  if (!isBuilt()) await inTurn(build);
+}
+
+const stamp = path.join(root, 'out', 'sources.sha256');
+
+function isBuilt() {
+  const built = fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === hashSources();
+  return built && outputs.every((file) => fs.existsSync(path.join(root, file)));
+}
+
+async function build() {
+  // Asked again: another process may have built meanwhile.
+  if (isBuilt()) return;
   say('Building the window');
+  const hash = hashSources();
   fs.rmSync(stamp, { force: true });
-  await runQuietly(
-    nodeBinary(),
-    [path.join(root, 'node_modules', 'electron-vite', 'bin', 'electron-vite.js'), 'build'],
-    'build',
-  );
+  const electronVite = path.join(root, 'node_modules', 'electron-vite', 'bin', 'electron-vite.js');
+  await runQuietly(nodeBinary(), [electronVite, 'build'], 'build');
   writeAtomically(stamp, hash);
 }
 
@@ -44,12 +51,4 @@ function filesOf(name) {
   return fs.readdirSync(full).flatMap((child) => filesOf(`${name}/${child}`));
 }
 
-if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  try {
-    await buildWindow();
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    say(error.message);
-    process.exit(1);
-  }
-}
+if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) await orExit(buildWindow);

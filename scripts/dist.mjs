@@ -4,12 +4,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { buildWindow } from './build.mjs';
 import { virtualDisplay } from './display.mjs';
-import { exitOf, root, runQuietly, say, SetupError, setupOrExit } from './setup.mjs';
+import { exitOf, orExit, root, runQuietly, say, setupOrExit } from './setup.mjs';
 
 const smokeTest = process.argv.includes('--smoke-test');
 const setup = await setupOrExit({ electron: true, virtualDisplay: smokeTest });
 process.chdir(root);
-try {
+await orExit(async () => {
   await buildWindow();
   say('Packing the application');
   fs.rmSync(path.join(root, 'dist'), { recursive: true, force: true });
@@ -20,11 +20,7 @@ try {
     [builder, '--dir', '--publish=never', `-c.electronDist=${dist}`, `-c.electronVersion=${version}`],
     'packing',
   );
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error;
-  say(error.message);
-  process.exit(1);
-}
+});
 const folder = fs.readdirSync('dist').find((name) => name.endsWith('unpacked') || name.startsWith('mac'));
 say(`The application is in dist/${folder}.`);
 if (smokeTest) process.exit(await runSmokeTest(path.join(root, 'dist', folder, 'lowrank-studio')));

