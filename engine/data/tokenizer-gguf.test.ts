@@ -56,3 +56,77 @@ describe('a SentencePiece vocabulary out of a GGUF', () => {
     expect(await first.decode(await first.encode(' hello'))).toBe(' hello');
   });
 });
+
+/** A byte-level vocabulary of single bytes and no merges: its tokens show where text is cut only through what merges could join. */
+function byteLevel(pre: string): Map<string, GgufValue> {
+  // Bytes as GPT-2 writes them: printable ones as they are, the others from U+0100 on.
+  const printable = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  let next = 256;
+  const letters = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
+  const merges = ['1 2', '12 3', '123 4', 'a B', 'Ġ a', '! Ċ', '! /', '!/ /'];
+  const tokens = [...letters, ...merges.map((merge) => merge.replace(' ', ''))];
+  return new Map<string, GgufValue>([
+    ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],
+    ['tokenizer.ggml.pre', { type: 'string', value: pre }],
+    ['tokenizer.ggml.tokens', { type: 'array', of: 'string', value: tokens }],
+    ['tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: tokens.map(() => 1) }],
+    ['tokenizer.ggml.merges', { type: 'array', of: 'string', value: merges }],
+  ]);
+}
+
+describe('a byte-level vocabulary out of a GGUF', () => {
+  it.each([
+    ['gpt-2', ['1234', 'aB', '!', 'Ċ', '!//']],
+    ['smollm', ['1', '2', '3', '4', 'aB', '!', 'Ċ', '!//']],
+    ['llama-bpe', ['123', '4', 'aB', '!Ċ', '!//']],
+    ['qwen2', ['1', '2', '3', '4', 'aB', '!Ċ', '!//']],
+    ['stablelm2', ['1', '2', '3', '4', 'aB', '!Ċ', '!//']],
+    // Here a word ends where capitals begin.
+    ['tekken', ['1', '2', '3', '4', 'a', 'B', '!Ċ', '!//']],
+    ['gpt-4o', ['123', '4', 'a', 'B', '!Ċ', '!//']],
+  ])('%s cuts where its rule says', async (pre, expected) => {
+    const metadata = byteLevel(pre);
+    const tokenizer = openTokenizer({ kind: 'gguf', metadata });
+    const tokens = metadata.get('tokenizer.ggml.tokens')!.value as string[];
+    expect((await tokenizer.encode('1234aB!\n!//')).map((id) => tokens[id])).toEqual(expected);
+  });
+
+  it.each(['gpt-2', 'olmo', 'smollm', 'command-r', 'llama-bpe', 'dbrx', 'qwen2', 'stablelm2', 'tekken', 'gpt-4o'])(
+    '%s is written as a rule that cuts alike',
+    async (pre) => {
+      const first = openTokenizer({ kind: 'gguf', metadata: byteLevel(pre) });
+      const again = openTokenizer({ kind: 'gguf', metadata: first.toGgufMetadata() });
+      for (const text of ["It's 12345 aBC, don't!\n\n", 'naïve Ünïcode 日本 ٣٤\r\n\t x//y', '   a  B\n ', '!\n!//'])
+        expect(await again.encode(text)).toEqual(await first.encode(text));
+    },
+  );
+
+  it('refuses a rule that is not known by name', () => {
+    expect(() => openTokenizer({ kind: 'gguf', metadata: byteLevel('viking') })).toThrow(/'viking'/);
+  });
+});
+
+describe('forms of SentencePiece in tokenizer.json', () => {
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
+  const metaspace = { type: 'Metaspace', replacement: '▁', split: false };
+  it.each([
+    ['Gemma', replace, { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithPrevious', invert: false }, false],
+    ['Llama 2', { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, replace] }, null, true],
+    ['Metaspace everywhere', null, { ...metaspace, prepend_scheme: 'always' }, true],
+    ['Metaspace at the start', null, { ...metaspace, prepend_scheme: 'first' }, false],
+    ['Metaspace nowhere', null, { ...metaspace, prepend_scheme: 'never' }, false],
+  ])('%s', (_, normalizer, preTokenizer, spacePrefix) => {
+    const files = openTokenizer({ kind: 'gguf', metadata: sentencePiece(false) }).toHubFiles();
+    const json = JSON.parse(files['tokenizer.json']) as Record<string, unknown>;
+    const hub = openTokenizer({
+      kind: 'hub',
+      tokenizerJson: JSON.stringify({ ...json, normalizer, pre_tokenizer: preTokenizer }),
+      tokenizerConfig: {},
+      generationConfig: null,
+      chatTemplate: null,
+    });
+    const metadata = hub.toGgufMetadata();
+    expect(metadata.get('tokenizer.ggml.model')!.value).toBe('llama');
+    expect(metadata.get('tokenizer.ggml.add_space_prefix')!.value).toBe(spacePrefix);
+  });
+});

@@ -34,32 +34,56 @@ const splitThenBytes = (pattern: string) => ({
   pretokenizers: [{ type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false }, byteLevel(false)],
 });
 
-/** The pre-tokenizers of byte-level BPE that we know exactly: llama.cpp, llama-vocab.cpp, and the tokenizer.json of the models. */
+/** Every digit by itself, then GPT-2's pattern. */
+const digitsThenBytes = {
+  type: 'Sequence',
+  pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
+};
+const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+/** Words with one sign before them, numbers by up to `digits` digits, signs with line ends, white space (tiktoken's cl100k). */
+const wordsAndNumbers = (digits: string) =>
+  `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+const upper = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
+const lower = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
+/** Words that also end where capitals begin (tiktoken's o200k). */
+const wordsByCase = (ending: string, digits: string) =>
+  `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${ending}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${ending}|${digits}` +
+  '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+
+const nfc = { type: 'NFC' };
+const plainBytes = { preTokenizer: byteLevel(true), normalizer: null, ignoreMerges: false, addBos: false };
+const byDigits = { ...plainBytes, preTokenizer: digitsThenBytes };
+
+/**
+ * The pre-tokenizers of byte-level BPE that we know exactly: llama.cpp, llama-vocab.cpp, and the tokenizer.json of the models. Several
+ * names mean the same there; of those, a file is written with the first that fits.
+ */
 const preTokenizers: Readonly<Record<string, Omit<SplitRule, 'decoder'>>> = {
-  'gpt-2': { preTokenizer: byteLevel(true), normalizer: null, ignoreMerges: false, addBos: false },
-  // Every digit by itself, then GPT-2's pattern.
-  smollm: {
-    preTokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] },
-    normalizer: null,
-    ignoreMerges: false,
-    addBos: false,
-  },
+  'gpt-2': plainBytes,
+  olmo: { ...plainBytes, normalizer: nfc },
+  'phi-2': plainBytes,
+  mpt: plainBytes,
+  jais: plainBytes,
+  'granite-docling': plainBytes,
+  smollm: byDigits,
+  starcoder: byDigits,
+  refact: byDigits,
+  codeshell: byDigits,
+  exaone: { ...byDigits, normalizer: nfc },
+  'command-r': { ...byDigits, normalizer: nfc },
   'llama-bpe': {
-    preTokenizer: splitThenBytes(
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    ),
-    normalizer: null,
+    ...plainBytes,
+    preTokenizer: splitThenBytes(wordsAndNumbers('\\p{N}{1,3}')),
     ignoreMerges: true,
     addBos: true,
   },
-  qwen2: {
-    preTokenizer: splitThenBytes(
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    ),
-    normalizer: { type: 'NFC' },
-    ignoreMerges: false,
-    addBos: false,
-  },
+  dbrx: { ...plainBytes, preTokenizer: splitThenBytes(wordsAndNumbers('\\p{N}{1,3}')) },
+  'smaug-bpe': { ...plainBytes, preTokenizer: splitThenBytes(wordsAndNumbers('\\p{N}{1,3}')) },
+  qwen2: { ...plainBytes, preTokenizer: splitThenBytes(wordsAndNumbers('\\p{N}')), normalizer: nfc },
+  stablelm2: { ...plainBytes, preTokenizer: splitThenBytes(wordsAndNumbers('\\p{N}')) },
+  'deepseek-r1-qwen': { ...plainBytes, preTokenizer: splitThenBytes(wordsAndNumbers('\\p{N}')), normalizer: nfc },
+  tekken: { ...plainBytes, preTokenizer: splitThenBytes(wordsByCase('', '\\p{N}')), ignoreMerges: true, addBos: true },
+  'gpt-4o': { ...plainBytes, preTokenizer: splitThenBytes(wordsByCase(`${contractions}?`, '\\p{N}{1,3}')) },
 };
 
 /** The tokenizer of a GGUF in the hub's form. */
@@ -266,14 +290,38 @@ type Kind =
 
 /** What GGUF calls the way this tokenizer.json splits text, or null. */
 function recognise(json: TokenizerJson): Kind | null {
-  const same = (rule: Omit<SplitRule, 'decoder'>) =>
-    canonical(rule.preTokenizer) === canonical(json.pre_tokenizer) && canonical(rule.normalizer) === canonical(json.normalizer);
   if (json.model.byte_fallback === true) {
-    const spacePrefix = [true, false].find((prefix) => same(sentencePieceRule(prefix)));
-    return spacePrefix === undefined ? null : { model: 'llama', pre: 'default', spacePrefix };
+    const spacePrefix = sentencePiecePrefix(json);
+    return spacePrefix === null ? null : { model: 'llama', pre: 'default', spacePrefix };
   }
-  const pre = Object.entries(preTokenizers).find(([, rule]) => same(rule));
-  return pre === undefined ? null : { model: 'gpt2', pre: pre[0] };
+  const same = (a: unknown, b: unknown) => canonical(a) === canonical(b);
+  const splitsAlike = Object.entries(preTokenizers).filter(([, rule]) => same(rule.preTokenizer, json.pre_tokenizer));
+  // llama.cpp knows no normalizer: one that only composes characters changes no text that is composed already.
+  const normalizes = same(json.normalizer, null) || same(json.normalizer, nfc);
+  const fits = ([, rule]: [string, Omit<SplitRule, 'decoder'>]) => rule.ignoreMerges === (json.model.ignore_merges ?? false);
+  const candidates = splitsAlike.filter(fits);
+  const exact = candidates.find(([, rule]) => same(rule.normalizer, json.normalizer));
+  const found = exact ?? (normalizes ? candidates[0] : undefined);
+  return found === undefined ? null : { model: 'gpt2', pre: found[0] };
+}
+
+/**
+ * Whether SentencePiece's text begins with a space, in each of the forms transformers has written it; null when it is another rule.
+ * A space only before the very first text, not after a special token, is something llama.cpp cannot do: it stays away, because a
+ * conversation begins with a special token.
+ */
+function sentencePiecePrefix({ normalizer, pre_tokenizer: preTokenizer }: TokenizerJson): boolean | null {
+  const isNothing = (value: unknown) => canonical(value) === 'null';
+  const replace = { type: 'Replace', pattern: { String: ' ' }, content: lowerLine };
+  // Where the normalizer leaves no space there is nothing to split at one.
+  const splitAtSpace = { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithPrevious' };
+  const noSplit = isNothing(preTokenizer) || canonical(preTokenizer) === canonical(splitAtSpace);
+  if (noSplit && canonical(normalizer) === canonical(replace)) return false;
+  if (noSplit && canonical(normalizer) === canonical(sentencePieceRule(false).normalizer)) return false;
+  if (noSplit && canonical(normalizer) === canonical(sentencePieceRule(true).normalizer)) return true;
+  const { type, replacement, prepend_scheme: scheme, split } = (preTokenizer ?? {}) as Record<string, unknown>;
+  if (type !== 'Metaspace' || replacement !== lowerLine || split !== false || !isNothing(normalizer)) return null;
+  return scheme === 'always' ? true : scheme === 'first' || scheme === 'never' ? false : null;
 }
 
 /** A piece's score is minus the rank of the first merge that makes it; pieces that no merge makes come last. */
