@@ -82,6 +82,14 @@ test('what is written is there after closing and opening again', () => {
   store.close();
 });
 
+test('a run of an earlier studio has the defaults of settings that came later', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert({ ...run('r'), recipe: { rank: 3 } as Run['recipe'] }, job);
+  expect(store.runs.get('r')!.recipe).toEqual({ ...defaultRecipe(), rank: 3 });
+  store.close();
+});
+
 test('a resumed run replaces the steps it measures again', () => {
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });

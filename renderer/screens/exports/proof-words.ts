@@ -2,14 +2,21 @@
 import type { ExportRecord, ProofCheck } from '../../../engine/contract.ts';
 import { count, figure } from '../../ui/format.ts';
 
-/** What each check of a proof asks, by its name. */
+/** What each check of a proof asks, by its name; in the order they are shown. */
 const questions: Readonly<Record<string, string>> = {
-  Structure: 'Is every matrix there, in its size?',
+  Structure: 'Every matrix there, in its size?',
   Tokenizer: 'Does text become the same tokens?',
-  'Chat template': 'Are conversations written the same way?',
-  'Largest logit difference': 'How far did the score of any next token move?',
-  'Same most likely token': 'How often would it say the same next token?',
+  'Chat template': 'Is a chat written the same way?',
+  'Largest logit difference': 'How far did any token score move?',
+  'Same most likely token': 'Is the next token still the same?',
 };
+
+/** The names of all checks of some proofs, the known ones first. */
+export function checkNames(records: readonly ExportRecord[]): string[] {
+  const found = new Set(records.flatMap((record) => record.proof?.checks.map((check) => check.name) ?? []));
+  const known = Object.keys(questions).filter((name) => found.has(name));
+  return [...new Set([...known, ...found])];
+}
 
 export function question(name: string): string {
   return questions[name] ?? '';
@@ -23,10 +30,12 @@ export function valueText(check: ProofCheck, value: number): string {
   return Number.isInteger(value) ? count(value) : figure(value, 2);
 }
 
-export function limitText(check: ProofCheck): string {
+/** In signs where there is no room for words. */
+export function limitText(check: ProofCheck, narrow = false): string {
   if (check.value === null) return check.passed ? '' : check.text;
   if (check.limit === null) return 'no limit';
-  return `${isShare(check) ? 'at least' : 'at most'} ${valueText(check, check.limit)}`;
+  const [least, most] = narrow ? ['≥', '≤'] : ['at least', 'at most'];
+  return `${isShare(check) ? least : most} ${valueText(check, check.limit)}`;
 }
 
 /** A file that is kept although it missed a limit: rounding did it, and the person decides. Null when there is nothing to warn of. */
