@@ -28,19 +28,41 @@ interface ChoiceField extends FieldBase {
   readonly kind: 'choice';
   readonly default: string;
   readonly choices: readonly string[];
+  /** Further values by a rule, such as a number at the end of a name. */
+  readonly pattern?: { readonly matches: RegExp; readonly written: string };
 }
-/** A list of strings, `all-linear`, or (for layers) `all`. */
+/** A list of strings, or, where the field allows one, a single string: `all-linear` or a regular expression for whole module paths. */
 interface NamesField extends FieldBase {
   readonly kind: 'names';
   readonly default: 'all-linear' | readonly string[];
+  /** What may stand there besides a list of names. */
+  readonly allows: { readonly none: boolean; readonly expression: boolean };
 }
+/** Numbers by name or regular expression; the first that matches counts. */
+interface MapField extends FieldBase {
+  readonly kind: 'map';
+  readonly default: Readonly<Record<string, number>>;
+  readonly integer: boolean;
+  readonly min: number;
+  readonly max: number;
+}
+/** A list of layers, or `all`. */
 interface LayersField extends FieldBase {
   readonly kind: 'layers';
   readonly default: 'all' | readonly number[];
 }
-export type RecipeField = NumberField | BooleanField | ChoiceField | NamesField | LayersField;
+export type RecipeField = NumberField | BooleanField | ChoiceField | NamesField | MapField | LayersField;
 
 const fields = {
+  method: {
+    kind: 'choice',
+    default: 'lora',
+    choices: ['lora', 'full'],
+    group: 'adapter',
+    label: 'Method',
+    help: 'Trains a small adapter beside the frozen model, or every weight of the model itself.',
+    why: 'An adapter reaches the same quality at a fraction of the memory; full training is there for small models, to compare with.',
+  },
   rank: {
     kind: 'integer',
     default: 16,
@@ -50,7 +72,7 @@ const fields = {
     group: 'adapter',
     label: 'Rank r',
     help: 'Width of the two trained matrices A and B.',
-    why: '8 to 32 is enough for tone and structure (LoRA paper, section 7.2); more only costs memory.',
+    why: '8 to 32 is enough for tone and structure (LoRA paper, section 7.2).',
   },
   alpha: {
     kind: 'number',
@@ -60,16 +82,52 @@ const fields = {
     unit: '',
     group: 'adapter',
     label: 'Alpha',
-    help: 'Strength of the adapter: its output is multiplied by s = alpha / rank.',
-    why: 'Twice the rank, so s is 2; change the rank and alpha together and s stays.',
+    help: 'Strength: the adapter is multiplied by s = alpha / rank.',
+    why: 'Twice the rank, so s is 2.',
+  },
+  rslora: {
+    kind: 'boolean',
+    default: false,
+    group: 'adapter',
+    label: 'Rank-stabilized scale',
+    help: 'Multiplies the output of the adapter by alpha / √rank instead of alpha / rank.',
+    why: 'Off: it matters at high ranks only, where alpha / rank makes the adapter weak (rsLoRA paper).',
+  },
+  dora: {
+    kind: 'boolean',
+    default: false,
+    group: 'adapter',
+    label: 'DoRA',
+    help: 'Also trains the length of every row of the adapted matrices, apart from its direction.',
+    why: 'Off: it can help at low ranks and makes every step slower (DoRA paper, section 4).',
+  },
+  initialization: {
+    kind: 'choice',
+    default: 'default',
+    choices: ['default', 'gaussian', 'orthogonal', 'pissa', 'olora'],
+    pattern: { matches: /^pissa_niter_\d{1,3}$/, written: 'pissa_niter_N' },
+    group: 'adapter',
+    label: 'First values',
+    help: 'How A and B begin. The default and gaussian begin as nothing; PiSSA begins with the largest singular vectors of each matrix and OLoRA with its QR decomposition.',
+    why: 'The default is the best known; PiSSA and OLoRA often learn faster in the first steps and take a while to prepare.',
   },
   targetModules: {
     kind: 'names',
     default: 'all-linear',
+    allows: { none: false, expression: true },
     group: 'adapter',
     label: 'Trained matrices',
-    help: 'Which linear layers of every block get an adapter, by name, or all of them.',
+    help: 'Which modules get an adapter: names, the ends of their paths, all linear layers of the blocks, or a regular expression for whole paths.',
     why: 'All linear layers learn better than attention alone at the same number of parameters (QLoRA paper, section 4).',
+  },
+  excludeModules: {
+    kind: 'names',
+    default: [],
+    allows: { none: true, expression: true },
+    group: 'adapter',
+    label: 'Left out',
+    help: 'Modules that get no adapter although they are among the trained matrices: names, ends of paths, or a regular expression.',
+    why: 'None.',
   },
   layers: {
     kind: 'layers',
@@ -79,16 +137,65 @@ const fields = {
     help: 'Which blocks get an adapter, counted from 0, or all of them.',
     why: 'All blocks; training only the last ones is faster and forgets less.',
   },
+  layersPattern: {
+    kind: 'names',
+    default: [],
+    allows: { none: true, expression: false },
+    group: 'adapter',
+    label: 'Name of the layers',
+    help: 'Name in a path that the number of a layer follows, where a model counts more than one thing.',
+    why: 'None: the first number in the path is the layer.',
+  },
+  rankPattern: {
+    kind: 'map',
+    default: {},
+    integer: true,
+    min: 1,
+    max: 1024,
+    group: 'adapter',
+    label: 'Ranks of some',
+    help: 'Other ranks for some modules, by the end of their path or a regular expression: q_proj:32, layers.0.mlp.down_proj:4.',
+    why: 'None: one rank for all.',
+  },
+  alphaPattern: {
+    kind: 'map',
+    default: {},
+    integer: false,
+    min: 0.001,
+    max: 65536,
+    group: 'adapter',
+    label: 'Alphas of some',
+    help: 'Other alphas for some modules, written as the ranks of some.',
+    why: 'None: one alpha for all.',
+  },
+  modulesToSave: {
+    kind: 'names',
+    default: [],
+    allows: { none: true, expression: false },
+    group: 'adapter',
+    label: 'Trained whole',
+    help: 'Modules that are trained themselves instead of getting an adapter, and saved with it: lm_head, embed_tokens, norm.',
+    why: 'None: a trained head or embedding makes the adapter as large as the vocabulary.',
+  },
+  bias: {
+    kind: 'choice',
+    default: 'none',
+    choices: ['none', 'lora_only', 'all'],
+    group: 'adapter',
+    label: 'Trained biases',
+    help: 'Trains the biases a model has too: none, those of adapted modules, or all.',
+    why: 'None, so that without its adapter the model is the base again.',
+  },
   dropout: {
     kind: 'number',
     default: 0,
     min: 0,
-    max: 0,
+    max: 0.9,
     unit: '',
     group: 'adapter',
     label: 'Dropout',
     help: 'Share of the adapter input that is dropped at random while training.',
-    why: 'Off: a few hundred steps of a small adapter rarely overfit. Values above 0 are not supported yet.',
+    why: 'Off: a few hundred steps of a small adapter rarely overfit.',
   },
   learningRate: {
     kind: 'number',
@@ -99,7 +206,29 @@ const fields = {
     group: 'optimizer',
     label: 'Learning rate',
     help: 'How far each step moves A and B.',
-    why: 'LoRA takes about ten times the rate of full fine-tuning (QLoRA paper, table 9).',
+    why: 'About ten times that of full fine-tuning (QLoRA paper, table 9).',
+  },
+  loraplusLrRatio: {
+    kind: 'number',
+    default: 1,
+    min: 0.001,
+    max: 10_000,
+    unit: '',
+    group: 'optimizer',
+    label: 'LoRA+ ratio',
+    help: 'How many times faster B, magnitudes and biases learn than A.',
+    why: '1, as plain LoRA; the LoRA+ paper finds about 16 faster, with a smaller learning rate.',
+  },
+  loraplusLrEmbedding: {
+    kind: 'number',
+    default: 1e-6,
+    min: 0,
+    max: 1,
+    unit: '',
+    group: 'optimizer',
+    label: 'LoRA+ embedding rate',
+    help: 'Learning rate of an adapter on the embedding; counts only with a LoRA+ ratio other than 1.',
+    why: 'The default of PEFT.',
   },
   schedule: {
     kind: 'choice',
@@ -195,8 +324,8 @@ const fields = {
     unit: 'batches',
     group: 'data',
     label: 'Accumulation',
-    help: 'Batches whose gradients are added up before one update.',
-    why: 'Raise it instead of the batch when memory is short: the update stays the same.',
+    help: 'Batches added up before one update.',
+    why: 'Raise it instead of the batch when memory is short.',
   },
   epochs: {
     kind: 'number',
@@ -206,8 +335,8 @@ const fields = {
     unit: 'passes',
     group: 'data',
     label: 'Epochs',
-    help: 'How often every row is seen; counts only when the number of steps is 0.',
-    why: 'With a few hundred rows a third pass mostly repeats the data.',
+    help: 'How often every row is seen, unless steps are set.',
+    why: 'With few rows a third pass mostly repeats.',
   },
   maxSteps: {
     kind: 'integer',
@@ -248,6 +377,17 @@ const fields = {
     help: 'Puts several rows into one sequence; each row sees only itself.',
     why: 'Off: packed sequences are not supported yet.',
   },
+  neftuneNoiseAlpha: {
+    kind: 'number',
+    default: 0,
+    min: 0,
+    max: 1000,
+    unit: '',
+    group: 'data',
+    label: 'NEFTune noise',
+    help: 'Adds uniform noise within alpha / √(tokens x width) to the embeddings of every row while training.',
+    why: 'Off; 5 is what the paper uses to make answers of chat models richer.',
+  },
   precision: {
     kind: 'choice',
     default: 'float32',
@@ -284,8 +424,8 @@ const fields = {
     unit: 'steps',
     group: 'run',
     label: 'Evaluate every',
-    help: 'Steps between two evaluations on the held-out rows; 0 evaluates only at the end.',
-    why: 'Often enough to see where it stops getting better.',
+    help: 'Steps between two evaluations; 0 evaluates only at the end.',
+    why: 'Often enough to see where it stops improving.',
   },
   saveEvery: {
     kind: 'integer',
@@ -315,13 +455,19 @@ type Value<F> = F extends { kind: 'number' | 'integer' }
   ? number
   : F extends { kind: 'boolean' }
     ? boolean
-    : F extends { kind: 'choice'; choices: readonly (infer C)[] }
-      ? C
-      : F extends { kind: 'names' }
-        ? 'all-linear' | readonly string[]
-        : F extends { kind: 'layers' }
-          ? 'all' | readonly number[]
-          : never;
+    : F extends { kind: 'choice'; pattern: object }
+      ? string
+      : F extends { kind: 'choice'; choices: readonly (infer C)[] }
+        ? C
+        : F extends { kind: 'names'; allows: { expression: infer E } }
+          ? E extends true
+            ? string | readonly string[]
+            : readonly string[]
+          : F extends { kind: 'map' }
+            ? Readonly<Record<string, number>>
+            : F extends { kind: 'layers' }
+              ? 'all' | readonly number[]
+              : never;
 
 export type RecipeKey = keyof typeof fields;
 /** A complete recipe: every field has a value. */
@@ -363,7 +509,20 @@ export function checkRecipe(input: RecipeInput): { recipe: Recipe } | { errors: 
     if (message === null) values[key] = value;
     else errors.push({ key, message });
   }
-  return errors.length > 0 ? { errors } : { recipe: values as unknown as Recipe };
+  if (errors.length > 0) return { errors };
+  const recipe = values as unknown as Recipe;
+  const conflict = conflictOf(recipe);
+  return conflict === null ? { recipe } : { errors: [conflict] };
+}
+
+/** Two settings that are each possible and not together. */
+function conflictOf({ dora, initialization, targetModules, layers, method }: Recipe): RecipeError | null {
+  if (method === 'full') return null;
+  if (dora && /^(pissa|olora)/.test(initialization))
+    return { key: 'initialization', message: `'initialization' ${initialization} cannot go with 'dora'.` };
+  if (typeof targetModules === 'string' && targetModules !== 'all-linear' && layers !== 'all')
+    return { key: 'layers', message: `'layers' cannot go with a regular expression in 'targetModules', which can name them.` };
+  return null;
 }
 
 /** Reads a value typed on the command line (`key=value`) as the field's own type; text that does not fit stays text for `checkRecipe` to refuse. */
@@ -372,10 +531,41 @@ export function parseFieldText(key: string, text: string): unknown {
   if (field?.kind === 'number' || field?.kind === 'integer')
     return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
   if (field?.kind === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
-  if (field?.kind === 'names') return text === 'all-linear' ? text : text.split(',').map((name) => name.trim());
+  if (field?.kind === 'names') return parseNames(field, text);
+  if (field?.kind === 'map') return parseMap(text);
   if (field?.kind === 'layers')
     return text === 'all' ? text : text.split(',').map((layer) => (layer.trim() === '' ? layer : Number(layer)));
   return text;
+}
+
+/** `all-linear`, names between commas, or a regular expression, told by a character that no name has. */
+function parseNames({ allows }: NamesField, text: string): string | string[] {
+  if (text === 'all-linear' || (allows.expression && /[\\^$*+?()[\]{}|]/.test(text))) return text;
+  return text.trim() === '' ? [] : text.split(',').map((name) => name.trim());
+}
+
+/** `q_proj:8, v_proj:4`, or JSON where a name has a comma or colon in it; text that is neither stays text. */
+function parseMap(text: string): unknown {
+  if (text.trim().startsWith('{'))
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  const pairs = text.split(',').filter((pair) => pair.trim() !== '');
+  const entries = pairs.map((pair) => {
+    const colon = pair.lastIndexOf(':');
+    return [pair.slice(0, colon).trim(), Number(pair.slice(colon + 1))] as const;
+  });
+  return entries.some(([name, value]) => name === '' || Number.isNaN(value)) ? text : Object.fromEntries(entries);
+}
+
+/** A value as `parseFieldText` reads it. */
+export function formatFieldText(value: unknown): string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return String(value);
+  const entries = Object.entries(value);
+  if (entries.some(([name]) => /[,:]/.test(name))) return JSON.stringify(value);
+  return entries.map(([name, number]) => `${name}:${number}`).join(', ');
 }
 
 /** Null when `value` fits, else a sentence that names the limit. */
@@ -393,20 +583,51 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
       if (typeof value !== 'boolean') return `'${key}' must be true or false.`;
       return isFixed(field) && value !== field.default ? `'${key}' can only be ${field.default} in this version.` : null;
     case 'choice':
-      return typeof value === 'string' && field.choices.includes(value)
+      return typeof value === 'string' && (field.choices.includes(value) || field.pattern?.matches.test(value) === true)
         ? null
-        : `'${key}' must be one of ${field.choices.join(', ')}.`;
-    case 'names':
-      return value === 'all-linear' ||
-        (Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string' && name !== ''))
+        : `'${key}' must be one of ${[...field.choices, ...(field.pattern ? [field.pattern.written] : [])].join(', ')}.`;
+    case 'names': {
+      const { none, expression } = field.allows;
+      if (expression && typeof value === 'string')
+        return value === 'all-linear' || isExpression(value) ? null : `'${key}' is no regular expression: ${value}`;
+      return Array.isArray(value) &&
+        (none || value.length > 0) &&
+        value.every((name) => typeof name === 'string' && name !== '')
         ? null
-        : `'${key}' must be 'all-linear' or a list of names.`;
+        : `'${key}' must be ${expression ? "'all-linear', a regular expression or a list" : 'a list'} of names.`;
+    }
+    case 'map': {
+      const wanted = `${field.integer ? 'a whole number' : 'a number'} from ${field.min} to ${field.max}`;
+      if (typeof value !== 'object' || value === null || Array.isArray(value))
+        return `'${key}' must give names ${wanted}, such as q_proj:${field.max > 8 ? 8 : field.max}.`;
+      for (const [name, number] of Object.entries(value as Record<string, unknown>)) {
+        if (!isExpression(name)) return `'${key}' has a name that is no regular expression: ${name}`;
+        const fits = typeof number === 'number' && number >= field.min && number <= field.max;
+        if (!fits || (field.integer && !Number.isInteger(number))) return `'${key}' must give '${name}' ${wanted}.`;
+      }
+      return null;
+    }
     case 'layers':
       return value === 'all' ||
         (Array.isArray(value) && value.length > 0 && value.every((layer) => Number.isInteger(layer) && (layer as number) >= 0))
         ? null
         : `'${key}' must be 'all' or a list of layer numbers from 0.`;
   }
+}
+
+function isExpression(text: string): boolean {
+  try {
+    moduleExpression(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A regular expression as Python writes it, for the start of a path; throws a SyntaxError where it is none. */
+export function moduleExpression(python: string): RegExp {
+  const javascript = python.replaceAll('(?P<', '(?<').replaceAll('(?P=', '\\k<').replaceAll('\\A', '^').replaceAll('\\Z', '$');
+  return new RegExp(`^(?:${javascript})`);
 }
 
 /** The candidate with the smallest edit distance to `word`. */

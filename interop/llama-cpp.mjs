@@ -14,7 +14,7 @@ import { GenerationSession } from '../engine/models/generation.ts';
 import { openModel } from '../engine/models/open.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
 import { openSession } from '../engine/runtime/session.ts';
-import { readAdapter } from '../engine/training/lora.ts';
+import { readAdapter } from '../engine/training/lora/folder.ts';
 
 const root = join(import.meta.dirname, '..');
 const modelPath = join(root, 'resources/models/SmolLM2-135M-Instruct.Q4_1.gguf');
@@ -83,7 +83,7 @@ async function exported(model, adapter, format, quantization, out) {
 async function ourAnswer(promptTokens, maxTokens) {
   const model = openModel(modelPath);
   const session = await GenerationSession.open(model, { threads, cacheDir, openSession });
-  session.useAdapters([{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]);
+  await session.useAdapters([{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]);
   const settings = { maxTokens, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: true };
   const { tokens } = await generate(session, {
     promptTokens,

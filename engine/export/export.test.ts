@@ -12,10 +12,11 @@ import { runMerge } from '../jobs/merge.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
-import { noAdapterShape, readAdapter } from '../training/lora.ts';
+import { noAdapterShape } from '../training/lora/adapter.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep } from '../training/step.ts';
 import { exportChoices, exportTargets, findTarget } from './index.ts';
-import { mergeWeights } from './merge.ts';
+import { mergeAdapters } from './merge.ts';
 import { builtInRows, type ProofFailed, proveExport } from './proof.ts';
 
 const golden = join(import.meta.dirname, '../golden');
@@ -155,7 +156,7 @@ it('merges several adapters with their weights', async () => {
     port(),
   );
   const model = openModel(modelPath);
-  const once = mergeWeights(model, [{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]);
+  const once = mergeAdapters(model, [{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]).weights;
   const merged = openModel(out);
   let changed = 0;
   for (const name of model.weights.names) {
@@ -176,7 +177,7 @@ describe('nothing half-written is left', () => {
     const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
     const target = findTarget('gguf', 'f32');
     const path = join(empty, 'wrong.gguf');
-    const source = { model, tokenizer: null, weights: mergeWeights(model, []) };
+    const source = { ...mergeAdapters(model, []), tokenizer: null };
     await target.write(path, source, adapter, async () => {});
     const request = { model, adapter, tokenizer: null, target, path, threads: 1, cacheDir, workDir: cacheDir, openSession };
     const rows = await builtInRows(null, model.spec);

@@ -74,7 +74,9 @@ function makeConfig({ model, tokenizer }: ExportSource, dtype: string): Record<s
       unknown
     >;
     const { torch_dtype: older, ...rest } = config;
-    return older === undefined ? { ...config, dtype } : { ...rest, torch_dtype: dtype };
+    // Left out, it means what the family is used to, which is what the model is unless it was parted from its head.
+    const tied = spec.tiedEmbeddings ? {} : { tie_word_embeddings: false };
+    return { ...rest, ...tied, ...(older === undefined ? { dtype } : { torch_dtype: dtype }) };
   }
   return {
     ...configOf(spec),

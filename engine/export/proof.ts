@@ -12,9 +12,11 @@ import { ropeInverseFrequencies } from '../models/rope.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import { noAdapterShape, readAdapter, type Adapter } from '../training/lora.ts';
+import { noAdapterShape, tensorView, type Adapter } from '../training/lora/adapter.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep, type MicroBatch } from '../training/step.ts';
 import type { ExportTarget } from './index.ts';
+import { mergedSpec } from './merge.ts';
 import type { Step } from './source.ts';
 
 /** Enough to find a wrong tensor or a wrong rounding, in seconds. */
@@ -115,7 +117,8 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
   if (adapterBack) checks.push(compareAdapters(request.adapter, adapterBack));
   const exported = adapterBack ? null : openModel(request.path);
   if (exported) {
-    checks.push(compareStructure(model.spec, exported.spec));
+    const adapters = request.adapter ? [{ adapter: request.adapter, weight: 1 }] : [];
+    checks.push(compareStructure(mergedSpec(model.spec, adapters), exported.spec));
     const tokenizerBack = exported.tokenizerSource && openTokenizer(exported.tokenizerSource);
     checks.push(await compareTokenizers(request.tokenizer, tokenizerBack));
     checks.push(compareTemplates(request.tokenizer, tokenizerBack));
@@ -158,16 +161,16 @@ function percent(share: number): string {
 }
 
 function compareAdapters(expected: Adapter | null, found: Adapter): ProofCheck {
-  const differing = found.shape.tensors.filter(({ name, offset, shape, scale }, i) => {
+  const differing = found.shape.tensors.find((tensor, i) => {
     const other = expected?.shape.tensors[i];
-    if (!expected || other?.name !== name || other.scale !== scale) return true;
-    const length = shape[0] * shape[1];
-    return !found.parameters
-      .subarray(offset, offset + length)
-      .every((value, j) => value === expected.parameters[other.offset + j]);
+    if (!expected || other?.name !== tensor.name) return true;
+    const values = tensorView(expected.parameters, other);
+    return !tensorView(found.parameters, tensor).every((value, j) => value === values[j]);
   });
-  const passed = differing.length === 0 && found.shape.length === expected?.shape.length;
-  const text = passed ? `all ${found.shape.tensors.length} matrices are equal` : `${differing[0]?.name ?? 'a matrix'} differs`;
+  const rescaled = found.shape.modules.find(({ scale }, i) => scale !== expected?.shape.modules[i]?.scale);
+  const wrong = differing?.name ?? rescaled?.path;
+  const passed = wrong === undefined && found.shape.length === expected?.shape.length;
+  const text = passed ? `all ${found.shape.tensors.length} tensors are equal` : `${wrong ?? 'a tensor'} differs`;
   return { name: 'Structure', value: null, limit: null, text, passed };
 }
 

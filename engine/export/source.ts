@@ -1,12 +1,9 @@
 /** What every export is made from. */
 import { Problem } from '../problem.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import type { OpenModel } from '../models/open.ts';
-import type { MergedWeights } from './merge.ts';
+import type { Merged } from './merge.ts';
 
-export interface ExportSource {
-  readonly model: OpenModel;
-  readonly weights: MergedWeights;
+export interface ExportSource extends Merged {
   /** Null when the model has none. */
   readonly tokenizer: Tokenizer | null;
 }

@@ -250,6 +250,18 @@ const kernels: Readonly<Record<string, Kernel>> = {
     });
     return { dims: x!.dims, data };
   },
+  GatherElements: ([x, indices]) => {
+    const [width, picked] = [x!.dims.at(-1)!, indices!.dims.at(-1)!];
+    const data = indices!.data.map((column, i) => x!.data[Math.floor(i / picked) * width + column]!);
+    return { dims: indices!.dims, data };
+  },
+  ScatterElements: ([x, indices, updates]) => {
+    const [width, picked] = [x!.dims.at(-1)!, indices!.dims.at(-1)!];
+    const data = x!.data.slice();
+    indices!.data.forEach((column, i) => (data[Math.floor(i / picked) * width + column]! += updates!.data[i]!));
+    return { dims: x!.dims, data };
+  },
+  ReduceSumSquare: (inputs, attributes) => reduce((values) => total(values.map((v) => v * v)))(inputs, attributes),
   SimplifiedLayerNormalization: ([x, w], { epsilon }) =>
     alongLast(x!, (row) => {
       const rms = Math.sqrt(total([...row].map((v) => v * v)) / row.length + float(epsilon, 0));
@@ -287,24 +299,30 @@ const kernels: Readonly<Record<string, Kernel>> = {
   },
 };
 
-/** Scan without state: the body sees one slice of the first axis at a time, its outputs are stacked. */
+/**
+ * The body of a Scan sees one slice of the first axis of the last `num_scan_inputs` inputs at a time; its outputs are stacked. The
+ * inputs before those are states, which go from one round to the next and come out first.
+ */
 function scan(node: Node, inputs: readonly Tensor[], known: ReadonlyMap<Value, Tensor>): Tensor[] {
-  const { body } = node.attributes;
+  const { body, num_scan_inputs: scanned } = node.attributes;
   assert(body !== undefined && 'graph' in body, `${node.name} has no body`);
-  const steps = inputs[0]!.dims[0]!;
+  const states = inputs.length - int(scanned, inputs.length);
+  const steps = inputs[states]!.dims[0]!;
+  let carried = inputs.slice(0, states);
   const results = Array.from({ length: steps }, (_, step) => {
-    const feeds = Object.fromEntries(
-      body.graph.inputs.flatMap(({ name }, i) => {
-        const x = inputs[i];
-        if (x === undefined) return [];
-        const width = size(x.dims.slice(1));
-        return [[name, { dims: x.dims.slice(1), data: x.data.slice(step * width, (step + 1) * width) }]];
-      }),
-    );
-    return Object.values(evaluate(body.graph, feeds, known));
+    const slices = inputs.slice(states).map((x) => {
+      const width = size(x.dims.slice(1));
+      return { dims: x.dims.slice(1), data: x.data.slice(step * width, (step + 1) * width) };
+    });
+    const values = [...carried, ...slices];
+    const feeds = Object.fromEntries(body.graph.inputs.map(({ name }, i) => [name, values[i]!]));
+    const result = Object.values(evaluate(body.graph, feeds, known));
+    carried = result.slice(0, states);
+    return result.slice(states);
   });
-  return node.outputs.map((_, i) => ({
-    dims: [steps, ...results[0]![i]!.dims],
+  const stacked = (results[0] ?? []).map((first, i) => ({
+    dims: [steps, ...first.dims],
     data: Float64Array.from(results.flatMap((result) => [...result[i]!.data])),
   }));
+  return [...carried, ...stacked];
 }

@@ -6,7 +6,7 @@ import type { AdapterVersion, Model, Run } from '../contract.ts';
 import { readText } from '../formats/files.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import { parseAdapterConfig } from '../training/lora.ts';
+import { parseAdapterConfig } from '../training/lora/config.ts';
 import { found, type HostContext } from './context.ts';
 import { requireAbsolute } from './library.ts';
 
@@ -103,7 +103,7 @@ async function describe(path: string): Promise<Described> {
     rank: config.rank,
     alpha: config.alpha,
     targetModules:
-      config.targetModules === 'all-linear'
+      typeof config.targetModules === 'string'
         ? [...new Set(tensors.map((tensor) => moduleOf(tensor.name)))]
         : config.targetModules,
     parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),

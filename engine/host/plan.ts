@@ -9,7 +9,9 @@ import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import type { Store } from '../store/open.ts';
 import { totalSteps } from '../training/batches.ts';
-import { adapterShape, parseAdapterConfig } from '../training/lora.ts';
+import { adapterShape } from '../training/lora/adapter.ts';
+import { parseAdapterConfig } from '../training/lora/config.ts';
+import { plannedShape } from '../training/lora/initial.ts';
 import { planAdapter, planMemory } from '../training/memory.ts';
 import type { LongLived } from './long-lived.ts';
 
@@ -23,7 +25,7 @@ export async function planForRun(
   if ('errors' in checked)
     throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct these fields.');
   const { recipe } = checked;
-  const adapter = planAdapter(model.linears, model.layers, recipe);
+  const adapter = planAdapter(model.linears, plannedShape(recipe, openModel(model.path)));
   const report = await longLived.report(model.path, dataset.trainPaths, [], recipe.maxLength);
   const steps = totalSteps(recipe, dataset.trainRows);
   const rate = store.metrics.rateOf(model.path);

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRow, RowView } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { newAdapter, writeAdapter } from '../training/lora.ts';
+import { writeAdapter } from '../training/lora/folder.ts';
+import { newAdapter } from '../training/lora/initial.ts';
 import { runChat } from './chat.ts';
 import { runData } from './data.ts';
 import type { JobPort } from './port.ts';
@@ -74,7 +75,7 @@ describe('a chat', () => {
 
   it('takes adapters per request and goes back to the base', async () => {
     const model = openModel(modelPath);
-    const adapter = newAdapter({ ...defaultRecipe(), rank: 4 }, model.spec, null);
+    const adapter = newAdapter({ ...defaultRecipe(), rank: 4 }, model, null);
     adapter.parameters.fill(0.3);
     const path = join(work, 'adapter');
     writeAdapter(path, adapter);

@@ -10,7 +10,8 @@ import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { type Adapter, readAdapter } from '../training/lora.ts';
+import type { Adapter } from '../training/lora/adapter.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -78,7 +79,7 @@ class Chat {
 
   async #generate({ adapters, prompt, settings, streamId }: ChatRequest): Promise<GenerateResult> {
     const promptTokens = await this.#promptTokens(prompt);
-    this.#session.useAdapters(adapters.map(({ path, weight }) => ({ adapter: this.#adapter(path), weight })));
+    await this.#session.useAdapters(adapters.map(({ path, weight }) => ({ adapter: this.#adapter(path), weight })));
     return generate(this.#session, {
       promptTokens,
       settings,

@@ -2,7 +2,8 @@
 import type { EvaluateResult, JobSpec } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { evaluateRows } from '../training/loop.ts';
-import { noAdapterShape, readAdapter } from '../training/lora.ts';
+import { noAdapterShape } from '../training/lora/adapter.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { findTarget, resultPath } from '../export/index.ts';
-import { mergeWeights } from '../export/merge.ts';
+import { mergeAdapters } from '../export/merge.ts';
 import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
 import { makeFolder, syncFolder } from '../formats/files.ts';
@@ -14,7 +14,8 @@ import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { noAdapterShape, readAdapter } from '../training/lora.ts';
+import { noAdapterShape } from '../training/lora/adapter.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -36,8 +37,8 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
   const rows = spec.proof ? await rowsOf(spec.dataPaths) : [];
-  const source: ExportSource = { model, tokenizer, weights: mergeWeights(model, adapter ? [{ adapter, weight: 1 }] : []) };
-  const bytes = target.bytes(model, adapter?.shape ?? noAdapterShape);
+  const source: ExportSource = { ...mergeAdapters(model, adapter ? [{ adapter, weight: 1 }] : []), tokenizer };
+  const bytes = target.bytes(source.model, adapter?.shape ?? noAdapterShape);
   // The proof expands what is not float32 once more.
   const proofBytes = spec.proof && target.format !== 'peft' && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
   let proof: Proof | null = null;

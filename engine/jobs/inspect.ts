@@ -8,7 +8,8 @@ import { readText } from '../formats/files.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { parseAdapterConfig, readAdapter } from '../training/lora.ts';
+import { parseAdapterConfig } from '../training/lora/config.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { sizeOf } from './export.ts';
 
 export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): Promise<Inspection> {
@@ -55,7 +56,7 @@ function inspectAdapter(path: string): Inspection {
     ['Fits its base', base === null ? 'the base is not here' : 'yes'],
     ['Rank', String(config.rank)],
     ['Alpha', String(config.alpha)],
-    ['Trained matrices', typeof config.targetModules === 'string' ? config.targetModules : config.targetModules.join(', ')],
+    ['Trained matrices', [config.targetModules].flat().join(', ')],
     ['Layers', config.layers === 'all' ? 'all' : config.layers.join(', ')],
     ['Parameters', String(parameters)],
     ['Tensors', String(tensors.length)],

@@ -7,7 +7,7 @@ import type { OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import type { AdapterShape } from '../training/lora.ts';
+import type { AdapterShape } from '../training/lora/adapter.ts';
 import { TrainStep } from '../training/step.ts';
 
 export interface LoadedRows {

@@ -2,9 +2,9 @@
 import { resolve } from 'node:path';
 import type { JobSpec } from '../contract.ts';
 import { hubFolderSize, writeHubFolder } from '../export/hub.ts';
-import { mergeWeights } from '../export/merge.ts';
+import { mergeAdapters } from '../export/merge.ts';
 import { openModel } from '../models/open.ts';
-import { readAdapter } from '../training/lora.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { publish, sizeOf, stepOf } from './export.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
@@ -17,10 +17,10 @@ export async function runMerge(
 ): Promise<{ readonly path: string; readonly bytes: number }> {
   const model = openModel(spec.modelPath);
   const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
-  const source = { model, weights: mergeWeights(model, adapters), tokenizer: tokenizerOf(model) };
+  const source = { ...mergeAdapters(model, adapters), tokenizer: tokenizerOf(model) };
   const type = types[spec.dtype];
   const path = resolve(spec.out);
-  await publish(path, true, hubFolderSize(model, type), async (partial) => {
+  await publish(path, true, hubFolderSize(source.model, type), async (partial) => {
     await writeHubFolder(partial, source, type, stepOf(port, 'Merging', 'tensors'));
     // What cannot be opened again must not get its name.
     openModel(partial);

@@ -7,7 +7,7 @@ import { GenerationSession } from '../models/generation.ts';
 import type { OpenModel } from '../models/open.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import type { Adapter } from '../training/lora.ts';
+import type { Adapter } from '../training/lora/adapter.ts';
 import type { JobPort } from './port.ts';
 
 /** A prompt cut out of an evaluation row, and what the row answers. */
@@ -36,7 +36,7 @@ export async function sendSamples(
   if (prompts.length === 0) return;
   const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir, openSession });
   try {
-    if (adapter !== null) session.useAdapters([{ adapter, weight: 1 }]);
+    if (adapter !== null) await session.useAdapters([{ adapter, weight: 1 }]);
     for (const [index, prompt] of prompts.entries()) {
       if (port.stopRequested) return;
       const sample = await answer(session, prompt, model, tokenizer, () => port.stopRequested);

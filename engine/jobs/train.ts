@@ -5,14 +5,16 @@ import { join } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
-import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
 import { prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
-import { newAdapter, readAdapter, writeAdapter, type Adapter } from '../training/lora.ts';
+import type { Adapter } from '../training/lora/adapter.ts';
+import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
+import { readAdapter, writeAdapter } from '../training/lora/folder.ts';
+import { newAdapter } from '../training/lora/initial.ts';
 import { newAdamState } from '../training/optimizer.ts';
 import { versions } from '../versions.ts';
 import { chooseProvider, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
@@ -49,7 +51,8 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const steps = totalSteps(recipe, data.prepared.rows.length);
   const record: RunRecord = {
     version: 1,
-    recipe: effectiveRecipe(recipe, adapter),
+    // An adapter to go on from decides its shape, whatever the recipe says.
+    recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
     base: { path: model.path, name: model.info.name, family: model.spec.family, hash: model.hash },
     startedFrom: spec.adapterPath === null ? null : { path: spec.adapterPath, hash: hashOfAdapter(spec.adapterPath) },
     data: dataRecord(spec.dataPaths, data),
@@ -139,11 +142,10 @@ function requireRecipe(input: RecipeInput): Recipe {
 
 /** Settings a run may go on with at other values: how long it goes and how often it reports, not what it computes. */
 const changeable = ['epochs', 'maxSteps', 'evalEvery', 'saveEvery', 'keepCheckpoints'] as const;
-const shapeKeys = ['rank', 'alpha', 'targetModules', 'layers'] as const;
 
 function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: RecipeInput): Recipe {
   // An adapter to go on from has decided the shape, whatever the recipe says.
-  const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...shapeKeys];
+  const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...adapterKeys];
   const changed = Object.keys(input).find(
     (key) => !free.includes(key) && JSON.stringify(input[key]) !== JSON.stringify(earlier[key as keyof Recipe]),
   );
@@ -192,19 +194,16 @@ async function prepareData(
 function startingState(spec: TrainSpec, recipe: Recipe, model: OpenModel, folder: RunFolder): TrainingState {
   const checkpoint = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
   if (checkpoint !== null) return loadCheckpoint(checkpoint, model.spec);
-  const adapter = firstAdapter(spec.adapterPath, recipe, model.spec, model.info.name);
+  const adapter = firstAdapter(spec.adapterPath, recipe, model);
   return { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length) };
 }
 
-function firstAdapter(path: string | null, recipe: Recipe, spec: DecoderSpec, baseName: string): Adapter {
-  if (path === null) return newAdapter(recipe, spec, baseName);
-  const adapter = readAdapter(path, spec);
-  return { ...adapter, config: { ...adapter.config, base: baseName } };
-}
-
-/** The recipe with the shape the adapter really has, which an adapter to go on from decides. */
-function effectiveRecipe(recipe: Recipe, { config: { rank, alpha, targetModules, layers } }: Adapter): Recipe {
-  return { ...recipe, rank, alpha, targetModules, layers };
+function firstAdapter(path: string | null, recipe: Recipe, model: OpenModel): Adapter {
+  const base = model.info.name;
+  if (path === null) return newAdapter(recipe, model, base);
+  const adapter = readAdapter(path, model.spec);
+  // How much is dropped belongs to the training, not to the adapter.
+  return { ...adapter, config: { ...adapter.config, dropout: recipe.dropout, base } };
 }
 
 function requireSameRun(earlier: RunRecord, now: RunRecord): void {

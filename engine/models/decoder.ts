@@ -3,17 +3,19 @@ import { assert } from '../problem.ts';
 import type { Graph, PlainOp, Value } from '../graph/graph.ts';
 import { gelu, geluTanh, relu, silu, tanh } from '../graph/ops/activation.ts';
 import { add, clip, mul } from '../graph/ops/elementwise.ts';
+import { embedding } from '../graph/ops/embedding.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
-import { gemm, linear } from '../graph/ops/matmul.ts';
+import { linear } from '../graph/ops/matmul.ts';
 import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
 import { rotary } from '../graph/ops/rotary.ts';
-import { gatherRows, reshape, sliceLast, transpose } from '../graph/ops/shape.ts';
+import { gatherRows, reshape, sliceLast } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
 import { attend } from './attention.ts';
 import type { Rotation, Sequence } from './sequence.ts';
 import {
   blockLinears,
   modulePath,
+  storedName,
   type Activation,
   type DecoderSpec,
   type LinearLayer,
@@ -54,23 +56,19 @@ export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Valu
   return spec.head.scale === 1 ? normed : mul(g, [normed, g.scalar(spec.head.scale)]);
 }
 
-/** The output head `[vocabulary, hidden]`. */
-export function headWeight({ modules, tiedEmbeddings }: DecoderSpec, options: DecoderOptions): Value {
-  return options.weight(`${tiedEmbeddings ? modules.token_embd : modules.output}.weight`);
-}
-
-/** Its bias `[vocabulary]`, or null. */
-export function headBias({ modules, head }: DecoderSpec, options: DecoderOptions): Value | null {
-  return head.bias ? options.weight(`${modules.output}.bias`) : null;
-}
-
-/** Logits `[rows, vocabulary]`. */
-export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
-  const x = headInput(g, spec, hidden, rows, options);
-  return g.scope(spec.modules.output, () => {
-    const plain = linear(g, x, headWeight(spec, options), headBias(spec, options), options.lora(spec.modules.output));
-    return spec.head.cap === null ? plain : capped(g, plain, spec.head.cap);
+/** Logits `[rows, vocabulary]` of what the output head reads. A tied head asks for its weight by its own name too. */
+export function headLogits(g: Graph, { modules, head }: DecoderSpec, x: Value, options: DecoderOptions): Value {
+  const path = modules.output;
+  return g.scope(path, () => {
+    const bias = head.bias ? options.weight(`${path}.bias`) : null;
+    const plain = linear(g, x, options.weight(`${path}.weight`), bias, options.lora(path));
+    return head.cap === null ? plain : capped(g, plain, head.cap);
   });
+}
+
+/** Logits `[rows, vocabulary]` of hidden rows chosen out of `[tokens, hidden]`. */
+export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
+  return headLogits(g, spec, headInput(g, spec, hidden, rows, options), options);
 }
 
 /** Embedded tokens `[tokens, hidden]`. */
@@ -82,14 +80,7 @@ function embed(
 ): Value {
   const { modules, embeddingScale, hiddenSize } = spec;
   const path = modules.token_embd;
-  const embedded = g.scope(path, () => {
-    const base = gatherRows(g, [options.weight(`${path}.weight`), inputIds]);
-    const factors = options.lora(path);
-    if (factors === null) return base;
-    // Of an embedding, A is [r, vocabulary] and B [hidden, r]: a token picks a column of A.
-    const picked = gatherRows(g, [transpose(g, [factors.a], { permutation: [1, 0] }), inputIds]);
-    return add(g, [base, gemm(g, [picked, factors.b], { transB: true, alpha: factors.scale })]);
-  });
+  const embedded = g.scope(path, () => embedding(g, inputIds, options.weight(`${path}.weight`), options.lora(path)));
   const scaled = embeddingScale === 1 ? embedded : mul(g, [embedded, g.scalar(embeddingScale)]);
   if (positions === null) return scaled;
   return g.scope(modules.position_embd!, () => {
@@ -272,8 +263,9 @@ function capped(g: Graph, x: Value, cap: number): Value {
 }
 
 /** Declares the weights of a model in a graph as they are asked for. */
-export function weightsOf(g: Graph, files: WeightFiles): (name: string) => Value {
-  return (name) => {
+export function weightsOf(g: Graph, spec: DecoderSpec, files: WeightFiles): (name: string) => Value {
+  return (asked) => {
+    const name = storedName(spec, asked);
     const location = files.get(name);
     assert(location !== undefined, `the model has no tensor ${name}`);
     return g.weight(name, location.shape, location);

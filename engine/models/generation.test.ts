@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { openSession } from '../runtime/session.ts';
-import { readAdapter } from '../training/lora.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { GenerationSession } from './generation.ts';
 import { openModel } from './open.ts';
 
@@ -41,14 +41,14 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
 
   test('greedy tokens, adapters and cache', async () => {
     const session = await GenerationSession.open(model, { threads: 2, cacheDir, openSession });
-    session.useAdapters([{ adapter, weight: 1 }]);
+    await session.useAdapters([{ adapter, weight: 1 }]);
     expect(await greedy(session, expected.prompt, expected.tokens.length)).toEqual(expected.tokens);
     expect(session.length).toBe(expected.prompt.length + expected.tokens.length - 1);
 
     // Two halves of an adapter are that adapter.
     session.reset();
     const whole = await session.feed(expected.prompt);
-    session.useAdapters([
+    await session.useAdapters([
       { adapter, weight: 0.25 },
       { adapter, weight: 0.75 },
     ]);
@@ -58,7 +58,7 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     const file = readSafetensors(join(folder, 'expected.safetensors'));
     const base = readSafetensorsFloat32(file.path, file.tensors.get('base_logits')!);
     const row = JSON.parse(readFileSync(join(folder, 'rows.jsonl'), 'utf8').split('\n')[0]!) as { input_ids: number[] };
-    session.useAdapters([]);
+    await session.useAdapters([]);
     const vocabulary = model.spec.vocabularySize;
     for (const [i, token] of row.input_ids.slice(0, 4).entries()) {
       expect(difference(await session.feed([token]), base.subarray(i * vocabulary, (i + 1) * vocabulary))).toBeLessThan(2e-5);

@@ -1,14 +1,17 @@
-/** Text generation with a cache of keys and values. The factors of every linear layer are inputs, so adapters change without a new session. */
+/** Text generation with a cache of keys and values. Adapters are inputs: they change without a new session as long as they need nothing new. */
 import { assert } from '../problem.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
-import type { Adapter } from '../training/lora.ts';
-import { decoder, logits, weightsOf, type WeightFiles } from './decoder.ts';
+import type { WeightedAdapter } from '../training/lora/delta.ts';
+import { adapterFeeds, adapterInputs, noSlots, sameSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
+import { decoder, logits, type WeightFiles } from './decoder.ts';
 import type { OpenModel } from './open.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
-import { linearLayers, type DecoderSpec, type LinearLayer } from './spec.ts';
+import type { DecoderSpec } from './spec.ts';
+
+type GenerationModel = Pick<OpenModel, 'spec' | 'weights'>;
 
 export interface GenerationOptions {
   readonly threads: number;
@@ -27,38 +30,33 @@ const FIRST_CAPACITY = 256;
 const LONGEST_PIECE = 512;
 
 export class GenerationSession {
-  readonly #spec: DecoderSpec;
-  readonly #session: GraphSession;
-  readonly #inputs: readonly string[];
-  readonly #linears: readonly LinearLayer[];
+  readonly #model: GenerationModel;
+  readonly #files: WeightFiles;
+  readonly #options: GenerationOptions;
   readonly #cache: LayerCache[];
+  #session: GraphSession;
+  #inputs: readonly string[];
+  #slots = noSlots;
   #capacity = FIRST_CAPACITY;
   #cached = 0;
-  #factors: Readonly<Record<string, TensorValue>> = {};
+  #adapterFeeds: Readonly<Record<string, TensorValue>>;
 
-  private constructor(spec: DecoderSpec, session: GraphSession, inputs: readonly string[]) {
-    this.#spec = spec;
-    this.#session = session;
-    this.#inputs = inputs;
-    this.#linears = linearLayers(spec);
-    this.#cache = Array.from({ length: spec.layers }, () => ({
+  private constructor(model: GenerationModel, files: WeightFiles, options: GenerationOptions, opened: OpenedGraph) {
+    this.#model = model;
+    this.#files = files;
+    this.#options = options;
+    this.#session = opened.session;
+    this.#inputs = opened.inputs;
+    this.#adapterFeeds = adapterFeeds(model, noSlots, []);
+    this.#cache = Array.from({ length: model.spec.layers }, () => ({
       keys: new Float32Array(FIRST_CAPACITY * this.#width),
       values: new Float32Array(FIRST_CAPACITY * this.#width),
     }));
-    this.useAdapters([]);
   }
 
-  static async open(
-    { spec, weights }: Pick<OpenModel, 'spec' | 'weights'>,
-    { threads, cacheDir, openSession }: GenerationOptions,
-  ): Promise<GenerationSession> {
-    const graph = buildGeneration(spec, await weights.float32Files(cacheDir));
-    const session = await openSession(encodeModel(graph), { threads, provider: 'cpu' });
-    return new GenerationSession(
-      spec,
-      session,
-      graph.inputs.map(({ name }) => name),
-    );
+  static async open(model: GenerationModel, options: GenerationOptions): Promise<GenerationSession> {
+    const files = await model.weights.float32Files(options.cacheDir);
+    return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
   }
 
   /** Tokens that have been fed since the last reset. */
@@ -66,9 +64,17 @@ export class GenerationSession {
     return this.#cached;
   }
 
-  /** Several weighted adapters act as one of their ranks' sum; none is the base. What was cached is forgotten. */
-  useAdapters(adapters: readonly { readonly adapter: Adapter; readonly weight: number }[]): void {
-    this.#factors = Object.fromEntries(this.#linears.flatMap((layer) => stackedFactors(layer, adapters)));
+  /** Several weighted adapters act as one; none is the base. What was cached is forgotten. */
+  async useAdapters(adapters: readonly WeightedAdapter[]): Promise<void> {
+    const slots = slotsFor(this.#model.spec, adapters, this.#slots);
+    if (!sameSlots(slots, this.#slots)) {
+      const opened = await openGraph(this.#model.spec, this.#files, slots, this.#options);
+      await this.#session.release();
+      this.#session = opened.session;
+      this.#inputs = opened.inputs;
+      this.#slots = slots;
+    }
+    this.#adapterFeeds = adapterFeeds(this.#model, slots, adapters);
     this.reset();
   }
 
@@ -90,8 +96,8 @@ export class GenerationSession {
     const past = this.#cached;
     const keys = past + time;
     const feeds: Record<string, TensorValue> = {
-      ...this.#factors,
-      ...sequenceFeeds(this.#spec, { inputIds: Int32Array.from(tokens), time, past }),
+      ...this.#adapterFeeds,
+      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past }),
       rows: int64([time - 1], [1]),
     };
     this.#cache.forEach((layer, i) => {
@@ -113,7 +119,7 @@ export class GenerationSession {
   }
 
   get #width(): number {
-    return this.#spec.keyValueHeads * this.#spec.headDim;
+    return this.#model.spec.keyValueHeads * this.#model.spec.headDim;
   }
 
   #reserve(tokens: number): void {
@@ -131,23 +137,30 @@ export class GenerationSession {
   }
 }
 
+interface OpenedGraph {
+  readonly session: GraphSession;
+  readonly inputs: readonly string[];
+}
+
+async function openGraph(
+  spec: DecoderSpec,
+  files: WeightFiles,
+  slots: AdapterSlots,
+  { threads, openSession }: GenerationOptions,
+): Promise<OpenedGraph> {
+  const graph = buildGeneration(spec, files, slots);
+  const session = await openSession(encodeModel(graph), { threads, provider: 'cpu' });
+  return { session, inputs: graph.inputs.map(({ name }) => name) };
+}
+
 /** One row of new tokens after those cached; every linear layer takes factors of any rank, 0 included. */
-export function buildGeneration(spec: DecoderSpec, files: WeightFiles): Graph {
+export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
   const width = spec.keyValueHeads * spec.headDim;
   const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'keys' });
   const rows = g.input('rows', 'int64', [1]);
-  const factors = new Map(
-    linearLayers(spec).map(({ path, inFeatures, outFeatures }) => {
-      const rank = `rank of ${path}`;
-      const a = g.input(`${path}.lora_A`, 'float32', [rank, inFeatures]);
-      const b = g.input(`${path}.lora_B`, 'float32', [outFeatures, rank]);
-      return [path, { a, b, scale: 1 }];
-    }),
-  );
   const options = {
-    weight: weightsOf(g, files),
-    lora: (path: string) => factors.get(path) ?? null,
+    ...adapterInputs(g, spec, files, slots),
     recompute: false,
     extendCache(layer: number, keys: Value, values: Value): [Value, Value] {
       const extend = (what: string, value: Value): Value => {
@@ -160,33 +173,4 @@ export function buildGeneration(spec: DecoderSpec, files: WeightFiles): Graph {
   };
   g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
   return g;
-}
-
-/** Factors of one linear layer over all adapters: A one above the other, B side by side with weight and scale in it. */
-function stackedFactors(
-  { path, inFeatures, outFeatures }: LinearLayer,
-  adapters: readonly { readonly adapter: Adapter; readonly weight: number }[],
-): [string, TensorValue][] {
-  const parts = adapters.flatMap(({ adapter: { shape, parameters }, weight }) => {
-    const own = shape.tensors.filter((tensor) => tensor.path === path);
-    const a = own.find(({ part }) => part === 'A');
-    const b = own.find(({ part }) => part === 'B');
-    return a === undefined || b === undefined ? [] : [{ a, b, parameters, weight }];
-  });
-  const rank = parts.reduce((sum, { a }) => sum + a.shape[0], 0);
-  const stackedA = new Float32Array(rank * inFeatures);
-  const stackedB = new Float32Array(outFeatures * rank);
-  let before = 0;
-  for (const { a, b, parameters, weight } of parts) {
-    const own = a.shape[0];
-    stackedA.set(parameters.subarray(a.offset, a.offset + own * inFeatures), before * inFeatures);
-    for (let row = 0; row < outFeatures; row++)
-      for (let k = 0; k < own; k++)
-        stackedB[row * rank + before + k] = weight * a.scale * parameters[b.offset + row * own + k]!;
-    before += own;
-  }
-  return [
-    [`${path}.lora_A`, float32(stackedA, [rank, inFeatures])],
-    [`${path}.lora_B`, float32(stackedB, [outFeatures, rank])],
-  ];
 }

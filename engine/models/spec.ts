@@ -220,6 +220,11 @@ const normRoles: readonly NormRole[] = [
   'post_ffw_norm',
 ];
 
+/** The tensor of a model behind a name: that of a tied head is the embedding. */
+export function storedName({ modules, tiedEmbeddings }: DecoderSpec, name: string): string {
+  return tiedEmbeddings && name === `${modules.output}.weight` ? `${modules.token_embd}.weight` : name;
+}
+
 /** `model.layers.3.self_attn.q_proj`; null when a block has no such part. */
 export function modulePath({ modules }: DecoderSpec, layer: number, role: BlockRole): string | null {
   const name = modules.block[role];

@@ -12,7 +12,8 @@ import { partialPrefix, publishFolder } from '../formats/folder.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
-import { readAdapter, writeAdapterFiles, type Adapter } from './lora.ts';
+import type { Adapter } from './lora/adapter.ts';
+import { readAdapter, writeAdapterFiles } from './lora/folder.ts';
 import type { AdamState } from './optimizer.ts';
 
 /** What a run has become after `step` steps. */

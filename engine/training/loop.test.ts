@@ -9,7 +9,7 @@ import { checkRecipe, type RecipeInput } from '../recipe.ts';
 import type { TrainingRow } from './batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { train, type Training } from './loop.ts';
-import { newAdapter } from './lora.ts';
+import { newAdapter } from './lora/initial.ts';
 import { newAdamState } from './optimizer.ts';
 import type { MicroBatch, StepResult } from './step.ts';
 
@@ -77,7 +77,7 @@ async function session(dir: string, input: RecipeInput, options: { stopAfter?: n
   const { recipe } = checked;
   const newest = newestCheckpoint(dir);
   const state = newest ? loadCheckpoint(newest, spec) : null;
-  const adapter = state?.adapter ?? newAdapter(recipe, spec, null);
+  const adapter = state?.adapter ?? newAdapter(recipe, { spec, weights: { read: () => new Float32Array() } }, null);
   const adam = state?.adam ?? newAdamState(adapter.parameters.length);
   const steps: StepMetrics[] = [];
   const evaluations = new Map<number, number>();

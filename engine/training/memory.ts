@@ -1,29 +1,25 @@
 /** How many parameters a recipe trains and how much memory that takes, known before anything is read. */
 import type { LinearInfo, ModelInfo, RunPlan } from '../contract.ts';
 import type { Recipe } from '../recipe.ts';
-
-type AdapterRecipe = Pick<Recipe, 'rank' | 'targetModules' | 'layers'>;
+import type { AdapterShape } from './lora/adapter.ts';
 
 /**
- * Trained parameters of each linear layer, over all chosen blocks, and in all. A layer of [out, in] gets B [out, r] and A [r, in]:
- * r (in + out) numbers instead of in x out.
+ * Trained parameters of each linear layer, over all chosen blocks, and in all, with what lies outside of the blocks. A layer of
+ * [out, in] gets B [out, r] and A [r, in]: r (in + out) numbers instead of in x out.
  */
 export function planAdapter(
   linears: readonly LinearInfo[],
-  modelLayers: number,
-  { rank, targetModules, layers }: AdapterRecipe,
+  { modules, length }: AdapterShape,
 ): Pick<RunPlan, 'trainableParameters' | 'matrices' | 'perLinear'> {
-  const blocks = layers === 'all' ? modelLayers : new Set(layers.filter((layer) => layer < modelLayers)).size;
   const perLinear = linears.map((linear) => {
-    const chosen =
-      targetModules === 'all-linear' || targetModules.some((name) => linear.path === name || linear.path.endsWith(`.${name}`));
-    return { ...linear, chosen, parameters: chosen ? blocks * rank * (linear.inFeatures + linear.outFeatures) : 0 };
+    const [before, after] = linear.path.split('{layer}') as [string, string];
+    const own = modules.filter(({ path }) => path.startsWith(before) && path.endsWith(after));
+    const parameters = own.reduce((sum, { rank, inFeatures, outFeatures, magnitude }) => {
+      return sum + rank * (inFeatures + outFeatures) + (magnitude === null ? 0 : outFeatures);
+    }, 0);
+    return { ...linear, chosen: own.length > 0, parameters };
   });
-  return {
-    perLinear,
-    trainableParameters: perLinear.reduce((sum, { parameters }) => sum + parameters, 0),
-    matrices: blocks * perLinear.filter(({ chosen }) => chosen).length,
-  };
+  return { perLinear, trainableParameters: length, matrices: modules.length };
 }
 
 const bytesPerNumber = 4;

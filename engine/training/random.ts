@@ -40,6 +40,18 @@ export function fillUniform(target: Float32Array, limit: number, seed: number, n
   }
 }
 
+/** Fills `target` with normal numbers of mean 0 (Box and Muller 1958). */
+export function fillNormal(target: Float32Array, deviation: number, seed: number, name: string): void {
+  const key = [seed, streamOf(name)] as const;
+  for (let i = 0; i < target.length; i += 2) {
+    const [a, b] = threefry(key, [i / 2, 0]);
+    const radius = deviation * Math.sqrt(-2 * Math.log((a + 0.5) / 2 ** 32));
+    const angle = (2 * Math.PI * b) / 2 ** 32;
+    target[i] = radius * Math.cos(angle);
+    if (i + 1 < target.length) target[i + 1] = radius * Math.sin(angle);
+  }
+}
+
 /** A permutation of 0 … length-1 (Fisher-Yates), the same one for the same seed and epoch. */
 export function permutation(length: number, seed: number, epoch: number): Int32Array {
   const key = [seed, streamOf('row order')] as const;

@@ -3,25 +3,16 @@ import { Graph, type Value } from '../graph/graph.ts';
 import { gradients } from '../graph/gradient.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { headCrossEntropy } from '../graph/ops/loss.ts';
-import type { LoraFactors } from '../graph/ops/matmul.ts';
+import { doraScale, type LoraFactors } from '../graph/ops/matmul.ts';
 import { expand } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
-import {
-  decoder,
-  headBias,
-  headInput,
-  headWeight,
-  logits,
-  weightsOf,
-  type DecoderOptions,
-  type WeightFiles,
-} from '../models/decoder.ts';
+import { decoder, headInput, headLogits, logits, weightsOf, type DecoderOptions, type WeightFiles } from '../models/decoder.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { assert } from '../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
-import type { AdapterShape, AdapterTensor } from './lora.ts';
+import { tensorView, type AdapterShape, type AdapterTensor } from './lora/adapter.ts';
 
 /** Rows of one shape, padded on the right. */
 export interface MicroBatch {
@@ -138,9 +129,7 @@ export class TrainStep {
 
   #feeds({ inputIds, time }: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
     const feeds = sequenceFeeds(this.#spec, { inputIds, time, past: 0 });
-    for (const { name, shape, offset } of this.#shape.tensors) {
-      feeds[name] = float32(parameters.subarray(offset, offset + shape[0] * shape[1]), shape);
-    }
+    for (const tensor of this.#shape.tensors) feeds[tensor.name] = float32(tensorView(parameters, tensor), tensor.shape);
     return feeds;
   }
 
@@ -179,14 +168,14 @@ export function buildStep(
 ): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
-  const parameters = shape.tensors.map((tensor) => g.input(tensor.name, 'float32', tensor.shape));
-  const options: DecoderOptions = {
-    weight: weightsOf(g, files),
-    lora: loraFactors(shape.tensors, parameters),
-    recompute: recompute && purpose === 'gradient',
-  };
+  const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
   const rows = g.input('rows', 'int64', ['rows']);
+  const adapted = (): DecoderOptions => ({
+    ...adaptation(g, spec, files, shape, inputs),
+    recompute: recompute && purpose === 'gradient',
+  });
   if (purpose === 'logits') {
+    const options = adapted();
     g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
     return g;
   }
@@ -194,17 +183,19 @@ export function buildStep(
   const targets = g.input('targets', 'int64', ['chunks', 'chunkRows']);
   const counted = g.input('counted', 'float32', ['chunks', 'chunkRows']);
   const { result: tokenLoss, tape } = g.record(() => {
+    const options = adapted();
     const hidden = decoder(g, spec, sequence, options);
     const chunked = reshape(g, [headInput(g, spec, hidden, rows, options)], {
       shape: ['chunks', 'chunkRows', spec.hiddenSize],
     });
-    const bias = headBias(spec, options);
-    const inputs = [chunked, headWeight(spec, options), targets, counted, ...(bias === null ? [] : [bias])];
-    return g.scope('loss', () => headCrossEntropy(g, inputs, { withGradient: purpose === 'gradient', cap: spec.head.cap }));
+    const trained = headValues(spec, options, inputs);
+    const gradient = purpose === 'evaluate' ? 'none' : trained.length === 0 ? 'hidden' : 'hidden and trained';
+    const head = (body: Graph, x: Value) => headLogits(body, spec, x, options);
+    return g.scope('loss', () => headCrossEntropy(g, [chunked, targets, counted, ...trained], { head, gradient }));
   });
   if (purpose === 'gradient') {
     const ones = expand(g, [g.constant('float32', [1, 1], [1])], { shape: ['chunks', 'chunkRows'] });
-    const found = gradients(g, tape, tokenLoss, ones, parameters);
+    const found = gradients(g, tape, tokenLoss, ones, [...inputs.values()]);
     shape.tensors.forEach(({ name }, i) => {
       const gradient = found[i];
       assert(gradient !== null && gradient !== undefined, `the loss does not depend on ${name}`);
@@ -215,18 +206,38 @@ export function buildStep(
   return g;
 }
 
-/** Finds the two factors of the linear layer at a path. */
-function loraFactors(tensors: readonly AdapterTensor[], values: readonly Value[]): (path: string) => LoraFactors | null {
-  const factors = new Map<string, { a?: Value; b?: Value; scale: number }>();
-  tensors.forEach(({ path, part, scale }, i) => {
-    factors.set(path, { ...factors.get(path), [part === 'A' ? 'a' : 'b']: values[i], scale });
-  });
-  return (path) => {
-    const found = factors.get(path);
-    if (found === undefined) return null;
-    assert(found.a !== undefined && found.b !== undefined, `the adapter of ${path} has only one of its two matrices`);
-    return { a: found.a, b: found.b, scale: found.scale };
-  };
+type TrainedInputs = ReadonlyMap<AdapterTensor, Value>;
+
+/** Weights, trained where they are, and the factors of every adapted module; DoRA's scales are computed once, before the blocks. */
+function adaptation(
+  g: Graph,
+  spec: DecoderSpec,
+  files: WeightFiles,
+  { modules, replaced }: AdapterShape,
+  inputs: TrainedInputs,
+): Pick<DecoderOptions, 'weight' | 'lora'> {
+  const frozen = weightsOf(g, spec, files);
+  const trained = new Map(replaced.flatMap(({ names, tensor }) => names.map((name) => [name, inputs.get(tensor)!] as const)));
+  const weight = (name: string): Value => trained.get(name) ?? frozen(name);
+  const factors = new Map(
+    modules.map(({ path, kind, scale, a, b, magnitude }): [string, LoraFactors] => {
+      const own = { a: inputs.get(a)!, b: inputs.get(b)!, scale };
+      if (magnitude === null) return [path, own];
+      const values = [inputs.get(magnitude)!, weight(`${path}.weight`), own.a, own.b];
+      const outputScale = g.scope(path, () => doraScale(g, values, { scale, embedding: kind === 'embedding' }));
+      return [path, { ...own, outputScale }];
+    }),
+  );
+  return { weight, lora: (path) => factors.get(path) ?? null };
+}
+
+/** What the output head is trained by. */
+function headValues({ modules, head }: DecoderSpec, { weight, lora }: DecoderOptions, inputs: TrainedInputs): Value[] {
+  const factors = lora(modules.output);
+  const own = [weight(`${modules.output}.weight`), ...(head.bias ? [weight(`${modules.output}.bias`)] : [])];
+  const trained = new Set(inputs.values());
+  const scale = factors?.outputScale;
+  return [...own.filter((value) => trained.has(value)), ...(factors ? [factors.a, factors.b] : []), ...(scale ? [scale] : [])];
 }
 
 /** Flat positions whose next token is supervised, that token, and their rows. */

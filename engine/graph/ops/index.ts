@@ -3,7 +3,7 @@ import type { Op, PlainOp } from '../graph.ts';
 import * as activation from './activation.ts';
 import * as elementwise from './elementwise.ts';
 import { headCrossEntropy } from './loss.ts';
-import { gemm, loraLinear, matmul } from './matmul.ts';
+import { doraScale, gemm, loraLinear, matmul } from './matmul.ts';
 import { layerNorm, rmsNorm } from './normalization.ts';
 import { expand, meanOfLast, reduceSum } from './reduce.ts';
 import { rotary } from './rotary.ts';
@@ -16,6 +16,7 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   gemm,
   matmul,
   loraLinear,
+  doraScale,
   reduceSum,
   meanOfLast,
   reshape,

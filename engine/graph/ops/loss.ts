@@ -1,73 +1,143 @@
 /** Cross entropy of the next token, with the output head inside so that logits of all tokens never exist at once. */
 import { assert } from '../../problem.ts';
-import type { Op, Value } from '../graph.ts';
+import type { Dim, Op, Value } from '../graph.ts';
 import { defineOp, Graph } from '../graph.ts';
-import { tanh } from './activation.ts';
-import { add, exp, log, mul, reciprocal, sub } from './elementwise.ts';
-import { gemm } from './matmul.ts';
-import { maxOfLast, reduceSum } from './reduce.ts';
-import { gatherRows, reshape } from './shape.ts';
+import { gradients } from '../gradient.ts';
+import { add, exp, log, mul, neg, reciprocal, sub } from './elementwise.ts';
+import { maxOfLast, sumOfMany } from './reduce.ts';
+import { reshape } from './shape.ts';
 
 export interface CrossEntropyAttributes {
-  /** Whether the gradient of the hidden rows is wanted: it is computed chunk by chunk beside the loss. */
-  readonly withGradient: boolean;
-  /** Logits z become cap · tanh(z / cap); null leaves them. */
-  readonly cap: number | null;
+  /** Builds logits `[rows, vocabulary]` of hidden rows `[rows, hidden]`. `trained` are the op's further inputs, which it may read. */
+  readonly head: (g: Graph, hidden: Value, trained: readonly Value[]) => Value;
+  /**
+   * What has a gradient. That of the hidden rows alone is computed beside the loss. That of what the head is trained by needs the
+   * weight of each row's loss, which only the backward knows: the chunks are gone through again.
+   */
+  readonly gradient: 'none' | 'hidden' | 'hidden and trained';
 }
 
-// For each row: logits z = h Wᵀ + b, target token t, counted c ∈ {0, 1}
-//   loss = c (log Σ exp(z) - z_t) = c (m + log s - h · W_t - b_t)        m = max z, e = exp(z - m), s = Σ e
-//   dloss/dh = c (softmax(z) W - W_t) = c (e W / s - W_t)
-// A cap puts u = tanh(z / cap), cap · u in the place of z, and the factor 1 - u² to each of the gradient's terms.
-// h [chunks, rows, hidden], W [vocabulary, hidden], targets int64 [chunks, rows], counted [chunks, rows], b [vocabulary] or left out;
-// loss [chunks, rows].
-// One chunk at a time runs through a Scan; only one chunk's logits are alive.
+// For each row: logits z = head(h), target token t, counted c ∈ {0, 1}
+//   loss = c (log Σ exp(z) - z_t) = c (log s + (m - z_t))        m = max z, e = exp(z - m), s = Σ e
+//   dloss/dz = c (e / s - [t]), and from there the gradient of the head
+// h [chunks, rows, hidden], targets int64 [chunks, rows], counted [chunks, rows]; loss [chunks, rows].
+// One chunk at a time runs through a Scan; only one chunk's logits are alive, and gradients of the head add up from chunk to chunk.
 export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntropyAttributes>({
   name: 'HeadCrossEntropy',
-  forward(g, [h, w, targets, counted, bias], { withGradient, cap }) {
-    const [chunks, rows, hidden] = h!.shape as [string | number, string | number, number];
-    const body = new Graph(g.scope('chunk', () => g.scopeName));
-    const bodyInput = (name: string, like: { dtype: 'float32' | 'int64' }, shape: readonly (string | number)[]) =>
-      body.input(`${body.scopeName}/${name}`, like.dtype, shape);
-    const x = bodyInput('hidden', { dtype: 'float32' }, [rows, hidden]);
-    const target = bodyInput('target', { dtype: 'int64' }, [rows]);
-    const count = reshape(body, [bodyInput('counted', { dtype: 'float32' }, [rows])], { shape: [rows, 1] });
-
-    const bent = (logits: Value): { z: Value; slope: Value | null } => {
-      if (cap === null) return { z: logits, slope: null };
-      const u = tanh(body, [mul(body, [logits, body.scalar(1 / cap)])]);
-      return { z: mul(body, [u, body.scalar(cap)]), slope: sub(body, [body.scalar(1), mul(body, [u, u])]) };
-    };
-    const sloped = (y: Value, slope: Value | null): Value => (slope === null ? y : mul(body, [y, slope]));
-    const { z, slope } = bent(gemm(body, bias === undefined ? [x, w!] : [x, w!, bias], { transB: true }));
-    const m = maxOfLast(body, z);
-    const e = exp(body, [sub(body, [z, m])]);
-    const s = reduceSum(body, [e], { axes: [-1] });
-    const targetRow = gatherRows(body, [w!, target]);
-    const product = reduceSum(body, [mul(body, [x, targetRow])], { axes: [-1] });
-    const targetBias = bias && reshape(body, [gatherRows(body, [bias, target])], { shape: [rows, 1] });
-    const { z: targetLogit, slope: targetSlope } = bent(targetBias === undefined ? product : add(body, [product, targetBias]));
-    const loss = mul(body, [count, sub(body, [add(body, [m, log(body, [s])]), targetLogit])]);
-    body.output(`${body.scopeName}/loss`, reshape(body, [loss], { shape: [rows] }));
-    if (withGradient) {
-      const softmaxRow = mul(body, [gemm(body, [sloped(e, slope), w!], {}), reciprocal(body, [s])]);
-      body.output(`${body.scopeName}/gradient`, mul(body, [count, sub(body, [softmaxRow, sloped(targetRow, targetSlope)])]));
+  forward(g, [h, targets, counted, ...trained], { head, gradient }) {
+    const [chunks] = h!.shape as [Dim];
+    const chunk = new Chunk(g, h!);
+    const { body, rows, hidden, target } = chunk;
+    const count = chunk.input('counted', 'float32', [rows]);
+    const { logits, tape } = chunk.logits(head, trained);
+    const { exponentials, sum, targetLogit, maximum } = chunk.softmax(logits);
+    const loss = mul(body, [chunk.column(count), add(body, [log(body, [sum]), sub(body, [maximum, targetLogit])])]);
+    chunk.output('loss', reshape(body, [loss], { shape: [rows] }));
+    if (gradient === 'hidden') {
+      const dz = chunk.logitGradient(exponentials, sum, count);
+      chunk.output('gradient', gradients(body, tape, logits, dz, [hidden])[0]!);
     }
-
-    const outputs = [{ shape: [chunks, rows] }, ...(withGradient ? [{ shape: h!.shape }] : [])];
+    const outputs = [{ shape: [chunks, rows] }, ...(gradient === 'hidden' ? [{ shape: h!.shape }] : [])];
+    assert(body.inputs.length === 3 && body.inputs[1] === target, 'a chunk has its own inputs only');
     const [tokenLoss, ...saved] = g.nodeWithOutputs('Scan', [h!, targets!, counted!], outputs, {
       attributes: { body: { graph: body }, num_scan_inputs: { int: 3 } },
     });
     return [tokenLoss!, ...saved];
   },
-  backward: (g, { inputs: [h, , , , bias], saved: [dh], dy }) => [
-    () => {
+  backward(g, { inputs: [h, targets, counted, ...trained], attributes: { head, gradient }, saved: [dh], dy }) {
+    const ofHidden = (): Value => {
       assert(dh !== undefined, 'the loss was built without its gradient');
       return mul(g, [dh, reshape(g, [dy], { shape: [...h!.shape.slice(0, 2), 1] })]);
-    },
-    null,
-    null,
-    null,
-    ...(bias === undefined ? [] : [null]),
-  ],
+    };
+    if (gradient !== 'hidden and trained') return [ofHidden, null, null, ...trained.map(() => null)];
+
+    let built: Value[] | null = null;
+    const ofAll = (): Value[] => {
+      const chunk = new Chunk(g, h!);
+      const { body, rows } = chunk;
+      const count = chunk.input('counted', 'float32', [rows]);
+      const weight = chunk.input('weight', 'float32', [rows]);
+      const sums = trained.map((value, i) => chunk.state(`sum ${i}`, value.shape));
+      const { logits, tape } = chunk.logits(head, trained);
+      const { exponentials, sum } = chunk.softmax(logits);
+      const dz = chunk.logitGradient(exponentials, sum, mul(body, [count, weight]));
+      const [ofRows, ...ofTrained] = gradients(body, tape, logits, dz, [chunk.hidden, ...trained]);
+      sums.forEach((before, i) => {
+        assert(ofTrained[i] !== null && ofTrained[i] !== undefined, 'the head does not depend on what it is trained by');
+        chunk.output(`sum ${i} after`, add(body, [before, ofTrained[i]]));
+      });
+      chunk.output('gradient', ofRows!);
+      const zeros = trained.map(({ shape }) => g.node('Expand', [g.scalar(0), g.shapeVector(shape)], { shape }));
+      const outputs = [...trained, h!].map(({ shape }) => ({ shape }));
+      return g.nodeWithOutputs('Scan', [...zeros, h!, targets!, counted!, dy], outputs, {
+        attributes: { body: { graph: body }, num_scan_inputs: { int: 4 } },
+      });
+    };
+    const part = (i: number) => () => (built ??= ofAll())[i]!;
+    return [part(trained.length), null, null, ...trained.map((_, i) => part(i))];
+  },
 });
+
+/** The body of a Scan over chunks of rows. */
+class Chunk {
+  readonly body: Graph;
+  readonly rows: Dim;
+  readonly hidden: Value;
+  readonly target: Value;
+
+  constructor(g: Graph, h: Value) {
+    const [, rows, hidden] = h.shape as [Dim, Dim, number];
+    this.body = new Graph(g.scope('chunk', () => g.scopeName));
+    this.rows = rows;
+    this.hidden = this.input('hidden', 'float32', [rows, hidden]);
+    this.target = this.input('target', 'int64', [rows]);
+  }
+
+  input(name: string, dtype: 'float32' | 'int64', shape: readonly Dim[]): Value {
+    return this.body.input(`${this.body.scopeName}/${name}`, dtype, shape);
+  }
+
+  /** What one chunk hands to the next; ONNX wants it before the inputs. */
+  state(name: string, shape: readonly Dim[]): Value {
+    const value = this.input(name, 'float32', shape);
+    const { inputs } = this.body;
+    inputs.splice(inputs.indexOf(this.hidden), 0, ...inputs.splice(-1));
+    return value;
+  }
+
+  output(name: string, value: Value): void {
+    this.body.output(`${this.body.scopeName}/${name}`, value);
+  }
+
+  column(values: Value): Value {
+    return reshape(this.body, [values], { shape: [this.rows, 1] });
+  }
+
+  logits(head: CrossEntropyAttributes['head'], trained: readonly Value[]) {
+    const { result: logits, tape } = this.body.record(() => head(this.body, this.hidden, trained));
+    return { logits, tape };
+  }
+
+  softmax(logits: Value): { maximum: Value; exponentials: Value; sum: Value; targetLogit: Value } {
+    const { body, rows } = this;
+    const maximum = maxOfLast(body, logits);
+    const exponentials = exp(body, [sub(body, [logits, maximum])]);
+    const sum = sumOfMany(body, exponentials);
+    const targetLogit = body.node('GatherElements', [logits, this.column(this.target)], {
+      shape: [rows, 1],
+      attributes: { axis: { int: 1 } },
+    });
+    return { maximum, exponentials, sum, targetLogit };
+  }
+
+  /** weight (e / s - [t]) */
+  logitGradient(exponentials: Value, sum: Value, weight: Value): Value {
+    const { body } = this;
+    const weights = this.column(weight);
+    const probabilities = mul(body, [exponentials, mul(body, [weights, reciprocal(body, [sum])])]);
+    return body.node('ScatterElements', [probabilities, this.column(this.target), neg(body, [weights])], {
+      shape: exponentials.shape,
+      attributes: { axis: { int: 1 }, reduction: { string: 'add' } },
+    });
+  }
+}

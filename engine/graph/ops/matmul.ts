@@ -2,6 +2,9 @@
 import { assert } from '../../problem.ts';
 import type { Dim, Graph, Op, Value } from '../graph.ts';
 import { defineOp, sameShape } from '../graph.ts';
+import { add, mul, reciprocal, sqrt } from './elementwise.ts';
+import { reduceSum } from './reduce.ts';
+import { reshape } from './shape.ts';
 
 export interface GemmAttributes {
   readonly transA?: boolean;
@@ -90,7 +93,7 @@ export const loraLinear: Op<{ readonly scale: number }> = defineOp<{ readonly sc
   },
 });
 
-/** The factors of one adapted linear layer. */
+/** The factors of one adapted matrix W, [out, in]; of an embedding, [in, out]. */
 export interface LoraFactors {
   /** `[r, in]` */
   readonly a: Value;
@@ -98,12 +101,42 @@ export interface LoraFactors {
   readonly b: Value;
   /** alpha / r */
   readonly scale: number;
+  /** DoRA's factor of every output, `[out]`; it does not scale a bias. */
+  readonly outputScale?: Value;
 }
 
 /** y = x Wᵀ + b, adapted where there are factors. */
 export function linear(g: Graph, x: Value, w: Value, bias: Value | null, lora: LoraFactors | null): Value {
   const tail = bias === null ? [] : [bias];
-  return lora === null
-    ? gemm(g, [x, w, ...tail], { transB: true })
-    : loraLinear(g, [x, w, lora.a, lora.b, ...tail], { scale: lora.scale });
+  if (lora === null) return gemm(g, [x, w, ...tail], { transB: true });
+  const { a, b, scale, outputScale } = lora;
+  if (outputScale === undefined) return loraLinear(g, [x, w, a, b, ...tail], { scale });
+  const scaled = mul(g, [loraLinear(g, [x, w, a, b], { scale }), outputScale]);
+  return bias === null ? scaled : add(g, [scaled, bias]);
 }
+
+// DoRA (Liu et al. 2024): c_i = m_i / ‖W_i + s (B A)_i‖ over the rows i of W [out, in], or its columns when it is an embedding [in, out].
+//   ‖W_i + s (B A)_i‖² = ‖W_i‖² + 2 s B_i · (W Aᵀ)_i + s² B_i · (B A Aᵀ)_i, so that B A is never there
+//   dm = dc / ‖…‖; the length counts as a constant (section 4.3), so W, A and B get no gradient through it.
+export const doraScale: Op<{ readonly scale: number; readonly embedding: boolean }> = defineOp<{
+  readonly scale: number;
+  readonly embedding: boolean;
+}>({
+  name: 'DoraScale',
+  forward(g, [m, w, a, b], { scale, embedding }) {
+    const out = b!.shape[0]!;
+    const alongRank = (x: Value, y: Value): Value =>
+      reshape(g, [reduceSum(g, [mul(g, [x, y])], { axes: [-1] })], { shape: [out] });
+    const squares = g.node('ReduceSumSquare', [w!, g.constant('int64', [1], [embedding ? 0 : 1])], {
+      shape: embedding ? [1, out] : [out, 1],
+      attributes: { keepdims: { int: 1 } },
+    });
+    const base = reshape(g, [squares], { shape: [out] });
+    const ofBoth = alongRank(b!, gemm(g, [w!, a!], { transA: embedding, transB: true, alpha: 2 * scale }));
+    const gram = gemm(g, [a!, a!], { transB: true });
+    const ofDelta = alongRank(b!, gemm(g, [b!, gram], { alpha: scale * scale }));
+    const inverse = reciprocal(g, [sqrt(g, [add(g, [base, add(g, [ofBoth, ofDelta])])])]);
+    return [mul(g, [m!, inverse]), inverse];
+  },
+  backward: (g, { saved: [inverse], dy }) => [() => mul(g, [dy, inverse!]), null, null, null],
+});

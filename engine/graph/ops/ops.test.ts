@@ -8,7 +8,11 @@ import { evaluate, type Tensor } from '../evaluate.ts';
 import { gradients } from '../gradient.ts';
 import { Graph, type Op, type Shape, type Value } from '../graph.ts';
 import { encodeModel } from '../onnx.ts';
+import { tanh } from './activation.ts';
+import { mul } from './elementwise.ts';
 import { ops } from './index.ts';
+import type { CrossEntropyAttributes } from './loss.ts';
+import { gemm, linear } from './matmul.ts';
 
 interface SampleInput {
   readonly dims: readonly number[];
@@ -32,12 +36,14 @@ const rope: readonly SampleInput[] = [
   { dims: [4, 2], values: [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3] },
   { dims: [4, 2], values: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7] },
 ];
-const head: readonly SampleInput[] = [
+const rowsOfHead: readonly SampleInput[] = [
   { dims: [2, 3, 4], shape: ['chunks', 'rows', 4] },
-  { dims: [5, 4], values: Array.from({ length: 20 }, (_, i) => Math.sin(i * 1.7)) },
   { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 4, 0, 2, 3, 0], dtype: 'int64' },
   { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 1, 1, 1, 1, 0] },
 ];
+const sines = (count: number): number[] => Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
+const frozen = (dims: readonly number[]): SampleInput => ({ dims, values: sines(dims.reduce((a, b) => a * b, 1)) });
+const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32', [5, 4], sines(20))], { transB: true });
 const samples: Readonly<Record<string, readonly Sample[]>> = {
   Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
   Sub: [{ inputs: [x, x] }, { inputs: [{ dims: [1, 3] }, x] }],
@@ -72,6 +78,10 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
       inputs: [{ dims: [3, 4] }, { dims: [5, 4] }, { dims: [2, 4] }, { dims: [5, 2] }, { dims: [5] }],
       attributes: { scale: 2 },
     },
+  ],
+  DoraScale: [
+    { inputs: [{ dims: [5] }, frozen([5, 4]), frozen([2, 4]), frozen([5, 2])], attributes: { scale: 1.5, embedding: false } },
+    { inputs: [{ dims: [3] }, frozen([5, 3]), frozen([2, 5]), frozen([3, 2])], attributes: { scale: 0.5, embedding: true } },
   ],
   ReduceSum: [{ inputs: [{ dims: [2, 3, 2] }], attributes: { axes: [0, 2] } }],
   ReduceMean: [{ inputs: [x] }],
@@ -113,13 +123,22 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4, interleaved: true } },
   ],
   HeadCrossEntropy: [
-    { inputs: head, attributes: { withGradient: true, cap: null }, symbols: { chunks: 2, rows: 3 } },
+    { inputs: rowsOfHead, attributes: { gradient: 'hidden', head: plainHead }, symbols: { chunks: 2, rows: 3 } },
     {
-      inputs: [...head, { dims: [5], values: [0.3, -0.2, 0.5, 0.1, -0.4] }],
-      attributes: { withGradient: true, cap: 0.8 },
+      inputs: rowsOfHead,
+      attributes: { gradient: 'hidden', head: (g, h) => mul(g, [tanh(g, [plainHead(g, h)]), g.scalar(0.8)]) },
       symbols: { chunks: 2, rows: 3 },
     },
-  ],
+    {
+      inputs: [...rowsOfHead, { dims: [5, 4] }, { dims: [2, 4] }, { dims: [5, 2] }, { dims: [5] }, { dims: [5] }],
+      attributes: {
+        gradient: 'hidden and trained',
+        head: (g, h, [w, a, b, outputScale, bias]) =>
+          linear(g, h, w!, bias!, { a: a!, b: b!, scale: 0.7, outputScale: outputScale! }),
+      },
+      symbols: { chunks: 2, rows: 3 },
+    },
+  ] satisfies (Sample & { attributes: CrossEntropyAttributes })[],
 };
 
 /** Repeatable numbers, positive and negative, none near zero. */

@@ -7,7 +7,9 @@ import { sumOfMany } from './reduce.ts';
 it('adds up the exponentials of a large vocabulary without losing the small ones', async () => {
   const words = 49_152;
   // One token stands out and the rest lie far below it, as the logits of a trained model do.
-  const values = Float32Array.from({ length: 2 * words }, (_, i) => (i % words === 7 ? 1 : Math.exp(-8 - 4 * Math.sin(i) ** 2)));
+  const values = Float32Array.from({ length: 2 * words }, (_, i) =>
+    i % words === 7 ? 1 : Math.exp(-8 - 4 * Math.sin(i) ** 2),
+  );
   const g = new Graph();
   g.output('sum', sumOfMany(g, g.input('x', 'float32', ['rows', words])));
   const session = await openSession(encodeModel(g), { threads: 1, provider: 'cpu' });

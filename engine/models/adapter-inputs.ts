@@ -1,0 +1,122 @@
+/** Adapters as inputs of a graph, so that they change without a new session: any number of them, each with its weight, act as one. */
+import type { Graph, Value } from '../graph/graph.ts';
+import type { LoraFactors } from '../graph/ops/matmul.ts';
+import type { TensorValue } from '../runtime/session.ts';
+import { tensorView } from '../training/lora/adapter.ts';
+import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '../training/lora/delta.ts';
+import { targetModules, type TargetModule } from '../training/lora/targets.ts';
+import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
+import { float32 } from './sequence.ts';
+import { linearLayers, storedName, type DecoderSpec } from './spec.ts';
+import type { ModelWeights } from './weights.ts';
+
+/** What a graph takes besides the factors of every linear layer of the blocks, which cost nothing while their rank is 0. */
+export interface AdapterSlots {
+  /** Paths of further adapted modules: embedding and head. */
+  readonly adapted: ReadonlySet<string>;
+  /** Paths of modules with DoRA's scale of their outputs. */
+  readonly scaled: ReadonlySet<string>;
+  /** Names of weights that something trained takes the place of. */
+  readonly replaced: ReadonlySet<string>;
+}
+
+export const noSlots: AdapterSlots = { adapted: new Set(), scaled: new Set(), replaced: new Set() };
+
+/** The slots that these adapters need, and those there are already. */
+export function slotsFor(spec: DecoderSpec, adapters: readonly WeightedAdapter[], held: AdapterSlots): AdapterSlots {
+  const usual = new Set(linearLayers(spec).map(({ path }) => path));
+  const shapes = adapters.map(({ adapter }) => adapter.shape);
+  const modules = shapes.flatMap((shape) => shape.modules);
+  const outer = modules.filter(({ path }) => !usual.has(path));
+  const scaled = modules.filter(({ magnitude }) => magnitude !== null);
+  return {
+    adapted: new Set([...held.adapted, ...outer.map(({ path }) => path)]),
+    scaled: new Set([...held.scaled, ...scaled.map(({ path }) => path)]),
+    replaced: new Set([...held.replaced, ...shapes.flatMap((shape) => shape.replaced.flatMap(({ names }) => names))]),
+  };
+}
+
+export function sameSlots(a: AdapterSlots, b: AdapterSlots): boolean {
+  return (['adapted', 'scaled', 'replaced'] as const).every((kind) => a[kind].size === b[kind].size);
+}
+
+function adaptedModules(spec: DecoderSpec, { adapted }: AdapterSlots): TargetModule[] {
+  const usual = new Set(linearLayers(spec).map(({ path }) => path));
+  return targetModules(spec).filter(({ path }) => usual.has(path) || adapted.has(path));
+}
+
+/** Declares the inputs. */
+export function adapterInputs(
+  g: Graph,
+  spec: DecoderSpec,
+  files: WeightFiles,
+  slots: AdapterSlots,
+): Pick<DecoderOptions, 'weight' | 'lora'> {
+  const factors = new Map(
+    adaptedModules(spec, slots).map(({ path, inFeatures, outFeatures }): [string, LoraFactors] => {
+      const rank = `rank of ${path}`;
+      const a = g.input(`${path}.lora_A`, 'float32', [rank, inFeatures]);
+      const b = g.input(`${path}.lora_B`, 'float32', [outFeatures, rank]);
+      const outputScale = slots.scaled.has(path) ? { outputScale: g.input(`${path}.scale`, 'float32', [outFeatures]) } : {};
+      return [path, { a, b, scale: 1, ...outputScale }];
+    }),
+  );
+  const frozen = weightsOf(g, spec, files);
+  const replaced = new Map<string, Value>();
+  for (const name of slots.replaced) replaced.set(name, g.input(name, 'float32', files.get(storedName(spec, name))!.shape));
+  return { weight: (name) => replaced.get(name) ?? frozen(name), lora: (path) => factors.get(path) ?? null };
+}
+
+/** What they are fed with. */
+export function adapterFeeds(
+  { spec, weights }: { readonly spec: DecoderSpec; readonly weights: Pick<ModelWeights, 'read' | 'shape'> },
+  slots: AdapterSlots,
+  adapters: readonly WeightedAdapter[],
+): Record<string, TensorValue> {
+  const feeds: Record<string, TensorValue> = {};
+  for (const module of adaptedModules(spec, slots)) {
+    const base = slots.scaled.has(module.path) ? moduleWeight(weights, spec, module) : null;
+    Object.assign(feeds, stackedFactors(module, base, adapters));
+  }
+  for (const name of slots.replaced) {
+    const values = weights.read(storedName(spec, name));
+    addReplacements(values, name, adapters);
+    feeds[name] = float32(values, weights.shape(storedName(spec, name)));
+  }
+  return feeds;
+}
+
+/**
+ * Factors of one module over all adapters: A one above the other, B side by side with weight and scale in it. With DoRA's scales c the
+ * sum is W + Σ w (c ∘ (W + s B A) - W) = C ∘ (W + Σ (w c s / C) B A) where C = 1 + Σ w (c - 1); without, c and C are 1.
+ */
+function stackedFactors(
+  { path, inFeatures, outFeatures }: TargetModule,
+  base: Float32Array | null,
+  adapters: readonly WeightedAdapter[],
+): Record<string, TensorValue> {
+  const parts = adapters.flatMap(({ adapter: { shape, parameters }, weight }) => {
+    const module = shape.modules.find((candidate) => candidate.path === path);
+    return module === undefined ? [] : [{ module, parameters, weight, scale: base && doraScale(base, module, parameters) }];
+  });
+  const total = new Float64Array(outFeatures).fill(1);
+  for (const { scale, weight } of parts) scale?.forEach((factor, i) => (total[i]! += weight * (factor - 1)));
+  const rank = parts.reduce((sum, { module }) => sum + module.rank, 0);
+  const stackedA = new Float32Array(rank * inFeatures);
+  const stackedB = new Float32Array(outFeatures * rank);
+  let before = 0;
+  for (const { module, parameters, weight, scale } of parts) {
+    stackedA.set(tensorView(parameters, module.a), before * inFeatures);
+    const b = tensorView(parameters, module.b);
+    for (let row = 0; row < outFeatures; row++) {
+      const factor = (weight * module.scale * (scale?.[row] ?? 1)) / total[row]!;
+      for (let k = 0; k < module.rank; k++) stackedB[row * rank + before + k] = factor * b[row * module.rank + k]!;
+    }
+    before += module.rank;
+  }
+  return {
+    [`${path}.lora_A`]: float32(stackedA, [rank, inFeatures]),
+    [`${path}.lora_B`]: float32(stackedB, [outFeatures, rank]),
+    ...(base === null ? {} : { [`${path}.scale`]: float32(Float32Array.from(total), [outFeatures]) }),
+  };
+}

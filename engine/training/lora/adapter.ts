@@ -1,0 +1,105 @@
+/** An adapter in memory: every trained tensor and its place in one array of numbers. */
+import { modelTensors, type DecoderSpec } from '../../models/spec.ts';
+import type { AdapterConfig } from './config.ts';
+import { adaptedTargets, savedWeights, trainedBiases, type AdaptedTarget } from './targets.ts';
+
+/** One trained tensor and its place among all parameters. */
+export interface AdapterTensor {
+  /** Its key in PEFT's file: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** In floats from the start of the one array of all parameters. */
+  readonly offset: number;
+}
+
+/** A matrix W that gains s B A; with a magnitude m (DoRA) row i of the sum is also scaled to the length m_i. */
+export interface AdaptedModule extends AdaptedTarget {
+  /** `[r, in]` */
+  readonly a: AdapterTensor;
+  /** `[out, r]` */
+  readonly b: AdapterTensor;
+  /** `[out]` */
+  readonly magnitude: AdapterTensor | null;
+}
+
+/** A tensor of the model whose trained values take the place of the base's. */
+export interface ReplacedWeight {
+  /** Its names in the model: two for a tied embedding that is trained as both. */
+  readonly names: readonly string[];
+  readonly tensor: AdapterTensor;
+}
+
+export interface AdapterShape {
+  /** Everything that is trained, in the order of the parameters. */
+  readonly tensors: readonly AdapterTensor[];
+  readonly modules: readonly AdaptedModule[];
+  readonly replaced: readonly ReplacedWeight[];
+  /** Floats in all. */
+  readonly length: number;
+}
+
+/** All trained parameters lie in one array, in the order of `shape.tensors`; gradients and moments have the same layout. */
+export interface Adapter {
+  readonly config: AdapterConfig;
+  readonly shape: AdapterShape;
+  readonly parameters: Float32Array;
+}
+
+/** The shape of an adapter that trains nothing: the base model alone. */
+export const noAdapterShape: AdapterShape = { tensors: [], modules: [], replaced: [], length: 0 };
+
+/** Lays tensors end to end. */
+class Layout {
+  readonly tensors: AdapterTensor[] = [];
+  length = 0;
+
+  add(name: string, shape: readonly number[]): AdapterTensor {
+    const tensor = { name, shape, offset: this.length };
+    this.tensors.push(tensor);
+    this.length += sizeOf(shape);
+    return tensor;
+  }
+}
+
+/** In the order of the model: the factors of each adapted module, then what is trained whole, then biases. */
+export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterShape {
+  const layout = new Layout();
+  const modules = adaptedTargets(config, spec).map((target): AdaptedModule => {
+    const { path, kind, rank, inFeatures, outFeatures } = target;
+    const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
+    return {
+      ...target,
+      a: layout.add(`base_model.model.${path}.${a}`, [rank, inFeatures]),
+      b: layout.add(`base_model.model.${path}.${b}`, [outFeatures, rank]),
+      magnitude: config.dora ? layout.add(`base_model.model.${path}.lora_magnitude_vector`, [outFeatures]) : null,
+    };
+  });
+  const adapted = new Set(modules.map(({ path }) => path));
+  const replaced = [...savedWeights(config, spec), ...trainedBiases(config, spec)].map(({ name, shape }): ReplacedWeight => {
+    const [path, kind] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
+    // An adapted module lies in a wrapper that PEFT puts around it.
+    const key = adapted.has(path) ? `${path}.base_layer.${kind}` : name;
+    return { names: [name], tensor: layout.add(`base_model.model.${key}`, shape) };
+  });
+  return { tensors: layout.tensors, modules, replaced, length: layout.length };
+}
+
+/** Every weight of a model is trained; a tied head with its embedding. */
+export function fullShape(spec: DecoderSpec): AdapterShape {
+  const { modules, tiedEmbeddings } = spec;
+  const layout = new Layout();
+  const replaced = modelTensors(spec).map(({ name, shape }): ReplacedWeight => {
+    const isTied = tiedEmbeddings && name === `${modules.token_embd}.weight`;
+    return { names: isTied ? [name, `${modules.output}.weight`] : [name], tensor: layout.add(name, shape) };
+  });
+  return { tensors: layout.tensors, modules: [], replaced, length: layout.length };
+}
+
+/** The part of `parameters` that is `tensor`, as a view. */
+export function tensorView(parameters: Float32Array, { offset, shape }: Pick<AdapterTensor, 'offset' | 'shape'>): Float32Array {
+  return parameters.subarray(offset, offset + sizeOf(shape));
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}

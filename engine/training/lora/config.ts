@@ -1,0 +1,185 @@
+/** adapter_config.json: the fields of PEFT's LoraConfig this engine honours, read and written; every other one must be at its default. */
+import { Problem } from '../../problem.ts';
+import type { Recipe } from '../../recipe.ts';
+
+export interface AdapterConfig {
+  /** `r` */
+  readonly rank: number;
+  /** `lora_alpha` */
+  readonly alpha: number;
+  /** `use_rslora`: the scale is alpha / sqrt(r) instead of alpha / r. */
+  readonly rslora: boolean;
+  /** `use_dora` */
+  readonly dora: boolean;
+  /** `target_modules`: whole module paths or their last parts, every linear layer of the blocks, or a regular expression. */
+  readonly targetModules: string | readonly string[];
+  /** `exclude_modules`, in the same forms. */
+  readonly excludeModules: string | readonly string[];
+  /** `layers_to_transform` */
+  readonly layers: 'all' | readonly number[];
+  /** `layers_pattern`: names that the number of a layer follows in a path; with none, any name. */
+  readonly layersPattern: readonly string[];
+  /** `rank_pattern` and `alpha_pattern`: by the end of a path, as a regular expression; the first that matches counts. */
+  readonly rankPattern: Readonly<Record<string, number>>;
+  readonly alphaPattern: Readonly<Record<string, number>>;
+  /** `modules_to_save`: ends of paths of modules that are trained themselves. */
+  readonly modulesToSave: readonly string[];
+  readonly bias: 'none' | 'lora_only' | 'all';
+  /** `lora_dropout` */
+  readonly dropout: number;
+  /** `fan_in_fan_out`: the model's own files keep its matrices transposed (GPT-2). Nothing but a note for PEFT. */
+  readonly fanInFanOut: boolean;
+  /** `base_model_name_or_path` */
+  readonly base: string | null;
+}
+
+/** What a recipe says about the adapter. */
+export type AdapterRecipe = Pick<Recipe, Exclude<keyof AdapterConfig, 'base' | 'fanInFanOut'>>;
+
+export const adapterKeys = [
+  ...['rank', 'alpha', 'rslora', 'dora', 'targetModules', 'excludeModules', 'layers', 'layersPattern'],
+  ...['rankPattern', 'alphaPattern', 'modulesToSave', 'bias', 'dropout'],
+] as (keyof AdapterRecipe)[];
+
+/** The part of a recipe or config that a recipe can say. */
+export function adapterRecipe(from: AdapterRecipe): AdapterRecipe {
+  return Object.fromEntries(adapterKeys.map((key) => [key, from[key]])) as unknown as AdapterRecipe;
+}
+
+/** Fields that change what an adapter computes and that this engine does not compute. A value that is empty or off is no use of them. */
+const unsupportedFields = [
+  'use_qalora',
+  'use_bdlora',
+  'lora_bias',
+  'target_parameters',
+  'trainable_token_indices',
+  'layer_replication',
+  'alora_invocation_tokens',
+  'arrow_config',
+  'kasa_config',
+  'monteclora_config',
+  'megatron_config',
+] as const;
+/** Initializations that also change the base weights, so the adapter means nothing without the changed base. */
+const unsupportedInitialization = /^(pissa|olora|corda|loftq|lora_ga|mica)/i;
+
+function isUsed(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === '') return false;
+  if (Array.isArray(value)) return value.length > 0;
+  return typeof value === 'object' ? Object.keys(value).length > 0 : true;
+}
+
+/** Reads the text of an adapter_config.json; `path` is for messages. */
+export function parseAdapterConfig(text: string, path: string): AdapterConfig {
+  const invalid = (what: string) =>
+    new Problem(
+      'config-invalid',
+      `${path}: ${what}.`,
+      'The file must be the adapter_config.json of a LoRA adapter, as PEFT writes it.',
+    );
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw new Problem('config-invalid', `${path} is not JSON.`, 'The file is damaged; copy the adapter again.', { cause });
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw invalid('it holds no JSON object');
+  const fields = parsed as Readonly<Record<string, unknown>>;
+
+  const refuse = (field: string) =>
+    new Problem(
+      'model-unsupported',
+      `${path}: '${field}' is ${JSON.stringify(fields[field])}, which is not supported.`,
+      'Adapters without this setting can be used.',
+    );
+  if (fields['peft_type'] !== undefined && fields['peft_type'] !== 'LORA') throw refuse('peft_type');
+  for (const field of unsupportedFields) if (isUsed(fields[field])) throw refuse(field);
+  const initialization = fields['init_lora_weights'];
+  if (typeof initialization === 'string' && unsupportedInitialization.test(initialization)) throw refuse('init_lora_weights');
+
+  const names = (field: string): string[] => {
+    const value = fields[field];
+    if (value === undefined || value === null || value === '') return [];
+    const list = typeof value === 'string' ? [value] : value;
+    if (!isListOf(list, (name) => typeof name === 'string' && name !== '')) throw invalid(`'${field}' must be a list of names`);
+    return list as string[];
+  };
+  const targets = (field: string): string | string[] =>
+    typeof fields[field] === 'string' && fields[field] !== '' ? fields[field] : names(field);
+  const numbers = (field: string): Record<string, number> => {
+    const value = fields[field] ?? {};
+    if (typeof value !== 'object' || !Object.values(value).every((number) => typeof number === 'number' && number > 0))
+      throw invalid(`'${field}' must give numbers by name`);
+    return value as Record<string, number>;
+  };
+  const flag = (field: string): boolean => {
+    const value = fields[field] ?? false;
+    if (typeof value !== 'boolean') throw invalid(`'${field}' must be true or false`);
+    return value;
+  };
+
+  const { r: rank, lora_alpha: alpha, layers_to_transform: layers, base_model_name_or_path: base } = fields;
+  if (!Number.isInteger(rank) || (rank as number) < 1 || (rank as number) > 65536)
+    throw invalid(`'r' is no rank: ${JSON.stringify(rank)}`);
+  if (typeof alpha !== 'number' || !Number.isFinite(alpha))
+    throw invalid(`'lora_alpha' is no number: ${JSON.stringify(alpha)}`);
+  const bias = fields['bias'] ?? 'none';
+  if (bias !== 'none' && bias !== 'lora_only' && bias !== 'all') throw refuse('bias');
+  const dropout = fields['lora_dropout'] ?? 0;
+  if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1))
+    throw invalid(`'lora_dropout' is no share: ${JSON.stringify(dropout)}`);
+  const layerList = layers === undefined || layers === null ? [] : typeof layers === 'number' ? [layers] : layers;
+  if (!isListOf(layerList, (layer) => Number.isInteger(layer)))
+    throw invalid(`'layers_to_transform' must be a list of layer numbers`);
+  const targetModules = targets('target_modules');
+  if (targetModules.length === 0) throw invalid(`'target_modules' names nothing`);
+  return {
+    rank: rank as number,
+    alpha,
+    rslora: flag('use_rslora'),
+    dora: flag('use_dora'),
+    targetModules: typeof targetModules === 'string' && /^all-linear$/i.test(targetModules) ? 'all-linear' : targetModules,
+    excludeModules: targets('exclude_modules'),
+    layers: layerList.length === 0 ? 'all' : (layerList as number[]),
+    layersPattern: names('layers_pattern'),
+    rankPattern: numbers('rank_pattern'),
+    alphaPattern: numbers('alpha_pattern'),
+    modulesToSave: names('modules_to_save'),
+    bias,
+    dropout,
+    fanInFanOut: flag('fan_in_fan_out'),
+    base: typeof base === 'string' ? base : null,
+  };
+}
+
+function isListOf(value: unknown, fits: (item: unknown) => boolean): value is unknown[] {
+  return Array.isArray(value) && value.every(fits);
+}
+
+/** adapter_config.json with every field PEFT needs to load the adapter without being told anything else. */
+export function formatAdapterConfig(config: AdapterConfig): string {
+  const some = (names: string | readonly string[]) => (names.length === 0 ? null : names);
+  const fields = {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: config.base,
+    revision: null,
+    inference_mode: true,
+    r: config.rank,
+    lora_alpha: config.alpha,
+    lora_dropout: config.dropout,
+    target_modules: config.targetModules,
+    exclude_modules: some(config.excludeModules),
+    layers_to_transform: config.layers === 'all' ? null : config.layers,
+    layers_pattern: some(config.layersPattern),
+    rank_pattern: config.rankPattern,
+    alpha_pattern: config.alphaPattern,
+    bias: config.bias,
+    fan_in_fan_out: config.fanInFanOut,
+    modules_to_save: some(config.modulesToSave),
+    init_lora_weights: true,
+    use_rslora: config.rslora,
+    use_dora: config.dora,
+  };
+  return JSON.stringify(fields, null, 2) + '\n';
+}

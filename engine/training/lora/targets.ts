@@ -1,0 +1,156 @@
+/** Which modules of a model a config adapts, trains whole or trains the bias of, by the rules of PEFT. */
+import { linearLayers, modelTensors, type DecoderSpec } from '../../models/spec.ts';
+import { Problem } from '../../problem.ts';
+import { moduleExpression, nearest } from '../../recipe.ts';
+import type { AdapterConfig } from './config.ts';
+
+/** A module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */
+export interface TargetModule {
+  /** `model.layers.3.self_attn.q_proj` */
+  readonly path: string;
+  readonly kind: 'linear' | 'embedding';
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+}
+
+export interface AdaptedTarget extends TargetModule {
+  readonly rank: number;
+  /** alpha / r, or alpha / sqrt(r). */
+  readonly scale: number;
+}
+
+/** A tensor of the model that is trained itself. */
+export interface TrainedWeight {
+  /** `lm_head.weight` */
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Every module that can be adapted, in the order of the computation. */
+export function targetModules(spec: DecoderSpec): TargetModule[] {
+  const { vocabularySize, hiddenSize, modules } = spec;
+  return [
+    { path: modules.token_embd, kind: 'embedding', inFeatures: vocabularySize, outFeatures: hiddenSize },
+    ...linearLayers(spec).map((layer) => ({ ...layer, kind: 'linear' as const })),
+    { path: modules.output, kind: 'linear', inFeatures: hiddenSize, outFeatures: vocabularySize },
+  ];
+}
+
+const endsWith = (path: string, name: string): boolean => path === name || path.endsWith(`.${name}`);
+
+/** A list names whole paths or their last parts; a string is a regular expression for whole paths. */
+function matches(path: string, targets: string | readonly string[]): boolean {
+  return typeof targets === 'string' ? isWhole(path, targets) : targets.some((target) => endsWith(path, target));
+}
+
+function isWhole(path: string, expression: string): boolean {
+  return new RegExp(`${moduleExpression(expression).source}$`).test(path);
+}
+
+/** The number after the first name of `layersPattern`, or after any name. */
+function layerOf(path: string, layersPattern: readonly string[]): number | null {
+  const patterns =
+    layersPattern.length === 0
+      ? [/^.*?\.[^.]*\.(\d+)\./]
+      : layersPattern.map((name) => new RegExp(`^(?:|.*?\\.)(?:${name})\\.(\\d+)\\.`));
+  for (const pattern of patterns) {
+    const found = pattern.exec(path);
+    if (found) return Number(found[1]);
+  }
+  return null;
+}
+
+/** The value of the first key that is the end of a path, as a regular expression after a dot. */
+function ofPattern(pattern: Readonly<Record<string, number>>, path: string): number | undefined {
+  const key = Object.keys(pattern).find((name) => isWhole(path, `(?:.*\\.)?(?:${name})`));
+  return key === undefined ? undefined : pattern[key];
+}
+
+function isAdapted({ path }: TargetModule, config: AdapterConfig, linears: ReadonlySet<string>): boolean {
+  const { excludeModules, layers, layersPattern } = config;
+  if (excludeModules.length > 0 && matches(path, excludeModules)) return false;
+  // A module that is trained whole, and what lies in it, gets no adapter.
+  if (config.modulesToSave.some((name) => `.${path}.`.includes(`.${name}.`))) return false;
+  const chosen = config.targetModules;
+  const isTarget = chosen === 'all-linear' ? linears.has(path) : matches(path, chosen);
+  if (!isTarget || layers === 'all' || (Array.isArray(chosen) && chosen.includes(path))) return isTarget;
+  const layer = layerOf(path, layersPattern);
+  return layer !== null && layers.includes(layer);
+}
+
+/** The modules a config adapts, in the order of the model. */
+export function adaptedTargets(config: AdapterConfig, spec: DecoderSpec): AdaptedTarget[] {
+  const linears = new Set(linearLayers(spec).map(({ path }) => path));
+  return targetModules(spec)
+    .filter((module) => isAdapted(module, config, linears))
+    .map(({ path, kind, inFeatures, outFeatures }) => {
+      const rank = ofPattern(config.rankPattern, path) ?? config.rank;
+      const alpha = ofPattern(config.alphaPattern, path) ?? config.alpha;
+      return { path, kind, inFeatures, outFeatures, rank, scale: alpha / (config.rslora ? Math.sqrt(rank) : rank) };
+    });
+}
+
+/** Tensors of the modules that `modules_to_save` names: those whose path, or that of a module around them, ends with a name. */
+export function savedWeights({ modulesToSave }: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
+  const isSaved = (name: string): boolean => {
+    const parts = name.split('.').slice(0, -1);
+    return parts.some((_, i) =>
+      modulesToSave.some((end) =>
+        parts
+          .slice(0, i + 1)
+          .join('.')
+          .endsWith(end),
+      ),
+    );
+  };
+  const { vocabularySize, hiddenSize, modules, tiedEmbeddings } = spec;
+  // A tied head is a module of its own all the same: trained whole, it parts from the embedding.
+  const head = { name: `${modules.output}.weight`, shape: [vocabularySize, hiddenSize] };
+  const all = [...modelTensors(spec), ...(tiedEmbeddings ? [head] : [])];
+  return all.filter(({ name }) => isSaved(name)).map(({ name, shape }) => ({ name, shape }));
+}
+
+/** The biases that are trained: of adapted modules, or all that no saved module holds already. */
+export function trainedBiases(config: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
+  if (config.bias === 'none') return [];
+  const adapted = new Set(adaptedTargets(config, spec).map(({ path }) => `${path}.bias`));
+  const saved = new Set(savedWeights(config, spec).map(({ name }) => name));
+  return modelTensors(spec)
+    .filter(({ name, kind }) => kind === 'bias' && !saved.has(name) && (config.bias === 'all' || adapted.has(name)))
+    .map(({ name, shape }) => ({ name, shape }));
+}
+
+/** Refuses what a recipe asks for and this model does not have. A config that came with an adapter may name more than one model has. */
+export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
+  const all = targetModules(spec);
+  const names = [...new Set(all.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)))];
+  const choose = `Choose among ${names.join(', ')}, or 'all-linear'.`;
+  const { targetModules: targets, layers } = config;
+  const unknown = Array.isArray(targets) && targets.find((target: string) => !all.some(({ path }) => endsWith(path, target)));
+  if (typeof unknown === 'string')
+    throw new Problem(
+      'recipe-invalid',
+      `'${unknown}' is no linear layer or embedding of this model; the nearest is '${nearest(unknown, names)}'.`,
+      choose,
+    );
+  const beyond =
+    layers === 'all' ? undefined : layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= spec.layers);
+  if (beyond !== undefined)
+    throw new Problem(
+      'recipe-invalid',
+      `Layer ${beyond} is not there: this model has ${spec.layers} layers, counted from 0.`,
+      `Choose layers from 0 to ${spec.layers - 1}.`,
+    );
+  const adapted = adaptedTargets(config, spec);
+  if (adapted.length === 0) throw new Problem('recipe-invalid', 'Nothing in this model fits what the recipe adapts.', choose);
+  for (const [field, pattern] of [
+    ['rankPattern', config.rankPattern],
+    ['alphaPattern', config.alphaPattern],
+  ] as const)
+    for (const name of Object.keys(pattern))
+      if (!adapted.some(({ path }) => ofPattern({ [name]: 1 }, path) !== undefined))
+        throw new Problem('recipe-invalid', `'${name}' in '${field}' is no module that gets an adapter.`, choose);
+  for (const name of config.modulesToSave)
+    if (savedWeights({ ...config, modulesToSave: [name] }, spec).length === 0)
+      throw new Problem('recipe-invalid', `'${name}' in 'modulesToSave' is no module of this model.`, choose);
+}
