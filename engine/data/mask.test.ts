@@ -137,10 +137,22 @@ describe('the mask', () => {
     await expect(trainedText(template, rewritten)).rejects.toThrow(/cannot be told/);
   });
 
-  it('stops a template that never ends', { timeout: 30_000 }, () => {
-    const chatTemplate =
+  const question = messages(['user', 'x']);
+  const open = (chatTemplate: string) => openTemplate({ chatTemplate, bosText: null, eosText: null });
+  const render = (chatTemplate: string) => open(chatTemplate).render(question, { addGenerationPrompt: false });
+
+  it('stops a template that never ends, or takes all memory', { timeout: 30_000 }, () => {
+    const loop =
       '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}{% endfor %}{% endfor %}{% endfor %}';
-    const template = openTemplate({ chatTemplate, bosText: null, eosText: null });
-    expect(() => template.render(messages(['user', 'x']), { addGenerationPrompt: false })).toThrow(/more than 2 seconds/);
+    const before = process.memoryUsage.rss();
+    const doubling = '{% set ns = namespace(l=[1, 2, 3, 4]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}';
+    for (const template of [loop, doubling]) expect(() => render(template)).toThrow(/more than 2 seconds or 256 MB/);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(1e9);
+    expect(render('{{ messages[0].content }}')).toBe('x');
+  });
+
+  it('says what is wrong with a template, which reaches nothing of ours', () => {
+    expect(() => render('{% if %}')).toThrow(/could not be rendered/);
+    expect(() => render('{{ messages.constructor.constructor("return process")() }}')).toThrow(/could not be rendered/);
   });
 });

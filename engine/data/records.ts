@@ -1,14 +1,16 @@
 /** The records of a JSONL file or of a JSON array, one at a time, with their line numbers, in bounded memory. */
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { Problem, type ProblemValue } from '../problem.ts';
 
-export type RecordOrProblem =
-  | { readonly line: number; readonly value: Readonly<Record<string, unknown>> }
-  | { readonly line: number; readonly problem: ProblemValue };
+export type RecordOrProblem = {
+  readonly line: number;
+  /** Length of the record in the file. */
+  readonly bytes: number;
+} & ({ readonly value: Readonly<Record<string, unknown>> } | { readonly problem: ProblemValue });
 
-/** The most bytes one record may have. */
-export const maxRecordBytes = 32 * 1024 * 1024;
+/** The most bytes one record may have: more tokens than any context, and a text the tokenizer is through with in seconds. */
+export const maxRecordBytes = 4 * 1024 * 1024;
 
 const newline = 0x0a;
 const quote = 0x22;
@@ -137,12 +139,12 @@ class Pieces {
       return;
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value)) yield this.damaged('the row is not a JSON object');
-    else yield { line: this.#startLine, value: value as Record<string, unknown> };
+    else yield { line: this.#startLine, bytes: bytes.length, value: value as Record<string, unknown> };
   }
 
   damaged(what: string, hint = 'Each row is one JSON object on one line.'): RecordOrProblem {
     const line = this.#startLine;
-    return { line, problem: { code: 'data-invalid', message: `${this.#path}, line ${line}: ${what}.`, hint, line } };
+    return { line, bytes: 0, problem: { code: 'data-invalid', message: `${this.#path}, line ${line}: ${what}.`, hint, line } };
   }
 
   #add(bytes: Buffer): void {
@@ -162,7 +164,7 @@ function isSpace(byte: number): boolean {
 }
 
 function checkFile(path: string): void {
-  const found = statSync(path, { throwIfNoEntry: false });
+  const found = existsSync(path) ? statSync(path) : undefined;
   if (found === undefined) throw new Problem('file-missing', `There is no file '${path}'.`, 'Check the path of the data.');
   if (!found.isFile())
     throw new Problem('file-unreadable', `'${path}' is not a file.`, 'Give the JSONL or JSON file with the rows.');

@@ -138,6 +138,12 @@ describe('rows', () => {
     expect(rows[1]!.line).toBe(2);
   });
 
+  it('name what is nested without end by its kind', async () => {
+    const deep = '['.repeat(100_000) + ']'.repeat(100_000);
+    const rows = await rowsOf(`{"input_ids": ${deep}}\n{"messages": [{"role": ${deep}}]}\n{"text": "a b c"}`);
+    expect(codes(rows)).toEqual(['data-invalid', 'data-invalid', 'ok']);
+  });
+
   it('say that a file is missing or empty, or that text needs a tokenizer', async () => {
     await expect(readRows([join(folder, 'none.jsonl')], null, 10)).rejects.toMatchObject({ code: 'file-missing' });
     await expect(rowsOf('\n \n')).rejects.toMatchObject({ code: 'data-empty' });

@@ -4,7 +4,7 @@ import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { labelsOf, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem } from './records.ts';
-import { type ChatTemplate, openTemplate, underOneLimit } from './template.ts';
+import { type ChatTemplate, openTemplate } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface TokenRow {
@@ -29,8 +29,9 @@ export interface DataRows {
 }
 
 const ignored = -100;
-/** Rows encoded at the same time. */
-const batchRows = 32;
+/** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
+const maxBatchRows = 32;
+const maxBatchBytes = 1 << 20;
 
 /** Reads all rows. Rows that need a tokenizer or a template that is not there become problems, one per row. */
 export async function readRows(
@@ -45,16 +46,18 @@ export async function readRows(
   for (const file of paths) {
     const hash = createHash('sha256');
     let batch: RecordOrProblem[] = [];
+    let batchBytes = 0;
     const flush = async () => {
       const first = rows.length;
-      // What happens before the first await, the rendering, is under the limit.
-      const encodeAll = () => batch.map((record, i) => encoder.encode(record, file, first + i));
-      rows.push(...(await Promise.all(underOneLimit(encodeAll) ?? encodeAll())));
+      rows.push(...(await Promise.all(batch.map((record, i) => encoder.encode(record, file, first + i)))));
       batch = [];
+      batchBytes = 0;
     };
     for await (const record of readRecords(file, hash)) {
       if ('value' in record) format ??= detectFormat(record.value);
-      if (batch.push(record) === batchRows) await flush();
+      batch.push(record);
+      batchBytes += record.bytes;
+      if (batch.length === maxBatchRows || batchBytes > maxBatchBytes) await flush();
     }
     await flush();
     hashes.push(hash.digest('hex'));
@@ -340,8 +343,11 @@ function integers(value: unknown, name: string): Int32Array {
   return Int32Array.from(value as number[]);
 }
 
+/** What stands there, cut short; what has an inside is named by its kind, because it may be nested without end. */
 function shown(value: unknown): string {
-  return value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 60);
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value).slice(0, 60);
 }
 
 function invalid(message: string, hint: string): Problem {

@@ -1,15 +1,16 @@
-/** Chat templates: a model's own Jinja source, rendered without access to anything of ours and for a limited time. */
-import { createContext, Script } from 'node:vm';
-import { Template } from '@huggingface/jinja';
+/** Chat templates: a model's own Jinja source, rendered without access to anything of ours, in limited time and memory. */
+import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-worker.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Longest time one conversation may take to render, and the most text it may become. */
+/** Longest time one conversation may take to render, the memory it may take for that, and the most text it may become. */
 const timeLimitMs = 2000;
-const maxCharacters = 16_000_000;
-/** A template that ran out of time this often is not tried on further conversations. */
-const maxTimeouts = 3;
+const memoryLimitMb = 256;
+const maxCharacters = 4_000_000;
+/** A template that has failed for so long altogether is not tried on further conversations. */
+const failingLimitMs = 3 * timeLimitMs;
 
 export interface ChatTemplate {
   render(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
@@ -24,92 +25,90 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
       'The model has no chat template, so conversations cannot be written as text.',
       'Use rows with {"text"} or {"prompt", "completion"}, or an instruction-tuned model.',
     );
-  const template = withinLimit(() => new Template(source), 'read');
   const bos_token = tokenizer.bosText ?? '';
   const eos_token = tokenizer.eosText ?? '';
-  let timeouts = 0;
+  let failing = 0;
+  let failure = outOfLimits();
   return {
     render(messages, { addGenerationPrompt }) {
-      if (timeouts >= maxTimeouts) throw outOfTime('rendered');
-      const text = withinLimit(
-        () =>
-          template.render({
-            messages: messages.map((message) => ({ ...message })),
-            bos_token,
-            eos_token,
-            add_generation_prompt: addGenerationPrompt,
-            tools: null,
-          }),
-        'rendered',
-        () => timeouts++,
-      );
-      if (text.length > maxCharacters)
-        throw new Problem(
-          'template-failed',
-          `The chat template made ${text.length} characters of one conversation.`,
-          'Use shorter conversations.',
-        );
-      return text;
+      if (failing >= failingLimitMs) throw failure;
+      const started = performance.now();
+      const variables = { messages, bos_token, eos_token, add_generation_prompt: addGenerationPrompt, tools: null };
+      const answer = runApart({ source, variables, maxCharacters });
+      if (answer !== null && 'text' in answer) return answer.text;
+      failing += performance.now() - started;
+      failure = answer === null ? outOfLimits() : notRendered(answer.problem);
+      throw failure;
     },
   };
 }
 
-/** One conversation, or one template: a Problem says what went wrong. */
-function withinLimit<T>(work: () => T, what: 'read' | 'rendered', onTimeout?: () => void): T {
-  try {
-    const done = insideLimit ? { value: work() } : interruptible(work);
-    if (done !== null) return done.value;
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Problem(
-      'template-failed',
-      `The chat template could not be ${what}: ${reason}.`,
-      'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
-      { cause },
-    );
-  }
-  onTimeout?.();
-  throw outOfTime(what);
-}
-
-/**
- * Many conversations under one time limit, because setting one up takes longer than rendering. Null when they ran out of time
- * together: then each has to be rendered by itself.
- */
-export function underOneLimit<T>(work: () => T): T | null {
-  const done = interruptible(() => {
-    insideLimit = true;
-    return work();
-  });
-  return done === null ? null : done.value;
-}
-
-/** Whether the caller already is under a time limit. */
-let insideLimit = false;
-const context: { work?: () => void } = createContext({});
-const call = new Script('work()');
-
-/** Interrupts even a loop that never ends, since the time limit of node:vm covers everything the script calls; null when it did. */
-function interruptible<T>(work: () => T): { value: T } | null {
-  let result: { value: T } | null = null;
-  context.work = () => {
-    result = { value: work() };
-  };
-  try {
-    call.runInContext(context, { timeout: timeLimitMs });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
-    return null;
-  } finally {
-    insideLimit = false;
-  }
-  return result;
-}
-
-function outOfTime(what: 'read' | 'rendered'): Problem {
+function notRendered(reason: string): Problem {
   return new Problem(
     'template-failed',
-    `The chat template could not be ${what}: it needed more than ${timeLimitMs / 1000} seconds.`,
+    `The chat template could not be rendered: ${reason}.`,
+    'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
+  );
+}
+
+function outOfLimits(): Problem {
+  return new Problem(
+    'template-failed',
+    `The chat template could not be rendered: it needed more than ${timeLimitMs / 1000} seconds or ${memoryLimitMb} MB.`,
     'The template may be damaged; use the one of the original model.',
   );
+}
+
+/** Longest time the thread may take to begin, on a machine with much else to do. */
+const startLimitMs = 20_000;
+
+/** The thread that renders, one for the process: kept from one conversation to the next, replaced when it had to be ended. */
+class Renderer {
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+  /** 0 while the thread works, 1 when it has answered. */
+  readonly #answered = new Int32Array(new SharedArrayBuffer(4));
+
+  constructor() {
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const setup: TemplateSetup = { port: port2, answered: this.#answered };
+    this.#worker = new Worker(new URL('./template-worker.ts', import.meta.url), {
+      workerData: setup,
+      transferList: [port2],
+      env: {},
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: memoryLimitMb, maxYoungGenerationSizeMb: 32 },
+    });
+    // It dies of its limits, which whoever waits has noticed by then.
+    this.#worker.on('error', () => {});
+    this.#worker.unref();
+    port1.unref();
+    Atomics.wait(this.#answered, 0, 0, startLimitMs);
+  }
+
+  /** Waits for the answer; null when there is none within the time limit, or the memory was not enough. */
+  run(task: TemplateTask): TemplateAnswer | null {
+    Atomics.store(this.#answered, 0, 0);
+    this.#port.postMessage(task);
+    if (Atomics.wait(this.#answered, 0, 0, timeLimitMs) === 'timed-out') return null;
+    return receiveMessageOnPort(this.#port)!.message as TemplateAnswer;
+  }
+
+  end(): void {
+    void this.#worker.terminate();
+    this.#port.close();
+  }
+}
+
+let renderer: Renderer | null = null;
+
+function runApart(task: TemplateTask): TemplateAnswer | null {
+  renderer ??= new Renderer();
+  const answer = renderer.run(task);
+  if (answer === null) {
+    renderer.end();
+    renderer = null;
+  }
+  return answer;
 }
