@@ -199,7 +199,7 @@ export class RunQueue {
       job: null,
       stop: null,
     };
-    this.#context.store.runs.update(runId, { state: 'queued', phase: 'waiting', problem: null, finishedAt: null });
+    this.#context.store.runs.update(runId, { state: 'queued', phase: 'Waiting for its turn', problem: null, finishedAt: null });
     this.#queue.push(active);
     if (owner !== null) {
       const gone = () => this.#ownerGone(active);
@@ -233,7 +233,7 @@ export class RunQueue {
     else if (force) active.job.kill();
     else {
       active.job.stop(killAfterSeconds);
-      this.#context.store.runs.update(id, { phase: 'stopping' });
+      this.#context.store.runs.update(id, { phase: 'Stopping' });
       this.#changed(id);
     }
   }
@@ -265,7 +265,7 @@ export class RunQueue {
     this.#log(run.id, resume ? 'Goes on.' : 'Starts.');
     store.runs.update(run.id, {
       state: 'running',
-      phase: 'starting',
+      phase: 'Starting',
       process: job.pid === undefined ? null : processIdentity(job.pid),
     });
     this.#changed(run.id);
@@ -328,7 +328,7 @@ export class RunQueue {
         });
         this.#log(
           runId,
-          `${message.totalSteps} steps, ${message.trainableParameters} trainable parameters, computed on ${message.device}.`,
+          `${counted(message.totalSteps)} steps, ${counted(message.trainableParameters)} trainable parameters, computed on ${message.device}.`,
         );
         this.#changed(runId);
         return;
@@ -401,6 +401,8 @@ export class RunQueue {
     this.#context.emit('run.changed', this.get(id));
   }
 }
+
+const counted = (value: number): string => value.toLocaleString('en-US');
 
 /** The last line of a run's log. */
 function ending({ state, step, seconds, problem }: Run): string {

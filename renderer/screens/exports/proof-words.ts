@@ -5,7 +5,7 @@ import { count, figure } from '../../ui/format.ts';
 /** What each check of a proof asks, by its name; in the order they are shown. */
 const questions: Readonly<Record<string, string>> = {
   Structure: 'Every matrix there, in its size?',
-  Tokenizer: 'Does text become the same tokens?',
+  Tokenizer: 'Does text give the same tokens?',
   'Chat template': 'Is a chat written the same way?',
   'Largest logit difference': 'How far did any token score move?',
   'Same most likely token': 'Is the next token still the same?',
