@@ -60,6 +60,8 @@ export interface ModelInfo {
   readonly licence: string | null;
   /** SHA-256 over the weight files. */
   readonly hash: string;
+  /** Fields of its config, or metadata keys, that nobody here knows and a person let pass. */
+  readonly acceptFields: readonly string[];
   /** Sentences about what is missing or read differently. */
   readonly notes: readonly string[];
 }

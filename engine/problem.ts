@@ -12,6 +12,7 @@ export type ProblemCode =
   | 'format-unsupported'
   | 'config-invalid'
   | 'model-unsupported'
+  | 'field-unknown'
   | 'tensor-missing'
   | 'tensor-shape'
   | 'tokenizer-missing'
@@ -51,6 +52,8 @@ export interface ProblemValue {
   readonly hint: string;
   /** 1-based line of the input file, when the problem belongs to one. */
   readonly line?: number;
+  /** The config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
+  readonly field?: string;
 }
 
 /** An expected failure, shown to people as a sentence and a hint. */
@@ -58,22 +61,34 @@ export class Problem extends Error {
   readonly code: ProblemCode;
   readonly hint: string;
   readonly line: number | undefined;
+  readonly field: string | undefined;
 
-  constructor(code: ProblemCode, message: string, hint: string, options: { line?: number; cause?: unknown } = {}) {
+  constructor(
+    code: ProblemCode,
+    message: string,
+    hint: string,
+    options: { line?: number | undefined; field?: string | undefined; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'Problem';
     this.code = code;
     this.hint = hint;
     this.line = options.line;
+    this.field = options.field;
   }
 
   toValue(): ProblemValue {
-    const value = { code: this.code, message: this.message, hint: this.hint };
-    return this.line === undefined ? value : { ...value, line: this.line };
+    return {
+      code: this.code,
+      message: this.message,
+      hint: this.hint,
+      ...(this.line === undefined ? {} : { line: this.line }),
+      ...(this.field === undefined ? {} : { field: this.field }),
+    };
   }
 
-  static fromValue(value: ProblemValue): Problem {
-    return new Problem(value.code, value.message, value.hint, value.line === undefined ? {} : { line: value.line });
+  static fromValue({ code, message, hint, line, field }: ProblemValue): Problem {
+    return new Problem(code, message, hint, { line, field });
   }
 }
 
@@ -85,6 +100,8 @@ export function toProblemValue(error: unknown): ProblemValue {
   if (code === 'ENOENT') return { code: 'file-missing', message, hint: 'Check the path.' };
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
     return { code: 'folder-unwritable', message, hint: 'Choose a place you may read and write.' };
+  if (code === 'ELOOP' || code === 'ENAMETOOLONG' || code === 'ENOTDIR')
+    return { code: 'file-unreadable', message, hint: 'The path leads nowhere: give another one.' };
   if (code === 'ENOSPC')
     return { code: 'disk-full', message, hint: 'Free some space and try again; nothing half-written was kept.' };
   return {

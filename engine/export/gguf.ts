@@ -20,26 +20,37 @@ interface PlannedTensor extends GgufPlan {
 
 function plan(model: OpenModel, type: FileType): PlannedTensor[] {
   const { spec } = model;
-  const factors = ropeDivisors(spec);
   const tensors = modelTensors(spec).map((source): PlannedTensor => {
     const shape = ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape;
     // As the converter: vectors stay float32; rows that are no whole blocks fall back to half precision.
     const stored = shape.length === 1 ? 'F32' : type === 'Q8_0' && shape.at(-1)! % 32 !== 0 ? 'F16' : type;
     return { name: ggufName(source), type: stored, shape, source };
   });
-  const divisors: PlannedTensor[] = factors
-    ? [{ name: 'rope_freqs.weight', type: 'F32', shape: [factors.length], source: null }]
-    : [];
+  const divisors = rotaryDivisors(spec).map(({ name, values }): PlannedTensor => {
+    return { name, type: 'F32', shape: [values.length], source: null };
+  });
   return [...divisors, ...tensors];
 }
 
-/** What `rope_freqs.weight` holds: how much slower each pair turns than without scaling. */
-function ropeDivisors({ ropes: [rope] }: DecoderSpec): Float32Array | null {
-  if (rope === undefined) return null;
-  if (rope.scaling.kind === 'factors') return Float32Array.from(rope.scaling.factors);
-  if (rope.scaling.kind !== 'llama3') return null;
-  const plain = ropeInverseFrequencies({ ...rope, scaling: { kind: 'none' } }, 0);
-  return Float32Array.from(ropeInverseFrequencies(rope, 0), (frequency, i) => plain[i]! / frequency);
+/** How much slower each pair turns than without scaling, as tensors of the file. */
+function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string; readonly values: Float32Array }[] {
+  const named = (name: string, values: ArrayLike<number>) => ({ name, values: Float32Array.from(values) });
+  switch (rope?.scaling.kind) {
+    case 'factors':
+      return [named('rope_freqs.weight', rope.scaling.factors)];
+    case 'llama3': {
+      const plain = ropeInverseFrequencies({ ...rope, scaling: { kind: 'none' } }, 0);
+      const slowed = ropeInverseFrequencies(rope, 0).map((frequency, i) => plain[i]! / frequency);
+      return [named('rope_freqs.weight', slowed)];
+    }
+    case 'longrope':
+      return [
+        named('rope_factors_long.weight', rope.scaling.longFactors),
+        named('rope_factors_short.weight', rope.scaling.shortFactors),
+      ];
+    default:
+      return [];
+  }
 }
 
 export function ggufFileSize(model: OpenModel, type: FileType): number {
@@ -52,12 +63,16 @@ export function ggufFileSize(model: OpenModel, type: FileType): number {
 export async function writeGguf(path: string, source: ExportSource, type: FileType, step: Step): Promise<void> {
   const { model, weights } = source;
   const tensors = plan(model, type);
-  const divisors = ropeDivisors(model.spec);
+  const divisors = new Map(rotaryDivisors(model.spec).map(({ name, values }) => [name, values]));
   const writer = new GgufWriter(path, makeMetadata(source, type), tensors);
   try {
     for (const [done, tensor] of tensors.entries()) {
       await step(done, tensors.length);
-      writer.write(tensor.source === null ? divisors! : inFile(weights.read(tensor.source.name), tensor.source, model.spec));
+      writer.write(
+        tensor.source === null
+          ? divisors.get(tensor.name)!
+          : inFile(weights.read(tensor.source.name), tensor.source, model.spec),
+      );
     }
     writer.finish();
   } finally {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
 import { safetensorsSize, SafetensorsWriter, type FloatType, type SafetensorsPlan } from '../formats/safetensors.ts';
 import type { OpenModel } from '../models/open.ts';
-import { configOf, hubLayout } from '../models/families/index.ts';
+import { configOf, hubLayout, hubParts } from '../models/families/index.ts';
 import { modelTensors } from '../models/spec.ts';
 import type { ExportSource, Step } from './source.ts';
 
@@ -24,9 +24,11 @@ const carriedFiles = [
 ];
 
 function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
-  return modelTensors(model.spec).map((tensor) => {
+  return modelTensors(model.spec).flatMap((tensor) => {
+    const parts = hubParts(tensor, model.spec);
+    if (parts !== null) return parts.map((name) => ({ name, type, shape: tensor.shape.slice(1) }));
     const shape = hubLayout(tensor, model.spec)?.storedShape(tensor.shape) ?? tensor.shape;
-    return { name: tensor.name, type, shape };
+    return [{ name: tensor.name, type, shape }];
   });
 }
 
@@ -58,7 +60,9 @@ export async function writeHubFolder(folder: string, source: ExportSource, type:
     for (const [done, tensor] of tensors.entries()) {
       await step(done, tensors.length);
       const values = weights.read(tensor.name);
-      writer.write(hubLayout(tensor, model.spec)?.toFile(values, tensor.shape) ?? values);
+      const inFile = hubLayout(tensor, model.spec)?.toFile(values, tensor.shape) ?? values;
+      const length = inFile.length / (hubParts(tensor, model.spec)?.length ?? 1);
+      for (let start = 0; start < inFile.length; start += length) writer.write(inFile.subarray(start, start + length));
     }
     writer.finish();
   } finally {

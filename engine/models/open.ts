@@ -7,14 +7,24 @@ import { readText } from '../formats/files.ts';
 import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import { ggufLayout, ggufName, hubLayout, hubNames, isUnusedTensor, specFromConfig, specFromGguf } from './families/index.ts';
+import {
+  ggufLayout,
+  ggufName,
+  hubLayout,
+  hubNames,
+  hubParts,
+  isUnusedTensor,
+  specFromConfig,
+  specFromGguf,
+} from './families/index.ts';
 import type { Layout } from './layout.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
   fromGguf,
   fromSafetensors,
   inModelLayout,
-  ropeFactors,
+  joined,
+  rotaryDivisors,
   StoredWeights,
   type ModelWeights,
   type StoredTensor,
@@ -46,14 +56,15 @@ export type TokenizerSource =
 /** Larger than any real file of these kinds. */
 const textLimits = { config: 16 << 20, index: 64 << 20, tokenizer: 512 << 20, card: 1 << 20 };
 
-export function openModel(path: string): OpenModel {
+/** `acceptFields`: fields of its config, or metadata of a GGUF, that nobody here knows and that are to be passed over. */
+export function openModel(path: string, acceptFields: readonly string[] = []): OpenModel {
   const real = resolvePath(path);
-  if (statSync(real).isDirectory()) return openHub(real);
+  if (statSync(real).isDirectory()) return openHub(real, acceptFields);
   if (basename(real) === 'config.json' || real.endsWith('.safetensors')) {
     const folder = dirname(real);
-    if (existsSync(join(folder, 'config.json'))) return openHub(folder);
+    if (existsSync(join(folder, 'config.json'))) return openHub(folder, acceptFields);
   }
-  if (isGguf(real)) return openGguf(real);
+  if (isGguf(real)) return openGguf(real, acceptFields);
   throw new Problem(
     'format-unknown',
     `'${path}' is neither a model folder nor a GGUF file.`,
@@ -83,11 +94,12 @@ function isGguf(path: string): boolean {
 
 // ── Hub folder ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function openHub(folder: string): OpenModel {
+function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
   const configPath = join(folder, 'config.json');
   if (!existsSync(configPath)) throw noConfig(folder);
   const config = readJsonObject(configPath, textLimits.config);
-  const spec = specFromConfig(config, configPath);
+  const notes: string[] = [];
+  const spec = specFromConfig(config, configPath, { acceptFields, notes });
   const files = weightFiles(folder);
   const stored = new Map<string, StoredTensor>();
   for (const path of files)
@@ -100,7 +112,7 @@ function openHub(folder: string): OpenModel {
         );
       stored.set(tensor.name, fromSafetensors(path, tensor));
     }
-  const notes: string[] = [];
+  joinParts(spec, stored);
   const tensors = selectTensors(spec, stored, hubNames, hubLayout);
   const tokenizerSource = readHubTokenizer(folder, notes);
   const nameOrPath = config['_name_or_path'];
@@ -111,11 +123,27 @@ function openHub(folder: string): OpenModel {
     tensors,
     files,
     tokenizerSource,
+    acceptFields,
     notes,
     name: typeof nameOrPath === 'string' && nameOrPath !== '' ? basename(nameOrPath) : basename(folder),
     hasChatTemplate: tokenizerSource?.kind === 'hub' && tokenizerSource.chatTemplate !== null,
     licence: cardLicence(folder),
   });
+}
+
+/** Replaces tensors that are parts of one by it. */
+function joinParts(spec: DecoderSpec, stored: Map<string, StoredTensor>): void {
+  for (const wanted of modelTensors(spec)) {
+    const names = hubParts(wanted, spec) ?? [];
+    const parts = names.flatMap((name) => stored.get(name) ?? []);
+    const shape = wanted.shape.slice(1);
+    const fits = (part: StoredTensor): boolean =>
+      part.shape.length === shape.length && part.shape.every((extent, i) => extent === shape[i]);
+    // A part that is missing or of another shape is left for the check of all tensors to refuse.
+    if (names.length === 0 || parts.length < names.length || !parts.every(fits)) continue;
+    for (const name of names) stored.delete(name);
+    stored.set(wanted.name, joined(parts, wanted.name, wanted.shape));
+  }
 }
 
 function noConfig(folder: string): Problem {
@@ -232,7 +260,7 @@ function cardLicence(folder: string): string | null {
 
 // ── GGUF ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function openGguf(path: string): OpenModel {
+function openGguf(path: string, acceptFields: readonly string[]): OpenModel {
   const file = readGguf(path);
   const parts = file.metadata.get('split.count');
   if (parts !== undefined && Number(parts.value) > 1)
@@ -241,10 +269,17 @@ function openGguf(path: string): OpenModel {
       `'${path}' is one of ${Number(parts.value)} parts of a model, which cannot be read yet.`,
       'Join the parts with llama-gguf-split --merge.',
     );
+  const [short, long] = ['rope_factors_short.weight', 'rope_factors_long.weight'].map((name) => rotaryDivisors(file, name));
+  const notes: string[] = [];
   const spec = specFromGguf(
     file.metadata,
-    { shape: (name) => file.tensors.get(name)?.shape ?? null, ropeFactors: ropeFactors(file) },
+    {
+      shape: (name) => file.tensors.get(name)?.shape ?? null,
+      ropeFactors: rotaryDivisors(file, 'rope_freqs.weight'),
+      longropeFactors: short && long ? { short, long } : null,
+    },
     path,
+    { acceptFields, notes },
   );
   const stored = new Map<string, StoredTensor>();
   for (const tensor of file.tensors.values()) stored.set(tensor.name, fromGguf(path, tensor));
@@ -262,7 +297,8 @@ function openGguf(path: string): OpenModel {
     tensors,
     files: [path],
     tokenizerSource: hasTokenizer ? { kind: 'gguf', metadata: file.metadata } : null,
-    notes: hasTokenizer ? [] : ['The file has no tokenizer: only rows of token ids can be used.'],
+    acceptFields,
+    notes: hasTokenizer ? notes : [...notes, 'The file has no tokenizer: only rows of token ids can be used.'],
     // People know the file by its own name; `general.name` is whatever its converter made of a training folder.
     name: basename(path).replace(/\.gguf$/i, ''),
     hasChatTemplate: text('tokenizer.chat_template') !== null,
@@ -327,6 +363,7 @@ interface Opened {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly files: readonly string[];
   readonly tokenizerSource: TokenizerSource | null;
+  readonly acceptFields: readonly string[];
   readonly notes: readonly string[];
   readonly name: string;
   readonly hasChatTemplate: boolean;
@@ -370,6 +407,7 @@ function makeModel(opened: Opened): OpenModel {
     get hash() {
       return readHash();
     },
+    acceptFields: opened.acceptFields,
     notes: opened.notes,
   };
   return {

@@ -53,9 +53,23 @@ export function inModelLayout(stored: StoredTensor, layout: Layout | null, shape
   return layout === null ? stored : { ...stored, shape, moved: true, load: () => layout.toModel(stored.load(), shape) };
 }
 
-/** The rotary divisors a GGUF carries, or null. */
-export function ropeFactors(file: GgufFile): readonly number[] | null {
-  const tensor = file.tensors.get('rope_freqs.weight');
+/** Tensors that laid one after another, in this order, are one of this shape. */
+export function joined(parts: readonly StoredTensor[], name: string, shape: readonly number[]): StoredTensor {
+  const load = (): Float32Array => {
+    const whole = new Float32Array(elements(shape));
+    let offset = 0;
+    for (const values of parts.map((part) => part.load())) {
+      whole.set(values, offset);
+      offset += values.length;
+    }
+    return whole;
+  };
+  return { ...parts[0]!, name, shape, moved: true, load };
+}
+
+/** Divisors of the rotary frequencies that a GGUF carries in a tensor, or null. */
+export function rotaryDivisors(file: GgufFile, name: string): readonly number[] | null {
+  const tensor = file.tensors.get(name);
   return tensor && tensor.length <= 1 << 16 ? [...readGgufFloat32(file.path, tensor)] : null;
 }
 

@@ -25,6 +25,8 @@ export interface Family {
   hubAliases?(tensor: ModelTensor): readonly string[];
   /** Stored tensors that belong to no weight of the text model: buffers of older files, other modalities. */
   readonly unusedTensors?: RegExp;
+  /** The names of several tensors of the hub's files that laid one after another are this one (a norm for each head); null: it is one. */
+  hubParts?(tensor: ModelTensor): readonly string[] | null;
   /** Null where llama.cpp does not know the family. */
   readonly gguf: GgufFamily | null;
 }
@@ -41,7 +43,10 @@ export interface GgufFamily {
 /** What the weights say that metadata does not: shapes of present tensors, and divisors of the rotary frequencies. */
 export interface GgufFacts {
   shape(name: string): readonly number[] | null;
+  /** `rope_freqs.weight` */
   readonly ropeFactors: readonly number[] | null;
+  /** `rope_factors_short.weight` and `rope_factors_long.weight` */
+  readonly longropeFactors: { readonly short: readonly number[]; readonly long: readonly number[] } | null;
 }
 
 /** Module names of Llama and the many families that follow it. */
@@ -113,8 +118,9 @@ export function readWindows(
   const types = config.layerTexts('layer_types', layers);
   return Array.from({ length: layers }, (_, layer) => {
     const type = types?.[layer] ?? (usual(layer) ? 'sliding_attention' : 'full_attention');
-    if (type !== 'sliding_attention' && type !== 'full_attention') throw config.unsupported('layer_types', type);
-    return type === 'sliding_attention' ? window : null;
+    if (type === 'full_attention' || type === 'attention') return null;
+    if (type !== 'sliding_attention' || (types !== null && window === null)) throw config.unsupported('layer_types', type);
+    return window;
   });
 }
 
@@ -153,66 +159,107 @@ export const activationNames: Readonly<Record<Activation, string>> = {
 export interface RopeDefaults {
   readonly theta: number;
   readonly headDim: number;
-  /** Share of a head that is rotated. */
-  readonly partial?: number;
+  /** Share of a head that is rotated; left out where the family always rotates all of it. */
+  readonly partial?: number | undefined;
   readonly interleaved?: boolean;
   /** `max_position_embeddings`: what scalings count from where they do not say. */
   readonly contextLength: number;
+  /** Trained length that outweighs the one among the rotary parameters. */
+  readonly originalContextLength?: number | undefined;
+  /** Older names of kinds of scaling. */
+  readonly aliases?: Readonly<Record<string, string>>;
 }
 
 /** Old form: `rope_theta`, `partial_rotary_factor` and `rope_scaling` (kind in `type` or `rope_type`); new form: all in `rope_parameters`. */
 export function readRope(config: ConfigReader, defaults: RopeDefaults): RopeSpec {
   const theta = config.number('rope_theta', defaults.theta);
-  const partial = config.number('partial_rotary_factor', defaults.partial ?? 1);
-  const scaling = config.object('rope_scaling');
-  const parameters = config.object('rope_parameters') ?? scaling;
-  return readRopeParameters(parameters, { ...defaults, theta, partial });
+  const partial = readPartial(config, defaults.partial);
+  const original = config.count('original_max_position_embeddings', defaults.originalContextLength ?? 0);
+  return readRopeParameters(ropeParameters(config), {
+    ...defaults,
+    theta,
+    partial,
+    originalContextLength: original || undefined,
+  });
+}
+
+/** A `rope_scaling` that says anything replaces `rope_parameters`. */
+export function ropeParameters(config: ConfigReader, usual?: Readonly<Record<string, unknown>>): ConfigReader | null {
+  const newer = config.object('rope_parameters', usual);
+  const older = config.object('rope_scaling');
+  return older === null || older.isEmpty ? newer : older;
 }
 
 /** One set of `rope_parameters`. */
 export function readRopeParameters(parameters: ConfigReader | null, defaults: RopeDefaults): RopeSpec {
   const { headDim, interleaved = false } = defaults;
-  const rope = (theta: number, partial: number, scaling: RopeScaling): RopeSpec => ({
+  const rope = (theta: number, partial: number | undefined, scaling: RopeScaling): RopeSpec => ({
     theta,
-    dimension: Math.trunc(headDim * partial),
+    dimension: Math.trunc(headDim * (partial ?? 1)),
     interleaved,
     scaling,
   });
-  if (parameters === null) return rope(defaults.theta, defaults.partial ?? 1, { kind: 'none' });
+  if (parameters === null) return rope(defaults.theta, defaults.partial, { kind: 'none' });
   const theta = parameters.number('rope_theta', defaults.theta);
-  const partial = parameters.number('partial_rotary_factor', defaults.partial ?? 1);
-  const scaling = readScaling(parameters, defaults.contextLength);
+  const partial = readPartial(parameters, defaults.partial);
+  const scaling = readScaling(parameters, defaults);
   parameters.refuseUnread();
   return rope(theta, partial, scaling);
 }
 
+function readPartial(config: ConfigReader, usual: number | undefined): number | undefined {
+  if (usual !== undefined) return config.number('partial_rotary_factor', usual);
+  config.require('partial_rotary_factor', 1);
+  return undefined;
+}
+
 /** Parameters of modeling_rope_utils.py in transformers, with its defaults. */
-function readScaling(parameters: ConfigReader, contextLength: number): RopeScaling {
-  const kind = parameters.text('rope_type', parameters.text('type', 'default'));
-  const original = parameters.number('original_max_position_embeddings', contextLength);
+function readScaling(parameters: ConfigReader, defaults: RopeDefaults): RopeScaling {
+  const { contextLength, originalContextLength, aliases = {} } = defaults;
+  const named = parameters.text('rope_type', parameters.text('type', 'default'));
+  const kind = aliases[named] ?? named;
+  const stated = parameters.number('original_max_position_embeddings', contextLength);
+  const original = originalContextLength ?? stated;
   switch (kind) {
     case 'default':
       return { kind: 'none' };
     case 'linear':
       return { kind: 'linear', factor: parameters.number('factor') };
-    case 'dynamic':
-      // Frequencies only change beyond the trained length, which training does not go to.
-      parameters.number('factor');
+    case 'dynamic': {
+      const factor = parameters.number('factor');
+      parameters.note(
+        `The rotary embedding is scaled dynamically (factor ${factor}), which only acts on rows longer than the ${contextLength} tokens the model was trained for; rows up to that length are computed as trained.`,
+      );
       return { kind: 'none' };
+    }
     case 'llama3':
       return {
         kind: 'llama3',
         factor: parameters.number('factor'),
         lowFrequencyFactor: parameters.number('low_freq_factor'),
         highFrequencyFactor: parameters.number('high_freq_factor'),
-        originalContextLength: parameters.number('original_max_position_embeddings'),
+        originalContextLength: original,
       };
+    case 'longrope': {
+      const shortFactors = parameters.numbers('short_factor');
+      const longFactors = parameters.numbers('long_factor');
+      if (shortFactors === null || longFactors === null) throw parameters.unsupported('rope_type', 'longrope without factors');
+      const factor = parameters.number('factor', contextLength / original);
+      const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+      return {
+        kind: 'longrope',
+        shortFactors,
+        longFactors,
+        originalContextLength: original,
+        attentionFactor: parameters.number('attention_factor', usual),
+      };
+    }
     case 'yarn': {
-      const factor = parameters.number('factor');
-      const growth = (scale: number, mscale: number): number => (scale <= 1 ? 1 : 0.1 * mscale * Math.log(scale) + 1);
+      const factor = parameters.number('factor', contextLength / original);
       const mscale = parameters.number('mscale', 0);
       const mscaleAll = parameters.number('mscale_all_dim', 0);
-      const usual = mscale !== 0 && mscaleAll !== 0 ? growth(factor, mscale) / growth(factor, mscaleAll) : growth(factor, 1);
+      const usual =
+        mscale !== 0 && mscaleAll !== 0 ? yarnGrowth(factor, mscale) / yarnGrowth(factor, mscaleAll) : yarnGrowth(factor, 1);
       return {
         kind: 'yarn',
         factor,
@@ -224,6 +271,11 @@ function readScaling(parameters: ConfigReader, contextLength: number): RopeScali
       };
     }
     default:
-      throw parameters.unsupported('rope_type', kind);
+      throw parameters.unsupported('rope_type', named);
   }
+}
+
+/** How much YaRN makes cos and sin longer for a context longer by `factor`. */
+export function yarnGrowth(factor: number, mscale: number): number {
+  return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }

@@ -8,9 +8,19 @@ import { cohere, cohere2 } from './cohere.ts';
 import { gemma, gemma2, gemma3, gemma3Text } from './gemma.ts';
 import { gpt2 } from './gpt2.ts';
 import { gptNeox } from './gpt_neox.ts';
+import { granite } from './granite.ts';
 import { llama } from './llama.ts';
+import { ministral3 } from './ministral3.ts';
+import { mistral } from './mistral.ts';
+import { phi } from './phi.ts';
+import { phi3 } from './phi3.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
 import { olmo, olmo2, olmo3 } from './olmo.ts';
 import { ConfigReader, MetadataReader, sizeLimits } from './reading.ts';
+import { smollm3 } from './smollm3.ts';
+import { stablelm } from './stablelm.ts';
+import { starcoder2 } from './starcoder2.ts';
 
 /** By `model_type` of config.json. */
 const families: Readonly<Record<string, Family>> = {
@@ -22,10 +32,20 @@ const families: Readonly<Record<string, Family>> = {
   gemma3,
   gpt2,
   gpt_neox: gptNeox,
+  granite,
   llama,
+  ministral3,
+  mistral,
   olmo,
   olmo2,
   olmo3,
+  phi,
+  phi3,
+  qwen2,
+  qwen3,
+  smollm3,
+  stablelm,
+  starcoder2,
 };
 
 /** Of several families that a GGUF calls alike, the first is what its files are read as. */
@@ -37,9 +57,20 @@ const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
 
 export const supportedFamilies: readonly string[] = Object.keys(families);
 
+export interface Opening {
+  /** Fields that nobody here knows and that are to be passed over. */
+  readonly acceptFields: readonly string[];
+  /** Gets sentences about what is read differently. */
+  readonly notes: string[];
+}
+
 /** The spec of a hub folder's config.json; `path` is for messages. */
-export function specFromConfig(config: Readonly<Record<string, unknown>>, path: string): DecoderSpec {
-  const reader = new ConfigReader(config, path);
+export function specFromConfig(
+  config: Readonly<Record<string, unknown>>,
+  path: string,
+  { acceptFields, notes }: Opening = { acceptFields: [], notes: [] },
+): DecoderSpec {
+  const reader = new ConfigReader(config, { path, accept: new Set(acceptFields), notes });
   if (reader.optional('quantization_config') !== undefined)
     throw new Problem(
       'format-unsupported',
@@ -54,13 +85,18 @@ export function specFromConfig(config: Readonly<Record<string, unknown>>, path: 
 }
 
 /** The spec of a GGUF file. */
-export function specFromGguf(metadata: ReadonlyMap<string, GgufValue>, facts: GgufFacts, path: string): DecoderSpec {
+export function specFromGguf(
+  metadata: ReadonlyMap<string, GgufValue>,
+  facts: GgufFacts,
+  path: string,
+  { acceptFields, notes }: Opening = { acceptFields: [], notes: [] },
+): DecoderSpec {
   const architecture = metadata.get('general.architecture');
   if (architecture?.type !== 'string')
     throw new Problem('config-invalid', `'${path}' does not say its 'general.architecture'.`, 'Convert the model again.');
   const family = ggufFamilies.get(architecture.value);
   if (family === undefined) throw unsupportedFamily(architecture.value, path, [...ggufFamilies.keys()].sort());
-  const reader = new MetadataReader(metadata, architecture.value, path);
+  const reader = new MetadataReader(metadata, architecture.value, { path, accept: new Set(acceptFields), notes });
   const spec = family.fromMetadata(reader, facts);
   reader.refuseUnread();
   return checkSpec(spec, path);
@@ -109,6 +145,11 @@ export function hubNames(tensor: ModelTensor, spec: DecoderSpec): readonly strin
 /** Whether a stored tensor belongs to no weight of the text model. */
 export function isUnusedTensor(name: string, spec: DecoderSpec): boolean {
   return families[spec.family]!.unusedTensors?.test(name) ?? false;
+}
+
+/** The hub's tensors that laid one after another are this one; null: it is one. */
+export function hubParts(tensor: ModelTensor, spec: DecoderSpec): readonly string[] | null {
+  return families[spec.family]!.hubParts?.(tensor) ?? null;
 }
 
 function ggufFamilyOf({ family }: DecoderSpec): GgufFamily {

@@ -1,7 +1,7 @@
-/** Llama: transformers' LlamaConfig with its defaults, llama.cpp's LLM_ARCH_LLAMA. */
+/** Llama: transformers' LlamaConfig with its defaults, llama.cpp's LLM_ARCH_LLAMA, and what many families after it do alike. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { interleavedRows, type Layout } from '../layout.ts';
-import { usualSpec, type DecoderSpec, type LinearRole, type ModelTensor, type RopeScaling } from '../spec.ts';
+import { usualSpec, type DecoderSpec, type LinearRole, type ModelTensor, type RopeSpec } from '../spec.ts';
 import {
   activationNames,
   ggufBiases,
@@ -14,124 +14,123 @@ import {
   type Family,
   type GgufFacts,
 } from './family.ts';
+import { dropGgufWindow, ggufRope, readGgufRope } from './gguf.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
-import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
+import { readSizes, ropeToConfig, sizesToConfig, type SizeDefaults, type Sizes } from './sizes.ts';
+import { ggufNumber } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
 const feedForward: readonly LinearRole[] = ['ffn_gate', 'ffn_up', 'ffn_down'];
 
 export const llama: Family = {
-  fromConfig,
-  toConfig,
-  gguf: { architecture: 'llama', fromMetadata, toMetadata, layout: llamaLayout },
+  fromConfig(config) {
+    // Old conversion scripts' note that q and k rows are interleaved; transformers ignores it, and true would be another model.
+    config.require('rope_interleaved', false);
+    return readLlamaLike(config, {
+      family: 'llama',
+      hiddenSize: 4096,
+      intermediateSize: 11008,
+      layers: 32,
+      heads: 32,
+      keyValueHeads: null,
+      vocabularySize: 32000,
+      contextLength: 2048,
+      tiedEmbeddings: false,
+      epsilon: 1e-6,
+      theta: 10000,
+      biases: readBiases(config),
+    });
+  },
+  toConfig: (spec) => ({
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    ...llamaLikeToConfig(spec),
+    ...biasesToConfig(spec),
+  }),
+  gguf: {
+    architecture: 'llama',
+    fromMetadata(metadata, facts) {
+      dropGgufWindow(metadata);
+      if (
+        !metadata.has('attention.sliding_window') &&
+        /mi[sn]i?stral/i.test(metadata.general('name') + metadata.general('basename'))
+      )
+        metadata.note(
+          'A GGUF of a Mistral model does not carry its attention window: as in llama.cpp, a token looks at all before it.',
+        );
+      return readLlamaLikeGguf(metadata, facts, 'llama');
+    },
+    toMetadata: llamaLikeToMetadata,
+    layout: llamaLayout,
+  },
 };
 
-function fromConfig(config: ConfigReader): DecoderSpec {
-  const hiddenSize = config.count('hidden_size', 4096);
-  const heads = config.count('num_attention_heads', 32);
-  const headDim = config.count('head_dim', 0) || hiddenSize / heads;
-  const contextLength = config.count('max_position_embeddings', 2048);
-  const layers = config.layers('num_hidden_layers', 32);
-  // Old conversion scripts' note that q and k rows are interleaved; transformers ignores it, and true would be another model.
-  if (config.flag('rope_interleaved', false)) throw config.unsupported('rope_interleaved', true);
+/** `attention_bias` and `mlp_bias`. */
+export function readBiases(config: ConfigReader): LinearRole[] {
+  return [...(config.flag('attention_bias', false) ? attention : []), ...(config.flag('mlp_bias', false) ? feedForward : [])];
+}
+
+export function biasesToConfig({ biases }: DecoderSpec): Record<string, unknown> {
+  return { attention_bias: biases.includes('attn_output'), mlp_bias: biases.includes('ffn_up') };
+}
+
+export interface LlamaDefaults extends SizeDefaults {
+  readonly family: string;
+  readonly epsilon: number;
+  readonly theta: number;
+  readonly biases: readonly LinearRole[];
+  /** Left out: one of `theta`. */
+  readonly rope?: (sizes: Sizes) => RopeSpec;
+}
+
+/** RMS norms, rotary embedding, gated feed-forward: what a family does otherwise, it changes in the spec. */
+export function readLlamaLike(config: ConfigReader, defaults: LlamaDefaults): DecoderSpec {
+  const sizes = readSizes(config, defaults);
+  const { headDim, contextLength, layers } = sizes;
   return {
     ...usualSpec,
-    family: 'llama',
+    ...sizes,
+    family: defaults.family,
     modules: llamaModules,
-    hiddenSize,
-    intermediateSize: config.count('intermediate_size', 11008),
-    layers,
-    heads,
-    keyValueHeads: config.count('num_key_value_heads', heads),
-    headDim,
-    vocabularySize: config.count('vocab_size', 32000),
-    contextLength,
-    norm: { kind: 'rms', epsilon: config.number('rms_norm_eps', 1e-6), weight: 'plain', bias: false },
-    biases: [
-      ...(config.flag('attention_bias', false) ? attention : []),
-      ...(config.flag('mlp_bias', false) ? feedForward : []),
-    ],
-    tiedEmbeddings: config.flag('tie_word_embeddings', false),
+    norm: { kind: 'rms', epsilon: config.number('rms_norm_eps', defaults.epsilon), weight: 'plain', bias: false },
+    biases: defaults.biases,
     blocks: sameBlocks(layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) }),
-    ropes: [readRope(config, { theta: 10000, headDim, contextLength })],
+    ropes: [defaults.rope?.(sizes) ?? readRope(config, { theta: defaults.theta, headDim, contextLength })],
     feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
   };
 }
 
-function toConfig(spec: DecoderSpec): Record<string, unknown> {
+export function llamaLikeToConfig(spec: DecoderSpec): Record<string, unknown> {
   return {
-    architectures: ['LlamaForCausalLM'],
-    model_type: 'llama',
-    hidden_size: spec.hiddenSize,
-    intermediate_size: spec.intermediateSize,
-    num_hidden_layers: spec.layers,
-    num_attention_heads: spec.heads,
-    num_key_value_heads: spec.keyValueHeads,
-    head_dim: spec.headDim,
+    ...sizesToConfig(spec),
     hidden_act: activationNames[spec.feedForward.activation],
-    vocab_size: spec.vocabularySize,
-    max_position_embeddings: spec.contextLength,
     rms_norm_eps: spec.norm.epsilon,
-    attention_bias: spec.biases.includes('attn_q'),
-    mlp_bias: spec.biases.includes('ffn_up'),
-    tie_word_embeddings: spec.tiedEmbeddings,
-    rope_theta: spec.ropes[0]!.theta,
-    rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
+    ...ropeToConfig(spec),
   };
 }
 
-function fromMetadata(metadata: MetadataReader, facts: GgufFacts): DecoderSpec {
+export function readLlamaLikeGguf(metadata: MetadataReader, facts: GgufFacts, family: string): DecoderSpec {
   const sizes = readGgufSizes(metadata, facts);
-  metadata.require('rope.dimension_count', sizes.headDim);
   metadata.require('expert_count', 0);
   metadata.require('expert_used_count', 0);
-  metadata.ignore('rope.scaling.original_context_length', 'rope.scaling.finetuned');
   return {
     ...usualSpec,
     ...sizes,
-    family: 'llama',
+    family,
     modules: llamaModules,
     norm: { kind: 'rms', epsilon: metadata.number('attention.layer_norm_rms_epsilon'), weight: 'plain', bias: false },
     biases: ggufBiases(facts),
     blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
-    ropes: [
-      {
-        theta: metadata.number('rope.freq_base', 10000),
-        dimension: sizes.headDim,
-        interleaved: false,
-        scaling: readGgufScaling(metadata, facts),
-      },
-    ],
+    ropes: [readGgufRope(metadata, facts, sizes.headDim)],
     feedForward: { activation: 'silu', kind: 'gated' },
   };
 }
 
-function readGgufScaling(metadata: MetadataReader, facts: GgufFacts): RopeScaling {
-  const oldFactor = metadata.number('rope.scale_linear', 1);
-  const factor = metadata.number('rope.scaling.factor', oldFactor);
-  const kind = metadata.text('rope.scaling.type', oldFactor === 1 ? 'none' : 'linear');
-  if (kind !== 'none' && kind !== 'linear') throw metadata.unsupported('rope.scaling.type', kind);
-  if (facts.ropeFactors) {
-    if (kind === 'linear' && factor !== 1)
-      throw metadata.unsupported('rope.scaling.type', 'linear together with rope_freqs.weight');
-    return { kind: 'factors', factors: facts.ropeFactors };
-  }
-  return kind === 'linear' ? { kind: 'linear', factor } : { kind: 'none' };
-}
-
-function toMetadata(spec: DecoderSpec): Map<string, GgufValue> {
-  const rope = spec.ropes[0]!;
+export function llamaLikeToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
   return new Map([
     ...writeGgufSizes(spec),
     ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)],
-    ['rope.freq_base', ggufNumber(rope.theta)],
-    ['rope.dimension_count', ggufCount(rope.dimension)],
-    ...(rope.scaling.kind === 'linear'
-      ? ([
-          ['rope.scaling.type', ggufText('linear')],
-          ['rope.scaling.factor', ggufNumber(rope.scaling.factor)],
-        ] as const)
-      : []),
+    ...ggufRope(spec),
   ]);
 }
 

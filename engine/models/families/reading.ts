@@ -62,23 +62,31 @@ const neutralFields = new Set([
   ],
 ]);
 
+/** What a config shares with the objects inside it, and what opening it found worth saying. */
+interface Reading {
+  readonly path: string;
+  /** Fields that a person lets pass although nobody here knows what they mean. */
+  readonly accept: ReadonlySet<string>;
+  readonly notes: string[];
+}
+
 /** Reads fields of config.json by type and remembers which were read. */
 export class ConfigReader {
   readonly #config: Readonly<Record<string, unknown>>;
-  readonly #path: string;
+  readonly #reading: Reading;
   readonly #prefix: string;
   readonly #read = new Set<string>();
 
-  constructor(config: Readonly<Record<string, unknown>>, path: string, prefix = '') {
+  constructor(config: Readonly<Record<string, unknown>>, reading: Reading, prefix = '') {
     this.#config = config;
-    this.#path = path;
+    this.#reading = reading;
     this.#prefix = prefix;
   }
 
   #invalid(key: string, what: string): Problem {
     return new Problem(
       'config-invalid',
-      `'${this.#path}': '${this.#prefix}${key}' ${what}.`,
+      `'${this.#reading.path}': '${this.#prefix}${key}' ${what}.`,
       'Correct the file or download it again.',
     );
   }
@@ -86,12 +94,17 @@ export class ConfigReader {
   unsupported(key: string, value: unknown): Problem {
     return new Problem(
       'model-unsupported',
-      `'${this.#path}': '${this.#prefix}${key}' is ${JSON.stringify(value)}, which is not supported yet.`,
+      `'${this.#reading.path}': '${this.#prefix}${key}' is ${JSON.stringify(value)}, which is not supported yet.`,
       'Choose another model of this family.',
     );
   }
 
-  /** Null counts as absent, as in transformers. */
+  /** A sentence for whoever looks at the model. */
+  note(text: string): void {
+    this.#reading.notes.push(text);
+  }
+
+  /** Null counts as absent: what most fields mean by it. */
   optional(key: string): unknown {
     this.#read.add(key);
     return this.#config[key] ?? undefined;
@@ -151,41 +164,83 @@ export class ConfigReader {
     return value;
   }
 
-  object(key: string): ConfigReader | null {
+  numbers(key: string): readonly number[] | null {
     const value = this.optional(key);
     if (value === undefined) return null;
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.#invalid(key, 'must be an object');
-    return new ConfigReader(value as Record<string, unknown>, this.#path, `${this.#prefix}${key}.`);
+    if (!Array.isArray(value) || !value.every((element) => typeof element === 'number' && Number.isFinite(element)))
+      throw this.#invalid(key, 'must be a list of numbers');
+    return value as number[];
   }
 
-  /** Fields of this family that change nothing. */
+  object(key: string, fallback?: Readonly<Record<string, unknown>>): ConfigReader | null {
+    const value = this.optional(key) ?? fallback;
+    if (value === undefined) return null;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.#invalid(key, 'must be an object');
+    return new ConfigReader(value as Record<string, unknown>, this.#reading, `${this.#prefix}${key}.`);
+  }
+
+  get isEmpty(): boolean {
+    return Object.keys(this.#config).length === 0;
+  }
+
+  /** A field that transformers does not read and some hub configs carry, where only its usual value is this model. */
+  require(key: string, usual: boolean | number | string): void {
+    const value = this.optional(key);
+    if (value !== undefined && value !== usual) throw this.unsupported(key, value);
+  }
+
+  /** Fields that mean nothing in this family. */
   ignore(...keys: readonly string[]): void {
     for (const key of keys) this.#read.add(key);
   }
 
-  /** Every field must be read, neutral or null. */
+  /** Every field must be read, neutral, null or accepted by name. */
   refuseUnread(): void {
     for (const [key, value] of Object.entries(this.#config))
       if (value !== null && !this.#read.has(key) && !neutralFields.has(key))
-        throw new Problem(
-          'model-unsupported',
-          `'${this.#path}' has the field '${this.#prefix}${key}', whose meaning is not known here.`,
-          'The model may compute something this version does not know; choose another one.',
-        );
+        acceptOrRefuse(`${this.#prefix}${key}`, 'field', this.#reading);
   }
+}
+
+function acceptOrRefuse(name: string, what: 'field' | 'metadata', { path, accept, notes }: Reading): void {
+  if (!accept.has(name))
+    throw new Problem(
+      'field-unknown',
+      `'${path}' has the ${what} '${name}', whose meaning is not known here.`,
+      `The model may compute something this version does not know. If you know that '${name}' changes nothing, accept it: --accept-field ${name}.`,
+      { field: name },
+    );
+  notes.push(
+    `The ${what} '${name}', whose meaning is not known here, was accepted: the model is computed as if it were not there.`,
+  );
 }
 
 /** Reads metadata under the architecture's prefix and remembers which were read. */
 export class MetadataReader {
   readonly #metadata: ReadonlyMap<string, GgufValue>;
   readonly #architecture: string;
-  readonly #path: string;
+  readonly #reading: Reading;
   readonly #read = new Set<string>();
 
-  constructor(metadata: ReadonlyMap<string, GgufValue>, architecture: string, path: string) {
+  constructor(metadata: ReadonlyMap<string, GgufValue>, architecture: string, reading: Reading) {
     this.#metadata = metadata;
     this.#architecture = architecture;
-    this.#path = path;
+    this.#reading = reading;
+  }
+
+  /** A sentence for whoever looks at the model. */
+  note(text: string): void {
+    this.#reading.notes.push(text);
+  }
+
+  /** A general text such as `general.name`. */
+  general(key: string): string {
+    const entry = this.#metadata.get(`general.${key}`);
+    return entry?.type === 'string' ? entry.value : '';
+  }
+
+  has(key: string): boolean {
+    return this.#metadata.has(this.#key(key));
   }
 
   #key(key: string): string {
@@ -195,7 +250,7 @@ export class MetadataReader {
   unsupported(key: string, value: unknown): Problem {
     return new Problem(
       'model-unsupported',
-      `'${this.#path}': '${this.#key(key)}' is ${JSON.stringify(value)}, which is not supported yet.`,
+      `'${this.#reading.path}': '${this.#key(key)}' is ${JSON.stringify(value)}, which is not supported yet.`,
       'Choose another model of this family.',
     );
   }
@@ -205,7 +260,7 @@ export class MetadataReader {
     const entry = this.#metadata.get(this.#key(key));
     if (entry === undefined && fallback !== undefined) return fallback;
     const invalid = (what: string): Problem =>
-      new Problem('config-invalid', `'${this.#path}': '${this.#key(key)}' ${what}.`, 'Convert the model again.');
+      new Problem('config-invalid', `'${this.#reading.path}': '${this.#key(key)}' ${what}.`, 'Convert the model again.');
     if (entry === undefined) throw invalid('is missing');
     // One number per layer is only supported when all are the same.
     const values: readonly unknown[] = entry.type === 'array' ? entry.value : [entry.value];
@@ -258,12 +313,7 @@ export class MetadataReader {
 
   refuseUnread(): void {
     for (const key of this.#metadata.keys())
-      if (key.startsWith(`${this.#architecture}.`) && !this.#read.has(key))
-        throw new Problem(
-          'model-unsupported',
-          `'${this.#path}' has the metadata '${key}', whose meaning is not known here.`,
-          'The model may compute something this version does not know; choose another one.',
-        );
+      if (key.startsWith(`${this.#architecture}.`) && !this.#read.has(key)) acceptOrRefuse(key, 'metadata', this.#reading);
   }
 }
 

@@ -1,0 +1,124 @@
+/** The rotary embedding as GGUF metadata, as llama.cpp reads it for most architectures, and what it has no way to compute. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import { Problem } from '../../problem.ts';
+import type { DecoderSpec, RopeScaling, RopeSpec } from '../spec.ts';
+import { yarnGrowth, type GgufFacts } from './family.ts';
+import type { MetadataReader } from './reading.ts';
+import { ggufCount, ggufNumber, ggufText } from './writing.ts';
+
+/** llama.cpp knows no window for most architectures and lets every token look at all before it. */
+export function dropGgufWindow(metadata: MetadataReader): void {
+  if (!metadata.has('attention.sliding_window')) return;
+  const window = metadata.number('attention.sliding_window');
+  if (window > 0)
+    metadata.note(
+      `The file states an attention window of ${window} tokens, which llama.cpp does not use for this architecture: as there, a token looks at all before it.`,
+    );
+}
+
+export function readGgufRope(metadata: MetadataReader, facts: GgufFacts, headDim: number): RopeSpec {
+  return {
+    theta: metadata.number('rope.freq_base', 10000),
+    dimension: metadata.number('rope.dimension_count', headDim),
+    interleaved: false,
+    scaling: readGgufScaling(metadata, facts),
+  };
+}
+
+/** As llama_context of llama.cpp sets it up. */
+function readGgufScaling(metadata: MetadataReader, facts: GgufFacts): RopeScaling {
+  metadata.ignore('rope.scaling.finetuned');
+  const oldFactor = metadata.number('rope.scale_linear', 1);
+  const factor = metadata.number('rope.scaling.factor', oldFactor) || 1;
+  const kind = metadata.text('rope.scaling.type', 'linear');
+  const originalContextLength = metadata.number('rope.scaling.original_context_length', 0) || metadata.number('context_length');
+  const attentionFactor = metadata.number('rope.scaling.attn_factor', 1);
+  if (facts.longropeFactors !== null) {
+    const { short, long } = facts.longropeFactors;
+    return { kind: 'longrope', shortFactors: short, longFactors: long, originalContextLength, attentionFactor };
+  }
+  if (kind === 'yarn') {
+    if (facts.ropeFactors) throw metadata.unsupported('rope.scaling.type', 'yarn together with rope_freqs.weight');
+    metadata.require('rope.scaling.yarn_ext_factor', 1);
+    // llama.cpp sets the factor anew, whatever the file says.
+    metadata.ignore('rope.scaling.yarn_attn_factor');
+    const all = metadata.number('rope.scaling.yarn_log_multiplier', 0);
+    return {
+      kind: 'yarn',
+      factor,
+      betaFast: metadata.number('rope.scaling.yarn_beta_fast', 32),
+      betaSlow: metadata.number('rope.scaling.yarn_beta_slow', 1),
+      originalContextLength,
+      attentionFactor: (attentionFactor * yarnGrowth(factor, 1)) / (all === 0 ? 1 : yarnGrowth(factor, all)),
+      truncate: true,
+    };
+  }
+  if (attentionFactor !== 1) throw metadata.unsupported('rope.scaling.attn_factor', attentionFactor);
+  if (kind !== 'none' && kind !== 'linear') throw metadata.unsupported('rope.scaling.type', kind);
+  const slower = kind === 'linear' ? factor : 1;
+  if (facts.ropeFactors) return { kind: 'factors', factors: facts.ropeFactors.map((divisor) => divisor * slower) };
+  return slower === 1 ? { kind: 'none' } : { kind: 'linear', factor: slower };
+}
+
+type Entry = readonly [key: string, value: GgufValue];
+
+/** The first rotary embedding; what is written as a tensor of divisors is not here. */
+export function ggufRope({ ropes: [rope], family }: DecoderSpec): Entry[] {
+  if (rope === undefined) return [];
+  const { theta, dimension, scaling } = rope;
+  return [
+    ['rope.freq_base', ggufNumber(theta)],
+    ['rope.dimension_count', ggufCount(dimension)],
+    ...ggufScaling(scaling, family),
+  ];
+}
+
+function ggufScaling(scaling: RopeScaling, family: string): Entry[] {
+  switch (scaling.kind) {
+    case 'none':
+    case 'llama3':
+    case 'factors':
+      return [];
+    case 'linear':
+      return [
+        ['rope.scaling.type', ggufText('linear')],
+        ['rope.scaling.factor', ggufNumber(scaling.factor)],
+      ];
+    case 'longrope':
+      return [
+        ['rope.scaling.type', ggufText('longrope')],
+        ['rope.scaling.original_context_length', ggufCount(scaling.originalContextLength)],
+        ['rope.scaling.attn_factor', ggufNumber(scaling.attentionFactor)],
+      ];
+    case 'yarn': {
+      if (!scaling.truncate)
+        throw unlikeLlamaCpp(family, 'whose YaRN ramp is not rounded to whole pairs, as llama.cpp always does it');
+      const usual = yarnGrowth(scaling.factor, 1);
+      return [
+        ['rope.scaling.type', ggufText('yarn')],
+        ['rope.scaling.factor', ggufNumber(scaling.factor)],
+        ['rope.scaling.original_context_length', ggufCount(scaling.originalContextLength)],
+        ['rope.scaling.yarn_beta_fast', ggufNumber(scaling.betaFast)],
+        ['rope.scaling.yarn_beta_slow', ggufNumber(scaling.betaSlow)],
+        ...(scaling.attentionFactor === usual
+          ? []
+          : [['rope.scaling.attn_factor', ggufNumber(scaling.attentionFactor / usual)] as const]),
+      ];
+    }
+  }
+}
+
+/** A model that llama.cpp has no way to compute. */
+export function unlikeLlamaCpp(family: string, what: string): Problem {
+  return new Problem(
+    'export-unsupported',
+    `llama.cpp cannot run a '${family}' model ${what}, so there is no GGUF of it.`,
+    'Export safetensors instead.',
+  );
+}
+
+/** Architectures in which llama.cpp reads no divisors of the rotary frequencies. */
+export function withoutDivisors({ family, ropes }: DecoderSpec): void {
+  if (ropes.some(({ scaling: { kind } }) => kind === 'llama3' || kind === 'factors' || kind === 'longrope'))
+    throw unlikeLlamaCpp(family, 'with this scaling of its rotary embedding');
+}

@@ -1,0 +1,98 @@
+/** Ministral 3: transformers' Ministral3Config with its defaults, llama.cpp's LLM_ARCH_MISTRAL3. */
+import type { DecoderSpec, RopeSpec } from '../spec.ts';
+import { readRopeParameters, ropeParameters, type Family } from './family.ts';
+import { dropGgufWindow } from './gguf.ts';
+import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf, llamaLayout } from './llama.ts';
+import type { ConfigReader } from './reading.ts';
+import type { Sizes } from './sizes.ts';
+import { withWindows } from './windows.ts';
+import { ggufCount, ggufNumber } from './writing.ts';
+
+/** Where a config says nothing of its rotary embedding. */
+const usualRope = {
+  rope_type: 'yarn',
+  rope_theta: 1_000_000,
+  factor: 16,
+  original_max_position_embeddings: 16384,
+  beta_fast: 32,
+  beta_slow: 1,
+  mscale: 1,
+  mscale_all_dim: 1,
+  llama_4_scaling_beta: 0.1,
+};
+
+export const ministral3: Family = {
+  fromConfig(config) {
+    const parameters = ropeParameters(config, usualRope)!;
+    const beta = parameters.number('llama_4_scaling_beta');
+    const trained = config.count('original_max_position_embeddings', 0);
+    const spec = readLlamaLike(config, {
+      family: 'ministral3',
+      hiddenSize: 4096,
+      intermediateSize: 14336,
+      layers: 34,
+      heads: 32,
+      keyValueHeads: 8,
+      headDim: 128,
+      vocabularySize: 131072,
+      contextLength: 262144,
+      tiedEmbeddings: false,
+      epsilon: 1e-5,
+      theta: 10000,
+      biases: [],
+      rope: (sizes) => readOwnRope(config, parameters, sizes, trained),
+    });
+    const originalContextLength = trained || parameters.number('original_max_position_embeddings', spec.contextLength);
+    const grown: DecoderSpec = { ...spec, queryGrowth: beta === 0 ? null : { beta, originalContextLength } };
+    return withWindows(config, grown, config.numberOrNull('sliding_window', null));
+  },
+  toConfig(spec) {
+    const { rope_theta, rope_scaling, ...config } = llamaLikeToConfig(spec);
+    return {
+      architectures: ['Ministral3ForCausalLM'],
+      model_type: 'ministral3',
+      ...config,
+      rope_parameters: {
+        rope_type: 'default',
+        original_max_position_embeddings: spec.queryGrowth?.originalContextLength ?? spec.contextLength,
+        ...(rope_scaling as Record<string, unknown> | null),
+        rope_theta,
+        llama_4_scaling_beta: spec.queryGrowth?.beta ?? 0,
+      },
+      sliding_window: spec.blocks[0]?.window ?? null,
+    };
+  },
+  gguf: {
+    architecture: 'mistral3',
+    fromMetadata(metadata, facts) {
+      dropGgufWindow(metadata);
+      const spec = readLlamaLikeGguf(metadata, facts, 'ministral3');
+      const beta = metadata.number('attention.temperature_scale', 0);
+      const originalContextLength = metadata.number('rope.scaling.original_context_length', spec.contextLength);
+      return { ...spec, queryGrowth: beta === 0 ? null : { beta, originalContextLength } };
+    },
+    toMetadata: (spec) =>
+      new Map([
+        ...llamaLikeToMetadata(spec),
+        ...(spec.queryGrowth === null
+          ? []
+          : ([
+              ['attention.temperature_scale', ggufNumber(spec.queryGrowth.beta)],
+              ['rope.scaling.original_context_length', ggufCount(spec.queryGrowth.originalContextLength)],
+            ] as const)),
+      ]),
+    layout: llamaLayout,
+  },
+};
+
+function readOwnRope(
+  config: ConfigReader,
+  parameters: ConfigReader,
+  { headDim, contextLength }: Sizes,
+  trained: number,
+): RopeSpec {
+  // Stated among them again, and read nowhere.
+  parameters.ignore('max_position_embeddings');
+  const theta = config.number('rope_theta', 10000);
+  return readRopeParameters(parameters, { theta, headDim, contextLength, originalContextLength: trained || undefined });
+}

@@ -1,0 +1,31 @@
+/** Mistral: transformers' MistralConfig, and MinistralConfig where there are layer types; to llama.cpp it is a Llama without a window. */
+import type { Family } from './family.ts';
+import { llama, llamaLikeToConfig, readLlamaLike } from './llama.ts';
+import { withWindows } from './windows.ts';
+
+export const mistral: Family = {
+  fromConfig(config) {
+    const spec = readLlamaLike(config, {
+      family: 'mistral',
+      hiddenSize: 4096,
+      intermediateSize: 14336,
+      layers: 32,
+      heads: 32,
+      keyValueHeads: 8,
+      vocabularySize: 32000,
+      contextLength: 131072,
+      tiedEmbeddings: false,
+      epsilon: 1e-6,
+      theta: 10000,
+      biases: [],
+    });
+    return withWindows(config, spec, config.numberOrNull('sliding_window', 4096));
+  },
+  toConfig: (spec) => ({
+    architectures: ['MistralForCausalLM'],
+    model_type: 'mistral',
+    ...llamaLikeToConfig(spec),
+    sliding_window: spec.blocks[0]?.window ?? null,
+  }),
+  gguf: llama.gguf,
+};

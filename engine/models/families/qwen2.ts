@@ -1,0 +1,51 @@
+/** Qwen 2 and 2.5: transformers' Qwen2Config with its defaults, llama.cpp's LLM_ARCH_QWEN2. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import type { DecoderSpec } from '../spec.ts';
+import type { Family } from './family.ts';
+import { dropGgufWindow, withoutDivisors } from './gguf.ts';
+import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
+import type { ConfigReader } from './reading.ts';
+import { withWindows } from './windows.ts';
+
+export const qwen2: Family = {
+  fromConfig(config) {
+    const spec = readLlamaLike(config, {
+      family: 'qwen2',
+      hiddenSize: 4096,
+      intermediateSize: 22016,
+      layers: 32,
+      heads: 32,
+      keyValueHeads: 32,
+      vocabularySize: 151936,
+      contextLength: 32768,
+      tiedEmbeddings: false,
+      epsilon: 1e-6,
+      theta: 10000,
+      biases: ['attn_q', 'attn_k', 'attn_v'],
+    });
+    config.require('use_mrope', false);
+    return withQwenWindows(config, spec);
+  },
+  toConfig: (spec) => ({ architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', ...llamaLikeToConfig(spec) }),
+  gguf: {
+    architecture: 'qwen2',
+    fromMetadata(metadata, facts) {
+      dropGgufWindow(metadata);
+      return readLlamaLikeGguf(metadata, facts, 'qwen2');
+    },
+    toMetadata: qwenToMetadata,
+  },
+};
+
+/** The last layers, from `max_window_layers` on, have a window, if any has. */
+export function withQwenWindows(config: ConfigReader, spec: DecoderSpec): DecoderSpec {
+  const stated = config.numberOrNull('sliding_window', 4096);
+  const window = config.flag('use_sliding_window', false) ? stated : null;
+  const first = config.count('max_window_layers', 28);
+  return withWindows(config, spec, window, (layer) => layer >= first);
+}
+
+export function qwenToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+  withoutDivisors(spec);
+  return llamaLikeToMetadata(spec);
+}

@@ -1,0 +1,48 @@
+/** Qwen 3, dense: transformers' Qwen3Config with its defaults, llama.cpp's LLM_ARCH_QWEN3. */
+import type { DecoderSpec } from '../spec.ts';
+import { llamaModules, type Family } from './family.ts';
+import { dropGgufWindow } from './gguf.ts';
+import { llamaLikeToConfig, readBiases, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
+import { qwenToMetadata, withQwenWindows } from './qwen2.ts';
+
+export const qwen3: Family = {
+  fromConfig(config) {
+    config.require('mlp_bias', false);
+    const spec = readLlamaLike(config, {
+      family: 'qwen3',
+      hiddenSize: 4096,
+      intermediateSize: 22016,
+      layers: 32,
+      heads: 32,
+      keyValueHeads: 32,
+      headDim: 128,
+      vocabularySize: 151936,
+      contextLength: 32768,
+      tiedEmbeddings: false,
+      epsilon: 1e-6,
+      theta: 10000,
+      biases: readBiases(config),
+    });
+    return withHeadNorms(withQwenWindows(config, spec));
+  },
+  toConfig: (spec) => ({
+    architectures: ['Qwen3ForCausalLM'],
+    model_type: 'qwen3',
+    ...llamaLikeToConfig(spec),
+    attention_bias: spec.biases.includes('attn_q'),
+  }),
+  gguf: {
+    architecture: 'qwen3',
+    fromMetadata(metadata, facts) {
+      dropGgufWindow(metadata);
+      return withHeadNorms(readLlamaLikeGguf(metadata, facts, 'qwen3'));
+    },
+    toMetadata: qwenToMetadata,
+  },
+};
+
+/** Queries and keys are normed head by head with one weight. */
+function withHeadNorms(spec: DecoderSpec): DecoderSpec {
+  const block = { ...llamaModules.block, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' };
+  return { ...spec, modules: { ...llamaModules, block }, queryKeyNorm: { over: 'head', norm: spec.norm } };
+}

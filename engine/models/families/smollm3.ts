@@ -1,0 +1,84 @@
+/** SmolLM 3: transformers' SmolLM3Config with its defaults, llama.cpp's LLM_ARCH_SMOLLM3. */
+import type { DecoderSpec } from '../spec.ts';
+import type { Family } from './family.ts';
+import { dropGgufWindow, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import {
+  biasesToConfig,
+  llamaLikeToConfig,
+  llamaLikeToMetadata,
+  readBiases,
+  readLlamaLike,
+  readLlamaLikeGguf,
+  llamaLayout,
+} from './llama.ts';
+import type { ConfigReader } from './reading.ts';
+import { withWindows } from './windows.ts';
+
+/** Every so many layers one has no position embedding; llama.cpp knows this number only. */
+const usualInterval = 4;
+
+export const smollm3: Family = {
+  fromConfig(config) {
+    const spec = readLlamaLike(config, {
+      family: 'smollm3',
+      hiddenSize: 2048,
+      intermediateSize: 11008,
+      layers: 36,
+      heads: 16,
+      keyValueHeads: 4,
+      vocabularySize: 128256,
+      contextLength: 32768,
+      tiedEmbeddings: true,
+      epsilon: 1e-6,
+      theta: 2_000_000,
+      biases: readBiases(config),
+    });
+    // Left over from Qwen 2's config, where SmolLM 3 took its windows from.
+    config.ignore('max_window_layers');
+    const rotated = readRotated(config, spec.layers);
+    const stated = config.numberOrNull('sliding_window', null);
+    const window = config.flag('use_sliding_window', false) ? stated : null;
+    return withWindows(config, withRotated(spec, rotated), window, (layer) => !rotated[layer]);
+  },
+  toConfig: (spec) => ({
+    architectures: ['SmolLM3ForCausalLM'],
+    model_type: 'smollm3',
+    ...llamaLikeToConfig(spec),
+    ...biasesToConfig(spec),
+    no_rope_layers: spec.blocks.map(({ rope }) => (rope === null ? 0 : 1)),
+  }),
+  gguf: {
+    architecture: 'smollm3',
+    fromMetadata(metadata, facts) {
+      dropGgufWindow(metadata);
+      const spec = readLlamaLikeGguf(metadata, facts, 'smollm3');
+      return withRotated(spec, everyFourthWithout(spec.layers));
+    },
+    toMetadata(spec) {
+      const usual = everyFourthWithout(spec.layers);
+      if (spec.blocks.some(({ rope }, layer) => (rope !== null) !== usual[layer]))
+        throw unlikeLlamaCpp('smollm3', 'in which other layers than every fourth have no position embedding');
+      if (spec.blocks.some(({ window }) => window !== null)) throw unlikeLlamaCpp('smollm3', 'with attention windows');
+      withoutDivisors(spec);
+      return llamaLikeToMetadata(spec);
+    },
+    layout: llamaLayout,
+  },
+};
+
+/** `no_rope_layers` says 1 where a layer is rotated. */
+function readRotated(config: ConfigReader, layers: number): boolean[] {
+  const interval = config.count('no_rope_layer_interval', usualInterval);
+  const stated = config.numbers('no_rope_layers');
+  if (stated === null) return Array.from({ length: layers }, (_, layer) => (layer + 1) % interval !== 0);
+  if (stated.length < layers) throw config.unsupported('no_rope_layers', stated);
+  return stated.slice(0, layers).map((value) => value !== 0);
+}
+
+function everyFourthWithout(layers: number): boolean[] {
+  return Array.from({ length: layers }, (_, layer) => (layer + 1) % usualInterval !== 0);
+}
+
+function withRotated(spec: DecoderSpec, rotated: readonly boolean[]): DecoderSpec {
+  return { ...spec, blocks: spec.blocks.map((block, layer) => ({ ...block, rope: rotated[layer] ? 0 : null })) };
+}

@@ -1,0 +1,24 @@
+/** Sliding windows of attention. */
+import type { DecoderSpec } from '../spec.ts';
+import { readWindows } from './family.ts';
+import type { ConfigReader } from './reading.ts';
+
+/**
+ * The spec with a window in the blocks that `layer_types` calls sliding; without that list, in those that `usually` have one. These
+ * are families for which llama.cpp has no windows.
+ */
+export function withWindows(
+  config: ConfigReader,
+  spec: DecoderSpec,
+  window: number | null,
+  usually: (layer: number) => boolean = () => true,
+): DecoderSpec {
+  const windows = readWindows(config, spec.layers, window, usually);
+  const blocks = spec.blocks.map((block, layer) => ({ ...block, window: windows[layer]! }));
+  const sliding = blocks.filter((block) => block.window !== null).length;
+  if (window !== null && sliding > 0 && window < spec.contextLength)
+    config.note(
+      `Attention reaches back ${window} tokens in ${sliding === spec.layers ? 'every layer' : `${sliding} of ${spec.layers} layers`}. llama.cpp has no such window for this family: there, a GGUF of it computes rows beyond ${window} tokens otherwise.`,
+    );
+  return { ...spec, blocks };
+}
