@@ -1,7 +1,7 @@
 /** A computation as typed nodes in the vocabulary of ONNX, with a tape of the operations that can be differentiated. */
 import { assert } from '../problem.ts';
 
-export type DataType = 'float32' | 'int32' | 'int64' | 'bool';
+export type DataType = 'float32' | 'float16' | 'uint8' | 'int32' | 'int64' | 'bool';
 /** A number, or the name of a dimension known only when the graph runs. */
 export type Dim = number | string;
 export type Shape = readonly Dim[];
@@ -74,6 +74,7 @@ export class Graph {
   #scope: string;
   readonly #names = new Map<string, number>();
   readonly #shapeVectors = new Map<string, Value>();
+  readonly #dimensions = new Map<string, Value>();
   #tape: TapeEntry[] | null = null;
 
   /** `scope` is the path under which all names of this graph lie; a subgraph must not repeat names of the graph around it. */
@@ -102,10 +103,10 @@ export class Graph {
     return value;
   }
 
-  weight(name: string, shape: readonly number[], data: ExternalData): Value {
+  weight(name: string, shape: readonly number[], data: ExternalData, dtype: DataType = 'float32'): Value {
     const known = this.weights.get(name);
     if (known !== undefined) return known.value;
-    const value: Value = { name, dtype: 'float32', shape };
+    const value: Value = { name, dtype, shape };
     this.weights.set(name, { value, data });
     return value;
   }
@@ -140,7 +141,14 @@ export class Graph {
     return vector;
   }
 
+  /** A symbolic dimension that the graph itself can tell, int64 `[1]`: it is not asked for as an input. */
+  defineDimension(name: string, value: Value): void {
+    this.#dimensions.set(name, value);
+  }
+
   #dimension(name: string): Value {
+    const defined = this.#dimensions.get(name);
+    if (defined !== undefined) return defined;
     const inputName = `dim.${name}`;
     return this.inputs.find((input) => input.name === inputName) ?? this.input(inputName, 'int64', [1]);
   }

@@ -8,7 +8,7 @@ import { fileOrder } from './order.ts';
 const IR_VERSION = 10;
 const OPSET = 21;
 /** TensorProto.DataType */
-const TYPES: Record<DataType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+const TYPES: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 };
 /** AttributeProto.AttributeType */
 const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 };
 
@@ -62,18 +62,23 @@ class Message {
   }
 }
 
-/** The model's bytes. Weights stay in their files, named relative to the root of the file system. */
-export function encodeModel(graph: Graph): Uint8Array {
+/** The model's bytes. Weights stay in their files, which `locate` names: relative to the root of the file system unless said otherwise. */
+export function encodeModel(graph: Graph, locate: (path: string) => string = fromRoot): Uint8Array {
   const opset = (domain: string, version: number) => new Message().string(1, domain).int(2, version);
   return new Message()
     .int(1, IR_VERSION)
     .string(2, 'Lowrank Studio')
-    .message(7, graphProto(graph, fileOrder(graph)))
+    .message(7, graphProto(graph, fileOrder(graph), locate))
     .messages(8, [opset('', OPSET), opset('com.microsoft', 1)])
     .finish();
 }
 
-function graphProto(graph: Graph, nodes: readonly Node[]): Message {
+function fromRoot(path: string): string {
+  const real = realpathSync(path);
+  return relative(parse(real).root, real).split(sep).join('/');
+}
+
+function graphProto(graph: Graph, nodes: readonly Node[], locate: (path: string) => string): Message {
   const produced = new Set(graph.nodes.flatMap((node) => node.outputs));
   const outputNames = new Map<Value, string>();
   for (const [name, value] of graph.outputs) {
@@ -84,18 +89,16 @@ function graphProto(graph: Graph, nodes: readonly Node[]): Message {
   return new Message()
     .messages(
       1,
-      nodes.map((node) => nodeProto(node, nameOf)),
+      nodes.map((node) => nodeProto(node, nameOf, locate)),
     )
     .string(2, graph.scopeName === '' ? 'lowrank' : graph.scopeName)
     .messages(
       5,
       [...graph.weights.values()].map(({ value, data }) => {
-        const real = realpathSync(data.path);
-        const location = relative(parse(real).root, real).split(sep).join('/');
         const entry = (key: string, text: string) => new Message().string(1, key).string(2, text);
         return tensorProto(value)
           .messages(13, [
-            entry('location', location),
+            entry('location', locate(data.path)),
             entry('offset', String(data.offset)),
             entry('length', String(data.length)),
           ])
@@ -116,7 +119,7 @@ function graphProto(graph: Graph, nodes: readonly Node[]): Message {
     );
 }
 
-function nodeProto(node: Node, nameOf: (value: Value) => string): Message {
+function nodeProto(node: Node, nameOf: (value: Value) => string, locate: (path: string) => string): Message {
   const message = new Message();
   for (const input of node.inputs) message.string(1, nameOf(input));
   for (const output of node.outputs) message.string(2, nameOf(output));
@@ -125,18 +128,18 @@ function nodeProto(node: Node, nameOf: (value: Value) => string): Message {
     .string(4, node.type)
     .messages(
       5,
-      Object.entries(node.attributes).map(([name, attribute]) => attributeProto(name, attribute)),
+      Object.entries(node.attributes).map(([name, attribute]) => attributeProto(name, attribute, locate)),
     )
     .string(7, node.domain);
 }
 
-function attributeProto(name: string, attribute: Attribute): Message {
+function attributeProto(name: string, attribute: Attribute, locate: (path: string) => string): Message {
   const message = new Message().string(1, name);
   if ('float' in attribute) return message.float(2, attribute.float).int(20, ATTRIBUTE.float);
   if ('int' in attribute) return message.int(3, attribute.int).int(20, ATTRIBUTE.int);
   if ('string' in attribute) return message.string(4, attribute.string).int(20, ATTRIBUTE.string);
   if ('graph' in attribute) {
-    return message.message(6, graphProto(attribute.graph, fileOrder(attribute.graph))).int(20, ATTRIBUTE.graph);
+    return message.message(6, graphProto(attribute.graph, fileOrder(attribute.graph), locate)).int(20, ATTRIBUTE.graph);
   }
   for (const value of attribute.ints) message.int(8, value);
   return message.int(20, ATTRIBUTE.ints);
@@ -157,7 +160,10 @@ function rawData(dtype: DataType, data: readonly number[]): Uint8Array {
     case 'int64':
       return new Uint8Array(BigInt64Array.from(data, BigInt).buffer);
     case 'bool':
+    case 'uint8':
       return Uint8Array.from(data);
+    case 'float16':
+      throw new Error('constants of half precision are not written');
   }
 }
 

@@ -36,6 +36,10 @@ export interface DecoderOptions {
   readonly recompute: boolean;
   /** Puts cached keys and values `[tokens, keyValueHeads * headDim]` before a layer's own. */
   readonly extendCache?: (layer: number, keys: Value, values: Value) => readonly [keys: Value, values: Value];
+  /** Computes a linear layer another way, from packed weights for one. */
+  readonly linear?: (path: string, x: Value, bias: Value | null) => Value;
+  /** Attends another way, with a cache of its own; all are `[tokens, heads * headDim]` of their own heads. */
+  readonly attend?: (layer: number, inputs: Record<'query' | 'key' | 'value', Value>) => Value;
 }
 
 /** Hidden states `[tokens, hidden]` after the last block, before the final norm. */
@@ -49,10 +53,11 @@ export function decoder(g: Graph, spec: DecoderSpec, sequence: Sequence, options
   return x;
 }
 
-/** Hidden rows `[rows, hidden]` chosen out of `[tokens, hidden]`, normed and scaled: what the output head reads. */
-export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
+/** Hidden rows `[rows, hidden]` chosen out of `[tokens, hidden]` (null: all of them), normed and scaled: what the output head reads. */
+export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value | null, options: DecoderOptions): Value {
   const path = spec.modules.output_norm;
-  const normed = g.scope(path, () => normalize(g, spec.norm, path, gatherRows(g, [hidden, rows]), options));
+  const chosen = rows === null ? hidden : gatherRows(g, [hidden, rows]);
+  const normed = g.scope(path, () => normalize(g, spec.norm, path, chosen, options));
   return spec.head.scale === 1 ? normed : mul(g, [normed, g.scalar(spec.head.scale)]);
 }
 
@@ -61,13 +66,13 @@ export function headLogits(g: Graph, { modules, head }: DecoderSpec, x: Value, o
   const path = modules.output;
   return g.scope(path, () => {
     const bias = head.bias ? options.weight(`${path}.bias`) : null;
-    const plain = linear(g, x, options.weight(`${path}.weight`), bias, options.lora(path));
+    const plain = options.linear?.(path, x, bias) ?? linear(g, x, options.weight(`${path}.weight`), bias, options.lora(path));
     return head.cap === null ? plain : capped(g, plain, head.cap);
   });
 }
 
 /** Logits `[rows, vocabulary]` of hidden rows chosen out of `[tokens, hidden]`. */
-export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value, options: DecoderOptions): Value {
+export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value | null, options: DecoderOptions): Value {
   return headLogits(g, spec, headInput(g, spec, hidden, rows, options), options);
 }
 
@@ -117,9 +122,10 @@ function projections(g: Graph, spec: DecoderSpec, options: DecoderOptions, layer
     const found = linears.get(role);
     assert(found !== undefined, `a ${spec.family} block has no ${role}`);
     const { path, bias } = found;
-    return g.scope(spec.modules.block[role]!, () =>
-      linear(g, y, options.weight(`${path}.weight`), bias ? options.weight(`${path}.bias`) : null, options.lora(path)),
-    );
+    return g.scope(spec.modules.block[role]!, () => {
+      const ownBias = bias ? options.weight(`${path}.bias`) : null;
+      return options.linear?.(path, y, ownBias) ?? linear(g, y, options.weight(`${path}.weight`), ownBias, options.lora(path));
+    });
   };
 }
 
@@ -147,6 +153,7 @@ function attention(
     };
     const placedQuery = place('attn_q_norm', query, heads);
     const placedKey = place('attn_k_norm', key, keyValueHeads);
+    if (options.attend) return options.attend(layer, { query: placedQuery, key: placedKey, value });
     const [allKeys, allValues] = options.extendCache?.(layer, placedKey, value) ?? [placedKey, value];
     const mask = sequence.masks.get(window);
     assert(mask !== undefined, `no mask for a window of ${window}`);

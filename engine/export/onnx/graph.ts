@@ -1,0 +1,130 @@
+/**
+ * The graph that transformers.js and onnxruntime-genai run: tokens, mask and cached keys and values in, logits and the longer cache out,
+ * under the names both expect. Attention is one GroupQueryAttention node a block.
+ */
+import { Graph, type Dim, type Value } from '../../graph/graph.ts';
+import { reshape } from '../../graph/ops/shape.ts';
+import { decoder, logits, type DecoderOptions } from '../../models/decoder.ts';
+import { ropeTables } from '../../models/rope.ts';
+import type { Sequence } from '../../models/sequence.ts';
+import type { DecoderSpec, RopeSpec } from '../../models/spec.ts';
+import type { WeightStore } from './weights.ts';
+
+/** Builds the graph; every weight it needs is asked of the store, which lays it into the data file. */
+export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
+  const g = new Graph();
+  const dims = { batch: 'batch_size', time: 'sequence_length', past: 'past_sequence_length', total: 'total_sequence_length' };
+  const inputIds = g.input('input_ids', 'int64', [dims.batch, dims.time]);
+  const attentionMask = g.input('attention_mask', 'int64', [dims.batch, dims.total]);
+  const needsPositions = spec.ropes.length > 0 || spec.learnedPositions !== null;
+  const positionIds = needsPositions ? g.input('position_ids', 'int64', [dims.batch, dims.time]) : null;
+
+  const one = (values: readonly number[]) => g.constant('int64', [values.length], values);
+  const extent = (of: Value, axis: number): Value => {
+    const shape = g.node('Shape', [of], { dtype: 'int64', shape: [of.shape.length] });
+    return g.node('Gather', [shape, one([axis])], { dtype: 'int64', shape: [1], attributes: { axis: { int: 0 } } });
+  };
+  g.defineDimension(dims.batch, extent(inputIds, 0));
+  g.defineDimension(dims.time, extent(inputIds, 1));
+  const flat = (value: Value): Value => g.node('Reshape', [value, one([-1])], { dtype: 'int64', shape: ['tokens'] });
+  const flatIds = flat(inputIds);
+  g.defineDimension('tokens', extent(flatIds, 0));
+
+  const toInt32 = (value: Value): Value =>
+    g.node('Cast', [value], { dtype: 'int32', shape: value.shape, attributes: { to: { int: 6 } } });
+  // GroupQueryAttention counts each row's keys less one, and all keys.
+  const counted = g.node('ReduceSum', [attentionMask, one([1])], {
+    dtype: 'int64',
+    shape: [dims.batch],
+    attributes: { keepdims: { int: 0 } },
+  });
+  const lastKey = toInt32(g.node('Sub', [counted, one([1])], { dtype: 'int64', shape: [dims.batch] }));
+  const total = toInt32(extent(attentionMask, 1));
+
+  const past = (layer: number, what: string): Value =>
+    g.input(`past_key_values.${layer}.${what}`, 'float32', [dims.batch, spec.keyValueHeads, dims.past, spec.headDim]);
+  const sequence = {
+    batch: dims.batch,
+    time: dims.time,
+    tokens: 'tokens',
+    queries: 'queries',
+    keys: dims.total,
+    inputIds: flatIds,
+    // Where nothing is placed, nothing reads it.
+    position: positionIds ?? inputIds,
+    positions: spec.learnedPositions === null ? null : flat(positionIds!),
+    rotations: spec.ropes.map((rope, i) => rotations(g, spec, rope, i, store)),
+    masks: new Map(),
+  } satisfies Sequence;
+  const options: DecoderOptions = {
+    weight: (name) => store.dense(g, name),
+    lora: () => null,
+    recompute: false,
+    linear: (path, x, bias) => store.product(g, path, x, bias),
+    attend(layer, { query, key, value }) {
+      const { window, scoreScale } = spec.blocks[layer]!;
+      const rows = (x: Value, heads: number): Value =>
+        reshape(g, [x], { shape: [dims.batch, dims.time, heads * spec.headDim] });
+      const inputs = [
+        rows(query, spec.heads),
+        rows(key, spec.keyValueHeads),
+        rows(value, spec.keyValueHeads),
+        past(layer, 'key'),
+        past(layer, 'value'),
+        lastKey,
+        total,
+      ];
+      const cached: readonly Dim[] = [dims.batch, spec.keyValueHeads, dims.total, spec.headDim];
+      const [mixed, keys, values] = g.nodeWithOutputs(
+        'GroupQueryAttention',
+        inputs,
+        [{ shape: [dims.batch, dims.time, spec.heads * spec.headDim] }, { shape: cached }, { shape: cached }],
+        {
+          domain: 'com.microsoft',
+          attributes: {
+            num_heads: { int: spec.heads },
+            kv_num_heads: { int: spec.keyValueHeads },
+            scale: { float: scoreScale },
+            softcap: { float: spec.scoreCap ?? 0 },
+            local_window_size: { int: window ?? -1 },
+            do_rotary: { int: 0 },
+          },
+        },
+      );
+      g.output(`present.${layer}.key`, keys!);
+      g.output(`present.${layer}.value`, values!);
+      return reshape(g, [mixed!], { shape: ['tokens', spec.heads * spec.headDim] });
+    },
+  };
+  const hidden = decoder(g, spec, sequence, options);
+  const all = logits(g, spec, hidden, null, options);
+  const shaped = reshape(g, [all], { shape: [dims.batch, dims.time, spec.vocabularySize] });
+  g.output('logits', shaped);
+  return g;
+}
+
+/** Tables over all positions lie beside the weights. */
+function rotations(
+  g: Graph,
+  spec: DecoderSpec,
+  rope: RopeSpec,
+  index: number,
+  store: WeightStore,
+): Sequence['rotations'][number] {
+  // Beyond its original context longrope turns at other speeds: one table can hold only one of the two.
+  const known = rope.scaling.kind === 'longrope' ? rope.scaling.originalContextLength : spec.contextLength;
+  const positions = Math.min(known, spec.contextLength);
+  const half = rope.dimension / 2;
+  const table = (name: string, what: 'cos' | 'sin', growth: (position: number) => number): Value =>
+    store.table(g, `rope.${index}.${name}${what}`, [positions, half], () =>
+      ropeTables(rope, 0, positions)[what].map((value, i) => value * growth(Math.floor(i / half))),
+    );
+  const pair = (name: string, growth: (position: number) => number) => ({
+    cos: table(name, 'cos', growth),
+    sin: table(name, 'sin', growth),
+  });
+  const key = pair('', () => 1);
+  if (spec.queryGrowth === null) return { key, query: key };
+  const { beta, originalContextLength } = spec.queryGrowth;
+  return { key, query: pair('query.', (position) => 1 + beta * Math.log1p(Math.floor(position / originalContextLength))) };
+}
