@@ -33,27 +33,19 @@ function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
 }
 
 export function hubFolderSize(model: OpenModel, type: FloatType): number {
-  const { tokenizerSource } = model;
-  const tokenizer =
-    tokenizerSource?.kind === 'hub'
-      ? Buffer.byteLength(tokenizerSource.tokenizerJson)
-      : tokenizerSource === null
-        ? 0
-        : // One entry of tokenizer.json with its merge takes about this much.
-          model.spec.vocabularySize * 48;
-  return safetensorsSize(plan(model, type), { format: 'pt' }) + tokenizer;
+  return safetensorsSize(plan(model, type), { format: 'pt' }) + hubFilesSize(model);
+}
+
+/** About what config and tokenizer take. */
+export function hubFilesSize({ tokenizerSource, spec }: OpenModel): number {
+  if (tokenizerSource === null) return 0;
+  // One entry of tokenizer.json with its merge takes about this much.
+  return tokenizerSource.kind === 'hub' ? Buffer.byteLength(tokenizerSource.tokenizerJson) : spec.vocabularySize * 48;
 }
 
 export async function writeHubFolder(folder: string, source: ExportSource, type: FloatType, step: Step): Promise<void> {
-  const { model, weights, tokenizer } = source;
-  if (model.format === 'hub') {
-    for (const name of carriedFiles)
-      if (existsSync(join(model.path, name)) && statSync(join(model.path, name)).isFile())
-        writeFileAtomic(join(folder, name), readFileSync(join(model.path, name)));
-  } else if (tokenizer) {
-    for (const [name, text] of Object.entries(tokenizer.toHubFiles())) writeFileAtomic(join(folder, name), text);
-  }
-  writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(makeConfig(source, dtypes[type]), null, 2)}\n`);
+  writeHubFiles(folder, source, makeConfig(source, dtypes[type]));
+  const { model, weights } = source;
   const writer = new SafetensorsWriter(join(folder, 'model.safetensors'), plan(model, type));
   try {
     const tensors = modelTensors(model.spec);
@@ -70,7 +62,20 @@ export async function writeHubFolder(folder: string, source: ExportSource, type:
   }
 }
 
-function makeConfig({ model, tokenizer }: ExportSource, dtype: string): Record<string, unknown> {
+/** Config, tokenizer, template and generation config: what a hub folder has besides weights. */
+export function writeHubFiles(folder: string, { model, tokenizer }: ExportSource, config: Record<string, unknown>): void {
+  if (model.format === 'hub') {
+    for (const name of carriedFiles)
+      if (existsSync(join(model.path, name)) && statSync(join(model.path, name)).isFile())
+        writeFileAtomic(join(folder, name), readFileSync(join(model.path, name)));
+  } else if (tokenizer) {
+    for (const [name, text] of Object.entries(tokenizer.toHubFiles())) writeFileAtomic(join(folder, name), text);
+  }
+  writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** config.json for weights of a type. */
+export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): Record<string, unknown> {
   const { spec } = model;
   if (model.format === 'hub') {
     const config = JSON.parse(readFileSync(join(model.path, 'config.json'), 'utf8').replace(/^\uFEFF/, '')) as Record<

@@ -77,22 +77,15 @@ export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value |
 }
 
 /** Embedded tokens `[tokens, hidden]`. */
-function embed(
-  g: Graph,
-  spec: DecoderSpec,
-  { inputIds, positions, batch, time, tokens }: Sequence,
-  options: DecoderOptions,
-): Value {
-  const { modules, embeddingScale, hiddenSize } = spec;
+function embed(g: Graph, spec: DecoderSpec, { inputIds, positions }: Sequence, options: DecoderOptions): Value {
+  const { modules, embeddingScale } = spec;
   const path = modules.token_embd;
   const embedded = g.scope(path, () => embedding(g, inputIds, options.weight(`${path}.weight`), options.lora(path)));
   const scaled = embeddingScale === 1 ? embedded : mul(g, [embedded, g.scalar(embeddingScale)]);
   if (positions === null) return scaled;
-  return g.scope(modules.position_embd!, () => {
-    const rows = gatherRows(g, [options.weight(`${modules.position_embd}.weight`), positions]);
-    const placed = add(g, [reshape(g, [scaled], { shape: [batch, time, hiddenSize] }), rows]);
-    return reshape(g, [placed], { shape: [tokens, hiddenSize] });
-  });
+  return g.scope(modules.position_embd!, () =>
+    add(g, [scaled, gatherRows(g, [options.weight(`${modules.position_embd}.weight`), positions])]),
+  );
 }
 
 function block(g: Graph, spec: DecoderSpec, sequence: Sequence, options: DecoderOptions, layer: number, x: Value): Value {

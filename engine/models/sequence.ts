@@ -18,7 +18,7 @@ export interface Sequence extends AttentionDims {
   readonly inputIds: Value;
   /** Position of the first token, int64 `[1]`. */
   readonly position: Value;
-  /** Rows of the learned position embedding, int64 `[time]`; null without one. */
+  /** Rows of the learned position embedding, int64 `[tokens]`; null without one. */
   readonly positions: Value | null;
   /** For each of the spec's ropes. */
   readonly rotations: readonly { readonly query: Rotation; readonly key: Rotation }[];
@@ -40,7 +40,7 @@ export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence,
     queries: 'queries',
     inputIds: g.input('input_ids', 'int64', [dims.tokens]),
     position: g.input('position', 'int64', [1]),
-    positions: spec.learnedPositions === null ? null : g.input('positions', 'int64', ['time']),
+    positions: spec.learnedPositions === null ? null : g.input('positions', 'int64', [dims.tokens]),
     rotations: spec.ropes.map(({ dimension }, i) => {
       const key = rotation(`rope.${i}`, dimension / 2);
       return { key, query: spec.queryGrowth === null ? key : rotation(`rope.${i}.query`, dimension / 2) };
@@ -59,8 +59,8 @@ export function sequenceFeeds(
     input_ids: int64(inputIds, [inputIds.length]),
     position: int64([0], [1]),
     positions: int64(
-      Array.from({ length: time }, (_, t) => past + t),
-      [time],
+      inputIds.map((_, token) => past + (token % time)),
+      [inputIds.length],
     ),
     'dim.batch': int64([inputIds.length / time], [1]),
     'dim.time': int64([time], [1]),

@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly provider: 'cpu';
   /** Repack weights into anonymous memory for speed; otherwise they stay mapped from their files. */
   readonly prepack?: boolean;
+  /** Where files named in the model lie; the root of the file system unless said otherwise. */
+  readonly externalFolder?: string;
   /** Prefix of a profile to write. */
   readonly profile?: string;
 }
@@ -46,7 +48,7 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
           // Waiting threads sleep: on a machine that also does something else, spinning ones made a step three times slower.
           intra_op: { allow_spinning: '0' },
           disable_prepacking: options.prepack === true ? '0' : '1',
-          model_external_initializers_file_folder_path: parse(resolve('/')).root,
+          model_external_initializers_file_folder_path: options.externalFolder ?? parse(resolve('/')).root,
         },
       },
     });

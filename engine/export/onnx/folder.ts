@@ -1,0 +1,125 @@
+/**
+ * One folder that transformers.js and onnxruntime-genai load: config, tokenizer and template as on the hub, `onnx/model*.onnx` with its
+ * data file, and `genai_config.json`.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { AtomicFile, writeFileAtomic } from '../../formats/files.ts';
+import { encodeModel } from '../../graph/onnx.ts';
+import type { OpenModel } from '../../models/open.ts';
+import type { DecoderSpec } from '../../models/spec.ts';
+import { Problem } from '../../problem.ts';
+import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
+import type { ExportSource, Step } from '../source.ts';
+import { buildOnnxGraph } from './graph.ts';
+import { WeightStore, type OnnxPrecision } from './weights.ts';
+
+/** transformers.js knows a precision by the end of the file's name. */
+const suffixes: Readonly<Record<OnnxPrecision, string>> = { f32: '', f16: '_fp16', q8: '_quantized', q4: '_q4' };
+
+export function onnxModelFile(precision: OnnxPrecision): string {
+  return `model${suffixes[precision]}.onnx`;
+}
+
+export function onnxFolderSize(model: OpenModel, precision: OnnxPrecision): number {
+  const store = new WeightStore('', model.spec, model.weights, precision);
+  buildOnnxGraph(model.spec, store);
+  return store.size + hubFilesSize(model);
+}
+
+export async function writeOnnxFolder(
+  folder: string,
+  source: ExportSource,
+  precision: OnnxPrecision,
+  step: Step,
+): Promise<void> {
+  const { spec } = source.model;
+  refuseOddHeads(spec);
+  const file = onnxModelFile(precision);
+  const store = new WeightStore(`${file}_data`, spec, source.weights, precision);
+  const graph = buildOnnxGraph(spec, store);
+  writeHubFiles(folder, source, {
+    ...makeConfig(source, 'float32'),
+    'transformers.js_config': { use_external_data_format: { [file]: 1 } },
+  });
+  writeFileAtomic(join(folder, 'genai_config.json'), `${JSON.stringify(genaiConfig(source, file), null, 2)}\n`);
+  mkdirSync(join(folder, 'onnx'));
+  const data = new AtomicFile(join(folder, 'onnx', `${file}_data`));
+  try {
+    for (const [done, { offset, read }] of store.planned.entries()) {
+      await step(done, store.planned.length);
+      data.write(new Uint8Array(offset - data.position));
+      data.write(read());
+    }
+    data.finish();
+  } finally {
+    data.abort();
+  }
+  writeFileAtomic(
+    join(folder, 'onnx', file),
+    encodeModel(graph, (path) => path),
+  );
+}
+
+/** A limit of GroupQueryAttention. */
+function refuseOddHeads({ headDim }: DecoderSpec): void {
+  if (headDim % 8 !== 0)
+    throw new Problem(
+      'export-unsupported',
+      `The heads of this model are ${headDim} wide; ONNX Runtime's attention needs a multiple of 8.`,
+      'Export a GGUF or safetensors instead.',
+    );
+}
+
+/** Types of onnxruntime-genai whose text models all run alike; the name only chooses its tokenizer's and template's defaults. */
+const genaiTypes = new Set([
+  'gemma',
+  'gemma2',
+  'gemma3_text',
+  'granite',
+  'llama',
+  'mistral',
+  'olmo',
+  'phi',
+  'phi3',
+  'qwen2',
+  'qwen3',
+  'smollm3',
+]);
+
+function genaiConfig({ model: { spec }, tokenizer }: ExportSource, file: string): unknown {
+  const positions = spec.ropes.length > 0 || spec.learnedPositions !== null;
+  const ends = tokenizer?.stopTokens ?? [];
+  return {
+    model: {
+      type: genaiTypes.has(spec.family) ? spec.family : 'decoder',
+      vocab_size: spec.vocabularySize,
+      context_length: spec.contextLength,
+      bos_token_id: tokenizer?.bos ?? 0,
+      eos_token_id: ends.length === 1 ? ends[0] : ends,
+      pad_token_id: ends[0] ?? 0,
+      decoder: {
+        session_options: { log_id: 'onnxruntime-genai', provider_options: [] },
+        filename: `onnx/${file}`,
+        head_size: spec.headDim,
+        hidden_size: spec.hiddenSize,
+        num_attention_heads: spec.heads,
+        num_key_value_heads: spec.keyValueHeads,
+        num_hidden_layers: spec.layers,
+        inputs: {
+          input_ids: 'input_ids',
+          attention_mask: 'attention_mask',
+          ...(positions ? { position_ids: 'position_ids' } : {}),
+          past_key_names: 'past_key_values.%d.key',
+          past_value_names: 'past_key_values.%d.value',
+        },
+        outputs: {
+          logits: 'logits',
+          present_key_names: 'present.%d.key',
+          present_value_names: 'present.%d.value',
+        },
+      },
+    },
+    search: { do_sample: false, max_length: spec.contextLength, min_length: 0, num_beams: 1, past_present_share_buffer: false },
+  };
+}
