@@ -17,14 +17,8 @@ export class DatasetsState {
     this.list = new Collection((projectId) => engine.request('datasets.list', { projectId }));
   }
 
-  async add(
-    projectId: string,
-    trainPaths: readonly string[],
-    evalPaths: readonly string[] = [],
-    name?: string,
-  ): Promise<Dataset> {
-    const named = name === undefined ? {} : { name };
-    const dataset = await this.#engine.request('datasets.add', { projectId, trainPaths, evalPaths, ...named });
+  async add(projectId: string, name: string, trainPaths: readonly string[], evalPaths: readonly string[]): Promise<Dataset> {
+    const dataset = await this.#engine.request('datasets.add', { projectId, name, trainPaths, evalPaths });
     this.list.apply(dataset);
     return dataset;
   }

@@ -1,9 +1,26 @@
+const evaluation = ['eval', 'evaluation', 'val', 'valid', 'validation', 'dev', 'test'];
+const training = ['train', 'training'];
+const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? '';
+const wordsOf = (path: string): string[] =>
+  nameOf(path)
+    .toLowerCase()
+    .split(/[^a-z]+/);
+
 /** A file with `eval`, `valid`, `dev` or `test` in its name is for evaluation, when another one is left to train on. */
 export function splitByName(paths: readonly string[]): { trainPaths: string[]; evalPaths: string[] } {
-  const isEvaluation = (path: string): boolean =>
-    /(^|[^a-z])(eval|evaluation|val|valid|validation|dev|test)([^a-z]|$)/i.test(path.split(/[\\/]/).at(-1) ?? '');
+  const isEvaluation = (path: string): boolean => wordsOf(path).some((word) => evaluation.includes(word));
   const trainPaths = paths.filter((path) => !isEvaluation(path));
   return trainPaths.length === 0
     ? { trainPaths: [...paths], evalPaths: [] }
     : { trainPaths, evalPaths: paths.filter(isEvaluation) };
+}
+
+/** What a data set is called after its file: without its ending and `train`, or after its folder where nothing is left then. */
+export function nameByPath(path: string): string {
+  const name = nameOf(path).replace(/\.[a-z]+$/i, '');
+  const words = name.split(/([^a-z]+)/i);
+  while (training.includes(words.at(-1)?.toLowerCase() ?? '')) words.splice(-2);
+  const rest = words.join('');
+  if (rest !== '') return rest;
+  return path.split(/[\\/]/).at(-2) || name;
 }

@@ -16,7 +16,7 @@ import { ProjectState } from './project.svelte.ts';
 import { Router } from './router.svelte.ts';
 import { RunsState } from './runs.svelte.ts';
 import { SampleState } from './sample.svelte.ts';
-import { splitByName } from './split-by-name.ts';
+import { nameByPath, splitByName } from './split-by-name.ts';
 import { ThemeState } from './theme.svelte.ts';
 
 export class Studio {
@@ -106,8 +106,9 @@ export class Studio {
     await this.#reporting(async () => {
       const { trainPaths, evalPaths } = splitByName(paths);
       const projectId = await this.project.ensure();
-      const reading = `Reading ${paths.map(nameOf).join(', ')}`;
-      const dataset = await this.notices.during(reading, () => this.datasets.add(projectId, trainPaths, evalPaths));
+      const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, () =>
+        this.datasets.add(projectId, nameByPath(trainPaths[0] ?? ''), trainPaths, evalPaths),
+      );
       this.router.go('datasets', { id: dataset.id });
     });
   }

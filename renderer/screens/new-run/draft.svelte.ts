@@ -12,7 +12,6 @@ import {
 import { Asked } from '../../state/asked.svelte.ts';
 import type { Studio } from '../../state/studio.svelte.ts';
 import { inputText } from './field-text.ts';
-import { chosenLinears } from './lora-size.ts';
 import { presets, type Preset } from './presets.ts';
 
 type Values = { readonly [K in RecipeKey]: unknown };
@@ -136,9 +135,9 @@ export class Draft {
 
   /** A name from what the run is: `json-r16-all`. */
   readonly suggestedName: string = $derived.by(() => {
-    const linears = this.model()?.linears ?? [];
-    const chosen = chosenLinears(linears, this.targetModules);
-    const which = chosen.length === linears.length ? 'all' : chosen.map(({ name }) => name.replace('_proj', '')).join('');
+    const names = this.targetModules;
+    const all = names === 'all-linear' || names.length === this.model()?.linears.length;
+    const which = all ? 'all' : typeof names === 'string' ? 'some' : names.map((name) => name.replace('_proj', '')).join('');
     return `${this.presetId}-r${String(this.values.rank)}-${which}`;
   });
 }

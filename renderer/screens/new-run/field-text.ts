@@ -1,4 +1,4 @@
-import type { RecipeField } from '../../../engine/recipe.ts';
+import { formatFieldText, type RecipeField } from '../../../engine/recipe.ts';
 import { count, figure } from '../../ui/format.ts';
 
 /** A recipe value as shown beside its label. */
@@ -6,16 +6,12 @@ export function fieldText(field: RecipeField, value: unknown): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   if (typeof value === 'number') return field.kind === 'integer' ? count(value) : figure(value);
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
-  if (typeof value === 'object') return inputText(value) || 'none';
+  if (typeof value === 'object') return formatFieldText(value) || 'none';
   return String(value).replace('all-linear', 'all linear');
 }
 
 /** The same value, exactly, as typed into its control: `2e-4`. */
 export function inputText(value: unknown): string {
   if (typeof value === 'number' && value !== 0 && Math.abs(value) < 1e-3) return value.toExponential();
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return Object.entries(value)
-      .map((entry) => entry.join(':'))
-      .join(', ');
-  return String(value);
+  return formatFieldText(value);
 }
