@@ -1,12 +1,14 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -20,6 +22,7 @@ const cli = fileURLToPath(new URL('../cli.ts', import.meta.url));
 const golden = fileURLToPath(new URL('../golden/llama-tied', import.meta.url));
 const model = join(golden, 'model');
 const rows = join(golden, 'rows.jsonl');
+const tinyModel = fileURLToPath(new URL('../../resources/tiny/model', import.meta.url));
 const limit = 60_000;
 
 let folder: string;
@@ -124,11 +127,66 @@ test(
   limit,
 );
 
+test(
+  'a second Ctrl-C ends at once, also in the middle of a long step',
+  async () => {
+    const out = join(folder, 'impatient');
+    const { child, ended } = start(trainArgs(out, '--set', 'batchSize=4096', '--set', 'maxSteps=50'));
+    await until(() => existsSync(join(out, 'metrics.jsonl')));
+    child.kill('SIGINT');
+    // One key press may arrive twice; the second one counts after a second.
+    await new Promise((done) => setTimeout(done, 1200));
+    expect(child.exitCode).toBeNull();
+    child.kill('SIGINT');
+    const started = performance.now();
+    expect((await ended).status).toBe(130);
+    expect(performance.now() - started).toBeLessThan(2000);
+  },
+  limit,
+);
+
+test(
+  '--resume passes over a newest checkpoint that is cut off',
+  async () => {
+    const out = join(folder, 'damaged');
+    const every = ['--set', 'saveEvery=2', '--set', 'keepCheckpoints=3'];
+    expect((await lowrank(...trainArgs(out, '--set', 'maxSteps=6', ...every))).status).toBe(0);
+    const whole = metricsOf(out).slice(4);
+    truncateSync(join(out, 'checkpoints', 'step-000006', 'optimizer.safetensors'), 100);
+    const resumed = await lowrank(...trainArgs(out, '--set', 'maxSteps=6', ...every, '--resume', '--json'));
+    expect(resumed.stderr).toContain('Going on from the checkpoint of step 4.');
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ steps: 6 });
+    const losses = (rows: typeof whole) => rows.map(({ step, loss }) => [step, loss]);
+    expect(losses(metricsOf(out).slice(4))).toEqual(losses(whole));
+  },
+  limit,
+);
+
 /** Bad input: what is given, and the Problem it must be. */
 const bad: readonly (readonly [name: string, code: string, args: (own: string) => string[]])[] = [
   ['missing model', 'file-missing', (own) => ['inspect', join(own, 'nothing')]],
   ['missing data', 'file-missing', (own) => trainArgs(join(own, 'out'), '--data', join(own, 'nothing.jsonl'))],
   ['truncated weights', 'file-damaged', (own) => ['inspect', damagedModel(own)]],
+  ['empty weights', 'file-damaged', (own) => trainOn(modelWith(own, { weights: () => Buffer.alloc(0) }))],
+  ['header larger than any', 'file-damaged', (own) => trainOn(modelWith(own, { weights: () => headerOf(200_000_000, '{}') }))],
+  ['tensors that overlap', 'file-damaged', (own) => trainOn(modelWith(own, { header: overlap }))],
+  ['missing tensor', 'tensor-missing', (own) => trainOn(modelWith(own, { header: renameOne }))],
+  ['wrong shape', 'tensor-shape', (own) => trainOn(modelWith(own, { config: { intermediate_size: 96 } }))],
+  ['absurd layers', 'config-invalid', (own) => trainOn(modelWith(own, { config: { num_hidden_layers: 1e9 } }))],
+  ['absurd sizes', 'config-invalid', (own) => trainOn(modelWith(own, { config: { hidden_size: 1e15, vocab_size: 1e12 } }))],
+  ['weights that are no numbers', 'loss-not-finite', (own) => trainOn(modelWith(own, { weights: endWithNaN }))],
+  ['adapter of another base', 'adapter-mismatch', (own) => trainOn(tinyModel, own, '--adapter', join(golden, 'adapter'))],
+  ['folder in the place of rows', 'file-unreadable', (own) => trainArgs(join(own, 'out'), '--data', own)],
+  ['pipe in the place of rows', 'file-unreadable', (own) => trainArgs(join(own, 'out'), '--data', pipe(own))],
+  ['link that leads to itself', 'file-missing', (own) => trainArgs(join(own, 'out'), '--data', link(own))],
+  ['empty rows', 'data-empty', (own) => withRows(own, '')],
+  ['rows in UTF-16', 'data-invalid', (own) => withRows(own, Buffer.from('\uFEFF{"input_ids": [1, 2]}\n', 'utf16le'))],
+  ['NUL bytes', 'data-invalid', (own) => withRows(own, '{"input_ids": [1, 2, 3]}\n\0\0\0')],
+  ['one line of 200 MB', 'data-invalid', (own) => withRows(own, Buffer.alloc(200_000_000, 'a'))],
+  ['rows nested without end', 'data-invalid', (own) => withRows(own, `{"input_ids": ${'['.repeat(1e5)}${']'.repeat(1e5)}}`)],
+  ['folder nobody can write', 'folder-unwritable', () => trainArgs('/proc/lowrank/out')],
+  ['template that never ends', 'template-failed', (own) => withTemplate(own, endless)],
+  ['template that takes all memory', 'template-failed', (own) => withTemplate(own, doubling)],
   ['config that is not JSON', 'config-invalid', (own) => ['inspect', modelWithConfig(own, '{"model_type":')]],
   ['unknown family', 'model-unsupported', (own) => ['inspect', modelWithConfig(own, '{"model_type": "rwkv9"}')]],
   ['bad line', 'data-invalid', (own) => withRows(own, '{"input_ids": [1, 2, 3]}\n{"input_ids": [1,')],
@@ -144,11 +202,17 @@ test.each(bad)(
   async (name, code, args) => {
     const own = join(folder, name.replaceAll(' ', '-'));
     mkdirSync(own);
-    const { status, stdout, stderr } = await lowrank(...args(own), '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ problem: { code } });
+    const given = args(own);
+    const started = performance.now();
+    const { status, stdout, stderr } = await lowrank(...given, '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ problem: { code, hint: expect.stringMatching(/\S{3}/) as string } });
     expect(status).toBe(1);
     expect(stderr).not.toMatch(/^\s+at /m);
-    expect(existsSync(join(own, 'out', 'adapter'))).toBe(false);
+    expect(performance.now() - started).toBeLessThan(20_000);
+    const out = join(own, 'out');
+    expect(existsSync(join(out, 'adapter'))).toBe(false);
+    expect((existsSync(out) ? readdirSync(out) : []).filter((entry) => entry.includes('partial'))).toEqual([]);
+    rmSync(own, { recursive: true });
   },
   limit,
 );
@@ -181,8 +245,72 @@ function withText(path: string, text: string): string {
   writeFileSync(path, text);
   return path;
 }
-function withRows(own: string, text: string): string[] {
-  return ['train', '--model', model, '--data', withText(join(own, 'rows.jsonl'), text), '--out', join(own, 'out')];
+function withRows(own: string, content: string | Buffer): string[] {
+  writeFileSync(join(own, 'rows.jsonl'), content);
+  return ['train', '--model', model, '--data', join(own, 'rows.jsonl'), '--out', join(own, 'out')];
+}
+function trainOn(path: string, own = path, ...more: string[]): string[] {
+  return ['train', '--model', path, '--data', rows, '--out', join(own, 'out'), ...more];
+}
+function link(own: string): string {
+  symlinkSync('itself', join(own, 'itself'));
+  return join(own, 'itself');
+}
+function pipe(own: string): string {
+  execFileSync('mkfifo', [join(own, 'pipe')]);
+  return join(own, 'pipe');
+}
+
+type Header = Record<string, { shape: number[]; data_offsets: [number, number] }>;
+interface Damage {
+  readonly config?: Record<string, unknown>;
+  readonly header?: (header: Header) => void;
+  readonly weights?: (bytes: Buffer) => Buffer;
+}
+/** The golden model with something wrong in it. */
+function modelWith(own: string, { config = {}, header = () => {}, weights = (bytes) => bytes }: Damage): string {
+  const given = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')) as Record<string, unknown>;
+  writeFileSync(join(own, 'config.json'), JSON.stringify({ ...given, ...config }));
+  const bytes = readFileSync(join(model, 'model.safetensors'));
+  const end = 8 + Number(bytes.readBigUInt64LE(0));
+  const changed = JSON.parse(bytes.toString('utf8', 8, end)) as Header;
+  header(changed);
+  const json = JSON.stringify(changed);
+  const whole = Buffer.concat([headerOf(Buffer.byteLength(json), json), bytes.subarray(end)]);
+  writeFileSync(join(own, 'model.safetensors'), weights(whole));
+  return own;
+}
+function headerOf(length: number, json: string): Buffer {
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(length));
+  return Buffer.concat([size, Buffer.from(json)]);
+}
+function tensorNames(header: Header): string[] {
+  return Object.keys(header).filter((name) => name !== '__metadata__');
+}
+function overlap(header: Header): void {
+  const tensor = header[tensorNames(header)[1]!]!;
+  tensor.data_offsets = [tensor.data_offsets[0] - 4, tensor.data_offsets[1] - 4];
+}
+function renameOne(header: Header): void {
+  const name = tensorNames(header).find((entry) => entry.includes('q_proj'))!;
+  header['model.unknown.weight'] = header[name]!;
+  delete header[name];
+}
+function endWithNaN(bytes: Buffer): Buffer {
+  bytes.writeFloatLE(NaN, bytes.length - 4);
+  return bytes;
+}
+
+const endless = '{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}';
+const doubling = '{% set ns = namespace(l=[1, 2]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}';
+/** A conversation through the tiny model with another chat template. */
+function withTemplate(own: string, template: string): string[] {
+  cpSync(tinyModel, own, { recursive: true });
+  writeFileSync(join(own, 'chat_template.jinja'), template);
+  const messages = ['user', 'assistant'].map((role) => ({ role, content: 'yes' }));
+  writeFileSync(join(own, 'rows.jsonl'), JSON.stringify({ messages }));
+  return ['train', '--model', own, '--data', join(own, 'rows.jsonl'), '--out', join(own, 'out')];
 }
 function damagedModel(own: string): string {
   copyFileSync(join(model, 'config.json'), join(own, 'config.json'));

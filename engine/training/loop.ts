@@ -4,7 +4,7 @@ import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import { inGroups, RowOrder, supervisedTokens, toMicroBatch, type TrainingRow } from './batches.ts';
-import { adamwUpdate, clipByNorm, globalNorm, type AdamState } from './optimizer.ts';
+import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
 import { learningRate } from './schedule.ts';
 import type { StepResult, TrainStep } from './step.ts';
 
@@ -15,6 +15,8 @@ export interface Training {
   readonly rows: readonly TrainingRow[];
   readonly evalRows: readonly TrainingRow[];
   readonly parameters: Float32Array;
+  /** Parts of them with other learning rates; left out, there are none. */
+  readonly groups?: readonly ParameterGroup[];
   readonly adam: AdamState;
   /** Steps made so far: 0, or those of the checkpoint a run goes on from. */
   readonly stepsDone: number;
@@ -55,7 +57,7 @@ export async function train(training: Training): Promise<void> {
       requireFinite(gradientNorm, 'gradient', step, batches.flat());
       const rate = learningRate(recipe, step, totalSteps);
       clipByNorm(gradient, gradientNorm, recipe.maxGradientNorm);
-      adamwUpdate(parameters, gradient, adam, rate, recipe);
+      adamwUpdate(parameters, gradient, adam, rate, recipe, training.groups);
       requireFinite(globalNorm(parameters), 'size of the updated adapter', step, batches.flat());
 
       training.onStep({
@@ -81,9 +83,11 @@ async function meanGradient(training: Training, batches: readonly TrainingRow[][
   const count = countSupervised(batches.flat());
   const gradient = new Float32Array(training.parameters.length);
   let loss = 0;
+  let firstRow = 0;
   for (const rows of batches) {
     await stopHere(training);
-    const result = await training.step.gradient(toMicroBatch(rows), training.parameters);
+    const result = await training.step.gradient(toMicroBatch(rows), training.parameters, { step, firstRow });
+    firstRow += rows.length;
     for (const tokenLoss of result.tokenLoss) loss += tokenLoss / count;
     requireFinite(loss, 'loss', step, rowsNotFinite(result, rows));
     for (let i = 0; i < gradient.length; i++) gradient[i] = gradient[i]! + result.gradient![i]! / count;
@@ -152,7 +156,7 @@ function requireFinite(value: number, what: string, step: number, rows: readonly
   throw new Problem(
     'loss-not-finite',
     `Step ${step + 1}: the ${what} is not a finite number. Rows: ${places.join('; ')}${more}.`,
-    'Lower the learning rate or look at these rows. The last checkpoint is kept, and the run can be resumed from it.',
+    'Lower the learning rate or look at these rows; in the first step the model or the adapter may be damaged. Checkpoints are kept.',
   );
 }
 
