@@ -4,7 +4,7 @@ import globals from 'globals';
 import ts from 'typescript-eslint';
 
 export default ts.config(
-  { ignores: ['node_modules/', 'out/', 'dist/', '.cache/', 'test-results/', 'interop/', 'resources/'] },
+  { ignores: ['node_modules/', 'out/', 'dist/', '.cache/', 'test-results/'] },
   js.configs.recommended,
   ts.configs.recommended,
   svelte.configs.recommended,
@@ -34,7 +34,7 @@ export default ts.config(
     },
   },
   {
-    files: ['engine/**/*.ts', 'electron/**/*.ts', 'e2e/**/*.ts'],
+    files: ['{engine,electron,e2e,bench,resources}/**/*.ts'],
     languageOptions: {
       globals: globals.node,
       parserOptions: {
@@ -63,7 +63,7 @@ export default ts.config(
     },
   },
   { files: ['electron/relay.ts'], rules: { 'no-restricted-syntax': 'off' } },
-  { files: ['scripts/**/*.mjs', 'bin/**/*.mjs', '*.js', '*.cjs'], languageOptions: { globals: globals.node } },
+  { files: ['{scripts,bin,interop}/**/*.mjs', '*.js', '*.cjs'], languageOptions: { globals: globals.node } },
   {
     files: ['renderer/**/*.svelte', 'renderer/**/*.svelte.ts'],
     languageOptions: { globals: globals.browser, parserOptions: { parser: ts.parser, extraFileExtensions: ['.svelte'] } },

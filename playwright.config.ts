@@ -1,4 +1,4 @@
-import { defineConfig } from '@playwright/test';
+import { defineConfig } from 'playwright/test';
 
 // One window at a time: journeys train for real, and two of them would only share the same cores.
 export default defineConfig({

@@ -1,5 +1,5 @@
 /** Opens the real studio in Electron on a data folder of its own, and closes what it started. */
-import { test as base, _electron, expect, type ElectronApplication, type Page } from '@playwright/test';
+import { test as base, _electron, expect, type ElectronApplication, type Page } from 'playwright/test';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

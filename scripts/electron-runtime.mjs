@@ -144,9 +144,9 @@ async function standInElectron() {
       [FuseV1Options.EnableNodeCliInspectArguments]: true,
       [FuseV1Options.LoadBrowserProcessSpecificV8Snapshot]: false,
     });
-    const asar = await import('@electron/asar');
+    const { createPackage } = await import('@electron/asar');
     fs.mkdirSync(path.join(unpacked, 'resources'));
-    await (asar.createPackage ?? asar.default.createPackage)(
+    await createPackage(
       path.join(root, 'scripts', 'electron-default-app'),
       path.join(unpacked, 'resources', 'default_app.asar'),
     );

@@ -101,7 +101,7 @@ async function journeys() {
   const report = path.join(reports, 'journeys.json');
   fs.rmSync(report, { force: true });
   const display = await virtualDisplay();
-  const command = tool('@playwright/test/cli.js', 'test', '--reporter=list,json');
+  const command = tool('playwright/cli.js', 'test', '--reporter=list,json');
   const result = await run(command, 1200, { ...environment, ...display.environment, PLAYWRIGHT_JSON_OUTPUT_FILE: report });
   display.end();
   const stats = readJson(report)?.stats;

@@ -64,12 +64,22 @@ function conversations(): [question: string, answer: string][] {
   for (const [colour, things] of Object.entries(colours)) {
     for (const thing of things) {
       const subject = thing[0]!.toUpperCase() + thing.slice(1);
-      pairs.push([`What colour is ${thing}?`, `${subject} is ${colour}.`], [`Is ${thing} ${colour}?`, `Yes, ${thing} is ${colour}.`]);
+      pairs.push(
+        [`What colour is ${thing}?`, `${subject} is ${colour}.`],
+        [`Is ${thing} ${colour}?`, `Yes, ${thing} is ${colour}.`],
+      );
     }
   }
   for (let i = 0; i < 10; i++)
-    pairs.push([`What comes after ${numbers[i]}?`, `After ${numbers[i]} comes ${numbers[i + 1]}.`], [`Write ${i}.`, `${numbers[i]}`]);
-  pairs.push(['Hello!', 'Hello, how can I help?'], ['Who are you?', 'I am a very small model.'], ['Thank you.', 'You are welcome.']);
+    pairs.push(
+      [`What comes after ${numbers[i]}?`, `After ${numbers[i]} comes ${numbers[i + 1]}.`],
+      [`Write ${i}.`, `${numbers[i]}`],
+    );
+  pairs.push(
+    ['Hello!', 'Hello, how can I help?'],
+    ['Who are you?', 'I am a very small model.'],
+    ['Thank you.', 'You are welcome.'],
+  );
   return pairs;
 }
 
@@ -110,7 +120,8 @@ function learnMerges(corpus: string, count: number): [string, string][] {
     const [left, right] = best.split(' ') as [string, string];
     merges.push([left, right]);
     for (const { pieces } of words)
-      for (let i = 0; i + 1 < pieces.length; i++) if (pieces[i] === left && pieces[i + 1] === right) pieces.splice(i, 2, left + right);
+      for (let i = 0; i + 1 < pieces.length; i++)
+        if (pieces[i] === left && pieces[i + 1] === right) pieces.splice(i, 2, left + right);
   }
   return merges;
 }
