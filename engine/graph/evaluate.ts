@@ -46,7 +46,7 @@ function checked(node: Node, { shape }: Value, tensor: Tensor): Tensor {
 }
 
 function kernel(node: Node): Kernel {
-  const found = kernels[node.type];
+  const found = (node.outputs[0]!.dtype === 'int32' ? int32Kernels : kernels)[node.type];
   assert(found !== undefined, `the evaluator does not know ${node.type}`);
   return found;
 }
@@ -163,6 +163,12 @@ const product: Kernel = ([a, b, c], { transA, transB, alpha }) => {
   return c === undefined ? { dims, data } : { dims, data: repeated(c, dims).map((x, i) => x + data[i]!) };
 };
 
+/** Arithmetic modulo 2³². */
+const int32Kernels: Readonly<Record<string, Kernel>> = {
+  Add: binary((a, b) => (a + b) | 0),
+  Mul: binary(Math.imul),
+};
+
 /** Applies `f` to every vector along the last axis. */
 function alongLast({ dims, data }: Tensor, f: (row: Float64Array) => Float64Array): Tensor {
   const width = dims.at(-1)!;
@@ -190,6 +196,8 @@ const kernels: Readonly<Record<string, Kernel>> = {
   FastGelu: unary((x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))) / 2),
   Equal: binary((a, b) => (a === b ? 1 : 0)),
   Clip: ([x, low, high]) => ({ dims: x!.dims, data: x!.data.map((v) => Math.min(Math.max(v, low!.data[0]!), high!.data[0]!)) }),
+  Less: binary((a, b) => (a < b ? 1 : 0)),
+  Cast: unary((x) => x),
   Where: ([condition, a, b]) => {
     const [yes, no] = [repeated(a!, condition!.dims), repeated(b!, condition!.dims)];
     return { dims: condition!.dims, data: condition!.data.map((v, i) => (v === 0 ? no[i]! : yes[i]!)) };

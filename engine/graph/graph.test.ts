@@ -21,7 +21,7 @@ const files: WeightFiles = new Map(
 );
 
 describe.each([false, true])('the step of an adapter on layers 2 and 3 of 4, recompute %s', (again) => {
-  const graph = buildStep(spec, files, shape, 'gradient', again);
+  const graph = buildStep(spec, files, shape, 'gradient', { recompute: again });
   const backward = graph.nodes.filter(({ name }) => name.startsWith('gradient/'));
 
   test('no node has the gradient of a frozen weight', () => {

@@ -8,7 +8,7 @@ import { Problem } from '../problem.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
-import { TrainStep } from '../training/step.ts';
+import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 
 export interface LoadedRows {
   readonly rows: readonly TokenRow[];
@@ -64,7 +64,7 @@ export function chooseProvider(asked: Extract<JobSpec, { kind: 'train' }>['devic
 export async function openTrainStep(
   model: OpenModel,
   shape: AdapterShape,
-  options: { readonly recompute: boolean; readonly cacheDir: string },
+  options: Pick<TrainStepOptions, 'recompute' | 'cacheDir' | 'dropout' | 'neftuneNoiseAlpha' | 'seed'>,
 ): Promise<TrainStep> {
   return TrainStep.open(model, shape, { ...options, threads: cpuThreads(), openSession });
 }

@@ -14,6 +14,7 @@ import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
 import { readAdapter, writeAdapter } from '../training/lora/folder.ts';
+import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
 import { newAdamState } from '../training/optimizer.ts';
 import { versions } from '../versions.ts';
@@ -84,7 +85,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   };
   report(port, 'Preparing the weights');
   if (start.step === 0) await samples(0, spec.adapterPath === null ? null : adapter);
-  const trainStep = await openTrainStep(model, adapter.shape, { recompute: recipe.recompute, cacheDir: spec.cacheDir });
+  const trainStep = await openTrainStep(model, adapter.shape, { ...recipe, cacheDir: spec.cacheDir });
   const metrics = folder.metrics(start.step);
   const reporter = new Reporter(port, metrics, steps);
   let seconds = start.seconds;
@@ -96,6 +97,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
       rows: data.prepared.rows,
       evalRows: evaluation?.prepared.rows ?? [],
       parameters: adapter.parameters,
+      groups: parameterGroups(adapter.shape, recipe),
       adam,
       stepsDone: start.step,
       totalSteps: steps,

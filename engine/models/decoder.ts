@@ -32,6 +32,8 @@ export interface DecoderOptions {
   readonly weight: (name: string) => Value;
   /** The factors that adapt the module at a path, or null. */
   readonly lora: (path: string) => LoraFactors | null;
+  /** What is added to the embedded tokens `[tokens, hidden]` while training. */
+  readonly noise?: Value;
   /** Keep only each block's input for the backward. */
   readonly recompute: boolean;
   /** Puts cached keys and values `[tokens, keyValueHeads * headDim]` before a layer's own. */
@@ -81,7 +83,8 @@ function embed(g: Graph, spec: DecoderSpec, { inputIds, positions }: Sequence, o
   const { modules, embeddingScale } = spec;
   const path = modules.token_embd;
   const embedded = g.scope(path, () => embedding(g, inputIds, options.weight(`${path}.weight`), options.lora(path)));
-  const scaled = embeddingScale === 1 ? embedded : mul(g, [embedded, g.scalar(embeddingScale)]);
+  const noisy = options.noise === undefined ? embedded : add(g, [embedded, options.noise]);
+  const scaled = embeddingScale === 1 ? noisy : mul(g, [noisy, g.scalar(embeddingScale)]);
   if (positions === null) return scaled;
   return g.scope(modules.position_embd!, () =>
     add(g, [scaled, gatherRows(g, [options.weight(`${modules.position_embd}.weight`), positions])]),

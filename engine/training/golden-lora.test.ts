@@ -1,5 +1,5 @@
 /** Every variant of LoRA against PEFT: losses, logits, gradients, merged weights, whole trainings and answers. Made in float32 on a processor. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -96,9 +96,17 @@ function stepsOf(out: string): StepMetrics[] {
   return rows.map((line) => JSON.parse(line) as MetricRow).filter((row) => 'loss' in row);
 }
 
-const names = ['lora-rslora', 'lora-dora', 'lora-patterns', 'lora-some-layers', 'lora-head-embed', 'lora-saved-head'];
+const names = [
+  'lora-rslora',
+  'lora-dora',
+  'lora-patterns',
+  'lora-some-layers',
+  'lora-head-embed',
+  'lora-saved-head',
+  'lora-bias',
+];
 
-describe.each(names.filter((name) => existsSync(join(golden, name))))('%s', (name) => {
+describe.each(names)('%s', (name) => {
   const { folder, model, batch, positions, adapter, expected, tensor, logits, trainSpec } = caseOf(name);
   const options = { threads: 2, cacheDir, openSession };
 

@@ -11,6 +11,16 @@ export function newAdamState(length: number): AdamState {
   return { mean: new Float32Array(length), square: new Float32Array(length), updates: 0 };
 }
 
+/** A stretch of the parameters with a learning rate of its own. */
+export interface ParameterGroup {
+  readonly start: number;
+  readonly end: number;
+  /** Of the learning rate of the step. */
+  readonly rateFactor: number;
+  /** Whether it is pulled towards 0. */
+  readonly decays: boolean;
+}
+
 /**
  * One update of AdamW in place: decoupled weight decay, bias correction, moments kept in float32 and arithmetic in float64. The
  * order of operations is torch's (torch/optim/adamw.py, _single_tensor_adamw).
@@ -21,20 +31,23 @@ export function adamwUpdate(
   state: AdamState,
   rate: number,
   recipe: Pick<Recipe, 'beta1' | 'beta2' | 'epsilon' | 'weightDecay'>,
+  groups: readonly ParameterGroup[] = [{ start: 0, end: parameters.length, rateFactor: 1, decays: true }],
 ): void {
   const { beta1, beta2, epsilon, weightDecay } = recipe;
   const { mean, square } = state;
   state.updates += 1;
-  const keep = 1 - rate * weightDecay;
-  const stepSize = rate / (1 - beta1 ** state.updates);
   const squareCorrection = 1 / Math.sqrt(1 - beta2 ** state.updates);
-  for (let i = 0; i < parameters.length; i++) {
-    const g = gradient[i]!;
-    const m = mean[i]! + (g - mean[i]!) * (1 - beta1);
-    const v = square[i]! * beta2 + g * g * (1 - beta2);
-    mean[i] = m;
-    square[i] = v;
-    parameters[i] = parameters[i]! * keep - (stepSize * m) / (Math.sqrt(v) * squareCorrection + epsilon);
+  for (const { start, end, rateFactor, decays } of groups) {
+    const keep = decays ? 1 - rate * rateFactor * weightDecay : 1;
+    const stepSize = (rate * rateFactor) / (1 - beta1 ** state.updates);
+    for (let i = start; i < end; i++) {
+      const g = gradient[i]!;
+      const m = mean[i]! + (g - mean[i]!) * (1 - beta1);
+      const v = square[i]! * beta2 + g * g * (1 - beta2);
+      mean[i] = m;
+      square[i] = v;
+      parameters[i] = parameters[i]! * keep - (stepSize * m) / (Math.sqrt(v) * squareCorrection + epsilon);
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { gradients } from '../graph/gradient.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { headCrossEntropy } from '../graph/ops/loss.ts';
 import { doraScale, type LoraFactors } from '../graph/ops/matmul.ts';
+import { uniformNoise, type RowKeys } from '../graph/ops/random.ts';
 import { expand } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
 import { decoder, headInput, headLogits, logits, weightsOf, type DecoderOptions, type WeightFiles } from '../models/decoder.ts';
@@ -12,6 +13,7 @@ import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { assert } from '../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
+import { tokenKeys, type StepPlace } from './draw.ts';
 import { tensorView, type AdapterShape, type AdapterTensor } from './lora/adapter.ts';
 
 /** Rows of one shape, padded on the right. */
@@ -41,6 +43,12 @@ export interface TrainStepOptions {
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
+  /** Share of the adapters' inputs that is dropped while training. */
+  readonly dropout?: number;
+  /** NEFTune: embeddings get noise within alpha / √(tokens of the row x width) while training. */
+  readonly neftuneNoiseAlpha?: number;
+  /** Of what is drawn. */
+  readonly seed?: number;
   /** Let the runtime repack weights: somewhat faster, at the price of another copy of them in memory. */
   readonly prepack?: boolean;
 }
@@ -77,12 +85,13 @@ export class TrainStep {
     return step;
   }
 
-  gradient(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
-    return this.#losses('gradient', batch, parameters);
+  /** `place` keys what is drawn at random: without dropout and noise it does not matter. */
+  gradient(batch: MicroBatch, parameters: Float32Array, place: StepPlace = { step: 0, firstRow: 0 }): Promise<StepResult> {
+    return this.#losses('gradient', batch, parameters, place);
   }
 
   evaluate(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
-    return this.#losses('evaluate', batch, parameters);
+    return this.#losses('evaluate', batch, parameters, null);
   }
 
   /** Logits `[positions.length, vocabulary]` at flat positions of the batch. */
@@ -99,7 +108,12 @@ export class TrainStep {
     for (const built of opened) await (await built).session.release();
   }
 
-  async #losses(purpose: 'gradient' | 'evaluate', batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
+  async #losses(
+    purpose: 'gradient' | 'evaluate',
+    batch: MicroBatch,
+    parameters: Float32Array,
+    place: StepPlace | null,
+  ): Promise<StepResult> {
     const { rows, targets, tokenRow } = supervised(batch);
     const gradient = purpose === 'gradient' ? new Float32Array(this.#shape.length) : null;
     if (rows.length === 0) return { tokenLoss: new Float32Array(0), tokenRow, gradient };
@@ -111,6 +125,7 @@ export class TrainStep {
     const counted = Float32Array.from({ length: chunks * chunkRows }, (_, i) => (i < rows.length ? 1 : 0));
     const feeds = {
       ...this.#feeds(batch, parameters),
+      ...(place === null ? {} : this.#randomFeeds(batch, place)),
       rows: int64(padded(rows), [chunks * chunkRows]),
       targets: int64(padded(targets), [chunks, chunkRows]),
       counted: float32(counted, [chunks, chunkRows]),
@@ -133,6 +148,22 @@ export class TrainStep {
     return feeds;
   }
 
+  #randomFeeds(batch: MicroBatch, place: StepPlace): Record<string, TensorValue> {
+    const { dropout = 0, neftuneNoiseAlpha = 0, seed = 0 } = this.#options;
+    if (dropout === 0 && neftuneNoiseAlpha === 0) return {};
+    const tokens = batch.batch * batch.time;
+    const [first, second] = tokenKeys(seed, place, batch);
+    const limits = Float32Array.from({ length: tokens }, (_, i) => {
+      const length = batch.lengths[Math.floor(i / batch.time)]!;
+      return neftuneNoiseAlpha / Math.sqrt(length * this.#spec.hiddenSize);
+    });
+    return {
+      'random.first': { type: 'int32', data: first, dims: [tokens, 1] },
+      'random.second': { type: 'int32', data: second, dims: [tokens, 1] },
+      'random.limit': float32(limits, [tokens, 1]),
+    };
+  }
+
   #session(purpose: Purpose): Promise<BuiltSession> {
     let session = this.#sessions.get(purpose);
     if (session === undefined) {
@@ -143,7 +174,7 @@ export class TrainStep {
   }
 
   async #open(purpose: Purpose): Promise<BuiltSession> {
-    const graph = buildStep(this.#spec, this.#files, this.#shape, purpose, this.#options.recompute);
+    const graph = buildStep(this.#spec, this.#files, this.#shape, purpose, this.#options);
     const session = await this.#options.openSession(encodeModel(graph), {
       threads: this.#options.threads,
       provider: 'cpu',
@@ -164,15 +195,20 @@ export function buildStep(
   files: WeightFiles,
   shape: AdapterShape,
   purpose: Purpose,
-  recompute: boolean,
+  { recompute, dropout = 0, neftuneNoiseAlpha = 0 }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha'>,
 ): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
   const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
   const rows = g.input('rows', 'int64', ['rows']);
+  const training = purpose === 'gradient';
+  const isRandom = training && (dropout > 0 || neftuneNoiseAlpha > 0);
+  const keyInput = (name: string): Value => g.input(`random.${name}`, 'int32', ['tokens', 1]);
+  const keys: RowKeys | null = isRandom ? [keyInput('first'), keyInput('second')] : null;
   const adapted = (): DecoderOptions => ({
-    ...adaptation(g, spec, files, shape, inputs),
-    recompute: recompute && purpose === 'gradient',
+    ...adaptation(g, spec, files, shape, inputs, keys && dropout > 0 ? { rate: dropout, keys } : null),
+    ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
+    recompute: recompute && training,
   });
   if (purpose === 'logits') {
     const options = adapted();
@@ -190,8 +226,15 @@ export function buildStep(
     });
     const trained = headValues(spec, options, inputs);
     const gradient = purpose === 'evaluate' ? 'none' : trained.length === 0 ? 'hidden' : 'hidden and trained';
-    const head = (body: Graph, x: Value) => headLogits(body, spec, x, options);
-    return g.scope('loss', () => headCrossEntropy(g, [chunked, targets, counted, ...trained], { head, gradient }));
+    const dropped = options.lora(spec.modules.output)?.dropout;
+    const keysOfRows = dropped === undefined ? [] : dropped.keys.map((key) => chosenKeys(g, key, rows));
+    const head = (body: Graph, x: Value, _: readonly Value[], [first, second]: readonly Value[]): Value => {
+      if (dropped === undefined || first === undefined || second === undefined) return headLogits(body, spec, x, options);
+      const lora = (path: string) => ({ ...options.lora(path)!, dropout: { ...dropped, keys: [first, second] as const } });
+      return headLogits(body, spec, x, { ...options, lora });
+    };
+    const attributes = { head, gradient, ofRows: keysOfRows.length } as const;
+    return g.scope('loss', () => headCrossEntropy(g, [chunked, targets, counted, ...keysOfRows, ...trained], attributes));
   });
   if (purpose === 'gradient') {
     const ones = expand(g, [g.constant('float32', [1, 1], [1])], { shape: ['chunks', 'chunkRows'] });
@@ -206,6 +249,17 @@ export function buildStep(
   return g;
 }
 
+/** NEFTune (Jain et al. 2023). */
+function embeddingNoise(g: Graph, { hiddenSize }: DecoderSpec, keys: RowKeys): Value {
+  return uniformNoise(g, keys, 'neftune', hiddenSize, g.input('random.limit', 'float32', ['tokens', 1]));
+}
+
+/** Keys `[tokens, 1]` of the rows the head reads, chunk by chunk. */
+function chosenKeys(g: Graph, keys: Value, rows: Value): Value {
+  const chosen = g.node('Gather', [keys, rows], { dtype: 'int32', shape: ['rows', 1], attributes: { axis: { int: 0 } } });
+  return reshape(g, [chosen], { shape: ['chunks', 'chunkRows', 1] });
+}
+
 type TrainedInputs = ReadonlyMap<AdapterTensor, Value>;
 
 /** Weights, trained where they are, and the factors of every adapted module; DoRA's scales are computed once, before the blocks. */
@@ -215,13 +269,15 @@ function adaptation(
   files: WeightFiles,
   { modules, replaced }: AdapterShape,
   inputs: TrainedInputs,
+  dropout: { readonly rate: number; readonly keys: RowKeys } | null,
 ): Pick<DecoderOptions, 'weight' | 'lora'> {
   const frozen = weightsOf(g, spec, files);
   const trained = new Map(replaced.flatMap(({ names, tensor }) => names.map((name) => [name, inputs.get(tensor)!] as const)));
   const weight = (name: string): Value => trained.get(name) ?? frozen(name);
   const factors = new Map(
     modules.map(({ path, kind, scale, a, b, magnitude }): [string, LoraFactors] => {
-      const own = { a: inputs.get(a)!, b: inputs.get(b)!, scale };
+      const dropping = dropout === null ? {} : { dropout: { ...dropout, name: path } };
+      const own = { a: inputs.get(a)!, b: inputs.get(b)!, scale, ...dropping };
       if (magnitude === null) return [path, own];
       const values = [inputs.get(magnitude)!, weight(`${path}.weight`), own.a, own.b];
       const outputScale = g.scope(path, () => doraScale(g, values, { scale, embedding: kind === 'embedding' }));

@@ -6,6 +6,7 @@ import { headCrossEntropy } from './loss.ts';
 import { doraScale, gemm, loraLinear, matmul } from './matmul.ts';
 import { layerNorm, rmsNorm } from './normalization.ts';
 import { expand, meanOfLast, reduceSum } from './reduce.ts';
+import { dropout } from './random.ts';
 import { rotary } from './rotary.ts';
 import { concat, gatherRows, reshape, sliceLast, transpose } from './shape.ts';
 import { softmax } from './softmax.ts';
@@ -29,5 +30,6 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   layerNorm,
   softmax,
   rotary,
+  dropout,
   headCrossEntropy,
 ];

@@ -9,7 +9,9 @@ import { reshape } from './shape.ts';
 
 export interface CrossEntropyAttributes {
   /** Builds logits `[rows, vocabulary]` of hidden rows `[rows, hidden]`. `trained` are the op's further inputs, which it may read. */
-  readonly head: (g: Graph, hidden: Value, trained: readonly Value[]) => Value;
+  readonly head: (g: Graph, hidden: Value, trained: readonly Value[], ofRows: readonly Value[]) => Value;
+  /** How many of the further inputs are not trained but int32 `[chunks, rows, 1]`, something of each row that the head reads. */
+  readonly ofRows?: number;
   /**
    * What has a gradient. That of the hidden rows alone is computed beside the loss. That of what the head is trained by needs the
    * weight of each row's loss, which only the backward knows: the chunks are gone through again.
@@ -24,12 +26,13 @@ export interface CrossEntropyAttributes {
 // One chunk at a time runs through a Scan; only one chunk's logits are alive, and gradients of the head add up from chunk to chunk.
 export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntropyAttributes>({
   name: 'HeadCrossEntropy',
-  forward(g, [h, targets, counted, ...trained], { head, gradient }) {
+  forward(g, [h, targets, counted, ...further], { head, gradient, ofRows = 0 }) {
+    const [perRow, trained] = [further.slice(0, ofRows), further.slice(ofRows)];
     const [chunks] = h!.shape as [Dim];
     const chunk = new Chunk(g, h!);
-    const { body, rows, hidden, target } = chunk;
+    const { body, rows, hidden } = chunk;
     const count = chunk.input('counted', 'float32', [rows]);
-    const { logits, tape } = chunk.logits(head, trained);
+    const { logits, tape } = chunk.logits(head, trained, perRow);
     const { exponentials, sum, targetLogit, maximum } = chunk.softmax(logits);
     const loss = mul(body, [chunk.column(count), add(body, [log(body, [sum]), sub(body, [maximum, targetLogit])])]);
     chunk.output('loss', reshape(body, [loss], { shape: [rows] }));
@@ -38,18 +41,21 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
       chunk.output('gradient', gradients(body, tape, logits, dz, [hidden])[0]!);
     }
     const outputs = [{ shape: [chunks, rows] }, ...(gradient === 'hidden' ? [{ shape: h!.shape }] : [])];
-    assert(body.inputs.length === 3 && body.inputs[1] === target, 'a chunk has its own inputs only');
-    const [tokenLoss, ...saved] = g.nodeWithOutputs('Scan', [h!, targets!, counted!], outputs, {
-      attributes: { body: { graph: body }, num_scan_inputs: { int: 3 } },
+    const scanned = [h!, targets!, counted!, ...perRow];
+    assert(body.inputs.length === scanned.length, 'a chunk has its own inputs only');
+    const [tokenLoss, ...saved] = g.nodeWithOutputs('Scan', scanned, outputs, {
+      attributes: { body: { graph: body }, num_scan_inputs: { int: scanned.length } },
     });
     return [tokenLoss!, ...saved];
   },
-  backward(g, { inputs: [h, targets, counted, ...trained], attributes: { head, gradient }, saved: [dh], dy }) {
+  backward(g, { inputs: [h, targets, counted, ...further], attributes, saved: [dh], dy }) {
+    const { head, gradient, ofRows = 0 } = attributes;
+    const [perRow, trained] = [further.slice(0, ofRows), further.slice(ofRows)];
     const ofHidden = (): Value => {
       assert(dh !== undefined, 'the loss was built without its gradient');
       return mul(g, [dh, reshape(g, [dy], { shape: [...h!.shape.slice(0, 2), 1] })]);
     };
-    if (gradient !== 'hidden and trained') return [ofHidden, null, null, ...trained.map(() => null)];
+    if (gradient !== 'hidden and trained') return [ofHidden, null, null, ...further.map(() => null)];
 
     let built: Value[] | null = null;
     const ofAll = (): Value[] => {
@@ -58,7 +64,7 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
       const count = chunk.input('counted', 'float32', [rows]);
       const weight = chunk.input('weight', 'float32', [rows]);
       const sums = trained.map((value, i) => chunk.state(`sum ${i}`, value.shape));
-      const { logits, tape } = chunk.logits(head, trained);
+      const { logits, tape } = chunk.logits(head, trained, perRow);
       const { exponentials, sum } = chunk.softmax(logits);
       const dz = chunk.logitGradient(exponentials, sum, mul(body, [count, weight]));
       const [ofRows, ...ofTrained] = gradients(body, tape, logits, dz, [chunk.hidden, ...trained]);
@@ -69,12 +75,13 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
       chunk.output('gradient', ofRows!);
       const zeros = trained.map(({ shape }) => g.node('Expand', [g.scalar(0), g.shapeVector(shape)], { shape }));
       const outputs = [...trained, h!].map(({ shape }) => ({ shape }));
-      return g.nodeWithOutputs('Scan', [...zeros, h!, targets!, counted!, dy], outputs, {
-        attributes: { body: { graph: body }, num_scan_inputs: { int: 4 } },
+      const scanned = [h!, targets!, counted!, dy, ...perRow];
+      return g.nodeWithOutputs('Scan', [...zeros, ...scanned], outputs, {
+        attributes: { body: { graph: body }, num_scan_inputs: { int: scanned.length } },
       });
     };
     const part = (i: number) => () => (built ??= ofAll())[i]!;
-    return [part(trained.length), null, null, ...trained.map((_, i) => part(i))];
+    return [part(trained.length), null, null, ...perRow.map(() => null), ...trained.map((_, i) => part(i))];
   },
 });
 
@@ -93,7 +100,7 @@ class Chunk {
     this.target = this.input('target', 'int64', [rows]);
   }
 
-  input(name: string, dtype: 'float32' | 'int64', shape: readonly Dim[]): Value {
+  input(name: string, dtype: 'float32' | 'int32' | 'int64', shape: readonly Dim[]): Value {
     return this.body.input(`${this.body.scopeName}/${name}`, dtype, shape);
   }
 
@@ -113,8 +120,9 @@ class Chunk {
     return reshape(this.body, [values], { shape: [this.rows, 1] });
   }
 
-  logits(head: CrossEntropyAttributes['head'], trained: readonly Value[]) {
-    const { result: logits, tape } = this.body.record(() => head(this.body, this.hidden, trained));
+  logits(head: CrossEntropyAttributes['head'], trained: readonly Value[], ofRows: readonly Value[]) {
+    const slices = ofRows.map(({ shape }, i) => this.input(`of rows ${i}`, 'int32', shape.slice(1)));
+    const { result: logits, tape } = this.body.record(() => head(this.body, this.hidden, trained, slices));
     return { logits, tape };
   }
 

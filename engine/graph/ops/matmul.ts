@@ -2,7 +2,8 @@
 import { assert } from '../../problem.ts';
 import type { Dim, Graph, Op, Value } from '../graph.ts';
 import { defineOp, sameShape } from '../graph.ts';
-import { add, mul, reciprocal, sqrt } from './elementwise.ts';
+import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
+import { dropout, type DropoutAttributes, type RowKeys } from './random.ts';
 import { reduceSum } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -103,6 +104,8 @@ export interface LoraFactors {
   readonly scale: number;
   /** DoRA's factor of every output, `[out]`; it does not scale a bias. */
   readonly outputScale?: Value;
+  /** What is dropped of the input of a linear layer, for its adapter alone. */
+  readonly dropout?: DropoutAttributes & { readonly keys: RowKeys };
 }
 
 /** y = x Wᵀ + b, adapted where there are factors. */
@@ -110,9 +113,33 @@ export function linear(g: Graph, x: Value, w: Value, bias: Value | null, lora: L
   const tail = bias === null ? [] : [bias];
   if (lora === null) return gemm(g, [x, w, ...tail], { transB: true });
   const { a, b, scale, outputScale } = lora;
+  if (lora.dropout !== undefined) return droppingLinear(g, x, w, tail, { ...lora, dropout: lora.dropout });
   if (outputScale === undefined) return loraLinear(g, [x, w, a, b, ...tail], { scale });
   const scaled = mul(g, [loraLinear(g, [x, w, a, b], { scale }), outputScale]);
   return bias === null ? scaled : add(g, [scaled, bias]);
+}
+
+// With x' = dropout(x):   y = x Wᵀ + b + s (x' Aᵀ) Bᵀ        DoRA, as PEFT has it: y = x Wᵀ + b - x' Wᵀ + c ∘ (x' Wᵀ + s (x' Aᵀ) Bᵀ)
+function droppingLinear(
+  g: Graph,
+  x: Value,
+  w: Value,
+  tail: readonly Value[],
+  {
+    a,
+    b,
+    scale,
+    outputScale,
+    dropout: { keys, ...attributes },
+  }: LoraFactors & { dropout: NonNullable<LoraFactors['dropout']> },
+): Value {
+  const base = gemm(g, [x, w, ...tail], { transB: true });
+  const dropped = dropout(g, [x, ...keys], attributes);
+  const u = gemm(g, [dropped, a], { transB: true });
+  if (outputScale === undefined) return gemm(g, [u, b, base], { transB: true, alpha: scale });
+  const droppedBase = gemm(g, [dropped, w], { transB: true });
+  const adapted = mul(g, [gemm(g, [u, b, droppedBase], { transB: true, alpha: scale }), outputScale]);
+  return add(g, [base, sub(g, [adapted, droppedBase])]);
 }
 
 // DoRA (Liu et al. 2024): c_i = m_i / ‖W_i + s (B A)_i‖ over the rows i of W [out, in], or its columns when it is an embedding [in, out].

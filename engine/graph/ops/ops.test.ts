@@ -20,7 +20,7 @@ interface SampleInput {
   readonly shape?: Shape;
   /** Given values are indices or counts: not differentiated. */
   readonly values?: readonly number[];
-  readonly dtype?: 'int64';
+  readonly dtype?: 'int32' | 'int64';
   /** Only positive numbers. */
   readonly positive?: boolean;
 }
@@ -43,6 +43,17 @@ const rowsOfHead: readonly SampleInput[] = [
 ];
 const sines = (count: number): number[] => Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
 const frozen = (dims: readonly number[]): SampleInput => ({ dims, values: sines(dims.reduce((a, b) => a * b, 1)) });
+const keys = (seed: number): SampleInput => ({
+  dims: [3, 1],
+  dtype: 'int32',
+  values: [1, 2, 3].map((row) => Math.imul(row * seed, 0x9e3779b9)),
+});
+const keysOfRows = (seed: number): SampleInput => ({
+  dims: [2, 3, 1],
+  shape: ['chunks', 'rows', 1],
+  dtype: 'int32',
+  values: [1, 2, 3, 4, 5, 6].map((row) => Math.imul(row * seed, 0x9e3779b9)),
+});
 const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32', [5, 4], sines(20))], { transB: true });
 const samples: Readonly<Record<string, readonly Sample[]>> = {
   Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
@@ -122,6 +133,7 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [2, 3, 8] }, ...rope], attributes: { heads: 2, dimension: 4, interleaved: true } },
     { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4, interleaved: true } },
   ],
+  Dropout: [{ inputs: [{ dims: [3, 4] }, keys(1), keys(5)], attributes: { rate: 0.4, name: 'a' } }],
   HeadCrossEntropy: [
     { inputs: rowsOfHead, attributes: { gradient: 'hidden', head: plainHead }, symbols: { chunks: 2, rows: 3 } },
     {
@@ -135,6 +147,19 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
         gradient: 'hidden and trained',
         head: (g, h, [w, a, b, outputScale, bias]) =>
           linear(g, h, w!, bias!, { a: a!, b: b!, scale: 0.7, outputScale: outputScale! }),
+      },
+      symbols: { chunks: 2, rows: 3 },
+    },
+    {
+      inputs: [...rowsOfHead, keysOfRows(1), keysOfRows(5), { dims: [2, 4] }, { dims: [5, 2] }],
+      attributes: {
+        gradient: 'hidden and trained',
+        ofRows: 2,
+        head: (g, h, [a, b], [first, second]) => {
+          const w = g.constant('float32', [5, 4], sines(20));
+          const dropout = { rate: 0.4, name: 'head', keys: [first!, second!] as const };
+          return linear(g, h, w, null, { a: a!, b: b!, scale: 0.7, dropout });
+        },
       },
       symbols: { chunks: 2, rows: 3 },
     },
@@ -245,7 +270,8 @@ describe.each(cases)('$label', ({ op, sample }) => {
 });
 
 function asFeed({ dims, data }: Tensor, dtype: Value['dtype']): TensorValue {
-  return dtype === 'int64'
-    ? { type: 'int64', data: BigInt64Array.from(data, BigInt), dims }
+  if (dtype === 'int64') return { type: 'int64', data: BigInt64Array.from(data, BigInt), dims };
+  return dtype === 'int32'
+    ? { type: 'int32', data: Int32Array.from(data), dims }
     : { type: 'float32', data: Float32Array.from(data), dims };
 }

@@ -1,0 +1,31 @@
+/** LoRA+ (Hayou et al. 2024): B learns faster than A. The groups are those of PEFT's create_loraplus_optimizer. */
+import type { Recipe } from '../../recipe.ts';
+import type { ParameterGroup } from '../optimizer.ts';
+import type { AdapterShape, AdapterTensor } from './adapter.ts';
+
+/** Which parts of the parameters have another learning rate, or no decay; without LoRA+ all are one. */
+export function parameterGroups(
+  shape: AdapterShape,
+  recipe: Pick<Recipe, 'learningRate' | 'loraplusLrRatio' | 'loraplusLrEmbedding'>,
+): ParameterGroup[] {
+  const { learningRate, loraplusLrRatio, loraplusLrEmbedding } = recipe;
+  if (loraplusLrRatio === 1) return [{ start: 0, end: shape.length, rateFactor: 1, decays: true }];
+  const ofEmbedding = new Set<AdapterTensor | null>(
+    shape.modules.flatMap(({ kind, a, b, magnitude }) => (kind === 'embedding' ? [a, b, magnitude] : [])),
+  );
+  const ofB = new Set(shape.modules.map(({ b }) => b));
+  return shape.tensors.map((tensor, i) => {
+    const isFast = ofB.has(tensor) || tensor.shape.length === 1;
+    const rateFactor = ofEmbedding.has(tensor)
+      ? learningRate === 0
+        ? 0
+        : loraplusLrEmbedding / learningRate
+      : isFast
+        ? loraplusLrRatio
+        : 1;
+    const isMagnitude = shape.modules.some(({ magnitude }) => magnitude === tensor);
+    // Biases and norms are not pulled towards 0.
+    const decays = ofEmbedding.has(tensor) || tensor.shape.length > 1 || isMagnitude;
+    return { start: tensor.offset, end: shape.tensors[i + 1]?.offset ?? shape.length, rateFactor, decays };
+  });
+}
