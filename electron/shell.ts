@@ -1,6 +1,6 @@
 /** What only the shell can do for the page: dialogs, the clipboard, the menu, notifications, the theme of the system's own parts. */
 import { app, clipboard, dialog, nativeTheme, Notification, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
-import { isAbsolute } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import type { Handlers, MenuCommand, ShellRequests } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
 import { setMenu } from './menu.ts';
@@ -35,14 +35,20 @@ export function shellHandlers(
     if (!found) throw new Problem('not-found', 'The window is closed.', 'Open the studio again.');
     return found;
   };
+  // Since version 43 Electron opens every dialog at the downloads unless it is told a folder.
+  const lastFolders = new Map<FileKind, string>();
   // Held, because a notification that is collected no longer hears its click.
   let notification: Notification;
   return {
     'shell.chooseFiles': async ({ title, kind }) => {
       const options = fileDialogs[kind];
       if (!options) throw wrong('kind');
-      const chosen = await dialog.showOpenDialog(parent(), { title: text(title, 'title'), ...options });
-      return chosen.canceled ? null : chosen.filePaths;
+      const last = lastFolders.get(kind);
+      const start = last === undefined ? {} : { defaultPath: last };
+      const chosen = await dialog.showOpenDialog(parent(), { title: text(title, 'title'), ...options, ...start });
+      if (chosen.canceled || chosen.filePaths.length === 0) return null;
+      lastFolders.set(kind, dirname(chosen.filePaths[0]!));
+      return chosen.filePaths;
     },
     'shell.chooseSavePath': async ({ title, suggested, directory }) => {
       const properties = directory
@@ -60,8 +66,8 @@ export function shellHandlers(
       shell.showItemInFolder(path);
       return null;
     },
-    'shell.copyText': (params) => {
-      void clipboard.writeText(text(params.text, 'text'));
+    'shell.copyText': async (params) => {
+      await clipboard.writeText(text(params.text, 'text'));
       return null;
     },
     'shell.setTheme': ({ theme }) => {

@@ -12,5 +12,7 @@ export async function virtualDisplay() {
     server.stdio[3].once('data', (chunk) => resolve(String(chunk).trim()));
     server.once('exit', () => reject(new Error('Xvfb could not start')));
   });
-  return { environment: { DISPLAY: `:${number}`, LIBGL_ALWAYS_SOFTWARE: '1' }, end: () => server.kill() };
+  // From Electron 38 on a Wayland session comes before DISPLAY.
+  const onlyHere = { DISPLAY: `:${number}`, WAYLAND_DISPLAY: '', XDG_SESSION_TYPE: 'x11', LIBGL_ALWAYS_SOFTWARE: '1' };
+  return { environment: onlyHere, end: () => server.kill() };
 }
