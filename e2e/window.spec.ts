@@ -1,3 +1,4 @@
+import { join, resolve } from 'node:path';
 import { expect, test } from './studio.ts';
 
 test('a first start greets with the sample and is closed off from the machine', async ({ studio }) => {
@@ -21,6 +22,37 @@ test('a first start greets with the sample and is closed off from the machine', 
   await expect(studio.request('models.constructor' as never, {} as never)).rejects.toThrow('not-allowed');
   const machine = await studio.request('machine.get', undefined);
   expect(machine.threads).toBeGreaterThan(0);
+});
+
+test('what is dropped on the window is opened, and the menu does what the palette does', async ({ studio }) => {
+  const { app, page } = studio;
+  const rows = resolve(import.meta.dirname, '../resources/samples/json-orders');
+  const model = resolve(import.meta.dirname, '../resources/tiny/model');
+  const session = await page.context().newCDPSession(page);
+  const drop = async (files: string[]): Promise<void> => {
+    const at = { x: 600, y: 300, data: { items: [], files, dragOperationsMask: 1 } };
+    await session.send('Input.dispatchDragEvent', { type: 'dragEnter', ...at });
+    await expect(page.getByText('Drop to open')).toBeVisible();
+    await session.send('Input.dispatchDragEvent', { type: 'dragOver', ...at });
+    await session.send('Input.dispatchDragEvent', { type: 'drop', ...at });
+  };
+  await drop([join(rows, 'train.jsonl'), join(rows, 'eval.jsonl')]);
+  await expect(page.getByRole('heading', { name: 'json-orders', level: 1 })).toBeVisible();
+  await expect(page.getByText('64 rows to train, 16 to evaluate')).toBeVisible();
+  await drop([model]);
+  await expect(page.getByRole('option', { name: /model llama/ })).toBeVisible();
+
+  const menu = (id: string): Promise<boolean> =>
+    app.evaluate(({ Menu }, id) => {
+      const item = Menu.getApplicationMenu()!.getMenuItemById(id)!;
+      if (item.enabled) item.click();
+      return item.enabled;
+    }, id);
+  expect(await menu('stop')).toBe(false);
+  expect(await menu('new-run')).toBe(true);
+  await expect(page.getByRole('heading', { name: 'New run', level: 1 })).toBeVisible();
+  await expect.poll(() => menu('start')).toBe(true);
+  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 60_000 });
 });
 
 test('a second start on the same data folder leaves the first in front and alone', async ({ studio }) => {
