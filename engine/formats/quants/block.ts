@@ -38,7 +38,7 @@ export function squares(values: Float32Array, from: number, n: number): number {
   return sum;
 }
 
-/** How much each element counts: its column's importance times sqrt(mean square around + its own square). */
+/** How much each of `n` elements counts: its column's importance times sqrt(mean square around + its own square). */
 export function weigh(
   values: Float32Array,
   from: number,
@@ -46,9 +46,11 @@ export function weigh(
   column: number,
   meanSquare: number,
   weights: Float32Array,
+  to: number,
+  n: number,
 ): void {
-  for (let i = 0; i < weights.length; i++) {
+  for (let i = 0; i < n; i++) {
     const value = values[from + i]!;
-    weights[i] = importance[column + i]! * Math.fround(Math.sqrt(Math.fround(meanSquare + Math.fround(value * value))));
+    weights[to + i] = importance[column + i]! * Math.fround(Math.sqrt(Math.fround(meanSquare + Math.fround(value * value))));
   }
 }

@@ -28,9 +28,11 @@ function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): QuantizedTyp
   const bytes = low + 16;
   const top = fifthBits ? 31 : 15;
   const zero = minimum ? 0 : (top + 1) / 2;
-  const levels = new Uint8Array(32);
-  const weights = new Float32Array(32);
-  const fit = { scale: new Float32Array(1), minimum: new Float32Array(1) };
+  // What is worked on while up to four blocks are made.
+  const levels = new Uint8Array(128);
+  const weights = new Float32Array(128);
+  const scales = new Float32Array(4);
+  const minima = new Float32Array(4);
 
   /** Without importance: from the extremes alone, rounded half up. */
   function quantizeByExtremes(x: Float32Array, from: number, blocks: Uint8Array, block: number): void {
@@ -49,12 +51,17 @@ function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): QuantizedTyp
     if (minimum) storeHalf(blocks, block + 2, least);
   }
 
-  function quantizeBySearch(x: Float32Array, from: number, blocks: Uint8Array, block: number): void {
-    if (minimum) {
-      fitAffine(x, from, weights, top, weightedCandidates, levels, 0, fit.scale, fit.minimum, 0);
-      storeHalf(blocks, block, fit.scale[0]!);
-      storeHalf(blocks, block + 2, -fit.minimum[0]!);
-    } else storeHalf(blocks, block, fitSymmetric(x, from, 32, weights, zero, levels, 0));
+  /** Searches the scales of `count` blocks, whose elements have `weights`. */
+  function search(x: Float32Array, from: number, count: number): void {
+    const used = weights.subarray(0, 32 * count);
+    const found = scales.subarray(0, count);
+    if (minimum) fitAffine(x, from, used, top, weightedCandidates, levels, found, minima);
+    else fitSymmetric(x, from, used, zero, levels, found);
+  }
+
+  function storeLevels(from: number, blocks: Uint8Array, block: number): void {
+    for (let i = 0; i < 16; i++) blocks[block + low + i] = (levels[from + i]! & 15) | ((levels[from + 16 + i]! & 15) << 4);
+    if (fifthBits) for (let i = 0; i < 32; i++) blocks[block + high + (i >>> 3)]! |= (levels[from + i]! >>> 4) << (i & 7);
   }
 
   return {
@@ -76,17 +83,27 @@ function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): QuantizedTyp
       }
     },
     quantize(rows, width, importance, blocks) {
-      let meanSquare = 0;
-      for (let from = 0, block = 0; from < rows.length; from += 32, block += bytes) {
-        if (importance === null) quantizeByExtremes(rows, from, blocks, block);
-        else {
-          const column = from % width;
-          if (column === 0) meanSquare = f(squares(rows, from, width) / width);
-          weigh(rows, from, importance, column, meanSquare, weights);
-          quantizeBySearch(rows, from, blocks, block);
+      if (importance === null) {
+        for (let from = 0, block = 0; from < rows.length; from += 32, block += bytes) {
+          quantizeByExtremes(rows, from, blocks, block);
+          storeLevels(0, blocks, block);
         }
-        for (let i = 0; i < 16; i++) blocks[block + low + i] = (levels[i]! & 15) | ((levels[16 + i]! & 15) << 4);
-        if (fifthBits) for (let i = 0; i < 32; i++) blocks[block + high + (i >>> 3)]! |= (levels[i]! >>> 4) << (i & 7);
+        return;
+      }
+      let meanSquare = 0;
+      for (let from = 0, block = 0; from < rows.length; from += 128) {
+        const count = Math.min(4, (rows.length - from) / 32);
+        for (let i = 0; i < count; i++) {
+          const at = from + 32 * i;
+          if (at % width === 0) meanSquare = f(squares(rows, at, width) / width);
+          weigh(rows, at, importance, at % width, meanSquare, weights, 32 * i, 32);
+        }
+        search(rows, from, count);
+        for (let i = 0; i < count; i++, block += bytes) {
+          storeHalf(blocks, block, scales[i]!);
+          if (minimum) storeHalf(blocks, block + 2, -minima[i]!);
+          storeLevels(32 * i, blocks, block);
+        }
       }
     },
   };

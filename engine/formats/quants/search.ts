@@ -2,8 +2,38 @@
  * The searches for a group's scale (and minimum), as ggml-quants.c does them without importance (`make_qx_quants`, `make_q3_quants`,
  * `make_qkx2_quants`) and with it (`make_qkx3_quants`, `make_qp_quants`). Every sum, product and quotient is rounded to float32 in the
  * same order, so that the same candidate wins and the bytes are llama.cpp's (of a build without fused multiply-add, as its x86-64
- * reference quantizer is). Float64 products, sums, quotients and roots of float32 numbers round to float32 as if computed there.
+ * reference quantizer is). The two that take nearly all the time search four groups at once, one in each lane of a vector.
  */
+import {
+  abs,
+  add,
+  and,
+  compile,
+  constant,
+  divide,
+  each,
+  equal,
+  least,
+  less,
+  load,
+  loadSame,
+  most,
+  multiply,
+  nearest as nearest4,
+  negate,
+  number,
+  or,
+  select,
+  set,
+  store,
+  subtract,
+  without,
+  type Code,
+  type Kernel,
+  type Local,
+  type Operand,
+} from './wasm.ts';
+
 const f = Math.fround;
 
 /** Adding and subtracting it rounds a float64 to the nearest integer, ties to even. */
@@ -20,6 +50,157 @@ function clampedNearest(value: number, least: number, most: number): number {
 /** Below this a group counts as all zero. */
 export const negligible = f(1e-15);
 
+/** Where the kernels find and leave things: element i of four groups is the vector at 16 i. */
+const places = { x: 0, weights: 512, candidate: 1024, levels: 1536, scale: 2048, minimum: 2064, tries: 2080 };
+const start = number(0);
+
+/**
+ * Parameters: bytes of a group's vectors, bytes of the tries, which follow the largest level. A try divided by the range is the inverse of
+ * a scale to find levels with; the least-squares fit to these levels is a candidate, and the one of least error wins.
+ */
+function affineKernel(absolute: boolean): Kernel {
+  return {
+    parameters: 2,
+    build({ integers, vectors }) {
+      const [bytes, tries] = [0, 1];
+      const { at, trial } = integers('at', 'trial');
+      const v = vectors(
+        ...(['low', 'high', 'top', 'flat', 'flatLow', 'x', 'level', 'part', 'inverse', 'scale', 'error', 'best'] as const),
+        ...(['sumW', 'sumX', 'sumL', 'sumL2', 'sumXL', 'determinant', 'newScale', 'newLow', 'better'] as const),
+      );
+      const x = load(at, places.x);
+      const weight = load(at, places.weights);
+      const addTo = (sum: Local, value: Operand): Code => set(sum, add(sum, value));
+      const levelOf = nearest4(least(v.top, most(constant(0), multiply(v.inverse, subtract(v.x, v.low)))));
+      const errorOf = (scale: Operand, level: Operand, low: Operand): Code => [
+        ...set(v.part, subtract(add(multiply(scale, level), low), x)),
+        ...addTo(v.error, multiply(weight, absolute ? abs(v.part) : multiply(v.part, v.part))),
+      ];
+      const zero = (...sums: Local[]): Code => sums.flatMap((sum) => set(sum, constant(0)));
+      const range = subtract(v.high, v.low);
+      return [
+        ...set(v.low, load(start, places.x)),
+        ...set(v.high, load(start, places.x)),
+        ...set(v.top, loadSame(start, places.tries)),
+        ...zero(v.sumW, v.sumX, v.error),
+        ...each(at, 16, bytes, [
+          ...set(v.low, least(v.low, x)),
+          ...set(v.high, most(v.high, x)),
+          ...addTo(v.sumW, weight),
+          ...addTo(v.sumX, multiply(weight, x)),
+        ]),
+        ...set(v.low, least(v.low, constant(0))),
+        ...set(v.flatLow, v.low),
+        ...set(v.flat, equal(v.low, v.high)),
+        ...set(v.inverse, divide(v.top, range)),
+        ...set(v.scale, divide(constant(1), v.inverse)),
+        ...each(at, 16, bytes, [
+          ...set(v.x, x),
+          ...set(v.level, levelOf),
+          ...store(at, places.levels, v.level),
+          ...errorOf(v.scale, v.level, v.low),
+        ]),
+        ...set(v.best, v.error),
+        ...each(trial, 4, tries, [
+          ...set(v.inverse, divide(loadSame(trial, places.tries + 4), range)),
+          ...zero(v.sumL, v.sumL2, v.sumXL, v.error),
+          ...each(at, 16, bytes, [
+            ...set(v.x, x),
+            ...set(v.level, levelOf),
+            ...store(at, places.candidate, v.level),
+            ...set(v.part, multiply(weight, v.level)),
+            ...addTo(v.sumL, v.part),
+            ...addTo(v.sumL2, multiply(v.part, v.level)),
+            ...addTo(v.sumXL, multiply(v.part, v.x)),
+          ]),
+          ...set(v.determinant, subtract(multiply(v.sumW, v.sumL2), multiply(v.sumL, v.sumL))),
+          ...set(v.newScale, divide(subtract(multiply(v.sumW, v.sumXL), multiply(v.sumX, v.sumL)), v.determinant)),
+          ...set(v.newLow, divide(subtract(multiply(v.sumL2, v.sumX), multiply(v.sumL, v.sumXL)), v.determinant)),
+          // A minimum above zero is no minimum: the fit without one.
+          ...set(v.better, less(constant(0), v.newLow)),
+          ...set(v.newScale, select(v.better, divide(v.sumXL, v.sumL2), v.newScale)),
+          ...set(v.newLow, without(v.newLow, v.better)),
+          ...each(at, 16, bytes, errorOf(v.newScale, load(at, places.candidate), v.newLow)),
+          ...set(v.better, and(less(v.error, v.best), less(constant(0), v.determinant))),
+          ...set(v.best, select(v.better, v.error, v.best)),
+          ...set(v.scale, select(v.better, v.newScale, v.scale)),
+          ...set(v.low, select(v.better, v.newLow, v.low)),
+          ...each(
+            at,
+            16,
+            bytes,
+            store(at, places.levels, select(v.better, load(at, places.candidate), load(at, places.levels))),
+          ),
+        ]),
+        ...store(start, places.scale, without(v.scale, v.flat)),
+        ...store(start, places.minimum, negate(select(v.flat, v.flatLow, v.low))),
+        ...each(at, 16, bytes, store(at, places.levels, without(load(at, places.levels), v.flat))),
+      ];
+    },
+  };
+}
+
+/** Parameters: bytes of a group's vectors, bytes of the tries. The first try is `half`, the others a little more or less. */
+const symmetricKernel: Kernel = {
+  parameters: 2,
+  build({ integers, vectors }) {
+    const [bytes, tries] = [0, 1];
+    const { at, trial } = integers('at', 'trial');
+    const v = vectors(
+      ...(['extreme', 'none', 'half', 'x', 'level', 'inverse', 'scale', 'best'] as const),
+      ...(['sumXL', 'sumL2', 'newScale', 'first', 'better'] as const),
+    );
+    const x = load(at, places.x);
+    const weight = load(at, places.weights);
+    const addTo = (sum: Local, value: Operand): Code => set(sum, add(sum, value));
+    const one = constant(1);
+    return [
+      ...set(v.extreme, constant(0)),
+      ...each(at, 16, bytes, set(v.extreme, select(less(abs(v.extreme), abs(x)), x, v.extreme))),
+      ...set(v.none, less(abs(v.extreme), constant(negligible))),
+      ...set(v.half, loadSame(start, places.tries)),
+      ...set(v.first, equal(v.half, v.half)),
+      ...set(v.scale, constant(0)),
+      ...set(v.best, constant(0)),
+      ...each(trial, 4, tries, [
+        ...set(v.inverse, divide(negate(loadSame(trial, places.tries)), v.extreme)),
+        ...set(v.sumXL, constant(0)),
+        ...set(v.sumL2, constant(0)),
+        ...each(at, 16, bytes, [
+          ...set(v.x, x),
+          ...set(v.level, nearest4(least(subtract(v.half, one), most(negate(v.half), multiply(v.inverse, v.x))))),
+          ...store(at, places.candidate, v.level),
+          ...addTo(v.sumXL, multiply(multiply(weight, v.x), v.level)),
+          ...addTo(v.sumL2, multiply(multiply(weight, v.level), v.level)),
+        ]),
+        ...set(v.better, less(constant(0), v.sumL2)),
+        ...set(v.newScale, and(divide(v.sumXL, v.sumL2), v.better)),
+        ...set(v.better, or(v.first, and(v.better, less(multiply(v.best, v.sumL2), multiply(v.sumXL, v.sumXL))))),
+        ...set(v.first, constant(0)),
+        ...set(v.scale, select(v.better, v.newScale, v.scale)),
+        ...set(v.best, select(v.better, multiply(v.newScale, v.sumXL), v.best)),
+        ...each(
+          at,
+          16,
+          bytes,
+          store(at, places.levels, select(v.better, add(load(at, places.candidate), v.half), load(at, places.levels))),
+        ),
+      ]),
+      ...store(start, places.scale, without(v.scale, v.none)),
+      ...each(at, 16, bytes, store(at, places.levels, without(load(at, places.levels), v.none))),
+    ];
+  },
+};
+
+function compileKernels() {
+  return compile({
+    affineBySquares: affineKernel(false),
+    affineByMagnitudes: affineKernel(true),
+    symmetric: symmetricKernel,
+  });
+}
+let compiled: ReturnType<typeof compileKernels> | undefined;
+
 /** Which scales a search for q = 0 to `top` tries: (first + step i + top) / range for i = 0 to `steps`. */
 export interface AffineCandidates {
   readonly first: number;
@@ -32,11 +213,9 @@ export interface AffineCandidates {
 /** Those of every type when importance is given. */
 export const weightedCandidates: AffineCandidates = { first: f(-0.9), step: f(0.05), steps: 36, absolute: false };
 
-const candidateLevels = new Uint8Array(32);
-
 /**
- * Fits x = scale q - minimum with q from 0 to `top` and minimum not below 0: `levels` from `from` on get q, `scales` and `minima` the fit
- * at `at`. Every candidate's levels give a least-squares fit; the one of least weighted error wins.
+ * Fits x = scale q - minimum with q from 0 to `top` and minimum not below 0 to each of the groups that lie one after the other from
+ * `from` on: as many as `scales` has, as large as there are weights for each.
  */
 export function fitAffine(
   x: Float32Array,
@@ -45,77 +224,70 @@ export function fitAffine(
   top: number,
   { first, step, steps, absolute }: AffineCandidates,
   levels: Uint8Array,
-  to: number,
   scales: Float32Array,
   minima: Float32Array,
-  at: number,
 ): void {
-  const n = weights.length;
-  let least = x[from]!;
-  let most = least;
-  let sumW = weights[0]!;
-  let sumX = f(sumW * least);
-  for (let i = 1; i < n; i++) {
-    const value = x[from + i]!;
-    if (value < least) least = value;
-    if (value > most) most = value;
-    sumW = f(sumW + weights[i]!);
-    sumX = f(sumX + f(weights[i]! * value));
+  const kernels = (compiled ??= compileKernels());
+  const lanes = new Float32Array(kernels.memory.buffer);
+  const n = weights.length / scales.length;
+  const tries = places.tries / 4;
+  lanes[tries] = top;
+  for (let i = 0; i <= steps; i++) lanes[tries + 1 + i] = f(f(first + f(step * i)) + top);
+  for (let group = 0; group < scales.length; group += 4) {
+    const count = Math.min(4, scales.length - group);
+    fill(lanes, x, from + group * n, weights, group * n, n, count);
+    kernels[absolute ? 'affineByMagnitudes' : 'affineBySquares'](16 * n, 4 * (steps + 1));
+    for (let lane = 0; lane < count; lane++) {
+      scales[group + lane] = lanes[places.scale / 4 + lane]!;
+      minima[group + lane] = lanes[places.minimum / 4 + lane]!;
+    }
+    drain(lanes, levels, group * n, n, count);
   }
-  if (least > 0) least = 0;
-  if (most === least) {
-    levels.fill(0, to, to + n);
-    scales[at] = 0;
-    minima[at] = -least;
-    return;
+}
+
+/** Fits x = scale (q - half) with q from 0 to 2 half - 1 to each of as many groups as `scales` has, as `fitAffine`. */
+export function fitSymmetric(
+  x: Float32Array,
+  from: number,
+  weights: Float32Array,
+  half: number,
+  levels: Uint8Array,
+  scales: Float32Array,
+): void {
+  const kernels = (compiled ??= compileKernels());
+  const lanes = new Float32Array(kernels.memory.buffer);
+  const n = weights.length / scales.length;
+  const tries = places.tries / 4;
+  for (let i = 0; i < 19; i++) lanes[tries + i] = f(half + f(f(0.1) * (i === 0 ? 0 : i <= 9 ? i - 10 : i - 9)));
+  for (let group = 0; group < scales.length; group += 4) {
+    const count = Math.min(4, scales.length - group);
+    fill(lanes, x, from + group * n, weights, group * n, n, count);
+    kernels.symmetric(16 * n, 4 * 19);
+    for (let lane = 0; lane < count; lane++) scales[group + lane] = lanes[places.scale / 4 + lane]!;
+    drain(lanes, levels, group * n, n, count);
   }
-  let inverse = f(top / f(most - least));
-  let scale = f(1 / inverse);
-  let bestError = 0;
-  for (let i = 0; i < n; i++) {
-    const value = x[from + i]!;
-    const level = clampedNearest(f(inverse * f(value - least)), 0, top);
-    levels[to + i] = level;
-    const difference = f(f(f(scale * level) + least) - value);
-    bestError = f(bestError + f(weights[i]! * (absolute ? Math.abs(difference) : f(difference * difference))));
-  }
-  for (let candidate = 0; candidate <= steps; candidate++) {
-    inverse = f(f(f(first + f(step * candidate)) + top) / f(most - least));
-    let sumL = 0;
-    let sumL2 = 0;
-    let sumXL = 0;
+}
+
+/** Lanes without a group keep what they had; nobody looks at them. */
+function fill(
+  lanes: Float32Array,
+  x: Float32Array,
+  from: number,
+  weights: Float32Array,
+  weightsFrom: number,
+  n: number,
+  count: number,
+): void {
+  for (let lane = 0; lane < count; lane++)
     for (let i = 0; i < n; i++) {
-      const value = x[from + i]!;
-      const level = clampedNearest(f(inverse * f(value - least)), 0, top);
-      candidateLevels[i] = level;
-      const weighted = f(weights[i]! * level);
-      sumL = f(sumL + weighted);
-      sumL2 = f(sumL2 + f(weighted * level));
-      sumXL = f(sumXL + f(weighted * value));
+      lanes[4 * i + lane] = x[from + lane * n + i]!;
+      lanes[places.weights / 4 + 4 * i + lane] = weights[weightsFrom + lane * n + i]!;
     }
-    const determinant = f(f(sumW * sumL2) - f(sumL * sumL));
-    if (!(determinant > 0)) continue;
-    let thisScale = f(f(f(sumW * sumXL) - f(sumX * sumL)) / determinant);
-    let thisLeast = f(f(f(sumL2 * sumX) - f(sumL * sumXL)) / determinant);
-    if (thisLeast > 0) {
-      thisLeast = 0;
-      thisScale = f(sumXL / sumL2);
-    }
-    let error = 0;
-    // Weights are not negative, so the sum only grows.
-    for (let i = 0; i < n && error < bestError; i++) {
-      const difference = f(f(f(thisScale * candidateLevels[i]!) + thisLeast) - x[from + i]!);
-      error = f(error + f(weights[i]! * (absolute ? Math.abs(difference) : f(difference * difference))));
-    }
-    if (error < bestError) {
-      for (let i = 0; i < n; i++) levels[to + i] = candidateLevels[i]!;
-      bestError = error;
-      scale = thisScale;
-      least = thisLeast;
-    }
-  }
-  scales[at] = scale;
-  minima[at] = -least;
+}
+
+function drain(lanes: Float32Array, levels: Uint8Array, to: number, n: number, count: number): void {
+  for (let lane = 0; lane < count; lane++)
+    for (let i = 0; i < n; i++) levels[to + lane * n + i] = lanes[places.levels / 4 + 4 * i + lane]!;
 }
 
 /** The first of those with the largest magnitude. */
@@ -123,48 +295,6 @@ export function extreme(x: Float32Array, from: number, n: number): number {
   let found = 0;
   for (let i = from; i < from + n; i++) if (Math.abs(x[i]!) > Math.abs(found)) found = x[i]!;
   return found;
-}
-
-/**
- * Fits x = scale (q - half) with q from 0 to 2 half - 1: `levels` from `to` on get q; returns the scale. Nineteen scales around
- * -half / extreme are tried. Without weights every element weighs its square.
- */
-export function fitSymmetric(
-  x: Float32Array,
-  from: number,
-  n: number,
-  weights: Float32Array | null,
-  half: number,
-  levels: Uint8Array,
-  to: number,
-): number {
-  const largest = extreme(x, from, n);
-  if (Math.abs(largest) < negligible) {
-    levels.fill(0, to, to + n);
-    return 0;
-  }
-  let scale = 0;
-  let best = 0;
-  // The first candidate is always taken.
-  for (let candidate = 0; candidate < 19; candidate++) {
-    const offset = candidate === 0 ? 0 : candidate <= 9 ? candidate - 10 : candidate - 9;
-    const inverse = f(-f(half + f(f(0.1) * offset)) / largest);
-    let sumXL = 0;
-    let sumL2 = 0;
-    for (let i = 0; i < n; i++) {
-      const value = x[from + i]!;
-      const level = clampedNearest(f(inverse * value), -half, half - 1);
-      const weight = weights === null ? f(value * value) : weights[i]!;
-      sumXL = f(sumXL + f(f(weight * value) * level));
-      sumL2 = f(sumL2 + f(f(weight * level) * level));
-    }
-    if (candidate === 0 || (sumL2 > 0 && f(sumXL * sumXL) > f(best * sumL2))) {
-      for (let i = 0; i < n; i++) levels[to + i] = half + clampedNearest(f(inverse * x[from + i]!), -half, half - 1);
-      scale = sumL2 === 0 ? 0 : f(sumXL / sumL2);
-      best = f(scale * sumXL);
-    }
-  }
-  return scale;
 }
 
 const signedLevels = new Int8Array(16);

@@ -29,16 +29,30 @@ const f = Math.fround;
 
 // What is worked on while a block is made; nothing is kept between blocks.
 const levels = new Uint8Array(256);
-const weights16 = new Float32Array(16);
-const weights32 = new Float32Array(32);
-const scales16 = new Float32Array(16);
-const minima16 = new Float32Array(16);
-const scales8 = new Float32Array(8);
-const minima8 = new Float32Array(8);
-const groupWeights16 = new Float32Array(16);
-const groupWeights8 = new Float32Array(8);
+const weights = new Float32Array(256);
+const groups16 = { scales: new Float32Array(16), minima: new Float32Array(16), weights: new Float32Array(16) };
+const groups8 = { scales: new Float32Array(8), minima: new Float32Array(8), weights: new Float32Array(8) };
 const scaleLevels = new Uint8Array(16);
 const minimumLevels = new Uint8Array(16);
+const unit = new Float32Array(1);
+
+/** Weights of a block's elements from their columns' importance, and their sums over the groups. */
+function weighBlock(
+  x: Float32Array,
+  from: number,
+  width: number,
+  importance: Float32Array,
+  meanSquare: number,
+  groupWeights: Float32Array,
+): void {
+  weigh(x, from, importance, from % width, meanSquare, weights, 0, 256);
+  const n = 256 / groupWeights.length;
+  for (let group = 0; group < groupWeights.length; group++) {
+    let total = 0;
+    for (let i = group * n; i < (group + 1) * n; i++) total = f(total + weights[i]!);
+    groupWeights[group] = total;
+  }
+}
 
 /** Levels from the scale and minimum as stored; a group whose scale is zero keeps those of its search. */
 function relevelAffine(
@@ -57,12 +71,6 @@ function relevelAffine(
 function relevelSymmetric(x: Float32Array, from: number, n: number, scale: number, half: number, to: number): void {
   if (scale === 0) return;
   for (let i = 0; i < n; i++) levels[to + i] = half + Math.max(-half, Math.min(half - 1, nearest(f(x[from + i]! / scale))));
-}
-
-function sum(values: Float32Array): number {
-  let total = 0;
-  for (const value of values) total = f(total + value);
-  return total;
 }
 
 /** The lower two bits of 256 levels. In halves of 128, byte i of 32 has elements i, 32 + i, 64 + i and 96 + i from its lowest bits up. */
@@ -94,19 +102,14 @@ export const Q2_K: QuantizedType = {
   },
   quantize(rows, width, importance, blocks) {
     for (let from = 0, block = 0; from < rows.length; from += 256, block += 84) {
-      const meanSquare = importance === null ? 0 : f(squares(rows, from, 256) / 256);
-      for (let group = 0; group < 16; group++) {
-        const at = from + group * 16;
-        if (importance === null) for (let i = 0; i < 16; i++) weights16[i] = Math.abs(rows[at + i]!);
-        else weigh(rows, at, importance, at % width, meanSquare, weights16);
-        groupWeights16[group] = sum(weights16);
-        const candidates = importance === null ? candidates2 : weightedCandidates;
-        fitAffine(rows, at, weights16, 3, candidates, levels, group * 16, scales16, minima16, group);
-      }
-      const [d, dmin] =
-        importance === null
-          ? [scaleByLargest(scales16, 15, scaleLevels), scaleByLargest(minima16, 15, minimumLevels)]
-          : [fitPositive(scales16, groupWeights16, 15, scaleLevels), fitPositive(minima16, groupWeights16, 15, minimumLevels)];
+      const { scales, minima, weights: groupWeights } = groups16;
+      if (importance === null) for (let i = 0; i < 256; i++) weights[i] = Math.abs(rows[from + i]!);
+      else weighBlock(rows, from, width, importance, f(squares(rows, from, 256) / 256), groupWeights);
+      const candidates = importance === null ? candidates2 : weightedCandidates;
+      fitAffine(rows, from, weights, 3, candidates, levels, scales, minima);
+      const byLargest = importance === null;
+      const d = byLargest ? scaleByLargest(scales, 15, scaleLevels) : fitPositive(scales, groupWeights, 15, scaleLevels);
+      const dmin = byLargest ? scaleByLargest(minima, 15, minimumLevels) : fitPositive(minima, groupWeights, 15, minimumLevels);
       const storedD = storeHalf(blocks, block + 80, d);
       const storedMin = storeHalf(blocks, block + 82, dmin);
       for (let group = 0; group < 16; group++) {
@@ -152,21 +155,17 @@ export const Q3_K: QuantizedType = {
   },
   quantize(rows, width, importance, blocks) {
     for (let from = 0, block = 0; from < rows.length; from += 256, block += 110) {
-      const meanSquare = importance === null ? 0 : f((2 * squares(rows, from, 256)) / 256);
-      for (let group = 0; group < 16; group++) {
-        const at = from + group * 16;
-        if (importance === null) scales16[group] = fitSymmetricByLevels(rows, at, 16, 4, levels, group * 16);
-        else {
-          weigh(rows, at, importance, at % width, meanSquare, weights16);
-          groupWeights16[group] = sum(weights16);
-          scales16[group] = fitSymmetric(rows, at, 16, weights16, 4, levels, group * 16);
-        }
+      const { scales, weights: groupWeights } = groups16;
+      if (importance === null) {
+        for (let group = 0; group < 16; group++)
+          scales[group] = fitSymmetricByLevels(rows, from + group * 16, 16, 4, levels, group * 16);
+        unit[0] = scaleByExtreme(scales, 32, scaleLevels);
+      } else {
+        weighBlock(rows, from, width, importance, f((2 * squares(rows, from, 256)) / 256), groupWeights);
+        fitSymmetric(rows, from, weights, 4, levels, scales);
+        fitSymmetric(scales, 0, groupWeights, 32, scaleLevels, unit);
       }
-      const d =
-        importance === null
-          ? scaleByExtreme(scales16, 32, scaleLevels)
-          : fitSymmetric(scales16, 0, 16, groupWeights16, 32, scaleLevels, 0);
-      const stored = storeHalf(blocks, block + 108, d);
+      const stored = storeHalf(blocks, block + 108, unit[0]!);
       for (let group = 0; group < 16; group++) {
         storeScale3(blocks, block + 96, group, scaleLevels[group]!);
         relevelSymmetric(rows, from + group * 16, 16, stored * (scaleLevels[group]! - 32), 4, group * 16);
@@ -232,23 +231,16 @@ function nibbles256(id: number, fifthBits: boolean, candidates: AffineCandidates
     },
     quantize(rows, width, importance, blocks) {
       for (let from = 0, block = 0; from < rows.length; from += 256, block += bytes) {
-        const meanSquare = importance === null ? 0 : f((2 * squares(rows, from, 256)) / 256);
-        for (let group = 0; group < 8; group++) {
-          const at = from + group * 32;
-          if (importance === null) {
-            const size = f(Math.sqrt(f(squares(rows, at, 32) / 32)));
-            for (let i = 0; i < 32; i++) weights32[i] = size + Math.abs(rows[at + i]!);
-          } else {
-            weigh(rows, at, importance, at % width, meanSquare, weights32);
-            groupWeights8[group] = sum(weights32);
-          }
-          const tried = importance === null ? candidates : weightedCandidates;
-          fitAffine(rows, at, weights32, top, tried, levels, group * 32, scales8, minima8, group);
-        }
-        const [d, dmin] =
-          importance === null
-            ? [scaleByLargest(scales8, 63, scaleLevels), scaleByLargest(minima8, 63, minimumLevels)]
-            : [fitPositive(scales8, groupWeights8, 63, scaleLevels), fitPositive(minima8, groupWeights8, 63, minimumLevels)];
+        const { scales, minima, weights: groupWeights } = groups8;
+        if (importance === null) weighBySize(rows, from);
+        else weighBlock(rows, from, width, importance, f((2 * squares(rows, from, 256)) / 256), groupWeights);
+        const tried = importance === null ? candidates : weightedCandidates;
+        fitAffine(rows, from, weights, top, tried, levels, scales, minima);
+        const byLargest = importance === null;
+        const d = byLargest ? scaleByLargest(scales, 63, scaleLevels) : fitPositive(scales, groupWeights, 63, scaleLevels);
+        const dmin = byLargest
+          ? scaleByLargest(minima, 63, minimumLevels)
+          : fitPositive(minima, groupWeights, 63, minimumLevels);
         const storedD = storeHalf(blocks, block, d);
         const storedMin = storeHalf(blocks, block + 2, dmin);
         for (let group = 0; group < 8; group++) {
@@ -268,6 +260,14 @@ function nibbles256(id: number, fifthBits: boolean, candidates: AffineCandidates
 
 export const Q4_K = nibbles256(12, false, { first: -1, step: f(0.1), steps: 20, absolute: false });
 export const Q5_K = nibbles256(13, true, { first: f(-0.5), step: f(0.1), steps: 15, absolute: false });
+
+/** Without importance an element counts its magnitude above the root mean square of its group. */
+function weighBySize(x: Float32Array, from: number): void {
+  for (let group = 0; group < 256; group += 32) {
+    const size = f(Math.sqrt(f(squares(x, from + group, 32) / 32)));
+    for (let i = group; i < group + 32; i++) weights[i] = size + Math.abs(x[from + i]!);
+  }
+}
 
 /** Q4_K's and Q5_K's 8 scales of 6 bits: bytes 0 to 3 hold the first four; the others are a low nibble of bytes 8 to 11 under the first's tops. */
 function scale6(bytes: Uint8Array, at: number, group: number): number {
@@ -314,17 +314,17 @@ export const Q6_K: QuantizedType = {
   },
   quantize(rows, width, importance, blocks) {
     for (let from = 0, block = 0; from < rows.length; from += 256, block += 210) {
-      for (let group = 0; group < 16; group++) {
-        const at = from + group * 16;
-        const weights = importance === null ? null : importance.subarray(at % width, (at % width) + 16);
-        scales16[group] = fitSymmetric(rows, at, 16, weights, 32, levels, group * 16);
-      }
-      const largest = extreme(scales16, 0, 16);
+      const { scales } = groups16;
+      // Here importance counts as it is, and without it the square of an element.
+      for (let i = 0; i < 256; i++)
+        weights[i] = importance === null ? rows[from + i]! * rows[from + i]! : importance[(from % width) + i]!;
+      fitSymmetric(rows, from, weights, 32, levels, scales);
+      const largest = extreme(scales, 0, 16);
       if (Math.abs(largest) < negligible) continue;
       const inverse = f(-128 / largest);
       const stored = storeHalf(blocks, block + 208, f(1 / inverse));
       for (let group = 0; group < 16; group++) {
-        const scale = Math.min(127, nearest(f(inverse * scales16[group]!)));
+        const scale = Math.min(127, nearest(f(inverse * scales[group]!)));
         blocks[block + 192 + group] = scale;
         relevelSymmetric(rows, from + group * 16, 16, stored * scale, 32, group * 16);
       }
