@@ -67,7 +67,19 @@ export const commands: readonly Command[] = [
     title: 'New project',
     group: 'Create',
     shortcut: 'Mod+Shift+N',
-    action: (studio) => () => studio.attempt(() => studio.project.create(`Project ${studio.project.items.length + 1}`)),
+    action: (studio) => () =>
+      studio.attempt(async () => {
+        await studio.project.create(`Project ${studio.project.items.length + 1}`);
+        studio.router.go('overview');
+        studio.naming = true;
+      }),
+  },
+  {
+    id: 'rename-project',
+    title: 'Rename this project…',
+    group: 'Create',
+    shortcut: null,
+    action: (studio) => (studio.project.current === null ? null : () => (studio.naming = true)),
   },
   offered('start', 'Start this run', 'Run', 'Mod+Enter'),
   offered('resume', 'Resume this run', 'Run', null),

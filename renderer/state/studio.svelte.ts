@@ -37,6 +37,8 @@ export class Studio {
   /** Set while the engine host is away. */
   engineProblem = $state.raw<ProblemValue | null>(null);
   paletteOpen = $state(false);
+  /** The open project is being given a name. */
+  naming = $state(false);
   /** What the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
 
