@@ -170,7 +170,7 @@ function crashed(kind: JobSpec['kind'], code: number | null, signal: string | nu
   const training = kind === 'train';
   const hint =
     signal === 'SIGKILL'
-      ? `The system may have ended it because memory ran out: ${training ? 'lower the batch or the maximum length, then resume' : 'close what else needs much of it, then try again'}.`
+      ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
       : `${training ? 'Resume it from its last checkpoint' : 'Try again'}. The log in the data folder may say more.`;
-  return new Problem('job-crashed', `The ${kind} process ended unexpectedly (${how}).`, hint);
+  return new Problem('job-crashed', `The ${training ? 'training' : kind} process ended unexpectedly (${how}).`, hint);
 }
