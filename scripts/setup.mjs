@@ -165,16 +165,23 @@ async function installLibraries(executable, virtualDisplay) {
   say(`Installing system packages: ${names.join(' ')}`);
   // An installation that was interrupted is brought to its end first; apt refuses to go on otherwise.
   await runQuietly('dpkg', ['--configure', '-a'], 'system packages');
-  await runQuietly('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...wait, ...names], 'system packages');
+  await runQuietly('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...wait, ...names], 'system packages');
 }
 
-/** Newer Debian and Ubuntu renamed some libraries with the ending t64. */
+/** Those that are not there yet; newer Debian and Ubuntu renamed some libraries with the ending t64. */
 function aptNames(names) {
-  return names.map((name) => (isAptPackage(name) || !isAptPackage(`${name}t64`) ? name : `${name}t64`));
+  const found = names.map((name) => {
+    const known = [name, `${name}t64`].find((one) => aptPolicy(one).candidate) ?? name;
+    return { name: known, installed: aptPolicy(known).installed };
+  });
+  const missing = found.filter(({ installed }) => !installed);
+  // Files that vanished from an installed package come back with all of them.
+  return (missing.length > 0 ? missing : found).map(({ name }) => name);
 }
-function isAptPackage(name) {
-  const shown = spawnSync('apt-cache', ['policy', name], { encoding: 'utf8' }).stdout ?? '';
-  return /Candidate: (?!\(none\))/.test(shown);
+function aptPolicy(name) {
+  const shown =
+    spawnSync('apt-cache', ['policy', name], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } }).stdout ?? '';
+  return { installed: /Installed: (?!\(none\))/.test(shown), candidate: /Candidate: (?!\(none\))/.test(shown) };
 }
 
 // ── Processes and files ─────────────────────────────────────────────────────────────────────────────────────────────────
