@@ -81,28 +81,17 @@ function expectSteps(steps: readonly StepMetrics[], expected: Expected): void {
   });
 }
 
-/** The distance of the trained adapter from the reference's, as a share of how far training moved it: of all, and of each tensor. */
-function expectTrained(
-  before: string,
-  after: string,
-  modelPath: string,
-  expected: (name: string) => Float32Array,
-  limits: { readonly all: number; readonly each: number },
-): void {
+/** The distance of every trained tensor from the reference's, as a share of how far training moved it. */
+function expectTrained(before: string, after: string, modelPath: string, expected: (name: string) => Float32Array): void {
   const { spec } = openModel(modelPath);
   const start = readAdapter(before, spec);
   const end = readAdapter(after, spec);
-  let distances = 0;
-  let moves = 0;
   for (const tensor of start.shape.tensors) {
     const [was, is, should] = [tensorView(start.parameters, tensor), tensorView(end.parameters, tensor), expected(tensor.name)];
     const distance = is.reduce((sum, value, i) => sum + (value - should[i]!) ** 2, 0);
     const moved = should.reduce((sum, value, i) => sum + (value - was[i]!) ** 2, 0);
-    expect(Math.sqrt(distance / moved), tensor.name).toBeLessThan(limits.each);
-    distances += distance;
-    moves += moved;
+    expect(Math.sqrt(distance / moved), tensor.name).toBeLessThan(1e-3);
   }
-  expect(Math.sqrt(distances / moves)).toBeLessThan(limits.all);
 }
 
 describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) => {
@@ -115,12 +104,8 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     await runTrain(spec, port());
     expectSteps(stepsOf(readMetrics(spec.out)), expected);
     const { tensors } = readSafetensors(tensorsPath);
-    expectTrained(
-      join(golden, name, 'adapter'),
-      join(spec.out, 'adapter'),
-      modelPath,
-      (tensor) => readSafetensorsFloat32(tensorsPath, tensors.get(`trained.${tensor}`)!),
-      { all: 1e-3, each: 1e-3 },
+    expectTrained(join(golden, name, 'adapter'), join(spec.out, 'adapter'), modelPath, (tensor) =>
+      readSafetensorsFloat32(tensorsPath, tensors.get(`trained.${tensor}`)!),
     );
   });
 
@@ -160,31 +145,30 @@ describe('smollm2-json, the real model from its GGUF', () => {
     await runTrain(trainSpec(name, embeddedModelPath(), 'train.rows.jsonl', name), port());
   }, 300_000);
 
-  /** The same training in float64: PEFT's, with norms, softmax and rotary tables in float64 too. */
+  // The reference is float32 itself. In float64 (float64.py beside it) its losses turn out to be up to 7e-6 off and its trained tensors
+  // 1.8e-4 of the update, 7 of 420 more than 1e-3, because its softmax over 49,152 words loses small terms. Ours are 3e-7 and 2e-5 off,
+  // no tensor more than 3e-4. So the losses are compared with float64, and of the tensors the twelve where the reference is worst.
   const exactLosses = [
     ...[0.5469747156423893, 0.45457163515952587, 0.5153186281487527, 0.19774962682074596],
     ...[0.11356182499674895, 0.2063492704879209, 0.1161965315247202, 0.039598220285155514],
   ];
 
-  it('has the losses of a training in float64', () => {
-    // Torch's float32 losses, those of expected.json, are up to 7e-6 off.
-    stepsOf(readMetrics(out)).forEach(({ step, loss }) =>
-      expect(Math.abs(loss - exactLosses[step - 1]!), `loss of step ${step}`).toBeLessThan(2e-6),
-    );
-  });
-
   it('trains as the reference does', () => {
-    expectSteps(stepsOf(readMetrics(out)), expected);
-    const trained = join(golden, name, 'trained', 'adapter_model.safetensors');
-    const { tensors } = readSafetensors(trained);
+    const steps = stepsOf(readMetrics(out));
+    expectSteps(steps, expected);
+    for (const { step, loss } of steps)
+      expect(Math.abs(loss - exactLosses[step - 1]!), `loss of step ${step}`).toBeLessThan(2e-6);
+    const read = (path: string) => {
+      const { tensors } = readSafetensors(path);
+      return (tensor: string) => (tensors.has(tensor) ? readSafetensorsFloat32(path, tensors.get(tensor)!) : null);
+    };
+    const exact = read(join(golden, name, 'float64.safetensors'));
+    const trained = read(join(golden, name, 'trained', 'adapter_model.safetensors'));
     expectTrained(
       join(golden, name, 'adapter'),
       join(out, 'adapter'),
       embeddedModelPath(),
-      (tensor) => readSafetensorsFloat32(trained, tensors.get(tensor)!),
-      // From the float64 training this reference is 1.8e-4 away in all and up to 1.4e-3 in a tensor (7 of 420 above 1e-3), because
-      // torch's softmax over 49,152 words loses small terms; we are 5e-5 and up to 4e-4 away from it.
-      { all: 4e-4, each: 2e-3 },
+      (tensor) => exact(tensor) ?? trained(tensor)!,
     );
   });
 
