@@ -371,6 +371,8 @@ export interface ExportRequest {
   readonly proof: boolean;
   /** Rows for the proof; absent: the evaluation rows of the adapter's run, or built-in ones. */
   readonly data?: readonly string[];
+  /** Rows that the importance of columns is measured with, for quantized types: the training data is a good choice. */
+  readonly importance?: readonly string[];
 }
 export interface EvaluateResult {
   readonly loss: number;
@@ -595,6 +597,8 @@ export type JobSpec =
       readonly out: string;
       readonly proof: boolean;
       readonly dataPaths: readonly string[];
+      /** Data that the importance of columns is measured with; none: it is not measured. */
+      readonly importancePaths: readonly string[];
       readonly cacheDir: string;
     }
   | { readonly kind: 'data'; readonly modelPath: string; readonly cacheDir: string }

@@ -7,7 +7,7 @@ import { showProgress } from './progress.ts';
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--adapter DIR] --format peft|safetensors|gguf [--quantization f32|f16|q8_0] --out PATH [--data FILE...] [--no-proof]',
+    '--model PATH [--adapter DIR] --format peft|safetensors|gguf [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
   summary: 'writes a format and compares it with base and adapter on rows',
   options: {
     model: { type: 'string' },
@@ -16,12 +16,14 @@ export const exportCommand: Command = {
     quantization: { type: 'string' },
     out: { type: 'string' },
     data: { type: 'string', multiple: true },
+    importance: { type: 'string', multiple: true },
     'no-proof': { type: 'boolean' },
   },
-  lists: ['data'],
+  lists: ['data', 'importance'],
   async run({ args, output, connect }) {
     const adapter = args.text('adapter');
     const data = args.list('data').map((path) => resolve(path));
+    const importance = args.list('importance').map((path) => resolve(path));
     const request = {
       model: { path: args.path('model') },
       adapter: adapter === undefined ? null : { path: resolve(adapter) },
@@ -31,6 +33,7 @@ export const exportCommand: Command = {
       out: args.path('out'),
       proof: !args.flag('no-proof'),
       ...(data.length > 0 ? { data } : {}),
+      ...(importance.length > 0 ? { importance } : {}),
     };
     const client = await connect();
     const record = await showProgress(client, output, 'export', () => client.request('exports.start', request));

@@ -1,14 +1,12 @@
 /** Writes a merged model as a GGUF for llama.cpp, with the names, the row order and the metadata of its own converter. */
+import type { Quantization } from '../contract.ts';
 import { GgufWriter, ggufSize, readGguf, type GgufPlan, type GgufValue } from '../formats/gguf.ts';
 import type { OpenModel } from '../models/open.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
+import { ggufFileType, mixTypes } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
-
-/** llama.h, enum llama_ftype. */
-const fileTypes = { F32: 0, F16: 1, Q8_0: 7 } as const;
-type FileType = keyof typeof fileTypes;
 
 /** Metadata of a source file that describes its own storage, not the model. */
 const storageKeys = /^(general\.(file_type|quantization_version|alignment|architecture)$|split\.|quantize\.)/;
@@ -18,14 +16,13 @@ interface PlannedTensor extends GgufPlan {
   readonly source: ModelTensor | null;
 }
 
-function plan(model: OpenModel, type: FileType): PlannedTensor[] {
-  const { spec } = model;
-  const tensors = modelTensors(spec).map((source): PlannedTensor => {
-    const shape = ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape;
-    // As the converter: vectors stay float32; rows that are no whole blocks fall back to half precision.
-    const stored = shape.length === 1 ? 'F32' : type === 'Q8_0' && shape.at(-1)! % 32 !== 0 ? 'F16' : type;
-    return { name: ggufName(source), type: stored, shape, source };
+function plan({ spec }: OpenModel, quantization: Quantization, importance: boolean): PlannedTensor[] {
+  const placed = modelTensors(spec).map((source) => {
+    return { name: ggufName(source), shape: ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape, source };
   });
+  const { architecture } = ggufMetadataOf(spec);
+  const types = mixTypes(quantization, placed, { ...spec, architecture, importance });
+  const tensors = placed.map((tensor, i): PlannedTensor => ({ ...tensor, type: types[i]! }));
   const divisors = rotaryDivisors(spec).map(({ name, values }): PlannedTensor => {
     return { name, type: 'F32', shape: [values.length], source: null };
   });
@@ -53,26 +50,26 @@ function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string
   }
 }
 
-export function ggufFileSize(model: OpenModel, type: FileType): number {
+export function ggufFileSize(model: OpenModel, quantization: Quantization): number {
   const { tokenizerSource } = model;
   // A token with its type, score and merge takes about this much.
   const tokenizer = tokenizerSource === null ? 0 : model.spec.vocabularySize * 40;
-  return ggufSize(new Map(), plan(model, type)) + tokenizer;
+  return ggufSize(new Map(), plan(model, quantization, false)) + tokenizer;
 }
 
-export async function writeGguf(path: string, source: ExportSource, type: FileType, step: Step): Promise<void> {
-  const { model, weights } = source;
-  const tensors = plan(model, type);
+export async function writeGguf(path: string, source: ExportSource, quantization: Quantization, step: Step): Promise<void> {
+  const { model, weights, importance } = source;
+  const tensors = plan(model, quantization, importance !== undefined);
   const divisors = new Map(rotaryDivisors(model.spec).map(({ name, values }) => [name, values]));
-  const writer = new GgufWriter(path, makeMetadata(source, type), tensors);
+  const writer = new GgufWriter(path, makeMetadata(source, quantization), tensors);
   try {
     for (const [done, tensor] of tensors.entries()) {
       await step(done, tensors.length);
-      writer.write(
-        tensor.source === null
-          ? divisors.get(tensor.name)!
-          : inFile(weights.read(tensor.source.name), tensor.source, model.spec),
-      );
+      if (tensor.source === null) writer.write(divisors.get(tensor.name)!);
+      else {
+        const { name } = tensor.source;
+        writer.write(inFile(weights.read(name), tensor.source, model.spec), importance?.get(name) ?? null);
+      }
     }
     writer.finish();
   } finally {
@@ -84,7 +81,7 @@ function inFile(values: Float32Array, tensor: ModelTensor, spec: DecoderSpec): F
   return ggufLayout(tensor, spec)?.toFile(values, tensor.shape) ?? values;
 }
 
-function makeMetadata({ model, tokenizer }: ExportSource, type: FileType): Map<string, GgufValue> {
+function makeMetadata({ model, tokenizer, importance }: ExportSource, quantization: Quantization): Map<string, GgufValue> {
   const { spec } = model;
   const metadata = new Map<string, GgufValue>();
   const text = (key: string, value: string): unknown => metadata.set(key, { type: 'string', value });
@@ -92,8 +89,9 @@ function makeMetadata({ model, tokenizer }: ExportSource, type: FileType): Map<s
   const { architecture, metadata: own } = ggufMetadataOf(spec);
   text('general.architecture', architecture);
   text('general.type', 'model');
-  count('general.file_type', fileTypes[type]);
+  count('general.file_type', ggufFileType(quantization));
   count('general.quantization_version', 2);
+  if (importance) count('quantize.imatrix.entries_count', importance.size);
   if (model.format === 'gguf') {
     for (const [key, value] of readGguf(model.path).metadata) if (!storageKeys.test(key)) metadata.set(key, value);
     return metadata;

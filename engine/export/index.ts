@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ExportChoice, ExportFormat, Quantization } from '../contract.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
+import type { FloatType } from '../formats/safetensors.ts';
 import { noAdapterShape, type Adapter, type AdapterShape } from '../training/lora/adapter.ts';
 import { writeAdapterFiles } from '../training/lora/folder.ts';
 import { ggufFileSize, writeGguf } from './gguf.ts';
@@ -43,12 +44,28 @@ export const exportTargets: readonly ExportTarget[] = [
   },
   hub('f32', 'F32', 'Merged model, safetensors, float32', 'Runs in transformers, vLLM and MLX; exact, and the largest.'),
   hub('f16', 'F16', 'Merged model, safetensors, half precision', 'Runs in transformers, vLLM and MLX.'),
-  gguf('f16', 'F16', 'Merged GGUF, half precision', 'Runs in llama.cpp, Ollama and LM Studio.'),
-  gguf('q8_0', 'Q8_0', 'Merged GGUF, 8 bit', 'Runs in llama.cpp, Ollama and LM Studio; half the size for a tiny loss.'),
-  gguf('f32', 'F32', 'Merged GGUF, float32', 'Runs in llama.cpp, Ollama and LM Studio; exact, and the largest.'),
+  hub(
+    'bf16',
+    'BF16',
+    'Merged model, safetensors, bfloat16',
+    'Runs in transformers, vLLM and MLX; half the size, as most are trained.',
+  ),
+  gguf('f16', 'half precision', 'about exact.'),
+  gguf('q8_0', '8 bit', 'half the size for a tiny loss.'),
+  gguf('q6_k', '6 bit', 'hard to tell from 8 bit.'),
+  gguf('q5_k_m', '5 bit', 'a small loss.'),
+  gguf('q4_k_m', '4 bit', 'the usual choice: a quarter of the size for a loss most tasks bear.'),
+  gguf('q3_k_m', '3 bit', 'for large models on small machines; the loss shows.'),
+  gguf('q2_k', '2 bit', 'the smallest; often loses what was learned.'),
+  gguf('q5_1', '5 bit, older kind with minimum', 'where the newer kinds are slow.'),
+  gguf('q5_0', '5 bit, older kind', 'where the newer kinds are slow.'),
+  gguf('q4_1', '4 bit, older kind with minimum', 'where the newer kinds are slow.'),
+  gguf('q4_0', '4 bit, older kind', 'fast on ARM processors.'),
+  gguf('bf16', 'bfloat16', 'as most models are trained.'),
+  gguf('f32', 'float32', 'exact, and the largest.'),
 ];
 
-function hub(quantization: 'f32' | 'f16', type: 'F32' | 'F16', title: string, runsIn: string): ExportTarget {
+function hub(quantization: 'f32' | 'f16' | 'bf16', type: FloatType, title: string, runsIn: string): ExportTarget {
   return {
     format: 'safetensors',
     quantization,
@@ -61,16 +78,16 @@ function hub(quantization: 'f32' | 'f16', type: 'F32' | 'F16', title: string, ru
   };
 }
 
-function gguf(quantization: Quantization, type: 'F32' | 'F16' | 'Q8_0', title: string, runsIn: string): ExportTarget {
+function gguf(quantization: Quantization, kind: string, what: string): ExportTarget {
   return {
     format: 'gguf',
     quantization,
-    title,
-    runsIn,
+    title: `Merged GGUF, ${kind}`,
+    runsIn: `Runs in llama.cpp, Ollama and LM Studio; ${what}`,
     folder: false,
     limits: proofLimits[quantization],
-    bytes: (model) => ggufFileSize(model, type),
-    write: (path, source, _, step) => writeGguf(path, source, type, step),
+    bytes: (model) => ggufFileSize(model, quantization),
+    write: (path, source, _, step) => writeGguf(path, source, quantization, step),
   };
 }
 

@@ -54,7 +54,7 @@ export function mixTypes(quantization: Quantization, tensors: readonly MixedTens
     if (!isQuantizable(name, shape)) return 'F32';
     if (type === 'F32' || type === 'F16' || type === 'BF16') return type;
     const width = shape.at(-1)!;
-    let chosen = type;
+    let chosen: GgufWriteType = type;
     if (name === 'output.weight' || (tied && name === 'token_embd.weight')) chosen = outputType(type, width);
     else if (isValue(name)) chosen = valueType(quantization, type, values++, valueTensors, model);
     else if (name.includes('ffn_down')) chosen = downType(quantization, type, downs++, model);

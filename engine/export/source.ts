@@ -1,11 +1,14 @@
 /** What every export is made from. */
 import { Problem } from '../problem.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import type { Importance } from './importance.ts';
 import type { Merged } from './merge.ts';
 
 export interface ExportSource extends Merged {
   /** Null when the model has none. */
   readonly tokenizer: Tokenizer | null;
+  /** Of the columns of matrices, for types that can make use of it. */
+  readonly importance?: Importance;
 }
 
 /** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */

@@ -143,6 +143,50 @@ export class AtomicFile {
   }
 }
 
+/** A header and behind it tensors, in the order of a plan; the file gets its name only when all are there, each as long as planned. */
+export abstract class PlannedFile<Tensor extends { readonly name: string }> {
+  readonly #file: AtomicFile;
+  readonly #plan: readonly Tensor[];
+  readonly #bytesOf: (tensor: Tensor) => number;
+  readonly #alignment: number;
+  #next = 0;
+
+  constructor(
+    path: string,
+    header: Uint8Array,
+    plan: readonly Tensor[],
+    bytesOf: (tensor: Tensor) => number,
+    alignment: number,
+  ) {
+    this.#plan = plan;
+    this.#bytesOf = bytesOf;
+    this.#alignment = alignment;
+    this.#file = new AtomicFile(path);
+    this.#file.write(header);
+  }
+
+  /** Writes the next tensor of the plan, in as many parts as it comes. */
+  protected append(partsOf: (tensor: Tensor) => Iterable<Uint8Array>): void {
+    const tensor = this.#plan[this.#next++];
+    if (!tensor) throw new Error('more tensors than planned');
+    const start = this.#file.position;
+    for (const part of partsOf(tensor)) this.#file.write(part);
+    if (this.#file.position - start !== this.#bytesOf(tensor))
+      throw new Error(`tensor '${tensor.name}' has ${this.#file.position - start} bytes, not as planned`);
+    this.#file.pad(this.#alignment);
+  }
+
+  finish(): void {
+    if (this.#next !== this.#plan.length) throw new Error(`${this.#plan.length - this.#next} tensors are missing`);
+    this.#file.finish();
+  }
+
+  /** Removes what was written, unless it is finished. */
+  abort(): void {
+    this.#file.abort();
+  }
+}
+
 /** Flushes a folder's entries, so that a rename survives a power cut. Windows has no such call. */
 export function syncFolder(path: string): void {
   if (process.platform === 'win32') return;

@@ -5,7 +5,7 @@
  */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
-import { AtomicFile, readExactly, withFile } from './files.ts';
+import { PlannedFile, readExactly, withFile } from './files.ts';
 import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './quants/blocks32.ts';
 import { IQ4_NL, IQ4_XS } from './quants/nonlinear.ts';
 import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
@@ -100,6 +100,8 @@ const magic = 0x46554747;
 /** Far above any real file, far below what would hurt. */
 const limits = { entries: 65_536, tensors: 1_000_000, keyBytes: 65_535, arrayElements: 16_777_216, dimensions: 4 };
 const defaultAlignment = 32;
+/** Elements that are quantized at once. */
+const partElements = 1 << 22;
 
 /** Reads metadata and tensor descriptions; no tensor is read. */
 export function readGguf(path: string): GgufFile {
@@ -384,7 +386,11 @@ export interface GgufPlan {
 
 /** Bytes the file will have. */
 export function ggufSize(metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]): number {
-  return plan.reduce((sum, { type, shape }) => sum + align(storedBytes(type, shape)), makeHeader(metadata, plan).length);
+  return plan.reduce((sum, tensor) => sum + align(planBytes(tensor)), makeHeader(metadata, plan).length);
+}
+
+function planBytes({ type, shape }: GgufPlan): number {
+  return storedBytes(type, shape);
 }
 
 function align(bytes: number): number {
@@ -440,34 +446,25 @@ function makeHeader(metadata: ReadonlyMap<string, GgufValue>, plan: readonly Ggu
   return Buffer.concat([...parts, Buffer.alloc(align(length) - length)]);
 }
 
-/** Writes tensors one after the other, in the order of the plan; the file gets its name only when all are there. */
-export class GgufWriter {
-  readonly #file: AtomicFile;
-  readonly #plan: readonly GgufPlan[];
-  #next = 0;
-
+export class GgufWriter extends PlannedFile<GgufPlan> {
   constructor(path: string, metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]) {
-    this.#plan = plan;
-    this.#file = new AtomicFile(path);
-    this.#file.write(makeHeader(metadata, plan));
+    super(path, makeHeader(metadata, plan), plan, planBytes, defaultAlignment);
   }
 
   /** The next tensor of the plan; `importance` as for `quantize`. */
   write(values: Float32Array, importance: Float32Array | null = null): void {
-    const tensor = this.#plan[this.#next++];
-    if (!tensor) throw new Error('more tensors than planned');
-    const bytes = quantize(tensor.type, values, tensor.shape.at(-1)!, importance);
-    if (bytes.length !== storedBytes(tensor.type, tensor.shape)) throw new Error(`tensor '${tensor.name}' is not as planned`);
-    this.#file.write(bytes);
-    this.#file.pad(defaultAlignment);
+    this.append((tensor) => quantizedParts(tensor, values, importance));
   }
+}
 
-  finish(): void {
-    if (this.#next !== this.#plan.length) throw new Error(`${this.#plan.length - this.#next} tensors are missing`);
-    this.#file.finish();
-  }
-
-  abort(): void {
-    this.#file.abort();
-  }
+/** Whole rows at a time, so that a large tensor does not need its stored bytes in memory as well. */
+function* quantizedParts(
+  { type, shape }: GgufPlan,
+  values: Float32Array,
+  importance: Float32Array | null,
+): Generator<Uint8Array> {
+  const width = shape.at(-1)!;
+  const part = Math.ceil(partElements / width) * width;
+  for (let from = 0; from < values.length; from += part)
+    yield quantize(type, values.subarray(from, from + part), width, importance);
 }

@@ -1,7 +1,7 @@
 /** safetensors: 8 bytes header length, a JSON header, then the tensors without gaps. Rules as in the Rust crate's `validate`. */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
-import { AtomicFile, readExactly, withFile } from './files.ts';
+import { PlannedFile, readExactly, withFile } from './files.ts';
 
 const elementBytes = {
   BOOL: 1,
@@ -213,34 +213,13 @@ function makeHeader(plan: readonly SafetensorsPlan[], metadata: Readonly<Record<
   return bytes;
 }
 
-/** Writes tensors one after the other, in the order of the plan; the file gets its name only when all are there. */
-export class SafetensorsWriter {
-  readonly #file: AtomicFile;
-  readonly #plan: readonly SafetensorsPlan[];
-  #next = 0;
-
+export class SafetensorsWriter extends PlannedFile<SafetensorsPlan> {
   constructor(path: string, plan: readonly SafetensorsPlan[], metadata: Readonly<Record<string, string>> = { format: 'pt' }) {
-    this.#plan = plan;
-    this.#file = new AtomicFile(path);
-    this.#file.write(makeHeader(plan, metadata));
+    super(path, makeHeader(plan, metadata), plan, planBytes, 1);
   }
 
   /** The next tensor of the plan. */
   write(values: Float32Array): void {
-    const tensor = this.#plan[this.#next++];
-    if (!tensor) throw new Error('more tensors than planned');
-    const bytes = encodeFloat32(tensor.type, values);
-    if (bytes.length !== planBytes(tensor))
-      throw new Error(`tensor '${tensor.name}' has ${bytes.length} bytes, not as planned`);
-    this.#file.write(bytes);
-  }
-
-  finish(): void {
-    if (this.#next !== this.#plan.length) throw new Error(`${this.#plan.length - this.#next} tensors are missing`);
-    this.#file.finish();
-  }
-
-  abort(): void {
-    this.#file.abort();
+    this.append(({ type }) => [encodeFloat32(type, values)]);
   }
 }

@@ -75,6 +75,7 @@ export class Exports {
         out: request.out,
         proof: request.proof,
         dataPaths: request.data ?? run?.evalPaths ?? [],
+        importancePaths: request.importance ?? [],
         cacheDir,
       },
       record.id,

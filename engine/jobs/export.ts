@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { findTarget, resultPath } from '../export/index.ts';
+import { measureImportance, type Importance } from '../export/importance.ts';
 import { mergeAdapters } from '../export/merge.ts';
 import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
@@ -37,7 +38,8 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
   const rows = spec.proof ? await rowsOf(spec.dataPaths) : [];
-  const source: ExportSource = { ...mergeAdapters(model, adapter ? [{ adapter, weight: 1 }] : []), tokenizer };
+  const measured = spec.importancePaths.length === 0 ? {} : { importance: await importanceOf(spec.importancePaths) };
+  const source: ExportSource = { ...mergeAdapters(model, adapter ? [{ adapter, weight: 1 }] : []), tokenizer, ...measured };
   const bytes = target.bytes(source.model, adapter?.shape ?? noAdapterShape);
   // The proof expands what is not float32 once more.
   const proofBytes = spec.proof && target.format !== 'peft' && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
@@ -62,9 +64,28 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
 
   async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
     if (paths.length === 0) return builtInRows(tokenizer, model.spec);
-    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize);
-    const usable = proofRows(all.filter((row): row is TokenRow => 'inputIds' in row));
+    const usable = proofRows(await tokenRows(paths));
     return usable.length > 0 ? usable : builtInRows(tokenizer, model.spec);
+  }
+
+  async function importanceOf(paths: readonly string[]): Promise<Importance> {
+    const usable = (await tokenRows(paths)).map(({ inputIds }) => inputIds);
+    if (usable.length === 0)
+      throw new Problem(
+        'data-empty',
+        `No row of '${paths.join("', '")}' can be used to measure the importance of columns.`,
+        'Give the data the adapter was trained on, or leave the importance out.',
+      );
+    const step = stepOf(port, 'Measuring', 'rows');
+    return measureImportance({
+      ...{ model, adapter, rows: usable, openSession, step },
+      ...{ threads: cpuThreads(), cacheDir: spec.cacheDir },
+    });
+  }
+
+  async function tokenRows(paths: readonly string[]): Promise<TokenRow[]> {
+    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize);
+    return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
 }
 

@@ -263,7 +263,7 @@ function chosenKeys(g: Graph, keys: Value, rows: Value): Value {
 type TrainedInputs = ReadonlyMap<AdapterTensor, Value>;
 
 /** Weights, trained where they are, and the factors of every adapted module; DoRA's scales are computed once, before the blocks. */
-function adaptation(
+export function adaptation(
   g: Graph,
   spec: DecoderSpec,
   files: WeightFiles,

@@ -1,0 +1,92 @@
+/**
+ * Importance of the columns of every matrix: the mean square of what flows into them over rows of data, which is what llama.cpp calls an
+ * importance matrix. Quantization then spends its precision on the columns that are used. The output head and the embedding have none,
+ * as there.
+ */
+import { Graph, type Value } from '../graph/graph.ts';
+import { encodeModel } from '../graph/onnx.ts';
+import { mul } from '../graph/ops/elementwise.ts';
+import { linear } from '../graph/ops/matmul.ts';
+import { reduceSum } from '../graph/ops/reduce.ts';
+import { decoder, type WeightFiles } from '../models/decoder.ts';
+import type { OpenModel } from '../models/open.ts';
+import { float32, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import type { OpenSession } from '../runtime/session.ts';
+import { noAdapterShape, tensorView, type Adapter, type AdapterShape } from '../training/lora/adapter.ts';
+import { adaptation } from '../training/step.ts';
+import type { Step } from './source.ts';
+
+/** By the name of the matrix (`model.layers.0.mlp.up_proj.weight`): a number for each of its columns. */
+export type Importance = ReadonlyMap<string, Float32Array>;
+
+/** What llama.cpp's users measure with is a hundred times 512 tokens; less still tells the columns apart. */
+const bounds = { rows: 128, tokensPerRow: 512 };
+
+export interface ImportanceRequest {
+  readonly model: OpenModel;
+  readonly adapter: Adapter | null;
+  /** Token ids. */
+  readonly rows: readonly Int32Array[];
+  readonly threads: number;
+  readonly cacheDir: string;
+  readonly openSession: OpenSession;
+  readonly step: Step;
+}
+
+export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
+  const { model, adapter, threads, cacheDir, openSession, step } = request;
+  const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, bounds.tokensPerRow));
+  const shape = adapter?.shape ?? noAdapterShape;
+  const { graph, sums } = squaresGraph(model.spec, await model.weights.float32Files(cacheDir), shape);
+  const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack: false });
+  const totals = new Map<string, Float64Array>();
+  let tokens = 0;
+  try {
+    for (const [done, inputIds] of rows.entries()) {
+      await step(done, rows.length);
+      const feeds = sequenceFeeds(model.spec, { inputIds, time: inputIds.length, past: 0 });
+      for (const tensor of shape.tensors) feeds[tensor.name] = float32(tensorView(adapter!.parameters, tensor), tensor.shape);
+      const names = graph.inputs.map(({ name }) => name);
+      const result = await session.run(only(names, feeds));
+      for (const output of graph.outputs.keys()) {
+        const squares = result[output]!.data as Float32Array;
+        const total = totals.get(output) ?? new Float64Array(squares.length);
+        totals.set(output, total);
+        squares.forEach((value, i) => (total[i]! += value));
+      }
+      tokens += inputIds.length;
+    }
+  } finally {
+    await session.release();
+  }
+  const means = new Map([...totals].map(([output, total]) => [output, Float32Array.from(total, (value) => value / tokens)]));
+  return new Map([...sums].map(([name, output]) => [name, means.get(output)!]));
+}
+
+/** A forward pass whose outputs are sums of squares over the tokens; `sums` says which of them belongs to a matrix. */
+function squaresGraph(
+  spec: DecoderSpec,
+  files: WeightFiles,
+  shape: AdapterShape,
+): { readonly graph: Graph; readonly sums: ReadonlyMap<string, string> } {
+  const g = new Graph();
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
+  const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
+  const adapted = adaptation(g, spec, files, shape, inputs, null);
+  const sums = new Map<string, string>();
+  // Queries, keys and values read the same numbers, and so do gate and up.
+  const outputs = new Map<Value, string>();
+  const observed = (path: string, x: Value, bias: Value | null): Value => {
+    const known = outputs.get(x);
+    const output = known ?? `squares.${path}`;
+    if (known === undefined) {
+      outputs.set(x, output);
+      g.output(output, reduceSum(g, [mul(g, [x, x])], { axes: [0] }));
+    }
+    sums.set(`${path}.weight`, output);
+    return linear(g, x, adapted.weight(`${path}.weight`), bias, adapted.lora(path));
+  };
+  decoder(g, spec, sequence, { ...adapted, recompute: false, linear: observed });
+  return { graph: g, sums };
+}
