@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, test, type Studio } from './studio.ts';
 
+/** For what comes at the engine's own pace: a busy machine may take its time. */
+const patience = 120_000;
 const golden = resolve(import.meta.dirname, '../engine/golden/llama-tied');
 
 /** A run that only ends when it is stopped, on a model small enough to be quick; opened in the window. */
@@ -55,7 +57,7 @@ function jobsOf(dataDir: string): number[] {
 /** Stops the run in the window and gives the step it stopped at. */
 async function stopRun(studio: Studio, id: string): Promise<number> {
   await studio.page.getByRole('button', { name: /^Stop/ }).click();
-  await expect.poll(async () => (await studio.request('runs.get', { id })).state, { timeout: 60_000 }).toBe('stopped');
+  await expect.poll(async () => (await studio.request('runs.get', { id })).state, { timeout: patience }).toBe('stopped');
   const { step } = await studio.request('runs.get', { id });
   expect((await studio.request('runs.checkpoints', { id })).map((one) => one.step)).toContain(step);
   return step;
@@ -64,11 +66,11 @@ async function stopRun(studio: Studio, id: string): Promise<number> {
 test('a reload in mid-run loses nothing', async ({ studio }) => {
   const { page } = studio;
   const id = await startRun(studio);
-  await expect.poll(() => stepOf(studio, id), { timeout: 60_000 }).toBeGreaterThan(10);
+  await expect.poll(() => stepOf(studio, id), { timeout: patience }).toBeGreaterThan(10);
   await page.reload();
   await expect(page.getByRole('heading', { name: 'Disturbed run' })).toBeVisible();
   const after = await stepOf(studio, id);
-  await expect.poll(() => stepOf(studio, id), { timeout: 60_000 }).toBeGreaterThan(after);
+  await expect.poll(() => stepOf(studio, id), { timeout: patience }).toBeGreaterThan(after);
   await expectWholeHistory(studio, id, await stopRun(studio, id));
   await expect(page.getByText('Stopped', { exact: true }).first()).toBeVisible();
 });
@@ -77,7 +79,7 @@ test('a run whose process was killed is resumed from its checkpoint', async ({ s
   test.skip(process.platform !== 'linux', 'finds the job process in /proc');
   const id = await startRun(studio);
   await expect
-    .poll(async () => (await studio.request('runs.checkpoints', { id })).length, { timeout: 60_000 })
+    .poll(async () => (await studio.request('runs.checkpoints', { id })).length, { timeout: patience })
     .toBeGreaterThan(0);
   const jobs = jobsOf(dataDir);
   expect(jobs.length).toBeGreaterThan(0);
@@ -88,18 +90,18 @@ test('a run whose process was killed is resumed from its checkpoint', async ({ s
     .first()
     .click();
   const reached = await stepOf(studio, id);
-  await expect.poll(() => stepOf(studio, id), { timeout: 60_000 }).toBeGreaterThan(reached + 20);
+  await expect.poll(() => stepOf(studio, id), { timeout: patience }).toBeGreaterThan(reached + 20);
   await expectWholeHistory(studio, id, await stopRun(studio, id));
 });
 
 test('a run is stopped with a checkpoint and goes on from it', async ({ studio }) => {
   const id = await startRun(studio);
-  await expect.poll(() => stepOf(studio, id), { timeout: 60_000 }).toBeGreaterThan(5);
+  await expect.poll(() => stepOf(studio, id), { timeout: patience }).toBeGreaterThan(5);
   const stoppedAt = await stopRun(studio, id);
   await studio.page
     .getByRole('button', { name: /^Resume/ })
     .first()
     .click();
-  await expect.poll(() => stepOf(studio, id), { timeout: 60_000 }).toBeGreaterThan(stoppedAt + 20);
+  await expect.poll(() => stepOf(studio, id), { timeout: patience }).toBeGreaterThan(stoppedAt + 20);
   await expectWholeHistory(studio, id, await stopRun(studio, id));
 });
