@@ -22,7 +22,7 @@ test('a person tries the sample to its end, sees it has learned, and exports a p
   await page.getByRole('button', { name: 'Export', exact: true }).click();
   await expect(page.getByRole('heading', { name: 'Exports', level: 1 })).toBeVisible();
   await page
-    .getByRole('row', { name: /GGUF.*f16/i })
+    .getByRole('row', { name: /GGUF.*\bf16\b/i })
     .getByRole('button', { name: /Export/ })
     .click();
   await expect(page.getByRole('region', { name: 'This export' }).getByText('Passed')).toBeVisible({ timeout: 240_000 });
