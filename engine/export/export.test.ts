@@ -4,18 +4,18 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ExportFormat, JobMessage, JobSpec, Quantization } from '../contract.ts';
+import type { ExportFormat, JobMessage, JobSpec, Proof, Quantization } from '../contract.ts';
 import { readGguf, readGgufFloat32 } from '../formats/gguf.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
 import { runMerge } from '../jobs/merge.ts';
-import { openModel } from '../models/open.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
-import { noAdapterShape } from '../training/lora/adapter.ts';
+import { noAdapterShape, type Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep } from '../training/step.ts';
-import { exportChoices, exportTargets, findTarget } from './index.ts';
+import { exportChoices, exportTargets, findTarget, type ExportTarget } from './index.ts';
 import { measureImportance } from './importance.ts';
 import { mergeAdapters } from './merge.ts';
 import { builtInRows, type ProofFailed, proveExport } from './proof.ts';
@@ -208,6 +208,22 @@ it('merges several adapters with their weights', async () => {
   expect(changed).toBe(14);
 });
 
+async function prove(model: OpenModel, adapter: Adapter | null, target: ExportTarget, path: string): Promise<Proof> {
+  const step = async () => {};
+  return proveExport({
+    ...{ model, adapter, merged: mergeAdapters(model, adapter ? [{ adapter, weight: 1 }] : []), tokenizer: null, target, path },
+    ...{
+      rows: await builtInRows(null, model.spec),
+      threads: 1,
+      cacheDir,
+      workDir: cacheDir,
+      openSession,
+      readStep: step,
+      step,
+    },
+  });
+}
+
 describe('nothing half-written is left', () => {
   const empty = join(root, 'empty');
   mkdirSync(empty);
@@ -218,22 +234,32 @@ describe('nothing half-written is left', () => {
     const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
     const target = findTarget('gguf', 'f32');
     const path = join(empty, 'wrong.gguf');
-    const source = { ...mergeAdapters(model, []), tokenizer: null };
-    await target.write(path, source, adapter, async () => {});
-    const request = { model, adapter, tokenizer: null, target, path, threads: 1, cacheDir, workDir: cacheDir, openSession };
-    const rows = await builtInRows(null, model.spec);
-    const problem = await problemOf(proveExport({ ...request, rows, step: async () => {} }));
+    await target.write(path, { ...mergeAdapters(model, []), tokenizer: null }, adapter, async () => {});
+    const problem = await problemOf(prove(model, adapter, target, path));
     expect(problem.code).toBe('proof-failed');
-    expect(problem.message).toMatch(/Largest logit difference/);
+    expect(problem.message).toMatch(/Weights: the worst of 20 tensors, model\.layers\.\d\./);
     // Every single check is there to be looked at.
     const { proof } = problem as ProofFailed;
     expect(proof.checks.map(({ name, passed }) => `${name} ${passed}`)).toEqual([
       'Structure true',
       'Tokenizer true',
       'Chat template true',
+      'Weights false',
       'Largest logit difference false',
       'Same most likely token true',
     ]);
+    rmSync(path);
+  });
+
+  it('when a tensor is another one, however coarse the type', async () => {
+    const model = openModel(join(golden, 'llama-tied/model'));
+    const merged = mergeAdapters(model, []);
+    const read = (name: string) => merged.weights.read(name.replace('layers.1.self_attn.k_proj', 'layers.1.self_attn.v_proj'));
+    const target = findTarget('gguf', 'q2_k');
+    const path = join(empty, 'mixed-up.gguf');
+    await target.write(path, { ...merged, weights: { read }, tokenizer: null }, null, async () => {});
+    const problem = await problemOf(prove(model, null, target, path));
+    expect(problem.message).toMatch(/model\.layers\.1\.self_attn\.k_proj\.weight, is off by 1\./);
     rmSync(path);
   });
 

@@ -25,7 +25,7 @@ export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapt
 }
 
 /** A head tied to the embedding parts from it when only one of the two has changed, or each in its own way. */
-export function mergedSpec(spec: DecoderSpec, adapters: readonly WeightedAdapter[]): DecoderSpec {
+function mergedSpec(spec: DecoderSpec, adapters: readonly WeightedAdapter[]): DecoderSpec {
   if (!spec.tiedEmbeddings) return spec;
   const { token_embd, output } = spec.modules;
   const parts = adapters.some(({ adapter: { shape } }) => {

@@ -16,7 +16,8 @@ import { noAdapterShape, tensorView, type Adapter } from '../training/lora/adapt
 import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep, type MicroBatch } from '../training/step.ts';
 import type { ExportTarget } from './index.ts';
-import { mergedSpec } from './merge.ts';
+import type { Merged } from './merge.ts';
+import { compareWeights } from './readback.ts';
 import type { Step } from './source.ts';
 
 /** Enough to find a wrong tensor or a wrong rounding, in seconds. */
@@ -81,6 +82,8 @@ export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec
 export interface ProofRequest {
   readonly model: OpenModel;
   readonly adapter: Adapter | null;
+  /** What was to be written. */
+  readonly merged: Merged;
   readonly tokenizer: Tokenizer | null;
   readonly target: ExportTarget;
   /** Where the export lies now. */
@@ -91,8 +94,13 @@ export interface ProofRequest {
   readonly cacheDir: string;
   readonly workDir: string;
   readonly openSession: OpenSession;
+  /** For each tensor that is read back, then for each row. */
+  readonly readStep: Step;
   readonly step: Step;
 }
+
+/** A tensor that is off by more is another one, or in another order, whatever its type. */
+const anotherTensor = 0.9;
 
 /** The export is not what it should be; the proof says in which of its checks. */
 export class ProofFailed extends Problem {
@@ -117,8 +125,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
   if (adapterBack) checks.push(compareAdapters(request.adapter, adapterBack));
   const exported = adapterBack ? null : openModel(request.path);
   if (exported) {
-    const adapters = request.adapter ? [{ adapter: request.adapter, weight: 1 }] : [];
-    checks.push(compareStructure(mergedSpec(model.spec, adapters), exported.spec));
+    checks.push(compareStructure(request.merged.model.spec, exported.spec));
     const tokenizerBack = exported.tokenizerSource && openTokenizer(exported.tokenizerSource);
     checks.push(await compareTokenizers(request.tokenizer, tokenizerBack));
     checks.push(compareTemplates(request.tokenizer, tokenizerBack));
@@ -134,6 +141,9 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
       top1Agreement: 0,
     });
 
+  const { tensorError } = target.limits;
+  const weights = exported && (await compareWeights(request.merged, exported, tensorError, request.readStep));
+  if (weights) checks.push(weights);
   const compared = await compareLogits(request, exported, adapterBack);
   const { maxLogitDifference, top1Agreement, lossless } = { ...target.limits };
   checks.push({
@@ -151,8 +161,9 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     passed: compared.top1Agreement >= (top1Agreement ?? 0),
   });
   const proof: Proof = { passed: checks.every((check) => check.passed), checks, rows: rows.length, ...compared };
-  // No rounding explains a logit that is no number (weights too large for half precision do).
-  if (!proof.passed && (lossless || !Number.isFinite(compared.maxLogitDifference))) throw new ProofFailed(request.path, proof);
+  // No rounding explains another tensor, or a logit that is no number (weights too large for half precision do).
+  const broken = (weights?.value ?? 0) > anotherTensor || !Number.isFinite(compared.maxLogitDifference);
+  if (!proof.passed && (lossless || broken)) throw new ProofFailed(request.path, proof);
   return proof;
 }
 

@@ -49,10 +49,11 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
       await target.write(partial, source, adapter, stepOf(port, 'Writing', 'tensors'));
       if (!spec.proof) return;
       proof = await proveExport({
-        ...{ model, adapter, tokenizer, target, rows, workDir, openSession },
+        ...{ model, adapter, merged: source, tokenizer, target, rows, workDir, openSession },
         path: partial,
         threads: cpuThreads(),
         cacheDir: spec.cacheDir,
+        readStep: stepOf(port, 'Reading back', 'tensors'),
         step: stepOf(port, 'Proving', 'rows'),
       });
     });
