@@ -73,6 +73,7 @@ async function exported(model, adapter, format, quantization, out) {
       out,
       proof: false,
       dataPaths: [],
+      importancePaths: [],
       cacheDir,
     },
     port,
