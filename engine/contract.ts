@@ -286,6 +286,40 @@ export interface RunPlan {
   readonly time: { readonly seconds: number; readonly tokensPerSecond: number; readonly measuredBy: string } | null;
 }
 
+/** A module of a model that can get an adapter, in all blocks at once, and what a recipe makes of it. */
+export interface TargetInfo {
+  /** As target_modules names it: `q_proj`; `attn.c_proj` where the last part alone would mean two; `lm_head`, the whole path. */
+  readonly target: string;
+  /** Path with `{layer}` in place of the block's number. */
+  readonly path: string;
+  readonly part: 'embedding' | 'attention' | 'feed-forward' | 'head';
+  /** The last one of its part: what it computes is added to what the block was given. */
+  readonly last: boolean;
+  /** A matrix of [out, in]; that of an embedding is [in, out]. */
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  /** Rank in each block, or the only one outside of the blocks; 0 without an adapter. */
+  readonly ranks: readonly number[];
+  /** alpha / r, or alpha / sqrt(r), where there is an adapter. */
+  readonly scales: readonly number[];
+}
+/** A norm of a block: before or after one of its parts, or of the heads of queries and keys. */
+export type NormPlace = 'attention' | 'after-attention' | 'feed-forward' | 'after-feed-forward' | 'heads';
+/** What a recipe would adapt in a model, and how the model's blocks are put together. */
+export interface TargetPlan {
+  readonly modules: readonly TargetInfo[];
+  readonly norms: readonly NormPlace[];
+  /** Attention and feed-forward read the same and are added together. */
+  readonly parallel: boolean;
+  /** The head is the embedding's matrix. */
+  readonly tiedHead: boolean;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  /** For how many adapted modules each name of a pattern decides. */
+  readonly rankMatches: Readonly<Record<string, number>>;
+  readonly alphaMatches: Readonly<Record<string, number>>;
+}
+
 export interface Progress {
   readonly phase: string;
   readonly done: number;
@@ -405,6 +439,8 @@ export interface EngineRequests {
   'models.list': (p: { projectId: string }) => readonly Model[];
   'models.add': (p: { projectId: string; path: string }) => Model;
   'models.remove': (p: { id: string }) => null;
+  /** What a recipe would adapt; fields that are not about the adapter do not matter. */
+  'models.targets': (p: { modelId: string; recipe: RecipeInput }) => TargetPlan;
   'datasets.list': (p: { projectId: string }) => readonly Dataset[];
   'datasets.add': (p: {
     projectId: string;

@@ -10,7 +10,7 @@ import { found, type HostContext, startReported } from './context.ts';
 import type { Exports } from './exports.ts';
 import { type Library, requireAbsolute } from './library.ts';
 import type { LongLived } from './long-lived.ts';
-import { exportChoices, planForRun } from './plan.ts';
+import { exportChoices, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs.ts';
 
 export interface HostParts {
@@ -56,6 +56,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       library.removeModel(id);
       return null;
     },
+    'models.targets': ({ modelId, recipe }) => targetsFor(found(store.models.get(modelId), 'model', modelId), recipe),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, name, trainPaths, evalPaths }) => library.addDataset(projectId, name, trainPaths, evalPaths),

@@ -1,7 +1,7 @@
 /** What a run would look like, and what an export would weigh, before either is started. */
 import { freemem } from 'node:os';
 import { join } from 'node:path';
-import type { AdapterVersion, DataReport, Dataset, ExportChoice, Model, RunPlan } from '../contract.ts';
+import type { AdapterVersion, DataReport, Dataset, ExportChoice, Model, RunPlan, TargetPlan } from '../contract.ts';
 import { exportChoices as choicesOf } from '../export/index.ts';
 import { readText } from '../formats/files.ts';
 import { openModel } from '../models/open.ts';
@@ -12,6 +12,7 @@ import { totalSteps } from '../training/batches.ts';
 import { adapterShape } from '../training/lora/adapter.ts';
 import { parseAdapterConfig } from '../training/lora/config.ts';
 import { plannedShape } from '../training/lora/initial.ts';
+import { planTargets } from '../training/lora/target-plan.ts';
 import { planAdapter, planMemory } from '../training/memory.ts';
 import type { LongLived } from './long-lived.ts';
 
@@ -21,10 +22,7 @@ export async function planForRun(
   input: RecipeInput,
   { longLived, store }: { readonly longLived: LongLived; readonly store: Store },
 ): Promise<RunPlan> {
-  const checked = checkRecipe(input);
-  if ('errors' in checked)
-    throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct these fields.');
-  const { recipe } = checked;
+  const recipe = requireRecipe(input);
   const adapter = planAdapter(model.linears, plannedShape(recipe, openModel(model.path)));
   const report = await longLived.report(model.path, dataset.trainPaths, [], recipe.maxLength);
   const steps = totalSteps(recipe, dataset.trainRows);
@@ -37,6 +35,17 @@ export async function planForRun(
     memoryFree: freemem(),
     time: rate && { seconds: tokensOfRun(recipe, steps, dataset, report) / rate.tokensPerSecond, ...rate },
   };
+}
+
+/** What a recipe would adapt of a model. */
+export function targetsFor(model: Model, input: RecipeInput): TargetPlan {
+  return planTargets(requireRecipe(input), openModel(model.path).spec);
+}
+
+function requireRecipe(input: RecipeInput): Recipe {
+  const checked = checkRecipe(input);
+  if ('recipe' in checked) return checked.recipe;
+  throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct these fields.');
 }
 
 /** A token that is only evaluated costs about a third of a trained one: it goes forward once, and not again and backward. */

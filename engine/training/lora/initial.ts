@@ -24,7 +24,7 @@ export function plannedShape(
   return adapterShape(config, spec);
 }
 
-function newConfig(recipe: AdapterRecipe, { family }: DecoderSpec, base: string | null): AdapterConfig {
+export function newConfig(recipe: AdapterRecipe, { family }: DecoderSpec, base: string | null): AdapterConfig {
   return { ...adapterRecipe(recipe), fanInFanOut: transposedFamilies.includes(family), base };
 }
 

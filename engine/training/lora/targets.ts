@@ -60,9 +60,13 @@ function layerOf(path: string, layersPattern: readonly string[]): number | null 
   return null;
 }
 
-/** The value of the first key that is the end of a path, as a regular expression after a dot. */
+/** The first key that is the end of a path, as a regular expression after a dot. */
+export function decidingKey(pattern: Readonly<Record<string, number>>, path: string): string | undefined {
+  return Object.keys(pattern).find((name) => isWhole(path, `(?:.*\\.)?(?:${name})`));
+}
+
 function ofPattern(pattern: Readonly<Record<string, number>>, path: string): number | undefined {
-  const key = Object.keys(pattern).find((name) => isWhole(path, `(?:.*\\.)?(?:${name})`));
+  const key = decidingKey(pattern, path);
   return key === undefined ? undefined : pattern[key];
 }
 
