@@ -40,6 +40,9 @@ export function sameSlots(a: AdapterSlots, b: AdapterSlots): boolean {
   return (['adapted', 'scaled', 'replaced'] as const).every((kind) => a[kind].size === b[kind].size);
 }
 
+/** Its base may be in the graph too: a tied head that stays when the embedding is trained. */
+const replacedName = (name: string): string => `trained/${name}`;
+
 function adaptedModules(spec: DecoderSpec, { adapted }: AdapterSlots): TargetModule[] {
   const usual = new Set(linearLayers(spec).map(({ path }) => path));
   return targetModules(spec).filter(({ path }) => usual.has(path) || adapted.has(path));
@@ -63,7 +66,8 @@ export function adapterInputs(
   );
   const frozen = weightsOf(g, spec, files);
   const replaced = new Map<string, Value>();
-  for (const name of slots.replaced) replaced.set(name, g.input(name, 'float32', files.get(storedName(spec, name))!.shape));
+  for (const name of slots.replaced)
+    replaced.set(name, g.input(replacedName(name), 'float32', files.get(storedName(spec, name))!.shape));
   return { weight: (name) => replaced.get(name) ?? frozen(name), lora: (path) => factors.get(path) ?? null };
 }
 
@@ -81,7 +85,7 @@ export function adapterFeeds(
   for (const name of slots.replaced) {
     const values = weights.read(storedName(spec, name));
     addReplacements(values, name, adapters);
-    feeds[name] = float32(values, weights.shape(storedName(spec, name)));
+    feeds[replacedName(name)] = float32(values, weights.shape(storedName(spec, name)));
   }
   return feeds;
 }

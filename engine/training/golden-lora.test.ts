@@ -97,13 +97,8 @@ function stepsOf(out: string): StepMetrics[] {
 }
 
 const names = [
-  'lora-rslora',
-  'lora-dora',
-  'lora-patterns',
-  'lora-some-layers',
-  'lora-head-embed',
-  'lora-saved-head',
-  'lora-bias',
+  ...['lora-rslora', 'lora-dora', 'lora-patterns', 'lora-some-layers', 'lora-head-embed', 'lora-saved-head', 'lora-bias'],
+  ...['lora-dora-all', 'lora-gpt2', 'lora-plus', 'lora-tied', 'lora-tied-saved'],
 ];
 
 describe.each(names)('%s', (name) => {
