@@ -229,9 +229,23 @@ export interface AdapterVersion {
   readonly createdAt: number;
 }
 
-export type ExportFormat = 'peft' | 'safetensors' | 'gguf';
+export type ExportFormat = 'peft' | 'safetensors' | 'gguf' | 'onnx';
 export type Quantization =
-  'f32' | 'f16' | 'bf16' | 'q8_0' | 'q6_k' | 'q5_k_m' | 'q5_1' | 'q5_0' | 'q4_k_m' | 'q4_1' | 'q4_0' | 'q3_k_m' | 'q2_k';
+  | 'f32'
+  | 'f16'
+  | 'bf16'
+  | 'q8'
+  | 'q4'
+  | 'q8_0'
+  | 'q6_k'
+  | 'q5_k_m'
+  | 'q5_1'
+  | 'q5_0'
+  | 'q4_k_m'
+  | 'q4_1'
+  | 'q4_0'
+  | 'q3_k_m'
+  | 'q2_k';
 /** One line of a proof: what was compared, the number, the limit, and whether it holds. */
 export interface ProofCheck {
   readonly name: string;

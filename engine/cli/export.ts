@@ -7,7 +7,7 @@ import { showProgress } from './progress.ts';
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--adapter DIR] --format peft|safetensors|gguf [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
+    '--model PATH [--adapter DIR] --format peft|safetensors|gguf|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
   summary: 'writes a format and compares it with base and adapter on rows',
   options: {
     model: { type: 'string' },

@@ -67,7 +67,9 @@ describe.each([
   ['llama-tied', 'model'],
   ['llama3-rope', 'model.gguf'],
 ])('every format of %s/%s', (name, model) => {
-  it.each(exportTargets.map(({ format, quantization }) => [format, quantization] as const))(
+  const { spec: decoder } = openModel(join(golden, name, model));
+  const possible = exportTargets.filter((target) => target.supports?.(decoder) ?? true);
+  it.each(possible.map(({ format, quantization }) => [format, quantization] as const))(
     '%s %s is proved and as large as announced',
     async (format, quantization) => {
       const spec = exportSpec(name, model, format, quantization);
@@ -76,7 +78,7 @@ describe.each([
       expect(proof!.positions).toBeGreaterThan(100);
       // Random weights of 32 columns are the worst case of block types: what a real model must hold they may miss, but not by far.
       const { top1Agreement } = findTarget(format, quantization).limits;
-      if (quantization?.startsWith('q')) expect(proof!.top1Agreement).toBeGreaterThan(top1Agreement! - 0.15);
+      if (quantization?.startsWith('q')) expect(proof!.top1Agreement).toBeGreaterThan(top1Agreement! - 0.25);
       else expect(proof!.passed).toBe(true);
       if (quantization === 'f32') expect(proof!.maxLogitDifference).toBeLessThan(2e-5);
       const opened = openModel(spec.modelPath);
@@ -247,6 +249,8 @@ describe('nothing half-written is left', () => {
       'Weights false',
       'Largest logit difference false',
       'Same most likely token true',
+      'Distributions true',
+      'Effect of the adapter false',
     ]);
     rmSync(path);
   });
@@ -315,7 +319,7 @@ describe('nothing half-written is left', () => {
 
 it('refuses what it cannot do by name', async () => {
   expect(() => findTarget('safetensors', 'q8_0')).toThrow(/cannot be written as 'q8_0'/);
-  expect(() => findTarget('onnx' as ExportFormat, null)).toThrow(/no export format 'onnx'/);
+  expect(() => findTarget('tflite' as ExportFormat, null)).toThrow(/no export format 'tflite'/);
   const other = exportSpec('llama-tied', 'model', 'gguf', null, {
     adapterPath: join(golden, 'llama3-rope/adapter'),
     out: join(root, 'x'),

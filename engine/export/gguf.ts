@@ -1,11 +1,10 @@
 /** Writes a merged model as a GGUF for llama.cpp, with the names, the row order and the metadata of its own converter. */
-import type { Quantization } from '../contract.ts';
 import { GgufWriter, ggufSize, readGguf, type GgufPlan, type GgufValue } from '../formats/gguf.ts';
 import type { OpenModel } from '../models/open.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
-import { ggufFileType, mixTypes } from './quant-mix.ts';
+import { ggufFileType, mixTypes, type GgufQuantization } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
 
 /** Metadata of a source file that describes its own storage, not the model. */
@@ -16,7 +15,7 @@ interface PlannedTensor extends GgufPlan {
   readonly source: ModelTensor | null;
 }
 
-function plan({ spec }: OpenModel, quantization: Quantization, importance: boolean): PlannedTensor[] {
+function plan({ spec }: OpenModel, quantization: GgufQuantization, importance: boolean): PlannedTensor[] {
   const placed = modelTensors(spec).map((source) => {
     return { name: ggufName(source), shape: ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape, source };
   });
@@ -50,14 +49,14 @@ function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string
   }
 }
 
-export function ggufFileSize(model: OpenModel, quantization: Quantization): number {
+export function ggufFileSize(model: OpenModel, quantization: GgufQuantization): number {
   const { tokenizerSource } = model;
   // A token with its type, score and merge takes about this much.
   const tokenizer = tokenizerSource === null ? 0 : model.spec.vocabularySize * 40;
   return ggufSize(new Map(), plan(model, quantization, false)) + tokenizer;
 }
 
-export async function writeGguf(path: string, source: ExportSource, quantization: Quantization, step: Step): Promise<void> {
+export async function writeGguf(path: string, source: ExportSource, quantization: GgufQuantization, step: Step): Promise<void> {
   const { model, weights, importance } = source;
   const tensors = plan(model, quantization, importance !== undefined);
   const divisors = new Map(rotaryDivisors(model.spec).map(({ name, values }) => [name, values]));
@@ -81,7 +80,7 @@ function inFile(values: Float32Array, tensor: ModelTensor, spec: DecoderSpec): F
   return ggufLayout(tensor, spec)?.toFile(values, tensor.shape) ?? values;
 }
 
-function makeMetadata({ model, tokenizer, importance }: ExportSource, quantization: Quantization): Map<string, GgufValue> {
+function makeMetadata({ model, tokenizer, importance }: ExportSource, quantization: GgufQuantization): Map<string, GgufValue> {
   const { spec } = model;
   const metadata = new Map<string, GgufValue>();
   const text = (key: string, value: string): unknown => metadata.set(key, { type: 'string', value });

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { ExportChoice, ExportFormat, Quantization } from '../contract.ts';
 import type { OpenModel } from '../models/open.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { FloatType } from '../formats/safetensors.ts';
 import { noAdapterShape, type Adapter, type AdapterShape } from '../training/lora/adapter.ts';
@@ -9,6 +10,9 @@ import { writeAdapterFiles } from '../training/lora/folder.ts';
 import { ggufFileSize, writeGguf } from './gguf.ts';
 import { hubFolderSize, writeHubFolder } from './hub.ts';
 import { proofLimits, type ProofLimits } from './limits.ts';
+import { hasOnnxHeads, onnxFolderSize, writeOnnxFolder } from './onnx/folder.ts';
+import type { OnnxPrecision } from './onnx/weights.ts';
+import type { GgufQuantization } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
 
 export interface ExportTarget {
@@ -20,6 +24,8 @@ export interface ExportTarget {
   /** The result is a folder, else a file. */
   readonly folder: boolean;
   readonly limits: ProofLimits;
+  /** Whether the format can hold a model; left out, it can hold all. */
+  supports?(spec: DecoderSpec): boolean;
   /** Bytes the result will have, before anything is written. */
   bytes(model: OpenModel, shape: AdapterShape): number;
   /** Writes the result at `path`, which is beside its final place and not there yet. */
@@ -63,7 +69,25 @@ export const exportTargets: readonly ExportTarget[] = [
   gguf('q4_0', '4 bit, older kind', 'fast on ARM processors.'),
   gguf('bf16', 'bfloat16', 'as most models are trained.'),
   gguf('f32', 'float32', 'exact, and the largest.'),
+  onnx('q4', '4 bit', 'the usual choice for a web page.'),
+  onnx('q8', '8 bit', 'half the size of half precision for a tiny loss.'),
+  onnx('f16', 'weights in half precision', 'computed in float32.'),
+  onnx('f32', 'float32', 'exact, and the largest.'),
 ];
+
+function onnx(quantization: OnnxPrecision, kind: string, what: string): ExportTarget {
+  return {
+    format: 'onnx',
+    quantization,
+    title: `ONNX, ${kind}`,
+    runsIn: `Runs in transformers.js and onnxruntime-genai; ${what}`,
+    folder: true,
+    limits: proofLimits[quantization],
+    supports: hasOnnxHeads,
+    bytes: (model) => onnxFolderSize(model, quantization),
+    write: (path, source, _, step) => writeOnnxFolder(path, source, quantization, step),
+  };
+}
 
 function hub(quantization: 'f32' | 'f16' | 'bf16', type: FloatType, title: string, runsIn: string): ExportTarget {
   return {
@@ -78,7 +102,7 @@ function hub(quantization: 'f32' | 'f16' | 'bf16', type: FloatType, title: strin
   };
 }
 
-function gguf(quantization: Quantization, kind: string, what: string): ExportTarget {
+function gguf(quantization: GgufQuantization, kind: string, what: string): ExportTarget {
   return {
     format: 'gguf',
     quantization,
@@ -113,7 +137,7 @@ export function findTarget(format: ExportFormat, quantization: Quantization | nu
 /** The table for one model and adapter, with sizes. */
 export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterShape): ExportChoice[] {
   return exportTargets
-    .filter((target) => target.format !== 'peft' || shape.length > 0)
+    .filter((target) => (target.format !== 'peft' || shape.length > 0) && (target.supports?.(model.spec) ?? true))
     .map((target) => ({
       format: target.format,
       quantization: target.quantization,

@@ -36,4 +36,7 @@ export const proofLimits = {
   q4_0: { lossless: false, tensorError: 0.35, maxLogitDifference: null, top1Agreement: 0.85 },
   q3_k_m: { lossless: false, tensorError: 0.5, maxLogitDifference: null, top1Agreement: 0.8 },
   q2_k: { lossless: false, tensorError: 0.7, maxLogitDifference: null, top1Agreement: 0.7 },
+  // ONNX: blocks of 32 with a zero point each, the embedding in half precision.
+  q8: { lossless: false, tensorError: 0.025, maxLogitDifference: null, top1Agreement: 0.97 },
+  q4: { lossless: false, tensorError: 0.35, maxLogitDifference: null, top1Agreement: 0.85 },
 } as const satisfies Record<string, ProofLimits>;

@@ -4,10 +4,11 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { basename } from 'node:path';
-import type { Proof, ProofCheck } from '../contract.ts';
+import type { ChatMessage, Proof, ProofCheck } from '../contract.ts';
+import type { TokenRow } from '../data/rows.ts';
 import { openTemplate } from '../data/template.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
-import { openModel, type OpenModel } from '../models/open.ts';
+import { openModel, readHubTokenizer, type OpenModel } from '../models/open.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
@@ -15,68 +16,71 @@ import type { OpenSession } from '../runtime/session.ts';
 import { noAdapterShape, tensorView, type Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep, type MicroBatch } from '../training/step.ts';
+import { builtInConversations, compareConversations } from './conversations.ts';
+import { Predictions } from './distributions.ts';
 import type { ExportTarget } from './index.ts';
 import type { Merged } from './merge.ts';
+import { OnnxRunner } from './onnx/run.ts';
+import type { OnnxPrecision } from './onnx/weights.ts';
 import { compareWeights } from './readback.ts';
 import type { Step } from './source.ts';
 
 /** Enough to find a wrong tensor or a wrong rounding, in seconds. */
-const bounds = { rows: 16, positions: 256, tokensPerRow: 512 };
+const bounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };
 
-/** A row of the proof: tokens, and the positions whose logits are compared. */
+/** A row of the proof: tokens, the positions whose logits are compared, and the conversation they came from. */
 export interface ProofRow {
   readonly inputIds: Int32Array;
   readonly positions: readonly number[];
+  readonly messages: readonly ChatMessage[] | null;
 }
 
-/** The supervised positions of evaluation rows, evenly over the rows. */
-export function proofRows(rows: readonly { readonly inputIds: Int32Array; readonly labels: Int32Array }[]): ProofRow[] {
-  const chosen = rows.slice(0, bounds.rows);
-  const share = Math.ceil(bounds.positions / Math.max(1, chosen.length));
-  return chosen
-    .map(({ inputIds, labels }) => {
-      const positions: number[] = [];
-      const length = Math.min(inputIds.length, bounds.tokensPerRow);
-      for (let t = 0; t + 1 < length && positions.length < share; t++) if (labels[t + 1] !== -100) positions.push(t);
-      // What follows the last position plays no part in its logits.
-      return { inputIds: inputIds.slice(0, (positions.at(-1) ?? -1) + 1), positions };
-    })
-    .filter((row) => row.positions.length > 0);
-}
+/** What of a row a proof needs. */
+type SourceRow = Pick<TokenRow, 'inputIds' | 'labels' | 'messages'>;
 
-/** Texts with words, names, digits, code, other scripts and JSON. */
-const builtInTexts: readonly (readonly [question: string, answer: string])[] = [
-  ['What is the capital of France?', 'The capital of France is Paris.'],
-  ['Give the order as JSON: two teas for table 14.', '{"table": 14, "items": [{"name": "tea", "count": 2}]}'],
-  ['Schreib einen Satz über das Wetter.', 'Heute ist es kühl, aber später wird es schön.'],
-  ['Add 1234 and 5678.', '1234 + 5678 = 6912'],
-  ['Write a function that doubles a number.', 'def double(x):\n    return 2 * x\n'],
-  ['Say hello in Japanese.', 'こんにちは 👋'],
-];
+/** Supervised positions of evaluation rows until there are enough. */
+export function proofRows(rows: readonly SourceRow[]): ProofRow[] {
+  const chosen: ProofRow[] = [];
+  let found = 0;
+  for (const { inputIds, labels, messages } of rows) {
+    if (found >= bounds.positions || chosen.length === bounds.rows) break;
+    const positions: number[] = [];
+    const length = Math.min(inputIds.length, bounds.tokensPerRow);
+    for (let t = 0; t + 1 < length && positions.length < bounds.positionsOfRow; t++)
+      if (labels[t + 1] !== -100) positions.push(t);
+    if (positions.length === 0) continue;
+    found += positions.length;
+    // The token that follows the last position is kept: how likely it is, is compared too.
+    chosen.push({ inputIds: inputIds.slice(0, positions.at(-1)! + 2), positions, messages });
+  }
+  return chosen;
+}
 
 /** Rows when no evaluation rows are at hand: built-in conversations, or for a model without a tokenizer a fixed walk over its ids. */
 export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec): Promise<ProofRow[]> {
-  const every = (ids: readonly number[]): ProofRow => {
+  const every = (ids: readonly number[]): SourceRow => {
     const inputIds = Int32Array.from(ids.slice(0, Math.min(bounds.tokensPerRow, spec.contextLength)));
-    return { inputIds, positions: [...inputIds.keys()].slice(0, Math.floor(bounds.positions / builtInTexts.length)) };
+    return { inputIds, labels: inputIds, messages: null };
   };
   if (tokenizer === null) {
     const length = Math.min(40, spec.contextLength);
-    return builtInTexts.map((_, row) =>
-      every(Array.from({ length }, (_, t) => (row * 7919 + t * t * 31 + t * 17) % spec.vocabularySize)),
+    return proofRows(
+      Array.from({ length: 8 }, (_, row) =>
+        every(Array.from({ length }, (_, t) => (row * 7919 + t * t * 31 + t * 17) % spec.vocabularySize)),
+      ),
     );
   }
   const template = tokenizer.chatTemplate === null ? null : openTemplate(tokenizer);
-  return Promise.all(
-    builtInTexts.map(async ([question, answer]) => {
-      const messages = [
-        { role: 'user', content: question },
-        { role: 'assistant', content: answer },
-      ] as const;
-      const text = template === null ? `${question}\n${answer}` : template.render(messages, { addGenerationPrompt: false });
-      return every(await tokenizer.encode(text));
-    }),
-  );
+  const rows: SourceRow[] = [];
+  for (const messages of builtInConversations) {
+    if (messages.some(({ role }) => role === 'system')) continue;
+    const text =
+      template === null
+        ? messages.map(({ content }) => content).join('\n')
+        : template.render(messages, { addGenerationPrompt: false });
+    rows.push(every(await tokenizer.encode(text)));
+  }
+  return proofRows(rows);
 }
 
 export interface ProofRequest {
@@ -117,18 +121,25 @@ export class ProofFailed extends Problem {
   }
 }
 
+/** Below this, in nats, an adapter does too little for its share in an export to be told. */
+const smallestEffect = 1e-3;
+/** An export that keeps less of what the adapter does is worth a warning. */
+const keptEffect = 0.9;
+
 /** Compares; throws `ProofFailed` when the structure is wrong or a lossless format differs. */
 export async function proveExport(request: ProofRequest): Promise<Proof> {
   const { model, target, rows } = request;
   const checks: ProofCheck[] = [];
   const adapterBack = target.format === 'peft' ? readAdapter(request.path, model.spec) : null;
+  const exported = adapterBack === null && target.format !== 'onnx' ? openModel(request.path) : null;
   if (adapterBack) checks.push(compareAdapters(request.adapter, adapterBack));
-  const exported = adapterBack ? null : openModel(request.path);
-  if (exported) {
-    checks.push(compareStructure(request.merged.model.spec, exported.spec));
-    const tokenizerBack = exported.tokenizerSource && openTokenizer(exported.tokenizerSource);
+  else {
+    if (exported) checks.push(compareStructure(request.merged.model.spec, exported.spec));
+    const source = exported ? exported.tokenizerSource : readHubTokenizer(request.path);
+    const tokenizerBack = source && openTokenizer(source);
     checks.push(await compareTokenizers(request.tokenizer, tokenizerBack));
-    checks.push(compareTemplates(request.tokenizer, tokenizerBack));
+    const own = rows.flatMap(({ messages }) => (messages === null ? [] : [messages])).slice(0, builtInConversations.length);
+    checks.push(await compareConversations(request.tokenizer, tokenizerBack, own));
   }
   // What is built otherwise cannot be asked for the same logits.
   if (checks.some((check) => !check.passed))
@@ -141,16 +152,15 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
       top1Agreement: 0,
     });
 
-  const { tensorError } = target.limits;
+  const { tensorError, maxLogitDifference, top1Agreement, lossless } = target.limits;
   const weights = exported && (await compareWeights(request.merged, exported, tensorError, request.readStep));
   if (weights) checks.push(weights);
-  const compared = await compareLogits(request, exported, adapterBack);
-  const { maxLogitDifference, top1Agreement, lossless } = { ...target.limits };
+  const compared = await comparePredictions(request, exported, adapterBack);
   checks.push({
     name: 'Largest logit difference',
     value: compared.maxLogitDifference,
     limit: maxLogitDifference,
-    text: `${compared.maxLogitDifference.toExponential(2)}${maxLogitDifference === null ? '' : ` (at most ${maxLogitDifference})`}`,
+    text: `${compared.maxLogitDifference.toExponential(2)}${maxLogitDifference === null ? '' : ` (at most ${maxLogitDifference})`}, ${compared.meanLogitDifference.toExponential(2)} in the mean`,
     passed: Number.isFinite(compared.maxLogitDifference) && compared.maxLogitDifference <= (maxLogitDifference ?? Infinity),
   });
   checks.push({
@@ -160,7 +170,32 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     text: `${percent(compared.top1Agreement)} of ${compared.positions} positions${top1Agreement === null ? '' : ` (at least ${percent(top1Agreement)})`}`,
     passed: compared.top1Agreement >= (top1Agreement ?? 0),
   });
-  const proof: Proof = { passed: checks.every((check) => check.passed), checks, rows: rows.length, ...compared };
+  const change = compared.perplexityChange;
+  checks.push({
+    name: 'Distributions',
+    value: compared.divergence,
+    limit: null,
+    text: `${compared.divergence.toExponential(2)} nats apart${change === null ? '' : `, perplexity ${change < 0 ? '' : '+'}${percent(change)}`}`,
+    passed: Number.isFinite(compared.divergence),
+  });
+  if (request.adapter !== null && compared.adapterEffect >= smallestEffect) {
+    const kept = 1 - compared.divergence / compared.adapterEffect;
+    checks.push({
+      name: 'Effect of the adapter',
+      value: kept,
+      limit: keptEffect,
+      text: `${percent(kept)} of what the adapter changes survives (at least ${percent(keptEffect)})`,
+      passed: kept >= keptEffect,
+    });
+  }
+  const proof: Proof = {
+    passed: checks.every((check) => check.passed),
+    checks,
+    rows: rows.length,
+    positions: compared.positions,
+    maxLogitDifference: compared.maxLogitDifference,
+    top1Agreement: compared.top1Agreement,
+  };
   // No rounding explains another tensor, or a logit that is no number (weights too large for half precision do).
   const broken = (weights?.value ?? 0) > anotherTensor || !Number.isFinite(compared.maxLogitDifference);
   if (!proof.passed && (lossless || broken)) throw new ProofFailed(request.path, proof);
@@ -215,7 +250,7 @@ async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | 
   const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Tokenizer', value: null, limit: null, text, passed });
   if (expected === null || found === null)
     return check(expected === found, expected === found ? 'neither has one' : 'only one of the two models has one');
-  const texts = builtInTexts.flat();
+  const texts = builtInConversations.flatMap((messages) => messages.map(({ content }) => content));
   for (const text of texts) {
     const marked = `${expected.bosText ?? ''}${text}${expected.eosText ?? ''}`;
     const [a, b] = [await expected.encode(marked), await found.encode(marked)];
@@ -225,74 +260,58 @@ async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | 
   return check(true, `same tokens for ${texts.length} texts, same special tokens`);
 }
 
-function compareTemplates(expected: Tokenizer | null, found: Tokenizer | null): ProofCheck {
-  const [template, other] = [expected?.chatTemplate ?? null, found?.chatTemplate ?? null];
-  const passed = template === other;
-  const text = passed ? (template === null ? 'neither has one' : 'the same, letter by letter') : 'the chat template differs';
-  return { name: 'Chat template', value: null, limit: null, text, passed };
+/** What gives the logits of a row at its positions. */
+interface Candidate {
+  logits(row: ProofRow): Promise<Float32Array>;
+  release(): Promise<void>;
 }
 
-async function compareLogits(
-  { model, adapter, rows, threads, cacheDir, workDir, openSession, step }: ProofRequest,
+async function comparePredictions(
+  request: ProofRequest,
   exported: OpenModel | null,
   adapterBack: Adapter | null,
-): Promise<{ positions: number; maxLogitDifference: number; top1Agreement: number }> {
-  const none = new Float32Array(0);
-  const reference = await TrainStep.open(model, adapter?.shape ?? noAdapterShape, {
-    recompute: false,
-    threads,
-    cacheDir,
-    openSession,
-  });
+): Promise<Predictions> {
+  const { model, adapter, rows, threads, cacheDir, workDir, openSession, step } = request;
+  const open = async (of: OpenModel, adapted: Adapter | null, cache: string): Promise<Candidate> => {
+    const options = { recompute: false, threads, cacheDir: cache, openSession };
+    const run = await TrainStep.open(of, adapted?.shape ?? noAdapterShape, options);
+    const parameters = adapted?.parameters ?? new Float32Array(0);
+    return { logits: (row) => run.logits(batchOf(row), row.positions, parameters), release: () => run.release() };
+  };
+  const opened: Candidate[] = [];
+  const keep = async (candidate: Promise<Candidate>): Promise<Candidate> => {
+    opened.push(await candidate);
+    return opened.at(-1)!;
+  };
   try {
-    const candidate = exported
-      ? await TrainStep.open(exported, noAdapterShape, { recompute: false, threads, cacheDir: workDir, openSession })
-      : reference;
-    try {
-      let positions = 0;
-      let same = 0;
-      let largest = 0;
-      for (const [done, row] of rows.entries()) {
-        await step(done, rows.length);
-        const { inputIds } = row;
-        const batch: MicroBatch = {
-          inputIds,
-          labels: new Int32Array(inputIds.length).fill(-100),
-          batch: 1,
-          time: inputIds.length,
-          lengths: [inputIds.length],
-        };
-        const expected = await reference.logits(batch, row.positions, adapter?.parameters ?? none);
-        const found = await candidate.logits(batch, row.positions, adapterBack?.parameters ?? none);
-        const width = model.spec.vocabularySize;
-        for (let at = 0; at < row.positions.length; at++) {
-          const a = expected.subarray(at * width, (at + 1) * width);
-          const b = found.subarray(at * width, (at + 1) * width);
-          const { difference, sameTop } = compareRow(a, b);
-          // A value that is no number compares as false everywhere; it must not pass as equal.
-          largest = Number.isNaN(difference) ? Infinity : Math.max(largest, difference);
-          positions++;
-          if (sameTop) same++;
-        }
-      }
-      return { positions, maxLogitDifference: largest, top1Agreement: positions === 0 ? 0 : same / positions };
-    } finally {
-      if (candidate !== reference) await candidate.release();
+    const reference = await keep(open(model, adapter, cacheDir));
+    const base = adapter === null ? null : await keep(open(model, null, cacheDir));
+    const candidate = await keep(
+      adapterBack ? open(model, adapterBack, cacheDir) : exported ? open(exported, null, workDir) : openOnnx(request),
+    );
+    const predictions = new Predictions();
+    const width = model.spec.vocabularySize;
+    for (const [done, row] of rows.entries()) {
+      await step(done, rows.length);
+      const [expected, found] = [await reference.logits(row), await candidate.logits(row)];
+      const before = base && (await base.logits(row));
+      row.positions.forEach((position, at) => {
+        const part = (logits: Float32Array): Float32Array => logits.subarray(at * width, (at + 1) * width);
+        predictions.add(part(expected), part(found), before && part(before), row.inputIds[position + 1] ?? null);
+      });
     }
+    return predictions;
   } finally {
-    await reference.release();
+    for (const candidate of opened) await candidate.release();
   }
 }
 
-function compareRow(a: Float32Array, b: Float32Array): { difference: number; sameTop: boolean } {
-  let difference = 0;
-  let topA = 0;
-  let topB = 0;
-  for (let i = 0; i < a.length; i++) {
-    const apart = Math.abs(a[i]! - b[i]!);
-    if (!(apart <= difference)) difference = apart;
-    if (a[i]! > a[topA]!) topA = i;
-    if (b[i]! > b[topB]!) topB = i;
-  }
-  return { difference, sameTop: topA === topB };
+async function openOnnx({ path, target, merged, threads, openSession }: ProofRequest): Promise<Candidate> {
+  const run = await OnnxRunner.open(path, target.quantization as OnnxPrecision, merged.model.spec, { threads, openSession });
+  return { logits: ({ inputIds, positions }) => run.logits(inputIds, positions), release: () => run.release() };
+}
+
+function batchOf({ inputIds }: ProofRow): MicroBatch {
+  const labels = new Int32Array(inputIds.length).fill(-100);
+  return { inputIds, labels, batch: 1, time: inputIds.length, lengths: [inputIds.length] };
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Quantization } from '../contract.ts';
-import { mixTypes, type MixedTensor } from './quant-mix.ts';
+
+import { mixTypes, type GgufQuantization, type MixedTensor } from './quant-mix.ts';
 
 /** Made by quant-mix.py with llama.cpp's own quantizer: types of the outer tensors, and runs of types over the blocks. */
 interface Case {
@@ -34,7 +34,7 @@ describe.each(cases)(
       for (const [name, shape] of Object.entries(model.block)) tensors.push({ name: `blk.${layer}.${name}`, shape });
 
     it.each(Object.keys(model.types))('%s gets llama.cpp’s types', (key) => {
-      const [quantization, importance] = key.split(' with ') as [Quantization, string | undefined];
+      const [quantization, importance] = key.split(' with ') as [GgufQuantization, string | undefined];
       const found = mixTypes(quantization, tensors, { ...model, importance: importance !== undefined });
       const expected = new Map<string, string>();
       for (const [name, types] of Object.entries(model.types[key]!)) {

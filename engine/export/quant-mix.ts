@@ -6,8 +6,11 @@
 import type { Quantization } from '../contract.ts';
 import { blockElements, type GgufWriteType } from '../formats/gguf.ts';
 
+/** What llama-quantize calls its types and mixtures; ONNX has its own. */
+export type GgufQuantization = Exclude<Quantization, 'q8' | 'q4'>;
+
 /** What most tensors are, and the number that llama.h's enum llama_ftype gives the whole. */
-const mixtures: Readonly<Record<Quantization, { readonly type: GgufWriteType; readonly fileType: number }>> = {
+const mixtures: Readonly<Record<GgufQuantization, { readonly type: GgufWriteType; readonly fileType: number }>> = {
   f32: { type: 'F32', fileType: 0 },
   f16: { type: 'F16', fileType: 1 },
   bf16: { type: 'BF16', fileType: 32 },
@@ -24,7 +27,7 @@ const mixtures: Readonly<Record<Quantization, { readonly type: GgufWriteType; re
 };
 
 /** For `general.file_type`. */
-export function ggufFileType(quantization: Quantization): number {
+export function ggufFileType(quantization: GgufQuantization): number {
   return mixtures[quantization].fileType;
 }
 
@@ -44,7 +47,7 @@ export interface MixedTensor {
 }
 
 /** The type of each tensor; tensors of blocks come in the order of their layers. */
-export function mixTypes(quantization: Quantization, tensors: readonly MixedTensor[], model: MixedModel): GgufWriteType[] {
+export function mixTypes(quantization: GgufQuantization, tensors: readonly MixedTensor[], model: MixedModel): GgufWriteType[] {
   const { type } = mixtures[quantization];
   const tied = !tensors.some(({ name }) => name === 'output.weight');
   const valueTensors = tensors.filter(({ name }) => isValue(name)).length;
@@ -79,7 +82,7 @@ function outputType(type: GgufWriteType, width: number): GgufWriteType {
 }
 
 function valueType(
-  quantization: Quantization,
+  quantization: GgufQuantization,
   type: GgufWriteType,
   index: number,
   count: number,
@@ -104,7 +107,7 @@ function valueType(
 }
 
 function downType(
-  quantization: Quantization,
+  quantization: GgufQuantization,
   type: GgufWriteType,
   index: number,
   { layers, importance }: MixedModel,
@@ -127,7 +130,7 @@ function downType(
   }
 }
 
-const attentionOutputTypes: Partial<Record<Quantization, GgufWriteType>> = { q2_k: 'Q3_K', q3_k_m: 'Q4_K' };
+const attentionOutputTypes: Partial<Record<GgufQuantization, GgufWriteType>> = { q2_k: 'Q3_K', q3_k_m: 'Q4_K' };
 
 /** The first and last eighth of the layers, and every third between. */
 function deservesMoreBits(index: number, count: number): boolean {

@@ -13,18 +13,21 @@ const root = mkdtempSync(join(tmpdir(), 'models-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 describe('one model in two formats', () => {
-  it.each(['llama-tied', 'llama3-rope', 'qwen2', 'qwen3', 'phi3', 'granite', 'smollm3'])('%s: the GGUF has the same tensors and frequencies as the hub folder', (name) => {
-    const hub = openModel(join(golden, name, 'model'));
-    const gguf = openModel(join(golden, name, 'model.gguf'));
-    expect(gguf.weights.names).toEqual(hub.weights.names);
-    for (const tensor of hub.weights.names) expect(gguf.weights.read(tensor), tensor).toEqual(hub.weights.read(tensor));
-    const { ropes: hubRopes, ...hubSpec } = hub.spec;
-    const { ropes: ggufRopes, ...ggufSpec } = gguf.spec;
-    expect(ggufSpec).toEqual(hubSpec);
-    const expected = ropeInverseFrequencies(hubRopes[0]!, 0);
-    ropeInverseFrequencies(ggufRopes[0]!, 0).forEach((frequency, i) => expect(frequency / expected[i]!).toBeCloseTo(1, 6));
-    expect(hub.hash).toMatch(/^[0-9a-f]{64}$/);
-  });
+  it.each(['llama-tied', 'llama3-rope', 'qwen2', 'qwen3', 'phi3', 'granite', 'smollm3'])(
+    '%s: the GGUF has the same tensors and frequencies as the hub folder',
+    (name) => {
+      const hub = openModel(join(golden, name, 'model'));
+      const gguf = openModel(join(golden, name, 'model.gguf'));
+      expect(gguf.weights.names).toEqual(hub.weights.names);
+      for (const tensor of hub.weights.names) expect(gguf.weights.read(tensor), tensor).toEqual(hub.weights.read(tensor));
+      const { ropes: hubRopes, ...hubSpec } = hub.spec;
+      const { ropes: ggufRopes, ...ggufSpec } = gguf.spec;
+      expect(ggufSpec).toEqual(hubSpec);
+      const expected = ropeInverseFrequencies(hubRopes[0]!, 0);
+      ropeInverseFrequencies(ggufRopes[0]!, 0).forEach((frequency, i) => expect(frequency / expected[i]!).toBeCloseTo(1, 6));
+      expect(hub.hash).toMatch(/^[0-9a-f]{64}$/);
+    },
+  );
 
   it.each(['model', 'model.gguf'])('float32 files of %s hold what read gives', async (name) => {
     const model = openModel(join(golden, 'llama-tied', name));

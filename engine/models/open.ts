@@ -216,7 +216,8 @@ function weightFiles(folder: string): string[] {
   });
 }
 
-function readHubTokenizer(folder: string, notes: string[]): TokenizerSource | null {
+/** The tokenizer of a hub folder, null when it has none that can be read. */
+export function readHubTokenizer(folder: string, notes: string[] = []): TokenizerSource | null {
   const tokenizerPath = join(folder, 'tokenizer.json');
   if (!existsSync(tokenizerPath)) {
     notes.push(

@@ -23,8 +23,8 @@ export function onnxModelFile(precision: OnnxPrecision): string {
 
 export function onnxFolderSize(model: OpenModel, precision: OnnxPrecision): number {
   const store = new WeightStore('', model.spec, model.weights, precision);
-  buildOnnxGraph(model.spec, store);
-  return store.size + hubFilesSize(model);
+  const graph = encodeModel(buildOnnxGraph(model.spec, store), (path) => path);
+  return store.size + graph.length + hubFilesSize(model);
 }
 
 export async function writeOnnxFolder(
@@ -34,7 +34,7 @@ export async function writeOnnxFolder(
   step: Step,
 ): Promise<void> {
   const { spec } = source.model;
-  refuseOddHeads(spec);
+  if (!hasOnnxHeads(spec)) throw oddHeads(spec);
   const file = onnxModelFile(precision);
   const store = new WeightStore(`${file}_data`, spec, source.weights, precision);
   const graph = buildOnnxGraph(spec, store);
@@ -62,13 +62,16 @@ export async function writeOnnxFolder(
 }
 
 /** A limit of GroupQueryAttention. */
-function refuseOddHeads({ headDim }: DecoderSpec): void {
-  if (headDim % 8 !== 0)
-    throw new Problem(
-      'export-unsupported',
-      `The heads of this model are ${headDim} wide; ONNX Runtime's attention needs a multiple of 8.`,
-      'Export a GGUF or safetensors instead.',
-    );
+export function hasOnnxHeads({ headDim }: DecoderSpec): boolean {
+  return headDim % 8 === 0;
+}
+
+function oddHeads({ headDim }: DecoderSpec): Problem {
+  return new Problem(
+    'export-unsupported',
+    `The heads of this model are ${headDim} wide; ONNX Runtime's attention needs a multiple of 8.`,
+    'Export a GGUF or safetensors instead.',
+  );
 }
 
 /** Types of onnxruntime-genai whose text models all run alike; the name only chooses its tokenizer's and template's defaults. */

@@ -1,0 +1,86 @@
+/** Two models' predictions at the same positions, in numbers: logits, distributions, choices, and the tokens that really follow. */
+
+/** Sums over positions; `compare` adds one position after the other. */
+export class Predictions {
+  positions = 0;
+  /** Largest difference of any logit; Infinity when one is no number. */
+  maxLogitDifference = 0;
+  #sumOfDifferences = 0;
+  #logits = 0;
+  #sameTop = 0;
+  #divergence = 0;
+  #divergenceOfBase = 0;
+  #lossExpected = 0;
+  #lossFound = 0;
+  #followed = 0;
+
+  /** `expected`, `found` and, where there is an adapter, `base` are logits `[vocabulary]`; `target` is the token that follows, if known. */
+  add(expected: Float32Array, found: Float32Array, base: Float32Array | null, target: number | null): void {
+    let difference = 0;
+    let sum = 0;
+    let [topExpected, topFound] = [0, 0];
+    for (let i = 0; i < expected.length; i++) {
+      const apart = Math.abs(expected[i]! - found[i]!);
+      sum += apart;
+      if (apart > difference) difference = apart;
+      if (expected[i]! > expected[topExpected]!) topExpected = i;
+      if (found[i]! > found[topFound]!) topFound = i;
+    }
+    this.positions++;
+    // A value that is no number compares as false everywhere; it must not pass as equal.
+    this.maxLogitDifference = Number.isFinite(sum) ? Math.max(this.maxLogitDifference, difference) : Infinity;
+    this.#sumOfDifferences += sum;
+    this.#logits += expected.length;
+    if (topExpected === topFound) this.#sameTop++;
+    const [ofExpected, ofFound] = [logSum(expected), logSum(found)];
+    this.#divergence += divergence(expected, ofExpected, found, ofFound);
+    if (base !== null) this.#divergenceOfBase += divergence(expected, ofExpected, base, logSum(base));
+    if (target !== null) {
+      this.#followed++;
+      this.#lossExpected += ofExpected - expected[target]!;
+      this.#lossFound += ofFound - found[target]!;
+    }
+  }
+
+  get meanLogitDifference(): number {
+    return this.#logits === 0 ? 0 : this.#sumOfDifferences / this.#logits;
+  }
+
+  get top1Agreement(): number {
+    return this.positions === 0 ? 0 : this.#sameTop / this.positions;
+  }
+
+  /** Mean of KL(expected || found), nats. */
+  get divergence(): number {
+    return this.positions === 0 ? 0 : this.#divergence / this.positions;
+  }
+
+  /** Mean of KL(expected || base), nats: how much the adapter changes. */
+  get adapterEffect(): number {
+    return this.positions === 0 ? 0 : this.#divergenceOfBase / this.positions;
+  }
+
+  /** exp of the mean loss of the tokens that follow, found less expected, as a share of the expected; null when none is known. */
+  get perplexityChange(): number | null {
+    return this.#followed === 0 ? null : Math.exp((this.#lossFound - this.#lossExpected) / this.#followed) - 1;
+  }
+}
+
+/** log Σ exp(z) */
+function logSum(logits: Float32Array): number {
+  let most = -Infinity;
+  for (const z of logits) if (z > most) most = z;
+  let sum = 0;
+  for (const z of logits) sum += Math.exp(z - most);
+  return most + Math.log(sum);
+}
+
+/** KL(p || q) = Σ p (log p - log q), never below 0. */
+function divergence(p: Float32Array, ofP: number, q: Float32Array, ofQ: number): number {
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) {
+    const logP = p[i]! - ofP;
+    sum += Math.exp(logP) * (logP - (q[i]! - ofQ));
+  }
+  return Math.max(0, sum);
+}
