@@ -1,12 +1,10 @@
-/** Adapter versions: registered when a run has written one, or imported from a PEFT folder. */
+/** Adapter versions: registered when a run has written one, or imported. */
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { AdapterVersion, Model, Run } from '../contract.ts';
-import { readText } from '../formats/files.ts';
-import { readSafetensors } from '../formats/safetensors.ts';
-import { Problem } from '../problem.ts';
-import { parseAdapterConfig } from '../training/lora/config.ts';
+import type { AdapterVersion, Run } from '../contract.ts';
+import { openModel } from '../models/open.ts';
+import { adapterFile, readAdapter } from '../training/lora/folder.ts';
 import { found, type HostContext } from './context.ts';
 import { requireAbsolute } from './library.ts';
 
@@ -41,7 +39,7 @@ export class AdapterRegistry {
       modelPath: run.modelPath,
       datasetName: run.datasetName,
       evalLoss: run.lastEvalLoss,
-      ...(await describe(path)),
+      ...(await describe(path, run.modelPath)),
     };
     store.adapters.put(version);
     emit('adapter.changed', version);
@@ -54,7 +52,6 @@ export class AdapterRegistry {
     const { store, emit } = this.#context;
     found(store.projects.get(projectId), 'project', projectId);
     const model = found(store.models.get(modelId), 'model', modelId);
-    checkFits(path, model);
     const version: AdapterVersion = {
       id: randomUUID(),
       projectId,
@@ -70,7 +67,7 @@ export class AdapterRegistry {
       evalLoss: null,
       tag: null,
       createdAt: Date.now(),
-      ...(await describe(path)),
+      ...(await describe(path, model.path)),
     };
     store.adapters.put(version);
     emit('adapter.changed', version);
@@ -88,47 +85,18 @@ export class AdapterRegistry {
   }
 }
 
-function weightsOf(path: string): string {
-  return join(path, 'adapter_model.safetensors');
-}
-
-async function describe(path: string): Promise<Described> {
-  const configPath = join(path, 'adapter_config.json');
-  const config = parseAdapterConfig(readText(configPath, 1 << 20), configPath);
-  const file = readSafetensors(weightsOf(path));
-  const tensors = [...file.tensors.values()];
+/** Reads it whole, and so finds what has no place in the model. */
+async function describe(path: string, modelPath: string): Promise<Described> {
+  const { config, shape } = readAdapter(path, openModel(modelPath).spec);
+  const { weights } = adapterFile(path);
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file.path)) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(weights)) hash.update(chunk as Buffer);
   return {
     rank: config.rank,
     alpha: config.alpha,
-    targetModules:
-      typeof config.targetModules === 'string'
-        ? [...new Set(tensors.map((tensor) => moduleOf(tensor.name)))]
-        : config.targetModules,
-    parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
-    bytes: file.size,
+    targetModules: [...new Set(shape.modules.map((module) => module.path.slice(module.path.lastIndexOf('.') + 1)))],
+    parameters: shape.length,
+    bytes: statSync(weights).size,
     hash: hash.digest('hex'),
   };
-}
-
-/** `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` is of `q_proj`. */
-function moduleOf(tensorName: string): string {
-  return /([^.]+)\.lora_[AB]\.weight$/.exec(tensorName)?.[1] ?? tensorName;
-}
-
-/** A is [r, in] and B is [out, r] of a linear layer of this model, in a block it has. */
-function checkFits(path: string, model: Model): void {
-  for (const { name, shape } of readSafetensors(weightsOf(path)).tensors.values()) {
-    const linear = model.linears.find((candidate) => candidate.name === moduleOf(name));
-    const layer = Number(/\.layers\.(\d+)\./.exec(name)?.[1] ?? 0);
-    const size = name.includes('.lora_A.') ? shape[1] : shape[0];
-    const expected = name.includes('.lora_A.') ? linear?.inFeatures : linear?.outFeatures;
-    if (linear === undefined || layer >= model.layers || size !== expected)
-      throw new Problem(
-        'adapter-mismatch',
-        `The tensor '${name}' [${shape.join(', ')}] of ${path} has no place in ${model.name}.`,
-        'Choose the base model it was trained on.',
-      );
-  }
 }

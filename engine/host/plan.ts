@@ -1,16 +1,13 @@
 /** What a run would look like, and what an export would weigh, before either is started. */
 import { freemem } from 'node:os';
-import { join } from 'node:path';
 import type { AdapterVersion, DataReport, Dataset, ExportChoice, Model, RunPlan, TargetPlan } from '../contract.ts';
 import { exportChoices as choicesOf } from '../export/index.ts';
-import { readText } from '../formats/files.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import type { Store } from '../store/open.ts';
 import { totalSteps } from '../training/batches.ts';
-import { adapterShape } from '../training/lora/adapter.ts';
-import { parseAdapterConfig } from '../training/lora/config.ts';
+import { readAdapter } from '../training/lora/folder.ts';
 import { plannedShape } from '../training/lora/initial.ts';
 import { planTargets } from '../training/lora/target-plan.ts';
 import { planAdapter, planMemory } from '../training/memory.ts';
@@ -61,10 +58,8 @@ function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, { len
   return (tokens / Math.max(1, rows)) * (trained + evaluations * evalRows * costOfEvaluation);
 }
 
-/** The exports of an adapter with their sizes, from headers alone. */
+/** The exports of an adapter with their sizes. */
 export function exportChoices(adapter: AdapterVersion): readonly ExportChoice[] {
   const model = openModel(adapter.modelPath);
-  const configPath = join(adapter.path, 'adapter_config.json');
-  const config = parseAdapterConfig(readText(configPath, 1 << 20), configPath);
-  return choicesOf(model, adapterShape(config, model.spec));
+  return choicesOf(model, readAdapter(adapter.path, model.spec).shape);
 }

@@ -1,6 +1,5 @@
 /** Job `chat`: holds one base model ready to answer; adapters are given with each request and switched without loading it again. */
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
@@ -11,7 +10,7 @@ import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { adapterFile, readAdapter } from '../training/lora/folder.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -116,7 +115,7 @@ class Chat {
 
   /** Read once; again when its file has changed. */
   #adapter(path: AdapterWeight['path']): Adapter {
-    const found = statSync(join(path, 'adapter_model.safetensors'), { throwIfNoEntry: false });
+    const found = statSync(adapterFile(path).weights, { throwIfNoEntry: false });
     const version = `${found?.mtimeMs} ${found?.size}`;
     const held = this.#adapters.get(path);
     if (held?.version === version) return held.adapter;

@@ -4,12 +4,12 @@ import { join, resolve } from 'node:path';
 import type { Inspection, JobSpec } from '../contract.ts';
 import { readRecords } from '../data/records.ts';
 import { detectFormat } from '../data/rows.ts';
-import { readText } from '../formats/files.ts';
+import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { parseAdapterConfig } from '../training/lora/config.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import type { AdapterConfig } from '../training/lora/config.ts';
+import { adapterFile, readAdapter, readAdapterConfig } from '../training/lora/folder.ts';
 import { sizeOf } from './export.ts';
 
 export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): Promise<Inspection> {
@@ -17,6 +17,7 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): P
   if (!existsSync(path)) throw new Problem('file-missing', `There is nothing at '${path}'.`, 'Check the path.');
   const folder = statSync(path).isDirectory();
   if (folder && existsSync(join(path, 'adapter_config.json'))) return inspectAdapter(path);
+  if (!folder && isGgufAdapter(path)) return inspectForeign(path);
   if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !path.endsWith('config.json')) return inspectData(path);
   return inspectModel(path);
 }
@@ -42,9 +43,23 @@ function inspectModel(path: string): Inspection {
   return { kind: 'model', path, sound: true, summary: lines(summary), model: { ...info } };
 }
 
+/** An adapter of another program says less of itself: what it fits is found out with its base. */
+function inspectForeign(path: string): Inspection {
+  const { form, weights } = adapterFile(path);
+  const tensors = [...(form === 'gguf' ? readGguf(weights) : readSafetensors(weights)).tensors.values()];
+  const rank = tensors.find(({ name }) => /lora_b$/.test(name))?.shape.at(form === 'gguf' ? -1 : 0);
+  const summary = [
+    ['Kind', form === 'gguf' ? 'LoRA adapter (llama.cpp)' : 'LoRA adapter (mlx-lm)'],
+    ['Rank', String(rank ?? 'not stated')],
+    ['Tensors', String(tensors.length)],
+    ['Bytes', String(sizeOf(path))],
+  ] as const;
+  return { kind: 'adapter', path, sound: true, summary: lines(summary) };
+}
+
 function inspectAdapter(path: string): Inspection {
-  const configPath = join(path, 'adapter_config.json');
-  const config = parseAdapterConfig(readText(configPath, 1 << 20), configPath);
+  if (adapterFile(path).form !== 'peft') return inspectForeign(path);
+  const config = readAdapterConfig(path);
   const tensors = [...readSafetensors(join(path, 'adapter_model.safetensors')).tensors.values()];
   const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1), 0);
   // The base may be a name on a hub; only one that lies here can be checked against.
@@ -56,6 +71,7 @@ function inspectAdapter(path: string): Inspection {
     ['Fits its base', base === null ? 'the base is not here' : 'yes'],
     ['Rank', String(config.rank)],
     ['Alpha', String(config.alpha)],
+    ['Variant', variantOf(config)],
     ['Trained matrices', [config.targetModules].flat().join(', ')],
     ['Layers', config.layers === 'all' ? 'all' : config.layers.join(', ')],
     ['Parameters', String(parameters)],
@@ -63,6 +79,21 @@ function inspectAdapter(path: string): Inspection {
     ['Bytes', String(sizeOf(path))],
   ] as const;
   return { kind: 'adapter', path, sound: true, summary: lines(summary) };
+}
+
+function variantOf({ dora, rslora, rankPattern, modulesToSave, bias }: AdapterConfig): string {
+  const parts = [
+    dora ? 'DoRA' : 'LoRA',
+    ...(rslora ? ['scaled by the root of the rank'] : []),
+    ...(Object.keys(rankPattern).length > 0 ? ['ranks by pattern'] : []),
+    ...(modulesToSave.length > 0 ? [`${modulesToSave.join(', ')} trained whole`] : []),
+    ...(bias === 'none' ? [] : [bias === 'all' ? 'all biases' : 'biases of adapted modules']),
+  ];
+  return parts.join(', ');
+}
+
+function isGgufAdapter(path: string): boolean {
+  return /\.gguf$/i.test(path) && readGguf(path).metadata.get('general.type')?.value === 'adapter';
 }
 
 async function inspectData(path: string): Promise<Inspection> {

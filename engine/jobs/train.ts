@@ -13,7 +13,7 @@ import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } 
 import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
-import { readAdapter, writeAdapter } from '../training/lora/folder.ts';
+import { adapterFile, readAdapter, writeAdapter } from '../training/lora/folder.ts';
 import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
 import { newAdamState } from '../training/optimizer.ts';
@@ -229,8 +229,8 @@ function requireSameRun(earlier: RunRecord, now: RunRecord): void {
 
 function hashOfAdapter(path: string): string {
   const hash = createHash('sha256');
-  for (const name of ['adapter_config.json', 'adapter_model.safetensors'])
-    if (existsSync(join(path, name))) hash.update(readFileSync(join(path, name)));
+  for (const file of [join(path, 'adapter_config.json'), adapterFile(path).weights])
+    if (existsSync(file)) hash.update(readFileSync(file));
   return hash.digest('hex');
 }
 

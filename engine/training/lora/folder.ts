@@ -1,4 +1,5 @@
-/** The folder of a PEFT adapter: `adapter_config.json` and `adapter_model.safetensors`, read in all the forms PEFT has written. */
+/** Reads adapters, and writes them as PEFT does: `adapter_config.json` and `adapter_model.safetensors`, read in all the forms PEFT has written. */
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readText, writeFileAtomic } from '../../formats/files.ts';
 import { publishFolder } from '../../formats/folder.ts';
@@ -11,6 +12,7 @@ import {
 import type { DecoderSpec } from '../../models/spec.ts';
 import { assert, Problem } from '../../problem.ts';
 import { adapterShape, tensorView, type Adapter, type AdapterShape } from './adapter.ts';
+import { mlxWeightsName, readGgufAdapter, readMlxAdapter } from './foreign.ts';
 import { formatAdapterConfig, parseAdapterConfig, type AdapterConfig } from './config.ts';
 
 const configName = 'adapter_config.json';
@@ -23,8 +25,23 @@ export function readAdapterConfig(dir: string): AdapterConfig {
   return parseAdapterConfig(readText(path, maxConfigBytes), path);
 }
 
-/** Reads a PEFT adapter and checks every tensor against the base model it shall work on. */
-export function readAdapter(dir: string, spec: DecoderSpec): Adapter {
+/** Who wrote the adapter at a path, and the file that has its numbers. */
+export function adapterFile(path: string): { readonly form: 'peft' | 'mlx' | 'gguf'; readonly weights: string } {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() === true && /\.gguf$/i.test(path))
+    return { form: 'gguf', weights: path };
+  const peft = join(path, weightsName);
+  const mlx = join(path, mlxWeightsName);
+  return existsSync(mlx) && !existsSync(peft) ? { form: 'mlx', weights: mlx } : { form: 'peft', weights: peft };
+}
+
+/** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against the base model it shall work on. */
+export function readAdapter(path: string, spec: DecoderSpec): Adapter {
+  const { form } = adapterFile(path);
+  if (form === 'gguf') return readGgufAdapter(path, spec);
+  return form === 'mlx' ? readMlxAdapter(path, spec) : readPeftAdapter(path, spec);
+}
+
+function readPeftAdapter(dir: string, spec: DecoderSpec): Adapter {
   const config = readAdapterConfig(dir);
   const shape = shapeFor(config, spec, join(dir, configName));
   const weightsPath = join(dir, weightsName);
