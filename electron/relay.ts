@@ -19,6 +19,7 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'models.list': true,
   'models.add': true,
   'models.remove': true,
+  'models.targets': true,
   'datasets.list': true,
   'datasets.add': true,
   'datasets.remove': true,
