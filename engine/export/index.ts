@@ -44,6 +44,8 @@ export const exportTargets: readonly ExportTarget[] = [
     async write(path, { model }, adapter, step) {
       if (adapter === null)
         throw new Problem('export-unsupported', 'There is no adapter to export.', 'Choose an adapter, or another format.');
+      if (adapter.config.method === 'full')
+        throw new Problem('export-unsupported', 'Every weight was trained: this is no adapter.', 'Export the model.');
       await step(0, 1);
       writeAdapterFiles(path, adapter, adapter.config.base ?? model.info.name);
     },
@@ -63,9 +65,9 @@ export const exportTargets: readonly ExportTarget[] = [
   gguf('q4_k_m', '4 bit', 'the usual choice: a quarter of the size for a loss most tasks bear.'),
   gguf('q3_k_m', '3 bit', 'for large models on small machines; the loss shows.'),
   gguf('q2_k', '2 bit', 'the smallest; often loses what was learned.'),
-  gguf('q5_1', '5 bit, older kind with minimum', 'where the newer kinds are slow.'),
+  gguf('q5_1', '5 bit, older kind with minimum', 'needs importance measured on data, or answers can be nonsense.'),
   gguf('q5_0', '5 bit, older kind', 'where the newer kinds are slow.'),
-  gguf('q4_1', '4 bit, older kind with minimum', 'where the newer kinds are slow.'),
+  gguf('q4_1', '4 bit, older kind with minimum', 'needs importance measured on data, or answers can be nonsense.'),
   gguf('q4_0', '4 bit, older kind', 'fast on ARM processors.'),
   gguf('bf16', 'bfloat16', 'as most models are trained.'),
   gguf('f32', 'float32', 'exact, and the largest.'),
@@ -137,7 +139,7 @@ export function findTarget(format: ExportFormat, quantization: Quantization | nu
 /** The table for one model and adapter, with sizes. */
 export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterShape): ExportChoice[] {
   return exportTargets
-    .filter((target) => (target.format !== 'peft' || shape.length > 0) && (target.supports?.(model.spec) ?? true))
+    .filter((target) => (target.format !== 'peft' || shape.modules.length > 0) && (target.supports?.(model.spec) ?? true))
     .map((target) => ({
       format: target.format,
       quantization: target.quantization,

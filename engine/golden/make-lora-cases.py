@@ -57,6 +57,8 @@ CASES = {
     ),
 }
 
+FULL = {"full-tied": dict(model=dict(tie_word_embeddings=True, model_type="qwen2")), "full-gpt2": dict(model=CASES["lora-gpt2"]["model"])}
+
 RECIPE = dict(
     learningRate=0.005, schedule="linear", warmupSteps=1, maxSteps=4, batchSize=2, gradientAccumulation=2, weightDecay=0.01,
     beta1=0.9, beta2=0.999, epsilon=1e-8, maxGradientNorm=0.5, shuffle=False, packing=False, dropout=0, precision="float32", seed=1,
@@ -140,6 +142,51 @@ def optimizer_of(model, recipe):
     )  # fmt: skip
 
 
+def train(model, rows, recipe):
+    """Four steps; what is measured at each."""
+    optimizer = optimizer_of(model, recipe)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    per_step = recipe["batchSize"] * recipe["gradientAccumulation"]
+    measured = dict(step_losses=[], learning_rates=[], gradient_norms=[], supervised_tokens=[])
+    for step in range(recipe["maxSteps"]):
+        of_step = rows[step * per_step : (step + 1) * per_step]
+        count = sum(sum(label != -100 for label in row["labels"][1:]) for row in of_step)
+        loss = 0.0
+        for at in range(0, per_step, recipe["batchSize"]):
+            total, _ = loss_sum(model, of_step[at : at + recipe["batchSize"]])
+            (total / count).backward()
+            loss += total.item() / count
+        norm = torch.nn.utils.clip_grad_norm_(trained(model).values(), recipe["maxGradientNorm"])
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate * factor(recipe, step)
+        optimizer.step()
+        optimizer.zero_grad()
+        measured["step_losses"].append(loss)
+        measured["learning_rates"].append(recipe["learningRate"] * factor(recipe, step))
+        measured["gradient_norms"].append(norm.item())
+        measured["supervised_tokens"].append(count)
+    return measured
+
+
+VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+
+
+def make_full(folder, model):
+    """Every weight of a model trained."""
+    torch.manual_seed(sum(folder.name.encode()))
+    recipe = {**RECIPE, "method": "full"}
+    model = make_model(model)
+    model.save_pretrained(folder / "model", safe_serialization=True)
+    rows = make_rows(model.config.vocab_size)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "recipe.json").write_text(json.dumps(recipe, indent=1))
+    model.eval()
+    expected = {**train(model, rows, recipe), "versions": VERSIONS}
+    tensors = {f"trained.{name}": parameter.detach().contiguous() for name, parameter in model.named_parameters()}
+    save_file(tensors, folder / "expected.safetensors")
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1))
+
+
 def make(folder, model, lora, recipe=None):
     torch.manual_seed(sum(folder.name.encode()))
     recipe = {**RECIPE, **(recipe or {})}
@@ -179,29 +226,7 @@ def make(folder, model, lora, recipe=None):
         merged = copy.deepcopy(model).merge_and_unload()
         tensors["merged_logits"] = merged(input_ids=ids, attention_mask=mask).logits.detach().clone()
 
-    optimizer = optimizer_of(model, recipe)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    per_step = recipe["batchSize"] * recipe["gradientAccumulation"]
-    losses, learning_rates, norms, counts = [], [], [], []
-    for step in range(recipe["maxSteps"]):
-        of_step = rows[step * per_step : (step + 1) * per_step]
-        count = sum(sum(label != -100 for label in row["labels"][1:]) for row in of_step)
-        loss = 0.0
-        for at in range(0, per_step, recipe["batchSize"]):
-            total, _ = loss_sum(model, of_step[at : at + recipe["batchSize"]])
-            (total / count).backward()
-            loss += total.item() / count
-        norm = torch.nn.utils.clip_grad_norm_(trained(model).values(), recipe["maxGradientNorm"])
-        for group, rate in zip(optimizer.param_groups, rates):
-            group["lr"] = rate * factor(recipe, step)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss)
-        learning_rates.append(recipe["learningRate"] * factor(recipe, step))
-        norms.append(norm.item())
-        counts.append(count)
-    expected.update(step_losses=losses, learning_rates=learning_rates, gradient_norms=norms, supervised_tokens=counts)
-    expected["versions"] = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+    expected.update(train(model, rows, recipe), versions=VERSIONS)
     for name, parameter in trained(model).items():
         tensors[f"trained.{name}"] = parameter.detach().clone()
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "expected.safetensors")
@@ -210,5 +235,8 @@ def make(folder, model, lora, recipe=None):
 
 if __name__ == "__main__":
     out, *names = sys.argv[1:]
-    for name in names or CASES:
-        make(Path(out) / name, **CASES[name])
+    for name in names or [*CASES, *FULL]:
+        if name in FULL:
+            make_full(Path(out) / name, **FULL[name])
+        else:
+            make(Path(out) / name, **CASES[name])

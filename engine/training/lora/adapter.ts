@@ -63,6 +63,7 @@ class Layout {
 
 /** In the order of the model: the factors of each adapted module, then what is trained whole, then biases. */
 export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterShape {
+  if (config.method === 'full') return fullShape(spec);
   const layout = new Layout();
   const modules = adaptedTargets(config, spec).map((target): AdaptedModule => {
     const { path, kind, rank, inFeatures, outFeatures } = target;
@@ -85,12 +86,15 @@ export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterS
 }
 
 /** Every weight of a model is trained; a tied head with its embedding. */
-export function fullShape(spec: DecoderSpec): AdapterShape {
+function fullShape(spec: DecoderSpec): AdapterShape {
   const { modules, tiedEmbeddings } = spec;
   const layout = new Layout();
   const replaced = modelTensors(spec).map(({ name, shape }): ReplacedWeight => {
     const isTied = tiedEmbeddings && name === `${modules.token_embd}.weight`;
-    return { names: isTied ? [name, `${modules.output}.weight`] : [name], tensor: layout.add(name, shape) };
+    return {
+      names: isTied ? [name, `${modules.output}.weight`] : [name],
+      tensor: layout.add(`base_model.model.${name}`, shape),
+    };
   });
   return { tensors: layout.tensors, modules: [], replaced, length: layout.length };
 }

@@ -1,8 +1,10 @@
 /** adapter_config.json: the fields of PEFT's LoraConfig this engine honours, read and written; every other one must be at its default. */
 import { Problem } from '../../problem.ts';
-import type { Recipe } from '../../recipe.ts';
+import { defaultRecipe, type Recipe } from '../../recipe.ts';
 
 export interface AdapterConfig {
+  /** `full`: every weight of the model is trained itself, and nothing else here counts. PEFT knows no such thing. */
+  readonly method: 'lora' | 'full';
   /** `r` */
   readonly rank: number;
   /** `lora_alpha` */
@@ -37,7 +39,7 @@ export interface AdapterConfig {
 export type AdapterRecipe = Pick<Recipe, Exclude<keyof AdapterConfig, 'base' | 'fanInFanOut'>>;
 
 export const adapterKeys = [
-  ...['rank', 'alpha', 'rslora', 'dora', 'targetModules', 'excludeModules', 'layers', 'layersPattern'],
+  ...['method', 'rank', 'alpha', 'rslora', 'dora', 'targetModules', 'excludeModules', 'layers', 'layersPattern'],
   ...['rankPattern', 'alphaPattern', 'modulesToSave', 'bias', 'dropout'],
 ] as (keyof AdapterRecipe)[];
 
@@ -69,6 +71,13 @@ function isUsed(value: unknown): boolean {
   return typeof value === 'object' ? Object.keys(value).length > 0 : true;
 }
 
+/** Stands in the place of PEFT's types, so that nothing takes a whole checkpoint for an adapter. */
+const fullType = 'FULL';
+
+function fullConfig(base: string | null): AdapterConfig {
+  return { ...adapterRecipe({ ...defaultRecipe(), method: 'full' }), fanInFanOut: false, base };
+}
+
 /** Reads the text of an adapter_config.json; `path` is for messages. */
 export function parseAdapterConfig(text: string, path: string): AdapterConfig {
   const invalid = (what: string) =>
@@ -92,6 +101,8 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
       `${path}: '${field}' is ${JSON.stringify(fields[field])}, which is not supported.`,
       'Adapters without this setting can be used.',
     );
+  if (fields['peft_type'] === fullType)
+    return fullConfig(typeof fields['base_model_name_or_path'] === 'string' ? fields['base_model_name_or_path'] : null);
   if (fields['peft_type'] !== undefined && fields['peft_type'] !== 'LORA') throw refuse('peft_type');
   for (const field of unsupportedFields) if (isUsed(fields[field])) throw refuse(field);
   const initialization = fields['init_lora_weights'];
@@ -134,6 +145,7 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
   const targetModules = targets('target_modules');
   if (targetModules.length === 0) throw invalid(`'target_modules' names nothing`);
   return {
+    method: 'lora',
     rank: rank as number,
     alpha,
     rslora: flag('use_rslora'),
@@ -158,6 +170,8 @@ function isListOf(value: unknown, fits: (item: unknown) => boolean): value is un
 
 /** adapter_config.json with every field PEFT needs to load the adapter without being told anything else. */
 export function formatAdapterConfig(config: AdapterConfig): string {
+  if (config.method === 'full')
+    return JSON.stringify({ peft_type: fullType, base_model_name_or_path: config.base }, null, 2) + '\n';
   const some = (names: string | readonly string[]) => (names.length === 0 ? null : names);
   const fields = {
     peft_type: 'LORA',

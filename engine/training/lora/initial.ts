@@ -3,7 +3,7 @@ import { storedName, type DecoderSpec } from '../../models/spec.ts';
 import type { ModelWeights } from '../../models/weights.ts';
 import type { Recipe } from '../../recipe.ts';
 import { fillNormal, fillUniform } from '../random.ts';
-import { adapterShape, fullShape, tensorView, type AdaptedModule, type Adapter, type AdapterShape } from './adapter.ts';
+import { adapterShape, tensorView, type AdaptedModule, type Adapter, type AdapterShape } from './adapter.ts';
 import { adapterRecipe, type AdapterConfig, type AdapterRecipe } from './config.ts';
 import { moduleWeight, rowLengths } from './delta.ts';
 import { checkTargets } from './targets.ts';
@@ -14,11 +14,7 @@ export type NewAdapterRecipe = AdapterRecipe & Pick<Recipe, 'seed' | 'initializa
 const transposedFamilies: readonly string[] = ['gpt2'];
 
 /** What a recipe trains. */
-export function plannedShape(
-  recipe: AdapterRecipe & Pick<Recipe, 'method'>,
-  { spec }: { readonly spec: DecoderSpec },
-): AdapterShape {
-  if (recipe.method === 'full') return fullShape(spec);
+export function plannedShape(recipe: AdapterRecipe, { spec }: { readonly spec: DecoderSpec }): AdapterShape {
   const config = newConfig(recipe, spec, null);
   checkTargets(config, spec);
   return adapterShape(config, spec);

@@ -1,5 +1,6 @@
 /** Which modules of a model a config adapts, trains whole or trains the bias of, by the rules of PEFT. */
-import { linearLayers, modelTensors, type DecoderSpec } from '../../models/spec.ts';
+import { hubLayout } from '../../models/families/index.ts';
+import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import { moduleExpression, nearest } from '../../recipe.ts';
 import type { AdapterConfig } from './config.ts';
@@ -109,9 +110,19 @@ export function savedWeights({ modulesToSave }: AdapterConfig, spec: DecoderSpec
   };
   const { vocabularySize, hiddenSize, modules, tiedEmbeddings } = spec;
   // A tied head is a module of its own all the same: trained whole, it parts from the embedding.
-  const head = { name: `${modules.output}.weight`, shape: [vocabularySize, hiddenSize] };
-  const all = [...modelTensors(spec), ...(tiedEmbeddings ? [head] : [])];
-  return all.filter(({ name }) => isSaved(name)).map(({ name, shape }) => ({ name, shape }));
+  const head: ModelTensor = {
+    ...{ name: `${modules.output}.weight`, shape: [vocabularySize, hiddenSize] },
+    ...{ role: 'output', kind: 'weight', layer: null },
+  };
+  const saved = [...modelTensors(spec), ...(tiedEmbeddings ? [head] : [])].filter(({ name }) => isSaved(name));
+  const turned = saved.find((tensor) => hubLayout(tensor, spec) !== null);
+  if (turned !== undefined)
+    throw new Problem(
+      'model-unsupported',
+      `'${turned.name}' cannot be trained whole beside an adapter: files of a ${spec.family} model keep it in another form.`,
+      'Adapt it instead, or train every weight.',
+    );
+  return saved.map(({ name, shape }) => ({ name, shape }));
 }
 
 /** The biases that are trained: of adapted modules, or all that no saved module holds already. */
@@ -126,6 +137,7 @@ export function trainedBiases(config: AdapterConfig, spec: DecoderSpec): Trained
 
 /** Refuses what a recipe asks for and this model does not have. A config that came with an adapter may name more than one model has. */
 export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
+  if (config.method === 'full') return;
   const all = targetModules(spec);
   const names = [...new Set(all.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)))];
   const choose = `Choose among ${names.join(', ')}, or 'all-linear'.`;
