@@ -419,7 +419,7 @@ export interface ExportRequest {
   readonly proof: boolean;
   /** Rows for the proof; absent: the evaluation rows of the adapter's run, or built-in ones. */
   readonly data?: readonly string[];
-  /** Rows that the importance of columns is measured with, for quantized types: the training data is a good choice. */
+  /** Rows that the importance of columns is measured with, for quantized types; absent: those of the adapter's run where the type needs it. */
   readonly importance?: readonly string[];
 }
 export interface EvaluateResult {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
 import type { ExportRecord, ExportRequest } from '../contract.ts';
+import { needsImportance } from '../export/quant-mix.ts';
 import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue } from '../problem.ts';
@@ -75,7 +76,7 @@ export class Exports {
         out: request.out,
         proof: request.proof,
         dataPaths: request.data ?? run?.evalPaths ?? [],
-        importancePaths: request.importance ?? [],
+        importancePaths: request.importance ?? (needsImportance(request.quantization) ? (run?.dataPaths ?? []) : []),
         cacheDir,
       },
       record.id,
