@@ -1,4 +1,5 @@
-import type { Model } from '../../engine/contract.ts';
+import type { Model, TargetPlan } from '../../engine/contract.ts';
+import type { RecipeInput } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
@@ -19,6 +20,10 @@ export class ModelsState {
     const model = await this.#engine.request('models.add', { projectId, path });
     this.list.apply(model);
     return model;
+  }
+
+  targets(modelId: string, recipe: RecipeInput): Promise<TargetPlan> {
+    return this.#engine.request('models.targets', { modelId, recipe });
   }
 
   /** Takes it out of the project; its files stay. */

@@ -1,6 +1,7 @@
-import type { DataReport, Model, Run, RunPlan } from '../../../engine/contract.ts';
+import type { DataReport, Model, Run, RunPlan, TargetInfo, TargetPlan } from '../../../engine/contract.ts';
 import {
   checkField,
+  checkRecipe,
   defaultRecipe,
   parseFieldText,
   recipeFields,
@@ -12,9 +13,17 @@ import {
 import { Asked } from '../../state/asked.svelte.ts';
 import type { Studio } from '../../state/studio.svelte.ts';
 import { inputText } from './field-text.ts';
+import { fullLearningRate, methodOf, type Method } from './methods.ts';
 import { presets, type Preset } from './presets.ts';
+import { attention, choiceOf } from './targets.ts';
 
 type Values = { readonly [K in RecipeKey]: unknown };
+/** Another rank or alpha for the modules of one name; an empty one stays what it is for all. */
+export interface PatternRow {
+  readonly name: string;
+  readonly rank: string;
+  readonly alpha: string;
+}
 
 /** A run before it is started: what is chosen, what is typed, what that would cost. */
 export class Draft {
@@ -25,12 +34,15 @@ export class Draft {
   presetId = $state<Preset['id']>('json');
   /** As typed; a text that does not fit stays there with its error. */
   texts = $state<Record<string, string>>({});
-  /** What is not typed but chosen. */
-  targetModules = $state.raw<Recipe['targetModules']>('all-linear');
+  /** `rankPattern` and `alphaPattern` as one table. */
+  patterns = $state.raw<readonly PatternRow[]>([]);
+  readonly targets = new Asked<TargetPlan>();
   readonly plan = new Asked<RunPlan>();
   readonly report = new Asked<DataReport>();
   readonly #studio: Studio;
   #rank = 1;
+  /** What `targets` is about. */
+  #targetsOf: string | null = null;
 
   constructor(studio: Studio) {
     this.#studio = studio;
@@ -38,11 +50,12 @@ export class Draft {
   }
 
   readonly values: Values = $derived.by(() => {
-    const typed = recipeKeys.map((key) => [
-      key,
-      key === 'targetModules' ? this.targetModules : parseFieldText(key, this.texts[key] ?? ''),
-    ]);
-    return Object.fromEntries(typed) as Values;
+    const typed = recipeKeys.map((key) => [key, parseFieldText(key, this.texts[key] ?? '')]);
+    return {
+      ...(Object.fromEntries(typed) as Values),
+      rankPattern: this.#pattern('rank'),
+      alphaPattern: this.#pattern('alpha'),
+    };
   });
   readonly errors: Readonly<Partial<Record<RecipeKey, string>>> = $derived.by(() => {
     const found: Partial<Record<RecipeKey, string>> = {};
@@ -50,10 +63,22 @@ export class Draft {
       const message = checkField(recipeFields[key].label, recipeFields[key], this.values[key]);
       if (message !== null) found[key] = message;
     }
+    if (Object.keys(found).length > 0) return found;
+    const checked = checkRecipe(this.values);
+    for (const { key, message } of 'errors' in checked ? checked.errors : []) found[key as RecipeKey] = message;
     return found;
   });
   /** Null while something typed does not fit. */
   readonly recipe: Recipe | null = $derived(Object.keys(this.errors).length === 0 ? (this.values as Recipe) : null);
+  /** What the recipe says about the adapter, as far as it fits. */
+  readonly adapterPart: RecipeInput = $derived(
+    Object.fromEntries(
+      recipeKeys
+        .filter((key) => recipeFields[key].group === 'adapter' && this.errors[key] === undefined)
+        .map((key) => [key, this.values[key]]),
+    ),
+  );
+  readonly modules: readonly TargetInfo[] = $derived(this.targets.value?.modules ?? []);
 
   model(): Model | null {
     return this.#studio.models.list.find(this.modelId);
@@ -61,12 +86,20 @@ export class Draft {
 
   choosePreset(id: Preset['id']): void {
     this.presetId = id;
-    this.take({ ...defaultRecipe(), ...presets.find((preset) => preset.id === id)?.values });
+    this.take(Object.fromEntries(recipeKeys.map((key) => [key, this.standard(key)])));
+  }
+
+  chooseMethod({ id, values }: Method): void {
+    const before = methodOf(this.values)?.id;
+    this.take(values);
+    if (id === 'full' && !this.changed('learningRate')) this.take({ learningRate: fullLearningRate });
+    else if (before === 'full' && this.values.learningRate === fullLearningRate) this.reset('learningRate');
   }
 
   /** The value a field has in the chosen preset: what `changed` is measured against. */
   standard(key: RecipeKey): unknown {
     const preset = presets.find(({ id }) => id === this.presetId);
+    if (key === 'targetModules' && preset?.attentionOnly === true && this.modules.length > 0) return attention(this.modules);
     return preset?.values[key] ?? recipeFields[key].default;
   }
 
@@ -89,12 +122,17 @@ export class Draft {
   }
 
   take(values: RecipeInput): void {
-    for (const key of recipeKeys) {
-      if (!(key in values)) continue;
-      if (key === 'targetModules') this.targetModules = values[key] as Recipe['targetModules'];
-      else this.texts[key] = inputText(values[key]);
-    }
+    for (const key of recipeKeys) if (key in values) this.texts[key] = inputText(values[key]);
     if (typeof values.rank === 'number') this.#rank = values.rank;
+    if ('rankPattern' in values || 'alphaPattern' in values) {
+      const { rankPattern, alphaPattern } = { ...this.values, ...values } as Recipe;
+      const text = (value: number | undefined): string => (value === undefined ? '' : inputText(value));
+      this.patterns = [...new Set([...Object.keys(rankPattern), ...Object.keys(alphaPattern)])].map((name) => ({
+        name,
+        rank: text(rankPattern[name]),
+        alpha: text(alphaPattern[name]),
+      }));
+    }
   }
 
   /** Starts from what another run was made with. */
@@ -103,7 +141,22 @@ export class Draft {
     this.modelId = run.modelId;
     this.datasetId = run.datasetId;
     this.name = `${run.name}-2`;
-    this.take(run.recipe);
+    this.take({ ...defaultRecipe(), ...run.recipe });
+  }
+
+  /** What the model has and what of it would be trained; names of another family are not taken along to a new model. */
+  async askTargets(): Promise<void> {
+    const { modelId, adapterPart } = this;
+    const isNew = modelId !== this.#targetsOf;
+    const isOwn = this.changed('targetModules');
+    this.#targetsOf = modelId;
+    if (isNew) this.targets.clear();
+    if (modelId === null) return;
+    await this.targets.ask(() => this.#studio.models.targets(modelId, adapterPart));
+    if (!isNew || this.modules.length === 0 || this.modelId !== modelId) return;
+    const targets = this.values.targetModules as Recipe['targetModules'];
+    const isForeign = Array.isArray(targets) && choiceOf(targets, this.modules) === 'pattern';
+    if (!isOwn || isForeign) this.reset('targetModules');
   }
 
   async askPlan(): Promise<void> {
@@ -135,12 +188,24 @@ export class Draft {
 
   /** A name from what the run is: `json-r16-all`. */
   readonly suggestedName: string = $derived.by(() => {
-    const names = this.targetModules;
-    const all = names === 'all-linear' || names.length === this.model()?.linears.length;
-    const which = all ? 'all' : typeof names === 'string' ? 'some' : names.map((name) => name.replace('_proj', '')).join('');
-    return `${this.presetId}-r${String(this.values.rank)}-${which}`;
+    const method = methodOf(this.values)?.id ?? 'mix';
+    if (method === 'full') return `${this.presetId}-full`;
+    const targets = this.values.targetModules as Recipe['targetModules'];
+    const choice = choiceOf(targets, this.modules);
+    const which =
+      choice === 'ticks' && targets.length <= mostNamesInName
+        ? (targets as readonly string[]).map((name) => name.replace(/_proj$/, '').replace(/^.*\./, '')).join('')
+        : { all: 'all', attention: 'attention', qv: 'qv', ticks: 'some', pattern: 'some' }[choice];
+    return [this.presetId, ...(method === 'lora' ? [] : [method]), `r${String(this.values.rank)}`, which].join('-');
   });
+
+  #pattern(of: 'rank' | 'alpha'): Record<string, number> {
+    const given = this.patterns.filter((row) => row.name !== '' && row[of] !== '');
+    return Object.fromEntries(given.map((row) => [row.name, Number(row[of])]));
+  }
 }
+
+const mostNamesInName = 3;
 
 /** Bytes a plan needs in all. */
 export const needed = (plan: RunPlan): number =>

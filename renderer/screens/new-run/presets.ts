@@ -6,6 +6,8 @@ export interface Preset {
   readonly title: string;
   readonly detail: string;
   readonly values: RecipeInput;
+  /** Only the matrices of the attention, whatever the family calls them. */
+  readonly attentionOnly?: true;
 }
 
 export const presets: readonly Preset[] = [
@@ -13,19 +15,20 @@ export const presets: readonly Preset[] = [
     id: 'json',
     title: 'JSON output',
     detail: 'Every matrix, rank 16',
-    values: { rank: 16, alpha: 32, targetModules: 'all-linear', learningRate: 5e-4, epochs: 3 },
+    values: { rank: 16, alpha: 32, learningRate: 5e-4, epochs: 3 },
   },
   {
     id: 'tone',
     title: 'Tone and voice',
     detail: 'Rank 8, attention only',
-    values: { rank: 8, alpha: 16, targetModules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] },
+    values: { rank: 8, alpha: 16 },
+    attentionOnly: true,
   },
   {
     id: 'behaviour',
     title: 'Behaviour',
     detail: 'Rank 16, gentle rate',
-    values: { rank: 16, alpha: 32, targetModules: 'all-linear', learningRate: 1e-4 },
+    values: { rank: 16, alpha: 32, learningRate: 1e-4 },
   },
   { id: 'custom', title: 'Custom', detail: 'Start from the defaults', values: {} },
 ];

@@ -1,0 +1,58 @@
+/** The ways to train by name. Each is a few fields of the recipe together; the fields themselves are there for other mixes. */
+import type { Recipe } from '../../../engine/recipe.ts';
+
+type MethodValues = Pick<Recipe, 'method' | 'rslora' | 'dora' | 'initialization'>;
+
+export interface Method {
+  readonly id: 'lora' | 'rslora' | 'dora' | 'pissa' | 'olora' | 'full';
+  readonly title: string;
+  /** What it is and when to take it. */
+  readonly text: string;
+  readonly values: MethodValues;
+}
+
+const plain: MethodValues = { method: 'lora', rslora: false, dora: false, initialization: 'default' };
+
+export const methods: readonly Method[] = [
+  { id: 'lora', title: 'LoRA', text: 'Two small matrices beside each frozen one. The usual choice.', values: plain },
+  {
+    id: 'rslora',
+    title: 'rsLoRA',
+    text: 'LoRA that keeps its strength at high ranks: for 64 and more.',
+    values: { ...plain, rslora: true },
+  },
+  {
+    id: 'dora',
+    title: 'DoRA',
+    text: 'Also trains how long each row of a matrix is. Can help at low ranks; slower.',
+    values: { ...plain, dora: true },
+  },
+  {
+    id: 'pissa',
+    title: 'PiSSA',
+    text: 'Begins with the strongest directions of each matrix. Fast first steps; takes a while to prepare.',
+    values: { ...plain, initialization: 'pissa' },
+  },
+  {
+    id: 'olora',
+    title: 'OLoRA',
+    text: 'Begins with an orthogonal basis of each matrix. Takes a moment to prepare.',
+    values: { ...plain, initialization: 'olora' },
+  },
+  {
+    id: 'full',
+    title: 'All weights',
+    text: 'No adapter: every weight of the model is trained. For small models, to compare with.',
+    values: { ...plain, method: 'full' },
+  },
+];
+
+/** Full training with an adapter's learning rate forgets what the model knew; published recipes stay near this. */
+export const fullLearningRate = 2e-5;
+
+/** The method that some values are; null for a mix of one's own. */
+export function methodOf(values: { readonly [K in keyof MethodValues]: unknown }): Method | null {
+  if (values.method === 'full') return methods.find(({ id }) => id === 'full')!;
+  const keys = Object.keys(plain) as (keyof MethodValues)[];
+  return methods.find((method) => keys.every((key) => method.values[key] === values[key])) ?? null;
+}

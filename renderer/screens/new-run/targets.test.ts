@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { attention, choiceOf, queryAndValue, withTick } from './targets.ts';
+
+const gpt2 = [
+  { target: 'transformer.wte', part: 'embedding' },
+  { target: 'c_attn', part: 'attention' },
+  { target: 'attn.c_proj', part: 'attention' },
+  { target: 'c_fc', part: 'feed-forward' },
+  { target: 'mlp.c_proj', part: 'feed-forward' },
+  { target: 'lm_head', part: 'head' },
+] as const;
+
+test('choices are those of the family at hand', () => {
+  expect(attention(gpt2)).toEqual(['c_attn', 'attn.c_proj']);
+  expect(queryAndValue(gpt2)).toEqual([]);
+  expect(choiceOf('all-linear', gpt2)).toBe('all');
+  expect(choiceOf(['attn.c_proj', 'c_attn'], gpt2)).toBe('attention');
+  expect(choiceOf(['c_fc'], gpt2)).toBe('ticks');
+  expect(choiceOf('.*c_fc', gpt2)).toBe('pattern');
+  expect(choiceOf(['q_proj'], gpt2)).toBe('pattern');
+});
+
+test('ticks keep the order of the model, and all linear layers have a name', () => {
+  const all = ['c_attn', 'attn.c_proj', 'c_fc', 'mlp.c_proj'];
+  expect(withTick(gpt2, all, 'c_fc')).toEqual(['c_attn', 'attn.c_proj', 'mlp.c_proj']);
+  expect(withTick(gpt2, ['mlp.c_proj', 'c_fc', 'c_attn'], 'attn.c_proj')).toBe('all-linear');
+  expect(withTick(gpt2, all, 'lm_head')).toEqual([...all, 'lm_head']);
+});

@@ -1,0 +1,38 @@
+/** Which modules a recipe's targetModules mean on the screen: by a name for all of them, by ticks, or as a pattern. */
+import type { TargetInfo } from '../../../engine/contract.ts';
+import type { Recipe } from '../../../engine/recipe.ts';
+
+export type TargetChoice = 'all' | 'attention' | 'qv' | 'ticks' | 'pattern';
+type Targets = Recipe['targetModules'];
+type Module = Pick<TargetInfo, 'target' | 'part'>;
+
+export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'attention' || part === 'feed-forward';
+const named = (modules: readonly Module[], fits: (module: Module) => boolean): string[] =>
+  modules.filter(fits).map(({ target }) => target);
+const linears = (modules: readonly Module[]): string[] => named(modules, isInBlock);
+const same = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name) => b.includes(name));
+
+/** The matrices of the attention, as this family names them. */
+export const attention = (modules: readonly Module[]): string[] => named(modules, ({ part }) => part === 'attention');
+/** Query and value, as the LoRA paper had it; none where they are one matrix. */
+export function queryAndValue(modules: readonly Module[]): string[] {
+  const names = ['q_proj', 'v_proj'];
+  return names.every((name) => modules.some(({ target }) => target === name)) ? names : [];
+}
+
+export function choiceOf(targets: Targets, modules: readonly Module[]): TargetChoice {
+  if (targets === 'all-linear') return 'all';
+  if (typeof targets === 'string') return 'pattern';
+  if (same(targets, attention(modules))) return 'attention';
+  if (same(targets, queryAndValue(modules))) return 'qv';
+  return targets.every((name) => modules.some(({ target }) => target === name)) ? 'ticks' : 'pattern';
+}
+
+/** Ticks or unticks one module: `ticked` are those that were, and ticking all linear layers is the name for it. */
+export function withTick(modules: readonly Module[], ticked: readonly string[], target: string): Targets {
+  const names = ticked.includes(target) ? ticked.filter((name) => name !== target) : [...ticked, target];
+  if (same(names, linears(modules))) return 'all-linear';
+  // In the model's own order, so that the same ticks are the same recipe.
+  return named(modules, (module) => names.includes(module.target));
+}
