@@ -32,8 +32,25 @@ describe.each(Object.entries(fixtures.types))('%s', (name, { blocks, values, pla
     expect(new Uint32Array(found.buffer)).toEqual(new Uint32Array(bytes(values).buffer));
   });
 
-  it.skipIf(plain === undefined)('is made with the bytes of llama.cpp', () => {
-    expect(quantize(type, rows, fixtures.width)).toEqual(bytes(plain!));
-    expect(quantize(type, rows, fixtures.width, importance)).toEqual(bytes(weighted!));
+  if (plain === undefined || weighted === undefined) return;
+
+  it('makes each row by itself, and of rows four times as large values four times as large', () => {
+    // Large enough that no scale is a half below 2^-14, which has fewer bits.
+    const ordinary = rows.subarray(0, 2 * fixtures.width).map((value) => 1024 * value);
+    for (const weights of [null, importance]) {
+      const together = quantize(type, ordinary, fixtures.width, weights);
+      const apart = [0, 1].map((row) =>
+        quantize(type, ordinary.subarray(row * fixtures.width, (row + 1) * fixtures.width), fixtures.width, weights),
+      );
+      expect(Buffer.concat(apart)).toEqual(Buffer.from(together));
+      const larger = ordinary.map((value) => 4 * value);
+      const found = dequantize(type, Uint8Array.from(quantize(type, larger, fixtures.width, weights)));
+      expect(found).toEqual(dequantize(type, Uint8Array.from(together)).map((value) => 4 * value));
+    }
+  });
+
+  it('is made with the bytes of llama.cpp', () => {
+    expect(quantize(type, rows, fixtures.width)).toEqual(bytes(plain));
+    expect(quantize(type, rows, fixtures.width, importance)).toEqual(bytes(weighted));
   });
 });
