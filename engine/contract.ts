@@ -378,11 +378,17 @@ export interface SampleState {
 
 /** Where a thing is: registered in the store, or simply a path. */
 export type Ref = { readonly id: string } | { readonly path: string };
+/** A model; one that is given by its path may name fields of its config to be passed over. */
+export type ModelRef = { readonly id: string } | ({ readonly path: string } & AcceptFields);
+export interface AcceptFields {
+  /** Fields of a model's config, or metadata keys, that nobody here knows and a person lets pass; left out: none. */
+  readonly acceptFields?: readonly string[];
+}
 
 export interface TrainRequest {
   readonly projectId?: string;
   readonly name?: string;
-  readonly model: Ref;
+  readonly model: ModelRef;
   readonly data: { readonly id: string } | { readonly paths: readonly string[]; readonly evalPaths: readonly string[] };
   /** Adapter to go on from. */
   readonly adapter?: Ref;
@@ -401,7 +407,7 @@ export interface AdapterWeight {
   readonly weight: number;
 }
 export interface GenerateRequest {
-  readonly model: Ref;
+  readonly model: ModelRef;
   readonly adapters: readonly AdapterWeight[];
   readonly prompt:
     { readonly messages: readonly ChatMessage[] } | { readonly text: string } | { readonly tokens: readonly number[] };
@@ -411,7 +417,7 @@ export interface GenerateRequest {
 }
 export interface ExportRequest {
   readonly projectId?: string;
-  readonly model: Ref;
+  readonly model: ModelRef;
   readonly adapter: Ref | null;
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
@@ -451,7 +457,7 @@ export interface EngineRequests {
   'projects.create': (p: { name: string }) => Project;
   'projects.rename': (p: { id: string; name: string }) => Project;
   'models.list': (p: { projectId: string }) => readonly Model[];
-  'models.add': (p: { projectId: string; path: string }) => Model;
+  'models.add': (p: { projectId: string; path: string } & AcceptFields) => Model;
   'models.remove': (p: { id: string }) => null;
   /** What a recipe would adapt; fields that are not about the adapter do not matter. */
   'models.targets': (p: { modelId: string; recipe: RecipeInput }) => TargetPlan;
@@ -502,15 +508,15 @@ export interface EngineRequests {
   'exports.start': (p: ExportRequest) => ExportRecord;
   'exports.stop': (p: { id: string }) => null;
   'merge.start': (p: {
-    model: Ref;
+    model: ModelRef;
     adapters: readonly AdapterWeight[];
     out: string;
     dtype: 'float32' | 'float16' | 'bfloat16';
   }) => { path: string; bytes: number };
-  'evaluate.start': (p: { model: Ref; data: readonly string[]; adapter: string | null }) => EvaluateResult;
-  'data.render': (p: { model: Ref; data: readonly string[] }) => readonly (RenderedRow | { problem: ProblemValue })[];
-  'data.report': (p: { model: Ref; data: readonly string[]; maxLength: number }) => DataReport;
-  'inspect.path': (p: { path: string }) => Inspection;
+  'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null }) => EvaluateResult;
+  'data.render': (p: { model: ModelRef; data: readonly string[] }) => readonly (RenderedRow | { problem: ProblemValue })[];
+  'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number }) => DataReport;
+  'inspect.path': (p: { path: string } & AcceptFields) => Inspection;
   /** Makes the sample project and runs it to the end; answers when it has started. */
   'sample.start': () => SampleState;
   'sample.get': () => SampleState | null;
@@ -612,6 +618,7 @@ export type JobSpec =
   | {
       readonly kind: 'train';
       readonly modelPath: string;
+      readonly acceptFields?: readonly string[];
       readonly dataPaths: readonly string[];
       readonly evalPaths: readonly string[];
       readonly adapterPath: string | null;
@@ -625,14 +632,16 @@ export type JobSpec =
   | {
       readonly kind: 'evaluate';
       readonly modelPath: string;
+      readonly acceptFields?: readonly string[];
       readonly dataPaths: readonly string[];
       readonly adapterPath: string | null;
       readonly cacheDir: string;
     }
-  | { readonly kind: 'chat'; readonly modelPath: string; readonly cacheDir: string }
+  | { readonly kind: 'chat'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
   | {
       readonly kind: 'merge';
       readonly modelPath: string;
+      readonly acceptFields?: readonly string[];
       readonly adapters: readonly AdapterWeight[];
       readonly out: string;
       readonly dtype: 'float32' | 'float16' | 'bfloat16';
@@ -641,6 +650,7 @@ export type JobSpec =
   | {
       readonly kind: 'export';
       readonly modelPath: string;
+      readonly acceptFields?: readonly string[];
       readonly adapterPath: string | null;
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
@@ -651,8 +661,8 @@ export type JobSpec =
       readonly importancePaths: readonly string[];
       readonly cacheDir: string;
     }
-  | { readonly kind: 'data'; readonly modelPath: string; readonly cacheDir: string }
-  | { readonly kind: 'inspect'; readonly path: string }
+  | { readonly kind: 'data'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
+  | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };
 
 /** Host to job. `request` is for the long-lived jobs (chat, data). */

@@ -79,7 +79,8 @@ export class SampleFlow {
       const { projectId } = state;
       const models = await this.#library.models(projectId);
       const model =
-        models.find(({ embedded }) => embedded) ?? (await this.#library.addModel(projectId, embeddedModelPath(), true));
+        models.find(({ embedded }) => embedded) ??
+        (await this.#library.addModel(projectId, embeddedModelPath(), { embedded: true }));
       const dataset = await this.#library.addDataset(projectId, 'Orders as JSON', [files.train], [files.eval]);
       stop.throwIfAborted();
 
@@ -178,7 +179,7 @@ export class SampleFlow {
         ignoreStop: false,
       };
       const { text } = await this.#longLived.generate(
-        model.path,
+        { modelPath: model.path, acceptFields: model.acceptFields },
         { model: { id: model.id }, adapters, prompt: { messages: question.messages }, settings, streamId: randomUUID() },
         stop,
       );

@@ -24,6 +24,12 @@ export interface Session {
   onInterrupt(listener: () => void): void;
 }
 
+/** How every command names the model it works on. */
+export const modelOptions = {
+  model: { type: 'string' },
+  'accept-field': { type: 'string', multiple: true },
+} as const;
+
 /** The command line cannot be understood: exit status 2. */
 export class UsageError extends Error {}
 /** Ended by the user after everything worth keeping was saved: exit status 130. */
@@ -66,6 +72,10 @@ export class Arguments {
   /** The engine runs elsewhere: every path it is given is whole. */
   path(name: string): string {
     return resolve(this.required(name));
+  }
+  /** What `modelOptions` say. */
+  model(): { path: string; acceptFields: readonly string[] } {
+    return { path: this.path('model'), acceptFields: this.list('accept-field') };
   }
   number(name: string, otherwise: number, { min, integer }: { min: number; integer: boolean }): number {
     const text = this.text(name);

@@ -1,19 +1,19 @@
 /** `lowrank evaluate` */
 import { resolve } from 'node:path';
 import { showProgress } from './progress.ts';
-import type { Command } from './command.ts';
+import { modelOptions, type Command } from './command.ts';
 
 export const evaluate: Command = {
-  usage: '--model PATH --data FILE... [--adapter DIR]',
+  usage: '--model PATH [--accept-field NAME]... --data FILE... [--adapter DIR]',
   summary: 'loss and perplexity on the rows of FILE',
   options: {
-    model: { type: 'string' },
+    ...modelOptions,
     data: { type: 'string', multiple: true },
     adapter: { type: 'string' },
   },
   lists: ['data'],
   async run({ args, output, connect }) {
-    const model = { path: args.path('model') };
+    const model = args.model();
     const data = args.requiredList('data').map((path) => resolve(path));
     const adapter = args.text('adapter');
     const client = await connect();

@@ -1,16 +1,16 @@
 /** `lowrank export` */
 import { resolve } from 'node:path';
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
-import type { Command } from './command.ts';
+import { modelOptions, type Command } from './command.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--adapter DIR] --format peft|safetensors|gguf|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR] --format peft|safetensors|gguf|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
   summary: 'writes a format and compares it with base and adapter on rows',
   options: {
-    model: { type: 'string' },
+    ...modelOptions,
     adapter: { type: 'string' },
     format: { type: 'string' },
     quantization: { type: 'string' },
@@ -25,7 +25,7 @@ export const exportCommand: Command = {
     const data = args.list('data').map((path) => resolve(path));
     const importance = args.list('importance').map((path) => resolve(path));
     const request = {
-      model: { path: args.path('model') },
+      model: args.model(),
       adapter: adapter === undefined ? null : { path: resolve(adapter) },
       // The table of exports refuses what it does not know, with what it does.
       format: args.required('format') as ExportFormat,

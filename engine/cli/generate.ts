@@ -4,14 +4,14 @@ import { resolve } from 'node:path';
 import type { AdapterWeight, ChatMessage, GenerateRequest } from '../contract.ts';
 import { readText } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
-import { UsageError, type Arguments, type Command } from './command.ts';
+import { modelOptions, UsageError, type Arguments, type Command } from './command.ts';
 
 export const generate: Command = {
   usage:
-    '--model PATH [--adapter DIR[=weight]]... (--prompt TEXT | --messages FILE.json | --tokens 1,2,3) [--system TEXT] [--max-tokens N] [--temperature 0] [--top-p 1] [--top-k 0] [--seed 1] [--ignore-stop]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... (--prompt TEXT | --messages FILE.json | --tokens 1,2,3) [--system TEXT] [--max-tokens N] [--temperature 0] [--top-p 1] [--top-k 0] [--seed 1] [--ignore-stop]',
   summary: 'answers a prompt; temperature 0 is greedy',
   options: {
-    model: { type: 'string' },
+    ...modelOptions,
     adapter: { type: 'string', multiple: true },
     prompt: { type: 'string' },
     messages: { type: 'string' },
@@ -26,7 +26,7 @@ export const generate: Command = {
   },
   async run({ args, output, connect }) {
     const request: Omit<GenerateRequest, 'prompt'> = {
-      model: { path: args.path('model') },
+      model: args.model(),
       adapters: readWeights(args.list('adapter')),
       settings: {
         maxTokens: args.number('max-tokens', 256, { min: 1, integer: true }),

@@ -1,21 +1,21 @@
 /** `lowrank merge` */
-import { UsageError, type Command } from './command.ts';
+import { modelOptions, UsageError, type Command } from './command.ts';
 import { readWeights } from './generate.ts';
 import { bytes } from './output.ts';
 import { showProgress } from './progress.ts';
 
 export const merge: Command = {
-  usage: '--model PATH --adapter DIR[=weight]... --out DIR [--dtype float32|float16|bfloat16]',
+  usage: '--model PATH [--accept-field NAME]... --adapter DIR[=weight]... --out DIR [--dtype float32|float16|bfloat16]',
   summary: 'writes base and adapters as one model folder',
   options: {
-    model: { type: 'string' },
+    ...modelOptions,
     adapter: { type: 'string', multiple: true },
     out: { type: 'string' },
     dtype: { type: 'string' },
   },
   lists: ['adapter'],
   async run({ args, output, connect }) {
-    const model = { path: args.path('model') };
+    const model = args.model();
     const adapters = readWeights(args.requiredList('adapter'));
     const out = args.path('out');
     const dtype = args.oneOf('dtype', ['float32', 'float16', 'bfloat16'], 'float32');

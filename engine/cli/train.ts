@@ -3,16 +3,16 @@ import { join, resolve } from 'node:path';
 import type { Run } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { HostClient } from '../rpc.ts';
-import { Interrupted, UsageError, type Command } from './command.ts';
+import { Interrupted, modelOptions, UsageError, type Command } from './command.ts';
 import { duration, type Output } from './output.ts';
 import { readRecipe } from './recipe.ts';
 
 export const train: Command = {
   usage:
-    '--model PATH --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--resume]',
+    '--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--resume]',
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
-    model: { type: 'string' },
+    ...modelOptions,
     data: { type: 'string', multiple: true },
     eval: { type: 'string', multiple: true },
     adapter: { type: 'string' },
@@ -26,7 +26,7 @@ export const train: Command = {
   },
   lists: ['data', 'eval'],
   async run({ args, output, connect, onInterrupt }) {
-    const model = args.path('model');
+    const model = args.model();
     const data = args.requiredList('data').map((path) => resolve(path));
     const evalPaths = args.list('eval').map((path) => resolve(path));
     const out = args.path('out');
@@ -37,7 +37,7 @@ export const train: Command = {
     const recipe = readRecipe(args);
     const client = await connect();
     const run = await client.request('runs.start', {
-      model: { path: model },
+      model,
       data: { paths: data, evalPaths },
       ...(adapter === undefined ? {} : { adapter: { path: resolve(adapter) } }),
       ...(name === undefined ? {} : { name }),

@@ -131,7 +131,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
   const { model, target, rows } = request;
   const checks: ProofCheck[] = [];
   const adapterBack = target.format === 'peft' ? readAdapter(request.path, model.spec) : null;
-  const exported = adapterBack === null && target.format !== 'onnx' ? openModel(request.path) : null;
+  const exported = adapterBack === null && target.format !== 'onnx' ? openModel(request.path, model.info.acceptFields) : null;
   if (adapterBack) checks.push(compareAdapters(request.adapter, adapterBack));
   else {
     if (exported) checks.push(compareStructure(request.merged.model.spec, exported.spec));

@@ -6,7 +6,7 @@ import type { AdapterVersion, Run } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { adapterFile, readAdapter } from '../training/lora/folder.ts';
 import { found, type HostContext } from './context.ts';
-import { requireAbsolute } from './library.ts';
+import { baseOf, modelAt, type ModelAt, requireAbsolute } from './library.ts';
 
 type Described = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
 
@@ -39,7 +39,7 @@ export class AdapterRegistry {
       modelPath: run.modelPath,
       datasetName: run.datasetName,
       evalLoss: run.lastEvalLoss,
-      ...(await describe(path, run.modelPath)),
+      ...(await describe(path, baseOf(store, { ...run, runId: run.id }))),
     };
     store.adapters.put(version);
     emit('adapter.changed', version);
@@ -67,7 +67,7 @@ export class AdapterRegistry {
       evalLoss: null,
       tag: null,
       createdAt: Date.now(),
-      ...(await describe(path, model.path)),
+      ...(await describe(path, modelAt(store, model))),
     };
     store.adapters.put(version);
     emit('adapter.changed', version);
@@ -86,8 +86,8 @@ export class AdapterRegistry {
 }
 
 /** Reads it whole, and so finds what has no place in the model. */
-async function describe(path: string, modelPath: string): Promise<Described> {
-  const { config, shape } = readAdapter(path, openModel(modelPath).spec);
+async function describe(path: string, { modelPath, acceptFields }: ModelAt): Promise<Described> {
+  const { config, shape } = readAdapter(path, openModel(modelPath, acceptFields).spec);
   const { weights } = adapterFile(path);
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(weights)) hash.update(chunk as Buffer);

@@ -7,7 +7,7 @@ import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { found, type HostContext, startReported } from './context.ts';
-import { type Library, requireAbsolute } from './library.ts';
+import { baseOf, type Library, modelAt, requireAbsolute } from './library.ts';
 
 /** Exports of models named by path alone gather here. */
 const looseProject = 'Command line';
@@ -32,12 +32,12 @@ export class Exports {
     const { store, cacheDir } = this.#context;
     requireAbsolute(request.out);
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
-    const modelPath = model?.path ?? (request.model as { path: string }).path;
-    requireAbsolute(modelPath);
     const adapter =
       request.adapter !== null && 'id' in request.adapter
         ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id)
         : null;
+    const { modelPath, acceptFields: stated } = modelAt(store, request.model);
+    const acceptFields = stated.length > 0 || adapter === null ? stated : baseOf(store, adapter).acceptFields;
     const adapterPath = adapter?.path ?? (request.adapter !== null && 'path' in request.adapter ? request.adapter.path : null);
     const run = adapter?.runId == null ? null : store.runs.job(adapter.runId);
     const project =
@@ -70,6 +70,7 @@ export class Exports {
       {
         kind: 'export',
         modelPath,
+        acceptFields,
         adapterPath,
         format: request.format,
         quantization: request.quantization,

@@ -1,6 +1,6 @@
 /** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
 import { freemem } from 'node:os';
-import type { AdapterWeight, EngineRequests, EvaluateResult, Handlers, Inspection, Ref } from '../contract.ts';
+import type { AdapterWeight, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { machineInfo } from '../runtime/devices.ts';
 import { residentBytes } from '../runtime/memory.ts';
@@ -8,7 +8,7 @@ import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext, startReported } from './context.ts';
 import type { Exports } from './exports.ts';
-import { type Library, requireAbsolute } from './library.ts';
+import { type Library, modelAt, requireAbsolute } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { exportChoices, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs.ts';
@@ -25,11 +25,7 @@ export interface HostParts {
 export function handlersFor(context: HostContext, parts: HostParts, client: AbortSignal): Handlers<EngineRequests> {
   const { store, supervisor, cacheDir } = context;
   const { library, runs, adapters, longLived, exports, sample } = parts;
-  const modelPath = (ref: Ref): string => {
-    const path = 'id' in ref ? found(store.models.get(ref.id), 'model', ref.id).path : ref.path;
-    requireAbsolute(path);
-    return path;
-  };
+  const at = (ref: ModelRef) => modelAt(store, ref);
   const checkWeights = (weights: readonly AdapterWeight[]) => {
     for (const { path, weight } of weights) {
       requireAbsolute(path);
@@ -51,7 +47,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'projects.rename': ({ id, name }) => library.renameProject(id, name),
 
     'models.list': ({ projectId }) => library.models(projectId),
-    'models.add': ({ projectId, path }) => library.addModel(projectId, path),
+    'models.add': ({ projectId, path, ...options }) => library.addModel(projectId, path, options),
     'models.remove': ({ id }) => {
       library.removeModel(id);
       return null;
@@ -68,12 +64,12 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       const { trainPaths, evalPaths } = dataset(datasetId);
       const paths = split === 'train' ? trainPaths : evalPaths;
       if (paths.length === 0) return { rows: [], total: 0 };
-      return longLived.rows(modelPath({ id: modelId }), paths, { offset, limit: Math.min(limit, 200), maxLength });
+      return longLived.rows(at({ id: modelId }), paths, { offset, limit: Math.min(limit, 200), maxLength });
     },
     'datasets.report': ({ datasetId, modelId, split, maxLength }) => {
       const { trainPaths, evalPaths } = dataset(datasetId);
       const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
-      return longLived.report(modelPath({ id: modelId }), paths, others, maxLength);
+      return longLived.report(at({ id: modelId }), paths, others, maxLength);
     },
 
     'runs.list': (params) => store.runs.list(params?.projectId),
@@ -113,14 +109,14 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
 
     'generate.start': (params) => {
       checkWeights(params.adapters);
-      return longLived.generate(modelPath(params.model), params, client);
+      return longLived.generate(at(params.model), params, client);
     },
     'generate.stop': async ({ streamId }) => {
       await longLived.stopGenerate(streamId);
       return null;
     },
 
-    'exports.choices': ({ adapterId }) => exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId)),
+    'exports.choices': ({ adapterId }) => exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), store),
     'exports.list': ({ projectId }) => store.exports.list(projectId),
     'exports.start': (params) => exports.start(params, client),
     'exports.stop': ({ id }) => {
@@ -130,25 +126,25 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'merge.start': async ({ model, adapters: weights, out, dtype }) => {
       checkWeights(weights);
       requireAbsolute(out);
-      const spec = { kind: 'merge', modelPath: modelPath(model), adapters: weights, out, dtype, cacheDir } as const;
+      const spec = { kind: 'merge', ...at(model), adapters: weights, out, dtype, cacheDir } as const;
       return (await startReported(context, spec, null, { signal: client }).finished) as { path: string; bytes: number };
     },
     'evaluate.start': async ({ model, data, adapter }) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
-      const spec = { kind: 'evaluate', modelPath: modelPath(model), dataPaths: data, adapterPath: adapter, cacheDir } as const;
+      const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, cacheDir } as const;
       return (await startReported(context, spec, null, { signal: client }).finished) as EvaluateResult;
     },
     'data.render': ({ model, data }) => {
       data.forEach(requireAbsolute);
-      return longLived.render(modelPath(model), data);
+      return longLived.render(at(model), data);
     },
     'data.report': ({ model, data, maxLength }) => {
       data.forEach(requireAbsolute);
-      return longLived.report(modelPath(model), data, [], maxLength);
+      return longLived.report(at(model), data, [], maxLength);
     },
-    'inspect.path': ({ path }) => {
+    'inspect.path': ({ path, acceptFields = [] }) => {
       requireAbsolute(path);
-      return supervisor.run<Inspection>({ kind: 'inspect', path }, { signal: client });
+      return supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields }, { signal: client });
     },
 
     'sample.start': () => sample.start(),

@@ -1,7 +1,18 @@
 /** Projects, models and data sets: what a person has gathered to work with. */
 import { randomUUID } from 'node:crypto';
 import { basename, extname, isAbsolute } from 'node:path';
-import type { DataScan, Dataset, Inspection, Model, ModelInfo, Project } from '../contract.ts';
+import type { Store } from '../store/open.ts';
+import type {
+  AcceptFields,
+  AdapterVersion,
+  DataScan,
+  Dataset,
+  Inspection,
+  Model,
+  ModelInfo,
+  ModelRef,
+  Project,
+} from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { found, type HostContext } from './context.ts';
@@ -21,7 +32,7 @@ export class Library {
     const project: Project = { id: randomUUID(), name: trimmed, createdAt: Date.now() };
     this.#context.store.projects.insert(project);
     this.#context.emit('list.changed', { projectId: project.id, list: 'projects' });
-    const preparing = this.addModel(project.id, embeddedModelPath(), true)
+    const preparing = this.addModel(project.id, embeddedModelPath(), { embedded: true })
       // Without it the project is as good; adding a model by hand says what is wrong.
       .catch((error: unknown) => console.error('The embedded model was not added:', error))
       .finally(() => this.#preparing.delete(project.id));
@@ -52,10 +63,14 @@ export class Library {
     return this.#context.store.models.list(projectId);
   }
 
-  async addModel(projectId: string, path: string, embedded = false): Promise<Model> {
+  async addModel(
+    projectId: string,
+    path: string,
+    { embedded = false, acceptFields = [] }: { embedded?: boolean } & AcceptFields = {},
+  ): Promise<Model> {
     this.project(projectId);
     requireAbsolute(path);
-    const info = await this.#inspectModel(path);
+    const info = await this.#inspectModel(path, acceptFields);
     const model = this.#context.store.models.put({
       ...info,
       id: randomUUID(),
@@ -68,8 +83,8 @@ export class Library {
     return model;
   }
 
-  async #inspectModel(path: string): Promise<ModelInfo> {
-    const inspection = await this.#context.supervisor.run<Inspection>({ kind: 'inspect', path });
+  async #inspectModel(path: string, acceptFields: readonly string[]): Promise<ModelInfo> {
+    const inspection = await this.#context.supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields });
     if (inspection.kind !== 'model' || inspection.model === undefined)
       throw new Problem(
         'format-unknown',
@@ -115,6 +130,28 @@ export class Library {
     this.#context.store.datasets.remove(id);
     this.#context.emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
   }
+}
+
+/** Where a model lies, and how it is opened. */
+export interface ModelAt {
+  readonly modelPath: string;
+  readonly acceptFields: readonly string[];
+}
+
+export function modelAt({ models }: Store, ref: ModelRef): ModelAt {
+  const { path, acceptFields = [] } = 'id' in ref ? found(models.get(ref.id), 'model', ref.id) : ref;
+  requireAbsolute(path);
+  return { modelPath: path, acceptFields };
+}
+
+/** The base of an adapter: as its model is registered, or else as its run opened it. */
+export function baseOf(
+  { models, runs }: Store,
+  { modelId, modelPath, runId }: Pick<AdapterVersion, 'modelId' | 'modelPath' | 'runId'>,
+): ModelAt {
+  const model = modelId === null ? null : models.get(modelId);
+  const job = runId === null ? null : runs.job(runId);
+  return { modelPath, acceptFields: model?.acceptFields ?? job?.acceptFields ?? [] };
 }
 
 /** The host runs in a folder of its own, where a relative path would mean something else. */

@@ -3,6 +3,7 @@ import type { DataReport, GenerateRequest, GenerateResult, JobRequest, RenderedR
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import type { HostContext } from './context.ts';
+import type { ModelAt } from './library.ts';
 
 type Kind = 'chat' | 'data';
 interface Held {
@@ -35,11 +36,11 @@ export class LongLived {
     return job.spec.kind === 'chat' || job.spec.kind === 'data';
   }
 
-  async generate(modelPath: string, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
+  async generate(model: ModelAt, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
     const { streamId, adapters, prompt, settings } = request;
     if (this.#streams.has(streamId))
       throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Choose another name for it.');
-    const held = this.#hold('chat', modelPath);
+    const held = this.#hold('chat', model);
     this.#streams.set(streamId, held);
     const stop = () => void this.stopGenerate(streamId);
     signal.addEventListener('abort', stop, { once: true });
@@ -57,37 +58,37 @@ export class LongLived {
   }
 
   async rows(
-    modelPath: string,
+    model: ModelAt,
     dataPaths: readonly string[],
     page: { offset: number; limit: number; maxLength: number },
   ): Promise<{ rows: readonly RowView[]; total: number }> {
     const request: JobRequest = { name: 'rows', dataPaths, ...page };
-    return (await this.#data(modelPath, request)) as { rows: readonly RowView[]; total: number };
+    return (await this.#data(model, request)) as { rows: readonly RowView[]; total: number };
   }
 
   async report(
-    modelPath: string,
+    model: ModelAt,
     dataPaths: readonly string[],
     otherPaths: readonly string[],
     maxLength: number,
   ): Promise<DataReport> {
-    return (await this.#data(modelPath, { name: 'report', dataPaths, otherPaths, maxLength })) as DataReport;
+    return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength })) as DataReport;
   }
 
-  async render(modelPath: string, dataPaths: readonly string[]): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
-    return (await this.#data(modelPath, { name: 'render', dataPaths })) as readonly (RenderedRow | { problem: ProblemValue })[];
+  async render(model: ModelAt, dataPaths: readonly string[]): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
+    return (await this.#data(model, { name: 'render', dataPaths })) as readonly (RenderedRow | { problem: ProblemValue })[];
   }
 
-  #data(modelPath: string, request: JobRequest): Promise<unknown> {
-    return this.#ask(this.#hold('data', modelPath), request, dataLimitSeconds);
+  #data(model: ModelAt, request: JobRequest): Promise<unknown> {
+    return this.#ask(this.#hold('data', model), request, dataLimitSeconds);
   }
 
-  #hold(kind: Kind, modelPath: string): Held {
-    const key = `${kind} ${modelPath}`;
+  #hold(kind: Kind, model: ModelAt): Held {
+    const key = JSON.stringify([kind, model]);
     const living = this.#held.get(key);
     if (living !== undefined && !living.job.ended && !living.job.stopAsked) return living;
     const job = this.#context.supervisor.start(
-      { kind, modelPath, cacheDir: this.#context.cacheDir },
+      { kind, ...model, cacheDir: this.#context.cacheDir },
       {
         onMessage: (message) => {
           if (message.type !== 'token') return;

@@ -11,6 +11,7 @@ import { readAdapter } from '../training/lora/folder.ts';
 import { plannedShape } from '../training/lora/initial.ts';
 import { planTargets } from '../training/lora/target-plan.ts';
 import { planAdapter, planMemory } from '../training/memory.ts';
+import { baseOf, modelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
 export async function planForRun(
@@ -20,8 +21,8 @@ export async function planForRun(
   { longLived, store }: { readonly longLived: LongLived; readonly store: Store },
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
-  const adapter = planAdapter(model.linears, plannedShape(recipe, openModel(model.path)));
-  const report = await longLived.report(model.path, dataset.trainPaths, [], recipe.maxLength);
+  const adapter = planAdapter(model.linears, plannedShape(recipe, openModel(model.path, model.acceptFields)));
+  const report = await longLived.report(modelAt(store, model), dataset.trainPaths, [], recipe.maxLength);
   const steps = totalSteps(recipe, dataset.trainRows);
   const rate = store.metrics.rateOf(model.path);
   return {
@@ -36,7 +37,7 @@ export async function planForRun(
 
 /** What a recipe would adapt of a model. */
 export function targetsFor(model: Model, input: RecipeInput): TargetPlan {
-  return planTargets(requireRecipe(input), openModel(model.path).spec);
+  return planTargets(requireRecipe(input), openModel(model.path, model.acceptFields).spec);
 }
 
 function requireRecipe(input: RecipeInput): Recipe {
@@ -59,7 +60,8 @@ function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, { len
 }
 
 /** The exports of an adapter with their sizes. */
-export function exportChoices(adapter: AdapterVersion): readonly ExportChoice[] {
-  const model = openModel(adapter.modelPath);
+export function exportChoices(adapter: AdapterVersion, store: Store): readonly ExportChoice[] {
+  const { modelPath, acceptFields } = baseOf(store, adapter);
+  const model = openModel(modelPath, acceptFields);
   return choicesOf(model, readAdapter(adapter.path, model.spec).shape);
 }

@@ -9,7 +9,7 @@ import { checkRecipe, type RecipeInput } from '../recipe.ts';
 import type { RunJob } from '../store/runs.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext } from './context.ts';
-import { type Library, requireAbsolute } from './library.ts';
+import { type Library, modelAt, requireAbsolute } from './library.ts';
 import { isAlive, processIdentity } from './lock.ts';
 
 /** Runs asked for by path alone gather here. */
@@ -73,8 +73,7 @@ export class RunQueue {
     if (request.out !== undefined) requireAbsolute(request.out);
     const previous = request.resume === true && request.out !== undefined ? store.runs.byOut(request.out) : null;
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
-    const modelPath = model?.path ?? (request.model as { path: string }).path;
-    requireAbsolute(modelPath);
+    const { modelPath, acceptFields } = modelAt(store, request.model);
     const dataset = 'id' in request.data ? found(store.datasets.get(request.data.id), 'data set', request.data.id) : null;
     const { dataPaths, evalPaths } =
       'id' in request.data
@@ -104,6 +103,7 @@ export class RunQueue {
       adapterPath,
       device: request.device ?? 'auto',
       skipBadRows: request.skipBadRows ?? false,
+      acceptFields,
     };
     if (previous !== null) return this.#enqueue(previous.id, request.recipe, job, owner);
 

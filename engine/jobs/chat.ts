@@ -17,7 +17,7 @@ import type { JobPort } from './port.ts';
 type ChatRequest = Extract<JobRequest, { name: 'generate' }>;
 
 export async function runChat(spec: Extract<JobSpec, { kind: 'chat' }>, port: JobPort): Promise<null> {
-  const model = openModel(spec.modelPath);
+  const model = openModel(spec.modelPath, spec.acceptFields);
   const tokenizer = tokenizerOf(model);
   port.send({
     type: 'progress',

@@ -13,7 +13,7 @@ import type { JobPort } from './port.ts';
 const keptSets = 4;
 
 export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
-  const model = openModel(spec.modelPath);
+  const model = openModel(spec.modelPath, spec.acceptFields);
   const data = new Data(tokenizerOf(model), model.spec.vocabularySize);
   port.onRequest((request) => data.answer(request));
   port.send({ type: 'ready' });

@@ -11,7 +11,7 @@ import type { JobPort } from './port.ts';
 const rowsTogether = 4;
 
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
-  const model = openModel(spec.modelPath);
+  const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), false);
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: false, cacheDir: spec.cacheDir });

@@ -30,7 +30,7 @@ export interface ExportResult {
 }
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
-  const model = openModel(spec.modelPath);
+  const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
   const target = findTarget(spec.format, spec.quantization);
   const tokenizer = tokenizerOf(model);

@@ -1,12 +1,14 @@
 /** Job `inspect`: what a path is (model, adapter or data set), whether it is sound, and where it came from. */
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Inspection, JobSpec } from '../contract.ts';
+import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
 import { readRecords } from '../data/records.ts';
 import { detectFormat } from '../data/rows.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
+import { ggufMetadataOf } from '../models/families/index.ts';
 import { openModel } from '../models/open.ts';
+import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { AdapterConfig } from '../training/lora/config.ts';
 import { adapterFile, readAdapter, readAdapterConfig } from '../training/lora/folder.ts';
@@ -19,11 +21,11 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): P
   if (folder && existsSync(join(path, 'adapter_config.json'))) return inspectAdapter(path);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
   if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !path.endsWith('config.json')) return inspectData(path);
-  return inspectModel(path);
+  return inspectModel(path, spec.acceptFields);
 }
 
-function inspectModel(path: string): Inspection {
-  const { info, spec } = openModel(path);
+function inspectModel(path: string, acceptFields?: readonly string[]): Inspection {
+  const { info, spec } = openModel(path, acceptFields);
   const summary = [
     ['Name', info.name],
     ['Family', info.family],
@@ -37,10 +39,60 @@ function inspectModel(path: string): Inspection {
     ['Weights', `${info.weightType}, ${info.bytes} bytes`],
     ['Tokenizer', info.hasTokenizer ? 'yes' : 'no'],
     ['Chat template', info.hasChatTemplate ? 'yes' : 'no'],
+    ...targetSets(spec),
+    ['Missing', missing(info, spec).join('; ') || 'nothing'],
     ['Licence', info.licence ?? 'not stated'],
     ['SHA-256', info.hash],
   ] as const;
   return { kind: 'model', path, sound: true, summary: lines(summary), model: { ...info } };
+}
+
+/** What LoRA can adapt, by the sets people choose from: modules, how many matrices they are, and trained parameters per rank. */
+function targetSets(spec: DecoderSpec): (readonly [string, string])[] {
+  const all = linearLayers(spec);
+  const { hiddenSize, vocabularySize, modules, tiedEmbeddings } = spec;
+  const outer = [modules.token_embd, modules.output].map((path) => ({
+    name: path.slice(path.lastIndexOf('.') + 1),
+    inFeatures: vocabularySize,
+    outFeatures: hiddenSize,
+  }));
+  const counted = (label: string, chosen: readonly Pick<LinearLayer, 'name' | 'inFeatures' | 'outFeatures'>[], more = '') => {
+    const names = [...new Set(chosen.map(({ name }) => name))].join(', ');
+    const perRank = chosen.reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures + outFeatures, 0);
+    return [label, `${names}: ${chosen.length} matrices, ${perRank} parameters per rank${more}`] as const;
+  };
+  return [
+    counted(
+      'Adapt attention',
+      all.filter(({ role }) => role.startsWith('attn_')),
+    ),
+    counted(
+      'Adapt MLP',
+      all.filter(({ role }) => role.startsWith('ffn_')),
+    ),
+    counted('Adapt all linear', all),
+    counted('Adapt all and vocabulary', [...all, ...outer], tiedEmbeddings ? '; head and embedding share their weights' : ''),
+  ];
+}
+
+/** What one might want of a model and this one lacks. */
+function missing({ format, hasTokenizer, hasChatTemplate }: ModelInfo, spec: DecoderSpec): string[] {
+  return [
+    ...(hasTokenizer ? [] : ['a tokenizer: only rows of token ids can be used']),
+    ...(hasTokenizer && !hasChatTemplate ? ['a chat template: conversations need one'] : []),
+    ...(format === 'hub' ? noGguf(spec) : []),
+  ];
+}
+
+/** Why llama.cpp could not run it. */
+function noGguf(spec: DecoderSpec): string[] {
+  try {
+    ggufMetadataOf(spec);
+    return [];
+  } catch (error) {
+    if (error instanceof Problem) return [error.message];
+    throw error;
+  }
 }
 
 /** An adapter of another program says less of itself: what it fits is found out with its base. */

@@ -64,7 +64,7 @@ export function chooseProvider(asked: Extract<JobSpec, { kind: 'train' }>['devic
 export async function openTrainStep(
   model: OpenModel,
   shape: AdapterShape,
-  options: Pick<TrainStepOptions, 'recompute' | 'cacheDir' | 'dropout' | 'neftuneNoiseAlpha' | 'seed'>,
+  options: Pick<TrainStepOptions, 'recompute' | 'cacheDir' | 'dropout' | 'neftuneNoiseAlpha' | 'seed' | 'initial'>,
 ): Promise<TrainStep> {
   return TrainStep.open(model, shape, { ...options, threads: cpuThreads(), openSession });
 }

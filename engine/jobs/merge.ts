@@ -15,7 +15,7 @@ export async function runMerge(
   spec: Extract<JobSpec, { kind: 'merge' }>,
   port: JobPort,
 ): Promise<{ readonly path: string; readonly bytes: number }> {
-  const model = openModel(spec.modelPath);
+  const model = openModel(spec.modelPath, spec.acceptFields);
   const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
   const source = { ...mergeAdapters(model, adapters), tokenizer: tokenizerOf(model) };
   const type = types[spec.dtype];
@@ -23,7 +23,7 @@ export async function runMerge(
   await publish(path, true, hubFolderSize(source.model, type), async (partial) => {
     await writeHubFolder(partial, source, type, stepOf(port, 'Merging', 'tensors'));
     // What cannot be opened again must not get its name.
-    openModel(partial);
+    openModel(partial, spec.acceptFields);
   });
   return { path, bytes: sizeOf(path) };
 }

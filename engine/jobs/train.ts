@@ -8,6 +8,7 @@ import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
 import { prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
@@ -16,8 +17,11 @@ import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
 import { adapterFile, readAdapter, writeAdapter } from '../training/lora/folder.ts';
 import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
+import { plainAdapter } from '../training/lora/plain.ts';
+import { principalAdapter } from '../training/lora/principal.ts';
 import { newAdamState } from '../training/optimizer.ts';
 import { versions } from '../versions.ts';
+import { stepOf } from './export.ts';
 import { chooseProvider, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
 import type { JobPort } from './port.ts';
 import { sendSamples } from './samples.ts';
@@ -37,7 +41,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const folder = new RunFolder(spec.out);
   const given = requireRecipe(spec.recipe);
   report(port, 'Reading the model');
-  const model = openModel(spec.modelPath);
+  const model = openModel(spec.modelPath, spec.acceptFields);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
 
@@ -47,7 +51,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const evaluation =
     spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
 
-  const start = startingState(spec, recipe, model, folder);
+  const start = await startingState(spec, recipe, model, folder, port);
   const { adapter, adam } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);
   const record: RunRecord = {
@@ -85,7 +89,11 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   };
   report(port, 'Preparing the weights');
   if (start.step === 0) await samples(0, spec.adapterPath === null ? null : adapter);
-  const trainStep = await openTrainStep(model, adapter.shape, { ...recipe, cacheDir: spec.cacheDir });
+  const trainStep = await openTrainStep(model, adapter.shape, {
+    ...recipe,
+    initial: adapter.initial,
+    cacheDir: spec.cacheDir,
+  });
   const metrics = folder.metrics(start.step);
   const reporter = new Reporter(port, metrics, steps);
   let seconds = start.seconds;
@@ -113,7 +121,11 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
         // The host must know every step a checkpoint stands for: a resume repeats only what came after it.
         reporter.flush();
         metrics.flush();
-        const checkpoint = saveCheckpoint(folder.checkpoints, { step, seconds, adapter, adam }, recipe.keepCheckpoints);
+        const checkpoint = saveCheckpoint(
+          folder.checkpoints,
+          { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam },
+          recipe.keepCheckpoints,
+        );
         port.send({ type: 'checkpoint', checkpoint });
       },
     });
@@ -124,8 +136,9 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   }
 
   report(port, 'Saving the adapter');
-  writeAdapter(folder.adapter, adapter);
-  await samples(steps, adapter);
+  const trained = plainAdapter(adapter, model.spec);
+  writeAdapter(folder.adapter, trained);
+  await samples(steps, trained);
   folder.write({ ...record, finishedAt: new Date().toISOString() });
   return { adapterPath: folder.adapter, steps, lastLoss: reporter.lastLoss, evalLoss: reporter.lastEvalLoss };
 }
@@ -193,19 +206,39 @@ async function prepareData(
 }
 
 /** Where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
-function startingState(spec: TrainSpec, recipe: Recipe, model: OpenModel, folder: RunFolder): TrainingState {
+async function startingState(
+  spec: TrainSpec,
+  recipe: Recipe,
+  model: OpenModel,
+  folder: RunFolder,
+  port: JobPort,
+): Promise<TrainingState> {
   const checkpoint = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
   if (checkpoint !== null) return loadCheckpoint(checkpoint, model.spec);
-  const adapter = firstAdapter(spec.adapterPath, recipe, model);
+  const adapter = await firstAdapter(spec, recipe, model, port);
   return { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length) };
 }
 
-function firstAdapter(path: string | null, recipe: Recipe, model: OpenModel): Adapter {
+async function firstAdapter(
+  { adapterPath, cacheDir }: TrainSpec,
+  recipe: Recipe,
+  model: OpenModel,
+  port: JobPort,
+): Promise<Adapter> {
   const base = model.info.name;
-  if (path === null) return newAdapter(recipe, model, base);
-  const adapter = readAdapter(path, model.spec);
-  // How much is dropped belongs to the training, not to the adapter.
-  return { ...adapter, config: { ...adapter.config, dropout: recipe.dropout, base } };
+  if (adapterPath !== null) {
+    const adapter = readAdapter(adapterPath, model.spec);
+    // How much is dropped belongs to the training, not to the adapter.
+    return { ...adapter, config: { ...adapter.config, dropout: recipe.dropout, base } };
+  }
+  const adapter = newAdapter(recipe, model, base);
+  const { method, initialization, seed } = recipe;
+  if (method === 'full' || !/^(pissa|olora)/.test(initialization)) return adapter;
+  const onModule = stepOf(port, 'Decomposing the matrices', 'matrices');
+  return principalAdapter(adapter, model, {
+    ...{ initialization, seed, cacheDir, openSession, onModule },
+    threads: cpuThreads(),
+  });
 }
 
 function requireSameRun(earlier: RunRecord, now: RunRecord): void {

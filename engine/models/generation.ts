@@ -8,6 +8,7 @@ import type { WeightedAdapter } from '../training/lora/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, sameSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
 import { decoder, logits, type WeightFiles } from './decoder.ts';
 import type { OpenModel } from './open.ts';
+import { turnsOtherwise } from './rope.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
 import type { DecoderSpec } from './spec.ts';
 
@@ -39,6 +40,8 @@ export class GenerationSession {
   #slots = noSlots;
   #capacity = FIRST_CAPACITY;
   #cached = 0;
+  /** What was fed since the last reset. */
+  #fed: number[] = [];
   #adapterFeeds: Readonly<Record<string, TensorValue>>;
 
   private constructor(model: GenerationModel, files: WeightFiles, options: GenerationOptions, opened: OpenedGraph) {
@@ -80,24 +83,32 @@ export class GenerationSession {
 
   reset(): void {
     this.#cached = 0;
+    this.#fed = [];
   }
 
   /** Feeds tokens after what is cached; logits `[vocabulary]` of the last one. */
   async feed(tokens: readonly number[]): Promise<Float32Array> {
     assert(tokens.length > 0, 'nothing to feed');
+    const length = this.#cached + tokens.length;
+    if (this.#cached > 0 && this.#model.spec.ropes.some((rope) => turnsOtherwise(rope, this.#cached, length))) {
+      const all = [...this.#fed, ...tokens];
+      this.reset();
+      return this.feed(all);
+    }
+    this.#fed.push(...tokens);
     let last = new Float32Array(0);
     for (let start = 0; start < tokens.length; start += LONGEST_PIECE)
-      last = await this.#feedPiece(tokens.slice(start, start + LONGEST_PIECE));
+      last = await this.#feedPiece(tokens.slice(start, start + LONGEST_PIECE), length);
     return last;
   }
 
-  async #feedPiece(tokens: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
+  async #feedPiece(tokens: readonly number[], length: number): Promise<Float32Array<ArrayBuffer>> {
     const time = tokens.length;
     const past = this.#cached;
     const keys = past + time;
     const feeds: Record<string, TensorValue> = {
       ...this.#adapterFeeds,
-      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past }),
+      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past, length }),
       rows: int64([time - 1], [1]),
     };
     this.#cache.forEach((layer, i) => {

@@ -42,11 +42,16 @@ export function ropeInverseFrequencies({ theta, dimension, scaling }: RopeSpec, 
   }
 }
 
-/** cos and sin of positions `from` up to `to`, each `[to - from, dimension / 2]`. */
-export function ropeTables(rope: RopeSpec, from: number, to: number): { cos: Float32Array; sin: Float32Array } {
+/** Whether rows of these lengths turn otherwise: then keys that are cached for the one are of no use for the other. */
+export function turnsOtherwise({ scaling }: RopeSpec, length: number, other: number): boolean {
+  return scaling.kind === 'longrope' && length > scaling.originalContextLength !== other > scaling.originalContextLength;
+}
+
+/** cos and sin of positions `from` up to `to` of rows of `length` tokens, each `[to - from, dimension / 2]`. */
+export function ropeTables(rope: RopeSpec, from: number, to: number, length = to): { cos: Float32Array; sin: Float32Array } {
   const { scaling } = rope;
   const factor = scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attentionFactor : 1;
-  const frequencies = ropeInverseFrequencies(rope, to);
+  const frequencies = ropeInverseFrequencies(rope, length);
   const angles = Array.from({ length: to - from }, (_, i) => frequencies.map((frequency) => (from + i) * frequency)).flat();
   return {
     cos: Float32Array.from(angles, (angle) => factor * Math.cos(angle)),

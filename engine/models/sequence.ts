@@ -49,11 +49,18 @@ export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence,
   };
 }
 
-/** What those inputs are fed with for rows of `time` tokens after `past` cached ones. */
-export function sequenceFeeds(
-  spec: DecoderSpec,
-  { inputIds, time, past }: { readonly inputIds: Int32Array; readonly time: number; readonly past: number },
-): Record<string, TensorValue> {
+export interface Feed {
+  readonly inputIds: Int32Array;
+  /** Tokens of every row. */
+  readonly time: number;
+  /** Cached tokens before them. */
+  readonly past: number;
+  /** Tokens of the whole row when these are a piece of it. */
+  readonly length?: number;
+}
+
+/** What those inputs are fed with. */
+export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length }: Feed): Record<string, TensorValue> {
   const keys = past + time;
   const feeds: Record<string, TensorValue> = {
     input_ids: int64(inputIds, [inputIds.length]),
@@ -70,7 +77,7 @@ export function sequenceFeeds(
   };
   spec.ropes.forEach((rope, i) => {
     const half = rope.dimension / 2;
-    const { cos, sin } = ropeTables(rope, past, keys);
+    const { cos, sin } = ropeTables(rope, past, keys, length);
     const put = (name: string, growth: (t: number) => number): void => {
       feeds[`${name}.cos`] = float32(
         cos.map((value, j) => value * growth(past + Math.floor(j / half))),

@@ -11,7 +11,8 @@ interface Row {
   created_at: number;
 }
 const fromRow = (row: Row): Model => ({
-  ...(JSON.parse(row.info) as ModelInfo),
+  // What an earlier studio has stored accepted nothing.
+  ...{ acceptFields: [], ...(JSON.parse(row.info) as Omit<ModelInfo, 'acceptFields'> & Partial<ModelInfo>) },
   id: row.id,
   projectId: row.project_id,
   path: row.path,

@@ -11,6 +11,8 @@ export interface RunJob {
   readonly adapterPath: string | null;
   readonly device: 'auto' | Provider;
   readonly skipBadRows: boolean;
+  /** Absent in runs of an earlier studio. */
+  readonly acceptFields?: readonly string[];
 }
 
 /** Identity of the process of a run; see the lock of the data folder. */

@@ -48,7 +48,16 @@ const neutralFields = new Set([
     'temperature',
   ],
   // Dropouts of the base are off while it is adapted, as the randomness of an adapter is its own.
-  ...['attn_pdrop', 'classifier_dropout', 'summary_type', 'summary_use_proj', 'summary_activation', 'summary_first_dropout'],
+  ...[
+    'residual_dropout',
+    'embedding_dropout',
+    'attn_pdrop',
+    'classifier_dropout',
+    'summary_type',
+    'summary_use_proj',
+    'summary_activation',
+    'summary_first_dropout',
+  ],
   ...['summary_proj_to_labels', 'is_decoder', 'is_encoder_decoder', 'cross_attention_hidden_size', 'add_cross_attention'],
   ...['top_k', 'top_p', 'typical_p', 'repetition_penalty', 'length_penalty', 'no_repeat_ngram_size', 'num_return_sequences'],
   ...['encoder_no_repeat_ngram_size', 'bad_words_ids', 'output_scores', 'forced_bos_token_id', 'forced_eos_token_id'],

@@ -1,0 +1,209 @@
+/** One case of engine/golden through everything the engine does with a model, and how far each number is from transformers' and PEFT's. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
+import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
+import { runMerge } from '../jobs/merge.ts';
+import type { JobPort } from '../jobs/port.ts';
+import { runTrain } from '../jobs/train.ts';
+import { GenerationSession } from '../models/generation.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
+import { openSession } from '../runtime/session.ts';
+import { noAdapterShape, tensorView, type Adapter } from './lora/adapter.ts';
+import { readAdapter } from './lora/folder.ts';
+import { TrainStep, type MicroBatch } from './step.ts';
+
+/** Largest differences; relative where the limit is. */
+export interface Differences {
+  readonly logits: number;
+  readonly baseLogits: number;
+  readonly mergedLogits: number;
+  readonly loss: number;
+  /** Of each tensor's largest element. */
+  readonly gradients: number;
+  readonly stepLosses: number;
+  /** Relative. */
+  readonly gradientNorms: number;
+  /** Distance from the reference's trained tensors as a share of how far training moved them, of the worst tensor. */
+  readonly trained: number;
+  /** Greedy tokens that are not the reference's. */
+  readonly tokens: number;
+}
+
+/** What rounding in float32 allows for; the reference differs from itself by a fourth of it. */
+export const limits: Differences = {
+  logits: 2e-5,
+  baseLogits: 2e-5,
+  mergedLogits: 2e-5,
+  loss: 1e-5,
+  gradients: 1e-4,
+  stepLosses: 1e-4,
+  gradientNorms: 1e-3,
+  trained: 1e-3,
+  tokens: 1,
+};
+
+interface Expected {
+  readonly loss: number;
+  readonly step_losses: readonly number[];
+  readonly gradient_norms: readonly number[];
+  readonly greedy: { readonly prompt: readonly number[]; readonly tokens: readonly number[] };
+}
+interface Row {
+  readonly input_ids: readonly number[];
+  readonly labels: readonly number[];
+}
+
+/** `source` is `model` or `model.gguf`; `work` an empty folder. */
+export async function measureCase(folder: string, source: string, work: string): Promise<Differences> {
+  const modelPath = join(folder, source);
+  const adapterPath = join(folder, 'adapter');
+  const cacheDir = join(work, 'cache');
+  const model = openModel(modelPath);
+  const adapter = readAdapter(adapterPath, model.spec);
+  const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected;
+  const reference = readReference(join(folder, 'expected.safetensors'));
+  const rows = readFileSync(join(folder, 'rows.jsonl'), 'utf8').trim().split('\n').slice(0, 2);
+  const batch = padded(rows.map((line) => JSON.parse(line) as Row));
+
+  const { mean, gradients } = await firstStep(model, adapter, batch, cacheDir);
+  const steps = await train(folder, modelPath, work);
+  const trained = readAdapter(join(work, 'run', 'adapter'), model.spec);
+  const merge = { kind: 'merge', modelPath, adapters: [{ path: adapterPath, weight: 1 }], dtype: 'float32', cacheDir } as const;
+  const merged = await runMerge({ ...merge, out: join(work, 'merged') }, silent);
+  const tensors = adapter.shape.tensors;
+  return {
+    logits: logitsOff(await allLogits(model, adapter, batch, cacheDir), reference('logits'), batch, model),
+    baseLogits: logitsOff(await allLogits(model, null, batch, cacheDir), reference('base_logits'), batch, model),
+    mergedLogits: logitsOff(
+      await allLogits(openModel(merged.path), null, batch, cacheDir),
+      reference('merged_logits'),
+      batch,
+      model,
+    ),
+    loss: Math.abs(mean - expected.loss),
+    gradients: worst(tensors, (tensor) => {
+      const want = reference(`grad.${tensor.name}`);
+      return largest(tensorView(gradients, tensor), want) / largest(want);
+    }),
+    stepLosses: worst(steps, (row, i) => Math.abs(row.loss - expected.step_losses[i]!)),
+    gradientNorms: worst(steps, (row, i) => Math.abs(row.gradientNorm / expected.gradient_norms[i]! - 1)),
+    trained: worst(tensors, (tensor) => {
+      const [was, is] = [adapter, trained].map(({ parameters }) => tensorView(parameters, tensor));
+      const should = reference(`trained.${tensor.name}`);
+      return distance(is!, should) / distance(was!, should);
+    }),
+    tokens: await wrongTokens(model, adapter, expected.greedy, cacheDir),
+  };
+}
+
+/** A tensor of the reference by name; DoRA's magnitudes end in `.weight` there. */
+function readReference(path: string): (name: string) => Float32Array {
+  const { tensors } = readSafetensors(path);
+  return (name) => readSafetensorsFloat32(path, (tensors.get(name) ?? tensors.get(`${name}.weight`))!);
+}
+
+function padded(rows: readonly Row[]): MicroBatch {
+  const time = Math.max(...rows.map((row) => row.input_ids.length));
+  const inputIds = new Int32Array(rows.length * time);
+  const labels = new Int32Array(rows.length * time).fill(-100);
+  rows.forEach((row, i) => {
+    inputIds.set(row.input_ids, i * time);
+    labels.set(row.labels, i * time);
+  });
+  return { inputIds, labels, batch: rows.length, time, lengths: rows.map((row) => row.input_ids.length) };
+}
+
+/** Mean loss of the batch, and the gradient of that mean. */
+async function firstStep(model: OpenModel, adapter: Adapter, batch: MicroBatch, cacheDir: string) {
+  const step = await TrainStep.open(model, adapter.shape, { recompute: true, threads: 2, cacheDir, openSession });
+  const { tokenLoss, gradient } = await step.gradient(batch, adapter.parameters);
+  await step.release();
+  const count = tokenLoss.length;
+  return { mean: tokenLoss.reduce((sum, x) => sum + x, 0) / count, gradients: gradient!.map((x) => x / count) };
+}
+
+/** Logits at every position of the batch. */
+async function allLogits(
+  model: OpenModel,
+  adapter: Adapter | null,
+  batch: MicroBatch,
+  cacheDir: string,
+): Promise<Float32Array> {
+  const options = { recompute: false, threads: 2, cacheDir, openSession };
+  const step = await TrainStep.open(model, adapter?.shape ?? noAdapterShape, options);
+  const positions = Array.from({ length: batch.batch * batch.time }, (_, i) => i);
+  const logits = await step.logits(batch, positions, adapter?.parameters ?? new Float32Array(0));
+  await step.release();
+  return logits;
+}
+
+/** Largest difference where there is no padding. */
+function logitsOff(actual: Float32Array, expected: Float32Array, { time, lengths }: MicroBatch, { spec }: OpenModel): number {
+  const width = spec.vocabularySize;
+  return worst(lengths, (length, row) => {
+    const [start, end] = [row * time * width, (row * time + length) * width];
+    return largest(actual.subarray(start, end), expected.subarray(start, end));
+  });
+}
+
+async function train(folder: string, modelPath: string, work: string): Promise<StepMetrics[]> {
+  const spec: Extract<JobSpec, { kind: 'train' }> = {
+    kind: 'train',
+    modelPath,
+    dataPaths: [join(folder, 'rows.jsonl')],
+    evalPaths: [],
+    adapterPath: join(folder, 'adapter'),
+    recipe: JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8')) as Record<string, unknown>,
+    out: join(work, 'run'),
+    device: 'auto',
+    skipBadRows: false,
+    resume: false,
+    cacheDir: join(work, 'cache'),
+  };
+  await runTrain(spec, silent);
+  const lines = readFileSync(join(work, 'run', 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  return lines.map((line) => JSON.parse(line) as MetricRow).filter((row): row is StepMetrics => 'loss' in row);
+}
+
+async function wrongTokens(
+  model: OpenModel,
+  adapter: Adapter,
+  { prompt, tokens }: Expected['greedy'],
+  cacheDir: string,
+): Promise<number> {
+  const session = await GenerationSession.open(model, { threads: 2, cacheDir, openSession });
+  await session.useAdapters([{ adapter, weight: 1 }]);
+  let logits = await session.feed(prompt);
+  let wrong = 0;
+  for (const token of tokens) {
+    const best = logits.reduce((found, x, i) => (x > logits[found]! ? i : found), 0);
+    if (best !== token) wrong++;
+    logits = await session.feed([best]);
+  }
+  await session.release();
+  return wrong;
+}
+
+/** Nobody listens. */
+const silent: JobPort = {
+  send: () => {},
+  stopRequested: false,
+  onRequest: () => {},
+  untilStopped: () => new Promise(() => {}),
+};
+
+/** Of all; what is no number is worse than any. */
+function worst<T>(items: readonly T[], off: (item: T, i: number) => number): number {
+  return items.map(off).reduce((found, x) => (x <= found ? found : Number.isNaN(x) ? Infinity : x), 0);
+}
+
+function largest(a: Float32Array, b?: Float32Array): number {
+  return a.reduce((found, x, i) => Math.max(found, Math.abs(x - (b?.[i] ?? 0))), 0);
+}
+
+function distance(a: Float32Array, b: Float32Array): number {
+  return Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0));
+}
