@@ -104,7 +104,7 @@ const fields = {
   initialization: {
     kind: 'choice',
     default: 'default',
-    choices: ['default', 'gaussian', 'orthogonal', 'pissa', 'olora'],
+    choices: ['default', 'gaussian', 'pissa', 'olora'],
     pattern: { matches: /^pissa_niter_\d{1,3}$/, written: 'pissa_niter_N' },
     group: 'adapter',
     label: 'First values',

@@ -59,6 +59,12 @@ CASES = {
 
 FULL = {"full-tied": dict(model=dict(tie_word_embeddings=True, model_type="qwen2")), "full-gpt2": dict(model=CASES["lora-gpt2"]["model"])}
 
+# Factors that begin as a part of each matrix; a matrix that is wider than tall, and the other way round.
+PRINCIPAL = {
+    "pissa": dict(model=dict(), lora=dict(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "down_proj", "up_proj"], rank_pattern={"k_proj": 2})),
+    "olora": dict(model=dict(), lora=dict(r=3, lora_alpha=3, use_rslora=True, target_modules=["v_proj", "gate_proj", "down_proj"])),
+}
+
 RECIPE = dict(
     learningRate=0.005, schedule="linear", warmupSteps=1, maxSteps=4, batchSize=2, gradientAccumulation=2, weightDecay=0.01,
     beta1=0.9, beta2=0.999, epsilon=1e-8, maxGradientNorm=0.5, shuffle=False, packing=False, dropout=0, precision="float32", seed=1,
@@ -187,6 +193,29 @@ def make_full(folder, model):
     (folder / "expected.json").write_text(json.dumps(expected, indent=1))
 
 
+def make_principal(folder, model, lora):
+    """Trained from PEFT's own first values; what training adds to each matrix."""
+    torch.manual_seed(sum(folder.name.encode()))
+    recipe = {
+        **RECIPE,
+        **dict(initialization=folder.name, rank=lora["r"], alpha=lora["lora_alpha"], rslora=lora.get("use_rslora", False)),
+        **dict(targetModules=lora["target_modules"], rankPattern=lora.get("rank_pattern", {})),
+    }
+    base = make_model(model)
+    base.save_pretrained(folder / "model", safe_serialization=True)
+    before = {name: parameter.detach().clone() for name, parameter in base.named_parameters()}
+    rows = make_rows(base.config.vocab_size)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "recipe.json").write_text(json.dumps(recipe, indent=1))
+    model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", init_lora_weights=folder.name, **lora))
+    model.eval()
+    expected = {**train(model, rows, recipe), "versions": VERSIONS}
+    merged = dict(model.merge_and_unload().named_parameters())
+    tensors = {f"delta.{name}": (merged[name] - before[name]).detach().contiguous() for name in before if not torch.equal(merged[name], before[name])}
+    save_file(tensors, folder / "expected.safetensors")
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1))
+
+
 def make(folder, model, lora, recipe=None):
     torch.manual_seed(sum(folder.name.encode()))
     recipe = {**RECIPE, **(recipe or {})}
@@ -235,8 +264,10 @@ def make(folder, model, lora, recipe=None):
 
 if __name__ == "__main__":
     out, *names = sys.argv[1:]
-    for name in names or [*CASES, *FULL]:
-        if name in FULL:
+    for name in names or [*CASES, *FULL, *PRINCIPAL]:
+        if name in PRINCIPAL:
+            make_principal(Path(out) / name, **PRINCIPAL[name])
+        elif name in FULL:
             make_full(Path(out) / name, **FULL[name])
         else:
             make(Path(out) / name, **CASES[name])

@@ -1,14 +1,18 @@
 /** What training and evaluation both begin with: the rows of a job, a device, and the opened training step. */
 import { createHash } from 'node:crypto';
+import { cpus } from 'node:os';
 import type { DataFormat, JobSpec, Provider } from '../contract.ts';
 import { readRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
+import type { Recipe } from '../recipe.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
-import { TrainStep, type TrainStepOptions } from '../training/step.ts';
+import type { ComputePlan } from '../training/plan.ts';
+import { TrainStep, usualHeadRows, type TrainStepOptions } from '../training/step.ts';
+import { versions } from '../versions.ts';
 
 export interface LoadedRows {
   readonly rows: readonly TokenRow[];
@@ -61,10 +65,16 @@ export function chooseProvider(asked: Extract<JobSpec, { kind: 'train' }>['devic
   );
 }
 
+/** How this machine would compute a run of this recipe. */
+export function computePlan({ packing, recompute }: Recipe, provider: Provider): ComputePlan {
+  const processor = `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim();
+  return { provider, threads: cpuThreads(), headRows: usualHeadRows, packing, recompute, prepack: false, processor, versions };
+}
+
 export async function openTrainStep(
   model: OpenModel,
   shape: AdapterShape,
-  options: Pick<TrainStepOptions, 'recompute' | 'cacheDir' | 'dropout' | 'neftuneNoiseAlpha' | 'seed' | 'initial'>,
+  options: Omit<TrainStepOptions, 'openSession' | 'threads'> & { readonly threads?: number },
 ): Promise<TrainStep> {
-  return TrainStep.open(model, shape, { ...options, threads: cpuThreads(), openSession });
+  return TrainStep.open(model, shape, { threads: cpuThreads(), ...options, openSession });
 }

@@ -1,8 +1,8 @@
 /** Job `train`: from paths and a recipe to a run folder with an adapter. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
+import { basename, join } from 'node:path';
+import type { EvalMetrics, JobSpec, Provider, StepMetrics } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -20,9 +20,10 @@ import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
 import { principalAdapter } from '../training/lora/principal.ts';
 import { newAdamState } from '../training/optimizer.ts';
+import { resumedPlan } from '../training/plan.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
-import { chooseProvider, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
+import { chooseProvider, computePlan, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
 import type { JobPort } from './port.ts';
 import { sendSamples } from './samples.ts';
 import { RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
@@ -37,13 +38,14 @@ export interface TrainResult {
 }
 
 export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainResult> {
-  const provider = chooseProvider(spec.device);
   const folder = new RunFolder(spec.out);
   const given = requireRecipe(spec.recipe);
   report(port, 'Reading the model');
   const model = openModel(spec.modelPath, spec.acceptFields);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
+  // A run goes on where it began, unless another device is asked for by name.
+  const provider = chooseProvider(earlier !== null && spec.device === 'auto' ? earlier.device.provider : spec.device);
 
   report(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
@@ -51,8 +53,8 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const evaluation =
     spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
 
-  const start = await startingState(spec, recipe, model, folder, port);
-  const { adapter, adam } = start;
+  const { start, notExact, notes } = await startingState(spec, recipe, provider, model, folder, port);
+  const { adapter, adam, plan } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);
   const record: RunRecord = {
     version: 1,
@@ -63,8 +65,9 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
     data: dataRecord(spec.dataPaths, data),
     evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
     templateHash: templateHash(tokenizer),
-    device: { provider, name: deviceName(provider), threads: cpuThreads() },
+    device: { provider, name: deviceName(provider), threads: plan.threads },
     versions,
+    notExact: [...(earlier?.notExact ?? []), ...notExact.map((why) => `from step ${start.step}: ${why}`)],
     totalSteps: steps,
     trainableParameters: adapter.shape.length,
     startedAt: earlier?.startedAt ?? new Date().toISOString(),
@@ -72,6 +75,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   };
   if (earlier) requireSameRun(earlier, record);
   folder.write(record);
+  const metrics = folder.metrics(start.step);
   port.send({
     type: 'plan',
     recipe: record.recipe,
@@ -79,22 +83,23 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
     trainableParameters: adapter.shape.length,
     device: provider,
     stepsDone: start.step,
+    known: metrics.known,
   });
-  if (start.step > 0) port.send({ type: 'log', text: `Going on from the checkpoint of step ${start.step}.` });
+  for (const text of notes) port.send({ type: 'log', text });
 
   const samples = async (step: number, trained: Adapter | null) => {
     if (tokenizer === null || evaluation === null) return;
     report(port, 'Answering evaluation prompts');
-    await sendSamples(step, model, tokenizer, evaluation.loaded.rows, trained, spec.cacheDir, port);
+    await sendSamples(step, model, tokenizer, evaluation.loaded.rows, trained, { ...plan, cacheDir: spec.cacheDir }, port);
   };
   report(port, 'Preparing the weights');
   if (start.step === 0) await samples(0, spec.adapterPath === null ? null : adapter);
   const trainStep = await openTrainStep(model, adapter.shape, {
     ...recipe,
+    ...plan,
     initial: adapter.initial,
     cacheDir: spec.cacheDir,
   });
-  const metrics = folder.metrics(start.step);
   const reporter = new Reporter(port, metrics, steps);
   let seconds = start.seconds;
   try {
@@ -109,7 +114,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
       adam,
       stepsDone: start.step,
       totalSteps: steps,
-      evaluated: metrics.evaluated.has(start.step),
+      evaluated: metrics.hasEvaluation(start.step),
       stopRequested: () => port.stopRequested,
       onStep: (row) => {
         seconds += row.seconds;
@@ -123,7 +128,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
         metrics.flush();
         const checkpoint = saveCheckpoint(
           folder.checkpoints,
-          { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam },
+          { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam, plan },
           recipe.keepCheckpoints,
         );
         port.send({ type: 'checkpoint', checkpoint });
@@ -205,18 +210,44 @@ async function prepareData(
   return { loaded, prepared };
 }
 
+interface Start {
+  readonly start: TrainingState;
+  /** Why the bits may not be those of a run that was never interrupted. */
+  readonly notExact: readonly string[];
+  /** What a person should know of how it goes on. */
+  readonly notes: readonly string[];
+}
+
 /** Where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
 async function startingState(
   spec: TrainSpec,
   recipe: Recipe,
+  provider: Provider,
   model: OpenModel,
   folder: RunFolder,
   port: JobPort,
-): Promise<TrainingState> {
-  const checkpoint = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
-  if (checkpoint !== null) return loadCheckpoint(checkpoint, model.spec);
+): Promise<Start> {
+  const here = computePlan(recipe, provider);
+  const found = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
+  const damaged = (found?.damaged ?? []).map((path) => basename(path)).join(', ');
+  if (found?.whole != null) {
+    const start = loadCheckpoint(found.whole, model.spec);
+    const { plan, notExact, notes } = resumedPlan(start.plan, here);
+    const said = [
+      ...(damaged === '' ? [] : [`Damaged and passed over: ${damaged}.`]),
+      `Going on from the checkpoint of step ${start.step}.`,
+      ...notes,
+      ...(notExact.length === 0 ? [] : [`The result may differ in its last digits from a run without a break: ${notExact.join('; ')}.`]),
+    ];
+    return { start: { ...start, plan }, notExact, notes: said };
+  }
+  const startsOver = damaged === '' ? 'There is no checkpoint yet' : `Every checkpoint is damaged (${damaged})`;
   const adapter = await firstAdapter(spec, recipe, model, port);
-  return { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length) };
+  return {
+    start: { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length), plan: here },
+    notExact: [],
+    notes: found === null ? [] : [`${startsOver}: the run starts over from its first step.`],
+  };
 }
 
 async function firstAdapter(

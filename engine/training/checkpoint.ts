@@ -1,6 +1,6 @@
 /**
  * Checkpoints: `checkpoints/step-000020/` with the adapter as PEFT stores it, Adam's moments, and `state.json`, which lists every other
- * file with its size and SHA-256. The order of rows and the schedule are functions of seed and step, so nothing else is needed to go
+ * file with its size and SHA-256, and says how the run is computed. The order of rows and the schedule are functions of seed and step, so nothing else is needed to go
  * on bit for bit.
  */
 import { createHash } from 'node:crypto';
@@ -14,7 +14,9 @@ import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { Adapter } from './lora/adapter.ts';
 import { readAdapter, writeAdapterFiles } from './lora/folder.ts';
+import { splitAdapter } from './lora/plain.ts';
 import type { AdamState } from './optimizer.ts';
+import type { ComputePlan } from './plan.ts';
 
 /** What a run has become after `step` steps. */
 export interface TrainingState {
@@ -22,15 +24,21 @@ export interface TrainingState {
   /** Training time so far, over all sessions of the run. */
   readonly seconds: number;
   readonly adapter: Adapter;
+  /** What is written for an adapter that does not stand on the base itself (plain.ts); the same one for any other. */
+  readonly plain?: Adapter;
   readonly adam: AdamState;
+  readonly plan: ComputePlan;
 }
 
 /** The content of state.json. */
 interface StateFile {
-  readonly version: 1;
+  readonly version: 2;
   readonly step: number;
   readonly seconds: number;
   readonly updates: number;
+  readonly plan: ComputePlan;
+  /** The adapter is that of twice the rank that a run in progress is made of. */
+  readonly isPlain?: true;
   readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
 }
 
@@ -39,42 +47,55 @@ const momentsName = 'optimizer.safetensors';
 const folderPattern = /^step-(\d{6,})$/;
 const maxStateBytes = 1 << 20;
 
-/** Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep`. */
+/**
+ * Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep`. One that is there already, because the
+ * run went on from it and has not made a step, stays as it is.
+ */
 export function saveCheckpoint(dir: string, state: TrainingState, keep: number): Checkpoint {
   const path = join(dir, `step-${String(state.step).padStart(6, '0')}`);
-  let bytes = 0;
+  if (isWhole(path)) return describe(path, state.step);
   publishFolder(path, (folder) => {
-    writeAdapterFiles(folder, state.adapter, state.adapter.config.base);
+    const { adapter, plain = adapter } = state;
+    writeAdapterFiles(folder, plain, plain.config.base);
     writeMoments(join(folder, momentsName), state.adam);
     const files = readdirSync(folder).map((name) => describeFile(folder, name));
     const content: StateFile = {
-      version: 1,
+      version: 2,
       step: state.step,
       seconds: state.seconds,
       updates: state.adam.updates,
+      plan: state.plan,
+      ...(state.adapter.initial === null ? {} : { isPlain: true as const }),
       files,
     };
-    writeFileAtomic(join(folder, stateName), JSON.stringify(content, null, 2) + '\n');
-    bytes = files.reduce((sum, file) => sum + file.bytes, statSync(join(folder, stateName)).size);
+    writeFileAtomic(join(folder, stateName), JSON.stringify({ ...content, sha256: hashOf(content) }, null, 2) + '\n');
   });
   for (const old of checkpointFolders(dir).slice(keep)) rmSync(old, { recursive: true, force: true });
-  return { step: state.step, path, bytes, createdAt: Date.now() };
+  return describe(path, state.step);
 }
 
-/** The newest checkpoint that is whole, or null. Damaged ones are passed over, and what a killed writer left is removed. */
-export function newestCheckpoint(dir: string): string | null {
-  if (!existsSync(dir)) return null;
+function describe(path: string, step: number): Checkpoint {
+  const bytes = readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
+  return { step, path, bytes, createdAt: Date.now() };
+}
+
+/** The newest checkpoint that is whole, or null, and those passed over because they are damaged. What a killed writer left is removed. */
+export function newestCheckpoint(dir: string): { readonly whole: string | null; readonly damaged: readonly string[] } {
+  if (!existsSync(dir)) return { whole: null, damaged: [] };
   for (const name of readdirSync(dir))
     if (name.startsWith(partialPrefix)) rmSync(join(dir, name), { recursive: true, force: true });
-  return checkpointFolders(dir).find(isWhole) ?? null;
+  const folders = checkpointFolders(dir);
+  const first = folders.findIndex(isWhole);
+  return { whole: folders[first] ?? null, damaged: folders.slice(0, first < 0 ? folders.length : first) };
 }
 
 /** Reads a checkpoint that is whole. */
 export function loadCheckpoint(path: string, spec: DecoderSpec): TrainingState {
-  const { step, seconds, updates } = readState(path);
-  const adapter = readAdapter(path, spec);
+  const { step, seconds, updates, plan, isPlain } = readState(path);
+  const stored = readAdapter(path, spec);
+  const adapter = isPlain === true ? splitAdapter(stored, spec) : stored;
   const [mean, square] = readMoments(join(path, momentsName), adapter.parameters.length);
-  return { step, seconds, adapter, adam: { mean, square, updates } };
+  return { step, seconds, adapter, adam: { mean, square, updates }, plan };
 }
 
 /** Newest first. */
@@ -99,9 +120,12 @@ function isWhole(path: string): boolean {
 }
 
 function readState(path: string): StateFile {
-  const state = JSON.parse(readText(join(path, stateName), maxStateBytes)) as Partial<StateFile> | null;
+  const { sha256, ...state } = JSON.parse(readText(join(path, stateName), maxStateBytes)) as Partial<StateFile> & {
+    readonly sha256?: string;
+  };
   const sound =
-    state?.version === 1 &&
+    state.version === 2 &&
+    sha256 === hashOf(state) &&
     [state.step, state.seconds, state.updates].every((value) => typeof value === 'number' && value >= 0) &&
     Array.isArray(state.files) &&
     [momentsName, 'adapter_config.json', 'adapter_model.safetensors'].every((name) =>
@@ -114,6 +138,11 @@ function readState(path: string): StateFile {
       'Resume from an older checkpoint.',
     );
   return state as StateFile;
+}
+
+/** Of what state.json says, without the hash itself. */
+function hashOf(content: Partial<StateFile>): string {
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
 }
 
 function describeFile(folder: string, name: string): StateFile['files'][number] {

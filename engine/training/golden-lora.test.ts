@@ -15,6 +15,7 @@ import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { toMicroBatch, type TrainingRow } from './batches.ts';
 import { noAdapterShape, tensorView, type AdapterTensor } from './lora/adapter.ts';
+import { addDeltas } from './lora/delta.ts';
 import { readAdapter } from './lora/folder.ts';
 import { TrainStep } from './step.ts';
 
@@ -182,5 +183,59 @@ describe.each(names)('%s', (name) => {
     const width = model.spec.vocabularySize;
     expect(difference(base, logits('base_logits').subarray(3 * width, 4 * width))).toBeLessThan(2e-5);
     await session.release();
+  });
+});
+
+describe.each(['pissa', 'olora'])('%s', (initialization) => {
+  const folder = join(golden, initialization);
+  const json = (file: string) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>;
+  const model = openModel(join(folder, 'model'));
+  const spec = (out: string, recipe: Record<string, unknown> = {}): Extract<JobSpec, { kind: 'train' }> => ({
+    ...{
+      kind: 'train',
+      modelPath: join(folder, 'model'),
+      dataPaths: [join(folder, 'rows.jsonl')],
+      evalPaths: [],
+      adapterPath: null,
+    },
+    ...{
+      recipe: { ...json('recipe.json'), ...recipe },
+      out: join(work, out),
+      device: 'auto',
+      skipBadRows: false,
+      resume: false,
+    },
+    cacheDir,
+  });
+
+  it('trains as the reference does and is written as a plain adapter', async () => {
+    const run = spec(initialization);
+    await runTrain(run, port());
+    const expected = json('expected.json') as unknown as Expected;
+    stepsOf(run.out).forEach((row, i) => {
+      expect(Math.abs(row.loss - expected.step_losses[i]!), `loss of step ${i + 1}`).toBeLessThan(1e-4);
+      expect(Math.abs(row.gradientNorm / expected.gradient_norms[i]! - 1), `norm of step ${i + 1}`).toBeLessThan(1e-3);
+    });
+    const adapter = readAdapter(join(run.out, 'adapter'), model.spec);
+    expect(adapter.config.rank).toBe(2 * (json('recipe.json')['rank'] as number));
+    const path = join(folder, 'expected.safetensors');
+    for (const [key, tensor] of readSafetensors(path).tensors) {
+      const module = key.replace('delta.', '').replace('.weight', '');
+      const should = readSafetensorsFloat32(path, tensor);
+      const is = new Float32Array(should.length);
+      addDeltas(is, module, [{ adapter, weight: 1 }]);
+      expect(difference(is, should, largest(should)), module).toBeLessThan(5e-3);
+    }
+  });
+
+  it('stopped and resumed leaves the same bytes, also with dropout', async () => {
+    const recipe = { shuffle: true, dropout: 0.2, neftuneNoiseAlpha: 5 };
+    const whole = spec(`${initialization}-whole`, recipe);
+    await runTrain(whole, port());
+    const parts = spec(`${initialization}-parts`, recipe);
+    expect(await runTrain(parts, port(1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
+    await runTrain({ ...parts, resume: true }, port());
+    const bytes = (out: string) => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
+    expect(bytes(parts.out).equals(bytes(whole.out))).toBe(true);
   });
 });

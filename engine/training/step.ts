@@ -49,12 +49,16 @@ export interface TrainStepOptions {
   readonly neftuneNoiseAlpha?: number;
   /** Of what is drawn. */
   readonly seed?: number;
+  /** `Adapter.initial` */
+  readonly initial?: Float32Array | null;
   /** Let the runtime repack weights: somewhat faster, at the price of another copy of them in memory. */
   readonly prepack?: boolean;
+  /** Rows whose logits are alive at once. */
+  readonly headRows?: number;
 }
 
 /** Rows whose logits are alive at once: with a vocabulary of 50,000, 25 MB. */
-const HEAD_ROWS = 128;
+export const usualHeadRows = 128;
 
 type Purpose = 'gradient' | 'evaluate' | 'logits';
 
@@ -119,7 +123,7 @@ export class TrainStep {
     if (rows.length === 0) return { tokenLoss: new Float32Array(0), tokenRow, gradient };
 
     // The head takes equal chunks; what fills the last one up counts for nothing.
-    const chunks = Math.ceil(rows.length / HEAD_ROWS);
+    const chunks = Math.ceil(rows.length / (this.#options.headRows ?? usualHeadRows));
     const chunkRows = Math.ceil(rows.length / chunks);
     const padded = (values: readonly number[]) => Array.from({ length: chunks * chunkRows }, (_, i) => values[i] ?? 0);
     const counted = Float32Array.from({ length: chunks * chunkRows }, (_, i) => (i < rows.length ? 1 : 0));
@@ -145,6 +149,9 @@ export class TrainStep {
   #feeds({ inputIds, time }: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
     const feeds = sequenceFeeds(this.#spec, { inputIds, time, past: 0 });
     for (const tensor of this.#shape.tensors) feeds[tensor.name] = float32(tensorView(parameters, tensor), tensor.shape);
+    const { initial } = this.#options;
+    for (const tensor of initial ? takenTensors(this.#shape) : [])
+      feeds[takenName(tensor)] = float32(tensorView(initial!, tensor), tensor.shape);
     return feeds;
   }
 
@@ -195,18 +202,26 @@ export function buildStep(
   files: WeightFiles,
   shape: AdapterShape,
   purpose: Purpose,
-  { recompute, dropout = 0, neftuneNoiseAlpha = 0 }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha'>,
+  {
+    recompute,
+    dropout = 0,
+    neftuneNoiseAlpha = 0,
+    initial = null,
+  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial'>,
 ): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
   const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
   const rows = g.input('rows', 'int64', ['rows']);
+  const taken = new Map(
+    (initial ? takenTensors(shape) : []).map((tensor) => [tensor, g.input(takenName(tensor), 'float32', tensor.shape)]),
+  );
   const training = purpose === 'gradient';
   const isRandom = training && (dropout > 0 || neftuneNoiseAlpha > 0);
   const keyInput = (name: string): Value => g.input(`random.${name}`, 'int32', ['tokens', 1]);
   const keys: RowKeys | null = isRandom ? [keyInput('first'), keyInput('second')] : null;
   const adapted = (): DecoderOptions => ({
-    ...adaptation(g, spec, files, shape, inputs, keys && dropout > 0 ? { rate: dropout, keys } : null),
+    ...adaptation(g, spec, files, shape, inputs, taken, keys && dropout > 0 ? { rate: dropout, keys } : null),
     ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
     recompute: recompute && training,
   });
@@ -260,6 +275,13 @@ function chosenKeys(g: Graph, keys: Value, rows: Value): Value {
   return reshape(g, [chosen], { shape: ['chunks', 'chunkRows', 1] });
 }
 
+/** The factors whose first values are taken out of the base. */
+function takenTensors({ modules }: AdapterShape): AdapterTensor[] {
+  return modules.flatMap(({ kind, a, b }) => (kind === 'linear' ? [a, b] : []));
+}
+
+const takenName = ({ name }: AdapterTensor): string => `taken/${name}`;
+
 type TrainedInputs = ReadonlyMap<AdapterTensor, Value>;
 
 /** Weights, trained where they are, and the factors of every adapted module; DoRA's scales are computed once, before the blocks. */
@@ -269,6 +291,7 @@ export function adaptation(
   files: WeightFiles,
   { modules, replaced }: AdapterShape,
   inputs: TrainedInputs,
+  takenInputs: TrainedInputs,
   dropout: { readonly rate: number; readonly keys: RowKeys } | null,
 ): Pick<DecoderOptions, 'weight' | 'lora'> {
   const frozen = weightsOf(g, spec, files);
@@ -277,7 +300,9 @@ export function adaptation(
   const factors = new Map(
     modules.map(({ path, kind, scale, a, b, magnitude }): [string, LoraFactors] => {
       const dropping = dropout === null ? {} : { dropout: { ...dropout, name: path } };
-      const own = { a: inputs.get(a)!, b: inputs.get(b)!, scale, ...dropping };
+      const [takenA, takenB] = [takenInputs.get(a), takenInputs.get(b)];
+      const taking = takenA && takenB ? { taken: { a: takenA, b: takenB } } : {};
+      const own = { a: inputs.get(a)!, b: inputs.get(b)!, scale, ...dropping, ...taking };
       if (magnitude === null) return [path, own];
       const values = [inputs.get(magnitude)!, weight(`${path}.weight`), own.a, own.b];
       const outputScale = g.scope(path, () => doraScale(g, values, { scale, embedding: kind === 'embedding' }));

@@ -104,6 +104,8 @@ export interface LoraFactors {
   readonly scale: number;
   /** DoRA's factor of every output, `[out]`; it does not scale a bias. */
   readonly outputScale?: Value;
+  /** Factors whose s B A is taken out of W. */
+  readonly taken?: { readonly a: Value; readonly b: Value };
   /** What is dropped of the input of a linear layer, for its adapter alone. */
   readonly dropout?: DropoutAttributes & { readonly keys: RowKeys };
 }
@@ -112,7 +114,11 @@ export interface LoraFactors {
 export function linear(g: Graph, x: Value, w: Value, bias: Value | null, lora: LoraFactors | null): Value {
   const tail = bias === null ? [] : [bias];
   if (lora === null) return gemm(g, [x, w, ...tail], { transB: true });
-  const { a, b, scale, outputScale } = lora;
+  const { a, b, scale, outputScale, taken } = lora;
+  if (taken !== undefined) {
+    const y = linear(g, x, w, bias, { a, b, scale, ...(lora.dropout ? { dropout: lora.dropout } : {}) });
+    return gemm(g, [gemm(g, [x, taken.a], { transB: true }), taken.b, y], { transB: true, alpha: -scale });
+  }
   if (lora.dropout !== undefined) return droppingLinear(g, x, w, tail, { ...lora, dropout: lora.dropout });
   if (outputScale === undefined) return loraLinear(g, [x, w, a, b, ...tail], { scale });
   const scaled = mul(g, [loraLinear(g, [x, w, a, b], { scale }), outputScale]);

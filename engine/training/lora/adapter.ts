@@ -43,6 +43,11 @@ export interface Adapter {
   readonly config: AdapterConfig;
   readonly shape: AdapterShape;
   readonly parameters: Float32Array;
+  /**
+   * Values the linear modules' factors began with, in the same layout, whose s B A counts as taken out of the base (PiSSA, OLoRA).
+   * Null for an adapter that stands on the base itself, as every written one does.
+   */
+  readonly initial: Float32Array | null;
 }
 
 /** The shape of an adapter that trains nothing: the base model alone. */

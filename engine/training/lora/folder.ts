@@ -67,7 +67,7 @@ function readPeftAdapter(dir: string, spec: DecoderSpec): Adapter {
     throw mismatch(
       `${weightsPath} has a tensor '${surplus.name}' of shape [${surplus.shape.join(', ')}], which has no place in this model`,
     );
-  return { config, shape, parameters };
+  return { config, shape, parameters, initial: null };
 }
 
 /**
@@ -101,7 +101,12 @@ export function writeAdapter(dir: string, adapter: Adapter, baseName: string | n
 }
 
 /** The files of an adapter into a folder that is itself being published. */
-export function writeAdapterFiles(folder: string, { config, shape, parameters }: Adapter, baseName: string | null): void {
+export function writeAdapterFiles(
+  folder: string,
+  { config, shape, parameters, initial }: Adapter,
+  baseName: string | null,
+): void {
+  assert(initial === null, 'what is written stands on the base itself');
   assert(parameters.length === shape.length, 'an adapter has as many parameters as its shape says');
   writeFileAtomic(
     join(folder, configName),

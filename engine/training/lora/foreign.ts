@@ -149,7 +149,7 @@ function assemble(
     tensorView(parameters, module.b).set(found.b);
     if (module.magnitude !== null && found.magnitude !== null) tensorView(parameters, module.magnitude).set(found.magnitude);
   }
-  return { config, shape, parameters };
+  return { config, shape, parameters, initial: null };
 }
 
 /** Names where they mean these modules and no others, else whole paths. */

@@ -40,7 +40,7 @@ export function newAdapter(
       tensorView(parameters, module.magnitude).set(rowLengths(moduleWeight(weights, spec, module), module));
   }
   for (const { names, tensor } of shape.replaced) tensorView(parameters, tensor).set(weights.read(storedName(spec, names[0]!)));
-  return { config, shape, parameters };
+  return { config, shape, parameters, initial: null };
 }
 
 /**
