@@ -16,8 +16,8 @@ export class ModelsState {
     this.list = new Collection((projectId) => engine.request('models.list', { projectId }));
   }
 
-  async add(projectId: string, path: string): Promise<Model> {
-    const model = await this.#engine.request('models.add', { projectId, path });
+  async add(projectId: string, path: string, acceptFields: readonly string[]): Promise<Model> {
+    const model = await this.#engine.request('models.add', { projectId, path, acceptFields });
     this.list.apply(model);
     return model;
   }

@@ -1,12 +1,12 @@
 /** Everything the window knows, made once and handed down by context. */
 import { getContext, setContext } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
-import type { AdapterVersion, ProblemValue, StudioBridge } from '../../engine/contract.ts';
+import type { AdapterVersion, Inspection, ProblemValue, StudioBridge } from '../../engine/contract.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
 import { DatasetsState } from './datasets.svelte.ts';
-import { Engine, EngineProblem } from './engine.ts';
+import { Engine, EngineProblem, problemOf } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
 import { MachineState } from './machine.svelte.ts';
 import { ModelsState } from './models.svelte.ts';
@@ -39,6 +39,8 @@ export class Studio {
   paletteOpen = $state(false);
   /** The open project is being given a name. */
   naming = $state(false);
+  /** A model with a field that nobody here knows, while a person decides; and the fields accepted before it. */
+  refusedModel = $state.raw<{ path: string; field: string; message: string; accepted: readonly string[] } | null>(null);
   /** What the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
 
@@ -88,11 +90,18 @@ export class Studio {
     });
   }
 
-  async addModel(path: string): Promise<void> {
+  /** Adds a model; one with a field that nobody knows is put before a person. */
+  async addModel(path: string, accepted: readonly string[] = []): Promise<void> {
     await this.#reporting(async () => {
       const projectId = await this.project.ensure();
-      const model = await this.notices.during(`Reading ${nameOf(path)}`, () => this.models.add(projectId, path));
-      this.router.go('models', { id: model.id });
+      try {
+        const model = await this.notices.during(`Reading ${nameOf(path)}`, () => this.models.add(projectId, path, accepted));
+        this.router.go('models', { id: model.id });
+      } catch (error) {
+        const field = unknownField(error);
+        if (field === null) throw error;
+        this.refusedModel = { path, field, message: problemOf(error).message, accepted };
+      }
     });
   }
 
@@ -121,12 +130,20 @@ export class Studio {
     if (rows.length > 0) await this.addData(rows);
     for (const path of paths.filter((path) => !rows.includes(path))) {
       await this.#reporting(async () => {
-        const { kind } = await this.notices.during(`Reading ${nameOf(path)}`, () =>
-          this.engine.request('inspect.path', { path }),
-        );
+        const kind = await this.notices.during(`Reading ${nameOf(path)}`, () => this.#kindOf(path));
         if (kind === 'adapter') await this.#addAdapter(path);
         else await this.addModel(path);
       });
+    }
+  }
+
+  async #kindOf(path: string): Promise<Inspection['kind']> {
+    try {
+      return (await this.engine.request('inspect.path', { path })).kind;
+    } catch (error) {
+      // A model that is asked about when it is added.
+      if (unknownField(error) !== null) return 'model';
+      throw error;
     }
   }
 
@@ -178,6 +195,12 @@ export class Studio {
   #openLists(projectId: string | null): void {
     for (const domain of [this.models, this.datasets, this.runs, this.adapters, this.exports]) void domain.list.load(projectId);
   }
+}
+
+/** The field a model was refused for; null for any other failure. */
+function unknownField(error: unknown): string | null {
+  const { code, field } = problemOf(error);
+  return code === 'field-unknown' && field !== undefined ? field : null;
 }
 
 const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;

@@ -92,6 +92,10 @@ export class Draft {
   chooseMethod({ id, values }: Method): void {
     const before = methodOf(this.values)?.id;
     this.take(values);
+    // Fields that are out of sight must not hold the run up.
+    if (id === 'full')
+      for (const key of recipeKeys.filter((key) => recipeFields[key].group === 'adapter' && this.errors[key] !== undefined))
+        this.reset(key);
     if (id === 'full' && !this.changed('learningRate')) this.take({ learningRate: fullLearningRate });
     else if (before === 'full' && this.values.learningRate === fullLearningRate) this.reset('learningRate');
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { attention, choiceOf, queryAndValue, withTick } from './targets.ts';
+import { attention, choiceOf, meant, queryAndValue, withTick } from './targets.ts';
 
 const gpt2 = [
   { target: 'transformer.wte', part: 'embedding' },
@@ -25,4 +25,16 @@ test('ticks keep the order of the model, and all linear layers have a name', () 
   expect(withTick(gpt2, all, 'c_fc')).toEqual(['c_attn', 'attn.c_proj', 'mlp.c_proj']);
   expect(withTick(gpt2, ['mlp.c_proj', 'c_fc', 'c_attn'], 'attn.c_proj')).toBe('all-linear');
   expect(withTick(gpt2, all, 'lm_head')).toEqual([...all, 'lm_head']);
+});
+
+test('what is meant by names is known without the engine, less what is left out; a pattern waits for it', () => {
+  const modules = [
+    { target: 'q_proj', part: 'attention', path: 'model.layers.{layer}.self_attn.q_proj', ranks: [0, 8] },
+    { target: 'up_proj', part: 'feed-forward', path: 'model.layers.{layer}.mlp.up_proj', ranks: [0, 0] },
+    { target: 'lm_head', part: 'head', path: 'lm_head', ranks: [0] },
+  ] as const;
+  expect(meant(modules, 'all-linear', ['mlp.up_proj'])).toEqual(['q_proj']);
+  expect(meant(modules, ['lm_head', 'up_proj'], [])).toEqual(['up_proj', 'lm_head']);
+  expect(meant(modules, '.*_proj', [])).toEqual(['q_proj']);
+  expect(meant(modules, 'all-linear', '.*up.*')).toEqual(['q_proj']);
 });

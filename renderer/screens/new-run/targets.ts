@@ -5,6 +5,7 @@ import type { Recipe } from '../../../engine/recipe.ts';
 export type TargetChoice = 'all' | 'attention' | 'qv' | 'ticks' | 'pattern';
 type Targets = Recipe['targetModules'];
 type Module = Pick<TargetInfo, 'target' | 'part'>;
+type Placed = Pick<TargetInfo, 'target' | 'part' | 'path' | 'ranks'>;
 
 export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'attention' || part === 'feed-forward';
 const named = (modules: readonly Module[], fits: (module: Module) => boolean): string[] =>
@@ -27,6 +28,19 @@ export function choiceOf(targets: Targets, modules: readonly Module[]): TargetCh
   if (same(targets, attention(modules))) return 'attention';
   if (same(targets, queryAndValue(modules))) return 'qv';
   return targets.every((name) => modules.some(({ target }) => target === name)) ? 'ticks' : 'pattern';
+}
+
+/** The modules that are meant, known at once for names; what a pattern means the engine has found out. */
+export function meant(modules: readonly Placed[], targets: Targets, excluded: Recipe['excludeModules']): string[] {
+  const isIn = ({ path }: Placed, names: readonly string[]): boolean => names.some((name) => `.${path}`.endsWith(`.${name}`));
+  return modules
+    .filter((module) => {
+      if (typeof excluded === 'string' || (typeof targets === 'string' && targets !== 'all-linear'))
+        return module.ranks.some((rank) => rank > 0);
+      if (isIn(module, excluded)) return false;
+      return targets === 'all-linear' ? isInBlock(module) : isIn(module, targets);
+    })
+    .map(({ target }) => target);
 }
 
 /** Ticks or unticks one module: `ticked` are those that were, and ticking all linear layers is the name for it. */
