@@ -73,7 +73,8 @@ function squaresGraph(
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
   const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
-  const adapted = adaptation(g, spec, files, shape, inputs, null);
+  // A saved adapter takes nothing out of the base.
+  const adapted = adaptation(g, spec, files, shape, inputs, new Map(), null);
   const sums = new Map<string, string>();
   // Queries, keys and values read the same numbers, and so do gate and up.
   const outputs = new Map<Value, string>();
