@@ -56,6 +56,7 @@ const unsupportedFields = [
   'target_parameters',
   'trainable_token_indices',
   'layer_replication',
+  'ensure_weight_tying',
   'alora_invocation_tokens',
   'arrow_config',
   'kasa_config',

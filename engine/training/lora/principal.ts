@@ -108,7 +108,7 @@ async function inRuntime(
     return { rows: y!.dims[0]!, columns, values: Float64Array.from(y!.data as Float32Array) };
   };
   return {
-    ...{ rows: outFeatures, columns: inFeatures, tolerance: 1e-6 },
+    ...{ rows: outFeatures, columns: inFeatures, tolerance: 1e-5 },
     times: (x) => run(forward, x),
     transposedTimes: (y) => run(backward, y),
     async release() {
