@@ -49,6 +49,7 @@ test('the log of a run says what happened, and nothing twice', async () => {
     trainableParameters: 96,
     device: 'cpu',
     stepsDone: 0,
+    known: { steps: [], evaluations: [] },
   });
   for (const step of [1, 2]) {
     progress('Training', step, 4);

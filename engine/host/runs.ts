@@ -1,8 +1,9 @@
 /** Runs: one trains at a time, the others wait in the order they were asked for. What a job reports is stored first and told after. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { JobMessage, Run, RunState, TrainRequest } from '../contract.ts';
+import { runContent } from '../jobs/run-folder.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue, type ProblemValue } from '../problem.ts';
 import { checkRecipe, type RecipeInput } from '../recipe.ts';
@@ -166,7 +167,7 @@ export class RunQueue {
     }
     let content: string[] = [];
     try {
-      content = readdirSync(out);
+      content = runContent(out);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOTDIR')
@@ -318,6 +319,7 @@ export class RunQueue {
         store.transaction(() => {
           // What was measured after the checkpoint a run goes on from no longer counts.
           store.metrics.removeAfter(runId, message.stepsDone);
+          store.metrics.put(runId, message.known.steps, message.known.evaluations);
           store.runs.update(runId, {
             recipe: message.recipe,
             step: message.stepsDone,

@@ -1,7 +1,7 @@
 /** The folder a training run leaves: `run.json`, `metrics.jsonl`, `checkpoints/` and `adapter/`. */
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DataFormat, MetricRow, Provider } from '../contract.ts';
+import type { DataFormat, EvalMetrics, MetricRow, Provider, StepMetrics } from '../contract.ts';
 import { makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
@@ -21,6 +21,8 @@ export interface RunRecord {
   readonly templateHash: string | null;
   readonly device: { readonly provider: Provider; readonly name: string; readonly threads: number };
   readonly versions: Versions;
+  /** Where it went on otherwise than it began, and how: its bits may not be those of a run without a break. */
+  readonly notExact: readonly string[];
   readonly totalSteps: number;
   readonly trainableParameters: number;
   readonly startedAt: string;
@@ -41,6 +43,14 @@ export interface DataRecord {
 }
 
 const maxRecordBytes = 1 << 22;
+
+/** What a killed job left half-written. */
+const isLeftover = (name: string): boolean => /^(run\.json|metrics\.jsonl)?\.partial-/.test(name);
+
+/** What is in a folder besides what a job that was killed at its very start may have left. */
+export function runContent(path: string): string[] {
+  return readdirSync(path).filter((name) => !isLeftover(name));
+}
 
 export class RunFolder {
   readonly path: string;
@@ -67,15 +77,21 @@ export class RunFolder {
           `There is no run in '${this.path}' to go on with.`,
           'Start it without resuming, or give the folder of an earlier run.',
         );
+      this.#removeLeftovers();
       return this.#read();
     }
-    if (isThere && readdirSync(this.path).length > 0)
+    if (isThere && runContent(this.path).length > 0)
       throw new Problem(
         'folder-not-empty',
         `'${this.path}' is not empty.`,
         'Choose another folder, or resume the run that is in it.',
       );
+    if (isThere) this.#removeLeftovers();
     return null;
+  }
+
+  #removeLeftovers(): void {
+    for (const name of readdirSync(this.path)) if (isLeftover(name)) rmSync(join(this.path, name), { recursive: true });
   }
 
   #read(): RunRecord {
@@ -107,19 +123,27 @@ export class RunFolder {
 export class MetricsFile {
   readonly #path: string;
   readonly #descriptor: number;
-  /** Steps whose evaluation is in the file. */
-  readonly evaluated: ReadonlySet<number>;
+  /** What the file began with. */
+  readonly known: { readonly steps: readonly StepMetrics[]; readonly evaluations: readonly EvalMetrics[] };
 
   constructor(path: string, steps: number) {
     const kept = existsSync(path) ? readRows(path).filter((row) => row.step <= steps) : [];
     this.#path = path;
-    this.evaluated = new Set(kept.filter((row) => 'evalLoss' in row).map((row) => row.step));
+    this.known = {
+      steps: kept.filter((row) => 'loss' in row),
+      evaluations: kept.filter((row) => 'evalLoss' in row),
+    };
     try {
       writeFileAtomic(path, kept.map((row) => JSON.stringify(row) + '\n').join(''));
       this.#descriptor = openSync(path, 'a');
     } catch (cause) {
       throw toWriteProblem(path, cause);
     }
+  }
+
+  /** Whether the evaluation after this step is in the file. */
+  hasEvaluation(step: number): boolean {
+    return this.known.evaluations.some((row) => row.step === step);
   }
 
   add(row: MetricRow): void {

@@ -5,7 +5,6 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
 import { GenerationSession } from '../models/generation.ts';
 import type { OpenModel } from '../models/open.ts';
-import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import type { JobPort } from './port.ts';
@@ -27,14 +26,14 @@ export async function sendSamples(
   tokenizer: Tokenizer,
   rows: readonly TokenRow[],
   adapter: Adapter | null,
-  cacheDir: string,
+  { threads, cacheDir }: { readonly threads: number; readonly cacheDir: string },
   port: JobPort,
 ): Promise<void> {
   const prompts = (await Promise.all(rows.slice(0, maxPrompts).map((row) => promptOf(row, tokenizer)))).filter(
     (prompt) => prompt !== null,
   );
   if (prompts.length === 0) return;
-  const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir, openSession });
+  const session = await GenerationSession.open(model, { threads, cacheDir, openSession });
   try {
     if (adapter !== null) await session.useAdapters([{ adapter, weight: 1 }]);
     for (const [index, prompt] of prompts.entries()) {

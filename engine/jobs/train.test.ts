@@ -1,11 +1,12 @@
 /** What a training job leaves, refuses and goes on with; the numbers are checked by engine/training/golden.test.ts. */
-import { fork } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobMessage, JobSpec, MetricRow } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { openModel } from '../models/open.ts';
+import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
 import type { JobPort } from './port.ts';
 import type { RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
@@ -74,21 +75,6 @@ function rowsFile(name: string, lines: readonly unknown[]): string {
 }
 const goodRow = { input_ids: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
 
-/** Runs the job in its own process and kills that `milliseconds` after its `checkpoints`-th checkpoint. */
-function killAfter(job: TrainSpec, checkpoints: number, milliseconds: number): Promise<void> {
-  const child = fork(join(import.meta.dirname, 'run-job.ts'), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
-  let seen = 0;
-  child.on('message', (message: JobMessage) => {
-    if (message.type === 'checkpoint' && ++seen === checkpoints) setTimeout(() => child.kill('SIGKILL'), milliseconds);
-  });
-  child.send({ type: 'start', spec: job });
-  return new Promise((resolve, reject) => {
-    child.on('exit', (_, signal) =>
-      signal === 'SIGKILL' ? resolve() : reject(new Error('the job ended before it was killed')),
-    );
-  });
-}
-
 describe('a run', () => {
   it('leaves adapter, metrics, record and checkpoints, and says what it does', async () => {
     const result = await run();
@@ -153,23 +139,53 @@ describe('resuming', () => {
     expect(other.code).toBe('adapter-mismatch');
   });
 
-  it('after being killed at any moment ends with the same bytes as without', async () => {
-    const recipe = { ...spec.recipe, maxSteps: 60, saveEvery: 1, evalEvery: 0 };
-    await run({ recipe });
-    const bytes = (out: string) => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
-    const killed = { ...spec, recipe, out: `${spec.out}-killed` };
-    // Each time somewhere else between two checkpoints, which are most of the time of so small a model.
-    for (const [checkpoints, milliseconds] of [
-      [3, 0],
-      [5, 2],
-      [7, 5],
-      [9, 9],
-    ] as const)
-      await killAfter({ ...killed, resume: existsSync(join(killed.out, 'run.json')) }, checkpoints, milliseconds);
-    await run({ ...killed, resume: true });
-    expect(bytes(killed.out).equals(bytes(spec.out))).toBe(true);
-    expect(readdirSync(join(killed.out, 'checkpoints')).sort()).toEqual(['step-000059', 'step-000060']);
-  }, 60_000);
+  it('says that it starts over when every checkpoint is damaged, or none was saved', async () => {
+    await run();
+    const before = readFileSync(join(spec.out, 'adapter', 'adapter_model.safetensors'));
+    for (const name of readdirSync(join(spec.out, 'checkpoints')))
+      writeFileSync(join(spec.out, 'checkpoints', name, 'state.json'), '{}');
+    const logged = () => messages.flatMap((message) => (message.type === 'log' ? [message.text] : []));
+    await run({ resume: true, recipe: {} });
+    expect(logged()).toContain(
+      'Every checkpoint is damaged (step-000004, step-000002): the run starts over from its first step.',
+    );
+    expect(readFileSync(join(spec.out, 'adapter', 'adapter_model.safetensors')).equals(before)).toBe(true);
+    rmSync(join(spec.out, 'checkpoints'), { recursive: true });
+    await run({ resume: true, recipe: {} });
+    expect(logged()).toContain('There is no checkpoint yet: the run starts over from its first step.');
+  });
+
+  it('computes as the checkpoint says and not as it would here, and says what may make a difference', async () => {
+    await run();
+    const path = join(spec.out, 'checkpoints', 'step-000004');
+    const state = loadCheckpoint(path, openModel(spec.modelPath).spec);
+    const plan = { ...state.plan, threads: state.plan.threads + 1, versions: { ...state.plan.versions, onnxruntime: '0.1' } };
+    rmSync(path, { recursive: true });
+    saveCheckpoint(join(spec.out, 'checkpoints'), { ...state, plan }, 2);
+    await run({ resume: true, recipe: { maxSteps: 6 } });
+    const text = messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])).join(' ');
+    expect(text).toContain(`It keeps to ${plan.threads} threads`);
+    expect(text).toContain('onnxruntime was 0.1 and now is');
+    expect(record().device.threads).toBe(plan.threads);
+    expect(record().notExact).toHaveLength(1);
+    expect(record().notExact[0]).toContain('from step 4: onnxruntime was 0.1');
+  });
+
+  it('tells the host what was measured up to the checkpoint, which it may have missed', async () => {
+    await run();
+    messages = [];
+    await run({ resume: true, recipe: { maxSteps: 6 } });
+    const planned = messages.find((message) => message.type === 'plan')!;
+    expect(planned.known.steps.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(planned.known.evaluations.map(({ step }) => step)).toEqual([0, 2, 4]);
+  });
+
+  it('begins in a folder in which a job was killed before it had written anything whole', async () => {
+    mkdirSync(spec.out);
+    writeFileSync(join(spec.out, 'run.json.partial-1-a'), '{');
+    await run();
+    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'metrics.jsonl', 'run.json']);
+  });
 
   it('goes further than planned when asked to', async () => {
     await run();

@@ -237,7 +237,9 @@ async function startingState(
       ...(damaged === '' ? [] : [`Damaged and passed over: ${damaged}.`]),
       `Going on from the checkpoint of step ${start.step}.`,
       ...notes,
-      ...(notExact.length === 0 ? [] : [`The result may differ in its last digits from a run without a break: ${notExact.join('; ')}.`]),
+      ...(notExact.length === 0
+        ? []
+        : [`The result may differ in its last digits from a run without a break: ${notExact.join('; ')}.`]),
     ];
     return { start: { ...start, plan }, notExact, notes: said };
   }

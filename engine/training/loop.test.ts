@@ -11,6 +11,7 @@ import { loadCheckpoint, newestCheckpoint, saveCheckpoint } from './checkpoint.t
 import { train, type Training } from './loop.ts';
 import { newAdapter } from './lora/initial.ts';
 import { newAdamState } from './optimizer.ts';
+import { resumedPlan, type ComputePlan } from './plan.ts';
 import type { MicroBatch, StepResult } from './step.ts';
 
 /** A model one can differentiate by hand: the loss of a token is half the squared distance of all parameters to a target it names. */
@@ -58,6 +59,11 @@ const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
   inputIds: Int32Array.from({ length: 3 + (i % 3) }, (_, t) => 10 * i + t),
   labels: Int32Array.from({ length: 3 + (i % 3) }, (_, t) => (t === 0 || (t + i) % 4 === 0 ? -100 : 10 * i + t)),
 }));
+const plan: ComputePlan = {
+  ...{ provider: 'cpu', threads: 4, headRows: 128, packing: false, recompute: true, prepack: false },
+  processor: 'one',
+  versions: { studio: '1' },
+};
 const base: RecipeInput = {
   rank: 2,
   batchSize: 2,
@@ -75,7 +81,7 @@ async function session(dir: string, input: RecipeInput, options: { stopAfter?: n
   const checked = checkRecipe({ ...base, ...input });
   if ('errors' in checked) throw new Error(checked.errors[0]!.message);
   const { recipe } = checked;
-  const newest = newestCheckpoint(dir);
+  const newest = newestCheckpoint(dir).whole;
   const state = newest ? loadCheckpoint(newest, spec) : null;
   const adapter = state?.adapter ?? newAdapter(recipe, { spec, weights: { read: () => new Float32Array() } }, null);
   const adam = state?.adam ?? newAdamState(adapter.parameters.length);
@@ -96,7 +102,7 @@ async function session(dir: string, input: RecipeInput, options: { stopAfter?: n
     onEvaluating: () => {},
     onStep: (metrics) => steps.push(metrics),
     onEvaluation: ({ step, evalLoss }) => evaluations.set(step, evalLoss),
-    save: (step) => saveCheckpoint(dir, { step, seconds: 0, adapter, adam }, recipe.keepCheckpoints),
+    save: (step) => saveCheckpoint(dir, { step, seconds: 0, adapter, adam, plan }, recipe.keepCheckpoints),
   }).then(
     () => null,
     (error: unknown) => {
@@ -175,7 +181,7 @@ describe('train', () => {
     expect(problem?.message).toContain('Step 2');
     expect(problem?.message).toContain('rows.jsonl, line 6.');
     expect(steps).toHaveLength(1);
-    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000001'));
+    expect(newestCheckpoint(folder).whole).toBe(join(folder, 'step-000001'));
   });
 
   it('ends when the update itself runs away', async () => {
@@ -187,7 +193,7 @@ describe('train', () => {
       maxGradientNorm: 1e-44,
     });
     expect(problem?.code).toBe('loss-not-finite');
-    expect(newestCheckpoint(folder)).toBeNull();
+    expect(newestCheckpoint(folder).whole).toBeNull();
   });
 });
 
@@ -197,6 +203,13 @@ describe('checkpoints', () => {
     ['a file cut off', (path) => truncateSync(join(path, 'adapter_model.safetensors'), 100)],
     ['no state', (path) => rmSync(join(path, 'state.json'))],
     ['a state cut off', (path) => truncateSync(join(path, 'state.json'), 40)],
+    [
+      'one digit of the state changed',
+      (path) => {
+        const state = readFileSync(join(path, 'state.json'), 'utf8');
+        writeFileSync(join(path, 'state.json'), state.replace('"threads": 4', '"threads": 5'));
+      },
+    ],
     ['nothing in it', (path) => (rmSync(path, { recursive: true }), mkdirSync(path))],
     [
       'one bit flipped',
@@ -211,16 +224,28 @@ describe('checkpoints', () => {
   it.each(damages)('with %s are passed over for the one before, and the run ends as it would have', async (_, damage) => {
     const reference = await session(folder, {});
     damage(join(folder, 'step-000006'));
-    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000004'));
+    expect(newestCheckpoint(folder)).toEqual({ whole: join(folder, 'step-000004'), damaged: [join(folder, 'step-000006')] });
     const again = await session(folder, {});
     expect(again.parameters).toEqual(reference.parameters);
-    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000006'));
+    expect(newestCheckpoint(folder).whole).toBe(join(folder, 'step-000006'));
   });
 
   it('half written by a killed process are removed', async () => {
     await session(folder, {});
     cpSync(join(folder, 'step-000004'), join(folder, '.partial-step-000008-4711'), { recursive: true });
-    expect(newestCheckpoint(folder)).toBe(join(folder, 'step-000006'));
+    expect(newestCheckpoint(folder).whole).toBe(join(folder, 'step-000006'));
     expect(readdirSync(folder).sort()).toEqual(['step-000004', 'step-000006']);
+  });
+
+  it('hold the plan a run goes on with, whatever this machine would do now', async () => {
+    await session(folder, {});
+    const stored = loadCheckpoint(newestCheckpoint(folder).whole!, spec).plan;
+    expect(stored).toEqual(plan);
+    expect(resumedPlan(stored, plan)).toEqual({ plan, notExact: [], notes: [] });
+    const here = { ...plan, threads: 2, headRows: 64, recompute: false, processor: 'two', versions: { studio: '2' } };
+    const { plan: used, notExact, notes } = resumedPlan(stored, here);
+    expect(used).toEqual({ ...plan, processor: 'two', versions: { studio: '2' } });
+    expect(notExact).toEqual(['the processor was one and now is two', 'studio was 1 and now is 2']);
+    expect(notes).toEqual(['It keeps to 4 threads, as it began, where 2 would be used now.']);
   });
 });
