@@ -707,6 +707,8 @@ export type JobMessage =
       readonly device: Provider;
       /** 0, or the step of the checkpoint the run goes on from: what was reported of later steps holds no more. */
       readonly stepsDone: number;
+      /** What was measured up to then: a host that was ended may not have heard all of it. */
+      readonly known: { readonly steps: readonly StepMetrics[]; readonly evaluations: readonly EvalMetrics[] };
     }
   | {
       readonly type: 'metrics';
