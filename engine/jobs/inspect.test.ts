@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -24,6 +24,28 @@ it('tells models, adapters and data sets apart', async () => {
     Format: 'tokens',
     Rows: '16',
   });
+});
+
+it('says what can be adapted, what is missing and what is read differently', async () => {
+  const notesOf = async (folder: string, acceptFields: readonly string[] = []) =>
+    (await runInspect({ kind: 'inspect', path: folder, acceptFields })).model!.notes.join(' ');
+  expect(await inspect(join(golden, 'model'))).toMatchObject({
+    'Adapt attention': 'q_proj, k_proj, v_proj, o_proj: 8 matrices, 448 parameters per rank',
+    'Adapt MLP': 'gate_proj, up_proj, down_proj: 6 matrices, 528 parameters per rank',
+    'Adapt all linear': expect.stringContaining('14 matrices, 976 parameters per rank') as string,
+    'Adapt all and vocabulary': expect.stringMatching(/embed_tokens, lm_head: 16 matrices.*share their weights/) as string,
+    Missing: expect.stringContaining('tokenizer') as string,
+  });
+  const phi = await inspect(join(golden, '../phi-qk-layernorm/model'));
+  expect(phi['Missing' as keyof typeof phi]).toMatch(/llama\.cpp cannot run/);
+  expect(await notesOf(join(golden, '../mistral-window/model'))).toMatch(/back 7 tokens.*GGUF/);
+  expect(await notesOf(join(golden, '../llama-dynamic/model'))).toMatch(/scaled dynamically \(factor 4\)/);
+  const folder = join(root, 'strange');
+  cpSync(join(golden, 'model'), folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, strange_gate: 1 }));
+  await expect(notesOf(folder)).rejects.toMatchObject({ code: 'field-unknown', field: 'strange_gate' });
+  expect(await notesOf(folder, ['strange_gate'])).toContain("'strange_gate'");
 });
 
 it('names the lines of a data set that cannot be read', async () => {

@@ -28,7 +28,7 @@ const normedModules: ModuleNames = {
 
 export const cohere: Family = {
   fromConfig(config) {
-    const shared = readShared(config);
+    const shared = readShared(config, 500_000);
     const usesNorm = config.flag('use_qk_norm', false);
     return {
       ...shared,
@@ -74,7 +74,7 @@ export const cohere: Family = {
 
 export const cohere2: Family = {
   fromConfig(config) {
-    const shared = readShared(config);
+    const shared = readShared(config, 10_000);
     const pattern = config.count('sliding_window_pattern', 4);
     const windows = readWindows(
       config,
@@ -128,7 +128,7 @@ export const cohere2: Family = {
   },
 };
 
-function readShared(config: ConfigReader) {
+function readShared(config: ConfigReader, defaultTheta: number) {
   const hiddenSize = config.count('hidden_size', 8192);
   const heads = config.count('num_attention_heads', 64);
   const headDim = config.count('head_dim', 0) || hiddenSize / heads;
@@ -147,7 +147,7 @@ function readShared(config: ConfigReader) {
     norm: norm(config.number('layer_norm_eps', 1e-5)),
     biases: config.flag('attention_bias', false) ? attention : [],
     tiedEmbeddings: config.flag('tie_word_embeddings', true),
-    ropes: [readRope(config, { theta: 500_000, headDim, contextLength, interleaved: true })],
+    ropes: [readRope(config, { theta: defaultTheta, headDim, contextLength, interleaved: true })],
     parallel: true,
     feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
     head: { bias: false, scale: config.number('logit_scale', 0.0625), cap: null },

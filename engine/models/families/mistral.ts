@@ -19,7 +19,7 @@ export const mistral: Family = {
       theta: 10000,
       biases: [],
     });
-    return withWindows(config, spec, config.numberOrNull('sliding_window', 4096));
+    return withWindows(config, spec, config.numberOrNull('sliding_window', 4096), () => true);
   },
   toConfig: (spec) => ({
     architectures: ['MistralForCausalLM'],

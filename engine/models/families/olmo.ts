@@ -177,12 +177,15 @@ export const olmo3: Family = {
       config.numberOrNull('sliding_window', 4096),
       (layer) => (layer + 1) % 4 !== 0,
     );
-    const usual = { theta: config.number('rope_theta', 10000), headDim, contextLength };
+    const usual = { theta: 500_000, headDim, contextLength };
     const parameters = config.object('rope_parameters');
     const scaling = config.object('rope_scaling');
-    // A scaling of the older form is for the layers that see everything.
+    // Base and scaling of the older form are for the layers that see everything; transformers gives the others its default.
     const ropes = [
-      readRopeParameters(parameters?.object('full_attention') ?? scaling, usual),
+      readRopeParameters(parameters?.object('full_attention') ?? scaling, {
+        ...usual,
+        theta: config.number('rope_theta', usual.theta),
+      }),
       readRopeParameters(parameters?.object('sliding_attention') ?? null, usual),
     ];
     parameters?.refuseUnread();

@@ -4,16 +4,18 @@ import { readWindows } from './family.ts';
 import type { ConfigReader } from './reading.ts';
 
 /**
- * The spec with a window in the blocks that `layer_types` calls sliding; without that list, in those that `usually` have one. These
- * are families for which llama.cpp has no windows.
+ * The spec with a window in the blocks that `layer_types` calls sliding; without that list, in those that `usually` have one. Where
+ * that is left out, transformers gives all blocks the window whatever the list says. These are families for which llama.cpp has none.
  */
 export function withWindows(
   config: ConfigReader,
   spec: DecoderSpec,
   window: number | null,
-  usually: (layer: number) => boolean = () => true,
+  usually?: (layer: number) => boolean,
 ): DecoderSpec {
-  const windows = readWindows(config, spec.layers, window, usually);
+  const windows = readWindows(config, spec.layers, window, usually ?? (() => true));
+  if (usually === undefined && windows.some((own) => own !== window))
+    throw config.unsupported('layer_types', config.optional('layer_types'));
   const blocks = spec.blocks.map((block, layer) => ({ ...block, window: windows[layer]! }));
   const sliding = blocks.filter((block) => block.window !== null).length;
   if (window !== null && sliding > 0 && window < spec.contextLength)
