@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -110,4 +110,44 @@ test('an adapter is imported for its own base and refused for another', { timeou
   const other = (await client.request('models.list', { projectId })).find(({ embedded }) => embedded)!;
   const import_ = client.request('adapters.import', { projectId, path, modelId: other.id });
   await expect(import_).rejects.toMatchObject({ code: 'adapter-mismatch' });
+});
+
+test('a model opened with an accepted field keeps it: in plans, runs, answers and exports', { timeout: limit }, async () => {
+  const path = join(folder, 'strange');
+  cpSync(golden('model'), path, { recursive: true });
+  const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, strange_gate: 1 }));
+  await expect(client.request('models.add', { projectId, path })).rejects.toMatchObject({
+    code: 'field-unknown',
+    field: 'strange_gate',
+  });
+  const acceptFields = ['strange_gate'];
+  const { id } = await client.request('models.add', { projectId, path, acceptFields });
+  const stored = (await client.request('models.list', { projectId })).find((model) => model.id === id)!;
+  expect(stored.acceptFields).toEqual(acceptFields);
+
+  const recipe = { rank: 2, alpha: 4, maxSteps: 1 };
+  expect(await client.request('runs.plan', { modelId: id, datasetId, recipe })).toMatchObject({ matrices: 14 });
+  const settings = { maxTokens: 2, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: true };
+  const answer = { adapters: [], prompt: { tokens: [3, 4] }, settings };
+  const { tokens } = await client.request('generate.start', { model: { id }, ...answer, streamId: 'strange' });
+  expect(tokens).toHaveLength(2);
+  // By its path alone it is refused as ever, and by its path with the field it is not.
+  const byPath = client.request('generate.start', { model: { path }, ...answer, streamId: 'refused' });
+  await expect(byPath).rejects.toMatchObject({ code: 'field-unknown' });
+  const run = await client.request('runs.start', { projectId, model: { path, acceptFields }, data: { id: datasetId }, recipe });
+  expect(await reaches(run.id, 'done', 'failed')).toMatchObject({ state: 'done' });
+  const adapter = (await client.request('adapters.list', { projectId })).find(({ runId }) => runId === run.id)!;
+  expect((await client.request('exports.choices', { adapterId: adapter.id })).length).toBeGreaterThan(1);
+  const exported = await client.request('exports.start', {
+    projectId,
+    model: { path },
+    adapter: { id: adapter.id },
+    format: 'safetensors',
+    quantization: 'f32',
+    out: join(folder, 'strange-merged'),
+    proof: true,
+    data: [golden('rows.jsonl')],
+  });
+  expect(exported).toMatchObject({ state: 'done', proof: { passed: true } });
 });
