@@ -20,6 +20,6 @@ export const inspect: Command = {
       ['sound', found.sound ? 'yes' : 'no'],
       ...found.summary.map(({ label, value }) => [label, value] as const),
     ]);
-    for (const note of found.model?.notes ?? []) output.line(note);
+    for (const note of found.model?.notes ?? []) output.line(`Note: ${note}`);
   },
 };
