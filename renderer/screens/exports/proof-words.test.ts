@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ExportRecord, ProofCheck } from '../../../engine/contract.ts';
-import { limitText, valueText, warning } from './proof-words.ts';
+import { limitText, survival, valueText, warning } from './proof-words.ts';
 
 const top1 = (value: number): ProofCheck => ({
   name: 'Same most likely token',
@@ -25,4 +25,18 @@ test('only a kept file that missed a limit is warned of', () => {
   expect(warning(record('done', top1(0.95)))!.message).toBe(
     'It would say another next token in 5 % of places; 3 % are allowed.',
   );
+});
+
+test('how much of the training survives is said first, and never rounded up', () => {
+  const effect = (value: number): ProofCheck => ({
+    ...{ name: 'Effect of the adapter', value, limit: 0.9, text: '', passed: value >= 0.9 },
+  });
+  expect(survival(record('done', top1(1)))).toBeNull();
+  expect(survival(record('done', effect(0.99996)))).toEqual({
+    text: '99.99 % of what the training changed is in this file.',
+    enough: true,
+  });
+  // An export can be further away than the base itself.
+  expect(survival(record('done', effect(-0.4)))!.text).toMatch(/^0 %/);
+  expect(warning(record('done', effect(0.85)))!.message).toBe('Only 85 % of what the training changed survives; 90 % should.');
 });

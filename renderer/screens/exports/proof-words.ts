@@ -7,8 +7,11 @@ const questions: Readonly<Record<string, string>> = {
   Structure: 'Every matrix there, in its size?',
   Tokenizer: 'Does text give the same tokens?',
   'Chat template': 'Is a chat written the same way?',
+  Weights: 'How far off is the worst matrix?',
   'Largest logit difference': 'How far did any token score move?',
   'Same most likely token': 'Is the next token still the same?',
+  Distributions: 'How far apart are the guesses?',
+  'Effect of the adapter': 'How much of the training survives?',
 };
 
 /** The names of all checks of some proofs, the known ones first. */
@@ -23,7 +26,18 @@ export function question(name: string): string {
 }
 
 /** An agreement is a share that has a smallest allowed value; a difference has a largest one. */
-const isShare = (check: ProofCheck): boolean => /likely/.test(check.name);
+const shares: readonly string[] = ['Same most likely token', 'Effect of the adapter'];
+const isShare = (check: ProofCheck): boolean => shares.includes(check.name);
+
+/** The sentence that matters to who trained: how much of it is in the file. Null where it was not measured. */
+export function survival(record: ExportRecord): { readonly text: string; readonly enough: boolean } | null {
+  const check = record.proof?.checks.find(({ name }) => name === 'Effect of the adapter');
+  if (check === undefined || check.value === null) return null;
+  return {
+    text: `${valueText(check, Math.max(0, check.value))} of what the training changed is in this file.`,
+    enough: check.passed,
+  };
+}
 
 export function valueText(check: ProofCheck, value: number): string {
   if (isShare(check)) return `${figure(Math.floor(value * 10_000) / 100)} %`;
@@ -44,9 +58,19 @@ export function warning(record: ExportRecord): { code: string; message: string; 
   if (record.state !== 'done' || missed.length === 0) return null;
   const sentences = missed.map((check) => {
     const [value, limit] = [check.value ?? 0, check.limit ?? 0];
-    return isShare(check)
-      ? `It would say another next token in ${figure((1 - value) * 100, 3)} % of places; ${figure((1 - limit) * 100, 3)} % are allowed.`
-      : `The score of a next token moved by up to ${valueText(check, value)}; ${valueText(check, limit)} is allowed.`;
+    const [found, allowed] = [valueText(check, value), valueText(check, limit)];
+    switch (check.name) {
+      case 'Same most likely token':
+        return `It would say another next token in ${figure((1 - value) * 100, 3)} % of places; ${figure((1 - limit) * 100, 3)} % are allowed.`;
+      case 'Effect of the adapter':
+        return `Only ${valueText(check, Math.max(0, value))} of what the training changed survives; ${allowed} should.`;
+      case 'Weights':
+        return `The worst matrix is off by ${found} of itself; ${allowed} is allowed.`;
+      case 'Largest logit difference':
+        return `The score of a next token moved by up to ${found}; ${allowed} is allowed.`;
+      default:
+        return `${check.name}: ${check.text}.`;
+    }
   });
   return {
     code: 'limit-missed',

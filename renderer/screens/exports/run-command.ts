@@ -1,5 +1,5 @@
 /** The command that loads a written export where it is meant to run. */
-import type { ExportRecord } from '../../../engine/contract.ts';
+import type { ExportRecord, Quantization } from '../../../engine/contract.ts';
 
 export interface RunCommand {
   /** Name of the program. */
@@ -7,7 +7,7 @@ export interface RunCommand {
   readonly command: string;
 }
 
-export function runCommands(record: Pick<ExportRecord, 'format' | 'path'>): RunCommand[] {
+export function runCommands(record: Pick<ExportRecord, 'format' | 'quantization' | 'path'>): RunCommand[] {
   const path = record.path;
   switch (record.format) {
     case 'gguf':
@@ -22,35 +22,53 @@ export function runCommands(record: Pick<ExportRecord, 'format' | 'path'>): RunC
       return [
         {
           runner: 'transformers',
-          command: `python -c ${quoted(`from transformers import pipeline; print(pipeline('text-generation', model=${python(path)})([{'role': 'user', 'content': 'Hello'}])[0]['generated_text'][-1]['content'])`)}`,
+          command: `python -c ${quoted(`from transformers import pipeline; print(pipeline('text-generation', model=${text(path)})([{'role': 'user', 'content': 'Hello'}])[0]['generated_text'][-1]['content'])`)}`,
         },
         { runner: 'vLLM', command: `vllm serve ${quoted(path)}` },
+      ];
+    case 'onnx':
+      return [
+        {
+          runner: 'transformers.js',
+          command: `node --input-type=module -e ${quoted(
+            `import { env, pipeline } from '@huggingface/transformers'; env.localModelPath = ${text(folderOf(path))}; env.allowRemoteModels = false; const chat = await pipeline('text-generation', ${text(nameOf(path))}, { dtype: '${dtypes[record.quantization ?? 'f32'] ?? 'fp32'}' }); console.log((await chat([{ role: 'user', content: 'Hello' }]))[0].generated_text.at(-1).content)`,
+          )}`,
+        },
+        {
+          runner: 'onnxruntime-genai',
+          command: `python -c ${quoted(`import onnxruntime_genai as og; model = og.Model(${text(path)}); tokenizer = og.Tokenizer(model); generator = og.Generator(model, og.GeneratorParams(model)); generator.append_tokens(tokenizer.encode('Hello')); [generator.generate_next_token() for _ in range(64) if not generator.is_done()]; print(tokenizer.decode(generator.get_sequence(0)))`)}`,
+        },
       ];
     case 'peft':
       return [
         {
           runner: 'PEFT',
-          command: `python -c ${quoted(`from peft import AutoPeftModelForCausalLM; model = AutoPeftModelForCausalLM.from_pretrained(${python(path)}); print(model.peft_config)`)}`,
+          command: `python -c ${quoted(`from peft import AutoPeftModelForCausalLM; model = AutoPeftModelForCausalLM.from_pretrained(${text(path)}); print(model.peft_config)`)}`,
         },
       ];
   }
 }
 
 /** In single quotes where a shell would need them. */
-export function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** JSON's strings are Python's too. */
-function python(text: string): string {
-  return JSON.stringify(text);
+/** How transformers.js calls the numbers of a file. */
+const dtypes: Readonly<Partial<Record<Quantization, string>>> = { f32: 'fp32', f16: 'fp16', q8: 'q8', q4: 'q4' };
+
+/** JSON's strings are Python's and JavaScript's too. */
+function text(value: string): string {
+  return JSON.stringify(value);
 }
+
+const nameOf = (path: string): string => path.split(/[\\/]/).findLast((part) => part !== '') ?? '';
+const folderOf = (path: string): string => path.slice(0, path.lastIndexOf(nameOf(path)));
 
 /** Ollama takes lower-case letters, digits, dots, dashes and underscores. */
 function ollamaName(path: string): string {
-  const file = path.split(/[\\/]/).findLast((part) => part !== '') ?? 'model';
   return (
-    file
+    nameOf(path)
       .replace(/\.gguf$/i, '')
       .toLowerCase()
       .replace(/[^a-z0-9._-]+/g, '-')

@@ -1,0 +1,60 @@
+/** Where a person wants to run what was trained: the formats of each place, and which of them to take when in doubt. */
+import type { ExportChoice, ExportFormat, Quantization } from '../../../engine/contract.ts';
+
+export type PlaceId = 'local' | 'python' | 'web' | 'adapter';
+export interface Place {
+  readonly id: PlaceId;
+  readonly title: string;
+  /** What is written for it. */
+  readonly text: string;
+}
+type Choice = Pick<ExportChoice, 'format' | 'quantization'>;
+
+export const places: readonly Place[] = [
+  { id: 'local', title: 'llama.cpp, Ollama, LM Studio', text: 'One GGUF file' },
+  { id: 'python', title: 'transformers, vLLM, MLX', text: 'A merged model folder' },
+  { id: 'web', title: 'Browser, ONNX Runtime', text: 'An ONNX folder' },
+  { id: 'adapter', title: 'With the base model', text: 'The adapter alone' },
+];
+
+const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
+  gguf: 'local',
+  safetensors: 'python',
+  onnx: 'web',
+  peft: 'adapter',
+};
+export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfFormat[format];
+
+/** Shown at once; the others are older kinds, or for few. */
+const usual: readonly Quantization[] = ['f16', 'q8_0', 'q6_k', 'q5_k_m', 'q4_k_m'];
+export const isUsual = ({ format, quantization }: Choice): boolean =>
+  format !== 'gguf' || quantization === null || usual.includes(quantization);
+
+/** From here on a model bears 4 bit; smaller ones feel every rounding. */
+const large = 1e9;
+
+/**
+ * What to take when in doubt: for llama.cpp and ONNX Runtime 8 bit for a small model and 4 bit for a large one; for Python the half
+ * precision the base has, since a base in bfloat16 may have numbers that float16 cannot hold.
+ */
+export function isRecommended(
+  { format, quantization }: Choice,
+  { parameters, weightType }: { readonly parameters: number; readonly weightType: string },
+): boolean {
+  switch (format) {
+    case 'peft':
+      return true;
+    case 'gguf':
+      return quantization === (parameters < large ? 'q8_0' : 'q4_k_m');
+    case 'safetensors':
+      return quantization === (weightType === 'BF16' ? 'bf16' : 'f16');
+    case 'onnx':
+      return quantization === (parameters < large ? 'q8' : 'q4');
+  }
+}
+
+/** What a choice is like, without where it runs: the part of the engine's line after the programs. */
+export function quality({ runsIn }: Pick<ExportChoice, 'runsIn'>): string {
+  const words = runsIn.includes('; ') ? runsIn.slice(runsIn.indexOf('; ') + 2) : runsIn;
+  return words.charAt(0).toUpperCase() + words.slice(1).replace(/\.$/, '');
+}
