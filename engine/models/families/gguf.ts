@@ -1,8 +1,8 @@
 /** The rotary embedding as GGUF metadata, as llama.cpp reads it for most architectures, and what it has no way to compute. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
-import type { DecoderSpec, RopeScaling, RopeSpec } from '../spec.ts';
-import { yarnGrowth, type GgufFacts } from './family.ts';
+import type { Activation, DecoderSpec, LinearRole, RopeScaling, RopeSpec } from '../spec.ts';
+import { activationNames, yarnGrowth, type GgufFacts } from './family.ts';
 import type { MetadataReader } from './reading.ts';
 import { ggufCount, ggufNumber, ggufText } from './writing.ts';
 
@@ -115,6 +115,18 @@ export function unlikeLlamaCpp(family: string, what: string): Problem {
     `llama.cpp cannot run a '${family}' model ${what}, so there is no GGUF of it.`,
     'Export safetensors instead.',
   );
+}
+
+/** llama.cpp has one activation for each architecture. */
+export function onlyActivation({ family, feedForward }: DecoderSpec, own: Activation): void {
+  if (feedForward.activation !== own)
+    throw unlikeLlamaCpp(family, `with the activation '${activationNames[feedForward.activation]}'`);
+}
+
+/** Biases that llama.cpp has no tensors for in an architecture. */
+export function onlyBiases({ family, biases }: DecoderSpec, known: readonly LinearRole[]): void {
+  const unknown = biases.filter((role) => !known.includes(role));
+  if (unknown.length > 0) throw unlikeLlamaCpp(family, `with a bias of ${unknown.join(', ')}`);
 }
 
 /** Architectures in which llama.cpp reads no divisors of the rotary frequencies. */

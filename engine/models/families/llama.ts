@@ -14,7 +14,7 @@ import {
   type Family,
   type GgufFacts,
 } from './family.ts';
-import { dropGgufWindow, ggufRope, readGgufRope } from './gguf.ts';
+import { dropGgufWindow, ggufRope, onlyActivation, readGgufRope } from './gguf.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
 import { readSizes, ropeToConfig, sizesToConfig, type SizeDefaults, type Sizes } from './sizes.ts';
 import { ggufNumber } from './writing.ts';
@@ -127,6 +127,7 @@ export function readLlamaLikeGguf(metadata: MetadataReader, facts: GgufFacts, fa
 }
 
 export function llamaLikeToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+  onlyActivation(spec, 'silu');
   return new Map([
     ...writeGgufSizes(spec),
     ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)],

@@ -1,7 +1,7 @@
 /** Phi 1 to 2: transformers' PhiConfig with its defaults, llama.cpp's LLM_ARCH_PHI2. */
 import { usualSpec, type DecoderSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
 import { activationNames, readActivation, readRope, sameBlocks, readGgufSizes, writeGgufSizes, type Family } from './family.ts';
-import { ggufRope, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import { ggufRope, readGgufRope, onlyActivation, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
 import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
 import { ggufNumber } from './writing.ts';
 
@@ -66,8 +66,7 @@ export const phi: Family = {
     toMetadata(spec) {
       if (spec.queryKeyNorm !== null) throw unlikeLlamaCpp('phi', 'that norms its queries and keys');
       if (spec.tiedEmbeddings) throw unlikeLlamaCpp('phi', 'whose output head is its embedding');
-      if (spec.feedForward.activation !== 'gelu_tanh')
-        throw unlikeLlamaCpp('phi', `with the activation '${activationNames[spec.feedForward.activation]}'`);
+      onlyActivation(spec, 'gelu_tanh');
       withoutDivisors(spec);
       return new Map([
         ...writeGgufSizes(spec),

@@ -10,7 +10,7 @@ import {
   writeGgufSizes,
   type Family,
 } from './family.ts';
-import { dropGgufWindow, ggufRope, readGgufRope, unlikeLlamaCpp } from './gguf.ts';
+import { dropGgufWindow, ggufRope, readGgufRope, onlyActivation } from './gguf.ts';
 import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
 import { withWindows } from './windows.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
@@ -89,8 +89,7 @@ export const phi3: Family = {
       };
     },
     toMetadata(spec) {
-      if (spec.feedForward.activation !== 'silu')
-        throw unlikeLlamaCpp('phi3', `with the activation '${activationNames[spec.feedForward.activation]}'`);
+      onlyActivation(spec, 'silu');
       return new Map([
         ...writeGgufSizes(spec),
         ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)],

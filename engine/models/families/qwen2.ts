@@ -2,7 +2,7 @@
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { DecoderSpec } from '../spec.ts';
 import type { Family } from './family.ts';
-import { dropGgufWindow, withoutDivisors } from './gguf.ts';
+import { dropGgufWindow, onlyBiases, withoutDivisors } from './gguf.ts';
 import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
 import type { ConfigReader } from './reading.ts';
 import { withWindows } from './windows.ts';
@@ -46,6 +46,7 @@ export function withQwenWindows(config: ConfigReader, spec: DecoderSpec): Decode
 }
 
 export function qwenToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+  onlyBiases(spec, ['attn_q', 'attn_k', 'attn_v']);
   withoutDivisors(spec);
   return llamaLikeToMetadata(spec);
 }

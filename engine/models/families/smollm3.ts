@@ -1,7 +1,7 @@
 /** SmolLM 3: transformers' SmolLM3Config with its defaults, llama.cpp's LLM_ARCH_SMOLLM3. */
 import type { DecoderSpec } from '../spec.ts';
 import type { Family } from './family.ts';
-import { dropGgufWindow, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import { dropGgufWindow, onlyBiases, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
 import {
   biasesToConfig,
   llamaLikeToConfig,
@@ -59,6 +59,7 @@ export const smollm3: Family = {
       if (spec.blocks.some(({ rope }, layer) => (rope !== null) !== usual[layer]))
         throw unlikeLlamaCpp('smollm3', 'in which other layers than every fourth have no position embedding');
       if (spec.blocks.some(({ window }) => window !== null)) throw unlikeLlamaCpp('smollm3', 'with attention windows');
+      onlyBiases(spec, []);
       withoutDivisors(spec);
       return llamaLikeToMetadata(spec);
     },

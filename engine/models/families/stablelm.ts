@@ -11,7 +11,7 @@ import {
   ggufBiases,
   type Family,
 } from './family.ts';
-import { ggufRope, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import { ggufRope, readGgufRope, onlyActivation, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
 import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
 import { ggufNumber } from './writing.ts';
 
@@ -82,8 +82,7 @@ export const stablelm: Family = {
     },
     toMetadata(spec) {
       if (spec.tiedEmbeddings) throw unlikeLlamaCpp('stablelm', 'whose output head is its embedding');
-      if (spec.feedForward.activation !== 'silu')
-        throw unlikeLlamaCpp('stablelm', `with the activation '${activationNames[spec.feedForward.activation]}'`);
+      onlyActivation(spec, 'silu');
       withoutDivisors(spec);
       return new Map([
         ...writeGgufSizes(spec),

@@ -11,7 +11,7 @@ import {
   ggufBiases,
   type Family,
 } from './family.ts';
-import { dropGgufWindow, ggufRope, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import { dropGgufWindow, ggufRope, readGgufRope, onlyActivation, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
 import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
 import { withWindows } from './windows.ts';
 import { ggufNumber } from './writing.ts';
@@ -69,8 +69,7 @@ export const starcoder2: Family = {
     },
     toMetadata(spec) {
       if (spec.biases.length === 0) throw unlikeLlamaCpp('starcoder2', 'without biases');
-      if (spec.feedForward.activation !== 'gelu_tanh')
-        throw unlikeLlamaCpp('starcoder2', `with the activation '${activationNames[spec.feedForward.activation]}'`);
+      onlyActivation(spec, 'gelu_tanh');
       withoutDivisors(spec);
       return new Map([
         ...writeGgufSizes(spec),
