@@ -399,11 +399,11 @@ const fields = {
   },
   recompute: {
     kind: 'boolean',
-    default: true,
+    default: false,
     group: 'engine',
     label: 'Recompute activations',
-    help: 'Keeps only the input of each block and computes the rest again in the backward pass.',
-    why: 'Halves the memory at little cost in time.',
+    help: 'Keeps only the input of each block and computes the rest again in the backward pass. What is cheap is always computed again.',
+    why: 'Less memory for long rows or large batches, at about a third more work.',
   },
   seed: {
     kind: 'integer',

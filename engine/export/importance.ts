@@ -71,7 +71,7 @@ function squaresGraph(
   shape: AdapterShape,
 ): { readonly graph: Graph; readonly sums: ReadonlyMap<string, string> } {
   const g = new Graph();
-  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks: 1 });
   const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
   // A saved adapter takes nothing out of the base.
   const adapted = adaptation(g, spec, files, shape, inputs, new Map(), null);

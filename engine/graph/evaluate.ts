@@ -30,7 +30,12 @@ export function evaluate(
       assert(tensor !== undefined, `${node.name} reads ${input.name} before it is there`);
       return tensor;
     });
-    const outputs = node.type === 'Scan' ? scan(node, inputs, known) : [kernel(node)(inputs, node.attributes)];
+    const outputs =
+      node.type === 'Scan'
+        ? scan(node, inputs, known)
+        : node.type === 'Split'
+          ? split(node, inputs[0]!)
+          : [kernel(node)(inputs, node.attributes)];
     node.outputs.forEach((output, i) => known.set(output, checked(node, output, outputs[i]!)));
   }
   return Object.fromEntries([...graph.outputs].map(([name, value]) => [name, known.get(value)!]));
@@ -151,13 +156,15 @@ const product: Kernel = ([a, b, c], { transA, transB, alpha }) => {
   const right = int(transB, 0) === 1 ? swapped(b!) : b!;
   const [m, k] = left.dims.slice(-2) as [number, number];
   const n = right.dims.at(-1)!;
-  const dims = [...left.dims.slice(0, -2), m, n];
+  const stacks = left.dims.slice(0, -2).map((dim, i) => Math.max(dim, right.dims[i]!));
+  const dims = [...stacks, m, n];
+  const [x, y] = [repeated(left, [...stacks, m, k]), repeated(right, [...stacks, k, n])];
   const data = new Float64Array(size(dims));
-  for (let stack = 0; stack < size(dims.slice(0, -2)); stack++)
+  for (let stack = 0; stack < size(stacks); stack++)
     for (let i = 0; i < m; i++)
       for (let j = 0; j < n; j++) {
         let sum = 0;
-        for (let l = 0; l < k; l++) sum += left.data[(stack * m + i) * k + l]! * right.data[(stack * k + l) * n + j]!;
+        for (let l = 0; l < k; l++) sum += x[(stack * m + i) * k + l]! * y[(stack * k + l) * n + j]!;
         data[(stack * m + i) * n + j] = float(alpha, 1) * sum;
       }
   return c === undefined ? { dims, data } : { dims, data: repeated(c, dims).map((x, i) => x + data[i]!) };
@@ -333,4 +340,19 @@ function scan(node: Node, inputs: readonly Tensor[], known: ReadonlyMap<Value, T
     data: Float64Array.from(results.flatMap((result) => [...result[i]!.data])),
   }));
   return [...carried, ...stacked];
+}
+
+/** Equal parts along an axis. */
+function split(node: Node, { dims, data }: Tensor): Tensor[] {
+  const axis = int(node.attributes['axis'], 0);
+  const count = node.outputs.length;
+  const part = dims.map((dim, i) => (i === axis ? dim / count : dim));
+  const width = size(part.slice(axis));
+  return node.outputs.map((_, i) => ({
+    dims: part,
+    data: Float64Array.from(
+      { length: size(part) },
+      (__, j) => data[(Math.floor(j / width) * count + i) * width + (j % width)]!,
+    ),
+  }));
 }

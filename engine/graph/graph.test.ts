@@ -10,8 +10,10 @@ import { evaluate } from './evaluate.ts';
 import { gradients } from './gradient.ts';
 import { defineOp, Graph, type Value } from './graph.ts';
 import { add, exp, mul } from './ops/elementwise.ts';
+import { gemm } from './ops/matmul.ts';
 import { fileOrder } from './order.ts';
 import { recompute } from './recompute.ts';
+import { rematerialize } from './rematerialize.ts';
 
 const folder = join(import.meta.dirname, '../golden/lora-some-layers');
 const { spec, weights } = openModel(join(folder, 'model'));
@@ -86,6 +88,36 @@ test('a recomputed part has the gradient of the part', () => {
   });
   expect(results[1]!.values).toEqual(results[0]!.values);
   expect(results.map(({ exponentials }) => exponentials)).toEqual([1, 2]);
+});
+
+test('the backward computes again what is cheap, and keeps what is not', () => {
+  const build = (forget: boolean) => {
+    const g = new Graph();
+    const x = g.input('x', 'float32', [2, 2]);
+    const w = g.input('w', 'float32', [2, 2]);
+    const { result, tape } = g.record(() => {
+      const product = gemm(g, [x, w], {});
+      // The backward of each reads its own result and the last also the product.
+      return mul(g, [exp(g, [exp(g, [product])]), product]);
+    });
+    const forward = g.nodes.length;
+    const seed = g.constant('float32', [2, 2], [1, 2, 3, 4]);
+    gradients(g, tape, result, seed, [x]).forEach((gradient, i) => g.output(`d${i}`, gradient!));
+    if (forget) rematerialize(g, forward);
+    const backward = g.nodes.slice(forward);
+    const own = new Set(backward.flatMap(({ outputs }) => outputs));
+    const kept = backward.flatMap(({ inputs }) => inputs).filter((value) => !own.has(value) && value.name.includes('Exp'));
+    const feeds = {
+      x: { dims: [2, 2], data: Float64Array.of(1, 0.2, -1, 0.3) },
+      w: { dims: [2, 2], data: Float64Array.of(0.1, -0.2, 0.3, 0.4) },
+    };
+    return { values: evaluate(g, feeds), kept: kept.length, products: g.nodes.filter(({ type }) => type === 'Gemm').length };
+  };
+  const [plain, forgetful] = [build(false), build(true)];
+  expect(forgetful.values).toEqual(plain.values);
+  expect(plain.kept).toBeGreaterThan(0);
+  expect(forgetful.kept).toBe(0);
+  expect(forgetful.products).toBe(plain.products);
 });
 
 describe('a wrong rule is named', () => {

@@ -11,7 +11,7 @@ import { cpuThreads, machineInfo } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
 import type { ComputePlan } from '../training/plan.ts';
-import { TrainStep, usualHeadRows, type TrainStepOptions } from '../training/step.ts';
+import { attentionBlocksFor, TrainStep, usualHeadRows, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';
 
 export interface LoadedRows {
@@ -65,10 +65,19 @@ export function chooseProvider(asked: Extract<JobSpec, { kind: 'train' }>['devic
   );
 }
 
-/** How this machine would compute a run of this recipe. */
-export function computePlan({ packing, recompute }: Recipe, provider: Provider): ComputePlan {
-  const processor = `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim();
-  return { provider, threads: cpuThreads(), headRows: usualHeadRows, packing, recompute, prepack: false, processor, versions };
+/** How this machine would compute a run of this recipe with rows of up to `longest` tokens. */
+export function computePlan({ packing, recompute }: Recipe, provider: Provider, longest: number): ComputePlan {
+  return {
+    provider,
+    threads: cpuThreads(),
+    headRows: usualHeadRows,
+    attentionBlocks: attentionBlocksFor(longest),
+    packing,
+    recompute,
+    prepack: false,
+    processor: `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim(),
+    versions,
+  };
 }
 
 export async function openTrainStep(

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { EvalMetrics, JobSpec, Provider, StepMetrics } from '../contract.ts';
+import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -20,7 +20,7 @@ import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
 import { principalAdapter } from '../training/lora/principal.ts';
 import { newAdamState } from '../training/optimizer.ts';
-import { resumedPlan } from '../training/plan.ts';
+import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
 import { chooseProvider, computePlan, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
@@ -53,7 +53,9 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const evaluation =
     spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
 
-  const { start, notExact, notes } = await startingState(spec, recipe, provider, model, folder, port);
+  const longest = data.prepared.rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
+  const here = computePlan(recipe, provider, longest);
+  const { start, notExact, notes } = await startingState(spec, recipe, here, model, folder, port);
   const { adapter, adam, plan } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);
   const record: RunRecord = {
@@ -222,12 +224,11 @@ interface Start {
 async function startingState(
   spec: TrainSpec,
   recipe: Recipe,
-  provider: Provider,
+  here: ComputePlan,
   model: OpenModel,
   folder: RunFolder,
   port: JobPort,
 ): Promise<Start> {
-  const here = computePlan(recipe, provider);
   const found = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
   const damaged = (found?.damaged ?? []).map((path) => basename(path)).join(', ');
   if (found?.whole != null) {

@@ -1,20 +1,17 @@
 /** Scaled dot-product attention over grouped heads. */
 import { assert } from '../problem.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
-import { tanh } from '../graph/ops/activation.ts';
-import { add, mul } from '../graph/ops/elementwise.ts';
-import { matmul } from '../graph/ops/matmul.ts';
+import { attention, equalParts, leadingParts } from '../graph/ops/attention.ts';
 import { reshape, transpose } from '../graph/ops/shape.ts';
-import { softmax } from '../graph/ops/softmax.ts';
 
 export interface AttentionDims {
   readonly batch: Dim;
   readonly time: Dim;
   readonly tokens: Dim;
-  /** Rows of scores of one key head: time times the query heads that share it. */
-  readonly queries: Dim;
   /** Keys a token may look at: `time`, and with a cache what is cached too. */
   readonly keys: Dim;
+  /** Blocks of queries that are computed one after the other; several of them need `keys` to be `time`, and both their multiple. */
+  readonly blocks: number;
 }
 
 export interface AttentionInputs {
@@ -38,34 +35,34 @@ export interface AttentionShape {
 }
 
 /**
- * Weighted values `[tokens, heads * headDim]`. The `group` query heads that share a key head are laid end to end along time, so that
- * keys and values are never repeated: `[batch, keyHeads, group * time, headDim]` times `[batch, keyHeads, keys, headDim]`.
+ * Weighted values `[tokens, heads * headDim]`. The query heads that share a key head are a dimension of their own, so that keys and
+ * values are never repeated.
  */
 export function attend(
   g: Graph,
-  { batch, time, tokens, queries, keys }: AttentionDims,
+  { batch, time, tokens, keys, blocks }: AttentionDims,
   { query, key, value, mask }: AttentionInputs,
   { heads, keyValueHeads, headDim, scale, cap }: AttentionShape,
 ): Value {
   assert(heads % keyValueHeads === 0, 'query heads are not a multiple of key heads');
   const group = heads / keyValueHeads;
-  const q = transpose(g, [reshape(g, [query], { shape: [batch, time, keyValueHeads, group, headDim] })], {
-    permutation: [0, 2, 3, 1, 4],
-  });
-  const byHead = (y: Value) =>
-    transpose(g, [reshape(g, [y], { shape: [batch, keys, keyValueHeads, headDim] })], { permutation: [0, 2, 1, 3] });
-  const k = byHead(key);
-  const v = byHead(value);
+  const byHead = (y: Value, rows: Dim, shared: number): Value =>
+    transpose(g, [reshape(g, [y], { shape: [batch, rows, keyValueHeads, shared, headDim] })], {
+      permutation: [0, 2, 3, 1, 4],
+    });
+  const inputs = [byHead(query, time, group), byHead(key, keys, 1), byHead(value, keys, 1), ...maskBlocks(g, mask, blocks)];
+  const mixed = attention(g, inputs, { scale, cap });
+  return reshape(g, [transpose(g, [mixed], { permutation: [0, 3, 1, 2, 4] })], { shape: [tokens, heads * headDim] });
+}
 
-  const stacked = [batch, keyValueHeads, queries];
-  const product = matmul(g, [reshape(g, [q], { shape: [...stacked, headDim] }), k], {
-    transB: true,
-    alpha: scale / (cap ?? 1),
-  });
-  const scores = cap === null ? product : mul(g, [tanh(g, [product]), g.scalar(cap)]);
-  const masked = add(g, [reshape(g, [scores], { shape: [batch, keyValueHeads, group, time, keys] }), mask]);
-  const weights = reshape(g, [softmax(g, [masked])], { shape: [...stacked, keys] });
-  const mixed = matmul(g, [weights, v], {});
-  const perHead = reshape(g, [mixed], { shape: [batch, keyValueHeads, group, time, headDim] });
-  return reshape(g, [transpose(g, [perHead], { permutation: [0, 3, 1, 2, 4] })], { shape: [tokens, heads * headDim] });
+const knownBlocks = new WeakMap<Value, readonly Value[]>();
+
+/** For each block of queries its rows of the mask, as far as the keys it may see; all layers share them. */
+function maskBlocks(g: Graph, mask: Value, blocks: number): readonly Value[] {
+  if (blocks === 1) return [mask];
+  const known = knownBlocks.get(mask);
+  if (known !== undefined) return known;
+  const built = equalParts(g, mask, 0, blocks).map((rows, i) => leadingParts(g, rows, 1, blocks)[i]!);
+  knownBlocks.set(mask, built);
+  return built;
 }

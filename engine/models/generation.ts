@@ -168,7 +168,7 @@ async function openGraph(
 export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
   const width = spec.keyValueHeads * spec.headDim;
-  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'keys' });
+  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'keys', blocks: 1 });
   const rows = g.input('rows', 'int64', [1]);
   const options = {
     ...adapterInputs(g, spec, files, slots),

@@ -29,7 +29,11 @@ export interface Sequence extends AttentionDims {
 type BlockWindow = number | null;
 
 /** The inputs of a graph over `time` tokens of every row. */
-export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence, 'batch' | 'tokens' | 'keys'>): Sequence {
+export function sequenceInputs(
+  g: Graph,
+  spec: DecoderSpec,
+  dims: Pick<Sequence, 'batch' | 'tokens' | 'keys' | 'blocks'>,
+): Sequence {
   const rotation = (name: string, half: Dim): Rotation => ({
     cos: g.input(`${name}.cos`, 'float32', ['time', half]),
     sin: g.input(`${name}.sin`, 'float32', ['time', half]),
@@ -37,7 +41,6 @@ export function sequenceInputs(g: Graph, spec: DecoderSpec, dims: Pick<Sequence,
   return {
     ...dims,
     time: 'time',
-    queries: 'queries',
     inputIds: g.input('input_ids', 'int64', [dims.tokens]),
     position: g.input('position', 'int64', [1]),
     positions: spec.learnedPositions === null ? null : g.input('positions', 'int64', [dims.tokens]),
@@ -73,7 +76,6 @@ export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length 
     'dim.time': int64([time], [1]),
     'dim.tokens': int64([inputIds.length], [1]),
     'dim.keys': int64([keys], [1]),
-    'dim.queries': int64([(time * spec.heads) / spec.keyValueHeads], [1]),
   };
   spec.ropes.forEach((rope, i) => {
     const half = rope.dimension / 2;

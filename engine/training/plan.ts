@@ -9,6 +9,8 @@ export interface ComputePlan {
   readonly threads: number;
   /** Rows of logits that are alive at once. */
   readonly headRows: number;
+  /** Blocks of queries attention is cut into. */
+  readonly attentionBlocks: number;
   readonly packing: boolean;
   readonly recompute: boolean;
   readonly prepack: boolean;

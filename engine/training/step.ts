@@ -7,6 +7,7 @@ import { doraScale, type LoraFactors } from '../graph/ops/matmul.ts';
 import { uniformNoise, type RowKeys } from '../graph/ops/random.ts';
 import { expand } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
+import { rematerialize } from '../graph/rematerialize.ts';
 import { decoder, headInput, headLogits, logits, weightsOf, type DecoderOptions, type WeightFiles } from '../models/decoder.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
@@ -51,14 +52,16 @@ export interface TrainStepOptions {
   readonly seed?: number;
   /** `Adapter.initial` */
   readonly initial?: Float32Array | null;
+  /** Blocks of queries attention is cut into, 1 when left out: see `attentionBlocksFor`. */
+  readonly attentionBlocks?: number;
   /** Let the runtime repack weights: somewhat faster, at the price of another copy of them in memory. */
   readonly prepack?: boolean;
   /** Rows whose logits are alive at once. */
   readonly headRows?: number;
 }
 
-/** Rows whose logits are alive at once: with a vocabulary of 50,000, 25 MB. */
-export const usualHeadRows = 128;
+/** Rows whose logits are alive at once: with a vocabulary of 50,000, 50 MB. */
+export const usualHeadRows = 256;
 
 type Purpose = 'gradient' | 'evaluate' | 'logits';
 
@@ -101,7 +104,9 @@ export class TrainStep {
   /** Logits `[positions.length, vocabulary]` at flat positions of the batch. */
   async logits(batch: MicroBatch, positions: readonly number[], parameters: Float32Array): Promise<Float32Array> {
     const { session, inputs } = await this.#session('logits');
-    const feeds = { ...this.#feeds(batch, parameters), rows: int64(positions, [positions.length]) };
+    const longer = lengthened(batch, this.#options.attentionBlocks ?? 1);
+    const rows = positions.map((position) => Math.floor(position / batch.time) * longer.time + (position % batch.time));
+    const feeds = { ...this.#feeds(longer, parameters), rows: int64(rows, [rows.length]) };
     const result = await session.run(only(inputs, feeds));
     return result['logits']!.data as Float32Array;
   }
@@ -114,10 +119,11 @@ export class TrainStep {
 
   async #losses(
     purpose: 'gradient' | 'evaluate',
-    batch: MicroBatch,
+    rowsAsGiven: MicroBatch,
     parameters: Float32Array,
     place: StepPlace | null,
   ): Promise<StepResult> {
+    const batch = lengthened(rowsAsGiven, this.#options.attentionBlocks ?? 1);
     const { rows, targets, tokenRow } = supervised(batch);
     const gradient = purpose === 'gradient' ? new Float32Array(this.#shape.length) : null;
     if (rows.length === 0) return { tokenLoss: new Float32Array(0), tokenRow, gradient };
@@ -196,6 +202,15 @@ interface BuiltSession {
   readonly inputs: readonly string[];
 }
 
+/** A block of so many queries keeps its scores in the processor's cache; more than 16 would be many small nodes. */
+const QUERIES_OF_BLOCK = 128;
+const MOST_BLOCKS = 16;
+
+/** Into how many blocks of queries attention is cut for rows of up to `longest` tokens. */
+export function attentionBlocksFor(longest: number): number {
+  return Math.min(MOST_BLOCKS, Math.max(1, Math.round(longest / QUERIES_OF_BLOCK)));
+}
+
 /** The whole step as one graph. */
 export function buildStep(
   spec: DecoderSpec,
@@ -207,10 +222,11 @@ export function buildStep(
     dropout = 0,
     neftuneNoiseAlpha = 0,
     initial = null,
-  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial'>,
+    attentionBlocks: blocks = 1,
+  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks'>,
 ): Graph {
   const g = new Graph();
-  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time' });
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks });
   const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
   const rows = g.input('rows', 'int64', ['rows']);
   const taken = new Map(
@@ -252,6 +268,7 @@ export function buildStep(
     return g.scope('loss', () => headCrossEntropy(g, [chunked, targets, counted, ...keysOfRows, ...trained], attributes));
   });
   if (purpose === 'gradient') {
+    const forward = g.nodes.length;
     const ones = expand(g, [g.constant('float32', [1, 1], [1])], { shape: ['chunks', 'chunkRows'] });
     const found = gradients(g, tape, tokenLoss, ones, [...inputs.values()]);
     shape.tensors.forEach(({ name }, i) => {
@@ -259,6 +276,7 @@ export function buildStep(
       assert(gradient !== null && gradient !== undefined, `the loss does not depend on ${name}`);
       g.output(`gradient.${name}`, gradient);
     });
+    rematerialize(g, forward);
   }
   g.output('token_loss', reshape(g, [tokenLoss], { shape: ['rows'] }));
   return g;
@@ -336,4 +354,17 @@ function supervised({ labels, batch, time }: MicroBatch): { rows: number[]; targ
     }
   }
   return { rows, targets, tokenRow: Int32Array.from(tokenRow) };
+}
+
+/** Rows padded on the right until `time` is a multiple of `blocks`. */
+function lengthened(batch: MicroBatch, blocks: number): MicroBatch {
+  const time = Math.ceil(batch.time / blocks) * blocks;
+  if (time === batch.time) return batch;
+  const wider = (values: Int32Array, padding: number): Int32Array => {
+    const result = new Int32Array(batch.batch * time).fill(padding);
+    for (let row = 0; row < batch.batch; row++)
+      result.set(values.subarray(row * batch.time, (row + 1) * batch.time), row * time);
+    return result;
+  };
+  return { ...batch, inputIds: wider(batch.inputIds, 0), labels: wider(batch.labels, -100), time };
 }

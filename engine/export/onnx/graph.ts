@@ -47,8 +47,8 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
     batch: dims.batch,
     time: dims.time,
     tokens: 'tokens',
-    queries: 'queries',
     keys: dims.total,
+    blocks: 1,
     inputIds: flatIds,
     // Where nothing is placed, nothing reads it.
     position: positionIds ?? inputIds,

@@ -1,6 +1,7 @@
 /** Every differentiable operation, so that a test can visit them all. */
 import type { Op, PlainOp } from '../graph.ts';
 import * as activation from './activation.ts';
+import { attention } from './attention.ts';
 import * as elementwise from './elementwise.ts';
 import { headCrossEntropy } from './loss.ts';
 import { doraScale, gemm, loraLinear, matmul } from './matmul.ts';
@@ -29,6 +30,7 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   rmsNorm,
   layerNorm,
   softmax,
+  attention,
   rotary,
   dropout,
   headCrossEntropy,

@@ -74,18 +74,19 @@ function once(build: () => Value): () => Value {
 
 // LoRA (Hu et al. 2021): y = x Wᵀ + b + s (x Aᵀ) Bᵀ        inputs x [T, in], W [out, in], A [r, in], B [out, r], b [out]
 // With u = x Aᵀ and du = s dy B:   dx = dy W + du A        dA = duᵀ x        dB = s dyᵀ u        db = Σ dy
-// The additions ride on Gemm's third input, so the sums cost no pass of their own. W's own rule is there for completeness: it is frozen.
+// Sums are added by a node of their own: Gemm would first copy its third input, on one thread. W's own rule is there for completeness:
+// it is frozen.
 export const loraLinear: Op<{ readonly scale: number }> = defineOp<{ readonly scale: number }>({
   name: 'LoraLinear',
   forward(g, [x, w, a, b, bias], { scale }) {
     const base = gemm(g, bias === undefined ? [x!, w!] : [x!, w!, bias], { transB: true });
     const u = g.scope('lora', () => gemm(g, [x!, a!], { transB: true }));
-    return [g.scope('lora', () => gemm(g, [u, b!, base], { transB: true, alpha: scale })), u];
+    return [g.scope('lora', () => add(g, [base, gemm(g, [u, b!], { transB: true, alpha: scale })])), u];
   },
   backward(g, { inputs: [x, w, a, b, bias], attributes: { scale }, saved: [u], dy }) {
     const du = once(() => gemm(g, [dy, b!], { alpha: scale }));
     return [
-      () => gemm(g, [du(), a!, gemm(g, [dy, w!], {})], {}),
+      () => add(g, [gemm(g, [dy, w!], {}), gemm(g, [du(), a!], {})]),
       () => gemm(g, [dy, x!], { transA: true }),
       () => gemm(g, [du(), x!], { transA: true }),
       () => gemm(g, [dy, u!], { transA: true, alpha: scale }),

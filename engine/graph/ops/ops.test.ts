@@ -54,6 +54,19 @@ const keysOfRows = (seed: number): SampleInput => ({
   dtype: 'int32',
   values: [1, 2, 3, 4, 5, 6].map((row) => Math.imul(row * seed, 0x9e3779b9)),
 });
+/** For each block of queries the causal mask of the keys it may see. */
+function causalBlocks(time: number, blocks: number): SampleInput[] {
+  const rows = time / blocks;
+  return Array.from({ length: blocks }, (_, block) => {
+    const keys = (block + 1) * rows;
+    const values = Array.from({ length: rows * keys }, (__, i) => (i % keys > block * rows + Math.floor(i / keys) ? -1e30 : 0));
+    return {
+      dims: [rows, keys],
+      shape: [`t 1/${blocks}`, block + 1 === blocks ? 't' : `t ${block + 1}/${blocks}`],
+      values,
+    };
+  });
+}
 const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32', [5, 4], sines(20))], { transB: true });
 const samples: Readonly<Record<string, readonly Sample[]>> = {
   Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
@@ -127,6 +140,28 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [2, 2, 5] }, { dims: [5] }], attributes: { epsilon: 0.01 } },
   ],
   Softmax: [{ inputs: [{ dims: [2, 2, 3] }] }],
+  Attention: [
+    {
+      // Two key heads with three query heads each, one block.
+      inputs: [
+        { dims: [1, 2, 3, 2, 2] },
+        { dims: [1, 2, 1, 3, 2] },
+        { dims: [1, 2, 1, 3, 2] },
+        { dims: [2, 3], values: [0, 0, -1e30, 0, 0, 0] },
+      ],
+      attributes: { scale: 0.5, cap: null },
+    },
+    {
+      inputs: [
+        { dims: [2, 1, 2, 6, 2], shape: [2, 1, 2, 't', 2] },
+        { dims: [2, 1, 1, 6, 2], shape: [2, 1, 1, 't', 2] },
+        { dims: [2, 1, 1, 6, 2], shape: [2, 1, 1, 't', 2] },
+        ...causalBlocks(6, 3),
+      ],
+      attributes: { scale: 0.7, cap: 1.5 },
+      symbols: { t: 6 },
+    },
+  ],
   RotaryEmbedding: [
     { inputs: [{ dims: [2, 3, 8] }, ...rope], attributes: { heads: 2, dimension: 4 } },
     { inputs: [{ dims: [1, 3, 12] }, ...rope], attributes: { heads: 2, dimension: 4 } },

@@ -1,0 +1,50 @@
+/** Forgets what is cheap to compute again: the backward gets copies of such nodes instead of keeping their results all the way. */
+import type { Graph, Node, Value } from './graph.ts';
+
+/** Products, and what runs a graph of its own, are worth keeping. */
+const expensive = new Set(['Gemm', 'FusedMatMul', 'MatMulNBits', 'Scan', 'ScatterND', 'ScatterElements']);
+
+/**
+ * The first `forward` nodes of the graph are its forward. A result of theirs that the backward reads is computed again there if its node
+ * is cheap and everything the node reads is at hand anyway: an input of the graph, a weight, or something the backward reads itself. Then
+ * forgetting it costs one pass over memory and keeps nothing longer; the norm before a projection and the product of gate and up are
+ * such results, a sum of the residual stream is not.
+ */
+export function rematerialize(g: Graph, forward: number): void {
+  const producers = new Map<Value, Node>();
+  for (const node of g.nodes.slice(0, forward)) for (const output of node.outputs) producers.set(output, node);
+  const backward = g.nodes.splice(forward);
+  const read = new Set<Value>(backward.flatMap(({ inputs }) => inputs.filter((input) => producers.has(input))));
+  const kept = new Set<Value>(g.outputs.values());
+
+  const decided = new Map<Value, boolean>();
+  const isCheap = (value: Value): boolean => {
+    const known = decided.get(value);
+    if (known !== undefined) return known;
+    const node = producers.get(value)!;
+    const cheap =
+      !kept.has(value) &&
+      !expensive.has(node.type) &&
+      node.outputs.length === 1 &&
+      node.inputs.every((input) => !producers.has(input) || read.has(input) || isCheap(input));
+    decided.set(value, cheap);
+    return cheap;
+  };
+
+  const copies = new Map<Value, Value>();
+  const again = (value: Value): Value => {
+    if (!producers.has(value) || !isCheap(value)) return value;
+    const known = copies.get(value);
+    if (known !== undefined) return known;
+    const { type, name, domain, inputs, attributes } = producers.get(value)!;
+    const copy = { ...value, name: `again/${value.name}` };
+    const sources = inputs.map(again);
+    copies.set(value, copy);
+    g.nodes.push({ type, domain, name: `again/${name}`, inputs: sources, outputs: [copy], attributes });
+    return copy;
+  };
+  for (const node of backward) {
+    const inputs = node.inputs.map(again);
+    g.nodes.push({ ...node, inputs });
+  }
+}
