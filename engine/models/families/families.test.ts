@@ -122,6 +122,71 @@ describe.each(supportedFamilies)('%s', (family) => {
   });
 });
 
+it.each<[string, Record<string, unknown>]>([
+  [
+    'a SmolLM 3',
+    {
+      ...{ model_type: 'smollm3', max_window_layers: 28, pretraining_tp: 2, mlp_bias: false, no_rope_layer_interval: 4 },
+      ...{
+        layer_types: Array(36).fill('full_attention'),
+        rope_theta: 5000000,
+        use_sliding_window: false,
+        sliding_window: null,
+      },
+    },
+  ],
+  [
+    'a Phi 4 mini',
+    {
+      ...{ model_type: 'phi3', auto_map: {}, embd_pdrop: 0, resid_pdrop: 0, full_attn_mod: 1, interpolate_factor: 1 },
+      ...{ attention_bias: false, lm_head_bias: false, mlp_bias: false, sliding_window: 262144, tie_word_embeddings: true },
+      ...{ hidden_size: 3072, num_attention_heads: 24, num_key_value_heads: 8, partial_rotary_factor: 0.75 },
+      ...{ max_position_embeddings: 131072, original_max_position_embeddings: 4096 },
+      rope_scaling: { type: 'longrope', short_factor: Array(48).fill(1), long_factor: Array(48).fill(2) },
+    },
+  ],
+  [
+    'a Qwen 2.5',
+    { model_type: 'qwen2', use_mrope: false, use_sliding_window: false, sliding_window: 32768, max_window_layers: 21 },
+  ],
+  [
+    'a StarCoder 2',
+    {
+      ...{
+        model_type: 'starcoder2',
+        mlp_type: 'default',
+        norm_type: 'layer_norm',
+        embedding_dropout: 0.1,
+        residual_dropout: 0.1,
+      },
+      ...{
+        use_bias: true,
+        sliding_window: 4096,
+        rope_theta: 999999.44,
+        attention_softmax_in_fp32: true,
+        scale_attn_weights: true,
+      },
+    },
+  ],
+  [
+    'a SmolLM 2',
+    { model_type: 'llama', is_llama_config: true, rope_interleaved: false, 'transformers.js_config': { dtype: 'q4' } },
+  ],
+  [
+    'a Phi 2',
+    {
+      model_type: 'phi',
+      hidden_size: 2560,
+      partial_rotary_factor: 0.4,
+      qk_layernorm: false,
+      resid_pdrop: 0.1,
+      rope_scaling: null,
+    },
+  ],
+])('takes the config of %s as hubs have it', (_, config) => {
+  expect(specFromConfig(config, 'config.json').family).toBe(config['model_type']);
+});
+
 describe('rotary parameters', () => {
   const lists = { short_factor: Array<number>(64).fill(1), long_factor: Array<number>(64).fill(2) };
   const base = { factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 512, ...lists };

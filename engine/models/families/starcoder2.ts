@@ -37,6 +37,9 @@ export const starcoder2: Family = {
     // Of its training code; the only kinds transformers builds.
     config.require('norm_type', 'layer_norm');
     config.require('mlp_type', 'default');
+    // Left over from GPT-BigCode; transformers reads none of them.
+    config.ignore('activation_function', 'layer_norm_epsilon', 'scale_attn_weights');
+    config.ignore('attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32');
     const spec: DecoderSpec = {
       ...starcoderLike(sizes, config.number('norm_epsilon', 1e-5)),
       biases: config.flag('use_bias', true) ? biases : [],
