@@ -4,7 +4,7 @@ other cases do not show.
 
     python make-family-cases.py [NAME]...
 
-Each case is a folder as engine/training/golden-case.ts reads it. Its config.json is written here as a hub folder might have it, old or
+Each case is a folder as engine/jobs/golden-case.ts reads it. Its config.json is written here as a hub folder might have it, old or
 new form, without the fields that equal the family's default; the reference model is built from that very file. Everything follows from
 the case's name, so a second run gives the same numbers up to the rounding of another machine.
 """

@@ -3,15 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
-import { runMerge } from '../jobs/merge.ts';
-import type { JobPort } from '../jobs/port.ts';
-import { runTrain } from '../jobs/train.ts';
+import { runMerge } from './merge.ts';
+import type { JobPort } from './port.ts';
+import { runTrain } from './train.ts';
 import { GenerationSession } from '../models/generation.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { noAdapterShape, tensorView, type Adapter } from './lora/adapter.ts';
-import { readAdapter } from './lora/folder.ts';
-import { TrainStep, type MicroBatch } from './step.ts';
+import { noAdapterShape, tensorView, type Adapter } from '../training/lora/adapter.ts';
+import { readAdapter } from '../training/lora/folder.ts';
+import { TrainStep, type MicroBatch } from '../training/step.ts';
 
 /** Largest differences; relative where the limit is. */
 export interface Differences {
