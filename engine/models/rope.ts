@@ -9,6 +9,12 @@ export function ropeInverseFrequencies({ theta, dimension, scaling }: RopeSpec, 
       return plain;
     case 'linear':
       return plain.map((frequency) => frequency / scaling.factor);
+    case 'dynamic': {
+      const { factor, contextLength } = scaling;
+      if (length <= contextLength) return plain;
+      const grown = theta * ((factor * length) / contextLength - (factor - 1)) ** (dimension / (dimension - 2));
+      return plain.map((_, i) => 1 / grown ** ((2 * i) / dimension));
+    }
     case 'factors':
       return plain.map((frequency, i) => frequency / scaling.factors[i]!);
     case 'longrope': {
@@ -44,6 +50,7 @@ export function ropeInverseFrequencies({ theta, dimension, scaling }: RopeSpec, 
 
 /** Whether rows of these lengths turn otherwise: then keys that are cached for the one are of no use for the other. */
 export function turnsOtherwise({ scaling }: RopeSpec, length: number, other: number): boolean {
+  if (scaling.kind === 'dynamic') return length !== other && Math.max(length, other) > scaling.contextLength;
   return scaling.kind === 'longrope' && length > scaling.originalContextLength !== other > scaling.originalContextLength;
 }
 

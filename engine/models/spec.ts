@@ -41,6 +41,8 @@ export interface RopeSpec {
 export type RopeScaling =
   | { readonly kind: 'none' }
   | { readonly kind: 'linear'; readonly factor: number }
+  /** The base grows with rows that are longer than the model was trained for. */
+  | { readonly kind: 'dynamic'; readonly factor: number; readonly contextLength: number }
   | {
       readonly kind: 'llama3';
       readonly factor: number;

@@ -1,6 +1,7 @@
 /** What each family reads of config.json, and what is refused. */
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../../problem.ts';
+import { ropeInverseFrequencies } from '../rope.ts';
 import type { RopeScaling } from '../spec.ts';
 import { configOf, specFromConfig, supportedFamilies } from './index.ts';
 
@@ -234,6 +235,16 @@ describe('rotary parameters', () => {
     const config = { model_type: 'llama', rope_parameters: parameters };
     expect(scalingOf({ ...config, rope_scaling: {} })).toEqual({ kind: 'linear', factor: 2 });
     expect(scalingOf({ ...config, rope_scaling: { type: 'linear', factor: 3 } })).toEqual({ kind: 'linear', factor: 3 });
+  });
+
+  it('scales dynamically beyond the trained length, as transformers does', () => {
+    const config = { model_type: 'llama', max_position_embeddings: 10, hidden_size: 32, num_attention_heads: 4 };
+    const [rope] = specFromConfig({ ...config, rope_scaling: { type: 'dynamic', factor: 4 } }, 'config.json').ropes;
+    expect(ropeInverseFrequencies(rope!, 10)).toEqual(ropeInverseFrequencies({ ...rope!, scaling: { kind: 'none' } }, 10));
+    // _compute_dynamic_ntk_parameters for rows of 25 tokens.
+    [1.0, 0.05227579548954964, 0.0027327588759362698, 0.0001428571413271129].forEach((frequency, i) =>
+      expect(ropeInverseFrequencies(rope!, 25)[i]! / frequency).toBeCloseTo(1, 6),
+    );
   });
 
   it('says what a dynamic scaling does', () => {

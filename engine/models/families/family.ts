@@ -228,9 +228,9 @@ function readScaling(parameters: ConfigReader, defaults: RopeDefaults): RopeScal
     case 'dynamic': {
       const factor = parameters.number('factor');
       parameters.note(
-        `The rotary embedding is scaled dynamically (factor ${factor}), which only acts on rows longer than the ${contextLength} tokens the model was trained for; rows up to that length are computed as trained.`,
+        `The rotary embedding is scaled dynamically (factor ${factor}): this only acts on rows longer than the ${contextLength} tokens the model was trained for, on each by its length; a GGUF does not carry it.`,
       );
-      return { kind: 'none' };
+      return { kind: 'dynamic', factor, contextLength };
     }
     case 'llama3':
       return {

@@ -76,6 +76,7 @@ export function ggufRope({ ropes: [rope], family }: DecoderSpec): Entry[] {
 function ggufScaling(scaling: RopeScaling, family: string): Entry[] {
   switch (scaling.kind) {
     case 'none':
+    case 'dynamic':
     case 'llama3':
     case 'factors':
       return [];

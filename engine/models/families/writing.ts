@@ -24,7 +24,8 @@ export function ropeScalingToConfig(rope: RopeSpec): Record<string, unknown> | n
     case 'none':
       return null;
     case 'linear':
-      return { rope_type: 'linear', factor: scaling.factor };
+    case 'dynamic':
+      return { rope_type: scaling.kind, factor: scaling.factor };
     case 'llama3':
       return {
         rope_type: 'llama3',
