@@ -23,7 +23,7 @@ describe('a recipe', () => {
     expect(errorsOf({ learningRate: Number.NaN })[0]).toContain('must be a number');
     expect(errorsOf({ schedule: 'exponential' })[0]).toContain('constant, linear, cosine');
     expect(errorsOf({ layers: [-1] })[0]).toContain("'all' or a list");
-    expect(errorsOf({ packing: true })[0]).toBe("'packing' can only be false in this version.");
+    expect(errorsOf({ packing: 'yes' })[0]).toBe("'packing' must be true or false.");
     expect(errorsOf({ rank: 0, alpha: 'x' })).toHaveLength(2);
   });
 

@@ -370,12 +370,11 @@ const fields = {
   },
   packing: {
     kind: 'boolean',
-    default: false,
-    fixed: true,
+    default: true,
     group: 'data',
     label: 'Packing',
-    help: 'Puts several rows into one sequence; each row sees only itself.',
-    why: 'Off: packed sequences are not supported yet.',
+    help: 'Puts the rows of a step end to end, as many together as the maximum length holds, instead of padding each to the longest.',
+    why: 'Nothing is computed for padding. A row still sees only itself: the numbers are the same.',
   },
   neftuneNoiseAlpha: {
     kind: 'number',

@@ -54,7 +54,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
     spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
 
   const longest = data.prepared.rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
-  const here = computePlan(recipe, provider, longest);
+  const here = computePlan(recipe, provider, recipe.packing ? recipe.maxLength : longest);
   const { start, notExact, notes } = await startingState(spec, recipe, here, model, folder, port);
   const { adapter, adam, plan } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);

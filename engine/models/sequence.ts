@@ -58,18 +58,21 @@ export interface Feed {
   readonly time: number;
   /** Cached tokens before them. */
   readonly past: number;
-  /** Tokens of the whole row when these are a piece of it. */
+  /** Tokens of the whole row when these are a piece of it, or of the longest of those packed into one. */
   readonly length?: number;
+  /** Of rows packed into one: where the row of each token begins, `[time]`. Positions count from there and no token sees what lies before. */
+  readonly starts?: Int32Array;
 }
 
 /** What those inputs are fed with. */
-export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length }: Feed): Record<string, TensorValue> {
+export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length, starts }: Feed): Record<string, TensorValue> {
   const keys = past + time;
+  const placeInRow = (t: number): number => t - (starts?.[t] ?? 0);
   const feeds: Record<string, TensorValue> = {
     input_ids: int64(inputIds, [inputIds.length]),
     position: int64([0], [1]),
     positions: int64(
-      inputIds.map((_, token) => past + (token % time)),
+      inputIds.map((_, token) => past + placeInRow(token % time)),
       [inputIds.length],
     ),
     'dim.batch': int64([inputIds.length / time], [1]),
@@ -81,14 +84,13 @@ export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length 
     const half = rope.dimension / 2;
     const { cos, sin } = ropeTables(rope, past, keys, length);
     const put = (name: string, growth: (t: number) => number): void => {
-      feeds[`${name}.cos`] = float32(
-        cos.map((value, j) => value * growth(past + Math.floor(j / half))),
-        [time, half],
-      );
-      feeds[`${name}.sin`] = float32(
-        sin.map((value, j) => value * growth(past + Math.floor(j / half))),
-        [time, half],
-      );
+      const placed = (table: Float32Array): Float32Array =>
+        table.map((_, j) => {
+          const place = placeInRow(Math.floor(j / half));
+          return table[place * half + (j % half)]! * growth(past + place);
+        });
+      feeds[`${name}.cos`] = float32(placed(cos), [time, half]);
+      feeds[`${name}.sin`] = float32(placed(sin), [time, half]);
     };
     put(`rope.${i}`, () => 1);
     if (spec.queryGrowth !== null) {
@@ -96,7 +98,7 @@ export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length 
       put(`rope.${i}.query`, (position) => 1 + beta * Math.log1p(Math.floor(position / originalContextLength)));
     }
   });
-  for (const window of windows(spec)) feeds[maskName(window)] = float32(causalMask(time, past, window), [time, keys]);
+  for (const window of windows(spec)) feeds[maskName(window)] = float32(causalMask(time, past, window, starts), [time, keys]);
   return feeds;
 }
 
@@ -130,14 +132,14 @@ function maskName(window: BlockWindow): string {
 /** Far below every score, and still finite when a score is added. */
 const HIDDEN = -1e30;
 
-/** `[time, past + time]`: a token sees what is cached, what came before it, and itself, as far back as its window reaches. */
-function causalMask(time: number, past: number, window: BlockWindow): Float32Array {
+/** `[time, past + time]`: a token sees what is cached, what came before it in its row, and itself, as far back as its window reaches. */
+function causalMask(time: number, past: number, window: BlockWindow, starts?: Int32Array): Float32Array {
   const keys = past + time;
   const mask = new Float32Array(time * keys);
   for (let t = 0; t < time; t++) {
     const row = mask.subarray(t * keys, (t + 1) * keys);
     row.fill(HIDDEN, past + t + 1);
-    if (window !== null) row.fill(HIDDEN, 0, Math.max(0, past + t + 1 - window));
+    row.fill(HIDDEN, 0, Math.max(starts?.[t] ?? 0, window === null ? 0 : past + t + 1 - window));
   }
   return mask;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { prepareRows, RowOrder, toMicroBatch, totalSteps, type TrainingRow } from './batches.ts';
+import { packRows, prepareRows, RowOrder, toMicroBatch, toPackedBatch, totalSteps, type TrainingRow } from './batches.ts';
 import { threefry } from './random.ts';
 
 function row(index: number, ids: number[], labels: number[]): TrainingRow {
@@ -71,5 +71,22 @@ it('pads to the longest row, ids with 0 and labels with -100', () => {
     batch: 2,
     time: 3,
     lengths: [3, 1],
+  });
+});
+
+describe('packing', () => {
+  const ofLengths = (...lengths: number[]) =>
+    lengths.map((length, i) => row(i, Array<number>(length).fill(i), Array<number>(length).fill(i)));
+
+  it('keeps the order and never exceeds the capacity', () => {
+    const packs = packRows(ofLengths(3, 4, 4, 8, 1, 1), 8);
+    expect(packs.map((pack) => pack.map(({ index }) => index))).toEqual([[0, 1], [2], [3], [4, 5]]);
+    expect(packRows([], 8)).toEqual([]);
+  });
+
+  it('lays rows end to end', () => {
+    const batch = toPackedBatch(ofLengths(2, 3));
+    expect(batch).toMatchObject({ batch: 1, time: 5, lengths: [2, 3], packed: true });
+    expect([...batch.inputIds]).toEqual([0, 0, 1, 1, 1]);
   });
 });

@@ -103,6 +103,36 @@ export function toMicroBatch(rows: readonly TrainingRow[]): MicroBatch {
   return { inputIds, labels, batch: rows.length, time, lengths };
 }
 
+/** Rows end to end in one, each beginning anew: no token sees another row, and none is asked to foretell one. */
+export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
+  const lengths = rows.map((row) => row.inputIds.length);
+  const time = lengths.reduce((sum, length) => sum + length, 0);
+  const inputIds = new Int32Array(time);
+  const labels = new Int32Array(time);
+  let start = 0;
+  for (const row of rows) {
+    inputIds.set(row.inputIds, start);
+    labels.set(row.labels, start);
+    start += row.inputIds.length;
+  }
+  return { inputIds, labels, batch: 1, time, lengths, packed: true };
+}
+
+/** Rows in order, as many together as `capacity` tokens hold. */
+export function packRows(rows: readonly TrainingRow[], capacity: number): TrainingRow[][] {
+  const packs: TrainingRow[][] = [];
+  let room = 0;
+  for (const row of rows) {
+    if (row.inputIds.length > room) {
+      packs.push([]);
+      room = capacity;
+    }
+    packs.at(-1)!.push(row);
+    room -= row.inputIds.length;
+  }
+  return packs;
+}
+
 /** Rows in groups of at most `size`, in order: the micro-batches of an evaluation. */
 export function inGroups(rows: readonly TrainingRow[], size: number): TrainingRow[][] {
   return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.slice(i * size, (i + 1) * size));

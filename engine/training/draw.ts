@@ -7,17 +7,18 @@ export interface StepPlace {
   readonly firstRow: number;
 }
 
-/** Two words for each token of `batch` rows of `time` tokens. */
+/** Two words for each of `tokens` tokens of a micro-batch in which these rows lie; 0 where none does. */
 export function tokenKeys(
   seed: number,
   { step, firstRow }: StepPlace,
-  { batch, time }: { readonly batch: number; readonly time: number },
+  rows: readonly { readonly start: number; readonly length: number }[],
+  tokens: number,
 ): [Int32Array, Int32Array] {
-  const [first, second] = [new Int32Array(batch * time), new Int32Array(batch * time)];
+  const [first, second] = [new Int32Array(tokens), new Int32Array(tokens)];
   const stream = [seed, streamOf('tokens of a step')] as const;
-  for (let row = 0; row < batch; row++) {
+  rows.forEach(({ start, length }, row) => {
     const key = threefry(stream, [step, firstRow + row]);
-    for (let t = 0; t < time; t++) [first[row * time + t], second[row * time + t]] = threefry(key, [t, 0]) as [number, number];
-  }
+    for (let t = 0; t < length; t++) [first[start + t], second[start + t]] = threefry(key, [t, 0]) as [number, number];
+  });
   return [first, second];
 }

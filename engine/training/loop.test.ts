@@ -74,6 +74,7 @@ const base: RecipeInput = {
   weightDecay: 0.01,
   evalEvery: 2,
   saveEvery: 2,
+  packing: false,
 };
 
 /** One session of a run in `dir`: from its newest checkpoint, until the end or until `stopAfter` opportunities to stop have passed. */

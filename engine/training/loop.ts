@@ -3,7 +3,7 @@ import { setImmediate as macrotask } from 'node:timers/promises';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
-import { inGroups, RowOrder, supervisedTokens, toMicroBatch, type TrainingRow } from './batches.ts';
+import { inGroups, packRows, RowOrder, supervisedTokens, toMicroBatch, toPackedBatch, type TrainingRow } from './batches.ts';
 import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
 import { learningRate } from './schedule.ts';
 import type { StepResult, TrainStep } from './step.ts';
@@ -84,9 +84,11 @@ async function meanGradient(training: Training, batches: readonly TrainingRow[][
   const gradient = new Float32Array(training.parameters.length);
   let loss = 0;
   let firstRow = 0;
-  for (const rows of batches) {
+  const { packing, maxLength } = training.recipe;
+  for (const rows of packing ? packRows(batches.flat(), maxLength) : batches) {
     await stopHere(training);
-    const result = await training.step.gradient(toMicroBatch(rows), training.parameters, { step, firstRow });
+    const batch = packing ? toPackedBatch(rows) : toMicroBatch(rows);
+    const result = await training.step.gradient(batch, training.parameters, { step, firstRow });
     firstRow += rows.length;
     for (const tokenLoss of result.tokenLoss) loss += tokenLoss / count;
     requireFinite(loss, 'loss', step, rowsNotFinite(result, rows));

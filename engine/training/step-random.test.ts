@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { toMicroBatch, type TrainingRow } from './batches.ts';
+import { toMicroBatch, toPackedBatch, type TrainingRow } from './batches.ts';
 import { readAdapter } from './lora/folder.ts';
 import { TrainStep, type TrainStepOptions } from './step.ts';
 
@@ -44,6 +44,9 @@ it.each(['lora-dora', 'lora-head-embed', 'lora-saved-head'])('%s', async (name) 
   );
   const added = alone[0]!.gradient!.map((x, i) => x + alone[1]!.gradient![i]!);
   expect(difference(added, whole.gradient!)).toBeLessThan(1e-5);
+
+  const packed = await kept.gradient(toPackedBatch(rows), parameters, place);
+  expect(difference(packed.gradient!, whole.gradient!)).toBeLessThan(1e-5);
 
   // Another step, row or seed drops others; an evaluation drops none.
   for (const other of [

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
+import { toMicroBatch, toPackedBatch } from './batches.ts';
 import { noAdapterShape, tensorView } from './lora/adapter.ts';
 import { readAdapter } from './lora/folder.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
@@ -87,6 +88,21 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     const base = await TrainStep.open(model, noAdapterShape, { ...options, recompute: false });
     expect(difference(await base.logits(batch, positions, new Float32Array(0)), atPositions('base_logits'))).toBeLessThan(2e-5);
     await base.release();
+  });
+
+  test('packed rows are the rows, as if each were alone', async () => {
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: false, attentionBlocks: 4 });
+    const taken = rows.slice(0, 3).map(({ input_ids, labels }, index) => ({
+      ...{ index, file: 'rows.jsonl', line: index + 1 },
+      ...{ inputIds: Int32Array.from(input_ids), labels: Int32Array.from(labels) },
+    }));
+    const packed = await step.gradient(toPackedBatch(taken), adapter.parameters);
+    const padded = await step.gradient(toMicroBatch(taken), adapter.parameters);
+    expect(packed.tokenRow).toEqual(padded.tokenRow);
+    expect(difference(packed.tokenLoss, padded.tokenLoss)).toBeLessThan(1e-5);
+    const scale = padded.gradient!.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
+    expect(difference(packed.gradient!, padded.gradient!) / scale).toBeLessThan(1e-5);
+    await step.release();
   });
 
   test('a batch is its rows, and a row without supervised tokens changes nothing', async () => {

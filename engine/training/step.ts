@@ -17,7 +17,7 @@ import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.
 import { tokenKeys, type StepPlace } from './draw.ts';
 import { tensorView, type AdapterShape, type AdapterTensor } from './lora/adapter.ts';
 
-/** Rows of one shape, padded on the right. */
+/** Rows of one shape, padded on the right, or packed end to end into one. */
 export interface MicroBatch {
   /** `[batch * time]`, 0 at padding. */
   readonly inputIds: Int32Array;
@@ -27,6 +27,8 @@ export interface MicroBatch {
   readonly time: number;
   /** Tokens of each row without padding. */
   readonly lengths: readonly number[];
+  /** The rows lie one after the other in a single one, so `batch` is 1. */
+  readonly packed?: boolean;
 }
 
 export interface StepResult {
@@ -86,7 +88,7 @@ export class TrainStep {
     shape: AdapterShape,
     options: TrainStepOptions,
   ): Promise<TrainStep> {
-    const files = await model.weights.float32Files(options.cacheDir);
+    const files = await model.weights.files(options.cacheDir);
     const step = new TrainStep(model.spec, files, shape, options);
     if (shape.length > 0) await step.#session('gradient');
     return step;
@@ -152,8 +154,10 @@ export class TrainStep {
     return { tokenLoss: (result['token_loss']!.data as Float32Array).slice(0, rows.length), tokenRow, gradient };
   }
 
-  #feeds({ inputIds, time }: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
-    const feeds = sequenceFeeds(this.#spec, { inputIds, time, past: 0 });
+  #feeds(batch: MicroBatch, parameters: Float32Array): Record<string, TensorValue> {
+    const { inputIds, time, lengths } = batch;
+    const starts = batch.packed === true ? { starts: startsOfTokens(batch) } : {};
+    const feeds = sequenceFeeds(this.#spec, { inputIds, time, past: 0, length: Math.max(...lengths), ...starts });
     for (const tensor of this.#shape.tensors) feeds[tensor.name] = float32(tensorView(parameters, tensor), tensor.shape);
     const { initial } = this.#options;
     for (const tensor of initial ? takenTensors(this.#shape) : [])
@@ -165,11 +169,11 @@ export class TrainStep {
     const { dropout = 0, neftuneNoiseAlpha = 0, seed = 0 } = this.#options;
     if (dropout === 0 && neftuneNoiseAlpha === 0) return {};
     const tokens = batch.batch * batch.time;
-    const [first, second] = tokenKeys(seed, place, batch);
-    const limits = Float32Array.from({ length: tokens }, (_, i) => {
-      const length = batch.lengths[Math.floor(i / batch.time)]!;
-      return neftuneNoiseAlpha / Math.sqrt(length * this.#spec.hiddenSize);
-    });
+    const rows = rowPlaces(batch);
+    const [first, second] = tokenKeys(seed, place, rows, tokens);
+    const limits = new Float32Array(tokens);
+    for (const { start, length } of rows)
+      limits.fill(neftuneNoiseAlpha / Math.sqrt(length * this.#spec.hiddenSize), start, start + length);
     return {
       'random.first': { type: 'int32', data: first, dims: [tokens, 1] },
       'random.second': { type: 'int32', data: second, dims: [tokens, 1] },
@@ -339,20 +343,39 @@ function headValues({ modules, head }: DecoderSpec, { weight, lora }: DecoderOpt
   return [...own.filter((value) => trained.has(value)), ...(factors ? [factors.a, factors.b] : []), ...(scale ? [scale] : [])];
 }
 
+/** Where each row of a batch begins and how many tokens it has. */
+function rowPlaces({ lengths, time, packed }: MicroBatch): { readonly start: number; readonly length: number }[] {
+  let end = 0;
+  return lengths.map((length, row) => {
+    const start = packed === true ? end : row * time;
+    end = start + length;
+    return { start, length };
+  });
+}
+
+/** For each token of packed rows where its row begins; what fills up is a row of its own. */
+function startsOfTokens(batch: MicroBatch): Int32Array {
+  const rows = rowPlaces(batch);
+  const { start, length } = rows.at(-1)!;
+  const starts = new Int32Array(batch.time).fill(start + length);
+  for (const row of rows) starts.fill(row.start, row.start, row.start + row.length);
+  return starts;
+}
+
 /** Flat positions whose next token is supervised, that token, and their rows. */
-function supervised({ labels, batch, time }: MicroBatch): { rows: number[]; targets: number[]; tokenRow: Int32Array } {
+function supervised(batch: MicroBatch): { rows: number[]; targets: number[]; tokenRow: Int32Array } {
   const rows: number[] = [];
   const targets: number[] = [];
   const tokenRow: number[] = [];
-  for (let row = 0; row < batch; row++) {
-    for (let t = 0; t + 1 < time; t++) {
-      const label = labels[row * time + t + 1]!;
+  rowPlaces(batch).forEach(({ start, length }, row) => {
+    for (let position = start; position + 1 < start + length; position++) {
+      const label = batch.labels[position + 1]!;
       if (label === -100) continue;
-      rows.push(row * time + t);
+      rows.push(position);
       targets.push(label);
       tokenRow.push(row);
     }
-  }
+  });
   return { rows, targets, tokenRow: Int32Array.from(tokenRow) };
 }
 
