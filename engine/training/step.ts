@@ -88,7 +88,7 @@ export class TrainStep {
     shape: AdapterShape,
     options: TrainStepOptions,
   ): Promise<TrainStep> {
-    const files = await model.weights.files(options.cacheDir);
+    const files = await model.weights.float32Files(options.cacheDir);
     const step = new TrainStep(model.spec, files, shape, options);
     if (shape.length > 0) await step.#session('gradient');
     return step;
