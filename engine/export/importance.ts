@@ -38,7 +38,7 @@ export async function measureImportance(request: ImportanceRequest): Promise<Imp
   const { model, adapter, threads, cacheDir, openSession, step } = request;
   const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, bounds.tokensPerRow));
   const shape = adapter?.shape ?? noAdapterShape;
-  const { graph, sums } = squaresGraph(model.spec, await model.weights.float32Files(cacheDir), shape);
+  const { graph, sums } = squaresGraph(model.spec, await model.weights.files(cacheDir), shape);
   const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack: false });
   const totals = new Map<string, Float64Array>();
   let tokens = 0;

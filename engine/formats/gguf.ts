@@ -330,8 +330,12 @@ class Cursor {
 
 /** The tensor as float32, row-major. */
 export function readGgufFloat32(path: string, tensor: GgufTensor): Float32Array {
-  const bytes = withFile(path, (descriptor) => readExactly(descriptor, path, tensor.offset, tensor.length));
-  return dequantize(tensor.type, bytes);
+  return dequantize(tensor.type, readGgufBytes(path, tensor));
+}
+
+/** The bytes of a tensor as they are stored. */
+export function readGgufBytes(path: string, { offset, length }: GgufTensor): Uint8Array<ArrayBuffer> {
+  return withFile(path, (descriptor) => readExactly(descriptor, path, offset, length));
 }
 
 /** Float32 values of stored blocks, exactly as ggml computes them. */

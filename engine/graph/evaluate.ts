@@ -210,6 +210,27 @@ const kernels: Readonly<Record<string, Kernel>> = {
     return { dims: condition!.dims, data: condition!.data.map((v, i) => (v === 0 ? no[i]! : yes[i]!)) };
   },
   QuickGelu: (inputs, { alpha }) => unary((x) => x * sigmoid(float(alpha, 1.702) * x))(inputs, {}),
+  /** With a scale and a zero point for each index of the first axis. */
+  DequantizeLinear: ([q, scales, zeroPoints]) => {
+    const width = q!.data.length / q!.dims[0]!;
+    const of = (values: Tensor | undefined, flat: number): number => values?.data[Math.floor(flat / width)] ?? 0;
+    return { dims: q!.dims, data: q!.data.map((value, flat) => (value - of(zeroPoints, flat)) * of(scales, flat)) };
+  },
+  MatMulNBits: ([x, bytes, scales, zeroPoints], { bits, block_size }) => {
+    const [rows, blocks] = bytes!.dims as [number, number];
+    const [width, perBlock] = [int(bits, 4), int(block_size, 0)];
+    const level = (packed: Float64Array, row: number, i: number): number => {
+      const bit = i * width;
+      return (packed[(row * packed.length) / rows + (bit >> 3)]! >> (bit & 7)) & (2 ** width - 1);
+    };
+    const columns = blocks * perBlock;
+    const matrix = Float64Array.from({ length: rows * columns }, (_, flat) => {
+      const [row, column] = [Math.floor(flat / columns), flat % columns];
+      const block = Math.floor(column / perBlock);
+      return (level(bytes!.data, row, column) - level(zeroPoints!.data, row, block)) * scales!.data[row * blocks + block]!;
+    });
+    return product([x!, { dims: [rows, columns], data: matrix }], { transB: { int: 1 } });
+  },
   Gemm: product,
   FusedMatMul: product,
   ReduceSum: reduce(total),

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { openModel, type OpenModel } from '../models/open.ts';
+import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
@@ -41,9 +41,10 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const folder = new RunFolder(spec.out);
   const given = requireRecipe(spec.recipe);
   report(port, 'Reading the model');
-  const model = openModel(spec.modelPath, spec.acceptFields);
+  const opened = openModel(spec.modelPath, spec.acceptFields);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
+  const model = quantizedModel(opened, recipe.baseQuantization);
   // A run goes on where it began, unless another device is asked for by name.
   const provider = chooseProvider(earlier !== null && spec.device === 'auto' ? earlier.device.provider : spec.device);
 

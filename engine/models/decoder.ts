@@ -1,12 +1,13 @@
 /** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
 import { assert } from '../problem.ts';
-import type { Graph, PlainOp, Value } from '../graph/graph.ts';
+import type { ExternalData, Graph, PlainOp, Value } from '../graph/graph.ts';
 import { gelu, geluTanh, relu, silu, tanh } from '../graph/ops/activation.ts';
 import { add, clip, mul } from '../graph/ops/elementwise.ts';
 import { embedding } from '../graph/ops/embedding.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
+import { dequantized, packedLinear, type PackedWeight } from '../graph/ops/packed.ts';
 import { rotary } from '../graph/ops/rotary.ts';
 import { gatherRows, reshape, sliceLast } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
@@ -23,9 +24,9 @@ import {
   type NormRole,
   type NormSpec,
 } from './spec.ts';
-import type { Float32Location } from './weights.ts';
+import type { WeightLocation } from './weights.ts';
 
-export type WeightFiles = ReadonlyMap<string, Float32Location>;
+export type WeightFiles = ReadonlyMap<string, WeightLocation>;
 
 export interface DecoderOptions {
   /** Frozen, or an input that is trained. */
@@ -38,8 +39,8 @@ export interface DecoderOptions {
   readonly recompute: boolean;
   /** Puts cached keys and values `[tokens, keyValueHeads * headDim]` before a layer's own. */
   readonly extendCache?: (layer: number, keys: Value, values: Value) => readonly [keys: Value, values: Value];
-  /** Computes a linear layer another way, from packed weights for one. */
-  readonly linear?: (path: string, x: Value, bias: Value | null) => Value;
+  /** Computes a linear layer another way, from packed weights for one; null: as usual. */
+  readonly linear?: (path: string, x: Value, bias: Value | null) => Value | null;
   /** Attends another way, with a cache of its own; all are `[tokens, heads * headDim]` of their own heads. */
   readonly attend?: (layer: number, inputs: Record<'query' | 'key' | 'value', Value>) => Value;
 }
@@ -265,12 +266,36 @@ function capped(g: Graph, x: Value, cap: number): Value {
   return mul(g, [tanh(g, [mul(g, [x, g.scalar(1 / cap)])]), g.scalar(cap)]);
 }
 
-/** Declares the weights of a model in a graph as they are asked for. */
+/** Declares the weights of a model in a graph as they are asked for; a packed one is read back each time, so that it never stays. */
 export function weightsOf(g: Graph, spec: DecoderSpec, files: WeightFiles): (name: string) => Value {
   return (asked) => {
     const name = storedName(spec, asked);
     const location = files.get(name);
     assert(location !== undefined, `the model has no tensor ${name}`);
-    return g.weight(name, location.shape, location);
+    const packed = packedWeight(name, location);
+    return packed === null ? g.weight(name, location.shape, location as ExternalData) : dequantized(g, packed);
+  };
+}
+
+function packedWeight(name: string, location: WeightLocation): PackedWeight | null {
+  if (!('bits' in location)) return null;
+  const { bits, blockSize, minimumGroup, shape } = location;
+  const declare: PackedWeight['declare'] = (g, part, dtype, asked) =>
+    g.weight(`${name}.${part}.${dtype}x${asked.join('x')}`, asked, location[part]!, dtype);
+  return { rows: shape[0], columns: shape[1], bits, blockSize, minimumGroup, declare };
+}
+
+/** Multiplies with packed matrices as they are: `DecoderOptions.linear`. */
+export function packedProducts(
+  g: Graph,
+  files: WeightFiles,
+  { lora }: Pick<DecoderOptions, 'lora'>,
+  isFrozen: (name: string) => boolean,
+): NonNullable<DecoderOptions['linear']> {
+  return (path, x, bias) => {
+    const name = `${path}.weight`;
+    const location = files.get(name);
+    const packed = location === undefined || !isFrozen(name) ? null : packedWeight(name, location);
+    return packed && packedLinear(g, x, packed, bias, lora(path));
   };
 }

@@ -6,7 +6,7 @@ import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
 import type { WeightedAdapter } from '../training/lora/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, sameSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
-import { decoder, logits, type WeightFiles } from './decoder.ts';
+import { decoder, logits, packedProducts, type WeightFiles } from './decoder.ts';
 import type { OpenModel } from './open.ts';
 import { turnsOtherwise } from './rope.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
@@ -58,7 +58,7 @@ export class GenerationSession {
   }
 
   static async open(model: GenerationModel, options: GenerationOptions): Promise<GenerationSession> {
-    const files = await model.weights.float32Files(options.cacheDir);
+    const files = await model.weights.files(options.cacheDir);
     return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
   }
 
@@ -160,7 +160,9 @@ async function openGraph(
   { threads, openSession }: GenerationOptions,
 ): Promise<OpenedGraph> {
   const graph = buildGeneration(spec, files, slots);
-  const session = await openSession(encodeModel(graph), { threads, provider: 'cpu' });
+  // Unprepared, a packed matrix would be read back as float32 for every token.
+  const prepack = graph.nodes.some(({ type }) => type === 'MatMulNBits');
+  const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack });
   return { session, inputs: graph.inputs.map(({ name }) => name) };
 }
 
@@ -170,8 +172,10 @@ export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: Ad
   const width = spec.keyValueHeads * spec.headDim;
   const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'keys', blocks: 1 });
   const rows = g.input('rows', 'int64', [1]);
+  const adapted = adapterInputs(g, spec, files, slots);
   const options = {
-    ...adapterInputs(g, spec, files, slots),
+    ...adapted,
+    linear: packedProducts(g, files, adapted, (name) => !slots.replaced.has(name)),
     recompute: false,
     extendCache(layer: number, keys: Value, values: Value): [Value, Value] {
       const extend = (what: string, value: Value): Value => {

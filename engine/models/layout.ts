@@ -5,6 +5,8 @@ export interface Layout {
   storedShape(shape: readonly number[]): readonly number[];
   toModel(stored: Float32Array, shape: readonly number[]): Float32Array;
   toFile(values: Float32Array, shape: readonly number[]): Float32Array;
+  /** Where only rows are moved: the row of the file that holds a row of the model. */
+  readonly storedRow?: (row: number, rows: number) => number;
 }
 
 /**
@@ -60,6 +62,7 @@ function movedRows(place: (row: number, rows: number) => number): Layout {
     storedShape: (shape) => shape,
     toModel: (stored, shape) => move(stored, shape, false),
     toFile: (values, shape) => move(values, shape, true),
+    storedRow: place,
   };
 }
 

@@ -7,6 +7,7 @@ import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../f
 import { Problem } from '../problem.ts';
 import { openModel } from './open.ts';
 import { ropeInverseFrequencies } from './rope.ts';
+import type { Float32Location } from './weights.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'models-'));
@@ -31,16 +32,16 @@ describe('one model in two formats', () => {
 
   it.each(['model', 'model.gguf'])('float32 files of %s hold what read gives', async (name) => {
     const model = openModel(join(golden, 'llama-tied', name));
-    const files = await model.weights.float32Files(join(root, 'cache'));
+    const files = await model.weights.files(join(root, 'cache'));
     for (const tensor of model.weights.names) {
-      const { path, offset, length, shape } = files.get(tensor)!;
+      const { path, offset, length, shape } = files.get(tensor) as Float32Location;
       const bytes = Uint8Array.from(readFileSync(path).subarray(offset, offset + length));
       expect(new Float32Array(bytes.buffer)).toEqual(model.weights.read(tensor));
       expect(shape).toEqual(model.weights.shape(tensor));
     }
-    const inPlace = [...files.values()].filter(({ path }) => path.startsWith(golden)).length;
+    const inPlace = [...files.values()].filter((location) => 'path' in location && location.path.startsWith(golden)).length;
     expect(inPlace).toBe(name === 'model' ? files.size : files.size - 4);
-    expect(await model.weights.float32Files(join(root, 'cache'))).toEqual(files);
+    expect(await model.weights.files(join(root, 'cache'))).toEqual(files);
   });
 });
 

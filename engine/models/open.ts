@@ -26,6 +26,7 @@ import {
   joined,
   rotaryDivisors,
   StoredWeights,
+  type BaseQuantization,
   type ModelWeights,
   type StoredTensor,
 } from './weights.ts';
@@ -355,6 +356,19 @@ function selectTensors(
         'The model computes something this version does not know; choose another one.',
       );
   return selected;
+}
+
+/** The model with the matrices of its blocks kept in few bits; embedding and head stay as they are. */
+export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
+  const { path, format, spec, info, tokenizerSource } = model;
+  const matrices = new Set(linearLayers(spec).map((layer) => `${layer.path}.weight`));
+  return {
+    ...{ path, format, spec, info, tokenizerSource },
+    weights: model.weights.quantized(quantization, matrices),
+    get hash() {
+      return model.hash;
+    },
+  };
 }
 
 interface Opened {

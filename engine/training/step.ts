@@ -8,7 +8,16 @@ import { uniformNoise, type RowKeys } from '../graph/ops/random.ts';
 import { expand } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
 import { rematerialize } from '../graph/rematerialize.ts';
-import { decoder, headInput, headLogits, logits, weightsOf, type DecoderOptions, type WeightFiles } from '../models/decoder.ts';
+import {
+  decoder,
+  headInput,
+  headLogits,
+  logits,
+  packedProducts,
+  weightsOf,
+  type DecoderOptions,
+  type WeightFiles,
+} from '../models/decoder.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
@@ -84,11 +93,11 @@ export class TrainStep {
   }
 
   static async open(
-    model: { readonly spec: DecoderSpec; readonly weights: ModelWeights },
+    model: { readonly spec: DecoderSpec; readonly weights: Pick<ModelWeights, 'files'> },
     shape: AdapterShape,
     options: TrainStepOptions,
   ): Promise<TrainStep> {
-    const files = await model.weights.float32Files(options.cacheDir);
+    const files = await model.weights.files(options.cacheDir);
     const step = new TrainStep(model.spec, files, shape, options);
     if (shape.length > 0) await step.#session('gradient');
     return step;
@@ -227,7 +236,8 @@ export function buildStep(
     neftuneNoiseAlpha = 0,
     initial = null,
     attentionBlocks: blocks = 1,
-  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks'>,
+    prepack = false,
+  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks' | 'prepack'>,
 ): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks });
@@ -240,11 +250,17 @@ export function buildStep(
   const isRandom = training && (dropout > 0 || neftuneNoiseAlpha > 0);
   const keyInput = (name: string): Value => g.input(`random.${name}`, 'int32', ['tokens', 1]);
   const keys: RowKeys | null = isRandom ? [keyInput('first'), keyInput('second')] : null;
-  const adapted = (): DecoderOptions => ({
-    ...adaptation(g, spec, files, shape, inputs, taken, keys && dropout > 0 ? { rate: dropout, keys } : null),
-    ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
-    recompute: recompute && training,
-  });
+  const replaced = new Set(shape.replaced.flatMap(({ names }) => names));
+  const adapted = (): DecoderOptions => {
+    const own = adaptation(g, spec, files, shape, inputs, taken, keys && dropout > 0 ? { rate: dropout, keys } : null);
+    return {
+      ...own,
+      // Prepared by the runtime, packed matrices are multiplied as they are; else reading them back once for many rows is faster.
+      ...(prepack && training ? { linear: packedProducts(g, files, own, (name) => !replaced.has(name)) } : {}),
+      ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
+      recompute: recompute && training,
+    };
+  };
   if (purpose === 'logits') {
     const options = adapted();
     g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));

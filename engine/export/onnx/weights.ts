@@ -6,7 +6,7 @@ import { modelTensors, storedName, type DecoderSpec } from '../../models/spec.ts
 import { assert } from '../../problem.ts';
 import { add } from '../../graph/ops/elementwise.ts';
 import type { ModelWeights } from '../../models/weights.ts';
-import { packRows, type PackedRows } from './pack.ts';
+import { packRows, type PackedRows } from '../../formats/quants/pack.ts';
 
 /** float32; half precision computed in float32; 8 or 4 bits in blocks of 32 along each row. */
 export type OnnxPrecision = 'f32' | 'f16' | 'q8' | 'q4';

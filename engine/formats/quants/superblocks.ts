@@ -270,12 +270,12 @@ function weighBySize(x: Float32Array, from: number): void {
 }
 
 /** Q4_K's and Q5_K's 8 scales of 6 bits: bytes 0 to 3 hold the first four; the others are a low nibble of bytes 8 to 11 under the first's tops. */
-function scale6(bytes: Uint8Array, at: number, group: number): number {
+export function scale6(bytes: Uint8Array, at: number, group: number): number {
   return group < 4 ? bytes[at + group]! & 63 : (bytes[at + group + 4]! & 15) | ((bytes[at + group - 4]! >>> 6) << 4);
 }
 
 /** Their 8 minima likewise: bytes 4 to 7, and the high nibbles of bytes 8 to 11. */
-function minimum6(bytes: Uint8Array, at: number, group: number): number {
+export function minimum6(bytes: Uint8Array, at: number, group: number): number {
   return group < 4 ? bytes[at + group + 4]! & 63 : (bytes[at + group + 4]! >>> 4) | ((bytes[at + group]! >>> 6) << 4);
 }
 

@@ -6,6 +6,7 @@ import * as elementwise from './elementwise.ts';
 import { headCrossEntropy } from './loss.ts';
 import { doraScale, gemm, loraLinear, matmul } from './matmul.ts';
 import { layerNorm, rmsNorm } from './normalization.ts';
+import { packedProduct } from './packed.ts';
 import { expand, meanOfLast, reduceSum } from './reduce.ts';
 import { dropout } from './random.ts';
 import { rotary } from './rotary.ts';
@@ -18,6 +19,7 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   gemm,
   matmul,
   loraLinear,
+  packedProduct,
   doraScale,
   reduceSum,
   meanOfLast,

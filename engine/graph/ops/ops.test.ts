@@ -13,6 +13,7 @@ import { mul } from './elementwise.ts';
 import { ops } from './index.ts';
 import type { CrossEntropyAttributes } from './loss.ts';
 import { gemm, linear } from './matmul.ts';
+import type { PackedPart, PackedWeight } from './packed.ts';
 
 interface SampleInput {
   readonly dims: readonly number[];
@@ -68,6 +69,28 @@ function causalBlocks(time: number, blocks: number): SampleInput[] {
   });
 }
 const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32', [5, 4], sines(20))], { transB: true });
+/** A matrix [3, 32] in blocks of 16 whose numbers are made up: nibbles or bytes, each block with its own scale and zero point. */
+const packedMatrix = (bits: 4 | 8, minimumGroup: number | null): PackedWeight => {
+  const levels = Array.from({ length: 96 }, (_, i) => (i * 7 + (i >> 3)) % 2 ** bits);
+  const zeroPoints = [3, 8, 1, 0, 7, 5];
+  const bytes = (numbers: readonly number[]): number[] =>
+    bits === 8
+      ? [...numbers]
+      : Array.from({ length: numbers.length / 2 }, (_, i) => numbers[2 * i]! | (numbers[2 * i + 1]! << 4));
+  const parts: Record<PackedPart, readonly number[]> = {
+    values: levels,
+    scales: [0.25, 0.5, 0.125, 0.75, 0.25, 0.375],
+    zeroPoints,
+    flatZeroPoints: zeroPoints,
+    minimumScales: minimumGroup === 1 ? sines(6) : [0.5, -0.25, 0.125],
+    minimumLevels: [1, 2, 3, 4, 5, 6],
+  };
+  const declare: PackedWeight['declare'] = (g, part, dtype, shape) => {
+    const isBytes = dtype === 'uint8' && part !== 'minimumLevels';
+    return g.constant(dtype, shape, isBytes ? bytes(parts[part]) : parts[part]);
+  };
+  return { rows: 3, columns: 32, bits, blockSize: 16, minimumGroup, declare };
+};
 const samples: Readonly<Record<string, readonly Sample[]>> = {
   Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
   Sub: [{ inputs: [x, x] }, { inputs: [{ dims: [1, 3] }, x] }],
@@ -102,6 +125,11 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
       inputs: [{ dims: [3, 4] }, { dims: [5, 4] }, { dims: [2, 4] }, { dims: [5, 2] }, { dims: [5] }],
       attributes: { scale: 2 },
     },
+  ],
+  MatMulNBits: [
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, null) } },
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(8, 1) } },
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, 2) } },
   ],
   DoraScale: [
     { inputs: [{ dims: [5] }, frozen([5, 4]), frozen([2, 4]), frozen([5, 2])], attributes: { scale: 1.5, embedding: false } },

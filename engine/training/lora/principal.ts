@@ -2,8 +2,8 @@
 import { Graph } from '../../graph/graph.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import { gemm } from '../../graph/ops/matmul.ts';
-import type { WeightFiles } from '../../models/decoder.ts';
-import { storedName, type DecoderSpec } from '../../models/spec.ts';
+import { weightsOf, type WeightFiles } from '../../models/decoder.ts';
+import type { DecoderSpec } from '../../models/spec.ts';
 import type { ModelWeights } from '../../models/weights.ts';
 import { Problem } from '../../problem.ts';
 import type { OpenSession } from '../../runtime/session.ts';
@@ -28,7 +28,7 @@ export async function principalAdapter(
   { spec, weights }: { readonly spec: DecoderSpec; readonly weights: ModelWeights },
   { initialization, seed, threads, cacheDir, openSession, onModule }: PrincipalStart,
 ): Promise<Adapter> {
-  const files = await weights.float32Files(cacheDir);
+  const files = await weights.files(cacheDir);
   const parameters = adapter.parameters.slice();
   const modules = adapter.shape.modules.filter(({ kind }) => kind === 'linear');
   for (const [done, module] of modules.entries()) {
@@ -52,7 +52,7 @@ export async function principalAdapter(
     const map =
       inFeatures * outFeatures <= exactElements
         ? inMemory(module, moduleWeight(weights, spec, module))
-        : await inRuntime(module, files, storedName(spec, `${path}.weight`), { threads, openSession });
+        : await inRuntime(module, spec, files, { threads, openSession });
     try {
       const options = rounds === undefined ? { tolerance: map.tolerance } : { rounds: Number(rounds) };
       const { left, values, right } = await largestSingular(map, rank, seed ^ streamOf(path), options);
@@ -90,16 +90,15 @@ function inMemory({ inFeatures, outFeatures }: AdaptedModule, weight: Float32Arr
 
 /** Products in float32 on all cores, from the weight where it lies. */
 async function inRuntime(
-  { inFeatures, outFeatures }: AdaptedModule,
+  { path, inFeatures, outFeatures }: AdaptedModule,
+  spec: DecoderSpec,
   files: WeightFiles,
-  name: string,
   { threads, openSession }: Pick<PrincipalStart, 'threads' | 'openSession'>,
 ): Promise<Decomposed> {
-  const location = files.get(name)!;
   const open = async (transA: boolean) => {
     const g = new Graph();
     const x = g.input('x', 'float32', [transA ? outFeatures : inFeatures, 'k']);
-    g.output('y', gemm(g, [g.weight(name, location.shape, location), x], { transA }));
+    g.output('y', gemm(g, [weightsOf(g, spec, files)(`${path}.weight`), x], { transA }));
     return openSession(encodeModel(g), { threads, provider: 'cpu' });
   };
   const [forward, backward] = [await open(false), await open(true)];

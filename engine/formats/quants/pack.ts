@@ -1,0 +1,209 @@
+/**
+ * Matrices in few bits as ONNX Runtime reads them: bytes for MatMulNBits (ContribOperators.md, com.microsoft.MatMulNBits), which
+ * DequantizeLinear reads too. A quantized matrix of a GGUF keeps exactly its values.
+ */
+import { assert } from '../../problem.ts';
+import { halfValues } from '../float.ts';
+import { bits16 } from './block.ts';
+import { minimum6, scale6 } from './superblocks.ts';
+
+export interface PackedRows {
+  /** `[rows, blocks, blockSize * bits / 8]`; of two 4-bit numbers in a byte the first is the lower half. */
+  readonly values: Uint8Array;
+  /** `[rows, blocks]` */
+  readonly scales: Float32Array;
+  /** `[rows, ⌈blocks * bits / 8⌉]`, packed as the values are. */
+  readonly zeroPoints: Uint8Array;
+}
+
+/** How a matrix lies in few bits: x = (q - zero point) scale, plus a minimum where its blocks have one. */
+export interface PackedFormat {
+  readonly bits: 4 | 8;
+  readonly blockSize: number;
+  /** Null without minima; else how many blocks share the factor of their minima, which then are 8-bit integers. 1: they are float32. */
+  readonly minimumGroup: number | null;
+}
+
+export interface PackedMatrix extends PackedRows {
+  /** `[rows, blocks / minimumGroup]` */
+  readonly minimumScales: Float32Array | null;
+  /** `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
+  readonly minimumLevels: Uint8Array | null;
+}
+
+/** Each block from its smallest to its largest number, 0 among them: value = (q - zero point) * scale. */
+export function packRows(matrix: Float32Array, rows: number, columns: number, bits: 4 | 8, blockSize: number): PackedRows {
+  const blocks = Math.ceil(columns / blockSize);
+  const most = 2 ** bits - 1;
+  const packed = emptyRows(rows, blocks, bits, blockSize);
+  for (let row = 0; row < rows; row++)
+    for (let block = 0; block < blocks; block++) {
+      const start = row * columns + block * blockSize;
+      const end = Math.min(start + blockSize, (row + 1) * columns);
+      let low = 0;
+      let high = 0;
+      for (let i = start; i < end; i++) {
+        const value = matrix[i]!;
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+      const scale = Math.fround((high - low) / most);
+      const zero = scale === 0 ? 0 : Math.min(most, Math.max(0, Math.round(-low / scale)));
+      packed.scales[row * blocks + block] = scale;
+      storeZero(packed.zeroPoints, row, block, blocks, bits, zero);
+      const valueAt = ((row * blocks + block) * blockSize * bits) / 8;
+      for (let i = start; i < end; i++) {
+        const q = scale === 0 ? zero : Math.min(most, Math.max(0, Math.round(matrix[i]! / scale) + zero));
+        const at = i - start;
+        if (bits === 8) packed.values[valueAt + at] = q;
+        else packed.values[valueAt + (at >> 1)]! |= q << (4 * (at & 1));
+      }
+    }
+  return packed;
+}
+
+function emptyRows(rows: number, blocks: number, bits: 4 | 8, blockSize: number): PackedRows {
+  return {
+    values: new Uint8Array((rows * blocks * blockSize * bits) / 8),
+    scales: new Float32Array(rows * blocks),
+    zeroPoints: new Uint8Array(rows * Math.ceil((blocks * bits) / 8)),
+  };
+}
+
+function storeZero(zeroPoints: Uint8Array, row: number, block: number, blocks: number, bits: 4 | 8, zero: number): void {
+  const at = row * Math.ceil((blocks * bits) / 8);
+  if (bits === 8) zeroPoints[at + block] = zero;
+  else zeroPoints[at + (block >> 1)]! |= zero << (4 * (block & 1));
+}
+
+/** The zero points without gaps between rows, as DequantizeLinear wants them; the same bytes where rows end with a byte. */
+export function flatZeroPoints({ zeroPoints }: PackedRows, rows: number, blocks: number, bits: 4 | 8): Uint8Array {
+  if (bits === 8 || blocks % 2 === 0) return zeroPoints;
+  const flat = new Uint8Array(Math.ceil((rows * blocks) / 2));
+  const width = (blocks + 1) / 2;
+  for (let row = 0; row < rows; row++)
+    for (let block = 0; block < blocks; block++) {
+      const zero = (zeroPoints[row * width + (block >> 1)]! >> (4 * (block & 1))) & 15;
+      const at = row * blocks + block;
+      flat[at >> 1]! |= zero << (4 * (at & 1));
+    }
+  return flat;
+}
+
+/** The matrix again as float32, rounded as DequantizeLinear rounds. */
+export function unpackRows(packed: PackedRows, rows: number, columns: number, bits: 4 | 8, blockSize: number): Float32Array {
+  const blocks = columns / blockSize;
+  const matrix = new Float32Array(rows * columns);
+  const width = Math.ceil((blocks * bits) / 8);
+  const { values, scales, zeroPoints } = packed;
+  for (let row = 0; row < rows; row++)
+    for (let block = 0; block < blocks; block++) {
+      const zeroByte = zeroPoints[row * width + (bits === 8 ? block : block >> 1)]!;
+      const zero = bits === 8 ? zeroByte : (zeroByte >> (4 * (block & 1))) & 15;
+      const scale = scales[row * blocks + block]!;
+      const from = row * columns + block * blockSize;
+      for (let i = from; i < from + blockSize; i++) {
+        const q = bits === 8 ? values[i]! : (values[i >> 1]! >> (4 * (i & 1))) & 15;
+        matrix[i] = (q - zero) * scale;
+      }
+    }
+  return matrix;
+}
+
+// ── Matrices of a GGUF ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a type needs said besides its values: x = (q - zero) scale + minimum. */
+interface StoredFormat extends PackedFormat {
+  readonly zero: number;
+  /** Elements and bytes of a stored block, which holds several of ours. */
+  readonly elements: number;
+  readonly bytes: number;
+  scale(stored: Uint8Array, at: number, block: number): number;
+  minimumScale?(stored: Uint8Array, at: number): number;
+  minimumLevel?(stored: Uint8Array, at: number, block: number): number;
+}
+
+const half = (bytes: Uint8Array, at: number): number => halfValues()[bits16(bytes, at)]!;
+
+function blocks32(bits: 4 | 8, bytes: number, zero: number, hasMinimum: boolean): StoredFormat {
+  const scale = (stored: Uint8Array, at: number): number => half(stored, at);
+  const minimum = hasMinimum ? { minimumScale: (stored: Uint8Array, at: number): number => half(stored, at + 2) } : {};
+  return { bits, blockSize: 32, minimumGroup: hasMinimum ? 1 : null, zero, elements: 32, bytes, scale, ...minimum };
+}
+
+function superblocks32(bits: 4 | 8, bytes: number): StoredFormat {
+  return {
+    ...{ bits, blockSize: 32, minimumGroup: 8, zero: 0, elements: 256, bytes },
+    scale: (stored, at, block) => half(stored, at) * scale6(stored, at + 4, block),
+    minimumScale: (stored, at) => -half(stored, at + 2),
+    minimumLevel: (stored, at, block) => minimum6(stored, at + 4, block),
+  };
+}
+
+/** 5- and 6-bit types lie in 8 bits; the layouts of blocks are described in blocks32.ts and superblocks.ts. */
+const storedFormats: Readonly<Record<string, StoredFormat>> = {
+  Q4_0: blocks32(4, 18, 8, false),
+  Q4_1: blocks32(4, 20, 0, true),
+  Q5_0: blocks32(8, 22, 16, false),
+  Q5_1: blocks32(8, 24, 0, true),
+  Q8_0: blocks32(8, 34, 128, false),
+  Q4_K: superblocks32(4, 144),
+  Q5_K: superblocks32(8, 176),
+  Q6_K: {
+    ...{ bits: 8, blockSize: 16, minimumGroup: null, zero: 32, elements: 256, bytes: 210 },
+    scale: (stored, at, block) => half(stored, at + 208) * ((stored[at + 192 + block]! << 24) >> 24),
+  },
+};
+
+/** How a matrix of this type is packed, or null where its values have no such form. */
+export function packedFormat(type: string): PackedFormat | null {
+  return storedFormats[type] ?? null;
+}
+
+/**
+ * A quantized matrix packed with exactly its values: `values` are these, `stored` its bytes in the file, `storedRow` where the file has a
+ * row. Quants follow from a value and its scale, which is checked.
+ */
+export function packStored(
+  type: string,
+  values: Float32Array,
+  stored: Uint8Array,
+  rows: number,
+  columns: number,
+  storedRow: (row: number) => number,
+): PackedMatrix {
+  const format = storedFormats[type]!;
+  const { bits, blockSize, zero, elements, bytes, minimumGroup } = format;
+  const blocks = columns / blockSize;
+  const perStored = elements / blockSize;
+  const packed = emptyRows(rows, blocks, bits, blockSize);
+  const minimumScales = minimumGroup === null ? null : new Float32Array((rows * blocks) / minimumGroup);
+  const minimumLevels = minimumGroup === null || minimumGroup === 1 ? null : new Uint8Array(rows * blocks);
+  for (let row = 0; row < rows; row++) {
+    const rowAt = (storedRow(row) * columns * bytes) / elements;
+    for (let block = 0; block < blocks; block++) {
+      const at = rowAt + Math.floor(block / perStored) * bytes;
+      const own = row * blocks + block;
+      const scale = Math.fround(format.scale(stored, at, block % perStored));
+      let minimum = 0;
+      if (minimumScales !== null) {
+        const factor = format.minimumScale!(stored, at);
+        const level = format.minimumLevel?.(stored, at, block % perStored);
+        minimumScales[Math.floor(own / minimumGroup!)] = factor;
+        if (minimumLevels !== null) minimumLevels[own] = level!;
+        minimum = factor * (level ?? 1);
+      }
+      packed.scales[own] = scale;
+      storeZero(packed.zeroPoints, row, block, blocks, bits, zero);
+      const from = row * columns + block * blockSize;
+      for (let i = from; i < from + blockSize; i++) {
+        const q = scale === 0 ? zero : Math.round((values[i]! - minimum) / scale) + zero;
+        const again = Math.fround((q - zero) * scale + minimum);
+        assert(again === values[i] && q >= 0 && q < 2 ** bits, `a value of a ${type} matrix is none of its levels`);
+        if (bits === 8) packed.values[i] = q;
+        else packed.values[i >> 1]! |= q << (4 * (i & 1));
+      }
+    }
+  }
+  return { ...packed, minimumScales, minimumLevels };
+}
