@@ -116,6 +116,15 @@ function graphProto(graph: Graph, nodes: readonly Node[], locate: (path: string)
     .messages(
       12,
       [...graph.outputs].map(([name, value]) => valueInfo(value, name)),
+    )
+    .messages(
+      13,
+      // Of what shape every result is. Left to find that out, ONNX Runtime gives each unknown dimension a name of its own, finds no memory
+      // to use again, and goes through all that is free for every node: seconds for a training step.
+      nodes
+        .flatMap(({ outputs }) => outputs)
+        .filter((value) => !outputNames.has(value))
+        .map((value) => valueInfo(value, value.name)),
     );
 }
 
