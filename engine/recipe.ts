@@ -104,11 +104,11 @@ const fields = {
   initialization: {
     kind: 'choice',
     default: 'default',
-    choices: ['default', 'gaussian', 'pissa', 'olora'],
+    choices: ['default', 'gaussian', 'pissa', 'olora', 'loftq'],
     pattern: { matches: /^pissa_niter_\d{1,3}$/, written: 'pissa_niter_N' },
     group: 'adapter',
     label: 'First values',
-    help: 'How A and B begin. The default and gaussian begin as nothing; PiSSA begins with the largest singular vectors of each matrix and OLoRA with its QR decomposition.',
+    help: 'How A and B begin. The default and gaussian begin as nothing; PiSSA begins with the largest singular vectors of each matrix and OLoRA with its QR decomposition; LoftQ begins with what a base in 4 or 8 bits has lost.',
     why: 'The default is the best known; PiSSA and OLoRA often learn faster in the first steps and take a while to prepare.',
   },
   targetModules: {
@@ -534,6 +534,11 @@ function conflictOf({ dora, initialization, targetModules, layers, method, baseQ
         };
   if (dora && /^(pissa|olora)/.test(initialization))
     return { key: 'initialization', message: `'initialization' ${initialization} cannot go with 'dora'.` };
+  if (initialization === 'loftq' && (dora || !/bit$/.test(baseQuantization)))
+    return {
+      key: 'initialization',
+      message: `'initialization' loftq needs 'baseQuantization' 4bit or 8bit${dora ? " and cannot go with 'dora'" : ''}.`,
+    };
   if (typeof targetModules === 'string' && targetModules !== 'all-linear' && layers !== 'all')
     return { key: 'layers', message: `'layers' cannot go with a regular expression in 'targetModules', which can name them.` };
   return null;

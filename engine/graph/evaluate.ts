@@ -216,6 +216,8 @@ const kernels: Readonly<Record<string, Kernel>> = {
     const of = (values: Tensor | undefined, flat: number): number => values?.data[Math.floor(flat / width)] ?? 0;
     return { dims: q!.dims, data: q!.data.map((value, flat) => (value - of(zeroPoints, flat)) * of(scales, flat)) };
   },
+  BitwiseAnd: binary((a, b) => a & b),
+  BitShift: binary((a, b) => a >> b),
   MatMulNBits: ([x, bytes, scales, zeroPoints], { bits, block_size }) => {
     const [rows, blocks] = bytes!.dims as [number, number];
     const [width, perBlock] = [int(bits, 4), int(block_size, 0)];

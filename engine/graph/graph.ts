@@ -1,7 +1,7 @@
 /** A computation as typed nodes in the vocabulary of ONNX, with a tape of the operations that can be differentiated. */
 import { assert } from '../problem.ts';
 
-export type DataType = 'float32' | 'float16' | 'uint4' | 'uint8' | 'int32' | 'int64' | 'bool';
+export type DataType = 'float32' | 'float16' | 'uint8' | 'int32' | 'int64' | 'bool';
 /** A number, or the name of a dimension known only when the graph runs. */
 export type Dim = number | string;
 export type Shape = readonly Dim[];

@@ -8,7 +8,7 @@ import { fileOrder } from './order.ts';
 const IR_VERSION = 10;
 const OPSET = 21;
 /** TensorProto.DataType */
-const TYPES: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10, uint4: 21 };
+const TYPES: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 };
 /** AttributeProto.AttributeType */
 const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 };
 
@@ -171,8 +171,6 @@ function rawData(dtype: DataType, data: readonly number[]): Uint8Array {
     case 'bool':
     case 'uint8':
       return Uint8Array.from(data);
-    case 'uint4':
-      return Uint8Array.from({ length: Math.ceil(data.length / 2) }, (_, i) => data[2 * i]! | ((data[2 * i + 1] ?? 0) << 4));
     case 'float16':
       throw new Error('constants of half precision are not written');
   }

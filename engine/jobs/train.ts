@@ -18,6 +18,7 @@ import { adapterFile, readAdapter, writeAdapter } from '../training/lora/folder.
 import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
+import { loftqAdapter } from '../training/lora/loftq.ts';
 import { principalAdapter } from '../training/lora/principal.ts';
 import { newAdamState } from '../training/optimizer.ts';
 import { resumedPlan, type ComputePlan } from '../training/plan.ts';
@@ -56,7 +57,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
 
   const longest = data.prepared.rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
   const here = computePlan(recipe, provider, recipe.packing ? recipe.maxLength : longest);
-  const { start, notExact, notes } = await startingState(spec, recipe, here, model, folder, port);
+  const { start, notExact, notes } = await startingState(spec, recipe, here, { model, whole: opened }, folder, port);
   const { adapter, adam, plan } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);
   const record: RunRecord = {
@@ -221,12 +222,18 @@ interface Start {
   readonly notes: readonly string[];
 }
 
+/** What is trained on, and the same before it was quantized. */
+interface Bases {
+  readonly model: OpenModel;
+  readonly whole: OpenModel;
+}
+
 /** Where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
 async function startingState(
   spec: TrainSpec,
   recipe: Recipe,
   here: ComputePlan,
-  model: OpenModel,
+  { model, whole }: Bases,
   folder: RunFolder,
   port: JobPort,
 ): Promise<Start> {
@@ -246,7 +253,7 @@ async function startingState(
     return { start: { ...start, plan }, notExact, notes: said };
   }
   const startsOver = damaged === '' ? 'There is no checkpoint yet' : `Every checkpoint is damaged (${damaged})`;
-  const adapter = await firstAdapter(spec, recipe, model, port);
+  const adapter = await firstAdapter(spec, recipe, { model, whole }, port);
   return {
     start: { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length), plan: here },
     notExact: [],
@@ -257,7 +264,7 @@ async function startingState(
 async function firstAdapter(
   { adapterPath, cacheDir }: TrainSpec,
   recipe: Recipe,
-  model: OpenModel,
+  { model, whole }: Bases,
   port: JobPort,
 ): Promise<Adapter> {
   const base = model.info.name;
@@ -268,8 +275,9 @@ async function firstAdapter(
   }
   const adapter = newAdapter(recipe, model, base);
   const { method, initialization, seed } = recipe;
-  if (method === 'full' || !/^(pissa|olora)/.test(initialization)) return adapter;
+  if (method === 'full' || !/^(pissa|olora|loftq)/.test(initialization)) return adapter;
   const onModule = stepOf(port, 'Decomposing the matrices', 'matrices');
+  if (initialization === 'loftq') return loftqAdapter(adapter, model.spec, whole.weights, model.weights, { seed, onModule });
   return principalAdapter(adapter, model, {
     ...{ initialization, seed, cacheDir, openSession, onModule },
     threads: cpuThreads(),

@@ -73,22 +73,28 @@ const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32
 const packedMatrix = (bits: 4 | 8, minimumGroup: number | null): PackedWeight => {
   const levels = Array.from({ length: 96 }, (_, i) => (i * 7 + (i >> 3)) % 2 ** bits);
   const zeroPoints = [3, 8, 1, 0, 7, 5];
-  const bytes = (numbers: readonly number[]): number[] =>
-    bits === 8
-      ? [...numbers]
-      : Array.from({ length: numbers.length / 2 }, (_, i) => numbers[2 * i]! | (numbers[2 * i + 1]! << 4));
+  const pairs = (numbers: readonly number[], low: (i: number) => number, high: (i: number) => number): readonly number[] =>
+    bits === 8 ? numbers : Array.from({ length: numbers.length / 2 }, (_, i) => numbers[low(i)]! | (numbers[high(i)]! << 4));
+  const neighbours = (numbers: readonly number[]) =>
+    pairs(
+      numbers,
+      (i) => 2 * i,
+      (i) => 2 * i + 1,
+    );
   const parts: Record<PackedPart, readonly number[]> = {
-    values: levels,
+    values: neighbours(levels),
     scales: [0.25, 0.5, 0.125, 0.75, 0.25, 0.375],
-    zeroPoints,
-    flatZeroPoints: zeroPoints,
+    zeroPoints: neighbours(zeroPoints),
+    halves: pairs(
+      levels,
+      (i) => i,
+      (i) => 48 + i,
+    ),
+    zeroLevels: zeroPoints,
     minimumScales: minimumGroup === 1 ? sines(6) : [0.5, -0.25, 0.125],
     minimumLevels: [1, 2, 3, 4, 5, 6],
   };
-  const declare: PackedWeight['declare'] = (g, part, dtype, shape) => {
-    const isBytes = dtype === 'uint8' && part !== 'minimumLevels';
-    return g.constant(dtype, shape, isBytes ? bytes(parts[part]) : parts[part]);
-  };
+  const declare: PackedWeight['declare'] = (g, part, dtype, shape) => g.constant(dtype, shape, parts[part]);
   return { rows: 3, columns: 32, bits, blockSize: 16, minimumGroup, declare };
 };
 const samples: Readonly<Record<string, readonly Sample[]>> = {

@@ -5,7 +5,8 @@ import { add, mul } from './elementwise.ts';
 import { gemm, linear, type LoraFactors } from './matmul.ts';
 import { reduceSum } from './reduce.ts';
 
-export type PackedPart = 'values' | 'scales' | 'zeroPoints' | 'flatZeroPoints' | 'minimumScales' | 'minimumLevels';
+/** `halves` and `zeroLevels` are numbers and zero points again, as `dequantized` reads them; see formats/quants/pack.ts. */
+export type PackedPart = 'values' | 'scales' | 'zeroPoints' | 'halves' | 'zeroLevels' | 'minimumScales' | 'minimumLevels';
 
 /** A matrix W [rows, columns] in blocks along its rows: W = (q - zero point) scale + minimum. */
 export interface PackedWeight {
@@ -35,18 +36,29 @@ function minima(g: Graph, { rows, columns, blockSize, minimumGroup, declare }: P
   return shaped(g, product, [blocks, 1]);
 }
 
+/** `[blocks, blockSize]` in bytes: of 4-bit numbers the first half lies in the lower halves of the bytes, the second in the upper. */
+function quants(g: Graph, { bits, blockSize, declare }: PackedWeight, blocks: number): Value {
+  if (bits === 8) return declare(g, 'halves', 'uint8', [blocks, blockSize]);
+  const shape = [blocks / 2, blockSize];
+  const bytes = declare(g, 'halves', 'uint8', shape);
+  const low = g.node('BitwiseAnd', [bytes, g.constant('uint8', [], [15])], { dtype: 'uint8', shape });
+  const attributes = { direction: { string: 'RIGHT' } };
+  const high = g.node('BitShift', [bytes, g.constant('uint8', [], [4])], { dtype: 'uint8', shape, attributes });
+  const whole = { dtype: 'uint8', shape: [blocks, blockSize], attributes: { axis: { int: 0 } } } as const;
+  return g.node('Concat', [low, high], whole);
+}
+
 /**
- * W as float32. A row of the runtime's DequantizeLinear is one of our blocks: with a scale for each row it reads two (4 bits) to five
- * (8 bits) times faster than with a scale for each block of a row.
+ * W as float32. The runtime reads bytes back with vector instructions when a row of DequantizeLinear is one of our blocks, five times
+ * faster than blocks within a row; nibbles it takes one by one, so they become bytes first.
  */
 export function dequantized(g: Graph, weight: PackedWeight): Value {
-  const { rows, columns, bits, blockSize, minimumGroup, declare } = weight;
-  const dtype = bits === 4 ? 'uint4' : 'uint8';
+  const { rows, columns, blockSize, minimumGroup, declare } = weight;
   const blocks = (rows * columns) / blockSize;
   const inputs = [
-    declare(g, 'values', dtype, [blocks, blockSize]),
+    quants(g, weight, blocks),
     declare(g, 'scales', 'float32', [blocks]),
-    declare(g, 'flatZeroPoints', dtype, [blocks]),
+    declare(g, 'zeroLevels', 'uint8', [blocks]),
   ];
   const scaled = g.node('DequantizeLinear', inputs, { shape: [blocks, blockSize], attributes: { axis: { int: 0 } } });
   const whole = minimumGroup === null ? scaled : add(g, [scaled, minima(g, weight)]);

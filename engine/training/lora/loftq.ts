@@ -1,5 +1,10 @@
 /** LoftQ (Li et al. 2023): where the base is quantized, factors that begin with what quantization has lost. */
+import type { DecoderSpec } from '../../models/spec.ts';
+import type { ModelWeights } from '../../models/weights.ts';
+import { streamOf } from '../random.ts';
+import { tensorView, type Adapter } from './adapter.ts';
 import { largestSingular, product, transpose, type Matrix } from './decompose.ts';
+import { moduleWeight } from './delta.ts';
 
 export interface LoftqStart {
   /** The quantized matrix, read back. */
@@ -10,6 +15,15 @@ export interface LoftqStart {
   readonly b: Float64Array;
 }
 
+export interface LoftqOptions {
+  readonly rank: number;
+  readonly scale: number;
+  readonly rounds: number;
+  readonly seed: number;
+  /** Rounds of the decomposition; left out, it goes on until it is exact. */
+  readonly svdRounds?: number;
+}
+
 /**
  * Alternates between the two halves of W ≈ Q + s B A: Q is what quantization leaves of W - s B A, and s B A the best of its rank for
  * W - Q. `requantize` writes a matrix of W's shape in few bits and reads it back. As PEFT's loftq_init, where s is 1.
@@ -17,12 +31,7 @@ export interface LoftqStart {
 export async function loftqStart(
   weight: Matrix,
   requantize: (values: Float64Array) => Float64Array,
-  {
-    rank,
-    scale,
-    rounds,
-    seed,
-  }: { readonly rank: number; readonly scale: number; readonly rounds: number; readonly seed: number },
+  { rank, scale, rounds, seed, svdRounds }: LoftqOptions,
 ): Promise<LoftqStart> {
   const { rows, columns, values } = weight;
   let rest = values;
@@ -35,7 +44,11 @@ export async function loftqStart(
       times: (x: Matrix) => Promise.resolve(product(lost, x)),
       transposedTimes: (y: Matrix) => Promise.resolve(product(turned, y)),
     };
-    const { left, values: sigma, right } = await largestSingular(map, rank, seed);
+    const {
+      left,
+      values: sigma,
+      right,
+    } = await largestSingular(map, rank, seed, svdRounds === undefined ? {} : { rounds: svdRounds });
     const root = (i: number): number => Math.sqrt(sigma[i % rank]! / scale);
     const b: Matrix = { ...left, values: left.values.map((value, i) => value * root(i)) };
     const a = transpose({ ...right, values: right.values.map((value, i) => value * root(i)) });
@@ -43,4 +56,35 @@ export async function loftqStart(
     const low = product(b, a);
     rest = values.map((value, i) => value - scale * low.values[i]!);
   }
+}
+
+/** What rounding loses is spread over all directions: more rounds than this find hardly more of it. */
+const svdRounds = 4;
+
+/**
+ * The adapter with what the quantized base has lost as its first values: LoftQ with one round, which leaves the base as it is. Only
+ * linear modules; where nothing was lost the adapter begins as nothing.
+ */
+export async function loftqAdapter(
+  adapter: Adapter,
+  spec: DecoderSpec,
+  whole: Pick<ModelWeights, 'read'>,
+  quantized: Pick<ModelWeights, 'read'>,
+  { seed, onModule }: { readonly seed: number; readonly onModule: (done: number, total: number) => Promise<void> },
+): Promise<Adapter> {
+  const parameters = adapter.parameters.slice();
+  const modules = adapter.shape.modules.filter(({ kind }) => kind === 'linear');
+  for (const [done, module] of modules.entries()) {
+    await onModule(done, modules.length);
+    const { path, rank, scale, inFeatures, outFeatures } = module;
+    const values = Float64Array.from(moduleWeight(whole, spec, module));
+    const left = Float64Array.from(moduleWeight(quantized, spec, module));
+    if (values.every((value, i) => value === left[i])) continue;
+    const weight: Matrix = { rows: outFeatures, columns: inFeatures, values };
+    const options = { rank, scale, rounds: 1, seed: seed ^ streamOf(path), svdRounds };
+    const { a, b } = await loftqStart(weight, () => left, options);
+    tensorView(parameters, module.a).set(a);
+    tensorView(parameters, module.b).set(b);
+  }
+  return { ...adapter, parameters };
 }
