@@ -9,7 +9,7 @@ import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { cpuThreads, machineInfo } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
+import { longestRow, packCapacity, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
@@ -55,8 +55,9 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const evaluation =
     spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
 
-  const longest = data.prepared.rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
-  const here = computePlan(recipe, provider, recipe.packing ? recipe.maxLength : longest);
+  const { rows } = data.prepared;
+  const longest = recipe.packing ? packCapacity(rows) : longestRow(rows);
+  const here = computePlan(recipe, provider, longest);
   const { start, notExact, notes } = await startingState(spec, recipe, here, { model, whole: opened }, folder, port);
   const { adapter, adam, plan } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { packRows, prepareRows, RowOrder, toMicroBatch, toPackedBatch, totalSteps, type TrainingRow } from './batches.ts';
+import {
+  packCapacity,
+  packRows,
+  prepareRows,
+  RowOrder,
+  toMicroBatch,
+  toPackedBatch,
+  totalSteps,
+  type TrainingRow,
+} from './batches.ts';
 import { threefry } from './random.ts';
 
 function row(index: number, ids: number[], labels: number[]): TrainingRow {
@@ -82,6 +91,7 @@ describe('packing', () => {
     const packs = packRows(ofLengths(3, 4, 4, 8, 1, 1), 8);
     expect(packs.map((pack) => pack.map(({ index }) => index))).toEqual([[0, 1], [2], [3], [4, 5]]);
     expect(packRows([], 8)).toEqual([]);
+    expect([packCapacity(ofLengths(3, 4)), packCapacity(ofLengths(3, 700, 4))]).toEqual([512, 700]);
   });
 
   it('lays rows end to end', () => {

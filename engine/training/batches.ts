@@ -118,6 +118,19 @@ export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
   return { inputIds, labels, batch: 1, time, lengths, packed: true };
 }
 
+/** With so many tokens at once the matrix products are as fast as they get; more would only take memory. */
+const ENOUGH_TOKENS = 512;
+
+/** Tokens of a packed row: the longest row must find room. */
+export function packCapacity(rows: readonly TrainingRow[]): number {
+  return Math.max(ENOUGH_TOKENS, longestRow(rows));
+}
+
+/** Tokens of the longest row. */
+export function longestRow(rows: readonly TrainingRow[]): number {
+  return rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
+}
+
 /** Rows in order, as many together as `capacity` tokens hold. */
 export function packRows(rows: readonly TrainingRow[], capacity: number): TrainingRow[][] {
   const packs: TrainingRow[][] = [];

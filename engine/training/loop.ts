@@ -3,7 +3,16 @@ import { setImmediate as macrotask } from 'node:timers/promises';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
-import { inGroups, packRows, RowOrder, supervisedTokens, toMicroBatch, toPackedBatch, type TrainingRow } from './batches.ts';
+import {
+  inGroups,
+  packCapacity,
+  packRows,
+  RowOrder,
+  supervisedTokens,
+  toMicroBatch,
+  toPackedBatch,
+  type TrainingRow,
+} from './batches.ts';
 import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
 import { learningRate } from './schedule.ts';
 import type { StepResult, TrainStep } from './step.ts';
@@ -84,8 +93,8 @@ async function meanGradient(training: Training, batches: readonly TrainingRow[][
   const gradient = new Float32Array(training.parameters.length);
   let loss = 0;
   let firstRow = 0;
-  const { packing, maxLength } = training.recipe;
-  for (const rows of packing ? packRows(batches.flat(), maxLength) : batches) {
+  const { packing } = training.recipe;
+  for (const rows of packing ? packRows(batches.flat(), packCapacity(training.rows)) : batches) {
     await stopHere(training);
     const batch = packing ? toPackedBatch(rows) : toMicroBatch(rows);
     const result = await training.step.gradient(batch, training.parameters, { step, firstRow });
