@@ -81,7 +81,7 @@ function attentionWeights(
   return { weights: softmax(g, [add(g, [scores, mask])]), bent };
 }
 
-/** Product of stacks of matrices of which one may serve several of the other. */
+/** Product of stacks of matrices of which one may serve several of the other. WebGPU has no such kernel: it would need Transpose and MatMul. */
 function product(g: Graph, a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: GemmAttributes = {}): Value {
   const stack = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const shape = [...stack, a.shape.at(transA ? -1 : -2)!, b.shape.at(transB ? -2 : -1)!];

@@ -4,7 +4,7 @@ import * as activation from './activation.ts';
 import { attention } from './attention.ts';
 import * as elementwise from './elementwise.ts';
 import { headCrossEntropy } from './loss.ts';
-import { doraScale, gemm, loraLinear, matmul } from './matmul.ts';
+import { doraScale, gemm, loraLinear } from './matmul.ts';
 import { layerNorm, rmsNorm } from './normalization.ts';
 import { packedProduct } from './packed.ts';
 import { expand, meanOfLast, reduceSum } from './reduce.ts';
@@ -17,7 +17,6 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   ...Object.values(elementwise),
   ...Object.values(activation),
   gemm,
-  matmul,
   loraLinear,
   packedProduct,
   doraScale,

@@ -1,7 +1,7 @@
-/** Matrix products: Gemm for matrices, FusedMatMul for stacks of matrices, and the adapted linear layer. */
+/** Products of matrices, and the adapted linear layer. */
 import { assert } from '../../problem.ts';
 import type { Dim, Graph, Op, Value } from '../graph.ts';
-import { defineOp, sameShape } from '../graph.ts';
+import { defineOp } from '../graph.ts';
 import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
 import { dropout, type DropoutAttributes, type RowKeys } from './random.ts';
 import { reduceSum } from './reduce.ts';
@@ -38,31 +38,6 @@ export const gemm: Op<GemmAttributes> = defineOp<GemmAttributes>({
     () => (transA ? gemm(g, [b!, dy], { transA: transB, transB: true, alpha }) : gemm(g, [dy, b!], { transB: !transB, alpha })),
     () => (transB ? gemm(g, [dy, a!], { transA: true, transB: transA, alpha }) : gemm(g, [a!, dy], { transA: !transA, alpha })),
     ...(c === undefined ? [] : [() => dy]),
-  ],
-});
-
-// The same product over equal leading dimensions. FusedMatMul needs no transposed copies; WebGPU has no kernel for it,
-// so a WebGPU provider would need Transpose and MatMul here.
-export const matmul: Op<GemmAttributes> = defineOp<GemmAttributes>({
-  name: 'FusedMatMul',
-  forward(g, [a, b], { transA, transB, alpha }) {
-    const batch = a!.shape.slice(0, -2);
-    assert(sameShape(batch, b!.shape.slice(0, -2)), `${g.scopeName}: FusedMatMul of unequal stacks`);
-    const [m, k] = dims('a', { ...a!, shape: a!.shape.slice(-2) }, transA);
-    const [k2, n] = dims('b', { ...b!, shape: b!.shape.slice(-2) }, transB);
-    assert(k === k2, `${g.scopeName}: FusedMatMul of [${a!.shape.join()}] and [${b!.shape.join()}]`);
-    const attributes = {
-      transA: { int: transA ? 1 : 0 },
-      transB: { int: transB ? 1 : 0 },
-      alpha: { float: alpha ?? 1 },
-    };
-    return [g.node('FusedMatMul', [a!, b!], { domain: 'com.microsoft', shape: [...batch, m, n], attributes })];
-  },
-  backward: (g, { inputs: [a, b], attributes: { transA = false, transB = false, alpha = 1 }, dy }) => [
-    () =>
-      transA ? matmul(g, [b!, dy], { transA: transB, transB: true, alpha }) : matmul(g, [dy, b!], { transB: !transB, alpha }),
-    () =>
-      transB ? matmul(g, [dy, a!], { transA: true, transB: transA, alpha }) : matmul(g, [a!, dy], { transA: !transA, alpha }),
   ],
 });
 

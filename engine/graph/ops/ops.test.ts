@@ -119,12 +119,6 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [2, 3] }, { dims: [4, 3] }, { dims: [2, 4] }], attributes: { transB: true, alpha: 2 } },
     { inputs: [{ dims: [3, 2] }, { dims: [4, 3] }], attributes: { transA: true, transB: true } },
   ],
-  FusedMatMul: [
-    { inputs: [{ dims: [2, 2, 2, 3] }, { dims: [2, 2, 3, 4] }], attributes: {} },
-    { inputs: [{ dims: [2, 2, 3] }, { dims: [2, 4, 3] }], attributes: { transB: true, alpha: 0.3 } },
-    { inputs: [{ dims: [2, 3, 2] }, { dims: [2, 3, 4] }], attributes: { transA: true } },
-    { inputs: [{ dims: [2, 3, 2] }, { dims: [2, 4, 3] }], attributes: { transA: true, transB: true, alpha: 2 } },
-  ],
   LoraLinear: [
     { inputs: [{ dims: [3, 4] }, { dims: [5, 4] }, { dims: [2, 4] }, { dims: [5, 2] }], attributes: { scale: 1.5 } },
     {
