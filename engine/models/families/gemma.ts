@@ -115,7 +115,7 @@ export const gemma2: Family = {
     architecture: 'gemma2',
     fromMetadata(metadata, facts) {
       const sizes = readGguf(metadata, facts);
-      const scoreScale = ggufScoreScale(sizes, 46);
+      const scoreScale = ggufScoreScale(metadata, sizes, 46);
       const window = metadata.number('attention.sliding_window', 4096);
       return {
         ...usualSpec,
@@ -161,7 +161,7 @@ export const gemma3Text: Family = {
     architecture: 'gemma3',
     fromMetadata(metadata, facts) {
       const sizes = readGguf(metadata, facts);
-      const scoreScale = ggufScoreScale(sizes, 62);
+      const scoreScale = ggufScoreScale(metadata, sizes, 62);
       const window = metadata.number('attention.sliding_window', 0);
       const factor = metadata.number('rope.scaling.factor', 1);
       const kind = metadata.text('rope.scaling.type', 'none');
@@ -340,9 +340,13 @@ function writeGguf(spec: DecoderSpec): [string, GgufValue][] {
 }
 
 /** A GGUF does not carry `query_pre_attn_scalar`: llama.cpp knows that only the largest model of a generation has another one. */
-function ggufScoreScale(sizes: ReturnType<typeof readGguf>, layersOfLargest: number): number {
+function ggufScoreScale(metadata: MetadataReader, sizes: ReturnType<typeof readGguf>, layersOfLargest: number): number {
   const { layers, hiddenSize, heads, headDim } = sizes;
-  return 1 / Math.sqrt(layers === layersOfLargest ? Math.floor(hiddenSize / heads) : headDim);
+  const scalar = layers === layersOfLargest ? Math.floor(hiddenSize / heads) : headDim;
+  metadata.note(
+    `A GGUF does not carry 'query_pre_attn_scalar': scores are divided by the root of ${scalar}, as llama.cpp does. The published models have this number.`,
+  );
+  return 1 / Math.sqrt(scalar);
 }
 
 /** The scale is a float32 in transformers. */

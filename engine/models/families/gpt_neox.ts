@@ -91,6 +91,7 @@ export const gptNeox: Family = {
     architecture: 'gptneox',
     fromMetadata(metadata, facts) {
       const sizes = readGgufSizes(metadata, facts);
+      metadata.note('GELU is computed by its approximation, as llama.cpp does whatever the model was trained with.');
       return {
         ...usualSpec,
         ...sizes,
@@ -109,7 +110,6 @@ export const gptNeox: Family = {
         ],
         fusedLayout: 'by-head',
         parallel: metadata.flag('use_parallel_residual', true),
-        // llama.cpp computes its approximation whatever the model was trained with.
         feedForward: { activation: 'gelu_tanh', kind: 'plain' },
       };
     },
