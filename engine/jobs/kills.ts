@@ -1,34 +1,40 @@
 /** For tests: runs killed at random moments, and what is left of them against a run nobody touched. */
 import { fork } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { JobMessage, JobSpec, Sample } from '../contract.ts';
-import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { newestCheckpoint } from '../training/checkpoint.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
-const golden = join(import.meta.dirname, '../golden');
+const rows = Array.from({ length: 14 }, (_, i) => ({
+  messages: [
+    { role: 'user', content: `What is ${i} and ${i * i}?` },
+    { role: 'assistant', content: `It is ${i + i * i}${i % 3 === 0 ? ', of course' : ''}.` },
+  ],
+}));
 
-/** A small model with everything that is drawn at random: order of rows, dropout, noise. Checkpoints are most of the time it takes. */
-function specOf(out: string, cacheDir: string): TrainSpec {
+/** A small model with everything that a resumed run could get wrong: order of rows, dropout, noise, packs, accumulation, rates, evaluation. */
+function specOf(work: string, name: string): TrainSpec {
+  const [data, out] = [join(work, 'rows.jsonl'), join(work, name)];
   return {
     kind: 'train',
-    modelPath: join(golden, 'llama-tied/model'),
-    dataPaths: [join(golden, 'llama-tied/rows.jsonl')],
-    evalPaths: [join(golden, 'llama-tied/rows.jsonl')],
+    modelPath: join(import.meta.dirname, '../../resources/tiny/model'),
+    dataPaths: [data],
+    evalPaths: [data],
     adapterPath: null,
     recipe: {
       ...{ rank: 2, maxSteps: 40, batchSize: 2, gradientAccumulation: 2, evalEvery: 3, saveEvery: 2, learningRate: 0.01 },
-      ...{ dropout: 0.2, neftuneNoiseAlpha: 5 },
+      ...{ dropout: 0.2, neftuneNoiseAlpha: 5, loraplusLrRatio: 4, packing: true },
     },
     out,
     device: 'auto',
     skipBadRows: false,
     resume: existsSync(join(out, 'run.json')),
-    cacheDir,
+    cacheDir: join(work, 'cache'),
     acceptFields: [],
   };
 }
@@ -61,18 +67,16 @@ function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<Ended>
   });
 }
 
+const hashOf = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
+
 /** All that must be equal: adapter, moments, every number of every step and evaluation, samples; but no times. */
 function left(out: string, samples: readonly Sample[]) {
   const checkpoint = newestCheckpoint(join(out, 'checkpoints')).whole!;
-  const moments = join(checkpoint, 'optimizer.safetensors');
   const metrics = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n');
   return {
-    adapter: readFileSync(join(out, 'adapter/adapter_model.safetensors')).toString('base64'),
-    checkpoint: readFileSync(join(checkpoint, 'adapter_model.safetensors')).toString('base64'),
-    moments: [...readSafetensors(moments).tensors].map(([name, tensor]) => [
-      name,
-      [...readSafetensorsFloat32(moments, tensor)],
-    ]),
+    adapter: hashOf(join(out, 'adapter/adapter_model.safetensors')),
+    checkpoint: hashOf(join(checkpoint, 'adapter_model.safetensors')),
+    moments: hashOf(join(checkpoint, 'optimizer.safetensors')),
     metrics: metrics.map((line) => ({ ...(JSON.parse(line) as object), seconds: 0, memory: 0 })),
     samples: samples.filter(({ step }) => step > 0),
   };
@@ -82,21 +86,22 @@ function left(out: string, samples: readonly Sample[]) {
 export async function expectSameAfterKills(kills: number): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), 'kills-'));
   try {
-    const cache = join(work, 'cache');
-    const whole = await session(specOf(join(work, 'whole'), cache), Infinity);
+    writeFileSync(join(work, 'rows.jsonl'), rows.map((row) => JSON.stringify(row) + '\n').join(''));
+    const whole = await session(specOf(work, 'whole'), Infinity);
     const expected = left(join(work, 'whole'), whole.samples);
     expect(expected.metrics.filter((row) => 'loss' in row)).toHaveLength(40);
+    expect(expected.samples).not.toHaveLength(0);
     let run = 0;
-    let out = join(work, 'run-0');
-    for (let done = 0; done < kills || existsSync(out);) {
+    for (let done = 0; done < kills || existsSync(join(work, `run-${run}`));) {
+      const out = join(work, `run-${run}`);
       // From its very first moment to somewhat beyond its end; the last session of the last run is let be.
       const moment = done < kills ? Math.random() * whole.seconds * 1000 : Infinity;
-      const { killed, samples } = await session(specOf(out, cache), moment);
+      const { killed, samples } = await session(specOf(work, `run-${run}`), moment);
       if (killed) done += 1;
       else {
         expect(left(out, samples)).toEqual(expected);
         rmSync(out, { recursive: true });
-        out = join(work, `run-${++run}`);
+        run += 1;
       }
     }
   } finally {
