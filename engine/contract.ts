@@ -275,6 +275,8 @@ export interface ExportRecord {
   readonly state: 'running' | 'done' | 'failed' | 'stopped';
   readonly proof: Proof | null;
   readonly problem: ProblemValue | null;
+  /** What a person should know of what was just written; not kept. */
+  readonly notes?: readonly string[];
   readonly createdAt: number;
 }
 /** One row of the table of exports, for the screen and `--format`. */
@@ -512,7 +514,7 @@ export interface EngineRequests {
     adapters: readonly AdapterWeight[];
     out: string;
     dtype: 'float32' | 'float16' | 'bfloat16';
-  }) => { path: string; bytes: number };
+  }) => { path: string; bytes: number; notes: readonly string[] };
   'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null }) => EvaluateResult;
   'data.render': (p: { model: ModelRef; data: readonly string[] }) => readonly (RenderedRow | { problem: ProblemValue })[];
   'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number }) => DataReport;

@@ -42,7 +42,8 @@ export const exportCommand: Command = {
   },
 };
 
-export function showExport(output: Output, { path, bytes: size, proof }: ExportRecord): void {
+export function showExport(output: Output, { path, bytes: size, proof, notes }: ExportRecord): void {
   output.line(`${path}  ${bytes(size)}`);
+  for (const note of notes ?? []) output.line(`  ${note}`);
   for (const check of proof?.checks ?? []) output.line(`  ${check.passed ? 'ok    ' : 'failed'}  ${check.name}: ${check.text}`);
 }

@@ -26,5 +26,6 @@ export const merge: Command = {
     );
     output.document(result);
     output.line(`${result.path}  ${bytes(result.bytes)}`);
+    for (const note of result.notes) output.line(`  ${note}`);
   },
 };

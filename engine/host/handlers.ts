@@ -1,6 +1,7 @@
 /** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
 import { freemem } from 'node:os';
 import type { AdapterWeight, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
+import type { MergeResult } from '../jobs/merge.ts';
 import { Problem } from '../problem.ts';
 import { machineInfo } from '../runtime/devices.ts';
 import { residentBytes } from '../runtime/memory.ts';
@@ -127,7 +128,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       checkWeights(weights);
       requireAbsolute(out);
       const spec = { kind: 'merge', ...at(model), adapters: weights, out, dtype, cacheDir } as const;
-      return (await startReported(context, spec, null, { signal: client }).finished) as { path: string; bytes: number };
+      return (await startReported(context, spec, null, { signal: client }).finished) as MergeResult;
     },
     'evaluate.start': async ({ model, data, adapter }) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);

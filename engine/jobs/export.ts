@@ -11,7 +11,7 @@ import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proo
 import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
 import { makeFolder, syncFolder } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
-import { openModel } from '../models/open.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
@@ -27,12 +27,14 @@ export interface ExportResult {
   readonly proof: Proof | null;
   /** Why the file was not kept: its proof failed. Null for a file that is there. */
   readonly refused: ProblemValue | null;
+  readonly notes: readonly string[];
 }
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
   const target = findTarget(spec.format, spec.quantization);
+  const notes = adapter !== null && target.format !== 'peft' ? notesOnBase(model) : [];
   const tokenizer = tokenizerOf(model);
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
@@ -58,10 +60,10 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
       });
     });
   } catch (error) {
-    if (error instanceof ProofFailed) return { path, bytes: 0, proof: error.proof, refused: error.toValue() };
+    if (error instanceof ProofFailed) return { path, bytes: 0, proof: error.proof, refused: error.toValue(), notes };
     throw error;
   }
-  return { path, bytes: sizeOf(path), proof, refused: null };
+  return { path, bytes: sizeOf(path), proof, refused: null, notes };
 
   async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
     if (paths.length === 0) return builtInRows(tokenizer, model.spec);
@@ -88,6 +90,15 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize);
     return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
+}
+
+const fullPrecision: readonly string[] = ['F32', 'F16', 'BF16'];
+
+/** What a person should know of merging with this base. */
+export function notesOnBase({ path, info: { weightType } }: OpenModel): string[] {
+  if (fullPrecision.includes(weightType)) return [];
+  const what = `'${path}' is quantized (${weightType}): the adapter is merged with what rounding left of the base.`;
+  return [`${what} Where the base is at hand in full precision, give that as the model: the adapter fits it too.`];
 }
 
 /** Reports progress and lets a stop arrive; a stop ends the work. */

@@ -5,16 +5,20 @@ import { hubFolderSize, writeHubFolder } from '../export/hub.ts';
 import { mergeAdapters } from '../export/merge.ts';
 import { openModel } from '../models/open.ts';
 import { readAdapter } from '../training/lora/folder.ts';
-import { publish, sizeOf, stepOf } from './export.ts';
+import { publish, notesOnBase, sizeOf, stepOf } from './export.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
 const types = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
-export async function runMerge(
-  spec: Extract<JobSpec, { kind: 'merge' }>,
-  port: JobPort,
-): Promise<{ readonly path: string; readonly bytes: number }> {
+export interface MergeResult {
+  readonly path: string;
+  readonly bytes: number;
+  /** What a person should know of what was written. */
+  readonly notes: readonly string[];
+}
+
+export async function runMerge(spec: Extract<JobSpec, { kind: 'merge' }>, port: JobPort): Promise<MergeResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
   const source = { ...mergeAdapters(model, adapters), tokenizer: tokenizerOf(model) };
@@ -25,5 +29,5 @@ export async function runMerge(
     // What cannot be opened again must not get its name.
     openModel(partial, spec.acceptFields);
   });
-  return { path, bytes: sizeOf(path) };
+  return { path, bytes: sizeOf(path), notes: adapters.length > 0 ? notesOnBase(model) : [] };
 }

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import type { JobMessage, JobSpec, StepMetrics } from '../contract.ts';
+import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
+import { embeddedModelPath } from '../resources.ts';
+import { notesOnBase } from './export.ts';
 import type { JobPort } from './port.ts';
 import { runTrain } from './train.ts';
 
@@ -73,4 +76,9 @@ it('begins closer to the base that was not rounded with loftq', async () => {
   const rounded = await first('rounded', { baseQuantization: '4bit' });
   const started = await first('loftq', { baseQuantization: '4bit', initialization: 'loftq', rank: 16 });
   expect(Math.abs(started - exact)).toBeLessThan(0.7 * Math.abs(rounded - exact));
+});
+
+it('says when an adapter is merged with a base that is quantized itself', () => {
+  expect(notesOnBase(openModel(join(golden, 'model')))).toEqual([]);
+  expect(notesOnBase(openModel(embeddedModelPath()))).toEqual([expect.stringContaining('is quantized (Q4_1)')]);
 });
