@@ -229,7 +229,7 @@ export interface AdapterVersion {
   readonly createdAt: number;
 }
 
-export type ExportFormat = 'peft' | 'safetensors' | 'gguf' | 'onnx';
+export type ExportFormat = 'peft' | 'lora-gguf' | 'mlx' | 'safetensors' | 'gguf' | 'onnx';
 export type Quantization =
   | 'f32'
   | 'f16'
@@ -420,7 +420,8 @@ export interface GenerateRequest {
 export interface ExportRequest {
   readonly projectId?: string;
   readonly model: ModelRef;
-  readonly adapter: Ref | null;
+  /** Together; none for the model alone. A weight left out is 1. */
+  readonly adapters: readonly (Ref & { readonly weight?: number })[];
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly out: string;
@@ -653,7 +654,7 @@ export type JobSpec =
       readonly kind: 'export';
       readonly modelPath: string;
       readonly acceptFields?: readonly string[];
-      readonly adapterPath: string | null;
+      readonly adapters: readonly AdapterWeight[];
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
       readonly out: string;

@@ -33,7 +33,7 @@ export const demo: Command = {
       client.request('exports.start', {
         projectId: sample.projectId,
         model: { path: adapter.modelPath },
-        adapter: { id: adapter.id },
+        adapters: [{ id: adapter.id }],
         format: 'gguf',
         quantization: 'f16',
         out: out === undefined ? join(dataDir, 'exports', `demo-${adapter.id.slice(0, 8)}.gguf`) : resolve(out),

@@ -2,16 +2,17 @@
 import { resolve } from 'node:path';
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
 import { modelOptions, type Command } from './command.ts';
+import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR] --format peft|safetensors|gguf|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
   summary: 'writes a format and compares it with base and adapter on rows',
   options: {
     ...modelOptions,
-    adapter: { type: 'string' },
+    adapter: { type: 'string', multiple: true },
     format: { type: 'string' },
     quantization: { type: 'string' },
     out: { type: 'string' },
@@ -19,14 +20,13 @@ export const exportCommand: Command = {
     importance: { type: 'string', multiple: true },
     'no-proof': { type: 'boolean' },
   },
-  lists: ['data', 'importance'],
+  lists: ['adapter', 'data', 'importance'],
   async run({ args, output, connect }) {
-    const adapter = args.text('adapter');
     const data = args.list('data').map((path) => resolve(path));
     const importance = args.list('importance').map((path) => resolve(path));
     const request = {
       model: args.model(),
-      adapter: adapter === undefined ? null : { path: resolve(adapter) },
+      adapters: readWeights(args.list('adapter')),
       // The table of exports refuses what it does not know, with what it does.
       format: args.required('format') as ExportFormat,
       quantization: (args.text('quantization')?.toLowerCase() ?? null) as Quantization | null,

@@ -19,6 +19,7 @@ import { exportChoices, exportTargets, findTarget, type ExportTarget } from './i
 import { measureImportance } from './importance.ts';
 import { mergeAdapters } from './merge.ts';
 import { builtInRows, type ProofFailed, proveExport } from './proof.ts';
+import { exportSource } from './source.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'export-'));
@@ -42,7 +43,7 @@ function exportSpec(
   return {
     kind: 'export',
     modelPath: join(golden, name, model),
-    adapterPath: join(golden, name, 'adapter'),
+    adapters: [{ path: join(golden, name, 'adapter'), weight: 1 }],
     format,
     quantization,
     out: join(root, `${name}-${model}-${format}-${quantization}`),
@@ -68,7 +69,7 @@ describe.each([
   ['llama3-rope', 'model.gguf'],
 ])('every format of %s/%s', (name, model) => {
   const { spec: decoder } = openModel(join(golden, name, model));
-  const possible = exportTargets.filter((target) => target.supports?.(decoder) ?? true);
+  const possible = exportTargets.filter((target) => (target.refusal?.(decoder, noAdapterShape) ?? null) === null);
   it.each(possible.map(({ format, quantization }) => [format, quantization] as const))(
     '%s %s is proved and as large as announced',
     async (format, quantization) => {
@@ -82,7 +83,7 @@ describe.each([
       else expect(proof!.passed).toBe(true);
       if (quantization === 'f32') expect(proof!.maxLogitDifference).toBeLessThan(2e-5);
       const opened = openModel(spec.modelPath);
-      const shape = readAdapter(spec.adapterPath!, opened.spec).shape;
+      const shape = readAdapter(spec.adapters[0]!.path, opened.spec).shape;
       const announced = exportChoices(opened, shape).find(
         (choice) => choice.format === format && choice.quantization === quantization,
       )!;
@@ -114,7 +115,7 @@ it('the merged logits are those of PEFT', async () => {
 
 it.each(['llama-tied', 'llama3-rope'])('the GGUF of %s is what llama.cpp’s own converter writes', async (name) => {
   const { path } = await runExport(
-    exportSpec(name, 'model', 'gguf', 'f32', { adapterPath: null, proof: false, out: join(root, `${name}.gguf`) }),
+    exportSpec(name, 'model', 'gguf', 'f32', { adapters: [], proof: false, out: join(root, `${name}.gguf`) }),
     port(),
   );
   const theirs = readGguf(join(golden, name, 'model.gguf'));
@@ -139,7 +140,8 @@ it('importance of the columns is the mean square of what flows into them, and ch
   const model = openModel(modelPath);
   const lines = readFileSync(join(golden, 'llama-tied/rows.jsonl'), 'utf8').trim().split('\n');
   const rows = lines.map((line) => Int32Array.from((JSON.parse(line) as { input_ids: number[] }).input_ids));
-  const request = { model, adapter: readAdapter(join(golden, 'llama-tied/adapter'), model.spec), rows, threads: 1 };
+  const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
+  const request = { model, adapters: [{ adapter, weight: 1 }], rows, threads: 1 };
   const importance = await measureImportance({ ...request, cacheDir, openSession, step: async () => {} });
 
   // Into the first layer flow normed embeddings.
@@ -210,10 +212,23 @@ it('merges several adapters with their weights', async () => {
   expect(changed).toBe(14);
 });
 
+it('several adapters at once are proved against base and all of them', async () => {
+  const [first, second] = ['lora-dora', 'lora-head-embed'].map((name) => join(golden, name, 'adapter'));
+  const adapters = [
+    { path: first!, weight: 0.75 },
+    { path: second!, weight: -0.5 },
+  ];
+  const out = join(root, 'several.gguf');
+  const { proof } = await runExport(exportSpec('lora-dora', 'model', 'gguf', 'f32', { adapters, out }), port());
+  expect(proof).toMatchObject({ passed: true });
+  expect(proof!.maxLogitDifference).toBeLessThan(2e-5);
+  expect(proof!.checks.find(({ name }) => name === 'Effect of the adapter')!.value).toBeGreaterThan(0.999);
+});
+
 async function prove(model: OpenModel, adapter: Adapter | null, target: ExportTarget, path: string): Promise<Proof> {
   const step = async () => {};
   return proveExport({
-    ...{ model, adapter, merged: mergeAdapters(model, adapter ? [{ adapter, weight: 1 }] : []), tokenizer: null, target, path },
+    ...{ source: exportSource(model, adapter ? [{ adapter, weight: 1 }] : [], null), target, path },
     ...{
       rows: await builtInRows(null, model.spec),
       threads: 1,
@@ -236,7 +251,7 @@ describe('nothing half-written is left', () => {
     const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
     const target = findTarget('gguf', 'f32');
     const path = join(empty, 'wrong.gguf');
-    await target.write(path, { ...mergeAdapters(model, []), tokenizer: null }, adapter, async () => {});
+    await target.write(path, exportSource(model, [], null), async () => {});
     const problem = await problemOf(prove(model, adapter, target, path));
     expect(problem.code).toBe('proof-failed');
     expect(problem.message).toMatch(/Weights: the worst of 20 tensors, model\.layers\.\d\./);
@@ -257,11 +272,11 @@ describe('nothing half-written is left', () => {
 
   it('when a tensor is another one, however coarse the type', async () => {
     const model = openModel(join(golden, 'llama-tied/model'));
-    const merged = mergeAdapters(model, []);
-    const read = (name: string) => merged.weights.read(name.replace('layers.1.self_attn.k_proj', 'layers.1.self_attn.v_proj'));
+    const source = exportSource(model, [], null);
+    const read = (name: string) => source.weights.read(name.replace('layers.1.self_attn.k_proj', 'layers.1.self_attn.v_proj'));
     const target = findTarget('gguf', 'q2_k');
     const path = join(empty, 'mixed-up.gguf');
-    await target.write(path, { ...merged, weights: { read }, tokenizer: null }, null, async () => {});
+    await target.write(path, { ...source, weights: { read } }, async () => {});
     const problem = await problemOf(prove(model, null, target, path));
     expect(problem.message).toMatch(/model\.layers\.1\.self_attn\.k_proj\.weight, is off by 1\./);
     rmSync(path);
@@ -321,7 +336,7 @@ it('refuses what it cannot do by name', async () => {
   expect(() => findTarget('safetensors', 'q8_0')).toThrow(/cannot be written as 'q8_0'/);
   expect(() => findTarget('tflite' as ExportFormat, null)).toThrow(/no export format 'tflite'/);
   const other = exportSpec('llama-tied', 'model', 'gguf', null, {
-    adapterPath: join(golden, 'llama3-rope/adapter'),
+    adapters: [{ path: join(golden, 'llama3-rope/adapter'), weight: 1 }],
     out: join(root, 'x'),
   });
   expect((await problemOf(runExport(other, port()))).code).toBe('adapter-mismatch');

@@ -8,6 +8,7 @@ import { openModel } from '../models/open.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { writeGguf } from './gguf.ts';
+import { exportSource } from './source.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'export-families-'));
@@ -39,7 +40,7 @@ function carried(spec: DecoderSpec): unknown {
 describe.each(names)('%s', (name) => {
   const model = openModel(join(golden, name, 'model'));
   const path = join(root, `${name}.gguf`);
-  const write = async () => writeGguf(path, { model, weights: model.weights, tokenizer: null }, 'f32', async () => {});
+  const write = async () => writeGguf(path, exportSource(model, [], null), 'f32', async () => {});
 
   if (name in refused) {
     it('is refused', async () => {

@@ -4,6 +4,7 @@ import type { OpenModel } from '../models/open.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
 import { ggufFileType, mixTypes, type GgufQuantization } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
 
@@ -46,6 +47,17 @@ function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string
       ];
     default:
       return [];
+  }
+}
+
+/** Why llama.cpp could not run a model; null when it can. */
+export function ggufRefusal(spec: DecoderSpec): Problem | null {
+  try {
+    ggufMetadataOf(spec);
+    return null;
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
   }
 }
 

@@ -8,13 +8,13 @@ import { encodeModel } from '../graph/onnx.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import { reduceSum } from '../graph/ops/reduce.ts';
+import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from '../models/adapter-inputs.ts';
 import { decoder, type WeightFiles } from '../models/decoder.ts';
 import type { OpenModel } from '../models/open.ts';
-import { float32, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
+import { only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import { noAdapterShape, tensorView, type Adapter, type AdapterShape } from '../training/lora/adapter.ts';
-import { adaptation } from '../training/step.ts';
+import type { WeightedAdapter } from '../training/lora/delta.ts';
 import type { Step } from './source.ts';
 
 /** By the name of the matrix (`model.layers.0.mlp.up_proj.weight`): a number for each of its columns. */
@@ -25,7 +25,7 @@ const bounds = { rows: 128, tokensPerRow: 512 };
 
 export interface ImportanceRequest {
   readonly model: OpenModel;
-  readonly adapter: Adapter | null;
+  readonly adapters: readonly WeightedAdapter[];
   /** Token ids. */
   readonly rows: readonly Int32Array[];
   readonly threads: number;
@@ -35,19 +35,19 @@ export interface ImportanceRequest {
 }
 
 export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
-  const { model, adapter, threads, cacheDir, openSession, step } = request;
+  const { model, adapters, threads, cacheDir, openSession, step } = request;
   const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, bounds.tokensPerRow));
-  const shape = adapter?.shape ?? noAdapterShape;
-  const { graph, sums } = squaresGraph(model.spec, await model.weights.files(cacheDir), shape);
+  const slots = slotsFor(model.spec, adapters, noSlots);
+  const { graph, sums } = squaresGraph(model.spec, await model.weights.files(cacheDir), slots);
+  const adapted = adapterFeeds(model, slots, adapters);
+  const names = graph.inputs.map(({ name }) => name);
   const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack: false });
   const totals = new Map<string, Float64Array>();
   let tokens = 0;
   try {
     for (const [done, inputIds] of rows.entries()) {
       await step(done, rows.length);
-      const feeds = sequenceFeeds(model.spec, { inputIds, time: inputIds.length, past: 0 });
-      for (const tensor of shape.tensors) feeds[tensor.name] = float32(tensorView(adapter!.parameters, tensor), tensor.shape);
-      const names = graph.inputs.map(({ name }) => name);
+      const feeds = { ...adapted, ...sequenceFeeds(model.spec, { inputIds, time: inputIds.length, past: 0 }) };
       const result = await session.run(only(names, feeds));
       for (const output of graph.outputs.keys()) {
         const squares = result[output]!.data as Float32Array;
@@ -68,13 +68,11 @@ export async function measureImportance(request: ImportanceRequest): Promise<Imp
 function squaresGraph(
   spec: DecoderSpec,
   files: WeightFiles,
-  shape: AdapterShape,
+  slots: AdapterSlots,
 ): { readonly graph: Graph; readonly sums: ReadonlyMap<string, string> } {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks: 1 });
-  const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
-  // A saved adapter takes nothing out of the base.
-  const adapted = adaptation(g, spec, files, shape, inputs, new Map(), null);
+  const adapted = adapterInputs(g, spec, files, slots);
   const sums = new Map<string, string>();
   // Queries, keys and values read the same numbers, and so do gate and up.
   const outputs = new Map<Value, string>();

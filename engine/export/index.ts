@@ -5,12 +5,16 @@ import type { OpenModel } from '../models/open.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { FloatType } from '../formats/safetensors.ts';
-import { noAdapterShape, type Adapter, type AdapterShape } from '../training/lora/adapter.ts';
+import { noAdapterShape, type AdapterShape } from '../training/lora/adapter.ts';
 import { writeAdapterFiles } from '../training/lora/folder.ts';
-import { ggufFileSize, writeGguf } from './gguf.ts';
+import { onlyAdapter } from './adapter-export.ts';
+import { ggufFileSize, ggufRefusal, writeGguf } from './gguf.ts';
 import { hubFolderSize, writeHubFolder } from './hub.ts';
 import { proofLimits, type ProofLimits } from './limits.ts';
-import { hasOnnxHeads, onnxFolderSize, writeOnnxFolder } from './onnx/folder.ts';
+import { loraGgufRefusal, loraGgufSize, writeLoraGguf } from './lora-gguf.ts';
+import { mergedSpec } from './merge.ts';
+import { mlxFolderSize, mlxRefusal, writeMlxAdapter } from './mlx.ts';
+import { onnxFolderSize, onnxRefusal, writeOnnxFolder } from './onnx/folder.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import type { GgufQuantization } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
@@ -24,12 +28,14 @@ export interface ExportTarget {
   /** The result is a folder, else a file. */
   readonly folder: boolean;
   readonly limits: ProofLimits;
-  /** Whether the format can hold a model; left out, it can hold all. */
-  supports?(spec: DecoderSpec): boolean;
+  /** The adapter alone, else a whole model with the adapters in it. */
+  readonly adapterOnly: boolean;
+  /** Why the format cannot hold a model or an adapter of it; left out, it can hold all. */
+  refusal?(spec: DecoderSpec, shape: AdapterShape): Problem | null;
   /** Bytes the result will have, before anything is written. */
   bytes(model: OpenModel, shape: AdapterShape): number;
   /** Writes the result at `path`, which is beside its final place and not there yet. */
-  write(path: string, source: ExportSource, adapter: Adapter | null, step: Step): Promise<void>;
+  write(path: string, source: ExportSource, step: Step): Promise<void>;
 }
 
 export const exportTargets: readonly ExportTarget[] = [
@@ -39,16 +45,38 @@ export const exportTargets: readonly ExportTarget[] = [
     title: 'PEFT adapter',
     runsIn: 'Runs in transformers with PEFT, and here, on top of the base model.',
     folder: true,
+    adapterOnly: true,
     limits: proofLimits.f32,
     bytes: (_, shape) => shape.length * 4 + shape.tensors.length * 160 + 1024,
-    async write(path, { model }, adapter, step) {
-      if (adapter === null)
-        throw new Problem('export-unsupported', 'There is no adapter to export.', 'Choose an adapter, or another format.');
-      if (adapter.config.method === 'full')
-        throw new Problem('export-unsupported', 'Every weight was trained: this is no adapter.', 'Export the model.');
+    async write(path, { base, adapters }, step) {
+      const adapter = onlyAdapter(adapters);
       await step(0, 1);
-      writeAdapterFiles(path, adapter, adapter.config.base ?? model.info.name);
+      writeAdapterFiles(path, adapter, adapter.config.base ?? base.info.name);
     },
+  },
+  {
+    format: 'lora-gguf',
+    quantization: null,
+    title: 'LoRA adapter, GGUF',
+    runsIn: 'Runs in llama.cpp on top of a GGUF of the base model (--lora).',
+    folder: false,
+    adapterOnly: true,
+    limits: proofLimits.f32,
+    refusal: (spec, shape) => ggufRefusal(spec) ?? loraGgufRefusal(spec, shape),
+    bytes: ({ spec }, shape) => loraGgufSize(spec, shape),
+    write: (path, { base, adapters }, step) => writeLoraGguf(path, base, onlyAdapter(adapters), step),
+  },
+  {
+    format: 'mlx',
+    quantization: null,
+    title: 'mlx-lm adapter',
+    runsIn: 'Runs in mlx-lm on Apple silicon, on top of the base model (--adapter-path).',
+    folder: true,
+    adapterOnly: true,
+    limits: proofLimits.f32,
+    refusal: mlxRefusal,
+    bytes: (_, shape) => mlxFolderSize(shape),
+    write: (path, { base, adapters }, step) => writeMlxAdapter(path, base, onlyAdapter(adapters), step),
   },
   hub('f32', 'F32', 'Merged model, safetensors, float32', 'Runs in transformers, vLLM and MLX; exact, and the largest.'),
   hub('f16', 'F16', 'Merged model, safetensors, half precision', 'Runs in transformers, vLLM and MLX.'),
@@ -85,9 +113,10 @@ function onnx(quantization: OnnxPrecision, kind: string, what: string): ExportTa
     runsIn: `Runs in transformers.js and onnxruntime-genai; ${what}`,
     folder: true,
     limits: proofLimits[quantization],
-    supports: hasOnnxHeads,
+    adapterOnly: false,
+    refusal: onnxRefusal,
     bytes: (model) => onnxFolderSize(model, quantization),
-    write: (path, source, _, step) => writeOnnxFolder(path, source, quantization, step),
+    write: (path, source, step) => writeOnnxFolder(path, source, quantization, step),
   };
 }
 
@@ -99,8 +128,9 @@ function hub(quantization: 'f32' | 'f16' | 'bf16', type: FloatType, title: strin
     runsIn,
     folder: true,
     limits: proofLimits[quantization],
+    adapterOnly: false,
     bytes: (model) => hubFolderSize(model, type),
-    write: (path, source, _, step) => writeHubFolder(path, source, type, step),
+    write: (path, source, step) => writeHubFolder(path, source, type, step),
   };
 }
 
@@ -112,8 +142,10 @@ function gguf(quantization: GgufQuantization, kind: string, what: string): Expor
     runsIn: `Runs in llama.cpp, Ollama and LM Studio; ${what}`,
     folder: false,
     limits: proofLimits[quantization],
+    adapterOnly: false,
+    refusal: ggufRefusal,
     bytes: (model) => ggufFileSize(model, quantization),
-    write: (path, source, _, step) => writeGguf(path, source, quantization, step),
+    write: (path, source, step) => writeGguf(path, source, quantization, step),
   };
 }
 
@@ -138,21 +170,19 @@ export function findTarget(format: ExportFormat, quantization: Quantization | nu
 
 /** The table for one model and adapter, with sizes. */
 export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterShape): ExportChoice[] {
-  return exportTargets
-    .filter((target) => (target.format !== 'peft' || shape.modules.length > 0) && (target.supports?.(model.spec) ?? true))
-    .map((target) => ({
-      format: target.format,
-      quantization: target.quantization,
-      title: target.title,
-      runsIn: target.runsIn,
-      bytes: target.bytes(model, shape),
-    }));
+  const merged = { ...model, spec: mergedSpec(model.spec, [shape]) };
+  return exportTargets.flatMap(({ adapterOnly, refusal, bytes, format, quantization, title, runsIn }) => {
+    const of = adapterOnly ? model : merged;
+    if ((adapterOnly && shape.modules.length === 0) || (refusal?.(of.spec, shape) ?? null) !== null) return [];
+    return [{ format, quantization, title, runsIn, bytes: bytes(of, shape) }];
+  });
 }
 
 /** Name for a result put into an existing folder. */
 export function resultName(model: OpenModel, target: ExportTarget): string {
   const base = model.info.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|-+$/g, '') || 'model';
-  return target.folder ? base : `${base}-${(target.quantization ?? 'f16').toUpperCase()}.gguf`;
+  if (target.folder) return base;
+  return target.adapterOnly ? `${base}-lora.gguf` : `${base}-${(target.quantization ?? 'f16').toUpperCase()}.gguf`;
 }
 
 /** Where `out` leads: itself, or for a file format a file in it when it is a folder. */

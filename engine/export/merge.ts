@@ -2,6 +2,7 @@
 import type { OpenModel } from '../models/open.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
+import type { AdapterShape } from '../training/lora/adapter.ts';
 import { addDeltas, addReplacements, type WeightedAdapter } from '../training/lora/delta.ts';
 
 export interface Merged {
@@ -12,7 +13,13 @@ export interface Merged {
 
 export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapter[]): Merged {
   return {
-    model: { ...model, spec: mergedSpec(model.spec, adapters) },
+    model: {
+      ...model,
+      spec: mergedSpec(
+        model.spec,
+        adapters.map(({ adapter }) => adapter.shape),
+      ),
+    },
     weights: {
       read(name) {
         const values = model.weights.read(storedName(model.spec, name));
@@ -25,14 +32,14 @@ export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapt
 }
 
 /** A head tied to the embedding parts from it when only one of the two has changed, or each in its own way. */
-function mergedSpec(spec: DecoderSpec, adapters: readonly WeightedAdapter[]): DecoderSpec {
+export function mergedSpec(spec: DecoderSpec, shapes: readonly AdapterShape[]): DecoderSpec {
   if (!spec.tiedEmbeddings) return spec;
   const { token_embd, output } = spec.modules;
-  const parts = adapters.some(({ adapter: { shape } }) => {
+  const parts = shapes.some(({ modules, replaced }) => {
     const isEither = (path: string) => path === token_embd || path === output;
     return (
-      shape.modules.some(({ path }) => isEither(path)) ||
-      shape.replaced.some(({ names }) => names.filter((name) => isEither(name.replace(/\.weight$/, ''))).length === 1)
+      modules.some(({ path }) => isEither(path)) ||
+      replaced.some(({ names }) => names.filter((name) => isEither(name.replace(/\.weight$/, ''))).length === 1)
     );
   });
   return parts ? { ...spec, tiedEmbeddings: false } : spec;

@@ -13,17 +13,17 @@ import { ropeInverseFrequencies } from '../models/rope.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import { noAdapterShape, tensorView, type Adapter } from '../training/lora/adapter.ts';
+import type { Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
-import { TrainStep, type MicroBatch } from '../training/step.ts';
+import { onlyAdapter } from './adapter-export.ts';
 import { builtInConversations, compareConversations } from './conversations.ts';
 import { Predictions } from './distributions.ts';
 import type { ExportTarget } from './index.ts';
-import type { Merged } from './merge.ts';
+import { LogitsRunner } from './logits.ts';
 import { OnnxRunner } from './onnx/run.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
-import { compareWeights } from './readback.ts';
-import type { Step } from './source.ts';
+import { compareAdapters, compareWeights } from './readback.ts';
+import type { ExportSource, Step } from './source.ts';
 
 /** Enough to find a wrong tensor or a wrong rounding, in seconds. */
 const bounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };
@@ -84,11 +84,8 @@ export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec
 }
 
 export interface ProofRequest {
-  readonly model: OpenModel;
-  readonly adapter: Adapter | null;
   /** What was to be written. */
-  readonly merged: Merged;
-  readonly tokenizer: Tokenizer | null;
+  readonly source: ExportSource;
   readonly target: ExportTarget;
   /** Where the export lies now. */
   readonly path: string;
@@ -128,18 +125,19 @@ const keptEffect = 0.9;
 
 /** Compares; throws `ProofFailed` when the structure is wrong or a lossless format differs. */
 export async function proveExport(request: ProofRequest): Promise<Proof> {
-  const { model, target, rows } = request;
+  const { source: made, target, rows } = request;
+  const { base, model, tokenizer, adapters } = made;
   const checks: ProofCheck[] = [];
-  const adapterBack = target.format === 'peft' ? readAdapter(request.path, model.spec) : null;
-  const exported = adapterBack === null && target.format !== 'onnx' ? openModel(request.path, model.info.acceptFields) : null;
-  if (adapterBack) checks.push(compareAdapters(request.adapter, adapterBack));
+  const adapterBack = target.adapterOnly ? readAdapter(request.path, base.spec) : null;
+  const exported = adapterBack === null && target.format !== 'onnx' ? openModel(request.path, base.info.acceptFields) : null;
+  if (adapterBack) checks.push(compareAdapters(onlyAdapter(adapters), adapterBack, target.limits.tensorError));
   else {
-    if (exported) checks.push(compareStructure(request.merged.model.spec, exported.spec));
+    if (exported) checks.push(compareStructure(model.spec, exported.spec));
     const source = exported ? exported.tokenizerSource : readHubTokenizer(request.path);
     const tokenizerBack = source && openTokenizer(source);
-    checks.push(await compareTokenizers(request.tokenizer, tokenizerBack));
+    checks.push(await compareTokenizers(tokenizer, tokenizerBack));
     const own = rows.flatMap(({ messages }) => (messages === null ? [] : [messages])).slice(0, builtInConversations.length);
-    checks.push(await compareConversations(request.tokenizer, tokenizerBack, own));
+    checks.push(await compareConversations(tokenizer, tokenizerBack, own));
   }
   // What is built otherwise cannot be asked for the same logits.
   if (checks.some((check) => !check.passed))
@@ -153,7 +151,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     });
 
   const { tensorError, maxLogitDifference, top1Agreement, lossless } = target.limits;
-  const weights = exported && (await compareWeights(request.merged, exported, tensorError, request.readStep));
+  const weights = exported && (await compareWeights(made, exported, tensorError, request.readStep));
   if (weights) checks.push(weights);
   const compared = await comparePredictions(request, exported, adapterBack);
   checks.push({
@@ -178,7 +176,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     text: `${compared.divergence.toExponential(2)} nats apart${change === null ? '' : `, perplexity ${change < 0 ? '' : '+'}${percent(change)}`}`,
     passed: Number.isFinite(compared.divergence),
   });
-  if (request.adapter !== null && compared.adapterEffect >= smallestEffect) {
+  if (adapters.length > 0 && compared.adapterEffect >= smallestEffect) {
     const kept = 1 - compared.divergence / compared.adapterEffect;
     checks.push({
       name: 'Effect of the adapter',
@@ -204,20 +202,6 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
-}
-
-function compareAdapters(expected: Adapter | null, found: Adapter): ProofCheck {
-  const differing = found.shape.tensors.find((tensor, i) => {
-    const other = expected?.shape.tensors[i];
-    if (!expected || other?.name !== tensor.name) return true;
-    const values = tensorView(expected.parameters, other);
-    return !tensorView(found.parameters, tensor).every((value, j) => value === values[j]);
-  });
-  const rescaled = found.shape.modules.find(({ scale }, i) => scale !== expected?.shape.modules[i]?.scale);
-  const wrong = differing?.name ?? rescaled?.path;
-  const passed = wrong === undefined && found.shape.length === expected?.shape.length;
-  const text = passed ? `all ${found.shape.tensors.length} tensors are equal` : `${wrong ?? 'a tensor'} differs`;
-  return { name: 'Structure', value: null, limit: null, text, passed };
 }
 
 /** Sizes and switches must be equal; the rotary embedding may be written another way but must turn at the same speeds. */
@@ -271,47 +255,43 @@ async function comparePredictions(
   exported: OpenModel | null,
   adapterBack: Adapter | null,
 ): Promise<Predictions> {
-  const { model, adapter, rows, threads, cacheDir, workDir, openSession, step } = request;
-  const open = async (of: OpenModel, adapted: Adapter | null, cache: string): Promise<Candidate> => {
-    const options = { recompute: false, threads, cacheDir: cache, openSession };
-    const run = await TrainStep.open(of, adapted?.shape ?? noAdapterShape, options);
-    const parameters = adapted?.parameters ?? new Float32Array(0);
-    return { logits: (row) => run.logits(batchOf(row), row.positions, parameters), release: () => run.release() };
-  };
-  const opened: Candidate[] = [];
-  const keep = async (candidate: Promise<Candidate>): Promise<Candidate> => {
-    opened.push(await candidate);
-    return opened.at(-1)!;
-  };
+  const { source, rows, threads, cacheDir, workDir, openSession, step } = request;
+  const { base, adapters } = source;
+  const reference = await LogitsRunner.open(base, adapters, { threads, cacheDir, openSession });
+  let candidate: Candidate | null = null;
   try {
-    const reference = await keep(open(model, adapter, cacheDir));
-    const base = adapter === null ? null : await keep(open(model, null, cacheDir));
-    const candidate = await keep(
-      adapterBack ? open(model, adapterBack, cacheDir) : exported ? open(exported, null, workDir) : openOnnx(request),
-    );
+    const [adapted, plain] = [reference.feeds(adapters), reference.feeds([])];
+    // An adapter that was read back stands on the same base, in the same session.
+    const ofAdapter = adapterBack && reference.feeds([{ adapter: adapterBack, weight: 1 }]);
+    if (exported !== null) {
+      const runner = await LogitsRunner.open(exported, [], { threads, cacheDir: workDir, openSession });
+      const none = runner.feeds([]);
+      candidate = {
+        logits: ({ inputIds, positions }) => runner.run(inputIds, positions, none),
+        release: () => runner.release(),
+      };
+    } else if (ofAdapter === null) candidate = await openOnnx(request);
     const predictions = new Predictions();
-    const width = model.spec.vocabularySize;
+    const width = base.spec.vocabularySize;
     for (const [done, row] of rows.entries()) {
       await step(done, rows.length);
-      const [expected, found] = [await reference.logits(row), await candidate.logits(row)];
-      const before = base && (await base.logits(row));
-      row.positions.forEach((position, at) => {
+      const { inputIds, positions } = row;
+      const expected = await reference.run(inputIds, positions, adapted);
+      const found = candidate ? await candidate.logits(row) : await reference.run(inputIds, positions, ofAdapter!);
+      const before = adapters.length === 0 ? null : await reference.run(inputIds, positions, plain);
+      positions.forEach((position, at) => {
         const part = (logits: Float32Array): Float32Array => logits.subarray(at * width, (at + 1) * width);
-        predictions.add(part(expected), part(found), before && part(before), row.inputIds[position + 1] ?? null);
+        predictions.add(part(expected), part(found), before && part(before), inputIds[position + 1] ?? null);
       });
     }
     return predictions;
   } finally {
-    for (const candidate of opened) await candidate.release();
+    await candidate?.release();
+    await reference.release();
   }
 }
 
-async function openOnnx({ path, target, merged, threads, openSession }: ProofRequest): Promise<Candidate> {
-  const run = await OnnxRunner.open(path, target.quantization as OnnxPrecision, merged.model.spec, { threads, openSession });
+async function openOnnx({ path, target, source, threads, openSession }: ProofRequest): Promise<Candidate> {
+  const run = await OnnxRunner.open(path, target.quantization as OnnxPrecision, source.model.spec, { threads, openSession });
   return { logits: ({ inputIds, positions }) => run.logits(inputIds, positions), release: () => run.release() };
-}
-
-function batchOf({ inputIds }: ProofRow): MicroBatch {
-  const labels = new Int32Array(inputIds.length).fill(-100);
-  return { inputIds, labels, batch: 1, time: inputIds.length, lengths: [inputIds.length] };
 }

@@ -1,7 +1,8 @@
-/** An export's weights, read back as anyone would, against those that were to be written. */
+/** What is in an export, read back as anyone would, against what was to be written. */
 import type { ProofCheck } from '../contract.ts';
 import type { OpenModel } from '../models/open.ts';
 import { modelTensors } from '../models/spec.ts';
+import { tensorView, type Adapter, type AdapterTensor } from '../training/lora/adapter.ts';
 import type { Merged } from './merge.ts';
 import type { Step } from './source.ts';
 
@@ -26,6 +27,34 @@ export async function compareWeights(merged: Merged, exported: OpenModel, limit:
         : `the worst of ${tensors.length} tensors, ${name}, is off by ${error.toPrecision(2)} of itself (at most ${limit})`,
     passed: error <= limit,
   };
+}
+
+/** The parts of adapters by what they are of; the scale of a product lies in its B, wherever a format keeps it. */
+function parts({ shape, parameters }: Adapter): Map<string, Float32Array> {
+  const view = (tensor: AdapterTensor): Float32Array => tensorView(parameters, tensor);
+  return new Map([
+    ...shape.modules.flatMap(({ path, a, b, magnitude, scale }): [string, Float32Array][] => [
+      [`${path} A`, view(a)],
+      [`${path} B`, view(b).map((value) => value * scale)],
+      ...(magnitude === null ? [] : [[`${path} magnitude`, view(magnitude)] as [string, Float32Array]]),
+    ]),
+    ...shape.replaced.map(({ names: [name = ''], tensor }): [string, Float32Array] => [name, view(tensor)]),
+  ]);
+}
+
+export function compareAdapters(expected: Adapter, found: Adapter, limit: number): ProofCheck {
+  const [wanted, got] = [parts(expected), parts(found)];
+  const missing = [...wanted.keys(), ...got.keys()].find((name) => !wanted.has(name) || !got.has(name));
+  const errors = [...wanted].map(([name, values]) => ({ name, error: relativeError(values, got.get(name) ?? values) }));
+  const worst = errors.reduce((most, each) => (each.error <= most.error ? most : each), { name: '', error: 0 });
+  const passed = missing === undefined && worst.error <= limit;
+  const text =
+    missing === undefined
+      ? worst.error === 0
+        ? `all ${wanted.size} tensors are equal`
+        : `the worst of ${wanted.size} tensors, ${worst.name}, is off by ${worst.error.toPrecision(2)} of itself (at most ${limit})`
+      : `'${missing}' is in only one of the two adapters`;
+  return { name: 'Structure', value: null, limit: null, text, passed };
 }
 
 function relativeError(expected: Float32Array, found: Float32Array): number {

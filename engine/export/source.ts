@@ -1,14 +1,28 @@
 /** What every export is made from. */
 import { Problem } from '../problem.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import type { OpenModel } from '../models/open.ts';
+import type { WeightedAdapter } from '../training/lora/delta.ts';
 import type { Importance } from './importance.ts';
-import type { Merged } from './merge.ts';
+import { mergeAdapters, type Merged } from './merge.ts';
 
 export interface ExportSource extends Merged {
+  /** The model without its adapters. */
+  readonly base: OpenModel;
+  readonly adapters: readonly WeightedAdapter[];
   /** Null when the model has none. */
   readonly tokenizer: Tokenizer | null;
   /** Of the columns of matrices, for types that can make use of it. */
   readonly importance?: Importance;
+}
+
+export function exportSource(
+  base: OpenModel,
+  adapters: readonly WeightedAdapter[],
+  tokenizer: Tokenizer | null,
+  importance?: Importance,
+): ExportSource {
+  return { ...mergeAdapters(base, adapters), base, adapters, tokenizer, ...(importance && { importance }) };
 }
 
 /** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */

@@ -7,7 +7,7 @@ import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { found, type HostContext, startReported } from './context.ts';
-import { baseOf, type Library, modelAt, requireAbsolute } from './library.ts';
+import { baseOf, type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
 
 /** Exports of models named by path alone gather here. */
 const looseProject = 'Command line';
@@ -32,13 +32,16 @@ export class Exports {
     const { store, cacheDir } = this.#context;
     requireAbsolute(request.out);
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
-    const adapter =
-      request.adapter !== null && 'id' in request.adapter
-        ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id)
-        : null;
+    const parts = request.adapters.map((ref) => {
+      const { weight = 1 } = ref;
+      const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : null;
+      const path = version?.path ?? ('path' in ref ? ref.path : '');
+      requireWeight({ path, weight });
+      return { version, path, weight, name: version?.name ?? basename(path) };
+    });
+    const adapter = parts.find(({ version }) => version !== null)?.version ?? null;
     const { modelPath, acceptFields: stated } = modelAt(store, request.model);
     const acceptFields = stated.length > 0 || adapter === null ? stated : baseOf(store, adapter).acceptFields;
-    const adapterPath = adapter?.path ?? (request.adapter !== null && 'path' in request.adapter ? request.adapter.path : null);
     const run = adapter?.runId == null ? null : store.runs.job(adapter.runId);
     const project =
       request.projectId !== undefined
@@ -48,7 +51,7 @@ export class Exports {
       id: randomUUID(),
       projectId: project.id,
       adapterId: adapter?.id ?? null,
-      adapterName: adapter?.name ?? (adapterPath === null ? '' : basename(adapterPath)),
+      adapterName: parts.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + '),
       modelName: model?.name ?? adapter?.modelName ?? basename(modelPath),
       format: request.format,
       quantization: request.quantization,
@@ -71,7 +74,7 @@ export class Exports {
         kind: 'export',
         modelPath,
         acceptFields,
-        adapterPath,
+        adapters: parts.map(({ path, weight }) => ({ path, weight })),
         format: request.format,
         quantization: request.quantization,
         out: request.out,

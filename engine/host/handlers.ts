@@ -1,15 +1,14 @@
 /** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
 import { freemem } from 'node:os';
-import type { AdapterWeight, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
+import type { EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
 import type { MergeResult } from '../jobs/merge.ts';
-import { Problem } from '../problem.ts';
 import { machineInfo } from '../runtime/devices.ts';
 import { residentBytes } from '../runtime/memory.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext, startReported } from './context.ts';
 import type { Exports } from './exports.ts';
-import { type Library, modelAt, requireAbsolute } from './library.ts';
+import { type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { exportChoices, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs.ts';
@@ -27,13 +26,6 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
   const { store, supervisor, cacheDir } = context;
   const { library, runs, adapters, longLived, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
-  const checkWeights = (weights: readonly AdapterWeight[]) => {
-    for (const { path, weight } of weights) {
-      requireAbsolute(path);
-      if (!Number.isFinite(weight))
-        throw new Problem('request-invalid', `The weight of ${path} is no number.`, 'Give a number such as 1.');
-    }
-  };
   const dataset = (id: string) => found(store.datasets.get(id), 'data set', id);
 
   return {
@@ -109,7 +101,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
 
     'generate.start': (params) => {
-      checkWeights(params.adapters);
+      params.adapters.forEach(requireWeight);
       return longLived.generate(at(params.model), params, client);
     },
     'generate.stop': async ({ streamId }) => {
@@ -125,7 +117,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       return null;
     },
     'merge.start': async ({ model, adapters: weights, out, dtype }) => {
-      checkWeights(weights);
+      weights.forEach(requireWeight);
       requireAbsolute(out);
       const spec = { kind: 'merge', ...at(model), adapters: weights, out, dtype, cacheDir } as const;
       return (await startReported(context, spec, null, { signal: client }).finished) as MergeResult;

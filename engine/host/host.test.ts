@@ -91,7 +91,7 @@ test(
     expect(choices.map(({ format }) => format)).toContain('gguf');
     const record = await client.request('exports.start', {
       model: { id: modelId },
-      adapter: { id: adapter.id },
+      adapters: [{ id: adapter.id }],
       format: 'gguf',
       quantization: 'f32',
       out: join(folder, 'merged.gguf'),
@@ -142,7 +142,7 @@ test('a model opened with an accepted field keeps it: in plans, runs, answers an
   const exported = await client.request('exports.start', {
     projectId,
     model: { path },
-    adapter: { id: adapter.id },
+    adapters: [{ id: adapter.id }],
     format: 'safetensors',
     quantization: 'f32',
     out: join(folder, 'strange-merged'),

@@ -5,6 +5,7 @@ import type { Store } from '../store/open.ts';
 import type {
   AcceptFields,
   AdapterVersion,
+  AdapterWeight,
   DataScan,
   Dataset,
   Inspection,
@@ -158,4 +159,10 @@ export function baseOf(
 export function requireAbsolute(path: string): void {
   if (typeof path !== 'string' || !isAbsolute(path))
     throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Give the whole path.');
+}
+
+export function requireWeight({ path, weight }: AdapterWeight): void {
+  requireAbsolute(path);
+  if (!Number.isFinite(weight))
+    throw new Problem('request-invalid', `The weight of ${path} is no number.`, 'Give a number such as 1.');
 }

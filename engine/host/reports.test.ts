@@ -92,7 +92,7 @@ test('an export whose proof failed keeps every check of it', async () => {
     {
       projectId,
       model: { path: '/model' },
-      adapter: null,
+      adapters: [],
       format: 'gguf',
       quantization: 'f32',
       out: join(folder, 'x.gguf'),

@@ -6,9 +6,8 @@ import type { JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { findTarget, resultPath } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
-import { mergeAdapters } from '../export/merge.ts';
 import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
-import { alreadyThere, type ExportSource, type Step } from '../export/source.ts';
+import { alreadyThere, exportSource, type Step } from '../export/source.ts';
 import { makeFolder, syncFolder } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
@@ -32,26 +31,26 @@ export interface ExportResult {
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
-  const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
+  const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
   const target = findTarget(spec.format, spec.quantization);
-  const notes = adapter !== null && target.format !== 'peft' ? notesOnBase(model) : [];
+  const notes = adapters.length > 0 && !target.adapterOnly ? notesOnBase(model) : [];
   const tokenizer = tokenizerOf(model);
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
   const rows = spec.proof ? await rowsOf(spec.dataPaths) : [];
-  const measured = spec.importancePaths.length === 0 ? {} : { importance: await importanceOf(spec.importancePaths) };
-  const source: ExportSource = { ...mergeAdapters(model, adapter ? [{ adapter, weight: 1 }] : []), tokenizer, ...measured };
-  const bytes = target.bytes(source.model, adapter?.shape ?? noAdapterShape);
+  const importance = spec.importancePaths.length === 0 ? undefined : await importanceOf(spec.importancePaths);
+  const source = exportSource(model, adapters, tokenizer, importance);
+  const bytes = target.bytes(target.adapterOnly ? model : source.model, adapters[0]?.adapter.shape ?? noAdapterShape);
   // The proof expands what is not float32 once more.
-  const proofBytes = spec.proof && target.format !== 'peft' && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
+  const proofBytes = spec.proof && !target.adapterOnly && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
   let proof: Proof | null = null;
   try {
     await publish(path, target.folder, bytes + proofBytes, async (partial, workDir) => {
-      await target.write(partial, source, adapter, stepOf(port, 'Writing', 'tensors'));
+      await target.write(partial, source, stepOf(port, 'Writing', 'tensors'));
       if (!spec.proof) return;
       proof = await proveExport({
-        ...{ model, adapter, merged: source, tokenizer, target, rows, workDir, openSession },
+        ...{ source, target, rows, workDir, openSession },
         path: partial,
         threads: cpuThreads(),
         cacheDir: spec.cacheDir,
@@ -81,7 +80,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
       );
     const step = stepOf(port, 'Measuring', 'rows');
     return measureImportance({
-      ...{ model, adapter, rows: usable, openSession, step },
+      ...{ model, adapters, rows: usable, openSession, step },
       ...{ threads: cpuThreads(), cacheDir: spec.cacheDir },
     });
   }

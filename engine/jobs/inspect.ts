@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path';
 import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
 import { readRecords } from '../data/records.ts';
 import { detectFormat } from '../data/rows.ts';
+import { ggufRefusal } from '../export/gguf.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
-import { ggufMetadataOf } from '../models/families/index.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
@@ -77,22 +77,12 @@ function targetSets(spec: DecoderSpec): (readonly [string, string])[] {
 
 /** What one might want of a model and this one lacks. */
 function missing({ format, hasTokenizer, hasChatTemplate }: ModelInfo, spec: DecoderSpec): string[] {
+  const noGguf = format === 'hub' ? ggufRefusal(spec) : null;
   return [
     ...(hasTokenizer ? [] : ['a tokenizer: only rows of token ids can be used']),
     ...(hasTokenizer && !hasChatTemplate ? ['a chat template: conversations need one'] : []),
-    ...(format === 'hub' ? noGguf(spec) : []),
+    ...(noGguf === null ? [] : [noGguf.message]),
   ];
-}
-
-/** Why llama.cpp could not run it. */
-function noGguf(spec: DecoderSpec): string[] {
-  try {
-    ggufMetadataOf(spec);
-    return [];
-  } catch (error) {
-    if (error instanceof Problem) return [error.message];
-    throw error;
-  }
 }
 
 /** An adapter of another program says less of itself: what it fits is found out with its base. */

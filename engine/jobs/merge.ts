@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { JobSpec } from '../contract.ts';
 import { hubFolderSize, writeHubFolder } from '../export/hub.ts';
-import { mergeAdapters } from '../export/merge.ts';
+import { exportSource } from '../export/source.ts';
 import { openModel } from '../models/open.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { publish, notesOnBase, sizeOf, stepOf } from './export.ts';
@@ -21,7 +21,7 @@ export interface MergeResult {
 export async function runMerge(spec: Extract<JobSpec, { kind: 'merge' }>, port: JobPort): Promise<MergeResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
-  const source = { ...mergeAdapters(model, adapters), tokenizer: tokenizerOf(model) };
+  const source = exportSource(model, adapters, tokenizerOf(model));
   const type = types[spec.dtype];
   const path = resolve(spec.out);
   await publish(path, true, hubFolderSize(source.model, type), async (partial) => {

@@ -34,7 +34,8 @@ export async function writeOnnxFolder(
   step: Step,
 ): Promise<void> {
   const { spec } = source.model;
-  if (!hasOnnxHeads(spec)) throw oddHeads(spec);
+  const refusal = onnxRefusal(spec);
+  if (refusal !== null) throw refusal;
   const file = onnxModelFile(precision);
   const store = new WeightStore(`${file}_data`, spec, source.weights, precision);
   const graph = buildOnnxGraph(spec, store);
@@ -62,11 +63,8 @@ export async function writeOnnxFolder(
 }
 
 /** A limit of GroupQueryAttention. */
-export function hasOnnxHeads({ headDim }: DecoderSpec): boolean {
-  return headDim % 8 === 0;
-}
-
-function oddHeads({ headDim }: DecoderSpec): Problem {
+export function onnxRefusal({ headDim }: DecoderSpec): Problem | null {
+  if (headDim % 8 === 0) return null;
   return new Problem(
     'export-unsupported',
     `The heads of this model are ${headDim} wide; ONNX Runtime's attention needs a multiple of 8.`,

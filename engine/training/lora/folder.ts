@@ -27,8 +27,7 @@ export function readAdapterConfig(dir: string): AdapterConfig {
 
 /** Who wrote the adapter at a path, and the file that has its numbers. */
 export function adapterFile(path: string): { readonly form: 'peft' | 'mlx' | 'gguf'; readonly weights: string } {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() === true && /\.gguf$/i.test(path))
-    return { form: 'gguf', weights: path };
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) return { form: 'gguf', weights: path };
   const peft = join(path, weightsName);
   const mlx = join(path, mlxWeightsName);
   return existsSync(mlx) && !existsSync(peft) ? { form: 'mlx', weights: mlx } : { form: 'peft', weights: peft };

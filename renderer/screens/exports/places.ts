@@ -22,6 +22,8 @@ const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
   safetensors: 'python',
   onnx: 'web',
   peft: 'adapter',
+  'lora-gguf': 'adapter',
+  mlx: 'adapter',
 };
 export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfFormat[format];
 
@@ -44,6 +46,9 @@ export function isRecommended(
   switch (format) {
     case 'peft':
       return true;
+    case 'lora-gguf':
+    case 'mlx':
+      return false;
     case 'gguf':
       return quantization === (parameters < large ? 'q8_0' : 'q4_k_m');
     case 'safetensors':

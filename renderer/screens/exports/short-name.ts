@@ -1,6 +1,13 @@
 import type { ExportFormat } from '../../../engine/contract.ts';
 
-const names: Readonly<Record<ExportFormat, string>> = { peft: 'PEFT', safetensors: 'Merged', gguf: 'GGUF', onnx: 'ONNX' };
+const names: Readonly<Record<ExportFormat, string>> = {
+  peft: 'PEFT',
+  'lora-gguf': 'LoRA GGUF',
+  mlx: 'mlx-lm',
+  safetensors: 'Merged',
+  gguf: 'GGUF',
+  onnx: 'ONNX',
+};
 
 /** A format in two words, its numbers as the format writes them: `GGUF Q8_0`, `Merged f16`. */
 export function shortName({ format, quantization }: { format: ExportFormat; quantization: string | null }): string {

@@ -1,0 +1,39 @@
+/** What the formats of an adapter alone have in common: which adapter it is, and what other programs' formats have no place for. */
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import type { Adapter, AdapterShape } from '../training/lora/adapter.ts';
+import type { WeightedAdapter } from '../training/lora/delta.ts';
+
+/** The one adapter that is exported as it is. */
+export function onlyAdapter(adapters: readonly WeightedAdapter[]): Adapter {
+  const [first, ...more] = adapters;
+  if (first === undefined)
+    throw new Problem('export-unsupported', 'There is no adapter to export.', 'Choose an adapter, or another format.');
+  if (more.length > 0 || first.weight !== 1)
+    throw new Problem(
+      'export-unsupported',
+      more.length > 0 ? 'Several adapters are no adapter of their own.' : 'A part of an adapter is no adapter of its own.',
+      'Export one adapter whole, or the merged model.',
+    );
+  if (first.adapter.config.method === 'full')
+    throw new Problem('export-unsupported', 'Every weight was trained: this is no adapter.', 'Export the model.');
+  return first.adapter;
+}
+
+/** What LoRA's plain factors A and B on the modules of a model cannot say; null when they say it all. */
+export function notInFactors(spec: DecoderSpec, shape: AdapterShape): string | null {
+  const { modules, tiedEmbeddings } = spec;
+  const shared = tiedEmbeddings && shape.modules.find(({ path }) => path === modules.token_embd || path === modules.output);
+  if (shared) return `an adapter of '${shared.path}' where head and embedding share their weights`;
+  const [name] = shape.replaced[0]?.names ?? [];
+  if (name === undefined) return null;
+  return name.endsWith('.bias') ? `the bias '${name}', which was trained` : `'${name}', which was trained whole`;
+}
+
+export function noPlaceFor(what: string, program: string): Problem {
+  return new Problem(
+    'export-unsupported',
+    `An adapter of ${program} has no place for ${what}.`,
+    'Export the merged model instead.',
+  );
+}

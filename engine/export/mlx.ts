@@ -1,0 +1,111 @@
+/** Writes an adapter as mlx-lm keeps it: `adapter_config.json` and `adapters.safetensors`, factors turned. */
+import { join } from 'node:path';
+import { writeFileAtomic } from '../formats/files.ts';
+import { safetensorsSize, SafetensorsWriter, type SafetensorsPlan } from '../formats/safetensors.ts';
+import { linearLayers, type DecoderSpec } from '../models/spec.ts';
+import { assert, Problem } from '../problem.ts';
+import {
+  tensorView,
+  type AdaptedModule,
+  type Adapter,
+  type AdapterShape,
+  type AdapterTensor,
+} from '../training/lora/adapter.ts';
+import { mlxWeightsName } from '../training/lora/foreign.ts';
+import { noPlaceFor, notInFactors } from './adapter-export.ts';
+import type { Step } from './source.ts';
+
+/** Why mlx-lm could not apply an adapter; null when it can. */
+export function mlxRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
+  // mlx-lm calls the modules of these otherwise.
+  if (spec.modules.blocks !== 'model.layers')
+    return new Problem(
+      'export-unsupported',
+      `mlx-lm names the modules of a '${spec.family}' model otherwise, so there is no adapter for it.`,
+      'Export the merged model instead.',
+    );
+  const dora = shape.modules.find(({ kind, magnitude }) => kind === 'embedding' && magnitude !== null);
+  const what = dora ? `DoRA of the embedding ('${dora.path}')` : notInFactors(spec, shape);
+  return what === null ? null : noPlaceFor(what, 'mlx-lm');
+}
+
+interface PlannedPart extends SafetensorsPlan {
+  values(parameters: Float32Array): Float32Array;
+}
+
+/** `lora_a` [in, r], `lora_b` [r, out], and with DoRA `m` [out]. All products have one scale there: a module's own goes into its B. */
+function plan({ modules }: AdapterShape, scale: number): PlannedPart[] {
+  return modules.flatMap((module): PlannedPart[] => {
+    const { path, rank, inFeatures, outFeatures, a, b, magnitude } = module;
+    const share = module.scale / scale;
+    const turned = (tensor: AdapterTensor, factor: number) => (parameters: Float32Array) => {
+      const [rows, columns] = tensor.shape as [number, number];
+      const values = tensorView(parameters, tensor);
+      return Float32Array.from(values, (_, i) => factor * values[(i % rows) * columns + Math.floor(i / rows)]!);
+    };
+    return [
+      { name: `${path}.lora_a`, type: 'F32', shape: [inFeatures, rank], values: turned(a, 1) },
+      { name: `${path}.lora_b`, type: 'F32', shape: [rank, outFeatures], values: turned(b, share) },
+      ...(magnitude === null
+        ? []
+        : [
+            {
+              ...{ name: `${path}.m`, type: 'F32' as const, shape: [outFeatures] },
+              values: (parameters: Float32Array) => tensorView(parameters, magnitude),
+            },
+          ]),
+    ];
+  });
+}
+
+export function mlxFolderSize(shape: AdapterShape): number {
+  return safetensorsSize(plan(shape, 1), { format: 'mlx' }) + 600;
+}
+
+export async function writeMlxAdapter(
+  folder: string,
+  { spec, info }: { readonly spec: DecoderSpec; readonly info: { readonly name: string } },
+  { config, shape, parameters }: Adapter,
+  step: Step,
+): Promise<void> {
+  const refusal = mlxRefusal(spec, shape);
+  if (refusal !== null) throw refusal;
+  const [first] = shape.modules;
+  assert(first !== undefined, 'an adapter adapts something');
+  writeFileAtomic(join(folder, 'adapter_config.json'), formatConfig(spec, shape.modules, first, config, info.name));
+  const parts = plan(shape, first.scale);
+  const writer = new SafetensorsWriter(join(folder, mlxWeightsName), parts, { format: 'mlx' });
+  try {
+    for (const [done, part] of parts.entries()) {
+      await step(done, parts.length);
+      writer.write(part.values(parameters));
+    }
+    writer.finish();
+  } finally {
+    writer.abort();
+  }
+}
+
+/** mlx-lm adapts the named modules of the last blocks and then reads what the file has of them; without numbers they change nothing. */
+function formatConfig(
+  spec: DecoderSpec,
+  modules: readonly AdaptedModule[],
+  first: AdaptedModule,
+  { dora, dropout }: Adapter['config'],
+  baseName: string,
+): string {
+  const adapted = new Set(modules.map(({ path }) => path));
+  const layers = linearLayers(spec).flatMap(({ path, layer }) => (adapted.has(path) ? [layer] : []));
+  const fields = {
+    model: baseName,
+    fine_tune_type: dora ? 'dora' : 'lora',
+    num_layers: layers.length === 0 ? 0 : spec.layers - Math.min(...layers),
+    lora_parameters: {
+      rank: first.rank,
+      scale: first.scale,
+      dropout,
+      keys: [...new Set(modules.map(({ path }) => path.replace(/^model\.layers\.\d+\./, '')))],
+    },
+  };
+  return `${JSON.stringify(fields, null, 2)}\n`;
+}
