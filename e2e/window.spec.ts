@@ -40,7 +40,7 @@ test('what is dropped on the window is opened, and the menu does what the palett
   await expect(page.getByRole('heading', { name: 'json-orders', level: 1 })).toBeVisible();
   await expect(page.getByText('64 rows to train, 16 to evaluate')).toBeVisible();
   await drop([model]);
-  await expect(page.getByRole('option', { name: /model llama/ })).toBeVisible();
+  await expect(page.getByRole('option', { name: /tiny llama/ })).toBeVisible();
 
   const menu = (id: string): Promise<boolean> =>
     app.evaluate(({ Menu }, id) => {

@@ -13,6 +13,13 @@ const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'models-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
+it('is called after what tells it from others, in the cache of a hub too', () => {
+  expect(openModel(join(golden, 'llama-tied/model')).info.name).toBe('llama-tied');
+  const cached = join(root, 'models--someone--Tiny-1B', 'snapshots', '0123456789abcdef'.repeat(3).slice(0, 40));
+  cpSync(join(golden, 'llama-tied/model'), cached, { recursive: true });
+  expect(openModel(cached).info.name).toBe('Tiny-1B');
+});
+
 describe('one model in two formats', () => {
   it.each(['llama-tied', 'llama3-rope', 'qwen2', 'qwen3', 'phi3', 'granite', 'smollm3'])(
     '%s: the GGUF has the same tensors and frequencies as the hub folder',

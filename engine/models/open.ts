@@ -126,10 +126,20 @@ function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
     tokenizerSource,
     acceptFields,
     notes,
-    name: typeof nameOrPath === 'string' && nameOrPath !== '' ? basename(nameOrPath) : basename(folder),
+    name: typeof nameOrPath === 'string' && nameOrPath !== '' ? basename(nameOrPath) : folderName(folder),
     hasChatTemplate: tokenizerSource?.kind === 'hub' && tokenizerSource.chatTemplate !== null,
     licence: cardLicence(folder),
   });
+}
+
+/** What a model is called after its folder: by the folder above where its own name says nothing, `models--org--name` in the cache of a hub. */
+function folderName(folder: string): string {
+  const name = basename(folder);
+  if (/^[0-9a-f]{40}$/.test(name) && basename(dirname(folder)) === 'snapshots')
+    return basename(dirname(dirname(folder)))
+      .split('--')
+      .at(-1)!;
+  return /^(model|merged|snapshot|weights)$/i.test(name) ? basename(dirname(folder)) || name : name;
 }
 
 /** Replaces tensors that are parts of one by it. */

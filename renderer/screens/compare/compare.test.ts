@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Run, StepMetrics } from '../../../engine/contract.ts';
 import { defaultRecipe } from '../../../engine/recipe.ts';
+import { type Brushes, type Dimension, dimensions, isWithin } from './coordinates.ts';
 import { evaluationCurve, trainingCurve } from './curves.ts';
 import { differences, shortNames, valueText } from './differences.ts';
 
@@ -62,4 +63,27 @@ test('tokens and seconds add up, and an evaluation stands where its step ended',
     [0, 5],
     [4, 2.5],
   ]);
+});
+
+test('axes are what differs and what came out; a brush keeps the runs that go through it', () => {
+  const runs = [
+    { ...run({ rank: 2, schedule: 'linear' }), id: 'a', lastEvalLoss: 3, peakMemory: 2e8, seconds: 4 },
+    { ...run({ rank: 16 }), id: 'b', lastEvalLoss: 1, peakMemory: 2e8, seconds: 8 },
+    { ...run({ rank: 64 }), id: 'c', lastEvalLoss: null, peakMemory: 0, seconds: 0 },
+  ];
+  const all = dimensions(runs);
+  expect(all.map(({ key }) => key)).toEqual(['rank', 'schedule', 'memory', 'time', 'loss']);
+  const [rank, schedule, , time, loss] = all as [Dimension, Dimension, Dimension, Dimension, Dimension];
+  // From 2 to 64 in even ratios: 16 is three fifths of the way.
+  expect(runs.map(rank.at)).toEqual([0, expect.closeTo(0.6), 1]);
+  expect(schedule.ticks.map(({ text }) => text).sort()).toEqual(['cosine', 'linear']);
+  expect(runs.map(time.at)).toEqual([0, 1, null]);
+  // The better loss is higher.
+  expect(runs.map(loss.at)).toEqual([0, 1, null]);
+  expect(runs.map(loss.text)).toEqual(['3.000', '1.000', '–']);
+
+  const kept = (brushes: Brushes): string[] => runs.filter((one) => isWithin(one, all, brushes)).map(({ id }) => id);
+  expect(kept({})).toEqual(['a', 'b', 'c']);
+  expect(kept({ rank: [0.5, 1] })).toEqual(['b', 'c']);
+  expect(kept({ rank: [0.5, 1], loss: [0.5, 1] })).toEqual(['b']);
 });
