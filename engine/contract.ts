@@ -24,6 +24,14 @@ export interface DeviceInfo {
   readonly name: string;
   /** Why it is not usable, or null. */
   readonly reason: string | null;
+  /** How it stood beside the processor; null where nothing could be measured. */
+  readonly measured: DeviceMeasure | null;
+}
+export interface DeviceMeasure {
+  /** Largest difference of a loss or gradient from the processor's, as a share of the largest element. */
+  readonly difference: number;
+  /** Billions of floating-point operations a second in products of large matrices. */
+  readonly gflops: number;
 }
 export interface MachineInfo {
   readonly devices: readonly DeviceInfo[];
@@ -628,6 +636,8 @@ export type JobSpec =
       readonly recipe: RecipeInput;
       readonly out: string;
       readonly device: 'auto' | Provider;
+      /** The devices here, judged for a run like this one; left out: the processor alone. */
+      readonly devices?: readonly DeviceInfo[];
       readonly skipBadRows: boolean;
       readonly resume: boolean;
       readonly cacheDir: string;

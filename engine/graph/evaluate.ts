@@ -51,7 +51,7 @@ function checked(node: Node, { shape }: Value, tensor: Tensor): Tensor {
 }
 
 function kernel(node: Node): Kernel {
-  const found = (node.outputs[0]!.dtype === 'int32' ? int32Kernels : kernels)[node.type];
+  const found = (node.outputs[0]!.dtype === 'int32' ? int32Kernels[node.type] : undefined) ?? kernels[node.type];
   assert(found !== undefined, `the evaluator does not know ${node.type}`);
   return found;
 }
@@ -199,6 +199,7 @@ const kernels: Readonly<Record<string, Kernel>> = {
   Erf: unary(erf),
   Relu: unary((x) => Math.max(x, 0)),
   Sign: unary(Math.sign),
+  Floor: unary(Math.floor),
   Gelu: unary((x) => (x * (1 + erf(x * Math.SQRT1_2))) / 2),
   FastGelu: unary((x) => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))) / 2),
   Equal: binary((a, b) => (a === b ? 1 : 0)),
@@ -235,6 +236,7 @@ const kernels: Readonly<Record<string, Kernel>> = {
   },
   Gemm: product,
   FusedMatMul: product,
+  MatMul: product,
   ReduceSum: reduce(total),
   ReduceMean: reduce((values) => total(values) / values.length),
   ReduceMax: reduce((values) => Math.max(...values)),

@@ -1,13 +1,13 @@
 /** What training and evaluation both begin with: the rows of a job, a device, and the opened training step. */
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
-import type { DataFormat, JobSpec, Provider } from '../contract.ts';
+import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
 import { readRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
-import { cpuThreads, machineInfo } from '../runtime/devices.ts';
+import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
 import type { ComputePlan } from '../training/plan.ts';
@@ -52,16 +52,18 @@ export function templateHash(tokenizer: Tokenizer | null): string | null {
   return template ? createHash('sha256').update(template).digest('hex') : null;
 }
 
-/** The provider to train on, or why the one asked for cannot be. */
-export function chooseProvider(asked: Extract<JobSpec, { kind: 'train' }>['device']): Provider {
-  const machine = machineInfo();
-  if (asked === 'auto') return machine.chosen;
-  const device = machine.devices.find(({ provider }) => provider === asked);
-  if (device?.usable) return asked;
+/** The device to train on, or why the one asked for cannot be. */
+export function chooseDevice(
+  asked: Extract<JobSpec, { kind: 'train' }>['device'],
+  devices: readonly DeviceInfo[] = [processor()],
+): DeviceInfo {
+  const best = fastest(devices);
+  const device = asked === 'auto' ? best : devices.find(({ provider }) => provider === asked);
+  if (device?.usable) return device;
   throw new Problem(
     'device-unavailable',
     `The device '${asked}' cannot be used: ${device?.reason ?? 'it is not known.'}`,
-    `Use '${machine.chosen}' or 'auto'.`,
+    `Use '${best.provider}' or 'auto'.`,
   );
 }
 

@@ -7,7 +7,7 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
-import { cpuThreads, machineInfo } from '../runtime/devices.ts';
+import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { longestRow, packCapacity, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
@@ -24,7 +24,7 @@ import { newAdamState } from '../training/optimizer.ts';
 import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
-import { chooseProvider, computePlan, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
+import { chooseDevice, computePlan, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
 import type { JobPort } from './port.ts';
 import { sendSamples } from './samples.ts';
 import { RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
@@ -47,7 +47,8 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
   const model = quantizedModel(opened, recipe.baseQuantization);
   // A run goes on where it began, unless another device is asked for by name.
-  const provider = chooseProvider(earlier !== null && spec.device === 'auto' ? earlier.device.provider : spec.device);
+  const device = chooseDevice(earlier !== null && spec.device === 'auto' ? earlier.device.provider : spec.device, spec.devices);
+  const { provider } = device;
 
   report(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
@@ -70,7 +71,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
     data: dataRecord(spec.dataPaths, data),
     evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
     templateHash: templateHash(tokenizer),
-    device: { provider, name: deviceName(provider), threads: plan.threads },
+    device: { provider, name: device.name, threads: plan.threads },
     versions,
     notExact: [...(earlier?.notExact ?? []), ...notExact.map((why) => `from step ${start.step}: ${why}`)],
     totalSteps: steps,
@@ -103,6 +104,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
     ...recipe,
     ...plan,
     initial: adapter.initial,
+    largest: { batch: recipe.packing ? 1 : recipe.batchSize, time: longest },
     cacheDir: spec.cacheDir,
   });
   const reporter = new Reporter(port, metrics, steps);
@@ -315,10 +317,6 @@ function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataR
   const { format, hash, skipped } = loaded;
   const { truncated, withoutTarget } = prepared;
   return { paths, hash, format, rows: prepared.rows.length, skipped, truncated, withoutTarget };
-}
-
-function deviceName(provider: string): string {
-  return machineInfo().devices.find((device) => device.provider === provider)?.name ?? provider;
 }
 
 // ── While it runs ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,14 +28,24 @@ function physicalCores(): number | null {
   return null;
 }
 
+export function processor(): DeviceInfo {
+  const threads = cpuThreads();
+  const name = `${cpus()[0]?.model.trim() || process.arch}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+  return { provider: 'cpu', usable: true, name, reason: null, measured: null };
+}
+
+/** The usable device that is fastest; the processor, while nothing was measured. */
+export function fastest(devices: readonly DeviceInfo[]): DeviceInfo {
+  const rate = ({ measured }: DeviceInfo): number => measured?.gflops ?? 0;
+  return devices.filter(({ usable }) => usable).reduce((best, device) => (rate(device) > rate(best) ? device : best));
+}
+
 const notYet = 'Training and generation on it are not supported yet; the processor is used.';
 
 /** Every provider: usable or not, and why not. */
 export function machineInfo(): MachineInfo {
-  const threads = cpuThreads();
-  const name = cpus()[0]?.model.trim() || process.arch;
   const devices: DeviceInfo[] = [
-    { provider: 'cpu', usable: true, name: `${name}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`, reason: null },
+    processor(),
     {
       provider: 'cuda',
       usable: false,
@@ -46,16 +56,18 @@ export function machineInfo(): MachineInfo {
           : nvidiaDriver()
             ? `An NVIDIA driver is there. ${notYet}`
             : 'No NVIDIA driver was found.',
+      measured: null,
     },
-    { provider: 'webgpu', usable: false, name: 'GPU (WebGPU)', reason: notYet },
+    { provider: 'webgpu', usable: false, name: 'GPU (WebGPU)', reason: notYet, measured: null },
     {
       provider: 'dml',
       usable: false,
       name: 'GPU (DirectML)',
       reason: process.platform === 'win32' ? notYet : 'DirectML exists on Windows only.',
+      measured: null,
     },
   ];
-  return { devices, chosen: 'cpu', threads, memoryTotal: totalmem() };
+  return { devices, chosen: fastest(devices).provider, threads: cpuThreads(), memoryTotal: totalmem() };
 }
 
 function nvidiaDriver(): boolean {

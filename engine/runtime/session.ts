@@ -1,6 +1,7 @@
 /** Runs an ONNX model on this machine: the only file that knows onnxruntime-node. */
 import { parse, resolve } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Provider } from '../contract.ts';
 import { Problem } from '../problem.ts';
 
 export interface TensorValue {
@@ -17,7 +18,7 @@ export interface GraphSession {
 
 export interface SessionOptions {
   readonly threads: number;
-  readonly provider: 'cpu';
+  readonly provider: Provider;
   /** Repack weights into anonymous memory for speed; otherwise they stay mapped from their files. */
   readonly prepack?: boolean;
   /** Where files named in the model lie; the root of the file system unless said otherwise. */
@@ -48,6 +49,8 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
           // A thread without work looks for more during a millisecond, then sleeps. A step is thousands of short nodes: waking threads
           // for each costs a fifth of it. Spinning for as long as they like made it three times slower on a machine that is also busy.
           intra_op: { allow_spinning: '1', spin_duration_us: '1000' },
+          // A node that an accelerator cannot compute is an error and no silent copy to the processor and back.
+          ...(options.provider === 'cpu' ? {} : { disable_cpu_ep_fallback: '1' }),
           disable_prepacking: options.prepack === true ? '0' : '1',
           model_external_initializers_file_folder_path: options.externalFolder ?? parse(resolve('/')).root,
         },

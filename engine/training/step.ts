@@ -1,6 +1,9 @@
 /** One micro-batch through a model: losses of its supervised tokens, and their gradient for every tensor of an adapter. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Provider } from '../contract.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { gradients } from '../graph/gradient.ts';
+import { lowered } from '../graph/lower.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { headCrossEntropy } from '../graph/ops/loss.ts';
 import { doraScale, type LoraFactors } from '../graph/ops/matmul.ts';
@@ -55,6 +58,10 @@ export interface TrainStepOptions {
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
+  /** Where losses and gradients are computed; left out, on the processor. Logits always are there. */
+  readonly provider?: Provider;
+  /** The size of the largest batch to train on, where it is known: an accelerator's graph is built for it at once. */
+  readonly largest?: Pick<MicroBatch, 'batch' | 'time'>;
   /** Share of the adapters' inputs that is dropped while training. */
   readonly dropout?: number;
   /** NEFTune: embeddings get noise within alpha / √(tokens of the row x width) while training. */
@@ -83,7 +90,7 @@ export class TrainStep {
   readonly #shape: AdapterShape;
   readonly #options: TrainStepOptions;
   /** Opened when first needed: a run that never evaluates pays for one. */
-  readonly #sessions = new Map<Purpose, Promise<BuiltSession>>();
+  readonly #sessions = new Map<Purpose, { readonly room: Room | null; readonly opened: Promise<BuiltSession> }>();
 
   private constructor(spec: DecoderSpec, files: WeightFiles, shape: AdapterShape, options: TrainStepOptions) {
     this.#spec = spec;
@@ -99,7 +106,7 @@ export class TrainStep {
   ): Promise<TrainStep> {
     const files = await model.weights.files(options.cacheDir);
     const step = new TrainStep(model.spec, files, shape, options);
-    if (shape.length > 0) await step.#session('gradient');
+    if (shape.length > 0 && step.#provider === 'cpu') await step.#session('gradient', null);
     return step;
   }
 
@@ -114,18 +121,18 @@ export class TrainStep {
 
   /** Logits `[positions.length, vocabulary]` at flat positions of the batch. */
   async logits(batch: MicroBatch, positions: readonly number[], parameters: Float32Array): Promise<Float32Array> {
-    const { session, inputs } = await this.#session('logits');
+    const built = await this.#session('logits', null);
     const longer = lengthened(batch, this.#options.attentionBlocks ?? 1);
     const rows = positions.map((position) => Math.floor(position / batch.time) * longer.time + (position % batch.time));
     const feeds = { ...this.#feeds(longer, parameters), rows: int64(rows, [rows.length]) };
-    const result = await session.run(only(inputs, feeds));
+    const result = await run(built, feeds);
     return result['logits']!.data as Float32Array;
   }
 
   async release(): Promise<void> {
     const opened = [...this.#sessions.values()];
     this.#sessions.clear();
-    for (const built of opened) await (await built).session.release();
+    for (const { opened: built } of opened) await (await built).session.release();
   }
 
   async #losses(
@@ -134,14 +141,14 @@ export class TrainStep {
     parameters: Float32Array,
     place: StepPlace | null,
   ): Promise<StepResult> {
-    const batch = lengthened(rowsAsGiven, this.#options.attentionBlocks ?? 1);
+    const room = this.#roomFor(purpose, rowsAsGiven);
+    const batch = lengthened(rowsAsGiven, this.#options.attentionBlocks ?? 1, room ?? rowsAsGiven);
     const { rows, targets, tokenRow } = supervised(batch);
     const gradient = purpose === 'gradient' ? new Float32Array(this.#shape.length) : null;
     if (rows.length === 0) return { tokenLoss: new Float32Array(0), tokenRow, gradient };
 
     // The head takes equal chunks; what fills the last one up counts for nothing.
-    const chunks = Math.ceil(rows.length / (this.#options.headRows ?? usualHeadRows));
-    const chunkRows = Math.ceil(rows.length / chunks);
+    const { chunks, chunkRows } = this.#chunks(room?.supervised ?? rows.length);
     const padded = (values: readonly number[]) => Array.from({ length: chunks * chunkRows }, (_, i) => values[i] ?? 0);
     const counted = Float32Array.from({ length: chunks * chunkRows }, (_, i) => (i < rows.length ? 1 : 0));
     const feeds = {
@@ -153,8 +160,7 @@ export class TrainStep {
       'dim.chunks': int64([chunks], [1]),
       'dim.chunkRows': int64([chunkRows], [1]),
     };
-    const { session, inputs } = await this.#session(purpose);
-    const result = await session.run(only(inputs, feeds));
+    const result = await run(await this.#session(purpose, room), feeds);
     if (gradient !== null) {
       for (const { name, offset } of this.#shape.tensors) {
         gradient.set(result[`gradient.${name}`]!.data as Float32Array, offset);
@@ -190,29 +196,83 @@ export class TrainStep {
     };
   }
 
-  #session(purpose: Purpose): Promise<BuiltSession> {
-    let session = this.#sessions.get(purpose);
-    if (session === undefined) {
-      session = this.#open(purpose);
-      this.#sessions.set(purpose, session);
-    }
-    return session;
+  get #provider(): Provider {
+    return this.#options.provider ?? 'cpu';
   }
 
-  async #open(purpose: Purpose): Promise<BuiltSession> {
-    const graph = buildStep(this.#spec, this.#files, this.#shape, purpose, this.#options);
+  #chunks(rows: number): { readonly chunks: number; readonly chunkRows: number } {
+    const chunks = Math.ceil(rows / (this.#options.headRows ?? usualHeadRows));
+    return { chunks, chunkRows: Math.ceil(rows / chunks) };
+  }
+
+  /** An accelerator's graph has fixed sizes: those of the largest batch so far, and somewhat more, so that it is seldom built anew. */
+  #roomFor(purpose: Purpose, batch: MicroBatch): Room | null {
+    if (this.#provider === 'cpu') return null;
+    const planned = { batch: 0, time: 0, ...(purpose === 'gradient' ? this.#options.largest : {}), supervised: 0 };
+    const held = this.#sessions.get(purpose)?.room ?? planned;
+    return {
+      batch: Math.max(held.batch, batch.batch),
+      time: batch.time <= held.time ? held.time : roomy(batch.time),
+      supervised: Math.max(held.supervised, roomy(supervised(batch).rows.length)),
+    };
+  }
+
+  async #session(purpose: Purpose, room: Room | null): Promise<BuiltSession> {
+    const held = this.#sessions.get(purpose);
+    if (held !== undefined && isDeepStrictEqual(held.room, room)) return held.opened;
+    // Each holds the weights: the smaller one goes first.
+    if (held !== undefined) await (await held.opened).session.release();
+    const opened = this.#open(purpose, room);
+    this.#sessions.set(purpose, { room, opened });
+    return opened;
+  }
+
+  async #open(purpose: Purpose, room: Room | null): Promise<BuiltSession> {
+    const built = buildStep(this.#spec, this.#files, this.#shape, purpose, this.#options);
+    const graph = room === null ? built : lowered(built, this.#sizesOf(room));
     const session = await this.#options.openSession(encodeModel(graph), {
       threads: this.#options.threads,
-      provider: 'cpu',
+      provider: room === null ? 'cpu' : this.#provider,
       prepack: purpose === 'gradient' && this.#options.prepack === true,
     });
-    return { session, inputs: graph.inputs.map(({ name }) => name) };
+    return { session, inputs: graph.inputs };
   }
+
+  #sizesOf(room: Room): Readonly<Record<string, number>> {
+    const { batch, time } = lengthenedTo(room, this.#options.attentionBlocks ?? 1);
+    const { chunks, chunkRows } = this.#chunks(room.supervised);
+    return { batch, time, keys: time, tokens: batch * time, chunks, chunkRows, rows: chunks * chunkRows };
+  }
+}
+
+/** For what a graph of fixed sizes has room. */
+interface Room {
+  readonly batch: number;
+  readonly time: number;
+  readonly supervised: number;
+}
+
+/** At most a quarter more, in few different sizes. */
+function roomy(count: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(count)) - 2);
+  return Math.ceil(count / step) * step;
 }
 
 interface BuiltSession {
   readonly session: GraphSession;
-  readonly inputs: readonly string[];
+  readonly inputs: readonly Value[];
+}
+
+function run({ session, inputs }: BuiltSession, feeds: Readonly<Record<string, TensorValue>>) {
+  const asked = only(
+    inputs.map(({ name }) => name),
+    feeds,
+  );
+  for (const { name, dtype } of inputs) {
+    const { type, data, dims } = asked[name]!;
+    if (dtype === 'int32' && type === 'int64') asked[name] = { type: dtype, data: Int32Array.from(data, Number), dims };
+  }
+  return session.run(asked);
 }
 
 /** A block of so many queries keeps its scores in the processor's cache; more than 16 would be many small nodes. */
@@ -395,15 +455,20 @@ function supervised(batch: MicroBatch): { rows: number[]; targets: number[]; tok
   return { rows, targets, tokenRow: Int32Array.from(tokenRow) };
 }
 
-/** Rows padded on the right until `time` is a multiple of `blocks`. */
-function lengthened(batch: MicroBatch, blocks: number): MicroBatch {
-  const time = Math.ceil(batch.time / blocks) * blocks;
-  if (time === batch.time) return batch;
+/** The size of a batch whose `time` is a multiple of `blocks`. */
+function lengthenedTo({ batch, time }: Pick<MicroBatch, 'batch' | 'time'>, blocks: number) {
+  return { batch, time: Math.ceil(time / blocks) * blocks };
+}
+
+/** Rows padded on the right until `time` is a multiple of `blocks`, and not below `least`; so many rows as it has, the added ones empty. */
+function lengthened(given: MicroBatch, blocks: number, least: Pick<MicroBatch, 'batch' | 'time'> = given): MicroBatch {
+  const { batch, time } = lengthenedTo(least, blocks);
+  if (time === given.time && batch === given.batch) return given;
   const wider = (values: Int32Array, padding: number): Int32Array => {
-    const result = new Int32Array(batch.batch * time).fill(padding);
-    for (let row = 0; row < batch.batch; row++)
-      result.set(values.subarray(row * batch.time, (row + 1) * batch.time), row * time);
+    const result = new Int32Array(batch * time).fill(padding);
+    for (let row = 0; row < given.batch; row++)
+      result.set(values.subarray(row * given.time, (row + 1) * given.time), row * time);
     return result;
   };
-  return { ...batch, inputIds: wider(batch.inputIds, 0), labels: wider(batch.labels, -100), time };
+  return { ...given, inputIds: wider(given.inputIds, 0), labels: wider(given.labels, -100), batch, time };
 }

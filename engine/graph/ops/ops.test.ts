@@ -7,6 +7,7 @@ import { openSession, type TensorValue } from '../../runtime/session.ts';
 import { evaluate, type Tensor } from '../evaluate.ts';
 import { gradients } from '../gradient.ts';
 import { Graph, type Op, type Shape, type Value } from '../graph.ts';
+import { lowered } from '../lower.ts';
 import { encodeModel } from '../onnx.ts';
 import { tanh } from './activation.ts';
 import { mul } from './elementwise.ts';
@@ -311,6 +312,18 @@ describe.each(cases)('$label', ({ op, sample }) => {
         };
         const numeric = (moved(step) - moved(-step)) / (2 * step);
         expect(Math.abs(results[`d${name}`]!.data[i]! - numeric), `${name}[${i}]`).toBeLessThan(1e-7 * (1 + Math.abs(numeric)));
+      });
+    }
+  });
+
+  test('lowered for an accelerator it is the same', () => {
+    const { graph, feeds } = build(op, sample);
+    const expected = evaluate(graph, feeds);
+    const actual = evaluate(lowered(graph, sample.symbols ?? {}), feeds);
+    for (const [name, { dims, data }] of Object.entries(expected)) {
+      expect(actual[name]!.dims, name).toEqual(dims);
+      data.forEach((value, i) => {
+        expect(Math.abs(actual[name]!.data[i]! - value), `${name}[${i}]`).toBeLessThan(1e-12 * (1 + Math.abs(value)));
       });
     }
   });
