@@ -80,6 +80,44 @@ it('shards are one model, and a missing one is named', () => {
   expect(() => openModel(folder)).toThrow(/lacks the shard 'model-00002-of-00002.safetensors'/);
 });
 
+describe('a head that the config ties to the embedding', () => {
+  const original = join(golden, 'llama-tied/model');
+  const embedding = 'model.embed_tokens.weight';
+  /** The model with its embedding under these names, in the second place with other numbers. */
+  function withTensors(name: string, places: Readonly<Record<string, number>>): string {
+    const folder = join(root, `head-${name}`);
+    cpSync(original, folder, { recursive: true });
+    const source = join(original, 'model.safetensors');
+    const stored = [...readSafetensors(source).tensors.values()].flatMap((tensor) => {
+      const values = readSafetensorsFloat32(source, tensor);
+      if (tensor.name !== embedding) return [{ ...tensor, values }];
+      return Object.entries(places).map(([name, added]) => ({ ...tensor, name, values: values.map((x) => x + added) }));
+    });
+    const plan = stored.map(({ name, shape }) => ({ name, shape, type: 'F32' as const }));
+    const writer = new SafetensorsWriter(join(folder, 'model.safetensors'), plan);
+    for (const { values } of stored) writer.write(values);
+    writer.finish();
+    return folder;
+  }
+
+  it('is tied where both hold the same, or only the head is there', () => {
+    const whole = openModel(original);
+    for (const places of [{ [embedding]: 0, 'lm_head.weight': 0 }, { 'lm_head.weight': 0 }]) {
+      const model = openModel(withTensors(Object.keys(places).join(), places));
+      expect(model.spec).toEqual(whole.spec);
+      expect(model.weights.names).toEqual(whole.weights.names);
+      expect(model.weights.read(embedding)).toEqual(whole.weights.read(embedding));
+    }
+  });
+
+  it('is its own where the file holds other numbers, and this is said', () => {
+    const model = openModel(withTensors('other', { [embedding]: 0, 'lm_head.weight': 0.5 }));
+    expect(model.spec.tiedEmbeddings).toBe(false);
+    expect(model.weights.read('lm_head.weight')).toEqual(model.weights.read(embedding).map((x) => x + 0.5));
+    expect(model.info.notes.join()).toContain("'lm_head.weight' holds other numbers");
+  });
+});
+
 describe('config.json', () => {
   const folder = join(root, 'config');
   const original = JSON.parse(readFileSync(join(golden, 'llama3-rope/model/config.json'), 'utf8')) as Record<string, unknown>;

@@ -25,6 +25,7 @@ import {
   inModelLayout,
   joined,
   rotaryDivisors,
+  sameNumbers,
   StoredWeights,
   type BaseQuantization,
   type ModelWeights,
@@ -100,7 +101,7 @@ function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
   if (!existsSync(configPath)) throw noConfig(folder);
   const config = readJsonObject(configPath, textLimits.config);
   const notes: string[] = [];
-  const spec = specFromConfig(config, configPath, { acceptFields, notes });
+  const described = specFromConfig(config, configPath, { acceptFields, notes });
   const files = weightFiles(folder);
   const stored = new Map<string, StoredTensor>();
   for (const path of files)
@@ -113,7 +114,8 @@ function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
         );
       stored.set(tensor.name, fromSafetensors(path, tensor));
     }
-  joinParts(spec, stored);
+  joinParts(described, stored);
+  const spec = settleHead(described, stored, notes);
   const tensors = selectTensors(spec, stored, hubNames, hubLayout);
   const tokenizerSource = readHubTokenizer(folder, notes);
   const nameOrPath = config['_name_or_path'];
@@ -155,6 +157,29 @@ function joinParts(spec: DecoderSpec, stored: Map<string, StoredTensor>): void {
     for (const name of names) stored.delete(name);
     stored.set(wanted.name, joined(parts, wanted.name, wanted.shape));
   }
+}
+
+/**
+ * A head that the config ties to the embedding is tied only where the files hold no other one, and where they hold the head alone, it is
+ * the embedding: so does transformers. Leaves one of the two where they are one.
+ */
+function settleHead(spec: DecoderSpec, stored: Map<string, StoredTensor>, notes: string[]): DecoderSpec {
+  if (!spec.tiedEmbeddings) return spec;
+  const parted: DecoderSpec = { ...spec, tiedEmbeddings: false };
+  const [embedding, head] = (['token_embd', 'output'] as const).map((role) => {
+    const tensor = modelTensors(parted).find((wanted) => wanted.role === role && wanted.kind === 'weight')!;
+    return hubNames(tensor, parted).flatMap((name) => stored.get(name) ?? [])[0];
+  });
+  if (head === undefined) return spec;
+  if (embedding !== undefined && !sameNumbers(embedding, head)) {
+    notes.push(
+      `The config ties the head to the embedding, but '${head.name}' holds other numbers: they count, as in transformers 5.`,
+    );
+    return parted;
+  }
+  stored.delete(head.name);
+  if (embedding === undefined) stored.set(`${spec.modules.token_embd}.weight`, head);
+  return spec;
 }
 
 function noConfig(folder: string): Problem {
@@ -354,12 +379,7 @@ function selectTensors(
     used.add(tensor.name);
   }
   for (const { name, path } of stored.values())
-    if (
-      !used.has(name) &&
-      !derivedTensors.test(name) &&
-      !isUnusedTensor(name, spec) &&
-      !(spec.tiedEmbeddings && name === `${spec.modules.output}.weight`)
-    )
+    if (!used.has(name) && !derivedTensors.test(name) && !isUnusedTensor(name, spec))
       throw new Problem(
         'model-unsupported',
         `'${path}' has the tensor '${name}', which a ${spec.family} model of this config does not use.`,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { AtomicFile, makeFolder } from '../formats/files.ts';
+import { AtomicFile, makeFolder, readExactly, withFile } from '../formats/files.ts';
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
   packedFormat,
@@ -111,6 +111,28 @@ export function joined(parts: readonly StoredTensor[], name: string, shape: read
   };
   const { quants: _, ...first } = parts[0]!;
   return { ...first, name, shape, moved: true, load };
+}
+
+/** Whether two stored tensors hold the same. */
+export function sameNumbers(one: StoredTensor, other: StoredTensor): boolean {
+  if (one.shape.join() !== other.shape.join()) return false;
+  if (one.type !== other.type) {
+    const values = other.load();
+    return one.load().every((value, i) => value === values[i]);
+  }
+  // Piece by piece: what differs mostly differs at once.
+  const piece = 1 << 20;
+  return withFile(one.path, (a) =>
+    withFile(other.path, (b) => {
+      for (let done = 0; done < one.length; done += piece) {
+        const length = Math.min(piece, one.length - done);
+        const left = readExactly(a, one.path, one.offset + done, length);
+        const right = readExactly(b, other.path, other.offset + done, length);
+        if (Buffer.compare(left, right) !== 0) return false;
+      }
+      return true;
+    }),
+  );
 }
 
 /** Divisors of the rotary frequencies that a GGUF carries in a tensor, or null. */

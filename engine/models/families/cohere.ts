@@ -75,7 +75,7 @@ export const cohere: Family = {
 export const cohere2: Family = {
   fromConfig(config) {
     const shared = readShared(config, 10_000);
-    const pattern = config.count('sliding_window_pattern', 4);
+    const pattern = config.count('sliding_window_pattern', config.count('_sliding_window_pattern', 4));
     const windows = readWindows(
       config,
       shared.layers,
@@ -133,7 +133,6 @@ function readShared(config: ConfigReader, defaultTheta: number) {
   const heads = config.count('num_attention_heads', 64);
   const headDim = config.count('head_dim', 0) || hiddenSize / heads;
   const contextLength = config.count('max_position_embeddings', 8192);
-  config.ignore('model_max_length');
   return {
     ...usualSpec,
     hiddenSize,

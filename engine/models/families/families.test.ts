@@ -16,24 +16,25 @@ const caps =
 /** Every field that a family reads; all of them change the computation, or are refused where they would. */
 const fields: Readonly<Record<string, string>> = {
   cohere: `${sizes} ${ropes} ${heads} layer_norm_eps attention_bias logit_scale use_qk_norm`,
-  cohere2: `${sizes} ${ropes} ${heads} layer_norm_eps attention_bias logit_scale sliding_window sliding_window_pattern layer_types`,
-  gemma: `${sizes} ${ropes} ${gemma} hidden_act`,
+  cohere2: `${sizes} ${ropes} ${heads} layer_norm_eps attention_bias logit_scale sliding_window sliding_window_pattern _sliding_window_pattern layer_types`,
+  gemma: `${sizes} ${ropes} ${gemma} hidden_act hidden_activation`,
   gemma2: `${sizes} ${ropes} ${gemma} ${caps}`,
   gemma3: 'text_config tie_word_embeddings',
   gemma3_text: `${sizes} ${gemma} ${caps} rope_theta rope_scaling rope_parameters rope_local_base_freq sliding_window_pattern _sliding_window_pattern`,
   gpt2: 'n_embd n_head n_layer n_inner n_positions vocab_size tie_word_embeddings activation_function layer_norm_epsilon scale_attn_weights scale_attn_by_inverse_layer_idx add_cross_attention',
-  gpt_neox: `${sizes} hidden_act layer_norm_eps attention_bias use_parallel_residual rope_parameters rope_scaling rotary_emb_base rotary_pct`,
+  gpt_neox: `${sizes} hidden_act layer_norm_eps attention_bias use_parallel_residual rope_parameters rope_scaling rotary_emb_base rotary_pct rope_theta partial_rotary_factor`,
   granite: `${sizes} ${ropes} ${heads} rms_norm_eps attention_bias mlp_bias attention_multiplier embedding_multiplier logits_scaling residual_multiplier`,
-  llama: `${sizes} ${ropes} ${heads} rms_norm_eps attention_bias mlp_bias rope_interleaved`,
+  llama: `${sizes} ${ropes} ${heads} rms_norm_eps attention_bias mlp_bias rope_interleaved activation`,
   ministral3: `${sizes} ${heads} rms_norm_eps sliding_window layer_types rope_theta rope_scaling rope_parameters original_max_position_embeddings`,
   mistral: `${sizes} ${ropes} ${heads} rms_norm_eps sliding_window layer_types`,
+  mistral3: 'text_config tie_word_embeddings',
   olmo: `${sizes} ${ropes} ${heads} attention_bias clip_qkv`,
   olmo2: `${sizes} ${ropes} ${heads} attention_bias rms_norm_eps`,
   olmo3: `${sizes} ${heads} attention_bias rms_norm_eps sliding_window layer_types rope_theta rope_scaling rope_parameters`,
   phi: `${sizes} ${ropes} ${heads} layer_norm_eps qk_layernorm`,
   phi3: `${sizes} ${ropes} ${heads} rms_norm_eps sliding_window layer_types attention_bias mlp_bias lm_head_bias full_attn_mod interpolate_factor`,
-  qwen2: `${sizes} ${ropes} ${heads} rms_norm_eps use_sliding_window sliding_window max_window_layers layer_types use_mrope`,
-  qwen3: `${sizes} ${ropes} ${heads} rms_norm_eps use_sliding_window sliding_window max_window_layers layer_types attention_bias mlp_bias`,
+  qwen2: `${sizes} ${ropes} ${heads} rms_norm_eps use_sliding_window sliding_window max_window_layers layer_types use_mrope dual_chunk_attention_config`,
+  qwen3: `${sizes} ${ropes} ${heads} rms_norm_eps use_sliding_window sliding_window max_window_layers layer_types attention_bias mlp_bias dual_chunk_attention_config`,
   smollm3: `${sizes} ${ropes} ${heads} rms_norm_eps use_sliding_window sliding_window layer_types no_rope_layers no_rope_layer_interval attention_bias mlp_bias`,
   stablelm: `${sizes} ${ropes} ${heads} layer_norm_eps use_qkv_bias use_parallel_residual qk_layernorm`,
   starcoder2: `${sizes} ${ropes} ${heads} norm_epsilon use_bias sliding_window layer_types norm_type mlp_type`,
@@ -63,9 +64,12 @@ const sorted = (names: Iterable<string>) => [...names].filter((name) => name !==
 
 /** The least that a config of this family must say. */
 function least(family: string): Record<string, unknown> {
-  return family === 'gemma3'
-    ? { model_type: family, text_config: { model_type: 'gemma3_text', vocab_size: 262208 } }
-    : { model_type: family };
+  return isTextPart(family) ? { model_type: family, text_config: {} } : { model_type: family };
+}
+
+/** Of a model that also sees. */
+function isTextPart(family: string): boolean {
+  return family === 'gemma3' || family === 'mistral3';
 }
 
 function problemOf(action: () => unknown): Problem {
@@ -105,8 +109,8 @@ describe.each(supportedFamilies)('%s', (family) => {
     expect(problemOf(() => specFromConfig(strange, 'c', { acceptFields: ['other'], notes })).code).toBe('field-unknown');
   });
 
-  // The text part of a model that also sees comes from hub folders only; a GGUF of it is a gemma3_text.
-  it.skipIf(family === 'gemma3')('writes a config that it reads as the same model', () => {
+  // The text part of a model that also sees comes from hub folders only; a GGUF of it is one that does not.
+  it.skipIf(isTextPart(family))('writes a config that it reads as the same model', () => {
     const spec = specFromConfig(least(family), 'config.json');
     expect(specFromConfig(configOf(spec), 'config.json')).toEqual(spec);
   });
@@ -184,6 +188,36 @@ it.each<[string, Record<string, unknown>]>([
       rope_scaling: null,
     },
   ],
+  ['a Gemma 1.1', { model_type: 'gemma', hidden_act: 'gelu', hidden_activation: 'gelu_pytorch_tanh', head_dim: 256 }],
+  [
+    'a Gemma 2',
+    {
+      ...{ model_type: 'gemma2', hidden_act: 'gelu_pytorch_tanh', hidden_activation: 'gelu_pytorch_tanh' },
+      ...{ cache_implementation: 'hybrid', sliding_window: 4096, sliding_window_size: 4096 },
+    },
+  ],
+  ['a Falcon 3', { model_type: 'llama', activation: 'swiglu', hidden_act: 'silu', head_dim: 256 }],
+  [
+    'a Pythia that transformers 4 has saved',
+    { model_type: 'gpt_neox', rotary_pct: 0.25, partial_rotary_factor: 0.25, rotary_emb_base: 10000, rope_theta: 10000 },
+  ],
+  ['a GPT-2 XL', { model_type: 'gpt2', output_past: true, n_ctx: 1024, task_specific_params: {} }],
+  ['a Qwen 2.5 for a million tokens', { model_type: 'qwen2', dual_chunk_attention_config: { chunk_size: 262144 } }],
+  [
+    'a Mistral Small 3.1',
+    {
+      ...{ model_type: 'mistral3', image_token_index: 10, multimodal_projector_bias: false, projector_hidden_act: 'gelu' },
+      ...{ spatial_merge_size: 2, vision_feature_layer: -1, vision_config: { model_type: 'pixtral' } },
+      text_config: { model_type: 'mistral', head_dim: 128, sliding_window: null, rope_theta: 1e9 },
+    },
+  ],
+  [
+    'a Ministral 3',
+    {
+      ...{ model_type: 'mistral3', image_token_index: 10, vision_config: {}, tie_word_embeddings: true },
+      text_config: { model_type: 'ministral3', tie_word_embeddings: true },
+    },
+  ],
 ])('takes the config of %s as hubs have it', (_, config) => {
   expect(specFromConfig(config, 'config.json').family).toBe(config['model_type']);
 });
@@ -255,6 +289,13 @@ describe('rotary parameters', () => {
   });
 });
 
+it('does not bound the scores of a Gemma 3, as nobody does, and says so', () => {
+  const notes: string[] = [];
+  const config = { model_type: 'gemma3_text', attn_logit_softcapping: 50 };
+  expect(specFromConfig(config, 'config.json', { acceptFields: [], notes }).scoreCap).toBeNull();
+  expect(notes.join()).toContain('attn_logit_softcapping');
+});
+
 it('a window that is null is none, and one that is left out is the family’s', () => {
   const windowOf = (config: Record<string, unknown>) => specFromConfig(config, 'config.json').blocks[0]!.window;
   expect(windowOf({ model_type: 'mistral' })).toBe(4096);
@@ -278,6 +319,18 @@ it.each<[string, Record<string, unknown>, RegExp]>([
   ['multimodal rotation', { model_type: 'qwen2', use_mrope: true }, /use_mrope/],
   ['linear scaling for Phi 3', { model_type: 'phi3', rope_scaling: { type: 'linear', factor: 2 } }, /linear/],
   ['Phi 3 with biases', { model_type: 'phi3', attention_bias: true }, /attention_bias/],
+  ['Gemma with two activations', { model_type: 'gemma', hidden_act: 'relu', hidden_activation: 'gelu' }, /hidden_activation/],
+  [
+    'bounded logits of a Gemma 3 that sees',
+    { model_type: 'gemma3', text_config: { final_logit_softcapping: 30 } },
+    /final_logit_softcapping/,
+  ],
+  [
+    'a scaling that versions of transformers read differently',
+    { model_type: 'olmo3', rope_scaling: { type: 'yarn', factor: 4 } },
+    /rope_scaling.type/,
+  ],
+  ['an eye beside another language', { model_type: 'mistral3', text_config: { model_type: 'mixtral' } }, /mixtral/],
   ['StarCoder 2 with another norm', { model_type: 'starcoder2', norm_type: 'rms' }, /norm_type/],
 ])('refuses: %s', (_, config, message) => {
   const problem = problemOf(() => specFromConfig(config, 'config.json'));

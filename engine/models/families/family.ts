@@ -190,6 +190,15 @@ export function ropeParameters(config: ConfigReader, usual?: Readonly<Record<str
   return older === null || older.isEmpty ? newer : older;
 }
 
+/** `rope_scaling` of a family that scales each kind of layer by its own; transformers 5 takes no notice of its kind under the oldest name. */
+export function olderScaling(config: ConfigReader): ConfigReader | null {
+  const scaling = config.object('rope_scaling');
+  const oldest = scaling?.optional('type');
+  if (oldest !== undefined && scaling?.optional('rope_type') === undefined)
+    throw config.unsupported('rope_scaling.type', oldest);
+  return scaling;
+}
+
 /** One set of `rope_parameters`. */
 export function readRopeParameters(parameters: ConfigReader | null, defaults: RopeDefaults): RopeSpec {
   const { headDim, interleaved = false } = defaults;

@@ -1,13 +1,22 @@
 /** Gemma, Gemma 2 and Gemma 3 (text): transformers' configs with their defaults, llama.cpp's LLM_ARCH_GEMMA, GEMMA2 and GEMMA3. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { plusOne, type Layout } from '../layout.ts';
-import { usualSpec, type DecoderSpec, type LinearRole, type ModelTensor, type ModuleNames, type NormSpec } from '../spec.ts';
+import {
+  usualSpec,
+  type Activation,
+  type DecoderSpec,
+  type LinearRole,
+  type ModelTensor,
+  type ModuleNames,
+  type NormSpec,
+} from '../spec.ts';
 import {
   activationNames,
   llamaModules,
   readActivation,
   readGgufSizes,
   readRope,
+  olderScaling,
   readRopeParameters,
   readWindows,
   sameBlocks,
@@ -16,6 +25,7 @@ import {
   type GgufFacts,
 } from './family.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
+import { readTextPart, textPart } from './text-part.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
@@ -44,8 +54,7 @@ export const gemma: Family = {
       keyValueHeads: 16,
       context: 8192,
     });
-    // Gemma's first files say gelu and mean its approximation; transformers corrects them too.
-    const activation = readActivation(config, 'hidden_act', 'gelu_pytorch_tanh');
+    const activation = readGemmaActivation(config);
     return {
       ...usualSpec,
       ...sizes,
@@ -54,7 +63,7 @@ export const gemma: Family = {
       embeddingScale: embeddingScale(sizes.hiddenSize),
       blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
       ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
-      feedForward: { activation: activation === 'gelu' ? 'gelu_tanh' : activation, kind: 'gated' },
+      feedForward: { activation, kind: 'gated' },
     };
   },
   toConfig: (spec) => ({
@@ -90,6 +99,8 @@ export const gemma2: Family = {
     const sizes = readSizes(config, { hidden: 2304, feedForward: 9216, layers: 26, heads: 8, keyValueHeads: 4, context: 8192 });
     const windows = readWindows(config, sizes.layers, config.numberOrNull('sliding_window', 4096), (layer) => layer % 2 === 0);
     const scoreScale = 1 / Math.sqrt(config.number('query_pre_attn_scalar', 256));
+    // Said again under other names, which transformers does not read.
+    config.ignore('hidden_act', 'sliding_window_size');
     return {
       ...usualSpec,
       ...sizes,
@@ -146,7 +157,7 @@ export const gemma2: Family = {
 };
 
 export const gemma3Text: Family = {
-  fromConfig: (config) => readGemma3(config, 'gemma3_text', gemma3Modules),
+  fromConfig: readGemma3,
   toConfig: (spec) => ({
     architectures: ['Gemma3ForCausalLM'],
     model_type: 'gemma3_text',
@@ -206,36 +217,20 @@ export const gemma3Text: Family = {
   },
 };
 
-/** The text part of a model that also sees: its config lies in `text_config`, its tensors under `language_model`. */
+/** Gemma 3 that also sees. */
 export const gemma3: Family = {
   ...gemma3Text,
+  ...textPart,
   fromConfig(config) {
-    const text = config.object('text_config');
-    if (text === null) throw config.unsupported('text_config', null);
-    const type = text.text('model_type', 'gemma3_text');
-    if (type !== 'gemma3_text') throw text.unsupported('model_type', type);
-    // What the eye is made of does not change what the text model computes.
-    config.ignore('vision_config', 'mm_tokens_per_image', 'boi_token_index', 'eoi_token_index', 'image_token_index');
-    const spec = readGemma3(text, 'gemma3', languageModel(gemma3Modules));
-    text.refuseUnread();
-    return { ...spec, tiedEmbeddings: config.flag('tie_word_embeddings', true) };
+    config.ignore('mm_tokens_per_image', 'boi_token_index', 'eoi_token_index');
+    const spec = readTextPart(config, 'gemma3', { gemma3_text: gemma3Text });
+    // llama.cpp bounds the logits, transformers does so in a model without an eye only.
+    if (spec.head.cap !== null) throw config.unsupported('text_config.final_logit_softcapping', spec.head.cap);
+    return spec;
   },
-  // Saved by transformers 5 as the module paths are, before it with the two words the other way round.
-  hubAliases: ({ name }) => [name.replace(/^model\.language_model\./, 'language_model.model.'), `language_model.${name}`],
-  unusedTensors: /(^|\.)(vision_tower|multi_modal_projector)\./,
 };
 
-function languageModel(modules: ModuleNames): ModuleNames {
-  const inside = (path: string): string => path.replace(/^model\./, 'model.language_model.');
-  return {
-    ...modules,
-    token_embd: inside(modules.token_embd),
-    output_norm: inside(modules.output_norm),
-    blocks: inside(modules.blocks),
-  };
-}
-
-function readGemma3(config: ConfigReader, family: string, modules: ModuleNames): DecoderSpec {
+function readGemma3(config: ConfigReader): DecoderSpec {
   const sizes = readSizes(config, {
     hidden: 2304,
     feedForward: 9216,
@@ -252,7 +247,7 @@ function readGemma3(config: ConfigReader, family: string, modules: ModuleNames):
   const scoreScale = 1 / Math.sqrt(config.number('query_pre_attn_scalar', 256));
   const { headDim, contextLength } = sizes;
   const parameters = config.object('rope_parameters');
-  const scaling = config.object('rope_scaling');
+  const scaling = olderScaling(config);
   const global = { theta: config.number('rope_theta', 1_000_000), headDim, contextLength };
   const local = { theta: config.number('rope_local_base_freq', 10000), headDim, contextLength };
   const ropes = [
@@ -260,19 +255,32 @@ function readGemma3(config: ConfigReader, family: string, modules: ModuleNames):
     readRopeParameters(parameters?.object('sliding_attention') ?? null, local),
   ];
   parameters?.refuseUnread();
+  // Left from Gemma 2's config: the norms of queries and keys stand in its place.
+  if (config.numberOrNull('attn_logit_softcapping', null) !== null)
+    config.note("'attn_logit_softcapping' is not applied: neither transformers nor llama.cpp does in this family.");
   return {
     ...usualSpec,
     ...sizes,
-    family,
-    modules,
+    family: 'gemma3_text',
+    modules: gemma3Modules,
     embeddingScale: embeddingScale(sizes.hiddenSize),
     blocks: windows.map((own) => ({ window: own, rope: own === null ? 0 : 1, scoreScale })),
     ropes,
-    scoreCap: config.numberOrNull('attn_logit_softcapping', null),
     queryKeyNorm: { over: 'head', norm: sizes.norm },
     feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), kind: 'gated' },
     head: { bias: false, scale: 1, cap: config.numberOrNull('final_logit_softcapping', null) },
   };
+}
+
+/** Gemma's first files say gelu and mean its approximation; transformers corrects them too. A second field in some says the same. */
+function readGemmaActivation(config: ConfigReader): Activation {
+  const [activation, again] = ['hidden_act', 'hidden_activation'].map((key) => {
+    const stated = readActivation(config, key, 'gelu_pytorch_tanh');
+    return stated === 'gelu' ? 'gelu_tanh' : stated;
+  });
+  if (config.optional('hidden_activation') !== undefined && again !== activation)
+    throw config.unsupported('hidden_activation', config.optional('hidden_activation'));
+  return activation!;
 }
 
 interface Defaults {

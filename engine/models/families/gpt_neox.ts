@@ -7,6 +7,7 @@ import {
   readActivation,
   readGgufSizes,
   readRopeParameters,
+  ropeParameters,
   sameBlocks,
   writeGgufSizes,
   type Family,
@@ -38,13 +39,12 @@ export const gptNeox: Family = {
     const layers = config.layers('num_hidden_layers', 44);
     const contextLength = config.count('max_position_embeddings', 2048);
     const headDim = hiddenSize / heads;
-    const scaling = config.object('rope_scaling');
-    const rope = readRopeParameters(scaling ?? config.object('rope_parameters'), {
-      theta: config.number('rotary_emb_base', 10000),
-      partial: config.number('rotary_pct', 0.25),
-      headDim,
-      contextLength,
-    });
+    const theta = config.number('rotary_emb_base', 10000);
+    const partial = config.number('rotary_pct', 0.25);
+    const rope = readRopeParameters(ropeParameters(config), { theta, partial, headDim, contextLength });
+    // Written beside those two by transformers 4, and read by none.
+    config.require('rope_theta', theta);
+    config.require('partial_rotary_factor', partial);
     return {
       ...usualSpec,
       family: 'gpt_neox',

@@ -10,7 +10,7 @@ import { gpt2 } from './gpt2.ts';
 import { gptNeox } from './gpt_neox.ts';
 import { granite } from './granite.ts';
 import { llama } from './llama.ts';
-import { ministral3 } from './ministral3.ts';
+import { ministral3, mistral3 } from './ministral3.ts';
 import { mistral } from './mistral.ts';
 import { phi } from './phi.ts';
 import { phi3 } from './phi3.ts';
@@ -36,6 +36,7 @@ const families: Readonly<Record<string, Family>> = {
   llama,
   ministral3,
   mistral,
+  mistral3,
   olmo,
   olmo2,
   olmo3,

@@ -26,6 +26,8 @@ export const llama: Family = {
   fromConfig(config) {
     // Old conversion scripts' note that q and k rows are interleaved; transformers ignores it, and true would be another model.
     config.require('rope_interleaved', false);
+    // What Falcon 3 calls its `hidden_act` too.
+    config.require('activation', 'swiglu');
     return readLlamaLike(config, {
       family: 'llama',
       hiddenSize: 4096,

@@ -3,8 +3,10 @@ import type { DecoderSpec, RopeSpec } from '../spec.ts';
 import { readRopeParameters, ropeParameters, type Family } from './family.ts';
 import { dropGgufWindow } from './gguf.ts';
 import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf, llamaLayout } from './llama.ts';
+import { mistral } from './mistral.ts';
 import type { ConfigReader } from './reading.ts';
 import type { Sizes } from './sizes.ts';
+import { readTextPart, textPart } from './text-part.ts';
 import { withWindows } from './windows.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
 
@@ -82,6 +84,16 @@ export const ministral3: Family = {
             ] as const)),
       ]),
     layout: llamaLayout,
+  },
+};
+
+/** Mistral Small 3 and Ministral 3 as they are published: they also see. */
+export const mistral3: Family = {
+  ...ministral3,
+  ...textPart,
+  fromConfig(config) {
+    config.ignore('projector_hidden_act', 'multimodal_projector_bias', 'vision_feature_layer', 'spatial_merge_size');
+    return readTextPart(config, 'mistral3', { mistral, ministral3 });
   },
 };
 

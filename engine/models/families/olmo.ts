@@ -15,6 +15,7 @@ import {
   readActivation,
   readGgufSizes,
   readRope,
+  olderScaling,
   readRopeParameters,
   readWindows,
   sameBlocks,
@@ -179,7 +180,7 @@ export const olmo3: Family = {
     );
     const usual = { theta: 500_000, headDim, contextLength };
     const parameters = config.object('rope_parameters');
-    const scaling = config.object('rope_scaling');
+    const scaling = olderScaling(config);
     // Base and scaling of the older form are for the layers that see everything; transformers gives the others its default.
     const ropes = [
       readRopeParameters(parameters?.object('full_attention') ?? scaling, {

@@ -42,6 +42,8 @@ export function withQwenWindows(config: ConfigReader, spec: DecoderSpec): Decode
   const stated = config.numberOrNull('sliding_window', 4096);
   const window = config.flag('use_sliding_window', false) ? stated : null;
   const first = config.count('max_window_layers', 28);
+  if (config.object('dual_chunk_attention_config') !== null)
+    config.note('Dual chunk attention for rows of hundreds of thousands of tokens is not computed, as in transformers.');
   return withWindows(config, spec, window, (layer) => layer >= first);
 }
 

@@ -69,6 +69,14 @@ const neutralFields = new Set([
     'unsloth_fixed',
     'auto_map',
   ],
+  ...[
+    'custom_pipelines',
+    'output_past',
+    '_num_labels',
+    'model_max_length',
+    'attention_probs_dropout_prob',
+    'hidden_dropout_prob',
+  ],
 ]);
 
 /** What a config shares with the objects inside it, and what opening it found worth saying. */

@@ -32,6 +32,8 @@ export const stablelm: Family = {
     const { headDim, contextLength } = sizes;
     // transformers has no other than this.
     config.require('head_dim', sizes.hiddenSize / sizes.heads);
+    // Of its first code, beside the names that transformers reads.
+    config.ignore('num_heads', 'norm_eps', 'rope_pct', 'rotary_scaling_factor');
     return {
       ...stablelmLike(sizes, {
         epsilon: config.number('layer_norm_eps', 1e-5),

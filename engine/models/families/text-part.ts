@@ -1,0 +1,39 @@
+/** The text part of a model that also sees: its config lies in `text_config`, its tensors under `language_model`. */
+import type { DecoderSpec, ModuleNames } from '../spec.ts';
+import type { Family } from './family.ts';
+import type { ConfigReader } from './reading.ts';
+
+/** What the hub's files of every such model have in common. */
+export const textPart = {
+  // Saved by transformers 5 as the module paths are, before it with the two words the other way round.
+  hubAliases: ({ name }) => [name.replace(/^model\.language_model\./, 'language_model.model.'), `language_model.${name}`],
+  unusedTensors: /(^|\.)(vision_tower|multi_modal_projector)\./,
+} as const satisfies Pick<Family, 'hubAliases' | 'unusedTensors'>;
+
+/** The spec of the text part, whose config is one of these families, the first where it does not say. */
+export function readTextPart(config: ConfigReader, family: string, texts: Readonly<Record<string, Family>>): DecoderSpec {
+  const text = config.object('text_config');
+  if (text === null) throw config.unsupported('text_config', null);
+  const type = text.text('model_type', Object.keys(texts)[0]!);
+  if (!Object.hasOwn(texts, type)) throw text.unsupported('model_type', type);
+  // What the eye is made of does not change what the text model computes.
+  config.ignore('vision_config', 'image_token_index', 'image_token_id');
+  const spec = texts[type]!.fromConfig(text);
+  text.refuseUnread();
+  return {
+    ...spec,
+    family,
+    modules: languageModel(spec.modules),
+    tiedEmbeddings: config.flag('tie_word_embeddings', true),
+  };
+}
+
+function languageModel(modules: ModuleNames): ModuleNames {
+  const inside = (path: string): string => path.replace(/^model\./, 'model.language_model.');
+  return {
+    ...modules,
+    token_embd: inside(modules.token_embd),
+    output_norm: inside(modules.output_norm),
+    blocks: inside(modules.blocks),
+  };
+}
