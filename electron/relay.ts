@@ -46,7 +46,7 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'exports.list': true,
   'exports.start': true,
   'exports.stop': true,
-  'merge.start': true,
+  'exports.identify': true,
   'evaluate.start': true,
   'data.render': true,
   'data.report': true,

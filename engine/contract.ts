@@ -270,6 +270,49 @@ export interface Proof {
   readonly maxLogitDifference: number;
   readonly top1Agreement: number;
 }
+export interface ExportedFile {
+  /** Within the exported folder, with slashes. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+/** Where an export came from. */
+export interface Lineage {
+  readonly exportId: string;
+  /** Version of the studio that wrote it. */
+  readonly studio: string;
+  readonly base: { readonly name: string; readonly hash: string; readonly licence: string | null };
+  readonly adapters: readonly {
+    readonly name: string;
+    /** SHA-256 of the file with its numbers. */
+    readonly hash: string;
+    readonly weight: number;
+    /** The run that trained it, where that is known. */
+    readonly run: { readonly id: string; readonly name: string } | null;
+  }[];
+  /** What the first adapter was trained on. */
+  readonly data: { readonly name: string; readonly hash: string; readonly rows: number } | null;
+}
+/** What a file or folder says of where it came from, and what it is now. */
+export interface Fingerprint {
+  readonly lineage: Lineage | null;
+  readonly files: readonly ExportedFile[];
+  /** As the folder itself says they were written; null where it says nothing. */
+  readonly written: readonly ExportedFile[] | null;
+}
+/** An exported file or folder that is known again. */
+export interface Identification {
+  readonly path: string;
+  /** By the hash of its files, or by what it says of itself. */
+  readonly by: 'hash' | 'metadata';
+  /** Null where this data folder knows nothing of it. */
+  readonly export: ExportRecord | null;
+  readonly adapter: AdapterVersion | null;
+  readonly run: Run | null;
+  readonly lineage: Lineage | null;
+  /** Names of files that are not as they were written; null where that is not known. */
+  readonly changed: readonly string[] | null;
+}
 export interface ExportRecord {
   readonly id: string;
   readonly projectId: string;
@@ -282,6 +325,8 @@ export interface ExportRecord {
   readonly bytes: number;
   readonly state: 'running' | 'done' | 'failed' | 'stopped';
   readonly proof: Proof | null;
+  /** As they were written, with their hashes. */
+  readonly files: readonly ExportedFile[];
   readonly problem: ProblemValue | null;
   /** What a person should know of what was just written; not kept. */
   readonly notes?: readonly string[];
@@ -447,7 +492,7 @@ export interface EvaluateResult {
 }
 /** What `inspect` found; `kind` says which of the fields are there. */
 export interface Inspection {
-  readonly kind: 'model' | 'adapter' | 'dataset';
+  readonly kind: 'model' | 'adapter' | 'dataset' | 'export';
   readonly path: string;
   readonly sound: boolean;
   readonly summary: readonly { readonly label: string; readonly value: string }[];
@@ -518,12 +563,8 @@ export interface EngineRequests {
   /** Answers when the export is finished and proved; progress comes as `export.changed` and `job.progress`. */
   'exports.start': (p: ExportRequest) => ExportRecord;
   'exports.stop': (p: { id: string }) => null;
-  'merge.start': (p: {
-    model: ModelRef;
-    adapters: readonly AdapterWeight[];
-    out: string;
-    dtype: 'float32' | 'float16' | 'bfloat16';
-  }) => { path: string; bytes: number; notes: readonly string[] };
+  /** Which export, adapter and run a file or folder is of, and whether it is as it was written; null when nothing is known of it. */
+  'exports.identify': (p: { path: string }) => Identification | null;
   'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null }) => EvaluateResult;
   'data.render': (p: { model: ModelRef; data: readonly string[] }) => readonly (RenderedRow | { problem: ProblemValue })[];
   'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number }) => DataReport;
@@ -624,6 +665,12 @@ export type HostMessage =
 
 // ── Host to job process ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+export interface ExportOrigin {
+  readonly exportId: string;
+  /** Of each adapter, in their order. */
+  readonly adapters: readonly { readonly name: string; readonly run: { readonly id: string; readonly name: string } | null }[];
+}
+
 /** Everything a job needs, as paths and numbers: a job never opens the database. */
 export type JobSpec =
   | {
@@ -652,15 +699,6 @@ export type JobSpec =
     }
   | { readonly kind: 'chat'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
   | {
-      readonly kind: 'merge';
-      readonly modelPath: string;
-      readonly acceptFields?: readonly string[];
-      readonly adapters: readonly AdapterWeight[];
-      readonly out: string;
-      readonly dtype: 'float32' | 'float16' | 'bfloat16';
-      readonly cacheDir: string;
-    }
-  | {
       readonly kind: 'export';
       readonly modelPath: string;
       readonly acceptFields?: readonly string[];
@@ -669,11 +707,15 @@ export type JobSpec =
       readonly quantization: Quantization | null;
       readonly out: string;
       readonly proof: boolean;
-      readonly dataPaths: readonly string[];
+      /** Rows for the proof; none: built-in ones. */
+      readonly dataPaths?: readonly string[];
       /** Data that the importance of columns is measured with; none: it is not measured. */
-      readonly importancePaths: readonly string[];
+      readonly importancePaths?: readonly string[];
       readonly cacheDir: string;
+      /** Where it comes from, as far as the host knows; the job adds what stands in the files. */
+      readonly origin?: ExportOrigin;
     }
+  | { readonly kind: 'identify'; readonly path: string }
   | { readonly kind: 'data'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };

@@ -5,6 +5,7 @@ import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.t
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
+import { lineageKey } from './lineage.ts';
 import { ggufFileType, mixTypes, type GgufQuantization } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
 
@@ -92,7 +93,10 @@ function inFile(values: Float32Array, tensor: ModelTensor, spec: DecoderSpec): F
   return ggufLayout(tensor, spec)?.toFile(values, tensor.shape) ?? values;
 }
 
-function makeMetadata({ model, tokenizer, importance }: ExportSource, quantization: GgufQuantization): Map<string, GgufValue> {
+function makeMetadata(
+  { model, base, tokenizer, importance, lineage }: ExportSource,
+  quantization: GgufQuantization,
+): Map<string, GgufValue> {
   const { spec } = model;
   const metadata = new Map<string, GgufValue>();
   const text = (key: string, value: string): unknown => metadata.set(key, { type: 'string', value });
@@ -102,12 +106,19 @@ function makeMetadata({ model, tokenizer, importance }: ExportSource, quantizati
   text('general.type', 'model');
   count('general.file_type', ggufFileType(quantization));
   count('general.quantization_version', 2);
+  if (lineage !== null) text(lineageKey, JSON.stringify(lineage));
   if (importance) count('quantize.imatrix.entries_count', importance.size);
   if (model.format === 'gguf') {
-    for (const [key, value] of readGguf(model.path).metadata) if (!storageKeys.test(key)) metadata.set(key, value);
+    for (const [key, value] of readGguf(model.path).metadata)
+      if (!metadata.has(key) && !storageKeys.test(key)) metadata.set(key, value);
     return metadata;
   }
-  text('general.name', model.info.name);
+  const names = lineage?.adapters.map(({ name }) => name) ?? [];
+  text('general.name', [base.info.name, ...names].join(' + '));
+  if (names.length > 0) {
+    count('general.base_model.count', 1);
+    text('general.base_model.0.name', base.info.name);
+  }
   if (model.info.licence !== null) text('general.license', model.info.licence);
   for (const [key, value] of own) metadata.set(key, value);
   if (tokenizer === null) text('tokenizer.ggml.model', 'none');

@@ -2,10 +2,12 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
-import { safetensorsSize, SafetensorsWriter, type FloatType, type SafetensorsPlan } from '../formats/safetensors.ts';
+import { safetensorsSize, type FloatType, type SafetensorsPlan } from '../formats/safetensors.ts';
 import type { OpenModel } from '../models/open.ts';
 import { configOf, hubLayout, hubParts } from '../models/families/index.ts';
 import { modelTensors } from '../models/spec.ts';
+import { lineageMetadata } from './lineage.ts';
+import { planShards, ShardedWriter, usualShardBytes } from './shards.ts';
 import type { ExportSource, Step } from './source.ts';
 
 const dtypes: Record<FloatType, string> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
@@ -43,10 +45,17 @@ export function hubFilesSize({ tokenizerSource, spec }: OpenModel): number {
   return tokenizerSource.kind === 'hub' ? Buffer.byteLength(tokenizerSource.tokenizerJson) : spec.vocabularySize * 48;
 }
 
-export async function writeHubFolder(folder: string, source: ExportSource, type: FloatType, step: Step): Promise<void> {
+export async function writeHubFolder(
+  folder: string,
+  source: ExportSource,
+  type: FloatType,
+  step: Step,
+  shardBytes = usualShardBytes,
+): Promise<void> {
   writeHubFiles(folder, source, makeConfig(source, dtypes[type]));
-  const { model, weights } = source;
-  const writer = new SafetensorsWriter(join(folder, 'model.safetensors'), plan(model, type));
+  const { model, weights, lineage } = source;
+  const metadata = { format: 'pt', ...lineageMetadata(lineage) };
+  const writer = new ShardedWriter(folder, planShards(plan(model, type), shardBytes), metadata);
   try {
     const tensors = modelTensors(model.spec);
     for (const [done, tensor] of tensors.entries()) {

@@ -64,7 +64,7 @@ export const exportTargets: readonly ExportTarget[] = [
     limits: proofLimits.f32,
     refusal: (spec, shape) => ggufRefusal(spec) ?? loraGgufRefusal(spec, shape),
     bytes: ({ spec }, shape) => loraGgufSize(spec, shape),
-    write: (path, { base, adapters }, step) => writeLoraGguf(path, base, onlyAdapter(adapters), step),
+    write: writeLoraGguf,
   },
   {
     format: 'mlx',
@@ -76,7 +76,7 @@ export const exportTargets: readonly ExportTarget[] = [
     limits: proofLimits.f32,
     refusal: mlxRefusal,
     bytes: (_, shape) => mlxFolderSize(shape),
-    write: (path, { base, adapters }, step) => writeMlxAdapter(path, base, onlyAdapter(adapters), step),
+    write: writeMlxAdapter,
   },
   hub('f32', 'F32', 'Merged model, safetensors, float32', 'Runs in transformers, vLLM and MLX; exact, and the largest.'),
   hub('f16', 'F16', 'Merged model, safetensors, half precision', 'Runs in transformers, vLLM and MLX.'),
@@ -168,13 +168,16 @@ export function findTarget(format: ExportFormat, quantization: Quantization | nu
   );
 }
 
+/** About what a card and the list of files take. */
+const paperBytes = 6000;
+
 /** The table for one model and adapter, with sizes. */
 export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterShape): ExportChoice[] {
   const merged = { ...model, spec: mergedSpec(model.spec, [shape]) };
-  return exportTargets.flatMap(({ adapterOnly, refusal, bytes, format, quantization, title, runsIn }) => {
+  return exportTargets.flatMap(({ adapterOnly, folder, refusal, bytes, format, quantization, title, runsIn }) => {
     const of = adapterOnly ? model : merged;
     if ((adapterOnly && shape.modules.length === 0) || (refusal?.(of.spec, shape) ?? null) !== null) return [];
-    return [{ format, quantization, title, runsIn, bytes: bytes(of, shape) }];
+    return [{ format, quantization, title, runsIn, bytes: bytes(of, shape) + (folder ? paperBytes : 0) }];
   });
 }
 

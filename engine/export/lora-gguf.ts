@@ -3,9 +3,10 @@ import { GgufWriter, ggufSize, type GgufPlan, type GgufValue } from '../formats/
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { assert, type Problem } from '../problem.ts';
-import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../training/lora/adapter.ts';
-import { noPlaceFor, notInFactors } from './adapter-export.ts';
-import type { Step } from './source.ts';
+import { tensorView, type AdaptedModule, type AdapterShape } from '../training/lora/adapter.ts';
+import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
+import { lineageKey } from './lineage.ts';
+import type { ExportSource, Step } from './source.ts';
 
 /** Why llama.cpp could not apply an adapter; null when it can. */
 export function loraGgufRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
@@ -36,15 +37,15 @@ function plan(spec: DecoderSpec, shape: AdapterShape): PlannedFactor[] {
 }
 
 export function loraGgufSize(spec: DecoderSpec, shape: AdapterShape): number {
-  return ggufSize(metadataOf(spec, 1, null), plan(spec, shape));
+  return ggufSize(metadataOf(spec, 1, '', null), plan(spec, shape));
 }
 
 export async function writeLoraGguf(
   path: string,
-  { spec, info }: { readonly spec: DecoderSpec; readonly info: { readonly name: string } },
-  { shape, parameters }: Adapter,
+  { base: { spec, info }, adapters, lineage }: ExportSource,
   step: Step,
 ): Promise<void> {
+  const { shape, parameters } = onlyAdapter(adapters);
   const refusal = loraGgufRefusal(spec, shape);
   if (refusal !== null) throw refusal;
   // llama.cpp scales each product by one alpha over its own rank: what a module's scale is otherwise goes into its B.
@@ -52,7 +53,7 @@ export async function writeLoraGguf(
   assert(first !== undefined, 'an adapter adapts something');
   const alpha = first.scale * first.rank;
   const factors = plan(spec, shape);
-  const writer = new GgufWriter(path, metadataOf(spec, alpha, info.name), factors);
+  const writer = new GgufWriter(path, metadataOf(spec, alpha, info.name, lineage), factors);
   try {
     for (const [done, { name, module, of }] of factors.entries()) {
       await step(done, factors.length);
@@ -85,16 +86,18 @@ function factorB(
   return module.kind === 'linear' ? (ggufLayout(of, spec)?.toFile(values, module.b.shape) ?? values) : values;
 }
 
-function metadataOf(spec: DecoderSpec, alpha: number, baseName: string | null): Map<string, GgufValue> {
+function metadataOf(
+  spec: DecoderSpec,
+  alpha: number,
+  baseName: string,
+  lineage: ExportSource['lineage'],
+): Map<string, GgufValue> {
   return new Map<string, GgufValue>([
     ['general.architecture', { type: 'string', value: ggufMetadataOf(spec).architecture }],
     ['general.type', { type: 'string', value: 'adapter' }],
-    ...(baseName === null
-      ? []
-      : ([
-          ['general.base_model.count', { type: 'uint32', value: 1 }],
-          ['general.base_model.0.name', { type: 'string', value: baseName }],
-        ] as const)),
+    ['general.base_model.count', { type: 'uint32', value: 1 }],
+    ['general.base_model.0.name', { type: 'string', value: baseName }],
+    ...(lineage === null ? [] : [[lineageKey, { type: 'string', value: JSON.stringify(lineage) }] as const]),
     ['adapter.type', { type: 'string', value: 'lora' }],
     ['adapter.lora.alpha', { type: 'float32', value: alpha }],
     ['general.quantization_version', { type: 'uint32', value: 2 }],

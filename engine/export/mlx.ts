@@ -12,8 +12,9 @@ import {
   type AdapterTensor,
 } from '../training/lora/adapter.ts';
 import { mlxWeightsName } from '../training/lora/foreign.ts';
-import { noPlaceFor, notInFactors } from './adapter-export.ts';
-import type { Step } from './source.ts';
+import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
+import { lineageMetadata } from './lineage.ts';
+import type { ExportSource, Step } from './source.ts';
 
 /** Why mlx-lm could not apply an adapter; null when it can. */
 export function mlxRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
@@ -64,17 +65,17 @@ export function mlxFolderSize(shape: AdapterShape): number {
 
 export async function writeMlxAdapter(
   folder: string,
-  { spec, info }: { readonly spec: DecoderSpec; readonly info: { readonly name: string } },
-  { config, shape, parameters }: Adapter,
+  { base: { spec, info }, adapters, lineage }: ExportSource,
   step: Step,
 ): Promise<void> {
+  const { config, shape, parameters } = onlyAdapter(adapters);
   const refusal = mlxRefusal(spec, shape);
   if (refusal !== null) throw refusal;
   const [first] = shape.modules;
   assert(first !== undefined, 'an adapter adapts something');
   writeFileAtomic(join(folder, 'adapter_config.json'), formatConfig(spec, shape.modules, first, config, info.name));
   const parts = plan(shape, first.scale);
-  const writer = new SafetensorsWriter(join(folder, mlxWeightsName), parts, { format: 'mlx' });
+  const writer = new SafetensorsWriter(join(folder, mlxWeightsName), parts, { format: 'mlx', ...lineageMetadata(lineage) });
   try {
     for (const [done, part] of parts.entries()) {
       await step(done, parts.length);

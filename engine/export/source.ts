@@ -1,4 +1,5 @@
 /** What every export is made from. */
+import type { Lineage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
@@ -12,6 +13,8 @@ export interface ExportSource extends Merged {
   readonly adapters: readonly WeightedAdapter[];
   /** Null when the model has none. */
   readonly tokenizer: Tokenizer | null;
+  /** What the files say of where they came from; null: nothing. */
+  readonly lineage: Lineage | null;
   /** Of the columns of matrices, for types that can make use of it. */
   readonly importance?: Importance;
 }
@@ -20,9 +23,9 @@ export function exportSource(
   base: OpenModel,
   adapters: readonly WeightedAdapter[],
   tokenizer: Tokenizer | null,
-  importance?: Importance,
+  { importance, lineage = null }: { readonly importance?: Importance; readonly lineage?: Lineage | null } = {},
 ): ExportSource {
-  return { ...mergeAdapters(base, adapters), base, adapters, tokenizer, ...(importance && { importance }) };
+  return { ...mergeAdapters(base, adapters), base, adapters, tokenizer, lineage, ...(importance && { importance }) };
 }
 
 /** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */

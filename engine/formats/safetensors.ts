@@ -193,7 +193,8 @@ export function safetensorsSize(plan: readonly SafetensorsPlan[], metadata: Read
   return makeHeader(plan, metadata).length + plan.reduce((sum, tensor) => sum + planBytes(tensor), 0);
 }
 
-function planBytes({ type, shape }: SafetensorsPlan): number {
+/** Bytes of the tensor alone. */
+export function planBytes({ type, shape }: SafetensorsPlan): number {
   return shape.reduce((product, extent) => product * extent, elementBytes[type]);
 }
 

@@ -34,7 +34,7 @@ export class Exports {
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
     const parts = request.adapters.map((ref) => {
       const { weight = 1 } = ref;
-      const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : null;
+      const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : store.adapters.atPath(ref.path);
       const path = version?.path ?? ('path' in ref ? ref.path : '');
       requireWeight({ path, weight });
       return { version, path, weight, name: version?.name ?? basename(path) };
@@ -59,6 +59,7 @@ export class Exports {
       bytes: 0,
       state: 'running',
       proof: null,
+      files: [],
       problem: null,
       createdAt: Date.now(),
     };
@@ -82,6 +83,13 @@ export class Exports {
         dataPaths: request.data ?? run?.evalPaths ?? [],
         importancePaths: request.importance ?? (needsImportance(request.quantization) ? (run?.dataPaths ?? []) : []),
         cacheDir,
+        origin: {
+          exportId: record.id,
+          adapters: parts.map(({ name, version }) => ({
+            name,
+            run: version?.runId == null ? null : { id: version.runId, name: version.runName ?? '' },
+          })),
+        },
       },
       record.id,
       { signal: client },

@@ -1,13 +1,13 @@
 /** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
 import { freemem } from 'node:os';
 import type { EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
-import type { MergeResult } from '../jobs/merge.ts';
 import { machineInfo } from '../runtime/devices.ts';
 import { residentBytes } from '../runtime/memory.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext, startReported } from './context.ts';
 import type { Exports } from './exports.ts';
+import { identify, withOrigin } from './identify.ts';
 import { type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { exportChoices, planForRun, targetsFor } from './plan.ts';
@@ -116,11 +116,9 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       exports.stop(id);
       return null;
     },
-    'merge.start': async ({ model, adapters: weights, out, dtype }) => {
-      weights.forEach(requireWeight);
-      requireAbsolute(out);
-      const spec = { kind: 'merge', ...at(model), adapters: weights, out, dtype, cacheDir } as const;
-      return (await startReported(context, spec, null, { signal: client }).finished) as MergeResult;
+    'exports.identify': ({ path }) => {
+      requireAbsolute(path);
+      return identify(context, path, client);
     },
     'evaluate.start': async ({ model, data, adapter }) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
@@ -135,9 +133,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       data.forEach(requireAbsolute);
       return longLived.report(at(model), data, [], maxLength);
     },
-    'inspect.path': ({ path, acceptFields = [] }) => {
+    'inspect.path': async ({ path, acceptFields = [] }) => {
       requireAbsolute(path);
-      return supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields }, { signal: client });
+      const found = await supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields }, { signal: client });
+      return withOrigin(found, await identify(context, path, client));
     },
 
     'sample.start': () => sample.start(),

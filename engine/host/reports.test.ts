@@ -101,7 +101,7 @@ test('an export whose proof failed keeps every check of it', async () => {
     client,
   );
   await vi.waitFor(() => expect(store.exports.list(projectId)[0]?.state).toBe('running'));
-  say({ type: 'done', result: { path: join(folder, 'x.gguf'), bytes: 0, proof, refused } });
+  say({ type: 'done', result: { path: join(folder, 'x.gguf'), bytes: 0, files: [], proof, refused } });
   exit(0, null);
   await expect(written).rejects.toMatchObject({ code: 'proof-failed' });
   expect(store.exports.list(projectId)[0]).toMatchObject({ state: 'failed', proof, problem: refused, bytes: 0 });

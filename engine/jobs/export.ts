@@ -2,13 +2,15 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { JobSpec, ProblemValue, Proof } from '../contract.ts';
+import type { ExportedFile, JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
+import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
+import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
 import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, exportSource, type Step } from '../export/source.ts';
-import { makeFolder, syncFolder } from '../formats/files.ts';
+import { makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -17,11 +19,13 @@ import { openSession } from '../runtime/session.ts';
 import { noAdapterShape } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { tokenizerOf } from './load.ts';
+import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
 
 export interface ExportResult {
   readonly path: string;
   readonly bytes: number;
+  readonly files: readonly ExportedFile[];
   /** Null when none was asked for. */
   readonly proof: Proof | null;
   /** Why the file was not kept: its proof failed. Null for a file that is there. */
@@ -30,6 +34,7 @@ export interface ExportResult {
 }
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
+  const { dataPaths = [], importancePaths = [], origin: known = null } = spec;
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
   const target = findTarget(spec.format, spec.quantization);
@@ -38,31 +43,51 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
-  const rows = spec.proof ? await rowsOf(spec.dataPaths) : [];
-  const importance = spec.importancePaths.length === 0 ? undefined : await importanceOf(spec.importancePaths);
-  const source = exportSource(model, adapters, tokenizer, importance);
+  const rows = spec.proof ? await rowsOf(dataPaths) : [];
+  const importance = importancePaths.length === 0 ? {} : { importance: await importanceOf(importancePaths) };
+  const origin = known && (await originOf(model, spec.adapters, known));
+  const source = exportSource(model, adapters, tokenizer, { ...importance, lineage: origin?.lineage ?? null });
   const bytes = target.bytes(target.adapterOnly ? model : source.model, adapters[0]?.adapter.shape ?? noAdapterShape);
   // The proof expands what is not float32 once more.
   const proofBytes = spec.proof && !target.adapterOnly && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
   let proof: Proof | null = null;
+  let files: readonly ExportedFile[] = [];
   try {
     await publish(path, target.folder, bytes + proofBytes, async (partial, workDir) => {
       await target.write(partial, source, stepOf(port, 'Writing', 'tensors'));
-      if (!spec.proof) return;
-      proof = await proveExport({
-        ...{ source, target, rows, workDir, openSession },
-        path: partial,
-        threads: cpuThreads(),
-        cacheDir: spec.cacheDir,
-        readStep: stepOf(port, 'Reading back', 'tensors'),
-        step: stepOf(port, 'Proving', 'rows'),
-      });
+      if (spec.proof)
+        proof = await proveExport({
+          ...{ source, target, rows, workDir, openSession },
+          path: partial,
+          threads: cpuThreads(),
+          cacheDir: spec.cacheDir,
+          readStep: stepOf(port, 'Reading back', 'tensors'),
+          step: stepOf(port, 'Proving', 'rows'),
+        });
+      // What cannot be opened again must not get its name.
+      else if (target.format === 'safetensors' || target.format === 'gguf') openModel(partial, spec.acceptFields);
+      if (origin !== null && target.folder) writePapers(partial, origin);
+      files = (await hashFiles(partial)).filter(({ name }) => name !== manifestName);
+      if (origin !== null && target.folder) writeManifest(partial, { ...manifestOf(origin), files });
     });
   } catch (error) {
-    if (error instanceof ProofFailed) return { path, bytes: 0, proof: error.proof, refused: error.toValue(), notes };
+    if (error instanceof ProofFailed) return { path, bytes: 0, files: [], proof: error.proof, refused: error.toValue(), notes };
     throw error;
   }
-  return { path, bytes: sizeOf(path), proof, refused: null, notes };
+  return { path, bytes: sizeOf(path), files, proof, refused: null, notes };
+
+  function writePapers(folder: string, { lineage, training }: Origin): void {
+    const { format, quantization, title, runsIn } = target;
+    const named = adapters[0]?.adapter.config.base ?? '';
+    // `owner/name`, as a hub has it; a path here means nothing to anyone else.
+    const hubBase = /^[\w.-]+\/[\w.-]+$/.test(named) && !existsSync(named) ? named : null;
+    const facts = { format, quantization, title, runsIn, lineage, training, proof, hubBase, name: basename(path) };
+    writeFileAtomic(join(folder, 'README.md'), modelCard(facts));
+  }
+
+  function manifestOf({ lineage }: Origin): Omit<Manifest, 'files'> {
+    return { version: 1, format: target.format, quantization: target.quantization, lineage, proof };
+  }
 
   async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
     if (paths.length === 0) return builtInRows(tokenizer, model.spec);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
-import { runMerge } from './merge.ts';
+import { runExport } from './export.ts';
 import type { JobPort } from './port.ts';
 import { runTrain } from './train.ts';
 import { GenerationSession } from '../models/generation.ts';
@@ -69,8 +69,9 @@ export async function measureCase(folder: string, source: string, work: string):
   const { mean, gradients } = await firstStep(model, adapter, batch, cacheDir);
   const steps = await train(folder, modelPath, work);
   const trained = readAdapter(join(work, 'run', 'adapter'), model.spec);
-  const merge = { kind: 'merge', modelPath, adapters: [{ path: adapterPath, weight: 1 }], dtype: 'float32', cacheDir } as const;
-  const merged = await runMerge({ ...merge, out: join(work, 'merged') }, silent);
+  const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
+  const adapters = [{ path: adapterPath, weight: 1 }];
+  const merged = await runExport({ ...merge, modelPath, adapters, cacheDir, out: join(work, 'merged') }, silent);
   const tensors = adapter.shape.tensors;
   return {
     logits: logitsOff(await allLogits(model, adapter, batch, cacheDir), reference('logits'), batch, model),

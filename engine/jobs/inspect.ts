@@ -5,6 +5,7 @@ import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
 import { readRecords } from '../data/records.ts';
 import { detectFormat } from '../data/rows.ts';
 import { ggufRefusal } from '../export/gguf.ts';
+import { readManifest, type Manifest } from '../export/lineage.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
@@ -19,6 +20,8 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): P
   if (!existsSync(path)) throw new Problem('file-missing', `There is nothing at '${path}'.`, 'Check the path.');
   const folder = statSync(path).isDirectory();
   if (folder && existsSync(join(path, 'adapter_config.json'))) return inspectAdapter(path);
+  const manifest = folder ? readManifest(path) : null;
+  if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
   if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !path.endsWith('config.json')) return inspectData(path);
   return inspectModel(path, spec.acceptFields);
@@ -83,6 +86,20 @@ function missing({ format, hasTokenizer, hasChatTemplate }: ModelInfo, spec: Dec
     ...(hasTokenizer && !hasChatTemplate ? ['a chat template: conversations need one'] : []),
     ...(noGguf === null ? [] : [noGguf.message]),
   ];
+}
+
+/** A folder for another program, which has its own files and ours beside them. */
+function inspectExport(path: string, { format, quantization, lineage, files, proof }: Manifest): Inspection {
+  const gone = files.filter(({ name }) => !existsSync(join(path, name))).map(({ name }) => name);
+  const summary = [
+    ['Kind', `export, ${[format, quantization ?? []].flat().join(' ')}`],
+    ['Base', lineage.base.name],
+    ['Files', files.map(({ name }) => name).join(', ')],
+    ...(gone.length === 0 ? [] : [['Missing', gone.join(', ')] as const]),
+    ['Proof', proof === null ? 'none was asked for' : proof.passed ? 'passed' : 'missed a limit'],
+    ['Bytes', String(sizeOf(path))],
+  ] as const;
+  return { kind: 'export', path, sound: gone.length === 0, summary: lines(summary) };
 }
 
 /** An adapter of another program says less of itself: what it fits is found out with its base. */

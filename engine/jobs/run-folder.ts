@@ -78,7 +78,7 @@ export class RunFolder {
           'Start it without resuming, or give the folder of an earlier run.',
         );
       this.#removeLeftovers();
-      return this.#read();
+      return parseRecord(this.#record);
     }
     if (isThere && runContent(this.path).length > 0)
       throw new Problem(
@@ -94,16 +94,6 @@ export class RunFolder {
     for (const name of readdirSync(this.path)) if (isLeftover(name)) rmSync(join(this.path, name), { recursive: true });
   }
 
-  #read(): RunRecord {
-    try {
-      const record = JSON.parse(readText(this.#record, maxRecordBytes)) as RunRecord;
-      if (record.version === 1 && typeof record.recipe === 'object' && typeof record.base.hash === 'string') return record;
-    } catch (error) {
-      if (error instanceof Problem && error.code !== 'file-damaged') throw error;
-    }
-    throw new Problem('file-damaged', `'${this.#record}' is not sound.`, 'Start the run again in another folder.');
-  }
-
   write(record: RunRecord): void {
     try {
       makeFolder(this.path);
@@ -117,6 +107,29 @@ export class RunFolder {
   metrics(steps: number): MetricsFile {
     return new MetricsFile(join(this.path, 'metrics.jsonl'), steps);
   }
+}
+
+/** What a run has recorded in a folder, without touching it; null where there is none that can be read. */
+export function readRunFolder(path: string): { record: RunRecord; evaluations: readonly EvalMetrics[] } | null {
+  const [run, metrics] = [join(path, 'run.json'), join(path, 'metrics.jsonl')];
+  if (!existsSync(run)) return null;
+  try {
+    const record = parseRecord(run);
+    return { record, evaluations: existsSync(metrics) ? readRows(metrics).filter((row) => 'evalLoss' in row) : [] };
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
+
+function parseRecord(path: string): RunRecord {
+  try {
+    const record = JSON.parse(readText(path, maxRecordBytes)) as RunRecord;
+    if (record.version === 1 && typeof record.recipe === 'object' && typeof record.base.hash === 'string') return record;
+  } catch (error) {
+    if (error instanceof Problem && error.code !== 'file-damaged') throw error;
+  }
+  throw new Problem('file-damaged', `'${path}' is not sound.`, 'Start the run again in another folder.');
 }
 
 /** metrics.jsonl: one line per step and per evaluation, added as they come. */

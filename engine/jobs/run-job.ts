@@ -17,10 +17,10 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./chat.ts')).runChat(spec, port);
     case 'data':
       return (await import('./data.ts')).runData(spec, port);
-    case 'merge':
-      return (await import('./merge.ts')).runMerge(spec, port);
     case 'export':
       return (await import('./export.ts')).runExport(spec, port);
+    case 'identify':
+      return (await import('./identify.ts')).runIdentify(spec);
     case 'inspect':
       return (await import('./inspect.ts')).runInspect(spec);
     case 'scan':

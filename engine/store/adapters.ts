@@ -66,6 +66,16 @@ export class Adapters {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE run_id = ? ORDER BY sequence DESC').get(runId);
     return row ? fromRow(row) : null;
   }
+  /** The newest at a path. */
+  atPath(path: string): AdapterVersion | null {
+    const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE path = ? ORDER BY sequence DESC').get(path);
+    return row ? fromRow(row) : null;
+  }
+  /** The newest with these numbers. */
+  withHash(hash: string): AdapterVersion | null {
+    const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE hash = ? ORDER BY sequence DESC').get(hash);
+    return row ? fromRow(row) : null;
+  }
   put(a: AdapterVersion): void {
     this.#db
       .prepare(

@@ -1,6 +1,6 @@
 /** Table `exports`: what was written, where, and the proof of it. */
 import type { Database } from 'better-sqlite3';
-import type { ExportFormat, ExportRecord, Proof, Quantization } from '../contract.ts';
+import type { ExportedFile, ExportFormat, ExportRecord, Proof, Quantization } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
 
 interface Row {
@@ -15,6 +15,7 @@ interface Row {
   bytes: number;
   state: string;
   proof: string | null;
+  files: string;
   problem: string | null;
   created_at: number;
 }
@@ -30,6 +31,7 @@ const fromRow = (row: Row): ExportRecord => ({
   bytes: row.bytes,
   state: row.state as ExportRecord['state'],
   proof: row.proof === null ? null : (JSON.parse(row.proof) as Proof),
+  files: JSON.parse(row.files) as ExportedFile[],
   problem: row.problem === null ? null : (JSON.parse(row.problem) as ProblemValue),
   createdAt: row.created_at,
 });
@@ -48,13 +50,26 @@ export class Exports {
   running(): ExportRecord[] {
     return this.#db.prepare<[], Row>("SELECT * FROM exports WHERE state = 'running'").all().map(fromRow);
   }
+  get(id: string): ExportRecord | null {
+    const row = this.#db.prepare<[string], Row>('SELECT * FROM exports WHERE id = ?').get(id);
+    return row ? fromRow(row) : null;
+  }
+  /** The newest that wrote a file of this content. */
+  withFile(sha256: string): ExportRecord | null {
+    const row = this.#db
+      .prepare<[string], Row>(
+        "SELECT exports.* FROM exports, json_each(exports.files) AS file WHERE file.value ->> 'sha256' = ? ORDER BY sequence DESC",
+      )
+      .get(sha256);
+    return row ? fromRow(row) : null;
+  }
   put(e: ExportRecord): void {
     this.#db
       .prepare(
         `INSERT INTO exports (id, project_id, adapter_id, adapter_name, model_name, format, quantization, path, bytes, state, proof,
-           problem, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           files, problem, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET path = excluded.path, bytes = excluded.bytes, state = excluded.state,
-           proof = excluded.proof, problem = excluded.problem`,
+           proof = excluded.proof, files = excluded.files, problem = excluded.problem`,
       )
       .run(
         e.id,
@@ -68,6 +83,7 @@ export class Exports {
         e.bytes,
         e.state,
         e.proof === null ? null : JSON.stringify(e.proof),
+        JSON.stringify(e.files),
         e.problem === null ? null : JSON.stringify(e.problem),
         e.createdAt,
       );

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import type { JobMessage, JobSpec, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
-import { runMerge } from '../jobs/merge.ts';
+import { runExport } from '../jobs/export.ts';
 import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
 import { openModel } from '../models/open.ts';
@@ -47,10 +47,9 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
 
   // The checkpoint merged is a hub folder with the reference's weights.
   const out = join(work, `${name}-merged`);
-  await runMerge(
-    { kind: 'merge', modelPath, adapters: [{ path: adapterPath, weight: 1 }], out, dtype: 'float32', cacheDir },
-    port(),
-  );
+  const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
+  const adapters = [{ path: adapterPath, weight: 1 }];
+  await runExport({ ...merge, modelPath, adapters, out, cacheDir }, port());
   const [before, after] = [openModel(modelPath), openModel(out)];
   expect(after.spec.tiedEmbeddings).toBe(before.spec.tiedEmbeddings);
   const path = join(folder, 'expected.safetensors');

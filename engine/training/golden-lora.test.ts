@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { JobMessage, JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { generate } from '../evaluate/generate.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
-import { runMerge } from '../jobs/merge.ts';
+import { runExport } from '../jobs/export.ts';
 import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
 import { GenerationSession } from '../models/generation.ts';
@@ -133,7 +133,8 @@ describe.each(names)('%s', (name) => {
     expect(difference(await logitsOf(model, noAdapterShape, none), logits('base_logits'))).toBeLessThan(2e-5);
     const out = join(work, `${name}-merged`);
     const adapters = [{ path: join(folder, 'adapter'), weight: 1 }];
-    await runMerge({ kind: 'merge', modelPath: join(folder, 'model'), adapters, out, dtype: 'float32', cacheDir }, port());
+    const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
+    await runExport({ ...merge, modelPath: join(folder, 'model'), adapters, out, cacheDir }, port());
     expect(difference(await logitsOf(openModel(out), noAdapterShape, none), logits('merged_logits'))).toBeLessThan(2e-5);
   });
 

@@ -12,7 +12,7 @@ import type { JobMessage } from '../../engine/contract.ts';
 import { openTokenizer } from '../../engine/data/tokenizer.ts';
 import type { GgufValue } from '../../engine/formats/gguf.ts';
 import { SafetensorsWriter, type SafetensorsPlan } from '../../engine/formats/safetensors.ts';
-import { runMerge } from '../../engine/jobs/merge.ts';
+import { runExport } from '../../engine/jobs/export.ts';
 import type { JobPort } from '../../engine/jobs/port.ts';
 import { runTrain } from '../../engine/jobs/train.ts';
 import { specFromConfig } from '../../engine/models/families/index.ts';
@@ -218,7 +218,8 @@ try {
   const target = join(here, 'model');
   rmSync(target, { recursive: true, force: true });
   const adapters = [{ path: run.adapterPath, weight: 1 }];
-  const merged = await runMerge({ kind: 'merge', modelPath: base, adapters, out: target, dtype: 'float32', cacheDir }, port);
+  const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
+  const merged = await runExport({ ...merge, modelPath: base, adapters, out: target, cacheDir }, port);
   console.log(`${merged.path}: ${merged.bytes} bytes`);
 } finally {
   rmSync(work, { recursive: true, force: true });

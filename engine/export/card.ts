@@ -1,0 +1,165 @@
+/** The model card beside an export: what is known of it, and nothing else. */
+import { basename } from 'node:path';
+import type { ExportFormat, Lineage, Proof, Quantization } from '../contract.ts';
+import { defaultRecipe, type Recipe } from '../recipe.ts';
+
+export interface CardFacts {
+  readonly format: ExportFormat;
+  readonly quantization: Quantization | null;
+  /** Name of the folder. */
+  readonly name: string;
+  /** Title and where it runs, as the table of exports has them. */
+  readonly title: string;
+  readonly runsIn: string;
+  readonly lineage: Lineage;
+  /** The base on a hub, where an adapter names it. */
+  readonly hubBase: string | null;
+  readonly training: TrainingFacts | null;
+  /** Null when none was asked for. */
+  readonly proof: Proof | null;
+}
+
+/** What the folder of the run says. */
+export interface TrainingFacts {
+  readonly recipe: Recipe;
+  readonly steps: number;
+  readonly trainableParameters: number;
+  readonly evaluation: { readonly rows: number; readonly before: number; readonly after: number } | null;
+}
+
+export function modelCard(facts: CardFacts): string {
+  const { name, title, runsIn, lineage, training, proof } = facts;
+  return (
+    [
+      frontMatter(facts),
+      `# ${name}`,
+      `${whatItIs(facts)} ${runsIn}`,
+      section('Base', [baseText(lineage)]),
+      section('Data', [dataText(lineage)]),
+      ...(training === null ? [] : [section('Training', [recipeTable(training), evaluationText(training)])]),
+      section('Proof', [proofText(title, proof)]),
+      section('How to run', [howToRun(facts)]),
+      `Written by Lowrank Studio ${lineage.studio}; \`lowrank.json\` has the hash of every file.`,
+    ].join('\n\n') + '\n'
+  );
+}
+
+function section(title: string, parts: readonly string[]): string {
+  return [`## ${title}`, ...parts.filter((part) => part !== '')].join('\n\n');
+}
+
+const libraries: Readonly<Partial<Record<ExportFormat, string>>> = {
+  peft: 'peft',
+  mlx: 'mlx',
+  safetensors: 'transformers',
+  onnx: 'transformers.js',
+};
+
+/** As hubs read it. A base is named there by its address on a hub, so one that lies on this computer alone is not. */
+function frontMatter({ format, lineage, hubBase, quantization }: CardFacts): string {
+  const adapter = format === 'peft' || format === 'mlx';
+  const relation = adapter ? 'adapter' : quantization?.startsWith('q') === true ? 'quantized' : 'finetune';
+  const library = libraries[format];
+  const lines = [
+    ...(lineage.base.licence === null ? [] : [`license: ${JSON.stringify(lineage.base.licence)}`]),
+    ...(hubBase === null ? [] : [`base_model: ${JSON.stringify(hubBase)}`, `base_model_relation: ${relation}`]),
+    ...(library === undefined ? [] : [`library_name: ${library}`]),
+    'pipeline_tag: text-generation',
+    'tags:',
+    ...['lowrank-studio', ...(lineage.adapters.length > 0 ? ['lora'] : [])].map((tag) => `- ${tag}`),
+  ];
+  return ['---', ...lines, '---'].join('\n');
+}
+
+function whatItIs({ title, lineage: { base, adapters } }: CardFacts): string {
+  const parts = adapters.map(({ name, weight }) => (weight === 1 ? `‘${name}’` : `‘${name}’ (weight ${weight})`));
+  return parts.length === 0 ? `${title} of ${base.name}.` : `${title}: ${base.name} with ${parts.join(' and ')}.`;
+}
+
+function baseText({ base: { name, hash, licence } }: Lineage): string {
+  const terms =
+    licence === null
+      ? 'Its files do not state a licence; what the base was given out under holds for this too.'
+      : `Its licence is ${licence}, which holds for this too.`;
+  return `${name}, weights SHA-256 \`${hash}\`. ${terms}`;
+}
+
+function dataText({ data, adapters }: Lineage): string {
+  if (adapters.length === 0) return 'None: this is the base itself.';
+  if (data === null) return 'What the adapter was trained on is not recorded beside it.';
+  return `${data.rows} rows of ${data.name}, SHA-256 \`${data.hash}\`.`;
+}
+
+const always: readonly (keyof Recipe)[] = [
+  'rank',
+  'alpha',
+  'targetModules',
+  'learningRate',
+  'schedule',
+  'batchSize',
+  'maxLength',
+  'seed',
+];
+
+function recipeTable({ recipe, steps, trainableParameters }: TrainingFacts): string {
+  const usual = defaultRecipe();
+  const keys = (Object.keys(recipe) as (keyof Recipe)[]).filter(
+    (key) => always.includes(key) || JSON.stringify(recipe[key]) !== JSON.stringify(usual[key]),
+  );
+  const rows = keys.map((key) => `| ${key} | ${words(recipe[key])} |`);
+  const table = ['| setting | value |', '| --- | --- |', ...rows].join('\n');
+  return `${trainableParameters} trained parameters, ${steps} steps. Settings that are not named have the studio's defaults.\n\n${table}`;
+}
+
+function words(value: unknown): string {
+  const text = Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? value : JSON.stringify(value);
+  return text.replaceAll('|', '\\|');
+}
+
+function evaluationText({ evaluation }: TrainingFacts): string {
+  if (evaluation === null) return 'It was not evaluated on rows of its own.';
+  const { rows, before, after } = evaluation;
+  return `Loss on ${rows} rows it was not trained on: ${before.toFixed(4)} before, ${after.toFixed(4)} after.`;
+}
+
+function proofText(title: string, proof: Proof | null): string {
+  if (proof === null) return 'None was asked for: nobody compared this with base and adapter.';
+  const rows = proof.checks.map(
+    ({ name, text, passed }) => `| ${name} | ${words(text)} | ${passed ? 'holds' : '**missed**'} |`,
+  );
+  return [
+    `${title}, read back and compared with base and adapter at ${proof.positions} positions of ${proof.rows} rows:`,
+    ['| check | found | |', '| --- | --- | --- |', ...rows].join('\n'),
+  ].join('\n\n');
+}
+
+function howToRun({ format, name, quantization }: CardFacts): string {
+  const python = (...lines: string[]) => ['```python', ...lines, '```'].join('\n');
+  const shell = (...lines: string[]) => ['```sh', ...lines, '```'].join('\n');
+  const here = JSON.stringify(basename(name));
+  switch (format) {
+    case 'peft':
+      return python('from peft import AutoPeftModelForCausalLM', `model = AutoPeftModelForCausalLM.from_pretrained(${here})`);
+    case 'mlx':
+      return shell(`mlx_lm.chat --model BASE --adapter-path ${here}`);
+    case 'safetensors':
+      return python(
+        'from transformers import pipeline',
+        `chat = pipeline("text-generation", model=${here})`,
+        'print(chat([{"role": "user", "content": "Hello"}])[0]["generated_text"][-1]["content"])',
+      );
+    case 'onnx':
+      return [
+        '```js',
+        "import { env, pipeline } from '@huggingface/transformers';",
+        "env.localModelPath = '.';",
+        `const chat = await pipeline('text-generation', ${here}, { dtype: '${dtypes[quantization ?? 'f32'] ?? 'fp32'}' });`,
+        '```',
+      ].join('\n');
+    default:
+      return shell(`llama-cli -m ${here} -cnv`);
+  }
+}
+
+/** How transformers.js calls the numbers of a file. */
+const dtypes: Readonly<Partial<Record<Quantization, string>>> = { f32: 'fp32', f16: 'fp16', q8: 'q8', q4: 'q4' };

@@ -1,0 +1,101 @@
+/**
+ * Where an export came from, carried in the files themselves: in the metadata of GGUF and safetensors, and in a folder as `lowrank.json`,
+ * which also has the hash of every file. So a file is known again wherever it went, and one that was changed is known as changed.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, sep } from 'node:path';
+import type { ExportedFile, ExportFormat, Fingerprint, Lineage, Proof, Quantization } from '../contract.ts';
+import { readText, writeFileAtomic } from '../formats/files.ts';
+import { readGguf } from '../formats/gguf.ts';
+import { readSafetensors } from '../formats/safetensors.ts';
+import { Problem } from '../problem.ts';
+
+export const lineageKey = 'lowrank.lineage';
+export const manifestName = 'lowrank.json';
+const maxManifestBytes = 1 << 24;
+
+/** The content of `lowrank.json`. */
+export interface Manifest {
+  readonly version: 1;
+  readonly format: ExportFormat;
+  readonly quantization: Quantization | null;
+  readonly lineage: Lineage;
+  readonly proof: Proof | null;
+  /** Every other file of the folder. */
+  readonly files: readonly ExportedFile[];
+}
+
+/** For the metadata of a safetensors file. */
+export function lineageMetadata(lineage: Lineage | null): Record<string, string> {
+  return lineage === null ? {} : { [lineageKey]: JSON.stringify(lineage) };
+}
+
+/** Name, size and hash of a file, or of every file in a folder, in order of their names. */
+export async function hashFiles(path: string): Promise<ExportedFile[]> {
+  const isFolder = statSync(path).isDirectory();
+  const paths = isFolder ? filesIn(path) : [path];
+  const files: ExportedFile[] = [];
+  for (const file of paths) {
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+    const name = isFolder ? relative(path, file).split(sep).join('/') : basename(file);
+    files.push({ name, bytes: statSync(file).size, sha256: hash.digest('hex') });
+  }
+  return files;
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+/** What a path says of itself, and what it is now. */
+export async function readFingerprint(path: string): Promise<Fingerprint> {
+  const isFolder = statSync(path).isDirectory();
+  const around = isFolder ? readManifest(path) : readManifest(dirname(path));
+  const name = basename(path);
+  // A file of another folder that happens to have one is none of its files.
+  const manifest = around !== null && (isFolder || around.files.some((file) => file.name === name)) ? around : null;
+  const files = (await hashFiles(path)).filter((file) => file.name !== manifestName);
+  const written = manifest?.files.filter((file) => isFolder || file.name === name) ?? null;
+  const own = isFolder ? files.map((file) => join(path, file.name)) : [path];
+  const lineage = manifest?.lineage ?? own.map(lineageOf).find((found) => found !== null) ?? null;
+  return { lineage, files, written };
+}
+
+export function writeManifest(folder: string, manifest: Manifest): void {
+  writeFileAtomic(join(folder, manifestName), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+export function readManifest(folder: string): Manifest | null {
+  const path = join(folder, manifestName);
+  if (!existsSync(path)) return null;
+  const manifest = parsed(() => readText(path, maxManifestBytes)) as Manifest | null;
+  return manifest?.version === 1 && Array.isArray(manifest.files) && isLineage(manifest.lineage) ? manifest : null;
+}
+
+/** What the metadata of a file says; null where it says nothing, or cannot be read. */
+function lineageOf(path: string): Lineage | null {
+  const found = parsed(() => {
+    if (/\.gguf$/i.test(path)) return String(readGguf(path).metadata.get(lineageKey)?.value ?? 'null');
+    return /\.safetensors$/i.test(path) ? (readSafetensors(path).metadata[lineageKey] ?? 'null') : 'null';
+  });
+  return isLineage(found) ? found : null;
+}
+
+function parsed(text: () => string): unknown {
+  try {
+    return JSON.parse(text());
+  } catch (error) {
+    if (error instanceof Problem || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function isLineage(value: unknown): value is Lineage {
+  const { exportId, base, adapters } = (value ?? {}) as Partial<Lineage>;
+  return typeof exportId === 'string' && typeof base?.name === 'string' && Array.isArray(adapters);
+}

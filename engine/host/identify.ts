@@ -1,0 +1,69 @@
+/** Which export, adapter and run a file or folder is of: by the hash of what has its numbers, else by what it says of itself. */
+import { basename } from 'node:path';
+import type { ExportedFile, Fingerprint, Identification, Inspection } from '../contract.ts';
+import { type HostContext } from './context.ts';
+
+/** Other files, a tokenizer for one, are the same in many folders. */
+const hasNumbers = (name: string): boolean => /\.(gguf|safetensors|onnx|onnx_data|onnx_adapter)$/i.test(name);
+
+export async function identify(context: HostContext, path: string, client: AbortSignal): Promise<Identification | null> {
+  const { store, supervisor } = context;
+  const print = await supervisor.run<Fingerprint>({ kind: 'identify', path }, { signal: client });
+  const hashes = print.files.filter(({ name }) => hasNumbers(name)).map(({ sha256 }) => sha256);
+  const same = hashes.map((hash) => store.exports.withFile(hash)).find((record) => record !== null) ?? null;
+  const sameAdapter = hashes.map((hash) => store.adapters.withHash(hash)).find((version) => version !== null) ?? null;
+  const { lineage } = print;
+  const record = same ?? (lineage && store.exports.get(lineage.exportId));
+  if (record === null && sameAdapter === null && lineage === null) return null;
+  const [part] = lineage?.adapters ?? [];
+  const adapter =
+    (record?.adapterId == null ? null : store.adapters.get(record.adapterId)) ??
+    sameAdapter ??
+    (part === undefined ? null : store.adapters.withHash(part.hash));
+  const runId = adapter?.runId ?? part?.run?.id ?? null;
+  return {
+    path,
+    by: same !== null || sameAdapter !== null ? 'hash' : 'metadata',
+    export: record,
+    adapter,
+    run: runId === null ? null : store.runs.get(runId),
+    lineage,
+    changed: changedFiles(path, print, record?.files ?? null, sameAdapter !== null),
+  };
+}
+
+/** A file alone may have got another name; a folder has every file under its own. */
+function changedFiles(
+  path: string,
+  { files, written }: Fingerprint,
+  recorded: readonly ExportedFile[] | null,
+  isAdapter: boolean,
+): string[] | null {
+  const known = recorded !== null && recorded.length > 0 ? recorded : written;
+  if (known === null) return isAdapter ? [] : null;
+  const [only] = files;
+  if (files.length === 1 && only!.name === basename(path))
+    return known.some(({ sha256 }) => sha256 === only!.sha256) ? [] : [only!.name];
+  const now = new Map(files.map(({ name, sha256 }) => [name, sha256]));
+  return known.filter(({ name, sha256 }) => now.get(name) !== sha256).map(({ name }) => name);
+}
+
+/** What `inspect` says of it besides. */
+export function withOrigin(inspection: Inspection, identified: Identification | null): Inspection {
+  if (identified === null) return inspection;
+  const { run, adapter, lineage, changed, by } = identified;
+  const made = lineage?.adapters.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + ');
+  const lines = [
+    { label: 'Adapter', value: made || adapter?.name },
+    { label: 'Made by run', value: run?.name ?? lineage?.adapters[0]?.run?.name },
+    { label: 'Known by', value: by === 'hash' ? 'its hash' : 'what it says of itself' },
+    {
+      label: 'Since it was written',
+      value: changed === null ? 'not known' : changed.length === 0 ? 'unchanged' : `changed: ${changed.join(', ')}`,
+    },
+  ];
+  return {
+    ...inspection,
+    summary: [...inspection.summary, ...lines.flatMap(({ label, value }) => (value ? [{ label, value }] : []))],
+  };
+}
