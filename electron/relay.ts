@@ -46,6 +46,8 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'exports.list': true,
   'exports.start': true,
   'exports.stop': true,
+  'exports.programs': true,
+  'exports.install': true,
   'exports.identify': true,
   'evaluate.start': true,
   'data.render': true,

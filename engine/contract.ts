@@ -237,7 +237,7 @@ export interface AdapterVersion {
   readonly createdAt: number;
 }
 
-export type ExportFormat = 'peft' | 'lora-gguf' | 'mlx' | 'safetensors' | 'gguf' | 'onnx';
+export type ExportFormat = 'peft' | 'lora-gguf' | 'mlx' | 'safetensors' | 'gguf' | 'ollama' | 'onnx';
 export type Quantization =
   | 'f32'
   | 'f16'
@@ -331,6 +331,21 @@ export interface ExportRecord {
   /** What a person should know of what was just written; not kept. */
   readonly notes?: readonly string[];
   readonly createdAt: number;
+}
+/** Another program that models can be taken to. */
+export type InstallProgram = 'ollama' | 'lm-studio' | 'jan';
+export interface Program {
+  readonly program: InstallProgram;
+  /** Its executable or its folder; null when it was not found. */
+  readonly place: string | null;
+}
+export interface InstallResult {
+  readonly program: InstallProgram;
+  /** What the program calls the model. */
+  readonly name: string;
+  readonly place: string;
+  /** What it answered to a first question; null where nothing was asked. */
+  readonly answer: string | null;
 }
 /** One row of the table of exports, for the screen and `--format`. */
 export interface ExportChoice {
@@ -563,6 +578,10 @@ export interface EngineRequests {
   /** Answers when the export is finished and proved; progress comes as `export.changed` and `job.progress`. */
   'exports.start': (p: ExportRequest) => ExportRecord;
   'exports.stop': (p: { id: string }) => null;
+  /** The programs an export can be taken to. */
+  'exports.programs': () => readonly Program[];
+  /** Takes a finished export there; answers when it is there, and with Ollama has answered. */
+  'exports.install': (p: { id: string; program: InstallProgram }) => InstallResult;
   /** Which export, adapter and run a file or folder is of, and whether it is as it was written; null when nothing is known of it. */
   'exports.identify': (p: { path: string }) => Identification | null;
   'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null }) => EvaluateResult;

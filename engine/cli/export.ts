@@ -6,9 +6,11 @@ import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
+const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
+
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof] [--install ollama|lm-studio|jan]',
   summary: 'writes a format and compares it with base and adapter on rows',
   options: {
     ...modelOptions,
@@ -19,6 +21,7 @@ export const exportCommand: Command = {
     data: { type: 'string', multiple: true },
     importance: { type: 'string', multiple: true },
     'no-proof': { type: 'boolean' },
+    install: { type: 'string' },
   },
   lists: ['adapter', 'data', 'importance'],
   async run({ args, output, connect }) {
@@ -35,10 +38,14 @@ export const exportCommand: Command = {
       ...(data.length > 0 ? { data } : {}),
       ...(importance.length > 0 ? { importance } : {}),
     };
+    const program = args.text('install') === undefined ? null : args.oneOf('install', installPrograms, 'ollama');
     const client = await connect();
     const record = await showProgress(client, output, 'export', () => client.request('exports.start', request));
-    output.document(record);
+    const installed = program && (await client.request('exports.install', { id: record.id, program }));
+    output.document(installed ? { ...record, installed } : record);
     showExport(output, record);
+    if (installed) output.line(`${installed.name}  ${installed.place}`);
+    if (installed?.answer) output.line(`  ${installed.answer}`);
   },
 };
 

@@ -148,6 +148,8 @@ function howToRun({ format, name, quantization }: CardFacts): string {
         `chat = pipeline("text-generation", model=${here})`,
         'print(chat([{"role": "user", "content": "Hello"}])[0]["generated_text"][-1]["content"])',
       );
+    case 'ollama':
+      return shell(`ollama create ${name.toLowerCase()} -f Modelfile`, `ollama run ${name.toLowerCase()}`);
     case 'onnx':
       return [
         '```js',

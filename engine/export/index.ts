@@ -14,6 +14,7 @@ import { proofLimits, type ProofLimits } from './limits.ts';
 import { loraGgufRefusal, loraGgufSize, writeLoraGguf } from './lora-gguf.ts';
 import { mergedSpec } from './merge.ts';
 import { mlxFolderSize, mlxRefusal, writeMlxAdapter } from './mlx.ts';
+import { ollamaGguf, writeOllamaFolder } from './ollama/folder.ts';
 import { onnxFolderSize, onnxRefusal, writeOnnxFolder } from './onnx/folder.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import type { GgufQuantization } from './quant-mix.ts';
@@ -28,6 +29,8 @@ export interface ExportTarget {
   /** The result is a folder, else a file. */
   readonly folder: boolean;
   readonly limits: ProofLimits;
+  /** Where in the folder the model lies, when not the folder is one. */
+  readonly modelFile?: string;
   /** The adapter alone, else a whole model with the adapters in it. */
   readonly adapterOnly: boolean;
   /** Why the format cannot hold a model or an adapter of it; left out, it can hold all. */
@@ -99,11 +102,29 @@ export const exportTargets: readonly ExportTarget[] = [
   gguf('q4_0', '4 bit, older kind', 'fast on ARM processors.'),
   gguf('bf16', 'bfloat16', 'as most models are trained.'),
   gguf('f32', 'float32', 'exact, and the largest.'),
+  ...(['q8_0', 'q6_k', 'q5_k_m', 'q4_k_m', 'q4_0', 'f16'] as const).map(ollama),
   onnx('q4', '4 bit', 'the usual choice for a web page.'),
   onnx('q8', '8 bit', 'half the size of half precision for a tiny loss.'),
   onnx('f16', 'weights in half precision', 'computed in float32.'),
   onnx('f32', 'float32', 'exact, and the largest.'),
 ];
+
+function ollama(quantization: GgufQuantization): ExportTarget {
+  const { limits, bytes } = gguf(quantization, '', '');
+  return {
+    format: 'ollama',
+    quantization,
+    title: `Ollama folder, ${quantization}`,
+    runsIn: 'Runs in Ollama: a GGUF and the Modelfile that says how a chat is written.',
+    folder: true,
+    modelFile: ollamaGguf,
+    adapterOnly: false,
+    limits,
+    refusal: ggufRefusal,
+    bytes,
+    write: (path, source, step) => writeOllamaFolder(path, source, quantization, step),
+  };
+}
 
 function onnx(quantization: OnnxPrecision, kind: string, what: string): ExportTarget {
   return {

@@ -3,7 +3,7 @@
  * is in `limits.ts`.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { ChatMessage, Proof, ProofCheck } from '../contract.ts';
 import type { TokenRow } from '../data/rows.ts';
 import { openTemplate } from '../data/template.ts';
@@ -22,6 +22,7 @@ import type { ExportTarget } from './index.ts';
 import { LogitsRunner } from './logits.ts';
 import { OnnxRunner } from './onnx/run.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
+import { compareModelfile } from './ollama/folder.ts';
 import { compareAdapters, compareWeights } from './readback.ts';
 import type { ExportSource, Step } from './source.ts';
 
@@ -129,15 +130,18 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
   const { base, model, tokenizer, adapters } = made;
   const checks: ProofCheck[] = [];
   const adapterBack = target.adapterOnly ? readAdapter(request.path, base.spec) : null;
-  const exported = adapterBack === null && target.format !== 'onnx' ? openModel(request.path, base.info.acceptFields) : null;
+  const exported =
+    adapterBack === null && target.format !== 'onnx'
+      ? openModel(join(request.path, target.modelFile ?? ''), base.info.acceptFields)
+      : null;
   if (adapterBack) checks.push(compareAdapters(onlyAdapter(adapters), adapterBack, target.limits.tensorError));
   else {
     if (exported) checks.push(compareStructure(model.spec, exported.spec));
     const source = exported ? exported.tokenizerSource : readHubTokenizer(request.path);
     const tokenizerBack = source && openTokenizer(source);
     checks.push(await compareTokenizers(tokenizer, tokenizerBack));
-    const own = rows.flatMap(({ messages }) => (messages === null ? [] : [messages])).slice(0, builtInConversations.length);
-    checks.push(await compareConversations(tokenizer, tokenizerBack, own));
+    checks.push(await compareConversations(tokenizer, tokenizerBack, made.conversations));
+    if (target.format === 'ollama') checks.push(await compareModelfile(request.path, tokenizerBack, made.conversations));
   }
   // What is built otherwise cannot be asked for the same logits.
   if (checks.some((check) => !check.passed))
@@ -240,6 +244,7 @@ async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | 
     const [a, b] = [await expected.encode(marked), await found.encode(marked)];
     if (a.length !== b.length || a.some((id, i) => id !== b[i])) return check(false, `'${text}' becomes other tokens`);
   }
+  if (expected.addBos !== found.addBos) return check(false, 'only one of the two puts the first special token in front');
   if (expected.bos !== found.bos || expected.eos !== found.eos) return check(false, 'the first or last special token differs');
   return check(true, `same tokens for ${texts.length} texts, same special tokens`);
 }

@@ -1,5 +1,5 @@
 /** What every export is made from. */
-import type { Lineage } from '../contract.ts';
+import type { ChatMessage, Lineage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
@@ -13,6 +13,8 @@ export interface ExportSource extends Merged {
   readonly adapters: readonly WeightedAdapter[];
   /** Null when the model has none. */
   readonly tokenizer: Tokenizer | null;
+  /** Some of the run's own data, for what is made by them. */
+  readonly conversations: readonly (readonly ChatMessage[])[];
   /** What the files say of where they came from; null: nothing. */
   readonly lineage: Lineage | null;
   /** Of the columns of matrices, for types that can make use of it. */
@@ -23,9 +25,10 @@ export function exportSource(
   base: OpenModel,
   adapters: readonly WeightedAdapter[],
   tokenizer: Tokenizer | null,
-  { importance, lineage = null }: { readonly importance?: Importance; readonly lineage?: Lineage | null } = {},
+  options: Partial<Pick<ExportSource, 'importance' | 'lineage' | 'conversations'>> = {},
 ): ExportSource {
-  return { ...mergeAdapters(base, adapters), base, adapters, tokenizer, lineage, ...(importance && { importance }) };
+  const merged = mergeAdapters(base, adapters);
+  return { ...merged, base, adapters, tokenizer, lineage: null, conversations: [], ...options };
 }
 
 /** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */

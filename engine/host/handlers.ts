@@ -8,6 +8,7 @@ import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext, startReported } from './context.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
+import { findPrograms, install } from './install.ts';
 import { type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { exportChoices, planForRun, targetsFor } from './plan.ts';
@@ -116,6 +117,8 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       exports.stop(id);
       return null;
     },
+    'exports.programs': () => findPrograms(process.env),
+    'exports.install': ({ id, program }) => install(found(store.exports.get(id), 'export', id), program, process.env),
     'exports.identify': ({ path }) => {
       requireAbsolute(path);
       return identify(context, path, client);

@@ -8,6 +8,7 @@ import { runExport } from '../jobs/export.ts';
 import { runIdentify } from '../jobs/identify.ts';
 import { runInspect } from '../jobs/inspect.ts';
 import type { Supervisor } from '../jobs/supervisor.ts';
+import { openModel } from '../models/open.ts';
 import { openStore } from '../store/open.ts';
 import { AdapterRegistry } from './adapters.ts';
 import type { HostContext } from './context.ts';
@@ -138,7 +139,7 @@ it('in a data folder that knows nothing of it, it still says what it is of', asy
     const found = await identify({ ...context, store: other }, path, signal);
     expect(found).toMatchObject({ by: 'metadata', export: null, adapter: null, run: null, changed: [] });
     expect(found!.lineage).toMatchObject({
-      base: { name: 'model' },
+      base: { name: openModel(join(golden, 'model')).info.name },
       adapters: [{ name: 'Orders v1', weight: 1, run: { name: 'Orders' } }],
       data: { name: 'orders.jsonl', hash: 'abcd', rows: 12 },
     });
@@ -163,7 +164,7 @@ it('the card says what is known', () => {
   expect(card).toMatch(
     /^---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- lowrank-studio\n- lora\n---\n/,
   );
-  expect(card).toContain('model with ‘Orders v1’.');
+  expect(card).toContain(`${openModel(join(golden, 'model')).info.name} with ‘Orders v1’.`);
   expect(card).toContain('12 rows of orders.jsonl, SHA-256 `abcd`');
   expect(card).toContain('Loss on 5 rows it was not trained on: 2.5000 before, 1.8000 after.');
   expect(card).toMatch(/\| rank \| 4 \|\n\| alpha \| 8 \|/);

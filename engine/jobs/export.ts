@@ -22,6 +22,9 @@ import { tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
 
+/** Of the run's data, besides the built-in ones. */
+const ownConversations = 20;
+
 export interface ExportResult {
   readonly path: string;
   readonly bytes: number;
@@ -46,7 +49,11 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const rows = spec.proof ? await rowsOf(dataPaths) : [];
   const importance = importancePaths.length === 0 ? {} : { importance: await importanceOf(importancePaths) };
   const origin = known && (await originOf(model, spec.adapters, known));
-  const source = exportSource(model, adapters, tokenizer, { ...importance, lineage: origin?.lineage ?? null });
+  const source = exportSource(model, adapters, tokenizer, {
+    ...importance,
+    lineage: origin?.lineage ?? null,
+    conversations: rows.flatMap(({ messages }) => (messages === null ? [] : [messages])).slice(0, ownConversations),
+  });
   const bytes = target.bytes(target.adapterOnly ? model : source.model, adapters[0]?.adapter.shape ?? noAdapterShape);
   // The proof expands what is not float32 once more.
   const proofBytes = spec.proof && !target.adapterOnly && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;

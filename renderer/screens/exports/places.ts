@@ -19,6 +19,7 @@ export const places: readonly Place[] = [
 
 const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
   gguf: 'local',
+  ollama: 'local',
   safetensors: 'python',
   onnx: 'web',
   peft: 'adapter',
@@ -30,7 +31,7 @@ export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfF
 /** Shown at once; the others are older kinds, or for few. */
 const usual: readonly Quantization[] = ['f16', 'q8_0', 'q6_k', 'q5_k_m', 'q4_k_m'];
 export const isUsual = ({ format, quantization }: Choice): boolean =>
-  format !== 'gguf' || quantization === null || usual.includes(quantization);
+  (format !== 'gguf' && format !== 'ollama') || quantization === null || usual.includes(quantization);
 
 /** From here on a model bears 4 bit; smaller ones feel every rounding. */
 const large = 1e9;
@@ -48,6 +49,7 @@ export function isRecommended(
       return true;
     case 'lora-gguf':
     case 'mlx':
+    case 'ollama':
       return false;
     case 'gguf':
       return quantization === (parameters < large ? 'q8_0' : 'q4_k_m');

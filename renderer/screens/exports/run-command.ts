@@ -39,6 +39,13 @@ export function runCommands(record: Pick<ExportRecord, 'format' | 'quantization'
           command: `python -c ${quoted(`import onnxruntime_genai as og; model = og.Model(${text(path)}); tokenizer = og.Tokenizer(model); generator = og.Generator(model, og.GeneratorParams(model)); generator.append_tokens(tokenizer.encode('Hello')); [generator.generate_next_token() for _ in range(64) if not generator.is_done()]; print(tokenizer.decode(generator.get_sequence(0)))`)}`,
         },
       ];
+    case 'ollama':
+      return [
+        {
+          runner: 'Ollama',
+          command: `ollama create ${ollamaName(path)} -f ${quoted(`${path}/Modelfile`)} && ollama run ${ollamaName(path)}`,
+        },
+      ];
     case 'lora-gguf':
       return [{ runner: 'llama.cpp', command: `llama-cli -m BASE.gguf --lora ${quoted(path)} -cnv` }];
     case 'mlx':

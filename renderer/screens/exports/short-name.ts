@@ -6,6 +6,7 @@ const names: Readonly<Record<ExportFormat, string>> = {
   mlx: 'mlx-lm',
   safetensors: 'Merged',
   gguf: 'GGUF',
+  ollama: 'Ollama',
   onnx: 'ONNX',
 };
 

@@ -1,0 +1,66 @@
+/** A folder that `ollama create` takes: a GGUF and the Modelfile beside it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChatMessage, ProofCheck } from '../../contract.ts';
+import { openTemplate } from '../../data/template.ts';
+import type { Tokenizer } from '../../data/tokenizer.ts';
+import { writeFileAtomic } from '../../formats/files.ts';
+import { builtInConversations } from '../conversations.ts';
+import { writeGguf } from '../gguf.ts';
+import type { GgufQuantization } from '../quant-mix.ts';
+import type { ExportSource, Step } from '../source.ts';
+import { compareOllama, ollamaChat, trimmedRoles } from './chat-template.ts';
+import { canBeQuoted, formatModelfile, parseModelfile } from './modelfile.ts';
+
+export const ollamaGguf = 'model.gguf';
+export const modelfileName = 'Modelfile';
+
+export async function writeOllamaFolder(
+  folder: string,
+  source: ExportSource,
+  quantization: GgufQuantization,
+  step: Step,
+): Promise<void> {
+  await writeGguf(join(folder, ollamaGguf), source, quantization, step);
+  writeFileAtomic(join(folder, modelfileName), await makeModelfile(source));
+}
+
+async function makeModelfile({ tokenizer, conversations }: ExportSource): Promise<string> {
+  const shared = { from: ollamaGguf, stops: [], template: null, system: null };
+  if (tokenizer === null)
+    return formatModelfile({ ...shared, notes: ['The model has no tokenizer: only token ids can be used.'] });
+  const system = commonSystem(conversations);
+  const { missing, ...chat } = await ollamaChat(tokenizer, [...builtInConversations, ...conversations], system);
+  const stops = await Promise.all(tokenizer.stopTokens.map((id) => tokenizer.decode([id])));
+  const notes = missing === null ? [] : [`No TEMPLATE: ${missing}. Ollama goes by the template in the GGUF.`];
+  return formatModelfile({ ...shared, ...chat, notes, stops: stops.filter((stop) => stop !== '') });
+}
+
+/** What every conversation begins with, when all say the same to the model first. */
+function commonSystem(conversations: ExportSource['conversations']): string | null {
+  const [said, ...others] = new Set(conversations.map(([first]) => (first?.role === 'system' ? first.content : null)));
+  return others.length > 0 || said === undefined || said === null || !canBeQuoted(said) ? null : said;
+}
+
+/** The Modelfile as it lies there: conversations, and how an answer ends. */
+export async function compareModelfile(
+  folder: string,
+  tokenizer: Tokenizer | null,
+  own: readonly (readonly ChatMessage[])[],
+): Promise<ProofCheck> {
+  const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Modelfile', value: null, limit: null, text, passed });
+  const { template, system, stops, notes } = parseModelfile(readFileSync(join(folder, modelfileName), 'utf8'));
+  if (tokenizer === null) return check(template === null, 'the model has no tokenizer');
+  const ends = await Promise.all(stops.map((stop) => tokenizer.encode(stop)));
+  const [expected, found] = [tokenizer.stopTokens, ends.map((ids) => (ids.length === 1 ? ids[0]! : -1))].map((ids) =>
+    ids.toSorted((a, b) => a - b).join(),
+  );
+  if (expected !== found) return check(false, `an answer ends at the tokens ${expected}, but at ${found} in the Modelfile`);
+  if (template === null) return check(true, notes[0] ?? 'it has no TEMPLATE');
+  const conversations = [...builtInConversations, ...own];
+  const difference = await compareOllama(tokenizer, { template, system }, conversations);
+  if (difference !== null) return check(false, difference);
+  const trimmed = trimmedRoles(openTemplate(tokenizer)).size > 0;
+  const without = trimmed ? ', white space around messages left out, which Ollama does not cut' : '';
+  return check(true, `the same tokens for ${conversations.length} conversations${without}; the same ends of an answer`);
+}

@@ -1,0 +1,56 @@
+/** Ollama's Modelfile: written, and read back as Ollama's parser does (parser.go). */
+import { Problem } from '../../problem.ts';
+import type { OllamaChat } from './chat-template.ts';
+
+export interface Modelfile extends OllamaChat {
+  /** Comments at its head. */
+  readonly notes: readonly string[];
+  /** The GGUF, beside the Modelfile. */
+  readonly from: string;
+  /** Texts that end an answer. */
+  readonly stops: readonly string[];
+}
+
+export function formatModelfile({ notes, from, template, system, stops }: Modelfile): string {
+  return [
+    ...notes.map((note) => `# ${note.replace(/\s+/g, ' ')}`),
+    `FROM ./${from}`,
+    ...(template === null ? [] : [`TEMPLATE """${template}"""`]),
+    ...(system === null ? [] : [`SYSTEM """${system}"""`]),
+    // Nothing is escaped between its quotes.
+    ...stops.map((stop) => (/["\n]/.test(stop) ? `PARAMETER stop """${stop}"""` : `PARAMETER stop "${stop}"`)),
+    '',
+  ].join('\n');
+}
+
+/** Whether text can stand between three quotes. */
+export function canBeQuoted(text: string): boolean {
+  return !text.includes('"""') && !text.endsWith('"');
+}
+
+export function parseModelfile(text: string): Modelfile {
+  const invalid = (line: string): Problem =>
+    new Problem('config-invalid', `The Modelfile has the line '${line}', which is not understood.`, 'Write it again.');
+  const entry =
+    /[ \t]*(?:#[ \t]*([^\n]*)|(\w+)[ \t]+(?:(stop)[ \t]+)?(?:"""([\s\S]*?)"""(?!")|"([^\n]*)"|([^"\n][^\n]*)))?[ \t]*(?:\n|$)/y;
+  const notes: string[] = [];
+  const stops: string[] = [];
+  let from: string | null = null;
+  let template: string | null = null;
+  let system: string | null = null;
+  while (entry.lastIndex < text.length) {
+    const at = entry.lastIndex;
+    const found = entry.exec(text);
+    if (found === null) throw invalid(text.slice(at).split('\n')[0]!);
+    const [line, note, word, parameter, block, quoted, plain = ''] = found;
+    const value = block ?? quoted ?? plain;
+    if (note !== undefined) notes.push(note);
+    else if (word === 'FROM') from = value.replace(/^\.\//, '');
+    else if (word === 'TEMPLATE') template = value;
+    else if (word === 'SYSTEM') system = value;
+    else if (word === 'PARAMETER' && parameter !== undefined) stops.push(value);
+    else if (word !== undefined) throw invalid(line.trim());
+  }
+  if (from === null) throw new Problem('config-invalid', 'The Modelfile has no FROM.', 'Write it again.');
+  return { notes, from, template, system, stops };
+}

@@ -1,0 +1,175 @@
+/** Takes an export to where another program looks for models: `ollama create` and a first answer, or the model folder of LM Studio or Jan. */
+import { execFile } from 'node:child_process';
+import { constants, existsSync, readdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { copyFile, rename } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, delimiter, dirname, join } from 'node:path';
+import type { ExportRecord, InstallProgram, InstallResult, Program } from '../contract.ts';
+import { modelfileName } from '../export/ollama/folder.ts';
+import { makeFolder } from '../formats/files.ts';
+import { partialPrefix } from '../formats/folder.ts';
+import { Problem } from '../problem.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What every model can be asked. */
+const smokePrompt = 'Say hello in one short sentence.';
+const limits = { create: 3_600_000, answer: 300_000 };
+/** LM Studio keeps models by their publisher. */
+const publisher = 'lowrank-studio';
+
+export const programs: readonly InstallProgram[] = ['ollama', 'lm-studio', 'jan'];
+
+/** The programs and where they were found; an environment variable says so where they are elsewhere. */
+export function findPrograms(env: Environment): Program[] {
+  return programs.map((program) => ({ program, place: placeOf(program, env) }));
+}
+
+function placeOf(program: InstallProgram, env: Environment): string | null {
+  const home = env['HOME'] ?? env['USERPROFILE'] ?? homedir();
+  switch (program) {
+    case 'ollama': {
+      const name = process.platform === 'win32' ? 'ollama.exe' : 'ollama';
+      const places = (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
+      return firstThere(env['LOWRANK_OLLAMA'] === undefined ? places : [env['LOWRANK_OLLAMA']]);
+    }
+    case 'lm-studio': {
+      if (env['LOWRANK_LMSTUDIO_MODELS'] !== undefined) return env['LOWRANK_LMSTUDIO_MODELS'];
+      const pointer = join(home, '.lmstudio-home-pointer');
+      const pointed = existsSync(pointer) ? [readFileSync(pointer, 'utf8').trim()] : [];
+      const place = firstThere([...pointed, join(home, '.lmstudio'), join(home, '.cache', 'lm-studio')]);
+      return place && join(place, 'models');
+    }
+    case 'jan': {
+      if (env['LOWRANK_JAN_DATA'] !== undefined) return env['LOWRANK_JAN_DATA'];
+      const data = {
+        darwin: join(home, 'Library', 'Application Support'),
+        win32: env['APPDATA'] ?? join(home, 'AppData', 'Roaming'),
+      }[process.platform as string];
+      return firstThere([join(data ?? env['XDG_DATA_HOME'] ?? join(home, '.local', 'share'), 'Jan', 'data')]);
+    }
+  }
+}
+
+function firstThere(places: readonly string[]): string | null {
+  return places.find((place) => place !== '' && existsSync(place)) ?? null;
+}
+
+export async function install(record: ExportRecord, program: InstallProgram, env: Environment): Promise<InstallResult> {
+  const place = placeOf(program, env);
+  if (place === null) {
+    const name = { ollama: 'Ollama', 'lm-studio': 'LM Studio', jan: 'Jan' }[program];
+    throw new Problem('not-found', `${name} was not found on this computer.`, `Install ${name} and start it once.`);
+  }
+  if (record.state !== 'done' || !existsSync(record.path))
+    throw new Problem('file-missing', `The export '${record.path}' is not there.`, 'Export it again.');
+  if (program === 'ollama') return createInOllama(record, place, env);
+  const file = ggufOf(record);
+  return program === 'lm-studio' ? copyForLmStudio(file, place) : copyForJan(file, place);
+}
+
+async function createInOllama({ format, path }: ExportRecord, ollama: string, env: Environment): Promise<InstallResult> {
+  if (format !== 'ollama')
+    throw new Problem('export-unsupported', `'${path}' has no Modelfile.`, 'Export it for Ollama (--format ollama).');
+  const name = modelName(path).toLowerCase();
+  await run(ollama, ['create', name, '-f', join(path, modelfileName)], { cwd: path, env, timeout: limits.create });
+  const answer = await run(ollama, ['run', name, smokePrompt], { cwd: path, env, timeout: limits.answer });
+  if (answer.trim() === '')
+    throw new Problem('export-unsupported', `Ollama made '${name}' and it answers nothing.`, 'Look at what `ollama run` says.');
+  return { program: 'ollama', name, place: ollama, answer: answer.trim() };
+}
+
+function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env: Environment; timeout: number },
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(command, args, { ...options, maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout);
+      // Progress is written over itself; the last line says what went wrong.
+      const said = stderr.split(/[\r\n]+/).findLast((line) => line.trim() !== '');
+      reject(
+        new Problem(
+          'export-unsupported',
+          `\`ollama ${args[0]!}\` failed: ${said ?? error.message}`,
+          'See that Ollama is running (`ollama serve`) and new enough.',
+          { cause: error },
+        ),
+      );
+    });
+  });
+}
+
+async function copyForLmStudio(file: string, models: string): Promise<InstallResult> {
+  const name = modelName(file);
+  const folder = join(models, publisher, name);
+  await copyInto(folder, file, `${name}.gguf`);
+  return { program: 'lm-studio', name: `${publisher}/${name}`, place: folder, answer: null };
+}
+
+/** Jan knows a model by the `model.yml` beside it, whose path counts from its data folder. */
+async function copyForJan(file: string, data: string): Promise<InstallResult> {
+  const name = modelName(file);
+  const folder = join(data, 'llamacpp', 'models', name);
+  await copyInto(folder, file, 'model.gguf', () => {
+    const fields = [
+      `model_path: llamacpp/models/${name}/model.gguf`,
+      `name: ${name}`,
+      `size_bytes: ${statSync(file).size}`,
+      'embedding: false',
+    ];
+    return { name: 'model.yml', content: `${fields.join('\n')}\n` };
+  });
+  return { program: 'jan', name, place: folder, answer: null };
+}
+
+/** Whole or not at all: beside its place first. Where the file system can, no byte is copied. */
+async function copyInto(
+  folder: string,
+  file: string,
+  name: string,
+  beside?: () => { readonly name: string; readonly content: string },
+): Promise<void> {
+  if (existsSync(folder) && readdirSync(folder).length > 0)
+    throw new Problem(
+      'folder-not-empty',
+      `There is a model in '${folder}' already.`,
+      'Remove it there first, or export under another name.',
+    );
+  const parent = dirname(folder);
+  makeFolder(parent);
+  const { bavail, bsize } = statfsSync(parent);
+  if (bavail * bsize < statSync(file).size)
+    throw new Problem('disk-full', `There is no space left for '${name}' in '${parent}'.`, 'Free some space.');
+  const work = join(parent, `${partialPrefix}${basename(folder)}-${process.pid}`);
+  try {
+    makeFolder(work);
+    await copyFile(file, join(work, name), constants.COPYFILE_FICLONE);
+    if (beside !== undefined) {
+      const other = beside();
+      writeFileSync(join(work, other.name), other.content);
+    }
+    await rename(work, folder);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function ggufOf({ format, path, files }: ExportRecord): string {
+  if (format === 'gguf') return path;
+  const found = format === 'ollama' ? files.find(({ name }) => name.endsWith('.gguf')) : undefined;
+  if (found !== undefined) return join(path, found.name);
+  throw new Problem('export-unsupported', `'${path}' is no GGUF of a whole model.`, 'Export a GGUF (--format gguf).');
+}
+
+/** In letters that every program takes. */
+function modelName(path: string): string {
+  const folder = basename(path) === 'model.gguf' ? basename(dirname(path)) : basename(path);
+  return (
+    folder
+      .replace(/\.gguf$/i, '')
+      .replace(/[^A-Za-z0-9._-]+/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '') || 'model'
+  );
+}
