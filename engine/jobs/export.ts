@@ -10,7 +10,7 @@ import { measureImportance, type Importance } from '../export/importance.ts';
 import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
 import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, exportSource, type Step } from '../export/source.ts';
-import { makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
+import { extensible, makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -162,10 +162,11 @@ export async function publish(
 ): Promise<void> {
   refuseExisting(path, folder);
   const parent = dirname(path);
-  const work = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
+  const name = extensible(basename(path));
+  const work = join(parent, `${partialPrefix}${name}-${process.pid}`);
   try {
     makeFolder(parent);
-    removeAbandoned(parent, basename(path));
+    removeAbandoned(parent, name);
     checkFreeSpace(parent, bytes);
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work);
