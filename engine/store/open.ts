@@ -11,6 +11,7 @@ import { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { initial } from './migrations/001-initial.ts';
 import { exportedFiles } from './migrations/002-exported-files.ts';
+import { paused } from './migrations/003-paused.ts';
 import { Models } from './models.ts';
 import { Projects } from './projects.ts';
 import { Runs } from './runs.ts';
@@ -18,7 +19,7 @@ import { SampleStates } from './sample-state.ts';
 import { Samples } from './samples.ts';
 
 /** In order; `user_version` counts how many a file has had. */
-const migrations: readonly string[] = [initial, exportedFiles];
+const migrations: readonly string[] = [initial, exportedFiles, paused];
 
 export class Store {
   readonly projects: Projects;
