@@ -12,6 +12,7 @@ import { origin } from './protocol.ts';
 /** Every request the engine answers: complete by type, so a new one that is missing here does not compile. */
 const engineRequests: Record<keyof EngineRequests, true> = {
   'machine.get': true,
+  'machine.measure': true,
   'machine.memory': true,
   'projects.list': true,
   'projects.create': true,

@@ -466,6 +466,12 @@ export interface AcceptFields {
   /** Fields of a model's config, or metadata keys, that nobody here knows and a person lets pass; left out: none. */
   readonly acceptFields?: readonly string[];
 }
+/** What decides the graph of a training step. */
+export interface TrialSubject extends AcceptFields {
+  readonly modelPath: string;
+  readonly adapterPath: string | null;
+  readonly recipe: RecipeInput;
+}
 
 export interface TrainRequest {
   readonly projectId?: string;
@@ -533,7 +539,10 @@ export interface RenderedRow {
 
 /** Request name to its function. The host answers all of these; names with `shell.` are in `ShellRequests`. */
 export interface EngineRequests {
+  /** What is known now; what is not is tried meanwhile, and `machine.changed` tells. */
   'machine.get': () => MachineInfo;
+  /** Answers when every device has been tried: only those not known yet, or all again. */
+  'machine.measure': (p: { again: boolean }) => MachineInfo;
   /** Resident bytes of host and jobs, and what the machine has free. */
   'machine.memory': () => { used: number; free: number };
   'projects.list': () => readonly Project[];
@@ -613,6 +622,7 @@ export interface EngineRequests {
 
 /** Event name to its payload. The host stores first and emits after. */
 export interface EngineEvents {
+  'machine.changed': MachineInfo;
   'run.changed': Run;
   'run.removed': { readonly id: string };
   'run.metrics': {
@@ -759,6 +769,8 @@ export type JobSpec =
       readonly acceptFields?: readonly string[];
       readonly adapterPath: string;
     }
+  /** Tries a device on a small model: of this make, or of the usual one. */
+  | { readonly kind: 'trial'; readonly provider: Provider; readonly subject: TrialSubject | null }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };
 

@@ -8,13 +8,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage } from './contract.ts';
+import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import type { HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
 import { Problem, toProblemValue } from './problem.ts';
 import { defaultDataDir, fullDiskStatus, hostPlaces, readLines } from './rpc.ts';
+import { jobEnvironment } from './runtime/cuda.ts';
 
 const idleSeconds = 3;
 /** The log starts anew beyond this. */
@@ -51,6 +52,7 @@ async function open(): Promise<Handle> {
     const { Library } = await import('./host/library.ts');
     const { LongLived } = await import('./host/long-lived.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
+    const { Devices } = await import('./host/devices.ts');
     const { RunQueue } = await import('./host/runs.ts');
     const { Exports } = await import('./host/exports.ts');
     const { SampleFlow } = await import('./sample.ts');
@@ -62,11 +64,12 @@ async function open(): Promise<Handle> {
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, emit };
     const library = new Library(context);
     const adapters = new AdapterRegistry(context);
-    const runs = new RunQueue(context, library, adapters);
+    const devices = new Devices(context);
+    const runs = new RunQueue(context, library, adapters, devices);
     const longLived = new LongLived(context);
     const exports = new Exports(context, library);
     const sample = new SampleFlow(context, library, runs, longLived);
-    const parts = { library, adapters, runs, longLived, exports, sample };
+    const parts = { devices, library, adapters, runs, longLived, exports, sample };
     return {
       request: async (name, params, client) => {
         const handlers = handlersFor(context, parts, client);
@@ -151,9 +154,10 @@ function armIdle(): void {
   }, idleSeconds * 1000);
 }
 
-function spawnJob(): ReturnType<SpawnJob> {
+function spawnJob(spec: JobSpec): ReturnType<SpawnJob> {
   const child = fork(fileURLToPath(new URL('./jobs/run-job.ts', import.meta.url)), {
     serialization: 'json',
+    env: { ...process.env, ...jobEnvironment(spec, places.dataDir) },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const job: JobProcess = {

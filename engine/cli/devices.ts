@@ -1,22 +1,28 @@
 /** `lowrank devices` */
-import { machineInfo } from '../runtime/devices.ts';
+import type { DeviceInfo } from '../contract.ts';
 import type { Command } from './command.ts';
 
 export const devices: Command = {
-  usage: '',
-  summary: 'every provider: usable or not, and why not',
-  options: {},
-  run({ output }) {
-    const machine = machineInfo();
+  usage: '[--again]',
+  summary: 'every provider: usable or not, and why not; what was measured',
+  options: { again: { type: 'boolean' } },
+  async run({ args, output, connect }) {
+    const host = await connect();
+    const machine = await host.request('machine.measure', { again: args.flag('again') });
     output.document(machine);
     output.table(
-      machine.devices.map(({ provider, usable, name, reason }) => [
-        provider,
-        provider === machine.chosen ? 'used' : usable ? 'usable' : 'not usable',
-        name,
-        reason ?? '',
+      machine.devices.map((device) => [
+        device.provider,
+        device.provider === machine.chosen ? 'used' : device.usable ? 'usable' : 'not usable',
+        device.name,
+        device.reason ?? figures(device),
       ]),
     );
-    return Promise.resolve();
   },
 };
+
+function figures({ provider, measured }: DeviceInfo): string {
+  if (measured === null) return '';
+  const rate = `${measured.gflops.toPrecision(3)} GFLOP/s`;
+  return provider === 'cpu' ? rate : `${rate}; differs from the processor by ${measured.difference.toExponential(1)} at most`;
+}

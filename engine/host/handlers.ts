@@ -1,12 +1,12 @@
 /** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
 import { freemem } from 'node:os';
 import type { EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
-import { machineInfo } from '../runtime/devices.ts';
 import { residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext, startReported } from './context.ts';
+import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
@@ -16,6 +16,7 @@ import { exportChoices, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs.ts';
 
 export interface HostParts {
+  readonly devices: Devices;
   readonly library: Library;
   readonly runs: RunQueue;
   readonly adapters: AdapterRegistry;
@@ -26,12 +27,13 @@ export interface HostParts {
 
 export function handlersFor(context: HostContext, parts: HostParts, client: AbortSignal): Handlers<EngineRequests> {
   const { store, supervisor, cacheDir } = context;
-  const { library, runs, adapters, longLived, exports, sample } = parts;
+  const { devices, library, runs, adapters, longLived, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   const dataset = (id: string) => found(store.datasets.get(id), 'data set', id);
 
   return {
-    'machine.get': () => machineInfo(),
+    'machine.get': () => devices.get(),
+    'machine.measure': ({ again }) => devices.measure(again),
     'machine.memory': () => ({
       used: residentBytes([process.pid, ...[...supervisor.jobs].flatMap((job) => job.pid ?? [])]),
       free: freemem(),

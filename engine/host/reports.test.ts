@@ -8,6 +8,7 @@ import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { openStore } from '../store/open.ts';
 import { AdapterRegistry } from './adapters.ts';
+import { Devices } from './devices.ts';
 import type { HostContext } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
@@ -34,9 +35,9 @@ const library = new Library(context);
 const client = new AbortController().signal;
 
 test('the log of a run says what happened, and nothing twice', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context));
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
   const { id } = await runs.start(
-    { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {} },
+    { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {}, device: 'cpu' },
     client,
   );
   const progress = (phase: string, done: number, total: number) =>

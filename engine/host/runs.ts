@@ -2,14 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { JobMessage, Run, RunState, TrainRequest } from '../contract.ts';
+import type { DeviceInfo, JobMessage, Run, RunState, TrainRequest, TrialSubject } from '../contract.ts';
 import { runContent } from '../jobs/run-folder.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue, type ProblemValue } from '../problem.ts';
 import { checkRecipe, type RecipeInput } from '../recipe.ts';
+import { processor } from '../runtime/devices.ts';
 import type { RunJob } from '../store/runs.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext } from './context.ts';
+import type { Devices } from './devices.ts';
 import { type Library, modelAt, requireAbsolute } from './library.ts';
 import { isAlive, processIdentity } from './lock.ts';
 
@@ -26,6 +28,8 @@ interface Active {
   /** Fires when the client the run belongs to goes away; null for runs that belong to nobody. */
   readonly owner: AbortSignal | null;
   readonly ended: PromiseWithResolvers<void>;
+  /** Devices are being tried for it. */
+  judging: boolean;
   job: Job | null;
   stop: 'stopped' | 'paused' | 'owner-gone' | null;
   /** What it reported could not be stored. */
@@ -36,13 +40,15 @@ export class RunQueue {
   readonly #context: HostContext;
   readonly #library: Library;
   readonly #adapters: AdapterRegistry;
+  readonly #devices: Devices;
   /** First the one that trains, then those that wait. */
   readonly #queue: Active[] = [];
 
-  constructor(context: HostContext, library: Library, adapters: AdapterRegistry) {
+  constructor(context: HostContext, library: Library, adapters: AdapterRegistry, devices: Devices) {
     this.#context = context;
     this.#library = library;
     this.#adapters = adapters;
+    this.#devices = devices;
     this.#interruptOrphans();
   }
 
@@ -199,6 +205,7 @@ export class RunQueue {
       details,
       owner,
       ended: Promise.withResolvers<void>(),
+      judging: false,
       job: null,
       stop: null,
       unstored: null,
@@ -273,15 +280,18 @@ export class RunQueue {
 
   #pump(): void {
     const next = this.#queue[0];
-    if (next === undefined || next.job !== null) return;
+    if (next === undefined || next.job !== null || next.judging) return;
     const { store, supervisor, cacheDir } = this.#context;
     const run = this.get(next.runId);
     // A run that was ended before its first moment has no record in its folder, and starts anew.
     const resume = existsSync(join(run.out, 'run.json'));
+    const devices = this.#devicesFor(next, run);
+    if (devices === null) return;
     const spec = {
       kind: 'train',
       modelPath: run.modelPath,
       ...next.details,
+      devices,
       recipe: resume ? next.recipe : { ...run.recipe, ...next.recipe },
       out: run.out,
       resume,
@@ -297,6 +307,27 @@ export class RunQueue {
     });
     this.#changed(run.id);
     void this.#finish(next, job);
+  }
+
+  /** Null while devices are tried on a model of this make; the run begins when that is known. */
+  #devicesFor(active: Active, run: Run): readonly DeviceInfo[] | null {
+    const { modelPath } = run;
+    const { acceptFields, adapterPath, device } = active.details;
+    const subject: TrialSubject = {
+      ...{ modelPath, adapterPath },
+      ...(acceptFields === undefined ? {} : { acceptFields }),
+      recipe: { ...run.recipe, ...active.recipe },
+    };
+    const known = device === 'cpu' ? [processor()] : this.#devices.forRun(subject);
+    if (known !== null) return known;
+    active.judging = true;
+    this.#context.store.runs.update(run.id, { phase: 'Trying the devices' });
+    this.#changed(run.id);
+    void this.#devices.tryFor(subject).then(() => {
+      active.judging = false;
+      this.#pump();
+    });
+    return null;
   }
 
   async #finish(active: Active, job: Job): Promise<void> {

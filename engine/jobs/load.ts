@@ -52,13 +52,15 @@ export function templateHash(tokenizer: Tokenizer | null): string | null {
   return template ? createHash('sha256').update(template).digest('hex') : null;
 }
 
-/** The device to train on, or why the one asked for cannot be. */
+/** The device to train on, or why the one asked for cannot be. A run goes on where it was `before`, while that can be used. */
 export function chooseDevice(
   asked: Extract<JobSpec, { kind: 'train' }>['device'],
   devices: readonly DeviceInfo[] = [processor()],
+  before: Provider | null = null,
 ): DeviceInfo {
   const best = fastest(devices);
-  const device = asked === 'auto' ? best : devices.find(({ provider }) => provider === asked);
+  const own = devices.find(({ provider }) => provider === (asked === 'auto' ? before : asked));
+  const device = asked === 'auto' ? (own?.usable === true ? own : best) : own;
   if (device?.usable) return device;
   throw new Problem(
     'device-unavailable',

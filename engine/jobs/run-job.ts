@@ -23,6 +23,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./identify.ts')).runIdentify(spec);
     case 'norms':
       return (await import('./norms.ts')).runNorms(spec);
+    case 'trial':
+      return (await import('./trial.ts')).runTrial(spec);
     case 'inspect':
       return (await import('./inspect.ts')).runInspect(spec);
     case 'scan':

@@ -12,7 +12,7 @@ export interface JobProcess {
   onExit(listener: (code: number | null, signal: string | null) => void): void;
   kill(): void;
 }
-export type SpawnJob = (kind: JobSpec['kind']) => JobProcess;
+export type SpawnJob = (spec: JobSpec) => JobProcess;
 
 export interface JobOptions {
   readonly onMessage?: (message: JobMessage) => void;
@@ -144,7 +144,7 @@ export class Supervisor {
   }
 
   start(spec: JobSpec, options: JobOptions = {}): Job {
-    const job = new Job(spec, this.#spawn(spec.kind), options);
+    const job = new Job(spec, this.#spawn(spec), options);
     this.#jobs.add(job);
     const remove = () => void this.#jobs.delete(job);
     job.finished.then(remove, remove);

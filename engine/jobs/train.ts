@@ -55,8 +55,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
   const model = quantizedModel(opened, recipe.baseQuantization);
-  // A run goes on where it began, unless another device is asked for by name.
-  const device = chooseDevice(earlier !== null && spec.device === 'auto' ? earlier.device.provider : spec.device, spec.devices);
+  const device = chooseDevice(spec.device, spec.devices, earlier?.device.provider);
   const { provider } = device;
 
   report(port, 'Reading the data');

@@ -1,8 +1,9 @@
 /** Which processor or accelerator a run uses, and why not a better one. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
-import type { DeviceInfo, MachineInfo } from '../contract.ts';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release } from 'node:os';
+import type { DeviceInfo, Provider } from '../contract.ts';
 
 /** Threads worth using: one per physical core (two on one core share its vector units), never more than this process may use. */
 export function cpuThreads(): number {
@@ -40,42 +41,81 @@ export function fastest(devices: readonly DeviceInfo[]): DeviceInfo {
   return devices.filter(({ usable }) => usable).reduce((best, device) => (rate(device) > rate(best) ? device : best));
 }
 
-const notYet = 'Training and generation on it are not supported yet; the processor is used.';
-
-/** Every provider: usable or not, and why not. */
-export function machineInfo(): MachineInfo {
-  const devices: DeviceInfo[] = [
-    processor(),
-    {
-      provider: 'cuda',
-      usable: false,
-      name: 'NVIDIA GPU (CUDA)',
-      reason:
-        process.platform === 'darwin'
-          ? 'CUDA does not exist on macOS.'
-          : nvidiaDriver()
-            ? `An NVIDIA driver is there. ${notYet}`
-            : 'No NVIDIA driver was found.',
-      measured: null,
-    },
-    { provider: 'webgpu', usable: false, name: 'GPU (WebGPU)', reason: notYet, measured: null },
-    {
-      provider: 'dml',
-      usable: false,
-      name: 'GPU (DirectML)',
-      reason: process.platform === 'win32' ? notYet : 'DirectML exists on Windows only.',
-      measured: null,
-    },
-  ];
-  return { devices, chosen: fastest(devices).provider, threads: cpuThreads(), memoryTotal: totalmem() };
+/** An accelerator as far as can be told without trying it. */
+export interface Candidate {
+  readonly provider: Exclude<Provider, 'cpu'>;
+  readonly name: string;
+  /** Why it cannot be there; null where only a trial can tell. */
+  readonly missing: string | null;
 }
 
-function nvidiaDriver(): boolean {
+/** `cuda`: the provider's own libraries are installed. */
+export function accelerators({ cuda }: { readonly cuda: boolean }): readonly Candidate[] {
+  return [
+    { provider: 'cuda', name: 'NVIDIA GPU (CUDA)', missing: noCuda(cuda) },
+    { provider: 'webgpu', name: 'GPU (WebGPU)', missing: noWebgpu() },
+    {
+      provider: 'dml',
+      name: 'GPU (DirectML)',
+      missing: process.platform === 'win32' ? null : 'DirectML exists on Windows only.',
+    },
+  ];
+}
+
+function noCuda(installed: boolean): string | null {
+  if (process.platform === 'darwin') return 'CUDA does not exist on macOS.';
+  if (process.platform === 'win32') return 'The runtime has CUDA on Linux only; WebGPU and DirectML use the same GPU.';
+  if (process.arch !== 'x64') return 'The runtime has CUDA on x64 processors only.';
+  if (nvidiaDriver() === null) return 'No NVIDIA driver was found.';
+  return installed ? null : "An NVIDIA driver is there; 'lowrank devices --install cuda' fetches what else CUDA needs.";
+}
+
+function noWebgpu(): string | null {
+  const { platform, arch, env } = process;
+  if (platform === 'linux' && arch !== 'x64') return 'The runtime has no WebGPU for Linux on this processor.';
+  if (platform === 'darwin' && arch !== 'arm64') return 'The runtime has no WebGPU for Macs with this processor.';
+  if (platform !== 'linux' || env['VK_ICD_FILENAMES'] || env['VK_DRIVER_FILES']) return null;
+  return linuxGpus().length > 0 ? null : 'No GPU was found.';
+}
+
+/** Devices that only a driver makes. */
+function linuxGpus(): string[] {
+  const found = existsSync('/dev/dri') ? readdirSync('/dev/dri').filter((name) => name.startsWith('renderD')) : [];
+  return [...found, ...['/dev/nvidiactl', '/dev/dxg'].filter((path) => existsSync(path))];
+}
+
+/** Changes with what an accelerator's results may depend on: system, GPU, driver. */
+export function machineKey(): string {
+  const gpus = process.platform === 'linux' ? linuxGpus().map((name) => [name, pciOf(name)]) : [];
+  const { VK_ICD_FILENAMES, VK_DRIVER_FILES } = process.env;
+  const parts = [
+    process.platform,
+    process.arch,
+    release(),
+    processor().name,
+    gpus,
+    nvidiaDriver(),
+    VK_ICD_FILENAMES,
+    VK_DRIVER_FILES,
+  ];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+}
+
+function pciOf(name: string): string {
+  const of = (part: string): string => readFileSync(`/sys/class/drm/${name}/device/${part}`, 'utf8').trim();
   try {
-    if (process.platform === 'linux') return readFileSync('/proc/driver/nvidia/version', 'utf8') !== '';
-    execFileSync('nvidia-smi', ['-L'], { stdio: 'ignore', timeout: 3000 });
-    return true;
+    return `${of('vendor')} ${of('device')}`;
   } catch {
-    return false;
+    return '';
+  }
+}
+
+/** What tells its version, or null. */
+function nvidiaDriver(): string | null {
+  try {
+    if (process.platform === 'linux') return readFileSync('/proc/driver/nvidia/version', 'utf8');
+    return execFileSync('nvidia-smi', ['-L'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 3000 });
+  } catch {
+    return null;
   }
 }

@@ -1,8 +1,14 @@
 /** Runs an ONNX model on this machine: the only file that knows onnxruntime-node. */
-import { parse, resolve } from 'node:path';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { createRequire } from 'node:module';
+import { join, parse, resolve } from 'node:path';
+import type * as Runtime from 'onnxruntime-node';
 import type { Provider } from '../contract.ts';
 import { Problem } from '../problem.ts';
+
+// A copy with further providers may lie elsewhere: see cuda.ts.
+const elsewhere = process.env['LOWRANK_RUNTIME'];
+const require = createRequire(elsewhere === undefined ? import.meta.url : join(elsewhere, 'package.json'));
+const { InferenceSession, Tensor } = require('onnxruntime-node') as typeof Runtime;
 
 export interface TensorValue {
   readonly type: 'float32' | 'int32' | 'int64' | 'bool';
@@ -31,7 +37,7 @@ export type OpenSession = typeof openSession;
 
 /** Opens a model given as bytes whose weights lie in files named relative to the root of the file system. */
 export async function openSession(model: Uint8Array, options: SessionOptions): Promise<GraphSession> {
-  let session: InferenceSession;
+  let session: Runtime.InferenceSession;
   try {
     session = await InferenceSession.create(model, {
       executionProviders: [options.provider],
@@ -61,9 +67,9 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
   }
   return {
     async run(feeds) {
-      const tensors: Record<string, Tensor> = {};
+      const tensors: Record<string, Runtime.Tensor> = {};
       for (const [name, { type, data, dims }] of Object.entries(feeds)) tensors[name] = new Tensor(type, data, dims);
-      let results: InferenceSession.ReturnType;
+      let results: Runtime.InferenceSession.ReturnType;
       try {
         results = await session.run(tensors);
       } catch (error) {

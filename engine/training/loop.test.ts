@@ -248,5 +248,8 @@ describe('checkpoints', () => {
     expect(used).toEqual({ ...plan, processor: 'two', versions: { studio: '2' } });
     expect(notExact).toEqual(['the processor was one and now is two', 'studio was 1 and now is 2']);
     expect(notes).toEqual(['It keeps to 4 threads, as it began, where 2 would be used now.']);
+    const elsewhere = resumedPlan(stored, { ...plan, provider: 'webgpu' });
+    expect(elsewhere.plan.provider).toBe('webgpu');
+    expect(elsewhere.notExact).toEqual(['it was computed on cpu and now is on webgpu']);
   });
 });

@@ -20,6 +20,7 @@ export class MachineState {
 
   constructor(engine: Engine) {
     this.#engine = engine;
+    engine.on('machine.changed', (info) => void this.info.ask(() => Promise.resolve(info)));
     setInterval(() => {
       if (document.visibilityState === 'visible') void this.measure();
     }, memoryEvery);

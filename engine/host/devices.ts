@@ -1,0 +1,161 @@
+/**
+ * The devices of this machine and what is known of them. An accelerator counts only after a trial: in a job of its own, because a driver
+ * may take its process down. What came out is kept for this machine, this version and this make of graph.
+ */
+import { existsSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { DeviceInfo, DeviceMeasure, MachineInfo, Provider, TrialSubject } from '../contract.ts';
+import { readText, writeFileAtomic } from '../formats/files.ts';
+import { Problem, toProblemValue } from '../problem.ts';
+import { cudaRuntime } from '../runtime/cuda.ts';
+import { accelerators, cpuThreads, fastest, machineKey, processor, type Candidate } from '../runtime/devices.ts';
+import { trialFor, trialKey } from '../training/trial.ts';
+import { versions } from '../versions.ts';
+import type { HostContext } from './context.ts';
+
+/** How a trial ended: with figures, or why not. */
+type Verdict = { readonly measured: DeviceMeasure } | { readonly reason: string };
+
+/** Runs whose steps are of the same operators; a subject stands for all of them. */
+interface Make {
+  readonly subject: TrialSubject | null;
+  readonly key: string;
+}
+/** What a device must compute to count at all; a run's own make is tried before the run. */
+const usual = makeOf(null);
+const untried = 'It is being tried.';
+const longestFile = 1 << 20;
+
+export class Devices {
+  readonly #context: HostContext;
+  readonly #file: string;
+  readonly #verdicts: Map<string, Verdict>;
+  /** One trial at a time: several would measure each other. */
+  #trials: Promise<void> = Promise.resolve();
+
+  constructor(context: HostContext) {
+    this.#context = context;
+    this.#file = join(context.cacheDir, 'devices.json');
+    this.#verdicts = readVerdicts(this.#file);
+  }
+
+  /** What is known now. What is not is found out meanwhile, where there may be an accelerator at all. */
+  get(): MachineInfo {
+    const info = this.#info([usual]);
+    if (info.devices.some(isUntried)) void this.#tryAll([usual]).then(() => this.#tell());
+    return info;
+  }
+
+  /** Tries every device that was not, or all of them again. */
+  async measure(again: boolean): Promise<MachineInfo> {
+    if (again) this.#verdicts.clear();
+    await this.#try('cpu', usual);
+    await this.#tryAll([usual]);
+    return this.#tell();
+  }
+
+  /** The devices as a run like this may use them; null while that has to be found out. */
+  forRun(subject: TrialSubject): readonly DeviceInfo[] | null {
+    const { devices } = this.#info(this.#makesFor(subject));
+    return devices.some(isUntried) ? null : devices;
+  }
+
+  /** Finds out what `forRun` needs. */
+  async tryFor(subject: TrialSubject): Promise<void> {
+    await this.#tryAll(this.#makesFor(subject));
+    this.#tell();
+  }
+
+  #makesFor(subject: TrialSubject): readonly Make[] {
+    if (this.#candidates().every(({ missing }) => missing !== null)) return [usual];
+    try {
+      return [usual, makeOf(subject)];
+    } catch (error) {
+      // The run itself says what is wrong with its model or recipe.
+      if (error instanceof Problem) return [usual];
+      throw error;
+    }
+  }
+
+  #tell(): MachineInfo {
+    const info = this.#info([usual]);
+    this.#context.emit('machine.changed', info);
+    return info;
+  }
+
+  #info(makes: readonly Make[]): MachineInfo {
+    const accelerators = this.#candidates().map((candidate) => this.#judged(candidate, makes));
+    const own = this.#verdicts.get(keyOf('cpu', usual));
+    const devices = [{ ...processor(), measured: own && 'measured' in own ? own.measured : null }, ...accelerators];
+    return { devices, chosen: fastest(devices).provider, threads: cpuThreads(), memoryTotal: totalmem() };
+  }
+
+  #candidates(): readonly Candidate[] {
+    return accelerators({ cuda: existsSync(cudaRuntime(this.#context.dataDir)) });
+  }
+
+  /** By the first make that it fails at; measured with the last. */
+  #judged({ provider, name, missing }: Candidate, makes: readonly Make[]): DeviceInfo {
+    const refused = (reason: string): DeviceInfo => ({ provider, usable: false, name, reason, measured: null });
+    if (missing !== null) return refused(missing);
+    let measured: DeviceMeasure | null = null;
+    for (const make of makes) {
+      const verdict = this.#verdicts.get(keyOf(provider, make));
+      if (verdict === undefined) return refused(untried);
+      if ('reason' in verdict) return refused(verdict.reason);
+      measured = verdict.measured;
+    }
+    return { provider, usable: true, name, reason: null, measured };
+  }
+
+  /** The processor too, where it has something to be compared with. */
+  async #tryAll(makes: readonly Make[]): Promise<void> {
+    for (const { provider, missing } of this.#candidates())
+      for (const make of missing === null ? makes : []) {
+        const verdict = await this.#try(provider, make);
+        if ('reason' in verdict) break;
+        await this.#try('cpu', usual);
+      }
+  }
+
+  #try(provider: Provider, make: Make): Promise<Verdict> {
+    const turn = this.#trials.then(async () => {
+      const key = keyOf(provider, make);
+      const known = this.#verdicts.get(key);
+      if (known !== undefined) return known;
+      const verdict = await this.#context.supervisor
+        .run<DeviceMeasure>({ kind: 'trial', provider, subject: make.subject })
+        .then((measured) => ({ measured }))
+        .catch((error: unknown) => ({ reason: toProblemValue(error).message }));
+      this.#verdicts.set(key, verdict);
+      writeFileAtomic(this.#file, JSON.stringify([...this.#verdicts], null, 2));
+      return verdict;
+    });
+    this.#trials = turn.then(
+      () => {},
+      () => {},
+    );
+    return turn;
+  }
+}
+
+const isUntried = ({ reason }: DeviceInfo): boolean => reason === untried;
+
+function makeOf(subject: TrialSubject | null): Make {
+  return { subject, key: trialKey(trialFor(subject)) };
+}
+
+/** What a verdict holds for: this machine, these versions, steps of these operators. */
+function keyOf(provider: Provider, { key }: Make): string {
+  return [provider, machineKey(), versions.studio, versions.onnxruntime, key].join(' ');
+}
+
+function readVerdicts(path: string): Map<string, Verdict> {
+  try {
+    return new Map(JSON.parse(readText(path, longestFile)) as [string, Verdict][]);
+  } catch {
+    // Nothing was kept yet, or it is damaged: everything can be tried again.
+    return new Map();
+  }
+}

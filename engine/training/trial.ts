@@ -1,0 +1,262 @@
+/**
+ * Tries a device before it is trusted with a run: loss and every gradient of a small model of the same make, on it and on the
+ * processor. What is told apart by shape alone (width, number of equal blocks, vocabulary, rank) is made small; what changes which
+ * operators a step is made of stays.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Provider, TrialSubject } from '../contract.ts';
+import { Graph } from '../graph/graph.ts';
+import { encodeModel } from '../graph/onnx.ts';
+import { gemm } from '../graph/ops/matmul.ts';
+import { llamaModules } from '../models/families/family.ts';
+import { linearLayers, modelTensors, usualSpec, type BlockSpec, type DecoderSpec } from '../models/spec.ts';
+import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTensor } from '../models/weights.ts';
+import { float32 } from '../models/sequence.ts';
+import { openModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { checkRecipe, defaultRecipe, type Recipe } from '../recipe.ts';
+import type { OpenSession } from '../runtime/session.ts';
+import { adapterShape, tensorView, type AdapterShape } from './lora/adapter.ts';
+import type { AdapterConfig } from './lora/config.ts';
+import { readAdapter } from './lora/folder.ts';
+import { newConfig } from './lora/initial.ts';
+import { fillUniform } from './random.ts';
+import { TrainStep, type MicroBatch } from './step.ts';
+
+/** Plain data: two runs with the same one have steps of the same operators. */
+export interface Trial {
+  readonly spec: DecoderSpec;
+  readonly config: AdapterConfig;
+  readonly quantization: BaseQuantization;
+  readonly recompute: boolean;
+  readonly neftune: boolean;
+  /** The adapter began with a part of its base. */
+  readonly taken: boolean;
+}
+
+function trialOf(spec: DecoderSpec, config: AdapterConfig, recipe: Recipe): Trial {
+  const small = miniature(spec);
+  return {
+    spec: small,
+    config: smallConfig(config, small),
+    // Quantized as a file has it reads like 4 bits.
+    quantization: recipe.baseQuantization === 'stored' ? '4bit' : recipe.baseQuantization,
+    recompute: recipe.recompute,
+    neftune: recipe.neftuneNoiseAlpha > 0,
+    taken: config.method !== 'full' && /^(pissa|olora)/.test(recipe.initialization),
+  };
+}
+
+const llama: DecoderSpec = {
+  ...usualSpec,
+  ...{ family: 'llama', modules: llamaModules, layers: 2, hiddenSize: 64, intermediateSize: 128, vocabularySize: 96 },
+  ...{ heads: 4, keyValueHeads: 2, headDim: 16, contextLength: 128, biases: [], tiedEmbeddings: true },
+  norm: { kind: 'rms', epsilon: 1e-5, weight: 'plain', bias: false },
+  blocks: [0, 1].map(() => ({ window: null, rope: 0, scoreScale: 1 / 4 })),
+  ropes: [{ theta: 10_000, dimension: 16, interleaved: false, scaling: { kind: 'none' } }],
+  feedForward: { activation: 'silu', kind: 'gated' },
+};
+
+/** A Llama and a recipe in which nothing was changed. */
+const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null), defaultRecipe());
+
+/** What is tried for a run; null: what a device must compute to count at all. */
+export function trialFor(subject: TrialSubject | null): Trial {
+  if (subject === null) return usualTrial;
+  const { modelPath, acceptFields, adapterPath, recipe: input } = subject;
+  const { spec } = openModel(modelPath, acceptFields);
+  const checked = checkRecipe(input);
+  if ('errors' in checked)
+    throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct the recipe.');
+  const { recipe } = checked;
+  const config = adapterPath === null ? newConfig(recipe, spec, null) : readAdapter(adapterPath, spec).config;
+  return trialOf(spec, { ...config, dropout: recipe.dropout }, recipe);
+}
+
+export function trialKey(trial: Trial): string {
+  return createHash('sha256').update(JSON.stringify(trial)).digest('hex').slice(0, 16);
+}
+
+/** Blocks of every kind there is, at least two; heads are as wide as they are, but fewer. */
+function miniature(spec: DecoderSpec): DecoderSpec {
+  const kinds = new Map<string, BlockSpec>(spec.blocks.map((block) => [JSON.stringify(block), block]));
+  const blocks = [...kinds.values()];
+  if (blocks.length === 1) blocks.push(blocks[0]!);
+  const keyValueHeads = Math.min(2, spec.keyValueHeads);
+  return {
+    ...spec,
+    ...{ blocks, layers: blocks.length, keyValueHeads, heads: keyValueHeads * Math.min(2, spec.heads / spec.keyValueHeads) },
+    ...{ hiddenSize: 64, intermediateSize: 128, vocabularySize: 96 },
+    learnedPositions: spec.learnedPositions === null ? null : 64,
+  };
+}
+
+function smallConfig(config: AdapterConfig, spec: DecoderSpec): AdapterConfig {
+  const small: AdapterConfig = {
+    ...config,
+    ...{ rank: 4, alpha: 8, rankPattern: {}, alphaPattern: {}, layers: 'all', base: null },
+    dropout: config.dropout > 0 ? 0.25 : 0,
+  };
+  // What is named by the number of a block may not be there any more.
+  return adapterShape(small, spec).length > 0 ? small : { ...small, targetModules: 'all-linear', excludeModules: [] };
+}
+
+export interface TrialTools {
+  readonly openSession: OpenSession;
+  readonly threads: number;
+}
+
+/** Above this a device computes something else, not the same with other rounding: that differs by a few millionths. */
+export const largestDifference = 1e-3;
+
+/** How far losses and gradients on a device are from the processor's, as a share of the largest; refuses what is too far. */
+export async function tryStep(trial: Trial, provider: Provider, tools: TrialTools): Promise<number> {
+  const work = mkdtempSync(join(tmpdir(), 'lowrank-trial-'));
+  try {
+    const model = { spec: trial.spec, weights: randomWeights(trial, work) };
+    const shape = adapterShape(trial.config, trial.spec);
+    const expected = await computed(trial, model, shape, 'cpu', work, tools);
+    const actual = await computed(trial, model, shape, provider, work, tools).catch((error: unknown) => {
+      throw refused(error);
+    });
+    let worst = 0;
+    for (const [name, values] of expected) {
+      const difference = relative(actual.get(name)!, values);
+      if (!(difference <= largestDifference))
+        throw new Problem(
+          'device-unavailable',
+          `Its results are wrong: ${name} of a small model differs from the processor's by ${percent(difference)} of its largest value.`,
+          'A newer driver may help.',
+        );
+      worst = Math.max(worst, difference);
+    }
+    return worst;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function percent(share: number): string {
+  return Number.isFinite(share) ? `${(100 * share).toPrecision(2)} %` : 'more than can be said';
+}
+
+/** Why nothing could be computed at all, in words. */
+function refused(error: unknown): Problem {
+  const message = error instanceof Error ? error.message : String(error);
+  const why = /default CPU EP|fallback to CPU/i.test(message)
+    ? 'It lacks operators that a training step needs.'
+    : `It could not be used: ${message.replace(/\s+/g, ' ').slice(0, 300)}`;
+  return new Problem('device-unavailable', why, 'The processor is used.', { cause: error });
+}
+
+function relative(actual: Float32Array, expected: Float32Array): number {
+  let [largest, off] = [0, 0];
+  expected.forEach((value, i) => {
+    const difference = Math.abs(actual[i]! - value);
+    largest = Math.max(largest, Math.abs(value));
+    // What is no number stays the worst.
+    if (!(difference <= off)) off = Number.isNaN(difference) ? Infinity : difference;
+  });
+  return off === 0 ? 0 : off / largest;
+}
+
+const batch: MicroBatch = {
+  inputIds: Int32Array.from({ length: 24 }, (_, i) => (i * 37 + 11) % 96),
+  labels: Int32Array.from({ length: 24 }, (_, i) => (i % 12 === 0 || i % 5 === 2 || i >= 21 ? -100 : (i * 29 + 7) % 96)),
+  ...{ batch: 2, time: 12, lengths: [12, 9] },
+};
+
+async function computed(
+  { config, recompute, neftune, taken }: Trial,
+  model: { readonly spec: DecoderSpec; readonly weights: Pick<ModelWeights, 'files'> },
+  shape: AdapterShape,
+  provider: Provider,
+  cacheDir: string,
+  tools: TrialTools,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  const parameters = randomParameters(shape, 1);
+  const step = await TrainStep.open(model, shape, {
+    ...{ recompute, cacheDir, provider, ...tools },
+    ...{ dropout: config.dropout, neftuneNoiseAlpha: neftune ? 5 : 0, seed: 1 },
+    initial: taken ? randomParameters(shape, 2) : null,
+    // Two of everything there may be several of: blocks of queries, chunks of the head.
+    ...{ attentionBlocks: 2, headRows: 8 },
+    largest: batch,
+  });
+  try {
+    const { tokenLoss, gradient } = await step.gradient(batch, parameters);
+    const { tokenLoss: evaluated } = await step.evaluate(batch, parameters);
+    return new Map([
+      ['the loss', tokenLoss],
+      ['the loss of an evaluation', evaluated],
+      ...shape.tensors.map((tensor) => [`the gradient of ${tensor.name}`, tensorView(gradient!, tensor)] as const),
+    ]);
+  } finally {
+    await step.release();
+  }
+}
+
+/** Nothing is 0, or no gradient would come past it. */
+function randomParameters(shape: AdapterShape, seed: number): Float32Array {
+  const parameters = new Float32Array(shape.length);
+  for (const tensor of shape.tensors) fillUniform(tensorView(parameters, tensor), 0.2, seed, tensor.name);
+  for (const { magnitude } of shape.modules)
+    if (magnitude !== null) tensorView(parameters, magnitude).forEach((value, i, view) => (view[i] = value + 1));
+  return parameters;
+}
+
+function randomWeights({ spec, quantization }: Trial, folder: string): ModelWeights {
+  const path = join(folder, 'weights.f32');
+  const tensors = new Map<string, StoredTensor>();
+  const parts: Float32Array[] = [];
+  let offset = 0;
+  for (const { name, shape } of modelTensors(spec)) {
+    const values = new Float32Array(shape.reduce((product, extent) => product * extent, 1));
+    // Matrices keep the size of what they multiply; norms are near 1.
+    fillUniform(values, shape.length === 1 ? 0.1 : Math.sqrt(3 / shape.at(-1)!), 1, name);
+    if (shape.length === 1 && name.endsWith('.weight')) values.forEach((value, i) => (values[i] = value + 1));
+    parts.push(values);
+    const length = values.byteLength;
+    tensors.set(name, { path, name, type: 'F32', shape, offset, length, moved: false, load: () => values });
+    offset += length;
+  }
+  writeFileSync(path, Buffer.concat(parts.map(({ buffer }) => new Uint8Array(buffer))));
+  const matrices = new Set(linearLayers(spec).map((layer) => `${layer.path}.weight`));
+  return new StoredWeights(tensors).quantized(quantization, matrices);
+}
+
+/** Products in a row, so that moving numbers to a device and back counts for little. */
+const products = 4;
+const enoughSeconds = 0.1;
+const sizes = [512, 1024, 2048, 4096];
+
+/** Billions of operations a second in products of large matrices. */
+export async function multiplicationRate(provider: Provider, { openSession, threads }: TrialTools): Promise<number> {
+  const g = new Graph();
+  const matrix = (name: string) => g.input(name, 'float32', ['n', 'n']);
+  let y = matrix('x');
+  const w = matrix('w');
+  for (let i = 0; i < products; i++) y = gemm(g, [y, w], {});
+  g.output('y', y);
+  const session = await openSession(encodeModel(g), { threads, provider });
+  try {
+    let rate = 0;
+    for (const n of sizes) {
+      const filled = (value: number) => float32(new Float32Array(n * n).fill(value), [n, n]);
+      const feeds = { x: filled(1), w: filled(1 / n) };
+      // The first time kernels may be compiled.
+      await session.run(feeds);
+      const started = performance.now();
+      await session.run(feeds);
+      const seconds = (performance.now() - started) / 1000;
+      rate = (products * 2 * n ** 3) / seconds / 1e9;
+      if (seconds >= enoughSeconds) break;
+    }
+    return rate;
+  } finally {
+    await session.release();
+  }
+}
