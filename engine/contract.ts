@@ -237,6 +237,17 @@ export interface AdapterVersion {
   readonly createdAt: number;
 }
 
+/** How far an adapter moves each matrix: the Frobenius norm of s B A. */
+export interface UpdateNorms {
+  readonly modules: readonly {
+    readonly name: string;
+    /** With `{layer}` in place of the block's number. */
+    readonly path: string;
+    /** One per block, null where it has no adapter; a single one outside of the blocks. */
+    readonly norms: readonly (number | null)[];
+  }[];
+}
+
 export type ExportFormat = 'peft' | 'lora-gguf' | 'mlx' | 'safetensors' | 'gguf' | 'onnx';
 export type Quantization =
   | 'f32'
@@ -505,12 +516,15 @@ export interface EngineRequests {
     steps: readonly StepMetrics[];
     evaluations: readonly EvalMetrics[];
   };
+  /** The learning rate that the recipe plans, at up to 400 steps from the first to the last. */
+  'runs.schedule': (p: { id: string }) => readonly Pick<StepMetrics, 'step' | 'learningRate'>[];
   'runs.samples': (p: { id: string }) => readonly Sample[];
   'runs.log': (p: { id: string }) => readonly LogLine[];
   'runs.checkpoints': (p: { id: string }) => readonly Checkpoint[];
   'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
   'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;
   'adapters.update': (p: { id: string; name?: string; tag?: AdapterVersion['tag'] }) => AdapterVersion;
+  'adapters.norms': (p: { id: string }) => UpdateNorms;
   'generate.start': (p: GenerateRequest) => GenerateResult;
   'generate.stop': (p: { streamId: string }) => null;
   'exports.choices': (p: { adapterId: string }) => readonly ExportChoice[];
@@ -675,6 +689,12 @@ export type JobSpec =
       readonly cacheDir: string;
     }
   | { readonly kind: 'data'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
+  | {
+      readonly kind: 'norms';
+      readonly modelPath: string;
+      readonly acceptFields?: readonly string[];
+      readonly adapterPath: string;
+    }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };
 

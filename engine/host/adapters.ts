@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { AdapterVersion, Run } from '../contract.ts';
+import type { AdapterVersion, Run, UpdateNorms } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { adapterFile, readAdapter } from '../training/lora/folder.ts';
 import { found, type HostContext } from './context.ts';
@@ -73,6 +73,12 @@ export class AdapterRegistry {
     emit('adapter.changed', version);
     emit('list.changed', { projectId, list: 'adapters' });
     return version;
+  }
+
+  norms(id: string): Promise<UpdateNorms> {
+    const { store, supervisor } = this.#context;
+    const version = found(store.adapters.get(id), 'adapter', id);
+    return supervisor.run<UpdateNorms>({ kind: 'norms', ...baseOf(store, version), adapterPath: version.path });
   }
 
   update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {

@@ -4,6 +4,7 @@ import type { EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } f
 import type { MergeResult } from '../jobs/merge.ts';
 import { machineInfo } from '../runtime/devices.ts';
 import { residentBytes } from '../runtime/memory.ts';
+import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext, startReported } from './context.ts';
@@ -92,6 +93,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       steps: store.metrics.steps(id, afterStep),
       evaluations: store.metrics.evaluations(id, afterStep),
     }),
+    'runs.schedule': ({ id }) => {
+      const { recipe, totalSteps } = runs.get(id);
+      return scheduleOf(recipe, totalSteps);
+    },
     'runs.samples': ({ id }) => store.samples.list(id),
     'runs.log': ({ id }) => store.log.list(id),
     'runs.checkpoints': ({ id }) => store.checkpoints.list(id),
@@ -99,6 +104,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'adapters.list': ({ projectId }) => store.adapters.list(projectId),
     'adapters.import': ({ projectId, path, modelId }) => adapters.import(projectId, path, modelId),
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
+    'adapters.norms': ({ id }) => adapters.norms(id),
 
     'generate.start': (params) => {
       params.adapters.forEach(requireWeight);

@@ -21,6 +21,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./merge.ts')).runMerge(spec, port);
     case 'export':
       return (await import('./export.ts')).runExport(spec, port);
+    case 'norms':
+      return (await import('./norms.ts')).runNorms(spec);
     case 'inspect':
       return (await import('./inspect.ts')).runInspect(spec);
     case 'scan':

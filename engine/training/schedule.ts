@@ -20,3 +20,15 @@ export function learningRate(
       return recipe.learningRate * 0.5 * (1 + Math.cos((Math.PI * (index - warmup)) / (steps - warmup)));
   }
 }
+
+/** The rates of a whole run, evenly thinned to at most `points`; the last step is among them. */
+export function scheduleOf(
+  recipe: Pick<Recipe, 'learningRate' | 'schedule' | 'warmupSteps'>,
+  steps: number,
+  points = 400,
+): { step: number; learningRate: number }[] {
+  const every = Math.max(1, Math.ceil(steps / points));
+  return Array.from({ length: steps }, (_, index) => index)
+    .filter((index) => index % every === 0 || index === steps - 1)
+    .map((index) => ({ step: index + 1, learningRate: learningRate(recipe, index, steps) }));
+}

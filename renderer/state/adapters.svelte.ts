@@ -1,4 +1,4 @@
-import type { AdapterVersion } from '../../engine/contract.ts';
+import type { AdapterVersion, UpdateNorms } from '../../engine/contract.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 
@@ -6,6 +6,7 @@ import type { Engine } from './engine.ts';
 export class AdaptersState {
   readonly list: Collection<AdapterVersion>;
   readonly #engine: Engine;
+  readonly #norms = new Map<string, Promise<UpdateNorms>>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -19,6 +20,16 @@ export class AdaptersState {
     const adapter = await this.#engine.request('adapters.import', { projectId, path, modelId });
     this.list.apply(adapter);
     return adapter;
+  }
+
+  /** Asked once for each content: it is read from the file. */
+  norms(id: string, hash: string): Promise<UpdateNorms> {
+    const known = this.#norms.get(hash);
+    if (known !== undefined) return known;
+    const asked = this.#engine.request('adapters.norms', { id });
+    this.#norms.set(hash, asked);
+    asked.catch(() => this.#norms.delete(hash));
+    return asked;
   }
 
   async update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): Promise<void> {

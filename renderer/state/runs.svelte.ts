@@ -1,4 +1,4 @@
-import type { Run, RunPlan, TrainRequest } from '../../engine/contract.ts';
+import type { Run, RunPlan, StepMetrics, TrainRequest } from '../../engine/contract.ts';
 import type { RecipeInput } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
@@ -49,6 +49,10 @@ export class RunsState {
 
   plan(modelId: string, datasetId: string, recipe: RecipeInput): Promise<RunPlan> {
     return this.#engine.request('runs.plan', { modelId, datasetId, recipe });
+  }
+
+  schedule(id: string): Promise<readonly Pick<StepMetrics, 'step' | 'learningRate'>[]> {
+    return this.#engine.request('runs.schedule', { id });
   }
 
   async start(request: TrainRequest): Promise<Run> {

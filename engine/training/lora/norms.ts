@@ -1,0 +1,39 @@
+/** How far an adapter moves each matrix. */
+import type { UpdateNorms } from '../../contract.ts';
+import { type Adapter, tensorView } from './adapter.ts';
+
+/**
+ * The Frobenius norm of s B A for every module. B A is never formed: with A [r, in] and B [out, r] its square is
+ * s² Σᵢⱼ (Bᵀ B)ᵢⱼ (A Aᵀ)ᵢⱼ, two matrices of [r, r].
+ */
+export function updateNorms({ shape, parameters }: Adapter, layers: number): UpdateNorms {
+  const norms = new Map<string, (number | null)[]>();
+  for (const module of shape.modules) {
+    const layer = /\.(\d+)\./.exec(module.path);
+    const path = layer === null ? module.path : module.path.replace(layer[0], '.{layer}.');
+    const ofPath = norms.get(path) ?? Array.from({ length: layer === null ? 1 : layers }, () => null);
+    norms.set(path, ofPath);
+    const a = tensorView(parameters, module.a);
+    const b = tensorView(parameters, module.b);
+    ofPath[layer === null ? 0 : Number(layer[1])] = module.scale * productNorm(a, b, module.rank);
+  }
+  return {
+    modules: [...norms].map(([path, ofPath]) => ({ name: path.slice(path.lastIndexOf('.') + 1), path, norms: ofPath })),
+  };
+}
+
+/** `a` is [rank, columns], `b` is [rows, rank]. */
+function productNorm(a: Float32Array, b: Float32Array, rank: number): number {
+  const columns = a.length / rank;
+  let square = 0;
+  for (let i = 0; i < rank; i++)
+    for (let j = i; j < rank; j++) {
+      let ofA = 0;
+      for (let k = 0; k < columns; k++) ofA += a[i * columns + k]! * a[j * columns + k]!;
+      let ofB = 0;
+      for (let k = 0; k < b.length; k += rank) ofB += b[k + i]! * b[k + j]!;
+      square += (i === j ? 1 : 2) * ofA * ofB;
+    }
+  // Rounding may leave a little less than nothing.
+  return Math.sqrt(Math.max(0, square));
+}

@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest';
+import { learningRate, scheduleOf } from './schedule.ts';
+
+const recipe = { learningRate: 1e-3, schedule: 'linear', warmupSteps: 2 } as const;
+
+test('the plan of a run is its rates step by step, thinned when it is long', () => {
+  expect(scheduleOf(recipe, 6).map((row) => row.learningRate)).toEqual([0, 0.0005, 0.001, 0.00075, 0.0005, 0.00025]);
+  const long = scheduleOf(recipe, 10_001, 100);
+  expect(long.length).toBeLessThanOrEqual(101);
+  expect(long[0]).toEqual({ step: 1, learningRate: 0 });
+  expect(long.at(-1)).toEqual({ step: 10_001, learningRate: learningRate(recipe, 10_000, 10_001) });
+});
