@@ -7,6 +7,7 @@ import { openModel } from '../models/open.ts';
 import { writeGguf } from './gguf.ts';
 import { writeHubFolder } from './hub.ts';
 import { writeOnnxFolder } from './onnx/folder.ts';
+import { exportSource } from './source.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'export-hub-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -27,7 +28,7 @@ describe('config.json', () => {
     writeFileSync(config, spelled);
     const model = openModel(source);
     const out = mkdtempSync(join(root, 'merged-'));
-    await writeHubFolder(out, { model, weights: model.weights, tokenizer: null }, 'F32', step);
+    await writeHubFolder(out, exportSource(model, [], null), 'F32', step);
     const text = readFileSync(join(out, 'config.json'), 'utf8');
     expect(text).toContain('"final_logit_softcapping": 30.0');
     expect(text).toContain('"initializer_range": 1.0');
@@ -38,10 +39,10 @@ describe('config.json', () => {
     const model = openModel(golden('gemma2'));
     const gguf = join(root, 'gemma2.gguf');
     const whole = { ...model.spec, head: { ...model.spec.head, cap: 30 } };
-    await writeGguf(gguf, { model: { ...model, spec: whole }, weights: model.weights, tokenizer: null }, 'f32', step);
+    await writeGguf(gguf, exportSource({ ...model, spec: whole }, [], null), 'f32', step);
     const opened = openModel(gguf);
     const out = mkdtempSync(join(root, 'of-gguf'));
-    await writeHubFolder(out, { model: opened, weights: opened.weights, tokenizer: null }, 'F32', step);
+    await writeHubFolder(out, exportSource(opened, [], null), 'F32', step);
     expect(readFileSync(join(out, 'config.json'), 'utf8')).toContain('"final_logit_softcapping": 30.0');
   });
 });
@@ -57,7 +58,7 @@ it('an ONNX folder says by a pattern what a digit is: its programs know only 0 t
   writeFileSync(path, JSON.stringify({ ...json, pre_tokenizer: digits }));
   const model = openModel(source);
   const out = mkdtempSync(join(root, 'onnx'));
-  await writeOnnxFolder(out, { model, weights: model.weights, tokenizer: null }, 'f32', step);
+  await writeOnnxFolder(out, exportSource(model, [], null), 'f32', step);
   const written = readFileSync(join(out, 'tokenizer.json'), 'utf8');
   expect(written).not.toContain('"Digits"');
   const [before, after] = [source, out].map((folder) => {

@@ -80,8 +80,14 @@ test('a run whose report cannot be stored fails with the reason; what cannot be 
     { ...context, emit: (name, payload) => name === 'run.changed' && told.push(payload as (typeof told)[0]) },
     library,
     new AdapterRegistry(context),
+    new Devices(context),
   );
-  const request = { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {} };
+  const request = {
+    model: { path: '/model' },
+    data: { paths: ['/rows.jsonl'], evalPaths: [] },
+    recipe: {},
+    device: 'cpu',
+  } as const;
   const full = () => {
     throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
   };
@@ -94,14 +100,17 @@ test('a run whose report cannot be stored fails with the reason; what cannot be 
   expect(runs.busy).toBe(false);
   metrics.mockRestore();
   update.mockRestore();
-  const again = new RunQueue(context, library, new AdapterRegistry(context));
+  const again = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
   expect(again.get(id).state).toBe('interrupted');
 });
 
 test('a paused run has its own state, with a checkpoint to go on from, and can still be stopped', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context));
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
   const start = () =>
-    runs.start({ model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {} }, client);
+    runs.start(
+      { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {}, device: 'cpu' },
+      client,
+    );
   const [{ id }, waiting] = [await start(), await start()];
   runs.pause(waiting.id);
   expect(runs.get(waiting.id).state).toBe('paused');
