@@ -68,6 +68,7 @@ class Renderer {
   readonly #port: MessagePort;
   /** 0 while the thread works, 1 when it has answered. */
   readonly #answered = new Int32Array(new SharedArrayBuffer(4));
+  readonly #started: boolean;
 
   constructor() {
     const { port1, port2 } = new MessageChannel();
@@ -84,14 +85,22 @@ class Renderer {
     this.#worker.on('error', () => {});
     this.#worker.unref();
     port1.unref();
-    Atomics.wait(this.#answered, 0, 0, startLimitMs);
+    this.#started = this.#wait(startLimitMs);
+  }
+
+  /** False when there is no answer in time. A thread wakes others a little after it has answered, so being woken says nothing. */
+  #wait(milliseconds: number): boolean {
+    const until = performance.now() + milliseconds;
+    while (Atomics.load(this.#answered, 0) === 0)
+      if (Atomics.wait(this.#answered, 0, 0, until - performance.now()) === 'timed-out') return false;
+    return true;
   }
 
   /** Waits for the answer; null when there is none within the time limit, or the memory was not enough. */
   run(task: TemplateTask): TemplateAnswer | null {
     Atomics.store(this.#answered, 0, 0);
     this.#port.postMessage(task);
-    if (Atomics.wait(this.#answered, 0, 0, timeLimitMs) === 'timed-out') return null;
+    if (!this.#started || !this.#wait(timeLimitMs)) return null;
     return receiveMessageOnPort(this.#port)!.message as TemplateAnswer;
   }
 

@@ -93,6 +93,8 @@ describe('safetensors', () => {
     data_offsets: [from, to],
   });
 
+  const manyTensors = (count: number) => Array.from({ length: count }, (_, i) => `"${i}":{}`).join(',');
+
   it.each<[string, () => string, RegExp]>([
     ['header longer than any', () => file({}, 24, 100_000_001n), /100000001/],
     ['header longer than the file', () => file({}, 24, 5000n), /5000/],
@@ -111,6 +113,10 @@ describe('safetensors', () => {
       () => file('{"a":' + JSON.stringify(tensor(0, 24)) + ',"\\u0061":' + JSON.stringify(tensor(0, 24)) + '}'),
       /'a' twice/,
     ],
+    ['repeated key after a long text', () => file(`{"a":"${'x\\\\'.repeat(5e6)}","b" :1,"b":2}`), /'b' twice/],
+    ['lists without end', () => file('['.repeat(1e6)), /nested/],
+    ['more tensors than any model', () => file(`{${manyTensors(3e5)}}`), /more than 262144 tensors/],
+    ['a text without end', () => file('{"a'), /not JSON/],
     ['bytes after the end', () => file({ a: tensor(0, 8) }), /16 bytes after/],
     ['too short', () => (writeFileSync(join(folder, 's'), 'abc'), join(folder, 's')), /3 bytes/],
   ])('refuses damage: %s', (_, make, message) => {

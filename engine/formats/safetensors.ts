@@ -41,6 +41,9 @@ export interface SafetensorsFile {
 
 /** The Rust crate's limit. */
 const maxHeaderBytes = 100_000_000;
+/** A tensor's lists lie in its object in the header; twice as deep and twice as many as any model has. */
+const maxDepth = 6;
+const maxTensors = 1 << 18;
 
 function damaged(path: string, what: string): Problem {
   return new Problem(
@@ -74,6 +77,8 @@ function decodeHeader(path: string, bytes: Uint8Array): string {
 }
 
 function parseHeader(path: string, size: number, dataStart: number, text: string): SafetensorsFile {
+  const odd = oddity(text);
+  if (odd !== null) throw damaged(path, odd);
   let header: unknown;
   try {
     header = JSON.parse(text);
@@ -82,8 +87,6 @@ function parseHeader(path: string, size: number, dataStart: number, text: string
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header))
     throw damaged(path, 'has a header that is no JSON object');
-  const repeated = repeatedKey(text);
-  if (repeated !== null) throw damaged(path, `names '${repeated}' twice in its header`);
 
   const tensors: SafetensorsTensor[] = [];
   let metadata: Record<string, string> = {};
@@ -133,23 +136,43 @@ function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry) && (entry as number) >= 0);
 }
 
-/** A key that occurs twice in one object of valid JSON, or null: JSON.parse would keep the last without a word. */
-function repeatedKey(json: string): string | null {
+/**
+ * What is wrong with a header before it is worth parsing, or null: a key that occurs twice in one object, of which JSON.parse would keep
+ * the last without a word, or more than any model has. Character by character, because a regular expression takes stack for every one
+ * of a long text.
+ */
+function oddity(json: string): string | null {
   const open: (Set<string> | null)[] = [];
-  const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
-  for (let match = token.exec(json); match; match = token.exec(json)) {
-    const [text, colon] = match;
-    if (text === '{') open.push(new Set());
-    else if (text === '[') open.push(null);
-    else if (text === '}' || text === ']') open.pop();
-    else if (colon !== undefined) {
-      const key = JSON.parse(text.slice(0, text.length - colon.length)) as string;
+  const colon = /[ \t\n\r]*:/y;
+  let objects = 0;
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at];
+    if (character === '{' || character === '[') {
+      if (open.push(character === '{' ? new Set() : null) > maxDepth) return 'has a header that is nested too deep';
+      if (character === '{' && ++objects > maxTensors) return `names more than ${maxTensors} tensors`;
+    } else if (character === '}' || character === ']') open.pop();
+    else if (character === '"') {
+      const start = at++;
+      while (at < json.length && json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
       const keys = open.at(-1);
-      if (keys?.has(key)) return key;
-      keys?.add(key);
+      colon.lastIndex = at + 1;
+      if (!keys || !colon.test(json)) continue;
+      const key = json.slice(start, at + 1);
+      const name = key.includes('\\') ? unescaped(key) : key.slice(1, -1);
+      if (keys.has(name)) return `names '${name}' twice in its header`;
+      keys.add(name);
     }
   }
   return null;
+}
+
+/** The text of a JSON string; what is none is left for the parser to refuse. */
+function unescaped(json: string): string {
+  try {
+    return JSON.parse(json) as string;
+  } catch {
+    return json;
+  }
 }
 
 /** The tensor as float32, row-major. */

@@ -116,7 +116,7 @@ function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
     }
   joinParts(described, stored);
   const spec = settleHead(described, stored, notes);
-  const tensors = selectTensors(spec, stored, hubNames, hubLayout);
+  const tensors = selectTensors(folder, spec, stored, hubNames, hubLayout);
   const tokenizerSource = readHubTokenizer(folder, notes);
   const nameOrPath = config['_name_or_path'];
   return makeModel({
@@ -210,10 +210,11 @@ function readJsonObject(path: string, limit: number): Record<string, unknown> {
     value = JSON.parse(readText(path, limit).replace(/^\uFEFF/, ''));
   } catch (cause) {
     if (cause instanceof Problem && cause.code !== 'file-damaged') throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Problem('config-invalid', `'${path}' is not JSON: ${reason}.`, 'Correct the file or download it again.', {
-      cause,
-    });
+    const message =
+      cause instanceof Problem
+        ? cause.message
+        : `'${path}' is not JSON: ${cause instanceof Error ? cause.message : String(cause)}.`;
+    throw new Problem('config-invalid', message, 'Correct the file or download it again.', { cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new Problem('config-invalid', `'${path}' is no JSON object.`, 'Correct the file or download it again.');
@@ -320,7 +321,7 @@ function openGguf(path: string, acceptFields: readonly string[]): OpenModel {
   );
   const stored = new Map<string, StoredTensor>();
   for (const tensor of file.tensors.values()) stored.set(tensor.name, fromGguf(path, tensor));
-  const tensors = selectTensors(spec, stored, (tensor) => [ggufName(tensor)], ggufLayout);
+  const tensors = selectTensors(path, spec, stored, (tensor) => [ggufName(tensor)], ggufLayout);
   const text = (key: string): string | null => {
     const entry = file.metadata.get(key);
     return entry?.type === 'string' ? entry.value : null;
@@ -350,6 +351,7 @@ const derivedTensors = /(\.rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_e
 
 /** The spec's tensors in its order, each checked; a stored tensor the spec has no place for is refused. */
 function selectTensors(
+  model: string,
   spec: DecoderSpec,
   stored: ReadonlyMap<string, StoredTensor>,
   storedNames: (tensor: ModelTensor, spec: DecoderSpec) => readonly string[],
@@ -357,7 +359,7 @@ function selectTensors(
 ): Map<string, StoredTensor> {
   const selected = new Map<string, StoredTensor>();
   const used = new Set<string>();
-  const somewhere = [...stored.values()][0]?.path ?? '';
+  const somewhere = [...stored.values()][0]?.path ?? model;
   for (const wanted of modelTensors(spec)) {
     const layout = layoutOf(wanted, spec);
     const shape = layout?.storedShape(wanted.shape) ?? wanted.shape;

@@ -39,7 +39,7 @@ export function readSizes(config: ConfigReader, defaults: SizeDefaults): Sizes {
     layers: config.layers('num_hidden_layers', defaults.layers),
     heads,
     keyValueHeads: config.numberOrNull('num_key_value_heads', defaults.keyValueHeads) ?? heads,
-    headDim: config.count('head_dim', defaults.headDim ?? 0) || Math.floor(hiddenSize / heads),
+    headDim: config.count('head_dim', defaults.headDim ?? Math.floor(hiddenSize / Math.max(heads, 1))),
     vocabularySize: config.count('vocab_size', defaults.vocabularySize),
     contextLength: config.count('max_position_embeddings', defaults.contextLength),
     tiedEmbeddings: config.flag('tie_word_embeddings', defaults.tiedEmbeddings),
