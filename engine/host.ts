@@ -14,7 +14,7 @@ import type { HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
 import { Problem, toProblemValue } from './problem.ts';
-import { defaultDataDir, hostPlaces, readLines } from './rpc.ts';
+import { defaultDataDir, fullDiskStatus, hostPlaces, readLines } from './rpc.ts';
 
 const idleSeconds = 3;
 /** The log starts anew beyond this. */
@@ -22,7 +22,12 @@ const longestLog = 5_000_000;
 
 const { values } = parseArgs({ options: { 'data-dir': { type: 'string' } } });
 const places = hostPlaces(values['data-dir'] ?? defaultDataDir());
-if (!takeLock(places.lock)) process.exit(0);
+try {
+  if (!takeLock(places.lock)) process.exit(0);
+} catch (error) {
+  if (toProblemValue(error).code !== 'disk-full') throw error;
+  process.exit(fullDiskStatus);
+}
 // A terminal's Ctrl-C is for the command line, which asks us properly.
 process.on('SIGINT', () => {});
 

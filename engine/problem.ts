@@ -102,7 +102,7 @@ export function toProblemValue(error: unknown): ProblemValue {
     return { code: 'folder-unwritable', message, hint: 'Choose a place you may read and write.' };
   if (code === 'ELOOP' || code === 'ENAMETOOLONG' || code === 'ENOTDIR')
     return { code: 'file-unreadable', message, hint: 'The path leads nowhere: give another one.' };
-  if (code === 'ENOSPC')
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL')
     return { code: 'disk-full', message, hint: 'Free some space and try again; nothing half-written was kept.' };
   return {
     code: 'internal',

@@ -634,7 +634,7 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
   }
 }
 
-function isExpression(text: string): boolean {
+export function isExpression(text: string): boolean {
   try {
     moduleExpression(text);
     return true;

@@ -73,6 +73,9 @@ function socketPath(dataDir: string, folder: string): string {
   return join(short, `${hash}.socket`);
 }
 
+/** How a host exits that has no space for its lock: its log may have none either. */
+export const fullDiskStatus = 28;
+
 export interface HostOptions {
   /** Node 24 binary that runs the host; absent: this process's own. */
   readonly node?: string;
@@ -117,6 +120,12 @@ export async function connectHost(dataDir: string, options: HostOptions = {}): P
     if (client) return client;
     const exit = ended as { code: number | null; signal: string | null } | null;
     if (exit === null) continue;
+    if (exit.code === fullDiskStatus)
+      throw new Problem(
+        'disk-full',
+        `There is no space left in the data folder ${places.dataDir}.`,
+        'Free some space, or choose another data folder with --data-dir or LOWRANK_HOME.',
+      );
     if (exit.code !== 0) {
       const how = exit.signal === null ? `exit code ${exit.code}` : exit.signal;
       throw new Problem('host-unreachable', `The engine could not start (${how}).`, `Its log is ${places.log}.`);

@@ -64,6 +64,45 @@ describe('rows', () => {
     }
   });
 
+  it('refuse what would change the conversation and is not known here, by its name', async () => {
+    const messages = [
+      { role: 'user', content: 'two?' },
+      { role: 'assistant', content: '2' },
+    ];
+    const call = { role: 'assistant', content: '', tool_calls: [{ type: 'function', function: { name: 'f' } }] };
+    const given = [
+      { messages, tools: [{ type: 'function' }] },
+      { messages: [messages[0], call] },
+      { messages: [messages[0], { ...messages[1], weight: 0 }] },
+      { messages: [messages[0], { ...messages[1], reasoning_content: 'one and one' }] },
+      { conversations: [{ from: 'human', value: 'a' }], tools: '[{}]' },
+      { instruction: 'a', output: 'b', history: [['c', 'd']] },
+      { messages: [messages[0], { role: 'assistant', content: [{ type: 'image_url' }] }] },
+      { messages, tools: [], id: 7 },
+      { messages: [messages[0], { ...messages[1], weight: 1, tool_calls: null, name: 'x' }] },
+    ];
+    const rows = await rowsOf(given.map((row) => JSON.stringify(row)).join('\n'));
+    const refused = 'format-unsupported';
+    expect(codes(rows)).toEqual([...Array.from({ length: 6 }, () => refused), 'data-invalid', 'ok', 'ok']);
+    expect(rows.slice(0, 2).map((row) => 'problem' in row && row.problem.message)).toEqual([
+      expect.stringContaining("the row has 'tools'"),
+      expect.stringContaining("message 2 has 'tool_calls'"),
+    ]);
+  });
+
+  it('take the system text that ShareGPT has beside the turns', async () => {
+    const turns = [
+      { from: 'human', value: 'two?' },
+      { from: 'gpt', value: '2' },
+    ];
+    const [beside, within] = await rowsOf(
+      [{ system: 'Count.', conversations: turns }, { conversations: [{ from: 'system', value: 'Count.' }, ...turns] }]
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
+    );
+    expect((beside as TokenRow).text).toBe((within as TokenRow).text);
+  });
+
   it('train a completion with its end, and a text as a whole', async () => {
     const rows = await rowsOf('{"prompt": "2+2=", "completion": "4"}\n{"text": "just text"}');
     expect(await trained(rows[0]!)).toBe('4<|im_end|>');

@@ -212,8 +212,13 @@ function contentOf(
     case 'messages':
       return { kind: 'messages', messages: messagesOf(value) };
     case 'sharegpt':
-      return { kind: 'messages', messages: list(value['conversations'], 'conversations').map(shareGptMessage) };
+      refuseFields(value, 'the row', refusedInRow);
+      return {
+        kind: 'messages',
+        messages: [...systemOf(value), ...list(value['conversations'], 'conversations').map(shareGptMessage)],
+      };
     case 'alpaca': {
+      refuseFields(value, 'the row', refusedInRow);
       const input = value['input'] === undefined || value['input'] === null ? '' : text(value['input'], 'input');
       const instruction = text(value['instruction'], 'instruction');
       const output = text(value['output'], 'output');
@@ -222,14 +227,10 @@ function contentOf(
         const prompt = `### Instruction:\n${instruction}\n\n${given}### Response:\n`;
         return { kind: 'completion', prompt, completion: output };
       }
-      const system: ChatMessage[] =
-        typeof value['system'] === 'string' && value['system'] !== ''
-          ? [{ role: 'system', content: text(value['system'], 'system') }]
-          : [];
       const question = input === '' ? instruction : `${instruction}\n\n${input}`;
       return {
         kind: 'messages',
-        messages: [...system, { role: 'user', content: question }, { role: 'assistant', content: output }],
+        messages: [...systemOf(value), { role: 'user', content: question }, { role: 'assistant', content: output }],
       };
     }
     case 'prompt-completion':
@@ -263,13 +264,42 @@ function contentOf(
   }
 }
 
+/** Fields that change what a template writes or what shall be trained, and that are not known here: to pass over them would be wrong. */
+const refusedInRow = ['tools', 'functions', 'history'];
+const refusedInMessage = ['tool_calls', 'function_call', 'reasoning_content', 'reasoning', 'thinking', 'weight', 'train'];
+/** Values with which they say nothing. */
+const isMeaningless = (name: string, value: unknown): boolean =>
+  value === null ||
+  value === '' ||
+  (Array.isArray(value) && value.length === 0) ||
+  (name === 'weight' && value === 1) ||
+  (name === 'train' && value === true);
+
+function refuseFields(value: Readonly<Record<string, unknown>>, where: string, fields: readonly string[]): void {
+  const found = fields.find((name) => name in value && !isMeaningless(name, value[name]));
+  if (found !== undefined)
+    throw new Problem(
+      'format-unsupported',
+      `${where} has '${found}', which cannot be trained on yet.`,
+      'Write what the model shall see and say into the contents of the messages, or leave the row out.',
+    );
+}
+
+/** A text beside the messages that comes before them. */
+function systemOf({ system }: Readonly<Record<string, unknown>>): ChatMessage[] {
+  return system === undefined || system === null || system === '' ? [] : [{ role: 'system', content: text(system, 'system') }];
+}
+
 function messagesOf(value: Readonly<Record<string, unknown>>): ChatMessage[] {
+  refuseFields(value, 'the row', refusedInRow);
   const messages =
     'messages' in value
       ? list(value['messages'], 'messages')
       : [...list(value['prompt'], 'prompt'), ...list(value['completion'], 'completion')];
   return messages.map((entry, i) => {
-    const { role, content } = record(entry, i);
+    const message = record(entry, i);
+    const { role, content } = message;
+    refuseFields(message, `message ${i + 1}`, refusedInMessage);
     if (role !== 'system' && role !== 'user' && role !== 'assistant' && role !== 'tool')
       throw invalid(`message ${i + 1} has the role ${shown(role)}.`, 'Roles are system, user, assistant and tool.');
     return { role, content: messageContent(content, i) };
@@ -293,6 +323,7 @@ const shareGptRoles: Readonly<Record<string, ChatMessage['role']>> = {
 
 function shareGptMessage(entry: unknown, i: number): ChatMessage {
   const turn = record(entry, i);
+  refuseFields(turn, `message ${i + 1}`, refusedInMessage);
   const from = turn['from'] ?? turn['role'];
   const role = typeof from === 'string' && Object.hasOwn(shareGptRoles, from) ? shareGptRoles[from] : undefined;
   if (role === undefined)

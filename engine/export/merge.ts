@@ -2,6 +2,7 @@
 import type { OpenModel } from '../models/open.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
+import { Problem } from '../problem.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
 import { addDeltas, addReplacements, type WeightedAdapter } from '../training/lora/delta.ts';
 
@@ -25,6 +26,12 @@ export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapt
         const values = model.weights.read(storedName(model.spec, name));
         addReplacements(values, name, adapters);
         if (name.endsWith('.weight')) addDeltas(values, name.slice(0, -'.weight'.length), adapters);
+        if (!values.every(Number.isFinite))
+          throw new Problem(
+            'loss-not-finite',
+            `'${name}' has values that are no finite numbers.`,
+            'The model or an adapter is damaged, or comes from a run that diverged: use an earlier checkpoint.',
+          );
         return values;
       },
     },

@@ -1,4 +1,5 @@
 /** Files as the formats need them: exact reads at a position, and files that exist under their final name only when whole. */
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -12,7 +13,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Problem } from '../problem.ts';
 
 /** One read or write call; Node's limit is 2^31 - 1. */
@@ -94,6 +95,11 @@ export function readText(path: string, limit: number): string {
   });
 }
 
+/** `name`, or what stands for it where something is added to it: file systems take names of at most 255 bytes. */
+export function extensible(name: string): string {
+  return Buffer.byteLength(name) <= 200 ? name : createHash('sha256').update(name).digest('hex').slice(0, 32);
+}
+
 /** A file that appears under its name only with `finish`: written beside it, flushed to the disk, renamed. */
 export class AtomicFile {
   readonly path: string;
@@ -103,7 +109,7 @@ export class AtomicFile {
 
   constructor(path: string) {
     this.path = path;
-    this.#partial = `${path}.partial-${process.pid}-${Date.now().toString(36)}`;
+    this.#partial = join(dirname(path), `${extensible(basename(path))}.partial-${process.pid}-${Date.now().toString(36)}`);
     this.#descriptor = openSync(this.#partial, 'wx');
   }
 

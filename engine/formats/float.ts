@@ -1,4 +1,5 @@
 /** Half precision and bfloat16 to float32 and back, in bulk. Rounding is to nearest, ties to even, as IEEE 754 and torch do. */
+import { Problem } from '../problem.ts';
 
 const scratch = new Float32Array(1);
 const scratchBits = new Uint32Array(scratch.buffer);
@@ -36,6 +37,17 @@ function halfFromBits(bits: number): number {
   scratchBits[0] = magnitude;
   scratch[0] = scratch[0]! + 0.5;
   return sign | (scratchBits[0]! - 0x3f000000);
+}
+
+/** Refuses values of a tensor that half precision would make infinite. */
+export function requireHalf(name: string, values: Float32Array): void {
+  const largest = values.reduce((found, value) => Math.max(found, Math.abs(value)), 0);
+  if (toHalf(largest) < 0x7c00) return;
+  throw new Problem(
+    'export-unsupported',
+    `'${name}' has values up to ${largest.toPrecision(3)}, and half precision ends at 65504.`,
+    'Choose bfloat16 or float32.',
+  );
 }
 
 export function halfToFloat32(source: Uint16Array): Float32Array {

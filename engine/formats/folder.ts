@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Problem } from '../problem.ts';
-import { makeFolder, syncFolder } from './files.ts';
+import { extensible, makeFolder, syncFolder } from './files.ts';
 
 /** What unfinished folders are called, so that whoever finds one knows it may be removed. */
 export const partialPrefix = '.partial-';
@@ -13,7 +13,7 @@ export const partialPrefix = '.partial-';
  */
 export function publishFolder(path: string, write: (folder: string) => void): void {
   const parent = dirname(path);
-  const beside = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
+  const beside = join(parent, `${partialPrefix}${extensible(basename(path))}-${process.pid}`);
   try {
     makeFolder(parent);
     rmSync(beside, { recursive: true, force: true });
@@ -44,6 +44,10 @@ export function toWriteProblem(path: string, cause: unknown): unknown {
         'Free some space and try again; nothing half-written was kept.',
         { cause },
       );
+    case 'ENAMETOOLONG':
+      return new Problem('folder-unwritable', `'${path}' is a name too long for this disk.`, 'Choose a shorter one.', {
+        cause,
+      });
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':

@@ -125,6 +125,12 @@ describe('safetensors', () => {
     expect(problem.message).toMatch(message);
   });
 
+  it('refuses to make numbers infinite', () => {
+    const writer = new SafetensorsWriter(join(folder, 'half.safetensors'), [{ name: 'a', type: 'F16', shape: [2] }]);
+    expect(problemOf(() => writer.write(Float32Array.of(65521, 0))).message).toContain("'a' has values up to 6.55e+4");
+    writer.abort();
+  });
+
   it('refuses a type it does not know by name', () => {
     const problem = problemOf(() => readSafetensors(file({ a: tensor(0, 24, [24], 'F4') })));
     expect(problem.code).toBe('format-unsupported');

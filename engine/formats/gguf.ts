@@ -4,7 +4,7 @@
  * Shapes are row-major here; the file has the fastest dimension first.
  */
 import { Problem } from '../problem.ts';
-import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
 import { PlannedFile, readExactly, withFile } from './files.ts';
 import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './quants/blocks32.ts';
 import { IQ4_NL, IQ4_XS } from './quants/nonlinear.ts';
@@ -457,7 +457,10 @@ export class GgufWriter extends PlannedFile<GgufPlan> {
 
   /** The next tensor of the plan; `importance` as for `quantize`. */
   write(values: Float32Array, importance: Float32Array | null = null): void {
-    this.append((tensor) => quantizedParts(tensor, values, importance));
+    this.append((tensor) => {
+      if (tensor.type === 'F16') requireHalf(tensor.name, values);
+      return quantizedParts(tensor, values, importance);
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 /** safetensors: 8 bytes header length, a JSON header, then the tensors without gaps. Rules as in the Rust crate's `validate`. */
 import { Problem } from '../problem.ts';
-import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
 import { PlannedFile, readExactly, withFile } from './files.ts';
 
 const elementBytes = {
@@ -243,6 +243,9 @@ export class SafetensorsWriter extends PlannedFile<SafetensorsPlan> {
 
   /** The next tensor of the plan. */
   write(values: Float32Array): void {
-    this.append(({ type }) => [encodeFloat32(type, values)]);
+    this.append(({ name, type }) => {
+      if (type === 'F16') requireHalf(name, values);
+      return [encodeFloat32(type, values)];
+    });
   }
 }

@@ -73,6 +73,30 @@ test('the log of a run says what happened, and nothing twice', async () => {
   ]);
 });
 
+test('a run whose report cannot be stored fails with the reason; what cannot be stored either is told', async () => {
+  const told: { state: string; problem: unknown }[] = [];
+  const runs = new RunQueue(
+    { ...context, emit: (name, payload) => name === 'run.changed' && told.push(payload as (typeof told)[0]) },
+    library,
+    new AdapterRegistry(context),
+  );
+  const request = { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {} };
+  const full = () => {
+    throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
+  };
+  const metrics = vi.spyOn(store.metrics, 'put').mockImplementation(full);
+  const update = vi.spyOn(store.runs, 'update');
+  const { id } = await runs.start(request, client);
+  update.mockImplementation(full);
+  say({ type: 'metrics', steps: [], evaluations: [{ step: 1, evalLoss: 1 }], secondsLeft: null });
+  await vi.waitFor(() => expect(told.at(-1)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } }));
+  expect(runs.busy).toBe(false);
+  metrics.mockRestore();
+  update.mockRestore();
+  const again = new RunQueue(context, library, new AdapterRegistry(context));
+  expect(again.get(id).state).toBe('interrupted');
+});
+
 test('an export whose proof failed keeps every check of it', async () => {
   const exports = new Exports(context, library);
   const projectId = library.projectNamed('Exports').id;

@@ -28,6 +28,8 @@ interface Active {
   readonly ended: PromiseWithResolvers<void>;
   job: Job | null;
   stop: 'asked' | 'owner-gone' | null;
+  /** What it reported could not be stored. */
+  unstored: ProblemValue | null;
 }
 
 export class RunQueue {
@@ -199,6 +201,7 @@ export class RunQueue {
       ended: Promise.withResolvers<void>(),
       job: null,
       stop: null,
+      unstored: null,
     };
     this.#context.store.runs.update(runId, { state: 'queued', phase: 'Waiting for its turn', problem: null, finishedAt: null });
     this.#queue.push(active);
@@ -261,7 +264,7 @@ export class RunQueue {
       resume,
       cacheDir,
     } as const;
-    const job = supervisor.start(spec, { onMessage: (message) => this.#receive(next, message) });
+    const job = supervisor.start(spec, { onMessage: (message) => this.#receiveSafely(next, message) });
     next.job = job;
     this.#log(run.id, resume ? 'Goes on.' : 'Starts.');
     store.runs.update(run.id, {
@@ -283,6 +286,7 @@ export class RunQueue {
       state = problem.code === 'stopped' ? 'stopped' : problem.code === 'job-crashed' ? 'interrupted' : 'failed';
     }
     if (state === 'stopped') problem = null;
+    if (active.unstored !== null) [state, problem] = ['failed', active.unstored];
     if (active.stop === 'owner-gone' && state !== 'done') state = 'interrupted';
     if (state === 'done') {
       try {
@@ -296,19 +300,28 @@ export class RunQueue {
   }
 
   #end(active: Active, state: RunState, problem: ProblemValue | null): void {
-    this.#context.store.runs.update(active.runId, {
-      state,
-      phase: '',
-      problem,
-      process: null,
-      secondsLeft: null,
-      finishedAt: Date.now(),
-    });
+    const ended = { state, phase: '', problem, secondsLeft: null, finishedAt: Date.now() };
     this.#queue.splice(this.#queue.indexOf(active), 1);
-    this.#log(active.runId, ending(this.get(active.runId)));
-    this.#changed(active.runId);
+    try {
+      this.#context.store.runs.update(active.runId, { ...ended, process: null });
+      this.#log(active.runId, ending(this.get(active.runId)));
+    } catch (error) {
+      // On a full disk it is told all the same; the next start finds the run without a process and marks it interrupted.
+      console.error(error);
+    }
+    this.#context.emit('run.changed', { ...this.get(active.runId), ...ended });
     active.ended.resolve();
     this.#pump();
+  }
+
+  /** A report that cannot be stored, on a full disk, ends the run that made it and nothing else. */
+  #receiveSafely(active: Active, message: JobMessage): void {
+    try {
+      this.#receive(active, message);
+    } catch (error) {
+      active.unstored ??= toProblemValue(error);
+      active.job?.kill();
+    }
   }
 
   #receive(active: Active, message: JobMessage): void {

@@ -8,7 +8,7 @@ import { findTarget, resultPath } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
 import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, exportSource, type Step } from '../export/source.ts';
-import { makeFolder, syncFolder } from '../formats/files.ts';
+import { extensible, makeFolder, syncFolder } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -130,10 +130,11 @@ export async function publish(
 ): Promise<void> {
   refuseExisting(path, folder);
   const parent = dirname(path);
-  const work = join(parent, `${partialPrefix}${basename(path)}-${process.pid}`);
+  const name = extensible(basename(path));
+  const work = join(parent, `${partialPrefix}${name}-${process.pid}`);
   try {
     makeFolder(parent);
-    removeAbandoned(parent, basename(path));
+    removeAbandoned(parent, name);
     checkFreeSpace(parent, bytes);
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work);

@@ -1,5 +1,16 @@
 /** The folder a training run leaves: `run.json`, `metrics.jsonl`, `checkpoints/` and `adapter/`. */
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { DataFormat, EvalMetrics, MetricRow, Provider, StepMetrics } from '../contract.ts';
 import { makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
@@ -57,12 +68,16 @@ export class RunFolder {
   readonly adapter: string;
   readonly checkpoints: string;
   readonly #record: string;
+  readonly #metrics: string;
+  /** What is to be removed when the run does not come to its first step; null for a run that goes on. */
+  #begun: { readonly madeFolder: boolean } | null = null;
 
   constructor(path: string) {
     this.path = path;
     this.adapter = join(path, 'adapter');
     this.checkpoints = join(path, 'checkpoints');
     this.#record = join(path, 'run.json');
+    this.#metrics = join(path, 'metrics.jsonl');
   }
 
   /** What an earlier session of the run recorded; null for a new run, for which the folder must be empty or not there. */
@@ -87,11 +102,21 @@ export class RunFolder {
         'Choose another folder, or resume the run that is in it.',
       );
     if (isThere) this.#removeLeftovers();
+    this.#begun = { madeFolder: !isThere };
     return null;
   }
 
   #removeLeftovers(): void {
     for (const name of readdirSync(this.path)) if (isLeftover(name)) rmSync(join(this.path, name), { recursive: true });
+  }
+
+  /** Empties the folder of a new run that failed before its first step: what is wrong is not in it, and it can be given again. */
+  discardUnbegun(): void {
+    if (this.#begun === null || !existsSync(this.#record) || existsSync(this.checkpoints)) return;
+    if (existsSync(this.#metrics) && readRows(this.#metrics).some((row) => 'loss' in row)) return;
+    for (const file of [this.#record, this.#metrics]) rmSync(file, { force: true });
+    this.#removeLeftovers();
+    if (this.#begun.madeFolder && readdirSync(this.path).length === 0) rmdirSync(this.path);
   }
 
   #read(): RunRecord {
@@ -115,7 +140,7 @@ export class RunFolder {
 
   /** Opens metrics.jsonl, cut back to what was known after `steps` steps. */
   metrics(steps: number): MetricsFile {
-    return new MetricsFile(join(this.path, 'metrics.jsonl'), steps);
+    return new MetricsFile(this.#metrics, steps);
   }
 }
 

@@ -169,8 +169,10 @@ function crashed(kind: JobSpec['kind'], code: number | null, signal: string | nu
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
   const training = kind === 'train';
   const hint =
-    signal === 'SIGKILL'
-      ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
-      : `${training ? 'Resume it from its last checkpoint' : 'Try again'}. The log in the data folder may say more.`;
+    signal === 'SIGABRT' || signal === 'SIGSEGV'
+      ? 'A library it stands on gave up, as on a tokenizer with a pattern that never ends: get the model again, and look at the data. The log in the data folder may say more.'
+      : signal === 'SIGKILL'
+        ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
+        : `${training ? 'Resume it from its last checkpoint' : 'Try again'}. The log in the data folder may say more.`;
   return new Problem('job-crashed', `The ${training ? 'training' : kind} process ended unexpectedly (${how}).`, hint);
 }

@@ -40,6 +40,15 @@ export interface TrainResult {
 
 export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainResult> {
   const folder = new RunFolder(spec.out);
+  try {
+    return await trainIn(folder, spec, port);
+  } catch (error) {
+    folder.discardUnbegun();
+    throw error;
+  }
+}
+
+async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promise<TrainResult> {
   const given = requireRecipe(spec.recipe);
   report(port, 'Reading the model');
   const opened = openModel(spec.modelPath, spec.acceptFields);

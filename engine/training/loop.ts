@@ -127,6 +127,13 @@ export async function evaluateRows(
     await stopHere(work);
     const { tokenLoss, tokenRow } = await work.step.evaluate(toMicroBatch(group), parameters);
     tokenLoss.forEach((loss, i) => (sums[first + tokenRow[i]!]! += loss));
+    const bad = rows.slice(first, first + group.length).filter((_, i) => !Number.isFinite(sums[first + i]!));
+    if (bad.length > 0)
+      throw new Problem(
+        'loss-not-finite',
+        `The loss is not a finite number. Rows: ${placesOf(bad)}.`,
+        'The model or the adapter may be damaged, or come from a run that diverged.',
+      );
     first += group.length;
     onProgress(first);
   }
@@ -162,13 +169,16 @@ async function stopHere(work: Pick<Training, 'stopRequested'>): Promise<void> {
 
 function requireFinite(value: number, what: string, step: number, rows: readonly TrainingRow[]): void {
   if (Number.isFinite(value)) return;
-  const places = rows.slice(0, 4).map(({ file, line }) => `${file}, line ${line}`);
-  const more = rows.length > places.length ? ` and ${rows.length - places.length} more` : '';
   throw new Problem(
     'loss-not-finite',
-    `Step ${step + 1}: the ${what} is not a finite number. Rows: ${places.join('; ')}${more}.`,
+    `Step ${step + 1}: the ${what} is not a finite number. Rows: ${placesOf(rows)}.`,
     'Lower the learning rate or look at these rows; in the first step the model or the adapter may be damaged. Checkpoints are kept.',
   );
+}
+
+function placesOf(rows: readonly TrainingRow[]): string {
+  const places = rows.slice(0, 4).map(({ file, line }) => `${file}, line ${line}`);
+  return places.join('; ') + (rows.length > places.length ? ` and ${rows.length - places.length} more` : '');
 }
 
 /** The rows a non-finite loss comes from, or all of them when it is only the sum. */

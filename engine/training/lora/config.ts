@@ -1,6 +1,6 @@
 /** adapter_config.json: the fields of PEFT's LoraConfig this engine honours, read and written; every other one must be at its default. */
 import { Problem } from '../../problem.ts';
-import { defaultRecipe, type Recipe } from '../../recipe.ts';
+import { defaultRecipe, isExpression, type Recipe } from '../../recipe.ts';
 
 export interface AdapterConfig {
   /** `full`: every weight of the model is trained itself, and nothing else here counts. PEFT knows no such thing. */
@@ -116,12 +116,17 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     if (!isListOf(list, (name) => typeof name === 'string' && name !== '')) throw invalid(`'${field}' must be a list of names`);
     return list as string[];
   };
+  const expression = (field: string, text: string): string => {
+    if (!isExpression(text)) throw invalid(`'${field}' has what is no regular expression: ${text}`);
+    return text;
+  };
   const targets = (field: string): string | string[] =>
-    typeof fields[field] === 'string' && fields[field] !== '' ? fields[field] : names(field);
+    typeof fields[field] === 'string' && fields[field] !== '' ? expression(field, fields[field]) : names(field);
   const numbers = (field: string): Record<string, number> => {
     const value = fields[field] ?? {};
     if (typeof value !== 'object' || !Object.values(value).every((number) => typeof number === 'number' && number > 0))
       throw invalid(`'${field}' must give numbers by name`);
+    for (const name of Object.keys(value)) expression(field, name);
     return value as Record<string, number>;
   };
   const flag = (field: string): boolean => {
@@ -154,7 +159,7 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     targetModules: typeof targetModules === 'string' && /^all-linear$/i.test(targetModules) ? 'all-linear' : targetModules,
     excludeModules: targets('exclude_modules'),
     layers: layerList.length === 0 ? 'all' : (layerList as number[]),
-    layersPattern: names('layers_pattern'),
+    layersPattern: names('layers_pattern').map((name) => expression('layers_pattern', name)),
     rankPattern: numbers('rank_pattern'),
     alphaPattern: numbers('alpha_pattern'),
     modulesToSave: names('modules_to_save'),

@@ -34,6 +34,16 @@ it('matches a string as a regular expression with the whole path, Python groups 
   expect(ranks({ target_modules: 'lm_head|model.embed_tokens' })).toEqual({ 'model.embed_tokens': 2, lm_head: 2 });
 });
 
+it('refuses an expression that is none, and one that would take for ever', () => {
+  for (const field of ['target_modules', 'exclude_modules'])
+    expect(() => parse({ target_modules: 'x', [field]: '(((' })).toThrow(/no regular expression/);
+  expect(() => parse({ target_modules: ['q_proj'], rank_pattern: { '(((': 2 } })).toThrow(/no regular expression/);
+  expect(() => parse({ target_modules: ['q_proj'], layers_pattern: '(((' })).toThrow(/no regular expression/);
+  expect(() => ranks({ target_modules: '(([a-z._0-9]+)+)+X' })).toThrow(/takes too long/);
+  expect(() => ranks({ target_modules: ['q_proj'], rank_pattern: { '(([a-z._0-9]+)+)+X': 2 } })).toThrow(/takes too long/);
+  expect(ranks({ target_modules: '([a-z_]+\\.){2}1\\.mlp\\.(?:up|down)_proj' })).toEqual(layer(1, ['up_proj', 'down_proj']));
+});
+
 it('all-linear is every linear layer but the head', () => {
   const found = Object.keys(
     ranks({ target_modules: 'all-linear', modules_to_save: ['mlp'], exclude_modules: ['2.self_attn.o_proj'] }),

@@ -1,4 +1,5 @@
 /** Which modules of a model a config adapts, trains whole or trains the bias of, by the rules of PEFT. */
+import { createContext, Script } from 'node:vm';
 import { hubLayout } from '../../models/families/index.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
@@ -45,7 +46,27 @@ function matches(path: string, targets: string | readonly string[]): boolean {
 }
 
 function isWhole(path: string, expression: string): boolean {
-  return new RegExp(`${moduleExpression(expression).source}$`).test(path);
+  return matchOf(new RegExp(`${moduleExpression(expression).source}$`), path) !== null;
+}
+
+/** Longest time an expression may take for one path. One that repeats groups may take for ever, so only those are watched. */
+const matchMilliseconds = 500;
+const match = new Script('expression.exec(path)');
+const scope = createContext({});
+
+function matchOf(expression: RegExp, path: string): RegExpExecArray | null {
+  if (!/\)[*+{]/.test(expression.source)) return expression.exec(path);
+  try {
+    Object.assign(scope, { expression, path });
+    return match.runInContext(scope, { timeout: matchMilliseconds }) as RegExpExecArray | null;
+  } catch (cause) {
+    throw new Problem(
+      'config-invalid',
+      `The expression ${expression.source} takes too long to say whether it means '${path}'.`,
+      'Write it without repeated groups, or name the modules in a list.',
+      { cause },
+    );
+  }
 }
 
 /** The number after the first name of `layersPattern`, or after any name. */
@@ -55,7 +76,7 @@ function layerOf(path: string, layersPattern: readonly string[]): number | null 
       ? [/^.*?\.[^.]*\.(\d+)\./]
       : layersPattern.map((name) => new RegExp(`^(?:|.*?\\.)(?:${name})\\.(\\d+)\\.`));
   for (const pattern of patterns) {
-    const found = pattern.exec(path);
+    const found = matchOf(pattern, path);
     if (found) return Number(found[1]);
   }
   return null;
