@@ -37,7 +37,7 @@ export interface ImportanceRequest {
 export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
   const { model, adapters, threads, cacheDir, openSession, step } = request;
   const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, bounds.tokensPerRow));
-  const slots = slotsFor(model.spec, adapters, noSlots);
+  const slots = slotsFor(adapters, noSlots);
   const { graph, sums } = squaresGraph(model.spec, await model.weights.files(cacheDir), slots);
   const adapted = adapterFeeds(model, slots, adapters);
   const names = graph.inputs.map(({ name }) => name);

@@ -39,7 +39,7 @@ export class LogitsRunner {
     adapters: readonly WeightedAdapter[],
     { threads, cacheDir, openSession }: LogitsOptions,
   ): Promise<LogitsRunner> {
-    const slots = slotsFor(model.spec, adapters, noSlots);
+    const slots = slotsFor(adapters, noSlots);
     const graph = build(model.spec, await model.weights.files(cacheDir), slots);
     const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack: false });
     const inputs = graph.inputs.map(({ name }) => name);

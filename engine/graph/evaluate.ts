@@ -115,7 +115,7 @@ const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 /** Reduces the axes named by the second input. */
 const reduce =
   (f: (values: number[]) => number): Kernel =>
-  ([x, axes]) => {
+  ([x, axes], { keepdims }) => {
     const dims = x!.dims;
     const reduced = new Set([...axes!.data].map((axis) => (axis < 0 ? axis + dims.length : axis)));
     const kept = dims.map((dim, i) => (reduced.has(i) ? 1 : dim));
@@ -129,7 +129,7 @@ const reduce =
       );
       groups[to]!.push(value);
     });
-    return { dims: kept, data: Float64Array.from(groups, f) };
+    return { dims: int(keepdims, 1) === 1 ? kept : dims.filter((_, i) => !reduced.has(i)), data: Float64Array.from(groups, f) };
   };
 const total = (values: number[]): number => values.reduce((sum, x) => sum + x, 0);
 

@@ -7,12 +7,12 @@ import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '
 import { targetModules, type TargetModule } from '../training/lora/targets.ts';
 import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
 import { float32 } from './sequence.ts';
-import { linearLayers, storedName, type DecoderSpec } from './spec.ts';
+import { storedName, type DecoderSpec } from './spec.ts';
 import type { ModelWeights } from './weights.ts';
 
-/** What a graph takes besides the factors of every linear layer of the blocks, which cost nothing while their rank is 0. */
+/** What a graph has a place for. */
 export interface AdapterSlots {
-  /** Paths of further adapted modules: embedding and head. */
+  /** Paths of adapted modules; one whose factors have rank 0 is as it was. */
   readonly adapted: ReadonlySet<string>;
   /** Paths of modules with DoRA's scale of their outputs. */
   readonly scaled: ReadonlySet<string>;
@@ -23,14 +23,12 @@ export interface AdapterSlots {
 export const noSlots: AdapterSlots = { adapted: new Set(), scaled: new Set(), replaced: new Set() };
 
 /** The slots that these adapters need, and those there are already. */
-export function slotsFor(spec: DecoderSpec, adapters: readonly WeightedAdapter[], held: AdapterSlots): AdapterSlots {
-  const usual = new Set(linearLayers(spec).map(({ path }) => path));
+export function slotsFor(adapters: readonly WeightedAdapter[], held: AdapterSlots): AdapterSlots {
   const shapes = adapters.map(({ adapter }) => adapter.shape);
   const modules = shapes.flatMap((shape) => shape.modules);
-  const outer = modules.filter(({ path }) => !usual.has(path));
   const scaled = modules.filter(({ magnitude }) => magnitude !== null);
   return {
-    adapted: new Set([...held.adapted, ...outer.map(({ path }) => path)]),
+    adapted: new Set([...held.adapted, ...modules.map(({ path }) => path)]),
     scaled: new Set([...held.scaled, ...scaled.map(({ path }) => path)]),
     replaced: new Set([...held.replaced, ...shapes.flatMap((shape) => shape.replaced.flatMap(({ names }) => names))]),
   };
@@ -44,8 +42,7 @@ export function sameSlots(a: AdapterSlots, b: AdapterSlots): boolean {
 const replacedName = (name: string): string => `trained/${name}`;
 
 function adaptedModules(spec: DecoderSpec, { adapted }: AdapterSlots): TargetModule[] {
-  const usual = new Set(linearLayers(spec).map(({ path }) => path));
-  return targetModules(spec).filter(({ path }) => usual.has(path) || adapted.has(path));
+  return targetModules(spec).filter(({ path }) => adapted.has(path));
 }
 
 /** Declares the inputs. */

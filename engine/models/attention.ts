@@ -1,26 +1,24 @@
 /** Scaled dot-product attention over grouped heads. */
 import { assert } from '../problem.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
-import { attention, equalParts, leadingParts } from '../graph/ops/attention.ts';
+import { attention, cachedAttention, equalParts, leadingParts } from '../graph/ops/attention.ts';
 import { reshape, transpose } from '../graph/ops/shape.ts';
 
 export interface AttentionDims {
   readonly batch: Dim;
   readonly time: Dim;
   readonly tokens: Dim;
-  /** Keys a token may look at: `time`, and with a cache what is cached too. */
-  readonly keys: Dim;
-  /** Blocks of queries that are computed one after the other; several of them need `keys` to be `time`, and both their multiple. */
+  /** Blocks of queries that are computed one after the other; of several of them `time` is a multiple. */
   readonly blocks: number;
 }
 
 export interface AttentionInputs {
   /** `[tokens, heads * headDim]` */
   readonly query: Value;
-  /** `[batch * keys, keyValueHeads * headDim]` */
+  /** `[tokens, keyValueHeads * headDim]` */
   readonly key: Value;
   readonly value: Value;
-  /** Added to the scores, `[time, keys]`: 0 where a token may look, hugely negative where not. */
+  /** Added to the scores, `[time, time]`: 0 where a token may look, hugely negative where not. */
   readonly mask: Value;
 }
 
@@ -40,7 +38,7 @@ export interface AttentionShape {
  */
 export function attend(
   g: Graph,
-  { batch, time, tokens, keys, blocks }: AttentionDims,
+  { batch, time, tokens, blocks }: AttentionDims,
   { query, key, value, mask }: AttentionInputs,
   { heads, keyValueHeads, headDim, scale, cap }: AttentionShape,
 ): Value {
@@ -50,9 +48,34 @@ export function attend(
     transpose(g, [reshape(g, [y], { shape: [batch, rows, keyValueHeads, shared, headDim] })], {
       permutation: [0, 2, 3, 1, 4],
     });
-  const inputs = [byHead(query, time, group), byHead(key, keys, 1), byHead(value, keys, 1), ...maskBlocks(g, mask, blocks)];
+  const inputs = [byHead(query, time, group), byHead(key, time, 1), byHead(value, time, 1), ...maskBlocks(g, mask, blocks)];
   const mixed = attention(g, inputs, { scale, cap });
   return reshape(g, [transpose(g, [mixed], { permutation: [0, 3, 1, 2, 4] })], { shape: [tokens, heads * headDim] });
+}
+
+/** What a row's tokens attend to besides themselves, `[keyValueHeads, 1, room, headDim]`. */
+export interface CachedKeys {
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/**
+ * The same for one row that goes on after what is cached, and its own keys and values as the cache has them. `mask` reaches over the whole
+ * room of the cache and then these tokens.
+ */
+export function attendCached(
+  g: Graph,
+  time: Dim,
+  { query, key, value, mask }: AttentionInputs,
+  cached: CachedKeys,
+  { heads, keyValueHeads, headDim, scale, cap }: AttentionShape,
+): { readonly mixed: Value; readonly own: CachedKeys } {
+  const byHead = (y: Value, shared: number): Value =>
+    transpose(g, [reshape(g, [y], { shape: [time, keyValueHeads, shared, headDim] })], { permutation: [1, 2, 0, 3] });
+  const own = { key: byHead(key, 1), value: byHead(value, 1) };
+  const mixed = cachedAttention(g, byHead(query, heads / keyValueHeads), cached, own, mask, { scale, cap });
+  const rows = transpose(g, [mixed], { permutation: [2, 0, 1, 3] });
+  return { mixed: reshape(g, [rows], { shape: [time, heads * headDim] }), own };
 }
 
 const knownBlocks = new WeakMap<Value, readonly Value[]>();

@@ -7,7 +7,7 @@ import { embedding } from '../graph/ops/embedding.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
-import { dequantized, packedLinear, type PackedWeight } from '../graph/ops/packed.ts';
+import { dequantized, packedLinear, packedRows, type PackedWeight } from '../graph/ops/packed.ts';
 import { rotary } from '../graph/ops/rotary.ts';
 import { gatherRows, reshape, sliceLast } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
@@ -37,10 +37,10 @@ export interface DecoderOptions {
   readonly noise?: Value;
   /** Keep only each block's input for the backward. */
   readonly recompute: boolean;
-  /** Puts cached keys and values `[tokens, keyValueHeads * headDim]` before a layer's own. */
-  readonly extendCache?: (layer: number, keys: Value, values: Value) => readonly [keys: Value, values: Value];
   /** Computes a linear layer another way, from packed weights for one; null: as usual. */
   readonly linear?: (path: string, x: Value, bias: Value | null) => Value | null;
+  /** Picks rows of the embedding another way, out of a packed one; null: as usual. */
+  readonly rows?: (path: string, ids: Value) => Value | null;
   /** Attends another way, with a cache of its own; all are `[tokens, heads * headDim]` of their own heads. */
   readonly attend?: (layer: number, inputs: Record<'query' | 'key' | 'value', Value>) => Value;
 }
@@ -83,7 +83,10 @@ export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value |
 function embed(g: Graph, spec: DecoderSpec, { inputIds, positions }: Sequence, options: DecoderOptions): Value {
   const { modules, embeddingScale } = spec;
   const path = modules.token_embd;
-  const embedded = g.scope(path, () => embedding(g, inputIds, options.weight(`${path}.weight`), options.lora(path)));
+  const embedded = g.scope(path, () => {
+    const rows = options.rows?.(path, inputIds) ?? gatherRows(g, [options.weight(`${path}.weight`), inputIds]);
+    return embedding(g, inputIds, rows, options.lora(path));
+  });
   const noisy = options.noise === undefined ? embedded : add(g, [embedded, options.noise]);
   const scaled = embeddingScale === 1 ? noisy : mul(g, [noisy, g.scalar(embeddingScale)]);
   if (positions === null) return scaled;
@@ -151,11 +154,10 @@ function attention(
     const placedQuery = place('attn_q_norm', query, heads);
     const placedKey = place('attn_k_norm', key, keyValueHeads);
     if (options.attend) return options.attend(layer, { query: placedQuery, key: placedKey, value });
-    const [allKeys, allValues] = options.extendCache?.(layer, placedKey, value) ?? [placedKey, value];
     const mask = sequence.masks.get(window);
     assert(mask !== undefined, `no mask for a window of ${window}`);
     const shape = { heads, keyValueHeads, headDim, scale: scoreScale, cap: scoreCap };
-    return attend(g, sequence, { query: placedQuery, key: allKeys, value: allValues, mask }, shape);
+    return attend(g, sequence, { query: placedQuery, key: placedKey, value, mask }, shape);
   });
   return project('attn_output', mixed);
 }
@@ -285,17 +287,28 @@ function packedWeight(name: string, location: WeightLocation): PackedWeight | nu
   return { rows: shape[0], columns: shape[1], bits, blockSize, minimumGroup, declare };
 }
 
-/** Multiplies with packed matrices as they are: `DecoderOptions.linear`. */
-export function packedProducts(
+/** Reads packed matrices as they are, those that `asTheyAre` says. */
+export function packedReading(
   g: Graph,
+  spec: DecoderSpec,
   files: WeightFiles,
   { lora }: Pick<DecoderOptions, 'lora'>,
-  isFrozen: (name: string) => boolean,
-): NonNullable<DecoderOptions['linear']> {
-  return (path, x, bias) => {
-    const name = `${path}.weight`;
-    const location = files.get(name);
-    const packed = location === undefined || !isFrozen(name) ? null : packedWeight(name, location);
-    return packed && packedLinear(g, x, packed, bias, lora(path));
+  asTheyAre: (name: string, bits: number) => boolean,
+): Required<Pick<DecoderOptions, 'linear' | 'rows'>> {
+  const packedAt = (path: string): PackedWeight | null => {
+    const asked = `${path}.weight`;
+    const name = storedName(spec, asked);
+    const packed = packedWeight(name, files.get(name)!);
+    return packed && asTheyAre(asked, packed.bits) ? packed : null;
+  };
+  return {
+    linear(path, x, bias) {
+      const packed = packedAt(path);
+      return packed && packedLinear(g, x, packed, bias, lora(path));
+    },
+    rows(path, ids) {
+      const packed = packedAt(path);
+      return packed && packedRows(g, ids, packed);
+    },
   };
 }

@@ -6,7 +6,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { openSession } from '../runtime/session.ts';
 import { readAdapter } from '../training/lora/folder.ts';
-import { GenerationSession } from './generation.ts';
+import { noSlots } from './adapter-inputs.ts';
+import { buildGeneration, GenerationSession } from './generation.ts';
 import { openModel } from './open.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-generation-'));
@@ -74,4 +75,14 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     expect(difference(await session.feed(long.slice(599)), atOnce)).toBeLessThan(2e-5);
     await session.release();
   });
+});
+
+test('a token reads cached keys and values where they lie, and a base without adapters has no nodes for them', async () => {
+  const { spec, weights } = openModel(join(import.meta.dirname, '../golden/llama-tied/model'));
+  const g = buildGeneration(spec, await weights.files(cacheDir), noSlots);
+  const readers = g.nodes.filter(({ inputs }) => inputs.some(({ name }) => name.startsWith('past.')));
+  expect(readers.map(({ type }) => type)).toEqual(Array(2 * spec.layers).fill('FusedMatMul'));
+  expect([...g.outputs.keys()]).toEqual(['logits', 'new.key', 'new.value']);
+  const products = g.nodes.filter(({ type }) => type === 'Gemm').length;
+  expect(products).toBe(7 * spec.layers + 1);
 });

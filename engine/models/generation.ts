@@ -6,13 +6,12 @@ import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
 import type { WeightedAdapter } from '../training/lora/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, sameSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
-import { decoder, logits, packedProducts, type WeightFiles } from './decoder.ts';
-import type { OpenModel } from './open.ts';
+import { attendCached } from './attention.ts';
+import { decoder, logits, packedReading, type DecoderOptions, type WeightFiles } from './decoder.ts';
+import { quantizedModel, type OpenModel } from './open.ts';
 import { turnsOtherwise } from './rope.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
 import type { DecoderSpec } from './spec.ts';
-
-type GenerationModel = Pick<OpenModel, 'spec' | 'weights'>;
 
 export interface GenerationOptions {
   readonly threads: number;
@@ -20,56 +19,48 @@ export interface GenerationOptions {
   readonly openSession: OpenSession;
 }
 
-/** Keys and values of one layer, a row of all heads per token, with room to grow: what is cached is fed without a copy. */
-interface LayerCache {
-  keys: Float32Array;
-  values: Float32Array;
-}
-
-const FIRST_CAPACITY = 256;
-/** A long prompt goes in by pieces: its scores are piece times all keys, not keys squared. */
-const LONGEST_PIECE = 512;
+/** The cache grows by so many tokens. */
+const ROOM = 128;
+/** A long prompt goes in by pieces: no token is scored against what comes long after it, and scores stay in the processor's cache. */
+const LONGEST_PIECE = 128;
 
 export class GenerationSession {
-  readonly #model: GenerationModel;
+  readonly #model: OpenModel;
   readonly #files: WeightFiles;
   readonly #options: GenerationOptions;
-  readonly #cache: LayerCache[];
+  #cache: Cache;
   #session: GraphSession;
   #inputs: readonly string[];
   #slots = noSlots;
-  #capacity = FIRST_CAPACITY;
-  #cached = 0;
   /** What was fed since the last reset. */
   #fed: number[] = [];
   #adapterFeeds: Readonly<Record<string, TensorValue>>;
 
-  private constructor(model: GenerationModel, files: WeightFiles, options: GenerationOptions, opened: OpenedGraph) {
+  private constructor(model: OpenModel, files: WeightFiles, options: GenerationOptions, opened: OpenedGraph) {
     this.#model = model;
     this.#files = files;
     this.#options = options;
     this.#session = opened.session;
     this.#inputs = opened.inputs;
     this.#adapterFeeds = adapterFeeds(model, noSlots, []);
-    this.#cache = Array.from({ length: model.spec.layers }, () => ({
-      keys: new Float32Array(FIRST_CAPACITY * this.#width),
-      values: new Float32Array(FIRST_CAPACITY * this.#width),
-    }));
+    this.#cache = new Cache(model.spec);
   }
 
-  static async open(model: GenerationModel, options: GenerationOptions): Promise<GenerationSession> {
+  /** What a file has quantized is multiplied as it is. */
+  static async open(given: OpenModel, options: GenerationOptions): Promise<GenerationSession> {
+    const model = quantizedModel(given, 'stored', { withEmbedding: true });
     const files = await model.weights.files(options.cacheDir);
     return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
   }
 
   /** Tokens that have been fed since the last reset. */
   get length(): number {
-    return this.#cached;
+    return this.#cache.length;
   }
 
   /** Several weighted adapters act as one; none is the base. What was cached is forgotten. */
   async useAdapters(adapters: readonly WeightedAdapter[]): Promise<void> {
-    const slots = slotsFor(this.#model.spec, adapters, this.#slots);
+    const slots = slotsFor(adapters, this.#slots);
     if (!sameSlots(slots, this.#slots)) {
       const opened = await openGraph(this.#model.spec, this.#files, slots, this.#options);
       await this.#session.release();
@@ -82,15 +73,16 @@ export class GenerationSession {
   }
 
   reset(): void {
-    this.#cached = 0;
+    this.#cache = new Cache(this.#model.spec);
     this.#fed = [];
   }
 
   /** Feeds tokens after what is cached; logits `[vocabulary]` of the last one. */
   async feed(tokens: readonly number[]): Promise<Float32Array> {
     assert(tokens.length > 0, 'nothing to feed');
-    const length = this.#cached + tokens.length;
-    if (this.#cached > 0 && this.#model.spec.ropes.some((rope) => turnsOtherwise(rope, this.#cached, length))) {
+    const past = this.#cache.length;
+    const length = past + tokens.length;
+    if (past > 0 && this.#model.spec.ropes.some((rope) => turnsOtherwise(rope, past, length))) {
       const all = [...this.#fed, ...tokens];
       this.reset();
       return this.feed(all);
@@ -104,47 +96,81 @@ export class GenerationSession {
 
   async #feedPiece(tokens: readonly number[], length: number): Promise<Float32Array<ArrayBuffer>> {
     const time = tokens.length;
-    const past = this.#cached;
-    const keys = past + time;
+    const past = this.#cache.length;
     const feeds: Record<string, TensorValue> = {
       ...this.#adapterFeeds,
-      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past, length }),
+      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past, room: this.#cache.room, length }),
+      ...this.#cache.feeds(),
       rows: int64([time - 1], [1]),
     };
-    this.#cache.forEach((layer, i) => {
-      feeds[`past.${i}.key`] = float32(layer.keys.subarray(0, past * this.#width), [past, this.#width]);
-      feeds[`past.${i}.value`] = float32(layer.values.subarray(0, past * this.#width), [past, this.#width]);
-    });
     const result = await this.#session.run(only(this.#inputs, feeds));
-    this.#reserve(keys);
-    this.#cache.forEach((layer, i) => {
-      layer.keys.set(result[`new.${i}.key`]!.data as Float32Array, past * this.#width);
-      layer.values.set(result[`new.${i}.value`]!.data as Float32Array, past * this.#width);
-    });
-    this.#cached = keys;
+    this.#cache.add(time, result['new.key']!.data as Float32Array, result['new.value']!.data as Float32Array);
     return result['logits']!.data as Float32Array<ArrayBuffer>;
   }
 
   release(): Promise<void> {
     return this.#session.release();
   }
+}
 
-  get #width(): number {
-    return this.#model.spec.keyValueHeads * this.#model.spec.headDim;
+/** Keys and values of every layer, `[heads, room, width]`: they are read where they lie, and new tokens add their own. */
+class Cache {
+  #length = 0;
+  #room = 0;
+  #layers: { readonly key: Float32Array; readonly value: Float32Array }[];
+  readonly #heads: number;
+  readonly #width: number;
+
+  constructor({ layers, keyValueHeads, headDim }: DecoderSpec) {
+    this.#heads = keyValueHeads;
+    this.#width = headDim;
+    this.#layers = Array.from({ length: layers }, () => ({ key: new Float32Array(0), value: new Float32Array(0) }));
+    this.#reserve(1);
   }
 
+  get length(): number {
+    return this.#length;
+  }
+  get room(): number {
+    return this.#room;
+  }
+
+  feeds(): Record<string, TensorValue> {
+    const dims = [this.#heads, 1, this.#room, this.#width];
+    return Object.fromEntries(
+      this.#layers.flatMap(({ key, value }, i) => [
+        [`past.${i}.key`, float32(key, dims)],
+        [`past.${i}.value`, float32(value, dims)],
+      ]),
+    );
+  }
+
+  /** `keys` and `values` are `[layers, heads, time, width]`. */
+  add(time: number, keys: Float32Array, values: Float32Array): void {
+    this.#reserve(this.#length + time);
+    const size = time * this.#width;
+    let from = 0;
+    for (const { key, value } of this.#layers)
+      for (let head = 0; head < this.#heads; head++, from += size) {
+        const to = (head * this.#room + this.#length) * this.#width;
+        key.set(keys.subarray(from, from + size), to);
+        value.set(values.subarray(from, from + size), to);
+      }
+    this.#length += time;
+  }
+
+  /** Room is scored whether it is used or not, so there is little more than what is needed. */
   #reserve(tokens: number): void {
-    if (tokens <= this.#capacity) return;
-    while (this.#capacity < tokens) this.#capacity *= 2;
+    if (tokens <= this.#room) return;
+    const [before, used] = [this.#room * this.#width, this.#length * this.#width];
+    this.#room = Math.ceil(tokens / ROOM) * ROOM;
     const grown = (old: Float32Array): Float32Array => {
-      const larger = new Float32Array(this.#capacity * this.#width);
-      larger.set(old.subarray(0, this.#cached * this.#width));
+      const larger = new Float32Array(this.#heads * this.#room * this.#width);
+      for (let head = 0; head < this.#heads; head++)
+        larger.set(old.subarray(head * before, head * before + used), head * this.#room * this.#width);
       return larger;
     };
-    for (const layer of this.#cache) {
-      layer.keys = grown(layer.keys);
-      layer.values = grown(layer.values);
-    }
+    this.#layers = this.#layers.map(({ key, value }) => ({ key: grown(key), value: grown(value) }));
   }
 }
 
@@ -166,26 +192,31 @@ async function openGraph(
   return { session, inputs: graph.inputs.map(({ name }) => name) };
 }
 
-/** One row of new tokens after those cached; every linear layer takes factors of any rank, 0 included. */
+/** One row of new tokens after those cached. */
 export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
-  const width = spec.keyValueHeads * spec.headDim;
-  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'keys', blocks: 1 });
+  const { heads, keyValueHeads, headDim, scoreCap: cap } = spec;
+  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'room + time', blocks: 1 });
   const rows = g.input('rows', 'int64', [1]);
   const adapted = adapterInputs(g, spec, files, slots);
-  const options = {
+  const added = { key: [] as Value[], value: [] as Value[] };
+  const options: DecoderOptions = {
     ...adapted,
-    linear: packedProducts(g, files, adapted, (name) => !slots.replaced.has(name)),
+    ...packedReading(g, spec, files, adapted, (name) => !slots.replaced.has(name)),
     recompute: false,
-    extendCache(layer: number, keys: Value, values: Value): [Value, Value] {
-      const extend = (what: string, value: Value): Value => {
-        g.output(`new.${layer}.${what}`, value);
-        const past = g.input(`past.${layer}.${what}`, 'float32', ['past', width]);
-        return concat(g, [past, value], { axis: 0, total: 'keys' });
-      };
-      return [extend('key', keys), extend('value', values)];
+    attend(layer, inputs) {
+      const { window, scoreScale: scale } = spec.blocks[layer]!;
+      const past = (what: string): Value => g.input(`past.${layer}.${what}`, 'float32', [keyValueHeads, 1, 'room', headDim]);
+      const cached = { key: past('key'), value: past('value') };
+      const masked = { ...inputs, mask: sequence.masks.get(window)! };
+      const { mixed, own } = attendCached(g, 'time', masked, cached, { heads, keyValueHeads, headDim, scale, cap });
+      added.key.push(own.key);
+      added.value.push(own.value);
+      return mixed;
     },
   };
   g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
+  for (const what of ['key', 'value'] as const)
+    g.output(`new.${what}`, concat(g, added[what], { axis: 0, total: spec.layers * keyValueHeads }));
   return g;
 }

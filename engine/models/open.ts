@@ -18,7 +18,7 @@ import {
   specFromGguf,
 } from './families/index.ts';
 import type { Layout } from './layout.ts';
-import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from './spec.ts';
+import { linearLayers, modelTensors, storedName, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
   fromGguf,
   fromSafetensors,
@@ -390,10 +390,16 @@ function selectTensors(
   return selected;
 }
 
-/** The model with the matrices of its blocks kept in few bits; embedding and head stay as they are. */
-export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
+/** The model with the matrices of its blocks kept in few bits; embedding and head stay as they are unless they are asked for. */
+export function quantizedModel(
+  model: OpenModel,
+  quantization: BaseQuantization,
+  { withEmbedding = false }: { readonly withEmbedding?: boolean } = {},
+): OpenModel {
   const { path, format, spec, info, tokenizerSource } = model;
-  const matrices = new Set(linearLayers(spec).map((layer) => `${layer.path}.weight`));
+  const outer = withEmbedding ? [spec.modules.token_embd, spec.modules.output] : [];
+  const paths = [...linearLayers(spec).map((layer) => layer.path), ...outer];
+  const matrices = new Set(paths.map((of) => storedName(spec, `${of}.weight`)));
   return {
     ...{ path, format, spec, info, tokenizerSource },
     weights: model.weights.quantized(quantization, matrices),

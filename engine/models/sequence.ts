@@ -32,7 +32,7 @@ type BlockWindow = number | null;
 export function sequenceInputs(
   g: Graph,
   spec: DecoderSpec,
-  dims: Pick<Sequence, 'batch' | 'tokens' | 'keys' | 'blocks'>,
+  { keys, ...dims }: Pick<Sequence, 'batch' | 'tokens' | 'blocks'> & { readonly keys: Dim },
 ): Sequence {
   const rotation = (name: string, half: Dim): Rotation => ({
     cos: g.input(`${name}.cos`, 'float32', ['time', half]),
@@ -48,7 +48,7 @@ export function sequenceInputs(
       const key = rotation(`rope.${i}`, dimension / 2);
       return { key, query: spec.queryGrowth === null ? key : rotation(`rope.${i}.query`, dimension / 2) };
     }),
-    masks: new Map(windows(spec).map((window) => [window, g.input(maskName(window), 'float32', ['time', dims.keys])])),
+    masks: new Map(windows(spec).map((window) => [window, g.input(maskName(window), 'float32', ['time', keys])])),
   };
 }
 
@@ -58,6 +58,8 @@ export interface Feed {
   readonly time: number;
   /** Cached tokens before them. */
   readonly past: number;
+  /** Tokens that the cache has room for; left out, `past`. */
+  readonly room?: number;
   /** Tokens of the whole row when these are a piece of it, or of the longest of those packed into one. */
   readonly length?: number;
   /** Of rows packed into one: where the row of each token begins, `[time]`. Positions count from there and no token sees what lies before. */
@@ -65,7 +67,10 @@ export interface Feed {
 }
 
 /** What those inputs are fed with. */
-export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length, starts }: Feed): Record<string, TensorValue> {
+export function sequenceFeeds(
+  spec: DecoderSpec,
+  { inputIds, time, past, room = past, length, starts }: Feed,
+): Record<string, TensorValue> {
   const keys = past + time;
   const placeInRow = (t: number): number => t - (starts?.[t] ?? 0);
   const feeds: Record<string, TensorValue> = {
@@ -78,7 +83,7 @@ export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length,
     'dim.batch': int64([inputIds.length / time], [1]),
     'dim.time': int64([time], [1]),
     'dim.tokens': int64([inputIds.length], [1]),
-    'dim.keys': int64([keys], [1]),
+    'dim.room': int64([room], [1]),
   };
   spec.ropes.forEach((rope, i) => {
     const half = rope.dimension / 2;
@@ -98,7 +103,8 @@ export function sequenceFeeds(spec: DecoderSpec, { inputIds, time, past, length,
       put(`rope.${i}.query`, (position) => 1 + beta * Math.log1p(Math.floor(position / originalContextLength)));
     }
   });
-  for (const window of windows(spec)) feeds[maskName(window)] = float32(causalMask(time, past, window, starts), [time, keys]);
+  for (const window of windows(spec))
+    feeds[maskName(window)] = float32(causalMask(time, past, room, window, starts), [time, room + time]);
   return feeds;
 }
 
@@ -132,14 +138,16 @@ function maskName(window: BlockWindow): string {
 /** Far below every score, and still finite when a score is added. */
 const HIDDEN = -1e30;
 
-/** `[time, past + time]`: a token sees what is cached, what came before it in its row, and itself, as far back as its window reaches. */
-function causalMask(time: number, past: number, window: BlockWindow, starts?: Int32Array): Float32Array {
-  const keys = past + time;
+/** `[time, room + time]`: a token sees what is cached, what came before it in its row, and itself, as far back as its window reaches. */
+function causalMask(time: number, past: number, room: number, window: BlockWindow, starts?: Int32Array): Float32Array {
+  const keys = room + time;
   const mask = new Float32Array(time * keys);
   for (let t = 0; t < time; t++) {
     const row = mask.subarray(t * keys, (t + 1) * keys);
-    row.fill(HIDDEN, past + t + 1);
-    row.fill(HIDDEN, 0, Math.max(starts?.[t] ?? 0, window === null ? 0 : past + t + 1 - window));
+    const reach = window ?? Infinity;
+    row.fill(HIDDEN, 0, Math.max(0, past + t + 1 - reach));
+    row.fill(HIDDEN, past, room + Math.max(starts?.[t] ?? 0, t + 1 - reach));
+    row.fill(HIDDEN, room + t + 1);
   }
   return mask;
 }

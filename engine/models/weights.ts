@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { AtomicFile, makeFolder, readExactly, withFile } from '../formats/files.ts';
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
+  inNibbles,
   packedFormat,
   packRows,
   packStored,
@@ -37,11 +38,13 @@ export interface FilePart {
 /** Where a matrix in few bits lies: see `PackedMatrix` for what its parts are. */
 export interface PackedLocation extends PackedFormat {
   readonly shape: readonly [rows: number, columns: number];
-  readonly values: FilePart;
-  readonly scales: FilePart;
-  readonly zeroPoints: FilePart;
-  /** The numbers and zero points again, as they are read back fastest; in 8 bits the same bytes. */
+  /** The numbers in 4 bits, as they are multiplied. */
+  readonly nibbles: FilePart;
+  readonly nibbleScales: FilePart;
+  readonly nibbleZeros: FilePart;
+  /** The numbers again, as they are read back fastest. */
   readonly halves: FilePart;
+  readonly scales: FilePart;
   readonly zeroLevels: FilePart;
   readonly minimumScales: FilePart | null;
   readonly minimumLevels: FilePart | null;
@@ -59,7 +62,7 @@ export interface ModelWeights {
   read(name: string): Float32Array;
   /** Where every tensor lies as a graph reads it. Stored float32 is used in place; anything else is written once into a file under `cacheDir`. */
   files(cacheDir: string): Promise<ReadonlyMap<string, WeightLocation>>;
-  /** The same model with these matrices in few bits; what does not fit stays float32. */
+  /** The same model with these matrices in few bits; what does not fit stays float32, what is packed already as it is. */
   quantized(quantization: BaseQuantization, matrices: ReadonlySet<string>): ModelWeights;
 }
 
@@ -142,7 +145,7 @@ export function rotaryDivisors(file: GgufFile, name: string): readonly number[] 
 }
 
 /** Changes when the layout or the content of expanded files does. */
-const expansionVersion = 2;
+const expansionVersion = 3;
 const expansionAlignment = 64;
 
 /** How one matrix is packed. */
@@ -180,8 +183,9 @@ export class StoredWeights implements ModelWeights {
   }
 
   quantized(quantization: BaseQuantization, matrices: ReadonlySet<string>): ModelWeights {
-    const packings = new Map<string, Packing>();
+    const packings = new Map(this.#packings);
     for (const name of matrices) {
+      if (packings.has(name)) continue;
       const packing = packingOf(this.#tensor(name), quantization);
       if (packing !== null) packings.set(name, packing);
     }
@@ -245,28 +249,33 @@ function pack({ type, shape, load, quants }: StoredTensor, { bits, blockSize, fr
 function planPacked(expansion: Expansion, tensor: StoredTensor, packing: Packing): PackedLocation {
   const { bits, blockSize, minimumGroup } = packing;
   const [rows, columns] = tensor.shape as [number, number];
-  const blocks = columns / blockSize;
-  const quants = (rows * columns * bits) / 8;
-  const again = bits === 4 ? [quants, rows * blocks] : [];
-  const lengths = [
-    ...[quants, 4 * rows * blocks, rows * Math.ceil((blocks * bits) / 8), ...again],
-    ...(minimumGroup === null ? [] : [(4 * rows * blocks) / minimumGroup]),
-    ...(minimumGroup === null || minimumGroup === 1 ? [] : [rows * blocks]),
-  ];
-  const parts = expansion.plan(lengths, () => {
+  const blocks = rows * (columns / blockSize);
+  const bytes = (rows * columns * bits) / 8;
+  // In 4 bits both readings share their scales.
+  const nibbles = [bytes, ...(bits === 8 ? [8 * blocks] : []), rows * Math.ceil((columns / blockSize) * (bits / 8))];
+  const minima = minimumGroup === null ? [] : [(4 * blocks) / minimumGroup, ...(minimumGroup === 1 ? [] : [blocks])];
+  const parts = expansion.plan([...nibbles, bytes, 4 * blocks, blocks, ...minima], () => {
     const packed = pack(tensor, packing);
     const { values, scales, zeroPoints, minimumScales, minimumLevels } = packed;
-    const readBack = bits === 4 ? [splitHalves(packed), zeroLevels(packed, rows, blocks)] : [];
-    return [values, scales, zeroPoints, ...readBack, minimumScales, minimumLevels].flatMap((part) =>
-      part === null ? [] : [bytesOf(part)],
-    );
+    const four = bits === 4 ? packed : inNibbles(packed, rows, columns / blockSize, blockSize);
+    return [
+      ...(bits === 4 ? [values, zeroPoints] : [four.values, four.scales, four.zeroPoints]),
+      ...(bits === 4
+        ? [splitHalves(packed), scales, zeroLevels(packed, rows, columns / blockSize)]
+        : [values, scales, zeroPoints]),
+      ...[minimumScales, minimumLevels],
+    ].flatMap((part) => (part === null ? [] : [bytesOf(part)]));
   });
-  const [values, scales, zeroPoints, ...rest] = parts as [FilePart, FilePart, FilePart, ...FilePart[]];
-  const [halves, levels] = bits === 4 ? (rest.splice(0, 2) as [FilePart, FilePart]) : [values, zeroPoints];
-  const [minimumScales = null, minimumLevels = null] = rest;
+  const [first, ...afterFirst] = parts as [FilePart, ...FilePart[]];
+  const ownScales = bits === 8 ? afterFirst.shift() : undefined;
+  const [nibbleZeros, halves, scales, levels, minimumScales = null, minimumLevels = null] = afterFirst as [
+    ...[FilePart, FilePart, FilePart, FilePart],
+    ...FilePart[],
+  ];
   return {
     ...{ bits, blockSize, minimumGroup, shape: [rows, columns] },
-    ...{ values, scales, zeroPoints, halves, zeroLevels: levels, minimumScales, minimumLevels },
+    ...{ nibbles: first, nibbleScales: ownScales ?? scales, nibbleZeros },
+    ...{ halves, scales, zeroLevels: levels, minimumScales, minimumLevels },
   };
 }
 

@@ -16,7 +16,7 @@ import {
   headInput,
   headLogits,
   logits,
-  packedProducts,
+  packedReading,
   weightsOf,
   type DecoderOptions,
   type WeightFiles,
@@ -315,8 +315,8 @@ export function buildStep(
     const own = adaptation(g, spec, files, shape, inputs, taken, keys && dropout > 0 ? { rate: dropout, keys } : null);
     return {
       ...own,
-      // Prepared by the runtime, packed matrices are multiplied as they are; else reading them back once for many rows is faster.
-      ...(prepack && training ? { linear: packedProducts(g, files, own, (name) => !replaced.has(name)) } : {}),
+      // Prepared by the runtime, matrices of 4 bits are multiplied as they are; else reading them back once for many rows is faster.
+      ...(prepack && training ? packedReading(g, spec, files, own, (name, bits) => bits === 4 && !replaced.has(name)) : {}),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
       recompute: recompute && training,
     };

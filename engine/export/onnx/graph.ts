@@ -47,7 +47,6 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
     batch: dims.batch,
     time: dims.time,
     tokens: 'tokens',
-    keys: dims.total,
     blocks: 1,
     inputIds: flatIds,
     // Where nothing is placed, nothing reads it.

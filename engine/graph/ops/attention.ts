@@ -1,6 +1,6 @@
 /** Softmax attention of grouped heads, block by block of queries, so that scores of all queries never exist at once. */
 import type { Dim, Graph, Op, Shape, Value } from '../graph.ts';
-import { broadcast, defineOp } from '../graph.ts';
+import { broadcast, defineOp, positiveAxis } from '../graph.ts';
 import { tanh } from './activation.ts';
 import { add, mul, sub } from './elementwise.ts';
 import type { GemmAttributes } from './matmul.ts';
@@ -64,6 +64,29 @@ export const attention: Op<AttentionAttributes> = defineOp<AttentionAttributes>(
     return [part(0), part(1), part(2), ...masks.map(() => null)];
   },
 });
+
+/**
+ * The same without a gradient, over keys and values that lie in two pieces, so that what is cached is read where it is and never copied:
+ * the scores of both, which are small, are laid side by side.
+ */
+export function cachedAttention(
+  g: Graph,
+  q: Value,
+  cached: { readonly key: Value; readonly value: Value },
+  own: { readonly key: Value; readonly value: Value },
+  mask: Value,
+  { scale, cap }: AttentionAttributes,
+): Value {
+  const of = (keys: Value): Value => product(g, q, keys, { transB: true, alpha: scale / (cap ?? 1) });
+  const parts = [of(cached.key), of(own.key)];
+  const plain = joined(g, parts, -1, mask.shape[1]!);
+  const scores = cap === null ? plain : mul(g, [tanh(g, [plain]), g.scalar(cap)]);
+  const weights = softmax(g, [add(g, [scores, mask])]);
+  const lengths = g.shapeVector(parts.map(({ shape }) => shape.at(-1)!));
+  const attributes = { axis: { int: -1 } };
+  const [ofCached, ofOwn] = g.nodeWithOutputs('Split', [weights, lengths], parts, { attributes });
+  return add(g, [product(g, ofCached!, cached.value), product(g, ofOwn!, own.value)]);
+}
 
 const TIME = 3;
 
@@ -140,5 +163,5 @@ function joined(g: Graph, parts: readonly Value[], axis: number, total: Dim): Va
 }
 
 function replaced(shape: Shape, axis: number, dim: Dim): Shape {
-  return shape.map((own, i) => (i === axis ? dim : own));
+  return shape.map((own, i) => (i === positiveAxis(shape, axis) ? dim : own));
 }

@@ -74,23 +74,25 @@ const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32
 const packedMatrix = (bits: 4 | 8, minimumGroup: number | null): PackedWeight => {
   const levels = Array.from({ length: 96 }, (_, i) => (i * 7 + (i >> 3)) % 2 ** bits);
   const zeroPoints = [3, 8, 1, 0, 7, 5];
-  const pairs = (numbers: readonly number[], low: (i: number) => number, high: (i: number) => number): readonly number[] =>
-    bits === 8 ? numbers : Array.from({ length: numbers.length / 2 }, (_, i) => numbers[low(i)]! | (numbers[high(i)]! << 4));
   const neighbours = (numbers: readonly number[]) =>
-    pairs(
-      numbers,
-      (i) => 2 * i,
-      (i) => 2 * i + 1,
+    numbers.flatMap((number, i) => (i % 2 === 0 ? [number | (numbers[i + 1]! << 4)] : []));
+  const perRow = (numbers: readonly number[], row: number) =>
+    numbers.slice((row * numbers.length) / 3, ((row + 1) * numbers.length) / 3);
+  // In 8 bits a row is all lower halves, then all upper ones.
+  const nibbles = (numbers: readonly number[]) =>
+    neighbours(
+      bits === 4
+        ? numbers
+        : [0, 1, 2].flatMap((row) => [...perRow(numbers, row).map((n) => n & 15), ...perRow(numbers, row).map((n) => n >> 4)]),
     );
+  const scales = [0.25, 0.5, 0.125, 0.75, 0.25, 0.375];
+  const bothScales = [0, 1, 2].flatMap((row) => [...perRow(scales, row), ...perRow(scales, row).map((scale) => 16 * scale)]);
   const parts: Record<PackedPart, readonly number[]> = {
-    values: neighbours(levels),
-    scales: [0.25, 0.5, 0.125, 0.75, 0.25, 0.375],
-    zeroPoints: neighbours(zeroPoints),
-    halves: pairs(
-      levels,
-      (i) => i,
-      (i) => 48 + i,
-    ),
+    nibbles: nibbles(levels),
+    nibbleScales: bits === 4 ? scales : bothScales,
+    nibbleZeros: nibbles(zeroPoints),
+    halves: bits === 8 ? levels : levels.slice(0, 48).map((level, i) => level | (levels[48 + i]! << 4)),
+    scales,
     zeroLevels: zeroPoints,
     minimumScales: minimumGroup === 1 ? sines(6) : [0.5, -0.25, 0.125],
     minimumLevels: [1, 2, 3, 4, 5, 6],

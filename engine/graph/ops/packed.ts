@@ -1,12 +1,13 @@
 /** Frozen matrices in 4 or 8 bits: read back as float32 for a moment, or multiplied as they are. */
-import type { DataType, Graph, Op, Value } from '../graph.ts';
+import type { DataType, Dim, Graph, Op, Value } from '../graph.ts';
 import { defineOp } from '../graph.ts';
 import { add, mul } from './elementwise.ts';
 import { gemm, linear, type LoraFactors } from './matmul.ts';
-import { reduceSum } from './reduce.ts';
+import { reshape } from './shape.ts';
 
-/** `halves` and `zeroLevels` are numbers and zero points again, as `dequantized` reads them; see formats/quants/pack.ts. */
-export type PackedPart = 'values' | 'scales' | 'zeroPoints' | 'halves' | 'zeroLevels' | 'minimumScales' | 'minimumLevels';
+/** What is multiplied, what is read back, and minima for both; see formats/quants/pack.ts. */
+export type PackedPart =
+  ('nibbles' | 'nibbleScales' | 'nibbleZeros') | ('halves' | 'scales' | 'zeroLevels') | ('minimumScales' | 'minimumLevels');
 
 /** A matrix W [rows, columns] in blocks along its rows: W = (q - zero point) scale + minimum. */
 export interface PackedWeight {
@@ -23,17 +24,17 @@ export interface PackedWeight {
 const shaped = (g: Graph, x: Value, shape: readonly number[]): Value =>
   g.node('Reshape', [x, g.constant('int64', [shape.length], shape)], { dtype: x.dtype, shape });
 
-/** `[rows * blocks, 1]` */
-function minima(g: Graph, { rows, columns, blockSize, minimumGroup, declare }: PackedWeight): Value {
-  const blocks = (rows * columns) / blockSize;
-  if (minimumGroup === 1) return declare(g, 'minimumScales', 'float32', [blocks, 1]);
-  const groups = blocks / minimumGroup!;
+/** Of every block, in a shape of as many numbers. */
+function minima(g: Graph, weight: PackedWeight, shape: readonly number[]): Value {
+  const { rows, columns, blockSize, minimumGroup, declare } = weight;
+  if (minimumGroup === 1) return declare(g, 'minimumScales', 'float32', shape);
+  const groups = (rows * columns) / blockSize / minimumGroup!;
   const levels = declare(g, 'minimumLevels', 'uint8', [groups, minimumGroup!]);
   const product = g.node('DequantizeLinear', [levels, declare(g, 'minimumScales', 'float32', [groups])], {
     shape: levels.shape,
     attributes: { axis: { int: 0 } },
   });
-  return shaped(g, product, [blocks, 1]);
+  return shaped(g, product, shape);
 }
 
 /** `[blocks, blockSize]` in bytes: of 4-bit numbers the first half lies in the lower halves of the bytes, the second in the upper. */
@@ -61,36 +62,108 @@ export function dequantized(g: Graph, weight: PackedWeight): Value {
     declare(g, 'zeroLevels', 'uint8', [blocks]),
   ];
   const scaled = g.node('DequantizeLinear', inputs, { shape: [blocks, blockSize], attributes: { axis: { int: 0 } } });
-  const whole = minimumGroup === null ? scaled : add(g, [scaled, minima(g, weight)]);
+  const whole = minimumGroup === null ? scaled : add(g, [scaled, minima(g, weight, [blocks, 1])]);
   return shaped(g, whole, [rows, columns]);
 }
 
 // y = x Wᵀ, where a minimum adds Σ of the block of x times it        dx = dy W
+// Numbers of 8 bits are lower and upper halves side by side: x is there twice.
 export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ readonly weight: PackedWeight }>({
   name: 'MatMulNBits',
   forward(g, [x], { weight }) {
     const { rows, columns, bits, blockSize, minimumGroup, declare } = weight;
+    const tokens = x!.shape[0]!;
     const blocks = columns / blockSize;
     const inputs = [
-      x!,
-      declare(g, 'values', 'uint8', [rows, blocks, (blockSize * bits) / 8]),
-      declare(g, 'scales', 'float32', [rows, blocks]),
-      declare(g, 'zeroPoints', 'uint8', [rows, Math.ceil((blocks * bits) / 8)]),
+      bits === 4 ? x! : twice(g, x!),
+      declare(g, 'nibbles', 'uint8', [rows, (blocks * bits) / 4, blockSize / 2]),
+      declare(g, 'nibbleScales', 'float32', [rows, (blocks * bits) / 4]),
+      declare(g, 'nibbleZeros', 'uint8', [rows, Math.ceil((blocks * bits) / 8)]),
     ];
-    const shape = [x!.shape[0]!, rows];
+    const attributes = { K: (columns * bits) / 4, N: rows, bits: 4, block_size: blockSize };
     const product = g.node('MatMulNBits', inputs, {
       domain: 'com.microsoft',
-      shape,
-      attributes: { K: { int: columns }, N: { int: rows }, bits: { int: bits }, block_size: { int: blockSize } },
+      shape: [tokens, rows],
+      attributes: Object.fromEntries(Object.entries(attributes).map(([name, int]) => [name, { int }])),
     });
     if (minimumGroup === null) return [product];
-    const flow = (y: Value, tail: readonly number[]): Value =>
-      g.node('Reshape', [y, g.constant('int64', [tail.length + 1], [-1, ...tail])], { shape: [x!.shape[0]!, ...tail] });
-    const sums = flow(reduceSum(g, [flow(x!, [blocks, blockSize])], { axes: [-1] }), [blocks]);
-    return [add(g, [product, gemm(g, [sums, shaped(g, minima(g, weight), [rows, blocks])], { transB: true })])];
+    return [gemm(g, [blockSums(g, x!, blockSize), minima(g, weight, [rows, blocks]), product], { transB: true })];
   },
   backward: (g, { attributes: { weight }, dy }) => [() => gemm(g, [dy, dequantized(g, weight)], {})],
 });
+
+const knownSums = new WeakMap<Value, Value>();
+const knownTwice = new WeakMap<Value, Value>();
+
+/** Σ over every block of a row, `[tokens, blocks]`; all matrices that read x share it. */
+function blockSums(g: Graph, x: Value, blockSize: number): Value {
+  const known = knownSums.get(x);
+  if (known !== undefined) return known;
+  const [tokens, columns] = x.shape as [Dim, number];
+  const inBlocks = reshape(g, [x], { shape: [tokens, columns / blockSize, blockSize] });
+  const sums = g.node('ReduceSum', [inBlocks, g.constant('int64', [1], [2])], {
+    shape: [tokens, columns / blockSize],
+    attributes: { keepdims: { int: 0 } },
+  });
+  knownSums.set(x, sums);
+  return sums;
+}
+
+function twice(g: Graph, x: Value): Value {
+  const known = knownTwice.get(x);
+  if (known !== undefined) return known;
+  const [tokens, columns] = x.shape as [Dim, number];
+  const both = g.node('Concat', [x, x], { shape: [tokens, 2 * columns], attributes: { axis: { int: 1 } } });
+  knownTwice.set(x, both);
+  return both;
+}
+
+/** W[ids] as float32 `[ids, columns]`: only these rows are read back. */
+export function packedRows(
+  g: Graph,
+  ids: Value,
+  { rows, columns, bits, blockSize, minimumGroup, declare }: PackedWeight,
+): Value {
+  const tokens = ids.shape[0]!;
+  const blocks = columns / blockSize;
+  const pick = (part: PackedPart, dtype: 'uint8' | 'float32', perRow: number): Value =>
+    g.node('Gather', [declare(g, part, dtype, [rows, perRow]), ids], {
+      dtype,
+      shape: [tokens, perRow],
+      attributes: { axis: { int: 0 } },
+    });
+  /** As lines with a scale each, so many for a token. */
+  const lines = (x: Value, perToken: number, width: readonly number[]): Value =>
+    g.node('Reshape', [x, g.constant('int64', [1 + width.length], [-1, ...width])], {
+      dtype: x.dtype,
+      shape: [`${tokens} x ${perToken}`, ...width],
+    });
+  const scaled = (levels: Value, scales: Value, zeros: Value[]): Value =>
+    g.node('DequantizeLinear', [levels, scales, ...zeros], { shape: levels.shape, attributes: { axis: { int: 0 } } });
+  const bytes = bits === 8 ? pick('halves', 'uint8', columns) : unfolded(g, pick('nibbles', 'uint8', columns / 2));
+  const zeros = lines(pick('zeroLevels', 'uint8', blocks), blocks, []);
+  const plain = scaled(lines(bytes, blocks, [blockSize]), lines(pick('scales', 'float32', blocks), blocks, []), [zeros]);
+  const whole = (y: Value): Value => reshape(g, [y], { shape: [tokens, columns] });
+  if (minimumGroup === null) return whole(plain);
+  const groups = blocks / minimumGroup;
+  const factors = lines(pick('minimumScales', 'float32', groups), groups, []);
+  const minimum =
+    minimumGroup === 1 ? factors : scaled(lines(pick('minimumLevels', 'uint8', blocks), groups, [minimumGroup]), factors, []);
+  return whole(add(g, [plain, lines(minimum, blocks, [1])]));
+}
+
+/** Two numbers out of every byte. */
+function unfolded(g: Graph, x: Value): Value {
+  const [tokens, width] = x.shape as [Dim, number];
+  const shape = [tokens, width, 1];
+  const low = g.node('BitwiseAnd', [x, g.constant('uint8', [], [15])], { dtype: 'uint8', shape: x.shape });
+  const attributes = { direction: { string: 'RIGHT' } };
+  const high = g.node('BitShift', [x, g.constant('uint8', [], [4])], { dtype: 'uint8', shape: x.shape, attributes });
+  const parts = [low, high].map((part) =>
+    g.node('Unsqueeze', [part, g.constant('int64', [1], [2])], { dtype: 'uint8', shape }),
+  );
+  return g.node('Concat', parts, { dtype: 'uint8', shape: [tokens, width, 2], attributes: { axis: { int: 2 } } });
+}
 
 /** `linear` with a packed matrix. */
 export function packedLinear(g: Graph, x: Value, weight: PackedWeight, bias: Value | null, lora: LoraFactors | null): Value {

@@ -38,7 +38,7 @@ export const transpose: Op<{ readonly permutation: readonly number[] }> = define
   },
 );
 
-// y = x₀ x₁ … along an axis, `total` long        no gradient is asked of it: it joins cached keys and values
+// y = x₀ x₁ … along an axis, `total` long        no gradient is asked of it: it joins keys and values of layers
 export const concat: Op<{ readonly axis: number; readonly total: string | number }> = defineOp<{
   readonly axis: number;
   readonly total: string | number;
