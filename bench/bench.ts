@@ -1,165 +1,173 @@
 /**
- * `npm run bench`: how fast SmolLM2-135M trains, how much memory that takes and how long it takes to start. Prints a page for people and,
- * as the last line, one JSON document. Options: `--steps 8`, `--short` (512 tokens only), `--conversations FILE`, `--set key=value` for the
- * recipe, `--json` (the document only).
+ * `npm run bench`: how fast SmolLM2-135M trains and answers, how much memory that takes and how long it takes to start. Prints a page for
+ * people and, as the last line, one JSON document. Options: `--only rows-512,generation` (see `works`), `--steps 8`, `--conversations FILE`,
+ * `--set key=value` for the recipe, `--json` (the document only).
  */
-import { fork } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { JobCommand, JobMessage, JobSpec, StepMetrics } from '../engine/contract.ts';
-import { toProblemValue } from '../engine/problem.ts';
+import type { JobSpec } from '../engine/contract.ts';
+import { Problem, toProblemValue } from '../engine/problem.ts';
 import { parseFieldText, type RecipeInput } from '../engine/recipe.ts';
 import { embeddedModelPath } from '../engine/resources.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
 import { versions } from '../engine/versions.ts';
+import { generate, train, type Trained } from './job.ts';
+import { tokenIds, writeConversations, writeLargeVocabularyModel, writeRows } from './material.ts';
 
 /** Steps that are not counted: the first ones touch memory for the first time. */
 const warmupSteps = 2;
 const vocabularySize = 49_152;
-const millisecondsBetweenLooks = 50;
-
-/** Rows of ids that look random but are always the same, every one a target. */
-function writeRows(path: string, tokens: number): void {
-  const rows = Array.from({ length: 4 }, (_, row) => {
-    const ids = Array.from({ length: tokens }, (_, i) => (1 + row + Math.imul(i + 1, 7919 + row)) % (vocabularySize - 1));
-    return JSON.stringify({ input_ids: ids }) + '\n';
-  });
-  writeFileSync(path, rows.join(''));
-}
-
-/** Resident bytes of a process and all below it, or null where /proc is not there. */
-function treeMemory(root: number): number | null {
-  try {
-    const children = new Map<number, number[]>();
-    const resident = new Map<number, number>();
-    for (const name of readdirSync('/proc')) {
-      if (!/^\d+$/.test(name)) continue;
-      const status = readStatus(Number(name));
-      if (status === null) continue;
-      resident.set(Number(name), status.resident);
-      children.set(status.parent, [...(children.get(status.parent) ?? []), Number(name)]);
-    }
-    const sum = (pid: number): number =>
-      (resident.get(pid) ?? 0) + (children.get(pid) ?? []).reduce((total, child) => total + sum(child), 0);
-    return sum(root);
-  } catch {
-    return null;
-  }
-}
-
-function readStatus(pid: number): { readonly parent: number; readonly resident: number } | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-    const kilobytes = Number(/^VmRSS:\s+(\d+)/m.exec(text)?.[1] ?? 0);
-    return { parent: Number(/^PPid:\s+(\d+)/m.exec(text)?.[1]), resident: kilobytes * 1024 };
-  } catch {
-    // It has ended meanwhile.
-    return null;
-  }
-}
-
-interface Measured {
-  readonly steps: readonly StepMetrics[];
-  readonly peakMemory: number | null;
-  /** From the start of the process to the first step. */
-  readonly startSeconds: number;
-}
-
-/** Runs a job as the engine host does, in a process of its own, watching its memory. */
-function runJob(spec: JobSpec): Promise<Measured> {
-  const started = performance.now();
-  const job = fork(join(import.meta.dirname, '../engine/jobs/run-job.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const steps: StepMetrics[] = [];
-  let startSeconds = 0;
-  let peakMemory: number | null = null;
-  const watch = setInterval(() => {
-    const now = treeMemory(job.pid!);
-    if (now !== null) peakMemory = Math.max(peakMemory ?? 0, now);
-  }, millisecondsBetweenLooks);
-  return new Promise((resolve, reject) => {
-    job.on('message', (message: JobMessage) => {
-      if (message.type === 'metrics') {
-        steps.push(...message.steps);
-        startSeconds ||= (performance.now() - started) / 1000 - message.steps.reduce((sum, step) => sum + step.seconds, 0);
-      }
-      if (message.type === 'problem') reject(new Error(`${message.problem.message} ${message.problem.hint}`));
-      if (message.type === 'done') resolve({ steps, peakMemory, startSeconds });
-    });
-    job.on('exit', (code) => {
-      clearInterval(watch);
-      reject(new Error(`The job ended with status ${code}.`));
-    });
-    job.send({ type: 'start', spec } satisfies JobCommand);
-  });
-}
 
 /** One piece of work and what came of it. Speeds count tokens that are there, never padding. */
 interface Line {
+  readonly name: string;
   readonly work: string;
-  readonly tokensPerSecond: number;
+  readonly tokensPerSecond: number | null;
   readonly peakMemory: number | null;
-  readonly startSeconds: number;
-  readonly stepSeconds: readonly number[];
+  readonly startSeconds: number | null;
+  readonly stepSeconds?: readonly number[];
+}
+
+interface Asked {
+  /** Steps that are counted. */
+  readonly steps: number;
+  readonly conversations: string | null;
+  /** What is set of the recipe. */
+  readonly recipe: RecipeInput;
 }
 
 class Bench {
   readonly #folder = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
+  readonly #asked: Asked;
   #runs = 0;
+
+  constructor(asked: Asked) {
+    this.#asked = asked;
+  }
 
   close(): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   /** Median speed on rows of `tokens` tokens, all of them supervised. */
-  async rows(tokens: number, counted: number, recipe: RecipeInput): Promise<Line> {
-    const data = join(this.#folder, `rows-${tokens}.jsonl`);
-    writeRows(data, tokens);
-    const own = { rank: 16, alpha: 32, batchSize: 1, maxLength: tokens, maxSteps: warmupSteps + counted };
-    const measured = await this.#train(data, { ...own, ...recipe });
-    const seconds = measured.steps.slice(warmupSteps).map((step) => step.seconds);
-    const median = seconds.toSorted((a, b) => a - b)[seconds.length >> 1]!;
-    return line(`1 x ${tokens} tokens, all supervised, rank 16`, measured, round(tokens / median));
+  async rows(name: string, what: string, tokens: number, recipe: RecipeInput = {}): Promise<Line[]> {
+    const steps = tokens > 512 ? Math.ceil(this.#asked.steps / 2) : this.#asked.steps;
+    const own = { rank: 16, alpha: 32, batchSize: 1, maxLength: tokens, maxSteps: warmupSteps + steps };
+    const trained = await train(this.#spec({ ...own, ...recipe }, this.#rows(tokens, vocabularySize)));
+    return [line(name, what, trained, medianSpeed(trained, tokens))];
   }
 
-  /** Speed over one epoch of conversations, the loss on their last turn. */
-  async conversations(data: string, recipe: RecipeInput): Promise<Line> {
+  /** Speed over one epoch of conversations, the loss on what the assistant says. */
+  async conversations(): Promise<Line[]> {
+    const data = this.#asked.conversations ?? join(this.#folder, 'conversations.jsonl');
+    if (this.#asked.conversations === null) writeConversations(data);
     const own = { rank: 8, alpha: 16, batchSize: 8, maxLength: 1024, epochs: 1 };
-    const measured = await this.#train(data, { ...own, ...recipe });
-    const sum = (of: (step: StepMetrics) => number): number => measured.steps.reduce((all, step) => all + of(step), 0);
-    return line(
-      'one epoch of conversations, rank 8, 8 a step',
-      measured,
-      round(sum((step) => step.tokens) / sum((step) => step.seconds)),
-    );
+    const trained = await train(this.#spec(own, data));
+    const sum = (of: (step: Trained['steps'][number]) => number): number =>
+      trained.steps.reduce((all, step) => all + of(step), 0);
+    const speed = sum((step) => step.tokens) / sum((step) => step.seconds);
+    return [line('conversations', 'one epoch of 96 conversations, rank 8, 8 a step', trained, speed)];
   }
 
-  #train(data: string, recipe: RecipeInput): Promise<Measured> {
-    const cacheDir = join(this.#folder, 'cache');
-    mkdirSync(cacheDir, { recursive: true });
-    return runJob({
+  /** Memory of a model with 152,064 tokens: it must not grow by rows of logits. */
+  async vocabulary(): Promise<Line[]> {
+    const modelPath = join(this.#folder, 'large-vocabulary');
+    const model = writeLargeVocabularyModel(modelPath);
+    const lines: Line[] = [];
+    for (const tokens of [256, 1024]) {
+      const own = { rank: 8, batchSize: 1, maxLength: tokens, maxSteps: warmupSteps + 1 };
+      const trained = await train({ ...this.#spec(own, this.#rows(tokens, model.vocabularySize)), modelPath });
+      const logits = ((4 * tokens * model.vocabularySize) / 1e9).toFixed(2);
+      const what = `${tokens} tokens of 152,064 (their logits: ${logits} GB)`;
+      lines.push(line(`vocabulary-${tokens}`, what, trained, medianSpeed(trained, tokens)));
+    }
+    return lines;
+  }
+
+  /** From the start of a process to its first step: with weights to expand, with them there, and going on from a checkpoint. */
+  async start(): Promise<Line[]> {
+    rmSync(this.#cache(), { recursive: true, force: true });
+    const data = this.#rows(128, vocabularySize);
+    const spec = this.#spec({ rank: 16, batchSize: 1, maxLength: 128, maxSteps: 200 }, data);
+    const first = await train(spec, 1);
+    const again = await train(this.#spec({ rank: 16, batchSize: 1, maxLength: 128, maxSteps: 1 }, data));
+    const resumed = await train({ ...spec, resume: true }, 1);
+    return [
+      line('start', 'start of a run, weights expanded first', first, null),
+      line('start-again', 'start of another run of the model', again, null),
+      line('start-resumed', 'start of a run that goes on', resumed, null),
+    ];
+  }
+
+  /** An answer of 128 tokens to a prompt of 512, through the process that answers in the playground. */
+  async generation(): Promise<Line[]> {
+    const spec = { kind: 'chat', modelPath: embeddedModelPath(), cacheDir: this.#cache() } as const;
+    const { promptTokensPerSecond, decodeTokensPerSecond, peakMemory, startSeconds } = await generate(
+      spec,
+      tokenIds(512, vocabularySize, 3),
+      128,
+      3,
+    );
+    const shared = { peakMemory, startSeconds: round(startSeconds) };
+    return [
+      { name: 'prompt', work: 'prompt of 512 tokens', tokensPerSecond: round(promptTokensPerSecond), ...shared },
+      { name: 'decode', work: 'answer of 128 tokens after it', tokensPerSecond: round(decodeTokensPerSecond), ...shared },
+    ];
+  }
+
+  #cache(): string {
+    const path = join(this.#folder, 'cache');
+    mkdirSync(path, { recursive: true });
+    return path;
+  }
+
+  #rows(tokens: number, vocabulary: number): string {
+    const path = join(this.#folder, `rows-${tokens}-${vocabulary}.jsonl`);
+    writeRows(path, tokens, vocabulary);
+    return path;
+  }
+
+  #spec(own: RecipeInput, data: string): Extract<JobSpec, { kind: 'train' }> {
+    const always = { targetModules: 'all-linear', gradientAccumulation: 1, evalEvery: 0, saveEvery: 0 };
+    return {
       kind: 'train',
       modelPath: embeddedModelPath(),
       acceptFields: [],
       dataPaths: [data],
       evalPaths: [],
       adapterPath: null,
-      recipe: { targetModules: 'all-linear', gradientAccumulation: 1, evalEvery: 0, saveEvery: 0, ...recipe },
+      recipe: { ...always, ...own, ...this.#asked.recipe },
       out: join(this.#folder, `run-${++this.#runs}`),
       device: 'cpu',
       skipBadRows: false,
       resume: false,
-      cacheDir,
-    });
+      cacheDir: this.#cache(),
+    };
   }
 }
 
-function line(work: string, { steps, peakMemory, startSeconds }: Measured, tokensPerSecond: number): Line {
+/** What `--only` names, in the order it is done. */
+const works: Readonly<Record<string, (bench: Bench) => Promise<Line[]>>> = {
+  'rows-512': (bench) => bench.rows('rows-512', '1 x 512 tokens, all supervised, rank 16', 512),
+  'rows-2048': (bench) => bench.rows('rows-2048', '1 x 2,048 tokens, all supervised, rank 16', 2048),
+  '4bit': (bench) => bench.rows('4bit', '1 x 512 tokens, base in 4 bits', 512, { baseQuantization: '4bit' }),
+  conversations: (bench) => bench.conversations(),
+  vocabulary: (bench) => bench.vocabulary(),
+  start: (bench) => bench.start(),
+  generation: (bench) => bench.generation(),
+};
+
+function medianSpeed({ steps }: Trained, tokens: number): number {
+  const seconds = steps.slice(warmupSteps).map((step) => step.seconds);
+  return tokens / seconds.toSorted((a, b) => a - b)[seconds.length >> 1]!;
+}
+
+function line(name: string, work: string, { steps, peakMemory, startSeconds }: Trained, speed: number | null): Line {
   return {
-    work,
-    tokensPerSecond,
-    peakMemory,
+    ...{ name, work, peakMemory },
+    tokensPerSecond: speed === null ? null : round(speed),
     startSeconds: round(startSeconds),
     stepSeconds: steps.map((step) => round(step.seconds)),
   };
@@ -169,27 +177,47 @@ function round(value: number): number {
   return Number(value.toPrecision(4));
 }
 
+function printLine({ work, tokensPerSecond, peakMemory, startSeconds }: Line): void {
+  const speed = tokensPerSecond === null ? '' : `${tokensPerSecond} tokens/s`;
+  const memory = peakMemory === null ? 'not measured' : `${(peakMemory / 1e9).toFixed(2)} GB`;
+  console.log(`  ${work.padEnd(50)} ${speed.padStart(16)} ${memory.padStart(12)}  started in ${startSeconds} s`);
+}
+
 const { values } = parseArgs({
   options: {
+    only: { type: 'string', default: Object.keys(works).join() },
     steps: { type: 'string', default: '8' },
     conversations: { type: 'string' },
-    short: { type: 'boolean', default: false },
     set: { type: 'string', multiple: true, default: [] },
     json: { type: 'boolean', default: false },
   },
 });
-const bench = new Bench();
+
+function asked(): Asked {
+  return {
+    steps: Math.max(1, Number(values.steps) || 1),
+    conversations: values.conversations ?? null,
+    recipe: Object.fromEntries(
+      values.set.map((pair): [string, unknown] => {
+        const [key, ...text] = pair.split('=');
+        return [key!, parseFieldText(key!, text.join('='))];
+      }),
+    ),
+  };
+}
+
+function chosenWorks(): ((bench: Bench) => Promise<Line[]>)[] {
+  const names = values.only.split(',');
+  const unknown = names.find((name) => works[name] === undefined);
+  if (unknown !== undefined)
+    throw new Problem('request-invalid', `There is no work '${unknown}'.`, `Choose of ${Object.keys(works).join(', ')}.`);
+  return names.map((name) => works[name]!);
+}
+
+let bench: Bench | null = null;
 try {
-  const counted = Math.max(1, Number(values.steps) || 1);
-  const recipe = Object.fromEntries(
-    values.set.map((pair): [string, unknown] => {
-      const [key, ...text] = pair.split('=');
-      return [key!, parseFieldText(key!, text.join('='))];
-    }),
-  );
-  const lines = [await bench.rows(512, counted, recipe)];
-  if (!values.short) lines.push(await bench.rows(2048, Math.ceil(counted / 2), recipe));
-  if (values.conversations !== undefined) lines.push(await bench.conversations(values.conversations, recipe));
+  const chosen = chosenWorks();
+  bench = new Bench(asked());
   const machine = {
     threads: cpuThreads(),
     processor: cpus()[0]?.model.trim() ?? process.arch,
@@ -198,22 +226,22 @@ try {
     versions,
   };
   if (!values.json) {
-    console.log('SmolLM2-135M-Instruct, all seven projections, float32\n');
-    for (const { work, tokensPerSecond, peakMemory, startSeconds } of lines) {
-      const memory = peakMemory === null ? 'memory not measured' : `${(peakMemory / 1e9).toFixed(2)} GB`;
-      console.log(
-        `  ${work.padEnd(48)} ${String(tokensPerSecond).padStart(6)} tokens/s  ${memory}  ${startSeconds} s to the first step`,
-      );
-    }
-    console.log(
-      `\n  ${machine.threads} threads on ${machine.processor}; studio ${versions.studio}, node ${versions.node}, onnxruntime ${versions.onnxruntime}\n`,
-    );
+    const { studio, node, onnxruntime } = versions;
+    console.log(`SmolLM2-135M-Instruct, all seven projections, ${machine.threads} threads on ${machine.processor}`);
+    console.log(`studio ${studio}, node ${node}, onnxruntime ${onnxruntime}\n`);
   }
+  const lines: Line[] = [];
+  for (const work of chosen) {
+    const found = await work(bench);
+    lines.push(...found);
+    if (!values.json) found.forEach(printLine);
+  }
+  if (!values.json) console.log();
   console.log(JSON.stringify({ model: 'SmolLM2-135M-Instruct', lines, ...machine }));
 } catch (error) {
   const { message, hint } = toProblemValue(error);
   console.error(`${message}\n${hint}`);
   process.exitCode = 1;
 } finally {
-  bench.close();
+  bench?.close();
 }
