@@ -71,7 +71,20 @@ export function writeHubFiles(folder: string, { model, tokenizer }: ExportSource
   } else if (tokenizer) {
     for (const [name, text] of Object.entries(tokenizer.toHubFiles())) writeFileAtomic(join(folder, name), text);
   }
-  writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  const spelled = model.format === 'hub' ? readFileSync(join(model.path, 'config.json'), 'utf8') : '';
+  writeFileAtomic(join(folder, 'config.json'), `${withFloats(JSON.stringify(config, null, 2), spelled)}\n`);
+}
+
+/** What transformers takes as a float and nothing else, in configs that are made here. */
+const floatFields = ['attn_logit_softcapping', 'clip_qkv', 'final_logit_softcapping', 'logit_scale'];
+
+/** JavaScript writes 30.0 as 30, which transformers refuses where it wants a float: whole numbers get back the form that `spelled` has. */
+function withFloats(json: string, spelled: string): string {
+  const names = new Set([
+    ...floatFields,
+    ...Array.from(spelled.matchAll(/"(\w+)"\s*:\s*-?\d+\.0*(?!\d)/g), ([, name]) => name!),
+  ]);
+  return json.replace(/"(\w+)": (-?\d+)(?=,?\n)/g, (field, name: string) => (names.has(name) ? `${field}.0` : field));
 }
 
 /** config.json for weights of a type. */

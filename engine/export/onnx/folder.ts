@@ -2,7 +2,7 @@
  * One folder that transformers.js and onnxruntime-genai load: config, tokenizer and template as on the hub, `onnx/model*.onnx` with its
  * data file, and `genai_config.json`.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicFile, writeFileAtomic } from '../../formats/files.ts';
 import { encodeModel } from '../../graph/onnx.ts';
@@ -43,6 +43,7 @@ export async function writeOnnxFolder(
     ...makeConfig(source, 'float32'),
     'transformers.js_config': { use_external_data_format: { [file]: 1 } },
   });
+  spellOutDigits(join(folder, 'tokenizer.json'));
   writeFileAtomic(join(folder, 'genai_config.json'), `${JSON.stringify(genaiConfig(source, file), null, 2)}\n`);
   mkdirSync(join(folder, 'onnx'));
   const data = new AtomicFile(join(folder, 'onnx', `${file}_data`));
@@ -60,6 +61,23 @@ export async function writeOnnxFolder(
     join(folder, 'onnx', file),
     encodeModel(graph, (path) => path),
   );
+}
+
+/**
+ * The hub's tokenizers take every number of Unicode for a digit, transformers.js only 0 to 9, and onnxruntime-genai splits at none.
+ * Said as a pattern, all three split alike.
+ */
+function spellOutDigits(path: string): void {
+  if (!existsSync(path)) return;
+  const json = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  const spelled = JSON.stringify(json['pre_tokenizer'], (_, value: unknown) => {
+    const step = value as { type?: unknown; individual_digits?: unknown } | null;
+    if (step?.type !== 'Digits') return value;
+    const pattern = { Regex: step.individual_digits === true ? '\\p{N}' : '\\p{N}+' };
+    return { type: 'Split', pattern, behavior: 'Isolated', invert: false };
+  });
+  if (spelled === JSON.stringify(json['pre_tokenizer'])) return;
+  writeFileAtomic(path, JSON.stringify({ ...json, pre_tokenizer: JSON.parse(spelled) as unknown }));
 }
 
 /** A limit of GroupQueryAttention. */
