@@ -1,12 +1,16 @@
-/** Installs what this workspace needs, if it is not there, and runs its tests. Needs the product's own packages and Node 24. */
+/**
+ * Our exports in the programs people run them in. Installs what this workspace needs, if it is not there, and checks; `--short` is the
+ * selection of every `npm test`, `--readme` puts the table of a whole run into README.md. Runs under Node 24, after the set-up.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const here = import.meta.dirname;
+const options = { short: process.argv.includes('--short'), readme: process.argv.includes('--readme') };
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
-  console.log('skipped: llama.cpp is only tried on Linux, x64');
+  console.log('skipped: other programs are only tried on Linux, x64');
   process.exit(0);
 }
 
@@ -16,14 +20,15 @@ const installed = Object.entries(wanted).every(([name, version]) => {
   return existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).version === version;
 });
 if (!installed) {
-  console.log('installing llama.cpp for Node (85 MB)');
+  console.log('installing llama.cpp and transformers.js for Node (100 MB)');
   // Without optional packages, or npm would add the CUDA and Vulkan builds, 700 MB. Not `npm ci`, which wants the packages of every
   // platform to be in the lockfile.
-  const { status } = spawnSync('npm', ['install', '--no-save', '--omit=optional', '--ignore-scripts'], {
-    cwd: here,
-    stdio: 'inherit',
-  });
-  if (status !== 0) process.exit(1);
+  const npm = ['install', '--no-save', '--omit=optional', '--ignore-scripts'];
+  if (spawnSync('npm', npm, { cwd: here, stdio: 'inherit' }).status !== 0) {
+    console.log(options.short ? 'skipped: the packages of interop/ could not be installed' : 'not installed');
+    process.exit(options.short ? 0 : 1);
+  }
 }
 
-await import('./llama-cpp.mjs');
+const { check } = await import('./check.mjs');
+process.exitCode = (await check(options)) ? 0 : 1;

@@ -1,0 +1,121 @@
+/** What our own engine says: exports written, token ids, and the logits and answers by which the other programs are judged. */
+import { openTemplate } from '../engine/data/template.ts';
+import { openTokenizer } from '../engine/data/tokenizer.ts';
+import { OnnxRunner } from '../engine/export/onnx/run.ts';
+import { runExport } from '../engine/jobs/export.ts';
+import { GenerationSession } from '../engine/models/generation.ts';
+import { openModel } from '../engine/models/open.ts';
+import { cpuThreads } from '../engine/runtime/devices.ts';
+import { openSession } from '../engine/runtime/session.ts';
+import { readAdapter } from '../engine/training/lora/folder.ts';
+import { argmax } from './compare.mjs';
+
+const threads = cpuThreads();
+
+/** Digits, scripts, white space, code: where tokenizers differ. Characters are composed, because a GGUF cannot say otherwise. */
+const texts = [
+  'Hello, world!',
+  'What is 12345 + 678? x1y22z333',
+  "We're sure: it's HTTPServer's iPhone, they'LL say",
+  'Søren Dahl, São Paulo: 3 tent pegs, 53.99 EUR',
+  '{"name": "Søren", "total": 53.99, "tags": ["a", "b"]}',
+  'こんにちは 👋🏽 مرحبا Привет 你好 ¡olé! Ⅻ ½ x² ١٢٣',
+  'two  spaces   three\n\n1. first\n\n\n2.\tsecond \n \n end ',
+  'def double(x):\n    return 2 * x  # twice\r\n\tdone',
+];
+
+const conversation = [
+  { role: 'user', content: 'What is the name of the 2nd item? It was 53.99 EUR.' },
+  { role: 'assistant', content: 'The name of item 2 is "Søren".' },
+  { role: 'user', content: 'And the first? Привет!' },
+];
+
+export const port = { send() {}, stopRequested: false, onRequest() {}, untilStopped: () => new Promise(() => {}) };
+
+/** Writes an export; no `adapter` is the model alone. */
+export async function writeExport({ model, adapter = null, format, quantization, out, cacheDir, importance = [] }) {
+  const { refused } = await runExport(
+    {
+      ...{ kind: 'export', modelPath: model, adapterPath: adapter, format, quantization, out, cacheDir },
+      ...{ proof: false, dataPaths: [], importancePaths: importance },
+    },
+    port,
+  );
+  if (refused !== null) throw new Error(refused.message);
+}
+
+/** Texts, the special tokens of the model among them, and a conversation as its template writes it, with our token ids. */
+export async function readTexts(modelPath) {
+  const tokenizer = tokenizerOf(modelPath);
+  const special = [...Array(tokenizer.vocabularySize).keys()].filter((id) => tokenizer.isSpecial(id));
+  const named = await Promise.all(special.slice(0, 8).map((id) => tokenizer.decode([id])));
+  const rendered = openTemplate(tokenizer).render(conversation, { addGenerationPrompt: true });
+  const all = [...texts, `${named.join('x')} then ${named.join('')}12\n`, rendered];
+  const ids = [];
+  for (const text of all) ids.push(await tokenizer.encode(text));
+  const { bos, eos, addBos, stopTokens } = tokenizer;
+  return { ...{ texts: all, ids, conversation, rendered, prompt: ids.at(-1) }, ends: { bos, eos, addBos, stopTokens } };
+}
+
+/** Conversations as a model reads them, each with its question alone too. */
+export async function readRows(modelPath, rows) {
+  const tokenizer = tokenizerOf(modelPath);
+  const template = openTemplate(tokenizer);
+  const read = async ({ messages }) => ({
+    whole: await tokenizer.encode(template.render(messages, {})),
+    question: await tokenizer.encode(template.render(messages.slice(0, -1), { addGenerationPrompt: true })),
+    expected: messages.at(-1).content,
+  });
+  return Promise.all(rows.map(read));
+}
+
+export function textOf(modelPath, tokens) {
+  return tokenizerOf(modelPath).decode(tokens, { skipSpecial: true });
+}
+
+/** A prompt with our greedy answer, `count` tokens long, and the logits after every token of both but the last. */
+export function answerTo(modelPath, adapterPath, prompt, count, cacheDir) {
+  return withSession(modelPath, adapterPath, cacheDir, async (session) => {
+    const tokens = [...prompt];
+    const logits = [];
+    for (let t = 0; t < prompt.length + count - 1; t++) {
+      logits.push(Float32Array.from(await session.feed([tokens[t]])));
+      if (t + 1 >= prompt.length) tokens.push(argmax(logits[t]));
+    }
+    return { tokens, logits, promptLength: prompt.length };
+  });
+}
+
+/** Our logits of an exported model, after every token but the last. */
+export async function logitsOf({ path, format, quantization, model }, tokens, cacheDir) {
+  const fed = tokens.slice(0, -1);
+  if (format !== 'onnx')
+    return withSession(path, null, cacheDir, async (session) => {
+      const logits = [];
+      for (const token of fed) logits.push(Float32Array.from(await session.feed([token])));
+      return logits;
+    });
+  const { spec } = openModel(model);
+  const run = await OnnxRunner.open(path, quantization, spec, { threads, openSession });
+  try {
+    const all = await run.logits(Int32Array.from(fed), [...fed.keys()]);
+    return fed.map((_, t) => all.subarray(t * spec.vocabularySize, (t + 1) * spec.vocabularySize));
+  } finally {
+    await run.release();
+  }
+}
+
+function tokenizerOf(modelPath) {
+  return openTokenizer(openModel(modelPath).tokenizerSource);
+}
+
+async function withSession(modelPath, adapterPath, cacheDir, use) {
+  const model = openModel(modelPath);
+  const session = await GenerationSession.open(model, { threads, cacheDir, openSession });
+  try {
+    if (adapterPath !== null) await session.useAdapters([{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]);
+    return await use(session);
+  } finally {
+    await session.release();
+  }
+}

@@ -1,0 +1,103 @@
+/** The built-in model with the adapter of the sample: trained here, and every GGUF type answering its rows in llama.cpp. */
+import { readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fieldsOf, hasExactFields } from '../engine/evaluate/fields.ts';
+import { exportTargets } from '../engine/export/index.ts';
+import { needsImportance } from '../engine/export/quant-mix.ts';
+import { runTrain } from '../engine/jobs/train.ts';
+import { embeddedModelPath, sampleFiles } from '../engine/resources.ts';
+import { compareLogits } from './compare.mjs';
+import { makeFamily } from './families/make.mjs';
+import { answerTo, logitsOf, port, readRows, textOf, writeExport } from './ours.mjs';
+
+/** Of the sample's 16 questions, answers with the right fields that the usual type must keep. */
+const rightAnswers = 13;
+/** llama.cpp rounds activations: it agrees with itself on about 97 of 100 tokens when only its threads change. */
+const agreementWithUs = 0.9;
+/** Tokens of an answer with the four fields are about 30. */
+const longestAnswer = 48;
+
+/** The adapter that *Try the sample* trains, and the model as a hub folder. */
+export async function trainSample(folder) {
+  const { train, recipe } = sampleFiles();
+  const cacheDir = join(folder, 'cache');
+  const out = join(folder, 'run');
+  const { adapterPath } = await runTrain(
+    {
+      ...{ kind: 'train', modelPath: embeddedModelPath(), dataPaths: [train], evalPaths: [], adapterPath: null, out, cacheDir },
+      ...{ recipe: JSON.parse(readFileSync(recipe, 'utf8')), device: 'cpu', skipBadRows: false, resume: false },
+    },
+    port,
+  );
+  const base = join(folder, 'hub');
+  await writeExport({ model: embeddedModelPath(), format: 'safetensors', quantization: 'f32', out: base, cacheDir });
+  return { base, adapter: adapterPath };
+}
+
+/** A row for every type of GGUF: SmolLM2, whose rows of 576 are no whole blocks of 256, and a small model whose rows are. */
+export async function checkQuantizations({ folder, sample, cacheDir, readers, results }) {
+  const llama = readers.get('llama.cpp');
+  const rows = readFileSync(sampleFiles().eval, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const model = embeddedModelPath();
+  const questions = await readRows(model, rows);
+  const real = await reference(
+    model,
+    sample.adapter,
+    questions.slice(0, 6).flatMap(({ whole }) => whole),
+    cacheDir,
+  );
+  const small = makeFamily('llama', join(folder, 'llama'));
+  const smallTokens = Array.from({ length: 200 }, (_, i) => (i * 7919) % 600);
+  const whole = await reference(small.base, small.adapter, smallTokens, cacheDir);
+  const types = exportTargets.filter(({ format }) => format === 'gguf').map(({ quantization }) => quantization);
+  const table = [];
+  for (const quantization of types) {
+    const fail = (what) => results.failures.push(`SmolLM2-135M, GGUF ${quantization}: ${what}`);
+    const out = join(folder, `${quantization}.gguf`);
+    const importance = needsImportance(quantization) ? [sampleFiles().train] : [];
+    const agreements = [];
+    let right = 0;
+    try {
+      for (const { model: of, adapter, tokens, logits } of [whole, real]) {
+        rmSync(out, { force: true });
+        await writeExport({
+          model: of,
+          adapter,
+          format: 'gguf',
+          quantization,
+          out,
+          cacheDir,
+          importance: of === model ? importance : [],
+        });
+        const read = await llama.read(out, { texts: [], ends: { stopTokens: [] }, tokens, promptLength: tokens.length - 1 });
+        agreements.push(compareLogits(logits, read.logits).agreement);
+        const own = await logitsOf({ path: out, format: 'gguf' }, tokens, join(folder, 'read'));
+        const { agreement } = compareLogits(own, read.logits);
+        if (agreement < agreementWithUs) fail(`llama.cpp agrees with our reading on ${(100 * agreement).toFixed(0)} % only`);
+        rmSync(join(folder, 'read'), { recursive: true, force: true });
+      }
+      const answers = await llama.answers(
+        out,
+        questions.map(({ question }) => question),
+        longestAnswer,
+      );
+      for (const [i, { expected }] of questions.entries())
+        if (hasExactFields(await textOf(model, answers[i]), fieldsOf(expected))) right++;
+      if (quantization === 'q4_k_m' && right < rightAnswers) fail(`${right} of ${rows.length} answers have the right fields`);
+      const megabytes = statSync(out).size / 1e6;
+      table.push({ quantization, megabytes, agreements, right, questions: rows.length, importance: importance.length > 0 });
+      console.log(`${quantization}: ${megabytes.toFixed(0)} MB, ${right} of ${rows.length} right, ${agreements.join(' ')}`);
+    } catch (error) {
+      fail(error.message);
+    }
+  }
+  return table;
+}
+
+async function reference(model, adapter, tokens, cacheDir) {
+  const { logits, tokens: all } = await answerTo(model, adapter, tokens, 1, cacheDir);
+  return { model, adapter, tokens: all, logits };
+}

@@ -1,0 +1,58 @@
+/** The result of a run: printed, and put into README.md. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const readme = join(import.meta.dirname, '..', 'README.md');
+const marks = ['<!-- interop: written by `npm run interop -- --readme` -->', '<!-- /interop -->'];
+
+export function printTable(results) {
+  for (const table of tablesOf(results)) console.log(`\n${aligned(table)}`);
+  console.log(`\n${results.programs.join('; ')}`);
+  for (const [name, why] of results.absent) console.log(`not tried: ${name} (${why})`);
+  for (const failure of results.failures) console.log(`FAILED  ${failure}`);
+  const cells = [...results.rows.values()].flatMap((row) => [...row.values()]).filter((cell) => cell !== '');
+  console.log(`${cells.length} exports read, ${results.failures.length} differences`);
+}
+
+export function writeReadme(results) {
+  const text = readFileSync(readme, 'utf8');
+  const [start, end] = marks.map((mark) => text.indexOf(mark));
+  if (start < 0 || end < start) throw new Error(`README.md has no place for the table (${marks[0]})`);
+  const tables = tablesOf(results).map((rows) => {
+    const [head, ...rest] = rows.map((row) => `| ${row.join(' | ')} |`);
+    return [head, `|${' --- |'.repeat(rows[0].length)}`, ...rest].join('\n');
+  });
+  const said = [...tables, `Read by ${results.programs.join('; ')}.`].join('\n\n');
+  writeFileSync(readme, `${text.slice(0, start + marks[0].length)}\n\n${said}\n\n${text.slice(end)}`);
+}
+
+/** Rows of cells, the head first. */
+function tablesOf({ columns, rows, quantizations }) {
+  const used = columns.filter((title) => [...rows.values()].some((row) => row.get(title) !== ''));
+  const families = [
+    ['family', ...used],
+    ...[...rows].map(([name, row]) => [name, ...used.map((title) => row.get(title) ?? '')]),
+  ];
+  if (quantizations === null) return [families];
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const types = quantizations.map(({ quantization, megabytes, agreements, right, questions, importance }) => [
+    `${quantization}${importance ? ', with importance' : ''}`,
+    `${megabytes.toFixed(0)} MB`,
+    percent(agreements[1]),
+    `${right} of ${questions}`,
+    percent(agreements[0]),
+  ]);
+  return [families, [['GGUF', 'size', 'same token', 'right answers', 'same token, rows of 256'], ...types]];
+}
+
+function aligned(rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
