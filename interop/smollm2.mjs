@@ -55,7 +55,10 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
   const types = exportTargets.filter(({ format }) => format === 'gguf').map(({ quantization }) => quantization);
   const table = [];
   for (const quantization of types) {
-    const fail = (what) => results.failures.push(`SmolLM2-135M, GGUF ${quantization}: ${what}`);
+    const fail = (what) => {
+      results.failures.push(what);
+      console.log(`FAILED  GGUF ${quantization}: ${what}`);
+    };
     const out = join(folder, `${quantization}.gguf`);
     const importance = needsImportance(quantization) ? [sampleFiles().train] : [];
     const agreements = [];

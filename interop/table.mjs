@@ -8,8 +8,8 @@ const marks = ['<!-- interop: written by `npm run interop -- --readme` -->', '<!
 export function printTable(results) {
   for (const table of tablesOf(results)) console.log(`\n${aligned(table)}`);
   console.log(`\n${results.programs.join('; ')}`);
+  if (results.ownWays.size > 0) console.log(ownWaysOf(results));
   for (const [name, why] of results.absent) console.log(`not tried: ${name} (${why})`);
-  for (const failure of results.failures) console.log(`FAILED  ${failure}`);
   const cells = [...results.rows.values()].flatMap((row) => [...row.values()]).filter((cell) => cell !== '');
   console.log(`${cells.length} exports read, ${results.failures.length} differences`);
 }
@@ -22,8 +22,13 @@ export function writeReadme(results) {
     const [head, ...rest] = rows.map((row) => `| ${row.join(' | ')} |`);
     return [head, `|${' --- |'.repeat(rows[0].length)}`, ...rest].join('\n');
   });
-  const said = [...tables, `Read by ${results.programs.join('; ')}.`].join('\n\n');
+  const programs = `Read by ${results.programs.join('; ')}.`;
+  const said = [...tables, results.ownWays.size === 0 ? programs : `${programs} ${ownWaysOf(results)}`].join('\n\n');
   writeFileSync(readme, `${text.slice(0, start + marks[0].length)}\n\n${said}\n\n${text.slice(end)}`);
+}
+
+function ownWaysOf({ ownWays }) {
+  return `onnxruntime-genai's own tokenizer cuts some texts otherwise: ${[...ownWays].join(', ')}.`;
 }
 
 /** Rows of cells, the head first. */

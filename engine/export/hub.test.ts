@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openTokenizer } from '../data/tokenizer.ts';
+import { SafetensorsWriter } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
+import { modelTensors } from '../models/spec.ts';
 import { writeGguf } from './gguf.ts';
 import { writeHubFolder } from './hub.ts';
 import { writeOnnxFolder } from './onnx/folder.ts';
+import { exportSource } from './source.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'export-hub-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -27,7 +30,7 @@ describe('config.json', () => {
     writeFileSync(config, spelled);
     const model = openModel(source);
     const out = mkdtempSync(join(root, 'merged-'));
-    await writeHubFolder(out, { model, weights: model.weights, tokenizer: null }, 'F32', step);
+    await writeHubFolder(out, exportSource(model, [], null), 'F32', step);
     const text = readFileSync(join(out, 'config.json'), 'utf8');
     expect(text).toContain('"final_logit_softcapping": 30.0');
     expect(text).toContain('"initializer_range": 1.0');
@@ -38,10 +41,10 @@ describe('config.json', () => {
     const model = openModel(golden('gemma2'));
     const gguf = join(root, 'gemma2.gguf');
     const whole = { ...model.spec, head: { ...model.spec.head, cap: 30 } };
-    await writeGguf(gguf, { model: { ...model, spec: whole }, weights: model.weights, tokenizer: null }, 'f32', step);
+    await writeGguf(gguf, exportSource({ ...model, spec: whole }, [], null), 'f32', step);
     const opened = openModel(gguf);
     const out = mkdtempSync(join(root, 'of-gguf'));
-    await writeHubFolder(out, { model: opened, weights: opened.weights, tokenizer: null }, 'F32', step);
+    await writeHubFolder(out, exportSource(opened, [], null), 'F32', step);
     expect(readFileSync(join(out, 'config.json'), 'utf8')).toContain('"final_logit_softcapping": 30.0');
   });
 });
@@ -57,7 +60,7 @@ it('an ONNX folder says by a pattern what a digit is: its programs know only 0 t
   writeFileSync(path, JSON.stringify({ ...json, pre_tokenizer: digits }));
   const model = openModel(source);
   const out = mkdtempSync(join(root, 'onnx'));
-  await writeOnnxFolder(out, { model, weights: model.weights, tokenizer: null }, 'f32', step);
+  await writeOnnxFolder(out, exportSource(model, [], null), 'f32', step);
   const written = readFileSync(join(out, 'tokenizer.json'), 'utf8');
   expect(written).not.toContain('"Digits"');
   const [before, after] = [source, out].map((folder) => {
@@ -66,4 +69,29 @@ it('an ONNX folder says by a pattern what a digit is: its programs know only 0 t
   });
   for (const text of ['in 2024: 12345', '½ x² Ⅻ ١٢٣', 'a1b22  333'])
     expect(await after!.encode(text)).toEqual(await before!.encode(text));
+});
+
+it('an ONNX folder of a model that also sees has the config of its text part, which is what its graph is', async () => {
+  const source = join(root, 'seeing');
+  cpSync(golden('gemma3'), source, { recursive: true });
+  const path = join(source, 'config.json');
+  const text = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  writeFileSync(path, JSON.stringify({ model_type: 'gemma3', vision_config: {}, text_config: text }));
+  const plain = openModel(golden('gemma3'));
+  const tensors = modelTensors(plain.spec).map(({ name, shape }) => ({
+    name: `language_model.${name}`,
+    shape,
+    type: 'F32' as const,
+  }));
+  const writer = new SafetensorsWriter(join(source, 'model.safetensors'), tensors);
+  for (const { name } of modelTensors(plain.spec)) writer.write(plain.weights.read(name));
+  writer.finish();
+  const model = openModel(source);
+  expect(model.spec.family).toBe('gemma3');
+  const out = mkdtempSync(join(root, 'onnx-'));
+  await writeOnnxFolder(out, exportSource(model, [], null), 'f32', step);
+  const written = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as Record<string, unknown>;
+  expect(written).toMatchObject({ model_type: text['model_type'], hidden_size: text['hidden_size'] });
+  expect(written).not.toHaveProperty('text_config');
+  expect(written).not.toHaveProperty('vision_config');
 });
