@@ -29,6 +29,7 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'runs.get': true,
   'runs.plan': true,
   'runs.start': true,
+  'runs.pause': true,
   'runs.stop': true,
   'runs.resume': true,
   'runs.update': true,

@@ -141,7 +141,8 @@ export interface DataReport {
   readonly checks: readonly DataCheck[];
 }
 
-export type RunState = 'queued' | 'running' | 'done' | 'stopped' | 'interrupted' | 'failed';
+/** `paused` and `stopped` both end with a checkpoint; a paused run is one that somebody means to go on with. */
+export type RunState = 'queued' | 'running' | 'paused' | 'done' | 'stopped' | 'interrupted' | 'failed';
 export interface Run {
   readonly id: string;
   readonly projectId: string;
@@ -507,7 +508,9 @@ export interface EngineRequests {
   'runs.get': (p: { id: string }) => Run;
   'runs.plan': (p: { modelId: string; datasetId: string; recipe: RecipeInput }) => RunPlan;
   'runs.start': (p: TrainRequest) => Run;
-  /** Asks for a checkpoint and an end; `force` kills the job. */
+  /** Asks for a checkpoint and an end for now; `runs.resume` goes on. */
+  'runs.pause': (p: { id: string }) => null;
+  /** Asks for a checkpoint and an end; `force` kills the job. A paused run is stopped at once. */
   'runs.stop': (p: { id: string; force?: boolean }) => null;
   'runs.resume': (p: { id: string }) => Run;
   'runs.update': (p: { id: string; name?: string; notes?: string; tags?: readonly string[] }) => Run;

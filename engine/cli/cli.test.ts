@@ -109,6 +109,23 @@ test(
 );
 
 test(
+  'paused from another terminal, the run ends with a checkpoint, and `runs resume` goes on',
+  async () => {
+    const out = join(folder, 'paused');
+    const { ended } = start(trainArgs(out, ...long, '--name', 'pausable'));
+    await until(() => metricsOf(out).length > 2);
+    await lowrank('runs', 'pause', 'pausable');
+    expect(await ended).toMatchObject({ status: 130, stderr: expect.stringContaining('Paused at step') as string });
+    const steps = metricsOf(out).length;
+    expect(JSON.parse((await lowrank('runs', 'show', 'pausable', '--json')).stdout)).toMatchObject({ state: 'paused' });
+    await lowrank('runs', 'resume', 'pausable');
+    await until(() => metricsOf(out).length > steps);
+    await lowrank('runs', 'stop', 'pausable');
+  },
+  limit,
+);
+
+test(
   'killed outright, the run is interrupted, its process is gone, and --resume goes on',
   async () => {
     const out = join(folder, 'killed');

@@ -1,4 +1,4 @@
-/** `lowrank runs list|show|compare` */
+/** `lowrank runs list|show|compare|pause|resume|stop` */
 import type { Run } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { recipeKeys } from '../recipe.ts';
@@ -6,14 +6,13 @@ import { UsageError, type Command } from './command.ts';
 import { duration } from './output.ts';
 
 export const runs: Command = {
-  usage: 'list | show RUN | compare RUN RUN...',
+  usage: 'list | show RUN | compare RUN RUN... | pause RUN | resume RUN | stop RUN',
   summary: 'runs of this data folder; RUN is its name, its id or the beginning of it',
   options: {},
   async run({ args, output, connect }) {
     const [what, ...names] = args.positionals;
-    if (what !== 'list' && what !== 'show' && what !== 'compare')
-      throw new UsageError('Say what: runs list, runs show or runs compare.');
-    if (what === 'show' && names.length !== 1) throw new UsageError('Give one run.');
+    if (what === undefined || !known.includes(what)) throw new UsageError(`Say what: ${known.join(', ')}.`);
+    if (what !== 'list' && what !== 'compare' && names.length !== 1) throw new UsageError('Give one run.');
     if (what === 'compare' && names.length < 2) throw new UsageError('Give two runs or more.');
     const client = await connect();
     const all = await client.request('runs.list', {});
@@ -35,6 +34,14 @@ export const runs: Command = {
       return;
     }
     const chosen = names.map((name) => find(all, name));
+    if (what === 'pause' || what === 'resume' || what === 'stop') {
+      const { id } = chosen[0]!;
+      await client.request(`runs.${what}`, { id });
+      const run = await client.request('runs.get', { id });
+      output.document(run);
+      output.line(`${run.name}  ${run.phase === '' ? run.state : run.phase}`);
+      return;
+    }
     if (what === 'show') {
       const [run] = chosen as [Run];
       const { steps, evaluations } = await client.request('runs.metrics', { id: run.id, afterStep: 0 });
@@ -73,6 +80,8 @@ export const runs: Command = {
     ]);
   },
 };
+
+const known = ['list', 'show', 'compare', 'pause', 'resume', 'stop'];
 
 function number(value: number | null): string {
   return value === null ? '-' : value.toFixed(4);

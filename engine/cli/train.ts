@@ -53,8 +53,10 @@ export const train: Command = {
       client.request('runs.stop', { id: run.id }).catch(() => {});
     });
     const ended = await followRun(client, run.id, output);
-    if (ended.state === 'stopped')
-      throw new Interrupted(`Stopped at step ${ended.step} of ${ended.totalSteps}. Go on with --resume.`);
+    if (ended.state !== 'done') {
+      const how = ended.state === 'paused' ? 'Paused' : 'Stopped';
+      throw new Interrupted(`${how} at step ${ended.step} of ${ended.totalSteps}. Go on with --resume.`);
+    }
     const { step, lastLoss, lastEvalLoss, seconds, trainableParameters, recipe: full } = ended;
     output.document({
       out,
@@ -75,7 +77,7 @@ export async function followRun(client: HostClient, id: string, output: Output):
   const { promise, resolve: settle, reject } = Promise.withResolvers<Run>();
   const look = (run: Run) => {
     if (run.id !== id) return;
-    if (run.state === 'done' || run.state === 'stopped') settle(run);
+    if (run.state === 'done' || run.state === 'stopped' || run.state === 'paused') settle(run);
     if (run.state === 'failed' || run.state === 'interrupted')
       reject(
         run.problem === null

@@ -75,6 +75,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       if (params.resume === true) sample.follow(run.id);
       return run;
     },
+    'runs.pause': ({ id }) => {
+      runs.pause(id);
+      return null;
+    },
     'runs.stop': ({ id, force }) => {
       runs.stop(id, force ?? false);
       return null;

@@ -97,6 +97,33 @@ test('a run whose report cannot be stored fails with the reason; what cannot be 
   expect(again.get(id).state).toBe('interrupted');
 });
 
+test('a paused run has its own state, with a checkpoint to go on from, and can still be stopped', async () => {
+  const runs = new RunQueue(context, library, new AdapterRegistry(context));
+  const start = () =>
+    runs.start({ model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {} }, client);
+  const [{ id }, waiting] = [await start(), await start()];
+  runs.pause(waiting.id);
+  expect(runs.get(waiting.id).state).toBe('paused');
+  runs.pause(id);
+  expect(runs.get(id)).toMatchObject({ state: 'running', phase: 'Pausing' });
+  say({ type: 'checkpoint', checkpoint: { step: 1, path: '/c', bytes: 1, createdAt: 0 } });
+  say({ type: 'problem', problem: { code: 'stopped', message: 'Stopped.', hint: '' } });
+  exit(1, null);
+  expect(await runs.ended(id)).toMatchObject({ state: 'paused', problem: null });
+  expect(store.log.list(id).at(-1)!.text).toContain('Paused at step 0');
+  expect(() => runs.pause(id)).toThrow('is not going on');
+
+  expect(runs.resume(id).state).toBe('running');
+  runs.pause(id);
+  // Whoever then stops it does not mean to go on.
+  runs.stop(id, false);
+  say({ type: 'problem', problem: { code: 'stopped', message: 'Stopped.', hint: '' } });
+  exit(1, null);
+  expect((await runs.ended(id)).state).toBe('stopped');
+  runs.stop(waiting.id, false);
+  expect(runs.get(waiting.id).state).toBe('stopped');
+});
+
 test('an export whose proof failed keeps every check of it', async () => {
   const exports = new Exports(context, library);
   const projectId = library.projectNamed('Exports').id;

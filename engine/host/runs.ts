@@ -27,9 +27,9 @@ interface Active {
   readonly owner: AbortSignal | null;
   readonly ended: PromiseWithResolvers<void>;
   job: Job | null;
-  stop: 'asked' | 'owner-gone' | null;
   /** What it reported could not be stored. */
   unstored: ProblemValue | null;
+  stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
 
 export class RunQueue {
@@ -225,20 +225,43 @@ export class RunQueue {
   stop(id: string, force: boolean): void {
     const active = this.#queue.find((candidate) => candidate.runId === id);
     if (active === undefined) {
-      this.get(id);
+      if (this.get(id).state !== 'paused') return;
+      this.#context.store.runs.update(id, { state: 'stopped' });
+      this.#changed(id);
       return;
     }
-    active.stop = 'asked';
     this.#log(
       id,
       force ? 'Stopped at once: what came after the last checkpoint is lost.' : 'A stop was asked for: a checkpoint first.',
     );
-    if (active.job === null) this.#end(active, 'stopped', null);
-    else if (force) active.job.kill();
+    if (force && active.job !== null) {
+      active.stop = 'stopped';
+      active.job.kill();
+    } else this.#leave(active, 'stopped');
+  }
+
+  pause(id: string): void {
+    const active = this.#queue.find((candidate) => candidate.runId === id);
+    if (active === undefined)
+      throw new Problem(
+        'not-allowed',
+        `The run '${this.get(id).name}' is not going on.`,
+        'Only a run that does can be paused.',
+      );
+    // A stop that was asked for before stays one.
+    if (active.stop !== null) return;
+    this.#log(id, 'A pause was asked for: a checkpoint first.');
+    this.#leave(active, 'paused');
+  }
+
+  /** Ends a run that waits, and asks the job of one that trains to end after a checkpoint. */
+  #leave(active: Active, as: 'stopped' | 'paused'): void {
+    active.stop = as;
+    if (active.job === null) this.#end(active, as, null);
     else {
       active.job.stop(killAfterSeconds);
-      this.#context.store.runs.update(id, { phase: 'Stopping' });
-      this.#changed(id);
+      this.#context.store.runs.update(active.runId, { phase: as === 'paused' ? 'Pausing' : 'Stopping' });
+      this.#changed(active.runId);
     }
   }
 
@@ -286,6 +309,7 @@ export class RunQueue {
       state = problem.code === 'stopped' ? 'stopped' : problem.code === 'job-crashed' ? 'interrupted' : 'failed';
     }
     if (state === 'stopped') problem = null;
+    if (state === 'stopped' && active.stop === 'paused') state = 'paused';
     if (active.unstored !== null) [state, problem] = ['failed', active.unstored];
     if (active.stop === 'owner-gone' && state !== 'done') state = 'interrupted';
     if (state === 'done') {
@@ -422,5 +446,5 @@ const counted = (value: number): string => value.toLocaleString('en-US');
 /** The last line of a run's log. */
 function ending({ state, step, seconds, problem }: Run): string {
   if (problem !== null) return `${problem.message} ${problem.hint}`;
-  return `${state === 'done' ? 'Done' : state === 'stopped' ? 'Stopped' : 'Interrupted'} at step ${step} after ${seconds.toFixed(1)} s of training.`;
+  return `${state.charAt(0).toUpperCase()}${state.slice(1)} at step ${step} after ${seconds.toFixed(1)} s of training.`;
 }

@@ -10,6 +10,7 @@ import { Exports } from './exports.ts';
 import { Log } from './log.ts';
 import { Metrics } from './metrics.ts';
 import { initial } from './migrations/001-initial.ts';
+import { paused } from './migrations/002-paused.ts';
 import { Models } from './models.ts';
 import { Projects } from './projects.ts';
 import { Runs } from './runs.ts';
@@ -17,7 +18,7 @@ import { SampleStates } from './sample-state.ts';
 import { Samples } from './samples.ts';
 
 /** In order; `user_version` counts how many a file has had. */
-const migrations: readonly string[] = [initial];
+const migrations: readonly string[] = [initial, paused];
 
 export class Store {
   readonly projects: Projects;

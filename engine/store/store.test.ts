@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Run, StepMetrics } from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
+import { initial } from './migrations/001-initial.ts';
 import { openStore } from './open.ts';
 
 let folder: string;
@@ -125,6 +126,26 @@ test('a file of a newer studio is named and stays byte for byte what it was', ()
   const before = hash();
   expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'store-newer' }));
   expect(hash()).toBe(before);
+});
+
+test('runs of the first tables keep their state, and with the newer ones can be paused', () => {
+  const path = join(folder, 'studio.sqlite');
+  const old = new Database(path);
+  old.exec(initial);
+  old.pragma('user_version = 1');
+  old.exec(`
+    INSERT INTO projects (id, name, created_at) VALUES ('p', 'P', 1);
+    INSERT INTO runs (id, project_id, name, colour, state, phase, model_name, model_path, dataset_name, job, recipe, device, out, created_at)
+      VALUES ('r', 'p', 'R', 1, 'interrupted', '', 'm', '/m', 'd', '{}', '{}', 'cpu', '/r', 1);
+    INSERT INTO eval_metrics VALUES ('r', 3, 0.5);
+  `);
+  old.close();
+  const store = openStore(folder);
+  expect(store.runs.get('r')).toMatchObject({ state: 'interrupted', lastEvalLoss: 0.5 });
+  store.runs.update('r', { state: 'paused' });
+  expect(store.runs.get('r')!.state).toBe('paused');
+  expect(() => store.runs.update('r', { state: 'nonsense' as 'paused' })).toThrow('CHECK');
+  store.close();
 });
 
 test('a damaged file is a problem, not a crash', () => {
