@@ -14,7 +14,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), false);
-  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: false, cacheDir: spec.cacheDir });
+  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: 0, cacheDir: spec.cacheDir });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);
     const work = { step, stopRequested: () => port.stopRequested };
