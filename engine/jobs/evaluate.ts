@@ -13,7 +13,7 @@ const rowsTogether = 4;
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
-  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), false);
+  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { skipBadRows: false, keepText: false });
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: 0, cacheDir: spec.cacheDir });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);

@@ -27,9 +27,9 @@ export async function loadRows(
   paths: readonly string[],
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  skipBadRows: boolean,
+  { skipBadRows, keepText }: { readonly skipBadRows: boolean; readonly keepText: boolean },
 ): Promise<LoadedRows> {
-  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize);
+  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, { keepText });
   const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
   const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
   const first = bad[0];

@@ -61,9 +61,12 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
 
   report(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
-  const data = await prepareData(spec.dataPaths, model, tokenizer, recipe, spec.skipBadRows, port);
-  const evaluation =
-    spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
+  const { dataPaths, evalPaths, skipBadRows } = spec;
+  const prepare = (paths: readonly string[], keepText: boolean) =>
+    prepareData(paths, model, tokenizer, recipe, { skipBadRows, keepText }, port);
+  const data = await prepare(dataPaths, false);
+  // Prompts of these are answered and shown.
+  const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, true);
 
   const { rows } = data.prepared;
   const longest = recipe.packing ? packCapacity(longestRow(rows)) : longestRow(rows);
@@ -207,10 +210,10 @@ async function prepareData(
   model: OpenModel,
   tokenizer: Tokenizer | null,
   recipe: Recipe,
-  skipBadRows: boolean,
+  reading: Parameters<typeof loadRows>[3],
   port: JobPort,
 ): Promise<Data> {
-  const loaded = await loadRows(paths, model, tokenizer, skipBadRows);
+  const loaded = await loadRows(paths, model, tokenizer, reading);
   const prepared = prepareRows(loaded.rows, recipe.maxLength);
   const say = (count: number, what: string) => {
     if (count > 0)
