@@ -16,16 +16,17 @@ import { checkQuantizations, trainSample } from './smollm2.mjs';
 import { printTable, writeReadme } from './table.mjs';
 
 /**
- * What is exported and who reads it. `limit`: the largest difference of logits, in spreads. An exact export is held to base and adapter
- * and its greedy answer to ours; where weights are rounded, the other program is held to our own reading of the file, more loosely where
- * it rounds activations too, and what is stated is how often it says what base and adapter say.
+ * What is exported and who reads it. `limit`: of the difference of logits, in spreads; the largest of an exact export, which is held to
+ * base and adapter as its greedy answer is to ours. Where weights are rounded the mean counts: the other program is held to our own
+ * reading of the file, loosely where it rounds activations too (llama.cpp: 0.03 over two layers, 0.11 over SmolLM2's thirty; a tensor
+ * read wrongly makes more than 1). What is stated is how often it says what base and adapter say.
  */
 const columns = [
   // Its GELU is a table in half precision; its product with half precision rounds activations to it.
   { title: 'llama.cpp f32', reader: 'llama.cpp', format: 'gguf', quantization: 'f32', exact: true, limit: 5e-3 },
   { title: 'llama.cpp f16', reader: 'llama.cpp', format: 'gguf', quantization: 'f16', exact: true, limit: 2e-2 },
-  { title: 'llama.cpp q8_0', reader: 'llama.cpp', format: 'gguf', quantization: 'q8_0', exact: false, limit: 0.5 },
-  { title: 'llama.cpp q4_k_m', reader: 'llama.cpp', format: 'gguf', quantization: 'q4_k_m', exact: false, limit: 0.5 },
+  { title: 'llama.cpp q8_0', reader: 'llama.cpp', format: 'gguf', quantization: 'q8_0', exact: false, limit: 0.2 },
+  { title: 'llama.cpp q4_k_m', reader: 'llama.cpp', format: 'gguf', quantization: 'q4_k_m', exact: false, limit: 0.2 },
   { title: 'llama.cpp LoRA', reader: 'llama.cpp', format: 'lora-gguf', quantization: null, exact: true, limit: 5e-3 },
   { title: 'transformers.js fp32', reader: 'transformers.js', format: 'onnx', quantization: 'f32', exact: true, limit: 1e-4 },
   { title: 'transformers.js fp16', reader: 'transformers.js', format: 'onnx', quantization: 'f16', exact: true, limit: 2e-2 },
@@ -144,7 +145,7 @@ async function checkModel(context, name, { base, hub = base, adapter, folder }) 
       if (wrong !== null) fail(wrong);
       const { worst, agreement } = compareLogits(ours.logits, read.logits);
       const file = { path: out, format, quantization, model: base };
-      const judged = column.exact ? worst : compareLogits(await logitsOf(file, ours.tokens, cacheDir), read.logits).worst;
+      const judged = column.exact ? worst : compareLogits(await logitsOf(file, ours.tokens, cacheDir), read.logits).mean;
       if (!(judged <= column.limit)) fail(`logits are ${judged.toPrecision(2)} spreads apart (at most ${column.limit})`);
       const place = column.exact ? differsAt(ours, read.answer, 2 * worst) : null;
       if (place !== null) fail(`the answer differs from its token ${place + 1} on`);
