@@ -29,6 +29,7 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'runs.list': true,
   'runs.get': true,
   'runs.plan': true,
+  'runs.fit': true,
   'runs.start': true,
   'runs.pause': true,
   'runs.stop': true,

@@ -186,7 +186,7 @@ export interface StepMetrics {
   readonly supervisedTokens: number;
   readonly tokens: number;
   readonly seconds: number;
-  /** Resident bytes of the job process. */
+  /** The most resident bytes that the job process has had. */
   readonly memory: number;
   readonly epoch: number;
 }
@@ -376,7 +376,18 @@ export interface RunPlan {
   readonly matrices: number;
   readonly perLinear: readonly (LinearInfo & { readonly parameters: number; readonly chosen: boolean })[];
   readonly totalSteps: number;
-  readonly memory: { readonly base: number; readonly adapter: number; readonly activations: number; readonly logits: number };
+  /** Estimated bytes at the peak of a step, by what they are for. */
+  readonly memory: {
+    readonly base: number;
+    /** Parameters, gradients and moments. */
+    readonly adapter: number;
+    readonly activations: number;
+    readonly logits: number;
+    /** Of the programs themselves; once this machine has trained the model, as was measured. */
+    readonly runtime: number;
+  };
+  /** What the newest run here that was like this one in all that takes memory really took; null before there is one. */
+  readonly memoryMeasured: { readonly bytes: number; readonly measuredBy: string } | null;
   readonly memoryFree: number;
   /** From the rate that the newest run of this model reached here; null before there is one. */
   readonly time: { readonly seconds: number; readonly tokensPerSecond: number; readonly measuredBy: string } | null;
@@ -414,6 +425,25 @@ export interface TargetPlan {
   /** For how many adapted modules each name of a pattern decides. */
   readonly rankMatches: Readonly<Record<string, number>>;
   readonly alphaMatches: Readonly<Record<string, number>>;
+}
+
+/** A field of a recipe changed to save memory. */
+export interface FitChange {
+  readonly key: string;
+  readonly from: number | string;
+  readonly to: number | string;
+  /** What it costs, in a sentence. */
+  readonly cost: string;
+  /** Estimated bytes of a run with this and all changes before it. */
+  readonly bytes: number;
+}
+/** A recipe that takes no more than a budget, or as little as it can. */
+export interface FittedRecipe {
+  readonly recipe: Recipe;
+  /** Estimated bytes at the peak. */
+  readonly bytes: number;
+  readonly fits: boolean;
+  readonly changes: readonly FitChange[];
 }
 
 export interface Progress {
@@ -576,6 +606,8 @@ export interface EngineRequests {
   'runs.list': (p: { projectId?: string }) => readonly Run[];
   'runs.get': (p: { id: string }) => Run;
   'runs.plan': (p: { modelId: string; datasetId: string; recipe: RecipeInput }) => RunPlan;
+  /** Changes a recipe so that a run takes no more than `budget` bytes, what costs least first, and says what it costs. */
+  'runs.fit': (p: { model: ModelRef; data: readonly string[]; recipe: RecipeInput; budget: number }) => FittedRecipe;
   'runs.start': (p: TrainRequest) => Run;
   /** Asks for a checkpoint and an end for now; `runs.resume` goes on. */
   'runs.pause': (p: { id: string }) => null;
@@ -790,6 +822,8 @@ export type JobRequest =
     }
   | { readonly name: 'stopGenerate'; readonly streamId: string }
   | { readonly name: 'render'; readonly dataPaths: readonly string[] }
+  /** The memory of a step on rows of up to `longest` tokens. */
+  | { readonly name: 'memory'; readonly recipe: Recipe; readonly longest: number }
   | {
       readonly name: 'rows';
       readonly dataPaths: readonly string[];
@@ -814,6 +848,8 @@ export type JobMessage =
       readonly totalSteps: number;
       readonly trainableParameters: number;
       readonly device: Provider;
+      /** Tokens of the longest row. */
+      readonly longest: number;
       /** 0, or the step of the checkpoint the run goes on from: what was reported of later steps holds no more. */
       readonly stepsDone: number;
       /** What was measured up to then: a host that was ended may not have heard all of it. */

@@ -17,6 +17,8 @@ interface NumberField extends FieldBase {
   readonly min: number;
   readonly max: number;
   readonly unit: string;
+  /** Was a yes or no in earlier recipes, which are still read: `true` is as much as there may be, `false` the least. */
+  readonly wasBoolean?: true;
 }
 interface BooleanField extends FieldBase {
   readonly kind: 'boolean';
@@ -406,12 +408,27 @@ const fields = {
     why: 'Float32 is fastest and exact; in 4 bits the matrices take a seventh of the memory, and the adapter learns on what rounding left of them.',
   },
   recompute: {
-    kind: 'boolean',
-    default: false,
+    kind: 'integer',
+    default: 0,
+    min: 0,
+    max: 1000,
+    wasBoolean: true,
+    unit: 'blocks',
     group: 'engine',
-    label: 'Recompute activations',
-    help: 'Keeps only the input of each block and computes the rest again in the backward pass. What is cheap is always computed again.',
-    why: 'Less memory for long rows or large batches, at about a third more work.',
+    label: 'Recomputed blocks',
+    help: 'Of so many blocks only the input is kept, and the rest is computed again in the backward pass. What is cheap is always computed again.',
+    why: 'None is fastest; each block saves its share of the activations, and all of them cost about a third more work.',
+  },
+  headRows: {
+    kind: 'integer',
+    default: 256,
+    min: 16,
+    max: 65_536,
+    unit: 'tokens',
+    group: 'engine',
+    label: 'Logits at once',
+    help: 'Tokens whose logits over the whole vocabulary are in memory at once.',
+    why: 'More gains nothing; with a very large vocabulary less saves some memory.',
   },
   seed: {
     kind: 'integer',
@@ -514,13 +531,17 @@ export function checkRecipe(input: RecipeInput): { recipe: Recipe } | { errors: 
       continue;
     }
     const message = checkField(key, recipeFields[key as RecipeKey], value);
-    if (message === null) values[key] = value;
+    if (message === null) values[key] = fromBoolean(recipeFields[key as RecipeKey], value);
     else errors.push({ key, message });
   }
   if (errors.length > 0) return { errors };
   const recipe = values as unknown as Recipe;
   const conflict = conflictOf(recipe);
   return conflict === null ? { recipe } : { errors: [conflict] };
+}
+
+function fromBoolean(field: RecipeField, value: unknown): unknown {
+  return 'wasBoolean' in field && typeof value === 'boolean' ? (value ? field.max : field.min) : value;
 }
 
 /** Two settings that are each possible and not together. */
@@ -547,6 +568,7 @@ function conflictOf({ dora, initialization, targetModules, layers, method, baseQ
 /** Reads a value typed on the command line (`key=value`) as the field's own type; text that does not fit stays text for `checkRecipe` to refuse. */
 export function parseFieldText(key: string, text: string): unknown {
   const field: RecipeField | undefined = recipeFields[key as RecipeKey];
+  if (field?.kind === 'integer' && field.wasBoolean && /^(true|false)$/.test(text)) return text === 'true';
   if (field?.kind === 'number' || field?.kind === 'integer')
     return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
   if (field?.kind === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
@@ -592,6 +614,7 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
   switch (field.kind) {
     case 'number':
     case 'integer': {
+      if (field.wasBoolean && typeof value === 'boolean') return null;
       const range = `${field.min} to ${field.max}`;
       if (typeof value !== 'number' || !Number.isFinite(value)) return `'${key}' must be a number from ${range}.`;
       if (field.kind === 'integer' && !Number.isInteger(value)) return `'${key}' must be a whole number from ${range}.`;

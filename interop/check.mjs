@@ -16,16 +16,17 @@ import { checkQuantizations, trainSample } from './smollm2.mjs';
 import { printTable, writeReadme } from './table.mjs';
 
 /**
- * What is exported and who reads it. `limit`: the largest difference of logits, in spreads. An exact export is held to base and adapter
- * and its greedy answer to ours; where weights are rounded, the other program is held to our own reading of the file, more loosely where
- * it rounds activations too, and what is stated is how often it says what base and adapter say.
+ * What is exported and who reads it. `limit`: of the difference of logits, in spreads; the largest of an exact export, which is held to
+ * base and adapter as its greedy answer is to ours. Where weights are rounded the mean counts: the other program is held to our own
+ * reading of the file, loosely where it rounds activations too (llama.cpp: 0.03 over two layers, 0.11 over SmolLM2's thirty; a tensor
+ * read wrongly makes more than 1). What is stated is how often it says what base and adapter say.
  */
 const columns = [
   // Its GELU is a table in half precision; its product with half precision rounds activations to it.
   { title: 'llama.cpp f32', reader: 'llama.cpp', format: 'gguf', quantization: 'f32', exact: true, limit: 5e-3 },
   { title: 'llama.cpp f16', reader: 'llama.cpp', format: 'gguf', quantization: 'f16', exact: true, limit: 2e-2 },
-  { title: 'llama.cpp q8_0', reader: 'llama.cpp', format: 'gguf', quantization: 'q8_0', exact: false, limit: 0.5 },
-  { title: 'llama.cpp q4_k_m', reader: 'llama.cpp', format: 'gguf', quantization: 'q4_k_m', exact: false, limit: 0.5 },
+  { title: 'llama.cpp q8_0', reader: 'llama.cpp', format: 'gguf', quantization: 'q8_0', exact: false, limit: 0.2 },
+  { title: 'llama.cpp q4_k_m', reader: 'llama.cpp', format: 'gguf', quantization: 'q4_k_m', exact: false, limit: 0.2 },
   { title: 'llama.cpp LoRA', reader: 'llama.cpp', format: 'lora-gguf', quantization: null, exact: true, limit: 5e-3 },
   { title: 'transformers.js fp32', reader: 'transformers.js', format: 'onnx', quantization: 'f32', exact: true, limit: 1e-4 },
   { title: 'transformers.js fp16', reader: 'transformers.js', format: 'onnx', quantization: 'f16', exact: true, limit: 2e-2 },
@@ -47,21 +48,27 @@ const shortly = {
 const answerLength = 16;
 
 /** @returns whether everything passed */
-export async function check({ short, readme }) {
-  const unknown = supportedFamilies.filter((family) => !familyNames.includes(family));
-  if (unknown.length > 0) throw new Error(`families/configs.mjs has no ${unknown.join(', ')}`);
+export async function check({ short, readme, families }) {
   const work = mkdtempSync(join(tmpdir(), 'interop-'));
   const wanted = short ? columns.filter(({ title }) => shortly.columns.includes(title)) : columns;
   const { readers, absent } = await startReaders(new Set(wanted.map(({ reader }) => reader)));
-  const results = { columns: wanted.map(({ title }) => title), rows: new Map(), quantizations: null, absent, failures: [] };
+  const results = {
+    ...{ columns: wanted.map(({ title }) => title), rows: new Map(), quantizations: null, absent },
+    ...{ ownWays: new Set(), failures: [] },
+  };
   const context = { ...{ work, cacheDir: join(work, 'cache'), readers, columns: wanted, results } };
   try {
-    for (const family of short ? shortly.families : familyNames) {
+    const chosen = short ? shortly.families : familyNames;
+    for (const family of families.length > 0 ? families : chosen) {
       const folder = join(work, family);
       await checkModel(context, family, { ...makeFamily(family, folder), folder });
       rmSync(folder, { recursive: true });
     }
-    if (!short) {
+    if (!short && families.length === 0) {
+      for (const family of supportedFamilies.filter((name) => !familyNames.includes(name))) {
+        results.failures.push(family);
+        console.log(`FAILED  ${family}: families/configs.mjs has no such family`);
+      }
       const folder = join(work, 'smollm2');
       const sample = await trainSample(folder);
       await checkModel(context, 'SmolLM2-135M', { ...sample, folder });
@@ -110,7 +117,8 @@ async function checkModel(context, name, { base, hub = base, adapter, folder }) 
     const reader = readers.get(column.reader);
     const fail = (what) => {
       cells.set(title, 'FAILED');
-      results.failures.push(`${name}, ${title}: ${what}`);
+      results.failures.push(what);
+      console.log(`FAILED  ${name}, ${title}: ${what}`);
     };
     if (reader === undefined || !exportTargets.some((target) => target.format === format)) {
       cells.set(title, '');
@@ -129,11 +137,15 @@ async function checkModel(context, name, { base, hub = base, adapter, folder }) 
         ...asked,
         ...(format === 'peft' ? { adapter: out } : format === 'lora-gguf' ? { lora: out } : {}),
       });
+      const split = splitsOtherwise(texts, read);
+      // What it reads its own way is worth a word; greedy answers to the same tokens are what counts.
+      if (split !== null && column.reader === 'onnxruntime-genai') results.ownWays.add(name);
+      else if (split !== null) fail(split);
       const wrong = readWrongly(texts, read);
       if (wrong !== null) fail(wrong);
       const { worst, agreement } = compareLogits(ours.logits, read.logits);
       const file = { path: out, format, quantization, model: base };
-      const judged = column.exact ? worst : compareLogits(await logitsOf(file, ours.tokens, cacheDir), read.logits).worst;
+      const judged = column.exact ? worst : compareLogits(await logitsOf(file, ours.tokens, cacheDir), read.logits).mean;
       if (!(judged <= column.limit)) fail(`logits are ${judged.toPrecision(2)} spreads apart (at most ${column.limit})`);
       const place = column.exact ? differsAt(ours, read.answer, 2 * worst) : null;
       if (place !== null) fail(`the answer differs from its token ${place + 1} on`);
@@ -144,24 +156,27 @@ async function checkModel(context, name, { base, hub = base, adapter, folder }) 
       else fail(error.message);
     }
   }
-  console.log(`${name}: ${[...cells].map(([title, cell]) => `${title} ${cell}`).join(', ')}`);
+  const shown = [...cells].filter(([, cell]) => cell !== '').map(([title, cell]) => `${title} ${cell}`);
+  console.log(`${name}: ${shown.join(', ')}`);
 }
 
-/** What another program reads differently beside numbers; null when all is as it should be. */
-function readWrongly({ texts, ids, rendered, ends }, read) {
-  for (const [i, text] of texts.entries()) {
-    if (isDeepStrictEqual(read.ids[i], ids[i])) continue;
-    return `'${text}' becomes ${read.ids[i].join(' ')} instead of ${ids[i].join(' ')}`;
-  }
+/** The first text that another program cuts into other tokens; null when there is none. */
+function splitsOtherwise({ texts, ids }, read) {
+  const at = texts.findIndex((_, i) => !isDeepStrictEqual(read.ids[i], ids[i]));
+  return at < 0 ? null : `'${texts[at]}' becomes ${read.ids[at].join(' ')} instead of ${ids[at].join(' ')}`;
+}
+
+/** What else another program reads differently beside numbers; null when all is as it should be. */
+function readWrongly({ rendered, ends }, read) {
   if (read.rendered !== undefined && read.rendered !== rendered)
     return `the template writes '${read.rendered}' instead of '${rendered}'`;
-  if (read.unused?.length > 0) return `without a place or a tensor: ${read.unused.join(', ')}`;
-  if (read.ends !== undefined) {
-    const { bos, eos, addBos, addEos, stopTokens } = read.ends;
-    if (addBos !== ends.addBos || (addBos && bos !== ends.bos)) return `a text begins with ${addBos ? bos : 'nothing'}`;
-    if (addEos || eos !== ends.eos) return `a text ends with ${eos}`;
-    const goesOn = ends.stopTokens.find((token) => !stopTokens.includes(token));
-    if (goesOn !== undefined) return `an answer does not end at ${goesOn}`;
-  }
-  return null;
+  // Of a model that also sees, the text part is exported.
+  const unused = (read.unused ?? []).filter((tensor) => !/\b(vision_tower|multi_modal_projector)\b/.test(tensor));
+  if (unused.length > 0) return `without a place or a tensor: ${unused.join(', ')}`;
+  if (read.ends === undefined) return null;
+  const { bos, eos, addBos, addEos, stopTokens } = read.ends;
+  if (addBos !== ends.addBos || (addBos && bos !== ends.bos)) return `a text begins with ${addBos ? bos : 'nothing'}`;
+  if (addEos || eos !== ends.eos) return `a text ends with ${eos}`;
+  const goesOn = ends.stopTokens.find((token) => !stopTokens.includes(token));
+  return goesOn === undefined ? null : `an answer does not end at ${goesOn}`;
 }

@@ -7,12 +7,13 @@ export function argmax(logits) {
 }
 
 /**
- * `worst`: the largest difference, counted in the spread (standard deviation) of our logits at its position; `agreement`: the share of
- * positions with the same likeliest token.
+ * Differences are counted in the spread (standard deviation) of our logits at their position: `worst` is the largest, `mean` the root of
+ * the mean of their squares. `agreement`: the share of positions with the same likeliest token.
  */
 export function compareLogits(ours, theirs) {
   if (ours.length !== theirs.length) throw new Error(`${theirs.length} positions instead of ${ours.length}`);
   let worst = 0;
+  let squares = 0;
   let same = 0;
   for (const [t, own] of ours.entries()) {
     // Programs may pad the vocabulary.
@@ -23,10 +24,11 @@ export function compareLogits(ours, theirs) {
       const difference = Math.abs(other[id] - own[id]) / spread;
       // Also where it is no number.
       if (!(difference <= worst)) worst = difference;
+      squares += difference ** 2 / own.length;
     }
     if (argmax(other) === argmax(own)) same++;
   }
-  return { worst, agreement: same / ours.length };
+  return { worst, mean: Math.sqrt(squares / ours.length), agreement: same / ours.length };
 }
 
 /**

@@ -36,7 +36,8 @@ export const port = { send() {}, stopRequested: false, onRequest() {}, untilStop
 export async function writeExport({ model, adapter = null, format, quantization, out, cacheDir, importance = [] }) {
   const { refused } = await runExport(
     {
-      ...{ kind: 'export', modelPath: model, adapterPath: adapter, format, quantization, out, cacheDir },
+      adapters: adapter === null ? [] : [{ path: adapter, weight: 1 }],
+      ...{ kind: 'export', modelPath: model, format, quantization, out, cacheDir },
       ...{ proof: false, dataPaths: [], importancePaths: importance },
     },
     port,

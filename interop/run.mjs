@@ -1,13 +1,18 @@
 /**
  * Our exports in the programs people run them in. Installs what this workspace needs, if it is not there, and checks; `--short` is the
- * selection of every `npm test`, `--readme` puts the table of a whole run into README.md. Runs under Node 24, after the set-up.
+ * selection of every `npm test`, `--readme` puts the table of a whole run into README.md, names are the families to be checked alone.
+ * Runs under Node 24, after the set-up.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const here = import.meta.dirname;
-const options = { short: process.argv.includes('--short'), readme: process.argv.includes('--readme') };
+const args = process.argv.slice(2);
+const options = {
+  ...{ short: args.includes('--short'), readme: args.includes('--readme') },
+  families: args.filter((name) => !name.startsWith('-')),
+};
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
   console.log('skipped: other programs are only tried on Linux, x64');

@@ -12,8 +12,8 @@ import { answerTo, logitsOf, port, readRows, textOf, writeExport } from './ours.
 
 /** Of the sample's 16 questions, answers with the right fields that the usual type must keep. */
 const rightAnswers = 13;
-/** llama.cpp rounds activations: it agrees with itself on about 97 of 100 tokens when only its threads change. */
-const agreementWithUs = 0.9;
+/** Of the difference between llama.cpp's logits and our own reading of the file, in spreads: it rounds activations, we do not. */
+const limit = 0.2;
 /** Tokens of an answer with the four fields are about 30. */
 const longestAnswer = 48;
 
@@ -55,7 +55,10 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
   const types = exportTargets.filter(({ format }) => format === 'gguf').map(({ quantization }) => quantization);
   const table = [];
   for (const quantization of types) {
-    const fail = (what) => results.failures.push(`SmolLM2-135M, GGUF ${quantization}: ${what}`);
+    const fail = (what) => {
+      results.failures.push(what);
+      console.log(`FAILED  GGUF ${quantization}: ${what}`);
+    };
     const out = join(folder, `${quantization}.gguf`);
     const importance = needsImportance(quantization) ? [sampleFiles().train] : [];
     const agreements = [];
@@ -75,8 +78,8 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
         const read = await llama.read(out, { texts: [], ends: { stopTokens: [] }, tokens, promptLength: tokens.length - 1 });
         agreements.push(compareLogits(logits, read.logits).agreement);
         const own = await logitsOf({ path: out, format: 'gguf' }, tokens, join(folder, 'read'));
-        const { agreement } = compareLogits(own, read.logits);
-        if (agreement < agreementWithUs) fail(`llama.cpp agrees with our reading on ${(100 * agreement).toFixed(0)} % only`);
+        const { mean } = compareLogits(own, read.logits);
+        if (!(mean <= limit)) fail(`logits are ${mean.toPrecision(2)} spreads from our reading of the file (at most ${limit})`);
         rmSync(join(folder, 'read'), { recursive: true, force: true });
       }
       const answers = await llama.answers(

@@ -255,19 +255,29 @@ let children = null;
 export async function inTurn(work) {
   await takeTurn();
   children = new Set();
+  let stopping = null;
   const stop = (signal) => {
-    for (const child of children) child.kill();
     // The lock stays: it is void as soon as they are gone.
-    process.exit(128 + os.constants.signals[signal]);
+    stopping ??= endChildren().then(() => process.exit(128 + os.constants.signals[signal]));
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of signals) process.once(signal, stop);
   try {
     return await work();
   } finally {
+    // What fails because it was ended is no failure to tell.
+    await stopping;
     for (const signal of signals) process.off(signal, stop);
     children = null;
     fs.rmSync(lockFile, { force: true });
+  }
+}
+
+/** Asks for seconds, because npm passes over the first signal. */
+async function endChildren() {
+  for (let asked = 0; children.size > 0 && asked < 20; asked++) {
+    for (const child of children) child.kill();
+    await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }
 

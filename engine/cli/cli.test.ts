@@ -109,6 +109,24 @@ test(
 );
 
 test(
+  'a recipe is made to fit, saying what each change costs, or nothing is begun',
+  async () => {
+    const out = join(folder, 'fitted');
+    const args = trainArgs(out, '--set', 'maxSteps=1', '--set', 'packing=false');
+    expect(await lowrank(...args, '--fit-memory', '1.5KB')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/at least, more than/) as string,
+    });
+    expect((await lowrank(...args, '--fit-memory', 'much')).status).toBe(2);
+    expect(existsSync(out)).toBe(false);
+    const trained = await lowrank(...args, '--fit-memory', '100GiB', '--json');
+    expect(trained.stderr).toContain('nothing needs to change');
+    expect(JSON.parse(trained.stdout)).toMatchObject({ steps: 1 });
+  },
+  limit,
+);
+
+test(
   'paused from another terminal, the run ends with a checkpoint, and `runs resume` goes on',
   async () => {
     const out = join(folder, 'paused');

@@ -1,5 +1,6 @@
 /** `lowrank generate` */
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { AdapterWeight, ChatMessage, GenerateRequest } from '../contract.ts';
 import { readText } from '../formats/files.ts';
@@ -97,11 +98,11 @@ function readMessages(path: string): readonly ChatMessage[] {
   });
 }
 
-/** `DIR` or `DIR=weight`. */
+/** `DIR` or `DIR=weight`; a folder may be called like that itself. */
 export function readWeights(values: readonly string[]): AdapterWeight[] {
   return values.map((value) => {
     const found = /^(.+)=(-?[0-9.]+(?:e-?\d+)?)$/i.exec(value);
-    if (found === null) return { path: resolve(value), weight: 1 };
+    if (found === null || existsSync(value)) return { path: resolve(value), weight: 1 };
     const weight = Number(found[2]);
     if (!Number.isFinite(weight)) throw new UsageError(`'${found[2]}' is no weight.`);
     return { path: resolve(found[1]!), weight };

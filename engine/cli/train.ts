@@ -1,15 +1,16 @@
 /** `lowrank train` */
 import { join, resolve } from 'node:path';
-import type { Run } from '../contract.ts';
+import type { EngineRequests, Params, Run } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import type { Recipe } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
 import { Interrupted, modelOptions, UsageError, type Command } from './command.ts';
-import { duration, type Output } from './output.ts';
+import { bytes, duration, type Output } from './output.ts';
 import { readRecipe } from './recipe.ts';
 
 export const train: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--resume]',
+    '--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]',
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
     ...modelOptions,
@@ -22,6 +23,7 @@ export const train: Command = {
     device: { type: 'string' },
     name: { type: 'string' },
     'skip-bad-rows': { type: 'boolean' },
+    'fit-memory': { type: 'string' },
     resume: { type: 'boolean' },
   },
   lists: ['data', 'eval'],
@@ -34,8 +36,13 @@ export const train: Command = {
     const adapter = args.text('adapter');
     const name = args.text('name');
     if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
-    const recipe = readRecipe(args);
+    const given = readRecipe(args);
+    const size = args.text('fit-memory');
+    const budget = size === undefined ? null : parseSize(size);
+    if (budget !== null && args.flag('resume'))
+      throw new UsageError('--fit-memory is for a new run: one that goes on keeps its recipe.');
     const client = await connect();
+    const recipe = budget === null ? given : await fittedRecipe(client, { model, data, recipe: given, budget }, output);
     const run = await client.request('runs.start', {
       model,
       data: { paths: data, evalPaths },
@@ -71,6 +78,28 @@ export const train: Command = {
     output.line(`parameters  ${trainableParameters} trained`);
   },
 };
+
+/** `900MB`, `4GB`, `3.5 GiB`, or bytes. */
+function parseSize(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)?$/i.exec(text.trim()) ?? [];
+  if (number === undefined) throw new UsageError(`--fit-memory takes a size such as 4GB, not '${text}'.`);
+  const power = 'BKMGT'.indexOf((unit.charAt(0) || 'B').toUpperCase());
+  return Math.round(Number(number) * (/i/i.test(unit) ? 1024 : 1000) ** power);
+}
+
+/** The recipe changed until it fits, each change said with what it costs. */
+async function fittedRecipe(client: HostClient, request: Params<EngineRequests, 'runs.fit'>, output: Output): Promise<Recipe> {
+  const { recipe, bytes: needed, fits, changes } = await client.request('runs.fit', request);
+  if (!fits)
+    throw new Problem(
+      'out-of-memory',
+      `A run takes ${bytes(needed)} at least, more than ${bytes(request.budget)}.`,
+      'Give it more, or choose a smaller model or a lower rank.',
+    );
+  output.message(`Estimated to take ${bytes(needed)}${changes.length === 0 ? '; nothing needs to change.' : '.'}`);
+  for (const { key, from, to, cost } of changes) output.message(`${key}: ${from} -> ${to}. ${cost}`);
+  return recipe;
+}
 
 /** Shows a run until it ends; a run that failed is its Problem. */
 export async function followRun(client: HostClient, id: string, output: Output): Promise<Run> {

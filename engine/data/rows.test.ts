@@ -35,6 +35,19 @@ describe('rows', () => {
     expect(ids(messages.rows)).toEqual(ids(tokens.rows));
   });
 
+  it('are the same tokens when their text is not kept', async () => {
+    for (const file of ['train.messages.jsonl', 'train.rows.jsonl']) {
+      const path = `engine/golden/smollm2-json/${file}`;
+      const [kept, bare] = [
+        await readRows([path], tokenizer, 49152),
+        await readRows([path], tokenizer, 49152, { keepText: false }),
+      ];
+      expect(bare.hash).toBe(kept.hash);
+      expect(bare.rows).toEqual(kept.rows.map((row) => ({ ...row, messages: null, text: '' })));
+      expect((kept.rows[0] as TokenRow).text.length).toBeGreaterThan(100);
+    }
+  });
+
   it('mean the same conversation in every format', async () => {
     const answer = '{"a": 1}';
     const rows = await rowsOf(

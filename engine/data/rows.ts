@@ -33,16 +33,20 @@ const ignored = -100;
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
 
-/** Reads all rows. Rows that need a tokenizer or a template that is not there become problems, one per row. */
+/**
+ * Reads all rows. Rows that need a tokenizer or a template that is not there become problems, one per row. `keepText: false` leaves out
+ * text and messages, which take as much memory again as the tokens and which training never looks at.
+ */
 export async function readRows(
   paths: readonly string[],
   tokenizer: Tokenizer | null,
   vocabularySize: number,
+  { keepText = true }: { readonly keepText?: boolean } = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
   const hashes: string[] = [];
   let format: DataFormat | null = null;
-  const encoder = new RowEncoder(tokenizer, vocabularySize);
+  const encoder = new RowEncoder(tokenizer, vocabularySize, keepText);
   for (const file of paths) {
     const hash = createHash('sha256');
     let batch: RecordOrProblem[] = [];
@@ -88,12 +92,14 @@ type Content =
 class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
+  readonly #keepText: boolean;
   /** Or why there is none: told for every row, found out once. */
   #template: ChatTemplate | Problem | undefined;
 
-  constructor(tokenizer: Tokenizer | null, vocabularySize: number) {
+  constructor(tokenizer: Tokenizer | null, vocabularySize: number, keepText: boolean) {
     this.#tokenizer = tokenizer;
     this.#vocabularySize = vocabularySize;
+    this.#keepText = keepText;
   }
 
   async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem> {
@@ -106,7 +112,7 @@ class RowEncoder {
           ? await this.#tokens(record.value)
           : await this.#content(contentOf(record.value, format, this.#tokenizer));
       this.#check(row);
-      return { index, file, line, ...row };
+      return { index, file, line, ...row, ...(this.#keepText ? {} : { messages: null, text: '' }) };
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
@@ -121,7 +127,8 @@ class RowEncoder {
       throw invalid(`'labels' has ${labels.length} entries, 'input_ids' ${inputIds.length}.`, 'Give one label per token id.');
     this.#checkRange(inputIds, 'input_ids', false);
     this.#checkRange(labels, 'labels', true);
-    return { inputIds, labels, messages: null, text: (await this.#tokenizer?.decode([...inputIds])) ?? '' };
+    const text = this.#keepText ? await this.#tokenizer?.decode([...inputIds]) : undefined;
+    return { inputIds, labels, messages: null, text: text ?? '' };
   }
 
   async #content(content: Content): Promise<Encoded> {

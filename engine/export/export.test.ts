@@ -95,7 +95,7 @@ describe.each([
 it('the merged logits are those of PEFT', async () => {
   const { path } = await runExport(exportSpec('llama3-rope', 'model', 'gguf', 'f32', { proof: false }), port());
   const merged = openModel(path);
-  const step = await TrainStep.open(merged, noAdapterShape, { recompute: false, threads: 1, cacheDir, openSession });
+  const step = await TrainStep.open(merged, noAdapterShape, { recompute: 0, threads: 1, cacheDir, openSession });
   const rows = readFileSync(join(golden, 'llama3-rope/rows.jsonl'), 'utf8').split('\n').slice(0, 2);
   const file = join(golden, 'llama3-rope/expected.safetensors');
   const tensor = readSafetensors(file).tensors.get('merged_logits')!;

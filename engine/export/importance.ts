@@ -86,6 +86,6 @@ function squaresGraph(
     sums.set(`${path}.weight`, output);
     return linear(g, x, adapted.weight(`${path}.weight`), bias, adapted.lora(path));
   };
-  decoder(g, spec, sequence, { ...adapted, recompute: false, linear: observed });
+  decoder(g, spec, sequence, { ...adapted, recompute: 0, linear: observed });
   return { graph: g, sums };
 }

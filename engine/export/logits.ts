@@ -74,7 +74,7 @@ function build(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Grap
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks: 1 });
   const rows = g.input('rows', 'int64', ['rows']);
-  const options = { ...adapterInputs(g, spec, files, slots), recompute: false };
+  const options = { ...adapterInputs(g, spec, files, slots), recompute: 0 };
   g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
   return g;
 }

@@ -265,6 +265,23 @@ export function broadcast(a: Shape, b: Shape): Shape {
   });
 }
 
+/** A dimension times `numerator / denominator`; `extent` reads the name it has when it is symbolic. */
+export function share(dim: Dim, numerator: number, denominator: number): Dim {
+  if (numerator === denominator) return dim;
+  return typeof dim === 'number' ? (dim * numerator) / denominator : `${dim} ${numerator}/${denominator}`;
+}
+
+export type Dimensions = ReadonlyMap<string, number>;
+
+/** A dimension as a number, where symbolic ones are `dims`. */
+export function extent(dim: Dim, dims: Dimensions): number {
+  if (typeof dim === 'number') return dim;
+  const [, name, numerator, denominator] = /^(.*) (\d+)\/(\d+)$/.exec(dim) ?? [dim, dim, 1, 1];
+  const value = dims.get(name!);
+  assert(value !== undefined, `nobody says how large '${name}' is`);
+  return (value * Number(numerator)) / Number(denominator);
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, i) => dim === b[i]);
 }

@@ -1,6 +1,6 @@
 /**
  * The same computation in the operators that every accelerator has: CUDA, DirectML and WebGPU at opset 21 (what each lacks stands in
- * docs/decisions/008-gpus-behind-gates.md). All sizes are known, so nothing is left to compute with shapes; loops are unrolled; whole
+ * docs/decisions/010-gpus-behind-gates.md). All sizes are known, so nothing is left to compute with shapes; loops are unrolled; whole
  * numbers are int32. The processor's graph is never changed.
  */
 import { assert } from '../problem.ts';

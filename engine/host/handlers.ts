@@ -12,7 +12,7 @@ import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
 import { type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
 import type { LongLived } from './long-lived.ts';
-import { exportChoices, planForRun, targetsFor } from './plan.ts';
+import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs.ts';
 
 export interface HostParts {
@@ -73,6 +73,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'runs.get': ({ id }) => runs.get(id),
     'runs.plan': ({ modelId, datasetId, recipe }) =>
       planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, { longLived, store }),
+    'runs.fit': (params) => {
+      params.data.forEach(requireAbsolute);
+      return fitForRun(params, { longLived, store });
+    },
     'runs.start': async (params) => {
       const run = await runs.start(params, client);
       if (params.resume === true) sample.follow(run.id);

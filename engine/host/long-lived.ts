@@ -1,7 +1,8 @@
 /** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
-import type { DataReport, GenerateRequest, GenerateResult, JobRequest, RenderedRow, RowView } from '../contract.ts';
+import type { DataReport, GenerateRequest, GenerateResult, JobRequest, RenderedRow, RowView, RunPlan } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Job } from '../jobs/supervisor.ts';
+import type { Recipe } from '../recipe.ts';
 import type { HostContext } from './context.ts';
 import type { ModelAt } from './library.ts';
 
@@ -73,6 +74,10 @@ export class LongLived {
     maxLength: number,
   ): Promise<DataReport> {
     return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength })) as DataReport;
+  }
+
+  async memory(model: ModelAt, recipe: Recipe, longest: number): Promise<RunPlan['memory']> {
+    return (await this.#data(model, { name: 'memory', recipe, longest })) as RunPlan['memory'];
   }
 
   async render(model: ModelAt, dataPaths: readonly string[]): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {

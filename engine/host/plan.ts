@@ -1,6 +1,17 @@
 /** What a run would look like, and what an export would weigh, before either is started. */
 import { freemem } from 'node:os';
-import type { AdapterVersion, DataReport, Dataset, ExportChoice, Model, RunPlan, TargetPlan } from '../contract.ts';
+import type {
+  AdapterVersion,
+  DataReport,
+  Dataset,
+  EngineRequests,
+  ExportChoice,
+  FittedRecipe,
+  Model,
+  Params,
+  RunPlan,
+  TargetPlan,
+} from '../contract.ts';
 import { exportChoices as choicesOf } from '../export/index.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -10,29 +21,73 @@ import { totalSteps } from '../training/batches.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { plannedShape } from '../training/lora/initial.ts';
 import { planTargets } from '../training/lora/target-plan.ts';
-import { planAdapter, planMemory } from '../training/memory.ts';
-import { baseOf, modelAt } from './library.ts';
+import { fitRecipe, memoryRecipe, planAdapter, totalMemory } from '../training/memory.ts';
+import { baseOf, modelAt, type ModelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
 export async function planForRun(
   model: Model,
   dataset: Dataset,
   input: RecipeInput,
-  { longLived, store }: { readonly longLived: LongLived; readonly store: Store },
+  { longLived, store }: PlanParts,
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
-  const adapter = planAdapter(model.linears, plannedShape(recipe, openModel(model.path, model.acceptFields)));
-  const report = await longLived.report(modelAt(store, model), dataset.trainPaths, [], recipe.maxLength);
+  const at = modelAt(store, model);
+  const opened = openModel(model.path, model.acceptFields);
+  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength);
   const steps = totalSteps(recipe, dataset.trainRows);
   const rate = store.metrics.rateOf(model.path);
+  const longest = Math.min(report.longest, recipe.maxLength);
   return {
-    ...adapter,
+    ...planAdapter(model.linears, plannedShape(recipe, opened)),
     totalParameters: model.parameters,
     totalSteps: steps,
-    memory: planMemory(model, recipe, adapter.trainableParameters, Math.min(report.longest, recipe.maxLength)),
+    ...(await memoryForRun(at, recipe, longest, { longLived, store })),
     memoryFree: freemem(),
     time: rate && { seconds: tokensOfRun(recipe, steps, dataset, report) / rate.tokensPerSecond, ...rate },
   };
+}
+
+interface PlanParts {
+  readonly longLived: LongLived;
+  readonly store: Store;
+}
+
+/** The estimate, with what the programs take as the newest run of the model here measured it; and the measurement itself, if it was of this. */
+async function memoryForRun(
+  at: ModelAt,
+  recipe: Recipe,
+  longest: number,
+  { longLived, store }: PlanParts,
+): Promise<Pick<RunPlan, 'memory' | 'memoryMeasured'>> {
+  const memory = await longLived.memory(at, recipe, longest);
+  const measures = store.memory.of(at.modelPath);
+  const wanted = JSON.stringify(memoryRecipe(recipe));
+  const same = measures.find((measure) => JSON.stringify(measure.recipe) === wanted && measure.longest === longest);
+  const nearest = same ?? measures[0];
+  if (nearest === undefined) return { memory, memoryMeasured: null };
+  const estimated = await longLived.memory(at, { ...recipe, ...nearest.recipe }, nearest.longest);
+  const besides = nearest.bytes - totalMemory(estimated) + memory.runtime;
+  return {
+    memory: { ...memory, runtime: Math.max(0, besides) },
+    memoryMeasured: same === undefined ? null : { bytes: same.bytes, measuredBy: same.measuredBy },
+  };
+}
+
+/** A recipe changed until a run takes no more than `budget` bytes. */
+export async function fitForRun(
+  { model, data, recipe: input, budget }: Params<EngineRequests, 'runs.fit'>,
+  parts: PlanParts,
+): Promise<FittedRecipe> {
+  const recipe = requireRecipe(input);
+  const at = modelAt(parts.store, model);
+  const report = await parts.longLived.report(at, data, [], recipe.maxLength);
+  const { layers } = openModel(at.modelPath, at.acceptFields).spec;
+  const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
+  const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>
+    totalMemory((await memoryForRun(at, changed, longest, parts)).memory),
+  );
+  return { ...fitted, fits: fitted.bytes <= budget };
 }
 
 /** What a recipe would adapt of a model. */
@@ -44,6 +99,14 @@ function requireRecipe(input: RecipeInput): Recipe {
   const checked = checkRecipe(input);
   if ('recipe' in checked) return checked.recipe;
   throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct these fields.');
+}
+
+/** Share of all tokens that stands behind `length` in its row. */
+function tokensBehind({ lengths }: DataReport, length: number): number {
+  const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
+  const sum = (from: number) =>
+    lengths.reduce((total, { upTo, rows }) => total + rows * Math.max(0, upTo - halfBucket - from), 0);
+  return sum(length) / Math.max(1, sum(0));
 }
 
 /** A token that is only evaluated costs about a third of a trained one: it goes forward once, and not again and backward. */

@@ -49,6 +49,7 @@ test('the log of a run says what happened, and nothing twice', async () => {
     totalSteps: 4,
     trainableParameters: 96,
     device: 'cpu',
+    longest: 9,
     stepsDone: 0,
     known: { steps: [], evaluations: [] },
   });

@@ -9,6 +9,7 @@ import { Problem, toProblemValue, type ProblemValue } from '../problem.ts';
 import { checkRecipe, type RecipeInput } from '../recipe.ts';
 import { processor } from '../runtime/devices.ts';
 import type { RunJob } from '../store/runs.ts';
+import { memoryRecipe } from '../training/memory.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext } from './context.ts';
 import type { Devices } from './devices.ts';
@@ -31,9 +32,11 @@ interface Active {
   /** Devices are being tried for it. */
   judging: boolean;
   job: Job | null;
-  stop: 'stopped' | 'paused' | 'owner-gone' | null;
   /** What it reported could not be stored. */
   unstored: ProblemValue | null;
+  /** Tokens of the longest row, once the job has said so. */
+  longest: number | null;
+  stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
 
 export class RunQueue {
@@ -207,6 +210,7 @@ export class RunQueue {
       ended: Promise.withResolvers<void>(),
       judging: false,
       job: null,
+      longest: null,
       stop: null,
       unstored: null,
     };
@@ -354,10 +358,21 @@ export class RunQueue {
     this.#end(active, state, problem);
   }
 
+  /** What the run has taken so far is what one like it will take. */
+  #keepMemory({ runId, longest }: Active): void {
+    const { modelPath, recipe, peakMemory, name, device } = this.get(runId);
+    if (longest !== null && peakMemory > 0 && device === 'cpu')
+      this.#context.store.memory.put(modelPath, {
+        recipe: memoryRecipe(recipe),
+        ...{ longest, bytes: peakMemory, measuredBy: name },
+      });
+  }
+
   #end(active: Active, state: RunState, problem: ProblemValue | null): void {
     const ended = { state, phase: '', problem, secondsLeft: null, finishedAt: Date.now() };
     this.#queue.splice(this.#queue.indexOf(active), 1);
     try {
+      this.#keepMemory(active);
       this.#context.store.runs.update(active.runId, { ...ended, process: null });
       this.#log(active.runId, ending(this.get(active.runId)));
     } catch (error) {
@@ -384,6 +399,7 @@ export class RunQueue {
     const { runId } = active;
     switch (message.type) {
       case 'plan':
+        active.longest = message.longest;
         store.transaction(() => {
           // What was measured after the checkpoint a run goes on from no longer counts.
           store.metrics.removeAfter(runId, message.stepsDone);
@@ -414,6 +430,7 @@ export class RunQueue {
       }
       case 'metrics': {
         const { steps, evaluations, secondsLeft } = message;
+        const isFirst = this.get(runId).step === 0;
         store.transaction(() => {
           store.metrics.put(runId, steps, evaluations);
           store.runs.update(runId, {
@@ -421,6 +438,7 @@ export class RunQueue {
             ...(steps.length > 0 ? { step: steps.at(-1)!.step } : {}),
           });
         });
+        if (isFirst) this.#keepMemory(active);
         emit('run.metrics', { runId, steps, evaluations });
         for (const { step, evalLoss } of evaluations) this.#log(runId, `Step ${step}: evaluation loss ${evalLoss.toFixed(4)}.`);
         this.#changed(runId);

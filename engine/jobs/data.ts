@@ -1,11 +1,15 @@
-/** Job `data`: rows of data sets through one model's tokenizer and template, in a process that can be killed if they never end. */
+/**
+ * Job `data`: rows of data sets through one model's tokenizer and template, in a process that can be killed if they never end, and the
+ * memory that training on them would take.
+ */
 import { statSync } from 'node:fs';
 import type { DataReport, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
 import { reportOf, viewRow } from '../data/report.ts';
 import { type DataRows, readRows, type RowOrProblem } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { openModel } from '../models/open.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
+import { MemoryPlanner } from '../training/memory.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -14,7 +18,7 @@ const keptSets = 4;
 
 export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
   const model = openModel(spec.modelPath, spec.acceptFields);
-  const data = new Data(tokenizerOf(model), model.spec.vocabularySize);
+  const data = new Data(model);
   port.onRequest((request) => data.answer(request));
   port.send({ type: 'ready' });
   await port.untilStopped();
@@ -24,12 +28,14 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
 class Data {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
+  readonly #memory: MemoryPlanner;
   /** By paths, sizes and times; the oldest first. */
   readonly #sets = new Map<string, Promise<DataRows>>();
 
-  constructor(tokenizer: Tokenizer | null, vocabularySize: number) {
-    this.#tokenizer = tokenizer;
-    this.#vocabularySize = vocabularySize;
+  constructor(model: OpenModel) {
+    this.#tokenizer = tokenizerOf(model);
+    this.#vocabularySize = model.spec.vocabularySize;
+    this.#memory = new MemoryPlanner(model);
   }
 
   async answer(request: JobRequest): Promise<unknown> {
@@ -40,6 +46,8 @@ class Data {
         return this.#page(request);
       case 'report':
         return this.#report(request);
+      case 'memory':
+        return this.#memory.plan(request.recipe, request.longest);
       default:
         throw new Problem('request-invalid', `Data preparation does not answer '${request.name}'.`, 'Ask the chat process.');
     }

@@ -13,8 +13,8 @@ const rowsTogether = 4;
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
-  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), false);
-  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: false, cacheDir: spec.cacheDir });
+  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { skipBadRows: false, keepText: false });
+  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: 0, cacheDir: spec.cacheDir });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);
     const work = { step, stopRequested: () => port.stopRequested };

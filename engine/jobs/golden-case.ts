@@ -117,7 +117,7 @@ function padded(rows: readonly Row[]): MicroBatch {
 
 /** Mean loss of the batch, and the gradient of that mean. */
 async function firstStep(model: OpenModel, adapter: Adapter, batch: MicroBatch, cacheDir: string) {
-  const step = await TrainStep.open(model, adapter.shape, { recompute: true, threads: 2, cacheDir, openSession });
+  const step = await TrainStep.open(model, adapter.shape, { recompute: Infinity, threads: 2, cacheDir, openSession });
   const { tokenLoss, gradient } = await step.gradient(batch, adapter.parameters);
   await step.release();
   const count = tokenLoss.length;
@@ -131,7 +131,7 @@ async function allLogits(
   batch: MicroBatch,
   cacheDir: string,
 ): Promise<Float32Array> {
-  const options = { recompute: false, threads: 2, cacheDir, openSession };
+  const options = { recompute: 0, threads: 2, cacheDir, openSession };
   const step = await TrainStep.open(model, adapter?.shape ?? noAdapterShape, options);
   const positions = Array.from({ length: batch.batch * batch.time }, (_, i) => i);
   const logits = await step.logits(batch, positions, adapter?.parameters ?? new Float32Array(0));

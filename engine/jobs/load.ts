@@ -10,8 +10,8 @@ import type { Recipe } from '../recipe.ts';
 import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
-import type { ComputePlan } from '../training/plan.ts';
-import { attentionBlocksFor, TrainStep, usualHeadRows, type TrainStepOptions } from '../training/step.ts';
+import { graphPlan, type ComputePlan } from '../training/plan.ts';
+import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';
 
 export interface LoadedRows {
@@ -27,9 +27,9 @@ export async function loadRows(
   paths: readonly string[],
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  skipBadRows: boolean,
+  { skipBadRows, keepText }: { readonly skipBadRows: boolean; readonly keepText: boolean },
 ): Promise<LoadedRows> {
-  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize);
+  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, { keepText });
   const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
   const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
   const first = bad[0];
@@ -70,18 +70,9 @@ export function chooseDevice(
 }
 
 /** How this machine would compute a run of this recipe with rows of up to `longest` tokens. */
-export function computePlan({ packing, recompute }: Recipe, provider: Provider, longest: number): ComputePlan {
-  return {
-    provider,
-    threads: cpuThreads(),
-    headRows: usualHeadRows,
-    attentionBlocks: attentionBlocksFor(longest),
-    packing,
-    recompute,
-    prepack: false,
-    processor: `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim(),
-    versions,
-  };
+export function computePlan(recipe: Recipe, provider: Provider, longest: number): ComputePlan {
+  const processor = `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim();
+  return { ...graphPlan(recipe, longest), provider, threads: cpuThreads(), processor, versions };
 }
 
 export async function openTrainStep(

@@ -60,12 +60,15 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
 
   report(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
-  const data = await prepareData(spec.dataPaths, model, tokenizer, recipe, spec.skipBadRows, port);
-  const evaluation =
-    spec.evalPaths.length === 0 ? null : await prepareData(spec.evalPaths, model, tokenizer, recipe, spec.skipBadRows, port);
+  const { dataPaths, evalPaths, skipBadRows } = spec;
+  const prepare = (paths: readonly string[], keepText: boolean) =>
+    prepareData(paths, model, tokenizer, recipe, { skipBadRows, keepText }, port);
+  const data = await prepare(dataPaths, false);
+  // Prompts of these are answered and shown.
+  const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, true);
 
   const { rows } = data.prepared;
-  const longest = recipe.packing ? packCapacity(rows) : longestRow(rows);
+  const longest = recipe.packing ? packCapacity(longestRow(rows)) : longestRow(rows);
   const here = computePlan(recipe, provider, longest);
   const { start, notExact, notes } = await startingState(spec, recipe, here, { model, whole: opened }, folder, port);
   const { adapter, adam, plan } = start;
@@ -96,6 +99,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     totalSteps: steps,
     trainableParameters: adapter.shape.length,
     device: provider,
+    longest: longestRow(rows),
     stepsDone: start.step,
     known: metrics.known,
   });
@@ -181,13 +185,14 @@ const changeable = ['epochs', 'maxSteps', 'evalEvery', 'saveEvery', 'keepCheckpo
 function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: RecipeInput): Recipe {
   // An adapter to go on from has decided the shape, whatever the recipe says.
   const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...adapterKeys];
-  const changed = Object.keys(input).find(
-    (key) => !free.includes(key) && JSON.stringify(input[key]) !== JSON.stringify(earlier[key as keyof Recipe]),
+  const [before, now] = [requireRecipe(earlier), requireRecipe(input)];
+  const changed = (Object.keys(input) as (keyof Recipe)[]).find(
+    (key) => !free.includes(key) && JSON.stringify(now[key]) !== JSON.stringify(before[key]),
   );
   if (changed !== undefined)
     throw new Problem(
       'recipe-invalid',
-      `The run was started with another '${changed}': ${JSON.stringify(earlier[changed as keyof Recipe])}, not ${JSON.stringify(input[changed])}.`,
+      `The run was started with another '${changed}': ${JSON.stringify(before[changed])}, not ${JSON.stringify(input[changed])}.`,
       `Resume it without this setting. Only ${changeable.join(', ')} may change.`,
     );
   const adopted = Object.entries(input).filter(([key]) => (changeable as readonly string[]).includes(key));
@@ -204,10 +209,10 @@ async function prepareData(
   model: OpenModel,
   tokenizer: Tokenizer | null,
   recipe: Recipe,
-  skipBadRows: boolean,
+  reading: Parameters<typeof loadRows>[3],
   port: JobPort,
 ): Promise<Data> {
-  const loaded = await loadRows(paths, model, tokenizer, skipBadRows);
+  const loaded = await loadRows(paths, model, tokenizer, reading);
   const prepared = prepareRows(loaded.rows, recipe.maxLength);
   const say = (count: number, what: string) => {
     if (count > 0)

@@ -35,8 +35,8 @@ export interface DecoderOptions {
   readonly lora: (path: string) => LoraFactors | null;
   /** What is added to the embedded tokens `[tokens, hidden]` while training. */
   readonly noise?: Value;
-  /** Keep only each block's input for the backward. */
-  readonly recompute: boolean;
+  /** Of so many blocks, from the first, keep only the input for the backward. */
+  readonly recompute: number;
   /** Computes a linear layer another way, from packed weights for one; null: as usual. */
   readonly linear?: (path: string, x: Value, bias: Value | null) => Value | null;
   /** Picks rows of the embedding another way, out of a packed one; null: as usual. */
@@ -51,7 +51,7 @@ export function decoder(g: Graph, spec: DecoderSpec, sequence: Sequence, options
   for (let layer = 0; layer < spec.layers; layer++) {
     const input = x;
     const build = () => g.scope(`${spec.modules.blocks}.${layer}`, () => block(g, spec, sequence, options, layer, input));
-    x = options.recompute ? recompute(g, build) : build();
+    x = layer < options.recompute ? recompute(g, build) : build();
   }
   return x;
 }

@@ -203,7 +203,7 @@ export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: Ad
   const options: DecoderOptions = {
     ...adapted,
     ...packedReading(g, spec, files, adapted, (name) => !slots.replaced.has(name)),
-    recompute: false,
+    recompute: 0,
     attend(layer, inputs) {
       const { window, scoreScale: scale } = spec.blocks[layer]!;
       const past = (what: string): Value => g.input(`past.${layer}.${what}`, 'float32', [keyValueHeads, 1, 'room', headDim]);

@@ -60,6 +60,8 @@ export interface ModelWeights {
   shape(name: string): readonly number[];
   /** The tensor as float32, row-major, in transformers' layout (whatever order the file has). */
   read(name: string): Float32Array;
+  /** Where `files` would put every tensor, without writing a byte. */
+  locations(cacheDir: string): ReadonlyMap<string, WeightLocation>;
   /** Where every tensor lies as a graph reads it. Stored float32 is used in place; anything else is written once into a file under `cacheDir`. */
   files(cacheDir: string): Promise<ReadonlyMap<string, WeightLocation>>;
   /** The same model with these matrices in few bits; what does not fit stays float32, what is packed already as it is. */
@@ -192,7 +194,17 @@ export class StoredWeights implements ModelWeights {
     return new StoredWeights(this.#tensors, packings);
   }
 
+  locations(cacheDir: string): ReadonlyMap<string, WeightLocation> {
+    return this.#plan(cacheDir).locations;
+  }
+
   async files(cacheDir: string): Promise<ReadonlyMap<string, WeightLocation>> {
+    const { locations, expansion } = this.#plan(cacheDir);
+    await expansion.write();
+    return locations;
+  }
+
+  #plan(cacheDir: string): { readonly locations: ReadonlyMap<string, WeightLocation>; readonly expansion: Expansion } {
     const path = join(cacheDir, 'weights', `${this.#identity()}.${this.#packings.size === 0 ? 'f32' : 'packed'}`);
     const locations = new Map<string, WeightLocation>();
     const expansion = new Expansion(path);
@@ -207,8 +219,7 @@ export class StoredWeights implements ModelWeights {
         locations.set(name, { ...part!, shape });
       }
     }
-    await expansion.write();
-    return locations;
+    return { locations, expansion };
   }
 
   /** Changes when the files do, without reading them: their paths, sizes, times, and where their tensors lie. */

@@ -8,10 +8,12 @@ import { Checkpoints } from './checkpoints.ts';
 import { Datasets } from './datasets.ts';
 import { Exports } from './exports.ts';
 import { Log } from './log.ts';
+import { MemoryMeasures } from './memory.ts';
 import { Metrics } from './metrics.ts';
 import { initial } from './migrations/001-initial.ts';
-import { exportedFiles } from './migrations/002-exported-files.ts';
-import { paused } from './migrations/003-paused.ts';
+import { paused } from './migrations/002-paused.ts';
+import { memory } from './migrations/003-memory.ts';
+import { exportedFiles } from './migrations/004-exported-files.ts';
 import { Models } from './models.ts';
 import { Projects } from './projects.ts';
 import { Runs } from './runs.ts';
@@ -19,7 +21,7 @@ import { SampleStates } from './sample-state.ts';
 import { Samples } from './samples.ts';
 
 /** In order; `user_version` counts how many a file has had. */
-const migrations: readonly string[] = [initial, exportedFiles, paused];
+const migrations: readonly string[] = [initial, paused, memory, exportedFiles];
 
 export class Store {
   readonly projects: Projects;
@@ -27,6 +29,7 @@ export class Store {
   readonly datasets: Datasets;
   readonly runs: Runs;
   readonly metrics: Metrics;
+  readonly memory: MemoryMeasures;
   readonly samples: Samples;
   readonly checkpoints: Checkpoints;
   readonly log: Log;
@@ -42,6 +45,7 @@ export class Store {
     this.datasets = new Datasets(db);
     this.runs = new Runs(db);
     this.metrics = new Metrics(db);
+    this.memory = new MemoryMeasures(db);
     this.samples = new Samples(db);
     this.checkpoints = new Checkpoints(db);
     this.log = new Log(db);

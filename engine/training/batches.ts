@@ -122,8 +122,8 @@ export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
 const ENOUGH_TOKENS = 512;
 
 /** Tokens of a packed row: the longest row must find room. */
-export function packCapacity(rows: readonly TrainingRow[]): number {
-  return Math.max(ENOUGH_TOKENS, longestRow(rows));
+export function packCapacity(longest: number): number {
+  return Math.max(ENOUGH_TOKENS, longest);
 }
 
 /** Tokens of the longest row. */

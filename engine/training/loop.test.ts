@@ -60,7 +60,7 @@ const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
   labels: Int32Array.from({ length: 3 + (i % 3) }, (_, t) => (t === 0 || (t + i) % 4 === 0 ? -100 : 10 * i + t)),
 }));
 const plan: ComputePlan = {
-  ...{ provider: 'cpu', threads: 4, headRows: 128, attentionBlocks: 1, packing: false, recompute: true, prepack: false },
+  ...{ provider: 'cpu', threads: 4, headRows: 128, attentionBlocks: 1, packing: false, recompute: 3, prepack: false },
   processor: 'one',
   versions: { studio: '1' },
 };
@@ -243,7 +243,7 @@ describe('checkpoints', () => {
     const stored = loadCheckpoint(newestCheckpoint(folder).whole!, spec).plan;
     expect(stored).toEqual(plan);
     expect(resumedPlan(stored, plan)).toEqual({ plan, notExact: [], notes: [] });
-    const here = { ...plan, threads: 2, headRows: 64, recompute: false, processor: 'two', versions: { studio: '2' } };
+    const here = { ...plan, threads: 2, headRows: 64, recompute: 0, processor: 'two', versions: { studio: '2' } };
     const { plan: used, notExact, notes } = resumedPlan(stored, here);
     expect(used).toEqual({ ...plan, processor: 'two', versions: { studio: '2' } });
     expect(notExact).toEqual(['the processor was one and now is two', 'studio was 1 and now is 2']);

@@ -5,6 +5,7 @@ import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import {
   inGroups,
+  longestRow,
   packCapacity,
   packRows,
   RowOrder,
@@ -77,7 +78,7 @@ export async function train(training: Training): Promise<void> {
         supervisedTokens: countSupervised(batches.flat()),
         tokens: batches.flat().reduce((sum, row) => sum + row.inputIds.length, 0),
         seconds: (performance.now() - started) / 1000,
-        memory: process.memoryUsage.rss(),
+        memory: process.resourceUsage().maxRSS * 1024,
         epoch: order.epochsAfter(step + 1),
       });
     } catch (error) {
@@ -94,7 +95,7 @@ async function meanGradient(training: Training, batches: readonly TrainingRow[][
   let loss = 0;
   let firstRow = 0;
   const { packing } = training.recipe;
-  for (const rows of packing ? packRows(batches.flat(), packCapacity(training.rows)) : batches) {
+  for (const rows of packing ? packRows(batches.flat(), packCapacity(longestRow(training.rows))) : batches) {
     await stopHere(training);
     const batch = packing ? toPackedBatch(rows) : toMicroBatch(rows);
     const result = await training.step.gradient(batch, training.parameters, { step, firstRow });

@@ -1,7 +1,16 @@
-/** How many parameters a recipe trains and how much memory that takes, known before anything is read. */
-import type { LinearInfo, ModelInfo, RunPlan } from '../contract.ts';
+/** How many parameters a recipe trains and how much memory that takes, from the very graph that would run; and a recipe that fits into less. */
+import type { FitChange, FittedRecipe, LinearInfo, RunPlan } from '../contract.ts';
+import type { Dimensions } from '../graph/graph.ts';
+import { Liveness } from '../graph/liveness.ts';
+import { quantizedModel, type OpenModel } from '../models/open.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 import type { Recipe } from '../recipe.ts';
+import { packCapacity } from './batches.ts';
 import type { AdapterShape } from './lora/adapter.ts';
+import { adapterRecipe } from './lora/config.ts';
+import { plannedShape } from './lora/initial.ts';
+import { graphPlan, type GraphPlan } from './plan.ts';
+import { buildStep } from './step.ts';
 
 /**
  * Trained parameters of each linear layer, over all chosen blocks, and in all, with what lies outside of the blocks. A layer of
@@ -23,38 +32,177 @@ export function planAdapter(
 }
 
 const bytesPerNumber = 4;
-/** Copies of an adapter's size: parameters, two moments, the gradient of the step, that of a micro-batch, and the graph's own. */
-const adapterCopies = 6;
-/** Rows of logits that are alive at once (step.ts), each with its gradient. */
-const headRows = 128;
-/** Head size of nearly every model; only how many maps of attention scores there are depends on it. */
-const usualHeadDim = 64;
+/**
+ * Copies of an adapter's size beside the graph's own: parameters, two moments, the gradient of the step and that of a micro-batch, what
+ * the runtime hands over until it is collected, and what writing a checkpoint takes.
+ */
+const adapterCopies = 8;
+
+// Measured: docs/decisions/009-memory-estimate.md.
+const programBytes = 150e6;
+const bytesPerNode = 40e3;
+const bytesPerToken = 1.5e3;
+/** What free memory between the blocks in use adds to them. */
+const fragmentation = 1.1;
+
+/** The fields that decide what memory a run takes. */
+export function memoryRecipe(recipe: Recipe) {
+  const { batchSize, gradientAccumulation, packing, headRows, recompute, baseQuantization, neftuneNoiseAlpha } = recipe;
+  const ofStep = { batchSize, gradientAccumulation, packing, headRows, recompute, baseQuantization, neftuneNoiseAlpha };
+  return { ...adapterRecipe(recipe), ...ofStep };
+}
+export type MemoryRecipe = ReturnType<typeof memoryRecipe>;
+
+/** The graph of a step, and what of its memory does not depend on the size of a batch. */
+interface PlannedGraph {
+  readonly liveness: Liveness;
+  readonly base: number;
+  readonly adapter: number;
+}
+
+/** How many graphs are kept: somebody tries a few settings in turn. */
+const keptGraphs = 4;
+
+/** Estimates of the memory that training a model takes, from the very graphs that would run. */
+export class MemoryPlanner {
+  readonly #model: OpenModel;
+  /** By what decides a graph, the newest last. */
+  readonly #graphs = new Map<string, PlannedGraph>();
+
+  constructor(model: OpenModel) {
+    this.#model = model;
+  }
+
+  /**
+   * Bytes at the peak of a step on rows of `longest` tokens, all supervised. Activations and logits are what is alive at once in the
+   * order in which the graph runs; everything else is there all the time.
+   */
+  async plan(recipe: MemoryRecipe, longest: number): Promise<RunPlan['memory']> {
+    const { spec, tokenizerSource } = this.#model;
+    const cut = graphPlan(recipe, recipe.packing ? packCapacity(longest) : longest);
+    const { liveness, base, adapter } = this.#graph(recipe, cut);
+    const { bytes, inLoop } = liveness.peak(stepDimensions(spec, recipe, longest, cut));
+    const tokenizer = tokenizerSource === null ? 0 : spec.vocabularySize * bytesPerToken;
+    return {
+      ...{ base, adapter },
+      activations: Math.round((bytes - inLoop) * fragmentation),
+      logits: inLoop,
+      runtime: programBytes + tokenizer + liveness.nodes * bytesPerNode,
+    };
+  }
+
+  #graph(recipe: MemoryRecipe, cut: GraphPlan): PlannedGraph {
+    const { baseQuantization, neftuneNoiseAlpha } = recipe;
+    const key = JSON.stringify([adapterRecipe(recipe), baseQuantization, neftuneNoiseAlpha > 0, cut]);
+    const known = this.#graphs.get(key);
+    if (known !== undefined) return known;
+    const { spec, weights } = quantizedModel(this.#model, baseQuantization);
+    const shape = plannedShape(recipe, this.#model);
+    const graph = buildStep(spec, weights.locations(''), shape, 'gradient', { ...recipe, ...cut });
+    // A part of a file may stand for several weights.
+    const parts = new Map([...graph.weights.values()].map(({ data }) => [`${data.path} ${data.offset}`, data.length]));
+    const base = [...parts.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const planned = { liveness: new Liveness(graph), base, adapter: shape.length * bytesPerNumber * adapterCopies };
+    this.#graphs.set(key, planned);
+    if (this.#graphs.size > keptGraphs) this.#graphs.delete(this.#graphs.keys().next().value!);
+    return planned;
+  }
+}
+
+export function totalMemory(memory: RunPlan['memory']): number {
+  return Object.values(memory).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** The sizes that a step feeds its graph with (step.ts) when it is as large as any. */
+function stepDimensions(
+  spec: DecoderSpec,
+  { batchSize, gradientAccumulation, packing }: MemoryRecipe,
+  longest: number,
+  { attentionBlocks, headRows }: GraphPlan,
+): Dimensions {
+  const batch = packing ? 1 : batchSize;
+  const length = packing ? Math.min(packCapacity(longest), longest * batchSize * gradientAccumulation) : longest;
+  const time = Math.ceil(length / attentionBlocks) * attentionBlocks;
+  const supervised = batch * (length - 1);
+  const chunks = Math.ceil(supervised / headRows);
+  const chunkRows = Math.ceil(supervised / chunks);
+  const queries = (time * spec.heads) / spec.keyValueHeads;
+  return new Map(
+    Object.entries({ batch, time, keys: time, tokens: batch * time, queries, rows: chunks * chunkRows, chunks, chunkRows }),
+  );
+}
+
+// ── Make it fit ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What is known of model and rows, for what a change costs. */
+export interface FitSubject {
+  readonly layers: number;
+  readonly longest: number;
+  /** Share of all tokens that stands behind a length in its row. */
+  tokensBehind(length: number): number;
+}
+
+/** Below these nothing more is gained or too little would be learned. */
+const fewestHeadRows = 32;
+const shortestLength = 128;
+/** Recomputation is tried in this many steps, from few blocks to all. */
+const recomputeSteps = 6;
 
 /**
- * Bytes while training on `batchSize` rows of `longest` tokens:
- * - base: every weight as float32;
- * - adapter: 6 x 4 bytes per trained parameter;
- * - activations: what a block keeps for its backward - inputs and outputs of its linear layers, twice the outputs of the wide ones, two
- *   maps of attention scores - once per block, or with recomputation for one block with its gradients, and a hidden state per block;
- * - logits: 128 rows of the vocabulary with their gradients.
+ * Changes a recipe until it takes no more than `budget`: smaller batches added up to the same step, fewer logits at once, recomputation of
+ * as many blocks as it takes, shorter rows, and last a base in fewer bits. `bytesOf` estimates a recipe for rows of some length.
  */
-export function planMemory(
-  model: Pick<ModelInfo, 'parameters' | 'layers' | 'hiddenSize' | 'vocabularySize' | 'linears'>,
-  recipe: Pick<Recipe, 'batchSize' | 'recompute'>,
-  trainableParameters: number,
-  longest: number,
-): RunPlan['memory'] {
-  const tokens = recipe.batchSize * longest;
-  const queryWidth = model.linears.find(({ name }) => name === 'q_proj')?.outFeatures ?? model.hiddenSize;
-  const scores = 2 * (queryWidth / usualHeadDim) * longest;
-  const perToken = scores + model.linears.reduce((sum, { inFeatures, outFeatures }) => sum + inFeatures + 2 * outFeatures, 0);
-  const numbers = recipe.recompute
-    ? tokens * (model.layers * model.hiddenSize + 2 * perToken)
-    : tokens * (model.layers * perToken + perToken);
-  return {
-    base: model.parameters * bytesPerNumber,
-    adapter: trainableParameters * bytesPerNumber * adapterCopies,
-    activations: Math.round(numbers * bytesPerNumber),
-    logits: Math.min(headRows, tokens) * model.vocabularySize * bytesPerNumber * 2,
+export async function fitRecipe(
+  recipe: Recipe,
+  { layers, longest, tokensBehind }: FitSubject,
+  budget: number,
+  bytesOf: (recipe: Recipe, longest: number) => Promise<number>,
+): Promise<Omit<FittedRecipe, 'fits'>> {
+  const lengthOf = ({ maxLength }: Recipe) => Math.min(longest, maxLength);
+  let fitted = recipe;
+  let bytes = await bytesOf(fitted, lengthOf(fitted));
+  const changes = new Map<string, FitChange>();
+  /** One step; kept when it saves anything. */
+  const attempt = async (changed: Partial<Recipe>, cost: string): Promise<void> => {
+    if (bytes <= budget) return;
+    const next = { ...fitted, ...changed };
+    const needed = await bytesOf(next, lengthOf(next));
+    if (needed >= bytes) return;
+    for (const [key, to] of Object.entries(changed) as [keyof Recipe, number | string][]) {
+      const from = recipe[key] as number | string;
+      if (from !== to) changes.set(key, { key, from, to, cost, bytes: needed });
+    }
+    [fitted, bytes] = [next, needed];
   };
+
+  const rowsOfStep = recipe.batchSize * recipe.gradientAccumulation;
+  for (let batchSize = recipe.batchSize - 1; batchSize >= 1; batchSize--)
+    if (rowsOfStep % batchSize === 0)
+      await attempt({ batchSize, gradientAccumulation: rowsOfStep / batchSize }, costOfBatch(batchSize * lengthOf(fitted)));
+  for (let headRows = recipe.headRows >> 1; headRows >= fewestHeadRows; headRows >>= 1)
+    await attempt({ headRows }, 'Hardly slower: the output head is gone through in more pieces.');
+  for (let step = 1; step <= recomputeSteps; step++) {
+    const recompute = Math.ceil((layers * step) / recomputeSteps);
+    const slower = Math.round((33 * recompute) / layers);
+    if (recompute > fitted.recompute)
+      await attempt({ recompute }, `About ${slower} % slower: ${recompute} of ${layers} blocks are computed twice.`);
+  }
+  for (let maxLength = lengthOf(fitted) >> 1; maxLength >= shortestLength; maxLength >>= 1) {
+    const lost = (100 * tokensBehind(maxLength)).toFixed(0);
+    await attempt({ maxLength }, `No slower, but longer rows are cut: ${lost} % of the tokens are not learned from.`);
+  }
+  if (recipe.method !== 'full' && recipe.baseQuantization === 'none')
+    for (const bits of [8, 4] as const)
+      await attempt(
+        { baseQuantization: `${bits}bit` },
+        `About 10 % slower, and the base is rounded to ${bits} bits: the adapter learns on what is left of it.`,
+      );
+  return { recipe: fitted, bytes, changes: [...changes.values()] };
+}
+
+/** A matrix product of some hundred rows is as fast per row as a larger one. */
+function costOfBatch(tokens: number): string {
+  return tokens >= 256
+    ? 'Hardly slower: the same step, made of more and smaller batches.'
+    : 'Slower, because the batches become very small; the step stays the same.';
 }

@@ -3,6 +3,8 @@
  * being a setting of the recipe that decides what is learned. A resumed run computes as this says.
  */
 import type { Provider } from '../contract.ts';
+import type { Recipe } from '../recipe.ts';
+import { attentionBlocksFor } from './step.ts';
 
 export interface ComputePlan {
   readonly provider: Provider;
@@ -12,13 +14,22 @@ export interface ComputePlan {
   /** Blocks of queries attention is cut into. */
   readonly attentionBlocks: number;
   readonly packing: boolean;
-  readonly recompute: boolean;
+  /** Blocks that are computed again, from the first. */
+  readonly recompute: number;
   readonly prepack: boolean;
   /** Kernels are chosen by what a processor can do. */
   readonly processor: string;
   /** By name: the studio, node, onnxruntime. */
   readonly versions: Readonly<Record<string, string>>;
 }
+
+/** The part of a plan that the graph is built by, for rows of up to `longest` tokens. */
+export type GraphPlan = Pick<ComputePlan, 'headRows' | 'attentionBlocks' | 'packing' | 'recompute' | 'prepack'>;
+
+export function graphPlan({ headRows, packing, recompute }: GraphRecipe, longest: number): GraphPlan {
+  return { headRows, attentionBlocks: attentionBlocksFor(longest), packing, recompute, prepack: false };
+}
+export type GraphRecipe = Pick<Recipe, 'headRows' | 'packing' | 'recompute'>;
 
 /** The plan a run goes on with on a machine that would plan `here`: the same work cut the same way, by what is here. */
 export function resumedPlan(

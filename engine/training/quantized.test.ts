@@ -62,23 +62,23 @@ describe.each(['llama-tied', 'qwen2', 'lora-dora'])('%s', (name) => {
     expect(packed.length).toBeGreaterThan(7);
     const dense = await TrainStep.open(asFloat32(quantized, `${name}.${quantization}`), adapter.shape, {
       ...options,
-      recompute: false,
+      recompute: 0,
     });
     const expected = await dense.gradient(batch, adapter.parameters);
     await dense.release();
     for (const [recompute, prepack] of [
-      [false, false],
-      [true, false],
-      [true, true],
-    ]) {
-      const step = await TrainStep.open(quantized, adapter.shape, { ...options, recompute: recompute!, prepack: prepack! });
+      [0, false],
+      [1, false],
+      [Infinity, true],
+    ] as const) {
+      const step = await TrainStep.open(quantized, adapter.shape, { ...options, recompute, prepack });
       const actual = await step.gradient(batch, adapter.parameters);
       await step.release();
       expect(worst(actual.tokenLoss, expected.tokenLoss)).toBeLessThan(2e-6);
       expect(worst(actual.gradient!, expected.gradient!)).toBeLessThan(2e-5);
     }
     // It is another model than the one that was not rounded.
-    const full = await TrainStep.open(model, adapter.shape, { ...options, recompute: false });
+    const full = await TrainStep.open(model, adapter.shape, { ...options, recompute: 0 });
     const rounded = worst((await full.gradient(batch, adapter.parameters)).tokenLoss, expected.tokenLoss);
     await full.release();
     expect(rounded).toBeGreaterThan(quantization === '4bit' ? 1e-3 : 1e-5);
@@ -86,7 +86,7 @@ describe.each(['llama-tied', 'qwen2', 'lora-dora'])('%s', (name) => {
 
   it('generates from packed matrices what it trains on', async () => {
     const quantized = quantizedModel(model, '4bit');
-    const step = await TrainStep.open(quantized, adapter.shape, { ...options, recompute: false });
+    const step = await TrainStep.open(quantized, adapter.shape, { ...options, recompute: 0 });
     const expected = await step.logits(batch, [batch.time - 1], adapter.parameters);
     await step.release();
     const session = await GenerationSession.open(quantized, options);

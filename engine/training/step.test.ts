@@ -59,11 +59,11 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
 
   // No row is a multiple of 7 long: both are filled up.
   test.each([
-    [false, 1],
-    [true, 1],
-    [false, 7],
-    [true, 3],
-  ])('loss and gradients, recompute %s, attention in %i blocks', async (recompute, attentionBlocks) => {
+    [0, 1],
+    [Infinity, 1],
+    [0, 7],
+    [1, 3],
+  ])('loss and gradients, %s blocks recomputed, attention in %i blocks', async (recompute, attentionBlocks) => {
     const step = await TrainStep.open(model, adapter.shape, { ...options, recompute, attentionBlocks });
     const { tokenLoss, tokenRow, gradient } = await step.gradient(batch, adapter.parameters);
     const mean = tokenLoss.reduce((sum, x) => sum + x, 0) / tokenLoss.length;
@@ -82,16 +82,16 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
   });
 
   test('logits with the adapter and without', async () => {
-    const adapted = await TrainStep.open(model, adapter.shape, { ...options, recompute: false, attentionBlocks: 5 });
+    const adapted = await TrainStep.open(model, adapter.shape, { ...options, recompute: 0, attentionBlocks: 5 });
     expect(difference(await adapted.logits(batch, positions, adapter.parameters), atPositions('logits'))).toBeLessThan(2e-5);
     await adapted.release();
-    const base = await TrainStep.open(model, noAdapterShape, { ...options, recompute: false });
+    const base = await TrainStep.open(model, noAdapterShape, { ...options, recompute: 0 });
     expect(difference(await base.logits(batch, positions, new Float32Array(0)), atPositions('base_logits'))).toBeLessThan(2e-5);
     await base.release();
   });
 
   test('packed rows are the rows, as if each were alone', async () => {
-    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: false, attentionBlocks: 4 });
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: 0, attentionBlocks: 4 });
     const taken = rows.slice(0, 3).map(({ input_ids, labels }, index) => ({
       ...{ index, file: 'rows.jsonl', line: index + 1 },
       ...{ inputIds: Int32Array.from(input_ids), labels: Int32Array.from(labels) },
@@ -106,7 +106,7 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
   });
 
   test('a batch is its rows, and a row without supervised tokens changes nothing', async () => {
-    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: true });
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: Infinity });
     const together = await step.gradient(batch, adapter.parameters);
     const alone = await Promise.all(rows.slice(0, 2).map((row) => step.gradient(padded([row]), adapter.parameters)));
     const sum = alone[0]!.gradient!.map((x, i) => x + alone[1]!.gradient![i]!);

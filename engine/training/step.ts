@@ -53,8 +53,8 @@ export interface StepResult {
 }
 
 export interface TrainStepOptions {
-  /** Keep only the input of each block until the backward: about a third more work for a fraction of the memory. */
-  readonly recompute: boolean;
+  /** Of so many blocks keep only the input until the backward: for all of them about a third more work and a fraction of the memory. */
+  readonly recompute: number;
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
@@ -318,7 +318,7 @@ export function buildStep(
       // Prepared by the runtime, matrices of 4 bits are multiplied as they are; else reading them back once for many rows is faster.
       ...(prepack && training ? packedReading(g, spec, files, own, (name, bits) => bits === 4 && !replaced.has(name)) : {}),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
-      recompute: recompute && training,
+      recompute: training ? recompute : 0,
     };
   };
   if (purpose === 'logits') {

@@ -31,7 +31,8 @@ export interface Trial {
   readonly spec: DecoderSpec;
   readonly config: AdapterConfig;
   readonly quantization: BaseQuantization;
-  readonly recompute: boolean;
+  /** Blocks: one of the two is enough to have both kinds. */
+  readonly recompute: number;
   readonly neftune: boolean;
   /** The adapter began with a part of its base. */
   readonly taken: boolean;
@@ -44,7 +45,7 @@ function trialOf(spec: DecoderSpec, config: AdapterConfig, recipe: Recipe): Tria
     config: smallConfig(config, small),
     // Quantized as a file has it reads like 4 bits.
     quantization: recipe.baseQuantization === 'stored' ? '4bit' : recipe.baseQuantization,
-    recompute: recipe.recompute,
+    recompute: Math.min(1, recipe.recompute),
     neftune: recipe.neftuneNoiseAlpha > 0,
     taken: config.method !== 'full' && /^(pissa|olora)/.test(recipe.initialization),
   };

@@ -18,6 +18,13 @@ const gemma3 = {
   ...{ ...gemma, num_hidden_layers: 6, sliding_window: window, query_pre_attn_scalar: 64, layer_types: every(6, 6) },
   ...{ rope_theta: 1e6, rope_local_base_freq: 1e4 },
 };
+const ministral3 = {
+  ...{ ...sizes, head_dim: 64, rms_norm_eps: 1e-5, tie_word_embeddings: false, sliding_window: null },
+  rope_parameters: {
+    ...{ rope_type: 'yarn', rope_theta: 1e6, factor: 16, original_max_position_embeddings: 32, beta_fast: 32 },
+    ...{ beta_slow: 1, mscale: 1, mscale_all_dim: 1, llama_4_scaling_beta: 0.1 },
+  },
+};
 const growing = (from, to) => Array.from({ length: 32 }, (_, i) => from + ((to - from) * i) / 31);
 
 /** `model_type`: the style of its tokenizer, and its config. */
@@ -56,16 +63,8 @@ export const families = {
       },
     },
   ],
-  ministral3: [
-    'tekken',
-    {
-      ...{ ...sizes, head_dim: 64, rms_norm_eps: 1e-5, tie_word_embeddings: false, sliding_window: null },
-      rope_parameters: {
-        ...{ rope_type: 'yarn', rope_theta: 1e6, factor: 16, original_max_position_embeddings: 32, beta_fast: 32 },
-        ...{ beta_slow: 1, mscale: 1, mscale_all_dim: 1, llama_4_scaling_beta: 0.1 },
-      },
-    },
-  ],
+  ministral3: ['tekken', ministral3],
+  mistral3: ['tekken', { text_config: { model_type: 'ministral3', ...ministral3 }, tie_word_embeddings: false }],
   mistral: ['sentencepiece', { ...sizes, head_dim: 64, sliding_window: null, rope_theta: 10000, tie_word_embeddings: false }],
   olmo: ['neox', { ...sizes, clip_qkv: 2.5, rope_theta: 10000, tie_word_embeddings: false }],
   olmo2: ['cl100k', { ...sizes, rms_norm_eps: 1e-6, rope_theta: 500000, tie_word_embeddings: false }],

@@ -40,7 +40,7 @@ export async function writeOnnxFolder(
   const store = new WeightStore(`${file}_data`, spec, source.weights, precision);
   const graph = buildOnnxGraph(spec, store);
   writeHubFiles(folder, source, {
-    ...makeConfig(source, 'float32'),
+    ...ofTextPart(makeConfig(source, 'float32')),
     'transformers.js_config': { use_external_data_format: { [file]: 1 } },
   });
   spellOutDigits(join(folder, 'tokenizer.json'));
@@ -61,6 +61,12 @@ export async function writeOnnxFolder(
     join(folder, 'onnx', file),
     encodeModel(graph, (path) => path),
   );
+}
+
+/** The graph is the text part of a model that also sees, and so is its config: transformers.js would look for the eye. */
+function ofTextPart(config: Record<string, unknown>): Record<string, unknown> {
+  const { text_config: text, vision_config: _, architectures: __, ...shared } = config;
+  return typeof text === 'object' && text !== null ? { ...shared, ...text } : config;
 }
 
 /**

@@ -58,7 +58,7 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
   const options: DecoderOptions = {
     weight: (name) => store.dense(g, name),
     lora: () => null,
-    recompute: false,
+    recompute: 0,
     linear: (path, x, bias) => store.product(g, path, x, bias),
     attend(layer, { query, key, value }) {
       const { window, scoreScale } = spec.blocks[layer]!;

@@ -1,6 +1,6 @@
 /** Softmax attention of grouped heads, block by block of queries, so that scores of all queries never exist at once. */
 import type { Dim, Graph, Op, Shape, Value } from '../graph.ts';
-import { broadcast, defineOp, positiveAxis } from '../graph.ts';
+import { broadcast, defineOp, positiveAxis, share } from '../graph.ts';
 import { tanh } from './activation.ts';
 import { add, mul, sub } from './elementwise.ts';
 import type { GemmAttributes } from './matmul.ts';
@@ -114,12 +114,6 @@ function product(g: Graph, a: Value, b: Value, { transA = false, transB = false,
 
 function overGroup(g: Graph, x: Value): Value {
   return x.shape[2] === 1 ? x : reduceSum(g, [x], { axes: [2] });
-}
-
-/** A dimension times `numerator / denominator`. */
-function share(dim: Dim, numerator: number, denominator: number): Dim {
-  if (numerator === denominator) return dim;
-  return typeof dim === 'number' ? (dim * numerator) / denominator : `${dim} ${numerator}/${denominator}`;
 }
 
 /** Equal parts along an axis. */

@@ -13,7 +13,10 @@ def answer(job):
     tokenizer = transformers.AutoTokenizer.from_pretrained(job["path"])
     ids = [tokenizer(text, add_special_tokens=False).input_ids for text in job["texts"]]
     rendered = tokenizer.apply_chat_template(job["conversation"], tokenize=False, add_generation_prompt=True)
-    model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+    config = transformers.AutoConfig.from_pretrained(job["path"])
+    causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    kind = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForImageTextToText
+    model, loading = kind.from_pretrained(
         job["path"], dtype=torch.float32, attn_implementation="eager", output_loading_info=True
     )
     if job["adapter"] is not None:

@@ -212,5 +212,4 @@ export class Draft {
 const mostNamesInName = 3;
 
 /** Bytes a plan needs in all. */
-export const needed = (plan: RunPlan): number =>
-  plan.memory.base + plan.memory.adapter + plan.memory.activations + plan.memory.logits;
+export const needed = (plan: RunPlan): number => Object.values(plan.memory).reduce((sum, part) => sum + part, 0);

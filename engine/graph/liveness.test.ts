@@ -1,0 +1,55 @@
+/** Peaks that can be counted by hand, in units of one value of 1,000 float32. */
+import { expect, test } from 'vitest';
+import { Graph, type Value } from './graph.ts';
+import { Liveness } from './liveness.ts';
+
+const unit = 4 * 10 * 100;
+const shape = ['rows', 100];
+const dims = new Map([['rows', 10]]);
+const peakOf = (build: (g: Graph, x: Value) => Value) => {
+  const g = new Graph();
+  g.output('y', build(g, g.input('x', 'float32', shape)));
+  return new Liveness(g).peak(dims).bytes / unit;
+};
+const apply = (g: Graph, type: string, ...inputs: Value[]) => g.node(type, inputs, { shape });
+
+test('a chain has two values alive, the one that is read and the one that is written', () => {
+  expect(peakOf((g, x) => apply(g, 'Exp', apply(g, 'Exp', apply(g, 'Exp', x))))).toBe(2);
+});
+
+test('what is written over its input, or is its input in another shape, takes nothing', () => {
+  expect(peakOf((g, x) => apply(g, 'Relu', apply(g, 'Relu', apply(g, 'Exp', x))))).toBe(1);
+  expect(peakOf((g, x) => apply(g, 'Relu', apply(g, 'Reshape', apply(g, 'Exp', x))))).toBe(1);
+  // Somebody else still reads it.
+  expect(
+    peakOf((g, x) => {
+      const y = apply(g, 'Exp', x);
+      return apply(g, 'Add', apply(g, 'Relu', y), y);
+    }),
+  ).toBe(3);
+});
+
+test('what is kept for later counts until it was read', () => {
+  expect(
+    peakOf((g, x) => {
+      const [a, b] = [apply(g, 'Exp', x), apply(g, 'Sin', x)];
+      return apply(g, 'Mul', apply(g, 'Exp', apply(g, 'Exp', a)), b);
+    }),
+  ).toBe(3);
+});
+
+test('a part of a dimension is that part', () => {
+  const g = new Graph();
+  g.output('y', g.node('Slice', [g.input('x', 'float32', ['rows', 100])], { shape: ['rows 3/5', 100] }));
+  expect(new Liveness(g).peak(dims).bytes).toBe(4 * 6 * 100);
+});
+
+test('of a loop one turn counts, beside what is alive around it', () => {
+  const g = new Graph();
+  const x = g.input('x', 'float32', ['turns', 10, 100]);
+  const body = new Graph('body');
+  const own = body.input('body/x', 'float32', [10, 100]);
+  body.output('body/y', body.node('Exp', [body.node('Exp', [own], { shape: [10, 100] })], { shape: [10, 100] }));
+  g.output('y', g.node('Scan', [x], { shape: ['turns', 10, 100], attributes: { body: { graph: body } } }));
+  expect(new Liveness(g).peak(new Map([['turns', 5]]))).toEqual({ bytes: 7 * unit, inLoop: 2 * unit });
+});
