@@ -36,8 +36,15 @@ export function adapterFile(path: string): { readonly form: 'peft' | 'mlx' | 'gg
 /** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against the base model it shall work on. */
 export function readAdapter(path: string, spec: DecoderSpec): Adapter {
   const { form } = adapterFile(path);
-  if (form === 'gguf') return readGgufAdapter(path, spec);
-  return form === 'mlx' ? readMlxAdapter(path, spec) : readPeftAdapter(path, spec);
+  const read = { gguf: readGgufAdapter, mlx: readMlxAdapter, peft: readPeftAdapter }[form];
+  const adapter = read(path, spec);
+  if (!adapter.parameters.every(Number.isFinite))
+    throw new Problem(
+      'loss-not-finite',
+      `The adapter '${path}' has values that are no finite numbers.`,
+      'It is damaged, or comes from a run that diverged: use an earlier checkpoint.',
+    );
+  return adapter;
 }
 
 function readPeftAdapter(dir: string, spec: DecoderSpec): Adapter {
