@@ -273,10 +273,10 @@ export async function inTurn(work) {
   }
 }
 
-/** Asks for seconds, because npm passes over the first signal. */
+/** Asks for seconds, because npm passes over the first signal, and then ends what may be ended at any moment: npm starts over. */
 async function endChildren() {
-  for (let asked = 0; children.size > 0 && asked < 20; asked++) {
-    for (const child of children) child.kill();
+  for (let asked = 1; children.size > 0 && asked <= 20; asked++) {
+    for (const child of children) child.kill(asked === 20 && child.spawnfile === process.execPath ? 'SIGKILL' : 'SIGTERM');
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }
