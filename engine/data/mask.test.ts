@@ -137,9 +137,46 @@ describe('the mask', () => {
     await expect(trainedText(template, rewritten)).rejects.toThrow(/cannot be told/);
   });
 
+  it('takes a template at its word that marks what is the assistant’s', async () => {
+    const template = `{% for m in messages %}
+    {% if m.role == 'assistant' %}
+        {{- '<|im_start|>assistant\\n' -}}
+        {% generation %}
+            {{- '<think></think>' + m.content + '<|im_end|>' -}}
+        {% endgeneration %}
+        {{- '\\n' -}}
+    {% else %}
+        {{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}
+    {% endif %}
+{% endfor %}`;
+    const conversation = messages(['user', 'a'], ['assistant', 'one '], ['user', 'b'], ['assistant', 'two']);
+    expect(
+      openTemplate({ chatTemplate: template, bosText: null, eosText: null }).render(conversation, {
+        addGenerationPrompt: false,
+      }),
+    ).toBe(
+      conversation
+        .map(
+          ({ role, content }) => `<|im_start|>${role}\n${role === 'assistant' ? '<think></think>' : ''}${content}<|im_end|>\n`,
+        )
+        .join(''),
+    );
+    expect(await trainedText(template, conversation)).toEqual([
+      '<think></think>one <|im_end|>',
+      '<think></think>two<|im_end|>',
+    ]);
+  });
+
   const question = messages(['user', 'x']);
   const open = (chatTemplate: string) => openTemplate({ chatTemplate, bosText: null, eosText: null });
   const render = (chatTemplate: string) => open(chatTemplate).render(question, { addGenerationPrompt: false });
+
+  it('cuts the characters a template names off a text, and no others', () => {
+    const cut = "{{ '\\n  a b \\n\\n'.METHOD('\\n') }}|{{ messages[0].content.METHOD('xy') }}|{{ ' z '.METHOD() }}";
+    expect(render(cut.replaceAll('METHOD', 'strip'))).toBe('  a b ||z');
+    expect(render(cut.replaceAll('METHOD', 'lstrip'))).toBe('  a b \n\n||z ');
+    expect(render(cut.replaceAll('METHOD', 'rstrip'))).toBe('\n  a b || z');
+  });
 
   it('stops a template that never ends, or takes all memory', { timeout: 30_000 }, () => {
     const loop =

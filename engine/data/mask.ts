@@ -1,7 +1,8 @@
 /**
- * Which part of a conversation is trained: the content of every assistant turn and the token that ends the turn, nothing else.
+ * Which part of a conversation is trained: the content of every assistant turn and the token that ends the turn, nothing else. A template
+ * that marks the assistant's part itself (`{% generation %}`) is taken at its word.
  *
- * The template alone knows where a content lands in the text, so it is rendered a second time with a mark in the place of every
+ * Otherwise the template alone knows where a content lands in the text, so it is rendered a second time with a mark in the place of every
  * assistant content; the text must be the same around the marks. Where a template treats contents differently (cuts thoughts out of
  * earlier turns, says nothing for an empty one), a turn is what a conversation that ends with it adds to one that ends before it.
  */
@@ -29,6 +30,8 @@ export function renderConversation(template: ChatTemplate, messages: readonly Ch
   const text = template.render(messages, { addGenerationPrompt: false });
   const contents = messages.filter((message) => message.role === 'assistant').map((message) => message.content);
   if (contents.length === 0) return { text, spans: [] };
+  const generated = template.generated(messages);
+  if (generated !== null) return { text, spans: generated.map((span) => ({ ...span, turnEnd: span.end })) };
   const spans = spansByMarks(template, messages, contents, text) ?? spansByPrefixes(template, messages, text);
   if (spans === null)
     throw new Problem(

@@ -15,12 +15,65 @@ export interface TemplateTask {
 export type TemplateAnswer = { readonly text: string } | { readonly problem: string };
 
 const { port, answered } = workerData as TemplateSetup;
+/** Python's methods that cut given characters off a text; the library's own take no notice of which and cut white space. */
+const strips: Readonly<Record<string, (text: string, characters: string) => string>> = {
+  strip: (text, characters) => cutEnd(cutStart(text, characters), characters),
+  lstrip: cutStart,
+  rstrip: cutEnd,
+};
+
+function cutStart(text: string, characters: string): string {
+  const all = [...text];
+  const first = all.findIndex((character) => !characters.includes(character));
+  return first < 0 ? '' : all.slice(first).join('');
+}
+
+function cutEnd(text: string, characters: string): string {
+  const all = [...text];
+  return all.slice(0, all.findLastIndex((character) => !characters.includes(character)) + 1).join('');
+}
+
+const prefix = '__';
+const functions = Object.fromEntries(
+  Object.entries(strips).map(([name, cut]) => [
+    `${prefix}${name}`,
+    (text: unknown, characters: unknown) => {
+      if (typeof text !== 'string' || typeof characters !== 'string') throw new Error(`${name}() needs texts`);
+      return cut(text, characters);
+    },
+  ]),
+);
+
+interface Call {
+  type: unknown;
+  callee: { type?: unknown; value?: unknown; computed?: boolean; object?: unknown; property?: { value?: unknown } };
+  args: unknown[];
+}
+
+/** Makes `text.strip(characters)` within a parsed template a call of our own function. */
+function takeStrips(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return;
+  const call = node as Call;
+  const { callee } = call;
+  const name = callee?.property?.value;
+  const isStrip = typeof name === 'string' && Object.hasOwn(strips, name);
+  if (call.type === 'CallExpression' && isStrip && callee.computed === false && call.args.length === 1) {
+    call.args.unshift(callee.object);
+    call.callee = { type: 'Identifier', value: `${prefix}${name}` };
+  }
+  for (const inner of Object.values(node)) takeStrips(inner);
+}
+
 let opened: { readonly source: string; readonly template: Template } | null = null;
 
 function answer({ source, variables, maxCharacters }: TemplateTask): TemplateAnswer {
   try {
-    if (opened?.source !== source) opened = { source, template: new Template(source) };
-    const text = opened.template.render(variables);
+    if (opened?.source !== source) {
+      const template = new Template(source);
+      takeStrips(template.parsed);
+      opened = { source, template };
+    }
+    const text = opened.template.render({ ...variables, ...functions });
     return text.length <= maxCharacters ? { text } : { problem: `it made ${text.length} characters of one conversation` };
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error) };

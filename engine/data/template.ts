@@ -14,6 +14,23 @@ const failingLimitMs = 3 * timeLimitMs;
 
 export interface ChatTemplate {
   render(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
+  /** What the template itself says is the assistant's (`{% generation %}`), as places in the text; null where it says nothing. */
+  generated(messages: readonly ChatMessage[]): readonly { readonly start: number; readonly end: number }[] | null;
+}
+
+/** A tag with the blanks before it on its line and the line break after it, which Jinja cuts off as transformers sets it up. */
+const generationTag = /(?:(?<=^|\n)[ \t]*)?\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}\n?/g;
+/** Private-use characters that stand where the tags stood. */
+const generationMarks = ['\uE0F2', '\uE0F3'] as const;
+
+/** The template with these texts in the place of the tags: the rest is cut around them as around the tags. */
+function withMarks(source: string, [start, end]: readonly [string, string]): string {
+  const cut = (sign: string): string => (sign === '-' ? '-' : '');
+  return source.replace(
+    generationTag,
+    (_, left: string, ending: string | undefined, right: string) =>
+      `{{${cut(left)} '${ending === undefined ? start : end}' ${cut(right)}}}`,
+  );
 }
 
 /** The tokenizer's chat template, ready to render. */
@@ -29,16 +46,35 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
   const eos_token = tokenizer.eosText ?? '';
   let failing = 0;
   let failure = outOfLimits();
+  const run = (source: string, messages: readonly ChatMessage[], addGenerationPrompt: boolean): string => {
+    if (failing >= failingLimitMs) throw failure;
+    const started = performance.now();
+    const variables = { messages, bos_token, eos_token, add_generation_prompt: addGenerationPrompt, tools: null };
+    const answer = runApart({ source, variables, maxCharacters });
+    if (answer !== null && 'text' in answer) return answer.text;
+    failing += performance.now() - started;
+    failure = answer === null ? outOfLimits() : notRendered(answer.problem);
+    throw failure;
+  };
+  const plain = withMarks(source, ['', '']);
+  const marked = withMarks(source, generationMarks);
   return {
-    render(messages, { addGenerationPrompt }) {
-      if (failing >= failingLimitMs) throw failure;
-      const started = performance.now();
-      const variables = { messages, bos_token, eos_token, add_generation_prompt: addGenerationPrompt, tools: null };
-      const answer = runApart({ source, variables, maxCharacters });
-      if (answer !== null && 'text' in answer) return answer.text;
-      failing += performance.now() - started;
-      failure = answer === null ? outOfLimits() : notRendered(answer.problem);
-      throw failure;
+    render: (messages, { addGenerationPrompt }) => run(plain, messages, addGenerationPrompt),
+    generated(messages) {
+      if (marked === plain || messages.some(({ content }) => generationMarks.some((mark) => content.includes(mark))))
+        return null;
+      const text = run(marked, messages, false);
+      const pieces = text.split(generationMarks[0]).map((piece) => piece.split(generationMarks[1]));
+      const [before, ...turns] = pieces;
+      const whole = turns.length > 0 && before!.length === 1 && turns.every((piece) => piece.length === 2);
+      // A template that does something with what it has written may do otherwise with the marks in it.
+      if (!whole || pieces.flat().join('') !== run(plain, messages, false)) return null;
+      let at = before![0]!.length;
+      return turns.map(([inside, after]) => {
+        const start = at;
+        at += inside!.length + after!.length;
+        return { start, end: start + inside!.length };
+      });
     },
   };
 }

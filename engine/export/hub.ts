@@ -22,7 +22,16 @@ const carriedFiles = [
     'tokenizer.model',
     'vocab.json',
   ],
-  ...['merges.txt', 'chat_template.jinja', 'generation_config.json', 'LICENSE', 'LICENSE.txt', 'LICENSE.md', 'NOTICE'],
+  ...[
+    'merges.txt',
+    'chat_template.jinja',
+    'chat_template.json',
+    'generation_config.json',
+    'LICENSE',
+    'LICENSE.txt',
+    'LICENSE.md',
+    'NOTICE',
+  ],
 ];
 
 function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {

@@ -273,9 +273,10 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
     tokenizerJson: readText(tokenizerPath, textLimits.tokenizer),
     tokenizerConfig,
     generationConfig: optional('generation_config.json'),
+    // The last is where transformers 4 kept the template of a model that also sees.
     chatTemplate: existsSync(templatePath)
       ? readText(templatePath, textLimits.config)
-      : configTemplate(tokenizerConfig['chat_template']),
+      : (configTemplate(tokenizerConfig['chat_template']) ?? configTemplate(optional('chat_template.json')?.['chat_template'])),
   };
 }
 

@@ -63,6 +63,23 @@ const unsupportedFields = [
   'monteclora_config',
   'megatron_config',
 ] as const;
+/** What else PEFT writes and a reading of the adapter may pass over: where it came from, how it began, how it was trained. */
+const otherFields = new Set([
+  ...['peft_type', 'task_type', 'peft_version', 'auto_mapping', 'base_model_name_or_path', 'revision', 'inference_mode'],
+  ...['r', 'lora_alpha', 'lora_dropout', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern'],
+  ...[
+    'rank_pattern',
+    'alpha_pattern',
+    'bias',
+    'fan_in_fan_out',
+    'modules_to_save',
+    'init_lora_weights',
+    'use_rslora',
+    'use_dora',
+  ],
+  ...['loftq_config', 'eva_config', 'corda_config', 'lora_ga_config', 'velora_config', 'qalora_group_size', 'megatron_core'],
+  ...['runtime_config', 'loraplus_lr_ratio', 'loraplus_lr_embedding', 'unsloth_version', 'unsloth_fixed'],
+]);
 /** Initializations that also change the base weights, so the adapter means nothing without the changed base. */
 const unsupportedInitialization = /^(pissa|olora|corda|loftq|lora_ga|mica)/i;
 
@@ -106,6 +123,14 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     return fullConfig(typeof fields['base_model_name_or_path'] === 'string' ? fields['base_model_name_or_path'] : null);
   if (fields['peft_type'] !== undefined && fields['peft_type'] !== 'LORA') throw refuse('peft_type');
   for (const field of unsupportedFields) if (isUsed(fields[field])) throw refuse(field);
+  for (const field of Object.keys(fields))
+    if (!otherFields.has(field) && isUsed(fields[field]))
+      throw new Problem(
+        'field-unknown',
+        `${path} has the field '${field}', whose meaning is not known here.`,
+        'The adapter may compute something this version does not know. If you know that the field changes nothing, delete it from the file.',
+        { field },
+      );
   const initialization = fields['init_lora_weights'];
   if (typeof initialization === 'string' && unsupportedInitialization.test(initialization)) throw refuse('init_lora_weights');
 

@@ -128,6 +128,15 @@ describe('adapter folder', () => {
     expect(problem.message).toContain(`'${field}'`);
   });
 
+  it('refuses a field nobody knows by its name, unless it is off', () => {
+    const text = (value: unknown) => JSON.stringify({ r: 4, lora_alpha: 8, target_modules: ['q_proj'], use_strange: value });
+    expect(problemOf(() => parseAdapterConfig(text(true), 'adapter_config.json'))).toMatchObject({
+      code: 'field-unknown',
+      field: 'use_strange',
+    });
+    for (const off of [false, null, {}, []]) expect(parseAdapterConfig(text(off), 'adapter_config.json').rank).toBe(4);
+  });
+
   it('is refused when damaged', () => {
     const dir = join(folder, 'damaged');
     writeAdapter(dir, newAdapter(recipe, model, null));
