@@ -53,7 +53,17 @@ test('a plan counts what the run then trains', { timeout: limit }, async () => {
   expect(plan).toMatchObject({ trainableParameters: run.trainableParameters, totalSteps: run.totalSteps, matrices: 2 });
   expect(plan.memory.adapter).toBeGreaterThan(0);
 
-  // Once a run was measured, its rate says how long the same would take again.
+  // Once a run was measured, that is what the same would take again; of another only what the programs take is known from it.
+  expect(plan.memoryMeasured).toBeNull();
+  const again = await client.request('runs.plan', { modelId, datasetId, recipe });
+  expect(again.memoryMeasured).toEqual({ bytes: run.peakMemory, measuredBy: run.name });
+  const sum = (memory: typeof plan.memory) => Object.values(memory).reduce((total, part) => total + part, 0);
+  expect(sum(again.memory)).toBe(run.peakMemory);
+  const other = await client.request('runs.plan', { modelId, datasetId, recipe: { ...recipe, rank: 64 } });
+  expect(other.memoryMeasured).toBeNull();
+  expect(other.memory.runtime).toBe(again.memory.runtime);
+
+  // Its rate says how long the same would take again.
   const { time } = await client.request('runs.plan', { modelId, datasetId, recipe: { ...recipe, epochs: 300 } });
   const { steps } = await client.request('runs.metrics', { id: run.id, afterStep: 1 });
   const perStep = steps.reduce((sum, { seconds }) => sum + seconds, 0) / steps.length;
