@@ -91,7 +91,8 @@ export function inNibbles(
   for (let row = 0; row < rows; row++) {
     const [low, high] = [row * columns, row * columns + columns / 2];
     for (let i = 0; i < columns / 2; i++) {
-      const [a, b] = [values[row * columns + 2 * i]!, values[row * columns + 2 * i + 1]!];
+      const a = values[row * columns + 2 * i]!;
+      const b = values[row * columns + 2 * i + 1]!;
       parted.values[low + i] = (a & 15) | ((b & 15) << 4);
       parted.values[high + i] = (a >> 4) | (b & 240);
     }
@@ -113,8 +114,13 @@ export function inNibbles(
  */
 export function splitHalves({ values }: PackedRows): Uint8Array {
   const halves = new Uint8Array(values.length);
-  const level = (i: number): number => (values[i >> 1]! >> (4 * (i & 1))) & 15;
-  for (let i = 0; i < halves.length; i++) halves[i] = level(i) | (level(halves.length + i) << 4);
+  const middle = values.length / 2;
+  for (let i = 0; i < middle; i++) {
+    const a = values[i]!;
+    const b = values[middle + i]!;
+    halves[2 * i] = (a & 15) | ((b & 15) << 4);
+    halves[2 * i + 1] = (a >> 4) | (b & 240);
+  }
   return halves;
 }
 
@@ -214,6 +220,7 @@ export function packStored(
   const { bits, blockSize, zero, elements, bytes, minimumGroup } = format;
   const blocks = columns / blockSize;
   const perStored = elements / blockSize;
+  const levels = new Uint8Array(blockSize);
   const packed = emptyRows(rows, blocks, bits, blockSize);
   const minimumScales = minimumGroup === null ? null : new Float32Array((rows * blocks) / minimumGroup);
   const minimumLevels = minimumGroup === null || minimumGroup === 1 ? null : new Uint8Array(rows * blocks);
@@ -234,14 +241,35 @@ export function packStored(
       packed.scales[own] = scale;
       storeZero(packed.zeroPoints, row, block, blocks, bits, zero);
       const from = row * columns + block * blockSize;
-      for (let i = from; i < from + blockSize; i++) {
-        const q = scale === 0 ? zero : Math.round((values[i]! - minimum) / scale) + zero;
-        const again = Math.fround((q - zero) * scale + minimum);
-        assert(again === values[i] && q >= 0 && q < 2 ** bits, `a value of a ${type} matrix is none of its levels`);
-        if (bits === 8) packed.values[i] = q;
-        else packed.values[i >> 1]! |= q << (4 * (i & 1));
-      }
+      const found = blockLevels(values, from, scale, minimum, zero, levels);
+      assert(found && largest(levels) < 2 ** bits, `a value of a ${type} matrix is none of its levels`);
+      if (bits === 8) packed.values.set(levels, from);
+      else for (let i = 0; i < blockSize; i += 2) packed.values[(from + i) >> 1] = levels[i]! | (levels[i + 1]! << 4);
     }
   }
   return { ...packed, minimumScales, minimumLevels };
+}
+
+/** The integers a block of values comes from; false when there are none between 0 and 255 that give exactly these values. */
+function blockLevels(
+  values: Float32Array,
+  from: number,
+  scale: number,
+  minimum: number,
+  zero: number,
+  levels: Uint8Array,
+): boolean {
+  for (let i = 0; i < levels.length; i++) {
+    const value = values[from + i]!;
+    const q = scale === 0 ? zero : Math.round((value - minimum) / scale) + zero;
+    levels[i] = q;
+    if (levels[i] !== q || Math.fround((q - zero) * scale + minimum) !== value) return false;
+  }
+  return true;
+}
+
+function largest(levels: Uint8Array): number {
+  let most = 0;
+  for (let i = 0; i < levels.length; i++) if (levels[i]! > most) most = levels[i]!;
+  return most;
 }
