@@ -8,6 +8,7 @@ export type ProblemCode =
   | 'folder-unwritable'
   | 'folder-not-empty'
   | 'disk-full'
+  | 'download-failed'
   | 'format-unknown'
   | 'format-unsupported'
   | 'config-invalid'

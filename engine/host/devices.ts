@@ -129,7 +129,12 @@ export class Devices {
         .then((measured) => ({ measured }))
         .catch((error: unknown) => ({ reason: toProblemValue(error).message }));
       this.#verdicts.set(key, verdict);
-      writeFileAtomic(this.#file, JSON.stringify([...this.#verdicts], null, 2));
+      try {
+        writeFileAtomic(this.#file, JSON.stringify([...this.#verdicts], null, 2));
+      } catch (error) {
+        // Nothing depends on it: it is found out again at the next start.
+        console.error(error);
+      }
       return verdict;
     });
     this.#trials = turn.then(

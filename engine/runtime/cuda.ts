@@ -1,8 +1,14 @@
 /** CUDA's own copy of the runtime, in the data folder: the one that comes with the studio has no libraries for it. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 import type { JobSpec } from '../contract.ts';
+import { writeFileAtomic } from '../formats/files.ts';
+import { publishFolder } from '../formats/folder.ts';
+import { Problem } from '../problem.ts';
 import { versions } from '../versions.ts';
+import { asking, download, type Download } from './download.ts';
+import { readZipEntry } from './zip.ts';
 
 /** Where that copy is, or would be: packages as node looks for them. */
 export function cudaRuntime(dataDir: string): string {
@@ -18,4 +24,89 @@ export function jobEnvironment(spec: JobSpec, dataDir: string): Readonly<Record<
   if (!uses || !existsSync(folder)) return {};
   // Products of float32 with all their digits; the provider's own switch cannot be reached from here.
   return { LOWRANK_RUNTIME: folder, NVIDIA_TF32_OVERRIDE: '0' };
+}
+
+// ── Fetching it ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const feed = 'https://api.nuget.org/v3';
+const packageName = 'microsoft.ml.onnxruntime.gpu.linux';
+const providers = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
+const binaries = 'bin/napi-v6/linux/x64';
+
+/** What the driver brings and what it does not. */
+export const alsoNeeded =
+  'It also needs an NVIDIA driver for CUDA 13 and, where the system looks for libraries, those of CUDA 13: libcudart, libcublas, libcublasLt and libcurand.';
+
+/**
+ * Puts a copy of the runtime with CUDA's libraries into the data folder. They come from the package of the same version at the feed that
+ * the runtime's own installer uses; what the feed has published of its size and hash must be true of it.
+ */
+export async function installCuda(
+  dataDir: string,
+  { from = feed, onBytes }: { readonly from?: string; readonly onBytes?: (done: number, total: number) => void } = {},
+): Promise<void> {
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new Problem(
+      'device-unavailable',
+      'The runtime has CUDA for Linux on x64 processors only.',
+      'WebGPU needs no installation.',
+    );
+  const folder = cudaRuntime(dataDir);
+  if (existsSync(folder)) return;
+  const file = await published(from);
+  const archive = join(dirname(folder), `${packageName}.${versions.onnxruntime}.nupkg`);
+  if (!existsSync(archive)) await download(file, archive, (done) => onBytes?.(done, file.bytes));
+  try {
+    unpack(archive, folder);
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'file-damaged') rmSync(archive);
+    throw error;
+  }
+  rmSync(archive);
+}
+
+function unpack(archive: string, folder: string): void {
+  publishFolder(folder, (partial) => {
+    writeFileAtomic(join(partial, 'package.json'), '{}\n');
+    const own = createRequire(import.meta.url);
+    const node = packageFolder(own.resolve('onnxruntime-node'));
+    const common = packageFolder(createRequire(join(node, 'package.json')).resolve('onnxruntime-common'));
+    const copy = join(partial, 'node_modules');
+    for (const part of ['package.json', 'dist', binaries])
+      cpSync(join(node, part), join(copy, 'onnxruntime-node', part), { recursive: true });
+    cpSync(common, join(copy, 'onnxruntime-common'), { recursive: true });
+    for (const name of providers)
+      writeFileAtomic(
+        join(copy, 'onnxruntime-node', binaries, name),
+        readZipEntry(archive, `runtimes/linux-x64/native/${name}`),
+      );
+  });
+}
+
+/** Whether there was anything to remove. */
+export function removeCuda(dataDir: string): boolean {
+  const folder = cudaRuntime(dataDir);
+  const wasThere = existsSync(folder);
+  rmSync(folder, { recursive: true, force: true });
+  return wasThere;
+}
+
+/** The package as the feed describes it (NuGet's registration and catalog). */
+async function published(from: string): Promise<Download> {
+  const version = versions.onnxruntime;
+  const read = async (url: string) => (await (await asking(url)).json()) as Readonly<Record<string, unknown>>;
+  const { catalogEntry } = await read(`${from}/registration5-gz-semver2/${packageName}/${version}.json`);
+  const { packageHash, packageHashAlgorithm, packageSize } = await read(String(catalogEntry));
+  if (packageHashAlgorithm !== 'SHA512' || typeof packageHash !== 'string' || typeof packageSize !== 'number')
+    throw new Problem('file-damaged', `The feed does not say what ${packageName} ${version} is.`, 'Try again later.');
+  const url = `${from}-flatcontainer/${packageName}/${version}/${packageName}.${version}.nupkg`;
+  return { url, bytes: packageSize, sha512: packageHash };
+}
+
+/** The folder of the package that a file belongs to. */
+function packageFolder(file: string): string {
+  const folder = dirname(file);
+  return existsSync(join(folder, 'package.json')) && basename(dirname(folder)) === 'node_modules'
+    ? folder
+    : packageFolder(folder);
 }
