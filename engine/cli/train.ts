@@ -133,7 +133,8 @@ export async function followRun(client: HostClient, id: string, output: Output):
   client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Go on with --resume.')));
   try {
     const run = await client.request('runs.get', { id });
-    if (run.state === 'queued') output.message('Another run is training; this one waits for it.');
+    // Another run trains, or devices are being tried for this one.
+    if (run.state === 'queued') output.message(`${run.phase}.`);
     look(run);
     return await promise;
   } finally {

@@ -27,7 +27,7 @@ import { fillUniform } from './random.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
 
 /** Plain data: two runs with the same one have steps of the same operators. */
-export interface Trial {
+interface Trial {
   readonly spec: DecoderSpec;
   readonly config: AdapterConfig;
   readonly quantization: BaseQuantization;
@@ -105,13 +105,13 @@ function smallConfig(config: AdapterConfig, spec: DecoderSpec): AdapterConfig {
   return adapterShape(small, spec).length > 0 ? small : { ...small, targetModules: 'all-linear', excludeModules: [] };
 }
 
-export interface TrialTools {
+interface TrialTools {
   readonly openSession: OpenSession;
   readonly threads: number;
 }
 
 /** Above this a device computes something else, not the same with other rounding: that differs by a few millionths. */
-export const largestDifference = 1e-3;
+const largestDifference = 1e-3;
 
 /** How far losses and gradients on a device are from the processor's, as a share of the largest; refuses what is too far. */
 export async function tryStep(trial: Trial, provider: Provider, tools: TrialTools): Promise<number> {
@@ -232,7 +232,7 @@ function randomWeights({ spec, quantization }: Trial, folder: string): ModelWeig
 /** Products in a row, so that moving numbers to a device and back counts for little. */
 const products = 4;
 const enoughSeconds = 0.1;
-const sizes = [512, 1024, 2048, 4096];
+const sizes = [128, 256, 512, 1024, 2048, 4096];
 
 /** Billions of operations a second in products of large matrices. */
 export async function multiplicationRate(provider: Provider, { openSession, threads }: TrialTools): Promise<number> {
