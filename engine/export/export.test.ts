@@ -273,6 +273,19 @@ describe('nothing half-written is left', () => {
     rmSync(path);
   });
 
+  it('when half precision was not rounded to the nearest', async () => {
+    const model = openModel(join(golden, 'llama-tied/model'));
+    const source = exportSource(model, [], null);
+    // A step of bf16 off, which for f16 is eight.
+    const read = (name: string) => source.weights.read(name).map((value) => value * (1 + 2 ** -8));
+    const target = findTarget('gguf', 'f16');
+    const path = join(empty, 'cut.gguf');
+    await target.write(path, { ...source, weights: { read } }, async () => {});
+    const problem = await problemOf(prove(model, null, target, path));
+    expect(problem.message).toMatch(/Weights: the worst of 20 tensors, .* is off by 0\.003\d* of itself \(at most 0\.0004/);
+    rmSync(path);
+  });
+
   it('when it is stopped, and the folder that was there stays', async () => {
     const problem = await problemOf(
       runExport(exportSpec('llama-tied', 'model', 'safetensors', null, { out: empty }), port(true)),

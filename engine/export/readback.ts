@@ -57,12 +57,15 @@ export function compareAdapters(expected: Adapter, found: Adapter, limit: number
   return { name: 'Structure', value: null, limit: null, text, passed };
 }
 
+/** Below this the half precision types have steps of one size. */
+const smallestNormal = 2 ** -14;
+
 function relativeError(expected: Float32Array, found: Float32Array): number {
   if (found.length !== expected.length) return Infinity;
   let length = 0;
   let difference = 0;
   for (let i = 0; i < expected.length; i++) {
-    length += expected[i]! ** 2;
+    length += Math.max(Math.abs(expected[i]!), smallestNormal) ** 2;
     difference += (found[i]! - expected[i]!) ** 2;
   }
   return difference === 0 ? 0 : Math.sqrt(difference / length);

@@ -8,7 +8,7 @@ import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
 import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
-import { builtInRows, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
+import { builtInRows, hasEnoughPositions, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, exportSource, type Step } from '../export/source.ts';
 import { extensible, makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
@@ -99,7 +99,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
     if (paths.length === 0) return builtInRows(tokenizer, model.spec);
     const usable = proofRows(await tokenRows(paths));
-    return usable.length > 0 ? usable : builtInRows(tokenizer, model.spec);
+    return hasEnoughPositions(usable) ? usable : [...usable, ...(await builtInRows(tokenizer, model.spec))];
   }
 
   async function importanceOf(paths: readonly string[]): Promise<Importance> {
