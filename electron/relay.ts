@@ -23,6 +23,7 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'models.targets': true,
   'datasets.list': true,
   'datasets.add': true,
+  'datasets.columns': true,
   'datasets.remove': true,
   'datasets.rows': true,
   'datasets.report': true,

@@ -102,6 +102,18 @@ export interface DataScan {
   readonly evalRows: number;
   readonly hash: string;
 }
+/** The fields of a file of rows, for a person to say what they mean where `format` is null. */
+export interface DataColumns {
+  readonly format: DataFormat | null;
+  readonly columns: readonly { readonly name: string; readonly example: string }[];
+}
+/** Which field is what. Without a question the answer is plain text. */
+export interface ColumnMapping {
+  readonly question: string | null;
+  readonly answer: string;
+  readonly system: string | null;
+}
+export type MappedData = Pick<Dataset, 'trainPaths' | 'evalPaths'>;
 /** What a token is to the loss. */
 export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';
 export interface TokenView {
@@ -589,7 +601,10 @@ export interface EngineRequests {
     name?: string;
     trainPaths: readonly string[];
     evalPaths: readonly string[];
+    /** A copy of the files is made, in which their fields mean this. */
+    mapping?: ColumnMapping;
   }) => Dataset;
+  'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
   'datasets.rows': (p: {
     datasetId: string;
@@ -804,6 +819,14 @@ export type JobSpec =
   /** Tries a device on a small model: of this make, or of the usual one. */
   | { readonly kind: 'trial'; readonly provider: Provider; readonly subject: TrialSubject | null }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
+  | { readonly kind: 'columns'; readonly path: string }
+  | {
+      readonly kind: 'map';
+      readonly trainPaths: readonly string[];
+      readonly evalPaths: readonly string[];
+      readonly mapping: ColumnMapping;
+      readonly out: string;
+    }
   | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };
 
 /** Host to job. `request` is for the long-lived jobs (chat, data). */

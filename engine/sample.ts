@@ -81,7 +81,11 @@ export class SampleFlow {
       const model =
         models.find(({ embedded }) => embedded) ??
         (await this.#library.addModel(projectId, embeddedModelPath(), { embedded: true }));
-      const dataset = await this.#library.addDataset(projectId, 'Orders as JSON', [files.train], [files.eval]);
+      const dataset = await this.#library.addDataset(projectId, {
+        name: 'Orders as JSON',
+        trainPaths: [files.train],
+        evalPaths: [files.eval],
+      });
       stop.throwIfAborted();
 
       this.#change({ phase: 'before' });

@@ -1,6 +1,6 @@
 /** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
 import { freemem } from 'node:os';
-import type { EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
+import type { DataColumns, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
 import { residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
@@ -52,7 +52,11 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'models.targets': ({ modelId, recipe }) => targetsFor(found(store.models.get(modelId), 'model', modelId), recipe),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
-    'datasets.add': ({ projectId, name, trainPaths, evalPaths }) => library.addDataset(projectId, name, trainPaths, evalPaths),
+    'datasets.add': ({ projectId, ...files }) => library.addDataset(projectId, files),
+    'datasets.columns': ({ path }) => {
+      requireAbsolute(path);
+      return supervisor.run<DataColumns>({ kind: 'columns', path });
+    },
     'datasets.remove': ({ id }) => {
       library.removeDataset(id);
       return null;

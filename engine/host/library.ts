@@ -1,6 +1,6 @@
 /** Projects, models and data sets: what a person has gathered to work with. */
 import { randomUUID } from 'node:crypto';
-import { basename, extname, isAbsolute } from 'node:path';
+import { basename, extname, isAbsolute, join } from 'node:path';
 import type { Store } from '../store/open.ts';
 import type {
   AcceptFields,
@@ -8,10 +8,13 @@ import type {
   AdapterWeight,
   DataScan,
   Dataset,
+  EngineRequests,
   Inspection,
+  MappedData,
   Model,
   ModelInfo,
   ModelRef,
+  Params,
   Project,
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
@@ -103,19 +106,24 @@ export class Library {
 
   async addDataset(
     projectId: string,
-    name: string | undefined,
-    trainPaths: readonly string[],
-    evalPaths: readonly string[],
+    { name, mapping, ...files }: Omit<Params<EngineRequests, 'datasets.add'>, 'projectId'>,
   ): Promise<Dataset> {
     this.project(projectId);
-    if (trainPaths.length === 0)
+    if (files.trainPaths.length === 0)
       throw new Problem('request-invalid', 'A data set needs at least one file to train on.', 'Choose a JSONL file.');
-    for (const path of [...trainPaths, ...evalPaths]) requireAbsolute(path);
-    const scan = await this.#context.supervisor.run<DataScan>({ kind: 'scan', trainPaths, evalPaths });
+    for (const path of [...files.trainPaths, ...files.evalPaths]) requireAbsolute(path);
+    const id = randomUUID();
+    const { dataDir, supervisor } = this.#context;
+    const { trainPaths, evalPaths } =
+      mapping === undefined
+        ? files
+        : // It stays when the data set is removed: runs that were trained on it are proved by its rows.
+          await supervisor.run<MappedData>({ kind: 'map', ...files, mapping, out: join(dataDir, 'datasets', id) });
+    const scan = await supervisor.run<DataScan>({ kind: 'scan', trainPaths, evalPaths });
     const dataset: Dataset = {
-      id: randomUUID(),
+      id,
       projectId,
-      name: name?.trim() || basename(trainPaths[0]!, extname(trainPaths[0]!)),
+      name: name?.trim() || basename(files.trainPaths[0]!, extname(files.trainPaths[0]!)),
       trainPaths,
       evalPaths,
       ...scan,

@@ -27,6 +27,10 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./trial.ts')).runTrial(spec);
     case 'inspect':
       return (await import('./inspect.ts')).runInspect(spec);
+    case 'columns':
+      return (await import('./columns.ts')).runColumns(spec);
+    case 'map':
+      return (await import('./columns.ts')).runMap(spec);
     case 'scan':
       return (await import('./scan.ts')).runScan(spec);
   }

@@ -1,4 +1,4 @@
-import type { DataReport, Dataset, RowView } from '../../engine/contract.ts';
+import type { AllRequests, DataColumns, DataReport, Dataset, Params, RowView } from '../../engine/contract.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
@@ -17,8 +17,12 @@ export class DatasetsState {
     this.list = new Collection((projectId) => engine.request('datasets.list', { projectId }));
   }
 
-  async add(projectId: string, name: string, trainPaths: readonly string[], evalPaths: readonly string[]): Promise<Dataset> {
-    const dataset = await this.#engine.request('datasets.add', { projectId, name, trainPaths, evalPaths });
+  columns(path: string): Promise<DataColumns> {
+    return this.#engine.request('datasets.columns', { path });
+  }
+
+  async add(request: Params<AllRequests, 'datasets.add'>): Promise<Dataset> {
+    const dataset = await this.#engine.request('datasets.add', request);
     this.list.apply(dataset);
     return dataset;
   }

@@ -1,7 +1,14 @@
 /** Everything the window knows, made once and handed down by context. */
 import { getContext, setContext } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
-import type { AdapterVersion, Inspection, ProblemValue, StudioBridge } from '../../engine/contract.ts';
+import type {
+  AdapterVersion,
+  ColumnMapping,
+  DataColumns,
+  Inspection,
+  ProblemValue,
+  StudioBridge,
+} from '../../engine/contract.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
@@ -41,6 +48,8 @@ export class Studio {
   naming = $state(false);
   /** A model with a field that nobody here knows, while a person decides; and the fields accepted before it. */
   refusedModel = $state.raw<{ path: string; field: string; message: string; accepted: readonly string[] } | null>(null);
+  /** Files of rows whose fields nobody knows, while a person says what they mean. */
+  unmappedData = $state.raw<{ paths: readonly string[]; columns: DataColumns['columns'] } | null>(null);
   /** What the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
 
@@ -113,14 +122,21 @@ export class Studio {
     });
   }
 
-  async addData(paths: readonly string[]): Promise<void> {
+  /** Adds files of rows as one data set; where nobody knows what their fields mean, a person is asked first. */
+  async addData(paths: readonly string[], mapping?: ColumnMapping): Promise<void> {
     await this.#reporting(async () => {
       const { trainPaths, evalPaths } = splitByName(paths);
       const projectId = await this.project.ensure();
-      const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, () =>
-        this.datasets.add(projectId, nameByPath(trainPaths[0] ?? ''), trainPaths, evalPaths),
-      );
-      this.router.go('datasets', { id: dataset.id });
+      const name = nameByPath(trainPaths[0] ?? '');
+      const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async () => {
+        const { format, columns } = await this.datasets.columns(trainPaths[0] ?? '');
+        if (mapping === undefined && format === null && columns.length > 0) {
+          this.unmappedData = { paths, columns };
+          return null;
+        }
+        return this.datasets.add({ projectId, name, trainPaths, evalPaths, ...(mapping === undefined ? {} : { mapping }) });
+      });
+      if (dataset !== null) this.router.go('datasets', { id: dataset.id });
     });
   }
 
