@@ -82,6 +82,7 @@ export const commands: readonly Command[] = [
     action: (studio) => (studio.project.current === null ? null : () => (studio.naming = true)),
   },
   offered('start', 'Start this run', 'Run', 'Mod+Enter'),
+  offered('pause', 'Pause this run', 'Run', 'Mod+P'),
   offered('resume', 'Resume this run', 'Run', null),
   offered('duplicate', 'Duplicate this run with changes', 'Run', 'Mod+D'),
   {

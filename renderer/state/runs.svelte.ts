@@ -1,4 +1,4 @@
-import type { Run, RunPlan, StepMetrics, TrainRequest } from '../../engine/contract.ts';
+import type { AllRequests, FittedRecipe, Params, Run, RunPlan, StepMetrics, TrainRequest } from '../../engine/contract.ts';
 import type { RecipeInput } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
@@ -59,6 +59,14 @@ export class RunsState {
     const run = await this.#engine.request('runs.start', request);
     this.list.apply(run);
     return run;
+  }
+
+  fit(question: Params<AllRequests, 'runs.fit'>): Promise<FittedRecipe> {
+    return this.#engine.request('runs.fit', question);
+  }
+
+  async pause(id: string): Promise<void> {
+    await this.#engine.request('runs.pause', { id });
   }
 
   async stop(id: string, force = false): Promise<void> {

@@ -1,4 +1,4 @@
-import type { DataReport, Model, Run, RunPlan, TargetInfo, TargetPlan } from '../../../engine/contract.ts';
+import type { DataReport, FittedRecipe, Model, Run, RunPlan, TargetInfo, TargetPlan } from '../../../engine/contract.ts';
 import {
   checkField,
   checkRecipe,
@@ -176,18 +176,11 @@ export class Draft {
     await this.report.ask(() => this.#studio.datasets.report(datasetId, modelId, 'train', maxLength));
   }
 
-  /** Halves the batch and doubles the accumulation until the plan fits; null when even single rows do not. */
-  async findFit(): Promise<Recipe | null> {
-    const [modelId, datasetId] = [this.modelId, this.datasetId];
-    let recipe = this.recipe;
-    while (modelId !== null && datasetId !== null && recipe !== null && recipe.batchSize > 1) {
-      const rows: number = recipe.batchSize * recipe.gradientAccumulation;
-      const batchSize: number = Math.floor(recipe.batchSize / 2);
-      recipe = { ...recipe, batchSize, gradientAccumulation: Math.ceil(rows / batchSize) };
-      const plan = await this.#studio.runs.plan(modelId, datasetId, recipe);
-      if (needed(plan) <= plan.memoryFree) return recipe;
-    }
-    return null;
+  /** What would have to change for a run of at most `budget` bytes. */
+  fit(budget: number): Promise<FittedRecipe> {
+    const dataset = this.#studio.datasets.list.find(this.datasetId);
+    if (this.modelId === null || dataset === null || this.recipe === null) throw new Error('nothing is chosen yet');
+    return this.#studio.runs.fit({ model: { id: this.modelId }, data: dataset.trainPaths, recipe: this.recipe, budget });
   }
 
   /** A name from what the run is: `json-r16-all`. */
