@@ -5,6 +5,7 @@ import type {
   AdapterVersion,
   ColumnMapping,
   DataColumns,
+  Identification,
   Inspection,
   ProblemValue,
   StudioBridge,
@@ -146,11 +147,31 @@ export class Studio {
     if (rows.length > 0) await this.addData(rows);
     for (const path of paths.filter((path) => !rows.includes(path))) {
       await this.#reporting(async () => {
+        const known = await this.notices.during(`Reading ${nameOf(path)}`, () =>
+          this.engine.request('exports.identify', { path }),
+        );
+        if (known !== null) return this.#showOrigin(known);
         const kind = await this.notices.during(`Reading ${nameOf(path)}`, () => this.#kindOf(path));
         if (kind === 'adapter') await this.#addAdapter(path);
         else await this.addModel(path);
       });
     }
+  }
+
+  /** An export that is known again: opens the run that made it, or else its export, and says whether it is still what was written. */
+  #showOrigin({ path, export: record, run, lineage, changed }: Identification): void {
+    const projectId = run?.projectId ?? record?.projectId ?? null;
+    if (projectId !== null && projectId !== this.project.currentId) this.project.open(projectId);
+    if (run !== null) this.router.go('run', { id: run.id });
+    else if (record !== null) this.router.go('exports', { id: record.id });
+    const from = run?.name ?? record?.adapterName ?? lineage?.adapters.map(({ name }) => name).join(' and ') ?? '';
+    if (changed !== null && changed.length > 0)
+      throw new EngineProblem({
+        code: 'file-damaged',
+        message: `${nameOf(path)} was exported from ${from}, but is not what was written: ${changed.join(', ')} changed since.`,
+        hint: 'What was proved of it holds no more. Export it again.',
+      });
+    this.notices.done(`${nameOf(path)} was exported from ${from}${changed === null ? '' : ', and is as it was written'}`);
   }
 
   async #kindOf(path: string): Promise<Inspection['kind']> {
