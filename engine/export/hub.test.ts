@@ -1,8 +1,9 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openTokenizer } from '../data/tokenizer.ts';
+import { SafetensorsWriter } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
 import { writeGguf } from './gguf.ts';
 import { writeHubFolder } from './hub.ts';
@@ -45,6 +46,46 @@ describe('config.json', () => {
     await writeHubFolder(out, exportSource(opened, [], null), 'F32', step);
     expect(readFileSync(join(out, 'config.json'), 'utf8')).toContain('"final_logit_softcapping": 30.0');
   });
+});
+
+it('a model that also sees keeps its eye: its tensors, and how pictures get to it', async () => {
+  const source = mkdtempSync(join(root, 'sees-'));
+  const text = openModel(golden('gemma3'));
+  const {
+    model_type,
+    architectures: _,
+    ...fields
+  } = JSON.parse(readFileSync(join(golden('gemma3'), 'config.json'), 'utf8')) as Record<string, unknown>;
+  const config = {
+    ...{ model_type: 'gemma3', architectures: ['Gemma3ForConditionalGeneration'], vision_config: { hidden_size: 4 } },
+    ...{ text_config: { model_type, ...fields }, tie_word_embeddings: text.spec.tiedEmbeddings },
+  };
+  writeFileSync(join(source, 'config.json'), JSON.stringify(config));
+  writeFileSync(join(source, 'preprocessor_config.json'), '{"size": 8}');
+  const own = text.weights.names.map((name) => ({
+    name: name.replace(/^model\./, 'language_model.model.'),
+    shape: text.weights.shape(name),
+    values: text.weights.read(name),
+  }));
+  const eye = [
+    { name: 'vision_tower.vision_model.post_layernorm.weight', shape: [4], values: Float32Array.of(1, -2, 3, 0.1) },
+    { name: 'multi_modal_projector.mm_soft_emb_norm.weight', shape: [2, 1], values: Float32Array.of(0.3, 7) },
+  ];
+  const plan = [...own, ...eye].map(({ name, shape }) => ({ name, type: 'F32' as const, shape }));
+  const writer = new SafetensorsWriter(join(source, 'model.safetensors'), plan);
+  for (const { values } of [...own, ...eye]) writer.write(values);
+  writer.finish();
+
+  const model = openModel(source);
+  const out = mkdtempSync(join(root, 'sees-merged-'));
+  await writeHubFolder(out, exportSource(model, [], null), 'F32', step);
+  const merged = openModel(out);
+  expect(merged.otherParts.map(({ name, load }) => [name, load()])).toEqual(eye.map(({ name, values }) => [name, values]));
+  expect(merged.weights.names).toEqual(model.weights.names);
+  expect(readFileSync(join(out, 'preprocessor_config.json'), 'utf8')).toBe('{"size": 8}');
+  const onnx = mkdtempSync(join(root, 'sees-onnx-'));
+  await writeOnnxFolder(onnx, exportSource(model, [], null), 'f32', step);
+  expect(existsSync(join(onnx, 'preprocessor_config.json'))).toBe(false);
 });
 
 it('an ONNX folder says by a pattern what a digit is: its programs know only 0 to 9 by the name', async () => {

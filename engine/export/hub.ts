@@ -34,13 +34,17 @@ const carriedFiles = [
   ],
 ];
 
+/** How a model that also sees takes pictures in. */
+const processorFiles = ['preprocessor_config.json', 'processor_config.json'];
+
 function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
-  return modelTensors(model.spec).flatMap((tensor) => {
+  const ofText = modelTensors(model.spec).flatMap((tensor) => {
     const parts = hubParts(tensor, model.spec);
     if (parts !== null) return parts.map((name) => ({ name, type, shape: tensor.shape.slice(1) }));
     const shape = hubLayout(tensor, model.spec)?.storedShape(tensor.shape) ?? tensor.shape;
     return [{ name: tensor.name, type, shape }];
   });
+  return [...ofText, ...model.otherParts.map(({ name, shape }) => ({ name, type, shape }))];
 }
 
 export function hubFolderSize(model: OpenModel, type: FloatType): number {
@@ -63,16 +67,22 @@ export async function writeHubFolder(
 ): Promise<void> {
   writeHubFiles(folder, source, makeConfig(source, dtypes[type]));
   const { model, weights, lineage } = source;
+  if (model.otherParts.length > 0) carry(processorFiles, model.path, folder);
   const metadata = { format: 'pt', ...lineageMetadata(lineage) };
   const writer = new ShardedWriter(folder, planShards(plan(model, type), shardBytes), metadata);
   try {
     const tensors = modelTensors(model.spec);
+    const total = tensors.length + model.otherParts.length;
     for (const [done, tensor] of tensors.entries()) {
-      await step(done, tensors.length);
+      await step(done, total);
       const values = weights.read(tensor.name);
       const inFile = hubLayout(tensor, model.spec)?.toFile(values, tensor.shape) ?? values;
       const length = inFile.length / (hubParts(tensor, model.spec)?.length ?? 1);
       for (let start = 0; start < inFile.length; start += length) writer.write(inFile.subarray(start, start + length));
+    }
+    for (const [done, part] of model.otherParts.entries()) {
+      await step(tensors.length + done, total);
+      writer.write(part.load());
     }
     writer.finish();
   } finally {
@@ -83,14 +93,18 @@ export async function writeHubFolder(
 /** Config, tokenizer, template and generation config: what a hub folder has besides weights. */
 export function writeHubFiles(folder: string, { model, tokenizer }: ExportSource, config: Record<string, unknown>): void {
   if (model.format === 'hub') {
-    for (const name of carriedFiles)
-      if (existsSync(join(model.path, name)) && statSync(join(model.path, name)).isFile())
-        writeFileAtomic(join(folder, name), readFileSync(join(model.path, name)));
+    carry(carriedFiles, model.path, folder);
   } else if (tokenizer) {
     for (const [name, text] of Object.entries(tokenizer.toHubFiles())) writeFileAtomic(join(folder, name), text);
   }
   const spelled = model.format === 'hub' ? readFileSync(join(model.path, 'config.json'), 'utf8') : '';
   writeFileAtomic(join(folder, 'config.json'), `${withFloats(JSON.stringify(config, null, 2), spelled)}\n`);
+}
+
+function carry(names: readonly string[], from: string, to: string): void {
+  for (const name of names)
+    if (existsSync(join(from, name)) && statSync(join(from, name)).isFile())
+      writeFileAtomic(join(to, name), readFileSync(join(from, name)));
 }
 
 /** What transformers takes as a float and nothing else, in configs that are made here. */

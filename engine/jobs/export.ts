@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { ExportedFile, JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { modelCard } from '../export/card.ts';
-import { findTarget, resultPath } from '../export/index.ts';
+import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
 import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
 import { builtInRows, hasEnoughPositions, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
@@ -41,7 +41,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
   const target = findTarget(spec.format, spec.quantization);
-  const notes = adapters.length > 0 && !target.adapterOnly ? notesOnBase(model) : [];
+  const notes = [...(adapters.length > 0 && !target.adapterOnly ? notesOnBase(model) : []), ...notesOnParts(model, target)];
   const tokenizer = tokenizerOf(model);
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
@@ -130,6 +130,16 @@ export function notesOnBase({ path, info: { weightType } }: OpenModel): string[]
   if (fullPrecision.includes(weightType)) return [];
   const what = `'${path}' is quantized (${weightType}): the adapter is merged with what rounding left of the base.`;
   return [`${what} Where the base is at hand in full precision, give that as the model: the adapter fits it too.`];
+}
+
+/** What becomes of the eye of a model that also sees: an adapter is of its text part alone. */
+export function notesOnParts({ otherParts }: OpenModel, { format, adapterOnly }: ExportTarget): string[] {
+  if (otherParts.length === 0 || adapterOnly) return [];
+  return format === 'safetensors'
+    ? [
+        `The model also sees: the ${otherParts.length} tensors of its eye are in the folder as they were, beside the merged text part.`,
+      ]
+    : ['The model also sees: the file holds its text part alone, which takes no pictures.'];
 }
 
 /** Reports progress and lets a stop arrive; a stop ends the work. */

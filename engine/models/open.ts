@@ -13,6 +13,7 @@ import {
   hubLayout,
   hubNames,
   hubParts,
+  isOfOtherPart,
   isUnusedTensor,
   specFromConfig,
   specFromGguf,
@@ -38,6 +39,8 @@ export interface OpenModel {
   readonly format: 'hub' | 'gguf';
   readonly spec: DecoderSpec;
   readonly weights: ModelWeights;
+  /** What the files have beside the text model, such as the eye of a model that also sees. */
+  readonly otherParts: readonly StoredTensor[];
   readonly info: ModelInfo;
   readonly tokenizerSource: TokenizerSource | null;
   /** SHA-256 over the weight files; read when first asked for. */
@@ -124,6 +127,7 @@ function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
     format: 'hub',
     spec,
     tensors,
+    otherParts: [...stored.values()].filter(({ name }) => isOfOtherPart(name, spec)),
     files,
     tokenizerSource,
     acceptFields,
@@ -334,6 +338,7 @@ function openGguf(path: string, acceptFields: readonly string[]): OpenModel {
     format: 'gguf',
     spec,
     tensors,
+    otherParts: [],
     files: [path],
     tokenizerSource: hasTokenizer ? { kind: 'gguf', metadata: file.metadata } : null,
     acceptFields,
@@ -382,7 +387,7 @@ function selectTensors(
     used.add(tensor.name);
   }
   for (const { name, path } of stored.values())
-    if (!used.has(name) && !derivedTensors.test(name) && !isUnusedTensor(name, spec))
+    if (!used.has(name) && !derivedTensors.test(name) && !isUnusedTensor(name, spec) && !isOfOtherPart(name, spec))
       throw new Problem(
         'model-unsupported',
         `'${path}' has the tensor '${name}', which a ${spec.family} model of this config does not use.`,
@@ -397,12 +402,12 @@ export function quantizedModel(
   quantization: BaseQuantization,
   { withEmbedding = false }: { readonly withEmbedding?: boolean } = {},
 ): OpenModel {
-  const { path, format, spec, info, tokenizerSource } = model;
+  const { path, format, spec, otherParts, info, tokenizerSource } = model;
   const outer = withEmbedding ? [spec.modules.token_embd, spec.modules.output] : [];
   const paths = [...linearLayers(spec).map((layer) => layer.path), ...outer];
   const matrices = new Set(paths.map((of) => storedName(spec, `${of}.weight`)));
   return {
-    ...{ path, format, spec, info, tokenizerSource },
+    ...{ path, format, spec, otherParts, info, tokenizerSource },
     weights: model.weights.quantized(quantization, matrices),
     get hash() {
       return model.hash;
@@ -415,6 +420,7 @@ interface Opened {
   readonly format: 'hub' | 'gguf';
   readonly spec: DecoderSpec;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly otherParts: readonly StoredTensor[];
   readonly files: readonly string[];
   readonly tokenizerSource: TokenizerSource | null;
   readonly acceptFields: readonly string[];
@@ -425,7 +431,7 @@ interface Opened {
 }
 
 function makeModel(opened: Opened): OpenModel {
-  const { path, format, spec, tensors, files, tokenizerSource } = opened;
+  const { path, format, spec, tensors, otherParts, files, tokenizerSource } = opened;
   const perType = new Map<string, number>();
   let parameters = 0;
   for (const { shape, type } of tensors.values()) {
@@ -469,6 +475,7 @@ function makeModel(opened: Opened): OpenModel {
     format,
     spec,
     weights: new StoredWeights(tensors),
+    otherParts,
     info,
     tokenizerSource,
     get hash() {

@@ -23,8 +23,10 @@ export interface Family {
   hubLayout?(tensor: ModelTensor): Layout | null;
   /** Other names under which a hub folder may have a tensor. */
   hubAliases?(tensor: ModelTensor): readonly string[];
-  /** Stored tensors that belong to no weight of the text model: buffers of older files, other modalities. */
+  /** Stored tensors that belong to no weight: buffers of older files. */
   readonly unusedTensors?: RegExp;
+  /** Stored tensors of other modalities. */
+  readonly otherParts?: RegExp;
   /** The names of several tensors of the hub's files that laid one after another are this one (a norm for each head); null: it is one. */
   hubParts?(tensor: ModelTensor): readonly string[] | null;
   /** Null where llama.cpp does not know the family. */

@@ -143,9 +143,14 @@ export function hubNames(tensor: ModelTensor, spec: DecoderSpec): readonly strin
   return [tensor.name, ...(families[spec.family]!.hubAliases?.(tensor) ?? [])];
 }
 
-/** Whether a stored tensor belongs to no weight of the text model. */
+/** Whether a stored tensor belongs to no weight of any part of the model. */
 export function isUnusedTensor(name: string, spec: DecoderSpec): boolean {
   return families[spec.family]!.unusedTensors?.test(name) ?? false;
+}
+
+/** Whether a stored tensor belongs to a part of the model beside the text model. */
+export function isOfOtherPart(name: string, spec: DecoderSpec): boolean {
+  return families[spec.family]!.otherParts?.test(name) ?? false;
 }
 
 /** The hub's tensors that laid one after another are this one; null: it is one. */
