@@ -188,6 +188,30 @@ describe('the mask', () => {
     expect(render('{{ messages[0].content }}')).toBe('x');
   });
 
+  it('says when it is the system turn that a template refuses, and only then', () => {
+    const alternating =
+      "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate...') }}{% endif %}{{ m.content }}{% endfor %}";
+    const template = openTemplate({ chatTemplate: alternating, bosText: null, eosText: null });
+    const failure = (...roles: ChatMessage['role'][]) => {
+      try {
+        return template.render(
+          roles.map((role) => ({ role, content: role })),
+          { addGenerationPrompt: false },
+        );
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(failure('user', 'assistant')).toBe('userassistant');
+    expect(failure('system', 'user', 'assistant')).toMatchObject({
+      code: 'template-failed',
+      message: "The model's chat template takes no system turn: Roles must alternate.",
+      hint: expect.stringContaining('first user turn') as string,
+    });
+    for (const roles of [['user', 'user'], ['system', 'user', 'user'], ['system']] as const)
+      expect(failure(...roles)).toMatchObject({ message: expect.stringContaining('could not be rendered') as string });
+  });
+
   it('says what is wrong with a template, which reaches nothing of ours', () => {
     expect(() => render('{% if %}')).toThrow(/could not be rendered/);
     expect(() => render('{{ messages.constructor.constructor("return process")() }}')).toThrow(/could not be rendered/);

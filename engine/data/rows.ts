@@ -137,7 +137,7 @@ class RowEncoder {
       throw new Problem(
         'tokenizer-missing',
         'The row is text, and the model has no tokenizer.',
-        'Use rows with "input_ids", or a model with its tokenizer.',
+        'Use rows with "input_ids", or a model with its tokenizer.json; transformers makes one of a tokenizer.model.',
       );
     const bos = tokenizer.addBos && tokenizer.bos !== null ? [tokenizer.bos] : [];
     switch (content.kind) {

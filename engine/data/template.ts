@@ -53,8 +53,15 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
     const answer = runApart({ source, variables, maxCharacters });
     if (answer !== null && 'text' in answer) return answer.text;
     failing += performance.now() - started;
-    failure = answer === null ? outOfLimits() : notRendered(answer.problem);
+    failure = answer === null ? outOfLimits() : notRendered(answer.problem, takesRest(source, messages));
     throw failure;
+  };
+  /** Whether it is the system turn alone that a template refuses. */
+  const takesRest = (source: string, [first, ...rest]: readonly ChatMessage[]): boolean => {
+    if (first?.role !== 'system' || rest.length === 0) return false;
+    const variables = { messages: rest, bos_token, eos_token, add_generation_prompt: false, tools: null };
+    const answer = runApart({ source, variables, maxCharacters });
+    return answer !== null && 'text' in answer;
   };
   const plain = withMarks(source, ['', '']);
   const marked = withMarks(source, generationMarks);
@@ -79,12 +86,19 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
   };
 }
 
-function notRendered(reason: string): Problem {
-  return new Problem(
-    'template-failed',
-    `The chat template could not be rendered: ${reason}.`,
-    'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
-  );
+function notRendered(reason: string, withoutSystem: boolean): Problem {
+  const said = reason.replace(/\.+$/, '');
+  return withoutSystem
+    ? new Problem(
+        'template-failed',
+        `The model's chat template takes no system turn: ${said}.`,
+        'Put its text at the start of the first user turn, or leave it out.',
+      )
+    : new Problem(
+        'template-failed',
+        `The chat template could not be rendered: ${said}.`,
+        'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
+      );
 }
 
 function outOfLimits(): Problem {

@@ -105,7 +105,7 @@ class Chat {
       throw new Problem(
         'tokenizer-missing',
         `'${this.#model.path}' has no tokenizer, so it cannot read text.`,
-        'Give token ids, or a model with its tokenizer.',
+        'Give token ids, or a model with its tokenizer.json; transformers makes one of a tokenizer.model.',
       );
     if ('messages' in prompt)
       return tokenizer.encode(openTemplate(tokenizer).render(prompt.messages, { addGenerationPrompt: true }));

@@ -263,7 +263,7 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
   if (!existsSync(tokenizerPath)) {
     notes.push(
       existsSync(join(folder, 'tokenizer.model'))
-        ? 'The folder has tokenizer.model but no tokenizer.json, which is needed to read text.'
+        ? "The folder has tokenizer.model but no tokenizer.json, which is needed to read text: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it."
         : 'The folder has no tokenizer: only rows of token ids can be used.',
     );
     return null;
