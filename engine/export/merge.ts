@@ -1,4 +1,5 @@
 /** The weights of a model with adapters in them, tensor by tensor, so that never more than one tensor is in memory. */
+import { allFinite } from '../formats/float.ts';
 import type { OpenModel } from '../models/open.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
@@ -26,7 +27,7 @@ export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapt
         const values = model.weights.read(storedName(model.spec, name));
         addReplacements(values, name, adapters);
         if (name.endsWith('.weight')) addDeltas(values, name.slice(0, -'.weight'.length), adapters);
-        if (!values.every(Number.isFinite))
+        if (!allFinite(values))
           throw new Problem(
             'loss-not-finite',
             `'${name}' has values that are no finite numbers.`,

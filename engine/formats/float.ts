@@ -41,7 +41,8 @@ function halfFromBits(bits: number): number {
 
 /** Refuses values of a tensor that half precision would make infinite. */
 export function requireHalf(name: string, values: Float32Array): void {
-  const largest = values.reduce((found, value) => Math.max(found, Math.abs(value)), 0);
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
   if (toHalf(largest) < 0x7c00) return;
   throw new Problem(
     'export-unsupported',
@@ -49,6 +50,15 @@ export function requireHalf(name: string, values: Float32Array): void {
     'Choose bfloat16 or float32.',
   );
 }
+
+/** Whether no value is infinite or none at all: whether no exponent is all ones. */
+export function allFinite(values: Float32Array): boolean {
+  const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7f800000) === 0x7f800000) return false;
+  return true;
+}
+
+// Bits are taken as signed integers below: above 2^31 unsigned ones would be handled as float64.
 
 export function halfToFloat32(source: Uint16Array): Float32Array {
   const table = halfValues();
@@ -58,25 +68,25 @@ export function halfToFloat32(source: Uint16Array): Float32Array {
 }
 
 export function float32ToHalf(source: Float32Array): Uint16Array {
-  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length);
+  const bits = new Int32Array(source.buffer, source.byteOffset, source.length);
   const target = new Uint16Array(source.length);
   for (let i = 0; i < bits.length; i++) target[i] = halfFromBits(bits[i]!);
   return target;
 }
 
 export function bfloat16ToFloat32(source: Uint16Array): Float32Array {
-  const bits = new Uint32Array(source.length);
+  const bits = new Int32Array(source.length);
   for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16;
   return new Float32Array(bits.buffer);
 }
 
 export function float32ToBfloat16(source: Float32Array): Uint16Array {
-  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length);
+  const bits = new Int32Array(source.buffer, source.byteOffset, source.length);
   const target = new Uint16Array(source.length);
   for (let i = 0; i < bits.length; i++) {
     const value = bits[i]!;
     const notANumber = (value & 0x7fffffff) > 0x7f800000;
-    target[i] = notANumber ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
+    target[i] = notANumber ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >> 16;
   }
   return target;
 }

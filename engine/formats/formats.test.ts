@@ -79,6 +79,16 @@ describe('safetensors', () => {
     expect(file.tensors.get('c')!.shape).toEqual([]);
   });
 
+  it.each(['F32', 'F16', 'BF16'] as const)('reads what it writes of a tensor that is converted in parts, as %s', (type) => {
+    const path = join(folder, `parts-${type}.safetensors`);
+    const values = Float32Array.from({ length: 2 ** 20 + 3 }, (_, i) => (i % 257) - 128);
+    const writer = new SafetensorsWriter(path, [{ name: 'a', type, shape: [values.length] }]);
+    writer.write(values);
+    writer.finish();
+    const back = readSafetensorsFloat32(path, readSafetensors(path).tensors.get('a')!);
+    expect(Buffer.from(back.buffer).equals(Buffer.from(values.buffer))).toBe(true);
+  });
+
   function file(header: unknown, data = 24, length?: bigint): string {
     const path = join(folder, 'bad.safetensors');
     const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));

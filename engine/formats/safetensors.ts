@@ -175,21 +175,32 @@ function unescaped(json: string): string {
   }
 }
 
+/** Numbers converted at a time, so that a large tensor does not need its stored bytes in memory as well. */
+const partElements = 1 << 20;
+
 /** The tensor as float32, row-major. */
-export function readSafetensorsFloat32(path: string, tensor: SafetensorsTensor): Float32Array {
-  const bytes = withFile(path, (descriptor) => readExactly(descriptor, path, tensor.offset, tensor.length));
-  return decodeFloat32(path, tensor.name, tensor.type, bytes);
+export function readSafetensorsFloat32(path: string, { name, type, offset, length }: SafetensorsTensor): Float32Array {
+  const decode = decoder(path, name, type);
+  const values = new Float32Array(length / elementBytes[type]);
+  const part = partElements * elementBytes[type];
+  withFile(path, (descriptor) => {
+    for (let from = 0; from < length; from += part) {
+      const bytes = readExactly(descriptor, path, offset + from, Math.min(part, length - from));
+      values.set(decode(bytes.buffer), from / elementBytes[type]);
+    }
+  });
+  return values;
 }
 
 /** Float32 values of stored bytes; `path` and `name` are for the message. */
-export function decodeFloat32(path: string, name: string, type: SafetensorsType, bytes: Uint8Array<ArrayBuffer>): Float32Array {
+function decoder(path: string, name: string, type: SafetensorsType): (bytes: ArrayBuffer) => Float32Array {
   switch (type) {
     case 'F32':
-      return new Float32Array(bytes.buffer);
+      return (bytes) => new Float32Array(bytes);
     case 'F16':
-      return halfToFloat32(new Uint16Array(bytes.buffer));
+      return (bytes) => halfToFloat32(new Uint16Array(bytes));
     case 'BF16':
-      return bfloat16ToFloat32(new Uint16Array(bytes.buffer));
+      return (bytes) => bfloat16ToFloat32(new Uint16Array(bytes));
     default:
       throw new Problem(
         'format-unsupported',
@@ -199,10 +210,13 @@ export function decodeFloat32(path: string, name: string, type: SafetensorsType,
   }
 }
 
-/** Bytes of float32 values in a stored type. */
-export function encodeFloat32(type: FloatType, values: Float32Array): Uint8Array {
-  const stored = type === 'F32' ? values : type === 'F16' ? float32ToHalf(values) : float32ToBfloat16(values);
-  return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+/** Bytes of float32 values in a stored type, part by part. */
+function* encoded(type: FloatType, values: Float32Array): Generator<Uint8Array> {
+  for (let from = 0; from < values.length; from += partElements) {
+    const part = values.subarray(from, from + partElements);
+    const stored = type === 'F32' ? part : type === 'F16' ? float32ToHalf(part) : float32ToBfloat16(part);
+    yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+  }
 }
 
 export interface SafetensorsPlan {
@@ -246,7 +260,7 @@ export class SafetensorsWriter extends PlannedFile<SafetensorsPlan> {
   write(values: Float32Array): void {
     this.append(({ name, type }) => {
       if (type === 'F16') requireHalf(name, values);
-      return [encodeFloat32(type, values)];
+      return encoded(type, values);
     });
   }
 }

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readText, writeFileAtomic } from '../../formats/files.ts';
+import { allFinite } from '../../formats/float.ts';
 import { publishFolder } from '../../formats/folder.ts';
 import {
   readSafetensors,
@@ -38,7 +39,7 @@ export function readAdapter(path: string, spec: DecoderSpec): Adapter {
   const { form } = adapterFile(path);
   const read = { gguf: readGgufAdapter, mlx: readMlxAdapter, peft: readPeftAdapter }[form];
   const adapter = read(path, spec);
-  if (!adapter.parameters.every(Number.isFinite))
+  if (!allFinite(adapter.parameters))
     throw new Problem(
       'loss-not-finite',
       `The adapter '${path}' has values that are no finite numbers.`,
