@@ -92,6 +92,17 @@ describe.each([
   );
 });
 
+it.each(['lora-gguf', 'mlx'] as const)(
+  '%s of an adapter it has no place for is refused before its size is asked for',
+  async (format) => {
+    const spec = exportSpec('lora-tied', 'model', format, null, { proof: false });
+    await expect(runExport(spec, port())).rejects.toMatchObject({
+      code: 'export-unsupported',
+      message: expect.stringContaining('share their weights') as string,
+    });
+  },
+);
+
 it('the merged logits are those of PEFT', async () => {
   const { path } = await runExport(exportSpec('llama3-rope', 'model', 'gguf', 'f32', { proof: false }), port());
   const merged = openModel(path);

@@ -54,7 +54,11 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     lineage: origin?.lineage ?? null,
     conversations: rows.flatMap(({ messages }) => (messages === null ? [] : [messages])).slice(0, ownConversations),
   });
-  const bytes = target.bytes(target.adapterOnly ? model : source.model, adapters[0]?.adapter.shape ?? noAdapterShape);
+  const exported = target.adapterOnly ? model : source.model;
+  const shape = adapters[0]?.adapter.shape ?? noAdapterShape;
+  const refusal = target.refusal?.(exported.spec, shape) ?? null;
+  if (refusal !== null) throw refusal;
+  const bytes = target.bytes(exported, shape);
   // The proof expands what is not float32 once more.
   const proofBytes = spec.proof && !target.adapterOnly && target.quantization !== 'f32' ? model.info.parameters * 4 : 0;
   let proof: Proof | null = null;
