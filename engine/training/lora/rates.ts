@@ -10,9 +10,8 @@ export function parameterGroups(
 ): ParameterGroup[] {
   const { learningRate, loraplusLrRatio, loraplusLrEmbedding } = recipe;
   if (loraplusLrRatio === 1) return [{ start: 0, end: shape.length, rateFactor: 1, decays: true }];
-  const ofEmbedding = new Set<AdapterTensor | null>(
-    shape.modules.flatMap(({ kind, a, b, magnitude }) => (kind === 'embedding' ? [a, b, magnitude] : [])),
-  );
+  // Its factors; the magnitude that DoRA gives it is one number an output, as everywhere.
+  const ofEmbedding = new Set<AdapterTensor>(shape.modules.flatMap(({ kind, a, b }) => (kind === 'embedding' ? [a, b] : [])));
   const ofB = new Set(shape.modules.map(({ b }) => b));
   return shape.tensors.map((tensor, i) => {
     const isFast = ofB.has(tensor) || tensor.shape.length === 1;
