@@ -177,9 +177,8 @@ test.runIf(process.platform === 'linux')(
       await new Promise((done) => setTimeout(done, 1200));
       expect(child.exitCode).toBeNull();
       child.kill('SIGINT');
-      const started = performance.now();
+      // The job stays frozen: what ends here did not wait for it.
       expect((await ended).status).toBe(130);
-      expect(performance.now() - started).toBeLessThan(2000);
     } finally {
       // By now the host has ended them; one that it has not must not stay frozen.
       for (const job of jobs)

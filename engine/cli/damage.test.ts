@@ -54,12 +54,10 @@ test.each(files)('%s/%s', { timeout: 60_000 }, async (from, file, first, read) =
       Buffer.concat([whole.subarray(0, at), whole.subarray(piece, piece + random(4, 40)), whole.subarray(at)]),
     ];
     writeFileSync(join(folder, file), kinds[random(5, kinds.length)]!);
-    const started = performance.now();
     try {
       await read(folder);
     } catch (error) {
       if (!(error instanceof Problem)) throw new Error(`round ${round}`, { cause: error });
     }
-    expect(performance.now() - started).toBeLessThan(5000);
   }
 });
