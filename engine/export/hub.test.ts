@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { SafetensorsWriter } from '../formats/safetensors.ts';
+import { notesOnParts } from '../jobs/export.ts';
 import { openModel } from '../models/open.ts';
 import { writeGguf } from './gguf.ts';
 import { writeHubFolder } from './hub.ts';
+import { findTarget } from './index.ts';
 import { writeOnnxFolder } from './onnx/folder.ts';
 import { exportSource } from './source.ts';
 
@@ -83,6 +85,13 @@ it('a model that also sees keeps its eye: its tensors, and how pictures get to i
   expect(merged.otherParts.map(({ name, load }) => [name, load()])).toEqual(eye.map(({ name, values }) => [name, values]));
   expect(merged.weights.names).toEqual(model.weights.names);
   expect(readFileSync(join(out, 'preprocessor_config.json'), 'utf8')).toBe('{"size": 8}');
+  expect(notesOnParts(model, findTarget('safetensors', 'f32'))).toEqual([expect.stringContaining('2 tensors of its eye')]);
+  expect(notesOnParts(model, findTarget('gguf', 'f16'))).toEqual([expect.stringContaining('text part alone')]);
+  for (const [of, format] of [
+    [model, 'peft'],
+    [text, 'safetensors'],
+  ] as const)
+    expect(notesOnParts(of, findTarget(format, null))).toEqual([]);
   const onnx = mkdtempSync(join(root, 'sees-onnx-'));
   await writeOnnxFolder(onnx, exportSource(model, [], null), 'f32', step);
   expect(existsSync(join(onnx, 'preprocessor_config.json'))).toBe(false);
