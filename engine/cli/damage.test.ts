@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, test } from 'vitest';
 import { readRows } from '../data/rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { openModel } from '../models/open.ts';
