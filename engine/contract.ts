@@ -261,7 +261,7 @@ export interface UpdateNorms {
   }[];
 }
 
-export type ExportFormat = 'peft' | 'lora-gguf' | 'mlx' | 'safetensors' | 'gguf' | 'ollama' | 'onnx';
+export type ExportFormat = 'peft' | 'lora-gguf' | 'mlx' | 'safetensors' | 'gguf' | 'ollama' | 'onnx' | 'onnx-adapter';
 export type Quantization =
   | 'f32'
   | 'f16'

@@ -10,7 +10,7 @@ const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof] [--install ollama|lm-studio|jan]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof] [--install ollama|lm-studio|jan]',
   summary: 'writes a format and compares it with base and adapter on rows',
   options: {
     ...modelOptions,

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readGguf, readGgufFloat32 } from '../formats/gguf.ts';
+import { readOnnxAdapter, writeOnnxAdapter } from '../formats/onnx-adapter.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
 import { tensorView } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { findTarget } from './index.ts';
 import { mergeAdapters } from './merge.ts';
+import { onnxAdapterName, onnxFactors } from './onnx/folder.ts';
+import { compareFactors } from './readback.ts';
 import { exportSource } from './source.ts';
 
 const golden = join(import.meta.dirname, '../golden');
@@ -134,4 +137,31 @@ it('several adapters, or a part of one, are no adapter of their own', async () =
         findTarget('lora-gguf', null).write(join(work, 'none'), exportSource(model, adapters, null), async () => {}),
       ),
     ).rejects.toThrow(words);
+});
+
+describe('an adapter beside an ONNX model', () => {
+  it.each([
+    ['lora-dora', /no place for the magnitudes of DoRA/],
+    ['lora-head-embed', /no place for the embedding/],
+    ['lora-bias', /the bias '.*bias', which was trained/],
+    ['lora-saved-head', /'lm_head\.weight', which was trained whole/],
+    ['lora-tied', /share their weights|the embedding/],
+  ])('refuses %s', (name, words) => {
+    const { model, adapter } = open(name);
+    expect(findTarget('onnx-adapter', null).refusal!(model.spec, adapter.shape)!.message).toMatch(words);
+  });
+
+  it('has its factors to the bit, and a proof that says which is another one', async () => {
+    const { adapter, source } = open('lora-patterns');
+    const folder = join(work, 'beside');
+    mkdirSync(folder);
+    await findTarget('onnx-adapter', 'f32').write(folder, source, async () => {});
+    const factors = readOnnxAdapter(join(folder, onnxAdapterName));
+    expect(factors).toEqual(onnxFactors(adapter));
+    expect(compareFactors(adapter, folder)).toMatchObject({ passed: true });
+    const changed = factors.map((factor, i) => (i === 3 ? { ...factor, values: factor.values.toReversed() } : factor));
+    rmSync(join(folder, onnxAdapterName));
+    writeOnnxAdapter(join(folder, onnxAdapterName), changed);
+    expect(compareFactors(adapter, folder)).toMatchObject({ passed: false, text: `'${factors[3]!.name}' is another one` });
+  });
 });

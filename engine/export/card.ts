@@ -150,6 +150,15 @@ function howToRun({ format, name, quantization }: CardFacts): string {
       );
     case 'ollama':
       return shell(`ollama create ${name.toLowerCase()} -f Modelfile`, `ollama run ${name.toLowerCase()}`);
+    case 'onnx-adapter':
+      return python(
+        'import onnxruntime_genai as og',
+        `model = og.Model(${here})`,
+        'adapters = og.Adapters(model)',
+        `adapters.load("${name}/adapter.onnx_adapter", "tuned")`,
+        'generator = og.Generator(model, og.GeneratorParams(model))',
+        'generator.set_active_adapter(adapters, "tuned")',
+      );
     case 'onnx':
       return [
         '```js',

@@ -15,7 +15,14 @@ import { loraGgufRefusal, loraGgufSize, writeLoraGguf } from './lora-gguf.ts';
 import { mergedSpec } from './merge.ts';
 import { mlxFolderSize, mlxRefusal, writeMlxAdapter } from './mlx.ts';
 import { ollamaGguf, writeOllamaFolder } from './ollama/folder.ts';
-import { onnxFolderSize, onnxRefusal, writeOnnxFolder } from './onnx/folder.ts';
+import {
+  onnxAdapterRefusal,
+  onnxAdapterSize,
+  onnxFolderSize,
+  onnxRefusal,
+  writeOnnxAdapterFolder,
+  writeOnnxFolder,
+} from './onnx/folder.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import type { GgufQuantization } from './quant-mix.ts';
 import type { ExportSource, Step } from './source.ts';
@@ -107,6 +114,7 @@ export const exportTargets: readonly ExportTarget[] = [
   onnx('q8', '8 bit', 'half the size of half precision for a tiny loss.'),
   onnx('f16', 'weights in half precision', 'computed in float32.'),
   onnx('f32', 'float32', 'exact, and the largest.'),
+  ...(['q4', 'q8', 'f16', 'f32'] as const).map(onnxAdapter),
 ];
 
 function ollama(quantization: GgufQuantization): ExportTarget {
@@ -138,6 +146,21 @@ function onnx(quantization: OnnxPrecision, kind: string, what: string): ExportTa
     refusal: onnxRefusal,
     bytes: (model) => onnxFolderSize(model, quantization),
     write: (path, source, step) => writeOnnxFolder(path, source, quantization, step),
+  };
+}
+
+function onnxAdapter(quantization: OnnxPrecision): ExportTarget {
+  return {
+    format: 'onnx-adapter',
+    quantization,
+    title: `ONNX of the base, adapter beside it, ${quantization}`,
+    runsIn: 'Runs in onnxruntime and onnxruntime-genai, which can change adapters while they run.',
+    folder: true,
+    adapterOnly: false,
+    limits: proofLimits[quantization],
+    refusal: onnxAdapterRefusal,
+    bytes: (model, shape) => onnxAdapterSize(model, shape, quantization),
+    write: (path, source, step) => writeOnnxAdapterFolder(path, source, quantization, step),
   };
 }
 
@@ -197,7 +220,8 @@ export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterS
   const merged = { ...model, spec: mergedSpec(model.spec, [shape]) };
   return exportTargets.flatMap(({ adapterOnly, folder, refusal, bytes, format, quantization, title, runsIn }) => {
     const of = adapterOnly ? model : merged;
-    if ((adapterOnly && shape.modules.length === 0) || (refusal?.(of.spec, shape) ?? null) !== null) return [];
+    const needsAdapter = adapterOnly || format === 'onnx-adapter';
+    if ((needsAdapter && shape.modules.length === 0) || (refusal?.(of.spec, shape) ?? null) !== null) return [];
     return [{ format, quantization, title, runsIn, bytes: bytes(of, shape) + (folder ? paperBytes : 0) }];
   });
 }

@@ -42,6 +42,7 @@ describe.each([
   ['gguf', 'q8_0'],
   ['ollama', 'q4_0'],
   ['onnx', 'q4'],
+  ['onnx-adapter', 'q8'],
 ] as const)('%s %s', (format, quantization) => {
   const folder = join(root, format);
   const out = join(folder, /gguf/.test(format) ? 'model.gguf' : 'model');

@@ -23,7 +23,7 @@ import { LogitsRunner } from './logits.ts';
 import { OnnxRunner } from './onnx/run.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import { compareModelfile } from './ollama/folder.ts';
-import { compareAdapters, compareWeights } from './readback.ts';
+import { compareAdapters, compareFactors, compareWeights } from './readback.ts';
 import type { ExportSource, Step } from './source.ts';
 
 /** Enough to find a wrong tensor or a wrong rounding, in seconds. */
@@ -135,7 +135,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
   const checks: ProofCheck[] = [];
   const adapterBack = target.adapterOnly ? readAdapter(request.path, base.spec) : null;
   const exported =
-    adapterBack === null && target.format !== 'onnx'
+    adapterBack === null && !target.format.startsWith('onnx')
       ? openModel(join(request.path, target.modelFile ?? ''), base.info.acceptFields)
       : null;
   if (adapterBack) checks.push(compareAdapters(onlyAdapter(adapters), adapterBack, target.limits.tensorError));
@@ -145,6 +145,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     const tokenizerBack = source && openTokenizer(source);
     checks.push(await compareTokenizers(tokenizer, tokenizerBack));
     checks.push(await compareConversations(tokenizer, tokenizerBack, made.conversations));
+    if (target.format === 'onnx-adapter') checks.push(compareFactors(onlyAdapter(adapters), request.path));
     if (target.format === 'ollama') checks.push(await compareModelfile(request.path, tokenizerBack, made.conversations));
   }
   // What is built otherwise cannot be asked for the same logits.
@@ -302,6 +303,8 @@ async function comparePredictions(
 }
 
 async function openOnnx({ path, target, source, threads, openSession }: ProofRequest): Promise<Candidate> {
-  const run = await OnnxRunner.open(path, target.quantization as OnnxPrecision, source.model.spec, { threads, openSession });
+  const precision = target.quantization as OnnxPrecision;
+  const adapted = target.format === 'onnx-adapter' ? onlyAdapter(source.adapters).shape.modules : [];
+  const run = await OnnxRunner.open(path, precision, source.model, adapted, { threads, openSession });
   return { logits: ({ inputIds, positions }) => run.logits(inputIds, positions), release: () => run.release() };
 }

@@ -1,8 +1,11 @@
 /** What is in an export, read back as anyone would, against what was to be written. */
+import { join } from 'node:path';
 import type { ProofCheck } from '../contract.ts';
+import { readOnnxAdapter } from '../formats/onnx-adapter.ts';
 import type { OpenModel } from '../models/open.ts';
 import { modelTensors } from '../models/spec.ts';
 import { tensorView, type Adapter, type AdapterTensor } from '../training/lora/adapter.ts';
+import { onnxAdapterName, onnxFactors } from './onnx/folder.ts';
 import type { Merged } from './merge.ts';
 import type { Step } from './source.ts';
 
@@ -54,6 +57,23 @@ export function compareAdapters(expected: Adapter, found: Adapter, limit: number
         ? `all ${wanted.size} tensors are equal`
         : `the worst of ${wanted.size} tensors, ${worst.name}, is off by ${worst.error.toPrecision(2)} of itself (at most ${limit})`
       : `'${missing}' is in only one of the two adapters`;
+  return { name: 'Structure', value: null, limit: null, text, passed };
+}
+
+/** Whether the file beside an ONNX model has an adapter's factors, each under its name and to the bit. */
+export function compareFactors(adapter: Adapter, folder: string): ProofCheck {
+  const found = new Map(readOnnxAdapter(join(folder, onnxAdapterName)).map((factor) => [factor.name, factor]));
+  const factors = onnxFactors(adapter);
+  const wrong = factors.find(({ name, shape, values }) => {
+    const is = found.get(name);
+    return is?.shape.join() !== shape.join() || !values.every((value, i) => Object.is(value, is.values[i]));
+  });
+  const passed = wrong === undefined && found.size === factors.length;
+  const text = passed
+    ? `all ${factors.length} factors of the adapter are equal`
+    : wrong === undefined
+      ? `there are ${found.size} factors, not ${factors.length}`
+      : `'${wrong.name}' is another one`;
   return { name: 'Structure', value: null, limit: null, text, passed };
 }
 

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
 import { dequantize, GgufWriter, ggufSize, quantize, readGguf, readGgufFloat32, type GgufValue } from './gguf.ts';
+import { readOnnxAdapter, writeOnnxAdapter } from './onnx-adapter.ts';
 import { readSafetensors, readSafetensorsFloat32, safetensorsSize, SafetensorsWriter } from './safetensors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'formats-'));
@@ -252,6 +253,41 @@ describe('GGUF', () => {
     for (let size = sound.length - 33; size >= 0; size -= 7) {
       truncateSync(path, size);
       expect(problemOf(() => readGguf(path)).code).toBe('file-damaged');
+    }
+  });
+});
+
+describe('an adapter for onnxruntime', () => {
+  const parameters = [
+    { name: 'a', shape: [2, 3], values: Float32Array.of(1, 2, 3, 4, 5, 6) },
+    { name: 'a longer name, of ünicode', shape: [3, 1], values: Float32Array.of(-1, 0.1, NaN) },
+  ];
+  const path = join(folder, 'own.onnx_adapter');
+
+  it('is read as it was written, its numbers at multiples of eight', () => {
+    writeOnnxAdapter(path, parameters);
+    expect(readOnnxAdapter(path)).toEqual(parameters);
+    const bytes = readFileSync(path);
+    expect(bytes.toString('latin1', 4, 8)).toBe('TORT');
+    for (const { values } of parameters) expect(bytes.indexOf(Buffer.from(values.buffer)) % 8).toBe(0);
+  });
+
+  it('never fails otherwise when any byte is flipped or the file cut', () => {
+    writeOnnxAdapter(path, parameters);
+    const bytes = readFileSync(path);
+    const other = join(folder, 'damaged.onnx_adapter');
+    for (let at = 0; at < bytes.length; at++) {
+      const flipped = Buffer.from(bytes);
+      flipped[at]! ^= 0xff;
+      for (const damage of [flipped, bytes.subarray(0, at)]) {
+        writeFileSync(other, damage);
+        try {
+          readOnnxAdapter(other);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Problem);
+        }
+      }
+      expect(() => readOnnxAdapter(other)).toThrow(/damaged|has \d+ bytes|points to|is not marked/);
     }
   });
 });

@@ -66,6 +66,8 @@ interface NodeOptions {
 
 export class Graph {
   readonly inputs: Value[] = [];
+  /** Those that need not be fed, with the shape they then have. */
+  readonly emptyInputs = new Map<Value, readonly number[]>();
   readonly outputs = new Map<string, Value>();
   readonly nodes: Node[] = [];
   readonly weights = new Map<string, Weight>();
@@ -95,6 +97,13 @@ export class Graph {
     } finally {
       this.#scope = outer;
     }
+  }
+
+  /** An input that needs not be fed: then it is empty, of this shape with no elements. */
+  optionalInput(name: string, dtype: DataType, shape: Shape, empty: readonly number[]): Value {
+    const value = this.input(name, dtype, shape);
+    this.emptyInputs.set(value, empty);
+    return value;
   }
 
   input(name: string, dtype: DataType, shape: Shape): Value {

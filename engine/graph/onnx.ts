@@ -110,6 +110,10 @@ function graphProto(graph: Graph, nodes: readonly Node[], locate: (path: string)
       [...graph.constants.values()].map(({ value, data }) => tensorProto(value).bytes(9, rawData(value.dtype, data))),
     )
     .messages(
+      5,
+      [...graph.emptyInputs].map(([{ name, dtype }, shape]) => tensorProto({ name, dtype, shape }).bytes(9, new Uint8Array(0))),
+    )
+    .messages(
       11,
       graph.inputs.map((value) => valueInfo(value, value.name)),
     )

@@ -102,6 +102,7 @@ const formats: readonly (readonly [ExportFormat, Quantization | null, string])[]
   ['safetensors', 'f16', 'model.safetensors'],
   ['gguf', 'q8_0', ''],
   ['onnx', 'q8', 'onnx/model_quantized.onnx_data'],
+  ['onnx-adapter', 'f16', 'adapter.onnx_adapter'],
 ];
 
 it.each(formats)('%s', async (format, quantization, weights) => {

@@ -5,13 +5,16 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicFile, writeFileAtomic } from '../../formats/files.ts';
+import { writeOnnxAdapter, type OnnxParameter } from '../../formats/onnx-adapter.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
+import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../../training/lora/adapter.ts';
+import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
 import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
-import type { ExportSource, Step } from '../source.ts';
-import { buildOnnxGraph } from './graph.ts';
+import { exportSource, type ExportSource, type Step } from '../source.ts';
+import { buildOnnxGraph, factorNames } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
 /** transformers.js knows a precision by the end of the file's name. */
@@ -32,13 +35,14 @@ export async function writeOnnxFolder(
   source: ExportSource,
   precision: OnnxPrecision,
   step: Step,
+  adapted: readonly AdaptedModule[] = [],
 ): Promise<void> {
   const { spec } = source.model;
   const refusal = onnxRefusal(spec);
   if (refusal !== null) throw refusal;
   const file = onnxModelFile(precision);
   const store = new WeightStore(`${file}_data`, spec, source.weights, precision);
-  const graph = buildOnnxGraph(spec, store);
+  const graph = buildOnnxGraph(spec, store, adapted);
   writeHubFiles(folder, source, {
     ...ofTextPart(makeConfig(source, 'float32')),
     'transformers.js_config': { use_external_data_format: { [file]: 1 } },
@@ -84,6 +88,49 @@ function spellOutDigits(path: string): void {
   });
   if (spelled === JSON.stringify(json['pre_tokenizer'])) return;
   writeFileAtomic(path, JSON.stringify({ ...json, pre_tokenizer: JSON.parse(spelled) as unknown }));
+}
+
+export const onnxAdapterName = 'adapter.onnx_adapter';
+
+/** The base with the adapter beside it: onnxruntime adds what a file has to the run that asks for it, and nothing to others. */
+export async function writeOnnxAdapterFolder(
+  folder: string,
+  { base, adapters, tokenizer, lineage, conversations }: ExportSource,
+  precision: OnnxPrecision,
+  step: Step,
+): Promise<void> {
+  const { shape, parameters } = onlyAdapter(adapters);
+  const refusal = onnxAdapterRefusal(base.spec, shape);
+  if (refusal !== null) throw refusal;
+  await writeOnnxFolder(folder, exportSource(base, [], tokenizer, { lineage, conversations }), precision, step, shape.modules);
+  writeOnnxAdapter(join(folder, onnxAdapterName), onnxFactors({ shape, parameters }));
+}
+
+/** An adapter's factors as the graph takes them, the scale of each product in its B. */
+export function onnxFactors({ shape, parameters }: Pick<Adapter, 'shape' | 'parameters'>): OnnxParameter[] {
+  return shape.modules.flatMap((module): OnnxParameter[] => {
+    const { a, b, scale } = module;
+    const names = factorNames(module);
+    return [
+      { name: names.a, shape: a.shape, values: tensorView(parameters, a) },
+      { name: names.b, shape: b.shape, values: tensorView(parameters, b).map((value) => value * scale) },
+    ];
+  });
+}
+
+export function onnxAdapterSize(model: OpenModel, { modules, length }: AdapterShape, precision: OnnxPrecision): number {
+  return onnxFolderSize(model, precision) + 4 * length + modules.length * 900;
+}
+
+export function onnxAdapterRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
+  const odd = shape.modules.find(({ kind, magnitude }) => kind === 'embedding' || magnitude !== null);
+  const what =
+    odd === undefined
+      ? notInFactors(spec, shape)
+      : odd.magnitude === null
+        ? `the embedding ('${odd.path}')`
+        : `the magnitudes of DoRA ('${odd.path}')`;
+  return onnxRefusal(spec) ?? (what === null ? null : noPlaceFor(what, 'onnxruntime'));
 }
 
 /** A limit of GroupQueryAttention. */

@@ -3,15 +3,17 @@
  * under the names both expect. Attention is one GroupQueryAttention node a block.
  */
 import { Graph, type Dim, type Value } from '../../graph/graph.ts';
+import { gemm, type LoraFactors } from '../../graph/ops/matmul.ts';
 import { reshape } from '../../graph/ops/shape.ts';
 import { decoder, logits, type DecoderOptions } from '../../models/decoder.ts';
 import { ropeTables } from '../../models/rope.ts';
 import type { Sequence } from '../../models/sequence.ts';
 import type { DecoderSpec, RopeSpec } from '../../models/spec.ts';
+import type { AdaptedModule } from '../../training/lora/adapter.ts';
 import type { WeightStore } from './weights.ts';
 
 /** Builds the graph; every weight it needs is asked of the store, which lays it into the data file. */
-export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
+export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: readonly AdaptedModule[] = []): Graph {
   const g = new Graph();
   const dims = { batch: 'batch_size', time: 'sequence_length', past: 'past_sequence_length', total: 'total_sequence_length' };
   const inputIds = g.input('input_ids', 'int64', [dims.batch, dims.time]);
@@ -55,11 +57,17 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
     rotations: spec.ropes.map((rope, i) => rotations(g, spec, rope, i, store)),
     masks: new Map(),
   } satisfies Sequence;
+  const factors = new Map(adapted.map((module) => [module.path, adapterInputs(g, module)]));
   const options: DecoderOptions = {
     weight: (name) => store.dense(g, name),
-    lora: () => null,
+    // Of the head; what a block adapts is in its products.
+    lora: (path) => factors.get(path) ?? null,
     recompute: 0,
-    linear: (path, x, bias) => store.product(g, path, x, bias),
+    linear(path, x, bias) {
+      const product = store.product(g, path, x, bias);
+      const own = factors.get(path);
+      return own === undefined ? product : gemm(g, [gemm(g, [x, own.a], { transB: true }), own.b, product], { transB: true });
+    },
     attend(layer, { query, key, value }) {
       const { window, scoreScale } = spec.blocks[layer]!;
       const rows = (x: Value, heads: number): Value =>
@@ -100,6 +108,21 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore): Graph {
   const shaped = reshape(g, [all], { shape: [dims.batch, dims.time, spec.vocabularySize] });
   g.output('logits', shaped);
   return g;
+}
+
+/** The names an adapter file has its factors by, and what they are in the graph: empty unless an adapter is given, of any rank. */
+export function factorNames({ path }: AdaptedModule): { readonly a: string; readonly b: string } {
+  return { a: `${path}.lora_A.weight`, b: `${path}.lora_B.weight` };
+}
+
+function adapterInputs(g: Graph, module: AdaptedModule): LoraFactors {
+  const { path, inFeatures, outFeatures } = module;
+  const [names, rank] = [factorNames(module), `rank of ${path}`];
+  return {
+    a: g.optionalInput(names.a, 'float32', [rank, inFeatures], [0, inFeatures]),
+    b: g.optionalInput(names.b, 'float32', [outFeatures, rank], [outFeatures, 0]),
+    scale: 1,
+  };
 }
 
 /** Tables over all positions lie beside the weights. */

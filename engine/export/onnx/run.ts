@@ -1,30 +1,44 @@
 /** Runs an exported ONNX folder, to compare it with what it was made from. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readOnnxAdapter } from '../../formats/onnx-adapter.ts';
+import { encodeModel } from '../../graph/onnx.ts';
+import type { OpenModel } from '../../models/open.ts';
 import { float32, int64, only } from '../../models/sequence.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
+import { Problem } from '../../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../../runtime/session.ts';
-import { onnxModelFile } from './folder.ts';
-import type { OnnxPrecision } from './weights.ts';
+import type { AdaptedModule } from '../../training/lora/adapter.ts';
+import { onnxAdapterName, onnxModelFile } from './folder.ts';
+import { buildOnnxGraph } from './graph.ts';
+import { WeightStore, type OnnxPrecision } from './weights.ts';
 
 export class OnnxRunner {
   readonly #spec: DecoderSpec;
   readonly #session: GraphSession;
+  /** What is fed besides: the factors of the adapter beside the model, if there is one. */
+  readonly #adapter: Readonly<Record<string, TensorValue>>;
 
-  private constructor(spec: DecoderSpec, session: GraphSession) {
+  private constructor(spec: DecoderSpec, session: GraphSession, adapter: Readonly<Record<string, TensorValue>>) {
     this.#spec = spec;
     this.#session = session;
+    this.#adapter = adapter;
   }
 
   static async open(
     folder: string,
     precision: OnnxPrecision,
-    spec: DecoderSpec,
+    model: Pick<OpenModel, 'spec' | 'weights'>,
+    adapted: readonly AdaptedModule[],
     { threads, openSession }: { readonly threads: number; readonly openSession: OpenSession },
   ): Promise<OnnxRunner> {
     const models = join(folder, 'onnx');
-    const bytes = readFileSync(join(models, onnxModelFile(precision)));
-    return new OnnxRunner(spec, await openSession(bytes, { threads, provider: 'cpu', externalFolder: models }));
+    const written = readFileSync(join(models, onnxModelFile(precision)));
+    const factors = adapted.length === 0 ? [] : readOnnxAdapter(join(folder, onnxAdapterName));
+    const adapter = Object.fromEntries(factors.map(({ name, shape, values }) => [name, float32(values, shape)]));
+    const bytes = adapted.length === 0 ? written : withoutDefaults(written, model, precision, adapted);
+    const session = await openSession(bytes, { threads, provider: 'cpu', externalFolder: models });
+    return new OnnxRunner(model.spec, session, adapter);
   }
 
   /** Logits `[positions, vocabulary]` of one row, nothing cached. */
@@ -40,7 +54,7 @@ export class OnnxRunner {
       for (const what of ['key', 'value'])
         feeds[`past_key_values.${layer}.${what}`] = float32(new Float32Array(0), [1, keyValueHeads, 0, headDim]);
     const asked = Object.keys(feeds).filter((name) => name !== 'position_ids' || ropes.length > 0 || learnedPositions !== null);
-    const result = await this.#session.run(only(asked, feeds));
+    const result = await this.#session.run({ ...only(asked, feeds), ...this.#adapter });
     const all = result['logits']!.data as Float32Array;
     const chosen = new Float32Array(positions.length * vocabularySize);
     positions.forEach((t, i) => chosen.set(all.subarray(t * vocabularySize, (t + 1) * vocabularySize), i * vocabularySize));
@@ -50,4 +64,26 @@ export class OnnxRunner {
   release(): Promise<void> {
     return this.#session.release();
   }
+}
+
+/**
+ * The graph that was written, but factors must be fed to it: onnxruntime-node hands over no value for an input that has a default, as
+ * they have in the file. That the rest is the same is made sure of by the bytes.
+ */
+function withoutDefaults(
+  written: Buffer,
+  { spec, weights }: Pick<OpenModel, 'spec' | 'weights'>,
+  precision: OnnxPrecision,
+  adapted: readonly AdaptedModule[],
+): Uint8Array {
+  const store = new WeightStore(`${onnxModelFile(precision)}_data`, spec, weights, precision);
+  const graph = buildOnnxGraph(spec, store, adapted);
+  if (!written.equals(encodeModel(graph, (path) => path)))
+    throw new Problem(
+      'file-damaged',
+      `The graph of '${onnxModelFile(precision)}' is not the one that was to be written.`,
+      'Export it again.',
+    );
+  graph.emptyInputs.clear();
+  return encodeModel(graph, (path) => path);
 }

@@ -22,6 +22,7 @@ const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
   ollama: 'local',
   safetensors: 'python',
   onnx: 'web',
+  'onnx-adapter': 'web',
   peft: 'adapter',
   'lora-gguf': 'adapter',
   mlx: 'adapter',
@@ -50,6 +51,7 @@ export function isRecommended(
     case 'lora-gguf':
     case 'mlx':
     case 'ollama':
+    case 'onnx-adapter':
       return false;
     case 'gguf':
       return quantization === (parameters < large ? 'q8_0' : 'q4_k_m');

@@ -46,6 +46,13 @@ export function runCommands(record: Pick<ExportRecord, 'format' | 'quantization'
           command: `ollama create ${ollamaName(path)} -f ${quoted(`${path}/Modelfile`)} && ollama run ${ollamaName(path)}`,
         },
       ];
+    case 'onnx-adapter':
+      return [
+        {
+          runner: 'onnxruntime-genai',
+          command: `python -c ${quoted(`import onnxruntime_genai as og; model = og.Model(${text(path)}); adapters = og.Adapters(model); adapters.load(${text(`${path}/adapter.onnx_adapter`)}, 'tuned'); tokenizer = og.Tokenizer(model); generator = og.Generator(model, og.GeneratorParams(model)); generator.set_active_adapter(adapters, 'tuned'); generator.append_tokens(tokenizer.encode('Hello')); [generator.generate_next_token() for _ in range(64) if not generator.is_done()]; print(tokenizer.decode(generator.get_sequence(0)))`)}`,
+        },
+      ];
     case 'lora-gguf':
       return [{ runner: 'llama.cpp', command: `llama-cli -m BASE.gguf --lora ${quoted(path)} -cnv` }];
     case 'mlx':

@@ -8,6 +8,7 @@ const names: Readonly<Record<ExportFormat, string>> = {
   gguf: 'GGUF',
   ollama: 'Ollama',
   onnx: 'ONNX',
+  'onnx-adapter': 'ONNX + adapter',
 };
 
 /** A format in two words, its numbers as the format writes them: `GGUF Q8_0`, `Merged f16`. */
