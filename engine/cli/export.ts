@@ -11,7 +11,8 @@ const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 export const exportCommand: Command = {
   usage:
     '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof] [--install ollama|lm-studio|jan]',
-  summary: 'writes a format and compares it with base and adapter on rows',
+  summary:
+    'writes the adapter, or base and adapter as one, for other programs, and proves it on rows; --install brings it into one of them',
   options: {
     ...modelOptions,
     adapter: { type: 'string', multiple: true },
