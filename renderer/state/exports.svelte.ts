@@ -1,5 +1,14 @@
-import type { ExportChoice, ExportRecord, ExportRequest, Progress } from '../../engine/contract.ts';
+import type {
+  ExportChoice,
+  ExportRecord,
+  ExportRequest,
+  InstallProgram,
+  InstallResult,
+  Program,
+  Progress,
+} from '../../engine/contract.ts';
 import { SvelteMap } from 'svelte/reactivity';
+import { Asked } from './asked.svelte.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 
@@ -8,6 +17,10 @@ export class ExportsState {
   readonly list: Collection<ExportRecord>;
   /** By export id. */
   readonly progress = new SvelteMap<string, Progress>();
+  /** The programs of this computer that exports can be taken to. */
+  readonly programs = new Asked<readonly Program[]>();
+  /** By export id and program: they go on when their screen is left. */
+  readonly #installs = new SvelteMap<string, Asked<InstallResult>>();
   readonly #engine: Engine;
 
   constructor(engine: Engine) {
@@ -31,6 +44,22 @@ export class ExportsState {
     const record = await this.#engine.request('exports.start', request);
     if (record.projectId === this.list.projectId) this.list.apply(record);
     return record;
+  }
+
+  /** Asked for whenever it is needed: a program may have been installed since. */
+  async findPrograms(): Promise<void> {
+    await this.programs.ask(() => this.#engine.request('exports.programs'));
+  }
+
+  /** What became of taking an export to a program; null when nobody asked for it. */
+  installed(id: string, program: InstallProgram): Asked<InstallResult> | null {
+    return this.#installs.get(`${id} ${program}`) ?? null;
+  }
+
+  async install(id: string, program: InstallProgram): Promise<void> {
+    const asked = new Asked<InstallResult>();
+    this.#installs.set(`${id} ${program}`, asked);
+    await asked.ask(() => this.#engine.request('exports.install', { id, program }));
   }
 
   async stop(id: string): Promise<void> {

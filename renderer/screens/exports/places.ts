@@ -27,6 +27,9 @@ const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
   'lora-gguf': 'adapter',
   mlx: 'adapter',
 };
+/** One format in one kind of numbers. */
+export const keyOf = ({ format, quantization }: Choice): string => `${format} ${quantization ?? ''}`;
+
 export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfFormat[format];
 
 /** Shown at once; the others are older kinds, or for few. */

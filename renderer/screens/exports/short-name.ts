@@ -1,4 +1,5 @@
-import type { ExportFormat } from '../../../engine/contract.ts';
+/** What formats and the files of them are called. */
+import type { ExportChoice, ExportFormat } from '../../../engine/contract.ts';
 
 const names: Readonly<Record<ExportFormat, string>> = {
   peft: 'PEFT',
@@ -15,4 +16,32 @@ const names: Readonly<Record<ExportFormat, string>> = {
 export function shortName({ format, quantization }: { format: ExportFormat; quantization: string | null }): string {
   if (quantization === null) return names[format];
   return `${names[format]} ${/^i?q/.test(quantization) ? quantization.toUpperCase() : quantization}`;
+}
+
+type Choice = Pick<ExportChoice, 'format' | 'quantization'>;
+
+/** Written as a folder; else as one file. */
+export const isFolder = ({ format }: Pick<Choice, 'format'>): boolean => format !== 'gguf' && format !== 'lora-gguf';
+
+/** A file or folder name a person would give it. Ollama calls the model as its folder. */
+export function suggestedName({ format, quantization }: Choice, trained: string): string {
+  const base = trained.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^-+|-+$/g, '') || 'model';
+  switch (format) {
+    case 'peft':
+      return `${base}-adapter`;
+    case 'lora-gguf':
+      return `${base}-lora.gguf`;
+    case 'mlx':
+      return `${base}-mlx`;
+    case 'gguf':
+      return `${base}-${quantization ?? 'f16'}.gguf`;
+    case 'ollama':
+      return `${base}-${quantization ?? 'f16'}`;
+    case 'onnx':
+      return `${base}-onnx-${quantization ?? 'f32'}`;
+    case 'onnx-adapter':
+      return `${base}-onnx-adapter-${quantization ?? 'f32'}`;
+    case 'safetensors':
+      return `${base}-merged-${quantization ?? 'f32'}`;
+  }
 }
