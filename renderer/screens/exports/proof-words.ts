@@ -7,6 +7,7 @@ const questions: Readonly<Record<string, string>> = {
   Structure: 'Every matrix there, in its size?',
   Tokenizer: 'Does text give the same tokens?',
   'Chat template': 'Is a chat written the same way?',
+  Modelfile: 'Does Ollama write a chat the same way?',
   Weights: 'How far off is the worst matrix?',
   'Largest logit difference': 'How far did any token score move?',
   'Same most likely token': 'Is the next token still the same?',

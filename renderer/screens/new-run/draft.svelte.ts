@@ -1,4 +1,13 @@
-import type { DataReport, FittedRecipe, Model, Run, RunPlan, TargetInfo, TargetPlan } from '../../../engine/contract.ts';
+import type {
+  DataCheck,
+  DataReport,
+  FittedRecipe,
+  Model,
+  Run,
+  RunPlan,
+  TargetInfo,
+  TargetPlan,
+} from '../../../engine/contract.ts';
 import {
   checkField,
   checkRecipe,
@@ -15,7 +24,7 @@ import type { Studio } from '../../state/studio.svelte.ts';
 import { inputText } from './field-text.ts';
 import { fullLearningRate, methodOf, type Method } from './methods.ts';
 import { presets, type Preset } from './presets.ts';
-import { attention, choiceOf } from './targets.ts';
+import { attention, choiceOf, nameOf, type ShownMatrix } from './targets.ts';
 
 type Values = { readonly [K in RecipeKey]: unknown };
 /** Another rank or alpha for the modules of one name; an empty one stays what it is for all. */
@@ -31,6 +40,10 @@ export class Draft {
   datasetId = $state<string | null>(null);
   adapterId = $state<string | null>(null);
   name = $state('');
+  /** Trains without the rows that cannot be used. */
+  leaveOut = $state(false);
+  /** The matrix a person wants to see; another one where it has no adapter. */
+  shownPath = $state<string | null>(null);
   presetId = $state<Preset['id']>('json');
   /** As typed; a text that does not fit stays there with its error. */
   texts = $state<Record<string, string>>({});
@@ -79,6 +92,49 @@ export class Draft {
     ),
   );
   readonly modules: readonly TargetInfo[] = $derived(this.targets.value?.modules ?? []);
+
+  /** What gets an adapter. */
+  readonly adapted: readonly TargetInfo[] = $derived(this.modules.filter(({ ranks }) => ranks.some((one) => one > 0)));
+  /** The matrix in the picture, with the rank and scale of the first layer where it has an adapter. */
+  readonly shown: ShownMatrix | null = $derived.by(() => {
+    const module = this.adapted.find(({ path }) => path === this.shownPath) ?? this.adapted[0];
+    if (module === undefined) return null;
+    const layer = module.ranks.findIndex((one) => one > 0);
+    return { ...module, name: nameOf(module.path), rank: module.ranks[layer]!, scale: module.scales[layer]! };
+  });
+
+  readonly blocking: readonly DataCheck[] = $derived(this.#checks('blocking'));
+  readonly warnings: readonly DataCheck[] = $derived(this.#checks('warning'));
+  /** Other rows are left to train on. */
+  readonly canLeaveOut: boolean = $derived((this.report.value?.trainedTokens ?? 0) > 0);
+  /** Why it may not start; null when it may. */
+  readonly obstacle: string | null = $derived.by(() => {
+    if (this.model() === null) return 'Choose a model first.';
+    if (this.#studio.datasets.list.find(this.datasetId) === null) return 'Choose a data set first.';
+    const wrong = Object.values(this.errors)[0];
+    if (wrong !== undefined) return wrong;
+    if (this.plan.problem?.code === 'recipe-invalid') return this.plan.problem.message;
+    const [first] = this.blocking;
+    if (first !== undefined && !(this.leaveOut && this.canLeaveOut))
+      return `Not all of the data can be trained on: ${first.title}.`;
+    return null;
+  });
+
+  /** Null when something is missing. */
+  async start(): Promise<Run | null> {
+    const { modelId, datasetId, recipe } = this;
+    if (this.obstacle !== null || modelId === null || datasetId === null || recipe === null) return null;
+    const projectId = this.#studio.project.currentId;
+    return this.#studio.runs.start({
+      ...(projectId === null ? {} : { projectId }),
+      name: this.name.trim() === '' ? this.suggestedName : this.name.trim(),
+      model: { id: modelId },
+      data: { id: datasetId },
+      ...(this.adapterId === null ? {} : { adapter: { id: this.adapterId } }),
+      recipe,
+      skipBadRows: this.leaveOut,
+    });
+  }
 
   model(): Model | null {
     return this.#studio.models.list.find(this.modelId);
@@ -195,6 +251,10 @@ export class Draft {
         : { all: 'all', attention: 'attention', qv: 'qv', ticks: 'some', pattern: 'some' }[choice];
     return [this.presetId, ...(method === 'lora' ? [] : [method]), `r${String(this.values.rank)}`, which].join('-');
   });
+
+  #checks(severity: DataCheck['severity']): readonly DataCheck[] {
+    return this.report.value?.checks.filter((check) => check.severity === severity) ?? [];
+  }
 
   #pattern(of: 'rank' | 'alpha'): Record<string, number> {
     const given = this.patterns.filter((row) => row.name !== '' && row[of] !== '');

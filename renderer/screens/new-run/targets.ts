@@ -7,6 +7,15 @@ type Targets = Recipe['targetModules'];
 type Module = Pick<TargetInfo, 'target' | 'part'>;
 type Placed = Pick<TargetInfo, 'target' | 'part' | 'path' | 'ranks'>;
 
+/** A matrix as the picture shows it: with the rank and scale of one layer. */
+export interface ShownMatrix extends TargetInfo {
+  readonly name: string;
+  readonly rank: number;
+  readonly scale: number;
+}
+
+/** The last part of a path: `q_proj`. */
+export const nameOf = (path: string): string => path.slice(path.lastIndexOf('.') + 1);
 export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'attention' || part === 'feed-forward';
 const named = (modules: readonly Module[], fits: (module: Module) => boolean): string[] =>
   modules.filter(fits).map(({ target }) => target);
