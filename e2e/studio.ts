@@ -29,7 +29,8 @@ export class Studio {
     const app = await _electron.launch({ args: [root, '--data-dir', dataDir], cwd: root, env: environment() });
     const page = await app.firstWindow();
     const studio = new Studio(app, page, dataDir);
-    await page.waitForLoadState();
+    // What a person waits for too; the first window of a busy machine takes its time.
+    await page.getByRole('heading', { level: 1 }).first().waitFor({ timeout: 90_000 });
     return studio;
   }
 
