@@ -132,7 +132,7 @@ const fullPrecision: readonly string[] = ['F32', 'F16', 'BF16'];
 /** What a person should know of merging with this base. */
 export function notesOnBase({ path, info: { weightType } }: OpenModel): string[] {
   if (fullPrecision.includes(weightType)) return [];
-  const what = `'${path}' is quantized (${weightType}): the adapter is merged with what rounding left of the base.`;
+  const what = `'${path}' is quantized (${weightType}): the export is made of what rounding left of the base.`;
   return [`${what} Where the base is at hand in full precision, give that as the model: the adapter fits it too.`];
 }
 
