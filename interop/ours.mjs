@@ -96,11 +96,12 @@ export async function logitsOf({ path, format, quantization, model }, tokens, ca
       for (const token of fed) logits.push(Float32Array.from(await session.feed([token])));
       return logits;
     });
-  const { spec } = openModel(model);
-  const run = await OnnxRunner.open(path, quantization, spec, { threads, openSession });
+  const opened = openModel(model);
+  const { vocabularySize } = opened.spec;
+  const run = await OnnxRunner.open(path, quantization, opened, [], { threads, openSession });
   try {
     const all = await run.logits(Int32Array.from(fed), [...fed.keys()]);
-    return fed.map((_, t) => all.subarray(t * spec.vocabularySize, (t + 1) * spec.vocabularySize));
+    return fed.map((_, t) => all.subarray(t * vocabularySize, (t + 1) * vocabularySize));
   } finally {
     await run.release();
   }
