@@ -1,20 +1,23 @@
 /** Job `evaluate`: the loss of a model, with an adapter or without, on rows. */
 import type { EvaluateResult, JobSpec } from '../contract.ts';
 import { openModel } from '../models/open.ts';
+import { longestRow, packCapacity } from '../training/batches.ts';
 import { evaluateRows } from '../training/loop.ts';
 import { noAdapterShape } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
+import { attentionBlocksFor } from '../training/step.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
-
-/** Rows computed together: few, so that memory stays small; evaluation gains little from more. */
-const rowsTogether = 4;
 
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { skipBadRows: false, keepText: false });
-  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, { recompute: 0, cacheDir: spec.cacheDir });
+  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
+    recompute: 0,
+    attentionBlocks: attentionBlocksFor(packCapacity(longestRow(rows))),
+    cacheDir: spec.cacheDir,
+  });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);
     const work = { step, stopRequested: () => port.stopRequested };
@@ -22,7 +25,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
       loss,
       supervisedTokens,
       rows: each,
-    } = await evaluateRows(work, rows, rowsTogether, parameters, (done) =>
+    } = await evaluateRows(work, rows, { packing: true, batchSize: 1 }, parameters, (done) =>
       port.send({
         type: 'progress',
         progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },

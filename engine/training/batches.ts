@@ -90,6 +90,10 @@ export class RowOrder {
   }
 }
 
+export function toBatch(rows: readonly TrainingRow[], packing: boolean): MicroBatch {
+  return packing ? toPackedBatch(rows) : toMicroBatch(rows);
+}
+
 /** Rows side by side, padded at the right to the longest of them with id 0 and label -100. */
 export function toMicroBatch(rows: readonly TrainingRow[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);

@@ -10,8 +10,7 @@ import {
   packRows,
   RowOrder,
   supervisedTokens,
-  toMicroBatch,
-  toPackedBatch,
+  toBatch,
   type TrainingRow,
 } from './batches.ts';
 import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
@@ -54,7 +53,7 @@ export async function train(training: Training): Promise<void> {
     const isEnd = step === totalSteps;
     try {
       if (evalRows.length > 0 && (isEnd || isDue(step, recipe.evalEvery)) && !(isStart && training.evaluated)) {
-        const { loss } = await evaluateRows(training, evalRows, recipe.batchSize, parameters, training.onEvaluating);
+        const { loss } = await evaluateRows(training, evalRows, recipe, parameters, training.onEvaluating);
         training.onEvaluation({ step, evalLoss: loss });
       }
       if (!isStart && (isEnd || isDue(step, recipe.saveEvery))) training.save(step);
@@ -97,8 +96,7 @@ async function meanGradient(training: Training, batches: readonly TrainingRow[][
   const { packing } = training.recipe;
   for (const rows of packing ? packRows(batches.flat(), packCapacity(longestRow(training.rows))) : batches) {
     await stopHere(training);
-    const batch = packing ? toPackedBatch(rows) : toMicroBatch(rows);
-    const result = await training.step.gradient(batch, training.parameters, { step, firstRow });
+    const result = await training.step.gradient(toBatch(rows, packing), training.parameters, { step, firstRow });
     firstRow += rows.length;
     for (const tokenLoss of result.tokenLoss) loss += tokenLoss / count;
     requireFinite(loss, 'loss', step, rowsNotFinite(result, rows));
@@ -114,19 +112,19 @@ export interface RowsLoss {
   readonly rows: readonly { readonly loss: number; readonly supervisedTokens: number }[];
 }
 
-/** Evaluates `rows` in groups of `batchSize`. */
+/** Evaluates `rows`, packed as far as the longest of them needs, or in groups of `batchSize`. */
 export async function evaluateRows(
   work: Pick<Training, 'stopRequested'> & { readonly step: Pick<TrainStep, 'evaluate'> },
   rows: readonly TrainingRow[],
-  batchSize: number,
+  { packing, batchSize }: Pick<Recipe, 'packing' | 'batchSize'>,
   parameters: Float32Array,
   onProgress: (rowsDone: number) => void = () => {},
 ): Promise<RowsLoss> {
   const sums = new Float64Array(rows.length);
   let first = 0;
-  for (const group of inGroups(rows, batchSize)) {
+  for (const group of packing ? packRows(rows, packCapacity(longestRow(rows))) : inGroups(rows, batchSize)) {
     await stopHere(work);
-    const { tokenLoss, tokenRow } = await work.step.evaluate(toMicroBatch(group), parameters);
+    const { tokenLoss, tokenRow } = await work.step.evaluate(toBatch(group, packing), parameters);
     tokenLoss.forEach((loss, i) => (sums[first + tokenRow[i]!]! += loss));
     const bad = rows.slice(first, first + group.length).filter((_, i) => !Number.isFinite(sums[first + i]!));
     if (bad.length > 0)
