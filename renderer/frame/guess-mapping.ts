@@ -1,17 +1,20 @@
+import type { DataColumns } from '../../engine/contract.ts';
+
 const names = {
   answer: ['answer', 'response', 'reply', 'output', 'completion', 'target', 'label', 'assistant'],
   question: ['question', 'query', 'input', 'prompt', 'instruction', 'message', 'user', 'ticket', 'text'],
   system: ['system', 'system_prompt', 'context'],
 } as const;
 
-/** Which field is what by its name; null where no name says so. A person decides. */
-export function guessMapping(columns: readonly string[]): Record<keyof typeof names, string | null> {
+/** Which field is what by its name; null where no name says so. A person decides. A number (`ticket_id`, `input_tokens`) is no text. */
+export function guessMapping(columns: DataColumns['columns']): Record<keyof typeof names, string | null> {
+  const texts = columns.filter(({ example }) => !/^\s*[-+\d.,]+\s*$/.test(example)).map(({ name }) => name);
   const find = (wanted: readonly string[]): string | null => {
     for (const word of wanted) {
-      const found = columns.find((column) => column.toLowerCase() === word) ?? null;
+      const found = texts.find((column) => column.toLowerCase() === word) ?? null;
       if (found !== null) return found;
     }
-    return columns.find((column) => wanted.some((word) => column.toLowerCase().includes(word))) ?? null;
+    return texts.find((column) => wanted.some((word) => column.toLowerCase().includes(word))) ?? null;
   };
   const answer = find(names.answer);
   const rest = (one: string | null): string | null => (one === answer ? null : one);
