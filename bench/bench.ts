@@ -8,10 +8,12 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { JobSpec } from '../engine/contract.ts';
+import { openModel } from '../engine/models/open.ts';
 import { Problem, toProblemValue } from '../engine/problem.ts';
-import { parseFieldText, type RecipeInput } from '../engine/recipe.ts';
+import { defaultRecipe, parseFieldText, type Recipe, type RecipeInput } from '../engine/recipe.ts';
 import { embeddedModelPath } from '../engine/resources.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
+import { MemoryPlanner, memoryRecipe, type StepCounts } from '../engine/training/memory.ts';
 import { versions } from '../engine/versions.ts';
 import { generate, train, type Trained } from './job.ts';
 import { tokenIds, writeConversations, writeLargeVocabularyModel, writeRows } from './material.ts';
@@ -28,6 +30,7 @@ interface Line {
   readonly peakMemory: number | null;
   readonly startSeconds: number | null;
   readonly stepSeconds?: readonly number[];
+  readonly counts?: StepCounts;
 }
 
 interface Asked {
@@ -55,8 +58,11 @@ class Bench {
   async rows(name: string, what: string, tokens: number, recipe: RecipeInput = {}): Promise<Line[]> {
     const steps = tokens > 512 ? Math.ceil(this.#asked.steps / 2) : this.#asked.steps;
     const own = { rank: 16, alpha: 32, batchSize: 1, maxLength: tokens, maxSteps: warmupSteps + steps };
-    const trained = await train(this.#spec({ ...own, ...recipe }, this.#rows(tokens, vocabularySize)));
-    return [line(name, what, trained, medianSpeed(trained, tokens))];
+    const spec = this.#spec({ ...own, ...recipe }, this.#rows(tokens, vocabularySize));
+    const trained = await train(spec);
+    const planned = { ...defaultRecipe(), ...spec.recipe } as Recipe;
+    const counts = new MemoryPlanner(openModel(spec.modelPath)).counts(memoryRecipe(planned), tokens);
+    return [{ ...line(name, what, trained, medianSpeed(trained, tokens)), counts }];
   }
 
   /** Speed over one epoch of conversations, the loss on what the assistant says. */
@@ -177,10 +183,14 @@ function round(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-function printLine({ work, tokensPerSecond, peakMemory, startSeconds }: Line): void {
+function printLine({ work, tokensPerSecond, peakMemory, startSeconds, counts }: Line): void {
   const speed = tokensPerSecond === null ? '' : `${tokensPerSecond} tokens/s`;
   const memory = peakMemory === null ? 'not measured' : `${(peakMemory / 1e9).toFixed(2)} GB`;
   console.log(`  ${work.padEnd(50)} ${speed.padStart(16)} ${memory.padStart(12)}  started in ${startSeconds} s`);
+  if (counts === undefined) return;
+  const { nodes, copies, allocations, peakBytes } = counts;
+  const planned = `planned peak ${(peakBytes / 1e9).toFixed(2)} GB beside weights`;
+  console.log(`    ${nodes} nodes, ${copies} of them copies, ${allocations} allocations, ${planned}`);
 }
 
 const { values } = parseArgs({

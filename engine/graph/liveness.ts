@@ -22,6 +22,9 @@ const aliases: ReadonlySet<string> = new Set(['Reshape', 'Identity', 'Squeeze', 
  */
 const inPlace: ReadonlySet<string> = new Set(['Tanh', 'Sigmoid', 'Relu', 'Softmax', 'Clip', 'Cast', 'ScatterElements']);
 
+/** Elements are only moved or repeated. */
+const copying: ReadonlySet<string> = new Set(['Transpose', 'Concat', 'Split', 'Slice', 'Pad', 'Expand', 'Gather', 'Cast']);
+
 /** Bytes of a value when its symbolic dimensions are `dims`. */
 function valueBytes({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>, dims: Dimensions): number {
   return Math.ceil(shape.reduce<number>((product, dim) => product * extent(dim, dims), 1) * elementBytes[dtype]);
@@ -48,8 +51,16 @@ export class Liveness {
     return this.#order.length;
   }
 
-  /** The largest sum of the bytes that are alive at once, and how much of it lies inside of a loop. Inputs and weights are not in it. */
-  peak(dims: Dimensions): { readonly bytes: number; readonly inLoop: number } {
+  /** Nodes that compute nothing and still write. */
+  get copies(): number {
+    return this.#order.filter(({ type }) => copying.has(type)).length;
+  }
+
+  /**
+   * The largest sum of the bytes that are alive at once, how much of it lies inside of a loop, and how often memory is asked for outside
+   * of loops. Inputs and weights are not in it.
+   */
+  peak(dims: Dimensions): { readonly bytes: number; readonly inLoop: number; readonly allocations: number } {
     /** Which block of memory a value lies in, how large a block is, and how often the values in it will still be read. */
     const blockOf = new Map<Value, number>();
     const size: number[] = [];
@@ -75,7 +86,7 @@ export class Liveness {
         if (block !== undefined && --uses[block]! === 0) alive -= size[block]!;
       }
     }
-    return peak;
+    return { ...peak, allocations: size.length };
   }
 }
 

@@ -108,6 +108,14 @@ describe('the estimate', () => {
     expect((await of(4096)) / (await of(1024))).toBeLessThan(1.2);
   });
 
+  it('counts what a step does besides arithmetic: it does not grow unseen', () => {
+    const { nodes, copies, allocations, peakBytes } = planner.counts(usual, 512);
+    expect(nodes).toBeLessThanOrEqual(7_700);
+    expect(copies).toBeLessThanOrEqual(1_080);
+    expect(allocations).toBeLessThanOrEqual(8_000);
+    expect(peakBytes).toBeLessThanOrEqual(480e6);
+  });
+
   it('takes packed rows for as many as lie end to end', async () => {
     const packed = (changed: RecipeInput, longest: number) => plan({ packing: true, ...changed }, longest);
     expect((await packed({ batchSize: 8 }, 100)).activations).toBe((await packed({ batchSize: 4 }, 400)).activations);

@@ -60,6 +60,16 @@ interface PlannedGraph {
   readonly adapter: number;
 }
 
+export interface StepCounts {
+  readonly nodes: number;
+  /** Nodes that only move elements. */
+  readonly copies: number;
+  /** How often a step asks for memory. */
+  readonly allocations: number;
+  /** Alive at once in the planned order, without weights. */
+  readonly peakBytes: number;
+}
+
 /** How many graphs are kept: somebody tries a few settings in turn. */
 const keptGraphs = 4;
 
@@ -89,6 +99,14 @@ export class MemoryPlanner {
       logits: inLoop,
       runtime: programBytes + tokenizer + liveness.nodes * bytesPerNode,
     };
+  }
+
+  /** What a step costs besides arithmetic, as its graph has it: numbers that no other machine changes. */
+  counts(recipe: MemoryRecipe, longest: number): StepCounts {
+    const cut = graphPlan(recipe, recipe.packing ? packCapacity(longest) : longest);
+    const { liveness } = this.#graph(recipe, cut);
+    const { bytes, allocations } = liveness.peak(stepDimensions(this.#model.spec, recipe, longest, cut));
+    return { nodes: liveness.nodes, copies: liveness.copies, allocations, peakBytes: bytes };
   }
 
   #graph(recipe: MemoryRecipe, cut: GraphPlan): PlannedGraph {
