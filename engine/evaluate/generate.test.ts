@@ -2,12 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { fieldsOf, hasExactFields } from './fields.ts';
+import { streamOf, threefry } from '../training/random.ts';
 import { chooseToken, generate, type LogitSource } from './generate.ts';
 
 const tokenizer = openTokenizer({
   kind: 'gguf',
   metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
 });
+type Narrowing = Record<'temperature' | 'topK' | 'topP', number>;
 const greedy = { maxTokens: 100, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
 
 /** Says the given tokens one after the other, whatever it is fed, and remembers what it was fed. */
@@ -73,6 +75,41 @@ describe('generation', () => {
     expect(counts({ temperature: 0.01, topK: 0, topP: 1 })[2]).toBeGreaterThan(0.99);
     const settings = { temperature: 1, topK: 0, topP: 1, seed: 3 };
     expect(chooseToken(logits, settings, 5)).toBe(chooseToken(logits, settings, 5));
+  });
+
+  it('chooses what sorting every token would choose, equal ones by id', () => {
+    /** Best first, the first topK of them, of these as many as reach topP: `draw` of their weight is passed from the start. */
+    const plainly = (logits: Float32Array, { temperature, topK, topP }: Narrowing, draw: number): number => {
+      const narrowed = topK > 0 || topP < 1;
+      const ids = [...logits.keys()];
+      if (narrowed) ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
+      if (topK > 0) ids.length = Math.min(ids.length, topK);
+      const top = logits.reduce((a, b) => Math.max(a, b));
+      const weights = ids.map((id) => Math.exp((logits[id]! - top) / temperature));
+      const total = weights.reduce((a, b) => a + b);
+      let kept = topP < 1 ? 0 : ids.length;
+      for (let sum = 0; kept === 0 || (kept < ids.length && sum < topP * total);) sum += weights[kept++]!;
+      let left = draw * weights.slice(0, kept).reduce((a, b) => a + b);
+      return ids.find((_, i) => i === kept - 1 || (left -= weights[i]!) < 0)!;
+    };
+    const random = (step: number, lane: number): number => threefry([5, 5], [step, lane])[0] / 2 ** 32;
+    const settings = [0, 1, 3, 40, 10_000].flatMap((topK) =>
+      [0, 1e-9, 0.3, 0.95, 1].flatMap((topP) => [0.05, 0.8, 3].map((temperature) => ({ topK, topP, temperature }))),
+    );
+    // Spread out, nearly equal, and in steps: many are equal.
+    for (const [spread, steps] of [
+      [30, 1e6],
+      [0.01, 1e6],
+      [60, 16],
+    ] as const) {
+      const logits = Float32Array.from({ length: 300 }, (_, i) => (Math.round(random(i, 0) * steps) / steps - 0.5) * spread);
+      logits[77] = -Infinity;
+      for (const [i, narrowing] of settings.entries())
+        for (let step = 5 * i; step < 5 * i + 5; step++) {
+          const draw = threefry([9, streamOf('sampling')], [step, 0])[0] / 2 ** 32;
+          expect(chooseToken(logits, { ...narrowing, seed: 9 }, step)).toBe(plainly(logits, narrowing, draw));
+        }
+    }
   });
 
   it('refuses values that are no numbers', () => {

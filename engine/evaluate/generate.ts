@@ -58,32 +58,66 @@ export async function generate(source: LogitSource, input: GenerateInput): Promi
 /** The token at position `step` of the answer; equal seeds and logits choose equal tokens, whatever was drawn before. */
 export function chooseToken(
   logits: Float32Array,
-  settings: Pick<GenerateSettings, 'temperature' | 'topK' | 'topP' | 'seed'>,
+  { temperature, topK, topP, seed }: Pick<GenerateSettings, 'temperature' | 'topK' | 'topP' | 'seed'>,
   step: number,
 ): number {
   const best = largest(logits);
-  if (settings.temperature === 0) return best;
-  const candidates = Array.from(logits.keys());
-  const narrowed = settings.topK > 0 || settings.topP < 1;
-  if (narrowed) candidates.sort((a, b) => logits[b]! - logits[a]! || a - b);
-  if (settings.topK > 0) candidates.length = Math.min(candidates.length, settings.topK);
-  const weights = candidates.map((id) => Math.exp((logits[id]! - logits[best]!) / settings.temperature));
+  if (temperature === 0) return best;
+  const weigh = (ids: Uint32Array): Float64Array => {
+    const weights = new Float64Array(ids.length);
+    for (let i = 0; i < ids.length; i++) weights[i] = Math.exp((logits[ids[i]!]! - logits[best]!) / temperature);
+    return weights;
+  };
+  let ids =
+    topK > 0 ? likeliest(logits, best, null, topK).subarray(0, topK) : new Uint32Array(logits.length).map((_, id) => id);
+  let weights = weigh(ids);
   let total = weights.reduce((a, b) => a + b, 0);
-  if (settings.topP < 1) {
+  let kept = ids.length;
+  if (topP < 1) {
+    const share = topP * total;
+    if (topK === 0) {
+      ids = likeliest(logits, best, weights, share);
+      weights = weigh(ids);
+    }
     // The smallest set of best tokens that reaches topP; the one that crosses it belongs to it.
-    let sum = 0;
-    let kept = 0;
-    while (kept < weights.length && sum < settings.topP * total) sum += weights[kept++]!;
-    candidates.length = Math.max(1, kept);
-    total = kept === 0 ? weights[0]! : sum;
+    kept = 1;
+    total = weights[0]!;
+    while (kept < ids.length && total < share) total += weights[kept++]!;
   }
-  const [word] = threefry([settings.seed, streamOf('sampling')], [step, 0]);
+  const [word] = threefry([seed, streamOf('sampling')], [step, 0]);
   let left = (word / 2 ** 32) * total;
-  for (const [i, id] of candidates.entries()) {
+  for (let i = 0; i < kept; i++) {
     left -= weights[i]!;
-    if (left < 0) return id;
+    if (left < 0) return ids[i]!;
   }
-  return candidates.at(-1)!;
+  return ids[kept - 1]!;
+}
+
+/** Bands of logits below the best one, so many in a unit; what lies below them all is in the last. */
+const BANDS = 1024;
+const BANDS_PER_UNIT = 32;
+
+/**
+ * Ids of the best tokens, best first and equal ones by id, at least as many as weigh enough together (without weights: as many as are
+ * enough). Whole bands are taken, so that few have to be sorted.
+ */
+function likeliest(logits: Float32Array, best: number, weights: Float64Array | null, enough: number): Uint32Array {
+  const bandOf = (id: number): number => Math.min(BANDS - 1, (logits[best]! - logits[id]!) * BANDS_PER_UNIT) | 0;
+  const counts = new Uint32Array(BANDS);
+  const sums = new Float64Array(BANDS);
+  for (let id = 0; id < logits.length; id++) {
+    const band = bandOf(id);
+    counts[band]!++;
+    sums[band]! += weights === null ? 1 : weights[id]!;
+  }
+  let [bands, count, sum] = [1, counts[0]!, sums[0]!];
+  while (bands < BANDS && !(sum >= enough)) {
+    sum += sums[bands]!;
+    count += counts[bands++]!;
+  }
+  const ids = new Uint32Array(count);
+  for (let id = 0, at = 0; at < count; id++) if (bandOf(id) < bands) ids[at++] = id;
+  return ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
 }
 
 function largest(logits: Float32Array): number {
