@@ -12,73 +12,119 @@ const TYPES: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64:
 /** AttributeProto.AttributeType */
 const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 };
 
-/** Protocol buffer wire format, written field by field. */
+/** Protocol buffer wire format, written field by field into one buffer that grows: a training step has a hundred thousand messages. */
 class Message {
-  readonly #parts: Uint8Array[] = [];
-  #size = 0;
+  #buffer = Buffer.allocUnsafe(1 << 16);
+  #length = 0;
 
-  #push(bytes: Uint8Array): void {
-    this.#parts.push(bytes);
-    this.#size += bytes.length;
-  }
-  #varint(value: bigint): void {
-    const bytes: number[] = [];
-    let rest = BigInt.asUintN(64, value);
-    while (rest > 127n) {
-      bytes.push(Number(rest & 127n) | 128);
-      rest >>= 7n;
+  /** Makes room for so many bytes after what is written, and says where they begin. */
+  #room(count: number): number {
+    const start = this.#length;
+    this.#length += count;
+    if (this.#length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(2 * this.#length);
+      this.#buffer.copy(larger, 0, 0, start);
+      this.#buffer = larger;
     }
-    bytes.push(Number(rest));
-    this.#push(Uint8Array.from(bytes));
+    return start;
+  }
+  #byte(value: number): void {
+    const at = this.#room(1);
+    this.#buffer[at] = value;
+  }
+  #varint(value: number): void {
+    let rest = value;
+    // What is below 0 takes all of its 64 bits.
+    const least = value < 0 ? 9 : 0;
+    for (let bytes = 0; bytes < least || rest > 127; bytes++) {
+      this.#byte((rest & 127) | 128);
+      rest = Math.floor(rest / 128);
+    }
+    this.#byte(value < 0 ? 1 : rest);
+  }
+  #tag(field: number, wireType: 0 | 2 | 5): void {
+    this.#varint((field << 3) | wireType);
   }
   int(field: number, value: number): this {
-    this.#varint(BigInt(field << 3));
-    this.#varint(BigInt(value));
+    this.#tag(field, 0);
+    this.#varint(value);
     return this;
   }
   float(field: number, value: number): this {
-    this.#varint(BigInt((field << 3) | 5));
-    this.#push(new Uint8Array(Float32Array.of(value).buffer));
+    this.#tag(field, 5);
+    const at = this.#room(4);
+    this.#buffer.writeFloatLE(value, at);
     return this;
   }
   bytes(field: number, value: Uint8Array): this {
-    this.#varint(BigInt((field << 3) | 2));
-    this.#varint(BigInt(value.length));
-    this.#push(value);
+    this.#tag(field, 2);
+    this.#varint(value.length);
+    const at = this.#room(value.length);
+    this.#buffer.set(value, at);
     return this;
   }
   string(field: number, value: string): this {
-    return this.bytes(field, Buffer.from(value, 'utf8'));
+    const length = Buffer.byteLength(value);
+    this.#tag(field, 2);
+    this.#varint(length);
+    const at = this.#room(length);
+    this.#buffer.write(value, at);
+    return this;
   }
-  message(field: number, value: Message): this {
-    return this.bytes(field, value.finish());
+  /** A message within this one. Its length stands before it and is known after it: it is moved aside for that. */
+  message(field: number, write: (message: this) => void): this {
+    this.#tag(field, 2);
+    const start = this.#length;
+    write(this);
+    const size = this.#length - start;
+    const width = 1 + Math.floor(Math.log2(Math.max(1, size)) / 7);
+    this.#room(width);
+    this.#buffer.copyWithin(start + width, start, start + size);
+    this.#length = start;
+    this.#varint(size);
+    this.#length += size;
+    return this;
   }
-  messages(field: number, values: Iterable<Message>): this {
-    for (const value of values) this.message(field, value);
+  messages<T>(field: number, values: Iterable<T>, write: (message: this, value: T) => void): this {
+    for (const value of values) this.message(field, () => write(this, value));
     return this;
   }
   finish(): Uint8Array {
-    return Buffer.concat(this.#parts, this.#size);
+    return this.#buffer.subarray(0, this.#length);
   }
 }
 
+type Locate = (path: string) => string;
+
 /** The model's bytes. Weights stay in their files, which `locate` names: relative to the root of the file system unless said otherwise. */
-export function encodeModel(graph: Graph, locate: (path: string) => string = fromRoot): Uint8Array {
-  const opset = (domain: string, version: number) => new Message().string(1, domain).int(2, version);
+export function encodeModel(graph: Graph, locate: Locate = fromRoot()): Uint8Array {
+  const opsets = [
+    ['', OPSET],
+    ['com.microsoft', 1],
+  ] as const;
   return new Message()
     .int(1, IR_VERSION)
     .string(2, 'Lowrank Studio')
-    .message(7, graphProto(graph, fileOrder(graph), locate))
-    .messages(8, [opset('', OPSET), opset('com.microsoft', 1)])
+    .message(7, (message) => writeGraph(message, graph, locate))
+    .messages(8, opsets, (message, [domain, version]) => message.string(1, domain).int(2, version))
     .finish();
 }
 
-function fromRoot(path: string): string {
-  const real = realpathSync(path);
-  return relative(parse(real).root, real).split(sep).join('/');
+function fromRoot(): Locate {
+  const known = new Map<string, string>();
+  return (path) => {
+    let found = known.get(path);
+    if (found === undefined) {
+      const real = realpathSync(path);
+      found = relative(parse(real).root, real).split(sep).join('/');
+      known.set(path, found);
+    }
+    return found;
+  };
 }
 
-function graphProto(graph: Graph, nodes: readonly Node[], locate: (path: string) => string): Message {
+function writeGraph(message: Message, graph: Graph, locate: Locate): void {
+  const nodes = fileOrder(graph);
   const produced = new Set(graph.nodes.flatMap((node) => node.outputs));
   const outputNames = new Map<Value, string>();
   for (const [name, value] of graph.outputs) {
@@ -86,80 +132,61 @@ function graphProto(graph: Graph, nodes: readonly Node[], locate: (path: string)
     outputNames.set(value, name);
   }
   const nameOf = (value: Value) => outputNames.get(value) ?? value.name;
-  return new Message()
-    .messages(
-      1,
-      nodes.map((node) => nodeProto(node, nameOf, locate)),
-    )
+  const tensors = 5;
+  message
+    .messages(1, nodes, (part, node) => writeNode(part, node, nameOf, locate))
     .string(2, graph.scopeName === '' ? 'lowrank' : graph.scopeName)
-    .messages(
-      5,
-      [...graph.weights.values()].map(({ value, data }) => {
-        const entry = (key: string, text: string) => new Message().string(1, key).string(2, text);
-        return tensorProto(value)
-          .messages(13, [
-            entry('location', locate(data.path)),
-            entry('offset', String(data.offset)),
-            entry('length', String(data.length)),
-          ])
-          .int(14, 1);
-      }),
+    .messages(tensors, graph.weights.values(), (part, { value, data }) => {
+      const entries = Object.entries({
+        location: locate(data.path),
+        offset: String(data.offset),
+        length: String(data.length),
+      });
+      writeTensor(part, value)
+        .messages(13, entries, (entry, [key, text]) => entry.string(1, key).string(2, text))
+        .int(14, 1);
+    })
+    .messages(tensors, graph.constants.values(), (part, { value, data }) =>
+      writeTensor(part, value).bytes(9, rawData(value.dtype, data)),
     )
-    .messages(
-      5,
-      [...graph.constants.values()].map(({ value, data }) => tensorProto(value).bytes(9, rawData(value.dtype, data))),
+    .messages(tensors, graph.emptyInputs, (part, [{ name, dtype }, shape]) =>
+      writeTensor(part, { name, dtype, shape }).bytes(9, new Uint8Array(0)),
     )
-    .messages(
-      5,
-      [...graph.emptyInputs].map(([{ name, dtype }, shape]) => tensorProto({ name, dtype, shape }).bytes(9, new Uint8Array(0))),
-    )
-    .messages(
-      11,
-      graph.inputs.map((value) => valueInfo(value, value.name)),
-    )
-    .messages(
-      12,
-      [...graph.outputs].map(([name, value]) => valueInfo(value, name)),
-    )
+    .messages(11, graph.inputs, (part, value) => writeValueInfo(part, value, value.name))
+    .messages(12, graph.outputs, (part, [name, value]) => writeValueInfo(part, value, name))
     .messages(
       13,
       // Of what shape every result is. Left to find that out, ONNX Runtime gives each unknown dimension a name of its own, finds no memory
       // to use again, and goes through all that is free for every node: seconds for a training step.
-      nodes
-        .flatMap(({ outputs }) => outputs)
-        .filter((value) => !outputNames.has(value))
-        .map((value) => valueInfo(value, value.name)),
+      nodes.flatMap(({ outputs }) => outputs).filter((value) => !outputNames.has(value)),
+      (part, value) => writeValueInfo(part, value, value.name),
     );
 }
 
-function nodeProto(node: Node, nameOf: (value: Value) => string, locate: (path: string) => string): Message {
-  const message = new Message();
+function writeNode(message: Message, node: Node, nameOf: (value: Value) => string, locate: Locate): void {
   for (const input of node.inputs) message.string(1, nameOf(input));
   for (const output of node.outputs) message.string(2, nameOf(output));
-  return message
+  message
     .string(3, node.name)
     .string(4, node.type)
-    .messages(
-      5,
-      Object.entries(node.attributes).map(([name, attribute]) => attributeProto(name, attribute, locate)),
-    )
+    .messages(5, Object.entries(node.attributes), (part, [name, attribute]) => writeAttribute(part, name, attribute, locate))
     .string(7, node.domain);
 }
 
-function attributeProto(name: string, attribute: Attribute, locate: (path: string) => string): Message {
-  const message = new Message().string(1, name);
-  if ('float' in attribute) return message.float(2, attribute.float).int(20, ATTRIBUTE.float);
-  if ('int' in attribute) return message.int(3, attribute.int).int(20, ATTRIBUTE.int);
-  if ('string' in attribute) return message.string(4, attribute.string).int(20, ATTRIBUTE.string);
-  if ('graph' in attribute) {
-    return message.message(6, graphProto(attribute.graph, fileOrder(attribute.graph), locate)).int(20, ATTRIBUTE.graph);
+function writeAttribute(message: Message, name: string, attribute: Attribute, locate: Locate): void {
+  message.string(1, name);
+  if ('float' in attribute) message.float(2, attribute.float).int(20, ATTRIBUTE.float);
+  else if ('int' in attribute) message.int(3, attribute.int).int(20, ATTRIBUTE.int);
+  else if ('string' in attribute) message.string(4, attribute.string).int(20, ATTRIBUTE.string);
+  else if ('graph' in attribute)
+    message.message(6, (part) => writeGraph(part, attribute.graph, locate)).int(20, ATTRIBUTE.graph);
+  else {
+    for (const value of attribute.ints) message.int(8, value);
+    message.int(20, ATTRIBUTE.ints);
   }
-  for (const value of attribute.ints) message.int(8, value);
-  return message.int(20, ATTRIBUTE.ints);
 }
 
-function tensorProto({ name, dtype, shape }: Value): Message {
-  const message = new Message();
+function writeTensor(message: Message, { name, dtype, shape }: Value): Message {
   for (const dim of shape) message.int(1, dim as number);
   return message.int(2, TYPES[dtype]).string(8, name);
 }
@@ -180,8 +207,16 @@ function rawData(dtype: DataType, data: readonly number[]): Uint8Array {
   }
 }
 
-function valueInfo({ dtype, shape }: Value, name: string): Message {
-  const dims = shape.map((dim) => (typeof dim === 'number' ? new Message().int(1, dim) : new Message().string(2, dim)));
-  const tensor = new Message().int(1, TYPES[dtype]).message(2, new Message().messages(1, dims));
-  return new Message().string(1, name).message(2, new Message().message(1, tensor));
+function writeValueInfo(message: Message, { dtype, shape }: Value, name: string): void {
+  message
+    .string(1, name)
+    .message(2, (type) =>
+      type.message(1, (tensor) =>
+        tensor
+          .int(1, TYPES[dtype])
+          .message(2, (dims) =>
+            dims.messages(1, shape, (part, dim) => (typeof dim === 'number' ? part.int(1, dim) : part.string(2, dim))),
+          ),
+      ),
+    );
 }
