@@ -53,9 +53,11 @@ export function attend(
   return reshape(g, [transpose(g, [mixed], { permutation: [0, 3, 1, 2, 4] })], { shape: [tokens, heads * headDim] });
 }
 
-/** What a row's tokens attend to besides themselves, `[keyValueHeads, 1, room, headDim]`. */
+/** What a row's tokens attend to besides themselves. */
 export interface CachedKeys {
+  /** `[keyValueHeads, 1, headDim, room]` */
   readonly key: Value;
+  /** `[keyValueHeads, 1, room, headDim]` */
   readonly value: Value;
 }
 
@@ -70,10 +72,10 @@ export function attendCached(
   cached: CachedKeys,
   { heads, keyValueHeads, headDim, scale, cap }: AttentionShape,
 ): { readonly mixed: Value; readonly own: CachedKeys } {
-  const byHead = (y: Value, shared: number): Value =>
-    transpose(g, [reshape(g, [y], { shape: [time, keyValueHeads, shared, headDim] })], { permutation: [1, 2, 0, 3] });
-  const own = { key: byHead(key, 1), value: byHead(value, 1) };
-  const mixed = cachedAttention(g, byHead(query, heads / keyValueHeads), cached, own, mask, { scale, cap });
+  const byHead = (y: Value, shared: number, permutation: readonly number[]): Value =>
+    transpose(g, [reshape(g, [y], { shape: [time, keyValueHeads, shared, headDim] })], { permutation });
+  const own = { key: byHead(key, 1, [1, 2, 3, 0]), value: byHead(value, 1, [1, 2, 0, 3]) };
+  const mixed = cachedAttention(g, byHead(query, heads / keyValueHeads, [1, 2, 0, 3]), cached, own, mask, { scale, cap });
   const rows = transpose(g, [mixed], { permutation: [2, 0, 1, 3] });
   return { mixed: reshape(g, [rows], { shape: [time, heads * headDim] }), own };
 }

@@ -1,6 +1,6 @@
 /** Text generation with a cache of keys and values. Adapters are inputs: they change without a new session as long as they need nothing new. */
 import { assert } from '../problem.ts';
-import { Graph, type Value } from '../graph/graph.ts';
+import { Graph, type Dim, type Value } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
@@ -113,7 +113,7 @@ export class GenerationSession {
   }
 }
 
-/** Keys and values of every layer, `[heads, room, width]`: they are read where they lie, and new tokens add their own. */
+/** Keys `[heads, width, room]` and values `[heads, room, width]` of every layer: they are read where they lie, and new tokens add their own. */
 class Cache {
   #length = 0;
   #room = 0;
@@ -136,41 +136,53 @@ class Cache {
   }
 
   feeds(): Record<string, TensorValue> {
-    const dims = [this.#heads, 1, this.#room, this.#width];
+    const [heads, room, width] = [this.#heads, this.#room, this.#width];
     return Object.fromEntries(
       this.#layers.flatMap(({ key, value }, i) => [
-        [`past.${i}.key`, float32(key, dims)],
-        [`past.${i}.value`, float32(value, dims)],
+        [`past.${i}.key`, float32(key, [heads, 1, width, room])],
+        [`past.${i}.value`, float32(value, [heads, 1, room, width])],
       ]),
     );
   }
 
-  /** `keys` and `values` are `[layers, heads, time, width]`. */
+  /** `keys` are `[layers, heads, width, time]` and `values` `[layers, heads, time, width]`. */
   add(time: number, keys: Float32Array, values: Float32Array): void {
     this.#reserve(this.#length + time);
-    const size = time * this.#width;
-    let from = 0;
-    for (const { key, value } of this.#layers)
-      for (let head = 0; head < this.#heads; head++, from += size) {
-        const to = (head * this.#room + this.#length) * this.#width;
-        key.set(keys.subarray(from, from + size), to);
-        value.set(values.subarray(from, from + size), to);
-      }
+    const [heads, width] = [this.#heads, this.#width];
+    const size = heads * width * time;
+    for (const [i, { key, value }] of this.#layers.entries()) {
+      this.#place(keys.subarray(i * size, (i + 1) * size), time, key, heads * width, 1);
+      this.#place(values.subarray(i * size, (i + 1) * size), time, value, heads, width);
+    }
     this.#length += time;
+  }
+
+  /** In each of so many lines, tokens of so many numbers go where the used room ends. */
+  #place(tokens: Float32Array, time: number, cached: Float32Array, lines: number, numbers: number): void {
+    const length = time * numbers;
+    for (let line = 0; line < lines; line++) {
+      const to = (line * this.#room + this.#length) * numbers;
+      for (let i = 0; i < length; i++) cached[to + i] = tokens[line * length + i]!;
+    }
   }
 
   /** Room is scored whether it is used or not, so there is little more than what is needed. */
   #reserve(tokens: number): void {
     if (tokens <= this.#room) return;
-    const [before, used] = [this.#room * this.#width, this.#length * this.#width];
+    const [before, heads, width] = [this.#room, this.#heads, this.#width];
     this.#room = Math.ceil(tokens / ROOM) * ROOM;
-    const grown = (old: Float32Array): Float32Array => {
-      const larger = new Float32Array(this.#heads * this.#room * this.#width);
-      for (let head = 0; head < this.#heads; head++)
-        larger.set(old.subarray(head * before, head * before + used), head * this.#room * this.#width);
+    const grown = (old: Float32Array, lines: number, numbers: number): Float32Array => {
+      const larger = new Float32Array(lines * this.#room * numbers);
+      for (let line = 0; line < lines; line++) {
+        const from = line * before * numbers;
+        larger.set(old.subarray(from, from + this.#length * numbers), line * this.#room * numbers);
+      }
       return larger;
     };
-    this.#layers = this.#layers.map(({ key, value }) => ({ key: grown(key), value: grown(value) }));
+    this.#layers = this.#layers.map(({ key, value }) => ({
+      key: grown(key, heads * width, 1),
+      value: grown(value, heads, width),
+    }));
   }
 }
 
@@ -206,8 +218,9 @@ export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: Ad
     recompute: 0,
     attend(layer, inputs) {
       const { window, scoreScale: scale } = spec.blocks[layer]!;
-      const past = (what: string): Value => g.input(`past.${layer}.${what}`, 'float32', [keyValueHeads, 1, 'room', headDim]);
-      const cached = { key: past('key'), value: past('value') };
+      const past = (what: string, ...dims: Dim[]): Value =>
+        g.input(`past.${layer}.${what}`, 'float32', [keyValueHeads, 1, ...dims]);
+      const cached = { key: past('key', headDim, 'room'), value: past('value', 'room', headDim) };
       const masked = { ...inputs, mask: sequence.masks.get(window)! };
       const { mixed, own } = attendCached(g, 'time', masked, cached, { heads, keyValueHeads, headDim, scale, cap });
       added.key.push(own.key);

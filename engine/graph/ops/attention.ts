@@ -67,7 +67,8 @@ export const attention: Op<AttentionAttributes> = defineOp<AttentionAttributes>(
 
 /**
  * The same without a gradient, over keys and values that lie in two pieces, so that what is cached is read where it is and never copied:
- * the scores of both, which are small, are laid side by side.
+ * the scores of both, which are small, are laid side by side. Keys lie the other way, [keyHeads, 1, d, keys]: a product of one query with
+ * them runs through memory in order. The runtime does that only when the product is not scaled, so the queries are.
  */
 export function cachedAttention(
   g: Graph,
@@ -77,8 +78,8 @@ export function cachedAttention(
   mask: Value,
   { scale, cap }: AttentionAttributes,
 ): Value {
-  const of = (keys: Value): Value => product(g, q, keys, { transB: true, alpha: scale / (cap ?? 1) });
-  const parts = [of(cached.key), of(own.key)];
+  const scaled = mul(g, [q, g.scalar(scale / (cap ?? 1))]);
+  const parts = [product(g, scaled, cached.key), product(g, scaled, own.key)];
   const plain = joined(g, parts, -1, mask.shape[1]!);
   const scores = cap === null ? plain : mul(g, [tanh(g, [plain]), g.scalar(cap)]);
   const weights = softmax(g, [add(g, [scores, mask])]);
