@@ -14,9 +14,10 @@ class Job {
   readonly #done = Promise.withResolvers<void>();
   #peak: number | null = null;
 
-  constructor(spec: JobSpec, onMessage: (message: JobMessage) => void) {
+  constructor(spec: Extract<JobSpec, { kind: 'train' | 'chat' }>, onMessage: (message: JobMessage) => void) {
     const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
-    this.#process = fork(join(import.meta.dirname, '../engine/jobs/run-job.ts'), { stdio: [...stdio] });
+    const env = { ...process.env, NODE_COMPILE_CACHE: join(spec.cacheDir, 'code') };
+    this.#process = fork(join(import.meta.dirname, '../engine/jobs/run-job.ts'), { stdio: [...stdio], env });
     const { pid } = this.#process;
     this.#watch = setInterval(() => {
       const now = treeMemory(pid!);

@@ -10,33 +10,45 @@ export function streamOf(name: string): number {
   return hash >>> 0;
 }
 
-const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;
-
 /** Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011). */
 export function threefry(key: readonly [number, number], counter: readonly [number, number]): [number, number] {
-  const keys = [key[0], key[1], 0x1bd11bda ^ key[0] ^ key[1]];
-  let x = (counter[0] + keys[0]!) | 0;
-  let y = (counter[1] + keys[1]!) | 0;
-  for (let round = 0; round < 20; round++) {
-    const rotation = rotations[round % 8]!;
+  // Plain variables and no lists: an adapter draws millions of numbers before its first step.
+  let a = key[1] | 0;
+  let b = 0x1bd11bda ^ key[0] ^ key[1];
+  let c = key[0] | 0;
+  let x = (counter[0] + key[0]) | 0;
+  let y = (counter[1] + key[1]) | 0;
+  for (let group = 1; group <= 5; group++) {
+    const isOdd = group % 2 === 1;
     x = (x + y) | 0;
-    y = ((y << rotation) | (y >>> (32 - rotation))) ^ x;
-    if (round % 4 === 3) {
-      const injection = (round + 1) / 4;
-      x = (x + keys[injection % 3]!) | 0;
-      y = (y + keys[(injection + 1) % 3]! + injection) | 0;
-    }
+    y = turned(y, isOdd ? 13 : 17) ^ x;
+    x = (x + y) | 0;
+    y = turned(y, isOdd ? 15 : 29) ^ x;
+    x = (x + y) | 0;
+    y = turned(y, isOdd ? 26 : 16) ^ x;
+    x = (x + y) | 0;
+    y = turned(y, isOdd ? 6 : 24) ^ x;
+    x = (x + a) | 0;
+    y = (y + b + group) | 0;
+    const next = b;
+    b = c;
+    c = a;
+    a = next;
   }
   return [x >>> 0, y >>> 0];
+}
+
+function turned(bits: number, by: number): number {
+  return (bits << by) | (bits >>> (32 - by));
 }
 
 /** Fills `target` with numbers from [-limit, limit). */
 export function fillUniform(target: Float32Array, limit: number, seed: number, name: string): void {
   const key = [seed, streamOf(name)] as const;
   for (let i = 0; i < target.length; i += 2) {
-    const [a, b] = threefry(key, [i / 2, 0]);
-    target[i] = (a / 2 ** 31 - 1) * limit;
-    if (i + 1 < target.length) target[i + 1] = (b / 2 ** 31 - 1) * limit;
+    const words = threefry(key, [i / 2, 0]);
+    target[i] = (words[0] / 2 ** 31 - 1) * limit;
+    if (i + 1 < target.length) target[i + 1] = (words[1] / 2 ** 31 - 1) * limit;
   }
 }
 
@@ -44,9 +56,9 @@ export function fillUniform(target: Float32Array, limit: number, seed: number, n
 export function fillNormal(target: Float32Array, deviation: number, seed: number, name: string): void {
   const key = [seed, streamOf(name)] as const;
   for (let i = 0; i < target.length; i += 2) {
-    const [a, b] = threefry(key, [i / 2, 0]);
-    const radius = deviation * Math.sqrt(-2 * Math.log((a + 0.5) / 2 ** 32));
-    const angle = (2 * Math.PI * b) / 2 ** 32;
+    const words = threefry(key, [i / 2, 0]);
+    const radius = deviation * Math.sqrt(-2 * Math.log((words[0] + 0.5) / 2 ** 32));
+    const angle = (2 * Math.PI * words[1]) / 2 ** 32;
     target[i] = radius * Math.cos(angle);
     if (i + 1 < target.length) target[i + 1] = radius * Math.sin(angle);
   }
