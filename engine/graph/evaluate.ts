@@ -230,7 +230,8 @@ const kernels: Readonly<Record<string, Kernel>> = {
     const matrix = Float64Array.from({ length: rows * columns }, (_, flat) => {
       const [row, column] = [Math.floor(flat / columns), flat % columns];
       const block = Math.floor(column / perBlock);
-      return (level(bytes!.data, row, column) - level(zeroPoints!.data, row, block)) * scales!.data[row * blocks + block]!;
+      const zero = zeroPoints === undefined ? 2 ** (width - 1) : level(zeroPoints.data, row, block);
+      return (level(bytes!.data, row, column) - zero) * scales!.data[row * blocks + block]!;
     });
     return product([x!, { dims: [rows, columns], data: matrix }], { transB: { int: 1 } });
   },

@@ -284,7 +284,8 @@ function packedWeight(name: string, location: WeightLocation): PackedWeight | nu
   const { bits, blockSize, minimumGroup, shape } = location;
   const declare: PackedWeight['declare'] = (g, part, dtype, asked) =>
     g.weight(`${name}.${part}.${dtype}x${asked.join('x')}`, asked, location[part]!, dtype);
-  return { rows: shape[0], columns: shape[1], bits, blockSize, minimumGroup, declare };
+  const hasNibbleZeros = location.nibbleZeros !== null;
+  return { rows: shape[0], columns: shape[1], bits, blockSize, minimumGroup, hasNibbleZeros, declare };
 }
 
 /** Reads packed matrices as they are, those that `asTheyAre` says. */

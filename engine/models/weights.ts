@@ -7,6 +7,7 @@ import { AtomicFile, makeFolder, readExactly, withFile } from '../formats/files.
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
   inNibbles,
+  isCentred,
   packedFormat,
   packRows,
   packStored,
@@ -41,7 +42,9 @@ export interface PackedLocation extends PackedFormat {
   /** The numbers in 4 bits, as they are multiplied. */
   readonly nibbles: FilePart;
   readonly nibbleScales: FilePart;
-  readonly nibbleZeros: FilePart;
+  /** Null where the product has them by itself. */
+  readonly nibbleZeros: FilePart | null;
+  readonly nibbleMinima: FilePart | null;
   /** The numbers again, as they are read back fastest. */
   readonly halves: FilePart;
   readonly scales: FilePart;
@@ -49,6 +52,8 @@ export interface PackedLocation extends PackedFormat {
   readonly minimumScales: FilePart | null;
   readonly minimumLevels: FilePart | null;
 }
+
+type PackedPart = Exclude<keyof PackedLocation, keyof PackedFormat | 'shape'>;
 
 export type WeightLocation = Float32Location | PackedLocation;
 
@@ -147,7 +152,7 @@ export function rotaryDivisors(file: GgufFile, name: string): readonly number[] 
 }
 
 /** Changes when the layout or the content of expanded files does. */
-const expansionVersion = 3;
+const expansionVersion = 4;
 const expansionAlignment = 64;
 
 /** How one matrix is packed. */
@@ -254,7 +259,7 @@ function packingOf({ type, shape, quants }: StoredTensor, quantization: BaseQuan
 function pack({ type, shape, load, quants }: StoredTensor, { bits, blockSize, from }: Packing): PackedMatrix {
   const [rows, columns] = shape as [number, number];
   if (from === 'stored') return packStored(type, load(), quants!.bytes(), rows, columns, quants!.storedRow);
-  return { ...packRows(load(), rows, columns, bits, blockSize), minimumScales: null, minimumLevels: null };
+  return { ...packRows(load(), rows, columns, bits, blockSize), minimumScales: null, minimumLevels: null, nibbleMinima: null };
 }
 
 function planPacked(expansion: Expansion, tensor: StoredTensor, packing: Packing): PackedLocation {
@@ -262,31 +267,37 @@ function planPacked(expansion: Expansion, tensor: StoredTensor, packing: Packing
   const [rows, columns] = tensor.shape as [number, number];
   const blocks = rows * (columns / blockSize);
   const bytes = (rows * columns * bits) / 8;
-  // In 4 bits both readings share their scales.
-  const nibbles = [bytes, ...(bits === 8 ? [8 * blocks] : []), rows * Math.ceil((columns / blockSize) * (bits / 8))];
-  const minima = minimumGroup === null ? [] : [(4 * blocks) / minimumGroup, ...(minimumGroup === 1 ? [] : [blocks])];
-  const parts = expansion.plan([...nibbles, bytes, 4 * blocks, blocks, ...minima], () => {
+  const hasZeros = packing.from === 'values' || !isCentred(tensor.type);
+  const lengths: Partial<Record<PackedPart, number>> = {
+    nibbles: bytes,
+    // In 4 bits both readings share their scales.
+    ...(bits === 8 ? { nibbleScales: 8 * blocks } : {}),
+    ...(hasZeros ? { nibbleZeros: rows * Math.ceil((columns / blockSize) * (bits / 8)) } : {}),
+    ...{ halves: bytes, scales: 4 * blocks, zeroLevels: blocks },
+    ...(minimumGroup === null ? {} : { nibbleMinima: 4 * blocks, minimumScales: (4 * blocks) / minimumGroup }),
+    ...(minimumGroup === null || minimumGroup === 1 ? {} : { minimumLevels: blocks }),
+  };
+  const names = Object.keys(lengths) as PackedPart[];
+  const planned = expansion.plan(Object.values(lengths), () => {
     const packed = pack(tensor, packing);
-    const { values, scales, zeroPoints, minimumScales, minimumLevels } = packed;
     const four = bits === 4 ? packed : inNibbles(packed, rows, columns / blockSize, blockSize);
-    return [
-      ...(bits === 4 ? [values, zeroPoints] : [four.values, four.scales, four.zeroPoints]),
-      ...(bits === 4
-        ? [splitHalves(packed), scales, zeroLevels(packed, rows, columns / blockSize)]
-        : [values, scales, zeroPoints]),
-      ...[minimumScales, minimumLevels],
-    ].flatMap((part) => (part === null ? [] : [bytesOf(part)]));
+    const made: Record<PackedPart, Uint8Array | Float32Array | null> = {
+      ...{ nibbles: four.values, nibbleScales: four.scales, nibbleZeros: four.zeroPoints, nibbleMinima: packed.nibbleMinima },
+      halves: bits === 4 ? splitHalves(packed) : packed.values,
+      scales: packed.scales,
+      zeroLevels: bits === 4 ? zeroLevels(packed, rows, columns / blockSize) : packed.zeroPoints,
+      ...{ minimumScales: packed.minimumScales, minimumLevels: packed.minimumLevels },
+    };
+    return names.map((name) => bytesOf(made[name]!));
   });
-  const [first, ...afterFirst] = parts as [FilePart, ...FilePart[]];
-  const ownScales = bits === 8 ? afterFirst.shift() : undefined;
-  const [nibbleZeros, halves, scales, levels, minimumScales = null, minimumLevels = null] = afterFirst as [
-    ...[FilePart, FilePart, FilePart, FilePart],
-    ...FilePart[],
-  ];
+  const part = (name: PackedPart): FilePart | null => planned[names.indexOf(name)] ?? null;
+  const scales = part('scales')!;
   return {
     ...{ bits, blockSize, minimumGroup, shape: [rows, columns] },
-    ...{ nibbles: first, nibbleScales: ownScales ?? scales, nibbleZeros },
-    ...{ halves, scales, zeroLevels: levels, minimumScales, minimumLevels },
+    ...{ nibbles: part('nibbles')!, nibbleScales: part('nibbleScales') ?? scales },
+    ...{ nibbleZeros: part('nibbleZeros'), nibbleMinima: part('nibbleMinima') },
+    ...{ halves: part('halves')!, scales, zeroLevels: part('zeroLevels')! },
+    ...{ minimumScales: part('minimumScales'), minimumLevels: part('minimumLevels') },
   };
 }
 

@@ -29,7 +29,12 @@ export interface PackedMatrix extends PackedRows {
   readonly minimumScales: Float32Array | null;
   /** `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
   readonly minimumLevels: Uint8Array | null;
+  /** `[rows, blocks]`: the minima for a product. */
+  readonly nibbleMinima: Float32Array | null;
 }
+
+/** The zero point of 4-bit numbers in a product that is given none, which is faster. */
+const ownZero = 8;
 
 /** Each block from its smallest to its largest number, 0 among them: value = (q - zero point) * scale. */
 export function packRows(matrix: Float32Array, rows: number, columns: number, bits: 4 | 8, blockSize: number): PackedRows {
@@ -204,6 +209,12 @@ export function packedFormat(type: string): PackedFormat | null {
   return storedFormats[type] ?? null;
 }
 
+/** Whether the product of a matrix of this type needs no zero points: they are its own, or what they lack is in the minima. */
+export function isCentred(type: string): boolean {
+  const { bits, zero, minimumGroup } = storedFormats[type]!;
+  return bits === 4 && (zero === ownZero || minimumGroup !== null);
+}
+
 /**
  * A quantized matrix packed with exactly its values: `values` are these, `stored` its bytes in the file, `storedRow` where the file has a
  * row. Quants follow from a value and its scale, which is checked.
@@ -224,6 +235,7 @@ export function packStored(
   const packed = emptyRows(rows, blocks, bits, blockSize);
   const minimumScales = minimumGroup === null ? null : new Float32Array((rows * blocks) / minimumGroup);
   const minimumLevels = minimumGroup === null || minimumGroup === 1 ? null : new Uint8Array(rows * blocks);
+  const nibbleMinima = minimumGroup === null ? null : new Float32Array(rows * blocks);
   for (let row = 0; row < rows; row++) {
     const rowAt = (storedRow(row) * columns * bytes) / elements;
     for (let block = 0; block < blocks; block++) {
@@ -237,6 +249,8 @@ export function packStored(
         minimumScales[Math.floor(own / minimumGroup!)] = factor;
         if (minimumLevels !== null) minimumLevels[own] = level!;
         minimum = factor * (level ?? 1);
+        // Both are of few digits and near each other: their sum is mostly exact, and else rounded once.
+        nibbleMinima![own] = minimum + (bits === 4 ? (ownZero - zero) * scale : 0);
       }
       packed.scales[own] = scale;
       storeZero(packed.zeroPoints, row, block, blocks, bits, zero);
@@ -247,7 +261,7 @@ export function packStored(
       else for (let i = 0; i < blockSize; i += 2) packed.values[(from + i) >> 1] = levels[i]! | (levels[i + 1]! << 4);
     }
   }
-  return { ...packed, minimumScales, minimumLevels };
+  return { ...packed, minimumScales, minimumLevels, nibbleMinima };
 }
 
 /** The integers a block of values comes from; false when there are none between 0 and 255 that give exactly these values. */

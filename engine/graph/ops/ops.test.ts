@@ -71,7 +71,7 @@ function causalBlocks(time: number, blocks: number): SampleInput[] {
 }
 const plainHead = (g: Graph, h: Value): Value => gemm(g, [h, g.constant('float32', [5, 4], sines(20))], { transB: true });
 /** A matrix [3, 32] in blocks of 16 whose numbers are made up: nibbles or bytes, each block with its own scale and zero point. */
-const packedMatrix = (bits: 4 | 8, minimumGroup: number | null): PackedWeight => {
+const packedMatrix = (bits: 4 | 8, minimumGroup: number | null, hasNibbleZeros = true): PackedWeight => {
   const levels = Array.from({ length: 96 }, (_, i) => (i * 7 + (i >> 3)) % 2 ** bits);
   const zeroPoints = [3, 8, 1, 0, 7, 5];
   const neighbours = (numbers: readonly number[]) =>
@@ -87,6 +87,9 @@ const packedMatrix = (bits: 4 | 8, minimumGroup: number | null): PackedWeight =>
     );
   const scales = [0.25, 0.5, 0.125, 0.75, 0.25, 0.375];
   const bothScales = [0, 1, 2].flatMap((row) => [...perRow(scales, row), ...perRow(scales, row).map((scale) => 16 * scale)]);
+  const minimumScales = minimumGroup === 1 ? sines(6) : [0.5, -0.25, 0.125];
+  const minimumLevels = [1, 2, 3, 4, 5, 6];
+  const minima = minimumGroup === 1 ? minimumScales : minimumLevels.map((level, i) => level * minimumScales[i >> 1]!);
   const parts: Record<PackedPart, readonly number[]> = {
     nibbles: nibbles(levels),
     nibbleScales: bits === 4 ? scales : bothScales,
@@ -94,11 +97,12 @@ const packedMatrix = (bits: 4 | 8, minimumGroup: number | null): PackedWeight =>
     halves: bits === 8 ? levels : levels.slice(0, 48).map((level, i) => level | (levels[48 + i]! << 4)),
     scales,
     zeroLevels: zeroPoints,
-    minimumScales: minimumGroup === 1 ? sines(6) : [0.5, -0.25, 0.125],
-    minimumLevels: [1, 2, 3, 4, 5, 6],
+    ...{ minimumScales, minimumLevels },
+    // Without zero points the product counts from 8.
+    nibbleMinima: minima.map((minimum, i) => minimum + (hasNibbleZeros ? 0 : 8 - zeroPoints[i]!) * scales[i]!),
   };
   const declare: PackedWeight['declare'] = (g, part, dtype, shape) => g.constant(dtype, shape, parts[part]);
-  return { rows: 3, columns: 32, bits, blockSize: 16, minimumGroup, declare };
+  return { rows: 3, columns: 32, bits, blockSize: 16, minimumGroup, hasNibbleZeros, declare };
 };
 const samples: Readonly<Record<string, readonly Sample[]>> = {
   Add: [{ inputs: [x, x] }, { inputs: [x, { dims: [3] }] }, { inputs: [{ dims: [2, 1] }, { dims: [4, 1, 3] }] }],
@@ -133,6 +137,7 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, null) } },
     { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(8, 1) } },
     { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, 2) } },
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, 1, false) } },
   ],
   DoraScale: [
     { inputs: [{ dims: [5] }, frozen([5, 4]), frozen([2, 4]), frozen([5, 2])], attributes: { scale: 1.5, embedding: false } },

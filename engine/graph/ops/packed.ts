@@ -7,7 +7,9 @@ import { reshape } from './shape.ts';
 
 /** What is multiplied, what is read back, and minima for both; see formats/quants/pack.ts. */
 export type PackedPart =
-  ('nibbles' | 'nibbleScales' | 'nibbleZeros') | ('halves' | 'scales' | 'zeroLevels') | ('minimumScales' | 'minimumLevels');
+  | ('nibbles' | 'nibbleScales' | 'nibbleZeros' | 'nibbleMinima')
+  | ('halves' | 'scales' | 'zeroLevels')
+  | ('minimumScales' | 'minimumLevels');
 
 /** A matrix W [rows, columns] in blocks along its rows: W = (q - zero point) scale + minimum. */
 export interface PackedWeight {
@@ -17,6 +19,8 @@ export interface PackedWeight {
   readonly blockSize: number;
   /** Null without minima; else how many blocks share the float32 factor of their 8-bit minima, 1 where the factor is the minimum. */
   readonly minimumGroup: number | null;
+  /** Whether its product is given zero points; without, the runtime's own are right, where need be with the minima for products. */
+  readonly hasNibbleZeros: boolean;
   /** The bytes of a part as a tensor of this type and shape; one part may be read in several. */
   declare(g: Graph, part: PackedPart, dtype: DataType, shape: readonly number[]): Value;
 }
@@ -71,14 +75,14 @@ export function dequantized(g: Graph, weight: PackedWeight): Value {
 export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ readonly weight: PackedWeight }>({
   name: 'MatMulNBits',
   forward(g, [x], { weight }) {
-    const { rows, columns, bits, blockSize, minimumGroup, declare } = weight;
+    const { rows, columns, bits, blockSize, minimumGroup, hasNibbleZeros, declare } = weight;
     const tokens = x!.shape[0]!;
     const blocks = columns / blockSize;
     const inputs = [
       bits === 4 ? x! : twice(g, x!),
       declare(g, 'nibbles', 'uint8', [rows, (blocks * bits) / 4, blockSize / 2]),
       declare(g, 'nibbleScales', 'float32', [rows, (blocks * bits) / 4]),
-      declare(g, 'nibbleZeros', 'uint8', [rows, Math.ceil((blocks * bits) / 8)]),
+      ...(hasNibbleZeros ? [declare(g, 'nibbleZeros', 'uint8', [rows, Math.ceil((blocks * bits) / 8)])] : []),
     ];
     const attributes = { K: (columns * bits) / 4, N: rows, bits: 4, block_size: blockSize };
     const product = g.node('MatMulNBits', inputs, {
@@ -87,7 +91,8 @@ export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ r
       attributes: Object.fromEntries(Object.entries(attributes).map(([name, int]) => [name, { int }])),
     });
     if (minimumGroup === null) return [product];
-    return [gemm(g, [blockSums(g, x!, blockSize), minima(g, weight, [rows, blocks]), product], { transB: true })];
+    const minima = declare(g, 'nibbleMinima', 'float32', [rows, blocks]);
+    return [gemm(g, [blockSums(g, x!, blockSize), minima, product], { transB: true })];
   },
   backward: (g, { attributes: { weight }, dy }) => [() => gemm(g, [dy, dequantized(g, weight)], {})],
 });
