@@ -375,7 +375,7 @@ const fields = {
     default: true,
     group: 'data',
     label: 'Packing',
-    help: 'Puts the rows of a step end to end, up to 512 tokens or the longest row together, instead of padding each to the longest.',
+    help: 'Puts the rows of a step end to end, up to 256 tokens together, instead of padding each to the longest.',
     why: 'Nothing is computed for padding. A row still sees only itself: the numbers are the same.',
   },
   neftuneNoiseAlpha: {

@@ -1,7 +1,7 @@
 /** Job `evaluate`: the loss of a model, with an adapter or without, on rows. */
 import type { EvaluateResult, JobSpec } from '../contract.ts';
 import { openModel } from '../models/open.ts';
-import { longestRow, packCapacity } from '../training/batches.ts';
+import { longestRow, longestPack } from '../training/batches.ts';
 import { evaluateRows } from '../training/loop.ts';
 import { noAdapterShape } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
@@ -15,7 +15,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { skipBadRows: false, keepText: false });
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
-    attentionBlocks: attentionBlocksFor(packCapacity(longestRow(rows))),
+    attentionBlocks: attentionBlocksFor(longestPack(longestRow(rows))),
     cacheDir: spec.cacheDir,
   });
   try {

@@ -9,7 +9,7 @@ import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { longestRow, packCapacity, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
+import { longestRow, longestPack, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
@@ -68,7 +68,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
   const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, true);
 
   const { rows } = data.prepared;
-  const longest = recipe.packing ? packCapacity(longestRow(rows)) : longestRow(rows);
+  const longest = recipe.packing ? longestPack(longestRow(rows)) : longestRow(rows);
   const here = computePlan(recipe, provider, longest);
   const { start, notExact, notes } = await startingState(spec, recipe, here, { model, whole: opened }, folder, port);
   const { adapter, adam, plan } = start;

@@ -122,12 +122,15 @@ export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
   return { inputIds, labels, batch: 1, time, lengths, packed: true };
 }
 
-/** With so many tokens at once the matrix products are as fast as they get; more would only take memory. */
-const ENOUGH_TOKENS = 512;
+/**
+ * With so many tokens at once the matrix products are as fast as they get. More would only take memory, and time for attention between rows
+ * that do not see each other.
+ */
+const ENOUGH_TOKENS = 256;
 
-/** Tokens of a packed row: the longest row must find room. */
-export function packCapacity(longest: number): number {
-  return Math.max(ENOUGH_TOKENS, longest);
+/** Tokens of the longest pack: a row that is longer is one by itself. */
+export function longestPack(longestRow: number): number {
+  return Math.max(ENOUGH_TOKENS, longestRow);
 }
 
 /** Tokens of the longest row. */
@@ -135,8 +138,8 @@ export function longestRow(rows: readonly TrainingRow[]): number {
   return rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
 }
 
-/** Rows in order, as many together as `capacity` tokens hold. */
-export function packRows(rows: readonly TrainingRow[], capacity: number): TrainingRow[][] {
+/** Rows in order, as many together as `capacity` tokens hold, and longer ones alone. */
+export function packRows(rows: readonly TrainingRow[], capacity = ENOUGH_TOKENS): TrainingRow[][] {
   const packs: TrainingRow[][] = [];
   let room = 0;
   for (const row of rows) {

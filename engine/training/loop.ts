@@ -3,16 +3,7 @@ import { setImmediate as macrotask } from 'node:timers/promises';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
-import {
-  inGroups,
-  longestRow,
-  packCapacity,
-  packRows,
-  RowOrder,
-  supervisedTokens,
-  toBatch,
-  type TrainingRow,
-} from './batches.ts';
+import { inGroups, packRows, RowOrder, supervisedTokens, toBatch, type TrainingRow } from './batches.ts';
 import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
 import { learningRate } from './schedule.ts';
 import type { StepResult, TrainStep } from './step.ts';
@@ -94,7 +85,7 @@ async function meanGradient(training: Training, batches: readonly TrainingRow[][
   let loss = 0;
   let firstRow = 0;
   const { packing } = training.recipe;
-  for (const rows of packing ? packRows(batches.flat(), packCapacity(longestRow(training.rows))) : batches) {
+  for (const rows of packing ? packRows(batches.flat()) : batches) {
     await stopHere(training);
     const result = await training.step.gradient(toBatch(rows, packing), training.parameters, { step, firstRow });
     firstRow += rows.length;
@@ -112,7 +103,7 @@ export interface RowsLoss {
   readonly rows: readonly { readonly loss: number; readonly supervisedTokens: number }[];
 }
 
-/** Evaluates `rows`, packed as far as the longest of them needs, or in groups of `batchSize`. */
+/** Evaluates `rows`, packed or in groups of `batchSize`. */
 export async function evaluateRows(
   work: Pick<Training, 'stopRequested'> & { readonly step: Pick<TrainStep, 'evaluate'> },
   rows: readonly TrainingRow[],
@@ -122,7 +113,7 @@ export async function evaluateRows(
 ): Promise<RowsLoss> {
   const sums = new Float64Array(rows.length);
   let first = 0;
-  for (const group of packing ? packRows(rows, packCapacity(longestRow(rows))) : inGroups(rows, batchSize)) {
+  for (const group of packing ? packRows(rows) : inGroups(rows, batchSize)) {
     await stopHere(work);
     const { tokenLoss, tokenRow } = await work.step.evaluate(toBatch(group, packing), parameters);
     tokenLoss.forEach((loss, i) => (sums[first + tokenRow[i]!]! += loss));

@@ -5,7 +5,7 @@ import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { Recipe } from '../recipe.ts';
-import { packCapacity } from './batches.ts';
+import { longestPack } from './batches.ts';
 import type { AdapterShape } from './lora/adapter.ts';
 import { adapterRecipe } from './lora/config.ts';
 import { plannedShape } from './lora/initial.ts';
@@ -89,7 +89,7 @@ export class MemoryPlanner {
    */
   async plan(recipe: MemoryRecipe, longest: number): Promise<RunPlan['memory']> {
     const { spec, tokenizerSource } = this.#model;
-    const cut = graphPlan(recipe, recipe.packing ? packCapacity(longest) : longest);
+    const cut = graphPlan(recipe, recipe.packing ? longestPack(longest) : longest);
     const { liveness, base, adapter } = this.#graph(recipe, cut);
     const { bytes, inLoop } = liveness.peak(stepDimensions(spec, recipe, longest, cut));
     const tokenizer = tokenizerSource === null ? 0 : spec.vocabularySize * bytesPerToken;
@@ -103,7 +103,7 @@ export class MemoryPlanner {
 
   /** What a step costs besides arithmetic, as its graph has it: numbers that no other machine changes. */
   counts(recipe: MemoryRecipe, longest: number): StepCounts {
-    const cut = graphPlan(recipe, recipe.packing ? packCapacity(longest) : longest);
+    const cut = graphPlan(recipe, recipe.packing ? longestPack(longest) : longest);
     const { liveness } = this.#graph(recipe, cut);
     const { bytes, allocations } = liveness.peak(stepDimensions(this.#model.spec, recipe, longest, cut));
     return { nodes: liveness.nodes, copies: liveness.copies, allocations, peakBytes: bytes };
@@ -139,7 +139,7 @@ function stepDimensions(
   { attentionBlocks, headRows }: GraphPlan,
 ): Dimensions {
   const batch = packing ? 1 : batchSize;
-  const length = packing ? Math.min(packCapacity(longest), longest * batchSize * gradientAccumulation) : longest;
+  const length = packing ? Math.min(longestPack(longest), longest * batchSize * gradientAccumulation) : longest;
   const time = Math.ceil(length / attentionBlocks) * attentionBlocks;
   const supervised = batch * (length - 1);
   const chunks = Math.ceil(supervised / headRows);
