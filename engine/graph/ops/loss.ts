@@ -3,7 +3,7 @@ import { assert } from '../../problem.ts';
 import type { Dim, Op, Value } from '../graph.ts';
 import { defineOp, Graph } from '../graph.ts';
 import { gradients } from '../gradient.ts';
-import { add, exp, log, mul, neg, reciprocal, sub } from './elementwise.ts';
+import { add, log, mul, neg, reciprocal, sub } from './elementwise.ts';
 import { maxOfLast, sumOfMany } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -19,9 +19,12 @@ export interface CrossEntropyAttributes {
   readonly gradient: 'none' | 'hidden' | 'hidden and trained';
 }
 
-// For each row: logits z = head(h), target token t, counted c ∈ {0, 1}
-//   loss = c (log Σ exp(z) - z_t) = c (log s + (m - z_t))        m = max z, e = exp(z - m), s = Σ e
-//   dloss/dz = c (e / s - [t]), and from there the gradient of the head
+// For each row: logits z = head(h), target token t, counted c ∈ {0, 1}, p = softmax(z) as the runtime has it, m = max z, S = Σ p
+//   loss = c (log Σ exp(z) - z_t) = c (log (S / max p) + (m - z_t))
+//   dloss/dz = c/S (p - S [t]), and from there the gradient of the head
+// S would be 1, did the runtime's own sum lose nothing over so many tokens; max p is 1 / Σ exp(z - m) before that. Softmax and the
+// subtraction of S [t] write over the logits, so that a chunk has them once. A row of logits depends on its own row of h alone: the factor c/S
+// can wait for the gradient of h, which is small.
 // h [chunks, rows, hidden], targets int64 [chunks, rows], counted [chunks, rows]; loss [chunks, rows].
 // One chunk at a time runs through a Scan; only one chunk's logits are alive, and gradients of the head add up from chunk to chunk.
 export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntropyAttributes>({
@@ -33,12 +36,13 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
     const { body, rows, hidden } = chunk;
     const count = chunk.input('counted', 'float32', [rows]);
     const { logits, tape } = chunk.logits(head, trained, perRow);
-    const { exponentials, sum, targetLogit, maximum } = chunk.softmax(logits);
-    const loss = mul(body, [chunk.column(count), add(body, [log(body, [sum]), sub(body, [maximum, targetLogit])])]);
-    chunk.output('loss', reshape(body, [loss], { shape: [rows] }));
+    const { probabilities, total } = chunk.softmax(logits);
+    const surprise = chunk.surprise(logits, probabilities, total);
+    chunk.output('loss', reshape(body, [mul(body, [chunk.column(count), surprise])], { shape: [rows] }));
     if (gradient === 'hidden') {
-      const dz = chunk.logitGradient(exponentials, sum, count);
-      chunk.output('gradient', gradients(body, tape, logits, dz, [hidden])[0]!);
+      const dz = chunk.logitGradient(probabilities, total);
+      const dh = gradients(body, tape, logits, dz, [hidden])[0]!;
+      chunk.output('gradient', mul(body, [dh, chunk.factor(count, total)]));
     }
     const outputs = [{ shape: [chunks, rows] }, ...(gradient === 'hidden' ? [{ shape: h!.shape }] : [])];
     const scanned = [h!, targets!, counted!, ...perRow];
@@ -65,8 +69,9 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
       const weight = chunk.input('weight', 'float32', [rows]);
       const sums = trained.map((value, i) => chunk.state(`sum ${i}`, value.shape));
       const { logits, tape } = chunk.logits(head, trained, perRow);
-      const { exponentials, sum } = chunk.softmax(logits);
-      const dz = chunk.logitGradient(exponentials, sum, mul(body, [count, weight]));
+      const { probabilities, total } = chunk.softmax(logits);
+      const factor = chunk.factor(mul(body, [count, weight]), total);
+      const dz = mul(body, [chunk.logitGradient(probabilities, total), factor]);
       const [ofRows, ...ofTrained] = gradients(body, tape, logits, dz, [chunk.hidden, ...trained]);
       sums.forEach((before, i) => {
         assert(ofTrained[i] !== null && ofTrained[i] !== undefined, 'the head does not depend on what it is trained by');
@@ -126,26 +131,34 @@ class Chunk {
     return { logits, tape };
   }
 
-  softmax(logits: Value): { maximum: Value; exponentials: Value; sum: Value; targetLogit: Value } {
+  /** `total` are the sums `[rows, 1]` of the probabilities. */
+  softmax(logits: Value): { probabilities: Value; total: Value } {
+    const { body } = this;
+    const probabilities = body.node('Softmax', [logits], { shape: logits.shape, attributes: { axis: { int: -1 } } });
+    return { probabilities, total: sumOfMany(body, probabilities) };
+  }
+
+  /** -log of the probability of the targets, `[rows, 1]`. What reads the logits is built last and so runs first: then they may be written over. */
+  surprise(logits: Value, probabilities: Value, total: Value): Value {
     const { body, rows } = this;
-    const maximum = maxOfLast(body, logits);
-    const exponentials = exp(body, [sub(body, [logits, maximum])]);
-    const sum = sumOfMany(body, exponentials);
+    const logSum = log(body, [mul(body, [total, reciprocal(body, [maxOfLast(body, probabilities)])])]);
     const targetLogit = body.node('GatherElements', [logits, this.column(this.target)], {
       shape: [rows, 1],
       attributes: { axis: { int: 1 } },
     });
-    return { maximum, exponentials, sum, targetLogit };
+    return add(body, [logSum, sub(body, [maxOfLast(body, logits), targetLogit])]);
   }
 
-  /** weight (e / s - [t]) */
-  logitGradient(exponentials: Value, sum: Value, weight: Value): Value {
-    const { body } = this;
-    const weights = this.column(weight);
-    const probabilities = mul(body, [exponentials, mul(body, [weights, reciprocal(body, [sum])])]);
-    return body.node('ScatterElements', [probabilities, this.column(this.target), neg(body, [weights])], {
-      shape: exponentials.shape,
+  /** p - S [t] */
+  logitGradient(probabilities: Value, total: Value): Value {
+    return this.body.node('ScatterElements', [probabilities, this.column(this.target), neg(this.body, [total])], {
+      shape: probabilities.shape,
       attributes: { axis: { int: 1 }, reduction: { string: 'add' } },
     });
+  }
+
+  /** weight / S `[rows, 1]` */
+  factor(weight: Value, total: Value): Value {
+    return mul(this.body, [this.column(weight), reciprocal(this.body, [total])]);
   }
 }
