@@ -22,7 +22,7 @@ export interface GenerationOptions {
 /** The cache grows by so many tokens. */
 const ROOM = 128;
 /** A long prompt goes in by pieces: no token is scored against what comes long after it, and scores stay in the processor's cache. */
-const LONGEST_PIECE = 128;
+const LONGEST_PIECE = 256;
 
 export class GenerationSession {
   readonly #model: OpenModel;
@@ -116,7 +116,8 @@ export class GenerationSession {
 /** Keys `[heads, width, room]` and values `[heads, room, width]` of every layer: they are read where they lie, and new tokens add their own. */
 class Cache {
   #length = 0;
-  #room = 0;
+  /** Never none, of which the runtime could make no product. */
+  #room = 1;
   #layers: { readonly key: Float32Array; readonly value: Float32Array }[];
   readonly #heads: number;
   readonly #width: number;
@@ -124,8 +125,8 @@ class Cache {
   constructor({ layers, keyValueHeads, headDim }: DecoderSpec) {
     this.#heads = keyValueHeads;
     this.#width = headDim;
-    this.#layers = Array.from({ length: layers }, () => ({ key: new Float32Array(0), value: new Float32Array(0) }));
-    this.#reserve(1);
+    const empty = (): Float32Array => new Float32Array(keyValueHeads * headDim);
+    this.#layers = Array.from({ length: layers }, () => ({ key: empty(), value: empty() }));
   }
 
   get length(): number {
