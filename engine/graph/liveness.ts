@@ -1,6 +1,6 @@
 /**
- * How much memory the values of a graph take while it runs, found by going through its nodes as ONNX Runtime does: in its order, with
- * results written over inputs where it does so.
+ * How much memory the values of a graph take while it runs, found by going through its nodes as ONNX Runtime's planner does: in its order,
+ * with results written over inputs where it does so, and else over what was last read and has the same shape by name.
  */
 import { extent, type DataType, type Dimensions, type Graph, type Node, type Value } from './graph.ts';
 import { fileOrder } from './order.ts';
@@ -30,21 +30,25 @@ function valueBytes({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>, dims: Dime
   return Math.ceil(shape.reduce<number>((product, dim) => product * extent(dim, dims), 1) * elementBytes[dtype]);
 }
 
+/** Memory that values take one after the other, from before the first of them is written until the last has been read. */
+interface Block {
+  /** Decides how large it is and for which others it can be taken. */
+  readonly first: Value;
+  /** At which node of the order it is given back. */
+  end: number;
+}
+
 /** How a graph goes through memory; found once, then asked for any sizes. */
 export class Liveness {
   readonly #order: readonly Node[];
-  readonly #reads: readonly (readonly Value[])[];
-  readonly #readers = new Map<Value, number>();
   readonly #bodies: readonly (readonly Liveness[])[];
+  /** For each node the blocks that begin there. */
+  readonly #begun: readonly (readonly Block[])[];
 
   constructor(graph: Graph) {
     this.#order = runOrder(graph);
-    this.#reads = this.#order.map(readBy);
     this.#bodies = this.#order.map((node) => bodiesOf(node).map((body) => new Liveness(body)));
-    const read = (value: Value) => this.#readers.set(value, (this.#readers.get(value) ?? 0) + 1);
-    for (const values of this.#reads) values.forEach(read);
-    // What the graph answers with stays to the end.
-    for (const value of graph.outputs.values()) read(value);
+    this.#begun = plannedBlocks(graph, this.#order);
   }
 
   get nodes(): number {
@@ -61,47 +65,86 @@ export class Liveness {
    * of loops. Inputs and weights are not in it.
    */
   peak(dims: Dimensions): { readonly bytes: number; readonly inLoop: number; readonly allocations: number } {
-    /** Which block of memory a value lies in, how large a block is, and how often the values in it will still be read. */
-    const blockOf = new Map<Value, number>();
-    const size: number[] = [];
-    const uses: number[] = [];
+    const freed = new Float64Array(this.#order.length + 1);
     let alive = 0;
+    let allocations = 0;
     let peak = { bytes: 0, inLoop: 0 };
-    for (const [i, node] of this.#order.entries()) {
-      for (const [j, output] of node.outputs.entries()) {
-        let block = j === 0 ? reusedBlock(node, blockOf, uses) : null;
-        if (block === null) {
-          block = size.push(valueBytes(output, dims)) - 1;
-          uses.push(0);
-          alive += size[block]!;
-        }
-        blockOf.set(output, block);
-        uses[block]! += this.#readers.get(output) ?? 0;
+    for (const [i, begun] of this.#begun.entries()) {
+      for (const { first, end } of begun) {
+        const size = valueBytes(first, dims);
+        alive += size;
+        freed[end]! += size;
       }
+      allocations += begun.length;
       // One turn of a loop is alive at once.
       const inLoop = this.#bodies[i]!.reduce((sum, body) => sum + body.peak(dims).bytes, 0);
       if (alive + inLoop > peak.bytes) peak = { bytes: alive + inLoop, inLoop };
-      for (const value of this.#reads[i]!) {
-        const block = blockOf.get(value);
-        if (block !== undefined && --uses[block]! === 0) alive -= size[block]!;
-      }
+      alive -= freed[i]!;
     }
-    return { ...peak, allocations: size.length };
+    return { ...peak, allocations };
   }
 }
 
+/**
+ * AllocationPlanner's work (ComputeSingleStreamReusePlan): every value gets a block. One that waits for its next value is held all the
+ * while: after a layer every block of attention keeps its scores until the next one takes them.
+ */
+function plannedBlocks(graph: Graph, order: readonly Node[]): readonly (readonly Block[])[] {
+  const answers = new Set(graph.outputs.values());
+  const reads = order.map(readBy);
+  const readers = new Map<Value, number>();
+  for (const value of reads.flat()) readers.set(value, (readers.get(value) ?? 0) + 1);
+  const blockOf = new Map<Value, Block>();
+  /** How often the values that are in a block will still be read. */
+  const uses = new Map<Block, number>();
+  /** Blocks that wait, by the kind of value they can take; the last one is taken first. */
+  const free = new Map<string, Block[]>();
+  return order.map((node, i) => {
+    const begun: Block[] = [];
+    const written = node.outputs.map((output, j) => {
+      // What the graph answers with is never handed on, and stays to the end.
+      const taken = answers.has(output)
+        ? undefined
+        : ((j === 0 ? overInput(node, blockOf, uses) : undefined) ?? free.get(kindOf(output))?.pop());
+      const block = taken ?? { first: output, end: answers.has(output) ? order.length : i };
+      if (taken === undefined) begun.push(block);
+      blockOf.set(output, block);
+      uses.set(block, (uses.get(block) ?? 0) + (readers.get(output) ?? 0));
+      return block;
+    });
+    const give = (block: Block): void => {
+      block.end = Math.max(block.end, i);
+      if (uses.get(block) !== 0 || block.end === order.length || block.first.shape.length === 0) return;
+      const kind = kindOf(block.first);
+      const waiting = free.get(kind) ?? [];
+      if (!waiting.includes(block)) free.set(kind, [...waiting, block]);
+    };
+    for (const value of reads[i]!) {
+      const block = blockOf.get(value);
+      if (block === undefined) continue;
+      uses.set(block, uses.get(block)! - 1);
+      give(block);
+    }
+    // Nobody reads it.
+    for (const block of written) if (uses.get(block) === 0) give(block);
+    return begun;
+  });
+}
+
+function kindOf({ dtype, shape }: Value): string {
+  return `${elementBytes[dtype]} ${shape.join()}`;
+}
+
 /** The block of an input that the first output of a node takes over. */
-function reusedBlock(
+function overInput(
   { type, inputs, outputs }: Node,
-  blockOf: ReadonlyMap<Value, number>,
-  uses: readonly number[],
-): number | null {
-  if (aliases.has(type)) return blockOf.get(inputs[0]!) ?? null;
-  if (!inPlace.has(type)) return null;
+  blockOf: ReadonlyMap<Value, Block>,
+  uses: ReadonlyMap<Block, number>,
+): Block | undefined {
   const block = blockOf.get(inputs[0]!);
-  return block !== undefined && uses[block] === 1 && elementBytes[inputs[0]!.dtype] === elementBytes[outputs[0]!.dtype]
-    ? block
-    : null;
+  if (block === undefined || aliases.has(type)) return block;
+  const isLast = inPlace.has(type) && uses.get(block) === 1;
+  return isLast && elementBytes[inputs[0]!.dtype] === elementBytes[outputs[0]!.dtype] ? block : undefined;
 }
 
 function bodiesOf({ attributes }: Node): Graph[] {

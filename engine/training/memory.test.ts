@@ -103,9 +103,9 @@ describe('the estimate', () => {
     expect(await of({ headRows: 64 }, 512)).toBeLessThan((1.05 * chunk) / 4);
   });
 
-  it('is linear in the length of rows, but for their masks', async () => {
+  it('is linear in the length of rows, but for their masks and what waits between layers', async () => {
     const of = async (longest: number) => (await plan({ recompute: 0 }, longest)).activations / longest;
-    expect((await of(4096)) / (await of(1024))).toBeLessThan(1.2);
+    expect((await of(4096)) / (await of(1024))).toBeLessThan(1.3);
   });
 
   it('counts what a step does besides arithmetic: it does not grow unseen', () => {
@@ -113,7 +113,7 @@ describe('the estimate', () => {
     expect(nodes).toBeLessThanOrEqual(7_700);
     expect(copies).toBeLessThanOrEqual(1_080);
     expect(allocations).toBeLessThanOrEqual(8_000);
-    expect(peakBytes).toBeLessThanOrEqual(430e6);
+    expect(peakBytes).toBeLessThanOrEqual(450e6);
   });
 
   it('takes packed rows for as many as lie end to end', async () => {

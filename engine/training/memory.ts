@@ -40,7 +40,7 @@ const adapterCopies = 8;
 
 // Measured: docs/decisions/009-memory-estimate.md.
 const programBytes = 150e6;
-const bytesPerNode = 40e3;
+const bytesPerNode = 13e3;
 const bytesPerToken = 1.5e3;
 /** What free memory between the blocks in use adds to them. */
 const fragmentation = 1.1;
