@@ -7,7 +7,7 @@ import { embedding } from '../graph/ops/embedding.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
-import { dequantized, packedLinear, packedRows, type PackedWeight } from '../graph/ops/packed.ts';
+import { dequantized, packedLinear, packedRows, productInParts, type PackedWeight } from '../graph/ops/packed.ts';
 import { rotary } from '../graph/ops/rotary.ts';
 import { gatherRows, reshape, sliceLast } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
@@ -39,6 +39,8 @@ export interface DecoderOptions {
   readonly recompute: number;
   /** Computes a linear layer another way, from packed weights for one; null: as usual. */
   readonly linear?: (path: string, x: Value, bias: Value | null) => Value | null;
+  /** Computes the output head another way, in the graph that is given: the loss has one of its own; null: as usual. */
+  readonly head?: (g: Graph, x: Value, bias: Value | null, lora: LoraFactors | null) => Value | null;
   /** Picks rows of the embedding another way, out of a packed one; null: as usual. */
   readonly rows?: (path: string, ids: Value) => Value | null;
   /** Attends another way, with a cache of its own; all are `[tokens, heads * headDim]` of their own heads. */
@@ -69,7 +71,10 @@ export function headLogits(g: Graph, { modules, head }: DecoderSpec, x: Value, o
   const path = modules.output;
   return g.scope(path, () => {
     const bias = head.bias ? options.weight(`${path}.bias`) : null;
-    const plain = options.linear?.(path, x, bias) ?? linear(g, x, options.weight(`${path}.weight`), bias, options.lora(path));
+    const plain =
+      options.head?.(g, x, bias, options.lora(path)) ??
+      options.linear?.(path, x, bias) ??
+      linear(g, x, options.weight(`${path}.weight`), bias, options.lora(path));
     return head.cap === null ? plain : capped(g, plain, head.cap);
   });
 }
@@ -282,8 +287,12 @@ export function weightsOf(g: Graph, spec: DecoderSpec, files: WeightFiles): (nam
 function packedWeight(name: string, location: WeightLocation): PackedWeight | null {
   if (!('bits' in location)) return null;
   const { bits, blockSize, minimumGroup, shape } = location;
-  const declare: PackedWeight['declare'] = (g, part, dtype, asked) =>
-    g.weight(`${name}.${part}.${dtype}x${asked.join('x')}`, asked, location[part]!, dtype);
+  const declare: PackedWeight['declare'] = (g, part, dtype, asked, start = 0) => {
+    const { path, offset } = location[part]!;
+    const length = asked.reduce((product, extent) => product * extent, dtype === 'float32' ? 4 : 1);
+    const partName = `${name}.${part}.${dtype}x${asked.join('x')}${start === 0 ? '' : `.from${start}`}`;
+    return g.weight(partName, asked, { path, offset: offset + start, length }, dtype);
+  };
   const hasNibbleZeros = location.nibbleZeros !== null;
   return { rows: shape[0], columns: shape[1], bits, blockSize, minimumGroup, hasNibbleZeros, declare };
 }
@@ -297,10 +306,8 @@ export function packedReading(
   asTheyAre: (name: string, bits: number) => boolean,
 ): Required<Pick<DecoderOptions, 'linear' | 'rows'>> {
   const packedAt = (path: string): PackedWeight | null => {
-    const asked = `${path}.weight`;
-    const name = storedName(spec, asked);
-    const packed = packedWeight(name, files.get(name)!);
-    return packed && asTheyAre(asked, packed.bits) ? packed : null;
+    const packed = packedModule(spec, files, path);
+    return packed && asTheyAre(`${path}.weight`, packed.bits) ? packed : null;
   };
   return {
     linear(path, x, bias) {
@@ -309,7 +316,35 @@ export function packedReading(
     },
     rows(path, ids) {
       const packed = packedAt(path);
-      return packed && packedRows(g, ids, packed);
+      return packed && packedRows(g, ids, packed, 'nibbles');
+    },
+  };
+}
+
+function packedModule(spec: DecoderSpec, files: WeightFiles, path: string): PackedWeight | null {
+  const name = storedName(spec, `${path}.weight`);
+  return packedWeight(name, files.get(name)!);
+}
+
+/** Reads a packed embedding row by row and a packed head part by part, so that neither is ever there in float32, but where `isTrained`. */
+export function packedEnds(
+  g: Graph,
+  spec: DecoderSpec,
+  files: WeightFiles,
+  isTrained: (name: string) => boolean,
+): Required<Pick<DecoderOptions, 'head' | 'rows'>> {
+  const packedAt = (path: string): PackedWeight | null =>
+    isTrained(`${path}.weight`) ? null : packedModule(spec, files, path);
+  return {
+    head(body, x, bias, lora) {
+      const packed = packedAt(spec.modules.output);
+      if (packed === null) return null;
+      const declare: PackedWeight['declare'] = (_, ...part) => packed.declare(g, ...part);
+      return packedLinear(body, x, { ...packed, declare }, bias, lora, productInParts);
+    },
+    rows(path, ids) {
+      const packed = packedAt(path);
+      return packed && packedRows(g, ids, packed, 'halves');
     },
   };
 }

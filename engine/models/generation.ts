@@ -48,7 +48,7 @@ export class GenerationSession {
 
   /** What a file has quantized is multiplied as it is. */
   static async open(given: OpenModel, options: GenerationOptions): Promise<GenerationSession> {
-    const model = quantizedModel(given, 'stored', { withEmbedding: true });
+    const model = quantizedModel(given, 'stored');
     const files = await model.weights.files(options.cacheDir);
     return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
   }

@@ -396,14 +396,10 @@ function selectTensors(
   return selected;
 }
 
-/** The model with the matrices of its blocks kept in few bits; embedding and head stay as they are unless they are asked for. */
-export function quantizedModel(
-  model: OpenModel,
-  quantization: BaseQuantization,
-  { withEmbedding = false }: { readonly withEmbedding?: boolean } = {},
-): OpenModel {
+/** The model with its matrices kept in few bits. Embedding and head stay as they are when bits are taken away: they bear it worse. */
+export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
   const { path, format, spec, otherParts, info, tokenizerSource } = model;
-  const outer = withEmbedding ? [spec.modules.token_embd, spec.modules.output] : [];
+  const outer = quantization === 'stored' ? [spec.modules.token_embd, spec.modules.output] : [];
   const paths = [...linearLayers(spec).map((layer) => layer.path), ...outer];
   const matrices = new Set(paths.map((of) => storedName(spec, `${of}.weight`)));
   return {

@@ -1,6 +1,6 @@
 /** How many parameters a recipe trains and how much memory that takes, from the very graph that would run; and a recipe that fits into less. */
 import type { FitChange, FittedRecipe, LinearInfo, RunPlan } from '../contract.ts';
-import type { Dimensions } from '../graph/graph.ts';
+import type { Dimensions, Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import type { DecoderSpec } from '../models/spec.ts';
@@ -117,14 +117,30 @@ export class MemoryPlanner {
     const { spec, weights } = quantizedModel(this.#model, baseQuantization);
     const shape = plannedShape(recipe, this.#model);
     const graph = buildStep(spec, weights.locations(''), shape, 'gradient', { ...recipe, ...cut });
-    // A part of a file may stand for several weights.
-    const parts = new Map([...graph.weights.values()].map(({ data }) => [`${data.path} ${data.offset}`, data.length]));
-    const base = [...parts.values()].reduce((sum, bytes) => sum + bytes, 0);
-    const planned = { liveness: new Liveness(graph), base, adapter: shape.length * bytesPerNumber * adapterCopies };
+    const planned = {
+      liveness: new Liveness(graph),
+      base: bytesOfWeights(graph),
+      adapter: shape.length * bytesPerNumber * adapterCopies,
+    };
     this.#graphs.set(key, planned);
     if (this.#graphs.size > keptGraphs) this.#graphs.delete(this.#graphs.keys().next().value!);
     return planned;
   }
+}
+
+/** Bytes of the files that the weights of a graph lie in: several may read the same ones. */
+export function bytesOfWeights({ weights }: Graph): number {
+  const parts = Map.groupBy(weights.values(), ({ data }) => data.path);
+  let sum = 0;
+  for (const inFile of parts.values()) {
+    let end = 0;
+    for (const { data } of inFile.toSorted((a, b) => a.data.offset - b.data.offset)) {
+      const after = data.offset + data.length;
+      sum += Math.max(0, after - Math.max(end, data.offset));
+      end = Math.max(end, after);
+    }
+  }
+  return sum;
 }
 
 export function totalMemory(memory: RunPlan['memory']): number {

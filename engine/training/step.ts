@@ -16,6 +16,7 @@ import {
   headInput,
   headLogits,
   logits,
+  packedEnds,
   packedReading,
   weightsOf,
   type DecoderOptions,
@@ -317,6 +318,7 @@ export function buildStep(
       ...own,
       // Prepared by the runtime, matrices of 4 bits are multiplied as they are; else reading them back once for many rows is faster.
       ...(prepack && training ? packedReading(g, spec, files, own, (name, bits) => bits === 4 && !replaced.has(name)) : {}),
+      ...packedEnds(g, spec, files, (name) => replaced.has(name)),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
       recompute: training ? recompute : 0,
     };
@@ -335,7 +337,7 @@ export function buildStep(
     const chunked = reshape(g, [headInput(g, spec, hidden, rows, options)], {
       shape: ['chunks', 'chunkRows', spec.hiddenSize],
     });
-    const trained = headValues(spec, options, inputs);
+    const trained = headValues(spec, options, replaced);
     const gradient = purpose === 'evaluate' ? 'none' : trained.length === 0 ? 'hidden' : 'hidden and trained';
     const dropped = options.lora(spec.modules.output)?.dropout;
     const keysOfRows = dropped === undefined ? [] : dropped.keys.map((key) => chosenKeys(g, key, rows));
@@ -411,12 +413,15 @@ export function adaptation(
 }
 
 /** What the output head is trained by. */
-function headValues({ modules, head }: DecoderSpec, { weight, lora }: DecoderOptions, inputs: TrainedInputs): Value[] {
+function headValues({ modules, head }: DecoderSpec, { weight, lora }: DecoderOptions, replaced: ReadonlySet<string>): Value[] {
   const factors = lora(modules.output);
-  const own = [weight(`${modules.output}.weight`), ...(head.bias ? [weight(`${modules.output}.bias`)] : [])];
-  const trained = new Set(inputs.values());
+  const own = [`${modules.output}.weight`, ...(head.bias ? [`${modules.output}.bias`] : [])];
   const scale = factors?.outputScale;
-  return [...own.filter((value) => trained.has(value)), ...(factors ? [factors.a, factors.b] : []), ...(scale ? [scale] : [])];
+  return [
+    ...own.filter((name) => replaced.has(name)).map(weight),
+    ...(factors ? [factors.a, factors.b] : []),
+    ...(scale ? [scale] : []),
+  ];
 }
 
 /** Where each row of a batch begins and how many tokens it has. */

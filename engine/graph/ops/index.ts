@@ -6,7 +6,7 @@ import * as elementwise from './elementwise.ts';
 import { headCrossEntropy } from './loss.ts';
 import { doraScale, gemm, loraLinear } from './matmul.ts';
 import { layerNorm, rmsNorm } from './normalization.ts';
-import { packedProduct } from './packed.ts';
+import { packedProduct, productInParts } from './packed.ts';
 import { expand, meanOfLast, reduceSum } from './reduce.ts';
 import { dropout } from './random.ts';
 import { rotary } from './rotary.ts';
@@ -19,6 +19,7 @@ export const ops: readonly (PlainOp | Op<never>)[] = [
   gemm,
   loraLinear,
   packedProduct,
+  productInParts,
   doraScale,
   reduceSum,
   meanOfLast,

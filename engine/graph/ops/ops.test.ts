@@ -101,7 +101,10 @@ const packedMatrix = (bits: 4 | 8, minimumGroup: number | null, hasNibbleZeros =
     // Without zero points the product counts from 8.
     nibbleMinima: minima.map((minimum, i) => minimum + (hasNibbleZeros ? 0 : 8 - zeroPoints[i]!) * scales[i]!),
   };
-  const declare: PackedWeight['declare'] = (g, part, dtype, shape) => g.constant(dtype, shape, parts[part]);
+  const declare: PackedWeight['declare'] = (g, part, dtype, shape, start = 0) => {
+    const first = dtype === 'float32' ? start / 4 : start;
+    return g.constant(dtype, shape, parts[part].slice(first, first + shape.reduce((a, b) => a * b, 1)));
+  };
   return { rows: 3, columns: 32, bits, blockSize: 16, minimumGroup, hasNibbleZeros, declare };
 };
 const samples: Readonly<Record<string, readonly Sample[]>> = {
@@ -138,6 +141,11 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(8, 1) } },
     { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, 2) } },
     { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, 1, false) } },
+  ],
+  ProductInParts: [
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(4, null) } },
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(8, 1) } },
+    { inputs: [{ dims: [2, 32] }], attributes: { weight: packedMatrix(8, 2) } },
   ],
   DoraScale: [
     { inputs: [{ dims: [5] }, frozen([5, 4]), frozen([2, 4]), frozen([5, 2])], attributes: { scale: 1.5, embedding: false } },

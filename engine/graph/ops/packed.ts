@@ -1,9 +1,9 @@
 /** Frozen matrices in 4 or 8 bits: read back as float32 for a moment, or multiplied as they are. */
 import type { DataType, Dim, Graph, Op, Value } from '../graph.ts';
 import { defineOp } from '../graph.ts';
-import { add, mul } from './elementwise.ts';
+import { add, mul, sub } from './elementwise.ts';
 import { gemm, linear, type LoraFactors } from './matmul.ts';
-import { reshape } from './shape.ts';
+import { concat, reshape, sliceLast } from './shape.ts';
 
 /** What is multiplied, what is read back, and minima for both; see formats/quants/pack.ts. */
 export type PackedPart =
@@ -21,54 +21,114 @@ export interface PackedWeight {
   readonly minimumGroup: number | null;
   /** Whether its product is given zero points; without, the runtime's own are right, where need be with the minima for products. */
   readonly hasNibbleZeros: boolean;
-  /** The bytes of a part as a tensor of this type and shape; one part may be read in several. */
-  declare(g: Graph, part: PackedPart, dtype: DataType, shape: readonly number[]): Value;
+  /** The bytes of a part, from `start` on, as a tensor of this type and shape; one part may be read in several. */
+  declare(g: Graph, part: PackedPart, dtype: DataType, shape: readonly number[], start?: number): Value;
+}
+
+/** Some rows of a matrix. */
+interface Rows {
+  readonly from: number;
+  readonly count: number;
 }
 
 const shaped = (g: Graph, x: Value, shape: readonly number[]): Value =>
   g.node('Reshape', [x, g.constant('int64', [shape.length], shape)], { dtype: x.dtype, shape });
 
-/** Of every block, in a shape of as many numbers. */
-function minima(g: Graph, weight: PackedWeight, shape: readonly number[]): Value {
-  const { rows, columns, blockSize, minimumGroup, declare } = weight;
-  if (minimumGroup === 1) return declare(g, 'minimumScales', 'float32', shape);
-  const groups = (rows * columns) / blockSize / minimumGroup!;
-  const levels = declare(g, 'minimumLevels', 'uint8', [groups, minimumGroup!]);
-  const product = g.node('DequantizeLinear', [levels, declare(g, 'minimumScales', 'float32', [groups])], {
+/** Of every block of some rows, a column of them. */
+function minima(g: Graph, { columns, blockSize, minimumGroup, declare }: PackedWeight, { from, count }: Rows): Value {
+  const perRow = columns / blockSize / minimumGroup!;
+  const groups = count * perRow;
+  const shape = [groups * minimumGroup!, 1];
+  const scales = (of: readonly number[]): Value => declare(g, 'minimumScales', 'float32', of, 4 * from * perRow);
+  if (minimumGroup === 1) return scales(shape);
+  const levels = declare(g, 'minimumLevels', 'uint8', [groups, minimumGroup!], from * perRow * minimumGroup!);
+  const product = g.node('DequantizeLinear', [levels, scales([groups])], {
     shape: levels.shape,
     attributes: { axis: { int: 0 } },
   });
   return shaped(g, product, shape);
 }
 
-/** `[blocks, blockSize]` in bytes: of 4-bit numbers the first half lies in the lower halves of the bytes, the second in the upper. */
-function quants(g: Graph, { bits, blockSize, declare }: PackedWeight, blocks: number): Value {
-  if (bits === 8) return declare(g, 'halves', 'uint8', [blocks, blockSize]);
-  const shape = [blocks / 2, blockSize];
-  const bytes = declare(g, 'halves', 'uint8', shape);
-  const low = g.node('BitwiseAnd', [bytes, g.constant('uint8', [], [15])], { dtype: 'uint8', shape });
-  const attributes = { direction: { string: 'RIGHT' } };
-  const high = g.node('BitShift', [bytes, g.constant('uint8', [], [4])], { dtype: 'uint8', shape, attributes });
-  const whole = { dtype: 'uint8', shape: [blocks, blockSize], attributes: { axis: { int: 0 } } } as const;
-  return g.node('Concat', [low, high], whole);
+const lowerHalf = (g: Graph, bytes: Value): Value =>
+  g.node('BitwiseAnd', [bytes, g.constant('uint8', [], [15])], { dtype: 'uint8', shape: bytes.shape });
+
+const upperHalf = (g: Graph, bytes: Value): Value =>
+  g.node('BitShift', [bytes, g.constant('uint8', [], [4])], {
+    ...{ dtype: 'uint8', shape: bytes.shape },
+    attributes: { direction: { string: 'RIGHT' } },
+  });
+
+/**
+ * `[blocks, blockSize]` of some rows in bytes: of 4-bit numbers the first half of the matrix lies in the lower halves of the bytes, the
+ * second in the upper. The rows are all of them, or lie in one half.
+ */
+function quants(g: Graph, { rows, columns, bits, blockSize, declare }: PackedWeight, { from, count }: Rows): Value {
+  const perRow = columns / blockSize;
+  const bytesFrom = (row: number, blocks: number): Value => declare(g, 'halves', 'uint8', [blocks, blockSize], row * columns);
+  if (bits === 8) return bytesFrom(from, count * perRow);
+  if (count < rows)
+    return from < rows / 2
+      ? lowerHalf(g, bytesFrom(from, count * perRow))
+      : upperHalf(g, bytesFrom(from - rows / 2, count * perRow));
+  const bytes = bytesFrom(0, (rows * perRow) / 2);
+  const whole = { dtype: 'uint8', shape: [rows * perRow, blockSize], attributes: { axis: { int: 0 } } } as const;
+  return g.node('Concat', [lowerHalf(g, bytes), upperHalf(g, bytes)], whole);
 }
 
 /**
- * W as float32. The runtime reads bytes back with vector instructions when a row of DequantizeLinear is one of our blocks, five times
+ * W as float32, or some of its rows. The runtime reads bytes back with vector instructions when a row of DequantizeLinear is one of our blocks, five times
  * faster than blocks within a row; nibbles it takes one by one, so they become bytes first.
  */
-export function dequantized(g: Graph, weight: PackedWeight): Value {
-  const { rows, columns, blockSize, minimumGroup, declare } = weight;
-  const blocks = (rows * columns) / blockSize;
+export function dequantized(g: Graph, weight: PackedWeight, some: Rows = { from: 0, count: weight.rows }): Value {
+  const { columns, blockSize, minimumGroup, declare } = weight;
+  const { from, count } = some;
+  const perRow = columns / blockSize;
+  const blocks = count * perRow;
   const inputs = [
-    quants(g, weight, blocks),
-    declare(g, 'scales', 'float32', [blocks]),
-    declare(g, 'zeroLevels', 'uint8', [blocks]),
+    quants(g, weight, some),
+    declare(g, 'scales', 'float32', [blocks], 4 * from * perRow),
+    declare(g, 'zeroLevels', 'uint8', [blocks], from * perRow),
   ];
   const scaled = g.node('DequantizeLinear', inputs, { shape: [blocks, blockSize], attributes: { axis: { int: 0 } } });
-  const whole = minimumGroup === null ? scaled : add(g, [scaled, minima(g, weight, [blocks, 1])]);
-  return shaped(g, whole, [rows, columns]);
+  const whole = minimumGroup === null ? scaled : add(g, [scaled, minima(g, weight, some)]);
+  return shaped(g, whole, [count, columns]);
 }
+
+/** A head is read back in so many parts: each is small beside the logits, and a product with it still as fast as with all. */
+const PARTS = 16;
+
+/** The rows of a matrix in parts that can be read back alone. */
+function partsOf({ rows, bits }: PackedWeight): Rows[] {
+  // In 4 bits with an odd number of rows the halves meet within one.
+  if (bits === 4 && rows % 2 === 1) return [{ from: 0, count: rows }];
+  const half = bits === 4 ? rows / 2 : rows;
+  const size = Math.ceil(rows / PARTS);
+  const within = Array.from({ length: Math.ceil(half / size) }, (_, i) => ({
+    from: i * size,
+    count: Math.min(size, half - i * size),
+  }));
+  return bits === 8 ? within : [...within, ...within.map(({ from, count }) => ({ from: half + from, count }))];
+}
+
+// y = x Wᵀ        dx = dy W
+// W is read back part by part, here and for dx again: it is never there as a whole.
+export const productInParts: Op<{ readonly weight: PackedWeight }> = defineOp<{ readonly weight: PackedWeight }>({
+  name: 'ProductInParts',
+  forward(g, [x], { weight }) {
+    const parts = partsOf(weight).map((some) => gemm(g, [x!, dequantized(g, weight, some)], { transB: true }));
+    return [parts.length === 1 ? parts[0]! : concat(g, parts, { axis: -1, total: weight.rows })];
+  },
+  backward: (g, { attributes: { weight }, dy }) => [
+    () =>
+      partsOf(weight)
+        .map((some) => {
+          const { from, count } = some;
+          const ofPart = count === weight.rows ? dy : sliceLast(g, [dy], { start: from, end: from + count });
+          return gemm(g, [ofPart, dequantized(g, weight, some)], {});
+        })
+        .reduce((sum, part) => add(g, [sum, part])),
+  ],
+});
 
 // y = x Wᵀ, where a minimum adds Σ of the block of x times it        dx = dy W
 // Numbers of 8 bits are lower and upper halves side by side: x is there twice.
@@ -123,11 +183,12 @@ function twice(g: Graph, x: Value): Value {
   return both;
 }
 
-/** W[ids] as float32 `[ids, columns]`: only these rows are read back. */
+/** W[ids] as float32 `[ids, columns]`: only these rows are read back, from what the rest of the graph reads of W. */
 export function packedRows(
   g: Graph,
   ids: Value,
   { rows, columns, bits, blockSize, minimumGroup, declare }: PackedWeight,
+  from: 'nibbles' | 'halves',
 ): Value {
   const tokens = ids.shape[0]!;
   const blocks = columns / blockSize;
@@ -145,9 +206,13 @@ export function packedRows(
     });
   const scaled = (levels: Value, scales: Value, zeros: Value[]): Value =>
     g.node('DequantizeLinear', [levels, scales, ...zeros], { shape: levels.shape, attributes: { axis: { int: 0 } } });
-  const bytes = bits === 8 ? pick('halves', 'uint8', columns) : unfolded(g, pick('nibbles', 'uint8', columns / 2));
+  const bytes = (): Value => {
+    if (bits === 8) return pick('halves', 'uint8', columns);
+    if (from === 'nibbles' || rows % 2 === 1) return unfolded(g, pick('nibbles', 'uint8', columns / 2));
+    return rowsOfHalves(g, ids, declare(g, 'halves', 'uint8', [rows / 2, columns]));
+  };
   const zeros = lines(pick('zeroLevels', 'uint8', blocks), blocks, []);
-  const plain = scaled(lines(bytes, blocks, [blockSize]), lines(pick('scales', 'float32', blocks), blocks, []), [zeros]);
+  const plain = scaled(lines(bytes(), blocks, [blockSize]), lines(pick('scales', 'float32', blocks), blocks, []), [zeros]);
   const whole = (y: Value): Value => reshape(g, [y], { shape: [tokens, columns] });
   if (minimumGroup === null) return whole(plain);
   const groups = blocks / minimumGroup;
@@ -161,20 +226,42 @@ export function packedRows(
 function unfolded(g: Graph, x: Value): Value {
   const [tokens, width] = x.shape as [Dim, number];
   const shape = [tokens, width, 1];
-  const low = g.node('BitwiseAnd', [x, g.constant('uint8', [], [15])], { dtype: 'uint8', shape: x.shape });
-  const attributes = { direction: { string: 'RIGHT' } };
-  const high = g.node('BitShift', [x, g.constant('uint8', [], [4])], { dtype: 'uint8', shape: x.shape, attributes });
-  const parts = [low, high].map((part) =>
+  const parts = [lowerHalf(g, x), upperHalf(g, x)].map((part) =>
     g.node('Unsqueeze', [part, g.constant('int64', [1], [2])], { dtype: 'uint8', shape }),
   );
   return g.node('Concat', parts, { dtype: 'uint8', shape: [tokens, width, 2], attributes: { axis: { int: 2 } } });
 }
 
+/** Rows of 4-bit numbers whose first half lies in the lower halves of the bytes `[rows / 2, columns]`. */
+function rowsOfHalves(g: Graph, ids: Value, halves: Value): Value {
+  const [half, columns] = halves.shape as [number, number];
+  const shape = ids.shape;
+  // Numbers of tokens are exact in float32, which every accelerator divides.
+  const number = g.node('Cast', [ids], { shape, attributes: { to: { int: 1 } } });
+  const upper = g.node('Floor', [g.node('Div', [number, g.scalar(half)], { shape })], { shape });
+  const within = sub(g, [number, mul(g, [upper, g.scalar(half)])]);
+  const index = g.node('Cast', [within], { dtype: 'int32', shape, attributes: { to: { int: 6 } } });
+  const dtype = 'uint8';
+  const picked = g.node('Gather', [halves, index], { dtype, shape: [shape[0]!, columns], attributes: { axis: { int: 0 } } });
+  const isUpper = g.node('Cast', [reshape(g, [upper], { shape: [shape[0]!, 1] })], {
+    ...{ dtype: 'bool', shape: [shape[0]!, 1] },
+    attributes: { to: { int: 9 } },
+  });
+  return g.node('Where', [isUpper, upperHalf(g, picked), lowerHalf(g, picked)], { dtype, shape: picked.shape });
+}
+
 /** `linear` with a packed matrix. */
-export function packedLinear(g: Graph, x: Value, weight: PackedWeight, bias: Value | null, lora: LoraFactors | null): Value {
+export function packedLinear(
+  g: Graph,
+  x: Value,
+  weight: PackedWeight,
+  bias: Value | null,
+  lora: LoraFactors | null,
+  product: Op<{ readonly weight: PackedWeight }> = packedProduct,
+): Value {
   // These need W itself, or what `linear` makes of it.
   if (lora?.dropout !== undefined || lora?.taken !== undefined) return linear(g, x, dequantized(g, weight), bias, lora);
-  const base = packedProduct(g, [x], { weight });
+  const base = product(g, [x], { weight });
   const biased = (y: Value): Value => (bias === null ? y : add(g, [y, bias]));
   if (lora === null) return biased(base);
   const { a, b, scale, outputScale } = lora;
