@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -77,6 +77,12 @@ describe('the estimate', () => {
     const matrices = 30 * 576 * (2 * 576 + 2 * 192 + 3 * 1536);
     const packed = (await plan({ baseQuantization: '4bit' }, 512)).base;
     expect(base - packed).toBeGreaterThan((4 - 0.6 * 2) * matrices);
+  });
+
+  it('counts a base as it is stored with embedding and head, not much more than its file', async () => {
+    const { base, activations } = await plan({ baseQuantization: 'stored' }, 512);
+    expect(base / statSync(embeddedModelPath()).size).toBeLessThan(1.3);
+    expect(activations).toBeLessThan(1.1 * (await plan({}, 512)).activations);
   });
 
   it('grows with tokens and shrinks with every block that is recomputed', async () => {

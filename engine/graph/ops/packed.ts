@@ -1,6 +1,6 @@
 /** Frozen matrices in 4 or 8 bits: read back as float32 for a moment, or multiplied as they are. */
 import type { DataType, Dim, Graph, Op, Value } from '../graph.ts';
-import { defineOp } from '../graph.ts';
+import { defineOp, share } from '../graph.ts';
 import { add, mul, sub } from './elementwise.ts';
 import { gemm, linear, type LoraFactors } from './matmul.ts';
 import { concat, reshape, sliceLast } from './shape.ts';
@@ -202,7 +202,7 @@ export function packedRows(
   const lines = (x: Value, perToken: number, width: readonly number[]): Value =>
     g.node('Reshape', [x, g.constant('int64', [1 + width.length], [-1, ...width])], {
       dtype: x.dtype,
-      shape: [`${tokens} x ${perToken}`, ...width],
+      shape: [share(tokens, perToken, 1), ...width],
     });
   const scaled = (levels: Value, scales: Value, zeros: Value[]): Value =>
     g.node('DequantizeLinear', [levels, scales, ...zeros], { shape: levels.shape, attributes: { axis: { int: 0 } } });
