@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { packedFormat } from '../formats/quants/pack.ts';
 import { GgufWriter, readGguf, readGgufFloat32, type GgufWriteType } from '../formats/gguf.ts';
 import { Graph } from '../graph/graph.ts';
+import { lowered } from '../graph/lower.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { packedEnds, packedReading, weightsOf } from '../models/decoder.ts';
 import { GenerationSession } from '../models/generation.ts';
@@ -206,6 +207,15 @@ describe('embedding and head as they are stored', () => {
     expect(worst(actual!.evaluated.tokenLoss, expected!.evaluated.tokenLoss)).toBeLessThan(2e-6);
     expect(worst(actual!.trained.tokenLoss, expected!.trained.tokenLoss)).toBeLessThan(2e-6);
     expect(worst(actual!.trained.gradient!, expected!.trained.gradient!)).toBeLessThan(2e-5);
+  });
+
+  it('an accelerator reads both back as a whole', () => {
+    const { spec, weights } = storedModel(llama, 'Q4_1', 'for an accelerator');
+    const { shape } = newAdapter(defaultRecipe(), { spec, weights }, null);
+    const graph = buildStep(spec, weights.locations(''), shape, 'gradient', { recompute: 0, provider: 'webgpu' });
+    const sizes = { batch: 1, time: 20, keys: 20, tokens: 20, rows: 19, chunks: 1, chunkRows: 19 };
+    const { nodes } = lowered(graph, sizes);
+    expect(nodes.filter(({ type, inputs: [x] }) => type === 'Gather' && x!.dtype === 'uint8')).toEqual([]);
   });
 
   it.each<GgufWriteType>(['Q4_0', 'Q4_1', 'Q8_0'])('%s: a step reads hardly more than the file', (type) => {

@@ -298,7 +298,11 @@ export function buildStep(
     initial = null,
     attentionBlocks: blocks = 1,
     prepack = false,
-  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks' | 'prepack'>,
+    provider = 'cpu',
+  }: Pick<
+    TrainStepOptions,
+    'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks' | 'prepack' | 'provider'
+  >,
 ): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks });
@@ -318,7 +322,8 @@ export function buildStep(
       ...own,
       // Prepared by the runtime, matrices of 4 bits are multiplied as they are; else reading them back once for many rows is faster.
       ...(prepack && training ? packedReading(g, spec, files, own, (name, bits) => bits === 4 && !replaced.has(name)) : {}),
-      ...packedEnds(g, spec, files, (name) => replaced.has(name)),
+      // An accelerator picks no rows out of bytes: there both are read back as a whole.
+      ...(provider === 'cpu' ? packedEnds(g, spec, files, (name) => replaced.has(name)) : {}),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
       recompute: training ? recompute : 0,
     };
