@@ -16,6 +16,7 @@ import type { MicroBatch, StepResult } from './step.ts';
 
 /** A model one can differentiate by hand: the loss of a token is half the squared distance of all parameters to a target it names. */
 const quadratic: Training['step'] = {
+  prepare: () => Promise.resolve(),
   gradient: (batch, parameters) => Promise.resolve(quadraticLoss(batch, parameters, new Float32Array(parameters.length))),
   evaluate: (batch, parameters) => Promise.resolve(quadraticLoss(batch, parameters, null)),
 };

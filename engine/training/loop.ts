@@ -10,7 +10,7 @@ import type { StepResult, TrainStep } from './step.ts';
 
 /** What the loop is handed. `parameters` and `adam` are updated in place. */
 export interface Training {
-  readonly step: Pick<TrainStep, 'gradient' | 'evaluate'>;
+  readonly step: Pick<TrainStep, 'prepare' | 'gradient' | 'evaluate'>;
   readonly recipe: Recipe;
   readonly rows: readonly TrainingRow[];
   readonly evalRows: readonly TrainingRow[];
@@ -50,6 +50,7 @@ export async function train(training: Training): Promise<void> {
       if (!isStart && (isEnd || isDue(step, recipe.saveEvery))) training.save(step);
       if (isEnd) return;
 
+      await training.step.prepare();
       const started = performance.now();
       const batches = order.stepRows(step);
       const { loss, gradient } = await meanGradient(training, batches, step);

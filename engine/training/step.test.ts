@@ -90,6 +90,24 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     await base.release();
   });
 
+  test('one session is open at a time, whatever is computed', async () => {
+    let open = 0;
+    let most = 0;
+    const counted: typeof openSession = async (...given) => {
+      most = Math.max(most, ++open);
+      const session = await openSession(...given);
+      return { ...session, release: () => ((open -= 1), session.release()) };
+    };
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: 0, openSession: counted });
+    const before = await step.gradient(batch, adapter.parameters);
+    await step.evaluate(batch, adapter.parameters);
+    await step.logits(batch, positions, adapter.parameters);
+    await step.prepare();
+    expect((await step.gradient(batch, adapter.parameters)).gradient).toEqual(before.gradient);
+    await step.release();
+    expect([open, most]).toEqual([0, 1]);
+  });
+
   test('packed rows are the rows, as if each were alone', async () => {
     const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: 0, attentionBlocks: 4 });
     const taken = rows.slice(0, 3).map(({ input_ids, labels }, index) => ({

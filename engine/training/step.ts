@@ -90,7 +90,10 @@ export class TrainStep {
   readonly #files: WeightFiles;
   readonly #shape: AdapterShape;
   readonly #options: TrainStepOptions;
-  /** Opened when first needed: a run that never evaluates pays for one. */
+  /**
+   * Opened when first needed. Each has the weights, and keeps the memory of its largest batch: on the processor there is one at a time, for
+   * to open one again takes less than a step. An accelerator takes long to make its kernels, so there each purpose keeps its own.
+   */
   readonly #sessions = new Map<Purpose, { readonly room: Room | null; readonly opened: Promise<BuiltSession> }>();
 
   private constructor(spec: DecoderSpec, files: WeightFiles, shape: AdapterShape, options: TrainStepOptions) {
@@ -105,10 +108,12 @@ export class TrainStep {
     shape: AdapterShape,
     options: TrainStepOptions,
   ): Promise<TrainStep> {
-    const files = await model.weights.files(options.cacheDir);
-    const step = new TrainStep(model.spec, files, shape, options);
-    if (shape.length > 0 && step.#provider === 'cpu') await step.#session('gradient', null);
-    return step;
+    return new TrainStep(model.spec, await model.weights.files(options.cacheDir), shape, options);
+  }
+
+  /** Opens what gradients are computed with, so that none of them has to wait for it. An accelerator's depends on the batch. */
+  async prepare(): Promise<void> {
+    if (this.#provider === 'cpu') await this.#session('gradient', null);
   }
 
   /** `place` keys what is drawn at random: without dropout and noise it does not matter. */
@@ -221,8 +226,9 @@ export class TrainStep {
   async #session(purpose: Purpose, room: Room | null): Promise<BuiltSession> {
     const held = this.#sessions.get(purpose);
     if (held !== undefined && isDeepStrictEqual(held.room, room)) return held.opened;
-    // Each holds the weights: the smaller one goes first.
-    if (held !== undefined) await (await held.opened).session.release();
+    if (room === null) await this.release();
+    // The smaller one goes first.
+    else if (held !== undefined) await (await held.opened).session.release();
     const opened = this.#open(purpose, room);
     this.#sessions.set(purpose, { room, opened });
     return opened;
