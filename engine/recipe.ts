@@ -404,7 +404,7 @@ const fields = {
     choices: ['none', 'stored', '8bit', '4bit'],
     group: 'engine',
     label: 'Base in memory',
-    help: 'How the frozen matrices of the blocks are kept: as float32, as a quantized GGUF has them with exactly its values, or rounded to 8 or 4 bits with a scale for every 64 numbers (QLoRA).',
+    help: 'How the frozen matrices are kept: as float32, as a quantized GGUF has them with exactly its values, or those of the blocks rounded to 8 or 4 bits with a scale for every 64 numbers (QLoRA).',
     why: 'Float32 is fastest and exact; in 4 bits the matrices take a seventh of the memory, and the adapter learns on what rounding left of them.',
   },
   recompute: {

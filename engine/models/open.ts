@@ -396,7 +396,7 @@ function selectTensors(
   return selected;
 }
 
-/** The model with its matrices kept in few bits. Embedding and head stay as they are when bits are taken away: they bear it worse. */
+/** The model with its matrices kept in few bits. Embedding and head are so only as they are stored: they are never rounded. */
 export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
   const { path, format, spec, otherParts, info, tokenizerSource } = model;
   const outer = quantization === 'stored' ? [spec.modules.token_embd, spec.modules.output] : [];
