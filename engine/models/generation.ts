@@ -201,7 +201,7 @@ async function openGraph(
   const graph = buildGeneration(spec, files, slots);
   // Unprepared, a packed matrix would be read back as float32 for every token.
   const prepack = graph.nodes.some(({ type }) => type === 'MatMulNBits');
-  const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack });
+  const session = await openSession(encodeModel(graph), { threads, provider: 'cpu', prepack, flushDenormals: true });
   return { session, inputs: graph.inputs.map(({ name }) => name) };
 }
 

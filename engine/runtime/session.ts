@@ -27,6 +27,11 @@ export interface SessionOptions {
   readonly provider: Provider;
   /** Repack weights into anonymous memory for speed; otherwise they stay mapped from their files. */
   readonly prepack?: boolean;
+  /**
+   * Numbers below 1e-38 count as 0 in what the session computes. Softmax makes them of all that a mask hides, and a processor takes a hundred
+   * times as long for each. From then on they do so for the thread that opens it too: for a process that converts no weights afterwards.
+   */
+  readonly flushDenormals?: boolean;
   /** Where files named in the model lie; the root of the file system unless said otherwise. */
   readonly externalFolder?: string;
   /** Prefix of a profile to write. */
@@ -57,6 +62,7 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
           intra_op: { allow_spinning: '1', spin_duration_us: '1000' },
           // A node that an accelerator cannot compute is an error and no silent copy to the processor and back.
           ...(options.provider === 'cpu' ? {} : { disable_cpu_ep_fallback: '1' }),
+          ...(options.flushDenormals === true ? { set_denormal_as_zero: '1' } : {}),
           disable_prepacking: options.prepack === true ? '0' : '1',
           model_external_initializers_file_folder_path: options.externalFolder ?? parse(resolve('/')).root,
         },

@@ -241,6 +241,8 @@ export class TrainStep {
       threads: this.#options.threads,
       provider: room === null ? 'cpu' : this.#provider,
       prepack: purpose === 'gradient' && this.#options.prepack === true,
+      // Logits are asked for where a file is proved, among conversions.
+      flushDenormals: purpose !== 'logits',
     });
     return { session, inputs: graph.inputs };
   }
