@@ -185,13 +185,6 @@ const rules: Readonly<Record<string, Rule>> = {
     return [smallest === 2 ? factor(whole) : whole];
   },
 
-  // Rows of bytes: as numbers, which every accelerator can pick.
-  Gather(lowering, [x, rows], node) {
-    const { g } = lowering;
-    const numbers = x!.dtype === 'uint8' ? asFloat(g, x!) : x!;
-    const { outputs, attributes } = node;
-    return [g.node('Gather', [numbers, rows!], { dtype: numbers.dtype, shape: lowering.shape(outputs[0]!.shape), attributes })];
-  },
   // x[i, t] as Σ over j of [j = t] x[i, j]
   GatherElements(lowering, [x, indices]) {
     const { g } = lowering;
