@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import { hashOfFiles } from '../models/hash.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
@@ -77,7 +78,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     version: 1,
     // An adapter to go on from decides its shape, whatever the recipe says.
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
-    base: { path: model.path, name: model.info.name, family: model.spec.family, hash: model.hash },
+    base: { path: model.path, name: model.info.name, family: model.spec.family, hash: hashOfFiles(model.files, spec.cacheDir) },
     startedFrom: spec.adapterPath === null ? null : { path: spec.adapterPath, hash: hashOfAdapter(spec.adapterPath) },
     data: dataRecord(spec.dataPaths, data),
     evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),

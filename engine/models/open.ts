@@ -1,5 +1,4 @@
 /** Opens a model: a hub folder or a GGUF file. Reads headers only, and checks that every tensor is there in the right shape. */
-import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { ModelInfo } from '../contract.ts';
@@ -18,6 +17,7 @@ import {
   specFromConfig,
   specFromGguf,
 } from './families/index.ts';
+import { hashOfFiles } from './hash.ts';
 import type { Layout } from './layout.ts';
 import { linearLayers, modelTensors, storedName, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
@@ -43,6 +43,8 @@ export interface OpenModel {
   readonly otherParts: readonly StoredTensor[];
   readonly info: ModelInfo;
   readonly tokenizerSource: TokenizerSource | null;
+  /** Its weight files. */
+  readonly files: readonly string[];
   /** SHA-256 over the weight files; read when first asked for. */
   readonly hash: string;
 }
@@ -398,12 +400,12 @@ function selectTensors(
 
 /** The model with its matrices kept in few bits. Embedding and head are so only as they are stored: they are never rounded. */
 export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
-  const { path, format, spec, otherParts, info, tokenizerSource } = model;
+  const { path, format, spec, otherParts, info, tokenizerSource, files } = model;
   const outer = quantization === 'stored' ? [spec.modules.token_embd, spec.modules.output] : [];
   const paths = [...linearLayers(spec).map((layer) => layer.path), ...outer];
   const matrices = new Set(paths.map((of) => storedName(spec, `${of}.weight`)));
   return {
-    ...{ path, format, spec, otherParts, info, tokenizerSource },
+    ...{ path, format, spec, otherParts, info, tokenizerSource, files },
     weights: model.weights.quantized(quantization, matrices),
     get hash() {
       return model.hash;
@@ -436,8 +438,6 @@ function makeModel(opened: Opened): OpenModel {
     perType.set(type, (perType.get(type) ?? 0) + count);
   }
   const weightType = [...perType].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'F32';
-  let hash: string | undefined;
-  const readHash = (): string => (hash ??= hashFiles(files));
   const info: ModelInfo = {
     family: spec.family,
     name: opened.name,
@@ -461,7 +461,7 @@ function makeModel(opened: Opened): OpenModel {
     hasChatTemplate: opened.hasChatTemplate,
     licence: opened.licence,
     get hash() {
-      return readHash();
+      return hashOfFiles(files);
     },
     acceptFields: opened.acceptFields,
     notes: opened.notes,
@@ -474,31 +474,9 @@ function makeModel(opened: Opened): OpenModel {
     otherParts,
     info,
     tokenizerSource,
+    files,
     get hash() {
-      return readHash();
+      return hashOfFiles(files);
     },
   };
-}
-
-/** Hashes of this process by path, size and time: a model is opened often and 1 GB takes most of a second. */
-const hashes = new Map<string, string>();
-
-function hashFiles(files: readonly string[]): string {
-  const key = JSON.stringify(files.map((path) => [path, statSync(path).size, statSync(path).mtimeMs]));
-  const known = hashes.get(key);
-  if (known !== undefined) return known;
-  const hash = createHash('sha256');
-  const chunk = Buffer.alloc(1 << 22);
-  for (const path of files) {
-    const descriptor = openSync(path, 'r');
-    try {
-      for (let count = readSync(descriptor, chunk); count > 0; count = readSync(descriptor, chunk))
-        hash.update(chunk.subarray(0, count));
-    } finally {
-      closeSync(descriptor);
-    }
-  }
-  const value = hash.digest('hex');
-  hashes.set(key, value);
-  return value;
 }
