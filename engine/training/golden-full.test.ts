@@ -64,11 +64,13 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
       readSafetensors(join(modelPath, 'model.safetensors')).tensors.get(key.replace('trained.', ''))!,
     );
     should.forEach((value, i) => {
+      // The same added to all keys of a query changes no weight: the gradient of GPT-2's bias of keys is rounding alone, and Adam makes steps of it.
+      if (key.endsWith('attn.c_attn.bias') && Math.floor((3 * i) / should.length) === 1) return;
       distance.apart += (value - is[i]!) ** 2;
       distance.moved += (value - was[i]!) ** 2;
     });
   }
-  expect(Math.sqrt(distance.apart / distance.moved)).toBeLessThan(2e-3);
+  expect(Math.sqrt(distance.apart / distance.moved)).toBeLessThan(2e-5);
 
   const parts = spec(`${name}-parts`);
   expect(await runTrain(parts, port(1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
