@@ -10,7 +10,7 @@ const known = new Map<string, string>();
 /** With a cache it is known to later processes too, as long as paths, sizes and times of the files are the same. */
 export function hashOfFiles(files: readonly string[], cacheDir?: string): string {
   const key = JSON.stringify(files.map((path) => [path, statSync(path).size, statSync(path).mtimeMs]));
-  const cached = cacheDir === undefined ? null : join(cacheDir, 'hashes', sha256(key));
+  const cached = cacheDir === undefined ? null : join(cacheDir, 'hashes', createHash('sha256').update(key).digest('hex'));
   const held = cached === null ? null : readHash(cached);
   const value = known.get(key) ?? held ?? hashBytes(files);
   known.set(key, value);
@@ -39,8 +39,4 @@ function hashBytes(files: readonly string[]): string {
     }
   }
   return hash.digest('hex');
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

@@ -118,7 +118,7 @@ describe('the estimate', () => {
     const { nodes, copies, allocations, peakBytes } = planner.counts(usual, 512);
     expect(nodes).toBeLessThanOrEqual(7_700);
     expect(copies).toBeLessThanOrEqual(1_080);
-    expect(allocations).toBeLessThanOrEqual(8_000);
+    expect(allocations).toBeLessThanOrEqual(970);
     expect(peakBytes).toBeLessThanOrEqual(450e6);
   });
 

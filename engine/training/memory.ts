@@ -89,9 +89,8 @@ export class MemoryPlanner {
    */
   async plan(recipe: MemoryRecipe, longest: number): Promise<RunPlan['memory']> {
     const { spec, tokenizerSource } = this.#model;
-    const cut = graphPlan(recipe, recipe.packing ? longestPack(longest) : longest);
-    const { liveness, base, adapter } = this.#graph(recipe, cut);
-    const { bytes, inLoop } = liveness.peak(stepDimensions(spec, recipe, longest, cut));
+    const { liveness, base, adapter, peak } = this.#step(recipe, longest);
+    const { bytes, inLoop } = peak;
     const tokenizer = tokenizerSource === null ? 0 : spec.vocabularySize * bytesPerToken;
     return {
       ...{ base, adapter },
@@ -103,10 +102,16 @@ export class MemoryPlanner {
 
   /** What a step costs besides arithmetic, as its graph has it: numbers that no other machine changes. */
   counts(recipe: MemoryRecipe, longest: number): StepCounts {
+    const { liveness, peak } = this.#step(recipe, longest);
+    const { nodes, copies } = liveness;
+    return { nodes, copies, allocations: peak.allocations, peakBytes: peak.bytes };
+  }
+
+  /** A step on rows of `longest` tokens. */
+  #step(recipe: MemoryRecipe, longest: number) {
     const cut = graphPlan(recipe, recipe.packing ? longestPack(longest) : longest);
-    const { liveness } = this.#graph(recipe, cut);
-    const { bytes, allocations } = liveness.peak(stepDimensions(this.#model.spec, recipe, longest, cut));
-    return { nodes: liveness.nodes, copies: liveness.copies, allocations, peakBytes: bytes };
+    const planned = this.#graph(recipe, cut);
+    return { ...planned, peak: planned.liveness.peak(stepDimensions(this.#model.spec, recipe, longest, cut)) };
   }
 
   #graph(recipe: MemoryRecipe, cut: GraphPlan): PlannedGraph {

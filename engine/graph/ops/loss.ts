@@ -6,6 +6,7 @@ import { gradients } from '../gradient.ts';
 import { add, log, mul, neg, reciprocal, sub } from './elementwise.ts';
 import { maxOfLast, sumOfMany } from './reduce.ts';
 import { reshape } from './shape.ts';
+import { softmax } from './softmax.ts';
 
 export interface CrossEntropyAttributes {
   /** Builds logits `[rows, vocabulary]` of hidden rows `[rows, hidden]`. `trained` are the op's further inputs, which it may read. */
@@ -134,7 +135,7 @@ class Chunk {
   /** `total` are the sums `[rows, 1]` of the probabilities. */
   softmax(logits: Value): { probabilities: Value; total: Value } {
     const { body } = this;
-    const probabilities = body.node('Softmax', [logits], { shape: logits.shape, attributes: { axis: { int: -1 } } });
+    const probabilities = softmax(body, [logits]);
     return { probabilities, total: sumOfMany(body, probabilities) };
   }
 

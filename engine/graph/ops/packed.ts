@@ -76,8 +76,8 @@ function quants(g: Graph, { rows, columns, bits, blockSize, declare }: PackedWei
 }
 
 /**
- * W as float32, or some of its rows. The runtime reads bytes back with vector instructions when a row of DequantizeLinear is one of our blocks, five times
- * faster than blocks within a row; nibbles it takes one by one, so they become bytes first.
+ * W as float32, or some of its rows. The runtime reads bytes back with vector instructions when a row of DequantizeLinear is one of our
+ * blocks, five times faster than blocks within a row; nibbles it takes one by one, so they become bytes first.
  */
 export function dequantized(g: Graph, weight: PackedWeight, some: Rows = { from: 0, count: weight.rows }): Value {
   const { columns, blockSize, minimumGroup, declare } = weight;
