@@ -5,7 +5,7 @@ import { rename } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import type { ColumnMapping, DataColumns } from '../contract.ts';
 import { readRecords } from './records.ts';
-import { detectFormat } from './rows.ts';
+import { detectFormat } from './content.ts';
 
 /** As many rows are looked at; fields that only later ones have are not offered. */
 const rowsLookedAt = 50;

@@ -20,10 +20,9 @@ const messages = (...turns: [ChatMessage['role'], string][]): ChatMessage[] =>
 
 /** A conversation's trained text under a template of ours, with the real tokenizer. */
 async function trainedText(chatTemplate: string, conversation: readonly ChatMessage[], using: Tokenizer = tokenizer) {
-  const rendered = renderConversation(
-    openTemplate({ chatTemplate, bosText: '<|endoftext|>', eosText: '<|im_end|>' }),
-    conversation,
-  );
+  const rendered = renderConversation(openTemplate({ chatTemplate, bosText: '<|endoftext|>', eosText: '<|im_end|>' }), {
+    messages: conversation,
+  });
   const encoded = await using.encodeWithOffsets(rendered.text);
   const labels = labelsOf(rendered, encoded, using);
   const runs: string[] = [];
@@ -101,7 +100,7 @@ describe('the mask', () => {
     const rendered = lines(`${split}.rendered.jsonl`) as { text: string }[];
     const rows = lines(`${split}.rows.jsonl`) as { input_ids: number[]; labels: number[] }[];
     for (const [i, row] of (lines(`${split}.messages.jsonl`) as { messages: ChatMessage[] }[]).entries()) {
-      const conversation = renderConversation(template, row.messages);
+      const conversation = renderConversation(template, row);
       expect(conversation.text).toBe(rendered[i]!.text);
       const encoded = await tokenizer.encodeWithOffsets(conversation.text);
       expect(encoded.ids).toEqual(rows[i]!.input_ids);

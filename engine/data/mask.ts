@@ -7,6 +7,7 @@
  * earlier turns, says nothing for an empty one), a turn is what a conversation that ends with it adds to one that ends before it.
  */
 import type { ChatMessage } from '../contract.ts';
+import type { Conversation } from './content.ts';
 import { Problem } from '../problem.ts';
 import type { ChatTemplate } from './template.ts';
 import type { EncodedText, Tokenizer } from './tokenizer.ts';
@@ -26,7 +27,7 @@ export interface RenderedConversation {
 
 const ignored = -100;
 
-export function renderConversation(template: ChatTemplate, messages: readonly ChatMessage[]): RenderedConversation {
+export function renderConversation(template: ChatTemplate, { messages }: Pick<Conversation, 'messages'>): RenderedConversation {
   const text = template.render(messages, { addGenerationPrompt: false });
   const contents = messages.filter((message) => message.role === 'assistant').map((message) => message.content);
   if (contents.length === 0) return { text, spans: [] };

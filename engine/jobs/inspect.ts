@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
 import { readRecords } from '../data/records.ts';
-import { detectFormat } from '../data/rows.ts';
+import { detectFormat } from '../data/content.ts';
 import { ggufRefusal } from '../export/gguf.ts';
 import { readManifest, type Manifest } from '../export/lineage.ts';
 import { readGguf } from '../formats/gguf.ts';
