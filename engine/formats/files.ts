@@ -95,6 +95,44 @@ export function readText(path: string, limit: number): string {
   });
 }
 
+/** A JSON object. A file that is none is refused with what it is instead. */
+export function readJsonObject(path: string, limit: number): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readText(path, limit).replace(/^\uFEFF/, ''));
+  } catch (cause) {
+    withFile(path, (descriptor, size) => refuseStandIn(path, descriptor, size));
+    if (cause instanceof Problem && cause.code !== 'file-damaged') throw cause;
+    const message =
+      cause instanceof Problem
+        ? cause.message
+        : `'${path}' is not JSON: ${cause instanceof Error ? cause.message : String(cause)}.`;
+    throw new Problem('config-invalid', message, 'Correct the file or download it again.', { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Problem('config-invalid', `'${path}' is no JSON object.`, 'Correct the file or download it again.');
+  return value as Record<string, unknown>;
+}
+
+/** Refuses what is left in a file's place where it was not downloaded: nothing, the pointer of Git LFS, or a page of a web site. */
+export function refuseStandIn(path: string, descriptor: number, size: number): void {
+  if (size === 0)
+    throw new Problem('file-damaged', `'${path}' is empty.`, 'Its download did not finish: download the file again.');
+  const start = new TextDecoder().decode(readExactly(descriptor, path, 0, Math.min(size, 64))).trimStart();
+  if (start.startsWith('version https://git-lfs.'))
+    throw new Problem(
+      'file-missing',
+      `'${path}' is a pointer of Git LFS, not the file itself.`,
+      'Run `git lfs pull` in its folder, or download the file from the hub.',
+    );
+  if (/^<(!doctype|html|\?xml)/i.test(start))
+    throw new Problem(
+      'file-damaged',
+      `'${path}' is a page of a web site, not the file itself.`,
+      'Download the file again; a model that asks for agreement needs you to be signed in.',
+    );
+}
+
 /** `name`, or what stands for it where something is added to it: file systems take names of at most 255 bytes. */
 export function extensible(name: string): string {
   return Buffer.byteLength(name) <= 200 ? name : createHash('sha256').update(name).digest('hex').slice(0, 32);

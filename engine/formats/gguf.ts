@@ -5,7 +5,7 @@
  */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
-import { PlannedFile, readExactly, withFile } from './files.ts';
+import { PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
 import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './quants/blocks32.ts';
 import { IQ4_NL, IQ4_XS } from './quants/nonlinear.ts';
 import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
@@ -106,6 +106,7 @@ const partElements = 1 << 22;
 /** Reads metadata and tensor descriptions; no tensor is read. */
 export function readGguf(path: string): GgufFile {
   return withFile(path, (descriptor, size) => {
+    refuseStandIn(path, descriptor, size);
     const cursor = new Cursor(descriptor, path, size);
     if (size < 24 || cursor.uint32() !== magic) throw cursor.damaged("does not begin with 'GGUF'");
     const version = cursor.uint32();

@@ -1,7 +1,7 @@
 /** safetensors: 8 bytes header length, a JSON header, then the tensors without gaps. Rules as in the Rust crate's `validate`. */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
-import { PlannedFile, readExactly, withFile } from './files.ts';
+import { PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
 
 const elementBytes = {
   BOOL: 1,
@@ -56,6 +56,7 @@ function damaged(path: string, what: string): Problem {
 /** Reads and checks the header; no tensor is read. */
 export function readSafetensors(path: string): SafetensorsFile {
   return withFile(path, (descriptor, size) => {
+    refuseStandIn(path, descriptor, size);
     if (size < 8) throw damaged(path, `has ${size} bytes, too few for a safetensors header`);
     const start = readExactly(descriptor, path, 0, 8);
     const declared = new DataView(start.buffer).getBigUint64(0, true);

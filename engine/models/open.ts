@@ -1,8 +1,8 @@
 /** Opens a model: a hub folder or a GGUF file. Reads headers only, and checks that every tensor is there in the right shape. */
-import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { ModelInfo } from '../contract.ts';
-import { readText } from '../formats/files.ts';
+import { readJsonObject, readText, refuseStandIn, withFile } from '../formats/files.ts';
 import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
@@ -18,7 +18,9 @@ import {
   specFromGguf,
 } from './families/index.ts';
 import { hashOfFiles } from './hash.ts';
+import { locateModel, weightFiles, type LocatedModel } from './hub-folder.ts';
 import type { Layout } from './layout.ts';
+import { refusePacked } from './packed.ts';
 import { linearLayers, modelTensors, storedName, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
   fromGguf,
@@ -61,67 +63,31 @@ export type TokenizerSource =
   | { readonly kind: 'gguf'; readonly metadata: ReadonlyMap<string, GgufValue> };
 
 /** Larger than any real file of these kinds. */
-const textLimits = { config: 16 << 20, index: 64 << 20, tokenizer: 512 << 20, card: 1 << 20 };
+const textLimits = { config: 16 << 20, tokenizer: 512 << 20, card: 1 << 20 };
 
 /** `acceptFields`: fields of its config, or metadata of a GGUF, that nobody here knows and that are to be passed over. */
 export function openModel(path: string, acceptFields: readonly string[] = []): OpenModel {
-  const real = resolvePath(path);
-  if (statSync(real).isDirectory()) return openHub(real, acceptFields);
-  if (basename(real) === 'config.json' || real.endsWith('.safetensors')) {
-    const folder = dirname(real);
-    if (existsSync(join(folder, 'config.json'))) return openHub(folder, acceptFields);
-  }
-  if (isGguf(real)) return openGguf(real, acceptFields);
-  throw new Problem(
-    'format-unknown',
-    `'${path}' is neither a model folder nor a GGUF file.`,
-    'Give a folder with config.json and *.safetensors, or a .gguf file.',
-  );
-}
-
-function resolvePath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (cause) {
-    throw new Problem('file-missing', `There is no model at '${path}'.`, 'Check the path.', { cause });
-  }
-}
-
-function isGguf(path: string): boolean {
-  if (path.toLowerCase().endsWith('.gguf')) return true;
-  if (!statSync(path).isFile()) return false;
-  const descriptor = openSync(path, 'r');
-  try {
-    const start = Buffer.alloc(4);
-    return readSync(descriptor, start, 0, 4, 0) === 4 && start.toString('latin1') === 'GGUF';
-  } finally {
-    closeSync(descriptor);
-  }
+  const located = locateModel(path);
+  return located.format === 'hub' ? openHub(located, acceptFields) : openGguf(located.path, acceptFields);
 }
 
 // ── Hub folder ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
+function openHub({ path: folder, notes: found }: LocatedModel, acceptFields: readonly string[]): OpenModel {
   const configPath = join(folder, 'config.json');
-  if (!existsSync(configPath)) throw noConfig(folder);
   const config = readJsonObject(configPath, textLimits.config);
-  const notes: string[] = [];
+  const notes = [...found];
   const described = specFromConfig(config, configPath, { acceptFields, notes });
+  if (isObject(config['auto_map']))
+    notes.push(
+      `config.json names code of the model's own (auto_map), which is never run: it is computed as transformers' '${described.family}'.`,
+    );
   const files = weightFiles(folder);
-  const stored = new Map<string, StoredTensor>();
-  for (const path of files)
-    for (const tensor of readSafetensors(path).tensors.values()) {
-      if (stored.has(tensor.name))
-        throw new Problem(
-          'file-damaged',
-          `'${path}' has the tensor '${tensor.name}', which another file of the model has too.`,
-          'Remove files that belong to another model, or download it again.',
-        );
-      stored.set(tensor.name, fromSafetensors(path, tensor));
-    }
+  const stored = readTensors(files);
+  refusePacked(configPath, config, [...stored.values()], { acceptFields, notes });
   joinParts(described, stored);
   const spec = settleHead(described, stored, notes);
-  const tensors = selectTensors(folder, spec, stored, hubNames, hubLayout);
+  const tensors = selectTensors(folder, spec, stored, ({ name }) => hubNames(name, spec), hubLayout);
   const tokenizerSource = readHubTokenizer(folder, notes);
   const nameOrPath = config['_name_or_path'];
   return makeModel({
@@ -140,6 +106,28 @@ function openHub(folder: string, acceptFields: readonly string[]): OpenModel {
   });
 }
 
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
+
+/** The tensors of all files; one that two of them have is one where both hold the same. */
+function readTensors(files: readonly string[]): Map<string, StoredTensor> {
+  const stored = new Map<string, StoredTensor>();
+  for (const path of files)
+    for (const tensor of readSafetensors(path).tensors.values()) {
+      const other = stored.get(tensor.name);
+      const found = fromSafetensors(path, tensor);
+      if (other === undefined) stored.set(tensor.name, found);
+      else if (!sameNumbers(other, found))
+        throw new Problem(
+          'file-damaged',
+          `'${path}' has the tensor '${tensor.name}', which '${other.path}' has too, with other numbers.`,
+          'Remove files that belong to another model, or download it again.',
+        );
+    }
+  return stored;
+}
+
 /** What a model is called after its folder: by the folder above where its own name says nothing, `models--org--name` in the cache of a hub. */
 function folderName(folder: string): string {
   const name = basename(folder);
@@ -153,7 +141,9 @@ function folderName(folder: string): string {
 /** Replaces tensors that are parts of one by it. */
 function joinParts(spec: DecoderSpec, stored: Map<string, StoredTensor>): void {
   for (const wanted of modelTensors(spec)) {
-    const names = hubParts(wanted, spec) ?? [];
+    const names = (hubParts(wanted, spec) ?? []).flatMap(
+      (part) => hubNames(part, spec).find((name) => stored.has(name)) ?? part,
+    );
     const parts = names.flatMap((name) => stored.get(name) ?? []);
     const shape = wanted.shape.slice(1);
     const fits = (part: StoredTensor): boolean =>
@@ -172,91 +162,22 @@ function joinParts(spec: DecoderSpec, stored: Map<string, StoredTensor>): void {
 function settleHead(spec: DecoderSpec, stored: Map<string, StoredTensor>, notes: string[]): DecoderSpec {
   if (!spec.tiedEmbeddings) return spec;
   const parted: DecoderSpec = { ...spec, tiedEmbeddings: false };
-  const [embedding, head] = (['token_embd', 'output'] as const).map((role) => {
+  const [[embedding], heads] = (['token_embd', 'output'] as const).map((role) => {
     const tensor = modelTensors(parted).find((wanted) => wanted.role === role && wanted.kind === 'weight')!;
-    return hubNames(tensor, parted).flatMap((name) => stored.get(name) ?? [])[0];
-  });
+    return hubNames(tensor.name, parted).flatMap((name) => stored.get(name) ?? []);
+  }) as [StoredTensor[], StoredTensor[]];
+  const [head] = heads;
   if (head === undefined) return spec;
-  if (embedding !== undefined && !sameNumbers(embedding, head)) {
+  const other = heads.find((one) => !sameNumbers(embedding ?? head, one));
+  if (other !== undefined) {
     notes.push(
-      `The config ties the head to the embedding, but '${head.name}' holds other numbers: they count, as in transformers 5.`,
+      `The config ties the head to the embedding, but '${other.name}' holds other numbers: they count, as in transformers 5.`,
     );
     return parted;
   }
-  stored.delete(head.name);
+  for (const { name } of heads) stored.delete(name);
   if (embedding === undefined) stored.set(`${spec.modules.token_embd}.weight`, head);
   return spec;
-}
-
-function noConfig(folder: string): Problem {
-  const names = readdirSync(folder);
-  if (names.includes('adapter_config.json'))
-    return new Problem(
-      'format-unknown',
-      `'${folder}' is an adapter, not a model.`,
-      'Give its base model here and the folder as the adapter.',
-    );
-  const gguf = names.find((name) => name.toLowerCase().endsWith('.gguf'));
-  if (gguf !== undefined)
-    return new Problem(
-      'file-missing',
-      `'${folder}' has no config.json.`,
-      `To open the GGUF file in it, give '${join(folder, gguf)}'.`,
-    );
-  return new Problem(
-    'file-missing',
-    `'${folder}' has no config.json.`,
-    'A model folder has config.json and *.safetensors in it.',
-  );
-}
-
-function readJsonObject(path: string, limit: number): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(readText(path, limit).replace(/^\uFEFF/, ''));
-  } catch (cause) {
-    if (cause instanceof Problem && cause.code !== 'file-damaged') throw cause;
-    const message =
-      cause instanceof Problem
-        ? cause.message
-        : `'${path}' is not JSON: ${cause instanceof Error ? cause.message : String(cause)}.`;
-    throw new Problem('config-invalid', message, 'Correct the file or download it again.', { cause });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Problem('config-invalid', `'${path}' is no JSON object.`, 'Correct the file or download it again.');
-  return value as Record<string, unknown>;
-}
-
-/** Real paths of the safetensors files, single or sharded. */
-function weightFiles(folder: string): string[] {
-  const single = join(folder, 'model.safetensors');
-  if (existsSync(single)) return [realpathSync(single)];
-  const indexPath = join(folder, 'model.safetensors.index.json');
-  if (!existsSync(indexPath)) {
-    if (readdirSync(folder).some((name) => /\.(bin|pt|pth|ckpt)$/.test(name)))
-      throw new Problem(
-        'format-unsupported',
-        `'${folder}' has its weights in a pickle file, which could run code and is never opened.`,
-        'Use the safetensors version of the model.',
-      );
-    throw new Problem('file-missing', `'${folder}' has no model.safetensors.`, 'Download the weights too.');
-  }
-  const map = readJsonObject(indexPath, textLimits.index)['weight_map'];
-  const names = typeof map === 'object' && map !== null ? [...new Set<unknown>(Object.values(map))].sort() : [];
-  if (names.length === 0 || !names.every((name) => typeof name === 'string'))
-    throw new Problem('config-invalid', `'${indexPath}' has no 'weight_map'.`, 'Download the file again.');
-  return (names as string[]).map((name) => {
-    if (basename(name) !== name || /[\\/:\0]/.test(name) || !name.endsWith('.safetensors'))
-      throw new Problem(
-        'config-invalid',
-        `'${indexPath}' names the shard '${name}', which is no plain file name.`,
-        'Download the file again.',
-      );
-    const path = join(folder, name);
-    if (!existsSync(path))
-      throw new Problem('file-missing', `'${folder}' lacks the shard '${name}'.`, 'Download the missing file of the model.');
-    return realpathSync(path);
-  });
 }
 
 /** The tokenizer of a hub folder, null when it has none that can be read. */
@@ -274,6 +195,7 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
     existsSync(join(folder, name)) ? readJsonObject(join(folder, name), textLimits.config) : null;
   const tokenizerConfig = optional('tokenizer_config.json') ?? {};
   const templatePath = join(folder, 'chat_template.jinja');
+  withFile(tokenizerPath, (descriptor, size) => refuseStandIn(tokenizerPath, descriptor, size));
   return {
     kind: 'hub',
     tokenizerJson: readText(tokenizerPath, textLimits.tokenizer),
@@ -341,7 +263,7 @@ function openGguf(path: string, acceptFields: readonly string[]): OpenModel {
     spec,
     tensors,
     otherParts: [],
-    files: [path],
+    files: [realpathSync(path)],
     tokenizerSource: hasTokenizer ? { kind: 'gguf', metadata: file.metadata } : null,
     acceptFields,
     notes: hasTokenizer ? notes : [...notes, 'The file has no tokenizer: only rows of token ids can be used.'],
@@ -355,14 +277,14 @@ function openGguf(path: string, acceptFields: readonly string[]): OpenModel {
 // ── Both ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Stored tensors that belong to no weight of the computation: caches of values that follow from the config. */
-const derivedTensors = /(\.rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_embd|^rope_factors_.*)$/;
+const derivedTensors = /((^|\.)rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_embd|^rope_factors_.*)$/;
 
 /** The spec's tensors in its order, each checked; a stored tensor the spec has no place for is refused. */
 function selectTensors(
   model: string,
   spec: DecoderSpec,
   stored: ReadonlyMap<string, StoredTensor>,
-  storedNames: (tensor: ModelTensor, spec: DecoderSpec) => readonly string[],
+  storedNames: (tensor: ModelTensor) => readonly string[],
   layoutOf: (tensor: ModelTensor, spec: DecoderSpec) => Layout | null,
 ): Map<string, StoredTensor> {
   const selected = new Map<string, StoredTensor>();
@@ -371,8 +293,14 @@ function selectTensors(
   for (const wanted of modelTensors(spec)) {
     const layout = layoutOf(wanted, spec);
     const shape = layout?.storedShape(wanted.shape) ?? wanted.shape;
-    const names = storedNames(wanted, spec);
-    const tensor = names.map((name) => stored.get(name)).find((found) => found !== undefined);
+    const names = storedNames(wanted);
+    const [tensor, ...again] = names.flatMap((name) => stored.get(name) ?? []);
+    if (!tensor && wanted.role === 'output')
+      throw new Problem(
+        'tensor-missing',
+        `'${somewhere}' has no head ('${names[0]}'): the model was saved without it, so it cannot write text.`,
+        'Use the model with its head (ForCausalLM), or set tie_word_embeddings in config.json if its head is the embedding.',
+      );
     if (!tensor)
       throw new Problem(
         'tensor-missing',
@@ -387,14 +315,30 @@ function selectTensors(
       );
     selected.set(wanted.name, inModelLayout(tensor, layout, wanted.shape));
     used.add(tensor.name);
+    for (const other of again) {
+      if (!sameNumbers(tensor, other))
+        throw new Problem(
+          'file-damaged',
+          `'${other.path}' has the tensor '${tensor.name}' again as '${other.name}', with other numbers.`,
+          'Which of them counts is not known: download the model again.',
+        );
+      used.add(other.name);
+    }
   }
-  for (const { name, path } of stored.values())
+  for (const { name, path } of stored.values()) {
+    if (/\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)\b/.test(name))
+      throw new Problem(
+        'model-unsupported',
+        `'${path}' has the tensor '${name}': an adapter lies among the weights that was never merged into them.`,
+        "Merge it first (PEFT: merge_and_unload, then save_pretrained), or use the base model and the adapter's own folder.",
+      );
     if (!used.has(name) && !derivedTensors.test(name) && !isUnusedTensor(name, spec) && !isOfOtherPart(name, spec))
       throw new Problem(
         'model-unsupported',
         `'${path}' has the tensor '${name}', which a ${spec.family} model of this config does not use.`,
         'The model computes something this version does not know; choose another one.',
       );
+  }
   return selected;
 }
 

@@ -90,7 +90,7 @@ describe.each(supportedFamilies)('%s', (family) => {
   it('reads these fields, with a default for each', () => {
     const { object, read } = watched(least(family));
     expect(specFromConfig(object, 'config.json').family).toBe(family);
-    expect(sorted(read)).toEqual(sorted(['model_type', 'quantization_config', ...fields[family]!.split(' ')]));
+    expect(sorted(read)).toEqual(sorted(['model_type', ...fields[family]!.split(' ')]));
   });
 
   it('refuses a field nobody knows by its name, and takes it when it is accepted', () => {

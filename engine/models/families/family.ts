@@ -21,8 +21,8 @@ export interface Family {
   toConfig(spec: DecoderSpec): Record<string, unknown>;
   /** How the hub's files keep a tensor; null: as the model computes with it. */
   hubLayout?(tensor: ModelTensor): Layout | null;
-  /** Other names under which a hub folder may have a tensor. */
-  hubAliases?(tensor: ModelTensor): readonly string[];
+  /** Another name of a tensor in hub folders; what stands before names in front of all of them is known for every family. */
+  hubAlias?(name: string): string;
   /** Stored tensors that belong to no weight: buffers of older files. */
   readonly unusedTensors?: RegExp;
   /** Stored tensors of other modalities. */

@@ -74,8 +74,6 @@ export const gpt2: Family = {
   }),
   // Conv1D: the linear layers of the blocks lie [in, out].
   hubLayout: ({ role, kind }) => (kind === 'weight' && linears.includes(role as LinearRole) ? transposed : null),
-  // The first files were saved without the outer module.
-  hubAliases: ({ name }) => [name.replace(/^transformer\./, '')],
   unusedTensors: /(^|\.)h\.\d+\.attn\.(bias|masked_bias)$/,
   gguf: {
     architecture: 'gpt2',

@@ -85,7 +85,7 @@ export const gptNeox: Family = {
     rotary_pct: spec.ropes[0]!.dimension / spec.headDim,
     rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
   }),
-  hubAliases: ({ name }) => [name.replace(/^embed_out\./, 'lm_head.')],
+  hubAlias: (name) => name.replace(/^embed_out\./, 'lm_head.'),
   unusedTensors: /\.attention\.(bias|masked_bias)$/,
   gguf: {
     architecture: 'gptneox',

@@ -72,12 +72,6 @@ export function specFromConfig(
   { acceptFields, notes }: Opening = { acceptFields: [], notes: [] },
 ): DecoderSpec {
   const reader = new ConfigReader(config, { path, accept: new Set(acceptFields), notes });
-  if (reader.optional('quantization_config') !== undefined)
-    throw new Problem(
-      'format-unsupported',
-      `'${path}' describes quantized weights (quantization_config), which cannot be read from a hub folder.`,
-      'Use the unquantized model or a GGUF of it.',
-    );
   const type = reader.modelType();
   if (!Object.hasOwn(families, type)) throw unsupportedFamily(type, path, supportedFamilies);
   const spec = families[type]!.fromConfig(reader);
@@ -138,9 +132,21 @@ export function hubLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null
   return families[spec.family]!.hubLayout?.(tensor) ?? null;
 }
 
-/** The names under which a hub folder may have a tensor, the usual one first. */
-export function hubNames(tensor: ModelTensor, spec: DecoderSpec): readonly string[] {
-  return [tensor.name, ...(families[spec.family]!.hubAliases?.(tensor) ?? [])];
+/**
+ * What may stand before the names of all tensors: a model that also sees (saved by transformers 4 and 5), a module around the model, the
+ * wrappers of DistributedDataParallel and torch.compile.
+ */
+const wrappers = ['', 'language_model.', 'model.language_model.', 'language_model.model.', 'model.', 'module.', '_orig_mod.'];
+
+/** The names under which a hub folder may have the tensor of this name, the usual one first. */
+export function hubNames(name: string, spec: DecoderSpec): readonly string[] {
+  const { hubAlias } = families[spec.family]!;
+  const known = hubAlias === undefined ? [name] : [name, hubAlias(name)];
+  // A class without a head saves its tensors without its own name: `layers.0` for `model.layers.0`, `h.0` for `transformer.h.0`.
+  const outer = spec.modules.blocks.split('.').slice(0, -1);
+  const bases = outer.map((_, i) => `${outer.slice(0, i + 1).join('.')}.`);
+  const short = bases.flatMap((base) => (name.startsWith(base) ? [name.slice(base.length)] : []));
+  return [...new Set([...known, ...wrappers.flatMap((wrapper) => [...known, ...short].map((each) => `${wrapper}${each}`))])];
 }
 
 /** Whether a stored tensor belongs to no weight of any part of the model. */

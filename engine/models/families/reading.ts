@@ -1,6 +1,7 @@
 /** Reads the fields of a config one by one and refuses what nobody read: a field that is not known could change the computation. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
+import { packingFields } from '../packed.ts';
 
 /** Far above any real model; what exceeds them is a damaged or hostile config, refused before memory is taken for it. */
 export const sizeLimits = {
@@ -69,6 +70,8 @@ const neutralFields = new Set([
     'unsloth_fixed',
     'auto_map',
   ],
+  // How the weights are stored is judged by the tensors.
+  ...packingFields,
   ...[
     'custom_pipelines',
     'output_past',

@@ -5,10 +5,8 @@ import type { ConfigReader } from './reading.ts';
 
 /** What the hub's files of every such model have in common. */
 export const textPart = {
-  // Saved by transformers 5 as the module paths are, before it with the two words the other way round.
-  hubAliases: ({ name }) => [name.replace(/^model\.language_model\./, 'language_model.model.'), `language_model.${name}`],
   otherParts: /(^|\.)(vision_tower|multi_modal_projector)\./,
-} as const satisfies Pick<Family, 'hubAliases' | 'otherParts'>;
+} as const satisfies Pick<Family, 'otherParts'>;
 
 /** The spec of the text part, whose config is one of these families, the first where it does not say. */
 export function readTextPart(config: ConfigReader, family: string, texts: Readonly<Record<string, Family>>): DecoderSpec {

@@ -1,0 +1,243 @@
+/** Where a model lies as people have it on their disks: hub folders, caches of a hub, folders around them; and words for what is none. */
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { readJsonObject } from '../formats/files.ts';
+import { Problem } from '../problem.ts';
+
+export interface LocatedModel {
+  /** The folder or file, links above it resolved. */
+  readonly path: string;
+  readonly format: 'hub' | 'gguf';
+  /** Sentences about how it was found. */
+  readonly notes: readonly string[];
+}
+
+/** Larger than the index of any model. */
+const indexLimit = 64 << 20;
+
+/** Finds the model that a person means by a path: a folder, a file in it, a GGUF, or a folder of a hub's cache. */
+export function locateModel(path: string): LocatedModel {
+  let real: string;
+  try {
+    real = realpathSync(path);
+  } catch (cause) {
+    throw new Problem('file-missing', `There is no model at '${path}'.`, 'Check the path.', { cause });
+  }
+  if (statSync(real).isDirectory()) return locateInFolder(real, []);
+  // A file in a hub's cache is a link to another folder, under a name that says nothing.
+  const file = join(realpathSync(dirname(resolve(path))), basename(path));
+  const ofFolder = /(^config\.json|\.safetensors|\.safetensors\.index\.json)$/.test(basename(file));
+  if (ofFolder && existsSync(join(dirname(file), 'config.json'))) return { path: dirname(file), format: 'hub', notes: [] };
+  if (isGguf(file)) return { path: file, format: 'gguf', notes: [] };
+  throw new Problem(
+    'format-unknown',
+    `'${path}' is neither a model folder nor a GGUF file.`,
+    'Give a folder with config.json and *.safetensors, or a .gguf file.',
+  );
+}
+
+function isGguf(path: string): boolean {
+  if (path.toLowerCase().endsWith('.gguf')) return true;
+  if (!statSync(path).isFile()) return false;
+  const descriptor = openSync(path, 'r');
+  try {
+    const start = Buffer.alloc(4);
+    return readSync(descriptor, start, 0, 4, 0) === 4 && start.toString('latin1') === 'GGUF';
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function locateInFolder(folder: string, notes: readonly string[]): LocatedModel {
+  if (existsSync(join(folder, 'config.json'))) return { path: folder, format: 'hub', notes };
+  const names = readdirSync(folder).sort();
+  if (names.includes('adapter_config.json')) throw isAdapter(folder);
+  if (names.includes('snapshots')) return locateInCache(folder, notes);
+  if (basename(folder) === 'snapshots' && existsSync(join(dirname(folder), 'refs')))
+    return locateInCache(dirname(folder), notes);
+  const inside = foldersIn(folder).filter((name) => isModelFolder(join(folder, name)));
+  const [only, ...others] = inside;
+  if (only !== undefined && others.length === 0 && ggufFiles(names).length === 0)
+    return locateInFolder(join(folder, only), [...notes, `The model lies in the folder '${only}' of '${basename(folder)}'.`]);
+  if (only !== undefined)
+    throw new Problem(
+      'format-unknown',
+      `'${folder}' has several models in it.`,
+      `Give one of them: ${listed([...inside, ...ggufFiles(names)].map((name) => join(folder, name)))}.`,
+    );
+  throw noModel(folder, names, 'has no config.json');
+}
+
+function isModelFolder(folder: string): boolean {
+  if (/^models--/.test(basename(folder))) return existsSync(join(folder, 'snapshots'));
+  return existsSync(join(folder, 'config.json')) && readdirSync(folder).some((name) => name.endsWith('.safetensors'));
+}
+
+/** `models--owner--name` of a hub's cache: its snapshots are folders named after a revision, `refs/main` names the current one. */
+function locateInCache(root: string, notes: readonly string[]): LocatedModel {
+  const snapshots = foldersIn(join(root, 'snapshots'));
+  const paths = snapshots.map((name) => join(root, 'snapshots', name));
+  const ref = join(root, 'refs', 'main');
+  const current = existsSync(ref) ? readFileSync(ref, 'utf8').trim() : null;
+  const [only, ...others] = paths;
+  if (only === undefined)
+    throw new Problem(
+      'file-missing',
+      `'${root}' is a folder of a hub's cache with no snapshot of a model in it.`,
+      unfinished(root) ?? 'Download the model.',
+    );
+  const chosen = current === null ? -1 : snapshots.indexOf(current);
+  if (chosen >= 0)
+    return locateInFolder(paths[chosen]!, [
+      ...notes,
+      ...(others.length === 0 ? [] : [`Of ${paths.length} snapshots in the cache, that of 'refs/main' is open: ${current}.`]),
+    ]);
+  if (others.length === 0) return locateInFolder(only, notes);
+  throw new Problem(
+    'format-unknown',
+    `'${root}' has ${paths.length} snapshots of a model, and its 'refs/main' names none of them.`,
+    `Give one of them: ${listed(paths)}.`,
+  );
+}
+
+/** Real paths of the safetensors files of a hub folder, single or sharded. */
+export function weightFiles(folder: string): string[] {
+  const single = 'model.safetensors';
+  if (existsSync(join(folder, single))) return [realpathSync(join(folder, single))];
+  const names = readdirSync(folder).sort();
+  const index = join(folder, 'model.safetensors.index.json');
+  const shards = existsSync(index) ? shardsOfIndex(index) : shardsOf(names);
+  if (shards.length === 0) {
+    const others = names.filter((name) => name.endsWith('.safetensors') && !ofOthers.test(name));
+    if (others.length === 1 && existsSync(join(folder, others[0]!))) return [realpathSync(join(folder, others[0]!))];
+    throw noModel(folder, names, `has no ${single}`);
+  }
+  const missing = shards.filter((name) => !existsSync(join(folder, name)));
+  if (missing.length > 0)
+    throw new Problem(
+      'file-missing',
+      missing.length === 1
+        ? `'${folder}' lacks the shard '${missing[0]!}'.`
+        : `'${folder}' lacks ${missing.length} of its ${shards.length} shards: ${listed(missing)}.`,
+      unfinished(folder) ?? 'Download the missing files of the model.',
+    );
+  return shards.map((name) => realpathSync(join(folder, name)));
+}
+
+/** Adapters, and weights under the names of Mistral's own programs. */
+const ofOthers = /^(adapter_|adapters\.|consolidated)/;
+
+function shardsOfIndex(path: string): string[] {
+  const map = readJsonObject(path, indexLimit)['weight_map'];
+  const names = typeof map === 'object' && map !== null ? [...new Set<unknown>(Object.values(map))].sort() : [];
+  if (names.length === 0 || !names.every((name) => typeof name === 'string'))
+    throw new Problem('config-invalid', `'${path}' has no 'weight_map'.`, 'Download the file again.');
+  for (const name of names as string[])
+    if (basename(name) !== name || /[\\/:\0]/.test(name) || !name.endsWith('.safetensors'))
+      throw new Problem('config-invalid', `'${path}' names the file '${name}'.`, 'A shard lies beside the index.');
+  return names as string[];
+}
+
+/** Shards that have no index say themselves how many they are. */
+function shardsOf(names: readonly string[]): string[] {
+  const numbered = /^(.+)-\d{5}-of-(\d{5})\.safetensors$/;
+  const found = names.flatMap((name) => (ofOthers.test(name) ? [] : (numbered.exec(name) ?? [])).slice(1).join('\n') || []);
+  const sets = [...new Set(found)];
+  if (sets.length !== 1) return [];
+  const [prefix, count] = sets[0]!.split('\n') as [string, string];
+  return Array.from({ length: Number(count) }, (_, i) => `${prefix}-${String(i + 1).padStart(5, '0')}-of-${count}.safetensors`);
+}
+
+/** What a training program leaves beside the weights. */
+const noWeights = /^(training_args|optimizer|scheduler|scaler|rng_state|trainer_state)/;
+
+/** Why a folder cannot be opened, by what is in it instead. */
+function noModel(folder: string, names: readonly string[], lacks: string): Problem {
+  const broken = names.find((name) => /\.(safetensors|json)$/.test(name) && !existsSync(join(folder, name)));
+  if (broken !== undefined && lstatSync(join(folder, broken)).isSymbolicLink())
+    return new Problem(
+      'file-missing',
+      `'${join(folder, broken)}' is a link to a file that is not there.`,
+      unfinished(folder) ?? 'Download the model again.',
+    );
+  if (names.includes('adapter_config.json')) return isAdapter(folder);
+  const ggufs = ggufFiles(names);
+  if (ggufs.length > 0)
+    return new Problem(
+      'file-missing',
+      `'${folder}' ${lacks}.`,
+      `To open ${ggufs.length === 1 ? 'the GGUF file' : 'one of the GGUF files'} in it, give ${listed(ggufs.map((name) => join(folder, name)))}.`,
+    );
+  const unsupported = (what: string, hint: string): Problem =>
+    new Problem('format-unsupported', `'${folder}' ${lacks}: ${what}.`, hint);
+  const useSafetensors = 'Use the safetensors version of the model.';
+  if (names.some((name) => /^consolidated.*\.(safetensors|pth)$/.test(name)))
+    return unsupported(
+      "it has its weights in the form of its maker's own programs (consolidated), under other names",
+      "Use the model's files for transformers: config.json and model*.safetensors.",
+    );
+  if (names.some((name) => name === 'onnx' || name.endsWith('.onnx')))
+    return unsupported('it is a model in ONNX, which is finished for use and cannot be trained', useSafetensors);
+  if (names.some((name) => name.endsWith('.npz')))
+    return unsupported('it has its weights in MLX’s older files', useSafetensors);
+  if (names.some((name) => /\.(bin|pt|pth|ckpt|pkl)$/.test(name) && !noWeights.test(name)))
+    return new Problem(
+      'format-unsupported',
+      `'${folder}' has its weights in a pickle file, which could run code and is never opened.`,
+      useSafetensors,
+    );
+  if (names.some((name) => /\.(h5|msgpack|ot|nemo)$/.test(name)))
+    return unsupported('it has its weights in a form of another framework', useSafetensors);
+  const several = names.filter((name) => name.endsWith('.safetensors'));
+  if (several.length > 0 && existsSync(join(folder, 'config.json')))
+    return unsupported(`which of ${listed(several)} is the model is not said`, 'Leave one of them in the folder.');
+  const hint = several.length > 0 ? 'Download config.json too.' : 'A model folder has config.json and *.safetensors in it.';
+  return new Problem('file-missing', `'${folder}' ${lacks}.`, unfinished(folder) ?? hint);
+}
+
+function isAdapter(folder: string): Problem {
+  return new Problem(
+    'format-unknown',
+    `'${folder}' is an adapter, not a model.`,
+    'Give its base model here and the folder as the adapter.',
+  );
+}
+
+/** What to do about files that a download has not finished, in the folder or where a hub's client keeps them; null: there are none. */
+function unfinished(folder: string): string | null {
+  const places = ['', '.cache/huggingface/download', 'blobs', '../../blobs'].map((place) => join(folder, place));
+  const found = places
+    .filter((place) => existsSync(place) && statSync(place).isDirectory())
+    .flatMap((place) => readdirSync(place).filter((name) => /\.(incomplete|part|partial|crdownload|aria2)$/.test(name)));
+  return found.length === 0
+    ? null
+    : `A download is unfinished ('${found[0]!}'): let it go on to its end, then open the model again.`;
+}
+
+/** Models, not the parts that see. */
+function ggufFiles(names: readonly string[]): string[] {
+  return names.filter((name) => /\.gguf$/i.test(name) && !/^mmproj/i.test(name));
+}
+
+function foldersIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter(
+      (name) => !name.startsWith('.') && (statSync(join(folder, name), { throwIfNoEntry: false })?.isDirectory() ?? false),
+    )
+    .sort();
+}
+
+function listed(paths: readonly string[]): string {
+  const shown = paths.slice(0, 5).map((path) => `'${path}'`);
+  return [...shown, ...(paths.length > shown.length ? [`${paths.length - shown.length} more`] : [])].join(', ');
+}
