@@ -1,6 +1,16 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { SafetensorsWriter } from '../formats/safetensors.ts';
@@ -47,6 +57,118 @@ describe('config.json', () => {
     const out = mkdtempSync(join(root, 'of-gguf'));
     await writeHubFolder(out, exportSource(opened, [], null), 'F32', step);
     expect(readFileSync(join(out, 'config.json'), 'utf8')).toContain('"final_logit_softcapping": 30.0');
+  });
+});
+
+describe('what travels with a merged model', () => {
+  /** The exported folder of a model with these files beside it. */
+  async function merged(files: Readonly<Record<string, string>>, change: object = {}): Promise<string> {
+    const source = mkdtempSync(join(root, 'base-'));
+    cpSync(golden('llama-tied'), source, { recursive: true });
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(source, name)), { recursive: true });
+      writeFileSync(join(source, name), text);
+    }
+    const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
+    writeFileSync(join(source, 'config.json'), JSON.stringify({ ...config, ...change }));
+    const out = mkdtempSync(join(root, 'travels-'));
+    await writeHubFolder(out, exportSource(openModel(source), [], null), 'F32', step);
+    return out;
+  }
+  const json = (folder: string, name: string) =>
+    JSON.parse(readFileSync(join(folder, name), 'utf8')) as Record<string, unknown>;
+
+  it('templates under names, terms of use, every form of a tokenizer; no code, no pickle, no card', async () => {
+    const named = JSON.stringify({ chat_template: [{ name: 'tool_use', template: '{{ 1 }}' }] });
+    const kept = [
+      ...[
+        'LICENSE',
+        'LICENSE.md',
+        'MODEL_LICENSE.pdf',
+        'LICENCE',
+        'NOTICE',
+        'USE_POLICY.md',
+        'USAGE_POLICY',
+        'LICENSES/MIT.txt',
+      ],
+      ...['Gemma_Terms_of_Use.txt', 'Acceptable-Use.md', 'chat_template.jinja', 'chat_template.json', 'rag.jinja'],
+      ...['additional_chat_templates/tool_use.jinja', 'additional_chat_templates/rag.jinja', 'merges.txt', 'vocab.txt'],
+      ...['vocab.json', 'tokenizer.model', 'tokenizer.model.v3', 'spiece.model', 'tekken.json', 'added_tokens.json'],
+      ...['special_tokens_map.json', 'generation_config.json'],
+    ];
+    const left = [
+      ...['README.md', 'modeling_llama.py', 'pytorch_model.bin', 'training_args.bin', 'model.onnx', 'license_check.py'],
+      ...['additional_chat_templates/run.py', 'preprocessor_config.json', 'optimizer.pt', 'consolidated.safetensors'],
+    ];
+    const texts = Object.fromEntries([...kept, ...left].map((name) => [name, name.endsWith('.json') ? '{"a": 1}' : name]));
+    const out = await merged({ ...texts, 'tokenizer_config.json': named });
+    for (const name of kept) expect(readFileSync(join(out, name), 'utf8'), name).toBe(texts[name]);
+    for (const name of left) expect(existsSync(join(out, name)), name).toBe(false);
+    expect(readFileSync(join(out, 'tokenizer_config.json'), 'utf8')).toBe(named);
+  });
+
+  it('configs without the code that stays behind, every number as it was spelled', async () => {
+    const code = { AutoConfig: 'configuration_own.OwnConfig', AutoModelForCausalLM: 'modeling_own.OwnForCausalLM' };
+    const own = '{"auto_map": {"AutoTokenizer": ["tokenization_own.OwnTokenizer", null]}, "tokenizer_class": "OwnTokenizer",';
+    const out = await merged(
+      {
+        'modeling_own.py': 'raise',
+        'tokenizer_config.json': `${own} "model_max_length": 1000000000000000019884624838656, "x": "\\"auto_map\\": 1"}`,
+        'generation_config.json': '{"auto_map": {}, "temperature": 2.0}',
+      },
+      { auto_map: code },
+    );
+    expect(json(out, 'config.json')).not.toHaveProperty('auto_map');
+    expect(json(out, 'tokenizer_config.json')).toMatchObject({
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      x: '"auto_map": 1',
+    });
+    expect(json(out, 'tokenizer_config.json')).not.toHaveProperty('auto_map');
+    expect(readFileSync(join(out, 'tokenizer_config.json'), 'utf8')).toContain('1000000000000000019884624838656');
+    expect(readFileSync(join(out, 'generation_config.json'), 'utf8')).toMatch(/"temperature": 2\.0/);
+    expect(existsSync(join(out, 'modeling_own.py'))).toBe(false);
+  });
+
+  it('no quantization_config, because the weights are plain', async () => {
+    const out = await merged({}, { quantization_config: { quant_method: 'bitsandbytes', load_in_4bit: true } });
+    expect(json(out, 'config.json')).not.toHaveProperty('quantization_config');
+    expect(openModel(out).info.notes.join()).not.toContain('quantized');
+  });
+
+  it('the class that has the head, where the base was saved by the one without', async () => {
+    expect(json(await merged({}, { architectures: ['LlamaModel'] }), 'config.json')['architectures']).toEqual([
+      'LlamaForCausalLM',
+    ]);
+    const own = ['OwnLMHeadModel'];
+    expect(json(await merged({}, { architectures: own }), 'config.json')['architectures']).toEqual(own);
+  });
+
+  it.runIf(process.platform !== 'win32')('files behind links of a cache, but none from elsewhere', async () => {
+    const cache = join(root, 'models--someone--linked');
+    const snapshot = join(cache, 'snapshots', '0'.repeat(40));
+    cpSync(golden('llama-tied'), snapshot, { recursive: true });
+    mkdirSync(join(cache, 'blobs'));
+    writeFileSync(join(cache, 'blobs', 'abc'), 'terms');
+    symlinkSync('../../blobs/abc', join(snapshot, 'LICENSE'));
+    writeFileSync(join(root, 'NOTICE'), 'mine');
+    symlinkSync(join(root, 'NOTICE'), join(snapshot, 'NOTICE'));
+    symlinkSync('/dev/zero', join(snapshot, 'vocab.json'));
+    const write = async () => {
+      const out = mkdtempSync(join(root, 'linked-'));
+      await writeHubFolder(out, exportSource(openModel(cache), [], null), 'F32', step);
+      return out;
+    };
+    const out = await write();
+    expect([readFileSync(join(out, 'LICENSE'), 'utf8'), readFileSync(join(out, 'NOTICE'), 'utf8')]).toEqual(['terms', 'mine']);
+    expect([lstatSync(join(out, 'LICENSE')).isSymbolicLink(), existsSync(join(out, 'vocab.json'))]).toEqual([false, false]);
+    writeFileSync(join(root, 'id_secret'), 'secret');
+    symlinkSync(join(root, 'id_secret'), join(snapshot, 'USE_POLICY.md'));
+    await expect(write()).rejects.toThrow(/USE_POLICY.md' is a link to .*id_secret/);
+    rmSync(join(snapshot, 'USE_POLICY.md'));
+    mkdirSync(join(root, 'private'));
+    writeFileSync(join(root, 'private', 'passwd'), 'secret');
+    symlinkSync(join(root, 'private'), join(snapshot, 'LICENSES'));
+    await expect(write()).rejects.toThrow(/LICENSES' is a link to .*private/);
   });
 });
 

@@ -1,41 +1,18 @@
 /** Writes a merged model as a hub folder that transformers loads as it is: config, weights, tokenizer, template, generation config. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
 import { safetensorsSize, type FloatType, type SafetensorsPlan } from '../formats/safetensors.ts';
 import type { OpenModel } from '../models/open.ts';
 import { configOf, hubLayout, hubParts } from '../models/families/index.ts';
-import { modelTensors } from '../models/spec.ts';
+import { packingFields } from '../models/packed.ts';
+import { modelTensors, type DecoderSpec } from '../models/spec.ts';
+import { carryFiles } from './carried.ts';
 import { lineageMetadata } from './lineage.ts';
 import { planShards, ShardedWriter, usualShardBytes } from './shards.ts';
 import type { ExportSource, Step } from './source.ts';
 
 const dtypes: Record<FloatType, string> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
-
-/** Files of a hub folder that are no weights and belong to the merged model just as to its base. */
-const carriedFiles = [
-  ...[
-    'tokenizer.json',
-    'tokenizer_config.json',
-    'special_tokens_map.json',
-    'added_tokens.json',
-    'tokenizer.model',
-    'vocab.json',
-  ],
-  ...[
-    'merges.txt',
-    'chat_template.jinja',
-    'chat_template.json',
-    'generation_config.json',
-    'LICENSE',
-    'LICENSE.txt',
-    'LICENSE.md',
-    'NOTICE',
-  ],
-];
-
-/** How a model that also sees takes pictures in. */
-const processorFiles = ['preprocessor_config.json', 'processor_config.json'];
 
 function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
   const ofText = modelTensors(model.spec).flatMap((tensor) => {
@@ -65,9 +42,8 @@ export async function writeHubFolder(
   step: Step,
   shardBytes = usualShardBytes,
 ): Promise<void> {
-  writeHubFiles(folder, source, makeConfig(source, dtypes[type]));
   const { model, weights, lineage } = source;
-  if (model.otherParts.length > 0) carry(processorFiles, model.path, folder);
+  writeHubFiles(folder, source, makeConfig(source, dtypes[type]), model.otherParts.length > 0);
   const metadata = { format: 'pt', ...lineageMetadata(lineage) };
   const writer = new ShardedWriter(folder, planShards(plan(model, type), shardBytes), metadata);
   try {
@@ -90,21 +66,20 @@ export async function writeHubFolder(
   }
 }
 
-/** Config, tokenizer, template and generation config: what a hub folder has besides weights. */
-export function writeHubFiles(folder: string, { model, tokenizer }: ExportSource, config: Record<string, unknown>): void {
+/** Config, tokenizer, templates, generation config and terms of use: what a hub folder has besides weights; `sees`: with pictures too. */
+export function writeHubFiles(
+  folder: string,
+  { model, tokenizer }: ExportSource,
+  config: Record<string, unknown>,
+  sees = false,
+): void {
   if (model.format === 'hub') {
-    carry(carriedFiles, model.path, folder);
+    carryFiles(model.path, folder, sees);
   } else if (tokenizer) {
     for (const [name, text] of Object.entries(tokenizer.toHubFiles())) writeFileAtomic(join(folder, name), text);
   }
   const spelled = model.format === 'hub' ? readFileSync(join(model.path, 'config.json'), 'utf8') : '';
   writeFileAtomic(join(folder, 'config.json'), `${withFloats(JSON.stringify(config, null, 2), spelled)}\n`);
-}
-
-function carry(names: readonly string[], from: string, to: string): void {
-  for (const name of names)
-    if (existsSync(join(from, name)) && statSync(join(from, name)).isFile())
-      writeFileAtomic(join(to, name), readFileSync(join(from, name)));
 }
 
 /** What transformers takes as a float and nothing else, in configs that are made here. */
@@ -127,10 +102,10 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
       string,
       unknown
     >;
-    const { torch_dtype: older, ...rest } = config;
+    const { torch_dtype: older, ...rest } = withoutLeftBehind(config);
     // Left out, it means what the family is used to, which is what the model is unless it was parted from its head.
     const tied = spec.tiedEmbeddings ? {} : { tie_word_embeddings: false };
-    return { ...rest, ...tied, ...(older === undefined ? { dtype } : { torch_dtype: dtype }) };
+    return { ...rest, ...tied, ...withHead(rest, spec), ...(older === undefined ? { dtype } : { torch_dtype: dtype }) };
   }
   return {
     ...configOf(spec),
@@ -138,4 +113,28 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
     ...(tokenizer?.eos == null ? {} : { eos_token_id: tokenizer.eos }),
     torch_dtype: dtype,
   };
+}
+
+/**
+ * Without what no longer holds: the weights are plain, and the code that `auto_map` names stays behind, because transformers has every
+ * family that can be opened here (decision 12).
+ */
+function withoutLeftBehind(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const dropped = new Set<string>(['auto_map', ...packingFields]);
+  const kept = Object.entries(config).filter(([key]) => !dropped.has(key));
+  return Object.fromEntries(
+    kept.map(([key, value]) => [
+      key,
+      key === 'text_config' && typeof value === 'object' && value !== null
+        ? withoutLeftBehind(value as Record<string, unknown>)
+        : value,
+    ]),
+  );
+}
+
+/** A model saved by its class without a head is written with it, so its class is the one that has it. */
+function withHead({ architectures, text_config: text }: Readonly<Record<string, unknown>>, spec: DecoderSpec): object {
+  const headless =
+    Array.isArray(architectures) && architectures.every((name) => /Model$/.test(name) && !/HeadModel$/.test(name));
+  return headless && text === undefined ? { architectures: configOf(spec)['architectures'] } : {};
 }

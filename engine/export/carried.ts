@@ -1,0 +1,94 @@
+/** The files of a hub folder that belong to a merged model just as to its base: what reads and writes text, and what its use is bound by. */
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { makeFolder, readJsonObject, readText, writeFileAtomic } from '../formats/files.ts';
+import { Problem } from '../problem.ts';
+
+const tokenizer =
+  /^(tokenizer\.json|tokenizer\.model(\.v\d+\w*)?|(spiece|sentencepiece\.bpe)\.model|tekken\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|generation_config\.json)$/;
+/** The template, or several under names: transformers writes one file each and keeps those beside the usual one in a folder. */
+const templates = /(^chat_template\.json|\.jinja)$/;
+const namedTemplates = 'additional_chat_templates';
+/** LICENSE, LICENCE.md, NOTICE, USE_POLICY.md, Gemma_Terms_of_Use.txt, COPYING; never the base's README, which is not about this model. */
+const terms =
+  /licen[cs]e|(^|[\W_])(notices?|copying|copyright|patents|polic(y|ies)|terms|eula|attributions?|(acceptable|prohibited)[\W_]uses?)([\W_]|$)/i;
+const termsTypes = /^[^.]*$|\.(md|markdown|txt|rst|pdf|html)$/i;
+const termsFolder = 'LICENSES';
+/** How a model that also sees takes pictures in. */
+const processors = /^(preprocessor_config|video_preprocessor_config|processor_config)\.json$/;
+
+/** Larger than any file of these kinds. */
+const fileLimit = 512 << 20;
+
+/** Copies them from the folder of a base; those that only a model that also sees has, where `sees`. Weights and code stay behind. */
+export function carryFiles(from: string, to: string, sees: boolean): void {
+  for (const name of readdirSync(from).sort()) {
+    const isTerms = terms.test(name) && (termsTypes.test(name) || /^licen[cs]e/i.test(name)) && !isCode(name);
+    if (tokenizer.test(name) || templates.test(name) || isTerms || (sees && processors.test(name))) carry(from, to, name);
+  }
+  carryFolder(namedTemplates, (name) => name.endsWith('.jinja'));
+  carryFolder(termsFolder, (name) => termsTypes.test(name));
+
+  function carryFolder(folder: string, belongs: (name: string) => boolean): void {
+    if (!existsSync(join(from, folder)) || !statSync(join(from, folder)).isDirectory()) return;
+    refuseStrangeLink(from, join(from, folder));
+    for (const name of readdirSync(join(from, folder)).sort()) if (belongs(name)) carry(from, to, join(folder, name));
+  }
+}
+
+function isCode(name: string): boolean {
+  return /\.(py|pyc|pkl|bin|pt|pth|so|sh|js)$/i.test(name);
+}
+
+function carry(from: string, to: string, name: string): void {
+  const path = join(from, name);
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() !== true) return;
+  refuseStrangeLink(from, path);
+  if (stats.size > fileLimit)
+    throw new Problem(
+      'file-damaged',
+      `'${path}' has ${stats.size} bytes, more than ${fileLimit}.`,
+      'This does not look like the right file: remove it, or download it again.',
+    );
+  makeFolder(dirname(join(to, name)));
+  const content = name.endsWith('_config.json') ? withoutCode(path) : readFileSync(path);
+  writeFileAtomic(join(to, name), content);
+}
+
+/**
+ * A link is followed within the folder, to where a hub's cache keeps its files, and to a file of the same name: a folder from somewhere
+ * else must not bring a private file into what is given away.
+ */
+function refuseStrangeLink(folder: string, path: string): void {
+  const [root, target] = [realpathSync(folder), realpathSync(path)];
+  const isWithin = (place: string): boolean => !/^\.\.([/\\]|$)|^([A-Za-z]:)?[/\\]/.test(relative(place, target));
+  const ofCache = basename(dirname(root)) === 'snapshots' && isWithin(join(dirname(dirname(root)), 'blobs'));
+  if (isWithin(root) || ofCache || basename(target) === basename(path)) return;
+  throw new Problem(
+    'file-unreadable',
+    `'${path}' is a link to '${target}', a file of another name outside of the model's folder, and is not copied into an export.`,
+    'Put the file itself in its place, or remove the link.',
+  );
+}
+
+/** Reads numbers as they are spelled: 1.0 is no whole number for transformers, and some are larger than a double is exact. */
+const { parse, rawJSON } = JSON as unknown as {
+  parse(text: string, revive: (key: string, value: unknown, context: { readonly source: string }) => unknown): unknown;
+  rawJSON(text: string): unknown;
+};
+
+/** The text of a config without the names of code that stays behind; as it is where it names none. */
+function withoutCode(path: string): string {
+  const text = readText(path, fileLimit);
+  if (!text.includes('"auto_map"')) return text;
+  // Refuses what is no JSON in words.
+  readJsonObject(path, fileLimit);
+  const spelled = (_: string, value: unknown, { source }: { readonly source: string }): unknown =>
+    typeof value === 'number' ? rawJSON(source) : value;
+  const { auto_map: map, ...rest } = parse(text.replace(/^\uFEFF/, ''), spelled) as Record<string, unknown>;
+  // The class is in that code; the tokenizer itself is in tokenizer.json, which this one reads.
+  const named = rest['tokenizer_class'];
+  const isOwn = typeof named === 'string' && (JSON.stringify(map) ?? '').includes(`.${named}"`);
+  return `${JSON.stringify(isOwn ? { ...rest, tokenizer_class: 'PreTrainedTokenizerFast' } : rest, null, 2)}\n`;
+}
