@@ -228,7 +228,7 @@ export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterS
 
 /** Name for a result put into an existing folder. */
 export function resultName(model: OpenModel, target: ExportTarget): string {
-  const base = model.info.name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|-+$/g, '') || 'model';
+  const base = model.info.name.replace(/[^\p{L}\p{M}\p{N}._-]+/gu, '-').replace(/^[-.]+|-+$/g, '') || 'model';
   if (target.folder) return base;
   return target.adapterOnly ? `${base}-lora.gguf` : `${base}-${(target.quantization ?? 'f16').toUpperCase()}.gguf`;
 }

@@ -1,6 +1,17 @@
 /** Takes an export to where another program looks for models: `ollama create` and a first answer, or the model folder of LM Studio or Jan. */
 import { execFile } from 'node:child_process';
-import { constants, existsSync, readdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  constants,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { copyFile, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
@@ -14,7 +25,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What every model can be asked. */
 const smokePrompt = 'Say hello in one short sentence.';
-const limits = { create: 3_600_000, answer: 300_000 };
+const limits = { list: 60_000, create: 3_600_000, answer: 300_000 };
 /** LM Studio keeps models by their publisher. */
 const publisher = 'lowrank-studio';
 
@@ -72,6 +83,14 @@ async function createInOllama({ format, path }: ExportRecord, ollama: string, en
   if (format !== 'ollama')
     throw new Problem('export-unsupported', `'${path}' has no Modelfile.`, 'Export it for Ollama (--format ollama).');
   const name = modelName(path).toLowerCase();
+  const list = await run(ollama, ['list'], { cwd: path, env, timeout: limits.list });
+  const taken = list.split('\n').map((line) => line.trim().split(/\s+/)[0]!.toLowerCase());
+  if (taken.includes(name) || taken.includes(`${name}:latest`))
+    throw new Problem(
+      'folder-not-empty',
+      `Ollama has a model '${name}' already, which is not replaced.`,
+      `Remove it first (\`ollama rm ${name}\`) or keep it under another name (\`ollama cp\`); or export under another name.`,
+    );
   await run(ollama, ['create', name, '-f', join(path, modelfileName)], { cwd: path, env, timeout: limits.create });
   const answer = await run(ollama, ['run', name, smokePrompt], { cwd: path, env, timeout: limits.answer });
   if (answer.trim() === '')
@@ -131,10 +150,12 @@ async function copyInto(
   name: string,
   beside?: () => { readonly name: string; readonly content: string },
 ): Promise<void> {
-  if (existsSync(folder) && readdirSync(folder).length > 0)
+  // A file or a link there is a person's own too, also one that leads nowhere.
+  const there = lstatSync(folder, { throwIfNoEntry: false });
+  if (there !== undefined && !(there.isDirectory() && readdirSync(folder).length === 0))
     throw new Problem(
       'folder-not-empty',
-      `There is a model in '${folder}' already.`,
+      `There is something at '${folder}' already, which is not replaced.`,
       'Remove it there first, or export under another name.',
     );
   const parent = dirname(folder);
@@ -163,13 +184,25 @@ function ggufOf({ format, path, files }: ExportRecord): string {
   throw new Problem('export-unsupported', `'${path}' is no GGUF of a whole model.`, 'Export a GGUF (--format gguf).');
 }
 
-/** In letters that every program takes. */
+/** Ollama's rule for a name, the narrowest of the three (types/model/name.go): 1 to 80 of these, and neither `.` nor `-` is the first. */
+const longestName = 80;
+/** What Windows takes for no folder. */
+const reserved = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
+
+/**
+ * A name that every program takes: the export's own where it is one, with `-` for white space. Any other is put into plain letters as far
+ * as it goes, with a part of the hash of the whole, so that names in other scripts stay apart.
+ */
 function modelName(path: string): string {
   const folder = basename(path) === 'model.gguf' ? basename(dirname(path)) : basename(path);
-  return (
-    folder
-      .replace(/\.gguf$/i, '')
-      .replace(/[^A-Za-z0-9._-]+/g, '-')
-      .replace(/^[^A-Za-z0-9]+/, '') || 'model'
-  );
+  const own = folder.replace(/\.gguf$/i, '').normalize('NFC');
+  const plain = own
+    .normalize('NFKD')
+    .replace(/\p{M}+/gu, '')
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+|[.-]+$/g, '');
+  if (plain === own.replace(/\s+/g, '-') && plain !== '' && plain.length <= longestName && !reserved.test(plain)) return plain;
+  const mark = createHash('sha256').update(own).digest('hex').slice(0, 8);
+  const start = plain.slice(0, longestName - mark.length - 1).replace(/[.-]+$/, '');
+  return `${start === '' || reserved.test(start) ? 'model' : start}-${mark}`;
 }
