@@ -84,6 +84,17 @@ describe('a byte-level vocabulary out of a GGUF', () => {
     // Here a word ends where capitals begin.
     ['tekken', ['1', '2', '3', '4', 'a', 'B', '!Ċ', '!//']],
     ['gpt-4o', ['123', '4', 'a', 'B', '!Ċ', '!//']],
+    ['deepseek-llm', ['1234', 'aB', '!', 'Ċ', '!//']],
+    ['deepseek-coder', ['1', '2', '3', '4', 'aB', '!', 'Ċ', '!//']],
+    ['deepseek-v3', ['123', '4', 'aB', '!Ċ', '!//']],
+    ['spark2_5', ['1', '2', '3', '4', 'aB', '!', 'Ċ', '!//']],
+    ['seed-coder', ['1', '2', '3', '4', 'aB', '!', 'Ċ', '!//']],
+    ['bailingmoe', ['1', '2', '3', '4', 'aB', '!Ċ', '!//']],
+    ['minicpm5', ['123', '4', 'aB', '!Ċ', '!//']],
+    ['laguna', ['1', '2', '3', '4', 'aB', '!', 'Ċ', '!//']],
+    ['jais-2', ['123', '4', 'aB', '!Ċ', '!//']],
+    ['bloom', ['1234', 'aB', '!Ċ', '!', '/', '/']],
+    ['viking', ['1', '2', '3', '4', 'aB', '!Ċ', '!', '/', '/']],
   ])('%s cuts where its rule says', async (pre, expected) => {
     const metadata = byteLevel(pre);
     const tokenizer = openTokenizer({ kind: 'gguf', metadata });
@@ -101,8 +112,58 @@ describe('a byte-level vocabulary out of a GGUF', () => {
     },
   );
 
+  // Names that llama.cpp gives one rule.
+  it.each([
+    ['gpt-2', ['phi-2', 'mpt', 'jais', 'gigachat', 'a.x-4.0', 'mellum', 'exaone4', 'trillion', 'granite-docling']],
+    ['smollm', ['starcoder', 'refact', 'codeshell', 'minerva-7b', 'mellum2']],
+    ['llama-bpe', ['llama3', 'llama-v3', 'falcon3', 'falcon-h1', 'pixtral', 'midm-2.0', 'lfm2']],
+    ['dbrx', ['smaug-bpe', 'glm4', 'chatglm-bpe']],
+    ['stablelm2', ['megrez', 'hunyuan', 'solar-open', 'grok-2']],
+    ['qwen2', ['deepseek-r1-qwen', 'kormo', 'f2llmv2']],
+    ['gpt-4o', ['llama4', 'kanana2', 'talkie', 'minimax-m2']],
+    ['tiny_aya', ['cohere2moe']],
+    ['deepseek-v3', ['hunyuan-dense', 'joyai-llm', 'hy_v4']],
+    ['bailingmoe', ['bailingmoe2', 'llada-moe']],
+    ['bloom', ['poro-chat', 'gpt3-finnish']],
+  ])('%s is what others are called too', async (name, others) => {
+    const first = openTokenizer({ kind: 'gguf', metadata: byteLevel(name) });
+    for (const other of others) {
+      const same = openTokenizer({ kind: 'gguf', metadata: byteLevel(other) });
+      for (const text of ["It's 12345 aBC, DON'T! 日本ab\n\n", '!\n!// 1234\r\n\t  a'])
+        expect(await same.encode(text), other).toEqual(await first.encode(text));
+    }
+  });
+
+  /** What `tokenizers` cuts by a rule, through a vocabulary that joins every pair of letters of the text. */
+  it.each([
+    ['tiny_aya', '1234567 x', ['1', '234', '567', 'Ġx']],
+    ['superbpe', 'ab 1234567', ['abĠ', '1', '234', '567']],
+    ['gpt-4o', '1234567 x', ['123', '456', '7', 'Ġx']],
+    ['deepseek-v3', "it's,ab #x", ['it', "'s", ',ab', 'Ġ#', 'x']],
+    ['deepseek-llm', 'ab cd1234,', ['ab', 'Ġcd', '1234', ',']],
+    ['ufakzeka', "it'sa", ['it', "'sa"]],
+    ['exaone-moe', 'ab cd 12', ['abĠcd', 'Ġ', '1', '2']],
+    ['jais-2', 'a       b', ['a', 'ĠĠĠĠ', 'ĠĠ', 'Ġb']],
+  ])('%s keeps in one piece what belongs together', async (pre, text, expected) => {
+    const metadata = byteLevel(pre);
+    const old = metadata.get('tokenizer.ggml.tokens')!.value as string[];
+    const inBytes = text.replaceAll(' ', 'Ġ');
+    const wholes: string[] = [];
+    for (let length = 2; length <= inBytes.length; length++)
+      for (let at = 0; at + length <= inBytes.length; at++) wholes.push(inBytes.slice(at, at + length));
+    const merges = [...new Set(wholes)].flatMap((whole) =>
+      Array.from({ length: whole.length - 1 }, (_, cut) => `${whole.slice(0, cut + 1)} ${whole.slice(cut + 1)}`),
+    );
+    const tokens = [...new Set([...old, ...wholes])];
+    metadata.set('tokenizer.ggml.tokens', { type: 'array', of: 'string', value: tokens });
+    metadata.set('tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: tokens.map(() => 1) });
+    metadata.set('tokenizer.ggml.merges', { type: 'array', of: 'string', value: merges });
+    const ids = await openTokenizer({ kind: 'gguf', metadata }).encode(text);
+    expect(ids.map((id) => tokens[id])).toEqual(expected);
+  });
+
   it('refuses a rule that is not known by name', () => {
-    expect(() => openTokenizer({ kind: 'gguf', metadata: byteLevel('viking') })).toThrow(/'viking'/);
+    expect(() => openTokenizer({ kind: 'gguf', metadata: byteLevel('kimi-k2') })).toThrow(/'kimi-k2'/);
   });
 });
 
