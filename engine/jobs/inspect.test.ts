@@ -26,6 +26,19 @@ it('tells models, adapters and data sets apart', async () => {
   });
 });
 
+it('knows a model by its index, and what lies in the cache of a hub', async () => {
+  const folder = join(root, 'by-index');
+  cpSync(join(golden, 'model'), folder, { recursive: true });
+  const index = join(folder, 'model.safetensors.index.json');
+  writeFileSync(index, JSON.stringify({ weight_map: { a: 'model.safetensors' } }));
+  expect(await inspect(index)).toMatchObject({ kind: 'model', Layers: '2' });
+  for (const kind of ['model', 'adapter']) {
+    const cache = join(root, `models--someone--${kind}`);
+    cpSync(join(golden, kind), join(cache, 'snapshots', 'a'.repeat(40)), { recursive: true });
+    expect(await inspect(cache)).toMatchObject({ kind, sound: true });
+  }
+});
+
 it('says what can be adapted, what is missing and what is read differently', async () => {
   const notesOf = async (folder: string, acceptFields: readonly string[] = []) =>
     (await runInspect({ kind: 'inspect', path: folder, acceptFields })).model!.notes.join(' ');

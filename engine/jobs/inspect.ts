@@ -8,6 +8,7 @@ import { ggufRefusal } from '../export/gguf.ts';
 import { readManifest, type Manifest } from '../export/lineage.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
+import { currentSnapshot } from '../models/hub-folder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
@@ -16,15 +17,17 @@ import { adapterFile, readAdapter, readAdapterConfig } from '../training/lora/fo
 import { sizeOf } from './export.ts';
 
 export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): Promise<Inspection> {
-  const path = resolve(spec.path);
-  if (!existsSync(path)) throw new Problem('file-missing', `There is nothing at '${path}'.`, 'Check the path.');
-  const folder = statSync(path).isDirectory();
+  const given = resolve(spec.path);
+  if (!existsSync(given)) throw new Problem('file-missing', `There is nothing at '${given}'.`, 'Check the path.');
+  const folder = statSync(given).isDirectory();
+  const path = (folder ? currentSnapshot(given)?.path : null) ?? given;
   if (folder && existsSync(join(path, 'adapter_config.json'))) return inspectAdapter(path);
   const manifest = folder ? readManifest(path) : null;
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
-  if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !path.endsWith('config.json')) return inspectData(path);
-  return inspectModel(path, spec.acceptFields);
+  if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !/(config|\.safetensors\.index)\.json$/.test(path))
+    return inspectData(path);
+  return inspectModel(given, spec.acceptFields);
 }
 
 function inspectModel(path: string, acceptFields?: readonly string[]): Inspection {

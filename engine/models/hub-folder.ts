@@ -62,9 +62,8 @@ function locateInFolder(folder: string, notes: readonly string[]): LocatedModel 
   if (existsSync(join(folder, 'config.json'))) return { path: folder, format: 'hub', notes };
   const names = readdirSync(folder).sort();
   if (names.includes('adapter_config.json')) throw isAdapter(folder);
-  if (names.includes('snapshots')) return locateInCache(folder, notes);
-  if (basename(folder) === 'snapshots' && existsSync(join(dirname(folder), 'refs')))
-    return locateInCache(dirname(folder), notes);
+  const cached = currentSnapshot(folder);
+  if (cached !== null) return locateInFolder(cached.path, [...notes, ...cached.notes]);
   const inside = foldersIn(folder).filter((name) => isModelFolder(join(folder, name)));
   const [only, ...others] = inside;
   if (only !== undefined && others.length === 0 && ggufFiles(names).length === 0)
@@ -83,8 +82,14 @@ function isModelFolder(folder: string): boolean {
   return existsSync(join(folder, 'config.json')) && readdirSync(folder).some((name) => name.endsWith('.safetensors'));
 }
 
-/** `models--owner--name` of a hub's cache: its snapshots are folders named after a revision, `refs/main` names the current one. */
-function locateInCache(root: string, notes: readonly string[]): LocatedModel {
+/**
+ * The snapshot that a folder of a hub's cache stands for, `models--owner--name` or its `snapshots`, which are folders named after a
+ * revision: the one that `refs/main` names. Null: the folder is of no cache.
+ */
+export function currentSnapshot(folder: string): { readonly path: string; readonly notes: readonly string[] } | null {
+  const isSnapshots = basename(folder) === 'snapshots' && existsSync(join(dirname(folder), 'refs'));
+  const root = isSnapshots ? dirname(folder) : folder;
+  if (!existsSync(join(root, 'snapshots'))) return null;
   const snapshots = foldersIn(join(root, 'snapshots'));
   const paths = snapshots.map((name) => join(root, 'snapshots', name));
   const ref = join(root, 'refs', 'main');
@@ -96,13 +101,13 @@ function locateInCache(root: string, notes: readonly string[]): LocatedModel {
       `'${root}' is a folder of a hub's cache with no snapshot of a model in it.`,
       unfinished(root) ?? 'Download the model.',
     );
-  const chosen = current === null ? -1 : snapshots.indexOf(current);
-  if (chosen >= 0)
-    return locateInFolder(paths[chosen]!, [
-      ...notes,
-      ...(others.length === 0 ? [] : [`Of ${paths.length} snapshots in the cache, that of 'refs/main' is open: ${current}.`]),
-    ]);
-  if (others.length === 0) return locateInFolder(only, notes);
+  if (others.length === 0) return { path: only, notes: [] };
+  const chosen = current === null ? undefined : paths[snapshots.indexOf(current)];
+  if (chosen !== undefined)
+    return {
+      path: chosen,
+      notes: [`Of ${paths.length} snapshots in the cache, that of 'refs/main' is open: ${current}.`],
+    };
   throw new Problem(
     'format-unknown',
     `'${root}' has ${paths.length} snapshots of a model, and its 'refs/main' names none of them.`,
