@@ -61,7 +61,7 @@ describe('the embedded tokenizer', () => {
     const text = '<|im_start|>user\nNaïve 12.345 😀日本語\n\n1.<|im_end|>\n';
     for (const other of [fromHub, again]) {
       expect(await other.encode(text)).toEqual(await tokenizer.encode(text));
-      expect([other.bos, other.eos, other.stopTokens, other.vocabularySize]).toEqual([1, 2, [2], 49152]);
+      expect([other.bos, other.eos, other.stopTokens, other.vocabularySize]).toEqual([1, 2, [2, 0, 4], 49152]);
       expect(other.chatTemplate).toBe(tokenizer.chatTemplate);
     }
     expect(again.toGgufMetadata().get('tokenizer.ggml.merges')).toEqual(

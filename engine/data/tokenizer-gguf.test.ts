@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GgufValue } from '../formats/gguf.ts';
+import type { TokenizerSource } from '../models/open.ts';
 import { openTokenizer, TextStream } from './tokenizer.ts';
 
 /** A SentencePiece vocabulary as a Llama 2 GGUF has it: unknown, bos, eos, the bytes, then pieces with their scores. */
@@ -190,4 +191,187 @@ describe('forms of SentencePiece in tokenizer.json', () => {
     expect(metadata.get('tokenizer.ggml.model')!.value).toBe('llama');
     expect(metadata.get('tokenizer.ggml.add_space_prefix')!.value).toBe(spacePrefix);
   });
+});
+
+/** A GGUF's byte-level vocabulary with further tokens, each of a type of llama.cpp. */
+function withTokens(added: readonly (readonly [string, number])[], fields: Readonly<Record<string, GgufValue>> = {}) {
+  const metadata = byteLevel('gpt-2');
+  const list = (key: string) => metadata.get(`tokenizer.ggml.${key}`)!.value as readonly unknown[];
+  const tokens = [...list('tokens'), ...added.map(([content]) => content)] as string[];
+  const types = [...list('token_type'), ...added.map(([, type]) => type)] as number[];
+  metadata.set('tokenizer.ggml.tokens', { type: 'array', of: 'string', value: tokens });
+  metadata.set('tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: types });
+  for (const [key, value] of Object.entries(fields)) metadata.set(key, value);
+  return { metadata, id: (content: string) => tokens.lastIndexOf(content) };
+}
+const idOfKey = (value: number): GgufValue => ({ type: 'uint32', value });
+
+describe('special tokens of a GGUF, as llama.cpp takes them', () => {
+  it('a role that no key names is the default of the tokenizer’s kind', () => {
+    const { bos, eos, unknown, padding } = openTokenizer({ kind: 'gguf', metadata: withTokens([]).metadata });
+    expect([bos, eos, unknown, padding]).toEqual([11, 11, null, null]);
+    const metadata = sentencePiece(false);
+    for (const key of ['bos', 'eos', 'unknown']) metadata.delete(`tokenizer.ggml.${key}_token_id`);
+    // An id beyond the vocabulary does not count.
+    metadata.set('tokenizer.ggml.eos_token_id', idOfKey(100_000));
+    const llama = openTokenizer({ kind: 'gguf', metadata });
+    expect([llama.bos, llama.eos, llama.unknown]).toEqual([1, 2, 0]);
+  });
+
+  it('an end is matched whole and ends an answer by its name, whatever its type', async () => {
+    const { metadata, id } = withTokens(
+      [
+        ['<|im_end|>', 1],
+        ['<|eot_id|>', 4],
+        ['<end>', 1],
+        ['<tool>', 4],
+        ['<|fim_prefix|>', 1],
+        ['<|fim_pad|>', 1],
+      ],
+      { 'tokenizer.ggml.eot_token_id': idOfKey(266) },
+    );
+    expect(id('<end>')).toBe(266);
+    const tokenizer = openTokenizer({ kind: 'gguf', metadata });
+    const ends = [11, 266, id('<|im_end|>'), id('<|eot_id|>'), id('<|fim_pad|>')];
+    expect([...tokenizer.stopTokens].sort((a, b) => a - b)).toEqual(ends.sort((a, b) => a - b));
+    for (const name of ['<|im_end|>', '<|eot_id|>', '<tool>', '<|fim_prefix|>'])
+      expect(await tokenizer.encode(`${name}a`)).toEqual([id(name), id('a')]);
+    // A token that only an id names stays what it is.
+    expect(await tokenizer.encode('<end>')).toHaveLength(5);
+    expect(['<|im_end|>', '<|eot_id|>', '<tool>'].map((name) => tokenizer.isSpecial(id(name)))).toEqual([true, true, false]);
+  });
+
+  it('gpt-oss ends a part of an answer with <|end|>, not the answer', () => {
+    const { metadata, id } = withTokens([
+      ['<|end|>', 3],
+      ['<|return|>', 3],
+      ['<|call|>', 3],
+      ['<|channel|>', 3],
+    ]);
+    const tokenizer = openTokenizer({ kind: 'gguf', metadata });
+    expect(tokenizer.stopTokens).not.toContain(id('<|end|>'));
+    expect(['<|end|>', '<|return|>', '<|channel|>'].map((name) => tokenizer.isSpecial(id(name)))).toEqual([false, true, false]);
+  });
+
+  it('a name with phi-3 in it means that tokens take the white space after them', async () => {
+    const phi = [
+      ['<unk>', 3],
+      ['<s>', 3],
+      ['</s>', 3],
+      ['<|endoftext|>', 3],
+      ['<|user|>', 3],
+    ] as const;
+    const named = (name: string, tokens: typeof phi | []) =>
+      withTokens(tokens, { 'general.name': { type: 'string', value: name } });
+    const { metadata, id } = named('My Phi-3 mini', phi);
+    const tokenizer = openTokenizer({ kind: 'gguf', metadata });
+    expect(await tokenizer.encode('<|user|> \n a<s> a')).toEqual([id('<|user|>'), id('a'), id('<s>'), id('Ġa')]);
+    const plain = openTokenizer({ kind: 'gguf', metadata: named('mini', phi).metadata });
+    expect(await plain.encode('<|user|> a')).toEqual([id('<|user|>'), id('Ġa')]);
+
+    // Written again, the name says it, and says it of nothing else; a vocabulary without these tokens cannot have it.
+    const nameOf = (written: ReadonlyMap<string, GgufValue>) => written.get('general.name')!.value;
+    expect(nameOf(tokenizer.toGgufMetadata(undefined, 'base + run'))).toBe('base + run (Phi-3)');
+    expect(nameOf(tokenizer.toGgufMetadata(undefined, 'phi3'))).toBe('phi3');
+    expect(nameOf(plain.toGgufMetadata(undefined, 'Phi-3-mini + phi3'))).toBe('Phi 3-mini + Phi 3');
+    expect(nameOf(openTokenizer({ kind: 'gguf', metadata: named('x', []).metadata }).toGgufMetadata(undefined, 'phi3'))).toBe(
+      'Phi 3',
+    );
+    const again = openTokenizer({ kind: 'gguf', metadata: tokenizer.toGgufMetadata(undefined, 'x') });
+    expect(await again.encode('</s> a<|user|>  a')).toEqual(await tokenizer.encode('</s> a<|user|>  a'));
+  });
+
+  it.each([
+    [{ lstrip: true }, /'<tool>' takes white space before it \('lstrip'/],
+    [{ rstrip: true }, /'<tool>' takes white space after it/],
+    [{ single_word: true }, /'<tool>' counts only as a whole word/],
+  ])('refuses to write %o, which llama.cpp does not know', (flags, message) => {
+    const files = openTokenizer({ kind: 'gguf', metadata: withTokens([['<tool>', 3]]).metadata }).toHubFiles();
+    const json = JSON.parse(files['tokenizer.json']) as { added_tokens: object[] };
+    const tokenizer = openTokenizer({
+      ...{ kind: 'hub', tokenizerConfig: {}, generationConfig: null, chatTemplate: null },
+      tokenizerJson: JSON.stringify({ ...json, added_tokens: json.added_tokens.map((token) => ({ ...token, ...flags })) }),
+    });
+    expect(() => tokenizer.toGgufMetadata()).toThrow(message);
+  });
+
+  const hub = (
+    tokens: readonly (readonly [string, number])[],
+    changes: Partial<Extract<TokenizerSource, { kind: 'hub' }>> = {},
+  ) =>
+    openTokenizer({
+      ...{ kind: 'hub', tokenizerConfig: {}, generationConfig: null, chatTemplate: null },
+      tokenizerJson: openTokenizer({ kind: 'gguf', metadata: withTokens(tokens).metadata }).toHubFiles()['tokenizer.json'],
+      ...changes,
+    });
+  const key = (metadata: ReadonlyMap<string, GgufValue>, name: string) => metadata.get(`tokenizer.ggml.${name}`)?.value;
+
+  it('an end is always named, or llama.cpp would stop at the eleventh piece', () => {
+    const gpt2 = hub([['<|endoftext|>', 3]], { config: { model_type: 'gpt2' } });
+    expect([key(gpt2.toGgufMetadata(), 'eos_token_id'), key(gpt2.toGgufMetadata(), 'bos_token_id')]).toEqual([264, 264]);
+    // None at all: a row without a token, else a token that no answer has.
+    expect(key(hub([]).toGgufMetadata(269), 'eos_token_id')).toBe(264);
+    expect(key(hub([['<a>', 3]]).toGgufMetadata(), 'eos_token_id')).toBe(264);
+    expect(() => hub([]).toGgufMetadata()).toThrow(/names no end token/);
+  });
+
+  it('writes up to two ends that have no known name', () => {
+    const tokens = ['<a>', '<b>', '<c>', '<d>', '<|im_end|>'].map((name) => [name, 3] as const);
+    const ending = (ids: number[]) =>
+      hub(tokens, { tokenizerConfig: { eos_token: '<a>' }, generationConfig: { eos_token_id: ids } });
+    const written = openTokenizer({ kind: 'gguf', metadata: ending([265, 266, 268]).toGgufMetadata() });
+    expect([...written.stopTokens].sort()).toEqual([264, 265, 266, 268]);
+    expect(() => ending([264, 265, 266, 267]).toGgufMetadata()).toThrow(/names three/);
+  });
+
+  it('no text stands in a vocabulary twice, and an ordinary piece never becomes a special token', () => {
+    const padded = key(
+      hub([
+        ['[PAD267]', 3],
+        ['<a>', 3],
+      ]).toGgufMetadata(269),
+      'tokens',
+    ) as string[];
+    expect(new Set(padded).size).toBe(269);
+    const config = JSON.parse(
+      openTokenizer({ kind: 'gguf', metadata: withTokens([]).metadata }).toHubFiles()['tokenizer_config.json'],
+    ) as object;
+    expect(config).not.toHaveProperty('eos_token');
+  });
+
+  it('keeps the end after every text on both ways', () => {
+    const { metadata } = withTokens([['<e>', 3]], {
+      'tokenizer.ggml.eos_token_id': idOfKey(264),
+      'tokenizer.ggml.add_eos_token': { type: 'bool', value: true },
+    });
+    const first = openTokenizer({ kind: 'gguf', metadata });
+    expect([first.addBos, first.addEos]).toEqual([false, true]);
+    const files = first.toHubFiles();
+    const tokenizerConfig = JSON.parse(files['tokenizer_config.json']) as Record<string, unknown>;
+    const again = openTokenizer({
+      ...{ kind: 'hub', tokenizerJson: files['tokenizer.json'], generationConfig: null, chatTemplate: null },
+      tokenizerConfig,
+    });
+    expect([again.addBos, again.addEos]).toEqual([false, true]);
+    expect(key(again.toGgufMetadata(), 'add_eos_token')).toBe(true);
+  });
+});
+
+it('white space that is an added token of SentencePiece stays white space', async () => {
+  const files = openTokenizer({ kind: 'gguf', metadata: sentencePiece(false) }).toHubFiles();
+  const json = JSON.parse(files['tokenizer.json']) as {
+    added_tokens: object[];
+    model: { vocab: Record<string, number>; merges: string[][] };
+  };
+  json.model.vocab['▁▁'] = 277;
+  json.model.merges.push(['▁', '▁']);
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false };
+  json.added_tokens.push({ id: 277, content: '▁▁', ...flags });
+  const hub = openTokenizer({
+    ...{ kind: 'hub', tokenizerConfig: { eos_token: '</s>' }, generationConfig: null, chatTemplate: null },
+    tokenizerJson: JSON.stringify(json),
+  });
+  const metadata = hub.toGgufMetadata();
+  expect((metadata.get('tokenizer.ggml.token_type')!.value as number[])[277]).toBe(1);
+  expect(await openTokenizer({ kind: 'gguf', metadata }).encode('he  ll')).toEqual(await hub.encode('he  ll'));
 });

@@ -4,7 +4,8 @@
  */
 import type { GgufValue } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
-import type { AddedToken, TokenizerJson, TokenizerParts } from './tokenizer.ts';
+import { namedTokens } from './end-tokens.ts';
+import type { AddedToken, Tokenizer, TokenizerJson, TokenizerParts } from './tokenizer.ts';
 
 /** `tokenizer.ggml.token_type`, llama.h. */
 const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
@@ -186,21 +187,29 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   const tokens = strings(field('tokens'), 'tokenizer.ggml.tokens');
   const types = numbers(field('token_type'));
   const vocab: Record<string, number> = Object.create(null) as Record<string, number>;
+  const ids = new Map(tokens.map((content, id) => [content, id]));
+  const idAt = (name: string): number | null => {
+    const id = field(name);
+    return id !== undefined && Number(id) < tokens.length ? Number(id) : null;
+  };
+  const idOf = (content: string): number | null => ids.get(content) ?? null;
+  const named = namedTokens(idOf, idAt);
+  const overruled = new Map([
+    ...named.control.map((id) => [id, tokenType.control] as const),
+    ...named.shown.map((id) => [id, tokenType.userDefined] as const),
+    ...named.normal.map((id) => [id, tokenType.normal] as const),
+  ]);
+  const modelName = metadata.get('general.name')?.value;
+  const strips = stripRule(typeof modelName === 'string' ? modelName : '', (content) => ids.has(content));
   const added: AddedToken[] = [];
   tokens.forEach((content, id) => {
-    const type = types[id] ?? tokenType.normal;
+    const type = overruled.get(id) ?? types[id] ?? tokenType.normal;
     if (type === tokenType.unused) return;
     vocab[content] = id;
-    if (type === tokenType.control || type === tokenType.userDefined || type === tokenType.unknown)
-      added.push({
-        id,
-        content,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: type !== tokenType.userDefined,
-      });
+    if (type === tokenType.control || type === tokenType.userDefined || type === tokenType.unknown) {
+      const flags = { single_word: false, normalized: false, lstrip: false, rstrip: false, ...strips?.(content) };
+      added.push({ id, content, ...flags, special: type !== tokenType.userDefined });
+    }
   });
   const rule = model === 'gpt2' ? byteLevelRule(field('pre')) : sentencePieceRule(field('add_space_prefix') !== false);
   const merges =
@@ -210,13 +219,18 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
           // Some converters write merges whose tokens were cut from the vocabulary: they can never apply.
           .filter(([left, right]) => left in vocab && right in vocab && left + right in vocab)
       : mergesByScore(tokens, types, numbers(field('scores')), vocab);
-  const tokenAt = (name: string) => {
-    const id = field(name);
-    return id === undefined ? null : (tokens[Number(id)] ?? null);
+  const roleId = (name: string, role: keyof DefaultIds): number | null => {
+    const byDefault = defaultIds[model][role];
+    return idAt(name) ?? (byDefault !== null && byDefault < tokens.length ? byDefault : null);
   };
-  const bos = tokenAt('bos_token_id');
+  const tokenAt = (id: number | null): string | null => (id === null ? null : tokens[id]!);
+  const bos = tokenAt(roleId('bos_token_id', 'bos'));
+  const eosId = roleId('eos_token_id', 'eos');
+  const eos = tokenAt(eosId);
+  const unknown = tokenAt(roleId('unknown_token_id', 'unknown'));
   const addBosField = field('add_bos_token');
-  const addBos = (addBosField === undefined ? rule.addBos : addBosField === true) && bos !== null;
+  const addBos = (addBosField === undefined ? rule.addBos : addBosField === true) && bos !== null && bos in vocab;
+  const addEos = field('add_eos_token') === true && eos !== null && eos in vocab;
   const template = metadata.get('tokenizer.chat_template')?.value;
   const json: TokenizerJson & Record<string, unknown> = {
     version: '1.0',
@@ -225,12 +239,12 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
     added_tokens: added,
     normalizer: rule.normalizer,
     pre_tokenizer: rule.preTokenizer,
-    post_processor: addBos ? prependProcessor(bos, vocab[bos]!) : null,
+    post_processor: aroundProcessor(addBos ? bos : null, addEos ? eos : null, vocab),
     decoder: rule.decoder,
     model: {
       type: 'BPE',
       dropout: null,
-      unk_token: model === 'llama' ? tokenAt('unknown_token_id') : null,
+      unk_token: model === 'llama' && unknown !== null && unknown in vocab ? unknown : null,
       continuing_subword_prefix: null,
       end_of_word_suffix: null,
       fuse_unk: model === 'llama',
@@ -240,17 +254,79 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
       merges,
     },
   } as TokenizerJson & Record<string, unknown>;
-  const stops = ['eot_token_id', 'eom_token_id'].map(field).filter((id) => id !== undefined);
   return {
     json,
     bos,
-    eos: tokenAt('eos_token_id'),
-    unknown: tokenAt('unknown_token_id'),
-    padding: tokenAt('padding_token_id'),
+    eos,
+    unknown,
+    padding: tokenAt(idAt('padding_token_id')),
     addBos,
-    extraStopTokens: stops.map(Number),
+    addEos,
+    generation: {
+      ends: [eosId, idAt('eot_token_id'), idAt('eom_token_id'), ...named.ends].filter((id) => id !== null),
+      bos: null,
+      padding: null,
+    },
     chatTemplate: typeof template === 'string' ? template : null,
   };
+}
+
+/** The ids that llama.cpp takes where the file names none (llama-vocab.cpp). */
+type DefaultIds = Readonly<Record<'bos' | 'eos' | 'unknown', number | null>>;
+const defaultIds: Readonly<Record<'gpt2' | 'llama', DefaultIds>> = {
+  gpt2: { bos: 11, eos: 11, unknown: null },
+  llama: { bos: 1, eos: 2, unknown: 0 },
+};
+
+/** Which white space beside a token belongs to it. */
+type StripRule = (content: string) => { readonly lstrip: boolean; readonly rstrip: boolean };
+
+/**
+ * A GGUF has no place for these flags: llama.cpp sets them by the name of the model (`general.name`) and then needs certain tokens to be
+ * there. Null: it could not load a model of that name with this vocabulary.
+ */
+function stripRule(modelName: string, has: (content: string) => boolean): StripRule | null {
+  const plain = ['<unk>', '<s>', '<|endoftext|>'];
+  if (/phi-?3/i.test(modelName))
+    return [...plain, '</s>'].every(has) ? (content) => ({ lstrip: false, rstrip: !plain.includes(content) }) : null;
+  if (/modern-bert/i.test(modelName)) return (content) => ({ lstrip: content === '[MASK]', rstrip: false });
+  return () => ({ lstrip: false, rstrip: false });
+}
+
+/** A name under which llama.cpp matches the added tokens as tokenizer.json says. Refuses flags that no name stands for. */
+function nameForFlags(
+  modelName: string,
+  { added_tokens: added, normalizer }: TokenizerJson,
+  has: (content: string) => boolean,
+): string {
+  const refuse = (token: AddedToken, flag: string, meaning: string): Problem =>
+    new Problem(
+      'tokenizer-unsupported',
+      `The token '${token.content}' ${meaning} ('${flag}' in tokenizer.json), which llama.cpp cannot do for this tokenizer.`,
+      'Export as safetensors or ONNX, where tokenizer.json says it.',
+    );
+  const prepends = canonical(normalizer).includes('"Prepend"');
+  const spaced = canonical(normalizer).includes('"Replace"');
+  for (const token of added) {
+    if (token.single_word) throw refuse(token, 'single_word', 'counts only as a whole word');
+    if (token.normalized && prepends) throw refuse(token, 'normalized', 'counts only after white space');
+    if (token.normalized && spaced && token.content.includes(lowerLine) && !isWhiteSpace(token.content))
+      throw refuse(token, 'normalized', 'has white space in it');
+  }
+  const plainName = modelName.replace(/phi-?3/gi, 'Phi 3').replace(/modern-bert/gi, 'ModernBERT');
+  const odd = (name: string): AddedToken | undefined => {
+    const rule = stripRule(name, has);
+    return added.find((token) => {
+      const flags = rule?.(token.content);
+      return flags?.lstrip !== token.lstrip || flags.rstrip !== token.rstrip;
+    });
+  };
+  const name = [modelName, plainName, `${modelName} (Phi-3)`.trim()].find(
+    (each) => stripRule(each, has) !== null && odd(each) === undefined,
+  );
+  if (name !== undefined) return name;
+  const token = odd(plainName)!;
+  throw refuse(token, token.lstrip ? 'lstrip' : 'rstrip', `takes white space ${token.lstrip ? 'before' : 'after'} it`);
 }
 
 function byteLevelRule(pre: GgufValue['value'] | undefined): SplitRule {
@@ -305,8 +381,9 @@ function mergesByScore(
 /** Metadata for a GGUF writer. Refuses what llama.cpp would tokenize differently. */
 export function fromTokenizerJson(
   parts: TokenizerParts,
-  stopTokens: readonly number[],
+  tokenizer: Pick<Tokenizer, 'bos' | 'eos' | 'unknown' | 'padding' | 'addBos' | 'addEos' | 'stopTokens'>,
   vocabularySize: number,
+  modelName: string,
   idOf: (token: string) => number | null,
 ): Map<string, GgufValue> {
   const { json } = parts;
@@ -317,7 +394,8 @@ export function fromTokenizerJson(
       `This tokenizer (${json.model.type}) cannot be written to GGUF: how it splits text has no known name there.`,
       `Export as safetensors, or use a model whose tokenizer is one of ${Object.keys(preTokenizers).join(', ')}.`,
     );
-  const tokens = Array.from({ length: vocabularySize }, (_, id) => `[PAD${id}]`);
+  const name = nameForFlags(modelName, json, (content) => idOf(content) !== null);
+  const tokens = Array.from({ length: vocabularySize }, () => '');
   const types: number[] = Array.from({ length: vocabularySize }, () => tokenType.unused);
   const put = (content: string, id: number, type: number) => {
     if (id >= vocabularySize)
@@ -330,8 +408,17 @@ export function fromTokenizerJson(
     types[id] = type;
   };
   for (const [content, id] of Object.entries(json.model.vocab)) put(content, id, tokenType.normal);
-  for (const token of json.added_tokens)
-    put(token.content, token.id, token.special ? tokenType.control : tokenType.userDefined);
+  for (const { content, id, special } of json.added_tokens) {
+    // llama.cpp would show this one as it is written, not as white space; it comes out of the merges too.
+    const whiteSpace = kind.model === 'llama' && isWhiteSpace(content) && Object.hasOwn(json.model.vocab, content);
+    if (special || !whiteSpace) put(content, idOf(content) ?? id, special ? tokenType.control : tokenType.userDefined);
+  }
+  // llama.cpp refuses a text that stands there twice.
+  for (const [id, type] of types.entries()) {
+    if (type !== tokenType.unused) continue;
+    tokens[id] = `[PAD${id}]`;
+    while (idOf(tokens[id]) !== null) tokens[id] += '_';
+  }
 
   const values = new Map<string, GgufValue>();
   const set = (name: string, value: GgufValue) => values.set(`tokenizer.ggml.${name}`, value);
@@ -344,29 +431,57 @@ export function fromTokenizerJson(
     set('add_space_prefix', { type: 'bool', value: kind.spacePrefix });
     tokens.forEach((token, id) => {
       if (/^<0x[0-9A-F]{2}>$/.test(token)) types[id] = tokenType.byte;
-      else if (token === json.model.unk_token) types[id] = tokenType.unknown;
+      else if (token === json.model.unk_token || id === tokenizer.unknown) types[id] = tokenType.unknown;
     });
   } else {
     set('merges', { type: 'array', of: 'string', value: merges });
     set('add_space_prefix', { type: 'bool', value: false });
   }
   set('token_type', { type: 'array', of: 'int32', value: types });
-  const named = {
-    bos_token_id: parts.bos,
-    eos_token_id: parts.eos,
-    unknown_token_id: parts.unknown,
-    padding_token_id: parts.padding,
+  const setId = (key: string, id: number | null | undefined): void => {
+    if (id != null && id < vocabularySize) set(`${key}_token_id`, { type: 'uint32', value: id });
   };
-  for (const [name, token] of Object.entries(named)) {
-    const id = token === null ? null : idOf(token);
-    if (id !== null) set(name, { type: 'uint32', value: id });
-  }
-  const eos = parts.eos === null ? null : idOf(parts.eos);
-  const endOfTurn = stopTokens.find((id) => id !== eos);
-  if (endOfTurn !== undefined) set('eot_token_id', { type: 'uint32', value: endOfTurn });
-  set('add_bos_token', { type: 'bool', value: parts.addBos });
+  const eos = tokenizer.eos ?? tokenizer.stopTokens[0] ?? harmlessEnd(types, tokenizer);
+  setId('eos', eos);
+  // Left out, both would be some ordinary piece of text.
+  setId('bos', tokenizer.bos ?? parts.generation.bos ?? eos);
+  setId('unknown', tokenizer.unknown);
+  setId('padding', tokenizer.padding);
+  const byName = namedTokens(idOf).ends;
+  const further = tokenizer.stopTokens.filter((id) => id !== eos && !byName.includes(id));
+  const [endOfTurn, endOfMessage, ...rest] = further;
+  if (rest.length > 0)
+    throw new Problem(
+      'tokenizer-unsupported',
+      `An answer of this model ends at any of ${tokenizer.stopTokens.length} tokens; a GGUF names three, and llama.cpp does not know the others.`,
+      'Export as safetensors or ONNX, or take ends out of generation_config.json.',
+    );
+  setId('eot', endOfTurn ?? tokenizer.stopTokens.find((id) => id !== eos));
+  setId('eom', endOfMessage);
+  set('add_bos_token', { type: 'bool', value: tokenizer.addBos });
+  set('add_eos_token', { type: 'bool', value: tokenizer.addEos });
+  if (name !== '') values.set('general.name', { type: 'string', value: name });
   if (parts.chatTemplate !== null) values.set('tokenizer.chat_template', { type: 'string', value: parts.chatTemplate });
   return values;
+}
+
+function isWhiteSpace(piece: string): boolean {
+  return /^\u2581+$/.test(piece);
+}
+
+/** For a model whose answers have no end: a token that no answer has, because llama.cpp takes an ordinary one where none is named. */
+function harmlessEnd(
+  types: readonly number[],
+  { padding, unknown, bos }: Pick<Tokenizer, 'padding' | 'unknown' | 'bos'>,
+): number {
+  const at = [types.indexOf(tokenType.unused), padding, unknown, bos, types.indexOf(tokenType.control)];
+  const found = at.find((id) => id !== null && id >= 0);
+  if (found != null) return found;
+  throw new Problem(
+    'tokenizer-unsupported',
+    'The tokenizer names no end token, and llama.cpp would then stop at an ordinary one.',
+    'Name one as eos_token in tokenizer_config.json.',
+  );
 }
 
 type Kind =
@@ -430,14 +545,17 @@ function canonical(value: unknown): string {
   });
 }
 
-function prependProcessor(token: string, id: number): unknown {
-  const special = { SpecialToken: { id: token, type_id: 0 } };
+/** What puts these tokens before and after every text, where there are any. */
+function aroundProcessor(before: string | null, after: string | null, vocab: Readonly<Record<string, number>>): unknown {
+  const tokens = [before, after].filter((token) => token !== null);
+  if (tokens.length === 0) return null;
+  const special = (token: string | null) => (token === null ? [] : [{ SpecialToken: { id: token, type_id: 0 } }]);
   const text = (name: string, type: number) => ({ Sequence: { id: name, type_id: type } });
   return {
     type: 'TemplateProcessing',
-    single: [special, text('A', 0)],
-    pair: [special, text('A', 0), text('B', 1)],
-    special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
+    single: [...special(before), text('A', 0), ...special(after)],
+    pair: [...special(before), text('A', 0), ...special(after), text('B', 1)],
+    special_tokens: Object.fromEntries(tokens.map((token) => [token, { id: token, ids: [vocab[token]!], tokens: [token] }])),
   };
 }
 

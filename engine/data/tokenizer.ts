@@ -6,6 +6,8 @@ import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import type { GgufValue } from '../formats/gguf.ts';
 import type { TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
+import { namedTokens } from './end-tokens.ts';
+import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
 import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
 
 /** Where token i came from: `[start, end)` in UTF-16 units of the text. */
@@ -20,6 +22,7 @@ export interface TokenizerFiles {
   'tokenizer.json': string;
   'tokenizer_config.json': string;
   'special_tokens_map.json'?: string;
+  'added_tokens.json'?: string;
   'generation_config.json'?: string;
   'chat_template.jinja'?: string;
 }
@@ -31,19 +34,30 @@ export interface Tokenizer {
   /** One more than the largest id. */
   readonly vocabularySize: number;
   readonly bos: number | null;
+  /** What ends a text; where the tokenizer names none, what ends an answer. */
   readonly eos: number | null;
+  readonly unknown: number | null;
+  readonly padding: number | null;
+  /** As chat templates write them. */
   readonly bosText: string | null;
   readonly eosText: string | null;
-  /** Any of these ends an answer. */
+  /** Any of these ends an answer: those that the files name, and those that llama.cpp knows by name. */
   readonly stopTokens: readonly number[];
   /** Plain text starts with `bos`; chat templates write theirs. */
   readonly addBos: boolean;
+  /** Plain text ends with `eos`. */
+  readonly addEos: boolean;
   readonly chatTemplate: string | null;
+  /** Texts of the tokens that are matched whole before a text is split, by id. */
+  readonly addedTokens: ReadonlyMap<number, string>;
   isSpecial(id: number): boolean;
   /** Complete for transformers, also when it came from a GGUF. */
   toHubFiles(): TokenizerFiles;
-  /** `tokenizer.ggml.*` and `tokenizer.chat_template`, padded with unused tokens to `vocabularySize` rows of the embedding. */
-  toGgufMetadata(vocabularySize?: number): Map<string, GgufValue>;
+  /**
+   * `tokenizer.ggml.*` and `tokenizer.chat_template`, padded with unused tokens to `vocabularySize` rows of the embedding, and
+   * `general.name`: `modelName`, or as near to it as llama.cpp treats the tokens right.
+   */
+  toGgufMetadata(vocabularySize?: number, modelName?: string): Map<string, GgufValue>;
 }
 
 /** What a tokenizer is, in the hub's words: both sources are brought to this. */
@@ -54,7 +68,9 @@ export interface TokenizerParts {
   readonly unknown: string | null;
   readonly padding: string | null;
   readonly addBos: boolean;
-  readonly extraStopTokens: readonly number[];
+  readonly addEos: boolean;
+  /** Ids beside the roles: ends of an answer, and what generation takes where the tokenizer names no token for it. */
+  readonly generation: { readonly ends: readonly number[]; readonly bos: number | null; readonly padding: number | null };
   readonly chatTemplate: string | null;
 }
 
@@ -69,6 +85,7 @@ export interface TokenizerJson {
     readonly unk_token?: string | null;
   };
   readonly added_tokens: readonly AddedToken[];
+  readonly padding?: unknown;
   readonly normalizer: unknown;
   readonly pre_tokenizer: unknown;
   readonly post_processor: unknown;
@@ -98,26 +115,35 @@ function openGguf(metadata: ReadonlyMap<string, GgufValue>): Tokenizer {
 }
 
 function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
-  const json = parseTokenizerJson(source.tokenizerJson);
+  const file = parseTokenizerJson(source.tokenizerJson);
+  const json = { ...file, added_tokens: addedTokens(source, file) };
+  const text = sameTokens(file.added_tokens, json.added_tokens) ? source.tokenizerJson : JSON.stringify(json);
   const config = source.tokenizerConfig;
   const chatTemplate = source.chatTemplate ?? templateOf(config['chat_template']);
-  const ids = source.generationConfig?.['eos_token_id'];
   const parts: TokenizerParts = {
     json,
-    bos: tokenText(config['bos_token']),
-    eos: tokenText(config['eos_token']),
-    unknown: tokenText(config['unk_token']),
-    padding: tokenText(config['pad_token']),
-    addBos: config['add_bos_token'] === true || prependsToken(json.post_processor, tokenText(config['bos_token'])),
-    extraStopTokens: (Array.isArray(ids) ? ids : [ids]).filter((id): id is number => Number.isInteger(id)),
+    ...specialTokens(source, json),
+    generation: {
+      ends: generationIds(source, 'eos_token_id'),
+      bos: generationIds(source, 'bos_token_id')[0] ?? null,
+      padding: generationIds(source, 'pad_token_id')[0] ?? null,
+    },
     chatTemplate,
   };
-  return new HuggingFaceTokenizer(parts, source.tokenizerJson, () => ({
-    'tokenizer.json': source.tokenizerJson,
+  return new HuggingFaceTokenizer(parts, text, () => ({
+    'tokenizer.json': text,
     'tokenizer_config.json': prettyJson(config),
+    ...(source.specialTokensMap == null ? {} : { 'special_tokens_map.json': prettyJson(source.specialTokensMap) }),
+    ...(source.addedTokens == null ? {} : { 'added_tokens.json': prettyJson(source.addedTokens) }),
     ...(source.generationConfig === null ? {} : { 'generation_config.json': prettyJson(source.generationConfig) }),
     ...(source.chatTemplate === null ? {} : { 'chat_template.jinja': source.chatTemplate }),
   }));
+}
+
+/** Whether the same tokens are added with the same flags. */
+function sameTokens(a: readonly AddedToken[], b: readonly AddedToken[]): boolean {
+  const flags = ['content', 'single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
+  return a.length === b.length && a.every((token, i) => flags.every((flag) => token[flag] === b[i]![flag]));
 }
 
 function parseTokenizerJson(text: string): TokenizerJson {
@@ -129,17 +155,23 @@ function parseTokenizerJson(text: string): TokenizerJson {
   }
   if (typeof json?.model !== 'object' || json.model === null)
     throw new Problem('file-damaged', "tokenizer.json has no 'model'.", 'Get the file again.');
-  return { ...(json as TokenizerJson), added_tokens: Array.isArray(json.added_tokens) ? json.added_tokens : [] };
+  const added: readonly (AddedToken | null)[] = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+  const whole = added.filter((token) => typeof token?.content === 'string') as AddedToken[];
+  return { ...(json as TokenizerJson), added_tokens: whole };
 }
 
 class HuggingFaceTokenizer implements Tokenizer {
   readonly bos: number | null;
   readonly eos: number | null;
+  readonly unknown: number | null;
+  readonly padding: number | null;
   readonly bosText: string | null;
   readonly eosText: string | null;
   readonly stopTokens: readonly number[];
   readonly addBos: boolean;
+  readonly addEos: boolean;
   readonly chatTemplate: string | null;
+  readonly addedTokens: ReadonlyMap<number, string>;
   readonly toHubFiles: () => TokenizerFiles;
   readonly #native: NativeTokenizer;
   readonly #parts: TokenizerParts;
@@ -162,16 +194,26 @@ class HuggingFaceTokenizer implements Tokenizer {
     this.#native.disableTruncation();
     this.#native.disablePadding();
     this.#parts = parts;
-    const added = parts.json.added_tokens;
+    // What tokenizer.json says of an id does not count where the vocabulary has the text under another one.
+    const added = parts.json.added_tokens.flatMap((token) => {
+      const id = this.#native.tokenToId(token.content);
+      return id === null ? [] : [{ ...token, id }];
+    });
+    this.addedTokens = new Map(added.map((token) => [token.id, token.content]));
     this.#special = new Set(added.filter((token) => token.special).map((token) => token.id));
     const id = (token: string | null) => (token === null ? null : this.#native.tokenToId(token));
+    const known = (ids: readonly (number | null)[]) =>
+      ids.filter((each): each is number => each !== null && this.#native.idToToken(each) !== null);
+    const ends = known(parts.generation.ends);
     this.bos = id(parts.bos);
-    this.eos = id(parts.eos);
+    this.eos = id(parts.eos) ?? ends[0] ?? null;
+    this.unknown = id(parts.unknown);
+    this.padding = id(parts.padding) ?? known([parts.generation.padding])[0] ?? null;
     this.bosText = parts.bos;
     this.eosText = parts.eos;
-    const named = added.filter((token) => token.special && endOfTurnNames.has(token.content)).map((token) => token.id);
-    this.stopTokens = [...new Set([...(this.eos === null ? [] : [this.eos]), ...parts.extraStopTokens, ...named])];
+    this.stopTokens = [...new Set([...known([this.eos]), ...ends, ...namedTokens(id).ends])];
     this.addBos = parts.addBos && this.bos !== null;
+    this.addEos = parts.addEos && this.eos !== null;
     this.chatTemplate = parts.chatTemplate;
     this.toHubFiles = () => hubFiles(this);
   }
@@ -205,13 +247,10 @@ class HuggingFaceTokenizer implements Tokenizer {
     return this.#special.has(id);
   }
 
-  toGgufMetadata(vocabularySize = this.vocabularySize): Map<string, GgufValue> {
-    return fromTokenizerJson(this.#parts, this.stopTokens, vocabularySize, (token) => this.#native.tokenToId(token));
+  toGgufMetadata(vocabularySize = this.vocabularySize, modelName = ''): Map<string, GgufValue> {
+    return fromTokenizerJson(this.#parts, this, vocabularySize, modelName, (token) => this.#native.tokenToId(token));
   }
 }
-
-/** Control tokens that end a turn whatever the config calls `eos`, as llama.cpp finds them (llama-vocab.cpp, special_eot_id). */
-const endOfTurnNames = new Set(['<|im_end|>', '<|eot_id|>', '<end_of_turn>', '<|end|>', '<|eot|>', '<|endofturn|>']);
 
 /**
  * Text of a growing list of tokens, piece by piece: a character whose bytes are spread over several tokens is held back until it is
@@ -287,14 +326,16 @@ function unitsOfCodePoints(text: string): (codePoint: number) => number {
 
 function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): TokenizerFiles {
   const named = { bos_token: parts.bos, eos_token: parts.eos, unk_token: parts.unknown, pad_token: parts.padding };
-  const special = Object.fromEntries(Object.entries(named).filter(([, token]) => token !== null));
+  // Named here, an ordinary piece would become a special token wherever it stands; generation knows it by its id.
+  const added = new Set(tokenizer.addedTokens.values());
+  const special = Object.fromEntries(Object.entries(named).filter(([, token]) => token !== null && added.has(token)));
   const generation = {
     _from_model_config: false,
     ...(tokenizer.bos === null ? {} : { bos_token_id: tokenizer.bos }),
     ...(tokenizer.stopTokens.length === 0
       ? {}
       : { eos_token_id: tokenizer.stopTokens.length === 1 ? tokenizer.stopTokens[0] : tokenizer.stopTokens }),
-    ...(parts.padding === null ? {} : { pad_token_id: parts.json.model.vocab[parts.padding] }),
+    ...(tokenizer.padding === null ? {} : { pad_token_id: tokenizer.padding }),
   };
   return {
     'tokenizer.json': text,
@@ -303,6 +344,7 @@ function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): 
       tokenizer_class: 'PreTrainedTokenizerFast',
       ...special,
       add_bos_token: parts.addBos,
+      add_eos_token: parts.addEos,
       clean_up_tokenization_spaces: false,
       ...(parts.chatTemplate === null ? {} : { chat_template: parts.chatTemplate }),
     }),
@@ -312,13 +354,6 @@ function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): 
   };
 }
 
-/** tokenizer_config.json has a token as its text or as an object with `content`. */
-function tokenText(value: unknown): string | null {
-  if (typeof value === 'string') return value;
-  const content = (value as { content?: unknown } | null | undefined)?.content;
-  return typeof content === 'string' ? content : null;
-}
-
 /** One template, or a list of named ones of which `default` counts. */
 function templateOf(value: unknown): string | null {
   if (typeof value === 'string') return value;
@@ -326,15 +361,6 @@ function templateOf(value: unknown): string | null {
   const named = value as { name?: unknown; template?: unknown }[];
   const chosen = named.find((entry) => entry.name === 'default') ?? named[0];
   return typeof chosen?.template === 'string' ? chosen.template : null;
-}
-
-/** Whether a TemplateProcessing (alone or in a Sequence) puts `token` in front. */
-function prependsToken(processor: unknown, token: string | null): boolean {
-  if (token === null || typeof processor !== 'object' || processor === null) return false;
-  const { type, single, processors } = processor as { type?: string; single?: unknown[]; processors?: unknown[] };
-  if (type === 'Sequence') return (processors ?? []).some((inner) => prependsToken(inner, token));
-  const first = single?.[0] as { SpecialToken?: { id?: string } } | undefined;
-  return type === 'TemplateProcessing' && first?.SpecialToken?.id === token;
 }
 
 function prettyJson(value: unknown): string {

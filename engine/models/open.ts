@@ -57,7 +57,12 @@ export type TokenizerSource =
       /** Text of tokenizer.json. */
       readonly tokenizerJson: string;
       readonly tokenizerConfig: Readonly<Record<string, unknown>>;
+      /** special_tokens_map.json and added_tokens.json, which older folders have. */
+      readonly specialTokensMap?: Readonly<Record<string, unknown>> | null;
+      readonly addedTokens?: Readonly<Record<string, unknown>> | null;
       readonly generationConfig: Readonly<Record<string, unknown>> | null;
+      /** The model's config.json: it says of what class the tokenizer is, and ids for generation. */
+      readonly config?: Readonly<Record<string, unknown>> | null;
       readonly chatTemplate: string | null;
     }
   | { readonly kind: 'gguf'; readonly metadata: ReadonlyMap<string, GgufValue> };
@@ -200,7 +205,10 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
     kind: 'hub',
     tokenizerJson: readText(tokenizerPath, textLimits.tokenizer),
     tokenizerConfig,
+    specialTokensMap: optional('special_tokens_map.json'),
+    addedTokens: optional('added_tokens.json'),
     generationConfig: optional('generation_config.json'),
+    config: optional('config.json'),
     // The last is where transformers 4 kept the template of a model that also sees.
     chatTemplate: existsSync(templatePath)
       ? readText(templatePath, textLimits.config)

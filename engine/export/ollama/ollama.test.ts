@@ -19,16 +19,12 @@ const work = mkdtempSync(join(tmpdir(), 'ollama-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
 // It says itself that it puts its begin token in front.
-const plain = JSON.stringify({ ...(JSON.parse(source.tokenizerJson) as object), post_processor: null });
+const beginning = source.tokenizerJson;
+const plain = JSON.stringify({ ...(JSON.parse(beginning) as object), post_processor: null });
 
 /** The same vocabulary with another template. */
 function tokenizerWith(chatTemplate: string, addBos = false): Tokenizer {
-  return openTokenizer({
-    ...source,
-    tokenizerJson: plain,
-    chatTemplate,
-    tokenizerConfig: { ...source.tokenizerConfig, add_bos_token: addBos },
-  });
+  return openTokenizer({ ...source, tokenizerJson: addBos ? beginning : plain, chatTemplate });
 }
 
 const turns = (open: string, close: string, generation: string, content = "message['content']"): string =>

@@ -1,0 +1,180 @@
+/**
+ * Which tokens of a hub folder are special and how added tokens are matched, as transformers 5 takes them from its files (AutoTokenizer
+ * and PreTrainedTokenizerBase._from_pretrained), and which tokens end an answer by their name.
+ */
+import type { TokenizerSource } from '../models/open.ts';
+import type { AddedToken, TokenizerJson } from './tokenizer.ts';
+
+type HubSource = Extract<TokenizerSource, { kind: 'hub' }>;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The texts of the tokens that have a role; null: the tokenizer has none. */
+export interface SpecialTokens {
+  readonly bos: string | null;
+  readonly eos: string | null;
+  readonly unknown: string | null;
+  readonly padding: string | null;
+}
+
+/** What a class of transformers takes where the files say nothing. */
+interface TokenizerClass extends SpecialTokens {
+  /** Whether a text begins with `bos`, for a class that does not ask tokenizer.json. */
+  readonly addBos: boolean | null;
+}
+
+const none: TokenizerClass = { bos: null, eos: null, unknown: null, padding: null, addBos: null };
+const endOfText = '<|endoftext|>';
+const gpt2: TokenizerClass = { ...none, bos: endOfText, eos: endOfText, unknown: endOfText };
+const llama: TokenizerClass = { ...none, bos: '<s>', eos: '</s>', unknown: '<unk>' };
+const qwen2: TokenizerClass = { ...none, eos: endOfText, unknown: endOfText, padding: endOfText };
+
+/** By `tokenizer_class`, without the `Fast` at its end. Every other class goes by the files alone. */
+const tokenizerClasses: Readonly<Record<string, TokenizerClass>> = {
+  CodeGenTokenizer: gpt2,
+  CodeLlamaTokenizer: { ...llama, addBos: true },
+  CohereTokenizer: { ...none, bos: '<BOS_TOKEN>', eos: '<|END_OF_TURN_TOKEN|>', unknown: '<UNK>', padding: '<PAD>' },
+  GemmaTokenizer: { ...none, bos: '<bos>', eos: '<eos>', unknown: '<unk>', padding: '<pad>' },
+  GPT2Tokenizer: gpt2,
+  GPTNeoXTokenizer: { ...gpt2, padding: '<|padding|>', addBos: false },
+  LlamaTokenizer: llama,
+  Qwen2Tokenizer: qwen2,
+  Qwen3_5Tokenizer: qwen2,
+};
+
+/** The class that transformers has for a `model_type`; '' is the general one, which has no defaults and wins over a named class. */
+const classOfModel: Readonly<Record<string, string>> = {
+  ...named('CohereTokenizer', ['aya_vision', 'cohere', 'cohere2']),
+  ...named('GemmaTokenizer', ['gemma', 'gemma2', 'gemma3', 'gemma3_text', 'gemma3n', 'gemma3n_text', 'recurrent_gemma']),
+  ...named('GPT2Tokenizer', ['codegen', 'dbrx', 'gpt2', 'gpt_neo', 'gptj', 'opt', 'phi', 'starcoder2']),
+  ...named('GPTNeoXTokenizer', ['falcon_mamba', 'gpt_neox', 'mamba', 'mamba2', 'mpt', 'olmo', 'olmoe', 'rwkv', 'xlstm']),
+  ...named('Qwen2Tokenizer', ['qwen2', 'qwen2_5_vl', 'qwen2_moe', 'qwen2_vl', 'qwen3', 'qwen3_moe', 'qwen3_next', 'qwen3_vl']),
+  ...named('Qwen3_5Tokenizer', ['qwen3_5', 'qwen3_5_moe', 'qwen3_5_moe_text', 'qwen3_5_text']),
+  ...named('', ['ernie4_5', 'ernie4_5_moe', 'flex_olmo', 'glm', 'glm4', 'glm4_moe', 'gpt_bigcode', 'granite', 'granitemoe']),
+  ...named('', ['granitemoehybrid', 'granitemoeshared', 'internlm2', 'internlm3', 'ministral', 'ministral3', 'mistral']),
+  ...named('', ['mistral3', 'mixtral', 'nemotron', 'olmo2', 'olmo3', 'persimmon', 'phi3', 'phimoe', 'smolvlm', 'stablelm']),
+};
+
+/** Model types whose files name a wrong class: the one of the model type counts. */
+const namesWrongClass: ReadonlySet<string> = new Set([
+  ...['qwen2', 'qwen3_5', 'qwen3_5_moe', 'qwen3_5_moe_text', 'phi3', 'phimoe', 'nemotron', 'internlm2', 'internlm3'],
+  ...['ernie4_5', 'ernie4_5_moe', 'smolvlm'],
+]);
+
+function named(name: string, models: readonly string[]): Record<string, string> {
+  return Object.fromEntries(models.map((model) => [model, name]));
+}
+
+function classOf(source: HubSource, json: TokenizerJson): TokenizerClass {
+  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+  const model = text(source.config?.['model_type']) ?? '';
+  const declared = (text(source.tokenizerConfig['tokenizer_class']) ?? text(source.config?.['tokenizer_class']))?.replace(
+    /Fast$/,
+    '',
+  );
+  const ofModel = Object.hasOwn(classOfModel, model) ? classOfModel[model]! : null;
+  // Files of byte-level tokenizers call themselves LlamaTokenizer, which could not read them.
+  const byteLevel = /"type":"ByteLevel"/.test(JSON.stringify([json.pre_tokenizer, json.decoder]));
+  if (declared === 'LlamaTokenizer' && byteLevel && !namesWrongClass.has(model)) return none;
+  const name =
+    declared === undefined || ofModel === '' || (ofModel !== null && namesWrongClass.has(model)) ? (ofModel ?? '') : declared;
+  return Object.hasOwn(tokenizerClasses, name) ? tokenizerClasses[name]! : none;
+}
+
+/**
+ * The added tokens with their flags. `added_tokens_decoder` of tokenizer_config.json overrides what tokenizer.json says of a token;
+ * where it is missing, added_tokens.json may name further ones. The ids of tokens that are new here follow the others.
+ */
+export function addedTokens(source: HubSource, json: TokenizerJson): AddedToken[] {
+  const tokens = new Map(json.added_tokens.map((token) => [token.content, token]));
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: true, special: false };
+  const decoder = source.tokenizerConfig['added_tokens_decoder'];
+  if (isFields(decoder)) {
+    for (const [id, token] of Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b)))
+      if (isFields(token) && typeof token['content'] === 'string') {
+        const given = Object.fromEntries(
+          Object.keys(flags).flatMap((flag) => (flag in token ? [[flag, token[flag] === true]] : [])),
+        );
+        const special = given['special'] === true;
+        const content = token['content'];
+        const known = tokens.get(content)?.id ?? Number(id);
+        tokens.set(content, { ...flags, normalized: !special, ...given, id: known, content });
+      }
+    return [...tokens.values()];
+  }
+  const roles = Object.values(textsOf(source));
+  for (const [content, id] of Object.entries(source.addedTokens ?? {}).sort(([, a], [, b]) => Number(a) - Number(b))) {
+    if (tokens.has(content)) continue;
+    const special = roles.includes(content);
+    tokens.set(content, { ...flags, normalized: !special, special, id: Number(id), content });
+  }
+  return [...tokens.values()];
+}
+
+/** The roles as the files name them, null where they say that there is none; a role they leave open is not there. */
+function textsOf({ tokenizerConfig, specialTokensMap }: HubSource): Partial<Record<keyof SpecialTokens, string | null>> {
+  // The older of the two forms is read where the newer one is missing, and then wins.
+  const files: Fields = isFields(tokenizerConfig['added_tokens_decoder'])
+    ? tokenizerConfig
+    : { ...tokenizerConfig, ...specialTokensMap };
+  const fields = { bos: 'bos_token', eos: 'eos_token', unknown: 'unk_token', padding: 'pad_token' };
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([role, field]) => (field in files ? [[role, tokenText(files[field])]] : [])),
+  );
+}
+
+/** The roles of tokens, and what stands before and after every text. */
+export function specialTokens(
+  source: HubSource,
+  json: TokenizerJson,
+): SpecialTokens & { readonly addBos: boolean; readonly addEos: boolean } {
+  const { addBos, ...defaults } = classOf(source, json);
+  const paddingOfFile = tokenText((json.padding as { pad_token?: unknown } | null | undefined)?.pad_token);
+  const roles = { ...defaults, ...(paddingOfFile === null ? {} : { padding: paddingOfFile }), ...textsOf(source) };
+  const { before, after } = around(json.post_processor);
+  return {
+    ...roles,
+    // With a tokenizer.json, transformers passes over `add_bos_token` and `add_eos_token` of the config.
+    addBos: roles.bos !== null && (addBos ?? before[0] === roles.bos),
+    addEos: roles.eos !== null && addBos === null && after.at(-1) === roles.eos,
+  };
+}
+
+/** What a post-processor, alone or in a Sequence, puts before and after a text. */
+function around(processor: unknown): { readonly before: readonly string[]; readonly after: readonly string[] } {
+  const nothing = { before: [], after: [] };
+  if (!isFields(processor)) return nothing;
+  const { type, single, processors, cls, sep } = processor;
+  if (type === 'Sequence' && Array.isArray(processors)) {
+    const all = processors.map(around);
+    return { before: all.toReversed().flatMap(({ before }) => before), after: all.flatMap(({ after }) => after) };
+  }
+  const first = (pair: unknown): string[] => (Array.isArray(pair) && typeof pair[0] === 'string' ? [pair[0]] : []);
+  if (type === 'RobertaProcessing' || type === 'BertProcessing') return { before: first(cls), after: first(sep) };
+  if (type !== 'TemplateProcessing' || !Array.isArray(single)) return nothing;
+  const pieces = single as { Sequence?: unknown; SpecialToken?: { id?: unknown } }[];
+  const text = pieces.findIndex((piece) => piece.Sequence !== undefined);
+  const names = (part: typeof pieces): string[] =>
+    part.flatMap(({ SpecialToken: token }) => (typeof token?.id === 'string' ? [token.id] : []));
+  return text < 0 ? nothing : { before: names(pieces.slice(0, text)), after: names(pieces.slice(text + 1)) };
+}
+
+/**
+ * An id by which generation goes (`eos_token_id` and the like): generation_config.json's, else config.json's, there also of the text
+ * part of a model that sees. Several are several ends.
+ */
+export function generationIds(source: HubSource, field: 'bos_token_id' | 'eos_token_id' | 'pad_token_id'): number[] {
+  const text = source.config?.['text_config'];
+  const stated = [source.generationConfig, source.config, isFields(text) ? text : null].map((file) => file?.[field] ?? null);
+  const value = stated.find((ids) => ids !== null);
+  return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id) && Number(id) >= 0);
+}
+
+/** A token stands in the files as its text or as an object with `content`. */
+function tokenText(value: unknown): string | null {
+  const content = isFields(value) ? value['content'] : value;
+  return typeof content === 'string' && content !== '' ? content : null;
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
