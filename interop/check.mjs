@@ -176,7 +176,7 @@ function readWrongly({ rendered, ends }, read) {
   if (read.ends === undefined) return null;
   const { bos, eos, addBos, addEos, stopTokens } = read.ends;
   if (addBos !== ends.addBos || (addBos && bos !== ends.bos)) return `a text begins with ${addBos ? bos : 'nothing'}`;
-  if (addEos || eos !== ends.eos) return `a text ends with ${eos}`;
+  if (addEos !== ends.addEos || eos !== ends.eos) return `a text ends with ${eos}`;
   const goesOn = ends.stopTokens.find((token) => !stopTokens.includes(token));
   return goesOn === undefined ? null : `an answer does not end at ${goesOn}`;
 }

@@ -54,8 +54,8 @@ export async function readTexts(modelPath) {
   const all = [...texts, `${named.join('x')} then ${named.join('')}12\n`, rendered];
   const ids = [];
   for (const text of all) ids.push(await tokenizer.encode(text));
-  const { bos, eos, addBos, stopTokens } = tokenizer;
-  return { ...{ texts: all, ids, conversation, rendered, prompt: ids.at(-1) }, ends: { bos, eos, addBos, stopTokens } };
+  const { bos, eos, addBos, addEos, stopTokens } = tokenizer;
+  return { ...{ texts: all, ids, conversation, rendered, prompt: ids.at(-1) }, ends: { bos, eos, addBos, addEos, stopTokens } };
 }
 
 /** Conversations as a model reads them, each with its question alone too. */

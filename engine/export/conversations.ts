@@ -1,6 +1,6 @@
 /**
- * The template contract: the same conversations become the same token ids through the model's template and tokenizer and through those
- * that an export carries.
+ * The contract of tokenizer and template: the same texts and conversations become the same token ids through those of the model and
+ * through those that an export carries.
  */
 import type { ChatMessage, ProofCheck } from '../contract.ts';
 import { openTemplate, type ChatTemplate } from '../data/template.ts';
@@ -34,6 +34,34 @@ export const builtInConversations: readonly (readonly ChatMessage[])[] = [
   [user('{"role": "user", "content": "{{ nested }} {% raw %}"}'), assistant('{{ "no template" }}')],
   [user('The last one has no answer yet.')],
 ];
+
+/** Whether both make the same tokens of the same texts, every added token among them, and give the same tokens their roles. */
+export async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | null): Promise<ProofCheck> {
+  const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Tokenizer', value: null, limit: null, text, passed });
+  if (expected === null || found === null)
+    return check(expected === found, expected === found ? 'neither has one' : 'only one of the two models has one');
+  const contents = builtInConversations.flatMap((messages) => messages.map(({ content }) => content));
+  const marked = contents.map((text) => `${expected.bosText ?? ''}${text}${expected.eosText ?? ''}`);
+  const texts = [...marked, ...addedTokenTexts(expected)];
+  for (const text of texts) {
+    const [a, b] = [await expected.encode(text), await found.encode(text)];
+    const at = a.findIndex((id, i) => id !== b[i]);
+    if (at < 0 && a.length === b.length) continue;
+    const from = at < 0 ? a.length : at;
+    const near = (tokenizer: Tokenizer, ids: readonly number[]): Promise<string> =>
+      tokenizer.decode(ids.slice(Math.max(0, from - 2), from + 4));
+    return check(false, `'${await near(expected, a)}' becomes other tokens: '${await near(found, b)}'`);
+  }
+  if (expected.addBos !== found.addBos) return check(false, 'only one of the two puts the first special token in front');
+  if (expected.addEos !== found.addEos) return check(false, 'only one of the two puts the last special token behind');
+  for (const role of ['bos', 'eos', 'unknown', 'padding'] as const)
+    // What is not asked for may be any token: GGUF cannot say that there is none.
+    if (expected[role] !== null && expected[role] !== found[role])
+      return check(false, `the ${role} token is ${expected[role]}, but ${found[role] ?? 'none'} in the export`);
+  const ends = differingEnds(expected, found);
+  if (ends !== null) return check(false, ends);
+  return check(true, `same tokens for ${texts.length} texts, same special tokens`);
+}
 
 /** The first difference, or that there is none. */
 export async function compareConversations(
@@ -75,9 +103,37 @@ export async function compareConversations(
     }
     tokens += a!.length;
   }
-  const [stops, otherStops] = [expected.stopTokens, found.stopTokens].map((ids) => [...ids].sort((a, b) => a - b).join());
-  if (stops !== otherStops) return check(false, `an answer ends at the tokens ${stops}, but at ${otherStops} in the export`);
+  const ends = differingEnds(expected, found);
+  if (ends !== null) return check(false, ends);
   return check(true, `the same ${tokens} tokens for ${conversations.length} conversations, the same ends of an answer`);
+}
+
+/** How the tokens at which an answer ends differ; null when they do not. */
+function differingEnds(expected: Tokenizer, found: Tokenizer): string | null {
+  // A file that must name an end for a model that has none names a token that no answer has.
+  const ends = expected.stopTokens.length > 0 ? found.stopTokens : found.stopTokens.filter((id) => !expected.isSpecial(id));
+  const [wanted, got] = [expected.stopTokens, ends].map((ids) => ids.toSorted((a, b) => a - b).join());
+  return wanted === got ? null : `an answer ends at the tokens ${wanted || 'none'}, but at ${got || 'none'} in the export`;
+}
+
+/** A bound on time for vocabularies with thousands of reserved tokens: so many are read by themselves, and so many of them in a text. */
+const addedTokenBounds = { alone: 512, inText: 64 };
+
+/** Texts with every added token in the middle and beside white space, and with each of as many as time allows at the start. */
+export function addedTokenTexts({ addedTokens }: Pick<Tokenizer, 'addedTokens'>): string[] {
+  // SentencePiece writes white space so; a text has it as it is.
+  const tokens = [...addedTokens.values()].map((token) => (/^\u2581+$/.test(token) ? ' '.repeat(token.length) : token));
+  const step = Math.max(1, tokens.length / addedTokenBounds.alone);
+  const alone = Array.from({ length: Math.ceil(tokens.length / step) }, (_, i) => tokens[Math.floor(i * step)]!);
+  const texts = alone.map((token) => `${token}Start`);
+  for (let start = 0; start < tokens.length; start += addedTokenBounds.inText)
+    texts.push(
+      tokens
+        .slice(start, start + addedTokenBounds.inText)
+        .map((token) => `${token}x${token} one  ${token}  two\n${token}\n${token}${token}\t`)
+        .join('word'),
+    );
+  return texts;
 }
 
 async function idsOf(tokenizer: Tokenizer, template: ChatTemplate, messages: readonly ChatMessage[]): Promise<number[] | null> {

@@ -114,7 +114,8 @@ function makeMetadata(
     return metadata;
   }
   const names = lineage?.adapters.map(({ name }) => name) ?? [];
-  text('general.name', [base.info.name, ...names].join(' + '));
+  const name = [base.info.name, ...names].join(' + ');
+  text('general.name', name);
   if (names.length > 0) {
     count('general.base_model.count', 1);
     text('general.base_model.0.name', base.info.name);
@@ -122,6 +123,6 @@ function makeMetadata(
   if (model.info.licence !== null) text('general.license', model.info.licence);
   for (const [key, value] of own) metadata.set(key, value);
   if (tokenizer === null) text('tokenizer.ggml.model', 'none');
-  else for (const [name, value] of tokenizer.toGgufMetadata(spec.vocabularySize)) metadata.set(name, value);
+  else for (const [key, value] of tokenizer.toGgufMetadata(spec.vocabularySize, name)) metadata.set(key, value);
   return metadata;
 }

@@ -111,6 +111,7 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
     ...configOf(spec),
     ...(tokenizer?.bos == null ? {} : { bos_token_id: tokenizer.bos }),
     ...(tokenizer?.eos == null ? {} : { eos_token_id: tokenizer.eos }),
+    ...(tokenizer?.padding == null ? {} : { pad_token_id: tokenizer.padding }),
     torch_dtype: dtype,
   };
 }

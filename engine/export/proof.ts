@@ -16,7 +16,7 @@ import type { OpenSession } from '../runtime/session.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { onlyAdapter } from './adapter-export.ts';
-import { builtInConversations, compareConversations } from './conversations.ts';
+import { builtInConversations, compareConversations, compareTokenizers } from './conversations.ts';
 import { Predictions } from './distributions.ts';
 import type { ExportTarget } from './index.ts';
 import { LogitsRunner } from './logits.ts';
@@ -238,21 +238,6 @@ function compareStructure(expected: DecoderSpec, found: DecoderSpec): ProofCheck
     text: wrong === undefined ? 'all tensors and sizes are there' : `'${wrong}' differs`,
     passed: wrong === undefined,
   };
-}
-
-async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | null): Promise<ProofCheck> {
-  const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Tokenizer', value: null, limit: null, text, passed });
-  if (expected === null || found === null)
-    return check(expected === found, expected === found ? 'neither has one' : 'only one of the two models has one');
-  const texts = builtInConversations.flatMap((messages) => messages.map(({ content }) => content));
-  for (const text of texts) {
-    const marked = `${expected.bosText ?? ''}${text}${expected.eosText ?? ''}`;
-    const [a, b] = [await expected.encode(marked), await found.encode(marked)];
-    if (a.length !== b.length || a.some((id, i) => id !== b[i])) return check(false, `'${text}' becomes other tokens`);
-  }
-  if (expected.addBos !== found.addBos) return check(false, 'only one of the two puts the first special token in front');
-  if (expected.bos !== found.bos || expected.eos !== found.eos) return check(false, 'the first or last special token differs');
-  return check(true, `same tokens for ${texts.length} texts, same special tokens`);
 }
 
 /** What gives the logits of a row at its positions. */

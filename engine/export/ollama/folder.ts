@@ -31,9 +31,10 @@ async function makeModelfile({ tokenizer, conversations }: ExportSource): Promis
     return formatModelfile({ ...shared, notes: ['The model has no tokenizer: only token ids can be used.'] });
   const system = commonSystem(conversations);
   const { missing, ...chat } = await ollamaChat(tokenizer, [...builtInConversations, ...conversations], system);
-  const stops = await Promise.all(tokenizer.stopTokens.map((id) => tokenizer.decode([id])));
+  // Ollama compares texts: a stop that is an ordinary piece would cut answers short. The GGUF names it all the same.
+  const stops = tokenizer.stopTokens.flatMap((id) => tokenizer.addedTokens.get(id) ?? []);
   const notes = missing === null ? [] : [`No TEMPLATE: ${missing}. Ollama goes by the template in the GGUF.`];
-  return formatModelfile({ ...shared, ...chat, notes, stops: stops.filter((stop) => stop !== '') });
+  return formatModelfile({ ...shared, ...chat, notes, stops });
 }
 
 /** What every conversation begins with, when all say the same to the model first. */
@@ -52,7 +53,8 @@ export async function compareModelfile(
   const { template, system, stops, notes } = parseModelfile(readFileSync(join(folder, modelfileName), 'utf8'));
   if (tokenizer === null) return check(template === null, 'the model has no tokenizer');
   const ends = await Promise.all(stops.map((stop) => tokenizer.encode(stop)));
-  const [expected, found] = [tokenizer.stopTokens, ends.map((ids) => (ids.length === 1 ? ids[0]! : -1))].map((ids) =>
+  const named = tokenizer.stopTokens.filter((id) => tokenizer.addedTokens.has(id));
+  const [expected, found] = [named, ends.map((ids) => (ids.length === 1 ? ids[0]! : -1))].map((ids) =>
     ids.toSorted((a, b) => a - b).join(),
   );
   if (expected !== found) return check(false, `an answer ends at the tokens ${expected}, but at ${found} in the Modelfile`);

@@ -47,6 +47,9 @@ export async function writeOnnxFolder(
     ...ofTextPart(makeConfig(source, 'float32')),
     'transformers.js_config': { use_external_data_format: { [file]: 1 } },
   });
+  // Other readers than transformers take the flags of added tokens from this file alone.
+  const files = source.tokenizer?.toHubFiles();
+  if (files !== undefined) writeFileAtomic(join(folder, 'tokenizer.json'), files['tokenizer.json']);
   spellOutDigits(join(folder, 'tokenizer.json'));
   writeFileAtomic(join(folder, 'genai_config.json'), `${JSON.stringify(genaiConfig(source, file), null, 2)}\n`);
   mkdirSync(join(folder, 'onnx'));
@@ -169,7 +172,7 @@ function genaiConfig({ model: { spec }, tokenizer }: ExportSource, file: string)
       context_length: spec.contextLength,
       bos_token_id: tokenizer?.bos ?? 0,
       eos_token_id: ends.length === 1 ? ends[0] : ends,
-      pad_token_id: ends[0] ?? 0,
+      pad_token_id: tokenizer?.padding ?? ends[0] ?? 0,
       decoder: {
         session_options: { log_id: 'onnxruntime-genai', provider_options: [] },
         filename: `onnx/${file}`,
