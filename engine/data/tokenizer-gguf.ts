@@ -4,7 +4,7 @@
  */
 import type { GgufValue } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
-import { namedTokens } from './end-tokens.ts';
+import { namedTokens } from './named-tokens.ts';
 import type { AddedToken, Tokenizer, TokenizerJson, TokenizerParts } from './tokenizer.ts';
 
 /** `tokenizer.ggml.token_type`, llama.h. */

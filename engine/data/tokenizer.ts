@@ -6,7 +6,7 @@ import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import type { GgufValue } from '../formats/gguf.ts';
 import type { TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { namedTokens } from './end-tokens.ts';
+import { namedTokens } from './named-tokens.ts';
 import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
 import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
 
