@@ -817,7 +817,12 @@ export type JobSpec =
       readonly adapterPath: string;
     }
   /** Tries a device on a small model: of this make, or of the usual one. */
-  | { readonly kind: 'trial'; readonly provider: Provider; readonly subject: TrialSubject | null }
+  | {
+      readonly kind: 'trial';
+      readonly provider: Provider;
+      readonly subject: TrialSubject | null;
+      readonly cacheDir: string;
+    }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'columns'; readonly path: string }
   | {

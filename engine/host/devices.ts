@@ -125,7 +125,7 @@ export class Devices {
       const known = this.#verdicts.get(key);
       if (known !== undefined) return known;
       const verdict = await this.#context.supervisor
-        .run<DeviceMeasure>({ kind: 'trial', provider, subject: make.subject })
+        .run<DeviceMeasure>({ kind: 'trial', provider, subject: make.subject, cacheDir: this.#context.cacheDir })
         .then((measured) => ({ measured }))
         .catch((error: unknown) => ({ reason: toProblemValue(error).message }));
       this.#verdicts.set(key, verdict);

@@ -68,7 +68,7 @@ test.skipIf(skipped !== '')(
   { timeout: 900_000 },
   async () => {
     const subject = { modelPath: join(golden, 'model'), adapterPath: join(golden, 'adapter'), recipe: {} };
-    const measured = (await run({ kind: 'trial', provider: 'webgpu', subject })) as DeviceMeasure;
+    const measured = (await run({ kind: 'trial', provider: 'webgpu', subject, cacheDir: work })) as DeviceMeasure;
     expect(measured.difference).toBeLessThan(1e-4);
     expect(measured.gflops).toBeGreaterThan(0);
     const [processor, accelerator] = [await train('cpu', null), await train('webgpu', measured)];

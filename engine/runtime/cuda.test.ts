@@ -118,7 +118,8 @@ describe.skipIf(!here)('an installation', () => {
     expect(existsSync(join(binaries, 'onnxruntime_binding.node'))).toBe(true);
     expect(existsSync(join(folder, 'node_modules/onnxruntime-common/package.json'))).toBe(true);
 
-    const trial = (provider: 'cuda' | 'webgpu') => jobEnvironment({ kind: 'trial', provider, subject: null }, dataDir);
+    const trial = (provider: 'cuda' | 'webgpu') =>
+      jobEnvironment({ kind: 'trial', provider, subject: null, cacheDir: dataDir }, dataDir);
     expect(trial('cuda')).toMatchObject({ LOWRANK_RUNTIME: folder });
     expect(trial('webgpu')).toEqual({});
     await install();

@@ -1,6 +1,8 @@
 /** What a device must pass, with the processor in the place of an accelerator: its graph is the accelerator's, lowered. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { Problem } from '../problem.ts';
 import { openSession, type OpenSession, type TensorValue } from '../runtime/session.ts';
 import type { RecipeInput } from '../recipe.ts';
@@ -24,7 +26,10 @@ const pretended =
       },
     };
   };
-const tools = (own: OpenSession) => ({ openSession: own, threads: 2 });
+const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-trial-'));
+afterAll(() => rmSync(cacheDir, { recursive: true, force: true }));
+const folder = join(cacheDir, 'trial');
+const tools = (own: OpenSession) => ({ openSession: own, threads: 2, folder });
 async function problemOf(own: OpenSession): Promise<Problem> {
   const error: unknown = await tryStep(trialFor(null), 'webgpu', tools(own)).then(
     () => null,
@@ -52,6 +57,22 @@ const makes: readonly (readonly [string, RecipeInput])[] = [
 test.each(makes)('a lowered step of %s with %j is the step', async (name, recipe) => {
   const difference = await tryStep(trialFor(subject(name, recipe)), 'webgpu', tools(pretended()));
   expect(difference).toBeLessThan(2e-5);
+});
+
+test('what a trial left that took its process down is removed by the next', async () => {
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'weights.bin'), 'half');
+  let left = true;
+  await tryStep(
+    trialFor(null),
+    'webgpu',
+    tools((model, options) => {
+      left = existsSync(join(folder, 'weights.bin'));
+      return pretended()(model, options);
+    }),
+  );
+  expect(left).toBe(false);
+  expect(existsSync(folder)).toBe(false);
 });
 
 test('a make is what changes the operators of a step, not its size', () => {

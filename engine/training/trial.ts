@@ -4,10 +4,10 @@
  * operators a step is made of stays.
  */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Provider, TrialSubject } from '../contract.ts';
+import { makeFolder } from '../formats/files.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -108,6 +108,8 @@ function smallConfig(config: AdapterConfig, spec: DecoderSpec): AdapterConfig {
 interface TrialTools {
   readonly openSession: OpenSession;
   readonly threads: number;
+  /** Holds the small model during the trial. A driver may take this process down, so what the last trial left goes first. */
+  readonly folder: string;
 }
 
 /** Above this a device computes something else, not the same with other rounding: that differs by a few millionths. */
@@ -115,12 +117,14 @@ const largestDifference = 1e-3;
 
 /** How far losses and gradients on a device are from the processor's, as a share of the largest; refuses what is too far. */
 export async function tryStep(trial: Trial, provider: Provider, tools: TrialTools): Promise<number> {
-  const work = mkdtempSync(join(tmpdir(), 'lowrank-trial-'));
+  const { folder } = tools;
+  rmSync(folder, { recursive: true, force: true });
+  makeFolder(folder);
   try {
-    const model = { spec: trial.spec, weights: randomWeights(trial, work) };
+    const model = { spec: trial.spec, weights: randomWeights(trial, folder) };
     const shape = adapterShape(trial.config, trial.spec);
-    const expected = await computed(trial, model, shape, 'cpu', work, tools);
-    const actual = await computed(trial, model, shape, provider, work, tools).catch((error: unknown) => {
+    const expected = await computed(trial, model, shape, 'cpu', tools);
+    const actual = await computed(trial, model, shape, provider, tools).catch((error: unknown) => {
       throw refused(error);
     });
     let worst = 0;
@@ -136,7 +140,7 @@ export async function tryStep(trial: Trial, provider: Provider, tools: TrialTool
     }
     return worst;
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -175,12 +179,11 @@ async function computed(
   model: { readonly spec: DecoderSpec; readonly weights: Pick<ModelWeights, 'files'> },
   shape: AdapterShape,
   provider: Provider,
-  cacheDir: string,
-  tools: TrialTools,
+  { openSession, threads, folder }: TrialTools,
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const parameters = randomParameters(shape, 1);
   const step = await TrainStep.open(model, shape, {
-    ...{ recompute, cacheDir, provider, ...tools },
+    ...{ recompute, provider, openSession, threads, cacheDir: folder },
     ...{ dropout: config.dropout, neftuneNoiseAlpha: neftune ? 5 : 0, seed: 1 },
     initial: taken ? randomParameters(shape, 2) : null,
     // Two of everything there may be several of: blocks of queries, chunks of the head.
