@@ -3,9 +3,9 @@
  * local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
  */
 import { fork } from 'node:child_process';
-import { chmodSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { chmodSync, rmdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec } from './contract.ts';
@@ -97,6 +97,8 @@ function emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): 
 async function listen(): Promise<Server> {
   // Only a host that died without tidying leaves a socket behind: we hold the lock.
   if (process.platform !== 'win32') rmSync(places.socket, { force: true });
+  // The host before us may have taken the socket's folder with it since we looked.
+  hostPlaces(places.dataDir);
   const server = createServer(serve);
   await new Promise<void>((done, fail) => {
     server.once('error', fail);
@@ -149,9 +151,21 @@ function armIdle(): void {
     // Whoever connects from here on gets no hello, and starts the next host.
     server.close();
     handle.close();
+    removeSocketFolder();
     releaseLock(places.lock);
     process.exit(0);
   }, idleSeconds * 1000);
+}
+
+/** Where the data folder's path is too long for a socket, that has a folder of its own elsewhere (see rpc.ts). */
+function removeSocketFolder(): void {
+  const folder = dirname(places.socket);
+  if (process.platform === 'win32' || folder === dirname(places.lock)) return;
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is empty and no reason to stay.
+  }
 }
 
 function spawnJob(spec: JobSpec): ReturnType<SpawnJob> {

@@ -61,7 +61,7 @@ function socketPath(dataDir: string, folder: string): string {
   const near = join(folder, 'socket');
   if (Buffer.byteLength(near) <= longestSocketPath) return near;
   const { uid } = userInfo();
-  const short = join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), `lowrank-${uid}`);
+  const short = join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), `lowrank-${uid}-${hash}`);
   makeFolder(short, 0o700);
   const status = lstatSync(short);
   if (!status.isDirectory() || status.uid !== uid || (status.mode & 0o077) !== 0)
@@ -70,7 +70,7 @@ function socketPath(dataDir: string, folder: string): string {
       `The folder ${short} belongs to somebody else or is open to others.`,
       'Remove it, or choose a data folder with a shorter path.',
     );
-  return join(short, `${hash}.socket`);
+  return join(short, 'socket');
 }
 
 /** How long to wait for a host, in milliseconds: one that was started here may have a busy machine, another that is silent hangs. */
