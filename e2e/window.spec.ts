@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { expect, test } from './studio.ts';
 
@@ -22,6 +25,27 @@ test('a first start greets with the sample and is closed off from the machine', 
   await expect(studio.request('models.constructor' as never, {} as never)).rejects.toThrow('not-allowed');
   const machine = await studio.request('machine.get', undefined);
   expect(machine.threads).toBeGreaterThan(0);
+});
+
+test('Chromium itself reaches no host and asks no proxy', async ({ studio }) => {
+  let reached = 0;
+  const server = createServer((_request, response) => response.end(String(++reached))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const asked = await studio.app.evaluate(async ({ net, session }, port) => {
+    const fetched = (host: string) =>
+      net.fetch(`http://${host}:${port}/`).then(
+        () => 'an answer',
+        (error: Error) => error.message,
+      );
+    return {
+      ...{ name: await fetched('localhost'), address: await fetched('127.0.0.1') },
+      proxy: await session.defaultSession.resolveProxy('https://example.com/'),
+    };
+  }, port);
+  server.close();
+  const refused = 'net::ERR_NAME_NOT_RESOLVED';
+  expect({ ...asked, reached }).toEqual({ name: refused, address: refused, proxy: 'DIRECT', reached: 0 });
 });
 
 test('what is dropped on the window is opened, and the menu does what the palette does', async ({ studio }) => {

@@ -8,15 +8,16 @@ import { declareScheme, serveRenderer } from './protocol.ts';
 import { Relay } from './relay.ts';
 import { shellHandlers } from './shell.ts';
 import { runSmokeTest } from './smoke.ts';
-import { closeWaysOut, denyPermissions, openWindow } from './window.ts';
+import { closeWaysOut, denyNetwork, denyPermissions, openWindow } from './window.ts';
 
 let window: BrowserWindow | null = null;
 const dataDir = chooseDataDir();
 
-// Before the application is ready: the sandbox, the scheme, and the folder that also decides what a second start means.
+// Before the application is ready: the sandbox, the scheme, the network, and the folder that also decides what a second start means.
 // As root Chromium has no sandbox and must be told so (`--no-sandbox`); pages stay without Node either way.
 if (!app.commandLine.hasSwitch('no-sandbox')) app.enableSandbox();
 declareScheme();
+denyNetwork();
 const unusable = makeDataDir();
 
 if (unusable !== null) {

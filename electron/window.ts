@@ -1,5 +1,5 @@
 /** The one window, closed off: no Node, its own world, no way out of the bundled page. */
-import { BrowserWindow, nativeTheme, type Session } from 'electron';
+import { app, BrowserWindow, nativeTheme, type Session } from 'electron';
 import { join } from 'node:path';
 import { origin } from './protocol.ts';
 
@@ -30,6 +30,15 @@ export function openWindow(session: Session): BrowserWindow {
   window.once('ready-to-show', () => window.show());
   void window.loadURL(`${origin}/`);
   return window;
+}
+
+/**
+ * Leaves Chromium no host to reach and no proxy to ask: services of its own call their makers, for a dictionary at every first start,
+ * whatever a session or a page is told about spelling. Must be called before the application is ready.
+ */
+export function denyNetwork(): void {
+  app.commandLine.appendSwitch('host-resolver-rules', 'MAP * ~NOTFOUND');
+  app.commandLine.appendSwitch('no-proxy-server');
 }
 
 /** Answers every permission with no, whoever asks. */
