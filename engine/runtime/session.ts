@@ -1,9 +1,15 @@
 /** Runs an ONNX model on this machine: the only file that knows onnxruntime-node. */
 import { createRequire } from 'node:module';
 import { join, parse, resolve } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import type * as Runtime from 'onnxruntime-node';
 import type { Provider } from '../contract.ts';
 import { Problem } from '../problem.ts';
+
+// The runtime reports to its maker unless this is set when its library loads (decision 16). A thread's environment is a copy that no
+// library sees.
+if (!isMainThread) throw new Error('The runtime is loaded in the main thread of a process only.');
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 // A copy with further providers may lie elsewhere: see cuda.ts.
 const elsewhere = process.env['LOWRANK_RUNTIME'];

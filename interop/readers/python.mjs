@@ -43,6 +43,7 @@ export class PythonReader {
       env: {
         ...process.env,
         ...{ HF_HUB_OFFLINE: '1', TRANSFORMERS_VERBOSITY: 'error', TOKENIZERS_PARALLELISM: 'false' },
+        ORT_DISABLE_TELEMETRY: '1',
         ...(script === 'read-genai.py' ? { PYTHONPATH: packages } : {}),
       },
     });

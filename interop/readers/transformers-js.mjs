@@ -1,5 +1,7 @@
 /** transformers.js, on our own onnxruntime. */
 import { basename, dirname } from 'node:path';
+// First, because it is what keeps the runtime they share from reporting to its maker.
+import '../../engine/runtime/session.ts';
 import { AutoModelForCausalLM, AutoTokenizer, env, Tensor } from '@huggingface/transformers';
 
 /** What it calls our precisions. */
