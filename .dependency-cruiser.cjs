@@ -45,6 +45,19 @@ module.exports = {
     only('one-owner-of-templates-and-tokenizers', '(tokenizers|@huggingface/jinja)', ['^engine/data/']),
     only('electron-in-the-shell-only', 'electron', ['^electron/']),
     {
+      name: 'host-and-clients-speak-by-a-local-socket',
+      severity: 'error',
+      from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/(host|rpc)\\.ts$'] },
+      to: { path: '^(node:)?net$' },
+    },
+    {
+      // Downloads use the global fetch, which eslint leaves to engine/runtime/download.ts.
+      name: 'no-other-connection',
+      severity: 'error',
+      from: { path: '^(engine|electron|renderer)/', pathNot: test },
+      to: { path: '^(node:)?(dgram|dns|dns/promises|http|http2|https|tls)$' },
+    },
+    {
       name: 'no-node-in-the-window',
       severity: 'error',
       from: { path: '^renderer/', pathNot: test },
