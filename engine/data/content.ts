@@ -1,17 +1,33 @@
 /** What a row of a data set says: the format its keys show, and the conversation or text in it. */
 import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import {
+  checkColumns,
+  type ColumnTable,
+  type Fields,
+  isEmpty,
+  askColumns,
+  messageColumns,
+  partColumns,
+  preferenceProblem,
+  rowColumns,
+  shareGptColumns,
+  templateColumns,
+  trainedColumns,
+} from './columns.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** What a row's keys say about its format, or null. */
-export function detectFormat(value: Readonly<Record<string, unknown>>): DataFormat | null {
-  if ('input_ids' in value) return 'tokens';
-  if ('messages' in value) return 'messages';
-  if ('conversations' in value) return 'sharegpt';
-  if ('chosen' in value || 'rejected' in value) return null;
-  if ('instruction' in value && 'output' in value) return 'alpaca';
-  if ('prompt' in value && 'completion' in value) return Array.isArray(value['prompt']) ? 'messages' : 'prompt-completion';
-  return 'text' in value ? 'text' : null;
+/** What a row's keys say about its format; null for a row of preferences, and where they say nothing. */
+export function detectFormat(value: Fields): DataFormat | null {
+  const has = (name: string) => value[name] !== undefined && value[name] !== null;
+  if (has('input_ids')) return 'tokens';
+  if (has('messages')) return 'messages';
+  if (has('conversations')) return 'sharegpt';
+  if (preferenceProblem(value) !== null) return null;
+  if (has('instruction') && has('output')) return 'alpaca';
+  if (has('prompt') && has('completion'))
+    return Array.isArray(value['prompt']) || Array.isArray(value['completion']) ? 'messages' : 'prompt-completion';
+  return has('text') ? 'text' : null;
 }
 
 /** A conversation with what the row says about it beside its messages. */
@@ -19,8 +35,8 @@ export interface Conversation {
   readonly messages: readonly ChatMessage[];
   /** Whether message i is trained; an answer that the row says not to learn is not. Only answers of the assistant are ever trained. */
   readonly trained: readonly boolean[];
-  /** Variables of the row for the chat template, as `chat_template_kwargs`. */
-  readonly variables: Readonly<Record<string, unknown>>;
+  /** Variables of the row for the chat template, as `chat_template_kwargs` and `documents`. */
+  readonly variables: Fields;
 }
 
 /** Text to be encoded: a conversation, a prompt with its completion, or text that is trained as a whole. */
@@ -29,106 +45,259 @@ export type Content =
   | { readonly kind: 'completion'; readonly prompt: string; readonly completion: string }
   | { readonly kind: 'text'; readonly text: string };
 
+/**
+ * Reads a row of text. Columns that change it and are not supported are refused by their name; the names of those that nothing was read
+ * from are added to `unused`, as `id` or `messages[].name`.
+ */
 export function contentOf(
-  value: Readonly<Record<string, unknown>>,
+  value: Fields,
   format: Exclude<DataFormat, 'tokens'> | null,
   tokenizer: Tokenizer | null,
+  unused: Set<string>,
 ): Content {
+  const checkRow = (table: ColumnTable) => checkColumns(value, table, { where: 'the row', path: '' }, unused);
+  const conversation = (turns: readonly Turn[]): Content => {
+    const all = withSystem(value, turns);
+    const learned = all.filter(({ trained }) => trained);
+    if (learned.length === 0)
+      throw new Problem(
+        'nothing-to-train',
+        'no answer in the row is trained.',
+        'A conversation needs a turn of the assistant that is to be learned.',
+      );
+    // Only the token that ends an answer would be trained.
+    if (learned.every(({ message }) => message.content.trim() === ''))
+      throw new Problem('data-empty', 'the answers in the row are empty.', 'Write them, or remove the row.');
+    const variables = variablesOf(value, tokenizer, unused);
+    return {
+      kind: 'messages',
+      messages: all.map(({ message }) => message),
+      trained: all.map(({ trained }) => trained),
+      variables,
+    };
+  };
   switch (format) {
     case 'messages':
-      return conversation(messagesOf(value));
+      if (value['messages'] !== undefined && value['messages'] !== null) {
+        checkRow(rowColumns.messages);
+        return conversation(turnsOf(value, 'messages', openAi, unused));
+      }
+      checkRow(rowColumns.turns);
+      return conversation([
+        // What the completion follows is given, whoever says it.
+        ...turnsOrText(value, 'prompt', 'user', unused).map(({ message }) => ({ message, trained: false })),
+        ...turnsOrText(value, 'completion', 'assistant', unused),
+      ]);
     case 'sharegpt':
-      refuseFields(value, 'the row', refusedInRow);
-      return conversation([...systemOf(value), ...list(value['conversations'], 'conversations').map(shareGptMessage)]);
+      checkRow(rowColumns.sharegpt);
+      return conversation(turnsOf(value, 'conversations', shareGpt, unused));
     case 'alpaca': {
-      refuseFields(value, 'the row', refusedInRow);
-      const input = value['input'] === undefined || value['input'] === null ? '' : text(value['input'], 'input');
+      const plain = tokenizer !== null && tokenizer.chatTemplate === null;
+      checkRow(plain ? rowColumns.alpacaText : rowColumns.alpaca);
+      const input = isMissing(value['input']) ? '' : text(value['input'], 'input');
       const instruction = text(value['instruction'], 'instruction');
-      const output = text(value['output'], 'output');
-      if (tokenizer !== null && tokenizer.chatTemplate === null) {
+      const output = written(text(value['output'], 'output'), 'output');
+      if (plain) {
+        const system = systemOf(value);
+        const before = system === '' ? '' : `${system}\n\n`;
         const given = input === '' ? '' : `### Input:\n${input}\n\n`;
-        const prompt = `### Instruction:\n${instruction}\n\n${given}### Response:\n`;
+        const prompt = `${before}### Instruction:\n${instruction}\n\n${given}### Response:\n`;
         return { kind: 'completion', prompt, completion: output };
       }
       const question = input === '' ? instruction : `${instruction}\n\n${input}`;
-      return conversation([...systemOf(value), { role: 'user', content: question }, { role: 'assistant', content: output }]);
+      return conversation([turn('user', question), turn('assistant', output)]);
     }
     case 'prompt-completion':
+      checkRow(rowColumns.completion);
       return {
         kind: 'completion',
         prompt: text(value['prompt'], 'prompt'),
-        completion: text(value['completion'], 'completion'),
+        completion: written(text(value['completion'], 'completion'), 'completion'),
       };
-    case 'text': {
-      const content = text(value['text'], 'text');
-      if (content === '') throw new Problem('data-empty', "'text' is empty.", 'Remove the row.');
-      return { kind: 'text', text: content };
-    }
+    case 'text':
+      checkRow(rowColumns.text);
+      return { kind: 'text', text: written(text(value['text'], 'text'), 'text') };
     case null:
-      if ('chosen' in value)
-        throw new Problem(
-          'format-unsupported',
-          'the row is a preference pair, which cannot be trained on yet.',
-          'Use the chosen answers as conversations: {"messages": [...]}.',
-        );
-      throw new Problem(
-        'format-unknown',
-        `the row has none of the known fields, only ${
-          Object.keys(value)
-            .slice(0, 8)
-            .map((key) => `'${key.slice(0, 40)}'`)
-            .join(', ') || 'nothing'
-        }.`,
-        'Known are messages, conversations, instruction and output, prompt and completion, text, input_ids.',
-      );
+      throw preferenceProblem(value) ?? unknownFormat(value);
   }
 }
 
-function conversation(messages: readonly ChatMessage[]): Content {
-  return { kind: 'messages', messages, trained: messages.map(({ role }) => role === 'assistant'), variables: {} };
+function unknownFormat(value: Fields): Problem {
+  const names = Object.keys(value).map((key) => `'${key.slice(0, 40)}'`);
+  return new Problem(
+    'format-unknown',
+    `the row has none of the known columns, only ${names.slice(0, 8).join(', ') || 'nothing'}.`,
+    'Known are messages, conversations, instruction and output, prompt and completion, text, input_ids.',
+  );
 }
 
-/** Fields that change what a template writes or what shall be trained, and that are not known here: to pass over them would be wrong. */
-const refusedInRow = ['tools', 'functions', 'history'];
-const refusedInMessage = ['tool_calls', 'function_call', 'reasoning_content', 'reasoning', 'thinking', 'weight', 'train'];
-/** Values with which they say nothing. */
-const isMeaningless = (name: string, value: unknown): boolean =>
-  value === null ||
-  value === '' ||
-  (Array.isArray(value) && value.length === 0) ||
-  (name === 'weight' && value === 1) ||
-  (name === 'train' && value === true);
+// ── Conversations ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function refuseFields(value: Readonly<Record<string, unknown>>, where: string, fields: readonly string[]): void {
-  const found = fields.find((name) => name in value && !isMeaningless(name, value[name]));
-  if (found !== undefined)
+/** A message and whether it is trained. */
+interface Turn {
+  readonly message: ChatMessage;
+  readonly trained: boolean;
+}
+
+function turn(role: ChatMessage['role'], content: string): Turn {
+  return { message: { role, content }, trained: role === 'assistant' };
+}
+
+/** The text for the system that stands beside the turns; empty where there is none. */
+function systemOf(value: Fields): string {
+  const [first, second] = ['system', 'system_prompt'].filter((name) => !isMissing(value[name]) && value[name] !== '');
+  if (first === undefined) return '';
+  if (second !== undefined && value[first] !== value[second])
+    throw invalid(`the row has '${first}' and another text as '${second}'.`, 'Keep one of them.');
+  return text(value[first], first);
+}
+
+/** The turns with the row's `system` before them, unless they begin with the same. */
+function withSystem(value: Fields, turns: readonly Turn[]): readonly Turn[] {
+  const system = systemOf(value);
+  if (system === '') return turns;
+  const first = turns[0]?.message;
+  if (first?.role !== 'system') return [turn('system', system), ...turns];
+  if (first.content === system) return turns;
+  throw invalid(
+    `the row has a 'system' text, and its turns begin with another one.`,
+    'Keep one of them, or join both in the first turn.',
+  );
+}
+
+/** What the row gives the chat template beside its messages. */
+function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<string>): Fields {
+  const given = value['chat_template_kwargs'] ?? {};
+  if (typeof given !== 'object' || Array.isArray(given))
+    throw invalid(`'chat_template_kwargs' is not an object.`, 'Write it as {"enable_thinking": false}.');
+  const documents = isEmpty(value['documents']) ? {} : { documents: value['documents'] };
+  const variables = Object.fromEntries(
+    Object.entries({ ...documents, ...given }).filter(([name]) => !templateColumns.refused.has(name)),
+  );
+  const template = tokenizer?.chatTemplate ?? null;
+  const words = template === null ? null : new Set(template.match(/\w+/g));
+  const known = new Set(Object.keys(variables).filter((name) => words?.has(name) ?? true));
+  if (!isEmpty(variables['documents']) && !known.has('documents'))
     throw new Problem(
       'format-unsupported',
-      `${where} has '${found}', which cannot be trained on yet.`,
-      'Write what the model shall see and say into the contents of the messages, or leave the row out.',
+      `the row has 'documents', which the model's chat template does not write.`,
+      'Write them into the first turn of the user, or remove the column.',
     );
+  const place = { where: `'chat_template_kwargs'`, path: 'chat_template_kwargs.' };
+  checkColumns(given as Fields, { ...templateColumns, used: known }, place, unused);
+  return variables;
 }
 
-/** A text beside the messages that comes before them. */
-function systemOf({ system }: Readonly<Record<string, unknown>>): ChatMessage[] {
-  return system === undefined || system === null || system === '' ? [] : [{ role: 'system', content: text(system, 'system') }];
+/** How messages are written: OpenAI's way, or ShareGPT's. */
+interface Dialect {
+  readonly columns: ColumnTable;
+  role(message: Fields, where: string): ChatMessage['role'];
+  content(message: Fields): unknown;
 }
 
-function messagesOf(value: Readonly<Record<string, unknown>>): ChatMessage[] {
-  refuseFields(value, 'the row', refusedInRow);
-  const messages =
-    'messages' in value
-      ? list(value['messages'], 'messages')
-      : [...list(value['prompt'], 'prompt'), ...list(value['completion'], 'completion')];
-  return messages.map((entry, i) => {
-    const message = record(entry, i);
-    const { role, content } = message;
-    refuseFields(message, `message ${i + 1}`, refusedInMessage);
-    if (role !== 'system' && role !== 'user' && role !== 'assistant' && role !== 'tool')
-      throw invalid(`message ${i + 1} has the role ${shown(role)}.`, 'Roles are system, user, assistant and tool.');
-    return { role, content: messageContent(content, i) };
+/** The list of messages in the column `name`. */
+function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<string>): Turn[] {
+  const entries = value[name];
+  if (!Array.isArray(entries) || entries.length === 0)
+    throw invalid(
+      `'${name}' is ${Array.isArray(entries) ? 'an empty list' : 'not a list of messages'}.`,
+      'A conversation is a list of {"role", "content"}.',
+    );
+  return entries.map((entry: unknown, i): Turn => {
+    // Where a row has two lists, the one is named too.
+    const where = `message ${i + 1}${name === 'prompt' || name === 'completion' ? ` of '${name}'` : ''}`;
+    if (typeof entry !== 'object' || entry === null)
+      throw invalid(`${where} is not an object.`, 'A message is {"role", "content"}.');
+    const fields = entry as Fields;
+    checkColumns(fields, dialect.columns, { where, path: `${name}[].` }, unused);
+    const role = dialect.role(fields, where);
+    const parts = partsOf(dialect.content(fields), where);
+    for (const part of parts) checkColumns(part.fields, partColumns, { where, path: `${name}[].content[].` }, unused);
+    const message = { role, content: wellFormed(parts.map((part) => part.text).join('')) };
+    return { message, trained: isTrained(fields, role, parts, where) };
   });
 }
+
+/** Messages, or a text that one of `role` says. */
+function turnsOrText(value: Fields, name: string, role: ChatMessage['role'], unused: Set<string>): Turn[] {
+  const given = value[name];
+  if (typeof given !== 'string') return turnsOf(value, name, openAi, unused);
+  return given === '' ? [] : [turn(role, wellFormed(given))];
+}
+
+interface Part {
+  readonly fields: Fields;
+  readonly text: string;
+}
+
+/** A text, or a list of parts that are all text. */
+function partsOf(content: unknown, where: string): Part[] {
+  if (typeof content === 'string') return [{ fields: {}, text: content }];
+  if (!Array.isArray(content))
+    throw invalid(`${where} has no text as its content.`, 'Give every message a "content" that is a text.');
+  return content.map((part: unknown, i) => {
+    const fields = (part ?? {}) as Fields;
+    if (fields['type'] !== 'text')
+      throw invalid(
+        `part ${i + 1} of ${where} has the type ${shown(fields['type'])}.`,
+        'Only parts of the type "text" can be trained on.',
+      );
+    if (typeof fields['text'] !== 'string')
+      throw invalid(`part ${i + 1} of ${where} has no text.`, 'Write a part as {"type": "text", "text": ...}.');
+    return { fields, text: fields['text'] };
+  });
+}
+
+/** Whether a message is trained: those of the assistant, unless it or all of its parts say otherwise. */
+function isTrained(fields: Fields, role: ChatMessage['role'], parts: readonly Part[], where: string): boolean {
+  const said = trainedSaid(fields, where);
+  if (role !== 'assistant') {
+    const wish = askColumns.find((name) => fields[name] === (name === 'masked' ? false : true));
+    if (wish === undefined || said !== true) return false;
+    throw new Problem(
+      'format-unsupported',
+      `${where} asks with '${wish}' to be trained, and is of the ${role}: only answers of the assistant are trained.`,
+      `Remove '${wish}' from it, or leave the row out.`,
+    );
+  }
+  const unlearned = parts.filter((part) => trainedSaid(part.fields, where) === false);
+  if (unlearned.length > 0 && unlearned.length < parts.length) {
+    const column = trainedColumns.find((name) => !isMissing(unlearned[0]!.fields[name]))!;
+    throw new Problem(
+      'format-unsupported',
+      `${where} has '${column}' in its parts, of which only some are to be learned: a turn is trained as a whole or not at all.`,
+      `Leave the row out, or give all parts of the turn the same '${column}'.`,
+    );
+  }
+  return (said ?? true) && unlearned.length === 0;
+}
+
+/** What the columns of a message or a part say of its training; null where they say nothing. */
+function trainedSaid(fields: Fields, where: string): boolean | null {
+  let said: boolean | null = null;
+  for (const name of trainedColumns) {
+    const value = fields[name];
+    if (isMissing(value)) continue;
+    if (value !== true && value !== false && value !== 0 && value !== 1)
+      throw new Problem(
+        'format-unsupported',
+        `${where} has '${name}' ${shown(value)}: a turn is trained or it is not, nothing between.`,
+        'Give 1 or 0, true or false.',
+      );
+    const yes = name === 'masked' ? !value : Boolean(value);
+    said = (said ?? true) && yes;
+  }
+  return said;
+}
+
+const openAi: Dialect = {
+  columns: messageColumns,
+  role({ role }, where) {
+    if (role === 'system' || role === 'user' || role === 'assistant' || role === 'tool') return role;
+    throw invalid(`${where} has the role ${shown(role)}.`, 'Roles are system, user, assistant and tool.');
+  },
+  content: ({ content }) => content,
+};
 
 const shareGptRoles: Readonly<Record<string, ChatMessage['role']>> = {
   system: 'system',
@@ -145,43 +314,33 @@ const shareGptRoles: Readonly<Record<string, ChatMessage['role']>> = {
   observation: 'tool',
 };
 
-function shareGptMessage(entry: unknown, i: number): ChatMessage {
-  const turn = record(entry, i);
-  refuseFields(turn, `message ${i + 1}`, refusedInMessage);
-  const from = turn['from'] ?? turn['role'];
-  const role = typeof from === 'string' && Object.hasOwn(shareGptRoles, from) ? shareGptRoles[from] : undefined;
-  if (role === undefined)
-    throw invalid(`message ${i + 1} is from ${shown(from)}.`, `Known are ${Object.keys(shareGptRoles).join(', ')}.`);
-  return { role, content: messageContent(turn['value'] ?? turn['content'], i) };
+const shareGpt: Dialect = {
+  columns: shareGptColumns,
+  role(message, where) {
+    const from = message['from'] ?? message['role'];
+    // NeMo begins its names with a capital.
+    const name = typeof from === 'string' ? from.toLowerCase() : '';
+    const role = Object.hasOwn(shareGptRoles, name) ? shareGptRoles[name] : undefined;
+    if (role !== undefined) return role;
+    throw invalid(`${where} is from ${shown(from)}.`, `Known are ${Object.keys(shareGptRoles).join(', ')}.`);
+  },
+  content: ({ value, content }) => value ?? content,
+};
+
+// ── Values ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function isMissing(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
-/** A text, or a list of parts that are all text. */
-function messageContent(content: unknown, i: number): string {
-  if (Array.isArray(content)) {
-    const parts = content.map((part: unknown) => (part as { type?: unknown; text?: unknown } | null) ?? {});
-    if (parts.every((part) => part.type === 'text' && typeof part.text === 'string'))
-      return wellFormed(parts.map((part) => part.text as string).join(''));
-    throw invalid(`message ${i + 1} has parts that are not text.`, 'Only text can be trained on.');
-  }
-  if (typeof content !== 'string')
-    throw invalid(`message ${i + 1} has no text as its content.`, 'Give every message a "content" that is a text.');
-  return wellFormed(content);
-}
-
-function record(entry: unknown, i: number): Record<string, unknown> {
-  if (typeof entry !== 'object' || entry === null)
-    throw invalid(`message ${i + 1} is not an object.`, 'A message is {"role", "content"}.');
-  return entry as Record<string, unknown>;
-}
-
-function list(value: unknown, name: string): unknown[] {
-  if (!Array.isArray(value) || value.length === 0)
-    throw invalid(`'${name}' is not a list of messages.`, 'A conversation is a list of {"role", "content"}.');
+/** A text that is trained; of an empty one only its end would be. */
+function written(value: string, name: string): string {
+  if (value.trim() === '') throw new Problem('data-empty', `'${name}' is empty.`, 'Write its text, or remove the row.');
   return value;
 }
 
 function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw invalid(`'${name}' is not a text.`, `Put the text into "${name}".`);
+  if (typeof value !== 'string') throw invalid(`'${name}' is ${shown(value)}, not a text.`, `Put the text into "${name}".`);
   return wellFormed(value);
 }
 

@@ -1,15 +1,24 @@
 /** What a person should know about a data set before training on it, and how the mask inspector sees a row. */
 import { createHash } from 'node:crypto';
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
-import type { RowOrProblem, TokenRow } from './rows.ts';
+import type { DataRows, RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const ignored = -100;
 const maxRowsNamed = 100;
 const maxBuckets = 16;
+const maxColumnsNamed = 40;
+const maxNameLength = 80;
 
-/** Counts and checks of `rows`; `others` are the rows of the other split, to find rows that are in both. */
-export function reportOf(rows: readonly RowOrProblem[], others: readonly RowOrProblem[], maxLength: number): DataReport {
+/**
+ * Counts and checks of `rows` and lists the columns that nothing was read from; `others` are the rows of the other split, to find rows
+ * that are in both.
+ */
+export function reportOf(
+  { rows, unused }: Pick<DataRows, 'rows' | 'unused'>,
+  others: readonly RowOrProblem[],
+  maxLength: number,
+): DataReport {
   const usable = rows.filter((row): row is TokenRow => !('problem' in row));
   const lengths = usable.map((row) => row.inputIds.length);
   const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
@@ -60,6 +69,8 @@ export function reportOf(rows: readonly RowOrProblem[], others: readonly RowOrPr
   if (duplicates.length === 0) checks.push(passed('No row is repeated', 'Compared by token ids and labels.'));
   if (others.length > 0 && leaked.length === 0)
     checks.push(passed('Training and evaluation share no row', 'Compared by token ids and labels.'));
+  if (unused.length > 0)
+    checks.push(passed(`Columns not used: ${columnList(unused)}`, 'They change nothing of what is trained.'));
 
   return {
     rows: rows.length,
@@ -119,13 +130,23 @@ function contentKey({ inputIds, labels }: TokenRow): string {
   return createHash('sha256').update(bytes(inputIds)).update(bytes(labels)).digest('base64');
 }
 
-/** Rows that cannot be used, one check per kind of problem. */
+/** Names columns with the number of rows that have each. */
+function columnList(unused: readonly UnusedColumn[]): string {
+  const named = unused.slice(0, maxColumnsNamed).map((column, i) => {
+    const what = i === 0 ? ` ${column.rows === 1 ? 'row' : 'rows'}` : '';
+    return `\`${column.name.slice(0, maxNameLength)}\` (${column.rows}${what})`;
+  });
+  const more = unused.length - named.length;
+  return `${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
+}
+
+/** Rows that cannot be used, one check per kind of problem: what is to be done about it tells the kinds apart. */
 function problemChecks(rows: readonly RowOrProblem[]): DataCheck[] {
-  const byCode = Map.groupBy(
+  const byKind = Map.groupBy(
     rows.filter((row) => 'problem' in row),
-    (row) => row.problem.code,
+    ({ problem: { code, hint } }) => `${code} ${hint}`,
   );
-  return [...byCode.values()].map((broken) => ({
+  return [...byKind.values()].map((broken) => ({
     severity: 'blocking',
     title: `${count(broken, 'row')} cannot be used`,
     detail: `${broken[0]!.problem.message} ${broken[0]!.problem.hint}`,

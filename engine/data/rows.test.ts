@@ -86,7 +86,6 @@ describe('rows', () => {
     const given = [
       { messages, tools: [{ type: 'function' }] },
       { messages: [messages[0], call] },
-      { messages: [messages[0], { ...messages[1], weight: 0 }] },
       { messages: [messages[0], { ...messages[1], reasoning_content: 'one and one' }] },
       { conversations: [{ from: 'human', value: 'a' }], tools: '[{}]' },
       { instruction: 'a', output: 'b', history: [['c', 'd']] },
@@ -96,7 +95,7 @@ describe('rows', () => {
     ];
     const rows = await rowsOf(given.map((row) => JSON.stringify(row)).join('\n'));
     const refused = 'format-unsupported';
-    expect(codes(rows)).toEqual([...Array.from({ length: 6 }, () => refused), 'data-invalid', 'ok', 'ok']);
+    expect(codes(rows)).toEqual([...Array.from({ length: 5 }, () => refused), 'data-invalid', 'ok', 'ok']);
     expect(rows.slice(0, 2).map((row) => 'problem' in row && row.problem.message)).toEqual([
       expect.stringContaining("the row has 'tools'"),
       expect.stringContaining("message 2 has 'tool_calls'"),
@@ -234,13 +233,13 @@ describe('the report', () => {
     const { rows } = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
     const lines = readFileSync(`${golden}/train.messages.jsonl`, 'utf8').trim().split('\n');
     const mixed = await rowsOf([...lines.slice(0, 3), lines[0], '{"text": '].join('\n'));
-    const clean = reportOf(rows, [], 1024);
+    const clean = reportOf({ rows, unused: [] }, [], 1024);
     const tokens = rows.reduce((sum, row) => sum + (row as TokenRow).inputIds.length, 0);
     // The first eight steps of the reference run see each of the 32 rows once; these are its supervised tokens.
     expect(clean).toMatchObject({ rows: 32, tokens, trainedTokens: 173 + 170 + 179 + 173 + 180 + 175 + 181 + 176 });
     expect(clean.lengths.reduce((sum, bucket) => sum + bucket.rows, 0)).toBe(32);
     expect(clean.checks.every((check) => check.severity === 'passed')).toBe(true);
-    const report = reportOf(mixed, rows, 80);
+    const report = reportOf({ rows: mixed, unused: [] }, rows, 80);
     expect(report).toMatchObject({ rows: 5, duplicateRows: 1 });
     expect(report.truncatedRows).toBeGreaterThan(0);
     const found = Object.fromEntries(report.checks.map((check) => [check.title.replace(/^\d+ /, ''), check.rows]));

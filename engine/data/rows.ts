@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
-import { type Content, contentOf, detectFormat, integers, invalid } from './content.ts';
+import { type Content, contentOf, detectFormat } from './content.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import { labelsOf, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem } from './records.ts';
 import { type ChatTemplate, openTemplate } from './template.ts';
+import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface TokenRow {
@@ -28,6 +29,13 @@ export interface DataRows {
   readonly format: DataFormat;
   /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
   readonly hash: string;
+  /** Columns with a value that nothing was read from, those of most rows first: `id`, `messages[].name`. */
+  readonly unused: readonly UnusedColumn[];
+}
+
+export interface UnusedColumn {
+  readonly name: string;
+  readonly rows: number;
 }
 
 /** A row as ids and labels. */
@@ -79,13 +87,15 @@ export async function readRows(
   if (rows.length === 0)
     throw new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, 'Give a file with one JSON object a line.');
   const hash = hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
-  return { rows, format: format ?? 'messages', hash };
+  return { rows, format: format ?? 'messages', hash, unused: encoder.unused };
 }
 
 class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
   readonly #keepText: boolean;
+  /** Rows that have each column that is not used. */
+  readonly #unused = new Map<string, number>();
   /** Or why there is none: told for every row, found out once. */
   #template: ChatTemplate | Problem | undefined;
 
@@ -95,16 +105,24 @@ class RowEncoder {
     this.#keepText = keepText;
   }
 
+  get unused(): UnusedColumn[] {
+    return [...this.#unused]
+      .map(([name, rows]) => ({ name, rows }))
+      .toSorted((a, b) => b.rows - a.rows || (a.name < b.name ? -1 : 1));
+  }
+
   async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem> {
     const { line } = record;
     if ('problem' in record) return { problem: record.problem, index, line, file };
     try {
       const format = detectFormat(record.value);
+      const unused = new Set<string>();
       const row =
         format === 'tokens'
-          ? await this.#tokens(record.value)
-          : await this.#content(contentOf(record.value, format, this.#tokenizer));
+          ? await this.#tokens(record.value, unused)
+          : await this.#content(contentOf(record.value, format, this.#tokenizer, unused));
       this.#check(row);
+      for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
       return { index, file, line, ...row, ...(this.#keepText ? {} : { messages: null, text: '' }) };
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -113,11 +131,8 @@ class RowEncoder {
     }
   }
 
-  async #tokens(value: Readonly<Record<string, unknown>>): Promise<Encoded> {
-    const inputIds = integers(value['input_ids'], 'input_ids');
-    const labels = value['labels'] === undefined ? inputIds.slice() : integers(value['labels'], 'labels');
-    if (labels.length !== inputIds.length)
-      throw invalid(`'labels' has ${labels.length} entries, 'input_ids' ${inputIds.length}.`, 'Give one label per token id.');
+  async #tokens(value: Readonly<Record<string, unknown>>, unused: Set<string>): Promise<Encoded> {
+    const { inputIds, labels } = tokensOf(value, unused);
     this.#checkRange(inputIds, 'input_ids', false);
     this.#checkRange(labels, 'labels', true);
     const text = this.#keepText ? await this.#tokenizer?.decode([...inputIds]) : undefined;

@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs';
 import type { DataReport, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
 import { reportOf, viewRow } from '../data/report.ts';
-import { type DataRows, readRows, type RowOrProblem } from '../data/rows.ts';
+import { type DataRows, readRows } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
@@ -54,7 +54,7 @@ class Data {
   }
 
   async #render(paths: readonly string[]): Promise<(RenderedRow | { problem: ProblemValue })[]> {
-    const rows = await this.#rows(paths);
+    const { rows } = await this.#rows(paths);
     return rows.map((row) =>
       'problem' in row ? { problem: row.problem } : { text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
     );
@@ -64,17 +64,17 @@ class Data {
     rows: RowView[];
     total: number;
   }> {
-    const rows = await this.#rows(dataPaths);
+    const { rows } = await this.#rows(dataPaths);
     const page = rows.slice(offset, offset + limit);
     return { rows: await Promise.all(page.map((row) => viewRow(row, this.#tokenizer, maxLength))), total: rows.length };
   }
 
   async #report({ dataPaths, otherPaths, maxLength }: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
-    const others = otherPaths.length === 0 ? [] : await this.#rows(otherPaths);
+    const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths)).rows;
     return reportOf(await this.#rows(dataPaths), others, maxLength);
   }
 
-  async #rows(paths: readonly string[]): Promise<readonly RowOrProblem[]> {
+  async #rows(paths: readonly string[]): Promise<DataRows> {
     const key = JSON.stringify(
       paths.map((path) => {
         const found = statSync(path, { throwIfNoEntry: false });
@@ -91,6 +91,6 @@ class Data {
         this.#sets.delete(oldest);
       }
     }
-    return (await set).rows;
+    return set;
   }
 }

@@ -1,0 +1,318 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readGguf } from '../formats/gguf.ts';
+import { contentOf, detectFormat } from './content.ts';
+import { reportOf } from './report.ts';
+import { type DataRows, readRows, type TokenRow } from './rows.ts';
+import { openTokenizer, type Tokenizer } from './tokenizer.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'lowrank-columns-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const tokenizer = openTokenizer({
+  kind: 'gguf',
+  metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
+});
+
+async function read(rows: readonly object[], using = tokenizer): Promise<DataRows> {
+  const path = join(folder, 'rows.jsonl');
+  writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
+  return readRows([path], using, 49152);
+}
+/** Text of each row, or its problem as a person reads it. */
+async function texts(rows: readonly object[], using = tokenizer): Promise<string[]> {
+  return (await read(rows, using)).rows.map((row) =>
+    'problem' in row ? `${row.problem.code}: ${row.problem.message} ${row.problem.hint}` : row.text,
+  );
+}
+/** What each turn says and whether it is trained. */
+function turns(value: Record<string, unknown>, using: Tokenizer | null = tokenizer): unknown {
+  const format = detectFormat(value);
+  if (format === 'tokens') throw new Error('no text');
+  const content = contentOf(value, format, using, new Set());
+  if (content.kind !== 'messages') return content;
+  return content.messages.map(({ role, content: said }, i) => `${role}${content.trained[i] ? '!' : ''}: ${said}`);
+}
+
+const asked = { role: 'user', content: 'Say yes' };
+const answered = { role: 'assistant', content: 'Oui' };
+const messages = [asked, answered];
+const conversations = [
+  { from: 'human', value: 'Say yes' },
+  { from: 'gpt', value: 'Oui' },
+];
+
+describe('a system text beside the turns', () => {
+  test('is the first turn, whatever the format', async () => {
+    const system = 'Answer in French.';
+    const rows = await texts([
+      { messages: [{ role: 'system', content: system }, ...messages] },
+      { system, messages },
+      { system_prompt: system, messages },
+      { system, conversations },
+      { system, instruction: 'Say yes', output: 'Oui' },
+      { system, prompt: [asked], completion: [answered] },
+      { system, messages: [{ role: 'system', content: system }, ...messages] },
+    ]);
+    expect(rows[0]).toContain(system);
+    expect(new Set(rows).size).toBe(1);
+  });
+
+  test('is refused where the turns begin with another one, or a plain prompt has no place for it', async () => {
+    const rows = await texts([
+      { system: 'A', messages: [{ role: 'system', content: 'B' }, ...messages] },
+      { system: 'A', conversations: [{ from: 'system', value: 'B' }, ...conversations] },
+      { system: 'A', system_prompt: 'B', messages },
+      { system: 'A', prompt: 'p', completion: 'c' },
+    ]);
+    expect(rows[0]).toMatch(/^data-invalid: .*line 1: the row has a 'system' text, and its turns begin with another one/);
+    expect(rows[1]).toMatch(/line 2: the row has a 'system' text/);
+    expect(rows[2]).toMatch(/line 3: the row has 'system' and another text as 'system_prompt'/);
+    expect(rows[3]).toMatch(/^format-unsupported: .*line 4: the row has 'system': .*start of the prompt/);
+  });
+
+  test('stands before the instruction for a model without a chat template', () => {
+    const plain: Tokenizer = { ...tokenizer, chatTemplate: null, encode: tokenizer.encode.bind(tokenizer) } as Tokenizer;
+    expect(turns({ system: 'Be brief.', instruction: 'Count.', input: '1 2', output: '3' }, plain)).toEqual({
+      kind: 'completion',
+      prompt: 'Be brief.\n\n### Instruction:\nCount.\n\n### Input:\n1 2\n\n### Response:\n',
+      completion: '3',
+    });
+  });
+});
+
+describe('what is trained', () => {
+  test('are the answers of a completion alone, never those of its prompt', () => {
+    const prompt = [asked, { role: 'assistant', content: 'EARLIER' }, { role: 'user', content: 'b' }];
+    const expected = ['user: Say yes', 'assistant: EARLIER', 'user: b', 'assistant!: LAST'];
+    expect(turns({ prompt, completion: [{ role: 'assistant', content: 'LAST' }] })).toEqual(expected);
+    expect(turns({ prompt, completion: 'LAST' })).toEqual(expected);
+    expect(turns({ prompt: 'Say yes', completion: [answered] })).toEqual(['user: Say yes', 'assistant!: Oui']);
+    expect(turns({ prompt: 'Say yes', completion: 'Oui' })).toEqual({
+      kind: 'completion',
+      prompt: 'Say yes',
+      completion: 'Oui',
+    });
+  });
+
+  test('is what messages and their parts say', () => {
+    const unlearned = [
+      { weight: 0 },
+      { train: false },
+      { training: false },
+      { loss: false },
+      { masked: true },
+      { loss_scale: 0 },
+    ];
+    for (const said of unlearned)
+      expect(turns({ messages: [asked, { ...answered, ...said }, asked, answered] })).toEqual([
+        'user: Say yes',
+        'assistant: Oui',
+        'user: Say yes',
+        'assistant!: Oui',
+      ]);
+    for (const said of [{ weight: 1 }, { train: true }, { loss: null }, { masked: false }, { weight: 1, train: true }])
+      expect(turns({ messages: [asked, { ...answered, ...said }] })).toEqual(['user: Say yes', 'assistant!: Oui']);
+    const parts = (weights: readonly number[]) => weights.map((weight) => ({ type: 'text', text: `${weight} `, weight }));
+    const answer = (weights: readonly number[]) => ({
+      messages: [asked, { role: 'assistant', content: parts(weights) }, ...messages],
+    });
+    expect(turns(answer([0, 0]))).toContain('assistant: 0 0 ');
+    expect(turns(answer([1, 1]))).toContain('assistant!: 1 1 ');
+    expect(() => turns(answer([0, 1]))).toThrow("message 2 has 'weight' in its parts");
+    expect(
+      turns({
+        conversations: [{ from: 'User', value: 'a' }, { from: 'Assistant', value: 'b', train: false }, ...conversations],
+      }),
+    ).toEqual(['user: a', 'assistant: b', 'user: Say yes', 'assistant!: Oui']);
+  });
+
+  test('is refused where it would be something else', async () => {
+    const given: [object, string][] = [
+      [{ messages: [asked, { ...answered, weight: 0.5 }] }, "message 2 has 'weight' 0.5"],
+      [{ messages: [{ ...asked, train: true }, answered] }, "message 1 asks with 'train' to be trained"],
+      [{ messages: [asked, { ...answered, train_detail: [{ begin_offset: 0 }] }] }, "message 2 has 'train_detail'"],
+      [{ messages: [asked, { ...answered, mask: [1, 0] }] }, "message 2 has 'mask'"],
+      [{ conversations, mask: 'Assistant' }, "the row has 'mask'"],
+      [{ messages, weight: 0.25 }, "the row has 'weight'"],
+      [{ messages: [asked, { ...answered, weight: 0 }] }, 'no answer in the row is trained'],
+      [{ prompt: messages, completion: [asked] }, 'no answer in the row is trained'],
+    ];
+    const rows = await texts(given.map(([row]) => row));
+    for (const [i, [, said]] of given.entries()) expect(rows[i]).toContain(`line ${i + 1}: ${said}`);
+  });
+
+  test('is never an empty answer alone', async () => {
+    const rows = await read([
+      { prompt: 'a', completion: '' },
+      { prompt: [asked], completion: [{ role: 'assistant', content: '' }] },
+      { messages: [asked, { role: 'assistant', content: ' \n' }] },
+      { instruction: 'a', output: '' },
+      { text: ' ' },
+      { prompt: '', completion: 'fine on its own' },
+    ]);
+    const codes = rows.rows.map((row) => ('problem' in row ? row.problem.code : 'ok'));
+    expect(codes).toEqual(['data-empty', 'data-empty', 'data-empty', 'data-empty', 'data-empty', 'ok']);
+  });
+});
+
+describe('a row of preferences', () => {
+  test('is never a conversation whose history is trained, nor a demonstration', async () => {
+    const history = conversations.slice(0, 1);
+    const [good, bad] = [
+      { from: 'gpt', value: 'GOOD' },
+      { from: 'gpt', value: 'BAD' },
+    ];
+    const rows = [
+      { conversations: [...conversations, ...history], chosen: good, rejected: bad },
+      { prompt: 'p', chosen: 'c', rejected: 'r' },
+      { chosen: '\n\nHuman: a\n\nAssistant: b', rejected: '\n\nHuman: a\n\nAssistant: c' },
+      { prompt: 'p', completion: 'c', rejected: 'r' },
+      { messages, rejected_response: 'Non' },
+      { messages, rejected_messages: [asked, answered] },
+      { messages, chosen: messages, rejected: messages, score_chosen: 9 },
+      { instruction: 'i', input: '', output: 'o', rejected: 'r' },
+      { instruction: 'i', output: ['o', 'p'], chosen: 'c' },
+      { prompt: 'p', responses: ['a', 'b'], ranking: [1, 0] },
+      { input: { messages: [asked] }, preferred_output: messages, non_preferred_output: messages },
+      { text: 't', rejected: 'u' },
+      { prompt: [asked], completion: [answered], label: false },
+      { prompt: [asked], completion: [answered], label: true },
+      { messages, label: 1 },
+      { conversations, kto_tag: true },
+      { prompt: 'p', completion: 'c', label: 'False' },
+    ];
+    for (const [i, said] of (await texts(rows)).entries())
+      expect(said).toMatch(new RegExp(`^format-unsupported: .*line ${i + 1}: the row has '\\w+': .*(preferences|verdicts)`));
+  });
+
+  test('is not told by columns that are empty or mean something else', async () => {
+    const { rows, unused } = await read([
+      { messages, chosen: null, rejected: '', label: null },
+      { messages, label: 'greeting' },
+      { text: 'a review', label: 1 },
+    ]);
+    expect(rows.map((row) => 'problem' in row)).toEqual([false, false, false]);
+    expect(unused).toEqual([{ name: 'label', rows: 2 }]);
+  });
+});
+
+test('what cannot be trained on is refused with its column, its line and a way out', async () => {
+  const given: [string, object][] = [
+    ['images', { messages, images: ['a.png'] }],
+    ['videos', { conversations, videos: ['a.mp4'] }],
+    ['audios', { prompt: 'p', completion: 'c', audios: ['a.wav'] }],
+    ['image', { text: 't', image: 'a.png' }],
+    ['tools', { messages, tools: '[{"name": "f"}]' }],
+    ['tools', { prompt: 'p', completion: 'c', tools: [{}] }],
+    ['history', { instruction: 'i', output: 'o', history: [['a', 'b']] }],
+  ];
+  const rows = await texts(given.map(([, row]) => row));
+  for (const [i, [name]] of given.entries())
+    expect(rows[i]).toMatch(
+      new RegExp(`^format-unsupported: .*rows.jsonl, line ${i + 1}: the row has '${name}': .+\\. .+\\.$`),
+    );
+  const inMessage = ['tool_call_id', 'reasoning', 'thinking', 'refusal', 'channel', 'prefix', 'audio'];
+  const refused = await texts(inMessage.map((name) => ({ messages: [asked, { ...answered, [name]: 'x' }] })));
+  for (const [i, name] of inMessage.entries())
+    expect(refused[i]).toMatch(new RegExp(`^format-unsupported: .*line ${i + 1}: message 2 has '${name}': `));
+  const [picture] = await texts([{ messages: [{ role: 'user', content: [{ type: 'image', image: 'a.png' }] }, answered] }]);
+  expect(picture).toContain('part 1 of message 1 has the type "image"');
+});
+
+describe('variables of the chat template', () => {
+  const hub = tokenizer.toHubFiles();
+  const reading = (chatTemplate: string) =>
+    openTokenizer({
+      kind: 'hub',
+      tokenizerJson: hub['tokenizer.json'],
+      tokenizerConfig: { eos_token: '<|im_end|>' },
+      generationConfig: null,
+      chatTemplate,
+    });
+  const variables = (value: Record<string, unknown>, using: Tokenizer) => {
+    const content = contentOf(value, 'messages', using, new Set());
+    return content.kind === 'messages' && content.variables;
+  };
+
+  test('are chat_template_kwargs and documents', () => {
+    const template = reading('{% if enable_thinking %}{{ documents }}{% endif %}');
+    const documents = [{ title: 't', text: 'x' }];
+    expect(variables({ messages, documents, chat_template_kwargs: { enable_thinking: false } }, template)).toEqual({
+      documents,
+      enable_thinking: false,
+    });
+    expect(variables({ messages, chat_template_kwargs: null, documents: [] }, template)).toEqual({});
+  });
+
+  test('are listed or refused where the template does not read them, or has them from elsewhere', async () => {
+    const { rows, unused } = await read([
+      { messages, chat_template_kwargs: { enable_thinking: false, add_generation_prompt: false } },
+      { messages, documents: ['x'] },
+      { messages, chat_template_kwargs: { tools: [{}] } },
+      { messages, chat_template_kwargs: '{}}' },
+    ]);
+    expect(unused.map(({ name }) => name)).toContain('chat_template_kwargs.enable_thinking');
+    const said = rows.map((row) => ('problem' in row ? row.problem.message.replace(/^.*line \d+: /, '') : 'ok'));
+    expect(said).toEqual([
+      'ok',
+      "the row has 'documents', which the model's chat template does not write.",
+      "'chat_template_kwargs' has 'tools': a row cannot set it.",
+      "'chat_template_kwargs' is not an object.",
+    ]);
+  });
+});
+
+test('columns that nothing is read from are counted and listed once, also those of messages and parts', async () => {
+  const part = { type: 'text', text: 'Oui', cache_control: { type: 'ephemeral' } };
+  const found = await read([
+    {
+      id: 1,
+      source: 'a',
+      messages: [
+        { ...asked, name: 'Ann' },
+        { ...answered, name: 'Bot' },
+      ],
+    },
+    { id: 2, source: null, messages: [asked, { role: 'assistant', content: [part] }], parallel_tool_calls: false },
+    { id: 3, conversations, 'a`b': 1, __proto__: 1, constructor: 'x' },
+    { id: 4, instruction: 'i', output: 'o', text: 'i o' },
+    { id: 5, tools: [{}], messages },
+  ]);
+  expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
+  const { checks } = reportOf(found, [], 1024);
+  expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toEqual({
+    severity: 'passed',
+    title:
+      'Columns not used: `id` (4 rows), `a`b` (1), `constructor` (1), `messages[].content[].cache_control` (1), ' +
+      '`messages[].name` (1), `parallel_tool_calls` (1), `source` (1), `text` (1)',
+    detail: 'They change nothing of what is trained.',
+    rows: [],
+  });
+  expect(
+    reportOf({ ...found, unused: [] }, [], 1024)
+      .checks.map(({ title }) => title)
+      .join(),
+  ).not.toContain('Columns not used');
+});
+
+test('rows that are refused for different columns are told apart by the report', async () => {
+  const found = await read([
+    { messages, tools: [{}] },
+    { messages, images: ['a'] },
+    { messages, tools: [{}] },
+  ]);
+  const blocking = reportOf(found, [], 1024).checks.filter(({ severity }) => severity === 'blocking');
+  expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);
+  expect(blocking.map(({ detail }) => detail)).toEqual([
+    expect.stringMatching(/line 1: the row has 'tools'.*remove 'tools'/),
+    expect.stringMatching(/line 2: the row has 'images'.*remove 'images'/),
+  ]);
+});
+
+test('text in more than one format is read as the first and the rest is listed', async () => {
+  const { rows, unused, format } = await read([{ messages, text: 'x', prompt: 'p', completion: null, input_ids: null }]);
+  expect([format, (rows[0] as TokenRow).messages]).toEqual(['messages', messages]);
+  expect(unused.map(({ name }) => name)).toEqual(['prompt', 'text']);
+});

@@ -1,0 +1,249 @@
+/**
+ * Columns of rows: which ones a format reads, which would change the row and are not supported, and which are not used. The names are
+ * those of TRL, axolotl, LLaMA-Factory, ms-swift, torchtune, NeMo, verl and OpenAI's fine-tuning files.
+ */
+import { Problem } from '../problem.ts';
+
+/** Why a column is refused. In both texts `{}` is its name. */
+interface Refusal {
+  /** What the column means here, after "the row has '{}': ". */
+  readonly why: string;
+  readonly hint: string;
+  /** Whether this value changes the row; without it, every value that is not empty does. */
+  readonly changes?: (value: unknown) => boolean;
+}
+
+/** The columns of a row, of a message in it, or of a part of a message. */
+export interface ColumnTable {
+  readonly used: ReadonlySet<string>;
+  readonly refused: ReadonlyMap<string, Refusal>;
+}
+
+/** What a table says of the columns of one object. */
+export interface ColumnPlace {
+  /** `the row`, `message 2`. */
+  readonly where: string;
+  /** Before the name in the list of unused columns: empty for the row, `messages[].` for a message. */
+  readonly path: string;
+}
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Refuses a column that changes the row and is not supported; every other one that the table does not have goes into `unused`. Columns
+ * without a value are passed over: tables of many sources fill up what a row lacks.
+ */
+export function checkColumns(value: Fields, table: ColumnTable, { where, path }: ColumnPlace, unused: Set<string>): void {
+  for (const name of Object.keys(value)) {
+    if (table.used.has(name) || isEmpty(value[name])) continue;
+    const refusal = table.refused.get(name);
+    if (refusal !== undefined && (refusal.changes?.(value[name]) ?? true)) throw refused(where, name, refusal);
+    unused.add(`${path}${name}`);
+  }
+}
+
+/** The columns of answers to be compared; a row that has nothing else to train on is named by them. */
+export function preferenceProblem(value: Fields): Problem | null {
+  const name = Object.keys(value).find((key) => preferenceColumns.has(key) && !isEmpty(value[key]));
+  return name === undefined ? null : refused('the row', name, preference);
+}
+
+function refused(where: string, name: string, { why, hint }: Refusal): Problem {
+  const written = (text: string) => text.replaceAll('{}', name);
+  return new Problem('format-unsupported', `${where} has '${name}': ${written(why)}`, written(hint));
+}
+
+/** Tools are often JSON within a text. */
+export function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined) return true;
+  if (typeof value === 'string') return ['', '[]', '{}', 'null', 'None'].includes(value.trim());
+  return typeof value === 'object' && Object.keys(value).length === 0;
+}
+
+const isVerdict = (value: unknown): boolean =>
+  typeof value === 'boolean' || value === 0 || value === 1 || (typeof value === 'string' && /^(true|false)$/i.test(value));
+
+function refusals(names: readonly string[], refusal: Refusal): [string, Refusal][] {
+  return names.map((name) => [name, refusal]);
+}
+
+function table(used: readonly string[], ...groups: readonly [string, Refusal][][]): ColumnTable {
+  return { used: new Set(used), refused: new Map(groups.flat()) };
+}
+
+// ── Reasons ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const preference: Refusal = {
+  why: 'it holds answers to be compared, and training on preferences is not supported yet.',
+  hint: `To train on the better answers alone, write each row as {"messages": [...]} with that answer last, without '{}'.`,
+};
+const rankedLists: Refusal = { ...preference, changes: Array.isArray };
+const preferenceColumns: ReadonlyMap<string, Refusal> = new Map([
+  ...refusals(
+    [
+      ...['chosen', 'rejected', 'chosen_response', 'rejected_response', 'rejected_responses', 'chosen_messages'],
+      ...['rejected_messages', 'chosen_rating', 'rejected_rating', 'score_chosen', 'score_rejected', 'chosen_score'],
+      ...['rejected_score', 'preferred_output', 'non_preferred_output', 'preferred_completion', 'non_preferred_completion'],
+      ...['chosen_input_ids', 'rejected_input_ids', 'positive_messages', 'negative_messages'],
+    ],
+    preference,
+  ),
+  ...refusals(['responses', 'completions', 'candidates', 'ranking', 'rankings', 'ranks'], rankedLists),
+]);
+
+const verdict = refusals(['label', 'kto_tag', 'desirable'], {
+  why: 'it says whether the answer is a good one, and training on such verdicts (KTO) is not supported yet.',
+  hint: `To train on the good answers alone, keep only their rows and remove '{}' from them.`,
+  changes: isVerdict,
+});
+
+const tools = refusals(['tools', 'functions', 'function_call'], {
+  why: 'training with tools is not supported yet.',
+  hint: `Leave the row out, or remove '{}' if the conversation calls no tool.`,
+});
+
+const media = refusals(
+  [
+    ...['image', 'images', 'video', 'videos', 'audio', 'audios', 'image_url', 'input_audio'],
+    ...['pixel_values', 'pixel_values_videos', 'image_grid_thw', 'video_grid_thw', 'input_features', 'mm_token_type_ids'],
+  ],
+  {
+    why: 'only text can be trained on.',
+    hint: `Leave the row out, or remove '{}' and what stands in the texts for it.`,
+  },
+);
+
+const history = refusals(['history'], {
+  why: 'earlier turns are not read from there.',
+  hint: 'Write all turns of the row as {"messages": [...]}, the earlier ones first.',
+});
+
+const rowWeight = refusals(['weight', 'sample_weight', 'loss_weight'], {
+  why: 'rows cannot have weights of their own.',
+  hint: `Leave the row out, repeat it in the file, or remove '{}'.`,
+  changes: (value) => (typeof value === 'number' || typeof value === 'boolean') && Number(value) !== 1,
+});
+const rowTrained = refusals(['train', 'training'], {
+  why: 'it says that the row is not to be learned.',
+  hint: 'Leave the row out of the file.',
+  changes: (value) => value === false || value === 0,
+});
+
+/** NeMo names the speakers whose turns are not trained; those who are not the assistant never are. */
+const speakerMask = refusals(['mask'], {
+  why: 'it names a speaker whose turns are not to be learned.',
+  hint: `Write "train": false into those turns and remove '{}'.`,
+  changes: (value) => typeof value !== 'string' || !/^(user|human|system)$/i.test(value),
+});
+
+const plainSystem = refusals(['system', 'system_prompt'], {
+  why: 'a prompt that is plain text has no place for it.',
+  hint: `Write it at the start of the prompt, or write the row as {"messages": [...]}, and remove '{}'.`,
+});
+
+const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained];
+const everyAnswer = [...everyRow, ...verdict, ...tools, ...history];
+
+// ── Tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const besideTurns = ['system', 'system_prompt', 'chat_template_kwargs', 'documents'];
+
+/** Columns of rows, by what the row is. */
+export const rowColumns = {
+  messages: table(['messages', ...besideTurns], everyAnswer),
+  sharegpt: table(['conversations', ...besideTurns], everyAnswer, speakerMask),
+  /** `prompt` and `completion`, of which at least one is a list of messages. */
+  turns: table(['prompt', 'completion', ...besideTurns], everyAnswer),
+  alpaca: table(['instruction', 'input', 'output', ...besideTurns], everyAnswer),
+  /** For a model without a chat template. */
+  alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyAnswer),
+  completion: table(['prompt', 'completion'], everyAnswer, plainSystem),
+  text: table(['text'], everyRow),
+} as const satisfies Record<string, ColumnTable>;
+
+/** Columns of token rows that say for each token whether it is trained (1) or not (0). */
+export const tokenMasks = [
+  ...['completion_mask', 'assistant_masks', 'assistant_mask', 'loss_mask'],
+  ...['loss_scale', 'loss_weights', 'token_weights', 'weights'],
+];
+/** Columns that say where the sequences of a row begin, of which it can have only one. */
+export const sequenceLengths = ['seq_lens', 'seq_lengths', 'cu_seqlens', 'cu_seq_lens'];
+
+export const tokenColumns = table(
+  ['input_ids', 'labels', 'attention_mask', 'position_ids', 'token_type_ids', ...tokenMasks, ...sequenceLengths],
+  everyRow,
+  verdict,
+  refusals(['prompt_mask'], {
+    why: 'which of its values means the prompt differs between programs.',
+    hint: 'Write "labels" with -100 for every token that is not trained.',
+  }),
+);
+
+/** Columns of messages and of their parts that say whether they are trained. */
+export const trainedColumns = [
+  'train',
+  'training',
+  'trainable',
+  'loss',
+  'masked',
+  'weight',
+  'loss_weight',
+  'loss_scale',
+] as const;
+/** Those with which a turn can ask to be trained; a weight of 1 is what messages have that nobody has weighed. */
+export const askColumns = ['train', 'training', 'trainable', 'loss', 'masked'] as const;
+
+/** `prefix` of Mistral marks such a turn, `eot` (end of turn) of torchtune every other. */
+const unendedTurn: Refusal = {
+  why: 'it says that the turn does not end, and every answer is trained with its end.',
+  hint: `Leave the row out, or join the turn with what follows and remove '{}'.`,
+};
+
+const eachTurn = [
+  ...media,
+  ...refusals(['tool_calls', 'function_call', 'tool_call_id', 'ipython'], {
+    why: 'training with tools is not supported yet.',
+    hint: `Leave the row out, or remove '{}' if no tool is called.`,
+    changes: (value) => value !== false,
+  }),
+  ...refusals(['reasoning_content', 'reasoning', 'reasoning_details', 'thinking', 'thought', 'thoughts'], {
+    why: 'thoughts are not read from there.',
+    hint: `Write them into the content as the model writes them, for example between <think> and </think>, or remove '{}'.`,
+  }),
+  ...refusals(['refusal'], {
+    why: 'an answer is not read from there.',
+    hint: `Write its text into the content and remove '{}'.`,
+  }),
+  ...refusals(['channel', 'recipient'], {
+    why: 'it says to whom a turn speaks, which is not supported yet.',
+    hint: `Leave the row out, or remove '{}'.`,
+  }),
+  ...refusals(['prefix'], { ...unendedTurn, changes: (value) => value !== false }),
+  ...refusals(['eot'], { ...unendedTurn, changes: (value) => value !== true }),
+  ...refusals(['train_detail', 'training_detail', 'mask', 'loss_mask'], {
+    why: 'a turn is trained as a whole or not at all.',
+    hint: `Write "train": false into a turn that is not to be learned and remove '{}'.`,
+  }),
+  ...refusals(['chosen', 'rejected', 'rejected_content'], preference),
+];
+
+export const messageColumns = table(['role', 'content', ...trainedColumns], eachTurn);
+export const shareGptColumns = table(
+  ['from', 'role', 'value', 'content', ...trainedColumns],
+  eachTurn,
+  refusals(['label'], {
+    why: 'what it says of the turn is not given to the model.',
+    hint: `Write it into the text of the turn, or remove '{}'.`,
+  }),
+);
+export const partColumns = table(['type', 'text', ...trainedColumns]);
+
+/** What a template is given for every row, which a row cannot give it itself. */
+export const templateColumns = table(
+  [],
+  refusals(['messages', 'conversation', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message'], {
+    why: 'a row cannot set it.',
+    hint: `Remove '{}' from "chat_template_kwargs".`,
+    changes: (value) => value !== false,
+  }),
+);
