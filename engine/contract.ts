@@ -4,7 +4,7 @@
  * Times are UTC milliseconds; durations are seconds; sizes are bytes. All values are JSON.
  */
 import type { ProblemValue } from './problem.ts';
-import type { Recipe, RecipeInput } from './recipe.ts';
+import type { Recipe, RecipeInput, RowSettings } from './recipe.ts';
 
 export type { ProblemValue };
 
@@ -508,6 +508,11 @@ export interface AcceptFields {
   /** Fields of a model's config, or metadata keys, that nobody here knows and a person lets pass; left out: none. */
   readonly acceptFields?: readonly string[];
 }
+/** How rows are read. */
+export interface ReadingRows {
+  /** Those that are left out are as in the default recipe, or as in the run of an adapter that is named. */
+  readonly rowSettings?: Partial<RowSettings>;
+}
 /** What decides the graph of a training step. */
 export interface TrialSubject extends AcceptFields {
   readonly modelPath: string;
@@ -545,7 +550,7 @@ export interface GenerateRequest {
   /** Given back in the `generate.token` events. */
   readonly streamId: string;
 }
-export interface ExportRequest {
+export interface ExportRequest extends ReadingRows {
   readonly projectId?: string;
   readonly model: ModelRef;
   /** Together; none for the model alone. A weight left out is 1. */
@@ -617,7 +622,9 @@ export interface EngineRequests {
     rows: readonly RowView[];
     total: number;
   };
-  'datasets.report': (p: { datasetId: string; modelId: string; split: 'train' | 'eval'; maxLength: number }) => DataReport;
+  'datasets.report': (
+    p: { datasetId: string; modelId: string; split: 'train' | 'eval'; maxLength: number } & ReadingRows,
+  ) => DataReport;
   'runs.list': (p: { projectId?: string }) => readonly Run[];
   'runs.get': (p: { id: string }) => Run;
   'runs.plan': (p: { modelId: string; datasetId: string; recipe: RecipeInput }) => RunPlan;
@@ -657,9 +664,11 @@ export interface EngineRequests {
   'exports.install': (p: { id: string; program: InstallProgram }) => InstallResult;
   /** Which export, adapter and run a file or folder is of, and whether it is as it was written; null when nothing is known of it. */
   'exports.identify': (p: { path: string }) => Identification | null;
-  'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null }) => EvaluateResult;
-  'data.render': (p: { model: ModelRef; data: readonly string[] }) => readonly (RenderedRow | { problem: ProblemValue })[];
-  'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number }) => DataReport;
+  'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null } & ReadingRows) => EvaluateResult;
+  'data.render': (
+    p: { model: ModelRef; data: readonly string[] } & ReadingRows,
+  ) => readonly (RenderedRow | { problem: ProblemValue })[];
+  'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number } & ReadingRows) => DataReport;
   'inspect.path': (p: { path: string } & AcceptFields) => Inspection;
   /** Makes the sample project and runs it to the end; answers when it has started. */
   'sample.start': () => SampleState;
@@ -782,16 +791,16 @@ export type JobSpec =
       readonly resume: boolean;
       readonly cacheDir: string;
     }
-  | {
+  | ({
       readonly kind: 'evaluate';
       readonly modelPath: string;
       readonly acceptFields?: readonly string[];
       readonly dataPaths: readonly string[];
       readonly adapterPath: string | null;
       readonly cacheDir: string;
-    }
+    } & ReadingRows)
   | { readonly kind: 'chat'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
-  | {
+  | ({
       readonly kind: 'export';
       readonly modelPath: string;
       readonly acceptFields?: readonly string[];
@@ -807,7 +816,7 @@ export type JobSpec =
       readonly cacheDir: string;
       /** Where it comes from, as far as the host knows; the job adds what stands in the files. */
       readonly origin?: ExportOrigin;
-    }
+    } & ReadingRows)
   | { readonly kind: 'identify'; readonly path: string }
   | { readonly kind: 'data'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
   | {
@@ -849,7 +858,7 @@ export type JobRequest =
       readonly streamId: string;
     }
   | { readonly name: 'stopGenerate'; readonly streamId: string }
-  | { readonly name: 'render'; readonly dataPaths: readonly string[] }
+  | ({ readonly name: 'render'; readonly dataPaths: readonly string[] } & ReadingRows)
   /** The memory of a step on rows of up to `longest` tokens. */
   | { readonly name: 'memory'; readonly recipe: Recipe; readonly longest: number }
   | {
@@ -859,12 +868,12 @@ export type JobRequest =
       readonly limit: number;
       readonly maxLength: number;
     }
-  | {
+  | ({
       readonly name: 'report';
       readonly dataPaths: readonly string[];
       readonly otherPaths: readonly string[];
       readonly maxLength: number;
-    };
+    } & ReadingRows);
 
 /** Job to host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =

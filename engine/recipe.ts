@@ -362,6 +362,14 @@ const fields = {
     help: 'Longer rows are cut at the right.',
     why: 'Memory grows with it; most conversations are shorter.',
   },
+  addEosToken: {
+    kind: 'boolean',
+    default: true,
+    group: 'data',
+    label: 'End documents',
+    help: 'Ends every row of plain text with the end-of-text token, unless it ends with one by itself. Conversations and completions always have their end.',
+    why: 'As TRL, mlx-lm and LLaMA-Factory do: without it the model never learns where a text ends.',
+  },
   shuffle: {
     kind: 'boolean',
     default: true,
@@ -497,6 +505,8 @@ type Value<F> = F extends { kind: 'number' | 'integer' }
 export type RecipeKey = keyof typeof fields;
 /** A complete recipe: every field has a value. */
 export type Recipe = { readonly [K in RecipeKey]: Value<(typeof fields)[K]> };
+/** The fields that decide which tokens a row becomes. */
+export type RowSettings = Pick<Recipe, 'addEosToken'>;
 /** What a person gave: some fields, unchecked. */
 export type RecipeInput = Readonly<Record<string, unknown>>;
 
@@ -519,6 +529,16 @@ export function isFixed(field: RecipeField): boolean {
 /** The recipe with every default. */
 export function defaultRecipe(): Recipe {
   return Object.fromEntries(recipeKeys.map((key) => [key, recipeFields[key].default])) as unknown as Recipe;
+}
+
+/** The fields of a recipe that decide which tokens a row becomes. */
+export function rowSettings({ addEosToken }: RowSettings): RowSettings {
+  return { addEosToken };
+}
+
+/** Fills up a recipe that was saved when there were fewer fields; what came later had its default then, but documents had no end. */
+export function fromSaved(saved: Partial<Recipe>): Recipe {
+  return { ...defaultRecipe(), addEosToken: false, ...saved };
 }
 
 /** Fills `input` up with the defaults, or says everything that is wrong with it. */

@@ -1,6 +1,7 @@
 /** What a command of the command line is, and what it is handed. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
+import type { RowSettings } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
 import type { Output } from './output.ts';
 
@@ -29,6 +30,9 @@ export const modelOptions = {
   model: { type: 'string' },
   'accept-field': { type: 'string', multiple: true },
 } as const;
+
+/** How the rows of `--data` are read, where no recipe says it. */
+export const rowOptions = { 'no-add-eos-token': { type: 'boolean' } } as const;
 
 /** The command line cannot be understood: exit status 2. */
 export class UsageError extends Error {}
@@ -76,6 +80,10 @@ export class Arguments {
   /** What `modelOptions` say. */
   model(): { path: string; acceptFields: readonly string[] } {
     return { path: this.path('model'), acceptFields: this.list('accept-field') };
+  }
+  /** What `rowOptions` say: nothing where they are left out. */
+  rowSettings(): Partial<RowSettings> {
+    return this.flag('no-add-eos-token') ? { addEosToken: false } : {};
   }
   number(name: string, otherwise: number, { min, integer }: { min: number; integer: boolean }): number {
     const text = this.text(name);

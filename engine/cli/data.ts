@@ -2,13 +2,14 @@
 import { resolve } from 'node:path';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { modelOptions, UsageError, type Command } from './command.ts';
+import { modelOptions, rowOptions, UsageError, type Command } from './command.ts';
 
 export const data: Command = {
-  usage: 'render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N]',
+  usage: 'render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N] [--no-add-eos-token]',
   summary: 'rows as the model sees them; what is wrong with them; their numbers',
   options: {
     ...modelOptions,
+    ...rowOptions,
     data: { type: 'string', multiple: true },
     'max-length': { type: 'string' },
   },
@@ -18,7 +19,11 @@ export const data: Command = {
     if (what !== 'render' && what !== 'check' && what !== 'stats')
       throw new UsageError('Say what: data render, data check or data stats.');
     if (surplus.length > 0) throw new UsageError(`'${surplus[0]}' was not expected.`);
-    const request = { model: args.model(), data: args.requiredList('data').map((path) => resolve(path)) };
+    const request = {
+      model: args.model(),
+      data: args.requiredList('data').map((path) => resolve(path)),
+      rowSettings: args.rowSettings(),
+    };
     const maxLength = args.number('max-length', defaultRecipe().maxLength, { min: 1, integer: true });
     const client = await connect();
 

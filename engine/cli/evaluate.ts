@@ -1,13 +1,14 @@
 /** `lowrank evaluate` */
 import { resolve } from 'node:path';
 import { showProgress } from './progress.ts';
-import { modelOptions, type Command } from './command.ts';
+import { modelOptions, rowOptions, type Command } from './command.ts';
 
 export const evaluate: Command = {
-  usage: '--model PATH [--accept-field NAME]... --data FILE... [--adapter DIR]',
+  usage: '--model PATH [--accept-field NAME]... --data FILE... [--adapter DIR] [--no-add-eos-token]',
   summary: 'loss and perplexity on the rows of FILE',
   options: {
     ...modelOptions,
+    ...rowOptions,
     data: { type: 'string', multiple: true },
     adapter: { type: 'string' },
   },
@@ -18,7 +19,10 @@ export const evaluate: Command = {
     const adapter = args.text('adapter');
     const client = await connect();
     const result = await showProgress(client, output, 'evaluate', () =>
-      client.request('evaluate.start', { model, data, adapter: adapter === undefined ? null : resolve(adapter) }),
+      client.request('evaluate.start', {
+        ...{ model, data, rowSettings: args.rowSettings() },
+        adapter: adapter === undefined ? null : resolve(adapter),
+      }),
     );
     output.document(result);
     output.line(`loss               ${result.loss.toFixed(6)}`);

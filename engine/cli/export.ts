@@ -1,7 +1,7 @@
 /** `lowrank export` */
 import { resolve } from 'node:path';
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
-import { modelOptions, type Command } from './command.ts';
+import { modelOptions, rowOptions, type Command } from './command.ts';
 import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
@@ -10,11 +10,12 @@ const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-proof] [--install ollama|lm-studio|jan]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-add-eos-token] [--no-proof] [--install ollama|lm-studio|jan]',
   summary:
     'writes the adapter, or base and adapter as one, for other programs, and proves it on rows; --install brings it into one of them',
   options: {
     ...modelOptions,
+    ...rowOptions,
     adapter: { type: 'string', multiple: true },
     format: { type: 'string' },
     quantization: { type: 'string' },
@@ -36,6 +37,7 @@ export const exportCommand: Command = {
       quantization: (args.text('quantization')?.toLowerCase() ?? null) as Quantization | null,
       out: args.path('out'),
       proof: !args.flag('no-proof'),
+      rowSettings: args.rowSettings(),
       ...(data.length > 0 ? { data } : {}),
       ...(importance.length > 0 ? { importance } : {}),
     };

@@ -4,31 +4,75 @@ import type { Tokenizer } from './tokenizer.ts';
 
 const ignored = -100;
 
+/**
+ * Encodes a prompt and its completion; the completion is trained, with the token that ends it.
+ *
+ * The prompt has the ids that it has when it is asked. The completion has those that follow them in the whole text: SentencePiece
+ * would put a space before a completion on its own. Where a token of the whole text spans the boundary (a prompt that ends with a
+ * space), the prompt is kept, and the completion has the ids that it has after another character. TRL would train the spanning
+ * token there, after a prompt that is never asked.
+ */
 export async function encodeCompletion(
-  content: { readonly prompt: string; readonly completion: string },
+  { prompt, completion }: { readonly prompt: string; readonly completion: string },
   tokenizer: Tokenizer,
 ): Promise<Encoded> {
-  const bos = bosOf(tokenizer);
-  // Apart, so that the prompt has the ids it will have when it is asked.
-  const prompt = await tokenizer.encode(content.prompt);
-  const before = prompt[0] === bos[0] ? prompt : [...bos, ...prompt];
-  const after = await tokenizer.encode(content.completion);
+  const before = await tokenizer.encode(prompt);
+  const after = await continuation(prompt, before, completion, tokenizer);
   if (tokenizer.eos !== null && !tokenizer.stopTokens.includes(after.at(-1) ?? -1)) after.push(tokenizer.eos);
+  const bos = bosBefore(before.length > 0 ? before : after, tokenizer);
   return {
-    inputIds: Int32Array.from([...before, ...after]),
-    labels: Int32Array.from([...before.map(() => ignored), ...after]),
+    inputIds: Int32Array.from([...bos, ...before, ...after]),
+    labels: Int32Array.from([...[...bos, ...before].map(() => ignored), ...after]),
     messages: null,
-    text: content.prompt + content.completion,
+    text: prompt + completion,
   };
 }
 
-export async function encodeDocument(text: string, tokenizer: Tokenizer): Promise<Encoded> {
-  const bos = bosOf(tokenizer);
+/** Encodes a document, which is trained as a whole. */
+export async function encodeDocument(
+  text: string,
+  tokenizer: Tokenizer,
+  { addEosToken }: { readonly addEosToken: boolean },
+): Promise<Encoded> {
   const ids = await tokenizer.encode(text);
-  const inputIds = Int32Array.from(ids[0] === bos[0] ? ids : [...bos, ...ids]);
+  const inputIds = Int32Array.from([
+    ...bosBefore(ids, tokenizer),
+    ...ids,
+    ...(addEosToken && tokenizer.eos !== null && !isEnded(text, ids, tokenizer) ? [tokenizer.eos] : []),
+  ]);
   return { inputIds, labels: inputIds.slice(), messages: null, text };
 }
 
-function bosOf(tokenizer: Tokenizer): readonly number[] {
-  return tokenizer.addBos && tokenizer.bos !== null ? [tokenizer.bos] : [];
+/** Characters that hardly any tokenizer joins with all that may follow. */
+const anchors = ['\n', 'a', '.', '0'];
+
+/** Ids of `completion` after `prompt`, whose ids are `before`. */
+async function continuation(
+  prompt: string,
+  before: readonly number[],
+  completion: string,
+  tokenizer: Tokenizer,
+): Promise<number[]> {
+  const after = async (text: string, ids: readonly number[]): Promise<number[] | null> => {
+    const whole = await tokenizer.encode(text + completion);
+    return ids.every((id, i) => whole[i] === id) ? whole.slice(ids.length) : null;
+  };
+  const own = await after(prompt, before);
+  if (own !== null) return own;
+  for (const anchor of anchors) {
+    const ids = await tokenizer.encode(anchor);
+    const found = ids.length === 0 ? null : await after(anchor, ids);
+    if (found !== null) return found;
+  }
+  return tokenizer.encode(completion);
+}
+
+/** Whether a document ends with the end-of-text token by itself, or with one that ends an answer. */
+function isEnded(text: string, ids: readonly number[], { eosText, stopTokens }: Tokenizer): boolean {
+  return stopTokens.includes(ids.at(-1) ?? -1) || (eosText !== null && text.trimEnd().endsWith(eosText));
+}
+
+/** The token that begins a text, where the tokenizer puts one there and `ids` do not begin with it. */
+function bosBefore(ids: readonly number[], { addBos, bos }: Tokenizer): readonly number[] {
+  return addBos && bos !== null && ids[0] !== bos ? [bos] : [];
 }

@@ -115,10 +115,10 @@ describe('rows', () => {
     expect((beside as TokenRow).text).toBe((within as TokenRow).text);
   });
 
-  it('train a completion with its end, and a text as a whole', async () => {
+  it('train a completion and a text with their ends', async () => {
     const rows = await rowsOf('{"prompt": "2+2=", "completion": "4"}\n{"text": "just text"}');
     expect(await trained(rows[0]!)).toBe('4<|im_end|>');
-    expect(await trained(rows[1]!)).toBe('just text');
+    expect(await trained(rows[1]!)).toBe('just text<|im_end|>');
   });
 
   it('keep line numbers through a byte order mark, CRLF, blank lines and bad lines', async () => {

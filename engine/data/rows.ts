@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
+import { defaultRecipe, type RowSettings } from '../recipe.ts';
 import { type Content, contentOf, detectFormat } from './content.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import { labelsOf, renderConversation } from './mask.ts';
@@ -53,18 +54,19 @@ const maxBatchBytes = 1 << 20;
 
 /**
  * Reads all rows. Rows that need a tokenizer or a template that is not there become problems, one per row. `keepText: false` leaves out
- * text and messages, which take as much memory again as the tokens and which training never looks at.
+ * text and messages, which take as much memory again as the tokens and which training never looks at. Settings left out are those of
+ * the default recipe.
  */
 export async function readRows(
   paths: readonly string[],
   tokenizer: Tokenizer | null,
   vocabularySize: number,
-  { keepText = true }: { readonly keepText?: boolean } = {},
+  { keepText = true, ...settings }: { readonly keepText?: boolean } & Partial<RowSettings> = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
   const hashes: string[] = [];
   let format: DataFormat | null = null;
-  const encoder = new RowEncoder(tokenizer, vocabularySize, keepText);
+  const encoder = new RowEncoder(tokenizer, vocabularySize, keepText, { ...defaultRecipe(), ...settings });
   for (const file of paths) {
     const hash = createHash('sha256');
     let batch: RecordOrProblem[] = [];
@@ -94,15 +96,17 @@ class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
   readonly #keepText: boolean;
+  readonly #settings: RowSettings;
   /** Rows that have each column that is not used. */
   readonly #unused = new Map<string, number>();
   /** Or why there is none: told for every row, found out once. */
   #template: ChatTemplate | Problem | undefined;
 
-  constructor(tokenizer: Tokenizer | null, vocabularySize: number, keepText: boolean) {
+  constructor(tokenizer: Tokenizer | null, vocabularySize: number, keepText: boolean, settings: RowSettings) {
     this.#tokenizer = tokenizer;
     this.#vocabularySize = vocabularySize;
     this.#keepText = keepText;
+    this.#settings = settings;
   }
 
   get unused(): UnusedColumn[] {
@@ -157,7 +161,7 @@ class RowEncoder {
       case 'completion':
         return encodeCompletion(content, tokenizer);
       case 'text':
-        return encodeDocument(content.text, tokenizer);
+        return encodeDocument(content.text, tokenizer, this.#settings);
     }
   }
 

@@ -7,7 +7,7 @@ import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { found, type HostContext, startReported } from './context.ts';
-import { baseOf, type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
+import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 
 /** Exports of models named by path alone gather here. */
 const looseProject = 'Command line';
@@ -82,6 +82,7 @@ export class Exports {
         proof: request.proof,
         dataPaths: request.data ?? run?.evalPaths ?? [],
         importancePaths: request.importance ?? (needsImportance(request.quantization) ? (run?.dataPaths ?? []) : []),
+        rowSettings: { ...rowSettingsOf(store, adapter), ...request.rowSettings },
         cacheDir,
         origin: {
           exportId: record.id,

@@ -10,7 +10,7 @@ import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
-import { type Library, modelAt, requireAbsolute, requireWeight } from './library.ts';
+import { type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs.ts';
@@ -67,10 +67,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       if (paths.length === 0) return { rows: [], total: 0 };
       return longLived.rows(at({ id: modelId }), paths, { offset, limit: Math.min(limit, 200), maxLength });
     },
-    'datasets.report': ({ datasetId, modelId, split, maxLength }) => {
+    'datasets.report': ({ datasetId, modelId, split, maxLength, rowSettings }) => {
       const { trainPaths, evalPaths } = dataset(datasetId);
       const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
-      return longLived.report(at({ id: modelId }), paths, others, maxLength);
+      return longLived.report(at({ id: modelId }), paths, others, maxLength, rowSettings);
     },
 
     'runs.list': (params) => store.runs.list(params?.projectId),
@@ -143,18 +143,19 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       requireAbsolute(path);
       return identify(context, path, client);
     },
-    'evaluate.start': async ({ model, data, adapter }) => {
+    'evaluate.start': async ({ model, data, adapter, rowSettings: given }) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
-      const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, cacheDir } as const;
+      const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
+      const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
       return (await startReported(context, spec, null, { signal: client }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data }) => {
+    'data.render': ({ model, data, rowSettings }) => {
       data.forEach(requireAbsolute);
-      return longLived.render(at(model), data);
+      return longLived.render(at(model), data, rowSettings);
     },
-    'data.report': ({ model, data, maxLength }) => {
+    'data.report': ({ model, data, maxLength, rowSettings }) => {
       data.forEach(requireAbsolute);
-      return longLived.report(at(model), data, [], maxLength);
+      return longLived.report(at(model), data, [], maxLength, rowSettings);
     },
     'inspect.path': async ({ path, acceptFields = [] }) => {
       requireAbsolute(path);

@@ -18,6 +18,7 @@ import type {
   Project,
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { type RowSettings, rowSettings } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { found, type HostContext } from './context.ts';
 
@@ -161,6 +162,12 @@ export function baseOf(
   const model = modelId === null ? null : models.get(modelId);
   const job = runId === null ? null : runs.job(runId);
   return { modelPath, acceptFields: model?.acceptFields ?? job?.acceptFields ?? [] };
+}
+
+/** How the run of an adapter read its rows; empty where no run is known. */
+export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'runId'> | null): Partial<RowSettings> {
+  const run = adapter?.runId == null ? null : runs.get(adapter.runId);
+  return run === null ? {} : rowSettings(run.recipe);
 }
 
 /** The host runs in a folder of its own, where a relative path would mean something else. */

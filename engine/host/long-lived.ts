@@ -2,7 +2,7 @@
 import type { DataReport, GenerateRequest, GenerateResult, JobRequest, RenderedRow, RowView, RunPlan } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Job } from '../jobs/supervisor.ts';
-import type { Recipe } from '../recipe.ts';
+import type { Recipe, RowSettings } from '../recipe.ts';
 import type { HostContext } from './context.ts';
 import type { ModelAt } from './library.ts';
 
@@ -72,16 +72,23 @@ export class LongLived {
     dataPaths: readonly string[],
     otherPaths: readonly string[],
     maxLength: number,
+    rowSettings: Partial<RowSettings> = {},
   ): Promise<DataReport> {
-    return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength })) as DataReport;
+    return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength, rowSettings })) as DataReport;
   }
 
   async memory(model: ModelAt, recipe: Recipe, longest: number): Promise<RunPlan['memory']> {
     return (await this.#data(model, { name: 'memory', recipe, longest })) as RunPlan['memory'];
   }
 
-  async render(model: ModelAt, dataPaths: readonly string[]): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
-    return (await this.#data(model, { name: 'render', dataPaths })) as readonly (RenderedRow | { problem: ProblemValue })[];
+  async render(
+    model: ModelAt,
+    dataPaths: readonly string[],
+    rowSettings: Partial<RowSettings> = {},
+  ): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
+    return (await this.#data(model, { name: 'render', dataPaths, rowSettings })) as readonly (
+      RenderedRow | { problem: ProblemValue }
+    )[];
   }
 
   #data(model: ModelAt, request: JobRequest): Promise<unknown> {

@@ -15,7 +15,7 @@ import type {
 import { exportChoices as choicesOf } from '../export/index.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
+import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import type { Store } from '../store/open.ts';
 import { totalSteps } from '../training/batches.ts';
 import { readAdapter } from '../training/lora/folder.ts';
@@ -34,7 +34,7 @@ export async function planForRun(
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
   const opened = openModel(model.path, model.acceptFields);
-  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength);
+  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, rowSettings(recipe));
   const steps = totalSteps(recipe, dataset.trainRows);
   const rate = store.metrics.rateOf(model.path);
   const longest = Math.min(report.longest, recipe.maxLength);
@@ -81,7 +81,7 @@ export async function fitForRun(
 ): Promise<FittedRecipe> {
   const recipe = requireRecipe(input);
   const at = modelAt(parts.store, model);
-  const report = await parts.longLived.report(at, data, [], recipe.maxLength);
+  const report = await parts.longLived.report(at, data, [], recipe.maxLength, rowSettings(recipe));
   const { layers } = openModel(at.modelPath, at.acceptFields).spec;
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
   const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>

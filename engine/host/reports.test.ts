@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
-import type { JobMessage, Proof } from '../contract.ts';
+import type { AdapterVersion, JobCommand, JobMessage, Proof } from '../contract.ts';
 import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { openStore } from '../store/open.ts';
@@ -22,16 +22,18 @@ afterAll(() => {
 });
 
 let say: (message: JobMessage) => void = () => {};
+const sent: JobCommand[] = [];
 let exit: (code: number | null, signal: string | null) => void = () => {};
 const supervisor = new Supervisor((): JobProcess => ({
   pid: undefined,
-  send: () => {},
+  send: (command) => sent.push(command),
   onMessage: (listener) => (say = listener),
   onExit: (listener) => (exit = listener),
   kill: () => exit(null, 'SIGKILL'),
 }));
 const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, emit: () => {} };
 const library = new Library(context);
+const exports = new Exports(context, library);
 const client = new AbortController().signal;
 
 test('the log of a run says what happened, and nothing twice', async () => {
@@ -136,7 +138,6 @@ test('a paused run has its own state, with a checkpoint to go on from, and can s
 });
 
 test('an export whose proof failed keeps every check of it', async () => {
-  const exports = new Exports(context, library);
   const projectId = library.projectNamed('Exports').id;
   const proof: Proof = {
     passed: false,
@@ -167,4 +168,31 @@ test('an export whose proof failed keeps every check of it', async () => {
   exit(0, null);
   await expect(written).rejects.toMatchObject({ code: 'proof-failed' });
   expect(store.exports.list(projectId)[0]).toMatchObject({ state: 'failed', proof, problem: refused, bytes: 0 });
+});
+
+test('an export reads rows as the run of its adapter did', async () => {
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
+  const { id: runId, projectId } = await runs.start(
+    {
+      model: { path: '/model' },
+      data: { paths: ['/rows.jsonl'], evalPaths: [] },
+      recipe: { addEosToken: false },
+      device: 'cpu',
+    },
+    client,
+  );
+  store.adapters.put({
+    ...{ id: 'adapter', projectId, name: 'A', path: '/adapter', runId, runName: 'Run', step: 1, modelId: null },
+    ...{ modelName: 'm', modelPath: '/model', datasetName: null, rank: 1, alpha: 1, targetModules: [], parameters: 1 },
+    ...{ bytes: 1, hash: 'h', evalLoss: null, tag: null, createdAt: 0 },
+  } satisfies AdapterVersion);
+  const out = { format: 'gguf', quantization: 'f32', out: join(folder, 'y.gguf'), proof: true } as const;
+  const written = exports.start({ model: { path: '/model' }, adapters: [{ id: 'adapter' }], ...out }, client);
+  await vi.waitFor(() =>
+    expect(sent.at(-1)).toMatchObject({
+      spec: { kind: 'export', dataPaths: [], rowSettings: { addEosToken: false } },
+    }),
+  );
+  exit(1, null);
+  await expect(written).rejects.toMatchObject({ code: 'job-crashed' });
 });

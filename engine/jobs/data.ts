@@ -9,6 +9,7 @@ import { type DataRows, readRows } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
+import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
 import { MemoryPlanner } from '../training/memory.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
@@ -29,7 +30,7 @@ class Data {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
   readonly #memory: MemoryPlanner;
-  /** By paths, sizes and times; the oldest first. */
+  /** By paths, sizes, times and settings; the oldest first. */
   readonly #sets = new Map<string, Promise<DataRows>>();
 
   constructor(model: OpenModel) {
@@ -41,7 +42,7 @@ class Data {
   async answer(request: JobRequest): Promise<unknown> {
     switch (request.name) {
       case 'render':
-        return this.#render(request.dataPaths);
+        return this.#render(request);
       case 'rows':
         return this.#page(request);
       case 'report':
@@ -53,8 +54,8 @@ class Data {
     }
   }
 
-  async #render(paths: readonly string[]): Promise<(RenderedRow | { problem: ProblemValue })[]> {
-    const { rows } = await this.#rows(paths);
+  async #render(request: Extract<JobRequest, { name: 'render' }>): Promise<(RenderedRow | { problem: ProblemValue })[]> {
+    const { rows } = await this.#rows(request.dataPaths, request.rowSettings);
     return rows.map((row) =>
       'problem' in row ? { problem: row.problem } : { text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
     );
@@ -69,21 +70,24 @@ class Data {
     return { rows: await Promise.all(page.map((row) => viewRow(row, this.#tokenizer, maxLength))), total: rows.length };
   }
 
-  async #report({ dataPaths, otherPaths, maxLength }: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
-    const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths)).rows;
-    return reportOf(await this.#rows(dataPaths), others, maxLength);
+  async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
+    const { dataPaths, otherPaths, maxLength, rowSettings: given } = request;
+    const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, given)).rows;
+    return reportOf(await this.#rows(dataPaths, given), others, maxLength);
   }
 
-  async #rows(paths: readonly string[]): Promise<DataRows> {
-    const key = JSON.stringify(
-      paths.map((path) => {
+  async #rows(paths: readonly string[], given: Partial<RowSettings> = {}): Promise<DataRows> {
+    const settings = rowSettings({ ...defaultRecipe(), ...given });
+    const key = JSON.stringify([
+      settings,
+      ...paths.map((path) => {
         const found = statSync(path, { throwIfNoEntry: false });
         return [path, found?.size, found?.mtimeMs];
       }),
-    );
+    ]);
     let set = this.#sets.get(key);
     if (set === undefined) {
-      set = readRows(paths, this.#tokenizer, this.#vocabularySize);
+      set = readRows(paths, this.#tokenizer, this.#vocabularySize, settings);
       this.#sets.set(key, set);
       set.catch(() => this.#sets.delete(key));
       for (const oldest of this.#sets.keys()) {

@@ -12,7 +12,11 @@ import type { JobPort } from './port.ts';
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
   const model = openModel(spec.modelPath, spec.acceptFields);
   const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
-  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { skipBadRows: false, keepText: false });
+  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), {
+    ...spec.rowSettings,
+    skipBadRows: false,
+    keepText: false,
+  });
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
     attentionBlocks: attentionBlocksFor(longestPack(longestRow(rows))),

@@ -122,7 +122,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   }
 
   async function tokenRows(paths: readonly string[]): Promise<TokenRow[]> {
-    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize);
+    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize, spec.rowSettings);
     return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
 }

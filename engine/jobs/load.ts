@@ -6,7 +6,7 @@ import { readRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import type { Recipe } from '../recipe.ts';
+import type { Recipe, RowSettings } from '../recipe.ts';
 import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { AdapterShape } from '../training/lora/adapter.ts';
@@ -27,9 +27,9 @@ export async function loadRows(
   paths: readonly string[],
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { skipBadRows, keepText }: { readonly skipBadRows: boolean; readonly keepText: boolean },
+  { skipBadRows, ...reading }: { readonly skipBadRows: boolean; readonly keepText: boolean } & Partial<RowSettings>,
 ): Promise<LoadedRows> {
-  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, { keepText });
+  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, reading);
   const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
   const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
   const first = bad[0];

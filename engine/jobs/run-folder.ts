@@ -16,7 +16,7 @@ import type { DataFormat, EvalMetrics, MetricRow, Provider, StepMetrics } from '
 import { makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
-import type { Recipe } from '../recipe.ts';
+import { fromSaved, type Recipe } from '../recipe.ts';
 import type { Versions } from '../versions.ts';
 
 /** The content of run.json: everything one needs to know, and to have, to make the run again. */
@@ -150,7 +150,8 @@ export function readRunFolder(path: string): { record: RunRecord; evaluations: r
 function parseRecord(path: string): RunRecord {
   try {
     const record = JSON.parse(readText(path, maxRecordBytes)) as RunRecord;
-    if (record.version === 1 && typeof record.recipe === 'object' && typeof record.base.hash === 'string') return record;
+    if (record.version === 1 && typeof record.recipe === 'object' && typeof record.base.hash === 'string')
+      return { ...record, recipe: fromSaved(record.recipe) };
   } catch (error) {
     if (error instanceof Problem && error.code !== 'file-damaged') throw error;
   }

@@ -7,7 +7,7 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashOfFiles } from '../models/hash.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
+import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { longestRow, longestPack, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
@@ -213,7 +213,7 @@ async function prepareData(
   reading: Parameters<typeof loadRows>[3],
   port: JobPort,
 ): Promise<Data> {
-  const loaded = await loadRows(paths, model, tokenizer, reading);
+  const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) });
   const prepared = prepareRows(loaded.rows, recipe.maxLength);
   const say = (count: number, what: string) => {
     if (count > 0)

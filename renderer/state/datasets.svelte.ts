@@ -1,4 +1,5 @@
 import type { AllRequests, DataColumns, DataReport, Dataset, Params, RowView } from '../../engine/contract.ts';
+import type { RowSettings } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
@@ -51,7 +52,13 @@ export class DatasetsState {
     return this.#engine.request('datasets.rows', question);
   }
 
-  report(datasetId: string, modelId: string, split: Split, maxLength: number): Promise<DataReport> {
-    return this.#engine.request('datasets.report', { datasetId, modelId, split, maxLength });
+  report(
+    datasetId: string,
+    modelId: string,
+    split: Split,
+    maxLength: number,
+    rowSettings: Partial<RowSettings> = {},
+  ): Promise<DataReport> {
+    return this.#engine.request('datasets.report', { datasetId, modelId, split, maxLength, rowSettings });
   }
 }

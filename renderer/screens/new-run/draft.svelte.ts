@@ -229,7 +229,8 @@ export class Draft {
     const [modelId, datasetId, maxLength] = [this.modelId, this.datasetId, this.values.maxLength];
     if (modelId === null || datasetId === null || typeof maxLength !== 'number' || this.errors.maxLength !== undefined)
       return this.report.clear();
-    await this.report.ask(() => this.#studio.datasets.report(datasetId, modelId, 'train', maxLength));
+    const rowSettings = { addEosToken: this.values.addEosToken === true };
+    await this.report.ask(() => this.#studio.datasets.report(datasetId, modelId, 'train', maxLength, rowSettings));
   }
 
   /** What would have to change for a run of at most `budget` bytes. */
