@@ -192,9 +192,13 @@ describe('a row of preferences', () => {
       { messages, chosen: null, rejected: '', label: null },
       { messages, label: 'greeting' },
       { text: 'a review', label: 1 },
+      { instruction: 'i', output: 'o', ranks: 3, rejected: null },
     ]);
-    expect(rows.map((row) => 'problem' in row)).toEqual([false, false, false]);
-    expect(unused).toEqual([{ name: 'label', rows: 2 }]);
+    expect(rows.map((row) => 'problem' in row)).toEqual([false, false, false, false]);
+    expect(unused).toEqual([
+      { name: 'label', rows: 2 },
+      { name: 'ranks', rows: 1 },
+    ]);
   });
 });
 

@@ -36,16 +36,21 @@ export type Fields = Readonly<Record<string, unknown>>;
 export function checkColumns(value: Fields, table: ColumnTable, { where, path }: ColumnPlace, unused: Set<string>): void {
   for (const name of Object.keys(value)) {
     if (table.used.has(name) || isEmpty(value[name])) continue;
-    const refusal = table.refused.get(name);
-    if (refusal !== undefined && (refusal.changes?.(value[name]) ?? true)) throw refused(where, name, refusal);
+    const refusal = refusalOf(name, value[name], table.refused);
+    if (refusal !== null) throw refused(where, name, refusal);
     unused.add(`${path}${name}`);
   }
 }
 
 /** The columns of answers to be compared; a row that has nothing else to train on is named by them. */
 export function preferenceProblem(value: Fields): Problem | null {
-  const name = Object.keys(value).find((key) => preferenceColumns.has(key) && !isEmpty(value[key]));
+  const name = Object.keys(value).find((key) => !isEmpty(value[key]) && refusalOf(key, value[key], preferenceColumns) !== null);
   return name === undefined ? null : refused('the row', name, preference);
+}
+
+function refusalOf(name: string, value: unknown, refused: ColumnTable['refused']): Refusal | null {
+  const refusal = refused.get(name);
+  return refusal !== undefined && (refusal.changes?.(value) ?? true) ? refusal : null;
 }
 
 function refused(where: string, name: string, { why, hint }: Refusal): Problem {

@@ -83,11 +83,11 @@ test('what is written is there after closing and opening again', () => {
   store.close();
 });
 
-test('a run of an earlier studio has the defaults of settings that came later', () => {
+test('a run of an earlier studio has the defaults of settings that came later, and no end of documents', () => {
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
   store.runs.insert({ ...run('r'), recipe: { rank: 3 } as Run['recipe'] }, job);
-  expect(store.runs.get('r')!.recipe).toEqual({ ...defaultRecipe(), rank: 3 });
+  expect(store.runs.get('r')!.recipe).toEqual({ ...defaultRecipe(), addEosToken: false, rank: 3 });
   store.close();
 });
 
