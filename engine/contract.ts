@@ -125,9 +125,13 @@ export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant' | 'tool';
   readonly content: string;
 }
+/** A row of the data, or one of the examples it becomes. */
 export interface RowView {
+  /** Of the row in the data, from 0. */
   readonly index: number;
   readonly line: number;
+  /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
+  readonly turn: number | null;
   readonly messages: readonly ChatMessage[] | null;
   readonly text: string;
   readonly tokens: readonly TokenView[];
@@ -143,12 +147,14 @@ export interface DataCheck {
 }
 export interface DataReport {
   readonly rows: number;
+  /** What is trained on: more than the rows where a chat template makes each turn of a conversation an example of its own. */
+  readonly examples: number;
   readonly tokens: number;
   readonly trainedTokens: number;
   readonly truncatedRows: number;
   readonly duplicateRows: number;
   readonly longest: number;
-  /** Rows per length bucket; `upTo` is inclusive. */
+  /** Examples per length bucket; `upTo` is inclusive. */
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
   readonly checks: readonly DataCheck[];
 }
@@ -579,6 +585,9 @@ export interface Inspection {
   readonly model?: ModelInfo;
 }
 export interface RenderedRow {
+  /** The row of the data, from 0, and its assistant turn that is trained, from 1: only where the row is several examples. */
+  readonly row?: number;
+  readonly turn?: number;
   readonly text: string;
   readonly input_ids: readonly number[];
   readonly labels: readonly number[];

@@ -31,7 +31,8 @@ export const data: Command = {
       const rows = await client.request('data.render', request);
       for (const [i, row] of rows.entries()) {
         output.document(row);
-        output.line(`--- row ${i}`);
+        const turn = 'turn' in row && row.turn !== undefined ? `, turn ${row.turn}` : '';
+        output.line(`--- row ${('row' in row ? row.row : undefined) ?? i}${turn}`);
         output.line('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
       }
       return;
@@ -55,6 +56,7 @@ export const data: Command = {
     output.document(report);
     output.table([
       ['rows', String(report.rows)],
+      ['examples', String(report.examples)],
       ['tokens', String(report.tokens)],
       ['trained tokens', String(report.trainedTokens)],
       ['longest row', `${report.longest} tokens`],

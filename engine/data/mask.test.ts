@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
 import { readGguf } from '../formats/gguf.ts';
-import { labelsOf, renderConversation } from './mask.ts';
+import { EndTokens } from './end-tokens.ts';
+import { encodeExample, renderConversation } from './mask.ts';
 import { openTemplate } from './template.ts';
 import { openTokenizer, TextStream, type Tokenizer } from './tokenizer.ts';
 
@@ -18,20 +19,38 @@ const lines = (file: string) =>
 const messages = (...turns: [ChatMessage['role'], string][]): ChatMessage[] =>
   turns.map(([role, content]) => ({ role, content }));
 
-/** A conversation's trained text under a template of ours, with the real tokenizer. */
-async function trainedText(chatTemplate: string, conversation: readonly ChatMessage[], using: Tokenizer = tokenizer) {
-  const rendered = renderConversation(openTemplate({ chatTemplate, bosText: '<|endoftext|>', eosText: '<|im_end|>' }), {
-    messages: conversation,
-  });
-  const encoded = await using.encodeWithOffsets(rendered.text);
-  const labels = labelsOf(rendered, encoded, using);
+const rowOf = (conversation: readonly ChatMessage[], variables: Readonly<Record<string, unknown>> = {}) => ({
+  ...{ messages: conversation, variables },
+  trained: conversation.map(({ role }) => role === 'assistant'),
+});
+
+/** The examples of a conversation under a template of ours. */
+function examplesOf(
+  chatTemplate: string,
+  conversation: Parameters<typeof renderConversation>[1],
+  using: Tokenizer = tokenizer,
+) {
+  const template = openTemplate({ chatTemplate, bosText: '<|endoftext|>', eosText: '<|im_end|>' });
+  return renderConversation(template, conversation, new EndTokens(using));
+}
+
+/** The stretches of trained text in each of the examples, in the order of the turns. */
+async function trainedText(
+  chatTemplate: string,
+  conversation: readonly ChatMessage[],
+  using: Tokenizer = tokenizer,
+  variables: Readonly<Record<string, unknown>> = {},
+) {
   const runs: string[] = [];
-  let run: number[] = [];
-  for (const label of [...labels, -100]) {
-    if (label >= 0) run.push(label);
-    else if (run.length > 0) {
-      runs.push(await using.decode(run));
-      run = [];
+  for (const example of examplesOf(chatTemplate, rowOf(conversation, variables), using).examples) {
+    const { labels } = await encodeExample(example, using);
+    let run: number[] = [];
+    for (const label of [...labels, -100]) {
+      if (label >= 0) run.push(label);
+      else if (run.length > 0) {
+        runs.push(await using.decode(run));
+        run = [];
+      }
     }
   }
   return runs;
@@ -100,11 +119,12 @@ describe('the mask', () => {
     const rendered = lines(`${split}.rendered.jsonl`) as { text: string }[];
     const rows = lines(`${split}.rows.jsonl`) as { input_ids: number[]; labels: number[] }[];
     for (const [i, row] of (lines(`${split}.messages.jsonl`) as { messages: ChatMessage[] }[]).entries()) {
-      const conversation = renderConversation(template, row);
-      expect(conversation.text).toBe(rendered[i]!.text);
-      const encoded = await tokenizer.encodeWithOffsets(conversation.text);
-      expect(encoded.ids).toEqual(rows[i]!.input_ids);
-      expect([...labelsOf(conversation, encoded, tokenizer)]).toEqual(rows[i]!.labels);
+      const { examples, leftOut } = renderConversation(template, rowOf(row.messages), new EndTokens(tokenizer));
+      expect(examples.map(({ text, endless }) => [text, endless])).toEqual([[rendered[i]!.text, []]]);
+      expect(leftOut).toEqual([]);
+      const { inputIds, labels } = await encodeExample(examples[0]!, tokenizer);
+      expect([...inputIds]).toEqual(rows[i]!.input_ids);
+      expect([...labels]).toEqual(rows[i]!.labels);
     }
   });
 
@@ -114,13 +134,13 @@ describe('the mask', () => {
       ['user', 'Hi'],
       ['assistant', 'Hello 😀.'],
       ['user', 'Hello 😀.'],
-      ['assistant', ''],
+      ['assistant', '.'],
       ['user', 'Bye'],
       ['assistant', 'Bye!\n'],
     );
     expect(await trainedText(tokenizer.chatTemplate!, conversation)).toEqual([
       'Hello 😀.<|im_end|>',
-      '<|im_end|>',
+      '.<|im_end|>',
       'Bye!\n<|im_end|>',
     ]);
   });
@@ -133,7 +153,11 @@ describe('the mask', () => {
     const plain = messages(['user', 'a'], ['assistant', ' one '], ['user', 'b'], ['assistant', '<think>hm</think>two']);
     expect(await trainedText(template, plain)).toEqual(['one<|im_end|>', '<think>hm</think>two<|im_end|>']);
     const rewritten = messages(['user', 'a'], ['assistant', '<think>x</think>one'], ['user', 'b'], ['assistant', 'two']);
-    await expect(trainedText(template, rewritten)).rejects.toThrow(/cannot be told/);
+    expect(await trainedText(template, rewritten)).toEqual(['<think>x</think>one<|im_end|>', 'two<|im_end|>']);
+    expect(examplesOf(template, rowOf(rewritten)).examples.map(({ turn, text }) => [turn, text.includes('two')])).toEqual([
+      [1, false],
+      [2, true],
+    ]);
   });
 
   it('takes a template at its word that marks what is the assistant’s', async () => {

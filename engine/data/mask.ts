@@ -1,156 +1,338 @@
 /**
- * Which part of a conversation is trained: the content of every assistant turn and the token that ends the turn, nothing else. A template
- * that marks the assistant's part itself (`{% generation %}`) is taken at its word.
+ * Which part of a conversation is trained. Trained is what the model has to write after the generation prompt, up to and including the
+ * token that ends its turn; nothing else.
  *
- * Otherwise the template alone knows where a content lands in the text, so it is rendered a second time with a mark in the place of every
- * assistant content; the text must be the same around the marks. Where a template treats contents differently (cuts thoughts out of
- * earlier turns, says nothing for an empty one), a turn is what a conversation that ends with it adds to one that ends before it.
+ * For an assistant turn the chat template is rendered twice: what comes before the turn with `add_generation_prompt`, and the
+ * conversation through the turn without it. What the second adds to the first is the turn. It ends at its first token that ends an
+ * answer; a line break that the template writes behind that token is not the model's. So the header of a turn is not trained, and
+ * a channel or an empty thought that the template writes between prompt and answer is.
+ *
+ * - Where later turns leave a turn as it was written, one example trains them all. Where the template writes earlier turns differently
+ *   (it cuts thoughts, or an end token stands for the last turn alone), each such turn is an example of its own: it is trained as it
+ *   is written when it is the last, which is how the model will have to write it.
+ * - Where the turn does not begin with the prompt, because the prompt opens a thought that the template cuts out of every turn, the
+ *   answer is put behind the prompt as it stands; an answer without a thought gets an empty one, as such templates write it.
+ * - Where the token that ends a turn is left to the next turn (GLM begins it with `<|user|>`), that token is trained, also behind the
+ *   last turn: the model has to write it, or it never stops.
+ * - `{% generation %}` marks take parts of a turn out of it. The end token is trained all the same where a mark closes before it.
  */
 import type { ChatMessage } from '../contract.ts';
-import type { Conversation } from './content.ts';
 import { Problem } from '../problem.ts';
-import type { ChatTemplate } from './template.ts';
-import type { EncodedText, Tokenizer } from './tokenizer.ts';
+import type { Conversation } from './content.ts';
+import type { EndTokens } from './end-tokens.ts';
+import type { ChatTemplate, TemplateVariables } from './template.ts';
+import type { Tokenizer } from './tokenizer.ts';
 
-/** `[start, end)` of a content within the rendered text; `turnEnd` bounds the search for its end-of-turn token. */
-interface ContentSpan {
+/** `[start, end)` within a text. */
+interface Span {
   readonly start: number;
   readonly end: number;
-  readonly turnEnd: number;
 }
 
-/** A conversation as text with the place of every assistant content. */
-export interface RenderedConversation {
+/** A conversation, or its beginning, as text with the parts that are trained. */
+export interface ConversationExample {
+  readonly messages: readonly ChatMessage[];
   readonly text: string;
-  readonly spans: readonly ContentSpan[];
+  readonly trained: readonly Span[];
+  /** Lengths of the prompts within the text: the model begins to write there, so a token ends there. */
+  readonly prompts: readonly number[];
+  /** Which assistant turn of the conversation is the last trained one, from 1. */
+  readonly turn: number;
+  /** Trained messages, from 1, that do not end in a token that ends an answer. */
+  readonly endless: readonly number[];
+}
+
+export interface RenderedConversation {
+  /** One where the template leaves earlier turns as they were; at most one for each trained turn; in the order of the turns. */
+  readonly examples: readonly ConversationExample[];
+  /** Messages, from 1, whose content the template leaves out. */
+  readonly leftOut: readonly number[];
 }
 
 const ignored = -100;
 
-export function renderConversation(template: ChatTemplate, { messages }: Pick<Conversation, 'messages'>): RenderedConversation {
-  const text = template.render(messages, { addGenerationPrompt: false });
-  const contents = messages.filter((message) => message.role === 'assistant').map((message) => message.content);
-  if (contents.length === 0) return { text, spans: [] };
-  const generated = template.generated(messages);
-  if (generated !== null) return { text, spans: generated.map((span) => ({ ...span, turnEnd: span.end })) };
-  const spans = spansByMarks(template, messages, contents, text) ?? spansByPrefixes(template, messages, text);
-  if (spans === null)
+/** Renders a conversation; throws a `Problem` for an answer that is empty, left out, or cannot be told from the rest. */
+export function renderConversation(template: ChatTemplate, conversation: Conversation, ends: EndTokens): RenderedConversation {
+  const rendering = new Rendering(template, conversation, ends);
+  const { messages, trained } = conversation;
+  const answers = [...messages.keys()].filter((i) => messages[i]!.role === 'assistant');
+  const learned = answers.filter((i) => trained[i] === true);
+  for (const i of learned) requireAnswer(messages[i]!, i);
+
+  const whole = { messages, text: rendering.text(messages.length), trained: [], prompts: [], turn: 0, endless: [] };
+  const examples: ConversationExample[] = [];
+  for (const i of learned.toReversed()) {
+    const turn = rendering.turn(i);
+    if (turn.trained.length === 0) continue;
+    const later = examples[0] ?? whole;
+    const fits = later.text.startsWith(turn.text.slice(0, turn.end));
+    if (fits) examples.shift();
+    const example: ConversationExample = fits ? later : { ...whole, messages: messages.slice(0, i + 1), text: turn.text };
+    examples.unshift({
+      ...example,
+      trained: [...turn.trained, ...example.trained],
+      prompts: [turn.start, ...example.prompts],
+      turn: example.turn || answers.indexOf(i) + 1,
+      endless: turn.ended ? example.endless : [i + 1, ...example.endless],
+    });
+  }
+  return { examples: examples.length === 0 ? [whole] : examples, leftOut: rendering.leftOut() };
+}
+
+/** The example as ids and labels: the id where it is trained, -100 elsewhere. The prompts have the ids they have when they are asked. */
+export async function encodeExample(
+  { text, trained, prompts }: ConversationExample,
+  tokenizer: Pick<Tokenizer, 'encode' | 'encodeWithOffsets' | 'decode'>,
+): Promise<{ inputIds: Int32Array; labels: Int32Array }> {
+  const { ids, starts, ends } = await tokenizer.encodeWithOffsets(text);
+  const inputIds: number[] = [];
+  const labels: number[] = [];
+  const put = (id: number, start: number, end: number): void => {
+    inputIds.push(id);
+    // A token without a width stands for a normalizer's own character: it belongs where it stands.
+    const within = (span: Span) =>
+      end > start ? end > span.start && start < span.end : start >= span.start && start < span.end;
+    labels.push(trained.some(within) ? id : ignored);
+  };
+  let before = 0;
+  for (const [i, id] of ids.entries()) {
+    // Some tokenizers report a token without the white space it begins with.
+    const start = Math.min(starts[i]!, before);
+    const end = ends[i]!;
+    before = Math.max(before, end);
+    const cut = prompts.find((prompt) => prompt > start && prompt < end);
+    const parts = cut === undefined ? null : await cutToken(text.slice(start, cut), text.slice(cut, end), tokenizer);
+    if (parts === null) put(id, start, end);
+    else {
+      for (const part of parts[0]) put(part, start, cut!);
+      for (const part of parts[1]) put(part, cut!, end);
+    }
+  }
+  return { inputIds: Int32Array.from(inputIds), labels: Int32Array.from(labels) };
+}
+
+/** Both parts of a token's text as tokens of their own; null where they are no longer the same text. */
+async function cutToken(
+  left: string,
+  right: string,
+  tokenizer: Pick<Tokenizer, 'encode' | 'decode'>,
+): Promise<readonly [number[], number[]] | null> {
+  const parts = [await tokenizer.encode(left), await tokenizer.encode(right)] as const;
+  return (await tokenizer.decode(parts.flat())) === left + right ? parts : null;
+}
+
+function requireAnswer({ content }: ChatMessage, i: number): void {
+  if (partsOf(content).answer.trim() !== '') return;
+  throw new Problem(
+    'answer-empty',
+    `message ${i + 1} is an answer without text, which teaches the model to say nothing.`,
+    'Write the answer, leave the row out, or say in the row that this turn is not trained.',
+  );
+}
+
+/** What an answer thinks, null where it has no thought, and what it says. A prompt may have opened the thought already. */
+function partsOf(content: string): { readonly thought: string | null; readonly answer: string } {
+  const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
+  return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
+}
+
+interface Turn {
+  /** The conversation through the turn. */
+  readonly text: string;
+  /** Where the prompt ends, and where the turn does. */
+  readonly start: number;
+  readonly end: number;
+  readonly trained: readonly Span[];
+  readonly ended: boolean;
+}
+
+/** The text of a conversation through one of its turns, the first `start` characters of which are the prompt. */
+interface Written {
+  readonly text: string;
+  readonly start: number;
+  /** Whether the template alone wrote it. */
+  readonly plain: boolean;
+  readonly variables: TemplateVariables;
+}
+
+/** The text of a turn that ends: behind `tail` comes nothing that is said, behind `end` nothing of the turn. */
+interface Closed {
+  readonly text: string;
+  readonly tail: number;
+  readonly end: number;
+}
+
+/** Variables by which templates are asked for a thought, tried for an answer that has one. */
+const thinking: readonly string[] = ['enable_thinking', 'thinking'];
+
+/** What stands for a content to see where it lands: digits, which no template trims, escapes or tests for. */
+const mark = (i: number): string => `271828${i}182845904523536`;
+
+class Rendering {
+  readonly #template: ChatTemplate;
+  readonly #conversation: Conversation;
+  readonly #ends: EndTokens;
+  readonly #texts = new Map<number, string>();
+
+  constructor(template: ChatTemplate, conversation: Conversation, ends: EndTokens) {
+    this.#template = template;
+    this.#conversation = conversation;
+    this.#ends = ends;
+  }
+
+  /** The first `count` messages as text. */
+  text(count: number): string {
+    let text = this.#texts.get(count);
+    if (text === undefined) {
+      text = this.#render(this.#conversation.messages.slice(0, count), false);
+      this.#texts.set(count, text);
+    }
+    return text;
+  }
+
+  turn(i: number): Turn {
+    const written = this.#written(i);
+    const { text, start, plain, variables } = written;
+    const found = this.#ends.find(text, start);
+    const closed = found === null ? this.#closedByNext(i, written) : { text, ...found };
+    const end = closed?.end ?? start + text.slice(start).trimEnd().length;
+    // Only what the template wrote has its marks.
+    const generated = plain
+      ? this.#template.generated(this.#conversation.messages.slice(0, i + 1), { addGenerationPrompt: false, variables })
+      : null;
+    const within = generated?.filter((span) => span.end > start && span.start < end);
+    const trained = (within ?? [{ start, end }]).map((span) => ({
+      start: Math.max(start, span.start),
+      end: Math.min(end, span.end),
+    }));
+    if (closed !== null && trained.length > 0) trained.push({ start: closed.tail, end });
+    return { text: closed?.text ?? text, start, end, trained, ended: closed !== null };
+  }
+
+  /** Messages, from 1, that the template leaves out. */
+  leftOut(): number[] {
+    const { messages } = this.#conversation;
+    const marked = this.#attempt(() =>
+      this.#render(
+        messages.map((message, i) => ({ ...message, content: message.content.trim() === '' ? message.content : mark(i) })),
+        false,
+      ),
+    );
+    // A template that refuses other contents than these is asked for these.
+    const missing = (content: string, i: number) =>
+      marked === null ? !this.text(messages.length).includes(content) : !marked.includes(mark(i));
+    return messages.flatMap(({ content }, i) => (content.trim() !== '' && missing(content.trim(), i) ? [i + 1] : []));
+  }
+
+  /** The conversation through answer `i` behind the prompt that asks for it. */
+  #written(i: number): Written {
+    const { messages, variables: own } = this.#conversation;
+    const { content } = messages[i]!;
+    const { thought, answer } = partsOf(content);
+    const asked = thought === null ? [] : thinking.filter((name) => !(name in own)).map((name) => ({ ...own, [name]: true }));
+    const through = this.text(i + 1);
+    let lost = false;
+    for (const variables of [own, ...asked]) {
+      const text = variables === own ? through : this.#attempt(() => this.#render(messages.slice(0, i + 1), false, variables));
+      const prompt = text === null ? null : this.#prompt(i, variables);
+      if (text === null || prompt === null) continue;
+      const plain = text.startsWith(prompt);
+      const behind = plain ? text : this.#behindPrompt(i, prompt, text, variables);
+      if (behind === null) continue;
+      const turn = behind.slice(prompt.length);
+      const says = turn.includes(answer.trim()) || this.#place(i, variables) !== null;
+      if (says && turn.includes((thought ?? '').trim())) return { text: behind, start: prompt.length, plain, variables };
+      lost = true;
+    }
+    if (lost)
+      throw new Problem(
+        'data-invalid',
+        `the chat template leaves out what message ${i + 1} ${thought === null ? 'says' : 'thinks or says'}, which is to be trained.`,
+        'Write the answer so that the template takes it, or say in the row that this turn is not trained.',
+      );
     throw new Problem(
       'data-invalid',
-      'The chat template writes this conversation so that the assistant turns cannot be told from the rest.',
-      'Split the conversation so that each row ends with the assistant turn to learn.',
+      `the chat template writes message ${i + 1} so that it does not follow its own prompt for an answer.`,
+      thought === null
+        ? 'What the model has to write there cannot be told. Another template, or variables for it, may fit these answers.'
+        : 'The answer has a thought: use variables that ask the template for one, or leave the thought out.',
     );
-  return { text, spans };
-}
+  }
 
-/** Labels of the encoded text: the id where it is trained, -100 elsewhere. */
-export function labelsOf(
-  rendered: RenderedConversation,
-  encoded: EncodedText,
-  tokenizer: Pick<Tokenizer, 'isSpecial'>,
-): Int32Array {
-  const labels = new Int32Array(encoded.ids.length).fill(ignored);
-  for (const { start, end, turnEnd } of rendered.spans) {
-    let after = labels.length;
-    for (let i = 0; i < encoded.ids.length; i++) {
-      if (encoded.starts[i]! >= end) {
-        after = i;
-        break;
-      }
-      if (overlaps(encoded, i, start, end)) labels[i] = encoded.ids[i]!;
+  /** The text that asks for answer `i`; null when the template does not say. */
+  #prompt(i: number, variables: TemplateVariables): string | null {
+    const before = this.#conversation.messages.slice(0, i);
+    const asked = i === 0 ? null : this.#attempt(() => this.#render(before, true, variables));
+    if (asked !== null) return asked;
+    // Templates do not ask where nobody has spoken: the prompt is known by how it ends elsewhere.
+    const elsewhere = this.#attempt(() => this.#render([{ role: 'user', content: '1' }], true, variables));
+    const place = this.#place(i, variables);
+    if (elsewhere === null || place === null) return null;
+    let shared = 0;
+    while (shared < elsewhere.length && place.before.includes(elsewhere.slice(-shared - 1))) shared++;
+    if (shared === 0) return null;
+    return place.before.slice(0, place.before.lastIndexOf(elsewhere.slice(-shared)) + shared);
+  }
+
+  /** Answer `i` put behind a prompt that its text as the template writes it does not begin with; null when that cannot be told. */
+  #behindPrompt(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
+    const { content } = this.#conversation.messages[i]!;
+    const { thought, answer } = partsOf(content);
+    const opened = /<(\w+)>\s*(<\/\1>\s*)?$/.exec(prompt);
+    const head = opened === null ? prompt.trimEnd() : prompt.slice(0, opened.index);
+    if (!text.startsWith(head)) return null;
+    if (opened === null) return prompt + text.slice(head.length).trimStart();
+    const [written, tag, closed] = opened;
+    if (closed !== undefined) return thought === null ? prompt + text.slice(head.length).trimStart() : null;
+    // The template writes the thought, and is at odds with its prompt over white space alone.
+    const open = `<${tag}>`;
+    if (text.startsWith(open, head.length)) return prompt + text.slice(head.length + open.length).trimStart();
+    const place = this.#place(i, variables);
+    if (place === null) return null;
+    const close = `</${tag}>`;
+    const empty = written.endsWith('\n') ? `\n${close}\n\n` : close;
+    const said = thought === null ? empty + answer.trimStart() : thought.trimStart() + close + answer;
+    return prompt + said + place.after;
+  }
+
+  /** What the template writes before and after the content of message `i` when it is the last; null when it leaves the content out. */
+  #place(i: number, variables: TemplateVariables): { readonly before: string; readonly after: string } | null {
+    const before = this.#conversation.messages.slice(0, i);
+    const message = { ...this.#conversation.messages[i]!, content: mark(i) };
+    const text = this.#attempt(() => this.#render([...before, message], false, variables));
+    const at = text?.lastIndexOf(mark(i)) ?? -1;
+    return text === null || at < 0 ? null : { before: text.slice(0, at), after: text.slice(at + mark(i).length) };
+  }
+
+  /** The turn with the end token that begins the next turn; null when the next turn begins with something else. */
+  #closedByNext(i: number, { text, start, variables }: Written): Closed | null {
+    const { messages } = this.#conversation;
+    const next = messages[i + 1] ?? { role: 'user' as const };
+    const marked = [...messages.slice(0, i), { ...messages[i]!, content: mark(i) }, { ...next, content: mark(i + 1) }];
+    const place = this.#place(i, variables);
+    const rendered = this.#attempt(() => this.#render(marked, false, variables));
+    if (place === null || rendered === null) return null;
+    const between = rendered.slice(rendered.lastIndexOf(mark(i)) + mark(i).length, rendered.lastIndexOf(mark(i + 1)));
+    const tail = place.after.trimEnd();
+    if (!between.startsWith(tail)) return null;
+    const blank = /^\s*/.exec(between.slice(tail.length))![0];
+    const token = this.#ends.startOf(between.slice(tail.length + blank.length));
+    if (token === null) return null;
+    const turn = text.slice(0, start + text.slice(start).trimEnd().length);
+    const closed = turn + blank + token;
+    return { text: closed, tail: turn.length, end: closed.length };
+  }
+
+  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean, variables = this.#conversation.variables): string {
+    return this.#template.render(messages, { addGenerationPrompt, variables });
+  }
+
+  #attempt(render: () => string): string | null {
+    try {
+      return render();
+    } catch (error) {
+      if (error instanceof Problem) return null;
+      throw error;
     }
-    // The end-of-turn token: the first special one, with nothing but white space before it.
-    for (let i = after; i < encoded.ids.length && encoded.ends[i]! <= turnEnd; i++) {
-      const between = rendered.text.slice(end, encoded.starts[i]);
-      if (between.trim() !== '') break;
-      if (!tokenizer.isSpecial(encoded.ids[i]!)) continue;
-      for (let j = after; j <= i; j++) labels[j] = encoded.ids[j]!;
-      break;
-    }
-  }
-  return labels;
-}
-
-/** Byte-level tokenizers report a token of trimmed white space with no width: it belongs where it stands. */
-function overlaps({ starts, ends }: EncodedText, i: number, start: number, end: number): boolean {
-  return ends[i]! > starts[i]! ? ends[i]! > start && starts[i]! < end : starts[i]! >= start && starts[i]! < end;
-}
-
-function spansByMarks(
-  template: ChatTemplate,
-  messages: readonly ChatMessage[],
-  contents: readonly string[],
-  text: string,
-): ContentSpan[] | null {
-  // Private-use characters: no template tests for them, no trim removes them.
-  const mark = (i: number) => `\uE0F0${i}\uE0F1`;
-  if (messages.some((message) => message.content.includes('\uE0F0'))) return null;
-  let next = 0;
-  const marked = template.render(
-    messages.map((message) => (message.role === 'assistant' ? { ...message, content: mark(next++) } : message)),
-    { addGenerationPrompt: false },
-  );
-  const pieces: string[] = [];
-  let rest = marked;
-  for (let i = 0; i < contents.length; i++) {
-    const parts = rest.split(mark(i));
-    if (parts.length !== 2) return null;
-    pieces.push(parts[0]!);
-    rest = parts[1]!;
-  }
-  pieces.push(rest);
-  const found: { start: number; end: number }[] = [];
-  let at = 0;
-  for (const [i, content] of contents.entries()) {
-    if (!text.startsWith(pieces[i]!, at)) return null;
-    at += pieces[i]!.length;
-    const written = [content, content.trim(), content.trimEnd(), content.trimStart()].find(
-      (form) => text.startsWith(form, at) && text.startsWith(pieces[i + 1]!, at + form.length),
-    );
-    if (written === undefined) return null;
-    found.push({ start: at, end: at + written.length });
-    at += written.length;
-  }
-  if (text.slice(at) !== rest) return null;
-  // A turn ends where the conversation up to it ends, if the template can say so; else right after its first following token.
-  return found.map(({ start, end }, i) => ({ start, end, turnEnd: turnEndOf(template, messages, text, i, end) }));
-}
-
-/** Where the text of the i-th assistant turn ends: the length of the conversation up to it, when that is how the text begins. */
-function turnEndOf(template: ChatTemplate, messages: readonly ChatMessage[], text: string, i: number, end: number): number {
-  const upTo = messages.slice(0, positionOf(messages, i) + 1);
-  if (upTo.length === messages.length) return text.length;
-  const prefix = attempt(() => template.render(upTo, { addGenerationPrompt: false }));
-  return prefix !== null && prefix.length >= end && text.startsWith(prefix) ? prefix.length : text.length;
-}
-
-function spansByPrefixes(template: ChatTemplate, messages: readonly ChatMessage[], text: string): ContentSpan[] | null {
-  const spans: ContentSpan[] = [];
-  for (let i = 0; i < messages.length; i++) {
-    if (messages[i]!.role !== 'assistant') continue;
-    const before = attempt(() => template.render(messages.slice(0, i), { addGenerationPrompt: true }));
-    const through = attempt(() => template.render(messages.slice(0, i + 1), { addGenerationPrompt: false }));
-    if (before === null || through === null || !through.startsWith(before) || !text.startsWith(through)) return null;
-    const turn = through.slice(before.length);
-    const content = messages[i]!.content.trim();
-    const at = turn.lastIndexOf(content);
-    if (at < 0) return null;
-    // What the template writes before the content within the turn (thoughts, a channel) is the model's to write as well.
-    spans.push({ start: before.length, end: before.length + at + content.length, turnEnd: through.length });
-  }
-  return spans;
-}
-
-function positionOf(messages: readonly ChatMessage[], assistant: number): number {
-  let seen = -1;
-  return messages.findIndex((message) => message.role === 'assistant' && ++seen === assistant);
-}
-
-function attempt(render: () => string): string | null {
-  try {
-    return render();
-  } catch (error) {
-    if (error instanceof Problem) return null;
-    throw error;
   }
 }

@@ -11,32 +11,35 @@ const maxColumnsNamed = 40;
 const maxNameLength = 80;
 
 /**
- * Counts and checks of `rows` and lists the columns that nothing was read from; `others` are the rows of the other split, to find rows
- * that are in both.
+ * Counts and checks of the examples `all` and lists the columns that nothing was read from; `others` are those of the other split, to
+ * find rows that are in both.
  */
 export function reportOf(
-  { rows, unused }: Pick<DataRows, 'rows' | 'unused'>,
+  { rows: all, unused }: Pick<DataRows, 'rows' | 'unused'>,
   others: readonly RowOrProblem[],
   maxLength: number,
+  tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens'> | null,
 ): DataReport {
-  const usable = rows.filter((row): row is TokenRow => !('problem' in row));
-  const lengths = usable.map((row) => row.inputIds.length);
+  const examples = all.filter((row): row is TokenRow => !('problem' in row));
+  const usable = rowsOf(examples);
+  const broken = all.filter((row) => 'problem' in row);
+  const lengths = examples.map((example) => example.inputIds.length);
   const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
-  const long = usable.filter((row) => row.inputIds.length > maxLength);
-  const emptied = long.filter((row) => trainedTokens(row, maxLength) === 0);
+  const isLong = (example: TokenRow) => example.inputIds.length > maxLength;
+  const long = usable.filter((row) => row.examples.some(isLong));
+  const emptied = long.filter((row) =>
+    row.examples.some((example) => isLong(example) && trainedTokens(example, maxLength) === 0),
+  );
 
-  const firstByContent = new Map<string, number>();
-  const duplicates: TokenRow[] = [];
-  for (const row of usable) {
-    const key = contentKey(row);
-    if (firstByContent.has(key)) duplicates.push(row);
-    else firstByContent.set(key, row.index);
-  }
-  const elsewhere = new Set(others.filter((row): row is TokenRow => !('problem' in row)).map(contentKey));
-  const leaked = usable.filter((row) => elsewhere.has(contentKey(row)));
+  const found = new Set<string>();
+  const duplicates = usable.filter(({ key }) => found.size === found.add(key).size);
+  const elsewhere = new Set(rowsOf(others.filter((row): row is TokenRow => !('problem' in row))).map(({ key }) => key));
+  const leaked = usable.filter(({ key }) => elsewhere.has(key));
 
   const checks: DataCheck[] = [
-    ...problemChecks(rows),
+    ...problemChecks(broken),
+    endlessCheck(usable, tokenizer),
+    leftOutCheck(usable),
     check(
       emptied,
       'warning',
@@ -63,7 +66,7 @@ export function reportOf(
     ),
   ].filter((entry) => entry !== null);
   const passed = (title: string, detail: string): DataCheck => ({ severity: 'passed', title, detail, rows: [] });
-  if (usable.length === rows.length) checks.push(passed('Every row can be used', 'Each has at least one trained token.'));
+  if (broken.length === 0) checks.push(passed('Every row can be used', 'Each has at least one trained token.'));
   if (long.length === 0)
     checks.push(passed(`Every row fits ${maxLength.toLocaleString('en-US')} tokens`, `The longest has ${longest}.`));
   if (duplicates.length === 0) checks.push(passed('No row is repeated', 'Compared by token ids and labels.'));
@@ -73,9 +76,10 @@ export function reportOf(
     checks.push(passed(`Columns not used: ${columnList(unused)}`, 'They change nothing of what is trained.'));
 
   return {
-    rows: rows.length,
+    rows: usable.length + broken.length,
+    examples: examples.length,
     tokens: lengths.reduce((a, b) => a + b, 0),
-    trainedTokens: usable.reduce((sum, row) => sum + trainedTokens(row), 0),
+    trainedTokens: examples.reduce((sum, example) => sum + trainedTokens(example), 0),
     truncatedRows: long.length,
     duplicateRows: duplicates.length,
     longest,
@@ -84,11 +88,59 @@ export function reportOf(
   };
 }
 
+/** A row of the data with the examples it became. */
+interface Row {
+  readonly index: number;
+  readonly examples: readonly TokenRow[];
+  /** The same for rows of the same examples. */
+  readonly key: string;
+}
+
+function rowsOf(examples: readonly TokenRow[]): Row[] {
+  return [...Map.groupBy(examples, ({ index }) => index)].map(([index, own]) => ({
+    index,
+    examples: own,
+    key: own.map(contentKey).join(),
+  }));
+}
+
+/** Turns from which a model does not learn to stop. */
+function endlessCheck(rows: readonly Row[], tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens'> | null): DataCheck | null {
+  const turnsOf = (row: Row) => row.examples.reduce((sum, { endless }) => sum + endless.length, 0);
+  const found = rows.filter((row) => turnsOf(row) > 0);
+  const turns = found.reduce((sum, row) => sum + turnsOf(row), 0);
+  const stops = [...(tokenizer?.addedTokens ?? [])]
+    .filter(([, id]) => tokenizer?.stopTokens.includes(id))
+    .map(([text]) => text);
+  const known = stops.length === 0 ? 'The model names no such token.' : `Known are ${stops.join(', ')}.`;
+  return check(
+    found,
+    'warning',
+    turns === 1
+      ? '1 turn does not end in a token that ends an answer'
+      : `${turns} turns do not end in a token that ends an answer`,
+    `The chat template writes none behind them, so the model does not learn to stop. ${known}`,
+  );
+}
+
+/** Rows that say what the model never sees. */
+function leftOutCheck(rows: readonly Row[]): DataCheck | null {
+  const found = rows.filter(({ examples }) => examples[0]!.leftOut.length > 0);
+  const roles = new Set(found.flatMap(({ examples }) => examples[0]!.leftOut.map(({ role }) => role)));
+  const first = found[0]?.examples[0];
+  return check(
+    found,
+    'warning',
+    `${count(found, 'row')} with messages that the chat template leaves out`,
+    `Left out are messages of the role ${[...roles].join(', ')}; the first is message ${first?.leftOut[0]?.message} of line ${first?.line}. The model does not see what they say.`,
+  );
+}
+
 /** The row as the mask inspector shows it. */
 export async function viewRow(row: RowOrProblem, tokenizer: Tokenizer | null, maxLength: number): Promise<RowView> {
   if ('problem' in row) {
     const { index, line, problem } = row;
-    return { index, line, messages: null, text: '', tokens: [], trainedTokens: 0, problem };
+    return { index, line, turn: null, messages: null, text: '', tokens: [], trainedTokens: 0, problem };
   }
   const texts = await tokenTexts([...row.inputIds], tokenizer);
   const tokens = texts.map((text, t): TokenView => ({
@@ -96,8 +148,8 @@ export async function viewRow(row: RowOrProblem, tokenizer: Tokenizer | null, ma
     text,
     role: roleOf(row, t, tokenizer, maxLength),
   }));
-  const { index, line, messages, text } = row;
-  return { index, line, messages, text, tokens, trainedTokens: trainedTokens(row, maxLength), problem: null };
+  const { index, line, turn, messages, text } = row;
+  return { index, line, turn, messages, text, tokens, trainedTokens: trainedTokens(row, maxLength), problem: null };
 }
 
 function roleOf(row: TokenRow, t: number, tokenizer: Tokenizer | null, maxLength: number): TokenRole {
@@ -141,11 +193,8 @@ function columnList(unused: readonly UnusedColumn[]): string {
 }
 
 /** Rows that cannot be used, one check per kind of problem: what is to be done about it tells the kinds apart. */
-function problemChecks(rows: readonly RowOrProblem[]): DataCheck[] {
-  const byKind = Map.groupBy(
-    rows.filter((row) => 'problem' in row),
-    ({ problem: { code, hint } }) => `${code} ${hint}`,
-  );
+function problemChecks(rows: readonly Exclude<RowOrProblem, TokenRow>[]): DataCheck[] {
+  const byKind = Map.groupBy(rows, ({ problem: { code, hint } }) => `${code} ${hint}`);
   return [...byKind.values()].map((broken) => ({
     severity: 'blocking',
     title: `${count(broken, 'row')} cannot be used`,

@@ -233,13 +233,13 @@ describe('the report', () => {
     const { rows } = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
     const lines = readFileSync(`${golden}/train.messages.jsonl`, 'utf8').trim().split('\n');
     const mixed = await rowsOf([...lines.slice(0, 3), lines[0], '{"text": '].join('\n'));
-    const clean = reportOf({ rows, unused: [] }, [], 1024);
+    const clean = reportOf({ rows, unused: [] }, [], 1024, tokenizer);
     const tokens = rows.reduce((sum, row) => sum + (row as TokenRow).inputIds.length, 0);
     // The first eight steps of the reference run see each of the 32 rows once; these are its supervised tokens.
     expect(clean).toMatchObject({ rows: 32, tokens, trainedTokens: 173 + 170 + 179 + 173 + 180 + 175 + 181 + 176 });
     expect(clean.lengths.reduce((sum, bucket) => sum + bucket.rows, 0)).toBe(32);
     expect(clean.checks.every((check) => check.severity === 'passed')).toBe(true);
-    const report = reportOf({ rows: mixed, unused: [] }, rows, 80);
+    const report = reportOf({ rows: mixed, unused: [] }, rows, 80, tokenizer);
     expect(report).toMatchObject({ rows: 5, duplicateRows: 1 });
     expect(report.truncatedRows).toBeGreaterThan(0);
     const found = Object.fromEntries(report.checks.map((check) => [check.title.replace(/^\d+ /, ''), check.rows]));

@@ -3,29 +3,38 @@ import { createHash } from 'node:crypto';
 import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings } from '../recipe.ts';
-import { type Content, contentOf, detectFormat } from './content.ts';
+import { type Content, contentOf, type Conversation, detectFormat } from './content.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
-import { labelsOf, renderConversation } from './mask.ts';
+import { EndTokens } from './end-tokens.ts';
+import { encodeExample, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem } from './records.ts';
 import { type ChatTemplate, openTemplate } from './template.ts';
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-export interface TokenRow {
+/** What is trained on: a row of the data, or one turn of a conversation whose template writes earlier turns differently. */
+export interface TokenRow extends Encoded {
+  /** Of the row in the data, from 0: the same for all examples of one row. */
   readonly index: number;
   readonly file: string;
   /** 1-based; for a JSON list the line on which the row begins. */
   readonly line: number;
-  readonly inputIds: Int32Array;
-  /** -100 is ignored; `labels[t]` belongs to `inputIds[t]`. */
-  readonly labels: Int32Array;
-  readonly messages: readonly ChatMessage[] | null;
-  readonly text: string;
+  /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
+  readonly turn: number | null;
+  /** Messages, from 1, that are trained and do not end in a token that ends an answer. */
+  readonly endless: readonly number[];
+  /** Messages, from 1, whose content the chat template leaves out. */
+  readonly leftOut: readonly LeftOut[];
+}
+interface LeftOut {
+  readonly message: number;
+  readonly role: ChatMessage['role'];
 }
 export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
 
 export interface DataRows {
+  /** In the order of the data; the examples of one row follow one another. */
   readonly rows: RowOrProblem[];
   readonly format: DataFormat;
   /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
@@ -42,6 +51,7 @@ export interface UnusedColumn {
 /** A row as ids and labels. */
 export interface Encoded {
   readonly inputIds: Int32Array;
+  /** -100 is ignored; `labels[t]` belongs to `inputIds[t]`. */
   readonly labels: Int32Array;
   readonly messages: readonly ChatMessage[] | null;
   readonly text: string;
@@ -66,14 +76,15 @@ export async function readRows(
   const rows: RowOrProblem[] = [];
   const hashes: string[] = [];
   let format: DataFormat | null = null;
+  let read = 0;
   const encoder = new RowEncoder(tokenizer, vocabularySize, keepText, { ...defaultRecipe(), ...settings });
   for (const file of paths) {
     const hash = createHash('sha256');
     let batch: RecordOrProblem[] = [];
     let batchBytes = 0;
     const flush = async () => {
-      const first = rows.length;
-      rows.push(...(await Promise.all(batch.map((record, i) => encoder.encode(record, file, first + i)))));
+      rows.push(...(await Promise.all(batch.map((record, i) => encoder.encode(record, file, read + i)))).flat());
+      read += batch.length;
       batch = [];
       batchBytes = 0;
     };
@@ -99,6 +110,7 @@ class RowEncoder {
   readonly #settings: RowSettings;
   /** Rows that have each column that is not used. */
   readonly #unused = new Map<string, number>();
+  #ends: EndTokens | undefined;
   /** Or why there is none: told for every row, found out once. */
   #template: ChatTemplate | Problem | undefined;
 
@@ -115,23 +127,28 @@ class RowEncoder {
       .toSorted((a, b) => b.rows - a.rows || (a.name < b.name ? -1 : 1));
   }
 
-  async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem> {
+  /** The examples of a row, or the one problem for which none of it can be used. */
+  async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem[]> {
     const { line } = record;
-    if ('problem' in record) return { problem: record.problem, index, line, file };
+    if ('problem' in record) return [{ problem: record.problem, index, line, file }];
     try {
       const format = detectFormat(record.value);
       const unused = new Set<string>();
-      const row =
+      const examples =
         format === 'tokens'
-          ? await this.#tokens(record.value, unused)
+          ? [await this.#tokens(record.value, unused)]
           : await this.#content(contentOf(record.value, format, this.#tokenizer, unused));
-      this.#check(row);
+      for (const example of examples) this.#check(example);
       for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
-      return { index, file, line, ...row, ...(this.#keepText ? {} : { messages: null, text: '' }) };
+      return examples.map((example) => ({
+        ...{ index, file, line, turn: null, endless: [], leftOut: [] },
+        ...example,
+        ...(this.#keepText ? {} : { messages: null, text: '' }),
+      }));
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
-      return { problem: { code, message: `${file}, line ${line}: ${message}`, hint, line }, index, line, file };
+      return [{ problem: { code, message: `${file}, line ${line}: ${message}`, hint, line }, index, line, file }];
     }
   }
 
@@ -143,7 +160,7 @@ class RowEncoder {
     return { inputIds, labels, messages: null, text: text ?? '' };
   }
 
-  async #content(content: Content): Promise<Encoded> {
+  async #content(content: Content): Promise<(Encoded & Partial<TokenRow>)[]> {
     const tokenizer = this.#tokenizer;
     if (tokenizer === null)
       throw new Problem(
@@ -152,17 +169,28 @@ class RowEncoder {
         'Use rows with "input_ids", or a model with its tokenizer.json; transformers makes one of a tokenizer.model.',
       );
     switch (content.kind) {
-      case 'messages': {
-        const rendered = renderConversation(this.#openTemplate(tokenizer), content);
-        const encoded = await tokenizer.encodeWithOffsets(rendered.text);
-        const labels = labelsOf(rendered, encoded, tokenizer);
-        return { inputIds: Int32Array.from(encoded.ids), labels, messages: content.messages, text: rendered.text };
-      }
+      case 'messages':
+        return this.#conversation(content, tokenizer);
       case 'completion':
-        return encodeCompletion(content, tokenizer);
+        return [await encodeCompletion(content, tokenizer)];
       case 'text':
-        return encodeDocument(content.text, tokenizer, this.#settings);
+        return [await encodeDocument(content.text, tokenizer, this.#settings)];
     }
+  }
+
+  async #conversation(conversation: Conversation, tokenizer: Tokenizer): Promise<(Encoded & Partial<TokenRow>)[]> {
+    this.#ends ??= new EndTokens(tokenizer);
+    const { examples, leftOut } = renderConversation(this.#openTemplate(tokenizer), conversation, this.#ends);
+    return Promise.all(
+      examples.map(async (example) => ({
+        ...(await encodeExample(example, tokenizer)),
+        messages: example.messages,
+        text: example.text,
+        turn: examples.length > 1 ? example.turn : null,
+        endless: example.endless,
+        leftOut: leftOut.map((message) => ({ message, role: conversation.messages[message - 1]!.role })),
+      })),
+    );
   }
 
   #openTemplate(tokenizer: Tokenizer): ChatTemplate {

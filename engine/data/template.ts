@@ -12,10 +12,21 @@ const maxCharacters = 4_000_000;
 /** A template that has failed for so long altogether is not tried on further conversations. */
 const failingLimitMs = 3 * timeLimitMs;
 
+/** What a row says to the template beside its messages, as `chat_template_kwargs`. */
+export type TemplateVariables = Readonly<Record<string, unknown>>;
+
+interface RenderOptions {
+  readonly addGenerationPrompt: boolean;
+  readonly variables?: TemplateVariables;
+}
+
 export interface ChatTemplate {
-  render(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string;
+  render(messages: readonly ChatMessage[], options: RenderOptions): string;
   /** What the template itself says is the assistant's (`{% generation %}`), as places in the text; null where it says nothing. */
-  generated(messages: readonly ChatMessage[]): readonly { readonly start: number; readonly end: number }[] | null;
+  generated(
+    messages: readonly ChatMessage[],
+    options: RenderOptions,
+  ): readonly { readonly start: number; readonly end: number }[] | null;
 }
 
 /** A tag with the blanks before it on its line and the line break after it, which Jinja cuts off as transformers sets it up. */
@@ -46,36 +57,38 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
   const eos_token = tokenizer.eosText ?? '';
   let failing = 0;
   let failure = outOfLimits();
-  const run = (source: string, messages: readonly ChatMessage[], addGenerationPrompt: boolean): string => {
+  const run = (source: string, messages: readonly ChatMessage[], options: RenderOptions): string => {
     if (failing >= failingLimitMs) throw failure;
     const started = performance.now();
-    const variables = { messages, bos_token, eos_token, add_generation_prompt: addGenerationPrompt, tools: null };
+    const given = { messages, bos_token, eos_token, add_generation_prompt: options.addGenerationPrompt };
+    const variables = { tools: null, ...options.variables, ...given };
     const answer = runApart({ source, variables, maxCharacters });
     if (answer !== null && 'text' in answer) return answer.text;
     failing += performance.now() - started;
-    failure = answer === null ? outOfLimits() : notRendered(answer.problem, takesRest(source, messages));
+    failure = answer === null ? outOfLimits() : notRendered(answer.problem, takesRest(source, messages, options));
     throw failure;
   };
   /** Whether it is the system turn alone that a template refuses. */
-  const takesRest = (source: string, [first, ...rest]: readonly ChatMessage[]): boolean => {
+  const takesRest = (source: string, [first, ...rest]: readonly ChatMessage[], options: RenderOptions): boolean => {
     if (first?.role !== 'system' || rest.length === 0) return false;
-    const variables = { messages: rest, bos_token, eos_token, add_generation_prompt: false, tools: null };
+    const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
+    const variables = { tools: null, ...options.variables, ...given };
     const answer = runApart({ source, variables, maxCharacters });
     return answer !== null && 'text' in answer;
   };
   const plain = withMarks(source, ['', '']);
   const marked = withMarks(source, generationMarks);
   return {
-    render: (messages, { addGenerationPrompt }) => run(plain, messages, addGenerationPrompt),
-    generated(messages) {
+    render: (messages, options) => run(plain, messages, options),
+    generated(messages, options) {
       if (marked === plain || messages.some(({ content }) => generationMarks.some((mark) => content.includes(mark))))
         return null;
-      const text = run(marked, messages, false);
+      const text = run(marked, messages, options);
       const pieces = text.split(generationMarks[0]).map((piece) => piece.split(generationMarks[1]));
       const [before, ...turns] = pieces;
       const whole = turns.length > 0 && before!.length === 1 && turns.every((piece) => piece.length === 2);
       // A template that does something with what it has written may do otherwise with the marks in it.
-      if (!whole || pieces.flat().join('') !== run(plain, messages, false)) return null;
+      if (!whole || pieces.flat().join('') !== run(plain, messages, options)) return null;
       let at = before![0]!.length;
       return turns.map(([inside, after]) => {
         const start = at;

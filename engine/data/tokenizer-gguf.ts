@@ -201,15 +201,9 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   ]);
   const modelName = metadata.get('general.name')?.value;
   const strips = stripRule(typeof modelName === 'string' ? modelName : '', (content) => ids.has(content));
-  const added: AddedToken[] = [];
+  const typeOf = (id: number): number => overruled.get(id) ?? types[id] ?? tokenType.normal;
   tokens.forEach((content, id) => {
-    const type = overruled.get(id) ?? types[id] ?? tokenType.normal;
-    if (type === tokenType.unused) return;
-    vocab[content] = id;
-    if (type === tokenType.control || type === tokenType.userDefined || type === tokenType.unknown) {
-      const flags = { single_word: false, normalized: false, lstrip: false, rstrip: false, ...strips?.(content) };
-      added.push({ id, content, ...flags, special: type !== tokenType.userDefined });
-    }
+    if (typeOf(id) !== tokenType.unused) vocab[content] = id;
   });
   const rule = model === 'gpt2' ? byteLevelRule(field('pre')) : sentencePieceRule(field('add_space_prefix') !== false);
   const merges =
@@ -232,6 +226,22 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   const addBos = (addBosField === undefined ? rule.addBos : addBosField === true) && bos !== null && bos in vocab;
   const addEos = field('add_eos_token') === true && eos !== null && eos in vocab;
   const template = metadata.get('tokenizer.chat_template')?.value;
+  const made = new Set(merges.map((pair) => pair.join('')));
+  const roles = new Set(['bos', 'eos', 'eot', 'eom'].map((name) => idAt(`${name}_token_id`)));
+  /** What a plain token really is: some converters forget that a token was added, but no merge ever makes such a one. */
+  const forgotten = (content: string, id: number): number => {
+    if (overruled.has(id) || made.has(content) || !/^(<.+>|\[.+\])$/u.test(content)) return tokenType.normal;
+    if (roles.has(id)) return tokenType.control;
+    return typeof template === 'string' && template.includes(content) ? tokenType.userDefined : tokenType.normal;
+  };
+  const added: AddedToken[] = [];
+  tokens.forEach((content, id) => {
+    const type = typeOf(id) === tokenType.normal ? forgotten(content, id) : typeOf(id);
+    if (type === tokenType.control || type === tokenType.userDefined || type === tokenType.unknown) {
+      const flags = { single_word: false, normalized: false, lstrip: false, rstrip: false, ...strips?.(content) };
+      added.push({ id, content, ...flags, special: type !== tokenType.userDefined });
+    }
+  });
   const json: TokenizerJson & Record<string, unknown> = {
     version: '1.0',
     truncation: null,

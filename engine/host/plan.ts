@@ -35,7 +35,7 @@ export async function planForRun(
   const at = modelAt(store, model);
   const opened = openModel(model.path, model.acceptFields);
   const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, rowSettings(recipe));
-  const steps = totalSteps(recipe, dataset.trainRows);
+  const steps = totalSteps(recipe, report.examples);
   const rate = store.metrics.rateOf(model.path);
   const longest = Math.min(report.longest, recipe.maxLength);
   return {
@@ -113,13 +113,16 @@ function tokensBehind({ lengths }: DataReport, length: number): number {
 const costOfEvaluation = 1 / 3;
 
 /** Tokens that a run takes through the model, those of its evaluations at what they cost. */
-function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, { lengths, rows }: DataReport): number {
+function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, report: DataReport): number {
+  const { lengths, rows, examples } = report;
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
   const tokens = lengths.reduce((sum, { upTo, rows }) => sum + rows * Math.min(upTo - halfBucket, recipe.maxLength), 0);
   // One evaluation before the first step, one after the last, and those between.
   const evaluations = recipe.evalEvery === 0 ? 1 : 2 + Math.floor((steps - 1) / recipe.evalEvery);
   const trained = steps * recipe.batchSize * recipe.gradientAccumulation;
-  return (tokens / Math.max(1, rows)) * (trained + evaluations * evalRows * costOfEvaluation);
+  // A row of the evaluation is taken to be as many examples as one of the training.
+  const evaluated = evalRows * (examples / Math.max(1, rows));
+  return (tokens / Math.max(1, examples)) * (trained + evaluations * evaluated * costOfEvaluation);
 }
 
 /** The exports of an adapter with their sizes. */

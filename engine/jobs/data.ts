@@ -57,23 +57,30 @@ class Data {
   async #render(request: Extract<JobRequest, { name: 'render' }>): Promise<(RenderedRow | { problem: ProblemValue })[]> {
     const { rows } = await this.#rows(request.dataPaths, request.rowSettings);
     return rows.map((row) =>
-      'problem' in row ? { problem: row.problem } : { text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
+      'problem' in row
+        ? { problem: row.problem }
+        : {
+            ...(row.turn === null ? {} : { row: row.index, turn: row.turn }),
+            ...{ text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
+          },
     );
   }
 
+  /** Pages count rows of the data: the examples of a row come together. */
   async #page({ dataPaths, offset, limit, maxLength }: Extract<JobRequest, { name: 'rows' }>): Promise<{
     rows: RowView[];
     total: number;
   }> {
     const { rows } = await this.#rows(dataPaths);
-    const page = rows.slice(offset, offset + limit);
-    return { rows: await Promise.all(page.map((row) => viewRow(row, this.#tokenizer, maxLength))), total: rows.length };
+    const page = rows.filter(({ index }) => index >= offset && index < offset + limit);
+    const total = (rows.at(-1)?.index ?? -1) + 1;
+    return { rows: await Promise.all(page.map((row) => viewRow(row, this.#tokenizer, maxLength))), total };
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
     const { dataPaths, otherPaths, maxLength, rowSettings: given } = request;
     const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, given)).rows;
-    return reportOf(await this.#rows(dataPaths, given), others, maxLength);
+    return reportOf(await this.#rows(dataPaths, given), others, maxLength, this.#tokenizer);
   }
 
   async #rows(paths: readonly string[], given: Partial<RowSettings> = {}): Promise<DataRows> {

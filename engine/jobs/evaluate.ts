@@ -35,8 +35,22 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
         progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },
       }),
     );
-    return { loss, perplexity: Math.exp(loss), supervisedTokens, rows: each };
+    const byRow = Map.groupBy(each.keys(), (i) => rows[i]!.index);
+    return {
+      loss,
+      perplexity: Math.exp(loss),
+      supervisedTokens,
+      rows: [...byRow.values()].map((own) => joined(own.map((i) => each[i]!))),
+    };
   } finally {
     await step.release();
   }
+}
+
+/** The loss of a row that is several examples: the mean over the supervised tokens of them all. */
+function joined(examples: EvaluateResult['rows']): EvaluateResult['rows'][number] {
+  const supervisedTokens = examples.reduce((sum, example) => sum + example.supervisedTokens, 0);
+  const loss = examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0);
+  // A single example keeps its loss bit for bit.
+  return examples.length === 1 ? examples[0]! : { loss: loss / Math.max(1, supervisedTokens), supervisedTokens };
 }

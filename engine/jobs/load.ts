@@ -15,7 +15,10 @@ import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';
 
 export interface LoadedRows {
+  /** What is trained on: a conversation is several examples where the chat template writes earlier turns differently. */
   readonly rows: readonly TokenRow[];
+  /** Rows of the data, those that were left out among them. */
+  readonly read: number;
   readonly format: DataFormat;
   readonly hash: string;
   /** Rows that could not be used and were left out. */
@@ -32,14 +35,15 @@ export async function loadRows(
   const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, reading);
   const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
   const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
+  const read = all.at(-1)!.index + 1;
   const first = bad[0];
   if (first && (!skipBadRows || rows.length === 0)) {
     const { code, message, hint } = first.problem;
-    const more = bad.length === 1 ? '' : ` ${bad.length - 1} more of ${all.length} rows cannot be used either.`;
+    const more = bad.length === 1 ? '' : ` ${bad.length - 1} more of ${read} rows cannot be used either.`;
     const skip = rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
     throw new Problem(code, message + more, hint + skip, { line: first.line });
   }
-  return { rows, format, hash, skipped: bad.length };
+  return { rows, read, format, hash, skipped: bad.length };
 }
 
 /** Null when the model has none, which is enough for rows of token ids. */

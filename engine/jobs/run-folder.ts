@@ -44,12 +44,13 @@ export interface DataRecord {
   readonly paths: readonly string[];
   readonly hash: string;
   readonly format: DataFormat;
+  /** Examples that were used: a conversation is several where the chat template writes earlier turns differently. */
   readonly rows: number;
   /** Rows that could not be used. */
   readonly skipped: number;
-  /** Rows cut at the maximum length. */
+  /** Examples cut at the maximum length. */
   readonly truncated: number;
-  /** Rows whose trained tokens were all cut off. */
+  /** Examples whose trained tokens were all cut off. */
   readonly withoutTarget: number;
 }
 

@@ -215,13 +215,21 @@ async function prepareData(
 ): Promise<Data> {
   const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) });
   const prepared = prepareRows(loaded.rows, recipe.maxLength);
-  const say = (count: number, what: string) => {
-    if (count > 0)
-      port.send({ type: 'log', text: `${paths.join(', ')}: ${count} of ${loaded.rows.length + loaded.skipped} rows ${what}.` });
+  const { read, skipped } = loaded;
+  const used = read - skipped;
+  const examples = loaded.rows.length;
+  const noun = examples === used ? 'rows' : 'examples';
+  const say = (count: number, of: string, what: string) => {
+    if (count > 0) port.send({ type: 'log', text: `${paths.join(', ')}: ${count} of ${of} ${what}.` });
   };
-  say(loaded.skipped, 'cannot be used and are left out');
-  say(prepared.truncated, `are longer than ${recipe.maxLength} tokens and are cut at the right`);
-  say(prepared.withoutTarget, 'have nothing to train on within that length and are left out');
+  say(skipped, `${read} rows`, 'cannot be used and are left out');
+  if (examples > used)
+    port.send({
+      type: 'log',
+      text: `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart.`,
+    });
+  say(prepared.truncated, `${examples} ${noun}`, `are longer than ${recipe.maxLength} tokens and are cut at the right`);
+  say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
   if (prepared.rows.length === 0)
     throw new Problem(
       'nothing-to-train',
