@@ -59,24 +59,42 @@ export function renderConversation(template: ChatTemplate, conversation: Convers
   const learned = answers.filter((i) => trained[i] === true);
   for (const i of learned) requireAnswer(messages[i]!, i);
 
-  const whole = { messages, text: rendering.text(messages.length), trained: [], prompts: [], turn: 0, endless: [] };
-  const examples: ConversationExample[] = [];
-  for (const i of learned.toReversed()) {
-    const turn = rendering.turn(i);
-    if (turn.trained.length === 0) continue;
-    const later = examples[0] ?? whole;
+  const untrained = { trained: [], prompts: [], turn: 0, endless: [] };
+  const whole: Draft = {
+    ...{ messages, text: rendering.text(messages.length), ...untrained },
+    marks: learned.length === 0 ? null : rendering.marks(messages.length),
+  };
+  const drafts: Draft[] = [];
+  for (const [i, turn] of learned.map((i) => [i, rendering.turn(i)] as const).toReversed()) {
+    const later = drafts[0] ?? whole;
     const fits = later.text.startsWith(turn.text.slice(0, turn.end));
-    if (fits) examples.shift();
-    const example: ConversationExample = fits ? later : { ...whole, messages: messages.slice(0, i + 1), text: turn.text };
-    examples.unshift({
-      ...example,
-      trained: [...turn.trained, ...example.trained],
-      prompts: [turn.start, ...example.prompts],
-      turn: example.turn || answers.indexOf(i) + 1,
-      endless: turn.ended ? example.endless : [i + 1, ...example.endless],
+    const own = { messages: messages.slice(0, i + 1), text: turn.text, ...untrained, marks: turn.marks };
+    const draft = fits ? later : own;
+    const trained = spansOf(turn, draft.marks);
+    if (trained.length === 0) continue;
+    if (fits) drafts.shift();
+    drafts.unshift({
+      ...draft,
+      trained: [...trained, ...draft.trained],
+      prompts: [turn.start, ...draft.prompts],
+      turn: draft.turn || answers.indexOf(i) + 1,
+      endless: turn.tail === null ? [i + 1, ...draft.endless] : draft.endless,
     });
   }
-  return { examples: examples.length === 0 ? [whole] : examples, leftOut: rendering.leftOut() };
+  return { examples: drafts.length === 0 ? [whole] : drafts, leftOut: rendering.leftOut() };
+}
+
+/** An example in the making, with what its template marks as generated in it; null where it marks nothing. */
+interface Draft extends ConversationExample {
+  readonly marks: readonly Span[] | null;
+}
+
+/** What is trained of a turn: all of it, or what is marked and its end token. */
+function spansOf({ start, end, tail }: Turn, marks: readonly Span[] | null): Span[] {
+  if (marks === null) return [{ start, end }];
+  const within = marks.filter((span) => span.end > start && span.start < end);
+  const spans = within.map((span) => ({ start: Math.max(start, span.start), end: Math.min(end, span.end) }));
+  return spans.length === 0 || tail === null ? spans : [...spans, { start: tail, end }];
 }
 
 /** The example as ids and labels: the id where it is trained, -100 elsewhere. The prompts have the ids they have when they are asked. */
@@ -142,8 +160,9 @@ interface Turn {
   /** Where the prompt ends, and where the turn does. */
   readonly start: number;
   readonly end: number;
-  readonly trained: readonly Span[];
-  readonly ended: boolean;
+  /** Where nothing more is said and the end token follows; null where none does. */
+  readonly tail: number | null;
+  readonly marks: readonly Span[] | null;
 }
 
 /** The text of a conversation through one of its turns, the first `start` characters of which are the prompt. */
@@ -190,23 +209,20 @@ class Rendering {
     return text;
   }
 
+  /** What the template marks as generated in the first `count` messages. */
+  marks(count: number, variables: TemplateVariables = this.#conversation.variables): readonly Span[] | null {
+    const messages = this.#conversation.messages.slice(0, count);
+    return this.#template.generated(messages, { addGenerationPrompt: false, variables });
+  }
+
   turn(i: number): Turn {
     const written = this.#written(i);
     const { text, start, plain, variables } = written;
     const found = this.#ends.find(text, start);
     const closed = found === null ? this.#closedByNext(i, written) : { text, ...found };
-    const end = closed?.end ?? start + text.slice(start).trimEnd().length;
+    const end = start + text.slice(start).trimEnd().length;
     // Only what the template wrote has its marks.
-    const generated = plain
-      ? this.#template.generated(this.#conversation.messages.slice(0, i + 1), { addGenerationPrompt: false, variables })
-      : null;
-    const within = generated?.filter((span) => span.end > start && span.start < end);
-    const trained = (within ?? [{ start, end }]).map((span) => ({
-      start: Math.max(start, span.start),
-      end: Math.min(end, span.end),
-    }));
-    if (closed !== null && trained.length > 0) trained.push({ start: closed.tail, end });
-    return { text: closed?.text ?? text, start, end, trained, ended: closed !== null };
+    return { ...{ text, end, tail: null }, ...closed, start, marks: plain ? this.marks(i + 1, variables) : null };
   }
 
   /** Messages, from 1, that the template leaves out. */

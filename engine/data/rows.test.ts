@@ -202,6 +202,85 @@ describe('rows', () => {
   });
 });
 
+describe('conversations whose template writes earlier turns differently', () => {
+  const hub = tokenizer.toHubFiles();
+  const cutting = openTokenizer({
+    kind: 'hub',
+    tokenizerJson: hub['tokenizer.json'],
+    tokenizerConfig: { eos_token: '<|im_end|>' },
+    generationConfig: null,
+    chatTemplate: `{% for m in messages %}{% if m.role != 'tool' %}{{ '<|im_start|>' + m.role + '\n' + (m.content if loop.last else m.content.split('</think>')[-1]) + '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`,
+  });
+  const row = (...contents: string[]) =>
+    JSON.stringify({
+      messages: contents.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content })),
+    });
+
+  it('become an example for each turn, under the number of their row', async () => {
+    const rows = await rowsOf([row('a', 'b'), row('a', '<think>1</think>b', 'c', 'd'), '{', row('e', 'f')].join('\n'), cutting);
+    expect(rows.map(({ index, line }) => [index, line])).toEqual([
+      [0, 1],
+      [1, 2],
+      [1, 2],
+      [2, 3],
+      [3, 4],
+    ]);
+    const [, first, second] = rows as TokenRow[];
+    expect([first!.turn, second!.turn, (rows[0] as TokenRow).turn]).toEqual([1, 2, null]);
+    expect([await trained(first!), await trained(second!)]).toEqual(['<think>1</think>b<|im_end|>', 'd<|im_end|>']);
+    expect([first!.messages!.length, second!.messages!.length]).toEqual([2, 4]);
+    expect((await viewRow(first!, cutting, 99)).turn).toBe(1);
+  });
+
+  it('count as rows and as examples, and are compared as rows', async () => {
+    const two = row('a', '<think>1</think>b', 'c', 'd');
+    const rows = await rowsOf([two, row('a', '<think>1</think>b', 'c', 'other'), two].join('\n'), cutting);
+    const report = reportOf(rows, [], 1024, cutting);
+    expect(report).toMatchObject({ rows: 3, examples: 6, duplicateRows: 1 });
+    const repeated = report.checks.find(({ title }) => title.endsWith('repeated'));
+    expect(repeated?.rows).toEqual([2]);
+    expect(reportOf(rows, [], 18, cutting).truncatedRows).toBe(3);
+  });
+
+  it('cannot be used at all where one turn cannot', async () => {
+    const rows = await rowsOf([row('a', '<think>1</think>b', 'c', ''), row('a', 'b')].join('\n'), cutting);
+    expect(codes(rows)).toEqual(['answer-empty', 'ok']);
+    expect(reportOf(rows, [], 1024, cutting).checks[0]).toMatchObject({ severity: 'blocking', rows: [0] });
+  });
+
+  it('are named with what the template leaves out, and with turns that do not end', async () => {
+    const tool = JSON.stringify({
+      messages: [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content: 'b' },
+        { role: 'tool', content: 'TOOLTEXT' },
+        { role: 'assistant', content: 'c' },
+      ],
+    });
+    const dropped = reportOf(await rowsOf([row('a', 'b'), tool].join('\n'), cutting), [], 1024, cutting);
+    expect(dropped.checks).toContainEqual({
+      severity: 'warning',
+      title: '1 row with messages that the chat template leaves out',
+      detail: expect.stringContaining('role tool; the first is message 3 of line 2') as string,
+      rows: [1],
+    });
+    const endless = openTokenizer({
+      kind: 'hub',
+      tokenizerJson: hub['tokenizer.json'],
+      tokenizerConfig: { eos_token: '<|im_end|>' },
+      generationConfig: null,
+      chatTemplate: `{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}`,
+    });
+    const report = reportOf(await rowsOf([row('a', 'b', 'c', 'd'), row('e', 'f')].join('\n'), endless), [], 1024, endless);
+    expect(report.checks).toContainEqual({
+      severity: 'warning',
+      title: '3 turns do not end in a token that ends an answer',
+      detail: expect.stringContaining('Known are <|im_end|>.') as string,
+      rows: [0, 1],
+    });
+  });
+});
+
 describe('a template that never ends for some rows', () => {
   it('fails those rows only', { timeout: 30_000 }, async () => {
     const loop =

@@ -236,8 +236,8 @@ describe('special tokens of a GGUF, as llama.cpp takes them', () => {
     expect([...tokenizer.stopTokens].sort((a, b) => a - b)).toEqual(ends.sort((a, b) => a - b));
     for (const name of ['<|im_end|>', '<|eot_id|>', '<tool>', '<|fim_prefix|>'])
       expect(await tokenizer.encode(`${name}a`)).toEqual([id(name), id('a')]);
-    // A token that only an id names stays what it is.
-    expect(await tokenizer.encode('<end>')).toHaveLength(5);
+    // So is an end that only an id names, which no merge makes.
+    expect(await tokenizer.encode('<end>a')).toEqual([id('<end>'), id('a')]);
     expect(['<|im_end|>', '<|eot_id|>', '<tool>'].map((name) => tokenizer.isSpecial(id(name)))).toEqual([true, true, false]);
   });
 
@@ -374,4 +374,35 @@ it('white space that is an added token of SentencePiece stays white space', asyn
   const metadata = hub.toGgufMetadata();
   expect((metadata.get('tokenizer.ggml.token_type')!.value as number[])[277]).toBe(1);
   expect(await openTokenizer({ kind: 'gguf', metadata }).encode('he  ll')).toEqual(await hub.encode('he  ll'));
+});
+
+describe('an added token that a GGUF calls a plain one', () => {
+  /** `<|im_end|>` is known by its name, `<|fin|>` as eos, `<|turn|>` from the template, `<b>` from nowhere; merges make `<->`. */
+  const added = ['<|im_end|>', '<|fin|>', '<|turn|>', '<b>'];
+  const open = (type: number) => {
+    const metadata = byteLevel('gpt-2');
+    const tokens = metadata.get('tokenizer.ggml.tokens')!.value as string[];
+    const merges = [...(metadata.get('tokenizer.ggml.merges')!.value as string[]), '< -', '<- >'];
+    const all = [...tokens, '<-', '<->', ...added];
+    metadata.set('tokenizer.ggml.tokens', { type: 'array', of: 'string', value: all });
+    metadata.set('tokenizer.ggml.merges', { type: 'array', of: 'string', value: merges });
+    const types = all.map((token) => (added.includes(token) ? type : 1));
+    metadata.set('tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: types });
+    metadata.set('tokenizer.ggml.eos_token_id', { type: 'uint32', value: all.indexOf('<|fin|>') });
+    metadata.set('tokenizer.chat_template', { type: 'string', value: "{{ '<|turn|>' + messages[0].content + '<->' }}" });
+    return { tokenizer: openTokenizer({ kind: 'gguf', metadata }), id: (token: string) => all.indexOf(token) };
+  };
+
+  it('is matched whole where a name, an id or the template says what it is', async () => {
+    const { tokenizer, id } = open(1);
+    expect(await tokenizer.encode('<|turn|>a<|im_end|><|fin|>')).toEqual(['<|turn|>', 'a', '<|im_end|>', '<|fin|>'].map(id));
+    expect(await tokenizer.encode('<b>x<->')).toEqual(['<', 'b', '>', 'x', '<->'].map(id));
+    expect([...tokenizer.addedTokens.values()]).toEqual(['<|im_end|>', '<|fin|>', '<|turn|>']);
+    expect([tokenizer.isSpecial(id('<|im_end|>')), tokenizer.isSpecial(id('<|turn|>'))]).toEqual([true, false]);
+  });
+
+  it.each([1, 3, 4])('ends an answer by its name, and as eos, whatever its type (%i)', (type) => {
+    const { tokenizer, id } = open(type);
+    expect(tokenizer.stopTokens).toEqual([id('<|fin|>'), id('<|im_end|>')]);
+  });
 });

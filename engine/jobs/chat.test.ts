@@ -129,6 +129,10 @@ describe('data preparation', () => {
     expect([total, rows.map((view) => view.line)]).toEqual([3, [2, 3]]);
     const report = { name: 'report', dataPaths: [path], otherPaths: [], maxLength: 64 } as const;
     expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 3, duplicateRows: 1 });
+    expect(await host.ask<{ rows: RowView[]; total: number }>({ ...page, offset: 2 })).toMatchObject({
+      total: 3,
+      rows: [{ index: 2, turn: null }],
+    });
     writeFileSync(path, `${row}\n`);
     expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 1, duplicateRows: 0 });
     host.stop();

@@ -1,0 +1,319 @@
+/** The mask under templates in the manner of well-known models, each cut down to how it begins, ends and rewrites turns. */
+import { describe, expect, it } from 'vitest';
+import type { ChatMessage } from '../contract.ts';
+import { EndTokens } from './end-tokens.ts';
+import { encodeExample, renderConversation } from './mask.ts';
+import { openTemplate } from './template.ts';
+import { openTokenizer, type Tokenizer } from './tokenizer.ts';
+
+type Named = readonly (string | readonly [text: string, special: boolean])[];
+
+/** Single bytes, two line breaks as one token, and the added tokens of a model; `eos` and `stops` are its ends. */
+function tokenizerOf(added: Named, eos: string, stops: readonly string[] = []): Tokenizer {
+  const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  let next = 256;
+  const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
+  const pieces = [...bytes, 'ĊĊ'];
+  const tokens = added.map((entry, i) => {
+    const [content, special] = typeof entry === 'string' ? ([entry, true] as const) : entry;
+    return { id: pieces.length + i, content, special, single_word: false, lstrip: false, rstrip: false, normalized: false };
+  });
+  const idOf = (text: string) => tokens.find(({ content }) => content === text)!.id;
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  return openTokenizer({
+    kind: 'hub',
+    tokenizerJson: JSON.stringify({
+      ...{ version: '1.0', truncation: null, padding: null, added_tokens: tokens, normalizer: null },
+      ...{ pre_tokenizer: byteLevel, post_processor: byteLevel, decoder: byteLevel },
+      model: { type: 'BPE', vocab: Object.fromEntries(pieces.map((piece, id) => [piece, id])), merges: [['Ċ', 'Ċ']] },
+    }),
+    tokenizerConfig: { eos_token: eos, bos_token: '<s>' },
+    generationConfig: stops.length === 0 ? null : { eos_token_id: stops.map(idOf) },
+    chatTemplate: null,
+  });
+}
+
+const said = (...turns: (readonly [ChatMessage['role'], string])[]): ChatMessage[] =>
+  turns.map(([role, content]) => ({ role, content }));
+const colours = said(['user', 'Name a colour'], ['assistant', 'Blue it is'], ['user', 'Another'], ['assistant', 'Red it is']);
+const thought = '<think>\nTwo and two.\n</think>\n\n4';
+const sums = said(['user', '2+2?'], ['assistant', thought], ['user', '3+3?'], ['assistant', '6']);
+
+interface Learned {
+  /** Per example: what comes right before the first trained token, and the trained stretches. */
+  readonly examples: readonly { readonly turn: number; readonly prompt: string; readonly trained: readonly string[] }[];
+  readonly endless: readonly number[];
+  readonly leftOut: readonly number[];
+}
+
+/** Which text is trained, as the tokens say it. */
+async function learn(
+  chatTemplate: string,
+  tokenizer: Tokenizer,
+  messages: readonly ChatMessage[],
+  { variables = {}, untrained = [] }: { variables?: Record<string, unknown>; untrained?: readonly number[] } = {},
+): Promise<Learned> {
+  const template = openTemplate({ chatTemplate, bosText: '<s>', eosText: tokenizer.eosText });
+  const trained = messages.map(({ role }, i) => role === 'assistant' && !untrained.includes(i));
+  const { examples, leftOut } = renderConversation(template, { messages, trained, variables }, new EndTokens(tokenizer));
+  const learned = [];
+  for (const example of examples) {
+    const { inputIds, labels } = await encodeExample(example, tokenizer);
+    expect(await tokenizer.decode([...inputIds])).toBe(example.text);
+    const stretches: number[][] = [];
+    labels.forEach((label, t) => {
+      if (label < 0) return;
+      if (t === 0 || labels[t - 1]! < 0) stretches.push([]);
+      stretches.at(-1)!.push(label);
+    });
+    const first = labels.findIndex((label) => label >= 0);
+    learned.push({
+      turn: example.turn,
+      prompt: (await tokenizer.decode([...inputIds.subarray(0, first)])).slice(-24),
+      trained: await Promise.all(stretches.map((ids) => tokenizer.decode(ids))),
+    });
+  }
+  return { examples: learned, endless: examples.flatMap(({ endless }) => endless), leftOut };
+}
+const trainedOf = ({ examples }: Learned) => examples.map(({ trained }) => trained);
+
+const chatml = ['<|im_start|>', '<|im_end|>', ['<think>', false], ['</think>', false]] as const;
+const turn = (role: string, content: string) => `'<|im_start|>' + ${role} + '\\n' + ${content} + '<|im_end|>\\n'`;
+const ask = (then = '') => `{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n${then}' }}{% endif %}`;
+
+/** Thoughts of the last answer alone; an empty one where it has none. */
+const qwen3 = (prompt: string) => `{%- for m in messages %}
+{%- set c = m.content %}{%- set r = '' %}
+{%- if '</think>' in c %}{%- set r = c.split('</think>')[0].split('<think>')[-1].strip('\\n') %}{%- set c = c.split('</think>')[-1].lstrip('\\n') %}{%- endif %}
+{%- if m.role == 'assistant' and loop.last %}{{ ${turn('m.role', "'<think>\\n' + r + '\\n</think>\\n\\n' + c")} }}
+{%- else %}{{ ${turn('m.role', 'c')} }}{%- endif %}
+{%- endfor %}{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}${prompt}{%- endif %}`;
+const noThought = `{%- if enable_thinking is defined and enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{%- endif %}`;
+
+describe('a template that leaves earlier turns as they were', () => {
+  it('trains every turn of one example from the prompt through the end token (Llama 3, Gemma, Phi 3, Mistral)', async () => {
+    const llama = tokenizerOf(['<s>', '<|start|>', '<|end_header|>', '<|eot_id|>'], '<|eot_id|>');
+    const headers = `{{ '<s>' }}{% for m in messages %}{{ '<|start|>' + m.role + '<|end_header|>\\n\\n' + m.content | trim + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|start|>assistant<|end_header|>\\n\\n' }}{% endif %}`;
+    expect((await learn(headers, llama, colours)).examples).toEqual([
+      { turn: 2, prompt: 'ssistant<|end_header|>\n\n', trained: ['Blue it is<|eot_id|>', 'Red it is<|eot_id|>'] },
+    ]);
+
+    const gemma = tokenizerOf(['<s>', '<start_of_turn>', '<end_of_turn>', '<eos>'], '<eos>');
+    const model = `{% for m in messages %}{% set r = 'model' if m.role == 'assistant' else m.role %}{{ '<start_of_turn>' + r + '\\n' + m.content | trim + '<end_of_turn>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}`;
+    expect(trainedOf(await learn(model, gemma, colours))).toEqual([['Blue it is<end_of_turn>', 'Red it is<end_of_turn>']]);
+
+    // The whole text has an end of its own behind the end of the last turn.
+    const phi = tokenizerOf(['<s>', '<|user|>', '<|assistant|>', '<|end|>', '<|endoftext|>'], '<|endoftext|>');
+    const roles = `{% for m in messages %}{% if m.role != 'tool' %}{{ '<|' + m.role + '|>\\n' + m.content + '<|end|>\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}`;
+    expect(trainedOf(await learn(roles, phi, colours))).toEqual([['Blue it is<|end|>', 'Red it is<|end|>']]);
+
+    const mistral = tokenizerOf(['<s>', '[INST]', '[/INST]', '</s>'], '</s>');
+    const brackets = `{{ '<s>' }}{% for m in messages %}{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else ' ' + m.content + '</s>' }}{% endfor %}`;
+    expect(trainedOf(await learn(brackets, mistral, colours))).toEqual([[' Blue it is</s>', ' Red it is</s>']]);
+  });
+
+  it('goes on to the token that ends the answer, past other special tokens (Cohere 2)', async () => {
+    const tokens = [
+      '<s>',
+      '<|TURN|>',
+      '<|CHATBOT|>',
+      '<|USER|>',
+      '<|START_RESPONSE|>',
+      '<|END_RESPONSE|>',
+      '<|END_OF_TURN_TOKEN|>',
+    ];
+    const cohere = tokenizerOf(tokens, '<|END_OF_TURN_TOKEN|>');
+    const template = (open = '', close = '') =>
+      `{% for m in messages %}{{ '<|TURN|>' }}{% if m.role == 'assistant' %}{{ '<|CHATBOT|><|START_RESPONSE|>' }}${open}{{ m.content }}${close}{{ '<|END_RESPONSE|>' }}{% else %}{{ '<|USER|>' + m.content }}{% endif %}{{ '<|END_OF_TURN_TOKEN|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|TURN|><|CHATBOT|><|START_RESPONSE|>' }}{% endif %}`;
+    const ends = ['Blue it is<|END_RESPONSE|><|END_OF_TURN_TOKEN|>', 'Red it is<|END_RESPONSE|><|END_OF_TURN_TOKEN|>'];
+    expect(trainedOf(await learn(template(), cohere, colours))).toEqual([ends]);
+    // A mark that closes before the end of the turn leaves out nothing that the model has to write to stop.
+    expect(trainedOf(await learn(template('{% generation %}', '{% endgeneration %}'), cohere, colours))).toEqual([ends]);
+  });
+
+  it('takes an end token that the tokenizer does not call special, by its name or as eos', async () => {
+    const template = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    const named = tokenizerOf(['<s>', '<|im_start|>', ['<|im_end|>', false], '<|endoftext|>'], '<|endoftext|>');
+    expect(trainedOf(await learn(template, named, colours))).toEqual([['Blue it is<|im_end|>', 'Red it is<|im_end|>']]);
+    const own = template.replaceAll('<|im_end|>', '<|fin|>');
+    const eos = tokenizerOf(['<s>', '<|im_start|>', ['<|fin|>', false]], '<|fin|>');
+    expect(trainedOf(await learn(own, eos, colours))).toEqual([['Blue it is<|fin|>', 'Red it is<|fin|>']]);
+    expect(eos.stopTokens).toEqual([eos.addedTokens.get('<|fin|>')]);
+  });
+
+  it('takes parts out where the template marks others, and keeps the header out of a mark around it', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    const around = `{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ ${turn('m.role', 'm.content')} }}{% endgeneration %}{% else %}{{ ${turn('m.role', 'm.content')} }}{% endif %}{% endfor %}${ask()}`;
+    expect(trainedOf(await learn(around, tokenizer, colours))).toEqual([['Blue it is<|im_end|>', 'Red it is<|im_end|>']]);
+    const lastOnly = around.replace("m.role == 'assistant'", "m.role == 'assistant' and loop.last");
+    const three = [...colours, ...said(['user', 'x'], ['assistant', 'Green'])];
+    expect(trainedOf(await learn(lastOnly, tokenizer, three))).toEqual([['Green<|im_end|>']]);
+  });
+
+  it('trains an end token that the template leaves to the next turn, also behind the last (GLM)', async () => {
+    const glm = tokenizerOf(['<s>', '<|user|>', '<|assistant|>', '<|observation|>', '<|endoftext|>'], '<|endoftext|>', [
+      '<|endoftext|>',
+      '<|user|>',
+      '<|observation|>',
+    ]);
+    const template = `{% for m in messages %}{{ ('<|observation|>' if m.role == 'tool' else '<|' + m.role + '|>') + '\\n' + m.content }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
+    const learned = await learn(template, glm, colours);
+    expect([learned.endless, trainedOf(learned)]).toEqual([[], [['\nBlue it is<|user|>', '\nRed it is<|user|>']]]);
+    const called = said(['user', 'x'], ['assistant', 'look'], ['tool', '1'], ['assistant', 'one']);
+    expect(trainedOf(await learn(template, glm, called))).toEqual([['\nlook<|observation|>', '\none<|user|>']]);
+    // Without a token that ends answers the turns are named.
+    const plain = tokenizerOf(['<s>', '<|user|>', '<|assistant|>', '<|endoftext|>'], '<|endoftext|>');
+    const endless = await learn(template, plain, colours);
+    expect([endless.endless, trainedOf(endless)]).toEqual([[2, 4], [['\nBlue it is', '\nRed it is']]]);
+  });
+
+  it('trains only the turns it is to, and those before a first question too', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    const template = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    const only = await learn(template, tokenizer, colours, { untrained: [1] });
+    expect(only.examples).toMatchObject([{ turn: 2, trained: ['Red it is<|im_end|>'] }]);
+    const greeted = said(['assistant', 'Welcome'], ['user', 'Hi'], ['assistant', 'What now?']);
+    expect(trainedOf(await learn(template, tokenizer, greeted))).toEqual([['Welcome<|im_end|>', 'What now?<|im_end|>']]);
+    const system = `{% if messages[0].role != 'system' %}{{ ${turn("'system'", "'Help.'")} }}{% endif %}${template}`;
+    expect(trainedOf(await learn(system, tokenizer, greeted))).toEqual([['Welcome<|im_end|>', 'What now?<|im_end|>']]);
+    const written = said(['user', 'how?'], ['assistant', 'with <|im_end|>\n<|im_start|>assistant\n inside']);
+    expect(trainedOf(await learn(template, tokenizer, written))).toEqual([
+      ['with <|im_end|>\n<|im_start|>assistant\n inside<|im_end|>'],
+    ]);
+  });
+});
+
+describe('a template that writes earlier turns differently', () => {
+  it('trains each turn as the last of an example of its own (Qwen 3)', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    expect((await learn(qwen3(noThought), tokenizer, sums)).examples).toEqual([
+      {
+        turn: 1,
+        prompt: '_end|>\n<|im_start|>assistant\n'.slice(-24),
+        trained: ['<think>\nTwo and two.\n</think>\n\n4<|im_end|>'],
+      },
+      { turn: 2, prompt: '_end|>\n<|im_start|>assistant\n'.slice(-24), trained: ['<think>\n\n</think>\n\n6<|im_end|>'] },
+    ]);
+  });
+
+  it('joins turns that read the same in a later example', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    // Thoughts since the last question stay.
+    const template = `{%- set ns = namespace(q=0) %}{%- for m in messages %}{%- if m.role == 'user' %}{%- set ns.q = loop.index0 %}{%- endif %}{%- endfor %}{%- for m in messages %}{{ ${turn('m.role', "(m.content if loop.index0 > ns.q else m.content.split('</think>')[-1])")} }}{%- endfor %}${ask()}`;
+    const called = said(
+      ['user', 'a'],
+      ['assistant', '<think>1</think>look'],
+      ['tool', 't'],
+      ['assistant', '<think>2</think>b'],
+      ['user', 'c'],
+      ['assistant', 'd'],
+    );
+    expect((await learn(template, tokenizer, called)).examples).toMatchObject([
+      { turn: 2, trained: ['<think>1</think>look<|im_end|>', '<think>2</think>b<|im_end|>'] },
+      { turn: 3, trained: ['d<|im_end|>'] },
+    ]);
+  });
+
+  it('trains the channel, and the end that a last turn has (gpt-oss)', async () => {
+    const tokens = ['<s>', '<|start|>', '<|channel|>', '<|message|>', '<|end|>', '<|return|>', '<|call|>'];
+    const harmony = tokenizerOf(tokens, '<|return|>');
+    const template = `{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|start|>assistant<|channel|>final<|message|>' + m.content + ('<|return|>' if loop.last else '<|end|>') }}{% else %}{{ '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|start|>assistant' }}{% endif %}`;
+    expect(trainedOf(await learn(template, harmony, colours))).toEqual([
+      ['<|channel|>final<|message|>Blue it is<|return|>'],
+      ['<|channel|>final<|message|>Red it is<|return|>'],
+    ]);
+  });
+
+  it('gives GLM its end token where thoughts of earlier turns are cut', async () => {
+    const glm = tokenizerOf(['<s>', '<|user|>', '<|assistant|>', '<|endoftext|>'], '<|endoftext|>', ['<|user|>']);
+    const template = `{% for m in messages %}{{ '<|' + m.role + '|>\\n' + (m.content if loop.last else m.content.split('</think>\\n\\n')[-1]) }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
+    expect(trainedOf(await learn(template, glm, sums))).toEqual([[`\n${thought}<|user|>`], ['\n6<|user|>']]);
+  });
+});
+
+describe('thoughts', () => {
+  it('are asked for by the prompt, and not trained where the prompt has them already', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    const one = said(['user', 'x'], ['assistant', '4']);
+    const silent = await learn(qwen3(noThought), tokenizer, one, { variables: { enable_thinking: false } });
+    expect(silent.examples[0]!.prompt).toContain('</think>\n\n');
+    expect(trainedOf(silent)).toEqual([['4<|im_end|>']]);
+    const opened = qwen3("{{ '<think>\\n' }}");
+    // Where the prompt ends a token ends: the line break after it is the model's, though both could be one token.
+    expect(trainedOf(await learn(opened, tokenizer, sums))).toEqual([
+      ['Two and two.\n</think>\n\n4<|im_end|>'],
+      ['\n</think>\n\n6<|im_end|>'],
+    ]);
+    const { prompt } = (await learn(opened, tokenizer, one)).examples[0]!;
+    expect(prompt.endsWith('<think>\n')).toBe(true);
+  });
+
+  it('switch the prompt to thinking where it is off unless asked for (small Qwen 3.5)', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    const template = qwen3(
+      "{{ '<think>\\n' if enable_thinking is defined and enable_thinking else '<think>\\n\\n</think>\\n\\n' }}",
+    );
+    expect(trainedOf(await learn(template, tokenizer, sums))).toEqual([
+      ['Two and two.\n</think>\n\n4<|im_end|>'],
+      ['6<|im_end|>'],
+    ]);
+    const off = learn(template, tokenizer, sums, { variables: { enable_thinking: false } });
+    await expect(off).rejects.toThrow(/message 2 so that it does not follow its own prompt/);
+  });
+
+  it('follow a prompt that opens one, though the template cuts them out of every turn (DeepSeek R1)', async () => {
+    const tokens = ['<s>', '<|U|>', '<|A|>', '<|eos|>', ['<think>', false], ['</think>', false]] as const;
+    const r1 = tokenizerOf(tokens, '<|eos|>');
+    const template = (open: string) =>
+      `{% for m in messages %}{{ '<|U|>' + m.content if m.role == 'user' else '<|A|>' + m.content.split('</think>')[-1] + '<|eos|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|A|>${open}' }}{% endif %}`;
+    expect((await learn(template('<think>\\n'), r1, sums)).examples).toMatchObject([
+      { prompt: expect.stringMatching(/<\|A\|><think>\n$/) as string, trained: ['Two and two.\n</think>\n\n4<|eos|>'] },
+      { prompt: expect.stringMatching(/<\|A\|><think>\n$/) as string, trained: ['\n</think>\n\n6<|eos|>'] },
+    ]);
+    // A prompt without a thought, and a template that cuts it: nobody would ever read what is to be learned.
+    await expect(learn(template(''), r1, sums)).rejects.toThrow(/leaves out what message 2 thinks/);
+    const other = `{% for m in messages %}{{ '<|U|>' + m.content if m.role == 'user' else '<|A|>' + m.content + '<|eos|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|U|>go on' }}{% endif %}`;
+    await expect(learn(other, r1, colours)).rejects.toThrow(/message 2 so that it does not follow its own prompt/);
+  });
+
+  it('are written as the template does where it is at odds with its prompt over white space (Nemotron)', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    const template = `{% for m in messages %}{% set c = m.content if m.role != 'assistant' or '</think>' in m.content else '<think></think>' + m.content %}{{ ${turn('m.role', 'c')} }}{% endfor %}${ask('<think>\\n')}`;
+    expect(trainedOf(await learn(template, tokenizer, sums))).toEqual([
+      ['Two and two.\n</think>\n\n4<|im_end|>', '</think>6<|im_end|>'],
+    ]);
+  });
+});
+
+describe('a content that is not in the text', () => {
+  const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+  const template = `{% for m in messages %}{% if m.role in ['user', 'assistant'] or loop.first %}{{ ${turn('m.role', 'm.content | trim')} }}{% endif %}{% endfor %}${ask()}`;
+
+  it('is named by its message', async () => {
+    const called = said(['user', 'x'], ['assistant', 'a'], ['tool', 'a'], ['system', 'x'], ['assistant', 'b']);
+    expect((await learn(template, tokenizer, called)).leftOut).toEqual([3, 4]);
+    const systems = said(['system', 'FIRST'], ['system', 'SECOND'], ['user', 'x'], ['assistant', 'a']);
+    expect((await learn(template, tokenizer, systems)).leftOut).toEqual([2]);
+  });
+
+  it('is not missed where the template trims, escapes or cuts thoughts', async () => {
+    const escaping = template.replace('m.content | trim', '(m.content | trim | tojson)');
+    const quoted = said(['user', ' "x"\n'], ['assistant', 'say "y"\n']);
+    expect(await learn(escaping, tokenizer, quoted)).toMatchObject({
+      leftOut: [],
+      examples: [{ trained: ['"say \\"y\\""<|im_end|>'] }],
+    });
+    expect((await learn(qwen3(''), tokenizer, sums)).leftOut).toEqual([]);
+  });
+
+  it('is refused where it is to be trained, as is an answer that says nothing', async () => {
+    const secret = template.replace('m.content | trim', "('' if m.role == 'assistant' else m.content)");
+    await expect(learn(secret, tokenizer, colours)).rejects.toThrow(/leaves out what message 2 says/);
+    for (const content of ['', ' \n', '<think>hm</think>\n']) {
+      const silent = said(['user', 'x'], ['assistant', content], ['user', 'y'], ['assistant', 'z']);
+      await expect(learn(template, tokenizer, silent)).rejects.toMatchObject({ code: 'answer-empty' });
+      const context = await learn(template, tokenizer, silent, { untrained: [1] });
+      expect(trainedOf(context)).toEqual([['z<|im_end|>']]);
+    }
+  });
+});
