@@ -9,8 +9,9 @@ import type { Tokenizer } from './tokenizer.ts';
 const timeLimitMs = 2000;
 const memoryLimitMb = 256;
 const maxCharacters = 4_000_000;
-/** A template that has failed for so long altogether is not tried on further conversations. */
+/** A template that has failed for so long altogether is not tried on further conversations; failures that come at once do not count. */
 const failingLimitMs = 3 * timeLimitMs;
+const atOnceMs = 50;
 
 /** What a row says to the template beside its messages, as `chat_template_kwargs`. */
 export type TemplateVariables = Readonly<Record<string, unknown>>;
@@ -64,7 +65,8 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
     const variables = { tools: null, ...options.variables, ...given };
     const answer = runApart({ source, variables, maxCharacters });
     if (answer !== null && 'text' in answer) return answer.text;
-    failing += performance.now() - started;
+    const spent = performance.now() - started;
+    if (spent > atOnceMs) failing += spent;
     failure = answer === null ? outOfLimits() : notRendered(answer.problem, takesRest(source, messages, options));
     throw failure;
   };

@@ -44,8 +44,10 @@ export interface DataRecord {
   readonly paths: readonly string[];
   readonly hash: string;
   readonly format: DataFormat;
-  /** Examples that were used: a conversation is several where the chat template writes earlier turns differently. */
+  /** Rows that were used. */
   readonly rows: number;
+  /** What they are trained as: a conversation is several where the chat template writes earlier turns differently. */
+  readonly examples: number;
   /** Rows that could not be used. */
   readonly skipped: number;
   /** Examples cut at the maximum length. */

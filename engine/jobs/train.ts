@@ -338,7 +338,8 @@ function hashOfAdapter(path: string): string {
 function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {
   const { format, hash, skipped } = loaded;
   const { truncated, withoutTarget } = prepared;
-  return { paths, hash, format, rows: prepared.rows.length, skipped, truncated, withoutTarget };
+  const rows = new Set(prepared.rows.map(({ index }) => index)).size;
+  return { paths, hash, format, rows, examples: prepared.rows.length, skipped, truncated, withoutTarget };
 }
 
 // ── While it runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
