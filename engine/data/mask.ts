@@ -100,7 +100,7 @@ function spansOf({ start, end, tail }: Turn, marks: readonly Span[] | null): Spa
 /** The example as ids and labels: the id where it is trained, -100 elsewhere. The prompts have the ids they have when they are asked. */
 export async function encodeExample(
   { text, trained, prompts }: ConversationExample,
-  tokenizer: Pick<Tokenizer, 'encode' | 'encodeWithOffsets' | 'decode'>,
+  tokenizer: Pick<Tokenizer, 'encode' | 'encodeWithOffsets' | 'decode' | 'addedTokens'>,
 ): Promise<{ inputIds: Int32Array; labels: Int32Array }> {
   const { ids, starts, ends } = await tokenizer.encodeWithOffsets(text);
   const inputIds: number[] = [];
@@ -114,13 +114,15 @@ export async function encodeExample(
   };
   let before = 0;
   for (const [i, id] of ids.entries()) {
-    // Some tokenizers report a token without the white space it begins with.
+    // Some tokenizers report a token without the white space it begins with, or that the one before it took.
     const start = Math.min(starts[i]!, before);
     const end = ends[i]!;
     before = Math.max(before, end);
     const cut = prompts.find((prompt) => prompt > start && prompt < end);
-    const parts = cut === undefined ? null : await cutToken(text.slice(start, cut), text.slice(cut, end), tokenizer);
-    if (parts === null) put(id, start, end);
+    const parts = cut === undefined ? null : await cutToken(id, text.slice(start, cut), text.slice(cut, end), tokenizer);
+    // Where it cannot be cut, an added token that takes the white space behind it is the prompt's.
+    const isPrompts = cut !== undefined && starts[i]! < cut && tokenizer.addedTokens.has(id);
+    if (parts === null) put(id, starts[i]!, isPrompts ? cut : end);
     else {
       for (const part of parts[0]) put(part, start, cut!);
       for (const part of parts[1]) put(part, cut!, end);
@@ -129,12 +131,15 @@ export async function encodeExample(
   return { inputIds: Int32Array.from(inputIds), labels: Int32Array.from(labels) };
 }
 
-/** Both parts of a token's text as tokens of their own; null where they are no longer the same text. */
+/** Both parts of a token's text as tokens of their own; null where it is not the text of the token, or no longer the same. */
 async function cutToken(
+  id: number,
   left: string,
   right: string,
   tokenizer: Pick<Tokenizer, 'encode' | 'decode'>,
 ): Promise<readonly [number[], number[]] | null> {
+  const [only, ...more] = await tokenizer.encode(left + right);
+  if (only !== id || more.length > 0) return null;
   const parts = [await tokenizer.encode(left), await tokenizer.encode(right)] as const;
   return (await tokenizer.decode(parts.flat())) === left + right ? parts : null;
 }

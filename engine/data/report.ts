@@ -110,8 +110,8 @@ function endlessCheck(rows: readonly Row[], tokenizer: Pick<Tokenizer, 'addedTok
   const found = rows.filter((row) => turnsOf(row) > 0);
   const turns = found.reduce((sum, row) => sum + turnsOf(row), 0);
   const stops = [...(tokenizer?.addedTokens ?? [])]
-    .filter(([, id]) => tokenizer?.stopTokens.includes(id))
-    .map(([text]) => text);
+    .filter(([id]) => tokenizer?.stopTokens.includes(id))
+    .map(([, text]) => text);
   const known = stops.length === 0 ? 'The model names no such token.' : `Known are ${stops.join(', ')}.`;
   return check(
     found,

@@ -275,7 +275,7 @@ describe('conversations whose template writes earlier turns differently', () => 
     expect(report.checks).toContainEqual({
       severity: 'warning',
       title: '3 turns do not end in a token that ends an answer',
-      detail: expect.stringContaining('Known are <|im_end|>.') as string,
+      detail: expect.stringContaining('Known are <|endoftext|>, <|im_end|>') as string,
       rows: [0, 1],
     });
   });
