@@ -22,7 +22,6 @@ export type ProblemCode =
   | 'template-failed'
   | 'data-invalid'
   | 'data-empty'
-  | 'answer-empty'
   | 'token-out-of-range'
   | 'nothing-to-train'
   | 'row-too-long'

@@ -285,7 +285,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     { id: 5, tools: [{}], messages },
   ]);
   expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
-  const { checks } = reportOf(found, [], 1024);
+  const { checks } = reportOf(found, [], 1024, null);
   expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toEqual({
     severity: 'passed',
     title:
@@ -295,7 +295,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     rows: [],
   });
   expect(
-    reportOf({ ...found, unused: [] }, [], 1024)
+    reportOf({ ...found, unused: [] }, [], 1024, null)
       .checks.map(({ title }) => title)
       .join(),
   ).not.toContain('Columns not used');
@@ -307,7 +307,7 @@ test('rows that are refused for different columns are told apart by the report',
     { messages, images: ['a'] },
     { messages, tools: [{}] },
   ]);
-  const blocking = reportOf(found, [], 1024).checks.filter(({ severity }) => severity === 'blocking');
+  const blocking = reportOf(found, [], 1024, null).checks.filter(({ severity }) => severity === 'blocking');
   expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);
   expect(blocking.map(({ detail }) => detail)).toEqual([
     expect.stringMatching(/line 1: the row has 'tools'.*remove 'tools'/),

@@ -58,16 +58,12 @@ export function contentOf(
   const checkRow = (table: ColumnTable) => checkColumns(value, table, { where: 'the row', path: '' }, unused);
   const conversation = (turns: readonly Turn[]): Content => {
     const all = withSystem(value, turns);
-    const learned = all.filter(({ trained }) => trained);
-    if (learned.length === 0)
+    if (all.every(({ trained }) => !trained))
       throw new Problem(
         'nothing-to-train',
         'no answer in the row is trained.',
         'A conversation needs a turn of the assistant that is to be learned.',
       );
-    // Only the token that ends an answer would be trained.
-    if (learned.every(({ message }) => message.content.trim() === ''))
-      throw new Problem('data-empty', 'the answers in the row are empty.', 'Write them, or remove the row.');
     const variables = variablesOf(value, tokenizer, unused);
     return {
       kind: 'messages',

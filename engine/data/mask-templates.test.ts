@@ -316,7 +316,7 @@ describe('a content that is not in the text', () => {
     await expect(learn(secret, tokenizer, colours)).rejects.toThrow(/leaves out what message 2 says/);
     for (const content of ['', ' \n', '<think>hm</think>\n']) {
       const silent = said(['user', 'x'], ['assistant', content], ['user', 'y'], ['assistant', 'z']);
-      await expect(learn(template, tokenizer, silent)).rejects.toMatchObject({ code: 'answer-empty' });
+      await expect(learn(template, tokenizer, silent)).rejects.toMatchObject({ code: 'data-empty' });
       const context = await learn(template, tokenizer, silent, { untrained: [1] });
       expect(trainedOf(context)).toEqual([['z<|im_end|>']]);
     }

@@ -147,7 +147,7 @@ async function cutToken(
 function requireAnswer({ content }: ChatMessage, i: number): void {
   if (partsOf(content).answer.trim() !== '') return;
   throw new Problem(
-    'answer-empty',
+    'data-empty',
     `message ${i + 1} is an answer without text, which teaches the model to say nothing.`,
     'Write the answer, leave the row out, or say in the row that this turn is not trained.',
   );

@@ -235,17 +235,17 @@ describe('conversations whose template writes earlier turns differently', () => 
   it('count as rows and as examples, and are compared as rows', async () => {
     const two = row('a', '<think>1</think>b', 'c', 'd');
     const rows = await rowsOf([two, row('a', '<think>1</think>b', 'c', 'other'), two].join('\n'), cutting);
-    const report = reportOf(rows, [], 1024, cutting);
+    const report = reportOf({ rows, unused: [] }, [], 1024, cutting);
     expect(report).toMatchObject({ rows: 3, examples: 6, duplicateRows: 1 });
     const repeated = report.checks.find(({ title }) => title.endsWith('repeated'));
     expect(repeated?.rows).toEqual([2]);
-    expect(reportOf(rows, [], 18, cutting).truncatedRows).toBe(3);
+    expect(reportOf({ rows, unused: [] }, [], 18, cutting).truncatedRows).toBe(3);
   });
 
   it('cannot be used at all where one turn cannot', async () => {
     const rows = await rowsOf([row('a', '<think>1</think>b', 'c', ''), row('a', 'b')].join('\n'), cutting);
-    expect(codes(rows)).toEqual(['answer-empty', 'ok']);
-    expect(reportOf(rows, [], 1024, cutting).checks[0]).toMatchObject({ severity: 'blocking', rows: [0] });
+    expect(codes(rows)).toEqual(['data-empty', 'ok']);
+    expect(reportOf({ rows, unused: [] }, [], 1024, cutting).checks[0]).toMatchObject({ severity: 'blocking', rows: [0] });
   });
 
   it('are named with what the template leaves out, and with turns that do not end', async () => {
@@ -257,7 +257,7 @@ describe('conversations whose template writes earlier turns differently', () => 
         { role: 'assistant', content: 'c' },
       ],
     });
-    const dropped = reportOf(await rowsOf([row('a', 'b'), tool].join('\n'), cutting), [], 1024, cutting);
+    const dropped = reportOf({ rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] }, [], 1024, cutting);
     expect(dropped.checks).toContainEqual({
       severity: 'warning',
       title: '1 row with messages that the chat template leaves out',
@@ -271,7 +271,12 @@ describe('conversations whose template writes earlier turns differently', () => 
       generationConfig: null,
       chatTemplate: `{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}`,
     });
-    const report = reportOf(await rowsOf([row('a', 'b', 'c', 'd'), row('e', 'f')].join('\n'), endless), [], 1024, endless);
+    const report = reportOf(
+      { rows: await rowsOf([row('a', 'b', 'c', 'd'), row('e', 'f')].join('\n'), endless), unused: [] },
+      [],
+      1024,
+      endless,
+    );
     expect(report.checks).toContainEqual({
       severity: 'warning',
       title: '3 turns do not end in a token that ends an answer',
