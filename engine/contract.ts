@@ -482,6 +482,8 @@ export interface GenerateSettings {
   readonly ignoreStop: boolean;
 }
 export interface GenerateResult {
+  /** What a person should know: that the tokenizer or the chat template is not the model's own. */
+  readonly notes: readonly string[];
   readonly tokens: readonly number[];
   readonly text: string;
   readonly promptTokens: readonly number[];
@@ -571,6 +573,8 @@ export interface ExportRequest extends ReadingRows {
   readonly importance?: readonly string[];
 }
 export interface EvaluateResult {
+  /** As those of an answer. */
+  readonly notes: readonly string[];
   readonly loss: number;
   readonly perplexity: number;
   readonly supervisedTokens: number;

@@ -24,7 +24,7 @@ async function encode(path: string): Promise<void> {
   const source = openModel(path).tokenizerSource;
   if (source) await openTokenizer(source).encode('hello {"a": 1}');
 }
-const { spec } = openModel(join(golden, 'model'));
+const model = openModel(join(golden, 'model'));
 
 /** What is damaged, within its first bytes where the structure is, and who reads it. */
 const files: readonly (readonly [folder: string, file: string, first: number, read: (folder: string) => unknown])[] = [
@@ -33,9 +33,9 @@ const files: readonly (readonly [folder: string, file: string, first: number, re
   [golden, 'model.gguf', 4000, (folder) => readWeights(join(folder, 'model.gguf'))],
   [tiny, 'tokenizer.json', Infinity, encode],
   [tiny, 'tokenizer_config.json', Infinity, encode],
-  [join(golden, 'adapter'), 'adapter_model.safetensors', 3000, (folder) => readAdapter(folder, spec)],
-  [join(golden, 'adapter'), 'adapter_config.json', Infinity, (folder) => readAdapter(folder, spec)],
-  [golden, 'rows.jsonl', Infinity, (folder) => readRows([join(folder, 'rows.jsonl')], null, spec.vocabularySize)],
+  [join(golden, 'adapter'), 'adapter_model.safetensors', 3000, (folder) => readAdapter(folder, model)],
+  [join(golden, 'adapter'), 'adapter_config.json', Infinity, (folder) => readAdapter(folder, model)],
+  [golden, 'rows.jsonl', Infinity, (folder) => readRows([join(folder, 'rows.jsonl')], null, model.spec.vocabularySize)],
 ];
 
 test.each(files)('%s/%s', { timeout: 60_000 }, async (from, file, first, read) => {

@@ -24,6 +24,7 @@ export const evaluate: Command = {
         adapter: adapter === undefined ? null : resolve(adapter),
       }),
     );
+    for (const note of result.notes) output.message(note);
     output.document(result);
     output.line(`loss               ${result.loss.toFixed(6)}`);
     output.line(`perplexity         ${result.perplexity.toFixed(4)}`);

@@ -51,6 +51,7 @@ export const generate: Command = {
       return client.request('generate.start', { ...request, prompt: next });
     });
     output.line();
+    for (const note of result.notes) output.message(note);
     output.document(result);
   },
 };

@@ -2,6 +2,7 @@
  * Text to token ids and back, by Hugging Face's `tokenizers`. A hub folder's tokenizer.json is used as it is; a GGUF's vocabulary
  * and merges are put into the same form. Special tokens written in a text are recognised; none are added.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import type { GgufValue } from '../formats/gguf.ts';
 import type { TokenizerSource } from '../models/open.ts';
@@ -114,13 +115,12 @@ function openGguf(metadata: ReadonlyMap<string, GgufValue>): Tokenizer {
   return new HuggingFaceTokenizer(parts, text, (tokenizer) => hubFilesOf(parts, text, tokenizer));
 }
 
-function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
+/** What a hub's files say, with the added tokens of all of them. */
+function hubParts(source: Extract<TokenizerSource, { kind: 'hub' }>): TokenizerParts & { readonly text: string } {
   const file = parseTokenizerJson(source.tokenizerJson);
   const json = { ...file, added_tokens: addedTokens(source, file) };
-  const text = sameTokens(file.added_tokens, json.added_tokens) ? source.tokenizerJson : JSON.stringify(json);
-  const config = source.tokenizerConfig;
-  const chatTemplate = source.chatTemplate ?? templateOf(config['chat_template']);
-  const parts: TokenizerParts = {
+  return {
+    text: sameTokens(file.added_tokens, json.added_tokens) ? source.tokenizerJson : JSON.stringify(json),
     json,
     ...specialTokens(source, json),
     generation: {
@@ -128,15 +128,20 @@ function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
       bos: generationIds(source, 'bos_token_id')[0] ?? null,
       padding: generationIds(source, 'pad_token_id')[0] ?? null,
     },
-    chatTemplate,
+    chatTemplate: chatTemplateOf(source),
   };
-  return new HuggingFaceTokenizer(parts, text, () => ({
+}
+
+function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
+  const { tokenizerConfig, generationConfig, chatTemplate, specialTokensMap = null, addedTokens: added = null } = source;
+  const { text, ...parts } = hubParts(source);
+  return new HuggingFaceTokenizer(parts, text, ({ stopTokens }) => ({
     'tokenizer.json': text,
-    'tokenizer_config.json': prettyJson(config),
-    ...(source.specialTokensMap == null ? {} : { 'special_tokens_map.json': prettyJson(source.specialTokensMap) }),
-    ...(source.addedTokens == null ? {} : { 'added_tokens.json': prettyJson(source.addedTokens) }),
-    ...(source.generationConfig === null ? {} : { 'generation_config.json': prettyJson(source.generationConfig) }),
-    ...(source.chatTemplate === null ? {} : { 'chat_template.jinja': source.chatTemplate }),
+    'tokenizer_config.json': prettyJson(withoutCode(tokenizerConfig)),
+    ...(specialTokensMap === null ? {} : { 'special_tokens_map.json': prettyJson(specialTokensMap) }),
+    ...(added === null ? {} : { 'added_tokens.json': prettyJson(added) }),
+    ...(generationConfig === null ? {} : { 'generation_config.json': prettyJson(withStops(generationConfig, stopTokens)) }),
+    ...(chatTemplate === null ? {} : { 'chat_template.jinja': chatTemplate }),
   }));
 }
 
@@ -144,6 +149,67 @@ function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
 function sameTokens(a: readonly AddedToken[], b: readonly AddedToken[]): boolean {
   const flags = ['content', 'single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
   return a.length === b.length && a.every((token, i) => flags.every((flag) => token[flag] === b[i]![flag]));
+}
+
+/** Without a class whose code stays behind: tokenizer.json says it all. */
+function withoutCode({ auto_map: map, ...config }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return map === undefined ? config : { ...config, tokenizer_class: 'PreTrainedTokenizerFast' };
+}
+
+/** A generation config of another tokenizer may not end where this one does. */
+function withStops(
+  config: Readonly<Record<string, unknown>>,
+  stopTokens: readonly number[],
+): Readonly<Record<string, unknown>> {
+  const ends: unknown[] = [config['eos_token_id']].flat();
+  return stopTokens.every((id) => ends.includes(id)) ? config : { ...config, eos_token_id: stopTokens };
+}
+
+// ── Sources compared, without opening them ──────────────────────────────────────────────────────────────────────────────
+
+export function chatTemplateOf(source: TokenizerSource): string | null {
+  if (source.kind === 'hub') return source.chatTemplate ?? templateOf(source.tokenizerConfig['chat_template']);
+  const template = source.metadata.get('tokenizer.chat_template');
+  return template?.type === 'string' ? template.value : null;
+}
+
+export function withChatTemplate(source: TokenizerSource, template: string): TokenizerSource {
+  if (source.kind === 'hub') {
+    const { chat_template: before, ...config } = source.tokenizerConfig;
+    const tokenizerConfig = before === undefined ? config : { ...config, chat_template: template };
+    return { ...source, tokenizerConfig, chatTemplate: template };
+  }
+  const metadata = new Map(source.metadata);
+  return { ...source, metadata: metadata.set('tokenizer.chat_template', { type: 'string', value: template }) };
+}
+
+/** One more than the largest id a hub's tokenizer gives. */
+export function tokensOf(source: Extract<TokenizerSource, { kind: 'hub' }>): number {
+  return 1 + [...idsOf(hubParts(source)).values()].reduce((a, b) => Math.max(a, b), -1);
+}
+
+function idsOf({ json }: TokenizerParts): Map<string, number> {
+  const added = json.added_tokens.map(({ content, id }) => [content, id] as const);
+  return new Map([...Object.entries(json.model.vocab), ...added]);
+}
+
+/**
+ * Whether texts become the same ids, and answers end alike. How a tokenizer pads and cuts does not count. A GGUF says less than a hub
+ * folder, and has names for rows that no token uses.
+ */
+export function sameTokenizer(own: TokenizerSource, other: Extract<TokenizerSource, { kind: 'hub' }>): boolean {
+  const [a, b] = [own.kind === 'hub' ? hubParts(own) : toTokenizerJson(own.metadata), hubParts(other)];
+  if (a.eos !== b.eos || a.json.model.type !== b.json.model.type) return false;
+  const [ids, otherIds] = [idsOf(a), idsOf(b)];
+  for (const [token, id] of otherIds) if (ids.get(token) !== id) return false;
+  const merges = ({ json }: TokenizerParts) => (json.model.merges ?? []).map((pair) => [pair].flat().join(' '));
+  if (!isDeepStrictEqual(merges(a), merges(b))) return false;
+  if (own.kind === 'gguf') return true;
+  const rules = ({ json, bos, addBos }: TokenizerParts) => {
+    const { normalizer, pre_tokenizer, decoder, added_tokens } = json;
+    return { normalizer, pre_tokenizer, decoder, added_tokens, bos, addBos };
+  };
+  return ids.size === otherIds.size && isDeepStrictEqual(rules(a), rules(b));
 }
 
 function parseTokenizerJson(text: string): TokenizerJson {

@@ -21,7 +21,7 @@ export interface GenerateInput {
 }
 
 /** The stop token is among `tokens`; special tokens are not in `text`. */
-export async function generate(source: LogitSource, input: GenerateInput): Promise<GenerateResult> {
+export async function generate(source: LogitSource, input: GenerateInput): Promise<Omit<GenerateResult, 'notes'>> {
   const { promptTokens, settings, contextLength, tokenizer } = input;
   if (promptTokens.length === 0)
     throw new Problem('request-invalid', 'The prompt has no tokens.', 'Write something to answer to.');

@@ -41,7 +41,7 @@ const cases: readonly { readonly name: string; readonly 'lora-gguf'?: RegExp; re
 
 function open(name: string) {
   const model = openModel(join(golden, name, 'model'));
-  const adapter = readAdapter(join(golden, name, 'adapter'), model.spec);
+  const adapter = readAdapter(join(golden, name, 'adapter'), model);
   return { model, adapter, source: exportSource(model, [{ adapter, weight: 1 }], null) };
 }
 
@@ -62,7 +62,7 @@ describe.each(['lora-gguf', 'mlx'] as const)('%s', (format) => {
       return;
     }
     await write();
-    const back = readAdapter(path, model.spec);
+    const back = readAdapter(path, model);
     expect(back.shape.modules.map(({ path: module, rank }) => [module, rank])).toEqual(
       adapter.shape.modules.map(({ path: module, rank }) => [module, rank]),
     );

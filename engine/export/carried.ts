@@ -4,7 +4,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { makeFolder, readJsonObject, readText, writeFileAtomic } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 
-const tokenizer =
+const tokenizers =
   /^(tokenizer\.json|tokenizer\.model(\.v\d+\w*)?|(spiece|sentencepiece\.bpe)\.model|tekken\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|generation_config\.json)$/;
 /** The template, or several under names: transformers writes one file each and keeps those beside the usual one in a folder. */
 const templates = /(^chat_template\.json|\.jinja)$/;
@@ -20,13 +20,21 @@ const processors = /^(preprocessor_config|video_preprocessor_config|processor_co
 /** Larger than any file of these kinds. */
 const fileLimit = 512 << 20;
 
-/** Copies them from the folder of a base; those that only a model that also sees has, where `sees`. Weights and code stay behind. */
-export function carryFiles(from: string, to: string, sees: boolean): void {
+export interface Carried {
+  /** Whether the base's tokenizer and templates are the model's: an adapter may have brought others. */
+  readonly tokenizer: boolean;
+  /** Whether what only a model that also sees has is carried too. */
+  readonly sees: boolean;
+}
+
+/** Copies them from the folder of a base. Weights and code stay behind. */
+export function carryFiles(from: string, to: string, { tokenizer, sees }: Carried): void {
   for (const name of readdirSync(from).sort()) {
     const isTerms = terms.test(name) && (termsTypes.test(name) || /^licen[cs]e/i.test(name)) && !isCode(name);
-    if (tokenizer.test(name) || templates.test(name) || isTerms || (sees && processors.test(name))) carry(from, to, name);
+    const isText = tokenizer && (tokenizers.test(name) || templates.test(name));
+    if (isText || isTerms || (sees && processors.test(name))) carry(from, to, name);
   }
-  carryFolder(namedTemplates, (name) => name.endsWith('.jinja'));
+  if (tokenizer) carryFolder(namedTemplates, (name) => name.endsWith('.jinja'));
   carryFolder(termsFolder, (name) => termsTypes.test(name));
 
   function carryFolder(folder: string, belongs: (name: string) => boolean): void {

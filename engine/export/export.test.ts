@@ -82,7 +82,7 @@ describe.each([
       else expect(proof!.passed).toBe(true);
       if (quantization === 'f32') expect(proof!.maxLogitDifference).toBeLessThan(2e-5);
       const opened = openModel(spec.modelPath);
-      const shape = readAdapter(spec.adapters[0]!.path, opened.spec).shape;
+      const shape = readAdapter(spec.adapters[0]!.path, opened).shape;
       const announced = exportChoices(opened, shape).find(
         (choice) => choice.format === format && choice.quantization === quantization,
       )!;
@@ -150,7 +150,7 @@ it('importance of the columns is the mean square of what flows into them, and ch
   const model = openModel(modelPath);
   const lines = readFileSync(join(golden, 'llama-tied/rows.jsonl'), 'utf8').trim().split('\n');
   const rows = lines.map((line) => Int32Array.from((JSON.parse(line) as { input_ids: number[] }).input_ids));
-  const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
+  const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model);
   const request = { model, adapters: [{ adapter, weight: 1 }], rows, threads: 1 };
   const importance = await measureImportance({ ...request, cacheDir, openSession, step: async () => {} });
 
@@ -203,7 +203,7 @@ it('merges several adapters with their weights', async () => {
   ];
   await runExport({ ...merge, modelPath, adapters, out, cacheDir }, port());
   const model = openModel(modelPath);
-  const once = mergeAdapters(model, [{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]).weights;
+  const once = mergeAdapters(model, [{ adapter: readAdapter(adapterPath, model), weight: 1 }]).weights;
   const merged = openModel(out);
   let changed = 0;
   for (const name of model.weights.names) {
@@ -250,7 +250,7 @@ describe('nothing half-written is left', () => {
   it('when the proof fails', async () => {
     // The file of another adapter: read back it is sound, but not what was asked for.
     const model = openModel(join(golden, 'llama-tied/model'));
-    const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model.spec);
+    const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model);
     const target = findTarget('gguf', 'f32');
     const path = join(empty, 'wrong.gguf');
     await target.write(path, exportSource(model, [], null), async () => {});

@@ -109,8 +109,14 @@ function makeMetadata(
   if (lineage !== null) text(lineageKey, JSON.stringify(lineage));
   if (importance) count('quantize.imatrix.entries_count', importance.size);
   if (model.format === 'gguf') {
-    for (const [key, value] of readGguf(model.path).metadata)
-      if (!metadata.has(key) && !storageKeys.test(key)) metadata.set(key, value);
+    const source = readGguf(model.path).metadata;
+    const isResized = spec.vocabularySize !== model.info.vocabularySize;
+    if (isResized) metadata.set(`${architecture}.vocab_size`, { type: 'uint32', value: spec.vocabularySize });
+    if (tokenizer !== null && (isResized || model.tokenizerFolder !== null))
+      for (const [name, value] of tokenizer.toGgufMetadata(spec.vocabularySize)) metadata.set(name, value);
+    const isOwn = !metadata.has('tokenizer.ggml.model');
+    for (const [key, value] of source)
+      if (!metadata.has(key) && !storageKeys.test(key) && (isOwn || !key.startsWith('tokenizer.'))) metadata.set(key, value);
     return metadata;
   }
   const names = lineage?.adapters.map(({ name }) => name) ?? [];

@@ -73,9 +73,9 @@ export function writeHubFiles(
   config: Record<string, unknown>,
   sees = false,
 ): void {
-  if (model.format === 'hub') {
-    carryFiles(model.path, folder, sees);
-  } else if (tokenizer) {
+  const isOwn = model.format === 'hub' && model.tokenizerFolder === null;
+  if (model.format === 'hub') carryFiles(model.path, folder, { tokenizer: isOwn, sees });
+  if (!isOwn && tokenizer) {
     for (const [name, text] of Object.entries(tokenizer.toHubFiles())) writeFileAtomic(join(folder, name), text);
   }
   const spelled = model.format === 'hub' ? readFileSync(join(model.path, 'config.json'), 'utf8') : '';
@@ -105,7 +105,9 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
     const { torch_dtype: older, ...rest } = withoutLeftBehind(config);
     // Left out, it means what the family is used to, which is what the model is unless it was parted from its head.
     const tied = spec.tiedEmbeddings ? {} : { tie_word_embeddings: false };
-    return { ...rest, ...tied, ...withHead(rest, spec), ...(older === undefined ? { dtype } : { torch_dtype: dtype }) };
+    const ends = model.tokenizerFolder === null || tokenizer?.eos == null ? {} : { eos_token_id: tokenizer.eos };
+    const changed = { ...withVocabulary(rest, spec), ...tied, ...withHead(rest, spec), ...ends };
+    return { ...changed, ...(older === undefined ? { dtype } : { torch_dtype: dtype }) };
   }
   return {
     ...configOf(spec),
@@ -138,4 +140,12 @@ function withHead({ architectures, text_config: text }: Readonly<Record<string, 
   const headless =
     Array.isArray(architectures) && architectures.every((name) => /Model$/.test(name) && !/HeadModel$/.test(name));
   return headless && text === undefined ? { architectures: configOf(spec)['architectures'] } : {};
+}
+
+/** A vocabulary that an adapter has changed, where the config has its size. */
+function withVocabulary(config: Record<string, unknown>, { vocabularySize }: DecoderSpec): Record<string, unknown> {
+  const sized = (of: object): object => ('vocab_size' in of ? { ...of, vocab_size: vocabularySize } : of);
+  const text = config['text_config'];
+  const inner = typeof text === 'object' && text !== null ? { text_config: { ...sized(text) } } : {};
+  return { ...sized(config), ...inner };
 }

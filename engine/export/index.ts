@@ -58,10 +58,13 @@ export const exportTargets: readonly ExportTarget[] = [
     adapterOnly: true,
     limits: proofLimits.f32,
     bytes: (_, shape) => shape.length * 4 + shape.tensors.length * 160 + 1024,
-    async write(path, { base, adapters }, step) {
+    async write(path, { base, adapters, tokenizer }, step) {
       const adapter = onlyAdapter(adapters);
       await step(0, 1);
-      writeAdapterFiles(path, adapter, adapter.config.base ?? base.info.name);
+      writeAdapterFiles(path, adapter, {
+        baseName: adapter.config.base ?? base.info.name,
+        tokenizer: base.tokenizerFolder === null ? null : tokenizer,
+      });
     },
   },
   {

@@ -11,7 +11,7 @@ import {
   type AdapterShape,
   type AdapterTensor,
 } from '../training/lora/adapter.ts';
-import { mlxWeightsName } from '../training/lora/foreign.ts';
+import { mlxWeightsName } from '../training/lora/find.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageMetadata } from './lineage.ts';
 import type { ExportSource, Step } from './source.ts';

@@ -133,7 +133,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
   const { source: made, target, rows } = request;
   const { base, model, tokenizer, adapters } = made;
   const checks: ProofCheck[] = [];
-  const adapterBack = target.adapterOnly ? readAdapter(request.path, base.spec) : null;
+  const adapterBack = target.adapterOnly ? readAdapter(request.path, base) : null;
   const exported =
     adapterBack === null && !target.format.startsWith('onnx')
       ? openModel(join(request.path, target.modelFile ?? ''), base.info.acceptFields)

@@ -17,7 +17,7 @@ import { rematerialize } from './rematerialize.ts';
 
 const folder = join(import.meta.dirname, '../golden/lora-some-layers');
 const { spec, weights } = openModel(join(folder, 'model'));
-const { shape } = readAdapter(join(folder, 'adapter'), spec);
+const { shape } = readAdapter(join(folder, 'adapter'), { spec, weights });
 const files: WeightFiles = new Map(
   weights.names.map((name) => [name, { path: 'model', offset: 0, length: 0, shape: weights.shape(name) }]),
 );

@@ -4,7 +4,8 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { AdapterVersion, Run, UpdateNorms } from '../contract.ts';
 import { openModel } from '../models/open.ts';
-import { adapterFile, readAdapter } from '../training/lora/folder.ts';
+import { openAdapter } from '../training/lora/adapted.ts';
+import { adapterFile } from '../training/lora/find.ts';
 import { found, type HostContext } from './context.ts';
 import { baseOf, modelAt, type ModelAt, requireAbsolute } from './library.ts';
 
@@ -93,7 +94,7 @@ export class AdapterRegistry {
 
 /** Reads it whole, and so finds what has no place in the model. */
 async function describe(path: string, { modelPath, acceptFields }: ModelAt): Promise<Described> {
-  const { config, shape } = readAdapter(path, openModel(modelPath, acceptFields).spec);
+  const { config, shape } = openAdapter(openModel(modelPath, acceptFields), path).adapter;
   const { weights } = adapterFile(path);
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(weights)) hash.update(chunk as Buffer);

@@ -18,7 +18,7 @@ import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import type { Store } from '../store/open.ts';
 import { totalSteps } from '../training/batches.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { openAdapted } from '../training/lora/adapted.ts';
 import { plannedShape } from '../training/lora/initial.ts';
 import { planTargets } from '../training/lora/target-plan.ts';
 import { fitRecipe, memoryRecipe, planAdapter, totalMemory } from '../training/memory.ts';
@@ -128,6 +128,6 @@ function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, repor
 /** The exports of an adapter with their sizes. */
 export function exportChoices(adapter: AdapterVersion, store: Store): readonly ExportChoice[] {
   const { modelPath, acceptFields } = baseOf(store, adapter);
-  const model = openModel(modelPath, acceptFields);
-  return choicesOf(model, readAdapter(adapter.path, model.spec).shape);
+  const { model, adapters } = openAdapted(openModel(modelPath, acceptFields), [{ path: adapter.path, weight: 1 }]);
+  return choicesOf(model, adapters[0]!.adapter.shape);
 }

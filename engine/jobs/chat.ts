@@ -1,16 +1,17 @@
 /** Job `chat`: holds one base model ready to answer; adapters are given with each request and switched without loading it again. */
-import { statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
-import { GenerationSession } from '../models/generation.ts';
-import { openModel, type OpenModel } from '../models/open.ts';
+import { GenerationSession, type GenerationOptions } from '../models/generation.ts';
+import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import type { Adapter } from '../training/lora/adapter.ts';
-import { adapterFile, readAdapter } from '../training/lora/folder.ts';
+import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../training/lora/adapted.ts';
+import { adapterFile } from '../training/lora/find.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -18,13 +19,13 @@ type ChatRequest = Extract<JobRequest, { name: 'generate' }>;
 
 export async function runChat(spec: Extract<JobSpec, { kind: 'chat' }>, port: JobPort): Promise<null> {
   const model = openModel(spec.modelPath, spec.acceptFields);
-  const tokenizer = tokenizerOf(model);
+  const options = { threads: cpuThreads(), cacheDir: spec.cacheDir, openSession };
   port.send({
     type: 'progress',
     progress: { phase: 'Loading the model', done: 0, total: 1, unit: 'models', secondsLeft: null },
   });
-  const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir: spec.cacheDir, openSession });
-  const chat = new Chat(model, tokenizer, session, port);
+  const session = await GenerationSession.open(model, options);
+  const chat = new Chat(model, session, options, port);
   port.onRequest((request) => chat.answer(request));
   port.send({ type: 'ready' });
   await port.untilStopped();
@@ -34,19 +35,23 @@ export async function runChat(spec: Extract<JobSpec, { kind: 'chat' }>, port: Jo
 
 class Chat {
   readonly #model: OpenModel;
-  readonly #tokenizer: Tokenizer | null;
-  readonly #session: GenerationSession;
+  readonly #options: GenerationOptions;
   readonly #port: JobPort;
-  readonly #adapters = new Map<string, { readonly version: string; readonly adapter: Adapter }>();
+  readonly #adapters = new Map<string, { readonly version: string; readonly opened: OpenAdapter }>();
+  readonly #tokenizers = new Map<TokenizerSource, Tokenizer>();
+  #session: GenerationSession;
+  /** Rows of the embedding that the session has. */
+  #vocabularySize: number;
   /** Streams asked for and not finished; true when one is to stop. */
   readonly #streams = new Map<string, boolean>();
   /** There is one cache of keys and values: requests take turns. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(model: OpenModel, tokenizer: Tokenizer | null, session: GenerationSession, port: JobPort) {
+  constructor(model: OpenModel, session: GenerationSession, options: GenerationOptions, port: JobPort) {
     this.#model = model;
-    this.#tokenizer = tokenizer;
+    this.#options = options;
     this.#session = session;
+    this.#vocabularySize = model.spec.vocabularySize;
     this.#port = port;
   }
 
@@ -77,21 +82,51 @@ class Chat {
   }
 
   async #generate({ adapters, prompt, settings, streamId }: ChatRequest): Promise<GenerateResult> {
-    const promptTokens = await this.#promptTokens(prompt);
-    await this.#session.useAdapters(adapters.map(({ path, weight }) => ({ adapter: this.#adapter(path), weight })));
-    return generate(this.#session, {
+    const answering = adapted(
+      this.#model,
+      adapters.map(({ path, weight }) => ({ opened: this.#adapter(path), weight })),
+    );
+    const tokenizer = this.#tokenizerOf(answering.model);
+    const promptTokens = await this.#promptTokens(prompt, answering.model, tokenizer);
+    await this.#prepare(answering);
+    const answer = await generate(this.#session, {
       promptTokens,
       settings,
       contextLength: this.#model.spec.contextLength,
-      tokenizer: this.#tokenizer,
+      tokenizer,
       onToken: (token, text) => this.#port.send({ type: 'token', streamId, token, text }),
       shouldStop: () => this.#streams.get(streamId) === true,
     });
+    return { ...answer, notes: answering.notes };
   }
 
-  async #promptTokens(prompt: ChatRequest['prompt']): Promise<readonly number[]> {
+  /** Adapters are switched in the session there is, unless they were trained with another number of tokens. */
+  async #prepare({ model, adapters }: AdaptedModel): Promise<void> {
+    const { vocabularySize } = model.spec;
+    if (vocabularySize !== this.#vocabularySize) {
+      const session = await GenerationSession.open(model, this.#options);
+      await this.#session.release();
+      [this.#session, this.#vocabularySize] = [session, vocabularySize];
+    }
+    await this.#session.useAdapters(adapters);
+  }
+
+  #tokenizerOf(model: OpenModel): Tokenizer | null {
+    const source = model.tokenizerSource;
+    const held = source === null ? undefined : this.#tokenizers.get(source);
+    if (held !== undefined) return held;
+    const tokenizer = tokenizerOf(model);
+    if (source !== null && tokenizer !== null) this.#tokenizers.set(source, tokenizer);
+    return tokenizer;
+  }
+
+  async #promptTokens(
+    prompt: ChatRequest['prompt'],
+    { spec }: OpenModel,
+    tokenizer: Tokenizer | null,
+  ): Promise<readonly number[]> {
     if ('tokens' in prompt) {
-      const size = this.#model.spec.vocabularySize;
+      const size = spec.vocabularySize;
       const wrong = prompt.tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= size);
       if (wrong === undefined) return prompt.tokens;
       throw new Problem(
@@ -100,7 +135,6 @@ class Chat {
         'Use ids of this model’s tokenizer.',
       );
     }
-    const tokenizer = this.#tokenizer;
     if (tokenizer === null)
       throw new Problem(
         'tokenizer-missing',
@@ -113,14 +147,20 @@ class Chat {
     return tokenizer.addBos && tokenizer.bos !== null && ids[0] !== tokenizer.bos ? [tokenizer.bos, ...ids] : ids;
   }
 
-  /** Read once; again when its file has changed. */
-  #adapter(path: AdapterWeight['path']): Adapter {
-    const found = statSync(adapterFile(path).weights, { throwIfNoEntry: false });
-    const version = `${found?.mtimeMs} ${found?.size}`;
+  /** Read once; again when one of its files has changed. */
+  #adapter(path: AdapterWeight['path']): OpenAdapter {
+    const { weights } = adapterFile(path);
+    const files = weights === path ? [path] : readdirSync(path).map((name) => join(path, name));
+    const version = JSON.stringify(
+      files.map((file) => {
+        const found = statSync(file, { throwIfNoEntry: false });
+        return [file, found?.mtimeMs, found?.size];
+      }),
+    );
     const held = this.#adapters.get(path);
-    if (held?.version === version) return held.adapter;
-    const adapter = readAdapter(path, this.#model.spec);
-    this.#adapters.set(path, { version, adapter });
-    return adapter;
+    if (held?.version === version) return held.opened;
+    const opened = openAdapter(this.#model, path);
+    this.#adapters.set(path, { version, opened });
+    return opened;
   }
 }

@@ -4,14 +4,15 @@ import { openModel } from '../models/open.ts';
 import { longestRow, longestPack } from '../training/batches.ts';
 import { evaluateRows } from '../training/loop.ts';
 import { noAdapterShape } from '../training/lora/adapter.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { openAdapted } from '../training/lora/adapted.ts';
 import { attentionBlocksFor } from '../training/step.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
-  const model = openModel(spec.modelPath, spec.acceptFields);
-  const adapter = spec.adapterPath === null ? null : readAdapter(spec.adapterPath, model.spec);
+  const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
+  const { model, adapters, notes } = openAdapted(openModel(spec.modelPath, spec.acceptFields), given);
+  const adapter = adapters[0]?.adapter;
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), {
     ...spec.rowSettings,
     skipBadRows: false,
@@ -41,6 +42,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
       perplexity: Math.exp(loss),
       supervisedTokens,
       rows: [...byRow.values()].map((own) => joined(own.map((i) => each[i]!))),
+      notes,
     };
   } finally {
     await step.release();

@@ -17,7 +17,7 @@ import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { noAdapterShape } from '../training/lora/adapter.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { openAdapted } from '../training/lora/adapted.ts';
 import { tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
@@ -38,10 +38,13 @@ export interface ExportResult {
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
   const { dataPaths = [], importancePaths = [], origin: known = null } = spec;
-  const model = openModel(spec.modelPath, spec.acceptFields);
-  const adapters = spec.adapters.map(({ path, weight }) => ({ adapter: readAdapter(path, model.spec), weight }));
+  const { model, adapters, notes: said } = openAdapted(openModel(spec.modelPath, spec.acceptFields), spec.adapters);
   const target = findTarget(spec.format, spec.quantization);
-  const notes = [...(adapters.length > 0 && !target.adapterOnly ? notesOnBase(model) : []), ...notesOnParts(model, target)];
+  const notes = [
+    ...said,
+    ...(adapters.length > 0 && !target.adapterOnly ? notesOnBase(model) : []),
+    ...notesOnParts(model, target),
+  ];
   const tokenizer = tokenizerOf(model);
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);

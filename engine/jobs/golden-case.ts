@@ -60,7 +60,7 @@ export async function measureCase(folder: string, source: string, work: string):
   const adapterPath = join(folder, 'adapter');
   const cacheDir = join(work, 'cache');
   const model = openModel(modelPath);
-  const adapter = readAdapter(adapterPath, model.spec);
+  const adapter = readAdapter(adapterPath, model);
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected;
   const reference = readReference(join(folder, 'expected.safetensors'));
   const rows = readFileSync(join(folder, 'rows.jsonl'), 'utf8').trim().split('\n').slice(0, 2);
@@ -68,7 +68,7 @@ export async function measureCase(folder: string, source: string, work: string):
 
   const { mean, gradients } = await firstStep(model, adapter, batch, cacheDir);
   const steps = await train(folder, modelPath, work);
-  const trained = readAdapter(join(work, 'run', 'adapter'), model.spec);
+  const trained = readAdapter(join(work, 'run', 'adapter'), model);
   const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
   const adapters = [{ path: adapterPath, weight: 1 }];
   const merged = await runExport({ ...merge, modelPath, adapters, cacheDir, out: join(work, 'merged') }, silent);

@@ -13,7 +13,9 @@ import { openModel } from '../models/open.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { AdapterConfig } from '../training/lora/config.ts';
-import { adapterFile, readAdapter, readAdapterConfig } from '../training/lora/folder.ts';
+import { openAdapter } from '../training/lora/adapted.ts';
+import { adapterFile, isForAdapter } from '../training/lora/find.ts';
+import { readAdapterConfig } from '../training/lora/peft.ts';
 import { sizeOf } from './export.ts';
 
 export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): Promise<Inspection> {
@@ -21,7 +23,7 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): P
   if (!existsSync(given)) throw new Problem('file-missing', `There is nothing at '${given}'.`, 'Check the path.');
   const folder = statSync(given).isDirectory();
   const path = (folder ? currentSnapshot(given)?.path : null) ?? given;
-  if (folder && existsSync(join(path, 'adapter_config.json'))) return inspectAdapter(path);
+  if (folder && isForAdapter(path)) return inspectAdapter(path);
   const manifest = folder ? readManifest(path) : null;
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
@@ -126,7 +128,7 @@ function inspectAdapter(path: string): Inspection {
   const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1), 0);
   // The base may be a name on a hub; only one that lies here can be checked against.
   const base = config.base !== null && existsSync(config.base) ? config.base : null;
-  if (base !== null) readAdapter(path, openModel(base).spec);
+  const notes = base === null ? [] : openAdapter(openModel(base), path).notes;
   const summary = [
     ['Kind', 'LoRA adapter (PEFT)'],
     ['Base', config.base ?? 'not stated'],
@@ -139,6 +141,7 @@ function inspectAdapter(path: string): Inspection {
     ['Parameters', String(parameters)],
     ['Tensors', String(tensors.length)],
     ['Bytes', String(sizeOf(path))],
+    ...notes.map((note) => ['Note', note] as const),
   ] as const;
   return { kind: 'adapter', path, sound: true, summary: lines(summary) };
 }

@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
-import { adapterFile } from '../training/lora/folder.ts';
+import { adapterFile } from '../training/lora/find.ts';
 import { versions } from '../versions.ts';
 import { readRunFolder } from './run-folder.ts';
 

@@ -158,7 +158,7 @@ describe('resuming', () => {
   it('computes as the checkpoint says and not as it would here, and says what may make a difference', async () => {
     await run();
     const path = join(spec.out, 'checkpoints', 'step-000004');
-    const state = loadCheckpoint(path, openModel(spec.modelPath).spec);
+    const state = loadCheckpoint(path, openModel(spec.modelPath));
     const plan = { ...state.plan, threads: state.plan.threads + 1, versions: { ...state.plan.versions, onnxruntime: '0.1' } };
     rmSync(path, { recursive: true });
     saveCheckpoint(join(spec.out, 'checkpoints'), { ...state, plan }, 2);

@@ -15,7 +15,9 @@ import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } 
 import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
-import { adapterFile, readAdapter, writeAdapter } from '../training/lora/folder.ts';
+import { openAdapted } from '../training/lora/adapted.ts';
+import { adapterFile } from '../training/lora/find.ts';
+import { writeAdapter } from '../training/lora/folder.ts';
 import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
@@ -52,7 +54,9 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
 async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promise<TrainResult> {
   const given = requireRecipe(spec.recipe);
   report(port, 'Reading the model');
-  const opened = openModel(spec.modelPath, spec.acceptFields);
+  const before = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
+  const from = openAdapted(openModel(spec.modelPath, spec.acceptFields), before);
+  const opened = from.model;
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
   const model = quantizedModel(opened, recipe.baseQuantization);
@@ -71,7 +75,14 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
   const { rows } = data.prepared;
   const longest = recipe.packing ? longestPack(longestRow(rows)) : longestRow(rows);
   const here = computePlan(recipe, provider, longest);
-  const { start, notExact, notes } = await startingState(spec, recipe, here, { model, whole: opened }, folder, port);
+  const { start, notExact, notes } = await startingState(
+    spec,
+    recipe,
+    here,
+    { model, whole: opened, first: from.adapters[0]?.adapter ?? null },
+    folder,
+    port,
+  );
   const { adapter, adam, plan } = start;
   const steps = totalSteps(recipe, data.prepared.rows.length);
   const record: RunRecord = {
@@ -104,7 +115,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     stepsDone: start.step,
     known: metrics.known,
   });
-  for (const text of notes) port.send({ type: 'log', text });
+  for (const text of [...from.notes, ...notes]) port.send({ type: 'log', text });
 
   const samples = async (step: number, trained: Adapter | null) => {
     if (tokenizer === null || evaluation === null) return;
@@ -162,7 +173,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
 
   report(port, 'Saving the adapter');
   const trained = plainAdapter(adapter, model.spec);
-  writeAdapter(folder.adapter, trained);
+  writeAdapter(folder.adapter, trained, { tokenizer: model.tokenizerFolder === null ? null : tokenizer });
   await samples(steps, trained);
   folder.write({ ...record, finishedAt: new Date().toISOString() });
   return { adapterPath: folder.adapter, steps, lastLoss: reporter.lastLoss, evalLoss: reporter.lastEvalLoss };
@@ -251,6 +262,8 @@ interface Start {
 interface Bases {
   readonly model: OpenModel;
   readonly whole: OpenModel;
+  /** The adapter that is trained on; null: a new one. */
+  readonly first: Adapter | null;
 }
 
 /** Where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
@@ -258,14 +271,14 @@ async function startingState(
   spec: TrainSpec,
   recipe: Recipe,
   here: ComputePlan,
-  { model, whole }: Bases,
+  bases: Bases,
   folder: RunFolder,
   port: JobPort,
 ): Promise<Start> {
   const found = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
   const damaged = (found?.damaged ?? []).map((path) => basename(path)).join(', ');
   if (found?.whole != null) {
-    const start = loadCheckpoint(found.whole, model.spec);
+    const start = loadCheckpoint(found.whole, bases.model);
     const { plan, notExact, notes } = resumedPlan(start.plan, here);
     const said = [
       ...(damaged === '' ? [] : [`Damaged and passed over: ${damaged}.`]),
@@ -278,7 +291,7 @@ async function startingState(
     return { start: { ...start, plan }, notExact, notes: said };
   }
   const startsOver = damaged === '' ? 'There is no checkpoint yet' : `Every checkpoint is damaged (${damaged})`;
-  const adapter = await firstAdapter(spec, recipe, { model, whole }, port);
+  const adapter = await firstAdapter(spec, recipe, bases, port);
   return {
     start: { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length), plan: here },
     notExact: [],
@@ -287,17 +300,14 @@ async function startingState(
 }
 
 async function firstAdapter(
-  { adapterPath, cacheDir }: TrainSpec,
+  { cacheDir }: TrainSpec,
   recipe: Recipe,
-  { model, whole }: Bases,
+  { model, whole, first }: Bases,
   port: JobPort,
 ): Promise<Adapter> {
   const base = model.info.name;
-  if (adapterPath !== null) {
-    const adapter = readAdapter(adapterPath, model.spec);
-    // How much is dropped belongs to the training, not to the adapter.
-    return { ...adapter, config: { ...adapter.config, dropout: recipe.dropout, base } };
-  }
+  // How much is dropped belongs to the training, not to the adapter.
+  if (first !== null) return { ...first, config: { ...first.config, dropout: recipe.dropout, base } };
   const adapter = newAdapter(recipe, model, base);
   const { method, initialization, seed } = recipe;
   if (method === 'full' || !/^(pissa|olora|loftq)/.test(initialization)) return adapter;

@@ -35,7 +35,7 @@ async function greedy(session: GenerationSession, prompt: readonly number[], cou
 describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) => {
   const folder = join(import.meta.dirname, '../golden', name);
   const model = openModel(join(folder, 'model'));
-  const adapter = readAdapter(join(folder, 'adapter'), model.spec);
+  const adapter = readAdapter(join(folder, 'adapter'), model);
   const { greedy: expected } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as {
     greedy: { prompt: number[]; tokens: number[] };
   };

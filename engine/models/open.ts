@@ -45,6 +45,8 @@ export interface OpenModel {
   readonly otherParts: readonly StoredTensor[];
   readonly info: ModelInfo;
   readonly tokenizerSource: TokenizerSource | null;
+  /** The folder of an adapter that tokenizer and chat template come from; null: they are the model's own. */
+  readonly tokenizerFolder: string | null;
   /** Its weight files. */
   readonly files: readonly string[];
   /** SHA-256 over the weight files; read when first asked for. */
@@ -196,24 +198,32 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
     );
     return null;
   }
-  const optional = (name: string): Record<string, unknown> | null =>
-    existsSync(join(folder, name)) ? readJsonObject(join(folder, name), textLimits.config) : null;
-  const tokenizerConfig = optional('tokenizer_config.json') ?? {};
-  const templatePath = join(folder, 'chat_template.jinja');
   withFile(tokenizerPath, (descriptor, size) => refuseStandIn(tokenizerPath, descriptor, size));
   return {
     kind: 'hub',
     tokenizerJson: readText(tokenizerPath, textLimits.tokenizer),
-    tokenizerConfig,
-    specialTokensMap: optional('special_tokens_map.json'),
-    addedTokens: optional('added_tokens.json'),
-    generationConfig: optional('generation_config.json'),
-    config: optional('config.json'),
-    // The last is where transformers 4 kept the template of a model that also sees.
-    chatTemplate: existsSync(templatePath)
-      ? readText(templatePath, textLimits.config)
-      : (configTemplate(tokenizerConfig['chat_template']) ?? configTemplate(optional('chat_template.json')?.['chat_template'])),
+    tokenizerConfig: optionalJson(folder, 'tokenizer_config.json') ?? {},
+    specialTokensMap: optionalJson(folder, 'special_tokens_map.json'),
+    addedTokens: optionalJson(folder, 'added_tokens.json'),
+    generationConfig: optionalJson(folder, 'generation_config.json'),
+    config: optionalJson(folder, 'config.json'),
+    chatTemplate: readHubTemplate(folder),
   };
+}
+
+function optionalJson(folder: string, name: string): Record<string, unknown> | null {
+  return existsSync(join(folder, name)) ? readJsonObject(join(folder, name), textLimits.config) : null;
+}
+
+/** The chat template in a hub folder, with a tokenizer or without. */
+export function readHubTemplate(folder: string): string | null {
+  const templatePath = join(folder, 'chat_template.jinja');
+  if (existsSync(templatePath)) return readText(templatePath, textLimits.config);
+  // The last is where transformers 4 kept the template of a model that also sees.
+  return (
+    configTemplate(optionalJson(folder, 'tokenizer_config.json')?.['chat_template']) ??
+    configTemplate(optionalJson(folder, 'chat_template.json')?.['chat_template'])
+  );
 }
 
 /** tokenizer_config.json has one template, or a list of named ones of which `default` counts. */
@@ -352,13 +362,30 @@ function selectTensors(
 
 /** The model with its matrices kept in few bits. Embedding and head are so only as they are stored: they are never rounded. */
 export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
-  const { path, format, spec, otherParts, info, tokenizerSource, files } = model;
+  const { spec, weights } = model;
   const outer = quantization === 'stored' ? [spec.modules.token_embd, spec.modules.output] : [];
   const paths = [...linearLayers(spec).map((layer) => layer.path), ...outer];
   const matrices = new Set(paths.map((of) => storedName(spec, `${of}.weight`)));
+  return withParts(model, { weights: weights.quantized(quantization, matrices) });
+}
+
+/** The model for another number of tokens: embedding and head have their rows as far as they go, and then rows of zeros. */
+export function resizedModel(model: OpenModel, vocabularySize: number): OpenModel {
+  const { spec, weights } = model;
+  if (spec.vocabularySize === vocabularySize) return model;
+  const rows = modelTensors(spec).filter(({ role }) => role === 'token_embd' || role === 'output');
+  const names = new Set(rows.map(({ name }) => name));
+  return withParts(model, { spec: { ...spec, vocabularySize }, weights: weights.withRows(names, vocabularySize) });
+}
+
+/** The model with some of it otherwise. Its hash is still read only when it is asked for. */
+export function withParts(
+  model: OpenModel,
+  parts: Partial<Pick<OpenModel, 'spec' | 'weights' | 'tokenizerSource' | 'tokenizerFolder'>>,
+): OpenModel {
+  const { path, format, spec, weights, otherParts, info, tokenizerSource, tokenizerFolder, files } = model;
   return {
-    ...{ path, format, spec, otherParts, info, tokenizerSource, files },
-    weights: model.weights.quantized(quantization, matrices),
+    ...{ path, format, spec, weights, otherParts, info, tokenizerSource, tokenizerFolder, files, ...parts },
     get hash() {
       return model.hash;
     },
@@ -426,6 +453,7 @@ function makeModel(opened: Opened): OpenModel {
     otherParts,
     info,
     tokenizerSource,
+    tokenizerFolder: null,
     files,
     get hash() {
       return hashOfFiles(files);

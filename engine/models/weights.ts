@@ -71,6 +71,8 @@ export interface ModelWeights {
   files(cacheDir: string): Promise<ReadonlyMap<string, WeightLocation>>;
   /** The same model with these matrices in few bits; what does not fit stays float32, what is packed already as it is. */
   quantized(quantization: BaseQuantization, matrices: ReadonlySet<string>): ModelWeights;
+  /** The same model where these tensors have so many rows: their own as far as they go, then zeros. */
+  withRows(names: ReadonlySet<string>, rows: number): ModelWeights;
 }
 
 /** One tensor where it is stored. */
@@ -106,6 +108,16 @@ export function inModelLayout(stored: StoredTensor, layout: Layout | null, shape
   const moved = { ...rest, shape, moved: true, load: () => layout.toModel(stored.load(), shape) };
   if (quants === undefined || storedRow === undefined) return moved;
   return { ...moved, quants: { ...quants, storedRow: (row) => storedRow(row, shape[0]!) } };
+}
+
+function withRows({ quants: _, ...stored }: StoredTensor, rows: number): StoredTensor {
+  const shape = [rows, ...stored.shape.slice(1)];
+  const load = (): Float32Array => {
+    const values = new Float32Array(elements(shape));
+    values.set(stored.load().subarray(0, values.length));
+    return values;
+  };
+  return { ...stored, shape, moved: true, load };
 }
 
 /** Tensors that laid one after another, in this order, are one of this shape. */
@@ -197,6 +209,13 @@ export class StoredWeights implements ModelWeights {
       if (packing !== null) packings.set(name, packing);
     }
     return new StoredWeights(this.#tensors, packings);
+  }
+
+  withRows(names: ReadonlySet<string>, rows: number): ModelWeights {
+    const tensors = [...this.#tensors].map(
+      ([name, tensor]) => [name, names.has(name) ? withRows(tensor, rows) : tensor] as const,
+    );
+    return new StoredWeights(new Map(tensors), new Map([...this.#packings].filter(([name]) => !names.has(name))));
   }
 
   locations(cacheDir: string): ReadonlyMap<string, WeightLocation> {

@@ -10,10 +10,10 @@ import type { Checkpoint } from '../contract.ts';
 import { readText, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, publishFolder } from '../formats/folder.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
-import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import type { Adapter } from './lora/adapter.ts';
 import { readAdapter, writeAdapterFiles } from './lora/folder.ts';
+import type { BaseModel } from './lora/peft.ts';
 import { splitAdapter } from './lora/plain.ts';
 import type { AdamState } from './optimizer.ts';
 import type { ComputePlan } from './plan.ts';
@@ -56,7 +56,7 @@ export function saveCheckpoint(dir: string, state: TrainingState, keep: number):
   if (isWhole(path)) return describe(path, state.step);
   publishFolder(path, (folder) => {
     const { adapter, plain = adapter } = state;
-    writeAdapterFiles(folder, plain, plain.config.base);
+    writeAdapterFiles(folder, plain);
     writeMoments(join(folder, momentsName), state.adam);
     const files = readdirSync(folder).map((name) => describeFile(folder, name));
     const content: StateFile = {
@@ -90,10 +90,10 @@ export function newestCheckpoint(dir: string): { readonly whole: string | null; 
 }
 
 /** Reads a checkpoint that is whole. */
-export function loadCheckpoint(path: string, spec: DecoderSpec): TrainingState {
+export function loadCheckpoint(path: string, base: BaseModel): TrainingState {
   const { step, seconds, updates, plan, isPlain } = readState(path);
-  const stored = readAdapter(path, spec);
-  const adapter = isPlain === true ? splitAdapter(stored, spec) : stored;
+  const stored = readAdapter(path, base);
+  const adapter = isPlain === true ? splitAdapter(stored, base.spec) : stored;
   const [mean, square] = readMoments(join(path, momentsName), adapter.parameters.length);
   return { step, seconds, adapter, adam: { mean, square, updates }, plan };
 }

@@ -72,7 +72,7 @@ function caseOf(name: string) {
   const width = model.spec.vocabularySize;
   return {
     ...{ folder, model, batch, positions },
-    adapter: readAdapter(join(folder, 'adapter'), model.spec),
+    adapter: readAdapter(join(folder, 'adapter'), model),
     expected: json<Expected>('expected.json'),
     tensor: (key: string) => readSafetensorsFloat32(tensorsPath, tensors.get(key)!),
     logits(key: string): Float32Array {
@@ -145,7 +145,7 @@ describe.each(names)('%s', (name) => {
       expect(Math.abs(row.loss - expected.step_losses[i]!), `loss of step ${i + 1}`).toBeLessThan(1e-4);
       expect(Math.abs(row.gradientNorm / expected.gradient_norms[i]! - 1), `norm of step ${i + 1}`).toBeLessThan(1e-3);
     });
-    const trained = readAdapter(join(spec.out, 'adapter'), model.spec);
+    const trained = readAdapter(join(spec.out, 'adapter'), model);
     for (const part of trained.shape.tensors) {
       const [was, is] = [tensorView(adapter.parameters, part), tensorView(trained.parameters, part)];
       const should = tensor(`trained.${referenceName(part)}`);
@@ -217,7 +217,7 @@ describe.each(['pissa', 'olora'])('%s', (initialization) => {
       expect(Math.abs(row.loss - expected.step_losses[i]!), `loss of step ${i + 1}`).toBeLessThan(1e-4);
       expect(Math.abs(row.gradientNorm / expected.gradient_norms[i]! - 1), `norm of step ${i + 1}`).toBeLessThan(1e-3);
     });
-    const adapter = readAdapter(join(run.out, 'adapter'), model.spec);
+    const adapter = readAdapter(join(run.out, 'adapter'), model);
     expect(adapter.config.rank).toBe(2 * (json('recipe.json')['rank'] as number));
     const path = join(folder, 'expected.safetensors');
     for (const [key, tensor] of readSafetensors(path).tensors) {

@@ -83,9 +83,9 @@ function expectSteps(steps: readonly StepMetrics[], expected: Expected): void {
 
 /** The distance of every trained tensor from the reference's, as a share of how far training moved it. */
 function expectTrained(before: string, after: string, modelPath: string, expected: (name: string) => Float32Array): void {
-  const { spec } = openModel(modelPath);
-  const start = readAdapter(before, spec);
-  const end = readAdapter(after, spec);
+  const model = openModel(modelPath);
+  const start = readAdapter(before, model);
+  const end = readAdapter(after, model);
   for (const tensor of start.shape.tensors) {
     const [was, is, should] = [tensorView(start.parameters, tensor), tensorView(end.parameters, tensor), expected(tensor.name)];
     const distance = is.reduce((sum, value, i) => sum + (value - should[i]!) ** 2, 0);

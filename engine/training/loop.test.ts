@@ -53,6 +53,8 @@ const spec = specFromConfig(
   },
   'config.json',
 );
+/** Adapters of factors alone need nothing of the weights. */
+const unread = { spec, weights: { read: () => new Float32Array() } };
 const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
   index: i,
   file: 'rows.jsonl',
@@ -84,8 +86,8 @@ async function session(dir: string, input: RecipeInput, options: { stopAfter?: n
   if ('errors' in checked) throw new Error(checked.errors[0]!.message);
   const { recipe } = checked;
   const newest = newestCheckpoint(dir).whole;
-  const state = newest ? loadCheckpoint(newest, spec) : null;
-  const adapter = state?.adapter ?? newAdapter(recipe, { spec, weights: { read: () => new Float32Array() } }, null);
+  const state = newest ? loadCheckpoint(newest, unread) : null;
+  const adapter = state?.adapter ?? newAdapter(recipe, unread, null);
   const adam = state?.adam ?? newAdamState(adapter.parameters.length);
   const steps: StepMetrics[] = [];
   const evaluations = new Map<number, number>();
@@ -241,7 +243,7 @@ describe('checkpoints', () => {
 
   it('hold the plan a run goes on with, whatever this machine would do now', async () => {
     await session(folder, {});
-    const stored = loadCheckpoint(newestCheckpoint(folder).whole!, spec).plan;
+    const stored = loadCheckpoint(newestCheckpoint(folder).whole!, unread).plan;
     expect(stored).toEqual(plan);
     expect(resumedPlan(stored, plan)).toEqual({ plan, notExact: [], notes: [] });
     const here = { ...plan, threads: 2, headRows: 64, recompute: 0, processor: 'two', versions: { studio: '2' } };

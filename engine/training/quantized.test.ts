@@ -59,7 +59,7 @@ const worst = (actual: Float32Array, expected: Float32Array): number => {
 describe.each(['llama-tied', 'qwen2', 'lora-dora'])('%s', (name) => {
   const folder = join(golden, name);
   const model = openModel(join(folder, 'model'));
-  const adapter = readAdapter(join(folder, 'adapter'), model.spec);
+  const adapter = readAdapter(join(folder, 'adapter'), model);
   const batch = firstRow(folder);
 
   it.each<BaseQuantization>(['4bit', '8bit'])('in %s has the gradient of what is left of its numbers', async (quantization) => {

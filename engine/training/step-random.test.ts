@@ -26,7 +26,7 @@ const sum = (values: Float32Array): number => values.reduce((total, x) => total 
 it.each(['lora-dora', 'lora-head-embed', 'lora-saved-head'])('%s', async (name) => {
   const folder = join(import.meta.dirname, '../golden', name);
   const model = openModel(join(folder, 'model'));
-  const { shape, parameters } = readAdapter(join(folder, 'adapter'), model.spec);
+  const { shape, parameters } = readAdapter(join(folder, 'adapter'), model);
   const open = (options: Partial<TrainStepOptions>) =>
     TrainStep.open(model, shape, { threads: 1, cacheDir, openSession, recompute: 0, seed: 5, ...options });
   const both = { dropout: 0.4, neftuneNoiseAlpha: 5 };

@@ -40,7 +40,7 @@ const options = { threads: 2, cacheDir, openSession };
 describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) => {
   const folder = join(import.meta.dirname, '../golden', name);
   const model = openModel(join(folder, 'model'));
-  const adapter = readAdapter(join(folder, 'adapter'), model.spec);
+  const adapter = readAdapter(join(folder, 'adapter'), model);
   const rows = readFileSync(join(folder, 'rows.jsonl'), 'utf8')
     .trim()
     .split('\n')

@@ -21,7 +21,7 @@ import { checkRecipe, defaultRecipe, type Recipe } from '../recipe.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import { adapterShape, tensorView, type AdapterShape } from './lora/adapter.ts';
 import type { AdapterConfig } from './lora/config.ts';
-import { readAdapter } from './lora/folder.ts';
+import { openAdapter } from './lora/adapted.ts';
 import { newConfig } from './lora/initial.ts';
 import { fillUniform } from './random.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
@@ -68,12 +68,13 @@ const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null)
 export function trialFor(subject: TrialSubject | null): Trial {
   if (subject === null) return usualTrial;
   const { modelPath, acceptFields, adapterPath, recipe: input } = subject;
-  const { spec } = openModel(modelPath, acceptFields);
+  const model = openModel(modelPath, acceptFields);
+  const { spec } = model;
   const checked = checkRecipe(input);
   if ('errors' in checked)
     throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct the recipe.');
   const { recipe } = checked;
-  const config = adapterPath === null ? newConfig(recipe, spec, null) : readAdapter(adapterPath, spec).config;
+  const config = adapterPath === null ? newConfig(recipe, spec, null) : openAdapter(model, adapterPath).adapter.config;
   return trialOf(spec, { ...config, dropout: recipe.dropout }, recipe);
 }
 

@@ -1,7 +1,7 @@
 /** An adapter in memory: every trained tensor and its place in one array of numbers. */
 import { modelTensors, type DecoderSpec } from '../../models/spec.ts';
 import type { AdapterConfig } from './config.ts';
-import { adaptedTargets, savedWeights, trainedBiases, type AdaptedTarget } from './targets.ts';
+import { adaptedTargets, copiedWeights, savedWeights, trainedBiases, type AdaptedTarget } from './targets.ts';
 
 /** One trained tensor and its place among all parameters. */
 export interface AdapterTensor {
@@ -70,6 +70,7 @@ class Layout {
 export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterShape {
   if (config.method === 'full') return fullShape(spec);
   const layout = new Layout();
+  const headName = `${spec.modules.output}.weight`;
   const modules = adaptedTargets(config, spec).map((target): AdaptedModule => {
     const { path, kind, rank, inFeatures, outFeatures } = target;
     const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
@@ -81,13 +82,21 @@ export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterS
     };
   });
   const adapted = new Set(modules.map(({ path }) => path));
-  const replaced = [...savedWeights(config, spec), ...trainedBiases(config, spec)].map(({ name, shape }): ReplacedWeight => {
+  const whole = [...savedWeights(config, spec), ...copiedWeights(config, spec), ...trainedBiases(config, spec)];
+  const replaced = whole.map(({ name, shape }): ReplacedWeight => {
     const [path, kind] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
     // An adapted module lies in a wrapper that PEFT puts around it.
     const key = adapted.has(path) ? `${path}.base_layer.${kind}` : name;
-    return { names: [name], tensor: layout.add(`base_model.model.${key}`, shape) };
+    const tensor = layout.add(`base_model.model.${key}`, shape);
+    return { names: staysTied(name) ? [name, headName] : [name], tensor };
   });
   return { tensors: layout.tensors, modules, replaced, length: layout.length };
+
+  /** A copy of a tied embedding was both in the model it is from; one that is trained whole parts from the head unless it was kept. */
+  function staysTied(name: string): boolean {
+    if (!spec.tiedEmbeddings || name !== `${spec.modules.token_embd}.weight`) return false;
+    return (config.keepsTied || config.copies.includes(name)) && !whole.some((other) => other.name === headName);
+  }
 }
 
 /** Every weight of a model is trained; a tied head with its embedding. */

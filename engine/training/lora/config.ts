@@ -33,10 +33,20 @@ export interface AdapterConfig {
   readonly fanInFanOut: boolean;
   /** `base_model_name_or_path` */
   readonly base: string | null;
+  /** `ensure_weight_tying`: of an embedding and a head that share their weights, what is trained whole stays one. */
+  readonly keepsTied: boolean;
+  /**
+   * Tensors of the model that the adapter's file has besides (`save_embedding_layers`), and not as the base has them. They take the
+   * place of the base's. Not a field of PEFT: it follows from the file.
+   */
+  readonly copies: readonly string[];
 }
 
+/** What no recipe says, because it comes with the files. */
+type FileFacts = Pick<AdapterConfig, 'base' | 'fanInFanOut' | 'keepsTied' | 'copies'>;
+
 /** What a recipe says about the adapter. */
-export type AdapterRecipe = Pick<Recipe, Exclude<keyof AdapterConfig, 'base' | 'fanInFanOut'>>;
+export type AdapterRecipe = Pick<Recipe, Exclude<keyof AdapterConfig, keyof FileFacts>>;
 
 export const adapterKeys = [
   ...['method', 'rank', 'alpha', 'rslora', 'dora', 'targetModules', 'excludeModules', 'layers', 'layersPattern'],
@@ -48,6 +58,11 @@ export function adapterRecipe(from: AdapterRecipe): AdapterRecipe {
   return Object.fromEntries(adapterKeys.map((key) => [key, from[key]])) as unknown as AdapterRecipe;
 }
 
+/** The config of a recipe, or of an adapter of another program in the words of a recipe. */
+export function adapterConfig(recipe: AdapterRecipe, facts: Partial<FileFacts> = {}): AdapterConfig {
+  return { ...adapterRecipe(recipe), base: null, fanInFanOut: false, keepsTied: false, copies: [], ...facts };
+}
+
 /** Fields that change what an adapter computes and that this engine does not compute. A value that is empty or off is no use of them. */
 const unsupportedFields = [
   'use_qalora',
@@ -56,12 +71,13 @@ const unsupportedFields = [
   'target_parameters',
   'trainable_token_indices',
   'layer_replication',
-  'ensure_weight_tying',
   'alora_invocation_tokens',
+  'invocation_string',
   'arrow_config',
   'kasa_config',
   'monteclora_config',
   'megatron_config',
+  'enable_lora',
 ] as const;
 /** What else PEFT writes and a reading of the adapter may pass over: where it came from, how it began, how it was trained. */
 const otherFields = new Set([
@@ -76,24 +92,47 @@ const otherFields = new Set([
     'init_lora_weights',
     'use_rslora',
     'use_dora',
+    'ensure_weight_tying',
+    'merge_weights',
   ],
   ...['loftq_config', 'eva_config', 'corda_config', 'lora_ga_config', 'velora_config', 'qalora_group_size', 'megatron_core'],
   ...['runtime_config', 'loraplus_lr_ratio', 'loraplus_lr_embedding', 'unsloth_version', 'unsloth_fixed'],
 ]);
 /** Initializations that also change the base weights, so the adapter means nothing without the changed base. */
-const unsupportedInitialization = /^(pissa|olora|corda|loftq|lora_ga|mica)/i;
+const unsupportedInitialization = /^(pissa|olora|corda|loftq|lora_ga)/i;
 
 function isUsed(value: unknown): boolean {
   if (value === undefined || value === null || value === false || value === '') return false;
-  if (Array.isArray(value)) return value.length > 0;
-  return typeof value === 'object' ? Object.keys(value).length > 0 : true;
+  return typeof value === 'object' ? Object.values(value).some(isUsed) : true;
+}
+
+/** A value of a config as a part of a sentence: the beginning of a long list, the fields of an object. */
+function readable(value: unknown): string {
+  const most = 6;
+  const list = (items: readonly string[]) =>
+    items.length <= most ? items.join(', ') : `${items.slice(0, most).join(', ')} and ${items.length - most} more`;
+  if (value === undefined) return 'missing';
+  if (value === null) return 'empty';
+  if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`;
+  if (Array.isArray(value))
+    return value.length === 0
+      ? 'an empty list'
+      : list(value.map((item) => (Array.isArray(item) ? `(${readable(item)})` : readable(item))));
+  if (typeof value === 'object') {
+    const parts = Object.entries(value).map(([name, item]) => {
+      const text = readable(item);
+      return `${name} ${/, | and /.test(text) && typeof item === 'object' ? `(${text})` : text}`;
+    });
+    return parts.length === 0 ? 'an empty object' : `set (${list(parts)})`;
+  }
+  return String(value);
 }
 
 /** Stands in the place of PEFT's types, so that nothing takes a whole checkpoint for an adapter. */
 const fullType = 'FULL';
 
 function fullConfig(base: string | null): AdapterConfig {
-  return { ...adapterRecipe({ ...defaultRecipe(), method: 'full' }), fanInFanOut: false, base };
+  return adapterConfig({ ...defaultRecipe(), method: 'full' }, { base });
 }
 
 /** Reads the text of an adapter_config.json; `path` is for messages. */
@@ -106,9 +145,17 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     );
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch (cause) {
-    throw new Problem('config-invalid', `${path} is not JSON.`, 'The file is damaged; copy the adapter again.', { cause });
+    const escape = /(?<!\\)(?:\\\\)*\\(?!["\\/bfnrtu])/.exec(text);
+    throw new Problem(
+      'config-invalid',
+      escape === null
+        ? `${path} is not JSON.`
+        : `${path} is not JSON: line ${text.slice(0, escape.index).split('\n').length} has a single backslash, as in a path of Windows.`,
+      escape === null ? 'The file is damaged; copy the adapter again.' : 'Write every backslash of the path twice.',
+      { cause },
+    );
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw invalid('it holds no JSON object');
   const fields = parsed as Readonly<Record<string, unknown>>;
@@ -116,7 +163,7 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
   const refuse = (field: string) =>
     new Problem(
       'model-unsupported',
-      `${path}: '${field}' is ${JSON.stringify(fields[field])}, which is not supported.`,
+      `${path}: '${field}' is ${readable(fields[field])}, which is not supported.`,
       'Adapters without this setting can be used.',
     );
   if (fields['peft_type'] === fullType)
@@ -162,14 +209,14 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
 
   const { r: rank, lora_alpha: alpha, layers_to_transform: layers, base_model_name_or_path: base } = fields;
   if (!Number.isInteger(rank) || (rank as number) < 1 || (rank as number) > 65536)
-    throw invalid(`'r' is no rank: ${JSON.stringify(rank)}`);
+    throw invalid(rank === undefined ? `'r', the rank, is missing` : `'r' is no rank: ${readable(rank)}`);
   if (typeof alpha !== 'number' || !Number.isFinite(alpha))
-    throw invalid(`'lora_alpha' is no number: ${JSON.stringify(alpha)}`);
+    throw invalid(alpha === undefined ? `'lora_alpha' is missing` : `'lora_alpha' is no number: ${readable(alpha)}`);
   const bias = fields['bias'] ?? 'none';
   if (bias !== 'none' && bias !== 'lora_only' && bias !== 'all') throw refuse('bias');
   const dropout = fields['lora_dropout'] ?? 0;
   if (typeof dropout !== 'number' || !(dropout >= 0 && dropout < 1))
-    throw invalid(`'lora_dropout' is no share: ${JSON.stringify(dropout)}`);
+    throw invalid(`'lora_dropout' is no share: ${readable(dropout)}`);
   const layerList = layers === undefined || layers === null ? [] : typeof layers === 'number' ? [layers] : layers;
   if (!isListOf(layerList, (layer) => Number.isInteger(layer)))
     throw invalid(`'layers_to_transform' must be a list of layer numbers`);
@@ -192,6 +239,8 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     dropout,
     fanInFanOut: flag('fan_in_fan_out'),
     base: typeof base === 'string' ? base : null,
+    keepsTied: flag('ensure_weight_tying'),
+    copies: [],
   };
 }
 
@@ -225,6 +274,8 @@ export function formatAdapterConfig(config: AdapterConfig): string {
     init_lora_weights: true,
     use_rslora: config.rslora,
     use_dora: config.dora,
+    // Versions of PEFT that do not know the field refuse the file for it.
+    ...(config.keepsTied ? { ensure_weight_tying: true } : {}),
   };
   return JSON.stringify(fields, null, 2) + '\n';
 }

@@ -49,8 +49,8 @@ function merged(name: string, adapter: Adapter): Record<string, Float32Array> {
 }
 
 const open = (name: string) => {
-  const { spec } = openModel(join(golden, name, 'model'));
-  return { spec, adapter: readAdapter(join(golden, name, 'adapter'), spec) };
+  const model = openModel(join(golden, name, 'model'));
+  return { model, spec: model.spec, adapter: readAdapter(join(golden, name, 'adapter'), model) };
 };
 
 it.each([
@@ -60,7 +60,7 @@ it.each([
   ['lora-saved-head', (name: string) => name.replace('lm_head.', 'lm_head.modules_to_save.default.')],
   ['lora-bias', (name: string) => name.replace('.base_layer.bias', '.bias')],
 ] as const)('%s with keys of other versions of PEFT', (name, key) => {
-  const { spec, adapter } = open(name);
+  const { model, adapter } = open(name);
   const dir = mkdtempSync(join(work, 'old-'));
   writeFileSync(join(dir, 'adapter_config.json'), readFileSync(join(golden, name, 'adapter/adapter_config.json')));
   const tensors = adapter.shape.tensors.map((tensor) => {
@@ -69,11 +69,11 @@ it.each([
   const copies =
     name === 'lora-saved-head' ? [{ name: 'lm_head.original_module.weight', shape: [1], values: new Float32Array(1) }] : [];
   writeSafetensors(join(dir, 'adapter_model.safetensors'), [...tensors, ...copies]);
-  expect(readAdapter(dir, spec).parameters).toEqual(adapter.parameters);
+  expect(readAdapter(dir, model).parameters).toEqual(adapter.parameters);
 });
 
 it.each(['lora-patterns', 'lora-dora', 'lora-head-embed'])('%s as mlx-lm keeps it', (name) => {
-  const { spec, adapter } = open(name);
+  const { model, adapter } = open(name);
   const dir = join(work, `${name}-mlx`);
   const [scale, dora] = [3, adapter.config.dora];
   mkdirSync(dir);
@@ -94,7 +94,7 @@ it.each(['lora-patterns', 'lora-dora', 'lora-head-embed'])('%s as mlx-lm keeps i
     },
   );
   writeSafetensors(join(dir, 'adapters.safetensors'), tensors);
-  const found = readAdapter(dir, spec);
+  const found = readAdapter(dir, model);
   expect(found.config.dora).toBe(dora);
   const [is, should] = [merged(name, found), merged(name, adapter)];
   for (const [path, values] of Object.entries(should))
@@ -103,7 +103,7 @@ it.each(['lora-patterns', 'lora-dora', 'lora-head-embed'])('%s as mlx-lm keeps i
 
 it('as llama.cpp keeps it: queries and keys with their rows moved, alpha over the rank', () => {
   const name = 'lora-some-layers';
-  const { spec, adapter } = open(name);
+  const { model, spec, adapter } = open(name);
   const path = join(work, 'adapter.gguf');
   const metadata = new Map<string, GgufValue>([
     ['general.type', { type: 'string', value: 'adapter' }],
@@ -136,10 +136,110 @@ it('as llama.cpp keeps it: queries and keys with their rows moved, alpha over th
   );
   for (const { values } of tensors) writer.write(values);
   writer.finish();
-  const found = readAdapter(path, spec);
+  const found = readAdapter(path, model);
   expect(found.shape.modules.map(({ path: module, scale }) => [module, scale])).toEqual(
     adapter.shape.modules.map(({ path: module }) => [module, 2]),
   );
   expect(found.parameters).toEqual(adapter.parameters);
-  expect(() => readAdapter(path, { ...spec, layers: 2 })).toThrow(Problem);
+  expect(() => readAdapter(path, { ...model, spec: { ...spec, layers: 2 } })).toThrow(Problem);
+});
+
+interface Changed {
+  /** Left out where null. */
+  readonly metadata?: Readonly<Record<string, GgufValue | null>>;
+  readonly tensors?: (tensors: readonly Written[]) => readonly Written[];
+}
+
+/** The adapter of 'lora-some-layers', values aside, as a GGUF in which something is otherwise. */
+function ggufWith({ metadata = {}, tensors: change = (same) => same }: Changed): string {
+  const path = join(mkdtempSync(join(work, 'gguf-')), 'adapter.gguf');
+  const usual: Record<string, GgufValue | null> = {
+    'general.type': { type: 'string', value: 'adapter' },
+    'general.architecture': { type: 'string', value: 'llama' },
+    'adapter.type': { type: 'string', value: 'lora' },
+    'adapter.lora.alpha': { type: 'float32', value: 8 },
+    ...metadata,
+  };
+  const given = Object.entries(usual).filter((entry): entry is [string, GgufValue] => entry[1] !== null);
+  const tensors = change(
+    ['lora_a', 'lora_b'].map((part) => {
+      const shape = part === 'lora_a' ? [4, 32] : [32, 4];
+      return { name: `blk.0.attn_q.weight.${part}`, shape, values: new Float32Array(128) };
+    }),
+  );
+  const plan = tensors.map(({ name, shape }) => ({ name, type: 'F32' as const, shape }));
+  const writer = new GgufWriter(path, new Map(given), plan);
+  for (const { values } of tensors) writer.write(values);
+  writer.finish();
+  return path;
+}
+
+const text = (value: string): GgufValue => ({ type: 'string', value });
+
+it.each<[string, Changed, RegExp]>([
+  ['a model', { metadata: { 'general.type': text('model') } }, /is no adapter: its 'general\.type' is 'model'/],
+  ['another kind', { metadata: { 'adapter.type': text('control') } }, /is no LoRA adapter: its 'adapter\.type' is 'control'/],
+  ['no kind', { metadata: { 'adapter.type': null } }, /its 'adapter\.type' is missing/],
+  [
+    'another architecture',
+    { metadata: { 'general.architecture': text('qwen2') } },
+    /for the architecture 'qwen2', and the model is 'llama'/,
+  ],
+  ['no architecture', { metadata: { 'general.architecture': null } }, /for the architecture it does not name/],
+  ['no alpha', { metadata: { 'adapter.lora.alpha': null } }, /does not say its 'adapter\.lora\.alpha'/],
+  ['half of a pair', { tensors: ([a]) => [a!] }, /has 'blk\.0\.attn_q\.weight\.lora_a' but not the other factor .*lora_b'/],
+  ['the other half', { tensors: ([, b]) => [b!] }, /has 'blk\.0\.attn_q\.weight\.lora_b' but not the other factor .*lora_a'/],
+  [
+    'factors of two ranks',
+    { tensors: ([a, b]) => [{ ...a!, shape: [2, 32], values: new Float32Array(64) }, b!] },
+    /lora_a' is \[2, 32\].*\[4, 32\]/,
+  ],
+  [
+    'no such layer',
+    { tensors: (all) => all.map((one) => ({ ...one, name: one.name.replace('.0.', '.7.') })) },
+    /'blk\.7\.attn_q\.weight\.lora_a' \[4, 32\], 'blk\.7/,
+  ],
+  [
+    'more',
+    { tensors: (all) => [...all, { name: 'blk.0.attn_norm.weight', shape: [32], values: new Float32Array(32) }] },
+    /'blk\.0\.attn_norm\.weight' \[32\]/,
+  ],
+])('a GGUF of %s is refused by name', (_, change, words) => {
+  const { model } = open('lora-some-layers');
+  expect(() => readAdapter(ggufWith(change), model)).toThrow(words);
+});
+
+function mlxWith(rename: (name: string) => string, keep: (name: string) => boolean = () => true): string {
+  const dir = mkdtempSync(join(work, 'mlx-'));
+  const config = { fine_tune_type: 'lora', num_layers: 1, lora_parameters: { rank: 4, scale: 2, dropout: 0 } };
+  writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify(config));
+  const tensors = ['lora_a', 'lora_b'].map((part): Written => {
+    const shape = part === 'lora_a' ? [32, 4] : [4, 32];
+    return { name: rename(`model.layers.1.self_attn.q_proj.${part}`), shape, values: new Float32Array(128).fill(0.5) };
+  });
+  writeSafetensors(
+    join(dir, 'adapters.safetensors'),
+    tensors.filter(({ name }) => keep(name)),
+  );
+  return dir;
+}
+
+it.each([
+  ['of a model that also sees', (name: string) => `language_model.${name}`],
+  ['of a compiled model', (name: string) => `_orig_mod.${name}`],
+])('mlx-lm’s names %s are known', (_, rename) => {
+  const { model } = open('lora-some-layers');
+  const { shape } = readAdapter(mlxWith(rename), model);
+  expect(shape.modules.map(({ path }) => path)).toEqual(['model.layers.1.self_attn.q_proj']);
+});
+
+it('mlx-lm’s adapter with half of a pair, or with more than factors, is refused by name', () => {
+  const { model } = open('lora-some-layers');
+  const half = mlxWith(
+    (name) => name,
+    (name) => !name.endsWith('lora_b'),
+  );
+  expect(() => readAdapter(half, model)).toThrow(/has '.*q_proj\.lora_a' but not the other factor of the pair, '.*lora_b'/);
+  const more = mlxWith((name) => name.replace('q_proj', 'gate'));
+  expect(() => readAdapter(more, model)).toThrow(/'model\.layers\.1\.self_attn\.gate\.lora_a' \[32, 4\], '/);
 });

@@ -1,17 +1,19 @@
 /** Adapters of mlx-lm (a folder with `adapters.safetensors`) and llama.cpp (a GGUF file), read as what they are in PEFT's terms. */
 import { basename, join } from 'node:path';
 import { readText } from '../../formats/files.ts';
-import { readGguf, readGgufFloat32, type GgufTensor } from '../../formats/gguf.ts';
-import { readSafetensors, readSafetensorsFloat32 } from '../../formats/safetensors.ts';
-import { ggufLayout, ggufName } from '../../models/families/index.ts';
-import { modelTensors, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
+import { readGguf, readGgufFloat32, type GgufValue } from '../../formats/gguf.ts';
+import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../../formats/safetensors.ts';
+import { ggufLayout, ggufMetadataOf, ggufName } from '../../models/families/index.ts';
+import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import { defaultRecipe } from '../../recipe.ts';
 import { adapterShape, tensorView, type Adapter } from './adapter.ts';
-import { adapterRecipe, type AdapterConfig } from './config.ts';
-import { adaptedTargets, targetModules, type TargetModule } from './targets.ts';
+import { adapterConfig, type AdapterConfig } from './config.ts';
+import { mlxWeightsName } from './find.ts';
+import { bare, pathsOf } from './keys.ts';
+import { foundTwice, halfPair, leftOver, mismatch, wrongShape, type Named } from './refusals.ts';
+import { adaptedTargets, targetModules, wholeTensors, type TargetModule } from './targets.ts';
 
-export const mlxWeightsName = 'adapters.safetensors';
 const maxConfigBytes = 1 << 20;
 
 /** The factors of one module as they were found: A [r, in], B [out, r]. */
@@ -23,8 +25,14 @@ interface FoundModule {
   readonly magnitude: Float32Array | null;
 }
 
+interface MlxConfig {
+  readonly dora: boolean;
+  readonly scale: number;
+  readonly dropout: number;
+}
+
 /** What mlx-lm's `adapter_config.json` says. */
-export function readMlxConfig(dir: string): { readonly dora: boolean; readonly scale: number; readonly dropout: number } {
+function readMlxConfig(dir: string): MlxConfig {
   const path = join(dir, 'adapter_config.json');
   const invalid = (what: string) =>
     new Problem('config-invalid', `${path}: ${what}.`, 'The folder must be an adapter as mlx-lm writes it.');
@@ -51,29 +59,27 @@ export function readMlxConfig(dir: string): { readonly dora: boolean; readonly s
 export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
   const { dora, scale, dropout } = readMlxConfig(dir);
   const path = join(dir, mlxWeightsName);
-  const { tensors } = readSafetensors(path);
+  const parts = partsOf(path, readSafetensors(path).tensors.values(), spec, /^(.*)\.(lora_a|lora_b|m)$/);
   const places = placesOf(spec);
-  const modules = [...tensors.values()].flatMap((tensor): FoundModule[] => {
-    const [, modulePath, part] = /^(.*)\.(lora_a|lora_b|m)$/.exec(tensor.name) ?? [];
-    const target = places.get(modulePath ?? '');
-    if (target === undefined || (target.kind === 'embedding' && (dora || spec.tiedEmbeddings))) throw noPlace(path, tensor);
-    if (part !== 'lora_a') return [];
-    const read = (name: string, shape: readonly number[]): Float32Array => {
-      const found = tensors.get(`${modulePath}.${name}`);
-      if (found === undefined) throw missing(path, `${modulePath}.${name}`);
-      if (found.shape.join() !== shape.join()) throw noPlace(path, found);
-      return readSafetensorsFloat32(path, found);
-    };
-    const rank = tensor.shape.at(-1) ?? 0;
+  const fits = ({ kind }: TargetModule): boolean => kind === 'linear' || (!dora && !spec.tiedEmbeddings);
+  const found = modulesOf(path, parts, (module) => {
+    const target = places.get(module);
+    return target !== undefined && fits(target) ? target : undefined;
+  });
+  const modules = found.map(({ target, a, b, magnitude }): FoundModule => {
     const { inFeatures, outFeatures } = target;
-    return [
-      {
-        ...{ target, rank },
-        a: transposed(read('lora_a', [inFeatures, rank]), inFeatures, rank),
-        b: transposed(read('lora_b', [rank, outFeatures]), rank, outFeatures),
-        magnitude: dora ? read('m', [outFeatures]) : null,
-      },
-    ];
+    const rank = a.shape.at(-1) ?? 0;
+    if (dora !== (magnitude !== undefined)) throw magnitude ? leftOver(path, [magnitude]) : missing(path, `${target.path}.m`);
+    const read = (tensor: SafetensorsTensor, shape: readonly number[]): Float32Array => {
+      requireShape(path, tensor, shape);
+      return readSafetensorsFloat32(path, tensor);
+    };
+    return {
+      ...{ target, rank },
+      a: transposed(read(a, [inFeatures, rank]), inFeatures, rank),
+      b: transposed(read(b, [rank, outFeatures]), rank, outFeatures),
+      magnitude: magnitude === undefined ? null : read(magnitude, [outFeatures]),
+    };
   });
   return assemble(path, spec, modules, { dora, dropout }, (rank) => scale * rank);
 }
@@ -81,43 +87,124 @@ export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
 /** Tensors have the names of the model's own with `.lora_a` [r, in] and `.lora_b` [out, r], rows moved as in a model's file. */
 export function readGgufAdapter(path: string, spec: DecoderSpec): Adapter {
   const file = readGguf(path);
-  const text = (key: string): unknown => file.metadata.get(key)?.value;
-  if (text('general.type') !== 'adapter' || text('adapter.type') !== 'lora')
-    throw new Problem('format-unsupported', `'${path}' is no LoRA adapter.`, 'Give it as the model, or choose another file.');
-  if (file.metadata.has('adapter.alora.invocation_tokens'))
-    throw new Problem('model-unsupported', `'${path}' adapts only after certain tokens.`, 'Use a plain LoRA adapter.');
-  const alpha = Number(text('adapter.lora.alpha') ?? 0);
+  const alpha = readGgufAlpha(path, file.metadata, spec);
   const targets = placesOf(spec);
-  const head: ModelTensor = { name: `${spec.modules.output}.weight`, shape: [], role: 'output', kind: 'weight', layer: null };
-  const places = new Map([head, ...modelTensors(spec)].map((tensor) => [ggufName(tensor), tensor]));
-  const modules = [...file.tensors.values()].flatMap((tensor): FoundModule[] => {
-    const [, name, part] = /^(.*)\.lora_(a|b)$/.exec(tensor.name) ?? [];
-    const place = places.get(name ?? '');
-    const target = place && targets.get(place.name.replace(/\.weight$/, ''));
-    if (place === undefined || target === undefined) throw noPlace(path, tensor);
-    if (part !== 'a') return [];
-    const other = file.tensors.get(`${name}.lora_b`);
-    if (other === undefined) throw missing(path, `${name}.lora_b`);
+  const places = new Map(wholeTensors(spec).map((tensor) => [ggufName(tensor), tensor]));
+  const parts = partsOf(path, file.tensors.values(), null, /^(.*)\.(lora_a|lora_b)$/);
+  const found = modulesOf(path, parts, (name) => targets.get(places.get(name)?.name.replace(/\.weight$/, '') ?? ''));
+  const modules = found.map(({ name, target, a: left, b: right }): FoundModule => {
     const { kind, inFeatures, outFeatures } = target;
-    const rank = other.shape.at(-1) ?? 0;
+    const rank = right.shape.at(-1) ?? 0;
     // The factor of an embedding is turned, so that a token picks a row of it.
-    const shapeOfA = kind === 'embedding' ? [inFeatures, rank] : [rank, inFeatures];
-    if (tensor.shape.join() !== shapeOfA.join()) throw noPlace(path, tensor);
-    if (other.shape.join() !== [outFeatures, rank].join()) throw noPlace(path, other);
-    const a = readGgufFloat32(path, tensor);
-    const b = readGgufFloat32(path, other);
-    const layout = kind === 'embedding' ? null : ggufLayout(place, spec);
-    return [
-      {
-        ...{ target, rank },
-        a: kind === 'embedding' ? transposed(a, inFeatures, rank) : a,
-        b: layout === null ? b : layout.toModel(b, [outFeatures, rank]),
-        magnitude: null,
-      },
-    ];
+    requireShape(path, left, kind === 'embedding' ? [inFeatures, rank] : [rank, inFeatures]);
+    requireShape(path, right, [outFeatures, rank]);
+    const [a, b] = [readGgufFloat32(path, left), readGgufFloat32(path, right)];
+    const layout = kind === 'embedding' ? null : ggufLayout(places.get(name)!, spec);
+    return {
+      ...{ target, rank },
+      a: kind === 'embedding' ? transposed(a, inFeatures, rank) : a,
+      b: layout === null ? b : layout.toModel(b, [outFeatures, rank]),
+      magnitude: null,
+    };
   });
-  // Without alpha llama.cpp scales by 1.
+  // An alpha of 0 stands for a scale of 1 in llama.cpp.
   return assemble(path, spec, modules, { dora: false, dropout: 0 }, (rank) => (alpha === 0 ? rank : alpha));
+}
+
+/** `adapter.lora.alpha` of a file that is an adapter for this model. */
+function readGgufAlpha(path: string, metadata: ReadonlyMap<string, GgufValue>, spec: DecoderSpec): number {
+  const value = (key: string): unknown => metadata.get(key)?.value;
+  const type = value('general.type');
+  if (type !== 'adapter')
+    throw new Problem(
+      'format-unsupported',
+      `'${path}' is no adapter: its 'general.type' is ${type === undefined ? 'missing' : `'${String(type)}'`}.`,
+      'Give it as the model, or choose another file.',
+    );
+  const kind = value('adapter.type');
+  if (kind !== 'lora')
+    throw new Problem(
+      'format-unsupported',
+      `'${path}' is no LoRA adapter: its 'adapter.type' is ${kind === undefined ? 'missing' : `'${String(kind)}'`}.`,
+      'Choose a LoRA adapter.',
+    );
+  const architecture = value('general.architecture');
+  const own = ggufMetadataOf(spec).architecture;
+  if (architecture !== own)
+    throw new Problem(
+      'adapter-mismatch',
+      `'${path}' is an adapter for the architecture ${architecture === undefined ? 'it does not name' : `'${String(architecture)}'`}, and the model is '${own}'.`,
+      'Use the adapter with the base model it was trained on.',
+    );
+  if (metadata.has('adapter.alora.invocation_tokens'))
+    throw new Problem('model-unsupported', `'${path}' adapts only after certain tokens.`, 'Use a plain LoRA adapter.');
+  const alpha = Number(value('adapter.lora.alpha') ?? NaN);
+  if (!Number.isFinite(alpha))
+    throw new Problem(
+      'config-invalid',
+      `'${path}' does not say its 'adapter.lora.alpha', so how strong it is cannot be known.`,
+      'Convert the adapter again with convert_lora_to_gguf.py.',
+    );
+  return alpha;
+}
+
+/** The tensors of each module by what they are; `spec` for files that name modules as transformers does. */
+function partsOf<Tensor extends Named>(
+  path: string,
+  tensors: Iterable<Tensor>,
+  spec: DecoderSpec | null,
+  form: RegExp,
+): Map<string, Map<string, Tensor>> {
+  const pathOf = spec === null ? (name: string) => name : pathsOf(spec);
+  const parts = new Map<string, Map<string, Tensor>>();
+  const others: Tensor[] = [];
+  for (const tensor of tensors) {
+    const [, module, part] = form.exec(spec === null ? tensor.name : bare(tensor.name)) ?? [];
+    if (module === undefined || part === undefined) {
+      others.push(tensor);
+      continue;
+    }
+    const key = pathOf(module);
+    const ofModule = parts.get(key) ?? new Map<string, Tensor>();
+    const before = ofModule.get(part);
+    if (before !== undefined) throw foundTwice(path, before.name, tensor.name);
+    parts.set(key, ofModule.set(part, tensor));
+  }
+  if (others.length > 0) throw leftOver(path, others);
+  return parts;
+}
+
+interface FactorPair<Tensor> {
+  readonly name: string;
+  readonly target: TargetModule;
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly magnitude: Tensor | undefined;
+}
+
+/** Both factors of every module; what has no place, or no other half, is named. */
+function modulesOf<Tensor extends Named>(
+  path: string,
+  parts: ReadonlyMap<string, ReadonlyMap<string, Tensor>>,
+  targetOf: (name: string) => TargetModule | undefined,
+): FactorPair<Tensor>[] {
+  const nowhere = [...parts].filter(([name]) => targetOf(name) === undefined);
+  if (nowhere.length > 0)
+    throw leftOver(
+      path,
+      nowhere.flatMap(([, ofModule]) => [...ofModule.values()]),
+    );
+  return [...parts].map(([name, ofModule]) => {
+    const [a, b, magnitude] = ['lora_a', 'lora_b', 'm'].map((part) => ofModule.get(part));
+    const [there] = ofModule.values();
+    if (a === undefined || b === undefined)
+      throw halfPair(path, there!.name, `${name}.${a === undefined ? 'lora_a' : 'lora_b'}`);
+    return { name, target: targetOf(name)!, a, b, magnitude };
+  });
+}
+
+function requireShape(path: string, tensor: Named, wanted: readonly number[]): void {
+  if (tensor.shape.join() !== wanted.join()) throw mismatch(wrongShape(path, tensor, wanted));
 }
 
 function placesOf(spec: DecoderSpec): Map<string, TargetModule> {
@@ -135,8 +222,8 @@ function assemble(
   const [first] = modules;
   if (first === undefined) throw missing(path, 'lora_a');
   const config: AdapterConfig = {
-    ...adapterRecipe(defaultRecipe()),
-    ...{ rank: first.rank, alpha: alphaOf(first.rank), dora, dropout, fanInFanOut: false, base: null },
+    ...adapterConfig(defaultRecipe()),
+    ...{ rank: first.rank, alpha: alphaOf(first.rank), dora, dropout },
     targetModules: targetsFor(modules, spec),
     rankPattern: patternOf(modules, ({ rank }) => rank, first.rank),
     alphaPattern: patternOf(modules, ({ rank }) => alphaOf(rank), alphaOf(first.rank)),
@@ -156,7 +243,7 @@ function assemble(
 function targetsFor(modules: readonly FoundModule[], spec: DecoderSpec): readonly string[] {
   const paths = modules.map(({ target }) => target.path);
   const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
-  const config: AdapterConfig = { ...adapterRecipe(defaultRecipe()), targetModules: names, fanInFanOut: false, base: null };
+  const config = { ...adapterConfig(defaultRecipe()), targetModules: names };
   return adaptedTargets(config, spec).length === paths.length ? names : paths;
 }
 
@@ -171,14 +258,6 @@ function patternOf(
 
 function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
   return Float32Array.from({ length: values.length }, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
-}
-
-function noPlace(path: string, { name, shape }: Pick<GgufTensor, 'name' | 'shape'>): Problem {
-  return new Problem(
-    'adapter-mismatch',
-    `'${basename(path)}' has a tensor '${name}' of shape [${shape.join(', ')}], which has no place in this model.`,
-    'Use the adapter with the base model it was trained on.',
-  );
 }
 
 function missing(path: string, name: string): Problem {

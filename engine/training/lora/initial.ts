@@ -4,7 +4,7 @@ import type { ModelWeights } from '../../models/weights.ts';
 import type { Recipe } from '../../recipe.ts';
 import { fillNormal, fillUniform } from '../random.ts';
 import { adapterShape, tensorView, type AdaptedModule, type Adapter, type AdapterShape } from './adapter.ts';
-import { adapterRecipe, type AdapterConfig, type AdapterRecipe } from './config.ts';
+import { adapterConfig, type AdapterConfig, type AdapterRecipe } from './config.ts';
 import { moduleWeight, rowLengths } from './delta.ts';
 import { checkTargets } from './targets.ts';
 
@@ -21,7 +21,7 @@ export function plannedShape(recipe: AdapterRecipe, { spec }: { readonly spec: D
 }
 
 export function newConfig(recipe: AdapterRecipe, { family }: DecoderSpec, base: string | null): AdapterConfig {
-  return { ...adapterRecipe(recipe), fanInFanOut: transposedFamilies.includes(family), base };
+  return adapterConfig(recipe, { fanInFanOut: transposedFamilies.includes(family), base });
 }
 
 /** An adapter that does nothing yet: one of its factors is 0, magnitudes are those of the base, and what is trained whole is the base's. */

@@ -89,7 +89,7 @@ describe('adapter folder', () => {
     const adapter = newAdapter({ ...recipe, targetModules: ['q_proj', 'gate_proj'], layers: [0, 2] }, model, 'base');
     writeAdapter(dir, newAdapter(recipe, model, 'other'));
     writeAdapter(dir, adapter);
-    expect(readAdapter(dir, spec)).toEqual(adapter);
+    expect(readAdapter(dir, model)).toEqual(adapter);
     expect(readdirSync(dir).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
     expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
   });
@@ -97,13 +97,13 @@ describe('adapter folder', () => {
   it('names tensor and both shapes when the adapter is for another base', () => {
     const dir = join(folder, 'other-base');
     writeAdapter(dir, newAdapter(recipe, model, null));
-    const problem = problemOf(() => readAdapter(dir, { ...spec, hiddenSize: 16 }));
+    const problem = problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, hiddenSize: 16 } }));
     expect(problem.code).toBe('adapter-mismatch');
     expect(problem.message).toMatch(/layers\.0\.self_attn\.q_proj\.lora_A.*\[2, 12\].*\[2, 16\]/);
-    expect(problemOf(() => readAdapter(dir, { ...spec, layers: 4 })).message).toContain(
+    expect(problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, layers: 4 } })).message).toContain(
       'model.layers.3.self_attn.q_proj.lora_A',
     );
-    expect(problemOf(() => readAdapter(dir, { ...spec, layers: 2 })).message).toContain(
+    expect(problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, layers: 2 } })).message).toContain(
       'model.layers.2.self_attn.q_proj.lora_A',
     );
   });
@@ -144,10 +144,10 @@ describe('adapter folder', () => {
     cpSync(dir, cut, { recursive: true });
     const weights = readFileSync(join(cut, 'adapter_model.safetensors'));
     writeFileSync(join(cut, 'adapter_model.safetensors'), weights.subarray(0, weights.length - 100));
-    expect(problemOf(() => readAdapter(cut, spec)).code).toBe('file-damaged');
+    expect(problemOf(() => readAdapter(cut, model)).code).toBe('file-damaged');
     writeFileSync(join(cut, 'adapter_config.json'), '{"r": 4,');
-    expect(problemOf(() => readAdapter(cut, spec)).code).toBe('config-invalid');
+    expect(problemOf(() => readAdapter(cut, model)).code).toBe('config-invalid');
     rmSync(join(cut, 'adapter_config.json'));
-    expect(problemOf(() => readAdapter(cut, spec)).code).toBe('file-missing');
+    expect(problemOf(() => readAdapter(cut, model)).code).toBe('file-missing');
   });
 });

@@ -8,8 +8,9 @@ import { updateNorms } from './norms.ts';
 const golden = join(import.meta.dirname, '../../golden/lora-some-layers');
 
 test('the norm of an update is that of its product, and layers without an adapter have none', () => {
-  const { spec } = openModel(join(golden, 'model'));
-  const adapter = readAdapter(join(golden, 'adapter'), spec);
+  const model = openModel(join(golden, 'model'));
+  const { spec } = model;
+  const adapter = readAdapter(join(golden, 'adapter'), model);
   const { modules } = updateNorms(adapter, spec.layers);
   const names = new Set(adapter.shape.modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)));
   expect(new Set(modules.map(({ name }) => name))).toEqual(names);

@@ -6,7 +6,7 @@ import { parameterGroups } from './rates.ts';
 
 it('LoRA+ has the groups of PEFT, also for DoRA of an embedding', () => {
   const folder = join(import.meta.dirname, '../../golden/lora-dora-all');
-  const { shape } = readAdapter(join(folder, 'adapter'), openModel(join(folder, 'model')).spec);
+  const { shape } = readAdapter(join(folder, 'adapter'), openModel(join(folder, 'model')));
   const groups = parameterGroups(shape, { learningRate: 1e-3, loraplusLrRatio: 8, loraplusLrEmbedding: 2e-3 });
   const found = Object.fromEntries(
     shape.tensors.map(({ name, offset }) => {

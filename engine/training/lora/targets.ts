@@ -129,28 +129,45 @@ export function savedWeights({ modulesToSave }: AdapterConfig, spec: DecoderSpec
       ),
     );
   };
+  const saved = wholeTensors(spec).filter(({ name }) => isSaved(name));
+  requireHubForm(saved, spec);
+  return saved.map(({ name, shape }) => ({ name, shape }));
+}
+
+/** Tensors of the base that an adapter has in a version of its own. */
+export function copiedWeights(config: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
+  if (config.copies.length === 0) return [];
+  const saved = new Set(savedWeights(config, spec).map(({ name }) => name));
+  const copied = wholeTensors(spec).filter(({ name }) => config.copies.includes(name) && !saved.has(name));
+  requireHubForm(copied, spec);
+  return copied.map(({ name, shape }) => ({ name, shape }));
+}
+
+/** The tensors that can be trained whole. A tied head is one of its own all the same: then it parts from the embedding. */
+export function wholeTensors(spec: DecoderSpec): ModelTensor[] {
   const { vocabularySize, hiddenSize, modules, tiedEmbeddings } = spec;
-  // A tied head is a module of its own all the same: trained whole, it parts from the embedding.
   const head: ModelTensor = {
     ...{ name: `${modules.output}.weight`, shape: [vocabularySize, hiddenSize] },
     ...{ role: 'output', kind: 'weight', layer: null },
   };
-  const saved = [...modelTensors(spec), ...(tiedEmbeddings ? [head] : [])].filter(({ name }) => isSaved(name));
-  const turned = saved.find((tensor) => hubLayout(tensor, spec) !== null);
+  return [...modelTensors(spec), ...(tiedEmbeddings ? [head] : [])];
+}
+
+function requireHubForm(tensors: readonly ModelTensor[], spec: DecoderSpec): void {
+  const turned = tensors.find((tensor) => hubLayout(tensor, spec) !== null);
   if (turned !== undefined)
     throw new Problem(
       'model-unsupported',
       `'${turned.name}' cannot be trained whole beside an adapter: files of a ${spec.family} model keep it in another form.`,
       'Adapt it instead, or train every weight.',
     );
-  return saved.map(({ name, shape }) => ({ name, shape }));
 }
 
 /** The biases that are trained: of adapted modules, or all that no saved module holds already. */
 export function trainedBiases(config: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
   if (config.bias === 'none') return [];
   const adapted = new Set(adaptedTargets(config, spec).map(({ path }) => `${path}.bias`));
-  const saved = new Set(savedWeights(config, spec).map(({ name }) => name));
+  const saved = new Set([...savedWeights(config, spec), ...copiedWeights(config, spec)].map(({ name }) => name));
   return modelTensors(spec)
     .filter(({ name, kind }) => kind === 'bias' && !saved.has(name) && (config.bias === 'all' || adapted.has(name)))
     .map(({ name, shape }) => ({ name, shape }));

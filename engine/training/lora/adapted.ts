@@ -1,0 +1,152 @@
+/**
+ * A model with its adapters: the one place where the two become a vocabulary, a tokenizer and a chat template. What lies beside an
+ * adapter counts, because the adapter was trained with it; what is the model's own all the same is not mentioned.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { chatTemplateOf, sameTokenizer, tokensOf, withChatTemplate } from '../../data/tokenizer.ts';
+import {
+  readHubTemplate,
+  readHubTokenizer,
+  resizedModel,
+  withParts,
+  type OpenModel,
+  type TokenizerSource,
+} from '../../models/open.ts';
+import { Problem } from '../../problem.ts';
+import type { Adapter } from './adapter.ts';
+import type { WeightedAdapter } from './delta.ts';
+import { adapterFile } from './find.ts';
+import { readAdapter } from './folder.ts';
+import { vocabularyOf } from './peft.ts';
+
+/** An adapter with what its folder says of the text it was trained on. */
+export interface OpenAdapter {
+  readonly path: string;
+  readonly adapter: Adapter;
+  /** Rows of embedding and head it was trained with. */
+  readonly vocabularySize: number;
+  /** Null: the model's own. */
+  readonly tokenizerSource: TokenizerSource | null;
+  /** Sentences about what is used otherwise than in the model alone. */
+  readonly notes: readonly string[];
+}
+
+export interface AdaptedModel {
+  /** The model with the vocabulary, the tokenizer and the template of its adapters; their numbers are not in it. */
+  readonly model: OpenModel;
+  readonly adapters: readonly WeightedAdapter[];
+  readonly notes: readonly string[];
+}
+
+/** Opens a model with the adapters at these paths. */
+export function openAdapted(
+  model: OpenModel,
+  given: readonly { readonly path: string; readonly weight: number }[],
+): AdaptedModel {
+  return adapted(
+    model,
+    given.map(({ path, weight }) => ({ opened: openAdapter(model, path), weight })),
+  );
+}
+
+export function openAdapter(model: OpenModel, path: string): OpenAdapter {
+  const { form } = adapterFile(path);
+  const { vocabularySize: own } = model.spec;
+  const vocabularySize = (form === 'peft' ? vocabularyOf(path, model.spec) : null) ?? own;
+  const adapter = readAdapter(path, resizedModel(model, vocabularySize));
+  const { tokenizerSource, notes } =
+    form === 'gguf' ? { tokenizerSource: null, notes: [] } : tokenizerBeside(path, model, vocabularySize);
+  const resized =
+    vocabularySize === own
+      ? []
+      : [`The adapter '${path}' was trained with a vocabulary of ${vocabularySize} tokens instead of the model's ${own}.`];
+  return { path, adapter, vocabularySize, tokenizerSource, notes: [...resized, ...notes] };
+}
+
+/** Puts opened adapters and their model together; what two of them want otherwise is refused. */
+export function adapted(
+  model: OpenModel,
+  given: readonly { readonly opened: OpenAdapter; readonly weight: number }[],
+): AdaptedModel {
+  const all = given.map(({ opened }) => opened);
+  const { vocabularySize: own, modules } = model.spec;
+  const sized = all.find(({ vocabularySize }) => vocabularySize !== own);
+  const vocabularySize = sized?.vocabularySize ?? own;
+  const outer = [modules.token_embd, modules.output];
+  const isOuter = (name: string): boolean => outer.some((path) => name === path || name.startsWith(`${path}.`));
+  const other = all.find(
+    (opened) =>
+      opened.vocabularySize !== vocabularySize &&
+      (opened.vocabularySize !== own ||
+        opened.adapter.shape.modules.some(({ path }) => isOuter(path)) ||
+        opened.adapter.shape.replaced.some(({ names }) => names.some(isOuter))),
+  );
+  if (sized !== undefined && other !== undefined)
+    throw unlike(sized, other, `have vocabularies of ${vocabularySize} and ${other.vocabularySize} tokens`);
+  const spoken = all.filter(({ tokenizerSource }) => tokenizerSource !== null);
+  const [speaker] = spoken;
+  const contrary = spoken.find(({ tokenizerSource }) => !sameSource(tokenizerSource!, speaker!.tokenizerSource!));
+  if (contrary !== undefined) throw unlike(speaker!, contrary, 'have different tokenizers or chat templates beside them');
+  const resized = resizedModel(model, vocabularySize);
+  return {
+    model:
+      speaker === undefined
+        ? resized
+        : withParts(resized, { tokenizerSource: speaker.tokenizerSource, tokenizerFolder: speaker.path }),
+    adapters: given.map(({ opened, weight }) => ({ adapter: opened.adapter, weight })),
+    notes: all.flatMap(({ notes }) => notes),
+  };
+}
+
+function unlike(one: OpenAdapter, other: OpenAdapter, how: string): Problem {
+  return new Problem(
+    'adapter-mismatch',
+    `The adapters '${one.path}' and '${other.path}' ${how}.`,
+    'Use them one at a time, or adapters that were trained alike.',
+  );
+}
+
+function sameSource(one: TokenizerSource, other: TokenizerSource): boolean {
+  if (chatTemplateOf(one) !== chatTemplateOf(other)) return false;
+  return one.kind === 'hub' ? other.kind === 'hub' && sameTokenizer(one, other) : other.kind === 'gguf';
+}
+
+type Beside = Pick<OpenAdapter, 'tokenizerSource' | 'notes'>;
+
+/** Tokenizer and chat template in an adapter's folder, where they are others than the model's. */
+function tokenizerBeside(folder: string, model: OpenModel, vocabularySize: number): Beside {
+  const own = model.tokenizerSource;
+  const ownTemplate = own && chatTemplateOf(own);
+  const template = readHubTemplate(folder) ?? ownTemplate;
+  const said = (what: string, source: TokenizerSource): Beside => ({
+    tokenizerSource: source,
+    notes: [`${what} come${what.includes(' and ') ? '' : 's'} from the adapter's folder, '${folder}'.`],
+  });
+  const found = readHubTokenizer(folder);
+  // An adapter's folder has no config of a model, which says of what class its tokenizer is.
+  const beside =
+    found?.kind === 'hub' ? { ...found, config: found.config ?? (own?.kind === 'hub' ? own.config : null) ?? null } : null;
+  if (beside !== null && (own === null || !sameTokenizer(own, beside))) {
+    const tokens = tokensOf(beside);
+    if (tokens > vocabularySize)
+      throw new Problem(
+        'adapter-mismatch',
+        `The tokenizer in '${folder}' has ${tokens} tokens, and the embedding only ${vocabularySize} rows: tokens were added, and the adapter was saved without their embeddings.`,
+        'Save the adapter again with them (in PEFT, save_embedding_layers=True).',
+      );
+    const generationConfig = beside.generationConfig ?? (own?.kind === 'hub' ? own.generationConfig : null) ?? {};
+    const source = { ...beside, generationConfig, chatTemplate: template };
+    return said(template === ownTemplate ? 'The tokenizer' : 'Tokenizer and chat template', source);
+  }
+  if (own !== null && template !== null && template !== ownTemplate)
+    return said('The chat template', withChatTemplate(own, template));
+  const unread = ['tokenizer.model', 'vocab.json', 'vocab.txt'].find((name) => existsSync(join(folder, name)));
+  if (beside !== null || unread === undefined) return { tokenizerSource: null, notes: [] };
+  return {
+    tokenizerSource: null,
+    notes: [
+      `Beside the adapter lies ${unread} but no tokenizer.json, so its tokenizer cannot be read: the model's own is used.`,
+    ],
+  };
+}

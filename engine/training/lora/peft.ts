@@ -1,0 +1,258 @@
+/** Reads an adapter of PEFT, in all the forms PEFT and those who build on it have written, and checks every tensor of it. */
+import { join } from 'node:path';
+import { readText } from '../../formats/files.ts';
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '../../formats/float.ts';
+import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../../formats/safetensors.ts';
+import { hubLayout } from '../../models/families/index.ts';
+import { storedName, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
+import type { ModelWeights } from '../../models/weights.ts';
+import { Problem } from '../../problem.ts';
+import { adapterShape, tensorView, type Adapter, type AdapterShape } from './adapter.ts';
+import { parseAdapterConfig, type AdapterConfig } from './config.ts';
+import { configName, weightsName } from './find.ts';
+import { elsewhere, pathsOf, peftKey } from './keys.ts';
+import { foundTwice, halfPair, leftOver, mismatch, wrongRank, wrongShape } from './refusals.ts';
+import { adaptedTargets, savedWeights, wholeTensors, type AdaptedTarget } from './targets.ts';
+
+/** What an adapter is read for. */
+export interface BaseModel {
+  readonly spec: DecoderSpec;
+  readonly weights: Pick<ModelWeights, 'read'>;
+}
+
+const maxConfigBytes = 1 << 20;
+
+/** The config of the adapter in a folder. */
+export function readAdapterConfig(dir: string): AdapterConfig {
+  const path = join(dir, configName);
+  return parseAdapterConfig(readText(path, maxConfigBytes), path);
+}
+
+/** Tensors of a file by the keys of this model. */
+type Stored = Map<string, SafetensorsTensor>;
+
+export function readPeftAdapter(dir: string, base: BaseModel): Adapter {
+  const { spec } = base;
+  const path = join(dir, weightsName);
+  const given = readAdapterConfig(dir);
+  const stored = storedTensors(path, spec);
+  if (given.method !== 'full') requirePairs(path, stored);
+  const config = given.method === 'full' ? given : settled(dir, given, stored, base);
+  const shape = adapterShape(config, spec);
+  if (shape.modules.length === 0 && shape.replaced.length === 0)
+    throw mismatch(`${join(dir, configName)}: nothing in this model is called ${JSON.stringify(config.targetModules)}`);
+  const parameters = new Float32Array(shape.length);
+  for (const tensor of shape.tensors) {
+    const key = peftKey(tensor.name, (own) => own)!;
+    const found = stored.get(key);
+    if (found === undefined) throw mismatch(`${path} has no tensor '${tensor.name}', which its config asks for`);
+    requireShape(path, found, tensor.shape, key, shape, spec);
+    tensorView(parameters, tensor).set(readSafetensorsFloat32(path, found));
+    stored.delete(key);
+  }
+  if (stored.size > 0) throw leftOver(path, [...stored.values()]);
+  return { config, shape, parameters, initial: null };
+}
+
+function storedTensors(path: string, spec: DecoderSpec): Stored {
+  const stored: Stored = new Map();
+  const pathOf = pathsOf(spec);
+  for (const tensor of readSafetensors(path).tensors.values()) {
+    const key = peftKey(tensor.name, pathOf);
+    if (key === null) continue;
+    const before = stored.get(key);
+    if (before !== undefined) throw foundTwice(path, before.name, tensor.name);
+    stored.set(key, tensor);
+  }
+  return stored;
+}
+
+/** A vocabulary that was changed in training: the tokens that embedding and head of an adapter have rows for; null: those of the model. */
+export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
+  const path = join(dir, weightsName);
+  const stored = storedTensors(path, spec);
+  const { modules, vocabularySize, hiddenSize, tiedEmbeddings } = spec;
+  const [embedding, head] = [modules.token_embd, modules.output].map((module) => stored.get(`${module}.weight`));
+  const rowsOf = (tensor: SafetensorsTensor | undefined): number | null =>
+    tensor?.shape.length === 2 && tensor.shape[1] === hiddenSize ? tensor.shape[0]! : null;
+  const [ofEmbedding, ofHead] = [rowsOf(embedding), rowsOf(head)];
+  const found = ofEmbedding ?? ofHead;
+  const complete = tiedEmbeddings || (ofEmbedding !== null && ofHead !== null);
+  if (found === null || (found === vocabularySize && (ofHead ?? found) === found)) return null;
+  const changed = (of: number | null): string => (of === null ? `none of its own, so ${vocabularySize}` : String(of));
+  if ((ofEmbedding ?? found) === (ofHead ?? found) && complete && found > 0) return found;
+  throw new Problem(
+    'adapter-mismatch',
+    `${path} was trained with another vocabulary than the model's ${vocabularySize} tokens, and its parts do not fit: the embedding has ${changed(ofEmbedding)} rows, the head ${changed(ofHead)}.`,
+    'Save the adapter again with both (in PEFT, save_embedding_layers=True).',
+  );
+}
+
+/** The config as this model has it: names of its own, and what the file holds besides the factors. */
+function settled(dir: string, given: AdapterConfig, stored: Stored, base: BaseModel): AdapterConfig {
+  const path = join(dir, weightsName);
+  const { spec } = base;
+  const config = withTiedPair(dir, withOwnNames(given, stored, spec), stored, spec, path);
+  const wanted = new Set(adapterShape(config, spec).tensors.map(({ name }) => peftKey(name, (own) => own)!));
+  const extra = wholeTensors(spec).filter(({ name }) => stored.has(name) && !wanted.has(name));
+  const [embedding, head] = [`${spec.modules.token_embd}.weight`, `${spec.modules.output}.weight`];
+  const tiedPair = spec.tiedEmbeddings ? foldTied(path, stored, extra, embedding, head) : [];
+  const copies: string[] = [];
+  for (const tensor of extra) {
+    const { name } = tensor;
+    const copy = stored.get(name);
+    // Files that keep it in another form say nothing that could be compared; it is named as left over.
+    if (copy === undefined || hubLayout(tensor, spec) !== null) continue;
+    if (copy.shape.join() !== tensor.shape.join()) {
+      if (name === embedding || name === head) requireShape(path, copy, tensor.shape, name, null, spec);
+    } else if (!tiedPair.includes(name) && isCopy(path, copy, base.weights.read(storedName(spec, name)))) stored.delete(name);
+    else copies.push(name);
+  }
+  const dora = config.dora && adaptedTargets(config, spec).find((module) => copies.includes(`${module.path}.weight`));
+  if (dora)
+    throw new Problem(
+      'model-unsupported',
+      `${path} has its own '${dora.path}.weight', which is not the base's, and adapts it with DoRA: that is not supported.`,
+      'Merge the adapter where it was trained, and use the merged model.',
+    );
+  return { ...config, copies };
+}
+
+/**
+ * Embedding and head were one when they were copied: one of the two then stands for both. Copies that differ are from a model that had
+ * parted them; both are kept, and given back.
+ */
+function foldTied(path: string, stored: Stored, extra: ModelTensor[], embedding: string, head: string): readonly string[] {
+  const ofHead = extra.find(({ name }) => name === head) && stored.get(head);
+  if (ofHead === undefined) return [];
+  const ofEmbedding = stored.get(embedding);
+  if (ofEmbedding !== undefined && !sameTensors(path, ofEmbedding, ofHead))
+    return extra.some(({ name }) => name === embedding) ? [embedding, head] : [];
+  if (ofEmbedding === undefined) {
+    stored.set(embedding, ofHead);
+    extra.push({ ...extra.find(({ name }) => name === head)!, name: embedding, role: 'token_embd' });
+  } else if (!extra.some(({ name }) => name === embedding)) return [];
+  stored.delete(head);
+  return [];
+}
+
+function sameTensors(path: string, one: SafetensorsTensor, other: SafetensorsTensor): boolean {
+  if (one.type !== other.type || one.length !== other.length) return false;
+  const [a, b] = [readSafetensorsFloat32(path, one), readSafetensorsFloat32(path, other)];
+  return a.every((value, i) => Object.is(value, b[i]));
+}
+
+/** Whether a tensor is what the base has, rounded to the tensor's own type. */
+function isCopy(path: string, copy: SafetensorsTensor, base: Float32Array): boolean {
+  const values = readSafetensorsFloat32(path, copy);
+  const piece = 1 << 20;
+  for (let from = 0; from < values.length; from += piece) {
+    const part = base.subarray(from, from + piece);
+    const rounded =
+      copy.type === 'F16'
+        ? halfToFloat32(float32ToHalf(part))
+        : copy.type === 'BF16'
+          ? bfloat16ToFloat32(float32ToBfloat16(part))
+          : part;
+    for (let i = 0; i < rounded.length; i++) if (values[from + i] !== rounded[i]) return false;
+  }
+  return true;
+}
+
+/** With `ensure_weight_tying` PEFT saves the embedding for both, and sometimes the head as well. Without anything of them it says nothing. */
+function withTiedPair(dir: string, config: AdapterConfig, stored: Stored, spec: DecoderSpec, path: string): AdapterConfig {
+  if (!config.keepsTied) return config;
+  const { token_embd, output } = spec.modules;
+  const isEither = ({ name }: { readonly name: string }) => name === `${token_embd}.weight` || name === `${output}.weight`;
+  const adapted = adaptedTargets(config, spec).find((module) => module.path === token_embd || module.path === output);
+  if (spec.tiedEmbeddings && adapted !== undefined)
+    throw new Problem(
+      'model-unsupported',
+      `${join(dir, configName)}: 'ensure_weight_tying' with an adapter of '${adapted.path}', which shares its weights in this model, is not supported.`,
+      'Merge the adapter where it was trained, and use the merged model.',
+    );
+  const saved = savedWeights(config, spec);
+  if (!spec.tiedEmbeddings || !saved.some(isEither)) return { ...config, keepsTied: false };
+  const [embedding, head] = [stored.get(`${token_embd}.weight`), stored.get(`${output}.weight`)];
+  if (embedding && head && !sameTensors(path, embedding, head))
+    throw mismatch(`${path}: '${embedding.name}' and '${head.name}' differ, but 'ensure_weight_tying' says that they are one`);
+  if (!embedding && head) stored.set(`${token_embd}.weight`, head);
+  stored.delete(`${output}.weight`);
+  const others = config.modulesToSave.filter(
+    (name) => !savedWeights({ ...config, modulesToSave: [name] }, spec).every(isEither),
+  );
+  return { ...config, modulesToSave: [...others, token_embd] };
+}
+
+/** A config that names the modules as another version of transformers does gets the names that they have here. */
+function withOwnNames(config: AdapterConfig, stored: Stored, spec: DecoderSpec): AdapterConfig {
+  const inFile = new Set(
+    [...stored.keys()].flatMap((key) => /^(.*)\.lora_(?:embedding_)?[AB](?:\.weight)?$/.exec(key)?.[1] ?? []),
+  );
+  const explains = (targets: readonly AdaptedTarget[]): boolean =>
+    targets.length === inFile.size && targets.every(({ path }) => inFile.has(path));
+  const pathOf = pathsOf(spec);
+  const modulesToSave = config.modulesToSave.map(pathOf);
+  if (explains(adaptedTargets(config, spec))) return { ...config, modulesToSave };
+  for (const other of elsewhere(spec)) {
+    const targets = adaptedTargets(config, other).map((target) => ({ ...target, path: pathOf(target.path) }));
+    if (explains(targets)) return { ...named(config, targets), modulesToSave };
+  }
+  return { ...config, modulesToSave };
+}
+
+/** A config for exactly these modules. */
+function named(config: AdapterConfig, targets: readonly AdaptedTarget[]): AdapterConfig {
+  const pattern = (valueOf: (target: AdaptedTarget) => number, usual: number): Record<string, number> =>
+    Object.fromEntries(
+      targets
+        .filter((target) => valueOf(target) !== usual)
+        .map((target) => [target.path.replaceAll('.', '\\.'), valueOf(target)]),
+    );
+  const alphaOf = ({ rank, scale }: AdaptedTarget): number =>
+    Number((scale * (config.rslora ? Math.sqrt(rank) : rank)).toPrecision(12));
+  return {
+    ...config,
+    targetModules: targets.map(({ path }) => path),
+    excludeModules: [],
+    layers: 'all',
+    layersPattern: [],
+    rankPattern: pattern(({ rank }) => rank, config.rank),
+    alphaPattern: pattern(alphaOf, config.alpha),
+  };
+}
+
+function requirePairs(path: string, stored: Stored): void {
+  for (const [key, { name }] of stored) {
+    const [, module, prefix, side, end] = /^(.*)\.(lora_(?:embedding_)?)([AB])(\.weight)?$/.exec(key) ?? [];
+    if (module === undefined) continue;
+    const other = `${module}.${prefix}${side === 'A' ? 'B' : 'A'}${end ?? ''}`;
+    if (!stored.has(other)) throw halfPair(path, name, other);
+  }
+}
+
+function requireShape(
+  path: string,
+  found: SafetensorsTensor,
+  wanted: readonly number[],
+  key: string,
+  shape: AdapterShape | null,
+  { modules, vocabularySize }: DecoderSpec,
+): void {
+  if (found.shape.join() === wanted.join()) return;
+  const is = wrongShape(path, found, wanted);
+  const module = shape?.modules.find(({ a, b }) => [a, b].some(({ name }) => peftKey(name, (own) => own) === key));
+  const isA = module !== undefined && peftKey(module.a.name, (own) => own) === key;
+  const [rankAt, sizeAt] = isA ? [0, 1] : [1, 0];
+  if (module !== undefined && found.shape.length === 2 && found.shape[sizeAt] === wanted[sizeAt])
+    throw wrongRank(is, found.shape[rankAt]!, module.rank, module.path);
+  const isOuter = [modules.token_embd, modules.output].some((outer) => key.startsWith(`${outer}.`));
+  const tokens = found.shape[found.shape.length === 2 && key.endsWith('lora_embedding_A') ? 1 : 0];
+  if (isOuter && wanted.includes(vocabularySize) && tokens !== vocabularySize)
+    throw new Problem(
+      'adapter-mismatch',
+      `${is}: the adapter was trained with a vocabulary of ${tokens} tokens, and this model has ${vocabularySize}.`,
+      'Use the base model with that vocabulary, or save the adapter with its embedding (in PEFT, save_embedding_layers=True).',
+    );
+  throw mismatch(is);
+}
