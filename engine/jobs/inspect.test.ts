@@ -72,3 +72,12 @@ it('names the lines of a data set that cannot be read', async () => {
 it('refuses what is not there', async () => {
   await expect(inspect(join(root, 'nowhere'))).rejects.toMatchObject({ code: 'file-missing' });
 });
+
+it('says of a folder that only holds an adapter where it is', async () => {
+  const folder = join(root, 'run');
+  cpSync(join(golden, 'adapter'), join(folder, 'checkpoint-20'), { recursive: true });
+  await expect(inspect(folder)).rejects.toMatchObject({
+    message: expect.stringContaining("there is one in 'checkpoint-20'") as string,
+    hint: `Give '${join(folder, 'checkpoint-20')}'.`,
+  });
+});

@@ -58,6 +58,7 @@ it.each<[string, string[], RegExp]>([
     ['config.json', 'model.safetensors.index.json', 'model-00001-of-00002.safetensors'],
     /is a whole model/,
   ],
+  ['a cache', ['refs/main', `snapshots/abc/${weights}`, `snapshots/abc/${config}`], /of a hub's cache\. Give '.*abc'/],
   ['a config alone', [config], /has adapter_config\.json but not the weights, adapter_model\.safetensors/],
   ['weights alone', [weights], /has adapter_model\.safetensors but no adapter_config\.json/],
   ['weights of another name', [config, 'pytorch_lora_weights.safetensors'], /there is pytorch_lora_weights\.safetensors/],
