@@ -16,7 +16,9 @@ const only = (name, module, owners) => ({
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    engineOnly('recipe-and-problem-import-nothing', '^engine/(recipe|problem)\\.ts$', ['^engine/problem\\.ts$']),
+    engineOnly('recipe-and-problem-import-nothing', '^engine/(recipe|recipe-names|problem)\\.ts$', [
+      '^engine/(recipe-names|problem)\\.ts$',
+    ]),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract\\.ts$', ['^engine/(recipe|problem)\\.ts$']),
     engineOnly('formats-know-bytes-only', '^engine/formats/', ['^engine/formats/', '^engine/problem\\.ts$']),
     engineOnly('graph-knows-graphs-only', '^engine/graph/', ['^engine/graph/', '^engine/problem\\.ts$']),

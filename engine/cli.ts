@@ -34,6 +34,11 @@ const globalOptions = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
+function unknownCommand(name: string): string {
+  const near = nearest(name, Object.keys(commands));
+  return `There is no command '${name}'${near === null ? '.' : `; did you mean '${near}'?`}`;
+}
+
 function help(): string {
   const rows = Object.entries(commands).map(([name, { usage, summary }]) => `  ${`${name} ${usage}`.trim()}\n      ${summary}`);
   return [
@@ -85,8 +90,7 @@ async function main(argv: string[]): Promise<number> {
     return name === undefined ? 2 : 0;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined)
-    return usage(`There is no command '${name}'; did you mean '${nearest(name, Object.keys(commands))}'?`);
+  if (command === undefined) return usage(unknownCommand(name));
 
   const output = new Output(argv.includes('--json'));
   let client: HostClient | null = null;

@@ -1,7 +1,8 @@
 /**
  * Every number of a training run, in one table. The type, the validation, the command line's `--set`, the form controls with
- * their help and the exported JSON all derive from it. This file imports nothing.
+ * their help and the exported JSON all derive from it. This file imports nothing but the names that other programs give to fields.
  */
+import { noCounterpart, otherNames } from './recipe-names.ts';
 
 interface FieldBase {
   readonly label: string;
@@ -23,8 +24,6 @@ interface NumberField extends FieldBase {
 interface BooleanField extends FieldBase {
   readonly kind: 'boolean';
   readonly default: boolean;
-  /** The other value is not supported yet. */
-  readonly fixed?: true;
 }
 interface ChoiceField extends FieldBase {
   readonly kind: 'choice';
@@ -252,6 +251,17 @@ const fields = {
     help: 'Steps in which the learning rate rises from 0.',
     why: 'A few steps let the second moments of Adam settle.',
   },
+  warmupRatio: {
+    kind: 'number',
+    default: 0,
+    min: 0,
+    max: 1,
+    unit: '',
+    group: 'optimizer',
+    label: 'Warm-up share',
+    help: 'Share of all steps in which the learning rate rises from 0; where it is not 0, it counts instead of the number of steps.',
+    why: 'Off: a number of steps is easier to think in.',
+  },
   weightDecay: {
     kind: 'number',
     default: 0,
@@ -397,15 +407,6 @@ const fields = {
     help: 'Adds uniform noise within alpha / √(tokens x width) to the embeddings of every row while training.',
     why: 'Off; 5 is what the paper uses to make answers of chat models richer.',
   },
-  precision: {
-    kind: 'choice',
-    default: 'float32',
-    choices: ['float32'],
-    group: 'engine',
-    label: 'Precision',
-    help: 'Number format of the computation.',
-    why: 'On a processor float32 is fastest and exact.',
-  },
   baseQuantization: {
     kind: 'choice',
     default: 'none',
@@ -519,13 +520,6 @@ export interface RecipeError {
   readonly message: string;
 }
 
-/** Whether a field has one possible value so far, so that a form need not show it. */
-export function isFixed(field: RecipeField): boolean {
-  if (field.kind === 'number' || field.kind === 'integer') return field.min === field.max;
-  if (field.kind === 'choice') return field.choices.length === 1;
-  return field.kind === 'boolean' && field.fixed === true;
-}
-
 /** The recipe with every default. */
 export function defaultRecipe(): Recipe {
   return Object.fromEntries(recipeKeys.map((key) => [key, recipeFields[key].default])) as unknown as Recipe;
@@ -536,28 +530,89 @@ export function rowSettings({ addEosToken }: RowSettings): RowSettings {
   return { addEosToken };
 }
 
-/** Fills up a recipe that was saved when there were fewer fields; what came later had its default then, but documents had no end. */
-export function fromSaved(saved: Partial<Recipe>): Recipe {
-  return { ...defaultRecipe(), addEosToken: false, ...saved };
+/**
+ * Fills up a recipe that was saved when there were fewer fields; what came later had its default then, but documents had no end. What is
+ * no field any more is left out.
+ */
+export function fromSaved(saved: RecipeInput): Recipe {
+  const known = recipeKeys.filter((key) => saved[key] !== undefined).map((key) => [key, saved[key]]);
+  return { ...defaultRecipe(), addEosToken: false, ...(Object.fromEntries(known) as Partial<Recipe>) };
 }
+
+/** Fields of earlier recipes, with the only value they could have: what is computed has not changed. */
+const retired: Readonly<Record<string, unknown>> = { precision: 'float32' };
 
 /** Fills `input` up with the defaults, or says everything that is wrong with it. */
 export function checkRecipe(input: RecipeInput): { recipe: Recipe } | { errors: RecipeError[] } {
-  const errors: RecipeError[] = [];
+  const { fields: given, givenAs, errors } = ownNames(input);
   const values: Record<string, unknown> = { ...defaultRecipe() };
-  for (const [key, value] of Object.entries(input)) {
-    if (!(key in recipeFields)) {
-      errors.push({ key, message: `There is no recipe field '${key}'; the nearest is '${nearest(key, recipeKeys)}'.` });
-      continue;
-    }
-    const message = checkField(key, recipeFields[key as RecipeKey], value);
-    if (message === null) values[key] = fromBoolean(recipeFields[key as RecipeKey], value);
+  for (const [key, value] of Object.entries(given)) {
+    const field = recipeFields[key as RecipeKey];
+    const message = checkField(givenAs.get(key) ?? key, field, value);
+    if (message === null) values[key] = fromBoolean(field, value);
     else errors.push({ key, message });
   }
   if (errors.length > 0) return { errors };
   const recipe = values as unknown as Recipe;
   const conflict = conflictOf(recipe);
   return conflict === null ? { recipe } : { errors: [conflict] };
+}
+
+/** Turns the names and values of PEFT, transformers and TRL into the recipe's own; an unknown name, or two for one field, is an error. */
+export function ownNames(input: RecipeInput): {
+  fields: Record<string, unknown>;
+  /** By field: the name it was given under. */
+  givenAs: ReadonlyMap<string, string>;
+  errors: RecipeError[];
+} {
+  const fields: Record<string, unknown> = {};
+  const errors: RecipeError[] = [];
+  const givenAs = new Map<string, string>();
+  const implied: (readonly [name: string, fields: RecipeInput])[] = [];
+  for (const [name, given] of Object.entries(input)) {
+    if (Object.hasOwn(retired, name) && given === retired[name]) continue;
+    const other = Object.hasOwn(otherNames, name) ? otherNames[name] : undefined;
+    const key = other?.key ?? name;
+    if (!Object.hasOwn(recipeFields, key)) {
+      errors.push({ key: name, message: unknownField(name) });
+      continue;
+    }
+    const earlier = givenAs.get(key);
+    if (earlier !== undefined) {
+      errors.push({ key, message: `'${earlier}' and '${name}' are the same field; give one of them.` });
+      continue;
+    }
+    givenAs.set(key, name);
+    const value = other?.read === undefined ? given : other.read(given);
+    if (value === undefined)
+      errors.push({ key, message: `'${name}' cannot be ${JSON.stringify(given)} here: ${valuesOf(key)}` });
+    else fields[key] = value;
+    if (other?.implies !== undefined) implied.push([name, other.implies(given)]);
+  }
+  for (const [name, others] of implied)
+    for (const [key, value] of Object.entries(others)) {
+      const given = givenAs.get(key);
+      if (given === undefined) fields[key] = value;
+      else if (fields[key] !== value)
+        errors.push({
+          key,
+          message: `'${name}' ${String(input[name])} means '${key}' ${String(value)}, but '${given}' is given too.`,
+        });
+    }
+  return { fields, givenAs, errors };
+}
+
+function valuesOf(key: string): string {
+  const field = recipeFields[key as RecipeKey];
+  if (field.kind !== 'choice') return `the field is '${key}'.`;
+  return `'${key}' is one of ${[...field.choices, ...(field.pattern ? [field.pattern.written] : [])].join(', ')}.`;
+}
+
+function unknownField(name: string): string {
+  if (Object.hasOwn(retired, name)) return `'${name}' can only be ${String(retired[name])}: that is what is computed.`;
+  if (Object.hasOwn(noCounterpart, name)) return `A recipe has no '${name}'. ${noCounterpart[name]}`;
+  const near = nearest(name, [...recipeKeys, ...Object.keys(otherNames)]);
+  return `There is no recipe field '${name}'${near === null ? '.' : `; the nearest is '${near}'.`}`;
 }
 
 function fromBoolean(field: RecipeField, value: unknown): unknown {
@@ -585,9 +640,33 @@ function conflictOf({ dora, initialization, targetModules, layers, method, baseQ
   return null;
 }
 
+/** The factor s that B A is multiplied by: alpha / r, or alpha / √r with rsLoRA. */
+export function scaleOf({ rank, alpha, rslora }: Pick<Recipe, 'rank' | 'alpha' | 'rslora'>): number {
+  return alpha / (rslora ? Math.sqrt(rank) : rank);
+}
+
+/**
+ * The scales of a recipe: that of a module no pattern means, and the smallest and largest with those of each name in the patterns.
+ * Which modules there are, and a module that two names mean, only the model can tell.
+ */
+export function scaleRange({ rankPattern, alphaPattern, ...recipe }: ScaledRecipe): {
+  readonly usual: number;
+  readonly least: number;
+  readonly most: number;
+} {
+  const names = [...new Set([...Object.keys(rankPattern), ...Object.keys(alphaPattern)])];
+  const usual = scaleOf(recipe);
+  const all = names.map((name) =>
+    scaleOf({ ...recipe, rank: rankPattern[name] ?? recipe.rank, alpha: alphaPattern[name] ?? recipe.alpha }),
+  );
+  return { usual, least: Math.min(usual, ...all), most: Math.max(usual, ...all) };
+}
+export type ScaledRecipe = Pick<Recipe, 'rank' | 'alpha' | 'rslora' | 'rankPattern' | 'alphaPattern'>;
+
 /** Reads a value typed on the command line (`key=value`) as the field's own type; text that does not fit stays text for `checkRecipe` to refuse. */
-export function parseFieldText(key: string, text: string): unknown {
-  const field: RecipeField | undefined = recipeFields[key as RecipeKey];
+export function parseFieldText(name: string, text: string): unknown {
+  const key = Object.hasOwn(otherNames, name) ? otherNames[name]!.key : name;
+  const field = Object.hasOwn(recipeFields, key) ? recipeFields[key as RecipeKey] : undefined;
   if (field?.kind === 'integer' && field.wasBoolean && /^(true|false)$/.test(text)) return text === 'true';
   if (field?.kind === 'number' || field?.kind === 'integer')
     return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
@@ -642,8 +721,7 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
       return null;
     }
     case 'boolean':
-      if (typeof value !== 'boolean') return `'${key}' must be true or false.`;
-      return isFixed(field) && value !== field.default ? `'${key}' can only be ${field.default} in this version.` : null;
+      return typeof value === 'boolean' ? null : `'${key}' must be true or false.`;
     case 'choice':
       return typeof value === 'string' && (field.choices.includes(value) || field.pattern?.matches.test(value) === true)
         ? null
@@ -692,19 +770,30 @@ export function moduleExpression(python: string): RegExp {
   return new RegExp(`^(?:${javascript})`);
 }
 
-/** The candidate with the smallest edit distance to `word`. */
-export function nearest(word: string, candidates: readonly string[]): string {
-  const distances = candidates.map((candidate) => editDistance(word.toLowerCase(), candidate.toLowerCase()));
-  return candidates[distances.indexOf(Math.min(...distances))] ?? '';
+/** The candidate that `word` is most likely a slip of: a letter in four may be another one. Null where none is so near. */
+export function nearest(word: string, candidates: readonly string[]): string | null {
+  const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');
+  let best: { candidate: string; distance: number } | null = null;
+  for (const candidate of candidates) {
+    const [a, b] = [plain(word), plain(candidate)];
+    const distance = editDistance(a, b);
+    if (distance > Math.min(a.length, b.length) / 4 || distance >= (best?.distance ?? Infinity)) continue;
+    best = { candidate, distance };
+  }
+  return best?.candidate ?? null;
 }
 
+/** How many letters must be added, left out, changed or swapped with their neighbour to make `b` of `a`. */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
+    const [row, next] = [rows[i - 1]!, [i]];
+    for (let j = 1; j <= b.length; j++) {
+      const least = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      next.push(isSwapped ? Math.min(least, rows[i - 2]![j - 2]! + 1) : least);
+    }
+    rows.push(next);
   }
-  return row[b.length]!;
+  return rows[a.length]![b.length]!;
 }

@@ -109,6 +109,29 @@ test(
 );
 
 test(
+  'names of PEFT and transformers are read in files, on the command line and on resuming; patterns are shown as they are',
+  async () => {
+    const [first, second] = ['peft-1', 'peft-2'].map((name) => join(folder, name)) as [string, string];
+    const file = withText(join(folder, 'peft.json'), JSON.stringify({ r: 4, max_steps: 1, rank_pattern: { q_proj: 2 } }));
+    expect(await lowrank(...trainArgs(first, '--recipe', file))).toMatchObject({ status: 0 });
+    // What the command line says takes the place of the file, under whatever name.
+    expect(await lowrank(...trainArgs(second, '--recipe', file, '--set', 'rank=8', '--set', 'maxSteps=1'))).toMatchObject({
+      status: 0,
+    });
+    expect((await lowrank(...trainArgs(second, '--resume', '--set', 'max_steps=2', '--json'))).stdout).toContain('"steps":2');
+    const twice = await lowrank(...trainArgs(join(folder, 'twice'), '--set', 'r=4', '--set', 'rank=4'));
+    expect(twice).toMatchObject({ status: 1, stderr: expect.stringContaining("'r' and 'rank'") as string });
+    expect((await lowrank('runs', 'show', 'peft-2')).stdout).toMatch(/rank +8\n/);
+    expect((await lowrank('runs', 'show', 'peft-1')).stdout).toMatch(/rankPattern +q_proj:2\n/);
+
+    const third = join(folder, 'peft-3');
+    await lowrank(...trainArgs(third, '--recipe', file, '--set', 'rank_pattern=q_proj:3'));
+    expect((await lowrank('runs', 'compare', 'peft-1', 'peft-3')).stdout).toMatch(/rankPattern +q_proj:2 +q_proj:3\n/);
+  },
+  limit,
+);
+
+test(
   'a recipe is made to fit, saying what each change costs, or nothing is begun',
   async () => {
     const out = join(folder, 'fitted');

@@ -1,6 +1,6 @@
 /** The recipe of a command line: a file, then every `--set key=value` over it. */
 import { Problem } from '../problem.ts';
-import { checkRecipe, parseFieldText, type RecipeInput } from '../recipe.ts';
+import { checkRecipe, ownNames, parseFieldText, type RecipeInput } from '../recipe.ts';
 import { readText } from '../formats/files.ts';
 import { UsageError, type Arguments } from './command.ts';
 
@@ -8,18 +8,23 @@ const longestFile = 1 << 20;
 
 export function readRecipe(args: Arguments): RecipeInput {
   const file = args.text('recipe');
-  const input: Record<string, unknown> = file === undefined ? {} : { ...readFile(file) };
+  const given: Record<string, unknown> = {};
   for (const pair of args.list('set')) {
     const equals = pair.indexOf('=');
     if (equals < 1) throw new UsageError(`--set takes key=value, not '${pair}'.`);
     const key = pair.slice(0, equals);
-    input[key] = parseFieldText(key, pair.slice(equals + 1));
+    given[key] = parseFieldText(key, pair.slice(equals + 1));
   }
+  // Each by itself: `--set rank` may take the place of a file's `r`, but neither may give both.
+  const fromFile = ownNames(file === undefined ? {} : readFile(file));
+  const set = ownNames(given);
+  const input = { ...fromFile.fields, ...set.fields };
   const checked = checkRecipe(input);
-  if ('errors' in checked)
+  const errors = [...fromFile.errors, ...set.errors, ...('errors' in checked ? checked.errors : [])];
+  if (errors.length > 0)
     throw new Problem(
       'recipe-invalid',
-      checked.errors.map(({ message }) => message).join(' '),
+      errors.map(({ message }) => message).join(' '),
       file === undefined ? 'Correct what --set gives.' : `Correct ${file} or what --set gives.`,
     );
   return input;

@@ -1,7 +1,7 @@
 /** `lowrank runs list|show|compare|pause|resume|stop` */
 import type { Run } from '../contract.ts';
 import { Problem } from '../problem.ts';
-import { recipeKeys } from '../recipe.ts';
+import { formatFieldText, recipeKeys } from '../recipe.ts';
 import { UsageError, type Command } from './command.ts';
 import { duration } from './output.ts';
 
@@ -58,7 +58,7 @@ export const runs: Command = {
         ['eval loss', `${number(run.lastEvalLoss)}, best ${number(run.bestEvalLoss)}`],
         ['trained', `${run.trainableParameters} parameters`],
         ['checkpoints', checkpoints.map(({ step }) => step).join(', ')],
-        ...recipeKeys.map((key) => [key, String(run.recipe[key])]),
+        ...recipeKeys.map((key) => [key, formatFieldText(run.recipe[key])]),
       ]);
       return;
     }
@@ -76,7 +76,7 @@ export const runs: Command = {
       row('eval loss', (run) => number(run.lastEvalLoss)),
       row('best eval loss', (run) => number(run.bestEvalLoss)),
       row('time', (run) => duration(run.seconds)),
-      ...differences.map((key) => row(key, (run) => String(run.recipe[key]))),
+      ...differences.map((key) => row(key, (run) => formatFieldText(run.recipe[key]))),
     ]);
   },
 };

@@ -6,7 +6,7 @@ import type { DeviceInfo, JobMessage, Run, RunState, TrainRequest, TrialSubject 
 import { runContent } from '../jobs/run-folder.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { Problem, toProblemValue, type ProblemValue } from '../problem.ts';
-import { checkRecipe, type RecipeInput } from '../recipe.ts';
+import { checkRecipe, ownNames, type RecipeInput } from '../recipe.ts';
 import { processor } from '../runtime/devices.ts';
 import type { RunJob } from '../store/runs.ts';
 import { memoryRecipe } from '../training/memory.ts';
@@ -117,7 +117,8 @@ export class RunQueue {
       skipBadRows: request.skipBadRows ?? false,
       acceptFields,
     };
-    if (previous !== null) return this.#enqueue(previous.id, request.recipe, job, owner);
+    const given = ownNames(request.recipe).fields;
+    if (previous !== null) return this.#enqueue(previous.id, given, job, owner);
 
     const project =
       request.projectId !== undefined
@@ -160,7 +161,7 @@ export class RunQueue {
     };
     store.runs.insert(run, job);
     this.#context.emit('list.changed', { projectId: project.id, list: 'runs' });
-    return this.#enqueue(id, request.recipe, job, owner);
+    return this.#enqueue(id, given, job, owner);
   }
 
   /** Refuses a folder somebody else uses or that holds something, unless the run in it goes on. */

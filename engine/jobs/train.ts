@@ -7,7 +7,7 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashOfFiles } from '../models/hash.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
+import { checkRecipe, ownNames, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { longestRow, longestPack, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
@@ -198,16 +198,17 @@ function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: Recip
   // An adapter to go on from has decided the shape, whatever the recipe says.
   const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...adapterKeys];
   const [before, now] = [requireRecipe(earlier), requireRecipe(input)];
-  const changed = (Object.keys(input) as (keyof Recipe)[]).find(
+  const given = ownNames(input).fields;
+  const changed = (Object.keys(given) as (keyof Recipe)[]).find(
     (key) => !free.includes(key) && JSON.stringify(now[key]) !== JSON.stringify(before[key]),
   );
   if (changed !== undefined)
     throw new Problem(
       'recipe-invalid',
-      `The run was started with another '${changed}': ${JSON.stringify(before[changed])}, not ${JSON.stringify(input[changed])}.`,
+      `The run was started with another '${changed}': ${JSON.stringify(before[changed])}, not ${JSON.stringify(given[changed])}.`,
       `Resume it without this setting. Only ${changeable.join(', ')} may change.`,
     );
-  const adopted = Object.entries(input).filter(([key]) => (changeable as readonly string[]).includes(key));
+  const adopted = Object.entries(given).filter(([key]) => (changeable as readonly string[]).includes(key));
   return requireRecipe({ ...earlier, ...Object.fromEntries(adopted) });
 }
 

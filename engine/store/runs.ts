@@ -2,7 +2,7 @@
 import type { Database } from 'better-sqlite3';
 import type { Provider, Run, RunState } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
-import { fromSaved, type Recipe } from '../recipe.ts';
+import { fromSaved, type Recipe, type RecipeInput } from '../recipe.ts';
 
 /** What the job of a run needs beside model, recipe and folder. */
 export interface RunJob {
@@ -75,7 +75,7 @@ const fromRow = (row: Row): Run => ({
   modelPath: row.model_path,
   datasetId: row.dataset_id,
   datasetName: row.dataset_name,
-  recipe: fromSaved(JSON.parse(row.recipe) as Partial<Recipe>),
+  recipe: fromSaved(JSON.parse(row.recipe) as RecipeInput),
   device: row.device as Provider,
   out: row.out,
   step: row.step,

@@ -39,7 +39,7 @@ it('never clips at a limit of 0', () => {
 });
 
 it('warms up from 0 and falls as the schedule says', () => {
-  const recipe = { learningRate: 0.002, warmupSteps: 2 };
+  const recipe = { learningRate: 0.002, warmupSteps: 2, warmupRatio: 0 };
   const rates = (schedule: 'constant' | 'linear' | 'cosine') =>
     Array.from({ length: 8 }, (_, i) => learningRate({ ...recipe, schedule }, i, 8));
   expect(rates('constant')).toEqual([0, 0.001, 0.002, 0.002, 0.002, 0.002, 0.002, 0.002]);

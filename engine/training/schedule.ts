@@ -1,15 +1,14 @@
 import type { Recipe } from '../recipe.ts';
 
+type ScheduleRecipe = Pick<Recipe, 'learningRate' | 'schedule' | 'warmupSteps' | 'warmupRatio'>;
+
 /**
  * Learning rate of step `index` (from 0) of `steps`: it rises linearly from 0 over the warm-up, then stays, falls linearly to 0, or
  * falls along half a cosine. The same functions as transformers' get_constant/linear/cosine_schedule_with_warmup.
  */
-export function learningRate(
-  recipe: Pick<Recipe, 'learningRate' | 'schedule' | 'warmupSteps'>,
-  index: number,
-  steps: number,
-): number {
-  const warmup = recipe.warmupSteps;
+export function learningRate(recipe: ScheduleRecipe, index: number, steps: number): number {
+  // A share is rounded up, as transformers does.
+  const warmup = recipe.warmupRatio > 0 ? Math.ceil(recipe.warmupRatio * steps) : recipe.warmupSteps;
   if (index < warmup) return recipe.learningRate * (index / warmup);
   switch (recipe.schedule) {
     case 'constant':
@@ -22,11 +21,7 @@ export function learningRate(
 }
 
 /** The rates of a whole run, evenly thinned to at most `points`; the last step is among them. */
-export function scheduleOf(
-  recipe: Pick<Recipe, 'learningRate' | 'schedule' | 'warmupSteps'>,
-  steps: number,
-  points = 400,
-): { step: number; learningRate: number }[] {
+export function scheduleOf(recipe: ScheduleRecipe, steps: number, points = 400): { step: number; learningRate: number }[] {
   const every = Math.max(1, Math.ceil(steps / points));
   return Array.from({ length: steps }, (_, index) => index)
     .filter((index) => index % every === 0 || index === steps - 1)

@@ -86,7 +86,21 @@ it('a recipe that names what is not there is refused by that name', () => {
   const check = (recipe: Record<string, unknown>) => () =>
     checkTargets({ ...defaultRecipe(), ...recipe, fanInFanOut: false, base: null } as never, spec);
   expect(check({ targetModules: ['q_prj'] })).toThrow("'q_proj'");
-  expect(check({ targetModules: 'nothing.*' })).toThrow('Nothing in this model');
+  expect(check({ targetModules: ['qq', 'down_porj'] })).toThrow(
+    /'qq' is no .* model\. 'down_porj' is no .*; the nearest is 'down_proj'/,
+  );
+  expect(check({ targetModules: 'nothing.*' })).toThrow(
+    "The expression 'nothing.*' in 'targetModules' matches the whole path of no linear layer or embedding of this model.",
+  );
+  // A name alone is no whole path; one that is nearly a name is a slip.
+  expect(check({ targetModules: '.*self_atn\\.q_proj' })).toThrow(/'\.\*self_atn\\\.q_proj'.*the nearest is 'self_attn'/);
+  expect(check({ targetModules: ['q_proj'], excludeModules: '.*_proj' })).toThrow(
+    /'targetModules' q_proj with 'excludeModules' \.\*_proj/,
+  );
+  expect(check({ targetModules: ['q_proj'], layers: [1], layersPattern: ['blocks'] })).toThrow(/'layersPattern' blocks/);
+  expect(check({ rankPattern: { dwn_proj: 4 } })).toThrow(
+    "'dwn_proj' in 'rankPattern' means no module that gets an adapter; the nearest is 'down_proj'",
+  );
   expect(check({ rankPattern: { lm_head: 4 } })).toThrow("'lm_head' in 'rankPattern'");
   expect(check({ modulesToSave: ['score'] })).toThrow("'score' in 'modulesToSave'");
   expect(check({})).not.toThrow();

@@ -3,7 +3,7 @@ import { createContext, Script } from 'node:vm';
 import { hubLayout } from '../../models/families/index.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
-import { moduleExpression, nearest } from '../../recipe.ts';
+import { moduleExpression, nearest, scaleOf } from '../../recipe.ts';
 import type { AdapterConfig } from './config.ts';
 
 /** A module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */
@@ -112,7 +112,8 @@ export function adaptedTargets(config: AdapterConfig, spec: DecoderSpec): Adapte
     .map(({ path, kind, inFeatures, outFeatures }) => {
       const rank = ofPattern(config.rankPattern, path) ?? config.rank;
       const alpha = ofPattern(config.alphaPattern, path) ?? config.alpha;
-      return { path, kind, inFeatures, outFeatures, rank, scale: alpha / (config.rslora ? Math.sqrt(rank) : rank) };
+      const scale = scaleOf({ rank, alpha, rslora: config.rslora });
+      return { path, kind, inFeatures, outFeatures, rank, scale };
     });
 }
 
@@ -180,11 +181,13 @@ export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
   const names = [...new Set(all.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)))];
   const choose = `Choose among ${names.join(', ')}, or 'all-linear'.`;
   const { targetModules: targets, layers } = config;
-  const unknown = Array.isArray(targets) && targets.find((target: string) => !all.some(({ path }) => endsWith(path, target)));
-  if (typeof unknown === 'string')
+  const unknown = Array.isArray(targets)
+    ? targets.filter((target: string) => !all.some(({ path }) => endsWith(path, target)))
+    : [];
+  if (unknown.length > 0)
     throw new Problem(
       'recipe-invalid',
-      `'${unknown}' is no linear layer or embedding of this model; the nearest is '${nearest(unknown, names)}'.`,
+      unknown.map((name) => `'${name}' is no linear layer or embedding of this model${nearText(name, all)}.`).join(' '),
       choose,
     );
   const beyond =
@@ -196,15 +199,49 @@ export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
       `Choose layers from 0 to ${spec.layers - 1}.`,
     );
   const adapted = adaptedTargets(config, spec);
-  if (adapted.length === 0) throw new Problem('recipe-invalid', 'Nothing in this model fits what the recipe adapts.', choose);
+  if (adapted.length === 0) throw new Problem('recipe-invalid', nothingAdapted(config, all), choose);
   for (const [field, pattern] of [
     ['rankPattern', config.rankPattern],
     ['alphaPattern', config.alphaPattern],
   ] as const)
     for (const name of Object.keys(pattern))
       if (!adapted.some(({ path }) => ofPattern({ [name]: 1 }, path) !== undefined))
-        throw new Problem('recipe-invalid', `'${name}' in '${field}' is no module that gets an adapter.`, choose);
+        throw new Problem(
+          'recipe-invalid',
+          `'${name}' in '${field}' means no module that gets an adapter${nearText(name, adapted)}.`,
+          choose,
+        );
   for (const name of config.modulesToSave)
-    if (savedWeights({ ...config, modulesToSave: [name] }, spec).length === 0)
-      throw new Problem('recipe-invalid', `'${name}' in 'modulesToSave' is no module of this model.`, choose);
+    if (savedWeights({ ...config, modulesToSave: [name] }, spec).length === 0) {
+      const modules = modelTensors(spec).map((tensor) => ({ path: tensor.name.slice(0, tensor.name.lastIndexOf('.')) }));
+      throw new Problem(
+        'recipe-invalid',
+        `'${name}' in 'modulesToSave' is no module of this model${nearText(name, modules)}.`,
+        choose,
+      );
+    }
+}
+
+/** `; the nearest is 'q_proj'`, for each name in a pattern that is a slip of a module's; empty where none is. */
+function nearText(pattern: string, modules: readonly { readonly path: string }[]): string {
+  const names = [...new Set(modules.flatMap(({ path }) => path.split('.')))].filter((name) => !/^\d+$/.test(name));
+  const words = pattern.match(/\w+/g) ?? [];
+  const near = words.flatMap((word) => (names.includes(word) ? [] : (nearest(word, names) ?? [])));
+  return near.length === 0 ? '' : `; the nearest is '${[...new Set(near)].join("', '")}'`;
+}
+
+/** Names the settings that together leave no module. */
+function nothingAdapted(config: AdapterConfig, all: readonly TargetModule[]): string {
+  const { targetModules: targets, excludeModules, layers, layersPattern, modulesToSave } = config;
+  if (typeof targets === 'string' && targets !== 'all-linear' && !all.some(({ path }) => matches(path, targets)))
+    return `The expression '${targets}' in 'targetModules' matches the whole path of no linear layer or embedding of this model${nearText(targets, all)}.`;
+  const written = (value: string | readonly string[]): string => (typeof value === 'string' ? value : value.join(', '));
+  const settings = [
+    `'targetModules' ${written(targets)}`,
+    ...(excludeModules.length > 0 ? [`'excludeModules' ${written(excludeModules)}`] : []),
+    ...(layers === 'all' ? [] : [`'layers' ${layers.join(', ')}`]),
+    ...(layersPattern.length > 0 ? [`'layersPattern' ${written(layersPattern)}`] : []),
+    ...(modulesToSave.length > 0 ? [`'modulesToSave' ${written(modulesToSave)}`] : []),
+  ];
+  return `No module of this model is left to adapt by ${settings.join(' with ')}.`;
 }

@@ -3,7 +3,7 @@ import type { Run, StepMetrics } from '../../../engine/contract.ts';
 import { defaultRecipe } from '../../../engine/recipe.ts';
 import { type Brushes, type Dimension, dimensions, isWithin } from './coordinates.ts';
 import { evaluationCurve, trainingCurve } from './curves.ts';
-import { differences, shortNames, valueText } from './differences.ts';
+import { differences, shortNames } from './differences.ts';
 
 const run = (recipe: Partial<Run['recipe']>): Run =>
   ({ modelName: 'base', datasetName: 'rows', recipe: { ...defaultRecipe(), ...recipe } }) as Run;
@@ -12,7 +12,7 @@ test('only fields that differ are shown, and the minority is marked', () => {
   const rows = differences([run({}), run({ rank: 8, alpha: 16 }), run({ learningRate: 1e-3 })]);
   expect(rows.map((row) => row.key)).toEqual(['rank', 'alpha', 'learningRate']);
   expect(rows[0]).toMatchObject({ values: ['16', '8', '16'], differs: [false, true, false] });
-  expect(rows[2]!.values).toEqual(['2e-4', '2e-4', '1e-3']);
+  expect(rows[2]!.values).toEqual(['2e-4', '2e-4', '0.001']);
 });
 
 test('a rank changed without its alpha shows the other strength', () => {
@@ -27,14 +27,22 @@ test('names lose what they share, but never all of themselves', () => {
   expect(shortNames(['json-r16'])).toEqual(['json-r16']);
 });
 
-test('values read as people write them', () => {
-  expect([valueText(1e-8), valueText(0.9), valueText(0), valueText(['q_proj', 'v_proj']), valueText(true)]).toEqual([
-    '1e-8',
-    '0.9',
-    '0',
-    'q_proj, v_proj',
-    'on',
+test('ranks and alphas by name are told apart, and so are values that would read the same', () => {
+  const rows = differences([
+    run({ rankPattern: { q_proj: 8 } }),
+    run({}),
+    run({ rankPattern: { q_proj: 4 }, learningRate: 2.00001e-4 }),
   ]);
+  const values = Object.fromEntries(rows.map((row) => [row.key, row.values]));
+  expect(values['rankPattern']).toEqual(['q_proj:8', 'none', 'q_proj:4']);
+  expect(values['learningRate']).toEqual(['2e-4', '2e-4', '2.00001e-4']);
+  expect(values['strength']).toEqual(['2, by module 2 to 4', '2', '2, by module 2 to 8']);
+  expect(dimensions([run({ rankPattern: { q_proj: 8 } }), run({})])[0]).toMatchObject({ key: 'rankPattern' });
+});
+
+test('the scale of rsLoRA divides by the root of the rank', () => {
+  const strength = differences([run({}), run({ rslora: true })]).find(({ key }) => key === 'strength');
+  expect(strength!.values).toEqual(['2', '8']);
 });
 
 test('tokens and seconds add up, and an evaluation stands where its step ended', () => {

@@ -2,7 +2,7 @@
 import type { Run } from '../../../engine/contract.ts';
 import { recipeFields, recipeKeys } from '../../../engine/recipe.ts';
 import { bytes, duration, loss } from '../../ui/format.ts';
-import { valueText } from './differences.ts';
+import { recipeTexts } from './differences.ts';
 
 export interface Dimension {
   readonly key: string;
@@ -22,9 +22,13 @@ const logarithmicFrom = 6;
 
 export function dimensions(runs: readonly Run[]): Dimension[] {
   const fields = recipeKeys
-    .filter((key) => new Set(runs.map((run) => valueText(run.recipe[key]))).size > 1)
+    .map((key) => ({ key, texts: recipeTexts(key, runs) }))
+    .filter(({ texts }) => new Set(texts).size > 1)
     .slice(0, mostFields)
-    .map((key) => dimension(key, recipeFields[key].label, runs, (run) => run.recipe[key], valueText));
+    .map(({ key, texts }) => {
+      const valueOf = (run: Run) => run.recipe[key];
+      return dimension(key, recipeFields[key].label, runs, valueOf, (value) => texts[runs.map(valueOf).indexOf(value)]!);
+    });
   const measured = [
     dimension('memory', 'Peak memory', runs, (run) => run.peakMemory || null, bytes),
     dimension('time', 'Time', runs, (run) => run.seconds || null, duration),

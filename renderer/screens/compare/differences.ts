@@ -1,6 +1,7 @@
 /** What differs between the recipes of runs, and nothing else. */
 import type { Run } from '../../../engine/contract.ts';
-import { recipeFields, recipeKeys } from '../../../engine/recipe.ts';
+import { recipeFields, recipeKeys, type RecipeKey } from '../../../engine/recipe.ts';
+import { fieldText, inputText, scaleText } from '../new-run/field-text.ts';
 
 export interface Difference {
   readonly key: string;
@@ -11,7 +12,7 @@ export interface Difference {
   readonly differs: readonly boolean[];
 }
 
-/** How many things of two runs are compared: model, data, strength s and every field of the recipe. */
+/** How many things of two runs are compared: model, data, scale s and every field of the recipe. */
 export const comparedFields = recipeKeys.length + 3;
 
 export function differences(runs: readonly Run[]): Difference[] {
@@ -32,30 +33,23 @@ export function differences(runs: readonly Run[]): Difference[] {
     runs.map((run) => run.datasetName),
   );
   for (const key of recipeKeys) {
-    add(
-      key,
-      recipeFields[key].label,
-      runs.map((run) => valueText(run.recipe[key])),
-    );
+    add(key, recipeFields[key].label, recipeTexts(key, runs));
     if (key === 'alpha')
       add(
         'strength',
-        'Strength s = alpha / r',
-        runs.map((run) => valueText(Number((run.recipe.alpha / run.recipe.rank).toPrecision(4)))),
+        'Scale s',
+        runs.map((run) => (run.recipe.method === 'full' ? '–' : scaleText(run.recipe))),
       );
   }
   return rows;
 }
 
-/** A recipe's value as people write it: `2e-4`, `on`, `q_proj, v_proj`. */
-export function valueText(value: unknown): string {
-  if (typeof value === 'boolean') return value ? 'on' : 'off';
-  if (Array.isArray(value)) return value.join(', ');
-  if (typeof value === 'number' && value !== 0 && Math.abs(value) < 0.01) {
-    const [mantissa, exponent] = value.toExponential(2).split('e');
-    return `${Number(mantissa)}e${Number(exponent)}`;
-  }
-  return value === 'all-linear' ? 'all linear' : String(value);
+/** A field of each run as people read it; written out exactly where other values would read the same. */
+export function recipeTexts(key: RecipeKey, runs: readonly Run[]): string[] {
+  const values = runs.map((run) => run.recipe[key]);
+  const texts = values.map((value) => fieldText(recipeFields[key], value));
+  const distinct = new Set(values.map((value) => JSON.stringify(value))).size;
+  return new Set(texts).size < distinct ? values.map(inputText) : texts;
 }
 
 /** Names without the beginning they share, where they share one up to a dash, dot or space: `json-r16`, `json-r8` become `r16`, `r8`. */

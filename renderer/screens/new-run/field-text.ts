@@ -1,4 +1,4 @@
-import { formatFieldText, type RecipeField } from '../../../engine/recipe.ts';
+import { formatFieldText, scaleRange, type RecipeField, type ScaledRecipe } from '../../../engine/recipe.ts';
 import { count, figure } from '../../ui/format.ts';
 
 /** A recipe value as shown beside its label. */
@@ -8,6 +8,12 @@ export function fieldText(field: RecipeField, value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
   if (typeof value === 'object') return formatFieldText(value) || 'none';
   return String(value).replace('all-linear', 'all linear');
+}
+
+/** The factor s of a recipe; with ranks or alphas by name also how far those of the modules lie apart. */
+export function scaleText(recipe: ScaledRecipe): string {
+  const { usual, least, most } = scaleRange(recipe);
+  return least === most ? figure(usual) : `${figure(usual)}, by module ${figure(least)} to ${figure(most)}`;
 }
 
 /** The same value, exactly, as typed into its control: `2e-4`. */
