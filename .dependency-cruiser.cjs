@@ -38,6 +38,12 @@ module.exports = {
       '^engine/store/',
       '^engine/(contract|problem|recipe)\\.ts$',
     ]),
+    {
+      name: 'helpers-of-tests-are-for-tests',
+      severity: 'error',
+      from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/testing/'] },
+      to: { path: '^engine/testing/' },
+    },
     engineOnly('engine-knows-no-window', '^engine/', ['^engine/']),
     engineOnly('shell-knows-contract-and-rpc', '^electron/', ['^electron/', '^engine/(contract|problem|rpc)\\.ts$']),
     engineOnly('window-knows-contract-and-recipe', '^renderer/', ['^renderer/', '^engine/(contract|problem|recipe)\\.ts$']),

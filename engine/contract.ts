@@ -890,6 +890,7 @@ export type JobRequest =
 
 /** Job to host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =
+  /** The model of a chat is in memory: how long that takes is measured. */
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly progress: Progress }
   | {

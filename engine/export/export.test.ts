@@ -13,7 +13,7 @@ import { Problem } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { noAdapterShape, type Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
-import { TrainStep } from '../training/step.ts';
+import { logitsOf } from '../testing/logits.ts';
 import { exportChoices, exportTargets, findTarget, type ExportTarget } from './index.ts';
 import { measureImportance } from './importance.ts';
 import { mergeAdapters } from './merge.ts';
@@ -106,7 +106,6 @@ it.each(['lora-gguf', 'mlx'] as const)(
 it('the merged logits are those of PEFT', async () => {
   const { path } = await runExport(exportSpec('llama3-rope', 'model', 'gguf', 'f32', { proof: false }), port());
   const merged = openModel(path);
-  const step = await TrainStep.open(merged, noAdapterShape, { recompute: 0, threads: 1, cacheDir, openSession });
   const rows = readFileSync(join(golden, 'llama3-rope/rows.jsonl'), 'utf8').split('\n').slice(0, 2);
   const file = join(golden, 'llama3-rope/expected.safetensors');
   const tensor = readSafetensors(file).tensors.get('merged_logits')!;
@@ -115,12 +114,11 @@ it('the merged logits are those of PEFT', async () => {
   for (const [row, line] of rows.entries()) {
     const ids = Int32Array.from((JSON.parse(line) as { input_ids: number[] }).input_ids);
     const batch = { inputIds: ids, labels: ids, batch: 1, time: ids.length, lengths: [ids.length] };
-    const logits = await step.logits(batch, [...ids.keys()], new Float32Array(0));
+    const logits = await logitsOf(merged, null, batch, { threads: 1, cacheDir, openSession });
     const from = row * time * width;
     const largest = logits.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[from + i]!)), 0);
     expect(largest).toBeLessThan(2e-5);
   }
-  await step.release();
 });
 
 it.each(['llama-tied', 'llama3-rope'])('the GGUF of %s is what llama.cpp’s own converter writes', async (name) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ExportFormat, JobSpec, Quantization } from '../contract.ts';
 import { runExport } from '../jobs/export.ts';
-import { killedAt } from './kills.ts';
+import { killedAt } from '../testing/killed-at.ts';
 import { readFingerprint } from './lineage.ts';
 
 const golden = join(import.meta.dirname, '../golden/llama-tied');

@@ -21,7 +21,6 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
   const model = openModel(spec.modelPath, spec.acceptFields);
   const data = new Data(model);
   port.onRequest((request) => data.answer(request));
-  port.send({ type: 'ready' });
   await port.untilStopped();
   return null;
 }

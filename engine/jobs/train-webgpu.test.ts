@@ -9,7 +9,7 @@ import type { RecipeInput } from '../recipe.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { openModel } from '../models/open.ts';
 import type { RunRecord } from './run-folder.ts';
-import { softwareGpu } from './software-gpu.ts';
+import { softwareGpu } from '../testing/software-gpu.ts';
 
 const golden = join(import.meta.dirname, '../golden/llama-tied');
 const work = mkdtempSync(join(tmpdir(), 'webgpu-'));

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { limits, measureCase, type Differences } from '../jobs/golden-case.ts';
+import { limits, measureCase, type Differences } from '../testing/golden-case.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'golden-families-'));

@@ -13,8 +13,9 @@ import { GenerationSession } from '../models/generation.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
+import { logitsOf } from '../testing/logits.ts';
 import { toMicroBatch, type TrainingRow } from './batches.ts';
-import { noAdapterShape, tensorView, type AdapterTensor } from './lora/adapter.ts';
+import { tensorView, type Adapter, type AdapterTensor } from './lora/adapter.ts';
 import { addDeltas } from './lora/delta.ts';
 import { readAdapter } from './lora/folder.ts';
 import { TrainStep } from './step.ts';
@@ -103,7 +104,7 @@ const names = [
 ];
 
 describe.each(names)('%s', (name) => {
-  const { folder, model, batch, positions, adapter, expected, tensor, logits, trainSpec } = caseOf(name);
+  const { folder, model, batch, adapter, expected, tensor, logits, trainSpec } = caseOf(name);
   const options = { threads: 2, cacheDir, openSession };
 
   it.each([0, Infinity])('has the reference loss and gradients, %s blocks recomputed', async (recompute) => {
@@ -122,20 +123,14 @@ describe.each(names)('%s', (name) => {
   });
 
   it('has the reference logits: with the adapter, without, and merged', async () => {
-    const logitsOf = async (opened: typeof model, shape: typeof adapter.shape, parameters: Float32Array) => {
-      const step = await TrainStep.open(opened, shape, { ...options, recompute: 0 });
-      const found = await step.logits(batch, positions, parameters);
-      await step.release();
-      return found;
-    };
-    const none = new Float32Array(0);
-    expect(difference(await logitsOf(model, adapter.shape, adapter.parameters), logits('logits'))).toBeLessThan(2e-5);
-    expect(difference(await logitsOf(model, noAdapterShape, none), logits('base_logits'))).toBeLessThan(2e-5);
+    const found = (of: typeof model, adapted: Adapter | null) => logitsOf(of, adapted, batch, options);
+    expect(difference(await found(model, adapter), logits('logits'))).toBeLessThan(2e-5);
+    expect(difference(await found(model, null), logits('base_logits'))).toBeLessThan(2e-5);
     const out = join(work, `${name}-merged`);
     const adapters = [{ path: join(folder, 'adapter'), weight: 1 }];
     const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
     await runExport({ ...merge, modelPath: join(folder, 'model'), adapters, out, cacheDir }, port());
-    expect(difference(await logitsOf(openModel(out), noAdapterShape, none), logits('merged_logits'))).toBeLessThan(2e-5);
+    expect(difference(await found(openModel(out), null), logits('merged_logits'))).toBeLessThan(2e-5);
   });
 
   it('trains as the reference does', async () => {

@@ -63,7 +63,7 @@ const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
   labels: Int32Array.from({ length: 3 + (i % 3) }, (_, t) => (t === 0 || (t + i) % 4 === 0 ? -100 : 10 * i + t)),
 }));
 const plan: ComputePlan = {
-  ...{ provider: 'cpu', threads: 4, headRows: 128, attentionBlocks: 1, packing: false, recompute: 3, prepack: false },
+  ...{ provider: 'cpu', threads: 4, headRows: 128, attentionBlocks: 1, packing: false, recompute: 3 },
   processor: 'one',
   versions: { studio: '1' },
 };

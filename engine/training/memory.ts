@@ -3,7 +3,6 @@ import type { FitChange, FittedRecipe, LinearInfo, RunPlan } from '../contract.t
 import type { Dimensions, Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
-import type { DecoderSpec } from '../models/spec.ts';
 import type { Recipe } from '../recipe.ts';
 import { longestPack } from './batches.ts';
 import type { AdapterShape } from './lora/adapter.ts';
@@ -111,7 +110,7 @@ export class MemoryPlanner {
   #step(recipe: MemoryRecipe, longest: number) {
     const cut = graphPlan(recipe, recipe.packing ? longestPack(longest) : longest);
     const planned = this.#graph(recipe, cut);
-    return { ...planned, peak: planned.liveness.peak(stepDimensions(this.#model.spec, recipe, longest, cut)) };
+    return { ...planned, peak: planned.liveness.peak(stepDimensions(recipe, longest, cut)) };
   }
 
   #graph(recipe: MemoryRecipe, cut: GraphPlan): PlannedGraph {
@@ -154,7 +153,6 @@ export function totalMemory(memory: RunPlan['memory']): number {
 
 /** The sizes that a step feeds its graph with (step.ts) when it is as large as any. */
 function stepDimensions(
-  spec: DecoderSpec,
   { batchSize, gradientAccumulation, packing }: MemoryRecipe,
   longest: number,
   { attentionBlocks, headRows }: GraphPlan,
@@ -165,9 +163,8 @@ function stepDimensions(
   const supervised = batch * (length - 1);
   const chunks = Math.ceil(supervised / headRows);
   const chunkRows = Math.ceil(supervised / chunks);
-  const queries = (time * spec.heads) / spec.keyValueHeads;
   return new Map(
-    Object.entries({ batch, time, keys: time, tokens: batch * time, queries, rows: chunks * chunkRows, chunks, chunkRows }),
+    Object.entries({ batch, time, keys: time, tokens: batch * time, rows: chunks * chunkRows, chunks, chunkRows }),
   );
 }
 

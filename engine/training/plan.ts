@@ -16,7 +16,6 @@ export interface ComputePlan {
   readonly packing: boolean;
   /** Blocks that are computed again, from the first. */
   readonly recompute: number;
-  readonly prepack: boolean;
   /** Kernels are chosen by what a processor can do. */
   readonly processor: string;
   /** By name: the studio, node, onnxruntime. */
@@ -24,10 +23,10 @@ export interface ComputePlan {
 }
 
 /** The part of a plan that the graph is built by, for rows of up to `longest` tokens. */
-export type GraphPlan = Pick<ComputePlan, 'headRows' | 'attentionBlocks' | 'packing' | 'recompute' | 'prepack'>;
+export type GraphPlan = Pick<ComputePlan, 'headRows' | 'attentionBlocks' | 'packing' | 'recompute'>;
 
 export function graphPlan({ headRows, packing, recompute }: GraphRecipe, longest: number): GraphPlan {
-  return { headRows, attentionBlocks: attentionBlocksFor(longest), packing, recompute, prepack: false };
+  return { headRows, attentionBlocks: attentionBlocksFor(longest), packing, recompute };
 }
 export type GraphRecipe = Pick<Recipe, 'headRows' | 'packing' | 'recompute'>;
 

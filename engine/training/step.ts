@@ -15,9 +15,7 @@ import {
   decoder,
   headInput,
   headLogits,
-  logits,
   packedEnds,
-  packedReading,
   weightsOf,
   type DecoderOptions,
   type WeightFiles,
@@ -59,7 +57,7 @@ export interface TrainStepOptions {
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
-  /** Where losses and gradients are computed; left out, on the processor. Logits always are there. */
+  /** Where losses and gradients are computed; left out, on the processor. */
   readonly provider?: Provider;
   /** The size of the largest batch to train on, where it is known: an accelerator's graph is built for it at once. */
   readonly largest?: Pick<MicroBatch, 'batch' | 'time'>;
@@ -73,8 +71,6 @@ export interface TrainStepOptions {
   readonly initial?: Float32Array | null;
   /** Blocks of queries attention is cut into, 1 when left out: see `attentionBlocksFor`. */
   readonly attentionBlocks?: number;
-  /** Let the runtime repack weights: somewhat faster, at the price of another copy of them in memory. */
-  readonly prepack?: boolean;
   /** Rows whose logits are alive at once. */
   readonly headRows?: number;
 }
@@ -82,7 +78,7 @@ export interface TrainStepOptions {
 /** Rows whose logits are alive at once: with a vocabulary of 50,000, 50 MB. */
 export const usualHeadRows = 256;
 
-type Purpose = 'gradient' | 'evaluate' | 'logits';
+type Purpose = 'gradient' | 'evaluate';
 
 /** Opened with an empty adapter shape it serves the base model alone. */
 export class TrainStep {
@@ -123,16 +119,6 @@ export class TrainStep {
 
   evaluate(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
     return this.#losses('evaluate', batch, parameters, null);
-  }
-
-  /** Logits `[positions.length, vocabulary]` at flat positions of the batch. */
-  async logits(batch: MicroBatch, positions: readonly number[], parameters: Float32Array): Promise<Float32Array> {
-    const built = await this.#session('logits', null);
-    const longer = lengthened(batch, this.#options.attentionBlocks ?? 1);
-    const rows = positions.map((position) => Math.floor(position / batch.time) * longer.time + (position % batch.time));
-    const feeds = { ...this.#feeds(longer, parameters), rows: int64(rows, [rows.length]) };
-    const result = await run(built, feeds);
-    return result['logits']!.data as Float32Array;
   }
 
   async release(): Promise<void> {
@@ -240,9 +226,7 @@ export class TrainStep {
     const session = await this.#options.openSession(encodeModel(graph), {
       threads: this.#options.threads,
       provider: room === null ? 'cpu' : this.#provider,
-      prepack: purpose === 'gradient' && this.#options.prepack === true,
-      // Logits are asked for where a file is proved, among conversions.
-      flushDenormals: purpose !== 'logits',
+      flushDenormals: true,
     });
     return { session, inputs: graph.inputs };
   }
@@ -305,12 +289,8 @@ export function buildStep(
     neftuneNoiseAlpha = 0,
     initial = null,
     attentionBlocks: blocks = 1,
-    prepack = false,
     provider = 'cpu',
-  }: Pick<
-    TrainStepOptions,
-    'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks' | 'prepack' | 'provider'
-  >,
+  }: Pick<TrainStepOptions, 'recompute' | 'dropout' | 'neftuneNoiseAlpha' | 'initial' | 'attentionBlocks' | 'provider'>,
 ): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks });
@@ -328,20 +308,12 @@ export function buildStep(
     const own = adaptation(g, spec, files, shape, inputs, taken, keys && dropout > 0 ? { rate: dropout, keys } : null);
     return {
       ...own,
-      // Prepared by the runtime, matrices of 4 bits are multiplied as they are; else reading them back once for many rows is faster.
-      ...(prepack && training ? packedReading(g, spec, files, own, (name, bits) => bits === 4 && !replaced.has(name)) : {}),
       // An accelerator picks no rows out of bytes: there both are read back as a whole.
       ...(provider === 'cpu' ? packedEnds(g, spec, files, (name) => replaced.has(name)) : {}),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
       recompute: training ? recompute : 0,
     };
   };
-  if (purpose === 'logits') {
-    const options = adapted();
-    g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
-    return g;
-  }
-
   const targets = g.input('targets', 'int64', ['chunks', 'chunkRows']);
   const counted = g.input('counted', 'float32', ['chunks', 'chunkRows']);
   const { result: tokenLoss, tape } = g.record(() => {

@@ -48,7 +48,7 @@ interface Ended {
 /** Runs the job in a process of its own, for at most so long. */
 function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<Ended> {
   const started = performance.now();
-  const child = fork(join(import.meta.dirname, 'run-job.ts'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = fork(join(import.meta.dirname, '../jobs/run-job.ts'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   const samples: Sample[] = [];
   let problem: string | null = null;
   child.on('message', (message: JobMessage) => {

@@ -3,15 +3,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
-import { runExport } from './export.ts';
-import type { JobPort } from './port.ts';
-import { runTrain } from './train.ts';
+import { runExport } from '../jobs/export.ts';
+import type { JobPort } from '../jobs/port.ts';
+import { runTrain } from '../jobs/train.ts';
 import { GenerationSession } from '../models/generation.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { noAdapterShape, tensorView, type Adapter } from '../training/lora/adapter.ts';
+import { tensorView, type Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep, type MicroBatch } from '../training/step.ts';
+import { logitsOf } from './logits.ts';
 
 /** Largest differences; relative where the limit is. */
 export interface Differences {
@@ -73,15 +74,12 @@ export async function measureCase(folder: string, source: string, work: string):
   const adapters = [{ path: adapterPath, weight: 1 }];
   const merged = await runExport({ ...merge, modelPath, adapters, cacheDir, out: join(work, 'merged') }, silent);
   const tensors = adapter.shape.tensors;
+  const off = async (of: OpenModel, adapted: Adapter | null, name: string): Promise<number> =>
+    logitsOff(await logitsOf(of, adapted, batch, { threads: 2, cacheDir, openSession }), reference(name), batch, model);
   return {
-    logits: logitsOff(await allLogits(model, adapter, batch, cacheDir), reference('logits'), batch, model),
-    baseLogits: logitsOff(await allLogits(model, null, batch, cacheDir), reference('base_logits'), batch, model),
-    mergedLogits: logitsOff(
-      await allLogits(openModel(merged.path), null, batch, cacheDir),
-      reference('merged_logits'),
-      batch,
-      model,
-    ),
+    logits: await off(model, adapter, 'logits'),
+    baseLogits: await off(model, null, 'base_logits'),
+    mergedLogits: await off(openModel(merged.path), null, 'merged_logits'),
     loss: Math.abs(mean - expected.loss),
     gradients: worst(tensors, (tensor) => {
       const want = reference(`grad.${tensor.name}`);
@@ -124,27 +122,13 @@ async function firstStep(model: OpenModel, adapter: Adapter, batch: MicroBatch, 
   return { mean: tokenLoss.reduce((sum, x) => sum + x, 0) / count, gradients: gradient!.map((x) => x / count) };
 }
 
-/** Logits at every position of the batch. */
-async function allLogits(
-  model: OpenModel,
-  adapter: Adapter | null,
-  batch: MicroBatch,
-  cacheDir: string,
-): Promise<Float32Array> {
-  const options = { recompute: 0, threads: 2, cacheDir, openSession };
-  const step = await TrainStep.open(model, adapter?.shape ?? noAdapterShape, options);
-  const positions = Array.from({ length: batch.batch * batch.time }, (_, i) => i);
-  const logits = await step.logits(batch, positions, adapter?.parameters ?? new Float32Array(0));
-  await step.release();
-  return logits;
-}
-
 /** Largest difference where there is no padding. */
 function logitsOff(actual: Float32Array, expected: Float32Array, { time, lengths }: MicroBatch, { spec }: OpenModel): number {
   const width = spec.vocabularySize;
+  let offset = 0;
   return worst(lengths, (length, row) => {
-    const [start, end] = [row * time * width, (row * time + length) * width];
-    return largest(actual.subarray(start, end), expected.subarray(start, end));
+    const found = actual.subarray(offset, (offset += length * width));
+    return largest(found, expected.subarray(row * time * width, (row * time + length) * width));
   });
 }
 

@@ -1,0 +1,33 @@
+/** For tests: logits as proofs compute them, for the rows of a batch. */
+import { LogitsRunner, type LogitsOptions } from '../export/logits.ts';
+import type { OpenModel } from '../models/open.ts';
+import type { Adapter } from '../training/lora/adapter.ts';
+import type { MicroBatch } from '../training/step.ts';
+
+/** Logits `[tokens, vocabulary]` of all rows without their padding, one row after the other; null is the base alone. */
+export async function logitsOf(
+  model: Pick<OpenModel, 'spec' | 'weights'>,
+  adapter: Adapter | null,
+  { inputIds, time, lengths }: MicroBatch,
+  options: LogitsOptions,
+): Promise<Float32Array> {
+  const adapters = adapter === null ? [] : [{ adapter, weight: 1 }];
+  const runner = await LogitsRunner.open(model, adapters, options);
+  try {
+    const feeds = runner.feeds(adapters);
+    const rows: Float32Array[] = [];
+    for (const [row, length] of lengths.entries()) {
+      const ids = inputIds.subarray(row * time, row * time + length);
+      rows.push(await runner.run(ids, [...ids.keys()], feeds));
+    }
+    const logits = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+    let offset = 0;
+    for (const row of rows) {
+      logits.set(row, offset);
+      offset += row.length;
+    }
+    return logits;
+  } finally {
+    await runner.release();
+  }
+}
