@@ -92,6 +92,7 @@ export interface Dataset {
   readonly format: DataFormat;
   readonly trainRows: number;
   readonly evalRows: number;
+  /** Over the files to train on and those to evaluate on, as what they are. */
   readonly hash: string;
   readonly createdAt: number;
 }

@@ -2,11 +2,10 @@
  * Where an export came from, carried in the files themselves: in the metadata of GGUF and safetensors, and in a folder as `lowrank.json`,
  * which also has the hash of every file. So a file is known again wherever it went, and one that was changed is known as changed.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import type { ExportedFile, ExportFormat, Fingerprint, Lineage, Proof, Quantization } from '../contract.ts';
-import { readText, writeFileAtomic } from '../formats/files.ts';
+import { hashFile, readText, writeFileAtomic } from '../formats/files.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
@@ -37,10 +36,8 @@ export async function hashFiles(path: string): Promise<ExportedFile[]> {
   const paths = isFolder ? filesIn(path) : [path];
   const files: ExportedFile[] = [];
   for (const file of paths) {
-    const hash = createHash('sha256');
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
     const name = isFolder ? relative(path, file).split(sep).join('/') : basename(file);
-    files.push({ name, bytes: statSync(file).size, sha256: hash.digest('hex') });
+    files.push({ name, bytes: statSync(file).size, sha256: await hashFile(file) });
   }
   return files;
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
+  createReadStream,
   existsSync,
   fstatSync,
   fsyncSync,
@@ -45,6 +46,13 @@ export function withFile<T>(path: string, use: (descriptor: number, size: number
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** SHA-256 of the bytes of a file, in hexadecimal. */
+export async function hashFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
 }
 
 function openForReading(path: string): number {

@@ -1,11 +1,9 @@
 /** Where an export comes from: what the host knows, what the folders of runs record, and the hashes of base and adapters. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
-import { adapterFile } from '../training/lora/find.ts';
+import { adapterHash } from '../training/lora/folder.ts';
 import { versions } from '../versions.ts';
 import { readRunFolder } from './run-folder.ts';
 
@@ -21,7 +19,7 @@ export async function originOf(model: OpenModel, adapters: readonly AdapterWeigh
   const parts: Lineage['adapters'][number][] = [];
   for (const [i, { path, weight }] of adapters.entries()) {
     const { name, run: madeBy } = known.adapters[i] ?? { name: basename(path), run: null };
-    parts.push({ name, hash: await fileHash(adapterFile(path).weights), weight, run: madeBy });
+    parts.push({ name, hash: await adapterHash(path), weight, run: madeBy });
   }
   const { name, licence } = model.info;
   const lineage: Lineage = {
@@ -48,10 +46,4 @@ export async function originOf(model: OpenModel, adapters: readonly AdapterWeigh
         : { rows: record.evaluation.rows, before: before.evalLoss, after: after.evalLoss },
   };
   return { lineage, training };
-}
-
-async function fileHash(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }

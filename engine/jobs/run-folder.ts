@@ -25,7 +25,13 @@ export interface RunRecord {
   readonly recipe: Recipe;
   readonly base: { readonly path: string; readonly name: string; readonly family: string; readonly hash: string };
   /** The adapter the run started from, or null. */
-  readonly startedFrom: { readonly path: string; readonly hash: string } | null;
+  readonly startedFrom: {
+    readonly path: string;
+    /** That of its version and in lineages (`adapterHash`); of both files together where `configHash` is missing. */
+    readonly hash: string;
+    /** SHA-256 of its config, null where that is in the same file; missing in runs of earlier versions. */
+    readonly configHash?: string | null;
+  } | null;
   readonly data: DataRecord;
   readonly evaluation: DataRecord | null;
   /** SHA-256 of the chat template, or null where there is none. */

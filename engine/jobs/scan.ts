@@ -1,4 +1,5 @@
 /** Job `scan`: what a data set is, without a model: its format, its number of rows and its hash. */
+import { createHash } from 'node:crypto';
 import type { DataScan, JobSpec } from '../contract.ts';
 import { readRows } from '../data/rows.ts';
 
@@ -9,6 +10,7 @@ export async function runScan(spec: Extract<JobSpec, { kind: 'scan' }>): Promise
     format: train.format,
     trainRows: train.rows.length,
     evalRows: evaluation?.rows.length ?? 0,
-    hash: train.hash,
+    // Without evaluation files it is that of the training files, as runs record it.
+    hash: evaluation === null ? train.hash : createHash('sha256').update(`${train.hash}\n/\n${evaluation.hash}`).digest('hex'),
   };
 }

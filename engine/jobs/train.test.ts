@@ -1,5 +1,16 @@
 /** What a training job leaves, refuses and goes on with; the numbers are checked by engine/training/golden.test.ts. */
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +18,7 @@ import type { JobMessage, JobSpec, MetricRow } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { openModel } from '../models/open.ts';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
+import { originOf } from './origin.ts';
 import type { JobPort } from './port.ts';
 import type { RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
@@ -73,6 +85,7 @@ function rowsFile(name: string, lines: readonly unknown[]): string {
   writeFileSync(path, lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line)) + '\n').join(''));
   return path;
 }
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 const goodRow = { input_ids: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
 
 describe('a run', () => {
@@ -102,7 +115,17 @@ describe('a run', () => {
   it('takes its shape from the adapter it goes on from', async () => {
     await run({ adapterPath: join(golden, 'adapter'), recipe: { ...spec.recipe, rank: 64 } });
     expect(record().recipe).toMatchObject({ rank: 4, alpha: 8 });
-    expect(record().startedFrom?.hash).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it('names the adapter it goes on from as a version and the lineage of an export do: by the file with its numbers', async () => {
+    const adapterPath = join(golden, 'adapter');
+    await run({ adapterPath });
+    const origin = await originOf(openModel(spec.modelPath), [{ path: adapterPath, weight: 1 }], {
+      exportId: '',
+      adapters: [],
+    });
+    expect(record().startedFrom?.hash).toBe(sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors'))));
+    expect(origin.lineage.adapters[0]!.hash).toBe(record().startedFrom!.hash);
   });
 
   it('cuts long rows and says how many', async () => {
@@ -191,6 +214,33 @@ describe('resuming', () => {
     await run();
     await run({ resume: true, recipe: { maxSteps: 6 } });
     expect(metrics().at(-1)).toMatchObject({ step: 6 });
+  });
+
+  it('goes on from the same adapter also where an earlier version had hashed it otherwise, and from no other', async () => {
+    const adapterPath = join(spec.out, '../first');
+    cpSync(join(golden, 'adapter'), adapterPath, { recursive: true });
+    await run({ adapterPath });
+    const [config, weights] = ['adapter_config.json', 'adapter_model.safetensors'].map((name) =>
+      readFileSync(join(adapterPath, name)),
+    );
+    const before = record();
+    const startedFrom = { path: adapterPath, hash: sha256(Buffer.concat([config!, weights!])) };
+    writeFileSync(
+      join(spec.out, 'run.json'),
+      JSON.stringify({ ...before, startedFrom, recipe: { ...before.recipe, precision: 'float32' } }),
+    );
+    await run({ resume: true, adapterPath, recipe: { maxSteps: 6 } });
+    expect(record().startedFrom).toEqual(before.startedFrom);
+    expect(record().recipe).not.toHaveProperty('precision');
+    writeFileSync(join(adapterPath, 'adapter_config.json'), config!.toString().replace('"lora_alpha": 8', '"lora_alpha": 9'));
+    expect((await problemOf({ resume: true, adapterPath, recipe: {} })).message).toContain('another first adapter');
+  });
+
+  it('refuses other evaluation rows: their losses would stand in one curve', async () => {
+    await run();
+    const evalPaths = [rowsFile('other-eval.jsonl', [goodRow])];
+    expect((await problemOf({ resume: true, recipe: {}, evalPaths })).message).toContain('another evaluation data');
+    await run({ resume: true, recipe: {}, evalPaths: [] });
   });
 
   it('needs a run to go on with', async () => {

@@ -1,7 +1,7 @@
 /** Job `train`: from paths and a recipe to a run folder with an adapter. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashOfFiles } from '../models/hash.ts';
@@ -17,7 +17,7 @@ import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
 import { adapterFile } from '../training/lora/find.ts';
-import { writeAdapter } from '../training/lora/folder.ts';
+import { adapterConfigBytes, adapterHash, writeAdapter } from '../training/lora/folder.ts';
 import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
@@ -90,7 +90,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     // An adapter to go on from decides its shape, whatever the recipe says.
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
     base: { path: model.path, name: model.info.name, family: model.spec.family, hash: hashOfFiles(model.files, spec.cacheDir) },
-    startedFrom: spec.adapterPath === null ? null : { path: spec.adapterPath, hash: hashOfAdapter(spec.adapterPath) },
+    startedFrom: spec.adapterPath === null ? null : await startOf(spec.adapterPath),
     data: dataRecord(spec.dataPaths, data),
     evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
     templateHash: templateHash(tokenizer),
@@ -102,7 +102,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     startedAt: earlier?.startedAt ?? new Date().toISOString(),
     finishedAt: null,
   };
-  if (earlier) requireSameRun(earlier, record);
+  if (earlier) await requireSameRun(earlier, record);
   folder.write(record);
   const metrics = folder.metrics(start.step);
   port.send({
@@ -320,17 +320,19 @@ async function firstAdapter(
   });
 }
 
-function requireSameRun(earlier: RunRecord, now: RunRecord): void {
+async function requireSameRun(earlier: RunRecord, now: RunRecord): Promise<void> {
   const differs =
     earlier.base.hash !== now.base.hash
       ? 'model'
       : earlier.data.hash !== now.data.hash
         ? 'data'
-        : earlier.startedFrom?.hash !== now.startedFrom?.hash
+        : !(await isSameStart(earlier.startedFrom, now.startedFrom))
           ? 'first adapter'
           : earlier.templateHash !== now.templateHash
             ? 'chat template'
-            : null;
+            : earlier.evaluation !== null && now.evaluation !== null && earlier.evaluation.hash !== now.evaluation.hash
+              ? 'evaluation data'
+              : null;
   if (differs !== null)
     throw new Problem(
       'request-invalid',
@@ -339,11 +341,19 @@ function requireSameRun(earlier: RunRecord, now: RunRecord): void {
     );
 }
 
-function hashOfAdapter(path: string): string {
-  const hash = createHash('sha256');
-  for (const file of [join(path, 'adapter_config.json'), adapterFile(path).weights])
-    if (existsSync(file)) hash.update(readFileSync(file));
-  return hash.digest('hex');
+async function startOf(path: string): Promise<NonNullable<RunRecord['startedFrom']>> {
+  const config = adapterConfigBytes(path);
+  const configHash = config && createHash('sha256').update(config).digest('hex');
+  return { path, hash: await adapterHash(path), configHash };
+}
+
+async function isSameStart(earlier: RunRecord['startedFrom'], now: RunRecord['startedFrom']): Promise<boolean> {
+  if (earlier === null || now === null) return earlier === now;
+  if (earlier.configHash !== undefined) return earlier.hash === now.hash && earlier.configHash === now.configHash;
+  // Runs of earlier versions have one hash over both files.
+  const hash = createHash('sha256').update(adapterConfigBytes(now.path) ?? '');
+  for await (const chunk of createReadStream(adapterFile(now.path).weights)) hash.update(chunk as Buffer);
+  return earlier.hash === hash.digest('hex');
 }
 
 function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {

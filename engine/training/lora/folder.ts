@@ -1,7 +1,8 @@
 /** Reads adapters of every program, and writes them as PEFT does: `adapter_config.json` and `adapter_model.safetensors`. */
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tokenizer } from '../../data/tokenizer.ts';
-import { writeFileAtomic } from '../../formats/files.ts';
+import { hashFile, writeFileAtomic } from '../../formats/files.ts';
 import { allFinite } from '../../formats/float.ts';
 import { publishFolder } from '../../formats/folder.ts';
 import { SafetensorsWriter } from '../../formats/safetensors.ts';
@@ -11,6 +12,20 @@ import { formatAdapterConfig, type AdapterConfig } from './config.ts';
 import { adapterFile, configName, weightsName } from './find.ts';
 import { readGgufAdapter, readMlxAdapter } from './foreign.ts';
 import { readPeftAdapter, type BaseModel } from './peft.ts';
+
+/**
+ * SHA-256 of the file that has an adapter's numbers. It is the one name of an adapter by its content: of a version, in the lineage of an
+ * export, and of what a run started from. A copy of that file, wherever it lies, is known by it.
+ */
+export function adapterHash(path: string): Promise<string> {
+  return hashFile(adapterFile(path).weights);
+}
+
+/** The bytes of the config beside the numbers; null where both are in one file. */
+export function adapterConfigBytes(path: string): Buffer | null {
+  const file = join(path, configName);
+  return adapterFile(path).form === 'gguf' || !existsSync(file) ? null : readFileSync(file);
+}
 
 /** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against the base model it shall work on. */
 export function readAdapter(path: string, base: BaseModel): Adapter {
