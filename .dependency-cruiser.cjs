@@ -39,6 +39,13 @@ module.exports = {
       '^engine/(contract|problem|recipe)\\.ts$',
     ]),
     {
+      name: 'the-host-parses-no-models',
+      comment: 'It answers everybody at once, so whatever takes time is read in a job.',
+      severity: 'error',
+      from: { path: '^engine/(host/|host\\.ts$|store/)', pathNot: test },
+      to: { path: '^engine/(models/open|training/lora/folder|data/(tokenizer|rows|records)|formats/(gguf|safetensors))\\.ts$' },
+    },
+    {
       name: 'helpers-of-tests-are-for-tests',
       severity: 'error',
       from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/testing/'] },

@@ -257,6 +257,9 @@ export interface AdapterVersion {
   readonly createdAt: number;
 }
 
+/** What is read of an adapter and its base together. */
+export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
+
 /** How far an adapter moves each matrix: the Frobenius norm of s B A. */
 export interface UpdateNorms {
   readonly modules: readonly {
@@ -410,6 +413,12 @@ export interface RunPlan {
   readonly memoryFree: number;
   /** From the rate that the newest run of this model reached here; null before there is one. */
   readonly time: { readonly seconds: number; readonly tokensPerSecond: number; readonly measuredBy: string } | null;
+}
+
+/** What a recipe trains of a model. */
+export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'matrices' | 'perLinear'> {
+  /** Blocks of the model. */
+  readonly layers: number;
 }
 
 /** A module of a model that can get an adapter, in all blocks at once, and what a recipe makes of it. */
@@ -834,6 +843,12 @@ export type JobSpec =
   | { readonly kind: 'identify'; readonly path: string }
   | { readonly kind: 'data'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
   | {
+      readonly kind: 'describe';
+      readonly modelPath: string;
+      readonly acceptFields?: readonly string[];
+      readonly adapterPath: string;
+    }
+  | {
       readonly kind: 'norms';
       readonly modelPath: string;
       readonly acceptFields?: readonly string[];
@@ -873,6 +888,14 @@ export type JobRequest =
     }
   | { readonly name: 'stopGenerate'; readonly streamId: string }
   | ({ readonly name: 'render'; readonly dataPaths: readonly string[] } & ReadingRows)
+  /** What a recipe would adapt; what is not there adapts nothing. */
+  | { readonly name: 'targets'; readonly recipe: Recipe }
+  /** What a recipe would train; refused where the model does not have it. */
+  | { readonly name: 'adapter'; readonly recipe: Recipe }
+  /** The exports of an adapter. */
+  | { readonly name: 'choices'; readonly adapterPath: string }
+  /** Which trial of a device stands for a run. */
+  | { readonly name: 'trialKey'; readonly subject: TrialSubject }
   /** The memory of a step on rows of up to `longest` tokens. */
   | { readonly name: 'memory'; readonly recipe: Recipe; readonly longest: number }
   | {

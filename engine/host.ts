@@ -64,9 +64,9 @@ async function open(): Promise<Handle> {
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, emit };
     const library = new Library(context);
     const adapters = new AdapterRegistry(context);
-    const devices = new Devices(context);
-    const runs = new RunQueue(context, library, adapters, devices);
     const longLived = new LongLived(context);
+    const devices = new Devices(context, longLived);
+    const runs = new RunQueue(context, library, adapters, devices);
     const exports = new Exports(context, library);
     const sample = new SampleFlow(context, library, runs, longLived);
     const parts = { devices, library, adapters, runs, longLived, exports, sample };

@@ -1,15 +1,10 @@
 /** Adapter versions: registered when a run has written one, or imported. */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { AdapterVersion, Run, UpdateNorms } from '../contract.ts';
-import { openModel } from '../models/open.ts';
-import { openAdapter } from '../training/lora/adapted.ts';
-import { adapterFile } from '../training/lora/find.ts';
+import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
 import { found, type HostContext } from './context.ts';
 import { baseOf, modelAt, type ModelAt, requireAbsolute } from './library.ts';
-
-type Described = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
 
 export class AdapterRegistry {
   readonly #context: HostContext;
@@ -40,7 +35,7 @@ export class AdapterRegistry {
       modelPath: run.modelPath,
       datasetName: run.datasetName,
       evalLoss: run.lastEvalLoss,
-      ...(await describe(path, baseOf(store, { ...run, runId: run.id }))),
+      ...(await this.#describe(path, baseOf(store, { ...run, runId: run.id }))),
     };
     store.adapters.put(version);
     emit('adapter.changed', version);
@@ -68,12 +63,17 @@ export class AdapterRegistry {
       evalLoss: null,
       tag: null,
       createdAt: Date.now(),
-      ...(await describe(path, modelAt(store, model))),
+      ...(await this.#describe(path, modelAt(store, model))),
     };
     store.adapters.put(version);
     emit('adapter.changed', version);
     emit('list.changed', { projectId, list: 'adapters' });
     return version;
+  }
+
+  /** It is read whole, in a job: with full training that is a whole model. */
+  #describe(adapterPath: string, base: ModelAt): Promise<AdapterDescription> {
+    return this.#context.supervisor.run<AdapterDescription>({ kind: 'describe', ...base, adapterPath });
   }
 
   norms(id: string): Promise<UpdateNorms> {
@@ -90,20 +90,4 @@ export class AdapterRegistry {
     emit('adapter.changed', version);
     return version;
   }
-}
-
-/** Reads it whole, and so finds what has no place in the model. */
-async function describe(path: string, { modelPath, acceptFields }: ModelAt): Promise<Described> {
-  const { config, shape } = openAdapter(openModel(modelPath, acceptFields), path).adapter;
-  const { weights } = adapterFile(path);
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(weights)) hash.update(chunk as Buffer);
-  return {
-    rank: config.rank,
-    alpha: config.alpha,
-    targetModules: [...new Set(shape.modules.map((module) => module.path.slice(module.path.lastIndexOf('.') + 1)))],
-    parameters: shape.length,
-    bytes: statSync(weights).size,
-    hash: hash.digest('hex'),
-  };
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { JobSpec } from '../contract.ts';
 import { Supervisor, type JobProcess } from '../jobs/supervisor.ts';
 import type { Store } from '../store/open.ts';
+import { trialFor, trialKey } from '../training/trial.ts';
 import { Devices } from './devices.ts';
 
 type Trial = Extract<JobSpec, { kind: 'trial' }>;
@@ -30,7 +31,10 @@ function devices(end: (spec: Trial) => { readonly gflops: number } | 'crash'): D
     };
   };
   const supervisor = new Supervisor(spawn);
-  return new Devices({ dataDir: folder, cacheDir: folder, store: {} as Store, supervisor, emit: emitted });
+  return new Devices(
+    { dataDir: folder, cacheDir: folder, store: {} as Store, supervisor, emit: emitted },
+    { trialKey: (subject) => Promise.resolve(trialKey(trialFor(subject))) },
+  );
 }
 const webgpu = async (own: Devices) => (await own.measure(false)).devices.find(({ provider }) => provider === 'webgpu')!;
 const run = {

@@ -13,6 +13,7 @@ import { accelerators, cpuThreads, fastest, machineKey, processor, type Candidat
 import { trialFor, trialKey } from '../training/trial.ts';
 import { versions } from '../versions.ts';
 import type { HostContext } from './context.ts';
+import type { LongLived } from './long-lived.ts';
 
 /** How a trial ended: with figures, or why not. */
 type Verdict = { readonly measured: DeviceMeasure } | { readonly reason: string };
@@ -23,7 +24,7 @@ interface Make {
   readonly key: string;
 }
 /** What a device must compute to count at all; a run's own make is tried before the run. */
-const usual = makeOf(null);
+const usual: Make = { subject: null, key: trialKey(trialFor(null)) };
 const untried = 'It is being tried.';
 const longestFile = 1 << 20;
 
@@ -31,11 +32,15 @@ export class Devices {
   readonly #context: HostContext;
   readonly #file: string;
   readonly #verdicts: Map<string, Verdict>;
+  readonly #longLived: Pick<LongLived, 'trialKey'>;
+  /** Makes of runs that are about to begin, by their subject: a model is read in a job, and may be another one by the next run. */
+  readonly #makes = new Map<string, Make>();
   /** One trial at a time: several would measure each other. */
   #trials: Promise<void> = Promise.resolve();
 
-  constructor(context: HostContext) {
+  constructor(context: HostContext, longLived: Pick<LongLived, 'trialKey'>) {
     this.#context = context;
+    this.#longLived = longLived;
     this.#file = join(context.cacheDir, 'devices.json');
     this.#verdicts = readVerdicts(this.#file);
   }
@@ -57,23 +62,32 @@ export class Devices {
 
   /** The devices as a run like this may use them; null while that has to be found out. */
   forRun(subject: TrialSubject): readonly DeviceInfo[] | null {
-    const { devices } = this.#info(this.#makesFor(subject));
-    return devices.some(isUntried) ? null : devices;
+    const make = this.#hasCandidates() ? this.#makes.get(JSON.stringify(subject)) : usual;
+    if (make === undefined) return null;
+    const { devices } = this.#info([usual, make]);
+    if (devices.some(isUntried)) return null;
+    this.#makes.delete(JSON.stringify(subject));
+    return devices;
   }
 
   /** Finds out what `forRun` needs. */
   async tryFor(subject: TrialSubject): Promise<void> {
-    await this.#tryAll(this.#makesFor(subject));
+    const make = this.#hasCandidates() ? await this.#makeOf(subject) : usual;
+    this.#makes.set(JSON.stringify(subject), make);
+    await this.#tryAll([usual, make]);
     this.#tell();
   }
 
-  #makesFor(subject: TrialSubject): readonly Make[] {
-    if (this.#candidates().every(({ missing }) => missing !== null)) return [usual];
+  #hasCandidates(): boolean {
+    return this.#candidates().some(({ missing }) => missing === null);
+  }
+
+  async #makeOf(subject: TrialSubject): Promise<Make> {
     try {
-      return [usual, makeOf(subject)];
+      return { subject, key: await this.#longLived.trialKey(subject) };
     } catch (error) {
       // The run itself says what is wrong with its model or recipe.
-      if (error instanceof Problem) return [usual];
+      if (error instanceof Problem) return usual;
       throw error;
     }
   }
@@ -146,10 +160,6 @@ export class Devices {
 }
 
 const isUntried = ({ reason }: DeviceInfo): boolean => reason === untried;
-
-function makeOf(subject: TrialSubject | null): Make {
-  return { subject, key: trialKey(trialFor(subject)) };
-}
 
 /** What a verdict holds for: this machine, these versions, steps of these operators. */
 function keyOf(provider: Provider, { key }: Make): string {

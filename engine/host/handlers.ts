@@ -49,7 +49,8 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       library.removeModel(id);
       return null;
     },
-    'models.targets': ({ modelId, recipe }) => targetsFor(found(store.models.get(modelId), 'model', modelId), recipe),
+    'models.targets': ({ modelId, recipe }) =>
+      targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { longLived, store }),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, ...files }) => library.addDataset(projectId, files),
@@ -130,7 +131,8 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       return null;
     },
 
-    'exports.choices': ({ adapterId }) => exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), store),
+    'exports.choices': ({ adapterId }) =>
+      exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { longLived, store }),
     'exports.list': ({ projectId }) => store.exports.list(projectId),
     'exports.start': (params) => exports.start(params, client),
     'exports.stop': ({ id }) => {

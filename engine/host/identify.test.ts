@@ -3,7 +3,8 @@ import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ExportFormat, ExportRecord, Quantization, Run } from '../contract.ts';
+import type { ExportFormat, ExportRecord, JobSpec, Quantization, Run } from '../contract.ts';
+import { runDescribe } from '../jobs/describe.ts';
 import { runExport } from '../jobs/export.ts';
 import { runIdentify } from '../jobs/identify.ts';
 import { runInspect } from '../jobs/inspect.ts';
@@ -21,8 +22,10 @@ afterAll(() => {
   store.close();
   rmSync(folder, { recursive: true, force: true });
 });
-// The job runs in this process.
-const supervisor = { run: runIdentify } as unknown as Supervisor;
+// Jobs run in this process.
+const supervisor = {
+  run: (spec: JobSpec) => (spec.kind === 'describe' ? runDescribe(spec) : runIdentify(spec as never)),
+} as unknown as Supervisor;
 const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, emit: () => {} };
 const { signal } = new AbortController();
 const silent = {

@@ -1,5 +1,17 @@
 /** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
-import type { DataReport, GenerateRequest, GenerateResult, JobRequest, RenderedRow, RowView, RunPlan } from '../contract.ts';
+import type {
+  AdapterPlan,
+  DataReport,
+  ExportChoice,
+  GenerateRequest,
+  GenerateResult,
+  JobRequest,
+  RenderedRow,
+  RowView,
+  RunPlan,
+  TargetPlan,
+  TrialSubject,
+} from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
@@ -79,6 +91,23 @@ export class LongLived {
 
   async memory(model: ModelAt, recipe: Recipe, longest: number): Promise<RunPlan['memory']> {
     return (await this.#data(model, { name: 'memory', recipe, longest })) as RunPlan['memory'];
+  }
+
+  async targets(model: ModelAt, recipe: Recipe): Promise<TargetPlan> {
+    return (await this.#data(model, { name: 'targets', recipe })) as TargetPlan;
+  }
+
+  async adapter(model: ModelAt, recipe: Recipe): Promise<AdapterPlan> {
+    return (await this.#data(model, { name: 'adapter', recipe })) as AdapterPlan;
+  }
+
+  async choices(model: ModelAt, adapterPath: string): Promise<readonly ExportChoice[]> {
+    return (await this.#data(model, { name: 'choices', adapterPath })) as readonly ExportChoice[];
+  }
+
+  async trialKey(subject: TrialSubject): Promise<string> {
+    const { modelPath, acceptFields = [] } = subject;
+    return (await this.#data({ modelPath, acceptFields }, { name: 'trialKey', subject })) as string;
   }
 
   async render(

@@ -12,16 +12,11 @@ import type {
   RunPlan,
   TargetPlan,
 } from '../contract.ts';
-import { exportChoices as choicesOf } from '../export/index.ts';
-import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import type { Store } from '../store/open.ts';
 import { totalSteps } from '../training/batches.ts';
-import { openAdapted } from '../training/lora/adapted.ts';
-import { plannedShape } from '../training/lora/initial.ts';
-import { planTargets } from '../training/lora/target-plan.ts';
-import { fitRecipe, memoryRecipe, planAdapter, totalMemory } from '../training/memory.ts';
+import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
 import { baseOf, modelAt, type ModelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
@@ -33,13 +28,13 @@ export async function planForRun(
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
-  const opened = openModel(model.path, model.acceptFields);
+  const { layers: _, ...adapter } = await longLived.adapter(at, recipe);
   const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, rowSettings(recipe));
   const steps = totalSteps(recipe, report.examples);
   const rate = store.metrics.rateOf(model.path);
   const longest = Math.min(report.longest, recipe.maxLength);
   return {
-    ...planAdapter(model.linears, plannedShape(recipe, opened)),
+    ...adapter,
     totalParameters: model.parameters,
     totalSteps: steps,
     ...(await memoryForRun(at, recipe, longest, { longLived, store })),
@@ -82,7 +77,7 @@ export async function fitForRun(
   const recipe = requireRecipe(input);
   const at = modelAt(parts.store, model);
   const report = await parts.longLived.report(at, data, [], recipe.maxLength, rowSettings(recipe));
-  const { layers } = openModel(at.modelPath, at.acceptFields).spec;
+  const { layers } = await parts.longLived.adapter(at, recipe);
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
   const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>
     totalMemory((await memoryForRun(at, changed, longest, parts)).memory),
@@ -91,8 +86,8 @@ export async function fitForRun(
 }
 
 /** What a recipe would adapt of a model. */
-export function targetsFor(model: Model, input: RecipeInput): TargetPlan {
-  return planTargets(requireRecipe(input), openModel(model.path, model.acceptFields).spec);
+export function targetsFor(model: Model, input: RecipeInput, { longLived, store }: PlanParts): Promise<TargetPlan> {
+  return longLived.targets(modelAt(store, model), requireRecipe(input));
 }
 
 function requireRecipe(input: RecipeInput): Recipe {
@@ -126,8 +121,6 @@ function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, repor
 }
 
 /** The exports of an adapter with their sizes. */
-export function exportChoices(adapter: AdapterVersion, store: Store): readonly ExportChoice[] {
-  const { modelPath, acceptFields } = baseOf(store, adapter);
-  const { model, adapters } = openAdapted(openModel(modelPath, acceptFields), [{ path: adapter.path, weight: 1 }]);
-  return choicesOf(model, adapters[0]!.adapter.shape);
+export function exportChoices(adapter: AdapterVersion, { longLived, store }: PlanParts): Promise<readonly ExportChoice[]> {
+  return longLived.choices(baseOf(store, adapter), adapter.path);
 }

@@ -12,6 +12,7 @@ import { Devices } from './devices.ts';
 import type { HostContext } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
+import { LongLived } from './long-lived.ts';
 import { RunQueue } from './runs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-reports-'));
@@ -37,7 +38,7 @@ const exports = new Exports(context, library);
 const client = new AbortController().signal;
 
 test('the log of a run says what happened, and nothing twice', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
   const { id } = await runs.start(
     { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {}, device: 'cpu' },
     client,
@@ -83,7 +84,7 @@ test('a run whose report cannot be stored fails with the reason; what cannot be 
     { ...context, emit: (name, payload) => name === 'run.changed' && told.push(payload as (typeof told)[0]) },
     library,
     new AdapterRegistry(context),
-    new Devices(context),
+    new Devices(context, new LongLived(context)),
   );
   const request = {
     model: { path: '/model' },
@@ -103,12 +104,12 @@ test('a run whose report cannot be stored fails with the reason; what cannot be 
   expect(runs.busy).toBe(false);
   metrics.mockRestore();
   update.mockRestore();
-  const again = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
+  const again = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
   expect(again.get(id).state).toBe('interrupted');
 });
 
 test('a paused run has its own state, with a checkpoint to go on from, and can still be stopped', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
   const start = () =>
     runs.start(
       { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {}, device: 'cpu' },
@@ -171,7 +172,7 @@ test('an export whose proof failed keeps every check of it', async () => {
 });
 
 test('an export reads rows as the run of its adapter did', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context));
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
   const { id: runId, projectId } = await runs.start(
     {
       model: { path: '/model' },

@@ -1,16 +1,23 @@
 /**
- * Job `data`: rows of data sets through one model's tokenizer and template, in a process that can be killed if they never end, and the
- * memory that training on them would take.
+ * Job `data`: all that is asked about one model while somebody types and looks: rows of data sets through its tokenizer and template, what a
+ * recipe would adapt and take of memory, what an adapter can be exported as. A process of its own keeps the model open between requests, and
+ * can be killed if rows never end.
  */
-import { statSync } from 'node:fs';
-import type { DataReport, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AdapterPlan, DataReport, ExportChoice, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
 import { reportOf, viewRow } from '../data/report.ts';
 import { type DataRows, readRows } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import { exportChoices } from '../export/index.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
-import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
-import { MemoryPlanner } from '../training/memory.ts';
+import { defaultRecipe, type Recipe, type RowSettings, rowSettings } from '../recipe.ts';
+import { openAdapted } from '../training/lora/adapted.ts';
+import { plannedShape } from '../training/lora/initial.ts';
+import { planTargets } from '../training/lora/target-plan.ts';
+import { MemoryPlanner, planAdapter } from '../training/memory.ts';
+import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -18,27 +25,51 @@ import type { JobPort } from './port.ts';
 const keptSets = 4;
 
 export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
-  const model = openModel(spec.modelPath, spec.acceptFields);
-  const data = new Data(model);
-  port.onRequest((request) => data.answer(request));
+  let held: { readonly paths: readonly string[]; readonly stamp: string; readonly model: ModelData } | null = null;
+  port.onRequest(async (request) => {
+    // Files that were replaced are another model.
+    if (held === null || stampOf(held.paths) !== held.stamp) {
+      const model = openModel(spec.modelPath, spec.acceptFields);
+      const paths = [spec.modelPath, model.path, ...model.files];
+      held = { paths, stamp: stampOf(paths), model: new ModelData(model) };
+    }
+    return held.model.answer(request);
+  });
   await port.untilStopped();
   return null;
 }
 
-class Data {
-  readonly #tokenizer: Tokenizer | null;
-  readonly #vocabularySize: number;
+/** Names, sizes and times of files, and of those in folders. */
+function stampOf(paths: readonly string[]): string {
+  const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  const files = paths.flatMap((path) => (isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : [path]));
+  return JSON.stringify(files.map(stampOfFile));
+}
+
+function stampOfFile(path: string): readonly (string | number | undefined)[] {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return [path, found?.size, found?.mtimeMs];
+}
+
+class ModelData {
+  readonly #model: OpenModel;
   readonly #memory: MemoryPlanner;
+  #tokenizer: Tokenizer | null | undefined;
   /** By paths, sizes, times and settings; the oldest first. */
   readonly #sets = new Map<string, Promise<DataRows>>();
 
   constructor(model: OpenModel) {
-    this.#tokenizer = tokenizerOf(model);
-    this.#vocabularySize = model.spec.vocabularySize;
+    this.#model = model;
     this.#memory = new MemoryPlanner(model);
   }
 
+  /** Read when rows are first asked for: what a recipe adapts needs none. */
+  get tokenizer(): Tokenizer | null {
+    return this.#tokenizer === undefined ? (this.#tokenizer = tokenizerOf(this.#model)) : this.#tokenizer;
+  }
+
   async answer(request: JobRequest): Promise<unknown> {
+    const { spec } = this.#model;
     switch (request.name) {
       case 'render':
         return this.#render(request);
@@ -48,9 +79,27 @@ class Data {
         return this.#report(request);
       case 'memory':
         return this.#memory.plan(request.recipe, request.longest);
+      case 'targets':
+        return planTargets(request.recipe, spec);
+      case 'adapter':
+        return this.#adapter(request.recipe);
+      case 'choices':
+        return this.#choices(request.adapterPath);
+      case 'trialKey':
+        return trialKey(trialFor(request.subject));
       default:
         throw new Problem('request-invalid', `Data preparation does not answer '${request.name}'.`, 'Ask the chat process.');
     }
+  }
+
+  #adapter(recipe: Recipe): AdapterPlan {
+    const { info, spec } = this.#model;
+    return { ...planAdapter(info.linears, plannedShape(recipe, this.#model)), layers: spec.layers };
+  }
+
+  #choices(path: string): readonly ExportChoice[] {
+    const { model, adapters } = openAdapted(this.#model, [{ path, weight: 1 }]);
+    return exportChoices(model, adapters[0]!.adapter.shape);
   }
 
   async #render(request: Extract<JobRequest, { name: 'render' }>): Promise<(RenderedRow | { problem: ProblemValue })[]> {
@@ -73,27 +122,21 @@ class Data {
     const { rows } = await this.#rows(dataPaths);
     const page = rows.filter(({ index }) => index >= offset && index < offset + limit);
     const total = (rows.at(-1)?.index ?? -1) + 1;
-    return { rows: await Promise.all(page.map((row) => viewRow(row, this.#tokenizer, maxLength))), total };
+    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, maxLength))), total };
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
     const { dataPaths, otherPaths, maxLength, rowSettings: given } = request;
     const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, given)).rows;
-    return reportOf(await this.#rows(dataPaths, given), others, maxLength, this.#tokenizer);
+    return reportOf(await this.#rows(dataPaths, given), others, maxLength, this.tokenizer);
   }
 
   async #rows(paths: readonly string[], given: Partial<RowSettings> = {}): Promise<DataRows> {
     const settings = rowSettings({ ...defaultRecipe(), ...given });
-    const key = JSON.stringify([
-      settings,
-      ...paths.map((path) => {
-        const found = statSync(path, { throwIfNoEntry: false });
-        return [path, found?.size, found?.mtimeMs];
-      }),
-    ]);
+    const key = JSON.stringify([settings, ...paths.map(stampOfFile)]);
     let set = this.#sets.get(key);
     if (set === undefined) {
-      set = readRows(paths, this.#tokenizer, this.#vocabularySize, settings);
+      set = readRows(paths, this.tokenizer, this.#model.spec.vocabularySize, settings);
       this.#sets.set(key, set);
       set.catch(() => this.#sets.delete(key));
       for (const oldest of this.#sets.keys()) {

@@ -33,7 +33,9 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): P
 }
 
 function inspectModel(path: string, acceptFields?: readonly string[]): Inspection {
-  const { info, spec } = openModel(path, acceptFields);
+  const { info, spec, tokenizerSource } = openModel(path, acceptFields);
+  // Whether it is a tokenizer at all is asked with the first rows; here only that its file can be read.
+  if (tokenizerSource?.kind === 'hub') void tokenizerSource.tokenizerJson;
   const summary = [
     ['Name', info.name],
     ['Family', info.family],

@@ -21,6 +21,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./export.ts')).runExport(spec, port);
     case 'identify':
       return (await import('./identify.ts')).runIdentify(spec);
+    case 'describe':
+      return (await import('./describe.ts')).runDescribe(spec);
     case 'norms':
       return (await import('./norms.ts')).runNorms(spec);
     case 'trial':

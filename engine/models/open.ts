@@ -56,7 +56,7 @@ export interface OpenModel {
 export type TokenizerSource =
   | {
       readonly kind: 'hub';
-      /** Text of tokenizer.json. */
+      /** Text of tokenizer.json, tens of MB for a large vocabulary: read when first asked for. */
       readonly tokenizerJson: string;
       readonly tokenizerConfig: Readonly<Record<string, unknown>>;
       /** special_tokens_map.json and added_tokens.json, which older folders have. */
@@ -199,9 +199,12 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
     return null;
   }
   withFile(tokenizerPath, (descriptor, size) => refuseStandIn(tokenizerPath, descriptor, size));
+  let tokenizerJson: string | null = null;
   return {
     kind: 'hub',
-    tokenizerJson: readText(tokenizerPath, textLimits.tokenizer),
+    get tokenizerJson() {
+      return (tokenizerJson ??= readText(tokenizerPath, textLimits.tokenizer));
+    },
     tokenizerConfig: optionalJson(folder, 'tokenizer_config.json') ?? {},
     specialTokensMap: optionalJson(folder, 'special_tokens_map.json'),
     addedTokens: optionalJson(folder, 'added_tokens.json'),

@@ -1,0 +1,21 @@
+/** Job `describe`: what an adapter is, once all of it was read against its base: what has no place there is found, and what is damaged. */
+import { statSync } from 'node:fs';
+import type { AdapterDescription, JobSpec } from '../contract.ts';
+import { openModel } from '../models/open.ts';
+import { openAdapter } from '../training/lora/adapted.ts';
+import { adapterFile } from '../training/lora/find.ts';
+import { adapterHash } from '../training/lora/folder.ts';
+
+type DescribeSpec = Extract<JobSpec, { kind: 'describe' }>;
+
+export async function runDescribe({ modelPath, acceptFields, adapterPath }: DescribeSpec): Promise<AdapterDescription> {
+  const { config, shape } = openAdapter(openModel(modelPath, acceptFields), adapterPath).adapter;
+  return {
+    rank: config.rank,
+    alpha: config.alpha,
+    targetModules: [...new Set(shape.modules.map((module) => module.path.slice(module.path.lastIndexOf('.') + 1)))],
+    parameters: shape.length,
+    bytes: statSync(adapterFile(adapterPath).weights).size,
+    hash: await adapterHash(adapterPath),
+  };
+}
