@@ -1,6 +1,6 @@
 /**
  * Passes requests of the window on to the engine host and its events back. It checks who asks and for what; values are checked by the
- * engine. Requests named `shell.` are answered here.
+ * engine (host/request-shapes.ts). Requests named `shell.` are answered here.
  */
 import { ipcMain, type BrowserWindow, type IpcMainInvokeEvent } from 'electron';
 import type { AllEvents, Answer, EngineRequests, EventName, Handlers, ShellRequests } from '../engine/contract.ts';

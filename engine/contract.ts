@@ -577,6 +577,8 @@ export interface ExportRequest extends ReadingRows {
   readonly quantization: Quantization | null;
   readonly out: string;
   readonly proof: boolean;
+  /** A person agreed that what is at `out` be replaced, once the new export is written and proved; absent: it is refused. */
+  readonly replace?: boolean;
   /** Rows for the proof; absent: the evaluation rows of the adapter's run, or built-in ones. */
   readonly data?: readonly string[];
   /** Rows that the importance of columns is measured with, for quantized types; absent: those of the adapter's run where the type needs it. */
@@ -782,8 +784,8 @@ export interface StudioBridge {
 
 /** One line of JSON on the host's local socket, in either direction. */
 export type HostMessage =
-  /** The first line of the host on a new connection. */
-  | { readonly type: 'hello'; readonly pid: number }
+  /** The first line of either side on a new connection, with the version of its studio; earlier ones did not say it, and clients no hello. */
+  | { readonly type: 'hello'; readonly pid: number; readonly studio?: string }
   | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
   | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };

@@ -14,8 +14,9 @@ import type { HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
 import { Problem, toProblemValue } from './problem.ts';
-import { defaultDataDir, fullDiskStatus, hostPlaces, readLines } from './rpc.ts';
+import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio, readLines } from './rpc.ts';
 import { jobEnvironment } from './runtime/cuda.ts';
+import { versions } from './versions.ts';
 
 const idleSeconds = 3;
 /** The log starts anew beyond this. */
@@ -57,6 +58,7 @@ async function open(): Promise<Handle> {
     const { Exports } = await import('./host/exports.ts');
     const { SampleFlow } = await import('./sample.ts');
     const { handlersFor } = await import('./host/handlers.ts');
+    const { checkRequest } = await import('./host/request-shapes.ts');
     const cacheDir = join(places.dataDir, 'cache');
     makeFolder(cacheDir);
     const supervisor = new Supervisor(spawnJob);
@@ -76,6 +78,7 @@ async function open(): Promise<Handle> {
         const handler = Object.hasOwn(handlers, name) ? handlers[name as keyof EngineRequests] : undefined;
         if (handler === undefined)
           throw new Problem('request-invalid', `There is no request '${name}'.`, 'Use the same version of window and engine.');
+        checkRequest(name as keyof EngineRequests, params);
         return (handler as (params: unknown) => unknown)(params);
       },
       busy: () => runs.busy || longLived.busy || sample.busy || [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
@@ -119,10 +122,14 @@ function serve(socket: Socket): void {
     gone.abort();
     armIdle();
   });
+  let studio: string | undefined;
   readLines(socket, (message) => {
-    if (message.type === 'request') void answer(message, gone.signal).then((result) => say({ type: 'answer', ...result }));
+    if (message.type === 'hello') studio = message.studio;
+    if (message.type !== 'request') return;
+    if (studio === versions.studio) void answer(message, gone.signal).then((result) => say({ type: 'answer', ...result }));
+    else say({ type: 'answer', id: message.id, answer: { problem: otherStudio(versions.studio, studio).toValue() } });
   });
-  say({ type: 'hello', pid: process.pid });
+  say({ type: 'hello', pid: process.pid, studio: versions.studio });
 }
 
 async function answer(

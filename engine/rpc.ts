@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import type { EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import { Problem } from './problem.ts';
+import { versions } from './versions.ts';
 
 /** Longest path a Unix socket address holds on every system we run on, less some room (macOS: 104 bytes). */
 const longestSocketPath = 100;
@@ -165,9 +166,20 @@ function startHost(
   child.unref();
 }
 
-/** A client once the host has said hello, or null when nobody (or a host that is just leaving) is there. */
+/** Between two versions a message may mean something else, so neither side acts on one of the other. */
+export function otherStudio(engine: string | undefined, client: string | undefined): Problem {
+  const named = (version: string | undefined): string =>
+    version === undefined ? 'an earlier Lowrank Studio' : `Lowrank Studio ${version}`;
+  return new Problem(
+    'not-allowed',
+    `The engine that is running for this data folder is of ${named(engine)}, the window or command that asks is of ${named(client)}.`,
+    'Close all windows and commands of the other version and let its runs end or stop them: its engine then leaves within seconds. Then start again.',
+  );
+}
+
+/** A client once the host has said hello, or null when nobody (or a host that is just leaving) is there; a host of another version is refused. */
 function tryConnect(path: string): Promise<HostClient | null> {
-  return new Promise((done) => {
+  return new Promise((done, fail) => {
     const socket = createConnection(path);
     const timer = setTimeout(() => socket.destroy(), 10_000);
     socket.on('error', () => socket.destroy());
@@ -175,9 +187,13 @@ function tryConnect(path: string): Promise<HostClient | null> {
       clearTimeout(timer);
       done(null);
     });
-    const client = new SocketClient(socket, () => {
+    const client = new SocketClient(socket, (studio) => {
       clearTimeout(timer);
-      done(client);
+      if (studio === versions.studio) done(client);
+      else {
+        fail(otherStudio(studio, versions.studio));
+        client.close();
+      }
     });
   });
 }
@@ -215,10 +231,12 @@ class SocketClient implements HostClient {
   #lastId = 0;
   #closed = false;
 
-  constructor(socket: Socket, onHello: () => void) {
+  /** `onHello` is told the version of the host's studio, if it says one. */
+  constructor(socket: Socket, onHello: (studio: string | undefined) => void) {
     this.#socket = socket;
+    socket.once('connect', () => this.#send({ type: 'hello', pid: process.pid, studio: versions.studio }));
     readLines(socket, (message) => {
-      if (message.type === 'hello') onHello();
+      if (message.type === 'hello') onHello(message.studio);
       else if (message.type === 'event') for (const listener of [...this.#listeners]) listener(message.name, message.payload);
       else if (message.type === 'answer') {
         const waiting = this.#waiting.get(message.id);
@@ -240,9 +258,12 @@ class SocketClient implements HostClient {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      const message: HostMessage = { type: 'request', id, name, params: params ?? null };
-      this.#socket.write(`${JSON.stringify(message)}\n`);
+      this.#send({ type: 'request', id, name, params: params ?? null });
     });
+  }
+
+  #send(message: HostMessage): void {
+    this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
   on<N extends keyof EngineEvents>(name: N, listener: (payload: EngineEvents[N]) => void): () => void {

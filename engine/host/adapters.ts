@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
 import { found, type HostContext } from './context.ts';
-import { baseOf, modelAt, type ModelAt, requireAbsolute } from './library.ts';
+import { baseOf, modelAt, type ModelAt, requireAbsolute, requireName } from './library.ts';
 
 export class AdapterRegistry {
   readonly #context: HostContext;
@@ -82,10 +82,13 @@ export class AdapterRegistry {
     return supervisor.run<UpdateNorms>({ kind: 'norms', ...baseOf(store, version), adapterPath: version.path });
   }
 
-  update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {
+  update(id: string, { name, tag }: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {
     const { store, emit } = this.#context;
     found(store.adapters.get(id), 'adapter', id);
-    store.adapters.update(id, change);
+    store.adapters.update(id, {
+      ...(name === undefined ? {} : { name: requireName(name, 'adapter version') }),
+      ...(tag === undefined ? {} : { tag }),
+    });
     const version = found(store.adapters.get(id), 'adapter', id);
     emit('adapter.changed', version);
     return version;

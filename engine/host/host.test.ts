@@ -116,6 +116,24 @@ test(
   },
 );
 
+test('what a client may not change is refused, and nothing of it is written', { timeout: limit }, async () => {
+  const run = await reaches((await start({ maxSteps: 1 })).id, 'done');
+  const update = (change: object) => client.request('runs.update', { id: run.id, ...change });
+  await expect(update({ name: 'Other', state: 'running' })).rejects.toMatchObject({
+    code: 'request-invalid',
+    message: expect.stringContaining("'state'") as string,
+  });
+  await expect(update({ tags: 'a' })).rejects.toMatchObject({ code: 'request-invalid' });
+  await expect(update({ name: '  ' })).rejects.toMatchObject({ code: 'request-invalid' });
+  expect(await client.request('runs.get', { id: run.id })).toEqual(run);
+  expect(await update({ name: ' Orders ', notes: 'n', tags: ['t'] })).toMatchObject({
+    name: 'Orders',
+    notes: 'n',
+    tags: ['t'],
+    state: 'done',
+  });
+});
+
 test('an adapter is imported for its own base and refused for another', { timeout: limit }, async () => {
   const path = join(folder, 'imported');
   cpSync(golden('adapter'), path, { recursive: true });

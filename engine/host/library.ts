@@ -32,9 +32,7 @@ export class Library {
   }
 
   createProject(name: string): Project {
-    const trimmed = name.trim();
-    if (trimmed === '') throw new Problem('request-invalid', 'A project needs a name.', 'Type one.');
-    const project: Project = { id: randomUUID(), name: trimmed, createdAt: Date.now() };
+    const project: Project = { id: randomUUID(), name: requireName(name, 'project'), createdAt: Date.now() };
     this.#context.store.projects.insert(project);
     this.#context.emit('list.changed', { projectId: project.id, list: 'projects' });
     const preparing = this.addModel(project.id, embeddedModelPath(), { embedded: true })
@@ -46,11 +44,10 @@ export class Library {
   }
 
   renameProject(id: string, name: string): Project {
-    const project = this.project(id);
-    if (name.trim() === '') throw new Problem('request-invalid', 'A project needs a name.', 'Type one.');
-    this.#context.store.projects.rename(id, name.trim());
+    const project = { ...this.project(id), name: requireName(name, 'project') };
+    this.#context.store.projects.rename(id, project.name);
     this.#context.emit('list.changed', { projectId: id, list: 'projects' });
-    return { ...project, name: name.trim() };
+    return project;
   }
 
   project(id: string): Project {
@@ -174,6 +171,13 @@ export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'ru
 export function requireAbsolute(path: string): void {
   if (typeof path !== 'string' || !isAbsolute(path))
     throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Give the whole path.');
+}
+
+/** A name without the space around it. */
+export function requireName(name: string, what: string): string {
+  const trimmed = name.trim();
+  if (trimmed === '') throw new Problem('request-invalid', `The ${what} needs a name.`, 'Type one.');
+  return trimmed;
 }
 
 export function requireWeight({ path, weight }: AdapterWeight): void {

@@ -13,7 +13,7 @@ import { memoryRecipe } from '../training/memory.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { found, type HostContext } from './context.ts';
 import type { Devices } from './devices.ts';
-import { type Library, modelAt, requireAbsolute } from './library.ts';
+import { type Library, modelAt, requireAbsolute, requireName } from './library.ts';
 import { isAlive, processIdentity } from './lock.ts';
 
 /** Runs asked for by path alone gather here. */
@@ -467,8 +467,12 @@ export class RunQueue {
 
   update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Run {
     this.get(id);
-    const { name, ...rest } = change;
-    this.#context.store.runs.update(id, { ...rest, ...(name?.trim() ? { name: name.trim() } : {}) });
+    const { name, notes, tags } = change;
+    this.#context.store.runs.update(id, {
+      ...(name === undefined ? {} : { name: requireName(name, 'run') }),
+      ...(notes === undefined ? {} : { notes }),
+      ...(tags === undefined ? {} : { tags }),
+    });
     this.#changed(id);
     return this.get(id);
   }
