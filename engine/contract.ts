@@ -833,6 +833,8 @@ export type JobSpec =
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
       readonly out: string;
+      /** As in ExportRequest. */
+      readonly replace?: boolean;
       readonly proof: boolean;
       /** Rows for the proof; none: built-in ones. */
       readonly dataPaths?: readonly string[];

@@ -10,7 +10,7 @@ const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 
 export const exportCommand: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-add-eos-token] [--no-proof] [--install ollama|lm-studio|jan]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-add-eos-token] [--replace] [--no-proof] [--install ollama|lm-studio|jan]',
   summary:
     'writes the adapter, or base and adapter as one, for other programs, and proves it on rows; --install brings it into one of them',
   options: {
@@ -22,6 +22,7 @@ export const exportCommand: Command = {
     out: { type: 'string' },
     data: { type: 'string', multiple: true },
     importance: { type: 'string', multiple: true },
+    replace: { type: 'boolean' },
     'no-proof': { type: 'boolean' },
     install: { type: 'string' },
   },
@@ -38,6 +39,7 @@ export const exportCommand: Command = {
       out: args.path('out'),
       proof: !args.flag('no-proof'),
       rowSettings: args.rowSettings(),
+      replace: args.flag('replace'),
       ...(data.length > 0 ? { data } : {}),
       ...(importance.length > 0 ? { importance } : {}),
     };

@@ -7,12 +7,14 @@ import { showProgress } from './progress.ts';
 const quantizations = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' } as const;
 
 export const merge: Command = {
-  usage: '--model PATH [--accept-field NAME]... --adapter DIR[=weight]... --out DIR [--dtype float32|float16|bfloat16]',
+  usage:
+    '--model PATH [--accept-field NAME]... --adapter DIR[=weight]... --out DIR [--replace] [--dtype float32|float16|bfloat16]',
   summary: 'writes base and adapters as one model folder',
   options: {
     ...modelOptions,
     adapter: { type: 'string', multiple: true },
     out: { type: 'string' },
+    replace: { type: 'boolean' },
     dtype: { type: 'string' },
   },
   lists: ['adapter'],
@@ -26,6 +28,7 @@ export const merge: Command = {
     const result = await showProgress(client, output, 'export', () =>
       client.request('exports.start', {
         ...{ model, adapters, out, format: 'safetensors', quantization: quantizations[dtype], proof: false },
+        replace: args.flag('replace'),
       }),
     );
     output.document(result);

@@ -33,19 +33,20 @@ export function lineageMetadata(lineage: Lineage | null): Record<string, string>
 /** Name, size and hash of a file, or of every file in a folder, in order of their names. */
 export async function hashFiles(path: string): Promise<ExportedFile[]> {
   const isFolder = statSync(path).isDirectory();
-  const paths = isFolder ? filesIn(path) : [path];
+  const names = isFolder ? filesIn(path) : [basename(path)];
   const files: ExportedFile[] = [];
-  for (const file of paths) {
-    const name = isFolder ? relative(path, file).split(sep).join('/') : basename(file);
+  for (const name of names) {
+    const file = isFolder ? join(path, name) : path;
     files.push({ name, bytes: statSync(file).size, sha256: await hashFile(file) });
   }
   return files;
 }
 
-function filesIn(folder: string): string[] {
+/** Names of all files in a folder, with slashes. */
+export function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
     .sort();
 }
 

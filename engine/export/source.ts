@@ -34,7 +34,11 @@ export function exportSource(
 /** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */
 export type Step = (done: number, total: number) => Promise<void>;
 
-/** A result must never replace something: `path` may not exist, or be an empty folder. */
+/** A result replaces nothing unless somebody said so: `path` may not exist, or be an empty folder. */
 export function alreadyThere(path: string): Problem {
-  return new Problem('folder-not-empty', `'${path}' already exists.`, 'Choose another place, or remove it first.');
+  return new Problem(
+    'folder-not-empty',
+    `'${path}' already exists.`,
+    'Choose another place, or say that it may be replaced (--replace).',
+  );
 }

@@ -80,6 +80,7 @@ export class Exports {
         quantization: request.quantization,
         out: request.out,
         proof: request.proof,
+        replace: request.replace ?? false,
         dataPaths: request.data ?? run?.evalPaths ?? [],
         importancePaths: request.importance ?? (needsImportance(request.quantization) ? (run?.dataPaths ?? []) : []),
         rowSettings: { ...rowSettingsOf(store, adapter), ...request.rowSettings },

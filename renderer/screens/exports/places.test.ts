@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { ExportFormat, Quantization } from '../../../engine/contract.ts';
-import { isRecommended, quality } from './places.ts';
+import type { ExportFormat, ExportRecord, Quantization } from '../../../engine/contract.ts';
+import { isRecommended, quality, runningOf, standing } from './places.ts';
 
 test('one format is recommended at each place, by the size and numbers of the model', () => {
   const choices: [ExportFormat, Quantization | null][] = [
@@ -25,4 +25,19 @@ test('one format is recommended at each place, by the size and numbers of the mo
 test('the words on quality leave the programs out', () => {
   expect(quality({ runsIn: 'Runs in llama.cpp, Ollama and LM Studio; a small loss.' })).toBe('A small loss');
   expect(quality({ runsIn: 'Runs in transformers, vLLM and MLX.' })).toBe('Runs in transformers, vLLM and MLX');
+});
+
+test('a later attempt that wrote nothing never covers what stands', () => {
+  const record = (id: string, state: ExportRecord['state']) => ({ id, state }) as ExportRecord;
+  const [failed, stopped, running, done, older] = [
+    record('1', 'failed'),
+    record('2', 'stopped'),
+    record('3', 'running'),
+    record('4', 'done'),
+    record('5', 'done'),
+  ];
+  expect(standing([failed!, stopped!, running!, done!, older!])).toBe(done);
+  expect(standing([failed!, stopped!])).toBe(failed);
+  expect(standing([])).toBeNull();
+  expect(runningOf([failed!, running!, done!])).toBe(running);
 });

@@ -1,5 +1,5 @@
 /** Where a person wants to run what was trained: the formats of each place, and which of them to take when in doubt. */
-import type { ExportChoice, ExportFormat, Quantization } from '../../../engine/contract.ts';
+import type { ExportChoice, ExportFormat, ExportRecord, Quantization } from '../../../engine/contract.ts';
 
 export type PlaceId = 'local' | 'python' | 'web' | 'adapter';
 export interface Place {
@@ -31,6 +31,18 @@ const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
 export const keyOf = ({ format, quantization }: Choice): string => `${format} ${quantization ?? ''}`;
 
 export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfFormat[format];
+
+/**
+ * What stands of some attempts at one export, the newest first: the newest that was written. A later one that is going on, failed or was
+ * stopped has left its file as it is, and counts only where there is none.
+ */
+export function standing(attempts: readonly ExportRecord[]): ExportRecord | null {
+  return attempts.find(({ state }) => state === 'done') ?? attempts[0] ?? null;
+}
+
+export function runningOf(attempts: readonly ExportRecord[]): ExportRecord | null {
+  return attempts.find(({ state }) => state === 'running') ?? null;
+}
 
 /** Shown at once; the others are older kinds, or for few. */
 const usual: readonly Quantization[] = ['f16', 'q8_0', 'q6_k', 'q5_k_m', 'q4_k_m'];
