@@ -10,6 +10,7 @@ import type {
   ExportFormat,
   ExportRequest,
   GenerateRequest,
+  GenerateSettings,
   ModelRef,
   Params,
   Quantization,
@@ -17,7 +18,7 @@ import type {
   TrainRequest,
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
-import type { RecipeInput } from '../recipe.ts';
+import type { RecipeInput, RowSettings } from '../recipe.ts';
 
 /** Says what is wrong with a value that is called `at`, or null. */
 interface Check<T> {
@@ -26,7 +27,15 @@ interface Check<T> {
   readonly accepts?: T;
 }
 type Accepted<C> = C extends Check<infer T> ? T : never;
-type Fields = Readonly<Record<string, Check<unknown>>>;
+/** May be missing. */
+interface Optional<T> {
+  readonly optional: Check<T>;
+}
+/** A check for every key of a type, so that one that is added to the contract does not compile until it is checked. */
+type Fields<T> = {
+  readonly [K in keyof T]-?: Record<never, never> extends Pick<T, K> ? Optional<Exclude<T[K], undefined>> : Check<T[K]>;
+};
+type ParamsOf<N extends keyof EngineRequests> = Params<EngineRequests, N>;
 
 function kind<T>(name: string, holds: (value: unknown) => boolean): Check<T> {
   return (value, at) => (holds(value) ? null : `${at} must be ${name}`);
@@ -65,20 +74,19 @@ function listOf<T>(item: Check<T>): Check<readonly T[]> {
   };
 }
 
-/** An object with exactly these keys; those of `optional` may be missing. */
-function object<R extends Fields, O extends Fields = Record<never, never>>(
-  required: R,
-  optional?: O,
-): Check<{ [K in keyof R]: Accepted<R[K]> } & { [K in keyof O]?: Accepted<O[K]> }> {
-  const fields: Fields = { ...required, ...optional };
+const optional = <T>(check: Check<T>): Optional<T> => ({ optional: check });
+
+/** An object with these keys and no others. */
+function object<T>(fields: Fields<T>): Check<T> {
+  const checks = new Map(Object.entries<Check<unknown> | Optional<unknown>>(fields));
   return (value, at) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${at} must be an object`;
     const given = value as Readonly<Record<string, unknown>>;
-    const unknown = Object.keys(given).find((key) => !Object.hasOwn(fields, key));
+    const unknown = Object.keys(given).find((key) => !checks.has(key));
     if (unknown !== undefined) return `${at} takes no '${unknown}'`;
-    for (const [key, check] of Object.entries(fields)) {
-      if (given[key] === undefined && !Object.hasOwn(required, key)) continue;
-      const wrong = check(given[key], `'${key}' of ${at}`);
+    for (const [key, check] of checks) {
+      if ('optional' in check && given[key] === undefined) continue;
+      const wrong = ('optional' in check ? check.optional : check)(given[key], `'${key}' of ${at}`);
       if (wrong !== null) return wrong;
     }
     return null;
@@ -100,15 +108,18 @@ const or = <T, E>(check: Check<T>, other: E): Check<T | E> => {
   return (value, at) => (value === other ? null : check(value, at));
 };
 
-const byId = object({ id: text });
-const ref: Check<Ref> = either(['id', byId], ['path', object({ path: text })]);
-const acceptFields = listOf(text);
-const model: Check<ModelRef> = either(['id', byId], ['path', object({ path: text }, { acceptFields })]);
+const ofId = object<{ readonly id: string }>({ id: text });
+const ref: Check<Ref> = either(['id', ofId], ['path', object<{ readonly path: string }>({ path: text })]);
 const texts = listOf(text);
+const acceptFields = optional(texts);
+const model: Check<ModelRef> = either(
+  ['id', ofId],
+  ['path', object<Extract<ModelRef, { path: string }>>({ path: text, acceptFields })],
+);
 /** Its fields are checked where a recipe is read. */
 const recipe = kind<RecipeInput>('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value));
-const weighted: Check<AdapterWeight> = object({ path: text, weight: number });
-const ofProject = object({ projectId: text });
+const rowSettings = optional(object<Partial<RowSettings>>({ addEosToken: optional(flag) }));
+const ofProject = object<{ projectId: string }>({ projectId: text });
 const split = oneOf('train', 'eval');
 
 /** What else a template reads of a message passes. */
@@ -117,15 +128,16 @@ const message = kind<ChatMessage>(
   (value) =>
     typeof value === 'object' && value !== null && 'content' in value && typeof (value as { role?: unknown }).role === 'string',
 );
-const generateRequest: Check<GenerateRequest> = object({
+type Prompt = GenerateRequest['prompt'];
+const generateRequest = object<GenerateRequest>({
   model,
-  adapters: listOf(weighted),
+  adapters: listOf(object<AdapterWeight>({ path: text, weight: number })),
   prompt: either(
-    ['messages', object({ messages: listOf(message) })],
-    ['text', object({ text })],
-    ['tokens', object({ tokens: listOf(integer(0)) })],
+    ['messages', object<Extract<Prompt, { messages: unknown }>>({ messages: listOf(message) })],
+    ['text', object<Extract<Prompt, { text: unknown }>>({ text })],
+    ['tokens', object<Extract<Prompt, { tokens: unknown }>>({ tokens: listOf(integer(0)) })],
   ),
-  settings: object({
+  settings: object<GenerateSettings>({
     maxTokens: integer(1),
     temperature: between(0, Infinity),
     topP: between(0, 1),
@@ -136,85 +148,124 @@ const generateRequest: Check<GenerateRequest> = object({
   streamId: text,
 });
 
-const trainRequest: Check<TrainRequest> = object(
-  {
-    model,
-    data: either(['id', byId], ['paths', object({ paths: texts, evalPaths: texts })]),
-    recipe,
-  },
-  {
-    ...{ projectId: text, name: text, adapter: ref, out: text, skipBadRows: flag, resume: flag, attached: flag },
-    device: oneOf('auto', 'cpu', 'cuda', 'dml', 'webgpu'),
-  },
-);
+const trainRequest = object<TrainRequest>({
+  projectId: optional(text),
+  name: optional(text),
+  model,
+  data: either(
+    ['id', ofId],
+    ['paths', object<Extract<TrainRequest['data'], { paths: unknown }>>({ paths: texts, evalPaths: texts })],
+  ),
+  adapter: optional(ref),
+  recipe,
+  out: optional(text),
+  device: optional(oneOf('auto', 'cpu', 'cuda', 'dml', 'webgpu')),
+  skipBadRows: optional(flag),
+  resume: optional(flag),
+  attached: optional(flag),
+});
 
-const weight = number;
-const exportRequest: Check<ExportRequest> = object(
-  {
-    model,
-    adapters: listOf(either(['id', object({ id: text }, { weight })], ['path', object({ path: text }, { weight })])),
-    // The table of exports says which there are.
-    format: text as Check<ExportFormat>,
-    quantization: or(text as Check<Quantization>, null),
-    ...{ out: text, proof: flag },
-  },
-  { projectId: text, data: texts, importance: texts, replace: flag },
-);
+type ExportedAdapter = ExportRequest['adapters'][number];
+const weight = optional(number);
+const exportRequest = object<ExportRequest>({
+  projectId: optional(text),
+  model,
+  adapters: listOf(
+    either(
+      ['id', object<Extract<ExportedAdapter, { id: string }>>({ id: text, weight })],
+      ['path', object<Extract<ExportedAdapter, { path: string }>>({ path: text, weight })],
+    ),
+  ),
+  // The table of exports says which there are.
+  format: text as Check<ExportFormat>,
+  quantization: or(text as Check<Quantization>, null),
+  out: text,
+  proof: flag,
+  replace: optional(flag),
+  data: optional(texts),
+  importance: optional(texts),
+  rowSettings,
+});
 
-const mapping: Check<ColumnMapping> = object({ question: or(text, null), answer: text, system: or(text, null) });
+const mapping = object<ColumnMapping>({ question: or(text, null), answer: text, system: or(text, null) });
 
-const shapes: { readonly [N in keyof EngineRequests]: Check<Params<EngineRequests, N>> } = {
+const shapes: { readonly [N in keyof EngineRequests]: Check<ParamsOf<N>> } = {
   'machine.get': nothing,
-  'machine.measure': object({ again: flag }),
+  'machine.measure': object<ParamsOf<'machine.measure'>>({ again: flag }),
   'machine.memory': nothing,
   'projects.list': nothing,
-  'projects.create': object({ name: text }),
-  'projects.rename': object({ id: text, name: text }),
+  'projects.create': object<ParamsOf<'projects.create'>>({ name: text }),
+  'projects.rename': object<ParamsOf<'projects.rename'>>({ id: text, name: text }),
   'models.list': ofProject,
-  'models.add': object({ projectId: text, path: text }, { acceptFields }),
-  'models.remove': byId,
-  'models.targets': object({ modelId: text, recipe }),
+  'models.add': object<ParamsOf<'models.add'>>({ projectId: text, path: text, acceptFields }),
+  'models.remove': ofId,
+  'models.targets': object<ParamsOf<'models.targets'>>({ modelId: text, recipe }),
   'datasets.list': ofProject,
-  'datasets.add': object({ projectId: text, trainPaths: texts, evalPaths: texts }, { name: text, mapping }),
-  'datasets.columns': object({ path: text }),
-  'datasets.remove': byId,
-  'datasets.rows': object({
-    ...{ datasetId: text, modelId: text, split },
-    ...{ offset: integer(0), limit: integer(0), maxLength: integer(1) },
+  'datasets.add': object<ParamsOf<'datasets.add'>>({
+    projectId: text,
+    trainPaths: texts,
+    evalPaths: texts,
+    name: optional(text),
+    mapping: optional(mapping),
   }),
-  'datasets.report': object({ datasetId: text, modelId: text, split, maxLength: integer(1) }),
-  'runs.list': object({}, { projectId: text }),
-  'runs.get': byId,
-  'runs.plan': object({ modelId: text, datasetId: text, recipe }),
-  'runs.fit': object({ model, data: texts, recipe, budget: between(0, Infinity) }),
+  'datasets.columns': object<ParamsOf<'datasets.columns'>>({ path: text }),
+  'datasets.remove': ofId,
+  'datasets.rows': object<ParamsOf<'datasets.rows'>>({
+    datasetId: text,
+    modelId: text,
+    split,
+    offset: integer(0),
+    limit: integer(0),
+    maxLength: integer(1),
+  }),
+  'datasets.report': object<ParamsOf<'datasets.report'>>({
+    datasetId: text,
+    modelId: text,
+    split,
+    maxLength: integer(1),
+    rowSettings,
+  }),
+  'runs.list': object<ParamsOf<'runs.list'>>({ projectId: optional(text) }),
+  'runs.get': ofId,
+  'runs.plan': object<ParamsOf<'runs.plan'>>({ modelId: text, datasetId: text, recipe }),
+  'runs.fit': object<ParamsOf<'runs.fit'>>({ model, data: texts, recipe, budget: between(0, Infinity) }),
   'runs.start': trainRequest,
-  'runs.pause': byId,
-  'runs.stop': object({ id: text }, { force: flag }),
-  'runs.resume': byId,
-  'runs.update': object({ id: text }, { name: text, notes: text, tags: texts }),
-  'runs.remove': byId,
-  'runs.metrics': object({ id: text, afterStep: integer(-1) }),
-  'runs.schedule': byId,
-  'runs.samples': byId,
-  'runs.log': byId,
-  'runs.checkpoints': byId,
+  'runs.pause': ofId,
+  'runs.stop': object<ParamsOf<'runs.stop'>>({ id: text, force: optional(flag) }),
+  'runs.resume': ofId,
+  'runs.update': object<ParamsOf<'runs.update'>>({
+    id: text,
+    name: optional(text),
+    notes: optional(text),
+    tags: optional(texts),
+  }),
+  'runs.remove': ofId,
+  'runs.metrics': object<ParamsOf<'runs.metrics'>>({ id: text, afterStep: integer(-1) }),
+  'runs.schedule': ofId,
+  'runs.samples': ofId,
+  'runs.log': ofId,
+  'runs.checkpoints': ofId,
   'adapters.list': ofProject,
-  'adapters.import': object({ projectId: text, path: text, modelId: text }),
-  'adapters.update': object({ id: text }, { name: text, tag: or(oneOf('candidate', 'best', 'shipped'), null) }),
-  'adapters.norms': byId,
+  'adapters.import': object<ParamsOf<'adapters.import'>>({ projectId: text, path: text, modelId: text }),
+  'adapters.update': object<ParamsOf<'adapters.update'>>({
+    id: text,
+    name: optional(text),
+    tag: optional(or(oneOf('candidate', 'best', 'shipped'), null)),
+  }),
+  'adapters.norms': ofId,
   'generate.start': generateRequest,
-  'generate.stop': object({ streamId: text }),
-  'exports.choices': object({ adapterId: text }),
+  'generate.stop': object<ParamsOf<'generate.stop'>>({ streamId: text }),
+  'exports.choices': object<ParamsOf<'exports.choices'>>({ adapterId: text }),
   'exports.list': ofProject,
   'exports.start': exportRequest,
-  'exports.stop': byId,
+  'exports.stop': ofId,
   'exports.programs': nothing,
-  'exports.install': object({ id: text, program: oneOf('ollama', 'lm-studio', 'jan') }),
-  'exports.identify': object({ path: text }),
-  'evaluate.start': object({ model, data: texts, adapter: or(text, null) }),
-  'data.render': object({ model, data: texts }),
-  'data.report': object({ model, data: texts, maxLength: integer(1) }),
-  'inspect.path': object({ path: text }, { acceptFields }),
+  'exports.install': object<ParamsOf<'exports.install'>>({ id: text, program: oneOf('ollama', 'lm-studio', 'jan') }),
+  'exports.identify': object<ParamsOf<'exports.identify'>>({ path: text }),
+  'evaluate.start': object<ParamsOf<'evaluate.start'>>({ model, data: texts, adapter: or(text, null), rowSettings }),
+  'data.render': object<ParamsOf<'data.render'>>({ model, data: texts, rowSettings }),
+  'data.report': object<ParamsOf<'data.report'>>({ model, data: texts, maxLength: integer(1), rowSettings }),
+  'inspect.path': object<ParamsOf<'inspect.path'>>({ path: text, acceptFields }),
   'sample.start': nothing,
   'sample.get': nothing,
   'sample.stop': nothing,
