@@ -4,6 +4,7 @@ import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings } from '../recipe.ts';
 import { type Content, contentOf, type Conversation, detectFormat } from './content.ts';
+import type { Day } from './day.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import { EndTokens } from './end-tokens.ts';
 import { encodeExample, renderConversation } from './mask.ts';
@@ -64,20 +65,20 @@ const maxBatchBytes = 1 << 20;
 
 /**
  * Reads all rows. Rows that need a tokenizer or a template that is not there become problems, one per row. `keepText: false` leaves out
- * text and messages, which take as much memory again as the tokens and which training never looks at. Settings left out are those of
- * the default recipe.
+ * text and messages, which take as much memory again as the tokens and which training never looks at. `day` is what a chat template
+ * prints. Settings left out are those of the default recipe.
  */
 export async function readRows(
   paths: readonly string[],
   tokenizer: Tokenizer | null,
   vocabularySize: number,
-  { keepText = true, ...settings }: { readonly keepText?: boolean } & Partial<RowSettings> = {},
+  { keepText = true, day, ...settings }: { readonly keepText?: boolean; readonly day?: Day | undefined } & Partial<RowSettings> = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
   const hashes: string[] = [];
   let format: DataFormat | null = null;
   let read = 0;
-  const encoder = new RowEncoder(tokenizer, vocabularySize, keepText, { ...defaultRecipe(), ...settings });
+  const encoder = new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings: { ...defaultRecipe(), ...settings } });
   for (const file of paths) {
     const hash = createHash('sha256');
     let batch: RecordOrProblem[] = [];
@@ -107,6 +108,7 @@ class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
   readonly #keepText: boolean;
+  readonly #day: Day | undefined;
   readonly #settings: RowSettings;
   /** Rows that have each column that is not used. */
   readonly #unused = new Map<string, number>();
@@ -114,10 +116,15 @@ class RowEncoder {
   /** Or why there is none: told for every row, found out once. */
   #template: ChatTemplate | Problem | undefined;
 
-  constructor(tokenizer: Tokenizer | null, vocabularySize: number, keepText: boolean, settings: RowSettings) {
+  constructor(
+    tokenizer: Tokenizer | null,
+    vocabularySize: number,
+    { keepText, day, settings }: { readonly keepText: boolean; readonly day: Day | undefined; readonly settings: RowSettings },
+  ) {
     this.#tokenizer = tokenizer;
     this.#vocabularySize = vocabularySize;
     this.#keepText = keepText;
+    this.#day = day;
     this.#settings = settings;
   }
 
@@ -196,7 +203,7 @@ class RowEncoder {
   #openTemplate(tokenizer: Tokenizer): ChatTemplate {
     if (this.#template === undefined) {
       try {
-        this.#template = openTemplate(tokenizer);
+        this.#template = openTemplate(tokenizer, { day: this.#day });
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         this.#template = error;

@@ -1,6 +1,7 @@
 /** The thread in which templates are rendered. It has limited memory and is ended when it takes too long. */
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { Template } from '@huggingface/jinja';
+import { strftime } from './strftime.ts';
 
 export interface TemplateSetup {
   readonly port: MessagePort;
@@ -11,6 +12,8 @@ export interface TemplateTask {
   readonly source: string;
   readonly variables: Readonly<Record<string, unknown>>;
   readonly maxCharacters: number;
+  /** What a clock on the wall shows, as the milliseconds that it would be in UTC. */
+  readonly wallClock: number;
 }
 export type TemplateAnswer = { readonly text: string } | { readonly problem: string };
 
@@ -64,16 +67,36 @@ function takeStrips(node: unknown): void {
   for (const inner of Object.values(node)) takeStrips(inner);
 }
 
+const dateFunction = 'strftime_now';
+
+/** Makes `strftime_now` within a parsed template our own: the library lets nothing else have the name. */
+function takeDates(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return;
+  const named = node as { type?: unknown; value?: unknown };
+  if (named.type === 'Identifier' && named.value === dateFunction) named.value = `${prefix}${dateFunction}`;
+  for (const inner of Object.values(node)) takeDates(inner);
+}
+
+/** `strftime_now(format)` of transformers; the library's own knows few codes and writes names in the language of the computer. */
+function dateWriter(wallClock: number): (format: unknown) => string {
+  return (given) => {
+    const format: unknown = given instanceof Map ? (given.get('format') as { value?: unknown } | undefined)?.value : given;
+    if (typeof format !== 'string') throw new Error('strftime_now() needs a format');
+    return strftime(format, wallClock);
+  };
+}
+
 let opened: { readonly source: string; readonly template: Template } | null = null;
 
-function answer({ source, variables, maxCharacters }: TemplateTask): TemplateAnswer {
+function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): TemplateAnswer {
   try {
     if (opened?.source !== source) {
       const template = new Template(source);
       takeStrips(template.parsed);
+      takeDates(template.parsed);
       opened = { source, template };
     }
-    const text = opened.template.render({ ...variables, ...functions });
+    const text = opened.template.render({ ...variables, ...functions, [`${prefix}${dateFunction}`]: dateWriter(wallClock) });
     return text.length <= maxCharacters ? { text } : { problem: `it made ${text.length} characters of one conversation` };
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error) };

@@ -2,6 +2,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { type Day, wallClock } from './day.ts';
 import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-worker.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -45,8 +46,11 @@ function withMarks(source: string, [start, end]: readonly [string, string]): str
   );
 }
 
-/** The tokenizer's chat template, ready to render. */
-export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosText' | 'eosText'>): ChatTemplate {
+/** The tokenizer's chat template, ready to render on a day; without one each conversation is rendered at the time it is then. */
+export function openTemplate(
+  tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosText' | 'eosText'>,
+  { day }: { readonly day?: Day | undefined } = {},
+): ChatTemplate {
   const source = tokenizer.chatTemplate;
   if (source === null)
     throw new Problem(
@@ -63,7 +67,7 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
     const started = performance.now();
     const given = { messages, bos_token, eos_token, add_generation_prompt: options.addGenerationPrompt };
     const variables = { tools: null, ...options.variables, ...given };
-    const answer = runApart({ source, variables, maxCharacters });
+    const answer = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
     if (answer !== null && 'text' in answer) return answer.text;
     const spent = performance.now() - started;
     if (spent > atOnceMs) failing += spent;
@@ -75,7 +79,7 @@ export function openTemplate(tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosTex
     if (first?.role !== 'system' || rest.length === 0) return false;
     const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
     const variables = { tools: null, ...options.variables, ...given };
-    const answer = runApart({ source, variables, maxCharacters });
+    const answer = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
     return answer !== null && 'text' in answer;
   };
   const plain = withMarks(source, ['', '']);
