@@ -153,6 +153,8 @@ export interface DataReport {
   readonly tokens: number;
   readonly trainedTokens: number;
   readonly truncatedRows: number;
+  /** At which they are cut: as was asked for, or what the model has positions for where that is less. */
+  readonly maxLength: number;
   readonly duplicateRows: number;
   readonly longest: number;
   /** Examples per length bucket; `upTo` is inclusive. */
@@ -413,6 +415,8 @@ export interface RunPlan {
   readonly memoryFree: number;
   /** From the rate that the newest run of this model reached here; null before there is one. */
   readonly time: { readonly seconds: number; readonly tokensPerSecond: number; readonly measuredBy: string } | null;
+  /** What a person should know before starting it, in sentences. */
+  readonly notes: readonly string[];
 }
 
 /** What a recipe trains of a model. */
@@ -585,12 +589,12 @@ export interface ExportRequest extends ReadingRows {
   readonly importance?: readonly string[];
 }
 export interface EvaluateResult {
-  /** As those of an answer. */
-  readonly notes: readonly string[];
   readonly loss: number;
   readonly perplexity: number;
   readonly supervisedTokens: number;
   readonly rows: readonly { readonly loss: number; readonly supervisedTokens: number }[];
+  /** What a person should know of how these numbers came about, in sentences; those of an answer too. */
+  readonly notes: readonly string[];
 }
 /** What `inspect` found; `kind` says which of the fields are there. */
 export interface Inspection {

@@ -47,8 +47,10 @@ export const data: Command = {
       if (report.truncatedRows > 0)
         throw new Problem(
           'row-too-long',
-          `${report.truncatedRows} of ${report.rows} rows are longer than ${maxLength} tokens; the longest has ${report.longest}.`,
-          'Raise the maximum length, or shorten them; training cuts them at the right.',
+          `${report.truncatedRows} of ${report.rows} rows are longer than ${report.maxLength} tokens; the longest has ${report.longest}.`,
+          report.maxLength < maxLength
+            ? 'The model has no more positions: shorten them; training cuts them at the right.'
+            : 'Raise the maximum length, or shorten them; training cuts them at the right.',
         );
       output.document(report);
       return;
@@ -60,7 +62,7 @@ export const data: Command = {
       ['tokens', String(report.tokens)],
       ['trained tokens', String(report.trainedTokens)],
       ['longest row', `${report.longest} tokens`],
-      ['cut rows', `${report.truncatedRows} at ${maxLength} tokens`],
+      ['cut rows', `${report.truncatedRows} at ${report.maxLength} tokens`],
       ['duplicate rows', String(report.duplicateRows)],
     ]);
     for (const { upTo, rows } of report.lengths) output.line(`up to ${String(upTo).padStart(6)} tokens  ${rows}`);

@@ -8,6 +8,8 @@ import { reportOf } from './report.ts';
 import { type DataRows, readRows, type TokenRow } from './rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
+/** A model of rotary positions with room for all rows here. */
+const model = { contextLength: 2048, learnedPositions: null, ropes: [] };
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-columns-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const tokenizer = openTokenizer({
@@ -285,7 +287,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     { id: 5, tools: [{}], messages },
   ]);
   expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
-  const { checks } = reportOf(found, [], 1024, null);
+  const { checks } = reportOf(found, [], 1024, model, null);
   expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toEqual({
     severity: 'passed',
     title:
@@ -295,7 +297,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     rows: [],
   });
   expect(
-    reportOf({ ...found, unused: [] }, [], 1024, null)
+    reportOf({ ...found, unused: [] }, [], 1024, model, null)
       .checks.map(({ title }) => title)
       .join(),
   ).not.toContain('Columns not used');
@@ -307,7 +309,7 @@ test('rows that are refused for different columns are told apart by the report',
     { messages, images: ['a'] },
     { messages, tools: [{}] },
   ]);
-  const blocking = reportOf(found, [], 1024, null).checks.filter(({ severity }) => severity === 'blocking');
+  const blocking = reportOf(found, [], 1024, model, null).checks.filter(({ severity }) => severity === 'blocking');
   expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);
   expect(blocking.map(({ detail }) => detail)).toEqual([
     expect.stringMatching(/line 1: the row has 'tools'.*remove 'tools'/),

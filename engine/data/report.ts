@@ -1,6 +1,7 @@
 /** What a person should know about a data set before training on it, and how the mask inspector sees a row. */
 import { createHash } from 'node:crypto';
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
+import { contextOf, positionLimit, type PositionsSpec } from '../models/positions.ts';
 import type { DataRows, RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';
 
@@ -11,15 +12,19 @@ const maxColumnsNamed = 40;
 const maxNameLength = 80;
 
 /**
- * Counts and checks of the examples `all` and lists the columns that nothing was read from; `others` are those of the other split, to
+ * Counts and checks of the examples `all` for a model and lists the columns that nothing was read from; `others` are those of the other split, to
  * find rows that are in both.
  */
 export function reportOf(
   { rows: all, unused }: Pick<DataRows, 'rows' | 'unused'>,
   others: readonly RowOrProblem[],
-  maxLength: number,
+  wantedLength: number,
+  spec: PositionsSpec,
   tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens'> | null,
 ): DataReport {
+  const maxLength = Math.min(wantedLength, positionLimit(spec));
+  const raise = maxLength < wantedLength ? `The model has no more positions: shorten` : `Raise the maximum length or shorten`;
+  const context = contextOf(spec);
   const examples = all.filter((row): row is TokenRow => !('problem' in row));
   const usable = rowsOf(examples);
   const broken = all.filter((row) => 'problem' in row);
@@ -27,6 +32,7 @@ export function reportOf(
   const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
   const isLong = (example: TokenRow) => example.inputIds.length > maxLength;
   const long = usable.filter((row) => row.examples.some(isLong));
+  const beyond = usable.filter((row) => row.examples.some(({ inputIds }) => Math.min(inputIds.length, maxLength) > context));
   const emptied = long.filter((row) =>
     row.examples.some((example) => isLong(example) && trainedTokens(example, maxLength) === 0),
   );
@@ -44,13 +50,19 @@ export function reportOf(
       emptied,
       'warning',
       `${count(emptied, 'row')} with nothing left to train on`,
-      `At ${maxLength.toLocaleString('en-US')} tokens the cut comes before the first answer. Raise the maximum length or shorten them.`,
+      `At ${maxLength.toLocaleString('en-US')} tokens the cut comes before the first answer. ${raise} them.`,
     ),
     check(
       long,
       'warning',
       `${count(long, 'row')} longer than ${maxLength.toLocaleString('en-US')} tokens`,
-      'Training cuts them at the right. Raise the maximum length to keep them whole.',
+      `Training cuts them at the right. ${raise} them to keep them whole.`,
+    ),
+    check(
+      beyond,
+      'warning',
+      `${count(beyond, 'row')} longer than the model's context of ${context.toLocaleString('en-US')} tokens`,
+      'The model was not made for so long rows and may have learned nothing of such positions. Lower the maximum length or shorten them.',
     ),
     check(
       duplicates,
@@ -81,6 +93,7 @@ export function reportOf(
     tokens: lengths.reduce((a, b) => a + b, 0),
     trainedTokens: examples.reduce((sum, example) => sum + trainedTokens(example), 0),
     truncatedRows: long.length,
+    maxLength,
     duplicateRows: duplicates.length,
     longest,
     lengths: histogram(lengths, longest),
@@ -177,7 +190,8 @@ function trainedTokens(row: TokenRow, maxLength = Number.POSITIVE_INFINITY): num
   return trained;
 }
 
-function contentKey({ inputIds, labels }: TokenRow): string {
+/** Equal for rows of the same token ids and labels. */
+export function contentKey({ inputIds, labels }: Pick<TokenRow, 'inputIds' | 'labels'>): string {
   const bytes = (values: Int32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return createHash('sha256').update(bytes(inputIds)).update(bytes(labels)).digest('base64');
 }

@@ -11,10 +11,12 @@ function changed(changes: Partial<Tokenizer>): Tokenizer {
   return { ...tokenizer, ...methods, ...changes } as Tokenizer;
 }
 
+const none = { conversations: [], day: '2026-07-15' };
+
 describe('the template contract', () => {
   it('holds for a tokenizer read back from its own files', async () => {
     const metadata = tokenizer.toGgufMetadata();
-    const check = await compareConversations(tokenizer, openTokenizer({ kind: 'gguf', metadata }), []);
+    const check = await compareConversations(tokenizer, openTokenizer({ kind: 'gguf', metadata }), none);
     expect(check).toMatchObject({ passed: true });
     expect(check.text).toMatch(/^the same \d{3,} tokens for 20 conversations/);
     expect(builtInConversations.length).toBe(20);
@@ -23,16 +25,16 @@ describe('the template contract', () => {
   it('names the first difference of another template', async () => {
     const chatTemplate = tokenizer.chatTemplate!.replaceAll('<|im_end|>', '<|im_end|> ');
     expect(chatTemplate).not.toBe(tokenizer.chatTemplate);
-    const check = await compareConversations(tokenizer, changed({ chatTemplate }), []);
+    const check = await compareConversations(tokenizer, changed({ chatTemplate }), none);
     expect(check.passed).toBe(false);
     expect(check.text).toMatch(/^conversation 1 differs from its token \d+ on: '.+' became '.+'/s);
   });
 
   it('fails when an answer ends elsewhere, and when only one side has a template', async () => {
-    expect((await compareConversations(tokenizer, changed({ stopTokens: [0] }), [])).text).toMatch(/an answer ends at/);
-    expect((await compareConversations(tokenizer, changed({ chatTemplate: null }), [])).passed).toBe(false);
-    expect((await compareConversations(tokenizer, null, [])).passed).toBe(false);
-    expect((await compareConversations(null, null, [])).passed).toBe(true);
+    expect((await compareConversations(tokenizer, changed({ stopTokens: [0] }), none)).text).toMatch(/an answer ends at/);
+    expect((await compareConversations(tokenizer, changed({ chatTemplate: null }), none)).passed).toBe(false);
+    expect((await compareConversations(tokenizer, null, none)).passed).toBe(false);
+    expect((await compareConversations(null, null, none)).passed).toBe(true);
   });
 });
 

@@ -3,6 +3,7 @@
  * through those that an export carries.
  */
 import type { ChatMessage, ProofCheck } from '../contract.ts';
+import type { Day } from '../data/day.ts';
 import { openTemplate, type ChatTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
@@ -63,11 +64,17 @@ export async function compareTokenizers(expected: Tokenizer | null, found: Token
   return check(true, `same tokens for ${texts.length} texts, same special tokens`);
 }
 
+/** Some of a run's own data, and its day. */
+export interface OwnConversations {
+  readonly conversations: readonly (readonly ChatMessage[])[];
+  readonly day: Day;
+}
+
 /** The first difference, or that there is none. */
 export async function compareConversations(
   expected: Tokenizer | null,
   found: Tokenizer | null,
-  own: readonly (readonly ChatMessage[])[],
+  { conversations: own, day }: OwnConversations,
 ): Promise<ProofCheck> {
   const check = (passed: boolean, text: string): ProofCheck => ({
     name: 'Chat template',
@@ -85,7 +92,7 @@ export async function compareConversations(
     const same = expected.chatTemplate === found.chatTemplate;
     return check(same, same ? 'neither has one' : 'only one of the two models has one');
   }
-  const [template, other] = [openTemplate(expected), openTemplate(found)];
+  const [template, other] = [openTemplate(expected, { day }), openTemplate(found, { day })];
   const conversations = [...builtInConversations, ...own];
   let tokens = 0;
   for (const [i, messages] of conversations.entries()) {

@@ -11,6 +11,7 @@ import { reduceSum } from '../graph/ops/reduce.ts';
 import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from '../models/adapter-inputs.ts';
 import { decoder, type WeightFiles } from '../models/decoder.ts';
 import type { OpenModel } from '../models/open.ts';
+import { contextOf } from '../models/positions.ts';
 import { only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
@@ -36,7 +37,8 @@ export interface ImportanceRequest {
 
 export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
   const { model, adapters, threads, cacheDir, openSession, step } = request;
-  const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, bounds.tokensPerRow));
+  const longest = Math.min(bounds.tokensPerRow, contextOf(model.spec));
+  const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, longest));
   const slots = slotsFor(adapters, noSlots);
   const { graph, sums } = squaresGraph(model.spec, await model.weights.files(cacheDir), slots);
   const adapted = adapterFeeds(model, slots, adapters);

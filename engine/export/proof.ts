@@ -6,9 +6,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { basename, join } from 'node:path';
 import type { ChatMessage, Proof, ProofCheck } from '../contract.ts';
 import type { TokenRow } from '../data/rows.ts';
+import { type Day, today } from '../data/day.ts';
 import { openTemplate } from '../data/template.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { openModel, readHubTokenizer, type OpenModel } from '../models/open.ts';
+import { contextOf } from '../models/positions.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
@@ -40,13 +42,14 @@ export interface ProofRow {
 type SourceRow = Pick<TokenRow, 'inputIds' | 'labels' | 'messages'>;
 
 /** Supervised positions of evaluation rows until there are enough. */
-export function proofRows(rows: readonly SourceRow[]): ProofRow[] {
+export function proofRows(rows: readonly SourceRow[], spec: DecoderSpec): ProofRow[] {
+  const longest = Math.min(bounds.tokensPerRow, contextOf(spec));
   const chosen: ProofRow[] = [];
   let found = 0;
   for (const { inputIds, labels, messages } of rows) {
     if (found >= bounds.positions || chosen.length === bounds.rows) break;
     const positions: number[] = [];
-    const length = Math.min(inputIds.length, bounds.tokensPerRow);
+    const length = Math.min(inputIds.length, longest);
     for (let t = 0; t + 1 < length && positions.length < bounds.positionsOfRow; t++)
       if (labels[t + 1] !== -100) positions.push(t);
     if (positions.length === 0) continue;
@@ -58,20 +61,21 @@ export function proofRows(rows: readonly SourceRow[]): ProofRow[] {
 }
 
 /** Rows when no evaluation rows are at hand: built-in conversations, or for a model without a tokenizer a fixed walk over its ids. */
-export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec): Promise<ProofRow[]> {
+export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec, day: Day = today()): Promise<ProofRow[]> {
   const every = (ids: readonly number[]): SourceRow => {
-    const inputIds = Int32Array.from(ids.slice(0, Math.min(bounds.tokensPerRow, spec.contextLength)));
+    const inputIds = Int32Array.from(ids);
     return { inputIds, labels: inputIds, messages: null };
   };
   if (tokenizer === null) {
-    const length = Math.min(40, spec.contextLength);
+    const length = Math.min(40, contextOf(spec));
     return proofRows(
       Array.from({ length: 8 }, (_, row) =>
         every(Array.from({ length }, (_, t) => (row * 7919 + t * t * 31 + t * 17) % spec.vocabularySize)),
       ),
+      spec,
     );
   }
-  const template = tokenizer.chatTemplate === null ? null : openTemplate(tokenizer);
+  const template = tokenizer.chatTemplate === null ? null : openTemplate(tokenizer, { day });
   const rows: SourceRow[] = [];
   for (const messages of builtInConversations) {
     if (messages.some(({ role }) => role === 'system')) continue;
@@ -81,7 +85,7 @@ export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec
         : template.render(messages, { addGenerationPrompt: false });
     rows.push(every(await tokenizer.encode(text)));
   }
-  return proofRows(rows);
+  return proofRows(rows, spec);
 }
 
 export function hasEnoughPositions(rows: readonly ProofRow[]): boolean {
@@ -144,9 +148,9 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     const source = exported ? exported.tokenizerSource : readHubTokenizer(request.path);
     const tokenizerBack = source && openTokenizer(source);
     checks.push(await compareTokenizers(tokenizer, tokenizerBack));
-    checks.push(await compareConversations(tokenizer, tokenizerBack, made.conversations));
+    checks.push(await compareConversations(tokenizer, tokenizerBack, made));
     if (target.format === 'onnx-adapter') checks.push(compareFactors(onlyAdapter(adapters), request.path));
-    if (target.format === 'ollama') checks.push(await compareModelfile(request.path, tokenizerBack, made.conversations));
+    if (target.format === 'ollama') checks.push(await compareModelfile(request.path, tokenizerBack, made));
   }
   // What is built otherwise cannot be asked for the same logits.
   if (checks.some((check) => !check.passed))

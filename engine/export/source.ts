@@ -1,6 +1,7 @@
 /** What every export is made from. */
 import type { ChatMessage, Lineage } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { type Day, today } from '../data/day.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
 import type { WeightedAdapter } from '../training/lora/delta.ts';
@@ -13,6 +14,8 @@ export interface ExportSource extends Merged {
   readonly adapters: readonly WeightedAdapter[];
   /** Null when the model has none. */
   readonly tokenizer: Tokenizer | null;
+  /** What chat templates print. */
+  readonly day: Day;
   /** Some of the run's own data, for what is made by them. */
   readonly conversations: readonly (readonly ChatMessage[])[];
   /** What the files say of where they came from; null: nothing. */
@@ -25,10 +28,10 @@ export function exportSource(
   base: OpenModel,
   adapters: readonly WeightedAdapter[],
   tokenizer: Tokenizer | null,
-  options: Partial<Pick<ExportSource, 'importance' | 'lineage' | 'conversations'>> = {},
+  options: Partial<Pick<ExportSource, 'importance' | 'lineage' | 'conversations' | 'day'>> = {},
 ): ExportSource {
   const merged = mergeAdapters(base, adapters);
-  return { ...merged, base, adapters, tokenizer, lineage: null, conversations: [], ...options };
+  return { ...merged, base, adapters, tokenizer, lineage: null, conversations: [], day: today(), ...options };
 }
 
 /** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */

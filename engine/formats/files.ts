@@ -12,6 +12,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -83,6 +84,15 @@ export function readExactly(descriptor: number, path: string, offset: number, le
     done += count;
   }
   return bytes;
+}
+
+/**
+ * Size and times of a file: another one whenever what is in it may be. A program can set the time of the last change back, as copying
+ * does; the time at which it did that is kept by the system alone. Null where there is no file.
+ */
+export function fileStamp(path: string): string | null {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? null : `${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
 }
 
 /** A small file as text. A file larger than `limit` is refused, so that no memory is taken for it. */

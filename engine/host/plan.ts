@@ -15,8 +15,9 @@ import type {
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import type { Store } from '../store/open.ts';
-import { totalSteps } from '../training/batches.ts';
+import { totalRows, totalSteps } from '../training/batches.ts';
 import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
+import { recipeNotes } from '../training/notes.ts';
 import { baseOf, modelAt, type ModelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
@@ -32,7 +33,7 @@ export async function planForRun(
   const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, rowSettings(recipe));
   const steps = totalSteps(recipe, report.examples);
   const rate = store.metrics.rateOf(model.path);
-  const longest = Math.min(report.longest, recipe.maxLength);
+  const longest = Math.min(report.longest, report.maxLength);
   return {
     ...adapter,
     totalParameters: model.parameters,
@@ -40,6 +41,7 @@ export async function planForRun(
     ...(await memoryForRun(at, recipe, longest, { longLived, store })),
     memoryFree: freemem(),
     time: rate && { seconds: tokensOfRun(recipe, steps, dataset, report) / rate.tokensPerSecond, ...rate },
+    notes: recipeNotes(recipe, report.examples),
   };
 }
 
@@ -109,12 +111,12 @@ const costOfEvaluation = 1 / 3;
 
 /** Tokens that a run takes through the model, those of its evaluations at what they cost. */
 function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, report: DataReport): number {
-  const { lengths, rows, examples } = report;
+  const { lengths, rows, examples, maxLength } = report;
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
-  const tokens = lengths.reduce((sum, { upTo, rows }) => sum + rows * Math.min(upTo - halfBucket, recipe.maxLength), 0);
+  const tokens = lengths.reduce((sum, { upTo, rows }) => sum + rows * Math.min(upTo - halfBucket, maxLength), 0);
   // One evaluation before the first step, one after the last, and those between.
   const evaluations = recipe.evalEvery === 0 ? 1 : 2 + Math.floor((steps - 1) / recipe.evalEvery);
-  const trained = steps * recipe.batchSize * recipe.gradientAccumulation;
+  const trained = totalRows(recipe, examples);
   // A row of the evaluation is taken to be as many examples as one of the training.
   const evaluated = evalRows * (examples / Math.max(1, rows));
   return (tokens / Math.max(1, examples)) * (trained + evaluations * evaluated * costOfEvaluation);

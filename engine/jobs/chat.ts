@@ -1,12 +1,14 @@
 /** Job `chat`: holds one base model ready to answer; adapters are given with each request and switched without loading it again. */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
+import { fileStamp } from '../formats/files.ts';
 import { GenerationSession, type GenerationOptions } from '../models/generation.ts';
 import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
+import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
@@ -92,7 +94,7 @@ class Chat {
     const answer = await generate(this.#session, {
       promptTokens,
       settings,
-      contextLength: this.#model.spec.contextLength,
+      contextLength: contextOf(this.#model.spec),
       tokenizer,
       onToken: (token, text) => this.#port.send({ type: 'token', streamId, token, text }),
       shouldStop: () => this.#streams.get(streamId) === true,
@@ -151,12 +153,7 @@ class Chat {
   #adapter(path: AdapterWeight['path']): OpenAdapter {
     const { weights } = adapterFile(path);
     const files = weights === path ? [path] : readdirSync(path).map((name) => join(path, name));
-    const version = JSON.stringify(
-      files.map((file) => {
-        const found = statSync(file, { throwIfNoEntry: false });
-        return [file, found?.mtimeMs, found?.size];
-      }),
-    );
+    const version = JSON.stringify(files.map((file) => [file, fileStamp(file)]));
     const held = this.#adapters.get(path);
     if (held?.version === version) return held.opened;
     const opened = openAdapter(this.#model, path);

@@ -6,11 +6,14 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AdapterPlan, DataReport, ExportChoice, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
+import { today } from '../data/day.ts';
 import { reportOf, viewRow } from '../data/report.ts';
 import { type DataRows, readRows } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
+import { fileStamp } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
+import { positionLimit } from '../models/positions.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type Recipe, type RowSettings, rowSettings } from '../recipe.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
@@ -43,19 +46,14 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
 function stampOf(paths: readonly string[]): string {
   const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const files = paths.flatMap((path) => (isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : [path]));
-  return JSON.stringify(files.map(stampOfFile));
-}
-
-function stampOfFile(path: string): readonly (string | number | undefined)[] {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return [path, found?.size, found?.mtimeMs];
+  return JSON.stringify(files.map((path) => [path, fileStamp(path)]));
 }
 
 class ModelData {
   readonly #model: OpenModel;
   readonly #memory: MemoryPlanner;
   #tokenizer: Tokenizer | null | undefined;
-  /** By paths, sizes, times and settings; the oldest first. */
+  /** By day, settings, paths, sizes and times; the oldest first. */
   readonly #sets = new Map<string, Promise<DataRows>>();
 
   constructor(model: OpenModel) {
@@ -120,23 +118,26 @@ class ModelData {
     total: number;
   }> {
     const { rows } = await this.#rows(dataPaths);
+    const shown = Math.min(maxLength, positionLimit(this.#model.spec));
     const page = rows.filter(({ index }) => index >= offset && index < offset + limit);
     const total = (rows.at(-1)?.index ?? -1) + 1;
-    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, maxLength))), total };
+    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, shown))), total };
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
     const { dataPaths, otherPaths, maxLength, rowSettings: given } = request;
     const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, given)).rows;
-    return reportOf(await this.#rows(dataPaths, given), others, maxLength, this.tokenizer);
+    return reportOf(await this.#rows(dataPaths, given), others, maxLength, this.#model.spec, this.tokenizer);
   }
 
   async #rows(paths: readonly string[], given: Partial<RowSettings> = {}): Promise<DataRows> {
+    // Rows that are looked at are not of a run yet: a template prints what day it is.
+    const day = today();
     const settings = rowSettings({ ...defaultRecipe(), ...given });
-    const key = JSON.stringify([settings, ...paths.map(stampOfFile)]);
+    const key = JSON.stringify([day, settings, ...paths.map((path) => [path, fileStamp(path)])]);
     let set = this.#sets.get(key);
     if (set === undefined) {
-      set = readRows(paths, this.tokenizer, this.#model.spec.vocabularySize, settings);
+      set = readRows(paths, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
       this.#sets.set(key, set);
       set.catch(() => this.#sets.delete(key));
       for (const oldest of this.#sets.keys()) {

@@ -1,23 +1,27 @@
 /** Job `evaluate`: the loss of a model, with an adapter or without, on rows. */
 import type { EvaluateResult, JobSpec } from '../contract.ts';
+import { today } from '../data/day.ts';
 import { openModel } from '../models/open.ts';
-import { longestRow, longestPack } from '../training/batches.ts';
+import { positionLimit } from '../models/positions.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { longestRow, longestPack, type TrainingRow } from '../training/batches.ts';
 import { evaluateRows } from '../training/loop.ts';
 import { noAdapterShape } from '../training/lora/adapter.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
+import { contextNotes } from '../training/notes.ts';
 import { attentionBlocksFor } from '../training/step.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
+import { dayOfAdapter } from './run-folder.ts';
 
 export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
   const { model, adapters, notes } = openAdapted(openModel(spec.modelPath, spec.acceptFields), given);
   const adapter = adapters[0]?.adapter;
-  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), {
-    ...spec.rowSettings,
-    skipBadRows: false,
-    keepText: false,
-  });
+  const reading = { skipBadRows: false, keepText: false, day: dayOfAdapter(spec.adapterPath) ?? today() };
+  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { ...spec.rowSettings, ...reading });
+  requirePositions(rows, model.spec);
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
     attentionBlocks: attentionBlocksFor(longestPack(longestRow(rows))),
@@ -42,7 +46,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
       perplexity: Math.exp(loss),
       supervisedTokens,
       rows: [...byRow.values()].map((own) => joined(own.map((i) => each[i]!))),
-      notes,
+      notes: [...notes, ...contextNotes(model.spec, rows)],
     };
   } finally {
     await step.release();
@@ -55,4 +59,19 @@ function joined(examples: EvaluateResult['rows']): EvaluateResult['rows'][number
   const loss = examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0);
   // A single example keeps its loss bit for bit.
   return examples.length === 1 ? examples[0]! : { loss: loss / Math.max(1, supervisedTokens), supervisedTokens };
+}
+
+/** A loss of rows that were cut would not be that of the rows. */
+function requirePositions(rows: readonly TrainingRow[], spec: DecoderSpec): void {
+  const limit = positionLimit(spec);
+  const long = rows.filter(({ inputIds }) => inputIds.length > limit);
+  const [first, ...more] = long;
+  if (first === undefined) return;
+  const others = more.length === 0 ? '' : ` ${more.length} more of ${rows.length} rows are too long as well.`;
+  throw new Problem(
+    'row-too-long',
+    `${first.file}, line ${first.line}: the row has ${first.inputIds.length} tokens, and the model has ${limit} positions.${others}`,
+    'Shorten these rows, or use a model with a longer context.',
+    { line: first.line },
+  );
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, s
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { ExportedFile, JobSpec, ProblemValue, Proof } from '../contract.ts';
+import { today } from '../data/day.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
@@ -21,6 +22,7 @@ import { openAdapted } from '../training/lora/adapted.ts';
 import { tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
+import { dayOfAdapter } from './run-folder.ts';
 
 /** Of the run's data, besides the built-in ones. */
 const ownConversations = 20;
@@ -46,6 +48,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     ...notesOnParts(model, target),
   ];
   const tokenizer = tokenizerOf(model);
+  const day = dayOfAdapter(spec.adapters[0]?.path) ?? today();
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
@@ -54,6 +57,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const origin = known && (await originOf(model, spec.adapters, known));
   const source = exportSource(model, adapters, tokenizer, {
     ...importance,
+    day,
     lineage: origin?.lineage ?? null,
     conversations: rows.flatMap(({ messages }) => (messages === null ? [] : [messages])).slice(0, ownConversations),
   });
@@ -106,9 +110,9 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   }
 
   async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
-    if (paths.length === 0) return builtInRows(tokenizer, model.spec);
-    const usable = proofRows(await tokenRows(paths));
-    return hasEnoughPositions(usable) ? usable : [...usable, ...(await builtInRows(tokenizer, model.spec))];
+    if (paths.length === 0) return builtInRows(tokenizer, model.spec, day);
+    const usable = proofRows(await tokenRows(paths), model.spec);
+    return hasEnoughPositions(usable) ? usable : [...usable, ...(await builtInRows(tokenizer, model.spec, day))];
   }
 
   async function importanceOf(paths: readonly string[]): Promise<Importance> {
@@ -127,7 +131,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   }
 
   async function tokenRows(paths: readonly string[]): Promise<TokenRow[]> {
-    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize, spec.rowSettings);
+    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize, { ...spec.rowSettings, day });
     return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
 }

@@ -1,7 +1,7 @@
 /** What training and evaluation both begin with: the rows of a job, a device, and the opened training step. */
-import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
+import type { Day } from '../data/day.ts';
 import { readRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
@@ -25,12 +25,18 @@ export interface LoadedRows {
   readonly skipped: number;
 }
 
-/** Reads rows; one that cannot be used ends the job, unless bad rows may be left out. */
+export interface RowsReading {
+  readonly skipBadRows: boolean;
+  readonly keepText: boolean;
+  readonly day: Day | undefined;
+}
+
+/** Reads rows as on a day; one that cannot be used ends the job, unless bad rows may be left out. */
 export async function loadRows(
   paths: readonly string[],
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { skipBadRows, ...reading }: { readonly skipBadRows: boolean; readonly keepText: boolean } & Partial<RowSettings>,
+  { skipBadRows, ...reading }: RowsReading & Partial<RowSettings>,
 ): Promise<LoadedRows> {
   const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, reading);
   const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
@@ -49,11 +55,6 @@ export async function loadRows(
 /** Null when the model has none, which is enough for rows of token ids. */
 export function tokenizerOf(model: OpenModel): Tokenizer | null {
   return model.tokenizerSource && openTokenizer(model.tokenizerSource);
-}
-
-export function templateHash(tokenizer: Tokenizer | null): string | null {
-  const template = tokenizer?.chatTemplate;
-  return template ? createHash('sha256').update(template).digest('hex') : null;
 }
 
 /** The device to train on, or why the one asked for cannot be. A run goes on where it was `before`, while that can be used. */

@@ -1,11 +1,11 @@
 /** Where an export comes from: what the host knows, what the folders of runs record, and the hashes of base and adapters. */
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
 import { adapterHash } from '../training/lora/folder.ts';
 import { versions } from '../versions.ts';
-import { readRunFolder } from './run-folder.ts';
+import { runOfAdapter } from './run-folder.ts';
 
 export interface Origin {
   readonly lineage: Lineage;
@@ -14,8 +14,7 @@ export interface Origin {
 }
 
 export async function originOf(model: OpenModel, adapters: readonly AdapterWeight[], known: ExportOrigin): Promise<Origin> {
-  // A run keeps its adapter in a folder of its own.
-  const run = adapters[0] === undefined ? null : readRunFolder(dirname(adapters[0].path));
+  const run = adapters[0] === undefined ? null : runOfAdapter(adapters[0].path);
   const parts: Lineage['adapters'][number][] = [];
   for (const [i, { path, weight }] of adapters.entries()) {
     const { name, run: madeBy } = known.adapters[i] ?? { name: basename(path), run: null };

@@ -11,8 +11,9 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { DataFormat, EvalMetrics, MetricRow, Provider, StepMetrics } from '../contract.ts';
+import { type Day, dayOf } from '../data/day.ts';
 import { makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
@@ -23,7 +24,9 @@ import type { Versions } from '../versions.ts';
 export interface RunRecord {
   readonly version: 1;
   readonly recipe: Recipe;
-  readonly base: { readonly path: string; readonly name: string; readonly family: string; readonly hash: string };
+  /** What chat templates print; not in records of earlier versions. */
+  readonly day?: Day;
+  readonly base: BaseRecord;
   /** The adapter the run started from, or null. */
   readonly startedFrom: {
     readonly path: string;
@@ -34,6 +37,8 @@ export interface RunRecord {
   } | null;
   readonly data: DataRecord;
   readonly evaluation: DataRecord | null;
+  /** SHA-256 of the tokenizer's files, or null where the model has none of its own; not in records of earlier versions. */
+  readonly tokenizerHash?: string | null;
   /** SHA-256 of the chat template, or null where there is none. */
   readonly templateHash: string | null;
   readonly device: { readonly provider: Provider; readonly name: string; readonly threads: number };
@@ -46,9 +51,21 @@ export interface RunRecord {
   /** Null while it runs, and after a stop. */
   readonly finishedAt: string | null;
 }
+export interface BaseRecord {
+  readonly path: string;
+  readonly name: string;
+  readonly family: string;
+  /** SHA-256 over the weight files. */
+  readonly hash: string;
+  /** SHA-256 of config.json; null for a GGUF, which has it among its weights; not in records of earlier versions. */
+  readonly configHash?: string | null;
+}
 export interface DataRecord {
   readonly paths: readonly string[];
+  /** SHA-256 of the files. */
   readonly hash: string;
+  /** SHA-256 of the token ids and labels of the rows in their order; not in records of earlier versions. */
+  readonly tokensHash?: string;
   readonly format: DataFormat;
   /** Rows that were used. */
   readonly rows: number;
@@ -154,6 +171,24 @@ export function readRunFolder(path: string): { record: RunRecord; evaluations: r
     if (error instanceof Problem) return null;
     throw error;
   }
+}
+
+/** The run that has left an adapter, at its end or in a checkpoint; null where nothing beside the adapter tells. */
+export function runOfAdapter(path: string): ReturnType<typeof readRunFolder> {
+  const folder = dirname(resolve(path));
+  return readRunFolder(basename(folder) === 'checkpoints' ? dirname(folder) : folder);
+}
+
+/** The day a run has for chat templates: of an earlier version's that on which it began; undefined where not even that is known. */
+export function dayOfRun({ day, startedAt }: Pick<RunRecord, 'day' | 'startedAt'>): Day | undefined {
+  const began = Date.parse(startedAt);
+  return day ?? (Number.isNaN(began) ? undefined : dayOf(began));
+}
+
+/** The day of the run that has left an adapter: what it says is judged by the tokens it was trained on. */
+export function dayOfAdapter(path: string | null | undefined): Day | undefined {
+  const run = path == null ? null : runOfAdapter(path);
+  return run === null ? undefined : dayOfRun(run.record);
 }
 
 function parseRecord(path: string): RunRecord {

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
 import { GenerationSession } from '../models/generation.ts';
 import type { OpenModel } from '../models/open.ts';
+import { contextOf } from '../models/positions.ts';
 import { openSession } from '../runtime/session.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import type { JobPort } from './port.ts';
@@ -29,16 +30,22 @@ export async function sendSamples(
   { threads, cacheDir }: { readonly threads: number; readonly cacheDir: string },
   port: JobPort,
 ): Promise<void> {
-  const prompts = (await Promise.all(rows.slice(0, maxPrompts).map((row) => promptOf(row, tokenizer)))).filter(
-    (prompt) => prompt !== null,
-  );
+  const contextLength = contextOf(model.spec);
+  const found = await Promise.all(rows.slice(0, maxPrompts).map((row) => promptOf(row, tokenizer)));
+  const prompts = found.flatMap((prompt, index) => {
+    if (prompt === null) return [];
+    if (prompt.tokens.length < contextLength) return [prompt];
+    const text = `The prompt of evaluation row ${index + 1} has ${prompt.tokens.length} tokens, the model reads ${contextLength}: it is not answered.`;
+    if (step === 0) port.send({ type: 'log', text });
+    return [];
+  });
   if (prompts.length === 0) return;
   const session = await GenerationSession.open(model, { threads, cacheDir, openSession });
   try {
     if (adapter !== null) await session.useAdapters([{ adapter, weight: 1 }]);
     for (const [index, prompt] of prompts.entries()) {
       if (port.stopRequested) return;
-      const sample = await answer(session, prompt, model, tokenizer, () => port.stopRequested);
+      const sample = await answer(session, prompt, contextLength, tokenizer, () => port.stopRequested);
       port.send({ type: 'sample', sample: { step, prompt: index, ...sample } });
     }
   } finally {
@@ -49,7 +56,7 @@ export async function sendSamples(
 async function answer(
   session: GenerationSession,
   prompt: Prompt,
-  model: OpenModel,
+  contextLength: number,
   tokenizer: Tokenizer,
   shouldStop: () => boolean,
 ): Promise<Pick<Sample, 'promptText' | 'expected' | 'text'>> {
@@ -62,7 +69,6 @@ async function answer(
     seed: 0,
     ignoreStop: false,
   };
-  const { contextLength } = model.spec;
   const { text } = await generate(session, { promptTokens: prompt.tokens, settings, contextLength, tokenizer, shouldStop });
   const expected = await tokenizer.decode(prompt.answer, { skipSpecial: true });
   return { promptText: prompt.text, expected, text };

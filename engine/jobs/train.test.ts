@@ -18,6 +18,8 @@ import type { JobMessage, JobSpec, MetricRow } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { openModel } from '../models/open.ts';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
+import { runEvaluate } from './evaluate.ts';
+import { runExport } from './export.ts';
 import { originOf } from './origin.ts';
 import type { JobPort } from './port.ts';
 import type { RunRecord } from './run-folder.ts';
@@ -49,9 +51,21 @@ beforeEach(() => {
   };
 });
 
+function evaluate(changes: Partial<Extract<JobSpec, { kind: 'evaluate' }>>) {
+  const { modelPath, dataPaths, cacheDir } = spec;
+  return runEvaluate(
+    { kind: 'evaluate', modelPath, dataPaths, adapterPath: null, cacheDir, ...changes },
+    portOf(() => false),
+  );
+}
+const logged = () => messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])).join('\n');
+
 /** Stops as soon as `stopWhen` holds for the messages so far. */
 function run(changes: Partial<TrainSpec> = {}, stopWhen: () => boolean = () => false) {
-  const port: JobPort = {
+  return runTrain({ ...spec, ...changes }, portOf(stopWhen));
+}
+function portOf(stopWhen: () => boolean): JobPort {
+  return {
     send: (message) => messages.push(message),
     get stopRequested() {
       return stopWhen();
@@ -59,7 +73,6 @@ function run(changes: Partial<TrainSpec> = {}, stopWhen: () => boolean = () => f
     onRequest: () => {},
     untilStopped: () => new Promise(() => {}),
   };
-  return runTrain({ ...spec, ...changes }, port);
 }
 async function problemOf(changes: Partial<TrainSpec>, stopWhen?: () => boolean): Promise<Problem> {
   try {
@@ -132,6 +145,88 @@ describe('a run', () => {
     await run({ recipe: { ...spec.recipe, maxLength: 20 } });
     expect(record().data.truncated).toBeGreaterThan(0);
     expect(messages.some((message) => message.type === 'log' && message.text.includes('cut at the right'))).toBe(true);
+  });
+});
+
+describe('long rows', () => {
+  const longRow = (length: number) => ({ input_ids: Array.from({ length }, (_, i) => i % 40) });
+  const gpt2 = join(golden, '../gpt2/model');
+
+  it('are cut where the positions of the model end, and said', async () => {
+    const dataPaths = [rowsFile('positions.jsonl', [longRow(128), longRow(129), longRow(200), longRow(9)])];
+    await run({ modelPath: gpt2, dataPaths });
+    expect(record().data).toMatchObject({ rows: 4, truncated: 2 });
+    expect(logged()).toContain("2 of 4 rows are longer than the model's 128 positions and are cut at the right.");
+  });
+
+  it('are refused in words where nothing of them may be left out', async () => {
+    const dataPaths = [rowsFile('evaluated.jsonl', [longRow(9), longRow(129), longRow(200)])];
+    const evaluation = evaluate({ modelPath: gpt2, dataPaths });
+    await expect(evaluation).rejects.toMatchObject({ code: 'row-too-long', line: 2 });
+    await expect(evaluation).rejects.toThrow(
+      'evaluated.jsonl, line 2: the row has 129 tokens, and the model has 128 positions',
+    );
+  });
+
+  it('are cut in what an export is measured and proved with', async () => {
+    const dataPaths = [rowsFile('measured.jsonl', [longRow(200), longRow(140)])];
+    const request = { modelPath: gpt2, adapters: [], format: 'safetensors', quantization: 'f32', proof: true } as const;
+    const exported = { kind: 'export', ...request, dataPaths, importancePaths: dataPaths, cacheDir: spec.cacheDir } as const;
+    const { proof } = await runExport(
+      { ...exported, out: join(work, 'long-export') },
+      portOf(() => false),
+    );
+    expect(proof).toMatchObject({ passed: true });
+  });
+
+  it('beyond the context of a rotary model are computed, and said', async () => {
+    const dataPaths = [rowsFile('context.jsonl', [longRow(150), longRow(9)])];
+    await run({ dataPaths });
+    const said = '1 row of 2 is longer than the 128 tokens the model was made for, the longest 150';
+    expect(logged()).toContain(said);
+    expect((await evaluate({ dataPaths })).notes[0]).toContain(said);
+  });
+
+  it('are no prompts that are answered while training', async () => {
+    const chat = (words: number) => ({
+      messages: [
+        { role: 'user', content: 'word '.repeat(words) },
+        { role: 'assistant', content: 'Yes.' },
+      ],
+    });
+    const [dataPaths, evalPaths] = [[rowsFile('short.jsonl', [chat(3)])], [rowsFile('prompts.jsonl', [chat(600), chat(5)])]];
+    await run({
+      modelPath: join(import.meta.dirname, '../../resources/tiny/model'),
+      dataPaths,
+      evalPaths,
+      recipe: { ...spec.recipe, maxLength: 4096 },
+    });
+    expect(logged()).toMatch(/The prompt of evaluation row 1 has \d+ tokens, the model reads 512/);
+    expect(messages.filter((message) => message.type === 'sample').length).toBeGreaterThan(0);
+  });
+});
+
+describe('epochs', () => {
+  it('take every row once each: the last step is smaller', async () => {
+    const lengths = Array.from({ length: 13 }, (_, i) => 9 + i);
+    const rows = lengths.map((length) => ({ input_ids: Array.from({ length }, (_, i) => i + 1) }));
+    const dataPaths = [rowsFile('thirteen.jsonl', rows)];
+    await run({ dataPaths, evalPaths: dataPaths, recipe: { ...spec.recipe, maxSteps: 0, epochs: 1, batchSize: 8 } });
+    const steps = metrics().filter((row) => 'loss' in row);
+    expect(steps).toHaveLength(2);
+    expect(steps.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(lengths.reduce((a, b) => a + b));
+    expect(steps.at(-1)!.epoch).toBe(1);
+    expect(logged()).toContain('The last step takes 5 rows, every other 8.');
+    expect(logged()).toContain('13 of 13 evaluation rows are trained on too');
+    await run({ dataPaths, evalPaths: dataPaths, resume: true, recipe: { epochs: 2 } });
+    expect(logged()).toContain('3 that would have filled it are passed over');
+  });
+
+  it('shorter than a step are one step of all rows', async () => {
+    const dataPaths = [rowsFile('three.jsonl', [goodRow, goodRow, goodRow])];
+    await run({ dataPaths, recipe: { ...spec.recipe, maxSteps: 0, epochs: 1, batchSize: 4, gradientAccumulation: 8 } });
+    expect(metrics().find((row) => 'loss' in row)).toMatchObject({ step: 1, tokens: 27, epoch: 1 });
+    expect(logged()).toContain('Nothing will be learned');
   });
 });
 

@@ -1,36 +1,47 @@
 /** Job `train`: from paths and a recipe to a run folder with an adapter. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
+import { today } from '../data/day.ts';
+import { contentKey } from '../data/report.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { hashOfFiles } from '../models/hash.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
+import { positionLimit } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, ownNames, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { longestRow, longestPack, prepareRows, totalSteps, type PreparedRows } from '../training/batches.ts';
+import {
+  longestRow,
+  longestPack,
+  prepareRows,
+  rowsPerStep,
+  totalRows,
+  totalSteps,
+  type PreparedRows,
+  type TrainingRow,
+} from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
-import { adapterFile } from '../training/lora/find.ts';
-import { adapterConfigBytes, adapterHash, writeAdapter } from '../training/lora/folder.ts';
+import { writeAdapter } from '../training/lora/folder.ts';
 import { parameterGroups } from '../training/lora/rates.ts';
 import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
 import { loftqAdapter } from '../training/lora/loftq.ts';
 import { principalAdapter } from '../training/lora/principal.ts';
+import { contextNotes, recipeNotes } from '../training/notes.ts';
 import { newAdamState } from '../training/optimizer.ts';
 import { resumedPlan, type ComputePlan } from '../training/plan.ts';
+import { learningRate } from '../training/schedule.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
-import { chooseDevice, computePlan, loadRows, openTrainStep, templateHash, tokenizerOf, type LoadedRows } from './load.ts';
+import { baseRecord, requireSameRun, startOf, templateHash, tokenizerHash, tokensHash } from './identity.ts';
+import { chooseDevice, computePlan, loadRows, openTrainStep, tokenizerOf, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
 import { sendSamples } from './samples.ts';
-import { RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
+import { dayOfRun, RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
@@ -65,9 +76,10 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
 
   report(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
+  const day = (earlier && dayOfRun(earlier)) ?? today();
   const { dataPaths, evalPaths, skipBadRows } = spec;
   const prepare = (paths: readonly string[], keepText: boolean) =>
-    prepareData(paths, model, tokenizer, recipe, { skipBadRows, keepText }, port);
+    prepareData(paths, model, tokenizer, recipe, { skipBadRows, keepText, day }, port);
   const data = await prepare(dataPaths, false);
   // Prompts of these are answered and shown.
   const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, true);
@@ -84,15 +96,23 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     port,
   );
   const { adapter, adam, plan } = start;
-  const steps = totalSteps(recipe, data.prepared.rows.length);
+  const steps = totalSteps(recipe, rows.length);
+  if (steps < start.step)
+    throw new Problem(
+      'recipe-invalid',
+      `The run has made ${start.step} steps already, and this recipe ends after ${steps}.`,
+      'Give it more steps or epochs, or start a new run in another folder.',
+    );
   const record: RunRecord = {
     version: 1,
     // An adapter to go on from decides its shape, whatever the recipe says.
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
-    base: { path: model.path, name: model.info.name, family: model.spec.family, hash: hashOfFiles(model.files, spec.cacheDir) },
+    day,
+    base: baseRecord(model, spec.cacheDir),
     startedFrom: spec.adapterPath === null ? null : await startOf(spec.adapterPath),
     data: dataRecord(spec.dataPaths, data),
     evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
+    tokenizerHash: tokenizerHash(model.tokenizerSource),
     templateHash: templateHash(tokenizer),
     device: { provider, name: device.name, threads: plan.threads },
     versions,
@@ -115,7 +135,15 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     stepsDone: start.step,
     known: metrics.known,
   });
-  for (const text of [...from.notes, ...notes]) port.send({ type: 'log', text });
+  const allNotes = [
+    ...from.notes,
+    ...notes,
+    ...(earlier === null ? dayNotes(tokenizer, day) : resumeNotes(earlier, record, start.step, rows.length)),
+    ...recipeNotes(recipe, rows.length),
+    ...contextNotes(model.spec, rows),
+    ...sharedNotes(rows, evaluation?.prepared.rows ?? []),
+  ];
+  for (const text of allNotes) port.send({ type: 'log', text });
 
   const samples = async (step: number, trained: Adapter | null) => {
     if (tokenizer === null || evaluation === null) return;
@@ -222,11 +250,14 @@ async function prepareData(
   model: OpenModel,
   tokenizer: Tokenizer | null,
   recipe: Recipe,
-  reading: Parameters<typeof loadRows>[3],
+  reading: RowsReading,
   port: JobPort,
 ): Promise<Data> {
   const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) });
-  const prepared = prepareRows(loaded.rows, recipe.maxLength);
+  const positions = positionLimit(model.spec);
+  const length = Math.min(recipe.maxLength, positions);
+  const prepared = prepareRows(loaded.rows, length);
+  const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
   const used = read - skipped;
   const examples = loaded.rows.length;
@@ -240,13 +271,13 @@ async function prepareData(
       type: 'log',
       text: `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart.`,
     });
-  say(prepared.truncated, `${examples} ${noun}`, `are longer than ${recipe.maxLength} tokens and are cut at the right`);
+  say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
   say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
   if (prepared.rows.length === 0)
     throw new Problem(
       'nothing-to-train',
-      `No row of ${paths.join(', ')} has a trained token within the first ${recipe.maxLength} tokens.`,
-      'Raise maxLength.',
+      `No row of ${paths.join(', ')} has a trained token within the first ${length} tokens.`,
+      positions < recipe.maxLength ? 'The model has no more positions: shorten the rows.' : 'Raise maxLength.',
     );
   return { loaded, prepared };
 }
@@ -320,47 +351,61 @@ async function firstAdapter(
   });
 }
 
-async function requireSameRun(earlier: RunRecord, now: RunRecord): Promise<void> {
-  const differs =
-    earlier.base.hash !== now.base.hash
-      ? 'model'
-      : earlier.data.hash !== now.data.hash
-        ? 'data'
-        : !(await isSameStart(earlier.startedFrom, now.startedFrom))
-          ? 'first adapter'
-          : earlier.templateHash !== now.templateHash
-            ? 'chat template'
-            : earlier.evaluation !== null && now.evaluation !== null && earlier.evaluation.hash !== now.evaluation.hash
-              ? 'evaluation data'
-              : null;
-  if (differs !== null)
-    throw new Problem(
-      'request-invalid',
-      `The run to go on with was started with another ${differs}.`,
-      'Give the same model, data and adapter, or start a new run in another folder.',
-    );
-}
-
-async function startOf(path: string): Promise<NonNullable<RunRecord['startedFrom']>> {
-  const config = adapterConfigBytes(path);
-  const configHash = config && createHash('sha256').update(config).digest('hex');
-  return { path, hash: await adapterHash(path), configHash };
-}
-
-async function isSameStart(earlier: RunRecord['startedFrom'], now: RunRecord['startedFrom']): Promise<boolean> {
-  if (earlier === null || now === null) return earlier === now;
-  if (earlier.configHash !== undefined) return earlier.hash === now.hash && earlier.configHash === now.configHash;
-  // Runs of earlier versions have one hash over both files.
-  const hash = createHash('sha256').update(adapterConfigBytes(now.path) ?? '');
-  for await (const chunk of createReadStream(adapterFile(now.path).weights)) hash.update(chunk as Buffer);
-  return earlier.hash === hash.digest('hex');
-}
-
 function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {
   const { format, hash, skipped } = loaded;
   const { truncated, withoutTarget } = prepared;
-  const rows = new Set(prepared.rows.map(({ index }) => index)).size;
-  return { paths, hash, format, rows, examples: prepared.rows.length, skipped, truncated, withoutTarget };
+  return {
+    paths,
+    hash,
+    tokensHash: tokensHash(prepared.rows),
+    format,
+    rows: new Set(prepared.rows.map(({ index }) => index)).size,
+    examples: prepared.rows.length,
+    skipped,
+    truncated,
+    withoutTarget,
+  };
+}
+
+/** That a chat template prints a date, which then stays the run's own. */
+function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
+  return tokenizer?.chatTemplate?.includes('strftime_now') === true
+    ? [`The chat template prints the date. That of this run is ${day}, also when it goes on or is evaluated later.`]
+    : [];
+}
+
+/** How a run goes on otherwise than it was planned before. */
+function resumeNotes(earlier: RunRecord, now: RunRecord, step: number, rows: number): string[] {
+  const { recipe, totalSteps: steps } = now;
+  const notes: string[] = [];
+  if (earlier.data.tokensHash === undefined)
+    notes.push(
+      `The run was begun with version ${earlier.versions.studio}, which did not record its tokens, tokenizer and day: whether they are the same cannot be told. Dates in a chat template are those of ${now.day}.`,
+    );
+  if (steps !== earlier.totalSteps && step > 0) {
+    const [planned, rate] = [earlier.totalSteps, steps].map((total) => learningRate(recipe, step, total).toPrecision(3));
+    const asPlanned = step < earlier.totalSteps ? `${planned}` : 'the end';
+    if (recipe.schedule !== 'constant' && step < steps)
+      notes.push(
+        `The run is of ${steps} steps now and was of ${earlier.totalSteps}: from step ${step} on the learning rate follows another schedule, and goes on at ${rate} instead of ${asPlanned}.`,
+      );
+  }
+  const missing = step * rowsPerStep(recipe) - totalRows(earlier.recipe, rows);
+  if (step < steps && missing > 0)
+    notes.push(`The run had ended with a step of fewer rows: ${missing} that would have filled it are passed over this time.`);
+  return notes;
+}
+
+/** Evaluation on rows that are trained says little about new ones. */
+function sharedNotes(rows: readonly TrainingRow[], evaluation: readonly TrainingRow[]): string[] {
+  if (evaluation.length === 0) return [];
+  const trained = new Set(rows.map(contentKey));
+  const shared = evaluation.filter((row) => trained.has(contentKey(row))).length;
+  return shared === 0
+    ? []
+    : [
+        `${shared} of ${evaluation.length} evaluation rows are trained on too: the evaluation loss then says less about new rows.`,
+      ];
 }
 
 // ── While it runs ───────────────────────────────────────────────────────────────────────────────────────────────────────

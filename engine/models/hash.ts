@@ -1,15 +1,15 @@
 /** SHA-256 over the weight files of a model, read once: 1 GB takes more than a second. */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolder, writeFileAtomic } from '../formats/files.ts';
+import { fileStamp, makeFolder, writeFileAtomic } from '../formats/files.ts';
 
 /** Known to this process, by paths, sizes and times. */
 const known = new Map<string, string>();
 
 /** With a cache it is known to later processes too, as long as paths, sizes and times of the files are the same. */
 export function hashOfFiles(files: readonly string[], cacheDir?: string): string {
-  const key = JSON.stringify(files.map((path) => [path, statSync(path).size, statSync(path).mtimeMs]));
+  const key = JSON.stringify(files.map((path) => [path, fileStamp(path)]));
   const cached = cacheDir === undefined ? null : join(cacheDir, 'hashes', createHash('sha256').update(key).digest('hex'));
   const held = cached === null ? null : readHash(cached);
   const value = known.get(key) ?? held ?? hashBytes(files);

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { AtomicFile, makeFolder, readExactly, withFile } from '../formats/files.ts';
+import { AtomicFile, fileStamp, makeFolder, readExactly, withFile } from '../formats/files.ts';
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
   inNibbles,
@@ -250,8 +250,7 @@ export class StoredWeights implements ModelWeights {
   #identity(): string {
     const hash = createHash('sha256').update(`expansion ${expansionVersion}`);
     for (const path of new Set([...this.#tensors.values()].map((tensor) => tensor.path))) {
-      const { size, mtimeMs } = statSync(path);
-      hash.update(JSON.stringify([path, size, mtimeMs]));
+      hash.update(JSON.stringify([path, fileStamp(path)]));
     }
     for (const [name, { type, shape, offset, moved }] of this.#tensors)
       hash.update(JSON.stringify([name, type, shape, offset, moved]));

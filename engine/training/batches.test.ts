@@ -6,6 +6,7 @@ import {
   RowOrder,
   toMicroBatch,
   toPackedBatch,
+  totalRows,
   totalSteps,
   type TrainingRow,
 } from './batches.ts';
@@ -33,6 +34,22 @@ describe('row order', () => {
     expect(indices.slice(10).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(indices.slice(0, 10)).not.toEqual(indices.slice(10));
     expect(order.epochsAfter(5)).toBe(2);
+  });
+
+  it('ends with the last row of its epochs, in a step that takes fewer', () => {
+    const order = new RowOrder(rows, recipe, totalRows({ ...recipe, maxSteps: 0, epochs: 1 }, 10));
+    expect([0, 1, 2].map((step) => order.stepRows(step).map((group) => group.length))).toEqual([[2, 2], [2, 2], [2]]);
+    expect(
+      [0, 1, 2]
+        .flatMap((step) =>
+          order
+            .stepRows(step)
+            .flat()
+            .map(({ index }) => index),
+        )
+        .toSorted(),
+    ).toEqual(rows.map(({ index }) => index));
+    expect(order.epochsAfter(3)).toBe(1);
   });
 
   it('is the same whichever step is asked for first', () => {

@@ -39,44 +39,55 @@ export function prepareRows(rows: readonly TrainingRow[], maxLength: number): Pr
   return { rows: kept, truncated, withoutTarget: rows.length - kept.length };
 }
 
-/** Optimizer steps of a run: `maxSteps`, or as many as the epochs need; the rows of the last one may wrap into a further epoch. */
-export function totalSteps(
-  recipe: Pick<Recipe, 'maxSteps' | 'epochs' | 'batchSize' | 'gradientAccumulation'>,
-  rows: number,
-): number {
-  if (recipe.maxSteps > 0) return recipe.maxSteps;
+type LengthRecipe = Pick<Recipe, 'maxSteps' | 'epochs' | 'batchSize' | 'gradientAccumulation'>;
+
+/** Rows of a full step. */
+export function rowsPerStep({ batchSize, gradientAccumulation }: Pick<Recipe, 'batchSize' | 'gradientAccumulation'>): number {
+  return batchSize * gradientAccumulation;
+}
+
+/** Rows that a run of so many takes over all its steps: as the epochs say, or full steps where their number is set. */
+export function totalRows(recipe: LengthRecipe, rows: number): number {
+  if (recipe.maxSteps > 0) return recipe.maxSteps * rowsPerStep(recipe);
   // The nudge keeps 0.1 x 30 rows from becoming a fourth row by rounding.
-  return Math.max(1, Math.ceil((recipe.epochs * rows) / (recipe.batchSize * recipe.gradientAccumulation) - 1e-9));
+  return Math.max(1, Math.ceil(recipe.epochs * rows - 1e-9));
+}
+
+/** Optimizer steps of a run; the last one may take fewer rows. */
+export function totalSteps(recipe: LengthRecipe, rows: number): number {
+  return Math.ceil(totalRows(recipe, rows) / rowsPerStep(recipe));
 }
 
 /** The order of all rows through all epochs. Position p of a run is a pure function of the seed, so a resumed run needs no cursor. */
 export class RowOrder {
   readonly #rows: readonly TrainingRow[];
   readonly #recipe: Pick<Recipe, 'batchSize' | 'gradientAccumulation' | 'shuffle' | 'seed'>;
+  readonly #total: number;
   #epoch = -1;
   #order: Int32Array = new Int32Array(0);
 
-  constructor(rows: readonly TrainingRow[], recipe: Pick<Recipe, 'batchSize' | 'gradientAccumulation' | 'shuffle' | 'seed'>) {
+  /** `total`: rows after which the run ends. */
+  constructor(
+    rows: readonly TrainingRow[],
+    recipe: Pick<Recipe, 'batchSize' | 'gradientAccumulation' | 'shuffle' | 'seed'>,
+    total = Number.POSITIVE_INFINITY,
+  ) {
     this.#rows = rows;
     this.#recipe = recipe;
-  }
-
-  get rowsPerStep(): number {
-    return this.#recipe.batchSize * this.#recipe.gradientAccumulation;
+    this.#total = total;
   }
 
   /** Passes over the data that are complete after `steps` steps, as a fraction. */
   epochsAfter(steps: number): number {
-    return (steps * this.rowsPerStep) / this.#rows.length;
+    return Math.min(steps * rowsPerStep(this.#recipe), this.#total) / this.#rows.length;
   }
 
   /** The micro-batches of step `step` (from 0), each a list of rows. */
   stepRows(step: number): TrainingRow[][] {
-    const { batchSize, gradientAccumulation } = this.#recipe;
-    const first = step * this.rowsPerStep;
-    return Array.from({ length: gradientAccumulation }, (_, i) =>
-      Array.from({ length: batchSize }, (_, j) => this.#rowAt(first + i * batchSize + j)),
-    );
+    const first = step * rowsPerStep(this.#recipe);
+    const count = Math.min(rowsPerStep(this.#recipe), this.#total - first);
+    const rows = Array.from({ length: count }, (_, i) => this.#rowAt(first + i));
+    return inGroups(rows, this.#recipe.batchSize);
   }
 
   #rowAt(position: number): TrainingRow {
@@ -153,7 +164,7 @@ export function packRows(rows: readonly TrainingRow[], capacity = ENOUGH_TOKENS)
   return packs;
 }
 
-/** Rows in groups of at most `size`, in order: the micro-batches of an evaluation. */
+/** Rows in groups of at most `size`, in order: micro-batches. */
 export function inGroups(rows: readonly TrainingRow[], size: number): TrainingRow[][] {
   return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.slice(i * size, (i + 1) * size));
 }

@@ -3,7 +3,7 @@ import { setImmediate as macrotask } from 'node:timers/promises';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
-import { inGroups, packRows, RowOrder, supervisedTokens, toBatch, type TrainingRow } from './batches.ts';
+import { inGroups, packRows, RowOrder, supervisedTokens, toBatch, totalRows, type TrainingRow } from './batches.ts';
 import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
 import { learningRate } from './schedule.ts';
 import type { StepResult, TrainStep } from './step.ts';
@@ -37,7 +37,7 @@ export interface Training {
  */
 export async function train(training: Training): Promise<void> {
   const { recipe, rows, evalRows, parameters, adam, totalSteps } = training;
-  const order = new RowOrder(rows, recipe);
+  const order = new RowOrder(rows, recipe, totalRows(recipe, rows.length));
 
   for (let step = training.stepsDone; ; step++) {
     const isStart = step === training.stepsDone;

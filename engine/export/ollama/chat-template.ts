@@ -6,6 +6,7 @@ import type { ChatMessage } from '../../contract.ts';
 import { openTemplate, type ChatTemplate } from '../../data/template.ts';
 import type { Tokenizer } from '../../data/tokenizer.ts';
 import { Problem } from '../../problem.ts';
+import type { OwnConversations } from '../conversations.ts';
 import { GoTemplateError, renderGoTemplate } from './go-template.ts';
 import { canBeQuoted } from './modelfile.ts';
 
@@ -23,20 +24,16 @@ export interface ChosenChat extends OllamaChat {
 }
 
 /** A template for Ollama that gives the same tokens for these conversations, or why there is none. */
-export async function ollamaChat(
-  tokenizer: Tokenizer,
-  conversations: readonly (readonly ChatMessage[])[],
-  system: string | null,
-): Promise<ChosenChat> {
+export async function ollamaChat(tokenizer: Tokenizer, compared: OwnConversations, system: string | null): Promise<ChosenChat> {
   const none = (missing: string): ChosenChat => ({ template: null, system, missing });
   if (tokenizer.chatTemplate === null) return none('the model has no chat template');
-  const chat = openTemplate(tokenizer);
+  const chat = openTemplate(tokenizer, compared);
   const parts = partsOf(chat);
   if (parts === null) return none('its chat template is not made of fixed text around each message');
   const template = write(withoutBos(parts, tokenizer));
   const found = { template, system: system ?? parts.usualSystem };
   if (![template, found.system ?? ''].every(canBeQuoted)) return none('what it says cannot stand between three quotes');
-  const difference = await compareOllama(tokenizer, found, conversations);
+  const difference = await compareOllama(tokenizer, found, compared);
   return difference === null ? { ...found, missing: null } : none(difference);
 }
 
@@ -166,10 +163,10 @@ export function ollamaPrompt(
 export async function compareOllama(
   tokenizer: Tokenizer,
   { template, system }: OllamaChat,
-  conversations: readonly (readonly ChatMessage[])[],
+  { conversations, day }: OwnConversations,
 ): Promise<string | null> {
   if (template === null) return null;
-  const chat = openTemplate(tokenizer);
+  const chat = openTemplate(tokenizer, { day });
   const trimmed = trimmedRoles(chat);
   for (const [i, given] of conversations.entries()) {
     // Ollama makes prompts: an answer at the end is what it would write itself.

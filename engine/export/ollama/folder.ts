@@ -1,11 +1,11 @@
 /** A folder that `ollama create` takes: a GGUF and the Modelfile beside it. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ChatMessage, ProofCheck } from '../../contract.ts';
+import type { ProofCheck } from '../../contract.ts';
 import { openTemplate } from '../../data/template.ts';
 import type { Tokenizer } from '../../data/tokenizer.ts';
 import { writeFileAtomic } from '../../formats/files.ts';
-import { builtInConversations } from '../conversations.ts';
+import { builtInConversations, type OwnConversations } from '../conversations.ts';
 import { writeGguf } from '../gguf.ts';
 import type { GgufQuantization } from '../quant-mix.ts';
 import type { ExportSource, Step } from '../source.ts';
@@ -25,15 +25,21 @@ export async function writeOllamaFolder(
   writeFileAtomic(join(folder, modelfileName), await makeModelfile(source));
 }
 
-async function makeModelfile({ tokenizer, conversations }: ExportSource): Promise<string> {
+async function makeModelfile({ tokenizer, conversations, day }: ExportSource): Promise<string> {
   const shared = { from: ollamaGguf, stops: [], template: null, system: null };
   if (tokenizer === null)
     return formatModelfile({ ...shared, notes: ['The model has no tokenizer: only token ids can be used.'] });
   const system = commonSystem(conversations);
-  const { missing, ...chat } = await ollamaChat(tokenizer, [...builtInConversations, ...conversations], system);
+  const { missing, ...chat } = await ollamaChat(
+    tokenizer,
+    { conversations: [...builtInConversations, ...conversations], day },
+    system,
+  );
   // Ollama compares texts: a stop that is an ordinary piece would cut answers short. The GGUF names it all the same.
   const stops = tokenizer.stopTokens.flatMap((id) => tokenizer.addedTokens.get(id) ?? []);
-  const notes = missing === null ? [] : [`No TEMPLATE: ${missing}. Ollama goes by the template in the GGUF.`];
+  const isDated = tokenizer.chatTemplate?.includes('strftime_now') === true;
+  const fixed = isDated ? [`The date in the TEMPLATE is fixed: ${day}.`] : [];
+  const notes = missing === null ? fixed : [`No TEMPLATE: ${missing}. Ollama goes by the template in the GGUF.`];
   return formatModelfile({ ...shared, ...chat, notes, stops });
 }
 
@@ -47,7 +53,7 @@ function commonSystem(conversations: ExportSource['conversations']): string | nu
 export async function compareModelfile(
   folder: string,
   tokenizer: Tokenizer | null,
-  own: readonly (readonly ChatMessage[])[],
+  { conversations: own, day }: OwnConversations,
 ): Promise<ProofCheck> {
   const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Modelfile', value: null, limit: null, text, passed });
   const { template, system, stops, notes } = parseModelfile(readFileSync(join(folder, modelfileName), 'utf8'));
@@ -60,7 +66,7 @@ export async function compareModelfile(
   if (expected !== found) return check(false, `an answer ends at the tokens ${expected}, but at ${found} in the Modelfile`);
   if (template === null) return check(true, notes[0] ?? 'it has no TEMPLATE');
   const conversations = [...builtInConversations, ...own];
-  const difference = await compareOllama(tokenizer, { template, system }, conversations);
+  const difference = await compareOllama(tokenizer, { template, system }, { conversations, day });
   if (difference !== null) return check(false, difference);
   const trimmed = trimmedRoles(openTemplate(tokenizer)).size > 0;
   const without = trimmed ? ', white space around messages left out, which Ollama does not cut' : '';

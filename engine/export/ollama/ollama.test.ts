@@ -18,6 +18,9 @@ const source = tiny.tokenizerSource as Extract<TokenizerSource, { kind: 'hub' }>
 const work = mkdtempSync(join(tmpdir(), 'ollama-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
+const day = '2026-07-15';
+const builtIn = { conversations: builtInConversations, day };
+
 // It says itself that it puts its begin token in front.
 const beginning = source.tokenizerJson;
 const plain = JSON.stringify({ ...(JSON.parse(beginning) as object), post_processor: null });
@@ -53,14 +56,14 @@ const templates = {
 describe.each(Object.entries(templates))('%s', (_, template) => {
   it.each([false, true])('gives the same tokens, the begin token by the file: %s', async (addBos) => {
     const tokenizer = tokenizerWith(template, addBos);
-    const chat = await ollamaChat(tokenizer, builtInConversations, null);
+    const chat = await ollamaChat(tokenizer, builtIn, null);
     // A template without a begin token, and a file that asks for one, do not go together.
     if (addBos && !template.includes('bos_token')) {
       expect(chat).toMatchObject({ template: null, missing: expect.stringContaining('differs') as string });
       return;
     }
     expect(chat.missing).toBeNull();
-    expect(await compareOllama(tokenizer, chat, builtInConversations)).toBeNull();
+    expect(await compareOllama(tokenizer, chat, builtIn)).toBeNull();
     // What is compared is not empty, and the system message is in it where the template takes one.
     const prompt = ollamaPrompt({ ...chat, template: chat.template! }, builtInConversations[6]!.slice(0, 2));
     expect(prompt).toContain('Is the sky blue?');
@@ -69,7 +72,7 @@ describe.each(Object.entries(templates))('%s', (_, template) => {
 });
 
 it('what a template says itself becomes the system text', async () => {
-  const chat = await ollamaChat(tokenizerWith(templates['chatml with words of its own']), builtInConversations, null);
+  const chat = await ollamaChat(tokenizerWith(templates['chatml with words of its own']), builtIn, null);
   expect(chat.system).toBe('You are "helpful".');
   const hi: ChatMessage[] = [{ role: 'user', content: 'Hi' }];
   const expected = '<|im_start|>system\nYou are "helpful".<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n';
@@ -84,7 +87,7 @@ it('there is none for a template that counts, looks at what is said, or is not t
     'says it twice': turns("{{ message['content'] }}", '\n', 'a'),
   };
   for (const template of Object.values(odd)) {
-    const chat = await ollamaChat(tokenizerWith(template), builtInConversations, null);
+    const chat = await ollamaChat(tokenizerWith(template), builtIn, null);
     expect(chat.template).toBeNull();
     expect(chat.missing).toMatch(/not made of fixed text|conversation \d+ differs from its token \d+/);
   }
@@ -114,14 +117,16 @@ it('the folder is read back, and one whose template was changed is found out', a
   const text = readFileSync(path, 'utf8');
   expect(parseModelfile(text)).toMatchObject({ from: 'model.gguf', system: 'Answer with JSON.' });
   expect(parseModelfile(text).template).not.toBeNull();
-  expect(await compareModelfile(folder, tokenizer, said)).toMatchObject({ passed: true });
+  expect(await compareModelfile(folder, tokenizer, { conversations: said, day })).toMatchObject({ passed: true });
   writeFileSync(path, text.replaceAll('<|assistant|>', '<|assistant|> '));
-  expect(await compareModelfile(folder, tokenizer, said)).toMatchObject({
+  expect(await compareModelfile(folder, tokenizer, { conversations: said, day })).toMatchObject({
     passed: false,
     text: expect.stringMatching(/^conversation 1 differs from its token \d+ on: '.*' became '.*'$/s) as string,
   });
   writeFileSync(path, text.replace(/PARAMETER stop .*\n/, ''));
-  expect((await compareModelfile(folder, tokenizer, said)).text).toMatch(/^an answer ends at the tokens/);
+  expect((await compareModelfile(folder, tokenizer, { conversations: said, day })).text).toMatch(
+    /^an answer ends at the tokens/,
+  );
 });
 
 describe('the language', () => {

@@ -1,0 +1,229 @@
+/** What a run that goes on is held to: the day, the files and the tokens it began with. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { JobMessage, JobSpec } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import { runEvaluate } from './evaluate.ts';
+import { runExport } from './export.ts';
+import type { JobPort } from './port.ts';
+import type { RunRecord } from './run-folder.ts';
+import { runTrain } from './train.ts';
+
+type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
+
+const work = mkdtempSync(join(tmpdir(), 'identity-'));
+afterAll(() => rmSync(work, { recursive: true }));
+const cacheDir = join(work, 'cache');
+
+let messages: JobMessage[] = [];
+const port: JobPort = {
+  send: (message) => messages.push(message),
+  stopRequested: false,
+  onRequest: () => {},
+  untilStopped: () => new Promise(() => {}),
+};
+const logged = () => messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])).join('\n');
+beforeEach(() => {
+  messages = [];
+  vi.useFakeTimers({ toFake: ['Date'] });
+  vi.setSystemTime(new Date('2026-07-15T12:00:00Z'));
+});
+afterEach(() => void vi.useRealTimers());
+
+let count = 0;
+/** A small model whose template prints the date; its files can be changed. */
+function newModel(): string {
+  const folder = join(work, `model-${count++}`);
+  cpSync(join(import.meta.dirname, '../../resources/tiny/model'), folder, { recursive: true });
+  const template = readFileSync(join(folder, 'chat_template.jinja'), 'utf8');
+  const dated = template.replace('{{ bos_token }}', '{{ bos_token }}Today is {{ strftime_now("%d %B %Y") }}.\n');
+  expect(dated).not.toBe(template);
+  writeFileSync(join(folder, 'chat_template.jinja'), dated);
+  return folder;
+}
+function newFile(lines: readonly unknown[]): string {
+  const path = join(work, `rows-${count++}.jsonl`);
+  writeFileSync(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  return path;
+}
+const chats = (answer: string) =>
+  Array.from({ length: 4 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `What is ${i} and ${i}?` },
+      { role: 'assistant', content: `${answer} ${2 * i}.` },
+    ],
+  }));
+const data = newFile(chats('It is'));
+
+function newSpec(modelPath: string, changes: Partial<TrainSpec> = {}): TrainSpec {
+  return {
+    ...{ kind: 'train', modelPath, dataPaths: [data], evalPaths: [], adapterPath: null, device: 'auto' },
+    recipe: { rank: 2, maxSteps: 2, batchSize: 2, schedule: 'constant', warmupSteps: 0, learningRate: 0.01, evalEvery: 0 },
+    ...{ out: join(work, `run-${count++}`), skipBadRows: false, resume: false, cacheDir },
+    ...changes,
+  };
+}
+/** The same run, asked to go on. */
+const further = (spec: TrainSpec, changes: Partial<TrainSpec> = {}): TrainSpec => ({
+  ...spec,
+  resume: true,
+  recipe: { maxSteps: 4 },
+  ...changes,
+});
+const recordPath = (spec: TrainSpec) => join(spec.out, 'run.json');
+const recordOf = (spec: TrainSpec) => JSON.parse(readFileSync(recordPath(spec), 'utf8')) as RunRecord;
+const adapterOf = (spec: TrainSpec) => readFileSync(join(spec.out, 'adapter/adapter_model.safetensors'));
+function changeJson(path: string, change: (value: Record<string, unknown>) => void): void {
+  const value = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  change(value);
+  writeFileSync(path, JSON.stringify(value));
+}
+async function problemOf(work: Promise<unknown>): Promise<Problem> {
+  const error: unknown = await work.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  if (error instanceof Problem) return error;
+  throw error ?? new Error('no problem was thrown');
+}
+
+describe('the day of a run', () => {
+  it('stays the one it began on: another day changes no bit, and no evaluation of its adapter', async () => {
+    const model = newModel();
+    const [whole, parted] = [newSpec(model), newSpec(model)];
+    await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, port);
+    await runTrain(parted, port);
+    expect(recordOf(parted).day).toBe('2026-07-15');
+    expect(logged()).toContain('The chat template prints the date. That of this run is 2026-07-15');
+    const evaluate = (adapterPath: string | null) =>
+      runEvaluate({ kind: 'evaluate', modelPath: model, dataPaths: [data], adapterPath, cacheDir }, port);
+    const checkpoint = join(whole.out, 'checkpoints/step-000004');
+    const before = await evaluate(whole.out + '/adapter');
+    const base = await evaluate(null);
+
+    vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
+    await runTrain(further(parted), port);
+    expect(recordOf(parted).day).toBe('2026-07-15');
+    expect(adapterOf(parted).equals(adapterOf(whole))).toBe(true);
+    expect(await evaluate(whole.out + '/adapter')).toEqual(before);
+    expect(await evaluate(checkpoint)).toEqual(before);
+    // The base belongs to no run.
+    expect((await evaluate(null)).loss).not.toBe(base.loss);
+  });
+
+  it('is that of the first step in records that lack it, and is then said', async () => {
+    const model = newModel();
+    const [whole, old] = [newSpec(model), newSpec(model)];
+    await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, port);
+    await runTrain(old, port);
+    const { day: _, tokenizerHash: __, data: given, base, ...rest } = recordOf(old);
+    const { tokensHash: ___, ...dataLeft } = given;
+    const { configHash: ____, ...baseLeft } = base;
+    writeFileSync(recordPath(old), JSON.stringify({ ...rest, base: baseLeft, data: dataLeft }));
+    vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
+    messages = [];
+    await runTrain(further(old), port);
+    expect(logged()).toContain('did not record its tokens, tokenizer and day');
+    expect(logged()).toContain('those of 2026-07-15');
+    expect(adapterOf(old).equals(adapterOf(whole))).toBe(true);
+    expect(recordOf(old)).toMatchObject({ day: '2026-07-15', data: recordOf(whole).data });
+  });
+
+  it('is what a proof of its adapter is made with', async () => {
+    const model = newModel();
+    const spec = newSpec(model, { evalPaths: [newFile(chats('Well,'))] });
+    await runTrain(spec, port);
+    vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
+    const out = join(work, 'ollama');
+    const result = await runExport(
+      {
+        ...{ kind: 'export', modelPath: model, adapters: [{ path: join(spec.out, 'adapter'), weight: 1 }] },
+        ...{ format: 'ollama', quantization: 'f16', out, proof: true, dataPaths: spec.evalPaths, cacheDir },
+      },
+      port,
+    );
+    expect(result.proof).toMatchObject({ passed: true });
+    expect(readFileSync(join(out, 'Modelfile'), 'utf8')).toMatch(
+      /^# The date in the TEMPLATE is fixed: 2026-07-15[^]*Today is 15 July 2026\.$/m,
+    );
+  });
+});
+
+describe('a run goes on with nothing else than it began with', () => {
+  const began = async (changes: Partial<TrainSpec> = {}) => {
+    const model = newModel();
+    const spec = newSpec(model, changes);
+    await runTrain(spec, port);
+    return { model, spec };
+  };
+  const refusal = async (spec: TrainSpec) => (await problemOf(runTrain(further(spec), port))).message;
+
+  it('not with another config.json', async () => {
+    const { model, spec } = await began();
+    changeJson(join(model, 'config.json'), (config) => (config['rope_theta'] = 20_000));
+    expect(await refusal(spec)).toContain('another config.json of the model');
+  });
+
+  it('not with another tokenizer, or other ends of an answer', async () => {
+    const { model, spec } = await began();
+    const [tokenizer, generation] = [join(model, 'tokenizer.json'), join(model, 'generation_config.json')];
+    const kept = readFileSync(tokenizer);
+    changeJson(tokenizer, (json) => {
+      const { vocab } = json['model'] as { vocab: Record<string, number> };
+      [vocab['e'], vocab['t']] = [vocab['t']!, vocab['e']!];
+    });
+    expect(await refusal(spec)).toContain('another tokenizer');
+    writeFileSync(tokenizer, kept);
+    changeJson(generation, (json) => (json['eos_token_id'] = [1, 7]));
+    expect(await refusal(spec)).toContain('another tokenizer');
+  });
+
+  it('not with another chat template', async () => {
+    const { model, spec } = await began();
+    writeFileSync(join(model, 'chat_template.jinja'), '{% for message in messages %}{{ message.content }}{% endfor %}');
+    expect(await refusal(spec)).toContain('another chat template');
+  });
+
+  it('not with other rows to evaluate, with none, or with some where there were none', async () => {
+    const evalPaths = [newFile(chats('Well,'))];
+    const { spec } = await began({ evalPaths });
+    expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
+    expect(await refusal({ ...spec, evalPaths: [] })).toContain('with evaluation data, which is missing now');
+    await runTrain(further(spec), port);
+    const { spec: without } = await began();
+    expect(await refusal({ ...without, evalPaths })).toContain('without evaluation data');
+  });
+
+  it('not with other tokens, whatever has made them', async () => {
+    const { spec } = await began();
+    const kept = readFileSync(recordPath(spec));
+    changeJson(recordPath(spec), (record) => (record['day'] = '2026-07-16'));
+    expect(await refusal(spec)).toMatch(/The same files become other tokens than when the run was started with version/);
+    writeFileSync(recordPath(spec), kept);
+    await runTrain(further(spec), port);
+
+    const mixed = newFile([...chats('It is'), { messages: [] }]);
+    const skipping = newSpec(spec.modelPath, { dataPaths: [mixed], skipBadRows: true });
+    await runTrain(skipping, port);
+    changeJson(recordPath(skipping), (record) => Object.assign(record['data'] as object, { rows: 5, tokensHash: 'other' }));
+    expect(await refusal(skipping)).toContain('become 4 rows, and were 5');
+  });
+
+  it('for fewer steps than it has made', async () => {
+    const { spec } = await began();
+    const problem = await problemOf(runTrain(further(spec, { recipe: { maxSteps: 1 } }), port));
+    expect(problem).toMatchObject({ code: 'recipe-invalid' });
+    expect(problem.message).toContain('has made 2 steps already');
+  });
+
+  it('and says that its learning rate goes another way when it becomes longer', async () => {
+    const { spec } = await began({ recipe: { rank: 2, maxSteps: 3, batchSize: 2, schedule: 'linear', warmupSteps: 0 } });
+    await runTrain(further(spec, { recipe: { maxSteps: 6 } }), port);
+    expect(logged()).toContain('The run is of 6 steps now and was of 3: from step 3 on the learning rate');
+    messages = [];
+    await runTrain(further(spec, { recipe: {} }), port);
+    expect(logged()).not.toContain('the learning rate');
+  });
+});

@@ -1,0 +1,103 @@
+/** What makes a run the same run when it goes on: the files it learns from, by their hashes, and the tokens they become. */
+import { createHash } from 'node:crypto';
+import { createReadStream, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { hashOfFiles } from '../models/hash.ts';
+import type { OpenModel, TokenizerSource } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import type { TrainingRow } from '../training/batches.ts';
+import { adapterFile } from '../training/lora/find.ts';
+import { adapterConfigBytes, adapterHash } from '../training/lora/folder.ts';
+import type { BaseRecord, DataRecord, RunRecord } from './run-folder.ts';
+
+export function baseRecord({ path, format, info, spec, files }: OpenModel, cacheDir: string): BaseRecord {
+  return {
+    ...{ path, name: info.name, family: spec.family, hash: hashOfFiles(files, cacheDir) },
+    configHash: format === 'hub' ? sha256(readFileSync(join(path, 'config.json'))) : null,
+  };
+}
+
+/** Of tokenizer.json and what tokenizer_config.json and generation_config.json say of tokens; the chat template has a hash of its own. */
+export function tokenizerHash(source: TokenizerSource | null): string | null {
+  if (source?.kind !== 'hub') return null;
+  const { chat_template: _, ...config } = source.tokenizerConfig;
+  const ends = source.generationConfig?.['eos_token_id'] ?? null;
+  return sha256(JSON.stringify([sha256(source.tokenizerJson), config, ends]));
+}
+
+export function templateHash(tokenizer: Tokenizer | null): string | null {
+  const template = tokenizer?.chatTemplate;
+  return template ? sha256(template) : null;
+}
+
+/** Of token ids and labels in the order of the rows. */
+export function tokensHash(rows: readonly TrainingRow[]): string {
+  const hash = createHash('sha256');
+  for (const { inputIds, labels } of rows) {
+    hash.update(Int32Array.of(inputIds.length));
+    for (const values of [inputIds, labels]) hash.update(values);
+  }
+  return hash.digest('hex');
+}
+
+/** What a run starts from: `hash` is that of the numbers, as in versions and lineages. */
+export async function startOf(path: string): Promise<NonNullable<RunRecord['startedFrom']>> {
+  const config = adapterConfigBytes(path);
+  return { path, hash: await adapterHash(path), configHash: config && sha256(config) };
+}
+
+async function isSameStart(earlier: RunRecord['startedFrom'], now: RunRecord['startedFrom']): Promise<boolean> {
+  if (earlier === null || now === null) return earlier === now;
+  if (earlier.configHash !== undefined) return earlier.hash === now.hash && earlier.configHash === now.configHash;
+  // Runs of earlier versions have one hash over both files.
+  const hash = createHash('sha256').update(adapterConfigBytes(now.path) ?? '');
+  for await (const chunk of createReadStream(adapterFile(now.path).weights)) hash.update(chunk as Buffer);
+  return earlier.hash === hash.digest('hex');
+}
+
+function sha256(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/** Refuses to go on with a run where anything is other than when it began. What an earlier version has not recorded is taken to be the same. */
+export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promise<void> {
+  const sameStart = await isSameStart(earlier.startedFrom, now.startedFrom);
+  const start = earlier.startedFrom?.hash ?? null;
+  const parts: readonly (readonly [string, string | null | undefined, string | null | undefined])[] = [
+    ['model', earlier.base.hash, now.base.hash],
+    ['config.json of the model', earlier.base.configHash, now.base.configHash],
+    ['tokenizer', earlier.tokenizerHash, now.tokenizerHash],
+    ['chat template', earlier.templateHash, now.templateHash],
+    ['data', earlier.data.hash, now.data.hash],
+    ['first adapter', start, sameStart ? start : (now.startedFrom && `${now.startedFrom.hash} ${now.startedFrom.configHash}`)],
+    ['evaluation data', earlier.evaluation?.hash ?? null, now.evaluation?.hash ?? null],
+  ];
+  const other = parts.find(([, before, after]) => before !== undefined && before !== after);
+  if (other !== undefined) {
+    const [what, before, after] = other;
+    const how =
+      before === null ? `without ${what}` : after === null ? `with ${what}, which is missing now` : `with another ${what}`;
+    throw new Problem(
+      'request-invalid',
+      `The run to go on with was started ${how}.`,
+      'Give the same model, data and adapter, or start a new run in another folder.',
+    );
+  }
+  requireSameTokens(earlier, earlier.data, now.data);
+  if (earlier.evaluation !== null) requireSameTokens(earlier, earlier.evaluation, now.evaluation!);
+}
+
+/** The same files can become other tokens: by another version of the studio, or when other rows are left out. */
+function requireSameTokens({ versions }: RunRecord, before: DataRecord, now: DataRecord): void {
+  if (before.tokensHash === undefined || before.tokensHash === now.tokensHash) return;
+  const what =
+    before.examples === now.examples && before.rows === now.rows
+      ? `other tokens than when the run was started with version ${versions.studio} of the studio`
+      : `${now.rows} rows, and were ${before.rows} when the run was started`;
+  throw new Problem(
+    'request-invalid',
+    `The same files become ${what}: ${now.paths.join(', ')}.`,
+    'Leave out bad rows as before and use the version it was started with, or start a new run from the adapter of its last checkpoint.',
+  );
+}

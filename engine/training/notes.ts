@@ -1,0 +1,49 @@
+/** What a person should know of a run that does not do all that its recipe seems to say; each is a sentence. */
+import { contextOf, type PositionsSpec } from '../models/positions.ts';
+import type { Recipe } from '../recipe.ts';
+import { longestRow, rowsPerStep, totalRows, totalSteps, type TrainingRow } from './batches.ts';
+import { learningRate } from './schedule.ts';
+
+/** Of a recipe on so many rows. */
+export function recipeNotes(recipe: Recipe, rows: number): string[] {
+  const steps = totalSteps(recipe, rows);
+  return [...rateNotes(recipe, steps), ...lengthNotes(recipe, rows, steps)];
+}
+
+function rateNotes(recipe: Recipe, steps: number): string[] {
+  const { learningRate: rate, warmupSteps } = recipe;
+  if (rate === 0) return ['The learning rate is 0: nothing will be learned.'];
+  if (warmupSteps < steps) return [];
+  if (steps === 1)
+    return [
+      `Nothing will be learned: the warm-up of ${counted(warmupSteps, 'step')} begins at a learning rate of 0, and the run has no second step. Set warmupSteps to 0, or train for longer.`,
+    ];
+  const most = Number(learningRate(recipe, steps - 1, steps).toPrecision(3));
+  return [
+    `The warm-up of ${counted(warmupSteps, 'step')} does not end within the run of ${steps}: the learning rate rises to ${most} and never reaches ${rate}. Lower warmupSteps, or train for longer.`,
+  ];
+}
+
+function lengthNotes(recipe: Recipe, rows: number, steps: number): string[] {
+  const [full, total] = [rowsPerStep(recipe), totalRows(recipe, rows)];
+  const last = total - (steps - 1) * full;
+  if (total < full)
+    return [`The one step takes ${counted(total, 'row')}, though batchSize and gradientAccumulation let it take ${full}.`];
+  if (full > rows)
+    return [`Every step takes ${full} rows of ${rows}: some more than once. Lower batchSize or gradientAccumulation.`];
+  return last < full ? [`The last step takes ${counted(last, 'row')}, every other ${full}.`] : [];
+}
+
+/** Of rows, as they are trained or evaluated, for a model. */
+export function contextNotes(spec: PositionsSpec, rows: readonly TrainingRow[]): string[] {
+  const context = contextOf(spec);
+  const beyond = rows.filter(({ inputIds }) => inputIds.length > context).length;
+  if (beyond === 0) return [];
+  return [
+    `${counted(beyond, 'row')} of ${rows.length} ${beyond === 1 ? 'is' : 'are'} longer than the ${context} tokens the model was made for, the longest ${longestRow(rows)}: it may have learned nothing of such positions.`,
+  ];
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
