@@ -535,6 +535,11 @@ export interface ReadingRows {
   /** Those that are left out are as in the default recipe, or as in the run of an adapter that is named. */
   readonly rowSettings?: Partial<RowSettings>;
 }
+/** How rows are read that are only looked at. */
+export interface ViewingRows extends ReadingRows {
+  /** What a chat template prints, `2026-07-15`; today where it is left out. */
+  readonly day?: string;
+}
 /** What decides the graph of a training step. */
 export interface TrialSubject extends AcceptFields {
   readonly modelPath: string;
@@ -695,9 +700,9 @@ export interface EngineRequests {
   'exports.identify': (p: { path: string }) => Identification | null;
   'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null } & ReadingRows) => EvaluateResult;
   'data.render': (
-    p: { model: ModelRef; data: readonly string[] } & ReadingRows,
+    p: { model: ModelRef; data: readonly string[] } & ViewingRows,
   ) => readonly (RenderedRow | { problem: ProblemValue })[];
-  'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number } & ReadingRows) => DataReport;
+  'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number } & ViewingRows) => DataReport;
   'inspect.path': (p: { path: string } & AcceptFields) => Inspection;
   /** Makes the sample project and runs it to the end; answers when it has started. */
   'sample.start': () => SampleState;
@@ -895,7 +900,7 @@ export type JobRequest =
       readonly streamId: string;
     }
   | { readonly name: 'stopGenerate'; readonly streamId: string }
-  | ({ readonly name: 'render'; readonly dataPaths: readonly string[] } & ReadingRows)
+  | ({ readonly name: 'render'; readonly dataPaths: readonly string[] } & ViewingRows)
   /** What a recipe would adapt; what is not there adapts nothing. */
   | { readonly name: 'targets'; readonly recipe: Recipe }
   /** What a recipe would train; refused where the model does not have it. */
@@ -918,7 +923,7 @@ export type JobRequest =
       readonly dataPaths: readonly string[];
       readonly otherPaths: readonly string[];
       readonly maxLength: number;
-    } & ReadingRows);
+    } & ViewingRows);
 
 /** Job to host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =

@@ -405,3 +405,36 @@ function modelWithConfig(own: string, text: string): string {
   withText(join(own, 'config.json'), text);
   return own;
 }
+
+test(
+  'rows are shown as on the day that is asked for, and what a run leaves out is said',
+  async () => {
+    const dated = join(folder, 'dated');
+    cpSync(tinyModel, dated, { recursive: true });
+    writeFileSync(join(dated, 'chat_template.jinja'), '{{ strftime_now("%d %b %Y") }}{{ messages[1].content }}');
+    const file = join(folder, 'dated.jsonl');
+    const messages = ['user', 'assistant'].map((role) => ({ role, content: 'Well' }));
+    writeFileSync(file, `${JSON.stringify({ messages })}\n`.repeat(3));
+    const render = (date: string) => lowrank('data', 'render', '--model', dated, '--data', file, '--date', date);
+    expect((await render('2026-05-06')).stdout).toContain('06 May 2026Well');
+    const wrong = await render('6 May');
+    expect(wrong).toMatchObject({ status: 1 });
+    expect(wrong.stderr).toContain("'6 May' is no day");
+
+    const short = ['--model', dated, '--data', file, '--out', join(folder, 'short'), '--set', 'epochs=1'];
+    const trained = await lowrank('train', ...short);
+    expect(trained.stderr).toContain('Nothing will be learned');
+    expect(trained.status).toBe(0);
+
+    const long = join(folder, 'long.jsonl');
+    writeFileSync(long, `${JSON.stringify({ input_ids: Array.from({ length: 200 }, (_, i) => i % 40) })}\n`);
+    const gpt2 = ['--model', join(golden, '../gpt2/model'), '--data', long];
+    const evaluated = await lowrank('evaluate', ...gpt2);
+    expect(evaluated.stderr).toContain('row-too-long');
+    expect(evaluated.stderr).toContain('long.jsonl, line 1: the row has 200 tokens, and the model has 128 positions');
+    const checked = await lowrank('data', 'check', ...gpt2);
+    expect(checked.stderr).toContain('1 of 1 rows are longer than 128 tokens');
+    expect(checked.stderr).toContain('The model has no more positions');
+  },
+  limit,
+);

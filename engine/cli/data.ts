@@ -1,17 +1,20 @@
 /** `lowrank data render|check|stats` */
 import { resolve } from 'node:path';
+import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { modelOptions, rowOptions, UsageError, type Command } from './command.ts';
 
 export const data: Command = {
-  usage: 'render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N] [--no-add-eos-token]',
+  usage:
+    'render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N] [--no-add-eos-token] [--date YYYY-MM-DD]',
   summary: 'rows as the model sees them; what is wrong with them; their numbers',
   options: {
     ...modelOptions,
     ...rowOptions,
     data: { type: 'string', multiple: true },
     'max-length': { type: 'string' },
+    date: { type: 'string' },
   },
   lists: ['data'],
   async run({ args, output, connect }) {
@@ -19,10 +22,13 @@ export const data: Command = {
     if (what !== 'render' && what !== 'check' && what !== 'stats')
       throw new UsageError('Say what: data render, data check or data stats.');
     if (surplus.length > 0) throw new UsageError(`'${surplus[0]}' was not expected.`);
+    const date = args.text('date');
     const request = {
       model: args.model(),
       data: args.requiredList('data').map((path) => resolve(path)),
       rowSettings: args.rowSettings(),
+      // A day that a chat template prints, such as that of a run.
+      ...(date === undefined ? {} : { day: requireDay(date) }),
     };
     const maxLength = args.number('max-length', defaultRecipe().maxLength, { min: 1, integer: true });
     const client = await connect();

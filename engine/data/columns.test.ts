@@ -8,14 +8,15 @@ import { reportOf } from './report.ts';
 import { type DataRows, readRows, type TokenRow } from './rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
-/** A model of rotary positions with room for all rows here. */
-const model = { contextLength: 2048, learnedPositions: null, ropes: [] };
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-columns-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const tokenizer = openTokenizer({
   kind: 'gguf',
   metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
 });
+
+/** A model of rotary positions with room for all rows here. */
+const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
 
 async function read(rows: readonly object[], using = tokenizer): Promise<DataRows> {
   const path = join(folder, 'rows.jsonl');
@@ -287,7 +288,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     { id: 5, tools: [{}], messages },
   ]);
   expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
-  const { checks } = reportOf(found, [], 1024, model, null);
+  const { checks } = reportOf(found, [], 1024, spec, null);
   expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toEqual({
     severity: 'passed',
     title:
@@ -297,7 +298,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     rows: [],
   });
   expect(
-    reportOf({ ...found, unused: [] }, [], 1024, model, null)
+    reportOf({ ...found, unused: [] }, [], 1024, spec, null)
       .checks.map(({ title }) => title)
       .join(),
   ).not.toContain('Columns not used');
@@ -309,7 +310,7 @@ test('rows that are refused for different columns are told apart by the report',
     { messages, images: ['a'] },
     { messages, tools: [{}] },
   ]);
-  const blocking = reportOf(found, [], 1024, model, null).checks.filter(({ severity }) => severity === 'blocking');
+  const blocking = reportOf(found, [], 1024, spec, null).checks.filter(({ severity }) => severity === 'blocking');
   expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);
   expect(blocking.map(({ detail }) => detail)).toEqual([
     expect.stringMatching(/line 1: the row has 'tools'.*remove 'tools'/),

@@ -26,7 +26,8 @@ function wallClockOf(time: number): number {
   return time - 60_000 * new Date(time).getTimezoneOffset();
 }
 
-function requireDay(day: unknown): Day {
+/** The day that is written so; refuses what is none. */
+export function requireDay(day: unknown): Day {
   const isDay = typeof day === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(day);
   // A 31st of June would be read as the 1st of July.
   if (isDay && !Number.isNaN(Date.parse(day)) && new Date(day).toISOString().startsWith(day)) return day;

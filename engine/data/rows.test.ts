@@ -345,7 +345,8 @@ describe('the report', () => {
     const titles = (maxLength: number, factor: number) => {
       const scaling = { kind: 'linear', factor } as const;
       const rope = { theta: 10_000, dimension: 4, interleaved: false, scaling };
-      return reportOf({ rows, unused: [] }, [], maxLength, { contextLength: 10, learnedPositions: null, ropes: [rope] }, null).checks.map(
+      const spec = { contextLength: 10, learnedPositions: null, ropes: [rope] };
+      return reportOf({ rows, unused: [] }, [], maxLength, spec, null).checks.map(
         ({ severity, title }) => `${severity}: ${title}`,
       );
     };

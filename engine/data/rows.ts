@@ -72,7 +72,11 @@ export async function readRows(
   paths: readonly string[],
   tokenizer: Tokenizer | null,
   vocabularySize: number,
-  { keepText = true, day, ...settings }: { readonly keepText?: boolean; readonly day?: Day | undefined } & Partial<RowSettings> = {},
+  {
+    keepText = true,
+    day,
+    ...settings
+  }: { readonly keepText?: boolean; readonly day?: Day | undefined } & Partial<RowSettings> = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
   const hashes: string[] = [];

@@ -68,10 +68,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       if (paths.length === 0) return { rows: [], total: 0 };
       return longLived.rows(at({ id: modelId }), paths, { offset, limit: Math.min(limit, 200), maxLength });
     },
-    'datasets.report': ({ datasetId, modelId, split, maxLength, rowSettings }) => {
+    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }) => {
       const { trainPaths, evalPaths } = dataset(datasetId);
       const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
-      return longLived.report(at({ id: modelId }), paths, others, maxLength, rowSettings);
+      return longLived.report(at({ id: modelId }), paths, others, maxLength, viewing);
     },
 
     'runs.list': (params) => store.runs.list(params?.projectId),
@@ -151,13 +151,13 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
       return (await startReported(context, spec, null, { signal: client }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data, rowSettings }) => {
+    'data.render': ({ model, data, ...viewing }) => {
       data.forEach(requireAbsolute);
-      return longLived.render(at(model), data, rowSettings);
+      return longLived.render(at(model), data, viewing);
     },
-    'data.report': ({ model, data, maxLength, rowSettings }) => {
+    'data.report': ({ model, data, maxLength, ...viewing }) => {
       data.forEach(requireAbsolute);
-      return longLived.report(at(model), data, [], maxLength, rowSettings);
+      return longLived.report(at(model), data, [], maxLength, viewing);
     },
     'inspect.path': async ({ path, acceptFields = [] }) => {
       requireAbsolute(path);

@@ -11,10 +11,11 @@ import type {
   RunPlan,
   TargetPlan,
   TrialSubject,
+  ViewingRows,
 } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Job } from '../jobs/supervisor.ts';
-import type { Recipe, RowSettings } from '../recipe.ts';
+import type { Recipe } from '../recipe.ts';
 import type { HostContext } from './context.ts';
 import type { ModelAt } from './library.ts';
 
@@ -84,9 +85,9 @@ export class LongLived {
     dataPaths: readonly string[],
     otherPaths: readonly string[],
     maxLength: number,
-    rowSettings: Partial<RowSettings> = {},
+    viewing: ViewingRows = {},
   ): Promise<DataReport> {
-    return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength, rowSettings })) as DataReport;
+    return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength, ...viewing })) as DataReport;
   }
 
   async memory(model: ModelAt, recipe: Recipe, longest: number): Promise<RunPlan['memory']> {
@@ -113,9 +114,9 @@ export class LongLived {
   async render(
     model: ModelAt,
     dataPaths: readonly string[],
-    rowSettings: Partial<RowSettings> = {},
+    viewing: ViewingRows = {},
   ): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
-    return (await this.#data(model, { name: 'render', dataPaths, rowSettings })) as readonly (
+    return (await this.#data(model, { name: 'render', dataPaths, ...viewing })) as readonly (
       RenderedRow | { problem: ProblemValue }
     )[];
   }

@@ -30,7 +30,7 @@ export async function planForRun(
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
   const { layers: _, ...adapter } = await longLived.adapter(at, recipe);
-  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, rowSettings(recipe));
+  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, { rowSettings: rowSettings(recipe) });
   const steps = totalSteps(recipe, report.examples);
   const rate = store.metrics.rateOf(model.path);
   const longest = Math.min(report.longest, report.maxLength);
@@ -78,7 +78,7 @@ export async function fitForRun(
 ): Promise<FittedRecipe> {
   const recipe = requireRecipe(input);
   const at = modelAt(parts.store, model);
-  const report = await parts.longLived.report(at, data, [], recipe.maxLength, rowSettings(recipe));
+  const report = await parts.longLived.report(at, data, [], recipe.maxLength, { rowSettings: rowSettings(recipe) });
   const { layers } = await parts.longLived.adapter(at, recipe);
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
   const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>

@@ -5,7 +5,16 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AdapterPlan, DataReport, ExportChoice, JobRequest, JobSpec, RenderedRow, RowView } from '../contract.ts';
+import type {
+  AdapterPlan,
+  DataReport,
+  ExportChoice,
+  JobRequest,
+  JobSpec,
+  RenderedRow,
+  RowView,
+  ViewingRows,
+} from '../contract.ts';
 import { today } from '../data/day.ts';
 import { reportOf, viewRow } from '../data/report.ts';
 import { type DataRows, readRows } from '../data/rows.ts';
@@ -15,7 +24,7 @@ import { fileStamp } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
-import { defaultRecipe, type Recipe, type RowSettings, rowSettings } from '../recipe.ts';
+import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
 import { plannedShape } from '../training/lora/initial.ts';
 import { planTargets } from '../training/lora/target-plan.ts';
@@ -101,7 +110,7 @@ class ModelData {
   }
 
   async #render(request: Extract<JobRequest, { name: 'render' }>): Promise<(RenderedRow | { problem: ProblemValue })[]> {
-    const { rows } = await this.#rows(request.dataPaths, request.rowSettings);
+    const { rows } = await this.#rows(request.dataPaths, request);
     return rows.map((row) =>
       'problem' in row
         ? { problem: row.problem }
@@ -125,14 +134,13 @@ class ModelData {
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
-    const { dataPaths, otherPaths, maxLength, rowSettings: given } = request;
-    const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, given)).rows;
-    return reportOf(await this.#rows(dataPaths, given), others, maxLength, this.#model.spec, this.tokenizer);
+    const { dataPaths, otherPaths, maxLength } = request;
+    const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, request)).rows;
+    return reportOf(await this.#rows(dataPaths, request), others, maxLength, this.#model.spec, this.tokenizer);
   }
 
-  async #rows(paths: readonly string[], given: Partial<RowSettings> = {}): Promise<DataRows> {
-    // Rows that are looked at are not of a run yet: a template prints what day it is.
-    const day = today();
+  /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
+  async #rows(paths: readonly string[], { rowSettings: given, day = today() }: ViewingRows = {}): Promise<DataRows> {
     const settings = rowSettings({ ...defaultRecipe(), ...given });
     const key = JSON.stringify([day, settings, ...paths.map((path) => [path, fileStamp(path)])]);
     let set = this.#sets.get(key);

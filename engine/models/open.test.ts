@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
@@ -18,6 +18,27 @@ it('is called after what tells it from others, in the cache of a hub too', () =>
   const cached = join(root, 'models--someone--Tiny-1B', 'snapshots', '0123456789abcdef'.repeat(3).slice(0, 40));
   cpSync(join(golden, 'llama-tied/model'), cached, { recursive: true });
   expect(openModel(cached).info.name).toBe('Tiny-1B');
+});
+
+it('expands weights anew when a file is replaced by one of equal size and time', async () => {
+  const folder = join(root, 'replaced');
+  cpSync(join(golden, 'gpt2/model'), folder, { recursive: true });
+  const path = join(folder, 'model.safetensors');
+  utimesSync(path, 1000, 1000);
+  const expanded = async () => {
+    const locations = await openModel(folder).weights.files(join(root, 'expanded'));
+    const paths = [...locations.values()].map((location) => (location as Float32Location).path);
+    return paths.find((place) => place !== path)!;
+  };
+  const before = await expanded();
+  expect(await expanded()).toBe(before);
+  // The system's clock for files goes in steps of some milliseconds.
+  await new Promise((done) => setTimeout(done, 30));
+  const content = readFileSync(path);
+  content.fill(0, content.length - 4000);
+  writeFileSync(path, content);
+  utimesSync(path, 1000, 1000);
+  expect(await expanded()).not.toBe(before);
 });
 
 describe('one model in two formats', () => {
