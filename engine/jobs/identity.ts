@@ -18,12 +18,13 @@ export function baseRecord({ path, format, info, spec, files }: OpenModel, cache
   };
 }
 
-/** Of tokenizer.json and what tokenizer_config.json and generation_config.json say of tokens; the chat template has a hash of its own. */
+/** Of the files a tokenizer is made of, and the ends in generation_config.json; the chat template and config.json have hashes of their own. */
 export function tokenizerHash(source: TokenizerSource | null): string | null {
   if (source?.kind !== 'hub') return null;
   const { chat_template: _, ...config } = source.tokenizerConfig;
   const ends = source.generationConfig?.['eos_token_id'] ?? null;
-  return sha256(JSON.stringify([sha256(source.tokenizerJson), config, ends]));
+  const { tokenizerJson, specialTokensMap = null, addedTokens = null } = source;
+  return sha256(JSON.stringify([sha256(tokenizerJson), config, specialTokensMap, addedTokens, ends]));
 }
 
 export function templateHash(tokenizer: Tokenizer | null): string | null {
