@@ -43,7 +43,9 @@ module.exports = {
       comment: 'It answers everybody at once, so whatever takes time is read in a job.',
       severity: 'error',
       from: { path: '^engine/(host/|host\\.ts$|store/)', pathNot: test },
-      to: { path: '^engine/(models/open|training/lora/folder|data/(tokenizer|rows|records)|formats/(gguf|safetensors))\\.ts$' },
+      to: {
+        path: '^engine/(models/open|training/lora/(adapted|folder|foreign|peft)|data/(tokenizer|rows|records)|formats/(gguf|safetensors))\\.ts$',
+      },
     },
     {
       name: 'helpers-of-tests-are-for-tests',
