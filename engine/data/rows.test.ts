@@ -246,7 +246,10 @@ describe('conversations whose template writes earlier turns differently', () => 
   it('cannot be used at all where one turn cannot', async () => {
     const rows = await rowsOf([row('a', '<think>1</think>b', 'c', ''), row('a', 'b')].join('\n'), cutting);
     expect(codes(rows)).toEqual(['data-empty', 'ok']);
-    expect(reportOf({ rows, unused: [] }, [], 1024, model, cutting).checks[0]).toMatchObject({ severity: 'blocking', rows: [0] });
+    expect(reportOf({ rows, unused: [] }, [], 1024, model, cutting).checks[0]).toMatchObject({
+      severity: 'blocking',
+      rows: [0],
+    });
   });
 
   it('are named with what the template leaves out, and with turns that do not end', async () => {
@@ -258,7 +261,13 @@ describe('conversations whose template writes earlier turns differently', () => 
         { role: 'assistant', content: 'c' },
       ],
     });
-    const dropped = reportOf({ rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] }, [], 1024, model, cutting);
+    const dropped = reportOf(
+      { rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] },
+      [],
+      1024,
+      model,
+      cutting,
+    );
     expect(dropped.checks).toContainEqual({
       severity: 'warning',
       title: '1 row with messages that the chat template leaves out',

@@ -71,7 +71,7 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
     ['tokenizer', earlier.tokenizerHash, now.tokenizerHash],
     ['chat template', earlier.templateHash, now.templateHash],
     ['data', earlier.data.hash, now.data.hash],
-    ['first adapter', start, sameStart ? start : (now.startedFrom && `${now.startedFrom.hash} ${now.startedFrom.configHash}`)],
+    ['first adapter', start, sameStart ? start : now.startedFrom && `${now.startedFrom.hash} ${now.startedFrom.configHash}`],
     ['evaluation data', earlier.evaluation?.hash ?? null, now.evaluation?.hash ?? null],
   ];
   const other = parts.find(([, before, after]) => before !== undefined && before !== after);
