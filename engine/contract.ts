@@ -594,12 +594,12 @@ export interface ExportRequest extends ReadingRows {
   readonly importance?: readonly string[];
 }
 export interface EvaluateResult {
+  /** As those of an answer. */
+  readonly notes: readonly string[];
   readonly loss: number;
   readonly perplexity: number;
   readonly supervisedTokens: number;
   readonly rows: readonly { readonly loss: number; readonly supervisedTokens: number }[];
-  /** What a person should know of how these numbers came about, in sentences; those of an answer too. */
-  readonly notes: readonly string[];
 }
 /** What `inspect` found; `kind` says which of the fields are there. */
 export interface Inspection {

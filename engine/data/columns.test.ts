@@ -15,8 +15,7 @@ const tokenizer = openTokenizer({
   metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
 });
 
-/** A model of rotary positions with room for all rows here. */
-const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
+const model = { spec: { contextLength: 2048, learnedPositions: null, ropes: [] }, tokenizer: null };
 
 async function read(rows: readonly object[], using = tokenizer): Promise<DataRows> {
   const path = join(folder, 'rows.jsonl');
@@ -288,7 +287,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     { id: 5, tools: [{}], messages },
   ]);
   expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
-  const { checks } = reportOf(found, [], 1024, spec, null);
+  const { checks } = reportOf(found, [], 1024, model);
   expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toEqual({
     severity: 'passed',
     title:
@@ -298,7 +297,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     rows: [],
   });
   expect(
-    reportOf({ ...found, unused: [] }, [], 1024, spec, null)
+    reportOf({ ...found, unused: [] }, [], 1024, model)
       .checks.map(({ title }) => title)
       .join(),
   ).not.toContain('Columns not used');
@@ -310,7 +309,7 @@ test('rows that are refused for different columns are told apart by the report',
     { messages, images: ['a'] },
     { messages, tools: [{}] },
   ]);
-  const blocking = reportOf(found, [], 1024, spec, null).checks.filter(({ severity }) => severity === 'blocking');
+  const blocking = reportOf(found, [], 1024, model).checks.filter(({ severity }) => severity === 'blocking');
   expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);
   expect(blocking.map(({ detail }) => detail)).toEqual([
     expect.stringMatching(/line 1: the row has 'tools'.*remove 'tools'/),

@@ -11,16 +11,21 @@ const maxBuckets = 16;
 const maxColumnsNamed = 40;
 const maxNameLength = 80;
 
+/** What of a model decides how its rows are judged. */
+interface ReportedModel {
+  readonly spec: PositionsSpec;
+  readonly tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens'> | null;
+}
+
 /**
- * Counts and checks of the examples `all` for a model and lists the columns that nothing was read from; `others` are those of the other split, to
- * find rows that are in both.
+ * Counts and checks of the examples `all` for a model and lists the columns that nothing was read from; `others` are those of the other
+ * split, to find rows that are in both.
  */
 export function reportOf(
   { rows: all, unused }: Pick<DataRows, 'rows' | 'unused'>,
   others: readonly RowOrProblem[],
   wantedLength: number,
-  spec: PositionsSpec,
-  tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens'> | null,
+  { spec, tokenizer }: ReportedModel,
 ): DataReport {
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const raise = maxLength < wantedLength ? `The model has no more positions: shorten` : `Raise the maximum length or shorten`;

@@ -13,7 +13,7 @@ const tokenizer = openTokenizer({
   kind: 'gguf',
   metadata: readGguf('resources/models/SmolLM2-135M-Instruct.Q4_1.gguf').metadata,
 });
-const model = { contextLength: 2048, learnedPositions: null, ropes: [] };
+const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
 let files = 0;
 async function rowsOf(content: string | Buffer, using: typeof tokenizer | null = tokenizer): Promise<RowOrProblem[]> {
   const path = join(folder, `${files++}.jsonl`);
@@ -236,17 +236,17 @@ describe('conversations whose template writes earlier turns differently', () => 
   it('count as rows and as examples, and are compared as rows', async () => {
     const two = row('a', '<think>1</think>b', 'c', 'd');
     const rows = await rowsOf([two, row('a', '<think>1</think>b', 'c', 'other'), two].join('\n'), cutting);
-    const report = reportOf({ rows, unused: [] }, [], 1024, model, cutting);
+    const report = reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting });
     expect(report).toMatchObject({ rows: 3, examples: 6, duplicateRows: 1 });
     const repeated = report.checks.find(({ title }) => title.endsWith('repeated'));
     expect(repeated?.rows).toEqual([2]);
-    expect(reportOf({ rows, unused: [] }, [], 18, model, cutting).truncatedRows).toBe(3);
+    expect(reportOf({ rows, unused: [] }, [], 18, { spec, tokenizer: cutting }).truncatedRows).toBe(3);
   });
 
   it('cannot be used at all where one turn cannot', async () => {
     const rows = await rowsOf([row('a', '<think>1</think>b', 'c', ''), row('a', 'b')].join('\n'), cutting);
     expect(codes(rows)).toEqual(['data-empty', 'ok']);
-    expect(reportOf({ rows, unused: [] }, [], 1024, model, cutting).checks[0]).toMatchObject({
+    expect(reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting }).checks[0]).toMatchObject({
       severity: 'blocking',
       rows: [0],
     });
@@ -261,13 +261,10 @@ describe('conversations whose template writes earlier turns differently', () => 
         { role: 'assistant', content: 'c' },
       ],
     });
-    const dropped = reportOf(
-      { rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] },
-      [],
-      1024,
-      model,
-      cutting,
-    );
+    const dropped = reportOf({ rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] }, [], 1024, {
+      spec,
+      tokenizer: cutting,
+    });
     expect(dropped.checks).toContainEqual({
       severity: 'warning',
       title: '1 row with messages that the chat template leaves out',
@@ -285,8 +282,7 @@ describe('conversations whose template writes earlier turns differently', () => 
       { rows: await rowsOf([row('a', 'b', 'c', 'd'), row('e', 'f')].join('\n'), endless), unused: [] },
       [],
       1024,
-      model,
-      endless,
+      { spec, tokenizer: endless },
     );
     expect(report.checks).toContainEqual({
       severity: 'warning',
@@ -328,13 +324,13 @@ describe('the report', () => {
     const { rows } = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
     const lines = readFileSync(`${golden}/train.messages.jsonl`, 'utf8').trim().split('\n');
     const mixed = await rowsOf([...lines.slice(0, 3), lines[0], '{"text": '].join('\n'));
-    const clean = reportOf({ rows, unused: [] }, [], 1024, model, tokenizer);
+    const clean = reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer });
     const tokens = rows.reduce((sum, row) => sum + (row as TokenRow).inputIds.length, 0);
     // The first eight steps of the reference run see each of the 32 rows once; these are its supervised tokens.
     expect(clean).toMatchObject({ rows: 32, tokens, trainedTokens: 173 + 170 + 179 + 173 + 180 + 175 + 181 + 176 });
     expect(clean.lengths.reduce((sum, bucket) => sum + bucket.rows, 0)).toBe(32);
     expect(clean.checks.every((check) => check.severity === 'passed')).toBe(true);
-    const report = reportOf({ rows: mixed, unused: [] }, rows, 80, model, tokenizer);
+    const report = reportOf({ rows: mixed, unused: [] }, rows, 80, { spec, tokenizer });
     expect(report).toMatchObject({ rows: 5, duplicateRows: 1 });
     expect(report.truncatedRows).toBeGreaterThan(0);
     const found = Object.fromEntries(report.checks.map((check) => [check.title.replace(/^\d+ /, ''), check.rows]));
@@ -347,17 +343,21 @@ describe('the report', () => {
     const rows = await rowsOf(
       [9, 12, 30].map((length) => JSON.stringify({ input_ids: Array.from({ length }, (_, i) => i) })).join('\n'),
     );
-    const learned = reportOf({ rows, unused: [] }, [], 1024, { contextLength: 10, learnedPositions: 10, ropes: [] }, null);
+    const learned = reportOf({ rows, unused: [] }, [], 1024, {
+      spec: { contextLength: 10, learnedPositions: 10, ropes: [] },
+      tokenizer,
+    });
     expect(learned).toMatchObject({ truncatedRows: 2, maxLength: 10 });
-    expect(learned.checks[0]).toMatchObject({ title: '2 rows longer than 10 tokens', rows: [1, 2] });
-    expect(learned.checks[0]!.detail).toContain('The model has no more positions');
+    const long = learned.checks.find(({ title }) => title === '2 rows longer than 10 tokens')!;
+    expect(long.rows).toEqual([1, 2]);
+    expect(long.detail).toContain('The model has no more positions');
     const titles = (maxLength: number, factor: number) => {
       const scaling = { kind: 'linear', factor } as const;
       const rope = { theta: 10_000, dimension: 4, interleaved: false, scaling };
-      const spec = { contextLength: 10, learnedPositions: null, ropes: [rope] };
-      return reportOf({ rows, unused: [] }, [], maxLength, spec, null).checks.map(
-        ({ severity, title }) => `${severity}: ${title}`,
-      );
+      return reportOf({ rows, unused: [] }, [], maxLength, {
+        spec: { contextLength: 10, learnedPositions: null, ropes: [rope] },
+        tokenizer,
+      }).checks.map(({ severity, title }) => `${severity}: ${title}`);
     };
     expect(titles(1024, 1)).toContain("warning: 2 rows longer than the model's context of 10 tokens");
     expect(titles(1024, 2)).toContain("warning: 1 row longer than the model's context of 20 tokens");

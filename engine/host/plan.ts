@@ -40,7 +40,7 @@ export async function planForRun(
     totalSteps: steps,
     ...(await memoryForRun(at, recipe, longest, { longLived, store })),
     memoryFree: freemem(),
-    time: rate && { seconds: tokensOfRun(recipe, steps, dataset, report) / rate.tokensPerSecond, ...rate },
+    time: rate && { seconds: tokensOfRun(recipe, dataset, report) / rate.tokensPerSecond, ...rate },
     notes: recipeNotes(recipe, report.examples),
   };
 }
@@ -110,15 +110,15 @@ function tokensBehind({ lengths }: DataReport, length: number): number {
 const costOfEvaluation = 1 / 3;
 
 /** Tokens that a run takes through the model, those of its evaluations at what they cost. */
-function tokensOfRun(recipe: Recipe, steps: number, { evalRows }: Dataset, report: DataReport): number {
+function tokensOfRun(recipe: Recipe, { evalRows }: Dataset, report: DataReport): number {
   const { lengths, rows, examples, maxLength } = report;
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
   const tokens = lengths.reduce((sum, { upTo, rows }) => sum + rows * Math.min(upTo - halfBucket, maxLength), 0);
   // One evaluation before the first step, one after the last, and those between.
-  const evaluations = recipe.evalEvery === 0 ? 1 : 2 + Math.floor((steps - 1) / recipe.evalEvery);
-  const trained = totalRows(recipe, examples);
+  const evaluations = recipe.evalEvery === 0 ? 1 : 2 + Math.floor((totalSteps(recipe, examples) - 1) / recipe.evalEvery);
   // A row of the evaluation is taken to be as many examples as one of the training.
   const evaluated = evalRows * (examples / Math.max(1, rows));
+  const trained = totalRows(recipe, examples);
   return (tokens / Math.max(1, examples)) * (trained + evaluations * evaluated * costOfEvaluation);
 }
 

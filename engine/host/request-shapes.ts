@@ -119,7 +119,6 @@ const model: Check<ModelRef> = either(
 /** Its fields are checked where a recipe is read. */
 const recipe = kind<RecipeInput>('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value));
 const rowSettings = optional(object<Partial<RowSettings>>({ addEosToken: optional(flag) }));
-const viewing = { rowSettings, day: optional(text) };
 const ofProject = object<{ projectId: string }>({ projectId: text });
 const split = oneOf('train', 'eval');
 
@@ -264,8 +263,11 @@ const shapes: { readonly [N in keyof EngineRequests]: Check<ParamsOf<N>> } = {
   'exports.install': object<ParamsOf<'exports.install'>>({ id: text, program: oneOf('ollama', 'lm-studio', 'jan') }),
   'exports.identify': object<ParamsOf<'exports.identify'>>({ path: text }),
   'evaluate.start': object<ParamsOf<'evaluate.start'>>({ model, data: texts, adapter: or(text, null), rowSettings }),
-  'data.render': object<ParamsOf<'data.render'>>({ model, data: texts, ...viewing }),
-  'data.report': object<ParamsOf<'data.report'>>({ model, data: texts, maxLength: integer(1), ...viewing }),
+  'data.render': object<ParamsOf<'data.render'>>({ model, data: texts, rowSettings, day: optional(text) }),
+  'data.report': object<ParamsOf<'data.report'>>({
+    ...{ model, data: texts, maxLength: integer(1), rowSettings },
+    day: optional(text),
+  }),
   'inspect.path': object<ParamsOf<'inspect.path'>>({ path: text, acceptFields }),
   'sample.start': nothing,
   'sample.get': nothing,

@@ -55,7 +55,7 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
 function stampOf(paths: readonly string[]): string {
   const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const files = paths.flatMap((path) => (isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : [path]));
-  return JSON.stringify(files.map((path) => [path, fileStamp(path)]));
+  return JSON.stringify(files.map((file) => [file, fileStamp(file)]));
 }
 
 class ModelData {
@@ -127,16 +127,17 @@ class ModelData {
     total: number;
   }> {
     const { rows } = await this.#rows(dataPaths);
-    const shown = Math.min(maxLength, positionLimit(this.#model.spec));
     const page = rows.filter(({ index }) => index >= offset && index < offset + limit);
     const total = (rows.at(-1)?.index ?? -1) + 1;
-    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, shown))), total };
+    const length = Math.min(maxLength, positionLimit(this.#model.spec));
+    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, length))), total };
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
     const { dataPaths, otherPaths, maxLength } = request;
     const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, request)).rows;
-    return reportOf(await this.#rows(dataPaths, request), others, maxLength, this.#model.spec, this.tokenizer);
+    const model = { spec: this.#model.spec, tokenizer: this.tokenizer };
+    return reportOf(await this.#rows(dataPaths, request), others, maxLength, model);
   }
 
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */

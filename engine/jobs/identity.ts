@@ -42,14 +42,14 @@ export function tokensHash(rows: readonly TrainingRow[]): string {
   return hash.digest('hex');
 }
 
-/** What a run starts from: `hash` is that of the numbers, as in versions and lineages. */
-export async function startOf(path: string): Promise<NonNullable<RunRecord['startedFrom']>> {
+type StartRecord = NonNullable<RunRecord['startedFrom']>;
+
+export async function startRecord(path: string): Promise<StartRecord> {
   const config = adapterConfigBytes(path);
   return { path, hash: await adapterHash(path), configHash: config && sha256(config) };
 }
 
-async function isSameStart(earlier: RunRecord['startedFrom'], now: RunRecord['startedFrom']): Promise<boolean> {
-  if (earlier === null || now === null) return earlier === now;
+async function isSameStart(earlier: StartRecord, now: StartRecord): Promise<boolean> {
   if (earlier.configHash !== undefined) return earlier.hash === now.hash && earlier.configHash === now.configHash;
   // Runs of earlier versions have one hash over both files.
   const hash = createHash('sha256').update(adapterConfigBytes(now.path) ?? '');
@@ -63,15 +63,18 @@ function sha256(content: string | Uint8Array): string {
 
 /** Refuses to go on with a run where anything is other than when it began. What an earlier version has not recorded is taken to be the same. */
 export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promise<void> {
-  const sameStart = await isSameStart(earlier.startedFrom, now.startedFrom);
-  const start = earlier.startedFrom?.hash ?? null;
+  const [start, nowStart] = [earlier.startedFrom, now.startedFrom];
   const parts: readonly (readonly [string, string | null | undefined, string | null | undefined])[] = [
     ['model', earlier.base.hash, now.base.hash],
     ['config.json of the model', earlier.base.configHash, now.base.configHash],
     ['tokenizer', earlier.tokenizerHash, now.tokenizerHash],
     ['chat template', earlier.templateHash, now.templateHash],
     ['data', earlier.data.hash, now.data.hash],
-    ['first adapter', start, sameStart ? start : now.startedFrom && `${now.startedFrom.hash} ${now.startedFrom.configHash}`],
+    [
+      'first adapter',
+      start && 'the same',
+      nowStart && (start !== null && (await isSameStart(start, nowStart)) ? 'the same' : 'another'),
+    ],
     ['evaluation data', earlier.evaluation?.hash ?? null, now.evaluation?.hash ?? null],
   ];
   const other = parts.find(([, before, after]) => before !== undefined && before !== after);
@@ -93,7 +96,7 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
 function requireSameTokens({ versions }: RunRecord, before: DataRecord, now: DataRecord): void {
   if (before.tokensHash === undefined || before.tokensHash === now.tokensHash) return;
   const what =
-    before.examples === now.examples && before.rows === now.rows
+    before.rows === now.rows
       ? `other tokens than when the run was started with version ${versions.studio} of the studio`
       : `${now.rows} rows, and were ${before.rows} when the run was started`;
   throw new Problem(

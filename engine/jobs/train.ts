@@ -37,7 +37,7 @@ import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { learningRate } from '../training/schedule.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
-import { baseRecord, requireSameRun, startOf, templateHash, tokenizerHash, tokensHash } from './identity.ts';
+import { baseRecord, requireSameRun, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
 import { chooseDevice, computePlan, loadRows, openTrainStep, tokenizerOf, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
 import { sendSamples } from './samples.ts';
@@ -109,7 +109,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
     day,
     base: baseRecord(model, spec.cacheDir),
-    startedFrom: spec.adapterPath === null ? null : await startOf(spec.adapterPath),
+    startedFrom: spec.adapterPath === null ? null : await startRecord(spec.adapterPath),
     data: dataRecord(spec.dataPaths, data),
     evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
     tokenizerHash: tokenizerHash(model.tokenizerSource),
@@ -354,17 +354,9 @@ async function firstAdapter(
 function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {
   const { format, hash, skipped } = loaded;
   const { truncated, withoutTarget } = prepared;
-  return {
-    paths,
-    hash,
-    tokensHash: tokensHash(prepared.rows),
-    format,
-    rows: new Set(prepared.rows.map(({ index }) => index)).size,
-    examples: prepared.rows.length,
-    skipped,
-    truncated,
-    withoutTarget,
-  };
+  const rows = new Set(prepared.rows.map(({ index }) => index)).size;
+  const examples = prepared.rows.length;
+  return { paths, hash, tokensHash: tokensHash(prepared.rows), format, rows, examples, skipped, truncated, withoutTarget };
 }
 
 /** That a chat template prints a date, which then stays the run's own. */
