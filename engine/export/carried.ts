@@ -1,7 +1,7 @@
 /** The files of a hub folder that belong to a merged model just as to its base: what reads and writes text, and what its use is bound by. */
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
-import { makeFolder, readJsonObject, readText, writeFileAtomic } from '../formats/files.ts';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileIn, isFolder, makeFolder, readJsonObject, readText, requireInside, writeFileAtomic } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 
 const tokenizers =
@@ -38,8 +38,8 @@ export function carryFiles(from: string, to: string, { tokenizer, sees }: Carrie
   carryFolder(termsFolder, (name) => termsTypes.test(name));
 
   function carryFolder(folder: string, belongs: (name: string) => boolean): void {
-    if (!existsSync(join(from, folder)) || !statSync(join(from, folder)).isDirectory()) return;
-    refuseStrangeLink(from, join(from, folder));
+    if (!isFolder(join(from, folder))) return;
+    requireInside(from, join(from, folder));
     for (const name of readdirSync(join(from, folder)).sort()) if (belongs(name)) carry(from, to, join(folder, name));
   }
 }
@@ -49,35 +49,18 @@ function isCode(name: string): boolean {
 }
 
 function carry(from: string, to: string, name: string): void {
-  const path = join(from, name);
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isFile() !== true) return;
-  refuseStrangeLink(from, path);
-  if (stats.size > fileLimit)
+  if (isFolder(join(from, name))) return;
+  const path = fileIn(from, name)!;
+  const { size } = statSync(path);
+  if (size > fileLimit)
     throw new Problem(
       'file-damaged',
-      `'${path}' has ${stats.size} bytes, more than ${fileLimit}.`,
+      `'${path}' has ${size} bytes, more than ${fileLimit}.`,
       'This does not look like the right file: remove it, or download it again.',
     );
   makeFolder(dirname(join(to, name)));
   const content = name.endsWith('_config.json') ? withoutCode(path) : readFileSync(path);
   writeFileAtomic(join(to, name), content);
-}
-
-/**
- * A link is followed within the folder, to where a hub's cache keeps its files, and to a file of the same name: a folder from somewhere
- * else must not bring a private file into what is given away.
- */
-function refuseStrangeLink(folder: string, path: string): void {
-  const [root, target] = [realpathSync(folder), realpathSync(path)];
-  const isWithin = (place: string): boolean => !/^\.\.([/\\]|$)|^([A-Za-z]:)?[/\\]/.test(relative(place, target));
-  const ofCache = basename(dirname(root)) === 'snapshots' && isWithin(join(dirname(dirname(root)), 'blobs'));
-  if (isWithin(root) || ofCache || basename(target) === basename(path)) return;
-  throw new Problem(
-    'file-unreadable',
-    `'${path}' is a link to '${target}', a file of another name outside of the model's folder, and is not copied into an export.`,
-    'Put the file itself in its place, or remove the link.',
-  );
 }
 
 /** Reads numbers as they are spelled: 1.0 is no whole number for transformers, and some are larger than a double is exact. */

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -150,21 +151,26 @@ describe('what travels with a merged model', () => {
     mkdirSync(join(cache, 'blobs'));
     writeFileSync(join(cache, 'blobs', 'abc'), 'terms');
     symlinkSync('../../blobs/abc', join(snapshot, 'LICENSE'));
-    writeFileSync(join(root, 'NOTICE'), 'mine');
-    symlinkSync(join(root, 'NOTICE'), join(snapshot, 'NOTICE'));
-    symlinkSync('/dev/zero', join(snapshot, 'vocab.json'));
     const write = async () => {
       const out = mkdtempSync(join(root, 'linked-'));
       await writeHubFolder(out, exportSource(openModel(cache), [], null), 'F32', step);
       return out;
     };
     const out = await write();
-    expect([readFileSync(join(out, 'LICENSE'), 'utf8'), readFileSync(join(out, 'NOTICE'), 'utf8')]).toEqual(['terms', 'mine']);
-    expect([lstatSync(join(out, 'LICENSE')).isSymbolicLink(), existsSync(join(out, 'vocab.json'))]).toEqual([false, false]);
-    writeFileSync(join(root, 'id_secret'), 'secret');
-    symlinkSync(join(root, 'id_secret'), join(snapshot, 'USE_POLICY.md'));
-    await expect(write()).rejects.toThrow(/USE_POLICY.md' is a link to .*id_secret/);
-    rmSync(join(snapshot, 'USE_POLICY.md'));
+    expect([readFileSync(join(out, 'LICENSE'), 'utf8'), lstatSync(join(out, 'LICENSE')).isSymbolicLink()]).toEqual([
+      'terms',
+      false,
+    ]);
+    // A link to a file of the same name is one too: ~/.config/…/LICENSE may be anything.
+    for (const name of ['NOTICE', 'USE_POLICY.md', 'vocab.json', 'extra.jinja']) {
+      writeFileSync(join(root, name), 'secret');
+      symlinkSync(join(root, name), join(snapshot, name));
+      await expect(write()).rejects.toThrow(`${name}' is a link to '${join(realpathSync(root), name)}'`);
+      rmSync(join(snapshot, name));
+    }
+    symlinkSync('/dev/zero', join(snapshot, 'vocab.json'));
+    await expect(write()).rejects.toThrow(/vocab.json' is a link to '\/dev\/zero'/);
+    rmSync(join(snapshot, 'vocab.json'));
     mkdirSync(join(root, 'private'));
     writeFileSync(join(root, 'private', 'passwd'), 'secret');
     symlinkSync(join(root, 'private'), join(snapshot, 'LICENSES'));

@@ -2,10 +2,10 @@
  * Where an export came from, carried in the files themselves: in the metadata of GGUF and safetensors, and in a folder as `lowrank.json`,
  * which also has the hash of every file. So a file is known again wherever it went, and one that was changed is known as changed.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import type { ExportedFile, ExportFormat, Fingerprint, Lineage, Proof, Quantization } from '../contract.ts';
-import { hashFile, readText, writeFileAtomic } from '../formats/files.ts';
+import { fileIn, hashFile, readText, writeFileAtomic } from '../formats/files.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
@@ -69,9 +69,10 @@ export function writeManifest(folder: string, manifest: Manifest): void {
 }
 
 export function readManifest(folder: string): Manifest | null {
-  const path = join(folder, manifestName);
-  if (!existsSync(path)) return null;
-  const manifest = parsed(() => readText(path, maxManifestBytes)) as Manifest | null;
+  const manifest = parsed(() => {
+    const path = fileIn(folder, manifestName);
+    return path === null ? 'null' : readText(path, maxManifestBytes);
+  }) as Manifest | null;
   return manifest?.version === 1 && Array.isArray(manifest.files) && isLineage(manifest.lineage) ? manifest : null;
 }
 

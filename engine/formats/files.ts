@@ -7,15 +7,17 @@ import {
   existsSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { Problem } from '../problem.ts';
 
 /** One read or write call; Node's limit is 2^31 - 1. */
@@ -39,11 +41,9 @@ export function makeFolder(path: string, mode?: number): void {
 
 /** Opens `path`, hands its descriptor and size to `use`, and closes it whatever happens. */
 export function withFile<T>(path: string, use: (descriptor: number, size: number) => T): T {
-  const descriptor = openForReading(path);
+  const descriptor = openRegular(path);
   try {
-    const stats = fstatSync(descriptor);
-    if (!stats.isFile()) throw new Problem('file-unreadable', `'${path}' is not a file.`, 'Give the path of a file.');
-    return use(descriptor, stats.size);
+    return use(descriptor, fstatSync(descriptor).size);
   } finally {
     closeSync(descriptor);
   }
@@ -52,8 +52,15 @@ export function withFile<T>(path: string, use: (descriptor: number, size: number
 /** SHA-256 of the bytes of a file, in hexadecimal. */
 export async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path, { fd: openRegular(path), highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest('hex');
+}
+
+function openRegular(path: string): number {
+  const descriptor = openForReading(path);
+  if (fstatSync(descriptor).isFile()) return descriptor;
+  closeSync(descriptor);
+  throw new Problem('file-unreadable', `'${path}' is not a file.`, 'Give the path of a file.');
 }
 
 function openForReading(path: string): number {
@@ -68,6 +75,66 @@ function openForReading(path: string): number {
       cause,
     });
   }
+}
+
+/**
+ * The path of the regular file `name` in `folder`, which may come from a stranger, or null: there is nothing of that name. All that is
+ * read from the folder of a model, an adapter or a run is asked for here. Refuses what is no file, and links as `requireInside` does.
+ */
+export function fileIn(folder: string, name: string): string | null {
+  const path = join(folder, name);
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return null;
+  requireInside(folder, path);
+  const stats = statSync(path);
+  if (stats.isFile()) return path;
+  const what = stats.isDirectory() ? 'a folder' : stats.isFIFO() ? 'a pipe' : stats.isSocket() ? 'a socket' : 'a device';
+  throw new Problem(
+    'file-unreadable',
+    `'${path}' is ${what} where a file should be.`,
+    'Remove it, or put the file in its place.',
+  );
+}
+
+/**
+ * Refuses a link out of `folder`, and one to nothing. Links are followed within the folder, and from a snapshot in a hub's cache to the
+ * `blobs` beside it: a folder from somewhere else must bring no private file into a model, and from there into what is given away.
+ */
+export function requireInside(folder: string, path: string): void {
+  const root = realpathSync(folder);
+  let target: string;
+  try {
+    target = realpathSync(path);
+  } catch (cause) {
+    throw new Problem('file-missing', `'${path}' is a link to a file that is not there.`, 'Download the file again.', {
+      cause,
+    });
+  }
+  const isWithin = (place: string): boolean => {
+    const from = relative(place, target);
+    return from === '' || (from !== '..' && !from.startsWith(`..${sep}`) && resolve(from) !== from);
+  };
+  // The folder itself may be one in a snapshot.
+  const cache = /^(.*[\\/]models--[^\\/]+)[\\/]snapshots[\\/][^\\/]+/.exec(root)?.[1];
+  if (isWithin(root) || (cache !== undefined && isWithin(join(cache, 'blobs')))) return;
+  throw new Problem(
+    'file-unreadable',
+    `'${path}' is a link to '${target}', which lies outside of its folder and is not followed.`,
+    'If you trust it, put the file itself in the place of the link; otherwise remove the link.',
+  );
+}
+
+/** Whether a folder is at `path`, itself or by a link that leads to one. */
+export function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** Where `name` lies in `folder`, checked as `fileIn` does; what is not there is left for its reader to miss. */
+export function pathIn(folder: string, name: string): string {
+  return fileIn(folder, name) ?? join(folder, name);
 }
 
 /** Exactly `length` bytes from `offset`, in memory of their own. */

@@ -305,8 +305,14 @@ function megabytes(bytes: number): string {
   return `${Math.ceil(bytes / 1e6)} MB`;
 }
 
-/** Bytes of a file, or of the files directly in a folder. */
+/** Bytes of a file, or of the files in a folder and the folders in it; a link counts as the file it leads to, and leads into no folder. */
 export function sizeOf(path: string): number {
   const stats = statSync(path);
-  return stats.isDirectory() ? readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0) : stats.size;
+  if (!stats.isDirectory()) return stats.size;
+  return readdirSync(path, { withFileTypes: true }).reduce((sum, entry) => {
+    const inside = join(path, entry.name);
+    if (!entry.isSymbolicLink()) return sum + sizeOf(inside);
+    const target = statSync(inside, { throwIfNoEntry: false });
+    return sum + (target?.isFile() === true ? target.size : 0);
+  }, 0);
 }

@@ -126,7 +126,7 @@ function inspectForeign(path: string): Inspection {
 function inspectAdapter(path: string): Inspection {
   if (adapterFile(path).form !== 'peft') return inspectForeign(path);
   const config = readAdapterConfig(path);
-  const tensors = [...readSafetensors(join(path, 'adapter_model.safetensors')).tensors.values()];
+  const tensors = [...readSafetensors(adapterFile(path).weights).tensors.values()];
   const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1), 0);
   // The base may be a name on a hub; only one that lies here can be checked against.
   const base = config.base !== null && existsSync(config.base) ? config.base : null;

@@ -14,7 +14,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import type { DataFormat, EvalMetrics, MetricRow, Provider, StepMetrics } from '../contract.ts';
 import { type Day, dayOf } from '../data/day.ts';
-import { makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
+import { fileIn, makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 import { fromSaved, type Recipe } from '../recipe.ts';
@@ -162,11 +162,13 @@ export class RunFolder {
 
 /** What a run has recorded in a folder, without touching it; null where there is none that can be read. */
 export function readRunFolder(path: string): { record: RunRecord; evaluations: readonly EvalMetrics[] } | null {
-  const [run, metrics] = [join(path, 'run.json'), join(path, 'metrics.jsonl')];
-  if (!existsSync(run)) return null;
   try {
-    const record = parseRecord(run);
-    return { record, evaluations: existsSync(metrics) ? readRows(metrics).filter((row) => 'evalLoss' in row) : [] };
+    const [run, metrics] = [fileIn(path, 'run.json'), fileIn(path, 'metrics.jsonl')];
+    if (run === null) return null;
+    return {
+      record: parseRecord(run),
+      evaluations: metrics === null ? [] : readRows(metrics).filter((row) => 'evalLoss' in row),
+    };
   } catch (error) {
     if (error instanceof Problem) return null;
     throw error;

@@ -1,17 +1,7 @@
 /** Where a model lies as people have it on their disks: hub folders, caches of a hub, folders around them; and words for what is none. */
-import {
-  closeSync,
-  existsSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, lstatSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { readJsonObject } from '../formats/files.ts';
+import { fileIn, isFolder, readJsonObject, readText, requireInside } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 
 export interface LocatedModel {
@@ -24,6 +14,8 @@ export interface LocatedModel {
 
 /** Larger than the index of any model. */
 const indexLimit = 64 << 20;
+/** A reference is the name of a revision. */
+const refLimit = 4096;
 
 /** Finds the model that a person means by a path: a folder, a file in it, a GGUF, or a folder of a hub's cache. */
 export function locateModel(path: string): LocatedModel {
@@ -66,8 +58,10 @@ function locateInFolder(folder: string, notes: readonly string[]): LocatedModel 
   if (cached !== null) return locateInFolder(cached.path, [...notes, ...cached.notes]);
   const inside = foldersIn(folder).filter((name) => isModelFolder(join(folder, name)));
   const [only, ...others] = inside;
-  if (only !== undefined && others.length === 0 && ggufFiles(names).length === 0)
+  if (only !== undefined && others.length === 0 && ggufFiles(names).length === 0) {
+    requireInside(folder, join(folder, only));
     return locateInFolder(join(folder, only), [...notes, `The model lies in the folder '${only}' of '${basename(folder)}'.`]);
+  }
   if (only !== undefined)
     throw new Problem(
       'format-unknown',
@@ -92,8 +86,8 @@ export function currentSnapshot(folder: string): { readonly path: string; readon
   if (!existsSync(join(root, 'snapshots'))) return null;
   const snapshots = foldersIn(join(root, 'snapshots'));
   const paths = snapshots.map((name) => join(root, 'snapshots', name));
-  const ref = join(root, 'refs', 'main');
-  const current = existsSync(ref) ? readFileSync(ref, 'utf8').trim() : null;
+  const ref = fileIn(root, join('refs', 'main'));
+  const current = ref === null ? null : readText(ref, refLimit).trim();
   const [only, ...others] = paths;
   if (only === undefined)
     throw new Problem(
@@ -101,8 +95,9 @@ export function currentSnapshot(folder: string): { readonly path: string; readon
       `'${root}' is a folder of a hub's cache with no snapshot of a model in it.`,
       unfinished(root) ?? 'Download the model.',
     );
+  const chosen = others.length === 0 ? only : current === null ? undefined : paths[snapshots.indexOf(current)];
+  if (chosen !== undefined) requireInside(root, chosen);
   if (others.length === 0) return { path: only, notes: [] };
-  const chosen = current === null ? undefined : paths[snapshots.indexOf(current)];
   if (chosen !== undefined)
     return {
       path: chosen,
@@ -118,13 +113,13 @@ export function currentSnapshot(folder: string): { readonly path: string; readon
 /** Real paths of the safetensors files of a hub folder, single or sharded. */
 export function weightFiles(folder: string): string[] {
   const single = 'model.safetensors';
-  if (existsSync(join(folder, single))) return [realpathSync(join(folder, single))];
+  if (existsSync(join(folder, single))) return [weightFile(folder, single)];
   const names = readdirSync(folder).sort();
-  const index = join(folder, 'model.safetensors.index.json');
-  const shards = existsSync(index) ? shardsOfIndex(index) : shardsOf(names);
+  const index = fileIn(folder, 'model.safetensors.index.json');
+  const shards = index !== null ? shardsOfIndex(index) : shardsOf(names);
   if (shards.length === 0) {
     const others = names.filter((name) => name.endsWith('.safetensors') && !ofOthers.test(name));
-    if (others.length === 1 && existsSync(join(folder, others[0]!))) return [realpathSync(join(folder, others[0]!))];
+    if (others.length === 1 && existsSync(join(folder, others[0]!))) return [weightFile(folder, others[0]!)];
     throw noModel(folder, names, `has no ${single}`);
   }
   const missing = shards.filter((name) => !existsSync(join(folder, name)));
@@ -136,7 +131,11 @@ export function weightFiles(folder: string): string[] {
         : `'${folder}' lacks ${missing.length} of its ${shards.length} shards: ${listed(missing)}.`,
       unfinished(folder) ?? 'Download the missing files of the model.',
     );
-  return shards.map((name) => realpathSync(join(folder, name)));
+  return shards.map((name) => weightFile(folder, name));
+}
+
+function weightFile(folder: string, name: string): string {
+  return realpathSync(fileIn(folder, name)!);
 }
 
 /** Adapters, and weights under the names of Mistral's own programs. */
@@ -222,7 +221,7 @@ function isAdapter(folder: string): Problem {
 function unfinished(folder: string): string | null {
   const places = ['', '.cache/huggingface/download', 'blobs', '../../blobs'].map((place) => join(folder, place));
   const found = places
-    .filter((place) => existsSync(place) && statSync(place).isDirectory())
+    .filter(isFolder)
     .flatMap((place) => readdirSync(place).filter((name) => /\.(incomplete|part|partial|crdownload|aria2)$/.test(name)));
   return found.length === 0
     ? null
@@ -236,9 +235,7 @@ function ggufFiles(names: readonly string[]): string[] {
 
 function foldersIn(folder: string): string[] {
   return readdirSync(folder)
-    .filter(
-      (name) => !name.startsWith('.') && (statSync(join(folder, name), { throwIfNoEntry: false })?.isDirectory() ?? false),
-    )
+    .filter((name) => !name.startsWith('.') && isFolder(join(folder, name)))
     .sort();
 }
 

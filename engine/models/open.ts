@@ -1,8 +1,8 @@
 /** Opens a model: a hub folder or a GGUF file. Reads headers only, and checks that every tensor is there in the right shape. */
-import { existsSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { realpathSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import type { ModelInfo } from '../contract.ts';
-import { readJsonObject, readText, refuseStandIn, withFile } from '../formats/files.ts';
+import { fileIn, pathIn, readJsonObject, readText, refuseStandIn, withFile } from '../formats/files.ts';
 import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
@@ -81,7 +81,7 @@ export function openModel(path: string, acceptFields: readonly string[] = []): O
 // ── Hub folder ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function openHub({ path: folder, notes: found }: LocatedModel, acceptFields: readonly string[]): OpenModel {
-  const configPath = join(folder, 'config.json');
+  const configPath = pathIn(folder, 'config.json');
   const config = readJsonObject(configPath, textLimits.config);
   const notes = [...found];
   const described = specFromConfig(config, configPath, { acceptFields, notes });
@@ -189,10 +189,10 @@ function settleHead(spec: DecoderSpec, stored: Map<string, StoredTensor>, notes:
 
 /** The tokenizer of a hub folder, null when it has none that can be read. */
 export function readHubTokenizer(folder: string, notes: string[] = []): TokenizerSource | null {
-  const tokenizerPath = join(folder, 'tokenizer.json');
-  if (!existsSync(tokenizerPath)) {
+  const tokenizerPath = fileIn(folder, 'tokenizer.json');
+  if (tokenizerPath === null) {
     notes.push(
-      existsSync(join(folder, 'tokenizer.model'))
+      fileIn(folder, 'tokenizer.model') !== null
         ? "The folder has tokenizer.model but no tokenizer.json, which is needed to read text: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it."
         : 'The folder has no tokenizer: only rows of token ids can be used.',
     );
@@ -215,13 +215,14 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
 }
 
 function optionalJson(folder: string, name: string): Record<string, unknown> | null {
-  return existsSync(join(folder, name)) ? readJsonObject(join(folder, name), textLimits.config) : null;
+  const path = fileIn(folder, name);
+  return path === null ? null : readJsonObject(path, textLimits.config);
 }
 
 /** The chat template in a hub folder, with a tokenizer or without. */
 export function readHubTemplate(folder: string): string | null {
-  const templatePath = join(folder, 'chat_template.jinja');
-  if (existsSync(templatePath)) return readText(templatePath, textLimits.config);
+  const templatePath = fileIn(folder, 'chat_template.jinja');
+  if (templatePath !== null) return readText(templatePath, textLimits.config);
   // The last is where transformers 4 kept the template of a model that also sees.
   return (
     configTemplate(optionalJson(folder, 'tokenizer_config.json')?.['chat_template']) ??
@@ -240,8 +241,8 @@ function configTemplate(value: unknown): string | null {
 
 /** `license:` of the model card's front matter. */
 function cardLicence(folder: string): string | null {
-  const path = join(folder, 'README.md');
-  if (!existsSync(path) || statSync(path).size > textLimits.card) return null;
+  const path = fileIn(folder, 'README.md');
+  if (path === null || statSync(path).size > textLimits.card) return null;
   const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/.exec(readText(path, textLimits.card))?.[1] ?? '';
   return /^license:\s*["']?([^"'\r\n]+)/m.exec(frontMatter)?.[1]?.trim() ?? null;
 }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Checkpoint } from '../contract.ts';
-import { readText, writeFileAtomic } from '../formats/files.ts';
+import { fileIn, readText, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, publishFolder } from '../formats/folder.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
@@ -146,7 +146,10 @@ function hashOf(content: Partial<StateFile>): string {
 }
 
 function describeFile(folder: string, name: string): StateFile['files'][number] {
-  const content = readFileSync(join(folder, name));
+  const path = fileIn(folder, name);
+  if (path === null)
+    throw new Problem('file-missing', `There is no '${name}' in '${folder}'.`, 'Resume from an older checkpoint.');
+  const content = readFileSync(path);
   return { path: name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
 }
 

@@ -1,6 +1,7 @@
 /** Finds the files of an adapter, and says of a place that has none what is there instead. */
 import { closeSync, openSync, readdirSync, readSync, statSync, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { pathIn } from '../../formats/files.ts';
 import { currentSnapshot } from '../../models/hub-folder.ts';
 import { Problem } from '../../problem.ts';
 
@@ -23,14 +24,14 @@ export function adapterFile(path: string): AdapterFile {
   if (!found.isDirectory()) return adapterInFile(path, found);
   const names = readdirSync(path);
   if (names.includes(weightsName)) {
-    if (names.includes(configName)) return { form: 'peft', weights: join(path, weightsName) };
+    if (names.includes(configName)) return { form: 'peft', weights: pathIn(path, weightsName) };
     throw new Problem(
       'file-missing',
       `'${path}' has ${weightsName} but no ${configName}, which says how its numbers are meant.`,
       'Get the file too: PEFT writes both side by side.',
     );
   }
-  if (names.includes(mlxWeightsName)) return { form: 'mlx', weights: join(path, mlxWeightsName) };
+  if (names.includes(mlxWeightsName)) return { form: 'mlx', weights: pathIn(path, mlxWeightsName) };
   throw noAdapterIn(path, names);
 }
 

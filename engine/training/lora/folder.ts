@@ -1,8 +1,8 @@
 /** Reads adapters of every program, and writes them as PEFT does: `adapter_config.json` and `adapter_model.safetensors`. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tokenizer } from '../../data/tokenizer.ts';
-import { hashFile, writeFileAtomic } from '../../formats/files.ts';
+import { fileIn, hashFile, writeFileAtomic } from '../../formats/files.ts';
 import { allFinite } from '../../formats/float.ts';
 import { publishFolder } from '../../formats/folder.ts';
 import { SafetensorsWriter } from '../../formats/safetensors.ts';
@@ -23,8 +23,8 @@ export function adapterHash(path: string): Promise<string> {
 
 /** The bytes of the config beside the numbers; null where both are in one file. */
 export function adapterConfigBytes(path: string): Buffer | null {
-  const file = join(path, configName);
-  return adapterFile(path).form === 'gguf' || !existsSync(file) ? null : readFileSync(file);
+  const file = adapterFile(path).form === 'gguf' ? null : fileIn(path, configName);
+  return file === null ? null : readFileSync(file);
 }
 
 /** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against the base model it shall work on. */

@@ -1,6 +1,6 @@
 /** Adapters of mlx-lm (a folder with `adapters.safetensors`) and llama.cpp (a GGUF file), read as what they are in PEFT's terms. */
-import { basename, join } from 'node:path';
-import { readText } from '../../formats/files.ts';
+import { basename } from 'node:path';
+import { pathIn, readText } from '../../formats/files.ts';
 import { readGguf, readGgufFloat32, type GgufValue } from '../../formats/gguf.ts';
 import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../../formats/safetensors.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../../models/families/index.ts';
@@ -33,7 +33,7 @@ interface MlxConfig {
 
 /** What mlx-lm's `adapter_config.json` says. */
 function readMlxConfig(dir: string): MlxConfig {
-  const path = join(dir, 'adapter_config.json');
+  const path = pathIn(dir, 'adapter_config.json');
   const invalid = (what: string) =>
     new Problem('config-invalid', `${path}: ${what}.`, 'The folder must be an adapter as mlx-lm writes it.');
   let config: { fine_tune_type?: unknown; lora_parameters?: { scale?: unknown; dropout?: unknown } } | null;
@@ -58,7 +58,7 @@ function readMlxConfig(dir: string): MlxConfig {
 /** `lora_a` is [in, r] and `lora_b` [r, out]; what they make is multiplied by `scale` itself. */
 export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
   const { dora, scale, dropout } = readMlxConfig(dir);
-  const path = join(dir, mlxWeightsName);
+  const path = pathIn(dir, mlxWeightsName);
   const parts = partsOf(path, readSafetensors(path).tensors.values(), spec, /^(.*)\.(lora_a|lora_b|m)$/);
   const places = placesOf(spec);
   const fits = ({ kind }: TargetModule): boolean => kind === 'linear' || (!dora && !spec.tiedEmbeddings);

@@ -1,6 +1,6 @@
 /** Reads an adapter of PEFT, in all the forms PEFT and those who build on it have written, and checks every tensor of it. */
 import { join } from 'node:path';
-import { readText } from '../../formats/files.ts';
+import { pathIn, readText } from '../../formats/files.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '../../formats/float.ts';
 import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../../formats/safetensors.ts';
 import { hubLayout } from '../../models/families/index.ts';
@@ -24,7 +24,7 @@ const maxConfigBytes = 1 << 20;
 
 /** The config of the adapter in a folder. */
 export function readAdapterConfig(dir: string): AdapterConfig {
-  const path = join(dir, configName);
+  const path = pathIn(dir, configName);
   return parseAdapterConfig(readText(path, maxConfigBytes), path);
 }
 
@@ -33,7 +33,7 @@ type Stored = Map<string, SafetensorsTensor>;
 
 export function readPeftAdapter(dir: string, base: BaseModel): Adapter {
   const { spec } = base;
-  const path = join(dir, weightsName);
+  const path = pathIn(dir, weightsName);
   const given = readAdapterConfig(dir);
   const stored = storedTensors(path, spec);
   if (given.method !== 'full') requirePairs(path, stored);
@@ -69,7 +69,7 @@ function storedTensors(path: string, spec: DecoderSpec): Stored {
 
 /** A vocabulary that was changed in training: the tokens that embedding and head of an adapter have rows for; null: those of the model. */
 export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
-  const path = join(dir, weightsName);
+  const path = pathIn(dir, weightsName);
   const stored = storedTensors(path, spec);
   const { modules, vocabularySize, hiddenSize, tiedEmbeddings } = spec;
   const [embedding, head] = [modules.token_embd, modules.output].map((module) => stored.get(`${module}.weight`));
@@ -90,7 +90,7 @@ export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
 
 /** The config as this model has it: names of its own, and what the file holds besides the factors. */
 function settled(dir: string, given: AdapterConfig, stored: Stored, base: BaseModel): AdapterConfig {
-  const path = join(dir, weightsName);
+  const path = pathIn(dir, weightsName);
   const { spec } = base;
   const config = withTiedPair(dir, withOwnNames(given, stored, spec), stored, spec, path);
   const wanted = new Set(adapterShape(config, spec).tensors.map(({ name }) => peftKey(name, (own) => own)!));
