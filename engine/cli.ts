@@ -12,7 +12,7 @@ import { merge } from './cli/merge.ts';
 import { Output } from './cli/output.ts';
 import { runs } from './cli/runs.ts';
 import { train } from './cli/train.ts';
-import { toProblemValue } from './problem.ts';
+import { shown, toProblemValue } from './problem.ts';
 import { nearest } from './recipe.ts';
 import { connectHost, defaultDataDir, type HostClient } from './rpc.ts';
 
@@ -144,7 +144,7 @@ async function main(argv: string[]): Promise<number> {
 }
 
 function usage(message: string, line = 'lowrank help shows every command.'): number {
-  process.stderr.write(`lowrank: ${message}\n  ${line}\n`);
+  process.stderr.write(`lowrank: ${shown(message)}\n  ${line}\n`);
   return 2;
 }
 

@@ -13,7 +13,7 @@ import { makeFolder } from './formats/files.ts';
 import type { HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
-import { Problem, toProblemValue } from './problem.ts';
+import { logError, Problem, toProblemValue } from './problem.ts';
 import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio, readLines } from './rpc.ts';
 import { jobEnvironment } from './runtime/cuda.ts';
 import { versions } from './versions.ts';
@@ -85,7 +85,7 @@ async function open(): Promise<Handle> {
       close: () => store.close(),
     };
   } catch (error) {
-    if (!(error instanceof Problem)) console.error(error);
+    if (!(error instanceof Problem)) logError(error);
     const problem = toProblemValue(error);
     return { request: () => Promise.reject(Problem.fromValue(problem)), busy: () => false, close: () => {} };
   }
@@ -140,7 +140,7 @@ async function answer(
     return { id, answer: { ok: (await handle.request(name, params, client)) ?? null } };
   } catch (error) {
     const problem = toProblemValue(error);
-    if (problem.code === 'internal') console.error(error);
+    if (problem.code === 'internal') logError(error);
     return { id, answer: { problem } };
   }
 }

@@ -57,6 +57,58 @@ export interface ProblemValue {
   readonly field?: string;
 }
 
+// ── Text from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Longer than any sentence that is meant to be read, two paths in it included. */
+const longestSentence = 4000;
+/** Longer than the name of any model, data set or tensor. */
+export const longestName = 200;
+
+/** C0 but for tab and newline, DEL, C1, what reverses or parts lines, tags, and what takes no room at all. */
+const inText =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
+/** In a sentence also what parts lines, and marks that are of use in running text alone. */
+const inSentence =
+  /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
+
+/**
+ * One line of text as it may be shown to a person: text from a file may carry what clears a terminal, sets its title, forges a line or
+ * reverses the order of letters, and may be millions of characters long. What does not print is spelled out (`\u001b`); of what is longer
+ * than `longest` characters the middle is left out.
+ */
+export function shown(text: string, longest = longestSentence): string {
+  return shortened(text, longest).replace(inSentence, spelled);
+}
+
+/** Text of several lines, as `shown`: lines and tabs stay, and so do the marks that Persian, Hebrew or an emoji need. */
+export function shownText(text: string): string {
+  return text.replace(inText, spelled);
+}
+
+function shortened(text: string, longest: number): string {
+  if (text.length <= longest) return text;
+  const end = Math.floor(longest / 3);
+  const left = `${text.slice(0, longest - end)} … (${text.length - longest} characters left out) … ${text.slice(-end)}`;
+  // A cut may part the two halves of a character.
+  return left.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '');
+}
+
+function spelled(character: string): string {
+  const usual = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[character];
+  const code = character.codePointAt(0)!;
+  return usual ?? (code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`);
+}
+
+/** Writes to the log what nobody expected, with where it happened. */
+export function logError(error: unknown): void {
+  const parts: string[] = [];
+  for (let at = error; at !== undefined && parts.length < 5; at = at instanceof Error ? at.cause : undefined)
+    parts.push(at instanceof Error ? (at.stack ?? at.message) : String(at));
+  console.error(shownText(shortened(parts.join('\ncaused by: '), 10 * longestSentence)));
+}
+
+// ── Failures ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** An expected failure, shown to people as a sentence and a hint. */
 export class Problem extends Error {
   readonly code: ProblemCode;
@@ -70,12 +122,13 @@ export class Problem extends Error {
     hint: string,
     options: { line?: number | undefined; field?: string | undefined; cause?: unknown } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(shown(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'Problem';
     this.code = code;
-    this.hint = hint;
+    this.hint = shown(hint);
     this.line = options.line;
-    this.field = options.field;
+    // Only a name that a person can give back.
+    this.field = (options.field?.length ?? 0) > longestSentence ? undefined : options.field;
   }
 
   toValue(): ProblemValue {
@@ -97,7 +150,7 @@ export class Problem extends Error {
 export function toProblemValue(error: unknown): ProblemValue {
   if (error instanceof Problem) return error.toValue();
   const code = (error as { readonly code?: unknown } | null)?.code;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = shown(error instanceof Error ? error.message : String(error));
   if (code === 'ENOENT') return { code: 'file-missing', message, hint: 'Check the path.' };
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
     return { code: 'folder-unwritable', message, hint: 'Choose a place you may read and write.' };

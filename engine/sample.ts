@@ -10,7 +10,7 @@ import { found, type HostContext } from './host/context.ts';
 import type { Library } from './host/library.ts';
 import type { LongLived } from './host/long-lived.ts';
 import type { RunQueue } from './host/runs.ts';
-import { Problem, toProblemValue } from './problem.ts';
+import { logError, Problem, toProblemValue } from './problem.ts';
 import type { RecipeInput } from './recipe.ts';
 import { embeddedModelPath, sampleFiles } from './resources.ts';
 
@@ -126,7 +126,7 @@ export class SampleFlow {
       const problem = toProblemValue(error);
       if (stop.aborted || problem.code === 'stopped') this.#change({ phase: 'stopped', progress: null });
       else {
-        if (problem.code === 'internal') console.error(error);
+        if (problem.code === 'internal') logError(error);
         this.#change({ phase: 'failed', progress: null, problem });
       }
     }

@@ -39,7 +39,7 @@ export const data: Command = {
         output.document(row);
         const turn = 'turn' in row && row.turn !== undefined ? `, turn ${row.turn}` : '';
         output.line(`--- row ${('row' in row ? row.row : undefined) ?? i}${turn}`);
-        output.line('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
+        output.text('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
       }
       return;
     }

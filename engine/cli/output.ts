@@ -1,6 +1,9 @@
-/** Results to stdout, progress and messages to stderr; a bar only on a terminal. */
+/**
+ * Results to stdout, progress and messages to stderr; a bar only on a terminal. Everything for people goes through here, and what of it
+ * comes from files is shown as text only (`shown`): a name in a model cannot clear the screen or write a line of its own.
+ */
 import type { Progress } from '../contract.ts';
-import type { ProblemValue } from '../problem.ts';
+import { shown, shownText, type ProblemValue } from '../problem.ts';
 
 const barWidth = 24;
 
@@ -23,14 +26,19 @@ export class Output {
   line(text = ''): void {
     if (this.json) return;
     this.#clearBar();
-    process.stdout.write(`${text}\n`);
+    process.stdout.write(`${shown(text)}\n`);
   }
 
-  /** Part of a line of the result, as it comes. */
+  /** Text of as many lines as it has, for people. */
+  text(text: string): void {
+    this.piece(`${text}\n`);
+  }
+
+  /** Part of a text, as it comes. */
   piece(text: string): void {
     if (this.json) return;
     this.#clearBar();
-    process.stdout.write(text);
+    process.stdout.write(shownText(text));
   }
 
   /** One JSON document, for programs. */
@@ -41,12 +49,12 @@ export class Output {
   /** A message beside the result. */
   message(text: string): void {
     this.#clearBar();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${shown(text)}\n`);
   }
 
   progress({ phase, done, total, unit, secondsLeft }: Progress, more = ''): void {
     if (!this.#terminal) {
-      if (phase !== this.#phase) process.stderr.write(`${phase}\n`);
+      if (phase !== this.#phase) process.stderr.write(`${shown(phase)}\n`);
       this.#phase = phase;
       return;
     }
@@ -56,7 +64,7 @@ export class Output {
       more,
       secondsLeft === null ? '' : `${duration(secondsLeft)} left`,
     ];
-    const text = parts.filter((part) => part !== '').join('  ');
+    const text = shown(parts.filter((part) => part !== '').join('  '));
     process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
     this.#barShown = true;
   }
@@ -64,11 +72,12 @@ export class Output {
   problem(problem: ProblemValue): void {
     this.#clearBar();
     this.document({ problem });
-    process.stderr.write(`lowrank: ${problem.code}: ${problem.message}\n  ${problem.hint}\n`);
+    process.stderr.write(`lowrank: ${problem.code}: ${shown(problem.message)}\n  ${shown(problem.hint)}\n`);
   }
 
   /** Columns aligned, two spaces apart. */
-  table(rows: readonly (readonly string[])[]): void {
+  table(given: readonly (readonly string[])[]): void {
+    const rows = given.map((row) => row.map((cell) => shown(cell)));
     const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
     for (const row of rows)
       this.line(

@@ -144,7 +144,11 @@ class Pieces {
 
   damaged(what: string, hint = 'Each row is one JSON object on one line.'): RecordOrProblem {
     const line = this.#startLine;
-    return { line, bytes: 0, problem: { code: 'data-invalid', message: `${this.#path}, line ${line}: ${what}.`, hint, line } };
+    return {
+      line,
+      bytes: 0,
+      problem: new Problem('data-invalid', `${this.#path}, line ${line}: ${what}.`, hint, { line }).toValue(),
+    };
   }
 
   #add(bytes: Buffer): void {

@@ -159,7 +159,8 @@ class RowEncoder {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
-      return [{ problem: { code, message: `${file}, line ${line}: ${message}`, hint, line }, index, line, file }];
+      const problem = new Problem(code, `${file}, line ${line}: ${message}`, hint, { line }).toValue();
+      return [{ problem, index, line, file }];
     }
   }
 

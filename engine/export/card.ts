@@ -1,6 +1,7 @@
 /** The model card beside an export: what is known of it, and nothing else. */
 import { basename } from 'node:path';
 import type { ExportFormat, Lineage, Proof, Quantization } from '../contract.ts';
+import { longestName, shown } from '../problem.ts';
 import { defaultRecipe, type Recipe } from '../recipe.ts';
 
 export interface CardFacts {
@@ -32,7 +33,7 @@ export function modelCard(facts: CardFacts): string {
   return (
     [
       frontMatter(facts),
-      `# ${name}`,
+      `# ${plain(name)}`,
       `${whatItIs(facts)} ${runsIn}`,
       section('Base', [baseText(lineage)]),
       section('Data', [dataText(lineage)]),
@@ -61,7 +62,7 @@ function frontMatter({ format, lineage, hubBase, quantization }: CardFacts): str
   const relation = adapter ? 'adapter' : quantization?.startsWith('q') === true ? 'quantized' : 'finetune';
   const library = libraries[format];
   const lines = [
-    ...(lineage.base.licence === null ? [] : [`license: ${JSON.stringify(lineage.base.licence)}`]),
+    ...(lineage.base.licence === null ? [] : [`license: ${JSON.stringify(shown(lineage.base.licence, longestName))}`]),
     ...(hubBase === null ? [] : [`base_model: ${JSON.stringify(hubBase)}`, `base_model_relation: ${relation}`]),
     ...(library === undefined ? [] : [`library_name: ${library}`]),
     'pipeline_tag: text-generation',
@@ -72,22 +73,22 @@ function frontMatter({ format, lineage, hubBase, quantization }: CardFacts): str
 }
 
 function whatItIs({ title, lineage: { base, adapters } }: CardFacts): string {
-  const parts = adapters.map(({ name, weight }) => (weight === 1 ? `‘${name}’` : `‘${name}’ (weight ${weight})`));
-  return parts.length === 0 ? `${title} of ${base.name}.` : `${title}: ${base.name} with ${parts.join(' and ')}.`;
+  const parts = adapters.map(({ name, weight }) => (weight === 1 ? `‘${plain(name)}’` : `‘${plain(name)}’ (weight ${weight})`));
+  return parts.length === 0 ? `${title} of ${plain(base.name)}.` : `${title}: ${plain(base.name)} with ${parts.join(' and ')}.`;
 }
 
 function baseText({ base: { name, hash, licence } }: Lineage): string {
   const terms =
     licence === null
       ? 'Its files do not state a licence; what the base was given out under holds for this too.'
-      : `Its licence is ${licence}, which holds for this too.`;
-  return `${name}, weights SHA-256 \`${hash}\`. ${terms}`;
+      : `Its licence is ${plain(licence)}, which holds for this too.`;
+  return `${plain(name)}, weights SHA-256 \`${hash}\`. ${terms}`;
 }
 
 function dataText({ data, adapters }: Lineage): string {
   if (adapters.length === 0) return 'None: this is the base itself.';
   if (data === null) return 'What the adapter was trained on is not recorded beside it.';
-  return `${data.rows} rows of ${data.name}, SHA-256 \`${data.hash}\`.`;
+  return `${data.rows} rows of ${plain(data.name)}, SHA-256 ${code(data.hash)}.`;
 }
 
 const always: readonly (keyof Recipe)[] = [
@@ -106,14 +107,33 @@ function recipeTable({ recipe, steps, trainableParameters }: TrainingFacts): str
   const keys = (Object.keys(recipe) as (keyof Recipe)[]).filter(
     (key) => always.includes(key) || JSON.stringify(recipe[key]) !== JSON.stringify(usual[key]),
   );
-  const rows = keys.map((key) => `| ${key} | ${words(recipe[key])} |`);
+  const rows = keys.map((key) => `| ${words(key)} | ${words(recipe[key])} |`);
   const table = ['| setting | value |', '| --- | --- |', ...rows].join('\n');
   return `${trainableParameters} trained parameters, ${steps} steps. Settings that are not named have the studio's defaults.\n\n${table}`;
 }
 
+/** A cell of a table. */
 function words(value: unknown): string {
   const text = Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? value : JSON.stringify(value);
-  return text.replaceAll('|', '\\|');
+  return plain(text).replaceAll('|', '\\|');
+}
+
+/** Letters, digits and what Markdown makes nothing of. */
+const harmless = /^[\p{L}\p{M}\p{N} .,:;()+=/%'’~^{}"-]*$/u;
+
+/**
+ * Text from a file as text of the card: a name may be Markdown or HTML, a link or a picture that calls home. What could be is set as code,
+ * in which nothing has a meaning.
+ */
+function plain(text: string): string {
+  const line = shown(text, 10 * longestName);
+  // A hub makes links of addresses; an underscore within a word stands for itself.
+  const isHarmless = harmless.test(line.replace(/(?<=[\p{L}\p{N}])_+(?=[\p{L}\p{N}])/gu, '')) && !/:\/\/|www\./i.test(line);
+  return isHarmless ? line : code(line);
+}
+
+function code(text: string): string {
+  return `\`${shown(text, 10 * longestName).replaceAll('`', "'")}\``;
 }
 
 function evaluationText({ evaluation }: TrainingFacts): string {
@@ -136,7 +156,10 @@ function proofText(title: string, proof: Proof | null): string {
 function howToRun({ format, name, quantization }: CardFacts): string {
   const python = (...lines: string[]) => ['```python', ...lines, '```'].join('\n');
   const shell = (...lines: string[]) => ['```sh', ...lines, '```'].join('\n');
-  const here = JSON.stringify(basename(name));
+  const folder = shown(basename(name), longestName);
+  const here = JSON.stringify(folder);
+  const word = shellWord(folder);
+  const lower = shellWord(folder.toLowerCase());
   switch (format) {
     case 'peft':
       return python('from peft import AutoPeftModelForCausalLM', `model = AutoPeftModelForCausalLM.from_pretrained(${here})`);
@@ -149,13 +172,13 @@ function howToRun({ format, name, quantization }: CardFacts): string {
         'print(chat([{"role": "user", "content": "Hello"}])[0]["generated_text"][-1]["content"])',
       );
     case 'ollama':
-      return shell(`ollama create ${name.toLowerCase()} -f Modelfile`, `ollama run ${name.toLowerCase()}`);
+      return shell(`ollama create ${lower} -f Modelfile`, `ollama run ${lower}`);
     case 'onnx-adapter':
       return python(
         'import onnxruntime_genai as og',
         `model = og.Model(${here})`,
         'adapters = og.Adapters(model)',
-        `adapters.load("${name}/adapter.onnx_adapter", "tuned")`,
+        `adapters.load(${JSON.stringify(`${folder}/adapter.onnx_adapter`)}, "tuned")`,
         'generator = og.Generator(model, og.GeneratorParams(model))',
         'generator.set_active_adapter(adapters, "tuned")',
       );
@@ -168,8 +191,13 @@ function howToRun({ format, name, quantization }: CardFacts): string {
         '```',
       ].join('\n');
     default:
-      return shell(`llama-cli -m ${here} -cnv`);
+      return shell(`llama-cli -m ${word} -cnv`);
   }
+}
+
+/** A name as one word of a shell, in which nothing is run. */
+function shellWord(name: string): string {
+  return /^[\w.+-]+$/.test(name) && !name.startsWith('-') ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }
 
 /** How transformers.js calls the numbers of a file. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
+import { longestName, shown } from '../problem.ts';
 import { found, type HostContext } from './context.ts';
 import { baseOf, modelAt, type ModelAt, requireAbsolute, requireName } from './library.ts';
 
@@ -51,7 +52,7 @@ export class AdapterRegistry {
     const version: AdapterVersion = {
       id: randomUUID(),
       projectId,
-      name: basename(path) === 'adapter' ? basename(join(path, '..')) : basename(path),
+      name: shown(basename(path) === 'adapter' ? basename(join(path, '..')) : basename(path), longestName),
       path,
       runId: null,
       runName: null,

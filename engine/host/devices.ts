@@ -7,7 +7,7 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { DeviceInfo, DeviceMeasure, MachineInfo, Provider, TrialSubject } from '../contract.ts';
 import { readText, writeFileAtomic } from '../formats/files.ts';
-import { Problem, toProblemValue } from '../problem.ts';
+import { logError, Problem, toProblemValue } from '../problem.ts';
 import { cudaRuntime } from '../runtime/cuda.ts';
 import { accelerators, cpuThreads, fastest, machineKey, processor, type Candidate } from '../runtime/devices.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
@@ -147,7 +147,7 @@ export class Devices {
         writeFileAtomic(this.#file, JSON.stringify([...this.#verdicts], null, 2));
       } catch (error) {
         // Nothing depends on it: it is found out again at the next start.
-        console.error(error);
+        logError(error);
       }
       return verdict;
     });

@@ -5,7 +5,7 @@ import type { ExportRecord, ExportRequest } from '../contract.ts';
 import { needsImportance } from '../export/quant-mix.ts';
 import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
-import { Problem, toProblemValue } from '../problem.ts';
+import { longestName, Problem, shown, toProblemValue } from '../problem.ts';
 import { found, type HostContext, startReported } from './context.ts';
 import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 
@@ -37,7 +37,7 @@ export class Exports {
       const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : store.adapters.atPath(ref.path);
       const path = version?.path ?? ('path' in ref ? ref.path : '');
       requireWeight({ path, weight });
-      return { version, path, weight, name: version?.name ?? basename(path) };
+      return { version, path, weight, name: version?.name ?? shown(basename(path), longestName) };
     });
     const adapter = parts.find(({ version }) => version !== null)?.version ?? null;
     const { modelPath, acceptFields: stated } = modelAt(store, request.model);
@@ -52,7 +52,7 @@ export class Exports {
       projectId: project.id,
       adapterId: adapter?.id ?? null,
       adapterName: parts.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + '),
-      modelName: model?.name ?? adapter?.modelName ?? basename(modelPath),
+      modelName: model?.name ?? adapter?.modelName ?? shown(basename(modelPath), longestName),
       format: request.format,
       quantization: request.quantization,
       path: request.out,

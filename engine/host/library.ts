@@ -17,7 +17,7 @@ import type {
   Params,
   Project,
 } from '../contract.ts';
-import { Problem } from '../problem.ts';
+import { logError, longestName, Problem, shown } from '../problem.ts';
 import { type RowSettings, rowSettings } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { found, type HostContext } from './context.ts';
@@ -37,7 +37,7 @@ export class Library {
     this.#context.emit('list.changed', { projectId: project.id, list: 'projects' });
     const preparing = this.addModel(project.id, embeddedModelPath(), { embedded: true })
       // Without it the project is as good; adding a model by hand says what is wrong.
-      .catch((error: unknown) => console.error('The embedded model was not added:', error))
+      .catch((error: unknown) => logError(new Error('The embedded model was not added.', { cause: error })))
       .finally(() => this.#preparing.delete(project.id));
     this.#preparing.set(project.id, preparing);
     return project;
@@ -121,7 +121,7 @@ export class Library {
     const dataset: Dataset = {
       id,
       projectId,
-      name: name?.trim() || basename(files.trainPaths[0]!, extname(files.trainPaths[0]!)),
+      name: name?.trim() || shown(basename(files.trainPaths[0]!, extname(files.trainPaths[0]!)), longestName),
       trainPaths,
       evalPaths,
       ...scan,

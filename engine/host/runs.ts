@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import type { DeviceInfo, JobMessage, Run, RunState, TrainRequest, TrialSubject } from '../contract.ts';
 import { runContent } from '../jobs/run-folder.ts';
 import type { Job } from '../jobs/supervisor.ts';
-import { Problem, toProblemValue, type ProblemValue } from '../problem.ts';
+import { logError, longestName, Problem, shown, toProblemValue, type ProblemValue } from '../problem.ts';
 import { checkRecipe, ownNames, type RecipeInput } from '../recipe.ts';
 import { processor } from '../runtime/devices.ts';
 import type { RunJob } from '../store/runs.ts';
@@ -137,10 +137,10 @@ export class RunQueue {
       state: 'queued',
       phase: '',
       modelId: model?.id ?? null,
-      modelName: model?.name ?? basename(modelPath),
+      modelName: model?.name ?? shown(basename(modelPath), longestName),
       modelPath,
       datasetId: dataset?.id ?? null,
-      datasetName: dataset?.name ?? basename(dataPaths[0]!),
+      datasetName: dataset?.name ?? shown(basename(dataPaths[0]!), longestName),
       recipe: checked.recipe,
       device: 'cpu',
       out,
@@ -378,7 +378,7 @@ export class RunQueue {
       this.#log(active.runId, ending(this.get(active.runId)));
     } catch (error) {
       // On a full disk it is told all the same; the next start finds the run without a process and marks it interrupted.
-      console.error(error);
+      logError(error);
     }
     this.#context.emit('run.changed', { ...this.get(active.runId), ...ended });
     active.ended.resolve();

@@ -11,7 +11,7 @@ import { readSafetensors } from '../formats/safetensors.ts';
 import { currentSnapshot } from '../models/hub-folder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec.ts';
-import { Problem } from '../problem.ts';
+import { Problem, shown } from '../problem.ts';
 import type { AdapterConfig } from '../training/lora/config.ts';
 import { openAdapter } from '../training/lora/adapted.ts';
 import { adapterFile, isForAdapter } from '../training/lora/find.ts';
@@ -186,5 +186,5 @@ async function inspectData(path: string): Promise<Inspection> {
 }
 
 function lines(entries: readonly (readonly [string, string])[]): { label: string; value: string }[] {
-  return entries.map(([label, value]) => ({ label, value }));
+  return entries.map(([label, value]) => ({ label, value: shown(value) }));
 }

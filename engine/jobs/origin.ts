@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
+import { longestName, shown } from '../problem.ts';
 import { adapterHash } from '../training/lora/folder.ts';
 import { versions } from '../versions.ts';
 import { runOfAdapter } from './run-folder.ts';
@@ -17,7 +18,7 @@ export async function originOf(model: OpenModel, adapters: readonly AdapterWeigh
   const run = adapters[0] === undefined ? null : runOfAdapter(adapters[0].path);
   const parts: Lineage['adapters'][number][] = [];
   for (const [i, { path, weight }] of adapters.entries()) {
-    const { name, run: madeBy } = known.adapters[i] ?? { name: basename(path), run: null };
+    const { name, run: madeBy } = known.adapters[i] ?? { name: shown(basename(path), longestName), run: null };
     parts.push({ name, hash: await adapterHash(path), weight, run: madeBy });
   }
   const { name, licence } = model.info;

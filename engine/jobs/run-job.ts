@@ -3,7 +3,7 @@
  * one `done` or `problem`. The process exits when the host goes away, so a job can never outlive the one who knows of it.
  */
 import type { JobCommand, JobMessage, JobRequest, JobSpec } from '../contract.ts';
-import { Problem, toProblemValue } from '../problem.ts';
+import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { JobPort } from './port.ts';
 
 /** Each kind is loaded only in the process that runs it, so a damaged native library takes down nothing else. */
@@ -78,7 +78,7 @@ class ProcessPort implements JobPort {
 /** Bugs leave their stack in the log of the host; people get the sentence. */
 function reportProblem(error: unknown) {
   const problem = toProblemValue(error);
-  if (problem.code === 'internal') console.error(error instanceof Problem && error.cause !== undefined ? error.cause : error);
+  if (problem.code === 'internal') logError(error instanceof Problem && error.cause !== undefined ? error.cause : error);
   return problem;
 }
 

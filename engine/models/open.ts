@@ -5,7 +5,7 @@ import type { ModelInfo } from '../contract.ts';
 import { fileIn, pathIn, readJsonObject, readText, refuseStandIn, withFile } from '../formats/files.ts';
 import { readGguf, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
-import { Problem } from '../problem.ts';
+import { longestName, Problem, shown } from '../problem.ts';
 import {
   ggufLayout,
   ggufName,
@@ -423,7 +423,7 @@ function makeModel(opened: Opened): OpenModel {
   const weightType = [...perType].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'F32';
   const info: ModelInfo = {
     family: spec.family,
-    name: opened.name,
+    name: shown(opened.name, longestName),
     format,
     parameters,
     layers: spec.layers,
@@ -442,12 +442,12 @@ function makeModel(opened: Opened): OpenModel {
       })),
     hasTokenizer: tokenizerSource !== null,
     hasChatTemplate: opened.hasChatTemplate,
-    licence: opened.licence,
+    licence: opened.licence === null ? null : shown(opened.licence, longestName),
     get hash() {
       return hashOfFiles(files);
     },
     acceptFields: opened.acceptFields,
-    notes: opened.notes,
+    notes: opened.notes.map((note) => shown(note)),
   };
   return {
     path,
