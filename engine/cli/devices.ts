@@ -11,6 +11,7 @@ export const devices: Command = {
     if (args.text('install') !== undefined) {
       args.oneOf('install', ['cuda'], 'cuda');
       await installCuda(dataDir, {
+        onSource: (sentence) => output.message(sentence),
         onBytes: (done, total) =>
           output.progress({
             phase: "Fetching CUDA's libraries",

@@ -586,5 +586,5 @@ function isStrings(value: unknown): value is readonly string[] {
 }
 
 function numbers(value: GgufValue['value'] | undefined): number[] {
-  return typeof value === 'object' ? value.map(Number) : [];
+  return typeof value === 'object' ? Array.from<unknown, number>(value, Number) : [];
 }

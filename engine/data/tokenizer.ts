@@ -83,6 +83,7 @@ export interface TokenizerJson {
     readonly merges: readonly (string | readonly [string, string])[];
     readonly byte_fallback?: boolean;
     readonly ignore_merges?: boolean;
+    readonly continuing_subword_prefix?: string | null;
     readonly unk_token?: string | null;
   };
   readonly added_tokens: readonly AddedToken[];
@@ -221,9 +222,25 @@ function parseTokenizerJson(text: string): TokenizerJson {
   }
   if (typeof json?.model !== 'object' || json.model === null)
     throw new Problem('file-damaged', "tokenizer.json has no 'model'.", 'Get the file again.');
+  refusePrefix(json.model);
   const added: readonly (AddedToken | null)[] = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const whole = added.filter((token) => typeof token?.content === 'string') as AddedToken[];
   return { ...(json as TokenizerJson), added_tokens: whole };
+}
+
+/** The native tokenizer cuts this prefix off the second part of every merge unseen, and ends the process where it is longer than that. */
+function refusePrefix(model: TokenizerJson['model']): void {
+  const prefix = model.continuing_subword_prefix;
+  if (typeof prefix !== 'string' || prefix === '' || !Array.isArray(model.merges)) return;
+  for (const merge of model.merges as readonly unknown[]) {
+    const second: unknown = Array.isArray(merge) ? merge[1] : String(merge).split(' ')[1];
+    if (typeof second === 'string' && !second.startsWith(prefix))
+      throw new Problem(
+        'file-damaged',
+        `tokenizer.json has a merge with '${second}', which does not begin with its 'continuing_subword_prefix' '${prefix}'.`,
+        'Get the file again.',
+      );
+  }
 }
 
 class HuggingFaceTokenizer implements Tokenizer {

@@ -73,7 +73,21 @@ export function readManifest(folder: string): Manifest | null {
     const path = fileIn(folder, manifestName);
     return path === null ? 'null' : readText(path, maxManifestBytes);
   }) as Manifest | null;
-  return manifest?.version === 1 && Array.isArray(manifest.files) && isLineage(manifest.lineage) ? manifest : null;
+  return isManifest(manifest) ? manifest : null;
+}
+
+function isManifest(value: Partial<Manifest> | null): value is Manifest {
+  if (value?.version !== 1 || !Array.isArray(value.files) || !isLineage(value.lineage)) return false;
+  const { files, format, quantization, proof } = value as Manifest;
+  return (
+    files.every((file) => areTexts(file?.name, file?.sha256) && Number.isFinite(file.bytes) && !file.name.includes('\0')) &&
+    areTexts(format, quantization ?? '') &&
+    (proof === null || (typeof proof === 'object' && typeof proof.passed === 'boolean' && Array.isArray(proof.checks)))
+  );
+}
+
+function areTexts(...values: readonly unknown[]): boolean {
+  return values.every((value) => typeof value === 'string');
 }
 
 /** What the metadata of a file says; null where it says nothing, or cannot be read. */
@@ -95,6 +109,14 @@ function parsed(text: () => string): unknown {
 }
 
 function isLineage(value: unknown): value is Lineage {
-  const { exportId, base, adapters } = (value ?? {}) as Partial<Lineage>;
-  return typeof exportId === 'string' && typeof base?.name === 'string' && Array.isArray(adapters);
+  const { exportId, base, adapters, data } = (value ?? {}) as Partial<Lineage>;
+  return (
+    areTexts(exportId, base?.name, base?.hash, base?.licence ?? '') &&
+    Array.isArray(adapters) &&
+    (adapters as (Partial<Lineage['adapters'][number]> | null)[]).every(
+      (adapter) =>
+        areTexts(adapter?.name, adapter?.hash) && (adapter!.run == null || areTexts(adapter!.run.id, adapter!.run.name)),
+    ) &&
+    (data == null || areTexts(data.name, data.hash))
+  );
 }

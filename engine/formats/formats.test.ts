@@ -104,6 +104,7 @@ describe('safetensors', () => {
     data_offsets: [from, to],
   });
 
+  const manyNames = (count: number) => Array.from({ length: count }, (_, i) => `"${i}":""`).join(',');
   const manyTensors = (count: number) => Array.from({ length: count }, (_, i) => `"${i}":{}`).join(',');
 
   it.each<[string, () => string, RegExp]>([
@@ -128,6 +129,10 @@ describe('safetensors', () => {
     ['lists without end', () => file('['.repeat(1e6)), /nested/],
     ['more tensors than any model', () => file(`{${manyTensors(3e5)}}`), /more than 262144 tensors/],
     ['a text without end', () => file('{"a'), /not JSON/],
+    ['more metadata than any model', () => file(`{"__metadata__":{${manyNames(5000)}}}`), /more than 4096 names/],
+    ['metadata in the place of tensors', () => file(`{${manyNames(3e5)}}`), /more than 262145 names/],
+    // Their product is a number of millions of digits, which takes minutes.
+    ['more dimensions than any', () => file({ a: tensor(0, 24, Array(4e6).fill(9)) }), /4000000 dimensions/],
     ['bytes after the end', () => file({ a: tensor(0, 8) }), /16 bytes after/],
     ['too short', () => (writeFileSync(join(folder, 's'), 'abc'), join(folder, 's')), /3 bytes/],
   ])('refuses damage: %s', (_, make, message) => {
@@ -157,7 +162,7 @@ describe('GGUF', () => {
     ['a.f64', { type: 'float64', value: 0.1 }],
     ['a.bool', { type: 'bool', value: true }],
     ['a.strings', { type: 'array', of: 'string', value: ['é', '', 'x'] }],
-    ['a.ints', { type: 'array', of: 'int32', value: [-1, 2] }],
+    ['a.ints', { type: 'array', of: 'int32', value: Int32Array.of(-1, 2) }],
     ['a.flags', { type: 'array', of: 'bool', value: [true, false] }],
   ]);
   const plan = [
@@ -176,6 +181,21 @@ describe('GGUF', () => {
     writer.finish();
     return path;
   }
+
+  it.each([
+    ['numbers in one list', { 'a.1': [1 << 23] }, /8388608 elements in 'a.1'/],
+    ['numbers in several lists', { 'a.1': [1 << 22], 'a.2': [1] }, /1 elements in 'a.2'/],
+  ])('refuses more %s than any model has, before they take memory', (_, lists, message) => {
+    const path = join(folder, 'many.gguf');
+    const entries = Object.entries(lists).map(([key, [count]]): [string, GgufValue] => {
+      return [key, { type: 'array', of: 'uint8', value: new Uint8Array(count!) }];
+    });
+    new GgufWriter(path, new Map(entries), []).finish();
+    const before = process.memoryUsage().rss;
+    const { code, message: said } = problemOf(() => readGguf(path));
+    expect([code, said]).toEqual(['file-damaged', expect.stringMatching(message)]);
+    expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
+  });
 
   it('reads what it writes', () => {
     const path = write('round.gguf');

@@ -12,14 +12,25 @@ import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
 
 type NumberType = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'float32' | 'float64';
 type BigType = 'uint64' | 'int64';
+/** As few bytes as in the file where they were read from one: a vocabulary has a number for each token. */
+type GgufNumbers =
+  | readonly number[]
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | Float64Array;
 export type GgufScalarType = NumberType | BigType | 'bool' | 'string';
 export type GgufValue =
   | { readonly type: NumberType; readonly value: number }
   | { readonly type: BigType; readonly value: bigint }
   | { readonly type: 'bool'; readonly value: boolean }
   | { readonly type: 'string'; readonly value: string }
-  | { readonly type: 'array'; readonly of: NumberType; readonly value: readonly number[] }
-  | { readonly type: 'array'; readonly of: BigType; readonly value: readonly bigint[] }
+  | { readonly type: 'array'; readonly of: NumberType; readonly value: GgufNumbers }
+  | { readonly type: 'array'; readonly of: BigType; readonly value: readonly bigint[] | BigUint64Array | BigInt64Array }
   | { readonly type: 'array'; readonly of: 'bool'; readonly value: readonly boolean[] }
   | { readonly type: 'array'; readonly of: 'string'; readonly value: readonly string[] };
 
@@ -52,6 +63,12 @@ const scalarBytes: Record<GgufScalarType, number> = {
   int64: 8,
   float64: 8,
   string: 8,
+};
+
+/** Arrays of numbers as they lie in the file, which is little-endian as every machine that this runs on. */
+const numberArrays = {
+  ...{ uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array, uint32: Uint32Array, int32: Int32Array },
+  ...{ float32: Float32Array, float64: Float64Array, uint64: BigUint64Array, int64: BigInt64Array },
 };
 
 const quantizedTypes = { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K };
@@ -97,8 +114,14 @@ export interface GgufFile {
 }
 
 const magic = 0x46554747;
-/** Far above any real file, far below what would hurt. */
-const limits = { entries: 65_536, tensors: 1_000_000, keyBytes: 65_535, arrayElements: 16_777_216, dimensions: 4 };
+/**
+ * Several times what any real file has, far below what would hurt: the largest vocabularies have 262,144 tokens and half a million merges
+ * and take 12 MB with their scores. `elements` counts those of all arrays.
+ */
+const limits = {
+  ...{ entries: 4096, tensors: 1 << 17, keyBytes: 65_535, dimensions: 4 },
+  ...{ elements: 1 << 22, metadataBytes: 128 << 20, namesBytes: 32 << 20 },
+};
 const defaultAlignment = 32;
 /** Elements that are quantized at once. */
 const partElements = 1 << 22;
@@ -123,12 +146,17 @@ export function readGguf(path: string): GgufFile {
       const key = cursor.string('a metadata key', limits.keyBytes);
       if (metadata.has(key)) throw cursor.damaged(`has the metadata key '${key}' twice`);
       metadata.set(key, cursor.value(key));
+      if (cursor.position > limits.metadataBytes)
+        throw cursor.damaged(`has more than ${limits.metadataBytes} bytes of metadata`);
     }
+    const metadataEnd = cursor.position;
     const declared: Omit<GgufTensor, 'length'>[] = [];
     const names = new Set<string>();
     for (let i = 0; i < tensorCount; i++) {
       const tensor = cursor.tensor();
       if (names.has(tensor.name)) throw cursor.damaged(`has the tensor '${tensor.name}' twice`);
+      if (cursor.position - metadataEnd > limits.namesBytes)
+        throw cursor.damaged(`has more than ${limits.namesBytes} bytes of names of tensors`);
       names.add(tensor.name);
       declared.push(tensor);
     }
@@ -184,6 +212,8 @@ class Cursor {
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #at = 0;
+  /** Of all arrays so far. */
+  #elements = 0;
 
   constructor(descriptor: number, path: string, size: number) {
     this.#descriptor = descriptor;
@@ -254,7 +284,13 @@ class Cursor {
         `'${this.path}' has nested arrays in '${key}', which cannot be read.`,
         'Convert the model again with a current llama.cpp.',
       );
-    const count = this.count(`elements in '${key}'`, limits.arrayElements, scalarBytes[of]);
+    const count = this.count(`elements in '${key}'`, limits.elements - this.#elements, scalarBytes[of]);
+    this.#elements += count;
+    if (of !== 'string' && of !== 'bool') {
+      const at = this.#take(count * scalarBytes[of]);
+      const bytes = new Uint8Array(this.#window.subarray(at, at + count * scalarBytes[of]));
+      return { type, of, value: new numberArrays[of](bytes.buffer) } as GgufValue;
+    }
     const value: unknown[] = [];
     for (let i = 0; i < count; i++) value.push(this.#scalar(of, key));
     return { type, of, value } as GgufValue;
@@ -268,7 +304,7 @@ class Cursor {
   }
 
   #scalar(type: GgufScalarType, key: string): number | bigint | boolean | string {
-    if (type === 'string') return this.string(`'${key}'`, Number.MAX_SAFE_INTEGER);
+    if (type === 'string') return this.string(`'${key}'`, limits.metadataBytes);
     const at = this.#take(scalarBytes[type]);
     const window = this.#window;
     switch (type) {

@@ -121,6 +121,7 @@ export function readOnnxAdapter(path: string): OnnxParameter[] {
     const vector = follow(needed(adapter, 3, 'parameters'));
     const count = uint(vector);
     within(vector + 4, 4 * count);
+    let taken = 0;
     return Array.from({ length: count }, (_, i): OnnxParameter => {
       const table = follow(vector + 4 + 4 * i);
       const [nameAt, dimsAt, rawAt] = [0, 1, 3].map((index) => follow(needed(table, index, 'name, shape or numbers'))) as [
@@ -134,6 +135,8 @@ export function readOnnxAdapter(path: string): OnnxParameter[] {
       const shape = Array.from({ length: uint(dimsAt) }, (__, d) => Number(bytes.readBigInt64LE(dimsAt + 4 + 8 * d)));
       const length = uint(rawAt);
       within(rawAt + 4, length);
+      taken += length + uint(nameAt) + 8 * uint(dimsAt);
+      if (taken > size) throw damaged('has several parameters in the same place');
       if (length !== 4 * shape.reduce((product, extent) => product * extent, 1)) throw damaged(`has '${name}' of another size`);
       return { name, shape, values: new Float32Array(bytes.buffer.slice(rawAt + 4, rawAt + 4 + length)) };
     });

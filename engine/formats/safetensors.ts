@@ -39,11 +39,16 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** The Rust crate's limit. */
-const maxHeaderBytes = 100_000_000;
-/** A tensor's lists lie in its object in the header; twice as deep and twice as many as any model has. */
-const maxDepth = 6;
+/**
+ * Several times what any real file has: an adapter on every expert of the largest models has 100,000 tensors, described in 16 MB. The Rust
+ * crate takes 100 MB, but a header of so many short names takes 2 GB of memory to read.
+ */
+const maxHeaderBytes = 32 << 20;
 const maxTensors = 1 << 18;
+const maxDimensions = 16;
+const maxMetadata = 4096;
+/** A tensor's lists lie in its object in the header; twice as deep. */
+const maxDepth = 6;
 
 function damaged(path: string, what: string): Problem {
   return new Problem(
@@ -117,6 +122,8 @@ function parseTensor(path: string, size: number, dataStart: number, name: string
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
   if (typeof dtype !== 'string' || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2)
     throw damaged(path, `describes tensor '${name}' without a dtype, a shape and two offsets`);
+  if (shape.length > maxDimensions)
+    throw damaged(path, `gives tensor '${name}' ${shape.length} dimensions, more than ${maxDimensions}`);
   if (!Object.hasOwn(elementBytes, dtype))
     throw new Problem(
       'format-unsupported',
@@ -160,6 +167,8 @@ function oddity(json: string): string | null {
       if (!keys || !colon.test(json)) continue;
       const key = json.slice(start, at + 1);
       const name = key.includes('\\') ? unescaped(key) : key.slice(1, -1);
+      const most = open.length === 1 ? maxTensors + 1 : maxMetadata;
+      if (keys.size >= most) return `has more than ${most} names in one list of its header`;
       if (keys.has(name)) return `names '${name}' twice in its header`;
       keys.add(name);
     }

@@ -196,12 +196,20 @@ export function dayOfAdapter(path: string | null | undefined): Day | undefined {
 function parseRecord(path: string): RunRecord {
   try {
     const record = JSON.parse(readText(path, maxRecordBytes)) as RunRecord;
-    if (record.version === 1 && typeof record.recipe === 'object' && typeof record.base.hash === 'string')
-      return { ...record, recipe: fromSaved(record.recipe) };
+    if (isRecord(record)) return { ...record, recipe: fromSaved(record.recipe) };
   } catch (error) {
     if (error instanceof Problem && error.code !== 'file-damaged') throw error;
   }
   throw new Problem('file-damaged', `'${path}' is not sound.`, 'Start the run again in another folder.');
+}
+
+function isRecord({ version, recipe, base, data, evaluation, totalSteps, trainableParameters }: RunRecord): boolean {
+  return (
+    version === 1 &&
+    typeof (recipe ?? 1) === 'object' &&
+    [base.hash, data.hash, ...data.paths].every((text) => typeof text === 'string') &&
+    [totalSteps, trainableParameters, data.rows, evaluation?.rows ?? 0].every(Number.isFinite)
+  );
 }
 
 /** metrics.jsonl: one line per step and per evaluation, added as they come. */
@@ -254,7 +262,8 @@ function readRows(path: string): MetricRow[] {
   const lines = readFileSync(path, 'utf8').split('\n');
   return lines.flatMap((line) => {
     try {
-      return line === '' ? [] : [JSON.parse(line) as MetricRow];
+      const row = line === '' ? null : (JSON.parse(line) as MetricRow | null);
+      return Number.isFinite(row?.step) && (!('evalLoss' in row!) || Number.isFinite(row.evalLoss)) ? [row!] : [];
     } catch {
       return [];
     }

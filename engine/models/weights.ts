@@ -1,9 +1,10 @@
 /** The weights of a model under transformers' names, wherever they are stored. */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { AtomicFile, fileStamp, makeFolder, readExactly, withFile } from '../formats/files.ts';
+import { isSoundExpansion, makeRoom, recordExpansion, useExpansion } from './expansions.ts';
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
   inNibbles,
@@ -342,11 +343,13 @@ class Expansion {
   /** Two processes may do this at once: each writes a file of its own, the later rename wins, and both are the same. */
   async write(): Promise<void> {
     const [path, size] = [this.#path, this.#size];
-    // The layout follows from the tensors and the file appears only when whole, so the right size is enough to trust it.
-    if (size === 0 || (existsSync(path) && statSync(path).size === size)) return;
+    if (size === 0) return;
     const folder = dirname(path);
     makeFolder(folder);
+    useExpansion(path);
+    if (isSoundExpansion(path, size)) return;
     removeAbandoned(folder);
+    makeRoom(folder, size);
     const { bavail, bsize } = statfsSync(folder);
     if (bavail * bsize < size)
       throw new Problem(
@@ -355,16 +358,21 @@ class Expansion {
         'Free some space or choose another data folder.',
       );
     const file = new AtomicFile(path);
+    const hash = createHash('sha256');
     try {
       for (const { lengths, make } of this.#planned) {
         for (const [i, part] of make().entries()) {
           if (part.length !== lengths[i]) throw new Error(`${part.length} bytes of weights where ${lengths[i]} were planned`);
           file.write(part);
+          hash.update(part);
+          const end = file.position;
           file.pad(expansionAlignment);
+          hash.update(new Uint8Array(file.position - end));
         }
         await setImmediate();
       }
       file.finish();
+      recordExpansion(path, hash.digest('hex'));
     } finally {
       file.abort();
     }

@@ -179,3 +179,43 @@ test('a feed without this version is a failed download', async () => {
   feed = feed.replace('/v3', '/v4');
   expect((await problem()).message).toContain('the answer was 404');
 });
+
+describe('a feed that is not what it should be', () => {
+  test.each([
+    ['https://elsewhere.example/x.nupkg', "sent the download on to 'https://elsewhere.example'"],
+    ['file:///etc/passwd', 'sent the download on to'],
+    ['http://[', 'redirected to no address'],
+  ])('sends on to %s', async (location, says) => {
+    give = (_, response) => response.writeHead(302, { location }).end();
+    const { code, message } = await problem();
+    expect(code).toBe('download-failed');
+    expect(message).toContain(says);
+  });
+
+  test('sends round in circles', async () => {
+    give = (request, response) => response.writeHead(302, { location: request.url! }).end();
+    expect((await problem()).message).toContain('redirected more than 5 times');
+    expect(ranges).toHaveLength(6);
+  });
+
+  test('sends no end of an answer, or no numbers', async () => {
+    hash = 'x'.repeat(2 << 20);
+    expect((await problem()).message).toContain('more than 1048576 bytes');
+    hash = 'x';
+    for (size of [-1, 0.5, NaN]) expect((await problem()).message).toContain('does not say what');
+  });
+
+  test('packs far more into a library than one has', async () => {
+    const bomb = zip({ [native('cuda')]: Buffer.alloc(10_000_000), [native('shared')]: Buffer.alloc(10_000_000) });
+    [give, size, hash] = [honest(bomb), bomb.length, createHash('sha512').update(bomb).digest('base64')];
+    const { code, message } = await problem();
+    expect([code, message]).toEqual(['file-damaged', expect.stringContaining('no sound archive')]);
+    expect(left()).toEqual([]);
+  });
+});
+
+test('where it comes from and what its hash is worth is said before it is fetched', async () => {
+  const said: string[] = [];
+  await installCuda(dataDir, { from: feed, onSource: (text) => void said.push(`${ranges.length} ${text}`) }).catch(() => {});
+  expect(said).toEqual([expect.stringMatching(/^0 Fetching .* from 127\.0\.0\.1.* rests on the feed and on HTTPS\.$/)]);
+});

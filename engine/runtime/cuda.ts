@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../formats/files.ts';
 import { publishFolder } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 import { versions } from '../versions.ts';
-import { asking, download, type Download } from './download.ts';
+import { askForObject, download, requireTrusted, type Download } from './download.ts';
 import { readZipEntry } from './zip.ts';
 
 /** Where that copy is, or would be: packages as node looks for them. */
@@ -37,14 +37,18 @@ const binaries = 'bin/napi-v6/linux/x64';
 export const alsoNeeded =
   'It also needs an NVIDIA driver for CUDA 13 and, where the system looks for libraries, those of CUDA 13: libcudart, libcublas, libcublasLt and libcurand.';
 
+interface InstallOptions {
+  readonly from?: string;
+  /** Told before anything large is fetched: from where it comes, and what that is worth. */
+  readonly onSource?: (sentence: string) => void;
+  readonly onBytes?: (done: number, total: number) => void;
+}
+
 /**
  * Puts a copy of the runtime with CUDA's libraries into the data folder. They come from the package of the same version at the feed that
  * the runtime's own installer uses; what the feed has published of its size and hash must be true of it.
  */
-export async function installCuda(
-  dataDir: string,
-  { from = feed, onBytes }: { readonly from?: string; readonly onBytes?: (done: number, total: number) => void } = {},
-): Promise<void> {
+export async function installCuda(dataDir: string, { from = feed, onSource, onBytes }: InstallOptions = {}): Promise<void> {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new Problem(
       'device-unavailable',
@@ -54,6 +58,10 @@ export async function installCuda(
   const folder = cudaRuntime(dataDir);
   if (existsSync(folder)) return;
   const file = await published(from);
+  onSource?.(
+    `Fetching ${packageName} ${versions.onnxruntime}, ${Math.ceil(file.bytes / 1e6)} MB, from ${new URL(file.url).host}. The size and the ` +
+      'SHA-512 that it is held against come from there too: they show damage, not who made it. That it is genuine rests on the feed and on HTTPS.',
+  );
   const archive = join(dirname(folder), `${packageName}.${versions.onnxruntime}.nupkg`);
   if (!existsSync(archive)) await download(file, archive, (done) => onBytes?.(done, file.bytes));
   try {
@@ -94,13 +102,14 @@ export function removeCuda(dataDir: string): boolean {
 /** The package as the feed describes it (NuGet's registration and catalog). */
 async function published(from: string): Promise<Download> {
   const version = versions.onnxruntime;
-  const read = async (url: string) => (await (await asking(url)).json()) as Readonly<Record<string, unknown>>;
-  const { catalogEntry } = await read(`${from}/registration5-gz-semver2/${packageName}/${version}.json`);
-  const { packageHash, packageHashAlgorithm, packageSize } = await read(String(catalogEntry));
-  if (packageHashAlgorithm !== 'SHA512' || typeof packageHash !== 'string' || typeof packageSize !== 'number')
+  const { catalogEntry } = await askForObject(`${from}/registration5-gz-semver2/${packageName}/${version}.json`);
+  requireTrusted(String(catalogEntry), from);
+  const { packageHash, packageHashAlgorithm, packageSize } = await askForObject(String(catalogEntry));
+  const isSound = typeof packageHash === 'string' && Number.isSafeInteger(packageSize) && (packageSize as number) > 0;
+  if (packageHashAlgorithm !== 'SHA512' || !isSound)
     throw new Problem('file-damaged', `The feed does not say what ${packageName} ${version} is.`, 'Try again later.');
   const url = `${from}-flatcontainer/${packageName}/${version}/${packageName}.${version}.nupkg`;
-  return { url, bytes: packageSize, sha512: packageHash };
+  return { url, bytes: packageSize as number, sha512: packageHash };
 }
 
 /** The folder of the package that a file belongs to. */

@@ -8,6 +8,10 @@ const CENTRAL = 0x02014b50;
 const endBytes = 22;
 /** A comment of any length may stand behind the end. */
 const longestEnd = endBytes + 0xffff;
+/** Far more than the packages that are read here have: names of their files, one file unpacked, and how much smaller it was packed. */
+const longestDirectory = 16 << 20;
+const largestEntry = 2 ** 31;
+const largestRatio = 200;
 
 /** The content of one file; a Problem where the archive does not have it or is no archive. */
 export function readZipEntry(path: string, name: string): Buffer {
@@ -21,7 +25,9 @@ export function readZipEntry(path: string, name: string): Buffer {
     while (end >= 0 && tail.readUInt32LE(end) !== END) end--;
     if (end < 0) throw damaged(path);
 
-    const directory = read(tail.readUInt32LE(end + 16), tail.readUInt32LE(end + 12));
+    const directoryLength = tail.readUInt32LE(end + 12);
+    if (directoryLength > longestDirectory) throw damaged(path);
+    const directory = read(tail.readUInt32LE(end + 16), directoryLength);
     for (let at = 0; at + 46 <= directory.length && directory.readUInt32LE(at) === CENTRAL;) {
       const [nameLength, extraLength, commentLength] = [28, 30, 32].map((field) => directory.readUInt16LE(at + field));
       if (directory.toString('utf8', at + 46, at + 46 + nameLength!) === name) {
@@ -30,6 +36,9 @@ export function readZipEntry(path: string, name: string): Buffer {
           directory.readUInt32LE(at + 20),
           directory.readUInt32LE(at + 24),
         ];
+        const isPlain = method === 0 && packed === unpacked;
+        const isDeflated = method === 8 && unpacked <= largestRatio * packed;
+        if (unpacked > largestEntry || !(isPlain || isDeflated)) throw damaged(path);
         const header = directory.readUInt32LE(at + 42);
         const own = read(header, 30);
         const bytes = read(header + 30 + own.readUInt16LE(26) + own.readUInt16LE(28), packed);

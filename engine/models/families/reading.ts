@@ -283,7 +283,7 @@ export class MetadataReader {
       new Problem('config-invalid', `'${this.#reading.path}': '${this.#key(key)}' ${what}.`, 'Convert the model again.');
     if (entry === undefined) throw invalid('is missing');
     // One number per layer is only supported when all are the same.
-    const values: readonly unknown[] = entry.type === 'array' ? entry.value : [entry.value];
+    const values: ArrayLike<unknown> & Iterable<unknown> = entry.type === 'array' ? entry.value : [entry.value];
     if (new Set(values).size > 1) throw this.unsupported(key, 'different from layer to layer');
     const value = typeof values[0] === 'bigint' ? Number(values[0]) : values[0];
     if (typeof value !== 'number' || !Number.isFinite(value)) throw invalid('must be a number');

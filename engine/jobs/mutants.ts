@@ -1,0 +1,271 @@
+/** For tests: every reader of a file from a stranger, given files that were changed at random, in bounds of time and memory. */
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect } from 'vitest';
+import { contentOf, detectFormat } from '../data/content.ts';
+import { readRecords } from '../data/records.ts';
+import { openTemplate } from '../data/template.ts';
+import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
+import { readManifest, writeManifest } from '../export/lineage.ts';
+import { readOnnxAdapter, writeOnnxAdapter } from '../formats/onnx-adapter.ts';
+import { openModel } from '../models/open.ts';
+import { toProblemValue } from '../problem.ts';
+import { newestCheckpoint } from '../training/checkpoint.ts';
+import { readAdapter } from '../training/lora/folder.ts';
+import { runInspect } from './inspect.ts';
+import { readRunFolder } from './run-folder.ts';
+
+const golden = join(import.meta.dirname, '../golden');
+const tiny = join(import.meta.dirname, '../../resources/tiny/model');
+
+/** What one changed file may take: as much as a loaded machine needs for a sound one, several times. */
+const secondsEach = 5;
+const bytesEach = 256 << 20;
+
+interface Subject {
+  /** Puts what is read into an empty folder. */
+  readonly make: (folder: string) => void;
+  /** The file in it that is changed. */
+  readonly file: string;
+  readonly read: (folder: string) => unknown;
+}
+
+const text = JSON.stringify;
+const message = [{ role: 'user' as const, content: 'Hi' }];
+
+const run = {
+  version: 1,
+  recipe: { rank: 8 },
+  ...{ base: { path: '/m', hash: 'a' }, data: { paths: ['/d'], hash: 'b', rows: 3 }, totalSteps: 3, trainableParameters: 3 },
+  evaluation: { rows: 3 },
+};
+
+function tokenizerOf(folder: string): Tokenizer | null {
+  const { tokenizerSource } = openModel(folder);
+  return tokenizerSource === null ? null : openTokenizer(tokenizerSource);
+}
+
+const copy = (from: string) => (folder: string) => cpSync(from, folder, { recursive: true });
+const model = join(golden, 'llama-tied/model');
+const spec = () => openModel(join(golden, 'lora-plus/model')).spec;
+
+export const subjects: Readonly<Record<string, Subject>> = {
+  safetensors: { make: copy(model), file: 'model.safetensors', read: (folder) => openModel(folder).weights.names },
+  'config.json': { make: copy(model), file: 'config.json', read: openModel },
+  GGUF: {
+    make: (folder) => cpSync(join(golden, 'llama-tied/model.gguf'), join(folder, 'model.gguf')),
+    file: 'model.gguf',
+    read: (folder) => openModel(join(folder, 'model.gguf')),
+  },
+  'the index of shards': {
+    make(folder) {
+      copy(model)(folder);
+      cpSync(join(folder, 'model.safetensors'), join(folder, 'a.safetensors'));
+      rmSync(join(folder, 'model.safetensors'));
+      writeFileSync(join(folder, 'model.safetensors.index.json'), text({ metadata: {}, weight_map: { w: 'a.safetensors' } }));
+    },
+    file: 'model.safetensors.index.json',
+    read: openModel,
+  },
+  'tokenizer.json': { make: copy(tiny), file: 'tokenizer.json', read: (folder) => tokenizerOf(folder)?.encode('Hello, you') },
+  'tokenizer_config.json': {
+    make: copy(tiny),
+    file: 'tokenizer_config.json',
+    read: (folder) => tokenizerOf(folder)?.stopTokens,
+  },
+  'a chat template': {
+    make(folder) {
+      writeFileSync(
+        join(folder, 'chat_template.jinja'),
+        "{% for m in messages %}{% if m.role == 'user' %}<{{ m['content'] | trim }}>{% endif %}{% endfor %}{{ range(3) | list }}",
+      );
+    },
+    file: 'chat_template.jinja',
+    read(folder) {
+      const chatTemplate = readFileSync(join(folder, 'chat_template.jinja'), 'utf8');
+      return openTemplate({ chatTemplate, bosText: '<s>', eosText: null }).render(message, { addGenerationPrompt: true });
+    },
+  },
+  'adapter_config.json': {
+    make: copy(join(golden, 'lora-plus/adapter')),
+    file: 'adapter_config.json',
+    read: (folder) => readAdapter(folder, spec()),
+  },
+  'adapter_model.safetensors': {
+    make: copy(join(golden, 'lora-plus/adapter')),
+    file: 'adapter_model.safetensors',
+    read: (folder) => readAdapter(folder, spec()),
+  },
+  'rows in lines': {
+    make(folder) {
+      const rows = [{ messages: message }, { prompt: 'a', completion: 'b' }, { text: 'a' }, { tokens: [1, 2], labels: [1, 2] }];
+      writeFileSync(join(folder, 'rows.jsonl'), rows.map((row) => text(row)).join('\n'));
+    },
+    file: 'rows.jsonl',
+    read: (folder) => readAll(join(folder, 'rows.jsonl')),
+  },
+  'rows in a list': {
+    make: (folder) => writeFileSync(join(folder, 'rows.json'), text([{ messages: message }, { text: 'a' }])),
+    file: 'rows.json',
+    read: (folder) => readAll(join(folder, 'rows.json')),
+  },
+  'run.json': {
+    make: (folder) => writeFileSync(join(folder, 'run.json'), text(run)),
+    file: 'run.json',
+    read: readRunFolder,
+  },
+  'state.json of a checkpoint': {
+    make(folder) {
+      const checkpoint = join(folder, 'step-000001');
+      mkdirSync(checkpoint);
+      writeFileSync(join(checkpoint, 'state.json'), text({ version: 2, step: 1, seconds: 1, updates: 1, plan: {}, files: [] }));
+    },
+    file: 'step-000001/state.json',
+    read: newestCheckpoint,
+  },
+  'an ONNX adapter': {
+    make(folder) {
+      const parameter = { shape: [2, 3], values: new Float32Array(6) };
+      writeOnnxAdapter(
+        join(folder, 'adapter.onnx_adapter'),
+        ['a', 'b'].map((name) => ({ name, ...parameter })),
+      );
+    },
+    file: 'adapter.onnx_adapter',
+    read: (folder) => readOnnxAdapter(join(folder, 'adapter.onnx_adapter')),
+  },
+  'lowrank.json': {
+    make(folder) {
+      const base = { name: 'm', hash: 'a', licence: null };
+      writeManifest(folder, {
+        ...{ version: 1, format: 'onnx', quantization: 'q8', proof: null, files: [{ name: 'a', bytes: 1, sha256: 'a' }] },
+        lineage: { exportId: 'x', studio: '1', base, adapters: [], data: null },
+      });
+    },
+    file: 'lowrank.json',
+    read: (folder) => (readManifest(folder) === null ? null : runInspect({ kind: 'inspect', path: folder, acceptFields: [] })),
+  },
+};
+
+async function readAll(path: string): Promise<number> {
+  let sound = 0;
+  for await (const record of readRecords(path)) {
+    if (!('value' in record)) continue;
+    const format = detectFormat(record.value);
+    if (format !== null && format !== 'tokens') await contentOf(record.value, format, null as never);
+    sound++;
+  }
+  return sound;
+}
+
+// ── Changes ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Random = (below: number) => number;
+
+/** Mulberry32: the same for the same seed everywhere. */
+function randomOf(seed: number): Random {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((((mixed ^ (mixed >>> 14)) >>> 0) * below) / 2 ** 32) | 0;
+  };
+}
+
+const ofBytes: readonly ((bytes: Buffer, random: Random) => Buffer)[] = [
+  (bytes, random) => {
+    // The header is where most is decided.
+    const within = random(2) === 0 ? bytes.length : Math.min(bytes.length, 4096);
+    for (let i = random(4); i >= 0; i--) bytes[random(within)]! ^= 1 << random(8);
+    return bytes;
+  },
+  (bytes, random) => bytes.subarray(0, random(bytes.length)),
+  (bytes, random) => {
+    const [at, length] = [random(bytes.length), random(Math.min(bytes.length, 2000))];
+    return Buffer.concat([bytes.subarray(0, at), bytes.subarray(at, at + length), bytes.subarray(at)]);
+  },
+  (bytes, random) => {
+    const huge = [0xffffffffffffffffn, 0x7fffffffffffffffn, 0x7fffffffn, 0xffffffffn, 1n << 40n, 0n][random(6)]!;
+    if (bytes.length > 8) bytes.writeBigUInt64LE(huge, random(Math.min(bytes.length, 4096) - 8));
+    return bytes;
+  },
+  (bytes, random) => {
+    const at = random(bytes.length);
+    const deep = ['[', '{"a":', '(', '{{ [', '"'][random(5)]!.repeat(10 ** (2 + random(4)));
+    return Buffer.concat([bytes.subarray(0, at), Buffer.from(deep), bytes.subarray(at)]);
+  },
+];
+
+const strangeValues: readonly unknown[] = [
+  ...[null, true, 0, -1, 1.5, 1e308, 2 ** 53, '', 'x', '\u0000', '../../etc/passwd', [], {}, [null], [[]], { a: null }],
+  ...['x'.repeat(1e6), Array.from({ length: 1e5 }, () => 1), nested(3000), '(a+)+$', '__proto__'],
+];
+
+function nested(depth: number): unknown {
+  let value: unknown = 1;
+  for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { a: value };
+  return value;
+}
+
+/** Gives one place in a JSON document a value of another kind, or takes it out. */
+function withStrangeValue(json: unknown, random: Random): unknown {
+  const replaced = random(20) === 0 ? undefined : strangeValues[random(strangeValues.length)];
+  if (typeof json !== 'object' || json === null || random(5) === 0) return replaced;
+  const keys = Object.keys(json);
+  if (keys.length === 0) return replaced;
+  const key = keys[random(keys.length)]!;
+  const value = withStrangeValue((json as Record<string, unknown>)[key], random);
+  if (Array.isArray(json)) return json.map((entry: unknown, i) => (String(i) === key ? value : entry));
+  return { ...json, [key]: value };
+}
+
+function changed(bytes: Buffer, name: string, random: Random): Buffer {
+  if (name.endsWith('.json') && random(4) !== 0)
+    return Buffer.from(JSON.stringify(withStrangeValue(JSON.parse(bytes.toString()), random)) ?? '');
+  return ofBytes[random(ofBytes.length)]!(Buffer.from(bytes), random);
+}
+
+/** Reads a file changed in so many ways: each ends in a value or a Problem that is no bug of ours, soon, and in little memory. */
+export async function expectBounded(name: string, mutants: number, seed = 1): Promise<void> {
+  const { make, file, read } = subjects[name]!;
+  const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
+  const bad: string[] = [];
+  try {
+    make(folder);
+    const path = join(folder, file);
+    expect(readdirSync(dirname(path)).length).toBeGreaterThan(0);
+    const sound = readFileSync(path);
+    expect(await outcome(() => read(folder)), 'the file as it was').toBeNull();
+    for (let i = 0; i < mutants; i++) {
+      writeFileSync(path, changed(sound, file, randomOf(seed * 1_000_003 + i)));
+      const [started, before] = [performance.now(), memory()];
+      const what = await outcome(() => read(folder));
+      const [seconds, bytes] = [(performance.now() - started) / 1000, memory() - before];
+      if (what !== null) bad.push(`seed ${seed}, ${i}: ${what}`);
+      if (seconds > secondsEach) bad.push(`seed ${seed}, ${i}: ${seconds.toFixed(1)} s`);
+      if (bytes > bytesEach) bad.push(`seed ${seed}, ${i}: ${Math.round(bytes / 1e6)} MB`);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  expect(bad).toEqual([]);
+}
+
+/** What is wrong with how it ended; null: nothing. */
+async function outcome(work: () => unknown): Promise<string | null> {
+  try {
+    await work();
+    return null;
+  } catch (error) {
+    const { code, message } = toProblemValue(error);
+    if (code === 'internal') return (error as Error).stack?.slice(0, 600) ?? message;
+    return message.length + 1 > 5000 ? `a sentence of ${message.length} characters` : null;
+  }
+}
+
+function memory(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}

@@ -1,0 +1,139 @@
+/**
+ * The cache of expanded weights: files of gigabytes that are computed from a model once and then used for months. Beside each lies a record
+ * with its hash, by which a file that changed is known, and what uses a file says so, so that room is made with others alone.
+ */
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { readText, writeFileAtomic } from '../formats/files.ts';
+
+/** The cache takes no more than this share of the disk that is free or its own. */
+const largestShare = 0.5;
+/** A file whose time and place on the disk are the same is read and hashed again after so long: disks lose bits without a trace. */
+const trustedMilliseconds = 24 * 3600 * 1000;
+
+interface HashRecord {
+  readonly sha256: string;
+  /** Of the file when it was last found to have the hash. */
+  readonly identity: string;
+  readonly checkedAt: number;
+}
+
+const recordOf = (path: string): string => `${path}.hash`;
+
+/** Changes with every write, also one that sets the time back. */
+function identityOf(path: string): string {
+  const { size, mtimeMs, ctimeMs, ino } = statSync(path);
+  return [size, mtimeMs, ctimeMs, ino].join(' ');
+}
+
+/** Whether the file is there and is as it was written; hashed where that is not certain, which takes about a second for 1 GB. */
+export function isSoundExpansion(path: string, size: number): boolean {
+  if (statSync(path, { throwIfNoEntry: false })?.size !== size) return false;
+  const record = readRecord(path);
+  if (record === null) return false;
+  const age = Date.now() - record.checkedAt;
+  if (record.identity === identityOf(path) && age >= 0 && age < trustedMilliseconds) return true;
+  if (hashOf(path) !== record.sha256) return false;
+  recordExpansion(path, record.sha256);
+  return true;
+}
+
+/** Notes the hash of a file that was just written or checked. */
+export function recordExpansion(path: string, sha256: string): void {
+  const record: HashRecord = { sha256, identity: identityOf(path), checkedAt: Date.now() };
+  writeFileAtomic(recordOf(path), JSON.stringify(record));
+}
+
+function readRecord(path: string): HashRecord | null {
+  try {
+    const record = JSON.parse(readText(recordOf(path), 4096)) as Partial<HashRecord> | null;
+    const { sha256, identity, checkedAt } = record ?? {};
+    if (typeof sha256 !== 'string' || typeof identity !== 'string' || typeof checkedAt !== 'number') return null;
+    return { sha256, identity, checkedAt };
+  } catch {
+    // Without a record it is not known what the file should be, and it is written again.
+    return null;
+  }
+}
+
+function hashOf(path: string): string {
+  const hash = createHash('sha256');
+  const chunk = Buffer.alloc(1 << 22);
+  const descriptor = openSync(path, 'r');
+  try {
+    for (let count = readSync(descriptor, chunk); count > 0; count = readSync(descriptor, chunk))
+      hash.update(chunk.subarray(0, count));
+  } finally {
+    closeSync(descriptor);
+  }
+  return hash.digest('hex');
+}
+
+// ── Use and room ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const used = new Set<string>();
+
+/** Says that this process uses the file, until it ends: nobody removes it meanwhile. */
+export function useExpansion(path: string): void {
+  const sign = `${path}.used-${process.pid}`;
+  const now = new Date();
+  if (existsSync(recordOf(path))) utimesSync(recordOf(path), now, now);
+  if (used.has(sign)) return;
+  writeFileSync(sign, '');
+  if (used.size === 0)
+    process.once('exit', () => {
+      for (const one of used) rmSync(one, { force: true });
+    });
+  used.add(sign);
+}
+
+/** Removes what was not used for longest until `size` bytes more are within the cache's share of the disk. */
+export function makeRoom(folder: string, size: number): void {
+  const names = readdirSync(folder);
+  const inUse = new Set<string>();
+  for (const name of names) {
+    const [, of, pid] = /^(.+)\.used-(\d+)$/.exec(name) ?? [];
+    if (of === undefined) continue;
+    if (isRunning(Number(pid))) inUse.add(of);
+    else rmSync(join(folder, name), { force: true });
+  }
+  const files = names
+    .filter((name) => /\.(f32|packed)$/.test(name))
+    .map((name) => {
+      const path = join(folder, name);
+      const record = statSync(recordOf(path), { throwIfNoEntry: false });
+      return { path, bytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0, lastUse: record?.mtimeMs ?? 0 };
+    })
+    .sort((a, b) => a.lastUse - b.lastUse);
+  const { bavail, bsize } = statfsSync(folder);
+  let taken = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const most = largestShare * (bavail * bsize + taken);
+  for (const { path, bytes } of files) {
+    if (taken + size <= most) return;
+    if (inUse.has(basename(path))) continue;
+    rmSync(path, { force: true });
+    rmSync(recordOf(path), { force: true });
+    taken -= bytes;
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
