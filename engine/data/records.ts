@@ -1,7 +1,7 @@
 /** The records of a JSONL file or of a JSON array, one at a time, with their line numbers, in bounded memory. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
-import { Problem, type ProblemValue } from '../problem.ts';
+import { Problem, shown, type ProblemValue } from '../problem.ts';
 
 export type RecordOrProblem = {
   readonly line: number;
@@ -144,11 +144,9 @@ class Pieces {
 
   damaged(what: string, hint = 'Each row is one JSON object on one line.'): RecordOrProblem {
     const line = this.#startLine;
-    return {
-      line,
-      bytes: 0,
-      problem: new Problem('data-invalid', `${this.#path}, line ${line}: ${what}.`, hint, { line }).toValue(),
-    };
+    // No Problem is made for it: there may be a million.
+    const message = shown(`${this.#path}, line ${line}: ${what}.`);
+    return { line, bytes: 0, problem: { code: 'data-invalid', message, hint, line } };
   }
 
   #add(bytes: Buffer): void {

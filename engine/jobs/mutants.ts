@@ -153,7 +153,7 @@ async function readAll(path: string): Promise<number> {
   for await (const record of readRecords(path)) {
     if (!('value' in record)) continue;
     const format = detectFormat(record.value);
-    if (format !== null && format !== 'tokens') await contentOf(record.value, format, null as never);
+    if (format !== null && format !== 'tokens') contentOf(record.value, format, null as never);
     sound++;
   }
   return sound;

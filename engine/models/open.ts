@@ -70,7 +70,7 @@ export type TokenizerSource =
   | { readonly kind: 'gguf'; readonly metadata: ReadonlyMap<string, GgufValue> };
 
 /** Larger than any real file of these kinds. */
-const textLimits = { config: 16 << 20, tokenizer: 512 << 20, card: 1 << 20 };
+const textLimits = { config: 16 << 20, tokenizer: 128 << 20, card: 1 << 20 };
 
 /** `acceptFields`: fields of its config, or metadata of a GGUF, that nobody here knows and that are to be passed over. */
 export function openModel(path: string, acceptFields: readonly string[] = []): OpenModel {
