@@ -52,7 +52,8 @@ export function withFile<T>(path: string, use: (descriptor: number, size: number
 /** SHA-256 of the bytes of a file, in hexadecimal. */
 export async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { fd: openRegular(path), highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path, { fd: openRegular(path), highWaterMark: 1 << 20 }))
+    hash.update(chunk as Buffer);
   return hash.digest('hex');
 }
 
