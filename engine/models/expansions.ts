@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { readText, writeFileAtomic } from '../formats/files.ts';
+import { fileStamp, readText, writeFileAtomic } from '../formats/files.ts';
 
 /** The cache takes no more than this share of the disk that is free or its own. */
 const largestShare = 0.5;
@@ -26,17 +26,11 @@ const trustedMilliseconds = 24 * 3600 * 1000;
 interface HashRecord {
   readonly sha256: string;
   /** Of the file when it was last found to have the hash. */
-  readonly identity: string;
+  readonly identity: string | null;
   readonly checkedAt: number;
 }
 
 const recordOf = (path: string): string => `${path}.hash`;
-
-/** Changes with every write, also one that sets the time back. */
-function identityOf(path: string): string {
-  const { size, mtimeMs, ctimeMs, ino } = statSync(path);
-  return [size, mtimeMs, ctimeMs, ino].join(' ');
-}
 
 /** Whether the file is there and is as it was written; hashed where that is not certain, which takes about a second for 1 GB. */
 export function isSoundExpansion(path: string, size: number): boolean {
@@ -44,7 +38,7 @@ export function isSoundExpansion(path: string, size: number): boolean {
   const record = readRecord(path);
   if (record === null) return false;
   const age = Date.now() - record.checkedAt;
-  if (record.identity === identityOf(path) && age >= 0 && age < trustedMilliseconds) return true;
+  if (record.identity === fileStamp(path) && age >= 0 && age < trustedMilliseconds) return true;
   if (hashOf(path) !== record.sha256) return false;
   recordExpansion(path, record.sha256);
   return true;
@@ -52,7 +46,7 @@ export function isSoundExpansion(path: string, size: number): boolean {
 
 /** Notes the hash of a file that was just written or checked. */
 export function recordExpansion(path: string, sha256: string): void {
-  const record: HashRecord = { sha256, identity: identityOf(path), checkedAt: Date.now() };
+  const record: HashRecord = { sha256, identity: fileStamp(path), checkedAt: Date.now() };
   writeFileAtomic(recordOf(path), JSON.stringify(record));
 }
 
