@@ -34,8 +34,9 @@ module.exports = {
       from: { path: '^engine/(models|data|training)/', pathNot: test },
       to: { path: '^engine/runtime/', dependencyTypesNot: ['type-only'] },
     },
-    engineOnly('store-knows-the-contract-only', '^engine/store/', [
+    engineOnly('store-knows-contract-and-files-only', '^engine/store/', [
       '^engine/store/',
+      '^engine/formats/files\\.ts$',
       '^engine/(contract|problem|recipe)\\.ts$',
     ]),
     {
@@ -58,7 +59,7 @@ module.exports = {
     engineOnly('window-knows-contract-and-recipe', '^renderer/', ['^renderer/', '^engine/(contract|problem|recipe)\\.ts$']),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),
-    only('one-owner-of-sql', 'better-sqlite3', ['^engine/store/']),
+    only('one-owner-of-sql', 'better-sqlite3', ['^engine/store/', '^engine/testing/']),
     only('one-owner-of-templates-and-tokenizers', '(tokenizers|@huggingface/jinja)', ['^engine/data/']),
     only('electron-in-the-shell-only', 'electron', ['^electron/']),
     {

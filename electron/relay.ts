@@ -62,6 +62,7 @@ const engineRequests: Record<keyof EngineRequests, true> = {
   'sample.start': true,
   'sample.get': true,
   'sample.stop': true,
+  'notices.take': true,
 };
 
 /** A host that was lost is looked for again after this long. */

@@ -12,7 +12,7 @@ import { merge } from './cli/merge.ts';
 import { Output } from './cli/output.ts';
 import { runs } from './cli/runs.ts';
 import { train } from './cli/train.ts';
-import { shown, toProblemValue } from './problem.ts';
+import { type ProblemValue, shown, toProblemValue } from './problem.ts';
 import { nearest } from './recipe.ts';
 import { connectHost, defaultDataDir, type HostClient } from './rpc.ts';
 
@@ -137,10 +137,16 @@ async function main(argv: string[]): Promise<number> {
     output.problem(toProblemValue(error));
     return 1;
   } finally {
+    for (const notice of await untold(client)) output.notice(notice);
     // The engine ends what was asked for by us alone.
     (client as HostClient | null)?.close();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);
   }
+}
+
+/** What the engine has to tell of its database; nothing where it is gone. */
+async function untold(client: HostClient | null): Promise<readonly ProblemValue[]> {
+  return client === null ? [] : client.request('notices.take', undefined).catch(() => []);
 }
 
 function usage(message: string, line = 'lowrank help shows every command.'): number {

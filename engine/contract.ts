@@ -708,6 +708,8 @@ export interface EngineRequests {
   'sample.start': () => SampleState;
   'sample.get': () => SampleState | null;
   'sample.stop': () => null;
+  /** What nobody was told so far: rows that cannot be read, a database that was healed. */
+  'notices.take': () => readonly ProblemValue[];
 }
 
 /** Event name to its payload. The host stores first and emits after. */
@@ -732,6 +734,8 @@ export interface EngineEvents {
   'export.changed': ExportRecord;
   'generate.token': { readonly streamId: string; readonly token: number; readonly text: string };
   'sample.changed': SampleState;
+  /** There is something to tell: `notices.take` says what. */
+  'notices.changed': null;
   /** A list of this project changed as a whole: ask again. */
   'list.changed': {
     readonly projectId: string;

@@ -50,6 +50,8 @@ async function open(): Promise<Handle> {
   try {
     if ((statSync(places.log, { throwIfNoEntry: false })?.size ?? 0) > longestLog) truncateSync(places.log);
     const { openStore } = await import('./store/open.ts');
+    const { Upkeep } = await import('./store/upkeep.ts');
+    const { ownedAlone } = await import('./host/owned-alone.ts');
     const { Library } = await import('./host/library.ts');
     const { LongLived } = await import('./host/long-lived.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
@@ -60,9 +62,13 @@ async function open(): Promise<Handle> {
     const { handlersFor } = await import('./host/handlers.ts');
     const { checkRequest } = await import('./host/request-shapes.ts');
     const cacheDir = join(places.dataDir, 'cache');
-    makeFolder(cacheDir);
+    makeFolder(cacheDir, 0o700);
+    const openToOthers = ownedAlone(places.dataDir);
     const supervisor = new Supervisor(spawnJob);
     const store = openStore(places.dataDir);
+    store.notices.onAdded(() => emit('notices.changed', null));
+    if (openToOthers !== null) store.notices.add(openToOthers);
+    const upkeep = new Upkeep(places.dataDir, store);
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, emit };
     const library = new Library(context);
     const adapters = new AdapterRegistry(context);
@@ -81,8 +87,16 @@ async function open(): Promise<Handle> {
         checkRequest(name as keyof EngineRequests, params);
         return (handler as (params: unknown) => unknown)(params);
       },
-      busy: () => runs.busy || longLived.busy || sample.busy || [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
-      close: () => store.close(),
+      busy: () =>
+        runs.busy ||
+        longLived.busy ||
+        sample.busy ||
+        upkeep.busy ||
+        [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
+      close: () => {
+        upkeep.stop();
+        store.close();
+      },
     };
   } catch (error) {
     if (!(error instanceof Problem)) logError(error);

@@ -75,6 +75,11 @@ export class Output {
     process.stderr.write(`lowrank: ${problem.code}: ${shown(problem.message)}\n  ${shown(problem.hint)}\n`);
   }
 
+  /** Something beside the work that people should know; on stderr, also where the result is for programs. */
+  notice({ code, message, hint }: ProblemValue): void {
+    this.message(`lowrank: ${code}: ${message}\n  ${hint}`);
+  }
+
   /** Columns aligned, two spaces apart. */
   table(given: readonly (readonly string[])[]): void {
     const rows = given.map((row) => row.map((cell) => shown(cell)));

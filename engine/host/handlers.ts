@@ -171,5 +171,6 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       sample.stop();
       return null;
     },
+    'notices.take': () => store.notices.take(),
   };
 }

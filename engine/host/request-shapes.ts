@@ -272,6 +272,7 @@ const shapes: { readonly [N in keyof EngineRequests]: Check<ParamsOf<N>> } = {
   'sample.start': nothing,
   'sample.get': nothing,
   'sample.stop': nothing,
+  'notices.take': nothing,
 };
 
 /** Refuses what is no such request. */

@@ -1,6 +1,7 @@
 /** Table `adapters`: versions, each with where it came from. */
 import type { Database } from 'better-sqlite3';
 import type { AdapterVersion } from '../contract.ts';
+import { jsonArray, type Rows } from './rows.ts';
 
 interface Row {
   id: string;
@@ -38,7 +39,7 @@ const fromRow = (row: Row): AdapterVersion => ({
   datasetName: row.dataset_name,
   rank: row.rank,
   alpha: row.alpha,
-  targetModules: JSON.parse(row.target_modules) as string[],
+  targetModules: jsonArray('target_modules', row.target_modules),
   parameters: row.parameters,
   bytes: row.bytes,
   hash: row.hash,
@@ -49,32 +50,35 @@ const fromRow = (row: Row): AdapterVersion => ({
 
 export class Adapters {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   list(projectId: string): AdapterVersion[] {
-    return this.#db
-      .prepare<[string], Row>('SELECT * FROM adapters WHERE project_id = ? ORDER BY sequence')
-      .all(projectId)
-      .map(fromRow);
+    return this.#rows.list(
+      'adapters',
+      this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE project_id = ? ORDER BY sequence').all(projectId),
+      fromRow,
+    );
   }
   get(id: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE id = ?').get(id);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('adapters', row, fromRow);
   }
   ofRun(runId: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE run_id = ? ORDER BY sequence DESC').get(runId);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('adapters', row, fromRow);
   }
   /** The newest at a path. */
   atPath(path: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE path = ? ORDER BY sequence DESC').get(path);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('adapters', row, fromRow);
   }
   /** The newest with these numbers. */
   withHash(hash: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE hash = ? ORDER BY sequence DESC').get(hash);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('adapters', row, fromRow);
   }
   put(a: AdapterVersion): void {
     this.#db

@@ -1,6 +1,7 @@
 /** Table `datasets`. */
 import type { Database } from 'better-sqlite3';
 import type { DataFormat, Dataset } from '../contract.ts';
+import { jsonArray, type Rows } from './rows.ts';
 
 interface Row {
   id: string;
@@ -18,8 +19,8 @@ const fromRow = (row: Row): Dataset => ({
   id: row.id,
   projectId: row.project_id,
   name: row.name,
-  trainPaths: JSON.parse(row.train_paths) as string[],
-  evalPaths: JSON.parse(row.eval_paths) as string[],
+  trainPaths: jsonArray('train_paths', row.train_paths),
+  evalPaths: jsonArray('eval_paths', row.eval_paths),
   format: row.format as DataFormat,
   trainRows: row.train_rows,
   evalRows: row.eval_rows,
@@ -29,18 +30,21 @@ const fromRow = (row: Row): Dataset => ({
 
 export class Datasets {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   list(projectId: string): Dataset[] {
-    return this.#db
-      .prepare<[string], Row>('SELECT * FROM datasets WHERE project_id = ? ORDER BY sequence')
-      .all(projectId)
-      .map(fromRow);
+    return this.#rows.list(
+      'datasets',
+      this.#db.prepare<[string], Row>('SELECT * FROM datasets WHERE project_id = ? ORDER BY sequence').all(projectId),
+      fromRow,
+    );
   }
   get(id: string): Dataset | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM datasets WHERE id = ?').get(id);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('datasets', row, fromRow);
   }
   insert(dataset: Dataset): void {
     this.#db

@@ -2,6 +2,7 @@
 import type { Database } from 'better-sqlite3';
 import type { ExportedFile, ExportFormat, ExportRecord, Proof, Quantization } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
+import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
 interface Row {
   id: string;
@@ -30,29 +31,36 @@ const fromRow = (row: Row): ExportRecord => ({
   path: row.path,
   bytes: row.bytes,
   state: row.state as ExportRecord['state'],
-  proof: row.proof === null ? null : (JSON.parse(row.proof) as Proof),
-  files: JSON.parse(row.files) as ExportedFile[],
-  problem: row.problem === null ? null : (JSON.parse(row.problem) as ProblemValue),
+  proof: row.proof === null ? null : jsonObject<Proof>('proof', row.proof),
+  files: jsonArray<ExportedFile>('files', row.files),
+  problem: row.problem === null ? null : jsonObject<ProblemValue>('problem', row.problem),
   createdAt: row.created_at,
 });
 
 export class Exports {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   list(projectId: string): ExportRecord[] {
-    return this.#db
-      .prepare<[string], Row>('SELECT * FROM exports WHERE project_id = ? ORDER BY sequence')
-      .all(projectId)
-      .map(fromRow);
+    return this.#rows.list(
+      'exports',
+      this.#db.prepare<[string], Row>('SELECT * FROM exports WHERE project_id = ? ORDER BY sequence').all(projectId),
+      fromRow,
+    );
   }
   running(): ExportRecord[] {
-    return this.#db.prepare<[], Row>("SELECT * FROM exports WHERE state = 'running'").all().map(fromRow);
+    return this.#rows.list(
+      'exports',
+      this.#db.prepare<[], Row>("SELECT * FROM exports WHERE state = 'running'").all(),
+      fromRow,
+    );
   }
   get(id: string): ExportRecord | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM exports WHERE id = ?').get(id);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('exports', row, fromRow);
   }
   /** The newest that wrote a file of this content. */
   withFile(sha256: string): ExportRecord | null {
@@ -61,7 +69,7 @@ export class Exports {
         "SELECT exports.* FROM exports, json_each(exports.files) AS file WHERE file.value ->> 'sha256' = ? ORDER BY sequence DESC",
       )
       .get(sha256);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('exports', row, fromRow);
   }
   put(e: ExportRecord): void {
     this.#db

@@ -1,6 +1,7 @@
 /** Table `memory_measures`: what runs on this machine really took, by what decides it. */
 import type { Database } from 'better-sqlite3';
 import type { Recipe } from '../recipe.ts';
+import { jsonObject, type Rows } from './rows.ts';
 
 export interface MemoryMeasure {
   readonly recipe: Partial<Recipe>;
@@ -11,6 +12,7 @@ export interface MemoryMeasure {
 }
 
 interface Row {
+  sequence: number;
   recipe: string;
   longest: number;
   bytes: number;
@@ -19,8 +21,10 @@ interface Row {
 
 export class MemoryMeasures {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   /** Of the same recipe and length only the newest is kept. */
   put(modelPath: string, { recipe, longest, bytes, measuredBy }: MemoryMeasure): void {
@@ -30,12 +34,12 @@ export class MemoryMeasures {
   }
   /** Newest first. */
   of(modelPath: string): MemoryMeasure[] {
-    return this.#db
+    const rows = this.#db
       .prepare<[string], Row>('SELECT * FROM memory_measures WHERE model_path = ? ORDER BY sequence DESC')
-      .all(modelPath)
-      .map(({ recipe, longest, bytes, run_name }) => ({
-        recipe: JSON.parse(recipe) as Partial<Recipe>,
-        ...{ longest, bytes, measuredBy: run_name },
-      }));
+      .all(modelPath);
+    return this.#rows.list('memory_measures', rows, ({ recipe, longest, bytes, run_name }) => ({
+      recipe: jsonObject<Partial<Recipe>>('recipe', recipe),
+      ...{ longest, bytes, measuredBy: run_name },
+    }));
   }
 }

@@ -1,6 +1,7 @@
 /** Table `models`. */
 import type { Database } from 'better-sqlite3';
 import type { Model, ModelInfo } from '../contract.ts';
+import { jsonObject, type Rows } from './rows.ts';
 
 interface Row {
   id: string;
@@ -12,7 +13,7 @@ interface Row {
 }
 const fromRow = (row: Row): Model => ({
   // What an earlier studio has stored accepted nothing.
-  ...{ acceptFields: [], ...(JSON.parse(row.info) as Omit<ModelInfo, 'acceptFields'> & Partial<ModelInfo>) },
+  ...{ acceptFields: [], ...jsonObject<Omit<ModelInfo, 'acceptFields'> & Partial<ModelInfo>>('info', row.info) },
   id: row.id,
   projectId: row.project_id,
   path: row.path,
@@ -22,18 +23,21 @@ const fromRow = (row: Row): Model => ({
 
 export class Models {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   list(projectId: string): Model[] {
-    return this.#db
-      .prepare<[string], Row>('SELECT * FROM models WHERE project_id = ? ORDER BY sequence')
-      .all(projectId)
-      .map(fromRow);
+    return this.#rows.list(
+      'models',
+      this.#db.prepare<[string], Row>('SELECT * FROM models WHERE project_id = ? ORDER BY sequence').all(projectId),
+      fromRow,
+    );
   }
   get(id: string): Model | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM models WHERE id = ?').get(id);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('models', row, fromRow);
   }
   /** Adds it, or renews what is known of the same path in the same project; answers the stored model. */
   put(model: Model): Model {

@@ -1,27 +1,32 @@
-/** Opens the database of a data folder: pragmas, migrations with a copy kept before, and one object per table. */
-import { copyFileSync, existsSync, fsyncSync, openSync, closeSync, renameSync } from 'node:fs';
+/**
+ * Opens the database of a data folder: looks whether it is sound, heals it where it is not, brings its tables up to date with a copy
+ * kept before, and gives one object per table.
+ */
+import { closeSync, existsSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
 import { Adapters } from './adapters.ts';
+import { backUpBeforeMigration } from './backups.ts';
+import { checkQuickly, checkWhole, Damage, isDamage } from './check.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { Datasets } from './datasets.ts';
 import { Exports } from './exports.ts';
+import { finishHealing, heal } from './heal.ts';
 import { Log } from './log.ts';
 import { MemoryMeasures } from './memory.ts';
 import { Metrics } from './metrics.ts';
-import { initial } from './migrations/001-initial.ts';
-import { paused } from './migrations/002-paused.ts';
-import { memory } from './migrations/003-memory.ts';
-import { exportedFiles } from './migrations/004-exported-files.ts';
+import { migrate, migrations, versionOf } from './migrate.ts';
 import { Models } from './models.ts';
+import { Notices } from './notices.ts';
 import { Projects } from './projects.ts';
+import { Rows } from './rows.ts';
 import { Runs } from './runs.ts';
 import { SampleStates } from './sample-state.ts';
 import { Samples } from './samples.ts';
 
-/** In order; `user_version` counts how many a file has had. */
-const migrations: readonly string[] = [initial, paused, memory, exportedFiles];
+/** A larger file is checked at its opening only when it was not closed properly: half a second for 60 MB. */
+const alwaysCheckedBytes = 8_000_000;
 
 export class Store {
   readonly projects: Projects;
@@ -36,22 +41,27 @@ export class Store {
   readonly adapters: Adapters;
   readonly exports: Exports;
   readonly sampleState: SampleStates;
+  /** What people should be told of the database. */
+  readonly notices: Notices;
   readonly #db: Database.Database;
 
-  constructor(db: Database.Database) {
+  constructor(db: Database.Database, notices: Notices) {
     this.#db = db;
+    this.notices = notices;
+    watch(db, (error) => this.reportDamage(error.message));
+    const rows = new Rows((problem) => notices.add(problem));
     this.projects = new Projects(db);
-    this.models = new Models(db);
-    this.datasets = new Datasets(db);
-    this.runs = new Runs(db);
+    this.models = new Models(db, rows);
+    this.datasets = new Datasets(db, rows);
+    this.runs = new Runs(db, rows);
     this.metrics = new Metrics(db);
-    this.memory = new MemoryMeasures(db);
+    this.memory = new MemoryMeasures(db, rows);
     this.samples = new Samples(db);
     this.checkpoints = new Checkpoints(db);
     this.log = new Log(db);
-    this.adapters = new Adapters(db);
-    this.exports = new Exports(db);
-    this.sampleState = new SampleStates(db);
+    this.adapters = new Adapters(db, rows);
+    this.exports = new Exports(db, rows);
+    this.sampleState = new SampleStates(db, rows);
   }
 
   /** Everything `work` writes appears at once, or not at all. */
@@ -59,32 +69,75 @@ export class Store {
     return this.#db.transaction(work)();
   }
 
+  /** Notes that the database is damaged: people are told, and the next opening checks it fully and heals it. */
+  reportDamage(damage: string): Problem {
+    try {
+      writeFileSync(suspicion(this.#db.name), damage, { mode: 0o600 });
+    } catch (error) {
+      console.error(error);
+    }
+    const problem = new Problem(
+      'store-damaged',
+      `The database ${this.#db.name} is damaged: ${damage}.`,
+      'Let runs end or pause them, then close all windows and commands: at its next start the studio saves what can be read and adds the rest from a backup.',
+    );
+    this.notices.add(problem.toValue());
+    return problem;
+  }
+
   close(): void {
     this.#db.close();
   }
 }
 
-/** Opens (or makes) `studio.sqlite` in `dataDir`. */
+/** Lets statements that meet damage throw what `report` makes of it. */
+function watch(db: Database.Database, report: (error: Error) => Problem): void {
+  const guard =
+    <Args extends unknown[], T>(work: (...args: Args) => T) =>
+    (...args: Args): T => {
+      try {
+        return work(...args);
+      } catch (error) {
+        throw isDamage(error) ? report(error as Error) : error;
+      }
+    };
+  const prepare = db.prepare.bind(db) as (sql: string) => Database.Statement;
+  db.prepare = guard((sql: string) => {
+    const statement = prepare(sql);
+    statement.run = guard(statement.run.bind(statement));
+    statement.get = guard(statement.get.bind(statement));
+    statement.all = guard(statement.all.bind(statement));
+    return statement;
+  }) as typeof db.prepare;
+}
+
+/** A file beside the database that says what was found wrong with it. */
+const suspicion = (path: string): string => `${path}.suspect`;
+
+/** Opens (or makes) `studio.sqlite` in `dataDir`. A damaged one is healed, and its notices say what was saved and lost. */
 export function openStore(dataDir: string): Store {
   const path = join(dataDir, 'studio.sqlite');
-  const existed = existsSync(path);
-  let db: Database.Database;
   try {
-    if (existed) refuseNewer(path);
-    db = new Database(path);
-    db.pragma('journal_mode = WAL');
-    db.pragma('synchronous = FULL');
-    db.pragma('foreign_keys = ON');
-    migrate(db, path);
-    return new Store(db);
+    const notices = new Notices(dataDir);
+    finishHealing(dataDir, notices);
+    let db: Database.Database;
+    try {
+      db = openSound(path, dataDir);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      heal(dataDir, (error as Error).message, notices);
+      db = openSound(path, dataDir);
+    }
+    rmSync(suspicion(path), { force: true });
+    return new Store(db, notices);
   } catch (error) {
     if (error instanceof Problem) throw error;
     const code = (error as { code?: string }).code ?? '';
-    if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT'))
+    if (isDamage(error))
       throw new Problem(
         'store-damaged',
-        `The database ${path} is damaged: ${(error as Error).message}.`,
-        'Move it away to start afresh, or put a copy that ends in .bak in its place; models, adapters and exports are files beside it.',
+        `The database ${path} is damaged and could not be healed: ${(error as Error).message}.`,
+        'Move it away to start afresh, or put a copy of the folder "backups" in its place; models, adapters and exports are files beside it.',
         { cause: error },
       );
     if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY'))
@@ -98,39 +151,44 @@ export function openStore(dataDir: string): Store {
   }
 }
 
-/** Looks without writing a byte: a file of a later version stays exactly as it is. */
-function refuseNewer(path: string): void {
+/** Opens a database that has passed a check, with the newest tables. Throws `Damage`, or what SQLite throws of damage. */
+function openSound(path: string, dataDir: string): Database.Database {
+  if (existsSync(path)) examine(path);
+  // SQLite gives its log the rights of the file.
+  else closeSync(openSync(path, 'a', 0o600));
+  const db = new Database(path);
+  try {
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = FULL');
+    db.pragma('foreign_keys = ON');
+    const version = versionOf(db);
+    if (version > 0 && version < migrations.length) backUpBeforeMigration(db, dataDir, version);
+    migrate(db);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** Looks without writing a byte: a file of a later version stays exactly as it is, and so does a damaged one with its log. */
+function examine(path: string): void {
+  // SQLite removes its log when the last connection is closed, so one that is left tells of an end in the midst.
+  const leftInMidst = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
   const db = new Database(path, { readonly: true, fileMustExist: true });
   try {
-    const version = db.pragma('user_version', { simple: true }) as number;
+    const version = versionOf(db);
     if (version > migrations.length)
       throw new Problem(
         'store-newer',
         `The database ${path} was written by a newer Lowrank Studio (version ${version} of its tables, this one knows ${migrations.length}).`,
         'Update Lowrank Studio, or choose another data folder.',
       );
+    let damage: string | null = null;
+    if (existsSync(suspicion(path))) damage = checkWhole(db);
+    else if (leftInMidst || statSync(path).size <= alwaysCheckedBytes) damage = checkQuickly(db);
+    if (damage !== null) throw new Damage(damage);
   } finally {
     db.close();
   }
-}
-
-function migrate(db: Database.Database, path: string): void {
-  const from = db.pragma('user_version', { simple: true }) as number;
-  if (from === migrations.length) return;
-  if (from > 0) keepCopy(db, path, from);
-  for (let version = from; version < migrations.length; version++)
-    db.transaction(() => {
-      db.exec(migrations[version]!);
-      db.pragma(`user_version = ${version + 1}`);
-    })();
-}
-
-function keepCopy(db: Database.Database, path: string, version: number): void {
-  db.pragma('wal_checkpoint(TRUNCATE)');
-  const copy = `${path}.version-${version}.bak`;
-  copyFileSync(path, `${copy}.part`);
-  const file = openSync(`${copy}.part`, 'r+');
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(`${copy}.part`, copy);
 }

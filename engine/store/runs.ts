@@ -3,6 +3,7 @@ import type { Database } from 'better-sqlite3';
 import type { Provider, Run, RunState } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
 import { fromSaved, type Recipe, type RecipeInput } from '../recipe.ts';
+import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
 /** What the job of a run needs beside model, recipe and folder. */
 export interface RunJob {
@@ -75,7 +76,7 @@ const fromRow = (row: Row): Run => ({
   modelPath: row.model_path,
   datasetId: row.dataset_id,
   datasetName: row.dataset_name,
-  recipe: fromSaved(JSON.parse(row.recipe) as RecipeInput),
+  recipe: fromSaved(jsonObject<RecipeInput>('recipe', row.recipe)),
   device: row.device as Provider,
   out: row.out,
   step: row.step,
@@ -87,9 +88,9 @@ const fromRow = (row: Row): Run => ({
   bestEvalLoss: row.best_eval_loss,
   trainableParameters: row.trainable_parameters,
   peakMemory: row.peak_memory ?? 0,
-  problem: row.problem === null ? null : (JSON.parse(row.problem) as ProblemValue),
+  problem: row.problem === null ? null : jsonObject<ProblemValue>('problem', row.problem),
   notes: row.notes,
-  tags: JSON.parse(row.tags) as string[],
+  tags: jsonArray('tags', row.tags),
   createdAt: row.created_at,
   finishedAt: row.finished_at,
 });
@@ -131,38 +132,38 @@ const columns: Readonly<Record<keyof RunChange, { name: string; json: boolean }>
 
 export class Runs {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   list(projectId?: string): Run[] {
     const rows =
       projectId === undefined
         ? this.#db.prepare<[], Row>(`${select} ORDER BY sequence`).all()
         : this.#db.prepare<[string], Row>(`${select} WHERE project_id = ? ORDER BY sequence`).all(projectId);
-    return rows.map(fromRow);
+    return this.#rows.list('runs', rows, fromRow);
   }
   get(id: string): Run | null {
     const row = this.#db.prepare<[string], Row>(`${select} WHERE id = ?`).get(id);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('runs', row, fromRow);
   }
   /** The newest run in a folder. */
   byOut(out: string): Run | null {
     const row = this.#db.prepare<[string], Row>(`${select} WHERE out = ? ORDER BY sequence DESC`).get(out);
-    return row ? fromRow(row) : null;
+    return this.#rows.one('runs', row, fromRow);
   }
   job(id: string): RunJob | null {
     const row = this.#db.prepare<[string], { job: string }>('SELECT job FROM runs WHERE id = ?').get(id);
-    return row ? (JSON.parse(row.job) as RunJob) : null;
+    return this.#rows.one('runs', row, ({ job }) => jsonObject<RunJob>('job', job));
   }
   /** Runs of the given state, oldest first. */
   inState(state: RunState): { run: Run; process: RunProcess | null }[] {
-    return this.#db
-      .prepare<[string], Row>(`${select} WHERE state = ? ORDER BY sequence`)
-      .all(state)
-      .map((row) => ({
-        run: fromRow(row),
-        process: row.process === null ? null : (JSON.parse(row.process) as RunProcess),
-      }));
+    const rows = this.#db.prepare<[string], Row>(`${select} WHERE state = ? ORDER BY sequence`).all(state);
+    return this.#rows.list('runs', rows, (row) => ({
+      run: fromRow(row),
+      process: row.process === null ? null : jsonObject<RunProcess>('process', row.process),
+    }));
   }
   insert(run: Run, job: RunJob): void {
     this.#db

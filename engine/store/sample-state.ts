@@ -1,15 +1,19 @@
 /** Table `sample`: how the first-start sample stands. */
 import type { Database } from 'better-sqlite3';
 import type { SampleState } from '../contract.ts';
+import { jsonObject, type Rows } from './rows.ts';
 
 export class SampleStates {
   readonly #db: Database;
-  constructor(db: Database) {
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
     this.#db = db;
+    this.#rows = rows;
   }
   get(): SampleState | null {
     const row = this.#db.prepare<[], { state: string }>('SELECT state FROM sample').get();
-    return row ? (JSON.parse(row.state) as SampleState) : null;
+    // One that cannot be read can be made again.
+    return this.#rows.list('sample', row ? [row] : [], ({ state }) => jsonObject<SampleState>('state', state))[0] ?? null;
   }
   put(state: SampleState): void {
     this.#db.prepare('INSERT OR REPLACE INTO sample (one, state) VALUES (1, ?)').run(JSON.stringify(state));

@@ -26,6 +26,11 @@ export class Notices {
     this.#add({ kind: 'failed', text: problem.message, detail: problem.hint, undo: null }, 20);
   }
 
+  /** Says what people should know until they dismiss it. */
+  warn({ message, hint }: ProblemValue): void {
+    this.#add({ kind: 'failed', text: message, detail: hint, undo: null }, null);
+  }
+
   /** Says what is being done, when that takes longer than a moment. */
   async during<T>(text: string, work: () => Promise<T>): Promise<T> {
     let notice: number | null = null;

@@ -72,6 +72,7 @@ export class Studio {
     engine.on('list.changed', ({ projectId, list }) => {
       if (list !== 'projects' && projectId === this.project.currentId) void this[list].list.load();
     });
+    engine.on('notices.changed', () => this.attempt(() => this.#tellNotices()));
     engine.on('shell.engine', ({ state, problem }) => {
       this.engineProblem = state === 'lost' ? (problem ?? lostProblem) : null;
       if (state === 'ready') void this.load();
@@ -83,6 +84,12 @@ export class Studio {
     await Promise.all([this.machine.load(), this.project.load(), this.sample.load()]);
     this.#openLists(this.project.current?.id ?? null);
     this.runs.catchUp();
+    await this.#tellNotices();
+  }
+
+  /** Shows what the engine has to tell of its database. */
+  async #tellNotices(): Promise<void> {
+    for (const notice of await this.engine.request('notices.take')) this.notices.warn(notice);
   }
 
   /** Offers a command while the present screen is shown; the returned function takes it back. */

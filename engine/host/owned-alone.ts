@@ -1,0 +1,47 @@
+/** Keeps what is in a data folder from other people of this computer: private data trains models. */
+import { chmodSync, existsSync, lstatSync, readdirSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import type { ProblemValue } from '../problem.ts';
+
+/** What the studio itself keeps there; a folder that only its owner may enter keeps all in it. */
+const folders = ['host', 'cache', 'backups', 'damaged', 'healing', 'runs'];
+
+/**
+ * Takes all rights of others from the data folder and what the studio keeps in it, also where they were given before. Answers what to
+ * tell when the folder belongs to somebody else, or keeps rights that cannot be taken; null when it is closed.
+ */
+export function ownedAlone(dataDir: string): ProblemValue | null {
+  // Windows gives a folder below a person's own to that person alone.
+  if (process.platform === 'win32') return null;
+  const { uid } = userInfo();
+  const owner = lstatSync(dataDir).uid;
+  if (owner !== uid)
+    return {
+      code: 'not-allowed',
+      message: `The data folder ${dataDir} belongs to somebody else (user ${owner}), who can read and change all that is in it.`,
+      hint: 'Choose a data folder of your own with --data-dir or LOWRANK_HOME.',
+    };
+  const files = readdirSync(dataDir).filter((name) => name.startsWith('studio.sqlite') || name === 'notices.json');
+  close(dataDir, 0o700);
+  for (const name of folders) if (existsSync(join(dataDir, name))) close(join(dataDir, name), 0o700);
+  for (const name of files) close(join(dataDir, name), 0o600);
+  // Some file systems know no rights, and say nothing when they are set.
+  if ((lstatSync(dataDir).mode & 0o077) === 0) return null;
+  return {
+    code: 'not-allowed',
+    message: `Others on this computer can read the data folder ${dataDir}: its file system does not let rights be taken.`,
+    hint: 'Choose a data folder on another disk with --data-dir or LOWRANK_HOME, if that matters here.',
+  };
+}
+
+/** Never through a link, and nothing of somebody else's. */
+function close(path: string, mode: number): void {
+  const status = lstatSync(path);
+  if (status.isSymbolicLink() || (status.mode & 0o077) === 0) return;
+  try {
+    chmodSync(path, mode);
+  } catch (error) {
+    console.error(`${path} stays open to others: ${(error as Error).message}`);
+  }
+}

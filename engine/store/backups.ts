@@ -1,0 +1,140 @@
+/**
+ * Copies of the database in the folder `backups`: one of each day and one from before each migration. A copy gets its name when it is
+ * on the disk and has passed SQLite's full check; only then older ones are removed.
+ */
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import Database from 'better-sqlite3';
+import { makeFolder, syncFolder } from '../formats/files.ts';
+import { checkWhole, Damage } from './check.ts';
+import { migrations, versionOf } from './migrate.ts';
+
+const daysKept = 7;
+/** Of those from before one and the same migration. */
+const keptPerMigration = 3;
+
+const dayName = /^day-\d{4}-\d{2}-\d{2}\.sqlite$/;
+
+export function backupFolder(dataDir: string): string {
+  return join(dataDir, 'backups');
+}
+
+/** Whether there is a copy of that day, with the tables of today, newer than `since` (in milliseconds). */
+export function isBackedUp(dataDir: string, day: Date, since: number): boolean {
+  const path = dayBackup(dataDir, day);
+  if ((statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -1) <= since) return false;
+  try {
+    const db = new Database(path, { readonly: true, fileMustExist: true });
+    try {
+      return versionOf(db) === migrations.length;
+    } finally {
+      db.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+function dayBackup(dataDir: string, day: Date): string {
+  return join(backupFolder(dataDir), `day-${day.toISOString().slice(0, 10)}.sqlite`);
+}
+
+/** Copies a database that nobody else writes, before its tables are brought from `version` to newer ones. Throws `Damage`. */
+export function backUpBeforeMigration(db: Database.Database, dataDir: string, version: number): void {
+  db.pragma('wal_checkpoint(TRUNCATE)');
+  const kind = `version-${version}-`;
+  const path = join(backupFolder(dataDir), `${kind}${timeName(new Date())}.sqlite`);
+  makeFolder(backupFolder(dataDir), 0o700);
+  copyFileSync(db.name, partOf(path));
+  publish(path);
+  prune(dataDir, (name) => name.startsWith(kind), keptPerMigration);
+}
+
+/** Makes the copy of a day, from a connection that may be one of several. Throws `Damage`. */
+export async function backUpDay(db: Database.Database, dataDir: string, day: Date): Promise<void> {
+  const path = dayBackup(dataDir, day);
+  makeFolder(backupFolder(dataDir), 0o700);
+  rmSync(partOf(path), { force: true });
+  // In one go: a change from elsewhere in between would make it start anew.
+  await db.backup(partOf(path), { progress: () => wholeDatabase });
+  publish(path);
+  prune(dataDir, (name) => dayName.test(name), daysKept);
+}
+const wholeDatabase = 0x7fffffff;
+
+/** Copies that pass the full check, newest first. */
+export function* soundBackups(dataDir: string): Generator<string> {
+  if (!existsSync(backupFolder(dataDir))) return;
+  const names = readdirSync(backupFolder(dataDir)).filter((name) => name.endsWith('.sqlite'));
+  for (const name of names.sort((a, b) => (dateOf(a) < dateOf(b) ? 1 : -1))) {
+    const path = join(backupFolder(dataDir), name);
+    if (isSound(path)) yield path;
+  }
+}
+
+function isSound(path: string): boolean {
+  try {
+    const db = new Database(path, { readonly: true, fileMustExist: true });
+    try {
+      return checkWhole(db) === null;
+    } finally {
+      db.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+/** A time as part of a name; in order by name. */
+export function timeName(time: Date): string {
+  return time.toISOString().slice(0, 19).replaceAll(':', '-');
+}
+
+const dateOf = (name: string): string => /\d{4}-\d{2}-\d{2}.*/.exec(name)?.[0] ?? '';
+const partOf = (path: string): string => `${path}.part`;
+
+/** Gives a copy its name once it is on the disk and sound; it is a single file then, without a log beside it. */
+function publish(path: string): void {
+  const part = partOf(path);
+  try {
+    if (process.platform !== 'win32') chmodSync(part, 0o600);
+    const db = new Database(part);
+    try {
+      db.pragma('journal_mode = DELETE');
+      const damage = checkWhole(db);
+      if (damage !== null) throw new Damage(damage);
+    } finally {
+      db.close();
+    }
+    syncFile(part);
+    renameSync(part, path);
+    syncFolder(dirname(path));
+  } finally {
+    rmSync(part, { force: true });
+  }
+}
+
+export function syncFile(path: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function prune(dataDir: string, belongs: (name: string) => boolean, keep: number): void {
+  const names = readdirSync(backupFolder(dataDir)).filter((name) => name.endsWith('.sqlite') && belongs(name));
+  for (const name of names.sort().slice(0, -keep)) rmSync(join(backupFolder(dataDir), name), { force: true });
+}

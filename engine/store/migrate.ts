@@ -1,0 +1,23 @@
+/** The tables of a database, one migration after the other. */
+import type { Database } from 'better-sqlite3';
+import { initial } from './migrations/001-initial.ts';
+import { paused } from './migrations/002-paused.ts';
+import { memory } from './migrations/003-memory.ts';
+import { exportedFiles } from './migrations/004-exported-files.ts';
+
+/** In order; `user_version` counts how many a file has had. */
+export const migrations: readonly string[] = [initial, paused, memory, exportedFiles];
+
+/** How many migrations a database has had; 0 for an empty one. */
+export function versionOf(db: Database): number {
+  return db.pragma('user_version', { simple: true }) as number;
+}
+
+/** Brings a database to a version of its tables, each step whole or not at all. */
+export function migrate(db: Database, to = migrations.length): void {
+  for (let version = versionOf(db); version < to; version++)
+    db.transaction(() => {
+      db.exec(migrations[version]!);
+      db.pragma(`user_version = ${version + 1}`);
+    })();
+}

@@ -1,0 +1,62 @@
+/** What people should be told about their database. It is kept in a file of the data folder until somebody was told. */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../formats/files.ts';
+import type { ProblemValue } from '../problem.ts';
+
+/** Older ones give way; the log has them. */
+const mostKept = 20;
+
+export class Notices {
+  readonly #path: string;
+  #untold: ProblemValue[];
+  #onAdded: () => void = () => {};
+
+  constructor(dataDir: string) {
+    this.#path = join(dataDir, 'notices.json');
+    this.#untold = read(this.#path);
+  }
+
+  /** Calls `listener` when there is something new to tell. */
+  onAdded(listener: () => void): void {
+    this.#onAdded = listener;
+  }
+
+  /** Writes it to the log and keeps it for whoever asks next. */
+  add(problem: ProblemValue): void {
+    if (this.#untold.some(({ message }) => message === problem.message)) return;
+    console.error(`${new Date().toISOString()} ${problem.code}: ${problem.message} ${problem.hint}`);
+    this.#untold = [...this.#untold, problem].slice(-mostKept);
+    this.#keep();
+    this.#onAdded();
+  }
+
+  /** What nobody was told so far; from now on they were. */
+  take(): readonly ProblemValue[] {
+    const untold = this.#untold;
+    this.#untold = [];
+    if (untold.length > 0) this.#keep();
+    return untold;
+  }
+
+  #keep(): void {
+    try {
+      if (this.#untold.length === 0) rmSync(this.#path, { force: true });
+      else writeFileAtomic(this.#path, JSON.stringify(this.#untold));
+    } catch (error) {
+      // They are told from memory then.
+      console.error(`${this.#path} cannot be written: ${(error as Error).message}`);
+    }
+  }
+}
+
+function read(path: string): ProblemValue[] {
+  if (!existsSync(path)) return [];
+  try {
+    const value = JSON.parse(readFileSync(path, 'utf8')) as unknown;
+    return Array.isArray(value) ? (value as ProblemValue[]).filter((one) => typeof one?.message === 'string') : [];
+  } catch {
+    // What it said stands in the log too.
+    return [];
+  }
+}

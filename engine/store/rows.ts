@@ -1,0 +1,88 @@
+/** Reads rows so that one that cannot be read costs that row alone: a list goes on without it, and people are told which it was. */
+import { Problem, type ProblemValue } from '../problem.ts';
+
+/** At most this many rows are named in one notice; the log names all. */
+const rowsNamed = 5;
+
+/** The list in a column. */
+export function jsonArray<T>(column: string, text: string): T[] {
+  const value = parse(column, text);
+  if (!Array.isArray(value)) throw new Error(`column '${column}' holds no list`);
+  return value as T[];
+}
+
+/** The record in a column. */
+export function jsonObject<T>(column: string, text: string): T {
+  const value = parse(column, text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Error(`column '${column}' holds no record`);
+  return value as T;
+}
+
+function parse(column: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`column '${column}' holds no JSON`, { cause });
+  }
+}
+
+export class Rows {
+  readonly #tell: (problem: ProblemValue) => void;
+  /** Rows that are in the log already. */
+  readonly #known = new Set<string>();
+
+  constructor(tell: (problem: ProblemValue) => void) {
+    this.#tell = tell;
+  }
+
+  /** All rows of a table that can be read, in their order. */
+  list<Row extends object, T>(table: string, rows: readonly Row[], read: (row: Row) => T): T[] {
+    const unread: string[] = [];
+    const found = rows.flatMap((row) => {
+      try {
+        return [read(row)];
+      } catch (error) {
+        unread.push(this.#describe(table, row, error));
+        return [];
+      }
+    });
+    if (unread.length > 0) {
+      const more = unread.length > rowsNamed ? `, and ${unread.length - rowsNamed} more` : '';
+      const count = unread.length === 1 ? 'A row' : `${unread.length} rows`;
+      this.#tell({
+        code: 'store-damaged',
+        message: `${count} of the table ${table} cannot be read and ${unread.length === 1 ? 'is' : 'are'} left out: ${unread.slice(0, rowsNamed).join('; ')}${more}.`,
+        hint: 'Everything else is there. The folder "backups" in the data folder holds earlier states of the database.',
+      });
+    }
+    return found;
+  }
+
+  /** One row, or null where there is none. A row that cannot be read is a Problem with the code `store-damaged`. */
+  one<Row extends object, T>(table: string, row: Row | undefined, read: (row: Row) => T): T | null {
+    if (row === undefined) return null;
+    try {
+      return read(row);
+    } catch (error) {
+      throw new Problem(
+        'store-damaged',
+        `A row of the table ${table} cannot be read: ${this.#describe(table, row, error)}.`,
+        'Everything else is there. The folder "backups" in the data folder holds earlier states of the database.',
+        { cause: error },
+      );
+    }
+  }
+
+  /** Names a row and what is wrong with it, in the log too. */
+  #describe(table: string, row: object, error: unknown): string {
+    const { id, name, sequence } = row as { readonly id?: string; readonly name?: string; readonly sequence?: number };
+    const named = [name, id ?? sequence].filter((part) => part !== undefined).join(' ');
+    const text = `${named === '' ? 'the only one' : named} (${(error as Error).message})`;
+    if (!this.#known.has(`${table} ${text}`)) {
+      this.#known.add(`${table} ${text}`);
+      console.error(`${new Date().toISOString()} a row of the table ${table} cannot be read: ${text}`);
+    }
+    return text;
+  }
+}

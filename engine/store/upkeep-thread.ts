@@ -1,0 +1,29 @@
+/** The thread that copies and checks the database of `workerData.dataDir` once, and says what it found. */
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import Database from 'better-sqlite3';
+import { toProblemValue } from '../problem.ts';
+import { backUpDay } from './backups.ts';
+import { checkWhole, isDamage } from './check.ts';
+import type { UpkeepResult } from './upkeep.ts';
+
+const { dataDir } = workerData as { dataDir: string };
+
+async function work(): Promise<UpkeepResult> {
+  const db = new Database(join(dataDir, 'studio.sqlite'), { readonly: true, fileMustExist: true });
+  try {
+    await backUpDay(db, dataDir, new Date());
+    return { damage: null, failure: null };
+  } catch (error) {
+    if (!isDamage(error)) return { damage: null, failure: toProblemValue(error) };
+    const damage = checkWhole(db);
+    if (damage !== null) return { damage, failure: null };
+    const message = `A copy of the database was damaged when it was read again: ${(error as Error).message}.`;
+    const hint = 'The database itself is sound. Check the disk: it may be failing.';
+    return { damage: null, failure: { code: 'store-damaged', message, hint } };
+  } finally {
+    db.close();
+  }
+}
+
+parentPort!.postMessage(await work());
