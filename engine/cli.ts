@@ -144,9 +144,14 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
+/** An engine that hangs does not keep a command that has ended. */
+const longestWaitForNotices = 2000;
+
 /** What the engine has to tell of its database; nothing where it is gone. */
 async function untold(client: HostClient | null): Promise<readonly ProblemValue[]> {
-  return client === null ? [] : client.request('notices.take', undefined).catch(() => []);
+  if (client === null) return [];
+  const notices = client.request('notices.take', undefined).catch(() => []);
+  return Promise.race([notices, new Promise<[]>((done) => setTimeout(() => done([]), longestWaitForNotices))]);
 }
 
 function usage(message: string, line = 'lowrank help shows every command.'): number {

@@ -73,11 +73,18 @@ export async function backUpDay(db: Database.Database, dataDir: string, day: Dat
 }
 const wholeDatabase = 0x7fffffff;
 
+export function hasBackups(dataDir: string): boolean {
+  return backupNames(dataDir).length > 0;
+}
+
+function backupNames(dataDir: string): string[] {
+  if (!existsSync(backupFolder(dataDir))) return [];
+  return readdirSync(backupFolder(dataDir)).filter((name) => name.endsWith('.sqlite'));
+}
+
 /** Copies that pass the full check, newest first. */
 export function* soundBackups(dataDir: string): Generator<string> {
-  if (!existsSync(backupFolder(dataDir))) return;
-  const names = readdirSync(backupFolder(dataDir)).filter((name) => name.endsWith('.sqlite'));
-  for (const name of names.sort((a, b) => (dateOf(a) < dateOf(b) ? 1 : -1))) {
+  for (const name of backupNames(dataDir).sort((a, b) => (dateOf(a) < dateOf(b) ? 1 : -1))) {
     const path = join(backupFolder(dataDir), name);
     if (isSound(path)) yield path;
   }
@@ -135,6 +142,6 @@ export function syncFile(path: string): void {
 }
 
 function prune(dataDir: string, belongs: (name: string) => boolean, keep: number): void {
-  const names = readdirSync(backupFolder(dataDir)).filter((name) => name.endsWith('.sqlite') && belongs(name));
+  const names = backupNames(dataDir).filter(belongs);
   for (const name of names.sort().slice(0, -keep)) rmSync(join(backupFolder(dataDir), name), { force: true });
 }

@@ -200,6 +200,17 @@ test('a file that is no database is kept, and a new one begun', () => {
   expect(readFileSync(join(damagedFiles()[0]!, 'studio.sqlite'), 'utf8')).toBe(text);
 });
 
+test.each([0, 100, 4096, 50_000])(
+  'a file of which only the first %i bytes are left is made whole from the backup',
+  async (length) => {
+    filledStore(folder, size).close();
+    await backUp();
+    writeFileSync(path, readFileSync(path).subarray(0, length));
+    expect(counted()).toEqual(everything);
+    expect(told()[0]).toMatch(/Lost: .*what came after the backup/);
+  },
+);
+
 test('a healing that is ended anywhere is finished at the next start', async () => {
   const original = join(folder, 'original');
   mkdirSync(original);

@@ -151,6 +151,9 @@ function tryOpen(path: string): Database.Database | null {
   let db: Database.Database | null = null;
   try {
     db = new Database(path);
+    // What SQLite then lets pass: a file shorter than it says, tables that it cannot understand.
+    db.unsafeMode(true);
+    db.pragma('writable_schema = ON');
     db.prepare('SELECT sql FROM sqlite_schema').all();
     if (versionOf(db) > 0) return db;
   } catch {
@@ -211,7 +214,8 @@ function describe(
 ): ProblemValue {
   const counts = (of: (table: Saved) => number): string =>
     saved.flatMap((table) => (of(table) > 0 ? [`${table.table} ${of(table)}`] : [])).join(', ') || 'nothing';
-  const lost = saved.flatMap(({ table, lost }) => (lost === 0 ? [] : [`${table} ${lost ?? 'an unknown number'}`]));
+  const uncounted = backup === null ? 'an unknown number' : 'what came after the backup';
+  const lost = saved.flatMap(({ table, lost }) => (lost === 0 ? [] : [`${table} ${lost ?? uncounted}`]));
   const sentences = [
     `The database ${join(dataDir, fileName)} was damaged (${damage}) and has been made anew from what could be read.`,
     `Rows saved by table: ${counts(({ read }) => read)}.`,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
 import { Adapters } from './adapters.ts';
-import { backUpBeforeMigration } from './backups.ts';
+import { backUpBeforeMigration, hasBackups } from './backups.ts';
 import { checkQuickly, checkWhole, Damage, isDamage } from './check.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { Datasets } from './datasets.ts';
@@ -66,7 +66,11 @@ export class Store {
 
   /** Everything `work` writes appears at once, or not at all. */
   transaction<T>(work: () => T): T {
-    return this.#db.transaction(work)();
+    try {
+      return this.#db.transaction(work)();
+    } catch (error) {
+      throw isDamage(error) ? this.reportDamage((error as Error).message) : error;
+    }
   }
 
   /** Notes that the database is damaged: people are told, and the next opening checks it fully and heals it. */
@@ -153,7 +157,7 @@ export function openStore(dataDir: string): Store {
 
 /** Opens a database that has passed a check, with the newest tables. Throws `Damage`, or what SQLite throws of damage. */
 function openSound(path: string, dataDir: string): Database.Database {
-  if (existsSync(path)) examine(path);
+  if (existsSync(path)) examine(path, dataDir);
   // SQLite gives its log the rights of the file.
   else closeSync(openSync(path, 'a', 0o600));
   const db = new Database(path);
@@ -172,7 +176,7 @@ function openSound(path: string, dataDir: string): Database.Database {
 }
 
 /** Looks without writing a byte: a file of a later version stays exactly as it is, and so does a damaged one with its log. */
-function examine(path: string): void {
+function examine(path: string, dataDir: string): void {
   // SQLite removes its log when the last connection is closed, so one that is left tells of an end in the midst.
   const leftInMidst = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
   const db = new Database(path, { readonly: true, fileMustExist: true });
@@ -184,6 +188,7 @@ function examine(path: string): void {
         `The database ${path} was written by a newer Lowrank Studio (version ${version} of its tables, this one knows ${migrations.length}).`,
         'Update Lowrank Studio, or choose another data folder.',
       );
+    if (version === 0 && hasBackups(dataDir)) throw new Damage('it is empty, and was not');
     let damage: string | null = null;
     if (existsSync(suspicion(path))) damage = checkWhole(db);
     else if (leftInMidst || statSync(path).size <= alwaysCheckedBytes) damage = checkQuickly(db);
