@@ -186,14 +186,19 @@ describe('a run goes on with nothing else than it began with', () => {
     expect(await refusal(spec)).toContain('another chat template');
   });
 
-  it('not with other rows to evaluate, with none, or with some where there were none', async () => {
+  it('not with other rows to evaluate, though without any, which is said', async () => {
     const evalPaths = [newFile(chats('Well,'))];
     const { spec } = await began({ evalPaths });
     expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
-    expect(await refusal({ ...spec, evalPaths: [] })).toContain('with evaluation data, which is missing now');
+    await runTrain(further(spec, { evalPaths: [], recipe: { maxSteps: 3 } }), port);
+    expect(logged()).toContain('was evaluated before, and is not from here on');
+    expect(recordOf(spec).evaluation).not.toBeNull();
+    expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
     await runTrain(further(spec), port);
     const { spec: without } = await began();
-    expect(await refusal({ ...without, evalPaths })).toContain('without evaluation data');
+    await runTrain(further(without, { evalPaths }), port);
+    expect(logged()).toContain('was not evaluated before, and is from here on');
+    expect(recordOf(without).evaluation).not.toBeNull();
   });
 
   it('not with other tokens, whatever has made them', async () => {

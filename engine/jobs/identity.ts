@@ -75,7 +75,8 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
       start && 'the same',
       nowStart && (start !== null && (await isSameStart(start, nowStart)) ? 'the same' : 'another'),
     ],
-    ['evaluation data', earlier.evaluation?.hash ?? null, now.evaluation?.hash ?? null],
+    // Without any the run goes on as well, and its record keeps what it was evaluated on.
+    ['evaluation data', earlier.evaluation?.hash, now.evaluation?.hash],
   ];
   const other = parts.find(([, before, after]) => before !== undefined && before !== after);
   if (other !== undefined) {
@@ -89,7 +90,7 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
     );
   }
   requireSameTokens(earlier, earlier.data, now.data);
-  if (earlier.evaluation !== null) requireSameTokens(earlier, earlier.evaluation, now.evaluation!);
+  if (earlier.evaluation !== null && now.evaluation !== null) requireSameTokens(earlier, earlier.evaluation, now.evaluation);
 }
 
 /** The same files can become other tokens: by another version of the studio, or when other rows are left out. */

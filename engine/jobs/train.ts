@@ -111,7 +111,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     base: baseRecord(model, spec.cacheDir),
     startedFrom: spec.adapterPath === null ? null : await startRecord(spec.adapterPath),
     data: dataRecord(spec.dataPaths, data),
-    evaluation: evaluation && dataRecord(spec.evalPaths, evaluation),
+    evaluation: evaluation === null ? (earlier?.evaluation ?? null) : dataRecord(spec.evalPaths, evaluation),
     tokenizerHash: tokenizerHash(model.tokenizerSource),
     templateHash: templateHash(tokenizer),
     device: { provider, name: device.name, threads: plan.threads },
@@ -138,7 +138,9 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
   const allNotes = [
     ...from.notes,
     ...notes,
-    ...(earlier === null ? dayNotes(tokenizer, day) : resumeNotes(earlier, record, start.step, rows.length)),
+    ...(earlier === null
+      ? dayNotes(tokenizer, day)
+      : resumeNotes(earlier, record, { step: start.step, rows: rows.length, isEvaluated: evaluation !== null })),
     ...recipeNotes(recipe, rows.length),
     ...contextNotes(model.spec, rows),
     ...sharedNotes(rows, evaluation?.prepared.rows ?? []),
@@ -367,7 +369,11 @@ function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
 }
 
 /** How a run goes on otherwise than it was planned before. */
-function resumeNotes(earlier: RunRecord, now: RunRecord, step: number, rows: number): string[] {
+function resumeNotes(
+  earlier: RunRecord,
+  now: RunRecord,
+  { step, rows, isEvaluated }: { readonly step: number; readonly rows: number; readonly isEvaluated: boolean },
+): string[] {
   const { recipe, totalSteps: steps } = now;
   const notes: string[] = [];
   if (earlier.data.tokensHash === undefined)
@@ -382,6 +388,12 @@ function resumeNotes(earlier: RunRecord, now: RunRecord, step: number, rows: num
         `The run is of ${steps} steps now and was of ${earlier.totalSteps}: from step ${step} on the learning rate follows another schedule, and goes on at ${rate} instead of ${asPlanned}.`,
       );
   }
+  if (isEvaluated !== (earlier.evaluation !== null))
+    notes.push(
+      isEvaluated
+        ? 'The run was not evaluated before, and is from here on.'
+        : 'The run was evaluated before, and is not from here on: no evaluation data was given.',
+    );
   const missing = step * rowsPerStep(recipe) - totalRows(earlier.recipe, rows);
   if (step < steps && missing > 0)
     notes.push(`The run had ended with a step of fewer rows: ${missing} that would have filled it are passed over this time.`);
