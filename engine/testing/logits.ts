@@ -17,8 +17,9 @@ export async function logitsOf(
     const feeds = runner.feeds(adapters);
     const rows: Float32Array[] = [];
     for (const [row, length] of lengths.entries()) {
-      const ids = inputIds.subarray(row * time, row * time + length);
-      rows.push(await runner.run(ids, [...ids.keys()], feeds));
+      // With its padding: some rotary tables depend on the length of the batch, and no token sees the padding behind it.
+      const ids = inputIds.subarray(row * time, (row + 1) * time);
+      rows.push(await runner.run(ids, [...Array(length).keys()], feeds));
     }
     const logits = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
     let offset = 0;
