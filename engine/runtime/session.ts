@@ -6,7 +6,7 @@ import type * as Runtime from 'onnxruntime-node';
 import type { Provider } from '../contract.ts';
 import { Problem } from '../problem.ts';
 
-// The runtime reports to its maker unless this is set when its library loads (decision 16). A thread's environment is a copy that no
+// The runtime reports to its maker unless this is set when its library loads (decision 13). A thread's environment is a copy that no
 // library sees.
 if (!isMainThread) throw new Error('The runtime is loaded in the main thread of a process only.');
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
