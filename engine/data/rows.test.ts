@@ -116,6 +116,29 @@ describe('rows', () => {
     expect((beside as TokenRow).text).toBe((within as TokenRow).text);
   });
 
+  it('train no answer that the row says not to learn, wherever it stands', async () => {
+    const turns = (first: object) => [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'EARLIER', ...first },
+      { role: 'user', content: 'b' },
+    ];
+    const last = { role: 'assistant', content: 'LAST' };
+    const rows = await rowsOf(
+      [
+        { messages: [...turns({ weight: 0 }), last] },
+        { messages: [...turns({ training: false }), last] },
+        { prompt: turns({}), completion: [last] },
+        { messages: [...turns({}), last] },
+      ]
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
+    );
+    expect(await Promise.all(rows.map(trained))).toEqual([
+      ...Array.from({ length: 3 }, () => 'LAST<|im_end|>'),
+      'EARLIER<|im_end|>LAST<|im_end|>',
+    ]);
+  });
+
   it('train a completion and a text with their ends', async () => {
     const rows = await rowsOf('{"prompt": "2+2=", "completion": "4"}\n{"text": "just text"}');
     expect(await trained(rows[0]!)).toBe('4<|im_end|>');
