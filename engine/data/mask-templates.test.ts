@@ -287,6 +287,49 @@ describe('thoughts', () => {
     expect(trainedOf(await learn(template, tokenizer, sums))).toEqual([
       ['Two and two.\n</think>\n\n4<|im_end|>', '</think>6<|im_end|>'],
     ]);
+    // The header of an answer that nobody asked for is not trained either.
+    const greeted = said(['assistant', 'Welcome'], ['user', 'Hi'], ['assistant', 'What now?']);
+    const { examples } = await learn(template, tokenizer, greeted);
+    expect(examples.map(({ prompt, trained }) => [prompt.slice(-18), trained])).toEqual([
+      ['assistant\n<think>\n', ['</think>Welcome<|im_end|>']],
+      ['assistant\n<think>\n', ['</think>What now?<|im_end|>']],
+    ]);
+  });
+});
+
+describe('thoughts that the template reads elsewhere', () => {
+  const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+  const template = (thought: string) =>
+    `{% for m in messages %}{% set c = m.content | trim %}{{ ${turn('m.role', `('<think>\\n' + ${thought} + '\\n</think>\\n\\n' + c if m.role == 'assistant' else c)`)} }}{% endfor %}${ask('<think>\\n')}`;
+
+  it('are handed over in the field that it reads (Qwen 3.8)', async () => {
+    for (const field of ['reasoning_content', 'reasoning', 'thinking'])
+      expect(trainedOf(await learn(template(`(m.${field} or '') | trim`), tokenizer, sums))).toEqual([
+        ['Two and two.\n</think>\n\n4<|im_end|>', '\n</think>\n\n6<|im_end|>'],
+      ]);
+    // What the answer says behind its first thought stays as it is.
+    const twice = said(['user', 'x'], ['assistant', '<think>one</think>First. <think>two</think>Second.']);
+    expect(trainedOf(await learn(template("(m.reasoning_content or '') | trim"), tokenizer, twice))).toEqual([
+      ['one\n</think>\n\nFirst. <think>two</think>Second.<|im_end|>'],
+    ]);
+  });
+
+  it('are refused where it reads none and writes one of its own', async () => {
+    await expect(learn(template("''"), tokenizer, sums)).rejects.toThrow(/a thought of its own before the one in message 2/);
+    expect(trainedOf(await learn(template("''"), tokenizer, colours))).toHaveLength(1);
+  });
+});
+
+describe('a template that asks for an answer unasked', () => {
+  it('is refused, because the model would learn the next header', async () => {
+    const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+    const always = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}{{ '<|im_start|>assistant' }}`;
+    await expect(learn(always, tokenizer, colours)).rejects.toThrow(/goes on behind the end of message \d with/);
+    const plain = `{% for m in messages %}{{ '### ' + m.role + ':\\n' + m.content + '\\n\\n' }}{% endfor %}{{ '### assistant:\\n' }}`;
+    await expect(learn(plain, tokenizer, colours)).rejects.toThrow(/goes on behind the end of message \d with/);
+    // Tags that the tokenizer does not know are no header.
+    const tags = `{% for m in messages %}{{ '<' + m.role + '>' + m.content + '</' + m.role + '>' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}`;
+    expect((await learn(tags, tokenizer, colours)).endless).toEqual([2, 4]);
   });
 });
 
@@ -314,6 +357,14 @@ describe('a content that is not in the text', () => {
   it('is refused where it is to be trained, as is an answer that says nothing', async () => {
     const secret = template.replace('m.content | trim', "('' if m.role == 'assistant' else m.content)");
     await expect(learn(secret, tokenizer, colours)).rejects.toThrow(/leaves out what message 2 says/);
+    for (const halves of [
+      '<think>one</think>The first half. <think>two</think>The second half.',
+      'One.</think>Two.</think>Three.',
+    ]) {
+      const twice = said(['user', 'x'], ['assistant', halves], ['user', 'y'], ['assistant', 'z']);
+      await expect(learn(qwen3(''), tokenizer, twice)).rejects.toThrow(/leaves out what message 2 thinks or says/);
+      expect((await learn(qwen3(''), tokenizer, twice, { untrained: [1] })).leftOut).toEqual([2]);
+    }
     for (const content of ['', ' \n', '<think>hm</think>\n']) {
       const silent = said(['user', 'x'], ['assistant', content], ['user', 'y'], ['assistant', 'z']);
       await expect(learn(template, tokenizer, silent)).rejects.toMatchObject({ code: 'data-empty' });

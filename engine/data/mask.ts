@@ -45,7 +45,7 @@ export interface ConversationExample {
 export interface RenderedConversation {
   /** One where the template leaves earlier turns as they were; at most one for each trained turn; in the order of the turns. */
   readonly examples: readonly ConversationExample[];
-  /** Messages, from 1, whose content the template leaves out. */
+  /** Messages, from 1, whose content the template leaves out, or a part of it that is no thought. */
   readonly leftOut: readonly number[];
 }
 
@@ -53,7 +53,7 @@ const ignored = -100;
 
 /** Renders a conversation; throws a `Problem` for an answer that is empty, left out, or cannot be told from the rest. */
 export function renderConversation(template: ChatTemplate, conversation: Conversation, ends: EndTokens): RenderedConversation {
-  const rendering = new Rendering(template, conversation, ends);
+  const rendering = new Rendering(template, { ...conversation, messages: withThoughts(template, conversation) }, ends);
   const { messages, trained } = conversation;
   const answers = [...messages.keys()].filter((i) => messages[i]!.role === 'assistant');
   const learned = answers.filter((i) => trained[i] === true);
@@ -159,6 +159,66 @@ function partsOf(content: string): { readonly thought: string | null; readonly a
   return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
 }
 
+/** Fields in which templates read the thought of an answer. */
+const thoughtFields: readonly string[] = ['reasoning_content', 'reasoning', 'thinking'];
+const closedThought = /<\/think>\s*$/;
+
+/**
+ * The messages with their thoughts where the template reads them. A template that writes a thought of its own before a content that
+ * begins with one would write two: it gets the thought in the field that it reads.
+ */
+function withThoughts(template: ChatTemplate, { messages, variables }: Conversation): readonly ChatMessage[] {
+  const isThought = ({ role, content }: ChatMessage) => role === 'assistant' && partsOf(content).thought !== null;
+  if (!messages.some(isThought)) return messages;
+  const probe = (content: string, fields: Readonly<Record<string, string>> = {}): string | null => {
+    const asked = [
+      { role: 'user' as const, content: '1' },
+      { ...fields, role: 'assistant' as const, content },
+    ];
+    return attempt(() => template.render(asked, { addGenerationPrompt: false, variables }));
+  };
+  const [before, twice] =
+    probe(`<think>\n${mark(0)}\n</think>\n\n${mark(1)}`)?.split(new RegExp(`<think>(?=\\s*${mark(0)})`)) ?? [];
+  if (before === undefined || twice === undefined || !closedThought.test(before)) return messages;
+  const field = thoughtFields.find((name) => {
+    const text = probe(mark(1), { [name]: mark(0) });
+    return text !== null && new RegExp(`<think>\\s*${mark(0)}\\s*</think>\\s*${mark(1)}`).test(text);
+  });
+  if (field === undefined) return messages;
+  return messages.map((message) => {
+    if (!isThought(message)) return message;
+    const { thought, answer } = partsOf(message.content);
+    return { ...message, content: answer.trimStart(), [field]: thought!.trim() };
+  });
+}
+
+/** Characters that templates escape, and line breaks, which they escape or trim. */
+const escaped = /["'&<>\\\p{Cc}]+/u;
+
+/** Whether a text has all of `said` in its order, apart from white space, upper case and how characters are escaped. */
+function holds(text: string, said: string): boolean {
+  if (text.includes(said.trim())) return true;
+  const plain = (value: string) => value.toLowerCase().replaceAll(/\s+/g, '');
+  const within = plain(text);
+  let at = 0;
+  for (const piece of said.split(escaped).map(plain)) {
+    const found = within.indexOf(piece, at);
+    if (found < 0) return false;
+    at = found + piece.length;
+  }
+  return true;
+}
+
+/** What is rendered; null where the template refuses. */
+function attempt(render: () => string): string | null {
+  try {
+    return render();
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
+
 interface Turn {
   /** The conversation through the turn. */
   readonly text: string;
@@ -184,6 +244,15 @@ interface Closed {
   readonly text: string;
   readonly tail: number;
   readonly end: number;
+}
+
+/** A thought that a prompt opens at its end, and closes again where the model is not to think. */
+const openedThought = /<(\w+)>\s*(<\/\1>\s*)?$/;
+
+/** A prompt without the thought that it opens, or without the white space at its end. */
+function headOf(prompt: string): string {
+  const opened = openedThought.exec(prompt);
+  return opened === null ? prompt.trimEnd() : prompt.slice(0, opened.index);
 }
 
 /** Variables by which templates are asked for a thought, tried for an answer that has one. */
@@ -225,46 +294,59 @@ class Rendering {
     const { text, start, plain, variables } = written;
     const found = this.#ends.find(text, start);
     const closed = found === null ? this.#closedByNext(i, written) : { text, ...found };
+    if (closed === null) this.#requireNothingBehind(i, variables);
     const end = start + text.slice(start).trimEnd().length;
     // Only what the template wrote has its marks.
     return { ...{ text, end, tail: null }, ...closed, start, marks: plain ? this.marks(i + 1, variables) : null };
   }
 
-  /** Messages, from 1, that the template leaves out. */
+  /** Messages, from 1, that the template leaves out, or a part of them that is no thought; answers to be learned are refused then. */
   leftOut(): number[] {
-    const { messages } = this.#conversation;
-    const marked = this.#attempt(() =>
+    const { messages, trained } = this.#conversation;
+    const marked = attempt(() =>
       this.#render(
         messages.map((message, i) => ({ ...message, content: message.content.trim() === '' ? message.content : mark(i) })),
         false,
       ),
     );
-    // A template that refuses other contents than these is asked for these.
-    const missing = (content: string, i: number) =>
-      marked === null ? !this.text(messages.length).includes(content) : !marked.includes(mark(i));
-    return messages.flatMap(({ content }, i) => (content.trim() !== '' && missing(content.trim(), i) ? [i + 1] : []));
+    // A template may refuse other contents than these, or take only a part of these.
+    const missing = ({ role, content }: ChatMessage, i: number) =>
+      (marked !== null && !marked.includes(mark(i))) ||
+      !holds(this.text(messages.length), role === 'assistant' ? partsOf(content).answer : content);
+    return messages.flatMap((message, i) =>
+      !trained[i] && message.content.trim() !== '' && missing(message, i) ? [i + 1] : [],
+    );
   }
 
   /** The conversation through answer `i` behind the prompt that asks for it. */
   #written(i: number): Written {
     const { messages, variables: own } = this.#conversation;
-    const { content } = messages[i]!;
-    const { thought, answer } = partsOf(content);
+    const { thought, answer } = this.#partsOf(i);
     const asked = thought === null ? [] : thinking.filter((name) => !(name in own)).map((name) => ({ ...own, [name]: true }));
     const through = this.text(i + 1);
     let lost = false;
+    let doubled = false;
     for (const variables of [own, ...asked]) {
-      const text = variables === own ? through : this.#attempt(() => this.#render(messages.slice(0, i + 1), false, variables));
+      const text = variables === own ? through : attempt(() => this.#render(messages.slice(0, i + 1), false, variables));
       const prompt = text === null ? null : this.#prompt(i, variables);
       if (text === null || prompt === null) continue;
       const plain = text.startsWith(prompt);
       const behind = plain ? text : this.#behindPrompt(i, prompt, text, variables);
       if (behind === null) continue;
       const turn = behind.slice(prompt.length);
-      const says = turn.includes(answer.trim()) || this.#place(i, variables) !== null;
-      if (says && turn.includes((thought ?? '').trim())) return { text: behind, start: prompt.length, plain, variables };
-      lost = true;
+      const place = this.#place(i, variables);
+      const opens = thought !== null && this.#thoughtField(i) === null;
+      if (opens && place !== null && closedThought.test(place.before) && behind.startsWith(place.before)) doubled = true;
+      else if (turn.includes((thought ?? '').trim()) && holds(turn, `${thought ?? ''}\n${answer}`))
+        return { text: behind, start: prompt.length, plain, variables };
+      else lost = true;
     }
+    if (doubled)
+      throw new Problem(
+        'data-invalid',
+        `the chat template writes a thought of its own before the one in message ${i + 1}.`,
+        'Use variables or a template that take the thought from the content, or leave the thought out.',
+      );
     if (lost)
       throw new Problem(
         'data-invalid',
@@ -283,24 +365,29 @@ class Rendering {
   /** The text that asks for answer `i`; null when the template does not say. */
   #prompt(i: number, variables: TemplateVariables): string | null {
     const before = this.#conversation.messages.slice(0, i);
-    const asked = i === 0 ? null : this.#attempt(() => this.#render(before, true, variables));
+    const asked = i === 0 ? null : attempt(() => this.#render(before, true, variables));
     if (asked !== null) return asked;
-    // Templates do not ask where nobody has spoken: the prompt is known by how it ends elsewhere.
-    const elsewhere = this.#attempt(() => this.#render([{ role: 'user', content: '1' }], true, variables));
+    // Templates do not ask where nobody has spoken: the prompt is the header before the answer, as it is asked for elsewhere.
+    const elsewhere = (add: boolean) =>
+      attempt(() => this.#render([{ role: 'user', content: mark(0) }], add, variables))
+        ?.split(mark(0))
+        .at(-1);
+    const [open, closed] = [elsewhere(true), elsewhere(false)];
     const place = this.#place(i, variables);
-    if (elsewhere === null || place === null) return null;
+    if (open === undefined || closed === undefined || place === null) return null;
     let shared = 0;
-    while (shared < elsewhere.length && place.before.includes(elsewhere.slice(-shared - 1))) shared++;
-    if (shared === 0) return null;
-    return place.before.slice(0, place.before.lastIndexOf(elsewhere.slice(-shared)) + shared);
+    while (shared < open.length && open[shared] === closed[shared]) shared++;
+    const header = open.slice(shared);
+    const at = headOf(header) === '' ? -1 : place.before.lastIndexOf(headOf(header));
+    const earlier = i === 0 ? null : attempt(() => this.text(i));
+    return at < 0 || (earlier !== null && at < earlier.trimEnd().length) ? null : place.before.slice(0, at) + header;
   }
 
   /** Answer `i` put behind a prompt that its text as the template writes it does not begin with; null when that cannot be told. */
   #behindPrompt(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
-    const { content } = this.#conversation.messages[i]!;
-    const { thought, answer } = partsOf(content);
-    const opened = /<(\w+)>\s*(<\/\1>\s*)?$/.exec(prompt);
-    const head = opened === null ? prompt.trimEnd() : prompt.slice(0, opened.index);
+    const { thought, answer } = this.#partsOf(i);
+    const opened = openedThought.exec(prompt);
+    const head = headOf(prompt);
     if (!text.startsWith(head)) return null;
     if (opened === null) return prompt + text.slice(head.length).trimStart();
     const [written, tag, closed] = opened;
@@ -316,11 +403,24 @@ class Rendering {
     return prompt + said + place.after;
   }
 
+  /** What answer `i` thinks and says, wherever the template reads its thought. */
+  #partsOf(i: number): ReturnType<typeof partsOf> {
+    const { content } = this.#conversation.messages[i]!;
+    const thought = this.#thoughtField(i);
+    return thought === null ? partsOf(content) : { thought, answer: content };
+  }
+
+  /** The thought of answer `i` where it stands beside its content. */
+  #thoughtField(i: number): string | null {
+    const field = Object.entries(this.#conversation.messages[i]!).find(([name]) => thoughtFields.includes(name));
+    return field === undefined ? null : String(field[1]);
+  }
+
   /** What the template writes before and after the content of message `i` when it is the last; null when it leaves the content out. */
   #place(i: number, variables: TemplateVariables): { readonly before: string; readonly after: string } | null {
     const before = this.#conversation.messages.slice(0, i);
     const message = { ...this.#conversation.messages[i]!, content: mark(i) };
-    const text = this.#attempt(() => this.#render([...before, message], false, variables));
+    const text = attempt(() => this.#render([...before, message], false, variables));
     const at = text?.lastIndexOf(mark(i)) ?? -1;
     return text === null || at < 0 ? null : { before: text.slice(0, at), after: text.slice(at + mark(i).length) };
   }
@@ -331,7 +431,7 @@ class Rendering {
     const next = messages[i + 1] ?? { role: 'user' as const };
     const marked = [...messages.slice(0, i), { ...messages[i]!, content: mark(i) }, { ...next, content: mark(i + 1) }];
     const place = this.#place(i, variables);
-    const rendered = this.#attempt(() => this.#render(marked, false, variables));
+    const rendered = attempt(() => this.#render(marked, false, variables));
     if (place === null || rendered === null) return null;
     const between = rendered.slice(rendered.lastIndexOf(mark(i)) + mark(i).length, rendered.lastIndexOf(mark(i + 1)));
     const tail = place.after.trimEnd();
@@ -344,16 +444,25 @@ class Rendering {
     return { text: closed, tail: turn.length, end: closed.length };
   }
 
-  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean, variables = this.#conversation.variables): string {
-    return this.#template.render(messages, { addGenerationPrompt, variables });
+  /** Throws where the template goes on behind the end of answer `i`, as one does that asks for the next answer unasked. */
+  #requireNothingBehind(i: number, variables: TemplateVariables): void {
+    const place = this.#place(i, variables);
+    if (place === null) return;
+    const [before, after] = [place.before.trimEnd(), place.after.trimEnd()];
+    let shared = 0;
+    while (shared < after.length && after.at(-shared - 1) === before.at(-shared - 1)) shared++;
+    // Closing tags like </assistant> end as the opening ones do, from a letter on.
+    const asksAgain = /^\P{L}.*\p{L}/su.test(after.slice(after.length - shared));
+    const ended = Array.from(after, (_, at) => this.#ends.startOf(after.slice(at))).some((token) => token !== null);
+    if (!asksAgain && !ended) return;
+    throw new Problem(
+      'template-failed',
+      `the chat template goes on behind the end of message ${i + 1} with ${JSON.stringify(after.slice(-80))}, which the model would learn to write.`,
+      'Use a template that asks for an answer only where add_generation_prompt is true, and ends with the end of the answer.',
+    );
   }
 
-  #attempt(render: () => string): string | null {
-    try {
-      return render();
-    } catch (error) {
-      if (error instanceof Problem) return null;
-      throw error;
-    }
+  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean, variables = this.#conversation.variables): string {
+    return this.#template.render(messages, { addGenerationPrompt, variables });
   }
 }
