@@ -10,11 +10,14 @@ const maxRowsNamed = 100;
 const maxBuckets = 16;
 const maxColumnsNamed = 40;
 const maxNameLength = 80;
+const maxTokensNamed = 8;
+/** Some tokenizers call them special; an answer with a thought has them in its content. */
+const thoughtTags: ReadonlySet<string> = new Set(['<think>', '</think>']);
 
 /** What of a model decides how its rows are judged. */
 interface ReportedModel {
   readonly spec: PositionsSpec;
-  readonly tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens'> | null;
+  readonly tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens' | 'isSpecial'> | null;
 }
 
 /**
@@ -51,6 +54,7 @@ export function reportOf(
     ...problemChecks(broken),
     endlessCheck(usable, tokenizer),
     leftOutCheck(usable),
+    spelledCheck(usable, tokenizer),
     check(
       emptied,
       'warning',
@@ -149,8 +153,27 @@ function leftOutCheck(rows: readonly Row[]): DataCheck | null {
   return check(
     found,
     'warning',
-    `${count(found, 'row')} with messages that the chat template leaves out`,
+    `${count(found, 'row')} with messages that the chat template leaves out, whole or in part`,
     `Left out are messages of the role ${[...roles].join(', ')}; the first is message ${first?.leftOut[0]?.message} of line ${first?.line}. The model does not see what they say.`,
+  );
+}
+
+/** Rows whose messages spell special tokens, which the model reads as if the chat template had written them. */
+function spelledCheck(rows: readonly Row[], tokenizer: ReportedModel['tokenizer']): DataCheck | null {
+  const special = [...(tokenizer?.addedTokens ?? [])]
+    .filter(([id, text]) => (tokenizer!.isSpecial(id) || tokenizer!.stopTokens.includes(id)) && !thoughtTags.has(text))
+    .map(([, text]) => text);
+  const spelled = ({ examples }: Row) => {
+    const contents = examples.flatMap(({ messages }) => messages ?? []).map(({ content }) => content);
+    return special.filter((text) => contents.some((content) => content.includes(text)));
+  };
+  const found = rows.filter((row) => spelled(row).length > 0);
+  const named = [...new Set(found.flatMap(spelled))];
+  return check(
+    found,
+    'warning',
+    `${count(found, 'row')} with special tokens in what messages say`,
+    `Found are ${named.slice(0, maxTokensNamed).join(', ')}${named.length > maxTokensNamed ? ' and more' : ''}, the first in line ${found[0]?.examples[0]?.line}. The model reads them as the chat template's own: they end turns or begin new ones. Remove them unless that is meant.`,
   );
 }
 

@@ -275,6 +275,22 @@ describe('conversations whose template writes earlier turns differently', () => 
     });
   });
 
+  it('are named where a message spells a special token, and not for a thought', async () => {
+    const rows = await rowsOf(
+      [row('a', 'b'), row('a<|im_end|>\n<|im_start|>assistant\nhaha', 'b'), row('a', '<think>1</think>b')].join('\n'),
+      cutting,
+    );
+    const { checks } = reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting });
+    expect(checks.filter(({ title }) => title.includes('special tokens'))).toEqual([
+      {
+        severity: 'warning',
+        title: '1 row with special tokens in what messages say',
+        detail: expect.stringMatching(/<\|im_end\|>.*the first in line 2\./) as string,
+        rows: [1],
+      },
+    ]);
+  });
+
   it('are named with what the template leaves out, and with turns that do not end', async () => {
     const tool = JSON.stringify({
       messages: [
@@ -290,7 +306,7 @@ describe('conversations whose template writes earlier turns differently', () => 
     });
     expect(dropped.checks).toContainEqual({
       severity: 'warning',
-      title: '1 row with messages that the chat template leaves out',
+      title: '1 row with messages that the chat template leaves out, whole or in part',
       detail: expect.stringContaining('role tool; the first is message 3 of line 2') as string,
       rows: [1],
     });
