@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
+import { reportOf } from './report.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 const byteLevel = openTokenizer({
@@ -145,5 +146,24 @@ describe('a document', () => {
     const silent = sentencePiece({ normalizer: null, pre_tokenizer: null }, { adds: false });
     expect((await ids('yes', silent)).includes(1)).toBe(false);
     expect((await ids('yes', byteLevel))[0]).not.toBe(byteLevel.bos);
+  });
+});
+
+test('a text that should end and that no token ends is said', async () => {
+  const endless = { ...byteLevel, eos: null, encode: byteLevel.encode.bind(byteLevel), stopTokens: [2] } as Tokenizer;
+  const completion = (text: string, tokenizer: Tokenizer) => encodeCompletion({ prompt: 'Say', completion: text }, tokenizer);
+  const document = (text: string, addEosToken: boolean) => encodeDocument(text, endless, { addEosToken });
+  const found = await Promise.all([
+    ...[completion('yes', endless), completion('yes<|im_end|>', endless), completion('yes', byteLevel)],
+    ...[document('yes', true), document('yes<|im_end|>', true), document('yes', false)],
+  ]);
+  expect(found.map((row) => row.endless)).toEqual([[0], [], [], [0], [], []]);
+  const rows = found.map((row, index) => ({ ...row, index, file: 'f', line: index + 1, turn: null, leftOut: [] }));
+  const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
+  expect(reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: endless }).checks).toContainEqual({
+    severity: 'warning',
+    title: '2 texts do not end in a token that ends an answer',
+    detail: 'Nothing writes one behind them, so the model does not learn to stop. Known are <|im_end|>.',
+    rows: [0, 3],
   });
 });

@@ -1,8 +1,11 @@
 /** Text without a chat template as ids and labels: a prompt with its completion, or a document that is trained as a whole. */
-import type { Encoded } from './rows.ts';
+import type { Encoded, TokenRow } from './rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 const ignored = -100;
+
+/** Text as ids and labels; `endless` is `[0]` where it should end and no token ends it. */
+type EncodedText = Encoded & Pick<TokenRow, 'endless'>;
 
 /**
  * Encodes a prompt and its completion; the completion is trained, with the token that ends it.
@@ -15,16 +18,18 @@ const ignored = -100;
 export async function encodeCompletion(
   { prompt, completion }: { readonly prompt: string; readonly completion: string },
   tokenizer: Tokenizer,
-): Promise<Encoded> {
+): Promise<EncodedText> {
   const before = await tokenizer.encode(prompt);
   const after = await continuation(prompt, before, completion, tokenizer);
-  if (tokenizer.eos !== null && !tokenizer.stopTokens.includes(after.at(-1) ?? -1)) after.push(tokenizer.eos);
+  const ended = tokenizer.stopTokens.includes(after.at(-1) ?? -1);
+  if (!ended && tokenizer.eos !== null) after.push(tokenizer.eos);
   const bos = bosBefore(before.length > 0 ? before : after, tokenizer);
   return {
     inputIds: Int32Array.from([...bos, ...before, ...after]),
     labels: Int32Array.from([...[...bos, ...before].map(() => ignored), ...after]),
     messages: null,
     text: prompt + completion,
+    endless: ended || tokenizer.eos !== null ? [] : [0],
   };
 }
 
@@ -33,14 +38,13 @@ export async function encodeDocument(
   text: string,
   tokenizer: Tokenizer,
   { addEosToken }: { readonly addEosToken: boolean },
-): Promise<Encoded> {
+): Promise<EncodedText> {
   const ids = await tokenizer.encode(text);
-  const inputIds = Int32Array.from([
-    ...bosBefore(ids, tokenizer),
-    ...ids,
-    ...(addEosToken && tokenizer.eos !== null && !isEnded(text, ids, tokenizer) ? [tokenizer.eos] : []),
-  ]);
-  return { inputIds, labels: inputIds.slice(), messages: null, text };
+  const lacksEnd = addEosToken && !isEnded(text, ids, tokenizer);
+  const end = lacksEnd && tokenizer.eos !== null ? [tokenizer.eos] : [];
+  const inputIds = Int32Array.from([...bosBefore(ids, tokenizer), ...ids, ...end]);
+  const endless = lacksEnd && end.length === 0 ? [0] : [];
+  return { inputIds, labels: inputIds.slice(), messages: null, text, endless };
 }
 
 /** Characters that hardly any tokenizer joins with all that may follow. */

@@ -135,13 +135,15 @@ function endlessCheck(rows: readonly Row[], tokenizer: Pick<Tokenizer, 'addedTok
     .filter(([id]) => tokenizer?.stopTokens.includes(id))
     .map(([, text]) => text);
   const known = stops.length === 0 ? 'The model names no such token.' : `Known are ${stops.join(', ')}.`;
+  const plain = found.some((row) => row.examples.some(({ endless }) => endless.includes(0)));
+  const what = plain ? 'text' : 'turn';
   return check(
     found,
     'warning',
     turns === 1
-      ? '1 turn does not end in a token that ends an answer'
-      : `${turns} turns do not end in a token that ends an answer`,
-    `The chat template writes none behind them, so the model does not learn to stop. ${known}`,
+      ? `1 ${what} does not end in a token that ends an answer`
+      : `${turns} ${what}s do not end in a token that ends an answer`,
+    `${plain ? 'Nothing writes one' : 'The chat template writes none'} behind them, so the model does not learn to stop. ${known}`,
   );
 }
 

@@ -22,7 +22,7 @@ export interface TokenRow extends Encoded {
   readonly line: number;
   /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
   readonly turn: number | null;
-  /** Messages, from 1, that are trained and do not end in a token that ends an answer. */
+  /** Messages, from 1, that are trained and do not end in a token that ends an answer; 0 is a completion or a text that does not. */
   readonly endless: readonly number[];
   /** Messages, from 1, whose content the chat template leaves out. */
   readonly leftOut: readonly LeftOut[];
