@@ -322,3 +322,76 @@ test('text in more than one format is read as the first and the rest is listed',
   expect([format, (rows[0] as TokenRow).messages]).toEqual(['messages', messages]);
   expect(unused.map(({ name }) => name)).toEqual(['prompt', 'text']);
 });
+
+test('a column is the same in every spelling of its name and its value', async () => {
+  const columns: object[] = [
+    ...[{ train: 'false' }, { Train: 0 }, { loss: false }, { trainable: 'False' }, { masked: true }],
+    ...[{ weight: '0' }, { weight: '0.5' }, { weight: [0, 0] }, { Weights: 0 }, { sampleWeight: 2 }],
+    ...[{ label: 'False ' }, { label: '1' }, { is_desirable: false }, { isDesirable: 'no' }, { KTO_tag: true }],
+    ...[{ Rejected: 'Non' }, { REJECTED_RESPONSE: 'Non' }, { Tools: [{}] }, { Images: ['a'] }, { History: [['a', 'b']] }],
+    ...[{ System: 'Be brief.' }, { systemPrompt: 'Be brief.' }, { loss_mask: [0, 1] }, { mask: [0, 1] }],
+  ];
+  for (const [i, said] of (await texts(columns.map((column) => ({ messages, ...column })))).entries())
+    expect(said).toMatch(new RegExp(`^format-unsupported: .*line ${i + 1}: the row has '${Object.keys(columns[i]!)[0]}': `));
+  const inMessage = ['Weight', 'TRAIN', 'toolCalls', 'reasoningContent', 'Content'];
+  for (const [i, said] of (
+    await texts(inMessage.map((name) => ({ messages: [asked, { ...answered, [name]: [0] }] })))
+  ).entries())
+    expect(said).toContain(`message 2 has '${inMessage[i]}': `);
+  expect(await texts([{ prompt: 'p', Chosen: 'c', Rejected: 'r' }])).toEqual([expect.stringContaining('preferences')]);
+});
+
+test('a value that says nothing of training is no reason to refuse a row', async () => {
+  const { rows, unused } = await read([
+    { messages, train: 'true', weight: '1.0', weights: [1, 1], loss: 0.53, masked: false },
+    { messages, train: 'split', weight: '70 kg', label: [0, 1], Rejected: null, System: '' },
+  ]);
+  expect(rows.map((row) => ('problem' in row ? row.problem.message : 'ok'))).toEqual(['ok', 'ok']);
+  expect(unused.map(({ name }) => name)).toEqual(['train', 'weight', 'label', 'loss', 'masked', 'weights']);
+});
+
+test('two columns of one meaning are refused where they differ', async () => {
+  const human = { from: 'human', value: 'a' };
+  const other = { from: 'gpt', value: 'b' };
+  const rows = await texts([
+    { conversations: [human, { ...other, content: 'DIFFERENT' }] },
+    { conversations: [human, { ...other, role: 'user' }] },
+    { conversations: [human, { ...other, role: 'nobody' }] },
+    { messages, documents: ['x'], chat_template_kwargs: { documents: ['y'] } },
+  ]);
+  expect(rows[0]).toContain(`line 1: message 2 has a 'value' and something else as its 'content'.`);
+  expect(rows[1]).toContain(`line 2: message 2 is 'from' the assistant and has the 'role' user.`);
+  expect(rows[2]).toContain(`line 3: message 2 is from "nobody".`);
+  expect(rows[3]).toContain(`line 4: the row has 'documents' and others in 'chat_template_kwargs'.`);
+  const agreeing = [
+    { ...other, content: 'b', role: 'assistant' },
+    { ...other, content: '' },
+    { role: 'assistant', value: '', content: 'b' },
+  ];
+  for (const answer of agreeing) expect(turns({ conversations: [human, answer] })).toEqual(['user: a', 'assistant!: b']);
+});
+
+test('a turn that asks to be trained and is not is refused, in whatever words it asks', async () => {
+  const completion = [answered];
+  const part = { type: 'text', text: 'a', train: true };
+  const given: [object, string][] = [
+    [{ prompt: [asked, { ...answered, train: true }, asked], completion }, "message 2 of 'prompt' asks with 'train'"],
+    [{ prompt: [asked, { ...answered, masked: 0 }, asked], completion }, "message 2 of 'prompt' asks with 'masked'"],
+    [{ messages: [{ ...asked, loss: 1 }, answered] }, "message 1 asks with 'loss'"],
+    [{ messages: [{ ...asked, masked: 0 }, answered] }, "message 1 asks with 'masked'"],
+    [{ messages: [{ ...asked, content: [part] }, answered] }, "message 1 asks with 'train'"],
+  ];
+  const rows = await texts(given.map(([row]) => row));
+  for (const [i, [, said]] of given.entries()) expect(rows[i]).toContain(`line ${i + 1}: ${said} to be trained`);
+  const silent = { ...answered, train: false, loss: 0, weight: 1 };
+  expect(turns({ prompt: [{ ...asked, masked: 1 }, silent, asked], completion })).toHaveLength(4);
+});
+
+test('what a template is given for every row is not set by a row', async () => {
+  const names = ['bos_token', 'eos_token', 'strftime_now', 'raise_exception', 'namespace', 'True'];
+  const rows = await texts(
+    ['x', ''].flatMap((value) => names.map((name) => ({ messages, chat_template_kwargs: { [name]: value } }))),
+  );
+  for (const [i, said] of rows.entries())
+    expect(said).toContain(`'chat_template_kwargs' has '${names[i % names.length]}': a row cannot set it.`);
+});

@@ -11,11 +11,15 @@ interface Refusal {
   readonly hint: string;
   /** Whether this value changes the row; without it, every value that is not empty does. */
   readonly changes?: (value: unknown) => boolean;
+  /** Whether an empty value, as `[]` or an empty text, changes the row as others do; one that is null never does. */
+  readonly evenEmpty?: boolean;
 }
 
 /** The columns of a row, of a message in it, or of a part of a message. */
 export interface ColumnTable {
-  readonly used: ReadonlySet<string>;
+  /** Names that are read, by their folded form. */
+  readonly used: ReadonlyMap<string, readonly string[]>;
+  /** By the folded form of the name. */
   readonly refused: ReadonlyMap<string, Refusal>;
 }
 
@@ -30,27 +34,38 @@ export interface ColumnPlace {
 export type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Refuses a column that changes the row and is not supported; every other one that the table does not have goes into `unused`. Columns
- * without a value are passed over: tables of many sources fill up what a row lacks.
+ * Refuses a column that changes the row and is not supported, and one whose name differs from a column that is read in its case, its
+ * underscores or hyphens alone; every other one that the table does not have goes into `unused`. Columns without a value are passed
+ * over: tables of many sources fill up what a row lacks.
  */
 export function checkColumns(value: Fields, table: ColumnTable, { where, path }: ColumnPlace, unused: Set<string>): void {
   for (const name of Object.keys(value)) {
-    if (table.used.has(name) || isEmpty(value[name])) continue;
+    const read = table.used.get(fold(name));
+    if (read?.includes(name) === true) continue;
     const refusal = refusalOf(name, value[name], table.refused);
     if (refusal !== null) throw refused(where, name, refusal);
+    if (isEmpty(value[name])) continue;
+    if (read !== undefined) throw refused(where, name, misspelt(read[0]!));
     unused.add(`${path}${name}`);
   }
 }
 
 /** The columns of answers to be compared; a row that has nothing else to train on is named by them. */
 export function preferenceProblem(value: Fields): Problem | null {
-  const name = Object.keys(value).find((key) => !isEmpty(value[key]) && refusalOf(key, value[key], preferenceColumns) !== null);
+  const name = Object.keys(value).find((key) => refusalOf(key, value[key], preferenceColumns) !== null);
   return name === undefined ? null : refused('the row', name, preference);
 }
 
 function refusalOf(name: string, value: unknown, refused: ColumnTable['refused']): Refusal | null {
-  const refusal = refused.get(name);
-  return refusal !== undefined && (refusal.changes?.(value) ?? true) ? refusal : null;
+  const refusal = refused.get(fold(name));
+  if (refusal === undefined || value === null || value === undefined) return null;
+  if (isEmpty(value) && refusal.evenEmpty !== true) return null;
+  return (refusal.changes?.(value) ?? true) ? refusal : null;
+}
+
+/** A name without what programs and people write differently in it: `loss_mask`, `lossMask` and `Loss-Mask` are one. */
+function fold(name: string): string {
+  return name.toLowerCase().replace(/[-_ ]/g, '');
 }
 
 function refused(where: string, name: string, { why, hint }: Refusal): Problem {
@@ -65,18 +80,33 @@ export function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
+/** The numbers that a value says, in whatever spelling: `false`, `"False "`, `"0.5"`, `[0, 0]`; none for other texts and objects. */
+function numbersIn(value: unknown): number[] {
+  if (typeof value === 'boolean' || typeof value === 'number') return [Number(value)];
+  if (Array.isArray(value)) return value.filter((entry) => !Array.isArray(entry)).flatMap(numbersIn);
+  if (typeof value !== 'string' || value.trim() === '') return [];
+  const text = value.trim().toLowerCase();
+  const number = text === 'true' ? 1 : text === 'false' ? 0 : Number(text);
+  return Number.isNaN(number) ? [] : [number];
+}
+
 const isVerdict = (value: unknown): boolean =>
-  typeof value === 'boolean' || value === 0 || value === 1 || (typeof value === 'string' && /^(true|false)$/i.test(value));
+  !Array.isArray(value) && numbersIn(value).some((number) => number === 0 || number === 1);
 
 function refusals(names: readonly string[], refusal: Refusal): [string, Refusal][] {
-  return names.map((name) => [name, refusal]);
+  return names.map((name) => [fold(name), refusal]);
 }
 
 function table(used: readonly string[], ...groups: readonly [string, Refusal][][]): ColumnTable {
-  return { used: new Set(used), refused: new Map(groups.flat()) };
+  return { used: Map.groupBy(used, fold), refused: new Map(groups.flat()) };
 }
 
 // ── Reasons ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const misspelt = (read: string): Refusal => ({
+  why: `only '${read}' is read, with these letters.`,
+  hint: `Rename '{}' to '${read}', or remove it.`,
+});
 
 const preference: Refusal = {
   why: 'it holds answers to be compared, and training on preferences is not supported yet.',
@@ -96,11 +126,13 @@ const preferenceColumns: ReadonlyMap<string, Refusal> = new Map([
   ...refusals(['responses', 'completions', 'candidates', 'ranking', 'rankings', 'ranks'], rankedLists),
 ]);
 
-const verdict = refusals(['label', 'kto_tag', 'desirable'], {
+const verdict: Refusal = {
   why: 'it says whether the answer is a good one, and training on such verdicts (KTO) is not supported yet.',
   hint: `To train on the good answers alone, keep only their rows and remove '{}' from them.`,
-  changes: isVerdict,
-});
+};
+const namedVerdict = refusals(['kto_tag', 'kto_label', 'desirable', 'is_desirable', 'undesirable', 'is_undesirable'], verdict);
+/** Also what the column of a classification is called. */
+const label = refusals(['label'], { ...verdict, changes: isVerdict });
 
 const tools = refusals(['tools', 'functions', 'function_call'], {
   why: 'training with tools is not supported yet.',
@@ -123,15 +155,33 @@ const history = refusals(['history'], {
   hint: 'Write all turns of the row as {"messages": [...]}, the earlier ones first.',
 });
 
-const rowWeight = refusals(['weight', 'sample_weight', 'loss_weight'], {
-  why: 'rows cannot have weights of their own.',
-  hint: `Leave the row out, repeat it in the file, or remove '{}'.`,
-  changes: (value) => (typeof value === 'number' || typeof value === 'boolean') && Number(value) !== 1,
-});
-const rowTrained = refusals(['train', 'training'], {
+const rowWeight = refusals(
+  [
+    ...['weight', 'weights', 'sample_weight', 'sample_weights', 'example_weight', 'example_weights', 'loss_weight'],
+    ...['loss_weights', 'token_weights', 'loss_scale'],
+  ],
+  {
+    why: 'rows cannot have weights of their own.',
+    hint: `Leave the row out, repeat it in the file, or remove '{}'.`,
+    changes: (value) => numbersIn(value).some((number) => number !== 1),
+  },
+);
+const unlearnedRow: Refusal = {
   why: 'it says that the row is not to be learned.',
   hint: 'Leave the row out of the file.',
-  changes: (value) => value === false || value === 0,
+};
+const rowTrained = [
+  // A loss that is another number is what was measured of the row.
+  ...refusals(['train', 'training', 'trainable', 'loss'], {
+    ...unlearnedRow,
+    changes: (value) => numbersIn(value).includes(0),
+  }),
+  ...refusals(['masked'], { ...unlearnedRow, changes: (value) => numbersIn(value).includes(1) }),
+];
+const masksOfTokens = ['completion_mask', 'response_mask', 'assistant_masks', 'assistant_mask', 'loss_mask'];
+const maskBesideText = refusals(masksOfTokens, {
+  why: 'which tokens of a text are trained is not read from there.',
+  hint: `Write the row as "input_ids" with '{}', or remove it.`,
 });
 
 /** NeMo names the speakers whose turns are not trained; those who are not the assistant never are. */
@@ -146,8 +196,8 @@ const plainSystem = refusals(['system', 'system_prompt'], {
   hint: `Write it at the start of the prompt, or write the row as {"messages": [...]}, and remove '{}'.`,
 });
 
-const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained];
-const everyAnswer = [...everyRow, ...verdict, ...tools, ...history];
+const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained, ...maskBesideText, ...namedVerdict];
+const everyAnswer = [...everyRow, ...label, ...tools, ...history, ...speakerMask];
 
 // ── Tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -156,7 +206,7 @@ const besideTurns = ['system', 'system_prompt', 'chat_template_kwargs', 'documen
 /** Columns of rows, by what the row is. */
 export const rowColumns = {
   messages: table(['messages', ...besideTurns], everyAnswer),
-  sharegpt: table(['conversations', ...besideTurns], everyAnswer, speakerMask),
+  sharegpt: table(['conversations', ...besideTurns], everyAnswer),
   /** `prompt` and `completion`, of which at least one is a list of messages. */
   turns: table(['prompt', 'completion', ...besideTurns], everyAnswer),
   alpaca: table(['instruction', 'input', 'output', ...besideTurns], everyAnswer),
@@ -167,21 +217,35 @@ export const rowColumns = {
 } as const satisfies Record<string, ColumnTable>;
 
 /** Columns of token rows that say for each token whether it is trained (1) or not (0). */
-export const tokenMasks = [
-  ...['completion_mask', 'assistant_masks', 'assistant_mask', 'loss_mask'],
-  ...['loss_scale', 'loss_weights', 'token_weights', 'weights'],
-];
+export const tokenMasks = [...masksOfTokens, 'loss_scale', 'loss_weights', 'token_weights', 'weights'];
 /** Columns that say where the sequences of a row begin, of which it can have only one. */
-export const sequenceLengths = ['seq_lens', 'seq_lengths', 'cu_seqlens', 'cu_seq_lens'];
+export const sequenceLengths = ['seq_lens', 'seq_lengths', 'cu_seqlens', 'cu_seq_lens', 'cu_seq_lens_q', 'cu_seq_lens_k'];
 
 export const tokenColumns = table(
   ['input_ids', 'labels', 'attention_mask', 'position_ids', 'token_type_ids', ...tokenMasks, ...sequenceLengths],
   everyRow,
-  verdict,
-  refusals(['prompt_mask'], {
-    why: 'which of its values means the prompt differs between programs.',
-    hint: 'Write "labels" with -100 for every token that is not trained.',
+  label,
+  refusals(['prompt_mask', 'mask', 'masks', 'label_mask', 'labels_mask'], {
+    why: 'which of its values means that a token is trained differs between programs.',
+    hint: `Write "labels" with -100 for every token that is not trained, and remove '{}'.`,
+    evenEmpty: true,
   }),
+  refusals(['label_ids', 'labels_ids', 'shift_labels', 'shifted_labels', 'target_ids'], {
+    why: 'labels are not read from there.',
+    hint: `Write "labels", each at the place of its token, with -100 for every token that is not trained, and remove '{}'.`,
+    evenEmpty: true,
+  }),
+  refusals(
+    [
+      ...['segment_ids', 'sequence_ids', 'document_ids', 'doc_ids', 'seq_ids', 'seq_idx'],
+      ...['inputs_segmentation', 'targets_segmentation'],
+    ],
+    {
+      why: 'it says of which sequence each token is, and a row has one only.',
+      hint: `Write each sequence as a row of its own, without '{}'.`,
+      changes: (value) => !Array.isArray(value) || new Set(value).size > 1,
+    },
+  ),
 );
 
 /** Columns of messages and of their parts that say whether they are trained. */
@@ -243,12 +307,26 @@ export const shareGptColumns = table(
 );
 export const partColumns = table(['type', 'text', ...trainedColumns]);
 
+const notOfRows: Refusal = {
+  why: 'a row cannot set it.',
+  hint: `Remove '{}' from "chat_template_kwargs".`,
+};
+
 /** What a template is given for every row, which a row cannot give it itself. */
 export const templateColumns = table(
   [],
   refusals(['messages', 'conversation', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message'], {
-    why: 'a row cannot set it.',
-    hint: `Remove '{}' from "chat_template_kwargs".`,
+    ...notOfRows,
     changes: (value) => value !== false,
   }),
+  refusals(['bos_token', 'eos_token'], { ...notOfRows, evenEmpty: true }),
+  refusals(['strftime_now', 'raise_exception', 'range', 'namespace', 'true', 'false', 'none'], {
+    ...notOfRows,
+    evenEmpty: true,
+  }),
 );
+
+/** Whether a template variable of this name is the same for every row, so that no row's own takes its place. */
+export function isSetForAll(name: string): boolean {
+  return templateColumns.refused.has(fold(name));
+}

@@ -6,6 +6,7 @@ import {
   type ColumnTable,
   type Fields,
   isEmpty,
+  isSetForAll,
   askColumns,
   messageColumns,
   partColumns,
@@ -80,8 +81,7 @@ export function contentOf(
       }
       checkRow(rowColumns.turns);
       return conversation([
-        // What the completion follows is given, whoever says it.
-        ...turnsOrText(value, 'prompt', 'user', unused).map(({ message }) => ({ message, trained: false })),
+        ...turnsOrText(value, 'prompt', 'user', unused),
         ...turnsOrText(value, 'completion', 'assistant', unused),
       ]);
     case 'sharegpt':
@@ -167,9 +167,9 @@ function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<str
   if (typeof given !== 'object' || Array.isArray(given))
     throw invalid(`'chat_template_kwargs' is not an object.`, 'Write it as {"enable_thinking": false}.');
   const documents = isEmpty(value['documents']) ? {} : { documents: value['documents'] };
-  const variables = Object.fromEntries(
-    Object.entries({ ...documents, ...given }).filter(([name]) => !templateColumns.refused.has(name)),
-  );
+  if ('documents' in documents && !isEmpty((given as Fields)['documents']))
+    throw invalid(`the row has 'documents' and others in 'chat_template_kwargs'.`, 'Keep one of them.');
+  const variables = Object.fromEntries(Object.entries({ ...given, ...documents }).filter(([name]) => !isSetForAll(name)));
   const template = tokenizer?.chatTemplate ?? null;
   const words = template === null ? null : new Set(template.match(/\w+/g));
   const known = new Set(Object.keys(variables).filter((name) => words?.has(name) ?? true));
@@ -180,7 +180,7 @@ function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<str
       'Write them into the first turn of the user, or remove the column.',
     );
   const place = { where: `'chat_template_kwargs'`, path: 'chat_template_kwargs.' };
-  checkColumns(given as Fields, { ...templateColumns, used: known }, place, unused);
+  checkColumns(Object.fromEntries(Object.entries(given).filter(([name]) => !known.has(name))), templateColumns, place, unused);
   return variables;
 }
 
@@ -188,7 +188,7 @@ function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<str
 interface Dialect {
   readonly columns: ColumnTable;
   role(message: Fields, where: string): ChatMessage['role'];
-  content(message: Fields): unknown;
+  content(message: Fields, where: string): unknown;
 }
 
 /** The list of messages in the column `name`. */
@@ -207,10 +207,13 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
     const fields = entry as Fields;
     checkColumns(fields, dialect.columns, { where, path: `${name}[].` }, unused);
     const role = dialect.role(fields, where);
-    const parts = partsOf(dialect.content(fields), where);
+    const parts = partsOf(dialect.content(fields, where), where);
     for (const part of parts) checkColumns(part.fields, partColumns, { where, path: `${name}[].content[].` }, unused);
     const message = { role, content: wellFormed(parts.map((part) => part.text).join('')) };
-    return { message, trained: isTrained(fields, role, parts, where) };
+    if (name !== 'prompt') return { message, trained: isTrained(fields, role, parts, where) };
+    // What the completion follows is given, whoever says it.
+    refuseWish(fields, parts, where, 'stands before the completion, which alone is trained');
+    return { message, trained: false };
   });
 }
 
@@ -246,16 +249,11 @@ function partsOf(content: unknown, where: string): Part[] {
 
 /** Whether a message is trained: those of the assistant, unless it or all of its parts say otherwise. */
 function isTrained(fields: Fields, role: ChatMessage['role'], parts: readonly Part[], where: string): boolean {
-  const said = trainedSaid(fields, where);
   if (role !== 'assistant') {
-    const wish = askColumns.find((name) => fields[name] === (name === 'masked' ? false : true));
-    if (wish === undefined || said !== true) return false;
-    throw new Problem(
-      'format-unsupported',
-      `${where} asks with '${wish}' to be trained, and is of the ${role}: only answers of the assistant are trained.`,
-      `Remove '${wish}' from it, or leave the row out.`,
-    );
+    refuseWish(fields, parts, where, `is of the ${role}: only answers of the assistant are trained`);
+    return false;
   }
+  const said = trainedSaid(fields, where);
   const unlearned = parts.filter((part) => trainedSaid(part.fields, where) === false);
   if (unlearned.length > 0 && unlearned.length < parts.length) {
     const column = trainedColumns.find((name) => !isMissing(unlearned[0]!.fields[name]))!;
@@ -266,6 +264,19 @@ function isTrained(fields: Fields, role: ChatMessage['role'], parts: readonly Pa
     );
   }
   return (said ?? true) && unlearned.length === 0;
+}
+
+/** Refuses a message that, or a part of which, asks to be trained; `why` says why it is not. */
+function refuseWish(fields: Fields, parts: readonly Part[], where: string, why: string): void {
+  for (const said of [fields, ...parts.map((part) => part.fields)]) {
+    const wish = askColumns.find((name) => !isMissing(said[name]));
+    if (trainedSaid(said, where) !== true || wish === undefined) continue;
+    throw new Problem(
+      'format-unsupported',
+      `${where} asks with '${wish}' to be trained, and ${why}.`,
+      `Remove '${wish}' from it, or leave the row out.`,
+    );
+  }
 }
 
 /** What the columns of a message or a part say of its training; null where they say nothing. */
@@ -313,19 +324,31 @@ const shareGptRoles: Readonly<Record<string, ChatMessage['role']>> = {
 const shareGpt: Dialect = {
   columns: shareGptColumns,
   role(message, where) {
-    const from = message['from'] ?? message['role'];
-    // NeMo begins its names with a capital.
-    const name = typeof from === 'string' ? from.toLowerCase() : '';
-    const role = Object.hasOwn(shareGptRoles, name) ? shareGptRoles[name] : undefined;
-    if (role !== undefined) return role;
-    throw invalid(`${where} is from ${shown(from)}.`, `Known are ${Object.keys(shareGptRoles).join(', ')}.`);
+    const [role, other] = [message['from'], message['role']]
+      .filter((from) => !isMissing(from) && from !== '')
+      .map((from) => {
+        // NeMo begins its names with a capital.
+        const name = typeof from === 'string' ? from.toLowerCase() : '';
+        if (Object.hasOwn(shareGptRoles, name)) return shareGptRoles[name]!;
+        throw invalid(`${where} is from ${shown(from)}.`, `Known are ${Object.keys(shareGptRoles).join(', ')}.`);
+      });
+    if (role === undefined) throw invalid(`${where} is from nobody.`, 'A message is {"from", "value"}.');
+    if (other !== undefined && other !== role)
+      throw invalid(`${where} is 'from' the ${role} and has the 'role' ${other}.`, 'Keep one of them.');
+    return role;
   },
-  content: ({ value, content }) => value ?? content,
+  content({ value, content }, where) {
+    if (isMissing(value)) return content;
+    // An empty text fills a column that another source of the data has.
+    if (isMissing(content) || content === '' || content === value) return value;
+    if (value === '') return content;
+    throw invalid(`${where} has a 'value' and something else as its 'content'.`, 'Keep one of them.');
+  },
 };
 
 // ── Values ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function isMissing(value: unknown): boolean {
+export function isMissing(value: unknown): boolean {
   return value === undefined || value === null;
 }
 

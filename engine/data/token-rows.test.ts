@@ -37,7 +37,7 @@ test('padding is neither an input nor trained', async () => {
   expect(
     await read([
       { input_ids: [4, 5, 6, 7, 0, 0, 0, 0], attention_mask: [1, 1, 1, 1, 0, 0, 0, 0] },
-      { input_ids: [-1, 0, 4, 5, 6], attention_mask: [0, 0, 1, 1, 1], labels: [9, 9, -100, 5, 6] },
+      { input_ids: [-1, 0, 4, 5, 6], attention_mask: [0, 0, 1, 1, 1], labels: [-100, -100, -100, 5, 6] },
       { input_ids: [0, 4, 5, 6], attention_mask: [0, 1, 1, 1], position_ids: [1, 0, 1, 2], seq_lens: [3] },
       { input_ids: [1, 2], attention_mask: [0, 0] },
     ]),
@@ -84,4 +84,65 @@ test('what is more than one sequence of text is refused by the name of its colum
   for (const [i, name] of [...names, 'token_type_ids', 'pixel_values', 'label', 'rejected_input_ids', 'loss_scale'].entries())
     expect(rows[i + 1]).toMatch(new RegExp(`^format-unsupported: .*rows.jsonl, line ${i + 2}: the row has '${name}'`));
   expect(rows[12]).toContain("'completion_mask' has 1 entries, 'input_ids' 4.");
+});
+
+test('a column without entries is not one that says nothing', async () => {
+  const input_ids = [4, 5, 6, 7];
+  const given: [object, string][] = [
+    ...['labels', 'loss_mask', 'completion_mask', 'attention_mask', 'position_ids', 'token_type_ids'].map(
+      (name): [object, string] => [{ [name]: [] }, `'${name}' has 0 entries, 'input_ids' 4.`],
+    ),
+    [{ labels: '[]' }, `'labels' is not a list`],
+    [{ labels: {} }, `'labels' is not a list`],
+    [{ labels: '' }, `'labels' is not a list`],
+    [{ completion_mask: {} }, `'completion_mask' is not a list`],
+    [{ loss_mask: 'null' }, `'loss_mask' is not a list`],
+    [{ seq_lens: [] }, `the row has 'seq_lens' of other sequences`],
+    [{ cu_seqlens: [0] }, `the row has 'cu_seqlens' of other sequences`],
+    [{ prompt_mask: [] }, `the row has 'prompt_mask'`],
+  ];
+  const rows = await read(given.map(([columns]) => ({ input_ids, ...columns })));
+  for (const [i, [, said]] of given.entries()) expect(rows[i]).toContain(`line ${i + 1}: ${said}`);
+});
+
+test('columns that say what is trained are read or refused, however they are called', async () => {
+  const input_ids = [4, 5, 6, 7];
+  const columns = {
+    ...{ mask: [0, 0, 1, 1], label_ids: [-100, -100, 6, 7], shift_labels: [-100, 6, 7, -100], Labels: [-100, -100, 6, 7] },
+    ...{ lossMask: [0, 0, 1, 1], segment_ids: [1, 1, 2, 2], sequence_ids: [0, 0, 1, 1], document_ids: [0, 0, 0, 1] },
+    ...{ is_desirable: false, Weight: '0', 'Position-IDs': [0, 1, 0, 1] },
+  };
+  const rows = await read([
+    { input_ids, response_mask: [0, 0, 1, 1], segment_ids: [1, 1, 1, 1], labels: null },
+    ...Object.entries(columns).map(([name, value]) => ({ input_ids, [name]: value })),
+  ]);
+  expect(rows[0]).toEqual([input_ids, [-100, -100, 6, 7]]);
+  for (const [i, name] of Object.keys(columns).entries()) expect(rows[i + 1]).toContain(`: the row has '${name}': `);
+});
+
+test('a token that is trained is no padding', async () => {
+  const input_ids = [4, 5, 6, 7, 2];
+  const attention_mask = [1, 1, 1, 1, 0];
+  const rows = await read([
+    { input_ids, attention_mask, labels: [-100, -100, 6, 7, 2] },
+    { input_ids, attention_mask, completion_mask: [0, 0, 1, 1, 1] },
+    { input_ids, attention_mask: [0, 1, 1, 1, 1], labels: [4, 5, 6, 7, 2] },
+    { input_ids, attention_mask, labels: [-100, -100, 6, 7, -100] },
+    { input_ids, attention_mask },
+  ]);
+  expect(rows.slice(0, 3)).toEqual([
+    expect.stringContaining(`'labels' trains the token 2 at position 4, where 'attention_mask' is 0.`),
+    expect.stringContaining(`'completion_mask' trains the token 2 at position 4`),
+    expect.stringContaining(`'labels' trains the token 4 at position 0`),
+  ]);
+  expect(rows.slice(3)).toEqual([
+    [
+      [4, 5, 6, 7],
+      [-100, -100, 6, 7],
+    ],
+    [
+      [4, 5, 6, 7],
+      [4, 5, 6, 7],
+    ],
+  ]);
 });

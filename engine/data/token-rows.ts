@@ -1,13 +1,14 @@
 /** Rows of token ids as they stand: the columns that say which tokens are there and which of them are trained. */
-import { checkColumns, type Fields, isEmpty, sequenceLengths, tokenColumns, tokenMasks } from './columns.ts';
-import { integers, invalid } from './content.ts';
+import { checkColumns, type Fields, sequenceLengths, tokenColumns, tokenMasks } from './columns.ts';
+import { integers, invalid, isMissing } from './content.ts';
 import { Problem } from '../problem.ts';
 
 const ignored = -100;
 
 /**
  * Reads ids and labels, `[tokens]` each. A token is trained where `labels` have it and every mask has a 1; padding, a 0 in
- * `attention_mask`, is cut off at both ends. A row of several packed sequences is refused: each would see those before it.
+ * `attention_mask`, is cut off at both ends. A row of several packed sequences is refused: each would see those before it. So is one
+ * whose labels or masks train padding: what is meant may be the end of the text, where padding is the same token.
  */
 export function tokensOf(value: Fields, unused: Set<string>): { inputIds: Int32Array; labels: Int32Array } {
   checkColumns(value, tokenColumns, { where: 'the row', path: '' }, unused);
@@ -20,7 +21,7 @@ export function tokensOf(value: Fields, unused: Set<string>): { inputIds: Int32A
       );
   };
   const column = (name: string): Int32Array | null => {
-    if (isEmpty(value[name])) return null;
+    if (isMissing(value[name])) return null;
     const numbers = integers(value[name], name);
     requireLength(numbers, name);
     return numbers;
@@ -28,7 +29,7 @@ export function tokensOf(value: Fields, unused: Set<string>): { inputIds: Int32A
   const labels = column('labels') ?? all.slice();
   for (const name of tokenMasks) {
     const mask = value[name];
-    if (isEmpty(mask)) continue;
+    if (isMissing(mask)) continue;
     if (!Array.isArray(mask)) throw invalid(`'${name}' is not a list.`, `Give one entry of '${name}' per token id.`);
     requireLength(mask, name);
     mask.forEach((trained: unknown, t) => {
@@ -42,6 +43,13 @@ export function tokensOf(value: Fields, unused: Set<string>): { inputIds: Int32A
     });
   }
   const [from, to] = withoutPadding(column('attention_mask'), all.length);
+  const choosing = ['labels', ...tokenMasks].find((name) => !isMissing(value[name]));
+  const padding = labels.findIndex((label, t) => label !== ignored && (t < from || t >= to));
+  if (choosing !== undefined && padding >= 0)
+    throw invalid(
+      `'${choosing}' trains the token ${all[padding]} at position ${padding}, where 'attention_mask' is 0.`,
+      'Give 1 in "attention_mask" to the token that ends the text, and -100 in "labels" to what is padding.',
+    );
   requireOneSequence(value, column, from, to);
   const types = column('token_type_ids')?.find((type) => type !== 0);
   if (types !== undefined)
@@ -83,9 +91,9 @@ function requireOneSequence(value: Fields, column: (name: string) => Int32Array 
     throw packed('position_ids');
   for (const name of sequenceLengths) {
     const given = value[name];
-    if (isEmpty(given)) continue;
+    if (isMissing(given)) continue;
     // Ends of sequences begin with a 0.
     const lengths = integers(Array.isArray(given) ? given : [given], name).filter((length) => length !== 0);
-    if (lengths.some((length) => length !== to - from)) throw packed(name);
+    if ((lengths[0] ?? 0) !== to - from || lengths.some((length) => length !== to - from)) throw packed(name);
   }
 }
