@@ -18,6 +18,16 @@ it('says that a warm-up does not end', () => {
   expect(notes({ maxSteps: 6, warmupSteps: 5 })).toBe('');
 });
 
+it('counts a warm-up that is a share of the run as the schedule does', () => {
+  const single = notes({ maxSteps: 1, warmupSteps: 0, warmupRatio: 0.01 });
+  expect(single).toMatch(/Nothing will be learned: the warm-up of 1 step .* Set warmupRatio and warmupSteps to 0/);
+  expect(notes({ maxSteps: 2, warmupSteps: 0, warmupRatio: 1 })).toMatch(
+    /warm-up of 2 steps does not end .* Lower warmupRatio/,
+  );
+  // The share wins over a number of steps that would not end.
+  expect(notes({ maxSteps: 4, warmupSteps: 5, warmupRatio: 0.1 })).toBe('');
+});
+
 it('says when steps do not take as many rows as they seem to', () => {
   const long = { warmupSteps: 0, batchSize: 8, epochs: 1 };
   expect(notes(long)).toBe('The last step takes 5 rows, every other 8.');

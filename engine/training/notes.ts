@@ -2,7 +2,7 @@
 import { contextOf, type PositionsSpec } from '../models/positions.ts';
 import type { Recipe } from '../recipe.ts';
 import { longestRow, rowsPerStep, totalRows, totalSteps, type TrainingRow } from './batches.ts';
-import { learningRate } from './schedule.ts';
+import { learningRate, warmupOf } from './schedule.ts';
 
 /** Of a recipe on so many rows. */
 export function recipeNotes(recipe: Recipe, rows: number): string[] {
@@ -11,16 +11,17 @@ export function recipeNotes(recipe: Recipe, rows: number): string[] {
 }
 
 function rateNotes(recipe: Recipe, steps: number): string[] {
-  const { learningRate: rate, warmupSteps } = recipe;
+  const { learningRate: rate, warmupRatio } = recipe;
   if (rate === 0) return ['The learning rate is 0: nothing will be learned.'];
-  if (warmupSteps < steps) return [];
+  const warmup = warmupOf(recipe, steps);
+  if (warmup < steps) return [];
   if (steps === 1)
     return [
-      `Nothing will be learned: the warm-up of ${counted(warmupSteps, 'step')} begins at a learning rate of 0, and the run has no second step. Set warmupSteps to 0, or train for longer.`,
+      `Nothing will be learned: the warm-up of ${counted(warmup, 'step')} begins at a learning rate of 0, and the run has no second step. ${warmupRatio > 0 ? 'Set warmupRatio and warmupSteps' : 'Set warmupSteps'} to 0, or train for longer.`,
     ];
   const most = Number(learningRate(recipe, steps - 1, steps).toPrecision(3));
   return [
-    `The warm-up of ${counted(warmupSteps, 'step')} does not end within the run of ${steps}: the learning rate rises to ${most} and never reaches ${rate}. Lower warmupSteps, or train for longer.`,
+    `The warm-up of ${counted(warmup, 'step')} does not end within the run of ${steps}: the learning rate rises to ${most} and never reaches ${rate}. Lower ${warmupRatio > 0 ? 'warmupRatio' : 'warmupSteps'}, or train for longer.`,
   ];
 }
 

@@ -2,13 +2,18 @@ import type { Recipe } from '../recipe.ts';
 
 type ScheduleRecipe = Pick<Recipe, 'learningRate' | 'schedule' | 'warmupSteps' | 'warmupRatio'>;
 
+/** The steps of the warm-up in a run of `steps`: the share, where one is given, and else the number. */
+export function warmupOf({ warmupRatio, warmupSteps }: Pick<Recipe, 'warmupSteps' | 'warmupRatio'>, steps: number): number {
+  // A share is rounded up, as transformers does.
+  return warmupRatio > 0 ? Math.ceil(warmupRatio * steps) : warmupSteps;
+}
+
 /**
  * Learning rate of step `index` (from 0) of `steps`: it rises linearly from 0 over the warm-up, then stays, falls linearly to 0, or
  * falls along half a cosine. The same functions as transformers' get_constant/linear/cosine_schedule_with_warmup.
  */
 export function learningRate(recipe: ScheduleRecipe, index: number, steps: number): number {
-  // A share is rounded up, as transformers does.
-  const warmup = recipe.warmupRatio > 0 ? Math.ceil(recipe.warmupRatio * steps) : recipe.warmupSteps;
+  const warmup = warmupOf(recipe, steps);
   if (index < warmup) return recipe.learningRate * (index / warmup);
   switch (recipe.schedule) {
     case 'constant':
