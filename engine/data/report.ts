@@ -52,9 +52,7 @@ export function reportOf(
 
   const checks: DataCheck[] = [
     ...problemChecks(broken),
-    endlessCheck(usable, tokenizer),
-    leftOutCheck(usable),
-    spelledCheck(usable, tokenizer),
+    ...rowChecks(usable, tokenizer),
     check(
       emptied,
       'warning',
@@ -93,8 +91,7 @@ export function reportOf(
   if (duplicates.length === 0) checks.push(passed('No row is repeated', 'Compared by token ids and labels.'));
   if (others.length > 0 && leaked.length === 0)
     checks.push(passed('Training and evaluation share no row', 'Compared by token ids and labels.'));
-  if (unused.length > 0)
-    checks.push(passed(`Columns not used: ${columnList(unused)}`, 'They change nothing of what is trained.'));
+  if (unused.length > 0) checks.push(passed(unusedTitle(unused), unusedDetail));
 
   return {
     rows: usable.length + broken.length,
@@ -108,6 +105,21 @@ export function reportOf(
     lengths: histogram(lengths, longest),
     checks,
   };
+}
+
+/** What a run says of the rows it is made of: the warnings of a report that no length or other split decides, and unused columns. */
+export function rowNotes(
+  { rows, unused }: Pick<DataRows, 'unused'> & { readonly rows: readonly TokenRow[] },
+  tokenizer: ReportedModel['tokenizer'],
+): string[] {
+  const notes = rowChecks(rowsOf(rows), tokenizer).map(({ title, detail }) => `${title}. ${detail}`);
+  return unused.length === 0 ? notes : [...notes, `${unusedTitle(unused)}. ${unusedDetail}`];
+}
+
+/** Warnings that a row deserves by itself. */
+function rowChecks(rows: readonly Row[], tokenizer: ReportedModel['tokenizer']): DataCheck[] {
+  const checks = [endlessCheck(rows, tokenizer), leftOutCheck(rows), spelledCheck(rows, tokenizer)];
+  return checks.filter((entry) => entry !== null);
 }
 
 /** A row of the data with the examples it became. */
@@ -225,6 +237,9 @@ export function contentKey({ inputIds, labels }: Pick<TokenRow, 'inputIds' | 'la
   const bytes = (values: Int32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return createHash('sha256').update(bytes(inputIds)).update(bytes(labels)).digest('base64');
 }
+
+const unusedDetail = 'They change nothing of what is trained.';
+const unusedTitle = (unused: readonly UnusedColumn[]): string => `Columns not used: ${columnList(unused)}`;
 
 /** Names columns with the number of rows that have each. */
 function columnList(unused: readonly UnusedColumn[]): string {

@@ -2,7 +2,7 @@
 import { cpus } from 'node:os';
 import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
 import type { Day } from '../data/day.ts';
-import { readRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
+import { readRows, type DataRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -23,6 +23,7 @@ export interface LoadedRows {
   readonly hash: string;
   /** Rows that could not be used and were left out. */
   readonly skipped: number;
+  readonly unused: DataRows['unused'];
 }
 
 export interface RowsReading {
@@ -38,7 +39,7 @@ export async function loadRows(
   tokenizer: Tokenizer | null,
   { skipBadRows, ...reading }: RowsReading & Partial<RowSettings>,
 ): Promise<LoadedRows> {
-  const { rows: all, format, hash } = await readRows(paths, tokenizer, model.spec.vocabularySize, reading);
+  const { rows: all, format, hash, unused } = await readRows(paths, tokenizer, model.spec.vocabularySize, reading);
   const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
   const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
   const read = all.at(-1)!.index + 1;
@@ -49,7 +50,7 @@ export async function loadRows(
     const skip = rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
     throw new Problem(code, message + more, hint + skip, { line: first.line });
   }
-  return { rows, read, format, hash, skipped: bad.length };
+  return { rows, read, format, hash, skipped: bad.length, unused };
 }
 
 /** Null when the model has none, which is enough for rows of token ids. */

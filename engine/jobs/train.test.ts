@@ -148,6 +148,44 @@ describe('a run', () => {
   });
 });
 
+describe('what a check of the data warns of', () => {
+  const tiny = join(import.meta.dirname, '../../resources/tiny/model');
+  const chat = { messages: [...turn('Hello'), ...turn('And now?')], note: 'from a forum' };
+  function turn(content: string) {
+    return [
+      { role: 'user', content },
+      { role: 'assistant', content: 'Yes.' },
+    ];
+  }
+  /** The model with a template that writes no end behind answers and drops those of the system. */
+  function modelWithoutEnds(): string {
+    const folder = join(work, `tiny-${count++}`);
+    cpSync(tiny, folder, { recursive: true });
+    const template =
+      "{% for m in messages %}{% if m.role != 'system' %}{{ m.role }}: {{ m.content }}\n{% endif %}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
+    writeFileSync(join(folder, 'chat_template.jinja'), template);
+    return folder;
+  }
+
+  it('is said by a run too, each once', async () => {
+    const silent = { messages: [{ role: 'system', content: 'Be brief.' }, ...turn('Hello')] };
+    const dataPaths = [rowsFile('warned.jsonl', [chat, silent])];
+    await run({ modelPath: modelWithoutEnds(), dataPaths, evalPaths: dataPaths });
+    const notes = messages.flatMap((message) => (message.type === 'log' ? [message.text] : []));
+    const said = (text: string) => notes.filter((note) => note.startsWith(`${dataPaths[0]}: `) && note.includes(text));
+    expect(said('3 turns do not end in a token that ends an answer.')).toHaveLength(1);
+    expect(
+      said('1 row with messages that the chat template leaves out. Left out are messages of the role system'),
+    ).toHaveLength(1);
+    expect(said('Columns not used: `note` (1 row). They change nothing of what is trained.')).toHaveLength(1);
+  });
+
+  it('is not said where there is nothing of it', async () => {
+    await run({ modelPath: tiny, dataPaths: [rowsFile('clean.jsonl', [{ messages: turn('Hello') }])], evalPaths: [] });
+    expect(logged()).not.toMatch(/Columns not used|do not end in|leaves out/);
+  });
+});
+
 describe('long rows', () => {
   const longRow = (length: number) => ({ input_ids: Array.from({ length }, (_, i) => i % 40) });
   const gpt2 = join(golden, '../gpt2/model');

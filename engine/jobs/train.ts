@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import { today } from '../data/day.ts';
-import { contentKey } from '../data/report.ts';
+import { contentKey, rowNotes } from '../data/report.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
@@ -135,9 +135,13 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     stepsDone: start.step,
     known: metrics.known,
   });
+  const ofRows = (paths: readonly string[], { loaded }: Data) =>
+    rowNotes(loaded, tokenizer).map((note) => `${paths.join(', ')}: ${note}`);
   const allNotes = [
     ...from.notes,
     ...notes,
+    ...ofRows(dataPaths, data),
+    ...(evaluation === null ? [] : ofRows(evalPaths, evaluation)),
     ...(earlier === null
       ? dayNotes(tokenizer, day)
       : resumeNotes(earlier, record, { step: start.step, rows: rows.length, isEvaluated: evaluation !== null })),
@@ -145,7 +149,8 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     ...contextNotes(model.spec, rows),
     ...sharedNotes(rows, evaluation?.prepared.rows ?? []),
   ];
-  for (const text of allNotes) port.send({ type: 'log', text });
+  // Rows that are trained and evaluated say the same of both.
+  for (const text of new Set(allNotes)) port.send({ type: 'log', text });
 
   const samples = async (step: number, trained: Adapter | null) => {
     if (tokenizer === null || evaluation === null) return;
