@@ -42,6 +42,14 @@ export function tokensHash(rows: readonly TrainingRow[]): string {
   return hash.digest('hex');
 }
 
+/**
+ * What its checkpoints name a run by: when it began, and on which model and data. Every session of it says the same, and so do runs of
+ * earlier versions, whose checkpoints name none.
+ */
+export function runIdentity({ startedAt, base, data }: Pick<RunRecord, 'startedAt' | 'base' | 'data'>): string {
+  return sha256(JSON.stringify([startedAt, base.hash, data.hash]));
+}
+
 type StartRecord = NonNullable<RunRecord['startedFrom']>;
 
 export async function startRecord(path: string): Promise<StartRecord> {

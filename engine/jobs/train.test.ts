@@ -311,6 +311,39 @@ describe('resuming', () => {
     expect(logged()).toContain('There is no checkpoint yet: the run starts over from its first step.');
   });
 
+  it('passes over checkpoints of another run, says so and leaves them alone', async () => {
+    const other = join(work, 'other-run');
+    await run({ out: other, recipe: { ...spec.recipe, seed: 7, maxSteps: 6 } });
+    await run({ recipe: { ...spec.recipe, keepCheckpoints: 1 } });
+    const foreign = join(spec.out, 'checkpoints', 'step-000006');
+    cpSync(join(other, 'checkpoints', 'step-000006'), foreign, { recursive: true });
+    const before = readFileSync(join(foreign, 'state.json'));
+    messages = [];
+    await run({ resume: true, recipe: { maxSteps: 5 } });
+    expect(logged()).toContain('Of another run and passed over: step-000006.\nGoing on from the checkpoint of step 4.');
+    expect(readdirSync(join(spec.out, 'checkpoints')).sort()).toEqual(['step-000005', 'step-000006']);
+    expect(readFileSync(join(foreign, 'state.json')).equals(before)).toBe(true);
+
+    rmSync(join(spec.out, 'checkpoints', 'step-000005'), { recursive: true });
+    await run({ resume: true, recipe: { maxSteps: 6 } });
+    expect(logged()).toContain('Every checkpoint is of another run (step-000006): the run starts over from its first step.');
+    // Where the run comes to the same step, its own takes the place.
+    messages = [];
+    await run({ resume: true, recipe: {} });
+    expect(logged()).toContain('Going on from the checkpoint of step 6.');
+  });
+
+  it('goes on from checkpoints of earlier versions, which name no run', async () => {
+    await run();
+    const path = join(spec.out, 'checkpoints', 'step-000004');
+    const { run: named, ...old } = loadCheckpoint(path, openModel(spec.modelPath));
+    expect(named).toMatch(/^[0-9a-f]{64}$/);
+    rmSync(path, { recursive: true });
+    saveCheckpoint(join(spec.out, 'checkpoints'), old, 2);
+    await run({ resume: true, recipe: { maxSteps: 6 } });
+    expect(logged()).toContain('Going on from the checkpoint of step 4.');
+  });
+
   it('computes as the checkpoint says and not as it would here, and says what may make a difference', async () => {
     await run();
     const path = join(spec.out, 'checkpoints', 'step-000004');

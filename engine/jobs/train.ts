@@ -37,7 +37,7 @@ import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { learningRate } from '../training/schedule.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
-import { baseRecord, requireSameRun, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
+import { baseRecord, requireSameRun, runIdentity, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
 import { chooseDevice, computePlan, loadRows, openTrainStep, tokenizerOf, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
 import { sendSamples } from './samples.ts';
@@ -92,7 +92,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     recipe,
     here,
     { model, whole: opened, first: from.adapters[0]?.adapter ?? null },
-    folder,
+    { folder, earlier },
     port,
   );
   const { adapter, adam, plan } = start;
@@ -124,6 +124,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
   };
   if (earlier) await requireSameRun(earlier, record);
   folder.write(record);
+  const identity = runIdentity(record);
   const metrics = folder.metrics(start.step);
   port.send({
     type: 'plan',
@@ -194,7 +195,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
         metrics.flush();
         const checkpoint = saveCheckpoint(
           folder.checkpoints,
-          { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam, plan },
+          { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam, plan, run: identity },
           recipe.keepCheckpoints,
         );
         port.send({ type: 'checkpoint', checkpoint });
@@ -311,16 +312,18 @@ async function startingState(
   recipe: Recipe,
   here: ComputePlan,
   bases: Bases,
-  folder: RunFolder,
+  { folder, earlier }: { readonly folder: RunFolder; readonly earlier: RunRecord | null },
   port: JobPort,
 ): Promise<Start> {
-  const found = spec.resume ? newestCheckpoint(folder.checkpoints) : null;
-  const damaged = (found?.damaged ?? []).map((path) => basename(path)).join(', ');
+  const found = earlier && newestCheckpoint(folder.checkpoints, runIdentity(earlier));
+  const named = (paths: readonly string[] = []) => paths.map((path) => basename(path)).join(', ');
+  const [damaged, ofAnother] = [named(found?.damaged), named(found?.ofAnother)];
   if (found?.whole != null) {
     const start = loadCheckpoint(found.whole, bases.model);
     const { plan, notExact, notes } = resumedPlan(start.plan, here);
     const said = [
       ...(damaged === '' ? [] : [`Damaged and passed over: ${damaged}.`]),
+      ...(ofAnother === '' ? [] : [`Of another run and passed over: ${ofAnother}.`]),
       `Going on from the checkpoint of step ${start.step}.`,
       ...notes,
       ...(notExact.length === 0
@@ -329,7 +332,10 @@ async function startingState(
     ];
     return { start: { ...start, plan }, notExact, notes: said };
   }
-  const startsOver = damaged === '' ? 'There is no checkpoint yet' : `Every checkpoint is damaged (${damaged})`;
+  const unusable = [damaged && `damaged (${damaged})`, ofAnother && `of another run (${ofAnother})`]
+    .filter(Boolean)
+    .join(' or ');
+  const startsOver = unusable === '' ? 'There is no checkpoint yet' : `Every checkpoint is ${unusable}`;
   const adapter = await firstAdapter(spec, recipe, bases, port);
   return {
     start: { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length), plan: here },

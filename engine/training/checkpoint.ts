@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Checkpoint } from '../contract.ts';
 import { fileIn, readText, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, publishFolder } from '../formats/folder.ts';
@@ -28,6 +28,8 @@ export interface TrainingState {
   readonly plain?: Adapter;
   readonly adam: AdamState;
   readonly plan: ComputePlan;
+  /** What tells the run from others; missing in checkpoints of earlier versions. */
+  readonly run?: string;
 }
 
 /** The content of state.json. */
@@ -37,6 +39,7 @@ interface StateFile {
   readonly seconds: number;
   readonly updates: number;
   readonly plan: ComputePlan;
+  readonly run?: string;
   /** The adapter is that of twice the rank that a run in progress is made of. */
   readonly isPlain?: true;
   readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
@@ -48,12 +51,12 @@ const folderPattern = /^step-(\d{6,})$/;
 const maxStateBytes = 1 << 20;
 
 /**
- * Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep`. One that is there already, because the
- * run went on from it and has not made a step, stays as it is.
+ * Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep` up to it; those of another run are left
+ * alone. One that is there already, because the run went on from it and has not made a step, stays as it is.
  */
 export function saveCheckpoint(dir: string, state: TrainingState, keep: number): Checkpoint {
   const path = join(dir, `step-${String(state.step).padStart(6, '0')}`);
-  if (isWhole(path)) return describe(path, state.step);
+  if (isWhole(path) && !isOfAnother(path, state.run)) return describe(path, state.step);
   publishFolder(path, (folder) => {
     const { adapter, plain = adapter } = state;
     writeAdapterFiles(folder, plain);
@@ -65,12 +68,15 @@ export function saveCheckpoint(dir: string, state: TrainingState, keep: number):
       seconds: state.seconds,
       updates: state.adam.updates,
       plan: state.plan,
+      ...(state.run === undefined ? {} : { run: state.run }),
       ...(state.adapter.initial === null ? {} : { isPlain: true as const }),
       files,
     };
     writeFileAtomic(join(folder, stateName), JSON.stringify({ ...content, sha256: hashOf(content) }, null, 2) + '\n');
   });
-  for (const old of checkpointFolders(dir).slice(keep)) rmSync(old, { recursive: true, force: true });
+  // What lies beyond this step was passed over when the run began, and takes the place of none that can be used.
+  const own = checkpointFolders(dir).filter((folder) => stepOf(folder) <= state.step && !isOfAnother(folder, state.run));
+  for (const old of own.slice(keep)) rmSync(old, { recursive: true, force: true });
   return describe(path, state.step);
 }
 
@@ -79,32 +85,57 @@ function describe(path: string, step: number): Checkpoint {
   return { step, path, bytes, createdAt: Date.now() };
 }
 
-/** The newest checkpoint that is whole, or null, and those passed over because they are damaged. What a killed writer left is removed. */
-export function newestCheckpoint(dir: string): { readonly whole: string | null; readonly damaged: readonly string[] } {
-  if (!existsSync(dir)) return { whole: null, damaged: [] };
+interface Newest {
+  readonly whole: string | null;
+  /** Newer ones that are passed over. */
+  readonly damaged: readonly string[];
+  readonly ofAnother: readonly string[];
+}
+
+/**
+ * The newest checkpoint that is whole, or null, and those passed over because they are damaged or of another run than `run`. One that
+ * names no run is taken to be of this one. What a killed writer left is removed.
+ */
+export function newestCheckpoint(dir: string, run?: string): Newest {
+  if (!existsSync(dir)) return { whole: null, damaged: [], ofAnother: [] };
   for (const name of readdirSync(dir))
     if (name.startsWith(partialPrefix)) rmSync(join(dir, name), { recursive: true, force: true });
   const folders = checkpointFolders(dir);
-  const first = folders.findIndex(isWhole);
-  return { whole: folders[first] ?? null, damaged: folders.slice(0, first < 0 ? folders.length : first) };
+  const first = folders.findIndex((folder) => isWhole(folder) && !isOfAnother(folder, run));
+  const passed = folders.slice(0, first < 0 ? folders.length : first);
+  const [ofAnother, damaged] = [true, false].map((other) => passed.filter((folder) => isOfAnother(folder, run) === other));
+  return { whole: folders[first] ?? null, damaged: damaged!, ofAnother: ofAnother! };
 }
 
 /** Reads a checkpoint that is whole. */
 export function loadCheckpoint(path: string, base: BaseModel): TrainingState {
-  const { step, seconds, updates, plan, isPlain } = readState(path);
+  const { step, seconds, updates, plan, run, isPlain } = readState(path);
   const stored = readAdapter(path, base);
   const adapter = isPlain === true ? splitAdapter(stored, base.spec) : stored;
   const [mean, square] = readMoments(join(path, momentsName), adapter.parameters.length);
-  return { step, seconds, adapter, adam: { mean, square, updates }, plan };
+  return { step, seconds, adapter, adam: { mean, square, updates }, plan, ...(run === undefined ? {} : { run }) };
 }
 
 /** Newest first. */
 function checkpointFolders(dir: string): string[] {
-  const stepOf = (name: string) => Number(folderPattern.exec(name)![1]);
   return readdirSync(dir)
     .filter((name) => folderPattern.test(name))
-    .sort((a, b) => stepOf(b) - stepOf(a))
-    .map((name) => join(dir, name));
+    .map((name) => join(dir, name))
+    .sort((a, b) => stepOf(b) - stepOf(a));
+}
+
+function stepOf(folder: string): number {
+  return Number(folderPattern.exec(basename(folder))![1]);
+}
+
+/** Whether a checkpoint names another run; one that cannot be read names none. */
+function isOfAnother(path: string, run: string | undefined): boolean {
+  if (run === undefined) return false;
+  try {
+    return (readState(path).run ?? run) !== run;
+  } catch {
+    return false;
+  }
 }
 
 function isWhole(path: string): boolean {
