@@ -8,16 +8,17 @@ const longestFile = 1 << 20;
 
 export function readRecipe(args: Arguments): RecipeInput {
   const file = args.text('recipe');
-  const given: Record<string, unknown> = {};
+  const given = new Map<string, unknown>();
   for (const pair of args.list('set')) {
     const equals = pair.indexOf('=');
     if (equals < 1) throw new UsageError(`--set takes key=value, not '${pair}'.`);
     const key = pair.slice(0, equals);
-    given[key] = parseFieldText(key, pair.slice(equals + 1));
+    if (given.has(key)) throw new Problem('recipe-invalid', `--set gives '${key}' more than once.`, 'Give every field once.');
+    given.set(key, parseFieldText(key, pair.slice(equals + 1)));
   }
   // Each by itself: `--set rank` may take the place of a file's `r`, but neither may give both.
   const fromFile = ownNames(file === undefined ? {} : readFile(file));
-  const set = ownNames(given);
+  const set = ownNames(Object.fromEntries(given));
   const input = { ...fromFile.fields, ...set.fields };
   const checked = checkRecipe(input);
   const errors = [...fromFile.errors, ...set.errors, ...('errors' in checked ? checked.errors : [])];
