@@ -150,7 +150,9 @@ describe('a document', () => {
 });
 
 test('a text that should end and that no token ends is said', async () => {
-  const endless = { ...byteLevel, eos: null, encode: byteLevel.encode.bind(byteLevel), stopTokens: [2] } as Tokenizer;
+  const { encode, isSpecial } = byteLevel;
+  const methods = { encode: encode.bind(byteLevel), isSpecial: isSpecial.bind(byteLevel) };
+  const endless = { ...byteLevel, ...methods, eos: null, stopTokens: [2] } as Tokenizer;
   const completion = (text: string, tokenizer: Tokenizer) => encodeCompletion({ prompt: 'Say', completion: text }, tokenizer);
   const document = (text: string, addEosToken: boolean) => encodeDocument(text, endless, { addEosToken });
   const found = await Promise.all([

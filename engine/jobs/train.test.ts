@@ -175,7 +175,7 @@ describe('what a check of the data warns of', () => {
     const said = (text: string) => notes.filter((note) => note.startsWith(`${dataPaths[0]}: `) && note.includes(text));
     expect(said('3 turns do not end in a token that ends an answer.')).toHaveLength(1);
     expect(
-      said('1 row with messages that the chat template leaves out. Left out are messages of the role system'),
+      said('1 row with messages that the chat template leaves out, whole or in part. Left out are messages of the role system'),
     ).toHaveLength(1);
     expect(said('Columns not used: `note` (1 row). They change nothing of what is trained.')).toHaveLength(1);
   });
