@@ -74,7 +74,7 @@ const port: JobPort = {
   untilStopped: () => new Promise<void>(() => {}),
 };
 
-function answers(adapters: readonly string[]): Promise<GenerateResult> {
+function answers(adapters: readonly string[], of = modelPath): Promise<GenerateResult> {
   const { promise, resolve } = Promise.withResolvers<GenerateResult>();
   const request: JobRequest = {
     name: 'generate',
@@ -85,7 +85,7 @@ function answers(adapters: readonly string[]): Promise<GenerateResult> {
   };
   const stopped = Promise.withResolvers<void>();
   const chat = runChat(
-    { kind: 'chat', modelPath, cacheDir },
+    { kind: 'chat', modelPath: of, cacheDir },
     {
       ...port,
       onRequest: (handler) =>
@@ -248,4 +248,32 @@ it.each(['model', 'model.gguf'])('copies that are not the base’s count in ever
     }),
   );
   logits[0]!.forEach((value, i) => expect(Math.abs(value - logits[1]![i]!)).toBeLessThan(2e-5));
+});
+
+it('what opening the model had to say is said by every job', async () => {
+  const folder = mkdtempSync(join(work, 'noted-'));
+  cpSync(modelPath, folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, auto_map: { AutoModel: 'own.Model' } }));
+  writeFileSync(join(folder, 'adapter_config.json'), '{}');
+  const data = join(work, 'plain.jsonl');
+  writeFileSync(data, `${JSON.stringify({ text: 'A lemon is yellow.' })}\n`);
+  const adapter = adapterFolder({});
+  const given = { modelPath: folder, dataPaths: [data], cacheDir } as const;
+  messages.length = 0;
+  await runTrain(
+    {
+      ...{ ...given, kind: 'train', recipe: { maxSteps: 1 }, out: join(work, 'noted-run'), resume: false },
+      ...{ adapterPath: null, device: 'cpu', evalPaths: [], skipBadRows: false },
+    },
+    port,
+  );
+  const said = [
+    (await answers([], folder)).notes,
+    (await runEvaluate({ ...given, kind: 'evaluate', adapterPath: null }, port)).notes,
+    (await runExport({ ...exportOf(adapter, 'safetensors', 'noted'), modelPath: folder, proof: false }, port)).notes,
+    messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])),
+  ];
+  for (const notes of said) expect(notes.join()).toContain('(auto_map)');
+  for (const notes of said) expect(notes.join()).toContain('(adapter_config.json)');
 });

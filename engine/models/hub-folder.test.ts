@@ -403,3 +403,14 @@ it('code that a model names is never run, and this is said', () => {
   changeConfig(folder, { auto_map: { AutoModelForCausalLM: 'modeling_phi3.Phi3ForCausalLM' } });
   expect(openModel(folder).info.notes.join()).toContain('auto_map');
 });
+
+it.each(['adapter_config.json', 'adapter_model.safetensors', 'adapters.safetensors'])(
+  'an adapter beside a model is said to be none of it: %s',
+  (name) => {
+    const folder = copyOf('phi3');
+    expect(openModel(folder).info.notes.join()).not.toContain('adapter');
+    writeFileSync(join(folder, name), '{}');
+    expect(openModel(folder).info.notes.join()).toContain(`(${name})`);
+    expect(openModel(join(folder, 'config.json')).info.notes.join()).toContain(`(${name})`);
+  },
+);

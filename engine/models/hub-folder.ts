@@ -138,6 +138,15 @@ function weightFile(folder: string, name: string): string {
   return realpathSync(fileIn(folder, name)!);
 }
 
+/** Files of an adapter that lie beside a model: said, because other programs put such an adapter into the model unasked. */
+export function adapterNotes(folder: string): string[] {
+  const beside = readdirSync(folder).filter((name) => /^(adapter_(config|model)\.|adapters\.)/.test(name));
+  if (beside.length === 0) return [];
+  return [
+    `The model's folder also has files of an adapter (${beside.sort().join(', ')}): the adapter counts only where it is given as one.`,
+  ];
+}
+
 /** Adapters, and weights under the names of Mistral's own programs. */
 const ofOthers = /^(adapter_|adapters\.|consolidated)/;
 

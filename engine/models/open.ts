@@ -18,7 +18,7 @@ import {
   specFromGguf,
 } from './families/index.ts';
 import { hashOfFiles } from './hash.ts';
-import { locateModel, weightFiles, type LocatedModel } from './hub-folder.ts';
+import { adapterNotes, locateModel, weightFiles, type LocatedModel } from './hub-folder.ts';
 import type { Layout } from './layout.ts';
 import { refusePacked } from './packed.ts';
 import { linearLayers, modelTensors, storedName, type DecoderSpec, type ModelTensor } from './spec.ts';
@@ -83,7 +83,7 @@ export function openModel(path: string, acceptFields: readonly string[] = []): O
 function openHub({ path: folder, notes: found }: LocatedModel, acceptFields: readonly string[]): OpenModel {
   const configPath = pathIn(folder, 'config.json');
   const config = readJsonObject(configPath, textLimits.config);
-  const notes = [...found];
+  const notes = [...found, ...adapterNotes(folder)];
   const described = specFromConfig(config, configPath, { acceptFields, notes });
   if (isObject(config['auto_map']))
     notes.push(

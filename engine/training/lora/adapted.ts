@@ -36,6 +36,7 @@ export interface AdaptedModel {
   /** The model with the vocabulary, the tokenizer and the template of its adapters; their numbers are not in it. */
   readonly model: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
+  /** Sentences about how the model was opened, and about what comes from its adapters. */
   readonly notes: readonly string[];
 }
 
@@ -95,7 +96,7 @@ export function adapted(
         ? resized
         : withParts(resized, { tokenizerSource: speaker.tokenizerSource, tokenizerFolder: speaker.path }),
     adapters: given.map(({ opened, weight }) => ({ adapter: opened.adapter, weight })),
-    notes: all.flatMap(({ notes }) => notes),
+    notes: [...model.info.notes, ...all.flatMap(({ notes }) => notes)],
   };
 }
 
