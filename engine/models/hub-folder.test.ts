@@ -408,7 +408,7 @@ it.each(['adapter_config.json', 'adapter_model.safetensors', 'adapters.safetenso
   'an adapter beside a model is said to be none of it: %s',
   (name) => {
     const folder = copyOf('phi3');
-    expect(openModel(folder).info.notes.join()).not.toContain('adapter');
+    expect(openModel(folder).info.notes.join()).not.toContain('files of an adapter');
     writeFileSync(join(folder, name), '{}');
     expect(openModel(folder).info.notes.join()).toContain(`(${name})`);
     expect(openModel(join(folder, 'config.json')).info.notes.join()).toContain(`(${name})`);

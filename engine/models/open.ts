@@ -194,7 +194,7 @@ export function readHubTokenizer(folder: string, notes: string[] = []): Tokenize
     notes.push(
       fileIn(folder, 'tokenizer.model') !== null
         ? "The folder has tokenizer.model but no tokenizer.json, which is needed to read text: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it."
-        : 'The folder has no tokenizer: only rows of token ids can be used.',
+        : 'The folder has no tokenizer: without that of an adapter, only token ids can be used.',
     );
     return null;
   }
@@ -288,7 +288,9 @@ function openGguf(path: string, acceptFields: readonly string[]): OpenModel {
     files: [realpathSync(path)],
     tokenizerSource: hasTokenizer ? { kind: 'gguf', metadata: file.metadata } : null,
     acceptFields,
-    notes: hasTokenizer ? notes : [...notes, 'The file has no tokenizer: only rows of token ids can be used.'],
+    notes: hasTokenizer
+      ? notes
+      : [...notes, 'The file has no tokenizer: without that of an adapter, only token ids can be used.'],
     // People know the file by its own name; `general.name` is whatever its converter made of a training folder.
     name: basename(path).replace(/\.gguf$/i, ''),
     hasChatTemplate: text('tokenizer.chat_template') !== null,
