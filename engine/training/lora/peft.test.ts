@@ -140,7 +140,7 @@ describe('a vocabulary changed in training', () => {
     const [embed, head] = [resized(model, rows), resized(model, rows, 'lm_head.weight')];
     const path = folderOf([...tensors, embed, head], config);
     const { model: grown, adapters, notes } = openAdapted(model, [{ path, weight: 1 }]);
-    expect(notes).toEqual([expect.stringContaining(`${rows} tokens instead of the model's 97`) as string]);
+    expect(notes.join()).toContain(`${rows} tokens instead of the model's 97`);
     expect(grown.spec.vocabularySize).toBe(rows);
     const { weights } = mergeAdapters(grown, adapters);
     expect(weights.read(embedding)).toEqual(embed.values);
@@ -162,6 +162,24 @@ describe('a vocabulary changed in training', () => {
     expect(problemOf(() => openAdapted(model, [{ path, weight: 1 }])).message).toMatch(
       /model's 97 tokens.*the embedding has 104 rows, the head none of its own, so 97/,
     );
+  });
+
+  it.each([
+    ['embed_tokens', 'embedding has 104 rows, the head none of its own, so 97'],
+    ['lm_head', 'embedding has none of its own, so 97 rows, the head 104'],
+  ])('trained whole in %s alone of a tied pair is refused: the other has no rows for it', (saved, said) => {
+    const { model, tensors, config } = of('lora-tied-saved');
+    const factors = tensors.filter(({ name }) => name.includes('lora_'));
+    const whole = resized(model, 104, saved === 'lm_head' ? 'lm_head.weight' : embedding);
+    const open = (keepsTied: boolean) => {
+      const changed = { ...config, modules_to_save: [saved], ensure_weight_tying: keepsTied };
+      return openAdapted(model, [{ path: folderOf([...factors, whole], changed), weight: 1 }]);
+    };
+    expect(problemOf(() => open(false))).toMatchObject({
+      code: 'adapter-mismatch',
+      message: expect.stringContaining(said) as string,
+    });
+    expect(open(true).model.spec).toMatchObject({ vocabularySize: 104, tiedEmbeddings: true });
   });
 
   it('is refused where only factors have it', () => {

@@ -77,8 +77,10 @@ export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
     tensor?.shape.length === 2 && tensor.shape[1] === hiddenSize ? tensor.shape[0]! : null;
   const [ofEmbedding, ofHead] = [rowsOf(embedding), rowsOf(head)];
   const found = ofEmbedding ?? ofHead;
-  const complete = tiedEmbeddings || (ofEmbedding !== null && ofHead !== null);
   if (found === null || (found === vocabularySize && (ofHead ?? found) === found)) return null;
+  // A copy of a tied embedding is its head too; what was trained whole has parted from it, and each needs rows of its own.
+  const isOne = tiedEmbeddings && !partsTied(dir, spec);
+  const complete = isOne || (ofEmbedding !== null && ofHead !== null);
   const changed = (of: number | null): string => (of === null ? `none of its own, so ${vocabularySize}` : String(of));
   if ((ofEmbedding ?? found) === (ofHead ?? found) && complete && found > 0) return found;
   throw new Problem(
@@ -86,6 +88,15 @@ export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
     `${path} was trained with another vocabulary than the model's ${vocabularySize} tokens, and its parts do not fit: the embedding has ${changed(ofEmbedding)} rows, the head ${changed(ofHead)}.`,
     'Save the adapter again with both (in PEFT, save_embedding_layers=True).',
   );
+}
+
+/** Whether embedding or head is trained whole, and not both as one. */
+function partsTied(dir: string, spec: DecoderSpec): boolean {
+  const config = readAdapterConfig(dir);
+  if (config.method === 'full' || config.keepsTied) return false;
+  const outer = [spec.modules.token_embd, spec.modules.output].map((path) => `${path}.weight`);
+  const modulesToSave = config.modulesToSave.map(pathsOf(spec));
+  return savedWeights({ ...config, modulesToSave }, spec).some(({ name }) => outer.includes(name));
 }
 
 /** The config as this model has it: names of its own, and what the file holds besides the factors. */
