@@ -128,6 +128,24 @@ describe('a run', () => {
   it('takes its shape from the adapter it goes on from', async () => {
     await run({ adapterPath: join(golden, 'adapter'), recipe: { ...spec.recipe, rank: 64 } });
     expect(record().recipe).toMatchObject({ rank: 4, alpha: 8 });
+    expect(logged()).toContain('whatever the recipe says: rank is 4, not 64.');
+  });
+
+  it('names each setting that the adapter it goes on from does not have, and none that comes to the same', async () => {
+    const adapterPath = join(golden, 'adapter');
+    const contrary = { r: 9, lora_alpha: 1, targetModules: ['q_proj'], dora: true, initialization: 'gaussian' };
+    await run({ adapterPath, recipe: { maxSteps: 1, ...contrary } });
+    expect(logged()).toMatch(
+      /r is 4, not 9; lora_alpha is 8, not 1; dora is false, not true; targetModules is .*, not \["q_proj"\]/,
+    );
+    expect(logged()).toContain('initialization "gaussian"');
+    await run({ adapterPath, resume: true, recipe: { dora: true } });
+    expect(logged().match(/dora is false, not true/g)).toHaveLength(2);
+    messages = [];
+    const { recipe } = record();
+    const alike = { rank: 4, alpha: 8, dropout: 0.1, targetModules: [recipe.targetModules].flat().toReversed() };
+    await run({ adapterPath, out: `${spec.out}-alike`, recipe: { maxSteps: 1, ...alike } });
+    expect(logged()).not.toContain('whatever the recipe says');
   });
 
   it('names the adapter it goes on from as a version and the lineage of an export do: by the file with its numbers', async () => {

@@ -31,7 +31,7 @@ import { newAdapter } from '../training/lora/initial.ts';
 import { plainAdapter } from '../training/lora/plain.ts';
 import { loftqAdapter } from '../training/lora/loftq.ts';
 import { principalAdapter } from '../training/lora/principal.ts';
-import { contextNotes, recipeNotes } from '../training/notes.ts';
+import { contextNotes, givenAdapterNotes, recipeNotes } from '../training/notes.ts';
 import { newAdamState } from '../training/optimizer.ts';
 import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { learningRate } from '../training/schedule.ts';
@@ -146,6 +146,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     ...(earlier === null
       ? dayNotes(tokenizer, day)
       : resumeNotes(earlier, record, { step: start.step, rows: rows.length, isEvaluated: evaluation !== null })),
+    ...(spec.adapterPath === null ? [] : givenAdapterNotes(spec.recipe, adapter, model.spec)),
     ...recipeNotes(recipe, rows.length),
     ...contextNotes(model.spec, rows),
     ...sharedNotes(rows, evaluation?.prepared.rows ?? []),

@@ -1,7 +1,10 @@
 /** What a person should know of a run that does not do all that its recipe seems to say; each is a sentence. */
 import { contextOf, type PositionsSpec } from '../models/positions.ts';
-import type { Recipe } from '../recipe.ts';
+import { ownNames, type Recipe, type RecipeInput } from '../recipe.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 import { longestRow, rowsPerStep, totalRows, totalSteps, type TrainingRow } from './batches.ts';
+import { adapterShape, type Adapter } from './lora/adapter.ts';
+import { adapterKeys, adapterRecipe, type AdapterConfig } from './lora/config.ts';
 import { learningRate, warmupOf } from './schedule.ts';
 
 /** Of a recipe on so many rows. */
@@ -33,6 +36,31 @@ function lengthNotes(recipe: Recipe, rows: number, steps: number): string[] {
   if (full > rows)
     return [`Every step takes ${full} rows of ${rows}: some more than once. Lower batchSize or gradientAccumulation.`];
   return last < full ? [`The last step takes ${counted(last, 'row')}, every other ${full}.`] : [];
+}
+
+/** Of settings that a person gave for an adapter that is there already, and that would make it another one. */
+export function givenAdapterNotes(input: RecipeInput, { config, shape }: Adapter, spec: DecoderSpec): string[] {
+  const { fields, givenAs } = ownNames(input);
+  const own = adapterRecipe(config);
+  const contrary = adapterKeys.filter((key) => Object.hasOwn(fields, key) && !makes({ ...config, [key]: fields[key] }));
+  const kept = contrary.map(
+    (key) => `${givenAs.get(key) ?? key} is ${JSON.stringify(own[key])}, not ${JSON.stringify(fields[key])}`,
+  );
+  const { initialization = 'default' } = fields;
+  if (initialization !== 'default')
+    kept.push(`its values are its own, not those of initialization ${JSON.stringify(initialization)}`);
+  return kept.length === 0
+    ? []
+    : [`The adapter that training goes on from decides, whatever the recipe says: ${kept.join('; ')}.`];
+
+  // The same modules can be named in many ways.
+  function makes(changed: AdapterConfig): boolean {
+    try {
+      return JSON.stringify(adapterShape(changed, spec)) === JSON.stringify(shape);
+    } catch {
+      return false;
+    }
+  }
 }
 
 /** Of rows, as they are trained or evaluated, for a model. */
