@@ -163,7 +163,7 @@ export function fileStamp(path: string): string | null {
   return found === undefined ? null : `${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
 }
 
-/** A small file as text. A file larger than `limit` is refused, so that no memory is taken for it. */
+/** A small file as text. A file larger than `limit` is refused, so that no memory is taken for it, and so is what stands in for one. */
 export function readText(path: string, limit: number): string {
   return withFile(path, (descriptor, size) => {
     if (size > limit)
@@ -172,6 +172,8 @@ export function readText(path: string, limit: number): string {
         `'${path}' has ${size} bytes, more than ${limit}.`,
         'This does not look like the right file.',
       );
+    // What an empty file means is for its reader to say.
+    if (size > 0) refuseStandIn(path, descriptor, size);
     try {
       return new TextDecoder('utf-8', { fatal: true }).decode(readExactly(descriptor, path, 0, size));
     } catch (cause) {

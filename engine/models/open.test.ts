@@ -139,6 +139,25 @@ describe('a head that the config ties to the embedding', () => {
   });
 });
 
+it.each(['chat_template.jinja', 'chat_template.json', 'tokenizer_config.json', 'generation_config.json', 'README.md'])(
+  'refuses what stands in for %s',
+  (name) => {
+    const folder = mkdtempSync(join(root, 'stand-in-'));
+    cpSync(join(import.meta.dirname, '../../resources/tiny/model'), folder, { recursive: true });
+    const config = JSON.parse(readFileSync(join(folder, 'tokenizer_config.json'), 'utf8')) as Record<string, unknown>;
+    writeFileSync(join(folder, 'tokenizer_config.json'), JSON.stringify({ ...config, chat_template: undefined }));
+    rmSync(join(folder, 'chat_template.jinja'), { force: true });
+    for (const [text, words] of [
+      ['version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n', /pointer of Git LFS/],
+      ['<!DOCTYPE html><html></html>', /page of a web site/],
+    ] as const) {
+      writeFileSync(join(folder, name), text);
+      expect(() => openModel(folder)).toThrow(words);
+      expect(() => openModel(folder)).toThrow(join(folder, name));
+    }
+  },
+);
+
 describe('config.json', () => {
   const folder = join(root, 'config');
   const original = JSON.parse(readFileSync(join(golden, 'llama3-rope/model/config.json'), 'utf8')) as Record<string, unknown>;

@@ -222,7 +222,10 @@ function optionalJson(folder: string, name: string): Record<string, unknown> | n
 /** The chat template in a hub folder, with a tokenizer or without. */
 export function readHubTemplate(folder: string): string | null {
   const templatePath = fileIn(folder, 'chat_template.jinja');
-  if (templatePath !== null) return readText(templatePath, textLimits.config);
+  if (templatePath !== null) {
+    withFile(templatePath, (descriptor, size) => refuseStandIn(templatePath, descriptor, size));
+    return readText(templatePath, textLimits.config);
+  }
   // The last is where transformers 4 kept the template of a model that also sees.
   return (
     configTemplate(optionalJson(folder, 'tokenizer_config.json')?.['chat_template']) ??

@@ -12,6 +12,7 @@ import { tensorView, type Adapter } from './adapter.ts';
 import { openAdapted } from './adapted.ts';
 import { parseAdapterConfig } from './config.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
+import { readAdapterConfig } from './peft.ts';
 
 const golden = join(import.meta.dirname, '../../golden');
 const work = mkdtempSync(join(tmpdir(), 'peft-'));
@@ -306,6 +307,12 @@ describe('a config', () => {
       message: 'a.json is not JSON: line 2 has a single backslash, as in a path of Windows.',
     });
     expect(parseAdapterConfig(`\uFEFF${JSON.stringify(plain)}`, 'a.json').rank).toBe(4);
+  });
+
+  it('that Git LFS has not fetched is told', () => {
+    const dir = mkdtempSync(join(work, 'pointer-'));
+    writeFileSync(join(dir, 'adapter_config.json'), 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n');
+    expect(problemOf(() => readAdapterConfig(dir)).message).toMatch(/adapter_config\.json' is a pointer of Git LFS/);
   });
 
   it('takes all-linear and regular expressions as PEFT does', () => {
