@@ -130,6 +130,20 @@ describe('roles of tokens in a hub folder, as transformers has them', () => {
     expect(await older.encode('a<new>c')).toEqual([0, 12, 2]);
   });
 
+  it('a token of the vocabulary that the files name as special is matched whole, with the flags they give it', async () => {
+    const vocab = Object.fromEntries([...letters, '<a>', '<b>', '<c>', '<x>'].map((piece, id) => [piece, id]));
+    const model = { type: 'BPE', unk_token: null, fuse_unk: false, byte_fallback: false, vocab, merges: [] };
+    const named = { eos_token: '<a>', additional_special_tokens: ['<b>'], cls_token: '</s>', add_bos_token: true };
+    const specialTokensMap = { sep_token: { content: '<c>', rstrip: true } };
+    const tokenizer = open([], { json: { model }, tokenizerConfig: named, specialTokensMap });
+    expect(await tokenizer.encode('a<a><b><c> b')).toEqual([0, 11, 12, 13, 1]);
+    expect([tokenizer.eos, tokenizer.isSpecial(12)]).toEqual([11, true]);
+    // What no file names stays text, and so does what the vocabulary lacks.
+    expect((await tokenizer.encode('<x></s>')).length).toBeGreaterThan(5);
+    const newer = { added_tokens_decoder: { 11: { content: '<a>', ...plainFlags } }, eos_token: '<a>', image_token: '<b>' };
+    expect(await open([], { json: { model }, tokenizerConfig: newer }).encode('<a><b>')).toEqual([11, 12]);
+  });
+
   it('an end is one by its name, special or not', () => {
     const json = JSON.parse(tokenizerJson(['<|im_end|>', '<a>'])) as { added_tokens: { special: boolean }[] };
     json.added_tokens[0]!.special = false;

@@ -82,44 +82,88 @@ function classOf(source: HubSource, json: TokenizerJson): TokenizerClass {
 
 /**
  * The added tokens with their flags. `added_tokens_decoder` of tokenizer_config.json overrides what tokenizer.json says of a token;
- * where it is missing, added_tokens.json may name further ones. The ids of tokens that are new here follow the others.
+ * where it is missing, added_tokens.json may name further ones. The ids of tokens that are new here follow the others. A token of the
+ * vocabulary that the files name as a special one is added too.
  */
 export function addedTokens(source: HubSource, json: TokenizerJson): AddedToken[] {
+  const tokens = statedTokens(source, json);
+  for (const { content, ...given } of namedSpecials(source, json)) {
+    const id = tokens.has(content) ? null : idInVocabulary(json, content);
+    if (id !== null) tokens.set(content, { ...defaultFlags, normalized: false, ...given, special: true, id, content });
+  }
+  return [...tokens.values()];
+}
+
+type Flags = Omit<AddedToken, 'id' | 'content'>;
+const defaultFlags: Flags = { single_word: false, lstrip: false, rstrip: false, normalized: true, special: false };
+
+/** The flags that an object of the files states. */
+function flagsOf(token: Fields): Partial<Flags> {
+  return Object.fromEntries(Object.keys(defaultFlags).flatMap((flag) => (flag in token ? [[flag, token[flag] === true]] : [])));
+}
+
+/** Tokens that the files, or the class where they say nothing, name as special: roles, tokens of the model's own and further ones. */
+function namedSpecials(source: HubSource, json: TokenizerJson): (Partial<Flags> & { readonly content: string })[] {
+  const files = namingFields(source);
+  const further = ['additional_special_tokens', 'extra_special_tokens', 'model_specific_special_tokens'].flatMap((field) =>
+    Object.values((files[field] ?? {}) as Fields | readonly unknown[]),
+  );
+  const stated = Object.entries(files).flatMap(([field, value]) => (field.endsWith('_token') ? [value] : []));
+  return [...stated, ...further, ...Object.values(rolesOf(source, json))].flatMap((value) => {
+    const content = tokenText(value);
+    return content === null ? [] : [{ ...(isFields(value) ? flagsOf(value) : {}), content }];
+  });
+}
+
+/** The vocabulary of a Unigram model is a list of pieces with their scores. */
+function idInVocabulary({ model: { vocab } }: TokenizerJson, content: string): number | null {
+  if (!Array.isArray(vocab)) return Object.hasOwn(vocab, content) ? vocab[content]! : null;
+  const id = (vocab as readonly unknown[]).findIndex((entry) => Array.isArray(entry) && entry[0] === content);
+  return id < 0 ? null : id;
+}
+
+/** The added tokens that the files list. */
+function statedTokens(source: HubSource, json: TokenizerJson): Map<string, AddedToken> {
   const tokens = new Map(json.added_tokens.map((token) => [token.content, token]));
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: true, special: false };
   const decoder = source.tokenizerConfig['added_tokens_decoder'];
   if (isFields(decoder)) {
     for (const [id, token] of Object.entries(decoder).sort(([a], [b]) => Number(a) - Number(b)))
       if (isFields(token) && typeof token['content'] === 'string') {
-        const given = Object.fromEntries(
-          Object.keys(flags).flatMap((flag) => (flag in token ? [[flag, token[flag] === true]] : [])),
-        );
+        const given = flagsOf(token);
         const special = given['special'] === true;
         const content = token['content'];
         const known = tokens.get(content)?.id ?? Number(id);
-        tokens.set(content, { ...flags, normalized: !special, ...given, id: known, content });
+        tokens.set(content, { ...defaultFlags, normalized: !special, ...given, id: known, content });
       }
-    return [...tokens.values()];
+    return tokens;
   }
   const roles = Object.values(textsOf(source));
   for (const [content, id] of Object.entries(source.addedTokens ?? {}).sort(([, a], [, b]) => Number(a) - Number(b))) {
     if (tokens.has(content)) continue;
     const special = roles.includes(content);
-    tokens.set(content, { ...flags, normalized: !special, special, id: Number(id), content });
+    tokens.set(content, { ...defaultFlags, normalized: !special, special, id: Number(id), content });
   }
-  return [...tokens.values()];
+  return tokens;
 }
 
 /** The roles as the files name them, null where they say that there is none; a role they leave open is not there. */
-function textsOf({ tokenizerConfig, specialTokensMap }: HubSource): Partial<Record<keyof SpecialTokens, string | null>> {
-  // The older of the two forms is read where the newer one is missing, and then wins.
-  const files: Fields = isFields(tokenizerConfig['added_tokens_decoder'])
-    ? tokenizerConfig
-    : { ...tokenizerConfig, ...specialTokensMap };
+function textsOf(source: HubSource): Partial<Record<keyof SpecialTokens, string | null>> {
+  const files = namingFields(source);
   const fields = { bos: 'bos_token', eos: 'eos_token', unknown: 'unk_token', padding: 'pad_token' };
   return Object.fromEntries(
     Object.entries(fields).flatMap(([role, field]) => (field in files ? [[role, tokenText(files[field])]] : [])),
   );
+}
+
+/** The fields in which tokens are named: the older of the two forms is read where the newer one is missing, and then wins. */
+function namingFields({ tokenizerConfig, specialTokensMap }: HubSource): Fields {
+  return isFields(tokenizerConfig['added_tokens_decoder']) ? tokenizerConfig : { ...tokenizerConfig, ...specialTokensMap };
+}
+
+function rolesOf(source: HubSource, json: TokenizerJson): SpecialTokens {
+  const { addBos: _, ...defaults } = classOf(source, json);
+  const paddingOfFile = tokenText((json.padding as { pad_token?: unknown } | null | undefined)?.pad_token);
+  return { ...defaults, ...(paddingOfFile === null ? {} : { padding: paddingOfFile }), ...textsOf(source) };
 }
 
 /** The roles of tokens, and what stands before and after every text. */
@@ -127,9 +171,8 @@ export function specialTokens(
   source: HubSource,
   json: TokenizerJson,
 ): SpecialTokens & { readonly addBos: boolean; readonly addEos: boolean } {
-  const { addBos, ...defaults } = classOf(source, json);
-  const paddingOfFile = tokenText((json.padding as { pad_token?: unknown } | null | undefined)?.pad_token);
-  const roles = { ...defaults, ...(paddingOfFile === null ? {} : { padding: paddingOfFile }), ...textsOf(source) };
+  const { addBos } = classOf(source, json);
+  const roles = rolesOf(source, json);
   const { before, after } = around(json.post_processor);
   return {
     ...roles,
