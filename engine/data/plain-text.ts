@@ -21,9 +21,10 @@ export async function encodeCompletion(
 ): Promise<EncodedText> {
   const before = await tokenizer.encode(prompt);
   const after = await continuation(prompt, before, completion, tokenizer);
+  after.push(...endOf(after, tokenizer));
   const ended = tokenizer.stopTokens.includes(after.at(-1) ?? -1);
   if (!ended && tokenizer.eos !== null) after.push(tokenizer.eos);
-  const bos = bosBefore(before.length > 0 ? before : after, tokenizer);
+  const bos = beginningOf(before.length > 0 ? before : after, tokenizer);
   return {
     inputIds: Int32Array.from([...bos, ...before, ...after]),
     labels: Int32Array.from([...[...bos, ...before].map(() => ignored), ...after]),
@@ -39,10 +40,11 @@ export async function encodeDocument(
   tokenizer: Tokenizer,
   { addEosToken }: { readonly addEosToken: boolean },
 ): Promise<EncodedText> {
-  const ids = await tokenizer.encode(text);
+  const own = await tokenizer.encode(text);
+  const ids = [...own, ...endOf(own, tokenizer)];
   const lacksEnd = addEosToken && !isEnded(text, ids, tokenizer);
   const end = lacksEnd && tokenizer.eos !== null ? [tokenizer.eos] : [];
-  const inputIds = Int32Array.from([...bosBefore(ids, tokenizer), ...ids, ...end]);
+  const inputIds = Int32Array.from([...beginningOf(own, tokenizer), ...ids, ...end]);
   const endless = lacksEnd && end.length === 0 ? [0] : [];
   return { inputIds, labels: inputIds.slice(), messages: null, text, endless };
 }
@@ -76,7 +78,17 @@ function isEnded(text: string, ids: readonly number[], { eosText, stopTokens }: 
   return stopTokens.includes(ids.at(-1) ?? -1) || (eosText !== null && text.trimEnd().endsWith(eosText));
 }
 
-/** The token that begins a text, where the tokenizer puts one there and `ids` do not begin with it. */
-function bosBefore(ids: readonly number[], { addBos, bos }: Tokenizer): readonly number[] {
-  return addBos && bos !== null && ids[0] !== bos ? [bos] : [];
+/** What the tokenizer puts before a text, without what its `ids` begin with by themselves. */
+export function beginningOf(ids: readonly number[], { before }: Pick<Tokenizer, 'before'>): readonly number[] {
+  if (ids.length > 0 && ids[0] === before[0]) return [];
+  const missing = before.findIndex((_, from) => before.slice(from).every((id, i) => ids[i] === id));
+  return missing < 0 ? before : before.slice(0, missing);
+}
+
+/** What the tokenizer puts after a text, but for the end-of-text token, without what its `ids` end with by themselves. */
+function endOf(ids: readonly number[], { after, eos }: Tokenizer): readonly number[] {
+  const end = after.at(-1) === eos ? after.slice(0, -1) : after;
+  for (let held = Math.min(end.length, ids.length); held > 0; held--)
+    if (end.slice(0, held).every((id, i) => ids[ids.length - held + i] === id)) return end.slice(held);
+  return end;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { TokenizerSource } from '../models/open.ts';
+import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 type HubSource = Extract<TokenizerSource, { kind: 'hub' }>;
@@ -114,6 +115,31 @@ describe('roles of tokens in a hub folder, as transformers has them', () => {
     expect(around(template, { bos_token: '<unk>' })).toEqual([false, false]);
     // GPT-NeoX's class makes its own.
     expect(around(template, names, { model_type: 'gpt_neox' })).toEqual([false, false]);
+  });
+
+  it('plain text has all that the post-processor adds, once', async () => {
+    const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+    const text = { Sequence: { id: 'A', type_id: 0 } };
+    const special_tokens = Object.fromEntries(llama.map((id, i) => [id, { id, ids: [11 + i], tokens: [id] }]));
+    const processor = (...single: unknown[]) => ({
+      post_processor: { type: 'TemplateProcessing', single, pair: [...single, text], special_tokens },
+    });
+    const tokenizer = open(llama, {
+      json: processor(special('<s>'), special('<unk>'), text, special('<unk>')),
+      tokenizerConfig: { bos_token: '<s>', eos_token: '</s>' },
+    });
+    const document = async (words: string, with_ = tokenizer) => [
+      ...(await encodeDocument(words, with_, { addEosToken: true })).inputIds,
+    ];
+    expect(await document('a')).toEqual([11, 13, 0, 13, 12]);
+    expect(await document('<s><unk>a<unk>')).toEqual([11, 13, 0, 13, 12]);
+    expect(await document('<unk>a')).toEqual([11, 13, 0, 13, 12]);
+    expect([...(await encodeCompletion({ prompt: 'a', completion: 'b' }, tokenizer)).inputIds]).toEqual([11, 13, 0, 1, 13, 12]);
+    expect(() => tokenizer.toGgufMetadata()).toThrow(/GGUF/);
+    // Where no file names a beginning, it is the one token that stands there.
+    expect(await document('a', open(llama, { json: processor(special('<unk>'), text) }))).toEqual([13, 0]);
+    const unnamed = open(llama, { json: processor(special('<s>'), text) });
+    expect([await document('a', unnamed), unnamed.bos, unnamed.addBos]).toEqual([[11, 0], 11, true]);
   });
 
   it('flags in tokenizer_config.json override those of tokenizer.json, and reach the files that are written', async () => {

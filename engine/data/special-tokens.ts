@@ -166,39 +166,55 @@ function rolesOf(source: HubSource, json: TokenizerJson): SpecialTokens {
   return { ...defaults, ...(paddingOfFile === null ? {} : { padding: paddingOfFile }), ...textsOf(source) };
 }
 
-/** The roles of tokens, and what stands before and after every text. */
+/** Ids before and after every text. */
+export interface Around {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+/** The roles of tokens, and what stands before and after every text; `around` is null for a class that does not ask tokenizer.json. */
 export function specialTokens(
   source: HubSource,
   json: TokenizerJson,
-): SpecialTokens & { readonly addBos: boolean; readonly addEos: boolean } {
+): SpecialTokens & { readonly addBos: boolean; readonly addEos: boolean; readonly around: Around | null } {
   const { addBos } = classOf(source, json);
   const roles = rolesOf(source, json);
-  const { before, after } = around(json.post_processor);
+  // With a tokenizer.json, transformers passes over `add_bos_token` and `add_eos_token` of the config.
+  if (addBos !== null) return { ...roles, addBos: roles.bos !== null && addBos, addEos: false, around: null };
+  const around = aroundText(json.post_processor);
+  const isToken = (text: string | null, id: number | undefined): boolean =>
+    text !== null &&
+    id !== undefined &&
+    (idInVocabulary(json, text) ?? json.added_tokens.find(({ content }) => content === text)?.id) === id;
   return {
     ...roles,
-    // With a tokenizer.json, transformers passes over `add_bos_token` and `add_eos_token` of the config.
-    addBos: roles.bos !== null && (addBos ?? before[0] === roles.bos),
-    addEos: roles.eos !== null && addBos === null && after.at(-1) === roles.eos,
+    addBos: isToken(roles.bos, around.before[0]),
+    addEos: isToken(roles.eos, around.after.at(-1)),
+    around,
   };
 }
 
 /** What a post-processor, alone or in a Sequence, puts before and after a text. */
-function around(processor: unknown): { readonly before: readonly string[]; readonly after: readonly string[] } {
+function aroundText(processor: unknown): Around {
   const nothing = { before: [], after: [] };
   if (!isFields(processor)) return nothing;
-  const { type, single, processors, cls, sep } = processor;
+  const { type, single, processors, cls, sep, special_tokens: specials } = processor;
   if (type === 'Sequence' && Array.isArray(processors)) {
-    const all = processors.map(around);
+    const all = processors.map(aroundText);
     return { before: all.toReversed().flatMap(({ before }) => before), after: all.flatMap(({ after }) => after) };
   }
-  const first = (pair: unknown): string[] => (Array.isArray(pair) && typeof pair[0] === 'string' ? [pair[0]] : []);
-  if (type === 'RobertaProcessing' || type === 'BertProcessing') return { before: first(cls), after: first(sep) };
+  const idsOf = (ids: readonly unknown[]): number[] => ids.filter((id): id is number => Number.isInteger(id));
+  const second = (pair: unknown): number[] => (Array.isArray(pair) ? idsOf([pair[1]]) : []);
+  if (type === 'RobertaProcessing' || type === 'BertProcessing') return { before: second(cls), after: second(sep) };
   if (type !== 'TemplateProcessing' || !Array.isArray(single)) return nothing;
   const pieces = single as { Sequence?: unknown; SpecialToken?: { id?: unknown } }[];
   const text = pieces.findIndex((piece) => piece.Sequence !== undefined);
-  const names = (part: typeof pieces): string[] =>
-    part.flatMap(({ SpecialToken: token }) => (typeof token?.id === 'string' ? [token.id] : []));
-  return text < 0 ? nothing : { before: names(pieces.slice(0, text)), after: names(pieces.slice(text + 1)) };
+  const ids = (part: typeof pieces): number[] =>
+    part.flatMap(({ SpecialToken: token }) => {
+      const special = isFields(specials) && typeof token?.id === 'string' ? specials[token.id] : null;
+      return isFields(special) && Array.isArray(special['ids']) ? idsOf(special['ids']) : [];
+    });
+  return text < 0 ? nothing : { before: ids(pieces.slice(0, text)), after: ids(pieces.slice(text + 1)) };
 }
 
 /**

@@ -272,6 +272,7 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
     padding: tokenAt(idAt('padding_token_id')),
     addBos,
     addEos,
+    around: null,
     generation: {
       ends: [eosId, idAt('eot_token_id'), idAt('eom_token_id'), ...named.ends].filter((id) => id !== null),
       bos: null,
@@ -391,7 +392,7 @@ function mergesByScore(
 /** Metadata for a GGUF writer. Refuses what llama.cpp would tokenize differently. */
 export function fromTokenizerJson(
   parts: TokenizerParts,
-  tokenizer: Pick<Tokenizer, 'bos' | 'eos' | 'unknown' | 'padding' | 'addBos' | 'addEos' | 'stopTokens'>,
+  tokenizer: Pick<Tokenizer, 'bos' | 'eos' | 'unknown' | 'padding' | 'before' | 'after' | 'addBos' | 'addEos' | 'stopTokens'>,
   vocabularySize: number,
   modelName: string,
   idOf: (token: string) => number | null,
@@ -403,6 +404,12 @@ export function fromTokenizerJson(
       'tokenizer-unsupported',
       `This tokenizer (${json.model.type}) cannot be written to GGUF: how it splits text has no known name there.`,
       `Export as safetensors, or use a model whose tokenizer is one of ${Object.keys(preTokenizers).join(', ')}.`,
+    );
+  if (tokenizer.before.length !== Number(tokenizer.addBos) || tokenizer.after.length !== Number(tokenizer.addEos))
+    throw new Problem(
+      'tokenizer-unsupported',
+      `This tokenizer puts the tokens [${tokenizer.before.join(', ')}] before a text and [${tokenizer.after.join(', ')}] after it; a GGUF can name one for the beginning and one for the end of a text alone.`,
+      'Export as safetensors or ONNX.',
     );
   const name = nameForFlags(modelName, json, (content) => idOf(content) !== null);
   const tokens = Array.from({ length: vocabularySize }, () => '');

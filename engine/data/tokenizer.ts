@@ -8,7 +8,7 @@ import type { GgufValue } from '../formats/gguf.ts';
 import type { TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
-import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
+import { addedTokens, generationIds, specialTokens, type Around } from './special-tokens.ts';
 import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
 
 /** Where token i came from: `[start, end)` in UTF-16 units of the text. */
@@ -44,6 +44,9 @@ export interface Tokenizer {
   readonly eosText: string | null;
   /** Any of these ends an answer: those that the files name, and those that llama.cpp knows by name. */
   readonly stopTokens: readonly number[];
+  /** What stands before and after every plain text. */
+  readonly before: readonly number[];
+  readonly after: readonly number[];
   /** Plain text starts with `bos`; chat templates write theirs. */
   readonly addBos: boolean;
   /** Plain text ends with `eos`. */
@@ -70,6 +73,8 @@ export interface TokenizerParts {
   readonly padding: string | null;
   readonly addBos: boolean;
   readonly addEos: boolean;
+  /** null: `bos` and `eos` alone, where they are added. */
+  readonly around: Around | null;
   /** Ids beside the roles: ends of an answer, and what generation takes where the tokenizer names no token for it. */
   readonly generation: { readonly ends: readonly number[]; readonly bos: number | null; readonly padding: number | null };
   readonly chatTemplate: string | null;
@@ -206,9 +211,9 @@ export function sameTokenizer(own: TokenizerSource, other: Extract<TokenizerSour
   const merges = ({ json }: TokenizerParts) => (json.model.merges ?? []).map((pair) => [pair].flat().join(' '));
   if (!isDeepStrictEqual(merges(a), merges(b))) return false;
   if (own.kind === 'gguf') return true;
-  const rules = ({ json, bos, addBos }: TokenizerParts) => {
+  const rules = ({ json, bos, addBos, around }: TokenizerParts) => {
     const { normalizer, pre_tokenizer, decoder, added_tokens } = json;
-    return { normalizer, pre_tokenizer, decoder, added_tokens, bos, addBos };
+    return { normalizer, pre_tokenizer, decoder, added_tokens, bos, addBos, around };
   };
   return ids.size === otherIds.size && isDeepStrictEqual(rules(a), rules(b));
 }
@@ -251,6 +256,8 @@ class HuggingFaceTokenizer implements Tokenizer {
   readonly bosText: string | null;
   readonly eosText: string | null;
   readonly stopTokens: readonly number[];
+  readonly before: readonly number[];
+  readonly after: readonly number[];
   readonly addBos: boolean;
   readonly addEos: boolean;
   readonly chatTemplate: string | null;
@@ -288,15 +295,19 @@ class HuggingFaceTokenizer implements Tokenizer {
     const known = (ids: readonly (number | null)[]) =>
       ids.filter((each): each is number => each !== null && this.#native.idToToken(each) !== null);
     const ends = known(parts.generation.ends);
-    this.bos = id(parts.bos);
+    const { around } = parts;
+    // Where the files name no token that begins a text, it is the one that the post-processor puts there.
+    this.bos = id(parts.bos) ?? (around?.before.length === 1 ? (known(around.before)[0] ?? null) : null);
     this.eos = id(parts.eos) ?? ends[0] ?? null;
     this.unknown = id(parts.unknown);
     this.padding = id(parts.padding) ?? known([parts.generation.padding])[0] ?? null;
     this.bosText = parts.bos;
     this.eosText = parts.eos;
     this.stopTokens = [...new Set([...known([this.eos]), ...ends, ...namedTokens(id).ends])];
-    this.addBos = parts.addBos && this.bos !== null;
-    this.addEos = parts.addEos && this.eos !== null;
+    this.addBos = this.bos !== null && (around === null ? parts.addBos : around.before[0] === this.bos);
+    this.addEos = this.eos !== null && (around === null ? parts.addEos : around.after.at(-1) === this.eos);
+    this.before = around?.before ?? (this.addBos ? known([this.bos]) : []);
+    this.after = around?.after ?? (this.addEos ? known([this.eos]) : []);
     this.chatTemplate = parts.chatTemplate;
     this.toHubFiles = () => hubFiles(this);
   }

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
+import { beginningOf } from '../data/plain-text.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
@@ -146,7 +147,7 @@ class Chat {
     if ('messages' in prompt)
       return tokenizer.encode(openTemplate(tokenizer).render(prompt.messages, { addGenerationPrompt: true }));
     const ids = await tokenizer.encode(prompt.text);
-    return tokenizer.addBos && tokenizer.bos !== null && ids[0] !== tokenizer.bos ? [tokenizer.bos, ...ids] : ids;
+    return [...beginningOf(ids, tokenizer), ...ids];
   }
 
   /** Read once; again when one of its files has changed. */
