@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest';
-import { expectBounded, subjects } from './mutants.ts';
+import { expectBounded, subjects } from '../testing/mutants.ts';
 
 /** A chat template is rendered in a process of its own, a tokenizer is large: few are enough here. */
 const slow = new Set(['a chat template', 'tokenizer.json', 'tokenizer_config.json']);

@@ -13,8 +13,8 @@ import { openModel } from '../models/open.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { newestCheckpoint } from '../training/checkpoint.ts';
 import { readAdapter } from '../training/lora/folder.ts';
-import { runInspect } from './inspect.ts';
-import { readRunFolder } from './run-folder.ts';
+import { runInspect } from '../jobs/inspect.ts';
+import { readRunFolder } from '../jobs/run-folder.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
