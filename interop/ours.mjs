@@ -115,7 +115,7 @@ async function withSession(modelPath, adapterPath, cacheDir, use) {
   const model = openModel(modelPath);
   const session = await GenerationSession.open(model, { threads, cacheDir, openSession });
   try {
-    if (adapterPath !== null) await session.useAdapters([{ adapter: readAdapter(adapterPath, model.spec), weight: 1 }]);
+    if (adapterPath !== null) await session.useAdapters([{ adapter: readAdapter(adapterPath, model), weight: 1 }]);
     return await use(session);
   } finally {
     await session.release();
