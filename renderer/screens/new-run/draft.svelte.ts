@@ -56,6 +56,7 @@ export class Draft {
   #rank = 1;
   /** What `targets` is about. */
   #targetsOf: string | null = null;
+  #isClosed = false;
 
   constructor(studio: Studio) {
     this.#studio = studio;
@@ -204,6 +205,11 @@ export class Draft {
     this.take({ ...defaultRecipe(), ...run.recipe });
   }
 
+  /** Its screen is gone: an answer on its way changes nothing any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
   /** What the model has and what of it would be trained; names of another family are not taken along to a new model. */
   async askTargets(): Promise<void> {
     const { modelId, adapterPart } = this;
@@ -213,7 +219,7 @@ export class Draft {
     if (isNew) this.targets.clear();
     if (modelId === null) return;
     await this.targets.ask(() => this.#studio.models.targets(modelId, adapterPart));
-    if (!isNew || this.modules.length === 0 || this.modelId !== modelId) return;
+    if (this.#isClosed || !isNew || this.modules.length === 0 || this.modelId !== modelId) return;
     const targets = this.values.targetModules as Recipe['targetModules'];
     const isForeign = Array.isArray(targets) && choiceOf(targets, this.modules) === 'pattern';
     if (!isOwn || isForeign) this.reset('targetModules');
