@@ -10,6 +10,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   realpathSync,
   renameSync,
@@ -161,6 +162,12 @@ export function readExactly(descriptor: number, path: string, offset: number, le
 export function fileStamp(path: string): string | null {
   const found = statSync(path, { throwIfNoEntry: false });
   return found === undefined ? null : `${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+}
+
+/** Stamps of files, and of all that lies in folders: other texts for other files, or for one more. */
+export function stampOf(paths: readonly string[]): string {
+  const files = paths.flatMap((path) => (isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : [path]));
+  return JSON.stringify(files.map((file) => [file, fileStamp(file)]));
 }
 
 /** A small file as text. A file larger than `limit` is refused, so that no memory is taken for it, and so is what stands in for one. */

@@ -1,12 +1,10 @@
 /** Job `chat`: holds one base model ready to answer; adapters are given with each request and switched without loading it again. */
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
-import { fileStamp } from '../formats/files.ts';
+import { stampOf } from '../formats/files.ts';
 import { GenerationSession, type GenerationOptions } from '../models/generation.ts';
 import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
@@ -14,7 +12,6 @@ import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../training/lora/adapted.ts';
-import { adapterFile } from '../training/lora/find.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 
@@ -152,9 +149,7 @@ class Chat {
 
   /** Read once; again when one of its files has changed. */
   #adapter(path: AdapterWeight['path']): OpenAdapter {
-    const { weights } = adapterFile(path);
-    const files = weights === path ? [path] : readdirSync(path).map((name) => join(path, name));
-    const version = JSON.stringify(files.map((file) => [file, fileStamp(file)]));
+    const version = stampOf([path]);
     const held = this.#adapters.get(path);
     if (held?.version === version) return held.opened;
     const opened = openAdapter(this.#model, path);

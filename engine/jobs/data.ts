@@ -3,8 +3,6 @@
  * recipe would adapt and take of memory, what an adapter can be exported as. A process of its own keeps the model open between requests, and
  * can be killed if rows never end.
  */
-import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import type {
   AdapterPlan,
   DataReport,
@@ -20,7 +18,7 @@ import { reportOf, viewRow } from '../data/report.ts';
 import { type DataRows, readRows } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
-import { fileStamp } from '../formats/files.ts';
+import { stampOf } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
@@ -49,13 +47,6 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
   });
   await port.untilStopped();
   return null;
-}
-
-/** Names, sizes and times of files, and of those in folders. */
-function stampOf(paths: readonly string[]): string {
-  const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  const files = paths.flatMap((path) => (isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : [path]));
-  return JSON.stringify(files.map((file) => [file, fileStamp(file)]));
 }
 
 class ModelData {
@@ -143,7 +134,7 @@ class ModelData {
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
   async #rows(paths: readonly string[], { rowSettings: given, day = today() }: ViewingRows = {}): Promise<DataRows> {
     const settings = rowSettings({ ...defaultRecipe(), ...given });
-    const key = JSON.stringify([day, settings, ...paths.map((path) => [path, fileStamp(path)])]);
+    const key = JSON.stringify([day, settings, stampOf(paths)]);
     let set = this.#sets.get(key);
     if (set === undefined) {
       set = readRows(paths, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
