@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -54,6 +55,17 @@ describe('expanded weights in the cache', () => {
     await work;
     return readdirSync(join(folder, 'weights'));
   }
+
+  it('that a killed process left half-written go, whatever the clock says; those of a living one stay', async () => {
+    const weights = join(folder, 'weights');
+    mkdirSync(weights);
+    const [left, written] = ['a.packed.partial-4194304-x', `b.packed.partial-${process.ppid}-x`];
+    for (const name of [left, written]) writeFileSync(join(weights, name), '');
+    utimesSync(join(weights, written), 0, 0);
+    const names = await readdirOf(model.weights.files(folder));
+    expect(names).not.toContain(left);
+    expect(names).toContain(written);
+  });
 
   it('that nobody touched are used as they are, and hashed again after a day', async () => {
     const made = (await readdirOf(model.weights.files(folder))).find((name) => name.endsWith('.packed'))!;

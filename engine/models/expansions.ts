@@ -123,7 +123,7 @@ export function makeRoom(folder: string, size: number): void {
   }
 }
 
-function isRunning(pid: number): boolean {
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -1,10 +1,10 @@
 /** The weights of a model under transformers' names, wherever they are stored. */
 import { createHash } from 'node:crypto';
-import { readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { AtomicFile, fileStamp, makeFolder, readExactly, withFile } from '../formats/files.ts';
-import { isSoundExpansion, makeRoom, recordExpansion, useExpansion } from './expansions.ts';
+import { isRunning, isSoundExpansion, makeRoom, recordExpansion, useExpansion } from './expansions.ts';
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
   inNibbles,
@@ -383,12 +383,11 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Uint8Array):
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** What a killed process left half-written; one that is alive writes far more often than this. */
+/** What processes that are gone left half-written. */
 function removeAbandoned(folder: string): void {
   for (const name of readdirSync(folder)) {
-    const path = join(folder, name);
-    const stats = name.includes('.partial-') ? statSync(path, { throwIfNoEntry: false }) : undefined;
-    if (stats && Date.now() - stats.mtimeMs > 600_000) rmSync(path, { force: true });
+    const pid = /\.partial-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(folder, name), { force: true });
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * Copies of the database in the folder `backups`: one of each day and one from before each migration. A copy gets its name when it is
- * on the disk and has passed SQLite's full check; only then older ones are removed.
+ * on the disk and has passed SQLite's full check; only then older ones are removed. Names begin with a number that counts up: clocks jump,
+ * and by the days in the names alone the newest copy could be taken for the oldest.
  */
 import {
   chmodSync,
@@ -24,7 +25,7 @@ const daysKept = 7;
 /** Of those from before one and the same migration. */
 const keptPerMigration = 3;
 
-const dayName = /^day-\d{4}-\d{2}-\d{2}\.sqlite$/;
+const dayName = /^(\d+-)?day-\d{4}-\d{2}-\d{2}\.sqlite$/;
 
 export function backupFolder(dataDir: string): string {
   return join(dataDir, 'backups');
@@ -32,7 +33,9 @@ export function backupFolder(dataDir: string): string {
 
 /** Whether there is a copy of that day, with the tables of today, newer than `since` (in milliseconds). */
 export function isBackedUp(dataDir: string, day: Date, since: number): boolean {
-  const path = dayBackup(dataDir, day);
+  const name = backupNames(dataDir).findLast((one) => one.endsWith(dayEnding(day)));
+  if (name === undefined) return false;
+  const path = join(backupFolder(dataDir), name);
   if ((statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -1) <= since) return false;
   try {
     const db = new Database(path, { readonly: true, fileMustExist: true });
@@ -46,29 +49,33 @@ export function isBackedUp(dataDir: string, day: Date, since: number): boolean {
   }
 }
 
-function dayBackup(dataDir: string, day: Date): string {
-  return join(backupFolder(dataDir), `day-${day.toISOString().slice(0, 10)}.sqlite`);
+const dayEnding = (day: Date): string => `day-${day.toISOString().slice(0, 10)}.sqlite`;
+
+function nextPath(dataDir: string, ending: string): string {
+  const next = 1 + Math.max(0, ...backupNames(dataDir).map(numberOf));
+  return join(backupFolder(dataDir), `${String(next).padStart(5, '0')}-${ending}`);
 }
 
 /** Copies a database that nobody else writes, before its tables are brought from `version` to newer ones. Throws `Damage`. */
 export function backUpBeforeMigration(db: Database.Database, dataDir: string, version: number): void {
   db.pragma('wal_checkpoint(TRUNCATE)');
-  const kind = `version-${version}-`;
-  const path = join(backupFolder(dataDir), `${kind}${timeName(new Date())}.sqlite`);
+  const kind = new RegExp(`^(\\d+-)?version-${version}-`);
   makeFolder(backupFolder(dataDir), 0o700);
+  const path = nextPath(dataDir, `version-${version}-${timeName(new Date())}.sqlite`);
   copyFileSync(db.name, partOf(path));
   publish(path);
-  prune(dataDir, (name) => name.startsWith(kind), keptPerMigration);
+  prune(dataDir, (name) => kind.test(name), keptPerMigration);
 }
 
 /** Makes the copy of a day, from a connection that may be one of several. Throws `Damage`. */
 export async function backUpDay(db: Database.Database, dataDir: string, day: Date): Promise<void> {
-  const path = dayBackup(dataDir, day);
   makeFolder(backupFolder(dataDir), 0o700);
+  const path = nextPath(dataDir, dayEnding(day));
   rmSync(partOf(path), { force: true });
   // In one go: a change from elsewhere in between would make it start anew.
   await db.backup(partOf(path), { progress: () => wholeDatabase });
   publish(path);
+  prune(dataDir, (name) => name.endsWith(dayEnding(day)), 1);
   prune(dataDir, (name) => dayName.test(name), daysKept);
 }
 const wholeDatabase = 0x7fffffff;
@@ -77,14 +84,19 @@ export function hasBackups(dataDir: string): boolean {
   return backupNames(dataDir).length > 0;
 }
 
+/** Oldest first; those from before copies were numbered come first, by their dates. */
 function backupNames(dataDir: string): string[] {
   if (!existsSync(backupFolder(dataDir))) return [];
-  return readdirSync(backupFolder(dataDir)).filter((name) => name.endsWith('.sqlite'));
+  return readdirSync(backupFolder(dataDir))
+    .filter((name) => name.endsWith('.sqlite'))
+    .sort((a, b) => numberOf(a) - numberOf(b) || (dateOf(a) < dateOf(b) ? -1 : 1));
 }
+
+const numberOf = (name: string): number => Number(/^\d+(?=-)/.exec(name)?.[0] ?? 0);
 
 /** Copies that pass the full check, newest first. */
 export function* soundBackups(dataDir: string): Generator<string> {
-  for (const name of backupNames(dataDir).sort((a, b) => (dateOf(a) < dateOf(b) ? 1 : -1))) {
+  for (const name of backupNames(dataDir).reverse()) {
     const path = join(backupFolder(dataDir), name);
     if (isSound(path)) yield path;
   }
@@ -143,5 +155,5 @@ export function syncFile(path: string): void {
 
 function prune(dataDir: string, belongs: (name: string) => boolean, keep: number): void {
   const names = backupNames(dataDir).filter(belongs);
-  for (const name of names.sort().slice(0, -keep)) rmSync(join(backupFolder(dataDir), name), { force: true });
+  for (const name of names.slice(0, -keep)) rmSync(join(backupFolder(dataDir), name), { force: true });
 }

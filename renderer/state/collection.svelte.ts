@@ -1,7 +1,7 @@
 import { Asked } from './asked.svelte.ts';
 
 /** The list of one kind of thing in the open project, newest first. Single changes are applied, and asked for again when the list as a whole moved. */
-export class Collection<T extends { readonly id: string; readonly createdAt: number }> {
+export class Collection<T extends { readonly id: string }> {
   readonly asked = new Asked<readonly T[]>();
   readonly all: readonly T[] = $derived(this.asked.value ?? []);
   readonly #question: (projectId: string) => Promise<readonly T[]>;
@@ -26,7 +26,8 @@ export class Collection<T extends { readonly id: string; readonly createdAt: num
     if (projectId !== this.#projectId) this.asked.clear();
     this.#projectId = projectId;
     if (projectId !== null)
-      await this.asked.ask(async () => (await this.#question(projectId)).toSorted((a, b) => b.createdAt - a.createdAt));
+      // The engine answers in the order in which things came to be; their times follow a clock that may have jumped.
+      await this.asked.ask(async () => (await this.#question(projectId)).toReversed());
   }
 
   find(id: string | null | undefined): T | null {

@@ -25,8 +25,8 @@ export class ProjectState {
   async load(): Promise<void> {
     await this.asked.ask(() => this.#engine.request('projects.list'));
     if (this.asked.problem !== null || this.current !== null) return;
-    const newest = this.items.reduce<Project | null>((a, b) => (a === null || b.createdAt > a.createdAt ? b : a), null);
-    if (newest !== null) this.open(newest.id);
+    const newest = this.items.at(-1);
+    if (newest !== undefined) this.open(newest.id);
   }
 
   open(id: string): void {
