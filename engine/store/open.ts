@@ -118,9 +118,18 @@ function watch(db: Database.Database, report: (error: Error) => Problem): void {
 /** A file beside the database that says what was found wrong with it. */
 const suspicion = (path: string): string => `${path}.suspect`;
 
+/** SQLite takes paths of so many bytes on Unix, less the names that backups and healing add. */
+const longestDataDir = 512 - 100;
+
 /** Opens (or makes) `studio.sqlite` in `dataDir`. A damaged one is healed, and its notices say what was saved and lost. */
 export function openStore(dataDir: string): Store {
   const path = join(dataDir, 'studio.sqlite');
+  if (Buffer.byteLength(dataDir) > longestDataDir)
+    throw new Problem(
+      'folder-unwritable',
+      `The path of the data folder ${dataDir} is ${Buffer.byteLength(dataDir)} bytes long; a database can lie in one of at most ${longestDataDir}.`,
+      'Choose a data folder with a shorter path with --data-dir or LOWRANK_HOME; models, data and exports may lie as deep as they do.',
+    );
   try {
     const notices = new Notices(dataDir);
     finishHealing(dataDir, notices);
