@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { expect, test, type Studio } from './studio.ts';
+import { expect, Studio, test } from './studio.ts';
 
 /** For what comes at the engine's own pace: a busy machine may take its time. */
 const patience = 120_000;
@@ -104,4 +105,31 @@ test('a run is stopped with a checkpoint and goes on from it', async ({ studio }
     .click();
   await expect.poll(() => stepOf(studio, id), { timeout: patience }).toBeGreaterThan(stoppedAt + 20);
   await expectWholeHistory(studio, id, await stopRun(studio, id));
+});
+
+const windowKills = process.env['LOWRANK_TEST_FULL'] === '1' ? 40 : 2;
+
+test('a window killed at any moment takes nothing with it: the run goes on, and the next window shows it', async ({
+  dataDir,
+}) => {
+  test.setTimeout(120_000 + windowKills * 30_000);
+  let studio = await Studio.open(dataDir);
+  const id = await startRun(studio);
+  let seen = 0;
+  for (let kill = 0; kill < windowKills; kill++) {
+    await studio.page.waitForTimeout(Math.random() * 3000);
+    seen = Math.max(seen, await stepOf(studio, id));
+    const window = studio.app.process();
+    const ended = once(window, 'exit');
+    window.kill('SIGKILL');
+    await ended;
+    studio = await Studio.open(dataDir);
+    expect((await studio.request('runs.get', { id })).state).toBe('running');
+    expect(await stepOf(studio, id)).toBeGreaterThanOrEqual(seen);
+  }
+  await studio.page.evaluate((id) => void (location.hash = `#/run?id=${id}`), id);
+  await expect(studio.page.getByRole('heading', { name: 'Disturbed run' })).toBeVisible();
+  await expectWholeHistory(studio, id, await stopRun(studio, id));
+  expect(studio.complaints).toEqual([]);
+  await studio.close();
 });

@@ -2,7 +2,29 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from './studio.ts';
 
+const full = process.env['LOWRANK_TEST_FULL'] === '1';
+
+test('the sample counts right answers, begins to learn, and stops where a person stops it', async ({ studio }) => {
+  const { page } = studio;
+  await page.getByRole('button', { name: 'Try the sample' }).click();
+  const sample = () => studio.request('sample.get', undefined);
+  await expect.poll(async () => (await sample())?.correctBefore, { timeout: 120_000 }).toBeLessThanOrEqual(2);
+  await expect(page.getByRole('figure').first()).toBeVisible({ timeout: 60_000 });
+  const runId = async () => (await sample())?.runId ?? '';
+  const losses = async () =>
+    (await studio.request('runs.metrics', { id: await runId(), afterStep: 0 })).steps.map(({ loss }) => loss);
+  await expect.poll(async () => (await losses()).length, { timeout: 120_000 }).toBeGreaterThanOrEqual(4);
+  await page.getByRole('button', { name: 'Stop the sample' }).click();
+  await expect(page.getByText(/^Stopped after step/)).toBeVisible({ timeout: 60_000 });
+  expect(await sample()).toMatchObject({ phase: 'stopped', rows: 16, correctAfter: null });
+  // What was trained is there to go on from.
+  expect((await studio.request('runs.checkpoints', { id: await runId() })).length).toBe(1);
+  const [first, ...later] = await losses();
+  expect(later.at(-1)).toBeLessThan(first!);
+});
+
 test('a person tries the sample to its end, sees it has learned, and exports a proven model', async ({ studio, dataDir }) => {
+  test.skip(!full, 'takes minutes: npm run test:full');
   test.setTimeout(900_000);
   const { page } = studio;
   await page.getByRole('button', { name: 'Try the sample' }).click();

@@ -62,15 +62,18 @@ function metrics(out: string): MetricRow[] {
     .map((line) => JSON.parse(line) as MetricRow);
 }
 
+const full = process.env['LOWRANK_TEST_FULL'] === '1';
 const skipped = 'missing' in gpu ? ` (${gpu.missing})` : '';
 test.skipIf(skipped !== '')(
-  `WebGPU passes its trial, and a training there is the processor's${skipped}`,
+  `WebGPU passes its trial${full ? ', and a training there is the processor’s' : ''}${skipped}`,
   { timeout: 900_000 },
   async () => {
     const subject = { modelPath: join(golden, 'model'), adapterPath: join(golden, 'adapter'), recipe: {} };
     const measured = (await run({ kind: 'trial', provider: 'webgpu', subject, cacheDir: work })) as DeviceMeasure;
     expect(measured.difference).toBeLessThan(1e-4);
     expect(measured.gflops).toBeGreaterThan(0);
+    // The trial has the loss and every gradient of a step; a training compiles the same shaders once more, for a minute in software.
+    if (!full) return;
     const [processor, accelerator] = [await train('cpu', null), await train('webgpu', measured)];
     const { device } = JSON.parse(readFileSync(join(accelerator, 'run.json'), 'utf8')) as RunRecord;
     expect(device.provider).toBe('webgpu');
