@@ -55,7 +55,10 @@ module.exports = {
       to: { path: '^engine/testing/' },
     },
     engineOnly('engine-knows-no-window', '^engine/', ['^engine/']),
-    engineOnly('shell-knows-contract-and-rpc', '^electron/', ['^electron/', '^engine/(contract|problem|rpc)\\.ts$']),
+    engineOnly('shell-knows-contract-and-rpc', '^electron/', [
+      '^electron/',
+      '^engine/(contract|problem|rpc|host/request-shapes)\\.ts$',
+    ]),
     engineOnly('window-knows-contract-and-recipe', '^renderer/', ['^renderer/', '^engine/(contract|problem|recipe)\\.ts$']),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

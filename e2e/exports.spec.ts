@@ -16,6 +16,7 @@ test('an export is proved, taken to LM Studio, and refused there a second time; 
   try {
     const { page } = studio;
     const projectId = (await studio.request('projects.create', { name: 'Exports' })).id;
+    await studio.choose([golden('model'), golden('adapter')]);
     const model = await studio.request('models.add', { projectId, path: golden('model') });
     const adapter = await studio.request('adapters.import', { projectId, path: golden('adapter'), modelId: model.id });
     await page.reload();
@@ -44,6 +45,7 @@ test('an export is proved, taken to LM Studio, and refused there a second time; 
     // The embedded model is large enough to be stopped on its way.
     const base = (await studio.request('models.list', { projectId })).find(({ embedded }) => embedded)!;
     const large = join(away, 'large');
+    await studio.choose([base.path], large);
     const refused = studio.request('exports.start', {
       projectId,
       model: { id: base.id },

@@ -10,6 +10,7 @@ const golden = resolve(import.meta.dirname, '../engine/golden/llama-tied');
 /** A run that only ends when it is stopped, on a model small enough to be quick; opened in the window. */
 async function startRun(studio: Studio): Promise<string> {
   const project = await studio.request('projects.create', { name: 'Disturbed' });
+  await studio.choose([join(golden, 'model'), join(golden, 'rows.jsonl')]);
   const model = await studio.request('models.add', { projectId: project.id, path: join(golden, 'model') });
   const dataset = await studio.request('datasets.add', {
     projectId: project.id,

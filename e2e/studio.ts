@@ -53,6 +53,15 @@ export class Studio {
     }, paths);
   }
 
+  /** As if a person had chosen these in a dialog: from then on the page may name them, `out` as a place to write to. */
+  async choose(paths: readonly string[], out?: string): Promise<void> {
+    await this.answerDialogs(paths);
+    await this.request('shell.chooseFiles', { title: '', kind: 'data' });
+    if (out === undefined) return;
+    await this.answerDialogs([out]);
+    await this.request('shell.chooseSavePath', { title: '', suggested: '', directory: false });
+  }
+
   async close(): Promise<void> {
     await this.app.close();
   }

@@ -1,3 +1,4 @@
-/** Names of the two channels between page and shell. */
+/** Names of the channels between page and shell. */
 export const requestChannel = 'studio:request';
 export const eventChannel = 'studio:event';
+export const dropChannel = 'studio:drop';

@@ -2,13 +2,14 @@
 import { app, dialog, session, type BrowserWindow } from 'electron';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { AllowedPaths } from './allowed-paths.ts';
 import { setMenu } from './menu.ts';
 import { chooseDataDir, hostOptions, isSmokeTest } from './places.ts';
 import { declareScheme, serveRenderer } from './protocol.ts';
 import { Relay } from './relay.ts';
 import { shellHandlers } from './shell.ts';
 import { runSmokeTest } from './smoke.ts';
-import { closeWaysOut, denyNetwork, denyPermissions, openWindow } from './window.ts';
+import { closeWaysOut, denyDownloads, denyNetwork, denyPermissions, openWindow } from './window.ts';
 
 let window: BrowserWindow | null = null;
 const dataDir = chooseDataDir();
@@ -49,13 +50,16 @@ function makeDataDir(): string | null {
 function start(): void {
   const ours = session.defaultSession;
   denyPermissions(ours);
+  denyDownloads(ours);
   serveRenderer(ours, join(import.meta.dirname, '../renderer'));
 
   const send = (id: string) => relay.emit('shell.command', { id });
-  const relay = new Relay(
+  const allowed = new AllowedPaths(async (paths) => (await relay.connect()).request('paths.known', { paths }));
+  const relay: Relay = new Relay(
     dataDir,
     hostOptions(),
-    shellHandlers(dataDir, () => window, send),
+    shellHandlers(dataDir, () => window, send, allowed),
+    allowed,
   );
   setMenu([], send);
   // Together: the engine starts while the page loads.

@@ -1,13 +1,12 @@
 /** The whole bridge between page and shell: `request` and `on`. No Electron object ever reaches the page. */
 import { contextBridge, ipcRenderer, webUtils } from 'electron';
-import type { AllEvents, EventName, StudioBridge } from '../engine/contract.ts';
-import { eventChannel, requestChannel } from './channels.ts';
+import type { StudioBridge } from '../engine/contract.ts';
+import { dropChannel, eventChannel, requestChannel } from './channels.ts';
 
 const listeners = new Map<string, Set<(payload: never) => void>>();
-function deliver(name: string, payload: unknown): void {
+ipcRenderer.on(eventChannel, (_event, name: string, payload: unknown) => {
   for (const listener of [...(listeners.get(name) ?? [])]) listener(payload as never);
-}
-ipcRenderer.on(eventChannel, (_event, name: string, payload: unknown) => deliver(name, payload));
+});
 
 const bridge: StudioBridge = {
   request: (name, params) => ipcRenderer.invoke(requestChannel, name, params) as never,
@@ -19,14 +18,15 @@ const bridge: StudioBridge = {
 };
 contextBridge.exposeInMainWorld('studio', bridge);
 
-// Only here is it known where a dropped file lies. Text dragged within the page stays the page's business.
+// Only here is it known where a dropped file lies; the shell allows the page these paths and tells it of them. A drop that a script made
+// up counts for nothing, and text dragged within the page stays the page's business.
 const carriesFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true;
 window.addEventListener('dragover', (event) => {
   if (carriesFiles(event)) event.preventDefault();
 });
 window.addEventListener('drop', (event) => {
-  if (!carriesFiles(event)) return;
+  if (!event.isTrusted || !carriesFiles(event)) return;
   event.preventDefault();
   const paths = [...event.dataTransfer!.files].map((file) => webUtils.getPathForFile(file)).filter((path) => path !== '');
-  if (paths.length > 0) deliver('shell.dropped' satisfies EventName, { paths } satisfies AllEvents['shell.dropped']);
+  if (paths.length > 0) ipcRenderer.send(dropChannel, paths);
 });

@@ -1,69 +1,19 @@
 /**
- * Passes requests of the window on to the engine host and its events back. It checks who asks and for what; values are checked by the
- * engine (host/request-shapes.ts). Requests named `shell.` are answered here.
+ * Passes requests of the window on to the engine host and its events back. It checks who asks, for what, in which shape
+ * (engine/host/request-shapes.ts) and for which paths (allowed-paths.ts). Requests named `shell.` are answered here.
  */
-import { ipcMain, type BrowserWindow, type IpcMainInvokeEvent } from 'electron';
-import type { AllEvents, Answer, EngineRequests, EventName, Handlers, ShellRequests } from '../engine/contract.ts';
+import { ipcMain, type BrowserWindow, type WebFrameMain } from 'electron';
+import { isAbsolute } from 'node:path';
+import type { AllEvents, Answer, EventName, Handlers, ShellRequests } from '../engine/contract.ts';
+import { checkRequest } from '../engine/host/request-shapes.ts';
 import { Problem, toProblemValue } from '../engine/problem.ts';
 import { connectHost, type HostClient, type HostOptions } from '../engine/rpc.ts';
-import { eventChannel, requestChannel } from './channels.ts';
-import { origin } from './protocol.ts';
+import { type AllowedPaths, isEngineRequest } from './allowed-paths.ts';
+import { dropChannel, eventChannel, requestChannel } from './channels.ts';
+import { isOurs } from './protocol.ts';
 
-/** Every request the engine answers: complete by type, so a new one that is missing here does not compile. */
-const engineRequests: Record<keyof EngineRequests, true> = {
-  'machine.get': true,
-  'machine.measure': true,
-  'machine.memory': true,
-  'projects.list': true,
-  'projects.create': true,
-  'projects.rename': true,
-  'models.list': true,
-  'models.add': true,
-  'models.remove': true,
-  'models.targets': true,
-  'datasets.list': true,
-  'datasets.add': true,
-  'datasets.columns': true,
-  'datasets.remove': true,
-  'datasets.rows': true,
-  'datasets.report': true,
-  'runs.list': true,
-  'runs.get': true,
-  'runs.plan': true,
-  'runs.fit': true,
-  'runs.start': true,
-  'runs.pause': true,
-  'runs.stop': true,
-  'runs.resume': true,
-  'runs.update': true,
-  'runs.remove': true,
-  'runs.metrics': true,
-  'runs.schedule': true,
-  'runs.samples': true,
-  'runs.log': true,
-  'runs.checkpoints': true,
-  'adapters.list': true,
-  'adapters.import': true,
-  'adapters.update': true,
-  'adapters.norms': true,
-  'generate.start': true,
-  'generate.stop': true,
-  'exports.choices': true,
-  'exports.list': true,
-  'exports.start': true,
-  'exports.stop': true,
-  'exports.programs': true,
-  'exports.install': true,
-  'exports.identify': true,
-  'evaluate.start': true,
-  'data.render': true,
-  'data.report': true,
-  'inspect.path': true,
-  'sample.start': true,
-  'sample.get': true,
-  'sample.stop': true,
-  'notices.take': true,
-};
+/** What travels to the engine on one line; more is no request of the window. */
+const largestRequest = 16_000_000;
 
 /** A host that was lost is looked for again after this long. */
 const retryMilliseconds = 500;
@@ -72,16 +22,19 @@ export class Relay {
   readonly #dataDir: string;
   readonly #options: HostOptions;
   readonly #shell: Handlers<ShellRequests>;
+  readonly #allowed: AllowedPaths;
   #window: BrowserWindow | null = null;
   #client: Promise<HostClient> | null = null;
   #engine: AllEvents['shell.engine'] = { state: 'starting', problem: null };
   #closing = false;
 
-  constructor(dataDir: string, options: HostOptions, shell: Handlers<ShellRequests>) {
+  constructor(dataDir: string, options: HostOptions, shell: Handlers<ShellRequests>, allowed: AllowedPaths) {
     this.#dataDir = dataDir;
     this.#options = options;
     this.#shell = shell;
-    ipcMain.handle(requestChannel, (event, name: unknown, params: unknown) => this.#answer(event, name, params));
+    this.#allowed = allowed;
+    ipcMain.handle(requestChannel, (event, name: unknown, params: unknown) => this.#answer(event.senderFrame, name, params));
+    ipcMain.on(dropChannel, (event, paths: unknown) => this.#drop(event.senderFrame, paths));
   }
 
   /** Events go to this window from now on; a page that loads again is told how the engine stands. */
@@ -139,17 +92,21 @@ export class Relay {
     this.emit('shell.engine', this.#engine);
   }
 
-  async #answer(event: IpcMainInvokeEvent, name: unknown, params: unknown): Promise<Answer<unknown>> {
+  async #answer(sender: WebFrameMain | null, name: unknown, given: unknown): Promise<Answer<unknown>> {
     try {
-      if (!this.#isOurPage(event)) throw refused('The request came from a page that is not the studio.');
+      if (!this.#isOurPage(sender)) throw refused('The request came from a page that is not the studio.');
       if (typeof name !== 'string') throw refused('The request has no name.');
+      const params = plain(given);
       if (Object.hasOwn(this.#shell, name)) {
-        const handler = this.#shell[name as keyof ShellRequests] as (params: unknown) => unknown;
-        return { ok: await handler(params ?? undefined) };
+        const shellName = name as keyof ShellRequests;
+        checkRequest(shellName, params);
+        return { ok: await (this.#shell[shellName] as (params: unknown) => unknown)(params) };
       }
-      if (!Object.hasOwn(engineRequests, name)) throw refused(`There is no request named ${name}.`);
+      if (!isEngineRequest(name)) throw refused(`There is no request named ${name.slice(0, 100)}.`);
+      checkRequest(name, params);
+      await this.#allowed.requireIn(name, params as never);
       const client = await this.connect();
-      return { ok: await client.request(name as keyof EngineRequests, params as never) };
+      return { ok: await client.request(name, params as never) };
     } catch (error) {
       const problem = toProblemValue(error);
       if (problem.code === 'internal') console.error(error);
@@ -157,14 +114,35 @@ export class Relay {
     }
   }
 
-  #isOurPage(event: IpcMainInvokeEvent): boolean {
-    const frame = event.senderFrame;
-    if (!frame || !this.#window || frame !== this.#window.webContents.mainFrame) return false;
-    const url = new URL(frame.url);
-    return `${url.protocol}//${url.host}` === origin;
+  #drop(sender: WebFrameMain | null, paths: unknown): void {
+    if (!this.#isOurPage(sender) || !Array.isArray(paths)) return;
+    const dropped = paths.filter((path): path is string => typeof path === 'string' && isAbsolute(path));
+    if (dropped.length === 0) return;
+    this.#allowed.allow(dropped);
+    this.emit('shell.dropped', { paths: dropped });
+  }
+
+  #isOurPage(frame: WebFrameMain | null): boolean {
+    return frame !== null && frame === this.#window?.webContents.mainFrame && isOurs(frame.url);
   }
 }
 
+/** The value as the engine will read it, so that what is checked here is what arrives there. */
+function plain(given: unknown): unknown {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(given);
+  } catch {
+    throw wrong('cannot be written as JSON');
+  }
+  if (text === undefined || text === 'null') return undefined;
+  if (text.length > largestRequest) throw wrong(`is longer than ${largestRequest / 1_000_000} million characters`);
+  return JSON.parse(text);
+}
+
+function wrong(what: string): Problem {
+  return new Problem('request-invalid', `The request ${what}.`, 'Restart the studio.');
+}
 function refused(message: string): Problem {
   return new Problem('not-allowed', message, 'Restart the studio.');
 }

@@ -1,8 +1,12 @@
-/** What only the shell can do for the page: dialogs, the clipboard, the menu, notifications, the theme of the system's own parts. */
+/**
+ * What only the shell can do for the page: dialogs, the clipboard, the menu, notifications, the theme of the system's own parts.
+ * The relay has checked the shape of what is asked.
+ */
 import { app, clipboard, dialog, nativeTheme, Notification, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
-import { dirname, isAbsolute } from 'node:path';
-import type { Handlers, MenuCommand, ShellRequests } from '../engine/contract.ts';
+import { basename, dirname } from 'node:path';
+import type { Handlers, ShellRequests } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
+import type { AllowedPaths } from './allowed-paths.ts';
 import { setMenu } from './menu.ts';
 
 type FileKind = Parameters<ShellRequests['shell.chooseFiles']>[0]['kind'];
@@ -25,10 +29,14 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
   adapter: { properties: ['openDirectory'] },
 };
 
+/** What a notification of the system is given at most. */
+const longestText = 500;
+
 export function shellHandlers(
   dataDir: string,
   window: () => BrowserWindow | null,
   sendCommand: (id: string) => void,
+  allowed: AllowedPaths,
 ): Handlers<ShellRequests> {
   const parent = (): BrowserWindow => {
     const found = window();
@@ -41,12 +49,11 @@ export function shellHandlers(
   let notification: Notification;
   return {
     'shell.chooseFiles': async ({ title, kind }) => {
-      const options = fileDialogs[kind];
-      if (!options) throw wrong('kind');
       const last = lastFolders.get(kind);
       const start = last === undefined ? {} : { defaultPath: last };
-      const chosen = await dialog.showOpenDialog(parent(), { title: text(title, 'title'), ...options, ...start });
+      const chosen = await dialog.showOpenDialog(parent(), { title, ...fileDialogs[kind], ...start });
       if (chosen.canceled || chosen.filePaths.length === 0) return null;
+      allowed.allow(chosen.filePaths);
       lastFolders.set(kind, dirname(chosen.filePaths[0]!));
       return chosen.filePaths;
     },
@@ -55,67 +62,46 @@ export function shellHandlers(
         ? (['showOverwriteConfirmation', 'createDirectory'] as const)
         : (['showOverwriteConfirmation'] as const);
       const chosen = await dialog.showSaveDialog(parent(), {
-        title: text(title, 'title'),
-        defaultPath: text(suggested, 'suggested'),
+        title,
+        // A name only: which folder it goes to is the person's to say.
+        defaultPath: basename(suggested),
         properties: [...properties],
       });
-      return chosen.canceled || !chosen.filePath ? null : chosen.filePath;
+      if (chosen.canceled || !chosen.filePath) return null;
+      allowed.allowToWrite(chosen.filePath);
+      return chosen.filePath;
     },
-    'shell.showInFolder': ({ path }) => {
-      if (!isAbsolute(text(path, 'path'))) throw wrong('path');
+    'shell.showInFolder': async ({ path }) => {
+      await allowed.requireToRead([path]);
       shell.showItemInFolder(path);
       return null;
     },
-    'shell.copyText': async (params) => {
-      await clipboard.writeText(text(params.text, 'text'));
+    'shell.copyText': async ({ text }) => {
+      await clipboard.writeText(text);
       return null;
     },
     'shell.setTheme': ({ theme }) => {
-      if (theme !== 'system' && theme !== 'light' && theme !== 'dark') throw wrong('theme');
       nativeTheme.themeSource = theme;
       return null;
     },
     'shell.setMenu': ({ commands }) => {
-      setMenu(commands.map(menuCommand), sendCommand);
+      setMenu(commands, sendCommand);
       return null;
     },
     'shell.notify': ({ title, body, command }) => {
-      const [id, shown] = [text(command, 'command'), parent()];
+      const shown = parent();
       // Where the system has no notifications, the mark of the window in the task bar has to do.
       shown.flashFrame(true);
       shown.once('focus', () => shown.flashFrame(false));
-      notification = new Notification({ title: text(title, 'title'), body: text(body, 'body') });
+      notification = new Notification({ title: title.slice(0, longestText), body: body.slice(0, longestText) });
       notification.on('click', () => {
         shown.show();
         shown.focus();
-        sendCommand(id);
+        sendCommand(command);
       });
       notification.show();
       return null;
     },
     'shell.info': () => ({ version: app.getVersion(), dataDir, platform: process.platform }),
   };
-}
-
-function menuCommand({ id, title, menu, shortcut, enabled }: MenuCommand): MenuCommand {
-  return {
-    id: text(id, 'id'),
-    title: text(title, 'title'),
-    menu,
-    shortcut: shortcut === null ? null : text(shortcut, 'shortcut'),
-    enabled: enabled === true,
-  };
-}
-
-/** The page is ours, but what crosses the border is checked all the same. */
-function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw wrong(name);
-  return value;
-}
-function wrong(name: string): Problem {
-  return new Problem(
-    'request-invalid',
-    `The request to the shell has a wrong ${name}.`,
-    'This is a bug of the window; restart the studio.',
-  );
 }

@@ -708,6 +708,8 @@ export interface EngineRequests {
   'sample.start': () => SampleState;
   'sample.get': () => SampleState | null;
   'sample.stop': () => null;
+  /** Those of these paths that the store holds: the window may name no others but what a person chose in it. */
+  'paths.known': (p: { paths: readonly string[] }) => readonly string[];
   /** What nobody was told so far: rows that cannot be read, a database that was healed. */
   'notices.take': () => readonly ProblemValue[];
 }

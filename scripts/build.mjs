@@ -7,6 +7,7 @@ import { inTurn, nodeBinary, orExit, root, runQuietly, say, writeAtomically } fr
 
 const sources = [
   ...['electron', 'renderer', 'engine/contract.ts', 'engine/recipe.ts', 'engine/problem.ts', 'engine/rpc.ts'],
+  'engine/host/request-shapes.ts',
   ...['electron.vite.config.ts', 'svelte.config.js', 'tsconfig.json', 'tsconfig.renderer.json', 'package-lock.json'],
 ];
 const outputs = ['out/main/main.js', 'out/preload/preload.cjs', 'out/renderer/index.html'];

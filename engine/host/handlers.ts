@@ -171,6 +171,7 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       sample.stop();
       return null;
     },
+    'paths.known': ({ paths }) => store.knownPaths.among(paths),
     'notices.take': () => store.notices.take(),
   };
 }

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import type { EngineRequests } from '../contract.ts';
+import type { RequestName } from '../contract.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { handlersFor } from './handlers.ts';
 import { checkRequest } from './request-shapes.ts';
 
-const names = Object.keys(handlersFor({} as never, {} as never, new AbortController().signal)) as (keyof EngineRequests)[];
-const refusal = (name: keyof EngineRequests, params: unknown): string | null => {
+const names = Object.keys(handlersFor({} as never, {} as never, new AbortController().signal)) as RequestName[];
+const refusal = (name: RequestName, params: unknown): string | null => {
   try {
     checkRequest(name, params);
     return null;
@@ -49,4 +49,14 @@ test('a model, rows and a prompt may be given in one way or another, and only in
   expect(refusal('generate.start', { model: { id: 'm' }, adapters: [], prompt, settings: cold, streamId: 's' })).toContain(
     "'temperature'",
   );
+});
+
+test('the shell takes keys that a menu can show, and nothing that it has no field for', () => {
+  const command = { id: 'a', title: 'A', menu: 'File', shortcut: 'Mod+Shift+N', enabled: true };
+  const menu = (change: object) => refusal('shell.setMenu', { commands: [{ ...command, ...change }] });
+  for (const shortcut of [null, 'Mod+Enter', 'Mod+.', 'Alt+ArrowLeft', 'Mod+1']) expect(menu({ shortcut })).toBeNull();
+  for (const change of [{ shortcut: 'Nonsense' }, { shortcut: 'Mod+' }, { menu: 'Help' }, { enabled: 1 }, { click: 'x' }])
+    expect(menu(change), JSON.stringify(change)).not.toBeNull();
+  expect(refusal('shell.chooseFiles', { title: 'Open', kind: 'constructor' })).toContain("'kind'");
+  expect(refusal('shell.setTheme', { theme: 'pink' })).toContain("'theme'");
 });

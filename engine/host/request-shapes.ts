@@ -1,20 +1,22 @@
 /**
- * What each request may carry. What comes over the socket is whatever a client wrote: it is checked here before a handler sees it, so a
- * wrong shape is said in a sentence, and a key that means nothing is refused instead of written or passed over.
+ * What each request may carry. What comes over the socket or from the page is whatever somebody wrote: it is checked here, by the engine
+ * and by the shell, before a handler sees it, so a wrong shape is said in a sentence, and a key that means nothing is refused instead of written or passed over.
  */
 import type {
   AdapterWeight,
+  AllRequests,
   ChatMessage,
   ColumnMapping,
-  EngineRequests,
   ExportFormat,
   ExportRequest,
   GenerateRequest,
   GenerateSettings,
+  MenuCommand,
   ModelRef,
   Params,
   Quantization,
   Ref,
+  RequestName,
   TrainRequest,
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
@@ -35,7 +37,7 @@ interface Optional<T> {
 type Fields<T> = {
   readonly [K in keyof T]-?: Record<never, never> extends Pick<T, K> ? Optional<Exclude<T[K], undefined>> : Check<T[K]>;
 };
-type ParamsOf<N extends keyof EngineRequests> = Params<EngineRequests, N>;
+type ParamsOf<N extends RequestName> = Params<AllRequests, N>;
 
 function kind<T>(name: string, holds: (value: unknown) => boolean): Check<T> {
   return (value, at) => (holds(value) ? null : `${at} must be ${name}`);
@@ -189,7 +191,15 @@ const exportRequest = object<ExportRequest>({
 
 const mapping = object<ColumnMapping>({ question: or(text, null), answer: text, system: or(text, null) });
 
-const shapes: { readonly [N in keyof EngineRequests]: Check<ParamsOf<N>> } = {
+/** Other keys than these throw in a menu of the system. */
+const shortcut = kind<string>('keys such as Mod+Shift+N', (value) => {
+  return (
+    typeof value === 'string' &&
+    /^(Mod\+|Shift\+|Alt\+)*([A-Z0-9.,;/=-]|Arrow(Up|Down|Left|Right)|Enter|Escape|Space|F\d{1,2})$/.test(value)
+  );
+});
+
+const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'machine.get': nothing,
   'machine.measure': object<ParamsOf<'machine.measure'>>({ again: flag }),
   'machine.memory': nothing,
@@ -272,11 +282,33 @@ const shapes: { readonly [N in keyof EngineRequests]: Check<ParamsOf<N>> } = {
   'sample.start': nothing,
   'sample.get': nothing,
   'sample.stop': nothing,
+  'paths.known': object<ParamsOf<'paths.known'>>({ paths: texts }),
   'notices.take': nothing,
+  'shell.chooseFiles': object<ParamsOf<'shell.chooseFiles'>>({
+    title: text,
+    kind: oneOf('model', 'data', 'folder', 'adapter'),
+  }),
+  'shell.chooseSavePath': object<ParamsOf<'shell.chooseSavePath'>>({ title: text, suggested: text, directory: flag }),
+  'shell.showInFolder': object<ParamsOf<'shell.showInFolder'>>({ path: text }),
+  'shell.copyText': object<ParamsOf<'shell.copyText'>>({ text }),
+  'shell.setTheme': object<ParamsOf<'shell.setTheme'>>({ theme: oneOf('system', 'light', 'dark') }),
+  'shell.setMenu': object<ParamsOf<'shell.setMenu'>>({
+    commands: listOf(
+      object<MenuCommand>({
+        id: text,
+        title: text,
+        menu: oneOf('File', 'Go', 'Run', 'View'),
+        shortcut: or(shortcut, null),
+        enabled: flag,
+      }),
+    ),
+  }),
+  'shell.notify': object<ParamsOf<'shell.notify'>>({ title: text, body: text, command: text }),
+  'shell.info': nothing,
 };
 
 /** Refuses what is no such request. */
-export function checkRequest(name: keyof EngineRequests, params: unknown): void {
+export function checkRequest(name: RequestName, params: unknown): void {
   const wrong = shapes[name](params, name);
   if (wrong !== null)
     throw new Problem(

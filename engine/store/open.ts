@@ -13,6 +13,7 @@ import { Checkpoints } from './checkpoints.ts';
 import { Datasets } from './datasets.ts';
 import { Exports } from './exports.ts';
 import { finishHealing, heal } from './heal.ts';
+import { KnownPaths } from './known-paths.ts';
 import { Log } from './log.ts';
 import { MemoryMeasures } from './memory.ts';
 import { Metrics } from './metrics.ts';
@@ -41,6 +42,7 @@ export class Store {
   readonly adapters: Adapters;
   readonly exports: Exports;
   readonly sampleState: SampleStates;
+  readonly knownPaths: KnownPaths;
   /** What people should be told of the database. */
   readonly notices: Notices;
   readonly #db: Database.Database;
@@ -62,6 +64,7 @@ export class Store {
     this.adapters = new Adapters(db, rows);
     this.exports = new Exports(db, rows);
     this.sampleState = new SampleStates(db, rows);
+    this.knownPaths = new KnownPaths(db);
   }
 
   /** Everything `work` writes appears at once, or not at all. */

@@ -91,6 +91,25 @@ test('a run of an earlier studio has the defaults of settings that came later, a
   store.close();
 });
 
+test('the paths it knows are those in its tables, in their spelling', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  const [trainPaths, evalPaths] = [['/a.jsonl', '/b.jsonl'], ['/c.jsonl']];
+  const counts = { format: 'messages', trainRows: 2, evalRows: 1, hash: '', createdAt: 1 } as const;
+  store.datasets.insert({ id: 'd', projectId: 'p', name: 'D', trainPaths, evalPaths, ...counts });
+  const asked = ['/runs/first', '/models/tiny', '/b.jsonl', '/c.jsonl', '/c.jsonl/', '/runs', 'P', ''];
+  expect(store.knownPaths.among(asked).sort()).toEqual(['/b.jsonl', '/c.jsonl', '/models/tiny', '/runs/first']);
+  store.close();
+  // A list that cannot be read costs its own paths alone.
+  const db = new Database(join(folder, 'studio.sqlite'));
+  db.exec("UPDATE datasets SET train_paths = '[\"/a'");
+  db.close();
+  const again = openStore(folder);
+  expect(again.knownPaths.among(asked).sort()).toEqual(['/c.jsonl', '/models/tiny', '/runs/first']);
+  again.close();
+});
+
 test('a resumed run replaces the steps it measures again', () => {
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });

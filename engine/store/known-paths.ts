@@ -1,0 +1,37 @@
+/** Every path the database holds, whatever table it stands in. */
+import type { Database } from 'better-sqlite3';
+
+const columns = [
+  ['models', 'path'],
+  ['runs', 'model_path'],
+  ['runs', 'out'],
+  ['checkpoints', 'path'],
+  ['adapters', 'path'],
+  ['adapters', 'model_path'],
+  ['exports', 'path'],
+] as const;
+const lists = [
+  ['datasets', 'train_paths'],
+  ['datasets', 'eval_paths'],
+] as const;
+
+// A list that is no JSON costs that row alone, as everywhere in the store.
+const known = [
+  ...columns.map(([table, column]) => `SELECT 1 FROM ${table} WHERE ${column} = asked.value`),
+  ...lists.map(
+    ([table, column]) =>
+      `SELECT 1 FROM ${table}, json_each(CASE WHEN json_valid(${column}) THEN ${column} ELSE '[]' END) AS one WHERE one.value = asked.value`,
+  ),
+];
+
+export class KnownPaths {
+  readonly #db: Database;
+  constructor(db: Database) {
+    this.#db = db;
+  }
+  /** Returns those of `paths` that stand in the database, spelled the same. */
+  among(paths: readonly string[]): string[] {
+    const sql = `SELECT DISTINCT asked.value FROM json_each(?) AS asked WHERE ${known.map((one) => `EXISTS (${one})`).join(' OR ')}`;
+    return this.#db.prepare(sql).pluck().all(JSON.stringify(paths)) as string[];
+  }
+}
