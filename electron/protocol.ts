@@ -5,6 +5,12 @@ import { extname, join, sep } from 'node:path';
 
 export const origin = 'app://studio';
 
+export function isOurs(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, host, username, password } = new URL(url);
+  return `${protocol}//${host}` === origin && username === '' && password === '';
+}
+
 /** Nothing from anywhere but the package. Style attributes are allowed because components place things with them. */
 export const contentSecurityPolicy = [
   "default-src 'none'",
@@ -18,6 +24,14 @@ export const contentSecurityPolicy = [
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
+
+/** What Chromium asks no handler about is closed here. */
+const closedFeatures = [
+  ...['accelerometer', 'camera', 'clipboard-read', 'clipboard-write', 'display-capture', 'geolocation'],
+  ...['gyroscope', 'hid', 'idle-detection', 'local-fonts', 'magnetometer', 'microphone', 'midi', 'payment'],
+  ...['publickey-credentials-get', 'screen-wake-lock', 'serial', 'storage-access', 'usb', 'window-management'],
+];
+const permissionsPolicy = closedFeatures.map((feature) => `${feature}=()`).join(', ');
 
 const contentTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -50,6 +64,7 @@ async function answer(request: Request, folder: string): Promise<Response> {
     headers: {
       'content-type': contentType,
       'content-security-policy': contentSecurityPolicy,
+      'permissions-policy': permissionsPolicy,
       'x-content-type-options': 'nosniff',
       'cross-origin-opener-policy': 'same-origin',
       'cache-control': 'no-cache',

@@ -1,7 +1,7 @@
 /** The one window, closed off: no Node, its own world, no way out of the bundled page. */
 import { app, BrowserWindow, nativeTheme, type Session } from 'electron';
 import { join } from 'node:path';
-import { origin } from './protocol.ts';
+import { isOurs, origin } from './protocol.ts';
 
 /** The page's own surface colours, so that nothing flashes before the first paint. */
 const pageColours = { light: '#f2f3f4', dark: '#141517' };
@@ -28,6 +28,10 @@ export function openWindow(session: Session): BrowserWindow {
     },
   });
   window.once('ready-to-show', () => window.show());
+  // An empty page is gone to without `will-navigate`; it is left again at once.
+  window.webContents.on('did-navigate', (_event, url) => {
+    if (!isOurs(url)) void window.loadURL(`${origin}/`);
+  });
   void window.loadURL(`${origin}/`);
   return window;
 }
@@ -48,8 +52,19 @@ export function denyPermissions(session: Session): void {
   session.setDevicePermissionHandler(() => false);
 }
 
+export function denyDownloads(session: Session): void {
+  session.on('will-download', (event) => event.preventDefault());
+}
+
 /** Holds for every page there could ever be, not only for the one we open. */
 export function closeWaysOut(contents: Electron.WebContents): void {
+  // WebRTC asks neither the policy of the page nor a permission, and sends where no name has to be found.
+  contents.setWebRTCIPHandlingPolicy('disable_non_proxied_udp');
+  // With nobody asked, Electron takes the first device there is.
+  contents.on('select-bluetooth-device', (event, _devices, choose) => {
+    event.preventDefault();
+    choose('');
+  });
   contents.on('will-navigate', (event) => event.preventDefault());
   contents.on('will-frame-navigate', (event) => event.preventDefault());
   contents.on('will-redirect', (event) => event.preventDefault());
