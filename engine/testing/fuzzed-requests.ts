@@ -1,0 +1,251 @@
+/** For tests: every request of the contract with parameters that were changed at random, sent to a real host. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { EngineRequests, Params } from '../contract.ts';
+import { checkRequest } from '../host/request-shapes.ts';
+import { toProblemValue } from '../problem.ts';
+import { connectHost, type HostClient } from '../rpc.ts';
+
+const golden = join(import.meta.dirname, '../golden/llama-tied');
+
+type Name = keyof EngineRequests;
+type Examples = { readonly [N in Name]: Params<EngineRequests, N> };
+
+export interface FuzzedHost {
+  readonly folder: string;
+  readonly client: HostClient;
+  readonly examples: Examples;
+  readonly close: () => void;
+  /** Everything beside the data folder and the places written to, with its content. */
+  readonly surroundings: () => string;
+  /** A process that is nobody's business here. */
+  readonly stranger: ChildProcess;
+}
+
+/** A host in a folder of its own, also for what it thinks is a person's home; `filled`: with a project, a model and rows in it. */
+export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
+  const folder = mkdtempSync(join(tmpdir(), 'lowrank-requests-'));
+  for (const name of ['home', 'temporary', 'given']) mkdirSync(join(folder, name));
+  cpSync(golden, join(folder, 'given'), { recursive: true });
+  const precious = join(folder, 'given', 'precious.txt');
+  writeFileSync(precious, 'nobody else has this');
+  const env = { HOME: join(folder, 'home'), USERPROFILE: join(folder, 'home'), TMPDIR: join(folder, 'temporary') };
+  const client = await connectHost(join(folder, 'data'), { env });
+  const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+
+  // Without a project every path is one that is refused before a job is started for it.
+  const at = (name: string): string => (filled ? join(folder, 'given', name) : name);
+  const [modelPath, rows, adapterPath] = [at('model'), at('rows.jsonl'), at('adapter')];
+  const ids = { projectId: 'none', modelId: 'none', datasetId: 'none', adapterId: 'none', runId: 'none', exportId: 'none' };
+  if (filled) {
+    const { id: projectId } = await client.request('projects.create', { name: 'Fuzzed' });
+    const { id: modelId } = await client.request('models.add', { projectId, path: modelPath });
+    const { id: datasetId } = await client.request('datasets.add', { projectId, trainPaths: [rows], evalPaths: [] });
+    const { id: adapterId } = await client.request('adapters.import', { projectId, path: adapterPath, modelId });
+    const recipe = { rank: 2, maxSteps: 1, batchSize: 1 };
+    const run = await client.request('runs.start', { projectId, model: { id: modelId }, data: { id: datasetId }, recipe });
+    Object.assign(ids, { projectId, modelId, datasetId, adapterId, runId: run.id });
+  }
+  const { projectId, modelId, datasetId, adapterId, runId, exportId } = ids;
+  const recipe = { rank: 2, maxSteps: 1, batchSize: 1, targetModules: ['q_proj'], learningRate: 1e-4 };
+  const settings = { maxTokens: 2, temperature: 0.5, topP: 0.9, topK: 4, seed: 1, ignoreStop: false };
+  const out = join(folder, 'written', 'export');
+  const ofRun = { id: runId };
+  const model = { path: modelPath };
+  return {
+    folder,
+    client,
+    stranger,
+    examples: {
+      'machine.get': undefined,
+      'machine.measure': { again: false },
+      'machine.memory': undefined,
+      'projects.list': undefined,
+      'projects.create': { name: 'Another' },
+      'projects.rename': { id: projectId, name: 'Other' },
+      'models.list': { projectId },
+      'models.add': { projectId, path: modelPath, acceptFields: ['a'] },
+      'models.remove': { id: 'none' },
+      'models.targets': { modelId, recipe },
+      'datasets.list': { projectId },
+      'datasets.add': { projectId, trainPaths: [rows], evalPaths: [rows], name: 'Rows' },
+      'datasets.columns': { path: rows },
+      'datasets.remove': { id: 'none' },
+      'datasets.rows': { datasetId, modelId, split: 'train', offset: 0, limit: 2, maxLength: 64 },
+      'datasets.report': { datasetId, modelId, split: 'train', maxLength: 64, rowSettings: { addEosToken: true } },
+      'runs.list': { projectId },
+      'runs.get': ofRun,
+      'runs.plan': { modelId, datasetId, recipe },
+      'runs.fit': { model, data: [rows], recipe, budget: 1e9 },
+      'runs.start': { projectId, name: 'Run', model, data: { paths: [rows], evalPaths: [] }, recipe, skipBadRows: true },
+      'runs.pause': ofRun,
+      'runs.stop': { id: runId, force: true },
+      'runs.resume': ofRun,
+      'runs.update': { id: runId, name: 'Name', notes: 'Notes', tags: ['a'] },
+      'runs.remove': { id: 'none' },
+      'runs.metrics': { id: runId, afterStep: 0 },
+      'runs.schedule': ofRun,
+      'runs.samples': ofRun,
+      'runs.log': ofRun,
+      'runs.checkpoints': ofRun,
+      'adapters.list': { projectId },
+      'adapters.import': { projectId, path: adapterPath, modelId },
+      'adapters.update': { id: adapterId, name: 'Name', tag: 'best' },
+      'adapters.norms': { id: adapterId },
+      'generate.start': {
+        ...{ model, adapters: [{ path: adapterPath, weight: 1 }], settings, streamId: 's' },
+        prompt: { messages: [{ role: 'user', content: 'Hi' }] },
+      },
+      'generate.stop': { streamId: 's' },
+      'exports.choices': { adapterId },
+      'exports.list': { projectId },
+      'exports.start': {
+        ...{ projectId, model, adapters: [{ path: adapterPath, weight: 1 }], format: 'safetensors', quantization: 'f32' },
+        ...{ out, proof: false, data: [rows] },
+      },
+      'exports.stop': { id: exportId },
+      'exports.programs': undefined,
+      'exports.install': { id: exportId, program: 'ollama' },
+      'exports.identify': { path: modelPath },
+      'evaluate.start': { model, data: [rows], adapter: adapterPath },
+      'data.render': { model, data: [rows], day: '2026-01-01' },
+      'data.report': { model, data: [rows], maxLength: 64 },
+      'inspect.path': { path: modelPath },
+      'sample.start': undefined,
+      'sample.get': undefined,
+      'sample.stop': undefined,
+      'paths.known': { paths: [modelPath] },
+      'notices.take': undefined,
+    },
+    surroundings: () => contentOf(folder),
+    close: () => {
+      stranger.kill('SIGKILL');
+      client.close();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 40, retryDelay: 300 });
+    },
+  };
+}
+
+function contentOf(folder: string): string {
+  const hash = createHash('sha256');
+  const names = ['home', 'temporary', 'given'].flatMap((part) =>
+    readdirSync(join(folder, part), { recursive: true, withFileTypes: true }).map((one) => [
+      one.isFile(),
+      join(one.parentPath, one.name),
+    ]),
+  );
+  for (const [isFile, path] of names.sort() as [boolean, string][]) hash.update(path).update(isFile ? readFileSync(path) : '');
+  return hash.digest('hex');
+}
+
+/** What changes the examples; the same seed, the same changes. */
+export class Mutator {
+  #state: number;
+  readonly #strange: readonly unknown[];
+
+  constructor(seed: number, pid: number) {
+    this.#state = seed;
+    let deep: unknown = 'end';
+    for (let i = 0; i < 2000; i++) deep = i % 2 === 0 ? [deep] : { deep };
+    this.#strange = [
+      ...[null, undefined, true, false, 0, -0, -1, 1.5, 1e308, -1e308, Number.MAX_SAFE_INTEGER, 2 ** 53, 5e-324, pid],
+      ...[
+        '',
+        ' ',
+        'NaN',
+        'Infinity',
+        '-1',
+        '\0',
+        '\ud800',
+        '../../given/precious.txt',
+        'file:///given',
+        '{}',
+        "'; DROP TABLE runs; --",
+      ],
+      ...['x'.repeat(100_000), '\u001b[2J', 'none', '\u202egpj', 'constructor', '__proto__', 'toString'],
+      ...[[], {}, [[]], [null], { length: 3 }, { id: 'none' }, { path: 'a' }, { id: 'none', path: 'a' }, deep],
+      ...[Array.from({ length: 5000 }, (_, i) => i), JSON.parse('{"__proto__":{"id":"none"},"constructor":1}') as unknown],
+      ...[{ type: 'Buffer', data: [1, 2] }, { toJSON: 1, then: 2, toString: 3 }, { process: { pid, started: null } }],
+    ];
+  }
+
+  /** From 0 up to, not including, `below`. */
+  #next(below: number): number {
+    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((this.#state / 2 ** 32) * below);
+  }
+  #any<T>(values: readonly T[]): T {
+    return values[this.#next(values.length)]!;
+  }
+
+  change(value: unknown): unknown {
+    const inner = typeof value === 'object' && value !== null ? Object.keys(value) : [];
+    if (inner.length === 0 || this.#next(6) === 0) return this.#any(this.#strange);
+    const changed = structuredClone(value) as Record<string, unknown>;
+    const key = this.#any(inner);
+    const what = this.#next(8);
+    if (what === 0) delete changed[key];
+    else if (what === 1) {
+      const added = this.#any(['process', 'constructor', 'state', 'id', 'path', 'createdAt', 'toString', '__proto__']);
+      Object.defineProperty(changed, added, {
+        value: this.#any(this.#strange),
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
+    } else if (what === 2) changed[key] = this.#any(Object.values(changed));
+    // Nothing but these tests stands between a place to write to and this machine.
+    else if (key !== 'out') changed[key] = this.change(changed[key]);
+    return changed;
+  }
+}
+
+const isShaped = (name: Name, params: unknown): boolean => {
+  try {
+    checkRequest(name, params);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Sends every request, changed `count` times; whatever comes back is an answer or a Problem that says what is wrong. */
+export async function fuzz(
+  host: FuzzedHost,
+  options: { seed: number; count: number; skip?: readonly Name[] },
+): Promise<number> {
+  const mutator = new Mutator(options.seed, host.stranger.pid!);
+  const before = host.surroundings();
+  const bad: string[] = [];
+  let passed = 0;
+  for (const [name, example] of Object.entries(host.examples) as [Name, unknown][])
+    await Promise.all(
+      Array.from({ length: options.count }, async () => {
+        let params = mutator.change(example);
+        if (mutator.change(null) === null) params = mutator.change(params);
+        // What is written as JSON is what arrives.
+        const sent = params === undefined ? undefined : (JSON.parse(JSON.stringify(params)) as unknown);
+        const shaped = isShaped(name, sent);
+        if (shaped && options.skip?.includes(name) === true) return;
+        if (shaped) passed++;
+        try {
+          await host.client.request(name, sent as never);
+          if (!shaped) bad.push(`${name} ${shown(sent)}: answered in spite of its shape`);
+        } catch (error) {
+          const { code, message } = toProblemValue(error);
+          if (code === 'internal') bad.push(`${name} ${shown(sent)}: ${message.slice(0, 500)}`);
+        }
+      }),
+    );
+  expect(bad).toEqual([]);
+  expect(host.surroundings(), 'what lies beside the data folder').toBe(before);
+  expect(host.stranger.exitCode ?? host.stranger.signalCode, 'the process of a stranger').toBeNull();
+  await host.client.request('machine.get', undefined);
+  return passed;
+}
+
+const shown = (value: unknown): string => JSON.stringify(value)?.slice(0, 300) ?? 'nothing';
