@@ -95,4 +95,17 @@ export default ts.config(
     // $props() is destructured with let for the sake of those that are bound.
     rules: { 'prefer-const': 'off' },
   },
+  {
+    files: ['renderer/**/*.svelte', 'renderer/**/*.ts'],
+    rules: {
+      'svelte/no-at-html-tags': 'error',
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'MemberExpression[property.name=/^(innerHTML|outerHTML|insertAdjacentHTML|srcdoc)$/]',
+          message: 'What a model or a file says is shown as text, never read as HTML.',
+        },
+      ],
+    },
+  },
 );

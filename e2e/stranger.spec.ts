@@ -323,4 +323,15 @@ test('whatever a script sends is answered, and the shell lives', async ({ open }
     problem: { code: 'not-allowed' },
   });
   expect(await outcome(open, 'projects.list', {})).toBe('ok');
+
+  // The same page in another window, with the same bridge, is not the one that is answered.
+  const other = await open.app.evaluate(async ({ app, BrowserWindow }) => {
+    const preload = `${app.getAppPath()}/out/preload/preload.cjs`;
+    const window = new BrowserWindow({ show: false, webPreferences: { preload, sandbox: true } });
+    await window.loadURL('app://studio/');
+    const answer = (await window.webContents.executeJavaScript("studio.request('projects.list')")) as unknown;
+    window.destroy();
+    return answer;
+  });
+  expect(other).toMatchObject({ problem: { code: 'not-allowed' } });
 });

@@ -32,6 +32,9 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
 /** What a notification of the system is given at most. */
 const longestText = 500;
 
+/** A text as it stands: Linux reads a notification as markup, and may follow a link or fetch a picture that stands in a file's name. */
+const asText = (text: string): string => text.slice(0, longestText).replaceAll('<', '‹').replaceAll('&', '+');
+
 export function shellHandlers(
   dataDir: string,
   window: () => BrowserWindow | null,
@@ -93,7 +96,7 @@ export function shellHandlers(
       // Where the system has no notifications, the mark of the window in the task bar has to do.
       shown.flashFrame(true);
       shown.once('focus', () => shown.flashFrame(false));
-      notification = new Notification({ title: title.slice(0, longestText), body: body.slice(0, longestText) });
+      notification = new Notification({ title: asText(title), body: asText(body) });
       notification.on('click', () => {
         shown.show();
         shown.focus();

@@ -1,0 +1,47 @@
+import { expect, test, vi } from 'vitest';
+import { AllowedPaths } from './allowed-paths.ts';
+
+const shown: object[] = [];
+const dialogs = vi.hoisted(() => ({ showOpenDialog: vi.fn(), showSaveDialog: vi.fn() }));
+vi.mock('electron', () => ({
+  app: { getVersion: () => '1' },
+  dialog: dialogs,
+  Notification: class {
+    constructor(options: object) {
+      shown.push(options);
+    }
+    on(): void {}
+    show(): void {}
+  },
+  shell: { showItemInFolder: () => undefined },
+}));
+const { shellHandlers } = await import('./shell.ts');
+
+const window = { flashFrame: () => undefined, once: () => undefined };
+const allowed = new AllowedPaths(() => Promise.resolve([]));
+const shell = shellHandlers(
+  '/data',
+  () => window as never,
+  () => undefined,
+  allowed,
+);
+
+test('a notification shows what stands in a file as text, and not all of it', async () => {
+  await shell['shell.notify']({ title: 'a<b', body: `<img src="http://a/">&lt;${'x'.repeat(10_000)}`, command: 'c' });
+  expect(shown).toEqual([{ title: 'a‹b', body: expect.stringMatching(/^‹img [^<&]{400,500}$/) as string }]);
+});
+
+test('what a dialog answers may be named, a cancelled one allows nothing', async () => {
+  dialogs.showOpenDialog.mockResolvedValueOnce({ canceled: true, filePaths: ['/cancelled'] });
+  expect(await shell['shell.chooseFiles']({ title: '', kind: 'model' })).toBeNull();
+  dialogs.showOpenDialog.mockResolvedValueOnce({ canceled: false, filePaths: ['/chosen'] });
+  expect(await shell['shell.chooseFiles']({ title: '', kind: 'model' })).toEqual(['/chosen']);
+  await expect(shell['shell.showInFolder']({ path: '/cancelled' })).rejects.toMatchObject({ code: 'not-allowed' });
+  expect(await shell['shell.showInFolder']({ path: '/chosen' })).toBeNull();
+});
+
+test('the page suggests a name to write to, and no folder', async () => {
+  dialogs.showSaveDialog.mockResolvedValueOnce({ canceled: true });
+  await shell['shell.chooseSavePath']({ title: '', suggested: '/home/me/.bashrc', directory: false });
+  expect(dialogs.showSaveDialog).toHaveBeenCalledWith(window, expect.objectContaining({ defaultPath: '.bashrc' }));
+});
