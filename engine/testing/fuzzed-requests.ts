@@ -185,7 +185,7 @@ export class Mutator {
   change(value: unknown): unknown {
     const inner = typeof value === 'object' && value !== null ? Object.keys(value) : [];
     if (inner.length === 0 || this.#next(6) === 0) return this.#any(this.#strange);
-    const changed = structuredClone(value) as Record<string, unknown>;
+    const changed = (Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) }) as Record<string, unknown>;
     const key = this.#any(inner);
     const what = this.#next(8);
     if (what === 0) delete changed[key];
