@@ -5,7 +5,7 @@ const full = process.env['LOWRANK_TEST_FULL'] === '1';
 
 export default defineConfig({
   test: {
-    include: ['engine/**/*.test.ts', 'electron/**/*.test.ts', 'renderer/**/*.test.ts'],
+    include: ['engine/**/*.test.ts', 'electron/**/*.test.ts', 'renderer/**/*.test.ts', 'scripts/**/*.test.mjs'],
     exclude: full ? [] : ['**/*.long.test.ts'],
     environment: 'node',
     pool: 'forks',

@@ -10,7 +10,10 @@ const sources = [
   'engine/host/request-shapes.ts',
   ...['electron.vite.config.ts', 'svelte.config.js', 'tsconfig.json', 'tsconfig.renderer.json', 'package-lock.json'],
 ];
-const outputs = ['out/main/main.js', 'out/preload/preload.cjs', 'out/renderer/index.html'];
+const outputs = [
+  ...['out/main/main.js', 'out/preload/preload.cjs', 'out/renderer/index.html'],
+  ...['out/bundled/main.json', 'out/bundled/preload.json', 'out/bundled/renderer.json'],
+];
 
 export async function buildWindow() {
   if (!isBuilt()) await inTurn(build);

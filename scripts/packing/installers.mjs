@@ -1,0 +1,36 @@
+// The installers of this system from a packed folder, with an SBOM and SHA-512 sums beside them.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { npmCommand, onPath, root, runQuietly, say } from '../setup.mjs';
+
+/**
+ * @param {{ node: string, builder: string, packed: string, output: string, options: string[], targets: string[] }} order targets:
+ *   electron-builder's names, all of this system when empty
+ */
+export async function writeInstallers({ node, builder, packed, output, options, targets }) {
+  say('Making the installers');
+  // The same .deb everywhere, whether or not the host of electron-builder's tools can be reached.
+  if (onPath('dpkg-deb')) process.env.CUSTOM_FPM_PATH ??= path.join(root, 'scripts', 'packing', 'fpm.mjs');
+  const system = { linux: '--linux', win32: '--win', darwin: '--mac' }[process.platform];
+  const order = [builder, system, ...targets, '--prepackaged', packed, '--publish=never', ...options];
+  await runQuietly(node, order, 'installers');
+  const files = fs.readdirSync(output).filter((name) => /\.(AppImage|deb|dmg|exe)$/.test(name));
+  fs.writeFileSync(path.join(output, 'sbom.cdx.json'), softwareList());
+  const sums = [...files, 'sbom.cdx.json'].map(
+    (name) =>
+      `${createHash('sha512')
+        .update(fs.readFileSync(path.join(output, name)))
+        .digest('hex')}  ${name}\n`,
+  );
+  fs.writeFileSync(path.join(output, 'SHA512SUMS'), sums.join(''));
+  say(`In ${output}: ${[...files, 'sbom.cdx.json', 'SHA512SUMS'].join(', ')}.`);
+}
+
+/** A CycloneDX list of the packages by the lockfile; npm makes it without a network. What is inside them stands in NOTICES.txt. */
+function softwareList() {
+  const [command, ...args] = npmCommand();
+  const order = ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only', '--omit=dev'];
+  return execFileSync(command, [...args, ...order], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
+}
