@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 const single = ['architecture', 'after-install', 'after-remove', 'description', 'version', 'package', 'name', 'maintainer'];
-const passedOver = ['vendor', 'license'];
+const passedOver = ['vendor', 'license', 'url'];
 const orders = { depends: [], recommends: [], files: [] };
 const args = process.argv.slice(2);
 for (let at = 0; at < args.length; at++) {
@@ -18,7 +18,7 @@ for (let at = 0; at < args.length; at++) {
   else if (name === '-t') expect(args[++at], 'deb');
   else if (name === '-d') orders.depends.push(args[++at]);
   else if (name === '--deb-recommends') orders.recommends.push(args[++at]);
-  else if (['--deb-compression', '--deb-priority', '--category', '--url'].includes(name))
+  else if (['--deb-compression', '--deb-priority', '--category'].includes(name))
     orders[name.replace(/^--(deb-)?/, '')] = args[++at];
   else if (single.includes(name.slice(2))) orders[name.slice(2)] = args[++at];
   else if (passedOver.includes(name.slice(2))) at++;
@@ -43,7 +43,6 @@ try {
     Recommends: orders.recommends.join(', '),
     Section: orders.category ?? 'science',
     Priority: orders.priority ?? 'optional',
-    Homepage: orders.url,
     Description: [synopsis || orders.name, ...rest.filter((line) => line !== '').map((line) => ` ${line}`)].join('\n'),
   };
   const lines = Object.entries(fields).filter(([, value]) => value !== undefined && value !== '');
@@ -56,7 +55,8 @@ try {
     fs.copyFileSync(orders[order], path.join(control, name));
     fs.chmodSync(path.join(control, name), 0o755);
   }
-  execFileSync('dpkg-deb', ['--root-owner-group', `-Z${orders.compression ?? 'xz'}`, '--build', work, orders.package], {
+  const compression = orders.compression === 'gz' ? 'gzip' : (orders.compression ?? 'xz');
+  execFileSync('dpkg-deb', ['--root-owner-group', `-Z${compression}`, '--build', work, orders.package], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
 } finally {
