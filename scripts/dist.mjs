@@ -1,11 +1,12 @@
 // `npm run dist`: the application as a folder in dist/, checked against what it may hold.
 //   --installers      also the installers of this system and the list of what they are made of (docs/releasing.md); `--installers=deb`
 //                     only those named
-//   --smoke-test      the result is started once and must train a step
+//   --smoke-test      the result (of a .deb what it holds) is started once and must train a step
 //   --allow-stand-in  packs another Electron than the pinned one where that cannot be had; all files are named so
 import yaml from 'js-yaml';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { buildWindow } from './build.mjs';
 import { virtualDisplay } from './display.mjs';
@@ -37,7 +38,7 @@ const names = {
   darwin: { folder: 'mac', executable: 'Lowrank Studio.app', resources: 'Lowrank Studio.app/Contents/Resources' },
 }[process.platform];
 
-const folder = await orExit(async () => {
+const made = await orExit(async () => {
   const { label } = runtimeToPack(setup.electron, devDependencies.electron, allowStandIn);
   await buildWindow();
   say('Packing the application');
@@ -56,11 +57,13 @@ const folder = await orExit(async () => {
   const suffix = process.arch === 'arm64' ? '-arm64' : '';
   const packed = path.join(root, output, names.folder.replace(/(-unpacked)?$/, `${suffix}$1`));
   await checkPackage(packed);
-  if (installers) await writeInstallers({ node: setup.node, builder, packed, output, options, targets });
-  return packed;
+  // electron-builder's word for what is packed already: on macOS the application itself.
+  const prepackaged = process.platform === 'darwin' ? path.join(packed, names.executable) : packed;
+  const order = { node: setup.node, builder, prepackaged, output, options, targets };
+  return { packed, files: installers ? await writeInstallers(order) : [] };
 });
-say(`The application is in ${path.relative(root, folder)}.`);
-if (smokeTest) process.exit(await runSmokeTest(executableIn(folder)));
+say(`The application is in ${path.relative(root, made.packed)}.`);
+if (smokeTest) process.exitCode = await runSmokeTest();
 
 async function checkPackage(packed) {
   const { electronFuses } = yaml.load(fs.readFileSync('electron-builder.yml', 'utf8'));
@@ -76,7 +79,20 @@ function executableIn(packed) {
   return process.platform === 'darwin' ? path.join(executable, 'Contents', 'MacOS', 'Lowrank Studio') : executable;
 }
 
-async function runSmokeTest(executable) {
+/** Starts what the .deb holds where one was made, else the folder. */
+async function runSmokeTest() {
+  const deb = made.files.find((file) => file.endsWith('.deb'));
+  if (deb === undefined) return startOnce(executableIn(made.packed));
+  const unpacked = fs.mkdtempSync(path.join(os.tmpdir(), 'lowrank-deb-'));
+  try {
+    await orExit(() => runQuietly('dpkg-deb', ['--extract', deb, unpacked], 'unpacking the .deb'));
+    return await startOnce(path.join(unpacked, 'opt', 'Lowrank Studio', names.executable));
+  } finally {
+    fs.rmSync(unpacked, { recursive: true, force: true });
+  }
+}
+
+async function startOnce(executable) {
   const display = await virtualDisplay();
   const switches = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
   const environment = { ...process.env, ...display.environment };

@@ -19,6 +19,8 @@ const environment = {
   PATH: `${path.dirname(setup.node)}${path.delimiter}${process.env.PATH ?? ''}`,
   NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
   ELECTRON_OVERRIDE_DIST_PATH: setup.electron.dist,
+  // A .deb that is only tried need not be small.
+  DPKG_DEB_COMPRESSOR_LEVEL: '1',
   LOWRANK_TEST_FULL: full ? '1' : '',
   FORCE_COLOR: '0',
   NO_COLOR: '1',
