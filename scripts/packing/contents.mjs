@@ -14,6 +14,7 @@ const dependencies = {
   'onnxruntime-node': /^(dist\/[^/]+\.js|bin\/napi-v\d+\/[^/]+\/[^/]+\/[^/]+\.(node|dll|dylib|so(\.\d+)*)|package\.json)$/,
   tokenizers: /^(index\.js|[^/]+\.node|package\.json|LICENSE)$/,
 };
+const withNativeLibrary = ['better-sqlite3', 'onnxruntime-node', 'tokenizers'];
 const engine = /^engine\/(?!golden\/|testing\/)(?!.*\.test\.ts$).+\.ts$/;
 const archived = /^(package\.json|out\/(main|preload|renderer)\/.+\.(js|cjs|css|html|woff2))$/;
 
@@ -37,9 +38,10 @@ export function fontsIn(resources) {
 /**
  * @param {string} resources the folder `resources` of a packed application (macOS: `Contents/Resources`)
  * @param {{ name: string, version: string }[]} bundled the packages that the window and the shell are made of
+ * @param {string} platform as `process.platform` says it
  * @returns {string[]} one sentence for each thing that should not be there or is missing
  */
-export function contentProblems(resources, bundled) {
+export function contentProblems(resources, bundled, platform = process.platform) {
   const unpacked = path.join(resources, 'app.asar.unpacked');
   const problems = [];
   for (const file of filesUnder(unpacked))
@@ -47,6 +49,13 @@ export function contentProblems(resources, bundled) {
   const outside = new Set(filesUnder(unpacked));
   for (const file of filesInArchive(resources))
     if (!outside.has(file) && !archived.test(file)) problems.push(`${file} does not belong into the application's archive.`);
+
+  const libraries = filesUnder(unpacked).filter((file) => file.endsWith('.node'));
+  for (const file of libraries)
+    if (!file.includes(platform) || file.includes('musl')) problems.push(`${file} is not for this system (${platform}).`);
+  for (const name of packagesIn(resources).filter((one) => withNativeLibrary.includes(one)))
+    if (!libraries.some((file) => file.startsWith(`node_modules/${name}/`) && file.includes(platform)))
+      problems.push(`${name} has no native library for this system (${platform}).`);
 
   for (const file of ['LICENSE', 'NOTICES.txt'])
     if (!fs.existsSync(path.join(resources, file))) problems.push(`${file} is missing in the application.`);
@@ -69,7 +78,7 @@ export function contentProblems(resources, bundled) {
     if (![...entries].some((entry) => entry.startsWith(`${name} `))) problems.push(`NOTICES.txt has no entry for ${name}.`);
 
   const crates = new Set(cratesListed(notices));
-  for (const library of filesUnder(unpacked).filter((file) => file.endsWith('.node')))
+  for (const library of libraries)
     for (const { name, version } of cratesNamedBy(path.join(unpacked, library)))
       if (!crates.has(`${name} ${version}`))
         problems.push(

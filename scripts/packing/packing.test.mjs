@@ -131,7 +131,24 @@ describe('the content of a package', () => {
       JSON.stringify(readJson('node_modules/tokenizers/package.json')),
     );
     write('NOTICES.txt', content(['@huggingface/jinja', 'tokenizers']));
-    expect(contentProblems(folder, [])).toEqual([expect.stringContaining('no entry for the Rust crate no-such-crate 1.2.3')]);
+    expect(contentProblems(folder, [], 'linux')).toEqual([
+      expect.stringContaining('no entry for the Rust crate no-such-crate 1.2.3'),
+    ]);
+  });
+
+  test('native libraries of another system are refused, and those of this one are missed', () => {
+    const sqlite = 'node_modules/better-sqlite3';
+    write(`app.asar.unpacked/${sqlite}/prebuilds/linux-x64.node`);
+    write(`app.asar.unpacked/${sqlite}/prebuilds/linuxmusl-x64.node`);
+    write(`app.asar.unpacked/${sqlite}/package.json`, JSON.stringify(readJson(`${sqlite}/package.json`)));
+    write('NOTICES.txt', content(['@huggingface/jinja', 'better-sqlite3']));
+    const musl = `${sqlite}/prebuilds/linuxmusl-x64.node is not for this system (linux).`;
+    expect(contentProblems(folder, [], 'linux')).toEqual([musl]);
+    expect(contentProblems(folder, [], 'win32').sort()).toEqual([
+      'better-sqlite3 has no native library for this system (win32).',
+      `${sqlite}/prebuilds/linux-x64.node is not for this system (win32).`,
+      `${sqlite}/prebuilds/linuxmusl-x64.node is not for this system (win32).`,
+    ]);
   });
 
   test('the notices hold the texts, and a package without one is refused', () => {
