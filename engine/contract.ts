@@ -785,8 +785,10 @@ export type RequestName = keyof AllRequests;
 export type EventName = keyof AllEvents;
 export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
 export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
-/** One handler for every request: a missing one does not compile. */
-export type Handlers<R> = { [N in keyof R]: (params: Params<R, N>) => Promise<Result<R, N>> | Result<R, N> };
+/** One handler for every request: a missing one does not compile. `Who` is what a handler is told of the one who asks. */
+export type Handlers<R, Who extends readonly unknown[] = []> = {
+  [N in keyof R]: (params: Params<R, N>, ...who: Who) => Promise<Result<R, N>> | Result<R, N>;
+};
 /** An answer: a value or a Problem, because an Error does not survive the border. */
 export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
 

@@ -10,11 +10,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
-import type { HostContext } from './host/context.ts';
+import { encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
+import type { Client, HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
 import { logError, Problem, toProblemValue } from './problem.ts';
-import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio, readLines } from './rpc.ts';
+import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio, tooLong } from './rpc.ts';
 import { jobEnvironment } from './runtime/cuda.ts';
 import { versions } from './versions.ts';
 
@@ -40,7 +41,7 @@ let idleTimer: NodeJS.Timeout | undefined;
 armIdle();
 
 type Handle = {
-  request(name: string, params: unknown, client: AbortSignal): Promise<unknown>;
+  request(name: string, params: unknown, client: Client): Promise<unknown>;
   busy(): boolean;
   close(): void;
 };
@@ -78,14 +79,14 @@ async function open(): Promise<Handle> {
     const exports = new Exports(context, library);
     const sample = new SampleFlow(context, library, runs, longLived);
     const parts = { devices, library, adapters, runs, longLived, exports, sample };
+    const handlers = handlersFor(context, parts);
     return {
       request: async (name, params, client) => {
-        const handlers = handlersFor(context, parts, client);
         const handler = Object.hasOwn(handlers, name) ? handlers[name as keyof EngineRequests] : undefined;
         if (handler === undefined)
           throw new Problem('request-invalid', `There is no request '${name}'.`, 'Use the same version of window and engine.');
         checkRequest(name as keyof EngineRequests, params);
-        return (handler as (params: unknown) => unknown)(params);
+        return (handler as (params: unknown, client: Client) => unknown)(params, client);
       },
       busy: () =>
         runs.busy ||
@@ -106,9 +107,14 @@ async function open(): Promise<Handle> {
 }
 
 function emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void {
-  const message: HostMessage = { type: 'event', name, payload };
-  const line = `${JSON.stringify(message)}\n`;
-  for (const client of clients) client.write(line);
+  tell(clients, name, payload);
+}
+
+/** What is too long for a frame is stored all the same, and there for whoever asks. */
+function tell<N extends keyof EngineEvents>(sockets: Iterable<Socket>, name: N, payload: EngineEvents[N]): void {
+  const frame = encodeFrame({ type: 'event', name, payload });
+  if (frame === null) logError(`An event '${name}' of more than ${longestFrame} bytes was not sent.`);
+  else for (const socket of sockets) writeFrame(socket, frame);
 }
 
 async function listen(): Promise<Server> {
@@ -121,6 +127,8 @@ async function listen(): Promise<Server> {
     server.once('error', fail);
     server.listen(places.socket, done);
   });
+  // A connection that cannot be accepted, for want of handles, is one client's trouble.
+  server.on('error', logError);
   if (process.platform !== 'win32') chmodSync(places.socket, 0o600);
   return server;
 }
@@ -129,7 +137,7 @@ function serve(socket: Socket): void {
   clients.add(socket);
   clearTimeout(idleTimer);
   const gone = new AbortController();
-  const say = (message: HostMessage) => socket.writable && socket.write(`${JSON.stringify(message)}\n`);
+  const client: Client = { gone: gone.signal, tell: (name, payload) => tell([socket], name, payload) };
   socket.on('error', () => socket.destroy());
   socket.on('close', () => {
     clients.delete(socket);
@@ -137,25 +145,38 @@ function serve(socket: Socket): void {
     armIdle();
   });
   let studio: string | undefined;
-  readLines(socket, (message) => {
-    if (message.type === 'hello') studio = message.studio;
-    if (message.type !== 'request') return;
-    if (studio === versions.studio) void answer(message, gone.signal).then((result) => say({ type: 'answer', ...result }));
-    else say({ type: 'answer', id: message.id, answer: { problem: otherStudio(versions.studio, studio).toValue() } });
-  });
-  say({ type: 'hello', pid: process.pid, studio: versions.studio });
+  readFrames(
+    socket,
+    (message) => {
+      if (message.type === 'hello') studio = message.studio;
+      if (message.type !== 'request') return;
+      if (studio === versions.studio) void answer(message, client).then((frame) => writeFrame(socket, frame));
+      else writeFrame(socket, encodeAnswer(message, { problem: otherStudio(versions.studio, studio).toValue() }));
+      // One that asks faster than it reads is heard again when it has read.
+      return untilRead(socket);
+    },
+    (why) => logError(`${new Date().toISOString()} A connection was closed: it sent ${why}.`),
+  );
+  writeFrame(socket, encodeFrame({ type: 'hello', pid: process.pid, studio: versions.studio })!);
 }
 
-async function answer(
-  { id, name, params }: Extract<HostMessage, { type: 'request' }>,
-  client: AbortSignal,
-): Promise<{ id: number; answer: Answer<unknown> }> {
+type Request = Extract<HostMessage, { type: 'request' }>;
+
+function encodeAnswer({ id, name }: Request, answer: Answer<unknown>): Buffer {
+  const hint = 'Ask for less at a time: fewer rows, a smaller file.';
+  return (
+    encodeFrame({ type: 'answer', id, answer }) ??
+    encodeFrame({ type: 'answer', id, answer: { problem: tooLong(`The answer to '${name}'`, hint).toValue() } })!
+  );
+}
+
+async function answer(request: Request, client: Client): Promise<Buffer> {
   try {
-    return { id, answer: { ok: (await handle.request(name, params, client)) ?? null } };
+    return encodeAnswer(request, { ok: (await handle.request(request.name, request.params, client)) ?? null });
   } catch (error) {
     const problem = toProblemValue(error);
     if (problem.code === 'internal') logError(error);
-    return { id, answer: { problem } };
+    return encodeAnswer(request, { problem });
   }
 }
 

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { HostMessage } from './contract.ts';
-import { connectHost, hostPlaces, readLines } from './rpc.ts';
+import { readFrames } from './frames.ts';
+import { connectHost, hostPlaces } from './rpc.ts';
 import { versions } from './versions.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-rpc-'));
@@ -45,7 +46,13 @@ test('a client of another version, or one that says none, is told instead of ans
   for (const greeting of [[], [{ type: 'hello', pid: 1, studio: '9.9.9' }]]) {
     const socket = createConnection(hostPlaces(dataDir).socket);
     const { promise, resolve } = Promise.withResolvers<HostMessage>();
-    readLines(socket, (message) => message.type === 'answer' && resolve(message));
+    readFrames(
+      socket,
+      (message) => {
+        if (message.type === 'answer') resolve(message);
+      },
+      () => {},
+    );
     for (const message of greeting) say(socket, message);
     say(socket, { type: 'request', id: 4, name: 'projects.create', params: { name: 'Of another time' } });
     expect(await promise).toMatchObject({

@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
+import { encodeFrame, longestFrame, readFrames, writeFrame } from './frames.ts';
 import { Problem } from './problem.ts';
 import { versions } from './versions.ts';
 
@@ -198,31 +199,6 @@ function tryConnect(path: string): Promise<HostClient | null> {
   });
 }
 
-/** Calls `onMessage` for every line of JSON that arrives. */
-export function readLines(socket: Socket, onMessage: (message: HostMessage) => void): void {
-  let parts: string[] = [];
-  socket.setEncoding('utf8');
-  socket.on('data', (chunk: string) => {
-    const lines = chunk.split('\n');
-    if (lines.length === 1) {
-      parts.push(chunk);
-      return;
-    }
-    const whole = [parts.join('') + lines[0]!, ...lines.slice(1, -1)];
-    parts = [lines.at(-1)!];
-    for (const line of whole) {
-      let message: HostMessage;
-      try {
-        message = JSON.parse(line) as HostMessage;
-      } catch {
-        socket.destroy();
-        return;
-      }
-      onMessage(message);
-    }
-  });
-}
-
 class SocketClient implements HostClient {
   readonly #socket: Socket;
   readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (problem: Problem) => void }>();
@@ -235,35 +211,53 @@ class SocketClient implements HostClient {
   constructor(socket: Socket, onHello: (studio: string | undefined) => void) {
     this.#socket = socket;
     socket.once('connect', () => this.#send({ type: 'hello', pid: process.pid, studio: versions.studio }));
-    readLines(socket, (message) => {
-      if (message.type === 'hello') onHello(message.studio);
-      else if (message.type === 'event') for (const listener of [...this.#listeners]) listener(message.name, message.payload);
-      else if (message.type === 'answer') {
-        const waiting = this.#waiting.get(message.id);
-        this.#waiting.delete(message.id);
-        if ('ok' in message.answer) waiting?.resolve(message.answer.ok as never);
-        else waiting?.reject(Problem.fromValue(message.answer.problem));
-      }
-    });
+    let why: string | null = null;
+    readFrames(
+      socket,
+      (message) => this.#receive(message, onHello),
+      (bad) => (why = `It sent ${bad}.`),
+    );
     socket.on('close', () => {
       this.#closed = true;
-      for (const { reject } of this.#waiting.values()) reject(lost());
+      for (const { reject } of this.#waiting.values()) reject(lost(why));
       this.#waiting.clear();
       for (const listener of this.#closeListeners) listener();
     });
   }
 
+  #receive(message: HostMessage, onHello: (studio: string | undefined) => void): void {
+    switch (message.type) {
+      case 'hello':
+        onHello(message.studio);
+        return;
+      case 'event':
+        for (const listener of [...this.#listeners]) listener(message.name, message.payload);
+        return;
+      case 'answer': {
+        const waiting = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        if ('ok' in message.answer) waiting?.resolve(message.answer.ok as never);
+        else waiting?.reject(Problem.fromValue(message.answer.problem));
+      }
+    }
+  }
+
   request<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<Result<EngineRequests, N>> {
-    if (this.#closed) return Promise.reject(lost());
+    if (this.#closed) return Promise.reject(lost(null));
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#send({ type: 'request', id, name, params: params ?? null });
+      if (this.#send({ type: 'request', id, name, params: params ?? null })) return;
+      this.#waiting.delete(id);
+      reject(tooLong(`The request '${name}'`, 'Ask for less at a time.'));
     });
   }
 
-  #send(message: HostMessage): void {
-    this.#socket.write(`${JSON.stringify(message)}\n`);
+  /** False when the message is too long to be sent. */
+  #send(message: HostMessage): boolean {
+    const frame = encodeFrame(message);
+    if (frame !== null) writeFrame(this.#socket, frame);
+    return frame !== null;
   }
 
   on<N extends keyof EngineEvents>(name: N, listener: (payload: EngineEvents[N]) => void): () => void {
@@ -288,6 +282,16 @@ class SocketClient implements HostClient {
   }
 }
 
-function lost(): Problem {
-  return new Problem('host-unreachable', 'The engine went away.', 'Start it again; runs go on from their last checkpoint.');
+function lost(why: string | null): Problem {
+  const message = why === null ? 'The engine went away.' : `The engine went away. ${why}`;
+  return new Problem('host-unreachable', message, 'Start it again; runs go on from their last checkpoint.');
+}
+
+/** Refuses what does not fit into a frame. */
+export function tooLong(what: string, hint: string): Problem {
+  return new Problem(
+    'request-invalid',
+    `${what} is longer than the ${longestFrame / 2 ** 20} MB that can be sent at once.`,
+    hint,
+  );
 }

@@ -4,12 +4,21 @@ import { Problem } from '../problem.ts';
 import type { Job, JobOptions, Supervisor } from '../jobs/supervisor.ts';
 import type { Store } from '../store/open.ts';
 
+/** Who asks: one connection of a window or command line. */
+export interface Client {
+  /** Fires when the connection is gone. */
+  readonly gone: AbortSignal;
+  /** An event for this one alone. */
+  tell<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void;
+}
+
 export interface HostContext {
   readonly dataDir: string;
   /** Graphs and other things that can be made again. */
   readonly cacheDir: string;
   readonly store: Store;
   readonly supervisor: Supervisor;
+  /** An event for everyone. */
   emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void;
 }
 

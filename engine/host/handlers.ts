@@ -1,11 +1,11 @@
-/** One handler for every request of the contract. `client` fires when the connection that asks is gone. */
+/** One handler for every request of the contract. */
 import { freemem } from 'node:os';
 import type { DataColumns, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
 import { residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
-import { found, type HostContext, startReported } from './context.ts';
+import { type Client, found, type HostContext, startReported } from './context.ts';
 import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
@@ -25,7 +25,7 @@ export interface HostParts {
   readonly sample: SampleFlow;
 }
 
-export function handlersFor(context: HostContext, parts: HostParts, client: AbortSignal): Handlers<EngineRequests> {
+export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Client]> {
   const { store, supervisor, cacheDir } = context;
   const { devices, library, runs, adapters, longLived, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
@@ -82,8 +82,8 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       params.data.forEach(requireAbsolute);
       return fitForRun(params, { longLived, store });
     },
-    'runs.start': async (params) => {
-      const run = await runs.start(params, client);
+    'runs.start': async (params, client) => {
+      const run = await runs.start(params, client.gone);
       if (params.resume === true) sample.follow(run.id);
       return run;
     },
@@ -122,9 +122,9 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
     'adapters.norms': ({ id }) => adapters.norms(id),
 
-    'generate.start': (params) => {
+    'generate.start': (params, client) => {
       params.adapters.forEach(requireWeight);
-      return longLived.generate(at(params.model), params, client);
+      return longLived.generate(at(params.model), params, client.gone, (token) => client.tell('generate.token', token));
     },
     'generate.stop': async ({ streamId }) => {
       await longLived.stopGenerate(streamId);
@@ -134,22 +134,22 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
     'exports.choices': ({ adapterId }) =>
       exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { longLived, store }),
     'exports.list': ({ projectId }) => store.exports.list(projectId),
-    'exports.start': (params) => exports.start(params, client),
+    'exports.start': (params, client) => exports.start(params, client.gone),
     'exports.stop': ({ id }) => {
       exports.stop(id);
       return null;
     },
     'exports.programs': () => findPrograms(process.env),
     'exports.install': ({ id, program }) => install(found(store.exports.get(id), 'export', id), program, process.env),
-    'exports.identify': ({ path }) => {
+    'exports.identify': ({ path }, client) => {
       requireAbsolute(path);
-      return identify(context, path, client);
+      return identify(context, path, client.gone);
     },
-    'evaluate.start': async ({ model, data, adapter, rowSettings: given }) => {
+    'evaluate.start': async ({ model, data, adapter, rowSettings: given }, client) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
       const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
       const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
-      return (await startReported(context, spec, null, { signal: client }).finished) as EvaluateResult;
+      return (await startReported(context, spec, null, { signal: client.gone }).finished) as EvaluateResult;
     },
     'data.render': ({ model, data, ...viewing }) => {
       data.forEach(requireAbsolute);
@@ -159,10 +159,10 @@ export function handlersFor(context: HostContext, parts: HostParts, client: Abor
       data.forEach(requireAbsolute);
       return longLived.report(at(model), data, [], maxLength, viewing);
     },
-    'inspect.path': async ({ path, acceptFields = [] }) => {
+    'inspect.path': async ({ path, acceptFields = [] }, client) => {
       requireAbsolute(path);
-      const found = await supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields }, { signal: client });
-      return withOrigin(found, await identify(context, path, client));
+      const found = await supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields }, { signal: client.gone });
+      return withOrigin(found, await identify(context, path, client.gone));
     },
 
     'sample.start': () => sample.start(),

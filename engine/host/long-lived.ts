@@ -2,6 +2,7 @@
 import type {
   AdapterPlan,
   DataReport,
+  EngineEvents,
   ExportChoice,
   GenerateRequest,
   GenerateResult,
@@ -20,6 +21,7 @@ import type { HostContext } from './context.ts';
 import type { ModelAt } from './library.ts';
 
 type Kind = 'chat' | 'data';
+type StreamedToken = EngineEvents['generate.token'];
 interface Held {
   readonly job: Job;
   requests: number;
@@ -34,8 +36,8 @@ const dataLimitSeconds = 60;
 export class LongLived {
   readonly #context: HostContext;
   readonly #held = new Map<string, Held>();
-  /** Which process writes which stream. */
-  readonly #streams = new Map<string, Held>();
+  /** Which process writes which stream, and who hears its tokens. */
+  readonly #streams = new Map<string, { readonly held: Held; readonly onToken: (token: StreamedToken) => void }>();
 
   constructor(context: HostContext) {
     this.#context = context;
@@ -50,12 +52,17 @@ export class LongLived {
     return job.spec.kind === 'chat' || job.spec.kind === 'data';
   }
 
-  async generate(model: ModelAt, request: GenerateRequest, signal: AbortSignal): Promise<GenerateResult> {
+  async generate(
+    model: ModelAt,
+    request: GenerateRequest,
+    signal: AbortSignal,
+    onToken: (token: StreamedToken) => void = () => {},
+  ): Promise<GenerateResult> {
     const { streamId, adapters, prompt, settings } = request;
     if (this.#streams.has(streamId))
       throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Choose another name for it.');
     const held = this.#hold('chat', model);
-    this.#streams.set(streamId, held);
+    this.#streams.set(streamId, { held, onToken });
     const stop = () => void this.stopGenerate(streamId);
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -67,8 +74,8 @@ export class LongLived {
   }
 
   async stopGenerate(streamId: string): Promise<void> {
-    const held = this.#streams.get(streamId);
-    if (held !== undefined) await this.#ask(held, { name: 'stopGenerate', streamId }, null).catch(() => {});
+    const stream = this.#streams.get(streamId);
+    if (stream !== undefined) await this.#ask(stream.held, { name: 'stopGenerate', streamId }, null).catch(() => {});
   }
 
   async rows(
@@ -135,7 +142,7 @@ export class LongLived {
         onMessage: (message) => {
           if (message.type !== 'token') return;
           const { streamId, token, text } = message;
-          this.#context.emit('generate.token', { streamId, token, text });
+          this.#streams.get(streamId)?.onToken({ streamId, token, text });
         },
       },
     );

@@ -197,3 +197,22 @@ test('an export reads rows as the run of its adapter did', async () => {
   exit(1, null);
   await expect(written).rejects.toMatchObject({ code: 'job-crashed' });
 });
+
+test('tokens are told to the one who asked for them, and to nobody else', async () => {
+  const everyone: string[] = [];
+  const longLived = new LongLived({ ...context, emit: (name) => void everyone.push(name) });
+  const heard: string[] = [];
+  const settings = { maxTokens: 2, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
+  const request = { model: { path: '/model' }, adapters: [], prompt: { text: 'a' }, settings };
+  const model = { modelPath: '/model', acceptFields: [] };
+  const ask = (streamId: string) =>
+    longLived.generate(model, { ...request, streamId }, client, ({ text }) => void heard.push(`${streamId}: ${text}`));
+  const answers = [ask('mine'), ask('other')];
+  await vi.waitFor(() => expect(sent.at(-1)).toMatchObject({ request: { streamId: 'other' } }));
+  say({ type: 'token', streamId: 'mine', token: 1, text: 'yes' });
+  say({ type: 'token', streamId: 'other', token: 2, text: 'no' });
+  exit(1, null);
+  await Promise.allSettled(answers);
+  expect(heard).toEqual(['mine: yes', 'other: no']);
+  expect(everyone).toEqual([]);
+});

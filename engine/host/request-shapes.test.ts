@@ -4,7 +4,7 @@ import { Problem, toProblemValue } from '../problem.ts';
 import { handlersFor } from './handlers.ts';
 import { checkRequest } from './request-shapes.ts';
 
-const names = Object.keys(handlersFor({} as never, {} as never, new AbortController().signal)) as RequestName[];
+const names = Object.keys(handlersFor({} as never, {} as never)) as RequestName[];
 const refusal = (name: RequestName, params: unknown): string | null => {
   try {
     checkRequest(name, params);
