@@ -1,4 +1,7 @@
-/** Tables `step_metrics` and `eval_metrics`. A step that comes again after a resume takes the place of the old one. */
+/**
+ * Tables `step_metrics` and `eval_metrics`, and what they come to in the columns of their run. A step that comes again after a resume
+ * takes the place of the old one. Whatever changes them belongs into one transaction.
+ */
 import type { Database } from 'better-sqlite3';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 
@@ -8,6 +11,12 @@ export class Metrics {
     this.#db = db;
   }
   put(runId: string, steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
+    const last = this.#db
+      .prepare<[string, string], { step: number; evaluation: number }>(
+        `SELECT ifnull((SELECT max(step) FROM step_metrics WHERE run_id = ?), -1) AS step,
+           ifnull((SELECT max(step) FROM eval_metrics WHERE run_id = ?), -1) AS evaluation`,
+      )
+      .get(runId, runId)!;
     const putStep = this.#db.prepare(
       `INSERT OR REPLACE INTO step_metrics
          (run_id, step, loss, learning_rate, gradient_norm, supervised_tokens, tokens, seconds, memory, epoch)
@@ -28,7 +37,41 @@ export class Metrics {
       );
     const putEvaluation = this.#db.prepare('INSERT OR REPLACE INTO eval_metrics (run_id, step, eval_loss) VALUES (?, ?, ?)');
     for (const m of evaluations) putEvaluation.run(runId, m.step, m.evalLoss);
+    if (areNext(steps, last.step) && areNext(evaluations, last.evaluation)) this.#addToRun(runId, steps, evaluations);
+    else this.#countRun(runId);
   }
+
+  #addToRun(runId: string, steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
+    const addSteps = this.#db.prepare(
+      `UPDATE runs SET seconds = seconds + @seconds, peak_memory = max(peak_memory, @memory), last_loss = @loss,
+         warm_tokens = warm_tokens + iif(@step > 1, @tokens, 0), warm_seconds = warm_seconds + iif(@step > 1, @seconds, 0)
+       WHERE id = @runId`,
+    );
+    for (const { step, seconds, memory, loss, tokens } of steps) addSteps.run({ runId, step, seconds, memory, loss, tokens });
+    const addEvaluation = this.#db.prepare(
+      `UPDATE runs SET last_eval_loss = @evalLoss, best_eval_loss = min(ifnull(best_eval_loss, @evalLoss), @evalLoss)
+       WHERE id = @runId`,
+    );
+    for (const { evalLoss } of evaluations) addEvaluation.run({ runId, evalLoss });
+  }
+
+  /** Where a step was replaced or removed, its part cannot be taken out of a maximum. */
+  #countRun(runId: string): void {
+    this.#db
+      .prepare(
+        `UPDATE runs SET
+           (seconds, peak_memory, warm_tokens, warm_seconds) = (
+             SELECT ifnull(sum(seconds), 0), ifnull(max(memory), 0),
+               ifnull(sum(tokens) FILTER (WHERE step > 1), 0), ifnull(sum(seconds) FILTER (WHERE step > 1), 0)
+             FROM step_metrics WHERE run_id = runs.id),
+           last_loss = (SELECT loss FROM step_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1),
+           last_eval_loss = (SELECT eval_loss FROM eval_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1),
+           best_eval_loss = (SELECT min(eval_loss) FROM eval_metrics WHERE run_id = runs.id)
+         WHERE id = ?`,
+      )
+      .run(runId);
+  }
+
   steps(runId: string, afterStep: number): StepMetrics[] {
     return this.#db
       .prepare<[string, number], StepMetrics>(
@@ -50,9 +93,8 @@ export class Metrics {
     return (
       this.#db
         .prepare<[string], { tokensPerSecond: number; measuredBy: string }>(
-          `SELECT sum(tokens) / sum(seconds) AS tokensPerSecond, runs.name AS measuredBy
-           FROM runs JOIN step_metrics ON run_id = runs.id AND step_metrics.step > 1
-           WHERE model_path = ? GROUP BY runs.id HAVING sum(seconds) > 0 ORDER BY sequence DESC LIMIT 1`,
+          `SELECT warm_tokens / warm_seconds AS tokensPerSecond, name AS measuredBy
+           FROM runs WHERE model_path = ? AND warm_seconds > 0 ORDER BY sequence DESC LIMIT 1`,
         )
         .get(modelPath) ?? null
     );
@@ -61,5 +103,11 @@ export class Metrics {
   removeAfter(runId: string, step: number): void {
     this.#db.prepare('DELETE FROM step_metrics WHERE run_id = ? AND step > ?').run(runId, step);
     this.#db.prepare('DELETE FROM eval_metrics WHERE run_id = ? AND step > ?').run(runId, step);
+    this.#countRun(runId);
   }
+}
+
+/** Whether they follow on what is there, each after the one before. */
+function areNext(metrics: readonly { readonly step: number }[], last: number): boolean {
+  return metrics.every(({ step }, index) => step > (index === 0 ? last : metrics[index - 1]!.step));
 }

@@ -68,6 +68,8 @@ test.each(all)('a database of version %i has all it had, and a backup of itself'
     ['failed', 4],
     ['interrupted', null],
   ]);
+  expect(store.runs.get('r')).toMatchObject({ seconds: 1, peakMemory: 3000, lastEvalLoss: 1.75, bestEvalLoss: 1.5 });
+  expect(store.metrics.rateOf('/models/tiny')).toEqual({ tokensPerSecond: 48, measuredBy: 'First' });
   expect(store.models.list('p')).toHaveLength(1);
   expect(store.datasets.list('p')).toHaveLength(1);
   expect(store.adapters.list('p')).toHaveLength(1);

@@ -4,9 +4,10 @@ import { initial } from './migrations/001-initial.ts';
 import { paused } from './migrations/002-paused.ts';
 import { memory } from './migrations/003-memory.ts';
 import { exportedFiles } from './migrations/004-exported-files.ts';
+import { runTotals } from './migrations/005-run-totals.ts';
 
 /** In order; `user_version` counts how many a file has had. */
-export const migrations: readonly string[] = [initial, paused, memory, exportedFiles];
+export const migrations: readonly string[] = [initial, paused, memory, exportedFiles, runTotals];
 
 /** How many migrations a database has had; 0 for an empty one. */
 export function versionOf(db: Database): number {

@@ -1,4 +1,4 @@
-/** Table `runs`. Losses, time and memory are read from the metrics, so they can never disagree with them. */
+/** Table `runs`. Losses, time and memory are what the metrics come to; metrics.ts keeps them with every step that is stored. */
 import type { Database } from 'better-sqlite3';
 import type { Provider, Run, RunState } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
@@ -48,21 +48,12 @@ interface Row {
   process: string | null;
   created_at: number;
   finished_at: number | null;
-  seconds: number | null;
+  seconds: number;
   last_loss: number | null;
   last_eval_loss: number | null;
   best_eval_loss: number | null;
-  peak_memory: number | null;
+  peak_memory: number;
 }
-
-const select = `
-  SELECT runs.*,
-    (SELECT sum(seconds) FROM step_metrics WHERE run_id = runs.id) AS seconds,
-    (SELECT max(memory) FROM step_metrics WHERE run_id = runs.id) AS peak_memory,
-    (SELECT loss FROM step_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1) AS last_loss,
-    (SELECT eval_loss FROM eval_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1) AS last_eval_loss,
-    (SELECT min(eval_loss) FROM eval_metrics WHERE run_id = runs.id) AS best_eval_loss
-  FROM runs`;
 
 const fromRow = (row: Row): Run => ({
   id: row.id,
@@ -82,12 +73,12 @@ const fromRow = (row: Row): Run => ({
   step: row.step,
   totalSteps: row.total_steps,
   secondsLeft: row.seconds_left,
-  seconds: row.seconds ?? 0,
+  seconds: row.seconds,
   lastLoss: row.last_loss,
   lastEvalLoss: row.last_eval_loss,
   bestEvalLoss: row.best_eval_loss,
   trainableParameters: row.trainable_parameters,
-  peakMemory: row.peak_memory ?? 0,
+  peakMemory: row.peak_memory,
   problem: row.problem === null ? null : jsonObject<ProblemValue>('problem', row.problem),
   notes: row.notes,
   tags: jsonArray('tags', row.tags),
@@ -140,17 +131,17 @@ export class Runs {
   list(projectId?: string): Run[] {
     const rows =
       projectId === undefined
-        ? this.#db.prepare<[], Row>(`${select} ORDER BY sequence`).all()
-        : this.#db.prepare<[string], Row>(`${select} WHERE project_id = ? ORDER BY sequence`).all(projectId);
+        ? this.#db.prepare<[], Row>(`SELECT * FROM runs ORDER BY sequence`).all()
+        : this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE project_id = ? ORDER BY sequence`).all(projectId);
     return this.#rows.list('runs', rows, fromRow);
   }
   get(id: string): Run | null {
-    const row = this.#db.prepare<[string], Row>(`${select} WHERE id = ?`).get(id);
+    const row = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE id = ?`).get(id);
     return this.#rows.one('runs', row, fromRow);
   }
   /** The newest run in a folder. */
   byOut(out: string): Run | null {
-    const row = this.#db.prepare<[string], Row>(`${select} WHERE out = ? ORDER BY sequence DESC`).get(out);
+    const row = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE out = ? ORDER BY sequence DESC`).get(out);
     return this.#rows.one('runs', row, fromRow);
   }
   job(id: string): RunJob | null {
@@ -159,7 +150,7 @@ export class Runs {
   }
   /** Runs of the given state, oldest first. */
   inState(state: RunState): { run: Run; process: RunProcess | null }[] {
-    const rows = this.#db.prepare<[string], Row>(`${select} WHERE state = ? ORDER BY sequence`).all(state);
+    const rows = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE state = ? ORDER BY sequence`).all(state);
     return this.#rows.list('runs', rows, (row) => ({
       run: fromRow(row),
       process: row.process === null ? null : jsonObject<RunProcess>('process', row.process),

@@ -121,6 +121,33 @@ test('a resumed run replaces the steps it measures again', () => {
   store.close();
 });
 
+test('what the metrics of a run come to is right whichever steps are added, replaced or removed', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  const evaluation = (at: number, evalLoss: number) => ({ step: at, evalLoss });
+  const totals = () => {
+    const { seconds, peakMemory, lastLoss, lastEvalLoss, bestEvalLoss } = store.runs.get('r')!;
+    return [seconds, peakMemory, lastLoss, lastEvalLoss, bestEvalLoss];
+  };
+  expect(totals()).toEqual([0, 0, null, null, null]);
+  expect(store.metrics.rateOf(store.runs.get('r')!.modelPath)).toBeNull();
+  store.metrics.put('r', [step(1, 5)], [evaluation(0, 3)]);
+  store.metrics.put('r', [step(2, 4), { ...step(3, 6), memory: 900, seconds: 2 }], [evaluation(3, 2)]);
+  store.metrics.put('r', [step(4, 7)], [evaluation(4, 2.5)]);
+  expect(totals()).toEqual([3.5, 900, 7, 2.5, 2]);
+  expect(store.metrics.rateOf(store.runs.get('r')!.modelPath)).toMatchObject({ tokensPerSecond: 36 / 3 });
+  store.metrics.put('r', [{ ...step(3, 6.5), seconds: 1 }], [evaluation(3, 2.25)]);
+  expect(totals()).toEqual([2.5, 104, 7, 2.5, 2.25]);
+  store.metrics.removeAfter('r', 2);
+  expect(totals()).toEqual([1, 102, 4, 3, 3]);
+  store.metrics.put('r', [], [evaluation(2, 1)]);
+  expect(totals()).toEqual([1, 102, 4, 1, 1]);
+  store.metrics.removeAfter('r', -1);
+  expect(totals()).toEqual([0, 0, null, null, null]);
+  store.close();
+});
+
 test('a transaction that throws leaves nothing behind, and rows of nobody are refused', () => {
   const store = openStore(folder);
   expect(() =>
