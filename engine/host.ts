@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec } from './contract.ts';
+import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec, ProblemValue } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import { encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
 import type { Client, HostContext } from './host/context.ts';
@@ -17,6 +17,7 @@ import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts
 import { logError, Problem, toProblemValue } from './problem.ts';
 import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio, tooLong } from './rpc.ts';
 import { jobEnvironment } from './runtime/cuda.ts';
+import type { Store } from './store/open.ts';
 import { versions } from './versions.ts';
 
 const idleSeconds = 3;
@@ -35,8 +36,13 @@ try {
 process.on('SIGINT', () => {});
 
 const clients = new Set<Socket>();
-const handle = await open();
+let handle = await open();
+let openedAt = performance.now();
+let opening: Promise<void> | null = null;
 const server = await listen();
+// What nobody foresaw costs what it was part of, and not the jobs and clients of everyone.
+process.on('uncaughtException', logError);
+process.on('unhandledRejection', logError);
 let idleTimer: NodeJS.Timeout | undefined;
 armIdle();
 
@@ -44,10 +50,13 @@ type Handle = {
   request(name: string, params: unknown, client: Client): Promise<unknown>;
   busy(): boolean;
   close(): void;
+  /** Why nothing could be opened, or null. */
+  problem: ProblemValue | null;
 };
 
 /** Opens the store and all that stands on it. When that fails, the host still listens, to tell everyone why. */
 async function open(): Promise<Handle> {
+  let store: Store | null = null;
   try {
     if ((statSync(places.log, { throwIfNoEntry: false })?.size ?? 0) > longestLog) truncateSync(places.log);
     const { openStore } = await import('./store/open.ts');
@@ -60,17 +69,20 @@ async function open(): Promise<Handle> {
     const { RunQueue } = await import('./host/runs.ts');
     const { Exports } = await import('./host/exports.ts');
     const { SampleFlow } = await import('./sample.ts');
+    const { Unsaved } = await import('./host/unsaved.ts');
     const { handlersFor } = await import('./host/handlers.ts');
     const { checkRequest } = await import('./host/request-shapes.ts');
     const cacheDir = join(places.dataDir, 'cache');
     makeFolder(cacheDir, 0o700);
     const openToOthers = ownedAlone(places.dataDir);
     const supervisor = new Supervisor(spawnJob);
-    const store = openStore(places.dataDir);
-    store.notices.onAdded(() => emit('notices.changed', null));
-    if (openToOthers !== null) store.notices.add(openToOthers);
+    store = openStore(places.dataDir);
+    const { notices } = store;
+    notices.onAdded(() => emit('notices.changed', null));
+    if (openToOthers !== null) notices.add(openToOthers);
     const upkeep = new Upkeep(places.dataDir, store);
-    const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, emit };
+    const unsaved = new Unsaved();
+    const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, unsaved, emit };
     const library = new Library(context);
     const adapters = new AdapterRegistry(context);
     const longLived = new LongLived(context);
@@ -93,17 +105,33 @@ async function open(): Promise<Handle> {
         longLived.busy ||
         sample.busy ||
         upkeep.busy ||
+        unsaved.busy ||
         [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
       close: () => {
         upkeep.stop();
-        store.close();
+        context.store.close();
       },
+      problem: null,
     };
   } catch (error) {
+    store?.close();
     if (!(error instanceof Problem)) logError(error);
     const problem = toProblemValue(error);
-    return { request: () => Promise.reject(Problem.fromValue(problem)), busy: () => false, close: () => {} };
+    return { request: () => Promise.reject(Problem.fromValue(problem)), busy: () => false, close: () => {}, problem };
   }
+}
+
+/** A disk that was full may have space again: tried once a second at most. */
+async function current(): Promise<Handle> {
+  if (handle.problem?.code !== 'disk-full') return handle;
+  if (opening === null && performance.now() - openedAt > 1000)
+    opening = open().then((opened) => {
+      handle = opened;
+      openedAt = performance.now();
+      opening = null;
+    });
+  await opening;
+  return handle;
 }
 
 function emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void {
@@ -172,7 +200,7 @@ function encodeAnswer({ id, name }: Request, answer: Answer<unknown>): Buffer {
 
 async function answer(request: Request, client: Client): Promise<Buffer> {
   try {
-    return encodeAnswer(request, { ok: (await handle.request(request.name, request.params, client)) ?? null });
+    return encodeAnswer(request, { ok: (await (await current()).request(request.name, request.params, client)) ?? null });
   } catch (error) {
     const problem = toProblemValue(error);
     if (problem.code === 'internal') logError(error);

@@ -4,6 +4,7 @@ import type { HostContext } from './host/context.ts';
 import type { Library } from './host/library.ts';
 import type { LongLived } from './host/long-lived.ts';
 import type { RunQueue } from './host/runs.ts';
+import { Unsaved } from './host/unsaved.ts';
 import { SampleFlow } from './sample.ts';
 
 /** As a host finds it that starts again after one which was killed in the middle of the training. */
@@ -32,6 +33,7 @@ function flow(ended: { state: string }) {
       runs: { get: () => ended },
       models: { get: () => ({ id: 'm', path: '/model' }) },
     },
+    unsaved: new Unsaved(),
     emit: () => {},
   } as unknown as HostContext;
   const runs = { ended: () => Promise.resolve({ id: 'r', modelId: 'm', problem: null, ...ended }) } as unknown as RunQueue;

@@ -46,6 +46,10 @@ export class SampleFlow {
     return this.#current !== null;
   }
 
+  get state(): SampleState | null {
+    return this.#state;
+  }
+
   start(): SampleState {
     if (this.#current !== null) return this.#state!;
     // A sample that has trained and was only not counted to the end needs no second training.
@@ -146,7 +150,12 @@ export class SampleFlow {
 
     const { adapters, models } = this.#context.store;
     const adapter = adapters.ofRun(runId);
-    if (adapter === null) throw new Error('a finished run has left no adapter');
+    if (adapter === null)
+      throw new Problem(
+        'not-found',
+        'The adapter that the sample has trained is not stored yet.',
+        'Free some space in the data folder and start the sample again: it goes on with that adapter.',
+      );
     const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
     this.#change({ phase: 'after', adapterId: adapter.id });
     const weights = [{ path: adapter.path, weight: 1 }];
@@ -196,8 +205,9 @@ export class SampleFlow {
 
   #change(change: Partial<SampleState>): void {
     this.#state = { ...this.#state!, ...change };
-    this.#context.store.sampleState.put(this.#state);
-    this.#context.emit('sample.changed', this.#state);
+    const state = this.#state;
+    this.#context.unsaved.save('The state of the sample', () => this.#context.store.sampleState.put(state));
+    this.#context.emit('sample.changed', state);
   }
 }
 

@@ -1,4 +1,4 @@
-/** Adapter versions: registered when a run has written one, or imported. */
+/** Adapter versions: made by a run, or imported. */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -13,14 +13,14 @@ export class AdapterRegistry {
     this.#context = context;
   }
 
-  /** The version a run has written, or null when it ended before its first one. */
-  async registerRun(run: Run): Promise<AdapterVersion | null> {
+  /** The version a run has written, or null when it ended before its first one. It is stored with the run's end. */
+  async versionOf(run: Run): Promise<AdapterVersion | null> {
     const path = join(run.out, 'adapter');
     if (!existsSync(join(path, 'adapter_config.json'))) return null;
-    const { store, emit } = this.#context;
+    const { store } = this.#context;
     const before = store.adapters.ofRun(run.id);
     const number = store.adapters.list(run.projectId).length + 1;
-    const version: AdapterVersion = {
+    return {
       name: `${run.name} v${number}`,
       tag: null,
       createdAt: Date.now(),
@@ -38,15 +38,18 @@ export class AdapterRegistry {
       evalLoss: run.lastEvalLoss,
       ...(await this.#describe(path, baseOf(store, { ...run, runId: run.id }))),
     };
-    store.adapters.put(version);
+  }
+
+  /** Everyone learns of a version that was stored. */
+  tell(version: AdapterVersion): void {
+    const { emit } = this.#context;
     emit('adapter.changed', version);
-    emit('list.changed', { projectId: run.projectId, list: 'adapters' });
-    return version;
+    emit('list.changed', { projectId: version.projectId, list: 'adapters' });
   }
 
   async import(projectId: string, path: string, modelId: string): Promise<AdapterVersion> {
     requireAbsolute(path);
-    const { store, emit } = this.#context;
+    const { store } = this.#context;
     found(store.projects.get(projectId), 'project', projectId);
     const model = found(store.models.get(modelId), 'model', modelId);
     const version: AdapterVersion = {
@@ -67,8 +70,7 @@ export class AdapterRegistry {
       ...(await this.#describe(path, modelAt(store, model))),
     };
     store.adapters.put(version);
-    emit('adapter.changed', version);
-    emit('list.changed', { projectId, list: 'adapters' });
+    this.tell(version);
     return version;
   }
 

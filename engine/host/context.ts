@@ -3,6 +3,7 @@ import type { EngineEvents, JobSpec } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Job, JobOptions, Supervisor } from '../jobs/supervisor.ts';
 import type { Store } from '../store/open.ts';
+import type { Unsaved } from './unsaved.ts';
 
 /** Who asks: one connection of a window or command line. */
 export interface Client {
@@ -18,6 +19,8 @@ export interface HostContext {
   readonly cacheDir: string;
   readonly store: Store;
   readonly supervisor: Supervisor;
+  /** Where everything is stored that nobody waits for who could be told that it cannot be. */
+  readonly unsaved: Unsaved;
   /** An event for everyone. */
   emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void;
 }

@@ -7,6 +7,7 @@ import { Supervisor, type JobProcess } from '../jobs/supervisor.ts';
 import type { Store } from '../store/open.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { Devices } from './devices.ts';
+import { Unsaved } from './unsaved.ts';
 
 type Trial = Extract<JobSpec, { kind: 'trial' }>;
 
@@ -32,7 +33,7 @@ function devices(end: (spec: Trial) => { readonly gflops: number } | 'crash'): D
   };
   const supervisor = new Supervisor(spawn);
   return new Devices(
-    { dataDir: folder, cacheDir: folder, store: {} as Store, supervisor, emit: emitted },
+    { dataDir: folder, cacheDir: folder, store: {} as Store, supervisor, unsaved: new Unsaved(), emit: emitted },
     { trialKey: (subject) => Promise.resolve(trialKey(trialFor(subject))) },
   );
 }

@@ -21,7 +21,7 @@ export class Exports {
     this.#context = context;
     this.#library = library;
     for (const record of context.store.exports.running())
-      context.store.exports.put({
+      this.#save({
         ...record,
         state: 'stopped',
         problem: new Problem('stopped', 'The studio ended before the export had.', 'Export again.').toValue(),
@@ -65,9 +65,11 @@ export class Exports {
     };
     const put = (change: Partial<ExportRecord>) => {
       record = { ...record, ...change };
-      store.exports.put(record);
+      this.#save(record);
       this.#context.emit('export.changed', record);
     };
+    // One that cannot even be recorded does not begin.
+    store.exports.put(record);
     put({});
     const job = startReported(
       this.#context,
@@ -111,6 +113,10 @@ export class Exports {
     put({ ...written, state: refused === null ? 'done' : 'failed', problem: refused });
     if (refused !== null) throw Problem.fromValue(refused);
     return record;
+  }
+
+  #save(record: ExportRecord): void {
+    this.#context.unsaved.save(`Export ${record.id}`, () => this.#context.store.exports.put(record));
   }
 
   /** What is half written has no final name yet, so killing it leaves nothing behind that looks whole. */

@@ -74,7 +74,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return longLived.report(at({ id: modelId }), paths, others, maxLength, viewing);
     },
 
-    'runs.list': (params) => store.runs.list(params?.projectId),
+    'runs.list': (params) => runs.list(params?.projectId),
     'runs.get': ({ id }) => runs.get(id),
     'runs.plan': ({ modelId, datasetId, recipe }) =>
       planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, { longLived, store }),
@@ -166,7 +166,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     },
 
     'sample.start': () => sample.start(),
-    'sample.get': () => store.sampleState.get(),
+    'sample.get': () => sample.state,
     'sample.stop': () => {
       sample.stop();
       return null;

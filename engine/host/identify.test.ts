@@ -14,6 +14,7 @@ import { openStore } from '../store/open.ts';
 import { AdapterRegistry } from './adapters.ts';
 import type { HostContext } from './context.ts';
 import { identify, withOrigin } from './identify.ts';
+import { Unsaved } from './unsaved.ts';
 
 const golden = join(import.meta.dirname, '../golden/llama-tied');
 const folder = mkdtempSync(join(tmpdir(), 'identify-'));
@@ -26,7 +27,7 @@ afterAll(() => {
 const supervisor = {
   run: (spec: JobSpec) => (spec.kind === 'describe' ? runDescribe(spec) : runIdentify(spec as never)),
 } as unknown as Supervisor;
-const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, emit: () => {} };
+const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, unsaved: new Unsaved(), emit: () => {} };
 const { signal } = new AbortController();
 const silent = {
   send: () => {},
@@ -64,7 +65,9 @@ beforeAll(async () => {
   store.runs.insert(run, {
     ...{ dataPaths: [], evalPaths: [], adapterPath: null, device: 'auto', skipBadRows: false },
   });
-  adapterId = (await new AdapterRegistry(context).registerRun(run))!.id;
+  const version = (await new AdapterRegistry(context).versionOf(run))!;
+  store.adapters.put(version);
+  adapterId = version.id;
 });
 
 async function written(format: ExportFormat, quantization: Quantization | null): Promise<ExportRecord> {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
-import type { AdapterVersion, JobCommand, JobMessage, Proof } from '../contract.ts';
+import type { AdapterVersion, JobCommand, JobMessage, Proof, Run } from '../contract.ts';
 import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { openStore } from '../store/open.ts';
@@ -14,6 +14,8 @@ import { Exports } from './exports.ts';
 import { Library } from './library.ts';
 import { LongLived } from './long-lived.ts';
 import { RunQueue } from './runs.ts';
+import { SampleFlow } from '../sample.ts';
+import { Unsaved } from './unsaved.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-reports-'));
 const store = openStore(folder);
@@ -32,10 +34,16 @@ const supervisor = new Supervisor((): JobProcess => ({
   onExit: (listener) => (exit = listener),
   kill: () => exit(null, 'SIGKILL'),
 }));
-const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, emit: () => {} };
+const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, unsaved: new Unsaved(), emit: () => {} };
 const library = new Library(context);
 const exports = new Exports(context, library);
 const client = new AbortController().signal;
+const request = {
+  model: { path: '/model' },
+  data: { paths: ['/rows.jsonl'], evalPaths: [] },
+  recipe: {},
+  device: 'cpu',
+} as const;
 
 test('the log of a run says what happened, and nothing twice', async () => {
   const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
@@ -78,34 +86,69 @@ test('the log of a run says what happened, and nothing twice', async () => {
   ]);
 });
 
-test('a run whose report cannot be stored fails with the reason; what cannot be stored either is told', async () => {
-  const told: { state: string; problem: unknown }[] = [];
-  const runs = new RunQueue(
-    { ...context, emit: (name, payload) => name === 'run.changed' && told.push(payload as (typeof told)[0]) },
-    library,
-    new AdapterRegistry(context),
-    new Devices(context, new LongLived(context)),
-  );
-  const request = {
-    model: { path: '/model' },
-    data: { paths: ['/rows.jsonl'], evalPaths: [] },
-    recipe: {},
-    device: 'cpu',
-  } as const;
+/** Every statement fails that writes to the database, as on a full disk. */
+function fillDisk(): () => void {
   const full = () => {
     throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
   };
-  const metrics = vi.spyOn(store.metrics, 'put').mockImplementation(full);
-  const update = vi.spyOn(store.runs, 'update');
-  const { id } = await runs.start(request, client);
-  update.mockImplementation(full);
+  const { runs: table, metrics, log, sampleState, adapters } = store;
+  const spies = [
+    vi.spyOn(table, 'update').mockImplementation(full),
+    vi.spyOn(metrics, 'put').mockImplementation(full),
+    vi.spyOn(log, 'add').mockImplementation(full),
+    vi.spyOn(sampleState, 'put').mockImplementation(full),
+    vi.spyOn(adapters, 'put').mockImplementation(full),
+  ];
+  return () => spies.forEach((spy) => spy.mockRestore());
+}
+
+test('on a full disk a run fails and the next one waits; with space again all of it is stored, and the queue goes on', async () => {
+  const told: Run[] = [];
+  const full = {
+    ...context,
+    unsaved: new Unsaved(),
+    emit: (name: string, payload: unknown) => name === 'run.changed' && told.push(payload as Run),
+  };
+  const runs = new RunQueue(full, library, new AdapterRegistry(full), new Devices(full, new LongLived(full)));
+  const sample = new SampleFlow(full, library, runs, new LongLived(full));
+  const [first, second] = [await runs.start(request, client), await runs.start(request, client)];
+  const free = fillDisk();
   say({ type: 'metrics', steps: [], evaluations: [{ step: 1, evalLoss: 1 }], secondsLeft: null });
-  await vi.waitFor(() => expect(told.at(-1)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } }));
+  await runs.ended(first.id);
+  expect(told).toContainEqual(expect.objectContaining({ id: first.id, state: 'failed' }));
+  expect(runs.list().find(({ id }) => id === first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
+  expect(store.runs.get(first.id)!.state).toBe('running');
+  expect(runs.get(second.id).state).toBe('queued');
+  // A stop is no error, and to go on is refused for what it is.
+  runs.stop(first.id, false);
+  expect(() => runs.resume(first.id)).toThrow(expect.objectContaining({ code: 'disk-full' }));
+  sample.stop();
+
+  free();
+  full.unsaved.retry();
+  expect(full.unsaved.busy).toBe(false);
+  expect(store.runs.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
+  expect(store.log.list(first.id).at(-1)!.text).toContain('disk is full');
+  expect(runs.get(second.id).state).toBe('running');
+  expect(runs.resume(first.id).state).toBe('queued');
+  runs.stop(first.id, false);
+  runs.stop(second.id, true);
+  await runs.ended(second.id);
   expect(runs.busy).toBe(false);
-  metrics.mockRestore();
-  update.mockRestore();
-  const again = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
+});
+
+test('what the studio left behind is put right at its start, or once there is space', async () => {
+  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
+  const { id } = await runs.start(request, client);
+  const free = fillDisk();
+  const later = { ...context, unsaved: new Unsaved() };
+  const again = new RunQueue(later, library, new AdapterRegistry(later), new Devices(later, new LongLived(later)));
   expect(again.get(id).state).toBe('interrupted');
+  free();
+  later.unsaved.retry();
+  expect(store.runs.get(id)!.state).toBe('interrupted');
+  runs.stop(id, true);
+  await runs.ended(id);
 });
 
 test('a paused run has its own state, with a checkpoint to go on from, and can still be stopped', async () => {

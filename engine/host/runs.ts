@@ -2,7 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { DeviceInfo, JobMessage, Run, RunState, TrainRequest, TrialSubject } from '../contract.ts';
+import type {
+  AdapterVersion,
+  DeviceInfo,
+  JobMessage,
+  LogLine,
+  Run,
+  RunState,
+  TrainRequest,
+  TrialSubject,
+} from '../contract.ts';
 import { runContent } from '../jobs/run-folder.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { logError, longestName, Problem, shown, toProblemValue, type ProblemValue } from '../problem.ts';
@@ -34,10 +43,14 @@ interface Active {
   job: Job | null;
   /** What it reported could not be stored. */
   unstored: ProblemValue | null;
+  /** As last stored: every report of progress carries it again. */
+  phase: string;
   /** Tokens of the longest row, once the job has said so. */
   longest: number | null;
   stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
+
+type Ending = Pick<Run, 'state' | 'phase' | 'problem' | 'secondsLeft' | 'finishedAt'>;
 
 export class RunQueue {
   readonly #context: HostContext;
@@ -46,6 +59,8 @@ export class RunQueue {
   readonly #devices: Devices;
   /** First the one that trains, then those that wait. */
   readonly #queue: Active[] = [];
+  /** How runs have ended whose end is not stored yet. */
+  readonly #endings = new Map<string, Ending>();
 
   constructor(context: HostContext, library: Library, adapters: AdapterRegistry, devices: Devices) {
     this.#context = context;
@@ -60,7 +75,16 @@ export class RunQueue {
   }
 
   get(id: string): Run {
-    return found(this.#context.store.runs.get(id), 'run', id);
+    return this.#asEnded(found(this.#context.store.runs.get(id), 'run', id));
+  }
+
+  /** Oldest first; of one project or of all. */
+  list(projectId?: string): Run[] {
+    return this.#context.store.runs.list(projectId).map((run) => this.#asEnded(run));
+  }
+
+  #asEnded(run: Run): Run {
+    return { ...run, ...this.#endings.get(run.id) };
   }
 
   /** Runs that a host left behind when it died; their processes, should one still compute, belong to nobody. */
@@ -74,8 +98,10 @@ export class RunQueue {
           // It has just ended by itself.
         }
       }
-      runs.update(run.id, { state: 'interrupted', phase: '', process: null, secondsLeft: null, finishedAt: Date.now() });
-      this.#log(run.id, 'The studio ended before the run had.');
+      const ending: Ending = { state: 'interrupted', phase: '', problem: null, secondsLeft: null, finishedAt: Date.now() };
+      this.#saveEnding(run.id, ending, () =>
+        this.#context.store.log.add(run.id, lineOf('The studio ended before the run had.')),
+      );
     }
   }
 
@@ -203,12 +229,14 @@ export class RunQueue {
   }
 
   #enqueue(runId: string, recipe: RecipeInput, details: RunJob, owner: AbortSignal | null): Run {
+    this.#settle(runId);
     const active: Active = {
       runId,
       recipe,
       details,
       owner,
       ended: Promise.withResolvers<void>(),
+      phase: '',
       judging: false,
       job: null,
       longest: null,
@@ -238,6 +266,7 @@ export class RunQueue {
     const active = this.#queue.find((candidate) => candidate.runId === id);
     if (active === undefined) {
       if (this.get(id).state !== 'paused') return;
+      this.#settle(id);
       this.#context.store.runs.update(id, { state: 'stopped' });
       this.#changed(id);
       return;
@@ -272,8 +301,7 @@ export class RunQueue {
     if (active.job === null) this.#end(active, as, null);
     else {
       active.job.stop(killAfterSeconds);
-      this.#context.store.runs.update(active.runId, { phase: as === 'paused' ? 'Pausing' : 'Stopping' });
-      this.#changed(active.runId);
+      this.#show(active, as === 'paused' ? 'Pausing' : 'Stopping');
     }
   }
 
@@ -283,35 +311,49 @@ export class RunQueue {
     return this.get(id);
   }
 
+  /** Begins the next run, or as soon as that can be stored. */
   #pump(): void {
+    this.#context.unsaved.save('The beginning of the next run', () => this.#begin());
+  }
+
+  /** Throws where the disk is full, and may be called again then; what else goes wrong is the end of the run. */
+  #begin(): void {
     const next = this.#queue[0];
     if (next === undefined || next.job !== null || next.judging) return;
     const { store, supervisor, cacheDir } = this.#context;
-    const run = this.get(next.runId);
-    // A run that was ended before its first moment has no record in its folder, and starts anew.
-    const resume = existsSync(join(run.out, 'run.json'));
-    const devices = this.#devicesFor(next, run);
-    if (devices === null) return;
-    const spec = {
-      kind: 'train',
-      modelPath: run.modelPath,
-      ...next.details,
-      devices,
-      recipe: resume ? next.recipe : { ...run.recipe, ...next.recipe },
-      out: run.out,
-      resume,
-      cacheDir,
-    } as const;
-    const job = supervisor.start(spec, { onMessage: (message) => this.#receiveSafely(next, message) });
-    next.job = job;
-    this.#log(run.id, resume ? 'Goes on.' : 'Starts.');
-    store.runs.update(run.id, {
-      state: 'running',
-      phase: 'Starting',
-      process: job.pid === undefined ? null : processIdentity(job.pid),
-    });
-    this.#changed(run.id);
-    void this.#finish(next, job);
+    try {
+      const run = this.get(next.runId);
+      // A run that was ended before its first moment has no record in its folder, and starts anew.
+      const resume = existsSync(join(run.out, 'run.json'));
+      const devices = this.#devicesFor(next, run);
+      if (devices === null) return;
+      store.runs.update(run.id, { state: 'running', phase: 'Starting' });
+      next.phase = 'Starting';
+      const spec = {
+        kind: 'train',
+        modelPath: run.modelPath,
+        ...next.details,
+        devices,
+        recipe: resume ? next.recipe : { ...run.recipe, ...next.recipe },
+        out: run.out,
+        resume,
+        cacheDir,
+      } as const;
+      const job = supervisor.start(spec, { onMessage: (message) => this.#receiveSafely(next, message) });
+      next.job = job;
+      void this.#finish(next, job);
+      this.#log(run.id, resume ? 'Goes on.' : 'Starts.');
+      store.runs.update(run.id, { process: job.pid === undefined ? null : processIdentity(job.pid) });
+      this.#changed(run.id);
+    } catch (error) {
+      const problem = toProblemValue(error);
+      if (next.job !== null) this.#giveUp(next, error);
+      else if (problem.code === 'disk-full') throw error;
+      else {
+        logError(error);
+        this.#end(next, 'failed', problem);
+      }
+    }
   }
 
   /** Null while devices are tried on a model of this make; the run begins when that is known. */
@@ -326,18 +368,24 @@ export class RunQueue {
     const known = device === 'cpu' ? [processor()] : this.#devices.forRun(subject);
     if (known !== null) return known;
     active.judging = true;
-    this.#context.store.runs.update(run.id, { phase: 'Trying the devices' });
-    this.#changed(run.id);
-    void this.#devices.tryFor(subject).then(() => {
-      active.judging = false;
-      this.#pump();
-    });
+    this.#show(active, 'Trying the devices');
+    void this.#devices.tryFor(subject).then(
+      () => {
+        active.judging = false;
+        this.#pump();
+      },
+      (error: unknown) => {
+        logError(error);
+        if (this.#queue.includes(active)) this.#end(active, 'failed', toProblemValue(error));
+      },
+    );
     return null;
   }
 
   async #finish(active: Active, job: Job): Promise<void> {
     let state: RunState = 'done';
     let problem: ProblemValue | null = null;
+    let version: AdapterVersion | null = null;
     try {
       await job.finished;
     } catch (error) {
@@ -350,13 +398,13 @@ export class RunQueue {
     if (active.stop === 'owner-gone' && state !== 'done') state = 'interrupted';
     if (state === 'done') {
       try {
-        await this.#adapters.registerRun(this.get(active.runId));
+        version = await this.#adapters.versionOf(this.get(active.runId));
       } catch (error) {
         problem = toProblemValue(error);
         state = 'failed';
       }
     }
-    this.#end(active, state, problem);
+    this.#end(active, state, problem, version);
   }
 
   /** What the run has taken so far is what one like it will take. */
@@ -369,20 +417,48 @@ export class RunQueue {
       });
   }
 
-  #end(active: Active, state: RunState, problem: ProblemValue | null): void {
-    const ended = { state, phase: '', problem, secondsLeft: null, finishedAt: Date.now() };
+  /** The run has ended, whether that can be stored now or later. `version` is the adapter it has made. */
+  #end(active: Active, state: RunState, problem: ProblemValue | null, version: AdapterVersion | null = null): void {
+    const { runId } = active;
     this.#queue.splice(this.#queue.indexOf(active), 1);
-    try {
+    this.#saveEnding(runId, { state, phase: '', problem, secondsLeft: null, finishedAt: Date.now() }, () => {
       this.#keepMemory(active);
-      this.#context.store.runs.update(active.runId, { ...ended, process: null });
-      this.#log(active.runId, ending(this.get(active.runId)));
-    } catch (error) {
-      // On a full disk it is told all the same; the next start finds the run without a process and marks it interrupted.
-      logError(error);
-    }
-    this.#context.emit('run.changed', { ...this.get(active.runId), ...ended });
+      const line = lineOf(lastWords(this.get(runId)));
+      this.#context.store.log.add(runId, line);
+      if (version !== null) this.#context.store.adapters.put(version);
+      return () => {
+        this.#context.emit('run.log', { runId, line });
+        if (version !== null) this.#adapters.tell(version);
+      };
+    });
+    this.#changedSafely(runId);
     active.ended.resolve();
     this.#pump();
+  }
+
+  /** Stores an end and what belongs to it, all or nothing, now or as soon as that is possible. What `store` answers is done once it is. */
+  #saveEnding(runId: string, ending: Ending, store: () => (() => void) | void): void {
+    const { unsaved, store: tables } = this.#context;
+    this.#endings.set(runId, ending);
+    unsaved.save(endOf(runId), () => {
+      const tell = tables.transaction(() => {
+        tables.runs.update(runId, { ...ending, process: null });
+        return store();
+      });
+      this.#endings.delete(runId);
+      tell?.();
+    });
+  }
+
+  /** Refuses to go on from an end that cannot be stored even now. */
+  #settle(runId: string): void {
+    this.#context.unsaved.retry();
+    if (this.#endings.has(runId))
+      throw new Problem(
+        'disk-full',
+        `How the run '${this.get(runId).name}' has ended could not be stored yet.`,
+        'Free some space in the data folder; it is then stored within seconds.',
+      );
   }
 
   /** A report that cannot be stored, on a full disk, ends the run that made it and nothing else. */
@@ -390,9 +466,13 @@ export class RunQueue {
     try {
       this.#receive(active, message);
     } catch (error) {
-      active.unstored ??= toProblemValue(error);
-      active.job?.kill();
+      this.#giveUp(active, error);
     }
+  }
+
+  #giveUp(active: Active, error: unknown): void {
+    active.unstored ??= toProblemValue(error);
+    active.job?.kill();
   }
 
   #receive(active: Active, message: JobMessage): void {
@@ -420,8 +500,9 @@ export class RunQueue {
         this.#changed(runId);
         return;
       case 'progress': {
-        if (this.get(runId).phase !== message.progress.phase && active.stop === null) {
+        if (active.phase !== message.progress.phase && active.stop === null) {
           store.runs.update(runId, { phase: message.progress.phase });
+          active.phase = message.progress.phase;
           // What has no length happens once; training and evaluating take turns.
           if (message.progress.total === 0) this.#log(runId, `${message.progress.phase}.`);
           this.#changed(runId);
@@ -459,10 +540,25 @@ export class RunQueue {
     }
   }
 
+  /** A line that cannot be stored is told all the same. */
   #log(runId: string, text: string): void {
-    const line = { at: Date.now(), text };
-    this.#context.store.log.add(runId, line);
+    const line = lineOf(text);
+    try {
+      this.#context.store.log.add(runId, line);
+    } catch (error) {
+      logError(error);
+    }
     this.#context.emit('run.log', { runId, line });
+  }
+
+  /** What a run does just now; nothing hangs on whether it is stored. */
+  #show(active: Active, phase: string): void {
+    try {
+      this.#context.store.runs.update(active.runId, { phase });
+    } catch (error) {
+      logError(error);
+    }
+    this.#changedSafely(active.runId);
   }
 
   update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Run {
@@ -485,6 +581,8 @@ export class RunQueue {
     const { store, emit, dataDir } = this.#context;
     const kept = store.adapters.ofRun(id) !== null;
     store.runs.remove(id);
+    this.#context.unsaved.forget(endOf(id));
+    this.#endings.delete(id);
     if (!kept && run.out === join(dataDir, 'runs', id)) rmSync(run.out, { recursive: true, force: true });
     emit('run.removed', { id });
     emit('list.changed', { projectId: run.projectId, list: 'runs' });
@@ -493,12 +591,24 @@ export class RunQueue {
   #changed(id: string): void {
     this.#context.emit('run.changed', this.get(id));
   }
+
+  /** Where nobody waits who could be told that a run cannot be read. */
+  #changedSafely(id: string): void {
+    try {
+      this.#changed(id);
+    } catch (error) {
+      logError(error);
+    }
+  }
 }
+
+const endOf = (runId: string): string => `The end of run ${runId}`;
+const lineOf = (text: string): LogLine => ({ at: Date.now(), text });
 
 const counted = (value: number): string => value.toLocaleString('en-US');
 
 /** The last line of a run's log. */
-function ending({ state, step, seconds, problem }: Run): string {
+function lastWords({ state, step, seconds, problem }: Run): string {
   if (problem !== null) return `${problem.message} ${problem.hint}`;
   return `${state.charAt(0).toUpperCase()}${state.slice(1)} at step ${step} after ${seconds.toFixed(1)} s of training.`;
 }

@@ -40,7 +40,7 @@ export class Upkeep {
   /** Copies and checks the database unless that was done today; answers when it is done. */
   async look(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#work ??= isBackedUp(this.#dataDir, new Date(), lastHealed(this.#dataDir)) ? Promise.resolve() : this.#backUp();
+    this.#work ??= this.#backUpUnlessDone();
     await this.#work;
     this.#work = null;
     this.#timer = setTimeout(() => void this.look(), nextLookMilliseconds).unref();
@@ -50,8 +50,9 @@ export class Upkeep {
     clearTimeout(this.#timer);
   }
 
-  async #backUp(): Promise<void> {
+  async #backUpUnlessDone(): Promise<void> {
     try {
+      if (isBackedUp(this.#dataDir, new Date(), lastHealed(this.#dataDir))) return;
       const { damage, failure } = await runThread(this.#dataDir);
       if (damage !== null) this.#store.reportDamage(damage);
       if (failure !== null)
