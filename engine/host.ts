@@ -27,7 +27,7 @@ const longestLog = 5_000_000;
 const { values } = parseArgs({ options: { 'data-dir': { type: 'string' } } });
 const places = hostPlaces(values['data-dir'] ?? defaultDataDir());
 try {
-  if (!takeLock(places.lock)) process.exit(0);
+  if (!(await takeLock(places.lock, `${places.socket}-lock`))) process.exit(0);
 } catch (error) {
   if (toProblemValue(error).code !== 'disk-full') throw error;
   process.exit(fullDiskStatus);

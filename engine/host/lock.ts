@@ -1,11 +1,21 @@
-/** The lock of a data folder: one host at a time. It names the process by id and start time, so a stale one is known for what it is. */
+/**
+ * The lock of a data folder: one host at a time. It names the process by id and start time, so a stale one is known for what it is, and
+ * whatever else lies in its place is moved away. On Windows, which does not tell us start times, a named pipe is the lock: the system takes
+ * it back from a process that ends, however that ends.
+ */
 import { execFileSync } from 'node:child_process';
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { linkSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+
+const longestLock = 4096;
 
 export interface ProcessIdentity {
   readonly pid: number;
   /** What the system says about when it started; null where it cannot be asked. */
   readonly started: string | null;
+  /** Which start of which machine that is counted from, where the system says; locks of an earlier studio do not name it. */
+  readonly boot?: string;
 }
 
 /** The identity of a living process, or null when there is none with that id. */
@@ -16,7 +26,16 @@ export function processIdentity(pid: number): ProcessIdentity | null {
     // EPERM: it lives, and belongs to somebody else.
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return null;
   }
-  return { pid, started: startTime(pid) };
+  const boot = bootId();
+  return { pid, started: startTime(pid), ...(boot === null ? {} : { boot }) };
+}
+
+function bootId(): string | null {
+  try {
+    return process.platform === 'linux' ? readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() : null;
+  } catch {
+    return null;
+  }
 }
 
 function startTime(pid: number): string | null {
@@ -28,8 +47,12 @@ function startTime(pid: number): string | null {
       if (fields[0] === 'Z') return 'ended';
       return fields[19] ?? null;
     }
-    if (process.platform === 'darwin')
-      return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || null;
+    if (process.platform === 'darwin') {
+      // Two processes with other languages or time zones must read the same.
+      const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
+      const state = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], { encoding: 'utf8', env }).trim();
+      return state.startsWith('Z') ? 'ended' : state.replace(/^\S+\s+/, '') || null;
+    }
   } catch {
     return null;
   }
@@ -39,12 +62,34 @@ function startTime(pid: number): string | null {
 /** Whether that very process still lives. */
 export function isAlive(identity: ProcessIdentity): boolean {
   const now = processIdentity(identity.pid);
-  return now !== null && (now.started === identity.started || now.started === null || identity.started === null);
+  if (now === null || (identity.boot ?? now.boot) !== now.boot) return false;
+  return now.started === null || now.started === identity.started;
 }
 
-/** Takes the lock, or answers false when a living host holds it. */
-export function takeLock(path: string): boolean {
-  const own = `${path}.${process.pid}`;
+/** Takes the lock, or answers false when a living host holds it. `pipe` names the pipe that is the lock on Windows. */
+export async function takeLock(path: string, pipe: string): Promise<boolean> {
+  if (process.platform !== 'win32') return takeFile(path);
+  if (!(await holdName(pipe))) return false;
+  // For people who look for the process; nobody goes by it.
+  rmSync(path, { recursive: true, force: true });
+  writeFileSync(path, JSON.stringify(processIdentity(process.pid)), { mode: 0o600 });
+  return true;
+}
+
+/** Holds a name of the system that only one process can have, up to the end of this one; false when another has it. */
+export function holdName(name: string): Promise<boolean> {
+  const server = createServer((socket) => socket.destroy());
+  return new Promise((done, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? done(false) : fail(error)));
+    server.listen(name, () => {
+      server.unref();
+      done(true);
+    });
+  });
+}
+
+function takeFile(path: string): boolean {
+  const own = `${path}.${randomUUID()}`;
   writeFileSync(own, JSON.stringify(processIdentity(process.pid)), { mode: 0o600 });
   try {
     for (let attempt = 0; attempt < 20; attempt++) {
@@ -55,8 +100,7 @@ export function takeLock(path: string): boolean {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
-      const held = readText(path);
-      if (held === null) continue;
+      const held = readLock(path);
       const holder = parseIdentity(held);
       if (holder !== null && isAlive(holder)) return false;
       removeStale(path, held);
@@ -69,39 +113,42 @@ export function takeLock(path: string): boolean {
 
 /** Moves a stale lock away; two starters may try at once, so what was moved is looked at again. */
 function removeStale(path: string, stale: string): void {
-  const away = `${path}.stale-${process.pid}`;
+  const away = `${path}.${randomUUID()}`;
   try {
     renameSync(path, away);
-  } catch {
-    return;
+  } catch (error) {
+    // Another starter has moved it.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
   }
-  if (readText(away) !== stale) {
+  if (readLock(away) !== stale) {
     try {
       linkSync(away, path);
     } catch {
       // A third one was faster; whoever holds the lock now will answer.
     }
   }
-  rmSync(away, { force: true });
+  rmSync(away, { recursive: true, force: true });
 }
 
 export function releaseLock(path: string): void {
-  const holder = parseIdentity(readText(path) ?? '');
-  if (holder?.pid === process.pid) rmSync(path, { force: true });
+  if (parseIdentity(readLock(path))?.pid === process.pid) rmSync(path, { force: true });
 }
 
-function readText(path: string): string | null {
+/** What a lock says; nothing where it is no file that a host has written. */
+function readLock(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    const status = lstatSync(path);
+    return status.isFile() && status.size <= longestLock ? readFileSync(path, 'utf8') : '';
   } catch {
-    return null;
+    return '';
   }
 }
 
 function parseIdentity(text: string): ProcessIdentity | null {
   try {
     const value = JSON.parse(text) as ProcessIdentity | null;
-    return value !== null && Number.isInteger(value.pid) ? value : null;
+    return value !== null && Number.isInteger(value.pid) && value.pid > 0 ? value : null;
   } catch {
     return null;
   }
