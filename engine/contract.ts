@@ -672,13 +672,16 @@ export interface EngineRequests {
   'runs.resume': (p: { id: string }) => Run;
   'runs.update': (p: { id: string; name?: string; notes?: string; tags?: readonly string[] }) => Run;
   'runs.remove': (p: { id: string }) => null;
+  /** The oldest after a step, as many as fit into one answer; where there are more, ask again from the last step of these. */
   'runs.metrics': (p: { id: string; afterStep: number }) => {
     steps: readonly StepMetrics[];
     evaluations: readonly EvalMetrics[];
+    more: boolean;
   };
   /** The learning rate that the recipe plans, at up to 400 steps from the first to the last. */
   'runs.schedule': (p: { id: string }) => readonly Pick<StepMetrics, 'step' | 'learningRate'>[];
   'runs.samples': (p: { id: string }) => readonly Sample[];
+  /** The newest lines, as many as fit into one answer; the first says how many came before them. */
   'runs.log': (p: { id: string }) => readonly LogLine[];
   'runs.checkpoints': (p: { id: string }) => readonly Checkpoint[];
   'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];

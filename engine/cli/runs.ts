@@ -1,5 +1,5 @@
 /** `lowrank runs list|show|compare|pause|resume|stop` */
-import type { Run } from '../contract.ts';
+import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { formatFieldText, recipeKeys } from '../recipe.ts';
 import { UsageError, type Command } from './command.ts';
@@ -44,7 +44,15 @@ export const runs: Command = {
     }
     if (what === 'show') {
       const [run] = chosen as [Run];
-      const { steps, evaluations } = await client.request('runs.metrics', { id: run.id, afterStep: 0 });
+      const steps: StepMetrics[] = [];
+      const evaluations: EvalMetrics[] = [];
+      for (let more = true, afterStep = -1; more;) {
+        const page = await client.request('runs.metrics', { id: run.id, afterStep });
+        for (const step of page.steps) steps.push(step);
+        for (const evaluation of page.evaluations) evaluations.push(evaluation);
+        more = page.more;
+        afterStep = Math.max(page.steps.at(-1)?.step ?? -1, page.evaluations.at(-1)?.step ?? -1);
+      }
       const checkpoints = await client.request('runs.checkpoints', { id: run.id });
       output.document({ ...run, steps, evaluations, checkpoints });
       output.table([

@@ -105,10 +105,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       runs.remove(id);
       return null;
     },
-    'runs.metrics': ({ id, afterStep }) => ({
-      steps: store.metrics.steps(id, afterStep),
-      evaluations: store.metrics.evaluations(id, afterStep),
-    }),
+    'runs.metrics': ({ id, afterStep }) => store.metrics.page(id, afterStep),
     'runs.schedule': ({ id }) => {
       const { recipe, totalSteps } = runs.get(id);
       return scheduleOf(recipe, totalSteps);

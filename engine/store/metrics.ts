@@ -5,6 +5,9 @@
 import type { Database } from 'better-sqlite3';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 
+/** About 4 MB as JSON. */
+const metricsOfPage = 20_000;
+
 export class Metrics {
   readonly #db: Database;
   constructor(db: Database) {
@@ -72,21 +75,33 @@ export class Metrics {
       .run(runId);
   }
 
-  steps(runId: string, afterStep: number): StepMetrics[] {
+  steps(runId: string, afterStep: number, most = -1): StepMetrics[] {
     return this.#db
-      .prepare<[string, number], StepMetrics>(
+      .prepare<[string, number, number], StepMetrics>(
         `SELECT step, loss, learning_rate AS learningRate, gradient_norm AS gradientNorm, supervised_tokens AS supervisedTokens,
            tokens, seconds, memory, epoch
-         FROM step_metrics WHERE run_id = ? AND step > ? ORDER BY step`,
+         FROM step_metrics WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?`,
       )
-      .all(runId, afterStep);
+      .all(runId, afterStep, most);
   }
-  evaluations(runId: string, afterStep: number): EvalMetrics[] {
+  evaluations(runId: string, afterStep: number, most = -1): EvalMetrics[] {
     return this.#db
-      .prepare<[string, number], EvalMetrics>(
-        'SELECT step, eval_loss AS evalLoss FROM eval_metrics WHERE run_id = ? AND step > ? ORDER BY step',
+      .prepare<[string, number, number], EvalMetrics>(
+        'SELECT step, eval_loss AS evalLoss FROM eval_metrics WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?',
       )
-      .all(runId, afterStep);
+      .all(runId, afterStep, most);
+  }
+  /** What was measured after a step: at most `most` steps and as many evaluations, all of them up to the last step of either. */
+  page(
+    runId: string,
+    afterStep: number,
+    most = metricsOfPage,
+  ): { steps: StepMetrics[]; evaluations: EvalMetrics[]; more: boolean } {
+    const steps = this.steps(runId, afterStep, most + 1);
+    const evaluations = this.evaluations(runId, afterStep, most + 1);
+    const cut = Math.min(steps[most]?.step ?? Infinity, evaluations[most]?.step ?? Infinity);
+    const isBefore = ({ step }: EvalMetrics | StepMetrics): boolean => step < cut;
+    return { steps: steps.filter(isBefore), evaluations: evaluations.filter(isBefore), more: cut < Infinity };
   }
   /** How fast the newest run of a model that measured anything was. Its first step also warms up, so it does not count. */
   rateOf(modelPath: string): { tokensPerSecond: number; measuredBy: string } | null {

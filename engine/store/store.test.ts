@@ -121,6 +121,38 @@ test('a resumed run replaces the steps it measures again', () => {
   store.close();
 });
 
+test('metrics come in pages that leave nothing out, whichever there are more of', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  const steps = Array.from({ length: 25 }, (_, index) => step(index + 1, index));
+  const evaluations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 20, 25].map((at) => ({ step: at, evalLoss: at }));
+  store.metrics.put('r', steps, evaluations);
+  for (const most of [1, 4, 7, 24, 25, 100]) {
+    const read = { steps: [] as StepMetrics[], evaluations: [] as EvalMetrics[] };
+    for (let more = true, after = -1; more;) {
+      const page = store.metrics.page('r', after, most);
+      expect(Math.max(page.steps.length, page.evaluations.length)).toBeLessThanOrEqual(most);
+      read.steps.push(...page.steps);
+      read.evaluations.push(...page.evaluations);
+      more = page.more;
+      after = Math.max(page.steps.at(-1)?.step ?? -1, page.evaluations.at(-1)?.step ?? -1);
+    }
+    expect(read).toEqual({ steps, evaluations });
+  }
+  store.close();
+});
+
+test('of a very long log the newest lines are told, and how many there were before', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  for (let at = 1; at <= 7; at++) store.log.add('r', { at, text: `Line ${at}.` });
+  expect(store.log.list('r', 7)).toHaveLength(7);
+  expect(store.log.list('r', 2).map(({ text }) => text)).toEqual(['5 earlier lines are not shown.', 'Line 6.', 'Line 7.']);
+  store.close();
+});
+
 test('what the metrics of a run come to is right whichever steps are added, replaced or removed', () => {
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });

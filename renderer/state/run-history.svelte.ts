@@ -27,15 +27,13 @@ export class RunHistory {
   async load(): Promise<void> {
     const id = this.id;
     try {
-      const [metrics, samples, log, checkpoints] = await Promise.all([
-        this.#engine.request('runs.metrics', { id, afterStep: -1 }),
+      const [, samples, log, checkpoints] = await Promise.all([
+        this.#loadMetrics(),
         this.#engine.request('runs.samples', { id }),
         this.#engine.request('runs.log', { id }),
         this.#engine.request('runs.checkpoints', { id }),
       ]);
       // What arrived by event while the answer was under way is newer than the answer.
-      this.steps = mergeByStep(metrics.steps, this.steps);
-      this.evaluations = mergeByStep(metrics.evaluations, this.evaluations);
       this.samples = samples.reduceRight(withSample, this.samples);
       this.log = [...log, ...this.log.filter((line) => line.at > (log.at(-1)?.at ?? 0))];
       this.checkpoints = checkpoints;
@@ -44,6 +42,18 @@ export class RunHistory {
       this.problem = problemOf(error);
     }
     this.loading = false;
+  }
+
+  /** The curves of a long run come in pages, and are shown as they come. */
+  async #loadMetrics(): Promise<void> {
+    for (let more = true, afterStep = -1; more;) {
+      const page = await this.#engine.request('runs.metrics', { id: this.id, afterStep });
+      // What arrived by event while the answer was under way is newer than the answer.
+      this.steps = mergeByStep(page.steps, this.steps);
+      this.evaluations = mergeByStep(page.evaluations, this.evaluations);
+      more = page.more;
+      afterStep = Math.max(page.steps.at(-1)?.step ?? -1, page.evaluations.at(-1)?.step ?? -1);
+    }
   }
 
   /** Points that come in quick succession are added together. */
