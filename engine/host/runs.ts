@@ -249,6 +249,7 @@ export class RunQueue {
       const gone = () => this.#ownerGone(active);
       if (owner.aborted) queueMicrotask(gone);
       else owner.addEventListener('abort', gone, { once: true });
+      void active.ended.promise.then(() => owner.removeEventListener('abort', gone));
     }
     this.#changed(runId);
     this.#pump();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Run, StepMetrics } from '../contract.ts';
+import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { initial } from './migrations/001-initial.ts';
 import { openStore } from './open.ts';
