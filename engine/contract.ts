@@ -808,6 +808,8 @@ export type HostMessage =
   | { readonly type: 'hello'; readonly pid: number; readonly studio?: string }
   | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
+  /** Of an answer that is longer than a frame: its JSON, in the order of the parts. */
+  | { readonly type: 'part'; readonly id: number; readonly text: string; readonly last: boolean }
   | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };
 
 // ── Host to job process ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,11 +3,15 @@
  * that connection, and so does a peer that leaves too much unread.
  */
 import type { Socket } from 'node:net';
-import type { HostMessage, ProblemValue } from './contract.ts';
-import { logError } from './problem.ts';
+import type { Answer, HostMessage, ProblemValue } from './contract.ts';
+import { logError, Problem } from './problem.ts';
 
-/** Bytes of the longest frame, in either direction. A request or answer that would be longer is refused instead of sent. */
+/** Bytes of the longest frame, in either direction. A longer request is refused, a longer answer comes in parts. */
 export const longestFrame = 16 * 2 ** 20;
+/** Characters of the longest answer, all its parts together. One that would be longer is refused instead of sent. */
+export const longestAnswer = 16 * longestFrame;
+/** Characters of a part: with three bytes for each, or every other one escaped, it still fits into a frame. */
+const longestPart = longestFrame / 4;
 /** Bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy events. */
 export const longestBacklog = 4 * longestFrame;
 
@@ -15,17 +19,44 @@ const newline = 10;
 
 /** The bytes of a message, or null when they are too many for a frame. */
 export function encodeFrame(message: HostMessage): Buffer | null {
-  let line: string;
+  const line = stringify(message);
+  if (line === null || line.length > longestFrame) return null;
+  const frame = Buffer.from(`${line}\n`);
+  return frame.length > longestFrame ? null : frame;
+}
+
+/** JSON, or null where that has more characters than a string of V8 can have, or more levels than its stack. */
+function stringify(value: unknown): string | null {
   try {
-    line = JSON.stringify(message);
+    return JSON.stringify(value);
   } catch (error) {
-    // More characters than a string of V8 can have, or more levels than its stack.
     if (error instanceof RangeError) return null;
     throw error;
   }
-  if (line.length > longestFrame) return null;
-  const frame = Buffer.from(`${line}\n`);
-  return frame.length > longestFrame ? null : frame;
+}
+
+/** The frames of an answer: one, or several with its parts. Too long an answer becomes a Problem. */
+export function* answerFrames(
+  { id, name }: { readonly id: number; readonly name: string },
+  answer: Answer<unknown>,
+  longest = longestAnswer,
+): Generator<Buffer> {
+  const frame = encodeFrame({ type: 'answer', id, answer });
+  if (frame !== null) return yield frame;
+  const text = stringify(answer);
+  if (text === null || text.length > longest) {
+    const problem = tooLong(`The answer to '${name}'`, longest, 'Ask for less at a time: fewer rows, a smaller file.');
+    return yield encodeFrame({ type: 'answer', id, answer: { problem: problem.toValue() } })!;
+  }
+  for (let from = 0; from < text.length; from += longestPart) {
+    const last = from + longestPart >= text.length;
+    yield encodeFrame({ type: 'part', id, text: text.slice(from, from + longestPart), last })!;
+  }
+}
+
+/** Refuses what is longer than can be sent. */
+export function tooLong(what: string, longest: number, hint: string): Problem {
+  return new Problem('request-invalid', `${what} is longer than the ${longest / 2 ** 20} MB that can be sent.`, hint);
 }
 
 /** Sends a frame; a peer that has left too much unread is closed instead. */
@@ -143,6 +174,8 @@ function isMessage(value: unknown): value is HostMessage {
       return Number.isSafeInteger(value['id']) && typeof value['name'] === 'string';
     case 'answer':
       return Number.isSafeInteger(value['id']) && isAnswer(value['answer']);
+    case 'part':
+      return Number.isSafeInteger(value['id']) && typeof value['text'] === 'string' && typeof value['last'] === 'boolean';
     case 'event':
       return typeof value['name'] === 'string' && 'payload' in value;
     default:
@@ -150,7 +183,8 @@ function isMessage(value: unknown): value is HostMessage {
   }
 }
 
-function isAnswer(value: unknown): boolean {
+/** Whether it is an answer; its value is looked at by whoever asked. */
+export function isAnswer(value: unknown): value is Answer<unknown> {
   return isRecord(value) && ('ok' in value || isProblem(value['problem']));
 }
 

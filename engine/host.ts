@@ -10,12 +10,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec, ProblemValue } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
-import { encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
+import { answerFrames, encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
 import type { Client, HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
 import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
 import { logError, Problem, toProblemValue } from './problem.ts';
-import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio, tooLong } from './rpc.ts';
+import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio } from './rpc.ts';
 import { jobEnvironment } from './runtime/cuda.ts';
 import type { Store } from './store/open.ts';
 import { versions } from './versions.ts';
@@ -178,8 +178,11 @@ function serve(socket: Socket): void {
     (message) => {
       if (message.type === 'hello') studio = message.studio;
       if (message.type !== 'request') return;
-      if (studio === versions.studio) void answer(message, client).then((frame) => writeFrame(socket, frame));
-      else writeFrame(socket, encodeAnswer(message, { problem: otherStudio(versions.studio, studio).toValue() }));
+      const told =
+        studio === versions.studio
+          ? answer(message, client)
+          : Promise.resolve({ problem: otherStudio(versions.studio, studio).toValue() });
+      void told.then((answer) => sendAnswer(socket, message, answer));
       // One that asks faster than it reads is heard again when it has read.
       return untilRead(socket);
     },
@@ -190,21 +193,24 @@ function serve(socket: Socket): void {
 
 type Request = Extract<HostMessage, { type: 'request' }>;
 
-function encodeAnswer({ id, name }: Request, answer: Answer<unknown>): Buffer {
-  const hint = 'Ask for less at a time: fewer rows, a smaller file.';
-  return (
-    encodeFrame({ type: 'answer', id, answer }) ??
-    encodeFrame({ type: 'answer', id, answer: { problem: tooLong(`The answer to '${name}'`, hint).toValue() } })!
-  );
+/** The parts of a long answer are sent as they are read. */
+async function sendAnswer(socket: Socket, request: Request, answer: Answer<unknown>): Promise<void> {
+  let isFirst = true;
+  for (const frame of answerFrames(request, answer)) {
+    if (!isFirst) await untilRead(socket);
+    if (socket.destroyed) return;
+    isFirst = false;
+    writeFrame(socket, frame);
+  }
 }
 
-async function answer(request: Request, client: Client): Promise<Buffer> {
+async function answer(request: Request, client: Client): Promise<Answer<unknown>> {
   try {
-    return encodeAnswer(request, { ok: (await (await current()).request(request.name, request.params, client)) ?? null });
+    return { ok: (await (await current()).request(request.name, request.params, client)) ?? null };
   } catch (error) {
     const problem = toProblemValue(error);
     if (problem.code === 'internal') logError(error);
-    return encodeAnswer(request, { problem });
+    return { problem };
   }
 }
 

@@ -9,9 +9,9 @@ import { createConnection, type Socket } from 'node:net';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
+import type { Answer, EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
-import { encodeFrame, longestFrame, readFrames, writeFrame } from './frames.ts';
+import { encodeFrame, isAnswer, longestAnswer, longestFrame, readFrames, tooLong, writeFrame } from './frames.ts';
 import { Problem } from './problem.ts';
 import { versions } from './versions.ts';
 
@@ -201,25 +201,29 @@ function tryConnect(path: string): Promise<HostClient | null> {
 
 class SocketClient implements HostClient {
   readonly #socket: Socket;
-  readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (problem: Problem) => void }>();
+  readonly #waiting = new Map<
+    number,
+    { resolve: (value: never) => void; reject: (problem: Problem) => void; parts: string[]; characters: number }
+  >();
   readonly #listeners = new Set<(name: keyof EngineEvents, payload: unknown) => void>();
   readonly #closeListeners = new Set<() => void>();
   #lastId = 0;
   #closed = false;
+  /** What of the host's was no message, or null. */
+  #why: string | null = null;
 
   /** `onHello` is told the version of the host's studio, if it says one. */
   constructor(socket: Socket, onHello: (studio: string | undefined) => void) {
     this.#socket = socket;
     socket.once('connect', () => this.#send({ type: 'hello', pid: process.pid, studio: versions.studio }));
-    let why: string | null = null;
     readFrames(
       socket,
       (message) => this.#receive(message, onHello),
-      (bad) => (why = `It sent ${bad}.`),
+      (bad) => this.#leave(bad),
     );
     socket.on('close', () => {
       this.#closed = true;
-      for (const { reject } of this.#waiting.values()) reject(lost(why));
+      for (const { reject } of this.#waiting.values()) reject(lost(this.#why));
       this.#waiting.clear();
       for (const listener of this.#closeListeners) listener();
     });
@@ -233,23 +237,52 @@ class SocketClient implements HostClient {
       case 'event':
         for (const listener of [...this.#listeners]) listener(message.name, message.payload);
         return;
-      case 'answer': {
-        const waiting = this.#waiting.get(message.id);
-        this.#waiting.delete(message.id);
-        if ('ok' in message.answer) waiting?.resolve(message.answer.ok as never);
-        else waiting?.reject(Problem.fromValue(message.answer.problem));
-      }
+      case 'answer':
+        this.#settle(message.id, message.answer);
+        return;
+      case 'part':
+        this.#addPart(message);
     }
+  }
+
+  #addPart({ id, text, last }: Extract<HostMessage, { type: 'part' }>): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    waiting.parts.push(text);
+    waiting.characters += text.length;
+    if (waiting.characters > longestAnswer) return this.#leave('an answer without an end');
+    if (!last) return;
+    let answer: unknown = null;
+    try {
+      answer = JSON.parse(waiting.parts.join(''));
+    } catch {
+      // What is no JSON is no answer either.
+    }
+    if (isAnswer(answer)) this.#settle(id, answer);
+    else this.#leave('parts that make no answer');
+  }
+
+  #settle(id: number, answer: Answer<unknown>): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if ('ok' in answer) waiting?.resolve(answer.ok as never);
+    else waiting?.reject(Problem.fromValue(answer.problem));
+  }
+
+  /** Ends the connection to a host that sends what is no message. */
+  #leave(bad: string): void {
+    this.#why = `It sent ${bad}.`;
+    this.#socket.destroy();
   }
 
   request<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<Result<EngineRequests, N>> {
     if (this.#closed) return Promise.reject(lost(null));
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject, parts: [], characters: 0 });
       if (this.#send({ type: 'request', id, name, params: params ?? null })) return;
       this.#waiting.delete(id);
-      reject(tooLong(`The request '${name}'`, 'Ask for less at a time.'));
+      reject(tooLong(`The request '${name}'`, longestFrame, 'Ask for less at a time.'));
     });
   }
 
@@ -285,13 +318,4 @@ class SocketClient implements HostClient {
 function lost(why: string | null): Problem {
   const message = why === null ? 'The engine went away.' : `The engine went away. ${why}`;
   return new Problem('host-unreachable', message, 'Start it again; runs go on from their last checkpoint.');
-}
-
-/** Refuses what does not fit into a frame. */
-export function tooLong(what: string, hint: string): Problem {
-  return new Problem(
-    'request-invalid',
-    `${what} is longer than the ${longestFrame / 2 ** 20} MB that can be sent at once.`,
-    hint,
-  );
 }

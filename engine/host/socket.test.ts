@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { HostMessage } from '../contract.ts';
-import { encodeFrame, longestBacklog, longestFrame, readFrames, writeFrame } from '../frames.ts';
+import { answerFrames, encodeFrame, longestBacklog, longestFrame, readFrames, writeFrame } from '../frames.ts';
 import { connectHost, type HostClient, hostPlaces } from '../rpc.ts';
 import { filledStore } from '../testing/filled-store.ts';
 import { versions } from '../versions.ts';
@@ -76,14 +76,28 @@ test('a line without an end is cut off at the longest frame', async () => {
   expect(await client.request('projects.list', undefined)).toHaveLength(1);
 });
 
-test('a request or an answer that is longer than a frame is refused, and the connection lives', async () => {
+test('a request that is longer than a frame is refused, a longer answer comes in parts, and the connection lives', async () => {
   const name = 'n'.repeat(longestFrame);
   await expect(client.request('projects.create', { name })).rejects.toMatchObject({ code: 'request-invalid' });
-  await expect(client.request('runs.list', {})).rejects.toMatchObject({
-    code: 'request-invalid',
-    message: "The answer to 'runs.list' is longer than the 16 MB that can be sent at once.",
-  });
-  expect((await client.request('runs.get', { id: 'r1' })).notes).toHaveLength(6 * megabytes);
+  const runs = await client.request('runs.list', {});
+  expect(runs.map(({ notes }) => notes.length)).toEqual([6 * megabytes, 6 * megabytes, 6 * megabytes]);
+});
+
+test('an answer that is too long for all its parts is a Problem of that request', () => {
+  const asked = { id: 7, name: 'data.render' };
+  const long = { ok: `"${'€😀'.repeat(4 * megabytes)}"` };
+  const parts = [...answerFrames(asked, long)].map((frame) => JSON.parse(frame.toString()) as { text: string; last: boolean });
+  expect(parts.map(({ last }) => last)).toEqual(parts.map((_, index) => index === parts.length - 1));
+  expect(JSON.parse(parts.map(({ text }) => text).join(''))).toEqual(long);
+  const refused = [...answerFrames(asked, long, megabytes)].map((frame) => JSON.parse(frame.toString()) as unknown);
+  expect(refused).toMatchObject([
+    {
+      id: 7,
+      answer: {
+        problem: { code: 'request-invalid', message: "The answer to 'data.render' is longer than the 1 MB that can be sent." },
+      },
+    },
+  ]);
 });
 
 const memoryOf = (pid: number): number => {
@@ -136,24 +150,26 @@ test('a peer that leaves too much unread is closed', async () => {
   server.close();
 });
 
-test.each(['null', '{"type":"answer","id":1,"answer":{}}', 'x'.repeat(longestFrame)])(
-  'an engine that sends garbage is left, and who waits is told',
-  async (garbage) => {
-    const other = hostPlaces(join(folder, `garbage-${garbage.length}`));
-    const server = createServer((socket) => {
-      socket.on('error', () => {});
-      socket.write(`${hello}\n`);
-      socket.once('data', () => socket.write(`${garbage}\n`));
-    });
-    await new Promise<void>((done) => server.listen(other.socket, done));
-    try {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const lost = await connectHost(other.dataDir);
-      lost.onClose(resolve);
-      await expect(lost.request('projects.list', undefined)).rejects.toMatchObject({ code: 'host-unreachable' });
-      await promise;
-    } finally {
-      server.close();
-    }
-  },
-);
+test.each([
+  'null',
+  '{"type":"answer","id":1,"answer":{}}',
+  '{"type":"part","id":1,"text":"[","last":true}',
+  'x'.repeat(longestFrame),
+])('an engine that sends garbage is left, and who waits is told', async (garbage) => {
+  const other = hostPlaces(join(folder, `garbage-${garbage.length}`));
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write(`${hello}\n`);
+    socket.once('data', () => socket.write(`${garbage}\n`));
+  });
+  await new Promise<void>((done) => server.listen(other.socket, done));
+  try {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const lost = await connectHost(other.dataDir);
+    lost.onClose(resolve);
+    await expect(lost.request('projects.list', undefined)).rejects.toMatchObject({ code: 'host-unreachable' });
+    await promise;
+  } finally {
+    server.close();
+  }
+});
