@@ -1,41 +1,23 @@
-/** A disk that is really full: a small file system in memory, where this system lets us mount one. */
-import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+/** A host whose disk is really full. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test, vi } from 'vitest';
 import { connectHost, type HostClient, hostPlaces } from '../rpc.ts';
+import { fillDisk, mountSmallDisk, unmountSmallDisk } from '../testing/small-disk.ts';
 
 const golden = (name: string) => fileURLToPath(new URL(`../golden/llama-tied/${name}`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-full-'));
 const disk = join(folder, 'disk');
-mkdirSync(disk);
-const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', disk], { encoding: 'utf8' });
-const isMounted = mount.status === 0;
-if (!isMounted) console.log(`Skipped: no small file system can be mounted here (${mount.stderr?.trim() || 'no mount'}).`);
+const isMounted = mountSmallDisk(disk, 48);
 let client: HostClient | undefined;
 afterAll(async () => {
   client?.close();
   // The host leaves within seconds of its last client.
-  if (isMounted) await vi.waitFor(() => expect(spawnSync('umount', [disk]).status).toBe(0), { timeout: 30_000, interval: 300 });
+  if (isMounted) await vi.waitFor(() => expect(unmountSmallDisk(disk)).toBe(true), { timeout: 30_000, interval: 300 });
   rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
 });
-
-/** Writes until nothing more can be written. */
-function fill(path: string): void {
-  const file = openSync(path, 'w');
-  try {
-    for (let bytes = 1 << 20; bytes >= 1; bytes >>= 2)
-      try {
-        for (;;) writeSync(file, Buffer.alloc(bytes));
-      } catch (error) {
-        expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
-      }
-  } finally {
-    closeSync(file);
-  }
-}
 
 test.skipIf(!isMounted)('a disk that fills up during a run ends that run; with space again all goes on', async () => {
   const dataDir = join(disk, 'data');
@@ -53,7 +35,7 @@ test.skipIf(!isMounted)('a disk that fills up during a run ends that run; with s
   const [first, second] = [await start('first'), await start('second')];
   await vi.waitFor(async () => expect((await get(first.id)).step).toBeGreaterThan(0), { timeout: 30_000 });
 
-  fill(join(disk, 'filler'));
+  fillDisk(join(disk, 'filler'));
   await vi.waitFor(async () => expect((await get(first.id)).state).toBe('failed'), { timeout: 30_000 });
   expect(await get(first.id)).toMatchObject({ problem: { code: 'disk-full' } });
   expect((await get(second.id)).state).toBe('queued');

@@ -1,0 +1,80 @@
+/** A database on a disk that is really full, with jobs that exist only as their messages; full-disk.long.test.ts has the whole host. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { JobMessage } from '../contract.ts';
+import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
+import { openStore } from '../store/open.ts';
+import { stepOf } from '../testing/filled-store.ts';
+import { fillDisk, mountSmallDisk, unmountSmallDisk } from '../testing/small-disk.ts';
+import { AdapterRegistry } from './adapters.ts';
+import type { HostContext } from './context.ts';
+import { Devices } from './devices.ts';
+import { Library } from './library.ts';
+import { LongLived } from './long-lived.ts';
+import { RunQueue } from './runs.ts';
+import { Unsaved } from './unsaved.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'lowrank-full-'));
+const disk = join(folder, 'disk');
+const isMounted = mountSmallDisk(disk, 8);
+afterAll(() => {
+  if (isMounted) expect(unmountSmallDisk(disk)).toBe(true);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test.skipIf(!isMounted)(
+  'a run that meets a full disk ends, the next waits, and with space again both are stored as they are',
+  async () => {
+    const store = openStore(disk);
+    const say: ((message: JobMessage) => void)[] = [];
+    const supervisor = new Supervisor((): JobProcess => {
+      let exit: (code: number | null, signal: string | null) => void = () => {};
+      return {
+        pid: undefined,
+        send: () => {},
+        onMessage: (listener) => say.push(listener),
+        onExit: (listener) => (exit = listener),
+        kill: () => exit(null, 'SIGKILL'),
+      };
+    });
+    const unsaved = new Unsaved();
+    const context: HostContext = { dataDir: disk, cacheDir: disk, store, supervisor, unsaved, emit: () => {} };
+    const projectId = 'p';
+    store.projects.insert({ id: projectId, name: 'P', createdAt: 1 });
+    const devices = new Devices(context, new LongLived(context));
+    const runs = new RunQueue(context, new Library(context), new AdapterRegistry(context), devices);
+    const start = () =>
+      runs.start(
+        {
+          projectId,
+          model: { path: '/model' },
+          data: { paths: ['/rows.jsonl'], evalPaths: [] },
+          recipe: {},
+          device: 'cpu',
+          out: join(folder, `run-${runs.list().length}`),
+        },
+        new AbortController().signal,
+      );
+    const [first, second] = [await start(), await start()];
+
+    fillDisk(join(disk, 'filler'));
+    for (let step = 1; step <= 2000 && runs.get(first.id).state === 'running'; step++) {
+      say[0]!({ type: 'metrics', steps: [stepOf(step, 1)], evaluations: [], secondsLeft: null });
+      await new Promise((done) => setImmediate(done));
+    }
+    expect(runs.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
+    expect(store.runs.get(first.id)!.state).toBe('running');
+    expect(runs.get(second.id).state).toBe('queued');
+    expect(() => runs.resume(first.id)).toThrow(expect.objectContaining({ code: 'disk-full' }));
+
+    rmSync(join(disk, 'filler'));
+    unsaved.retry();
+    expect(store.runs.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
+    expect(store.runs.get(second.id)!.state).toBe('running');
+    runs.stop(second.id, true);
+    await runs.ended(second.id);
+    store.close();
+  },
+);
