@@ -29,9 +29,10 @@ class Job {
       else if (message.type === 'problem') this.#done.reject(new Error(`${message.problem.message} ${message.problem.hint}`));
       if (message.type === 'done') this.#done.resolve();
     });
-    this.#process.on('exit', (code) => {
+    // After the last message.
+    this.#process.on('disconnect', () => {
       clearInterval(this.#watch);
-      this.#done.reject(new Error(`The job ended with status ${code}.`));
+      this.#done.reject(new Error('The job ended without a result.'));
     });
     this.send({ type: 'start', spec });
   }

@@ -943,6 +943,10 @@ export type JobMessage =
   /** The model of a chat is in memory: how long that takes is measured. */
   | { readonly type: 'ready' }
   | { readonly type: 'progress'; readonly progress: Progress }
+  /** A sign of life from a thread of its own: for how long the process has neither computed nor read or written anything. */
+  | { readonly type: 'beat'; readonly idleSeconds: number }
+  /** From here on there are steps to lose: a stop waits for the one in progress and its checkpoint. */
+  | { readonly type: 'underway' }
   | {
       readonly type: 'plan';
       readonly recipe: Recipe;

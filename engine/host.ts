@@ -2,21 +2,19 @@
  * The engine host: the one process of a data folder that owns its database and its jobs. Windows and command lines connect to its
  * local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
  */
-import { fork } from 'node:child_process';
 import { chmodSync, rmdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Answer, EngineEvents, EngineRequests, HostMessage, JobMessage, JobSpec, ProblemValue } from './contract.ts';
+import type { Answer, EngineEvents, EngineRequests, HostMessage, ProblemValue } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import { answerFrames, encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
 import type { Client, HostContext } from './host/context.ts';
 import { releaseLock, takeLock } from './host/lock.ts';
-import { type JobProcess, type SpawnJob, Supervisor } from './jobs/supervisor.ts';
+import { spawnJob } from './jobs/spawn.ts';
+import { Supervisor } from './jobs/supervisor.ts';
 import { logError, Problem, toProblemValue } from './problem.ts';
 import { defaultDataDir, fullDiskStatus, hostPlaces, otherStudio } from './rpc.ts';
-import { jobEnvironment } from './runtime/cuda.ts';
 import type { Store } from './store/open.ts';
 import { versions } from './versions.ts';
 
@@ -75,7 +73,7 @@ async function open(): Promise<Handle> {
     const cacheDir = join(places.dataDir, 'cache');
     makeFolder(cacheDir, 0o700);
     const openToOthers = ownedAlone(places.dataDir);
-    const supervisor = new Supervisor(spawnJob);
+    const supervisor = new Supervisor((spec) => spawnJob(spec, places.dataDir));
     store = openStore(places.dataDir);
     const { notices } = store;
     notices.onAdded(() => emit('notices.changed', null));
@@ -242,33 +240,4 @@ function removeSocketFolder(): void {
   } catch {
     // It is empty and no reason to stay.
   }
-}
-
-function spawnJob(spec: JobSpec): ReturnType<SpawnJob> {
-  const child = fork(fileURLToPath(new URL('./jobs/run-job.ts', import.meta.url)), {
-    serialization: 'json',
-    env: { ...process.env, ...jobEnvironment(spec, places.dataDir) },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const job: JobProcess = {
-    pid: child.pid,
-    send: (command) => {
-      if (child.connected) child.send(command, () => {});
-    },
-    onMessage: (listener) => child.on('message', (message) => listener(message as JobMessage)),
-    onExit: (listener) => {
-      let told = false;
-      const tell = (code: number | null, signal: string | null) => {
-        if (!told) listener(code, signal);
-        told = true;
-      };
-      // 'close' of the channel may come after 'exit', with the last messages before it.
-      child.on('exit', (code, signal) =>
-        child.connected ? child.once('disconnect', () => tell(code, signal)) : tell(code, signal),
-      );
-      child.on('error', () => tell(1, null));
-    },
-    kill: () => void child.kill('SIGKILL'),
-  };
-  return job;
 }

@@ -159,8 +159,10 @@ class RowEncoder {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
-      const problem = new Problem(code, `${file}, line ${line}: ${message}`, hint, { line }).toValue();
-      return [{ problem, index, line, file }];
+      const problem = new Problem(code, `${file}, line ${line}: ${message}`, hint, { line });
+      // What takes the memory goes on taking it, so the row is not left out and the rest read.
+      if (code === 'out-of-memory') throw problem;
+      return [{ problem: problem.toValue(), index, line, file }];
     }
   }
 

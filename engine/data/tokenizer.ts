@@ -110,6 +110,11 @@ export interface AddedToken {
 
 /** Longest time one text may take: a pattern in a foreign tokenizer.json can take for ever. */
 const timeLimitMs = 20_000;
+/** While so many texts go on that took too long, no further one is tried. */
+const textsToGiveUp = 3;
+/** The most memory that texts read at the same time may take, in bytes: some hundred for each of their own are usual. */
+const memoryLimit = 4 * 2 ** 30;
+const millisecondsBetweenLooks = 100;
 
 export function openTokenizer(source: TokenizerSource): Tokenizer {
   return source.kind === 'hub' ? openHub(source) : openGguf(source.metadata);
@@ -385,24 +390,49 @@ export class TextStream {
   }
 }
 
+/** Texts that are being read; the process's memory before the first of them. */
+const reading = { texts: 0, memoryBefore: 0 };
+/** Texts whose time was up and that one of the few threads still goes on with. */
+let givenUp = 0;
+
+/** A native thread cannot be ended, so what takes too long is left behind; what takes too much memory ends the whole process. */
 async function limited<T>(work: Promise<T>): Promise<T> {
+  if (givenUp >= textsToGiveUp) throw tooSlow();
+  if (reading.texts++ === 0) reading.memoryBefore = process.memoryUsage.rss();
+  const started = performance.now();
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new Problem(
-          'tokenizer-unsupported',
-          `The tokenizer needed more than ${timeLimitMs / 1000} seconds for one text.`,
-          'Its patterns may be damaged; use the tokenizer of the original model.',
-        ),
-      );
-    }, timeLimitMs);
+    timer = setInterval(() => {
+      if (process.memoryUsage.rss() - reading.memoryBefore > memoryLimit) reject(tooLarge());
+      if (performance.now() - started <= timeLimitMs) return;
+      givenUp += 1;
+      const back = () => void (givenUp -= 1);
+      work.then(back, back);
+      reject(tooSlow());
+    }, millisecondsBetweenLooks);
   });
   try {
     return await Promise.race([work, limit]);
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
+    reading.texts -= 1;
   }
+}
+
+function tooSlow(): Problem {
+  return new Problem(
+    'tokenizer-unsupported',
+    `The tokenizer needed more than ${timeLimitMs / 1000} seconds for one text.`,
+    'Its patterns may be damaged; use the tokenizer of the original model.',
+  );
+}
+
+function tooLarge(): Problem {
+  return new Problem(
+    'out-of-memory',
+    `The tokenizer took more than ${memoryLimit / 2 ** 30} GB of memory for a text.`,
+    'A rule of it may make the text longer without end: use the tokenizer of the original model.',
+  );
 }
 
 /** `tokenizers` counts code points, JavaScript UTF-16 units: the function from one to the other. */

@@ -3,13 +3,13 @@
  * may take its process down. What came out is kept for this machine, this version and this make of graph.
  */
 import { existsSync } from 'node:fs';
-import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { DeviceInfo, DeviceMeasure, MachineInfo, Provider, TrialSubject } from '../contract.ts';
 import { readText, writeFileAtomic } from '../formats/files.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import { cudaRuntime } from '../runtime/cuda.ts';
 import { accelerators, cpuThreads, fastest, machineKey, processor, type Candidate } from '../runtime/devices.ts';
+import { machineMemory } from '../runtime/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { versions } from '../versions.ts';
 import type { HostContext } from './context.ts';
@@ -102,7 +102,7 @@ export class Devices {
     const accelerators = this.#candidates().map((candidate) => this.#judged(candidate, makes));
     const own = this.#verdicts.get(keyOf('cpu', usual));
     const devices = [{ ...processor(), measured: own && 'measured' in own ? own.measured : null }, ...accelerators];
-    return { devices, chosen: fastest(devices).provider, threads: cpuThreads(), memoryTotal: totalmem() };
+    return { devices, chosen: fastest(devices).provider, threads: cpuThreads(), memoryTotal: machineMemory().total };
   }
 
   #candidates(): readonly Candidate[] {

@@ -1,7 +1,6 @@
 /** One handler for every request of the contract. */
-import { freemem } from 'node:os';
 import type { DataColumns, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
-import { residentBytes } from '../runtime/memory.ts';
+import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
@@ -36,7 +35,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'machine.measure': ({ again }) => devices.measure(again),
     'machine.memory': () => ({
       used: residentBytes([process.pid, ...[...supervisor.jobs].flatMap((job) => job.pid ?? [])]),
-      free: freemem(),
+      free: machineMemory().free,
     }),
 
     'projects.list': () => store.projects.list(),

@@ -1,5 +1,4 @@
 /** What a run would look like, and what an export would weigh, before either is started. */
-import { freemem } from 'node:os';
 import type {
   AdapterVersion,
   DataReport,
@@ -14,6 +13,7 @@ import type {
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
+import { machineMemory } from '../runtime/memory.ts';
 import type { Store } from '../store/open.ts';
 import { totalRows, totalSteps } from '../training/batches.ts';
 import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
@@ -39,7 +39,7 @@ export async function planForRun(
     totalParameters: model.parameters,
     totalSteps: steps,
     ...(await memoryForRun(at, recipe, longest, { longLived, store })),
-    memoryFree: freemem(),
+    memoryFree: machineMemory().free,
     time: rate && { seconds: tokensOfRun(recipe, dataset, report) / rate.tokensPerSecond, ...rate },
     notes: recipeNotes(recipe, report.examples),
   };

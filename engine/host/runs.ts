@@ -27,8 +27,6 @@ import { isAlive, processIdentity } from './lock.ts';
 
 /** Runs asked for by path alone gather here. */
 const looseProject = 'Command line';
-/** A step and a checkpoint of a large model take their time. */
-const killAfterSeconds = 120;
 
 interface Active {
   readonly runId: string;
@@ -301,7 +299,7 @@ export class RunQueue {
     active.stop = as;
     if (active.job === null) this.#end(active, as, null);
     else {
-      active.job.stop(killAfterSeconds);
+      active.job.stop();
       this.#show(active, as === 'paused' ? 'Pausing' : 'Stopping');
     }
   }

@@ -2,6 +2,7 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -95,6 +96,7 @@ export class RunFolder {
   readonly checkpoints: string;
   readonly #record: string;
   readonly #metrics: string;
+  #isWritten = false;
   /** What is to be removed when the run does not come to its first step; null for a run that goes on. */
   #begun: { readonly madeFolder: boolean } | null = null;
 
@@ -146,18 +148,33 @@ export class RunFolder {
   }
 
   write(record: RunRecord): void {
+    if (this.#isWritten) this.requireThere();
     try {
       makeFolder(this.path);
+      this.#isWritten = true;
       writeFileAtomic(this.#record, JSON.stringify(record, null, 2) + '\n');
     } catch (cause) {
       throw toWriteProblem(this.path, cause);
     }
   }
 
+  /** Refuses to go on in a folder that was removed since it was written: its parts would come to be again without the rest. */
+  requireThere(): void {
+    if (!existsSync(this.#record)) throw gone(this.path);
+  }
+
   /** Opens metrics.jsonl, cut back to what was known after `steps` steps. */
   metrics(steps: number): MetricsFile {
     return new MetricsFile(this.#metrics, steps);
   }
+}
+
+function gone(path: string): Problem {
+  return new Problem(
+    'folder-unwritable',
+    `'${path}' was removed or replaced while the run was writing to it.`,
+    'Put the folder back and resume the run, or start it again.',
+  );
 }
 
 /** What a run has recorded in a folder, without touching it; null where there is none that can be read. */
@@ -240,11 +257,19 @@ export class MetricsFile {
   }
 
   add(row: MetricRow): void {
+    this.#requireThere();
     try {
       writeSync(this.#descriptor, JSON.stringify(row) + '\n');
     } catch (cause) {
       throw toWriteProblem(this.#path, cause);
     }
+  }
+
+  /** The system goes on taking what is written to a file that has no name any more. */
+  #requireThere(): void {
+    const named = statSync(this.#path, { bigint: true, throwIfNoEntry: false });
+    const open = fstatSync(this.#descriptor, { bigint: true });
+    if (named?.ino !== open.ino) throw gone(this.#path);
   }
 
   /** Flushed before a checkpoint, so that no checkpoint knows of a step the file lacks. */

@@ -1,10 +1,11 @@
 /**
  * Entry of a job process: receives one `start` command over the process's IPC channel, runs that kind of job, and ends with exactly
- * one `done` or `problem`. The process exits when the host goes away, so a job can never outlive the one who knows of it.
+ * one `done` or `problem`. The process ends when the host goes away, so a job can never outlive the one who knows of it.
  */
 import type { JobCommand, JobMessage, JobRequest, JobSpec } from '../contract.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { JobPort } from './port.ts';
+import { pulseArgument, startPulse } from './pulse.ts';
 
 /** Each kind is loaded only in the process that runs it, so a damaged native library takes down nothing else. */
 async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
@@ -70,7 +71,12 @@ class ProcessPort implements JobPort {
     }
     this.#handler(request).then(
       (value) => this.send({ type: 'answer', id, answer: { ok: value ?? null } }),
-      (error: unknown) => this.send({ type: 'answer', id, answer: { problem: reportProblem(error) } }),
+      (error: unknown) => {
+        const problem = reportProblem(error);
+        this.send({ type: 'answer', id, answer: { problem } });
+        // Only the end of the process gives back what native threads go on taking.
+        if (problem.code === 'out-of-memory') finish({ type: 'problem', problem });
+      },
     );
   }
 }
@@ -82,15 +88,20 @@ function reportProblem(error: unknown) {
   return problem;
 }
 
+/** Ends this process whatever its native threads do: an orderly exit waits for them, and a tokenizer's may compute for ever. */
+function leave(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
 function finish(message: JobMessage): void {
-  process.removeAllListeners('disconnect');
-  if (process.send === undefined) process.exit(1);
-  process.send(message, undefined, undefined, () => process.exit(message.type === 'done' ? 0 : 1));
+  if (process.send === undefined) leave();
+  else process.send(message, undefined, undefined, leave);
 }
 
 const port = new ProcessPort();
 let started = false;
-process.on('disconnect', () => process.exit(1));
+if (process.argv.includes(pulseArgument)) startPulse();
+process.on('disconnect', leave);
 // A terminal sends Ctrl-C to the whole group; the host decides when a job stops.
 process.on('SIGINT', () => {});
 process.on('uncaughtException', (error) => finish({ type: 'problem', problem: reportProblem(error) }));

@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
-import type { JobCommand, JobMessage } from '../contract.ts';
+import type { JobCommand, JobMessage, StepMetrics } from '../contract.ts';
 import { type JobProcess, Supervisor } from './supervisor.ts';
 
 /** A job process that exists only as its messages. */
@@ -63,4 +64,52 @@ test('a request past its limit kills the job', async () => {
   vi.useRealTimers();
   await expect(answer).rejects.toMatchObject({ code: 'template-failed' });
   expect(job.ended).toBe(true);
+});
+
+test('a process that nobody can end holds up nothing', async () => {
+  vi.useFakeTimers();
+  const job = new Supervisor(() => ({
+    pid: undefined,
+    ...{ send: () => {}, onMessage: () => {}, onExit: () => {}, kill: () => {} },
+  })).start({ kind: 'inspect', path: '/x' });
+  vi.advanceTimersByTime(31_000);
+  vi.useRealTimers();
+  await expect(job.finished).rejects.toMatchObject({
+    code: 'job-crashed',
+    message: expect.stringContaining('no sign of life'),
+  });
+});
+
+test('a stop kills soon while there is nothing to lose, and lets a step and its checkpoint end', async () => {
+  vi.useFakeTimers();
+  const [early, late] = [start(), start()];
+  late.process.say({ type: 'underway' });
+  late.process.say({ type: 'metrics', steps: [{ seconds: 30 } as StepMetrics], evaluations: [], secondsLeft: null });
+  for (const { job } of [early, late]) job.stop();
+  const beating = setInterval(() => late.process.say({ type: 'beat', idleSeconds: 0 }), 500);
+  vi.advanceTimersByTime(4000);
+  expect([early.job.ended, late.job.ended]).toEqual([true, false]);
+  vi.advanceTimersByTime(295_000);
+  expect(late.job.ended).toBe(false);
+  vi.advanceTimersByTime(1000);
+  expect(late.job.ended).toBe(true);
+  clearInterval(beating);
+  vi.useRealTimers();
+  await expect(late.job.finished).rejects.toMatchObject({ code: 'stopped' });
+});
+
+test('a job that has ended leaves nothing behind: no listener, no timer', async () => {
+  vi.useFakeTimers();
+  const client = new AbortController();
+  const { signal } = client;
+  const process = new FakeProcess();
+  const job = new Supervisor(() => process).start({ kind: 'inspect', path: '/x' }, { signal });
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  job.stop();
+  process.say({ type: 'done', result: 1 });
+  process.exit(0, null);
+  await job.finished;
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
 });

@@ -2,17 +2,20 @@
 import { randomUUID } from 'node:crypto';
 import type { JobCommand, JobMessage, JobRequest, JobSpec } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { cpuTimeOf } from '../runtime/memory.ts';
 
 /** A process that speaks `JobCommand` and `JobMessage`. */
 export interface JobProcess {
   readonly pid: number | undefined;
   send(command: JobCommand): void;
   onMessage(listener: (message: JobMessage) => void): void;
-  /** Called once, when the process is gone. */
-  onExit(listener: (code: number | null, signal: string | null) => void): void;
+  /** Called once, when the process is gone, with the end of what it has written as errors, where that is known. */
+  onExit(listener: (code: number | null, signal: string | null, lastWords?: string) => void): void;
   kill(): void;
 }
 export type SpawnJob = (spec: JobSpec) => JobProcess;
+
+type Outcome = { readonly result: unknown } | { readonly problem: Problem };
 
 export interface JobOptions {
   readonly onMessage?: (message: JobMessage) => void;
@@ -22,6 +25,38 @@ export interface JobOptions {
 
 /** What a job nobody waits for any more may take to remove what it has half written. */
 const secondsToTidy = 10;
+/** What a job that is stopped may take to end, while nothing is lost with it. */
+const secondsToStop = 4;
+/** A stop during steps waits for the one in progress and its checkpoint: so long, or for as many of the slowest step. */
+const secondsForStep = 120;
+const stepsToWait = 10;
+/** What a process may take to be gone after its result, or after it was killed; past that the system does not let go of it. */
+const secondsToLeave = 5;
+/** A process without a sign of life for so long is taken to hang. It is noticed within 30 s. */
+const silentSeconds = 25;
+/**
+ * The same for one that lives and does nothing, where that is less certain: while an accelerator computes, its process may wait for it, and
+ * systems other than Linux do not tell that one waits for the disk.
+ */
+const idleSecondsElsewhere = 600;
+
+/** How long a job is waited for, in seconds. */
+export interface Patience {
+  /** Nothing heard of the process at all. */
+  readonly silent: number;
+  /** Heard of, and neither computing nor reading nor writing. */
+  readonly idle: number;
+  /** Not gone after its result, or after it was killed. */
+  readonly leave: number;
+}
+
+function patienceFor(spec: JobSpec): Patience {
+  const isAccelerated =
+    (spec.kind === 'trial' && spec.provider !== 'cpu') ||
+    (spec.kind === 'train' && (spec.devices ?? []).some(({ provider, usable }) => usable && provider !== 'cpu'));
+  const certain = process.platform === 'linux' && !isAccelerated;
+  return { silent: silentSeconds, idle: certain ? silentSeconds : idleSecondsElsewhere, leave: secondsToLeave };
+}
 
 export class Job {
   readonly id = randomUUID();
@@ -31,31 +66,47 @@ export class Job {
   readonly #process: JobProcess;
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (problem: Problem) => void }>();
   #lastRequest = 0;
-  #outcome: { result: unknown } | { problem: Problem } | null = null;
+  #outcome: Outcome | null = null;
   #stopAsked = false;
   #ended = false;
   #killTimer: NodeJS.Timeout | undefined;
+  #leaveTimer: NodeJS.Timeout | undefined;
+  readonly #watch: NodeJS.Timeout;
+  readonly #patience: Patience;
+  /** Counted and not read off a clock: while a computer sleeps, or this process is busy, nobody is silent. */
+  #silentFor = 0;
+  #cpu: string | null = null;
+  /** Steps are being made. */
+  #underway = false;
+  #slowestStep = 0;
+  #settle: (outcome: Outcome) => void = () => {};
 
-  constructor(spec: JobSpec, process: JobProcess, options: JobOptions) {
+  constructor(spec: JobSpec, process: JobProcess, options: JobOptions, patience = patienceFor(spec)) {
     this.spec = spec;
     this.#process = process;
+    this.#patience = patience;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.finished = promise;
     // A job nobody waits for may fail without taking the host down.
     promise.catch(() => {});
     process.onMessage((message) => this.#receive(message, options));
-    process.onExit((code, signal) => {
+    const gone = () => this.stop(secondsToTidy);
+    this.#settle = (outcome) => {
+      if (this.#ended) return;
       this.#ended = true;
-      clearTimeout(this.#killTimer);
-      const outcome = this.#outcome ?? { problem: this.#stopAsked ? stopped() : crashed(spec.kind, code, signal) };
+      for (const timer of [this.#killTimer, this.#leaveTimer, this.#watch]) clearTimeout(timer);
+      options.signal?.removeEventListener('abort', gone);
       const problem = 'problem' in outcome ? outcome.problem : new Problem('stopped', 'The job has ended.', 'Ask again.');
       for (const waiting of this.#waiting.values()) waiting.reject(problem);
       this.#waiting.clear();
       if ('problem' in outcome) reject(outcome.problem);
       else resolve(outcome.result);
-    });
+    };
+    process.onExit((code, signal, lastWords = '') =>
+      this.#settle(this.#outcome ?? { problem: this.#stopAsked ? stopped() : crashed(spec.kind, code, signal, lastWords) }),
+    );
+    this.#watch = setInterval(() => this.#look(), 1000).unref();
     process.send({ type: 'start', spec });
-    const gone = () => this.stop(secondsToTidy);
     if (options.signal?.aborted) gone();
     else options.signal?.addEventListener('abort', gone, { once: true });
   }
@@ -101,22 +152,67 @@ export class Job {
     }
   }
 
-  /** Asks for an end between two steps; no end within `killAfterSeconds`: kills. Files are published whole, so that is safe. */
-  stop(killAfterSeconds: number): void {
+  /**
+   * Asks for an end, which comes at once while there is nothing to lose, and else after the step in progress and its checkpoint; no end in
+   * time: kills. Files are published whole, so that is safe.
+   */
+  stop(killAfterSeconds = secondsToStop): void {
     if (this.#ended) return;
     this.#stopAsked = true;
     this.#process.send({ type: 'stop' });
-    this.#killTimer ??= setTimeout(() => this.#process.kill(), killAfterSeconds * 1000);
+    const seconds = this.#underway ? Math.max(secondsForStep, stepsToWait * this.#slowestStep) : killAfterSeconds;
+    this.#killTimer ??= setTimeout(() => this.#kill(), seconds * 1000);
   }
 
   kill(): void {
     if (this.#ended) return;
     this.#stopAsked = true;
+    this.#kill();
+  }
+
+  /** A process that waits for a disk which does not answer cannot be ended by anybody; what waits for it goes on without it. */
+  #kill(): void {
     this.#process.kill();
+    if (this.#ended) return;
+    this.#leaveTimer ??= setTimeout(
+      () => this.#settle(this.#outcome ?? { problem: this.#stopAsked ? stopped() : crashed(this.spec.kind, null, 'SIGKILL') }),
+      this.#patience.leave * 1000,
+    );
+  }
+
+  /** Every second: ends a process that gives no sign of life. */
+  #look(): void {
+    this.#silentFor += 1;
+    // A process may be busy without its pulse being let through, as on a machine with far too much to do.
+    const cpu = this.pid === undefined ? null : cpuTimeOf(this.pid);
+    if (cpu !== null && this.#cpu !== null && cpu !== this.#cpu) this.#silentFor = 0;
+    this.#cpu = cpu;
+    if (this.#silentFor >= this.#patience.silent) this.#hangs(this.#silentFor);
+  }
+
+  #hangs(seconds: number): void {
+    if (this.#outcome === null && !this.#stopAsked) this.#outcome = { problem: hung(this.spec.kind, seconds) };
+    this.#kill();
+  }
+
+  /** The result is there, so the process has nothing left to do. */
+  #concludes(outcome: Outcome): void {
+    this.#outcome ??= outcome;
+    this.#leaveTimer ??= setTimeout(() => {
+      this.#leaveTimer = undefined;
+      this.#kill();
+    }, this.#patience.leave * 1000);
   }
 
   #receive(message: JobMessage, options: JobOptions): void {
     switch (message.type) {
+      case 'beat':
+        this.#silentFor = 0;
+        if (message.idleSeconds >= this.#patience.idle) this.#hangs(message.idleSeconds);
+        return;
+      case 'underway':
+        this.#underway = true;
+        return;
       case 'answer': {
         const waiting = this.#waiting.get(message.id);
         if ('ok' in message.answer) waiting?.resolve(message.answer.ok);
@@ -124,27 +220,29 @@ export class Job {
         return;
       }
       case 'done':
-        this.#outcome = { result: message.result };
-        return;
+        return this.#concludes({ result: message.result });
       case 'problem':
-        this.#outcome = { problem: Problem.fromValue(message.problem) };
-        return;
-      default:
-        options.onMessage?.(message);
+        return this.#concludes({ problem: Problem.fromValue(message.problem) });
+      case 'metrics':
+        for (const { seconds } of message.steps) this.#slowestStep = Math.max(this.#slowestStep, seconds);
     }
+    options.onMessage?.(message);
   }
 }
 
 export class Supervisor {
   readonly #spawn: SpawnJob;
+  readonly #patience: Patience | undefined;
   readonly #jobs = new Set<Job>();
 
-  constructor(spawn: SpawnJob) {
+  /** `patience` is that of the kind of job unless given. */
+  constructor(spawn: SpawnJob, patience?: Patience) {
     this.#spawn = spawn;
+    this.#patience = patience;
   }
 
   start(spec: JobSpec, options: JobOptions = {}): Job {
-    const job = new Job(spec, this.#spawn(spec), options);
+    const job = new Job(spec, this.#spawn(spec), options, this.#patience);
     this.#jobs.add(job);
     const remove = () => void this.#jobs.delete(job);
     job.finished.then(remove, remove);
@@ -165,14 +263,45 @@ function stopped(): Problem {
   return new Problem('stopped', 'It was stopped before it had ended.', 'Start it again.');
 }
 
-function crashed(kind: JobSpec['kind'], code: number | null, signal: string | null): Problem {
+const named = (kind: JobSpec['kind']): string => (kind === 'train' ? 'training' : kind);
+const goOn = (kind: JobSpec['kind']): string => (kind === 'train' ? 'Resume it from its last checkpoint' : 'Try again');
+
+function hung(kind: JobSpec['kind'], seconds: number): Problem {
+  return new Problem(
+    'job-crashed',
+    `The ${named(kind)} process gave no sign of life for ${Math.round(seconds)} seconds and was ended.`,
+    `${goOn(kind)}. Something may have halted it, or a disk or a driver does not answer.`,
+  );
+}
+
+/** What programs say whose memory has run out: V8, C++ and Rust. */
+const heapExhausted = /JavaScript heap out of memory/;
+const memoryExhausted = /std::bad_alloc|memory allocation of \d+ bytes failed/;
+
+function crashed(kind: JobSpec['kind'], code: number | null, signal: string | null, lastWords = ''): Problem {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+  const smaller =
+    kind === 'train'
+      ? 'start a new run with fewer or shorter rows, a smaller batch or maximum length'
+      : 'use fewer or shorter rows, or split the file';
+  if (heapExhausted.test(lastWords))
+    return new Problem(
+      'out-of-memory',
+      `The ${named(kind)} process needed more memory for what it holds of data and results than a process of it may have.`,
+      `More memory in the computer may not help: ${smaller}.`,
+    );
+  if (memoryExhausted.test(lastWords))
+    return new Problem(
+      'out-of-memory',
+      `The ${named(kind)} process asked for more memory than the computer has.`,
+      `Close what else needs much of it, or ${smaller}.`,
+    );
   const training = kind === 'train';
   const hint =
     signal === 'SIGABRT' || signal === 'SIGSEGV'
       ? 'A library it stands on gave up, as on a tokenizer with a pattern that never ends: get the model again, and look at the data. The log in the data folder may say more.'
       : signal === 'SIGKILL'
         ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
-        : `${training ? 'Resume it from its last checkpoint' : 'Try again'}. The log in the data folder may say more.`;
-  return new Problem('job-crashed', `The ${training ? 'training' : kind} process ended unexpectedly (${how}).`, hint);
+        : `${goOn(kind)}. The log in the data folder may say more.`;
+  return new Problem('job-crashed', `The ${named(kind)} process ended unexpectedly (${how}).`, hint);
 }

@@ -23,15 +23,13 @@ function run(spec: JobSpec): Promise<unknown> {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   return new Promise((resolve, reject) => {
-    let result: unknown;
     let problem = '';
     child.on('message', (message: JobMessage) => {
       if (message.type === 'problem') problem = message.problem.message;
-      if (message.type === 'done') result = message.result;
+      if (message.type === 'done') resolve(message.result);
     });
-    child.on('exit', (code, signal) =>
-      code === 0 ? resolve(result) : reject(new Error(problem || `ended with ${code ?? signal}`)),
-    );
+    // After the last message.
+    child.on('disconnect', () => reject(new Error(problem || 'ended without a word')));
     child.send({ type: 'start', spec });
   });
 }

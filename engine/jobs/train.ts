@@ -21,7 +21,7 @@ import {
   type TrainingRow,
 } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
-import { train } from '../training/loop.ts';
+import { Stopped, train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
@@ -54,15 +54,23 @@ export interface TrainResult {
 
 export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainResult> {
   const folder = new RunFolder(spec.out);
+  let isUnderway = false;
+  const begin = () => {
+    isUnderway = true;
+    port.send({ type: 'underway' });
+  };
+  const { promise: stoppedBefore, reject } = Promise.withResolvers<never>();
+  // Nothing is lost before the first step, so a stop ends the run wherever it is.
+  void port.untilStopped().then(() => isUnderway || reject(new Stopped()));
   try {
-    return await trainIn(folder, spec, port);
+    return await Promise.race([trainIn(folder, spec, port, begin), stoppedBefore]);
   } catch (error) {
     folder.discardUnbegun();
     throw error;
   }
 }
 
-async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promise<TrainResult> {
+async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin: () => void): Promise<TrainResult> {
   const given = requireRecipe(spec.recipe);
   report(port, 'Reading the model');
   const before = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
@@ -123,6 +131,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
     finishedAt: null,
   };
   if (earlier) await requireSameRun(earlier, record);
+  if (port.stopRequested) throw new Stopped();
   folder.write(record);
   const identity = runIdentity(record);
   const metrics = folder.metrics(start.step);
@@ -171,6 +180,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
   const reporter = new Reporter(port, metrics, steps);
   let seconds = start.seconds;
   try {
+    begin();
     reporter.begin(start.step);
     await train({
       step: trainStep,
@@ -194,6 +204,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
         // The host must know every step a checkpoint stands for: a resume repeats only what came after it.
         reporter.flush();
         metrics.flush();
+        folder.requireThere();
         const checkpoint = saveCheckpoint(
           folder.checkpoints,
           { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam, plan, run: identity },
@@ -210,6 +221,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort): Promi
 
   report(port, 'Saving the adapter');
   const trained = plainAdapter(adapter, model.spec);
+  folder.requireThere();
   writeAdapter(folder.adapter, trained, { tokenizer: model.tokenizerFolder === null ? null : tokenizer });
   await samples(steps, trained);
   folder.write({ ...record, finishedAt: new Date().toISOString() });

@@ -1,11 +1,13 @@
 /** For tests: runs killed at random moments, and what is left of them against a run nobody touched. */
-import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { JobMessage, JobSpec, Sample } from '../contract.ts';
+import type { JobSpec, Sample } from '../contract.ts';
+import { spawnJob } from '../jobs/spawn.ts';
+import { Supervisor } from '../jobs/supervisor.ts';
+import type { Problem } from '../problem.ts';
 import { newestCheckpoint } from '../training/checkpoint.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
@@ -46,25 +48,20 @@ interface Ended {
 }
 
 /** Runs the job in a process of its own, for at most so long. */
-function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<Ended> {
+async function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<Ended> {
   const started = performance.now();
-  const child = fork(join(import.meta.dirname, '../jobs/run-job.ts'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   const samples: Sample[] = [];
-  let problem: string | null = null;
-  child.on('message', (message: JobMessage) => {
-    if (message.type === 'sample') samples.push(message.sample);
-    if (message.type === 'problem') problem = `${message.problem.message} ${message.problem.hint}`;
+  const job = new Supervisor((given) => spawnJob(given, spec.cacheDir)).start(spec, {
+    onMessage: (message) => void (message.type === 'sample' && samples.push(message.sample)),
   });
-  child.send({ type: 'start', spec });
-  const timer = killAfterMilliseconds === Infinity ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMilliseconds);
-  return new Promise((resolve, reject) => {
-    child.on('exit', (code, signal) => {
-      clearTimeout(timer);
-      if (code === 0 || signal === 'SIGKILL')
-        resolve({ killed: signal === 'SIGKILL', seconds: (performance.now() - started) / 1000, samples });
-      else reject(new Error(problem ?? `the job ended with ${code ?? signal}`));
-    });
-  });
+  const timer = killAfterMilliseconds === Infinity ? undefined : setTimeout(() => job.kill(), killAfterMilliseconds);
+  const problem = await job.finished.then(
+    () => null,
+    (error: Problem) => error,
+  );
+  clearTimeout(timer);
+  if (problem !== null && problem.code !== 'stopped') throw problem;
+  return { killed: problem !== null, seconds: (performance.now() - started) / 1000, samples };
 }
 
 const hashOf = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');

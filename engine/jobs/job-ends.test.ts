@@ -1,0 +1,64 @@
+/** That a job's end is certain and said: processes that are halted, hang, linger or run out of memory. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { spawnJob } from './spawn.ts';
+import { type Job, Supervisor } from './supervisor.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'job-ends-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const program = join(import.meta.dirname, '../testing/jobs-without-end.ts');
+const quick = { silent: 2, idle: 1.5, leave: 1 };
+
+function start(way: string, patience = quick): Job {
+  const supervisor = new Supervisor((spec) => spawnJob(spec, folder, program), patience);
+  return supervisor.start({ kind: 'inspect', path: way });
+}
+
+const isThere = (pid: number): boolean => {
+  try {
+    // proc(5): a process that has ended and was not waited for is a zombie.
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
+  }
+};
+
+// How a process stands can be told in so short a time on Linux alone.
+test
+  .runIf(process.platform === 'linux')
+  .concurrent('a process that was halted, and one in a call that never returns, are noticed, ended and said', async () => {
+    const [halted, blocked] = [start('waits'), start('blocks')];
+    setTimeout(() => process.kill(halted.pid!, 'SIGSTOP'), 500);
+    for (const job of [halted, blocked]) {
+      await expect(job.finished).rejects.toMatchObject({
+        code: 'job-crashed',
+        message: expect.stringMatching(/gave no sign of life for \d seconds and was ended/),
+      });
+      expect(isThere(job.pid!)).toBe(false);
+    }
+  });
+
+test.concurrent('a step is never taken to hang for being slow, nor a process for having nothing to do', async () => {
+  const waiting = start('waits');
+  await expect(start('computes').finished).resolves.toBe('computed');
+  expect(waiting.ended).toBe(false);
+  waiting.kill();
+  await expect(waiting.finished).rejects.toMatchObject({ code: 'stopped' });
+});
+
+test.concurrent('memory that its own data has exhausted is named, and no tokenizer blamed', async () => {
+  const spawnSmall = (spec: Parameters<typeof spawnJob>[0]) => spawnJob(spec, folder, program, ['--max-old-space-size=24']);
+  const job = new Supervisor(spawnSmall).start({ kind: 'inspect', path: 'fillsHeap' });
+  await expect(job.finished).rejects.toMatchObject({
+    code: 'out-of-memory',
+    hint: expect.stringContaining('fewer or shorter rows'),
+  });
+});
+
+test.concurrent('a process that has given its result and does not leave is made to', async () => {
+  const job = start('lingers');
+  await expect(job.finished).resolves.toBe('lingered');
+  expect(isThere(job.pid!)).toBe(false);
+});

@@ -1,0 +1,65 @@
+/** The thread that tells the host of the job's signs of life: see pulse.ts. */
+import { readFileSync, writeSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
+import type { JobMessage } from '../contract.ts';
+
+export interface PulseSetup {
+  readonly descriptor: number;
+  /** How often the event loop of the job has turned. */
+  readonly turns: Int32Array<SharedArrayBuffer>;
+}
+
+const { descriptor, turns } = workerData as PulseSetup;
+const millisecondsBetweenBeats = 500;
+/** Processor time between two beats, in microseconds, below which only what every process does by itself is going on. */
+const noWork = 10_000;
+
+/** Numbers that grow while the process works: turns, processor time of all other threads, pages and blocks fetched and written. */
+interface Work {
+  readonly turns: number;
+  readonly cpu: number;
+  readonly blocks: number;
+}
+
+function workSoFar(): Work {
+  const { userCPUTime, systemCPUTime, majorPageFault, fsRead, fsWrite } = process.resourceUsage();
+  const { user, system } = process.threadCpuUsage();
+  return {
+    turns: Atomics.load(turns, 0),
+    cpu: userCPUTime + systemCPUTime - user - system,
+    blocks: majorPageFault + fsRead + fsWrite,
+  };
+}
+
+/** Whether the job's own thread computes, waits for a processor to do so, or for the disk: what proc(5) calls R and D. */
+function isOnItsWay(): boolean {
+  if (process.platform !== 'linux') return false;
+  try {
+    const stat = readFileSync(`/proc/self/task/${process.pid}/stat`, 'latin1');
+    return /^[RD]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+}
+
+let before = workSoFar();
+/** Counted in beats and not read off a clock: while a computer sleeps nothing beats. */
+let idleBeats = 0;
+
+function beat(): void {
+  const now = workSoFar();
+  const works = now.turns !== before.turns || now.cpu - before.cpu >= noWork || now.blocks !== before.blocks || isOnItsWay();
+  idleBeats = works ? 0 : idleBeats + 1;
+  before = now;
+  const message: JobMessage = { type: 'beat', idleSeconds: (idleBeats * millisecondsBetweenBeats) / 1000 };
+  try {
+    writeSync(descriptor, `${JSON.stringify(message)}\n`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // The host is gone, and the job's own thread may never hear of it.
+    if (code !== 'EAGAIN') process.kill(process.pid, 'SIGKILL');
+  }
+}
+
+setInterval(beat, millisecondsBetweenBeats);
+beat();

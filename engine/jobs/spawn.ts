@@ -1,0 +1,64 @@
+/** Makes job processes: each a Node of its own, with a channel for messages, one for its pulse, and its last words kept. */
+import { fork } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { JobMessage, JobSpec } from '../contract.ts';
+import { jobEnvironment } from '../runtime/cuda.ts';
+import { pulseArgument, pulseDescriptor } from './pulse.ts';
+import type { JobProcess } from './supervisor.ts';
+
+const entryOfJobs = fileURLToPath(new URL('./run-job.ts', import.meta.url));
+/** Enough for what a process says when it gives up. */
+const keptCharacters = 8192;
+/** For what the process may have said last. */
+const millisecondsToDrain = 1000;
+
+/** Starts a process for a job of a data folder; `entry` is the program that it runs, with options for Node itself. */
+export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, options = process.execArgv): JobProcess {
+  const child = fork(entry, [pulseArgument], {
+    execArgv: [...options],
+    serialization: 'json',
+    env: { ...process.env, ...jobEnvironment(spec, dataDir) },
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],
+  });
+  let lastWords = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    process.stderr.write(text);
+    lastWords = (lastWords + text).slice(-keptCharacters);
+  });
+  const pulse = child.stdio[pulseDescriptor] as Readable;
+  // A process that is killed may leave a beat half written.
+  pulse.on('error', () => {});
+  return {
+    pid: child.pid,
+    send: (command) => {
+      if (child.connected) child.send(command, () => {});
+    },
+    onMessage: (listener) => {
+      child.on('message', (message) => listener(message as JobMessage));
+      createInterface({ input: pulse }).on('line', (line) => {
+        if (line.endsWith('}')) listener(JSON.parse(line) as JobMessage);
+      });
+    },
+    onExit: (listener) => {
+      let told = false;
+      const tell = (code: number | null, signal: string | null) => {
+        if (!told) listener(code, signal, lastWords);
+        told = true;
+      };
+      // Messages may come after 'exit', and end with the channel. Words do too, unless somebody else has the stream as well.
+      child.on('exit', (code, signal) => {
+        const afterMessages = () => {
+          if (child.stderr!.closed) tell(code, signal);
+          else child.stderr!.once('close', () => tell(code, signal));
+          setTimeout(tell, millisecondsToDrain, code, signal).unref();
+        };
+        if (child.connected) child.once('disconnect', afterMessages);
+        else afterMessages();
+      });
+      child.on('error', () => tell(1, null));
+    },
+    kill: () => void child.kill('SIGKILL'),
+  };
+}

@@ -1,0 +1,27 @@
+/** For tests: a job that does not come to its end by itself, in the ways that the `path` of an inspection names. */
+import { pulseArgument, startPulse } from '../jobs/pulse.ts';
+import type { JobCommand } from '../contract.ts';
+
+if (process.argv.includes(pulseArgument)) startPulse();
+const ways: Readonly<Record<string, () => void>> = {
+  /** As a native call that never returns. */
+  blocks: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
+  /** As a slow step. */
+  computes: () => {
+    const until = performance.now() + 3000;
+    while (performance.now() < until);
+    process.send!({ type: 'done', result: 'computed' }, () => process.kill(process.pid, 'SIGKILL'));
+  },
+  /** As a chat that nobody asks anything. */
+  waits: () => void setInterval(() => {}, 1e6),
+  /** As one whose native threads go on after the result. */
+  lingers: () => void process.send!({ type: 'done', result: 'lingered' }),
+  fillsHeap: () => {
+    const held: object[] = [];
+    for (;;) held.push({ held: held.length, more: [held.length] });
+  },
+};
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.on('message', (command: JobCommand) => {
+  if (command.type === 'start' && command.spec.kind === 'inspect') ways[command.spec.path]!();
+});
