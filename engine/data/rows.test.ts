@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { reportOf, viewRow } from './report.ts';
 import { readRows, type RowOrProblem, type TokenRow } from './rows.ts';
@@ -330,6 +330,21 @@ describe('conversations whose template writes earlier turns differently', () => 
       rows: [0, 1],
     });
   });
+});
+
+it('a text of which the tokenizer takes all memory ends the reading and is named: it cannot be left out', async () => {
+  const path = join(folder, 'growing.jsonl');
+  writeFileSync(path, `${JSON.stringify({ text: 'short' })}\n${JSON.stringify({ text: 'long words '.repeat(300_000) })}\n`);
+  const memory = vi.spyOn(process.memoryUsage, 'rss').mockReturnValueOnce(2 ** 30);
+  memory.mockReturnValue(6 * 2 ** 30);
+  try {
+    await expect(readRows([path], tokenizer, 49152)).rejects.toMatchObject({
+      code: 'out-of-memory',
+      message: `${path}, line 2: The tokenizer took more than 4 GB of memory for a text.`,
+    });
+  } finally {
+    memory.mockRestore();
+  }
 });
 
 describe('a template that never ends for some rows', () => {

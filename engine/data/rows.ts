@@ -160,8 +160,8 @@ class RowEncoder {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
       const problem = new Problem(code, `${file}, line ${line}: ${message}`, hint, { line });
-      // What takes the memory goes on taking it, so the row is not left out and the rest read.
-      if (code === 'out-of-memory') throw problem;
+      // A tokenizer past its limits goes on with the text and cannot be ended, so the row is not left out and the rest read.
+      if (code === 'out-of-memory' || code === 'tokenizer-unsupported') throw problem;
       return [{ problem: problem.toValue(), index, line, file }];
     }
   }

@@ -110,8 +110,6 @@ export interface AddedToken {
 
 /** Longest time one text may take: a pattern in a foreign tokenizer.json can take for ever. */
 const timeLimitMs = 20_000;
-/** While so many texts go on that took too long, no further one is tried. */
-const textsToGiveUp = 3;
 /** The most memory that texts read at the same time may take, in bytes: some hundred for each of their own are usual. */
 const memoryLimit = 4 * 2 ** 30;
 const millisecondsBetweenLooks = 100;
@@ -392,23 +390,16 @@ export class TextStream {
 
 /** Texts that are being read; the process's memory before the first of them. */
 const reading = { texts: 0, memoryBefore: 0 };
-/** Texts whose time was up and that one of the few threads still goes on with. */
-let givenUp = 0;
 
-/** A native thread cannot be ended, so what takes too long is left behind; what takes too much memory ends the whole process. */
+/** A native thread cannot be ended and goes on with a text past its limits: who asked should give up, and the process end. */
 async function limited<T>(work: Promise<T>): Promise<T> {
-  if (givenUp >= textsToGiveUp) throw tooSlow();
   if (reading.texts++ === 0) reading.memoryBefore = process.memoryUsage.rss();
   const started = performance.now();
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
     timer = setInterval(() => {
       if (process.memoryUsage.rss() - reading.memoryBefore > memoryLimit) reject(tooLarge());
-      if (performance.now() - started <= timeLimitMs) return;
-      givenUp += 1;
-      const back = () => void (givenUp -= 1);
-      work.then(back, back);
-      reject(tooSlow());
+      if (performance.now() - started > timeLimitMs) reject(tooSlow());
     }, millisecondsBetweenLooks);
   });
   try {

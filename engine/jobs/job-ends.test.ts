@@ -1,15 +1,19 @@
 /** That a job's end is certain and said: processes that are halted, hang, linger or run out of memory. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { afterAll, expect, test } from 'vitest';
+import { pulseArgument, pulseDescriptor } from './pulse.ts';
 import { spawnJob } from './spawn.ts';
 import { type Job, Supervisor } from './supervisor.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'job-ends-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const program = join(import.meta.dirname, '../testing/jobs-without-end.ts');
-const quick = { silent: 2, idle: 1.5, leave: 1 };
+const quick = { silent: 2, idle: 1, leave: 0.5 };
 
 function start(way: string, patience = quick): Job {
   const supervisor = new Supervisor((spec) => spawnJob(spec, folder, program), patience);
@@ -61,4 +65,14 @@ test.concurrent('a process that has given its result and does not leave is made 
   const job = start('lingers');
   await expect(job.finished).resolves.toBe('lingered');
   expect(isThere(job.pid!)).toBe(false);
+});
+
+test.concurrent('a process in a call that never returns ends with its host', async () => {
+  const child = fork(program, [pulseArgument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'] });
+  child.send({ type: 'start', spec: { kind: 'inspect', path: 'blocks' } });
+  const pulse = child.stdio[pulseDescriptor] as Readable;
+  await once(pulse, 'data');
+  // Of a host that is gone there is no end of the channels any more.
+  pulse.destroy();
+  expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
 });

@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -478,3 +479,51 @@ describe('refusals', () => {
 function byStep(a: MetricRow, b: MetricRow): number {
   return a.step - b.step || ('evalLoss' in a ? 1 : 0) - ('evalLoss' in b ? 1 : 0);
 }
+
+describe('the folder of a run', () => {
+  const send = (message: JobMessage, then: () => void) => {
+    messages.push(message);
+    if (message.type === 'metrics') then();
+  };
+  it.each([
+    ['that is removed', (out: string) => rmSync(out, { recursive: true })],
+    [
+      'that another one takes the place of',
+      (out: string) => (renameSync(out, `${out}-moved`), cpSync(`${out}-moved`, out, { recursive: true })),
+    ],
+    ['whose metrics are removed', (out: string) => rmSync(join(out, 'metrics.jsonl'))],
+    ['whose record is removed', (out: string) => rmSync(join(out, 'run.json'))],
+  ])('%s while it is written to is noticed, and does not come to be again without the rest', async (_, change) => {
+    let isChanged = false;
+    const port = { ...portOf(() => false), stopRequested: false };
+    const running = runTrain(spec, {
+      ...port,
+      send: (message) =>
+        send(message, () => {
+          if (!isChanged) change(spec.out);
+          isChanged = true;
+        }),
+    });
+    await expect(running).rejects.toMatchObject({
+      code: 'folder-unwritable',
+      message: expect.stringContaining('was removed or replaced while the run was writing'),
+    });
+    expect(existsSync(spec.out) && existsSync(join(spec.out, 'adapter'))).toBe(false);
+  });
+});
+
+it('a stop before the first step ends the run where it is, and leaves no folder', async () => {
+  const asked = Promise.withResolvers<void>();
+  const running = runTrain(spec, {
+    ...portOf(() => false),
+    stopRequested: false,
+    untilStopped: () => asked.promise,
+    send: (message) => {
+      messages.push(message);
+      if (message.type === 'progress' && message.progress.phase === 'Reading the data') asked.resolve();
+    },
+  });
+  await expect(running).rejects.toMatchObject({ code: 'stopped', message: 'Stopped before its first step, as asked.' });
+  expect(messages.map(({ type }) => type)).toEqual(['progress', 'progress']);
+  expect(existsSync(spec.out)).toBe(false);
+});

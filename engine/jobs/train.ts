@@ -21,7 +21,7 @@ import {
   type TrainingRow,
 } from '../training/batches.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
-import { Stopped, train } from '../training/loop.ts';
+import { train } from '../training/loop.ts';
 import type { Adapter } from '../training/lora/adapter.ts';
 import { adapterKeys, adapterRecipe } from '../training/lora/config.ts';
 import { openAdapted } from '../training/lora/adapted.ts';
@@ -59,11 +59,11 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
     isUnderway = true;
     port.send({ type: 'underway' });
   };
-  const { promise: stoppedBefore, reject } = Promise.withResolvers<never>();
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
   // Nothing is lost before the first step, so a stop ends the run wherever it is.
-  void port.untilStopped().then(() => isUnderway || reject(new Stopped()));
+  void port.untilStopped().then(() => isUnderway || reject(stoppedBefore()));
   try {
-    return await Promise.race([trainIn(folder, spec, port, begin), stoppedBefore]);
+    return await Promise.race([trainIn(folder, spec, port, begin), stopped]);
   } catch (error) {
     folder.discardUnbegun();
     throw error;
@@ -131,7 +131,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     finishedAt: null,
   };
   if (earlier) await requireSameRun(earlier, record);
-  if (port.stopRequested) throw new Stopped();
+  if (port.stopRequested) throw stoppedBefore();
   folder.write(record);
   const identity = runIdentity(record);
   const metrics = folder.metrics(start.step);
@@ -229,6 +229,10 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
 }
 
 // ── Before the first step ───────────────────────────────────────────────────────────────────────────────────────────────
+
+function stoppedBefore(): Problem {
+  return new Problem('stopped', 'Stopped before its first step, as asked.', 'Start it again, or resume it.');
+}
 
 function requireRecipe(input: RecipeInput): Recipe {
   const checked = checkRecipe(input);

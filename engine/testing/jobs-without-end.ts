@@ -8,7 +8,7 @@ const ways: Readonly<Record<string, () => void>> = {
   blocks: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
   /** As a slow step. */
   computes: () => {
-    const until = performance.now() + 3000;
+    const until = performance.now() + 2000;
     while (performance.now() < until);
     process.send!({ type: 'done', result: 'computed' }, () => process.kill(process.pid, 'SIGKILL'));
   },

@@ -7,6 +7,7 @@ import { specFromConfig } from '../models/families/index.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type RecipeInput } from '../recipe.ts';
 import type { TrainingRow } from './batches.ts';
+import { killedAt } from '../testing/killed-at.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { train, type Training } from './loop.ts';
 import { newAdapter } from './lora/initial.ts';
@@ -233,6 +234,29 @@ describe('checkpoints', () => {
     const again = await session(folder, {});
     expect(again.parameters).toEqual(reference.parameters);
     expect(newestCheckpoint(folder).whole).toBe(join(folder, 'step-000006'));
+  });
+
+  it('are whole after a kill at every change of the disk: the one before, or the new one', async () => {
+    await session(folder, {});
+    const state = { ...loadCheckpoint(join(folder, 'step-000006'), unread), step: 8 };
+    const save = (dir: string) => Promise.resolve().then(() => saveCheckpoint(dir, state, 2));
+    const begin = (name: string): string => {
+      const dir = join(folder, name);
+      for (const step of ['step-000004', 'step-000006']) cpSync(join(folder, step), join(dir, step), { recursive: true });
+      return dir;
+    };
+    const { changes } = await killedAt(Infinity, () => save(begin('whole')));
+    expect(changes).toBeGreaterThan(15);
+    for (let at = 1; at <= changes; at++) {
+      const dir = begin(`killed-${at}`);
+      expect((await killedAt(at, () => save(dir))).finished).toBe(false);
+      const { whole, damaged } = newestCheckpoint(dir);
+      expect([damaged, [join(dir, 'step-000006'), join(dir, 'step-000008')].includes(whole!)], `${at}`).toEqual([[], true]);
+      expect(loadCheckpoint(whole!, unread).adam.mean).toEqual(state.adam.mean);
+      await save(dir);
+      // One that is too old may stay until the next is saved.
+      expect(readdirSync(dir).sort().slice(-2), `${at}`).toEqual(['step-000006', 'step-000008']);
+    }
   });
 
   it('half written by a killed process are removed', async () => {

@@ -146,7 +146,7 @@ function isDue(step: number, every: number): boolean {
 }
 
 /** Someone asked to stop; thrown where no state is half-changed. */
-export class Stopped extends Problem {
+class Stopped extends Problem {
   constructor() {
     super('stopped', 'Stopped before the end, as asked.', 'A training run has saved a checkpoint and can be resumed from it.');
   }
