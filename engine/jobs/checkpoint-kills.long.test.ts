@@ -3,11 +3,12 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, expect, it } from 'vitest';
 import type { JobSpec } from '../contract.ts';
 
-const program = join(import.meta.dirname, '../testing/killed-checkpoints.ts');
+const program = fileURLToPath(new URL('../testing/killed-checkpoints.ts', import.meta.url));
 const golden = join(import.meta.dirname, '../golden/llama-tied');
 const work = mkdtempSync(join(tmpdir(), 'checkpoint-kills-'));
 afterAll(() => rmSync(work, { recursive: true, force: true }));

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { pulseArgument, pulseDescriptor } from './pulse.ts';
 import { spawnJob } from './spawn.ts';
@@ -12,7 +13,7 @@ import { type Job, Supervisor } from './supervisor.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'job-ends-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const program = join(import.meta.dirname, '../testing/jobs-without-end.ts');
+const program = fileURLToPath(new URL('../testing/jobs-without-end.ts', import.meta.url));
 const quick = { silent: 2, idle: 1, leave: 0.5 };
 
 function start(way: string, patience = quick): Job {
