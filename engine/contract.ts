@@ -484,6 +484,10 @@ export interface Progress {
   readonly total: number;
   readonly unit: string;
   readonly secondsLeft: number | null;
+  /** Rows that are done, where `done` counts the bytes of files of rows. */
+  readonly rows?: number;
+  /** The rows that are worked on: those that begin on these lines of a file. */
+  readonly at?: { readonly file: string; readonly firstLine: number; readonly lastLine: number };
 }
 
 export interface GenerateSettings {
@@ -902,7 +906,9 @@ export type JobSpec =
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }
   | { readonly type: 'stop' }
-  | { readonly type: 'request'; readonly id: number; readonly request: JobRequest };
+  | { readonly type: 'request'; readonly id: number; readonly request: JobRequest }
+  /** Nobody waits for the answer any more. */
+  | { readonly type: 'cancel'; readonly id: number };
 
 export type JobRequest =
   | {
@@ -942,7 +948,8 @@ export type JobRequest =
 export type JobMessage =
   /** The model of a chat is in memory: how long that takes is measured. */
   | { readonly type: 'ready' }
-  | { readonly type: 'progress'; readonly progress: Progress }
+  /** Of the job, or of one request to a long-lived one. */
+  | { readonly type: 'progress'; readonly progress: Progress; readonly request?: number }
   /** A sign of life from a thread of its own: for how long the process has neither computed nor read or written anything. */
   | { readonly type: 'beat'; readonly idleSeconds: number }
   /** From here on there are steps to lose: a stop waits for the one in progress and its checkpoint. */

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
+import { reportOfRows } from '../testing/report-of-rows.ts';
 import { contentOf, detectFormat } from './content.ts';
-import { reportOf } from './report.ts';
 import { type DataRows, readRows, type TokenRow } from './rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
@@ -287,7 +287,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     { id: 5, tools: [{}], messages },
   ]);
   expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
-  const { checks } = reportOf(found, [], 1024, model);
+  const { checks } = reportOfRows(found, [], 1024, model);
   expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toEqual({
     severity: 'passed',
     title:
@@ -297,7 +297,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     rows: [],
   });
   expect(
-    reportOf({ ...found, unused: [] }, [], 1024, model)
+    reportOfRows({ ...found, unused: [] }, [], 1024, model)
       .checks.map(({ title }) => title)
       .join(),
   ).not.toContain('Columns not used');
@@ -309,7 +309,7 @@ test('rows that are refused for different columns are told apart by the report',
     { messages, images: ['a'] },
     { messages, tools: [{}] },
   ]);
-  const blocking = reportOf(found, [], 1024, model).checks.filter(({ severity }) => severity === 'blocking');
+  const blocking = reportOfRows(found, [], 1024, model).checks.filter(({ severity }) => severity === 'blocking');
   expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);
   expect(blocking.map(({ detail }) => detail)).toEqual([
     expect.stringMatching(/line 1: the row has 'tools'.*remove 'tools'/),

@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import type { ColumnMapping, DataColumns } from '../contract.ts';
-import { readRecords } from './records.ts';
+import { readRecords, type RecordPlace } from './records.ts';
 import { detectFormat } from './content.ts';
 
 /** As many rows are looked at; fields that only later ones have are not offered. */
@@ -31,10 +31,16 @@ export async function columnsOf(path: string): Promise<DataColumns> {
  * Writes a copy of `path` in which every row has the fields of a known format; the copy gets its name when it is whole. A row
  * without the answer, or one that cannot be read, stays what it is, so that the checks name it.
  */
-export async function mapRows(path: string, to: string, { question, answer, system }: ColumnMapping): Promise<void> {
+export async function mapRows(
+  path: string,
+  to: string,
+  { question, answer, system }: ColumnMapping,
+  onRow: (place: RecordPlace) => void = () => {},
+): Promise<void> {
   const half = `${to}.part`;
   const out = createWriteStream(half);
   for await (const record of readRecords(path)) {
+    onRow(record);
     const row = 'value' in record ? record.value : null;
     const mapped =
       row === null || !(answer in row)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
+import { reportOfRows } from '../testing/report-of-rows.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
-import { reportOf } from './report.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 const byteLevel = openTokenizer({
@@ -162,7 +162,7 @@ test('a text that should end and that no token ends is said', async () => {
   expect(found.map((row) => row.endless)).toEqual([[0], [], [], [0], [], []]);
   const rows = found.map((row, index) => ({ ...row, index, file: 'f', line: index + 1, turn: null, leftOut: [] }));
   const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
-  expect(reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: endless }).checks).toContainEqual({
+  expect(reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer: endless }).checks).toContainEqual({
     severity: 'warning',
     title: '2 texts do not end in a token that ends an answer',
     detail: 'Nothing writes one behind them, so the model does not learn to stop. Known are <|im_end|>.',

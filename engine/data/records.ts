@@ -1,10 +1,18 @@
 /** The records of a JSONL file or of a JSON array, one at a time, with their line numbers, in bounded memory. */
-import { createHash, type Hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { Problem, shown, type ProblemValue } from '../problem.ts';
 
-export type RecordOrProblem = {
+/** Where a record begins in its file. */
+export interface RecordPlace {
   readonly line: number;
+  /** Bytes of the file before it. */
+  readonly at: number;
+  /** Whether the file is one JSON list, rather than a record on each line. */
+  readonly inList: boolean;
+}
+
+export type RecordOrProblem = RecordPlace & {
   /** Length of the record in the file. */
   readonly bytes: number;
 } & ({ readonly value: Readonly<Record<string, unknown>> } | { readonly problem: ProblemValue });
@@ -22,24 +30,29 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const byteOrderMark = [0xef, 0xbb, 0xbf];
 
-/** Reads `path`; every byte also goes into `hash`. */
-export async function* readRecords(path: string, hash: Hash = createHash('sha256')): AsyncGenerator<RecordOrProblem> {
+/** Reads `path`, from a record that was read before where one is given; every byte also goes into `hash`. */
+export async function* readRecords(
+  path: string,
+  { hash, from = null }: { readonly hash?: Hash; readonly from?: RecordPlace | null } = {},
+): AsyncGenerator<RecordOrProblem> {
   checkFile(path);
-  const pieces = new Pieces(path);
-  let array: boolean | null = null;
+  const pieces = new Pieces(path, from);
+  let array = from?.inList ?? null;
   let head = Buffer.alloc(0);
-  const state = { depth: 0, inString: false, escaped: false, closed: false };
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>) {
-    hash.update(chunk);
+  const state = { depth: from?.inList === true ? 1 : 0, inString: false, escaped: false, closed: false };
+  const stream = createReadStream(path, { highWaterMark: 1 << 18, start: from?.at ?? 0 });
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    hash?.update(chunk);
     let bytes = chunk;
     if (array === null) {
       head = Buffer.concat([head, chunk]);
-      const from = byteOrderMark.every((byte, i) => head[i] === byte) ? 3 : 0;
-      const first = head.subarray(from).findIndex((byte) => !isSpace(byte));
+      const start = byteOrderMark.every((byte, i) => head[i] === byte) ? 3 : 0;
+      const first = head.subarray(start).findIndex((byte) => !isSpace(byte));
       // Blank so far: wait, unless the blank is long already.
       if (first < 0 && head.length < 1 << 20) continue;
-      array = first >= 0 && head[from + first] === openBracket;
-      bytes = head.subarray(from);
+      array = first >= 0 && head[start + first] === openBracket;
+      bytes = head.subarray(start);
+      pieces.begin(array, start);
     }
     yield* array ? pieces.splitArray(bytes, state) : pieces.splitLines(bytes);
   }
@@ -55,14 +68,27 @@ class Pieces {
   readonly #path: string;
   #parts: Buffer[] = [];
   #bytes = 0;
-  #line = 1;
-  /** Line on which the record being collected begins. */
-  #startLine = 1;
+  #inList: boolean;
+  #line: number;
+  /** Bytes of the file before the chunk that is being split. */
+  #before: number;
+  /** Line on which the record being collected begins, and the bytes before it. */
+  #startLine: number;
+  #startAt: number;
   #started = false;
   #tooLong = false;
 
-  constructor(path: string) {
+  constructor(path: string, from: RecordPlace | null) {
     this.#path = path;
+    this.#inList = from?.inList ?? false;
+    this.#line = this.#startLine = from?.line ?? 1;
+    this.#before = this.#startAt = from?.at ?? 0;
+  }
+
+  /** What the file is was found out; `skipped` bytes of it are no part of any record. */
+  begin(inList: boolean, skipped: number): void {
+    this.#inList = inList;
+    this.#before = this.#startAt = skipped;
   }
 
   *splitLines(chunk: Buffer): Generator<RecordOrProblem> {
@@ -72,8 +98,10 @@ class Pieces {
       start = at + 1;
       yield* this.end();
       this.#startLine = ++this.#line;
+      this.#startAt = this.#before + start;
     }
     this.#add(chunk.subarray(start));
+    this.#before += chunk.length;
   }
 
   *splitArray(
@@ -93,6 +121,7 @@ class Pieces {
       if (!this.#started && state.depth === 1 && !isSpace(byte)) {
         this.#started = true;
         this.#startLine = this.#line;
+        this.#startAt = this.#before + at;
       }
       if (byte === quote) state.inString = true;
       else if (byte === openBracket || byte === openBrace) {
@@ -109,18 +138,20 @@ class Pieces {
       }
     }
     this.#add(chunk.subarray(start));
+    this.#before += chunk.length;
   }
 
   /** The record collected so far, if it is not blank. */
   *end(): Generator<RecordOrProblem> {
     const bytes = Buffer.concat(this.#parts);
     const tooLong = this.#tooLong;
+    const length = this.#bytes;
     this.#parts = [];
     this.#bytes = 0;
     this.#tooLong = false;
     this.#started = false;
     if (tooLong) {
-      yield this.damaged(`the row has more than ${maxRecordBytes / 1024 / 1024} MB`, 'Split it into several rows.');
+      yield this.damaged(`the row has more than ${maxRecordBytes / 1024 / 1024} MB`, 'Split it into several rows.', length);
       return;
     }
     if (bytes.every(isSpace)) return;
@@ -128,30 +159,36 @@ class Pieces {
     try {
       text = decoder.decode(bytes);
     } catch {
-      yield this.damaged('the row is not UTF-8', 'Save the file as UTF-8.');
+      yield this.damaged('the row is not UTF-8', 'Save the file as UTF-8.', length);
       return;
     }
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch (error) {
-      yield this.damaged(`the row is not JSON (${(error as Error).message})`);
+      yield this.damaged(`the row is not JSON (${(error as Error).message})`, oneObject, length);
       return;
     }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) yield this.damaged('the row is not a JSON object');
-    else yield { line: this.#startLine, bytes: bytes.length, value: value as Record<string, unknown> };
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      yield this.damaged('the row is not a JSON object', oneObject, length);
+    else yield { ...this.#place(length), value: value as Record<string, unknown> };
   }
 
-  damaged(what: string, hint = 'Each row is one JSON object on one line.'): RecordOrProblem {
+  damaged(what: string, hint = oneObject, bytes = this.#bytes): RecordOrProblem {
     const line = this.#startLine;
     // No Problem is made for it: there may be a million.
     const message = shown(`${this.#path}, line ${line}: ${what}.`);
-    return { line, bytes: 0, problem: { code: 'data-invalid', message, hint, line } };
+    return { ...this.#place(bytes), problem: { code: 'data-invalid', message, hint, line } };
+  }
+
+  #place(bytes: number): RecordPlace & { readonly bytes: number } {
+    return { line: this.#startLine, at: this.#startAt, inList: this.#inList, bytes };
   }
 
   #add(bytes: Buffer): void {
-    if (bytes.length === 0 || this.#tooLong) return;
+    if (bytes.length === 0) return;
     this.#bytes += bytes.length;
+    if (this.#tooLong) return;
     if (this.#bytes > maxRecordBytes) {
       this.#parts = [];
       this.#tooLong = true;
@@ -159,6 +196,7 @@ class Pieces {
   }
 }
 
+const oneObject = 'Each row is one JSON object on one line.';
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 function isSpace(byte: number): boolean {

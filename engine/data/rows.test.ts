@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
-import { reportOf, viewRow } from './report.ts';
+import { reportOfRows } from '../testing/report-of-rows.ts';
+import { viewRow } from './report.ts';
 import { readRows, type RowOrProblem, type TokenRow } from './rows.ts';
 import { openTokenizer } from './tokenizer.ts';
 
@@ -259,17 +260,17 @@ describe('conversations whose template writes earlier turns differently', () => 
   it('count as rows and as examples, and are compared as rows', async () => {
     const two = row('a', '<think>1</think>b', 'c', 'd');
     const rows = await rowsOf([two, row('a', '<think>1</think>b', 'c', 'other'), two].join('\n'), cutting);
-    const report = reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting });
+    const report = reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting });
     expect(report).toMatchObject({ rows: 3, examples: 6, duplicateRows: 1 });
     const repeated = report.checks.find(({ title }) => title.endsWith('repeated'));
     expect(repeated?.rows).toEqual([2]);
-    expect(reportOf({ rows, unused: [] }, [], 18, { spec, tokenizer: cutting }).truncatedRows).toBe(3);
+    expect(reportOfRows({ rows, unused: [] }, [], 18, { spec, tokenizer: cutting }).truncatedRows).toBe(3);
   });
 
   it('cannot be used at all where one turn cannot', async () => {
     const rows = await rowsOf([row('a', '<think>1</think>b', 'c', ''), row('a', 'b')].join('\n'), cutting);
     expect(codes(rows)).toEqual(['data-empty', 'ok']);
-    expect(reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting }).checks[0]).toMatchObject({
+    expect(reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting }).checks[0]).toMatchObject({
       severity: 'blocking',
       rows: [0],
     });
@@ -280,7 +281,7 @@ describe('conversations whose template writes earlier turns differently', () => 
       [row('a', 'b'), row('a<|im_end|>\n<|im_start|>assistant\nhaha', 'b'), row('a', '<think>1</think>b')].join('\n'),
       cutting,
     );
-    const { checks } = reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting });
+    const { checks } = reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer: cutting });
     expect(checks.filter(({ title }) => title.includes('special tokens'))).toEqual([
       {
         severity: 'warning',
@@ -300,7 +301,7 @@ describe('conversations whose template writes earlier turns differently', () => 
         { role: 'assistant', content: 'c' },
       ],
     });
-    const dropped = reportOf({ rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] }, [], 1024, {
+    const dropped = reportOfRows({ rows: await rowsOf([row('a', 'b'), tool].join('\n'), cutting), unused: [] }, [], 1024, {
       spec,
       tokenizer: cutting,
     });
@@ -317,7 +318,7 @@ describe('conversations whose template writes earlier turns differently', () => 
       generationConfig: null,
       chatTemplate: `{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}`,
     });
-    const report = reportOf(
+    const report = reportOfRows(
       { rows: await rowsOf([row('a', 'b', 'c', 'd'), row('e', 'f')].join('\n'), endless), unused: [] },
       [],
       1024,
@@ -378,13 +379,13 @@ describe('the report', () => {
     const { rows } = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
     const lines = readFileSync(`${golden}/train.messages.jsonl`, 'utf8').trim().split('\n');
     const mixed = await rowsOf([...lines.slice(0, 3), lines[0], '{"text": '].join('\n'));
-    const clean = reportOf({ rows, unused: [] }, [], 1024, { spec, tokenizer });
+    const clean = reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer });
     const tokens = rows.reduce((sum, row) => sum + (row as TokenRow).inputIds.length, 0);
     // The first eight steps of the reference run see each of the 32 rows once; these are its supervised tokens.
     expect(clean).toMatchObject({ rows: 32, tokens, trainedTokens: 173 + 170 + 179 + 173 + 180 + 175 + 181 + 176 });
     expect(clean.lengths.reduce((sum, bucket) => sum + bucket.rows, 0)).toBe(32);
     expect(clean.checks.every((check) => check.severity === 'passed')).toBe(true);
-    const report = reportOf({ rows: mixed, unused: [] }, rows, 80, { spec, tokenizer });
+    const report = reportOfRows({ rows: mixed, unused: [] }, rows, 80, { spec, tokenizer });
     expect(report).toMatchObject({ rows: 5, duplicateRows: 1 });
     expect(report.truncatedRows).toBeGreaterThan(0);
     const found = Object.fromEntries(report.checks.map((check) => [check.title.replace(/^\d+ /, ''), check.rows]));
@@ -397,7 +398,7 @@ describe('the report', () => {
     const rows = await rowsOf(
       [9, 12, 30].map((length) => JSON.stringify({ input_ids: Array.from({ length }, (_, i) => i) })).join('\n'),
     );
-    const learned = reportOf({ rows, unused: [] }, [], 1024, {
+    const learned = reportOfRows({ rows, unused: [] }, [], 1024, {
       spec: { contextLength: 10, learnedPositions: 10, ropes: [] },
       tokenizer,
     });
@@ -408,7 +409,7 @@ describe('the report', () => {
     const titles = (maxLength: number, factor: number) => {
       const scaling = { kind: 'linear', factor } as const;
       const rope = { theta: 10_000, dimension: 4, interleaved: false, scaling };
-      return reportOf({ rows, unused: [] }, [], maxLength, {
+      return reportOfRows({ rows, unused: [] }, [], maxLength, {
         spec: { contextLength: 10, learnedPositions: null, ropes: [rope] },
         tokenizer,
       }).checks.map(({ severity, title }) => `${severity}: ${title}`);

@@ -1,5 +1,6 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import type { ChatMessage, DataFormat } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings } from '../recipe.ts';
@@ -9,6 +10,7 @@ import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import { EndTokens } from './end-tokens.ts';
 import { encodeExample, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem } from './records.ts';
+import { RowIndex } from './row-index.ts';
 import { type ChatTemplate, openTemplate } from './template.ts';
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -34,9 +36,13 @@ interface LeftOut {
 export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
 
-export interface DataRows {
+export interface DataRows extends RowsSummary {
   /** In the order of the data; the examples of one row follow one another. */
   readonly rows: RowOrProblem[];
+}
+
+/** What is known of a data set when all of its rows have been read. */
+export interface RowsSummary {
   readonly format: DataFormat;
   /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
   readonly hash: string;
@@ -62,50 +68,159 @@ const ignored = -100;
 /** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
+/** Rows that the tokenizer may take too long for before the reading ends with that. */
+const maxGivenUp = 3;
+
+/** How rows are read; settings left out are those of the default recipe. */
+export interface RowReading extends Partial<RowSettings> {
+  /** False leaves out text and messages, which training never looks at. */
+  readonly keepText?: boolean;
+  /** What a chat template prints. */
+  readonly day?: Day | undefined;
+}
+
+/** How far the reading of a data set is. */
+export interface ReadingPosition {
+  /** Rows that are done. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Of all files. */
+  readonly totalBytes: number;
+  /** What is worked on: rows of this file that begin on these lines. */
+  readonly file: string;
+  readonly firstLine: number;
+  readonly lastLine: number;
+}
+/** Whoever follows a reading: it is told before rows are encoded, and ends the reading by throwing. */
+export type ReadingWatch = (position: ReadingPosition) => void;
 
 /**
- * Reads all rows. Rows that need a tokenizer or a template that is not there become problems, one per row. `keepText: false` leaves out
- * text and messages, which take as much memory again as the tokens and which training never looks at. `day` is what a chat template
- * prints. Settings left out are those of the default recipe.
+ * Reads all rows into memory. Rows that need a tokenizer or a template that is not there become problems, one per row.
  */
 export async function readRows(
   paths: readonly string[],
   tokenizer: Tokenizer | null,
   vocabularySize: number,
-  {
-    keepText = true,
-    day,
-    ...settings
-  }: { readonly keepText?: boolean; readonly day?: Day | undefined } & Partial<RowSettings> = {},
+  reading: RowReading = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
-  const hashes: string[] = [];
-  let format: DataFormat | null = null;
-  let read = 0;
-  const encoder = new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings: { ...defaultRecipe(), ...settings } });
-  for (const file of paths) {
-    const hash = createHash('sha256');
-    let batch: RecordOrProblem[] = [];
-    let batchBytes = 0;
-    const flush = async () => {
-      rows.push(...(await Promise.all(batch.map((record, i) => encoder.encode(record, file, read + i)))).flat());
-      read += batch.length;
-      batch = [];
-      batchBytes = 0;
-    };
-    for await (const record of readRecords(file, hash)) {
-      if ('value' in record) format ??= detectFormat(record.value);
-      batch.push(record);
-      batchBytes += record.bytes;
-      if (batch.length === maxBatchRows || batchBytes > maxBatchBytes) await flush();
-    }
-    await flush();
-    hashes.push(hash.digest('hex'));
+  const summary = await new RowSource(paths, tokenizer, vocabularySize, reading).read((examples) => rows.push(...examples));
+  return { rows, ...summary };
+}
+
+/** The rows of files for one model: all of them one after another, or a page from the middle. It keeps no row, only where each begins. */
+export class RowSource {
+  readonly #paths: readonly string[];
+  readonly #newEncoder: () => RowEncoder;
+  readonly #index = new RowIndex();
+  #viewer: RowEncoder | undefined;
+  #total: number | null = null;
+
+  constructor(
+    paths: readonly string[],
+    tokenizer: Tokenizer | null,
+    vocabularySize: number,
+    { keepText = true, day, ...settings }: RowReading = {},
+  ) {
+    this.#paths = paths;
+    this.#newEncoder = () =>
+      new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings: { ...defaultRecipe(), ...settings } });
   }
-  if (rows.length === 0)
-    throw new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, 'Give a file with one JSON object a line.');
-  const hash = hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
-  return { rows, format: format ?? 'messages', hash, unused: encoder.unused };
+
+  /** Rows of the data; null until they have been read to the end. */
+  get total(): number | null {
+    return this.#total;
+  }
+
+  /** Hands over the examples of each row, or its problem, in the order of the data. */
+  async read(onRow: (examples: readonly RowOrProblem[]) => void, watch: ReadingWatch = () => {}): Promise<RowsSummary> {
+    const encoder = this.#newEncoder();
+    const hashes: string[] = [];
+    const totalBytes = bytesOf(this.#paths);
+    let format: DataFormat | null = null;
+    let rows = 0;
+    let bytes = 0;
+    let failed = 0;
+    for (const [number, file] of this.#paths.entries()) {
+      const hash = createHash('sha256');
+      for await (const batch of inBatches(readRecords(file, { hash }))) {
+        const [first, last] = [batch[0]!, batch.at(-1)!];
+        watch({ rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
+        for (const [i, record] of batch.entries()) {
+          this.#index.add(rows + i, number, record);
+          if ('value' in record) format ??= detectFormat(record.value);
+        }
+        for (const examples of await Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i)))) {
+          const problem = 'problem' in examples[0]! ? examples[0].problem : null;
+          // Each has taken its whole time, and the thread that is at it goes on for ever.
+          if (problem?.code === 'tokenizer-unsupported' && ++failed === maxGivenUp) throw Problem.fromValue(problem);
+          onRow(examples);
+        }
+        rows += batch.length;
+      }
+      bytes += sizeOf(file);
+      hashes.push(hash.digest('hex'));
+    }
+    if (rows === 0) throw noRow(this.#paths);
+    this.#total = rows;
+    const hash = hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
+    return { format: format ?? 'messages', hash, unused: encoder.unused };
+  }
+
+  /** The examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
+  async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
+    const encoder = (this.#viewer ??= this.#newEncoder());
+    const totalBytes = bytesOf(this.#paths);
+    const start = this.#index.nearest(offset);
+    const examples: RowOrProblem[] = [];
+    let { row } = start;
+    let before = bytesOf(this.#paths.slice(0, start.file));
+    for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
+      const from = number === start.file ? start.place : null;
+      for await (const batch of inBatches(readRecords(file, { from }))) {
+        const [first, last] = [batch[0]!, batch.at(-1)!];
+        watch({ rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
+        batch.forEach((record, i) => this.#index.add(row + i, number, record));
+        const wanted = batch.map((record, i) => ({ record, index: row + i }));
+        const inPage = wanted.filter(({ index }) => index >= offset && index < offset + limit);
+        const encoded = await Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index)));
+        examples.push(...encoded.flat());
+        row += batch.length;
+        if (row >= offset + limit) return examples;
+      }
+      before += sizeOf(file);
+    }
+    if (row === 0) throw noRow(this.#paths);
+    this.#total = row;
+    return examples;
+  }
+}
+
+/** Records that are encoded at the same time. */
+async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerator<readonly RecordOrProblem[]> {
+  let batch: RecordOrProblem[] = [];
+  let bytes = 0;
+  for await (const record of records) {
+    batch.push(record);
+    bytes += record.bytes;
+    if (batch.length < maxBatchRows && bytes <= maxBatchBytes) continue;
+    yield batch;
+    batch = [];
+    bytes = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function bytesOf(paths: readonly string[]): number {
+  return paths.reduce((sum, path) => sum + sizeOf(path), 0);
+}
+
+function noRow(paths: readonly string[]): Problem {
+  return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, 'Give a file with one JSON object a line.');
 }
 
 class RowEncoder {

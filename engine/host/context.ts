@@ -1,5 +1,5 @@
 /** What every part of the host shares: the store, the jobs, and the way events leave. */
-import type { EngineEvents, JobSpec } from '../contract.ts';
+import type { EngineEvents, JobSpec, Progress } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Job, JobOptions, Supervisor } from '../jobs/supervisor.ts';
 import type { Store } from '../store/open.ts';
@@ -43,4 +43,40 @@ export function startReported(context: HostContext, spec: JobSpec, subjectId: st
     },
   });
   return job;
+}
+
+/** A file that lets nothing be heard for longer is taken for one that its reader never comes to the end of. */
+const silenceSeconds = 60;
+
+/** Runs a job that reads `path`, however long that takes as long as it goes on. */
+export async function runReader<T>(
+  context: HostContext,
+  spec: JobSpec,
+  path: string,
+  { silentSeconds = silenceSeconds, ...options }: JobOptions & { readonly silentSeconds?: number } = {},
+): Promise<T> {
+  let at: Progress['at'];
+  let isSilent = false;
+  const onMessage: JobOptions['onMessage'] = (message) => {
+    timer.refresh();
+    if (message.type === 'progress') at = message.progress.at;
+  };
+  const job = startReported(context, spec, null, { ...options, onMessage });
+  const timer = setTimeout(() => {
+    isSilent = true;
+    job.kill();
+  }, silentSeconds * 1000);
+  try {
+    return (await job.finished) as T;
+  } catch (error) {
+    if (!isSilent) throw error;
+    const where = at === undefined ? path : `${at.file}, line ${at.firstLine}`;
+    throw new Problem(
+      'file-unreadable',
+      `Reading ${where} made no progress for ${silentSeconds} seconds and was given up.`,
+      'The file may be damaged, or lie on a disk that does not answer: get it again, or copy it to this computer.',
+    );
+  } finally {
+    clearTimeout(timer);
+  }
 }

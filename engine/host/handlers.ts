@@ -4,7 +4,7 @@ import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
-import { type Client, found, type HostContext, startReported } from './context.ts';
+import { type Client, found, type HostContext, runReader, startReported } from './context.ts';
 import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
@@ -53,33 +53,40 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, ...files }) => library.addDataset(projectId, files),
-    'datasets.columns': ({ path }) => {
+    'datasets.columns': ({ path }, { gone }) => {
       requireAbsolute(path);
-      return supervisor.run<DataColumns>({ kind: 'columns', path });
+      return runReader<DataColumns>(context, { kind: 'columns', path }, path, { signal: gone });
     },
     'datasets.remove': ({ id }) => {
       library.removeDataset(id);
       return null;
     },
-    'datasets.rows': ({ datasetId, modelId, split, offset, limit, maxLength }) => {
-      const { trainPaths, evalPaths } = dataset(datasetId);
-      const paths = split === 'train' ? trainPaths : evalPaths;
+    'datasets.rows': async ({ datasetId, modelId, split, offset, limit, maxLength }, { gone }) => {
+      const { trainPaths, evalPaths, trainRows, evalRows } = dataset(datasetId);
+      const [paths, known] = split === 'train' ? [trainPaths, trainRows] : [evalPaths, evalRows];
       if (paths.length === 0) return { rows: [], total: 0 };
-      return longLived.rows(at({ id: modelId }), paths, { offset, limit: Math.min(limit, 200), maxLength });
+      const page = { offset, limit: Math.min(limit, 200), maxLength };
+      const asker = { client: gone, question: 'rows', subjectId: datasetId };
+      const { rows, total } = await longLived.rows(at({ id: modelId }), paths, page, asker);
+      // Until they have been read to the end there are as many as when the data set was added.
+      return { rows, total: total ?? known };
     },
-    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }) => {
+    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, { gone }) => {
       const { trainPaths, evalPaths } = dataset(datasetId);
       const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
-      return longLived.report(at({ id: modelId }), paths, others, maxLength, viewing);
+      const asker = { client: gone, question: 'report', subjectId: datasetId };
+      return longLived.report(at({ id: modelId }), paths, others, maxLength, { viewing, asker });
     },
 
     'runs.list': (params) => runs.list(params?.projectId),
     'runs.get': ({ id }) => runs.get(id),
-    'runs.plan': ({ modelId, datasetId, recipe }) =>
-      planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, { longLived, store }),
-    'runs.fit': (params) => {
+    'runs.plan': ({ modelId, datasetId, recipe }, { gone }) => {
+      const parts = { longLived, store, client: gone };
+      return planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, parts);
+    },
+    'runs.fit': (params, { gone }) => {
       params.data.forEach(requireAbsolute);
-      return fitForRun(params, { longLived, store });
+      return fitForRun(params, { longLived, store, client: gone });
     },
     'runs.start': async (params, client) => {
       const run = await runs.start(params, client.gone);
@@ -147,17 +154,17 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
       return (await startReported(context, spec, null, { signal: client.gone }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data, ...viewing }) => {
+    'data.render': ({ model, data, ...viewing }, { gone }) => {
       data.forEach(requireAbsolute);
-      return longLived.render(at(model), data, viewing);
+      return longLived.render(at(model), data, viewing, { client: gone });
     },
-    'data.report': ({ model, data, maxLength, ...viewing }) => {
+    'data.report': ({ model, data, maxLength, ...viewing }, { gone }) => {
       data.forEach(requireAbsolute);
-      return longLived.report(at(model), data, [], maxLength, viewing);
+      return longLived.report(at(model), data, [], maxLength, { viewing, asker: { client: gone } });
     },
     'inspect.path': async ({ path, acceptFields = [] }, client) => {
       requireAbsolute(path);
-      const found = await supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields }, { signal: client.gone });
+      const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { signal: client.gone });
       return withOrigin(found, await identify(context, path, client.gone));
     },
 

@@ -150,7 +150,7 @@ it('in a data folder that knows nothing of it, it still says what it is of', asy
       adapters: [{ name: 'Orders v1', weight: 1, run: { name: 'Orders' } }],
       data: { name: 'orders.jsonl', hash: 'abcd', rows: 12 },
     });
-    const inspected = withOrigin(await runInspect({ kind: 'inspect', path }), found);
+    const inspected = withOrigin(await runInspect({ kind: 'inspect', path }, silent), found);
     expect(inspected.summary).toContainEqual({ label: 'Made by run', value: 'Orders' });
     expect(inspected.summary).toContainEqual({ label: 'Since it was written', value: 'unchanged' });
     expect(await identify({ ...context, store: other }, join(golden, 'model'), signal)).toBeNull();
@@ -161,7 +161,7 @@ it('in a data folder that knows nothing of it, it still says what it is of', asy
 });
 
 it('an ONNX folder is inspected as what it is', async () => {
-  const { kind, sound, summary } = await runInspect({ kind: 'inspect', path: join(folder, 'onnx-out') });
+  const { kind, sound, summary } = await runInspect({ kind: 'inspect', path: join(folder, 'onnx-out') }, silent);
   expect({ kind, sound }).toEqual({ kind: 'export', sound: true });
   expect(summary).toContainEqual({ label: 'Kind', value: 'export, onnx q8' });
 });

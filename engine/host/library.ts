@@ -20,7 +20,7 @@ import type {
 import { logError, longestName, Problem, shown } from '../problem.ts';
 import { type RowSettings, rowSettings } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
-import { found, type HostContext } from './context.ts';
+import { found, type HostContext, runReader } from './context.ts';
 
 export class Library {
   readonly #context: HostContext;
@@ -86,7 +86,7 @@ export class Library {
   }
 
   async #inspectModel(path: string, acceptFields: readonly string[]): Promise<ModelInfo> {
-    const inspection = await this.#context.supervisor.run<Inspection>({ kind: 'inspect', path, acceptFields });
+    const inspection = await runReader<Inspection>(this.#context, { kind: 'inspect', path, acceptFields }, path);
     if (inspection.kind !== 'model' || inspection.model === undefined)
       throw new Problem(
         'format-unknown',
@@ -111,17 +111,22 @@ export class Library {
       throw new Problem('request-invalid', 'A data set needs at least one file to train on.', 'Choose a JSONL file.');
     for (const path of [...files.trainPaths, ...files.evalPaths]) requireAbsolute(path);
     const id = randomUUID();
-    const { dataDir, supervisor } = this.#context;
+    const { dataDir } = this.#context;
+    const first = files.trainPaths[0]!;
     const { trainPaths, evalPaths } =
       mapping === undefined
         ? files
         : // It stays when the data set is removed: runs that were trained on it are proved by its rows.
-          await supervisor.run<MappedData>({ kind: 'map', ...files, mapping, out: join(dataDir, 'datasets', id) });
-    const scan = await supervisor.run<DataScan>({ kind: 'scan', trainPaths, evalPaths });
+          await runReader<MappedData>(
+            this.#context,
+            { kind: 'map', ...files, mapping, out: join(dataDir, 'datasets', id) },
+            first,
+          );
+    const scan = await runReader<DataScan>(this.#context, { kind: 'scan', trainPaths, evalPaths }, first);
     const dataset: Dataset = {
       id,
       projectId,
-      name: name?.trim() || shown(basename(files.trainPaths[0]!, extname(files.trainPaths[0]!)), longestName),
+      name: name?.trim() || shown(basename(first, extname(first)), longestName),
       trainPaths,
       evalPaths,
       ...scan,

@@ -1,4 +1,5 @@
 /** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
+import { randomUUID } from 'node:crypto';
 import type {
   AdapterPlan,
   DataReport,
@@ -7,6 +8,7 @@ import type {
   GenerateRequest,
   GenerateResult,
   JobRequest,
+  Progress,
   RenderedRow,
   RowView,
   RunPlan,
@@ -15,7 +17,7 @@ import type {
   ViewingRows,
 } from '../contract.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
-import type { Job } from '../jobs/supervisor.ts';
+import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
 import type { HostContext } from './context.ts';
 import type { ModelAt } from './library.ts';
@@ -30,14 +32,28 @@ interface Held {
 
 /** A chat process holds the whole model in memory. */
 const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
-/** A chat template or regular expression that takes longer than this is taken for one that never ends. */
-const dataLimitSeconds = 60;
+/** A chat template, an expression or a file that lets nothing be heard for longer is taken for one that never ends. */
+const silenceSeconds = 60;
+/** Progress is told to everyone no more often. */
+const millisecondsBetweenReports = 100;
+
+/** Who asks about data, so that it ends when nobody waits any more. */
+export interface DataAsker {
+  /** Fires when the connection that asks is gone. */
+  readonly client: AbortSignal;
+  /** What is asked, where a later question of the same client takes the place of an earlier one. */
+  readonly question?: string;
+  /** Of which data set or model progress is told. */
+  readonly subjectId?: string | null;
+}
 
 export class LongLived {
   readonly #context: HostContext;
   readonly #held = new Map<string, Held>();
   /** Which process writes which stream, and who hears its tokens. */
   readonly #streams = new Map<string, { readonly held: Held; readonly onToken: (token: StreamedToken) => void }>();
+  /** Of each client, the questions that wait for an answer. */
+  readonly #questions = new WeakMap<AbortSignal, Map<string, AbortController>>();
 
   constructor(context: HostContext) {
     this.#context = context;
@@ -66,7 +82,7 @@ export class LongLived {
     const stop = () => void this.stopGenerate(streamId);
     signal.addEventListener('abort', stop, { once: true });
     try {
-      return (await this.#ask(held, { name: 'generate', adapters, prompt, settings, streamId }, null)) as GenerateResult;
+      return (await this.#ask(held, { name: 'generate', adapters, prompt, settings, streamId })) as GenerateResult;
     } finally {
       signal.removeEventListener('abort', stop);
       this.#streams.delete(streamId);
@@ -75,16 +91,17 @@ export class LongLived {
 
   async stopGenerate(streamId: string): Promise<void> {
     const stream = this.#streams.get(streamId);
-    if (stream !== undefined) await this.#ask(stream.held, { name: 'stopGenerate', streamId }, null).catch(() => {});
+    if (stream !== undefined) await this.#ask(stream.held, { name: 'stopGenerate', streamId }).catch(() => {});
   }
 
   async rows(
     model: ModelAt,
     dataPaths: readonly string[],
     page: { offset: number; limit: number; maxLength: number },
-  ): Promise<{ rows: readonly RowView[]; total: number }> {
+    asker: DataAsker,
+  ): Promise<{ rows: readonly RowView[]; total: number | null }> {
     const request: JobRequest = { name: 'rows', dataPaths, ...page };
-    return (await this.#data(model, request)) as { rows: readonly RowView[]; total: number };
+    return (await this.#data(model, request, asker)) as { rows: readonly RowView[]; total: number | null };
   }
 
   async report(
@@ -92,9 +109,10 @@ export class LongLived {
     dataPaths: readonly string[],
     otherPaths: readonly string[],
     maxLength: number,
-    viewing: ViewingRows = {},
+    { viewing = {}, asker }: { readonly viewing?: ViewingRows; readonly asker?: DataAsker } = {},
   ): Promise<DataReport> {
-    return (await this.#data(model, { name: 'report', dataPaths, otherPaths, maxLength, ...viewing })) as DataReport;
+    const request: JobRequest = { name: 'report', dataPaths, otherPaths, maxLength, ...viewing };
+    return (await this.#data(model, request, asker)) as DataReport;
   }
 
   async memory(model: ModelAt, recipe: Recipe, longest: number): Promise<RunPlan['memory']> {
@@ -121,15 +139,43 @@ export class LongLived {
   async render(
     model: ModelAt,
     dataPaths: readonly string[],
-    viewing: ViewingRows = {},
+    viewing: ViewingRows,
+    asker: DataAsker,
   ): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
-    return (await this.#data(model, { name: 'render', dataPaths, ...viewing })) as readonly (
+    return (await this.#data(model, { name: 'render', dataPaths, ...viewing }, asker)) as readonly (
       RenderedRow | { problem: ProblemValue }
     )[];
   }
 
-  #data(model: ModelAt, request: JobRequest): Promise<unknown> {
-    return this.#ask(this.#hold('data', model), request, dataLimitSeconds);
+  async #data(model: ModelAt, request: JobRequest, asker?: DataAsker): Promise<unknown> {
+    const held = this.#hold('data', model);
+    if (asker === undefined) return this.#ask(held, request, { silenceSeconds });
+    const replaced = new AbortController();
+    const questions = this.#questions.get(asker.client) ?? new Map<string, AbortController>();
+    this.#questions.set(asker.client, questions);
+    const question = asker.question ?? randomUUID();
+    const before = questions.get(question);
+    questions.set(question, replaced);
+    const onProgress = this.#progressOf(held, asker.subjectId ?? null);
+    const signal = AbortSignal.any([asker.client, replaced.signal]);
+    const answer = this.#ask(held, request, { silenceSeconds, signal, onProgress });
+    // Only now: what both of them need is then not begun anew.
+    before?.abort();
+    try {
+      return await answer;
+    } finally {
+      if (questions.get(question) === replaced) questions.delete(question);
+    }
+  }
+
+  #progressOf({ job }: Held, subjectId: string | null): (progress: Progress) => void {
+    let told = -Infinity;
+    return (progress) => {
+      const now = performance.now();
+      if (now - told < millisecondsBetweenReports) return;
+      told = now;
+      this.#context.emit('job.progress', { jobId: job.id, kind: 'data', subjectId, progress });
+    };
   }
 
   #hold(kind: Kind, model: ModelAt): Held {
@@ -156,11 +202,11 @@ export class LongLived {
     return held;
   }
 
-  async #ask(held: Held, request: JobRequest, limitSeconds: number | null): Promise<unknown> {
+  async #ask(held: Held, request: JobRequest, options: RequestOptions = {}): Promise<unknown> {
     clearTimeout(held.release);
     held.requests++;
     try {
-      return await held.job.request(request, limitSeconds);
+      return await held.job.request(request, options);
     } finally {
       held.requests--;
       if (held.requests === 0)

@@ -25,12 +25,15 @@ export async function planForRun(
   model: Model,
   dataset: Dataset,
   input: RecipeInput,
-  { longLived, store }: PlanParts,
+  { longLived, store, client }: AskedParts,
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
   const { layers: _, ...adapter } = await longLived.adapter(at, recipe);
-  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, { rowSettings: rowSettings(recipe) });
+  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, {
+    viewing: { rowSettings: rowSettings(recipe) },
+    asker: { client, question: 'plan', subjectId: dataset.id },
+  });
   const steps = totalSteps(recipe, report.examples);
   const rate = store.metrics.rateOf(model.path);
   const longest = Math.min(report.longest, report.maxLength);
@@ -48,6 +51,10 @@ export async function planForRun(
 interface PlanParts {
   readonly longLived: LongLived;
   readonly store: Store;
+}
+interface AskedParts extends PlanParts {
+  /** Fires when the connection that asks is gone. */
+  readonly client: AbortSignal;
 }
 
 /** The estimate, with what the programs take as the newest run of the model here measured it; and the measurement itself, if it was of this. */
@@ -74,11 +81,14 @@ async function memoryForRun(
 /** A recipe changed until a run takes no more than `budget` bytes. */
 export async function fitForRun(
   { model, data, recipe: input, budget }: Params<EngineRequests, 'runs.fit'>,
-  parts: PlanParts,
+  parts: AskedParts,
 ): Promise<FittedRecipe> {
   const recipe = requireRecipe(input);
   const at = modelAt(parts.store, model);
-  const report = await parts.longLived.report(at, data, [], recipe.maxLength, { rowSettings: rowSettings(recipe) });
+  const report = await parts.longLived.report(at, data, [], recipe.maxLength, {
+    viewing: { rowSettings: rowSettings(recipe) },
+    asker: { client: parts.client, question: 'fit' },
+  });
   const { layers } = await parts.longLived.adapter(at, recipe);
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
   const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>

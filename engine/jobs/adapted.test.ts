@@ -13,6 +13,7 @@ import { adapterShape, tensorView } from '../training/lora/adapter.ts';
 import { adapterConfig, formatAdapterConfig } from '../training/lora/config.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { openSession } from '../runtime/session.ts';
+import { silentAsker } from '../testing/port.ts';
 import { runChat } from './chat.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runExport } from './export.ts';
@@ -89,7 +90,10 @@ function answers(adapters: readonly string[], of = modelPath): Promise<GenerateR
     {
       ...port,
       onRequest: (handler) =>
-        void handler(request).then((answer) => (resolve(answer as GenerateResult), stopped.resolve()), stopped.reject),
+        void handler(request, silentAsker).then(
+          (answer) => (resolve(answer as GenerateResult), stopped.resolve()),
+          stopped.reject,
+        ),
       untilStopped: () => stopped.promise,
     },
   );

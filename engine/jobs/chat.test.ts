@@ -7,9 +7,10 @@ import { openModel } from '../models/open.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { writeAdapter } from '../training/lora/folder.ts';
 import { newAdapter } from '../training/lora/initial.ts';
+import { silentAsker } from '../testing/port.ts';
 import { runChat } from './chat.ts';
 import { runData } from './data.ts';
-import type { JobPort } from './port.ts';
+import type { Asker, JobPort } from './port.ts';
 
 const modelPath = 'resources/tiny/model';
 const work = mkdtempSync(join(tmpdir(), 'lowrank-chat-'));
@@ -19,7 +20,7 @@ afterAll(() => rmSync(work, { recursive: true }));
 class Host implements JobPort {
   readonly sent: JobMessage[] = [];
   stopRequested = false;
-  readonly #ready = Promise.withResolvers<(request: JobRequest) => Promise<unknown>>();
+  readonly #ready = Promise.withResolvers<(request: JobRequest, asker: Asker) => Promise<unknown>>();
   readonly #stopped = Promise.withResolvers<void>();
   onToken: (() => void) | null = null;
 
@@ -27,7 +28,7 @@ class Host implements JobPort {
     this.sent.push(message);
     if (message.type === 'token') this.onToken?.();
   }
-  onRequest(handler: (request: JobRequest) => Promise<unknown>): void {
+  onRequest(handler: (request: JobRequest, asker: Asker) => Promise<unknown>): void {
     this.#ready.resolve(handler);
   }
   untilStopped(): Promise<void> {
@@ -40,7 +41,7 @@ class Host implements JobPort {
   async ask<T>(request: JobRequest): Promise<T> {
     return (await (
       await this.#ready.promise
-    )(request)) as T;
+    )(request, silentAsker)) as T;
   }
 }
 

@@ -2,11 +2,13 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
-import type { AdapterPlan, ExportChoice, JobRequest, TargetPlan } from '../contract.ts';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { AdapterPlan, DataReport, ExportChoice, JobRequest, Progress, RowView, TargetPlan } from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
+import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
+import type { Asker } from './port.ts';
 
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
 const golden = join(import.meta.dirname, '../golden');
@@ -14,14 +16,14 @@ const work = mkdtempSync(join(tmpdir(), 'data-job-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
 /** The job, in this process. */
-function ask(modelPath: string): <T>(request: JobRequest) => Promise<T> {
-  let handler: (request: JobRequest) => Promise<unknown> = () => Promise.reject(new Error('not there'));
+function ask(modelPath: string): <T>(request: JobRequest, asker?: Asker) => Promise<T> {
+  let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
   const untilStopped = () => new Promise<void>(() => {});
   void runData(
     { kind: 'data', modelPath, cacheDir: work },
     { send: () => {}, stopRequested: false, onRequest: (given) => (handler = given), untilStopped },
   );
-  return async <T>(request: JobRequest) => (await handler(request)) as T;
+  return async <T>(request: JobRequest, asker = silentAsker) => (await handler(request, asker)) as T;
 }
 
 it('says what a recipe adapts without opening the tokenizer, which rows need', async () => {
@@ -60,4 +62,73 @@ it('tells the exports of an adapter and the trial of a run', async () => {
   await expect(ofAdapter(join(golden, 'smollm2-json/adapter'))).rejects.toMatchObject({ code: 'adapter-mismatch' });
   const subject = { modelPath: model, adapterPath: null, recipe: {} };
   expect(await ask(model)({ name: 'trialKey', subject })).toBe(trialKey(trialFor(subject)));
+});
+
+describe('a data set that takes long to read', () => {
+  const dataPaths = [join(work, 'lamps.jsonl'), join(work, 'list.json')];
+  const rows = Array.from({ length: 400 }, (_, i) => ({ text: `${i} reading lamps` }));
+  writeFileSync(dataPaths[0]!, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  writeFileSync(dataPaths[1]!, `\ufeff [\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`);
+  type Page = { readonly rows: readonly RowView[]; readonly total: number | null };
+  const page = (offset: number): JobRequest => ({ name: 'rows', dataPaths, offset, limit: 3, maxLength: 99 });
+  const report: JobRequest = { name: 'report', dataPaths, otherPaths: [], maxLength: 99 };
+  /** Somebody who waits, and what is heard by then; `at` leaves when so many rows are done. */
+  function asking(leaveAt = Infinity): Asker & { readonly heard: Progress[] } {
+    const controller = new AbortController();
+    const heard: Progress[] = [];
+    const listen = (progress: Progress) => {
+      heard.push(progress);
+      if (progress.rows! >= leaveAt) controller.abort();
+    };
+    return { signal: controller.signal, report: listen, heard };
+  }
+
+  it('shows a page without reading on, and pages in any order as in the file', async () => {
+    const job = ask(tiny);
+    const asker = asking();
+    const first = await job<Page>(page(0), asker);
+    expect(first.total).toBe(null);
+    expect(asker.heard.map(({ rows }) => rows)).toEqual([0]);
+    const shown = async (offset: number) =>
+      (await job<Page>(page(offset))).rows.map(({ index, line, text }) => [index, line, text]);
+    const expected = (index: number, line: number) => [index, line, `${index % 400} reading lamps`];
+    expect(await shown(700)).toEqual([expected(700, 302), expected(701, 303), expected(702, 304)]);
+    expect(await shown(398)).toEqual([expected(398, 399), expected(399, 400), expected(400, 2)]);
+    expect(await shown(799)).toEqual([expected(799, 401)]);
+    expect((await job<Page>(page(5))).total).toBe(800);
+    // A page that is known is read from where it begins.
+    const again = asking();
+    await job<Page>(page(700), again);
+    expect(again.heard.map(({ rows }) => rows)).toEqual([700]);
+  });
+
+  it('says how far it is, and where', async () => {
+    const asker = asking();
+    const { rows } = await ask(tiny)<DataReport>(report, asker);
+    expect(rows).toBe(800);
+    expect(asker.heard.at(-1)).toMatchObject({
+      rows: 784,
+      unit: 'bytes',
+      at: { file: dataPaths[1], firstLine: 386, lastLine: 401 },
+    });
+    expect(asker.heard.every(({ done, total }, i) => done < total && done >= (asker.heard[i - 1]?.done ?? 0))).toBe(true);
+  });
+
+  it('is read on for whoever still waits, and no further when nobody does', async () => {
+    const job = ask(tiny);
+    const [leaves, stays] = [asking(64), asking()];
+    const [left, answered] = await Promise.allSettled([job(report, leaves), job<DataReport>(report, stays)]);
+    expect(left).toMatchObject({ status: 'rejected', reason: { code: 'stopped' } });
+    expect(answered).toMatchObject({ status: 'fulfilled', value: { rows: 800 } });
+    // Both were told of one reading.
+    expect(stays.heard.filter(({ rows }) => rows === 0)).toHaveLength(1);
+
+    const alone = ask(tiny);
+    const last = asking(64);
+    await expect(alone(report, last)).rejects.toMatchObject({ code: 'stopped' });
+    await new Promise((done) => setTimeout(done, 50));
+    expect(last.heard.at(-1)!.rows).toBe(64);
+    // And begins anew for the next.
+    expect((await alone<DataReport>(report)).rows).toBe(800);
+  });
 });

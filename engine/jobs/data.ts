@@ -15,7 +15,8 @@ import type {
 } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { reportOf, viewRow } from '../data/report.ts';
-import { type DataRows, readRows } from '../data/rows.ts';
+import { RowFacts } from '../data/row-facts.ts';
+import { type ReadingWatch, RowSource, type UnusedColumn } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';
@@ -29,21 +30,22 @@ import { planTargets } from '../training/lora/target-plan.ts';
 import { MemoryPlanner, planAdapter } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
-import type { JobPort } from './port.ts';
+import type { Asker, JobPort } from './port.ts';
+import { followReading, stoppedReading } from './reading.ts';
 
-/** Data sets kept encoded: the two splits of one and of the one looked at before. */
+/** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
 const keptSets = 4;
 
 export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
   let held: { readonly paths: readonly string[]; readonly stamp: string; readonly model: ModelData } | null = null;
-  port.onRequest(async (request) => {
+  port.onRequest(async (request, asker) => {
     // Files that were replaced are another model.
     if (held === null || stampOf(held.paths) !== held.stamp) {
       const model = openModel(spec.modelPath, spec.acceptFields);
       const paths = [spec.modelPath, model.path, ...model.files];
       held = { paths, stamp: stampOf(paths), model: new ModelData(model) };
     }
-    return held.model.answer(request);
+    return held.model.answer(request, asker);
   });
   await port.untilStopped();
   return null;
@@ -54,7 +56,7 @@ class ModelData {
   readonly #memory: MemoryPlanner;
   #tokenizer: Tokenizer | null | undefined;
   /** By day, settings, paths, sizes and times; the oldest first. */
-  readonly #sets = new Map<string, Promise<DataRows>>();
+  readonly #sets = new Map<string, ViewedSet>();
 
   constructor(model: OpenModel) {
     this.#model = model;
@@ -66,15 +68,15 @@ class ModelData {
     return this.#tokenizer === undefined ? (this.#tokenizer = tokenizerOf(this.#model)) : this.#tokenizer;
   }
 
-  async answer(request: JobRequest): Promise<unknown> {
+  async answer(request: JobRequest, asker: Asker): Promise<unknown> {
     const { spec } = this.#model;
     switch (request.name) {
       case 'render':
-        return this.#render(request);
+        return this.#render(request, asker);
       case 'rows':
-        return this.#page(request);
+        return this.#page(request, asker);
       case 'report':
-        return this.#report(request);
+        return this.#report(request, asker);
       case 'memory':
         return this.#memory.plan(request.recipe, request.longest);
       case 'targets':
@@ -100,51 +102,125 @@ class ModelData {
     return exportChoices(model, adapters[0]!.adapter.shape);
   }
 
-  async #render(request: Extract<JobRequest, { name: 'render' }>): Promise<(RenderedRow | { problem: ProblemValue })[]> {
-    const { rows } = await this.#rows(request.dataPaths, request);
-    return rows.map((row) =>
-      'problem' in row
-        ? { problem: row.problem }
-        : {
-            ...(row.turn === null ? {} : { row: row.index, turn: row.turn }),
-            ...{ text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
-          },
-    );
+  async #render(
+    request: Extract<JobRequest, { name: 'render' }>,
+    asker: Asker,
+  ): Promise<(RenderedRow | { problem: ProblemValue })[]> {
+    const rendered: (RenderedRow | { problem: ProblemValue })[] = [];
+    await this.#source(request.dataPaths, request).read((examples) => {
+      for (const row of examples)
+        rendered.push(
+          'problem' in row
+            ? { problem: row.problem }
+            : {
+                ...(row.turn === null ? {} : { row: row.index, turn: row.turn }),
+                ...{ text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
+              },
+        );
+    }, watchFor(asker));
+    return rendered;
   }
 
   /** Pages count rows of the data: the examples of a row come together. */
-  async #page({ dataPaths, offset, limit, maxLength }: Extract<JobRequest, { name: 'rows' }>): Promise<{
-    rows: RowView[];
-    total: number;
-  }> {
-    const { rows } = await this.#rows(dataPaths);
-    const page = rows.filter(({ index }) => index >= offset && index < offset + limit);
-    const total = (rows.at(-1)?.index ?? -1) + 1;
+  async #page(
+    { dataPaths, offset, limit, maxLength }: Extract<JobRequest, { name: 'rows' }>,
+    asker: Asker,
+  ): Promise<{ rows: RowView[]; total: number | null }> {
+    const { source } = this.#set(dataPaths);
+    const page = await source.page(offset, limit, watchFor(asker));
     const length = Math.min(maxLength, positionLimit(this.#model.spec));
-    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, length))), total };
+    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, length))), total: source.total };
   }
 
-  async #report(request: Extract<JobRequest, { name: 'report' }>): Promise<DataReport> {
+  async #report(request: Extract<JobRequest, { name: 'report' }>, asker: Asker): Promise<DataReport> {
     const { dataPaths, otherPaths, maxLength } = request;
-    const others = otherPaths.length === 0 ? [] : (await this.#rows(otherPaths, request)).rows;
-    const model = { spec: this.#model.spec, tokenizer: this.tokenizer };
-    return reportOf(await this.#rows(dataPaths, request), others, maxLength, model);
+    const others = otherPaths.length === 0 ? null : await this.#set(otherPaths, request).read(asker);
+    const { facts, unused } = await this.#set(dataPaths, request).read(asker);
+    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec);
   }
 
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
-  async #rows(paths: readonly string[], { rowSettings: given, day = today() }: ViewingRows = {}): Promise<DataRows> {
+  #source(paths: readonly string[], { rowSettings: given, day = today() }: ViewingRows): RowSource {
     const settings = rowSettings({ ...defaultRecipe(), ...given });
-    const key = JSON.stringify([day, settings, stampOf(paths)]);
-    let set = this.#sets.get(key);
-    if (set === undefined) {
-      set = readRows(paths, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
-      this.#sets.set(key, set);
-      set.catch(() => this.#sets.delete(key));
-      for (const oldest of this.#sets.keys()) {
-        if (this.#sets.size <= keptSets) break;
-        this.#sets.delete(oldest);
-      }
+    return new RowSource(paths, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
+  }
+
+  #set(paths: readonly string[], viewing: ViewingRows = {}): ViewedSet {
+    const settings = rowSettings({ ...defaultRecipe(), ...viewing.rowSettings });
+    const key = JSON.stringify([viewing.day ?? today(), settings, stampOf(paths)]);
+    const set = this.#sets.get(key) ?? new ViewedSet(this.#source(paths, viewing), this.tokenizer);
+    this.#sets.delete(key);
+    this.#sets.set(key, set);
+    for (const oldest of this.#sets.keys()) {
+      if (this.#sets.size <= keptSets) break;
+      this.#sets.delete(oldest);
     }
     return set;
+  }
+}
+
+/** Tells whoever asked of every group of rows before it is worked on: one that never ends is then known by its lines. */
+function watchFor(asker: Asker): ReadingWatch {
+  return followReading({
+    phase: 'Reading the rows',
+    isStopped: () => asker.signal.aborted,
+    report: (progress) => asker.report(progress),
+    every: 0,
+  });
+}
+
+interface ReadSet {
+  readonly facts: RowFacts;
+  readonly unused: readonly UnusedColumn[];
+}
+
+/** A data set that is looked at. It is read once for all who ask for it, as long as one of them waits. */
+class ViewedSet {
+  readonly source: RowSource;
+  readonly #tokenizer: Tokenizer | null;
+  readonly #askers = new Set<Asker>();
+  #reading: Promise<ReadSet> | null = null;
+
+  constructor(source: RowSource, tokenizer: Tokenizer | null) {
+    this.source = source;
+    this.#tokenizer = tokenizer;
+  }
+
+  async read(asker: Asker): Promise<ReadSet> {
+    if (asker.signal.aborted) throw stoppedReading();
+    const { promise: left, reject } = Promise.withResolvers<never>();
+    const leave = () => {
+      this.#askers.delete(asker);
+      reject(stoppedReading());
+    };
+    asker.signal.addEventListener('abort', leave, { once: true });
+    this.#askers.add(asker);
+    try {
+      this.#reading ??= this.#read();
+      return await Promise.race([this.#reading, left]);
+    } finally {
+      asker.signal.removeEventListener('abort', leave);
+      this.#askers.delete(asker);
+    }
+  }
+
+  async #read(): Promise<ReadSet> {
+    const facts = new RowFacts(this.#tokenizer);
+    const follow = followReading({
+      phase: 'Checking the rows',
+      isStopped: () => this.#askers.size === 0,
+      report: (progress) => {
+        for (const asker of this.#askers) asker.report(progress);
+      },
+      every: 0,
+    });
+    try {
+      const { unused } = await this.source.read((examples) => facts.add(examples), follow);
+      return { facts, unused };
+    } catch (error) {
+      // Whoever asks next begins again.
+      this.#reading = null;
+      throw error;
+    }
   }
 }

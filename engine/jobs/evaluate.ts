@@ -19,8 +19,8 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
   const { model, adapters, notes } = openAdapted(openModel(spec.modelPath, spec.acceptFields), given);
   const adapter = adapters[0]?.adapter;
-  const reading = { skipBadRows: false, keepText: false, day: dayOfAdapter(spec.adapterPath) ?? today() };
-  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { ...spec.rowSettings, ...reading });
+  const reading = { skipBadRows: false, whole: 0, day: dayOfAdapter(spec.adapterPath) ?? today() };
+  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { ...spec.rowSettings, ...reading }, port);
   requirePositions(rows, model.spec);
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,

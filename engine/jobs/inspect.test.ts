@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { silentPort } from '../testing/port.ts';
 import { runInspect } from './inspect.ts';
 
 const golden = join(import.meta.dirname, '../golden/llama-tied');
@@ -9,7 +10,7 @@ const root = mkdtempSync(join(tmpdir(), 'inspect-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 async function inspect(path: string) {
-  const { kind, sound, summary } = await runInspect({ kind: 'inspect', path });
+  const { kind, sound, summary } = await runInspect({ kind: 'inspect', path }, silentPort);
   return { kind, sound, ...Object.fromEntries(summary.map(({ label, value }) => [label, value])) };
 }
 
@@ -41,7 +42,7 @@ it('knows a model by its index, and what lies in the cache of a hub', async () =
 
 it('says what can be adapted, what is missing and what is read differently', async () => {
   const notesOf = async (folder: string, acceptFields: readonly string[] = []) =>
-    (await runInspect({ kind: 'inspect', path: folder, acceptFields })).model!.notes.join(' ');
+    (await runInspect({ kind: 'inspect', path: folder, acceptFields }, silentPort)).model!.notes.join(' ');
   expect(await inspect(join(golden, 'model'))).toMatchObject({
     'Adapt attention': 'q_proj, k_proj, v_proj, o_proj: 8 matrices, 448 parameters per rank',
     'Adapt MLP': 'gate_proj, up_proj, down_proj: 6 matrices, 528 parameters per rank',

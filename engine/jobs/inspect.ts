@@ -8,6 +8,7 @@ import { ggufRefusal } from '../export/gguf.ts';
 import { readManifest, type Manifest } from '../export/lineage.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
+import { hashOfFiles } from '../models/hash.ts';
 import { currentSnapshot } from '../models/hub-folder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec.ts';
@@ -17,8 +18,12 @@ import { openAdapter } from '../training/lora/adapted.ts';
 import { adapterFile, isForAdapter } from '../training/lora/find.ts';
 import { readAdapterConfig } from '../training/lora/peft.ts';
 import { sizeOf } from './export.ts';
+import type { JobPort } from './port.ts';
+import { followFile } from './reading.ts';
 
-export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): Promise<Inspection> {
+type Port = Pick<JobPort, 'send' | 'stopRequested'>;
+
+export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>, port: Port): Promise<Inspection> {
   const given = resolve(spec.path);
   if (!existsSync(given)) throw new Problem('file-missing', `There is nothing at '${given}'.`, 'Check the path.');
   const folder = statSync(given).isDirectory();
@@ -28,12 +33,19 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>): P
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
   if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !/(config|\.safetensors\.index)\.json$/.test(path))
-    return inspectData(path);
-  return inspectModel(given, spec.acceptFields);
+    return inspectData(path, port);
+  return inspectModel(given, spec.acceptFields, port);
 }
 
-function inspectModel(path: string, acceptFields?: readonly string[]): Inspection {
-  const { info, spec, tokenizerSource } = openModel(path, acceptFields);
+function inspectModel(path: string, acceptFields: readonly string[] | undefined, port: Port): Inspection {
+  const { info, spec, tokenizerSource, files } = openModel(path, acceptFields);
+  // Many gigabytes take minutes to read; the hash is then known.
+  hashOfFiles(files, undefined, (done) =>
+    port.send({
+      type: 'progress',
+      progress: { phase: 'Reading the weights', done, total: info.bytes, unit: 'bytes', secondsLeft: null },
+    }),
+  );
   // Whether it is a tokenizer at all is asked with the first rows; here only that its file can be read.
   if (tokenizerSource?.kind === 'hub') void tokenizerSource.tokenizerJson;
   const summary = [
@@ -163,12 +175,14 @@ function isGgufAdapter(path: string): boolean {
   return /\.gguf$/i.test(path) && readGguf(path).metadata.get('general.type')?.value === 'adapter';
 }
 
-async function inspectData(path: string): Promise<Inspection> {
+async function inspectData(path: string, port: Port): Promise<Inspection> {
+  const follow = followFile('Reading the rows', path, port);
   let rows = 0;
   let format: string | null = null;
   const problems: string[] = [];
   let bad = 0;
   for await (const record of readRecords(path)) {
+    follow(record);
     rows++;
     if ('value' in record) format ??= detectFormat(record.value);
     else if (++bad <= 5) problems.push(`line ${record.line}: ${record.problem.message}`);

@@ -2,10 +2,12 @@
 import { cpus } from 'node:os';
 import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
 import type { Day } from '../data/day.ts';
-import { readRows, type DataRows, type RowOrProblem, type TokenRow } from '../data/rows.ts';
+import { RowFindings } from '../data/row-facts.ts';
+import { RowStore, type StoredRow } from '../data/row-store.ts';
+import { RowSource, type TokenRow, type UnusedColumn } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
-import { Problem } from '../problem.ts';
+import { Problem, type ProblemValue } from '../problem.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
 import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
@@ -13,44 +15,73 @@ import type { AdapterShape } from '../training/lora/adapter.ts';
 import { graphPlan, type ComputePlan } from '../training/plan.ts';
 import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';
+import type { JobPort } from './port.ts';
+import { followJob } from './reading.ts';
 
 export interface LoadedRows {
   /** What is trained on: a conversation is several examples where the chat template writes earlier turns differently. */
-  readonly rows: readonly TokenRow[];
+  readonly rows: readonly StoredRow[];
+  /** The first of them with text and messages, as many as were asked for. */
+  readonly whole: readonly TokenRow[];
   /** Rows of the data, those that were left out among them. */
   readonly read: number;
   readonly format: DataFormat;
   readonly hash: string;
   /** Rows that could not be used and were left out. */
   readonly skipped: number;
-  readonly unused: DataRows['unused'];
+  readonly unused: readonly UnusedColumn[];
+  readonly findings: RowFindings;
 }
 
 export interface RowsReading {
   readonly skipBadRows: boolean;
-  readonly keepText: boolean;
+  /** Examples that are wanted with their text and messages. */
+  readonly whole: number;
   readonly day: Day | undefined;
 }
 
-/** Reads rows as on a day; one that cannot be used ends the job, unless bad rows may be left out. */
+/**
+ * Reads rows as on a day, with progress and until a stop; a row that cannot be used ends the job, unless bad rows may be left out. Only
+ * tokens are kept.
+ */
 export async function loadRows(
   paths: readonly string[],
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { skipBadRows, ...reading }: RowsReading & Partial<RowSettings>,
+  { skipBadRows, whole, day, ...settings }: RowsReading & Partial<RowSettings>,
+  port: JobPort,
 ): Promise<LoadedRows> {
-  const { rows: all, format, hash, unused } = await readRows(paths, tokenizer, model.spec.vocabularySize, reading);
-  const rows = all.filter((row): row is TokenRow => 'inputIds' in row);
-  const bad = all.filter((row): row is Exclude<RowOrProblem, TokenRow> => 'problem' in row);
-  const read = all.at(-1)!.index + 1;
-  const first = bad[0];
-  if (first && (!skipBadRows || rows.length === 0)) {
-    const { code, message, hint } = first.problem;
-    const more = bad.length === 1 ? '' : ` ${bad.length - 1} more of ${read} rows cannot be used either.`;
-    const skip = rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
-    throw new Problem(code, message + more, hint + skip, { line: first.line });
+  const source = new RowSource(paths, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
+  const store = new RowStore();
+  const findings = new RowFindings(tokenizer);
+  const first: TokenRow[] = [];
+  let read = 0;
+  let bad = 0;
+  let problem: ProblemValue | null = null;
+  const { format, hash, unused } = await source.read(
+    (row) => {
+      read++;
+      const examples = row.filter((example): example is TokenRow => 'inputIds' in example);
+      if (examples.length === 0) {
+        bad++;
+        if ('problem' in row[0]!) problem ??= row[0].problem;
+        return;
+      }
+      findings.add(examples);
+      for (const example of examples) {
+        store.add(example);
+        if (first.length < whole) first.push(example);
+      }
+    },
+    followJob('Reading the data', port),
+  );
+  const failed = problem as ProblemValue | null;
+  if (failed !== null && (!skipBadRows || store.rows.length === 0)) {
+    const more = bad === 1 ? '' : ` ${bad - 1} more of ${read} rows cannot be used either.`;
+    const skip = store.rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
+    throw Problem.fromValue({ ...failed, message: failed.message + more, hint: failed.hint + skip });
   }
-  return { rows, read, format, hash, skipped: bad.length, unused };
+  return { rows: store.rows, whole: first, read, format, hash, skipped: bad, unused, findings };
 }
 
 /** Null when the model has none, which is enough for rows of token ids. */

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DataReport, JobRequest, RenderedRow } from '../contract.ts';
+import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
 import { runEvaluate } from './evaluate.ts';
-import type { JobPort } from './port.ts';
+import type { Asker, JobPort } from './port.ts';
 import { readRunFolder, type RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
 
@@ -19,10 +20,10 @@ const cacheDir = join(work, 'cache');
 const port: JobPort = { send: () => {}, stopRequested: false, onRequest: () => {}, untilStopped: () => new Promise(() => {}) };
 
 async function ask(request: JobRequest): Promise<unknown> {
-  let answer: (request: JobRequest) => unknown = () => null;
+  let answer: (request: JobRequest, asker: Asker) => unknown = () => null;
   const asking = { ...port, onRequest: (listener: typeof answer) => (answer = listener), untilStopped: async () => {} };
   await runData({ kind: 'data', modelPath, cacheDir }, asking as JobPort);
-  return answer(request);
+  return answer(request, silentAsker);
 }
 const tokens = (addEosToken: boolean) =>
   ask({ name: 'report', dataPaths: [data], otherPaths: [], maxLength: 100, rowSettings: { addEosToken } }).then(

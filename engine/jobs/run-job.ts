@@ -2,9 +2,9 @@
  * Entry of a job process: receives one `start` command over the process's IPC channel, runs that kind of job, and ends with exactly
  * one `done` or `problem`. The process ends when the host goes away, so a job can never outlive the one who knows of it.
  */
-import type { JobCommand, JobMessage, JobRequest, JobSpec } from '../contract.ts';
+import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
-import type { JobPort } from './port.ts';
+import type { Asker, JobPort } from './port.ts';
 import { pulseArgument, startPulse } from './pulse.ts';
 
 /** Each kind is loaded only in the process that runs it, so a damaged native library takes down nothing else. */
@@ -29,28 +29,30 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
     case 'trial':
       return (await import('./trial.ts')).runTrial(spec);
     case 'inspect':
-      return (await import('./inspect.ts')).runInspect(spec);
+      return (await import('./inspect.ts')).runInspect(spec, port);
     case 'columns':
       return (await import('./columns.ts')).runColumns(spec);
     case 'map':
-      return (await import('./columns.ts')).runMap(spec);
+      return (await import('./columns.ts')).runMap(spec, port);
     case 'scan':
-      return (await import('./scan.ts')).runScan(spec);
+      return (await import('./scan.ts')).runScan(spec, port);
   }
 }
 
 class ProcessPort implements JobPort {
   stopRequested = false;
   readonly #stopped = Promise.withResolvers<void>();
-  #handler: ((request: JobRequest) => Promise<unknown>) | null = null;
+  #handler: ((request: JobRequest, asker: Asker) => Promise<unknown>) | null = null;
   #waiting: { id: number; request: JobRequest }[] = [];
+  /** Of the requests that are being answered. */
+  readonly #cancels = new Map<number, AbortController>();
 
   send(message: JobMessage): void {
     // A message to a host that has just gone is no failure of the job: 'disconnect' ends the process.
     process.send?.(message, undefined, undefined, () => {});
   }
 
-  onRequest(handler: (request: JobRequest) => Promise<unknown>): void {
+  onRequest(handler: (request: JobRequest, asker: Asker) => Promise<unknown>): void {
     this.#handler = handler;
     for (const { id, request } of this.#waiting.splice(0)) this.receive(id, request);
   }
@@ -69,15 +71,25 @@ class ProcessPort implements JobPort {
       this.#waiting.push({ id, request });
       return;
     }
-    this.#handler(request).then(
-      (value) => this.send({ type: 'answer', id, answer: { ok: value ?? null } }),
-      (error: unknown) => {
-        const problem = reportProblem(error);
-        this.send({ type: 'answer', id, answer: { problem } });
-        // Only the end of the process gives back what native threads go on taking.
-        if (problem.code === 'out-of-memory' || problem.code === 'tokenizer-unsupported') finish({ type: 'problem', problem });
-      },
-    );
+    const cancel = new AbortController();
+    this.#cancels.set(id, cancel);
+    const report = (progress: Progress) => this.send({ type: 'progress', progress, request: id });
+    this.#handler(request, { signal: cancel.signal, report })
+      .then(
+        (value) => this.send({ type: 'answer', id, answer: { ok: value ?? null } }),
+        (error: unknown) => {
+          const problem = reportProblem(error);
+          this.send({ type: 'answer', id, answer: { problem } });
+          // Only the end of the process gives back what native threads go on taking.
+          if (problem.code === 'out-of-memory' || problem.code === 'tokenizer-unsupported') finish({ type: 'problem', problem });
+        },
+      )
+      .finally(() => this.#cancels.delete(id));
+  }
+
+  cancel(id: number): void {
+    this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id);
+    this.#cancels.get(id)?.abort();
   }
 }
 
@@ -113,6 +125,9 @@ process.on('message', (command: JobCommand) => {
       return;
     case 'request':
       port.receive(command.id, command.request);
+      return;
+    case 'cancel':
+      port.cancel(command.id);
       return;
     case 'start':
       if (started) return;

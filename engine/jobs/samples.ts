@@ -17,7 +17,8 @@ interface Prompt {
   readonly text: string;
 }
 
-const maxPrompts = 3;
+/** Evaluation rows whose prompts are answered. */
+export const maxPrompts = 3;
 const maxAnswerTokens = 128;
 
 /** Sends one greedy answer per prompt as it is written; none for rows that have no prompt before what is trained. */
@@ -31,7 +32,7 @@ export async function sendSamples(
   port: JobPort,
 ): Promise<void> {
   const contextLength = contextOf(model.spec);
-  const found = await Promise.all(rows.slice(0, maxPrompts).map((row) => promptOf(row, tokenizer)));
+  const found = await Promise.all(rows.map((row) => promptOf(row, tokenizer)));
   const prompts = found.flatMap((prompt, index) => {
     if (prompt === null) return [];
     if (prompt.tokens.length < contextLength) return [prompt];

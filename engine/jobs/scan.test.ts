@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { silentPort } from '../testing/port.ts';
 import { runScan } from './scan.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'scan-'));
@@ -14,7 +15,7 @@ const file = (name: string, ids: readonly number[]): string => {
 it('a data set is another one when its rows to evaluate on are', async () => {
   const [train, evaluation, other] = [file('a.jsonl', [1, 2]), file('b.jsonl', [3]), file('c.jsonl', [4])];
   const hashOf = async (trainPaths: string[], evalPaths: string[]) =>
-    (await runScan({ kind: 'scan', trainPaths, evalPaths })).hash;
+    (await runScan({ kind: 'scan', trainPaths, evalPaths }, silentPort)).hash;
   const hashes = [
     await hashOf([train], []),
     await hashOf([train], [evaluation]),

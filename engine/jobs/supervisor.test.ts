@@ -55,14 +55,27 @@ test('a job that does not stop is killed, and that is a stop, not a crash', asyn
   await expect(job.finished).rejects.toMatchObject({ code: 'stopped' });
 });
 
-test('a request past its limit kills the job', async () => {
+test('a request that lets nothing be heard kills the job and names the rows it was at', async () => {
   vi.useFakeTimers();
-  const { job } = start();
-  const answer = job.request({ name: 'render', dataPaths: [] }, 2);
+  const { process, job } = start();
+  const answer = job.request({ name: 'render', dataPaths: [] }, { silenceSeconds: 2 });
   answer.catch(() => {});
+  const at = { file: '/data.jsonl', firstLine: 33, lastLine: 64 };
+  for (let seconds = 0; seconds < 20; seconds++) {
+    vi.advanceTimersByTime(1000);
+    process.say({
+      type: 'progress',
+      request: 1,
+      progress: { phase: '', done: seconds, total: 99, unit: 'bytes', secondsLeft: null, at },
+    });
+  }
+  expect(job.ended).toBe(false);
   vi.advanceTimersByTime(2000);
   vi.useRealTimers();
-  await expect(answer).rejects.toMatchObject({ code: 'template-failed' });
+  await expect(answer).rejects.toMatchObject({
+    code: 'template-failed',
+    message: expect.stringContaining('/data.jsonl, lines 33 to 64') as string,
+  });
   expect(job.ended).toBe(true);
 });
 
@@ -112,4 +125,14 @@ test('a job that has ended leaves nothing behind: no listener, no timer', async 
   expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   expect(vi.getTimerCount()).toBe(0);
   vi.useRealTimers();
+});
+
+test('a request that nobody waits for any more is cancelled, and the job goes on', async () => {
+  const { process, job } = start();
+  const controller = new AbortController();
+  const answer = job.request({ name: 'render', dataPaths: [] }, { signal: controller.signal });
+  controller.abort();
+  await expect(answer).rejects.toMatchObject({ code: 'stopped' });
+  expect(process.sent.at(-1)).toEqual({ type: 'cancel', id: 1 });
+  expect(job.ended).toBe(false);
 });

@@ -1,6 +1,6 @@
 /** Starts job processes and watches them: their messages, their answers, how they end. The way to make a process is handed in. */
 import { randomUUID } from 'node:crypto';
-import type { JobCommand, JobMessage, JobRequest, JobSpec } from '../contract.ts';
+import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { cpuTimeOf } from '../runtime/memory.ts';
 
@@ -21,6 +21,20 @@ export interface JobOptions {
   readonly onMessage?: (message: JobMessage) => void;
   /** Ends the job when it fires: whoever asked has gone away. */
   readonly signal?: AbortSignal;
+}
+
+export interface RequestOptions {
+  /** Null: it may think as long as it likes. */
+  readonly silenceSeconds?: number | null;
+  /** Tells the job that nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (problem: Problem) => void;
+  readonly hear: (progress: Progress) => void;
 }
 
 /** What a job nobody waits for any more may take to remove what it has half written. */
@@ -64,7 +78,7 @@ export class Job {
   /** The job's result; rejects with a Problem. Settles only when the process is gone, so its files are free by then. */
   readonly finished: Promise<unknown>;
   readonly #process: JobProcess;
-  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (problem: Problem) => void }>();
+  readonly #waiting = new Map<number, Waiting>();
   #lastRequest = 0;
   #outcome: Outcome | null = null;
   #stopAsked = false;
@@ -124,30 +138,37 @@ export class Job {
     return this.#stopAsked;
   }
 
-  /** Asks a long-lived job. Past `limitSeconds` the job is killed: whatever it does, it will not answer. */
-  async request(request: JobRequest, limitSeconds: number | null = null): Promise<unknown> {
+  /** Asks a long-lived job. When it says nothing for `silenceSeconds` it is killed: whatever it does, it will not answer. */
+  async request(request: JobRequest, { silenceSeconds = null, signal, onProgress }: RequestOptions = {}): Promise<unknown> {
     if (this.#ended) throw new Problem('stopped', 'The job has ended.', 'Ask again.');
+    if (signal?.aborted) throw stopped();
     const id = ++this.#lastRequest;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, { resolve, reject });
+    let progress: Progress | null = null;
     const timer =
-      limitSeconds === null
+      silenceSeconds === null
         ? undefined
         : setTimeout(() => {
-            reject(
-              new Problem(
-                'template-failed',
-                `Preparing the rows took longer than ${limitSeconds} seconds and was given up.`,
-                'The chat template or a row may be the cause; try fewer or shorter rows.',
-              ),
-            );
+            reject(silent(silenceSeconds, progress));
             this.kill();
-          }, limitSeconds * 1000);
+          }, silenceSeconds * 1000);
+    const hear = (heard: Progress) => {
+      progress = heard;
+      timer?.refresh();
+      onProgress?.(heard);
+    };
+    this.#waiting.set(id, { resolve, reject, hear });
+    const cancel = () => {
+      this.#process.send({ type: 'cancel', id });
+      reject(stopped());
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
     this.#process.send({ type: 'request', id, request });
     try {
       return await promise;
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
       this.#waiting.delete(id);
     }
   }
@@ -225,6 +246,11 @@ export class Job {
         return this.#concludes({ problem: Problem.fromValue(message.problem) });
       case 'metrics':
         for (const { seconds } of message.steps) this.#slowestStep = Math.max(this.#slowestStep, seconds);
+        break;
+      case 'progress':
+        if (message.request === undefined) break;
+        this.#waiting.get(message.request)?.hear(message.progress);
+        return;
     }
     options.onMessage?.(message);
   }
@@ -257,6 +283,19 @@ export class Supervisor {
   get jobs(): ReadonlySet<Job> {
     return this.#jobs;
   }
+}
+
+function silent(seconds: number, progress: Progress | null): Problem {
+  const at = progress?.at;
+  const lines = at && (at.firstLine === at.lastLine ? `line ${at.firstLine}` : `lines ${at.firstLine} to ${at.lastLine}`);
+  const where = at === undefined ? '' : ` It was at ${at.file}, ${lines}.`;
+  return new Problem(
+    'template-failed',
+    `Preparing the rows made no progress for ${seconds} seconds and was given up.${where}`,
+    at === undefined
+      ? 'The chat template or a row may be the cause; try fewer or shorter rows.'
+      : 'Look at the rows that begin there; or the chat template may be the cause.',
+  );
 }
 
 function stopped(): Problem {

@@ -2,7 +2,8 @@
 import { basename } from 'node:path';
 import type { EvalMetrics, JobSpec, StepMetrics } from '../contract.ts';
 import { today } from '../data/day.ts';
-import { contentKey, rowNotes } from '../data/report.ts';
+import { rowNotes } from '../data/report.ts';
+import { contentKey } from '../data/row-facts.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
@@ -40,7 +41,7 @@ import { stepOf } from './export.ts';
 import { baseRecord, requireSameRun, runIdentity, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
 import { chooseDevice, computePlan, loadRows, openTrainStep, tokenizerOf, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
-import { sendSamples } from './samples.ts';
+import { maxPrompts, sendSamples } from './samples.ts';
 import { dayOfRun, RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
@@ -86,11 +87,10 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
   const tokenizer = tokenizerOf(model);
   const day = (earlier && dayOfRun(earlier)) ?? today();
   const { dataPaths, evalPaths, skipBadRows } = spec;
-  const prepare = (paths: readonly string[], keepText: boolean) =>
-    prepareData(paths, model, tokenizer, recipe, { skipBadRows, keepText, day }, port);
-  const data = await prepare(dataPaths, false);
-  // Prompts of these are answered and shown.
-  const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, true);
+  const prepare = (paths: readonly string[], whole: number) =>
+    prepareData(paths, model, tokenizer, recipe, { skipBadRows, whole, day }, port);
+  const data = await prepare(dataPaths, 0);
+  const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, maxPrompts);
 
   const { rows } = data.prepared;
   const longest = recipe.packing ? longestPack(longestRow(rows)) : longestRow(rows);
@@ -146,7 +146,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     known: metrics.known,
   });
   const ofRows = (paths: readonly string[], { loaded }: Data) =>
-    rowNotes(loaded, tokenizer).map((note) => `${paths.join(', ')}: ${note}`);
+    rowNotes(loaded.findings, loaded.unused).map((note) => `${paths.join(', ')}: ${note}`);
   const allNotes = [
     ...from.notes,
     ...notes,
@@ -166,7 +166,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
   const samples = async (step: number, trained: Adapter | null) => {
     if (tokenizer === null || evaluation === null) return;
     report(port, 'Answering evaluation prompts');
-    await sendSamples(step, model, tokenizer, evaluation.loaded.rows, trained, { ...plan, cacheDir: spec.cacheDir }, port);
+    await sendSamples(step, model, tokenizer, evaluation.loaded.whole, trained, { ...plan, cacheDir: spec.cacheDir }, port);
   };
   report(port, 'Preparing the weights');
   if (start.step === 0) await samples(0, spec.adapterPath === null ? null : adapter);
@@ -278,7 +278,7 @@ async function prepareData(
   reading: RowsReading,
   port: JobPort,
 ): Promise<Data> {
-  const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) });
+  const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) }, port);
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
   const prepared = prepareRows(loaded.rows, length);
@@ -431,8 +431,15 @@ function resumeNotes(
 /** Evaluation on rows that are trained says little about new ones. */
 function sharedNotes(rows: readonly TrainingRow[], evaluation: readonly TrainingRow[]): string[] {
   if (evaluation.length === 0) return [];
-  const trained = new Set(rows.map(contentKey));
-  const shared = evaluation.filter((row) => trained.has(contentKey(row))).length;
+  const keys = evaluation.map(contentKey);
+  const evaluated = new Set(keys);
+  // The rows that are trained may be many more, so their keys are not kept.
+  const trained = new Set<string>();
+  for (const row of rows) {
+    const key = contentKey(row);
+    if (evaluated.has(key)) trained.add(key);
+  }
+  const shared = keys.filter((key) => trained.has(key)).length;
   return shared === 0
     ? []
     : [

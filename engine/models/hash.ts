@@ -4,15 +4,20 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs
 import { join } from 'node:path';
 import { fileStamp, makeFolder, writeFileAtomic } from '../formats/files.ts';
 
+const bytesBetweenReports = 1 << 28;
+
 /** Known to this process, by paths, sizes and times. */
 const known = new Map<string, string>();
 
-/** With a cache it is known to later processes too, as long as paths, sizes and times of the files are the same. */
-export function hashOfFiles(files: readonly string[], cacheDir?: string): string {
+/**
+ * With a cache it is known to later processes too, as long as paths, sizes and times of the files are the same. `onRead` is told now and
+ * then how many bytes have been read.
+ */
+export function hashOfFiles(files: readonly string[], cacheDir?: string, onRead: (bytes: number) => void = () => {}): string {
   const key = JSON.stringify(files.map((path) => [path, fileStamp(path)]));
   const cached = cacheDir === undefined ? null : join(cacheDir, 'hashes', createHash('sha256').update(key).digest('hex'));
   const held = cached === null ? null : readHash(cached);
-  const value = known.get(key) ?? held ?? hashBytes(files);
+  const value = known.get(key) ?? held ?? hashBytes(files, onRead);
   known.set(key, value);
   if (cached !== null && held === null) {
     makeFolder(join(cacheDir!, 'hashes'));
@@ -26,14 +31,21 @@ function readHash(path: string): string | null {
   return /^[0-9a-f]{64}$/.test(text) ? text : null;
 }
 
-function hashBytes(files: readonly string[]): string {
+function hashBytes(files: readonly string[], onRead: (bytes: number) => void): string {
   const hash = createHash('sha256');
   const chunk = Buffer.alloc(1 << 22);
+  let bytes = 0;
+  let told = 0;
   for (const path of files) {
     const descriptor = openSync(path, 'r');
     try {
-      for (let count = readSync(descriptor, chunk); count > 0; count = readSync(descriptor, chunk))
+      for (let count = readSync(descriptor, chunk); count > 0; count = readSync(descriptor, chunk)) {
         hash.update(chunk.subarray(0, count));
+        bytes += count;
+        if (bytes - told < bytesBetweenReports) continue;
+        told = bytes;
+        onRead(bytes);
+      }
     } finally {
       closeSync(descriptor);
     }

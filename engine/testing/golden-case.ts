@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
-import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
 import { GenerationSession } from '../models/generation.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
@@ -13,6 +12,7 @@ import { tensorView, type Adapter } from '../training/lora/adapter.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { TrainStep, type MicroBatch } from '../training/step.ts';
 import { logitsOf } from './logits.ts';
+import { silentPort } from './port.ts';
 
 /** Largest differences; relative where the limit is. */
 export interface Differences {
@@ -72,7 +72,7 @@ export async function measureCase(folder: string, source: string, work: string):
   const trained = readAdapter(join(work, 'run', 'adapter'), model);
   const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
   const adapters = [{ path: adapterPath, weight: 1 }];
-  const merged = await runExport({ ...merge, modelPath, adapters, cacheDir, out: join(work, 'merged') }, silent);
+  const merged = await runExport({ ...merge, modelPath, adapters, cacheDir, out: join(work, 'merged') }, silentPort);
   const tensors = adapter.shape.tensors;
   const off = async (of: OpenModel, adapted: Adapter | null, name: string): Promise<number> =>
     logitsOff(await logitsOf(of, adapted, batch, { threads: 2, cacheDir, openSession }), reference(name), batch, model);
@@ -146,7 +146,7 @@ async function train(folder: string, modelPath: string, work: string): Promise<S
     resume: false,
     cacheDir: join(work, 'cache'),
   };
-  await runTrain(spec, silent);
+  await runTrain(spec, silentPort);
   const lines = readFileSync(join(work, 'run', 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n');
@@ -171,14 +171,6 @@ async function wrongTokens(
   await session.release();
   return wrong;
 }
-
-/** Nobody listens. */
-const silent: JobPort = {
-  send: () => {},
-  stopRequested: false,
-  onRequest: () => {},
-  untilStopped: () => new Promise(() => {}),
-};
 
 /** Of all; what is no number is worse than any. */
 function worst<T>(items: readonly T[], off: (item: T, i: number) => number): number {

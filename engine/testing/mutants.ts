@@ -15,6 +15,7 @@ import { newestCheckpoint } from '../training/checkpoint.ts';
 import { readAdapter } from '../training/lora/folder.ts';
 import { runInspect } from '../jobs/inspect.ts';
 import { readRunFolder } from '../jobs/run-folder.ts';
+import { silentPort } from './port.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
@@ -144,7 +145,8 @@ export const subjects: Readonly<Record<string, Subject>> = {
       });
     },
     file: 'lowrank.json',
-    read: (folder) => (readManifest(folder) === null ? null : runInspect({ kind: 'inspect', path: folder, acceptFields: [] })),
+    read: (folder) =>
+      readManifest(folder) === null ? null : runInspect({ kind: 'inspect', path: folder, acceptFields: [] }, silentPort),
   },
 };
 

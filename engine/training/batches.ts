@@ -33,10 +33,14 @@ export function prepareRows(rows: readonly TrainingRow[], maxLength: number): Pr
   for (const row of rows) {
     const long = row.inputIds.length > maxLength;
     if (long) truncated += 1;
-    const cut = long ? { ...row, inputIds: row.inputIds.slice(0, maxLength), labels: row.labels.slice(0, maxLength) } : row;
+    const cut = long ? cutRow(row, maxLength) : row;
     if (supervisedTokens(cut.labels) > 0) kept.push(cut);
   }
   return { rows: kept, truncated, withoutTarget: rows.length - kept.length };
+}
+
+function cutRow({ index, file, line, inputIds, labels }: TrainingRow, maxLength: number): TrainingRow {
+  return { index, file, line, inputIds: inputIds.subarray(0, maxLength), labels: labels.subarray(0, maxLength) };
 }
 
 type LengthRecipe = Pick<Recipe, 'maxSteps' | 'epochs' | 'batchSize' | 'gradientAccumulation'>;

@@ -1,0 +1,59 @@
+/** Follows the reading of rows: says how far it is, and ends it when nobody waits for it any more. */
+import { statSync } from 'node:fs';
+import type { Progress } from '../contract.ts';
+import type { RecordPlace } from '../data/records.ts';
+import type { ReadingPosition, ReadingWatch } from '../data/rows.ts';
+import { Problem } from '../problem.ts';
+import type { JobPort } from './port.ts';
+
+const millisecondsBetweenReports = 100;
+
+interface Follower {
+  readonly phase: string;
+  readonly isStopped: () => boolean;
+  readonly report: (progress: Progress) => void;
+  /** Milliseconds between two reports; 0: each group of rows before it is worked on. */
+  readonly every?: number;
+}
+
+export function followReading({ phase, isStopped, report, every = millisecondsBetweenReports }: Follower): ReadingWatch {
+  const started = performance.now();
+  let reported = -Infinity;
+  return (position) => {
+    if (isStopped()) throw stoppedReading();
+    const now = performance.now();
+    if (now - reported < every) return;
+    reported = now;
+    report(progressOf(phase, position, (now - started) / 1000));
+  };
+}
+
+/** The same for a job that reads one file record by record. */
+export function followFile(
+  phase: string,
+  file: string,
+  port: Pick<JobPort, 'send' | 'stopRequested'>,
+): (place: RecordPlace) => void {
+  const follow = followJob(phase, port);
+  const totalBytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  let rows = 0;
+  return ({ at, line }) => follow({ rows: rows++, bytes: at, totalBytes, file, firstLine: line, lastLine: line });
+}
+
+/** Reports as the job's own progress, and ends with the job. */
+export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopRequested'>): ReadingWatch {
+  return followReading({
+    phase,
+    isStopped: () => port.stopRequested,
+    report: (progress) => port.send({ type: 'progress', progress }),
+  });
+}
+
+export function stoppedReading(): Problem {
+  return new Problem('stopped', 'The reading of the rows was stopped.', 'Start it again when you like.');
+}
+
+function progressOf(phase: string, { rows, bytes, totalBytes, ...at }: ReadingPosition, seconds: number): Progress {
+  const secondsLeft = bytes === 0 ? null : (seconds / bytes) * (totalBytes - bytes);
+  return { phase, done: bytes, total: totalBytes, unit: 'bytes', secondsLeft, rows, at };
+}
