@@ -1,4 +1,5 @@
-import type { AllRequests, DataColumns, DataReport, Dataset, Params, RowView } from '../../engine/contract.ts';
+import { SvelteMap } from 'svelte/reactivity';
+import type { AllRequests, DataColumns, DataReport, Dataset, Params, Progress, RowView } from '../../engine/contract.ts';
 import type { RowSettings } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
@@ -9,13 +10,20 @@ export type Split = 'train' | 'eval';
 /** The data sets of the open project, their rows and reports. */
 export class DatasetsState {
   readonly list: Collection<Dataset>;
+  /** How far the check of a data set is, by its id, while one is on its way. */
+  readonly progress = new SvelteMap<string, Progress>();
   readonly #engine: Engine;
   readonly #notices: Notices;
+  /** Of each data set, how many reports are on their way. */
+  readonly #checking = new Map<string, number>();
 
   constructor(engine: Engine, notices: Notices) {
     this.#engine = engine;
     this.#notices = notices;
     this.list = new Collection((projectId) => engine.request('datasets.list', { projectId }));
+    engine.on('job.progress', ({ kind, subjectId, progress }) => {
+      if (kind === 'data' && subjectId !== null && this.#checking.has(subjectId)) this.progress.set(subjectId, progress);
+    });
   }
 
   columns(path: string): Promise<DataColumns> {
@@ -52,13 +60,23 @@ export class DatasetsState {
     return this.#engine.request('datasets.rows', question);
   }
 
-  report(
+  async report(
     datasetId: string,
     modelId: string,
     split: Split,
     maxLength: number,
     rowSettings: Partial<RowSettings> = {},
   ): Promise<DataReport> {
-    return this.#engine.request('datasets.report', { datasetId, modelId, split, maxLength, rowSettings });
+    this.#checking.set(datasetId, (this.#checking.get(datasetId) ?? 0) + 1);
+    try {
+      return await this.#engine.request('datasets.report', { datasetId, modelId, split, maxLength, rowSettings });
+    } finally {
+      const others = this.#checking.get(datasetId)! - 1;
+      if (others > 0) this.#checking.set(datasetId, others);
+      else {
+        this.#checking.delete(datasetId);
+        this.progress.delete(datasetId);
+      }
+    }
   }
 }
