@@ -91,8 +91,8 @@ export interface ReadingPosition {
   readonly firstLine: number;
   readonly lastLine: number;
 }
-/** Whoever follows a reading: it is told before rows are encoded, and ends the reading by throwing. */
-export type ReadingWatch = (position: ReadingPosition) => void;
+/** Whoever follows a reading: it is told before rows are encoded, may let it wait, and ends it by throwing. */
+export type ReadingWatch = (position: ReadingPosition) => void | Promise<void>;
 
 /**
  * Reads all rows into memory. Rows that need a tokenizer or a template that is not there become problems, one per row.
@@ -145,7 +145,7 @@ export class RowSource {
       const hash = createHash('sha256');
       for await (const batch of inBatches(readRecords(file, { hash }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
-        watch({ rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
+        await watch({ rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
         for (const [i, record] of batch.entries()) {
           this.#index.add(rows + i, number, record);
           if ('value' in record) format ??= detectFormat(record.value);
@@ -163,8 +163,7 @@ export class RowSource {
     }
     if (rows === 0) throw noRow(this.#paths);
     this.#total = rows;
-    const hash = hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
-    return { format: format ?? 'messages', hash, unused: encoder.unused };
+    return { format: format ?? 'messages', hash: hashOfHashes(hashes), unused: encoder.unused };
   }
 
   /** The examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
@@ -179,7 +178,7 @@ export class RowSource {
       const from = number === start.file ? start.place : null;
       for await (const batch of inBatches(readRecords(file, { from }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
-        watch({ rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
+        await watch({ rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
         const wanted = batch.map((record, i) => ({ record, index: row + i }));
         const inPage = wanted.filter(({ index }) => index >= offset && index < offset + limit);
@@ -219,7 +218,12 @@ function bytesOf(paths: readonly string[]): number {
   return paths.reduce((sum, path) => sum + sizeOf(path), 0);
 }
 
-function noRow(paths: readonly string[]): Problem {
+/** Of all files of a data set, by the SHA-256 of each in hexadecimal. */
+export function hashOfHashes(hashes: readonly string[]): string {
+  return hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
+}
+
+export function noRow(paths: readonly string[]): Problem {
   return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, 'Give a file with one JSON object a line.');
 }
 

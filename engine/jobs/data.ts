@@ -57,6 +57,8 @@ class ModelData {
   #tokenizer: Tokenizer | null | undefined;
   /** By day, settings, paths, sizes and times; the oldest first. */
   readonly #sets = new Map<string, ViewedSet>();
+  /** The page that was asked for last: a person waits for it, and a report for as long as it takes. */
+  #page: Promise<unknown> = Promise.resolve();
 
   constructor(model: OpenModel) {
     this.#model = model;
@@ -74,7 +76,7 @@ class ModelData {
       case 'render':
         return this.#render(request, asker);
       case 'rows':
-        return this.#page(request, asker);
+        return this.#showPage(request, asker);
       case 'report':
         return this.#report(request, asker);
       case 'memory':
@@ -121,8 +123,14 @@ class ModelData {
     return rendered;
   }
 
+  async #showPage(request: Extract<JobRequest, { name: 'rows' }>, asker: Asker): Promise<unknown> {
+    const page = this.#viewPage(request, asker);
+    this.#page = page.catch(() => {});
+    return page;
+  }
+
   /** Pages count rows of the data: the examples of a row come together. */
-  async #page(
+  async #viewPage(
     { dataPaths, offset, limit, maxLength }: Extract<JobRequest, { name: 'rows' }>,
     asker: Asker,
   ): Promise<{ rows: RowView[]; total: number | null }> {
@@ -148,7 +156,7 @@ class ModelData {
   #set(paths: readonly string[], viewing: ViewingRows = {}): ViewedSet {
     const settings = rowSettings({ ...defaultRecipe(), ...viewing.rowSettings });
     const key = JSON.stringify([viewing.day ?? today(), settings, stampOf(paths)]);
-    const set = this.#sets.get(key) ?? new ViewedSet(this.#source(paths, viewing), this.tokenizer);
+    const set = this.#sets.get(key) ?? new ViewedSet(this.#source(paths, viewing), this.tokenizer, () => this.#page);
     this.#sets.delete(key);
     this.#sets.set(key, set);
     for (const oldest of this.#sets.keys()) {
@@ -178,12 +186,15 @@ interface ReadSet {
 class ViewedSet {
   readonly source: RowSource;
   readonly #tokenizer: Tokenizer | null;
+  /** What the reading gives way to. */
+  readonly #first: () => Promise<unknown>;
   readonly #askers = new Set<Asker>();
   #reading: Promise<ReadSet> | null = null;
 
-  constructor(source: RowSource, tokenizer: Tokenizer | null) {
+  constructor(source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
     this.source = source;
     this.#tokenizer = tokenizer;
+    this.#first = first;
   }
 
   async read(asker: Asker): Promise<ReadSet> {
@@ -215,7 +226,13 @@ class ViewedSet {
       every: 0,
     });
     try {
-      const { unused } = await this.source.read((examples) => facts.add(examples), follow);
+      const { unused } = await this.source.read(
+        (examples) => facts.add(examples),
+        async (position) => {
+          await this.#first();
+          follow(position);
+        },
+      );
       return { facts, unused };
     } catch (error) {
       // Whoever asks next begins again.

@@ -2,11 +2,13 @@
 import { statSync } from 'node:fs';
 import type { Progress } from '../contract.ts';
 import type { RecordPlace } from '../data/records.ts';
-import type { ReadingPosition, ReadingWatch } from '../data/rows.ts';
+import type { ReadingPosition } from '../data/rows.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 
 const millisecondsBetweenReports = 100;
+
+type Follow = (position: ReadingPosition) => void;
 
 interface Follower {
   readonly phase: string;
@@ -16,7 +18,7 @@ interface Follower {
   readonly every?: number;
 }
 
-export function followReading({ phase, isStopped, report, every = millisecondsBetweenReports }: Follower): ReadingWatch {
+export function followReading({ phase, isStopped, report, every = millisecondsBetweenReports }: Follower): Follow {
   const started = performance.now();
   let reported = -Infinity;
   return (position) => {
@@ -41,7 +43,7 @@ export function followFile(
 }
 
 /** Reports as the job's own progress, and ends with the job. */
-export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopRequested'>): ReadingWatch {
+export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopRequested'>): Follow {
   return followReading({
     phase,
     isStopped: () => port.stopRequested,

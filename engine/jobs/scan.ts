@@ -1,14 +1,15 @@
 /** Job `scan`: what a data set is, without a model: its format, its number of rows and its hash. */
 import { createHash } from 'node:crypto';
-import type { DataScan, JobSpec } from '../contract.ts';
-import { RowSource, type RowsSummary } from '../data/rows.ts';
+import type { DataFormat, DataScan, JobSpec } from '../contract.ts';
+import { detectFormat } from '../data/content.ts';
+import { readRecords } from '../data/records.ts';
+import { hashOfHashes, noRow } from '../data/rows.ts';
 import type { JobPort } from './port.ts';
-import { followJob } from './reading.ts';
+import { followFile } from './reading.ts';
 
-export async function runScan(
-  spec: Extract<JobSpec, { kind: 'scan' }>,
-  port: Pick<JobPort, 'send' | 'stopRequested'>,
-): Promise<DataScan> {
+type Port = Pick<JobPort, 'send' | 'stopRequested'>;
+
+export async function runScan(spec: Extract<JobSpec, { kind: 'scan' }>, port: Port): Promise<DataScan> {
   const train = await scan(spec.trainPaths, port);
   const evaluation = spec.evalPaths.length > 0 ? await scan(spec.evalPaths, port) : null;
   return {
@@ -22,12 +23,21 @@ export async function runScan(
 
 async function scan(
   paths: readonly string[],
-  port: Pick<JobPort, 'send' | 'stopRequested'>,
-): Promise<RowsSummary & { readonly rows: number }> {
+  port: Port,
+): Promise<{ readonly format: DataFormat; readonly rows: number; readonly hash: string }> {
+  const hashes: string[] = [];
+  let format: DataFormat | null = null;
   let rows = 0;
-  const summary = await new RowSource(paths, null, Number.MAX_SAFE_INTEGER).read(
-    () => rows++,
-    followJob('Reading the rows', port),
-  );
-  return { ...summary, rows };
+  for (const path of paths) {
+    const hash = createHash('sha256');
+    const follow = followFile('Reading the rows', path, port);
+    for await (const record of readRecords(path, { hash })) {
+      follow(record);
+      rows++;
+      if ('value' in record) format ??= detectFormat(record.value);
+    }
+    hashes.push(hash.digest('hex'));
+  }
+  if (rows === 0) throw noRow(paths);
+  return { format: format ?? 'messages', rows, hash: hashOfHashes(hashes) };
 }
