@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
+import { Problem } from '../problem.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
 import { viewRow } from './report.ts';
 import { readRows, type RowOrProblem, type TokenRow } from './rows.ts';
@@ -346,6 +347,28 @@ it('a text of which the tokenizer takes all memory ends the reading and is named
   } finally {
     memory.mockRestore();
   }
+});
+
+it('ends with the row that a tokenizer is never through with, not with every row after it', async () => {
+  const path = join(folder, 'endless.jsonl');
+  writeFileSync(path, '{"text": "a"}\n'.repeat(1000));
+  let asked = 0;
+  const never = (): Promise<never> => {
+    asked++;
+    return Promise.reject(new Problem('tokenizer-unsupported', 'The tokenizer needed more than 20 seconds for one text.', 'x'));
+  };
+  const endless = new Proxy(tokenizer, {
+    get: (target, name) => {
+      if (name === 'encode' || name === 'encodeWithOffsets') return never;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  await expect(readRows([path], endless, 49152)).rejects.toMatchObject({
+    code: 'tokenizer-unsupported',
+    message: `${path}, line 1: The tokenizer needed more than 20 seconds for one text.`,
+  });
+  expect(asked).toBeLessThanOrEqual(32);
 });
 
 describe('a template that never ends for some rows', () => {

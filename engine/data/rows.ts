@@ -68,8 +68,6 @@ const ignored = -100;
 /** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
-/** Rows that the tokenizer may take too long for before the reading ends with that. */
-const maxGivenUp = 3;
 
 /** How rows are read; settings left out are those of the default recipe. */
 export interface RowReading extends Partial<RowSettings> {
@@ -140,7 +138,6 @@ export class RowSource {
     let format: DataFormat | null = null;
     let rows = 0;
     let bytes = 0;
-    let failed = 0;
     for (const [number, file] of this.#paths.entries()) {
       const hash = createHash('sha256');
       for await (const batch of inBatches(readRecords(file, { hash }))) {
@@ -150,12 +147,8 @@ export class RowSource {
           this.#index.add(rows + i, number, record);
           if ('value' in record) format ??= detectFormat(record.value);
         }
-        for (const examples of await Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i)))) {
-          const problem = 'problem' in examples[0]! ? examples[0].problem : null;
-          // Each has taken its whole time, and the thread that is at it goes on for ever.
-          if (problem?.code === 'tokenizer-unsupported' && ++failed === maxGivenUp) throw Problem.fromValue(problem);
-          onRow(examples);
-        }
+        const encoded = await Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i)));
+        for (const examples of encoded) onRow(examples);
         rows += batch.length;
       }
       bytes += sizeOf(file);

@@ -114,6 +114,18 @@ describe('a data set that takes long to read', () => {
     expect(asker.heard.every(({ done, total }, i) => done < total && done >= (asker.heard[i - 1]?.done ?? 0))).toBe(true);
   });
 
+  it('gives way to a page that somebody waits for', async () => {
+    const job = ask(tiny);
+    const begun = Promise.withResolvers<void>();
+    const asker = asking();
+    const { report: hear } = asker;
+    const checked = job<DataReport>(report, { ...asker, report: (progress) => (hear(progress), begun.resolve()) });
+    await begun.promise;
+    expect((await job<Page>(page(0))).rows).toHaveLength(3);
+    expect(asker.heard.length).toBeLessThan(3);
+    expect((await checked).rows).toBe(800);
+  });
+
   it('is read on for whoever still waits, and no further when nobody does', async () => {
     const job = ask(tiny);
     const [leaves, stays] = [asking(64), asking()];

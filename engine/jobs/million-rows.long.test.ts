@@ -1,0 +1,93 @@
+/** A million rows are checked and trained to the end in bounded memory, and whoever waits hears of it all the time. */
+import { once } from 'node:events';
+import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { DataReport, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
+import { silentPort } from '../testing/port.ts';
+import { runData } from './data.ts';
+import type { Asker } from './port.ts';
+import { runTrain, type TrainResult } from './train.ts';
+
+const modelPath = join(import.meta.dirname, '../../resources/tiny/model');
+const work = mkdtempSync(join(tmpdir(), 'million-rows-'));
+const path = join(work, 'rows.jsonl');
+const rows = 1_000_000;
+const mostMemory = 1.5e9;
+/** With much else to do on the machine; alone it is a tenth of a second. */
+const longestSilence = 20_000;
+const time = { timeout: 1_800_000 };
+afterAll(() => rmSync(work, { recursive: true }));
+beforeAll(async () => {
+  const out = createWriteStream(path);
+  for (let i = 0; i < rows; i++)
+    if (!out.write(`${JSON.stringify({ text: `Send me ${i} reading lamps, please.` })}\n`)) await once(out, 'drain');
+  out.end();
+  await once(out, 'close');
+}, 120_000);
+
+/** Notes the longest time between two reports, and the most memory at one. */
+class Listener {
+  silence = 0;
+  memory = 0;
+  reports = 0;
+  #last = performance.now();
+
+  hear(): void {
+    const now = performance.now();
+    this.silence = Math.max(this.silence, now - this.#last);
+    this.#last = now;
+    if (this.reports++ % 100 === 0) this.memory = Math.max(this.memory, process.memoryUsage().rss);
+  }
+}
+
+it('are checked', time, async () => {
+  let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
+  void runData({ kind: 'data', modelPath, cacheDir: work }, { ...silentPort, onRequest: (given) => (handler = given) });
+  const listener = new Listener();
+  const heard: Progress[] = [];
+  const report = (progress: Progress) => {
+    listener.hear();
+    heard[0] = progress;
+  };
+  const request: JobRequest = { name: 'report', dataPaths: [path], otherPaths: [], maxLength: 1024 };
+  const checked = (await handler(request, { signal: new AbortController().signal, report })) as DataReport;
+  expect(checked.rows).toBe(rows);
+  expect(heard[0]!.rows).toBeGreaterThan(rows - 100);
+  expect(listener.silence).toBeLessThan(longestSilence);
+  expect(listener.memory).toBeLessThan(mostMemory);
+});
+
+function train(out: string, onMessage: (message: JobMessage, port: { stopRequested: boolean }) => void): Promise<TrainResult> {
+  const recipe = { rank: 4, maxSteps: 1 };
+  const files = { modelPath, dataPaths: [path], evalPaths: [], adapterPath: null, out: join(work, out), cacheDir: work };
+  const spec: Extract<JobSpec, { kind: 'train' }> = {
+    kind: 'train',
+    ...files,
+    recipe,
+    device: 'cpu',
+    skipBadRows: false,
+    resume: false,
+  };
+  const port = { ...silentPort, stopRequested: false, send: (message: JobMessage) => onMessage(message, port) };
+  return runTrain(spec, port);
+}
+
+it('are trained', time, async () => {
+  const listener = new Listener();
+  expect((await train('run', () => listener.hear())).steps).toBe(1);
+  expect(listener.silence).toBeLessThan(longestSilence);
+  expect(listener.memory).toBeLessThan(mostMemory);
+});
+
+it('are read no further after a stop', time, async () => {
+  let stoppedAt = 0;
+  const stopped = train('stopped', (message, port) => {
+    if (message.type !== 'progress' || (message.progress.rows ?? 0) < 1000 || port.stopRequested) return;
+    port.stopRequested = true;
+    stoppedAt = performance.now();
+  });
+  await expect(stopped).rejects.toMatchObject({ code: 'stopped' });
+  expect(performance.now() - stoppedAt).toBeLessThan(5000);
+});
