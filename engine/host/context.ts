@@ -58,8 +58,10 @@ export async function runReader<T>(
   let at: Progress['at'];
   let isSilent = false;
   const onMessage: JobOptions['onMessage'] = (message) => {
+    // Nothing else counts: a process may well live and go round in circles.
+    if (message.type !== 'progress') return;
     timer.refresh();
-    if (message.type === 'progress') at = message.progress.at;
+    at = message.progress.at;
   };
   const job = startReported(context, spec, null, { ...options, onMessage });
   const timer = setTimeout(() => {
