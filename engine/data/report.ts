@@ -84,8 +84,25 @@ export function rowNotes(findings: RowFindings, unused: readonly UnusedColumn[])
   return unused.length === 0 ? notes : [...notes, `${unusedTitle(unused)}. ${unusedDetail}`];
 }
 
+/** What shows tokens. */
+type Viewer = Pick<Tokenizer, 'decode' | 'isSpecial'>;
+
+/** A tokenizer that remembers what it has decoded: a page has thousands of tokens, and most pairs of neighbours come again and again. */
+export function rememberingTokenizer(tokenizer: Viewer): Viewer {
+  const known = new Map<string, Promise<string>>();
+  return {
+    isSpecial: (id) => tokenizer.isSpecial(id),
+    decode: (ids, options) => {
+      const key = `${options?.skipSpecial} ${ids.join()}`;
+      const text = known.get(key) ?? tokenizer.decode(ids, options);
+      known.set(key, text);
+      return text;
+    },
+  };
+}
+
 /** The row as the mask inspector shows it. */
-export async function viewRow(row: RowOrProblem, tokenizer: Tokenizer | null, maxLength: number): Promise<RowView> {
+export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLength: number): Promise<RowView> {
   if ('problem' in row) {
     const { index, line, problem } = row;
     return { index, line, turn: null, messages: null, text: '', tokens: [], trainedTokens: 0, problem };
@@ -100,7 +117,7 @@ export async function viewRow(row: RowOrProblem, tokenizer: Tokenizer | null, ma
   return { index, line, turn, messages, text, tokens, trainedTokens: trainedTokens(row, maxLength), problem: null };
 }
 
-function roleOf(row: TokenRow, t: number, tokenizer: Tokenizer | null, maxLength: number): TokenRole {
+function roleOf(row: TokenRow, t: number, tokenizer: Viewer | null, maxLength: number): TokenRole {
   if (t >= maxLength) return 'truncated';
   // The first label never counts: nothing comes before it to predict it from.
   if (t > 0 && row.labels[t] !== ignored) return 'trained';
@@ -108,7 +125,7 @@ function roleOf(row: TokenRow, t: number, tokenizer: Tokenizer | null, maxLength
 }
 
 /** Text of each token; a character spread over several tokens stands at the last of them. */
-async function tokenTexts(ids: readonly number[], tokenizer: Tokenizer | null): Promise<string[]> {
+async function tokenTexts(ids: readonly number[], tokenizer: Viewer | null): Promise<string[]> {
   if (tokenizer === null) return ids.map((id) => String(id));
   const stream = new TextStream(tokenizer, false);
   const texts: string[] = [];

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it, vi } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
-import { viewRow } from './report.ts';
+import { rememberingTokenizer, viewRow } from './report.ts';
 import { readRows, type RowOrProblem, type TokenRow } from './rows.ts';
 import { openTokenizer } from './tokenizer.ts';
 
@@ -452,6 +452,7 @@ describe('the report', () => {
       }),
     );
     const whole = await viewRow(row!, tokenizer, 1024);
+    expect(await viewRow(row!, rememberingTokenizer(tokenizer), 1024)).toEqual(whole);
     expect(whole.tokens.map((token) => token.text).join('')).toBe((row as TokenRow).text);
     expect(whole.trainedTokens).toBe(2);
     expect(whole.tokens.slice(-3).map((token) => token.role)).toEqual(['trained', 'trained', 'ignored']);

@@ -354,13 +354,13 @@ class HuggingFaceTokenizer implements Tokenizer {
  * whole.
  */
 export class TextStream {
-  readonly #tokenizer: Tokenizer;
+  readonly #tokenizer: Pick<Tokenizer, 'decode'>;
   readonly #skipSpecial: boolean;
   #tokens: number[] = [];
   /** Tokens before `#read` are already given out; those from 0 are kept so that joins between tokens decode as in the whole. */
   #read = 0;
 
-  constructor(tokenizer: Tokenizer, skipSpecial = true) {
+  constructor(tokenizer: Pick<Tokenizer, 'decode'>, skipSpecial = true) {
     this.#tokenizer = tokenizer;
     this.#skipSpecial = skipSpecial;
   }

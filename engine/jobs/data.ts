@@ -14,7 +14,7 @@ import type {
   ViewingRows,
 } from '../contract.ts';
 import { today } from '../data/day.ts';
-import { reportOf, viewRow } from '../data/report.ts';
+import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import { type ReadingWatch, RowSource, type UnusedColumn } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
@@ -137,7 +137,8 @@ class ModelData {
     const { source } = this.#set(dataPaths);
     const page = await source.page(offset, limit, watchFor(asker));
     const length = Math.min(maxLength, positionLimit(this.#model.spec));
-    return { rows: await Promise.all(page.map((row) => viewRow(row, this.tokenizer, length))), total: source.total };
+    const tokenizer = this.tokenizer && rememberingTokenizer(this.tokenizer);
+    return { rows: await Promise.all(page.map((row) => viewRow(row, tokenizer, length))), total: source.total };
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>, asker: Asker): Promise<DataReport> {
