@@ -40,7 +40,9 @@ test('of 100,000 rows the first page is there at once, while the check says how 
   ];
   writeFileSync(file, Array.from({ length: 100_000 }, (_, i) => `${JSON.stringify({ messages: turns(i) })}\n`).join(''));
   const project = await studio.request('projects.create', { name: 'Lamps' });
-  await studio.request('models.add', { projectId: project.id, path: resolve(import.meta.dirname, '../resources/tiny/model') });
+  const model = resolve(import.meta.dirname, '../resources/tiny/model');
+  await studio.choose([model, file]);
+  await studio.request('models.add', { projectId: project.id, path: model });
   const dataset = await studio.request('datasets.add', { projectId: project.id, trainPaths: [file], evalPaths: [] });
   const { page } = studio;
   await page.reload();

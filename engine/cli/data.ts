@@ -4,6 +4,7 @@ import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { modelOptions, rowOptions, UsageError, type Command } from './command.ts';
+import { showProgress } from './progress.ts';
 
 export const data: Command = {
   usage:
@@ -44,7 +45,7 @@ export const data: Command = {
       return;
     }
 
-    const report = await client.request('data.report', { ...request, maxLength });
+    const report = await showProgress(client, output, 'data', () => client.request('data.report', { ...request, maxLength }));
     if (what === 'check') {
       for (const { severity, title, detail } of report.checks) output.line(`${severity.padEnd(8)}  ${title}: ${detail}`);
       const blocking = report.checks.find(({ severity }) => severity === 'blocking');
