@@ -85,7 +85,7 @@ async function unitTests() {
   const report = path.join(reports, 'unit.json');
   fs.rmSync(report, { force: true });
   const command = tool('vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
-  const result = await run(command, 1500, environment);
+  const result = await run(command, full ? 3 * 3600 : 1500, environment);
   const found = readJson(report);
   // A file that cannot even be loaded has no failed test in it, yet it failed.
   const broken = (found?.testResults ?? []).filter(
@@ -103,7 +103,7 @@ async function journeys() {
   fs.rmSync(report, { force: true });
   const display = await virtualDisplay();
   const command = tool('playwright/cli.js', 'test', '--reporter=list,json');
-  const result = await run(command, 1200, { ...environment, ...display.environment, PLAYWRIGHT_JSON_OUTPUT_FILE: report });
+  const result = await run(command, full ? 3600 : 1200, { ...environment, ...display.environment, PLAYWRIGHT_JSON_OUTPUT_FILE: report });
   display.end();
   const stats = readJson(report)?.stats;
   tally('journeys', result, stats?.expected ?? 0, (stats?.unexpected ?? 0) + (stats?.flaky ?? 0));

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { connectHost, hostPlaces } from '../rpc.ts';
+import { connectHost, type HostClient, hostPlaces } from '../rpc.ts';
 
 /** What a host held at one moment. */
 export interface Held {
@@ -14,9 +14,12 @@ export interface Held {
   readonly files: number;
 }
 
-const rows = fileURLToPath(new URL('../golden/llama-tied/rows.jsonl', import.meta.url));
+const golden = (name: string): string => fileURLToPath(new URL(`../golden/llama-tied/${name}`, import.meta.url));
+const rows = golden('rows.jsonl');
+/** A run takes as long as many rounds. */
+const roundsPerRun = 10;
 
-/** One sample after each round: jobs that end well, badly and by their client's going, hundreds of requests, and clients of all kinds. */
+/** One sample after each round: jobs that end well, badly and by their client's going, hundreds of requests, clients of all kinds, and now and then a run. */
 export async function soak(dataDir: string, goesOn: (rounds: number) => boolean): Promise<Held[]> {
   const places = hostPlaces(dataDir);
   const client = await connectHost(dataDir);
@@ -40,12 +43,33 @@ export async function soak(dataDir: string, goesOn: (rounds: number) => boolean)
         stranger.on('error', () => {}).on('close', () => done());
         stranger.resume();
       });
+      if (held.length % roundsPerRun === roundsPerRun - 1) await trainAndForget(client);
       held.push(heldBy(pid, places.dataDir));
     }
   } finally {
     client.close();
   }
   return held;
+}
+
+/** A run with steps, checkpoints and a stop, of which nothing is to be left. */
+async function trainAndForget(client: HostClient): Promise<void> {
+  const run = await client.request('runs.start', {
+    model: { path: golden('model') },
+    data: { paths: [rows], evalPaths: [] },
+    recipe: { rank: 2, maxSteps: 1_000_000, evalEvery: 0, saveEvery: 20, learningRate: 1e-5 },
+  });
+  const ended = new Promise<void>((done) => {
+    const end = client.on('run.changed', ({ id, step, state }) => {
+      if (id !== run.id) return;
+      if (state === 'running' && step > 100) void client.request('runs.stop', { id });
+      if (state === 'queued' || state === 'running') return;
+      end();
+      done();
+    });
+  });
+  await ended;
+  await client.request('runs.remove', { id: run.id });
 }
 
 function heldBy(pid: number, dataDir: string): Held {
