@@ -103,7 +103,11 @@ async function journeys() {
   fs.rmSync(report, { force: true });
   const display = await virtualDisplay();
   const command = tool('playwright/cli.js', 'test', '--reporter=list,json');
-  const result = await run(command, full ? 3600 : 1200, { ...environment, ...display.environment, PLAYWRIGHT_JSON_OUTPUT_FILE: report });
+  const result = await run(command, full ? 3600 : 1200, {
+    ...environment,
+    ...display.environment,
+    PLAYWRIGHT_JSON_OUTPUT_FILE: report,
+  });
   display.end();
   const stats = readJson(report)?.stats;
   tally('journeys', result, stats?.expected ?? 0, (stats?.unexpected ?? 0) + (stats?.flaky ?? 0));

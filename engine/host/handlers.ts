@@ -164,7 +164,9 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     },
     'inspect.path': async ({ path, acceptFields = [] }, client) => {
       requireAbsolute(path);
-      const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { signal: client.gone });
+      const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, {
+        signal: client.gone,
+      });
       return withOrigin(found, await identify(context, path, client.gone));
     },
 

@@ -81,7 +81,8 @@ class ProcessPort implements JobPort {
           const problem = reportProblem(error);
           this.send({ type: 'answer', id, answer: { problem } });
           // Only the end of the process gives back what native threads go on taking.
-          if (problem.code === 'out-of-memory' || problem.code === 'tokenizer-unsupported') finish({ type: 'problem', problem });
+          if (problem.code === 'out-of-memory' || problem.code === 'tokenizer-unsupported')
+            finish({ type: 'problem', problem });
         },
       )
       .finally(() => this.#cancels.delete(id));
