@@ -203,8 +203,13 @@ async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerat
   if (batch.length > 0) yield batch;
 }
 
+/** Nothing for what cannot be asked: whoever opens it says what is wrong. */
 function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
 }
 
 function bytesOf(paths: readonly string[]): number {
