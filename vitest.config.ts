@@ -9,6 +9,8 @@ export default defineConfig({
     exclude: full ? [] : ['**/*.long.test.ts'],
     environment: 'node',
     pool: 'forks',
+    // The long ones wait more than they compute.
+    ...(full ? { maxWorkers: 2 } : {}),
     testTimeout: 60_000,
     hookTimeout: 60_000,
     passWithNoTests: true,
