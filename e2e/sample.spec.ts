@@ -5,15 +5,16 @@ import { expect, test } from './studio.ts';
 const full = process.env['LOWRANK_TEST_FULL'] === '1';
 
 test('the sample counts right answers, begins to learn, and stops where a person stops it', async ({ studio }) => {
+  test.setTimeout(900_000);
   const { page } = studio;
   await page.getByRole('button', { name: 'Try the sample' }).click();
   const sample = () => studio.request('sample.get', undefined);
-  await expect.poll(async () => (await sample())?.correctBefore, { timeout: 120_000 }).toBeLessThanOrEqual(2);
+  await expect.poll(async () => (await sample())?.correctBefore, { timeout: 400_000 }).toBeLessThanOrEqual(2);
   await expect(page.getByRole('figure').first()).toBeVisible({ timeout: 60_000 });
   const runId = async () => (await sample())?.runId ?? '';
   const losses = async () =>
     (await studio.request('runs.metrics', { id: await runId(), afterStep: 0 })).steps.map(({ loss }) => loss);
-  await expect.poll(async () => (await losses()).length, { timeout: 120_000 }).toBeGreaterThanOrEqual(4);
+  await expect.poll(async () => (await losses()).length, { timeout: 200_000 }).toBeGreaterThanOrEqual(4);
   await page.getByRole('button', { name: 'Stop the sample' }).click();
   await expect(page.getByText(/^Stopped after step/)).toBeVisible({ timeout: 60_000 });
   expect(await sample()).toMatchObject({ phase: 'stopped', rows: 16, correctAfter: null });

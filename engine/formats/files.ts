@@ -233,6 +233,17 @@ export function extensible(name: string): string {
   return Buffer.byteLength(name) <= 200 ? name : createHash('sha256').update(name).digest('hex').slice(0, 32);
 }
 
+/** Whether there is a process of that id, ours or anybody's: what a process writes names it, so that what one left behind is known. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // It lives, and belongs to somebody else.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 /** A file that appears under its name only with `finish`: written beside it, flushed to the disk, renamed. */
 export class AtomicFile {
   readonly path: string;

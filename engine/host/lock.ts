@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { linkSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { isRunning } from '../formats/files.ts';
 
 const longestLock = 4096;
 
@@ -20,12 +21,7 @@ export interface ProcessIdentity {
 
 /** The identity of a living process, or null when there is none with that id. */
 export function processIdentity(pid: number): ProcessIdentity | null {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it lives, and belongs to somebody else.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return null;
-  }
+  if (!isRunning(pid)) return null;
   const boot = bootId();
   return { pid, started: startTime(pid), ...(boot === null ? {} : { boot }) };
 }

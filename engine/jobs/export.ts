@@ -11,7 +11,7 @@ import { measureImportance, type Importance } from '../export/importance.ts';
 import { filesIn, hashFiles, manifestName, readManifest, writeManifest, type Manifest } from '../export/lineage.ts';
 import { builtInRows, hasEnoughPositions, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { alreadyThere, exportSource, type Step } from '../export/source.ts';
-import { extensible, makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
+import { extensible, isRunning, makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -242,17 +242,8 @@ function removeAbandoned(path: string, name: string): void {
   const parent = dirname(path);
   const prefix = `${partialPrefix}${name}-`;
   for (const entry of readdirSync(parent))
-    if (entry.startsWith(prefix) && /^\d+$/.test(entry.slice(prefix.length)) && !isAlive(Number(entry.slice(prefix.length))))
+    if (entry.startsWith(prefix) && /^\d+$/.test(entry.slice(prefix.length)) && !isRunning(Number(entry.slice(prefix.length))))
       dropWork(join(parent, entry), path);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 /** Refuses to replace what nobody said may go: anything at all, or what in a folder no export has written. */

@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileStamp, readText, writeFileAtomic } from '../formats/files.ts';
+import { fileStamp, isRunning, readText, writeFileAtomic } from '../formats/files.ts';
 
 /** The cache takes no more than this share of the disk that is free or its own. */
 const largestShare = 0.5;
@@ -120,14 +120,5 @@ export function makeRoom(folder: string, size: number): void {
     rmSync(path, { force: true });
     rmSync(recordOf(path), { force: true });
     taken -= bytes;
-  }
-}
-
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

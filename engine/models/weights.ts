@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { readdirSync, rmSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { AtomicFile, fileStamp, makeFolder, readExactly, withFile } from '../formats/files.ts';
-import { isRunning, isSoundExpansion, makeRoom, recordExpansion, useExpansion } from './expansions.ts';
+import { AtomicFile, fileStamp, isRunning, makeFolder, readExactly, withFile } from '../formats/files.ts';
+import { isSoundExpansion, makeRoom, recordExpansion, useExpansion } from './expansions.ts';
 import { readGgufBytes, readGgufFloat32, type GgufFile, type GgufTensor } from '../formats/gguf.ts';
 import {
   inNibbles,
