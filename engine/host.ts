@@ -3,14 +3,14 @@
  * local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
  */
 import { chmodSync, rmdirSync, rmSync, statSync, truncateSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, ProblemValue } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import { answerFrames, encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
 import type { Client, HostContext } from './host/context.ts';
-import { releaseLock, takeLock } from './host/lock.ts';
+import { holdsLock, releaseLock, takeLock } from './host/lock.ts';
 import { spawnJob } from './jobs/spawn.ts';
 import { Supervisor } from './jobs/supervisor.ts';
 import { logError, Problem, toProblemValue } from './problem.ts';
@@ -19,6 +19,8 @@ import type { Store } from './store/open.ts';
 import { versions } from './versions.ts';
 
 const idleSeconds = 3;
+/** Windows, commands and what they start; more is somebody's mistake. */
+const mostConnections = 100;
 /** The log starts anew beyond this. */
 const longestLog = 5_000_000;
 
@@ -30,6 +32,8 @@ try {
   if (toProblemValue(error).code !== 'disk-full') throw error;
   process.exit(fullDiskStatus);
 }
+// A log on a full disk takes no more lines, and that is all: told to the log, it would be told for ever.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 // A terminal's Ctrl-C is for the command line, which asks us properly.
 process.on('SIGINT', () => {});
 
@@ -37,17 +41,23 @@ const clients = new Set<Socket>();
 let handle = await open();
 let openedAt = performance.now();
 let opening: Promise<void> | null = null;
-const server = await listen();
+await listen();
 // What nobody foresaw costs what it was part of, and not the jobs and clients of everyone.
 process.on('uncaughtException', logError);
 process.on('unhandledRejection', logError);
 let idleTimer: NodeJS.Timeout | undefined;
 armIdle();
 
+/** The data folder is looked at so often. */
+const millisecondsBetweenLooks = 2000;
+const watch = setInterval(() => void leaveLostFolder(), millisecondsBetweenLooks).unref();
+
 type Handle = {
   request(name: string, params: unknown, client: Client): Promise<unknown>;
   busy(): boolean;
   close(): void;
+  /** Ends every job. */
+  stop(): void;
   /** Why nothing could be opened, or null. */
   problem: ProblemValue | null;
 };
@@ -109,19 +119,44 @@ async function open(): Promise<Handle> {
         upkeep.stop();
         context.store.close();
       },
+      stop: () => {
+        for (const job of supervisor.jobs) job.kill();
+      },
       problem: null,
     };
   } catch (error) {
     store?.close();
     if (!(error instanceof Problem)) logError(error);
     const problem = toProblemValue(error);
-    return { request: () => Promise.reject(Problem.fromValue(problem)), busy: () => false, close: () => {}, problem };
+    return refusing(problem);
   }
+}
+
+/** Tells everyone why nothing can be done here. */
+function refusing(problem: ProblemValue): Handle {
+  const request = () => Promise.reject(Problem.fromValue(problem));
+  return { request, busy: () => false, close: () => {}, stop: () => {}, problem };
+}
+
+/** What was here may have been moved or removed; what lies in its place, if anything, is another host's. */
+function leaveLostFolder(): void {
+  if (holdsLock(places.lock)) return;
+  clearInterval(watch);
+  const problem = new Problem(
+    'file-missing',
+    `The data folder ${places.dataDir} was moved or removed while the studio used it. Its runs were ended.`,
+    'Put it back, and close and open the studio; runs go on from their last checkpoint.',
+  );
+  logError(problem);
+  handle.stop();
+  handle.close();
+  handle = refusing(problem.toValue());
+  armIdle();
 }
 
 /** A disk that was full may have space again: tried once a second at most. */
 async function current(): Promise<Handle> {
-  if (handle.problem?.code !== 'disk-full') return handle;
+  if (handle.problem?.code !== 'disk-full' && handle.problem?.code !== 'store-unavailable') return handle;
   if (opening === null && performance.now() - openedAt > 1000)
     opening = open().then((opened) => {
       handle = opened;
@@ -143,9 +178,9 @@ function tell<N extends keyof EngineEvents>(sockets: Iterable<Socket>, name: N, 
   else for (const socket of sockets) writeFrame(socket, frame);
 }
 
-async function listen(): Promise<Server> {
+async function listen(): Promise<void> {
   // Only a host that died without tidying leaves a socket behind: we hold the lock.
-  if (process.platform !== 'win32') rmSync(places.socket, { force: true });
+  if (process.platform !== 'win32') rmSync(places.socket, { recursive: true, force: true });
   // The host before us may have taken the socket's folder with it since we looked.
   hostPlaces(places.dataDir);
   const server = createServer(serve);
@@ -156,7 +191,7 @@ async function listen(): Promise<Server> {
   // A connection that cannot be accepted, for want of handles, is one client's trouble.
   server.on('error', logError);
   if (process.platform !== 'win32') chmodSync(places.socket, 0o600);
-  return server;
+  server.maxConnections = mostConnections;
 }
 
 function serve(socket: Socket): void {
@@ -222,11 +257,14 @@ function armIdle(): void {
   }
   idleTimer = setTimeout(() => {
     if (clients.size > 0 || handle.busy()) return armIdle();
-    // Whoever connects from here on gets no hello, and starts the next host.
-    server.close();
     handle.close();
-    removeSocketFolder();
-    releaseLock(places.lock);
+    // Where the folder was moved away, another host may have its socket in this place. A server that is closed would remove that too, so
+    // it is left to end with the process.
+    if (holdsLock(places.lock)) {
+      if (process.platform !== 'win32') rmSync(places.socket, { force: true });
+      removeSocketFolder();
+      releaseLock(places.lock);
+    }
     process.exit(0);
   }, idleSeconds * 1000);
 }

@@ -36,6 +36,7 @@ export type ProblemCode =
   | 'proof-failed'
   | 'store-newer'
   | 'store-damaged'
+  | 'store-unavailable'
   | 'host-unreachable'
   | 'job-crashed'
   | 'not-found'
@@ -158,6 +159,21 @@ export function toProblemValue(error: unknown): ProblemValue {
     return { code: 'file-unreadable', message, hint: 'The path leads nowhere: give another one.' };
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL')
     return { code: 'disk-full', message, hint: 'Free some space and try again; nothing half-written was kept.' };
+  // What may pass by itself; lasting damage has been told from it by the store.
+  if (typeof code === 'string' && /^SQLITE_(BUSY|LOCKED|IOERR|CANTOPEN|READONLY|NOMEM)/.test(code))
+    return {
+      code: 'store-unavailable',
+      message: `The database in the data folder cannot be used just now: ${message}.`,
+      hint: 'Another program may hold it, or its disk does not answer. Try again; what ended meanwhile is stored when that is over.',
+    };
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return {
+      code: 'not-allowed',
+      message,
+      hint: 'The system gives the studio no more open files: raise its limit (ulimit -n).',
+    };
+  if (code === 'EISDIR')
+    return { code: 'file-unreadable', message, hint: 'A folder lies in the place of a file: move it away.' };
   return {
     code: 'internal',
     message: `Something in the studio itself went wrong: ${message}`,

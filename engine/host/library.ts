@@ -126,7 +126,7 @@ export class Library {
     const dataset: Dataset = {
       id,
       projectId,
-      name: name?.trim() || shown(basename(first, extname(first)), longestName),
+      name: name?.trim() ? requireName(name, 'data set') : shown(basename(first, extname(first)), longestName),
       trainPaths,
       evalPaths,
       ...scan,
@@ -182,6 +182,12 @@ export function requireAbsolute(path: string): void {
 export function requireName(name: string, what: string): string {
   const trimmed = name.trim();
   if (trimmed === '') throw new Problem('request-invalid', `The ${what} needs a name.`, 'Type one.');
+  if (trimmed.length > longestName)
+    throw new Problem(
+      'request-invalid',
+      `The name of the ${what} has ${trimmed.length} characters.`,
+      `Give one of at most ${longestName}.`,
+    );
   return trimmed;
 }
 

@@ -127,8 +127,13 @@ function removeStale(path: string, stale: string): void {
   rmSync(away, { recursive: true, force: true });
 }
 
+/** Whether the lock in that place is that of this process. */
+export function holdsLock(path: string): boolean {
+  return parseIdentity(readLock(path))?.pid === process.pid;
+}
+
 export function releaseLock(path: string): void {
-  if (parseIdentity(readLock(path))?.pid === process.pid) rmSync(path, { force: true });
+  if (holdsLock(path)) rmSync(path, { force: true });
 }
 
 /** What a lock says; nothing where it is no file that a host has written. */

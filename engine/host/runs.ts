@@ -24,6 +24,7 @@ import { found, type HostContext } from './context.ts';
 import type { Devices } from './devices.ts';
 import { type Library, modelAt, requireAbsolute, requireName } from './library.ts';
 import { isAlive, processIdentity } from './lock.ts';
+import { mayPass } from './unsaved.ts';
 
 /** Runs asked for by path alone gather here. */
 const looseProject = 'Command line';
@@ -156,7 +157,11 @@ export class RunQueue {
     const run: Run = {
       id,
       projectId: project.id,
-      name: request.name?.trim() || (request.out === undefined ? `Run ${siblings.length + 1}` : basename(request.out)),
+      name: request.name?.trim()
+        ? requireName(request.name, 'run')
+        : request.out === undefined
+          ? `Run ${siblings.length + 1}`
+          : shown(basename(request.out), longestName),
       colour: (siblings.length % 8) + 1,
       state: 'queued',
       phase: '',
@@ -315,7 +320,7 @@ export class RunQueue {
     this.#context.unsaved.save('The beginning of the next run', () => this.#begin());
   }
 
-  /** Throws where the disk is full, and may be called again then; what else goes wrong is the end of the run. */
+  /** Throws where nothing can be stored just now, and may be called again then; what else goes wrong is the end of the run. */
   #begin(): void {
     const next = this.#queue[0];
     if (next === undefined || next.job !== null || next.judging) return;
@@ -347,7 +352,7 @@ export class RunQueue {
     } catch (error) {
       const problem = toProblemValue(error);
       if (next.job !== null) this.#giveUp(next, error);
-      else if (problem.code === 'disk-full') throw error;
+      else if (mayPass(error)) throw error;
       else {
         logError(error);
         this.#end(next, 'failed', problem);
@@ -439,14 +444,16 @@ export class RunQueue {
   #saveEnding(runId: string, ending: Ending, store: () => (() => void) | void): void {
     const { unsaved, store: tables } = this.#context;
     this.#endings.set(runId, ending);
-    unsaved.save(endOf(runId), () => {
+    const settled = () => void this.#endings.delete(runId);
+    const save = () => {
       const tell = tables.transaction(() => {
         tables.runs.update(runId, { ...ending, process: null });
         return store();
       });
-      this.#endings.delete(runId);
+      settled();
       tell?.();
-    });
+    };
+    unsaved.save(endOf(runId), save, settled);
   }
 
   /** Refuses to go on from an end that cannot be stored even now. */
@@ -454,9 +461,9 @@ export class RunQueue {
     this.#context.unsaved.retry();
     if (this.#endings.has(runId))
       throw new Problem(
-        'disk-full',
+        'store-unavailable',
         `How the run '${this.get(runId).name}' has ended could not be stored yet.`,
-        'Free some space in the data folder; it is then stored within seconds.',
+        'Free some space on the disk of the data folder, or end what else uses its database; it is then stored within seconds.',
       );
   }
 
@@ -579,10 +586,11 @@ export class RunQueue {
       throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
     const { store, emit, dataDir } = this.#context;
     const kept = store.adapters.ofRun(id) !== null;
+    // First the files: where they cannot be removed, the run is still there to say so of.
+    if (!kept && run.out === join(dataDir, 'runs', id)) rmSync(run.out, { recursive: true, force: true });
     store.runs.remove(id);
     this.#context.unsaved.forget(endOf(id));
     this.#endings.delete(id);
-    if (!kept && run.out === join(dataDir, 'runs', id)) rmSync(run.out, { recursive: true, force: true });
     emit('run.removed', { id });
     emit('list.changed', { projectId: run.projectId, list: 'runs' });
   }

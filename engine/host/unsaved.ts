@@ -5,11 +5,17 @@
 import { logError, toProblemValue } from '../problem.ts';
 
 const retryMilliseconds = 2000;
-/** Space may come back after days. What fails for another reason so often will not be stored at all. */
+/** A disk may be full, or away, for days. What fails for another reason so often will not be stored at all. */
 const mostTries = 30;
+
+/** Whether what could not be stored may be, later: its disk is full, or does not answer, or another program holds the database. */
+export function mayPass(error: unknown): boolean {
+  return ['disk-full', 'store-unavailable'].includes(toProblemValue(error).code);
+}
 
 interface Pending {
   readonly work: () => void;
+  readonly givenUp: () => void;
   tries: number;
 }
 
@@ -22,9 +28,12 @@ export class Unsaved {
     return this.#pending.size > 0;
   }
 
-  /** Does `work`, which throws when it cannot be stored, now or else as soon as that is possible. It takes the place of what waits as `name`. */
-  save(name: string, work: () => void): void {
-    this.#pending.set(name, { work, tries: 0 });
+  /**
+   * Does `work`, which throws when it cannot be stored, now or else as soon as that is possible. It takes the place of what waits as
+   * `name`. `givenUp` is called when it never will be.
+   */
+  save(name: string, work: () => void, givenUp = (): void => {}): void {
+    this.#pending.set(name, { work, givenUp, tries: 0 });
     this.#try(name);
     this.#arm();
   }
@@ -48,8 +57,9 @@ export class Unsaved {
     } catch (error) {
       // Once for each in the log; a full disk has no space for more.
       if (pending.tries++ === 0) logError(new Error(`${name} is not stored yet`, { cause: error }));
-      const isFull = toProblemValue(error).code === 'disk-full';
-      if ((isFull || pending.tries < mostTries) && !this.#pending.has(name)) this.#pending.set(name, pending);
+      if (this.#pending.has(name)) return;
+      if (mayPass(error) || pending.tries < mostTries) this.#pending.set(name, pending);
+      else pending.givenUp();
     }
   }
 

@@ -1,5 +1,5 @@
 /** Makes job processes: each a Node of its own, with a channel for messages, one for its pulse, and its last words kept. */
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -23,13 +23,15 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
     stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],
   });
   let lastWords = '';
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+  // Without a handle that is free, a child has no streams: it has never been.
+  const { stderr } = child;
+  stderr?.setEncoding('utf8').on('data', (text: string) => {
     process.stderr.write(text);
     lastWords = (lastWords + text).slice(-keptCharacters);
   });
-  const pulse = child.stdio[pulseDescriptor] as Readable;
+  const pulse = (child.stdio as ChildProcess['stdio'] | undefined)?.[pulseDescriptor] as Readable | undefined;
   // A process that is killed may leave a beat half written.
-  pulse.on('error', () => {});
+  pulse?.on('error', () => {});
   return {
     pid: child.pid,
     send: (command) => {
@@ -37,6 +39,7 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
     },
     onMessage: (listener) => {
       child.on('message', (message) => listener(message as JobMessage));
+      if (pulse === undefined) return;
       createInterface({ input: pulse }).on('line', (line) => {
         if (line.endsWith('}')) listener(JSON.parse(line) as JobMessage);
       });
@@ -50,14 +53,17 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
       // Messages may come after 'exit', and end with the channel. Words do too, unless somebody else has the stream as well.
       child.on('exit', (code, signal) => {
         const afterMessages = () => {
-          if (child.stderr!.closed) tell(code, signal);
-          else child.stderr!.once('close', () => tell(code, signal));
+          if (stderr === null || stderr.closed) tell(code, signal);
+          else stderr.once('close', () => tell(code, signal));
           setTimeout(tell, millisecondsToDrain, code, signal).unref();
         };
         if (child.connected) child.once('disconnect', afterMessages);
         else afterMessages();
       });
-      child.on('error', () => tell(1, null));
+      child.on('error', (error) => {
+        lastWords += error.message;
+        tell(1, null);
+      });
     },
     kill: () => void child.kill('SIGKILL'),
   };

@@ -315,7 +315,8 @@ function hung(kind: JobSpec['kind'], seconds: number): Problem {
 
 /** What programs say whose memory has run out: V8, C++ and Rust. */
 const heapExhausted = /JavaScript heap out of memory/;
-const memoryExhausted = /std::bad_alloc|memory allocation of \d+ bytes failed/;
+const memoryExhausted = /std::bad_alloc|memory allocation of \d+ bytes failed|Fatal process out of memory/;
+const handlesExhausted = /\bE[MN]FILE\b|[Tt]oo many open files/;
 
 function crashed(kind: JobSpec['kind'], code: number | null, signal: string | null, lastWords = ''): Problem {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
@@ -335,12 +336,20 @@ function crashed(kind: JobSpec['kind'], code: number | null, signal: string | nu
       `The ${named(kind)} process asked for more memory than the computer has.`,
       `Close what else needs much of it, or ${smaller}.`,
     );
+  if (handlesExhausted.test(lastWords))
+    return new Problem(
+      'job-crashed',
+      `The ${named(kind)} process could not be started or go on: the system gives the studio no more open files.`,
+      `Raise the limit (ulimit -n), or close what else has many files open. ${goOn(kind)}.`,
+    );
   const training = kind === 'train';
   const hint =
     signal === 'SIGABRT' || signal === 'SIGSEGV'
       ? 'A library it stands on gave up, as on a tokenizer with a pattern that never ends: get the model again, and look at the data. The log in the data folder may say more.'
-      : signal === 'SIGKILL'
-        ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
-        : `${goOn(kind)}. The log in the data folder may say more.`;
+      : signal === 'SIGBUS'
+        ? `A file that it was reading was cut short or its disk failed; that of the model's weights most likely. Put it back as it was. ${goOn(kind)}.`
+        : signal === 'SIGKILL'
+          ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
+          : `${goOn(kind)}. The log in the data folder may say more.`;
   return new Problem('job-crashed', `The ${named(kind)} process ended unexpectedly (${how}).`, hint);
 }

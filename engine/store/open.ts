@@ -133,6 +133,8 @@ export function openStore(dataDir: string): Store {
       `The path of the data folder ${dataDir} is ${Buffer.byteLength(dataDir)} bytes long; a database can lie in one of at most ${longestDataDir}.`,
       'Choose a data folder with a shorter path with --data-dir or LOWRANK_HOME; models, data and exports may lie as deep as they do.',
     );
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() === false)
+    throw new Problem('folder-unwritable', `What lies at ${path} is not a file.`, 'Move it away: the database belongs there.');
   try {
     const notices = new Notices(dataDir);
     finishHealing(dataDir, notices);
@@ -172,7 +174,8 @@ function openSound(path: string, dataDir: string): Database.Database {
   if (existsSync(path)) examine(path, dataDir);
   // SQLite gives its log the rights of the file.
   else closeSync(openSync(path, 'a', 0o600));
-  const db = new Database(path);
+  // Nobody else has business here: one who holds the database for longer is told about, while everyone else is answered.
+  const db = new Database(path, { timeout: 1000 });
   try {
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
