@@ -459,12 +459,16 @@ export class RunQueue {
   /** Refuses to go on from an end that cannot be stored even now. */
   #settle(runId: string): void {
     this.#context.unsaved.retry();
-    if (this.#endings.has(runId))
-      throw new Problem(
-        'store-unavailable',
-        `How the run '${this.get(runId).name}' has ended could not be stored yet.`,
-        'Free some space on the disk of the data folder, or end what else uses its database; it is then stored within seconds.',
-      );
+    if (!this.#endings.has(runId)) return;
+    const { code, message } = this.#context.unsaved.reasonFor(endOf(runId)) ?? {
+      code: 'store-unavailable' as const,
+      message: 'It is tried again.',
+    };
+    throw new Problem(
+      code,
+      `How the run '${this.get(runId).name}' has ended could not be stored yet: ${message}`,
+      'Free some space on the disk of the data folder, or end what else uses its database; it is then stored within seconds.',
+    );
   }
 
   /** A report that cannot be stored, on a full disk, ends the run that made it and nothing else. */

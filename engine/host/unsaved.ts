@@ -2,7 +2,7 @@
  * What happened and could not be stored, on a full disk above all. It is kept in memory and tried again until the store takes it, so
  * that nobody has to start the host anew when there is space again.
  */
-import { logError, toProblemValue } from '../problem.ts';
+import { logError, type ProblemValue, toProblemValue } from '../problem.ts';
 
 const retryMilliseconds = 2000;
 /** A disk may be full, or away, for days. What fails for another reason so often will not be stored at all. */
@@ -17,6 +17,8 @@ interface Pending {
   readonly work: () => void;
   readonly givenUp: () => void;
   tries: number;
+  /** Why it could not be stored the last time. */
+  reason: ProblemValue | null;
 }
 
 export class Unsaved {
@@ -33,7 +35,7 @@ export class Unsaved {
    * `name`. `givenUp` is called when it never will be.
    */
   save(name: string, work: () => void, givenUp = (): void => {}): void {
-    this.#pending.set(name, { work, givenUp, tries: 0 });
+    this.#pending.set(name, { work, givenUp, tries: 0, reason: null });
     this.#try(name);
     this.#arm();
   }
@@ -41,6 +43,11 @@ export class Unsaved {
   /** Tries again at once. */
   retry(): void {
     for (const name of [...this.#pending.keys()]) this.#try(name);
+  }
+
+  /** Why what waits as `name` could not be stored yet, or null. */
+  reasonFor(name: string): ProblemValue | null {
+    return this.#pending.get(name)?.reason ?? null;
   }
 
   /** What waits as `name` means nothing any more. */
@@ -57,6 +64,7 @@ export class Unsaved {
     } catch (error) {
       // Once for each in the log; a full disk has no space for more.
       if (pending.tries++ === 0) logError(new Error(`${name} is not stored yet`, { cause: error }));
+      pending.reason = toProblemValue(error);
       if (this.#pending.has(name)) return;
       if (mayPass(error) || pending.tries < mostTries) this.#pending.set(name, pending);
       else pending.givenUp();
