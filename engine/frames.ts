@@ -15,6 +15,9 @@ const longestPart = longestFrame / 4;
 /** Bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy events. */
 export const longestBacklog = 4 * longestFrame;
 
+/** Bytes of lines without an end that all connections together may have begun. */
+const longestBegun = 8 * longestFrame;
+
 const newline = 10;
 
 /** The bytes of a message, or null when they are too many for a frame. */
@@ -99,6 +102,7 @@ export function readFrames(
       const end = chunk.indexOf(newline);
       const part = end === -1 ? chunk : chunk.subarray(0, end);
       if (begun.length + part.length >= longestFrame) return bad(`a line of more than ${longestFrame} bytes`);
+      if (!begun.hasRoomFor(part.length)) return bad('a part of a line, while others had sent too many');
       if (end === -1) return begun.add(part);
       const message = parseMessage(begun.take(part));
       if (message === null) return bad('a line that is no message');
@@ -121,19 +125,26 @@ export function readFrames(
     socket.destroy();
     onBad(why);
   };
-  socket.on('data', take);
+  socket.on('data', take).on('close', () => begun.clear());
 }
 
 /** The beginning of a line whose end has not arrived yet, in one piece however small the parts it comes in. */
 class LineBuffer {
+  /** Of all of them together. */
+  static #taken = 0;
   #bytes = Buffer.alloc(0);
   length = 0;
+
+  hasRoomFor(bytes: number): boolean {
+    return LineBuffer.#taken - this.#bytes.length + Math.max(this.#bytes.length, 2 * (this.length + bytes)) <= longestBegun;
+  }
 
   add(part: Buffer): void {
     const needed = this.length + part.length;
     if (needed > this.#bytes.length) {
       const larger = Buffer.allocUnsafe(Math.min(2 * needed, longestFrame));
       this.#bytes.copy(larger, 0, 0, this.length);
+      LineBuffer.#taken += larger.length - this.#bytes.length;
       this.#bytes = larger;
     }
     part.copy(this.#bytes, this.length);
@@ -145,9 +156,14 @@ class LineBuffer {
     if (this.length === 0) return last.toString('utf8');
     this.add(last);
     const line = this.#bytes.toString('utf8', 0, this.length);
+    this.clear();
+    return line;
+  }
+
+  clear(): void {
+    LineBuffer.#taken -= this.#bytes.length;
     this.#bytes = Buffer.alloc(0);
     this.length = 0;
-    return line;
   }
 }
 

@@ -76,6 +76,19 @@ test('a line without an end is cut off at the longest frame', async () => {
   expect(await client.request('projects.list', undefined)).toHaveLength(1);
 });
 
+test('half lines of many clients take no more memory than those of a few', async () => {
+  const sockets = Array.from({ length: 30 }, connect);
+  for (const socket of sockets) {
+    socket.resume();
+    socket.write(`${hello}\n${'x'.repeat(15 * megabytes)}`);
+  }
+  // The last ones are cut off, and the first ones stay.
+  await Promise.race(sockets.map(closed));
+  expect(await client.request('projects.list', undefined)).toHaveLength(1);
+  if (process.platform === 'linux') expect(memoryOf(host)).toBeLessThan(700 * megabytes);
+  for (const socket of sockets) socket.destroy();
+});
+
 test('a request that is longer than a frame is refused, a longer answer comes in parts, and the connection lives', async () => {
   const name = 'n'.repeat(longestFrame);
   await expect(client.request('projects.create', { name })).rejects.toMatchObject({ code: 'request-invalid' });

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
-import type { JobCommand, JobMessage, StepMetrics } from '../contract.ts';
+import type { JobCommand, JobMessage, JobSpec, StepMetrics } from '../contract.ts';
 import { type JobProcess, Supervisor } from './supervisor.ts';
 
 /** A job process that exists only as its messages. */
@@ -35,6 +35,17 @@ test('the result counts once the process is gone', async () => {
   process.exit(0, null);
   await expect(job.finished).resolves.toBe(7);
   expect(supervisor.jobs.size).toBe(0);
+});
+
+test('more jobs than anybody needs are refused, but never a training', () => {
+  vi.useFakeTimers();
+  const supervisor = new Supervisor(() => new FakeProcess());
+  const inspect = () => supervisor.start({ kind: 'inspect', path: '/x' });
+  for (let job = 0; job < 32; job++) inspect();
+  expect(inspect).toThrow('32 jobs are going on already.');
+  supervisor.start({ kind: 'train' } as JobSpec);
+  expect(supervisor.jobs.size).toBe(33);
+  vi.useRealTimers();
 });
 
 test('a crash names how the process ended, and waiting requests hear of it', async () => {

@@ -256,6 +256,9 @@ export class Job {
   }
 }
 
+/** Each is a process with a memory of its own; nobody who works with the studio comes near it. */
+const mostJobs = 32;
+
 export class Supervisor {
   readonly #spawn: SpawnJob;
   readonly #patience: Patience | undefined;
@@ -267,7 +270,10 @@ export class Supervisor {
     this.#patience = patience;
   }
 
+  /** Throws a Problem where too many jobs go on already; a training, of which one goes on at a time, is never kept from starting by others. */
   start(spec: JobSpec, options: JobOptions = {}): Job {
+    if (this.#jobs.size >= mostJobs && spec.kind !== 'train')
+      throw new Problem('not-allowed', `${mostJobs} jobs are going on already.`, 'Wait until some of them have ended.');
     const job = new Job(spec, this.#spawn(spec), options, this.#patience);
     this.#jobs.add(job);
     const remove = () => void this.#jobs.delete(job);
