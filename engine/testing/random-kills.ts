@@ -122,6 +122,9 @@ class World {
     for (const run of runs)
       if (!over(run) && !goesOn(run)) {
         expect(run.state, run.problem?.message).toBe('interrupted');
+        // It goes back to its last checkpoint and makes the steps after it once more.
+        const checkpoints = await client.request('runs.checkpoints', { id: run.id });
+        this.#promised.set(run.id, checkpoints.at(-1)?.step ?? 0);
         await client.request('runs.resume', { id: run.id });
       }
     const going = runs.filter((run) => !over(run)).length;
