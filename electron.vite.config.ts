@@ -50,6 +50,9 @@ export default defineConfig({
   renderer: {
     root: resolve(root, 'renderer'),
     base: './',
+    cacheDir: resolve(root, '.cache/vite'),
+    // A number, because the shell lets no name be looked up.
+    server: { host: '127.0.0.1' },
     plugins: [svelte({ configFile: resolve(root, 'svelte.config.js') }), listBundledPackages('renderer')],
     build: {
       outDir: resolve(root, 'out/renderer'),

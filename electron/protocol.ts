@@ -1,9 +1,12 @@
-/** The window's only origin: `app://studio/`, which serves the built renderer and nothing else. */
+/** The window's only origin: `app://studio/`, which serves the built renderer and nothing else; in development that of Vite's server. */
 import { protocol, type Session } from 'electron';
 import { readFile, realpath } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 
-export const origin = 'app://studio';
+/** Where `npm run dev` serves the page from; a build for people has no trace of it, and scripts/build.mjs makes sure. */
+export const developmentServer: string | undefined = import.meta.env.DEV ? process.env['ELECTRON_RENDERER_URL'] : undefined;
+
+export const origin = developmentServer ?? 'app://studio';
 
 export function isOurs(url: string): boolean {
   if (!URL.canParse(url)) return false;

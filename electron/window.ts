@@ -1,7 +1,7 @@
 /** The one window, closed off: no Node, its own world, no way out of the bundled page. */
 import { app, BrowserWindow, nativeTheme, type Session } from 'electron';
 import { join } from 'node:path';
-import { isOurs, origin } from './protocol.ts';
+import { developmentServer, isOurs, origin } from './protocol.ts';
 
 /** The page's own surface colours, so that nothing flashes before the first paint. */
 const pageColours = { light: '#f2f3f4', dark: '#141517' };
@@ -41,7 +41,8 @@ export function openWindow(session: Session): BrowserWindow {
  * whatever a session or a page is told about spelling. Must be called before the application is ready.
  */
 export function denyNetwork(): void {
-  app.commandLine.appendSwitch('host-resolver-rules', 'MAP * ~NOTFOUND');
+  const reachable = developmentServer === undefined ? '' : `, EXCLUDE ${new URL(developmentServer).hostname}`;
+  app.commandLine.appendSwitch('host-resolver-rules', `MAP * ~NOTFOUND${reachable}`);
   app.commandLine.appendSwitch('no-proxy-server');
 }
 

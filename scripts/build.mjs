@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inTurn, nodeBinary, orExit, root, runQuietly, say, writeAtomically } from './setup.mjs';
+import { inTurn, nodeBinary, orExit, root, runQuietly, say, SetupError, writeAtomically } from './setup.mjs';
 
 const sources = [
   ...['electron', 'renderer', 'engine/contract.ts', 'engine/recipe.ts', 'engine/problem.ts', 'engine/rpc.ts'],
@@ -19,10 +19,11 @@ export async function buildWindow() {
   if (!isBuilt()) await inTurn(build);
 }
 
-const stamp = path.join(root, 'out', 'sources.sha256');
+/** Says which sources `out` was built from; without it the window is built anew. */
+export const buildStamp = path.join(root, 'out', 'sources.sha256');
 
 function isBuilt() {
-  const built = fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === hashSources();
+  const built = fs.existsSync(buildStamp) && fs.readFileSync(buildStamp, 'utf8') === hashSources();
   return built && outputs.every((file) => fs.existsSync(path.join(root, file)));
 }
 
@@ -31,10 +32,17 @@ async function build() {
   if (isBuilt()) return;
   say('Building the window');
   const hash = hashSources();
-  fs.rmSync(stamp, { force: true });
+  fs.rmSync(buildStamp, { force: true });
   const electronVite = path.join(root, 'node_modules', 'electron-vite', 'bin', 'electron-vite.js');
   await runQuietly(nodeBinary(), [electronVite, 'build'], 'build');
-  writeAtomically(stamp, hash);
+  refuseDevelopment();
+  writeAtomically(buildStamp, hash);
+}
+
+/** A window that takes its page from wherever the environment says would be a way in, so only a development build may have it. */
+function refuseDevelopment() {
+  if (fs.readFileSync(path.join(root, 'out', 'main', 'main.js'), 'utf8').includes('ELECTRON_RENDERER_URL'))
+    throw new SetupError('The build of the shell still takes its page from a development server: see electron/protocol.ts.');
 }
 
 function hashSources() {
