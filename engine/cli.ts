@@ -1,38 +1,11 @@
 /** The command line: finds the command, hands it what it needs, and turns how it ends into an exit status. */
 import { parseArgs } from 'node:util';
 import { Arguments, type Command, Interrupted, UsageError } from './cli/command.ts';
-import { data } from './cli/data.ts';
-import { demo } from './cli/demo.ts';
-import { devices } from './cli/devices.ts';
-import { evaluate } from './cli/evaluate.ts';
-import { exportCommand } from './cli/export.ts';
-import { generate } from './cli/generate.ts';
-import { inspect } from './cli/inspect.ts';
-import { merge } from './cli/merge.ts';
+import { commands, globalOptions } from './cli/commands.ts';
 import { Output } from './cli/output.ts';
-import { runs } from './cli/runs.ts';
-import { train } from './cli/train.ts';
 import { type ProblemValue, shown, toProblemValue } from './problem.ts';
 import { nearest } from './recipe.ts';
 import { connectHost, defaultDataDir, type HostClient } from './rpc.ts';
-
-const commands: Readonly<Record<string, Command>> = {
-  train,
-  evaluate,
-  generate,
-  merge,
-  export: exportCommand,
-  data,
-  inspect,
-  devices,
-  runs,
-  demo,
-};
-const globalOptions = {
-  'data-dir': { type: 'string' },
-  json: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
 
 function unknownCommand(name: string): string {
   const near = nearest(name, Object.keys(commands));

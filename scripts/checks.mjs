@@ -40,6 +40,7 @@ export function staticChecks(node) {
         ...['engine', 'electron', 'renderer', '--config', '.dependency-cruiser.cjs', '--output-type', 'err'],
       ),
     },
+    { name: 'reference', command: [node, 'scripts/reference.mjs', '--check'] },
   ];
 }
 

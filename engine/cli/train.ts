@@ -10,7 +10,7 @@ import { readRecipe } from './recipe.ts';
 
 export const train: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]',
+    '--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]',
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
     ...modelOptions,

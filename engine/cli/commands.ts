@@ -1,0 +1,32 @@
+/** The table of commands. */
+import type { Command } from './command.ts';
+import { data } from './data.ts';
+import { demo } from './demo.ts';
+import { devices } from './devices.ts';
+import { evaluate } from './evaluate.ts';
+import { exportCommand } from './export.ts';
+import { generate } from './generate.ts';
+import { inspect } from './inspect.ts';
+import { merge } from './merge.ts';
+import { runs } from './runs.ts';
+import { train } from './train.ts';
+
+/** By the name that is typed, in the order of the help. */
+export const commands: Readonly<Record<string, Command>> = {
+  train,
+  evaluate,
+  generate,
+  merge,
+  export: exportCommand,
+  data,
+  inspect,
+  devices,
+  runs,
+  demo,
+};
+/** Options of every command. */
+export const globalOptions = {
+  'data-dir': { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
