@@ -61,7 +61,7 @@ export function checkEnvironment(node) {
  * Runs checks, as many at once as there are processors, and tells of each as it ends; the output of one that fails is shown.
  * @returns {Promise<{ passed: number, failed: number }>}
  */
-export async function runChecks(checks, environment, limitSeconds = 300) {
+export async function runChecks(checks, environment, limitSeconds = 600) {
   fs.mkdirSync(path.join(root, '.cache'), { recursive: true });
   const waiting = [...checks];
   let failed = 0;

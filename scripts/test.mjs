@@ -5,6 +5,7 @@ import path from 'node:path';
 import { checkEnvironment, indent, run, runChecks, staticChecks } from './checks.mjs';
 import { virtualDisplay } from './display.mjs';
 import { readJson, root, setupOrExit } from './setup.mjs';
+import { slowestTests } from './slowest.mjs';
 
 const args = process.argv.slice(2);
 const full = args.includes('--full');
@@ -25,8 +26,8 @@ const tool = (file, ...rest) => [setup.node, path.join(root, 'node_modules', fil
 
 let passed = 0;
 let failed = 0;
-/** @type {{ seconds: number, name: string }[]} */
-const timed = [];
+/** What the suites wrote of themselves; null for one that did not run. */
+const suiteReports = { unit: null, journeys: null };
 const count = (good, bad) => {
   passed += good;
   failed += bad;
@@ -40,7 +41,8 @@ await journeys();
 const installers = full && process.platform === 'linux' ? ['--installers=deb'] : [];
 await check('packaged application', [setup.node, 'scripts/dist.mjs', '--smoke-test', '--allow-stand-in', ...installers], 1800);
 await check('other programs', [setup.node, 'interop/run.mjs', ...(full ? [] : ['--short'])], full ? 3600 : 600);
-tellSlowest();
+const slowest = slowestTests(suiteReports);
+if (slowest.length > 0) console.log(['the slowest tests:', ...slowest].join('\n  '));
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
 
@@ -57,14 +59,12 @@ async function unitTests() {
   fs.rmSync(report, { force: true });
   const command = tool('vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
   const result = await run(command, full ? 3 * 3600 : 1500, environment);
-  const found = readJson(report);
+  suiteReports.unit = readJson(report);
+  const found = suiteReports.unit;
   // A file that cannot even be loaded has no failed test in it, yet it failed.
   const broken = (found?.testResults ?? []).filter(
     (file) => file.status === 'failed' && file.assertionResults.every((one) => one.status !== 'failed'),
   ).length;
-  for (const file of found?.testResults ?? [])
-    for (const one of file.assertionResults)
-      timed.push({ seconds: (one.duration ?? 0) / 1000, name: `${path.relative(root, file.name)}: ${one.fullName}` });
   const bad = found ? found.numFailedTests + broken : 0;
   tally('unit', result, found?.numPassedTests ?? 0, bad);
 }
@@ -83,21 +83,9 @@ async function journeys() {
     PLAYWRIGHT_JSON_OUTPUT_FILE: report,
   });
   display.end();
-  const found = readJson(report);
-  timed.push(...timesOf(found?.suites ?? []));
-  const stats = found?.stats;
+  suiteReports.journeys = readJson(report);
+  const stats = suiteReports.journeys?.stats;
   tally('journeys', result, stats?.expected ?? 0, (stats?.unexpected ?? 0) + (stats?.flaky ?? 0));
-}
-
-/** The journeys in suites of playwright's report, each with the time of all its tries. */
-function timesOf(suites) {
-  return suites.flatMap((suite) => [
-    ...timesOf(suite.suites ?? []),
-    ...(suite.specs ?? []).map((spec) => ({
-      seconds: spec.tests.flatMap((test) => test.results).reduce((sum, { duration }) => sum + duration, 0) / 1000,
-      name: `e2e/${spec.file}: ${spec.title}`,
-    })),
-  ]);
 }
 
 /** Counts a suite; a suite that ended badly without naming a failed test counts as one failure. */
@@ -112,12 +100,4 @@ function tally(name, result, good, bad) {
 
 function isChosen(name) {
   return chosen.length === 0 || chosen.some((part) => name.includes(part));
-}
-
-/** Names the ten tests that took longest, by what the reports of the suites say. */
-function tellSlowest() {
-  const slowest = timed.sort((a, b) => b.seconds - a.seconds).slice(0, 10);
-  if (slowest.length === 0) return;
-  console.log('the slowest tests:');
-  for (const { seconds, name } of slowest) console.log(`  ${seconds.toFixed(1).padStart(6)} s  ${name}`);
 }
