@@ -5,7 +5,7 @@ import type { ChatMessage } from '../engine/contract.ts';
 import { SafetensorsWriter, type SafetensorsPlan } from '../engine/formats/safetensors.ts';
 import { specFromConfig } from '../engine/models/families/index.ts';
 import { modelTensors } from '../engine/models/spec.ts';
-import { fillUniform } from '../engine/training/random.ts';
+import { fillUniform } from '../engine/random.ts';
 
 /** Ids that look random, none of them 0. */
 export function tokenIds(count: number, vocabularySize: number, seed: number): number[] {

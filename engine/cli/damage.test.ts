@@ -9,7 +9,7 @@ import { openTokenizer } from '../data/tokenizer.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { readAdapter } from '../training/lora/folder.ts';
-import { threefry } from '../training/random.ts';
+import { threefry } from '../random.ts';
 
 const golden = fileURLToPath(new URL('../golden/llama-tied', import.meta.url));
 const tiny = fileURLToPath(new URL('../../resources/tiny/model', import.meta.url));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { fieldsOf, hasExactFields } from './fields.ts';
-import { streamOf, threefry } from '../training/random.ts';
+import { streamOf, threefry } from '../random.ts';
 import { chooseToken, generate, type LogitSource } from './generate.ts';
 
 const tokenizer = openTokenizer({

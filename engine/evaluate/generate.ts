@@ -2,7 +2,7 @@
 import type { GenerateResult, GenerateSettings } from '../contract.ts';
 import { TextStream, type Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
-import { streamOf, threefry } from '../training/random.ts';
+import { streamOf, threefry } from '../random.ts';
 
 /** What gives the logits `[vocabulary]` after the tokens fed so far. */
 export interface LogitSource {

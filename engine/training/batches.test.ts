@@ -10,7 +10,7 @@ import {
   totalSteps,
   type TrainingRow,
 } from './batches.ts';
-import { threefry } from './random.ts';
+import { threefry } from '../random.ts';
 
 function row(index: number, ids: number[], labels: number[]): TrainingRow {
   return { index, file: 'rows.jsonl', line: index + 1, inputIds: Int32Array.from(ids), labels: Int32Array.from(labels) };

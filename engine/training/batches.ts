@@ -1,7 +1,7 @@
 /** Which rows a step takes, and how rows become the padded arrays of a micro-batch. */
 import type { MicroBatch } from './step.ts';
 import type { Recipe } from '../recipe.ts';
-import { permutation } from './random.ts';
+import { permutation } from '../random.ts';
 
 /** One row as training sees it; `file` and `line` are for messages. */
 export interface TrainingRow {

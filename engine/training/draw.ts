@@ -1,5 +1,5 @@
 /** Keys of the random numbers of a step: what is drawn for a token follows from the seed, the step, the row's place in the step and the token's in its row. */
-import { streamOf, threefry } from './random.ts';
+import { streamOf, threefry } from '../random.ts';
 
 /** Which step a micro-batch belongs to, and where its first row stands among the rows of that step. */
 export interface StepPlace {

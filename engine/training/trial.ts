@@ -23,7 +23,7 @@ import { adapterShape, tensorView, type AdapterShape } from './lora/adapter.ts';
 import type { AdapterConfig } from './lora/config.ts';
 import { openAdapter } from './lora/adapted.ts';
 import { newConfig } from './lora/initial.ts';
-import { fillUniform } from './random.ts';
+import { fillUniform } from '../random.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
 
 /** Plain data: two runs with the same one have steps of the same operators. */

@@ -17,7 +17,7 @@ import type { JobPort } from '../../engine/jobs/port.ts';
 import { runTrain } from '../../engine/jobs/train.ts';
 import { specFromConfig } from '../../engine/models/families/index.ts';
 import { modelTensors } from '../../engine/models/spec.ts';
-import { fillUniform } from '../../engine/training/random.ts';
+import { fillUniform } from '../../engine/random.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const seed = 1;

@@ -7,7 +7,7 @@ import type { DecoderSpec } from '../../models/spec.ts';
 import type { ModelWeights } from '../../models/weights.ts';
 import { Problem } from '../../problem.ts';
 import type { OpenSession } from '../../runtime/session.ts';
-import { streamOf } from '../random.ts';
+import { streamOf } from '../../random.ts';
 import { tensorView, type AdaptedModule, type Adapter } from './adapter.ts';
 import { largestSingular, product, thinQr, transpose, type LinearMap, type Matrix } from './decompose.ts';
 import { moduleWeight } from './delta.ts';
