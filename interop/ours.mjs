@@ -7,7 +7,7 @@ import { GenerationSession } from '../engine/models/generation.ts';
 import { openModel } from '../engine/models/open.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
 import { openSession } from '../engine/runtime/session.ts';
-import { readAdapter } from '../engine/training/lora/folder.ts';
+import { readAdapter } from '../engine/adapters/folder.ts';
 import { argmax } from './compare.mjs';
 
 const threads = cpuThreads();

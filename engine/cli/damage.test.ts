@@ -8,7 +8,7 @@ import { readRows } from '../data/rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { threefry } from '../random.ts';
 
 const golden = fileURLToPath(new URL('../golden/llama-tied', import.meta.url));

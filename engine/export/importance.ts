@@ -15,7 +15,7 @@ import { contextOf } from '../models/positions.ts';
 import { only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import type { WeightedAdapter } from '../training/lora/delta.ts';
+import type { WeightedAdapter } from '../adapters/delta.ts';
 import type { Step } from './source.ts';
 
 /** By the name of the matrix (`model.layers.0.mlp.up_proj.weight`): a number for each of its columns. */

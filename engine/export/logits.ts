@@ -7,7 +7,7 @@ import type { OpenModel } from '../models/open.ts';
 import { int64, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
-import type { WeightedAdapter } from '../training/lora/delta.ts';
+import type { WeightedAdapter } from '../adapters/delta.ts';
 
 export interface LogitsOptions {
   readonly threads: number;

@@ -3,7 +3,7 @@ import { GgufWriter, ggufSize, type GgufPlan, type GgufValue } from '../formats/
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { assert, type Problem } from '../problem.ts';
-import { tensorView, type AdaptedModule, type AdapterShape } from '../training/lora/adapter.ts';
+import { tensorView, type AdaptedModule, type AdapterShape } from '../adapters/adapter.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageKey } from './lineage.ts';
 import type { ExportSource, Step } from './source.ts';

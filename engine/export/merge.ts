@@ -4,8 +4,8 @@ import type { OpenModel } from '../models/open.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
-import type { AdapterShape } from '../training/lora/adapter.ts';
-import { addDeltas, addReplacements, type WeightedAdapter } from '../training/lora/delta.ts';
+import type { AdapterShape } from '../adapters/adapter.ts';
+import { addDeltas, addReplacements, type WeightedAdapter } from '../adapters/delta.ts';
 
 export interface Merged {
   /** The model as it is with the adapters in it. */

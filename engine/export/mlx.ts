@@ -4,14 +4,8 @@ import { writeFileAtomic } from '../formats/files.ts';
 import { safetensorsSize, SafetensorsWriter, type SafetensorsPlan } from '../formats/safetensors.ts';
 import { linearLayers, type DecoderSpec } from '../models/spec.ts';
 import { assert, Problem } from '../problem.ts';
-import {
-  tensorView,
-  type AdaptedModule,
-  type Adapter,
-  type AdapterShape,
-  type AdapterTensor,
-} from '../training/lora/adapter.ts';
-import { mlxWeightsName } from '../training/lora/find.ts';
+import { tensorView, type AdaptedModule, type Adapter, type AdapterShape, type AdapterTensor } from '../adapters/adapter.ts';
+import { mlxWeightsName } from '../adapters/find.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageMetadata } from './lineage.ts';
 import type { ExportSource, Step } from './source.ts';

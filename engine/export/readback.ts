@@ -4,7 +4,7 @@ import type { ProofCheck } from '../contract.ts';
 import { readOnnxAdapter } from '../formats/onnx-adapter.ts';
 import type { OpenModel } from '../models/open.ts';
 import { modelTensors } from '../models/spec.ts';
-import { tensorView, type Adapter, type AdapterTensor } from '../training/lora/adapter.ts';
+import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
 import { onnxAdapterName, onnxFactors } from './onnx/folder.ts';
 import type { Merged } from './merge.ts';
 import type { Step } from './source.ts';

@@ -4,7 +4,7 @@ import { Problem } from '../problem.ts';
 import { type Day, today } from '../data/day.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
-import type { WeightedAdapter } from '../training/lora/delta.ts';
+import type { WeightedAdapter } from '../adapters/delta.ts';
 import type { Importance } from './importance.ts';
 import { mergeAdapters, type Merged } from './merge.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { WeightFiles } from '../models/decoder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers } from '../models/spec.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { buildStep } from '../training/step.ts';
 import { evaluate } from './evaluate.ts';
 import { gradients } from './gradient.ts';

@@ -11,7 +11,7 @@ import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../training/lora/adapted.ts';
+import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 

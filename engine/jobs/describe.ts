@@ -2,9 +2,9 @@
 import { statSync } from 'node:fs';
 import type { AdapterDescription, JobSpec } from '../contract.ts';
 import { openModel } from '../models/open.ts';
-import { openAdapter } from '../training/lora/adapted.ts';
-import { adapterFile } from '../training/lora/find.ts';
-import { adapterHash } from '../training/lora/folder.ts';
+import { openAdapter } from '../adapters/adapted.ts';
+import { adapterFile } from '../adapters/find.ts';
+import { adapterHash } from '../adapters/folder.ts';
 
 type DescribeSpec = Extract<JobSpec, { kind: 'describe' }>;
 

@@ -7,8 +7,8 @@ import { hashOfFiles } from '../models/hash.ts';
 import type { OpenModel, TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import type { TrainingRow } from '../training/batches.ts';
-import { adapterFile } from '../training/lora/find.ts';
-import { adapterConfigBytes, adapterHash } from '../training/lora/folder.ts';
+import { adapterFile } from '../adapters/find.ts';
+import { adapterConfigBytes, adapterHash } from '../adapters/folder.ts';
 import type { BaseRecord, DataRecord, RunRecord } from './run-folder.ts';
 
 export function baseRecord({ path, format, info, spec, files }: OpenModel, cacheDir: string): BaseRecord {

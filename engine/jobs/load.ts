@@ -11,7 +11,7 @@ import { Problem, type ProblemValue } from '../problem.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
 import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import type { AdapterShape } from '../training/lora/adapter.ts';
+import type { AdapterShape } from '../adapters/adapter.ts';
 import { graphPlan, type ComputePlan } from '../training/plan.ts';
 import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';

@@ -4,7 +4,7 @@ import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
 import { longestName, shown } from '../problem.ts';
-import { adapterHash } from '../training/lora/folder.ts';
+import { adapterHash } from '../adapters/folder.ts';
 import { versions } from '../versions.ts';
 import { runOfAdapter } from './run-folder.ts';
 

@@ -7,7 +7,7 @@ import { GenerationSession } from '../models/generation.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { openSession } from '../runtime/session.ts';
-import type { Adapter } from '../training/lora/adapter.ts';
+import type { Adapter } from '../adapters/adapter.ts';
 import type { JobPort } from './port.ts';
 
 /** A prompt cut out of an evaluation row, and what the row answers. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DeviceMeasure, JobMessage, JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import type { RecipeInput } from '../recipe.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { openModel } from '../models/open.ts';
 import type { RunRecord } from './run-folder.ts';
 import { softwareGpu } from '../testing/software-gpu.ts';

@@ -2,9 +2,9 @@
 import type { Graph, Value } from '../graph/graph.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import type { TensorValue } from '../runtime/session.ts';
-import { tensorView } from '../training/lora/adapter.ts';
-import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '../training/lora/delta.ts';
-import { targetModules, type TargetModule } from '../training/lora/targets.ts';
+import { tensorView } from '../adapters/adapter.ts';
+import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '../adapters/delta.ts';
+import { targetModules, type TargetModule } from '../adapters/targets.ts';
 import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
 import { float32 } from './sequence.ts';
 import { storedName, type DecoderSpec } from './spec.ts';

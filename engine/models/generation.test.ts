@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { openSession } from '../runtime/session.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { noSlots } from './adapter-inputs.ts';
 import { buildGeneration, GenerationSession } from './generation.ts';
 import { openModel } from './open.ts';

@@ -4,7 +4,7 @@ import { Graph, type Dim, type Value } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { concat } from '../graph/ops/shape.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
-import type { WeightedAdapter } from '../training/lora/delta.ts';
+import type { WeightedAdapter } from '../adapters/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, sameSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
 import { attendCached } from './attention.ts';
 import { decoder, logits, packedReading, type DecoderOptions, type WeightFiles } from './decoder.ts';

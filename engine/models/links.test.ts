@@ -8,7 +8,7 @@ import { readFingerprint } from '../export/lineage.ts';
 import { sizeOf } from '../jobs/export.ts';
 import { readRunFolder } from '../jobs/run-folder.ts';
 import { Problem } from '../problem.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { openModel } from './open.ts';
 
 const golden = join(import.meta.dirname, '../golden');

@@ -12,7 +12,7 @@ import { readOnnxAdapter, writeOnnxAdapter } from '../formats/onnx-adapter.ts';
 import { openModel } from '../models/open.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { newestCheckpoint } from '../training/checkpoint.ts';
-import { readAdapter } from '../training/lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { runInspect } from '../jobs/inspect.ts';
 import { readRunFolder } from '../jobs/run-folder.ts';
 import { silentPort } from './port.ts';

@@ -11,10 +11,10 @@ import { fileIn, readText, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, publishFolder } from '../formats/folder.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import type { Adapter } from './lora/adapter.ts';
-import { readAdapter, writeAdapterFiles } from './lora/folder.ts';
-import type { BaseModel } from './lora/peft.ts';
-import { splitAdapter } from './lora/plain.ts';
+import type { Adapter } from '../adapters/adapter.ts';
+import { readAdapter, writeAdapterFiles } from '../adapters/folder.ts';
+import type { BaseModel } from '../adapters/peft.ts';
+import { splitAdapter } from '../adapters/plain.ts';
 import type { AdamState } from './optimizer.ts';
 import type { ComputePlan } from './plan.ts';
 

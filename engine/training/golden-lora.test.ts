@@ -15,9 +15,9 @@ import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
 import { toMicroBatch, type TrainingRow } from './batches.ts';
-import { tensorView, type Adapter, type AdapterTensor } from './lora/adapter.ts';
-import { addDeltas } from './lora/delta.ts';
-import { readAdapter } from './lora/folder.ts';
+import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
+import { addDeltas } from '../adapters/delta.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep } from './step.ts';
 
 interface Expected {

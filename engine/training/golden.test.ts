@@ -11,8 +11,8 @@ import { runTrain } from '../jobs/train.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { embeddedModelPath } from '../resources.ts';
-import { tensorView } from './lora/adapter.ts';
-import { readAdapter } from './lora/folder.ts';
+import { tensorView } from '../adapters/adapter.ts';
+import { readAdapter } from '../adapters/folder.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 interface Expected {

@@ -10,7 +10,7 @@ import type { TrainingRow } from './batches.ts';
 import { killedAt } from '../testing/killed-at.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { train, type Training } from './loop.ts';
-import { newAdapter } from './lora/initial.ts';
+import { newAdapter } from '../adapters/initial.ts';
 import { newAdamState } from './optimizer.ts';
 import { resumedPlan, type ComputePlan } from './plan.ts';
 import type { MicroBatch, StepResult } from './step.ts';

@@ -8,7 +8,7 @@ import { openModel } from '../models/open.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { openSession } from '../runtime/session.ts';
-import { newAdapter, plannedShape } from './lora/initial.ts';
+import { newAdapter, plannedShape } from '../adapters/initial.ts';
 import { fitRecipe, MemoryPlanner, planAdapter } from './memory.ts';
 import { buildStep, TrainStep } from './step.ts';
 

@@ -5,9 +5,9 @@ import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import type { Recipe } from '../recipe.ts';
 import { longestPack } from './batches.ts';
-import type { AdapterShape } from './lora/adapter.ts';
-import { adapterRecipe } from './lora/config.ts';
-import { plannedShape } from './lora/initial.ts';
+import type { AdapterShape } from '../adapters/adapter.ts';
+import { adapterRecipe } from '../adapters/config.ts';
+import { plannedShape } from '../adapters/initial.ts';
 import { graphPlan, type GraphPlan } from './plan.ts';
 import { buildStep } from './step.ts';
 

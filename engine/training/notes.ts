@@ -3,8 +3,8 @@ import { contextOf, type PositionsSpec } from '../models/positions.ts';
 import { ownNames, type Recipe, type RecipeInput } from '../recipe.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { longestRow, rowsPerStep, totalRows, totalSteps, type TrainingRow } from './batches.ts';
-import { adapterShape, type Adapter } from './lora/adapter.ts';
-import { adapterKeys, adapterRecipe, type AdapterConfig } from './lora/config.ts';
+import { adapterShape, type Adapter } from '../adapters/adapter.ts';
+import { adapterKeys, adapterRecipe, type AdapterConfig } from '../adapters/config.ts';
 import { learningRate, warmupOf } from './schedule.ts';
 
 /** Of a recipe on so many rows. */

@@ -18,8 +18,8 @@ import { modelTensors } from '../models/spec.ts';
 import { checkRecipe, defaultRecipe, type RecipeInput } from '../recipe.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
-import { readAdapter } from './lora/folder.ts';
-import { newAdapter } from './lora/initial.ts';
+import { readAdapter } from '../adapters/folder.ts';
+import { newAdapter } from '../adapters/initial.ts';
 import { bytesOfWeights } from './memory.ts';
 import { buildStep, TrainStep, type MicroBatch } from './step.ts';
 

@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { toMicroBatch, toPackedBatch, type TrainingRow } from './batches.ts';
-import { readAdapter } from './lora/folder.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep, type TrainStepOptions } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'step-random-'));

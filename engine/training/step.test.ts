@@ -8,8 +8,8 @@ import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
 import { toMicroBatch, toPackedBatch } from './batches.ts';
-import { tensorView, type Adapter } from './lora/adapter.ts';
-import { readAdapter } from './lora/folder.ts';
+import { tensorView, type Adapter } from '../adapters/adapter.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-step-'));

@@ -26,7 +26,7 @@ import type { ModelWeights } from '../models/weights.ts';
 import { assert } from '../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
 import { tokenKeys, type StepPlace } from './draw.ts';
-import { tensorView, type AdapterShape, type AdapterTensor } from './lora/adapter.ts';
+import { tensorView, type AdapterShape, type AdapterTensor } from '../adapters/adapter.ts';
 
 /** Rows of one shape, padded on the right, or packed end to end into one. */
 export interface MicroBatch {

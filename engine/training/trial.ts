@@ -19,10 +19,10 @@ import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, defaultRecipe, type Recipe } from '../recipe.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import { adapterShape, tensorView, type AdapterShape } from './lora/adapter.ts';
-import type { AdapterConfig } from './lora/config.ts';
-import { openAdapter } from './lora/adapted.ts';
-import { newConfig } from './lora/initial.ts';
+import { adapterShape, tensorView, type AdapterShape } from '../adapters/adapter.ts';
+import type { AdapterConfig } from '../adapters/config.ts';
+import { openAdapter } from '../adapters/adapted.ts';
+import { newConfig } from '../adapters/initial.ts';
 import { fillUniform } from '../random.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { SafetensorsWriter } from '../../engine/formats/safetensors.ts';
 import { hubLayout, hubParts, specFromConfig } from '../../engine/models/families/index.ts';
 import { modelTensors } from '../../engine/models/spec.ts';
-import { adapterShape, tensorView } from '../../engine/training/lora/adapter.ts';
-import { parseAdapterConfig } from '../../engine/training/lora/config.ts';
-import { writeAdapter } from '../../engine/training/lora/folder.ts';
+import { adapterShape, tensorView } from '../../engine/adapters/adapter.ts';
+import { parseAdapterConfig } from '../../engine/adapters/config.ts';
+import { writeAdapter } from '../../engine/adapters/folder.ts';
 import { families } from './configs.mjs';
 import { makeTokenizer } from './tokenizers.mjs';
 

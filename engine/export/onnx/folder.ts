@@ -10,7 +10,7 @@ import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
-import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../../training/lora/adapter.ts';
+import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../../adapters/adapter.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
 import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
 import { exportSource, type ExportSource, type Step } from '../source.ts';

@@ -9,7 +9,7 @@ import { decoder, logits, type DecoderOptions } from '../../models/decoder.ts';
 import { ropeTables } from '../../models/rope.ts';
 import type { Sequence } from '../../models/sequence.ts';
 import type { DecoderSpec, RopeSpec } from '../../models/spec.ts';
-import type { AdaptedModule } from '../../training/lora/adapter.ts';
+import type { AdaptedModule } from '../../adapters/adapter.ts';
 import type { WeightStore } from './weights.ts';
 
 /** Builds the graph; every weight it needs is asked of the store, which lays it into the data file. */

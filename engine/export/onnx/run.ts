@@ -8,7 +8,7 @@ import { float32, int64, only } from '../../models/sequence.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../../runtime/session.ts';
-import type { AdaptedModule } from '../../training/lora/adapter.ts';
+import type { AdaptedModule } from '../../adapters/adapter.ts';
 import { onnxAdapterName, onnxModelFile } from './folder.ts';
 import { buildOnnxGraph } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';

@@ -1,6 +1,6 @@
 /** What a recipe adapts of a model, module by module over all blocks, and how a block is put together: what a picture of it needs. */
-import type { NormPlace, TargetInfo, TargetPlan } from '../../contract.ts';
-import { blockLinears, type DecoderSpec, type LinearRole, type NormRole } from '../../models/spec.ts';
+import type { NormPlace, TargetInfo, TargetPlan } from '../contract.ts';
+import { blockLinears, type DecoderSpec, type LinearRole, type NormRole } from '../models/spec.ts';
 import type { AdapterRecipe } from './config.ts';
 import { newConfig } from './initial.ts';
 import { adaptedTargets, decidingKey, type AdaptedTarget } from './targets.ts';

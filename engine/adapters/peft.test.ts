@@ -3,18 +3,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { bfloat16ToFloat32, float32ToBfloat16 } from '../../formats/float.ts';
-import { SafetensorsWriter, type FloatType } from '../../formats/safetensors.ts';
-import { mergeAdapters } from '../../export/merge.ts';
-import { openModel, type OpenModel } from '../../models/open.ts';
-import { Problem } from '../../problem.ts';
+import { bfloat16ToFloat32, float32ToBfloat16 } from '../formats/float.ts';
+import { SafetensorsWriter, type FloatType } from '../formats/safetensors.ts';
+import { mergeAdapters } from '../export/merge.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
 import { tensorView, type Adapter } from './adapter.ts';
 import { openAdapted } from './adapted.ts';
 import { parseAdapterConfig } from './config.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
 import { readAdapterConfig } from './peft.ts';
 
-const golden = join(import.meta.dirname, '../../golden');
+const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'peft-'));
 afterAll(() => rmSync(work, { recursive: true }));
 

@@ -1,5 +1,5 @@
 /** How far an adapter moves each matrix. */
-import type { UpdateNorms } from '../../contract.ts';
+import type { UpdateNorms } from '../contract.ts';
 import { type Adapter, tensorView } from './adapter.ts';
 
 /**

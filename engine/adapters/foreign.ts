@@ -1,12 +1,12 @@
 /** Adapters of mlx-lm (a folder with `adapters.safetensors`) and llama.cpp (a GGUF file), read as what they are in PEFT's terms. */
 import { basename } from 'node:path';
-import { pathIn, readText } from '../../formats/files.ts';
-import { readGguf, readGgufFloat32, type GgufValue } from '../../formats/gguf.ts';
-import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../../formats/safetensors.ts';
-import { ggufLayout, ggufMetadataOf, ggufName } from '../../models/families/index.ts';
-import type { DecoderSpec } from '../../models/spec.ts';
-import { Problem } from '../../problem.ts';
-import { defaultRecipe } from '../../recipe.ts';
+import { pathIn, readText } from '../formats/files.ts';
+import { readGguf, readGgufFloat32, type GgufValue } from '../formats/gguf.ts';
+import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
+import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { defaultRecipe } from '../recipe.ts';
 import { adapterShape, tensorView, type Adapter } from './adapter.ts';
 import { adapterConfig, type AdapterConfig } from './config.ts';
 import { mlxWeightsName } from './find.ts';

@@ -1,12 +1,12 @@
 /** Reads an adapter of PEFT, in all the forms PEFT and those who build on it have written, and checks every tensor of it. */
 import { join } from 'node:path';
-import { pathIn, readText } from '../../formats/files.ts';
-import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '../../formats/float.ts';
-import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../../formats/safetensors.ts';
-import { hubLayout } from '../../models/families/index.ts';
-import { storedName, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
-import type { ModelWeights } from '../../models/weights.ts';
-import { Problem } from '../../problem.ts';
+import { pathIn, readText } from '../formats/files.ts';
+import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '../formats/float.ts';
+import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
+import { hubLayout } from '../models/families/index.ts';
+import { storedName, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
+import type { ModelWeights } from '../models/weights.ts';
+import { Problem } from '../problem.ts';
 import { adapterShape, tensorView, type Adapter, type AdapterShape } from './adapter.ts';
 import { parseAdapterConfig, type AdapterConfig } from './config.ts';
 import { configName, weightsName } from './find.ts';

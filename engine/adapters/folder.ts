@@ -1,12 +1,12 @@
 /** Reads adapters of every program, and writes them as PEFT does: `adapter_config.json` and `adapter_model.safetensors`. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Tokenizer } from '../../data/tokenizer.ts';
-import { fileIn, hashFile, writeFileAtomic } from '../../formats/files.ts';
-import { allFinite } from '../../formats/float.ts';
-import { publishFolder } from '../../formats/folder.ts';
-import { SafetensorsWriter } from '../../formats/safetensors.ts';
-import { assert, Problem } from '../../problem.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { fileIn, hashFile, writeFileAtomic } from '../formats/files.ts';
+import { allFinite } from '../formats/float.ts';
+import { publishFolder } from '../formats/folder.ts';
+import { SafetensorsWriter } from '../formats/safetensors.ts';
+import { assert, Problem } from '../problem.ts';
 import { tensorView, type Adapter, type AdapterShape } from './adapter.ts';
 import { formatAdapterConfig, type AdapterConfig } from './config.ts';
 import { adapterFile, configName, weightsName } from './find.ts';

@@ -1,9 +1,9 @@
 /** Finds the files of an adapter, and says of a place that has none what is there instead. */
 import { closeSync, openSync, readdirSync, readSync, statSync, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { pathIn } from '../../formats/files.ts';
-import { currentSnapshot } from '../../models/hub-folder.ts';
-import { Problem } from '../../problem.ts';
+import { pathIn } from '../formats/files.ts';
+import { currentSnapshot } from '../models/hub-folder.ts';
+import { Problem } from '../problem.ts';
 
 export const configName = 'adapter_config.json';
 /** PEFT's file of an adapter's numbers, and mlx-lm's. */

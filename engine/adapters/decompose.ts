@@ -1,5 +1,5 @@
 /** The decompositions adapters begin with: the largest singular triplets of a matrix, and the first columns of its QR. In float64. */
-import { threefry } from '../../random.ts';
+import { threefry } from '../random.ts';
 
 /** Rows end to end. */
 export interface Matrix {

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { chatTemplateOf, sameTokenizer, tokensOf, withChatTemplate } from '../../data/tokenizer.ts';
+import { chatTemplateOf, sameTokenizer, tokensOf, withChatTemplate } from '../data/tokenizer.ts';
 import {
   readHubTemplate,
   readHubTokenizer,
@@ -12,8 +12,8 @@ import {
   withParts,
   type OpenModel,
   type TokenizerSource,
-} from '../../models/open.ts';
-import { Problem } from '../../problem.ts';
+} from '../models/open.ts';
+import { Problem } from '../problem.ts';
 import type { Adapter } from './adapter.ts';
 import type { WeightedAdapter } from './delta.ts';
 import { adapterFile } from './find.ts';

@@ -3,16 +3,16 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { GgufWriter, type GgufValue } from '../../formats/gguf.ts';
-import { SafetensorsWriter } from '../../formats/safetensors.ts';
-import { openModel } from '../../models/open.ts';
-import { Problem } from '../../problem.ts';
+import { GgufWriter, type GgufValue } from '../formats/gguf.ts';
+import { SafetensorsWriter } from '../formats/safetensors.ts';
+import { openModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
 import { tensorView, type Adapter } from './adapter.ts';
 import { addDeltas, moduleWeight } from './delta.ts';
 import { readAdapter } from './folder.ts';
 import { targetModules } from './targets.ts';
 
-const golden = join(import.meta.dirname, '../../golden');
+const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'foreign-'));
 afterAll(() => rmSync(work, { recursive: true }));
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { Problem } from '../../problem.ts';
+import { Problem } from '../problem.ts';
 import { adapterFile } from './find.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'find-'));

@@ -1,7 +1,7 @@
 /** Which modules a config means, and at which rank: what PEFT answers for the same model of 12 blocks (peft 0.21). */
 import { expect, it } from 'vitest';
-import { specFromConfig } from '../../models/families/index.ts';
-import { defaultRecipe } from '../../recipe.ts';
+import { specFromConfig } from '../models/families/index.ts';
+import { defaultRecipe } from '../recipe.ts';
 import { parseAdapterConfig } from './config.ts';
 import { adaptedTargets, checkTargets, savedWeights } from './targets.ts';
 

@@ -1,9 +1,9 @@
 /** Which modules of a model a config adapts, trains whole or trains the bias of, by the rules of PEFT. */
 import { createContext, Script } from 'node:vm';
-import { hubLayout } from '../../models/families/index.ts';
-import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../../models/spec.ts';
-import { Problem } from '../../problem.ts';
-import { moduleExpression, nearest, scaleOf } from '../../recipe.ts';
+import { hubLayout } from '../models/families/index.ts';
+import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
+import { moduleExpression, nearest, scaleOf } from '../recipe.ts';
 import type { AdapterConfig } from './config.ts';
 
 /** A module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */

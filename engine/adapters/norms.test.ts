@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openModel } from '../../models/open.ts';
+import { openModel } from '../models/open.ts';
 import { tensorView } from './adapter.ts';
 import { readAdapter } from './folder.ts';
 import { updateNorms } from './norms.ts';
 
-const golden = join(import.meta.dirname, '../../golden/lora-some-layers');
+const golden = join(import.meta.dirname, '../golden/lora-some-layers');
 
 test('the norm of an update is that of its product, and layers without an adapter have none', () => {
   const model = openModel(join(golden, 'model'));

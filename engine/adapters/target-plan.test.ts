@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { specFromConfig } from '../../models/families/index.ts';
-import type { DecoderSpec } from '../../models/spec.ts';
-import { defaultRecipe } from '../../recipe.ts';
+import { specFromConfig } from '../models/families/index.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { defaultRecipe } from '../recipe.ts';
 import { planTargets } from './target-plan.ts';
 
 const llama: DecoderSpec = specFromConfig(

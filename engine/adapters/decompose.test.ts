@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { threefry } from '../../random.ts';
+import { threefry } from '../random.ts';
 import { largestSingular, product, symmetricEigen, thinQr, transpose, type LinearMap, type Matrix } from './decompose.ts';
 
 function random(rows: number, columns: number, seed: number): Matrix {

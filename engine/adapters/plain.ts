@@ -2,7 +2,7 @@
  * An adapter that began with a part of its base (PiSSA, OLoRA) as one on the base itself, as PEFT converts it at saving:
  * W - s B₀ A₀ + s B A = W + s [B, -B₀] [A; A₀], of twice the rank. And the way back, for a run that is resumed.
  */
-import type { DecoderSpec } from '../../models/spec.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 import { adapterShape, tensorView, type Adapter } from './adapter.ts';
 import type { AdapterConfig } from './config.ts';
 

@@ -1,5 +1,5 @@
 /** The names under which programs keep an adapter's tensors and modules, brought to the model's own. */
-import type { DecoderSpec } from '../../models/spec.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 import { targetModules, wholeTensors } from './targets.ts';
 
 /** What training frameworks put around modules, as a part of every path through them. */

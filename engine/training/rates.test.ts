@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openModel } from '../../models/open.ts';
-import { readAdapter } from './folder.ts';
+import { openModel } from '../models/open.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { parameterGroups } from './rates.ts';
 
 it('LoRA+ has the groups of PEFT, also for DoRA of an embedding', () => {
-  const folder = join(import.meta.dirname, '../../golden/lora-dora-all');
+  const folder = join(import.meta.dirname, '../golden/lora-dora-all');
   const { shape } = readAdapter(join(folder, 'adapter'), openModel(join(folder, 'model')));
   const groups = parameterGroups(shape, { learningRate: 1e-3, loraplusLrRatio: 8, loraplusLrEmbedding: 2e-3 });
   const found = Object.fromEntries(

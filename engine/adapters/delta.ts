@@ -1,6 +1,6 @@
 /** What an adapter does to a matrix of its base, row by row in float64: the rows of s B A, the lengths DoRA scales to, and the sum. */
-import { storedName, type DecoderSpec } from '../../models/spec.ts';
-import type { ModelWeights } from '../../models/weights.ts';
+import { storedName, type DecoderSpec } from '../models/spec.ts';
+import type { ModelWeights } from '../models/weights.ts';
 import { tensorView, type Adapter, type AdaptedModule } from './adapter.ts';
 import type { TargetModule } from './targets.ts';
 

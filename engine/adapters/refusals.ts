@@ -1,5 +1,5 @@
 /** Why an adapter of any program does not fit a model, in words that name the tensor. */
-import { Problem } from '../../problem.ts';
+import { Problem } from '../problem.ts';
 
 export interface Named {
   readonly name: string;

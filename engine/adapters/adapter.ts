@@ -1,5 +1,5 @@
 /** An adapter in memory: every trained tensor and its place in one array of numbers. */
-import { modelTensors, type DecoderSpec } from '../../models/spec.ts';
+import { modelTensors, type DecoderSpec } from '../models/spec.ts';
 import type { AdapterConfig } from './config.ts';
 import { adaptedTargets, copiedWeights, savedWeights, trainedBiases, type AdaptedTarget } from './targets.ts';
 

@@ -1,6 +1,6 @@
 /** What an adapter does to a matrix is what its definition says, to the last bit, whatever its rank. */
 import { expect, it } from 'vitest';
-import { specFromConfig } from '../../models/families/index.ts';
+import { specFromConfig } from '../models/families/index.ts';
 import { adapterShape, tensorView, type AdaptedModule, type Adapter } from './adapter.ts';
 import { parseAdapterConfig } from './config.ts';
 import { addDeltas } from './delta.ts';

@@ -1,6 +1,6 @@
 /** adapter_config.json: the fields of PEFT's LoraConfig this engine honours, read and written; every other one must be at its default. */
-import { Problem } from '../../problem.ts';
-import { defaultRecipe, isExpression, type Recipe } from '../../recipe.ts';
+import { Problem } from '../problem.ts';
+import { defaultRecipe, isExpression, type Recipe } from '../recipe.ts';
 
 export interface AdapterConfig {
   /** `full`: every weight of the model is trained itself, and nothing else here counts. PEFT knows no such thing. */

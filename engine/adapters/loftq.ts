@@ -1,7 +1,7 @@
 /** LoftQ (Li et al. 2023): where the base is quantized, factors that begin with what quantization has lost. */
-import type { DecoderSpec } from '../../models/spec.ts';
-import type { ModelWeights } from '../../models/weights.ts';
-import { streamOf } from '../../random.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import type { ModelWeights } from '../models/weights.ts';
+import { streamOf } from '../random.ts';
 import { tensorView, type Adapter } from './adapter.ts';
 import { largestSingular, product, transpose, type Matrix } from './decompose.ts';
 import { moduleWeight } from './delta.ts';

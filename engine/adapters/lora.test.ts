@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, cpSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { specFromConfig } from '../../models/families/index.ts';
-import { Problem } from '../../problem.ts';
-import { defaultRecipe } from '../../recipe.ts';
+import { specFromConfig } from '../models/families/index.ts';
+import { Problem } from '../problem.ts';
+import { defaultRecipe } from '../recipe.ts';
 import { tensorView } from './adapter.ts';
 import { parseAdapterConfig } from './config.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
@@ -109,7 +109,7 @@ describe('adapter folder', () => {
   });
 
   it('reads an adapter PEFT wrote', () => {
-    const dir = join(import.meta.dirname, '../../golden/lora-some-layers/adapter');
+    const dir = join(import.meta.dirname, '../golden/lora-some-layers/adapter');
     const config = parseAdapterConfig(readFileSync(join(dir, 'adapter_config.json'), 'utf8'), dir);
     expect(config).toMatchObject({ rank: 4, alpha: 8, targetModules: ['q_proj', 'v_proj'], layers: [2, 3], base: 'model' });
   });
