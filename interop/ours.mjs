@@ -3,7 +3,7 @@ import { openTemplate } from '../engine/data/template.ts';
 import { openTokenizer } from '../engine/data/tokenizer.ts';
 import { OnnxRunner } from '../engine/export/onnx/run.ts';
 import { runExport } from '../engine/jobs/export.ts';
-import { GenerationSession } from '../engine/models/generation.ts';
+import { GenerationSession } from '../engine/decoder/generation.ts';
 import { openModel } from '../engine/models/open.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
 import { openSession } from '../engine/runtime/session.ts';

@@ -21,7 +21,7 @@ import { onlyAdapter } from './adapter-export.ts';
 import { builtInConversations, compareConversations, compareTokenizers } from './conversations.ts';
 import { Predictions } from './distributions.ts';
 import type { ExportTarget } from './index.ts';
-import { LogitsRunner } from './logits.ts';
+import { LogitsRunner } from '../decoder/logits.ts';
 import { OnnxRunner } from './onnx/run.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import { compareModelfile } from './ollama/folder.ts';

@@ -1,7 +1,7 @@
 /** What a training graph must not contain, the order it is written in, and how a wrong rule is named. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { WeightFiles } from '../models/decoder.ts';
+import type { WeightFiles } from '../decoder/decoder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers } from '../models/spec.ts';
 import { readAdapter } from '../adapters/folder.ts';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GenerateResult, JobMessage, JobRequest, JobSpec } from '../contract.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
-import { GenerationSession } from '../models/generation.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import { openModel } from '../models/open.ts';
 import { openAdapted } from '../adapters/adapted.ts';
 import { adapterShape, tensorView } from '../adapters/adapter.ts';

@@ -5,7 +5,7 @@ import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
 import { stampOf } from '../formats/files.ts';
-import { GenerationSession, type GenerationOptions } from '../models/generation.ts';
+import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
 import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';

@@ -3,7 +3,7 @@ import type { GenerateSettings, Sample } from '../contract.ts';
 import type { TokenRow } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate } from '../evaluate/generate.ts';
-import { GenerationSession } from '../models/generation.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { openSession } from '../runtime/session.ts';

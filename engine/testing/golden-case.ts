@@ -5,7 +5,7 @@ import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
 import { runTrain } from '../jobs/train.ts';
-import { GenerationSession } from '../models/generation.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { tensorView, type Adapter } from '../adapters/adapter.ts';

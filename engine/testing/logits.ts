@@ -1,5 +1,5 @@
 /** For tests: logits as proofs compute them, for the rows of a batch. */
-import { LogitsRunner, type LogitsOptions } from '../export/logits.ts';
+import { LogitsRunner, type LogitsOptions } from '../decoder/logits.ts';
 import type { OpenModel } from '../models/open.ts';
 import type { Adapter } from '../adapters/adapter.ts';
 import type { MicroBatch } from '../training/step.ts';

@@ -9,7 +9,7 @@ import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.
 import { runExport } from '../jobs/export.ts';
 import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
-import { GenerationSession } from '../models/generation.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';

@@ -2,7 +2,7 @@
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { gemm } from '../graph/ops/matmul.ts';
-import { weightsOf, type WeightFiles } from '../models/decoder.ts';
+import { weightsOf, type WeightFiles } from '../decoder/decoder.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';

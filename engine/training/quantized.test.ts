@@ -8,8 +8,8 @@ import { GgufWriter, readGguf, readGgufFloat32, type GgufWriteType } from '../fo
 import { Graph } from '../graph/graph.ts';
 import { lowered } from '../graph/lower.ts';
 import { encodeModel } from '../graph/onnx.ts';
-import { packedEnds, packedReading, weightsOf } from '../models/decoder.ts';
-import { GenerationSession } from '../models/generation.ts';
+import { packedEnds, packedReading, weightsOf } from '../decoder/decoder.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import { specFromConfig } from '../models/families/index.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { fromGguf, inModelLayout, StoredWeights, type BaseQuantization, type WeightLocation } from '../models/weights.ts';

@@ -19,8 +19,8 @@ import {
   weightsOf,
   type DecoderOptions,
   type WeightFiles,
-} from '../models/decoder.ts';
-import { float32, int64, only, sequenceFeeds, sequenceInputs } from '../models/sequence.ts';
+} from '../decoder/decoder.ts';
+import { float32, int64, only, sequenceFeeds, sequenceInputs } from '../decoder/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { assert } from '../problem.ts';

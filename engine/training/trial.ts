@@ -14,7 +14,7 @@ import { gemm } from '../graph/ops/matmul.ts';
 import { llamaModules } from '../models/families/family.ts';
 import { linearLayers, modelTensors, usualSpec, type BlockSpec, type DecoderSpec } from '../models/spec.ts';
 import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTensor } from '../models/weights.ts';
-import { float32 } from '../models/sequence.ts';
+import { float32 } from '../decoder/sequence.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, defaultRecipe, type Recipe } from '../recipe.ts';

@@ -5,9 +5,9 @@
 import { Graph, type Dim, type Value } from '../../graph/graph.ts';
 import { gemm, type LoraFactors } from '../../graph/ops/matmul.ts';
 import { reshape } from '../../graph/ops/shape.ts';
-import { decoder, logits, type DecoderOptions } from '../../models/decoder.ts';
+import { decoder, logits, type DecoderOptions } from '../../decoder/decoder.ts';
 import { ropeTables } from '../../models/rope.ts';
-import type { Sequence } from '../../models/sequence.ts';
+import type { Sequence } from '../../decoder/sequence.ts';
 import type { DecoderSpec, RopeSpec } from '../../models/spec.ts';
 import type { AdaptedModule } from '../../adapters/adapter.ts';
 import type { WeightStore } from './weights.ts';

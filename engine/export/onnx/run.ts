@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { readOnnxAdapter } from '../../formats/onnx-adapter.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
-import { float32, int64, only } from '../../models/sequence.ts';
+import { float32, int64, only } from '../../decoder/sequence.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../../runtime/session.ts';

@@ -23,8 +23,8 @@ import {
   type LinearRole,
   type NormRole,
   type NormSpec,
-} from './spec.ts';
-import type { WeightLocation } from './weights.ts';
+} from '../models/spec.ts';
+import type { WeightLocation } from '../models/weights.ts';
 
 export type WeightFiles = ReadonlyMap<string, WeightLocation>;
 

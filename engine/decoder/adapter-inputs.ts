@@ -7,8 +7,8 @@ import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '
 import { targetModules, type TargetModule } from '../adapters/targets.ts';
 import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
 import { float32 } from './sequence.ts';
-import { storedName, type DecoderSpec } from './spec.ts';
-import type { ModelWeights } from './weights.ts';
+import { storedName, type DecoderSpec } from '../models/spec.ts';
+import type { ModelWeights } from '../models/weights.ts';
 
 /** What a graph has a place for. */
 export interface AdapterSlots {

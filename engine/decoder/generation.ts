@@ -8,10 +8,10 @@ import type { WeightedAdapter } from '../adapters/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, sameSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
 import { attendCached } from './attention.ts';
 import { decoder, logits, packedReading, type DecoderOptions, type WeightFiles } from './decoder.ts';
-import { quantizedModel, type OpenModel } from './open.ts';
-import { turnsOtherwise } from './rope.ts';
+import { quantizedModel, type OpenModel } from '../models/open.ts';
+import { turnsOtherwise } from '../models/rope.ts';
 import { float32, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
-import type { DecoderSpec } from './spec.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 
 export interface GenerationOptions {
   readonly threads: number;

@@ -8,7 +8,7 @@ import { openSession } from '../runtime/session.ts';
 import { readAdapter } from '../adapters/folder.ts';
 import { noSlots } from './adapter-inputs.ts';
 import { buildGeneration, GenerationSession } from './generation.ts';
-import { openModel } from './open.ts';
+import { openModel } from '../models/open.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-generation-'));
 afterAll(() => rmSync(cacheDir, { recursive: true }));

@@ -3,8 +3,8 @@ import { assert } from '../problem.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
 import type { TensorValue } from '../runtime/session.ts';
 import type { AttentionDims } from './attention.ts';
-import { ropeTables } from './rope.ts';
-import type { DecoderSpec } from './spec.ts';
+import { ropeTables } from '../models/rope.ts';
+import type { DecoderSpec } from '../models/spec.ts';
 
 /** cos and sin `[positions, dimension / 2]`. */
 export interface Rotation {
