@@ -7,6 +7,7 @@ import { defaultRecipe, type RowSettings } from '../recipe.ts';
 import { type Content, contentOf, type Conversation, detectFormat } from './content.ts';
 import type { Day } from './day.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
+import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
 import { encodeExample, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem } from './records.ts';
@@ -53,15 +54,6 @@ export interface RowsSummary {
 export interface UnusedColumn {
   readonly name: string;
   readonly rows: number;
-}
-
-/** A row as ids and labels. */
-export interface Encoded {
-  readonly inputIds: Int32Array;
-  /** -100 is ignored; `labels[t]` belongs to `inputIds[t]`. */
-  readonly labels: Int32Array;
-  readonly messages: readonly ChatMessage[] | null;
-  readonly text: string;
 }
 
 const ignored = -100;

@@ -3,7 +3,7 @@
  * and PreTrainedTokenizerBase._from_pretrained), and which tokens end an answer by their name.
  */
 import type { TokenizerSource } from '../models/open.ts';
-import type { AddedToken, TokenizerJson } from './tokenizer.ts';
+import type { AddedToken, Around, TokenizerJson } from './tokenizer-parts.ts';
 
 type HubSource = Extract<TokenizerSource, { kind: 'hub' }>;
 type Fields = Readonly<Record<string, unknown>>;
@@ -164,12 +164,6 @@ function rolesOf(source: HubSource, json: TokenizerJson): SpecialTokens {
   const { addBos: _, ...defaults } = classOf(source, json);
   const paddingOfFile = tokenText((json.padding as { pad_token?: unknown } | null | undefined)?.pad_token);
   return { ...defaults, ...(paddingOfFile === null ? {} : { padding: paddingOfFile }), ...textsOf(source) };
-}
-
-/** Ids before and after every text. */
-export interface Around {
-  readonly before: readonly number[];
-  readonly after: readonly number[];
 }
 
 /** The roles of tokens, and what stands before and after every text; `around` is null for a class that does not ask tokenizer.json. */

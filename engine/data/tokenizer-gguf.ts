@@ -5,7 +5,7 @@
 import type { GgufValue } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
-import type { AddedToken, Tokenizer, TokenizerJson, TokenizerParts } from './tokenizer.ts';
+import type { AddedToken, TokenIds, TokenizerJson, TokenizerParts } from './tokenizer-parts.ts';
 
 /** `tokenizer.ggml.token_type`, llama.h. */
 const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
@@ -392,7 +392,7 @@ function mergesByScore(
 /** Metadata for a GGUF writer. Refuses what llama.cpp would tokenize differently. */
 export function fromTokenizerJson(
   parts: TokenizerParts,
-  tokenizer: Pick<Tokenizer, 'bos' | 'eos' | 'unknown' | 'padding' | 'before' | 'after' | 'addBos' | 'addEos' | 'stopTokens'>,
+  tokenizer: TokenIds,
   vocabularySize: number,
   modelName: string,
   idOf: (token: string) => number | null,
@@ -489,7 +489,7 @@ function isWhiteSpace(piece: string): boolean {
 /** For a model whose answers have no end: a token that no answer has, because llama.cpp takes an ordinary one where none is named. */
 function harmlessEnd(
   types: readonly number[],
-  { padding, unknown, bos }: Pick<Tokenizer, 'padding' | 'unknown' | 'bos'>,
+  { padding, unknown, bos }: Pick<TokenIds, 'padding' | 'unknown' | 'bos'>,
 ): number {
   const at = [types.indexOf(tokenType.unused), padding, unknown, bos, types.indexOf(tokenType.control)];
   const found = at.find((id) => id !== null && id >= 0);

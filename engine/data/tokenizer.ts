@@ -8,8 +8,9 @@ import type { GgufValue } from '../formats/gguf.ts';
 import type { TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
-import { addedTokens, generationIds, specialTokens, type Around } from './special-tokens.ts';
+import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
 import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
+import type { AddedToken, TokenIds, TokenizerJson, TokenizerParts } from './tokenizer-parts.ts';
 
 /** Where token i came from: `[start, end)` in UTF-16 units of the text. */
 export interface EncodedText {
@@ -28,29 +29,15 @@ export interface TokenizerFiles {
   'chat_template.jinja'?: string;
 }
 
-export interface Tokenizer {
+export interface Tokenizer extends TokenIds {
   encode(text: string): Promise<number[]>;
   encodeWithOffsets(text: string): Promise<EncodedText>;
   decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): Promise<string>;
   /** One more than the largest id. */
   readonly vocabularySize: number;
-  readonly bos: number | null;
-  /** What ends a text; where the tokenizer names none, what ends an answer. */
-  readonly eos: number | null;
-  readonly unknown: number | null;
-  readonly padding: number | null;
   /** As chat templates write them. */
   readonly bosText: string | null;
   readonly eosText: string | null;
-  /** Any of these ends an answer: those that the files name, and those that llama.cpp knows by name. */
-  readonly stopTokens: readonly number[];
-  /** What stands before and after every plain text. */
-  readonly before: readonly number[];
-  readonly after: readonly number[];
-  /** Plain text starts with `bos`; chat templates write theirs. */
-  readonly addBos: boolean;
-  /** Plain text ends with `eos`. */
-  readonly addEos: boolean;
   readonly chatTemplate: string | null;
   /** Texts of the tokens that are matched whole before a text is split, by id. */
   readonly addedTokens: ReadonlyMap<number, string>;
@@ -62,50 +49,6 @@ export interface Tokenizer {
    * `general.name`: `modelName`, or as near to it as llama.cpp treats the tokens right.
    */
   toGgufMetadata(vocabularySize?: number, modelName?: string): Map<string, GgufValue>;
-}
-
-/** What a tokenizer is, in the hub's words: both sources are brought to this. */
-export interface TokenizerParts {
-  readonly json: TokenizerJson;
-  readonly bos: string | null;
-  readonly eos: string | null;
-  readonly unknown: string | null;
-  readonly padding: string | null;
-  readonly addBos: boolean;
-  readonly addEos: boolean;
-  /** null: `bos` and `eos` alone, where they are added. */
-  readonly around: Around | null;
-  /** Ids beside the roles: ends of an answer, and what generation takes where the tokenizer names no token for it. */
-  readonly generation: { readonly ends: readonly number[]; readonly bos: number | null; readonly padding: number | null };
-  readonly chatTemplate: string | null;
-}
-
-/** The parts of tokenizer.json that we read; the rest is carried along. */
-export interface TokenizerJson {
-  readonly model: {
-    readonly type: string;
-    readonly vocab: Readonly<Record<string, number>>;
-    readonly merges: readonly (string | readonly [string, string])[];
-    readonly byte_fallback?: boolean;
-    readonly ignore_merges?: boolean;
-    readonly continuing_subword_prefix?: string | null;
-    readonly unk_token?: string | null;
-  };
-  readonly added_tokens: readonly AddedToken[];
-  readonly padding?: unknown;
-  readonly normalizer: unknown;
-  readonly pre_tokenizer: unknown;
-  readonly post_processor: unknown;
-  readonly decoder: unknown;
-}
-export interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly single_word: boolean;
-  readonly lstrip: boolean;
-  readonly rstrip: boolean;
-  readonly normalized: boolean;
-  readonly special: boolean;
 }
 
 /** Longest time one text may take: a pattern in a foreign tokenizer.json can take for ever. */

@@ -7,7 +7,8 @@ import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec
 import { Problem } from '../problem.ts';
 import { lineageKey } from './lineage.ts';
 import { ggufFileType, mixTypes, type GgufQuantization } from './quant-mix.ts';
-import type { ExportSource, Step } from './source.ts';
+import type { Step } from './progress.ts';
+import type { ExportSource } from './source.ts';
 
 /** Metadata of a source file that describes its own storage, not the model. */
 const storageKeys = /^(general\.(file_type|quantization_version|alignment|architecture)$|split\.|quantize\.)/;

@@ -10,7 +10,8 @@ import { modelTensors, type DecoderSpec } from '../models/spec.ts';
 import { carryFiles } from './carried.ts';
 import { lineageMetadata } from './lineage.ts';
 import { planShards, ShardedWriter, usualShardBytes } from './shards.ts';
-import type { ExportSource, Step } from './source.ts';
+import type { Step } from './progress.ts';
+import type { ExportSource } from './source.ts';
 
 const dtypes: Record<FloatType, string> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 

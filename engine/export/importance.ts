@@ -16,7 +16,7 @@ import { only, sequenceFeeds, sequenceInputs } from '../decoder/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import type { WeightedAdapter } from '../adapters/delta.ts';
-import type { Step } from './source.ts';
+import type { Step } from './progress.ts';
 
 /** By the name of the matrix (`model.layers.0.mlp.up_proj.weight`): a number for each of its columns. */
 export type Importance = ReadonlyMap<string, Float32Array>;

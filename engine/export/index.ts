@@ -25,7 +25,8 @@ import {
 } from './onnx/folder.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import type { GgufQuantization } from './quant-mix.ts';
-import type { ExportSource, Step } from './source.ts';
+import type { Step } from './progress.ts';
+import type { ExportSource } from './source.ts';
 
 export interface ExportTarget {
   readonly format: ExportFormat;

@@ -6,7 +6,8 @@ import { assert, type Problem } from '../problem.ts';
 import { tensorView, type AdaptedModule, type AdapterShape } from '../adapters/adapter.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageKey } from './lineage.ts';
-import type { ExportSource, Step } from './source.ts';
+import type { Step } from './progress.ts';
+import type { ExportSource } from './source.ts';
 
 /** Why llama.cpp could not apply an adapter; null when it can. */
 export function loraGgufRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {

@@ -8,7 +8,8 @@ import { tensorView, type AdaptedModule, type Adapter, type AdapterShape, type A
 import { mlxWeightsName } from '../adapters/find.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageMetadata } from './lineage.ts';
-import type { ExportSource, Step } from './source.ts';
+import type { Step } from './progress.ts';
+import type { ExportSource } from './source.ts';
 
 /** Why mlx-lm could not apply an adapter; null when it can. */
 export function mlxRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {

@@ -26,7 +26,8 @@ import { OnnxRunner } from './onnx/run.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import { compareModelfile } from './ollama/folder.ts';
 import { compareAdapters, compareFactors, compareWeights } from './readback.ts';
-import type { ExportSource, Step } from './source.ts';
+import type { Step } from './progress.ts';
+import type { ExportSource } from './source.ts';
 
 /** Enough to find a wrong tensor or a wrong rounding, in seconds. */
 const bounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };

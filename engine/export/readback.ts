@@ -7,7 +7,7 @@ import { modelTensors } from '../models/spec.ts';
 import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
 import { onnxAdapterName, onnxFactors } from './onnx/folder.ts';
 import type { Merged } from './merge.ts';
-import type { Step } from './source.ts';
+import type { Step } from './progress.ts';
 
 /** The largest relative error of a tensor, |found - expected| / |expected| as lengths of vectors, and whose it is. */
 export async function compareWeights(merged: Merged, exported: OpenModel, limit: number, step: Step): Promise<ProofCheck> {

@@ -34,9 +34,6 @@ export function exportSource(
   return { ...merged, base, adapters, tokenizer, lineage: null, conversations: [], day: today(), ...options };
 }
 
-/** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */
-export type Step = (done: number, total: number) => Promise<void>;
-
 /** A result replaces nothing unless somebody said so: `path` may not exist, or be an empty folder. */
 export function alreadyThere(path: string): Problem {
   return new Problem(

@@ -8,15 +8,7 @@ import type { Tokenizer } from '../../data/tokenizer.ts';
 import { Problem } from '../../problem.ts';
 import type { OwnConversations } from '../conversations.ts';
 import { GoTemplateError, renderGoTemplate } from './go-template.ts';
-import { canBeQuoted } from './modelfile.ts';
-
-/** What an Ollama model file says of conversations. */
-export interface OllamaChat {
-  /** Null: Ollama goes by what it makes of the template in the GGUF. */
-  readonly template: string | null;
-  /** What is said first where a conversation does not begin with a system message. */
-  readonly system: string | null;
-}
+import { canBeQuoted, type OllamaChat } from './modelfile.ts';
 
 export interface ChosenChat extends OllamaChat {
   /** Why there is no template. */

@@ -8,7 +8,8 @@ import { writeFileAtomic } from '../../formats/files.ts';
 import { builtInConversations, type OwnConversations } from '../conversations.ts';
 import { writeGguf } from '../gguf.ts';
 import type { GgufQuantization } from '../quant-mix.ts';
-import type { ExportSource, Step } from '../source.ts';
+import type { Step } from '../progress.ts';
+import type { ExportSource } from '../source.ts';
 import { compareOllama, ollamaChat, trimmedRoles } from './chat-template.ts';
 import { canBeQuoted, formatModelfile, parseModelfile } from './modelfile.ts';
 

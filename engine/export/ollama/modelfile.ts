@@ -1,6 +1,13 @@
 /** Ollama's Modelfile: written, and read back as Ollama's parser does (parser.go). */
 import { Problem } from '../../problem.ts';
-import type { OllamaChat } from './chat-template.ts';
+
+/** What an Ollama model file says of conversations. */
+export interface OllamaChat {
+  /** Null: Ollama goes by what it makes of the template in the GGUF. */
+  readonly template: string | null;
+  /** What is said first where a conversation does not begin with a system message. */
+  readonly system: string | null;
+}
 
 export interface Modelfile extends OllamaChat {
   /** Comments at its head. */

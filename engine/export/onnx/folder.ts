@@ -13,7 +13,8 @@ import { Problem } from '../../problem.ts';
 import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../../adapters/adapter.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
 import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
-import { exportSource, type ExportSource, type Step } from '../source.ts';
+import type { Step } from '../progress.ts';
+import { exportSource, type ExportSource } from '../source.ts';
 import { buildOnnxGraph, factorNames } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
