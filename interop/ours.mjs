@@ -1,13 +1,13 @@
 /** What our own engine says: exports written, token ids, and the logits and answers by which the other programs are judged. */
+import { readAdapter } from '../engine/adapters/folder.ts';
 import { openTemplate } from '../engine/data/template.ts';
 import { openTokenizer } from '../engine/data/tokenizer.ts';
+import { GenerationSession } from '../engine/decoder/generation.ts';
 import { OnnxRunner } from '../engine/export/onnx/run.ts';
 import { runExport } from '../engine/jobs/export.ts';
-import { GenerationSession } from '../engine/decoder/generation.ts';
 import { openModel } from '../engine/models/open.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
 import { openSession } from '../engine/runtime/session.ts';
-import { readAdapter } from '../engine/adapters/folder.ts';
 import { argmax } from './compare.mjs';
 
 const threads = cpuThreads();

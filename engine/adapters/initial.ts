@@ -1,8 +1,8 @@
 /** The first values of a new adapter. Every value depends only on the seed, the tensor's name and its index. */
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
-import type { Recipe } from '../recipe.ts';
 import { fillNormal, fillUniform } from '../random.ts';
+import type { Recipe } from '../recipe.ts';
 import { adapterShape, tensorView, type AdaptedModule, type Adapter, type AdapterShape } from './adapter.ts';
 import { adapterConfig, type AdapterConfig, type AdapterRecipe } from './config.ts';
 import { moduleWeight, rowLengths } from './delta.ts';

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, test } from 'vitest';
+import { readAdapter } from '../adapters/folder.ts';
 import { readRows } from '../data/rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { threefry } from '../random.ts';
 
 const golden = fileURLToPath(new URL('../golden/llama-tied', import.meta.url));

@@ -1,14 +1,14 @@
 /** Adapters as inputs of a graph, so that they change without a new session: any number of them, each with its weight, act as one. */
-import type { Graph, Value } from '../graph/graph.ts';
-import type { LoraFactors } from '../graph/ops/matmul.ts';
-import type { TensorValue } from '../runtime/session.ts';
 import { tensorView } from '../adapters/adapter.ts';
 import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '../adapters/delta.ts';
 import { targetModules, type TargetModule } from '../adapters/targets.ts';
-import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
-import { float32 } from './sequence.ts';
+import type { Graph, Value } from '../graph/graph.ts';
+import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
+import type { TensorValue } from '../runtime/session.ts';
+import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
+import { float32 } from './sequence.ts';
 
 /** What a graph has a place for. */
 export interface AdapterSlots {

@@ -3,12 +3,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
-import { openSession } from '../runtime/session.ts';
 import { readAdapter } from '../adapters/folder.ts';
+import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
+import { openModel } from '../models/open.ts';
+import { openSession } from '../runtime/session.ts';
 import { noSlots } from './adapter-inputs.ts';
 import { buildGeneration, GenerationSession } from './generation.ts';
-import { openModel } from '../models/open.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-generation-'));
 afterAll(() => rmSync(cacheDir, { recursive: true }));

@@ -1,13 +1,13 @@
 /** Logits of a model at positions of a row, with the adapters that are asked for: one session serves the base and what stands on it. */
+import type { WeightedAdapter } from '../adapters/delta.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
-import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
-import { decoder, logits, type WeightFiles } from './decoder.ts';
 import type { OpenModel } from '../models/open.ts';
-import { int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
-import type { WeightedAdapter } from '../adapters/delta.ts';
+import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
+import { decoder, logits, type WeightFiles } from './decoder.ts';
+import { int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
 
 export interface LogitsOptions {
   readonly threads: number;

@@ -1,8 +1,8 @@
 /** What the formats of an adapter alone have in common: which adapter it is, and what other programs' formats have no place for. */
-import type { DecoderSpec } from '../models/spec.ts';
-import { Problem } from '../problem.ts';
 import type { Adapter, AdapterShape } from '../adapters/adapter.ts';
 import type { WeightedAdapter } from '../adapters/delta.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import { Problem } from '../problem.ts';
 
 /** The one adapter that is exported as it is. */
 export function onlyAdapter(adapters: readonly WeightedAdapter[]): Adapter {

@@ -3,19 +3,19 @@
  * importance matrix. Quantization then spends its precision on the columns that are used. The output head and the embedding have none,
  * as there.
  */
+import type { WeightedAdapter } from '../adapters/delta.ts';
+import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from '../decoder/adapter-inputs.ts';
+import { decoder, type WeightFiles } from '../decoder/decoder.ts';
+import { only, sequenceFeeds, sequenceInputs } from '../decoder/sequence.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import { reduceSum } from '../graph/ops/reduce.ts';
-import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from '../decoder/adapter-inputs.ts';
-import { decoder, type WeightFiles } from '../decoder/decoder.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
-import { only, sequenceFeeds, sequenceInputs } from '../decoder/sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import type { WeightedAdapter } from '../adapters/delta.ts';
 import type { Step } from './progress.ts';
 
 /** By the name of the matrix (`model.layers.0.mlp.up_proj.weight`): a number for each of its columns. */

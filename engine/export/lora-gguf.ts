@@ -1,9 +1,9 @@
 /** Writes an adapter as a GGUF for llama.cpp, with the names, the row order and the metadata of its own converter. */
+import { tensorView, type AdaptedModule, type AdapterShape } from '../adapters/adapter.ts';
 import { GgufWriter, ggufSize, type GgufPlan, type GgufValue } from '../formats/gguf.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { assert, type Problem } from '../problem.ts';
-import { tensorView, type AdaptedModule, type AdapterShape } from '../adapters/adapter.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageKey } from './lineage.ts';
 import type { Step } from './progress.ts';

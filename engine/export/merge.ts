@@ -1,11 +1,11 @@
 /** The weights of a model with adapters in them, tensor by tensor, so that never more than one tensor is in memory. */
+import type { AdapterShape } from '../adapters/adapter.ts';
+import { addDeltas, addReplacements, type WeightedAdapter } from '../adapters/delta.ts';
 import { allFinite } from '../formats/float.ts';
 import type { OpenModel } from '../models/open.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
-import type { AdapterShape } from '../adapters/adapter.ts';
-import { addDeltas, addReplacements, type WeightedAdapter } from '../adapters/delta.ts';
 
 export interface Merged {
   /** The model as it is with the adapters in it. */

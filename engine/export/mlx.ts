@@ -1,11 +1,11 @@
 /** Writes an adapter as mlx-lm keeps it: `adapter_config.json` and `adapters.safetensors`, factors turned. */
 import { join } from 'node:path';
+import { tensorView, type AdaptedModule, type Adapter, type AdapterShape, type AdapterTensor } from '../adapters/adapter.ts';
+import { mlxWeightsName } from '../adapters/find.ts';
 import { writeFileAtomic } from '../formats/files.ts';
 import { safetensorsSize, SafetensorsWriter, type SafetensorsPlan } from '../formats/safetensors.ts';
 import { linearLayers, type DecoderSpec } from '../models/spec.ts';
 import { assert, Problem } from '../problem.ts';
-import { tensorView, type AdaptedModule, type Adapter, type AdapterShape, type AdapterTensor } from '../adapters/adapter.ts';
-import { mlxWeightsName } from '../adapters/find.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageMetadata } from './lineage.ts';
 import type { Step } from './progress.ts';

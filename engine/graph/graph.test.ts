@@ -1,10 +1,10 @@
 /** What a training graph must not contain, the order it is written in, and how a wrong rule is named. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readAdapter } from '../adapters/folder.ts';
 import type { WeightFiles } from '../decoder/decoder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers } from '../models/spec.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { buildStep } from '../training/step.ts';
 import { evaluate } from './evaluate.ts';
 import { gradients } from './gradient.ts';

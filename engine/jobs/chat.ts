@@ -1,17 +1,17 @@
 /** Job `chat`: holds one base model ready to answer; adapters are given with each request and switched without loading it again. */
+import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
 import { generate } from '../evaluate/generate.ts';
 import { stampOf } from '../formats/files.ts';
-import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
 import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
 import { tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 

@@ -3,6 +3,9 @@
  * recipe would adapt and take of memory, what an adapter can be exported as. A process of its own keeps the model open between requests, and
  * can be killed if rows never end.
  */
+import { openAdapted } from '../adapters/adapted.ts';
+import { plannedShape } from '../adapters/initial.ts';
+import { planTargets } from '../adapters/target-plan.ts';
 import type {
   AdapterPlan,
   DataReport,
@@ -24,9 +27,6 @@ import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
-import { openAdapted } from '../adapters/adapted.ts';
-import { plannedShape } from '../adapters/initial.ts';
-import { planTargets } from '../adapters/target-plan.ts';
 import { MemoryPlanner, planAdapter } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';

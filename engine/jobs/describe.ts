@@ -1,10 +1,10 @@
 /** Job `describe`: what an adapter is, once all of it was read against its base: what has no place there is found, and what is damaged. */
 import { statSync } from 'node:fs';
-import type { AdapterDescription, JobSpec } from '../contract.ts';
-import { openModel } from '../models/open.ts';
 import { openAdapter } from '../adapters/adapted.ts';
 import { adapterFile } from '../adapters/find.ts';
 import { adapterHash } from '../adapters/folder.ts';
+import type { AdapterDescription, JobSpec } from '../contract.ts';
+import { openModel } from '../models/open.ts';
 
 type DescribeSpec = Extract<JobSpec, { kind: 'describe' }>;
 

@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { adapterFile } from '../adapters/find.ts';
+import { adapterConfigBytes, adapterHash } from '../adapters/folder.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashOfFiles } from '../models/hash.ts';
 import type { OpenModel, TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import type { TrainingRow } from '../training/batches.ts';
-import { adapterFile } from '../adapters/find.ts';
-import { adapterConfigBytes, adapterHash } from '../adapters/folder.ts';
 import type { BaseRecord, DataRecord, RunRecord } from './run-folder.ts';
 
 export function baseRecord({ path, format, info, spec, files }: OpenModel, cacheDir: string): BaseRecord {

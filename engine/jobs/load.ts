@@ -1,5 +1,6 @@
 /** What training and evaluation both begin with: the rows of a job, a device, and the opened training step. */
 import { cpus } from 'node:os';
+import type { AdapterShape } from '../adapters/adapter.ts';
 import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import { RowFindings } from '../data/row-facts.ts';
@@ -11,7 +12,6 @@ import { Problem, type ProblemValue } from '../problem.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
 import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import type { AdapterShape } from '../adapters/adapter.ts';
 import { graphPlan, type ComputePlan } from '../training/plan.ts';
 import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';

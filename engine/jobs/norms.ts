@@ -1,8 +1,8 @@
 /** Job `norms`: how far an adapter moves each matrix of its base. */
-import type { JobSpec, UpdateNorms } from '../contract.ts';
-import { openModel } from '../models/open.ts';
 import { openAdapter } from '../adapters/adapted.ts';
 import { updateNorms } from '../adapters/norms.ts';
+import type { JobSpec, UpdateNorms } from '../contract.ts';
+import { openModel } from '../models/open.ts';
 
 export function runNorms({ modelPath, acceptFields, adapterPath }: Extract<JobSpec, { kind: 'norms' }>): UpdateNorms {
   const model = openModel(modelPath, acceptFields);

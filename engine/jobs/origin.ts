@@ -1,10 +1,10 @@
 /** Where an export comes from: what the host knows, what the folders of runs record, and the hashes of base and adapters. */
 import { basename } from 'node:path';
+import { adapterHash } from '../adapters/folder.ts';
 import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
 import { longestName, shown } from '../problem.ts';
-import { adapterHash } from '../adapters/folder.ts';
 import { versions } from '../versions.ts';
 import { runOfAdapter } from './run-folder.ts';
 

@@ -1,13 +1,13 @@
 /** Answers to a few fixed evaluation prompts, so that a run shows what the model says and not only its loss. */
+import type { Adapter } from '../adapters/adapter.ts';
 import type { GenerateSettings, Sample } from '../contract.ts';
 import type { TokenRow } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { generate } from '../evaluate/generate.ts';
 import { GenerationSession } from '../decoder/generation.ts';
+import { generate } from '../evaluate/generate.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { openSession } from '../runtime/session.ts';
-import type { Adapter } from '../adapters/adapter.ts';
 import type { JobPort } from './port.ts';
 
 /** A prompt cut out of an evaluation row, and what the row answers. */

@@ -4,11 +4,11 @@ import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { readAdapter } from '../adapters/folder.ts';
 import { readFingerprint } from '../export/lineage.ts';
 import { sizeOf } from '../jobs/export.ts';
 import { readRunFolder } from '../jobs/run-folder.ts';
 import { Problem } from '../problem.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { openModel } from './open.ts';
 
 const golden = join(import.meta.dirname, '../golden');

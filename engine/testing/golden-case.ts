@@ -1,15 +1,15 @@
 /** One case of engine/golden through everything the engine does with a model, and how far each number is from transformers' and PEFT's. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { tensorView, type Adapter } from '../adapters/adapter.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
 import { runTrain } from '../jobs/train.ts';
-import { GenerationSession } from '../decoder/generation.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { tensorView, type Adapter } from '../adapters/adapter.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep, type MicroBatch } from '../training/step.ts';
 import { logitsOf } from './logits.ts';
 import { silentPort } from './port.ts';

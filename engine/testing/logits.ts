@@ -1,7 +1,7 @@
 /** For tests: logits as proofs compute them, for the rows of a batch. */
+import type { Adapter } from '../adapters/adapter.ts';
 import { LogitsRunner, type LogitsOptions } from '../decoder/logits.ts';
 import type { OpenModel } from '../models/open.ts';
-import type { Adapter } from '../adapters/adapter.ts';
 import type { MicroBatch } from '../training/step.ts';
 
 /** Logits `[tokens, vocabulary]` of all rows without their padding, one row after the other; null is the base alone. */

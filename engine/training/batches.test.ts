@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { threefry } from '../random.ts';
 import {
   longestPack,
   packRows,
@@ -10,7 +11,6 @@ import {
   totalSteps,
   type TrainingRow,
 } from './batches.ts';
-import { threefry } from '../random.ts';
 
 function row(index: number, ids: number[], labels: number[]): TrainingRow {
   return { index, file: 'rows.jsonl', line: index + 1, inputIds: Int32Array.from(ids), labels: Int32Array.from(labels) };

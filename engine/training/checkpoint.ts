@@ -6,15 +6,15 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Adapter } from '../adapters/adapter.ts';
+import { readAdapter, writeAdapterFiles } from '../adapters/folder.ts';
+import type { BaseModel } from '../adapters/peft.ts';
+import { splitAdapter } from '../adapters/plain.ts';
 import type { Checkpoint } from '../contract.ts';
 import { fileIn, readText, writeFileAtomic } from '../formats/files.ts';
 import { partialPrefix, publishFolder } from '../formats/folder.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
-import type { Adapter } from '../adapters/adapter.ts';
-import { readAdapter, writeAdapterFiles } from '../adapters/folder.ts';
-import type { BaseModel } from '../adapters/peft.ts';
-import { splitAdapter } from '../adapters/plain.ts';
 import type { AdamState } from './optimizer.ts';
 import type { ComputePlan } from './plan.ts';
 

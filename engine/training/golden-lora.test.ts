@@ -3,21 +3,21 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
+import { addDeltas } from '../adapters/delta.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import type { JobMessage, JobSpec, MetricRow, StepMetrics } from '../contract.ts';
+import { GenerationSession } from '../decoder/generation.ts';
 import { generate } from '../evaluate/generate.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
 import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
-import { GenerationSession } from '../decoder/generation.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
 import { toMicroBatch, type TrainingRow } from './batches.ts';
-import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
-import { addDeltas } from '../adapters/delta.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep } from './step.ts';
 
 interface Expected {

@@ -3,6 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tensorView } from '../adapters/adapter.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import type { JobMessage, JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runEvaluate } from '../jobs/evaluate.ts';
@@ -11,8 +13,6 @@ import { runTrain } from '../jobs/train.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { embeddedModelPath } from '../resources.ts';
-import { tensorView } from '../adapters/adapter.ts';
-import { readAdapter } from '../adapters/folder.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 interface Expected {

@@ -2,13 +2,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { newAdapter, plannedShape } from '../adapters/initial.ts';
 import { runOrder } from '../graph/liveness.ts';
 import { specFromConfig } from '../models/families/index.ts';
 import { openModel } from '../models/open.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { openSession } from '../runtime/session.ts';
-import { newAdapter, plannedShape } from '../adapters/initial.ts';
 import { fitRecipe, MemoryPlanner, planAdapter } from './memory.ts';
 import { buildStep, TrainStep } from './step.ts';
 

@@ -1,13 +1,13 @@
 /** How many parameters a recipe trains and how much memory that takes, from the very graph that would run; and a recipe that fits into less. */
+import type { AdapterShape } from '../adapters/adapter.ts';
+import { adapterRecipe } from '../adapters/config.ts';
+import { plannedShape } from '../adapters/initial.ts';
 import type { FitChange, FittedRecipe, LinearInfo, RunPlan } from '../contract.ts';
 import type { Dimensions, Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import type { Recipe } from '../recipe.ts';
 import { longestPack } from './batches.ts';
-import type { AdapterShape } from '../adapters/adapter.ts';
-import { adapterRecipe } from '../adapters/config.ts';
-import { plannedShape } from '../adapters/initial.ts';
 import { graphPlan, type GraphPlan } from './plan.ts';
 import { buildStep } from './step.ts';
 

@@ -1,16 +1,16 @@
 /** PiSSA (Meng et al. 2024) and OLoRA (Büyükakyüz 2024): factors that begin as a part of each matrix, which counts as taken out of the base. */
-import { Graph } from '../graph/graph.ts';
-import { encodeModel } from '../graph/onnx.ts';
-import { gemm } from '../graph/ops/matmul.ts';
-import { weightsOf, type WeightFiles } from '../decoder/decoder.ts';
-import type { DecoderSpec } from '../models/spec.ts';
-import type { ModelWeights } from '../models/weights.ts';
-import { Problem } from '../problem.ts';
-import type { OpenSession } from '../runtime/session.ts';
-import { streamOf } from '../random.ts';
 import { tensorView, type AdaptedModule, type Adapter } from '../adapters/adapter.ts';
 import { largestSingular, product, thinQr, transpose, type LinearMap, type Matrix } from '../adapters/decompose.ts';
 import { moduleWeight } from '../adapters/delta.ts';
+import { weightsOf, type WeightFiles } from '../decoder/decoder.ts';
+import { Graph } from '../graph/graph.ts';
+import { encodeModel } from '../graph/onnx.ts';
+import { gemm } from '../graph/ops/matmul.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import type { ModelWeights } from '../models/weights.ts';
+import { Problem } from '../problem.ts';
+import { streamOf } from '../random.ts';
+import type { OpenSession } from '../runtime/session.ts';
 
 export interface PrincipalStart {
   readonly initialization: string;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openModel } from '../models/open.ts';
 import { readAdapter } from '../adapters/folder.ts';
+import { openModel } from '../models/open.ts';
 import { parameterGroups } from './rates.ts';
 
 it('LoRA+ has the groups of PEFT, also for DoRA of an embedding', () => {

@@ -1,7 +1,7 @@
 /** LoRA+ (Hayou et al. 2024): B learns faster than A. The groups are those of PEFT's create_loraplus_optimizer. */
+import type { AdapterShape, AdapterTensor } from '../adapters/adapter.ts';
 import type { Recipe } from '../recipe.ts';
 import type { ParameterGroup } from './optimizer.ts';
-import type { AdapterShape, AdapterTensor } from '../adapters/adapter.ts';
 
 /** Which parts of the parameters have another learning rate, or no decay; without LoRA+ all are one. */
 export function parameterGroups(

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { readAdapter } from '../adapters/folder.ts';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { toMicroBatch, toPackedBatch, type TrainingRow } from './batches.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep, type TrainStepOptions } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'step-random-'));

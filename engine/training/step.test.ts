@@ -3,13 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { tensorView, type Adapter } from '../adapters/adapter.ts';
+import { readAdapter } from '../adapters/folder.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
 import { toMicroBatch, toPackedBatch } from './batches.ts';
-import { tensorView, type Adapter } from '../adapters/adapter.ts';
-import { readAdapter } from '../adapters/folder.ts';
 import { TrainStep, type MicroBatch } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-step-'));

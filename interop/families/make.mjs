@@ -1,12 +1,12 @@
 /** Makes a model of a family with random weights as a hub folder, and a random adapter for it as a PEFT folder. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SafetensorsWriter } from '../../engine/formats/safetensors.ts';
-import { hubLayout, hubParts, specFromConfig } from '../../engine/models/families/index.ts';
-import { modelTensors } from '../../engine/models/spec.ts';
 import { adapterShape, tensorView } from '../../engine/adapters/adapter.ts';
 import { parseAdapterConfig } from '../../engine/adapters/config.ts';
 import { writeAdapter } from '../../engine/adapters/folder.ts';
+import { SafetensorsWriter } from '../../engine/formats/safetensors.ts';
+import { hubLayout, hubParts, specFromConfig } from '../../engine/models/families/index.ts';
+import { modelTensors } from '../../engine/models/spec.ts';
 import { families } from './configs.mjs';
 import { makeTokenizer } from './tokenizers.mjs';
 

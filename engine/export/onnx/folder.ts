@@ -4,13 +4,13 @@
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../../adapters/adapter.ts';
 import { AtomicFile, writeFileAtomic } from '../../formats/files.ts';
 import { writeOnnxAdapter, type OnnxParameter } from '../../formats/onnx-adapter.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
-import { tensorView, type AdaptedModule, type Adapter, type AdapterShape } from '../../adapters/adapter.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
 import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
 import type { Step } from '../progress.ts';

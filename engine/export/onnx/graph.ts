@@ -2,14 +2,14 @@
  * The graph that transformers.js and onnxruntime-genai run: tokens, mask and cached keys and values in, logits and the longer cache out,
  * under the names both expect. Attention is one GroupQueryAttention node a block.
  */
+import type { AdaptedModule } from '../../adapters/adapter.ts';
+import { decoder, logits, type DecoderOptions } from '../../decoder/decoder.ts';
+import type { Sequence } from '../../decoder/sequence.ts';
 import { Graph, type Dim, type Value } from '../../graph/graph.ts';
 import { gemm, type LoraFactors } from '../../graph/ops/matmul.ts';
 import { reshape } from '../../graph/ops/shape.ts';
-import { decoder, logits, type DecoderOptions } from '../../decoder/decoder.ts';
 import { ropeTables } from '../../models/rope.ts';
-import type { Sequence } from '../../decoder/sequence.ts';
 import type { DecoderSpec, RopeSpec } from '../../models/spec.ts';
-import type { AdaptedModule } from '../../adapters/adapter.ts';
 import type { WeightStore } from './weights.ts';
 
 /** Builds the graph; every weight it needs is asked of the store, which lays it into the data file. */

@@ -1,14 +1,14 @@
 /** Runs an exported ONNX folder, to compare it with what it was made from. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { AdaptedModule } from '../../adapters/adapter.ts';
+import { float32, int64, only } from '../../decoder/sequence.ts';
 import { readOnnxAdapter } from '../../formats/onnx-adapter.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
-import { float32, int64, only } from '../../decoder/sequence.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../../runtime/session.ts';
-import type { AdaptedModule } from '../../adapters/adapter.ts';
 import { onnxAdapterName, onnxModelFile } from './folder.ts';
 import { buildOnnxGraph } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';

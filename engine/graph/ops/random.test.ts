@@ -1,7 +1,7 @@
 /** Numbers drawn in a graph: as random as dropout needs them, the same on every runtime, and the same in backward as in forward. */
 import { expect, it } from 'vitest';
-import { openSession } from '../../runtime/session.ts';
 import { threefry } from '../../random.ts';
+import { openSession } from '../../runtime/session.ts';
 import { evaluate } from '../evaluate.ts';
 import { gradients } from '../gradient.ts';
 import { Graph } from '../graph.ts';
