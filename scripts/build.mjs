@@ -7,6 +7,7 @@ import { inTurn, nodeBinary, orExit, root, runQuietly, say, SetupError, writeAto
 
 const sources = [
   ...['electron', 'renderer', 'engine/contract.ts', 'engine/recipe.ts', 'engine/problem.ts', 'engine/rpc.ts'],
+  'engine/frames.ts',
   'engine/host/request-shapes.ts',
   ...['electron.vite.config.ts', 'svelte.config.js', 'tsconfig.json', 'tsconfig.renderer.json', 'package-lock.json'],
 ];
