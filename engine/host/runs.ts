@@ -394,7 +394,7 @@ export class RunQueue {
       await job.finished;
     } catch (error) {
       problem = toProblemValue(error);
-      state = problem.code === 'stopped' ? 'stopped' : problem.code === 'job-crashed' ? 'interrupted' : 'failed';
+      state = problem.code === 'stopped' ? 'stopped' : stateAfter(problem);
     }
     if (state === 'stopped') problem = null;
     if (state === 'stopped' && active.stop === 'paused') state = 'paused';
@@ -405,7 +405,7 @@ export class RunQueue {
         version = await this.#adapters.versionOf(this.get(active.runId));
       } catch (error) {
         problem = toProblemValue(error);
-        state = 'failed';
+        state = stateAfter(problem);
       }
     }
     this.#end(active, state, problem, version);
@@ -615,6 +615,9 @@ export class RunQueue {
 
 const endOf = (runId: string): string => `The end of run ${runId}`;
 const lineOf = (text: string): LogLine => ({ at: Date.now(), text });
+
+/** A process that is gone has done nothing wrong: the run goes on from where it was. */
+const stateAfter = ({ code }: ProblemValue): RunState => (code === 'job-crashed' ? 'interrupted' : 'failed');
 
 const counted = (value: number): string => value.toLocaleString('en-US');
 
