@@ -181,7 +181,7 @@ export class LongLived {
   #hold(kind: Kind, model: ModelAt): Held {
     const key = JSON.stringify([kind, model]);
     const living = this.#held.get(key);
-    if (living !== undefined && !living.job.ended && !living.job.stopAsked) return living;
+    if (living?.job.open === true) return living;
     const job = this.#context.supervisor.start(
       { kind, ...model, cacheDir: this.#context.cacheDir },
       {

@@ -259,3 +259,23 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
   expect(heard).toEqual(['mine: yes', 'other: no']);
   expect(everyone).toEqual([]);
 });
+
+test('what is asked after a process has failed for good is answered by a new one, even before the old one is gone', async () => {
+  const longLived = new LongLived(context);
+  const model = { modelPath: '/model-of-one', acceptFields: [] };
+  const render = (path: string) => longLived.render(model, [path], {}, { client });
+  const started = () => sent.filter((command) => command.type === 'start' && command.spec.kind === 'data').length;
+  const before = started();
+  const first = render('/bad.jsonl');
+  const [sayFirst, exitFirst] = [say, exit];
+  const problem = { code: 'tokenizer-unsupported', message: '/bad.jsonl, line 3', hint: '' } as const;
+  sayFirst({ type: 'answer', id: 1, answer: { problem } });
+  sayFirst({ type: 'problem', problem });
+  await expect(first).rejects.toMatchObject(problem);
+  const second = render('/good.jsonl');
+  exitFirst(null, 'SIGKILL');
+  say({ type: 'answer', id: 1, answer: { ok: [] } });
+  await expect(second).resolves.toEqual([]);
+  expect(started() - before).toBe(2);
+  exit(0, null);
+});

@@ -22,6 +22,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
   const reading = { skipBadRows: false, whole: 0, day: dayOfAdapter(spec.adapterPath) ?? today() };
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { ...spec.rowSettings, ...reading }, port);
   requirePositions(rows, model.spec);
+  port.send({ type: 'progress', progress: { phase: 'Preparing the weights', done: 0, total: 0, unit: '', secondsLeft: null } });
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
     attentionBlocks: attentionBlocksFor(longestPack(longestRow(rows))),

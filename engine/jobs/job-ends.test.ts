@@ -1,7 +1,7 @@
 /** That a job's end is certain and said: processes that are halted, hang, linger or run out of memory. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -76,4 +76,22 @@ test.concurrent('a process in a call that never returns ends with its host', asy
   // Of a host that is gone there is no end of the channels any more.
   pulse.destroy();
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+});
+
+test.concurrent('a process that ends because of one request does not give its failure to another', async () => {
+  const modelPath = join(folder, 'foreign-tokenizer');
+  cpSync(fileURLToPath(new URL('../../resources/tiny/model', import.meta.url)), modelPath, { recursive: true });
+  const tokenizer = join(modelPath, 'tokenizer.json');
+  const parts = JSON.parse(readFileSync(tokenizer, 'utf8')) as object;
+  writeFileSync(tokenizer, JSON.stringify({ ...parts, pre_tokenizer: { type: 'Unheard' } }));
+  const rows = join(folder, 'rows.jsonl');
+  writeFileSync(rows, '{"text": "a"}\n');
+  const job = new Supervisor((spec) => spawnJob(spec, folder)).start({ kind: 'data', modelPath, cacheDir: folder });
+  const [own, after] = await Promise.allSettled([
+    job.request({ name: 'render', dataPaths: [rows] }),
+    job.finished.catch(() => job.request({ name: 'render', dataPaths: [rows] })),
+  ]);
+  expect(own).toMatchObject({ reason: { code: 'tokenizer-unsupported' } });
+  expect(after).toMatchObject({ reason: { code: 'stopped', hint: 'Ask again.' } });
+  await expect(job.finished).rejects.toMatchObject({ code: 'job-crashed', hint: 'Ask again.' });
 });

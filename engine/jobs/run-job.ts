@@ -80,9 +80,9 @@ class ProcessPort implements JobPort {
         (error: unknown) => {
           const problem = reportProblem(error);
           this.send({ type: 'answer', id, answer: { problem } });
-          // Only the end of the process gives back what native threads go on taking.
+          // Only the end of the process gives back what native threads go on taking. Whoever else waits asked for something else.
           if (problem.code === 'out-of-memory' || problem.code === 'tokenizer-unsupported')
-            finish({ type: 'problem', problem });
+            finish({ type: 'problem', problem: endedByAnother.toValue() });
         },
       )
       .finally(() => this.#cancels.delete(id));
@@ -93,6 +93,12 @@ class ProcessPort implements JobPort {
     this.#cancels.get(id)?.abort();
   }
 }
+
+const endedByAnother = new Problem(
+  'job-crashed',
+  'The process that works on this had to end because of something else it was asked.',
+  'Ask again.',
+);
 
 /** Bugs leave their stack in the log of the host; people get the sentence. */
 function reportProblem(error: unknown) {

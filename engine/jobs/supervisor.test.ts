@@ -90,6 +90,23 @@ test('a request that lets nothing be heard kills the job and names the rows it w
   expect(job.ended).toBe(true);
 });
 
+test('a crash names the rows that were worked on: to each who waits its own, and of a job those it read', async () => {
+  const at = (file: string) => ({ file, firstLine: 3, lastLine: 3 });
+  const reading = (file: string) => ({ phase: '', done: 0, total: 9, unit: 'bytes', secondsLeft: null, at: at(file) });
+  const { process, job } = start();
+  const answers = [1, 2].map(() => job.request({ name: 'render', dataPaths: [] }));
+  for (const request of [1, 2]) process.say({ type: 'progress', request, progress: reading(`/${request}.jsonl`) });
+  process.exit(null, 'SIGABRT');
+  for (const [i, answer] of answers.entries()) await expect(answer).rejects.toThrow(`/${i + 1}.jsonl, line 3`);
+
+  const [reads, goesOn] = [start(), start()];
+  for (const { process } of [reads, goesOn]) process.say({ type: 'progress', progress: reading('/rows.jsonl') });
+  goesOn.process.say({ type: 'underway' });
+  for (const { process } of [reads, goesOn]) process.exit(null, 'SIGSEGV');
+  await expect(reads.job.finished).rejects.toThrow('/rows.jsonl, line 3');
+  await expect(goesOn.job.finished).rejects.toThrow(/SIGSEGV\)\.$/);
+});
+
 test('a process that nobody can end holds up nothing', async () => {
   vi.useFakeTimers();
   const job = new Supervisor(() => ({

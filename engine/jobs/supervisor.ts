@@ -15,7 +15,9 @@ export interface JobProcess {
 }
 export type SpawnJob = (spec: JobSpec) => JobProcess;
 
-type Outcome = { readonly result: unknown } | { readonly problem: Problem };
+type At = Progress['at'];
+/** A failure may depend on the rows that whoever asked was told of last. */
+type Outcome = { readonly result: unknown } | { readonly problem: (at: At) => Problem };
 
 export interface JobOptions {
   readonly onMessage?: (message: JobMessage) => void;
@@ -35,6 +37,8 @@ interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (problem: Problem) => void;
   readonly hear: (progress: Progress) => void;
+  /** The rows that were worked on last. */
+  readonly at: () => At;
 }
 
 /** What a job nobody waits for any more may take to remove what it has half written. */
@@ -93,6 +97,8 @@ export class Job {
   /** Steps are being made. */
   #underway = false;
   #slowestStep = 0;
+  /** The rows that the job itself was at when it last said how far it is; nothing once it has gone on to something else. */
+  #at: At;
   #settle: (outcome: Outcome) => void = () => {};
 
   constructor(spec: JobSpec, process: JobProcess, options: JobOptions, patience = patienceFor(spec)) {
@@ -110,15 +116,13 @@ export class Job {
       this.#ended = true;
       for (const timer of [this.#killTimer, this.#leaveTimer, this.#watch]) clearTimeout(timer);
       options.signal?.removeEventListener('abort', gone);
-      const problem = 'problem' in outcome ? outcome.problem : new Problem('stopped', 'The job has ended.', 'Ask again.');
-      for (const waiting of this.#waiting.values()) waiting.reject(problem);
+      const problem = 'problem' in outcome ? outcome.problem : hasEnded;
+      for (const waiting of this.#waiting.values()) waiting.reject(problem(waiting.at()));
       this.#waiting.clear();
-      if ('problem' in outcome) reject(outcome.problem);
+      if ('problem' in outcome) reject(outcome.problem(this.#at));
       else resolve(outcome.result);
     };
-    process.onExit((code, signal, lastWords = '') =>
-      this.#settle(this.#outcome ?? { problem: this.#stopAsked ? stopped() : crashed(spec.kind, code, signal, lastWords) }),
-    );
+    process.onExit((code, signal, lastWords = '') => this.#settle(this.#outcome ?? this.#crash({ code, signal, lastWords })));
     this.#watch = setInterval(() => this.#look(), 1000).unref();
     process.send({ type: 'start', spec });
     if (options.signal?.aborted) gone();
@@ -133,6 +137,11 @@ export class Job {
     return this.#ended;
   }
 
+  /** Whether it can be asked: one that has concluded or is to stop answers nothing more, even while its process is still there. */
+  get open(): boolean {
+    return !this.#ended && !this.#stopAsked && this.#outcome === null;
+  }
+
   /** A stop or kill was asked for, so however it ends it was not by itself. */
   get stopAsked(): boolean {
     return this.#stopAsked;
@@ -140,7 +149,7 @@ export class Job {
 
   /** Asks a long-lived job. When it says nothing for `silenceSeconds` it is killed: whatever it does, it will not answer. */
   async request(request: JobRequest, { silenceSeconds = null, signal, onProgress }: RequestOptions = {}): Promise<unknown> {
-    if (this.#ended) throw new Problem('stopped', 'The job has ended.', 'Ask again.');
+    if (this.#ended || this.#outcome !== null) throw hasEnded();
     if (signal?.aborted) throw stopped();
     const id = ++this.#lastRequest;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
@@ -149,7 +158,7 @@ export class Job {
       silenceSeconds === null
         ? undefined
         : setTimeout(() => {
-            reject(silent(silenceSeconds, progress));
+            reject(silent(silenceSeconds, progress?.at));
             this.kill();
           }, silenceSeconds * 1000);
     const hear = (heard: Progress) => {
@@ -157,7 +166,7 @@ export class Job {
       timer?.refresh();
       onProgress?.(heard);
     };
-    this.#waiting.set(id, { resolve, reject, hear });
+    this.#waiting.set(id, { resolve, reject, hear, at: () => progress?.at });
     const cancel = () => {
       this.#process.send({ type: 'cancel', id });
       reject(stopped());
@@ -196,9 +205,13 @@ export class Job {
     this.#process.kill();
     if (this.#ended) return;
     this.#leaveTimer ??= setTimeout(
-      () => this.#settle(this.#outcome ?? { problem: this.#stopAsked ? stopped() : crashed(this.spec.kind, null, 'SIGKILL') }),
+      () => this.#settle(this.#outcome ?? this.#crash({ code: null, signal: 'SIGKILL', lastWords: '' })),
       this.#patience.leave * 1000,
     );
+  }
+
+  #crash(end: ProcessEnd): Outcome {
+    return { problem: this.#stopAsked ? stopped : (at) => crashed(this.spec.kind, end, at) };
   }
 
   /** Every second: ends a process that gives no sign of life. */
@@ -212,7 +225,7 @@ export class Job {
   }
 
   #hangs(seconds: number): void {
-    if (this.#outcome === null && !this.#stopAsked) this.#outcome = { problem: hung(this.spec.kind, seconds) };
+    if (this.#outcome === null && !this.#stopAsked) this.#outcome = { problem: (at) => hung(this.spec.kind, seconds, at) };
     this.#kill();
   }
 
@@ -233,6 +246,7 @@ export class Job {
         return;
       case 'underway':
         this.#underway = true;
+        this.#at = undefined;
         return;
       case 'answer': {
         const waiting = this.#waiting.get(message.id);
@@ -243,12 +257,15 @@ export class Job {
       case 'done':
         return this.#concludes({ result: message.result });
       case 'problem':
-        return this.#concludes({ problem: Problem.fromValue(message.problem) });
+        return this.#concludes({ problem: () => Problem.fromValue(message.problem) });
       case 'metrics':
         for (const { seconds } of message.steps) this.#slowestStep = Math.max(this.#slowestStep, seconds);
         break;
       case 'progress':
-        if (message.request === undefined) break;
+        if (message.request === undefined) {
+          this.#at = message.progress.at;
+          break;
+        }
         this.#waiting.get(message.request)?.hear(message.progress);
         return;
     }
@@ -291,10 +308,11 @@ export class Supervisor {
   }
 }
 
-function silent(seconds: number, progress: Progress | null): Problem {
-  const at = progress?.at;
-  const lines = at && (at.firstLine === at.lastLine ? `line ${at.firstLine}` : `lines ${at.firstLine} to ${at.lastLine}`);
-  const where = at === undefined ? '' : ` It was at ${at.file}, ${lines}.`;
+const placeOf = ({ file, firstLine, lastLine }: NonNullable<At>): string =>
+  firstLine === lastLine ? `${file}, line ${firstLine}` : `${file}, lines ${firstLine} to ${lastLine}`;
+
+function silent(seconds: number, at: At): Problem {
+  const where = at === undefined ? '' : ` It was at ${placeOf(at)}.`;
   return new Problem(
     'template-failed',
     `Preparing the rows made no progress for ${seconds} seconds and was given up.${where}`,
@@ -304,6 +322,10 @@ function silent(seconds: number, progress: Progress | null): Problem {
   );
 }
 
+function hasEnded(): Problem {
+  return new Problem('stopped', 'The job has ended.', 'Ask again.');
+}
+
 function stopped(): Problem {
   return new Problem('stopped', 'It was stopped before it had ended.', 'Start it again.');
 }
@@ -311,10 +333,13 @@ function stopped(): Problem {
 const named = (kind: JobSpec['kind']): string => (kind === 'train' ? 'training' : kind);
 const goOn = (kind: JobSpec['kind']): string => (kind === 'train' ? 'Resume it from its last checkpoint' : 'Try again');
 
-function hung(kind: JobSpec['kind'], seconds: number): Problem {
+/** Jobs that read say where they are not at every row: they may be a little further. */
+const lastTold = (at: At): string => (at === undefined ? '' : ` It last told of ${placeOf(at)}.`);
+
+function hung(kind: JobSpec['kind'], seconds: number, at: At): Problem {
   return new Problem(
     'job-crashed',
-    `The ${named(kind)} process gave no sign of life for ${Math.round(seconds)} seconds and was ended.`,
+    `The ${named(kind)} process gave no sign of life for ${Math.round(seconds)} seconds and was ended.${lastTold(at)}`,
     `${goOn(kind)}. Something may have halted it, or a disk or a driver does not answer.`,
   );
 }
@@ -324,7 +349,13 @@ const heapExhausted = /JavaScript heap out of memory/;
 const memoryExhausted = /std::bad_alloc|memory allocation of \d+ bytes failed|Fatal process out of memory/;
 const handlesExhausted = /\bE[MN]FILE\b|[Tt]oo many open files/;
 
-function crashed(kind: JobSpec['kind'], code: number | null, signal: string | null, lastWords = ''): Problem {
+interface ProcessEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly lastWords: string;
+}
+
+function crashed(kind: JobSpec['kind'], { code, signal, lastWords }: ProcessEnd, at: At): Problem {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
   const smaller =
     kind === 'train'
@@ -333,13 +364,13 @@ function crashed(kind: JobSpec['kind'], code: number | null, signal: string | nu
   if (heapExhausted.test(lastWords))
     return new Problem(
       'out-of-memory',
-      `The ${named(kind)} process needed more memory for what it holds of data and results than a process of it may have.`,
+      `The ${named(kind)} process needed more memory for what it holds of data and results than a process of it may have.${lastTold(at)}`,
       `More memory in the computer may not help: ${smaller}.`,
     );
   if (memoryExhausted.test(lastWords))
     return new Problem(
       'out-of-memory',
-      `The ${named(kind)} process asked for more memory than the computer has.`,
+      `The ${named(kind)} process asked for more memory than the computer has.${lastTold(at)}`,
       `Close what else needs much of it, or ${smaller}.`,
     );
   if (handlesExhausted.test(lastWords))
@@ -351,11 +382,11 @@ function crashed(kind: JobSpec['kind'], code: number | null, signal: string | nu
   const training = kind === 'train';
   const hint =
     signal === 'SIGABRT' || signal === 'SIGSEGV'
-      ? 'A library it stands on gave up, as on a tokenizer with a pattern that never ends: get the model again, and look at the data. The log in the data folder may say more.'
+      ? `A library it stands on gave up, as on a tokenizer with a pattern that never ends: get the model again, and look at ${at === undefined ? 'the data' : 'the rows from there on'}. The log in the data folder may say more.`
       : signal === 'SIGBUS'
         ? `A file that it was reading was cut short or its disk failed; that of the model's weights most likely. Put it back as it was. ${goOn(kind)}.`
         : signal === 'SIGKILL'
           ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
           : `${goOn(kind)}. The log in the data folder may say more.`;
-  return new Problem('job-crashed', `The ${named(kind)} process ended unexpectedly (${how}).`, hint);
+  return new Problem('job-crashed', `The ${named(kind)} process ended unexpectedly (${how}).${lastTold(at)}`, hint);
 }
