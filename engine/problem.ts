@@ -86,6 +86,16 @@ export function shownText(text: string): string {
   return text.replace(inText, spelled);
 }
 
+/** A value as JSON, which says the same: what does not print is escaped in it. */
+export function shownJson(value: unknown): string {
+  return JSON.stringify(value).replace(inSentence, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
+}
+
 function shortened(text: string, longest: number): string {
   if (text.length <= longest) return text;
   const end = Math.floor(longest / 3);

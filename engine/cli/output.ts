@@ -3,7 +3,7 @@
  * comes from files is shown as text only (`shown`): a name in a model cannot clear the screen or write a line of its own.
  */
 import type { Progress } from '../contract.ts';
-import { shown, shownText, type ProblemValue } from '../problem.ts';
+import { shown, shownJson, shownText, type ProblemValue } from '../problem.ts';
 
 const barWidth = 24;
 
@@ -43,7 +43,7 @@ export class Output {
 
   /** One JSON document, for programs. */
   document(value: unknown): void {
-    if (this.json) process.stdout.write(`${JSON.stringify(value)}\n`);
+    if (this.json) process.stdout.write(`${shownJson(value)}\n`);
   }
 
   /** A message beside the result. */
@@ -70,14 +70,14 @@ export class Output {
   }
 
   problem(problem: ProblemValue): void {
-    this.#clearBar();
     this.document({ problem });
-    process.stderr.write(`lowrank: ${problem.code}: ${shown(problem.message)}\n  ${shown(problem.hint)}\n`);
+    this.notice(problem);
   }
 
   /** Something beside the work that people should know; on stderr, also where the result is for programs. */
   notice({ code, message, hint }: ProblemValue): void {
-    this.message(`lowrank: ${code}: ${message}\n  ${hint}`);
+    this.message(`lowrank: ${code}: ${message}`);
+    this.message(`  ${hint}`);
   }
 
   /** Columns aligned, two spaces apart. */
