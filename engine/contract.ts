@@ -736,6 +736,7 @@ export interface EngineEvents {
   'job.progress': {
     readonly jobId: string;
     readonly kind: JobSpec['kind'];
+    /** The run, data set or export; null: what this connection itself has asked for, told to it alone. */
     readonly subjectId: string | null;
     readonly progress: Progress;
   };

@@ -1,4 +1,4 @@
-/** Shows the progress of jobs of one kind while something is asked of the engine. */
+/** Shows how far the engine is with what is asked of it; what others ask of the same engine is not shown. */
 import type { JobSpec } from '../contract.ts';
 import type { HostClient } from '../rpc.ts';
 import type { Output } from './output.ts';
@@ -10,7 +10,7 @@ export async function showProgress<T>(
   ask: () => Promise<T>,
 ): Promise<T> {
   const end = client.on('job.progress', (event) => {
-    if (event.kind === kind) output.progress(event.progress);
+    if (event.kind === kind && event.subjectId === null) output.progress(event.progress);
   });
   try {
     return await ask();

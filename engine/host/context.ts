@@ -10,7 +10,7 @@ export interface Client {
   /** Fires when the connection is gone. */
   readonly gone: AbortSignal;
   /** An event for this one alone. */
-  tell<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void;
+  readonly tell: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
 }
 
 export interface HostContext {
@@ -22,7 +22,7 @@ export interface HostContext {
   /** Where everything is stored that nobody waits for who could be told that it cannot be. */
   readonly unsaved: Unsaved;
   /** An event for everyone. */
-  emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): void;
+  readonly emit: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
 }
 
 /** The thing, or a Problem that says which kind of thing is not there. */
@@ -32,14 +32,23 @@ export function found<T>(thing: T | null, what: string, id: string): T {
   return thing;
 }
 
-/** Starts a job whose progress is told to everyone. */
-export function startReported(context: HostContext, spec: JobSpec, subjectId: string | null, options: JobOptions = {}): Job {
+interface Asked extends Pick<JobOptions, 'onMessage'> {
+  /** Who asks: the job ends when it is gone. */
+  readonly client?: Client;
+}
+
+/** Starts a job. Its progress is told to everyone as that of its subject, and to who asked as that of the request. */
+export function startReported(context: HostContext, spec: JobSpec, subjectId: string | null, asked: Asked = {}): Job {
+  const { client, onMessage } = asked;
   const job: Job = context.supervisor.start(spec, {
-    ...options,
+    ...(client === undefined ? {} : { signal: client.gone }),
     onMessage: (message) => {
-      if (message.type === 'progress')
-        context.emit('job.progress', { jobId: job.id, kind: spec.kind, subjectId, progress: message.progress });
-      options.onMessage?.(message);
+      if (message.type === 'progress') {
+        const event = { jobId: job.id, kind: spec.kind, progress: message.progress };
+        if (subjectId !== null) context.emit('job.progress', { ...event, subjectId });
+        client?.tell('job.progress', { ...event, subjectId: null });
+      }
+      onMessage?.(message);
     },
   });
   return job;
@@ -53,7 +62,7 @@ export async function runReader<T>(
   context: HostContext,
   spec: JobSpec,
   path: string,
-  { silentSeconds = silenceSeconds, ...options }: JobOptions & { readonly silentSeconds?: number } = {},
+  { silentSeconds = silenceSeconds, client }: Pick<Asked, 'client'> & { readonly silentSeconds?: number } = {},
 ): Promise<T> {
   let at: Progress['at'];
   let isSilent = false;
@@ -63,7 +72,7 @@ export async function runReader<T>(
     timer.refresh();
     at = message.progress.at;
   };
-  const job = startReported(context, spec, null, { ...options, onMessage });
+  const job = startReported(context, spec, null, { ...(client && { client }), onMessage });
   const timer = setTimeout(() => {
     isSilent = true;
     job.kill();

@@ -53,40 +53,40 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, ...files }) => library.addDataset(projectId, files),
-    'datasets.columns': ({ path }, { gone }) => {
+    'datasets.columns': ({ path }, client) => {
       requireAbsolute(path);
-      return runReader<DataColumns>(context, { kind: 'columns', path }, path, { signal: gone });
+      return runReader<DataColumns>(context, { kind: 'columns', path }, path, { client });
     },
     'datasets.remove': ({ id }) => {
       library.removeDataset(id);
       return null;
     },
-    'datasets.rows': async ({ datasetId, modelId, split, offset, limit, maxLength }, { gone }) => {
+    'datasets.rows': async ({ datasetId, modelId, split, offset, limit, maxLength }, client) => {
       const { trainPaths, evalPaths, trainRows, evalRows } = dataset(datasetId);
       const [paths, known] = split === 'train' ? [trainPaths, trainRows] : [evalPaths, evalRows];
       if (paths.length === 0) return { rows: [], total: 0 };
       const page = { offset, limit: Math.min(limit, 200), maxLength };
-      const asker = { client: gone, question: 'rows', subjectId: datasetId };
+      const asker = { client, question: 'rows', subjectId: datasetId };
       const { rows, total } = await longLived.rows(at({ id: modelId }), paths, page, asker);
       // Until they have been read to the end there are as many as when the data set was added.
       return { rows, total: total ?? known };
     },
-    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, { gone }) => {
+    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, client) => {
       const { trainPaths, evalPaths } = dataset(datasetId);
       const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
-      const asker = { client: gone, question: 'report', subjectId: datasetId };
+      const asker = { client, question: 'report', subjectId: datasetId };
       return longLived.report(at({ id: modelId }), paths, others, maxLength, { viewing, asker });
     },
 
     'runs.list': (params) => runs.list(params?.projectId),
     'runs.get': ({ id }) => runs.get(id),
-    'runs.plan': ({ modelId, datasetId, recipe }, { gone }) => {
-      const parts = { longLived, store, client: gone };
+    'runs.plan': ({ modelId, datasetId, recipe }, client) => {
+      const parts = { longLived, store, client };
       return planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, parts);
     },
-    'runs.fit': (params, { gone }) => {
+    'runs.fit': (params, client) => {
       params.data.forEach(requireAbsolute);
-      return fitForRun(params, { longLived, store, client: gone });
+      return fitForRun(params, { longLived, store, client });
     },
     'runs.start': async (params, client) => {
       const run = await runs.start(params, client.gone);
@@ -137,7 +137,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'exports.choices': ({ adapterId }) =>
       exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { longLived, store }),
     'exports.list': ({ projectId }) => store.exports.list(projectId),
-    'exports.start': (params, client) => exports.start(params, client.gone),
+    'exports.start': (params, client) => exports.start(params, client),
     'exports.stop': ({ id }) => {
       exports.stop(id);
       return null;
@@ -152,20 +152,20 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
       const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
       const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
-      return (await startReported(context, spec, null, { signal: client.gone }).finished) as EvaluateResult;
+      return (await startReported(context, spec, null, { client }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data, ...viewing }, { gone }) => {
+    'data.render': ({ model, data, ...viewing }, client) => {
       data.forEach(requireAbsolute);
-      return longLived.render(at(model), data, viewing, { client: gone });
+      return longLived.render(at(model), data, viewing, { client });
     },
-    'data.report': ({ model, data, maxLength, ...viewing }, { gone }) => {
+    'data.report': ({ model, data, maxLength, ...viewing }, client) => {
       data.forEach(requireAbsolute);
-      return longLived.report(at(model), data, [], maxLength, { viewing, asker: { client: gone } });
+      return longLived.report(at(model), data, [], maxLength, { viewing, asker: { client } });
     },
     'inspect.path': async ({ path, acceptFields = [] }, client) => {
       requireAbsolute(path);
       const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, {
-        signal: client.gone,
+        client,
       });
       return withOrigin(found, await identify(context, path, client.gone));
     },

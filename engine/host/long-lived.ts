@@ -19,7 +19,7 @@ import type {
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
-import type { HostContext } from './context.ts';
+import type { Client, HostContext } from './context.ts';
 import type { ModelAt } from './library.ts';
 
 type Kind = 'chat' | 'data';
@@ -39,11 +39,10 @@ const millisecondsBetweenReports = 100;
 
 /** Who asks about data, so that it ends when nobody waits any more. */
 export interface DataAsker {
-  /** Fires when the connection that asks is gone. */
-  readonly client: AbortSignal;
+  readonly client: Client;
   /** What is asked, where a later question of the same client takes the place of an earlier one. */
   readonly question?: string;
-  /** Of which data set or model progress is told. */
+  /** Of which data set progress is told to everyone; without one it is told to who asks. */
   readonly subjectId?: string | null;
 }
 
@@ -53,7 +52,7 @@ export class LongLived {
   /** Which process writes which stream, and who hears its tokens. */
   readonly #streams = new Map<string, { readonly held: Held; readonly onToken: (token: StreamedToken) => void }>();
   /** Of each client, the questions that wait for an answer. */
-  readonly #questions = new WeakMap<AbortSignal, Map<string, AbortController>>();
+  readonly #questions = new WeakMap<Client, Map<string, AbortController>>();
 
   constructor(context: HostContext) {
     this.#context = context;
@@ -156,8 +155,8 @@ export class LongLived {
     const question = asker.question ?? randomUUID();
     const before = questions.get(question);
     questions.set(question, replaced);
-    const onProgress = this.#progressOf(held, asker.subjectId ?? null);
-    const signal = AbortSignal.any([asker.client, replaced.signal]);
+    const onProgress = this.#progressOf(held, asker);
+    const signal = AbortSignal.any([asker.client.gone, replaced.signal]);
     const answer = this.#ask(held, request, { silenceSeconds, signal, onProgress });
     // Only now: what both of them need is then not begun anew.
     before?.abort();
@@ -168,13 +167,14 @@ export class LongLived {
     }
   }
 
-  #progressOf({ job }: Held, subjectId: string | null): (progress: Progress) => void {
+  #progressOf({ job }: Held, { client, subjectId = null }: DataAsker): (progress: Progress) => void {
+    const tell = subjectId === null ? client.tell : this.#context.emit;
     let told = -Infinity;
     return (progress) => {
       const now = performance.now();
       if (now - told < millisecondsBetweenReports) return;
       told = now;
-      this.#context.emit('job.progress', { jobId: job.id, kind: 'data', subjectId, progress });
+      tell('job.progress', { jobId: job.id, kind: 'data', subjectId, progress });
     };
   }
 

@@ -18,6 +18,7 @@ import type { Store } from '../store/open.ts';
 import { totalRows, totalSteps } from '../training/batches.ts';
 import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
+import type { Client } from './context.ts';
 import { baseOf, modelAt, type ModelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
@@ -53,8 +54,7 @@ interface PlanParts {
   readonly store: Store;
 }
 interface AskedParts extends PlanParts {
-  /** Fires when the connection that asks is gone. */
-  readonly client: AbortSignal;
+  readonly client: Client;
 }
 
 /** The estimate, with what the programs take as the newest run of the model here measured it; and the measurement itself, if it was of this. */

@@ -9,10 +9,10 @@ import { defaultRecipe } from '../recipe.ts';
 import { openStore } from '../store/open.ts';
 import { AdapterRegistry } from './adapters.ts';
 import { Devices } from './devices.ts';
-import type { HostContext } from './context.ts';
+import { type Client, type HostContext, startReported } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
-import { LongLived } from './long-lived.ts';
+import { type DataAsker, LongLived } from './long-lived.ts';
 import { RunQueue } from './runs.ts';
 import { SampleFlow } from '../sample.ts';
 import { Unsaved } from './unsaved.ts';
@@ -38,6 +38,7 @@ const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervi
 const library = new Library(context);
 const exports = new Exports(context, library);
 const client = new AbortController().signal;
+const asker: Client = { gone: client, tell: () => {} };
 const request = {
   model: { path: '/model' },
   data: { paths: ['/rows.jsonl'], evalPaths: [] },
@@ -205,7 +206,7 @@ test('an export whose proof failed keeps every check of it', async () => {
       out: join(folder, 'x.gguf'),
       proof: true,
     },
-    client,
+    asker,
   );
   await vi.waitFor(() => expect(store.exports.list(projectId)[0]?.state).toBe('running'));
   say({ type: 'done', result: { path: join(folder, 'x.gguf'), bytes: 0, files: [], proof, refused } });
@@ -231,7 +232,7 @@ test('an export reads rows as the run of its adapter did', async () => {
     ...{ bytes: 1, hash: 'h', evalLoss: null, tag: null, createdAt: 0 },
   } satisfies AdapterVersion);
   const out = { format: 'gguf', quantization: 'f32', out: join(folder, 'y.gguf'), proof: true } as const;
-  const written = exports.start({ model: { path: '/model' }, adapters: [{ id: 'adapter' }], ...out }, client);
+  const written = exports.start({ model: { path: '/model' }, adapters: [{ id: 'adapter' }], ...out }, asker);
   await vi.waitFor(() =>
     expect(sent.at(-1)).toMatchObject({
       spec: { kind: 'export', dataPaths: [], rowSettings: { addEosToken: false } },
@@ -263,7 +264,7 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
 test('what is asked after a process has failed for good is answered by a new one, even before the old one is gone', async () => {
   const longLived = new LongLived(context);
   const model = { modelPath: '/model-of-one', acceptFields: [] };
-  const render = (path: string) => longLived.render(model, [path], {}, { client });
+  const render = (path: string) => longLived.render(model, [path], {}, { client: asker });
   const started = () => sent.filter((command) => command.type === 'start' && command.spec.kind === 'data').length;
   const before = started();
   const first = render('/bad.jsonl');
@@ -278,4 +279,40 @@ test('what is asked after a process has failed for good is answered by a new one
   await expect(second).resolves.toEqual([]);
   expect(started() - before).toBe(2);
   exit(0, null);
+});
+
+test('how far a request is, is told to the one who asked; everyone hears it of a data set or an export', async () => {
+  const everyone: (string | null)[] = [];
+  const told: HostContext = {
+    ...context,
+    emit: (name, payload) => name === 'job.progress' && everyone.push((payload as { subjectId: string | null }).subjectId),
+  };
+  const heard: string[] = [];
+  const asking = (who: string): Client => ({
+    gone: client,
+    tell: (_, payload) => heard.push(`${who}: ${(payload as { subjectId: string | null }).subjectId}`),
+  });
+  const longLived = new LongLived(told);
+  const model = { modelPath: '/model-of-two', acceptFields: [] };
+  const report = (asker: DataAsker) => longLived.report(model, ['/rows.jsonl'], [], 8, { asker });
+  const reports = [
+    report({ client: asking('mine') }),
+    report({ client: asking('other') }),
+    report({ client: asking('third'), subjectId: 'set' }),
+  ];
+  const progress = { phase: '', done: 1, total: 2, unit: '', secondsLeft: null };
+  for (const request of [2, 1, 3]) say({ type: 'progress', request, progress });
+  exit(1, null);
+  await Promise.allSettled(reports);
+  expect(heard).toEqual(['other: null', 'mine: null']);
+  expect(everyone).toEqual(['set']);
+
+  const spec = { kind: 'inspect', path: '/x' } as const;
+  for (const subjectId of [null, 'export']) {
+    startReported(told, spec, subjectId, { client: asking(`of ${subjectId}`) });
+    say({ type: 'progress', progress });
+    exit(0, null);
+  }
+  expect(heard.slice(2)).toEqual(['of null: null', 'of export: null']);
+  expect(everyone.slice(1)).toEqual(['export']);
 });
