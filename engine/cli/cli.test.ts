@@ -185,6 +185,25 @@ test(
   limit,
 );
 
+test(
+  'Ctrl-C while rows are read says that there is nothing to go on from, and leaves nothing',
+  async () => {
+    const [out, data] = [join(folder, 'unbegun'), join(folder, 'many.jsonl')];
+    writeFileSync(data, '{"input_ids": [1, 2, 3]}\n'.repeat(400_000));
+    const { child, ended } = start(['train', '--model', model, '--data', data, '--out', out]);
+    await new Promise<void>((done) =>
+      child.stderr!.on('data', (chunk: Buffer) => chunk.toString().includes('Reading the data') && done()),
+    );
+    child.kill('SIGINT');
+    const { status, stderr } = await ended;
+    expect(status).toBe(130);
+    expect(stderr).toContain('before the first step');
+    expect(stderr).not.toMatch(/--resume|checkpoint is saved|step 0 of 0/);
+    expect(existsSync(out)).toBe(false);
+  },
+  limit,
+);
+
 test.runIf(process.platform === 'linux')(
   'a second Ctrl-C ends at once, also when the job does not answer',
   async () => {

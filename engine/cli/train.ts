@@ -1,4 +1,5 @@
 /** `lowrank train` */
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { EngineRequests, Params, Run } from '../contract.ts';
 import { Problem } from '../problem.ts';
@@ -56,13 +57,17 @@ export const train: Command = {
       attached: true,
     });
     onInterrupt(() => {
-      output.message('Stopping: a checkpoint is saved after this step. Press Ctrl-C again to end at once.');
+      output.message('Stopping: once steps are made, after this one and its checkpoint. Press Ctrl-C again to end at once.');
       client.request('runs.stop', { id: run.id }).catch(() => {});
     });
     const ended = await followRun(client, run.id, output);
     if (ended.state !== 'done') {
       const how = ended.state === 'paused' ? 'Paused' : 'Stopped';
-      throw new Interrupted(`${how} at step ${ended.step} of ${ended.totalSteps}. Go on with --resume.`);
+      throw new Interrupted(
+        existsSync(join(out, 'checkpoints'))
+          ? `${how} at step ${ended.step} of ${ended.totalSteps}. Go on with --resume.`
+          : `${how} before the first step: there is nothing to go on from. Start it again.`,
+      );
     }
     const { step, lastLoss, lastEvalLoss, seconds, trainableParameters, recipe: full } = ended;
     output.document({
