@@ -146,6 +146,12 @@ export interface DataCheck {
   /** 0-based rows it means, at most 100. */
   readonly rows: readonly number[];
 }
+/** The files of a split as they were when their data set was added. */
+export interface AddedFiles {
+  readonly rows: number;
+  /** Null where it cannot be compared: it is that of both splits, and one of them is read. */
+  readonly hash: string | null;
+}
 export interface DataReport {
   readonly rows: number;
   /** What is trained on: more than the rows where a chat template makes each turn of a conversation an example of its own. */
@@ -160,6 +166,8 @@ export interface DataReport {
   /** Examples per length bucket; `upTo` is inclusive. */
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
   readonly checks: readonly DataCheck[];
+  /** The files are others than those that were added as a data set: the first of the checks. */
+  readonly changed: boolean;
 }
 
 /** `paused` and `stopped` both end with a checkpoint; a paused run is one that somebody means to go on with. */
@@ -943,6 +951,8 @@ export type JobRequest =
       readonly dataPaths: readonly string[];
       readonly otherPaths: readonly string[];
       readonly maxLength: number;
+      /** What the files were when they were added as a data set; left out where they were not. */
+      readonly added?: AddedFiles;
     } & ViewingRows);
 
 /** Job to host. A job ends with exactly one of `done` and `problem`. */

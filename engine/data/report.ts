@@ -17,6 +17,7 @@ export function reportOf(
   others: RowFacts | null,
   wantedLength: number,
   spec: PositionsSpec,
+  changed = false,
 ): DataReport {
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const raise = maxLength < wantedLength ? `The model has no more positions: shorten` : `Raise the maximum length or shorten`;
@@ -28,6 +29,7 @@ export function reportOf(
   const leaked = others === null ? null : facts.rowsIn(others);
 
   const checks: DataCheck[] = [
+    changed ? changedCheck : null,
     ...facts.brokenChecks,
     ...facts.findings.checks,
     emptied.check(
@@ -75,8 +77,16 @@ export function reportOf(
     longest,
     lengths: histogram(facts),
     checks,
+    changed,
   };
 }
+
+const changedCheck: DataCheck = {
+  severity: 'warning',
+  title: 'The files have changed since the data set was added',
+  detail: 'What is shown is what they hold now. Put them back, or add them again as a data set of their own.',
+  rows: [],
+};
 
 /** What a run says of the rows it is made of: the warnings of a report that no length or other split decides, and unused columns. */
 export function rowNotes(findings: RowFindings, unused: readonly UnusedColumn[]): string[] {

@@ -72,10 +72,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return { rows, total: total ?? known };
     },
     'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, client) => {
-      const { trainPaths, evalPaths } = dataset(datasetId);
-      const [paths, others] = split === 'train' ? [trainPaths, evalPaths] : [evalPaths, trainPaths];
+      const { trainPaths, evalPaths, trainRows, evalRows, hash } = dataset(datasetId);
+      const [paths, others, rows] = split === 'train' ? [trainPaths, evalPaths, trainRows] : [evalPaths, trainPaths, evalRows];
       const asker = { client, question: 'report', subjectId: datasetId };
-      return longLived.report(at({ id: modelId }), paths, others, maxLength, { viewing, asker });
+      return longLived.report(at({ id: modelId }), paths, others, maxLength, { viewing, asker, added: { rows, hash } });
     },
 
     'runs.list': (params) => runs.list(params?.projectId),

@@ -1,6 +1,7 @@
 /** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
 import { randomUUID } from 'node:crypto';
 import type {
+  AddedFiles,
   AdapterPlan,
   DataReport,
   EngineEvents,
@@ -108,9 +109,13 @@ export class LongLived {
     dataPaths: readonly string[],
     otherPaths: readonly string[],
     maxLength: number,
-    { viewing = {}, asker }: { readonly viewing?: ViewingRows; readonly asker?: DataAsker } = {},
+    {
+      viewing = {},
+      asker,
+      added,
+    }: { readonly viewing?: ViewingRows; readonly asker?: DataAsker; readonly added?: AddedFiles } = {},
   ): Promise<DataReport> {
-    const request: JobRequest = { name: 'report', dataPaths, otherPaths, maxLength, ...viewing };
+    const request: JobRequest = { name: 'report', dataPaths, otherPaths, maxLength, ...(added && { added }), ...viewing };
     return (await this.#data(model, request, asker)) as DataReport;
   }
 

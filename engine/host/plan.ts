@@ -34,8 +34,10 @@ export async function planForRun(
   const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, {
     viewing: { rowSettings: rowSettings(recipe) },
     asker: { client, question: 'plan', subjectId: dataset.id },
+    added: { rows: dataset.trainRows, hash: dataset.evalPaths.length === 0 ? dataset.hash : null },
   });
   const steps = totalSteps(recipe, report.examples);
+  const changes = report.changed ? report.checks.slice(0, 1) : [];
   const rate = store.metrics.rateOf(model.path);
   const longest = Math.min(report.longest, report.maxLength);
   return {
@@ -45,7 +47,7 @@ export async function planForRun(
     ...(await memoryForRun(at, recipe, longest, { longLived, store })),
     memoryFree: machineMemory().free,
     time: rate && { seconds: tokensOfRun(recipe, dataset, report) / rate.tokensPerSecond, ...rate },
-    notes: recipeNotes(recipe, report.examples),
+    notes: [...changes.map(({ title, detail }) => `${title}. ${detail}`), ...recipeNotes(recipe, report.examples)],
   };
 }
 

@@ -1,14 +1,25 @@
 /** The process that stays open while somebody types: it reads no more than a request needs, and never answers for files of before. */
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { AdapterPlan, DataReport, ExportChoice, JobRequest, Progress, RowView, TargetPlan } from '../contract.ts';
+import type {
+  AddedFiles,
+  AdapterPlan,
+  DataReport,
+  ExportChoice,
+  JobRequest,
+  Progress,
+  RowView,
+  TargetPlan,
+} from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { silentAsker } from '../testing/port.ts';
+import { runMap } from './columns.ts';
 import { runData } from './data.ts';
 import type { Asker } from './port.ts';
+import { runScan } from './scan.ts';
 
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
 const golden = join(import.meta.dirname, '../golden');
@@ -142,5 +153,73 @@ describe('a data set that takes long to read', () => {
     expect(last.heard.at(-1)!.rows).toBe(64);
     // And begins anew for the next.
     expect((await alone<DataReport>(report)).rows).toBe(800);
+  });
+
+  it('says when the files are not those that were added, with as many rows or with more', async () => {
+    const job = ask(tiny);
+    const [trained, kept] = ['trained.jsonl', 'kept.jsonl'].map((name) => join(work, name)) as [string, string];
+    const write = (path: string, ...texts: string[]) =>
+      writeFileSync(path, texts.map((text) => `${JSON.stringify({ text })}\n`).join(''));
+    write(trained, 'one', 'two');
+    write(kept, 'three');
+    const scanned = (trainPaths: string[], evalPaths: string[]) =>
+      runScan({ kind: 'scan', trainPaths, evalPaths }, { send: () => {}, stopRequested: false });
+    const [alone, both] = [await scanned([trained], []), await scanned([trained], [kept])];
+    const changed = async (paths: string[], otherPaths: string[], added: AddedFiles) => {
+      const found = await job<DataReport>({ name: 'report', dataPaths: paths, otherPaths, maxLength: 64, added });
+      expect(found.checks[0]!.title.includes('changed since')).toBe(found.changed);
+      return found.changed;
+    };
+    const all = async () => [
+      await changed([trained], [], { rows: 2, hash: alone.hash }),
+      await changed([trained], [kept], { rows: 2, hash: both.hash }),
+      await changed([kept], [trained], { rows: 1, hash: both.hash }),
+      await changed([trained], [], { rows: 2, hash: null }),
+    ];
+    expect(await all()).toEqual([false, false, false, false]);
+    write(trained, 'one', 'too');
+    // Of both splits one alone tells no more than its number of rows.
+    expect(await all()).toEqual([true, true, true, false]);
+    write(trained, 'one', 'two', 'more');
+    expect(await all()).toEqual([true, true, true, true]);
+  });
+
+  it('refuses what was read of a file that was changed meanwhile, by that and not by a row', async () => {
+    const path = join(work, 'torn.jsonl');
+    // More than is read at a time.
+    const row = `${JSON.stringify({ input_ids: [1, 2, 3], padding: 'x'.repeat(2000) })}\n`;
+    const lines = row.repeat(200);
+    const asks: Readonly<Record<string, (change: () => void) => Promise<unknown>>> = {
+      report: (change) =>
+        ask(tiny)(
+          { ...report, name: 'report', dataPaths: [path], otherPaths: [], maxLength: 8 },
+          { ...silentAsker, report: change },
+        ),
+      map: (change) =>
+        runMap(
+          {
+            kind: 'map',
+            trainPaths: [path],
+            evalPaths: [],
+            mapping: { question: null, answer: 'padding', system: null },
+            out: join(work, 'map'),
+          },
+          { send: change, stopRequested: false },
+        ),
+      scan: (change) => runScan({ kind: 'scan', trainPaths: [path], evalPaths: [] }, { send: change, stopRequested: false }),
+    };
+    for (const act of [() => truncateSync(path, 290_007), () => appendFileSync(path, lines), () => truncateSync(path, 0)])
+      for (const asking of Object.values(asks)) {
+        writeFileSync(path, lines);
+        let acted = false;
+        const change = () => {
+          if (!acted) act();
+          acted = true;
+        };
+        await expect(asking(change)).rejects.toMatchObject({
+          code: 'data-invalid',
+          message: `${path} was changed while it was read.`,
+        });
+      }
   });
 });

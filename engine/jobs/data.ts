@@ -31,7 +31,8 @@ import { MemoryPlanner, planAdapter } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
 import type { Asker, JobPort } from './port.ts';
-import { followReading, stoppedReading } from './reading.ts';
+import { followReading, requireUnchanged, stoppedReading } from './reading.ts';
+import { hashOfSplits } from './scan.ts';
 
 /** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
 const keptSets = 4;
@@ -142,10 +143,16 @@ class ModelData {
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>, asker: Asker): Promise<DataReport> {
-    const { dataPaths, otherPaths, maxLength } = request;
+    const { dataPaths, otherPaths, maxLength, added } = request;
     const others = otherPaths.length === 0 ? null : await this.#set(otherPaths, request).read(asker);
-    const { facts, unused } = await this.#set(dataPaths, request).read(asker);
-    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec);
+    const { facts, unused, hash } = await this.#set(dataPaths, request).read(asker);
+    const changed =
+      added !== undefined &&
+      (added.rows !== facts.usable + facts.broken ||
+        // Which of the two is trained on, only who asks knows.
+        (added.hash !== null &&
+          ![hashOfSplits(hash, others?.hash ?? null), others && hashOfSplits(others.hash, hash)].includes(added.hash)));
+    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec, changed);
   }
 
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
@@ -157,7 +164,7 @@ class ModelData {
   #set(paths: readonly string[], viewing: ViewingRows = {}): ViewedSet {
     const settings = rowSettings({ ...defaultRecipe(), ...viewing.rowSettings });
     const key = JSON.stringify([viewing.day ?? today(), settings, stampOf(paths)]);
-    const set = this.#sets.get(key) ?? new ViewedSet(this.#source(paths, viewing), this.tokenizer, () => this.#page);
+    const set = this.#sets.get(key) ?? new ViewedSet(paths, this.#source(paths, viewing), this.tokenizer, () => this.#page);
     this.#sets.delete(key);
     this.#sets.set(key, set);
     for (const oldest of this.#sets.keys()) {
@@ -181,18 +188,21 @@ function watchFor(asker: Asker): ReadingWatch {
 interface ReadSet {
   readonly facts: RowFacts;
   readonly unused: readonly UnusedColumn[];
+  readonly hash: string;
 }
 
 /** A data set that is looked at. It is read once for all who ask for it, as long as one of them waits. */
 class ViewedSet {
   readonly source: RowSource;
+  readonly #paths: readonly string[];
   readonly #tokenizer: Tokenizer | null;
   /** What the reading gives way to. */
   readonly #first: () => Promise<unknown>;
   readonly #askers = new Set<Asker>();
   #reading: Promise<ReadSet> | null = null;
 
-  constructor(source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
+  constructor(paths: readonly string[], source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
+    this.#paths = paths;
     this.source = source;
     this.#tokenizer = tokenizer;
     this.#first = first;
@@ -227,14 +237,16 @@ class ViewedSet {
       every: 0,
     });
     try {
-      const { unused } = await this.source.read(
+      const before = stampOf(this.#paths);
+      const { unused, hash } = await this.source.read(
         (examples) => facts.add(examples),
         async (position) => {
           await this.#first();
           follow(position);
         },
       );
-      return { facts, unused };
+      requireUnchanged(this.#paths, before);
+      return { facts, unused, hash };
     } catch (error) {
       // Whoever asks next begins again.
       this.#reading = null;

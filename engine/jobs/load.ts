@@ -7,6 +7,7 @@ import { RowFindings } from '../data/row-facts.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
 import { RowSource, type TokenRow, type UnusedColumn } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
+import { stampOf } from '../formats/files.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
@@ -16,7 +17,7 @@ import { graphPlan, type ComputePlan } from '../training/plan.ts';
 import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';
 import type { JobPort } from './port.ts';
-import { followJob } from './reading.ts';
+import { followJob, requireUnchanged } from './reading.ts';
 
 export interface LoadedRows {
   /** What is trained on: a conversation is several examples where the chat template writes earlier turns differently. */
@@ -55,6 +56,7 @@ export async function loadRows(
   const store = new RowStore();
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];
+  const before = stampOf(paths);
   let read = 0;
   let bad = 0;
   let problem: ProblemValue | null = null;
@@ -75,6 +77,7 @@ export async function loadRows(
     },
     followJob('Reading the data', port),
   );
+  requireUnchanged(paths, before);
   const failed = problem as ProblemValue | null;
   if (failed !== null && (!skipBadRows || store.rows.length === 0)) {
     const more = bad === 1 ? '' : ` ${bad - 1} more of ${read} rows cannot be used either.`;

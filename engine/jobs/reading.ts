@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import type { Progress } from '../contract.ts';
 import type { RecordPlace } from '../data/records.ts';
 import type { ReadingPosition } from '../data/rows.ts';
+import { stampOf } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 
@@ -49,6 +50,16 @@ export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopReque
     isStopped: () => port.stopRequested,
     report: (progress) => port.send({ type: 'progress', progress }),
   });
+}
+
+/** Refuses what was read of files that were written meanwhile: part of it is of before and part of after. */
+export function requireUnchanged(paths: readonly string[], before: string): void {
+  if (stampOf(paths) === before) return;
+  throw new Problem(
+    'data-invalid',
+    `${paths.length === 1 ? `${paths[0]} was` : `One of ${paths.join(', ')} was`} changed while it was read.`,
+    'Let whatever writes it end, then try again.',
+  );
 }
 
 export function stoppedReading(): Problem {

@@ -4,8 +4,9 @@ import type { DataFormat, DataScan, JobSpec } from '../contract.ts';
 import { detectFormat } from '../data/content.ts';
 import { readRecords } from '../data/records.ts';
 import { hashOfHashes, noRow } from '../data/rows.ts';
+import { stampOf } from '../formats/files.ts';
 import type { JobPort } from './port.ts';
-import { followFile } from './reading.ts';
+import { followFile, requireUnchanged } from './reading.ts';
 
 type Port = Pick<JobPort, 'send' | 'stopRequested'>;
 
@@ -16,15 +17,20 @@ export async function runScan(spec: Extract<JobSpec, { kind: 'scan' }>, port: Po
     format: train.format,
     trainRows: train.rows,
     evalRows: evaluation?.rows ?? 0,
-    // Without evaluation files it is that of the training files, as runs record it.
-    hash: evaluation === null ? train.hash : createHash('sha256').update(`${train.hash}\n/\n${evaluation.hash}`).digest('hex'),
+    hash: hashOfSplits(train.hash, evaluation?.hash ?? null),
   };
+}
+
+/** Without evaluation files it is that of the training files, as runs record it. */
+export function hashOfSplits(train: string, evaluation: string | null): string {
+  return evaluation === null ? train : createHash('sha256').update(`${train}\n/\n${evaluation}`).digest('hex');
 }
 
 async function scan(
   paths: readonly string[],
   port: Port,
 ): Promise<{ readonly format: DataFormat; readonly rows: number; readonly hash: string }> {
+  const before = stampOf(paths);
   const hashes: string[] = [];
   let format: DataFormat | null = null;
   let rows = 0;
@@ -38,6 +44,7 @@ async function scan(
     }
     hashes.push(hash.digest('hex'));
   }
+  requireUnchanged(paths, before);
   if (rows === 0) throw noRow(paths);
   return { format: format ?? 'messages', rows, hash: hashOfHashes(hashes) };
 }
