@@ -5,12 +5,13 @@ import { Problem } from '../problem.ts';
 import { type Day, wallClock } from './day.ts';
 import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-worker.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { WorkTime } from './work-time.ts';
 
-/** Longest time one conversation may take to render, the memory it may take for that, and the most text it may become. */
+/** The most of a processor's time one conversation may take to render, the memory it may take for that, and the most text it may become. */
 const timeLimitMs = 2000;
 const memoryLimitMb = 256;
 const maxCharacters = 4_000_000;
-/** A template that has failed for so long altogether is not tried on further conversations; failures that come at once do not count. */
+/** A template that has failed for so long, and rendered nothing meanwhile, is not tried further; failures that come at once do not count. */
 const failingLimitMs = 3 * timeLimitMs;
 const atOnceMs = 50;
 
@@ -64,13 +65,14 @@ export function openTemplate(
   let failure = outOfLimits();
   const run = (source: string, messages: readonly ChatMessage[], options: RenderOptions): string => {
     if (failing >= failingLimitMs) throw failure;
-    const started = performance.now();
     const given = { messages, bos_token, eos_token, add_generation_prompt: options.addGenerationPrompt };
     const variables = { tools: null, ...options.variables, ...given };
-    const answer = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
-    if (answer !== null && 'text' in answer) return answer.text;
-    const spent = performance.now() - started;
-    if (spent > atOnceMs) failing += spent;
+    const { answer, milliseconds } = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
+    if (answer !== null && 'text' in answer) {
+      failing = 0;
+      return answer.text;
+    }
+    if (milliseconds > atOnceMs) failing += milliseconds;
     failure = answer === null ? outOfLimits() : notRendered(answer.problem, takesRest(source, messages, options));
     throw failure;
   };
@@ -79,7 +81,7 @@ export function openTemplate(
     if (first?.role !== 'system' || rest.length === 0) return false;
     const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
     const variables = { tools: null, ...options.variables, ...given };
-    const answer = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
+    const { answer } = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
     return answer !== null && 'text' in answer;
   };
   const plain = withMarks(source, ['', '']);
@@ -128,8 +130,16 @@ function outOfLimits(): Problem {
   );
 }
 
-/** Longest time the thread may take to begin, on a machine with much else to do. */
+/** The same for the thread to begin, on a machine with much else to do; and how long it may do nothing until it is taken to be gone. */
 const startLimitMs = 20_000;
+const goneMs = 2000;
+const millisecondsBetweenLooks = 50;
+
+/** An answer, or null when there is none within the limits, and the processor's time that it took. */
+interface Run {
+  readonly answer: TemplateAnswer | null;
+  readonly milliseconds: number;
+}
 
 /** The thread that renders, one for the process: kept from one conversation to the next, replaced when it had to be ended. */
 class Renderer {
@@ -150,27 +160,34 @@ class Renderer {
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: memoryLimitMb, maxYoungGenerationSizeMb: 32 },
     });
-    // It dies of its limits, which whoever waits has noticed by then.
+    // It dies of its limits, which whoever waits notices: it does nothing more.
     this.#worker.on('error', () => {});
     this.#worker.unref();
     port1.unref();
-    this.#started = this.#wait(startLimitMs);
+    this.#started = this.#wait(startLimitMs, startLimitMs).answered;
   }
 
-  /** False when there is no answer in time. A thread wakes others a little after it has answered, so being woken says nothing. */
-  #wait(milliseconds: number): boolean {
-    const until = performance.now() + milliseconds;
-    while (Atomics.load(this.#answered, 0) === 0)
-      if (Atomics.wait(this.#answered, 0, 0, until - performance.now()) === 'timed-out') return false;
-    return true;
+  /** Waits until the thread has answered, has worked for so long, or has done nothing for so long. */
+  #wait(limitMs: number, idleMs: number): { readonly answered: boolean; readonly milliseconds: number } {
+    const time = new WorkTime();
+    // A thread wakes others a little after it has answered, so being woken says nothing.
+    while (Atomics.load(this.#answered, 0) === 0) {
+      Atomics.wait(this.#answered, 0, 0, millisecondsBetweenLooks);
+      time.look();
+      const over = time.spent > limitMs || time.idle > idleMs;
+      if (over && Atomics.load(this.#answered, 0) === 0)
+        return { answered: false, milliseconds: Math.max(time.spent, time.idle) };
+    }
+    return { answered: true, milliseconds: time.spent };
   }
 
-  /** Waits for the answer; null when there is none within the time limit, or the memory was not enough. */
-  run(task: TemplateTask): TemplateAnswer | null {
+  run(task: TemplateTask): Run {
+    if (!this.#started) return { answer: null, milliseconds: startLimitMs };
     Atomics.store(this.#answered, 0, 0);
     this.#port.postMessage(task);
-    if (!this.#started || !this.#wait(timeLimitMs)) return null;
-    return receiveMessageOnPort(this.#port)!.message as TemplateAnswer;
+    const { answered, milliseconds } = this.#wait(timeLimitMs, goneMs);
+    const answer = answered ? (receiveMessageOnPort(this.#port)!.message as TemplateAnswer) : null;
+    return { answer, milliseconds };
   }
 
   end(): void {
@@ -181,12 +198,12 @@ class Renderer {
 
 let renderer: Renderer | null = null;
 
-function runApart(task: TemplateTask): TemplateAnswer | null {
+function runApart(task: TemplateTask): Run {
   renderer ??= new Renderer();
-  const answer = renderer.run(task);
-  if (answer === null) {
+  const run = renderer.run(task);
+  if (run.answer === null) {
     renderer.end();
     renderer = null;
   }
-  return answer;
+  return run;
 }
