@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { EndTokens } from './end-tokens.ts';
@@ -92,6 +92,19 @@ describe('the embedded tokenizer', () => {
     const metadata = new Map(readGguf(embedded).metadata);
     metadata.set('tokenizer.ggml.pre', { type: 'string', value: 'mystery' });
     expect(() => openTokenizer({ kind: 'gguf', metadata })).toThrow(/'mystery'/);
+  });
+
+  it('reads a long text on a machine that stands still now and then', async () => {
+    const text = 'some ordinary words and 17 more of them '.repeat(20_000);
+    let calls = 0;
+    const now = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 30_000 * calls++);
+    try {
+      expect((await tokenizer.encode(text)).length).toBeGreaterThan(100_000);
+    } finally {
+      clock.mockRestore();
+    }
+    expect(calls).toBeGreaterThan(1);
   });
 
   it('names what is wrong with a damaged tokenizer.json', () => {

@@ -6,7 +6,7 @@ import { readGguf } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
 import { rememberingTokenizer, viewRow } from './report.ts';
-import { readRows, type RowOrProblem, type TokenRow } from './rows.ts';
+import { readRows, RowSource, type RowOrProblem, type TokenRow } from './rows.ts';
 import { openTokenizer } from './tokenizer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-rows-'));
@@ -369,6 +369,28 @@ it('ends with the row that a tokenizer is never through with, not with every row
     message: `${path}, line 1: The tokenizer needed more than 20 seconds for one text.`,
   });
   expect(asked).toBeLessThanOrEqual(32);
+});
+
+it('tells of a long row again and again, and ends with whoever followed', async () => {
+  const path = join(folder, 'long-row.jsonl');
+  writeFileSync(path, '{"text": "a"}\n');
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  try {
+    const long = new Proxy(tokenizer, {
+      get: (target, name) => {
+        if (name === 'encode') return () => new Promise(() => queueMicrotask(() => vi.advanceTimersByTime(60_000)));
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    let told = 0;
+    const watch = () => {
+      if (++told > 3) throw new Error('enough');
+    };
+    await expect(new RowSource([path], long, 49152).read(() => {}, watch)).rejects.toThrow('enough');
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe('a template that never ends for some rows', () => {

@@ -60,6 +60,7 @@ const ignored = -100;
 /** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
+const millisecondsBetweenTellings = 5000;
 
 /** How rows are read; settings left out are those of the default recipe. */
 export interface RowReading extends Partial<RowSettings> {
@@ -81,7 +82,7 @@ export interface ReadingPosition {
   readonly firstLine: number;
   readonly lastLine: number;
 }
-/** Whoever follows a reading: it is told before rows are encoded, may let it wait, and ends it by throwing. */
+/** Whoever follows a reading: it is told before rows are encoded and while that lasts, may let it wait, and ends it by throwing. */
 export type ReadingWatch = (position: ReadingPosition) => void | Promise<void>;
 
 /**
@@ -134,12 +135,14 @@ export class RowSource {
       const hash = createHash('sha256');
       for await (const batch of inBatches(readRecords(file, { hash }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
-        await watch({ rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
+        const at = { rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
+        const tell = () => watch(at);
+        await tell();
         for (const [i, record] of batch.entries()) {
           this.#index.add(rows + i, number, record);
           if ('value' in record) format ??= detectFormat(record.value);
         }
-        const encoded = await Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i)));
+        const encoded = await watched(Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i))), tell);
         for (const examples of encoded) onRow(examples);
         rows += batch.length;
       }
@@ -163,11 +166,16 @@ export class RowSource {
       const from = number === start.file ? start.place : null;
       for await (const batch of inBatches(readRecords(file, { from }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
-        await watch({ rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line });
+        const at = { rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
+        const tell = () => watch(at);
+        await tell();
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
         const wanted = batch.map((record, i) => ({ record, index: row + i }));
         const inPage = wanted.filter(({ index }) => index >= offset && index < offset + limit);
-        const encoded = await Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index)));
+        const encoded = await watched(
+          Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index))),
+          tell,
+        );
         examples.push(...encoded.flat());
         row += batch.length;
         if (row >= offset + limit) return examples;
@@ -177,6 +185,18 @@ export class RowSource {
     if (row === 0) throw noRow(this.#paths);
     this.#total = row;
     return examples;
+  }
+}
+
+/** Tells of work again and again while it lasts: a row may have millions of characters, and whoever follows may want it to end. */
+async function watched<T>(work: Promise<T>, tell: () => void | Promise<void>): Promise<T> {
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  const again = () => void Promise.resolve().then(tell).catch(reject);
+  const timer = setInterval(again, millisecondsBetweenTellings);
+  try {
+    return await Promise.race([work, ended]);
+  } finally {
+    clearInterval(timer);
   }
 }
 

@@ -11,6 +11,7 @@ import { namedTokens } from './named-tokens.ts';
 import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
 import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
 import type { AddedToken, TokenIds, TokenizerJson, TokenizerParts } from './tokenizer-parts.ts';
+import { WorkTime } from './work-time.ts';
 
 /** Where token i came from: `[start, end)` in UTF-16 units of the text. */
 export interface EncodedText {
@@ -51,8 +52,12 @@ export interface Tokenizer extends TokenIds {
   toGgufMetadata(vocabularySize?: number, modelName?: string): Map<string, GgufValue>;
 }
 
-/** Longest time one text may take: a pattern in a foreign tokenizer.json can take for ever. */
-const timeLimitMs = 20_000;
+/**
+ * The most of a processor's time that texts read at the same time may take: so much, or more where they are more than a million characters.
+ * A pattern in a foreign tokenizer.json can take for ever; usual tokenizers take two seconds for a million.
+ */
+const leastTimeMs = 20_000;
+const timePerMillionMs = 20_000;
 /** The most memory that texts read at the same time may take, in bytes: some hundred for each of their own are usual. */
 const memoryLimit = 4 * 2 ** 30;
 const millisecondsBetweenLooks = 100;
@@ -264,12 +269,12 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   async encode(text: string): Promise<number[]> {
-    const encoding = await limited(this.#native.encode(text, null, { addSpecialTokens: false }));
+    const encoding = await limited(this.#native.encode(text, null, { addSpecialTokens: false }), text.length);
     return encoding.getIds();
   }
 
   async encodeWithOffsets(text: string): Promise<EncodedText> {
-    const encoding = await limited(this.#native.encode(text, null, { addSpecialTokens: false }));
+    const encoding = await limited(this.#native.encode(text, null, { addSpecialTokens: false }), text.length);
     const offsets = encoding.getOffsets();
     const units = unitsOfCodePoints(text);
     return {
@@ -280,7 +285,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   decode(ids: readonly number[], options: { readonly skipSpecial?: boolean } = {}): Promise<string> {
-    return limited(this.#native.decode([...ids], options.skipSpecial ?? false));
+    return limited(this.#native.decode([...ids], options.skipSpecial ?? false), ids.length);
   }
 
   isSpecial(id: number): boolean {
@@ -331,18 +336,21 @@ export class TextStream {
   }
 }
 
-/** Texts that are being read; the process's memory before the first of them. */
-const reading = { texts: 0, memoryBefore: 0 };
+/** Texts that are being read, their characters, and the process's memory and time since the first of them. */
+const reading = { texts: 0, characters: 0, memoryBefore: 0, time: new WorkTime() };
 
 /** A native thread cannot be ended and goes on with a text past its limits: who asked should give up, and the process end. */
-async function limited<T>(work: Promise<T>): Promise<T> {
-  if (reading.texts++ === 0) reading.memoryBefore = process.memoryUsage.rss();
-  const started = performance.now();
+async function limited<T>(work: Promise<T>, characters: number): Promise<T> {
+  if (reading.texts++ === 0)
+    Object.assign(reading, { characters: 0, memoryBefore: process.memoryUsage.rss(), time: new WorkTime() });
+  reading.characters += characters;
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
     timer = setInterval(() => {
       if (process.memoryUsage.rss() - reading.memoryBefore > memoryLimit) reject(tooLarge());
-      if (performance.now() - started > timeLimitMs) reject(tooSlow());
+      reading.time.look();
+      const allowed = Math.max(leastTimeMs, (timePerMillionMs * reading.characters) / 1e6);
+      if (reading.time.spent > allowed) reject(tooSlow(allowed));
     }, millisecondsBetweenLooks);
   });
   try {
@@ -353,11 +361,11 @@ async function limited<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function tooSlow(): Problem {
+function tooSlow(milliseconds: number): Problem {
   return new Problem(
     'tokenizer-unsupported',
-    `The tokenizer needed more than ${timeLimitMs / 1000} seconds for one text.`,
-    'Its patterns may be damaged; use the tokenizer of the original model.',
+    `The tokenizer needed more than ${Math.round(milliseconds / 1000)} seconds of the processor for one text.`,
+    'Its patterns may be damaged: use the tokenizer of the original model. Or split a text of millions of characters.',
   );
 }
 
