@@ -30,10 +30,17 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const byteOrderMark = [0xef, 0xbb, 0xbf];
 
+interface Reading {
+  readonly hash?: Hash;
+  readonly from?: RecordPlace | null;
+  /** Told where the reading is after each piece of the file in which no record ends: there may be gigabytes of blank lines. */
+  readonly onNothing?: (place: RecordPlace) => void | Promise<void>;
+}
+
 /** Reads `path`, from a record that was read before where one is given; every byte also goes into `hash`. */
 export async function* readRecords(
   path: string,
-  { hash, from = null }: { readonly hash?: Hash; readonly from?: RecordPlace | null } = {},
+  { hash, from = null, onNothing = () => {} }: Reading = {},
 ): AsyncGenerator<RecordOrProblem> {
   checkFile(path);
   const pieces = new Pieces(path, from);
@@ -54,7 +61,12 @@ export async function* readRecords(
       bytes = head.subarray(start);
       pieces.begin(array, start);
     }
-    yield* array ? pieces.splitArray(bytes, state) : pieces.splitLines(bytes);
+    let found = false;
+    for (const record of array ? pieces.splitArray(bytes, state) : pieces.splitLines(bytes)) {
+      found = true;
+      yield record;
+    }
+    if (!found) await onNothing(pieces.reached);
   }
   if (array === true && !state.closed) {
     yield pieces.damaged('the list that begins the file is never closed');
@@ -91,17 +103,35 @@ class Pieces {
     this.#before = this.#startAt = skipped;
   }
 
+  /** How far the file has been split. */
+  get reached(): RecordPlace {
+    return { line: this.#line, at: this.#before, inList: this.#inList };
+  }
+
   *splitLines(chunk: Buffer): Generator<RecordOrProblem> {
-    let start = 0;
+    let start = this.#passBlankLines(chunk, 0);
     for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, start)) {
       this.#add(chunk.subarray(start, at));
-      start = at + 1;
       yield* this.end();
-      this.#startLine = ++this.#line;
-      this.#startAt = this.#before + start;
+      this.#line++;
+      start = this.#passBlankLines(chunk, at + 1);
     }
     this.#add(chunk.subarray(start));
     this.#before += chunk.length;
+  }
+
+  /** Where the next line with something on it begins, from the beginning of a line on; within a line nothing is passed. */
+  #passBlankLines(chunk: Buffer, from: number): number {
+    if (this.#bytes > 0) return from;
+    let start = from;
+    for (let at = from; at < chunk.length && isSpace(chunk[at]!); at++)
+      if (chunk[at] === newline) {
+        this.#line++;
+        start = at + 1;
+      }
+    this.#startLine = this.#line;
+    this.#startAt = this.#before + start;
+    return start;
   }
 
   *splitArray(

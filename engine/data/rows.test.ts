@@ -215,6 +215,21 @@ describe('rows', () => {
     expect(rows[1]!.line).toBe(2);
   });
 
+  it('are told of and numbered while only blank lines are read', async () => {
+    const path = join(folder, 'blank-lines.jsonl');
+    writeFileSync(path, `{"text": "a"}\n${'\n \r\n'.repeat(2 << 20)}  {"text": "b"}\n\n{"text": "c"}`);
+    const source = new RowSource([path], tokenizer, 49152);
+    const [told, lines]: [number[], number[]] = [[], []];
+    await source.read(
+      (examples) => lines.push(...examples.map(({ line }) => line)),
+      ({ firstLine }) => void told.push(firstLine),
+    );
+    expect(lines).toEqual([1, (4 << 20) + 2, (4 << 20) + 4]);
+    expect(told.filter((line) => line > 2 && line < 4 << 20).length).toBeGreaterThan(10);
+    const page = await source.page(1, 1);
+    expect(page).toMatchObject([{ index: 1, line: (4 << 20) + 2, text: 'b' }]);
+  });
+
   it('name what is nested without end by its kind', async () => {
     const deep = '['.repeat(100_000) + ']'.repeat(100_000);
     const rows = await rowsOf(`{"input_ids": ${deep}}\n{"messages": [{"role": ${deep}}]}\n{"text": "a b c"}`);

@@ -10,7 +10,7 @@ import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
 import { encodeExample, renderConversation } from './mask.ts';
-import { readRecords, type RecordOrProblem } from './records.ts';
+import { readRecords, type RecordOrProblem, type RecordPlace } from './records.ts';
 import { RowIndex } from './row-index.ts';
 import { type ChatTemplate, openTemplate } from './template.ts';
 import { tokensOf } from './token-rows.ts';
@@ -133,7 +133,9 @@ export class RowSource {
     let bytes = 0;
     for (const [number, file] of this.#paths.entries()) {
       const hash = createHash('sha256');
-      for await (const batch of inBatches(readRecords(file, { hash }))) {
+      const onNothing = ({ at, line }: RecordPlace) =>
+        watch({ rows, bytes: bytes + at, totalBytes, file, firstLine: line, lastLine: line });
+      for await (const batch of inBatches(readRecords(file, { hash, onNothing }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = { rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
         const tell = () => watch(at);
@@ -164,7 +166,9 @@ export class RowSource {
     let before = bytesOf(this.#paths.slice(0, start.file));
     for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
       const from = number === start.file ? start.place : null;
-      for await (const batch of inBatches(readRecords(file, { from }))) {
+      const onNothing = ({ at, line }: RecordPlace) =>
+        watch({ rows: row, bytes: before + at, totalBytes, file, firstLine: line, lastLine: line });
+      for await (const batch of inBatches(readRecords(file, { from, onNothing }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = { rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
         const tell = () => watch(at);
