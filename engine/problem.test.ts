@@ -37,6 +37,14 @@ describe('text from a file', () => {
   });
 });
 
+it('a disk that does not answer is no bug', () => {
+  for (const code of ['EIO', 'ENXIO', 'ESTALE', 'EBUSY'])
+    expect(toProblemValue(Object.assign(new Error(`${code}: i/o error, write`), { code }))).toMatchObject({
+      code: 'file-unreadable',
+      hint: expect.stringMatching(/disk/) as string,
+    });
+});
+
 describe('the terminal', () => {
   const run = (code: string) =>
     execFileSync(process.execPath, ['--input-type=module', '-e', code], {

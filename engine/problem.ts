@@ -157,6 +157,11 @@ export class Problem extends Error {
   }
 }
 
+/** What systems say when a disk or a network drive fails, is gone, or does not let a file be read or written. */
+const unanswered = new Set(['EIO', 'ENXIO', 'ENODEV', 'ESTALE', 'EREMOTEIO', 'EBUSY']);
+export const unansweredHint =
+  'The disk or network drive may fail, or does not allow it: try again, or copy the file to another disk.';
+
 /** The value to report for anything caught: a Problem as it is, the system errors people meet, and `internal` for our own bugs. */
 export function toProblemValue(error: unknown): ProblemValue {
   if (error instanceof Problem) return error.toValue();
@@ -182,6 +187,7 @@ export function toProblemValue(error: unknown): ProblemValue {
       message,
       hint: 'The system gives the studio no more open files: raise its limit (ulimit -n).',
     };
+  if (typeof code === 'string' && unanswered.has(code)) return { code: 'file-unreadable', message, hint: unansweredHint };
   if (code === 'EISDIR')
     return { code: 'file-unreadable', message, hint: 'A folder lies in the place of a file: move it away.' };
   return {

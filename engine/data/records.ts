@@ -1,7 +1,7 @@
 /** The records of a JSONL file or of a JSON array, one at a time, with their line numbers, in bounded memory. */
 import type { Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
-import { Problem, shown, type ProblemValue } from '../problem.ts';
+import { Problem, shown, unansweredHint, type ProblemValue } from '../problem.ts';
 
 /** Where a record begins in its file. */
 export interface RecordPlace {
@@ -47,8 +47,7 @@ export async function* readRecords(
   let array = from?.inList ?? null;
   let head = Buffer.alloc(0);
   const state = { depth: from?.inList === true ? 1 : 0, inString: false, escaped: false, closed: false };
-  const stream = createReadStream(path, { highWaterMark: 1 << 18, start: from?.at ?? 0 });
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf(path, from?.at ?? 0)) {
     hash?.update(chunk);
     let bytes = chunk;
     if (array === null) {
@@ -73,6 +72,16 @@ export async function* readRecords(
     return;
   }
   yield* pieces.end();
+}
+
+async function* chunksOf(path: string, start: number): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1 << 18, start }) as AsyncIterable<Buffer>;
+  } catch (error) {
+    const { message, syscall } = error as NodeJS.ErrnoException;
+    if (syscall !== 'read') throw error;
+    throw new Problem('file-unreadable', `'${path}' could not be read: ${message}.`, unansweredHint, { cause: error });
+  }
 }
 
 /** Collects the bytes of one record across chunks. */

@@ -230,6 +230,14 @@ describe('rows', () => {
     expect(page).toMatchObject([{ index: 1, line: (4 << 20) + 2, text: 'b' }]);
   });
 
+  // A file of Linux of which no first byte can be read.
+  it.skipIf(process.platform !== 'linux')('say of which file a piece cannot be read', async () => {
+    await expect(readRows(['/proc/self/mem'], null, 10)).rejects.toMatchObject({
+      code: 'file-unreadable',
+      message: expect.stringMatching(/^'\/proc\/self\/mem' could not be read: EIO/) as string,
+    });
+  });
+
   it('name what is nested without end by its kind', async () => {
     const deep = '['.repeat(100_000) + ']'.repeat(100_000);
     const rows = await rowsOf(`{"input_ids": ${deep}}\n{"messages": [{"role": ${deep}}]}\n{"text": "a b c"}`);
