@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
@@ -235,6 +236,20 @@ describe('rows', () => {
     await expect(readRows(['/proc/self/mem'], null, 10)).rejects.toMatchObject({
       code: 'file-unreadable',
       message: expect.stringMatching(/^'\/proc\/self\/mem' could not be read: EIO/) as string,
+    });
+  });
+
+  it.each([
+    [gzipSync('{"text": "a"}'), /gzip/],
+    [zstdCompressSync('{"text": "a"}'), /Zstandard/],
+    [Buffer.from('\ufeff{"text": "a"}', 'utf16le'), /UTF-16/],
+    [Buffer.from('{"text": "a"}', 'utf16le'), /UTF-16/],
+    [Buffer.from('PAR1 and what follows'), /Parquet/],
+    [Buffer.from('PK\x03\x04 and what follows'), /ZIP/],
+  ])('are not looked for in a file of another kind, which is named: %#', async (content, kind) => {
+    await expect(rowsOf(content)).rejects.toMatchObject({
+      code: 'data-invalid',
+      message: expect.stringMatching(kind) as string,
     });
   });
 

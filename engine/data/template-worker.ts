@@ -15,7 +15,8 @@ export interface TemplateTask {
   /** What a clock on the wall shows, as the milliseconds that it would be in UTC. */
   readonly wallClock: number;
 }
-export type TemplateAnswer = { readonly text: string } | { readonly problem: string };
+/** The text; what the template or the library says; or that the text or what is made on the way to it is too large to be made. */
+export type TemplateAnswer = { readonly text: string } | { readonly problem: string } | { readonly tooLarge: string };
 
 const { port, answered } = workerData as TemplateSetup;
 /** Python's methods that cut given characters off a text; the library's own take no notice of which and cut white space. */
@@ -97,8 +98,11 @@ function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): 
       opened = { source, template };
     }
     const text = opened.template.render({ ...variables, ...functions, [`${prefix}${dateFunction}`]: dateWriter(wallClock) });
-    return text.length <= maxCharacters ? { text } : { problem: `it made ${text.length} characters of one conversation` };
+    return text.length <= maxCharacters ? { text } : { tooLarge: `it made ${text.length} characters of one conversation` };
   } catch (error) {
+    // Thrown by the language itself: a text, a list or calls within calls past what it can hold.
+    if (error instanceof RangeError)
+      return { tooLarge: `it makes more of one conversation than can be held (${error.message})` };
     return { problem: error instanceof Error ? error.message : String(error) };
   }
 }

@@ -46,3 +46,17 @@ it('goes on after conversations that it cannot render, where it renders others',
     expect(render(template, 'short')).toBe('done');
   }
 }, 30_000);
+
+it.each([
+  [`{% set ns = namespace(t='xxxxxxxxxxxxxxxx') %}{% for i in range(40) %}{% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t }}`],
+  [`{% for i in range(5000) %}{{ messages[0].content }}{% endfor %}`],
+  [`{{ ${'('.repeat(100_000)}1${')'.repeat(100_000)} }}`],
+])(
+  'does not blame the roles of a conversation where the template makes too much: %#',
+  (source) => {
+    expect(() => render(open(source), 'x'.repeat(1000))).toThrow(
+      expect.objectContaining({ code: 'template-failed', hint: expect.stringMatching(/template may be damaged/) as string }),
+    );
+  },
+  20_000,
+);

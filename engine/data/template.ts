@@ -73,7 +73,9 @@ export function openTemplate(
       return answer.text;
     }
     if (milliseconds > atOnceMs) failing += milliseconds;
-    failure = answer === null ? outOfLimits() : notRendered(answer.problem, takesRest(source, messages, options));
+    if (answer === null) failure = outOfLimits();
+    else if ('tooLarge' in answer) failure = tooLarge(answer.tooLarge);
+    else failure = notRendered(answer.problem, takesRest(source, messages, options));
     throw failure;
   };
   /** Whether it is the system turn alone that a template refuses. */
@@ -122,12 +124,14 @@ function notRendered(reason: string, withoutSystem: boolean): Problem {
       );
 }
 
+const otherTemplate = 'The template may be damaged; use the one of the original model.';
+
 function outOfLimits(): Problem {
-  return new Problem(
-    'template-failed',
-    `The chat template could not be rendered: it needed more than ${timeLimitMs / 1000} seconds or ${memoryLimitMb} MB.`,
-    'The template may be damaged; use the one of the original model.',
-  );
+  return tooLarge(`it needed more than ${timeLimitMs / 1000} seconds or ${memoryLimitMb} MB`);
+}
+
+function tooLarge(reason: string): Problem {
+  return new Problem('template-failed', `The chat template could not be rendered: ${reason}.`, otherTemplate);
 }
 
 /** The same for the thread to begin, on a machine with much else to do; and how long it may do nothing until it is taken to be gone. */
