@@ -49,7 +49,7 @@ test('every place of a request that takes a path is looked at', async () => {
         ...{ model, adapters: [{ path: '/other', weight: 1 }], prompt, settings, streamId: 's' },
       }),
     () => allowed.requireIn('evaluate.start', { model, data: ['/chosen'], adapter: '/other' }),
-    () => allowed.requireIn('data.render', { model, data: ['/other'] }),
+    () => allowed.requireIn('data.render', { model, data: ['/other'], offset: 0 }),
     () => allowed.requireIn('inspect.path', { path: '/other' }),
     () => allowed.requireIn('exports.identify', { path: '/other' }),
   ];

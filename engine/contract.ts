@@ -629,6 +629,11 @@ export interface RenderedRow {
   readonly input_ids: readonly number[];
   readonly labels: readonly number[];
 }
+export interface RenderedRows {
+  readonly rows: readonly (RenderedRow | { readonly problem: ProblemValue })[];
+  /** The row to go on from; null at the end of the data. */
+  readonly next: number | null;
+}
 
 /** Request name to its function. The host answers all of these; names with `shell.` are in `ShellRequests`. */
 export interface EngineRequests {
@@ -714,9 +719,8 @@ export interface EngineRequests {
   /** Which export, adapter and run a file or folder is of, and whether it is as it was written; null when nothing is known of it. */
   'exports.identify': (p: { path: string }) => Identification | null;
   'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null } & ReadingRows) => EvaluateResult;
-  'data.render': (
-    p: { model: ModelRef; data: readonly string[] } & ViewingRows,
-  ) => readonly (RenderedRow | { problem: ProblemValue })[];
+  /** Some of the rows from row `offset` on, as many as are answered soon. */
+  'data.render': (p: { model: ModelRef; data: readonly string[]; offset: number } & ViewingRows) => RenderedRows;
   'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number } & ViewingRows) => DataReport;
   'inspect.path': (p: { path: string } & AcceptFields) => Inspection;
   /** Makes the sample project and runs it to the end; answers when it has started. */
@@ -928,7 +932,7 @@ export type JobRequest =
       readonly streamId: string;
     }
   | { readonly name: 'stopGenerate'; readonly streamId: string }
-  | ({ readonly name: 'render'; readonly dataPaths: readonly string[] } & ViewingRows)
+  | ({ readonly name: 'render'; readonly dataPaths: readonly string[]; readonly offset: number } & ViewingRows)
   /** What a recipe would adapt; what is not there adapts nothing. */
   | { readonly name: 'targets'; readonly recipe: Recipe }
   /** What a recipe would train; refused where the model does not have it. */

@@ -35,12 +35,19 @@ export const data: Command = {
     const client = await connect();
 
     if (what === 'render') {
-      const rows = await client.request('data.render', request);
-      for (const [i, row] of rows.entries()) {
-        output.document(row);
-        const turn = 'turn' in row && row.turn !== undefined ? `, turn ${row.turn}` : '';
-        output.line(`--- row ${('row' in row ? row.row : undefined) ?? i}${turn}`);
-        output.text('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
+      let shown = 0;
+      for (let offset: number | null = 0; offset !== null;) {
+        const from: number = offset;
+        const ask = () => client.request('data.render', { ...request, offset: from });
+        const { rows, next } = await showProgress(client, output, 'data', ask);
+        for (const row of rows) {
+          output.document(row);
+          const turn = 'turn' in row && row.turn !== undefined ? `, turn ${row.turn}` : '';
+          output.line(`--- row ${('row' in row ? row.row : undefined) ?? shown}${turn}`);
+          output.text('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
+          shown++;
+        }
+        offset = next;
       }
       return;
     }

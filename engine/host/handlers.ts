@@ -154,9 +154,9 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
       return (await startReported(context, spec, null, { client }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data, ...viewing }, client) => {
+    'data.render': ({ model, data, offset, ...viewing }, client) => {
       data.forEach(requireAbsolute);
-      return longLived.render(at(model), data, viewing, { client });
+      return longLived.render(at(model), data, offset, { viewing, asker: { client } });
     },
     'data.report': ({ model, data, maxLength, ...viewing }, client) => {
       data.forEach(requireAbsolute);

@@ -10,14 +10,14 @@ import type {
   GenerateResult,
   JobRequest,
   Progress,
-  RenderedRow,
+  RenderedRows,
   RowView,
   RunPlan,
   TargetPlan,
   TrialSubject,
   ViewingRows,
 } from '../contract.ts';
-import { Problem, type ProblemValue } from '../problem.ts';
+import { Problem } from '../problem.ts';
 import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
 import type { Client, HostContext } from './context.ts';
@@ -143,12 +143,10 @@ export class LongLived {
   async render(
     model: ModelAt,
     dataPaths: readonly string[],
-    viewing: ViewingRows,
-    asker: DataAsker,
-  ): Promise<readonly (RenderedRow | { problem: ProblemValue })[]> {
-    return (await this.#data(model, { name: 'render', dataPaths, ...viewing }, asker)) as readonly (
-      RenderedRow | { problem: ProblemValue }
-    )[];
+    offset: number,
+    { viewing, asker }: { readonly viewing: ViewingRows; readonly asker: DataAsker },
+  ): Promise<RenderedRows> {
+    return (await this.#data(model, { name: 'render', dataPaths, offset, ...viewing }, asker)) as RenderedRows;
   }
 
   async #data(model: ModelAt, request: JobRequest, asker?: DataAsker): Promise<unknown> {

@@ -273,7 +273,10 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'exports.install': object<ParamsOf<'exports.install'>>({ id: text, program: oneOf('ollama', 'lm-studio', 'jan') }),
   'exports.identify': object<ParamsOf<'exports.identify'>>({ path: text }),
   'evaluate.start': object<ParamsOf<'evaluate.start'>>({ model, data: texts, adapter: or(text, null), rowSettings }),
-  'data.render': object<ParamsOf<'data.render'>>({ model, data: texts, rowSettings, day: optional(text) }),
+  'data.render': object<ParamsOf<'data.render'>>({
+    ...{ model, data: texts, offset: integer(0), rowSettings },
+    day: optional(text),
+  }),
   'data.report': object<ParamsOf<'data.report'>>({
     ...{ model, data: texts, maxLength: integer(1), rowSettings },
     day: optional(text),

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRow, RowView } from '../contract.ts';
+import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRows, RowView } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { writeAdapter } from '../adapters/folder.ts';
@@ -122,7 +122,7 @@ describe('data preparation', () => {
       ],
     });
     writeFileSync(path, `${row}\n{"messages": 1}\n${row}\n`);
-    const rendered = await host.ask<(RenderedRow | { problem: { line: number } })[]>({ name: 'render', dataPaths: [path] });
+    const { rows: rendered } = await host.ask<RenderedRows>({ name: 'render', dataPaths: [path], offset: 0 });
     expect(rendered[0]).toMatchObject({ text: '<|bos|><|user|>\nHi<|end|>\n<|assistant|>\nYes<|end|>\n' });
     expect(rendered[1]).toMatchObject({ problem: { code: 'data-invalid', line: 2 } });
     const page = { name: 'rows', dataPaths: [path], offset: 1, limit: 5, maxLength: 64 } as const;

@@ -10,6 +10,7 @@ import type {
   ExportChoice,
   JobRequest,
   Progress,
+  RenderedRows,
   RowView,
   TargetPlan,
 } from '../contract.ts';
@@ -48,7 +49,7 @@ it('says what a recipe adapts without opening the tokenizer, which rows need', a
   expect(matrices).toBe(7 * layers);
   const dataPaths = [join(work, 'rows.jsonl')];
   writeFileSync(dataPaths[0]!, '{"text": "a"}\n');
-  await expect(job({ name: 'render', dataPaths })).rejects.toMatchObject({
+  await expect(job({ name: 'render', dataPaths, offset: 0 })).rejects.toMatchObject({
     code: expect.stringMatching(/tokenizer|config|damaged/) as string,
   });
 });
@@ -123,6 +124,24 @@ describe('a data set that takes long to read', () => {
       at: { file: dataPaths[1], firstLine: 386, lastLine: 401 },
     });
     expect(asker.heard.every(({ done, total }, i) => done < total && done >= (asker.heard[i - 1]?.done ?? 0))).toBe(true);
+  });
+
+  it('is rendered piece by piece, each from where the one before ended', async () => {
+    const many = [join(work, 'many.jsonl')];
+    const line = (i: number) => `${JSON.stringify(i === 5 ? { text: 5 } : { text: `${i} reading lamps` })}\n`;
+    writeFileSync(many[0]!, Array.from({ length: 2500 }, (_, i) => line(i)).join(''));
+    const job = ask(tiny);
+    const texts: string[] = [];
+    let pieces = 0;
+    for (let offset: number | null = 0; offset !== null; pieces++) {
+      const asker = asking();
+      const answer: RenderedRows = await job<RenderedRows>({ name: 'render', dataPaths: many, offset }, asker);
+      expect(asker.heard[0]!.rows).toBe(offset);
+      texts.push(...answer.rows.map((row) => ('problem' in row ? row.problem.code : row.text)));
+      offset = answer.next;
+    }
+    expect(pieces).toBeGreaterThan(2);
+    expect(texts).toEqual(Array.from({ length: 2500 }, (_, i) => (i === 5 ? 'data-invalid' : `${i} reading lamps`)));
   });
 
   it('gives way to a page that somebody waits for', async () => {

@@ -12,20 +12,20 @@ import type {
   ExportChoice,
   JobRequest,
   JobSpec,
-  RenderedRow,
+  RenderedRows,
   RowView,
   ViewingRows,
 } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import { type ReadingWatch, RowSource, type UnusedColumn } from '../data/rows.ts';
+import { type ReadingWatch, type RowOrProblem, RowSource, type UnusedColumn } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
-import { Problem, type ProblemValue } from '../problem.ts';
+import { Problem } from '../problem.ts';
 import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
 import { MemoryPlanner, planAdapter } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
@@ -36,6 +36,10 @@ import { hashOfSplits } from './scan.ts';
 
 /** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
 const keptSets = 4;
+/** Rows that are rendered at a time; with so many tokens or rows they are answered. */
+const rowsRendered = 64;
+const tokensRendered = 100_000;
+const mostRendered = 1024;
 
 export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
   let held: { readonly paths: readonly string[]; readonly stamp: string; readonly model: ModelData } | null = null;
@@ -105,23 +109,20 @@ class ModelData {
     return exportChoices(model, adapters[0]!.adapter.shape);
   }
 
-  async #render(
-    request: Extract<JobRequest, { name: 'render' }>,
-    asker: Asker,
-  ): Promise<(RenderedRow | { problem: ProblemValue })[]> {
-    const rendered: (RenderedRow | { problem: ProblemValue })[] = [];
-    await this.#source(request.dataPaths, request).read((examples) => {
-      for (const row of examples)
-        rendered.push(
-          'problem' in row
-            ? { problem: row.problem }
-            : {
-                ...(row.turn === null ? {} : { row: row.index, turn: row.turn }),
-                ...{ text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
-              },
-        );
-    }, watchFor(asker));
-    return rendered;
+  async #render(request: Extract<JobRequest, { name: 'render' }>, asker: Asker): Promise<RenderedRows> {
+    const { source } = this.#set(request.dataPaths, request);
+    const rows: RenderedRows['rows'][number][] = [];
+    let tokens = 0;
+    let next = request.offset;
+    const isAtEnd = () => source.total !== null && next >= source.total;
+    while (!isAtEnd() && tokens < tokensRendered && rows.length < mostRendered) {
+      for (const row of await source.page(next, rowsRendered, watchFor(asker))) {
+        rows.push(rendered(row));
+        if ('inputIds' in row) tokens += row.inputIds.length;
+      }
+      next += rowsRendered;
+    }
+    return { rows, next: isAtEnd() ? null : next };
   }
 
   async #showPage(request: Extract<JobRequest, { name: 'rows' }>, asker: Asker): Promise<unknown> {
@@ -173,6 +174,14 @@ class ModelData {
     }
     return set;
   }
+}
+
+function rendered(row: RowOrProblem): RenderedRows['rows'][number] {
+  if ('problem' in row) return { problem: row.problem };
+  return {
+    ...(row.turn === null ? {} : { row: row.index, turn: row.turn }),
+    ...{ text: row.text, input_ids: [...row.inputIds], labels: [...row.labels] },
+  };
 }
 
 /** Tells whoever asked of every group of rows before it is worked on: one that never ends is then known by its lines. */

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import type { DataReport, JobRequest, RenderedRow } from '../contract.ts';
+import type { DataReport, JobRequest, RenderedRow, RenderedRows } from '../contract.ts';
 import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
 import { runEvaluate } from './evaluate.ts';
@@ -33,7 +33,7 @@ const tokens = (addEosToken: boolean) =>
 test('checks, rendering, evaluation and training take as many tokens as the setting says', { timeout: 60_000 }, async () => {
   const [ended, open] = [await tokens(true), await tokens(false)];
   expect(ended).toBe(open + 2);
-  const rendered = (await ask({ name: 'render', dataPaths: [data] })) as RenderedRow[];
+  const rendered = ((await ask({ name: 'render', dataPaths: [data], offset: 0 })) as RenderedRows).rows as RenderedRow[];
   expect(rendered.reduce((sum, { labels }) => sum + labels.length - 1, 0)).toBe(ended);
 
   const evaluate = { kind: 'evaluate', modelPath, dataPaths: [data], adapterPath: null, cacheDir } as const;

@@ -50,7 +50,7 @@ test('more jobs than anybody needs are refused, but never a training', () => {
 
 test('a crash names how the process ended, and waiting requests hear of it', async () => {
   const { process, job } = start();
-  const answer = job.request({ name: 'render', dataPaths: [] });
+  const answer = job.request({ name: 'render', dataPaths: [], offset: 0 });
   process.exit(null, 'SIGSEGV');
   await expect(job.finished).rejects.toMatchObject({ code: 'job-crashed', message: expect.stringContaining('SIGSEGV') });
   await expect(answer).rejects.toMatchObject({ code: 'job-crashed' });
@@ -69,7 +69,7 @@ test('a job that does not stop is killed, and that is a stop, not a crash', asyn
 test('a request that lets nothing be heard kills the job and names the rows it was at', async () => {
   vi.useFakeTimers();
   const { process, job } = start();
-  const answer = job.request({ name: 'render', dataPaths: [] }, { silenceSeconds: 2 });
+  const answer = job.request({ name: 'render', dataPaths: [], offset: 0 }, { silenceSeconds: 2 });
   answer.catch(() => {});
   const at = { file: '/data.jsonl', firstLine: 33, lastLine: 64 };
   for (let seconds = 0; seconds < 20; seconds++) {
@@ -158,7 +158,7 @@ test('a job that has ended leaves nothing behind: no listener, no timer', async 
 test('a request that nobody waits for any more is cancelled, and the job goes on', async () => {
   const { process, job } = start();
   const controller = new AbortController();
-  const answer = job.request({ name: 'render', dataPaths: [] }, { signal: controller.signal });
+  const answer = job.request({ name: 'render', dataPaths: [], offset: 0 }, { signal: controller.signal });
   controller.abort();
   await expect(answer).rejects.toMatchObject({ code: 'stopped' });
   expect(process.sent.at(-1)).toEqual({ type: 'cancel', id: 1 });

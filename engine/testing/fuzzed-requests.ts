@@ -112,7 +112,7 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'exports.install': { id: exportId, program: 'ollama' },
       'exports.identify': { path: modelPath },
       'evaluate.start': { model, data: [rows], adapter: adapterPath },
-      'data.render': { model, data: [rows], day: '2026-01-01' },
+      'data.render': { model, data: [rows], offset: 0, day: '2026-01-01' },
       'data.report': { model, data: [rows], maxLength: 64 },
       'inspect.path': { path: modelPath },
       'sample.start': undefined,
