@@ -14,7 +14,7 @@ it.skipIf(process.platform === 'win32')(
   async () => {
     const code = `
     import { openTemplate } from './template.ts';
-    const chatTemplate = '{% for i in range(800) %}{% for j in range(1000) %}{% endfor %}{% endfor %}done';
+    const chatTemplate = '{% for i in range(300) %}{% for j in range(1000) %}{% endfor %}{% endfor %}done';
     const template = openTemplate({ chatTemplate, bosText: null, eosText: null });
     const render = () => template.render([], { addGenerationPrompt: false });
     openTemplate({ chatTemplate: 'begun', bosText: null, eosText: null }).render([], { addGenerationPrompt: false });

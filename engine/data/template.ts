@@ -136,7 +136,7 @@ function tooLarge(reason: string): Problem {
 
 /** The same for the thread to begin, on a machine with much else to do; and how long it may do nothing until it is taken to be gone. */
 const startLimitMs = 20_000;
-const goneMs = 2000;
+const goneMs = 4000;
 const millisecondsBetweenLooks = 50;
 
 /** An answer, or null when there is none within the limits, and the processor's time that it took. */

@@ -264,7 +264,7 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
 test('what is asked after a process has failed for good is answered by a new one, even before the old one is gone', async () => {
   const longLived = new LongLived(context);
   const model = { modelPath: '/model-of-one', acceptFields: [] };
-  const render = (path: string) => longLived.render(model, [path], {}, { client: asker });
+  const render = (path: string) => longLived.render(model, [path], 0, { viewing: {}, asker: { client: asker } });
   const started = () => sent.filter((command) => command.type === 'start' && command.spec.kind === 'data').length;
   const before = started();
   const first = render('/bad.jsonl');

@@ -94,7 +94,7 @@ test('a crash names the rows that were worked on: to each who waits its own, and
   const at = (file: string) => ({ file, firstLine: 3, lastLine: 3 });
   const reading = (file: string) => ({ phase: '', done: 0, total: 9, unit: 'bytes', secondsLeft: null, at: at(file) });
   const { process, job } = start();
-  const answers = [1, 2].map(() => job.request({ name: 'render', dataPaths: [] }));
+  const answers = [1, 2].map(() => job.request({ name: 'render', dataPaths: [], offset: 0 }));
   for (const request of [1, 2]) process.say({ type: 'progress', request, progress: reading(`/${request}.jsonl`) });
   process.exit(null, 'SIGABRT');
   for (const [i, answer] of answers.entries()) await expect(answer).rejects.toThrow(`/${i + 1}.jsonl, line 3`);
