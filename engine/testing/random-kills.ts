@@ -108,9 +108,12 @@ class World {
   }
 
   async until(holds: (runs: readonly Run[]) => boolean): Promise<void> {
-    const since = performance.now();
-    while (!holds(await this.runs())) {
-      if (performance.now() - since > 120_000) throw new Error(`nothing moves: ${JSON.stringify(await this.runs(), null, 1)}`);
+    let since = performance.now();
+    let seen = '';
+    for (let runs = await this.runs(); !holds(runs); runs = await this.runs()) {
+      const now = runs.map(({ name, state, phase, step }) => `${name}: ${state} ${phase} ${step}`).join('; ');
+      if (now !== seen) [seen, since] = [now, performance.now()];
+      if (performance.now() - since > 120_000) throw new Error(`nothing moves: ${now}`);
       await new Promise((done) => setTimeout(done, 50));
     }
   }
