@@ -1,7 +1,7 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import type { ChatMessage, DataFormat } from '../contract.ts';
+import { sizeOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings } from '../recipe.ts';
 import { type Content, contentOf, type Conversation, detectFormat } from './content.ts';
@@ -217,15 +217,6 @@ async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerat
     bytes = 0;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** Nothing for what cannot be asked: whoever opens it says what is wrong. */
-function sizeOf(path: string): number {
-  try {
-    return statSync(path).size;
-  } catch {
-    return 0;
-  }
 }
 
 function bytesOf(paths: readonly string[]): number {

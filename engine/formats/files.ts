@@ -15,6 +15,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeSync,
 } from 'node:fs';
@@ -160,8 +161,21 @@ export function readExactly(descriptor: number, path: string, offset: number, le
  * does; the time at which it did that is kept by the system alone. Null where there is no file.
  */
 export function fileStamp(path: string): string | null {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found === undefined ? null : `${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+  const found = asked(path);
+  return found === null ? null : `${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+}
+
+/** Bytes of a file; none of one that is not there or cannot be asked: whoever opens it says what is wrong. */
+export function sizeOf(path: string): number {
+  return asked(path)?.size ?? 0;
+}
+
+function asked(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
 }
 
 /** Stamps of files, and of all that lies in folders: other texts for other files, or for one more. */

@@ -1,9 +1,8 @@
 /** Follows the reading of rows: says how far it is, and ends it when nobody waits for it any more. */
-import { statSync } from 'node:fs';
 import type { Progress } from '../contract.ts';
 import type { RecordPlace } from '../data/records.ts';
 import type { ReadingPosition } from '../data/rows.ts';
-import { stampOf } from '../formats/files.ts';
+import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 
@@ -38,7 +37,7 @@ export function followFile(
   port: Pick<JobPort, 'send' | 'stopRequested'>,
 ): (place: RecordPlace) => void {
   const follow = followJob(phase, port);
-  const totalBytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const totalBytes = sizeOf(file);
   let rows = 0;
   return ({ at, line }) => follow({ rows: rows++, bytes: at, totalBytes, file, firstLine: line, lastLine: line });
 }
