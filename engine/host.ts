@@ -11,6 +11,7 @@ import { makeFolder } from './formats/files.ts';
 import { answerFrames, encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
 import type { Client, HostContext } from './host/context.ts';
 import { holdsLock, releaseLock, takeLock } from './host/lock.ts';
+import { mayPass, Unsaved } from './host/unsaved.ts';
 import { spawnJob } from './jobs/spawn.ts';
 import { Supervisor } from './jobs/supervisor.ts';
 import { logError, Problem, toProblemValue } from './problem.ts';
@@ -77,7 +78,6 @@ async function open(): Promise<Handle> {
     const { RunQueue } = await import('./host/runs.ts');
     const { Exports } = await import('./host/exports.ts');
     const { SampleFlow } = await import('./sample.ts');
-    const { Unsaved } = await import('./host/unsaved.ts');
     const { handlersFor } = await import('./host/handlers.ts');
     const { checkRequest } = await import('./host/request-shapes.ts');
     const cacheDir = join(places.dataDir, 'cache');
@@ -156,7 +156,7 @@ function leaveLostFolder(): void {
 
 /** A disk that was full may have space again: tried once a second at most. */
 async function current(): Promise<Handle> {
-  if (handle.problem?.code !== 'disk-full' && handle.problem?.code !== 'store-unavailable') return handle;
+  if (handle.problem === null || !mayPass(handle.problem.code)) return handle;
   if (opening === null && performance.now() - openedAt > 1000)
     opening = open().then((opened) => {
       handle = opened;

@@ -55,7 +55,7 @@ export function startReported(context: HostContext, spec: JobSpec, subjectId: st
 }
 
 /** A file that lets nothing be heard for longer is taken for one that its reader never comes to the end of. */
-const silenceSeconds = 60;
+export const silenceSeconds = 60;
 
 /** Runs a job that reads `path`, however long that takes as long as it goes on. */
 export async function runReader<T>(

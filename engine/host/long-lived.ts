@@ -20,7 +20,7 @@ import type {
 import { Problem } from '../problem.ts';
 import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
-import type { Client, HostContext } from './context.ts';
+import { type Client, type HostContext, silenceSeconds } from './context.ts';
 import type { ModelAt } from './library.ts';
 
 type Kind = 'chat' | 'data';
@@ -33,8 +33,6 @@ interface Held {
 
 /** A chat process holds the whole model in memory. */
 const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
-/** A chat template, an expression or a file that lets nothing be heard for longer is taken for one that never ends. */
-const silenceSeconds = 60;
 /** Progress is told to everyone no more often. */
 const millisecondsBetweenReports = 100;
 

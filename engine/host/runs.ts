@@ -352,7 +352,7 @@ export class RunQueue {
     } catch (error) {
       const problem = toProblemValue(error);
       if (next.job !== null) this.#giveUp(next, error);
-      else if (mayPass(error)) throw error;
+      else if (mayPass(problem.code)) throw error;
       else {
         logError(error);
         this.#end(next, 'failed', problem);

@@ -2,15 +2,15 @@
  * What happened and could not be stored, on a full disk above all. It is kept in memory and tried again until the store takes it, so
  * that nobody has to start the host anew when there is space again.
  */
-import { logError, type ProblemValue, toProblemValue } from '../problem.ts';
+import { logError, type ProblemCode, type ProblemValue, toProblemValue } from '../problem.ts';
 
 const retryMilliseconds = 2000;
 /** A disk may be full, or away, for days. What fails for another reason so often will not be stored at all. */
 const mostTries = 30;
 
 /** Whether what could not be stored may be, later: its disk is full, or does not answer, or another program holds the database. */
-export function mayPass(error: unknown): boolean {
-  return ['disk-full', 'store-unavailable'].includes(toProblemValue(error).code);
+export function mayPass(code: ProblemCode): boolean {
+  return code === 'disk-full' || code === 'store-unavailable';
 }
 
 interface Pending {
@@ -66,7 +66,7 @@ export class Unsaved {
       if (pending.tries++ === 0) logError(new Error(`${name} is not stored yet`, { cause: error }));
       pending.reason = toProblemValue(error);
       if (this.#pending.has(name)) return;
-      if (mayPass(error) || pending.tries < mostTries) this.#pending.set(name, pending);
+      if (mayPass(pending.reason.code) || pending.tries < mostTries) this.#pending.set(name, pending);
       else pending.givenUp();
     }
   }

@@ -2,9 +2,9 @@
 import { basename, extname, join } from 'node:path';
 import type { DataColumns, JobSpec, MappedData } from '../contract.ts';
 import { columnsOf, mapRows } from '../data/mapping.ts';
-import { makeFolder, stampOf } from '../formats/files.ts';
+import { makeFolder } from '../formats/files.ts';
 import type { JobPort } from './port.ts';
-import { followFile, requireUnchanged } from './reading.ts';
+import { followFile, readUnchanged } from './reading.ts';
 
 export function runColumns({ path }: Extract<JobSpec, { kind: 'columns' }>): Promise<DataColumns> {
   return columnsOf(path);
@@ -18,9 +18,7 @@ export async function runMap(
   const copies = new Map<string, string>();
   for (const [index, path] of [...trainPaths, ...evalPaths].entries()) {
     const to = join(out, `${index + 1}-${basename(path, extname(path))}.jsonl`);
-    const before = stampOf([path]);
-    await mapRows(path, to, mapping, followFile('Copying the rows', path, port));
-    requireUnchanged([path], before);
+    await readUnchanged([path], () => mapRows(path, to, mapping, followFile('Copying the rows', path, port)));
     copies.set(path, to);
   }
   const copyOf = (path: string): string => copies.get(path)!;

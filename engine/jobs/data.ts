@@ -19,7 +19,7 @@ import type {
 import { today } from '../data/day.ts';
 import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import { type ReadingWatch, type RowOrProblem, RowSource, type UnusedColumn } from '../data/rows.ts';
+import { type ReadingPosition, type ReadingWatch, type RowOrProblem, RowSource, type UnusedColumn } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';
@@ -31,7 +31,7 @@ import { MemoryPlanner, planAdapter } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
 import type { Asker, JobPort } from './port.ts';
-import { followReading, requireUnchanged, stoppedReading } from './reading.ts';
+import { followReading, readUnchanged, stoppedReading } from './reading.ts';
 import { hashOfSplits } from './scan.ts';
 
 /** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
@@ -246,15 +246,12 @@ class ViewedSet {
       every: 0,
     });
     try {
-      const before = stampOf(this.#paths);
-      const { unused, hash } = await this.source.read(
-        (examples) => facts.add(examples),
-        async (position) => {
-          await this.#first();
-          follow(position);
-        },
-      );
-      requireUnchanged(this.#paths, before);
+      const watch = async (position: ReadingPosition): Promise<void> => {
+        await this.#first();
+        follow(position);
+      };
+      const read = () => this.source.read((examples) => facts.add(examples), watch);
+      const { unused, hash } = await readUnchanged(this.#paths, read);
       return { facts, unused, hash };
     } catch (error) {
       // Whoever asks next begins again.

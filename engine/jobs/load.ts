@@ -5,9 +5,8 @@ import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import { RowFindings } from '../data/row-facts.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
-import { RowSource, type TokenRow, type UnusedColumn } from '../data/rows.ts';
+import { type RowOrProblem, RowSource, type TokenRow, type UnusedColumn } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
-import { stampOf } from '../formats/files.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
@@ -17,7 +16,7 @@ import { graphPlan, type ComputePlan } from '../training/plan.ts';
 import { TrainStep, type TrainStepOptions } from '../training/step.ts';
 import { versions } from '../versions.ts';
 import type { JobPort } from './port.ts';
-import { followJob, requireUnchanged } from './reading.ts';
+import { followJob, readUnchanged } from './reading.ts';
 
 export interface LoadedRows {
   /** What is trained on: a conversation is several examples where the chat template writes earlier turns differently. */
@@ -56,28 +55,25 @@ export async function loadRows(
   const store = new RowStore();
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];
-  const before = stampOf(paths);
   let read = 0;
   let bad = 0;
   let problem: ProblemValue | null = null;
-  const { format, hash, unused } = await source.read(
-    (row) => {
-      read++;
-      const examples = row.filter((example): example is TokenRow => 'inputIds' in example);
-      if (examples.length === 0) {
-        bad++;
-        if ('problem' in row[0]!) problem ??= row[0].problem;
-        return;
-      }
-      findings.add(examples);
-      for (const example of examples) {
-        store.add(example);
-        if (first.length < whole) first.push(example);
-      }
-    },
-    followJob('Reading the data', port),
-  );
-  requireUnchanged(paths, before);
+  const keep = (row: readonly RowOrProblem[]): void => {
+    read++;
+    const examples = row.filter((example): example is TokenRow => 'inputIds' in example);
+    if (examples.length === 0) {
+      bad++;
+      if ('problem' in row[0]!) problem ??= row[0].problem;
+      return;
+    }
+    findings.add(examples);
+    for (const example of examples) {
+      store.add(example);
+      if (first.length < whole) first.push(example);
+    }
+  };
+  const reading = () => source.read(keep, followJob('Reading the data', port));
+  const { format, hash, unused } = await readUnchanged(paths, reading);
   const failed = problem as ProblemValue | null;
   if (failed !== null && (!skipBadRows || store.rows.length === 0)) {
     const more = bad === 1 ? '' : ` ${bad - 1} more of ${read} rows cannot be used either.`;

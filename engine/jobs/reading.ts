@@ -51,9 +51,11 @@ export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopReque
   });
 }
 
-/** Refuses what was read of files that were written meanwhile: part of it is of before and part of after. */
-export function requireUnchanged(paths: readonly string[], before: string): void {
-  if (stampOf(paths) === before) return;
+/** Reads files and refuses what was read where they were written meanwhile: part of it is of before and part of after. */
+export async function readUnchanged<T>(paths: readonly string[], read: () => Promise<T>): Promise<T> {
+  const before = stampOf(paths);
+  const result = await read();
+  if (stampOf(paths) === before) return result;
   throw new Problem(
     'data-invalid',
     `${paths.length === 1 ? `${paths[0]} was` : `One of ${paths.join(', ')} was`} changed while it was read.`,

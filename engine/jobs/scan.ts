@@ -4,9 +4,8 @@ import type { DataFormat, DataScan, JobSpec } from '../contract.ts';
 import { detectFormat } from '../data/content.ts';
 import { readRecords } from '../data/records.ts';
 import { hashOfHashes, noRow } from '../data/rows.ts';
-import { stampOf } from '../formats/files.ts';
 import type { JobPort } from './port.ts';
-import { followFile, requireUnchanged } from './reading.ts';
+import { followFile, readUnchanged } from './reading.ts';
 
 type Port = Pick<JobPort, 'send' | 'stopRequested'>;
 
@@ -30,21 +29,21 @@ async function scan(
   paths: readonly string[],
   port: Port,
 ): Promise<{ readonly format: DataFormat; readonly rows: number; readonly hash: string }> {
-  const before = stampOf(paths);
   const hashes: string[] = [];
   let format: DataFormat | null = null;
   let rows = 0;
-  for (const path of paths) {
-    const hash = createHash('sha256');
-    const follow = followFile('Reading the rows', path, port);
-    for await (const record of readRecords(path, { hash })) {
-      follow(record);
-      rows++;
-      if ('value' in record) format ??= detectFormat(record.value);
+  await readUnchanged(paths, async () => {
+    for (const path of paths) {
+      const hash = createHash('sha256');
+      const follow = followFile('Reading the rows', path, port);
+      for await (const record of readRecords(path, { hash })) {
+        follow(record);
+        rows++;
+        if ('value' in record) format ??= detectFormat(record.value);
+      }
+      hashes.push(hash.digest('hex'));
     }
-    hashes.push(hash.digest('hex'));
-  }
-  requireUnchanged(paths, before);
+  });
   if (rows === 0) throw noRow(paths);
   return { format: format ?? 'messages', rows, hash: hashOfHashes(hashes) };
 }

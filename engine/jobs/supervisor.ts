@@ -142,11 +142,6 @@ export class Job {
     return !this.#ended && !this.#stopAsked && this.#outcome === null;
   }
 
-  /** A stop or kill was asked for, so however it ends it was not by itself. */
-  get stopAsked(): boolean {
-    return this.#stopAsked;
-  }
-
   /** Asks a long-lived job. When it says nothing for `silenceSeconds` it is killed: whatever it does, it will not answer. */
   async request(request: JobRequest, { silenceSeconds = null, signal, onProgress }: RequestOptions = {}): Promise<unknown> {
     if (this.#ended || this.#outcome !== null) throw hasEnded();

@@ -2,21 +2,10 @@
  * The cache of expanded weights: files of gigabytes that are computed from a model once and then used for months. Beside each lies a record
  * with its hash, by which a file that changed is known, and what uses a file says so, so that room is made with others alone.
  */
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, rmSync, statfsSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileStamp, isRunning, readText, writeFileAtomic } from '../formats/files.ts';
+import { hashBytes } from './hash.ts';
 
 /** The cache takes no more than this share of the disk that is free or its own. */
 const largestShare = 0.5;
@@ -39,7 +28,7 @@ export function isSoundExpansion(path: string, size: number): boolean {
   if (record === null) return false;
   const age = Date.now() - record.checkedAt;
   if (record.identity === fileStamp(path) && age >= 0 && age < trustedMilliseconds) return true;
-  if (hashOf(path) !== record.sha256) return false;
+  if (hashBytes([path]) !== record.sha256) return false;
   recordExpansion(path, record.sha256);
   return true;
 }
@@ -60,19 +49,6 @@ function readRecord(path: string): HashRecord | null {
     // Without a record it is not known what the file should be, and it is written again.
     return null;
   }
-}
-
-function hashOf(path: string): string {
-  const hash = createHash('sha256');
-  const chunk = Buffer.alloc(1 << 22);
-  const descriptor = openSync(path, 'r');
-  try {
-    for (let count = readSync(descriptor, chunk); count > 0; count = readSync(descriptor, chunk))
-      hash.update(chunk.subarray(0, count));
-  } finally {
-    closeSync(descriptor);
-  }
-  return hash.digest('hex');
 }
 
 // ── Use and room ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,7 +31,8 @@ function readHash(path: string): string | null {
   return /^[0-9a-f]{64}$/.test(text) ? text : null;
 }
 
-function hashBytes(files: readonly string[], onRead: (bytes: number) => void): string {
+/** Reads the files and hashes their bytes, whatever is known of them; `onRead` as above. */
+export function hashBytes(files: readonly string[], onRead: (bytes: number) => void = () => {}): string {
   const hash = createHash('sha256');
   const chunk = Buffer.alloc(1 << 22);
   let bytes = 0;
