@@ -22,7 +22,16 @@ module.exports = {
     engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random)\\.ts$', [
       '^engine/(recipe-names|problem)\\.ts$',
     ]),
-    engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract\\.ts$', ['^engine/(recipe|problem)\\.ts$']),
+    engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
+      '^engine/(contract/|(recipe|problem)\\.ts$)',
+    ]),
+    {
+      name: 'the-contract-is-read-whole',
+      comment: 'Its files by domain are its own; everybody else imports engine/contract.ts.',
+      severity: 'error',
+      from: { pathNot: '^engine/contract(/|\\.ts$)' },
+      to: { path: '^engine/contract/' },
+    },
     engineOnly('formats-know-bytes-only', '^engine/formats/', ['^engine/formats/', '^engine/problem\\.ts$']),
     engineOnly('graph-knows-graphs-only', '^engine/graph/', ['^engine/graph/', '^engine/problem\\.ts$']),
     // The rooms in their order: each names those below it that it may import, and none imports one above.

@@ -57,6 +57,8 @@ export interface ProblemValue {
   /** The config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
   readonly field?: string;
 }
+/** An answer that crosses a process border: a value or a Problem, because an Error does not survive it. */
+export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
 
 // ── Text from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────────
 

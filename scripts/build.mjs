@@ -6,7 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { inTurn, nodeBinary, orExit, root, runQuietly, say, SetupError, writeAtomically } from './setup.mjs';
 
 const sources = [
-  ...['electron', 'renderer', 'engine/contract.ts', 'engine/recipe.ts', 'engine/problem.ts', 'engine/rpc.ts'],
+  ...[
+    'electron',
+    'renderer',
+    'engine/contract.ts',
+    'engine/contract',
+    'engine/recipe.ts',
+    'engine/problem.ts',
+    'engine/rpc.ts',
+  ],
   'engine/frames.ts',
   'engine/host/request-shapes.ts',
   ...['electron.vite.config.ts', 'svelte.config.js', 'tsconfig.json', 'tsconfig.renderer.json', 'package-lock.json'],

@@ -26,7 +26,7 @@ const pages = {
     ],
     [
       ['engine/jobs/run-folder.ts', 'RunRecord'],
-      ['engine/contract.ts', 'MetricRow'],
+      ['engine/contract/runs.ts', 'MetricRow'],
     ],
   ),
   'checkpoint.md': typesPage(

@@ -1,0 +1,50 @@
+/** Adapter versions. */
+
+export interface AdapterVersion {
+  readonly id: string;
+  readonly projectId: string;
+  readonly name: string;
+  readonly path: string;
+  /** Null when imported. */
+  readonly runId: string | null;
+  readonly runName: string | null;
+  readonly step: number | null;
+  readonly modelId: string | null;
+  readonly modelName: string;
+  readonly modelPath: string;
+  readonly datasetName: string | null;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly targetModules: readonly string[];
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly hash: string;
+  readonly evalLoss: number | null;
+  readonly tag: 'candidate' | 'best' | 'shipped' | null;
+  readonly createdAt: number;
+}
+/** What is read of an adapter and its base together. */
+export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
+/** How far an adapter moves each matrix: the Frobenius norm of s B A. */
+export interface UpdateNorms {
+  readonly modules: readonly {
+    readonly name: string;
+    /** With `{layer}` in place of the block's number. */
+    readonly path: string;
+    /** One per block, null where it has no adapter; a single one outside of the blocks. */
+    readonly norms: readonly (number | null)[];
+  }[];
+}
+export interface AdapterWeight {
+  readonly path: string;
+  readonly weight: number;
+}
+export interface AdapterRequests {
+  'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
+  'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;
+  'adapters.update': (p: { id: string; name?: string; tag?: AdapterVersion['tag'] }) => AdapterVersion;
+  'adapters.norms': (p: { id: string }) => UpdateNorms;
+}
+export interface AdapterEvents {
+  'adapter.changed': AdapterVersion;
+}

@@ -1,0 +1,43 @@
+/** How requests, answers and events cross a border, whatever they are about. */
+import type { Answer } from '../problem.ts';
+import type { AdapterEvents, AdapterRequests } from './adapters.ts';
+import type { AnswerEvents, AnswerRequests } from './answers.ts';
+import type { DataRequests } from './data.ts';
+import type { ExportEvents, ExportRequests } from './exports.ts';
+import type { JobEvents } from './jobs.ts';
+import type { MachineEvents, MachineRequests } from './machine.ts';
+import type { ModelEvents, ModelRequests } from './models.ts';
+import type { RunEvents, RunRequests } from './runs.ts';
+import type { ShellEvents, ShellRequests } from './shell.ts';
+
+/** Request name to its function. The engine host answers all of these; names with `shell.` are in `ShellRequests`. */
+export interface EngineRequests
+  extends MachineRequests, ModelRequests, DataRequests, RunRequests, AdapterRequests, AnswerRequests, ExportRequests {}
+/** Event name to its payload. The host stores first and emits after. */
+export interface EngineEvents
+  extends MachineEvents, ModelEvents, RunEvents, AdapterEvents, AnswerEvents, ExportEvents, JobEvents {}
+export type AllRequests = EngineRequests & ShellRequests;
+export type AllEvents = EngineEvents & ShellEvents;
+export type RequestName = keyof AllRequests;
+export type EventName = keyof AllEvents;
+export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
+export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
+/** One handler for every request: a missing one does not compile. `Who` is what a handler is told of the one who asks. */
+export type Handlers<R, Who extends readonly unknown[] = []> = {
+  [N in keyof R]: (params: Params<R, N>, ...who: Who) => Promise<Result<R, N>> | Result<R, N>;
+};
+/** What the preload exposes as `window.studio`: exactly these two functions. */
+export interface StudioBridge {
+  request<N extends RequestName>(name: N, params: Params<AllRequests, N>): Promise<Answer<Result<AllRequests, N>>>;
+  /** Returns the function that ends the subscription. */
+  on<N extends EventName>(name: N, listener: (payload: AllEvents[N]) => void): () => void;
+}
+/** One line of JSON on the host's local socket, in either direction. */
+export type HostMessage =
+  /** The first line of either side on a new connection, with the version of its studio; earlier ones did not say it, and clients no hello. */
+  | { readonly type: 'hello'; readonly pid: number; readonly studio?: string }
+  | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
+  /** Of an answer that is longer than a frame: its JSON, in the order of the parts. */
+  | { readonly type: 'part'; readonly id: number; readonly text: string; readonly last: boolean }
+  | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };
