@@ -11,8 +11,8 @@ export default defineConfig({
     pool: 'forks',
     // The long ones wait more than they compute.
     ...(full ? { maxWorkers: 2 } : {}),
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: full ? 300_000 : 60_000,
+    hookTimeout: full ? 300_000 : 60_000,
     passWithNoTests: true,
   },
 });

@@ -5,7 +5,7 @@ const seed = Number(process.env['LOWRANK_FUZZ_SEED'] ?? 1);
 
 test(
   'whatever a request carries, a host with models, rows and runs answers in words and lives',
-  { timeout: 900_000 },
+  { timeout: 1_800_000 },
   async () => {
     const host = await fuzzedHost(true);
     try {

@@ -32,7 +32,7 @@ const bits = (out: string): Buffer[] =>
     readFileSync(join(out, name)),
   );
 
-it('whatever the call', { timeout: 1_800_000 }, async () => {
+it('whatever the call', { timeout: 5_400_000 }, async () => {
   const whole = join(work, 'whole');
   // The first also fills the cache, which is not what is killed here.
   await run(join(work, 'first'), false);
