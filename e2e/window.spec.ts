@@ -14,7 +14,7 @@ test('a first start greets with the sample and is closed off from the machine', 
     bridge: Object.keys((window as unknown as { studio: object }).studio).sort(),
     node: ['require', 'process', 'module', 'Buffer'].filter((name) => name in globalThis),
   }));
-  expect(seen).toEqual({ bridge: ['on', 'request'], node: [] });
+  expect(seen).toEqual({ bridge: ['cancel', 'on', 'request'], node: [] });
 
   // Nor any way out.
   await page.evaluate(() => void (location.href = 'https://example.com/'));

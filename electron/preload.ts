@@ -1,7 +1,7 @@
-/** The whole bridge between page and shell: `request` and `on`. No Electron object ever reaches the page. */
+/** The whole bridge between page and shell: `request`, `cancel` and `on`. No Electron object ever reaches the page. */
 import { contextBridge, ipcRenderer, webUtils } from 'electron';
 import type { StudioBridge } from '../engine/contract.ts';
-import { dropChannel, eventChannel, requestChannel } from './channels.ts';
+import { cancelChannel, dropChannel, eventChannel, requestChannel } from './channels.ts';
 
 const listeners = new Map<string, Set<(payload: never) => void>>();
 ipcRenderer.on(eventChannel, (_event, name: string, payload: unknown) => {
@@ -9,7 +9,8 @@ ipcRenderer.on(eventChannel, (_event, name: string, payload: unknown) => {
 });
 
 const bridge: StudioBridge = {
-  request: (name, params) => ipcRenderer.invoke(requestChannel, name, params) as never,
+  request: (name, params, ticket) => ipcRenderer.invoke(requestChannel, name, params, ticket) as never,
+  cancel: (ticket) => ipcRenderer.send(cancelChannel, ticket),
   on: (name, listener) => {
     const group = listeners.get(name) ?? new Set();
     listeners.set(name, group.add(listener as (payload: never) => void));

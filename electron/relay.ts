@@ -9,7 +9,7 @@ import { checkRequest } from '../engine/host/request-shapes.ts';
 import { Problem, toProblemValue } from '../engine/problem.ts';
 import { connectHost, type HostClient, type HostOptions } from '../engine/rpc.ts';
 import { type AllowedPaths, isEngineRequest } from './allowed-paths.ts';
-import { dropChannel, eventChannel, requestChannel } from './channels.ts';
+import { cancelChannel, dropChannel, eventChannel, requestChannel } from './channels.ts';
 import { isOurs } from './protocol.ts';
 
 /** What travels to the engine on one line; more is no request of the window. */
@@ -25,6 +25,8 @@ export class Relay {
   readonly #allowed: AllowedPaths;
   #window: BrowserWindow | null = null;
   #client: Promise<HostClient> | null = null;
+  /** Of the requests on their way, by the ticket that the page gave them. */
+  readonly #cancels = new Map<unknown, AbortController>();
   #engine: AllEvents['shell.engine'] = { state: 'starting', problem: null };
   #closing = false;
 
@@ -33,7 +35,12 @@ export class Relay {
     this.#options = options;
     this.#shell = shell;
     this.#allowed = allowed;
-    ipcMain.handle(requestChannel, (event, name: unknown, params: unknown) => this.#answer(event.senderFrame, name, params));
+    ipcMain.handle(requestChannel, (event, name: unknown, params: unknown, ticket: unknown) =>
+      this.#cancellable(ticket, (signal) => this.#answer(event.senderFrame, name, params, signal)),
+    );
+    ipcMain.on(cancelChannel, (event, ticket: unknown) => {
+      if (this.#isOurPage(event.senderFrame)) this.#cancels.get(ticket)?.abort();
+    });
     ipcMain.on(dropChannel, (event, paths: unknown) => this.#drop(event.senderFrame, paths));
   }
 
@@ -92,7 +99,26 @@ export class Relay {
     this.emit('shell.engine', this.#engine);
   }
 
-  async #answer(sender: WebFrameMain | null, name: unknown, given: unknown): Promise<Answer<unknown>> {
+  async #cancellable(
+    ticket: unknown,
+    ask: (signal: AbortSignal | undefined) => Promise<Answer<unknown>>,
+  ): Promise<Answer<unknown>> {
+    if (!Number.isSafeInteger(ticket) || this.#cancels.has(ticket)) return ask(undefined);
+    const cancel = new AbortController();
+    this.#cancels.set(ticket, cancel);
+    try {
+      return await ask(cancel.signal);
+    } finally {
+      this.#cancels.delete(ticket);
+    }
+  }
+
+  async #answer(
+    sender: WebFrameMain | null,
+    name: unknown,
+    given: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer<unknown>> {
     try {
       if (!this.#isOurPage(sender)) throw refused('The request came from a page that is not the studio.');
       if (typeof name !== 'string') throw refused('The request has no name.');
@@ -106,7 +132,7 @@ export class Relay {
       checkRequest(name, params);
       await this.#allowed.requireIn(name, params as never);
       const client = await this.connect();
-      return { ok: await client.request(name, params as never) };
+      return { ok: await client.request(name, params as never, signal) };
     } catch (error) {
       const problem = toProblemValue(error);
       if (problem.code === 'internal') console.error(error);

@@ -188,6 +188,8 @@ function isMessage(value: unknown): value is HostMessage {
       return Number.isInteger(value['pid']) && (value['studio'] === undefined || typeof value['studio'] === 'string');
     case 'request':
       return Number.isSafeInteger(value['id']) && typeof value['name'] === 'string';
+    case 'cancel':
+      return Number.isSafeInteger(value['id']);
     case 'answer':
       return Number.isSafeInteger(value['id']) && isAnswer(value['answer']);
     case 'part':

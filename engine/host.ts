@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, ProblemValue } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import { answerFrames, encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
-import type { Client, HostContext } from './host/context.ts';
+import type { Asker, Client, HostContext } from './host/context.ts';
 import { holdsLock, releaseLock, takeLock } from './host/lock.ts';
 import { mayPass, Unsaved } from './host/unsaved.ts';
 import { spawnJob } from './jobs/spawn.ts';
@@ -54,7 +54,7 @@ const millisecondsBetweenLooks = 2000;
 const watch = setInterval(() => void leaveLostFolder(), millisecondsBetweenLooks).unref();
 
 type Handle = {
-  request(name: string, params: unknown, client: Client): Promise<unknown>;
+  request(name: string, params: unknown, asker: Asker): Promise<unknown>;
   busy(): boolean;
   close(): void;
   /** Ends every job. */
@@ -101,12 +101,12 @@ async function open(): Promise<Handle> {
     const parts = { devices, library, adapters, runs, longLived, exports, sample };
     const handlers = handlersFor(context, parts);
     return {
-      request: async (name, params, client) => {
+      request: async (name, params, asker) => {
         const handler = Object.hasOwn(handlers, name) ? handlers[name as keyof EngineRequests] : undefined;
         if (handler === undefined)
           throw new Problem('request-invalid', `There is no request '${name}'.`, 'Use the same version of window and engine.');
         checkRequest(name as keyof EngineRequests, params);
-        return (handler as (params: unknown, client: Client) => unknown)(params, client);
+        return (handler as (params: unknown, asker: Asker) => unknown)(params, asker);
       },
       busy: () =>
         runs.busy ||
@@ -206,16 +206,23 @@ function serve(socket: Socket): void {
     armIdle();
   });
   let studio: string | undefined;
+  const waiting = new Map<number, AbortController>();
   readFrames(
     socket,
     (message) => {
       if (message.type === 'hello') studio = message.studio;
+      if (message.type === 'cancel') waiting.get(message.id)?.abort();
       if (message.type !== 'request') return;
+      const cancelled = new AbortController();
+      waiting.set(message.id, cancelled);
       const told =
         studio === versions.studio
-          ? answer(message, client)
+          ? answer(message, { client, signal: AbortSignal.any([client.gone, cancelled.signal]) })
           : Promise.resolve({ problem: otherStudio(versions.studio, studio).toValue() });
-      void told.then((answer) => sendAnswer(socket, message, answer));
+      void told.then((answer) => {
+        waiting.delete(message.id);
+        return sendAnswer(socket, message, answer);
+      });
       // One that asks faster than it reads is heard again when it has read.
       return untilRead(socket);
     },
@@ -237,9 +244,9 @@ async function sendAnswer(socket: Socket, request: Request, answer: Answer<unkno
   }
 }
 
-async function answer(request: Request, client: Client): Promise<Answer<unknown>> {
+async function answer(request: Request, asker: Asker): Promise<Answer<unknown>> {
   try {
-    return { ok: (await (await current()).request(request.name, request.params, client)) ?? null };
+    return { ok: (await (await current()).request(request.name, request.params, asker)) ?? null };
   } catch (error) {
     const problem = toProblemValue(error);
     if (problem.code === 'internal') logError(error);

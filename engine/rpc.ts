@@ -92,8 +92,12 @@ export interface HostOptions {
 }
 
 export interface HostClient {
-  /** Rejects with a Problem. */
-  request<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<Result<EngineRequests, N>>;
+  /** Rejects with a Problem. When `signal` fires the host is told that nobody waits; its answer, mostly a Problem `stopped`, still comes. */
+  request<N extends keyof EngineRequests>(
+    name: N,
+    params: Params<EngineRequests, N>,
+    signal?: AbortSignal,
+  ): Promise<Result<EngineRequests, N>>;
   /** Returns the function that ends the subscription. */
   on<N extends keyof EngineEvents>(name: N, listener: (payload: EngineEvents[N]) => void): () => void;
   /** Every event, for a relay. */
@@ -275,15 +279,27 @@ class SocketClient implements HostClient {
     this.#socket.destroy();
   }
 
-  request<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<Result<EngineRequests, N>> {
-    if (this.#closed) return Promise.reject(lost(null));
+  async request<N extends keyof EngineRequests>(
+    name: N,
+    params: Params<EngineRequests, N>,
+    signal?: AbortSignal,
+  ): Promise<Result<EngineRequests, N>> {
+    if (this.#closed) throw lost(null);
+    if (signal?.aborted) throw cancelled();
     const id = ++this.#lastId;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject, parts: [], characters: 0 });
-      if (this.#send({ type: 'request', id, name, params: params ?? null })) return;
+    const answer = Promise.withResolvers<Result<EngineRequests, N>>();
+    this.#waiting.set(id, { resolve: answer.resolve, reject: answer.reject, parts: [], characters: 0 });
+    if (!this.#send({ type: 'request', id, name, params: params ?? null })) {
       this.#waiting.delete(id);
-      reject(tooLong(`The request '${name}'`, longestFrame, 'Ask for less at a time.'));
-    });
+      throw tooLong(`The request '${name}'`, longestFrame, 'Ask for less at a time.');
+    }
+    const cancel = () => void this.#send({ type: 'cancel', id });
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await answer.promise;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
   }
 
   /** False when the message is too long to be sent. */
@@ -313,6 +329,10 @@ class SocketClient implements HostClient {
     this.#socket.end();
     this.#socket.destroy();
   }
+}
+
+function cancelled(): Problem {
+  return new Problem('stopped', 'It was cancelled before it had begun.', 'Ask again.');
 }
 
 function lost(why: string | null): Problem {

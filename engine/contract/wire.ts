@@ -22,13 +22,20 @@ export type RequestName = keyof AllRequests;
 export type EventName = keyof AllEvents;
 export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
 export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
-/** One handler for every request: a missing one does not compile. `Who` is what a handler is told of the one who asks. */
+/** One handler for every request: a missing one does not compile. `Who` is what a handler is told of who asks. */
 export type Handlers<R, Who extends readonly unknown[] = []> = {
   [N in keyof R]: (params: Params<R, N>, ...who: Who) => Promise<Result<R, N>> | Result<R, N>;
 };
-/** What the preload exposes as `window.studio`: exactly these two functions. */
+/** What the preload exposes as `window.studio`: exactly these three functions. */
 export interface StudioBridge {
-  request<N extends RequestName>(name: N, params: Params<AllRequests, N>): Promise<Answer<Result<AllRequests, N>>>;
+  /** `ticket` is a number the page has not used before, where it may want to cancel. */
+  request<N extends RequestName>(
+    name: N,
+    params: Params<AllRequests, N>,
+    ticket?: number,
+  ): Promise<Answer<Result<AllRequests, N>>>;
+  /** Says that nobody waits any more for the answer to the request of this ticket. It still comes, and says so where the request has ended by it. */
+  cancel(ticket: number): void;
   /** Returns the function that ends the subscription. */
   on<N extends EventName>(name: N, listener: (payload: AllEvents[N]) => void): () => void;
 }
@@ -37,6 +44,8 @@ export type HostMessage =
   /** The first line of either side on a new connection, with the version of its studio; earlier ones did not say it, and clients no hello. */
   | { readonly type: 'hello'; readonly pid: number; readonly studio?: string }
   | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
+  /** Nobody waits any more for the answer of the request of this id: what can end, ends, and the answer says so. */
+  | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
   /** Of an answer that is longer than a frame: its JSON, in the order of the parts. */
   | { readonly type: 'part'; readonly id: number; readonly text: string; readonly last: boolean }

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
 import { longestName, shown } from '../problem.ts';
-import { found, type HostContext } from './context.ts';
+import { type Asker, found, type HostContext } from './context.ts';
 import { baseOf, modelAt, type ModelAt, requireAbsolute, requireName } from './library.ts';
 
 export class AdapterRegistry {
@@ -47,7 +47,7 @@ export class AdapterRegistry {
     emit('list.changed', { projectId: version.projectId, list: 'adapters' });
   }
 
-  async import(projectId: string, path: string, modelId: string): Promise<AdapterVersion> {
+  async import(projectId: string, path: string, modelId: string, { signal }: Asker): Promise<AdapterVersion> {
     requireAbsolute(path);
     const { store } = this.#context;
     found(store.projects.get(projectId), 'project', projectId);
@@ -67,7 +67,7 @@ export class AdapterRegistry {
       evalLoss: null,
       tag: null,
       createdAt: Date.now(),
-      ...(await this.#describe(path, modelAt(store, model))),
+      ...(await this.#describe(path, modelAt(store, model), signal)),
     };
     store.adapters.put(version);
     this.tell(version);
@@ -75,14 +75,14 @@ export class AdapterRegistry {
   }
 
   /** It is read whole, in a job: with full training that is a whole model. */
-  #describe(adapterPath: string, base: ModelAt): Promise<AdapterDescription> {
-    return this.#context.supervisor.run<AdapterDescription>({ kind: 'describe', ...base, adapterPath });
+  #describe(adapterPath: string, base: ModelAt, signal?: AbortSignal): Promise<AdapterDescription> {
+    return this.#context.supervisor.run<AdapterDescription>({ kind: 'describe', ...base, adapterPath }, signal && { signal });
   }
 
-  norms(id: string): Promise<UpdateNorms> {
+  norms(id: string, { signal }: Asker): Promise<UpdateNorms> {
     const { store, supervisor } = this.#context;
     const version = found(store.adapters.get(id), 'adapter', id);
-    return supervisor.run<UpdateNorms>({ kind: 'norms', ...baseOf(store, version), adapterPath: version.path });
+    return supervisor.run<UpdateNorms>({ kind: 'norms', ...baseOf(store, version), adapterPath: version.path }, { signal });
   }
 
   update(id: string, { name, tag }: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {

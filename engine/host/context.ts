@@ -13,6 +13,13 @@ export interface Client {
   readonly tell: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
 }
 
+/** A client that waits for the answer to one request. */
+export interface Asker {
+  readonly client: Client;
+  /** Fires when it waits no more: it has cancelled the request, or its connection is gone. */
+  readonly signal: AbortSignal;
+}
+
 export interface HostContext {
   readonly dataDir: string;
   /** Graphs and other things that can be made again. */
@@ -33,20 +40,20 @@ export function found<T>(thing: T | null, what: string, id: string): T {
 }
 
 interface Asked extends Pick<JobOptions, 'onMessage'> {
-  /** Who asks: the job ends when it is gone. */
-  readonly client?: Client;
+  /** Who asks: the job ends when nobody waits for it any more. */
+  readonly asker?: Asker | undefined;
 }
 
 /** Starts a job. Its progress is told to everyone as that of its subject, and to who asked as that of the request. */
 export function startReported(context: HostContext, spec: JobSpec, subjectId: string | null, asked: Asked = {}): Job {
-  const { client, onMessage } = asked;
+  const { asker, onMessage } = asked;
   const job: Job = context.supervisor.start(spec, {
-    ...(client === undefined ? {} : { signal: client.gone }),
+    ...(asker === undefined ? {} : { signal: asker.signal }),
     onMessage: (message) => {
       if (message.type === 'progress') {
         const event = { jobId: job.id, kind: spec.kind, progress: message.progress };
         if (subjectId !== null) context.emit('job.progress', { ...event, subjectId });
-        client?.tell('job.progress', { ...event, subjectId: null });
+        asker?.client.tell('job.progress', { ...event, subjectId: null });
       }
       onMessage?.(message);
     },
@@ -62,7 +69,7 @@ export async function runReader<T>(
   context: HostContext,
   spec: JobSpec,
   path: string,
-  { silentSeconds = silenceSeconds, client }: Pick<Asked, 'client'> & { readonly silentSeconds?: number } = {},
+  { silentSeconds = silenceSeconds, asker }: Pick<Asked, 'asker'> & { readonly silentSeconds?: number } = {},
 ): Promise<T> {
   let at: Progress['at'];
   let isSilent = false;
@@ -72,7 +79,7 @@ export async function runReader<T>(
     timer.refresh();
     at = message.progress.at;
   };
-  const job = startReported(context, spec, null, { ...(client && { client }), onMessage });
+  const job = startReported(context, spec, null, { asker, onMessage });
   const timer = setTimeout(() => {
     isSilent = true;
     job.kill();

@@ -6,7 +6,7 @@ import { needsImportance } from '../export/quant-mix.ts';
 import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { longestName, Problem, shown, toProblemValue } from '../problem.ts';
-import { type Client, found, type HostContext, startReported } from './context.ts';
+import { type Asker, found, type HostContext, startReported } from './context.ts';
 import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 
 /** Exports of models named by path alone gather here. */
@@ -28,7 +28,7 @@ export class Exports {
       });
   }
 
-  async start(request: ExportRequest, client: Client): Promise<ExportRecord> {
+  async start(request: ExportRequest, asker: Asker): Promise<ExportRecord> {
     const { store, cacheDir } = this.#context;
     requireAbsolute(request.out);
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
@@ -96,7 +96,7 @@ export class Exports {
         },
       },
       record.id,
-      { client },
+      { asker },
     );
     this.#jobs.set(record.id, job);
     let result: ExportResult;

@@ -4,7 +4,7 @@ import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
-import { type Client, found, type HostContext, runReader, startReported } from './context.ts';
+import { type Asker, found, type HostContext, runReader, startReported } from './context.ts';
 import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
@@ -24,7 +24,7 @@ export interface HostParts {
   readonly sample: SampleFlow;
 }
 
-export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Client]> {
+export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
   const { devices, library, runs, adapters, longLived, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
@@ -43,7 +43,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'projects.rename': ({ id, name }) => library.renameProject(id, name),
 
     'models.list': ({ projectId }) => library.models(projectId),
-    'models.add': ({ projectId, path, ...options }) => library.addModel(projectId, path, options),
+    'models.add': ({ projectId, path, ...options }, asker) => library.addModel(projectId, path, { ...options, asker }),
     'models.remove': ({ id }) => {
       library.removeModel(id);
       return null;
@@ -52,44 +52,50 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { longLived, store }),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
-    'datasets.add': ({ projectId, ...files }) => library.addDataset(projectId, files),
-    'datasets.columns': ({ path }, client) => {
+    'datasets.add': ({ projectId, ...files }, asker) => library.addDataset(projectId, files, asker),
+    'datasets.columns': ({ path }, asker) => {
       requireAbsolute(path);
-      return runReader<DataColumns>(context, { kind: 'columns', path }, path, { client });
+      return runReader<DataColumns>(context, { kind: 'columns', path }, path, { asker });
     },
     'datasets.remove': ({ id }) => {
       library.removeDataset(id);
       return null;
     },
-    'datasets.rows': async ({ datasetId, modelId, split, offset, limit, maxLength }, client) => {
+    'datasets.rows': async ({ datasetId, modelId, split, offset, limit, maxLength }, asker) => {
       const { trainPaths, evalPaths, trainRows, evalRows } = dataset(datasetId);
       const [paths, known] = split === 'train' ? [trainPaths, trainRows] : [evalPaths, evalRows];
       if (paths.length === 0) return { rows: [], total: 0 };
       const page = { offset, limit: Math.min(limit, 200), maxLength };
-      const asker = { client, question: 'rows', subjectId: datasetId };
-      const { rows, total } = await longLived.rows(at({ id: modelId }), paths, page, asker);
+      const { rows, total } = await longLived.rows(at({ id: modelId }), paths, page, {
+        ...asker,
+        question: 'rows',
+        subjectId: datasetId,
+      });
       // Until they have been read to the end there are as many as when the data set was added.
       return { rows, total: total ?? known };
     },
-    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, client) => {
+    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, asker) => {
       const { trainPaths, evalPaths, trainRows, evalRows, hash } = dataset(datasetId);
       const [paths, others, rows] = split === 'train' ? [trainPaths, evalPaths, trainRows] : [evalPaths, trainPaths, evalRows];
-      const asker = { client, question: 'report', subjectId: datasetId };
-      return longLived.report(at({ id: modelId }), paths, others, maxLength, { viewing, asker, added: { rows, hash } });
+      return longLived.report(at({ id: modelId }), paths, others, maxLength, {
+        viewing,
+        asker: { ...asker, question: 'report', subjectId: datasetId },
+        added: { rows, hash },
+      });
     },
 
     'runs.list': (params) => runs.list(params?.projectId),
     'runs.get': ({ id }) => runs.get(id),
-    'runs.plan': ({ modelId, datasetId, recipe }, client) => {
-      const parts = { longLived, store, client };
+    'runs.plan': ({ modelId, datasetId, recipe }, asker) => {
+      const parts = { longLived, store, asker };
       return planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, parts);
     },
-    'runs.fit': (params, client) => {
+    'runs.fit': (params, asker) => {
       params.data.forEach(requireAbsolute);
-      return fitForRun(params, { longLived, store, client });
+      return fitForRun(params, { longLived, store, asker });
     },
-    'runs.start': async (params, client) => {
-      const run = await runs.start(params, client.gone);
+    'runs.start': async (params, asker) => {
+      const run = await runs.start(params, asker.client.gone);
       if (params.resume === true) sample.follow(run.id);
       return run;
     },
@@ -121,13 +127,13 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'runs.checkpoints': ({ id }) => store.checkpoints.list(id),
 
     'adapters.list': ({ projectId }) => store.adapters.list(projectId),
-    'adapters.import': ({ projectId, path, modelId }) => adapters.import(projectId, path, modelId),
+    'adapters.import': ({ projectId, path, modelId }, asker) => adapters.import(projectId, path, modelId, asker),
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
-    'adapters.norms': ({ id }) => adapters.norms(id),
+    'adapters.norms': ({ id }, asker) => adapters.norms(id, asker),
 
-    'generate.start': (params, client) => {
+    'generate.start': (params, asker) => {
       params.adapters.forEach(requireWeight);
-      return longLived.generate(at(params.model), params, client.gone, (token) => client.tell('generate.token', token));
+      return longLived.generate(at(params.model), params, asker.signal, (token) => asker.client.tell('generate.token', token));
     },
     'generate.stop': async ({ streamId }) => {
       await longLived.stopGenerate(streamId);
@@ -137,37 +143,35 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'exports.choices': ({ adapterId }) =>
       exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { longLived, store }),
     'exports.list': ({ projectId }) => store.exports.list(projectId),
-    'exports.start': (params, client) => exports.start(params, client),
+    'exports.start': (params, asker) => exports.start(params, asker),
     'exports.stop': ({ id }) => {
       exports.stop(id);
       return null;
     },
     'exports.programs': () => findPrograms(process.env),
     'exports.install': ({ id, program }) => install(found(store.exports.get(id), 'export', id), program, process.env),
-    'exports.identify': ({ path }, client) => {
+    'exports.identify': ({ path }, asker) => {
       requireAbsolute(path);
-      return identify(context, path, client.gone);
+      return identify(context, path, asker.signal);
     },
-    'evaluate.start': async ({ model, data, adapter, rowSettings: given }, client) => {
+    'evaluate.start': async ({ model, data, adapter, rowSettings: given }, asker) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
       const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
       const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
-      return (await startReported(context, spec, null, { client }).finished) as EvaluateResult;
+      return (await startReported(context, spec, null, { asker }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data, offset, ...viewing }, client) => {
+    'data.render': ({ model, data, offset, ...viewing }, asker) => {
       data.forEach(requireAbsolute);
-      return longLived.render(at(model), data, offset, { viewing, asker: { client } });
+      return longLived.render(at(model), data, offset, { viewing, asker });
     },
-    'data.report': ({ model, data, maxLength, ...viewing }, client) => {
+    'data.report': ({ model, data, maxLength, ...viewing }, asker) => {
       data.forEach(requireAbsolute);
-      return longLived.report(at(model), data, [], maxLength, { viewing, asker: { client } });
+      return longLived.report(at(model), data, [], maxLength, { viewing, asker });
     },
-    'inspect.path': async ({ path, acceptFields = [] }, client) => {
+    'inspect.path': async ({ path, acceptFields = [] }, asker) => {
       requireAbsolute(path);
-      const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, {
-        client,
-      });
-      return withOrigin(found, await identify(context, path, client.gone));
+      const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { asker });
+      return withOrigin(found, await identify(context, path, asker.signal));
     },
 
     'sample.start': () => sample.start(),

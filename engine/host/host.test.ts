@@ -45,6 +45,19 @@ test('a new project offers the embedded model', async () => {
   expect(models.map(({ embedded }) => embedded).sort()).toEqual([false, true]);
 }, 30_000);
 
+test('what nobody waits for any more ends, and nothing is kept of it', { timeout: limit }, async () => {
+  const path = join(folder, 'many.jsonl');
+  writeFileSync(path, '{"text":"one of very many rows"}\n'.repeat(1_500_000));
+  const cancel = new AbortController();
+  const end = client.on('job.progress', ({ kind }) => kind === 'scan' && cancel.abort());
+  const adding = client.request('datasets.add', { projectId, trainPaths: [path], evalPaths: [] }, cancel.signal);
+  await expect(adding).rejects.toMatchObject({ code: 'stopped' });
+  end();
+  expect((await client.request('datasets.list', { projectId })).map(({ id }) => id)).toEqual([datasetId]);
+  // What has been cancelled before it was asked is not asked.
+  await expect(client.request('projects.list', undefined, cancel.signal)).rejects.toMatchObject({ code: 'stopped' });
+});
+
 test('a plan counts what the run then trains', { timeout: limit }, async () => {
   const recipe = { rank: 4, layers: [1], targetModules: ['q_proj', 'down_proj'], epochs: 1.5 };
   const plan = await client.request('runs.plan', { modelId, datasetId, recipe });

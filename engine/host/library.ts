@@ -20,7 +20,7 @@ import type {
 import { logError, longestName, Problem, shown } from '../problem.ts';
 import { type RowSettings, rowSettings } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
-import { found, type HostContext, runReader } from './context.ts';
+import { type Asker, found, type HostContext, runReader } from './context.ts';
 
 export class Library {
   readonly #context: HostContext;
@@ -68,11 +68,11 @@ export class Library {
   async addModel(
     projectId: string,
     path: string,
-    { embedded = false, acceptFields = [] }: { embedded?: boolean } & AcceptFields = {},
+    { embedded = false, acceptFields = [], asker }: { embedded?: boolean; asker?: Asker | undefined } & AcceptFields = {},
   ): Promise<Model> {
     this.project(projectId);
     requireAbsolute(path);
-    const info = await this.#inspectModel(path, acceptFields);
+    const info = await this.#inspectModel(path, acceptFields, asker);
     const model = this.#context.store.models.put({
       ...info,
       id: randomUUID(),
@@ -85,8 +85,8 @@ export class Library {
     return model;
   }
 
-  async #inspectModel(path: string, acceptFields: readonly string[]): Promise<ModelInfo> {
-    const inspection = await runReader<Inspection>(this.#context, { kind: 'inspect', path, acceptFields }, path);
+  async #inspectModel(path: string, acceptFields: readonly string[], asker: Asker | undefined): Promise<ModelInfo> {
+    const inspection = await runReader<Inspection>(this.#context, { kind: 'inspect', path, acceptFields }, path, { asker });
     if (inspection.kind !== 'model' || inspection.model === undefined)
       throw new Problem(
         'format-unknown',
@@ -105,6 +105,7 @@ export class Library {
   async addDataset(
     projectId: string,
     { name, mapping, ...files }: Omit<Params<EngineRequests, 'datasets.add'>, 'projectId'>,
+    asker?: Asker,
   ): Promise<Dataset> {
     this.project(projectId);
     if (files.trainPaths.length === 0)
@@ -121,8 +122,9 @@ export class Library {
             this.#context,
             { kind: 'map', ...files, mapping, out: join(dataDir, 'datasets', id) },
             first,
+            { asker },
           );
-    const scan = await runReader<DataScan>(this.#context, { kind: 'scan', trainPaths, evalPaths }, first);
+    const scan = await runReader<DataScan>(this.#context, { kind: 'scan', trainPaths, evalPaths }, first, { asker });
     const dataset: Dataset = {
       id,
       projectId,

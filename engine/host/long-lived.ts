@@ -20,7 +20,7 @@ import type {
 import { Problem } from '../problem.ts';
 import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
-import { type Client, type HostContext, silenceSeconds } from './context.ts';
+import { type Asker, type Client, type HostContext, silenceSeconds } from './context.ts';
 import type { ModelAt } from './library.ts';
 
 type Kind = 'chat' | 'data';
@@ -37,8 +37,7 @@ const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
 const millisecondsBetweenReports = 100;
 
 /** Who asks about data, so that it ends when nobody waits any more. */
-export interface DataAsker {
-  readonly client: Client;
+export interface DataAsker extends Asker {
   /** What is asked, where a later question of the same client takes the place of an earlier one. */
   readonly question?: string;
   /** Of which data set progress is told to everyone; without one it is told to who asks. */
@@ -157,7 +156,7 @@ export class LongLived {
     const before = questions.get(question);
     questions.set(question, replaced);
     const onProgress = this.#progressOf(held, asker);
-    const signal = AbortSignal.any([asker.client.gone, replaced.signal]);
+    const signal = AbortSignal.any([asker.signal, replaced.signal]);
     const answer = this.#ask(held, request, { silenceSeconds, signal, onProgress });
     // Only now: what both of them need is then not begun anew.
     before?.abort();

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { AddedFiles, DataReport, Dataset, Model } from '../contract.ts';
 import type { Store } from '../store/open.ts';
-import type { Client } from './context.ts';
+import type { Asker } from './context.ts';
 import type { LongLived } from './long-lived.ts';
 import { planForRun } from './plan.ts';
 
@@ -12,7 +12,8 @@ test('a plan says that the files of its data set have changed since', async () =
     metrics: { rateOf: () => null },
     memory: { of: () => [] },
   } as unknown as Store;
-  const client: Client = { gone: new AbortController().signal, tell: () => {} };
+  const { signal } = new AbortController();
+  const asker: Asker = { client: { gone: signal, tell: () => {} }, signal };
   const asked: (AddedFiles | undefined)[] = [];
   const notesOf = async (changed: boolean, evalPaths: string[]) => {
     const check = { severity: 'warning', title: changed ? 'Changed' : 'Repeated', detail: 'Look.', rows: [] } as const;
@@ -33,7 +34,7 @@ test('a plan says that the files of its data set have changed since', async () =
       evalRows: 0,
       hash: 'h',
     } as unknown as Dataset;
-    return (await planForRun(model, dataset, {}, { longLived, store, client })).notes;
+    return (await planForRun(model, dataset, {}, { longLived, store, asker })).notes;
   };
   expect(await notesOf(true, [])).toContain('Changed. Look.');
   expect(await notesOf(false, ['/b.jsonl'])).not.toContain('Repeated. Look.');

@@ -18,7 +18,7 @@ import type { Store } from '../store/open.ts';
 import { totalRows, totalSteps } from '../training/batches.ts';
 import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
-import type { Client } from './context.ts';
+import type { Asker } from './context.ts';
 import { baseOf, modelAt, type ModelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
@@ -26,14 +26,14 @@ export async function planForRun(
   model: Model,
   dataset: Dataset,
   input: RecipeInput,
-  { longLived, store, client }: AskedParts,
+  { longLived, store, asker }: AskedParts,
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
   const { layers: _, ...adapter } = await longLived.adapter(at, recipe);
   const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, {
     viewing: { rowSettings: rowSettings(recipe) },
-    asker: { client, question: 'plan', subjectId: dataset.id },
+    asker: { ...asker, question: 'plan', subjectId: dataset.id },
     added: { rows: dataset.trainRows, hash: dataset.evalPaths.length === 0 ? dataset.hash : null },
   });
   const steps = totalSteps(recipe, report.examples);
@@ -56,7 +56,7 @@ interface PlanParts {
   readonly store: Store;
 }
 interface AskedParts extends PlanParts {
-  readonly client: Client;
+  readonly asker: Asker;
 }
 
 /** The estimate, with what the programs take as the newest run of the model here measured it; and the measurement itself, if it was of this. */
@@ -89,7 +89,7 @@ export async function fitForRun(
   const at = modelAt(parts.store, model);
   const report = await parts.longLived.report(at, data, [], recipe.maxLength, {
     viewing: { rowSettings: rowSettings(recipe) },
-    asker: { client: parts.client, question: 'fit' },
+    asker: { ...parts.asker, question: 'fit' },
   });
   const { layers } = await parts.longLived.adapter(at, recipe);
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };

@@ -9,7 +9,7 @@ import { defaultRecipe } from '../recipe.ts';
 import { openStore } from '../store/open.ts';
 import { AdapterRegistry } from './adapters.ts';
 import { Devices } from './devices.ts';
-import { type Client, type HostContext, startReported } from './context.ts';
+import { type Asker, type HostContext, startReported } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
 import { type DataAsker, LongLived } from './long-lived.ts';
@@ -38,7 +38,7 @@ const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervi
 const library = new Library(context);
 const exports = new Exports(context, library);
 const client = new AbortController().signal;
-const asker: Client = { gone: client, tell: () => {} };
+const asker: Asker = { client: { gone: client, tell: () => {} }, signal: client };
 const request = {
   model: { path: '/model' },
   data: { paths: ['/rows.jsonl'], evalPaths: [] },
@@ -264,7 +264,7 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
 test('what is asked after a process has failed for good is answered by a new one, even before the old one is gone', async () => {
   const longLived = new LongLived(context);
   const model = { modelPath: '/model-of-one', acceptFields: [] };
-  const render = (path: string) => longLived.render(model, [path], 0, { viewing: {}, asker: { client: asker } });
+  const render = (path: string) => longLived.render(model, [path], 0, { viewing: {}, asker });
   const started = () => sent.filter((command) => command.type === 'start' && command.spec.kind === 'data').length;
   const before = started();
   const first = render('/bad.jsonl');
@@ -288,18 +288,17 @@ test('how far a request is, is told to the one who asked; everyone hears it of a
     emit: (name, payload) => name === 'job.progress' && everyone.push((payload as { subjectId: string | null }).subjectId),
   };
   const heard: string[] = [];
-  const asking = (who: string): Client => ({
-    gone: client,
-    tell: (_, payload) => heard.push(`${who}: ${(payload as { subjectId: string | null }).subjectId}`),
+  const asking = (who: string): Asker => ({
+    client: {
+      gone: client,
+      tell: (_, payload) => heard.push(`${who}: ${(payload as { subjectId: string | null }).subjectId}`),
+    },
+    signal: client,
   });
   const longLived = new LongLived(told);
   const model = { modelPath: '/model-of-two', acceptFields: [] };
   const report = (asker: DataAsker) => longLived.report(model, ['/rows.jsonl'], [], 8, { asker });
-  const reports = [
-    report({ client: asking('mine') }),
-    report({ client: asking('other') }),
-    report({ client: asking('third'), subjectId: 'set' }),
-  ];
+  const reports = [report(asking('mine')), report(asking('other')), report({ ...asking('third'), subjectId: 'set' })];
   const progress = { phase: '', done: 1, total: 2, unit: '', secondsLeft: null };
   for (const request of [2, 1, 3]) say({ type: 'progress', request, progress });
   exit(1, null);
@@ -309,7 +308,7 @@ test('how far a request is, is told to the one who asked; everyone hears it of a
 
   const spec = { kind: 'inspect', path: '/x' } as const;
   for (const subjectId of [null, 'export']) {
-    startReported(told, spec, subjectId, { client: asking(`of ${subjectId}`) });
+    startReported(told, spec, subjectId, { asker: asking(`of ${subjectId}`) });
     say({ type: 'progress', progress });
     exit(0, null);
   }

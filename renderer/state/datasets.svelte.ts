@@ -2,7 +2,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type { AllRequests, DataColumns, DataReport, Dataset, Params, Progress, RowView } from '../../engine/contract.ts';
 import type { RowSettings } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
-import type { Engine } from './engine.ts';
+import type { Asking, Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
 
 export type Split = 'train' | 'eval';
@@ -26,12 +26,12 @@ export class DatasetsState {
     });
   }
 
-  columns(path: string): Promise<DataColumns> {
-    return this.#engine.request('datasets.columns', { path });
+  columns(path: string, asking: Asking): Promise<DataColumns> {
+    return this.#engine.request('datasets.columns', { path }, asking);
   }
 
-  async add(request: Params<AllRequests, 'datasets.add'>): Promise<Dataset> {
-    const dataset = await this.#engine.request('datasets.add', request);
+  async add(request: Params<AllRequests, 'datasets.add'>, asking: Asking): Promise<Dataset> {
+    const dataset = await this.#engine.request('datasets.add', request, asking);
     this.list.apply(dataset);
     return dataset;
   }

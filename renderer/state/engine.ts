@@ -30,17 +30,34 @@ export function problemOf(error: unknown): ProblemValue {
   };
 }
 
+export interface Asking {
+  /** Tells the engine that nobody waits any more. The request then fails with `stopped`, or is answered where it was too late. */
+  readonly signal?: AbortSignal;
+}
+/** Parameters, where the request has some, and how it is asked. */
+type Arguments<N extends RequestName> =
+  Parameters<AllRequests[N]> extends [] ? [] : [...Parameters<AllRequests[N]>, asking?: Asking];
+
 export class Engine {
   readonly #bridge: StudioBridge;
+  #lastTicket = 0;
 
   constructor(bridge: StudioBridge) {
     this.#bridge = bridge;
   }
 
-  async request<N extends RequestName>(name: N, ...args: Parameters<AllRequests[N]>): Promise<Result<AllRequests, N>> {
-    const answer = await this.#bridge.request(name, args[0] as Params<AllRequests, N>);
-    if ('problem' in answer) throw new EngineProblem(answer.problem);
-    return answer.ok;
+  async request<N extends RequestName>(name: N, ...args: Arguments<N>): Promise<Result<AllRequests, N>> {
+    const [params, asking] = args as [params?: Params<AllRequests, N>, asking?: Asking];
+    const ticket = ++this.#lastTicket;
+    const cancel = () => this.#bridge.cancel(ticket);
+    asking?.signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      const answer = await this.#bridge.request(name, params as Params<AllRequests, N>, ticket);
+      if ('problem' in answer) throw new EngineProblem(answer.problem);
+      return answer.ok;
+    } finally {
+      asking?.signal?.removeEventListener('abort', cancel);
+    }
   }
 
   /** Returns the function that ends the subscription. */

@@ -1,7 +1,7 @@
 import type { Model, TargetPlan } from '../../engine/contract.ts';
 import type { RecipeInput } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
-import type { Engine } from './engine.ts';
+import type { Asking, Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
 
 /** The models of the open project. */
@@ -16,8 +16,8 @@ export class ModelsState {
     this.list = new Collection((projectId) => engine.request('models.list', { projectId }));
   }
 
-  async add(projectId: string, path: string, acceptFields: readonly string[]): Promise<Model> {
-    const model = await this.#engine.request('models.add', { projectId, path, acceptFields });
+  async add(projectId: string, path: string, acceptFields: readonly string[], asking: Asking): Promise<Model> {
+    const model = await this.#engine.request('models.add', { projectId, path, acceptFields }, asking);
     this.list.apply(model);
     return model;
   }

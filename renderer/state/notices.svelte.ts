@@ -1,5 +1,5 @@
 import type { ProblemValue } from '../../engine/contract.ts';
-import { problemOf } from './engine.ts';
+import { type Asking, EngineProblem, problemOf } from './engine.ts';
 
 export interface Notice {
   readonly id: number;
@@ -7,6 +7,8 @@ export interface Notice {
   readonly text: string;
   readonly detail: string | null;
   readonly undo: (() => void) | null;
+  /** Ends what is being done. */
+  readonly stop: (() => void) | null;
 }
 
 const secondsToUndo = 6;
@@ -16,29 +18,37 @@ const momentMilliseconds = 300;
 export class Notices {
   items = $state.raw<readonly Notice[]>([]);
   #next = 1;
+  /** Problems that a person has asked for by stopping something. */
+  readonly #stopped = new WeakSet<ProblemValue>();
 
   done(text: string): void {
-    this.#add({ kind: 'done', text, detail: null, undo: null }, secondsToUndo);
+    this.#add({ kind: 'done', text, detail: null, undo: null, stop: null }, secondsToUndo);
   }
 
+  /** Says what went wrong; what a person has stopped is no failure. */
   failed(error: unknown): void {
+    if (error instanceof EngineProblem && this.#stopped.has(error.value)) return;
     const problem: ProblemValue = problemOf(error);
-    this.#add({ kind: 'failed', text: problem.message, detail: problem.hint, undo: null }, 20);
+    this.#add({ kind: 'failed', text: problem.message, detail: problem.hint, undo: null, stop: null }, 20);
   }
 
   /** Says what people should know until they dismiss it. */
   warn({ message, hint }: ProblemValue): void {
-    this.#add({ kind: 'failed', text: message, detail: hint, undo: null }, null);
+    this.#add({ kind: 'failed', text: message, detail: hint, undo: null, stop: null }, null);
   }
 
-  /** Says what is being done, when that takes longer than a moment. */
-  async during<T>(text: string, work: () => Promise<T>): Promise<T> {
+  /** Says what is being done, when that takes longer than a moment, and lets a person stop it. `work` asks the engine with what it is given. */
+  async during<T>(text: string, work: (asking: Asking) => Promise<T>): Promise<T> {
+    const cancel = new AbortController();
     let notice: number | null = null;
     const timer = setTimeout(() => {
-      notice = this.#add({ kind: 'working', text, detail: null, undo: null }, null);
+      notice = this.#add({ kind: 'working', text, detail: null, undo: null, stop: () => cancel.abort() }, null);
     }, momentMilliseconds);
     try {
-      return await work();
+      return await work({ signal: cancel.signal });
+    } catch (error) {
+      if (cancel.signal.aborted && error instanceof EngineProblem) this.#stopped.add(error.value);
+      throw error;
     } finally {
       clearTimeout(timer);
       if (notice !== null) this.dismiss(notice);
@@ -53,6 +63,7 @@ export class Notices {
         kind: 'done',
         text,
         detail: null,
+        stop: null,
         undo: () => {
           if (!open) return;
           open = false;

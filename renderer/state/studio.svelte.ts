@@ -14,7 +14,7 @@ import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
 import { DatasetsState } from './datasets.svelte.ts';
-import { Engine, EngineProblem, problemOf } from './engine.ts';
+import { type Asking, Engine, EngineProblem, problemOf } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
 import { MachineState } from './machine.svelte.ts';
 import { ModelsState } from './models.svelte.ts';
@@ -112,7 +112,9 @@ export class Studio {
     await this.#reporting(async () => {
       const projectId = await this.project.ensure();
       try {
-        const model = await this.notices.during(`Reading ${nameOf(path)}`, () => this.models.add(projectId, path, accepted));
+        const model = await this.notices.during(`Reading ${nameOf(path)}`, (asking) =>
+          this.models.add(projectId, path, accepted, asking),
+        );
         this.router.go('models', { id: model.id });
       } catch (error) {
         const field = unknownField(error);
@@ -136,13 +138,16 @@ export class Studio {
       const { trainPaths, evalPaths } = splitByName(paths);
       const projectId = await this.project.ensure();
       const name = nameByPath(trainPaths[0] ?? '');
-      const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async () => {
-        const { format, columns } = await this.datasets.columns(trainPaths[0] ?? '');
+      const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async (asking) => {
+        const { format, columns } = await this.datasets.columns(trainPaths[0] ?? '', asking);
         if (mapping === undefined && format === null && columns.length > 0) {
           this.unmappedData = { paths, columns };
           return null;
         }
-        return this.datasets.add({ projectId, name, trainPaths, evalPaths, ...(mapping === undefined ? {} : { mapping }) });
+        return this.datasets.add(
+          { projectId, name, trainPaths, evalPaths, ...(mapping === undefined ? {} : { mapping }) },
+          asking,
+        );
       });
       if (dataset !== null) this.router.go('datasets', { id: dataset.id });
     });
@@ -154,11 +159,11 @@ export class Studio {
     if (rows.length > 0) await this.addData(rows);
     for (const path of paths.filter((path) => !rows.includes(path))) {
       await this.#reporting(async () => {
-        const known = await this.notices.during(`Reading ${nameOf(path)}`, () =>
-          this.engine.request('exports.identify', { path }),
+        const known = await this.notices.during(`Reading ${nameOf(path)}`, (asking) =>
+          this.engine.request('exports.identify', { path }, asking),
         );
         if (known !== null) return this.#showOrigin(known);
-        const kind = await this.notices.during(`Reading ${nameOf(path)}`, () => this.#kindOf(path));
+        const kind = await this.notices.during(`Reading ${nameOf(path)}`, (asking) => this.#kindOf(path, asking));
         if (kind === 'adapter') await this.#addAdapter(path);
         else await this.addModel(path);
       });
@@ -181,9 +186,9 @@ export class Studio {
     this.notices.done(`${nameOf(path)} was exported from ${from}${changed === null ? '' : ', and is as it was written'}`);
   }
 
-  async #kindOf(path: string): Promise<Inspection['kind']> {
+  async #kindOf(path: string, asking: Asking): Promise<Inspection['kind']> {
     try {
-      return (await this.engine.request('inspect.path', { path })).kind;
+      return (await this.engine.request('inspect.path', { path }, asking)).kind;
     } catch (error) {
       // A model that is asked about when it is added.
       if (unknownField(error) !== null) return 'model';
