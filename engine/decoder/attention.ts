@@ -80,14 +80,10 @@ export function attendCached(
   return { mixed: reshape(g, [rows], { shape: [time, heads * headDim] }), own };
 }
 
-const knownBlocks = new WeakMap<Value, readonly Value[]>();
-
 /** For each block of queries its rows of the mask, as far as the keys it may see; all layers share them. */
 function maskBlocks(g: Graph, mask: Value, blocks: number): readonly Value[] {
   if (blocks === 1) return [mask];
-  const known = knownBlocks.get(mask);
-  if (known !== undefined) return known;
-  const built = equalParts(g, mask, 0, blocks).map((rows, i) => leadingParts(g, rows, 1, blocks)[i]!);
-  knownBlocks.set(mask, built);
-  return built;
+  return g.memo(mask, `${blocks} blocks`, () =>
+    equalParts(g, mask, 0, blocks).map((rows, i) => leadingParts(g, rows, 1, blocks)[i]!),
+  );
 }

@@ -1,6 +1,7 @@
 /** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
 import { assert } from '../problem.ts';
-import type { ExternalData, Graph, PlainOp, Value } from '../graph/graph.ts';
+import type { ExternalData, Graph, Value } from '../graph/graph.ts';
+import type { PlainOp } from '../graph/op.ts';
 import { gelu, geluTanh, relu, silu, tanh } from '../graph/ops/activation.ts';
 import { add, clip, mul } from '../graph/ops/elementwise.ts';
 import { embedding } from '../graph/ops/embedding.ts';

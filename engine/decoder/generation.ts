@@ -1,5 +1,6 @@
 /** Text generation with a cache of keys and values. Adapters are inputs: they change without a new session as long as they need nothing new. */
 import { assert } from '../problem.ts';
+import { sum } from '../graph/dim.ts';
 import { Graph, type Dim, type Value } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { concat } from '../graph/ops/shape.ts';
@@ -209,7 +210,7 @@ async function openGraph(
 export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
   const { heads, keyValueHeads, headDim, scoreCap: cap } = spec;
-  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: 'room + time', blocks: 1 });
+  const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: sum(['room', 'time']), blocks: 1 });
   const rows = g.input('rows', 'int64', [1]);
   const adapted = adapterInputs(g, spec, files, slots);
   const added = { key: [] as Value[], value: [] as Value[] };
@@ -230,7 +231,6 @@ export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: Ad
     },
   };
   g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));
-  for (const what of ['key', 'value'] as const)
-    g.output(`new.${what}`, concat(g, added[what], { axis: 0, total: spec.layers * keyValueHeads }));
+  for (const what of ['key', 'value'] as const) g.output(`new.${what}`, concat(g, added[what], { axis: 0 }));
   return g;
 }

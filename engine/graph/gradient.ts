@@ -1,7 +1,8 @@
 /** Reverse-mode differentiation of a recorded tape. */
 import { assert } from '../problem.ts';
-import type { Graph, TapeEntry, Value } from './graph.ts';
-import { sameShape } from './graph.ts';
+import { sameShape } from './dim.ts';
+import type { Graph, TapeEntry } from './graph.ts';
+import type { Value } from './node.ts';
 import { add } from './ops/elementwise.ts';
 import { reduceSum } from './ops/reduce.ts';
 import { reshape } from './ops/shape.ts';

@@ -1,51 +1,14 @@
 /** A computation as typed nodes in the vocabulary of ONNX, with a tape of the operations that can be differentiated. */
 import { assert } from '../problem.ts';
+import type { Dim, Shape } from './dim.ts';
+import type { DataType } from './dtype.ts';
+import type { Attributes, Constant, ExternalData, GraphParts, Node, Value, Weight } from './node.ts';
+import { nodeType, outputsOf, type NodeTypeName } from './nodes/index.ts';
 
-export type DataType = 'float32' | 'float16' | 'uint8' | 'int32' | 'int64' | 'bool';
-/** A number, or the name of a dimension known only when the graph runs. */
-export type Dim = number | string;
-export type Shape = readonly Dim[];
-
-/** One tensor of a graph. Two values are the same tensor exactly when they are the same object. */
-export interface Value {
-  readonly name: string;
-  readonly dtype: DataType;
-  readonly shape: Shape;
-}
-
-export type Attribute =
-  | { readonly int: number }
-  | { readonly float: number }
-  | { readonly ints: readonly number[] }
-  | { readonly string: string }
-  | { readonly graph: Graph };
-
-export interface Node {
-  readonly type: string;
-  /** '' is ONNX itself. */
-  readonly domain: '' | 'com.microsoft';
-  /** Path in the model, so that a profile and an error say where. */
-  readonly name: string;
-  readonly inputs: readonly Value[];
-  readonly outputs: readonly Value[];
-  readonly attributes: Readonly<Record<string, Attribute>>;
-}
-
-/** Where the bytes of a frozen weight lie; they are never read here. */
-export interface ExternalData {
-  readonly path: string;
-  readonly offset: number;
-  readonly length: number;
-}
-export interface Weight {
-  readonly value: Value;
-  readonly data: ExternalData;
-}
-/** Small tensors live inside the model file; numbers are kept exact until they are written. */
-export interface Constant {
-  readonly value: Value;
-  readonly data: readonly number[];
-}
+// What whoever builds a graph speaks of, beside the graph itself.
+export type { Dim, Dimensions, Shape } from './dim.ts';
+export type { DataType } from './dtype.ts';
+export type { ExternalData, Node, Value } from './node.ts';
 
 /** A differentiable step: how the gradient of its output becomes gradients of its inputs. */
 export interface TapeEntry {
@@ -57,14 +20,16 @@ export interface TapeEntry {
   backward(dy: Value, needed: readonly boolean[]): (Value | null)[];
 }
 
-interface NodeOptions {
-  readonly shape: Shape;
-  readonly dtype?: DataType;
-  readonly domain?: 'com.microsoft';
-  readonly attributes?: Readonly<Record<string, Attribute>>;
+/** What of a node is another in its copy. */
+interface Copied {
+  readonly inputs: readonly Value[];
+  /** Stands before its names. */
+  readonly prefix?: string;
+  readonly shapes?: readonly Shape[];
+  readonly attributes?: Attributes;
 }
 
-export class Graph {
+export class Graph implements GraphParts {
   readonly inputs: Value[] = [];
   /** Those that need not be fed, with the shape they then have. */
   readonly emptyInputs = new Map<Value, readonly number[]>();
@@ -77,6 +42,9 @@ export class Graph {
   readonly #names = new Map<string, number>();
   readonly #shapeVectors = new Map<string, Value>();
   readonly #dimensions = new Map<string, Value>();
+  /** Numbers or names of sizes that a value holds whenever the graph runs. */
+  readonly #known = new Map<Value, Shape>();
+  readonly #memos = new Map<Value, Map<string, unknown>>();
   #tape: TapeEntry[] | null = null;
 
   /** `scope` is the path under which all names of this graph lie; a subgraph must not repeat names of the graph around it. */
@@ -126,6 +94,7 @@ export class Graph {
     if (known !== undefined) return known.value;
     const value = { name: this.#unique('constant'), dtype, shape };
     this.constants.set(key, { value, data });
+    this.#known.set(value, data);
     return value;
   }
 
@@ -133,53 +102,84 @@ export class Graph {
     return this.constant('float32', [], [value]);
   }
 
-  /** int64 vector of a shape. Symbolic dimensions become graph inputs `dim.NAME`, int64 `[1]`, fed by whoever runs the graph. */
+  /** int64 vector of a shape. Named sizes become graph inputs `dim.NAME`, int64 `[1]`, fed by whoever runs the graph. */
   shapeVector(shape: Shape): Value {
     const key = shape.join();
     const known = this.#shapeVectors.get(key);
     if (known !== undefined) return known;
-    const symbols = shape.filter((dim) => typeof dim === 'string');
-    let vector: Value;
-    if (symbols.length === 0) vector = this.constant('int64', [shape.length], shape as number[]);
-    else if (shape.length === 1) vector = this.#dimension(symbols[0]!);
-    else {
-      const parts = shape.map((dim) => (typeof dim === 'string' ? this.#dimension(dim) : this.constant('int64', [1], [dim])));
-      vector = this.node('Concat', parts, { dtype: 'int64', shape: [shape.length], attributes: { axis: { int: 0 } } });
-    }
+    const vector = this.#vectorOf(shape);
     this.#shapeVectors.set(key, vector);
+    this.#known.set(vector, shape);
     return vector;
   }
 
-  /** A symbolic dimension that the graph itself can tell, int64 `[1]`: it is not asked for as an input. */
+  #vectorOf(shape: Shape): Value {
+    if (shape.every((dim) => typeof dim === 'number')) return this.constant('int64', [shape.length], shape);
+    const parts = shape.map((dim) => (typeof dim === 'number' ? this.constant('int64', [1], [dim]) : this.#dimension(dim)));
+    return parts.length === 1 ? parts[0]! : this.node('Concat', parts, { axis: { int: 0 } });
+  }
+
+  /** A named size that the graph itself can tell, int64 `[1]`: it is not asked for as an input. */
   defineDimension(name: string, value: Value): void {
     this.#dimensions.set(name, value);
+    this.#known.set(value, [name]);
   }
 
-  #dimension(name: string): Value {
-    const defined = this.#dimensions.get(name);
+  #dimension(dim: Exclude<Dim, number>): Value {
+    assert(typeof dim === 'string', `nobody feeds a graph the size ${dim.toString()}`);
+    const defined = this.#dimensions.get(dim);
     if (defined !== undefined) return defined;
-    const inputName = `dim.${name}`;
-    return this.inputs.find((input) => input.name === inputName) ?? this.input(inputName, 'int64', [1]);
+    const inputName = `dim.${dim}`;
+    const found = this.inputs.find((input) => input.name === inputName) ?? this.input(inputName, 'int64', [1]);
+    this.#known.set(found, [dim]);
+    return found;
   }
 
-  node(type: string, inputs: readonly Value[], options: NodeOptions): Value {
-    return this.nodeWithOutputs(type, inputs, [options], options)[0]!;
+  /** The numbers of a constant, or the sizes in a vector of them; null where they are not known before the graph runs. */
+  known(value: Value): Shape | null {
+    return this.#known.get(value) ?? null;
+  }
+
+  /** What was built of a value for a purpose, built when it is first asked for: whoever asks again shares it. */
+  memo<T>(of: Value, purpose: string, build: () => T): T {
+    const known = this.#memos.get(of) ?? new Map<string, unknown>();
+    this.#memos.set(of, known);
+    if (!known.has(purpose)) known.set(purpose, build());
+    return known.get(purpose) as T;
+  }
+
+  /** Adds a node of one result. `stated` is its shape, for the few types whose rule cannot know it. */
+  node(type: NodeTypeName, inputs: readonly Value[], attributes: Attributes = {}, stated?: Shape): Value {
+    return this.nodeWithOutputs(type, inputs, attributes, stated === undefined ? [] : [stated])[0]!;
   }
 
   nodeWithOutputs(
-    type: string,
+    type: NodeTypeName,
     inputs: readonly Value[],
-    outputs: readonly Pick<NodeOptions, 'shape' | 'dtype'>[],
-    { domain, attributes }: Omit<NodeOptions, 'shape'> = {},
+    attributes: Attributes = {},
+    stated: readonly (Shape | undefined)[] = [],
   ): Value[] {
     const name = this.#unique(type);
-    const values = outputs.map(({ shape, dtype }, i) => ({
-      name: i === 0 ? name : `${name}:${i}`,
-      dtype: dtype ?? 'float32',
-      shape,
-    }));
-    this.nodes.push({ type, domain: domain ?? '', name, inputs, outputs: values, attributes: attributes ?? {} });
-    return values;
+    const names = (i: number): string => (i === 0 ? name : `${name}:${i}`);
+    return this.#added({ type, domain: nodeType(type).domain, name, inputs, attributes }, names, stated);
+  }
+
+  /** Adds a node like one of another graph or place, with other inputs: its results have the types that follow from those. */
+  copy(node: Node, { inputs, prefix = '', shapes, attributes = node.attributes }: Copied): Value[] {
+    const stated = shapes ?? node.outputs.map(({ shape }) => shape);
+    const names = (i: number): string => prefix + node.outputs[i]!.name;
+    return this.#added({ ...node, name: prefix + node.name, inputs, attributes }, names, stated);
+  }
+
+  #added(
+    { inputs, attributes, ...node }: Omit<Node, 'outputs'>,
+    nameOf: (output: number) => string,
+    stated: readonly (Shape | undefined)[],
+  ): Value[] {
+    const found = outputsOf(node.type, { inputs, attributes, stated, known: (value) => this.known(value) });
+    const outputs = found.map((output, i) => ({ name: nameOf(i), ...output }));
+    this.nodes.push({ ...node, inputs, outputs, attributes });
+    return outputs;
   }
 
   output(name: string, value: Value): void {
@@ -209,93 +209,4 @@ export class Graph {
     this.#names.set(path, count + 1);
     return count === 0 ? path : `${path}.${count}`;
   }
-}
-
-/** A gradient not yet built: calling it emits its nodes. A frozen input's is never called, so it costs no node. */
-export type GradientThunk = () => Value;
-
-export interface BackwardContext<A> {
-  readonly inputs: readonly Value[];
-  readonly output: Value;
-  readonly attributes: A;
-  /** What the forward kept for its gradient. */
-  readonly saved: readonly Value[];
-  readonly dy: Value;
-}
-
-export interface OpDefinition<A> {
-  readonly name: string;
-  /** Emits the nodes. The first value is the result, the others are kept for `backward`. */
-  forward(g: Graph, inputs: readonly Value[], attributes: A): readonly [Value, ...Value[]];
-  /** One thunk per input; null where there is no gradient by nature (an index). */
-  backward(g: Graph, context: BackwardContext<A>): readonly (GradientThunk | null)[];
-}
-
-/** A differentiable operation; calling it adds it to a graph. */
-export interface Op<A> {
-  (g: Graph, inputs: readonly Value[], attributes: A): Value;
-  readonly definition: OpDefinition<A>;
-}
-/** An operation without attributes. */
-export interface PlainOp {
-  (g: Graph, inputs: readonly Value[]): Value;
-  readonly definition: OpDefinition<undefined>;
-}
-
-export function defineOp(definition: OpDefinition<undefined>): PlainOp;
-export function defineOp<A>(definition: OpDefinition<A>): Op<A>;
-export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
-  const op = (g: Graph, inputs: readonly Value[], attributes: A): Value => {
-    // Operations inside an operation are its own affair: they leave no trace on the tape.
-    const [output, ...saved] = g.record(() => definition.forward(g, inputs, attributes)).result;
-    g.remember({
-      name: definition.name,
-      inputs,
-      output,
-      backward(dy, needed) {
-        const thunks = definition.backward(g, { inputs, output, attributes, saved, dy });
-        assert(thunks.length === inputs.length, `${definition.name}: ${thunks.length} gradients for ${inputs.length} inputs`);
-        return thunks.map((thunk, i) => (needed[i] === true && thunk !== null ? thunk() : null));
-      },
-    });
-    return output;
-  };
-  return Object.assign(op, { definition });
-}
-
-/** Shape of an elementwise operation, with NumPy's broadcasting. */
-export function broadcast(a: Shape, b: Shape): Shape {
-  const rank = Math.max(a.length, b.length);
-  return Array.from({ length: rank }, (_, i) => {
-    const x = a[i - rank + a.length] ?? 1;
-    const y = b[i - rank + b.length] ?? 1;
-    assert(x === y || x === 1 || y === 1, `shapes [${a.join()}] and [${b.join()}] do not broadcast`);
-    return x === 1 ? y : x;
-  });
-}
-
-/** A dimension times `numerator / denominator`; `extent` reads the name it has when it is symbolic. */
-export function share(dim: Dim, numerator: number, denominator: number): Dim {
-  if (numerator === denominator) return dim;
-  return typeof dim === 'number' ? (dim * numerator) / denominator : `${dim} ${numerator}/${denominator}`;
-}
-
-export type Dimensions = ReadonlyMap<string, number>;
-
-/** A dimension as a number, where symbolic ones are `dims`. */
-export function extent(dim: Dim, dims: Dimensions): number {
-  if (typeof dim === 'number') return dim;
-  const [, name, numerator, denominator] = /^(.*) (\d+)\/(\d+)$/.exec(dim) ?? [dim, dim, 1, 1];
-  const value = dims.get(name!);
-  assert(value !== undefined, `nobody says how large '${name}' is`);
-  return (value * Number(numerator)) / Number(denominator);
-}
-
-export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((dim, i) => dim === b[i]);
-}
-
-/** Axis counted from the front. */
-export function positiveAxis(shape: Shape, axis: number): number {
-  return axis < 0 ? axis + shape.length : axis;
 }

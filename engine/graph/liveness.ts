@@ -2,32 +2,15 @@
  * How much memory the values of a graph take while it runs, found by going through its nodes as ONNX Runtime's planner does: in its order,
  * with results written over inputs where it does so, and else over what was last read and has the same shape by name.
  */
-import { extent, type DataType, type Dimensions, type Graph, type Node, type Value } from './graph.ts';
+import { extent, type Dimensions } from './dim.ts';
+import { dataTypes } from './dtype.ts';
+import { bodiesOf, valuesRead, type GraphParts, type Node, type Value } from './node.ts';
+import { nodeType } from './nodes/index.ts';
 import { fileOrder } from './order.ts';
-
-const elementBytes: Readonly<Record<DataType, number>> = {
-  float32: 4,
-  float16: 2,
-  uint8: 1,
-  int32: 4,
-  int64: 8,
-  bool: 1,
-};
-
-/** The result is the first input under another shape. */
-const aliases: ReadonlySet<string> = new Set(['Reshape', 'Identity', 'Squeeze', 'Unsqueeze', 'Flatten']);
-/**
- * The result is written over the first input where nobody reads that afterwards. Found out op by op: sums and products, exp and the like
- * get memory of their own.
- */
-const inPlace: ReadonlySet<string> = new Set(['Tanh', 'Sigmoid', 'Relu', 'Softmax', 'Clip', 'Cast', 'ScatterElements']);
-
-/** Elements are only moved or repeated. */
-const copying: ReadonlySet<string> = new Set(['Transpose', 'Concat', 'Split', 'Slice', 'Pad', 'Expand', 'Gather', 'Cast']);
 
 /** Bytes of a value when its symbolic dimensions are `dims`. */
 function valueBytes({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>, dims: Dimensions): number {
-  return Math.ceil(shape.reduce<number>((product, dim) => product * extent(dim, dims), 1) * elementBytes[dtype]);
+  return Math.ceil(shape.reduce<number>((product, dim) => product * extent(dim, dims), 1) * dataTypes[dtype].size);
 }
 
 /** Memory that values take one after the other, from before the first of them is written until the last has been read. */
@@ -45,7 +28,7 @@ export class Liveness {
   /** For each node the blocks that begin there. */
   readonly #begun: readonly (readonly Block[])[];
 
-  constructor(graph: Graph) {
+  constructor(graph: GraphParts) {
     this.#order = runOrder(graph);
     this.#bodies = this.#order.map((node) => bodiesOf(node).map((body) => new Liveness(body)));
     this.#begun = plannedBlocks(graph, this.#order);
@@ -57,7 +40,7 @@ export class Liveness {
 
   /** Nodes that compute nothing and still write. */
   get copies(): number {
-    return this.#order.filter(({ type }) => copying.has(type)).length;
+    return this.#order.filter(({ type }) => nodeType(type).cost === 'moves').length;
   }
 
   /**
@@ -89,9 +72,9 @@ export class Liveness {
  * AllocationPlanner's work (ComputeSingleStreamReusePlan): every value gets a block. One that waits for its next value is held all the
  * while: after a layer every block of attention keeps its scores until the next one takes them.
  */
-function plannedBlocks(graph: Graph, order: readonly Node[]): readonly (readonly Block[])[] {
+function plannedBlocks(graph: GraphParts, order: readonly Node[]): readonly (readonly Block[])[] {
   const answers = new Set(graph.outputs.values());
-  const reads = order.map(readBy);
+  const reads = order.map(valuesRead);
   const readers = new Map<Value, number>();
   for (const value of reads.flat()) readers.set(value, (readers.get(value) ?? 0) + 1);
   const blockOf = new Map<Value, Block>();
@@ -132,7 +115,7 @@ function plannedBlocks(graph: Graph, order: readonly Node[]): readonly (readonly
 }
 
 function kindOf({ dtype, shape }: Value): string {
-  return `${elementBytes[dtype]} ${shape.join()}`;
+  return `${dataTypes[dtype].size} ${shape.join()}`;
 }
 
 /** The block of an input that the first output of a node takes over. */
@@ -142,29 +125,21 @@ function overInput(
   uses: ReadonlyMap<Block, number>,
 ): Block | undefined {
   const block = blockOf.get(inputs[0]!);
-  if (block === undefined || aliases.has(type)) return block;
-  const isLast = inPlace.has(type) && uses.get(block) === 1;
-  return isLast && elementBytes[inputs[0]!.dtype] === elementBytes[outputs[0]!.dtype] ? block : undefined;
-}
-
-function bodiesOf({ attributes }: Node): Graph[] {
-  return Object.values(attributes).flatMap((attribute) => ('graph' in attribute ? [attribute.graph] : []));
-}
-
-/** What a node reads: its inputs, and what the bodies of its loops take from the graph around them. */
-function readBy(node: Node): readonly Value[] {
-  return [...node.inputs, ...bodiesOf(node).flatMap((body) => body.nodes.flatMap(readBy))];
+  const { memory } = nodeType(type);
+  if (block === undefined || memory === 'view') return block;
+  const isLast = memory === 'over-input' && uses.get(block) === 1;
+  return isLast && dataTypes[inputs[0]!.dtype].size === dataTypes[outputs[0]!.dtype].size ? block : undefined;
 }
 
 /**
  * ONNX Runtime's order (Graph::ReverseDFSFrom with the comparison of node indices): depth first from the leaves, the last leaf of the file
  * first, and of several producers the one that stands last in the file first.
  */
-export function runOrder(graph: Graph): Node[] {
+export function runOrder(graph: GraphParts): Node[] {
   const file = fileOrder(graph);
   const index = new Map(file.map((node, i) => [node, i] as const));
   const producer = new Map(file.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
-  const consumed = new Set(file.flatMap(readBy));
+  const consumed = new Set(file.flatMap(valuesRead));
   const stack = file
     .filter((node) => !node.outputs.some((output) => consumed.has(output)))
     .map((node) => ({ node, leaving: false }));
@@ -176,7 +151,7 @@ export function runOrder(graph: Graph): Node[] {
     else if (!seen.has(node)) {
       seen.add(node);
       stack.push({ node, leaving: true });
-      const producers = new Set(readBy(node).flatMap((value) => producer.get(value) ?? []));
+      const producers = new Set(valuesRead(node).flatMap((value) => producer.get(value) ?? []));
       for (const before of [...producers].sort((a, b) => index.get(a)! - index.get(b)!))
         stack.push({ node: before, leaving: false });
     }

@@ -2,13 +2,12 @@
 import { realpathSync } from 'node:fs';
 import { parse, relative, sep } from 'node:path';
 import { assert } from '../problem.ts';
-import type { Attribute, DataType, Graph, Node, Value } from './graph.ts';
+import { dataTypes } from './dtype.ts';
+import type { Attribute, GraphParts, Node, Value } from './node.ts';
 import { fileOrder } from './order.ts';
 
 const IR_VERSION = 10;
 const OPSET = 21;
-/** TensorProto.DataType */
-const TYPES: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 };
 /** AttributeProto.AttributeType */
 const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 };
 
@@ -97,7 +96,7 @@ class Message {
 type Locate = (path: string) => string;
 
 /** The model's bytes. Weights stay in their files, which `locate` names: relative to the root of the file system unless said otherwise. */
-export function encodeModel(graph: Graph, locate: Locate = fromRoot()): Uint8Array {
+export function encodeModel(graph: GraphParts, locate: Locate = fromRoot()): Uint8Array {
   const opsets = [
     ['', OPSET],
     ['com.microsoft', 1],
@@ -123,7 +122,7 @@ function fromRoot(): Locate {
   };
 }
 
-function writeGraph(message: Message, graph: Graph, locate: Locate): void {
+function writeGraph(message: Message, graph: GraphParts, locate: Locate): void {
   const nodes = fileOrder(graph);
   const produced = new Set(graph.nodes.flatMap((node) => node.outputs));
   const outputNames = new Map<Value, string>();
@@ -147,7 +146,7 @@ function writeGraph(message: Message, graph: Graph, locate: Locate): void {
         .int(14, 1);
     })
     .messages(tensors, graph.constants.values(), (part, { value, data }) =>
-      writeTensor(part, value).bytes(9, rawData(value.dtype, data)),
+      writeTensor(part, value).bytes(9, dataTypes[value.dtype].bytes(data)),
     )
     .messages(tensors, graph.emptyInputs, (part, [{ name, dtype }, shape]) =>
       writeTensor(part, { name, dtype, shape }).bytes(9, new Uint8Array(0)),
@@ -188,23 +187,7 @@ function writeAttribute(message: Message, name: string, attribute: Attribute, lo
 
 function writeTensor(message: Message, { name, dtype, shape }: Value): Message {
   for (const dim of shape) message.int(1, dim as number);
-  return message.int(2, TYPES[dtype]).string(8, name);
-}
-
-function rawData(dtype: DataType, data: readonly number[]): Uint8Array {
-  switch (dtype) {
-    case 'float32':
-      return new Uint8Array(Float32Array.from(data).buffer);
-    case 'int32':
-      return new Uint8Array(Int32Array.from(data).buffer);
-    case 'int64':
-      return new Uint8Array(BigInt64Array.from(data, BigInt).buffer);
-    case 'bool':
-    case 'uint8':
-      return Uint8Array.from(data);
-    case 'float16':
-      throw new Error('constants of half precision are not written');
-  }
+  return message.int(2, dataTypes[dtype].onnx).string(8, name);
 }
 
 function writeValueInfo(message: Message, { dtype, shape }: Value, name: string): void {
@@ -213,9 +196,9 @@ function writeValueInfo(message: Message, { dtype, shape }: Value, name: string)
     .message(2, (type) =>
       type.message(1, (tensor) =>
         tensor
-          .int(1, TYPES[dtype])
+          .int(1, dataTypes[dtype].onnx)
           .message(2, (dims) =>
-            dims.messages(1, shape, (part, dim) => (typeof dim === 'number' ? part.int(1, dim) : part.string(2, dim))),
+            dims.messages(1, shape, (part, dim) => (typeof dim === 'number' ? part.int(1, dim) : part.string(2, String(dim)))),
           ),
       ),
     );

@@ -1,5 +1,6 @@
 /** Activation checkpointing: a part of the graph is built twice, so that its inside need not be kept until the backward. */
-import type { Graph, Value } from './graph.ts';
+import type { Graph } from './graph.ts';
+import type { Value } from './node.ts';
 import { gradients } from './gradient.ts';
 
 /**

@@ -1,8 +1,7 @@
 /** Forgets what is cheap to compute again: the backward gets copies of such nodes instead of keeping their results all the way. */
-import type { Graph, Node, Value } from './graph.ts';
-
-/** Products, and what runs a graph of its own, are worth keeping. */
-const expensive = new Set(['Gemm', 'FusedMatMul', 'MatMulNBits', 'Scan', 'ScatterND', 'ScatterElements']);
+import type { Graph } from './graph.ts';
+import type { Node, Value } from './node.ts';
+import { nodeType } from './nodes/index.ts';
 
 /**
  * The first `forward` nodes of the graph are its forward. A result of theirs that the backward reads is computed again there if its node
@@ -24,7 +23,7 @@ export function rematerialize(g: Graph, forward: number): void {
     const node = producers.get(value)!;
     const cheap =
       !kept.has(value) &&
-      !expensive.has(node.type) &&
+      nodeType(node.type).cost !== 'dear' &&
       node.outputs.length === 1 &&
       node.inputs.every((input) => !producers.has(input) || read.has(input) || isCheap(input));
     decided.set(value, cheap);
@@ -36,12 +35,10 @@ export function rematerialize(g: Graph, forward: number): void {
     if (!producers.has(value) || !isCheap(value)) return value;
     const known = copies.get(value);
     if (known !== undefined) return known;
-    const { type, name, domain, inputs, attributes } = producers.get(value)!;
-    const copy = { ...value, name: `again/${value.name}` };
-    const sources = inputs.map(again);
-    copies.set(value, copy);
-    g.nodes.push({ type, domain, name: `again/${name}`, inputs: sources, outputs: [copy], attributes });
-    return copy;
+    const node = producers.get(value)!;
+    const [copy] = g.copy(node, { inputs: node.inputs.map(again), prefix: 'again/' });
+    copies.set(value, copy!);
+    return copy!;
   };
   for (const node of backward) {
     const inputs = node.inputs.map(again);

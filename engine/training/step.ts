@@ -356,7 +356,7 @@ function embeddingNoise(g: Graph, { hiddenSize }: DecoderSpec, keys: RowKeys): V
 
 /** Keys `[tokens, 1]` of the rows the head reads, chunk by chunk. */
 function chosenKeys(g: Graph, keys: Value, rows: Value): Value {
-  const chosen = g.node('Gather', [keys, rows], { dtype: 'int32', shape: ['rows', 1], attributes: { axis: { int: 0 } } });
+  const chosen = g.node('Gather', [keys, rows], { axis: { int: 0 } });
   return reshape(g, [chosen], { shape: ['chunks', 'chunkRows', 1] });
 }
 

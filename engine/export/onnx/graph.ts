@@ -23,24 +23,18 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
 
   const one = (values: readonly number[]) => g.constant('int64', [values.length], values);
   const extent = (of: Value, axis: number): Value => {
-    const shape = g.node('Shape', [of], { dtype: 'int64', shape: [of.shape.length] });
-    return g.node('Gather', [shape, one([axis])], { dtype: 'int64', shape: [1], attributes: { axis: { int: 0 } } });
+    return g.node('Gather', [g.node('Shape', [of]), one([axis])], { axis: { int: 0 } });
   };
   g.defineDimension(dims.batch, extent(inputIds, 0));
   g.defineDimension(dims.time, extent(inputIds, 1));
-  const flat = (value: Value): Value => g.node('Reshape', [value, one([-1])], { dtype: 'int64', shape: ['tokens'] });
+  const flat = (value: Value): Value => reshape(g, [value], { shape: ['tokens'] });
   const flatIds = flat(inputIds);
   g.defineDimension('tokens', extent(flatIds, 0));
 
-  const toInt32 = (value: Value): Value =>
-    g.node('Cast', [value], { dtype: 'int32', shape: value.shape, attributes: { to: { int: 6 } } });
+  const toInt32 = (value: Value): Value => g.node('Cast', [value], { to: { int: 6 } });
   // GroupQueryAttention counts each row's keys less one, and all keys.
-  const counted = g.node('ReduceSum', [attentionMask, one([1])], {
-    dtype: 'int64',
-    shape: [dims.batch],
-    attributes: { keepdims: { int: 0 } },
-  });
-  const lastKey = toInt32(g.node('Sub', [counted, one([1])], { dtype: 'int64', shape: [dims.batch] }));
+  const counted = g.node('ReduceSum', [attentionMask, one([1])], { keepdims: { int: 0 } });
+  const lastKey = toInt32(g.node('Sub', [counted, one([1])]));
   const total = toInt32(extent(attentionMask, 1));
 
   const past = (layer: number, what: string): Value =>
@@ -85,18 +79,15 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
       const [mixed, keys, values] = g.nodeWithOutputs(
         'GroupQueryAttention',
         inputs,
-        [{ shape: [dims.batch, dims.time, spec.heads * spec.headDim] }, { shape: cached }, { shape: cached }],
         {
-          domain: 'com.microsoft',
-          attributes: {
-            num_heads: { int: spec.heads },
-            kv_num_heads: { int: spec.keyValueHeads },
-            scale: { float: scoreScale },
-            softcap: { float: spec.scoreCap ?? 0 },
-            local_window_size: { int: window ?? -1 },
-            do_rotary: { int: 0 },
-          },
+          num_heads: { int: spec.heads },
+          kv_num_heads: { int: spec.keyValueHeads },
+          scale: { float: scoreScale },
+          softcap: { float: spec.scoreCap ?? 0 },
+          local_window_size: { int: window ?? -1 },
+          do_rotary: { int: 0 },
         },
+        [undefined, cached, cached],
       );
       g.output(`present.${layer}.key`, keys!);
       g.output(`present.${layer}.value`, values!);

@@ -65,7 +65,7 @@ export class WeightStore {
         this.#plan(2 * count(shape), () => bytesOf(float32ToHalf(this.#weights.read(name)))),
         'float16',
       );
-    return g.node('Cast', [stored], { shape, attributes: { to: { int: 1 } } });
+    return g.node('Cast', [stored], { to: { int: 1 } });
   }
 
   /** x Wᵀ + b of the linear layer at a path, from packed rows where the precision says so. */
@@ -99,9 +99,10 @@ export class WeightStore {
       g.weight(`${own}.zero_points`, [rows, zeroBytes], this.#plan(rows * zeroBytes, part('zeroPoints', true)), 'uint8'),
     ];
     const product = g.node('MatMulNBits', inputs, {
-      domain: 'com.microsoft',
-      shape: [x.shape[0]!, rows],
-      attributes: { K: { int: columns }, N: { int: rows }, bits: { int: bits }, block_size: { int: blockSize } },
+      K: { int: columns },
+      N: { int: rows },
+      bits: { int: bits },
+      block_size: { int: blockSize },
     });
     return bias === null ? product : add(g, [product, bias]);
   }

@@ -1,15 +1,12 @@
 /** Activation functions of feed-forward layers, each one node forward; what the backward needs is computed again from the input. */
-import type { PlainOp } from '../graph.ts';
-import { defineOp } from '../graph.ts';
+import { defineOp, type PlainOp } from '../op.ts';
 import { add, mul, sigmoid, sub } from './elementwise.ts';
 
 // y = x ∘ σ(x)        dx = dy ∘ (σ(x) + y ∘ (1 - σ(x)))
 // QuickGelu with alpha 1 is this function in one node; σ is computed again in the backward rather than kept.
 export const silu: PlainOp = defineOp({
   name: 'Silu',
-  forward: (g, [x]) => [
-    g.node('QuickGelu', [x!], { domain: 'com.microsoft', shape: x!.shape, attributes: { alpha: { float: 1 } } }),
-  ],
+  forward: (g, [x]) => [g.node('QuickGelu', [x!], { alpha: { float: 1 } })],
   backward: (g, { inputs: [x], output: y, dy }) => [
     () => {
       const s = sigmoid(g, [x!]);
@@ -21,12 +18,12 @@ export const silu: PlainOp = defineOp({
 // y = x Φ(x), Φ(x) = (1 + erf(x / √2)) / 2        dx = dy ∘ (Φ(x) + x φ(x)), φ(x) = exp(-x² / 2) / √(2π)
 export const gelu: PlainOp = defineOp({
   name: 'Gelu',
-  forward: (g, [x]) => [g.node('Gelu', [x!], { domain: 'com.microsoft', shape: x!.shape })],
+  forward: (g, [x]) => [g.node('Gelu', [x!])],
   backward: (g, { inputs: [x], dy }) => [
     () => {
-      const erf = g.node('Erf', [mul(g, [x!, g.scalar(Math.SQRT1_2)])], { shape: x!.shape });
+      const erf = g.node('Erf', [mul(g, [x!, g.scalar(Math.SQRT1_2)])]);
       const below = add(g, [mul(g, [erf, g.scalar(0.5)]), g.scalar(0.5)]);
-      const density = g.node('Exp', [mul(g, [mul(g, [x!, x!]), g.scalar(-0.5)])], { shape: x!.shape });
+      const density = g.node('Exp', [mul(g, [mul(g, [x!, x!]), g.scalar(-0.5)])]);
       return mul(g, [dy, add(g, [below, mul(g, [mul(g, [x!, density]), g.scalar(1 / Math.sqrt(2 * Math.PI))])])]);
     },
   ],
@@ -36,7 +33,7 @@ export const gelu: PlainOp = defineOp({
 //   y = x (1 + t) / 2        dx = dy ∘ ((1 + t) / 2 + x (1 - t²) u' / 2), u' = √(2/π) (1 + 3 · 0.044715 x²)
 export const geluTanh: PlainOp = defineOp({
   name: 'GeluTanh',
-  forward: (g, [x]) => [g.node('FastGelu', [x!], { domain: 'com.microsoft', shape: x!.shape })],
+  forward: (g, [x]) => [g.node('FastGelu', [x!])],
   backward: (g, { inputs: [x], dy }) => [
     () => {
       const root = Math.sqrt(2 / Math.PI);
@@ -54,13 +51,13 @@ export const geluTanh: PlainOp = defineOp({
 // y = max(x, 0)        dx = dy where y > 0
 export const relu: PlainOp = defineOp({
   name: 'Relu',
-  forward: (g, [x]) => [g.node('Relu', [x!], { shape: x!.shape })],
-  backward: (g, { output: y, dy }) => [() => mul(g, [dy, g.node('Sign', [y], { shape: y.shape })])],
+  forward: (g, [x]) => [g.node('Relu', [x!])],
+  backward: (g, { output: y, dy }) => [() => mul(g, [dy, g.node('Sign', [y])])],
 });
 
 // y = tanh(x)        dx = dy ∘ (1 - y²)
 export const tanh: PlainOp = defineOp({
   name: 'Tanh',
-  forward: (g, [x]) => [g.node('Tanh', [x!], { shape: x!.shape })],
+  forward: (g, [x]) => [g.node('Tanh', [x!])],
   backward: (g, { output: y, dy }) => [() => mul(g, [dy, sub(g, [g.scalar(1), mul(g, [y, y])])])],
 });

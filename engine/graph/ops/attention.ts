@@ -1,6 +1,7 @@
 /** Softmax attention of grouped heads, block by block of queries, so that scores of all queries never exist at once. */
-import type { Dim, Graph, Op, Shape, Value } from '../graph.ts';
-import { broadcast, defineOp, positiveAxis, share } from '../graph.ts';
+import type { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
+import { defineOp, type Op } from '../op.ts';
 import { tanh } from './activation.ts';
 import { add, mul, sub } from './elementwise.ts';
 import type { GemmAttributes } from './matmul.ts';
@@ -29,7 +30,7 @@ export const attention: Op<AttentionAttributes> = defineOp<AttentionAttributes>(
       const { weights } = attentionWeights(g, rows, keys[i]!, masks[i]!, attributes);
       return product(g, weights, values[i]!);
     });
-    return [joined(g, blocks, TIME, q!.shape[TIME]!)];
+    return [joined(g, blocks, TIME)];
   },
   backward(g, { inputs: [q, k, v, ...masks], output, attributes, dy }) {
     const { scale } = attributes;
@@ -52,12 +53,7 @@ export const attention: Op<AttentionAttributes> = defineOp<AttentionAttributes>(
         };
       });
       const gradient = (name: 'q' | 'k' | 'v'): Value[] => blocks.map((block) => block[name]);
-      const time = k!.shape[TIME]!;
-      return [
-        joined(g, gradient('q'), TIME, q!.shape[TIME]!),
-        sumOfLeading(g, gradient('k'), time),
-        sumOfLeading(g, gradient('v'), time),
-      ];
+      return [joined(g, gradient('q'), TIME), sumOfLeading(g, gradient('k')), sumOfLeading(g, gradient('v'))];
     };
     let built: Value[] | null = null;
     const part = (i: number) => () => (built ??= build())[i]!;
@@ -80,12 +76,11 @@ export function cachedAttention(
 ): Value {
   const scaled = mul(g, [q, g.scalar(scale / (cap ?? 1))]);
   const parts = [product(g, scaled, cached.key), product(g, scaled, own.key)];
-  const plain = joined(g, parts, -1, mask.shape[1]!);
+  const plain = joined(g, parts, -1);
   const scores = cap === null ? plain : mul(g, [tanh(g, [plain]), g.scalar(cap)]);
   const weights = softmax(g, [add(g, [scores, mask])]);
   const lengths = g.shapeVector(parts.map(({ shape }) => shape.at(-1)!));
-  const attributes = { axis: { int: -1 } };
-  const [ofCached, ofOwn] = g.nodeWithOutputs('Split', [weights, lengths], parts, { attributes });
+  const [ofCached, ofOwn] = g.nodeWithOutputs('Split', [weights, lengths], { axis: { int: -1 } });
   return add(g, [product(g, ofCached!, cached.value), product(g, ofOwn!, own.value)]);
 }
 
@@ -107,10 +102,8 @@ function attentionWeights(
 
 /** Product of stacks of matrices of which one may serve several of the other. WebGPU has no such kernel: it would need Transpose and MatMul. */
 function product(g: Graph, a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: GemmAttributes = {}): Value {
-  const stack = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const shape = [...stack, a.shape.at(transA ? -1 : -2)!, b.shape.at(transB ? -2 : -1)!];
   const attributes = { transA: { int: transA ? 1 : 0 }, transB: { int: transB ? 1 : 0 }, alpha: { float: alpha } };
-  return g.node('FusedMatMul', [a, b], { domain: 'com.microsoft', shape, attributes });
+  return g.node('FusedMatMul', [a, b], attributes);
 }
 
 function overGroup(g: Graph, x: Value): Value {
@@ -118,45 +111,28 @@ function overGroup(g: Graph, x: Value): Value {
 }
 
 /** Equal parts along an axis. */
-export function equalParts(
-  g: Graph,
-  x: Value,
-  axis: number,
-  count: number,
-  part = share(x.shape[axis]!, 1, count),
-): readonly Value[] {
-  if (count === 1) return [x];
-  const shape = replaced(x.shape, axis, part);
-  const attributes = { axis: { int: axis }, num_outputs: { int: count } };
-  return g.nodeWithOutputs('Split', [x], Array<{ shape: Shape }>(count).fill({ shape }), { attributes });
+export function equalParts(g: Graph, x: Value, axis: number, count: number): readonly Value[] {
+  return count === 1 ? [x] : g.nodeWithOutputs('Split', [x], { axis: { int: axis }, num_outputs: { int: count } });
 }
 
 /** The first of `count` equal parts along an axis, the first two, …, all. */
 export function leadingParts(g: Graph, x: Value, axis: number, count: number): readonly Value[] {
   const parts = equalParts(g, x, axis, count);
-  return parts.map((_, i) =>
-    i + 1 === count ? x : joined(g, parts.slice(0, i + 1), axis, share(x.shape[axis]!, i + 1, count)),
-  );
+  return parts.map((_, i) => (i + 1 === count ? x : joined(g, parts.slice(0, i + 1), axis)));
 }
 
 /** Sum of values of which the i-th reaches over the first i + 1 parts along time. */
-function sumOfLeading(g: Graph, values: readonly Value[], time: Dim): Value {
-  const part = share(time, 1, values.length);
-  const parts = values.map((value, i) => equalParts(g, value, TIME, i + 1, part));
+function sumOfLeading(g: Graph, values: readonly Value[]): Value {
+  const parts = values.map((value, i) => equalParts(g, value, TIME, i + 1));
   const sums = parts.map((_, j) =>
     parts
       .slice(j)
       .map((own) => own[j]!)
       .reduce((sum, part) => add(g, [sum, part])),
   );
-  return joined(g, sums, TIME, time);
+  return joined(g, sums, TIME);
 }
 
-function joined(g: Graph, parts: readonly Value[], axis: number, total: Dim): Value {
-  if (parts.length === 1) return parts[0]!;
-  return g.node('Concat', parts, { shape: replaced(parts[0]!.shape, axis, total), attributes: { axis: { int: axis } } });
-}
-
-function replaced(shape: Shape, axis: number, dim: Dim): Shape {
-  return shape.map((own, i) => (i === positiveAxis(shape, axis) ? dim : own));
+function joined(g: Graph, parts: readonly Value[], axis: number): Value {
+  return parts.length === 1 ? parts[0]! : g.node('Concat', parts, { axis: { int: axis } });
 }

@@ -1,72 +1,66 @@
 /** Elementwise operations. Gradients of broadcast inputs are summed down in `gradient.ts`, not here. */
-import type { Graph, Op, PlainOp, Value } from '../graph.ts';
-import { broadcast, defineOp } from '../graph.ts';
-
-const binary = (g: Graph, type: string, [a, b]: readonly Value[]): [Value] => [
-  g.node(type, [a!, b!], { shape: broadcast(a!.shape, b!.shape) }),
-];
-const unary = (g: Graph, type: string, [x]: readonly Value[]): [Value] => [g.node(type, [x!], { shape: x!.shape })];
+import { defineOp, type Op, type PlainOp } from '../op.ts';
 
 // y = a + b        da = dy        db = dy
 export const add: PlainOp = defineOp({
   name: 'Add',
-  forward: (g, inputs) => binary(g, 'Add', inputs),
+  forward: (g, inputs) => [g.node('Add', inputs)],
   backward: (_, { dy }) => [() => dy, () => dy],
 });
 
 // y = a - b        da = dy        db = -dy
 export const sub: PlainOp = defineOp({
   name: 'Sub',
-  forward: (g, inputs) => binary(g, 'Sub', inputs),
+  forward: (g, inputs) => [g.node('Sub', inputs)],
   backward: (g, { dy }) => [() => dy, () => neg(g, [dy])],
 });
 
 // y = a ∘ b        da = dy ∘ b        db = dy ∘ a
 export const mul: PlainOp = defineOp({
   name: 'Mul',
-  forward: (g, inputs) => binary(g, 'Mul', inputs),
+  forward: (g, inputs) => [g.node('Mul', inputs)],
   backward: (g, { inputs: [a, b], dy }) => [() => mul(g, [dy, b!]), () => mul(g, [dy, a!])],
 });
 
 // y = -x        dx = -dy
 export const neg: PlainOp = defineOp({
   name: 'Neg',
-  forward: (g, inputs) => unary(g, 'Neg', inputs),
+  forward: (g, inputs) => [g.node('Neg', inputs)],
   backward: (g, { dy }) => [() => neg(g, [dy])],
 });
 
 // y = exp(x)        dx = dy ∘ y
 export const exp: PlainOp = defineOp({
   name: 'Exp',
-  forward: (g, inputs) => unary(g, 'Exp', inputs),
+  forward: (g, inputs) => [g.node('Exp', inputs)],
   backward: (g, { output: y, dy }) => [() => mul(g, [dy, y])],
 });
 
 // y = log(x)        dx = dy / x
 export const log: PlainOp = defineOp({
   name: 'Log',
-  forward: (g, inputs) => unary(g, 'Log', inputs),
+  forward: (g, inputs) => [g.node('Log', inputs)],
   backward: (g, { inputs: [x], dy }) => [() => mul(g, [dy, reciprocal(g, [x!])])],
 });
 
 // y = 1 / x        dx = -dy ∘ y ∘ y
 export const reciprocal: PlainOp = defineOp({
   name: 'Reciprocal',
-  forward: (g, inputs) => unary(g, 'Reciprocal', inputs),
+  forward: (g, inputs) => [g.node('Reciprocal', inputs)],
   backward: (g, { output: y, dy }) => [() => neg(g, [mul(g, [dy, mul(g, [y, y])])])],
 });
 
 // y = √x        dx = dy / (2 y)
 export const sqrt: PlainOp = defineOp({
   name: 'Sqrt',
-  forward: (g, inputs) => unary(g, 'Sqrt', inputs),
+  forward: (g, inputs) => [g.node('Sqrt', inputs)],
   backward: (g, { output: y, dy }) => [() => mul(g, [mul(g, [dy, g.scalar(0.5)]), reciprocal(g, [y])])],
 });
 
 // y = σ(x)        dx = dy ∘ y ∘ (1 - y)
 export const sigmoid: PlainOp = defineOp({
   name: 'Sigmoid',
-  forward: (g, inputs) => unary(g, 'Sigmoid', inputs),
+  forward: (g, inputs) => [g.node('Sigmoid', inputs)],
   backward: (g, { output: y, dy }) => [() => mul(g, [dy, mul(g, [y, sub(g, [g.scalar(1), y])])])],
 });
 
@@ -76,11 +70,11 @@ export const clip: Op<{ readonly low: number; readonly high: number }> = defineO
   readonly high: number;
 }>({
   name: 'Clip',
-  forward: (g, [x], { low, high }) => [g.node('Clip', [x!, g.scalar(low), g.scalar(high)], { shape: x!.shape })],
+  forward: (g, [x], { low, high }) => [g.node('Clip', [x!, g.scalar(low), g.scalar(high)])],
   backward: (g, { inputs: [x], output: y, dy }) => [
     () => {
-      const inside = g.node('Equal', [x!, y], { shape: x!.shape, dtype: 'bool' });
-      return g.node('Where', [inside, dy, g.scalar(0)], { shape: dy.shape });
+      const inside = g.node('Equal', [x!, y]);
+      return g.node('Where', [inside, dy, g.scalar(0)]);
     },
   ],
 });

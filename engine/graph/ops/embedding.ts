@@ -1,5 +1,6 @@
 /** Embedded tokens, adapted where there are factors. */
-import type { Graph, Value } from '../graph.ts';
+import type { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
 import { mul } from './elementwise.ts';
 import { gemm, type LoraFactors } from './matmul.ts';
 import { gatherRows, transpose } from './shape.ts';

@@ -1,5 +1,5 @@
 /** Every differentiable operation, so that a test can visit them all. */
-import type { Op, PlainOp } from '../graph.ts';
+import type { Op, PlainOp } from '../op.ts';
 import * as activation from './activation.ts';
 import { attention } from './attention.ts';
 import * as elementwise from './elementwise.ts';

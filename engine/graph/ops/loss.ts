@@ -1,8 +1,10 @@
 /** Cross entropy of the next token, with the output head inside so that logits of all tokens never exist at once. */
 import { assert } from '../../problem.ts';
-import type { Dim, Op, Value } from '../graph.ts';
-import { defineOp, Graph } from '../graph.ts';
+import type { Dim } from '../dim.ts';
 import { gradients } from '../gradient.ts';
+import { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
+import { defineOp, type Op } from '../op.ts';
 import { add, log, mul, neg, reciprocal, sub } from './elementwise.ts';
 import { maxOfLast, sumOfMany } from './reduce.ts';
 import { reshape } from './shape.ts';
@@ -32,7 +34,6 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
   name: 'HeadCrossEntropy',
   forward(g, [h, targets, counted, ...further], { head, gradient, ofRows = 0 }) {
     const [perRow, trained] = [further.slice(0, ofRows), further.slice(ofRows)];
-    const [chunks] = h!.shape as [Dim];
     const chunk = new Chunk(g, h!);
     const { body, rows, hidden } = chunk;
     const count = chunk.input('counted', 'float32', [rows]);
@@ -45,11 +46,11 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
       const dh = gradients(body, tape, logits, dz, [hidden])[0]!;
       chunk.output('gradient', mul(body, [dh, chunk.factor(count, total)]));
     }
-    const outputs = [{ shape: [chunks, rows] }, ...(gradient === 'hidden' ? [{ shape: h!.shape }] : [])];
     const scanned = [h!, targets!, counted!, ...perRow];
     assert(body.inputs.length === scanned.length, 'a chunk has its own inputs only');
-    const [tokenLoss, ...saved] = g.nodeWithOutputs('Scan', scanned, outputs, {
-      attributes: { body: { graph: body }, num_scan_inputs: { int: scanned.length } },
+    const [tokenLoss, ...saved] = g.nodeWithOutputs('Scan', scanned, {
+      body: { graph: body },
+      num_scan_inputs: { int: scanned.length },
     });
     return [tokenLoss!, ...saved];
   },
@@ -79,11 +80,11 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
         chunk.output(`sum ${i} after`, add(body, [before, ofTrained[i]]));
       });
       chunk.output('gradient', ofRows!);
-      const zeros = trained.map(({ shape }) => g.node('Expand', [g.scalar(0), g.shapeVector(shape)], { shape }));
-      const outputs = [...trained, h!].map(({ shape }) => ({ shape }));
+      const zeros = trained.map(({ shape }) => g.node('Expand', [g.scalar(0), g.shapeVector(shape)]));
       const scanned = [h!, targets!, counted!, dy, ...perRow];
-      return g.nodeWithOutputs('Scan', [...zeros, ...scanned], outputs, {
-        attributes: { body: { graph: body }, num_scan_inputs: { int: scanned.length } },
+      return g.nodeWithOutputs('Scan', [...zeros, ...scanned], {
+        body: { graph: body },
+        num_scan_inputs: { int: scanned.length },
       });
     };
     const part = (i: number) => () => (built ??= ofAll())[i]!;
@@ -141,20 +142,17 @@ class Chunk {
 
   /** -log of the probability of the targets, `[rows, 1]`. What reads the logits is built last and so runs first: then they may be written over. */
   surprise(logits: Value, probabilities: Value, total: Value): Value {
-    const { body, rows } = this;
+    const { body } = this;
     const logSum = log(body, [mul(body, [total, reciprocal(body, [maxOfLast(body, probabilities)])])]);
-    const targetLogit = body.node('GatherElements', [logits, this.column(this.target)], {
-      shape: [rows, 1],
-      attributes: { axis: { int: 1 } },
-    });
+    const targetLogit = body.node('GatherElements', [logits, this.column(this.target)], { axis: { int: 1 } });
     return add(body, [logSum, sub(body, [maxOfLast(body, logits), targetLogit])]);
   }
 
   /** p - S [t] */
   logitGradient(probabilities: Value, total: Value): Value {
     return this.body.node('ScatterElements', [probabilities, this.column(this.target), neg(this.body, [total])], {
-      shape: probabilities.shape,
-      attributes: { axis: { int: 1 }, reduction: { string: 'add' } },
+      axis: { int: 1 },
+      reduction: { string: 'add' },
     });
   }
 

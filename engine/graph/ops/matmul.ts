@@ -1,7 +1,7 @@
 /** Products of matrices, and the adapted linear layer. */
-import { assert } from '../../problem.ts';
-import type { Dim, Graph, Op, Value } from '../graph.ts';
-import { defineOp } from '../graph.ts';
+import type { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
+import { defineOp, type Op } from '../op.ts';
 import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
 import { dropout, type DropoutAttributes, type RowKeys } from './random.ts';
 import { reduceSum } from './reduce.ts';
@@ -13,27 +13,13 @@ export interface GemmAttributes {
   readonly alpha?: number;
 }
 
-/** Rows and columns of a matrix as it enters the product. */
-function dims(name: string, { shape }: Value, transposed = false): [Dim, Dim] {
-  assert(shape.length === 2, `${name}: Gemm takes matrices, not [${shape.join()}]`);
-  return transposed ? [shape[1]!, shape[0]!] : [shape[0]!, shape[1]!];
-}
-
 // y = α op(a) op(b) + c, where op transposes or not and c broadcasts (a bias row, or a whole matrix to add to).
 // With a' = op(a), b' = op(b):   da' = α dy b'ᵀ        db' = α a'ᵀ dy        dc = dy
 export const gemm: Op<GemmAttributes> = defineOp<GemmAttributes>({
   name: 'Gemm',
-  forward(g, inputs, { transA, transB, alpha }) {
-    const [m, k] = dims('a', inputs[0]!, transA);
-    const [k2, n] = dims('b', inputs[1]!, transB);
-    assert(k === k2, `${g.scopeName}: Gemm of [${inputs[0]!.shape.join()}] and [${inputs[1]!.shape.join()}]`);
-    const attributes = {
-      transA: { int: transA ? 1 : 0 },
-      transB: { int: transB ? 1 : 0 },
-      alpha: { float: alpha ?? 1 },
-    };
-    return [g.node('Gemm', inputs, { shape: [m, n], attributes })];
-  },
+  forward: (g, inputs, { transA, transB, alpha }) => [
+    g.node('Gemm', inputs, { transA: { int: transA ? 1 : 0 }, transB: { int: transB ? 1 : 0 }, alpha: { float: alpha ?? 1 } }),
+  ],
   backward: (g, { inputs: [a, b, c], attributes: { transA = false, transB = false, alpha = 1 }, dy }) => [
     () => (transA ? gemm(g, [b!, dy], { transA: transB, transB: true, alpha }) : gemm(g, [dy, b!], { transB: !transB, alpha })),
     () => (transB ? gemm(g, [dy, a!], { transA: true, transB: transA, alpha }) : gemm(g, [a!, dy], { transA: !transA, alpha })),
@@ -136,10 +122,7 @@ export const doraScale: Op<{ readonly scale: number; readonly embedding: boolean
     const out = b!.shape[0]!;
     const alongRank = (x: Value, y: Value): Value =>
       reshape(g, [reduceSum(g, [mul(g, [x, y])], { axes: [-1] })], { shape: [out] });
-    const squares = g.node('ReduceSumSquare', [w!, g.constant('int64', [1], [embedding ? 0 : 1])], {
-      shape: embedding ? [1, out] : [out, 1],
-      attributes: { keepdims: { int: 1 } },
-    });
+    const squares = g.node('ReduceSumSquare', [w!, g.constant('int64', [1], [embedding ? 0 : 1])], { keepdims: { int: 1 } });
     const base = reshape(g, [squares], { shape: [out] });
     const ofBoth = alongRank(b!, gemm(g, [w!, a!], { transA: embedding, transB: true, alpha: 2 * scale }));
     const gram = gemm(g, [a!, a!], { transB: true });

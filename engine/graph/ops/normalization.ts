@@ -1,6 +1,5 @@
 /** Normalization over the last axis: by the root mean square (Zhang and Sennrich 2019), and of a layer (Ba et al. 2016). */
-import type { Op } from '../graph.ts';
-import { defineOp } from '../graph.ts';
+import { defineOp, type Op } from '../op.ts';
 import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
 import { meanOfLast } from './reduce.ts';
 
@@ -10,10 +9,7 @@ import { meanOfLast } from './reduce.ts';
 export const rmsNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly epsilon: number }>({
   name: 'RmsNorm',
   forward: (g, [x, w], { epsilon }) => [
-    g.node('SimplifiedLayerNormalization', [x!, w!], {
-      shape: x!.shape,
-      attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
-    }),
+    g.node('SimplifiedLayerNormalization', [x!, w!], { axis: { int: -1 }, epsilon: { float: epsilon } }),
   ],
   backward(g, { inputs: [x, w], attributes: { epsilon }, dy }) {
     const inverseRms = () => reciprocal(g, [sqrt(g, [add(g, [meanOfLast(g, [mul(g, [x!, x!])]), g.scalar(epsilon)])])]);
@@ -34,10 +30,7 @@ export const rmsNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly eps
 export const layerNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly epsilon: number }>({
   name: 'LayerNorm',
   forward: (g, inputs, { epsilon }) => [
-    g.node('LayerNormalization', inputs, {
-      shape: inputs[0]!.shape,
-      attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
-    }),
+    g.node('LayerNormalization', inputs, { axis: { int: -1 }, epsilon: { float: epsilon } }),
   ],
   backward(g, { inputs: [x, w, b], attributes: { epsilon }, dy }) {
     const standardized = () => {

@@ -1,6 +1,9 @@
 /** Frozen matrices in 4 or 8 bits: read back as float32 for a moment, or multiplied as they are. */
-import type { DataType, Dim, Graph, Op, Value } from '../graph.ts';
-import { defineOp, share } from '../graph.ts';
+import { share, type Dim } from '../dim.ts';
+import type { DataType } from '../dtype.ts';
+import type { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
+import { defineOp, type Op } from '../op.ts';
 import { add, mul, sub } from './elementwise.ts';
 import { gemm, linear, type LoraFactors } from './matmul.ts';
 import { concat, reshape, sliceLast } from './shape.ts';
@@ -31,8 +34,7 @@ interface Rows {
   readonly count: number;
 }
 
-const shaped = (g: Graph, x: Value, shape: readonly number[]): Value =>
-  g.node('Reshape', [x, g.constant('int64', [shape.length], shape)], { dtype: x.dtype, shape });
+const shaped = (g: Graph, x: Value, shape: readonly number[]): Value => reshape(g, [x], { shape });
 
 /** Of every block of some rows, a column of them. */
 function minima(g: Graph, { columns, blockSize, minimumGroup, declare }: PackedWeight, { from, count }: Rows): Value {
@@ -42,21 +44,13 @@ function minima(g: Graph, { columns, blockSize, minimumGroup, declare }: PackedW
   const scales = (of: readonly number[]): Value => declare(g, 'minimumScales', 'float32', of, 4 * from * perRow);
   if (minimumGroup === 1) return scales(shape);
   const levels = declare(g, 'minimumLevels', 'uint8', [groups, minimumGroup!], from * perRow * minimumGroup!);
-  const product = g.node('DequantizeLinear', [levels, scales([groups])], {
-    shape: levels.shape,
-    attributes: { axis: { int: 0 } },
-  });
-  return shaped(g, product, shape);
+  return shaped(g, g.node('DequantizeLinear', [levels, scales([groups])], { axis: { int: 0 } }), shape);
 }
 
-const lowerHalf = (g: Graph, bytes: Value): Value =>
-  g.node('BitwiseAnd', [bytes, g.constant('uint8', [], [15])], { dtype: 'uint8', shape: bytes.shape });
+const lowerHalf = (g: Graph, bytes: Value): Value => g.node('BitwiseAnd', [bytes, g.constant('uint8', [], [15])]);
 
 const upperHalf = (g: Graph, bytes: Value): Value =>
-  g.node('BitShift', [bytes, g.constant('uint8', [], [4])], {
-    ...{ dtype: 'uint8', shape: bytes.shape },
-    attributes: { direction: { string: 'RIGHT' } },
-  });
+  g.node('BitShift', [bytes, g.constant('uint8', [], [4])], { direction: { string: 'RIGHT' } });
 
 /**
  * `[blocks, blockSize]` of some rows in bytes: of 4-bit numbers the first half of the matrix lies in the lower halves of the bytes, the
@@ -71,8 +65,7 @@ function quants(g: Graph, { rows, columns, bits, blockSize, declare }: PackedWei
       ? lowerHalf(g, bytesFrom(from, count * perRow))
       : upperHalf(g, bytesFrom(from - rows / 2, count * perRow));
   const bytes = bytesFrom(0, (rows * perRow) / 2);
-  const whole = { dtype: 'uint8', shape: [rows * perRow, blockSize], attributes: { axis: { int: 0 } } } as const;
-  return g.node('Concat', [lowerHalf(g, bytes), upperHalf(g, bytes)], whole);
+  return g.node('Concat', [lowerHalf(g, bytes), upperHalf(g, bytes)], { axis: { int: 0 } });
 }
 
 /**
@@ -89,7 +82,7 @@ export function dequantized(g: Graph, weight: PackedWeight, some: Rows = { from:
     declare(g, 'scales', 'float32', [blocks], 4 * from * perRow),
     declare(g, 'zeroLevels', 'uint8', [blocks], from * perRow),
   ];
-  const scaled = g.node('DequantizeLinear', inputs, { shape: [blocks, blockSize], attributes: { axis: { int: 0 } } });
+  const scaled = g.node('DequantizeLinear', inputs, { axis: { int: 0 } });
   const whole = minimumGroup === null ? scaled : add(g, [scaled, minima(g, weight, some)]);
   return shaped(g, whole, [count, columns]);
 }
@@ -116,7 +109,7 @@ export const productInParts: Op<{ readonly weight: PackedWeight }> = defineOp<{ 
   name: 'ProductInParts',
   forward(g, [x], { weight }) {
     const parts = partsOf(weight).map((some) => gemm(g, [x!, dequantized(g, weight, some)], { transB: true }));
-    return [parts.length === 1 ? parts[0]! : concat(g, parts, { axis: -1, total: weight.rows })];
+    return [parts.length === 1 ? parts[0]! : concat(g, parts, { axis: -1 })];
   },
   backward: (g, { attributes: { weight }, dy }) => [
     () =>
@@ -136,7 +129,6 @@ export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ r
   name: 'MatMulNBits',
   forward(g, [x], { weight }) {
     const { rows, columns, bits, blockSize, minimumGroup, hasNibbleZeros, declare } = weight;
-    const tokens = x!.shape[0]!;
     const blocks = columns / blockSize;
     const inputs = [
       bits === 4 ? x! : twice(g, x!),
@@ -145,11 +137,8 @@ export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ r
       ...(hasNibbleZeros ? [declare(g, 'nibbleZeros', 'uint8', [rows, Math.ceil((blocks * bits) / 8)])] : []),
     ];
     const attributes = { K: (columns * bits) / 4, N: rows, bits: 4, block_size: blockSize };
-    const product = g.node('MatMulNBits', inputs, {
-      domain: 'com.microsoft',
-      shape: [tokens, rows],
-      attributes: Object.fromEntries(Object.entries(attributes).map(([name, int]) => [name, { int }])),
-    });
+    const named = Object.fromEntries(Object.entries(attributes).map(([name, int]) => [name, { int }]));
+    const product = g.node('MatMulNBits', inputs, named);
     if (minimumGroup === null) return [product];
     const minima = declare(g, 'nibbleMinima', 'float32', [rows, blocks]);
     return [gemm(g, [blockSums(g, x!, blockSize), minima, product], { transB: true })];
@@ -157,30 +146,17 @@ export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ r
   backward: (g, { attributes: { weight }, dy }) => [() => gemm(g, [dy, dequantized(g, weight)], {})],
 });
 
-const knownSums = new WeakMap<Value, Value>();
-const knownTwice = new WeakMap<Value, Value>();
-
-/** Σ over every block of a row, `[tokens, blocks]`; all matrices that read x share it. */
+/** Σ over every block of a row, `[tokens, blocks]`; all matrices in such blocks that read x share it. */
 function blockSums(g: Graph, x: Value, blockSize: number): Value {
-  const known = knownSums.get(x);
-  if (known !== undefined) return known;
-  const [tokens, columns] = x.shape as [Dim, number];
-  const inBlocks = reshape(g, [x], { shape: [tokens, columns / blockSize, blockSize] });
-  const sums = g.node('ReduceSum', [inBlocks, g.constant('int64', [1], [2])], {
-    shape: [tokens, columns / blockSize],
-    attributes: { keepdims: { int: 0 } },
+  return g.memo(x, `sums of blocks of ${blockSize}`, () => {
+    const [tokens, columns] = x.shape as [Dim, number];
+    const inBlocks = reshape(g, [x], { shape: [tokens, columns / blockSize, blockSize] });
+    return g.node('ReduceSum', [inBlocks, g.constant('int64', [1], [2])], { keepdims: { int: 0 } });
   });
-  knownSums.set(x, sums);
-  return sums;
 }
 
 function twice(g: Graph, x: Value): Value {
-  const known = knownTwice.get(x);
-  if (known !== undefined) return known;
-  const [tokens, columns] = x.shape as [Dim, number];
-  const both = g.node('Concat', [x, x], { shape: [tokens, 2 * columns], attributes: { axis: { int: 1 } } });
-  knownTwice.set(x, both);
-  return both;
+  return g.memo(x, 'twice', () => g.node('Concat', [x, x], { axis: { int: 1 } }));
 }
 
 /** W[ids] as float32 `[ids, columns]`: only these rows are read back, from what the rest of the graph reads of W. */
@@ -193,19 +169,12 @@ export function packedRows(
   const tokens = ids.shape[0]!;
   const blocks = columns / blockSize;
   const pick = (part: PackedPart, dtype: 'uint8' | 'float32', perRow: number): Value =>
-    g.node('Gather', [declare(g, part, dtype, [rows, perRow]), ids], {
-      dtype,
-      shape: [tokens, perRow],
-      attributes: { axis: { int: 0 } },
-    });
+    g.node('Gather', [declare(g, part, dtype, [rows, perRow]), ids], { axis: { int: 0 } });
   /** As lines with a scale each, so many for a token. */
   const lines = (x: Value, perToken: number, width: readonly number[]): Value =>
-    g.node('Reshape', [x, g.constant('int64', [1 + width.length], [-1, ...width])], {
-      dtype: x.dtype,
-      shape: [share(tokens, perToken, 1), ...width],
-    });
+    reshape(g, [x], { shape: [share(tokens, perToken, 1), ...width] });
   const scaled = (levels: Value, scales: Value, zeros: Value[]): Value =>
-    g.node('DequantizeLinear', [levels, scales, ...zeros], { shape: levels.shape, attributes: { axis: { int: 0 } } });
+    g.node('DequantizeLinear', [levels, scales, ...zeros], { axis: { int: 0 } });
   const bytes = (): Value => {
     if (bits === 8) return pick('halves', 'uint8', columns);
     if (from === 'nibbles' || rows % 2 === 1) return unfolded(g, pick('nibbles', 'uint8', columns / 2));
@@ -224,30 +193,21 @@ export function packedRows(
 
 /** Two numbers out of every byte. */
 function unfolded(g: Graph, x: Value): Value {
-  const [tokens, width] = x.shape as [Dim, number];
-  const shape = [tokens, width, 1];
-  const parts = [lowerHalf(g, x), upperHalf(g, x)].map((part) =>
-    g.node('Unsqueeze', [part, g.constant('int64', [1], [2])], { dtype: 'uint8', shape }),
-  );
-  return g.node('Concat', parts, { dtype: 'uint8', shape: [tokens, width, 2], attributes: { axis: { int: 2 } } });
+  const parts = [lowerHalf(g, x), upperHalf(g, x)].map((part) => g.node('Unsqueeze', [part, g.constant('int64', [1], [2])]));
+  return g.node('Concat', parts, { axis: { int: 2 } });
 }
 
 /** Rows of 4-bit numbers whose first half lies in the lower halves of the bytes `[rows / 2, columns]`. */
 function rowsOfHalves(g: Graph, ids: Value, halves: Value): Value {
-  const [half, columns] = halves.shape as [number, number];
-  const shape = ids.shape;
+  const [half] = halves.shape as [number, number];
   // Numbers of tokens are exact in float32, which every accelerator divides.
-  const number = g.node('Cast', [ids], { shape, attributes: { to: { int: 1 } } });
-  const upper = g.node('Floor', [g.node('Div', [number, g.scalar(half)], { shape })], { shape });
+  const number = g.node('Cast', [ids], { to: { int: 1 } });
+  const upper = g.node('Floor', [g.node('Div', [number, g.scalar(half)])]);
   const within = sub(g, [number, mul(g, [upper, g.scalar(half)])]);
-  const index = g.node('Cast', [within], { dtype: 'int32', shape, attributes: { to: { int: 6 } } });
-  const dtype = 'uint8';
-  const picked = g.node('Gather', [halves, index], { dtype, shape: [shape[0]!, columns], attributes: { axis: { int: 0 } } });
-  const isUpper = g.node('Cast', [reshape(g, [upper], { shape: [shape[0]!, 1] })], {
-    ...{ dtype: 'bool', shape: [shape[0]!, 1] },
-    attributes: { to: { int: 9 } },
-  });
-  return g.node('Where', [isUpper, upperHalf(g, picked), lowerHalf(g, picked)], { dtype, shape: picked.shape });
+  const index = g.node('Cast', [within], { to: { int: 6 } });
+  const picked = g.node('Gather', [halves, index], { axis: { int: 0 } });
+  const isUpper = g.node('Cast', [reshape(g, [upper], { shape: [ids.shape[0]!, 1] })], { to: { int: 9 } });
+  return g.node('Where', [isUpper, upperHalf(g, picked), lowerHalf(g, picked)]);
 }
 
 /** `linear` with a packed matrix. */

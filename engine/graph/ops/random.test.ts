@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { threefry } from '../../random.ts';
 import { openSession } from '../../runtime/session.ts';
-import { evaluate } from '../evaluate.ts';
+import { interpret } from '../interpret.ts';
 import { gradients } from '../gradient.ts';
 import { Graph } from '../graph.ts';
 import { encodeModel } from '../onnx.ts';
@@ -83,7 +83,7 @@ it('has one mask in forward and backward, and the same one whoever computes it',
   expect(found['y']).toEqual(found['dx']);
   const [first, second] = keysOf(3).map((data) => ({ dims: [rows, 1], data: Float64Array.from(data) }));
   const ones = { dims: [rows, width], data: new Float64Array(rows * width).fill(1) };
-  expect([...evaluate(g, { x: ones, first: first!, second: second! })['y']!.data]).toEqual([...found['y']!]);
+  expect([...interpret(g, { x: ones, first: first!, second: second! })['y']!.data]).toEqual([...found['y']!]);
 });
 
 it('draws noise evenly within its limit', async () => {

@@ -2,9 +2,10 @@
  * Random numbers inside a graph, by counter: a number follows from the key of its row, which is fed, from its column, and from the name
  * of what it is for. So a recomputed block draws the same numbers again, and nothing depends on how rows are batched.
  */
-import type { Graph, Op, Value } from '../graph.ts';
-import { defineOp } from '../graph.ts';
-import { mul } from './elementwise.ts';
+import type { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
+import { defineOp, type Op } from '../op.ts';
+import { add, mul } from './elementwise.ts';
 
 /** Two random int32 for each row: `[rows, 1]`. */
 export type RowKeys = readonly [Value, Value];
@@ -13,22 +14,19 @@ export type RowKeys = readonly [Value, Value];
 //   z = f(f(row₁ + name₁ + column₁) + row₂ + name₂ + column₂), of which only the high bits are used.
 // int32 throughout: every provider has it, and shifts and exclusive ors not every one.
 export function randomBits(g: Graph, [first, second]: RowKeys, name: string, width: number): Value {
-  const rows = first.shape[0]!;
-  const int32 = (type: 'Add' | 'Mul', a: Value, b: Value, size: number): Value =>
-    g.node(type, [a, b], { dtype: 'int32', shape: [rows, size] });
   const columns = (salt: number): Value =>
     g.constant(
       'int32',
       [1, width],
       Array.from({ length: width }, (_, column) => mixed(salt, column)),
     );
-  const named = (key: Value, salt: number): Value => int32('Add', key, g.constant('int32', [], [mixed(hashed(name), salt)]), 1);
+  const named = (key: Value, salt: number): Value => add(g, [key, g.constant('int32', [], [mixed(hashed(name), salt)])]);
   const permuted = (x: Value): Value => {
-    const doubled = int32('Add', x, x, width);
-    return int32('Mul', x, int32('Add', doubled, g.constant('int32', [], [1]), width), width);
+    const doubled = add(g, [x, x]);
+    return mul(g, [x, add(g, [doubled, g.constant('int32', [], [1])])]);
   };
-  const once = permuted(int32('Add', named(first, 1), columns(1), width));
-  return permuted(int32('Add', int32('Add', once, named(second, 2), width), columns(2), width));
+  const once = permuted(add(g, [named(first, 1), columns(1)]));
+  return permuted(add(g, [add(g, [once, named(second, 2)]), columns(2)]));
 }
 
 /** 32 bits of a name (FNV-1a). */
@@ -59,7 +57,7 @@ export const dropout: Op<DropoutAttributes> = defineOp<DropoutAttributes>({
   forward(g, [x, first, second], { rate, name }) {
     const bits = randomBits(g, [first!, second!], name, x!.shape[1] as number);
     const limit = g.constant('int32', [], [Math.round(2 ** 32 * rate) - 2 ** 31]);
-    const dropped = g.node('Less', [bits, limit], { dtype: 'bool', shape: x!.shape });
+    const dropped = g.node('Less', [bits, limit]);
     return [kept(g, dropped, x!, rate), dropped];
   },
   backward: (g, { saved: [dropped], attributes: { rate }, dy }) => [() => kept(g, dropped!, dy, rate), null, null],
@@ -67,12 +65,12 @@ export const dropout: Op<DropoutAttributes> = defineOp<DropoutAttributes>({
 
 function kept(g: Graph, dropped: Value, x: Value, rate: number): Value {
   const scaled = mul(g, [x, g.scalar(1 / (1 - rate))]);
-  return g.node('Where', [dropped, g.scalar(0), scaled], { shape: x.shape });
+  return g.node('Where', [dropped, g.scalar(0), scaled]);
 }
 
 /** Uniform numbers `[rows, width]` within `limit` `[rows, 1]` of 0. */
 export function uniformNoise(g: Graph, keys: RowKeys, name: string, width: number, limit: Value): Value {
   const bits = randomBits(g, keys, name, width);
-  const within = g.node('Cast', [bits], { shape: bits.shape, attributes: { to: { int: 1 } } });
+  const within = g.node('Cast', [bits], { to: { int: 1 } });
   return mul(g, [mul(g, [within, g.scalar(2 ** -31)]), limit]);
 }

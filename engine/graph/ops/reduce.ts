@@ -1,6 +1,9 @@
 /** Sums and means over axes, which stay with size 1 so that results broadcast back, and their opposite, repetition. */
-import type { Dim, Graph, Op, PlainOp, Shape, Value } from '../graph.ts';
-import { defineOp, positiveAxis } from '../graph.ts';
+import { sameDim, type Dim, type Shape } from '../dim.ts';
+import type { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
+import type { NodeTypeName } from '../nodes/index.ts';
+import { defineOp, type Op, type PlainOp } from '../op.ts';
 import { mul } from './elementwise.ts';
 import { reshape } from './shape.ts';
 
@@ -8,16 +11,8 @@ export interface ReduceAttributes {
   readonly axes: readonly number[];
 }
 
-export function reducedShape(shape: Shape, axes: readonly number[]): Shape {
-  const reduced = new Set(axes.map((axis) => positiveAxis(shape, axis)));
-  return shape.map((dim, i) => (reduced.has(i) ? 1 : dim));
-}
-
-function reduce(g: Graph, type: string, x: Value, axes: readonly number[]): Value {
-  return g.node(type, [x, g.constant('int64', [axes.length], axes)], {
-    shape: reducedShape(x.shape, axes),
-    attributes: { keepdims: { int: 1 } },
-  });
+function reduce(g: Graph, type: NodeTypeName, x: Value, axes: readonly number[]): Value {
+  return g.node(type, [x, g.constant('int64', [axes.length], axes)], { keepdims: { int: 1 } });
 }
 
 // y = Σ x        dx = dy, repeated
@@ -57,8 +52,8 @@ export function maxOfLast(g: Graph, x: Value): Value {
 // y = x repeated along its axes of size 1        dx = Σ dy over them
 export const expand: Op<{ readonly shape: Shape }> = defineOp<{ readonly shape: Shape }>({
   name: 'Expand',
-  forward: (g, [x], { shape }) => [g.node('Expand', [x!, g.shapeVector(shape)], { shape })],
+  forward: (g, [x], { shape }) => [g.node('Expand', [x!, g.shapeVector(shape)])],
   backward: (g, { inputs: [x], dy }) => [
-    () => reduceSum(g, [dy], { axes: x!.shape.flatMap((dim, i) => (dim === dy.shape[i] ? [] : [i])) }),
+    () => reduceSum(g, [dy], { axes: x!.shape.flatMap((dim, i) => (sameDim(dim, dy.shape[i]!) ? [] : [i])) }),
   ],
 });

@@ -1,6 +1,5 @@
 /** Rotary position embedding (Su et al. 2021): pairs of elements of a head turn by an angle that grows with the position. */
-import type { Op } from '../graph.ts';
-import { defineOp } from '../graph.ts';
+import { defineOp, type Op } from '../op.ts';
 import { neg } from './elementwise.ts';
 
 export interface RotaryAttributes {
@@ -17,13 +16,9 @@ export const rotary: Op<RotaryAttributes> = defineOp<RotaryAttributes>({
   name: 'RotaryEmbedding',
   forward: (g, inputs, { heads, dimension, interleaved }) => [
     g.node('RotaryEmbedding', inputs, {
-      domain: 'com.microsoft',
-      shape: inputs[0]!.shape,
-      attributes: {
-        num_heads: { int: heads },
-        rotary_embedding_dim: { int: dimension },
-        interleaved: { int: interleaved ? 1 : 0 },
-      },
+      num_heads: { int: heads },
+      rotary_embedding_dim: { int: dimension },
+      interleaved: { int: interleaved ? 1 : 0 },
     }),
   ],
   backward: (g, { inputs: [, position, cos, sin], attributes, dy }) => [

@@ -1,23 +1,18 @@
 /** Operations that move elements and compute nothing. */
 import { assert } from '../../problem.ts';
-import type { Op, PlainOp, Shape } from '../graph.ts';
-import { defineOp, positiveAxis } from '../graph.ts';
+import { positiveAxis, type Shape } from '../dim.ts';
+import { defineOp, type Op, type PlainOp } from '../op.ts';
 
 // y = x in another shape        dx = dy in the shape of x
 export const reshape: Op<{ readonly shape: Shape }> = defineOp<{ readonly shape: Shape }>({
   name: 'Reshape',
   forward(g, [x], { shape }) {
-    const symbols = shape.filter((dim) => typeof dim === 'string').length;
-    // One unknown dimension is what remains: -1. More of them are read from the `dim.` inputs.
-    const target =
-      symbols === 1
-        ? g.constant(
-            'int64',
-            [shape.length],
-            shape.map((dim) => (typeof dim === 'string' ? -1 : dim)),
-          )
-        : g.shapeVector(shape);
-    return [g.node('Reshape', [x!, target], { dtype: x!.dtype, shape })];
+    const numbers = shape.map((dim) => (typeof dim === 'number' ? dim : -1));
+    // One named size is what remains: -1. More of them are read from the `dim.` inputs.
+    const isOne = numbers.filter((number) => number === -1).length === 1;
+    const target = isOne ? g.constant('int64', [shape.length], numbers) : g.shapeVector(shape);
+    // Rows and columns laid end to end have a name that nothing says but this.
+    return [g.node('Reshape', [x!, target], {}, shape)];
   },
   backward: (g, { inputs: [x], dy }) => [() => reshape(g, [dy], { shape: x!.shape })],
 });
@@ -26,29 +21,17 @@ export const reshape: Op<{ readonly shape: Shape }> = defineOp<{ readonly shape:
 export const transpose: Op<{ readonly permutation: readonly number[] }> = defineOp<{ readonly permutation: readonly number[] }>(
   {
     name: 'Transpose',
-    forward: (g, [x], { permutation }) => [
-      g.node('Transpose', [x!], {
-        shape: permutation.map((axis) => x!.shape[axis]!),
-        attributes: { perm: { ints: permutation } },
-      }),
-    ],
+    forward: (g, [x], { permutation }) => [g.node('Transpose', [x!], { perm: { ints: permutation } })],
     backward: (g, { attributes: { permutation }, dy }) => [
       () => transpose(g, [dy], { permutation: permutation.map((_, axis) => permutation.indexOf(axis)) }),
     ],
   },
 );
 
-// y = x₀ x₁ … along an axis, `total` long        no gradient is asked of it: it joins keys and values of layers
-export const concat: Op<{ readonly axis: number; readonly total: string | number }> = defineOp<{
-  readonly axis: number;
-  readonly total: string | number;
-}>({
+// y = x₀ x₁ … along an axis        no gradient is asked of it: it joins keys and values of layers
+export const concat: Op<{ readonly axis: number }> = defineOp<{ readonly axis: number }>({
   name: 'Concat',
-  forward: (g, inputs, { axis, total }) => {
-    const at = positiveAxis(inputs[0]!.shape, axis);
-    const shape = inputs[0]!.shape.map((dim, i) => (i === at ? total : dim));
-    return [g.node('Concat', inputs, { shape, attributes: { axis: { int: at } } })];
-  },
+  forward: (g, inputs, { axis }) => [g.node('Concat', inputs, { axis: { int: positiveAxis(inputs[0]!.shape, axis) } })],
   backward: (_, { inputs }) => inputs.map(() => null),
 });
 
@@ -57,16 +40,14 @@ export const gatherRows: PlainOp = defineOp({
   name: 'Gather',
   forward(g, [x, rows]) {
     assert(rows!.shape.length === 1, `${g.scopeName}: rows must be a vector`);
-    return [
-      g.node('Gather', [x!, rows!], { shape: [rows!.shape[0]!, ...x!.shape.slice(1)], attributes: { axis: { int: 0 } } }),
-    ];
+    return [g.node('Gather', [x!, rows!], { axis: { int: 0 } })];
   },
   backward: (g, { inputs: [x, rows], dy }) => [
     () => {
-      const zeros = g.node('Expand', [g.scalar(0), g.shapeVector(x!.shape)], { shape: x!.shape });
+      const zeros = g.node('Expand', [g.scalar(0), g.shapeVector(x!.shape)]);
       const indices = reshape(g, [rows!], { shape: [rows!.shape[0]!, 1] });
       // Several rows may be the same: they add up.
-      return g.node('ScatterND', [zeros, indices, dy], { shape: x!.shape, attributes: { reduction: { string: 'add' } } });
+      return g.node('ScatterND', [zeros, indices, dy], { reduction: { string: 'add' } });
     },
     null,
   ],
@@ -81,16 +62,14 @@ export const sliceLast: Op<{ readonly start: number; readonly end: number }> = d
   forward(g, [x], { start, end }) {
     const vector = (value: number) => g.constant('int64', [1], [value]);
     const last = x!.shape.length - 1;
-    return [
-      g.node('Slice', [x!, vector(start), vector(end), vector(last)], { shape: [...x!.shape.slice(0, -1), end - start] }),
-    ];
+    return [g.node('Slice', [x!, vector(start), vector(end), vector(last)])];
   },
   backward: (g, { inputs: [x], attributes: { start, end }, dy }) => [
     () => {
       const rank = x!.shape.length;
       const after = (x!.shape.at(-1) as number) - end;
       const pads = Array.from({ length: 2 * rank }, (_, i) => (i === rank - 1 ? start : i === 2 * rank - 1 ? after : 0));
-      return g.node('Pad', [dy, g.constant('int64', [2 * rank], pads)], { shape: x!.shape });
+      return g.node('Pad', [dy, g.constant('int64', [2 * rank], pads)]);
     },
   ],
 });

@@ -1,0 +1,56 @@
+/** What a differentiable operation is: how it is added to a graph, and how the gradient of its result becomes those of its inputs. */
+import { assert } from '../problem.ts';
+import type { Graph } from './graph.ts';
+import type { Value } from './node.ts';
+
+/** A gradient not yet built: calling it emits its nodes. A frozen input's is never called, so it costs no node. */
+export type GradientThunk = () => Value;
+
+export interface BackwardContext<A> {
+  readonly inputs: readonly Value[];
+  readonly output: Value;
+  readonly attributes: A;
+  /** What the forward kept for its gradient. */
+  readonly saved: readonly Value[];
+  readonly dy: Value;
+}
+
+export interface OpDefinition<A> {
+  readonly name: string;
+  /** Emits the nodes. The first value is the result, the others are kept for `backward`. */
+  forward(g: Graph, inputs: readonly Value[], attributes: A): readonly [Value, ...Value[]];
+  /** One thunk per input; null where there is no gradient by nature (an index). */
+  backward(g: Graph, context: BackwardContext<A>): readonly (GradientThunk | null)[];
+}
+
+/** A differentiable operation; calling it adds it to a graph. */
+export interface Op<A> {
+  (g: Graph, inputs: readonly Value[], attributes: A): Value;
+  readonly definition: OpDefinition<A>;
+}
+/** An operation without attributes. */
+export interface PlainOp {
+  (g: Graph, inputs: readonly Value[]): Value;
+  readonly definition: OpDefinition<undefined>;
+}
+
+export function defineOp(definition: OpDefinition<undefined>): PlainOp;
+export function defineOp<A>(definition: OpDefinition<A>): Op<A>;
+export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
+  const op = (g: Graph, inputs: readonly Value[], attributes: A): Value => {
+    // Operations inside an operation are its own affair: they leave no trace on the tape.
+    const [output, ...saved] = g.record(() => definition.forward(g, inputs, attributes)).result;
+    g.remember({
+      name: definition.name,
+      inputs,
+      output,
+      backward(dy, needed) {
+        const thunks = definition.backward(g, { inputs, output, attributes, saved, dy });
+        assert(thunks.length === inputs.length, `${definition.name}: ${thunks.length} gradients for ${inputs.length} inputs`);
+        return thunks.map((thunk, i) => (needed[i] === true && thunk !== null ? thunk() : null));
+      },
+    });
+    return output;
+  };
+  return Object.assign(op, { definition });
+}
