@@ -120,6 +120,25 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     await step.release();
   });
 
+  test('a token counts in the gradient by its weight, whatever its loss is', async () => {
+    const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: 0, headRows: 5 });
+    const weighted = (weigh: (row: number) => number) =>
+      step.gradient({ ...batch, weights: Float32Array.from(plain.tokenRow, weigh) }, adapter.parameters);
+    const plain = await step.gradient(batch, adapter.parameters);
+    const [ones, first, second, both] = [
+      await weighted(() => 1),
+      await weighted((row) => (row === 0 ? 1 : 0)),
+      await weighted((row) => (row === 0 ? 0 : 1)),
+      await weighted((row) => (row === 0 ? 0.25 : -2)),
+    ];
+    expect(ones).toEqual(plain);
+    expect(both.tokenLoss).toEqual(plain.tokenLoss);
+    const sum = first.gradient!.map((x, i) => 0.25 * x - 2 * second.gradient![i]!);
+    const scale = sum.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
+    expect(difference(both.gradient!, sum) / scale).toBeLessThan(1e-5);
+    await step.release();
+  });
+
   test('a batch is its rows, and a row without supervised tokens changes nothing', async () => {
     const step = await TrainStep.open(model, adapter.shape, { ...options, recompute: Infinity });
     const together = await step.gradient(batch, adapter.parameters);

@@ -8,7 +8,6 @@ import { encodeModel } from '../graph/onnx.ts';
 import { headCrossEntropy } from '../graph/ops/loss.ts';
 import { doraScale, type LoraFactors } from '../graph/ops/matmul.ts';
 import { uniformNoise, type RowKeys } from '../graph/ops/random.ts';
-import { expand } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
 import { rematerialize } from '../graph/rematerialize.ts';
 import {
@@ -40,6 +39,8 @@ export interface MicroBatch {
   readonly lengths: readonly number[];
   /** The rows lie one after the other in a single one, so `batch` is 1. */
   readonly packed?: boolean;
+  /** How much each supervised token's loss counts in the gradient, in the order of `StepResult.tokenLoss`; left out, 1 each. */
+  readonly weights?: Float32Array;
 }
 
 export interface StepResult {
@@ -47,7 +48,7 @@ export interface StepResult {
   readonly tokenLoss: Float32Array;
   /** Row of each supervised position. */
   readonly tokenRow: Int32Array;
-  /** Of the sum of `tokenLoss`, flat in the adapter's order; null when only evaluated. */
+  /** The gradient of the sum of `tokenLoss`, each times its weight, flat in the adapter's order; null when only evaluated. */
   readonly gradient: Float32Array | null;
 }
 
@@ -142,13 +143,15 @@ export class TrainStep {
     // The head takes equal chunks; what fills the last one up counts for nothing.
     const { chunks, chunkRows } = this.#chunks(room?.supervised ?? rows.length);
     const padded = (values: readonly number[]) => Array.from({ length: chunks * chunkRows }, (_, i) => values[i] ?? 0);
-    const counted = Float32Array.from({ length: chunks * chunkRows }, (_, i) => (i < rows.length ? 1 : 0));
+    const weight = new Float32Array(chunks * chunkRows);
+    if (batch.weights === undefined) weight.fill(1, 0, rows.length);
+    else weight.set(batch.weights);
     const feeds = {
       ...this.#feeds(batch, parameters),
       ...(place === null ? {} : this.#randomFeeds(batch, place)),
       rows: int64(padded(rows), [chunks * chunkRows]),
       targets: int64(padded(targets), [chunks, chunkRows]),
-      counted: float32(counted, [chunks, chunkRows]),
+      weight: float32(weight, [chunks, chunkRows]),
       'dim.chunks': int64([chunks], [1]),
       'dim.chunkRows': int64([chunkRows], [1]),
     };
@@ -315,7 +318,6 @@ export function buildStep(
     };
   };
   const targets = g.input('targets', 'int64', ['chunks', 'chunkRows']);
-  const counted = g.input('counted', 'float32', ['chunks', 'chunkRows']);
   const { result: tokenLoss, tape } = g.record(() => {
     const options = adapted();
     const hidden = decoder(g, spec, sequence, options);
@@ -332,12 +334,12 @@ export function buildStep(
       return headLogits(body, spec, x, { ...options, lora });
     };
     const attributes = { head, gradient, ofRows: keysOfRows.length } as const;
-    return g.scope('loss', () => headCrossEntropy(g, [chunked, targets, counted, ...keysOfRows, ...trained], attributes));
+    return g.scope('loss', () => headCrossEntropy(g, [chunked, targets, ...keysOfRows, ...trained], attributes));
   });
   if (purpose === 'gradient') {
     const forward = g.nodes.length;
-    const ones = expand(g, [g.constant('float32', [1, 1], [1])], { shape: ['chunks', 'chunkRows'] });
-    const found = gradients(g, tape, tokenLoss, ones, [...inputs.values()]);
+    const weight = g.input('weight', 'float32', ['chunks', 'chunkRows']);
+    const found = gradients(g, tape, tokenLoss, weight, [...inputs.values()]);
     shape.tensors.forEach(({ name }, i) => {
       const gradient = found[i];
       assert(gradient !== null && gradient !== undefined, `the loss does not depend on ${name}`);

@@ -22,31 +22,31 @@ export interface CrossEntropyAttributes {
   readonly gradient: 'none' | 'hidden' | 'hidden and trained';
 }
 
-// For each row: logits z = head(h), target token t, counted c ∈ {0, 1}, p = softmax(z) as the runtime has it, m = max z, S = Σ p
-//   loss = c (log Σ exp(z) - z_t) = c (log (S / max p) + (m - z_t))
-//   dloss/dz = c/S (p - S [t]), and from there the gradient of the head
+// For each row: logits z = head(h), target token t, p = softmax(z) as the runtime has it, m = max z, S = Σ p
+//   loss = log Σ exp(z) - z_t = log (S / max p) + (m - z_t)
+//   dloss/dz = 1/S (p - S [t]), and from there the gradient of the head
 // S would be 1, did the runtime's own sum lose nothing over so many tokens; max p is 1 / Σ exp(z - m) before that. Softmax and the
-// subtraction of S [t] write over the logits, so that a chunk has them once. A row of logits depends on its own row of h alone: the factor c/S
+// subtraction of S [t] write over the logits, so that a chunk has them once. A row of logits depends on its own row of h alone: the factor 1/S
 // can wait for the gradient of h, which is small.
-// h [chunks, rows, hidden], targets int64 [chunks, rows], counted [chunks, rows]; loss [chunks, rows].
+// h [chunks, rows, hidden], targets int64 [chunks, rows]; loss [chunks, rows]. How much each loss counts is the seed of the backward:
+// what only fills up a chunk has the seed 0.
 // One chunk at a time runs through a Scan; only one chunk's logits are alive, and gradients of the head add up from chunk to chunk.
 export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntropyAttributes>({
   name: 'HeadCrossEntropy',
-  forward(g, [h, targets, counted, ...further], { head, gradient, ofRows = 0 }) {
+  forward(g, [h, targets, ...further], { head, gradient, ofRows = 0 }) {
     const [perRow, trained] = [further.slice(0, ofRows), further.slice(ofRows)];
     const chunk = new Chunk(g, h!);
     const { body, rows, hidden } = chunk;
-    const count = chunk.input('counted', 'float32', [rows]);
     const { logits, tape } = chunk.logits(head, trained, perRow);
     const { probabilities, total } = chunk.softmax(logits);
     const surprise = chunk.surprise(logits, probabilities, total);
-    chunk.output('loss', reshape(body, [mul(body, [chunk.column(count), surprise])], { shape: [rows] }));
+    chunk.output('loss', reshape(body, [surprise], { shape: [rows] }));
     if (gradient === 'hidden') {
       const dz = chunk.logitGradient(probabilities, total);
       const dh = gradients(body, tape, logits, dz, [hidden])[0]!;
-      chunk.output('gradient', mul(body, [dh, chunk.factor(count, total)]));
+      chunk.output('gradient', mul(body, [dh, reciprocal(body, [total])]));
     }
-    const scanned = [h!, targets!, counted!, ...perRow];
+    const scanned = [h!, targets!, ...perRow];
     assert(body.inputs.length === scanned.length, 'a chunk has its own inputs only');
     const [tokenLoss, ...saved] = g.nodeWithOutputs('Scan', scanned, {
       body: { graph: body },
@@ -54,25 +54,24 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
     });
     return [tokenLoss!, ...saved];
   },
-  backward(g, { inputs: [h, targets, counted, ...further], attributes, saved: [dh], dy }) {
+  backward(g, { inputs: [h, targets, ...further], attributes, saved: [dh], dy }) {
     const { head, gradient, ofRows = 0 } = attributes;
     const [perRow, trained] = [further.slice(0, ofRows), further.slice(ofRows)];
     const ofHidden = (): Value => {
       assert(dh !== undefined, 'the loss was built without its gradient');
       return mul(g, [dh, reshape(g, [dy], { shape: [...h!.shape.slice(0, 2), 1] })]);
     };
-    if (gradient !== 'hidden and trained') return [ofHidden, null, null, ...further.map(() => null)];
+    if (gradient !== 'hidden and trained') return [ofHidden, null, ...further.map(() => null)];
 
     let built: Value[] | null = null;
     const ofAll = (): Value[] => {
       const chunk = new Chunk(g, h!);
       const { body, rows } = chunk;
-      const count = chunk.input('counted', 'float32', [rows]);
       const weight = chunk.input('weight', 'float32', [rows]);
       const sums = trained.map((value, i) => chunk.state(`sum ${i}`, value.shape));
       const { logits, tape } = chunk.logits(head, trained, perRow);
       const { probabilities, total } = chunk.softmax(logits);
-      const factor = chunk.factor(mul(body, [count, weight]), total);
+      const factor = mul(body, [chunk.column(weight), reciprocal(body, [total])]);
       const dz = mul(body, [chunk.logitGradient(probabilities, total), factor]);
       const [ofRows, ...ofTrained] = gradients(body, tape, logits, dz, [chunk.hidden, ...trained]);
       sums.forEach((before, i) => {
@@ -81,14 +80,14 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
       });
       chunk.output('gradient', ofRows!);
       const zeros = trained.map(({ shape }) => g.node('Expand', [g.scalar(0), g.shapeVector(shape)]));
-      const scanned = [h!, targets!, counted!, dy, ...perRow];
+      const scanned = [h!, targets!, dy, ...perRow];
       return g.nodeWithOutputs('Scan', [...zeros, ...scanned], {
         body: { graph: body },
         num_scan_inputs: { int: scanned.length },
       });
     };
     const part = (i: number) => () => (built ??= ofAll())[i]!;
-    return [part(trained.length), null, null, ...perRow.map(() => null), ...trained.map((_, i) => part(i))];
+    return [part(trained.length), null, ...perRow.map(() => null), ...trained.map((_, i) => part(i))];
   },
 });
 
@@ -154,10 +153,5 @@ class Chunk {
       axis: { int: 1 },
       reduction: { string: 'add' },
     });
-  }
-
-  /** weight / S `[rows, 1]` */
-  factor(weight: Value, total: Value): Value {
-    return mul(this.body, [this.column(weight), reciprocal(this.body, [total])]);
   }
 }

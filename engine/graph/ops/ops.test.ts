@@ -44,7 +44,6 @@ const rope: readonly SampleInput[] = [
 const rowsOfHead: readonly SampleInput[] = [
   { dims: [2, 3, 4], shape: ['chunks', 'rows', 4] },
   { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 4, 0, 2, 3, 0], dtype: 'int64' },
-  { dims: [2, 3], shape: ['chunks', 'rows'], values: [1, 1, 1, 1, 1, 0] },
 ];
 const sines = (count: number): number[] => Array.from({ length: count }, (_, i) => Math.sin(i * 1.7));
 const frozen = (dims: readonly number[]): SampleInput => ({ dims, values: sines(dims.reduce((a, b) => a * b, 1)) });
