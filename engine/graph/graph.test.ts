@@ -5,7 +5,7 @@ import { readAdapter } from '../adapters/folder.ts';
 import type { WeightFiles } from '../decoder/decoder.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers } from '../models/spec.ts';
-import { buildStep } from '../training/step.ts';
+import { buildStep } from '../training/step-graph.ts';
 import { gradients } from './gradient.ts';
 import { Graph, type Value } from './graph.ts';
 import { interpret } from './interpret.ts';

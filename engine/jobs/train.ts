@@ -13,7 +13,6 @@ import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import {
   longestRow,
-  longestPack,
   prepareRows,
   rowsPerStep,
   totalRows,
@@ -36,6 +35,7 @@ import { contextNotes, givenAdapterNotes, recipeNotes } from '../training/notes.
 import { newAdamState } from '../training/optimizer.ts';
 import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { learningRate } from '../training/schedule.ts';
+import { largestBatch } from '../training/step-sizes.ts';
 import { versions } from '../versions.ts';
 import { stepOf } from './export.ts';
 import { baseRecord, requireSameRun, runIdentity, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
@@ -93,7 +93,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
   const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, maxPrompts);
 
   const { rows } = data.prepared;
-  const longest = recipe.packing ? longestPack(longestRow(rows)) : longestRow(rows);
+  const longest = longestRow(rows);
   const here = computePlan(recipe, provider, longest);
   const { start, notExact, notes } = await startingState(
     spec,
@@ -141,7 +141,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     totalSteps: steps,
     trainableParameters: adapter.shape.length,
     device: provider,
-    longest: longestRow(rows),
+    longest,
     stepsDone: start.step,
     known: metrics.known,
   });
@@ -174,7 +174,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     ...recipe,
     ...plan,
     initial: adapter.initial,
-    largest: { batch: recipe.packing ? 1 : recipe.batchSize, time: longest },
+    largest: largestBatch(recipe, longest),
     cacheDir: spec.cacheDir,
   });
   const reporter = new Reporter(port, metrics, steps);

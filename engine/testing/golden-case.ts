@@ -10,7 +10,8 @@ import { runExport } from '../jobs/export.ts';
 import { runTrain } from '../jobs/train.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { TrainStep, type MicroBatch } from '../training/step.ts';
+import type { MicroBatch } from '../training/micro-batch.ts';
+import { TrainStep } from '../training/step.ts';
 import { logitsOf } from './logits.ts';
 import { silentPort } from './port.ts';
 

@@ -2,7 +2,7 @@
 import type { Adapter } from '../adapters/adapter.ts';
 import { LogitsRunner, type LogitsOptions } from '../decoder/logits.ts';
 import type { OpenModel } from '../models/open.ts';
-import type { MicroBatch } from '../training/step.ts';
+import type { MicroBatch } from '../training/micro-batch.ts';
 
 /** Logits `[tokens, vocabulary]` of all rows without their padding, one row after the other; null is the base alone. */
 export async function logitsOf(

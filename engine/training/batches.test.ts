@@ -1,16 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { threefry } from '../random.ts';
-import {
-  longestPack,
-  packRows,
-  prepareRows,
-  RowOrder,
-  toMicroBatch,
-  toPackedBatch,
-  totalRows,
-  totalSteps,
-  type TrainingRow,
-} from './batches.ts';
+import { prepareRows, RowOrder, totalRows, totalSteps, type TrainingRow } from './batches.ts';
+import { packRows, toMicroBatch, toPackedBatch } from './micro-batch.ts';
+import { longestPack } from './step-sizes.ts';
 
 function row(index: number, ids: number[], labels: number[]): TrainingRow {
   return { index, file: 'rows.jsonl', line: index + 1, inputIds: Int32Array.from(ids), labels: Int32Array.from(labels) };

@@ -1,5 +1,4 @@
-/** Which rows a step takes, and how rows become the padded arrays of a micro-batch. */
-import type { MicroBatch } from './step.ts';
+/** Which rows a step takes. */
 import type { Recipe } from '../recipe.ts';
 import { permutation } from '../random.ts';
 
@@ -105,70 +104,12 @@ export class RowOrder {
   }
 }
 
-export function toBatch(rows: readonly TrainingRow[], packing: boolean): MicroBatch {
-  return packing ? toPackedBatch(rows) : toMicroBatch(rows);
-}
-
-/** Rows side by side, padded at the right to the longest of them with id 0 and label -100. */
-export function toMicroBatch(rows: readonly TrainingRow[]): MicroBatch {
-  const lengths = rows.map((row) => row.inputIds.length);
-  const time = Math.max(...lengths);
-  const inputIds = new Int32Array(rows.length * time);
-  const labels = new Int32Array(rows.length * time).fill(-100);
-  rows.forEach((row, i) => {
-    inputIds.set(row.inputIds, i * time);
-    labels.set(row.labels, i * time);
-  });
-  return { inputIds, labels, batch: rows.length, time, lengths };
-}
-
-/** Rows end to end in one, each beginning anew: no token sees another row, and none is asked to foretell one. */
-export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
-  const lengths = rows.map((row) => row.inputIds.length);
-  const time = lengths.reduce((sum, length) => sum + length, 0);
-  const inputIds = new Int32Array(time);
-  const labels = new Int32Array(time);
-  let start = 0;
-  for (const row of rows) {
-    inputIds.set(row.inputIds, start);
-    labels.set(row.labels, start);
-    start += row.inputIds.length;
-  }
-  return { inputIds, labels, batch: 1, time, lengths, packed: true };
-}
-
-/**
- * With so many tokens at once the matrix products are as fast as they get. More would only take memory, and time for attention between rows
- * that do not see each other.
- */
-const ENOUGH_TOKENS = 256;
-
-/** Tokens of the longest pack: a row that is longer is one by itself. */
-export function longestPack(longestRow: number): number {
-  return Math.max(ENOUGH_TOKENS, longestRow);
-}
-
 /** Tokens of the longest row. */
 export function longestRow(rows: readonly TrainingRow[]): number {
   return rows.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0);
 }
 
-/** Rows in order, as many together as `capacity` tokens hold, and longer ones alone. */
-export function packRows(rows: readonly TrainingRow[], capacity = ENOUGH_TOKENS): TrainingRow[][] {
-  const packs: TrainingRow[][] = [];
-  let room = 0;
-  for (const row of rows) {
-    if (row.inputIds.length > room) {
-      packs.push([]);
-      room = capacity;
-    }
-    packs.at(-1)!.push(row);
-    room -= row.inputIds.length;
-  }
-  return packs;
-}
-
 /** Rows in groups of at most `size`, in order: micro-batches. */
-export function inGroups(rows: readonly TrainingRow[], size: number): TrainingRow[][] {
+export function inGroups<T>(rows: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.slice(i * size, (i + 1) * size));
 }

@@ -17,7 +17,8 @@ import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
-import { toMicroBatch, type TrainingRow } from './batches.ts';
+import type { TrainingRow } from './batches.ts';
+import { toMicroBatch } from './micro-batch.ts';
 import { TrainStep } from './step.ts';
 
 interface Expected {

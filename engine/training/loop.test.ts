@@ -13,7 +13,8 @@ import { train, type Training } from './loop.ts';
 import { newAdapter } from '../adapters/initial.ts';
 import { newAdamState } from './optimizer.ts';
 import { resumedPlan, type ComputePlan } from './plan.ts';
-import type { MicroBatch, StepResult } from './step.ts';
+import type { MicroBatch } from './micro-batch.ts';
+import type { StepResult } from './step.ts';
 
 /** A model one can differentiate by hand: the loss of a token is half the squared distance of all parameters to a target it names. */
 const quadratic: Training['step'] = {

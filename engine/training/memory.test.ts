@@ -10,7 +10,8 @@ import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { openSession } from '../runtime/session.ts';
 import { fitRecipe, MemoryPlanner, planAdapter } from './memory.ts';
-import { buildStep, TrainStep } from './step.ts';
+import { buildStep } from './step-graph.ts';
+import { TrainStep } from './step.ts';
 
 const llama = (config: Record<string, unknown>) =>
   specFromConfig({ model_type: 'llama', max_position_embeddings: 64, vocab_size: 49_152, ...config }, 'config.json');

@@ -3,13 +3,13 @@ import type { AdapterShape } from '../adapters/adapter.ts';
 import { adapterRecipe } from '../adapters/config.ts';
 import { plannedShape } from '../adapters/initial.ts';
 import type { FitChange, FittedRecipe, LinearInfo, RunPlan } from '../contract.ts';
-import type { Dimensions, Graph } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import type { Recipe } from '../recipe.ts';
-import { longestPack } from './batches.ts';
 import { graphPlan, type GraphPlan } from './plan.ts';
-import { buildStep } from './step.ts';
+import { buildStep } from './step-graph.ts';
+import { largestBatch, stepSizes } from './step-sizes.ts';
 
 /**
  * Trained parameters of each linear layer, over all chosen blocks, and in all, with what lies outside of the blocks. A layer of
@@ -108,9 +108,11 @@ export class MemoryPlanner {
 
   /** A step on rows of `longest` tokens. */
   #step(recipe: MemoryRecipe, longest: number) {
-    const cut = graphPlan(recipe, recipe.packing ? longestPack(longest) : longest);
+    const cut = graphPlan(recipe, longest);
     const planned = this.#graph(recipe, cut);
-    return { ...planned, peak: planned.liveness.peak(stepDimensions(recipe, longest, cut)) };
+    const batch = largestBatch(recipe, longest);
+    const sizes = stepSizes(cut, batch, batch.batch * (batch.time - 1));
+    return { ...planned, peak: planned.liveness.peak(new Map(Object.entries(sizes))) };
   }
 
   #graph(recipe: MemoryRecipe, cut: GraphPlan): PlannedGraph {
@@ -149,23 +151,6 @@ export function bytesOfWeights({ weights }: Graph): number {
 
 export function totalMemory(memory: RunPlan['memory']): number {
   return Object.values(memory).reduce((sum, bytes) => sum + bytes, 0);
-}
-
-/** The sizes that a step feeds its graph with (step.ts) when it is as large as any. */
-function stepDimensions(
-  { batchSize, gradientAccumulation, packing }: MemoryRecipe,
-  longest: number,
-  { attentionBlocks, headRows }: GraphPlan,
-): Dimensions {
-  const batch = packing ? 1 : batchSize;
-  const length = packing ? Math.min(longestPack(longest), longest * batchSize * gradientAccumulation) : longest;
-  const time = Math.ceil(length / attentionBlocks) * attentionBlocks;
-  const supervised = batch * (length - 1);
-  const chunks = Math.ceil(supervised / headRows);
-  const chunkRows = Math.ceil(supervised / chunks);
-  return new Map(
-    Object.entries({ batch, time, keys: time, tokens: batch * time, rows: chunks * chunkRows, chunks, chunkRows }),
-  );
 }
 
 // ── Make it fit ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@
  */
 import type { Provider } from '../contract.ts';
 import type { Recipe } from '../recipe.ts';
-import { attentionBlocksFor } from './step.ts';
+import { attentionBlocksFor, longestPack } from './step-sizes.ts';
 
 export interface ComputePlan {
   readonly provider: Provider;
@@ -22,11 +22,12 @@ export interface ComputePlan {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** The part of a plan that the graph is built by, for rows of up to `longest` tokens. */
+/** The part of a plan that the graph is built by. */
 export type GraphPlan = Pick<ComputePlan, 'headRows' | 'attentionBlocks' | 'packing' | 'recompute'>;
 
+/** Decides how a step is cut on rows of up to `longest` tokens. */
 export function graphPlan({ headRows, packing, recompute }: GraphRecipe, longest: number): GraphPlan {
-  return { headRows, attentionBlocks: attentionBlocksFor(longest), packing, recompute };
+  return { headRows, attentionBlocks: attentionBlocksFor(packing ? longestPack(longest) : longest), packing, recompute };
 }
 export type GraphRecipe = Pick<Recipe, 'headRows' | 'packing' | 'recompute'>;
 

@@ -22,7 +22,9 @@ import { logitsOf } from '../testing/logits.ts';
 import { readAdapter } from '../adapters/folder.ts';
 import { newAdapter } from '../adapters/initial.ts';
 import { bytesOfWeights } from './memory.ts';
-import { buildStep, TrainStep, type MicroBatch } from './step.ts';
+import type { MicroBatch } from './micro-batch.ts';
+import { buildStep } from './step-graph.ts';
+import { TrainStep } from './step.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'quantized-'));
 const cacheDir = join(work, 'cache');

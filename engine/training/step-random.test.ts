@@ -6,7 +6,8 @@ import { afterAll, expect, it } from 'vitest';
 import { readAdapter } from '../adapters/folder.ts';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { toMicroBatch, toPackedBatch, type TrainingRow } from './batches.ts';
+import type { TrainingRow } from './batches.ts';
+import { toMicroBatch, toPackedBatch } from './micro-batch.ts';
 import { TrainStep, type TrainStepOptions } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'step-random-'));

@@ -9,8 +9,8 @@ import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
-import { toMicroBatch, toPackedBatch } from './batches.ts';
-import { TrainStep, type MicroBatch } from './step.ts';
+import { toMicroBatch, toPackedBatch, type MicroBatch } from './micro-batch.ts';
+import { TrainStep } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-step-'));
 afterAll(() => rmSync(cacheDir, { recursive: true }));

@@ -24,7 +24,8 @@ import type { AdapterConfig } from '../adapters/config.ts';
 import { openAdapter } from '../adapters/adapted.ts';
 import { newConfig } from '../adapters/initial.ts';
 import { fillUniform } from '../random.ts';
-import { TrainStep, type MicroBatch } from './step.ts';
+import type { MicroBatch } from './micro-batch.ts';
+import { TrainStep } from './step.ts';
 
 /** Plain data: two runs with the same one have steps of the same operators. */
 interface Trial {
