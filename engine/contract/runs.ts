@@ -41,7 +41,7 @@ export interface Run {
 /** One optimizer step; the same object is a line of metrics.jsonl. */
 export interface StepMetrics {
   readonly step: number;
-  /** Mean over the supervised tokens of the whole step. */
+  /** What the objective makes smaller: of next-token training the mean over the supervised tokens of the whole step. */
   readonly loss: number;
   readonly learningRate: number;
   /** Before clipping. */
@@ -52,6 +52,8 @@ export interface StepMetrics {
   /** The most resident bytes that the job process has had. */
   readonly memory: number;
   readonly epoch: number;
+  /** What the objective tells besides the loss, by name; missing where that is nothing. */
+  readonly measures?: Readonly<Record<string, number>>;
 }
 export interface EvalMetrics {
   readonly step: number;

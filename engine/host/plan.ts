@@ -15,7 +15,7 @@ import { Problem } from '../problem.ts';
 import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { machineMemory } from '../runtime/memory.ts';
 import type { Store } from '../store/open.ts';
-import { totalRows, totalSteps } from '../training/batches.ts';
+import { totalExamples, totalSteps } from '../training/order.ts';
 import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
 import type { Asker } from './context.ts';
@@ -130,7 +130,7 @@ function tokensOfRun(recipe: Recipe, { evalRows }: Dataset, report: DataReport):
   const evaluations = recipe.evalEvery === 0 ? 1 : 2 + Math.floor((totalSteps(recipe, examples) - 1) / recipe.evalEvery);
   // A row of the evaluation is taken to be as many examples as one of the training.
   const evaluated = evalRows * (examples / Math.max(1, rows));
-  const trained = totalRows(recipe, examples);
+  const trained = totalExamples(recipe, examples);
   return (tokens / Math.max(1, examples)) * (trained + evaluations * evaluated * costOfEvaluation);
 }
 

@@ -5,8 +5,8 @@ import { openModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
-import { longestRow, type TrainingRow } from '../training/batches.ts';
-import { evaluateRows } from '../training/loop.ts';
+import { evaluateExamples, type ExamplesLoss } from '../training/evaluation.ts';
+import { examplesOf, longestSequence, type TokensOfRow } from '../training/examples.ts';
 import { noAdapterShape } from '../adapters/adapter.ts';
 import { openAdapted } from '../adapters/adapted.ts';
 import { contextNotes } from '../training/notes.ts';
@@ -22,32 +22,35 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
   const reading = { skipBadRows: false, whole: 0, day: dayOfAdapter(spec.adapterPath) ?? today() };
   const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { ...spec.rowSettings, ...reading }, port);
   requirePositions(rows, model.spec);
+  const examples = examplesOf(rows);
   port.send({ type: 'progress', progress: { phase: 'Preparing the weights', done: 0, total: 0, unit: '', secondsLeft: null } });
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
-    attentionBlocks: attentionBlocksFor(longestPack(longestRow(rows))),
+    attentionBlocks: attentionBlocksFor(longestPack(longestSequence(examples))),
     cacheDir: spec.cacheDir,
   });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);
-    const work = { step, stopRequested: () => port.stopRequested };
     const {
       loss,
       supervisedTokens,
-      rows: each,
-    } = await evaluateRows(work, rows, { packing: true, batchSize: 1 }, parameters, (done) =>
-      port.send({
-        type: 'progress',
-        progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },
-      }),
-    );
+      examples: each,
+    } = await evaluateExamples(examples, {
+      ...{ step, parameters, recipe: { packing: true, batchSize: 1 } },
+      stopRequested: () => port.stopRequested,
+      onProgress: (done) =>
+        port.send({
+          type: 'progress',
+          progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },
+        }),
+    });
     const byRow = Map.groupBy(each.keys(), (i) => rows[i]!.index);
     return {
       loss,
       perplexity: Math.exp(loss),
       supervisedTokens,
       rows: [...byRow.values()].map((own) => joined(own.map((i) => each[i]!))),
-      notes: [...notes, ...contextNotes(model.spec, rows)],
+      notes: [...notes, ...contextNotes(model.spec, examples)],
     };
   } finally {
     await step.release();
@@ -55,7 +58,7 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
 }
 
 /** The loss of a row that is several examples: the mean over the supervised tokens of them all. */
-function joined(examples: EvaluateResult['rows']): EvaluateResult['rows'][number] {
+function joined(examples: ExamplesLoss['examples']): EvaluateResult['rows'][number] {
   const supervisedTokens = examples.reduce((sum, example) => sum + example.supervisedTokens, 0);
   const loss = examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0);
   // A single example keeps its loss bit for bit.
@@ -63,7 +66,7 @@ function joined(examples: EvaluateResult['rows']): EvaluateResult['rows'][number
 }
 
 /** A loss of rows that were cut would not be that of the rows. */
-function requirePositions(rows: readonly TrainingRow[], spec: DecoderSpec): void {
+function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void {
   const limit = positionLimit(spec);
   const long = rows.filter(({ inputIds }) => inputIds.length > limit);
   const [first, ...more] = long;

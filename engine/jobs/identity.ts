@@ -8,7 +8,7 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashOfFiles } from '../models/hash.ts';
 import type { OpenModel, TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import type { TrainingRow } from '../training/batches.ts';
+import { sequencesOf, type Example } from '../training/examples.ts';
 import type { BaseRecord, DataRecord, RunRecord } from './run-folder.ts';
 
 export function baseRecord({ path, format, info, spec, files }: OpenModel, cacheDir: string): BaseRecord {
@@ -32,10 +32,11 @@ export function templateHash(tokenizer: Tokenizer | null): string | null {
   return template ? sha256(template) : null;
 }
 
-/** Of token ids and labels in the order of the rows. */
-export function tokensHash(rows: readonly TrainingRow[]): string {
+/** Hashes token ids and labels in the order of the examples, and what each sequence is to its example where that is not all of it. */
+export function tokensHash(examples: readonly Example[]): string {
   const hash = createHash('sha256');
-  for (const { inputIds, labels } of rows) {
+  for (const { inputIds, labels, part } of sequencesOf(examples)) {
+    if (part !== 'whole') hash.update(part);
     hash.update(Int32Array.of(inputIds.length));
     for (const values of [inputIds, labels]) hash.update(values);
   }

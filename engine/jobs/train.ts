@@ -11,15 +11,9 @@ import { Problem } from '../problem.ts';
 import { checkRecipe, ownNames, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import {
-  longestRow,
-  prepareRows,
-  rowsPerStep,
-  totalRows,
-  totalSteps,
-  type PreparedRows,
-  type TrainingRow,
-} from '../training/batches.ts';
+import { longestSequence, prepareExamples, type Example, type PreparedExamples } from '../training/examples.ts';
+import { objectives } from '../training/objectives/index.ts';
+import { examplesPerStep, totalExamples, totalSteps } from '../training/order.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
 import type { Adapter } from '../adapters/adapter.ts';
@@ -92,8 +86,8 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
   const data = await prepare(dataPaths, 0);
   const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, maxPrompts);
 
-  const { rows } = data.prepared;
-  const longest = longestRow(rows);
+  const { examples } = data.prepared;
+  const longest = longestSequence(examples);
   const here = computePlan(recipe, provider, longest);
   const { start, notExact, notes } = await startingState(
     spec,
@@ -104,7 +98,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     port,
   );
   const { adapter, adam, plan } = start;
-  const steps = totalSteps(recipe, rows.length);
+  const steps = totalSteps(recipe, examples.length);
   if (steps < start.step)
     throw new Problem(
       'recipe-invalid',
@@ -154,11 +148,11 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     ...(evaluation === null ? [] : ofRows(evalPaths, evaluation)),
     ...(earlier === null
       ? dayNotes(tokenizer, day)
-      : resumeNotes(earlier, record, { step: start.step, rows: rows.length, isEvaluated: evaluation !== null })),
+      : resumeNotes(earlier, record, { step: start.step, examples: examples.length, isEvaluated: evaluation !== null })),
     ...(spec.adapterPath === null ? [] : givenAdapterNotes(spec.recipe, adapter, model.spec)),
-    ...recipeNotes(recipe, rows.length),
-    ...contextNotes(model.spec, rows),
-    ...sharedNotes(rows, evaluation?.prepared.rows ?? []),
+    ...recipeNotes(recipe, examples.length),
+    ...contextNotes(model.spec, examples),
+    ...sharedNotes(examples, evaluation?.prepared.examples ?? []),
   ];
   // Rows that are trained and evaluated say the same of both.
   for (const text of new Set(allNotes)) port.send({ type: 'log', text });
@@ -185,8 +179,9 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     await train({
       step: trainStep,
       recipe,
-      rows: data.prepared.rows,
-      evalRows: evaluation?.prepared.rows ?? [],
+      objective: objectives.sft,
+      examples,
+      evalExamples: evaluation?.prepared.examples ?? [],
       parameters: adapter.parameters,
       groups: parameterGroups(adapter.shape, recipe),
       adam,
@@ -198,7 +193,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
         seconds += row.seconds;
         reporter.step(row);
       },
-      onEvaluating: (done) => reporter.evaluating(done, evaluation?.prepared.rows.length ?? 0),
+      onEvaluating: (done) => reporter.evaluating(done, evaluation?.prepared.examples.length ?? 0),
       onEvaluation: (row) => reporter.evaluation(row),
       save: (step) => {
         // The host must know every step a checkpoint stands for: a resume repeats only what came after it.
@@ -267,7 +262,7 @@ function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: Recip
 
 interface Data {
   readonly loaded: LoadedRows;
-  readonly prepared: PreparedRows;
+  readonly prepared: PreparedExamples;
 }
 
 async function prepareData(
@@ -281,7 +276,7 @@ async function prepareData(
   const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) }, port);
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
-  const prepared = prepareRows(loaded.rows, length);
+  const prepared = prepareExamples(loaded.rows, length);
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
   const used = read - skipped;
@@ -298,7 +293,7 @@ async function prepareData(
     });
   say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
   say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
-  if (prepared.rows.length === 0)
+  if (prepared.examples.length === 0)
     throw new Problem(
       'nothing-to-train',
       `No row of ${paths.join(', ')} has a trained token within the first ${length} tokens.`,
@@ -383,10 +378,19 @@ async function firstAdapter(
 
 function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {
   const { format, hash, skipped } = loaded;
-  const { truncated, withoutTarget } = prepared;
-  const rows = new Set(prepared.rows.map(({ index }) => index)).size;
-  const examples = prepared.rows.length;
-  return { paths, hash, tokensHash: tokensHash(prepared.rows), format, rows, examples, skipped, truncated, withoutTarget };
+  const { examples, truncated, withoutTarget } = prepared;
+  const rows = new Set(examples.map(({ index }) => index)).size;
+  return {
+    paths,
+    hash,
+    tokensHash: tokensHash(examples),
+    format,
+    rows,
+    examples: examples.length,
+    skipped,
+    truncated,
+    withoutTarget,
+  };
 }
 
 /** That a chat template prints a date, which then stays the run's own. */
@@ -400,7 +404,7 @@ function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
 function resumeNotes(
   earlier: RunRecord,
   now: RunRecord,
-  { step, rows, isEvaluated }: { readonly step: number; readonly rows: number; readonly isEvaluated: boolean },
+  { step, examples, isEvaluated }: { readonly step: number; readonly examples: number; readonly isEvaluated: boolean },
 ): string[] {
   const { recipe, totalSteps: steps } = now;
   const notes: string[] = [];
@@ -422,21 +426,21 @@ function resumeNotes(
         ? 'The run was not evaluated before, and is from here on.'
         : 'The run was evaluated before, and is not from here on: no evaluation data was given.',
     );
-  const missing = step * rowsPerStep(recipe) - totalRows(earlier.recipe, rows);
+  const missing = step * examplesPerStep(recipe) - totalExamples(earlier.recipe, examples);
   if (step < steps && missing > 0)
     notes.push(`The run had ended with a step of fewer rows: ${missing} that would have filled it are passed over this time.`);
   return notes;
 }
 
 /** Evaluation on rows that are trained says little about new ones. */
-function sharedNotes(rows: readonly TrainingRow[], evaluation: readonly TrainingRow[]): string[] {
+function sharedNotes(examples: readonly Example[], evaluation: readonly Example[]): string[] {
   if (evaluation.length === 0) return [];
-  const keys = evaluation.map(contentKey);
+  const keys = evaluation.map(keyOf);
   const evaluated = new Set(keys);
-  // The rows that are trained may be many more, so their keys are not kept.
+  // The examples that are trained may be many more, so their keys are not kept.
   const trained = new Set<string>();
-  for (const row of rows) {
-    const key = contentKey(row);
+  for (const example of examples) {
+    const key = keyOf(example);
     if (evaluated.has(key)) trained.add(key);
   }
   const shared = keys.filter((key) => trained.has(key)).length;
@@ -445,6 +449,10 @@ function sharedNotes(rows: readonly TrainingRow[], evaluation: readonly Training
     : [
         `${shared} of ${evaluation.length} evaluation rows are trained on too: the evaluation loss then says less about new rows.`,
       ];
+}
+
+function keyOf({ sequences }: Example): string {
+  return sequences.map(contentKey).join('');
 }
 
 // ── While it runs ───────────────────────────────────────────────────────────────────────────────────────────────────────

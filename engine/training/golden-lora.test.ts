@@ -17,8 +17,8 @@ import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
-import type { TrainingRow } from './batches.ts';
-import { toMicroBatch } from './micro-batch.ts';
+import type { TokensOfRow } from './examples.ts';
+import { toPaddedBatch } from './micro-batch.ts';
 import { TrainStep } from './step.ts';
 
 interface Expected {
@@ -65,11 +65,11 @@ function caseOf(name: string) {
     .trim()
     .split('\n')
     .slice(0, 2)
-    .map((line, index): TrainingRow => {
+    .map((line, index): TokensOfRow => {
       const { input_ids, labels } = JSON.parse(line) as { input_ids: number[]; labels: number[] };
       return { index, file: '', line: index + 1, inputIds: Int32Array.from(input_ids), labels: Int32Array.from(labels) };
     });
-  const batch = toMicroBatch(rows);
+  const batch = toPaddedBatch(rows);
   const positions = batch.lengths.flatMap((length, row) => Array.from({ length }, (_, t) => row * batch.time + t));
   const width = model.spec.vocabularySize;
   return {

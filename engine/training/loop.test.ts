@@ -6,40 +6,15 @@ import type { StepMetrics } from '../contract.ts';
 import { specFromConfig } from '../models/families/index.ts';
 import { Problem } from '../problem.ts';
 import { checkRecipe, type RecipeInput } from '../recipe.ts';
-import type { TrainingRow } from './batches.ts';
 import { killedAt } from '../testing/killed-at.ts';
+import { labelWithoutLoss, quadratic } from '../testing/quadratic.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint } from './checkpoint.ts';
-import { train, type Training } from './loop.ts';
+import { examplesOf, type TokensOfRow } from './examples.ts';
+import { train } from './loop.ts';
 import { newAdapter } from '../adapters/initial.ts';
+import { objectives } from './objectives/index.ts';
 import { newAdamState } from './optimizer.ts';
 import { resumedPlan, type ComputePlan } from './plan.ts';
-import type { MicroBatch } from './micro-batch.ts';
-import type { StepResult } from './step.ts';
-
-/** A model one can differentiate by hand: the loss of a token is half the squared distance of all parameters to a target it names. */
-const quadratic: Training['step'] = {
-  prepare: () => Promise.resolve(),
-  gradient: (batch, parameters) => Promise.resolve(quadraticLoss(batch, parameters, new Float32Array(parameters.length))),
-  evaluate: (batch, parameters) => Promise.resolve(quadraticLoss(batch, parameters, null)),
-};
-function quadraticLoss(batch: MicroBatch, parameters: Float32Array, gradient: Float32Array | null): StepResult {
-  const tokenLoss: number[] = [];
-  const tokenRow: number[] = [];
-  for (let row = 0; row < batch.batch; row++)
-    for (let t = 1; t < batch.time; t++) {
-      const label = batch.labels[row * batch.time + t]!;
-      if (label === -100) continue;
-      let loss = 0;
-      for (let i = 0; i < parameters.length; i++) {
-        const distance = parameters[i]! - Math.sin(label * (i + 1));
-        loss += (distance * distance) / 2;
-        if (gradient) gradient[i]! += distance;
-      }
-      tokenLoss.push(label === 66 ? NaN : loss);
-      tokenRow.push(row);
-    }
-  return { tokenLoss: Float32Array.from(tokenLoss), tokenRow: Int32Array.from(tokenRow), gradient };
-}
 
 const spec = specFromConfig(
   {
@@ -57,7 +32,7 @@ const spec = specFromConfig(
 );
 /** Adapters of factors alone need nothing of the weights. */
 const unread = { spec, weights: { read: () => new Float32Array() } };
-const rows: TrainingRow[] = Array.from({ length: 7 }, (_, i) => ({
+const rows: TokensOfRow[] = Array.from({ length: 7 }, (_, i) => ({
   index: i,
   file: 'rows.jsonl',
   line: i + 1,
@@ -83,7 +58,7 @@ const base: RecipeInput = {
 };
 
 /** One session of a run in `dir`: from its newest checkpoint, until the end or until `stopAfter` opportunities to stop have passed. */
-async function session(dir: string, input: RecipeInput, options: { stopAfter?: number; rows?: TrainingRow[] } = {}) {
+async function session(dir: string, input: RecipeInput, options: { stopAfter?: number; rows?: TokensOfRow[] } = {}) {
   const checked = checkRecipe({ ...base, ...input });
   if ('errors' in checked) throw new Error(checked.errors[0]!.message);
   const { recipe } = checked;
@@ -97,8 +72,9 @@ async function session(dir: string, input: RecipeInput, options: { stopAfter?: n
   const problem = await train({
     step: quadratic,
     recipe,
-    rows: options.rows ?? rows,
-    evalRows: rows.slice(0, 3),
+    objective: objectives.sft,
+    examples: examplesOf(options.rows ?? rows),
+    evalExamples: examplesOf(rows.slice(0, 3)),
     parameters: adapter.parameters,
     adam,
     stepsDone: state?.step ?? 0,
@@ -180,7 +156,7 @@ describe('train', () => {
 
   it('ends at a loss that is not finite, naming step and row, with the last checkpoint kept', async () => {
     const poisoned = rows.map((row, i) =>
-      i === 5 ? { ...row, labels: row.labels.map((label) => (label > 0 ? 66 : label)) } : row,
+      i === 5 ? { ...row, labels: row.labels.map((label) => (label > 0 ? labelWithoutLoss : label)) } : row,
     );
     const { problem, steps } = await session(folder, { shuffle: false, saveEvery: 1 }, { rows: poisoned });
     expect(problem?.code).toBe('loss-not-finite');

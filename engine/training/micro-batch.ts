@@ -1,6 +1,12 @@
 /** Rows as the arrays of a micro-batch, side by side or packed end to end, and where in those each row and each supervised token lies. */
-import type { TrainingRow } from './batches.ts';
+import type { Encoded } from '../data/encoded.ts';
+import { ignored } from '../data/labels.ts';
+import type { Recipe } from '../recipe.ts';
 import { packCapacity, type BatchSize } from './step-sizes.ts';
+
+/** The tokens of a row. */
+type Tokens = Pick<Encoded, 'inputIds' | 'labels'>;
+type BatchRecipe = Pick<Recipe, 'packing' | 'batchSize'>;
 
 /** Rows of one shape, padded on the right, or packed end to end into one. */
 export interface MicroBatch {
@@ -18,16 +24,21 @@ export interface MicroBatch {
   readonly weights?: Float32Array;
 }
 
-export function toBatch(rows: readonly TrainingRow[], packing: boolean): MicroBatch {
-  return packing ? toPackedBatch(rows) : toMicroBatch(rows);
+/** Gives rows in the groups that are micro-batches, in order. */
+export function microBatches<T extends Tokens>(rows: Iterable<T>, { packing, batchSize }: BatchRecipe): Generator<T[]> {
+  return packing ? packsOf(rows) : groupsOf(rows, batchSize);
 }
 
-/** Rows side by side, padded at the right to the longest of them with id 0 and label -100. */
-export function toMicroBatch(rows: readonly TrainingRow[]): MicroBatch {
+export function toMicroBatch(rows: readonly Tokens[], { packing }: Pick<BatchRecipe, 'packing'>): MicroBatch {
+  return packing ? toPackedBatch(rows) : toPaddedBatch(rows);
+}
+
+/** Lays rows side by side, padded at the right to the longest of them with id 0 and label -100. */
+export function toPaddedBatch(rows: readonly Tokens[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);
   const time = Math.max(...lengths);
   const inputIds = new Int32Array(rows.length * time);
-  const labels = new Int32Array(rows.length * time).fill(-100);
+  const labels = new Int32Array(rows.length * time).fill(ignored);
   rows.forEach((row, i) => {
     inputIds.set(row.inputIds, i * time);
     labels.set(row.labels, i * time);
@@ -35,8 +46,8 @@ export function toMicroBatch(rows: readonly TrainingRow[]): MicroBatch {
   return { inputIds, labels, batch: rows.length, time, lengths };
 }
 
-/** Rows end to end in one, each beginning anew: no token sees another row, and none is asked to foretell one. */
-export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
+/** Lays rows end to end in one, each beginning anew: no token sees another row, and none is asked to predict one. */
+export function toPackedBatch(rows: readonly Tokens[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);
   const time = lengths.reduce((sum, length) => sum + length, 0);
   const inputIds = new Int32Array(time);
@@ -50,22 +61,35 @@ export function toPackedBatch(rows: readonly TrainingRow[]): MicroBatch {
   return { inputIds, labels, batch: 1, time, lengths, packed: true };
 }
 
-/** Rows in order, as many together as `capacity` tokens hold, and longer ones alone. */
-export function packRows(rows: readonly TrainingRow[], capacity = packCapacity): TrainingRow[][] {
-  const packs: TrainingRow[][] = [];
-  let room = 0;
+/** Gives rows in order, as many together as `capacity` tokens hold, and longer ones alone. */
+export function* packsOf<T extends Tokens>(rows: Iterable<T>, capacity = packCapacity): Generator<T[]> {
+  let pack: T[] = [];
+  let room = capacity;
   for (const row of rows) {
-    if (row.inputIds.length > room) {
-      packs.push([]);
+    if (pack.length > 0 && row.inputIds.length > room) {
+      yield pack;
+      pack = [];
       room = capacity;
     }
-    packs.at(-1)!.push(row);
+    pack.push(row);
     room -= row.inputIds.length;
   }
-  return packs;
+  if (pack.length > 0) yield pack;
 }
 
-/** Where each row of a batch begins and how many tokens it has. */
+/** Gives rows in order, `size` together, and at the end what is left. */
+function* groupsOf<T>(rows: Iterable<T>, size: number): Generator<T[]> {
+  let group: T[] = [];
+  for (const row of rows) {
+    group.push(row);
+    if (group.length < size) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
+}
+
+/** Finds where each row of a batch begins and how many tokens it has. */
 export function rowPlaces({ lengths, time, packed }: MicroBatch): { readonly start: number; readonly length: number }[] {
   let end = 0;
   return lengths.map((length, row) => {
@@ -75,7 +99,7 @@ export function rowPlaces({ lengths, time, packed }: MicroBatch): { readonly sta
   });
 }
 
-/** For each token of packed rows where its row begins; what fills up is a row of its own. */
+/** Gives for each token of packed rows where its row begins; what fills up is a row of its own. */
 export function startsOfTokens(batch: MicroBatch): Int32Array {
   const rows = rowPlaces(batch);
   const { start, length } = rows.at(-1)!;
@@ -84,7 +108,7 @@ export function startsOfTokens(batch: MicroBatch): Int32Array {
   return starts;
 }
 
-/** Flat positions whose next token is supervised, that token, and their rows. */
+/** Lists the flat positions whose next token is supervised, that token, and their rows. */
 export function supervised(batch: MicroBatch): { rows: number[]; targets: number[]; tokenRow: Int32Array } {
   const rows: number[] = [];
   const targets: number[] = [];
@@ -92,7 +116,7 @@ export function supervised(batch: MicroBatch): { rows: number[]; targets: number
   rowPlaces(batch).forEach(({ start, length }, row) => {
     for (let position = start; position + 1 < start + length; position++) {
       const label = batch.labels[position + 1]!;
-      if (label === -100) continue;
+      if (label === ignored) continue;
       rows.push(position);
       targets.push(label);
       tokenRow.push(row);
@@ -110,5 +134,5 @@ export function padded(given: MicroBatch, { batch, time }: BatchSize): MicroBatc
       result.set(values.subarray(row * given.time, (row + 1) * given.time), row * time);
     return result;
   };
-  return { ...given, inputIds: wider(given.inputIds, 0), labels: wider(given.labels, -100), batch, time };
+  return { ...given, inputIds: wider(given.inputIds, 0), labels: wider(given.labels, ignored), batch, time };
 }

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { RopeScaling } from '../models/spec.ts';
 import { defaultRecipe } from '../recipe.ts';
+import { examplesOf } from './examples.ts';
 import { contextNotes, recipeNotes } from './notes.ts';
 
 const notes = (changes: object, rows = 13): string => recipeNotes({ ...defaultRecipe(), ...changes }, rows).join(' ');
@@ -41,7 +42,7 @@ it('says which rows are longer than a model was made for, with what its rotary e
     const inputIds = new Int32Array(length);
     return { index: 0, file: 'rows.jsonl', line: 1, inputIds, labels: inputIds };
   };
-  const rows = [8, 65, 300].map(row);
+  const rows = examplesOf([8, 65, 300].map(row));
   const shared = { theta: 10_000, dimension: 4, interleaved: false };
   const spec = { contextLength: 64, learnedPositions: null, ropes: [{ ...shared, scaling: { kind: 'none' } as const }] };
   expect(contextNotes(spec, rows)[0]).toMatch(/^2 rows of 3 are longer than the 64 tokens .* the longest 300/);

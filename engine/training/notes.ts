@@ -2,7 +2,8 @@
 import { contextOf, type PositionsSpec } from '../models/positions.ts';
 import { ownNames, type Recipe, type RecipeInput } from '../recipe.ts';
 import type { DecoderSpec } from '../models/spec.ts';
-import { longestRow, rowsPerStep, totalRows, totalSteps, type TrainingRow } from './batches.ts';
+import { longestSequence, type Example } from './examples.ts';
+import { examplesPerStep, totalExamples, totalSteps } from './order.ts';
 import { adapterShape, type Adapter } from '../adapters/adapter.ts';
 import { adapterKeys, adapterRecipe, type AdapterConfig } from '../adapters/config.ts';
 import { learningRate, warmupOf } from './schedule.ts';
@@ -29,7 +30,7 @@ function rateNotes(recipe: Recipe, steps: number): string[] {
 }
 
 function lengthNotes(recipe: Recipe, rows: number, steps: number): string[] {
-  const [full, total] = [rowsPerStep(recipe), totalRows(recipe, rows)];
+  const [full, total] = [examplesPerStep(recipe), totalExamples(recipe, rows)];
   const last = total - (steps - 1) * full;
   if (total < full)
     return [`The one step takes ${counted(total, 'row')}, though batchSize and gradientAccumulation let it take ${full}.`];
@@ -63,13 +64,13 @@ export function givenAdapterNotes(input: RecipeInput, { config, shape }: Adapter
   }
 }
 
-/** Of rows, as they are trained or evaluated, for a model. */
-export function contextNotes(spec: PositionsSpec, rows: readonly TrainingRow[]): string[] {
+/** Tells which examples, as they are trained or evaluated, are longer than a model was made for. */
+export function contextNotes(spec: PositionsSpec, examples: readonly Example[]): string[] {
   const context = contextOf(spec);
-  const beyond = rows.filter(({ inputIds }) => inputIds.length > context).length;
+  const beyond = examples.filter(({ sequences }) => sequences.some(({ inputIds }) => inputIds.length > context)).length;
   if (beyond === 0) return [];
   return [
-    `${counted(beyond, 'row')} of ${rows.length} ${beyond === 1 ? 'is' : 'are'} longer than the ${context} tokens the model was made for, the longest ${longestRow(rows)}: it may have learned nothing of such positions.`,
+    `${counted(beyond, 'row')} of ${examples.length} ${beyond === 1 ? 'is' : 'are'} longer than the ${context} tokens the model was made for, the longest ${longestSequence(examples)}: it may have learned nothing of such positions.`,
   ];
 }
 

@@ -21,8 +21,8 @@ import { rematerialize } from '../graph/rematerialize.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { assert } from '../problem.ts';
 
-/** What a graph is run for: losses with their gradient, or losses alone, with nothing drawn at random. */
-export type Purpose = 'gradient' | 'evaluate';
+/** What a graph is run for: losses with their gradient; the same losses without it; or losses with nothing drawn at random. */
+export type Purpose = 'gradient' | 'score' | 'evaluate';
 
 /** What a step's graph is built by, besides the model and the shape of the adapter. */
 export interface StepGraphOptions {
@@ -62,8 +62,7 @@ export function buildStep(
   const taken = new Map(
     (initial ? takenTensors(shape) : []).map((tensor) => [tensor, g.input(takenName(tensor), 'float32', tensor.shape)]),
   );
-  const training = purpose === 'gradient';
-  const isRandom = training && (dropout > 0 || neftuneNoiseAlpha > 0);
+  const isRandom = purpose !== 'evaluate' && (dropout > 0 || neftuneNoiseAlpha > 0);
   const keyInput = (name: string): Value => g.input(`random.${name}`, 'int32', ['tokens', 1]);
   const keys: RowKeys | null = isRandom ? [keyInput('first'), keyInput('second')] : null;
   const replaced = new Set(shape.replaced.flatMap(({ names }) => names));
@@ -74,7 +73,7 @@ export function buildStep(
       // An accelerator picks no rows out of bytes: there both are read back as a whole.
       ...(provider === 'cpu' ? packedEnds(g, spec, files, (name) => replaced.has(name)) : {}),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
-      recompute: training ? recompute : 0,
+      recompute: purpose === 'gradient' ? recompute : 0,
     };
   };
   const targets = g.input('targets', 'int64', ['chunks', 'chunkRows']);
@@ -85,7 +84,7 @@ export function buildStep(
       shape: ['chunks', 'chunkRows', spec.hiddenSize],
     });
     const trained = headValues(spec, options, replaced);
-    const gradient = purpose === 'evaluate' ? 'none' : trained.length === 0 ? 'hidden' : 'hidden and trained';
+    const gradient = purpose !== 'gradient' ? 'none' : trained.length === 0 ? 'hidden' : 'hidden and trained';
     const dropped = options.lora(spec.modules.output)?.dropout;
     const keysOfRows = dropped === undefined ? [] : dropped.keys.map((key) => chosenKeys(g, key, rows));
     const head = (body: Graph, x: Value, _: readonly Value[], [first, second]: readonly Value[]): Value => {

@@ -6,14 +6,14 @@ import { afterAll, expect, it } from 'vitest';
 import { readAdapter } from '../adapters/folder.ts';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import type { TrainingRow } from './batches.ts';
-import { toMicroBatch, toPackedBatch } from './micro-batch.ts';
+import type { TokensOfRow } from './examples.ts';
+import { toPaddedBatch, toPackedBatch } from './micro-batch.ts';
 import { TrainStep, type TrainStepOptions } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'step-random-'));
 afterAll(() => rmSync(cacheDir, { recursive: true }));
 
-const rows = [14, 9].map((length, index): TrainingRow => {
+const rows = [14, 9].map((length, index): TokensOfRow => {
   const inputIds = Int32Array.from({ length }, (_, t) => (3 + 31 * index + 7 * t) % 97);
   return { index, file: '', line: 1, inputIds, labels: inputIds };
 });
@@ -32,7 +32,7 @@ it.each(['lora-dora', 'lora-head-embed', 'lora-saved-head'])('%s', async (name) 
     TrainStep.open(model, shape, { threads: 1, cacheDir, openSession, recompute: 0, seed: 5, ...options });
   const both = { dropout: 0.4, neftuneNoiseAlpha: 5 };
   const [plain, kept, again] = [await open({}), await open(both), await open({ ...both, recompute: Infinity })];
-  const batch = toMicroBatch(rows);
+  const batch = toPaddedBatch(rows);
   const place = { step: 3, firstRow: 2 };
   const whole = await kept.gradient(batch, parameters, place);
 
@@ -41,10 +41,13 @@ it.each(['lora-dora', 'lora-head-embed', 'lora-saved-head'])('%s', async (name) 
   expect(difference(recomputed.tokenLoss, whole.tokenLoss)).toBeLessThan(1e-6);
   expect(difference(recomputed.gradient!, whole.gradient!)).toBeLessThan(1e-5);
   const alone = await Promise.all(
-    rows.map((row, i) => kept.gradient(toMicroBatch([row]), parameters, { step: 3, firstRow: 2 + i })),
+    rows.map((row, i) => kept.gradient(toPaddedBatch([row]), parameters, { step: 3, firstRow: 2 + i })),
   );
   const added = alone[0]!.gradient!.map((x, i) => x + alone[1]!.gradient![i]!);
   expect(difference(added, whole.gradient!)).toBeLessThan(1e-5);
+
+  const scored = await kept.score(batch, parameters, place);
+  expect(difference(scored.tokenLoss, whole.tokenLoss)).toBeLessThan(1e-6);
 
   const packed = await kept.gradient(toPackedBatch(rows), parameters, place);
   expect(difference(packed.gradient!, whole.gradient!)).toBeLessThan(1e-5);

@@ -9,7 +9,7 @@ import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
-import { toMicroBatch, toPackedBatch, type MicroBatch } from './micro-batch.ts';
+import { toPaddedBatch, toPackedBatch, type MicroBatch } from './micro-batch.ts';
 import { TrainStep } from './step.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-step-'));
@@ -88,11 +88,11 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     expect(difference(await found(null), atPositions('base_logits'))).toBeLessThan(2e-5);
   });
 
-  test('one session is open at a time, whatever is computed', async () => {
-    let open = 0;
-    let most = 0;
+  test('the sessions of a step or that of an evaluation are open, and those of a step stay so', async () => {
+    let [open, most, opened] = [0, 0, 0];
     const counted: typeof openSession = async (...given) => {
       most = Math.max(most, ++open);
+      opened++;
       const session = await openSession(...given);
       return { ...session, release: () => ((open -= 1), session.release()) };
     };
@@ -101,8 +101,17 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
     await step.evaluate(batch, adapter.parameters);
     await step.prepare();
     expect((await step.gradient(batch, adapter.parameters)).gradient).toEqual(before.gradient);
+    expect([open, most, opened]).toEqual([1, 1, 3]);
+    const place = { step: 0, firstRow: 0 };
+    for (let i = 0; i < 3; i++) {
+      await step.score(batch, adapter.parameters, place);
+      await step.gradient(batch, adapter.parameters, place);
+    }
+    expect([open, most, opened]).toEqual([2, 2, 4]);
+    await step.evaluate(batch, adapter.parameters);
+    expect([open, most]).toEqual([1, 2]);
     await step.release();
-    expect([open, most]).toEqual([0, 1]);
+    expect(open).toBe(0);
   });
 
   test('packed rows are the rows, as if each were alone', async () => {
@@ -112,7 +121,7 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
       ...{ inputIds: Int32Array.from(input_ids), labels: Int32Array.from(labels) },
     }));
     const packed = await step.gradient(toPackedBatch(taken), adapter.parameters);
-    const padded = await step.gradient(toMicroBatch(taken), adapter.parameters);
+    const padded = await step.gradient(toPaddedBatch(taken), adapter.parameters);
     expect(packed.tokenRow).toEqual(padded.tokenRow);
     expect(difference(packed.tokenLoss, padded.tokenLoss)).toBeLessThan(1e-5);
     const scale = padded.gradient!.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);

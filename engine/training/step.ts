@@ -45,8 +45,8 @@ export class TrainStep {
   readonly #options: TrainStepOptions;
   /**
    * The sessions by purpose, each opened when first needed. A session has the weights and keeps the memory of its largest batch: on the
-   * processor one is open at a time, because opening it again takes less than a step. An accelerator takes long to make its kernels, so
-   * there each purpose keeps its own.
+   * processor those of a step or that of evaluations are open, because opening them again takes less than a step. An accelerator takes long
+   * to make its kernels, so there each purpose keeps its own.
    */
   readonly #sessions = new Map<Purpose, { readonly room: Room | null; readonly opened: Promise<BuiltSession> }>();
 
@@ -73,6 +73,11 @@ export class TrainStep {
   /** `place` keys what is drawn at random: without dropout and noise it does not matter. */
   gradient(batch: MicroBatch, parameters: Float32Array, place: StepPlace = { step: 0, firstRow: 0 }): Promise<StepResult> {
     return this.#losses('gradient', batch, parameters, place);
+  }
+
+  /** Computes the losses that `gradient` has for the same place, with the same elements dropped and the same noise. */
+  score(batch: MicroBatch, parameters: Float32Array, place: StepPlace): Promise<StepResult> {
+    return this.#losses('score', batch, parameters, place);
   }
 
   evaluate(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
@@ -168,7 +173,8 @@ export class TrainStep {
   async #session(purpose: Purpose, room: Room | null): Promise<BuiltSession> {
     const held = this.#sessions.get(purpose);
     if (held !== undefined && isDeepStrictEqual(held.room, room)) return held.opened;
-    if (room === null) await this.release();
+    // Steps that score before they take the gradient need both sessions, again and again.
+    if (room === null && (purpose === 'evaluate' || this.#sessions.has('evaluate'))) await this.release();
     // The smaller one goes first.
     else if (held !== undefined) await (await held.opened).session.release();
     const opened = this.#open(purpose, room);

@@ -1,0 +1,48 @@
+/** The loss of a model on examples. */
+import { Problem } from '../problem.ts';
+import type { Example } from './examples.ts';
+import { passOver, placesOf, type Passing } from './pass.ts';
+import type { TrainStep } from './step.ts';
+
+/** The mean loss over all supervised tokens of some examples, and each example's own. */
+export interface ExamplesLoss {
+  readonly loss: number;
+  readonly supervisedTokens: number;
+  readonly examples: readonly { readonly loss: number; readonly supervisedTokens: number }[];
+}
+
+export interface Evaluation extends Pick<Passing, 'recipe' | 'stopRequested'> {
+  readonly step: Pick<TrainStep, 'evaluate'>;
+  readonly parameters: Float32Array;
+  onProgress?(examplesDone: number): void;
+}
+
+/** Evaluates `examples` as a recipe batches them. */
+export async function evaluateExamples(examples: readonly Example[], evaluation: Evaluation): Promise<ExamplesLoss> {
+  const { step, parameters, onProgress = () => {} } = evaluation;
+  const sums = new Float64Array(examples.length);
+  const counts = new Uint32Array(examples.length);
+  const passing: Passing = {
+    ...evaluation,
+    compute: (batch) => step.evaluate(batch, parameters),
+    notFinite: (bad) =>
+      new Problem(
+        'loss-not-finite',
+        `The loss is not a finite number. Rows: ${placesOf(bad)}.`,
+        'The model or the adapter may be damaged, or come from a run that diverged.',
+      ),
+  };
+  for await (const { sequences, losses } of passOver(examples, passing)) {
+    sequences.forEach(({ place }, i) => {
+      for (const loss of losses[i]!) sums[place]! += loss;
+      counts[place]! += losses[i]!.length;
+    });
+    onProgress(sequences.at(-1)!.place + 1);
+  }
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return {
+    loss: sums.reduce((sum, loss) => sum + loss, 0) / total,
+    supervisedTokens: total,
+    examples: Array.from(counts, (count, i) => ({ loss: count === 0 ? 0 : sums[i]! / count, supervisedTokens: count })),
+  };
+}

@@ -1,0 +1,99 @@
+/** What training draws: examples, each of one or several sequences of tokens. */
+import type { Encoded } from '../data/encoded.ts';
+import { supervisedTokens } from '../data/labels.ts';
+
+/** What a sequence is to its example: all of it, or the better or worse answer of a preference. */
+export type Part = 'whole' | 'chosen' | 'rejected';
+
+export interface Sequence extends Pick<Encoded, 'inputIds' | 'labels'> {
+  readonly part: Part;
+}
+
+/** What a step takes as one; `file` and `line` are for messages. */
+export interface Example {
+  /** Of the row in the data, from 0: a row can be several examples. */
+  readonly index: number;
+  readonly file: string;
+  readonly line: number;
+  readonly sequences: readonly Sequence[];
+}
+
+/** A row of data with one sequence of tokens. */
+export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, Pick<Encoded, 'inputIds' | 'labels'> {}
+
+/** A row as an example of one sequence. Its tokens stay where the row has them, because there may be millions of rows. */
+class RowExample implements Example {
+  readonly #row: TokensOfRow;
+  readonly #maxLength: number;
+
+  constructor(row: TokensOfRow, maxLength: number) {
+    this.#row = row;
+    this.#maxLength = maxLength;
+  }
+
+  get index(): number {
+    return this.#row.index;
+  }
+
+  get file(): string {
+    return this.#row.file;
+  }
+
+  get line(): number {
+    return this.#row.line;
+  }
+
+  get sequences(): readonly [Sequence] {
+    const { inputIds, labels } = this.#row;
+    return [{ inputIds: inputIds.subarray(0, this.#maxLength), labels: labels.subarray(0, this.#maxLength), part: 'whole' }];
+  }
+}
+
+/** Turns each row into an example of one sequence, cut to `maxLength` tokens. */
+export function examplesOf(rows: readonly TokensOfRow[], maxLength = Infinity): Example[] {
+  return rows.map((row) => new RowExample(row, maxLength));
+}
+
+/** Examples cut to a maximum length, without those that leave nothing to train on, and how many were cut or left out. */
+export interface PreparedExamples {
+  readonly examples: readonly Example[];
+  readonly truncated: number;
+  readonly withoutTarget: number;
+}
+
+export function prepareExamples(rows: readonly TokensOfRow[], maxLength: number): PreparedExamples {
+  const examples = examplesOf(rows, maxLength).filter(({ sequences }) =>
+    sequences.every(({ labels }) => supervisedTokens(labels) > 0),
+  );
+  const truncated = rows.reduce((count, { inputIds }) => count + (inputIds.length > maxLength ? 1 : 0), 0);
+  return { examples, truncated, withoutTarget: rows.length - examples.length };
+}
+
+/** A sequence with the example it is of, and the place of that among those it was drawn with. */
+export interface DrawnSequence extends Sequence {
+  readonly example: Example;
+  readonly place: number;
+}
+
+/** Gives the sequences of examples in order. */
+export function* sequencesOf(examples: Iterable<Example>): Generator<DrawnSequence> {
+  let place = 0;
+  for (const example of examples) {
+    for (const sequence of example.sequences) yield { ...sequence, example, place };
+    place++;
+  }
+}
+
+/** Counts the tokens that are trained. */
+export function supervisedOf(examples: Iterable<Example>): number {
+  let count = 0;
+  for (const { labels } of sequencesOf(examples)) count += supervisedTokens(labels);
+  return count;
+}
+
+/** Counts the tokens of the longest sequence. */
+export function longestSequence(examples: Iterable<Example>): number {
+  let longest = 0;
+  for (const { inputIds } of sequencesOf(examples)) longest = Math.max(longest, inputIds.length);
+  return longest;
+}

@@ -1,0 +1,63 @@
+/** Which examples each step takes, and how many steps there are. */
+import { permutation } from '../random.ts';
+import type { Recipe } from '../recipe.ts';
+import type { Example } from './examples.ts';
+
+type StepRecipe = Pick<Recipe, 'batchSize' | 'gradientAccumulation'>;
+type LengthRecipe = Pick<Recipe, 'maxSteps' | 'epochs'> & StepRecipe;
+type OrderRecipe = Pick<Recipe, 'shuffle' | 'seed'> & StepRecipe;
+
+/** Counts the examples of a full step. */
+export function examplesPerStep({ batchSize, gradientAccumulation }: StepRecipe): number {
+  return batchSize * gradientAccumulation;
+}
+
+/** Counts what a run over so many examples takes in all its steps: as the epochs say, or full steps where their number is set. */
+export function totalExamples(recipe: LengthRecipe, examples: number): number {
+  if (recipe.maxSteps > 0) return recipe.maxSteps * examplesPerStep(recipe);
+  // The nudge keeps 0.1 x 30 examples from becoming a fourth one by rounding.
+  return Math.max(1, Math.ceil(recipe.epochs * examples - 1e-9));
+}
+
+/** Counts the optimizer steps of a run; the last one may take fewer examples. */
+export function totalSteps(recipe: LengthRecipe, examples: number): number {
+  return Math.ceil(totalExamples(recipe, examples) / examplesPerStep(recipe));
+}
+
+/** The order of all examples through all epochs. Position p of a run is a pure function of the seed, so a resumed run needs no cursor. */
+export class ExampleOrder {
+  readonly #examples: readonly Example[];
+  readonly #recipe: OrderRecipe;
+  readonly #total: number;
+  #epoch = -1;
+  #order: Int32Array = new Int32Array(0);
+
+  /** `total`: examples after which the run ends. */
+  constructor(examples: readonly Example[], recipe: OrderRecipe, total = Number.POSITIVE_INFINITY) {
+    this.#examples = examples;
+    this.#recipe = recipe;
+    this.#total = total;
+  }
+
+  /** Passes over the data that are complete after `steps` steps, as a fraction. */
+  epochsAfter(steps: number): number {
+    return Math.min(steps * examplesPerStep(this.#recipe), this.#total) / this.#examples.length;
+  }
+
+  /** The examples of step `step` (from 0). */
+  examplesOf(step: number): Example[] {
+    const first = step * examplesPerStep(this.#recipe);
+    const count = Math.min(examplesPerStep(this.#recipe), this.#total - first);
+    return Array.from({ length: count }, (_, i) => this.#exampleAt(first + i));
+  }
+
+  #exampleAt(position: number): Example {
+    const epoch = Math.floor(position / this.#examples.length);
+    if (this.#recipe.shuffle && epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#order = permutation(this.#examples.length, this.#recipe.seed, epoch);
+    }
+    const place = position % this.#examples.length;
+    return this.#examples[this.#recipe.shuffle ? this.#order[place]! : place]!;
+  }
+}
