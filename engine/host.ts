@@ -75,7 +75,8 @@ async function open(): Promise<Handle> {
     const { LongLived } = await import('./host/long-lived.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
     const { Devices } = await import('./host/devices.ts');
-    const { RunQueue } = await import('./host/runs.ts');
+    const { RunQueue } = await import('./host/runs/queue.ts');
+    const { RunRegistry } = await import('./host/runs/registry.ts');
     const { Exports } = await import('./host/exports.ts');
     const { SampleFlow } = await import('./sample.ts');
     const { handlersFor } = await import('./host/handlers.ts');
@@ -95,10 +96,11 @@ async function open(): Promise<Handle> {
     const adapters = new AdapterRegistry(context);
     const longLived = new LongLived(context);
     const devices = new Devices(context, longLived);
-    const runs = new RunQueue(context, library, adapters, devices);
+    const registry = new RunRegistry(context);
+    const runs = new RunQueue(context, { registry, library, adapters, devices });
     const exports = new Exports(context, library);
     const sample = new SampleFlow(context, library, runs, longLived);
-    const parts = { devices, library, adapters, runs, longLived, exports, sample };
+    const parts = { devices, library, adapters, registry, runs, longLived, exports, sample };
     const handlers = handlersFor(context, parts);
     return {
       request: async (name, params, asker) => {

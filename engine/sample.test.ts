@@ -3,7 +3,7 @@ import type { SampleState } from './contract.ts';
 import type { HostContext } from './host/context.ts';
 import type { Library } from './host/library.ts';
 import type { LongLived } from './host/long-lived.ts';
-import type { RunQueue } from './host/runs.ts';
+import type { RunQueue } from './host/runs/queue.ts';
 import { Unsaved } from './host/unsaved.ts';
 import { SampleFlow } from './sample.ts';
 

@@ -9,7 +9,7 @@ import { fieldsOf, hasExactFields } from './evaluate/fields.ts';
 import { found, type HostContext } from './host/context.ts';
 import type { Library } from './host/library.ts';
 import type { LongLived } from './host/long-lived.ts';
-import type { RunQueue } from './host/runs.ts';
+import type { RunQueue } from './host/runs/queue.ts';
 import { logError, Problem, toProblemValue } from './problem.ts';
 import type { RecipeInput } from './recipe.ts';
 import { embeddedModelPath, sampleFiles } from './resources.ts';

@@ -13,7 +13,8 @@ import type { HostContext } from './context.ts';
 import { Devices } from './devices.ts';
 import { Library } from './library.ts';
 import { LongLived } from './long-lived.ts';
-import { RunQueue } from './runs.ts';
+import { RunQueue } from './runs/queue.ts';
+import { RunRegistry } from './runs/registry.ts';
 import { Unsaved } from './unsaved.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-full-'));
@@ -44,7 +45,9 @@ test.skipIf(!isMounted)(
     const projectId = 'p';
     store.projects.insert({ id: projectId, name: 'P', createdAt: 1 });
     const devices = new Devices(context, new LongLived(context));
-    const runs = new RunQueue(context, new Library(context), new AdapterRegistry(context), devices);
+    const registry = new RunRegistry(context);
+    const library = new Library(context);
+    const runs = new RunQueue(context, { registry, library, adapters: new AdapterRegistry(context), devices });
     const start = () =>
       runs.start(
         {
@@ -53,20 +56,20 @@ test.skipIf(!isMounted)(
           data: { paths: ['/rows.jsonl'], evalPaths: [] },
           recipe: {},
           device: 'cpu',
-          out: join(folder, `run-${runs.list().length}`),
+          out: join(folder, `run-${registry.list().length}`),
         },
         new AbortController().signal,
       );
     const [first, second] = [await start(), await start()];
 
     fillDisk(join(disk, 'filler'));
-    for (let step = 1; step <= 2000 && runs.get(first.id).state === 'running'; step++) {
+    for (let step = 1; step <= 2000 && registry.get(first.id).state === 'running'; step++) {
       say[0]!({ type: 'metrics', steps: [stepOf(step, 1)], evaluations: [], secondsLeft: null });
       await new Promise((done) => setImmediate(done));
     }
-    expect(runs.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
+    expect(registry.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
     expect(store.runs.get(first.id)!.state).toBe('running');
-    expect(runs.get(second.id).state).toBe('queued');
+    expect(registry.get(second.id).state).toBe('queued');
     expect(() => runs.resume(first.id)).toThrow(expect.objectContaining({ code: 'disk-full' }));
 
     rmSync(join(disk, 'filler'));

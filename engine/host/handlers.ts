@@ -12,11 +12,13 @@ import { findPrograms, install } from './install.ts';
 import { type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
-import type { RunQueue } from './runs.ts';
+import type { RunQueue } from './runs/queue.ts';
+import type { RunRegistry } from './runs/registry.ts';
 
 export interface HostParts {
   readonly devices: Devices;
   readonly library: Library;
+  readonly registry: RunRegistry;
   readonly runs: RunQueue;
   readonly adapters: AdapterRegistry;
   readonly longLived: LongLived;
@@ -26,7 +28,7 @@ export interface HostParts {
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
-  const { devices, library, runs, adapters, longLived, exports, sample } = parts;
+  const { devices, library, registry, runs, adapters, longLived, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   const dataset = (id: string) => found(store.datasets.get(id), 'data set', id);
 
@@ -84,8 +86,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       });
     },
 
-    'runs.list': (params) => runs.list(params?.projectId),
-    'runs.get': ({ id }) => runs.get(id),
+    'runs.list': (params) => registry.list(params?.projectId),
+    'runs.get': ({ id }) => registry.get(id),
     'runs.plan': ({ modelId, datasetId, recipe }, asker) => {
       const parts = { longLived, store, asker };
       return planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, parts);
@@ -112,14 +114,14 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       sample.follow(id);
       return run;
     },
-    'runs.update': ({ id, ...change }) => runs.update(id, change),
+    'runs.update': ({ id, ...change }) => registry.update(id, change),
     'runs.remove': ({ id }) => {
-      runs.remove(id);
+      registry.remove(id);
       return null;
     },
     'runs.metrics': ({ id, afterStep }) => store.metrics.page(id, afterStep),
     'runs.schedule': ({ id }) => {
-      const { recipe, totalSteps } = runs.get(id);
+      const { recipe, totalSteps } = registry.get(id);
       return scheduleOf(recipe, totalSteps);
     },
     'runs.samples': ({ id }) => store.samples.list(id),

@@ -13,7 +13,8 @@ import { type Asker, type HostContext, startReported } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
 import { type DataAsker, LongLived } from './long-lived.ts';
-import { RunQueue } from './runs.ts';
+import { RunQueue } from './runs/queue.ts';
+import { RunRegistry } from './runs/registry.ts';
 import { SampleFlow } from '../sample.ts';
 import { Unsaved } from './unsaved.ts';
 
@@ -37,6 +38,12 @@ const supervisor = new Supervisor((): JobProcess => ({
 const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, unsaved: new Unsaved(), emit: () => {} };
 const library = new Library(context);
 const exports = new Exports(context, library);
+/** The queue of a host with these parts. */
+const queueOf = (own: HostContext) => {
+  const registry = new RunRegistry(own);
+  const devices = new Devices(own, new LongLived(own));
+  return { registry, runs: new RunQueue(own, { registry, library, adapters: new AdapterRegistry(own), devices }) };
+};
 const client = new AbortController().signal;
 const asker: Asker = { client: { gone: client, tell: () => {} }, signal: client };
 const request = {
@@ -47,7 +54,7 @@ const request = {
 } as const;
 
 test('the log of a run says what happened, and nothing twice', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
+  const { runs } = queueOf(context);
   const { id } = await runs.start(
     { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {}, device: 'cpu' },
     client,
@@ -110,16 +117,16 @@ test('on a full disk a run fails and the next one waits; with space again all of
     unsaved: new Unsaved(),
     emit: (name: string, payload: unknown) => name === 'run.changed' && told.push(payload as Run),
   };
-  const runs = new RunQueue(full, library, new AdapterRegistry(full), new Devices(full, new LongLived(full)));
+  const { registry, runs } = queueOf(full);
   const sample = new SampleFlow(full, library, runs, new LongLived(full));
   const [first, second] = [await runs.start(request, client), await runs.start(request, client)];
   const free = fillDisk();
   say({ type: 'metrics', steps: [], evaluations: [{ step: 1, evalLoss: 1 }], secondsLeft: null });
   await runs.ended(first.id);
   expect(told).toContainEqual(expect.objectContaining({ id: first.id, state: 'failed' }));
-  expect(runs.list().find(({ id }) => id === first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
+  expect(registry.list().find(({ id }) => id === first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
   expect(store.runs.get(first.id)!.state).toBe('running');
-  expect(runs.get(second.id).state).toBe('queued');
+  expect(registry.get(second.id).state).toBe('queued');
   // A stop is no error, and to go on is refused for what it is.
   runs.stop(first.id, false);
   expect(() => runs.resume(first.id)).toThrow(expect.objectContaining({ code: 'disk-full' }));
@@ -130,7 +137,7 @@ test('on a full disk a run fails and the next one waits; with space again all of
   expect(full.unsaved.busy).toBe(false);
   expect(store.runs.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
   expect(store.log.list(first.id).at(-1)!.text).toContain('disk is full');
-  expect(runs.get(second.id).state).toBe('running');
+  expect(registry.get(second.id).state).toBe('running');
   expect(runs.resume(first.id).state).toBe('queued');
   runs.stop(first.id, false);
   runs.stop(second.id, true);
@@ -139,11 +146,11 @@ test('on a full disk a run fails and the next one waits; with space again all of
 });
 
 test('what the studio left behind is put right at its start, or once there is space', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
+  const { runs } = queueOf(context);
   const { id } = await runs.start(request, client);
   const free = fillDisk();
   const later = { ...context, unsaved: new Unsaved() };
-  const again = new RunQueue(later, library, new AdapterRegistry(later), new Devices(later, new LongLived(later)));
+  const again = queueOf(later).registry;
   expect(again.get(id).state).toBe('interrupted');
   free();
   later.unsaved.retry();
@@ -153,7 +160,7 @@ test('what the studio left behind is put right at its start, or once there is sp
 });
 
 test('a paused run has its own state, with a checkpoint to go on from, and can still be stopped', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
+  const { registry, runs } = queueOf(context);
   const start = () =>
     runs.start(
       { model: { path: '/model' }, data: { paths: ['/rows.jsonl'], evalPaths: [] }, recipe: {}, device: 'cpu' },
@@ -161,9 +168,9 @@ test('a paused run has its own state, with a checkpoint to go on from, and can s
     );
   const [{ id }, waiting] = [await start(), await start()];
   runs.pause(waiting.id);
-  expect(runs.get(waiting.id).state).toBe('paused');
+  expect(registry.get(waiting.id).state).toBe('paused');
   runs.pause(id);
-  expect(runs.get(id)).toMatchObject({ state: 'running', phase: 'Pausing' });
+  expect(registry.get(id)).toMatchObject({ state: 'running', phase: 'Pausing' });
   say({ type: 'checkpoint', checkpoint: { step: 1, path: '/c', bytes: 1, createdAt: 0 } });
   say({ type: 'problem', problem: { code: 'stopped', message: 'Stopped.', hint: '' } });
   exit(1, null);
@@ -179,7 +186,7 @@ test('a paused run has its own state, with a checkpoint to go on from, and can s
   exit(1, null);
   expect((await runs.ended(id)).state).toBe('stopped');
   runs.stop(waiting.id, false);
-  expect(runs.get(waiting.id).state).toBe('stopped');
+  expect(registry.get(waiting.id).state).toBe('stopped');
 });
 
 test('an export whose proof failed keeps every check of it', async () => {
@@ -216,7 +223,7 @@ test('an export whose proof failed keeps every check of it', async () => {
 });
 
 test('an export reads rows as the run of its adapter did', async () => {
-  const runs = new RunQueue(context, library, new AdapterRegistry(context), new Devices(context, new LongLived(context)));
+  const { runs } = queueOf(context);
   const { id: runId, projectId } = await runs.start(
     {
       model: { path: '/model' },

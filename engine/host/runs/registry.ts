@@ -1,0 +1,137 @@
+/**
+ * The runs that are known, as they are now: what is stored of them, and how those have ended whose end could not be stored yet.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LogLine, Run } from '../../contract.ts';
+import { logError, Problem } from '../../problem.ts';
+import { found, type HostContext } from '../context.ts';
+import { requireName } from '../library.ts';
+
+export type Ending = Pick<Run, 'state' | 'phase' | 'problem' | 'secondsLeft' | 'finishedAt'>;
+
+export class RunRegistry {
+  readonly #context: HostContext;
+  readonly #endings = new Map<string, Ending>();
+
+  constructor(context: HostContext) {
+    this.#context = context;
+  }
+
+  get(id: string): Run {
+    return this.#asEnded(found(this.#context.store.runs.get(id), 'run', id));
+  }
+
+  /** Lists the runs of one project or of all, oldest first. */
+  list(projectId?: string): Run[] {
+    return this.#context.store.runs.list(projectId).map((run) => this.#asEnded(run));
+  }
+
+  #asEnded(run: Run): Run {
+    return { ...run, ...this.#endings.get(run.id) };
+  }
+
+  update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Run {
+    this.get(id);
+    const { name, notes, tags } = change;
+    this.#context.store.runs.update(id, {
+      ...(name === undefined ? {} : { name: requireName(name, 'run') }),
+      ...(notes === undefined ? {} : { notes }),
+      ...(tags === undefined ? {} : { tags }),
+    });
+    this.tell(id);
+    return this.get(id);
+  }
+
+  /** Forgets a run. Its files go too when they lie in the data folder and no adapter version needs them. */
+  remove(id: string): void {
+    const run = this.get(id);
+    requireEnded(run);
+    const { store, emit, dataDir } = this.#context;
+    const kept = store.adapters.ofRun(id) !== null;
+    // First the files: where they cannot be removed, the run is still there to say so of.
+    if (!kept && run.out === join(dataDir, 'runs', id)) rmSync(run.out, { recursive: true, force: true });
+    store.runs.remove(id);
+    this.#context.unsaved.forget(endOf(id));
+    this.#endings.delete(id);
+    emit('run.removed', { id });
+    emit('list.changed', { projectId: run.projectId, list: 'runs' });
+  }
+
+  /** Everyone hears how the run is now. */
+  tell(id: string): void {
+    this.#context.emit('run.changed', this.get(id));
+  }
+
+  /** Does the same where nobody waits who could be told that a run cannot be read. */
+  tellSafely(id: string): void {
+    try {
+      this.tell(id);
+    } catch (error) {
+      logError(error);
+    }
+  }
+
+  /** Adds a line to the log of a run. One that cannot be stored is told all the same. */
+  log(runId: string, text: string): void {
+    const line = lineOf(text);
+    try {
+      this.#context.store.log.add(runId, line);
+    } catch (error) {
+      logError(error);
+    }
+    this.#context.emit('run.log', { runId, line });
+  }
+
+  /** Shows what a run does just now; nothing hangs on whether it is stored. */
+  show(id: string, phase: string): void {
+    try {
+      this.#context.store.runs.update(id, { phase });
+    } catch (error) {
+      logError(error);
+    }
+    this.tellSafely(id);
+  }
+
+  /** Stores an end and what belongs to it, all or nothing, now or as soon as that is possible. What `store` answers is done once it is. */
+  saveEnding(runId: string, ending: Ending, store: () => (() => void) | void): void {
+    const { unsaved, store: tables } = this.#context;
+    this.#endings.set(runId, ending);
+    const settled = () => void this.#endings.delete(runId);
+    const save = () => {
+      const tell = tables.transaction(() => {
+        tables.runs.update(runId, { ...ending, process: null });
+        return store();
+      });
+      settled();
+      tell?.();
+    };
+    unsaved.save(endOf(runId), save, settled);
+  }
+
+  /** Refuses to go on from an end that cannot be stored even now. */
+  requireEndStored(runId: string): void {
+    this.#context.unsaved.retry();
+    if (!this.#endings.has(runId)) return;
+    const { code, message } = this.#context.unsaved.reasonFor(endOf(runId)) ?? {
+      code: 'store-unavailable' as const,
+      message: 'It is tried again.',
+    };
+    throw new Problem(
+      code,
+      `How the run '${this.get(runId).name}' has ended could not be stored yet: ${message}`,
+      'Free some space on the disk of the data folder, or end what else uses its database; it is then stored within seconds.',
+    );
+  }
+}
+
+/** Whether the run trains or waits. */
+export const goesOn = ({ state }: Run): boolean => state === 'running' || state === 'queued';
+
+export function requireEnded(run: Run): void {
+  if (goesOn(run)) throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
+}
+
+export const lineOf = (text: string): LogLine => ({ at: Date.now(), text });
+
+const endOf = (runId: string): string => `The end of run ${runId}`;

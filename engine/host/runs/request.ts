@@ -1,0 +1,104 @@
+/** From what a client asks for to the run that is stored: everything it names is looked up and checked, and nothing is changed. */
+import { randomUUID } from 'node:crypto';
+import { basename, join } from 'node:path';
+import type { Dataset, Model, Run, TrainRequest } from '../../contract.ts';
+import { longestName, Problem, shown } from '../../problem.ts';
+import { checkRecipe, ownNames, type Recipe, type RecipeInput } from '../../recipe.ts';
+import type { Store } from '../../store/open.ts';
+import type { RunJob } from '../../store/runs.ts';
+import { found } from '../context.ts';
+import { modelAt, requireAbsolute, requireName } from '../library.ts';
+
+/** What a request comes to. */
+export interface RequestedRun {
+  /** Null: not in the library. */
+  readonly model: Model | null;
+  readonly modelPath: string;
+  readonly dataset: Dataset | null;
+  readonly job: RunJob;
+  readonly recipe: Recipe;
+  /** The fields that were given, under the names they have here: a run that goes on keeps the others. */
+  readonly given: RecipeInput;
+}
+
+/** Looks up what a request names. Throws a Problem where that is not there, or no run can be made of it. */
+export function readRequest(request: TrainRequest, store: Store): RequestedRun {
+  const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
+  const { modelPath, acceptFields } = modelAt(store, request.model);
+  const dataset = 'id' in request.data ? found(store.datasets.get(request.data.id), 'data set', request.data.id) : null;
+  const { dataPaths, evalPaths } =
+    'id' in request.data
+      ? { dataPaths: dataset!.trainPaths, evalPaths: dataset!.evalPaths }
+      : { dataPaths: request.data.paths, evalPaths: request.data.evalPaths };
+  if (dataPaths.length === 0)
+    throw new Problem('request-invalid', 'A run needs at least one file to train on.', 'Name a data set.');
+  for (const path of [...dataPaths, ...evalPaths]) requireAbsolute(path);
+  const adapterPath =
+    request.adapter === undefined
+      ? null
+      : 'id' in request.adapter
+        ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id).path
+        : request.adapter.path;
+  const checked = checkRecipe(request.recipe);
+  if ('errors' in checked)
+    throw new Problem(
+      'recipe-invalid',
+      checked.errors.map(({ message }) => message).join(' '),
+      'Correct the recipe; its fields and their ranges are listed in the documentation of recipes.',
+    );
+  const { device = 'auto', skipBadRows = false } = request;
+  return {
+    ...{ model, modelPath, dataset },
+    job: { dataPaths, evalPaths, adapterPath, device, skipBadRows, acceptFields },
+    recipe: checked.recipe,
+    given: ownNames(request.recipe).fields,
+  };
+}
+
+/** Where a new run belongs. */
+export interface RunPlace {
+  readonly projectId: string;
+  /** Runs that the project has already. */
+  readonly siblings: number;
+  readonly dataDir: string;
+}
+
+/** Makes a run of a request, as it is before it waits for its turn. */
+export function newRun({ name, out }: TrainRequest, asked: RequestedRun, { projectId, siblings, dataDir }: RunPlace): Run {
+  const { model, modelPath, dataset, job, recipe } = asked;
+  const id = randomUUID();
+  return {
+    id,
+    projectId,
+    name: name?.trim()
+      ? requireName(name, 'run')
+      : out === undefined
+        ? `Run ${siblings + 1}`
+        : shown(basename(out), longestName),
+    colour: (siblings % 8) + 1,
+    state: 'queued',
+    phase: '',
+    modelId: model?.id ?? null,
+    modelName: model?.name ?? shown(basename(modelPath), longestName),
+    modelPath,
+    datasetId: dataset?.id ?? null,
+    datasetName: dataset?.name ?? shown(basename(job.dataPaths[0]!), longestName),
+    recipe,
+    device: 'cpu',
+    out: out ?? join(dataDir, 'runs', id),
+    step: 0,
+    totalSteps: 0,
+    secondsLeft: null,
+    seconds: 0,
+    lastLoss: null,
+    lastEvalLoss: null,
+    bestEvalLoss: null,
+    trainableParameters: 0,
+    peakMemory: 0,
+    problem: null,
+    notes: '',
+    tags: [],
+    createdAt: Date.now(),
+    finishedAt: null,
+  };
+}
