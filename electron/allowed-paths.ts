@@ -41,6 +41,8 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'runs.pause': none,
   'runs.stop': none,
   'runs.resume': none,
+  'runs.queue': none,
+  'runs.move': none,
   'runs.update': none,
   'runs.remove': none,
   'runs.metrics': none,

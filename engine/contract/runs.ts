@@ -161,6 +161,10 @@ export interface RunRequests {
   /** Asks for a checkpoint and an end; `force` kills the job. A paused run is stopped at once. */
   'runs.stop': (p: { id: string; force?: boolean }) => null;
   'runs.resume': (p: { id: string }) => Run;
+  /** The runs that go on, first the one that trains and then those that wait, of all projects. */
+  'runs.queue': () => readonly string[];
+  /** Gives a run that waits another place among those that wait, from 1. Answers the new queue. */
+  'runs.move': (p: { id: string; place: number }) => readonly string[];
   'runs.update': (p: { id: string; name?: string; notes?: string; tags?: readonly string[] }) => Run;
   'runs.remove': (p: { id: string }) => null;
   /** The oldest after a step, as many as fit into one answer; where there are more, ask again from the last step of these. */
@@ -178,6 +182,8 @@ export interface RunRequests {
 }
 export interface RunEvents {
   'run.changed': Run;
+  /** What `runs.queue` answers from here on. */
+  'queue.changed': readonly string[];
   'run.removed': { readonly id: string };
   'run.metrics': {
     readonly runId: string;

@@ -114,6 +114,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       sample.follow(id);
       return run;
     },
+    'runs.queue': () => runs.order,
+    'runs.move': ({ id, place }) => runs.move(id, place),
     'runs.update': ({ id, ...change }) => registry.update(id, change),
     'runs.remove': ({ id }) => {
       registry.remove(id);

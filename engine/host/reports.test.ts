@@ -147,16 +147,20 @@ test('on a full disk a run fails and the next one waits; with space again all of
 
 test('what the studio left behind is put right at its start, or once there is space', async () => {
   const { runs } = queueOf(context);
+  const mine = await runs.start({ ...request, attached: true }, client);
   const { id } = await runs.start(request, client);
   const free = fillDisk();
   const later = { ...context, unsaved: new Unsaved() };
-  const again = queueOf(later).registry;
-  expect(again.get(id).state).toBe('interrupted');
+  const again = queueOf(later);
+  again.runs.goOn();
+  expect(again.registry.get(mine.id).state).toBe('interrupted');
+  expect(again.registry.get(id).state).toBe('queued');
   free();
   later.unsaved.retry();
-  expect(store.runs.get(id)!.state).toBe('interrupted');
-  runs.stop(id, true);
-  await runs.ended(id);
+  expect(store.runs.get(mine.id)!.state).toBe('interrupted');
+  expect(store.runs.get(id)!.state).toBe('running');
+  again.runs.stop(id, true);
+  await again.runs.ended(id);
 });
 
 test('a paused run has its own state, with a checkpoint to go on from, and can still be stopped', async () => {

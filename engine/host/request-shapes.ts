@@ -243,6 +243,8 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'runs.pause': ofId,
   'runs.stop': object<ParamsOf<'runs.stop'>>({ id: text, force: optional(flag) }),
   'runs.resume': ofId,
+  'runs.queue': nothing,
+  'runs.move': object<ParamsOf<'runs.move'>>({ id: text, place: integer(1) }),
   'runs.update': object<ParamsOf<'runs.update'>>({
     id: text,
     name: optional(text),

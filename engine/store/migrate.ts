@@ -5,9 +5,10 @@ import { paused } from './migrations/002-paused.ts';
 import { memory } from './migrations/003-memory.ts';
 import { exportedFiles } from './migrations/004-exported-files.ts';
 import { runTotals } from './migrations/005-run-totals.ts';
+import { queue } from './migrations/006-queue.ts';
 
 /** In order; `user_version` counts how many a file has had. */
-export const migrations: readonly string[] = [initial, paused, memory, exportedFiles, runTotals];
+export const migrations: readonly string[] = [initial, paused, memory, exportedFiles, runTotals, queue];
 
 /** How many migrations a database has had; 0 for an empty one. */
 export function versionOf(db: Database): number {

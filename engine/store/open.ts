@@ -21,6 +21,7 @@ import { migrate, migrations, versionOf } from './migrate.ts';
 import { Models } from './models.ts';
 import { Notices } from './notices.ts';
 import { Projects } from './projects.ts';
+import { Queue } from './queue.ts';
 import { Rows } from './rows.ts';
 import { Runs } from './runs.ts';
 import { SampleStates } from './sample-state.ts';
@@ -34,6 +35,7 @@ export class Store {
   readonly models: Models;
   readonly datasets: Datasets;
   readonly runs: Runs;
+  readonly queue: Queue;
   readonly metrics: Metrics;
   readonly memory: MemoryMeasures;
   readonly samples: Samples;
@@ -56,6 +58,7 @@ export class Store {
     this.models = new Models(db, rows);
     this.datasets = new Datasets(db, rows);
     this.runs = new Runs(db, rows);
+    this.queue = new Queue(db, rows);
     this.metrics = new Metrics(db);
     this.memory = new MemoryMeasures(db, rows);
     this.samples = new Samples(db);

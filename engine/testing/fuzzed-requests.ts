@@ -85,6 +85,8 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'runs.pause': ofRun,
       'runs.stop': { id: runId, force: true },
       'runs.resume': ofRun,
+      'runs.queue': undefined,
+      'runs.move': { id: runId, place: 1 },
       'runs.update': { id: runId, name: 'Name', notes: 'Notes', tags: ['a'] },
       'runs.remove': { id: 'none' },
       'runs.metrics': { id: runId, afterStep: 0 },

@@ -40,7 +40,7 @@ export async function expectNothingLost(kills: number): Promise<Readonly<Record<
       await world.keepBusy(2);
       await new Promise((done) => setTimeout(done, Math.random() * longestMilliseconds));
       const victim = victims[Math.floor(Math.random() * victims.length)]!;
-      if (!world.kill(victim)) continue;
+      if (!(await world.kill(victim))) continue;
       killed[victim]++;
       total++;
       await world.expectPromisesKept();
@@ -136,7 +136,7 @@ class World {
   }
 
   /** False when there is no such process just now. */
-  kill(victim: Victim): boolean {
+  async kill(victim: Victim): Promise<boolean> {
     const engine = this.#enginePid();
     const pid = victim === 'engine' ? engine : victim === 'command line' ? this.#command?.pid : childrenOf(engine)[0];
     if (pid === undefined || pid === null) return false;
@@ -145,7 +145,29 @@ class World {
     } catch {
       return false;
     }
+    if (victim === 'engine') {
+      // Its connections end with it.
+      while (this.#client !== null) await new Promise((done) => setTimeout(done, 10));
+      this.#expectStored();
+    }
     return true;
+  }
+
+  /** What a dead engine has told is stored. With the next one its run goes on from the last checkpoint, and makes the steps after it once more. */
+  #expectStored(): void {
+    const database = new Database(join(this.#dataDir, 'studio.sqlite'), { readonly: true });
+    const count = database.prepare<[string, number], { steps: number }>(
+      'SELECT count(*) AS steps FROM step_metrics WHERE run_id = ? AND step <= ?',
+    );
+    const run = database.prepare<[string], { state: string; checkpoint: number }>(
+      `SELECT state, (SELECT ifnull(max(step), 0) FROM checkpoints WHERE run_id = runs.id) AS checkpoint FROM runs WHERE id = ?`,
+    );
+    for (const [id, last] of this.#promised) {
+      expect(count.get(id, last)!.steps).toBe(last);
+      const { state, checkpoint } = run.get(id)!;
+      if (state === 'running') this.#promised.set(id, Math.min(last, checkpoint));
+    }
+    database.close();
   }
 
   #enginePid(): number | null {

@@ -1,4 +1,7 @@
-/** The queue of runs: one trains at a time, the others wait in the order they were asked for. */
+/**
+ * The queue of runs: one trains at a time, the others wait in their order. It survives the host: what was in it goes on when the next one
+ * starts, but for runs that belong to a client. Why a run that trained goes on too is said in decision 24.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AdapterVersion, DeviceInfo, JobMessage, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
@@ -32,6 +35,8 @@ interface Active {
   readonly ended: PromiseWithResolvers<void>;
   /** Devices are being tried for it. */
   judging: boolean;
+  /** Where it trained when an earlier host ended: the step of its last checkpoint. */
+  left: number | null;
   job: Job | null;
   /** What it reported could not be stored. */
   unstored: ProblemValue | null;
@@ -61,17 +66,18 @@ export class RunQueue {
     this.#library = library;
     this.#adapters = adapters;
     this.#devices = devices;
-    this.#interruptOrphans();
+    this.#takeOver();
   }
 
   get busy(): boolean {
     return this.#queue.length > 0;
   }
 
-  /** Ends runs that a host left behind when it died; their processes, should one still compute, belong to nobody. */
-  #interruptOrphans(): void {
-    const { runs } = this.#context.store;
-    for (const { run, process: identity } of [...runs.inState('running'), ...runs.inState('queued')]) {
+  /** Takes over what a host left behind when it ended in the midst; nothing is begun and nothing that goes on is written. */
+  #takeOver(): void {
+    const { runs, queue, checkpoints } = this.#context.store;
+    const left = new Map([...runs.inState('running'), ...runs.inState('queued')].map((one) => [one.run.id, one]));
+    for (const { process: identity } of left.values())
       if (identity !== null && identity.started !== null && isAlive(identity)) {
         try {
           process.kill(identity.pid, 'SIGKILL');
@@ -79,10 +85,52 @@ export class RunQueue {
           // It has just ended by itself.
         }
       }
-      this.#registry.saveEnding(run.id, endingOf('interrupted'), () =>
-        this.#context.store.log.add(run.id, lineOf('The studio ended before the run had.')),
-      );
+    for (const { runId, recipe, job, continuedFrom } of queue.list()) {
+      const run = left.get(runId)?.run;
+      if (run === undefined) continue;
+      const checkpoint = checkpoints.list(runId).at(-1)?.step ?? 0;
+      if (run.state === 'running' && continuedFrom !== null && checkpoint <= continuedFrom) continue;
+      left.delete(runId);
+      this.#queue.push({ ...this.#waiting(runId, recipe, job, null), left: run.state === 'running' ? checkpoint : null });
     }
+    for (const runId of left.keys())
+      this.#registry.saveEnding(runId, endingOf('interrupted'), () => {
+        queue.remove(runId);
+        this.#context.store.log.add(runId, lineOf('The studio ended before the run had.'));
+      });
+  }
+
+  /** Begins what was taken over. */
+  goOn(): void {
+    if (this.busy) this.#pump();
+  }
+
+  /** The runs that go on: first the one that trains, then those that wait. */
+  get order(): string[] {
+    return this.#queue.map(({ runId }) => runId);
+  }
+
+  /** Gives a run that waits the place `place` among those that wait, from 1. */
+  move(id: string, place: number): string[] {
+    const first = this.#queue[0];
+    const begun = first !== undefined && (first.job !== null || first.judging) ? 1 : 0;
+    const active = this.#queue.slice(begun).find(({ runId }) => runId === id);
+    if (active === undefined)
+      throw new Problem(
+        'not-allowed',
+        `The run '${this.#registry.get(id).name}' does not wait.`,
+        'Only a run that waits has a place.',
+      );
+    const others = this.#queue.filter((one) => one !== active);
+    others.splice(Math.min(begun + place - 1, others.length), 0, active);
+    this.#context.store.transaction(() => this.#context.store.queue.arrange(others.map(({ runId }) => runId)));
+    this.#queue.splice(0, Infinity, ...others);
+    this.#tellOrder();
+    return this.order;
+  }
+
+  #tellOrder(): void {
+    this.#context.emit('queue.changed', this.order);
   }
 
   async start(request: TrainRequest, client: AbortSignal): Promise<Run> {
@@ -146,20 +194,14 @@ export class RunQueue {
 
   #enqueue(runId: string, recipe: RecipeInput, details: RunJob, owner: AbortSignal | null): Run {
     this.#registry.requireEndStored(runId);
-    const active: Active = {
-      runId,
-      recipe,
-      details,
-      owner,
-      intake: new Intake(this.#context, this.#registry, runId),
-      ended: Promise.withResolvers<void>(),
-      judging: false,
-      job: null,
-      stop: null,
-      unstored: null,
-    };
-    this.#context.store.runs.update(runId, { state: 'queued', phase: 'Waiting for its turn', problem: null, finishedAt: null });
+    const { store } = this.#context;
+    store.transaction(() => {
+      store.runs.update(runId, { state: 'queued', phase: 'Waiting for its turn', problem: null, finishedAt: null });
+      if (owner === null) store.queue.add(runId, recipe, details);
+    });
+    const active = this.#waiting(runId, recipe, details, owner);
     this.#queue.push(active);
+    this.#tellOrder();
     if (owner !== null) {
       const gone = () => this.#ownerGone(active);
       if (owner.aborted) queueMicrotask(gone);
@@ -169,6 +211,19 @@ export class RunQueue {
     this.#registry.tell(runId);
     this.#pump();
     return this.#registry.get(runId);
+  }
+
+  #waiting(runId: string, recipe: RecipeInput, details: RunJob, owner: AbortSignal | null): Active {
+    return {
+      ...{ runId, recipe, details, owner },
+      intake: new Intake(this.#context, this.#registry, runId),
+      ended: Promise.withResolvers<void>(),
+      judging: false,
+      left: null,
+      job: null,
+      stop: null,
+      unstored: null,
+    };
   }
 
   #ownerGone(active: Active): void {
@@ -193,6 +248,7 @@ export class RunQueue {
     );
     if (force && active.job !== null) {
       active.stop = 'stopped';
+      this.#stayEnded(id);
       active.job.kill();
     } else this.#leave(active, 'stopped');
   }
@@ -216,8 +272,18 @@ export class RunQueue {
     active.stop = as;
     if (active.job === null) this.#end(active, as, null);
     else {
+      this.#stayEnded(active.runId);
       active.job.stop();
       this.#registry.show(active.runId, as === 'paused' ? 'Pausing' : 'Stopping');
+    }
+  }
+
+  /** What somebody has stopped does not go on by itself, even when this host ends before the run does. */
+  #stayEnded(runId: string): void {
+    try {
+      this.#context.store.queue.remove(runId);
+    } catch (error) {
+      logError(error);
     }
   }
 
@@ -243,7 +309,10 @@ export class RunQueue {
       const resume = existsSync(join(run.out, 'run.json'));
       const devices = this.#devicesFor(next, run);
       if (devices === null) return;
-      store.runs.update(run.id, { state: 'running', phase: 'Starting' });
+      store.transaction(() => {
+        store.runs.update(run.id, { state: 'running', phase: 'Starting' });
+        if (next.left !== null) store.queue.continueFrom(run.id, next.left);
+      });
       const spec = {
         kind: 'train',
         modelPath: run.modelPath,
@@ -257,6 +326,7 @@ export class RunQueue {
       const job = supervisor.start(spec, { onMessage: (message) => this.#receive(next, message) });
       next.job = job;
       void this.#finish(next, job);
+      if (next.left !== null) this.#registry.log(run.id, 'The studio ended while the run trained.');
       this.#registry.log(run.id, resume ? 'Goes on.' : 'Starts.');
       store.runs.update(run.id, { process: job.pid === undefined ? null : processIdentity(job.pid) });
       this.#registry.tell(run.id);
@@ -341,6 +411,7 @@ export class RunQueue {
     const { runId } = active;
     this.#queue.splice(this.#queue.indexOf(active), 1);
     this.#registry.saveEnding(runId, endingOf(state, problem), () => {
+      this.#context.store.queue.remove(runId);
       active.intake.keepMemory();
       const line = lineOf(lastWords(this.#registry.get(runId)));
       this.#context.store.log.add(runId, line);
@@ -351,6 +422,7 @@ export class RunQueue {
       };
     });
     this.#registry.tellSafely(runId);
+    this.#tellOrder();
     active.ended.resolve();
     this.#pump();
   }

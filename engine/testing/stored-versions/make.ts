@@ -42,6 +42,8 @@ const contents: Readonly<Record<number, string>> = {
     INSERT INTO sample VALUES (1, '{"phase":"done","projectId":"p"}');`,
   3: `INSERT INTO memory_measures (model_path, recipe, longest, bytes, run_name) VALUES ('/models/tiny', '{"rank":4}', 12, 3000, 'First');`,
   4: `UPDATE exports SET files = '[{"name":"e.gguf","bytes":5,"sha256":"00"}]';`,
+  6: `INSERT INTO queue VALUES ('t', 3, '{"maxSteps":9}', '{"dataPaths":["/a.jsonl"]}', 2);
+    UPDATE runs SET metrics_read = 77, events_read = 99 WHERE id = 't';`,
 };
 
 for (let version = 1; version <= migrations.length; version++) {

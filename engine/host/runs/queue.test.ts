@@ -1,0 +1,184 @@
+/** What waits survives the host, in its order; with jobs that exist only as their messages, and once with a host that is killed. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import type { JobCommand, JobSpec, TrainRequest } from '../../contract.ts';
+import { type JobProcess, Supervisor } from '../../jobs/supervisor.ts';
+import { connectHost, hostPlaces } from '../../rpc.ts';
+import { openStore, type Store } from '../../store/open.ts';
+import { AdapterRegistry } from '../adapters.ts';
+import type { HostContext } from '../context.ts';
+import { Devices } from '../devices.ts';
+import { Library } from '../library.ts';
+import { LongLived } from '../long-lived.ts';
+import { Unsaved } from '../unsaved.ts';
+import { RunQueue } from './queue.ts';
+import { RunRegistry } from './registry.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'lowrank-queue-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 }));
+
+let store: Store;
+let dataDir: string;
+beforeEach(() => {
+  dataDir = mkdtempSync(join(folder, 'data-'));
+  store = openStore(dataDir);
+});
+afterEach(() => store.close());
+
+type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
+
+/** A host that takes over what is stored. One that was there before has died: nobody asks it any more. */
+function newHost() {
+  const started: TrainSpec[] = [];
+  const orders: (readonly string[])[] = [];
+  let exit: (code: number | null, signal: string | null) => void = () => {};
+  const supervisor = new Supervisor((spec): JobProcess => {
+    if (spec.kind === 'train') started.push(spec);
+    return {
+      pid: undefined,
+      send: (command: JobCommand) => command.type === 'stop' && queueMicrotask(() => exit(null, 'SIGKILL')),
+      onMessage: () => {},
+      onExit: (listener) => (exit = listener),
+      kill: () => exit(null, 'SIGKILL'),
+    };
+  });
+  const context: HostContext = {
+    ...{ dataDir, cacheDir: dataDir, store, supervisor, unsaved: new Unsaved() },
+    emit: (name, payload) => name === 'queue.changed' && orders.push(payload as readonly string[]),
+  };
+  const registry = new RunRegistry(context);
+  const devices = new Devices(context, new LongLived(context));
+  const adapters = new AdapterRegistry(context);
+  const runs = new RunQueue(context, { registry, library: new Library(context), adapters, devices });
+  return { runs, registry, started, orders };
+}
+const request: TrainRequest = {
+  model: { path: '/model' },
+  data: { paths: ['/rows.jsonl'], evalPaths: [] },
+  recipe: { rank: 2 },
+  device: 'cpu',
+};
+const client = new AbortController().signal;
+
+async function threeRuns(runs: RunQueue): Promise<[string, string, string]> {
+  const [first, second, third] = [
+    await runs.start(request, client),
+    await runs.start(request, client),
+    await runs.start(request, client),
+  ];
+  return [first.id, second.id, third.id];
+}
+
+test('what waits goes on in its order when the host has died, and so does what trained, from its checkpoint', async () => {
+  const before = newHost();
+  const [first, second, third] = await threeRuns(before.runs);
+  before.runs.move(third, 1);
+  store.checkpoints.put(first, { step: 4, path: '/c', bytes: 1, createdAt: 0 }, 2);
+
+  const { runs, registry, started } = newHost();
+  expect(started).toEqual([]);
+  runs.goOn();
+  expect(runs.order).toEqual([first, third, second]);
+  expect(runs.order.map((id) => registry.get(id).state)).toEqual(['running', 'queued', 'queued']);
+  expect(started.map(({ out }) => out)).toEqual([registry.get(first).out]);
+  expect(store.log.list(first).map(({ text }) => text)).toContain('The studio ended while the run trained.');
+  runs.stop(first, true);
+  await runs.ended(first);
+  expect(registry.get(third).state).toBe('running');
+});
+
+test('a run goes on by itself once from each checkpoint: what ends the studio again and again is not begun again', async () => {
+  const [id] = await threeRuns(newHost().runs);
+  newHost().runs.goOn();
+  store.checkpoints.put(id, { step: 4, path: '/c', bytes: 1, createdAt: 0 }, 2);
+  const third = newHost();
+  third.runs.goOn();
+  expect(third.registry.get(id).state).toBe('running');
+  const fourth = newHost();
+  fourth.runs.goOn();
+  expect(fourth.registry.get(id).state).toBe('interrupted');
+  expect(fourth.runs.order).toHaveLength(2);
+  // Whoever asks for it may try once more.
+  fourth.runs.resume(id);
+  expect(fourth.runs.order.at(-1)).toBe(id);
+});
+
+test('what somebody has stopped, and what belongs to a client, does not go on', async () => {
+  const { runs } = newHost();
+  const attached = await runs.start({ ...request, attached: true }, client);
+  const [second, third] = await threeRuns(runs);
+  runs.pause(third);
+  const next = newHost();
+  next.runs.goOn();
+  expect(next.registry.get(attached.id).state).toBe('interrupted');
+  expect(next.registry.get(third).state).toBe('paused');
+  expect(next.runs.order[0]).toBe(second);
+  // The host dies while the job saves its last checkpoint.
+  next.runs.stop(second, false);
+  const after = newHost();
+  expect(after.registry.get(second).state).toBe('interrupted');
+});
+
+test('what was asked for anew of a run that waits to go on is kept', async () => {
+  const { runs } = newHost();
+  const [, second] = await threeRuns(runs);
+  runs.pause(second);
+  const { out } = store.runs.get(second)!;
+  const evalPaths = ['/other.jsonl'];
+  store.runs.update(second, { state: 'paused' });
+  await runs.start(
+    { ...request, out, resume: true, recipe: { maxSteps: 9 }, data: { paths: ['/rows.jsonl'], evalPaths } },
+    client,
+  );
+  const { runs: next, started, registry } = newHost();
+  next.goOn();
+  for (const id of next.order.slice(0, 2)) {
+    next.stop(id, true);
+    await next.ended(id);
+  }
+  expect(registry.get(second).state).toBe('running');
+  expect(started.at(-1)).toMatchObject({ evalPaths, recipe: { maxSteps: 9 } });
+});
+
+test('what waits can be given another place; what trains keeps its own', async () => {
+  const { runs, orders } = newHost();
+  const [first, second, third] = await threeRuns(runs);
+  expect(runs.move(third, 1)).toEqual([first, third, second]);
+  expect(orders.at(-1)).toEqual([first, third, second]);
+  expect(runs.move(third, 99)).toEqual([first, second, third]);
+  expect(() => runs.move(first, 2)).toThrow('does not wait');
+  expect(() => runs.move('nobody', 1)).toThrow(expect.objectContaining({ code: 'not-found' }));
+});
+
+test('a host that is killed with three runs waiting is followed by one in which all end', { timeout: 120_000 }, async () => {
+  const golden = (name: string) => fileURLToPath(new URL(`../../golden/llama-tied/${name}`, import.meta.url));
+  const place = join(folder, 'killed');
+  const start = (name: string, maxSteps: number) =>
+    living.request('runs.start', {
+      model: { path: golden('model') },
+      data: { paths: [golden('rows.jsonl')], evalPaths: [] },
+      recipe: { rank: 2, maxSteps, evalEvery: 0, saveEvery: 20, learningRate: 1e-5 },
+      name,
+    });
+  const living = await connectHost(place);
+  const trains = await start('trains', 400);
+  for (const name of ['one', 'two', 'three']) await start(name, 2);
+  await expect
+    .poll(async () => (await living.request('runs.checkpoints', { id: trains.id })).length, { timeout: 60_000 })
+    .toBeGreaterThan(0);
+  const closed = new Promise<void>((done) => living.onClose(() => done()));
+  process.kill((JSON.parse(readFileSync(hostPlaces(place).lock, 'utf8')) as { pid: number }).pid, 'SIGKILL');
+  await closed;
+
+  const client = await connectHost(place);
+  const all = () => client.request('runs.list', {});
+  await expect.poll(async () => (await all()).map(({ state }) => state), { timeout: 100_000 }).toEqual(Array(4).fill('done'));
+  const finished = (await all()).toSorted((a, b) => a.finishedAt! - b.finishedAt!);
+  expect(finished.map(({ name }) => name)).toEqual(['trains', 'one', 'two', 'three']);
+  const { steps } = await client.request('runs.metrics', { id: trains.id, afterStep: 0 });
+  expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
+  client.close();
+});

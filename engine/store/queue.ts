@@ -1,0 +1,60 @@
+/** Table `queue`: the runs that go on when a host starts, in their order. */
+import type { Database } from 'better-sqlite3';
+import type { RecipeInput } from '../recipe.ts';
+import { jsonObject, type Rows } from './rows.ts';
+import type { RunJob } from './runs.ts';
+
+export interface QueuedRun {
+  readonly runId: string;
+  /** The fields that were asked for; a run that goes on keeps the others. */
+  readonly recipe: RecipeInput;
+  readonly job: RunJob;
+  /** The step of the checkpoint from which a host put it on by itself; null until one has. */
+  readonly continuedFrom: number | null;
+}
+
+interface Row {
+  run_id: string;
+  recipe: string;
+  job: string;
+  continued_from: number | null;
+}
+
+export class Queue {
+  readonly #db: Database;
+  readonly #rows: Rows;
+  constructor(db: Database, rows: Rows) {
+    this.#db = db;
+    this.#rows = rows;
+  }
+  list(): QueuedRun[] {
+    const rows = this.#db.prepare<[], Row>('SELECT * FROM queue ORDER BY position').all();
+    return this.#rows.list('queue', rows, ({ run_id, recipe, job, continued_from }) => ({
+      runId: run_id,
+      recipe: jsonObject<RecipeInput>('recipe', recipe),
+      job: jsonObject<RunJob>('job', job),
+      continuedFrom: continued_from,
+    }));
+  }
+  /** Adds a run as the last one. */
+  add(runId: string, recipe: RecipeInput, job: RunJob): void {
+    this.#db
+      .prepare(
+        `INSERT OR REPLACE INTO queue (run_id, position, recipe, job)
+         VALUES (?, (SELECT ifnull(max(position), 0) + 1 FROM queue), ?, ?)`,
+      )
+      .run(runId, JSON.stringify(recipe), JSON.stringify(job));
+  }
+  remove(runId: string): void {
+    this.#db.prepare('DELETE FROM queue WHERE run_id = ?').run(runId);
+  }
+  /** Takes over an order of runs. Those that are not in the table are passed over. Belongs into a transaction. */
+  arrange(runIds: readonly string[]): void {
+    const place = this.#db.prepare('UPDATE queue SET position = ? WHERE run_id = ?');
+    for (const [position, runId] of runIds.entries()) place.run(position, runId);
+  }
+  /** Notes that a host puts the run on by itself. */
+  continueFrom(runId: string, step: number): void {
+    this.#db.prepare('UPDATE queue SET continued_from = ? WHERE run_id = ?').run(step, runId);
+  }
+}
