@@ -3,6 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GenerateResult, GenerateSettings, JobCommand, JobMessage, JobSpec, StepMetrics } from '../engine/contract.ts';
+import { readNews } from '../engine/jobs/run-news.ts';
 
 const millisecondsBetweenLooks = 50;
 
@@ -59,10 +60,18 @@ export interface Trained {
 export async function train(spec: Extract<JobSpec, { kind: 'train' }>, stopAfter = Infinity): Promise<Trained> {
   const steps: StepMetrics[] = [];
   let startSeconds = 0;
+  let position = { metrics: 0, events: 0 };
+  let first: number | null = null;
   const job = new Job(spec, (message) => {
-    if (message.type !== 'metrics') return;
-    steps.push(...message.steps);
-    startSeconds ||= (performance.now() - job.started) / 1000 - message.steps.reduce((sum, step) => sum + step.seconds, 0);
+    if (message.type !== 'written') return;
+    const news = readNews(spec.out, position);
+    // Those before the checkpoint that it goes on from were made by an earlier job.
+    first ??= news.events.findLast((event) => event.type === 'begin')?.step ?? null;
+    position = news.position;
+    const made = news.steps.filter(({ step }) => step > (first ?? 0));
+    steps.push(...made);
+    startSeconds ||=
+      made.length === 0 ? 0 : (performance.now() - job.started) / 1000 - made.reduce((sum, step) => sum + step.seconds, 0);
     if (steps.length >= stopAfter) job.send({ type: 'stop' });
   });
   return { peakMemory: await job.end(), steps, startSeconds };

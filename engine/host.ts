@@ -75,6 +75,7 @@ async function open(): Promise<Handle> {
     const { LongLived } = await import('./host/long-lived.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
     const { Devices } = await import('./host/devices.ts');
+    const { LocalRunner } = await import('./host/runs/local-runner.ts');
     const { RunQueue } = await import('./host/runs/queue.ts');
     const { RunRegistry } = await import('./host/runs/registry.ts');
     const { Exports } = await import('./host/exports.ts');
@@ -97,7 +98,8 @@ async function open(): Promise<Handle> {
     const longLived = new LongLived(context);
     const devices = new Devices(context, longLived);
     const registry = new RunRegistry(context);
-    const runs = new RunQueue(context, { registry, library, adapters, devices });
+    const runner = new LocalRunner(supervisor, cacheDir);
+    const runs = new RunQueue(context, { registry, library, adapters, devices, runner });
     const exports = new Exports(context, library);
     const sample = new SampleFlow(context, library, runs, longLived);
     const parts = { devices, library, adapters, registry, runs, longLived, exports, sample };

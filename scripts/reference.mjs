@@ -21,11 +21,15 @@ const pages = {
   'run-folder.md': typesPage(
     'The folder of a run',
     [
-      '`run.json` is a `RunRecord` with the complete [recipe](recipe.md). Every line of `metrics.jsonl` is a `MetricRow`: an optimizer step or an evaluation. `checkpoints/` holds',
-      '[checkpoints](checkpoint.md), and `adapter/` the adapter in the form of PEFT once the run has come to its end.',
+      '`run.json` is a `RunRecord` with the complete [recipe](recipe.md). Every line of `metrics.jsonl` is a `MetricRow`: an optimizer step or an evaluation. Every line of',
+      '`events.jsonl` is a `RunEvent`. `checkpoints/` holds [checkpoints](checkpoint.md), and `adapter/` the adapter in the form of PEFT once the run has come to its end.',
+      '',
+      'The studio follows the folder, whoever writes it. A line counts once its end is written. `run.json` is written whole before a session begins; then `metrics.jsonl` is cut back to the',
+      'steps of the checkpoint that the run goes on from, and a `BeginEvent` says so before any step is added. From a step on that is in a checkpoint, nothing is ever taken back.',
     ],
     [
       ['engine/jobs/run-folder.ts', 'RunRecord'],
+      ['engine/jobs/run-folder.ts', 'RunEvent'],
       ['engine/contract/runs.ts', 'MetricRow'],
     ],
   ),

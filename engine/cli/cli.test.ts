@@ -155,6 +155,9 @@ test(
     const out = join(folder, 'paused');
     const { ended } = start(trainArgs(out, ...long, '--name', 'pausable'));
     await until(() => metricsOf(out).length > 2);
+    expect((await lowrank('runs', 'queue')).stdout).toMatch(/- +[0-9a-f]{8} +pausable +running/);
+    expect((await lowrank('runs', 'move', 'pausable', '1')).stderr).toContain("The run 'pausable' does not wait.");
+    expect((await lowrank('runs', 'move', 'pausable', 'first')).status).toBe(2);
     await lowrank('runs', 'pause', 'pausable');
     expect(await ended).toMatchObject({ status: 130, stderr: expect.stringContaining('Paused at step') as string });
     const steps = metricsOf(out).length;

@@ -1,4 +1,4 @@
-/** `lowrank runs list|show|compare|pause|resume|stop` */
+/** `lowrank runs list|show|compare|queue|move|pause|resume|stop` */
 import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { formatFieldText, recipeKeys } from '../recipe.ts';
@@ -6,13 +6,14 @@ import { UsageError, type Command } from './command.ts';
 import { duration } from './output.ts';
 
 export const runs: Command = {
-  usage: 'list | show RUN | compare RUN RUN... | pause RUN | resume RUN | stop RUN',
-  summary: 'runs of this data folder; RUN is its name, its id or the beginning of it',
+  usage: 'list | show RUN | compare RUN RUN... | queue | move RUN PLACE | pause RUN | resume RUN | stop RUN',
+  summary: 'runs of this data folder; RUN is its name, its id or the beginning of it, PLACE one among those that wait, from 1',
   options: {},
   async run({ args, output, connect }) {
     const [what, ...names] = args.positionals;
     if (what === undefined || !known.includes(what)) throw new UsageError(`Say what: ${known.join(', ')}.`);
-    if (what !== 'list' && what !== 'compare' && names.length !== 1) throw new UsageError('Give one run.');
+    const place = what === 'move' ? placeOf(names.splice(1)) : 0;
+    if (!['list', 'compare', 'queue'].includes(what) && names.length !== 1) throw new UsageError('Give one run.');
     if (what === 'compare' && names.length < 2) throw new UsageError('Give two runs or more.');
     const client = await connect();
     const all = await client.request('runs.list', {});
@@ -29,6 +30,23 @@ export const runs: Command = {
           number(run.lastLoss),
           number(run.lastEvalLoss),
           run.modelName,
+        ]),
+      ]);
+      return;
+    }
+    if (what === 'queue' || what === 'move') {
+      const order =
+        what === 'move'
+          ? await client.request('runs.move', { id: find(all, names[0]!).id, place })
+          : await client.request('runs.queue', undefined);
+      const going = order.flatMap((id) => all.find((run) => run.id === id) ?? []);
+      output.document(going);
+      const first = going.filter(({ state }) => state === 'running').length;
+      output.table([
+        ['place', 'id', 'name', 'state', 'model'],
+        ...going.map((run, index) => [
+          index < first ? '-' : String(index + 1 - first),
+          ...[run.id.slice(0, 8), run.name, run.state, run.modelName],
         ]),
       ]);
       return;
@@ -89,7 +107,13 @@ export const runs: Command = {
   },
 };
 
-const known = ['list', 'show', 'compare', 'pause', 'resume', 'stop'];
+const known = ['list', 'show', 'compare', 'queue', 'move', 'pause', 'resume', 'stop'];
+
+function placeOf(texts: readonly string[]): number {
+  const place = Number(texts[0]);
+  if (texts.length !== 1 || !Number.isInteger(place) || place < 1) throw new UsageError('Give a run and its place, from 1.');
+  return place;
+}
 
 function number(value: number | null): string {
   return value === null ? '-' : value.toFixed(4);

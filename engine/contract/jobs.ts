@@ -6,7 +6,7 @@ import type { GenerateRequest, GenerateSettings } from './answers.ts';
 import type { AddedFiles, ColumnMapping, ReadingRows, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
-import type { Checkpoint, EvalMetrics, Sample, StepMetrics, TrialSubject } from './runs.ts';
+import type { TrialSubject } from './runs.ts';
 
 export interface ExportOrigin {
   readonly exportId: string;
@@ -142,28 +142,8 @@ export type JobMessage =
   | { readonly type: 'beat'; readonly idleSeconds: number }
   /** From here on there are steps to lose: a stop waits for the one in progress and its checkpoint. */
   | { readonly type: 'underway' }
-  | {
-      readonly type: 'plan';
-      readonly recipe: Recipe;
-      readonly totalSteps: number;
-      readonly trainableParameters: number;
-      readonly device: Provider;
-      /** Tokens of the longest row. */
-      readonly longest: number;
-      /** 0, or the step of the checkpoint the run goes on from: what was reported of later steps holds no more. */
-      readonly stepsDone: number;
-      /** What was measured up to then: a host that was ended may not have heard all of it. */
-      readonly known: { readonly steps: readonly StepMetrics[]; readonly evaluations: readonly EvalMetrics[] };
-    }
-  | {
-      readonly type: 'metrics';
-      readonly steps: readonly StepMetrics[];
-      readonly evaluations: readonly EvalMetrics[];
-      readonly secondsLeft: number | null;
-    }
-  | { readonly type: 'sample'; readonly sample: Sample }
-  | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
-  | { readonly type: 'log'; readonly text: string }
+  /** The folder of the run holds more than before; `slowestStep` is the duration of the slowest step since, in seconds, 0 where there was none. */
+  | { readonly type: 'written'; readonly slowestStep: number }
   | { readonly type: 'token'; readonly streamId: string; readonly token: number; readonly text: string }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
   | { readonly type: 'done'; readonly result: unknown }

@@ -7,12 +7,14 @@ import type { JobMessage } from '../contract.ts';
 import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
 import { openStore } from '../store/open.ts';
 import { stepOf } from '../testing/filled-store.ts';
+import { writtenRun } from '../testing/written-run.ts';
 import { fillDisk, mountSmallDisk, unmountSmallDisk } from '../testing/small-disk.ts';
 import { AdapterRegistry } from './adapters.ts';
 import type { HostContext } from './context.ts';
 import { Devices } from './devices.ts';
 import { Library } from './library.ts';
 import { LongLived } from './long-lived.ts';
+import { LocalRunner } from './runs/local-runner.ts';
 import { RunQueue } from './runs/queue.ts';
 import { RunRegistry } from './runs/registry.ts';
 import { Unsaved } from './unsaved.ts';
@@ -47,7 +49,8 @@ test.skipIf(!isMounted)(
     const devices = new Devices(context, new LongLived(context));
     const registry = new RunRegistry(context);
     const library = new Library(context);
-    const runs = new RunQueue(context, { registry, library, adapters: new AdapterRegistry(context), devices });
+    const parts = { registry, library, adapters: new AdapterRegistry(context), devices };
+    const runs = new RunQueue(context, { ...parts, runner: new LocalRunner(supervisor, disk) });
     const start = () =>
       runs.start(
         {
@@ -63,8 +66,10 @@ test.skipIf(!isMounted)(
     const [first, second] = [await start(), await start()];
 
     fillDisk(join(disk, 'filler'));
+    const job = writtenRun(registry.get(first.id).out, () => {}, { totalSteps: 2000 });
     for (let step = 1; step <= 2000 && registry.get(first.id).state === 'running'; step++) {
-      say[0]!({ type: 'metrics', steps: [stepOf(step, 1)], evaluations: [], secondsLeft: null });
+      job.step(stepOf(step, 1));
+      say[0]!({ type: 'written', slowestStep: 1 });
       await new Promise((done) => setImmediate(done));
     }
     expect(registry.get(first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });

@@ -5,14 +5,15 @@ import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
 import type { AdapterVersion, JobCommand, JobMessage, Proof, Run } from '../contract.ts';
 import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
-import { defaultRecipe } from '../recipe.ts';
 import { openStore } from '../store/open.ts';
+import { writtenRun } from '../testing/written-run.ts';
 import { AdapterRegistry } from './adapters.ts';
 import { Devices } from './devices.ts';
 import { type Asker, type HostContext, startReported } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
 import { type DataAsker, LongLived } from './long-lived.ts';
+import { LocalRunner } from './runs/local-runner.ts';
 import { RunQueue } from './runs/queue.ts';
 import { RunRegistry } from './runs/registry.ts';
 import { SampleFlow } from '../sample.ts';
@@ -26,6 +27,7 @@ afterAll(() => {
 });
 
 let say: (message: JobMessage) => void = () => {};
+const written = () => say({ type: 'written', slowestStep: 0 });
 const sent: JobCommand[] = [];
 let exit: (code: number | null, signal: string | null) => void = () => {};
 const supervisor = new Supervisor((): JobProcess => ({
@@ -41,8 +43,9 @@ const exports = new Exports(context, library);
 /** The queue of a host with these parts. */
 const queueOf = (own: HostContext) => {
   const registry = new RunRegistry(own);
+  const runner = new LocalRunner(own.supervisor, folder);
   const devices = new Devices(own, new LongLived(own));
-  return { registry, runs: new RunQueue(own, { registry, library, adapters: new AdapterRegistry(own), devices }) };
+  return { registry, runs: new RunQueue(own, { registry, library, adapters: new AdapterRegistry(own), devices, runner }) };
 };
 const client = new AbortController().signal;
 const asker: Asker = { client: { gone: client, tell: () => {} }, signal: client };
@@ -62,22 +65,13 @@ test('the log of a run says what happened, and nothing twice', async () => {
   const progress = (phase: string, done: number, total: number) =>
     say({ type: 'progress', progress: { phase, done, total, unit: '', secondsLeft: null } });
   progress('Reading the model', 0, 0);
-  say({
-    type: 'plan',
-    recipe: defaultRecipe(),
-    totalSteps: 4,
-    trainableParameters: 96,
-    device: 'cpu',
-    longest: 9,
-    stepsDone: 0,
-    known: { steps: [], evaluations: [] },
-  });
+  const job = writtenRun(store.runs.get(id)!.out, written);
   for (const step of [1, 2]) {
     progress('Training', step, 4);
     progress('Evaluating', 0, 4);
-    say({ type: 'metrics', steps: [], evaluations: [{ step, evalLoss: 1 / step }], secondsLeft: null });
+    job.evaluation({ step, evalLoss: 1 / step });
   }
-  say({ type: 'checkpoint', checkpoint: { step: 2, path: '/c', bytes: 1, createdAt: 0 } });
+  job.checkpoint({ step: 2, path: '/c', bytes: 1, createdAt: 0 });
   runs.stop(id, false);
   say({ type: 'problem', problem: { code: 'stopped', message: 'Stopped.', hint: '' } });
   exit(1, null);
@@ -121,7 +115,7 @@ test('on a full disk a run fails and the next one waits; with space again all of
   const sample = new SampleFlow(full, library, runs, new LongLived(full));
   const [first, second] = [await runs.start(request, client), await runs.start(request, client)];
   const free = fillDisk();
-  say({ type: 'metrics', steps: [], evaluations: [{ step: 1, evalLoss: 1 }], secondsLeft: null });
+  writtenRun(store.runs.get(first.id)!.out, written);
   await runs.ended(first.id);
   expect(told).toContainEqual(expect.objectContaining({ id: first.id, state: 'failed' }));
   expect(registry.list().find(({ id }) => id === first.id)).toMatchObject({ state: 'failed', problem: { code: 'disk-full' } });
@@ -175,7 +169,7 @@ test('a paused run has its own state, with a checkpoint to go on from, and can s
   expect(registry.get(waiting.id).state).toBe('paused');
   runs.pause(id);
   expect(registry.get(id)).toMatchObject({ state: 'running', phase: 'Pausing' });
-  say({ type: 'checkpoint', checkpoint: { step: 1, path: '/c', bytes: 1, createdAt: 0 } });
+  writtenRun(registry.get(id).out, written).checkpoint({ step: 1, path: '/c', bytes: 1, createdAt: 0 });
   say({ type: 'problem', problem: { code: 'stopped', message: 'Stopped.', hint: '' } });
   exit(1, null);
   expect(await runs.ended(id)).toMatchObject({ state: 'paused', problem: null });

@@ -14,6 +14,7 @@ import { adapterConfig, formatAdapterConfig } from '../adapters/config.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { openSession } from '../runtime/session.ts';
 import { silentAsker } from '../testing/port.ts';
+import { saidIn } from '../testing/run-events.ts';
 import { runChat } from './chat.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runExport } from './export.ts';
@@ -276,7 +277,7 @@ it('what opening the model had to say is said by every job', async () => {
     (await answers([], folder)).notes,
     (await runEvaluate({ ...given, kind: 'evaluate', adapterPath: null }, port)).notes,
     (await runExport({ ...exportOf(adapter, 'safetensors', 'noted'), modelPath: folder, proof: false }, port)).notes,
-    messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])),
+    saidIn(join(work, 'noted-run')),
   ];
   for (const notes of said) expect(notes.join()).toContain('(auto_map)');
   for (const notes of said) expect(notes.join()).toContain('(adapter_config.json)');

@@ -3,11 +3,12 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { JobMessage, JobSpec } from '../contract.ts';
+import type { JobSpec } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runExport } from './export.ts';
-import type { JobPort } from './port.ts';
+import { silentPort } from '../testing/port.ts';
+import { saidIn } from '../testing/run-events.ts';
 import type { RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
 
@@ -17,16 +18,7 @@ const work = mkdtempSync(join(tmpdir(), 'identity-'));
 afterAll(() => rmSync(work, { recursive: true }));
 const cacheDir = join(work, 'cache');
 
-let messages: JobMessage[] = [];
-const port: JobPort = {
-  send: (message) => messages.push(message),
-  stopRequested: false,
-  onRequest: () => {},
-  untilStopped: () => new Promise(() => {}),
-};
-const logged = () => messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])).join('\n');
 beforeEach(() => {
-  messages = [];
   vi.useFakeTimers({ toFake: ['Date'] });
   vi.setSystemTime(new Date('2026-07-15T12:00:00Z'));
 });
@@ -93,18 +85,18 @@ describe('the day of a run', () => {
   it('stays the one it began on: another day changes no bit, and no evaluation of its adapter', async () => {
     const model = newModel();
     const [whole, parted] = [newSpec(model), newSpec(model)];
-    await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, port);
-    await runTrain(parted, port);
+    await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, silentPort);
+    await runTrain(parted, silentPort);
     expect(recordOf(parted).day).toBe('2026-07-15');
-    expect(logged()).toContain('The chat template prints the date. That of this run is 2026-07-15');
+    expect(saidIn(parted.out).join()).toContain('The chat template prints the date. That of this run is 2026-07-15');
     const evaluate = (adapterPath: string | null) =>
-      runEvaluate({ kind: 'evaluate', modelPath: model, dataPaths: [data], adapterPath, cacheDir }, port);
+      runEvaluate({ kind: 'evaluate', modelPath: model, dataPaths: [data], adapterPath, cacheDir }, silentPort);
     const checkpoint = join(whole.out, 'checkpoints/step-000004');
     const before = await evaluate(whole.out + '/adapter');
     const base = await evaluate(null);
 
     vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
-    await runTrain(further(parted), port);
+    await runTrain(further(parted), silentPort);
     expect(recordOf(parted).day).toBe('2026-07-15');
     expect(adapterOf(parted).equals(adapterOf(whole))).toBe(true);
     expect(await evaluate(whole.out + '/adapter')).toEqual(before);
@@ -116,17 +108,16 @@ describe('the day of a run', () => {
   it('is that of the first step in records that lack it, and is then said', async () => {
     const model = newModel();
     const [whole, old] = [newSpec(model), newSpec(model)];
-    await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, port);
-    await runTrain(old, port);
+    await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, silentPort);
+    await runTrain(old, silentPort);
     const { day: _, tokenizerHash: __, data: given, base, ...rest } = recordOf(old);
     const { tokensHash: ___, ...dataLeft } = given;
     const { configHash: ____, ...baseLeft } = base;
     writeFileSync(recordPath(old), JSON.stringify({ ...rest, base: baseLeft, data: dataLeft }));
     vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
-    messages = [];
-    await runTrain(further(old), port);
-    expect(logged()).toContain('did not record its tokens, tokenizer and day');
-    expect(logged()).toContain('those of 2026-07-15');
+    await runTrain(further(old), silentPort);
+    expect(saidIn(old.out).join()).toContain('did not record its tokens, tokenizer and day');
+    expect(saidIn(old.out).join()).toContain('those of 2026-07-15');
     expect(adapterOf(old).equals(adapterOf(whole))).toBe(true);
     expect(recordOf(old)).toMatchObject({ day: '2026-07-15', data: recordOf(whole).data });
   });
@@ -134,7 +125,7 @@ describe('the day of a run', () => {
   it('is what a proof of its adapter is made with', async () => {
     const model = newModel();
     const spec = newSpec(model, { evalPaths: [newFile(chats('Well,'))] });
-    await runTrain(spec, port);
+    await runTrain(spec, silentPort);
     vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
     const out = join(work, 'ollama');
     const result = await runExport(
@@ -142,7 +133,7 @@ describe('the day of a run', () => {
         ...{ kind: 'export', modelPath: model, adapters: [{ path: join(spec.out, 'adapter'), weight: 1 }] },
         ...{ format: 'ollama', quantization: 'f16', out, proof: true, dataPaths: spec.evalPaths, cacheDir },
       },
-      port,
+      silentPort,
     );
     expect(result.proof).toMatchObject({ passed: true });
     expect(readFileSync(join(out, 'Modelfile'), 'utf8')).toMatch(
@@ -155,10 +146,10 @@ describe('a run goes on with nothing else than it began with', () => {
   const began = async (changes: Partial<TrainSpec> = {}) => {
     const model = newModel();
     const spec = newSpec(model, changes);
-    await runTrain(spec, port);
+    await runTrain(spec, silentPort);
     return { model, spec };
   };
-  const refusal = async (spec: TrainSpec) => (await problemOf(runTrain(further(spec), port))).message;
+  const refusal = async (spec: TrainSpec) => (await problemOf(runTrain(further(spec), silentPort))).message;
 
   it('not with another config.json', async () => {
     const { model, spec } = await began();
@@ -190,14 +181,14 @@ describe('a run goes on with nothing else than it began with', () => {
     const evalPaths = [newFile(chats('Well,'))];
     const { spec } = await began({ evalPaths });
     expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
-    await runTrain(further(spec, { evalPaths: [], recipe: { maxSteps: 3 } }), port);
-    expect(logged()).toContain('was evaluated before, and is not from here on');
+    await runTrain(further(spec, { evalPaths: [], recipe: { maxSteps: 3 } }), silentPort);
+    expect(saidIn(spec.out).join()).toContain('was evaluated before, and is not from here on');
     expect(recordOf(spec).evaluation).not.toBeNull();
     expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
-    await runTrain(further(spec), port);
+    await runTrain(further(spec), silentPort);
     const { spec: without } = await began();
-    await runTrain(further(without, { evalPaths }), port);
-    expect(logged()).toContain('was not evaluated before, and is from here on');
+    await runTrain(further(without, { evalPaths }), silentPort);
+    expect(saidIn(without.out).join()).toContain('was not evaluated before, and is from here on');
     expect(recordOf(without).evaluation).not.toBeNull();
   });
 
@@ -207,28 +198,27 @@ describe('a run goes on with nothing else than it began with', () => {
     changeJson(recordPath(spec), (record) => (record['day'] = '2026-07-16'));
     expect(await refusal(spec)).toMatch(/The same files become other tokens than when the run was started with version/);
     writeFileSync(recordPath(spec), kept);
-    await runTrain(further(spec), port);
+    await runTrain(further(spec), silentPort);
 
     const mixed = newFile([...chats('It is'), { messages: [] }]);
     const skipping = newSpec(spec.modelPath, { dataPaths: [mixed], skipBadRows: true });
-    await runTrain(skipping, port);
+    await runTrain(skipping, silentPort);
     changeJson(recordPath(skipping), (record) => Object.assign(record['data'] as object, { rows: 5, tokensHash: 'other' }));
     expect(await refusal(skipping)).toContain('become 4 rows, and were 5');
   });
 
   it('for fewer steps than it has made', async () => {
     const { spec } = await began();
-    const problem = await problemOf(runTrain(further(spec, { recipe: { maxSteps: 1 } }), port));
+    const problem = await problemOf(runTrain(further(spec, { recipe: { maxSteps: 1 } }), silentPort));
     expect(problem).toMatchObject({ code: 'recipe-invalid' });
     expect(problem.message).toContain('has made 2 steps already');
   });
 
   it('and says that its learning rate goes another way when it becomes longer', async () => {
     const { spec } = await began({ recipe: { rank: 2, maxSteps: 3, batchSize: 2, schedule: 'linear', warmupSteps: 0 } });
-    await runTrain(further(spec, { recipe: { maxSteps: 6 } }), port);
-    expect(logged()).toContain('The run is of 6 steps now and was of 3: from step 3 on the learning rate');
-    messages = [];
-    await runTrain(further(spec, { recipe: {} }), port);
-    expect(logged()).not.toContain('the learning rate');
+    await runTrain(further(spec, { recipe: { maxSteps: 6 } }), silentPort);
+    expect(saidIn(spec.out).join()).toContain('The run is of 6 steps now and was of 3: from step 3 on the learning rate');
+    await runTrain(further(spec, { recipe: {} }), silentPort);
+    expect(saidIn(spec.out).join()).not.toContain('the learning rate');
   });
 });

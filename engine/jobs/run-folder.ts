@@ -1,25 +1,26 @@
-/** The folder a training run leaves: `run.json`, `metrics.jsonl`, `checkpoints/` and `adapter/`. */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+/**
+ * The folder of a training run: `run.json`, `metrics.jsonl`, `events.jsonl`, `checkpoints/` and `adapter/`. It is the one truth of the run:
+ * who trains writes it, here or elsewhere, and the host follows it (run-news.ts).
+ */
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { DataFormat, EvalMetrics, MetricRow, Provider, StepMetrics } from '../contract.ts';
+import type {
+  Checkpoint,
+  DataFormat,
+  EvalMetrics,
+  MetricRow,
+  ProblemValue,
+  Provider,
+  Sample,
+  StepMetrics,
+} from '../contract.ts';
 import { type Day, dayOf } from '../data/day.ts';
 import { fileIn, makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
-import { Problem } from '../problem.ts';
+import { logError, Problem } from '../problem.ts';
 import { fromSaved, type Recipe } from '../recipe.ts';
 import type { Versions } from '../versions.ts';
+import { LineFile, removedMeanwhile } from './line-file.ts';
 
 /** The content of run.json: everything one needs to know, and to have, to make the run again. */
 export interface RunRecord {
@@ -80,6 +81,51 @@ export interface DataRecord {
   readonly withoutTarget: number;
 }
 
+/** A line of events.jsonl. Lines are only ever added. */
+export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | EndEvent;
+/**
+ * The run begins, or goes on from the checkpoint of `step`: what was written before of later steps no longer counts. By then run.json says
+ * how it goes on, and metrics.jsonl was cut back to that step, so it is read from its start again.
+ */
+export interface BeginEvent {
+  readonly type: 'begin';
+  /** UTC milliseconds, as in every event. */
+  readonly at: number;
+  /** 0 for a run that starts. */
+  readonly step: number;
+  /** Tokens of the longest row. */
+  readonly longest: number;
+}
+/** What a person should know of the run, in a sentence. */
+export interface LogEvent {
+  readonly type: 'log';
+  readonly at: number;
+  readonly text: string;
+}
+/** An answer to one of the fixed evaluation prompts. */
+export interface SampleEvent {
+  readonly type: 'sample';
+  readonly at: number;
+  readonly sample: Sample;
+}
+/** A checkpoint is whole on the disk, and metrics.jsonl holds every step up to it. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint';
+  readonly at: number;
+  readonly step: number;
+  /** Its folder in `checkpoints/`. */
+  readonly name: string;
+  readonly bytes: number;
+}
+/** The session has ended by itself. A process that was killed leaves none. */
+export interface EndEvent {
+  readonly type: 'end';
+  readonly at: number;
+  readonly state: 'done' | 'stopped' | 'failed';
+  /** Why it failed, or null. */
+  readonly problem: ProblemValue | null;
+}
+
 const maxRecordBytes = 1 << 22;
 
 /** What a killed job left half-written. */
@@ -90,22 +136,36 @@ export function runContent(path: string): string[] {
   return readdirSync(path).filter((name) => !isLeftover(name));
 }
 
+/** Whether a folder holds a run to go on with. */
+export const holdsRun = (path: string): boolean => existsSync(join(path, 'run.json'));
+
+export const metricsIn = (path: string): string => join(path, 'metrics.jsonl');
+export const eventsIn = (path: string): string => join(path, 'events.jsonl');
+export const checkpointsIn = (path: string): string => join(path, 'checkpoints');
+
+/** What one session of a run writes. */
 export class RunFolder {
   readonly path: string;
   readonly adapter: string;
   readonly checkpoints: string;
   readonly #record: string;
-  readonly #metrics: string;
+  readonly #onWritten: () => void;
   #isWritten = false;
   /** What is to be removed when the run does not come to its first step; null for a run that goes on. */
   #begun: { readonly madeFolder: boolean } | null = null;
+  /** What was said before the folder is one of a run. */
+  readonly #said: LogEvent[] = [];
+  #metrics: LineFile | null = null;
+  #events: LineFile | null = null;
+  #evaluated: ReadonlySet<number> = new Set();
 
-  constructor(path: string) {
+  /** `onWritten` is called after everything that is added but steps, which come by themselves in great number. */
+  constructor(path: string, onWritten = (): void => {}) {
     this.path = path;
     this.adapter = join(path, 'adapter');
-    this.checkpoints = join(path, 'checkpoints');
+    this.checkpoints = checkpointsIn(path);
     this.#record = join(path, 'run.json');
-    this.#metrics = join(path, 'metrics.jsonl');
+    this.#onWritten = onWritten;
   }
 
   /** What an earlier session of the run recorded; null for a new run, for which the folder must be empty or not there. */
@@ -141,8 +201,10 @@ export class RunFolder {
   /** Empties the folder of a new run that failed before its first step: what is wrong is not in it, and it can be given again. */
   discardUnbegun(): void {
     if (this.#begun === null || !existsSync(this.#record) || existsSync(this.checkpoints)) return;
-    if (existsSync(this.#metrics) && readRows(this.#metrics).some((row) => 'loss' in row)) return;
-    for (const file of [this.#record, this.#metrics]) rmSync(file, { force: true });
+    const metrics = metricsIn(this.path);
+    if (existsSync(metrics) && readRows(metrics).some((row) => 'loss' in row)) return;
+    this.close();
+    for (const file of [this.#record, metrics, eventsIn(this.path)]) rmSync(file, { force: true });
     this.#removeLeftovers();
     if (this.#begun.madeFolder && readdirSync(this.path).length === 0) rmdirSync(this.path);
   }
@@ -160,21 +222,84 @@ export class RunFolder {
 
   /** Refuses to go on in a folder that was removed since it was written: its parts would come to be again without the rest. */
   requireThere(): void {
-    if (!existsSync(this.#record)) throw gone(this.path);
+    if (!existsSync(this.#record)) throw removedMeanwhile(this.path);
   }
 
-  /** Opens metrics.jsonl, cut back to what was known after `steps` steps. */
-  metrics(steps: number): MetricsFile {
-    return new MetricsFile(this.#metrics, steps);
+  /** Begins a session after `step` steps: metrics.jsonl is cut back to them. Comes after the record was written. */
+  begin(step: number, longest: number): void {
+    const path = metricsIn(this.path);
+    const kept = existsSync(path) ? readRows(path).filter((row) => row.step <= step) : [];
+    this.#evaluated = new Set(kept.flatMap((row) => ('evalLoss' in row ? [row.step] : [])));
+    try {
+      writeFileAtomic(path, kept.map((row) => JSON.stringify(row) + '\n').join(''));
+    } catch (cause) {
+      throw toWriteProblem(path, cause);
+    }
+    this.#metrics = new LineFile(path);
+    this.#events = new LineFile(eventsIn(this.path));
+    this.#add({ type: 'begin', at: Date.now(), step, longest });
+    for (const event of this.#said.splice(0)) this.#add(event);
+  }
+
+  #add(event: RunEvent): void {
+    this.#events!.add(event);
+    this.#onWritten();
+  }
+
+  /** Says something of the run, also before it has begun. */
+  log(text: string): void {
+    const event: LogEvent = { type: 'log', at: Date.now(), text };
+    if (this.#events === null) this.#said.push(event);
+    else this.#add(event);
+  }
+
+  sample(sample: Sample): void {
+    this.#add({ type: 'sample', at: Date.now(), sample });
+  }
+
+  checkpoint({ step, path, bytes, createdAt }: Checkpoint): void {
+    this.#add({ type: 'checkpoint', at: createdAt, step, name: basename(path), bytes });
+  }
+
+  step(row: StepMetrics): void {
+    this.#metrics!.add(row);
+  }
+
+  evaluation(row: EvalMetrics): void {
+    this.#metrics!.add(row);
+    this.#onWritten();
+  }
+
+  /** Whether the evaluation after this step was in the folder when the session began. */
+  hasEvaluation(step: number): boolean {
+    return this.#evaluated.has(step);
+  }
+
+  /** Flushes the steps; called before a checkpoint, so that no checkpoint knows of a step the folder lacks. */
+  flush(): void {
+    this.#metrics!.flush();
+  }
+
+  /** Says how the session has ended, where it had begun. On a disk that takes no more it is known from the process alone. */
+  end(state: EndEvent['state'], problem: ProblemValue | null): void {
+    if (this.#events === null || !existsSync(this.#record)) return;
+    try {
+      this.#add({ type: 'end', at: Date.now(), state, problem });
+    } catch (error) {
+      logError(error);
+    }
+  }
+
+  close(): void {
+    this.#metrics?.close();
+    this.#events?.close();
+    this.#metrics = this.#events = null;
   }
 }
 
-function gone(path: string): Problem {
-  return new Problem(
-    'folder-unwritable',
-    `'${path}' was removed or replaced while the run was writing to it.`,
-    'Put the folder back and resume the run, or start it again.',
-  );
+/** Reads what run.json says. Throws a Problem where it is not there or not sound. */
+export function readRunRecord(path: string): RunRecord {
+  return parseRecord(join(path, 'run.json'));
 }
 
 /** What a run has recorded in a folder, without touching it; null where there is none that can be read. */
@@ -227,59 +352,6 @@ function isRecord({ version, recipe, base, data, evaluation, totalSteps, trainab
     [base.hash, data.hash, ...data.paths].every((text) => typeof text === 'string') &&
     [totalSteps, trainableParameters, data.rows, evaluation?.rows ?? 0].every(Number.isFinite)
   );
-}
-
-/** metrics.jsonl: one line per step and per evaluation, added as they come. */
-export class MetricsFile {
-  readonly #path: string;
-  readonly #descriptor: number;
-  /** What the file began with. */
-  readonly known: { readonly steps: readonly StepMetrics[]; readonly evaluations: readonly EvalMetrics[] };
-
-  constructor(path: string, steps: number) {
-    const kept = existsSync(path) ? readRows(path).filter((row) => row.step <= steps) : [];
-    this.#path = path;
-    this.known = {
-      steps: kept.filter((row) => 'loss' in row),
-      evaluations: kept.filter((row) => 'evalLoss' in row),
-    };
-    try {
-      writeFileAtomic(path, kept.map((row) => JSON.stringify(row) + '\n').join(''));
-      this.#descriptor = openSync(path, 'a');
-    } catch (cause) {
-      throw toWriteProblem(path, cause);
-    }
-  }
-
-  /** Whether the evaluation after this step is in the file. */
-  hasEvaluation(step: number): boolean {
-    return this.known.evaluations.some((row) => row.step === step);
-  }
-
-  add(row: MetricRow): void {
-    this.#requireThere();
-    try {
-      writeSync(this.#descriptor, JSON.stringify(row) + '\n');
-    } catch (cause) {
-      throw toWriteProblem(this.#path, cause);
-    }
-  }
-
-  /** The system goes on taking what is written to a file that has no name any more. */
-  #requireThere(): void {
-    const named = statSync(this.#path, { bigint: true, throwIfNoEntry: false });
-    const open = fstatSync(this.#descriptor, { bigint: true });
-    if (named?.ino !== open.ino) throw gone(this.#path);
-  }
-
-  /** Flushed before a checkpoint, so that no checkpoint knows of a step the file lacks. */
-  flush(): void {
-    fsyncSync(this.#descriptor);
-  }
-
-  close(): void {
-    closeSync(this.#descriptor);
-  }
 }
 
 /** The rows of the file; a last line that a crash cut off is dropped. */

@@ -9,6 +9,7 @@ import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { openSession } from '../runtime/session.ts';
 import type { JobPort } from './port.ts';
+import type { RunFolder } from './run-folder.ts';
 
 /** A prompt cut out of an evaluation row, and what the row answers. */
 interface Prompt {
@@ -21,15 +22,15 @@ interface Prompt {
 export const maxPrompts = 3;
 const maxAnswerTokens = 128;
 
-/** Sends one greedy answer per prompt as it is written; none for rows that have no prompt before what is trained. */
-export async function sendSamples(
+/** Adds one greedy answer per prompt to the run's folder as it is given; none for rows that have no prompt before what is trained. */
+export async function addSamples(
   step: number,
   model: OpenModel,
   tokenizer: Tokenizer,
   rows: readonly TokenRow[],
   adapter: Adapter | null,
   { threads, cacheDir }: { readonly threads: number; readonly cacheDir: string },
-  port: JobPort,
+  { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
 ): Promise<void> {
   const contextLength = contextOf(model.spec);
   const found = await Promise.all(rows.map((row) => promptOf(row, tokenizer)));
@@ -37,7 +38,7 @@ export async function sendSamples(
     if (prompt === null) return [];
     if (prompt.tokens.length < contextLength) return [prompt];
     const text = `The prompt of evaluation row ${index + 1} has ${prompt.tokens.length} tokens, the model reads ${contextLength}: it is not answered.`;
-    if (step === 0) port.send({ type: 'log', text });
+    if (step === 0) folder.log(text);
     return [];
   });
   if (prompts.length === 0) return;
@@ -47,7 +48,7 @@ export async function sendSamples(
     for (const [index, prompt] of prompts.entries()) {
       if (port.stopRequested) return;
       const sample = await answer(session, prompt, contextLength, tokenizer, () => port.stopRequested);
-      port.send({ type: 'sample', sample: { step, prompt: index, ...sample } });
+      folder.sample({ step, prompt: index, ...sample });
     }
   } finally {
     await session.release();

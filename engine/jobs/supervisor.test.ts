@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { expect, test, vi } from 'vitest';
-import type { JobCommand, JobMessage, JobSpec, StepMetrics } from '../contract.ts';
+import type { JobCommand, JobMessage, JobSpec } from '../contract.ts';
 import { type JobProcess, Supervisor } from './supervisor.ts';
 
 /** A job process that exists only as its messages. */
@@ -125,7 +125,7 @@ test('a stop kills soon while there is nothing to lose, and lets a step and its 
   vi.useFakeTimers();
   const [early, late] = [start(), start()];
   late.process.say({ type: 'underway' });
-  late.process.say({ type: 'metrics', steps: [{ seconds: 30 } as StepMetrics], evaluations: [], secondsLeft: null });
+  late.process.say({ type: 'written', slowestStep: 30 });
   for (const { job } of [early, late]) job.stop();
   const beating = setInterval(() => late.process.say({ type: 'beat', idleSeconds: 0 }), 500);
   vi.advanceTimersByTime(4000);

@@ -253,8 +253,8 @@ export class Job {
         return this.#concludes({ result: message.result });
       case 'problem':
         return this.#concludes({ problem: () => Problem.fromValue(message.problem) });
-      case 'metrics':
-        for (const { seconds } of message.steps) this.#slowestStep = Math.max(this.#slowestStep, seconds);
+      case 'written':
+        this.#slowestStep = Math.max(this.#slowestStep, message.slowestStep);
         break;
       case 'progress':
         if (message.request === undefined) {

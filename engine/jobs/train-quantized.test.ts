@@ -3,12 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import type { JobMessage, JobSpec, StepMetrics } from '../contract.ts';
+import type { JobSpec } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { embeddedModelPath } from '../resources.ts';
+import { portUntil } from '../testing/port.ts';
+import { stepsOf } from '../testing/run-events.ts';
 import { notesOnBase } from './export.ts';
-import type { JobPort } from './port.ts';
 import { runTrain } from './train.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
@@ -28,16 +29,6 @@ const recipe = {
 };
 
 async function run(name: string, changes: Partial<TrainSpec>, stopAfter = Infinity): Promise<number[]> {
-  const messages: JobMessage[] = [];
-  const steps = (): StepMetrics[] => messages.flatMap((message) => (message.type === 'metrics' ? message.steps : []));
-  const port: JobPort = {
-    send: (message) => messages.push(message),
-    get stopRequested() {
-      return steps().length >= stopAfter;
-    },
-    onRequest: () => {},
-    untilStopped: () => new Promise(() => {}),
-  };
   const spec: TrainSpec = {
     kind: 'train',
     modelPath: join(golden, 'model'),
@@ -52,8 +43,8 @@ async function run(name: string, changes: Partial<TrainSpec>, stopAfter = Infini
     resume: false,
     cacheDir: join(work, 'cache'),
   };
-  await runTrain({ ...spec, ...changes }, port);
-  return steps().map(({ loss }) => loss);
+  await runTrain({ ...spec, ...changes }, portUntil(spec.out, stopAfter));
+  return stepsOf(spec.out).map(({ loss }) => loss);
 }
 const bytes = (name: string): Buffer => readFileSync(join(work, name, 'adapter', 'adapter_model.safetensors'));
 

@@ -23,7 +23,8 @@ import { runEvaluate } from './evaluate.ts';
 import { runExport } from './export.ts';
 import { originOf } from './origin.ts';
 import type { JobPort } from './port.ts';
-import type { RunRecord } from './run-folder.ts';
+import { eventsOf, saidIn, stepsOf } from '../testing/run-events.ts';
+import type { RunEvent, RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
@@ -59,7 +60,8 @@ function evaluate(changes: Partial<Extract<JobSpec, { kind: 'evaluate' }>>) {
     portOf(() => false),
   );
 }
-const logged = () => messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])).join('\n');
+/** What the newest session has said. */
+const logged = () => saidIn(spec.out).join('\n');
 
 /** Stops as soon as `stopWhen` holds for the messages so far. */
 function run(changes: Partial<TrainSpec> = {}, stopWhen: () => boolean = () => false) {
@@ -91,9 +93,6 @@ function metrics(): MetricRow[] {
 function record(): RunRecord {
   return JSON.parse(readFileSync(join(spec.out, 'run.json'), 'utf8')) as RunRecord;
 }
-function reported(): MetricRow[] {
-  return messages.flatMap((message) => (message.type === 'metrics' ? [...message.steps, ...message.evaluations] : []));
-}
 function rowsFile(name: string, lines: readonly unknown[]): string {
   const path = join(work, name);
   writeFileSync(path, lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line)) + '\n').join(''));
@@ -105,7 +104,7 @@ const goodRow = { input_ids: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
 describe('a run', () => {
   it('leaves adapter, metrics, record and checkpoints, and says what it does', async () => {
     const result = await run();
-    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'metrics.jsonl', 'run.json']);
+    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'events.jsonl', 'metrics.jsonl', 'run.json']);
     expect(readdirSync(join(spec.out, 'checkpoints')).sort()).toEqual(['step-000002', 'step-000004']);
     const rows = metrics();
     expect(rows.map((row) => ('evalLoss' in row ? `eval ${row.step}` : row.step))).toEqual([
@@ -117,13 +116,13 @@ describe('a run', () => {
       4,
       'eval 4',
     ]);
-    expect(reported().toSorted(byStep)).toEqual(rows.toSorted(byStep));
     expect(result).toMatchObject({ steps: 4, adapterPath: join(spec.out, 'adapter') });
     expect(record()).toMatchObject({ recipe: { rank: 2, alpha: 32 }, totalSteps: 4, data: { rows: 16, format: 'tokens' } });
     expect(record().base.hash).toMatch(/^[0-9a-f]{64}$/);
     expect(record().finishedAt).not.toBeNull();
-    expect(messages.find((message) => message.type === 'plan')).toMatchObject({ totalSteps: 4, stepsDone: 0, device: 'cpu' });
-    expect(messages.filter((message) => message.type === 'checkpoint')).toHaveLength(2);
+    expect(eventsOf(spec.out, 'begin')).toMatchObject([{ step: 0, longest: expect.any(Number) as number }]);
+    expect(eventsOf(spec.out, 'checkpoint').map(({ name }) => name)).toEqual(['step-000002', 'step-000004']);
+    expect(eventsOf(spec.out, 'end')).toMatchObject([{ state: 'done', problem: null }]);
   });
 
   it('takes its shape from the adapter it goes on from', async () => {
@@ -141,12 +140,11 @@ describe('a run', () => {
     );
     expect(logged()).toContain('initialization "gaussian"');
     await run({ adapterPath, resume: true, recipe: { dora: true } });
-    expect(logged().match(/dora is false, not true/g)).toHaveLength(2);
-    messages = [];
+    expect(logged().match(/dora is false, not true/g)).toHaveLength(1);
     const { recipe } = record();
     const alike = { rank: 4, alpha: 8, dropout: 0.1, targetModules: [recipe.targetModules].flat().toReversed() };
     await run({ adapterPath, out: `${spec.out}-alike`, recipe: { maxSteps: 1, ...alike } });
-    expect(logged()).not.toContain('whatever the recipe says');
+    expect(saidIn(`${spec.out}-alike`).join()).not.toContain('whatever the recipe says');
   });
 
   it('names the adapter it goes on from as a version and the lineage of an export do: by the file with its numbers', async () => {
@@ -163,7 +161,7 @@ describe('a run', () => {
   it('cuts long rows and says how many', async () => {
     await run({ recipe: { ...spec.recipe, maxLength: 20 } });
     expect(record().data.truncated).toBeGreaterThan(0);
-    expect(messages.some((message) => message.type === 'log' && message.text.includes('cut at the right'))).toBe(true);
+    expect(logged()).toContain('cut at the right');
   });
 });
 
@@ -190,7 +188,7 @@ describe('what a check of the data warns of', () => {
     const silent = { messages: [{ role: 'system', content: 'Be brief.' }, ...turn('Hello')] };
     const dataPaths = [rowsFile('warned.jsonl', [chat, silent])];
     await run({ modelPath: modelWithoutEnds(), dataPaths, evalPaths: dataPaths });
-    const notes = messages.flatMap((message) => (message.type === 'log' ? [message.text] : []));
+    const notes = saidIn(spec.out);
     const said = (text: string) => notes.filter((note) => note.startsWith(`${dataPaths[0]}: `) && note.includes(text));
     expect(said('3 turns do not end in a token that ends an answer.')).toHaveLength(1);
     expect(
@@ -259,7 +257,7 @@ describe('long rows', () => {
       recipe: { ...spec.recipe, maxLength: 4096 },
     });
     expect(logged()).toMatch(/The prompt of evaluation row 1 has \d+ tokens, the model reads 512/);
-    expect(messages.filter((message) => message.type === 'sample').length).toBeGreaterThan(0);
+    expect(eventsOf(spec.out, 'sample').length).toBeGreaterThan(0);
   });
 });
 
@@ -289,10 +287,10 @@ describe('epochs', () => {
 
 describe('resuming', () => {
   it('goes on from the checkpoint of a stop, with metrics of every step once', async () => {
-    // Metrics come in groups, so the stop may be seen some steps late; a slow port is not what is tested.
-    const problem = await problemOf({ recipe: { ...spec.recipe, maxSteps: 40 } }, () => reported().length > 0);
+    const problem = await problemOf({ recipe: { ...spec.recipe, maxSteps: 40 } }, () => stepsOf(spec.out).length > 0);
     expect(problem.code).toBe('stopped');
-    const stoppedAt = messages.flatMap((message) => (message.type === 'checkpoint' ? [message.checkpoint.step] : [])).at(-1)!;
+    const stoppedAt = eventsOf(spec.out, 'checkpoint').at(-1)!.step;
+    expect(eventsOf(spec.out, 'end')).toMatchObject([{ state: 'stopped' }]);
     expect(stoppedAt).toBeLessThan(40);
     expect(existsSync(join(spec.out, 'adapter'))).toBe(false);
     appendFileSync(join(spec.out, 'metrics.jsonl'), `{"step":${stoppedAt + 1},"loss":9}\n{"step":${stoppedAt + 2},"lo`);
@@ -319,9 +317,8 @@ describe('resuming', () => {
     const before = readFileSync(join(spec.out, 'adapter', 'adapter_model.safetensors'));
     for (const name of readdirSync(join(spec.out, 'checkpoints')))
       writeFileSync(join(spec.out, 'checkpoints', name, 'state.json'), '{}');
-    const logged = () => messages.flatMap((message) => (message.type === 'log' ? [message.text] : []));
     await run({ resume: true, recipe: {} });
-    expect(logged()).toContain(
+    expect(saidIn(spec.out)).toContain(
       'Every checkpoint is damaged (step-000004, step-000002): the run starts over from its first step.',
     );
     expect(readFileSync(join(spec.out, 'adapter', 'adapter_model.safetensors')).equals(before)).toBe(true);
@@ -337,7 +334,6 @@ describe('resuming', () => {
     const foreign = join(spec.out, 'checkpoints', 'step-000006');
     cpSync(join(other, 'checkpoints', 'step-000006'), foreign, { recursive: true });
     const before = readFileSync(join(foreign, 'state.json'));
-    messages = [];
     await run({ resume: true, recipe: { maxSteps: 5 } });
     expect(logged()).toContain('Of another run and passed over: step-000006.\nGoing on from the checkpoint of step 4.');
     expect(readdirSync(join(spec.out, 'checkpoints')).sort()).toEqual(['step-000005', 'step-000006']);
@@ -347,7 +343,6 @@ describe('resuming', () => {
     await run({ resume: true, recipe: { maxSteps: 6 } });
     expect(logged()).toContain('Every checkpoint is of another run (step-000006): the run starts over from its first step.');
     // Where the run comes to the same step, its own takes the place.
-    messages = [];
     await run({ resume: true, recipe: {} });
     expect(logged()).toContain('Going on from the checkpoint of step 6.');
   });
@@ -371,7 +366,7 @@ describe('resuming', () => {
     rmSync(path, { recursive: true });
     saveCheckpoint(join(spec.out, 'checkpoints'), { ...state, plan }, 2);
     await run({ resume: true, recipe: { maxSteps: 6 } });
-    const text = messages.flatMap((message) => (message.type === 'log' ? [message.text] : [])).join(' ');
+    const text = logged();
     expect(text).toContain(`It keeps to ${plan.threads} threads`);
     expect(text).toContain('onnxruntime was 0.1 and now is');
     expect(record().device.threads).toBe(plan.threads);
@@ -379,20 +374,22 @@ describe('resuming', () => {
     expect(record().notExact[0]).toContain('from step 4: onnxruntime was 0.1');
   });
 
-  it('tells the host what was measured up to the checkpoint, which it may have missed', async () => {
+  it('says in its folder from where it goes on, also where the last words of the session before were cut off', async () => {
     await run();
-    messages = [];
+    appendFileSync(join(spec.out, 'events.jsonl'), '{"type":"log","at":1,"te');
     await run({ resume: true, recipe: { maxSteps: 6 } });
-    const planned = messages.find((message) => message.type === 'plan')!;
-    expect(planned.known.steps.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
-    expect(planned.known.evaluations.map(({ step }) => step)).toEqual([0, 2, 4]);
+    expect(eventsOf(spec.out, 'begin')).toMatchObject([{ step: 4 }]);
+    const lines = readFileSync(join(spec.out, 'events.jsonl'), 'utf8').trimEnd().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as RunEvent).type).filter((type) => type !== 'log')).toEqual([
+      ...['begin', 'checkpoint', 'checkpoint', 'end', 'begin', 'checkpoint', 'end'],
+    ]);
   });
 
   it('begins in a folder in which a job was killed before it had written anything whole', async () => {
     mkdirSync(spec.out);
     writeFileSync(join(spec.out, 'run.json.partial-1-a'), '{');
     await run();
-    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'metrics.jsonl', 'run.json']);
+    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'events.jsonl', 'metrics.jsonl', 'run.json']);
   });
 
   it('goes further than planned when asked to', async () => {
@@ -476,14 +473,10 @@ describe('refusals', () => {
   });
 });
 
-function byStep(a: MetricRow, b: MetricRow): number {
-  return a.step - b.step || ('evalLoss' in a ? 1 : 0) - ('evalLoss' in b ? 1 : 0);
-}
-
 describe('the folder of a run', () => {
   const send = (message: JobMessage, then: () => void) => {
     messages.push(message);
-    if (message.type === 'metrics') then();
+    if (message.type === 'written' && message.slowestStep > 0) then();
   };
   it.each([
     ['that is removed', (out: string) => rmSync(out, { recursive: true })],
@@ -492,6 +485,7 @@ describe('the folder of a run', () => {
       (out: string) => (renameSync(out, `${out}-moved`), cpSync(`${out}-moved`, out, { recursive: true })),
     ],
     ['whose metrics are removed', (out: string) => rmSync(join(out, 'metrics.jsonl'))],
+    ['whose events are removed', (out: string) => rmSync(join(out, 'events.jsonl'))],
     ['whose record is removed', (out: string) => rmSync(join(out, 'run.json'))],
   ])('%s while it is written to is noticed, and does not come to be again without the rest', async (_, change) => {
     let isChanged = false;

@@ -7,7 +7,7 @@ import { contentKey } from '../data/row-facts.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
-import { Problem } from '../problem.ts';
+import { Problem, toProblemValue } from '../problem.ts';
 import { checkRecipe, ownNames, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
@@ -35,8 +35,8 @@ import { stepOf } from './export.ts';
 import { baseRecord, requireSameRun, runIdentity, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
 import { chooseDevice, computePlan, loadRows, openTrainStep, tokenizerOf, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
-import { maxPrompts, sendSamples } from './samples.ts';
-import { dayOfRun, RunFolder, type DataRecord, type MetricsFile, type RunRecord } from './run-folder.ts';
+import { addSamples, maxPrompts } from './samples.ts';
+import { dayOfRun, RunFolder, type DataRecord, type RunRecord } from './run-folder.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
@@ -48,7 +48,7 @@ export interface TrainResult {
 }
 
 export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainResult> {
-  const folder = new RunFolder(spec.out);
+  const folder = new RunFolder(spec.out, () => port.send({ type: 'written', slowestStep: 0 }));
   let isUnderway = false;
   const begin = () => {
     isUnderway = true;
@@ -58,10 +58,17 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
   // Nothing is lost before the first step, so a stop ends the run wherever it is.
   void port.untilStopped().then(() => isUnderway || reject(stoppedBefore()));
   try {
-    return await Promise.race([trainIn(folder, spec, port, begin), stopped]);
+    const result = await Promise.race([trainIn(folder, spec, port, begin), stopped]);
+    folder.end('done', null);
+    return result;
   } catch (error) {
     folder.discardUnbegun();
+    const problem = toProblemValue(error);
+    if (problem.code === 'stopped') folder.end('stopped', null);
+    else folder.end('failed', problem);
     throw error;
+  } finally {
+    folder.close();
   }
 }
 
@@ -82,7 +89,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
   const day = (earlier && dayOfRun(earlier)) ?? today();
   const { dataPaths, evalPaths, skipBadRows } = spec;
   const prepare = (paths: readonly string[], whole: number) =>
-    prepareData(paths, model, tokenizer, recipe, { skipBadRows, whole, day }, port);
+    prepareData(paths, model, tokenizer, recipe, { skipBadRows, whole, day }, { folder, port });
   const data = await prepare(dataPaths, 0);
   const evaluation = evalPaths.length === 0 ? null : await prepare(evalPaths, maxPrompts);
 
@@ -128,17 +135,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
   if (port.stopRequested) throw stoppedBefore();
   folder.write(record);
   const identity = runIdentity(record);
-  const metrics = folder.metrics(start.step);
-  port.send({
-    type: 'plan',
-    recipe: record.recipe,
-    totalSteps: steps,
-    trainableParameters: adapter.shape.length,
-    device: provider,
-    longest,
-    stepsDone: start.step,
-    known: metrics.known,
-  });
+  folder.begin(start.step, longest);
   const ofRows = (paths: readonly string[], { loaded }: Data) =>
     rowNotes(loaded.findings, loaded.unused).map((note) => `${paths.join(', ')}: ${note}`);
   const allNotes = [
@@ -155,12 +152,13 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     ...sharedNotes(examples, evaluation?.prepared.examples ?? []),
   ];
   // Rows that are trained and evaluated say the same of both.
-  for (const text of new Set(allNotes)) port.send({ type: 'log', text });
+  for (const text of new Set(allNotes)) folder.log(text);
 
   const samples = async (step: number, trained: Adapter | null) => {
     if (tokenizer === null || evaluation === null) return;
     report(port, 'Answering evaluation prompts');
-    await sendSamples(step, model, tokenizer, evaluation.loaded.whole, trained, { ...plan, cacheDir: spec.cacheDir }, port);
+    const answering = { ...plan, cacheDir: spec.cacheDir };
+    await addSamples(step, model, tokenizer, evaluation.loaded.whole, trained, answering, { folder, port });
   };
   report(port, 'Preparing the weights');
   if (start.step === 0) await samples(0, spec.adapterPath === null ? null : adapter);
@@ -171,7 +169,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     largest: largestBatch(recipe, longest),
     cacheDir: spec.cacheDir,
   });
-  const reporter = new Reporter(port, metrics, steps);
+  const reporter = new Reporter(port, folder, steps);
   let seconds = start.seconds;
   try {
     begin();
@@ -187,7 +185,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
       adam,
       stepsDone: start.step,
       totalSteps: steps,
-      evaluated: metrics.hasEvaluation(start.step),
+      evaluated: folder.hasEvaluation(start.step),
       stopRequested: () => port.stopRequested,
       onStep: (row) => {
         seconds += row.seconds;
@@ -196,21 +194,19 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
       onEvaluating: (done) => reporter.evaluating(done, evaluation?.prepared.examples.length ?? 0),
       onEvaluation: (row) => reporter.evaluation(row),
       save: (step) => {
-        // The host must know every step a checkpoint stands for: a resume repeats only what came after it.
-        reporter.flush();
-        metrics.flush();
+        folder.flush();
         folder.requireThere();
         const checkpoint = saveCheckpoint(
           folder.checkpoints,
           { step, seconds, adapter, plain: plainAdapter(adapter, model.spec), adam, plan, run: identity },
           recipe.keepCheckpoints,
         );
-        port.send({ type: 'checkpoint', checkpoint });
+        reporter.flush();
+        folder.checkpoint(checkpoint);
       },
     });
   } finally {
     reporter.flush();
-    metrics.close();
     await trainStep.release();
   }
 
@@ -271,7 +267,7 @@ async function prepareData(
   tokenizer: Tokenizer | null,
   recipe: Recipe,
   reading: RowsReading,
-  port: JobPort,
+  { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
 ): Promise<Data> {
   const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) }, port);
   const positions = positionLimit(model.spec);
@@ -283,14 +279,13 @@ async function prepareData(
   const examples = loaded.rows.length;
   const noun = examples === used ? 'rows' : 'examples';
   const say = (count: number, of: string, what: string) => {
-    if (count > 0) port.send({ type: 'log', text: `${paths.join(', ')}: ${count} of ${of} ${what}.` });
+    if (count > 0) folder.log(`${paths.join(', ')}: ${count} of ${of} ${what}.`);
   };
   say(skipped, `${read} rows`, 'cannot be used and are left out');
   if (examples > used)
-    port.send({
-      type: 'log',
-      text: `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart.`,
-    });
+    folder.log(
+      `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart.`,
+    );
   say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
   say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
   if (prepared.examples.length === 0)
@@ -465,22 +460,22 @@ function report(port: JobPort, phase: string): void {
 const recentSteps = 20;
 const millisecondsBetweenMessages = 100;
 
-/** Writes every row to metrics.jsonl at once and sends them on in groups, about ten times a second at most. */
+/** Writes every row to the folder at once and says so about ten times a second at most. */
 class Reporter {
   readonly #port: JobPort;
-  readonly #metrics: MetricsFile;
+  readonly #folder: RunFolder;
   readonly #totalSteps: number;
-  #steps: StepMetrics[] = [];
-  #evaluations: EvalMetrics[] = [];
+  /** The duration of the slowest step that was not told of yet. */
+  #slowest = 0;
   #durations: number[] = [];
   #sentAt = -Infinity;
   #done = 0;
   lastLoss: number | null = null;
   lastEvalLoss: number | null = null;
 
-  constructor(port: JobPort, metrics: MetricsFile, steps: number) {
+  constructor(port: JobPort, folder: RunFolder, steps: number) {
     this.#port = port;
-    this.#metrics = metrics;
+    this.#folder = folder;
     this.#totalSteps = steps;
   }
 
@@ -490,8 +485,8 @@ class Reporter {
   }
 
   step(row: StepMetrics): void {
-    this.#metrics.add(row);
-    this.#steps.push(row);
+    this.#folder.step(row);
+    this.#slowest = Math.max(this.#slowest, row.seconds);
     this.#durations = [...this.#durations.slice(1 - recentSteps), row.seconds];
     this.#done = row.step;
     this.lastLoss = row.loss;
@@ -504,19 +499,16 @@ class Reporter {
   }
 
   evaluation(row: EvalMetrics): void {
-    this.#metrics.add(row);
-    this.#evaluations.push(row);
     this.lastEvalLoss = row.evalLoss;
     this.flush();
+    this.#folder.evaluation(row);
   }
 
   flush(): void {
-    if (this.#steps.length === 0 && this.#evaluations.length === 0) return;
-    const [steps, evaluations] = [this.#steps, this.#evaluations];
-    this.#port.send({ type: 'metrics', steps, evaluations, secondsLeft: this.#secondsLeft() });
+    if (this.#slowest === 0) return;
     this.#sendProgress();
-    this.#steps = [];
-    this.#evaluations = [];
+    this.#port.send({ type: 'written', slowestStep: this.#slowest });
+    this.#slowest = 0;
     this.#sentAt = performance.now();
   }
 

@@ -19,6 +19,9 @@ export class Checkpoints {
       )
       .run(runId, runId, keep);
   }
+  removeAfter(runId: string, step: number): void {
+    this.#db.prepare('DELETE FROM checkpoints WHERE run_id = ? AND step > ?').run(runId, step);
+  }
   list(runId: string): Checkpoint[] {
     return this.#db
       .prepare<[string], Checkpoint>(

@@ -14,12 +14,7 @@ export class Metrics {
     this.#db = db;
   }
   put(runId: string, steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
-    const last = this.#db
-      .prepare<[string, string], { step: number; evaluation: number }>(
-        `SELECT ifnull((SELECT max(step) FROM step_metrics WHERE run_id = ?), -1) AS step,
-           ifnull((SELECT max(step) FROM eval_metrics WHERE run_id = ?), -1) AS evaluation`,
-      )
-      .get(runId, runId)!;
+    const last = this.last(runId);
     const putStep = this.#db.prepare(
       `INSERT OR REPLACE INTO step_metrics
          (run_id, step, loss, learning_rate, gradient_norm, supervised_tokens, tokens, seconds, memory, epoch)
@@ -42,6 +37,16 @@ export class Metrics {
     for (const m of evaluations) putEvaluation.run(runId, m.step, m.evalLoss);
     if (areNext(steps, last.step) && areNext(evaluations, last.evaluation)) this.#addToRun(runId, steps, evaluations);
     else this.#countRun(runId);
+  }
+
+  /** The last step and the last evaluation; -1 where there is none. */
+  last(runId: string): { step: number; evaluation: number } {
+    return this.#db
+      .prepare<[string, string], { step: number; evaluation: number }>(
+        `SELECT ifnull((SELECT max(step) FROM step_metrics WHERE run_id = ?), -1) AS step,
+           ifnull((SELECT max(step) FROM eval_metrics WHERE run_id = ?), -1) AS evaluation`,
+      )
+      .get(runId, runId)!;
   }
 
   #addToRun(runId: string, steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {

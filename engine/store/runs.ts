@@ -16,12 +16,6 @@ export interface RunJob {
   readonly acceptFields?: readonly string[];
 }
 
-/** Identity of the process of a run; see the lock of the data folder. */
-export interface RunProcess {
-  readonly pid: number;
-  readonly started: string | null;
-}
-
 interface Row {
   id: string;
   project_id: string;
@@ -100,7 +94,10 @@ export interface RunChange {
   readonly problem?: ProblemValue | null;
   readonly notes?: string;
   readonly tags?: readonly string[];
-  readonly process?: RunProcess | null;
+  /** What its runner knows the computation by. */
+  readonly process?: object | null;
+  readonly metricsRead?: number;
+  readonly eventsRead?: number;
   readonly finishedAt?: number | null;
 }
 
@@ -118,6 +115,8 @@ const columns: Readonly<Record<keyof RunChange, { name: string; json: boolean }>
   notes: { name: 'notes', json: false },
   tags: { name: 'tags', json: true },
   process: { name: 'process', json: true },
+  metricsRead: { name: 'metrics_read', json: false },
+  eventsRead: { name: 'events_read', json: false },
   finishedAt: { name: 'finished_at', json: false },
 };
 
@@ -148,12 +147,20 @@ export class Runs {
     const row = this.#db.prepare<[string], { job: string }>('SELECT job FROM runs WHERE id = ?').get(id);
     return this.#rows.one('runs', row, ({ job }) => jsonObject<RunJob>('job', job));
   }
+  /** How far the folder of the run is stored: bytes of each of its files. */
+  position(id: string): { metrics: number; events: number } {
+    return this.#db
+      .prepare<[string], { metrics: number; events: number }>(
+        'SELECT metrics_read AS metrics, events_read AS events FROM runs WHERE id = ?',
+      )
+      .get(id)!;
+  }
   /** Runs of the given state, oldest first. */
-  inState(state: RunState): { run: Run; process: RunProcess | null }[] {
+  inState(state: RunState): { run: Run; process: object | null }[] {
     const rows = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE state = ? ORDER BY sequence`).all(state);
     return this.#rows.list('runs', rows, (row) => ({
       run: fromRow(row),
-      process: row.process === null ? null : jsonObject<RunProcess>('process', row.process),
+      process: row.process === null ? null : jsonObject<object>('process', row.process),
     }));
   }
   insert(run: Run, job: RunJob): void {

@@ -12,6 +12,9 @@ export class Samples {
       .prepare('INSERT OR REPLACE INTO samples (run_id, step, prompt, prompt_text, expected, text) VALUES (?, ?, ?, ?, ?, ?)')
       .run(runId, sample.step, sample.prompt, sample.promptText, sample.expected, sample.text);
   }
+  removeAfter(runId: string, step: number): void {
+    this.#db.prepare('DELETE FROM samples WHERE run_id = ? AND step > ?').run(runId, step);
+  }
   list(runId: string): Sample[] {
     return this.#db
       .prepare<[string], Sample>(

@@ -4,11 +4,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { JobSpec, Sample } from '../contract.ts';
+import type { JobSpec } from '../contract.ts';
 import { spawnJob } from '../jobs/spawn.ts';
 import { Supervisor } from '../jobs/supervisor.ts';
 import type { Problem } from '../problem.ts';
 import { newestCheckpoint } from '../training/checkpoint.ts';
+import { eventsOf } from './run-events.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
@@ -44,16 +45,12 @@ function specOf(work: string, name: string): TrainSpec {
 interface Ended {
   readonly killed: boolean;
   readonly seconds: number;
-  readonly samples: readonly Sample[];
 }
 
 /** Runs the job in a process of its own, for at most so long. */
 async function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<Ended> {
   const started = performance.now();
-  const samples: Sample[] = [];
-  const job = new Supervisor((given) => spawnJob(given, spec.cacheDir)).start(spec, {
-    onMessage: (message) => void (message.type === 'sample' && samples.push(message.sample)),
-  });
+  const job = new Supervisor((given) => spawnJob(given, spec.cacheDir)).start(spec);
   const timer = killAfterMilliseconds === Infinity ? undefined : setTimeout(() => job.kill(), killAfterMilliseconds);
   const problem = await job.finished.then(
     () => null,
@@ -61,13 +58,13 @@ async function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<
   );
   clearTimeout(timer);
   if (problem !== null && problem.code !== 'stopped') throw problem;
-  return { killed: problem !== null, seconds: (performance.now() - started) / 1000, samples };
+  return { killed: problem !== null, seconds: (performance.now() - started) / 1000 };
 }
 
 const hashOf = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 
 /** All that must be equal: adapter, moments, every number of every step and evaluation, samples; but no times. */
-function left(out: string, samples: readonly Sample[]) {
+function left(out: string) {
   const checkpoint = newestCheckpoint(join(out, 'checkpoints')).whole!;
   const metrics = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n');
   return {
@@ -75,7 +72,9 @@ function left(out: string, samples: readonly Sample[]) {
     checkpoint: hashOf(join(checkpoint, 'adapter_model.safetensors')),
     moments: hashOf(join(checkpoint, 'optimizer.safetensors')),
     metrics: metrics.map((line) => ({ ...(JSON.parse(line) as object), seconds: 0, memory: 0 })),
-    samples: samples.filter(({ step }) => step > 0),
+    samples: eventsOf(out, 'sample')
+      .filter(({ sample }) => sample.step > 0)
+      .map(({ sample }) => sample),
   };
 }
 
@@ -85,7 +84,7 @@ export async function expectSameAfterKills(kills: number): Promise<void> {
   try {
     writeFileSync(join(work, 'rows.jsonl'), rows.map((row) => JSON.stringify(row) + '\n').join(''));
     const whole = await session(specOf(work, 'whole'), Infinity);
-    const expected = left(join(work, 'whole'), whole.samples);
+    const expected = left(join(work, 'whole'));
     expect(expected.metrics.filter((row) => 'loss' in row)).toHaveLength(40);
     expect(expected.samples).not.toHaveLength(0);
     let run = 0;
@@ -93,10 +92,10 @@ export async function expectSameAfterKills(kills: number): Promise<void> {
       const out = join(work, `run-${run}`);
       // From its very first moment to somewhat beyond its end; the last session of the last run is let be.
       const moment = done < kills ? Math.random() * whole.seconds * 1000 : Infinity;
-      const { killed, samples } = await session(specOf(work, `run-${run}`), moment);
+      const { killed } = await session(specOf(work, `run-${run}`), moment);
       if (killed) done += 1;
       else {
-        expect(left(out, samples)).toEqual(expected);
+        expect(left(out)).toEqual(expected);
         rmSync(out, { recursive: true });
         run += 1;
       }

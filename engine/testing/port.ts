@@ -1,5 +1,6 @@
 /** A job without a host, and a request to it that nobody follows. */
 import type { Asker, JobPort } from '../jobs/port.ts';
+import { stepsOf } from './run-events.ts';
 
 export const silentPort: JobPort = {
   send: () => {},
@@ -9,3 +10,11 @@ export const silentPort: JobPort = {
 };
 
 export const silentAsker: Asker = { signal: new AbortController().signal, report: () => {} };
+
+/** A training without a host that is asked to stop once its folder holds so many steps. */
+export const portUntil = (out: string, steps: number): JobPort => ({
+  ...silentPort,
+  get stopRequested() {
+    return stepsOf(out).length >= steps;
+  },
+});

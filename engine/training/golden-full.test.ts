@@ -3,31 +3,19 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import type { JobMessage, JobSpec, StepMetrics } from '../contract.ts';
+import type { JobSpec } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
-import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
+import { portUntil, silentPort } from '../testing/port.ts';
+import { stepsOf } from '../testing/run-events.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'golden-full-'));
 const cacheDir = join(work, 'cache');
 afterAll(() => rmSync(work, { recursive: true }));
-
-function port(stopAfterSteps = Infinity): JobPort & { readonly steps: StepMetrics[] } {
-  const steps: StepMetrics[] = [];
-  return {
-    steps,
-    send: (message: JobMessage) => message.type === 'metrics' && steps.push(...message.steps),
-    get stopRequested() {
-      return steps.length >= stopAfterSteps;
-    },
-    onRequest: () => {},
-    untilStopped: () => new Promise(() => {}),
-  };
-}
 
 it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
   const folder = join(golden, name);
@@ -37,10 +25,9 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
     ...{ kind: 'train', modelPath, dataPaths: [join(folder, 'rows.jsonl')], evalPaths: [], adapterPath: null },
     ...{ recipe: json('recipe.json'), out: join(work, out), device: 'auto', skipBadRows: false, resume: false, cacheDir },
   });
-  const whole = port();
-  const { adapterPath } = await runTrain(spec(name), whole);
+  const { adapterPath } = await runTrain(spec(name), silentPort);
   const expected = json('expected.json') as Record<'step_losses' | 'gradient_norms', number[]>;
-  whole.steps.forEach((row, i) => {
+  stepsOf(join(work, name)).forEach((row, i) => {
     expect(Math.abs(row.loss - expected.step_losses[i]!), `loss of step ${i + 1}`).toBeLessThan(1e-4);
     expect(Math.abs(row.gradientNorm / expected.gradient_norms[i]! - 1), `norm of step ${i + 1}`).toBeLessThan(1e-3);
   });
@@ -49,7 +36,7 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
   const out = join(work, `${name}-merged`);
   const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
   const adapters = [{ path: adapterPath, weight: 1 }];
-  await runExport({ ...merge, modelPath, adapters, out, cacheDir }, port());
+  await runExport({ ...merge, modelPath, adapters, out, cacheDir }, silentPort);
   const [before, after] = [openModel(modelPath), openModel(out)];
   expect(after.spec.tiedEmbeddings).toBe(before.spec.tiedEmbeddings);
   const path = join(folder, 'expected.safetensors');
@@ -73,8 +60,8 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
   expect(Math.sqrt(distance.apart / distance.moved)).toBeLessThan(2e-5);
 
   const parts = spec(`${name}-parts`);
-  expect(await runTrain(parts, port(1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
-  const resumed = await runTrain({ ...parts, resume: true }, port());
+  expect(await runTrain(parts, portUntil(parts.out, 1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
+  const resumed = await runTrain({ ...parts, resume: true }, silentPort);
   const bytes = (dir: string) => readFileSync(join(dir, 'adapter_model.safetensors'));
   expect(bytes(resumed.adapterPath).equals(bytes(adapterPath))).toBe(true);
 });

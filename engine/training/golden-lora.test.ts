@@ -6,17 +6,17 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
 import { addDeltas } from '../adapters/delta.ts';
 import { readAdapter } from '../adapters/folder.ts';
-import type { JobMessage, JobSpec, MetricRow, StepMetrics } from '../contract.ts';
+import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { generate } from '../evaluate/generate.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runExport } from '../jobs/export.ts';
-import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { logitsOf } from '../testing/logits.ts';
+import { portUntil, silentPort } from '../testing/port.ts';
 import type { TokensOfRow } from './examples.ts';
 import { toPaddedBatch } from './micro-batch.ts';
 import { TrainStep } from './step.ts';
@@ -32,18 +32,6 @@ const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'golden-lora-'));
 const cacheDir = join(work, 'cache');
 afterAll(() => rmSync(work, { recursive: true }));
-
-function port(stopAfterSteps = Infinity): JobPort {
-  const messages: JobMessage[] = [];
-  return {
-    send: (message) => messages.push(message),
-    get stopRequested() {
-      return messages.flatMap((message) => (message.type === 'metrics' ? message.steps : [])).length >= stopAfterSteps;
-    },
-    onRequest: () => {},
-    untilStopped: () => new Promise(() => {}),
-  };
-}
 
 /** Largest difference as a share of `scale`. */
 function difference(actual: Float32Array, expected: Float32Array, scale = 1): number {
@@ -130,13 +118,13 @@ describe.each(names)('%s', (name) => {
     const out = join(work, `${name}-merged`);
     const adapters = [{ path: join(folder, 'adapter'), weight: 1 }];
     const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
-    await runExport({ ...merge, modelPath: join(folder, 'model'), adapters, out, cacheDir }, port());
+    await runExport({ ...merge, modelPath: join(folder, 'model'), adapters, out, cacheDir }, silentPort);
     expect(difference(await found(openModel(out), null), logits('merged_logits'))).toBeLessThan(2e-5);
   });
 
   it('trains as the reference does', async () => {
     const spec = trainSpec(name);
-    await runTrain(spec, port());
+    await runTrain(spec, silentPort);
     stepsOf(spec.out).forEach((row, i) => {
       expect(Math.abs(row.loss - expected.step_losses[i]!), `loss of step ${i + 1}`).toBeLessThan(1e-4);
       expect(Math.abs(row.gradientNorm / expected.gradient_norms[i]! - 1), `norm of step ${i + 1}`).toBeLessThan(1e-3);
@@ -153,10 +141,10 @@ describe.each(names)('%s', (name) => {
 
   it('stopped and resumed leaves the same bytes', async () => {
     const whole = trainSpec(`${name}-whole`, { shuffle: true });
-    await runTrain(whole, port());
+    await runTrain(whole, silentPort);
     const parts = trainSpec(`${name}-parts`, { shuffle: true });
-    expect(await runTrain(parts, port(1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
-    await runTrain({ ...parts, resume: true }, port());
+    expect(await runTrain(parts, portUntil(parts.out, 1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
+    await runTrain({ ...parts, resume: true }, silentPort);
     const bytes = (out: string) => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
     expect(bytes(parts.out).equals(bytes(whole.out))).toBe(true);
   });
@@ -207,7 +195,7 @@ describe.each(['pissa', 'olora'])('%s', (initialization) => {
 
   it('trains as the reference does and is written as a plain adapter', async () => {
     const run = spec(initialization);
-    await runTrain(run, port());
+    await runTrain(run, silentPort);
     const expected = json('expected.json') as unknown as Expected;
     stepsOf(run.out).forEach((row, i) => {
       expect(Math.abs(row.loss - expected.step_losses[i]!), `loss of step ${i + 1}`).toBeLessThan(1e-4);
@@ -228,10 +216,10 @@ describe.each(['pissa', 'olora'])('%s', (initialization) => {
   it('stopped and resumed leaves the same bytes, also with dropout', async () => {
     const recipe = { shuffle: true, dropout: 0.2, neftuneNoiseAlpha: 5 };
     const whole = spec(`${initialization}-whole`, recipe);
-    await runTrain(whole, port());
+    await runTrain(whole, silentPort);
     const parts = spec(`${initialization}-parts`, recipe);
-    expect(await runTrain(parts, port(1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
-    await runTrain({ ...parts, resume: true }, port());
+    expect(await runTrain(parts, portUntil(parts.out, 1)).catch(toProblemValue)).toMatchObject({ code: 'stopped' });
+    await runTrain({ ...parts, resume: true }, silentPort);
     const bytes = (out: string) => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
     expect(bytes(parts.out).equals(bytes(whole.out))).toBe(true);
   });

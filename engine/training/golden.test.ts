@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tensorView } from '../adapters/adapter.ts';
 import { readAdapter } from '../adapters/folder.ts';
-import type { JobMessage, JobSpec, MetricRow, StepMetrics } from '../contract.ts';
+import type { JobSpec, MetricRow, StepMetrics } from '../contract.ts';
 import { readSafetensors, readSafetensorsFloat32 } from '../formats/safetensors.ts';
 import { runEvaluate } from '../jobs/evaluate.ts';
-import type { JobPort } from '../jobs/port.ts';
 import { runTrain } from '../jobs/train.ts';
 import { openModel } from '../models/open.ts';
 import { toProblemValue } from '../problem.ts';
 import { embeddedModelPath } from '../resources.ts';
+import { portUntil, silentPort } from '../testing/port.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 interface Expected {
@@ -27,19 +27,6 @@ const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'golden-'));
 const cacheDir = join(work, 'cache');
 afterAll(() => rmSync(work, { recursive: true }));
-
-function port(stopAfterSteps = Infinity): JobPort & { readonly messages: JobMessage[] } {
-  const messages: JobMessage[] = [];
-  return {
-    messages,
-    send: (message) => messages.push(message),
-    get stopRequested() {
-      return messages.flatMap((message) => (message.type === 'metrics' ? message.steps : [])).length >= stopAfterSteps;
-    },
-    onRequest: () => {},
-    untilStopped: () => new Promise(() => {}),
-  };
-}
 
 function readJson<T>(...path: string[]): T {
   return JSON.parse(readFileSync(join(golden, ...path), 'utf8')) as T;
@@ -101,7 +88,7 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
 
   it('trains as the reference does', async () => {
     const spec = trainSpec(name, modelPath, 'rows.jsonl', name);
-    await runTrain(spec, port());
+    await runTrain(spec, silentPort);
     expectSteps(stepsOf(readMetrics(spec.out)), expected);
     const { tensors } = readSafetensors(tensorsPath);
     expectTrained(join(golden, name, 'adapter'), join(spec.out, 'adapter'), modelPath, (tensor) =>
@@ -111,12 +98,12 @@ describe.each(['llama-tied', 'llama3-rope', 'lora-some-layers'])('%s', (name) =>
 
   it('stopped and resumed leaves the same bytes', async () => {
     const whole = trainSpec(name, modelPath, 'rows.jsonl', `${name}-whole`);
-    await runTrain({ ...whole, recipe: { ...whole.recipe, shuffle: true } }, port());
+    await runTrain({ ...whole, recipe: { ...whole.recipe, shuffle: true } }, silentPort);
     const parts = trainSpec(name, modelPath, 'rows.jsonl', `${name}-parts`);
     const shuffled = { ...parts, recipe: { ...parts.recipe, shuffle: true } };
-    const stopped = await runTrain(shuffled, port(1)).catch(toProblemValue);
+    const stopped = await runTrain(shuffled, portUntil(shuffled.out, 1)).catch(toProblemValue);
     expect(stopped).toMatchObject({ code: 'stopped' });
-    await runTrain({ ...shuffled, resume: true }, port());
+    await runTrain({ ...shuffled, resume: true }, silentPort);
     const bytes = (out: string) => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
     expect(bytes(parts.out).equals(bytes(whole.out))).toBe(true);
     const numbers = (out: string) =>
@@ -138,11 +125,11 @@ describe('smollm2-json, the real model from its GGUF', () => {
         adapterPath,
         cacheDir,
       },
-      port(),
+      silentPort,
     );
 
   beforeAll(async () => {
-    await runTrain(trainSpec(name, embeddedModelPath(), 'train.rows.jsonl', name), port());
+    await runTrain(trainSpec(name, embeddedModelPath(), 'train.rows.jsonl', name), silentPort);
   }, 300_000);
 
   // The reference is float32 itself. In float64 (float64.py beside it) its losses turn out to be up to 7e-6 off and its trained tensors

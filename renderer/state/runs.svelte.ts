@@ -10,6 +10,8 @@ export const isActive = (run: Run): boolean => run.state === 'running' || run.st
 export class RunsState {
   readonly list: Collection<Run>;
   readonly active: readonly Run[];
+  /** Ids of the runs that go on, of all projects: first the one that trains, then those that wait. */
+  queue = $state.raw<readonly string[]>([]);
   readonly #engine: Engine;
   readonly #histories = new Map<string, RunHistory>();
 
@@ -22,6 +24,7 @@ export class RunsState {
       const history = this.#histories.get(run.id);
       if (history !== undefined) void history.refreshCheckpoints(run);
     });
+    engine.on('queue.changed', (queue) => (this.queue = queue));
     engine.on('run.removed', ({ id }) => {
       this.list.drop(id);
       this.#histories.delete(id);
@@ -43,7 +46,8 @@ export class RunsState {
   }
 
   /** After the engine was away: whatever it did meanwhile. */
-  catchUp(): void {
+  async catchUp(): Promise<void> {
+    this.queue = await this.#engine.request('runs.queue');
     for (const history of this.#histories.values()) void history.load();
   }
 
@@ -75,6 +79,11 @@ export class RunsState {
 
   async resume(id: string): Promise<void> {
     this.list.apply(await this.#engine.request('runs.resume', { id }));
+  }
+
+  /** Gives a run that waits another place among those that wait, from 1. */
+  async move(id: string, place: number): Promise<void> {
+    this.queue = await this.#engine.request('runs.move', { id, place });
   }
 
   async update(id: string, change: { name?: string; notes?: string; tags?: readonly string[] }): Promise<void> {

@@ -83,7 +83,7 @@ export class Studio {
   async load(): Promise<void> {
     await Promise.all([this.machine.load(), this.project.load(), this.sample.load()]);
     this.#openLists(this.project.current?.id ?? null);
-    this.runs.catchUp();
+    await this.runs.catchUp();
     await this.#tellNotices();
   }
 

@@ -171,8 +171,7 @@ function writeRandomWeights(path: string): void {
 
 const port: JobPort = {
   send: (message: JobMessage) => {
-    if (message.type !== 'metrics') return;
-    for (const { step, loss } of message.steps) if (step % 50 === 0) console.log(`step ${step}: loss ${loss.toFixed(4)}`);
+    if (message.type === 'progress') console.log(`${message.progress.phase}: ${message.progress.done} of ${message.progress.total}`);
   },
   stopRequested: false,
   onRequest: () => {},

@@ -1,17 +1,24 @@
-/** What a run reports while it trains: stored first and told after. */
-import type { JobMessage } from '../../contract.ts';
+/** Follows the folder of a run: what stands there is stored, all of it or nothing, and told after. */
+import { join } from 'node:path';
+import type { LogLine, Progress } from '../../contract.ts';
+import { checkpointsIn, readRunRecord, type EndEvent, type RunEvent } from '../../jobs/run-folder.ts';
+import { readNews, type RunPosition } from '../../jobs/run-news.ts';
 import { memoryRecipe } from '../../training/memory.ts';
 import type { HostContext } from '../context.ts';
-import type { RunRegistry } from './registry.ts';
+import { lineOf, type RunRegistry } from './registry.ts';
 
 export class Intake {
   readonly #context: HostContext;
   readonly #registry: RunRegistry;
   readonly #runId: string;
+  /** How far the folder is stored; null before it was looked at. */
+  #position: RunPosition | null = null;
   /** As last stored: every report of progress carries it again. */
   #phase = 'Starting';
-  /** Tokens of the longest row, once the job has said so. */
+  #secondsLeft: number | null = null;
+  /** Tokens of the longest row, once the folder has said so. */
   #longest: number | null = null;
+  #end: EndEvent | null = null;
 
   constructor(context: HostContext, registry: RunRegistry, runId: string) {
     this.#context = context;
@@ -19,73 +26,104 @@ export class Intake {
     this.#runId = runId;
   }
 
-  /** Stores a report of the job `jobId` and tells of it. Throws where it cannot be stored. */
-  receive(message: JobMessage, jobId: string, isEnding: boolean): void {
+  /** How the run has ended by itself, where that was found since this was made. */
+  get end(): EndEvent | null {
+    return this.#end;
+  }
+
+  /** Reads the folder from its start again: another one took its place. */
+  startOver(): void {
+    this.#position = { metrics: 0, events: 0 };
+  }
+
+  /** Stores and tells all that is new in the folder. Throws where it cannot be read or stored; nothing of that is lost. */
+  follow(): void {
+    for (let more = true; more;) more = this.#take();
+  }
+
+  #take(): boolean {
     const { store, emit } = this.#context;
     const runId = this.#runId;
-    const registry = this.#registry;
-    switch (message.type) {
-      case 'plan':
-        this.#longest = message.longest;
-        store.transaction(() => {
-          // What was measured after the checkpoint a run goes on from no longer counts.
-          store.metrics.removeAfter(runId, message.stepsDone);
-          store.metrics.put(runId, message.known.steps, message.known.evaluations);
-          store.runs.update(runId, {
-            recipe: message.recipe,
-            step: message.stepsDone,
-            totalSteps: message.totalSteps,
-            trainableParameters: message.trainableParameters,
-            device: message.device,
-          });
-        });
-        registry.log(
-          runId,
-          `${counted(message.totalSteps)} steps, ${counted(message.trainableParameters)} trainable parameters, computed on ${message.device}.`,
-        );
-        registry.tell(runId);
-        return;
-      case 'progress': {
-        const { phase, total } = message.progress;
-        if (this.#phase !== phase && !isEnding) {
-          store.runs.update(runId, { phase });
-          this.#phase = phase;
-          // What has no length happens once; training and evaluating take turns.
-          if (total === 0) registry.log(runId, `${phase}.`);
-          registry.tell(runId);
-        }
-        emit('job.progress', { jobId, kind: 'train', subjectId: runId, progress: message.progress });
-        return;
-      }
-      case 'metrics': {
-        const { steps, evaluations, secondsLeft } = message;
-        const isFirst = registry.get(runId).step === 0;
-        store.transaction(() => {
-          store.metrics.put(runId, steps, evaluations);
-          store.runs.update(runId, {
-            secondsLeft,
-            ...(steps.length > 0 ? { step: steps.at(-1)!.step } : {}),
-          });
-        });
-        if (isFirst) this.keepMemory();
-        emit('run.metrics', { runId, steps, evaluations });
-        for (const { step, evalLoss } of evaluations)
-          registry.log(runId, `Step ${step}: evaluation loss ${evalLoss.toFixed(4)}.`);
-        registry.tell(runId);
-        return;
-      }
-      case 'sample':
-        store.samples.put(runId, message.sample);
-        emit('run.sample', { runId, sample: message.sample });
-        return;
-      case 'checkpoint':
-        store.checkpoints.put(runId, message.checkpoint, registry.get(runId).recipe.keepCheckpoints);
-        registry.log(runId, `Step ${message.checkpoint.step}: checkpoint saved.`);
-        registry.tell(runId);
-        return;
-      case 'log':
-        registry.log(runId, message.text);
+    const run = this.#registry.get(runId);
+    const from = (this.#position ??= store.runs.position(runId));
+    const news = readNews(run.out, from);
+    if (news.position.metrics === from.metrics && news.position.events === from.events) return false;
+    const lines: LogLine[] = [];
+    const { steps, evaluations } = store.transaction(() => {
+      for (const event of news.events) lines.push(...this.#store(event, run.out));
+      if (news.unreadable > 0) lines.push(lineOf(`${news.unreadable} lines in the folder of the run cannot be read.`));
+      // Where metrics are read again, those that are known come once more.
+      const known = store.metrics.last(runId);
+      const steps = news.steps.filter(({ step }) => step > known.step);
+      const evaluations = news.evaluations.filter(({ step }) => step > known.evaluation);
+      for (const { step, evalLoss } of evaluations) lines.push(lineOf(`Step ${step}: evaluation loss ${evalLoss.toFixed(4)}.`));
+      store.metrics.put(runId, steps, evaluations);
+      store.runs.update(runId, {
+        secondsLeft: this.#secondsLeft,
+        ...(steps.length > 0 ? { step: steps.at(-1)!.step } : {}),
+        ...{ metricsRead: news.position.metrics, eventsRead: news.position.events },
+      });
+      for (const line of lines) store.log.add(runId, line);
+      return { steps, evaluations };
+    });
+    this.#position = news.position;
+    for (const event of news.events) {
+      if (event.type === 'begin') this.#longest = event.longest;
+      this.#end = event.type === 'end' ? event : null;
     }
+    if (run.step === 0 && steps.length > 0) this.keepMemory();
+    if (steps.length + evaluations.length > 0) emit('run.metrics', { runId, steps, evaluations });
+    for (const event of news.events) if (event.type === 'sample') emit('run.sample', { runId, sample: event.sample });
+    for (const line of lines) emit('run.log', { runId, line });
+    this.#registry.tell(runId);
+    return news.more;
+  }
+
+  /** Stores what an event says, and answers what is said of it. */
+  #store(event: RunEvent, out: string): LogLine[] {
+    const { store } = this.#context;
+    const runId = this.#runId;
+    const { at } = event;
+    switch (event.type) {
+      case 'begin': {
+        const { recipe, totalSteps, trainableParameters, device } = readRunRecord(out);
+        // What was measured after the checkpoint a run goes on from no longer counts.
+        for (const table of [store.metrics, store.samples, store.checkpoints]) table.removeAfter(runId, event.step);
+        store.runs.update(runId, { recipe, step: event.step, totalSteps, trainableParameters, device: device.provider });
+        const text = `${counted(totalSteps)} steps, ${counted(trainableParameters)} trainable parameters, computed on ${device.provider}.`;
+        return [{ at, text }];
+      }
+      case 'log':
+        return [{ at, text: event.text }];
+      case 'sample':
+        store.samples.put(runId, event.sample);
+        return [];
+      case 'checkpoint': {
+        const { step, name, bytes } = event;
+        const path = join(checkpointsIn(out), name);
+        const { keepCheckpoints } = this.#registry.get(runId).recipe;
+        store.checkpoints.put(runId, { step, path, bytes, createdAt: at }, keepCheckpoints);
+        return [{ at, text: `Step ${step}: checkpoint saved.` }];
+      }
+      case 'end':
+        return [];
+    }
+  }
+
+  /** Tells how far the run is. Throws where a new phase cannot be stored. */
+  progress(progress: Progress, jobId: string, isEnding: boolean): void {
+    const { store, emit } = this.#context;
+    const runId = this.#runId;
+    const { phase, total, secondsLeft } = progress;
+    if (total > 0 && phase === 'Training') this.#secondsLeft = secondsLeft;
+    if (this.#phase !== phase && !isEnding) {
+      store.runs.update(runId, { phase });
+      this.#phase = phase;
+      // What has no length happens once; training and evaluating take turns.
+      if (total === 0) this.#registry.log(runId, `${phase}.`);
+      this.#registry.tell(runId);
+    }
+    emit('job.progress', { jobId, kind: 'train', subjectId: runId, progress });
   }
 
   /** Stores what the run has taken of memory so far: that is what one like it will take. */

@@ -3,35 +3,44 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import type { JobCommand, JobSpec, TrainRequest } from '../../contract.ts';
 import { type JobProcess, Supervisor } from '../../jobs/supervisor.ts';
 import { connectHost, hostPlaces } from '../../rpc.ts';
 import { openStore, type Store } from '../../store/open.ts';
+import { stepOf } from '../../testing/filled-store.ts';
+import { writtenRun } from '../../testing/written-run.ts';
 import { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
 import { Devices } from '../devices.ts';
 import { Library } from '../library.ts';
 import { LongLived } from '../long-lived.ts';
 import { Unsaved } from '../unsaved.ts';
+import { LocalRunner } from './local-runner.ts';
 import { RunQueue } from './queue.ts';
 import { RunRegistry } from './registry.ts';
+import type { Runner } from './runner.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-queue-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 }));
+const stores: Store[] = [];
+afterAll(() => {
+  for (const one of stores) one.close();
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
+});
 
 let store: Store;
 let dataDir: string;
 beforeEach(() => {
   dataDir = mkdtempSync(join(folder, 'data-'));
   store = openStore(dataDir);
+  // Jobs of dead hosts may still report to it.
+  stores.push(store);
 });
-afterEach(() => store.close());
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
 /** A host that takes over what is stored. One that was there before has died: nobody asks it any more. */
-function newHost() {
+function newHost(elsewhere: Runner | null = null) {
   const started: TrainSpec[] = [];
   const orders: (readonly string[])[] = [];
   let exit: (code: number | null, signal: string | null) => void = () => {};
@@ -52,7 +61,8 @@ function newHost() {
   const registry = new RunRegistry(context);
   const devices = new Devices(context, new LongLived(context));
   const adapters = new AdapterRegistry(context);
-  const runs = new RunQueue(context, { registry, library: new Library(context), adapters, devices });
+  const runner = elsewhere ?? new LocalRunner(supervisor, dataDir);
+  const runs = new RunQueue(context, { registry, library: new Library(context), adapters, devices, runner });
   return { runs, registry, started, orders };
 }
 const request: TrainRequest = {
@@ -79,7 +89,6 @@ test('what waits goes on in its order when the host has died, and so does what t
   store.checkpoints.put(first, { step: 4, path: '/c', bytes: 1, createdAt: 0 }, 2);
 
   const { runs, registry, started } = newHost();
-  expect(started).toEqual([]);
   runs.goOn();
   expect(runs.order).toEqual([first, third, second]);
   expect(runs.order.map((id) => registry.get(id).state)).toEqual(['running', 'queued', 'queued']);
@@ -119,7 +128,38 @@ test('what somebody has stopped, and what belongs to a client, does not go on', 
   // The host dies while the job saves its last checkpoint.
   next.runs.stop(second, false);
   const after = newHost();
+  after.runs.goOn();
   expect(after.registry.get(second).state).toBe('interrupted');
+});
+
+test('a run that came to its end while no host read it has ended, and the next one begins', async () => {
+  const { runs } = newHost();
+  const [first, second] = await threeRuns(runs);
+  const folder = writtenRun(store.runs.get(first)!.out, () => {});
+  for (const step of [1, 2, 3, 4]) folder.step(stepOf(step, 1));
+  folder.end('done', null);
+  const next = newHost();
+  next.runs.goOn();
+  expect(await next.runs.ended(first)).toMatchObject({ state: 'done', step: 4 });
+  expect(next.registry.get(second).state).toBe('running');
+  expect(store.log.list(first).at(-1)!.text).toContain('Done at step 4');
+});
+
+test('a run is computed by whatever writes its folder', async () => {
+  const { runs } = newHost({
+    start(_, out, { onWritten }) {
+      const folder = writtenRun(out, onWritten);
+      for (const step of [1, 2, 3, 4]) folder.step(stepOf(step, 1 / step));
+      return {
+        ...{ id: 'elsewhere', identity: { machine: 'another' } },
+        ...{ finished: Promise.resolve(), stop: () => {}, kill: () => {} },
+      };
+    },
+    end: () => {},
+  });
+  const [first, second] = await threeRuns(runs);
+  expect(await runs.ended(first)).toMatchObject({ state: 'done', step: 4, lastLoss: 0.25 });
+  expect(await runs.ended(second)).toMatchObject({ state: 'done', step: 4 });
 });
 
 test('what was asked for anew of a run that waits to go on is kept', async () => {

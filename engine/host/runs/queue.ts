@@ -2,11 +2,8 @@
  * The queue of runs: one trains at a time, the others wait in their order. It survives the host: what was in it goes on when the next one
  * starts, but for runs that belong to a client. Why a run that trained goes on too is said in decision 24.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import type { AdapterVersion, DeviceInfo, JobMessage, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
-import { runContent } from '../../jobs/run-folder.ts';
-import type { Job } from '../../jobs/supervisor.ts';
+import type { AdapterVersion, DeviceInfo, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
+import { holdsRun, runContent } from '../../jobs/run-folder.ts';
 import { logError, Problem, toProblemValue, type ProblemValue } from '../../problem.ts';
 import type { RecipeInput } from '../../recipe.ts';
 import { processor } from '../../runtime/devices.ts';
@@ -15,11 +12,11 @@ import type { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
 import type { Devices } from '../devices.ts';
 import { type Library, requireAbsolute } from '../library.ts';
-import { isAlive, processIdentity } from '../lock.ts';
 import { mayPass } from '../unsaved.ts';
 import { Intake } from './intake.ts';
 import { type Ending, lineOf, requireEnded, type RunRegistry } from './registry.ts';
 import { newRun, readRequest } from './request.ts';
+import type { RunHandle, Runner } from './runner.ts';
 
 /** Runs asked for by path alone gather here. */
 const looseProject = 'Command line';
@@ -33,12 +30,12 @@ interface Active {
   readonly owner: AbortSignal | null;
   readonly intake: Intake;
   readonly ended: PromiseWithResolvers<void>;
-  /** Devices are being tried for it. */
-  judging: boolean;
+  /** It is not to be begun: devices are being tried for it, or its end is being stored. */
+  held: boolean;
   /** Where it trained when an earlier host ended: the step of its last checkpoint. */
   left: number | null;
-  job: Job | null;
-  /** What it reported could not be stored. */
+  handle: RunHandle | null;
+  /** What its folder holds could not be stored. */
   unstored: ProblemValue | null;
   stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
@@ -49,6 +46,7 @@ export interface QueueParts {
   readonly library: Library;
   readonly adapters: AdapterRegistry;
   readonly devices: Devices;
+  readonly runner: Runner;
 }
 
 export class RunQueue {
@@ -57,52 +55,68 @@ export class RunQueue {
   readonly #library: Library;
   readonly #adapters: AdapterRegistry;
   readonly #devices: Devices;
+  readonly #runner: Runner;
   /** First the one that trains, then those that wait. */
   readonly #queue: Active[] = [];
 
-  constructor(context: HostContext, { registry, library, adapters, devices }: QueueParts) {
+  constructor(context: HostContext, { registry, library, adapters, devices, runner }: QueueParts) {
     this.#context = context;
     this.#registry = registry;
     this.#library = library;
     this.#adapters = adapters;
     this.#devices = devices;
-    this.#takeOver();
+    this.#runner = runner;
   }
 
   get busy(): boolean {
     return this.#queue.length > 0;
   }
 
-  /** Takes over what a host left behind when it ended in the midst; nothing is begun and nothing that goes on is written. */
-  #takeOver(): void {
+  /** Takes over what a host left behind when it ended in the midst, and begins the next run. Called once, when all else is there. */
+  goOn(): void {
     const { runs, queue, checkpoints } = this.#context.store;
     const left = new Map([...runs.inState('running'), ...runs.inState('queued')].map((one) => [one.run.id, one]));
-    for (const { process: identity } of left.values())
-      if (identity !== null && identity.started !== null && isAlive(identity)) {
-        try {
-          process.kill(identity.pid, 'SIGKILL');
-        } catch {
-          // It has just ended by itself.
-        }
-      }
+    for (const { process: identity } of left.values()) if (identity !== null) this.#runner.end(identity);
     for (const { runId, recipe, job, continuedFrom } of queue.list()) {
       const run = left.get(runId)?.run;
       if (run === undefined) continue;
-      const checkpoint = checkpoints.list(runId).at(-1)?.step ?? 0;
-      if (run.state === 'running' && continuedFrom !== null && checkpoint <= continuedFrom) continue;
+      const active = this.#waiting(runId, recipe, job, null);
+      if (run.state === 'running') {
+        if (this.#endLeft(active)) {
+          left.delete(runId);
+          continue;
+        }
+        active.left = checkpoints.list(runId).at(-1)?.step ?? 0;
+        if (continuedFrom !== null && active.left <= continuedFrom) continue;
+      }
       left.delete(runId);
-      this.#queue.push({ ...this.#waiting(runId, recipe, job, null), left: run.state === 'running' ? checkpoint : null });
+      this.#queue.push(active);
     }
-    for (const runId of left.keys())
-      this.#registry.saveEnding(runId, endingOf('interrupted'), () => {
-        queue.remove(runId);
-        this.#context.store.log.add(runId, lineOf('The studio ended before the run had.'));
+    for (const { run } of left.values()) {
+      const job = runs.job(run.id);
+      if (run.state === 'running' && job !== null && this.#endLeft(this.#waiting(run.id, {}, job, null))) continue;
+      this.#registry.saveEnding(run.id, endingOf('interrupted'), () => {
+        queue.remove(run.id);
+        this.#context.store.log.add(run.id, lineOf('The studio ended before the run had.'));
       });
+    }
+    this.#pump();
   }
 
-  /** Begins what was taken over. */
-  goOn(): void {
-    if (this.busy) this.#pump();
+  /** Finds what a run wrote while no host read it, and ends it as it has ended itself meanwhile; false where it has not. */
+  #endLeft(active: Active): boolean {
+    try {
+      active.intake.follow();
+    } catch (error) {
+      // What cannot be stored now is found when the run goes on.
+      logError(error);
+    }
+    const { end } = active.intake;
+    if (end === null) return false;
+    active.held = true;
+    this.#queue.push(active);
+    void this.#conclude(active, end.state, end.problem);
+    return true;
   }
 
   /** The runs that go on: first the one that trains, then those that wait. */
@@ -113,7 +127,7 @@ export class RunQueue {
   /** Gives a run that waits the place `place` among those that wait, from 1. */
   move(id: string, place: number): string[] {
     const first = this.#queue[0];
-    const begun = first !== undefined && (first.job !== null || first.judging) ? 1 : 0;
+    const begun = first !== undefined && (first.handle !== null || first.held) ? 1 : 0;
     const active = this.#queue.slice(begun).find(({ runId }) => runId === id);
     if (active === undefined)
       throw new Problem(
@@ -165,7 +179,7 @@ export class RunQueue {
       else throw new Problem('not-allowed', `A run is already training in ${out}.`, 'Stop it first, or choose another folder.');
     }
     if (resume === true) {
-      if (previous !== null || existsSync(join(out, 'run.json'))) return;
+      if (previous !== null || holdsRun(out)) return;
       throw new Problem('checkpoint-missing', `There is no run in ${out} to go on with.`, 'Leave out --resume to start one.');
     }
     let content: string[] = [];
@@ -218,9 +232,9 @@ export class RunQueue {
       ...{ runId, recipe, details, owner },
       intake: new Intake(this.#context, this.#registry, runId),
       ended: Promise.withResolvers<void>(),
-      judging: false,
+      held: false,
       left: null,
-      job: null,
+      handle: null,
       stop: null,
       unstored: null,
     };
@@ -229,8 +243,8 @@ export class RunQueue {
   #ownerGone(active: Active): void {
     if (!this.#queue.includes(active)) return;
     active.stop ??= 'owner-gone';
-    if (active.job === null) this.#end(active, 'interrupted', null);
-    else active.job.kill();
+    if (active.handle === null) this.#end(active, 'interrupted', null);
+    else active.handle.kill();
   }
 
   stop(id: string, force: boolean): void {
@@ -246,10 +260,10 @@ export class RunQueue {
       id,
       force ? 'Stopped at once: what came after the last checkpoint is lost.' : 'A stop was asked for: a checkpoint first.',
     );
-    if (force && active.job !== null) {
+    if (force && active.handle !== null) {
       active.stop = 'stopped';
       this.#stayEnded(id);
-      active.job.kill();
+      active.handle.kill();
     } else this.#leave(active, 'stopped');
   }
 
@@ -270,10 +284,10 @@ export class RunQueue {
   /** Ends a run that waits, and asks the job of one that trains to end after a checkpoint. */
   #leave(active: Active, as: 'stopped' | 'paused'): void {
     active.stop = as;
-    if (active.job === null) this.#end(active, as, null);
+    if (active.handle === null) this.#end(active, as, null);
     else {
       this.#stayEnded(active.runId);
-      active.job.stop();
+      active.handle.stop();
       this.#registry.show(active.runId, as === 'paused' ? 'Pausing' : 'Stopping');
     }
   }
@@ -301,38 +315,45 @@ export class RunQueue {
   /** Throws where nothing can be stored just now, and may be called again then; what else goes wrong is the end of the run. */
   #begin(): void {
     const next = this.#queue[0];
-    if (next === undefined || next.job !== null || next.judging) return;
-    const { store, supervisor, cacheDir } = this.#context;
+    if (next === undefined || next.handle !== null || next.held) return;
+    const { store } = this.#context;
     try {
       const run = this.#registry.get(next.runId);
       // A run that was ended before its first moment has no record in its folder, and starts anew.
-      const resume = existsSync(join(run.out, 'run.json'));
+      const resume = holdsRun(run.out);
       const devices = this.#devicesFor(next, run);
       if (devices === null) return;
       store.transaction(() => {
-        store.runs.update(run.id, { state: 'running', phase: 'Starting' });
+        store.runs.update(run.id, {
+          state: 'running',
+          phase: 'Starting',
+          ...(resume ? {} : { metricsRead: 0, eventsRead: 0 }),
+        });
         if (next.left !== null) store.queue.continueFrom(run.id, next.left);
       });
+      if (!resume) next.intake.startOver();
+      const { modelPath, recipe } = run;
       const spec = {
-        kind: 'train',
-        modelPath: run.modelPath,
+        modelPath,
         ...next.details,
         devices,
-        recipe: resume ? next.recipe : { ...run.recipe, ...next.recipe },
-        out: run.out,
+        recipe: resume ? next.recipe : { ...recipe, ...next.recipe },
         resume,
-        cacheDir,
-      } as const;
-      const job = supervisor.start(spec, { onMessage: (message) => this.#receive(next, message) });
-      next.job = job;
-      void this.#finish(next, job);
+      };
+      const handle = this.#runner.start(spec, run.out, {
+        onWritten: () => this.#guarded(next, () => next.intake.follow()),
+        onProgress: (progress) =>
+          this.#guarded(next, () => next.intake.progress(progress, next.handle!.id, next.stop !== null)),
+      });
+      next.handle = handle;
+      void this.#finish(next, handle);
       if (next.left !== null) this.#registry.log(run.id, 'The studio ended while the run trained.');
       this.#registry.log(run.id, resume ? 'Goes on.' : 'Starts.');
-      store.runs.update(run.id, { process: job.pid === undefined ? null : processIdentity(job.pid) });
+      store.runs.update(run.id, { process: handle.identity });
       this.#registry.tell(run.id);
     } catch (error) {
       const problem = toProblemValue(error);
-      if (next.job !== null) this.#giveUp(next, error);
+      if (next.handle !== null) this.#giveUp(next, error);
       else if (mayPass(problem.code)) throw error;
       else {
         logError(error);
@@ -352,11 +373,11 @@ export class RunQueue {
     };
     const known = device === 'cpu' ? [processor()] : this.#devices.forRun(subject);
     if (known !== null) return known;
-    active.judging = true;
+    active.held = true;
     this.#registry.show(active.runId, 'Trying the devices');
     void this.#devices.tryFor(subject).then(
       () => {
-        active.judging = false;
+        active.held = false;
         this.#pump();
       },
       (error: unknown) => {
@@ -367,10 +388,10 @@ export class RunQueue {
     return null;
   }
 
-  /** A report that cannot be stored, on a full disk, ends the run that made it and nothing else. */
-  #receive(active: Active, message: JobMessage): void {
+  /** What cannot be stored, on a full disk, ends the run that it is of and nothing else. */
+  #guarded(active: Active, store: () => void): void {
     try {
-      active.intake.receive(message, active.job!.id, active.stop !== null);
+      store();
     } catch (error) {
       this.#giveUp(active, error);
     }
@@ -378,19 +399,26 @@ export class RunQueue {
 
   #giveUp(active: Active, error: unknown): void {
     active.unstored ??= toProblemValue(error);
-    active.job?.kill();
+    active.handle?.kill();
   }
 
-  async #finish(active: Active, job: Job): Promise<void> {
+  async #finish(active: Active, handle: RunHandle): Promise<void> {
     let state: RunState = 'done';
     let problem: ProblemValue | null = null;
-    let version: AdapterVersion | null = null;
     try {
-      await job.finished;
+      await handle.finished;
     } catch (error) {
       problem = toProblemValue(error);
       state = problem.code === 'stopped' ? 'stopped' : stateAfter(problem);
     }
+    // A process that was killed told nobody of what it had written last.
+    if (active.unstored === null) this.#guarded(active, () => active.intake.follow());
+    await this.#conclude(active, state, problem);
+  }
+
+  /** Ends a run that nothing computes any more, with the adapter it has made. */
+  async #conclude(active: Active, state: RunState, problem: ProblemValue | null): Promise<void> {
+    let version: AdapterVersion | null = null;
     if (state === 'stopped') problem = null;
     if (state === 'stopped' && active.stop === 'paused') state = 'paused';
     if (active.unstored !== null) [state, problem] = ['failed', active.unstored];
@@ -403,7 +431,8 @@ export class RunQueue {
         state = stateAfter(problem);
       }
     }
-    this.#end(active, state, problem, version);
+    // Somebody may have stopped it meanwhile.
+    if (this.#queue.includes(active)) this.#end(active, state, problem, version);
   }
 
   /** The run has ended, whether that can be stored now or later. `version` is the adapter it has made. */

@@ -1,0 +1,163 @@
+/** What somebody writes into the folder of a run is stored and told, once, whatever the moment at which it is read. */
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { EngineEvents, StepMetrics } from '../../contract.ts';
+import { Supervisor } from '../../jobs/supervisor.ts';
+import type { Store } from '../../store/open.ts';
+import { filledStore, job, runOf, stepOf } from '../../testing/filled-store.ts';
+import { writtenRun } from '../../testing/written-run.ts';
+import type { HostContext } from '../context.ts';
+import { Unsaved } from '../unsaved.ts';
+import { Intake } from './intake.ts';
+import { RunRegistry } from './registry.ts';
+
+let folder: string;
+let out: string;
+let store: Store;
+let told: StepMetrics[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lowrank-intake-'));
+  out = join(folder, 'run');
+  store = filledStore(folder, { runs: 0, steps: 0 });
+  store.runs.insert(runOf('r', { out, state: 'running' }), job);
+  told = [];
+});
+afterEach(() => {
+  store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What follows the run in a host that has just started. */
+function newIntake(): Intake {
+  const supervisor = new Supervisor(() => {
+    throw new Error('no job is started');
+  });
+  const context: HostContext = {
+    ...{ dataDir: folder, cacheDir: folder, store, supervisor, unsaved: new Unsaved() },
+    emit: (name, payload) => {
+      if (name === 'run.metrics') told.push(...(payload as EngineEvents['run.metrics']).steps);
+    },
+  };
+  return new Intake(context, new RunRegistry(context), 'r');
+}
+const numbers = (steps: readonly StepMetrics[]) => steps.map(({ step }) => step);
+const log = () => store.log.list('r').map(({ text }) => text);
+
+test('a host that comes back finds all that was written meanwhile, and nothing twice', () => {
+  const run = writtenRun(out, () => {});
+  run.log('Rows are cut.');
+  run.step(stepOf(1, 3));
+  newIntake().follow();
+  run.step(stepOf(2, 2));
+  run.evaluation({ step: 2, evalLoss: 1.5 });
+  run.sample({ step: 2, prompt: 0, promptText: 'Say it', expected: 'it', text: 'it' });
+  run.checkpoint({ step: 2, path: join(out, 'checkpoints/step-000002'), bytes: 7, createdAt: 5 });
+  const later = newIntake();
+  later.follow();
+  later.follow();
+  newIntake().follow();
+  expect(numbers(store.metrics.steps('r', 0))).toEqual([1, 2]);
+  expect(numbers(told)).toEqual([1, 2]);
+  expect(store.runs.get('r')).toMatchObject({
+    step: 2,
+    totalSteps: 4,
+    lastLoss: 2,
+    lastEvalLoss: 1.5,
+    trainableParameters: 96,
+  });
+  expect(store.samples.list('r')).toHaveLength(1);
+  expect(store.checkpoints.list('r')).toEqual([
+    { step: 2, path: join(out, 'checkpoints', 'step-000002'), bytes: 7, createdAt: 5 },
+  ]);
+  expect(log()).toEqual([
+    '4 steps, 96 trainable parameters, computed on cpu.',
+    'Rows are cut.',
+    'Step 2: checkpoint saved.',
+    'Step 2: evaluation loss 1.5000.',
+  ]);
+});
+
+test('what is half written counts once it is whole, at whatever byte it was cut', () => {
+  writtenRun(out, () => {});
+  const intake = newIntake();
+  intake.follow();
+  const metrics = Buffer.from([stepOf(1, 3), stepOf(2, 2)].map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const events = Buffer.from(`${JSON.stringify({ type: 'log', at: 1, text: 'Schön war’s' })}\n`);
+  for (const [name, bytes] of [
+    ['metrics.jsonl', metrics],
+    ['events.jsonl', events],
+  ] as const)
+    for (const byte of bytes) {
+      appendFileSync(join(out, name), Buffer.of(byte));
+      intake.follow();
+    }
+  expect(numbers(told)).toEqual([1, 2]);
+  expect(log().slice(1)).toEqual(['Schön war’s']);
+});
+
+test('a run that goes on from a checkpoint forgets what came after it, and is not told what is known', () => {
+  const first = writtenRun(out, () => {});
+  for (const step of [1, 2, 3]) first.step(stepOf(step, 9));
+  for (const step of [1, 2, 3]) first.checkpoint({ step, path: join(out, `checkpoints/step-${step}`), bytes: 1, createdAt: 0 });
+  const intake = newIntake();
+  intake.follow();
+  first.step(stepOf(4, 9));
+  first.close();
+  told = [];
+  const second = writtenRun(out, () => {}, { step: 2 });
+  intake.follow();
+  expect(numbers(store.metrics.steps('r', 0))).toEqual([1, 2]);
+  expect(store.checkpoints.list('r').map(({ step }) => step)).toEqual([2]);
+  expect(store.runs.get('r')!.step).toBe(2);
+  for (const step of [3, 4, 5]) second.step(stepOf(step, 1));
+  intake.follow();
+  expect(numbers(told)).toEqual([3, 4, 5]);
+  expect(store.metrics.steps('r', 0).map(({ loss }) => loss)).toEqual([9, 9, 1, 1, 1]);
+});
+
+test('steps that were added before the new beginning was read are those of the new session', () => {
+  const first = writtenRun(out, () => {});
+  for (const step of [1, 2, 3]) first.step(stepOf(step, 9));
+  const intake = newIntake();
+  intake.follow();
+  first.close();
+  // The file was cut, and is longer again than what was read of it.
+  const second = writtenRun(out, () => {}, { step: 1 });
+  for (const step of [2, 3, 4, 5]) second.step(stepOf(step, 1));
+  intake.follow();
+  expect(store.metrics.steps('r', 0).map(({ loss }) => loss)).toEqual([9, 1, 1, 1, 1]);
+});
+
+test('lines that nobody understands are said and passed over', () => {
+  const run = writtenRun(out, () => {});
+  const lines = [
+    '{"step":1,"loss":',
+    'null',
+    '{"type":"nonsense","at":1}',
+    '{"type":"checkpoint","at":1,"step":1,"name":"../x","bytes":1}',
+  ];
+  appendFileSync(join(out, 'events.jsonl'), lines.map((line) => `${line}\n`).join(''));
+  appendFileSync(join(out, 'metrics.jsonl'), `${JSON.stringify({ ...stepOf(1, 1), loss: null })}\n{"step":-1,"evalLoss":1}\n`);
+  run.step(stepOf(1, 1));
+  newIntake().follow();
+  expect(numbers(store.metrics.steps('r', 0))).toEqual([1]);
+  expect(store.checkpoints.list('r')).toEqual([]);
+  expect(log()).toContain('6 lines in the folder of the run cannot be read.');
+});
+
+test('many steps are read piece by piece, and the next one from where they end', () => {
+  const run = writtenRun(out, () => {});
+  const row = JSON.stringify(stepOf(1, 1));
+  const many = Array.from({ length: 20_000 }, (_, index) => `${row.replace('"step":1', `"step":${index + 1}`)}\n`).join('');
+  appendFileSync(join(out, 'metrics.jsonl'), many);
+  const intake = newIntake();
+  intake.follow();
+  expect(store.metrics.last('r').step).toBe(20_000);
+  const size = readFileSync(join(out, 'metrics.jsonl')).length;
+  run.step(stepOf(20_001, 1));
+  intake.follow();
+  expect(store.runs.position('r').metrics).toBeGreaterThan(size);
+  expect(store.metrics.last('r').step).toBe(20_001);
+});

@@ -1,0 +1,90 @@
+/** Reads what is new in the folder of a run, whoever writes it. */
+import { basename } from 'node:path';
+import type { EvalMetrics, StepMetrics } from '../contract.ts';
+import { readLines } from './line-file.ts';
+import { eventsIn, metricsIn, type RunEvent } from './run-folder.ts';
+
+/** How far the folder has been read: bytes of each file. */
+export interface RunPosition {
+  readonly metrics: number;
+  readonly events: number;
+}
+
+export interface RunNews {
+  readonly steps: readonly StepMetrics[];
+  readonly evaluations: readonly EvalMetrics[];
+  readonly events: readonly RunEvent[];
+  /** Lines that are neither; a person is told of them. */
+  readonly unreadable: number;
+  readonly position: RunPosition;
+  /** Whether there is more to be read. */
+  readonly more: boolean;
+}
+
+/**
+ * Reads about a megabyte of what was added since `from`. Where the run has begun anew meanwhile, metrics come from the start of their file,
+ * and those that are known come again. Throws a Problem where a line never ends.
+ */
+export function readNews(folder: string, from: RunPosition): RunNews {
+  // Metrics first: whoever cuts them back says so before adding to them, so what was read of a file that was cut is found out by its events.
+  let metrics = readLines(metricsIn(folder), from.metrics);
+  const events = readLines(eventsIn(folder), from.events);
+  const readable = events.values.filter(isEvent);
+  if (readable.some(({ type }) => type === 'begin')) metrics = readLines(metricsIn(folder), 0);
+  const steps = metrics.values.filter(isStep);
+  const evaluations = metrics.values.filter(isEvaluation);
+  const read = readable.length + steps.length + evaluations.length;
+  return {
+    ...{ steps, evaluations, events: readable },
+    unreadable: events.values.length + metrics.values.length - read,
+    position: { metrics: metrics.position, events: events.position },
+    more: metrics.more || events.more,
+  };
+}
+
+const countsOfStep = ['step', 'supervisedTokens', 'tokens', 'memory'] as const;
+const numbersOfStep = ['loss', 'learningRate', 'gradientNorm', 'seconds', 'epoch'] as const;
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+const isNumber = (value: unknown): value is number => Number.isFinite(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+function isStep(row: unknown): row is StepMetrics {
+  return (
+    isObject(row) && countsOfStep.every((name) => isCount(row[name])) && numbersOfStep.every((name) => isNumber(row[name]))
+  );
+}
+
+function isEvaluation(row: unknown): row is EvalMetrics {
+  return isObject(row) && isCount(row['step']) && isNumber(row['evalLoss']);
+}
+
+function isEvent(event: unknown): event is RunEvent {
+  if (!isObject(event) || !isNumber(event['at'])) return false;
+  switch (event['type'] as RunEvent['type']) {
+    case 'begin':
+      return isCount(event['step']) && isCount(event['longest']);
+    case 'log':
+      return isText(event['text']);
+    case 'sample': {
+      const { sample } = event;
+      return isObject(sample) && isCount(sample['step']) && isCount(sample['prompt']) && areTexts(sample);
+    }
+    case 'checkpoint':
+      return isCount(event['step']) && isCount(event['bytes']) && isName(event['name']);
+    case 'end':
+      return ['done', 'stopped', 'failed'].includes(event['state'] as string) && isProblem(event['problem']);
+    default:
+      return false;
+  }
+}
+
+const areTexts = (sample: Record<string, unknown>): boolean =>
+  ['promptText', 'expected', 'text'].every((name) => isText(sample[name]));
+
+/** A checkpoint lies in its run's folder and nowhere else. */
+const isName = (name: unknown): boolean => isText(name) && name === basename(name) && !['', '.', '..'].includes(name);
+
+const isProblem = (problem: unknown): boolean =>
+  problem === null || (isObject(problem) && ['code', 'message', 'hint'].every((name) => isText(problem[name])));
