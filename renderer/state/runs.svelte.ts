@@ -47,8 +47,8 @@ export class RunsState {
 
   /** After the engine was away: whatever it did meanwhile. */
   async catchUp(): Promise<void> {
-    this.queue = await this.#engine.request('runs.queue');
     for (const history of this.#histories.values()) void history.load();
+    this.queue = await this.#engine.request('runs.queue');
   }
 
   plan(modelId: string, datasetId: string, recipe: RecipeInput): Promise<RunPlan> {
