@@ -155,9 +155,6 @@ test(
     const out = join(folder, 'paused');
     const { ended } = start(trainArgs(out, ...long, '--name', 'pausable'));
     await until(() => metricsOf(out).length > 2);
-    expect((await lowrank('runs', 'queue')).stdout).toMatch(/- +[0-9a-f]{8} +pausable +running/);
-    expect((await lowrank('runs', 'move', 'pausable', '1')).stderr).toContain("The run 'pausable' does not wait.");
-    expect((await lowrank('runs', 'move', 'pausable', 'first')).status).toBe(2);
     await lowrank('runs', 'pause', 'pausable');
     expect(await ended).toMatchObject({ status: 130, stderr: expect.stringContaining('Paused at step') as string });
     const steps = metricsOf(out).length;
@@ -165,6 +162,19 @@ test(
     await lowrank('runs', 'resume', 'pausable');
     await until(() => metricsOf(out).length > steps);
     await lowrank('runs', 'stop', 'pausable');
+  },
+  limit,
+);
+
+test(
+  'the queue is listed, and a run has a place in it only while it waits',
+  async () => {
+    const out = join(folder, 'placeless');
+    await lowrank(...trainArgs(out, '--name', 'placeless', '--set', 'maxSteps=1'));
+    const queue = JSON.parse((await lowrank('runs', 'queue', '--json')).stdout) as readonly unknown[];
+    expect(queue).not.toContainEqual(expect.objectContaining({ name: 'placeless' }));
+    expect((await lowrank('runs', 'move', 'placeless', '1')).stderr).toContain("The run 'placeless' does not wait.");
+    expect((await lowrank('runs', 'move', 'placeless', 'first')).status).toBe(2);
   },
   limit,
 );
