@@ -1,6 +1,6 @@
 /** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
 import { assert } from '../problem.ts';
-import type { ExternalData, Graph, Value } from '../graph/graph.ts';
+import type { Graph, Value } from '../graph/graph.ts';
 import type { PlainOp } from '../graph/op.ts';
 import { gelu, geluTanh, relu, silu, tanh } from '../graph/ops/activation.ts';
 import { add, clip, mul } from '../graph/ops/elementwise.ts';
@@ -8,7 +8,7 @@ import { embedding } from '../graph/ops/embedding.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
-import { dequantized, packedLinear, packedRows, productInParts, type PackedWeight } from '../graph/ops/packed.ts';
+import { dequantized, packedLinear, packedRows, productInParts, widened, type PackedWeight } from '../graph/ops/packed.ts';
 import { rotary } from '../graph/ops/rotary.ts';
 import { gatherRows, reshape, sliceLast } from '../graph/ops/shape.ts';
 import { recompute } from '../graph/recompute.ts';
@@ -25,7 +25,7 @@ import {
   type NormRole,
   type NormSpec,
 } from '../models/spec.ts';
-import type { WeightLocation } from '../models/weights.ts';
+import type { PackedLocation, WeightLocation } from '../models/weights.ts';
 
 export type WeightFiles = ReadonlyMap<string, WeightLocation>;
 
@@ -280,13 +280,13 @@ export function weightsOf(g: Graph, spec: DecoderSpec, files: WeightFiles): (nam
     const name = storedName(spec, asked);
     const location = files.get(name);
     assert(location !== undefined, `the model has no tensor ${name}`);
-    const packed = packedWeight(name, location);
-    return packed === null ? g.weight(name, location.shape, location as ExternalData) : dequantized(g, packed);
+    if ('bits' in location) return dequantized(g, packedWeight(name, location));
+    const { dtype, shape, ...data } = location;
+    return widened(g, g.weight(name, shape, data, dtype));
   };
 }
 
-function packedWeight(name: string, location: WeightLocation): PackedWeight | null {
-  if (!('bits' in location)) return null;
+function packedWeight(name: string, location: PackedLocation): PackedWeight {
   const { bits, blockSize, minimumGroup, shape } = location;
   const declare: PackedWeight['declare'] = (g, part, dtype, asked, start = 0) => {
     const { path, offset } = location[part]!;
@@ -324,7 +324,8 @@ export function packedReading(
 
 function packedModule(spec: DecoderSpec, files: WeightFiles, path: string): PackedWeight | null {
   const name = storedName(spec, `${path}.weight`);
-  return packedWeight(name, files.get(name)!);
+  const location = files.get(name)!;
+  return 'bits' in location ? packedWeight(name, location) : null;
 }
 
 /** Reads a packed embedding row by row and a packed head part by part, so that neither is ever there in float32, but where `isTrained`. */

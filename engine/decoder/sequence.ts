@@ -1,5 +1,6 @@
 /** What flows into a decoder besides its weights: tokens, where they stand, and what each may look at. */
 import { assert } from '../problem.ts';
+import { HIDDEN_SCORE } from '../graph/dtype.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
 import type { TensorValue } from '../runtime/session.ts';
 import type { AttentionDims } from './attention.ts';
@@ -135,9 +136,6 @@ function maskName(window: BlockWindow): string {
   return window === null ? 'mask' : `mask.${window}`;
 }
 
-/** Far below every score, and still finite when a score is added. */
-const HIDDEN = -1e30;
-
 /** `[time, room + time]`: a token sees what is cached, what came before it in its row, and itself, as far back as its window reaches. */
 function causalMask(time: number, past: number, room: number, window: BlockWindow, starts?: Int32Array): Float32Array {
   const keys = room + time;
@@ -145,9 +143,9 @@ function causalMask(time: number, past: number, room: number, window: BlockWindo
   for (let t = 0; t < time; t++) {
     const row = mask.subarray(t * keys, (t + 1) * keys);
     const reach = window ?? Infinity;
-    row.fill(HIDDEN, 0, Math.max(0, past + t + 1 - reach));
-    row.fill(HIDDEN, past, room + Math.max(starts?.[t] ?? 0, t + 1 - reach));
-    row.fill(HIDDEN, room + t + 1);
+    row.fill(HIDDEN_SCORE.float32, 0, Math.max(0, past + t + 1 - reach));
+    row.fill(HIDDEN_SCORE.float32, past, room + Math.max(starts?.[t] ?? 0, t + 1 - reach));
+    row.fill(HIDDEN_SCORE.float32, room + t + 1);
   }
   return mask;
 }

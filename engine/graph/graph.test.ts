@@ -20,7 +20,7 @@ const folder = join(import.meta.dirname, '../golden/lora-some-layers');
 const { spec, weights } = openModel(join(folder, 'model'));
 const { shape } = readAdapter(join(folder, 'adapter'), { spec, weights });
 const files: WeightFiles = new Map(
-  weights.names.map((name) => [name, { path: 'model', offset: 0, length: 0, shape: weights.shape(name) }]),
+  weights.names.map((name) => [name, { dtype: 'float32', path: 'model', offset: 0, length: 0, shape: weights.shape(name) }]),
 );
 
 describe.each([0, 3, 4])('the step of an adapter on layers 2 and 3 of 4, %i of them recomputed', (again) => {

@@ -46,6 +46,7 @@ export class Graph implements GraphParts {
   readonly #known = new Map<Value, Shape>();
   readonly #memos = new Map<Value, Map<string, unknown>>();
   #tape: TapeEntry[] | null = null;
+  #needsFloat32 = false;
 
   /** `scope` is the path under which all names of this graph lie; a subgraph must not repeat names of the graph around it. */
   constructor(scope = '') {
@@ -148,6 +149,17 @@ export class Graph implements GraphParts {
     return known.get(purpose) as T;
   }
 
+  /** Builds nodes that stay in float32 whatever the rest of the graph is computed in: they square small numbers, or count beyond 2,048. */
+  float32<T>(build: () => T): T {
+    const outer = this.#needsFloat32;
+    this.#needsFloat32 = true;
+    try {
+      return build();
+    } finally {
+      this.#needsFloat32 = outer;
+    }
+  }
+
   /** Adds a node of one result. `stated` is its shape, for the few types whose rule cannot know it. */
   node(type: NodeTypeName, inputs: readonly Value[], attributes: Attributes = {}, stated?: Shape): Value {
     return this.nodeWithOutputs(type, inputs, attributes, stated === undefined ? [] : [stated])[0]!;
@@ -161,7 +173,9 @@ export class Graph implements GraphParts {
   ): Value[] {
     const name = this.#unique(type);
     const names = (i: number): string => (i === 0 ? name : `${name}:${i}`);
-    return this.#added({ type, domain: nodeType(type).domain, name, inputs, attributes }, names, stated);
+    const { domain, precision } = nodeType(type);
+    const needsFloat32 = this.#needsFloat32 || precision === 'float32';
+    return this.#added({ type, domain, name, inputs, attributes, needsFloat32 }, names, stated);
   }
 
   /** Adds a node like one of another graph or place, with other inputs: its results have the types that follow from those. */

@@ -27,6 +27,8 @@ export interface Node {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly attributes: Attributes;
+  /** Whether it stays in float32 whatever the rest of its graph is computed in. It is not written. */
+  readonly needsFloat32: boolean;
 }
 
 /** Where the bytes of a frozen weight lie; they are never read here. */

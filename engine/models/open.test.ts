@@ -7,7 +7,7 @@ import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../f
 import { Problem } from '../problem.ts';
 import { openModel } from './open.ts';
 import { ropeInverseFrequencies } from './rope.ts';
-import type { Float32Location } from './weights.ts';
+import type { DenseLocation } from './weights.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'models-'));
@@ -27,7 +27,7 @@ it('expands weights anew when a file is replaced by one of equal size and time',
   utimesSync(path, 1000, 1000);
   const expanded = async () => {
     const locations = await openModel(folder).weights.files(join(root, 'expanded'));
-    const paths = [...locations.values()].map((location) => (location as Float32Location).path);
+    const paths = [...locations.values()].map((location) => (location as DenseLocation).path);
     return paths.find((place) => place !== path)!;
   };
   const before = await expanded();
@@ -62,7 +62,7 @@ describe('one model in two formats', () => {
     const model = openModel(join(golden, 'llama-tied', name));
     const files = await model.weights.files(join(root, 'cache'));
     for (const tensor of model.weights.names) {
-      const { path, offset, length, shape } = files.get(tensor) as Float32Location;
+      const { path, offset, length, shape } = files.get(tensor) as DenseLocation;
       const bytes = Uint8Array.from(readFileSync(path).subarray(offset, offset + length));
       expect(new Float32Array(bytes.buffer)).toEqual(model.weights.read(tensor));
       expect(shape).toEqual(model.weights.shape(tensor));

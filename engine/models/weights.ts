@@ -22,8 +22,10 @@ import { readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safet
 import { Problem } from '../problem.ts';
 import type { Layout } from './layout.ts';
 
-/** Bytes of one float32 tensor in a file, row-major, little-endian: what an ONNX initializer with external data points to. */
-export interface Float32Location {
+/** Bytes of one tensor of plain numbers in a file, row-major, little-endian: what an ONNX initializer with external data points to. */
+export interface DenseLocation {
+  /** Of the bytes; a graph widens what is not float32 where it reads it. */
+  readonly dtype: 'float32' | 'float16' | 'bfloat16';
   readonly path: string;
   readonly offset: number;
   readonly length: number;
@@ -56,7 +58,7 @@ export interface PackedLocation extends PackedFormat {
 
 type PackedPart = Exclude<keyof PackedLocation, keyof PackedFormat | 'shape'>;
 
-export type WeightLocation = Float32Location | PackedLocation;
+export type WeightLocation = DenseLocation | PackedLocation;
 
 /** How matrices of a base are kept in memory: as float32, as a quantized file has them, or in so many bits. */
 export type BaseQuantization = 'none' | 'stored' | '8bit' | '4bit';
@@ -238,10 +240,10 @@ export class StoredWeights implements ModelWeights {
       const packing = this.#packings.get(name);
       if (packing !== undefined) locations.set(name, planPacked(expansion, tensor, packing));
       else if (tensor.type === 'F32' && !tensor.moved && offset % 4 === 0)
-        locations.set(name, { path: tensor.path, offset, length, shape });
+        locations.set(name, { dtype: 'float32', path: tensor.path, offset, length, shape });
       else {
         const [part] = expansion.plan([4 * elements(shape)], () => [bytesOf(tensor.load())]);
-        locations.set(name, { ...part!, shape });
+        locations.set(name, { dtype: 'float32', ...part!, shape });
       }
     }
     return { locations, expansion };

@@ -17,8 +17,9 @@ const require = createRequire(elsewhere === undefined ? import.meta.url : join(e
 const { InferenceSession, Tensor } = require('onnxruntime-node') as typeof Runtime;
 
 export interface TensorValue {
-  readonly type: 'float32' | 'int32' | 'int64' | 'bool';
-  readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  readonly type: 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64' | 'bool';
+  /** Of half precision and bfloat16 the bits. */
+  readonly data: Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array;
   readonly dims: readonly number[];
 }
 
@@ -80,17 +81,26 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
   return {
     async run(feeds) {
       const tensors: Record<string, Runtime.Tensor> = {};
-      for (const [name, { type, data, dims }] of Object.entries(feeds)) tensors[name] = new Tensor(type, data, dims);
+      for (const [name, { type, data, dims }] of Object.entries(feeds)) {
+        if (type === 'bfloat16') throw new Error(`'${name}' is bfloat16, which the runtime takes within a graph only.`);
+        tensors[name] = new Tensor(type, data, dims);
+      }
       let results: Runtime.InferenceSession.ReturnType;
       try {
         results = await session.run(tensors);
       } catch (error) {
         throw failure(error, 'The computation failed');
       }
-      return results as unknown as Record<string, TensorValue>;
+      return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, inBits(tensor)]));
     },
     release: () => session.release(),
   };
+}
+
+/** Half precision comes as numbers of two bytes, by whatever class this Node has for them. */
+function inBits({ type, data, dims }: Runtime.Tensor): TensorValue {
+  const { buffer, byteOffset, length } = data as Uint16Array;
+  return { type, data: type === 'float16' ? new Uint16Array(buffer, byteOffset, length) : data, dims } as TensorValue;
 }
 
 function failure(error: unknown, what: string): Error {

@@ -40,7 +40,7 @@ function asFloat32({ spec, weights }: Pick<OpenModel, 'spec' | 'weights'>, name:
   let offset = 0;
   const files = new Map<string, WeightLocation>();
   for (const [i, tensor] of weights.names.entries()) {
-    files.set(tensor, { path, offset, length: parts[i]!.length, shape: weights.shape(tensor) });
+    files.set(tensor, { dtype: 'float32', path, offset, length: parts[i]!.length, shape: weights.shape(tensor) });
     offset += parts[i]!.length;
   }
   return { spec, weights: { files: () => Promise.resolve(files) } };

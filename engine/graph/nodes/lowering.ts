@@ -1,5 +1,5 @@
 /** What the rules that lower a node are written with: a graph to build in, and the handful of nodes they are made of. */
-import type { DataType } from '../dtype.ts';
+import { isFloat, type DataType } from '../dtype.ts';
 import type { Dim, Shape } from '../dim.ts';
 import type { Attributes, GraphParts, Value } from '../node.ts';
 import { lastTwoSwapped } from './tensor.ts';
@@ -9,7 +9,6 @@ export interface Builder {
   node(type: string, inputs: readonly Value[], attributes?: Attributes, stated?: Shape): Value;
   nodeWithOutputs(type: string, inputs: readonly Value[], attributes?: Attributes, stated?: readonly Shape[]): Value[];
   constant(dtype: DataType, shape: readonly number[], data: readonly number[]): Value;
-  scalar(value: number): Value;
 }
 
 /** A graph in the making whose sizes are all numbers. */
@@ -34,8 +33,14 @@ export function swapped(g: Builder, x: Value): Value {
   return g.node('Transpose', [x], { perm: { ints: lastTwoSwapped(x.shape.length) } });
 }
 
+/** Whole numbers as float32. */
 export function asFloat(g: Builder, x: Value): Value {
-  return x.dtype === 'float32' ? x : g.node('Cast', [x], { to: { int: 1 } });
+  return isFloat(x.dtype) ? x : g.node('Cast', [x], { to: { int: 1 } });
+}
+
+/** A number of the type of what it meets. */
+export function scalarFor(g: Builder, x: Value, value: number): Value {
+  return g.constant(x.dtype, [], [value]);
 }
 
 /** Values laid one after another along a new or the first axis. */

@@ -5,7 +5,6 @@ import {
   commonType,
   int,
   ints,
-  knownDims,
   knownNumbers,
   likeFirst,
   plain,
@@ -13,7 +12,7 @@ import {
   type LoweringRule,
   type NodeType,
 } from './node-type.ts';
-import { add, asFloat, elements, reshape } from './lowering.ts';
+import { add, asFloat, elements, reshape, scalarFor } from './lowering.ts';
 import { repeated, size, transposed } from './tensor.ts';
 
 const moving = {
@@ -64,10 +63,9 @@ function joinedShape({ inputs, attributes: { axis } }: Call): Shape {
   return replaced(first!, at, sum(inputs.map(({ shape }) => shape[at]!)));
 }
 
-/** Sizes of the parts along the axis. */
-function partsOf(call: Call): readonly Dim[] {
-  const { inputs, attributes } = call;
-  if (inputs.length > 1) return knownDims(call, 1);
+/** Sizes of the parts along the axis; null of those whose lengths the graph computes. */
+function partsOf({ inputs, attributes, known, stated }: Call): readonly (Dim | null)[] {
+  if (inputs.length > 1) return known(inputs[1]!) ?? stated.map(() => null);
   const count = int(attributes['num_outputs'], 1);
   const whole = inputs[0]!.shape[positiveAxis(inputs[0]!.shape, int(attributes['axis'], 0))]!;
   return Array<Dim>(count).fill(share(whole, 1, count));
@@ -77,13 +75,13 @@ function partsOf(call: Call): readonly Dim[] {
 const pickedByProduct: LoweringRule = (lowering, [x, indices]) => {
   const { g } = lowering;
   const hit = lowering.oneHot(indices!, x!.shape[1] as number);
-  const picked = g.node('Where', [hit, x!, g.scalar(0)]);
+  const picked = g.node('Where', [hit, x!, scalarFor(g, x!, 0)]);
   return [g.node('ReduceSum', [picked, g.constant('int64', [1], [-1])], { keepdims: { int: 1 } })];
 };
 const addedWhere: LoweringRule = (lowering, [x, indices, updates]) => {
   const { g } = lowering;
   const hit = lowering.oneHot(indices!, x!.shape[1] as number);
-  return [add(g, x!, g.node('Where', [hit, updates!, g.scalar(0)]))];
+  return [add(g, x!, g.node('Where', [hit, updates!, scalarFor(g, updates!, 0)]))];
 };
 /** Rows that are added to rows, several to one maybe: the product with what row each goes to. */
 const addedByProduct: LoweringRule = (lowering, [x, indices, updates]) => {
@@ -162,7 +160,8 @@ export const movingNodes = {
     ...moving,
     outputs: (call) => {
       const { dtype, shape } = call.inputs[0]!;
-      return partsOf(call).map((part) => ({ dtype, shape: replaced(shape, int(call.attributes['axis'], 0), part) }));
+      const axis = int(call.attributes['axis'], 0);
+      return partsOf(call).map((part) => ({ dtype, shape: part === null ? null : replaced(shape, axis, part) }));
     },
     kernel: ([x, lengths], { outputs, attributes: { axis } }) => {
       const { dims, data } = x!;

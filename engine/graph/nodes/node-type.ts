@@ -1,7 +1,7 @@
 /** What a row of the table of node types says, and how its attributes are read. */
 import { assert } from '../../problem.ts';
 import type { DataType } from '../dtype.ts';
-import type { Dim, Shape } from '../dim.ts';
+import type { Shape } from '../dim.ts';
 import type { Attribute, Attributes, GraphParts, Node, Value } from '../node.ts';
 import type { Lowering } from './lowering.ts';
 import type { Tensor } from './tensor.ts';
@@ -71,18 +71,10 @@ export const ints = (attribute: Attribute | undefined): readonly number[] =>
 
 /** Numbers of a constant that a rule cannot do without. */
 export function knownNumbers(call: Call, input: number): readonly number[] {
-  const numbers = knownDims(call, input);
-  assert(
-    numbers.every((number) => typeof number === 'number'),
-    'these numbers must be known while the graph is built',
-  );
+  const value = call.inputs[input]!;
+  const numbers = call.known(value);
+  assert(numbers?.every((number) => typeof number === 'number') === true, `the numbers of ${value.name} are not known yet`);
   return numbers as readonly number[];
-}
-
-export function knownDims({ known, inputs }: Call, input: number): readonly Dim[] {
-  const numbers = known(inputs[input]!);
-  assert(numbers !== null, `${inputs[input]!.name} must be known while the graph is built`);
-  return numbers;
 }
 
 /** All inputs must have one type. */

@@ -1,6 +1,6 @@
 /** Nodes that read numbers of few bits. */
 import { likeFirst, int, plain, type NodeType } from './node-type.ts';
-import { asFloat, mul, reshape, sub, type Builder } from './lowering.ts';
+import { asFloat, mul, reshape, scalarFor, sub, type Builder } from './lowering.ts';
 import { product } from './products.ts';
 import { repeated, type Tensor } from './tensor.ts';
 import type { Value } from '../node.ts';
@@ -15,7 +15,7 @@ const bits = (f: (a: number, b: number) => number) =>
 
 // A byte q = 16 h + l in numbers that are exact: h = ⌊q / 16⌋, l = q - 16 h
 function upperHalf(g: Builder, x: Value): Value {
-  return g.node('Floor', [mul(g, x, g.scalar(1 / 16))]);
+  return g.node('Floor', [mul(g, x, scalarFor(g, x, 1 / 16))]);
 }
 
 export const packedNodes = {
@@ -24,7 +24,7 @@ export const packedNodes = {
     outputs: likeFirst,
     lowering: ({ g }, [bytes]) => {
       const whole = asFloat(g, bytes!);
-      return [sub(g, whole, mul(g, upperHalf(g, whole), g.scalar(16)))];
+      return [sub(g, whole, mul(g, upperHalf(g, whole), scalarFor(g, whole, 16)))];
     },
     kernel: bits((a, b) => a & b),
   },

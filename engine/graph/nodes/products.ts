@@ -2,7 +2,7 @@
 import { assert } from '../../problem.ts';
 import { broadcast, sameDim, type Shape } from '../dim.ts';
 import type { Attributes, Value } from '../node.ts';
-import { elements, mul, reshape, swapped } from './lowering.ts';
+import { elements, mul, reshape, scalarFor, swapped } from './lowering.ts';
 import { commonType, float, int, plain, type LoweringRule, type NodeType, type OutputRule } from './node-type.ts';
 import { lastTwoSwapped, repeated, size, transposed, type Tensor } from './tensor.ts';
 
@@ -43,7 +43,7 @@ const stackOfProducts: LoweringRule = (lowering, [a, b], { name, outputs: [y], a
   const { transA, transB, alpha: scale } = attributes;
   const shape = lowering.shape(y!.shape);
   const alpha = float(scale, 1);
-  const factor = (x: Value): Value => (alpha === 1 ? x : mul(g, x, g.scalar(alpha)));
+  const factor = (x: Value): Value => (alpha === 1 ? x : mul(g, x, scalarFor(g, x, alpha)));
   // Whichever is smallest is scaled.
   const sizes = [a!.shape, b!.shape, shape].map(elements);
   const smallest = sizes.indexOf(Math.min(...sizes));

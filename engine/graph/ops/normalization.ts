@@ -1,4 +1,5 @@
 /** Normalization over the last axis: by the root mean square (Zhang and Sennrich 2019), and of a layer (Ba et al. 2016). */
+import type { Value } from '../node.ts';
 import { defineOp, type Op } from '../op.ts';
 import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
 import { meanOfLast } from './reduce.ts';
@@ -12,15 +13,16 @@ export const rmsNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly eps
     g.node('SimplifiedLayerNormalization', [x!, w!], { axis: { int: -1 }, epsilon: { float: epsilon } }),
   ],
   backward(g, { inputs: [x, w], attributes: { epsilon }, dy }) {
+    const inFloat32 = (build: () => Value) => () => g.float32(build);
     const inverseRms = () => reciprocal(g, [sqrt(g, [add(g, [meanOfLast(g, [mul(g, [x!, x!])]), g.scalar(epsilon)])])]);
     return [
-      () => {
+      inFloat32(() => {
         const rho = inverseRms();
         const n = mul(g, [x!, rho]);
         const dn = mul(g, [dy, w!]);
         return mul(g, [rho, sub(g, [dn, mul(g, [n, meanOfLast(g, [mul(g, [dn, n])])])])]);
-      },
-      () => mul(g, [dy, mul(g, [x!, inverseRms()])]),
+      }),
+      inFloat32(() => mul(g, [dy, mul(g, [x!, inverseRms()])])),
     ];
   },
 });
@@ -33,6 +35,7 @@ export const layerNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly e
     g.node('LayerNormalization', inputs, { axis: { int: -1 }, epsilon: { float: epsilon } }),
   ],
   backward(g, { inputs: [x, w, b], attributes: { epsilon }, dy }) {
+    const inFloat32 = (build: () => Value) => () => g.float32(build);
     const standardized = () => {
       const centred = sub(g, [x!, meanOfLast(g, [x!])]);
       const variance = meanOfLast(g, [mul(g, [centred, centred])]);
@@ -40,13 +43,13 @@ export const layerNorm: Op<{ readonly epsilon: number }> = defineOp<{ readonly e
       return { n: mul(g, [centred, rho]), rho };
     };
     return [
-      () => {
+      inFloat32(() => {
         const { n, rho } = standardized();
         const dn = mul(g, [dy, w!]);
         const along = mul(g, [n, meanOfLast(g, [mul(g, [dn, n])])]);
         return mul(g, [rho, sub(g, [sub(g, [dn, meanOfLast(g, [dn])]), along])]);
-      },
-      () => mul(g, [dy, standardized().n]),
+      }),
+      inFloat32(() => mul(g, [dy, standardized().n])),
       ...(b === undefined ? [] : [() => dy]),
     ];
   },

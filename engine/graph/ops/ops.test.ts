@@ -4,7 +4,9 @@
  */
 import { describe, expect, test } from 'vitest';
 import { openSession, type TensorValue } from '../../runtime/session.ts';
+import { checkGraph } from '../check.ts';
 import { extent, share } from '../dim.ts';
+import { HIDDEN_SCORE } from '../dtype.ts';
 import { gradients } from '../gradient.ts';
 import { Graph, type Shape, type Value } from '../graph.ts';
 import { interpret } from '../interpret.ts';
@@ -12,6 +14,8 @@ import { lowered } from '../lower.ts';
 import type { Tensor } from '../nodes/tensor.ts';
 import { encodeModel } from '../onnx.ts';
 import type { Op } from '../op.ts';
+import { fileOrder } from '../order.ts';
+import { inPrecision } from '../precision.ts';
 import { tanh } from './activation.ts';
 import { mul } from './elementwise.ts';
 import { ops } from './index.ts';
@@ -63,7 +67,9 @@ function causalBlocks(time: number, blocks: number): SampleInput[] {
   const rows = time / blocks;
   return Array.from({ length: blocks }, (_, block) => {
     const keys = (block + 1) * rows;
-    const values = Array.from({ length: rows * keys }, (__, i) => (i % keys > block * rows + Math.floor(i / keys) ? -1e30 : 0));
+    const values = Array.from({ length: rows * keys }, (__, i) =>
+      i % keys > block * rows + Math.floor(i / keys) ? HIDDEN_SCORE.float32 : 0,
+    );
     return {
       dims: [rows, keys],
       shape: [share('t', 1, blocks), share('t', block + 1, blocks)],
@@ -193,7 +199,7 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
         { dims: [1, 2, 3, 2, 2] },
         { dims: [1, 2, 1, 3, 2] },
         { dims: [1, 2, 1, 3, 2] },
-        { dims: [2, 3], values: [0, 0, -1e30, 0, 0, 0] },
+        { dims: [2, 3], values: [0, 0, HIDDEN_SCORE.float32, 0, 0, 0] },
       ],
       attributes: { scale: 0.5, cap: null },
     },
@@ -341,6 +347,29 @@ describe.each(cases)('$label', ({ op, sample }) => {
       expect(actual[name]!.dims, name).toEqual(dims);
       data.forEach((value, i) => {
         expect(Math.abs(actual[name]!.data[i]! - value), `${name}[${i}]`).toBeLessThan(1e-12 * (1 + Math.abs(value)));
+      });
+    }
+  });
+
+  test('whatever a pass makes of it, its nodes give what their rules say', () => {
+    const { graph } = build(op, sample);
+    checkGraph(graph);
+    checkGraph(graph, fileOrder(graph));
+    checkGraph(lowered(graph, sample.symbols ?? {}));
+    checkGraph(inPrecision(graph, 'float16'));
+    checkGraph(lowered(inPrecision(graph, 'float16'), sample.symbols ?? {}));
+  });
+
+  test.each(['float16', 'bfloat16'] as const)('in %s it is nearly the same, lowered too', (dtype) => {
+    const { graph, feeds } = build(op, sample);
+    const expected = interpret(graph, feeds);
+    const actual = interpret(lowered(inPrecision(graph, dtype), sample.symbols ?? {}), feeds);
+    for (const [name, { dims, data }] of Object.entries(expected)) {
+      expect(actual[name]!.dims, name).toEqual(dims);
+      const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+      data.forEach((value, i) => {
+        const off = Math.abs(actual[name]!.data[i]! - value) / largest;
+        expect(off, `${name}[${i}]`).toBeLessThan(dtype === 'float16' ? 4e-3 : 3e-2);
       });
     }
   });

@@ -1,6 +1,6 @@
-/** Frozen matrices in 4 or 8 bits: read back as float32 for a moment, or multiplied as they are. */
+/** Frozen weights in fewer bits than float32: read back for a moment, or multiplied as they are. */
 import { share, type Dim } from '../dim.ts';
-import type { DataType } from '../dtype.ts';
+import { dataTypes, type DataType } from '../dtype.ts';
 import type { Graph } from '../graph.ts';
 import type { Value } from '../node.ts';
 import { defineOp, type Op } from '../op.ts';
@@ -201,13 +201,22 @@ function unfolded(g: Graph, x: Value): Value {
 function rowsOfHalves(g: Graph, ids: Value, halves: Value): Value {
   const [half] = halves.shape as [number, number];
   // Numbers of tokens are exact in float32, which every accelerator divides.
-  const number = g.node('Cast', [ids], { to: { int: 1 } });
-  const upper = g.node('Floor', [g.node('Div', [number, g.scalar(half)])]);
-  const within = sub(g, [number, mul(g, [upper, g.scalar(half)])]);
-  const index = g.node('Cast', [within], { to: { int: 6 } });
+  const { index, isUpper } = g.float32(() => {
+    const number = g.node('Cast', [ids], { to: { int: 1 } });
+    const upper = g.node('Floor', [g.node('Div', [number, g.scalar(half)])]);
+    const within = sub(g, [number, mul(g, [upper, g.scalar(half)])]);
+    return {
+      index: g.node('Cast', [within], { to: { int: 6 } }),
+      isUpper: g.node('Cast', [reshape(g, [upper], { shape: [ids.shape[0]!, 1] })], { to: { int: 9 } }),
+    };
+  });
   const picked = g.node('Gather', [halves, index], { axis: { int: 0 } });
-  const isUpper = g.node('Cast', [reshape(g, [upper], { shape: [ids.shape[0]!, 1] })], { to: { int: 9 } });
   return g.node('Where', [isUpper, upperHalf(g, picked), lowerHalf(g, picked)]);
+}
+
+/** A weight that is stored in half precision or bfloat16 as float32. */
+export function widened(g: Graph, x: Value): Value {
+  return x.dtype === 'float32' ? x : g.node('Cast', [x], { to: { int: dataTypes.float32.onnx } });
 }
 
 /** `linear` with a packed matrix. */

@@ -71,6 +71,6 @@ function kept(g: Graph, dropped: Value, x: Value, rate: number): Value {
 /** Uniform numbers `[rows, width]` within `limit` `[rows, 1]` of 0. */
 export function uniformNoise(g: Graph, keys: RowKeys, name: string, width: number, limit: Value): Value {
   const bits = randomBits(g, keys, name, width);
-  const within = g.node('Cast', [bits], { to: { int: 1 } });
-  return mul(g, [mul(g, [within, g.scalar(2 ** -31)]), limit]);
+  const within = g.float32(() => mul(g, [g.node('Cast', [bits], { to: { int: 1 } }), g.scalar(2 ** -31)]));
+  return mul(g, [within, limit]);
 }
