@@ -91,6 +91,15 @@ test('a recomputed part has the gradient of the part', () => {
   expect(results.map(({ exponentials }) => exponentials)).toEqual([1, 2]);
 });
 
+test('what is shared by readers of a value is one for each graph and purpose', () => {
+  const g = new Graph();
+  const x = g.input('x', 'float32', [2, 32]);
+  const sums = (graph: Graph, length: number) => graph.memo(x, `sums of ${length}`, () => ({ length }));
+  expect(sums(g, 16)).toBe(sums(g, 16));
+  expect(sums(g, 32)).toEqual({ length: 32 });
+  expect(sums(new Graph(), 16)).not.toBe(sums(g, 16));
+});
+
 test('the backward computes again what is cheap, and keeps what is not', () => {
   const build = (forget: boolean) => {
     const g = new Graph();

@@ -4,6 +4,7 @@ import type { Dim, Shape } from './dim.ts';
 import type { DataType } from './dtype.ts';
 import type { Attributes, Constant, ExternalData, GraphParts, Node, Value, Weight } from './node.ts';
 import { nodeType, outputsOf, type NodeTypeName } from './nodes/index.ts';
+import type { Call, Output } from './nodes/node-type.ts';
 
 // What whoever builds a graph speaks of, beside the graph itself.
 export type { Dim, Dimensions, Shape } from './dim.ts';
@@ -190,10 +191,20 @@ export class Graph implements GraphParts {
     nameOf: (output: number) => string,
     stated: readonly (Shape | undefined)[],
   ): Value[] {
-    const found = outputsOf(node.type, { inputs, attributes, stated, known: (value) => this.known(value) });
-    const outputs = found.map((output, i) => ({ name: nameOf(i), ...output }));
+    const outputs = this.#outputs(node, { inputs, attributes, stated, known: (value) => this.known(value) }).map(
+      (output, i) => ({ name: nameOf(i), ...output }),
+    );
     this.nodes.push({ ...node, inputs, outputs, attributes });
     return outputs;
+  }
+
+  /** The error of a rule says what does not fit; where, only the graph knows. */
+  #outputs({ type, name }: Pick<Node, 'type' | 'name'>, call: Call): readonly Output[] {
+    try {
+      return outputsOf(type, call);
+    } catch (error) {
+      throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
   }
 
   output(name: string, value: Value): void {
