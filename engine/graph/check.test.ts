@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { readAdapter } from '../adapters/folder.ts';
 import { openModel, quantizedModel } from '../models/open.ts';
 import type { BaseQuantization } from '../models/weights.ts';
-import { buildStep } from '../training/step.ts';
+import { buildStep } from '../training/step-graph.ts';
 import { checkGraph } from './check.ts';
 import { Graph } from './graph.ts';
 import { lowered } from './lower.ts';
