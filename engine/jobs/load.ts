@@ -35,6 +35,8 @@ export interface LoadedRows {
 
 export interface RowsReading {
   readonly skipBadRows: boolean;
+  /** Tokens that are kept of each example, from its beginning; absent: all of them. */
+  readonly maxTokens?: number;
   /** Examples that are wanted with their text and messages. */
   readonly whole: number;
   readonly day: Day | undefined;
@@ -48,11 +50,11 @@ export async function loadRows(
   paths: readonly string[],
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { skipBadRows, whole, day, ...settings }: RowsReading & Partial<RowSettings>,
+  { skipBadRows, maxTokens, whole, day, ...settings }: RowsReading & Partial<RowSettings>,
   port: JobPort,
 ): Promise<LoadedRows> {
   const source = new RowSource(paths, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
-  const store = new RowStore();
+  const store = new RowStore(maxTokens);
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];
   let read = 0;

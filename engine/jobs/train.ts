@@ -269,9 +269,11 @@ async function prepareData(
   reading: RowsReading,
   { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
 ): Promise<Data> {
-  const loaded = await loadRows(paths, model, tokenizer, { ...reading, ...rowSettings(recipe) }, port);
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
+  // One token more than is trained, so that a row that is cut is known as such.
+  const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
+  const loaded = await loadRows(paths, model, tokenizer, settings, port);
   const prepared = prepareExamples(loaded.rows, length);
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
