@@ -92,7 +92,7 @@ async function main(argv: string[]): Promise<number> {
       args,
       output,
       dataDir,
-      connect: async () => (client = await connectHost(dataDir)),
+      connect: async () => (client = await connectHost(dataDir, { onSilence: (text) => output.message(text) })),
       onInterrupt: (listener) => {
         gentle = listener;
       },

@@ -1,5 +1,5 @@
-/** Two versions of the studio at one data folder tell each other, whichever of them is older. */
-import { mkdtempSync, rmSync } from 'node:fs';
+/** Two versions of the studio at one data folder tell each other, whichever of them is older; an engine that does not answer is told of. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { connectHost, hostPlaces } from './rpc.ts';
 import { versions } from './versions.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-rpc-'));
+const halted = /process \d+ is halted/;
 afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 }));
 const say = (socket: Socket, message: object): void => void socket.write(`${JSON.stringify(message)}\n`);
 
@@ -63,4 +64,43 @@ test('a client of another version, or one that says none, is told instead of ans
   }
   expect(await client.request('projects.list', undefined)).toEqual([]);
   client.close();
+});
+
+test.skipIf(process.platform === 'win32')(
+  'an engine that is halted is said to be so within seconds, before and after somebody is connected to it',
+  { timeout: 60_000 },
+  async () => {
+    const dataDir = join(folder, 'halted');
+    const said: string[] = [];
+    const client = await connectHost(dataDir, { onSilence: (text) => said.push(text) });
+    const { pid } = JSON.parse(readFileSync(hostPlaces(dataDir).lock, 'utf8')) as { pid: number };
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const began = performance.now();
+      const answer = client.request('projects.list', undefined);
+      await expect(connectHost(dataDir)).rejects.toMatchObject({
+        code: 'host-unreachable',
+        message: expect.stringMatching(halted) as string,
+        hint: expect.stringContaining(`kill -CONT ${pid}`) as string,
+      });
+      expect(performance.now() - began).toBeLessThan(9000);
+      await expect.poll(() => said.filter((text) => halted.test(text)).length, { timeout: 15_000 }).toBe(1);
+      process.kill(pid, 'SIGCONT');
+      expect(await answer).toEqual([]);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+      client.close();
+    }
+  },
+);
+
+test('whoever waits for an engine that says nothing is told so', { timeout: 60_000 }, async () => {
+  const dataDir = join(folder, 'silent');
+  const server = createServer((socket) => setTimeout(() => say(socket, { type: 'hello', pid: 1, studio: versions.studio }), 4000));
+  await new Promise<void>((done) => server.listen(hostPlaces(dataDir).socket, done));
+  const said: string[] = [];
+  const client = await connectHost(dataDir, { onSilence: (text) => said.push(text) });
+  expect(said).toEqual([expect.stringContaining('Waiting for the engine')]);
+  client.close();
+  server.close();
 });

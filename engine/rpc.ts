@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, closeSync, lstatSync, openSync, realpathSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -13,6 +13,7 @@ import type { Answer, EngineEvents, EngineRequests, HostMessage, Params, Result 
 import { makeFolder } from './formats/files.ts';
 import { encodeFrame, isAnswer, longestAnswer, longestFrame, readFrames, tooLong, writeFrame } from './frames.ts';
 import { Problem } from './problem.ts';
+import { processStatus } from './processes.ts';
 import { versions } from './versions.ts';
 
 /** Longest path a Unix socket address holds on every system we run on, less some room (macOS: 104 bytes). */
@@ -78,6 +79,8 @@ function socketPath(dataDir: string, folder: string): string {
 /** How long to wait for a host, in milliseconds: one that was started here may have a busy machine, another that is silent hangs. */
 const limitOfOwnHost = 120_000;
 const limitOfOtherHost = 30_000;
+/** A host that has said nothing for so long is looked at, and whoever waits for it is told. */
+const silenceOfHost = 3000;
 
 /** How a host exits that has no space for its lock: its log may have none either. */
 export const fullDiskStatus = 28;
@@ -89,6 +92,8 @@ export interface HostOptions {
   readonly hostEntry?: string;
   /** Added to the environment of a host that has to be started. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Told in a sentence that the host keeps people waiting, and why where that is known. */
+  readonly onSilence?: (text: string) => void;
 }
 
 export interface HostClient {
@@ -107,11 +112,53 @@ export interface HostClient {
   close(): void;
 }
 
-/** Connects to the host of `dataDir` and starts it when none lives. Several may do so at once: all of them meet at one host. */
+/**
+ * Connects to the host of `dataDir` and starts it when none lives. Several may do so at once: all of them meet at one host. Rejects within
+ * seconds when the host is halted, and after half a minute when it does not answer for another reason.
+ */
 export async function connectHost(dataDir: string, options: HostOptions = {}): Promise<HostClient> {
   const places = hostPlaces(dataDir);
-  const first = await tryConnect(places.socket);
+  const halted = new AbortController();
+  let isTold = false;
+  const look = setInterval(() => {
+    const pid = holderOf(places.lock);
+    if (pid !== null && isHalted(pid)) halted.abort(haltedHost(pid));
+    else if (!isTold) options.onSilence?.(`Waiting for the engine of ${places.dataDir} to answer.`);
+    isTold = true;
+  }, silenceOfHost);
+  try {
+    return await meetHost(places, options, halted.signal);
+  } finally {
+    clearInterval(look);
+  }
+}
+
+/** The process that a lock names; whether it lives and is a host is not asked. */
+function holderOf(lock: string): number | null {
+  try {
+    const { pid } = JSON.parse(readFileSync(lock, 'utf8')) as { pid?: unknown };
+    return Number.isInteger(pid) ? (pid as number) : null;
+  } catch {
+    return null;
+  }
+}
+
+const isHalted = (pid: number): boolean => processStatus(pid)?.state === 'halted';
+
+function haltedHost(pid: number): Problem {
+  return new Problem(
+    'host-unreachable',
+    `The engine does not answer: its process ${pid} is halted.`,
+    `Let it go on with 'kill -CONT ${pid}': nothing is lost. Or end it with 'kill -KILL ${pid}': runs go on from their last checkpoint.`,
+  );
+}
+
+/** `halted` ends the wait for a host. */
+async function meetHost(places: HostPlaces, options: HostOptions, halted: AbortSignal): Promise<HostClient> {
+  const since = performance.now();
+  const first = await tryConnect(places.socket, options, halted);
   if (first) return first;
+  halted.throwIfAborted();
 
   let ended: { code: number | null; signal: string | null } | null = null;
   let startedAt = 0;
@@ -121,11 +168,12 @@ export async function connectHost(dataDir: string, options: HostOptions = {}): P
     startHost(places, options, (code, signal) => (ended = { code, signal }));
   };
   start();
-  const since = performance.now();
   for (;;) {
     await new Promise((done) => setTimeout(done, 40));
-    const client = await tryConnect(places.socket);
+    halted.throwIfAborted();
+    const client = await tryConnect(places.socket, options, halted);
     if (client) return client;
+    halted.throwIfAborted();
     const exit = ended as { code: number | null; signal: string | null } | null;
     if (performance.now() - since > (exit === null ? limitOfOwnHost : limitOfOtherHost)) break;
     if (exit === null) continue;
@@ -183,17 +231,23 @@ export function otherStudio(engine: string | undefined, client: string | undefin
 }
 
 /** A client once the host has said hello, or null when nobody (or a host that is just leaving) is there; a host of another version is refused. */
-function tryConnect(path: string): Promise<HostClient | null> {
+function tryConnect(path: string, { onSilence }: HostOptions, halted: AbortSignal): Promise<HostClient | null> {
   return new Promise((done, fail) => {
     const socket = createConnection(path);
-    const timer = setTimeout(() => socket.destroy(), 10_000);
-    socket.on('error', () => socket.destroy());
-    socket.once('close', () => {
+    const giveUp = () => socket.destroy();
+    const timer = setTimeout(giveUp, 10_000);
+    halted.addEventListener('abort', giveUp);
+    const settled = () => {
       clearTimeout(timer);
+      halted.removeEventListener('abort', giveUp);
+    };
+    socket.on('error', giveUp);
+    socket.once('close', () => {
+      settled();
       done(null);
     });
-    const client = new SocketClient(socket, (studio) => {
-      clearTimeout(timer);
+    const client = new SocketClient(socket, onSilence, (studio) => {
+      settled();
       if (studio === versions.studio) done(client);
       else {
         fail(otherStudio(studio, versions.studio));
@@ -215,9 +269,16 @@ class SocketClient implements HostClient {
   #closed = false;
   /** What of the host's was no message, or null. */
   #why: string | null = null;
+  #host: number | null = null;
+  #heardAt = performance.now();
+  #toldOfHalt = false;
 
   /** `onHello` is told the version of the host's studio, if it says one. */
-  constructor(socket: Socket, onHello: (studio: string | undefined) => void) {
+  constructor(
+    socket: Socket,
+    onSilence: ((text: string) => void) | undefined,
+    onHello: (studio: string | undefined) => void,
+  ) {
     this.#socket = socket;
     socket.once('connect', () => this.#send({ type: 'hello', pid: process.pid, studio: versions.studio }));
     readFrames(
@@ -225,7 +286,9 @@ class SocketClient implements HostClient {
       (message) => this.#receive(message, onHello),
       (bad) => this.#leave(bad),
     );
+    const look = onSilence && setInterval(() => this.#lookAtSilence(onSilence), silenceOfHost).unref();
     socket.on('close', () => {
+      clearInterval(look);
       this.#closed = true;
       for (const { reject } of this.#waiting.values()) reject(lost(this.#why));
       this.#waiting.clear();
@@ -233,9 +296,22 @@ class SocketClient implements HostClient {
     });
   }
 
+  /** A host may have nothing to say for hours; one that is halted is told of once. */
+  #lookAtSilence(onSilence: (text: string) => void): void {
+    const isSilent = performance.now() - this.#heardAt >= silenceOfHost;
+    const isStill = isSilent && this.#host !== null && isHalted(this.#host);
+    if (isStill && !this.#toldOfHalt) {
+      const { message, hint } = haltedHost(this.#host!);
+      onSilence(`${message} ${hint}`);
+    }
+    this.#toldOfHalt = isStill;
+  }
+
   #receive(message: HostMessage, onHello: (studio: string | undefined) => void): void {
+    this.#heardAt = performance.now();
     switch (message.type) {
       case 'hello':
+        this.#host = message.pid;
         onHello(message.studio);
         return;
       case 'event':

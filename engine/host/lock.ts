@@ -3,11 +3,11 @@
  * whatever else lies in its place is moved away. On Windows, which does not tell us start times, a named pipe is the lock: the system takes
  * it back from a process that ends, however that ends.
  */
-import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { linkSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { isRunning } from '../formats/files.ts';
+import { processStatus } from '../processes.ts';
 
 const longestLock = 4096;
 
@@ -35,24 +35,8 @@ function bootId(): string | null {
 }
 
 function startTime(pid: number): string | null {
-  try {
-    if (process.platform === 'linux') {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      // proc(5): fields after the name in parentheses start at 3; 22 is the start time in ticks since boot.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      if (fields[0] === 'Z') return 'ended';
-      return fields[19] ?? null;
-    }
-    if (process.platform === 'darwin') {
-      // Two processes with other languages or time zones must read the same.
-      const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
-      const state = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], { encoding: 'utf8', env }).trim();
-      return state.startsWith('Z') ? 'ended' : state.replace(/^\S+\s+/, '') || null;
-    }
-  } catch {
-    return null;
-  }
-  return null;
+  const status = processStatus(pid);
+  return status?.state === 'ended' ? 'ended' : (status?.started ?? null);
 }
 
 /** Whether that very process still lives. */
