@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openModel } from '../models/open.ts';
-import { tensorView } from './adapter.ts';
+import { type Adapter, noAdapterShape, tensorView } from './adapter.ts';
 import { readAdapter } from './folder.ts';
 import { updateNorms } from './norms.ts';
 
@@ -30,4 +30,24 @@ test('the norm of an update is that of its product, and layers without an adapte
     const found = modules.find((module) => module.path.replace('{layer}', String(layer)) === path);
     expect(found?.norms[layer], path).toBeCloseTo(Math.sqrt(square), 6);
   }
+});
+
+test.each([
+  ['lora-rslora', (rank: number, alpha: number) => alpha / Math.sqrt(rank)],
+  ['lora-some-layers', (rank: number, alpha: number) => alpha / rank],
+])('the scale is that of the matrices: %s', (name, scale) => {
+  const folder = join(import.meta.dirname, '../golden', name);
+  const model = openModel(join(folder, 'model'));
+  const adapter = readAdapter(join(folder, 'adapter'), model);
+  const expected = expect.closeTo(scale(adapter.config.rank, adapter.config.alpha), 6) as number;
+  expect(updateNorms(adapter, model.spec.layers).scales).toEqual({ least: expected, most: expected });
+});
+
+test('scales of modules of other ranks lie apart, and a model trained whole has none', () => {
+  const patterns = join(import.meta.dirname, '../golden/lora-patterns');
+  const model = openModel(join(patterns, 'model'));
+  const { least, most } = updateNorms(readAdapter(join(patterns, 'adapter'), model), model.spec.layers).scales!;
+  expect(most).toBeGreaterThan(least);
+  const full = { shape: { ...noAdapterShape }, config: {}, parameters: new Float32Array(0), initial: null } as unknown as Adapter;
+  expect(updateNorms(full, model.spec.layers).scales).toBeNull();
 });

@@ -1,4 +1,4 @@
-/** How far an adapter moves each matrix. */
+/** How far an adapter moves each matrix, and the factor it does that with. */
 import type { UpdateNorms } from '../contract.ts';
 import { type Adapter, tensorView } from './adapter.ts';
 
@@ -17,7 +17,9 @@ export function updateNorms({ shape, parameters }: Adapter, layers: number): Upd
     const b = tensorView(parameters, module.b);
     ofPath[layer === null ? 0 : Number(layer[1])] = module.scale * productNorm(a, b, module.rank);
   }
+  const scales = shape.modules.map(({ scale }) => scale);
   return {
+    scales: scales.length === 0 ? null : { least: Math.min(...scales), most: Math.max(...scales) },
     modules: [...norms].map(([path, ofPath]) => ({ name: path.slice(path.lastIndexOf('.') + 1), path, norms: ofPath })),
   };
 }

@@ -27,6 +27,8 @@ export interface AdapterVersion {
 export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
 /** How far an adapter moves each matrix: the Frobenius norm of s B A. */
 export interface UpdateNorms {
+  /** The smallest and the largest s of its matrices; null where it has none. */
+  readonly scales: { readonly least: number; readonly most: number } | null;
   readonly modules: readonly {
     readonly name: string;
     /** With `{layer}` in place of the block's number. */

@@ -1,10 +1,12 @@
-import type { Run } from '../../../engine/contract.ts';
-import { scaleText } from '../new-run/field-text.ts';
+import type { UpdateNorms } from '../../../engine/contract.ts';
+import { figure } from '../../ui/format.ts';
 
 /**
- * The factor s of an adapter version, by the recipe of its run. Null for an imported one, whose rank and alpha alone do not tell it
- * (rank-stabilized or not, others by module), and after full training, which has none.
+ * The factor s of an adapter version, as its matrices have it: rank and alpha alone do not tell it (rank-stabilized or not, others by
+ * module). Null where it has no matrices B and A.
  */
-export function versionScale(run: Pick<Run, 'recipe'> | null): string | null {
-  return run === null || run.recipe.method === 'full' ? null : scaleText(run.recipe);
+export function scaleText({ scales }: Pick<UpdateNorms, 'scales'>): string | null {
+  if (scales === null) return null;
+  const [least, most] = [figure(scales.least), figure(scales.most)];
+  return least === most ? least : `${least} to ${most} by module`;
 }
