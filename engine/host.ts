@@ -118,6 +118,7 @@ async function open(): Promise<Handle> {
       busy: () =>
         runs.busy ||
         longLived.busy ||
+        exports.busy ||
         sample.busy ||
         upkeep.busy ||
         unsaved.busy ||

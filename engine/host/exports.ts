@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
 import type { ExportRecord, ExportRequest } from '../contract.ts';
+import { tidyAbandoned } from '../export/publish.ts';
 import { needsImportance } from '../export/quant-mix.ts';
 import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
-import { longestName, Problem, shown, toProblemValue } from '../problem.ts';
+import { logError, longestName, Problem, shown, toProblemValue } from '../problem.ts';
 import { type Asker, found, type HostContext, startReported } from './context.ts';
 import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 
@@ -16,16 +17,24 @@ export class Exports {
   readonly #context: HostContext;
   readonly #library: Library;
   readonly #jobs = new Map<string, Job>();
+  #tidying = 0;
 
   constructor(context: HostContext, library: Library) {
     this.#context = context;
     this.#library = library;
-    for (const record of context.store.exports.running())
+    for (const record of context.store.exports.running()) {
+      this.#tidy(record.path);
       this.#save({
         ...record,
         state: 'stopped',
         problem: new Problem('stopped', 'The studio ended before the export had.', 'Export again.').toValue(),
       });
+    }
+  }
+
+  /** Whether what killed exports left behind is being removed. */
+  get busy(): boolean {
+    return this.#tidying > 0;
   }
 
   async start(request: ExportRequest, asker: Asker): Promise<ExportRecord> {
@@ -105,6 +114,8 @@ export class Exports {
     } catch (error) {
       const problem = toProblemValue(error);
       put(problem.code === 'stopped' ? { state: 'stopped' } : { state: 'failed', problem });
+      // Its process may have been killed, and then could not clear up.
+      this.#tidy(request.out);
       throw error;
     } finally {
       this.#jobs.delete(record.id);
@@ -113,6 +124,14 @@ export class Exports {
     put({ ...written, state: refused === null ? 'done' : 'failed', problem: refused });
     if (refused !== null) throw Problem.fromValue(refused);
     return record;
+  }
+
+  /** Nobody waits for it: the disk may be slow, or not answer at all. */
+  #tidy(out: string): void {
+    this.#tidying++;
+    void tidyAbandoned(out)
+      .catch(logError)
+      .finally(() => this.#tidying--);
   }
 
   #save(record: ExportRecord): void {

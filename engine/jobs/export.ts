@@ -1,6 +1,6 @@
 /** Job `export`: writes a format beside its final place, proves it, and only then gives it its name. */
-import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, join, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { ExportedFile, JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { today } from '../data/day.ts';
@@ -8,12 +8,12 @@ import { readRows, type TokenRow } from '../data/rows.ts';
 import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
-import { filesIn, hashFiles, manifestName, readManifest, writeManifest, type Manifest } from '../export/lineage.ts';
+import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
 import { builtInRows, hasEnoughPositions, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import type { Step } from '../export/progress.ts';
-import { alreadyThere, exportSource } from '../export/source.ts';
-import { extensible, isRunning, makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
-import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
+import { publish } from '../export/publish.ts';
+import { exportSource } from '../export/source.ts';
+import { writeFileAtomic } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
@@ -174,105 +174,6 @@ export function stepOf(port: JobPort, phase: string, unit: string): Step {
   };
 }
 
-interface Place {
-  readonly path: string;
-  readonly folder: boolean;
-  /** What is there may go, once the new one is whole. */
-  readonly replace: boolean;
-}
-
-/** What is replaced waits here, in the work folder, until the new one has its name. */
-const replacedName = 'replaced';
-
-/**
- * Gives `write` a place for the result in a work folder beside `path`, and a folder for what is only needed meanwhile. The result gets
- * its name when `write` has come back; whatever happens, the work folder goes. Until then what is replaced stays as it is.
- */
-export async function publish(
-  place: Place,
-  bytes: number,
-  write: (partial: string, workDir: string) => Promise<void>,
-): Promise<void> {
-  const { path, folder } = place;
-  const parent = dirname(path);
-  const name = extensible(basename(path));
-  const work = join(parent, `${partialPrefix}${name}-${process.pid}`);
-  try {
-    // Before it is looked at what is there: a try that was killed may have left it aside.
-    dropWork(work, path);
-    if (existsSync(parent)) removeAbandoned(path, name);
-    refuseExisting(place);
-    makeFolder(parent);
-    checkFreeSpace(parent, bytes);
-    mkdirSync(work);
-    const partial = join(work, basename(path));
-    if (folder) mkdirSync(partial);
-    await write(partial, work);
-    if (folder) syncFolder(partial);
-    refuseExisting(place);
-    if (folder && existsSync(path)) swapFolders(partial, path, join(work, replacedName));
-    else renameSync(partial, path);
-    syncFolder(parent);
-  } catch (cause) {
-    throw toWriteProblem(path, cause);
-  } finally {
-    dropWork(work, path);
-  }
-}
-
-/** A folder cannot be renamed over a full one: the old one steps aside first, and comes back should the new one not take its place. */
-function swapFolders(partial: string, path: string, aside: string): void {
-  renameSync(path, aside);
-  try {
-    renameSync(partial, path);
-  } catch (error) {
-    renameSync(aside, path);
-    throw error;
-  }
-}
-
-/** Removes a work folder; what was to be replaced and stands aside in it gets its name back. */
-function dropWork(work: string, path: string): void {
-  const aside = join(work, replacedName);
-  if (existsSync(aside) && !existsSync(path)) renameSync(aside, path);
-  rmSync(work, { recursive: true, force: true });
-}
-
-/** Work folders of earlier tries at this place whose process is gone. */
-function removeAbandoned(path: string, name: string): void {
-  const parent = dirname(path);
-  const prefix = `${partialPrefix}${name}-`;
-  for (const entry of readdirSync(parent))
-    if (entry.startsWith(prefix) && /^\d+$/.test(entry.slice(prefix.length)) && !isRunning(Number(entry.slice(prefix.length))))
-      dropWork(join(parent, entry), path);
-}
-
-/** Refuses to replace what nobody said may go: anything at all, or what in a folder no export has written. */
-function refuseExisting({ path, folder, replace }: Place): void {
-  if (!existsSync(path)) return;
-  const isFolder = statSync(path).isDirectory();
-  if (folder && isFolder && readdirSync(path).length === 0) return;
-  if (!replace) throw alreadyThere(path);
-  if (folder !== isFolder)
-    throw new Problem(
-      'folder-not-empty',
-      `'${path}' is a ${isFolder ? 'folder' : 'file'}, and a ${folder ? 'folder' : 'file'} is to be written.`,
-      'Choose another place.',
-    );
-  if (!folder) return;
-  const manifest = readManifest(path);
-  const own = new Set([manifestName, ...(manifest?.files ?? []).map((file) => file.name)]);
-  const other = filesIn(path).find((name) => !own.has(name));
-  if (manifest !== null && other === undefined) return;
-  throw new Problem(
-    'folder-not-empty',
-    manifest === null
-      ? `The folder '${path}' was not written by an export, so it is not replaced.`
-      : `The folder '${path}' also holds '${other}', which no export has written, so it is not replaced.`,
-    'Choose another place, or remove it first.',
-  );
-}
-
 /** An export made of files cannot take their place. */
 function requireNoSource(path: string, sources: readonly string[]): void {
   const real = (of: string): string => (existsSync(of) ? realpathSync(of) : resolve(of));
@@ -280,21 +181,6 @@ function requireNoSource(path: string, sources: readonly string[]): void {
   const source = sources.find((of) => real(of) === place || real(of).startsWith(place + sep));
   if (source !== undefined)
     throw new Problem('folder-not-empty', `'${path}' holds what the export is made of: '${source}'.`, 'Choose another place.');
-}
-
-function checkFreeSpace(folder: string, bytes: number): void {
-  const { bavail, bsize } = statfsSync(folder);
-  const free = bavail * bsize;
-  if (free < bytes)
-    throw new Problem(
-      'disk-full',
-      `This needs ${megabytes(bytes)} in '${folder}', and ${megabytes(free)} are free.`,
-      'Free some space or choose another place.',
-    );
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1e6)} MB`;
 }
 
 /** Bytes of a file, or of the files in a folder and the folders in it; a link counts as the file it leads to, and leads into no folder. */

@@ -1,12 +1,14 @@
 /** What an export replaces: only what somebody said may go, only when the new one is whole, and never anything else. */
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, existsSync, cpSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobSpec } from '../contract.ts';
-import { manifestName } from '../export/lineage.ts';
+import { runExport } from '../jobs/export.ts';
 import { killedAt } from '../testing/killed-at.ts';
-import { publish, runExport } from './export.ts';
+import { manifestName } from './lineage.ts';
+import { publish, tidyAbandoned } from './publish.ts';
 
 const golden = join(import.meta.dirname, '../golden/llama-tied');
 const root = mkdtempSync(join(tmpdir(), 'publish-'));
@@ -101,4 +103,41 @@ it('never takes the place of what it is made of, and leaves a proved file alone 
   expect(readFileSync(gguf.out).equals(before)).toBe(true);
   await runExport({ ...gguf, quantization: 'q8_0' }, silent);
   expect(readFileSync(gguf.out).length).toBeLessThan(before.length);
+});
+
+describe('what a killed export left behind', () => {
+  const gone = spawnSync(process.execPath, ['-e', '']).pid;
+  const leave = (folder: string, name: string, pid: number): string => {
+    const left = join(folder, `.partial-${name}-${pid}`);
+    mkdirSync(left, { recursive: true });
+    writeFileSync(join(left, 'half'), 'half');
+    return left;
+  };
+
+  it('is removed beside its place and in it, and what it had put aside gets its name back', async () => {
+    const out = join(work, 'out');
+    const left = leave(work, 'out', gone);
+    oldFolder(join(left, 'replaced'));
+    await tidyAbandoned(out);
+    expect(readdirSync(work)).toEqual(['out']);
+    expect(readFileSync(join(out, 'a'), 'utf8')).toBe('old');
+    leave(out, 'model.gguf', gone);
+    await tidyAbandoned(out);
+    expect(readdirSync(out).sort()).toEqual(['a', manifestName].sort());
+  });
+
+  it('is left alone where it may be somebody else’s, and removed only once its process has ended', async () => {
+    const out = join(work, 'out');
+    const others = [leave(work, 'another', gone), join(work, '.partial-out'), join(work, 'partial-out-1'), join(work, `out-${gone}`)];
+    for (const path of others.slice(1)) mkdirSync(path);
+    const owner = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 1500)']);
+    const left = leave(work, 'out', owner.pid!);
+    const tidied = tidyAbandoned(out);
+    await new Promise((done) => setTimeout(done, 300));
+    expect(existsSync(left)).toBe(true);
+    await tidied;
+    expect(existsSync(left)).toBe(false);
+    expect(others.every((path) => existsSync(path))).toBe(true);
+    await tidyAbandoned(join(work, 'nowhere', 'out'));
+  });
 });

@@ -1,0 +1,161 @@
+/** How the result of an export gets its name: written whole beside its place first, and what a killed try left behind is removed. */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { extensible, isRunning, makeFolder, syncFolder } from '../formats/files.ts';
+import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
+import { Problem } from '../problem.ts';
+import { filesIn, manifestName, readManifest } from './lineage.ts';
+import { alreadyThere } from './source.ts';
+
+interface Place {
+  readonly path: string;
+  readonly folder: boolean;
+  /** What is there may go, once the new one is whole. */
+  readonly replace: boolean;
+}
+
+/** What is replaced waits here, in the work folder, until the new one has its name. */
+const replacedName = 'replaced';
+
+/**
+ * Gives `write` a place for the result in a work folder beside `path`, and a folder for what is only needed meanwhile. The result gets
+ * its name when `write` has come back; whatever happens, the work folder goes. Until then what is replaced stays as it is.
+ */
+export async function publish(
+  place: Place,
+  bytes: number,
+  write: (partial: string, workDir: string) => Promise<void>,
+): Promise<void> {
+  const { path, folder } = place;
+  const parent = dirname(path);
+  const name = extensible(basename(path));
+  const work = join(parent, `${partialPrefix}${name}-${process.pid}`);
+  try {
+    // Before it is looked at what is there: a try that was killed may have left it aside.
+    dropWork(work, path);
+    if (existsSync(parent)) removeAbandoned(path, name);
+    refuseExisting(place);
+    makeFolder(parent);
+    checkFreeSpace(parent, bytes);
+    mkdirSync(work);
+    const partial = join(work, basename(path));
+    if (folder) mkdirSync(partial);
+    await write(partial, work);
+    if (folder) syncFolder(partial);
+    refuseExisting(place);
+    if (folder && existsSync(path)) swapFolders(partial, path, join(work, replacedName));
+    else renameSync(partial, path);
+    syncFolder(parent);
+  } catch (cause) {
+    throw toWriteProblem(path, cause);
+  } finally {
+    dropWork(work, path);
+  }
+}
+
+/** A folder cannot be renamed over a full one: the old one steps aside first, and comes back should the new one not take its place. */
+function swapFolders(partial: string, path: string, aside: string): void {
+  renameSync(path, aside);
+  try {
+    renameSync(partial, path);
+  } catch (error) {
+    renameSync(aside, path);
+    throw error;
+  }
+}
+
+/** Removes a work folder; what was to be replaced and stands aside in it gets its name back. */
+function dropWork(work: string, path: string): void {
+  const aside = join(work, replacedName);
+  if (existsSync(aside) && !existsSync(path)) renameSync(aside, path);
+  rmSync(work, { recursive: true, force: true });
+}
+
+/** The process whose work folder is called so, or null where that is none of `name`; null for `name` means any. */
+function ownerOf(entry: string, name: string | null): number | null {
+  const [, of, pid] = /^(.*)-(\d+)$/.exec(entry) ?? [];
+  const isOurs = name === null ? of?.startsWith(partialPrefix) === true : of === partialPrefix + name;
+  return isOurs ? Number(pid) : null;
+}
+
+/** Work folders of earlier tries at this place whose process is gone. */
+function removeAbandoned(path: string, name: string): void {
+  const parent = dirname(path);
+  for (const entry of readdirSync(parent)) {
+    const owner = ownerOf(entry, name);
+    if (owner !== null && !isRunning(owner)) dropWork(join(parent, entry), path);
+  }
+}
+
+/** A job whose host was killed notices that within so many seconds and ends. */
+const longestWaitForOwner = 30;
+
+/**
+ * Removes what an export to `out` left behind that was killed with its host: its work folder, known by its name, and only once its process
+ * is gone. It lies beside `out`, or in it where that is a folder which files are put into.
+ */
+export async function tidyAbandoned(out: string): Promise<void> {
+  await Promise.all([tidyFolder(dirname(out), out), tidyFolder(out, null)]);
+}
+
+/** `path` is what is being made in the folder; null: any file. */
+async function tidyFolder(folder: string, path: string | null): Promise<void> {
+  // There may be no such folder, or `out` is a file.
+  const entries = await readdir(folder).catch(() => []);
+  const name = path && extensible(basename(path));
+  await Promise.all(
+    entries.map(async (entry) => {
+      const owner = ownerOf(entry, name);
+      if (owner === null) return;
+      for (let waited = 0; waited < longestWaitForOwner && isRunning(owner); waited++) await setTimeout(1000);
+      if (isRunning(owner)) return;
+      const work = join(folder, entry);
+      const aside = join(work, replacedName);
+      if (path !== null && existsSync(aside) && !existsSync(path)) await rename(aside, path);
+      await rm(work, { recursive: true, force: true });
+    }),
+  );
+}
+
+/** Refuses to replace what nobody said may go: anything at all, or what in a folder no export has written. */
+function refuseExisting({ path, folder, replace }: Place): void {
+  if (!existsSync(path)) return;
+  const isFolder = statSync(path).isDirectory();
+  if (folder && isFolder && readdirSync(path).length === 0) return;
+  if (!replace) throw alreadyThere(path);
+  if (folder !== isFolder)
+    throw new Problem(
+      'folder-not-empty',
+      `'${path}' is a ${isFolder ? 'folder' : 'file'}, and a ${folder ? 'folder' : 'file'} is to be written.`,
+      'Choose another place.',
+    );
+  if (!folder) return;
+  const manifest = readManifest(path);
+  const own = new Set([manifestName, ...(manifest?.files ?? []).map((file) => file.name)]);
+  const other = filesIn(path).find((name) => !own.has(name));
+  if (manifest !== null && other === undefined) return;
+  throw new Problem(
+    'folder-not-empty',
+    manifest === null
+      ? `The folder '${path}' was not written by an export, so it is not replaced.`
+      : `The folder '${path}' also holds '${other}', which no export has written, so it is not replaced.`,
+    'Choose another place, or remove it first.',
+  );
+}
+
+function checkFreeSpace(folder: string, bytes: number): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  if (free < bytes)
+    throw new Problem(
+      'disk-full',
+      `This needs ${megabytes(bytes)} in '${folder}', and ${megabytes(free)} are free.`,
+      'Free some space or choose another place.',
+    );
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6)} MB`;
+}
