@@ -1,6 +1,6 @@
 /** The command line: finds the command, hands it what it needs, and turns how it ends into an exit status. */
 import { parseArgs } from 'node:util';
-import { Arguments, type Command, Interrupted, UsageError } from './cli/command.ts';
+import { Arguments, type Command, Interrupted, ProblemInResult, UsageError } from './cli/command.ts';
 import { commands, globalOptions } from './cli/commands.ts';
 import { Output } from './cli/output.ts';
 import { type ProblemValue, shown, toProblemValue } from './problem.ts';
@@ -107,7 +107,8 @@ async function main(argv: string[]): Promise<number> {
       output.message(error.message);
       return 130;
     }
-    output.problem(toProblemValue(error));
+    const problem = toProblemValue(error instanceof ProblemInResult ? error.problem : error);
+    output.problem(problem, error instanceof ProblemInResult ? error.result : {});
     return 1;
   } finally {
     for (const notice of await untold(client)) output.notice(notice);

@@ -1,6 +1,7 @@
 /** What a command of the command line is, and what it is handed. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
+import type { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
 import type { Output } from './output.ts';
@@ -38,6 +39,18 @@ export const rowOptions = { 'no-add-eos-token': { type: 'boolean' } } as const;
 export class UsageError extends Error {}
 /** Ended by the user after everything worth keeping was saved: exit status 130. */
 export class Interrupted extends Error {}
+
+/** Ends a command with a problem that its result shows: exit status 1. With `--json` both are one document. */
+export class ProblemInResult extends Error {
+  readonly problem: Problem;
+  readonly result: object;
+
+  constructor(problem: Problem, result: object) {
+    super(problem.message);
+    this.problem = problem;
+    this.result = result;
+  }
+}
 
 /** Options and positional arguments of one call, read by name. */
 export class Arguments {

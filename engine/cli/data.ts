@@ -1,9 +1,10 @@
 /** `lowrank data render|check|stats` */
 import { resolve } from 'node:path';
+import type { DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { modelOptions, rowOptions, UsageError, type Command } from './command.ts';
+import { modelOptions, ProblemInResult, rowOptions, UsageError, type Command } from './command.ts';
 import { showProgress } from './progress.ts';
 
 export const data: Command = {
@@ -55,17 +56,8 @@ export const data: Command = {
     const report = await showProgress(client, output, 'data', () => client.request('data.report', { ...request, maxLength }));
     if (what === 'check') {
       for (const { severity, title, detail } of report.checks) output.line(`${severity.padEnd(8)}  ${title}: ${detail}`);
-      const blocking = report.checks.find(({ severity }) => severity === 'blocking');
-      if (blocking !== undefined)
-        throw new Problem('data-invalid', `${blocking.title}: ${blocking.detail}`, 'Correct these rows.');
-      if (report.truncatedRows > 0)
-        throw new Problem(
-          'row-too-long',
-          `${report.truncatedRows} of ${report.rows} rows are longer than ${report.maxLength} tokens; the longest has ${report.longest}.`,
-          report.maxLength < maxLength
-            ? 'The model has no more positions: shorten them; training cuts them at the right.'
-            : 'Raise the maximum length, or shorten them; training cuts them at the right.',
-        );
+      const problem = problemOf(report, maxLength);
+      if (problem !== null) throw new ProblemInResult(problem, report);
       output.document(report);
       return;
     }
@@ -82,3 +74,17 @@ export const data: Command = {
     for (const { upTo, rows } of report.lengths) output.line(`up to ${String(upTo).padStart(6)} tokens  ${rows}`);
   },
 };
+
+/** Why the rows of a report cannot all be trained on as they are; null where they can. */
+function problemOf(report: DataReport, asked: number): Problem | null {
+  const blocking = report.checks.find(({ severity }) => severity === 'blocking');
+  if (blocking !== undefined) return new Problem('data-invalid', `${blocking.title}: ${blocking.detail}`, 'Correct these rows.');
+  if (report.truncatedRows === 0) return null;
+  return new Problem(
+    'row-too-long',
+    `${report.truncatedRows} of ${report.rows} rows are longer than ${report.maxLength} tokens; the longest has ${report.longest}.`,
+    report.maxLength < asked
+      ? 'The model has no more positions: shorten them; training cuts them at the right.'
+      : 'Raise the maximum length, or shorten them; training cuts them at the right.',
+  );
+}

@@ -69,8 +69,9 @@ export class Output {
     this.#barShown = true;
   }
 
-  problem(problem: ProblemValue): void {
-    this.document({ problem });
+  /** Why a command fails, and in its document what it has found out all the same. */
+  problem(problem: ProblemValue, found: object = {}): void {
+    this.document({ ...found, problem });
     this.notice(problem);
   }
 
