@@ -79,6 +79,19 @@ export class Store {
     }
   }
 
+  /**
+   * The same for what need not outlast a power loss, because what it tells of does not either: it is flushed to the disk not by itself but
+   * with the next transaction that is, and so never after a later one. Where a process is killed it is as safe as any other.
+   */
+  unflushed<T>(work: () => T): T {
+    this.#db.pragma('synchronous = NORMAL');
+    try {
+      return this.transaction(work);
+    } finally {
+      this.#db.pragma('synchronous = FULL');
+    }
+  }
+
   /** Notes that the database is damaged: people are told, and the next opening checks it fully and heals it. */
   reportDamage(damage: string): Problem {
     try {

@@ -49,7 +49,8 @@ export class Intake {
     const news = readNews(run.out, from);
     if (news.position.metrics === from.metrics && news.position.events === from.events) return false;
     const lines: LogLine[] = [];
-    const { steps, evaluations } = store.transaction(() => {
+    // What a power loss takes of it is read from the folder again: the place reached is part of the same transaction.
+    const { steps, evaluations } = store.unflushed(() => {
       for (const event of news.events) lines.push(...this.#store(event, run.out));
       if (news.unreadable > 0) lines.push(lineOf(`${news.unreadable} lines in the folder of the run cannot be read.`));
       // Where metrics are read again, those that are known come once more.
