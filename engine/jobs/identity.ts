@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { adapterFile } from '../adapters/find.ts';
 import { adapterConfigBytes, adapterHash } from '../adapters/folder.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import type { Step } from '../export/progress.ts';
 import { hashOfFiles } from '../models/hash.ts';
 import type { OpenModel, TokenizerSource } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { sequencesOf, type Example } from '../training/examples.ts';
+import { inTurns, sequencesOf, type Example } from '../training/examples.ts';
 import type { BaseRecord, DataRecord, RunRecord } from './run-folder.ts';
 
 export function baseRecord({ path, format, info, spec, files }: OpenModel, cacheDir: string): BaseRecord {
@@ -33,13 +34,14 @@ export function templateHash(tokenizer: Tokenizer | null): string | null {
 }
 
 /** Hashes token ids and labels in the order of the examples, and what each sequence is to its example where that is not all of it. */
-export function tokensHash(examples: readonly Example[]): string {
+export async function tokensHash(examples: readonly Example[], onTurn: Step): Promise<string> {
   const hash = createHash('sha256');
-  for (const { inputIds, labels, part } of sequencesOf(examples)) {
-    if (part !== 'whole') hash.update(part);
-    hash.update(Int32Array.of(inputIds.length));
-    for (const values of [inputIds, labels]) hash.update(values);
-  }
+  for await (const some of inTurns(examples, onTurn))
+    for (const { inputIds, labels, part } of sequencesOf(some)) {
+      if (part !== 'whole') hash.update(part);
+      hash.update(Int32Array.of(inputIds.length));
+      for (const values of [inputIds, labels]) hash.update(values);
+    }
   return hash.digest('hex');
 }
 

@@ -11,7 +11,8 @@ import { Problem, toProblemValue } from '../problem.ts';
 import { checkRecipe, ownNames, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { longestSequence, prepareExamples, type Example, type PreparedExamples } from '../training/examples.ts';
+import type { Step } from '../export/progress.ts';
+import { inTurns, longestSequence, prepareExamples, type Example, type PreparedExamples } from '../training/examples.ts';
 import { objectives } from '../training/objectives/index.ts';
 import { examplesPerStep, totalExamples, totalSteps } from '../training/order.ts';
 import { loadCheckpoint, newestCheckpoint, saveCheckpoint, type TrainingState } from '../training/checkpoint.ts';
@@ -119,8 +120,8 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     day,
     base: baseRecord(model, spec.cacheDir),
     startedFrom: spec.adapterPath === null ? null : await startRecord(spec.adapterPath),
-    data: dataRecord(spec.dataPaths, data),
-    evaluation: evaluation === null ? (earlier?.evaluation ?? null) : dataRecord(spec.evalPaths, evaluation),
+    data: await dataRecord(spec.dataPaths, data, port),
+    evaluation: evaluation === null ? (earlier?.evaluation ?? null) : await dataRecord(spec.evalPaths, evaluation, port),
     tokenizerHash: tokenizerHash(model.tokenizerSource),
     templateHash: templateHash(tokenizer),
     device: { provider, name: device.name, threads: plan.threads },
@@ -149,7 +150,7 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
     ...(spec.adapterPath === null ? [] : givenAdapterNotes(spec.recipe, adapter, model.spec)),
     ...recipeNotes(recipe, examples.length),
     ...contextNotes(model.spec, examples),
-    ...sharedNotes(examples, evaluation?.prepared.examples ?? []),
+    ...(await sharedNotes(examples, evaluation?.prepared.examples ?? [], onTurn(port))),
   ];
   // Rows that are trained and evaluated say the same of both.
   for (const text of new Set(allNotes)) folder.log(text);
@@ -221,6 +222,9 @@ async function trainIn(folder: RunFolder, spec: TrainSpec, port: JobPort, begin:
 
 // ── Before the first step ───────────────────────────────────────────────────────────────────────────────────────────────
 
+/** What is done with all rows once they are read takes seconds for a million. */
+const onTurn = (port: JobPort): Step => stepOf(port, 'Preparing the rows', 'rows');
+
 function stoppedBefore(): Problem {
   return new Problem('stopped', 'Stopped before its first step, as asked.', 'Start it again, or resume it.');
 }
@@ -274,7 +278,7 @@ async function prepareData(
   // One token more than is trained, so that a row that is cut is known as such.
   const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
   const loaded = await loadRows(paths, model, tokenizer, settings, port);
-  const prepared = prepareExamples(loaded.rows, length);
+  const prepared = await prepareExamples(loaded.rows, length, onTurn(port));
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
   const used = read - skipped;
@@ -373,14 +377,14 @@ async function firstAdapter(
   });
 }
 
-function dataRecord(paths: readonly string[], { loaded, prepared }: Data): DataRecord {
+async function dataRecord(paths: readonly string[], { loaded, prepared }: Data, port: JobPort): Promise<DataRecord> {
   const { format, hash, skipped } = loaded;
   const { examples, truncated, withoutTarget } = prepared;
   const rows = new Set(examples.map(({ index }) => index)).size;
   return {
     paths,
     hash,
-    tokensHash: tokensHash(examples),
+    tokensHash: await tokensHash(examples, onTurn(port)),
     format,
     rows,
     examples: examples.length,
@@ -430,16 +434,17 @@ function resumeNotes(
 }
 
 /** Evaluation on rows that are trained says little about new ones. */
-function sharedNotes(examples: readonly Example[], evaluation: readonly Example[]): string[] {
+async function sharedNotes(examples: readonly Example[], evaluation: readonly Example[], onTurn: Step): Promise<string[]> {
   if (evaluation.length === 0) return [];
   const keys = evaluation.map(keyOf);
   const evaluated = new Set(keys);
   // The examples that are trained may be many more, so their keys are not kept.
   const trained = new Set<string>();
-  for (const example of examples) {
-    const key = keyOf(example);
-    if (evaluated.has(key)) trained.add(key);
-  }
+  for await (const some of inTurns(examples, onTurn))
+    for (const example of some) {
+      const key = keyOf(example);
+      if (evaluated.has(key)) trained.add(key);
+    }
   const shared = keys.filter((key) => trained.has(key)).length;
   return shared === 0
     ? []

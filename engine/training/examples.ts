@@ -61,10 +61,28 @@ export interface PreparedExamples {
   readonly withoutTarget: number;
 }
 
-export function prepareExamples(rows: readonly TokensOfRow[], maxLength: number): PreparedExamples {
-  const examples = examplesOf(rows, maxLength).filter(({ sequences }) =>
-    sequences.every(({ labels }) => supervisedTokens(labels) > 0),
-  );
+/** Told how many of how many are done, and waited for. */
+type OnTurn = (done: number, total: number) => Promise<void>;
+
+const turn = 256;
+
+/** Gives all in groups: a million rows take seconds, and before each group `onTurn` says how far it is and lets a stop arrive. */
+export async function* inTurns<T>(all: readonly T[], onTurn: OnTurn): AsyncGenerator<readonly T[]> {
+  for (let first = 0; first < all.length; first += turn) {
+    await onTurn(first, all.length);
+    yield all.slice(first, first + turn);
+  }
+}
+
+export async function prepareExamples(
+  rows: readonly TokensOfRow[],
+  maxLength: number,
+  onTurn: OnTurn,
+): Promise<PreparedExamples> {
+  const examples: Example[] = [];
+  for await (const some of inTurns(rows, onTurn))
+    for (const example of examplesOf(some, maxLength))
+      if (example.sequences.every(({ labels }) => supervisedTokens(labels) > 0)) examples.push(example);
   const truncated = rows.reduce((count, { inputIds }) => count + (inputIds.length > maxLength ? 1 : 0), 0);
   return { examples, truncated, withoutTarget: rows.length - examples.length };
 }
