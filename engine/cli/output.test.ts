@@ -29,3 +29,21 @@ test('a notice and a problem are a sentence and a hint on lines of their own, wh
   new Output(false).problem(problem);
   expect([stdout, stderr]).toEqual(['', written + written]);
 });
+
+test('without a terminal a phase is a line, and so is how far a long one is every ten seconds', () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  try {
+    const output = new Output(true);
+    const tell = (phase: string, done: number) => output.progress({ phase, done, total: 90, unit: 'bytes', secondsLeft: 61 });
+    for (let second = 0; second < 25; second++) {
+      tell('Reading', second);
+      vi.advanceTimersByTime(1000);
+    }
+    tell('Training', 0);
+    output.progress({ phase: 'Saving', done: 0, total: 0, unit: '', secondsLeft: null }, 'loss 2');
+    const lines = ['Reading', 'Reading: 10/90 bytes, 1 min 1 s left', 'Reading: 20/90 bytes, 1 min 1 s left', 'Training', 'Saving'];
+    expect([stdout, stderr]).toEqual(['', `${lines.join('\n')}\n`]);
+  } finally {
+    vi.useRealTimers();
+  }
+});

@@ -6,12 +6,15 @@ import type { Progress } from '../contract.ts';
 import { shown, shownJson, shownText, type ProblemValue } from '../problem.ts';
 
 const barWidth = 24;
+/** Where there is no terminal, and so no bar. */
+const millisecondsBetweenLines = 10_000;
 
 export class Output {
   readonly json: boolean;
   readonly #terminal = process.stderr.isTTY === true;
   #barShown = false;
   #phase = '';
+  #toldAt = -Infinity;
 
   constructor(json: boolean) {
     this.json = json;
@@ -53,20 +56,24 @@ export class Output {
   }
 
   progress({ phase, done, total, unit, secondsLeft }: Progress, more = ''): void {
-    if (!this.#terminal) {
-      if (phase !== this.#phase) process.stderr.write(`${shown(phase)}\n`);
-      this.#phase = phase;
-      return;
-    }
+    const beside = [more, secondsLeft === null ? '' : `${duration(secondsLeft)} left`];
+    if (!this.#terminal) return this.#progressLine(phase, [total > 0 ? `${done}/${total} ${unit}` : '', ...beside]);
     const filled = total > 0 ? Math.round((barWidth * done) / total) : 0;
-    const parts = [
-      total > 0 ? `${phase} [${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${done}/${total} ${unit}` : `${phase} ...`,
-      more,
-      secondsLeft === null ? '' : `${duration(secondsLeft)} left`,
-    ];
-    const text = shown(parts.filter((part) => part !== '').join('  '));
+    const bar = `${phase} [${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${done}/${total} ${unit}`;
+    const text = shown([total > 0 ? bar : `${phase} ...`, ...beside].filter((part) => part !== '').join('  '));
     process.stderr.write(`\r\u001b[K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
     this.#barShown = true;
+  }
+
+  /** In a log: each phase as it begins, and how far a long one is. */
+  #progressLine(phase: string, parts: readonly string[]): void {
+    const now = performance.now();
+    const isNew = phase !== this.#phase;
+    if (!isNew && now - this.#toldAt < millisecondsBetweenLines) return;
+    const far = parts.filter((part) => part !== '').join(', ');
+    process.stderr.write(`${shown(isNew || far === '' ? phase : `${phase}: ${far}`)}\n`);
+    this.#phase = phase;
+    this.#toldAt = now;
   }
 
   /** Why a command fails, and in its document what it has found out all the same. */
