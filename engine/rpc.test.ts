@@ -96,7 +96,9 @@ test.skipIf(process.platform === 'win32')(
 
 test('whoever waits for an engine that says nothing is told so', { timeout: 60_000 }, async () => {
   const dataDir = join(folder, 'silent');
-  const server = createServer((socket) => setTimeout(() => say(socket, { type: 'hello', pid: 1, studio: versions.studio }), 4000));
+  const server = createServer((socket) =>
+    setTimeout(() => say(socket, { type: 'hello', pid: 1, studio: versions.studio }), 4000),
+  );
   await new Promise<void>((done) => server.listen(hostPlaces(dataDir).socket, done));
   const said: string[] = [];
   const client = await connectHost(dataDir, { onSilence: (text) => said.push(text) });

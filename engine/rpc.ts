@@ -274,11 +274,7 @@ class SocketClient implements HostClient {
   #toldOfHalt = false;
 
   /** `onHello` is told the version of the host's studio, if it says one. */
-  constructor(
-    socket: Socket,
-    onSilence: ((text: string) => void) | undefined,
-    onHello: (studio: string | undefined) => void,
-  ) {
+  constructor(socket: Socket, onSilence: ((text: string) => void) | undefined, onHello: (studio: string | undefined) => void) {
     this.#socket = socket;
     socket.once('connect', () => this.#send({ type: 'hello', pid: process.pid, studio: versions.studio }));
     readFrames(

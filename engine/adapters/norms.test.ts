@@ -48,6 +48,11 @@ test('scales of modules of other ranks lie apart, and a model trained whole has 
   const model = openModel(join(patterns, 'model'));
   const { least, most } = updateNorms(readAdapter(join(patterns, 'adapter'), model), model.spec.layers).scales!;
   expect(most).toBeGreaterThan(least);
-  const full = { shape: { ...noAdapterShape }, config: {}, parameters: new Float32Array(0), initial: null } as unknown as Adapter;
+  const full = {
+    shape: { ...noAdapterShape },
+    config: {},
+    parameters: new Float32Array(0),
+    initial: null,
+  } as unknown as Adapter;
   expect(updateNorms(full, model.spec.layers).scales).toBeNull();
 });

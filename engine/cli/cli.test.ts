@@ -476,13 +476,25 @@ test('data check reports in one document with what is wrong, also when it refuse
   const check = async (name: string, lines: readonly object[]) => {
     const path = join(folder, `${name}.jsonl`);
     writeFileSync(path, lines.map((line) => JSON.stringify(line)).join('\n'));
-    const { status, stdout, stderr } = await lowrank('data', 'check', '--model', model, '--data', path, '--max-length', '100', '--json');
+    const { status, stdout, stderr } = await lowrank(
+      'data',
+      'check',
+      '--model',
+      model,
+      '--data',
+      path,
+      '--max-length',
+      '100',
+      '--json',
+    );
     return { status, stderr, report: JSON.parse(stdout) as Partial<DataReport> & { problem?: ProblemValue } };
   };
   const good = { input_ids: [1, 2, 3] };
   const blocked = await check('blocked', [good, { input_ids: [1, 2, 5000] }]);
   expect(blocked).toMatchObject({ status: 1, report: { rows: 2, tokens: 3, problem: { code: 'data-invalid' } } });
-  expect(blocked.report.checks).toContainEqual(expect.objectContaining({ severity: 'blocking', title: '1 row cannot be used' }));
+  expect(blocked.report.checks).toContainEqual(
+    expect.objectContaining({ severity: 'blocking', title: '1 row cannot be used' }),
+  );
   expect(blocked.stderr).toContain('data-invalid');
   const long = await check('long', [good, { input_ids: Array.from({ length: 200 }, () => 5) }]);
   expect(long).toMatchObject({ status: 1, report: { rows: 2, truncatedRows: 1, problem: { code: 'row-too-long' } } });

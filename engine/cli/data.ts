@@ -78,7 +78,8 @@ export const data: Command = {
 /** Why the rows of a report cannot all be trained on as they are; null where they can. */
 function problemOf(report: DataReport, asked: number): Problem | null {
   const blocking = report.checks.find(({ severity }) => severity === 'blocking');
-  if (blocking !== undefined) return new Problem('data-invalid', `${blocking.title}: ${blocking.detail}`, 'Correct these rows.');
+  if (blocking !== undefined)
+    return new Problem('data-invalid', `${blocking.title}: ${blocking.detail}`, 'Correct these rows.');
   if (report.truncatedRows === 0) return null;
   return new Problem(
     'row-too-long',

@@ -41,7 +41,13 @@ test('without a terminal a phase is a line, and so is how far a long one is ever
     }
     tell('Training', 0);
     output.progress({ phase: 'Saving', done: 0, total: 0, unit: '', secondsLeft: null }, 'loss 2');
-    const lines = ['Reading', 'Reading: 10/90 bytes, 1 min 1 s left', 'Reading: 20/90 bytes, 1 min 1 s left', 'Training', 'Saving'];
+    const lines = [
+      'Reading',
+      'Reading: 10/90 bytes, 1 min 1 s left',
+      'Reading: 20/90 bytes, 1 min 1 s left',
+      'Training',
+      'Saving',
+    ];
     expect([stdout, stderr]).toEqual(['', `${lines.join('\n')}\n`]);
   } finally {
     vi.useRealTimers();

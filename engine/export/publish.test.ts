@@ -128,7 +128,12 @@ describe('what a killed export left behind', () => {
 
   it('is left alone where it may be somebody else’s, and removed only once its process has ended', async () => {
     const out = join(work, 'out');
-    const others = [leave(work, 'another', gone), join(work, '.partial-out'), join(work, 'partial-out-1'), join(work, `out-${gone}`)];
+    const others = [
+      leave(work, 'another', gone),
+      join(work, '.partial-out'),
+      join(work, 'partial-out-1'),
+      join(work, `out-${gone}`),
+    ];
     for (const path of others.slice(1)) mkdirSync(path);
     const owner = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 1500)']);
     const left = leave(work, 'out', owner.pid!);
