@@ -58,18 +58,24 @@ function cutUnfinished(path: string): void {
   const descriptor = openSync(path, 'r+');
   try {
     const { size } = fstatSync(descriptor);
-    const piece = Buffer.alloc(1 << 16);
-    for (let end = size; end > 0;) {
-      const start = Math.max(0, end - piece.length);
-      const read = readSync(descriptor, piece, 0, end - start, start);
-      const last = piece.subarray(0, read).lastIndexOf(newline);
-      end = last >= 0 || start === 0 ? 0 : start;
-      const whole = start + last + 1;
-      if (end === 0 && whole < size) ftruncateSync(descriptor, whole);
-    }
+    const whole = endOfWholeLines(descriptor, size);
+    if (whole < size) ftruncateSync(descriptor, whole);
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** The byte after the last whole line of a file of `size` bytes. */
+function endOfWholeLines(descriptor: number, size: number): number {
+  const piece = Buffer.alloc(1 << 16);
+  for (let end = size; end > 0;) {
+    const start = Math.max(0, end - piece.length);
+    const read = readSync(descriptor, piece, 0, end - start, start);
+    const last = piece.subarray(0, read).lastIndexOf(newline);
+    if (last >= 0) return start + last + 1;
+    end = start;
+  }
+  return 0;
 }
 
 export function removedMeanwhile(path: string): Problem {
@@ -90,12 +96,13 @@ export interface Lines {
 }
 
 /**
- * Reads whole lines from the byte `position` on, about a megabyte of them at once; none where the file is not there or not that long.
- * Throws a Problem where a line never ends.
+ * Reads whole lines from the byte `from` on, about a megabyte of them at once; none where the file is not there. A file that
+ * is shorter, because a power loss took its end, is gone on with from the end of what it has. Throws a Problem where a line never ends.
  */
-export function readLines(path: string, position: number): Lines {
-  if (!existsSync(path)) return { values: [], position, more: false };
+export function readLines(path: string, from: number): Lines {
+  if (!existsSync(path)) return { values: [], position: from, more: false };
   return withFile(path, (descriptor, size) => {
+    const position = from > size ? endOfWholeLines(descriptor, size) : from;
     for (let length = pieceBytes; ; length *= 4) {
       const piece = Buffer.alloc(Math.max(0, Math.min(length, size - position)));
       const read = readSync(descriptor, piece, 0, piece.length, position);

@@ -1,5 +1,5 @@
 /** What somebody writes into the folder of a run is stored and told, once, whatever the moment at which it is read. */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -44,6 +44,22 @@ function newIntake(): Intake {
 }
 const numbers = (steps: readonly StepMetrics[]) => steps.map(({ step }) => step);
 const log = () => store.log.list('r').map(({ text }) => text);
+
+test('what a power loss took of the folder is not waited for', () => {
+  const run = writtenRun(out, () => {});
+  run.log('Before.');
+  const events = join(out, 'events.jsonl');
+  const flushed = statSync(events).size;
+  run.log('What the disk never got.');
+  newIntake().follow();
+  truncateSync(events, flushed + 3);
+  newIntake().follow();
+  // Whoever goes on with the run cuts the rest of the line off.
+  truncateSync(events, flushed);
+  appendFileSync(events, `${JSON.stringify({ type: 'log', at: 1, text: 'After.' })}\n`);
+  newIntake().follow();
+  expect(log().slice(-3)).toEqual(['Before.', 'What the disk never got.', 'After.']);
+});
 
 test('a host that comes back finds all that was written meanwhile, and nothing twice', () => {
   const run = writtenRun(out, () => {});
