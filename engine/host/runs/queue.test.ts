@@ -193,7 +193,7 @@ test('what waits can be given another place; what trains keeps its own', async (
   expect(() => runs.move('nobody', 1)).toThrow(expect.objectContaining({ code: 'not-found' }));
 });
 
-test('a host that is killed with three runs waiting is followed by one in which all end', { timeout: 120_000 }, async () => {
+test('a host that is killed with three runs waiting is followed by one in which all end', { timeout: 300_000 }, async () => {
   const golden = (name: string) => fileURLToPath(new URL(`../../golden/llama-tied/${name}`, import.meta.url));
   const place = join(folder, 'killed');
   const start = (name: string, maxSteps: number) =>
@@ -207,7 +207,7 @@ test('a host that is killed with three runs waiting is followed by one in which 
   const trains = await start('trains', 400);
   for (const name of ['one', 'two', 'three']) await start(name, 2);
   await expect
-    .poll(async () => (await living.request('runs.checkpoints', { id: trains.id })).length, { timeout: 60_000 })
+    .poll(async () => (await living.request('runs.checkpoints', { id: trains.id })).length, { timeout: 120_000 })
     .toBeGreaterThan(0);
   const closed = new Promise<void>((done) => living.onClose(() => done()));
   process.kill((JSON.parse(readFileSync(hostPlaces(place).lock, 'utf8')) as { pid: number }).pid, 'SIGKILL');
@@ -215,7 +215,7 @@ test('a host that is killed with three runs waiting is followed by one in which 
 
   const client = await connectHost(place);
   const all = () => client.request('runs.list', {});
-  await expect.poll(async () => (await all()).map(({ state }) => state), { timeout: 100_000 }).toEqual(Array(4).fill('done'));
+  await expect.poll(async () => (await all()).map(({ state }) => state), { timeout: 240_000 }).toEqual(Array(4).fill('done'));
   const finished = (await all()).toSorted((a, b) => a.finishedAt! - b.finishedAt!);
   expect(finished.map(({ name }) => name)).toEqual(['trains', 'one', 'two', 'three']);
   const { steps } = await client.request('runs.metrics', { id: trains.id, afterStep: 0 });
