@@ -19,11 +19,11 @@ const session = '^engine/runtime/session\\.ts$';
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random)\\.ts$', [
+    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random|measures)\\.ts$', [
       '^engine/(recipe-names|problem)\\.ts$',
     ]),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
-      '^engine/(contract/|(recipe|problem)\\.ts$)',
+      '^engine/(contract/|(recipe|problem|measures)\\.ts$)',
     ]),
     {
       name: 'the-contract-is-read-whole',
@@ -61,7 +61,7 @@ module.exports = {
     ]),
     engineOnly('evaluate-knows-data', '^engine/evaluate/', [
       '^engine/(data|evaluate)/',
-      '^engine/(problem|random|contract)\\.ts$',
+      '^engine/(problem|random|measures|contract)\\.ts$',
     ]),
     engineOnly('runtime-knows-files', '^engine/runtime/', [
       '^engine/(formats|runtime)/',
@@ -76,7 +76,7 @@ module.exports = {
     engineOnly('store-knows-contract-and-files-only', '^engine/store/', [
       '^engine/store/',
       '^engine/formats/files\\.ts$',
-      '^engine/(contract|problem|recipe)\\.ts$',
+      '^engine/(contract|problem|recipe|measures)\\.ts$',
     ]),
     {
       name: 'the-host-parses-no-models',
@@ -98,7 +98,10 @@ module.exports = {
       '^electron/',
       '^engine/(contract|problem|rpc|host/request-shapes)\\.ts$',
     ]),
-    engineOnly('window-knows-contract-and-recipe', '^renderer/', ['^renderer/', '^engine/(contract|problem|recipe)\\.ts$']),
+    engineOnly('window-knows-contract-and-recipe', '^renderer/', [
+      '^renderer/',
+      '^engine/(contract|problem|recipe|measures)\\.ts$',
+    ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),
     only('one-owner-of-sql', 'better-sqlite3', ['^engine/store/', '^engine/testing/']),

@@ -79,7 +79,7 @@ async function open(): Promise<Handle> {
     const { RunQueue } = await import('./host/runs/queue.ts');
     const { RunRegistry } = await import('./host/runs/registry.ts');
     const { Exports } = await import('./host/exports.ts');
-    const { SampleFlow } = await import('./sample.ts');
+    const { SampleProject } = await import('./host/sample-project.ts');
     const { handlersFor } = await import('./host/handlers.ts');
     const { checkRequest } = await import('./host/request-shapes.ts');
     const cacheDir = join(places.dataDir, 'cache');
@@ -101,7 +101,7 @@ async function open(): Promise<Handle> {
     const runner = new LocalRunner(supervisor, cacheDir);
     const runs = new RunQueue(context, { registry, library, adapters, devices, runner });
     const exports = new Exports(context, library);
-    const sample = new SampleFlow(context, library, runs, longLived);
+    const sample = new SampleProject(context, library, runs);
     const parts = { devices, library, adapters, registry, runs, longLived, exports, sample };
     runs.goOn();
     // A sample that a host left goes on with its run.

@@ -25,10 +25,15 @@ export const evaluate: Command = {
       }),
     );
     for (const note of result.notes) output.message(note);
-    output.document(result);
-    output.line(`loss               ${result.loss.toFixed(6)}`);
-    output.line(`perplexity         ${result.perplexity.toFixed(4)}`);
-    output.line(`supervised tokens  ${result.supervisedTokens}`);
-    output.line(`rows               ${result.rows.length}`);
+    const { notes, measures, supervisedTokens, rows } = result;
+    const [loss, perplexity] = [measures.loss!.value, measures.perplexity!.value];
+    output.document({
+      ...{ notes, loss, perplexity, supervisedTokens },
+      rows: rows.map((row) => ({ loss: row.measures.loss!, supervisedTokens: row.supervisedTokens })),
+    });
+    output.line(`loss               ${loss.toFixed(6)}`);
+    output.line(`perplexity         ${perplexity.toFixed(4)}`);
+    output.line(`supervised tokens  ${supervisedTokens}`);
+    output.line(`rows               ${rows.length}`);
   },
 };

@@ -19,7 +19,7 @@ export const runs: Command = {
     const all = await client.request('runs.list', {});
 
     if (what === 'list') {
-      output.document(all);
+      output.document(all.map(written));
       output.table([
         ['id', 'name', 'state', 'step', 'loss', 'eval loss', 'model'],
         ...all.map((run) => [
@@ -28,7 +28,7 @@ export const runs: Command = {
           run.state,
           `${run.step}/${run.totalSteps}`,
           number(run.lastLoss),
-          number(run.lastEvalLoss),
+          number(run.measures.loss?.last),
           run.modelName,
         ]),
       ]);
@@ -56,7 +56,7 @@ export const runs: Command = {
       const { id } = chosen[0]!;
       await client.request(`runs.${what}`, { id });
       const run = await client.request('runs.get', { id });
-      output.document(run);
+      output.document(written(run));
       output.line(`${run.name}  ${run.phase === '' ? run.state : run.phase}`);
       return;
     }
@@ -72,7 +72,7 @@ export const runs: Command = {
         afterStep = Math.max(page.steps.at(-1)?.step ?? -1, page.evaluations.at(-1)?.step ?? -1);
       }
       const checkpoints = await client.request('runs.checkpoints', { id: run.id });
-      output.document({ ...run, steps, evaluations, checkpoints });
+      output.document({ ...written(run), steps, evaluations, checkpoints });
       output.table([
         ['name', run.name],
         ['state', run.problem === null ? run.state : `${run.state}: ${run.problem.message}`],
@@ -81,7 +81,7 @@ export const runs: Command = {
         ['data', run.datasetName],
         ['step', `${run.step} of ${run.totalSteps}, ${duration(run.seconds)}`],
         ['loss', number(run.lastLoss)],
-        ['eval loss', `${number(run.lastEvalLoss)}, best ${number(run.bestEvalLoss)}`],
+        ['eval loss', `${number(run.measures.loss?.last)}, best ${number(run.measures.loss?.best)}`],
         ['trained', `${run.trainableParameters} parameters`],
         ['checkpoints', checkpoints.map(({ step }) => step).join(', ')],
         ...recipeKeys.map((key) => [key, formatFieldText(run.recipe[key])]),
@@ -90,7 +90,7 @@ export const runs: Command = {
     }
     const differences = recipeKeys.filter((key) => new Set(chosen.map((run) => JSON.stringify(run.recipe[key]))).size > 1);
     output.document({
-      runs: chosen,
+      runs: chosen.map(written),
       differences: Object.fromEntries(differences.map((key) => [key, chosen.map((run) => run.recipe[key])])),
     });
     const row = (label: string, value: (run: Run) => string) => [label, ...chosen.map(value)];
@@ -99,8 +99,8 @@ export const runs: Command = {
       row('state', (run) => run.state),
       row('step', (run) => `${run.step}/${run.totalSteps}`),
       row('loss', (run) => number(run.lastLoss)),
-      row('eval loss', (run) => number(run.lastEvalLoss)),
-      row('best eval loss', (run) => number(run.bestEvalLoss)),
+      row('eval loss', (run) => number(run.measures.loss?.last)),
+      row('best eval loss', (run) => number(run.measures.loss?.best)),
       row('time', (run) => duration(run.seconds)),
       ...differences.map((key) => row(key, (run) => formatFieldText(run.recipe[key]))),
     ]);
@@ -115,8 +115,14 @@ function placeOf(texts: readonly string[]): number {
   return place;
 }
 
-function number(value: number | null): string {
-  return value === null ? '-' : value.toFixed(4);
+/** A run as JSON, with the two losses that scripts have always read. */
+function written(run: Run) {
+  const { last = null, best = null } = run.measures.loss ?? {};
+  return { ...run, lastEvalLoss: last, bestEvalLoss: best };
+}
+
+function number(value: number | null | undefined): string {
+  return value == null ? '-' : value.toFixed(4);
 }
 
 function find(all: readonly Run[], name: string): Run {

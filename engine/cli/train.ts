@@ -69,17 +69,18 @@ export const train: Command = {
           : `${how} before the first step: there is nothing to go on from. Start it again.`,
       );
     }
-    const { step, lastLoss, lastEvalLoss, seconds, trainableParameters, recipe: full } = ended;
+    const { step, lastLoss, measures, seconds, trainableParameters, recipe: full } = ended;
+    const evalLoss = measures.loss?.last ?? null;
     output.document({
       out,
       adapter: join(out, 'adapter'),
       runId: ended.id,
-      ...{ steps: step, loss: lastLoss, evalLoss: lastEvalLoss, seconds, trainableParameters, recipe: full },
+      ...{ steps: step, loss: lastLoss, evalLoss, seconds, trainableParameters, recipe: full },
     });
     output.line(`adapter     ${join(out, 'adapter')}`);
     output.line(`steps       ${step} in ${duration(seconds)}`);
     if (lastLoss !== null) output.line(`loss        ${lastLoss.toFixed(4)}`);
-    if (lastEvalLoss !== null) output.line(`eval loss   ${lastEvalLoss.toFixed(4)}`);
+    if (evalLoss !== null) output.line(`eval loss   ${evalLoss.toFixed(4)}`);
     output.line(`parameters  ${trainableParameters} trained`);
   },
 };

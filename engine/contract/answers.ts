@@ -1,4 +1,5 @@
 /** What a model answers: the playground, evaluation and the sample of the first start. */
+import type { MeasureName, Measures } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterWeight } from './adapters.ts';
 import type { ChatMessage, ReadingRows } from './data.ts';
@@ -30,15 +31,55 @@ export interface GenerateResult {
   readonly text: string;
   readonly promptTokens: readonly number[];
 }
+/** What an evaluator says of one answer. */
+export interface Verdict {
+  /** As the table of evaluators names it. */
+  readonly evaluator: string;
+  readonly measures: Measures;
+  readonly state: 'good' | 'caution' | 'bad';
+  /** The finding in a few words: `3 of 4 fields`. */
+  readonly text: string;
+}
+/** How rows are evaluated. */
+export interface EvaluationSettings {
+  /** Names of the table of evaluators; left out: the loss alone. */
+  readonly evaluators?: readonly string[];
+  /** Conversations put in front of every question as examples; left out: none. */
+  readonly shots?: readonly (readonly ChatMessage[])[];
+  /** Tokens of an answer at most; left out: about twice those of the row's own answer. */
+  readonly maxTokens?: number;
+}
+export interface EvaluateRequest extends EvaluationSettings, ReadingRows {
+  readonly model: ModelRef;
+  readonly data: readonly string[];
+  /** Path of the adapter; null: the model alone. */
+  readonly adapter: string | null;
+}
+/** A model's answer to a row beside the row's own, and what each evaluator says of it. */
+export interface ScoredAnswer {
+  readonly question: string;
+  readonly expected: string;
+  readonly text: string;
+  readonly verdicts: readonly Verdict[];
+}
+export interface EvaluatedRow {
+  /** The place of the row in the data, from 0. */
+  readonly row: number;
+  /** What all evaluators together measured on it. */
+  readonly measures: Measures;
+  readonly supervisedTokens: number;
+  /** The answer to the last turn that is trained; null where no evaluator needs one, or the row has no prompt that can be asked. */
+  readonly answer: ScoredAnswer | null;
+}
 export interface EvaluateResult {
   /** As those of an answer. */
   readonly notes: readonly string[];
-  readonly loss: number;
-  readonly perplexity: number;
+  /** Each measure over all rows that have it, and how many they are. */
+  readonly measures: { readonly [N in MeasureName]?: { readonly value: number; readonly n: number } };
   readonly supervisedTokens: number;
-  readonly rows: readonly { readonly loss: number; readonly supervisedTokens: number }[];
+  readonly rows: readonly EvaluatedRow[];
 }
-/** How the first-start sample stands. Counts are measured: rows that parse and have exactly the required fields. */
+/** How the sample of the first start stands. The counts are rows that `json-fields` finds right. */
 export interface SampleState {
   readonly phase: 'preparing' | 'before' | 'training' | 'after' | 'done' | 'failed' | 'stopped';
   readonly projectId: string;
@@ -48,6 +89,9 @@ export interface SampleState {
   readonly requiredFields: readonly string[];
   readonly answerBefore: string | null;
   readonly answerAfter: string | null;
+  /** What `json-fields` says of the two answers. */
+  readonly verdictBefore: Verdict | null;
+  readonly verdictAfter: Verdict | null;
   readonly correctBefore: number | null;
   readonly correctAfter: number | null;
   readonly rows: number;
@@ -57,7 +101,7 @@ export interface SampleState {
 export interface AnswerRequests {
   'generate.start': (p: GenerateRequest) => GenerateResult;
   'generate.stop': (p: { streamId: string }) => null;
-  'evaluate.start': (p: { model: ModelRef; data: readonly string[]; adapter: string | null } & ReadingRows) => EvaluateResult;
+  'evaluate.start': (p: EvaluateRequest) => EvaluateResult;
   /** Makes the sample project and runs it to the end; answers when it has started. */
   'sample.start': () => SampleState;
   'sample.get': () => SampleState | null;

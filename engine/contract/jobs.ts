@@ -2,7 +2,7 @@
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterWeight } from './adapters.ts';
-import type { GenerateRequest, GenerateSettings } from './answers.ts';
+import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
 import type { AddedFiles, ColumnMapping, ReadingRows, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
@@ -38,7 +38,8 @@ export type JobSpec =
       readonly dataPaths: readonly string[];
       readonly adapterPath: string | null;
       readonly cacheDir: string;
-    } & ReadingRows)
+    } & EvaluationSettings &
+      ReadingRows)
   | { readonly kind: 'chat'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
   | ({
       readonly kind: 'export';
@@ -144,6 +145,8 @@ export type JobMessage =
   | { readonly type: 'underway' }
   /** The folder of the run holds more than before; `slowestStep` is the duration of the slowest step since, in seconds, 0 where there was none. */
   | { readonly type: 'written'; readonly slowestStep: number }
+  /** An evaluation has answered a row: its result has the answer too. */
+  | { readonly type: 'answered'; readonly row: number; readonly answer: ScoredAnswer }
   | { readonly type: 'token'; readonly streamId: string; readonly token: number; readonly text: string }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
   | { readonly type: 'done'; readonly result: unknown }

@@ -1,6 +1,8 @@
 /** Runs: what is asked for, planned, measured and kept. */
+import type { Measures, MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
+import type { Verdict } from './answers.ts';
 import type { Provider } from './machine.ts';
 import type { AcceptFields, LinearInfo, ModelRef, Ref } from './models.ts';
 
@@ -28,8 +30,8 @@ export interface Run {
   /** Training time so far, over all its sessions. */
   readonly seconds: number;
   readonly lastLoss: number | null;
-  readonly lastEvalLoss: number | null;
-  readonly bestEvalLoss: number | null;
+  /** What its evaluations have measured so far, by the name of the measure. */
+  readonly measures: MeasureTotals;
   readonly trainableParameters: number;
   readonly peakMemory: number;
   readonly problem: ProblemValue | null;
@@ -55,9 +57,12 @@ export interface StepMetrics {
   /** What the objective tells besides the loss, by name; missing where that is nothing. */
   readonly measures?: Readonly<Record<string, number>>;
 }
+/** One evaluation; the same object is a line of metrics.jsonl. */
 export interface EvalMetrics {
   readonly step: number;
   readonly evalLoss: number;
+  /** What other evaluators measured; left out where there were none. */
+  readonly measures?: Measures;
 }
 export type MetricRow = StepMetrics | EvalMetrics;
 /** An answer to a fixed evaluation prompt at one step. */
@@ -67,6 +72,8 @@ export interface Sample {
   readonly promptText: string;
   readonly expected: string;
   readonly text: string;
+  /** Null where the row expects nothing that an answer could be held against. */
+  readonly verdict: Verdict | null;
 }
 export interface LogLine {
   readonly at: number;

@@ -35,7 +35,7 @@ export class AdapterRegistry {
       modelName: run.modelName,
       modelPath: run.modelPath,
       datasetName: run.datasetName,
-      evalLoss: run.lastEvalLoss,
+      evalLoss: run.measures.loss?.last ?? null,
       ...(await this.#describe(path, baseOf(store, { ...run, runId: run.id }))),
     };
   }

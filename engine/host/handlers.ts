@@ -1,8 +1,8 @@
 /** One handler for every request of the contract. */
 import type { DataColumns, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
+import { judged } from '../evaluate/evaluators.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
-import type { SampleFlow } from '../sample.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { type Asker, found, type HostContext, runReader, startReported } from './context.ts';
 import type { Devices } from './devices.ts';
@@ -14,6 +14,7 @@ import type { LongLived } from './long-lived.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
+import type { SampleProject } from './sample-project.ts';
 
 export interface HostParts {
   readonly devices: Devices;
@@ -23,7 +24,7 @@ export interface HostParts {
   readonly adapters: AdapterRegistry;
   readonly longLived: LongLived;
   readonly exports: Exports;
-  readonly sample: SampleFlow;
+  readonly sample: SampleProject;
 }
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
@@ -126,7 +127,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       const { recipe, totalSteps } = registry.get(id);
       return scheduleOf(recipe, totalSteps);
     },
-    'runs.samples': ({ id }) => store.samples.list(id),
+    'runs.samples': ({ id }) => store.samples.list(id).map(judged),
     'runs.log': ({ id }) => store.log.list(id),
     'runs.checkpoints': ({ id }) => store.checkpoints.list(id),
 
@@ -158,10 +159,11 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       requireAbsolute(path);
       return identify(context, path, asker.signal);
     },
-    'evaluate.start': async ({ model, data, adapter, rowSettings: given }, asker) => {
+    'evaluate.start': async ({ model, data, adapter, rowSettings: given, ...settings }, asker) => {
       for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
       const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
-      const spec = { kind: 'evaluate', ...at(model), dataPaths: data, adapterPath: adapter, rowSettings, cacheDir } as const;
+      const rows = { dataPaths: data, rowSettings };
+      const spec = { kind: 'evaluate', ...at(model), ...rows, adapterPath: adapter, cacheDir, ...settings } as const;
       return (await startReported(context, spec, null, { asker }).finished) as EvaluateResult;
     },
     'data.render': ({ model, data, offset, ...viewing }, asker) => {

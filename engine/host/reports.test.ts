@@ -16,7 +16,7 @@ import { type DataAsker, LongLived } from './long-lived.ts';
 import { LocalRunner } from './runs/local-runner.ts';
 import { RunQueue } from './runs/queue.ts';
 import { RunRegistry } from './runs/registry.ts';
-import { SampleFlow } from '../sample.ts';
+import { SampleProject } from './sample-project.ts';
 import { Unsaved } from './unsaved.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-reports-'));
@@ -112,7 +112,7 @@ test('on a full disk a run fails and the next one waits; with space again all of
     emit: (name: string, payload: unknown) => name === 'run.changed' && told.push(payload as Run),
   };
   const { registry, runs } = queueOf(full);
-  const sample = new SampleFlow(full, library, runs, new LongLived(full));
+  const sample = new SampleProject(full, library, runs);
   const [first, second] = [await runs.start(request, client), await runs.start(request, client)];
   const free = fillDisk();
   writtenRun(store.runs.get(first.id)!.out, written);

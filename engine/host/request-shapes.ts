@@ -274,7 +274,12 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'exports.programs': nothing,
   'exports.install': object<ParamsOf<'exports.install'>>({ id: text, program: oneOf('ollama', 'lm-studio', 'jan') }),
   'exports.identify': object<ParamsOf<'exports.identify'>>({ path: text }),
-  'evaluate.start': object<ParamsOf<'evaluate.start'>>({ model, data: texts, adapter: or(text, null), rowSettings }),
+  'evaluate.start': object<ParamsOf<'evaluate.start'>>({
+    ...{ model, data: texts, adapter: or(text, null), rowSettings },
+    evaluators: optional(texts),
+    shots: optional(listOf(listOf(message))),
+    maxTokens: optional(integer(1)),
+  }),
   'data.render': object<ParamsOf<'data.render'>>({
     ...{ model, data: texts, offset: integer(0), rowSettings },
     day: optional(text),

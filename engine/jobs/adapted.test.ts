@@ -152,7 +152,7 @@ describe('with tokens, rows and a template of its own', () => {
     const merged = openModel(path);
     expect(merged.spec).toMatchObject({ vocabularySize: rows, tiedEmbeddings: true });
     const after = await runEvaluate({ ...spec, modelPath: path, adapterPath: null }, port);
-    expect(Math.abs(after.loss - before.loss)).toBeLessThan(1e-5);
+    expect(Math.abs(after.measures.loss!.value - before.measures.loss!.value)).toBeLessThan(1e-5);
     if (format === 'safetensors') {
       expect(JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'))).toMatchObject({ vocab_size: rows });
       expect(readFileSync(join(path, 'chat_template.jinja'), 'utf8')).toBe(template);
@@ -237,11 +237,11 @@ it.each(['model', 'model.gguf'])('copies that are not the base’s count in ever
   writer.finish();
   const dataPaths = [join(golden, 'rows.jsonl')];
   const spec = { kind: 'evaluate', modelPath: path, dataPaths, adapterPath: adapter, cacheDir } as const;
-  const { loss } = await runEvaluate(spec, port);
+  const own = await runEvaluate(spec, port);
   const merged = await runExport({ ...exportOf(adapter, 'safetensors', `copies-${base}`), modelPath: path, dataPaths }, port);
   expect(merged.proof).toMatchObject({ passed: true });
   const of = await runEvaluate({ ...spec, modelPath: merged.path, adapterPath: null }, port);
-  expect(Math.abs(of.loss - loss)).toBeLessThan(1e-5);
+  expect(Math.abs(of.measures.loss!.value - own.measures.loss!.value)).toBeLessThan(1e-5);
   const [together, alone] = [openAdapted(model, [{ path: adapter, weight: 1 }]), openAdapted(openModel(merged.path), [])];
   const logits = await Promise.all(
     [together, alone].map(async (opened) => {

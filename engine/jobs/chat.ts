@@ -2,10 +2,10 @@
 import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
-import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
 import { generate } from '../evaluate/generate.ts';
+import { chatPrompt } from '../evaluate/questions.ts';
 import { stampOf } from '../formats/files.ts';
 import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
@@ -141,8 +141,7 @@ class Chat {
         `'${this.#model.path}' has no tokenizer, so it cannot read text.`,
         'Give token ids, or a model with its tokenizer.json; transformers makes one of a tokenizer.model.',
       );
-    if ('messages' in prompt)
-      return tokenizer.encode(openTemplate(tokenizer).render(prompt.messages, { addGenerationPrompt: true }));
+    if ('messages' in prompt) return chatPrompt(prompt.messages, tokenizer);
     const ids = await tokenizer.encode(prompt.text);
     return [...beginningOf(ids, tokenizer), ...ids];
   }

@@ -1,41 +1,85 @@
-/** Job `evaluate`: the loss of a model, with an adapter or without, on rows. */
-import type { EvaluateResult, JobSpec } from '../contract.ts';
+/** Job `evaluate`: scores a model, with an adapter or without, on rows by a list of evaluators. */
+import { noAdapterShape } from '../adapters/adapter.ts';
+import { openAdapted, type AdaptedModel } from '../adapters/adapted.ts';
+import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../contract.ts';
 import { today } from '../data/day.ts';
+import { supervisedTokens } from '../data/labels.ts';
+import type { TokenRow } from '../data/rows.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { GenerationSession } from '../decoder/generation.ts';
+import { answerGreedily, answerLimit } from '../evaluate/answers.ts';
+import type { AnswerEvaluator, LossEvaluator } from '../evaluate/evaluator.ts';
+import { evaluatorsNamed, verdictOf } from '../evaluate/evaluators.ts';
+import { questionOf, withShots } from '../evaluate/questions.ts';
+import type { Measures } from '../measures.ts';
 import { openModel } from '../models/open.ts';
-import { positionLimit } from '../models/positions.ts';
+import { contextOf, positionLimit } from '../models/positions.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
-import { evaluateExamples, type ExamplesLoss } from '../training/evaluation.ts';
+import { cpuThreads } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
+import { evaluateExamples } from '../training/evaluation.ts';
 import { examplesOf, longestSequence, type TokensOfRow } from '../training/examples.ts';
-import { noAdapterShape } from '../adapters/adapter.ts';
-import { openAdapted } from '../adapters/adapted.ts';
 import { contextNotes } from '../training/notes.ts';
 import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
+import { stepOf } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
 
-export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, port: JobPort): Promise<EvaluateResult> {
+type EvaluateSpec = Extract<JobSpec, { kind: 'evaluate' }>;
+type Measured = EvaluateResult['measures'];
+
+export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<EvaluateResult> {
+  const chosen = evaluatorsNamed(spec.evaluators ?? ['loss']);
+  const byLoss = chosen.filter((one): one is LossEvaluator => one.needs === 'loss');
+  const byAnswer = chosen.filter((one): one is AnswerEvaluator => one.needs === 'answers');
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
-  const { model, adapters, notes } = openAdapted(openModel(spec.modelPath, spec.acceptFields), given);
-  const adapter = adapters[0]?.adapter;
-  const reading = { skipBadRows: false, whole: 0, day: dayOfAdapter(spec.adapterPath) ?? today() };
-  const { rows } = await loadRows(spec.dataPaths, model, tokenizerOf(model), { ...spec.rowSettings, ...reading }, port);
+  const opened = openAdapted(openModel(spec.modelPath, spec.acceptFields), given);
+  const { model, notes } = opened;
+  const tokenizer = tokenizerOf(model);
+  const day = dayOfAdapter(spec.adapterPath) ?? today();
+  const reading = { skipBadRows: false, whole: byAnswer.length === 0 ? 0 : Infinity, day };
+  const { rows, whole } = await loadRows(spec.dataPaths, model, tokenizer, { ...spec.rowSettings, ...reading }, port);
+  const losses = byLoss.length === 0 ? null : await lossesOf(rows, opened, byLoss, spec, port);
+  const answers = byAnswer.length === 0 ? null : await answersTo(whole, opened, tokenizer, byAnswer, { ...spec, day }, port);
+
+  const tokens = new Map<number, number>();
+  for (const { index, labels } of rows) tokens.set(index, (tokens.get(index) ?? 0) + supervisedTokens(labels));
+  const evaluated = [...tokens].map(([row, supervisedTokens]): EvaluatedRow => {
+    const answer = answers?.rows.get(row) ?? null;
+    const measured = [losses?.rows.get(row) ?? {}, ...(answer?.verdicts.map(({ measures }) => measures) ?? [])];
+    return { row, measures: Object.assign({}, ...measured) as Measures, supervisedTokens, answer };
+  });
+  return {
+    measures: { ...losses?.measures, ...meansOf([...(answers?.rows.values() ?? [])]) },
+    supervisedTokens: evaluated.reduce((sum, row) => sum + row.supervisedTokens, 0),
+    rows: evaluated,
+    notes: [...notes, ...contextNotes(model.spec, examplesOf(rows)), ...(answers?.notes ?? [])],
+  };
+}
+
+// ── By the loss ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function lossesOf(
+  rows: readonly TokensOfRow[],
+  { model, adapters }: AdaptedModel,
+  byLoss: readonly LossEvaluator[],
+  { cacheDir }: EvaluateSpec,
+  port: JobPort,
+): Promise<{ measures: Measured; rows: ReadonlyMap<number, Measures> }> {
   requirePositions(rows, model.spec);
   const examples = examplesOf(rows);
   port.send({ type: 'progress', progress: { phase: 'Preparing the weights', done: 0, total: 0, unit: '', secondsLeft: null } });
+  const adapter = adapters[0]?.adapter;
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
     attentionBlocks: attentionBlocksFor(longestPack(longestSequence(examples))),
-    cacheDir: spec.cacheDir,
+    cacheDir,
   });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);
-    const {
-      loss,
-      supervisedTokens,
-      examples: each,
-    } = await evaluateExamples(examples, {
+    const { loss, examples: each } = await evaluateExamples(examples, {
       ...{ step, parameters, recipe: { packing: true, batchSize: 1 } },
       stopRequested: () => port.stopRequested,
       onProgress: (done) =>
@@ -44,13 +88,12 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
           progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },
         }),
     });
+    const score = (loss: number) => Object.assign({}, ...byLoss.map((evaluator) => evaluator.score(loss))) as Measures;
     const byRow = Map.groupBy(each.keys(), (i) => rows[i]!.index);
+    const entries = Object.entries(score(loss)).map(([name, value]) => [name, { value, n: byRow.size }]);
     return {
-      loss,
-      perplexity: Math.exp(loss),
-      supervisedTokens,
-      rows: [...byRow.values()].map((own) => joined(own.map((i) => each[i]!))),
-      notes: [...notes, ...contextNotes(model.spec, examples)],
+      measures: Object.fromEntries(entries) as Measured,
+      rows: new Map([...byRow].map(([row, own]) => [row, score(meanLoss(own.map((i) => each[i]!)))])),
     };
   } finally {
     await step.release();
@@ -58,11 +101,11 @@ export async function runEvaluate(spec: Extract<JobSpec, { kind: 'evaluate' }>, 
 }
 
 /** The loss of a row that is several examples: the mean over the supervised tokens of them all. */
-function joined(examples: ExamplesLoss['examples']): EvaluateResult['rows'][number] {
-  const supervisedTokens = examples.reduce((sum, example) => sum + example.supervisedTokens, 0);
-  const loss = examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0);
+function meanLoss(examples: readonly { readonly loss: number; readonly supervisedTokens: number }[]): number {
   // A single example keeps its loss bit for bit.
-  return examples.length === 1 ? examples[0]! : { loss: loss / Math.max(1, supervisedTokens), supervisedTokens };
+  if (examples.length === 1) return examples[0]!.loss;
+  const tokens = examples.reduce((sum, example) => sum + example.supervisedTokens, 0);
+  return examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0) / Math.max(1, tokens);
 }
 
 /** A loss of rows that were cut would not be that of the rows. */
@@ -78,4 +121,69 @@ function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void
     'Shorten these rows, or use a model with a longer context.',
     { line: first.line },
   );
+}
+
+// ── By answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Answers each row once and lets all evaluators score the answer. Rows that cannot be asked are named in the notes. */
+async function answersTo(
+  examples: readonly TokenRow[],
+  { model, adapters }: AdaptedModel,
+  tokenizer: Tokenizer | null,
+  byAnswer: readonly AnswerEvaluator[],
+  { shots = [], maxTokens, cacheDir, day }: EvaluateSpec & { readonly day: string },
+  port: JobPort,
+): Promise<{ rows: ReadonlyMap<number, ScoredAnswer>; notes: readonly string[] }> {
+  if (tokenizer === null)
+    throw new Problem(
+      'tokenizer-missing',
+      'The model has no tokenizer, so its answers cannot be read.',
+      'Evaluate its loss alone, or use a model with its tokenizer.json.',
+    );
+  const contextLength = contextOf(model.spec);
+  const last = new Map(examples.map((example) => [example.index, example]));
+  const answers = new Map<number, ScoredAnswer>();
+  const notes: string[] = [];
+  const step = stepOf(port, 'Answering', 'rows');
+  const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir, openSession });
+  try {
+    await session.useAdapters(adapters);
+    for (const example of last.values()) {
+      await step(answers.size + notes.length, last.size);
+      const { index, file, line } = example;
+      const alone = await questionOf(example, tokenizer);
+      const asked = alone && shots.length > 0 ? await withShots(alone, example, shots, tokenizer, day) : alone;
+      if (asked === null || asked.prompt.length >= contextLength) {
+        const why =
+          asked === null
+            ? 'there is nothing before the trained tokens'
+            : `the prompt has ${asked.prompt.length} tokens, and the model reads ${contextLength}`;
+        notes.push(`${file}, line ${line}: the row is not answered, ${why}.`);
+        continue;
+      }
+      const text = await answerGreedily(session, asked, {
+        ...{ contextLength, tokenizer },
+        maxTokens: maxTokens ?? answerLimit(asked),
+        shouldStop: () => port.stopRequested,
+      });
+      const { question, expected } = asked;
+      const verdicts = byAnswer.flatMap((evaluator) => verdictOf(evaluator, asked, text) ?? []);
+      answers.set(index, { question, expected, text, verdicts });
+      if (!port.stopRequested) port.send({ type: 'answered', row: index, answer: answers.get(index)! });
+    }
+    await step(last.size, last.size);
+  } finally {
+    await session.release();
+  }
+  return { rows: answers, notes };
+}
+
+/** The mean of each measure over the rows that have it. */
+function meansOf(answers: readonly ScoredAnswer[]): Measured {
+  const all = answers.flatMap(({ verdicts }) => verdicts.flatMap(({ measures }) => Object.entries(measures)));
+  const means = [...Map.groupBy(all, ([name]) => name)].map(([name, of]) => [
+    name,
+    { value: of.reduce((sum, [, value]) => sum + value, 0) / of.length, n: of.length },
+  ]);
+  return Object.fromEntries(means) as Measured;
 }

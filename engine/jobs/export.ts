@@ -1,7 +1,6 @@
 /** Job `export`: writes a format beside its final place, proves it, and only then gives it its name. */
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, join, resolve, sep } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import type { ExportedFile, JobSpec, ProblemValue, Proof } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
@@ -10,7 +9,6 @@ import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
 import { measureImportance, type Importance } from '../export/importance.ts';
 import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
 import { builtInRows, hasEnoughPositions, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
-import type { Step } from '../export/progress.ts';
 import { publish } from '../export/publish.ts';
 import { exportSource } from '../export/source.ts';
 import { writeFileAtomic } from '../formats/files.ts';
@@ -23,6 +21,7 @@ import { openAdapted } from '../adapters/adapted.ts';
 import { tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
+import { stepOf } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
 
 /** Of the run's data, besides the built-in ones. */
@@ -154,24 +153,6 @@ export function notesOnParts({ otherParts }: OpenModel, { format, adapterOnly }:
         `The model also sees: the ${otherParts.length} tensors of its eye are in the folder as they were, beside the merged text part.`,
       ]
     : ['The model also sees: the file holds its text part alone, which takes no pictures.'];
-}
-
-/** Reports progress and lets a stop arrive; a stop ends the work. */
-export function stepOf(port: JobPort, phase: string, unit: string): Step {
-  const started = performance.now();
-  let last = 0;
-  return async (done, total) => {
-    await setImmediate();
-    if (port.stopRequested)
-      throw new Problem('stopped', 'The work was stopped; nothing half-written was kept.', 'Start it again when you like.');
-    const now = performance.now();
-    if (done > 0 && now - last < 200) return;
-    last = now;
-    port.send({
-      type: 'progress',
-      progress: { phase, done, total, unit, secondsLeft: done === 0 ? null : ((now - started) / 1000 / done) * (total - done) },
-    });
-  };
 }
 
 /** An export made of files cannot take their place. */

@@ -102,7 +102,7 @@ describe('the day of a run', () => {
     expect(await evaluate(whole.out + '/adapter')).toEqual(before);
     expect(await evaluate(checkpoint)).toEqual(before);
     // The base belongs to no run.
-    expect((await evaluate(null)).loss).not.toBe(base.loss);
+    expect((await evaluate(null)).measures.loss).not.toEqual(base.measures.loss);
   });
 
   it('is that of the first step in records that lack it, and is then said', async () => {

@@ -32,10 +32,10 @@ import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { learningRate } from '../training/schedule.ts';
 import { largestBatch } from '../training/step-sizes.ts';
 import { versions } from '../versions.ts';
-import { stepOf } from './export.ts';
 import { baseRecord, requireSameRun, runIdentity, startRecord, templateHash, tokenizerHash, tokensHash } from './identity.ts';
 import { chooseDevice, computePlan, loadRows, openTrainStep, tokenizerOf, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
+import { stepOf } from './progress.ts';
 import { addSamples, maxPrompts } from './samples.ts';
 import { dayOfRun, RunFolder, type DataRecord, type RunRecord } from './run-folder.ts';
 

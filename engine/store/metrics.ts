@@ -1,17 +1,22 @@
 /**
- * Tables `step_metrics` and `eval_metrics`, and what they come to in the columns of their run. A step that comes again after a resume
- * takes the place of the old one. Whatever changes them belongs into one transaction.
+ * Table `step_metrics`, and what the steps and the measures of a run come to in the columns of their run. A step that comes again after a
+ * resume takes the place of the old one. Whatever changes them belongs into one transaction.
  */
 import type { Database } from 'better-sqlite3';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
+import { measuresOf, withMeasures, type MeasureTotals } from '../measures.ts';
+import { MeasureTable, type MeasuresAt, type Subject } from './measures.ts';
+import { jsonObject } from './rows.ts';
 
 /** About 4 MB as JSON. */
 const metricsOfPage = 20_000;
 
 export class Metrics {
   readonly #db: Database;
+  readonly #measures: MeasureTable;
   constructor(db: Database) {
     this.#db = db;
+    this.#measures = new MeasureTable(db);
   }
   put(runId: string, steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
     const last = this.last(runId);
@@ -33,34 +38,37 @@ export class Metrics {
         m.memory,
         m.epoch,
       );
-    const putEvaluation = this.#db.prepare('INSERT OR REPLACE INTO eval_metrics (run_id, step, eval_loss) VALUES (?, ?, ?)');
-    for (const m of evaluations) putEvaluation.run(runId, m.step, m.evalLoss);
-    if (areNext(steps, last.step) && areNext(evaluations, last.evaluation)) this.#addToRun(runId, steps, evaluations);
+    const measured = evaluations.map((evaluation) => ({ step: evaluation.step, measures: measuresOf(evaluation) }));
+    for (const one of measured) this.#measures.put(runAs(runId), one);
+    if (areNext(steps, last.step) && areNext(evaluations, last.evaluation)) this.#addToRun(runId, steps, measured);
     else this.#countRun(runId);
   }
 
   /** The last step and the last evaluation; -1 where there is none. */
   last(runId: string): { step: number; evaluation: number } {
-    return this.#db
-      .prepare<[string, string], { step: number; evaluation: number }>(
-        `SELECT ifnull((SELECT max(step) FROM step_metrics WHERE run_id = ?), -1) AS step,
-           ifnull((SELECT max(step) FROM eval_metrics WHERE run_id = ?), -1) AS evaluation`,
-      )
-      .get(runId, runId)!;
+    const step = this.#db
+      .prepare<[string], number>('SELECT ifnull(max(step), -1) FROM step_metrics WHERE run_id = ?')
+      .pluck()
+      .get(runId)!;
+    return { step, evaluation: this.#measures.lastStep(runAs(runId)) ?? -1 };
   }
 
-  #addToRun(runId: string, steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
+  #addToRun(runId: string, steps: readonly StepMetrics[], measured: readonly MeasuresAt[]): void {
     const addSteps = this.#db.prepare(
       `UPDATE runs SET seconds = seconds + @seconds, peak_memory = max(peak_memory, @memory), last_loss = @loss,
          warm_tokens = warm_tokens + iif(@step > 1, @tokens, 0), warm_seconds = warm_seconds + iif(@step > 1, @seconds, 0)
        WHERE id = @runId`,
     );
     for (const { step, seconds, memory, loss, tokens } of steps) addSteps.run({ runId, step, seconds, memory, loss, tokens });
-    const addEvaluation = this.#db.prepare(
-      `UPDATE runs SET last_eval_loss = @evalLoss, best_eval_loss = min(ifnull(best_eval_loss, @evalLoss), @evalLoss)
-       WHERE id = @runId`,
-    );
-    for (const { evalLoss } of evaluations) addEvaluation.run({ runId, evalLoss });
+    if (measured.length === 0) return;
+    const before = this.#db.prepare<[string], string>('SELECT measures FROM runs WHERE id = ?').pluck().get(runId)!;
+    let totals = jsonObject<MeasureTotals>('measures', before);
+    for (const { step, measures } of measured) totals = withMeasures(totals, step, measures);
+    this.#putTotals(runId, totals);
+  }
+
+  #putTotals(runId: string, totals: MeasureTotals): void {
+    this.#db.prepare('UPDATE runs SET measures = ? WHERE id = ?').run(JSON.stringify(totals), runId);
   }
 
   /** Where a step was replaced or removed, its part cannot be taken out of a maximum. */
@@ -72,12 +80,11 @@ export class Metrics {
              SELECT ifnull(sum(seconds), 0), ifnull(max(memory), 0),
                ifnull(sum(tokens) FILTER (WHERE step > 1), 0), ifnull(sum(seconds) FILTER (WHERE step > 1), 0)
              FROM step_metrics WHERE run_id = runs.id),
-           last_loss = (SELECT loss FROM step_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1),
-           last_eval_loss = (SELECT eval_loss FROM eval_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1),
-           best_eval_loss = (SELECT min(eval_loss) FROM eval_metrics WHERE run_id = runs.id)
+           last_loss = (SELECT loss FROM step_metrics WHERE run_id = runs.id ORDER BY step DESC LIMIT 1)
          WHERE id = ?`,
       )
       .run(runId);
+    this.#putTotals(runId, this.#measures.totals(runAs(runId)));
   }
 
   steps(runId: string, afterStep: number, most = -1): StepMetrics[] {
@@ -90,11 +97,7 @@ export class Metrics {
       .all(runId, afterStep, most);
   }
   evaluations(runId: string, afterStep: number, most = -1): EvalMetrics[] {
-    return this.#db
-      .prepare<[string, number, number], EvalMetrics>(
-        'SELECT step, eval_loss AS evalLoss FROM eval_metrics WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?',
-      )
-      .all(runId, afterStep, most);
+    return this.#measures.after(runAs(runId), afterStep, most).map(evaluationOf);
   }
   /** What was measured after a step: at most `most` steps and as many evaluations, all of them up to the last step of either. */
   page(
@@ -122,7 +125,7 @@ export class Metrics {
   /** Forgets what was measured after `step`: a resumed run measures it anew. */
   removeAfter(runId: string, step: number): void {
     this.#db.prepare('DELETE FROM step_metrics WHERE run_id = ? AND step > ?').run(runId, step);
-    this.#db.prepare('DELETE FROM eval_metrics WHERE run_id = ? AND step > ?').run(runId, step);
+    this.#measures.removeAfter(runAs(runId), step);
     this.#countRun(runId);
   }
 }
@@ -130,4 +133,10 @@ export class Metrics {
 /** Whether they follow on what is there, each after the one before. */
 function areNext(metrics: readonly { readonly step: number }[], last: number): boolean {
   return metrics.every(({ step }, index) => step > (index === 0 ? last : metrics[index - 1]!.step));
+}
+
+const runAs = (id: string): Subject => ({ kind: 'run', id });
+
+function evaluationOf({ step, measures: { loss, ...others } }: MeasuresAt): EvalMetrics {
+  return { step, evalLoss: loss!, ...(Object.keys(others).length === 0 ? {} : { measures: others }) };
 }

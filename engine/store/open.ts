@@ -61,7 +61,7 @@ export class Store {
     this.queue = new Queue(db, rows);
     this.metrics = new Metrics(db);
     this.memory = new MemoryMeasures(db, rows);
-    this.samples = new Samples(db);
+    this.samples = new Samples(db, rows);
     this.checkpoints = new Checkpoints(db);
     this.log = new Log(db);
     this.adapters = new Adapters(db, rows);

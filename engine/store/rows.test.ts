@@ -20,6 +20,7 @@ afterEach(() => {
 const cases: [string, string, (store: Store) => readonly unknown[], (store: Store) => unknown][] = [
   ['runs', 'recipe', (store) => store.runs.list('p'), (store) => store.runs.get('r1')],
   ['runs', 'tags', (store) => store.runs.list('p'), (store) => store.runs.byOut('/runs/r1')],
+  ['runs', 'measures', (store) => store.runs.list('p'), (store) => store.runs.get('r1')],
   ['runs', 'problem', (store) => store.runs.list(), (store) => store.runs.get('r1')],
   ['runs', 'process', (store) => store.runs.inState('done'), () => null],
   ['runs', 'job', (store) => [store.runs.job('r2')], (store) => store.runs.job('r1')],
@@ -93,6 +94,22 @@ test('a sample whose state cannot be read can be started again', () => {
   expect(store.sampleState.get()).toBeNull();
   expect(store.notices.take()).toHaveLength(1);
   store.close();
+});
+
+test('answers of a run are read with their verdicts, and one that cannot be read costs itself alone', () => {
+  const store = filledStore(folder, { runs: 1, steps: 1 });
+  const verdict = { evaluator: 'exact-match', state: 'good', text: 'as expected', measures: { 'exact-match': 1 } } as const;
+  const sample = { step: 2, prompt: 0, promptText: 'Say it', expected: 'it', text: 'it', verdict };
+  store.samples.put('r1', sample);
+  expect(store.samples.list('r1')[1]).toEqual(sample);
+  store.close();
+  const db = new Database(join(folder, 'studio.sqlite'));
+  db.exec("UPDATE samples SET verdict = '[]' WHERE step = 2");
+  db.close();
+  const opened = openStore(folder);
+  expect(opened.samples.list('r1').map(({ step }) => step)).toEqual([1]);
+  expect(opened.notices.take()[0]!.message).toContain("'verdict'");
+  opened.close();
 });
 
 test('of many damaged rows a few are named, once', () => {

@@ -1,6 +1,7 @@
-/** Table `runs`. Losses, time and memory are what the metrics come to; metrics.ts keeps them with every step that is stored. */
+/** Table `runs`. Losses, other measures, time and memory are what the metrics come to; metrics.ts keeps them with every step that is stored. */
 import type { Database } from 'better-sqlite3';
 import type { Provider, Run, RunState } from '../contract.ts';
+import type { MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import { fromSaved, type Recipe, type RecipeInput } from '../recipe.ts';
 import { jsonArray, jsonObject, type Rows } from './rows.ts';
@@ -44,8 +45,7 @@ interface Row {
   finished_at: number | null;
   seconds: number;
   last_loss: number | null;
-  last_eval_loss: number | null;
-  best_eval_loss: number | null;
+  measures: string;
   peak_memory: number;
 }
 
@@ -69,8 +69,7 @@ const fromRow = (row: Row): Run => ({
   secondsLeft: row.seconds_left,
   seconds: row.seconds,
   lastLoss: row.last_loss,
-  lastEvalLoss: row.last_eval_loss,
-  bestEvalLoss: row.best_eval_loss,
+  measures: jsonObject<MeasureTotals>('measures', row.measures),
   trainableParameters: row.trainable_parameters,
   peakMemory: row.peak_memory,
   problem: row.problem === null ? null : jsonObject<ProblemValue>('problem', row.problem),

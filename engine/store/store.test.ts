@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
+import type { Measures } from '../measures.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { initial } from './migrations/001-initial.ts';
 import { openStore } from './open.ts';
@@ -35,8 +36,7 @@ const run = (id: string): Run => ({
   secondsLeft: null,
   seconds: 0,
   lastLoss: null,
-  lastEvalLoss: null,
-  bestEvalLoss: null,
+  measures: {},
   trainableParameters: 0,
   peakMemory: 0,
   problem: null,
@@ -76,8 +76,8 @@ test('what is written is there after closing and opening again', () => {
   store = openStore(folder);
   const read = store.runs.get('r')!;
   expect(read.recipe.rank).toBe(7);
-  expect(read).toMatchObject({ tags: ['a', 'b'], totalSteps: 12, lastLoss: 2.5, lastEvalLoss: 1.75, bestEvalLoss: 1.5 });
-  expect(read).toMatchObject({ seconds: 1.5, peakMemory: 103 });
+  expect(read).toMatchObject({ tags: ['a', 'b'], totalSteps: 12, lastLoss: 2.5 });
+  expect(read).toMatchObject({ seconds: 1.5, peakMemory: 103, measures: { loss: { last: 1.75, best: 1.5, bestStep: 2 } } });
   expect(store.runs.inState('running')[0]!.process).toEqual({ pid: 4, started: '77' });
   expect(store.runs.job('r')).toEqual(job);
   store.close();
@@ -159,8 +159,8 @@ test('what the metrics of a run come to is right whichever steps are added, repl
   store.runs.insert(run('r'), job);
   const evaluation = (at: number, evalLoss: number) => ({ step: at, evalLoss });
   const totals = () => {
-    const { seconds, peakMemory, lastLoss, lastEvalLoss, bestEvalLoss } = store.runs.get('r')!;
-    return [seconds, peakMemory, lastLoss, lastEvalLoss, bestEvalLoss];
+    const { seconds, peakMemory, lastLoss, measures } = store.runs.get('r')!;
+    return [seconds, peakMemory, lastLoss, measures.loss?.last ?? null, measures.loss?.best ?? null];
   };
   expect(totals()).toEqual([0, 0, null, null, null]);
   expect(store.metrics.rateOf(store.runs.get('r')!.modelPath)).toBeNull();
@@ -219,7 +219,7 @@ test('runs of the first tables keep their state, and with the newer ones can be 
   `);
   old.close();
   const store = openStore(folder);
-  expect(store.runs.get('r')).toMatchObject({ state: 'interrupted', lastEvalLoss: 0.5 });
+  expect(store.runs.get('r')).toMatchObject({ state: 'interrupted', measures: { loss: { last: 0.5 } } });
   store.runs.update('r', { state: 'paused' });
   expect(store.runs.get('r')!.state).toBe('paused');
   expect(() => store.runs.update('r', { state: 'nonsense' as 'paused' })).toThrow('CHECK');
@@ -233,4 +233,52 @@ test('only the newest checkpoints are remembered', () => {
   for (const n of [10, 20, 30]) store.checkpoints.put('r', { step: n, path: `/c/${n}`, bytes: 1, createdAt: n }, 2);
   expect(store.checkpoints.list('r').map((c) => c.step)).toEqual([20, 30]);
   store.close();
+});
+
+test('a run keeps the last and the best of every measure, each as it counts, and forgets what is measured anew', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  store.runs.insert({ ...run('s'), out: '/runs/s' }, job);
+  const evaluation = (at: number, evalLoss: number, right: number) => ({
+    ...{ step: at, evalLoss, measures: { 'json-fields': right } },
+  });
+  store.metrics.put('r', [], [evaluation(0, 3, 0.5), evaluation(2, 2, 0.75)]);
+  store.metrics.put('r', [], [evaluation(4, 2.5, 0.75)]);
+  store.metrics.put('s', [], [evaluation(1, 1, 1)]);
+  expect(store.runs.get('r')!.measures).toEqual({
+    loss: { last: 2.5, best: 2, bestStep: 2 },
+    'json-fields': { last: 0.75, best: 0.75, bestStep: 2 },
+  });
+  expect(store.metrics.evaluations('r', 0)).toEqual([evaluation(2, 2, 0.75), evaluation(4, 2.5, 0.75)]);
+  store.metrics.removeAfter('r', 2);
+  store.metrics.put('r', [], [evaluation(1, 1.5, 1)]);
+  expect(store.runs.get('r')!.measures).toEqual({
+    loss: { last: 2, best: 1.5, bestStep: 1 },
+    'json-fields': { last: 0.75, best: 1, bestStep: 1 },
+  });
+  // What another studio has measured beside it means nothing here.
+  store.metrics.put('r', [], [{ step: 6, evalLoss: 1.25, measures: { bleu: 9 } as Measures }]);
+  expect(store.runs.get('r')!.measures).toMatchObject({ loss: { last: 1.25 }, 'json-fields': { last: 0.75 } });
+  expect(store.runs.get('r')!.measures).not.toHaveProperty('bleu');
+  expect(store.metrics.evaluations('r', 2)).toEqual([{ step: 6, evalLoss: 1.25 }]);
+  store.close();
+});
+
+test('measures go with their run, also when its project goes, and are never of a run that is not there', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.runs.insert(run('r'), job);
+  store.runs.insert({ ...run('s'), out: '/runs/s' }, job);
+  for (const id of ['r', 's']) store.metrics.put(id, [], [{ step: 1, evalLoss: 1 }]);
+  expect(() => store.metrics.put('nobody', [], [{ step: 1, evalLoss: 1 }])).toThrow('no such run');
+  store.runs.remove('r');
+  expect(store.metrics.evaluations('r', -1)).toEqual([]);
+  expect(store.metrics.evaluations('s', -1)).toHaveLength(1);
+  store.close();
+  const db = new Database(join(folder, 'studio.sqlite'));
+  db.pragma('foreign_keys = ON');
+  db.exec("DELETE FROM projects WHERE id = 'p'");
+  expect(db.prepare('SELECT * FROM measures').all()).toEqual([]);
+  db.close();
 });

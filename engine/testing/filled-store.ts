@@ -33,8 +33,7 @@ export const runOf = (id: string, change: Partial<Run> = {}): Run => ({
   secondsLeft: null,
   seconds: 0,
   lastLoss: null,
-  lastEvalLoss: null,
-  bestEvalLoss: null,
+  measures: {},
   trainableParameters: 0,
   peakMemory: 0,
   problem: null,
@@ -80,7 +79,7 @@ export function filledStore(folder: string, { runs, steps }: { runs: number; ste
         Array.from({ length: steps }, (_, index) => stepOf(index + 1, 1 / (index + 1))),
         [{ step: steps, evalLoss: 0.5 }],
       );
-      store.samples.put(id, { step: 1, prompt: 0, promptText: 'Say it', expected: 'it', text: 'it' });
+      store.samples.put(id, { step: 1, prompt: 0, promptText: 'Say it', expected: 'it', text: 'it', verdict: null });
       store.checkpoints.put(id, { step: steps, path: `/c/${id}`, bytes: 1, createdAt: 4 }, 2);
       store.log.add(id, { at: 5, text: `Run ${id} has ended.` });
     }

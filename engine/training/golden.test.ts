@@ -164,7 +164,7 @@ describe('smollm2-json, the real model from its GGUF', () => {
     ['after', join(out, 'adapter'), expected.eval_after],
   ] as const)('has the reference loss on every evaluation row %s', async (_, adapter, [loss, rows]) => {
     const result = await evaluateWith(adapter);
-    expect(Math.abs(result.loss - loss)).toBeLessThan(1e-4);
-    result.rows.forEach((row, i) => expect(Math.abs(row.loss - rows[i]!)).toBeLessThan(1e-3));
+    expect(Math.abs(result.measures.loss!.value - loss)).toBeLessThan(1e-4);
+    result.rows.forEach((row, i) => expect(Math.abs(row.measures.loss! - rows[i]!)).toBeLessThan(1e-3));
   });
 });

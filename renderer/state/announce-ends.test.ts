@@ -17,7 +17,7 @@ function announced(state: RunState, { seconds = 30, inFront = false, seen = true
     request: (_name: string, { title }: { title: string }) => Promise.resolve(void titles.push(title)),
   };
   announceEnds(engine as never, () => inFront);
-  const run = { id: 'r', name: 'json-r16', seconds, lastLoss: 0.1, lastEvalLoss: null, problem: null } as Run;
+  const run = { id: 'r', name: 'json-r16', seconds, lastLoss: 0.1, measures: {}, problem: null } as Run;
   if (seen) change({ ...run, state: 'running' });
   vi.advanceTimersByTime(seconds * 1000);
   change({ ...run, state });

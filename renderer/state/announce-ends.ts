@@ -36,13 +36,13 @@ interface Notice {
 }
 
 /** Null for what a person did on purpose. */
-function ofRun({ id, name, state, seconds, lastLoss, lastEvalLoss, problem }: Run): Notice | null {
+function ofRun({ id, name, state, seconds, lastLoss, measures, problem }: Run): Notice | null {
   const command = `run:${id}`;
   if (state === 'failed') return { title: `${name} failed`, body: problem?.message ?? '', command };
   if (state === 'interrupted')
     return { title: `${name} was interrupted`, body: 'It can go on from its last checkpoint.', command };
   if (state !== 'done') return null;
-  const measured = lastEvalLoss === null ? `loss ${loss(lastLoss)}` : `evaluation loss ${loss(lastEvalLoss)}`;
+  const measured = measures.loss === undefined ? `loss ${loss(lastLoss)}` : `evaluation loss ${loss(measures.loss.last)}`;
   return { title: `${name} is trained`, body: `${duration(seconds)}, ${measured}`, command };
 }
 

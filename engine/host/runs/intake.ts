@@ -1,8 +1,10 @@
 /** Follows the folder of a run: what stands there is stored, all of it or nothing, and told after. */
 import { join } from 'node:path';
 import type { LogLine, Progress } from '../../contract.ts';
+import { judged } from '../../evaluate/evaluators.ts';
 import { checkpointsIn, readRunRecord, type EndEvent, type RunEvent } from '../../jobs/run-folder.ts';
 import { readNews, type RunPosition } from '../../jobs/run-news.ts';
+import { measuresOf, measuresText } from '../../measures.ts';
 import { memoryRecipe } from '../../training/memory.ts';
 import type { HostContext } from '../context.ts';
 import { lineOf, type RunRegistry } from './registry.ts';
@@ -57,7 +59,8 @@ export class Intake {
       const known = store.metrics.last(runId);
       const steps = news.steps.filter(({ step }) => step > known.step);
       const evaluations = news.evaluations.filter(({ step }) => step > known.evaluation);
-      for (const { step, evalLoss } of evaluations) lines.push(lineOf(`Step ${step}: evaluation loss ${evalLoss.toFixed(4)}.`));
+      for (const evaluation of evaluations)
+        lines.push(lineOf(`Step ${evaluation.step}: ${measuresText(measuresOf(evaluation))}.`));
       store.metrics.put(runId, steps, evaluations);
       store.runs.update(runId, {
         secondsLeft: this.#secondsLeft,
@@ -74,7 +77,7 @@ export class Intake {
     }
     if (run.step === 0 && steps.length > 0) this.keepMemory();
     if (steps.length + evaluations.length > 0) emit('run.metrics', { runId, steps, evaluations });
-    for (const event of news.events) if (event.type === 'sample') emit('run.sample', { runId, sample: event.sample });
+    for (const event of news.events) if (event.type === 'sample') emit('run.sample', { runId, sample: judged(event.sample) });
     for (const line of lines) emit('run.log', { runId, line });
     this.#registry.tell(runId);
     return news.more;
@@ -97,7 +100,7 @@ export class Intake {
       case 'log':
         return [{ at, text: event.text }];
       case 'sample':
-        store.samples.put(runId, event.sample);
+        store.samples.put(runId, judged(event.sample));
         return [];
       case 'checkpoint': {
         const { step, name, bytes } = event;

@@ -6,7 +6,7 @@ import { evaluationCurve, trainingCurve } from './curves.ts';
 import { differences, shortNames } from './differences.ts';
 
 const run = (recipe: Partial<Run['recipe']>): Run =>
-  ({ modelName: 'base', datasetName: 'rows', recipe: { ...defaultRecipe(), ...recipe } }) as Run;
+  ({ modelName: 'base', datasetName: 'rows', measures: {}, recipe: { ...defaultRecipe(), ...recipe } }) as Run;
 
 test('only fields that differ are shown, and the minority is marked', () => {
   const rows = differences([run({}), run({ rank: 8, alpha: 16 }), run({ learningRate: 1e-3 })]);
@@ -75,9 +75,15 @@ test('tokens and seconds add up, and an evaluation stands where its step ended',
 
 test('axes are what differs and what came out; a brush keeps the runs that go through it', () => {
   const runs = [
-    { ...run({ rank: 2, schedule: 'linear' }), id: 'a', lastEvalLoss: 3, peakMemory: 2e8, seconds: 4 },
-    { ...run({ rank: 16 }), id: 'b', lastEvalLoss: 1, peakMemory: 2e8, seconds: 8 },
-    { ...run({ rank: 64 }), id: 'c', lastEvalLoss: null, peakMemory: 0, seconds: 0 },
+    {
+      ...run({ rank: 2, schedule: 'linear' }),
+      id: 'a',
+      measures: { loss: { last: 3, best: 3, bestStep: 1 } },
+      peakMemory: 2e8,
+      seconds: 4,
+    },
+    { ...run({ rank: 16 }), id: 'b', measures: { loss: { last: 1, best: 1, bestStep: 1 } }, peakMemory: 2e8, seconds: 8 },
+    { ...run({ rank: 64 }), id: 'c', measures: {}, peakMemory: 0, seconds: 0 },
   ];
   const all = dimensions(runs);
   expect(all.map(({ key }) => key)).toEqual(['rank', 'schedule', 'memory', 'time', 'loss']);

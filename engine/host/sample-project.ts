@@ -1,43 +1,34 @@
 /**
  * The sample of the first start: the embedded model learns to answer with one JSON object. Every count is measured: the evaluation
- * rows are answered before and after, and an answer counts when it parses and has exactly the required fields.
+ * rows are answered before and after, and `json-fields` says which answers are right.
  */
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { AdapterWeight, ChatMessage, Model, Progress, SampleState } from './contract.ts';
-import { fieldsOf, hasExactFields } from './evaluate/fields.ts';
-import { found, type HostContext } from './host/context.ts';
-import type { Library } from './host/library.ts';
-import type { LongLived } from './host/long-lived.ts';
-import type { RunQueue } from './host/runs/queue.ts';
-import { logError, Problem, toProblemValue } from './problem.ts';
-import type { RecipeInput } from './recipe.ts';
-import { embeddedModelPath, sampleFiles } from './resources.ts';
+import type { ChatMessage, EvaluateResult, JobSpec, Model, SampleState, ScoredAnswer } from '../contract.ts';
+import { verdictOf } from '../evaluate/evaluators.ts';
+import { jsonFields, jsonObject } from '../evaluate/json.ts';
+import { logError, Problem, toProblemValue } from '../problem.ts';
+import type { RecipeInput } from '../recipe.ts';
+import { embeddedModelPath, sampleFiles } from '../resources.ts';
+import { found, type HostContext } from './context.ts';
+import type { Library } from './library.ts';
+import type { RunQueue } from './runs/queue.ts';
 
 export const sampleProjectName = 'Sample: orders as JSON';
 /** An answer with the four fields takes about 30 tokens. */
 const longestAnswer = 48;
 
-interface Question {
-  readonly messages: readonly ChatMessage[];
-  readonly text: string;
-  readonly expected: string;
-}
-
-export class SampleFlow {
+export class SampleProject {
   readonly #context: HostContext;
   readonly #library: Library;
   readonly #runs: RunQueue;
-  readonly #longLived: LongLived;
   #state: SampleState | null;
   #current: AbortController | null = null;
 
-  constructor(context: HostContext, library: Library, runs: RunQueue, longLived: LongLived) {
+  constructor(context: HostContext, library: Library, runs: RunQueue) {
     this.#context = context;
     this.#library = library;
     this.#runs = runs;
-    this.#longLived = longLived;
-    this.#state = context.store.sampleState.get();
+    this.#state = withVerdicts(context.store.sampleState.get());
     if (this.#state !== null && !['done', 'failed', 'stopped'].includes(this.#state.phase))
       this.#change({ phase: 'stopped', progress: null });
   }
@@ -59,7 +50,7 @@ export class SampleFlow {
       return this.#state!;
     }
     const files = sampleFiles();
-    const questions = readQuestions(files.eval);
+    const { rows, question, expected } = readRows(files.eval);
     const recipe = JSON.parse(readFileSync(files.recipe, 'utf8')) as RecipeInput;
     const project = this.#library.createProject(sampleProjectName);
     const state: SampleState = {
@@ -67,13 +58,15 @@ export class SampleFlow {
       projectId: project.id,
       runId: null,
       adapterId: null,
-      question: questions[0]!.text,
-      requiredFields: fieldsOf(questions[0]!.expected) ?? [],
+      question,
+      requiredFields: Object.keys(jsonObject(expected) ?? {}),
       answerBefore: null,
       answerAfter: null,
+      verdictBefore: null,
+      verdictAfter: null,
       correctBefore: null,
       correctAfter: null,
-      rows: questions.length,
+      rows,
       progress: null,
       problem: null,
     };
@@ -93,13 +86,15 @@ export class SampleFlow {
       stop.throwIfAborted();
 
       this.#change({ phase: 'before' });
-      const before = await this.#answers(model, [], questions, stop, (answer) => this.#change({ answerBefore: answer }));
+      const before = await this.#countRight(model, null, stop, ({ text, verdicts: [verdict = null] }) =>
+        this.#change({ answerBefore: text, verdictBefore: verdict }),
+      );
       this.#change({ phase: 'training', correctBefore: before, progress: null });
 
       const request = { projectId, name: 'Orders as JSON', model: { id: model.id }, data: { id: dataset.id }, recipe };
       const run = await this.#runs.start(request, stop);
       this.#change({ runId: run.id });
-      await this.#finish(run.id, questions, stop);
+      await this.#finish(run.id, stop);
     });
     return this.#state;
   }
@@ -107,9 +102,8 @@ export class SampleFlow {
   /** A run goes on. When it is the one the sample ended at, the sample goes on with it. */
   follow(runId: string): void {
     if (this.#current !== null || this.#state?.runId !== runId || this.#state.phase === 'done') return;
-    const questions = readQuestions(sampleFiles().eval);
     this.#change({ phase: 'training', progress: null, problem: null });
-    this.#go((stop) => this.#finish(runId, questions, stop));
+    this.#go((stop) => this.#finish(runId, stop));
   }
 
   stop(): void {
@@ -137,7 +131,7 @@ export class SampleFlow {
   }
 
   /** Waits for the run and counts again with what it has learned. */
-  async #finish(runId: string, questions: readonly Question[], stop: AbortSignal): Promise<void> {
+  async #finish(runId: string, stop: AbortSignal): Promise<void> {
     const stopRun = () => this.#runs.stop(runId, false);
     stop.addEventListener('abort', stopRun, { once: true });
     const run = await this.#runs.ended(runId);
@@ -158,49 +152,38 @@ export class SampleFlow {
       );
     const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
     this.#change({ phase: 'after', adapterId: adapter.id });
-    const weights = [{ path: adapter.path, weight: 1 }];
-    const after = await this.#answers(model, weights, questions, stop, (answer) => this.#change({ answerAfter: answer }));
+    const after = await this.#countRight(model, adapter.path, stop, ({ text, verdicts: [verdict = null] }) =>
+      this.#change({ answerAfter: text, verdictAfter: verdict }),
+    );
     this.#change({ phase: 'done', correctAfter: after, progress: null });
   }
 
-  /** Answers every question greedily and counts those with exactly the required fields. */
-  async #answers(
-    model: Model,
-    adapters: readonly AdapterWeight[],
-    questions: readonly Question[],
+  /** Has every question answered and counts the answers that have the right fields. */
+  async #countRight(
+    { path: modelPath, acceptFields }: Model,
+    adapterPath: string | null,
     stop: AbortSignal,
-    onFirst: (answer: string) => void,
+    onFirst: (answer: ScoredAnswer) => void,
   ): Promise<number> {
-    let correct = 0;
-    const started = performance.now();
-    for (const [done, question] of questions.entries()) {
-      const left = done === 0 ? null : ((performance.now() - started) / 1000 / done) * (questions.length - done);
-      const progress: Progress = {
-        phase: adapters.length === 0 ? 'Asking the base model' : 'Asking the trained model',
-        done,
-        total: questions.length,
-        unit: 'questions',
-        secondsLeft: left,
-      };
-      this.#change({ progress });
-      const settings = {
-        maxTokens: longestAnswer,
-        temperature: 0,
-        topP: 1,
-        topK: 0,
-        seed: 1,
-        ignoreStop: false,
-      };
-      const { text } = await this.#longLived.generate(
-        { modelPath: model.path, acceptFields: model.acceptFields },
-        { model: { id: model.id }, adapters, prompt: { messages: question.messages }, settings, streamId: randomUUID() },
-        stop,
-      );
-      stop.throwIfAborted();
-      if (hasExactFields(text, fieldsOf(question.expected) ?? [])) correct++;
-      if (done === 0) onFirst(text);
-    }
-    return correct;
+    const { supervisor, cacheDir } = this.#context;
+    const phase = adapterPath === null ? 'Asking the base model' : 'Asking the trained model';
+    const spec: JobSpec = {
+      ...{ kind: 'evaluate', modelPath, acceptFields, adapterPath, cacheDir },
+      dataPaths: [sampleFiles().eval],
+      evaluators: [jsonFields.name],
+      maxTokens: longestAnswer,
+    };
+    const job = supervisor.start(spec, {
+      signal: stop,
+      onMessage: (message) => {
+        if (message.type === 'progress' && message.progress.unit === 'rows')
+          this.#change({ progress: { ...message.progress, phase, unit: 'questions' } });
+        if (message.type === 'answered' && message.row === 0) onFirst(message.answer);
+      },
+    });
+    const { rows } = (await job.finished) as EvaluateResult;
+    stop.throwIfAborted();
+    return rows.filter(({ measures }) => measures['json-fields'] === 1).length;
   }
 
   #change(change: Partial<SampleState>): void {
@@ -211,14 +194,18 @@ export class SampleFlow {
   }
 }
 
-/** The evaluation rows: everything before the last turn is asked, the last turn is what was expected. */
-function readQuestions(path: string): Question[] {
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => {
-      const { messages } = JSON.parse(line) as { messages: readonly ChatMessage[] };
-      const asked = messages.slice(0, -1);
-      return { messages: asked, text: asked.at(-1)!.content, expected: messages.at(-1)!.content };
-    });
+/** The rows to evaluate on, and the first of them: its question and the answer it expects. */
+function readRows(path: string): { rows: number; question: string; expected: string } {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  const rows = lines.filter((line) => line.trim() !== '');
+  const { messages } = JSON.parse(rows[0]!) as { messages: readonly ChatMessage[] };
+  return { rows: rows.length, question: messages.at(-2)!.content, expected: messages.at(-1)!.content };
+}
+
+/** A sample of an earlier studio was stored without the verdicts on its answers. */
+function withVerdicts(state: SampleState | null): SampleState | null {
+  if (state === null || state.verdictBefore !== undefined) return state;
+  const row = readRows(sampleFiles().eval);
+  const verdict = (answer: string | null) => (answer === null ? null : verdictOf(jsonFields, row, answer));
+  return { ...state, verdictBefore: verdict(state.answerBefore), verdictAfter: verdict(state.answerAfter) };
 }

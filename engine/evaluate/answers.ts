@@ -1,0 +1,30 @@
+/** Greedy answers to questions. */
+import type { GenerateSettings } from '../contract.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { generate, type LogitSource } from './generate.ts';
+import type { Question } from './questions.ts';
+
+export interface Answering {
+  readonly contextLength: number;
+  readonly tokenizer: Tokenizer;
+  readonly maxTokens: number;
+  readonly shouldStop: () => boolean;
+}
+
+const longestAnswer = 128;
+const greedy: Omit<GenerateSettings, 'maxTokens'> = { temperature: 0, topP: 1, topK: 0, seed: 0, ignoreStop: false };
+
+/** Room for an answer that is somewhat longer than the row's own, in tokens; not for one that never ends. */
+export function answerLimit({ answer }: Question): number {
+  return Math.min(longestAnswer, 2 * answer.length + 8);
+}
+
+/** Answers a question greedily: the likeliest token each time, up to a stop token or the limit. */
+export async function answerGreedily(
+  source: LogitSource,
+  { prompt }: Question,
+  { maxTokens, ...answering }: Answering,
+): Promise<string> {
+  const settings = { ...greedy, maxTokens };
+  return (await generate(source, { promptTokens: prompt, settings, ...answering })).text;
+}

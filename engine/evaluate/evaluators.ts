@@ -1,0 +1,40 @@
+/** The table of evaluators. */
+import type { Sample, Verdict } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import type { AnsweredRow, AnswerEvaluator, Evaluator } from './evaluator.ts';
+import { exactMatch } from './exact-match.ts';
+import { jsonFields, jsonValues } from './json.ts';
+
+export const evaluators: readonly Evaluator[] = [
+  { name: 'loss', needs: 'loss', score: (loss) => ({ loss, perplexity: Math.exp(loss) }) },
+  jsonFields,
+  jsonValues,
+  exactMatch,
+];
+
+/** The evaluators of these names, in their order, each once. */
+export function evaluatorsNamed(names: readonly string[]): Evaluator[] {
+  return [...new Set(names)].map((name) => {
+    const known = evaluators.find((evaluator) => evaluator.name === name);
+    if (known !== undefined) return known;
+    const all = evaluators.map((evaluator) => evaluator.name).join(', ');
+    throw new Problem('request-invalid', `There is no evaluator '${name}'.`, `Use one of ${all}.`);
+  });
+}
+
+/** Scores an answer by one evaluator, and says which it was. */
+export function verdictOf(evaluator: AnswerEvaluator, row: AnsweredRow, answer: string): Verdict | null {
+  const scored = evaluator.score(row, answer);
+  return scored && { evaluator: evaluator.name, ...scored };
+}
+
+/** Scores an answer that nobody chose an evaluator for: by the values where the row answers with a JSON object, else by the text. */
+export function judge(row: AnsweredRow, answer: string): Verdict | null {
+  return verdictOf(jsonValues, row, answer) ?? verdictOf(exactMatch, row, answer);
+}
+
+/** Answers of earlier studios have no verdict: they are judged when they are read. */
+export function judged(sample: Omit<Sample, 'verdict'> & Partial<Pick<Sample, 'verdict'>>): Sample {
+  const { promptText: question, expected, text, verdict } = sample;
+  return { ...sample, verdict: verdict ?? judge({ question, expected }, text) };
+}

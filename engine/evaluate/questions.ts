@@ -1,0 +1,81 @@
+/** What a model is asked: the prompt of a row, alone or behind other rows as examples. */
+import type { ChatMessage } from '../contract.ts';
+import type { Day } from '../data/day.ts';
+import type { TokenRow } from '../data/rows.ts';
+import { openTemplate } from '../data/template.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { Problem } from '../problem.ts';
+import type { AnsweredRow } from './evaluator.ts';
+
+/** A row as a question, in tokens as training has them. */
+export interface Question extends AnsweredRow {
+  readonly prompt: readonly number[];
+  readonly answer: readonly number[];
+}
+
+/** A conversation that stands in front of a question; the answers in it are examples. */
+export type Shot = readonly ChatMessage[];
+
+/** The last answer of a row is its last stretch of trained tokens; the prompt is all that comes before. Null without such a prompt. */
+export async function questionOf({ inputIds, labels, messages }: TokenRow, tokenizer: Tokenizer): Promise<Question | null> {
+  const end = labels.findLastIndex((label) => label !== -100) + 1;
+  const start = labels.subarray(0, end).lastIndexOf(-100) + 1;
+  if (start < 2) return null;
+  const prompt = [...inputIds.subarray(0, start)];
+  const answer = [...inputIds.subarray(start, end)];
+  const asked = messages?.findLast(({ role }) => role === 'user')?.content;
+  return {
+    ...{ prompt, answer },
+    question: asked ?? (await tokenizer.decode(prompt, { skipSpecial: true })),
+    expected: await tokenizer.decode(answer, { skipSpecial: true }),
+  };
+}
+
+/** The tokens of a chat prompt: the messages as the model's template writes them, and the beginning of the answer. */
+export async function chatPrompt(messages: readonly ChatMessage[], tokenizer: Tokenizer, day?: Day): Promise<number[]> {
+  return tokenizer.encode(openTemplate(tokenizer, { day }).render(messages, { addGenerationPrompt: true }));
+}
+
+/**
+ * Puts examples in front of a question: they follow its system message and have none of their own. A row is never its own example.
+ * Throws a `Problem` for a row that is no conversation, or whose prompt its messages alone do not make.
+ */
+export async function withShots(
+  question: Question,
+  { messages, file, line }: Pick<TokenRow, 'messages' | 'file' | 'line'>,
+  shots: readonly Shot[],
+  tokenizer: Tokenizer,
+  day?: Day,
+): Promise<Question> {
+  const asked = messages && (await messagesOf(question, messages, tokenizer, day));
+  if (asked === null)
+    throw new Problem(
+      'format-unsupported',
+      `${file}, line ${line}: examples cannot be put in front of the row.`,
+      'Use rows of messages, without variables for the chat template and with a trained answer at their end.',
+      { line },
+    );
+  const isSystem = ({ role }: ChatMessage): boolean => role === 'system';
+  const turns = shots.map((shot) => shot.filter((message) => !isSystem(message)));
+  const own = JSON.stringify(messages!.filter((message) => !isSystem(message)));
+  const examples = turns.filter((shot) => JSON.stringify(shot) !== own);
+  const behind = asked.findLastIndex(isSystem) + 1;
+  const all = [...asked.slice(0, behind), ...examples.flat(), ...asked.slice(behind)];
+  return { ...question, prompt: await chatPrompt(all, tokenizer, day) };
+}
+
+/** The messages that make exactly the prompt of the question; null where none do. */
+async function messagesOf(
+  { prompt }: Question,
+  messages: readonly ChatMessage[],
+  tokenizer: Tokenizer,
+  day?: Day,
+): Promise<readonly ChatMessage[] | null> {
+  for (let count = messages.length - 1; count > 0; count--) {
+    if (messages[count]!.role !== 'assistant') continue;
+    const asked = messages.slice(0, count);
+    const tokens = await chatPrompt(asked, tokenizer, day);
+    if (tokens.length === prompt.length && tokens.every((token, i) => token === prompt[i])) return asked;
+  }
+  return null;
+}
