@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { noCounterpart, otherNames } from './recipe-names.ts';
 import {
   checkRecipe,
+  givenFields,
+  requireRecipe,
   defaultRecipe,
   parseFieldText,
   recipeFields,
@@ -133,4 +135,15 @@ describe('a recipe', () => {
       ).toBe(true);
     }
   });
+});
+
+it('is complete and checked, or one problem says all that is wrong', () => {
+  expect(requireRecipe({ r: 8 })).toEqual({ ...defaultRecipe(), rank: 8 });
+  expect(() => requireRecipe({ rnk: 4, batchSize: 0 })).toThrow(/'rnk'.*'batchSize'/);
+});
+
+it('knows what was given, by its own names and as it is used', () => {
+  const given = { r: 8, recompute: true };
+  expect(givenFields(given, requireRecipe(given))).toEqual({ rank: 8, recompute: requireRecipe(given).recompute });
+  expect(givenFields({}, defaultRecipe())).toEqual({});
 });

@@ -1,7 +1,8 @@
 /**
  * Every number of a training run, in one table. The type, the validation, the command line's `--set`, the form controls with
- * their help and the exported JSON all derive from it. This file imports nothing but the names that other programs give to fields.
+ * their help and the exported JSON all derive from it. This file imports nothing but problems and the names that other programs give to fields.
  */
+import { Problem } from './problem.ts';
 import { noCounterpart, otherNames } from './recipe-names.ts';
 
 interface FieldBase {
@@ -556,6 +557,23 @@ export function checkRecipe(input: RecipeInput): { recipe: Recipe } | { errors: 
   const recipe = values as unknown as Recipe;
   const conflict = conflictOf(recipe);
   return conflict === null ? { recipe } : { errors: [conflict] };
+}
+
+/** Fills `input` up with the defaults; what is wrong with it is thrown as one problem. */
+export function requireRecipe(input: RecipeInput): Recipe {
+  const checked = checkRecipe(input);
+  if ('errors' in checked) throw recipeProblem(checked.errors, 'Correct these fields; each has a default and may be left out.');
+  return checked.recipe;
+}
+
+export function recipeProblem(errors: readonly RecipeError[], hint: string): Problem {
+  return new Problem('recipe-invalid', errors.map(({ message }) => message).join(' '), hint);
+}
+
+/** The fields of a checked recipe that `input` gives itself. */
+export function givenFields(input: RecipeInput, recipe: Recipe): Partial<Recipe> {
+  const given = Object.keys(ownNames(input).fields) as RecipeKey[];
+  return Object.fromEntries(given.map((key) => [key, recipe[key]]));
 }
 
 /** Turns the names and values of PEFT, transformers and TRL into the recipe's own; an unknown name, or two for one field, is an error. */

@@ -1,6 +1,6 @@
 /** The recipe of a command line: a file, then every `--set key=value` over it. */
 import { Problem } from '../problem.ts';
-import { checkRecipe, ownNames, parseFieldText, type RecipeInput } from '../recipe.ts';
+import { checkRecipe, ownNames, parseFieldText, recipeProblem, type RecipeInput } from '../recipe.ts';
 import { readText } from '../formats/files.ts';
 import { UsageError, type Arguments } from './command.ts';
 
@@ -23,11 +23,7 @@ export function readRecipe(args: Arguments): RecipeInput {
   const checked = checkRecipe(input);
   const errors = [...fromFile.errors, ...set.errors, ...('errors' in checked ? checked.errors : [])];
   if (errors.length > 0)
-    throw new Problem(
-      'recipe-invalid',
-      errors.map(({ message }) => message).join(' '),
-      file === undefined ? 'Correct what --set gives.' : `Correct ${file} or what --set gives.`,
-    );
+    throw recipeProblem(errors, file === undefined ? 'Correct what --set gives.' : `Correct ${file} or what --set gives.`);
   return input;
 }
 

@@ -20,6 +20,7 @@ import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Conversation } from './content.ts';
 import type { EndTokens } from './end-tokens.ts';
+import { ignored } from './labels.ts';
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -48,8 +49,6 @@ export interface RenderedConversation {
   /** Messages, from 1, whose content the template leaves out, or a part of it that is no thought. */
   readonly leftOut: readonly number[];
 }
-
-const ignored = -100;
 
 /** Renders a conversation; throws a `Problem` for an answer that is empty, left out, or cannot be told from the rest. */
 export function renderConversation(template: ChatTemplate, conversation: Conversation, ends: EndTokens): RenderedConversation {

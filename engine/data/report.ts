@@ -1,11 +1,11 @@
 /** What a person should know about a data set before training on it, and how the mask inspector sees a row. */
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
 import { contextOf, positionLimit, type PositionsSpec } from '../models/positions.ts';
+import { ignored, supervisedTokens } from './labels.ts';
 import type { RowFacts, RowFindings } from './row-facts.ts';
 import type { RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';
 
-const ignored = -100;
 const maxBuckets = 16;
 const maxColumnsNamed = 40;
 const maxNameLength = 80;
@@ -124,7 +124,16 @@ export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLe
     role: roleOf(row, t, tokenizer, maxLength),
   }));
   const { index, line, turn, messages, text } = row;
-  return { index, line, turn, messages, text, tokens, trainedTokens: trainedTokens(row, maxLength), problem: null };
+  return {
+    index,
+    line,
+    turn,
+    messages,
+    text,
+    tokens,
+    trainedTokens: supervisedTokens(row.labels.subarray(0, maxLength)),
+    problem: null,
+  };
 }
 
 function roleOf(row: TokenRow, t: number, tokenizer: Viewer | null, maxLength: number): TokenRole {
@@ -143,13 +152,6 @@ async function tokenTexts(ids: readonly number[], tokenizer: Viewer | null): Pro
   const rest = await stream.flush();
   if (rest !== '') texts[texts.length - 1] += rest;
   return texts;
-}
-
-/** Supervised tokens of the row, cut at `maxLength`. */
-function trainedTokens(row: TokenRow, maxLength = Number.POSITIVE_INFINITY): number {
-  let trained = 0;
-  for (let t = 1; t < Math.min(row.labels.length, maxLength); t++) if (row.labels[t] !== ignored) trained++;
-  return trained;
 }
 
 const unusedDetail = 'They change nothing of what is trained.';

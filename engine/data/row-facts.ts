@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import type { DataCheck } from '../contract.ts';
 import { Column } from './column.ts';
+import { ignored, supervisedTokens } from './labels.ts';
 import type { RowOrProblem, TokenRow } from './rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-const ignored = -100;
 const maxRowsNamed = 100;
 const maxTokensNamed = 8;
 /** Some tokenizers call them special; an answer with a thought has them in its content. */
@@ -165,7 +165,7 @@ export class RowFacts {
       this.#lengths.add(inputIds.length);
       this.#firstTrained.add(first);
       this.tokens += inputIds.length;
-      this.trainedTokens += labels.reduce((count, label, t) => (t > 0 && label !== ignored ? count + 1 : count), 0);
+      this.trainedTokens += supervisedTokens(labels);
       this.longest = Math.max(this.longest, inputIds.length);
     }
     const key = examples.length === 1 ? contentKey(examples[0]!) : joinedKey(examples);

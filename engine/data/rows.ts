@@ -9,6 +9,7 @@ import type { Day } from './day.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
+import { ignored } from './labels.ts';
 import { encodeExample, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem, type RecordPlace } from './records.ts';
 import { RowIndex } from './row-index.ts';
@@ -56,7 +57,6 @@ export interface UnusedColumn {
   readonly rows: number;
 }
 
-const ignored = -100;
 /** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;

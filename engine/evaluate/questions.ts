@@ -1,4 +1,5 @@
 /** What a model is asked: the prompt of a row, alone or behind other rows as examples. */
+import { ignored } from '../data/labels.ts';
 import type { ChatMessage } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import type { TokenRow } from '../data/rows.ts';
@@ -18,8 +19,8 @@ export type Shot = readonly ChatMessage[];
 
 /** The last answer of a row is its last stretch of trained tokens; the prompt is all that comes before. Null without such a prompt. */
 export async function questionOf({ inputIds, labels, messages }: TokenRow, tokenizer: Tokenizer): Promise<Question | null> {
-  const end = labels.findLastIndex((label) => label !== -100) + 1;
-  const start = labels.subarray(0, end).lastIndexOf(-100) + 1;
+  const end = labels.findLastIndex((label) => label !== ignored) + 1;
+  const start = labels.subarray(0, end).lastIndexOf(ignored) + 1;
   if (start < 2) return null;
   const prompt = [...inputIds.subarray(0, start)];
   const answer = [...inputIds.subarray(start, end)];

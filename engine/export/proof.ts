@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { basename, join } from 'node:path';
 import type { ChatMessage, Proof, ProofCheck } from '../contract.ts';
+import { ignored } from '../data/labels.ts';
 import type { TokenRow } from '../data/rows.ts';
 import { type Day, today } from '../data/day.ts';
 import { openTemplate } from '../data/template.ts';
@@ -52,7 +53,7 @@ export function proofRows(rows: readonly SourceRow[], spec: DecoderSpec): ProofR
     const positions: number[] = [];
     const length = Math.min(inputIds.length, longest);
     for (let t = 0; t + 1 < length && positions.length < bounds.positionsOfRow; t++)
-      if (labels[t + 1] !== -100) positions.push(t);
+      if (labels[t + 1] !== ignored) positions.push(t);
     if (positions.length === 0) continue;
     found += positions.length;
     // The token that follows the last position is kept: how likely it is, is compared too.

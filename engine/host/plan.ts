@@ -11,12 +11,12 @@ import type {
   RunPlan,
   TargetPlan,
 } from '../contract.ts';
-import { Problem } from '../problem.ts';
-import { checkRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
+import { requireRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { machineMemory } from '../runtime/memory.ts';
 import type { Store } from '../store/open.ts';
 import { totalExamples, totalSteps } from '../training/order.ts';
-import { fitRecipe, memoryRecipe, totalMemory } from '../training/memory.ts';
+import { fitRecipe } from '../training/fitting.ts';
+import { memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
 import type { Asker } from './context.ts';
 import { baseOf, modelAt, type ModelAt } from './library.ts';
@@ -102,12 +102,6 @@ export async function fitForRun(
 /** What a recipe would adapt of a model. */
 export function targetsFor(model: Model, input: RecipeInput, { longLived, store }: PlanParts): Promise<TargetPlan> {
   return longLived.targets(modelAt(store, model), requireRecipe(input));
-}
-
-function requireRecipe(input: RecipeInput): Recipe {
-  const checked = checkRecipe(input);
-  if ('recipe' in checked) return checked.recipe;
-  throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct these fields.');
 }
 
 /** Share of all tokens that stands behind `length` in its row. */

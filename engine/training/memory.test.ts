@@ -9,7 +9,8 @@ import { openModel } from '../models/open.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { openSession } from '../runtime/session.ts';
-import { fitRecipe, MemoryPlanner, planAdapter } from './memory.ts';
+import { fitRecipe } from './fitting.ts';
+import { MemoryPlanner, planAdapter } from './memory.ts';
 import { buildStep } from './step-graph.ts';
 import { TrainStep } from './step.ts';
 

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Provider, TrialSubject } from '../contract.ts';
+import { ignored } from '../data/labels.ts';
 import { makeFolder } from '../formats/files.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
@@ -17,7 +18,7 @@ import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTen
 import { float32 } from '../decoder/sequence.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { checkRecipe, defaultRecipe, type Recipe } from '../recipe.ts';
+import { defaultRecipe, requireRecipe, type Recipe } from '../recipe.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import { adapterShape, tensorView, type AdapterShape } from '../adapters/adapter.ts';
 import type { AdapterConfig } from '../adapters/config.ts';
@@ -71,10 +72,7 @@ export function trialFor(subject: TrialSubject | null): Trial {
   const { modelPath, acceptFields, adapterPath, recipe: input } = subject;
   const model = openModel(modelPath, acceptFields);
   const { spec } = model;
-  const checked = checkRecipe(input);
-  if ('errors' in checked)
-    throw new Problem('recipe-invalid', checked.errors.map(({ message }) => message).join(' '), 'Correct the recipe.');
-  const { recipe } = checked;
+  const recipe = requireRecipe(input);
   const config = adapterPath === null ? newConfig(recipe, spec, null) : openAdapter(model, adapterPath).adapter.config;
   return trialOf(spec, { ...config, dropout: recipe.dropout }, recipe);
 }
@@ -172,7 +170,7 @@ function relative(actual: Float32Array, expected: Float32Array): number {
 
 const batch: MicroBatch = {
   inputIds: Int32Array.from({ length: 24 }, (_, i) => (i * 37 + 11) % 96),
-  labels: Int32Array.from({ length: 24 }, (_, i) => (i % 12 === 0 || i % 5 === 2 || i >= 21 ? -100 : (i * 29 + 7) % 96)),
+  labels: Int32Array.from({ length: 24 }, (_, i) => (i % 12 === 0 || i % 5 === 2 || i >= 21 ? ignored : (i * 29 + 7) % 96)),
   ...{ batch: 2, time: 12, lengths: [12, 9] },
 };
 

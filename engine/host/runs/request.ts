@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import type { Dataset, Model, Run, TrainRequest } from '../../contract.ts';
 import { longestName, Problem, shown } from '../../problem.ts';
-import { checkRecipe, ownNames, type Recipe, type RecipeInput } from '../../recipe.ts';
+import { givenFields, requireRecipe, type Recipe } from '../../recipe.ts';
 import type { Store } from '../../store/open.ts';
 import type { RunJob } from '../../store/runs.ts';
 import { found } from '../context.ts';
@@ -17,8 +17,8 @@ export interface RequestedRun {
   readonly dataset: Dataset | null;
   readonly job: RunJob;
   readonly recipe: Recipe;
-  /** The fields that were given, under the names they have here: a run that goes on keeps the others. */
-  readonly given: RecipeInput;
+  /** The fields that were given, as the check has read them: a run that goes on keeps the others. */
+  readonly given: Partial<Recipe>;
 }
 
 /** Looks up what a request names. Throws a Problem where that is not there, or no run can be made of it. */
@@ -39,19 +39,13 @@ export function readRequest(request: TrainRequest, store: Store): RequestedRun {
       : 'id' in request.adapter
         ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id).path
         : request.adapter.path;
-  const checked = checkRecipe(request.recipe);
-  if ('errors' in checked)
-    throw new Problem(
-      'recipe-invalid',
-      checked.errors.map(({ message }) => message).join(' '),
-      'Correct the recipe; its fields and their ranges are listed in the documentation of recipes.',
-    );
+  const recipe = requireRecipe(request.recipe);
   const { device = 'auto', skipBadRows = false } = request;
   return {
     ...{ model, modelPath, dataset },
     job: { dataPaths, evalPaths, adapterPath, device, skipBadRows, acceptFields },
-    recipe: checked.recipe,
-    given: ownNames(request.recipe).fields,
+    recipe,
+    given: givenFields(request.recipe, recipe),
   };
 }
 
