@@ -24,7 +24,7 @@ import { contextNotes } from '../training/notes.ts';
 import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
-import { stepOf } from './progress.ts';
+import { reportPhase, stepOf } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
 
 type EvaluateSpec = Extract<JobSpec, { kind: 'evaluate' }>;
@@ -70,7 +70,7 @@ async function lossesOf(
 ): Promise<{ measures: Measured; rows: ReadonlyMap<number, Measures> }> {
   requirePositions(rows, model.spec);
   const examples = examplesOf(rows);
-  port.send({ type: 'progress', progress: { phase: 'Preparing the weights', done: 0, total: 0, unit: '', secondsLeft: null } });
+  reportPhase(port, 'Preparing the weights');
   const adapter = adapters[0]?.adapter;
   const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,

@@ -1,8 +1,13 @@
-/** Progress of work that is counted: rows, tensors, matrices. */
+/** Progress of jobs. */
 import { setImmediate } from 'node:timers/promises';
 import type { Step } from '../export/progress.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
+
+/** Tells which part of its work a job begins, where nothing can be counted. */
+export function reportPhase(port: JobPort, phase: string): void {
+  port.send({ type: 'progress', progress: { phase, done: 0, total: 0, unit: '', secondsLeft: null } });
+}
 
 /** Reports progress and lets a stop arrive; a stop ends the work. */
 export function stepOf(port: JobPort, phase: string, unit: string): Step {
@@ -21,3 +26,6 @@ export function stepOf(port: JobPort, phase: string, unit: string): Step {
     });
   };
 }
+
+/** Reports what is done with all rows once they are read: it takes seconds for a million. */
+export const onRows = (port: JobPort): Step => stepOf(port, 'Preparing the rows', 'rows');

@@ -1,0 +1,75 @@
+/** Rows of a job as the examples a run trains on. */
+import type { Tokenizer } from '../data/tokenizer.ts';
+import type { OpenModel } from '../models/open.ts';
+import { positionLimit } from '../models/positions.ts';
+import { Problem } from '../problem.ts';
+import { rowSettings, type Recipe } from '../recipe.ts';
+import { prepareExamples, type PreparedExamples } from '../training/examples.ts';
+import { tokensHash } from './identity.ts';
+import { loadRows, type LoadedRows, type RowsReading } from './load.ts';
+import type { JobPort } from './port.ts';
+import { onRows } from './progress.ts';
+import type { DataRecord, RunFolder } from './run-folder.ts';
+
+export interface PreparedData {
+  readonly paths: readonly string[];
+  readonly loaded: LoadedRows;
+  readonly prepared: PreparedExamples;
+}
+
+/** Reads rows and cuts them to what the recipe and the model allow, telling what is left out. */
+export async function prepareData(
+  paths: readonly string[],
+  model: OpenModel,
+  tokenizer: Tokenizer | null,
+  recipe: Recipe,
+  reading: RowsReading,
+  { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
+): Promise<PreparedData> {
+  const positions = positionLimit(model.spec);
+  const length = Math.min(recipe.maxLength, positions);
+  // One token more than is trained, so that a row that is cut is known as such.
+  const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
+  const loaded = await loadRows(paths, model, tokenizer, settings, port);
+  const prepared = await prepareExamples(loaded.rows, length, onRows(port));
+  const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
+  const { read, skipped } = loaded;
+  const used = read - skipped;
+  const examples = loaded.rows.length;
+  const noun = examples === used ? 'rows' : 'examples';
+  const say = (count: number, of: string, what: string) => {
+    if (count > 0) folder.log(`${paths.join(', ')}: ${count} of ${of} ${what}.`);
+  };
+  say(skipped, `${read} rows`, 'cannot be used and are left out');
+  if (examples > used)
+    folder.log(
+      `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart.`,
+    );
+  say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
+  say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
+  if (prepared.examples.length === 0)
+    throw new Problem(
+      'nothing-to-train',
+      `No row of ${paths.join(', ')} has a trained token within the first ${length} tokens.`,
+      positions < recipe.maxLength ? 'The model has no more positions: shorten the rows.' : 'Raise maxLength.',
+    );
+  return { paths, loaded, prepared };
+}
+
+/** Describes data for run.json. */
+export async function dataRecord({ paths, loaded, prepared }: PreparedData, port: JobPort): Promise<DataRecord> {
+  const { format, hash, skipped } = loaded;
+  const { examples, truncated, withoutTarget } = prepared;
+  const rows = new Set(examples.map(({ index }) => index)).size;
+  return {
+    paths,
+    hash,
+    tokensHash: await tokensHash(examples, onRows(port)),
+    format,
+    rows,
+    examples: examples.length,
+    skipped,
+    truncated,
+    withoutTarget,
+  };
+}

@@ -1,0 +1,132 @@
+/** A training run as it is before its first step: everything read, decided and described, nothing computed and nothing written. */
+import type { Adapter } from '../adapters/adapter.ts';
+import { openAdapted } from '../adapters/adapted.ts';
+import { adapterRecipe } from '../adapters/config.ts';
+import type { JobSpec } from '../contract.ts';
+import { today } from '../data/day.ts';
+import { rowNotes } from '../data/report.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { requireRecipe, type Recipe } from '../recipe.ts';
+import type { TrainingState } from '../training/checkpoint.ts';
+import { longestSequence } from '../training/examples.ts';
+import { contextNotes, givenAdapterNotes, recipeNotes } from '../training/notes.ts';
+import { objectives } from '../training/objectives/index.ts';
+import type { Objective } from '../training/objectives/objective.ts';
+import { totalSteps } from '../training/order.ts';
+import { versions } from '../versions.ts';
+import { baseRecord, requireSameRun, startRecord, templateHash, tokenizerHash } from './identity.ts';
+import { chooseDevice, computePlan, tokenizerOf } from './load.ts';
+import type { JobPort } from './port.ts';
+import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
+import { onRows, reportPhase } from './progress.ts';
+import { dayOfRun, type RunFolder, type RunRecord } from './run-folder.ts';
+import { dayNotes, resumeNotes, sharedNotes } from './run-notes.ts';
+import { maxPrompts } from './samples.ts';
+import { resumedRecipe, startingState } from './starting-state.ts';
+
+export type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
+
+export interface PreparedRun {
+  readonly recipe: Recipe;
+  readonly objective: Objective;
+  /** The base as it is trained on, quantized where the recipe says so. */
+  readonly model: OpenModel;
+  readonly tokenizer: Tokenizer | null;
+  readonly data: PreparedData;
+  readonly evaluation: PreparedData | null;
+  /** Tokens of the longest sequence. */
+  readonly longest: number;
+  /** The state it begins with, and the plan it is computed by. */
+  readonly start: TrainingState;
+  /** The adapter the samples before the first step are answered with; null: the base alone. */
+  readonly given: Adapter | null;
+  readonly totalSteps: number;
+  /** The content of run.json. */
+  readonly record: RunRecord;
+  /** What a person should know of it. */
+  readonly notes: readonly string[];
+}
+
+/** Prepares a new run, or the one in the folder to go on with; refuses whatever could not be trained. */
+export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPort): Promise<PreparedRun> {
+  const given = requireRecipe(spec.recipe);
+  reportPhase(port, 'Reading the model');
+  const before = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
+  const from = openAdapted(openModel(spec.modelPath, spec.acceptFields), before);
+  const earlier = folder.open(spec.resume);
+  const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
+  const model = quantizedModel(from.model, recipe.baseQuantization);
+  const device = chooseDevice(spec.device, spec.devices, earlier?.device.provider);
+
+  reportPhase(port, 'Reading the data');
+  const tokenizer = tokenizerOf(model);
+  const day = (earlier && dayOfRun(earlier)) ?? today();
+  const { dataPaths, evalPaths, skipBadRows } = spec;
+  const read = (paths: readonly string[], whole: number) =>
+    prepareData(paths, model, tokenizer, recipe, { skipBadRows, whole, day }, { folder, port });
+  const data = await read(dataPaths, 0);
+  const evaluation = evalPaths.length === 0 ? null : await read(evalPaths, maxPrompts);
+
+  const { examples } = data.prepared;
+  const longest = longestSequence(examples);
+  const { start, notExact, notes } = await startingState(
+    spec.cacheDir,
+    recipe,
+    computePlan(recipe, device.provider, longest),
+    { model, whole: from.model, first: from.adapters[0]?.adapter ?? null },
+    { folder, earlier },
+    port,
+  );
+  const { adapter, plan } = start;
+  const steps = totalSteps(recipe, examples.length);
+  if (steps < start.step)
+    throw new Problem(
+      'recipe-invalid',
+      `The run has made ${start.step} steps already, and this recipe ends after ${steps}.`,
+      'Give it more steps or epochs, or start a new run in another folder.',
+    );
+  const record: RunRecord = {
+    version: 1,
+    // An adapter to go on from decides its shape, whatever the recipe says.
+    recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
+    day,
+    base: baseRecord(model, spec.cacheDir),
+    startedFrom: spec.adapterPath === null ? null : await startRecord(spec.adapterPath),
+    data: await dataRecord(data, port),
+    evaluation: evaluation === null ? (earlier?.evaluation ?? null) : await dataRecord(evaluation, port),
+    tokenizerHash: tokenizerHash(model.tokenizerSource),
+    templateHash: templateHash(tokenizer),
+    device: { provider: device.provider, name: device.name, threads: plan.threads },
+    versions,
+    notExact: [...(earlier?.notExact ?? []), ...notExact.map((why) => `from step ${start.step}: ${why}`)],
+    totalSteps: steps,
+    trainableParameters: adapter.shape.length,
+    startedAt: earlier?.startedAt ?? new Date().toISOString(),
+    finishedAt: null,
+  };
+  if (earlier) await requireSameRun(earlier, record);
+  const ofRows = ({ paths, loaded }: PreparedData) =>
+    rowNotes(loaded.findings, loaded.unused).map((note) => `${paths.join(', ')}: ${note}`);
+  const allNotes = [
+    ...from.notes,
+    ...notes,
+    ...ofRows(data),
+    ...(evaluation === null ? [] : ofRows(evaluation)),
+    ...(earlier === null
+      ? dayNotes(tokenizer, day)
+      : resumeNotes(earlier, record, { step: start.step, examples: examples.length, isEvaluated: evaluation !== null })),
+    ...(spec.adapterPath === null ? [] : givenAdapterNotes(spec.recipe, adapter, model.spec)),
+    ...recipeNotes(recipe, examples.length),
+    ...contextNotes(model.spec, examples),
+    ...(await sharedNotes(examples, evaluation?.prepared.examples ?? [], onRows(port))),
+  ];
+  return {
+    ...{ recipe, objective: objectives.sft, model, tokenizer, data, evaluation, longest, start, record },
+    given: spec.adapterPath === null ? null : adapter,
+    totalSteps: steps,
+    // Rows that are trained and evaluated say the same of both.
+    notes: [...new Set(allNotes)],
+  };
+}

@@ -1,0 +1,71 @@
+/** What a person should know of a run that begins or goes on; each is a sentence. */
+import { contentKey } from '../data/row-facts.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
+import type { Step } from '../export/progress.ts';
+import { inTurns, type Example } from '../training/examples.ts';
+import { examplesPerStep, totalExamples } from '../training/order.ts';
+import { learningRate } from '../training/schedule.ts';
+import type { RunRecord } from './run-folder.ts';
+
+/** Tells that a chat template prints a date, which then stays the run's own. */
+export function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
+  return tokenizer?.chatTemplate?.includes('strftime_now') === true
+    ? [`The chat template prints the date. That of this run is ${day}, also when it goes on or is evaluated later.`]
+    : [];
+}
+
+/** Tells how a run goes on in another way than was planned before. */
+export function resumeNotes(
+  earlier: RunRecord,
+  now: RunRecord,
+  { step, examples, isEvaluated }: { readonly step: number; readonly examples: number; readonly isEvaluated: boolean },
+): string[] {
+  const { recipe, totalSteps: steps } = now;
+  const notes: string[] = [];
+  if (earlier.data.tokensHash === undefined)
+    notes.push(
+      `The run was begun with version ${earlier.versions.studio}, which did not record its tokens, tokenizer and day: whether they are the same cannot be told. Dates in a chat template are those of ${now.day}.`,
+    );
+  if (steps !== earlier.totalSteps && step > 0) {
+    const [planned, rate] = [earlier.totalSteps, steps].map((total) => learningRate(recipe, step, total).toPrecision(3));
+    const asPlanned = step < earlier.totalSteps ? `${planned}` : 'the end';
+    if (recipe.schedule !== 'constant' && step < steps)
+      notes.push(
+        `The run is of ${steps} steps now and was of ${earlier.totalSteps}: from step ${step} on the learning rate follows another schedule, and goes on at ${rate} instead of ${asPlanned}.`,
+      );
+  }
+  if (isEvaluated !== (earlier.evaluation !== null))
+    notes.push(
+      isEvaluated
+        ? 'The run was not evaluated before, and is from here on.'
+        : 'The run was evaluated before, and is not from here on: no evaluation data was given.',
+    );
+  const missing = step * examplesPerStep(recipe) - totalExamples(earlier.recipe, examples);
+  if (step < steps && missing > 0)
+    notes.push(`The run had ended with a step of fewer rows: ${missing} that would have filled it are passed over this time.`);
+  return notes;
+}
+
+/** Tells of evaluation rows that are trained on too: they say little about new ones. */
+export async function sharedNotes(examples: readonly Example[], evaluation: readonly Example[], onTurn: Step): Promise<string[]> {
+  if (evaluation.length === 0) return [];
+  const keys = evaluation.map(keyOf);
+  const evaluated = new Set(keys);
+  // The examples that are trained may be many more, so their keys are not kept.
+  const trained = new Set<string>();
+  for await (const some of inTurns(examples, onTurn))
+    for (const example of some) {
+      const key = keyOf(example);
+      if (evaluated.has(key)) trained.add(key);
+    }
+  const shared = keys.filter((key) => trained.has(key)).length;
+  return shared === 0
+    ? []
+    : [
+        `${shared} of ${evaluation.length} evaluation rows are trained on too: the evaluation loss then says less about new rows.`,
+      ];
+}
+
+function keyOf({ sequences }: Example): string {
+  return sequences.map(contentKey).join('');
+}

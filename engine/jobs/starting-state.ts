@@ -1,0 +1,110 @@
+/** Where a run begins: its recipe, and its adapter with the state of the optimizer. */
+import { basename } from 'node:path';
+import type { Adapter } from '../adapters/adapter.ts';
+import { adapterKeys } from '../adapters/config.ts';
+import { newAdapter } from '../adapters/initial.ts';
+import { loftqAdapter } from '../adapters/loftq.ts';
+import type { OpenModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { givenFields, requireRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
+import { cpuThreads } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
+import { loadCheckpoint, newestCheckpoint, type TrainingState } from '../training/checkpoint.ts';
+import { newAdamState } from '../training/optimizer.ts';
+import { resumedPlan, type ComputePlan } from '../training/plan.ts';
+import { principalAdapter } from '../training/principal.ts';
+import { runIdentity } from './identity.ts';
+import type { JobPort } from './port.ts';
+import { stepOf } from './progress.ts';
+import type { RunFolder, RunRecord } from './run-folder.ts';
+
+/** Settings a run may go on with at other values: how long it goes and how often it reports, not what it computes. */
+const changeable = ['epochs', 'maxSteps', 'evalEvery', 'saveEvery', 'keepCheckpoints'] as const;
+
+/** Gives the recipe an earlier run goes on with; a setting that would compute something else is refused. */
+export function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: RecipeInput): Recipe {
+  // An adapter to go on from has decided the shape, whatever the recipe says.
+  const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...adapterKeys];
+  const [before, now] = [requireRecipe(earlier), requireRecipe(input)];
+  const given = givenFields(input, now);
+  const changed = (Object.keys(given) as (keyof Recipe)[]).find(
+    (key) => !free.includes(key) && JSON.stringify(given[key]) !== JSON.stringify(before[key]),
+  );
+  if (changed !== undefined)
+    throw new Problem(
+      'recipe-invalid',
+      `The run was started with another '${changed}': ${JSON.stringify(before[changed])}, not ${JSON.stringify(given[changed])}.`,
+      `Resume it without this setting. Only ${changeable.join(', ')} may change.`,
+    );
+  const adopted = Object.entries(given).filter(([key]) => (changeable as readonly string[]).includes(key));
+  return requireRecipe({ ...earlier, ...Object.fromEntries(adopted) });
+}
+
+export interface Start {
+  readonly start: TrainingState;
+  /** Why the bits may not be those of a run that was never interrupted. */
+  readonly notExact: readonly string[];
+  /** What a person should know of how it goes on. */
+  readonly notes: readonly string[];
+}
+
+/** What is trained on, and the same before it was quantized. */
+interface Bases {
+  readonly model: OpenModel;
+  readonly whole: OpenModel;
+  /** The adapter that is trained on; null: a new one. */
+  readonly first: Adapter | null;
+}
+
+/** Finds where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
+export async function startingState(
+  cacheDir: string,
+  recipe: Recipe,
+  here: ComputePlan,
+  bases: Bases,
+  { folder, earlier }: { readonly folder: RunFolder; readonly earlier: RunRecord | null },
+  port: JobPort,
+): Promise<Start> {
+  const found = earlier && newestCheckpoint(folder.checkpoints, runIdentity(earlier));
+  const named = (paths: readonly string[] = []) => paths.map((path) => basename(path)).join(', ');
+  const [damaged, ofAnother] = [named(found?.damaged), named(found?.ofAnother)];
+  if (found?.whole != null) {
+    const start = loadCheckpoint(found.whole, bases.model);
+    const { plan, notExact, notes } = resumedPlan(start.plan, here);
+    const said = [
+      ...(damaged === '' ? [] : [`Damaged and passed over: ${damaged}.`]),
+      ...(ofAnother === '' ? [] : [`Of another run and passed over: ${ofAnother}.`]),
+      `Going on from the checkpoint of step ${start.step}.`,
+      ...notes,
+      ...(notExact.length === 0
+        ? []
+        : [`The result may differ in its last digits from a run without a break: ${notExact.join('; ')}.`]),
+    ];
+    return { start: { ...start, plan }, notExact, notes: said };
+  }
+  const unusable = [damaged && `damaged (${damaged})`, ofAnother && `of another run (${ofAnother})`]
+    .filter(Boolean)
+    .join(' or ');
+  const startsOver = unusable === '' ? 'There is no checkpoint yet' : `Every checkpoint is ${unusable}`;
+  const adapter = await firstAdapter(cacheDir, recipe, bases, port);
+  return {
+    start: { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length), plan: here },
+    notExact: [],
+    notes: found === null ? [] : [`${startsOver}: the run starts over from its first step.`],
+  };
+}
+
+async function firstAdapter(cacheDir: string, recipe: Recipe, { model, whole, first }: Bases, port: JobPort): Promise<Adapter> {
+  const base = model.info.name;
+  // How much is dropped belongs to the training, not to the adapter.
+  if (first !== null) return { ...first, config: { ...first.config, dropout: recipe.dropout, base } };
+  const adapter = newAdapter(recipe, model, base);
+  const { method, initialization, seed } = recipe;
+  if (method === 'full' || !/^(pissa|olora|loftq)/.test(initialization)) return adapter;
+  const onModule = stepOf(port, 'Decomposing the matrices', 'matrices');
+  if (initialization === 'loftq') return loftqAdapter(adapter, model.spec, whole.weights, model.weights, { seed, onModule });
+  return principalAdapter(adapter, model, {
+    ...{ initialization, seed, cacheDir, openSession, onModule },
+    threads: cpuThreads(),
+  });
+}
