@@ -117,7 +117,7 @@ it('as llama.cpp keeps it: queries and keys with their rows moved, alpha over th
     const key = `blk.${layer}.${roles[kind!]}.weight`;
     const values = tensorView(adapter.parameters, b).slice();
     // Row (half h, pair j) of a head lies at 2 j + h.
-    const [rank, headDim] = [b.shape[1]!, spec.headDim];
+    const [rank, headDim] = [b.shape[1]!, spec.blocks[0]!.mixer.headDim];
     const moved = values.slice();
     for (let row = 0; kind === 'q_proj' && row < b.shape[0]!; row++) {
       const inHead = row % headDim;
@@ -141,7 +141,7 @@ it('as llama.cpp keeps it: queries and keys with their rows moved, alpha over th
     adapter.shape.modules.map(({ path: module }) => [module, 2]),
   );
   expect(found.parameters).toEqual(adapter.parameters);
-  expect(() => readAdapter(path, { ...model, spec: { ...spec, layers: 2 } })).toThrow(Problem);
+  expect(() => readAdapter(path, { ...model, spec: { ...spec, blocks: spec.blocks.slice(0, 2) } })).toThrow(Problem);
 });
 
 interface Changed {

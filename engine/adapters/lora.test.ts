@@ -100,12 +100,12 @@ describe('adapter folder', () => {
     const problem = problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, hiddenSize: 16 } }));
     expect(problem.code).toBe('adapter-mismatch');
     expect(problem.message).toMatch(/layers\.0\.self_attn\.q_proj\.lora_A.*\[2, 12\].*\[2, 16\]/);
-    expect(problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, layers: 4 } })).message).toContain(
-      'model.layers.3.self_attn.q_proj.lora_A',
-    );
-    expect(problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, layers: 2 } })).message).toContain(
-      'model.layers.2.self_attn.q_proj.lora_A',
-    );
+    expect(
+      problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, blocks: [...spec.blocks, spec.blocks[0]!] } })).message,
+    ).toContain('model.layers.3.self_attn.q_proj.lora_A');
+    expect(
+      problemOf(() => readAdapter(dir, { ...model, spec: { ...spec, blocks: spec.blocks.slice(0, 2) } })).message,
+    ).toContain('model.layers.2.self_attn.q_proj.lora_A');
   });
 
   it('reads an adapter PEFT wrote', () => {

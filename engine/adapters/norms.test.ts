@@ -11,10 +11,10 @@ test('the norm of an update is that of its product, and layers without an adapte
   const model = openModel(join(golden, 'model'));
   const { spec } = model;
   const adapter = readAdapter(join(golden, 'adapter'), model);
-  const { modules } = updateNorms(adapter, spec.layers);
+  const { modules } = updateNorms(adapter, spec.blocks.length);
   const names = new Set(adapter.shape.modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)));
   expect(new Set(modules.map(({ name }) => name))).toEqual(names);
-  expect(modules.every(({ norms }) => norms.length === spec.layers)).toBe(true);
+  expect(modules.every(({ norms }) => norms.length === spec.blocks.length)).toBe(true);
   expect(modules.some(({ norms }) => norms.includes(null))).toBe(true);
 
   for (const { path, rank, scale, inFeatures, outFeatures, a, b } of adapter.shape.modules) {

@@ -1,6 +1,7 @@
 /** What a recipe adapts of a model, module by module over all blocks, and how a block is put together: what a picture of it needs. */
 import type { NormPlace, TargetInfo, TargetPlan } from '../contract.ts';
-import { blockLinears, type DecoderSpec, type LinearRole, type NormRole } from '../models/spec.ts';
+import type { NormRole } from '../models/parts.ts';
+import { blockLinears, type DecoderSpec } from '../models/spec.ts';
 import type { AdapterRecipe } from './config.ts';
 import { newConfig } from './initial.ts';
 import { adaptedTargets, decidingKey, type AdaptedTarget } from './targets.ts';
@@ -14,7 +15,7 @@ export function planTargets(recipe: AdapterRecipe, spec: DecoderSpec): TargetPla
   const parts = partsOf(spec);
   const perLayer = (part: Part): readonly (AdaptedTarget | undefined)[] =>
     part.path.includes('{layer}')
-      ? Array.from({ length: spec.layers }, (_, layer) => adapted.get(part.path.replace('{layer}', String(layer))))
+      ? Array.from({ length: spec.blocks.length }, (_, layer) => adapted.get(part.path.replace('{layer}', String(layer))))
       : [adapted.get(part.path)];
   const matches = (pattern: Readonly<Record<string, number>>) => {
     const decided = [...adapted.keys()].map((path) => decidingKey(pattern, path));
@@ -28,12 +29,12 @@ export function planTargets(recipe: AdapterRecipe, spec: DecoderSpec): TargetPla
       scales: perLayer(part).map((target) => target?.scale ?? 0),
     })),
     norms: (Object.entries(normPlaces) as [NormRole, NormPlace][]).flatMap(([role, place]) =>
-      spec.modules.block[role] === undefined ? [] : [place],
+      spec.blocks[0]!.names[role] === undefined ? [] : [place],
     ),
-    parallel: spec.parallel,
+    parallel: spec.blocks[0]!.wiring.order === 'parallel',
     tiedHead: spec.tiedEmbeddings,
-    heads: spec.heads,
-    keyValueHeads: spec.keyValueHeads,
+    heads: spec.blocks[0]!.mixer.heads,
+    keyValueHeads: spec.blocks[0]!.mixer.keyValueHeads,
     rankMatches: matches(config.rankPattern),
     alphaMatches: matches(config.alphaPattern),
   };
@@ -46,7 +47,6 @@ const normPlaces: Readonly<Partial<Record<NormRole, NormPlace>>> = {
   ffn_norm: 'feed-forward',
   post_ffw_norm: 'after-feed-forward',
 };
-const lastOfPart: readonly LinearRole[] = ['attn_output', 'ffn_down'];
 
 /** In the order of the computation. */
 function partsOf(spec: DecoderSpec): Part[] {
@@ -54,10 +54,10 @@ function partsOf(spec: DecoderSpec): Part[] {
   const start = `${modules.blocks}.0.`;
   return [
     { path: modules.token_embd, part: 'embedding', last: false, inFeatures: vocabularySize, outFeatures: hiddenSize },
-    ...blockLinears(spec, 0).map(({ role, path, inFeatures, outFeatures }): Part => ({
+    ...blockLinears(spec, 0).map(({ part, last, path, inFeatures, outFeatures }): Part => ({
       path: `${modules.blocks}.{layer}.${path.slice(start.length)}`,
-      part: role.startsWith('attn') ? 'attention' : 'feed-forward',
-      last: lastOfPart.includes(role),
+      part: part === 'mixer' ? 'attention' : 'feed-forward',
+      last,
       inFeatures,
       outFeatures,
     })),

@@ -191,12 +191,12 @@ export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
       choose,
     );
   const beyond =
-    layers === 'all' ? undefined : layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= spec.layers);
+    layers === 'all' ? undefined : layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= spec.blocks.length);
   if (beyond !== undefined)
     throw new Problem(
       'recipe-invalid',
-      `Layer ${beyond} is not there: this model has ${spec.layers} layers, counted from 0.`,
-      `Choose layers from 0 to ${spec.layers - 1}.`,
+      `Layer ${beyond} is not there: this model has ${spec.blocks.length} layers, counted from 0.`,
+      `Choose layers from 0 to ${spec.blocks.length - 1}.`,
     );
   const adapted = adaptedTargets(config, spec);
   if (adapted.length === 0) throw new Problem('recipe-invalid', nothingAdapted(config, all), choose);

@@ -7,8 +7,9 @@ import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import type { TensorValue } from '../runtime/session.ts';
-import { weightsOf, type DecoderOptions, type WeightFiles } from './decoder.ts';
+import type { DecoderOptions } from './options.ts';
 import { float32 } from './sequence.ts';
+import { weightsOf, type WeightFiles } from './weights.ts';
 
 /** What a graph has a place for. */
 export interface AdapterSlots {

@@ -81,8 +81,8 @@ test('a token reads cached keys and values where they lie, and a base without ad
   const { spec, weights } = openModel(join(import.meta.dirname, '../golden/llama-tied/model'));
   const g = buildGeneration(spec, await weights.files(cacheDir), noSlots);
   const readers = g.nodes.filter(({ inputs }) => inputs.some(({ name }) => name.startsWith('past.')));
-  expect(readers.map(({ type }) => type)).toEqual(Array(2 * spec.layers).fill('FusedMatMul'));
+  expect(readers.map(({ type }) => type)).toEqual(Array(2 * spec.blocks.length).fill('FusedMatMul'));
   expect([...g.outputs.keys()]).toEqual(['logits', 'new.key', 'new.value']);
   const products = g.nodes.filter(({ type }) => type === 'Gemm').length;
-  expect(products).toBe(7 * spec.layers + 1);
+  expect(products).toBe(7 * spec.blocks.length + 1);
 });

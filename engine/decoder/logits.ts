@@ -6,8 +6,9 @@ import type { OpenModel } from '../models/open.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../runtime/session.ts';
 import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from './adapter-inputs.ts';
-import { decoder, logits, type WeightFiles } from './decoder.ts';
+import { decoder, logits } from './decoder.ts';
 import { int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
+import type { WeightFiles } from './weights.ts';
 
 export interface LogitsOptions {
   readonly threads: number;
@@ -72,7 +73,7 @@ export class LogitsRunner {
 
 function build(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
-  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks: 1 });
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', queryBlocks: 1 });
   const rows = g.input('rows', 'int64', ['rows']);
   const options = { ...adapterInputs(g, spec, files, slots), recompute: 0 };
   g.output('logits', logits(g, spec, decoder(g, spec, sequence, options), rows, options));

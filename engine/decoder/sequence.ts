@@ -3,9 +3,8 @@ import { assert } from '../problem.ts';
 import { HIDDEN_SCORE } from '../graph/dtype.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
 import type { TensorValue } from '../runtime/session.ts';
-import type { AttentionDims } from './attention.ts';
 import { ropeTables } from '../models/rope.ts';
-import type { DecoderSpec } from '../models/spec.ts';
+import { partNeeds, type DecoderSpec } from '../models/spec.ts';
 
 /** cos and sin `[positions, dimension / 2]`. */
 export interface Rotation {
@@ -14,14 +13,21 @@ export interface Rotation {
 }
 
 /** Rows of a batch are laid end to end: tokens = batch * time. */
-export interface Sequence extends AttentionDims {
+export interface Sequence {
+  readonly batch: Dim;
+  readonly time: Dim;
+  readonly tokens: Dim;
+  /** Blocks of queries that attention computes one after the other; of several of them `time` is a multiple. */
+  readonly queryBlocks: number;
   /** int64 `[tokens]` */
   readonly inputIds: Value;
   /** Position of the first token, int64 `[1]`. */
   readonly position: Value;
   /** Rows of the learned position embedding, int64 `[tokens]`; null without one. */
   readonly positions: Value | null;
-  /** For each of the spec's ropes. */
+  /** Where in these tokens the row of each begins, int64 `[time]`; null where no part of the model asks. */
+  readonly starts: Value | null;
+  /** Each of the spec's ropes. */
   readonly rotations: readonly { readonly query: Rotation; readonly key: Rotation }[];
   /** Added to the scores: 0 where a token may look, hugely negative where not. `[time, keys]` */
   readonly masks: ReadonlyMap<BlockWindow, Value>;
@@ -33,7 +39,7 @@ type BlockWindow = number | null;
 export function sequenceInputs(
   g: Graph,
   spec: DecoderSpec,
-  { keys, ...dims }: Pick<Sequence, 'batch' | 'tokens' | 'blocks'> & { readonly keys: Dim },
+  { keys, ...dims }: Pick<Sequence, 'batch' | 'tokens' | 'queryBlocks'> & { readonly keys: Dim },
 ): Sequence {
   const rotation = (name: string, half: Dim): Rotation => ({
     cos: g.input(`${name}.cos`, 'float32', ['time', half]),
@@ -45,6 +51,7 @@ export function sequenceInputs(
     inputIds: g.input('input_ids', 'int64', [dims.tokens]),
     position: g.input('position', 'int64', [1]),
     positions: spec.learnedPositions === null ? null : g.input('positions', 'int64', [dims.tokens]),
+    starts: partNeeds(spec).has('starts') ? g.input('starts', 'int64', ['time']) : null,
     rotations: spec.ropes.map(({ dimension }, i) => {
       const key = rotation(`rope.${i}`, dimension / 2);
       return { key, query: spec.queryGrowth === null ? key : rotation(`rope.${i}.query`, dimension / 2) };
@@ -81,6 +88,7 @@ export function sequenceFeeds(
       inputIds.map((_, token) => past + placeInRow(token % time)),
       [inputIds.length],
     ),
+    starts: int64(starts ?? new Int32Array(time), [time]),
     'dim.batch': int64([inputIds.length / time], [1]),
     'dim.time': int64([time], [1]),
     'dim.tokens': int64([inputIds.length], [1]),
@@ -129,7 +137,7 @@ export function only(names: readonly string[], feeds: Readonly<Record<string, Te
 }
 
 function windows(spec: DecoderSpec): BlockWindow[] {
-  return [...new Set(spec.blocks.map(({ window }) => window))];
+  return [...new Set(spec.blocks.flatMap(({ mixer }) => (mixer.kind === 'attention' ? mixer.window : [])))];
 }
 
 function maskName(window: BlockWindow): string {

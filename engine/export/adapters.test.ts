@@ -112,7 +112,7 @@ it('an adapter for mlx-lm names its modules as they are found in the last blocks
   const layers = source.adapters[0]!.adapter.shape.modules.map(({ path }) => Number(/\d+/.exec(path)![0]));
   expect(config).toMatchObject({
     fine_tune_type: 'lora',
-    num_layers: source.model.spec.layers - Math.min(...layers),
+    num_layers: source.model.spec.blocks.length - Math.min(...layers),
     lora_parameters: { keys: ['self_attn.q_proj', 'self_attn.v_proj'] },
   });
   const names = [...readSafetensors(join(folder, 'adapters.safetensors')).tensors.keys()];

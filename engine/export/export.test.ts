@@ -167,8 +167,10 @@ it('importance of the columns is the mean square of what flows into them, and ch
   const found = importance.get('model.layers.0.self_attn.q_proj.weight')!;
   found.forEach((value, i) => expect(Math.abs(value / expected[i]! - 1)).toBeLessThan(1e-5));
   expect(importance.get('model.layers.0.self_attn.v_proj.weight')).toEqual(found);
-  expect(importance.size).toBe(7 * model.spec.layers);
-  expect(importance.get('model.layers.1.mlp.down_proj.weight')).toHaveLength(model.spec.intermediateSize);
+  expect(importance.size).toBe(7 * model.spec.blocks.length);
+  expect(importance.get('model.layers.1.mlp.down_proj.weight')).toHaveLength(
+    model.spec.blocks[0]!.feedForward.intermediateSize,
+  );
 
   const written = async (importancePaths: string[], out: string) => {
     const change = { importancePaths, proof: false, out: join(root, out) };

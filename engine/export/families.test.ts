@@ -33,7 +33,7 @@ function carried(spec: DecoderSpec): unknown {
   return {
     ...rest,
     family: family === 'mistral' ? 'llama' : family,
-    blocks: spec.blocks.map((block) => ({ ...block, window: null })),
+    blocks: spec.blocks.map((block) => ({ ...block, mixer: { ...block.mixer, window: null } })),
   };
 }
 

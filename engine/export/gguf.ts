@@ -23,7 +23,8 @@ function plan({ spec }: OpenModel, quantization: GgufQuantization, importance: b
     return { name: ggufName(source), shape: ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape, source };
   });
   const { architecture } = ggufMetadataOf(spec);
-  const types = mixTypes(quantization, placed, { ...spec, architecture, importance });
+  const { heads, keyValueHeads } = spec.blocks[0]!.mixer;
+  const types = mixTypes(quantization, placed, { architecture, layers: spec.blocks.length, heads, keyValueHeads, importance });
   const tensors = placed.map((tensor, i): PlannedTensor => ({ ...tensor, type: types[i]! }));
   const divisors = rotaryDivisors(spec).map(({ name, values }): PlannedTensor => {
     return { name, type: 'F32', shape: [values.length], source: null };

@@ -5,7 +5,8 @@
  */
 import type { WeightedAdapter } from '../adapters/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from '../decoder/adapter-inputs.ts';
-import { decoder, type WeightFiles } from '../decoder/decoder.ts';
+import { decoder } from '../decoder/decoder.ts';
+import type { WeightFiles } from '../decoder/weights.ts';
 import { only, sequenceFeeds, sequenceInputs } from '../decoder/sequence.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
@@ -73,7 +74,7 @@ function squaresGraph(
   slots: AdapterSlots,
 ): { readonly graph: Graph; readonly sums: ReadonlyMap<string, string> } {
   const g = new Graph();
-  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks: 1 });
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', queryBlocks: 1 });
   const adapted = adapterInputs(g, spec, files, slots);
   const sums = new Map<string, string>();
   // Queries, keys and values read the same numbers, and so do gate and up.

@@ -15,14 +15,8 @@ import { loraGgufRefusal, loraGgufSize, writeLoraGguf } from './lora-gguf.ts';
 import { mergedSpec } from './merge.ts';
 import { mlxFolderSize, mlxRefusal, writeMlxAdapter } from './mlx.ts';
 import { ollamaGguf, writeOllamaFolder } from './ollama/folder.ts';
-import {
-  onnxAdapterRefusal,
-  onnxAdapterSize,
-  onnxFolderSize,
-  onnxRefusal,
-  writeOnnxAdapterFolder,
-  writeOnnxFolder,
-} from './onnx/folder.ts';
+import { onnxAdapterRefusal, onnxAdapterSize, onnxFolderSize, writeOnnxAdapterFolder, writeOnnxFolder } from './onnx/folder.ts';
+import { attentionRefusal } from './onnx/attention.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import type { GgufQuantization } from './quant-mix.ts';
 import type { Step } from './progress.ts';
@@ -147,7 +141,7 @@ function onnx(quantization: OnnxPrecision, kind: string, what: string): ExportTa
     folder: true,
     limits: proofLimits[quantization],
     adapterOnly: false,
-    refusal: onnxRefusal,
+    refusal: attentionRefusal,
     bytes: (model) => onnxFolderSize(model, quantization),
     write: (path, source, step) => writeOnnxFolder(path, source, quantization, step),
   };

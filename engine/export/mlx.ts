@@ -95,7 +95,7 @@ function formatConfig(
   const fields = {
     model: baseName,
     fine_tune_type: dora ? 'dora' : 'lora',
-    num_layers: layers.length === 0 ? 0 : spec.layers - Math.min(...layers),
+    num_layers: layers.length === 0 ? 0 : spec.blocks.length - Math.min(...layers),
     lora_parameters: {
       rank: first.rank,
       scale: first.scale,

@@ -222,9 +222,7 @@ function percent(share: number): string {
 
 /** Sizes and switches must be equal; the rotary embedding may be written another way but must turn at the same speeds. */
 function compareStructure(expected: DecoderSpec, found: DecoderSpec): ProofCheck {
-  const differing = (Object.keys(expected) as (keyof DecoderSpec)[]).find(
-    (key) => key !== 'ropes' && !isDeepStrictEqual(expected[key], found[key]),
-  );
+  const differing = differingPart({ ...expected, ropes: null }, { ...found, ropes: null });
   const sameRope =
     expected.ropes.length === found.ropes.length &&
     expected.ropes.every((rope, i) => {
@@ -244,6 +242,16 @@ function compareStructure(expected: DecoderSpec, found: DecoderSpec): ProofCheck
     text: wrong === undefined ? 'all tensors and sizes are there' : `'${wrong}' differs`,
     passed: wrong === undefined,
   };
+}
+
+/** `blocks.3.mixer.heads`: the first part of two specs that is not equal. */
+function differingPart(expected: unknown, found: unknown): string | undefined {
+  const isTree = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+  if (!isTree(expected) || !isTree(found)) return undefined;
+  const key = Object.keys({ ...expected, ...found }).find((key) => !isDeepStrictEqual(expected[key], found[key]));
+  if (key === undefined) return undefined;
+  const within = differingPart(expected[key], found[key]);
+  return within === undefined ? key : `${key}.${within}`;
 }
 
 /** What gives the logits of a row at its positions. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readAdapter } from '../adapters/folder.ts';
-import type { WeightFiles } from '../decoder/decoder.ts';
+import type { WeightFiles } from '../decoder/weights.ts';
 import { openModel } from '../models/open.ts';
 import { linearLayers } from '../models/spec.ts';
 import { buildStep } from '../training/step-graph.ts';

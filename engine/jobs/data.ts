@@ -101,7 +101,7 @@ class ModelData {
 
   #adapter(recipe: Recipe): AdapterPlan {
     const { info, spec } = this.#model;
-    return { ...planAdapter(info.linears, plannedShape(recipe, this.#model)), layers: spec.layers };
+    return { ...planAdapter(info.linears, plannedShape(recipe, this.#model)), layers: spec.blocks.length };
   }
 
   #choices(path: string): readonly ExportChoice[] {

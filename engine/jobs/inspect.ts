@@ -55,7 +55,7 @@ function inspectModel(path: string, acceptFields: readonly string[] | undefined,
     ['Parameters', String(info.parameters)],
     ['Layers', String(info.layers)],
     ['Hidden size', String(info.hiddenSize)],
-    ['Heads', `${spec.heads}, ${spec.keyValueHeads} for keys and values, ${spec.headDim} wide`],
+    ['Heads', heads(spec)],
     ['Vocabulary', String(info.vocabularySize)],
     ['Context', String(info.contextLength)],
     ['Weights', `${info.weightType}, ${info.bytes} bytes`],
@@ -67,6 +67,14 @@ function inspectModel(path: string, acceptFields: readonly string[] | undefined,
     ['SHA-256', info.hash],
   ] as const;
   return { kind: 'model', path, sound: true, summary: lines(summary), model: { ...info } };
+}
+
+/** `4, 2 for keys and values, 16 wide`, once for each size there is. */
+function heads({ blocks }: DecoderSpec): string {
+  const sizes = blocks.flatMap(({ mixer }) =>
+    mixer.kind === 'attention' ? `${mixer.heads}, ${mixer.keyValueHeads} for keys and values, ${mixer.headDim} wide` : [],
+  );
+  return [...new Set(sizes)].join('; ');
 }
 
 /** What LoRA can adapt, by the sets people choose from: modules, how many matrices they are, and trained parameters per rank. */
@@ -86,11 +94,11 @@ function targetSets(spec: DecoderSpec): (readonly [string, string])[] {
   return [
     counted(
       'Adapt attention',
-      all.filter(({ role }) => role.startsWith('attn_')),
+      all.filter(({ part }) => part === 'mixer'),
     ),
     counted(
       'Adapt MLP',
-      all.filter(({ role }) => role.startsWith('ffn_')),
+      all.filter(({ part }) => part === 'feed-forward'),
     ),
     counted('Adapt all linear', all),
     counted('Adapt all and vocabulary', [...all, ...outer], tiedEmbeddings ? '; head and embedding share their weights' : ''),

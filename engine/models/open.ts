@@ -431,7 +431,7 @@ function makeModel(opened: Opened): OpenModel {
     name: shown(opened.name, longestName),
     format,
     parameters,
-    layers: spec.layers,
+    layers: spec.blocks.length,
     hiddenSize: spec.hiddenSize,
     vocabularySize: spec.vocabularySize,
     contextLength: spec.contextLength,

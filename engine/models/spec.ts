@@ -1,14 +1,23 @@
-/** What a decoder-only transformer is, as frozen plain data. `families/` makes it from a config; `decoder.ts` builds graphs from it. */
+/** What a decoder-only transformer is, as frozen plain data. `families/` makes it from a config; `engine/decoder` builds graphs from it. */
 import { assert } from '../problem.ts';
+import { kindOfFeedForward, type FeedForward } from './feed-forward/index.ts';
+import { kindOfMixer, type Mixer } from './mixers/index.ts';
+import {
+  normTensors,
+  type BlockRole,
+  type LinearRole,
+  type NormSpec,
+  type PartLinear,
+  type PartNeed,
+  type PartTensor,
+  type StateArray,
+} from './parts.ts';
 
-/** The parts of a model have GGUF's names here; a family says what transformers calls them. */
+/** GGUF's names of what stands outside of the blocks. */
 export type OuterRole = 'token_embd' | 'position_embd' | 'output_norm' | 'output';
-export type NormRole = 'attn_norm' | 'attn_q_norm' | 'attn_k_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
-export type LinearRole = 'attn_q' | 'attn_k' | 'attn_v' | 'attn_qkv' | 'attn_output' | 'ffn_gate' | 'ffn_up' | 'ffn_down';
-export type BlockRole = NormRole | LinearRole;
 
-/** Transformers' module paths without `.weight`. A part that is not named is not there. */
-export interface ModuleNames {
+/** Transformers' module paths of what stands outside of the blocks, without `.weight`. */
+export interface OuterNames {
   readonly token_embd: string;
   readonly position_embd?: string;
   readonly output_norm: string;
@@ -16,17 +25,10 @@ export interface ModuleNames {
   readonly output: string;
   /** `model.layers`; a block is this, a dot and its number. */
   readonly blocks: string;
-  /** Within a block. */
-  readonly block: Readonly<Partial<Record<BlockRole, string>>>;
 }
 
-export interface NormSpec {
-  readonly kind: 'rms' | 'layer';
-  readonly epsilon: number;
-  /** `plusOne`: the factor is one more than what is stored (Gemma). */
-  readonly weight: 'plain' | 'plusOne' | 'none';
-  readonly bias: boolean;
-}
+/** Transformers' module paths within a block. A norm that is not named is not there. */
+export type BlockNames = Readonly<Partial<Record<BlockRole, string>>>;
 
 /** Rotary position embedding. */
 export interface RopeSpec {
@@ -73,58 +75,46 @@ export type RopeScaling =
   /** Divisors of the inverse frequencies, one per pair, as GGUF's `rope_freqs.weight` carries them. */
   | { readonly kind: 'factors'; readonly factors: readonly number[] };
 
-/** How one block attends. */
+/** How the parts of a block are put together. */
+export interface Wiring {
+  /** `parallel`: mixer and feed-forward both read the block's input, and both are added to it. */
+  readonly order: 'sequential' | 'parallel';
+  /** Factor of what a block adds to its input. */
+  readonly residualScale: number;
+}
+
+/** One block: a mixer and a feed-forward, each added to the stream. */
 export interface BlockSpec {
-  /** Keys a token may look at, itself included; null for all before it. */
-  readonly window: number | null;
-  /** Index into `ropes`; null without a position embedding. */
-  readonly rope: number | null;
-  /** Factor of the scores, usually 1 / √headDim. */
-  readonly scoreScale: number;
+  readonly mixer: Mixer;
+  readonly feedForward: FeedForward;
+  /** Every norm of the stream that has a name: before and after each part. */
+  readonly norm: NormSpec;
+  readonly wiring: Wiring;
+  readonly names: BlockNames;
+  /** The linear layers that have a bias. */
+  readonly biases: readonly LinearRole[];
 }
 
 export interface DecoderSpec {
   /** `model_type` of config.json. */
   readonly family: string;
-  readonly modules: ModuleNames;
+  readonly modules: OuterNames;
   readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly keyValueHeads: number;
-  readonly headDim: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
-  readonly norm: NormSpec;
-  /** The linear layers that have a bias. */
-  readonly biases: readonly LinearRole[];
-  /** The output head is the embedding matrix. */
-  readonly tiedEmbeddings: boolean;
   /** Factor of the embedded tokens. */
   readonly embeddingScale: number;
   /** Rows of a learned position embedding; null without one. */
   readonly learnedPositions: number | null;
+  /** From the embedding to the head; they may be of different kinds and sizes. */
   readonly blocks: readonly BlockSpec[];
   readonly ropes: readonly RopeSpec[];
   /** Beyond this context queries grow: by 1 + beta ln(1 + ⌊position / originalContextLength⌋) (Llama 4, Ministral 3). */
   readonly queryGrowth: { readonly beta: number; readonly originalContextLength: number } | null;
-  /** Scores s become cap · tanh(s / cap). */
-  readonly scoreCap: number | null;
-  /** Queries, keys and values are held between -clip and clip. */
-  readonly clip: number | null;
-  /** Norm of queries and keys before they are rotated: of each head with one weight, of each head with its own, or over all heads. */
-  readonly queryKeyNorm: { readonly over: 'head' | 'own-head' | 'all-heads'; readonly norm: NormSpec } | null;
-  /** How `attn_qkv` lays its rows out: all queries, keys, values; or for each head its query, key and value. */
-  readonly fusedLayout: 'by-kind' | 'by-head';
-  /** Attention and feed-forward both read the block's input, and both are added to it. */
-  readonly parallel: boolean;
-  /** Factor of what a block adds to its input. */
-  readonly residualScale: number;
-  readonly feedForward: {
-    readonly activation: Activation;
-    /** `gated`: down(act(gate) ∘ up); `fused`: the same with gate above up in one matrix, `ffn_up`; `plain`: down(act(up)). */
-    readonly kind: 'gated' | 'fused' | 'plain';
-  };
+  /** The norm before the head. */
+  readonly norm: NormSpec;
+  /** The output head is the embedding matrix. */
+  readonly tiedEmbeddings: boolean;
   readonly head: {
     readonly bias: boolean;
     /** Factor of the logits. */
@@ -133,22 +123,6 @@ export interface DecoderSpec {
     readonly cap: number | null;
   };
 }
-
-export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu';
-
-/** What most families share; a family states where it differs. */
-export const usualSpec = {
-  embeddingScale: 1,
-  learnedPositions: null,
-  queryGrowth: null,
-  scoreCap: null,
-  clip: null,
-  queryKeyNorm: null,
-  fusedLayout: 'by-kind',
-  parallel: false,
-  residualScale: 1,
-  head: { bias: false, scale: 1, cap: null },
-} as const satisfies Partial<DecoderSpec>;
 
 /** A tensor of a model under transformers' name. */
 export interface ModelTensor {
@@ -174,35 +148,19 @@ export function modelTensors(spec: DecoderSpec): ModelTensor[] {
     if (weight) tensors.push({ name: `${path}.weight`, shape: weight, role, kind: 'weight', layer });
     if (bias) tensors.push({ name: `${path}.bias`, shape: bias, role, kind: 'bias', layer });
   };
-  const putNorm = (
-    role: NormRole | 'output_norm',
-    path: string,
-    layer: number | null,
-    of: NormSpec,
-    shape: readonly number[],
-  ) => put(role, path, layer, of.weight === 'none' ? null : shape, of.bias ? shape : null);
-
   put('token_embd', modules.token_embd, null, [vocabularySize, hiddenSize], null);
   if (learnedPositions !== null) {
     assert(modules.position_embd !== undefined, 'learned positions have no name');
     put('position_embd', modules.position_embd, null, [learnedPositions, hiddenSize], null);
   }
-  for (let layer = 0; layer < spec.layers; layer++) {
-    for (const role of normRoles) {
-      const path = modulePath(spec, layer, role);
-      if (path === null) continue;
-      if (role !== 'attn_q_norm' && role !== 'attn_k_norm') putNorm(role, path, layer, norm, [hiddenSize]);
-      else if (spec.queryKeyNorm !== null) {
-        const { over, norm: of } = spec.queryKeyNorm;
-        const heads = role === 'attn_q_norm' ? spec.heads : spec.keyValueHeads;
-        const shape = over === 'head' ? [spec.headDim] : over === 'own-head' ? [heads, spec.headDim] : [heads * spec.headDim];
-        putNorm(role, path, layer, of, shape);
-      }
-    }
+  spec.blocks.forEach((block, layer) => {
+    for (const { role, weight, bias } of blockTensors(block, hiddenSize))
+      put(role, modulePath(spec, layer, role), layer, weight, bias);
     for (const { role, path, outFeatures, inFeatures, bias } of blockLinears(spec, layer))
       put(role, path, layer, [outFeatures, inFeatures], bias ? [outFeatures] : null);
-  }
-  putNorm('output_norm', modules.output_norm, null, norm, [hiddenSize]);
+  });
+  const { weight, bias } = normTensors('attn_norm', norm, [hiddenSize]);
+  put('output_norm', modules.output_norm, null, weight, bias);
   put(
     'output',
     modules.output,
@@ -213,62 +171,97 @@ export function modelTensors(spec: DecoderSpec): ModelTensor[] {
   return tensors;
 }
 
-const normRoles: readonly NormRole[] = [
-  'attn_norm',
-  'attn_q_norm',
-  'attn_k_norm',
-  'post_attention_norm',
-  'ffn_norm',
-  'post_ffw_norm',
-];
+/** The tensors of a block beside its linear layers. */
+function blockTensors({ mixer, feedForward, norm, names }: BlockSpec, hiddenSize: number): PartTensor[] {
+  const normOf = (role: StreamNorm): readonly PartTensor[] =>
+    names[role] === undefined ? [] : [normTensors(role, norm, [hiddenSize])];
+  return [
+    ...normOf('attn_norm'),
+    ...kindOfMixer(mixer).tensors(mixer),
+    ...normOf('post_attention_norm'),
+    ...normOf('ffn_norm'),
+    ...kindOfFeedForward(feedForward).tensors(feedForward),
+    ...normOf('post_ffw_norm'),
+  ];
+}
+
+/** A norm of the stream, before or after a part. */
+export type StreamNorm = 'attn_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
 
 /** The tensor of a model behind a name: that of a tied head is the embedding. */
 export function storedName({ modules, tiedEmbeddings }: DecoderSpec, name: string): string {
   return tiedEmbeddings && name === `${modules.output}.weight` ? `${modules.token_embd}.weight` : name;
 }
 
-/** `model.layers.3.self_attn.q_proj`; null when a block has no such part. */
-export function modulePath({ modules }: DecoderSpec, layer: number, role: BlockRole): string | null {
-  const name = modules.block[role];
-  return name === undefined ? null : `${modules.blocks}.${layer}.${name}`;
+/** `model.layers.3.self_attn.q_proj` */
+export function modulePath({ modules, blocks }: DecoderSpec, layer: number, role: BlockRole): string {
+  const name = blocks[layer]!.names[role];
+  assert(name !== undefined, `block ${layer} has no name for its ${role}`);
+  return `${modules.blocks}.${layer}.${name}`;
 }
 
 /** A linear layer of one block. */
-export interface LinearLayer {
-  readonly role: LinearRole;
+export interface LinearLayer extends PartLinear {
+  readonly part: 'mixer' | 'feed-forward';
   /** `q_proj` */
   readonly name: string;
   /** `model.layers.3.self_attn.q_proj` */
   readonly path: string;
   readonly layer: number;
-  readonly inFeatures: number;
-  readonly outFeatures: number;
   readonly bias: boolean;
 }
 
 /** The linear layers of every block, in the order they are computed. */
 export function linearLayers(spec: DecoderSpec): LinearLayer[] {
-  return Array.from({ length: spec.layers }, (_, layer) => blockLinears(spec, layer)).flat();
+  return spec.blocks.flatMap((_, layer) => blockLinears(spec, layer));
 }
 
 export function blockLinears(spec: DecoderSpec, layer: number): LinearLayer[] {
-  const { hiddenSize: h, intermediateSize: f, feedForward } = spec;
-  const q = spec.heads * spec.headDim;
-  const kv = spec.keyValueHeads * spec.headDim;
-  const sizes: readonly (readonly [LinearRole, number, number])[] = [
-    ['attn_q', h, q],
-    ['attn_k', h, kv],
-    ['attn_v', h, kv],
-    ['attn_qkv', h, q + 2 * kv],
-    ['attn_output', q, h],
-    ['ffn_gate', h, f],
-    ['ffn_up', h, feedForward.kind === 'fused' ? 2 * f : f],
-    ['ffn_down', f, h],
+  const { mixer, feedForward, biases } = spec.blocks[layer]!;
+  const placed = (part: LinearLayer['part'], linears: readonly PartLinear[]): LinearLayer[] =>
+    linears.map((linear) => {
+      const path = modulePath(spec, layer, linear.role);
+      return { ...linear, part, name: path.slice(path.lastIndexOf('.') + 1), path, layer, bias: biases.includes(linear.role) };
+    });
+  return [
+    ...placed('mixer', kindOfMixer(mixer).linears(mixer, spec.hiddenSize)),
+    ...placed('feed-forward', kindOfFeedForward(feedForward).linears(feedForward, spec.hiddenSize)),
   ];
-  return sizes.flatMap(([role, inFeatures, outFeatures]) => {
-    const path = modulePath(spec, layer, role);
-    if (path === null) return [];
-    const name = path.slice(path.lastIndexOf('.') + 1);
-    return [{ role, name, path, layer, inFeatures, outFeatures, bias: spec.biases.includes(role) }];
-  });
+}
+
+/** A linear layer that is of one shape in several blocks. */
+export interface LinearKind extends Omit<LinearLayer, 'layer'> {
+  /** Path with `{layer}` in place of the block's number. */
+  readonly path: string;
+  readonly layers: readonly number[];
+}
+
+/** The linear layers by path and shape, each with the blocks that have it, in the order of the first block that does. */
+export function linearKinds(spec: DecoderSpec): LinearKind[] {
+  const kinds = new Map<string, LinearKind & { readonly layers: number[] }>();
+  for (const { layer, ...linear } of linearLayers(spec)) {
+    const path = pathInBlocks(spec, layer, linear.path);
+    const key = `${path} ${linear.outFeatures} ${linear.inFeatures}`;
+    const known = kinds.get(key);
+    if (known === undefined) kinds.set(key, { ...linear, path, layers: [layer] });
+    else known.layers.push(layer);
+  }
+  return [...kinds.values()];
+}
+
+/** `model.layers.{layer}.self_attn.q_proj` */
+export function pathInBlocks({ modules }: DecoderSpec, layer: number, path: string): string {
+  return path.replace(`${modules.blocks}.${layer}.`, `${modules.blocks}.{layer}.`);
+}
+
+/** What a block keeps from token to token of a row. */
+export function blockState({ mixer, feedForward }: BlockSpec): StateArray[] {
+  return [...kindOfMixer(mixer).state(mixer), ...kindOfFeedForward(feedForward).state(feedForward)];
+}
+
+/** What the parts of a model read besides the stream of tokens. */
+export function partNeeds({ blocks }: DecoderSpec): ReadonlySet<PartNeed> {
+  return new Set(
+    blocks.flatMap(({ mixer, feedForward }) => [...kindOfMixer(mixer).needs, ...kindOfFeedForward(feedForward).needs]),
+  );
 }

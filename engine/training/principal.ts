@@ -2,7 +2,7 @@
 import { tensorView, type AdaptedModule, type Adapter } from '../adapters/adapter.ts';
 import { largestSingular, product, thinQr, transpose, type LinearMap, type Matrix } from '../adapters/decompose.ts';
 import { moduleWeight } from '../adapters/delta.ts';
-import { weightsOf, type WeightFiles } from '../decoder/decoder.ts';
+import { weightsOf, type WeightFiles } from '../decoder/weights.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { gemm } from '../graph/ops/matmul.ts';

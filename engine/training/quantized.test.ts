@@ -9,7 +9,7 @@ import { Graph } from '../graph/graph.ts';
 import type { GraphParts } from '../graph/node.ts';
 import { lowered } from '../graph/lower.ts';
 import { encodeModel } from '../graph/onnx.ts';
-import { packedEnds, packedReading, weightsOf } from '../decoder/decoder.ts';
+import { packedEnds, packedReading, weightsOf } from '../decoder/weights.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { specFromConfig } from '../models/families/index.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';

@@ -1,15 +1,9 @@
 /** The graph of a training step: from tokens and an adapter to the loss of every supervised token and the gradient of their weighted sum. */
 import type { AdapterShape, AdapterTensor } from '../adapters/adapter.ts';
 import type { Provider } from '../contract.ts';
-import {
-  decoder,
-  headInput,
-  headLogits,
-  packedEnds,
-  weightsOf,
-  type DecoderOptions,
-  type WeightFiles,
-} from '../decoder/decoder.ts';
+import { decoder, headInput, headLogits } from '../decoder/decoder.ts';
+import type { DecoderOptions } from '../decoder/options.ts';
+import { packedEnds, weightsOf, type WeightFiles } from '../decoder/weights.ts';
 import { sequenceInputs } from '../decoder/sequence.ts';
 import { gradients } from '../graph/gradient.ts';
 import { Graph, type Value } from '../graph/graph.ts';
@@ -51,12 +45,12 @@ export function buildStep(
     dropout = 0,
     neftuneNoiseAlpha = 0,
     initial = null,
-    attentionBlocks: blocks = 1,
+    attentionBlocks: queryBlocks = 1,
     provider = 'cpu',
   }: StepGraphOptions,
 ): Graph {
   const g = new Graph();
-  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', blocks });
+  const sequence = sequenceInputs(g, spec, { batch: 'batch', tokens: 'tokens', keys: 'time', queryBlocks });
   const inputs = new Map(shape.tensors.map((tensor) => [tensor, g.input(tensor.name, 'float32', tensor.shape)]));
   const rows = g.input('rows', 'int64', ['rows']);
   const taken = new Map(

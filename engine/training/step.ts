@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AdapterShape } from '../adapters/adapter.ts';
 import { tensorView } from '../adapters/adapter.ts';
 import type { Provider } from '../contract.ts';
-import type { WeightFiles } from '../decoder/decoder.ts';
+import type { WeightFiles } from '../decoder/weights.ts';
 import { float32, int64, only, sequenceFeeds } from '../decoder/sequence.ts';
 import type { Value } from '../graph/graph.ts';
 import { lowered } from '../graph/lower.ts';

@@ -12,8 +12,11 @@ import { makeFolder } from '../formats/files.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { gemm } from '../graph/ops/matmul.ts';
-import { llamaModules } from '../models/families/family.ts';
-import { linearLayers, modelTensors, usualSpec, type BlockSpec, type DecoderSpec } from '../models/spec.ts';
+import { llamaModules } from '../models/families/names.ts';
+import { decoderSpec, sameBlocks, usualSpec } from '../models/families/uniform.ts';
+import { kindOfFeedForward } from '../models/feed-forward/index.ts';
+import { kindOfMixer } from '../models/mixers/index.ts';
+import { linearLayers, modelTensors, type BlockSpec, type DecoderSpec } from '../models/spec.ts';
 import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTensor } from '../models/weights.ts';
 import { float32 } from '../decoder/sequence.ts';
 import { openModel } from '../models/open.ts';
@@ -53,15 +56,15 @@ function trialOf(spec: DecoderSpec, config: AdapterConfig, recipe: Recipe): Tria
   };
 }
 
-const llama: DecoderSpec = {
+const llama = decoderSpec({
   ...usualSpec,
   ...{ family: 'llama', modules: llamaModules, layers: 2, hiddenSize: 64, intermediateSize: 128, vocabularySize: 96 },
   ...{ heads: 4, keyValueHeads: 2, headDim: 16, contextLength: 128, biases: [], tiedEmbeddings: true },
   norm: { kind: 'rms', epsilon: 1e-5, weight: 'plain', bias: false },
-  blocks: [0, 1].map(() => ({ window: null, rope: 0, scoreScale: 1 / 4 })),
+  blocks: sameBlocks(2, { window: null, rope: 0, scoreScale: 1 / 4 }),
   ropes: [{ theta: 10_000, dimension: 16, interleaved: false, scaling: { kind: 'none' } }],
-  feedForward: { activation: 'silu', kind: 'gated' },
-};
+  feedForward: { activation: 'silu', form: 'gated' },
+});
 
 /** A Llama and a recipe in which nothing was changed. */
 const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null), defaultRecipe());
@@ -81,16 +84,19 @@ export function trialKey(trial: Trial): string {
   return createHash('sha256').update(JSON.stringify(trial)).digest('hex').slice(0, 16);
 }
 
-/** Blocks of every kind there is, at least two; heads are as wide as they are, but fewer. */
+/** Blocks of every kind there is, at least two, each with few and narrow parts. */
 function miniature(spec: DecoderSpec): DecoderSpec {
-  const kinds = new Map<string, BlockSpec>(spec.blocks.map((block) => [JSON.stringify(block), block]));
+  const small = spec.blocks.map(({ mixer, feedForward, ...block }): BlockSpec => ({
+    ...block,
+    mixer: kindOfMixer(mixer).miniature(mixer),
+    feedForward: kindOfFeedForward(feedForward).miniature(feedForward),
+  }));
+  const kinds = new Map(small.map((block) => [JSON.stringify(block), block]));
   const blocks = [...kinds.values()];
   if (blocks.length === 1) blocks.push(blocks[0]!);
-  const keyValueHeads = Math.min(2, spec.keyValueHeads);
   return {
     ...spec,
-    ...{ blocks, layers: blocks.length, keyValueHeads, heads: keyValueHeads * Math.min(2, spec.heads / spec.keyValueHeads) },
-    ...{ hiddenSize: 64, intermediateSize: 128, vocabularySize: 96 },
+    ...{ blocks, hiddenSize: 64, vocabularySize: 96 },
     learnedPositions: spec.learnedPositions === null ? null : 64,
   };
 }

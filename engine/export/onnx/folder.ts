@@ -15,6 +15,7 @@ import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
 import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
 import type { Step } from '../progress.ts';
 import { exportSource, type ExportSource } from '../source.ts';
+import { attentionRefusal } from './attention.ts';
 import { buildOnnxGraph, factorNames } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
@@ -39,7 +40,7 @@ export async function writeOnnxFolder(
   adapted: readonly AdaptedModule[] = [],
 ): Promise<void> {
   const { spec } = source.model;
-  const refusal = onnxRefusal(spec);
+  const refusal = attentionRefusal(spec);
   if (refusal !== null) throw refusal;
   const file = onnxModelFile(precision);
   const store = new WeightStore(`${file}_data`, spec, source.weights, precision);
@@ -134,17 +135,7 @@ export function onnxAdapterRefusal(spec: DecoderSpec, shape: AdapterShape): Prob
       : odd.magnitude === null
         ? `the embedding ('${odd.path}')`
         : `the magnitudes of DoRA ('${odd.path}')`;
-  return onnxRefusal(spec) ?? (what === null ? null : noPlaceFor(what, 'onnxruntime'));
-}
-
-/** A limit of GroupQueryAttention. */
-export function onnxRefusal({ headDim }: DecoderSpec): Problem | null {
-  if (headDim % 8 === 0) return null;
-  return new Problem(
-    'export-unsupported',
-    `The heads of this model are ${headDim} wide; ONNX Runtime's attention needs a multiple of 8.`,
-    'Export a GGUF or safetensors instead.',
-  );
+  return attentionRefusal(spec) ?? (what === null ? null : noPlaceFor(what, 'onnxruntime'));
 }
 
 /** Types of onnxruntime-genai whose text models all run alike; the name only chooses its tokenizer's and template's defaults. */
@@ -166,6 +157,8 @@ const genaiTypes = new Set([
 function genaiConfig({ model: { spec }, tokenizer }: ExportSource, file: string): unknown {
   const positions = spec.ropes.length > 0 || spec.learnedPositions !== null;
   const ends = tokenizer?.stopTokens ?? [];
+  // Keys and values are of one size in every block, or the export was refused.
+  const { heads, keyValueHeads, headDim } = spec.blocks[0]!.mixer;
   return {
     model: {
       type: genaiTypes.has(spec.family) ? spec.family : 'decoder',
@@ -177,11 +170,11 @@ function genaiConfig({ model: { spec }, tokenizer }: ExportSource, file: string)
       decoder: {
         session_options: { log_id: 'onnxruntime-genai', provider_options: [] },
         filename: `onnx/${file}`,
-        head_size: spec.headDim,
+        head_size: headDim,
         hidden_size: spec.hiddenSize,
-        num_attention_heads: spec.heads,
-        num_key_value_heads: spec.keyValueHeads,
-        num_hidden_layers: spec.layers,
+        num_attention_heads: heads,
+        num_key_value_heads: keyValueHeads,
+        num_hidden_layers: spec.blocks.length,
         inputs: {
           input_ids: 'input_ids',
           attention_mask: 'attention_mask',

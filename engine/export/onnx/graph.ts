@@ -1,21 +1,23 @@
 /**
  * The graph that transformers.js and onnxruntime-genai run: tokens, mask and cached keys and values in, logits and the longer cache out,
- * under the names both expect. Attention is one GroupQueryAttention node a block.
+ * under the names both expect.
  */
 import type { AdaptedModule } from '../../adapters/adapter.ts';
-import { decoder, logits, type DecoderOptions } from '../../decoder/decoder.ts';
+import { decoder, logits } from '../../decoder/decoder.ts';
+import type { DecoderOptions } from '../../decoder/options.ts';
 import type { Sequence } from '../../decoder/sequence.ts';
-import { Graph, type Dim, type Value } from '../../graph/graph.ts';
+import { Graph, type Value } from '../../graph/graph.ts';
 import { gemm, type LoraFactors } from '../../graph/ops/matmul.ts';
 import { reshape } from '../../graph/ops/shape.ts';
 import { ropeTables } from '../../models/rope.ts';
-import type { DecoderSpec, RopeSpec } from '../../models/spec.ts';
+import { blockState, type DecoderSpec, type RopeSpec } from '../../models/spec.ts';
+import { exportDims, groupQueryAttention } from './attention.ts';
 import type { WeightStore } from './weights.ts';
 
 /** Builds the graph; every weight it needs is asked of the store, which lays it into the data file. */
 export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: readonly AdaptedModule[] = []): Graph {
   const g = new Graph();
-  const dims = { batch: 'batch_size', time: 'sequence_length', past: 'past_sequence_length', total: 'total_sequence_length' };
+  const dims = exportDims;
   const inputIds = g.input('input_ids', 'int64', [dims.batch, dims.time]);
   const attentionMask = g.input('attention_mask', 'int64', [dims.batch, dims.total]);
   const needsPositions = spec.ropes.length > 0 || spec.learnedPositions !== null;
@@ -37,17 +39,25 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
   const lastKey = toInt32(g.node('Sub', [counted, one([1])]));
   const total = toInt32(extent(attentionMask, 1));
 
-  const past = (layer: number, what: string): Value =>
-    g.input(`past_key_values.${layer}.${what}`, 'float32', [dims.batch, spec.keyValueHeads, dims.past, spec.headDim]);
+  /** What a block goes on from, under the names that onnxruntime-genai and transformers.js know. */
+  const past = (layer: number): Record<string, Value> =>
+    Object.fromEntries(
+      blockState(spec.blocks[layer]!).map(({ name, shape }) => {
+        const own = shape.map((extent) => (extent === 'tokens' ? dims.past : extent));
+        return [name, g.input(pastName(layer, name), 'float32', [dims.batch, ...own])];
+      }),
+    );
   const sequence = {
     batch: dims.batch,
     time: dims.time,
     tokens: 'tokens',
-    blocks: 1,
+    queryBlocks: 1,
     inputIds: flatIds,
     // Where nothing is placed, nothing reads it.
     position: positionIds ?? inputIds,
     positions: spec.learnedPositions === null ? null : flat(positionIds!),
+    // Nothing is packed: every row is one.
+    starts: null,
     rotations: spec.ropes.map((rope, i) => rotations(g, spec, rope, i, store)),
     masks: new Map(),
   } satisfies Sequence;
@@ -62,36 +72,11 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
       const own = factors.get(path);
       return own === undefined ? product : gemm(g, [gemm(g, [x, own.a], { transB: true }), own.b, product], { transB: true });
     },
-    attend(layer, { query, key, value }) {
-      const { window, scoreScale } = spec.blocks[layer]!;
-      const rows = (x: Value, heads: number): Value =>
-        reshape(g, [x], { shape: [dims.batch, dims.time, heads * spec.headDim] });
-      const inputs = [
-        rows(query, spec.heads),
-        rows(key, spec.keyValueHeads),
-        rows(value, spec.keyValueHeads),
-        past(layer, 'key'),
-        past(layer, 'value'),
-        lastKey,
-        total,
-      ];
-      const cached: readonly Dim[] = [dims.batch, spec.keyValueHeads, dims.total, spec.headDim];
-      const [mixed, keys, values] = g.nodeWithOutputs(
-        'GroupQueryAttention',
-        inputs,
-        {
-          num_heads: { int: spec.heads },
-          kv_num_heads: { int: spec.keyValueHeads },
-          scale: { float: scoreScale },
-          softcap: { float: spec.scoreCap ?? 0 },
-          local_window_size: { int: window ?? -1 },
-          do_rotary: { int: 0 },
-        },
-        [undefined, cached, cached],
-      );
-      g.output(`present.${layer}.key`, keys!);
-      g.output(`present.${layer}.value`, values!);
-      return reshape(g, [mixed!], { shape: ['tokens', spec.heads * spec.headDim] });
+    attend(mixer, layer, inputs) {
+      const { mixed, key, value } = groupQueryAttention(g, mixer, inputs, () => past(layer), { lastKey, total });
+      g.output(`present.${layer}.key`, key);
+      g.output(`present.${layer}.value`, value);
+      return mixed;
     },
   };
   const hidden = decoder(g, spec, sequence, options);
@@ -99,6 +84,11 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
   const shaped = reshape(g, [all], { shape: [dims.batch, dims.time, spec.vocabularySize] });
   g.output('logits', shaped);
   return g;
+}
+
+/** The input by which a block reads an array of its state. */
+export function pastName(layer: number, array: string): string {
+  return `past_key_values.${layer}.${array}`;
 }
 
 /** The names an adapter file has its factors by, and what they are in the graph: empty unless an adapter is given, of any rank. */

@@ -6,11 +6,11 @@ import { float32, int64, only } from '../../decoder/sequence.ts';
 import { readOnnxAdapter } from '../../formats/onnx-adapter.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
-import type { DecoderSpec } from '../../models/spec.ts';
+import { blockState, type DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import type { GraphSession, OpenSession, TensorValue } from '../../runtime/session.ts';
 import { onnxAdapterName, onnxModelFile } from './folder.ts';
-import { buildOnnxGraph } from './graph.ts';
+import { buildOnnxGraph, pastName } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
 export class OnnxRunner {
@@ -43,16 +43,20 @@ export class OnnxRunner {
 
   /** Logits `[positions, vocabulary]` of one row, nothing cached. */
   async logits(inputIds: Int32Array, positions: readonly number[]): Promise<Float32Array> {
-    const { layers, keyValueHeads, headDim, vocabularySize, ropes, learnedPositions } = this.#spec;
+    const { blocks, vocabularySize, ropes, learnedPositions } = this.#spec;
     const time = inputIds.length;
     const feeds: Record<string, TensorValue> = {
       input_ids: int64(inputIds, [1, time]),
       attention_mask: int64(new Int32Array(time).fill(1), [1, time]),
       position_ids: int64([...inputIds.keys()], [1, time]),
     };
-    for (let layer = 0; layer < layers; layer++)
-      for (const what of ['key', 'value'])
-        feeds[`past_key_values.${layer}.${what}`] = float32(new Float32Array(0), [1, keyValueHeads, 0, headDim]);
+    blocks.forEach((block, layer) => {
+      for (const { name, shape } of blockState(block)) {
+        const dims = [1, ...shape.map((extent) => (extent === 'tokens' ? 0 : extent))];
+        const size = dims.reduce((product, extent) => product * extent, 1);
+        feeds[pastName(layer, name)] = float32(new Float32Array(size), dims);
+      }
+    });
     const asked = Object.keys(feeds).filter((name) => name !== 'position_ids' || ropes.length > 0 || learnedPositions !== null);
     const result = await this.#session.run({ ...only(asked, feeds), ...this.#adapter });
     const all = result['logits']!.data as Float32Array;

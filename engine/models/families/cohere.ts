@@ -1,19 +1,13 @@
 /** Cohere's Command R and its successors: transformers' CohereConfig and Cohere2Config, llama.cpp's LLM_ARCH_COMMAND_R and COHERE2. */
 import type { GgufValue } from '../../formats/gguf.ts';
-import { usualSpec, type BlockSpec, type DecoderSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
-import {
-  activationNames,
-  ggufBiases,
-  llamaModules,
-  readActivation,
-  readGgufSizes,
-  readRope,
-  readWindows,
-  sameBlocks,
-  writeGgufSizes,
-  type Family,
-} from './family.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import { activationNames, readActivation, readRope } from './family.ts';
+import { ggufBiases } from './gguf.ts';
+import { llamaModules, type ModuleNames } from './names.ts';
 import type { ConfigReader } from './reading.ts';
+import { readGgufSizes, writeGgufSizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type Reach, type UniformSpec } from './uniform.ts';
+import { readWindows } from './windows.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
@@ -26,7 +20,7 @@ const normedModules: ModuleNames = {
   block: { ...oneNorm, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' },
 };
 
-export const cohere: Family = {
+export const cohere = uniformFamily({
   fromConfig(config) {
     const shared = readShared(config, 500_000);
     const usesNorm = config.flag('use_qk_norm', false);
@@ -64,15 +58,15 @@ export const cohere: Family = {
         ropes: [neighbours(metadata.number('rope.freq_base', 10000), sizes.headDim)],
         queryKeyNorm: usesNorm ? { over: 'own-head', norm: own } : null,
         parallel: true,
-        feedForward: { activation: 'silu', kind: 'gated' },
+        feedForward: { activation: 'silu', form: 'gated' },
         head: { bias: false, scale: metadata.number('logit_scale'), cap: null },
       };
     },
     toMetadata: (spec) => new Map(writeGguf(spec)),
   },
-};
+});
 
-export const cohere2: Family = {
+export const cohere2 = uniformFamily({
   fromConfig(config) {
     const shared = readShared(config, 10_000);
     const pattern = config.count('sliding_window_pattern', config.count('_sliding_window_pattern', 4));
@@ -119,14 +113,14 @@ export const cohere2: Family = {
         blocks: slidingBlocks(sizes.headDim, windows),
         ropes: [neighbours(metadata.number('rope.freq_base', 10000), sizes.headDim)],
         parallel: true,
-        feedForward: { activation: 'silu', kind: 'gated' },
+        feedForward: { activation: 'silu', form: 'gated' },
         head: { bias: false, scale: metadata.number('logit_scale'), cap: null },
       };
     },
     toMetadata: (spec) =>
       new Map([...writeGguf(spec), ['attention.sliding_window', ggufCount(windowOf(spec) ?? spec.contextLength)]]),
   },
-};
+});
 
 function readShared(config: ConfigReader, defaultTheta: number) {
   const hiddenSize = config.count('hidden_size', 8192);
@@ -148,12 +142,12 @@ function readShared(config: ConfigReader, defaultTheta: number) {
     tiedEmbeddings: config.flag('tie_word_embeddings', true),
     ropes: [readRope(config, { theta: defaultTheta, headDim, contextLength, interleaved: true })],
     parallel: true,
-    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
+    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'gated' },
     head: { bias: false, scale: config.number('logit_scale', 0.0625), cap: null },
   } as const;
 }
 
-function writeShared(spec: DecoderSpec): Record<string, unknown> {
+function writeShared(spec: UniformSpec): Record<string, unknown> {
   return {
     hidden_size: spec.hiddenSize,
     intermediate_size: spec.intermediateSize,
@@ -172,7 +166,7 @@ function writeShared(spec: DecoderSpec): Record<string, unknown> {
   };
 }
 
-function writeGguf(spec: DecoderSpec): [string, GgufValue][] {
+function writeGguf(spec: UniformSpec): [string, GgufValue][] {
   return [
     ...writeGgufSizes(spec),
     ['attention.layer_norm_epsilon', ggufNumber(spec.norm.epsilon)],
@@ -183,20 +177,20 @@ function writeGguf(spec: DecoderSpec): [string, GgufValue][] {
   ];
 }
 
-function block(headDim: number): BlockSpec {
+function block(headDim: number): Reach {
   return { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) };
 }
 
 /** Only layers with a window know positions. */
-function slidingBlocks(headDim: number, windows: readonly (number | null)[]): BlockSpec[] {
+function slidingBlocks(headDim: number, windows: readonly (number | null)[]): Reach[] {
   return windows.map((window) => ({ ...block(headDim), window, rope: window === null ? null : 0 }));
 }
 
-function windowOf({ blocks }: DecoderSpec): number | null {
+function windowOf({ blocks }: UniformSpec): number | null {
   return blocks.find(({ window }) => window !== null)?.window ?? null;
 }
 
-function neighbours(theta: number, dimension: number): DecoderSpec['ropes'][number] {
+function neighbours(theta: number, dimension: number): UniformSpec['ropes'][number] {
   return { theta, dimension, interleaved: true, scaling: { kind: 'none' } };
 }
 

@@ -292,12 +292,12 @@ describe('rotary parameters', () => {
 it('does not bound the scores of a Gemma 3, as nobody does, and says so', () => {
   const notes: string[] = [];
   const config = { model_type: 'gemma3_text', attn_logit_softcapping: 50 };
-  expect(specFromConfig(config, 'config.json', { acceptFields: [], notes }).scoreCap).toBeNull();
+  expect(specFromConfig(config, 'config.json', { acceptFields: [], notes }).blocks[0]!.mixer.scoreCap).toBeNull();
   expect(notes.join()).toContain('attn_logit_softcapping');
 });
 
 it('a window that is null is none, and one that is left out is the family’s', () => {
-  const windowOf = (config: Record<string, unknown>) => specFromConfig(config, 'config.json').blocks[0]!.window;
+  const windowOf = (config: Record<string, unknown>) => specFromConfig(config, 'config.json').blocks[0]!.mixer.window;
   expect(windowOf({ model_type: 'mistral' })).toBe(4096);
   expect(windowOf({ model_type: 'mistral', sliding_window: null })).toBeNull();
   expect(windowOf({ model_type: 'qwen2', sliding_window: 128 })).toBeNull();

@@ -1,18 +1,9 @@
 /** What a family says of itself, and what most families say alike. */
 import type { GgufValue } from '../../formats/gguf.ts';
+import type { Activation } from '../feed-forward/dense.ts';
 import type { Layout } from '../layout.ts';
-import type {
-  Activation,
-  BlockSpec,
-  DecoderSpec,
-  LinearRole,
-  ModelTensor,
-  ModuleNames,
-  RopeScaling,
-  RopeSpec,
-} from '../spec.ts';
+import type { DecoderSpec, ModelTensor, RopeScaling, RopeSpec } from '../spec.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
-import { ggufCount } from './writing.ts';
 
 export interface Family {
   /** From config.json; every field it reads changes the computation, with transformers' default where it is left out. */
@@ -49,86 +40,6 @@ export interface GgufFacts {
   readonly ropeFactors: readonly number[] | null;
   /** `rope_factors_short.weight` and `rope_factors_long.weight` */
   readonly longropeFactors: { readonly short: readonly number[]; readonly long: readonly number[] } | null;
-}
-
-/** Module names of Llama and the many families that follow it. */
-export const llamaModules: ModuleNames = {
-  token_embd: 'model.embed_tokens',
-  output_norm: 'model.norm',
-  output: 'lm_head',
-  blocks: 'model.layers',
-  block: {
-    attn_norm: 'input_layernorm',
-    attn_q: 'self_attn.q_proj',
-    attn_k: 'self_attn.k_proj',
-    attn_v: 'self_attn.v_proj',
-    attn_output: 'self_attn.o_proj',
-    ffn_norm: 'post_attention_layernorm',
-    ffn_gate: 'mlp.gate_proj',
-    ffn_up: 'mlp.up_proj',
-    ffn_down: 'mlp.down_proj',
-  },
-};
-
-/** The sizes that GGUF calls alike in every architecture. */
-export function readGgufSizes(metadata: MetadataReader, facts: GgufFacts) {
-  const hiddenSize = metadata.number('embedding_length');
-  const heads = metadata.number('attention.head_count');
-  const headDim = metadata.number('attention.key_length', hiddenSize / heads);
-  metadata.require('attention.value_length', headDim);
-  metadata.ignore('tensor_data_layout');
-  return {
-    hiddenSize,
-    intermediateSize: metadata.number('feed_forward_length'),
-    layers: metadata.layers('block_count'),
-    heads,
-    keyValueHeads: metadata.number('attention.head_count_kv', heads),
-    headDim,
-    vocabularySize: metadata.number('vocab_size', facts.shape('token_embd.weight')?.[0]),
-    contextLength: metadata.number('context_length'),
-    tiedEmbeddings: facts.shape('output.weight') === null,
-  };
-}
-
-export function writeGgufSizes(spec: DecoderSpec): [string, GgufValue][] {
-  return [
-    ['block_count', ggufCount(spec.layers)],
-    ['context_length', ggufCount(spec.contextLength)],
-    ['embedding_length', ggufCount(spec.hiddenSize)],
-    ['feed_forward_length', ggufCount(spec.intermediateSize)],
-    ['attention.head_count', ggufCount(spec.heads)],
-    ['attention.head_count_kv', ggufCount(spec.keyValueHeads)],
-    ['attention.key_length', ggufCount(spec.headDim)],
-    ['attention.value_length', ggufCount(spec.headDim)],
-    ['vocab_size', ggufCount(spec.vocabularySize)],
-  ];
-}
-
-/** The linear layers that have a bias in the first block of a GGUF. */
-export function ggufBiases(facts: GgufFacts): LinearRole[] {
-  const roles = ['attn_q', 'attn_k', 'attn_v', 'attn_qkv', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'] as const;
-  return roles.filter((role) => facts.shape(`blk.0.${role}.bias`) !== null);
-}
-
-/** Windows by `layer_types`, `sliding_attention` or `full_attention` for each layer. */
-export function readWindows(
-  config: ConfigReader,
-  layers: number,
-  window: number | null,
-  usual: (layer: number) => boolean,
-): (number | null)[] {
-  const types = config.layerTexts('layer_types', layers);
-  return Array.from({ length: layers }, (_, layer) => {
-    const type = types?.[layer] ?? (usual(layer) ? 'sliding_attention' : 'full_attention');
-    if (type === 'full_attention' || type === 'attention') return null;
-    if (type !== 'sliding_attention' || (types !== null && window === null)) throw config.unsupported('layer_types', type);
-    return window;
-  });
-}
-
-/** Every block alike. */
-export function sameBlocks(layers: number, block: BlockSpec): BlockSpec[] {
-  return Array.from({ length: layers }, () => block);
 }
 
 /** Names of transformers' ACT2FN. */

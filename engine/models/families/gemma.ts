@@ -1,31 +1,17 @@
 /** Gemma, Gemma 2 and Gemma 3 (text): transformers' configs with their defaults, llama.cpp's LLM_ARCH_GEMMA, GEMMA2 and GEMMA3. */
+import type { Family } from './family.ts';
 import type { GgufValue } from '../../formats/gguf.ts';
+import type { Activation } from '../feed-forward/dense.ts';
 import { plusOne, type Layout } from '../layout.ts';
-import {
-  usualSpec,
-  type Activation,
-  type DecoderSpec,
-  type LinearRole,
-  type ModelTensor,
-  type ModuleNames,
-  type NormSpec,
-} from '../spec.ts';
-import {
-  activationNames,
-  llamaModules,
-  readActivation,
-  readGgufSizes,
-  readRope,
-  olderScaling,
-  readRopeParameters,
-  readWindows,
-  sameBlocks,
-  writeGgufSizes,
-  type Family,
-  type GgufFacts,
-} from './family.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import type { ModelTensor } from '../spec.ts';
+import { activationNames, olderScaling, readActivation, readRope, readRopeParameters, type GgufFacts } from './family.ts';
+import { llamaModules, type ModuleNames } from './names.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
+import { readGgufSizes, writeGgufSizes } from './sizes.ts';
 import { readTextPart, textPart } from './text-part.ts';
+import { sameBlocks, uniformFamily, usualSpec, type UniformSpec } from './uniform.ts';
+import { readWindows } from './windows.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
@@ -44,7 +30,7 @@ const gemma3Modules: ModuleNames = {
   block: { ...sandwichModules.block, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' },
 };
 
-export const gemma: Family = {
+export const gemma = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config, {
       hidden: 3072,
@@ -63,7 +49,7 @@ export const gemma: Family = {
       embeddingScale: embeddingScale(sizes.hiddenSize),
       blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
       ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
-      feedForward: { activation, kind: 'gated' },
+      feedForward: { activation, form: 'gated' },
     };
   },
   toConfig: (spec) => ({
@@ -86,15 +72,15 @@ export const gemma: Family = {
         embeddingScale: embeddingScale(sizes.hiddenSize),
         blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
         ropes: [plainRope(metadata.number('rope.freq_base', 10000), sizes.headDim)],
-        feedForward: { activation: 'gelu_tanh', kind: 'gated' },
+        feedForward: { activation: 'gelu_tanh', form: 'gated' },
       };
     },
     toMetadata: (spec) => new Map(writeGguf(spec)),
     layout: normLayout,
   },
-};
+});
 
-export const gemma2: Family = {
+export const gemma2 = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config, { hidden: 2304, feedForward: 9216, layers: 26, heads: 8, keyValueHeads: 4, context: 8192 });
     const windows = readWindows(config, sizes.layers, config.numberOrNull('sliding_window', 4096), (layer) => layer % 2 === 0);
@@ -110,7 +96,7 @@ export const gemma2: Family = {
       blocks: windows.map((window) => ({ window, rope: 0, scoreScale })),
       ropes: [readRope(config, { theta: 10000, headDim: sizes.headDim, contextLength: sizes.contextLength })],
       scoreCap: config.numberOrNull('attn_logit_softcapping', 50),
-      feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), kind: 'gated' },
+      feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), form: 'gated' },
       head: { bias: false, scale: 1, cap: config.numberOrNull('final_logit_softcapping', 30) },
     };
   },
@@ -141,7 +127,7 @@ export const gemma2: Family = {
         })),
         ropes: [plainRope(metadata.number('rope.freq_base', 10000), sizes.headDim)],
         scoreCap: metadata.number('attn_logit_softcapping', 50),
-        feedForward: { activation: 'gelu_tanh', kind: 'gated' },
+        feedForward: { activation: 'gelu_tanh', form: 'gated' },
         head: { bias: false, scale: 1, cap: metadata.number('final_logit_softcapping', 30) },
       };
     },
@@ -154,9 +140,9 @@ export const gemma2: Family = {
       ]),
     layout: normLayout,
   },
-};
+});
 
-export const gemma3Text: Family = {
+export const gemma3Text = uniformFamily({
   fromConfig: readGemma3,
   toConfig: (spec) => ({
     architectures: ['Gemma3ForCausalLM'],
@@ -193,7 +179,7 @@ export const gemma3Text: Family = {
           plainRope(metadata.number('rope.freq_base_swa', 10000), sizes.headDim),
         ],
         queryKeyNorm: { over: 'head', norm: sizes.norm },
-        feedForward: { activation: 'gelu_tanh', kind: 'gated' },
+        feedForward: { activation: 'gelu_tanh', form: 'gated' },
         head: { bias: false, scale: 1, cap: cap === 0 ? null : cap },
       };
     },
@@ -215,7 +201,7 @@ export const gemma3Text: Family = {
     },
     layout: normLayout,
   },
-};
+});
 
 /** Gemma 3 that also sees. */
 export const gemma3: Family = {
@@ -230,7 +216,7 @@ export const gemma3: Family = {
   },
 };
 
-function readGemma3(config: ConfigReader): DecoderSpec {
+function readGemma3(config: ConfigReader): UniformSpec {
   const sizes = readSizes(config, {
     hidden: 2304,
     feedForward: 9216,
@@ -267,7 +253,7 @@ function readGemma3(config: ConfigReader): DecoderSpec {
     blocks: windows.map((own) => ({ window: own, rope: own === null ? 0 : 1, scoreScale })),
     ropes,
     queryKeyNorm: { over: 'head', norm: sizes.norm },
-    feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), kind: 'gated' },
+    feedForward: { activation: readActivation(config, 'hidden_activation', 'gelu_pytorch_tanh'), form: 'gated' },
     head: { bias: false, scale: 1, cap: config.numberOrNull('final_logit_softcapping', null) },
   };
 }
@@ -310,7 +296,7 @@ function readSizes(config: ConfigReader, usual: Defaults) {
   };
 }
 
-function writeSizes(spec: DecoderSpec): Record<string, unknown> {
+function writeSizes(spec: UniformSpec): Record<string, unknown> {
   return {
     hidden_size: spec.hiddenSize,
     intermediate_size: spec.intermediateSize,
@@ -326,7 +312,7 @@ function writeSizes(spec: DecoderSpec): Record<string, unknown> {
   };
 }
 
-function writeWindowed(spec: DecoderSpec): Record<string, unknown> {
+function writeWindowed(spec: UniformSpec): Record<string, unknown> {
   return {
     hidden_activation: activationNames[spec.feedForward.activation],
     query_pre_attn_scalar: Math.round(1 / spec.blocks[0]!.scoreScale ** 2),
@@ -343,7 +329,7 @@ function readGguf(metadata: MetadataReader, facts: GgufFacts) {
   return { ...sizes, biases: [], norm: norm(metadata.number('attention.layer_norm_rms_epsilon')) };
 }
 
-function writeGguf(spec: DecoderSpec): [string, GgufValue][] {
+function writeGguf(spec: UniformSpec): [string, GgufValue][] {
   return [...writeGgufSizes(spec), ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)]];
 }
 
@@ -366,11 +352,11 @@ function norm(epsilon: number): NormSpec {
   return { kind: 'rms', epsilon, weight: 'plusOne', bias: false };
 }
 
-function plainRope(theta: number, headDim: number): DecoderSpec['ropes'][number] {
+function plainRope(theta: number, headDim: number): UniformSpec['ropes'][number] {
   return { theta, dimension: headDim, interleaved: false, scaling: { kind: 'none' } };
 }
 
-function windowOf({ blocks }: DecoderSpec): number | null {
+function windowOf({ blocks }: UniformSpec): number | null {
   return blocks.find(({ window }) => window !== null)?.window ?? null;
 }
 

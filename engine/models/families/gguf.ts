@@ -1,9 +1,12 @@
 /** The rotary embedding as GGUF metadata, as llama.cpp reads it for most architectures, and what it has no way to compute. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
-import type { Activation, DecoderSpec, LinearRole, RopeScaling, RopeSpec } from '../spec.ts';
+import type { Activation } from '../feed-forward/dense.ts';
+import type { LinearRole } from '../parts.ts';
+import type { RopeScaling, RopeSpec } from '../spec.ts';
 import { activationNames, yarnGrowth, type GgufFacts } from './family.ts';
 import type { MetadataReader } from './reading.ts';
+import type { UniformSpec } from './uniform.ts';
 import { ggufCount, ggufNumber, ggufText } from './writing.ts';
 
 /** llama.cpp knows no window for most architectures and lets every token look at all before it. */
@@ -63,7 +66,7 @@ function readGgufScaling(metadata: MetadataReader, facts: GgufFacts): RopeScalin
 type Entry = readonly [key: string, value: GgufValue];
 
 /** The first rotary embedding; what is written as a tensor of divisors is not here. */
-export function ggufRope({ ropes: [rope], family }: DecoderSpec): Entry[] {
+export function ggufRope({ ropes: [rope], family }: UniformSpec): Entry[] {
   if (rope === undefined) return [];
   const { theta, dimension, scaling } = rope;
   return [
@@ -119,19 +122,25 @@ export function unlikeLlamaCpp(family: string, what: string): Problem {
 }
 
 /** llama.cpp has one activation for each architecture. */
-export function onlyActivation({ family, feedForward }: DecoderSpec, own: Activation): void {
+export function onlyActivation({ family, feedForward }: UniformSpec, own: Activation): void {
   if (feedForward.activation !== own)
     throw unlikeLlamaCpp(family, `with the activation '${activationNames[feedForward.activation]}'`);
 }
 
 /** Biases that llama.cpp has no tensors for in an architecture. */
-export function onlyBiases({ family, biases }: DecoderSpec, known: readonly LinearRole[]): void {
+export function onlyBiases({ family, biases }: UniformSpec, known: readonly LinearRole[]): void {
   const unknown = biases.filter((role) => !known.includes(role));
   if (unknown.length > 0) throw unlikeLlamaCpp(family, `with a bias of ${unknown.join(', ')}`);
 }
 
 /** Architectures in which llama.cpp reads no divisors of the rotary frequencies. */
-export function withoutDivisors({ family, ropes }: DecoderSpec): void {
+export function withoutDivisors({ family, ropes }: UniformSpec): void {
   if (ropes.some(({ scaling: { kind } }) => kind === 'llama3' || kind === 'factors' || kind === 'longrope'))
     throw unlikeLlamaCpp(family, 'with this scaling of its rotary embedding');
+}
+
+/** The linear layers that have a bias in the first block of a GGUF. */
+export function ggufBiases(facts: GgufFacts): LinearRole[] {
+  const roles = ['attn_q', 'attn_k', 'attn_v', 'attn_qkv', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'] as const;
+  return roles.filter((role) => facts.shape(`blk.0.${role}.bias`) !== null);
 }

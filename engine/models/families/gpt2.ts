@@ -1,7 +1,11 @@
 /** GPT-2: transformers' GPT2Config with its defaults, llama.cpp's LLM_ARCH_GPT2. */
 import { transposed } from '../layout.ts';
-import { sameBlocks, activationNames, ggufBiases, readActivation, readGgufSizes, type Family } from './family.ts';
-import { usualSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import { activationNames, readActivation } from './family.ts';
+import { ggufBiases } from './gguf.ts';
+import type { ModuleNames } from './names.ts';
+import { readGgufSizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec } from './uniform.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
 
 const linears: readonly LinearRole[] = ['attn_qkv', 'attn_output', 'ffn_up', 'ffn_down'];
@@ -22,7 +26,7 @@ const modules: ModuleNames = {
   },
 };
 
-export const gpt2: Family = {
+export const gpt2 = uniformFamily({
   fromConfig(config) {
     const hiddenSize = config.count('n_embd', 768);
     const heads = config.count('n_head', 12);
@@ -55,7 +59,7 @@ export const gpt2: Family = {
         scoreScale: byLayer ? scale / (layer + 1) : scale,
       })),
       ropes: [],
-      feedForward: { activation: readActivation(config, 'activation_function', 'gelu_new'), kind: 'plain' },
+      feedForward: { activation: readActivation(config, 'activation_function', 'gelu_new'), form: 'plain' },
     };
   },
   toConfig: (spec) => ({
@@ -89,7 +93,7 @@ export const gpt2: Family = {
         learnedPositions: facts.shape('position_embd.weight')?.[0] ?? sizes.contextLength,
         blocks: sameBlocks(sizes.layers, { window: null, rope: null, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
         ropes: [],
-        feedForward: { activation: 'gelu_tanh', kind: 'plain' },
+        feedForward: { activation: 'gelu_tanh', form: 'plain' },
       };
     },
     toMetadata: (spec) =>
@@ -102,7 +106,7 @@ export const gpt2: Family = {
         ['attention.layer_norm_epsilon', ggufNumber(spec.norm.epsilon)],
       ]),
   },
-};
+});
 
 function norm(epsilon: number): NormSpec {
   return { kind: 'layer', epsilon, weight: 'plain', bias: true };

@@ -1,17 +1,11 @@
 /** GPT-NeoX and Pythia: transformers' GPTNeoXConfig with its defaults, llama.cpp's LLM_ARCH_GPTNEOX. */
 import { rowsByKind } from '../layout.ts';
-import { usualSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
-import {
-  activationNames,
-  ggufBiases,
-  readActivation,
-  readGgufSizes,
-  readRopeParameters,
-  ropeParameters,
-  sameBlocks,
-  writeGgufSizes,
-  type Family,
-} from './family.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import { activationNames, readActivation, readRopeParameters, ropeParameters } from './family.ts';
+import { ggufBiases } from './gguf.ts';
+import type { ModuleNames } from './names.ts';
+import { readGgufSizes, writeGgufSizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec } from './uniform.ts';
 import { ggufCount, ggufFlag, ggufNumber, ropeScalingToConfig } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_qkv', 'attn_output'];
@@ -32,7 +26,7 @@ const modules: ModuleNames = {
   },
 };
 
-export const gptNeox: Family = {
+export const gptNeox = uniformFamily({
   fromConfig(config) {
     const hiddenSize = config.count('hidden_size', 6144);
     const heads = config.count('num_attention_heads', 64);
@@ -64,7 +58,7 @@ export const gptNeox: Family = {
       ropes: [rope],
       fusedLayout: 'by-head',
       parallel: config.flag('use_parallel_residual', true),
-      feedForward: { activation: readActivation(config, 'hidden_act', 'gelu'), kind: 'plain' },
+      feedForward: { activation: readActivation(config, 'hidden_act', 'gelu'), form: 'plain' },
     };
   },
   toConfig: (spec) => ({
@@ -110,7 +104,7 @@ export const gptNeox: Family = {
         ],
         fusedLayout: 'by-head',
         parallel: metadata.flag('use_parallel_residual', true),
-        feedForward: { activation: 'gelu_tanh', kind: 'plain' },
+        feedForward: { activation: 'gelu_tanh', form: 'plain' },
       };
     },
     toMetadata: (spec) =>
@@ -121,9 +115,9 @@ export const gptNeox: Family = {
         ['rope.dimension_count', ggufCount(spec.ropes[0]!.dimension)],
         ['rope.freq_base', ggufNumber(spec.ropes[0]!.theta)],
       ]),
-    layout: ({ role }, spec) => (role === 'attn_qkv' ? rowsByKind(spec.heads) : null),
+    layout: ({ role, layer }, { blocks }) => (role === 'attn_qkv' ? rowsByKind(blocks[layer!]!.mixer.heads) : null),
   },
-};
+});
 
 function norm(epsilon: number): NormSpec {
   return { kind: 'layer', epsilon, weight: 'plain', bias: true };

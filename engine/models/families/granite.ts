@@ -1,18 +1,17 @@
 /** Granite, dense: transformers' GraniteConfig with its defaults, llama.cpp's LLM_ARCH_GRANITE. */
-import { type DecoderSpec } from '../spec.ts';
-import { sameBlocks, type Family } from './family.ts';
 import {
   biasesToConfig,
+  llamaLayout,
   llamaLikeToConfig,
   llamaLikeToMetadata,
   readBiases,
   readLlamaLike,
   readLlamaLikeGguf,
-  llamaLayout,
 } from './llama.ts';
+import { sameBlocks, uniformFamily, type UniformSpec } from './uniform.ts';
 import { ggufNumber } from './writing.ts';
 
-export const granite: Family = {
+export const granite = uniformFamily({
   fromConfig(config) {
     const spec = readLlamaLike(config, {
       family: 'granite',
@@ -67,7 +66,7 @@ export const granite: Family = {
       ]),
     layout: llamaLayout,
   },
-};
+});
 
 interface Multipliers {
   readonly embedding: number;
@@ -77,7 +76,7 @@ interface Multipliers {
   readonly attention: number;
 }
 
-function withMultipliers(spec: DecoderSpec, { embedding, logits, residual, attention }: Multipliers): DecoderSpec {
+function withMultipliers(spec: UniformSpec, { embedding, logits, residual, attention }: Multipliers): UniformSpec {
   return {
     ...spec,
     embeddingScale: embedding,

@@ -2,7 +2,11 @@
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
 import type { Layout } from '../layout.ts';
-import type { DecoderSpec, ModelTensor, NormSpec, RopeSpec } from '../spec.ts';
+import { kindOfFeedForward } from '../feed-forward/index.ts';
+import { limitFault } from '../limits.ts';
+import { kindOfMixer } from '../mixers/index.ts';
+import type { NormSpec } from '../parts.ts';
+import type { DecoderSpec, ModelTensor, RopeSpec } from '../spec.ts';
 import type { Family, GgufFacts, GgufFamily } from './family.ts';
 import { cohere, cohere2 } from './cohere.ts';
 import { gemma, gemma2, gemma3, gemma3Text } from './gemma.ts';
@@ -17,7 +21,7 @@ import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 import { olmo, olmo2, olmo3 } from './olmo.ts';
-import { ConfigReader, MetadataReader, sizeLimits } from './reading.ts';
+import { ConfigReader, MetadataReader } from './reading.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
 import { starcoder2 } from './starcoder2.ts';
@@ -181,25 +185,29 @@ function checkSpec(spec: DecoderSpec, path: string): DecoderSpec {
       `'${path}': ${what}.`,
       'The sizes do not describe a model; correct the file or download it again.',
     );
-  const size = (what: keyof typeof sizeLimits, value: number): void => {
-    const limit = sizeLimits[what];
-    if (!Number.isSafeInteger(value) || value < 1 || value > limit)
-      throw invalid(`${words(what)} is ${value}; it must be a whole number from 1 to ${limit}`);
+  const refuse = (fault: string | null): void => {
+    if (fault !== null) throw invalid(fault);
   };
-  for (const what of Object.keys(sizeLimits) as (keyof typeof sizeLimits)[]) size(what, spec[what]);
-  if (spec.keyValueHeads < 1 || spec.heads % spec.keyValueHeads !== 0)
-    throw invalid(`${spec.heads} attention heads cannot share ${spec.keyValueHeads} key and value heads`);
-  if (spec.headDim % 2 !== 0) throw invalid(`the head dimension ${spec.headDim} is odd`);
-  const norms: NormSpec[] = [spec.norm, ...(spec.queryKeyNorm === null ? [] : [spec.queryKeyNorm.norm])];
-  for (const { epsilon } of norms) if (!(epsilon > 0 && epsilon < 1)) throw invalid(`the norm epsilon is ${epsilon}`);
-  for (const { window, scoreScale } of spec.blocks) {
-    if (window !== null && !(Number.isSafeInteger(window) && window > 0)) throw invalid(`the attention window is ${window}`);
-    if (!(scoreScale > 0)) throw invalid(`the scale of the scores is ${scoreScale}`);
+  const { hiddenSize, vocabularySize, contextLength, blocks, norm, head } = spec;
+  const sizes = { hiddenSize, layers: blocks.length, vocabularySize, contextLength };
+  for (const [what, value] of Object.entries(sizes) as [keyof typeof sizes, number][]) refuse(limitFault(what, value));
+  for (const { mixer, feedForward, norm } of blocks) {
+    refuse(kindOfMixer(mixer).fault(mixer));
+    refuse(kindOfFeedForward(feedForward).fault(feedForward));
+    refuse(epsilonFault(norm));
   }
-  for (const cap of [spec.scoreCap, spec.head.cap, spec.clip])
-    if (cap !== null && !(cap > 0)) throw invalid(`a bound of scores, logits or projections is ${cap}`);
-  for (const rope of spec.ropes) checkRope(rope, spec.headDim, invalid);
+  refuse(epsilonFault(norm));
+  if (head.cap !== null && !(head.cap > 0)) throw invalid(`the bound of the logits is ${head.cap}`);
+  const widths = (rope: number | null) =>
+    blocks.flatMap(({ mixer }) => (rope === null || mixer.rope === rope ? mixer.headDim : []));
+  spec.ropes.forEach((rope, i) =>
+    checkRope(rope, Math.min(...[widths(i), widths(null)].find((of) => of.length > 0)!), invalid),
+  );
   return spec;
+}
+
+function epsilonFault({ epsilon }: NormSpec): string | null {
+  return epsilon > 0 && epsilon < 1 ? null : `the norm epsilon is ${epsilon}`;
 }
 
 function checkRope({ theta, dimension, scaling }: RopeSpec, headDim: number, invalid: (what: string) => Problem): void {
@@ -219,9 +227,4 @@ function checkRope({ theta, dimension, scaling }: RopeSpec, headDim: number, inv
     throw invalid(`the rotary divisors are not ${dimension / 2} numbers`);
   if (scaling.kind === 'llama3' && scaling.highFrequencyFactor === scaling.lowFrequencyFactor)
     throw invalid('the two frequency factors of the rotary scaling must differ');
-}
-
-/** `hiddenSize` as `hidden size`. */
-function words(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

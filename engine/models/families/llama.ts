@@ -1,28 +1,45 @@
 /** Llama: transformers' LlamaConfig with its defaults, llama.cpp's LLM_ARCH_LLAMA, and what many families after it do alike. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { interleavedRows, type Layout } from '../layout.ts';
-import { usualSpec, type DecoderSpec, type LinearRole, type ModelTensor, type RopeSpec } from '../spec.ts';
-import {
-  activationNames,
-  ggufBiases,
-  llamaModules,
-  readActivation,
-  readGgufSizes,
-  readRope,
-  sameBlocks,
-  writeGgufSizes,
-  type Family,
-  type GgufFacts,
-} from './family.ts';
-import { dropGgufWindow, ggufRope, onlyActivation, readGgufRope } from './gguf.ts';
+import type { LinearRole } from '../parts.ts';
+import type { DecoderSpec, ModelTensor, RopeSpec } from '../spec.ts';
+import { activationNames, readActivation, readRope, type GgufFacts } from './family.ts';
+import { dropGgufWindow, ggufBiases, ggufRope, onlyActivation, readGgufRope } from './gguf.ts';
+import { llamaModules } from './names.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
-import { readSizes, ropeToConfig, sizesToConfig, type SizeDefaults, type Sizes } from './sizes.ts';
+import {
+  readGgufSizes,
+  readSizes,
+  ropeToConfig,
+  sizesToConfig,
+  writeGgufSizes,
+  type SizeDefaults,
+  type Sizes,
+} from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type UniformGguf, type UniformSpec } from './uniform.ts';
 import { ggufNumber } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
 const feedForward: readonly LinearRole[] = ['ffn_gate', 'ffn_up', 'ffn_down'];
 
-export const llama: Family = {
+export const llamaGguf: UniformGguf = {
+  architecture: 'llama',
+  fromMetadata(metadata, facts) {
+    dropGgufWindow(metadata);
+    if (
+      !metadata.has('attention.sliding_window') &&
+      /mi[sn]i?stral/i.test(metadata.general('name') + metadata.general('basename'))
+    )
+      metadata.note(
+        'A GGUF of a Mistral model does not carry its attention window: as in llama.cpp, a token looks at all before it.',
+      );
+    return readLlamaLikeGguf(metadata, facts, 'llama');
+  },
+  toMetadata: llamaLikeToMetadata,
+  layout: llamaLayout,
+};
+
+export const llama = uniformFamily({
   fromConfig(config) {
     // Old conversion scripts' note that q and k rows are interleaved; transformers ignores it, and true would be another model.
     config.require('rope_interleaved', false);
@@ -49,30 +66,15 @@ export const llama: Family = {
     ...llamaLikeToConfig(spec),
     ...biasesToConfig(spec),
   }),
-  gguf: {
-    architecture: 'llama',
-    fromMetadata(metadata, facts) {
-      dropGgufWindow(metadata);
-      if (
-        !metadata.has('attention.sliding_window') &&
-        /mi[sn]i?stral/i.test(metadata.general('name') + metadata.general('basename'))
-      )
-        metadata.note(
-          'A GGUF of a Mistral model does not carry its attention window: as in llama.cpp, a token looks at all before it.',
-        );
-      return readLlamaLikeGguf(metadata, facts, 'llama');
-    },
-    toMetadata: llamaLikeToMetadata,
-    layout: llamaLayout,
-  },
-};
+  gguf: llamaGguf,
+});
 
 /** `attention_bias` and `mlp_bias`. */
 export function readBiases(config: ConfigReader): LinearRole[] {
   return [...(config.flag('attention_bias', false) ? attention : []), ...(config.flag('mlp_bias', false) ? feedForward : [])];
 }
 
-export function biasesToConfig({ biases }: DecoderSpec): Record<string, unknown> {
+export function biasesToConfig({ biases }: UniformSpec): Record<string, unknown> {
   return { attention_bias: biases.includes('attn_output'), mlp_bias: biases.includes('ffn_up') };
 }
 
@@ -86,7 +88,7 @@ export interface LlamaDefaults extends SizeDefaults {
 }
 
 /** RMS norms, rotary embedding, gated feed-forward: what a family does otherwise, it changes in the spec. */
-export function readLlamaLike(config: ConfigReader, defaults: LlamaDefaults): DecoderSpec {
+export function readLlamaLike(config: ConfigReader, defaults: LlamaDefaults): UniformSpec {
   const sizes = readSizes(config, defaults);
   const { headDim, contextLength, layers } = sizes;
   return {
@@ -98,11 +100,11 @@ export function readLlamaLike(config: ConfigReader, defaults: LlamaDefaults): De
     biases: defaults.biases,
     blocks: sameBlocks(layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) }),
     ropes: [defaults.rope?.(sizes) ?? readRope(config, { theta: defaults.theta, headDim, contextLength })],
-    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
+    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'gated' },
   };
 }
 
-export function llamaLikeToConfig(spec: DecoderSpec): Record<string, unknown> {
+export function llamaLikeToConfig(spec: UniformSpec): Record<string, unknown> {
   return {
     ...sizesToConfig(spec),
     hidden_act: activationNames[spec.feedForward.activation],
@@ -111,7 +113,7 @@ export function llamaLikeToConfig(spec: DecoderSpec): Record<string, unknown> {
   };
 }
 
-export function readLlamaLikeGguf(metadata: MetadataReader, facts: GgufFacts, family: string): DecoderSpec {
+export function readLlamaLikeGguf(metadata: MetadataReader, facts: GgufFacts, family: string): UniformSpec {
   const sizes = readGgufSizes(metadata, facts);
   metadata.require('expert_count', 0);
   metadata.require('expert_used_count', 0);
@@ -124,11 +126,11 @@ export function readLlamaLikeGguf(metadata: MetadataReader, facts: GgufFacts, fa
     biases: ggufBiases(facts),
     blocks: sameBlocks(sizes.layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(sizes.headDim) }),
     ropes: [readGgufRope(metadata, facts, sizes.headDim)],
-    feedForward: { activation: 'silu', kind: 'gated' },
+    feedForward: { activation: 'silu', form: 'gated' },
   };
 }
 
-export function llamaLikeToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+export function llamaLikeToMetadata(spec: UniformSpec): Map<string, GgufValue> {
   onlyActivation(spec, 'silu');
   return new Map([
     ...writeGgufSizes(spec),
@@ -138,7 +140,8 @@ export function llamaLikeToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
 }
 
 /** Queries and keys are rotated by neighbouring pairs in llama.cpp. */
-export function llamaLayout({ role }: ModelTensor, spec: DecoderSpec): Layout | null {
-  if (role === 'attn_q') return interleavedRows(spec.heads);
-  return role === 'attn_k' ? interleavedRows(spec.keyValueHeads) : null;
+export function llamaLayout({ role, layer }: ModelTensor, { blocks }: DecoderSpec): Layout | null {
+  if (role !== 'attn_q' && role !== 'attn_k') return null;
+  const { heads, keyValueHeads } = blocks[layer!]!.mixer;
+  return interleavedRows(role === 'attn_q' ? heads : keyValueHeads);
 }

@@ -1,12 +1,14 @@
 /** Ministral 3: transformers' Ministral3Config with its defaults, llama.cpp's LLM_ARCH_MISTRAL3. */
-import type { DecoderSpec, RopeSpec } from '../spec.ts';
-import { readRopeParameters, ropeParameters, type Family } from './family.ts';
+import type { Family } from './family.ts';
+import type { RopeSpec } from '../spec.ts';
+import { readRopeParameters, ropeParameters } from './family.ts';
 import { dropGgufWindow } from './gguf.ts';
-import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf, llamaLayout } from './llama.ts';
+import { llamaLayout, llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
 import { mistral } from './mistral.ts';
 import type { ConfigReader } from './reading.ts';
 import type { Sizes } from './sizes.ts';
 import { readTextPart, textPart } from './text-part.ts';
+import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
 
@@ -23,7 +25,7 @@ const usualRope = {
   llama_4_scaling_beta: 0.1,
 };
 
-export const ministral3: Family = {
+export const ministral3 = uniformFamily({
   fromConfig(config) {
     const parameters = ropeParameters(config, usualRope)!;
     const beta = parameters.number('llama_4_scaling_beta');
@@ -45,7 +47,7 @@ export const ministral3: Family = {
       rope: (sizes) => readOwnRope(config, parameters, sizes, trained),
     });
     const originalContextLength = trained || parameters.number('original_max_position_embeddings', spec.contextLength);
-    const grown: DecoderSpec = { ...spec, queryGrowth: beta === 0 ? null : { beta, originalContextLength } };
+    const grown: UniformSpec = { ...spec, queryGrowth: beta === 0 ? null : { beta, originalContextLength } };
     return withWindows(config, grown, config.numberOrNull('sliding_window', null));
   },
   toConfig(spec) {
@@ -85,7 +87,7 @@ export const ministral3: Family = {
       ]),
     layout: llamaLayout,
   },
-};
+});
 
 /** Mistral Small 3 and Ministral 3 as they are published: they also see. */
 export const mistral3: Family = {

@@ -1,9 +1,9 @@
 /** Mistral: transformers' MistralConfig, and MinistralConfig where there are layer types; to llama.cpp it is a Llama without a window. */
-import type { Family } from './family.ts';
-import { llama, llamaLikeToConfig, readLlamaLike } from './llama.ts';
+import { llamaGguf, llamaLikeToConfig, readLlamaLike } from './llama.ts';
+import { uniformFamily } from './uniform.ts';
 import { withWindows } from './windows.ts';
 
-export const mistral: Family = {
+export const mistral = uniformFamily({
   fromConfig(config) {
     const spec = readLlamaLike(config, {
       family: 'mistral',
@@ -27,5 +27,5 @@ export const mistral: Family = {
     ...llamaLikeToConfig(spec),
     sliding_window: spec.blocks[0]?.window ?? null,
   }),
-  gguf: llama.gguf,
-};
+  gguf: llamaGguf,
+});

@@ -1,29 +1,14 @@
 /** OLMo, OLMo 2 and OLMo 3: transformers' configs with their defaults, llama.cpp's LLM_ARCH_OLMO and OLMO2. */
 import type { GgufValue } from '../../formats/gguf.ts';
-import {
-  usualSpec,
-  type BlockSpec,
-  type DecoderSpec,
-  type LinearRole,
-  type ModuleNames,
-  type NormSpec,
-  type RopeSpec,
-} from '../spec.ts';
-import {
-  activationNames,
-  llamaModules,
-  readActivation,
-  readGgufSizes,
-  readRope,
-  olderScaling,
-  readRopeParameters,
-  readWindows,
-  sameBlocks,
-  writeGgufSizes,
-  type Family,
-} from './family.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import type { RopeSpec } from '../spec.ts';
+import { activationNames, olderScaling, readActivation, readRope, readRopeParameters } from './family.ts';
 import { llamaLayout } from './llama.ts';
+import { llamaModules, type ModuleNames } from './names.ts';
 import type { ConfigReader } from './reading.ts';
+import { readGgufSizes, writeGgufSizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type Reach, type UniformGguf, type UniformSpec } from './uniform.ts';
+import { readWindows } from './windows.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
@@ -44,7 +29,7 @@ const olmo2Modules: ModuleNames = {
 /** Neither factor nor shift. */
 const olmoNorm: NormSpec = { kind: 'layer', epsilon: 1e-5, weight: 'none', bias: false };
 
-export const olmo: Family = {
+export const olmo = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config);
     return {
@@ -89,7 +74,7 @@ export const olmo: Family = {
           },
         ],
         clip: clip === 0 ? null : clip,
-        feedForward: { activation: 'silu', kind: 'gated' },
+        feedForward: { activation: 'silu', form: 'gated' },
       };
     },
     toMetadata: (spec) =>
@@ -102,9 +87,48 @@ export const olmo: Family = {
       ]),
     layout: llamaLayout,
   },
+});
+
+const olmo2Gguf: UniformGguf = {
+  architecture: 'olmo2',
+  /** OLMo 3 has the same architecture in llama.cpp; its files name a window. */
+  fromMetadata(metadata, facts) {
+    const sizes = readGgufSizes(metadata, facts);
+    metadata.require('rope.dimension_count', sizes.headDim);
+    metadata.ignore('rope.scaling.original_context_length', 'rope.scaling.finetuned');
+    const window = metadata.number('attention.sliding_window', 0);
+    const pattern = metadata.flags('attention.sliding_window_pattern', sizes.layers);
+    const theta = metadata.number('rope.freq_base', 10000);
+    const kind = metadata.text('rope.scaling.type', 'none');
+    if (kind !== 'none') throw metadata.unsupported('rope.scaling.type', kind);
+    const rope = (base: number): RopeSpec => ({
+      theta: base,
+      dimension: sizes.headDim,
+      interleaved: false,
+      scaling: { kind: 'none' },
+    });
+    const norm = rms(metadata.number('attention.layer_norm_rms_epsilon'));
+    const own = window === 0 ? null : window;
+    return {
+      ...usualSpec,
+      ...sizes,
+      family: own === null ? 'olmo2' : 'olmo3',
+      modules: olmo2Modules,
+      norm,
+      biases: [],
+      blocks: blocks(sizes).map((block, layer) => {
+        const slides = own !== null && (pattern?.[layer] ?? (layer + 1) % 4 !== 0);
+        return slides ? { ...block, window: own, rope: 1 } : block;
+      }),
+      ropes: own === null ? [rope(theta)] : [rope(theta), rope(metadata.number('rope.freq_base_swa', theta))],
+      queryKeyNorm: { over: 'all-heads', norm },
+      feedForward: { activation: 'silu', form: 'gated' },
+    };
+  },
+  toMetadata,
 };
 
-export const olmo2: Family = {
+export const olmo2 = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config);
     const norm = rms(config.number('rms_norm_eps', 1e-5));
@@ -127,47 +151,10 @@ export const olmo2: Family = {
     rope_theta: spec.ropes[0]!.theta,
     rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
   }),
-  gguf: {
-    architecture: 'olmo2',
-    /** OLMo 3 has the same architecture in llama.cpp; its files name a window. */
-    fromMetadata(metadata, facts) {
-      const sizes = readGgufSizes(metadata, facts);
-      metadata.require('rope.dimension_count', sizes.headDim);
-      metadata.ignore('rope.scaling.original_context_length', 'rope.scaling.finetuned');
-      const window = metadata.number('attention.sliding_window', 0);
-      const pattern = metadata.flags('attention.sliding_window_pattern', sizes.layers);
-      const theta = metadata.number('rope.freq_base', 10000);
-      const kind = metadata.text('rope.scaling.type', 'none');
-      if (kind !== 'none') throw metadata.unsupported('rope.scaling.type', kind);
-      const rope = (base: number): RopeSpec => ({
-        theta: base,
-        dimension: sizes.headDim,
-        interleaved: false,
-        scaling: { kind: 'none' },
-      });
-      const norm = rms(metadata.number('attention.layer_norm_rms_epsilon'));
-      const own = window === 0 ? null : window;
-      return {
-        ...usualSpec,
-        ...sizes,
-        family: own === null ? 'olmo2' : 'olmo3',
-        modules: olmo2Modules,
-        norm,
-        biases: [],
-        blocks: blocks(sizes).map((block, layer) => {
-          const slides = own !== null && (pattern?.[layer] ?? (layer + 1) % 4 !== 0);
-          return slides ? { ...block, window: own, rope: 1 } : block;
-        }),
-        ropes: own === null ? [rope(theta)] : [rope(theta), rope(metadata.number('rope.freq_base_swa', theta))],
-        queryKeyNorm: { over: 'all-heads', norm },
-        feedForward: { activation: 'silu', kind: 'gated' },
-      };
-    },
-    toMetadata,
-  },
-};
+  gguf: olmo2Gguf,
+});
 
-export const olmo3: Family = {
+export const olmo3 = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config);
     const { headDim, contextLength } = sizes;
@@ -215,10 +202,10 @@ export const olmo3: Family = {
       sliding_attention: { rope_type: 'default', ...ropeScalingToConfig(spec.ropes[1]!), rope_theta: spec.ropes[1]!.theta },
     },
   }),
-  gguf: olmo2.gguf,
-};
+  gguf: olmo2Gguf,
+});
 
-function toMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+function toMetadata(spec: UniformSpec): Map<string, GgufValue> {
   const [global, local] = spec.ropes;
   const window = spec.blocks.find((block) => block.window !== null)?.window ?? null;
   return new Map([
@@ -259,11 +246,11 @@ function readSizes(config: ConfigReader) {
     contextLength: config.count('max_position_embeddings', 2048),
     biases: config.flag('attention_bias', false) ? attention : [],
     tiedEmbeddings: config.flag('tie_word_embeddings', false),
-    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
+    feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'gated' },
   } as const;
 }
 
-function writeSizes(spec: DecoderSpec): Record<string, unknown> {
+function writeSizes(spec: UniformSpec): Record<string, unknown> {
   return {
     hidden_size: spec.hiddenSize,
     intermediate_size: spec.intermediateSize,
@@ -278,7 +265,7 @@ function writeSizes(spec: DecoderSpec): Record<string, unknown> {
   };
 }
 
-function blocks({ layers, headDim }: { readonly layers: number; readonly headDim: number }): BlockSpec[] {
+function blocks({ layers, headDim }: { readonly layers: number; readonly headDim: number }): Reach[] {
   return sameBlocks(layers, { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) });
 }
 

@@ -1,8 +1,10 @@
 /** Phi 1 to 2: transformers' PhiConfig with its defaults, llama.cpp's LLM_ARCH_PHI2. */
-import { usualSpec, type DecoderSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
-import { activationNames, readActivation, readRope, sameBlocks, readGgufSizes, writeGgufSizes, type Family } from './family.ts';
-import { ggufRope, readGgufRope, onlyActivation, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
-import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import { activationNames, readActivation, readRope } from './family.ts';
+import { ggufRope, onlyActivation, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import type { ModuleNames } from './names.ts';
+import { readGgufSizes, readSizes, ropeToConfig, sizesToConfig, writeGgufSizes, type Sizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type UniformSpec } from './uniform.ts';
 import { ggufNumber } from './writing.ts';
 
 const modules: ModuleNames = {
@@ -24,7 +26,7 @@ const headNormModules = { attn_q_norm: 'self_attn.q_layernorm', attn_k_norm: 'se
 
 const biases: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_up', 'ffn_down'];
 
-export const phi: Family = {
+export const phi = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config, {
       hiddenSize: 2048,
@@ -40,7 +42,7 @@ export const phi: Family = {
     return {
       ...phiLike(sizes, config.number('layer_norm_eps', 1e-5), config.flag('qk_layernorm', false)),
       ropes: [readRope(config, { theta: 10000, headDim, contextLength, partial: 0.5 })],
-      feedForward: { activation: readActivation(config, 'hidden_act', 'gelu_new'), kind: 'plain' },
+      feedForward: { activation: readActivation(config, 'hidden_act', 'gelu_new'), form: 'plain' },
     };
   },
   toConfig: (spec) => ({
@@ -60,7 +62,7 @@ export const phi: Family = {
       return {
         ...phiLike(sizes, metadata.number('attention.layer_norm_epsilon'), false),
         ropes: [readGgufRope(metadata, facts, sizes.headDim)],
-        feedForward: { activation: 'gelu_tanh', kind: 'plain' },
+        feedForward: { activation: 'gelu_tanh', form: 'plain' },
       };
     },
     toMetadata(spec) {
@@ -75,9 +77,9 @@ export const phi: Family = {
       ]);
     },
   },
-};
+});
 
-function phiLike(sizes: Sizes, epsilon: number, headNorms: boolean): Omit<DecoderSpec, 'ropes' | 'feedForward'> {
+function phiLike(sizes: Sizes, epsilon: number, headNorms: boolean): Omit<UniformSpec, 'ropes' | 'feedForward'> {
   const norm: NormSpec = { kind: 'layer', epsilon, weight: 'plain', bias: true };
   return {
     ...usualSpec,

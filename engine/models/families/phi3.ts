@@ -1,17 +1,9 @@
 /** Phi 3, 3.5 and 4: transformers' Phi3Config with its defaults, llama.cpp's LLM_ARCH_PHI3. */
-import { usualSpec, type DecoderSpec, type ModuleNames } from '../spec.ts';
-import {
-  activationNames,
-  llamaModules,
-  readActivation,
-  readRope,
-  sameBlocks,
-  readGgufSizes,
-  writeGgufSizes,
-  type Family,
-} from './family.ts';
-import { dropGgufWindow, ggufRope, readGgufRope, onlyActivation } from './gguf.ts';
-import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
+import { activationNames, readActivation, readRope } from './family.ts';
+import { dropGgufWindow, ggufRope, onlyActivation, readGgufRope } from './gguf.ts';
+import { llamaModules, type ModuleNames } from './names.ts';
+import { readGgufSizes, readSizes, ropeToConfig, sizesToConfig, writeGgufSizes, type Sizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
 
@@ -30,7 +22,7 @@ const modules: ModuleNames = {
 /** Length that the first Phi 3 was trained for, and every config of the family means where it does not say. */
 const usualOriginalContext = 4096;
 
-export const phi3: Family = {
+export const phi3 = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config, {
       hiddenSize: 3072,
@@ -56,10 +48,10 @@ export const phi3: Family = {
     });
     if (rope.scaling.kind !== 'none' && rope.scaling.kind !== 'longrope')
       throw config.unsupported('rope_scaling', rope.scaling.kind);
-    const spec: DecoderSpec = {
+    const spec: UniformSpec = {
       ...phi3Like(sizes, config.number('rms_norm_eps', 1e-5)),
       ropes: [rope],
-      feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'fused' },
+      feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'fused' },
     };
     return withWindows(config, spec, config.numberOrNull('sliding_window', null));
   },
@@ -85,7 +77,7 @@ export const phi3: Family = {
       return {
         ...phi3Like(sizes, metadata.number('attention.layer_norm_rms_epsilon')),
         ropes: [readGgufRope(metadata, facts, sizes.headDim)],
-        feedForward: { activation: 'silu', kind: 'fused' },
+        feedForward: { activation: 'silu', form: 'fused' },
       };
     },
     toMetadata(spec) {
@@ -100,9 +92,9 @@ export const phi3: Family = {
       ]);
     },
   },
-};
+});
 
-function phi3Like(sizes: Sizes, epsilon: number): Omit<DecoderSpec, 'ropes' | 'feedForward'> {
+function phi3Like(sizes: Sizes, epsilon: number): Omit<UniformSpec, 'ropes' | 'feedForward'> {
   return {
     ...usualSpec,
     ...sizes,

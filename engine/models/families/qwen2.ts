@@ -1,13 +1,12 @@
 /** Qwen 2 and 2.5: transformers' Qwen2Config with its defaults, llama.cpp's LLM_ARCH_QWEN2. */
 import type { GgufValue } from '../../formats/gguf.ts';
-import type { DecoderSpec } from '../spec.ts';
-import type { Family } from './family.ts';
 import { dropGgufWindow, onlyBiases, withoutDivisors } from './gguf.ts';
 import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
 import type { ConfigReader } from './reading.ts';
+import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 
-export const qwen2: Family = {
+export const qwen2 = uniformFamily({
   fromConfig(config) {
     const spec = readLlamaLike(config, {
       family: 'qwen2',
@@ -35,10 +34,10 @@ export const qwen2: Family = {
     },
     toMetadata: qwenToMetadata,
   },
-};
+});
 
 /** The last layers, from `max_window_layers` on, have a window, if any has. */
-export function withQwenWindows(config: ConfigReader, spec: DecoderSpec): DecoderSpec {
+export function withQwenWindows(config: ConfigReader, spec: UniformSpec): UniformSpec {
   const stated = config.numberOrNull('sliding_window', 4096);
   const window = config.flag('use_sliding_window', false) ? stated : null;
   const first = config.count('max_window_layers', 28);
@@ -47,7 +46,7 @@ export function withQwenWindows(config: ConfigReader, spec: DecoderSpec): Decode
   return withWindows(config, spec, window, (layer) => layer >= first);
 }
 
-export function qwenToMetadata(spec: DecoderSpec): Map<string, GgufValue> {
+export function qwenToMetadata(spec: UniformSpec): Map<string, GgufValue> {
   onlyBiases(spec, ['attn_q', 'attn_k', 'attn_v']);
   withoutDivisors(spec);
   return llamaLikeToMetadata(spec);

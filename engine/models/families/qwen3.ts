@@ -1,11 +1,11 @@
 /** Qwen 3, dense: transformers' Qwen3Config with its defaults, llama.cpp's LLM_ARCH_QWEN3. */
-import type { DecoderSpec } from '../spec.ts';
-import { llamaModules, type Family } from './family.ts';
 import { dropGgufWindow } from './gguf.ts';
 import { llamaLikeToConfig, readBiases, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
+import { llamaModules } from './names.ts';
 import { qwenToMetadata, withQwenWindows } from './qwen2.ts';
+import { uniformFamily, type UniformSpec } from './uniform.ts';
 
-export const qwen3: Family = {
+export const qwen3 = uniformFamily({
   fromConfig(config) {
     config.require('mlp_bias', false);
     const spec = readLlamaLike(config, {
@@ -39,10 +39,10 @@ export const qwen3: Family = {
     },
     toMetadata: qwenToMetadata,
   },
-};
+});
 
 /** Queries and keys are normed head by head with one weight. */
-function withHeadNorms(spec: DecoderSpec): DecoderSpec {
+function withHeadNorms(spec: UniformSpec): UniformSpec {
   const block = { ...llamaModules.block, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' };
   return { ...spec, modules: { ...llamaModules, block }, queryKeyNorm: { over: 'head', norm: spec.norm } };
 }

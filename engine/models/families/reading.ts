@@ -1,18 +1,8 @@
 /** Reads the fields of a config one by one and refuses what nobody read: a field that is not known could change the computation. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
+import { sizeLimits } from '../limits.ts';
 import { packingFields } from '../packed.ts';
-
-/** Far above any real model; what exceeds them is a damaged or hostile config, refused before memory is taken for it. */
-export const sizeLimits = {
-  hiddenSize: 131_072,
-  intermediateSize: 1_048_576,
-  layers: 1024,
-  heads: 4096,
-  headDim: 2048,
-  vocabularySize: 4_194_304,
-  contextLength: 1_073_741_824,
-} as const;
 
 /** Fields of config.json that do not change what one forward pass computes (transformers' PretrainedConfig and common additions). */
 const neutralFields = new Set([

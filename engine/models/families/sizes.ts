@@ -1,7 +1,9 @@
 /** The sizes that most families read under the same names, from and to config.json. */
-import type { DecoderSpec } from '../spec.ts';
-import type { ConfigReader } from './reading.ts';
-import { ropeScalingToConfig } from './writing.ts';
+import type { GgufValue } from '../../formats/gguf.ts';
+import type { GgufFacts } from './family.ts';
+import type { ConfigReader, MetadataReader } from './reading.ts';
+import type { UniformSpec } from './uniform.ts';
+import { ggufCount, ropeScalingToConfig } from './writing.ts';
 
 export interface SizeDefaults {
   readonly hiddenSize: number;
@@ -18,7 +20,7 @@ export interface SizeDefaults {
 }
 
 export type Sizes = Pick<
-  DecoderSpec,
+  UniformSpec,
   | 'hiddenSize'
   | 'intermediateSize'
   | 'layers'
@@ -46,7 +48,7 @@ export function readSizes(config: ConfigReader, defaults: SizeDefaults): Sizes {
   };
 }
 
-export function sizesToConfig(spec: DecoderSpec): Record<string, unknown> {
+export function sizesToConfig(spec: UniformSpec): Record<string, unknown> {
   return {
     hidden_size: spec.hiddenSize,
     intermediate_size: spec.intermediateSize,
@@ -61,11 +63,45 @@ export function sizesToConfig(spec: DecoderSpec): Record<string, unknown> {
 }
 
 /** The fields of the first rotary embedding. */
-export function ropeToConfig({ ropes: [rope], headDim }: DecoderSpec): Record<string, unknown> {
+export function ropeToConfig({ ropes: [rope], headDim }: UniformSpec): Record<string, unknown> {
   if (rope === undefined) return {};
   return {
     rope_theta: rope.theta,
     ...(rope.dimension === headDim ? {} : { partial_rotary_factor: rope.dimension / headDim }),
     rope_scaling: ropeScalingToConfig(rope),
   };
+}
+
+/** The sizes that GGUF calls alike in every architecture. */
+export function readGgufSizes(metadata: MetadataReader, facts: GgufFacts) {
+  const hiddenSize = metadata.number('embedding_length');
+  const heads = metadata.number('attention.head_count');
+  const headDim = metadata.number('attention.key_length', hiddenSize / heads);
+  metadata.require('attention.value_length', headDim);
+  metadata.ignore('tensor_data_layout');
+  return {
+    hiddenSize,
+    intermediateSize: metadata.number('feed_forward_length'),
+    layers: metadata.layers('block_count'),
+    heads,
+    keyValueHeads: metadata.number('attention.head_count_kv', heads),
+    headDim,
+    vocabularySize: metadata.number('vocab_size', facts.shape('token_embd.weight')?.[0]),
+    contextLength: metadata.number('context_length'),
+    tiedEmbeddings: facts.shape('output.weight') === null,
+  };
+}
+
+export function writeGgufSizes(spec: UniformSpec): [string, GgufValue][] {
+  return [
+    ['block_count', ggufCount(spec.layers)],
+    ['context_length', ggufCount(spec.contextLength)],
+    ['embedding_length', ggufCount(spec.hiddenSize)],
+    ['feed_forward_length', ggufCount(spec.intermediateSize)],
+    ['attention.head_count', ggufCount(spec.heads)],
+    ['attention.head_count_kv', ggufCount(spec.keyValueHeads)],
+    ['attention.key_length', ggufCount(spec.headDim)],
+    ['attention.value_length', ggufCount(spec.headDim)],
+    ['vocab_size', ggufCount(spec.vocabularySize)],
+  ];
 }

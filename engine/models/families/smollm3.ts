@@ -1,23 +1,22 @@
 /** SmolLM 3: transformers' SmolLM3Config with its defaults, llama.cpp's LLM_ARCH_SMOLLM3. */
-import type { DecoderSpec } from '../spec.ts';
-import type { Family } from './family.ts';
 import { dropGgufWindow, onlyBiases, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
 import {
   biasesToConfig,
+  llamaLayout,
   llamaLikeToConfig,
   llamaLikeToMetadata,
   readBiases,
   readLlamaLike,
   readLlamaLikeGguf,
-  llamaLayout,
 } from './llama.ts';
 import type { ConfigReader } from './reading.ts';
+import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 
 /** Every so many layers one has no position embedding; llama.cpp knows this number only. */
 const usualInterval = 4;
 
-export const smollm3: Family = {
+export const smollm3 = uniformFamily({
   fromConfig(config) {
     const spec = readLlamaLike(config, {
       family: 'smollm3',
@@ -65,7 +64,7 @@ export const smollm3: Family = {
     },
     layout: llamaLayout,
   },
-};
+});
 
 /** `no_rope_layers` says 1 where a layer is rotated. */
 function readRotated(config: ConfigReader, layers: number): boolean[] {
@@ -80,6 +79,6 @@ function everyFourthWithout(layers: number): boolean[] {
   return Array.from({ length: layers }, (_, layer) => (layer + 1) % usualInterval !== 0);
 }
 
-function withRotated(spec: DecoderSpec, rotated: readonly boolean[]): DecoderSpec {
+function withRotated(spec: UniformSpec, rotated: readonly boolean[]): UniformSpec {
   return { ...spec, blocks: spec.blocks.map((block, layer) => ({ ...block, rope: rotated[layer] ? 0 : null })) };
 }

@@ -1,23 +1,15 @@
 /** StableLM: transformers' StableLmConfig with its defaults, llama.cpp's LLM_ARCH_STABLELM. */
-import { usualSpec, type DecoderSpec, type LinearRole, type ModuleNames, type NormSpec } from '../spec.ts';
-import {
-  activationNames,
-  llamaModules,
-  readActivation,
-  readRope,
-  sameBlocks,
-  readGgufSizes,
-  writeGgufSizes,
-  ggufBiases,
-  type Family,
-} from './family.ts';
-import { ggufRope, readGgufRope, onlyActivation, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
-import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
+import type { LinearRole, NormSpec } from '../parts.ts';
+import { activationNames, readActivation, readRope } from './family.ts';
+import { ggufBiases, ggufRope, onlyActivation, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import { llamaModules, type ModuleNames } from './names.ts';
+import { readGgufSizes, readSizes, ropeToConfig, sizesToConfig, writeGgufSizes, type Sizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type UniformSpec } from './uniform.ts';
 import { ggufNumber } from './writing.ts';
 
 const biases: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v'];
 
-export const stablelm: Family = {
+export const stablelm = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config, {
       hiddenSize: 2560,
@@ -42,7 +34,7 @@ export const stablelm: Family = {
       }),
       biases: config.flag('use_qkv_bias', false) ? biases : [],
       ropes: [readRope(config, { theta: 10000, headDim, contextLength, partial: 0.25 })],
-      feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), kind: 'gated' },
+      feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'gated' },
     };
   },
   toConfig(spec) {
@@ -79,7 +71,7 @@ export const stablelm: Family = {
         }),
         biases: ggufBiases(facts),
         ropes: [readGgufRope(metadata, facts, sizes.headDim)],
-        feedForward: { activation: 'silu', kind: 'gated' },
+        feedForward: { activation: 'silu', form: 'gated' },
       };
     },
     toMetadata(spec) {
@@ -94,7 +86,7 @@ export const stablelm: Family = {
       ]);
     },
   },
-};
+});
 
 interface Choices {
   readonly epsilon: number;
@@ -106,7 +98,7 @@ interface Choices {
 function stablelmLike(
   sizes: Sizes,
   { epsilon, parallel, headNorms }: Choices,
-): Omit<DecoderSpec, 'biases' | 'ropes' | 'feedForward'> {
+): Omit<UniformSpec, 'biases' | 'ropes' | 'feedForward'> {
   const { ffn_norm, ...block } = llamaModules.block;
   const headModules = { attn_q_norm: 'self_attn.q_layernorm', attn_k_norm: 'self_attn.k_layernorm' };
   const modules: ModuleNames = {

@@ -1,18 +1,10 @@
 /** StarCoder 2: transformers' Starcoder2Config with its defaults, llama.cpp's LLM_ARCH_STARCODER2. */
-import { usualSpec, type DecoderSpec, type LinearRole, type ModuleNames } from '../spec.ts';
-import {
-  activationNames,
-  llamaModules,
-  readActivation,
-  readRope,
-  sameBlocks,
-  readGgufSizes,
-  writeGgufSizes,
-  ggufBiases,
-  type Family,
-} from './family.ts';
-import { dropGgufWindow, ggufRope, readGgufRope, onlyActivation, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
-import { readSizes, ropeToConfig, sizesToConfig, type Sizes } from './sizes.ts';
+import type { LinearRole } from '../parts.ts';
+import { activationNames, readActivation, readRope } from './family.ts';
+import { dropGgufWindow, ggufBiases, ggufRope, onlyActivation, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
+import { llamaModules, type ModuleNames } from './names.ts';
+import { readGgufSizes, readSizes, ropeToConfig, sizesToConfig, writeGgufSizes, type Sizes } from './sizes.ts';
+import { sameBlocks, uniformFamily, usualSpec, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 import { ggufNumber } from './writing.ts';
 
@@ -21,7 +13,7 @@ const modules: ModuleNames = { ...llamaModules, block: { ...shared, ffn_up: 'mlp
 
 const biases: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_up', 'ffn_down'];
 
-export const starcoder2: Family = {
+export const starcoder2 = uniformFamily({
   fromConfig(config) {
     const sizes = readSizes(config, {
       hiddenSize: 3072,
@@ -40,11 +32,11 @@ export const starcoder2: Family = {
     // Left over from GPT-BigCode; transformers reads none of them.
     config.ignore('activation_function', 'layer_norm_epsilon', 'scale_attn_weights');
     config.ignore('attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32');
-    const spec: DecoderSpec = {
+    const spec: UniformSpec = {
       ...starcoderLike(sizes, config.number('norm_epsilon', 1e-5)),
       biases: config.flag('use_bias', true) ? biases : [],
       ropes: [readRope(config, { theta: 10000, headDim, contextLength })],
-      feedForward: { activation: readActivation(config, 'hidden_act', 'gelu_pytorch_tanh'), kind: 'plain' },
+      feedForward: { activation: readActivation(config, 'hidden_act', 'gelu_pytorch_tanh'), form: 'plain' },
     };
     return withWindows(config, spec, config.numberOrNull('sliding_window', null));
   },
@@ -67,7 +59,7 @@ export const starcoder2: Family = {
         ...starcoderLike(sizes, metadata.number('attention.layer_norm_epsilon')),
         biases: ggufBiases(facts),
         ropes: [readGgufRope(metadata, facts, sizes.headDim)],
-        feedForward: { activation: 'gelu_tanh', kind: 'plain' },
+        feedForward: { activation: 'gelu_tanh', form: 'plain' },
       };
     },
     toMetadata(spec) {
@@ -81,9 +73,9 @@ export const starcoder2: Family = {
       ]);
     },
   },
-};
+});
 
-function starcoderLike(sizes: Sizes, epsilon: number): Omit<DecoderSpec, 'biases' | 'ropes' | 'feedForward'> {
+function starcoderLike(sizes: Sizes, epsilon: number): Omit<UniformSpec, 'biases' | 'ropes' | 'feedForward'> {
   return {
     ...usualSpec,
     ...sizes,

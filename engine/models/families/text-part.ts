@@ -1,5 +1,5 @@
 /** The text part of a model that also sees: its config lies in `text_config`, its tensors under `language_model`. */
-import type { DecoderSpec, ModuleNames } from '../spec.ts';
+import type { DecoderSpec, OuterNames } from '../spec.ts';
 import type { Family } from './family.ts';
 import type { ConfigReader } from './reading.ts';
 
@@ -26,7 +26,7 @@ export function readTextPart(config: ConfigReader, family: string, texts: Readon
   };
 }
 
-function languageModel(modules: ModuleNames): ModuleNames {
+function languageModel(modules: OuterNames): OuterNames {
   const inside = (path: string): string => path.replace(/^model\./, 'model.language_model.');
   return {
     ...modules,

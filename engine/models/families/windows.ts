@@ -1,7 +1,6 @@
 /** Sliding windows of attention. */
-import type { DecoderSpec } from '../spec.ts';
-import { readWindows } from './family.ts';
 import type { ConfigReader } from './reading.ts';
+import type { UniformSpec } from './uniform.ts';
 
 /**
  * The spec with a window in the blocks that `layer_types` calls sliding; without that list, in those that `usually` have one. Where
@@ -9,10 +8,10 @@ import type { ConfigReader } from './reading.ts';
  */
 export function withWindows(
   config: ConfigReader,
-  spec: DecoderSpec,
+  spec: UniformSpec,
   window: number | null,
   usually?: (layer: number) => boolean,
-): DecoderSpec {
+): UniformSpec {
   const windows = readWindows(config, spec.layers, window, usually ?? (() => true));
   if (usually === undefined && windows.some((own) => own !== window))
     throw config.unsupported('layer_types', config.optional('layer_types'));
@@ -23,4 +22,20 @@ export function withWindows(
       `Attention reaches back ${window} tokens in ${sliding === spec.layers ? 'every layer' : `${sliding} of ${spec.layers} layers`}. llama.cpp has no such window for this family: there, a GGUF of it computes rows beyond ${window} tokens otherwise.`,
     );
   return { ...spec, blocks };
+}
+
+/** Windows by `layer_types`, `sliding_attention` or `full_attention` for each layer. */
+export function readWindows(
+  config: ConfigReader,
+  layers: number,
+  window: number | null,
+  usual: (layer: number) => boolean,
+): (number | null)[] {
+  const types = config.layerTexts('layer_types', layers);
+  return Array.from({ length: layers }, (_, layer) => {
+    const type = types?.[layer] ?? (usual(layer) ? 'sliding_attention' : 'full_attention');
+    if (type === 'full_attention' || type === 'attention') return null;
+    if (type !== 'sliding_attention' || (types !== null && window === null)) throw config.unsupported('layer_types', type);
+    return window;
+  });
 }

@@ -1,0 +1,157 @@
+/** What the blocks of a model keep between the pieces of one row: each block its own arrays, which grow with the row or do not. */
+import { Graph, type Dim, type Value } from '../graph/graph.ts';
+import { concat } from '../graph/ops/shape.ts';
+import { kindOfFeedForward } from '../models/feed-forward/index.ts';
+import type { StateArray } from '../models/parts.ts';
+import type { DecoderSpec } from '../models/spec.ts';
+import type { TensorValue } from '../runtime/session.ts';
+import { builderOfMixer } from './mixers/index.ts';
+import type { BlockState } from './options.ts';
+import { float32 } from './sequence.ts';
+
+/** An array of one block, with its axes as generation keeps them. */
+interface KeptArray extends StateArray {
+  readonly layer: number;
+  /** The input it is read by. */
+  readonly past: string;
+}
+
+function keptArrays({ blocks }: DecoderSpec): KeptArray[] {
+  return blocks.flatMap(({ mixer, feedForward }, layer) =>
+    [...builderOfMixer(mixer).cached(mixer), ...kindOfFeedForward(feedForward).state(feedForward)].map((array) => ({
+      ...array,
+      layer,
+      past: `past.${layer}.${array.name}`,
+    })),
+  );
+}
+
+/** Arrays of one name leave the graph as one, joined along their first axis, if they are alike along all others. */
+function outputsOf(arrays: readonly KeptArray[]): { readonly name: string; readonly arrays: readonly KeptArray[] }[] {
+  const alike = Map.groupBy(arrays, ({ name, shape }) => [name, ...shape.slice(1)].join('.'));
+  const names = new Set<string>();
+  return [...alike].map(([key, joined]) => {
+    const { name } = joined[0]!;
+    const output = names.has(name) ? `new.${key}` : `new.${name}`;
+    names.add(name);
+    return { name: output, arrays: joined };
+  });
+}
+
+/** Declares what the blocks of a graph go on from as they ask for it. */
+export class StateInputs {
+  readonly #g: Graph;
+  readonly #arrays: readonly KeptArray[];
+  readonly #next = new Map<string, Value>();
+
+  constructor(g: Graph, spec: DecoderSpec) {
+    this.#g = g;
+    this.#arrays = keptArrays(spec);
+  }
+
+  of(layer: number): BlockState {
+    const own = this.#arrays.filter((array) => array.layer === layer);
+    const dims = ({ shape }: StateArray): Dim[] => shape.map((extent) => (extent === 'tokens' ? 'room' : extent));
+    return {
+      past: Object.fromEntries(own.map((array) => [array.name, this.#g.input(array.past, 'float32', dims(array))])),
+      put: (name, value) => this.#next.set(`past.${layer}.${name}`, value),
+    };
+  }
+
+  /** Gives what all blocks put out of the graph. */
+  output(): void {
+    for (const { name, arrays } of outputsOf(this.#arrays)) {
+      const values = arrays.map(({ past }) => this.#next.get(past)!);
+      this.#g.output(name, concat(this.#g, values, { axis: 0 }));
+    }
+  }
+}
+
+/** An array grows by so many tokens at once. */
+const ROOM = 128;
+
+/** The arrays of one row: they are read where they lie, and new tokens add their own. */
+export class RowState {
+  #length = 0;
+  /** Never none, of which the runtime could make no product. */
+  #room = 1;
+  readonly #arrays: readonly KeptArray[];
+  readonly #values = new Map<string, Float32Array>();
+
+  constructor(spec: DecoderSpec) {
+    this.#arrays = keptArrays(spec);
+    for (const { past, shape } of this.#arrays) this.#values.set(past, new Float32Array(sizeOf(shape, this.#room)));
+  }
+
+  /** Tokens of the row so far. */
+  get length(): number {
+    return this.#length;
+  }
+  /** Tokens that growing arrays have room for. */
+  get room(): number {
+    return this.#room;
+  }
+
+  feeds(): Record<string, TensorValue> {
+    return Object.fromEntries(
+      this.#arrays.map(({ past, shape }) => {
+        const dims = shape.map((extent) => (extent === 'tokens' ? this.#room : extent));
+        return [past, float32(this.#values.get(past)!, dims)];
+      }),
+    );
+  }
+
+  /** Goes on by `time` tokens with what the graph gave for them. */
+  add(time: number, results: Readonly<Record<string, TensorValue>>): void {
+    this.#reserve(this.#length + time);
+    for (const { name, arrays } of outputsOf(this.#arrays)) {
+      const data = results[name]!.data as Float32Array;
+      let end = 0;
+      for (const { past, shape } of arrays) {
+        const given = data.subarray(end, (end += sizeOf(shape, time)));
+        const values = this.#values.get(past)!;
+        if (shape.includes('tokens')) this.#place(given, time, values, shape);
+        else values.set(given);
+      }
+    }
+    this.#length += time;
+  }
+
+  /** Puts new tokens where the used room of each line ends. */
+  #place(tokens: Float32Array, time: number, values: Float32Array, shape: StateArray['shape']): void {
+    const { lines, numbers } = linesOf(shape);
+    const length = time * numbers;
+    for (let line = 0; line < lines; line++) {
+      const to = (line * this.#room + this.#length) * numbers;
+      for (let i = 0; i < length; i++) values[to + i] = tokens[line * length + i]!;
+    }
+  }
+
+  /** Room is scored whether it is used or not, so there is little more than what is needed. */
+  #reserve(tokens: number): void {
+    if (tokens <= this.#room) return;
+    const before = this.#room;
+    this.#room = Math.ceil(tokens / ROOM) * ROOM;
+    for (const { past, shape } of this.#arrays) {
+      if (!shape.includes('tokens')) continue;
+      const { lines, numbers } = linesOf(shape);
+      const old = this.#values.get(past)!;
+      const larger = new Float32Array(sizeOf(shape, this.#room));
+      for (let line = 0; line < lines; line++) {
+        const from = line * before * numbers;
+        larger.set(old.subarray(from, from + this.#length * numbers), line * this.#room * numbers);
+      }
+      this.#values.set(past, larger);
+    }
+  }
+}
+
+function sizeOf(shape: StateArray['shape'], tokens: number): number {
+  return shape.reduce<number>((product, extent) => product * (extent === 'tokens' ? tokens : extent), 1);
+}
+
+/** A growing array as lines, in each of which tokens of so many numbers follow one another. */
+function linesOf(shape: StateArray['shape']): { readonly lines: number; readonly numbers: number } {
+  const axis = shape.indexOf('tokens');
+  return { lines: sizeOf(shape.slice(0, axis), 1), numbers: sizeOf(shape.slice(axis + 1), 1) };
+}

@@ -1,0 +1,120 @@
+/** A model as most configs state it: one size for all blocks, which differ in how far and where they look. */
+import type { GgufValue } from '../../formats/gguf.ts';
+import { assert } from '../../problem.ts';
+import type { Dense } from '../feed-forward/dense.ts';
+import type { Attention } from '../mixers/attention.ts';
+import type { LinearRole } from '../parts.ts';
+import type { BlockSpec, DecoderSpec } from '../spec.ts';
+import type { Family, GgufFacts, GgufFamily } from './family.ts';
+import type { ModuleNames } from './names.ts';
+import type { ConfigReader, MetadataReader } from './reading.ts';
+
+export interface UniformSpec extends Omit<DecoderSpec, 'modules' | 'blocks'> {
+  readonly modules: ModuleNames;
+  readonly intermediateSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  /** The linear layers that have a bias. */
+  readonly biases: readonly LinearRole[];
+  readonly blocks: readonly Reach[];
+  readonly scoreCap: number | null;
+  readonly clip: number | null;
+  readonly queryKeyNorm: Attention['queryKeyNorm'];
+  /** How `attn_qkv` holds its rows, where it has a name. */
+  readonly fusedLayout: 'by-kind' | 'by-head';
+  /** Attention and feed-forward both read the block's input, and both are added to it. */
+  readonly parallel: boolean;
+  readonly residualScale: number;
+  readonly feedForward: Pick<Dense, 'activation' | 'form'>;
+}
+
+/** How one block looks at the tokens before it. */
+export type Reach = Pick<Attention, 'window' | 'rope' | 'scoreScale'>;
+
+/** What most families share; a family states where it differs. */
+export const usualSpec = {
+  embeddingScale: 1,
+  learnedPositions: null,
+  queryGrowth: null,
+  scoreCap: null,
+  clip: null,
+  queryKeyNorm: null,
+  fusedLayout: 'by-kind',
+  parallel: false,
+  residualScale: 1,
+  head: { bias: false, scale: 1, cap: null },
+} as const satisfies Partial<UniformSpec>;
+
+/** Every block alike. */
+export function sameBlocks(layers: number, block: Reach): Reach[] {
+  return Array.from({ length: layers }, () => block);
+}
+
+/** A family whose configs state one size for all blocks. */
+export interface UniformFamily extends Omit<Family, 'fromConfig' | 'toConfig' | 'gguf'> {
+  fromConfig(config: ConfigReader): UniformSpec;
+  toConfig(spec: UniformSpec): Record<string, unknown>;
+  readonly gguf: UniformGguf | null;
+}
+
+export interface UniformGguf extends Omit<GgufFamily, 'fromMetadata' | 'toMetadata'> {
+  fromMetadata(metadata: MetadataReader, facts: GgufFacts): UniformSpec;
+  toMetadata(spec: UniformSpec): ReadonlyMap<string, GgufValue>;
+}
+
+export function uniformFamily(family: UniformFamily): Family {
+  const { gguf } = family;
+  return {
+    ...family,
+    fromConfig: (config) => decoderSpec(family.fromConfig(config)),
+    toConfig: (spec) => family.toConfig(uniformSpec(spec)),
+    gguf: gguf && {
+      ...gguf,
+      fromMetadata: (metadata, facts) => decoderSpec(gguf.fromMetadata(metadata, facts)),
+      toMetadata: (spec) => gguf.toMetadata(uniformSpec(spec)),
+    },
+  };
+}
+
+export function decoderSpec(uniform: UniformSpec): DecoderSpec {
+  const { family, hiddenSize, vocabularySize, contextLength, embeddingScale, learnedPositions } = uniform;
+  const { ropes, queryGrowth, norm, tiedEmbeddings, head } = uniform;
+  const { heads, keyValueHeads, headDim, scoreCap, clip, queryKeyNorm, fusedLayout } = uniform;
+  const { biases, parallel, residualScale, intermediateSize, feedForward } = uniform;
+  const { block: names, ...modules } = uniform.modules;
+  const fused = names.attn_qkv === undefined ? null : fusedLayout;
+  const blocks = uniform.blocks.map((reach): BlockSpec => ({
+    mixer: { kind: 'attention', heads, keyValueHeads, headDim, fused, ...reach, scoreCap, clip, queryKeyNorm },
+    feedForward: { kind: 'dense', intermediateSize, ...feedForward },
+    norm,
+    wiring: { order: parallel ? 'parallel' : 'sequential', residualScale },
+    names,
+    biases,
+  }));
+  return {
+    ...{ family, modules, hiddenSize, vocabularySize, contextLength, embeddingScale, learnedPositions },
+    ...{ blocks, ropes, queryGrowth, norm, tiedEmbeddings, head },
+  };
+}
+
+/** The sizes that all blocks of a model have in common: it came out of such a config. */
+function uniformSpec({ modules, blocks, ...outer }: DecoderSpec): UniformSpec {
+  const [first] = blocks;
+  assert(first !== undefined, 'a model without blocks');
+  const { mixer, feedForward, names, biases, wiring } = first;
+  const { kind: _, fused, window: __, rope: ___, scoreScale: ____, ...attention } = mixer;
+  const { intermediateSize, activation, form } = feedForward;
+  return {
+    ...outer,
+    ...attention,
+    ...{ intermediateSize, biases, layers: blocks.length },
+    modules: { ...modules, block: names },
+    blocks: blocks.map(({ mixer: { window, rope, scoreScale } }) => ({ window, rope, scoreScale })),
+    fusedLayout: fused ?? 'by-kind',
+    parallel: wiring.order === 'parallel',
+    residualScale: wiring.residualScale,
+    feedForward: { activation, form },
+  };
+}

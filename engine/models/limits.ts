@@ -1,0 +1,23 @@
+/** The largest sizes that a model may have: far above any real one; what exceeds them is a damaged or hostile config. */
+
+export const sizeLimits = {
+  hiddenSize: 131_072,
+  intermediateSize: 1_048_576,
+  layers: 1024,
+  heads: 4096,
+  headDim: 2048,
+  vocabularySize: 4_194_304,
+  contextLength: 1_073_741_824,
+} as const;
+
+/** Says what is wrong with a size; null where it is a whole number within its limit. */
+export function limitFault(what: keyof typeof sizeLimits, value: number): string | null {
+  const limit = sizeLimits[what];
+  if (Number.isSafeInteger(value) && value >= 1 && value <= limit) return null;
+  return `${words(what)} is ${value}; it must be a whole number from 1 to ${limit}`;
+}
+
+/** `hiddenSize` as `hidden size`. */
+function words(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

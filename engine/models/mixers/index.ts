@@ -1,0 +1,11 @@
+/** The kinds of mixer there are: what lets the tokens of a row see each other. */
+import type { PartKind } from '../parts.ts';
+import { attention, type Attention } from './attention.ts';
+
+export type Mixer = Attention;
+
+const kinds: { readonly [Kind in Mixer['kind']]: PartKind<Extract<Mixer, { kind: Kind }>> } = { attention };
+
+export function kindOfMixer<Part extends Mixer>({ kind }: Part): PartKind<Part> {
+  return kinds[kind] as PartKind<Part>;
+}
