@@ -1,26 +1,32 @@
 /** How far an adapter moves each matrix, and the factor it does that with. */
 import type { UpdateNorms } from '../contract.ts';
+import { linearLayers, pathInBlocks, type DecoderSpec } from '../models/spec.ts';
 import { type Adapter, tensorView } from './adapter.ts';
 
 /**
  * The Frobenius norm of s B A for every module. B A is never formed: with A [r, in] and B [out, r] its square is
  * s² Σᵢⱼ (Bᵀ B)ᵢⱼ (A Aᵀ)ᵢⱼ, two matrices of [r, r].
  */
-export function updateNorms({ shape, parameters }: Adapter, layers: number): UpdateNorms {
-  const norms = new Map<string, (number | null)[]>();
+export function updateNorms({ shape, parameters }: Adapter, spec: DecoderSpec): UpdateNorms {
+  const places = new Map(linearLayers(spec).map(({ layer, path }) => [path, { layer, path: pathInBlocks(spec, layer, path) }]));
+  const having = Map.groupBy(places.values(), ({ path }) => path);
+  const norms = new Map<string, { readonly layers: readonly number[]; readonly norms: (number | null)[] }>();
   for (const module of shape.modules) {
-    const layer = /\.(\d+)\./.exec(module.path);
-    const path = layer === null ? module.path : module.path.replace(layer[0], '.{layer}.');
-    const ofPath = norms.get(path) ?? Array.from({ length: layer === null ? 1 : layers }, () => null);
+    const place = places.get(module.path);
+    const path = place?.path ?? module.path;
+    const layers = having.get(path)?.map(({ layer }) => layer) ?? [];
+    const ofPath = norms.get(path) ?? { layers, norms: Array<number | null>(Math.max(1, layers.length)).fill(null) };
     norms.set(path, ofPath);
     const a = tensorView(parameters, module.a);
     const b = tensorView(parameters, module.b);
-    ofPath[layer === null ? 0 : Number(layer[1])] = module.scale * productNorm(a, b, module.rank);
+    const at = place === undefined ? 0 : layers.indexOf(place.layer);
+    ofPath.norms[at] = module.scale * productNorm(a, b, module.rank);
   }
   const scales = shape.modules.map(({ scale }) => scale);
   return {
+    layers: spec.blocks.length,
     scales: scales.length === 0 ? null : { least: Math.min(...scales), most: Math.max(...scales) },
-    modules: [...norms].map(([path, ofPath]) => ({ name: path.slice(path.lastIndexOf('.') + 1), path, norms: ofPath })),
+    modules: [...norms].map(([path, of]) => ({ name: path.slice(path.lastIndexOf('.') + 1), path, ...of })),
   };
 }
 

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { specFromConfig } from '../models/families/index.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { defaultRecipe } from '../recipe.ts';
+import { mixedSpec } from '../testing/mixed-blocks.ts';
 import { planTargets } from './target-plan.ts';
 
 const llama: DecoderSpec = specFromConfig(
@@ -20,7 +21,7 @@ test('modules carry their rank and scale in every layer, and each pattern says f
     ...{ rankPattern: { 'layers.2.mlp.down_proj': 4, 'q_proj|down_proj': 2, v_proj: 6 }, alphaPattern: { q_proj: 1 } },
   });
   const of = (target: string) => modules.find((one) => one.target === target)!;
-  expect(of('q_proj')).toMatchObject({ ranks: [2, 0, 2], scales: [0.5, 0, 0.5], part: 'attention', last: false });
+  expect(of('q_proj')).toMatchObject({ ranks: [2, 0, 2], scales: [0.5, 0, 0.5], part: 'mixer', last: false });
   expect(of('down_proj')).toMatchObject({ ranks: [2, 0, 4], scales: [8, 0, 4], part: 'feed-forward', last: true });
   // A whole path counts whatever the layers.
   expect(of('lm_head')).toMatchObject({ ranks: [8], inFeatures: 64, outFeatures: 100, part: 'head' });
@@ -30,13 +31,34 @@ test('modules carry their rank and scale in every layer, and each pattern says f
 });
 
 test('a name that two modules end with is told apart by what it lies in', () => {
-  const { modules, norms, parallel } = plan(gpt2, {});
+  const { modules, blocks } = plan(gpt2, {});
   const targets = ['transformer.wte', 'c_attn', 'attn.c_proj', 'c_fc', 'mlp.c_proj', 'lm_head'];
   expect(modules.map(({ target }) => target)).toEqual(targets);
-  expect({ norms, parallel }).toEqual({ norms: ['attention', 'feed-forward'], parallel: false });
+  expect(blocks).toEqual([
+    {
+      ...{ layers: [0, 1], norms: ['mixer', 'feed-forward'], parallel: false },
+      mixer: { kind: 'attention', heads: 4, keyValueHeads: 4 },
+    },
+  ]);
   // Each name chooses itself and nothing else.
   for (const target of targets) {
     const chosen = plan(gpt2, { targetModules: [target] }).modules.filter(({ ranks }) => ranks.some((rank) => rank > 0));
     expect(chosen.map((one) => one.target)).toEqual([target]);
   }
+});
+
+test('a matrix of several sizes is there once for each, with the layers that have it; one name chooses all', () => {
+  const { modules, blocks } = plan(mixedSpec, { rank: 2, targetModules: ['q_proj', 'o_proj'], layers: [1, 2] });
+  const sizes = modules
+    .filter(({ target }) => target === 'q_proj' || target === 'up_proj')
+    .map(({ target, layers, outFeatures, ranks }) => ({ target, layers, outFeatures, ranks }));
+  expect(sizes).toEqual([
+    { target: 'q_proj', layers: [0, 1, 2, 3], outFeatures: 32, ranks: [0, 2, 2, 0] },
+    { target: 'up_proj', layers: [0, 1, 3], outFeatures: 48, ranks: [0, 0, 0] },
+    { target: 'up_proj', layers: [2], outFeatures: 80, ranks: [0] },
+  ]);
+  expect(blocks.map(({ layers, norms, mixer }) => ({ layers, norms, heads: mixer.heads }))).toEqual([
+    { layers: [0, 1, 3], norms: ['mixer', 'feed-forward'], heads: 4 },
+    { layers: [2], norms: ['mixer', 'heads', 'feed-forward'], heads: 2 },
+  ]);
 });

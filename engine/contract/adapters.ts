@@ -29,11 +29,15 @@ export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'target
 export interface UpdateNorms {
   /** The smallest and the largest s of its matrices; null where it has none. */
   readonly scales: { readonly least: number; readonly most: number } | null;
+  /** Blocks of the model. */
+  readonly layers: number;
   readonly modules: readonly {
     readonly name: string;
     /** With `{layer}` in place of the block's number. */
     readonly path: string;
-    /** One per block, null where it has no adapter; a single one outside of the blocks. */
+    /** The blocks that have it; none outside of them. */
+    readonly layers: readonly number[];
+    /** One for each of those, null where it has no adapter; a single one outside of the blocks. */
     readonly norms: readonly (number | null)[];
   }[];
 }

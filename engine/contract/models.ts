@@ -14,12 +14,14 @@ export interface AcceptFields {
 }
 /** A model; one that is given by its path may name fields of its config to be passed over. */
 export type ModelRef = { readonly id: string } | ({ readonly path: string } & AcceptFields);
-/** One linear layer of a block that can be adapted. */
+/** A linear layer of the blocks that can be adapted; one path is there once for each size that its matrix has. */
 export interface LinearInfo {
   /** `q_proj`, as PEFT's target_modules names it. */
   readonly name: string;
   /** Path of the module with `{layer}` in place of the block number. */
   readonly path: string;
+  /** The blocks that have it. */
+  readonly layers: readonly number[];
   readonly outFeatures: number;
   readonly inFeatures: number;
 }
@@ -54,35 +56,42 @@ export interface Model extends ModelInfo {
   /** Shipped with the studio. */
   readonly embedded: boolean;
 }
-/** A module of a model that can get an adapter, in all blocks at once, and what a recipe makes of it. */
+/** A module of a model that can get an adapter, in all blocks where it has this size, and what a recipe makes of it. */
 export interface TargetInfo {
   /** As target_modules names it: `q_proj`; `attn.c_proj` where the last part alone would mean two; `lm_head`, the whole path. */
   readonly target: string;
   /** Path with `{layer}` in place of the block's number. */
   readonly path: string;
-  readonly part: 'embedding' | 'attention' | 'feed-forward' | 'head';
+  /** The blocks that have it; none for embedding and head. */
+  readonly layers: readonly number[];
+  readonly part: 'embedding' | 'mixer' | 'feed-forward' | 'head';
   /** The last one of its part: what it computes is added to what the block was given. */
   readonly last: boolean;
   /** A matrix of [out, in]; that of an embedding is [in, out]. */
   readonly outFeatures: number;
   readonly inFeatures: number;
-  /** Rank in each block, or the only one outside of the blocks; 0 without an adapter. */
+  /** Rank in each of those blocks, or the only one outside of them; 0 without an adapter. */
   readonly ranks: readonly number[];
   /** alpha / r, or alpha / sqrt(r), where there is an adapter. */
   readonly scales: readonly number[];
 }
 /** A norm of a block: before or after one of its parts, or of the heads of queries and keys. */
-export type NormPlace = 'attention' | 'after-attention' | 'feed-forward' | 'after-feed-forward' | 'heads';
+export type NormPlace = 'mixer' | 'after-mixer' | 'feed-forward' | 'after-feed-forward' | 'heads';
+/** How the blocks of some layers are put together, which is one way. */
+export interface BlockForm {
+  readonly layers: readonly number[];
+  readonly norms: readonly NormPlace[];
+  /** Mixer and feed-forward read the same and are added together. */
+  readonly parallel: boolean;
+  readonly mixer: { readonly kind: 'attention'; readonly heads: number; readonly keyValueHeads: number };
+}
 /** What a recipe would adapt in a model, and how the model's blocks are put together. */
 export interface TargetPlan {
   readonly modules: readonly TargetInfo[];
-  readonly norms: readonly NormPlace[];
-  /** Attention and feed-forward read the same and are added together. */
-  readonly parallel: boolean;
+  /** One for each way in which blocks are put together, with matrices of the same sizes. */
+  readonly blocks: readonly BlockForm[];
   /** The head is the embedding's matrix. */
   readonly tiedHead: boolean;
-  readonly heads: number;
-  readonly keyValueHeads: number;
   /** For how many adapted modules each name of a pattern decides. */
   readonly rankMatches: Readonly<Record<string, number>>;
   readonly alphaMatches: Readonly<Record<string, number>>;

@@ -6,5 +6,5 @@ import { openModel } from '../models/open.ts';
 
 export function runNorms({ modelPath, acceptFields, adapterPath }: Extract<JobSpec, { kind: 'norms' }>): UpdateNorms {
   const model = openModel(modelPath, acceptFields);
-  return updateNorms(openAdapter(model, adapterPath).adapter, model.spec.blocks.length);
+  return updateNorms(openAdapter(model, adapterPath).adapter, model.spec);
 }

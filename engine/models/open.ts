@@ -21,7 +21,7 @@ import { hashOfFiles } from './hash.ts';
 import { adapterNotes, locateModel, weightFiles, type LocatedModel } from './hub-folder.ts';
 import type { Layout } from './layout.ts';
 import { refusePacked } from './packed.ts';
-import { linearLayers, modelTensors, storedName, type DecoderSpec, type ModelTensor } from './spec.ts';
+import { linearKinds, linearLayers, modelTensors, storedName, type DecoderSpec, type ModelTensor } from './spec.ts';
 import {
   fromGguf,
   fromSafetensors,
@@ -437,14 +437,9 @@ function makeModel(opened: Opened): OpenModel {
     contextLength: spec.contextLength,
     weightType,
     bytes: files.reduce((sum, file) => sum + statSync(file).size, 0),
-    linears: linearLayers(spec)
-      .filter(({ layer }) => layer === 0)
-      .map(({ name, path: module, outFeatures, inFeatures }) => ({
-        name,
-        path: module.replace('.0.', '.{layer}.'),
-        outFeatures,
-        inFeatures,
-      })),
+    linears: linearKinds(spec).map(({ name, path, layers, outFeatures, inFeatures }) => {
+      return { name, path, layers, outFeatures, inFeatures };
+    }),
     hasTokenizer: tokenizerSource !== null,
     hasChatTemplate: opened.hasChatTemplate,
     licence: opened.licence === null ? null : shown(opened.licence, longestName),

@@ -254,6 +254,11 @@ export function pathInBlocks({ modules }: DecoderSpec, layer: number, path: stri
   return path.replace(`${modules.blocks}.${layer}.`, `${modules.blocks}.{layer}.`);
 }
 
+/** `model.layers.3.self_attn.q_proj` of `model.layers.{layer}.self_attn.q_proj` */
+export function pathInBlock(path: string, layer: number): string {
+  return path.replace('{layer}', String(layer));
+}
+
 /** What a block keeps from token to token of a row. */
 export function blockState({ mixer, feedForward }: BlockSpec): StateArray[] {
   return [...kindOfMixer(mixer).state(mixer), ...kindOfFeedForward(feedForward).state(feedForward)];

@@ -1,6 +1,6 @@
 /** Table `models`. */
 import type { Database } from 'better-sqlite3';
-import type { Model, ModelInfo } from '../contract.ts';
+import type { LinearInfo, Model, ModelInfo } from '../contract.ts';
 import { jsonObject, type Rows } from './rows.ts';
 
 interface Row {
@@ -12,14 +12,25 @@ interface Row {
   created_at: number;
 }
 const fromRow = (row: Row): Model => ({
-  // What an earlier studio has stored accepted nothing.
-  ...{ acceptFields: [], ...jsonObject<Omit<ModelInfo, 'acceptFields'> & Partial<ModelInfo>>('info', row.info) },
+  ...readInfo(row.info),
   id: row.id,
   projectId: row.project_id,
   path: row.path,
   embedded: row.embedded === 1,
   createdAt: row.created_at,
 });
+
+type Stored = Omit<ModelInfo, 'acceptFields' | 'linears'> &
+  Partial<Pick<ModelInfo, 'acceptFields'>> & {
+    readonly linears: readonly (Omit<LinearInfo, 'layers'> & Partial<LinearInfo>)[];
+  };
+
+/** What an earlier studio has stored accepted nothing, and was of models whose blocks are all alike. */
+function readInfo(text: string): ModelInfo {
+  const info = jsonObject<Stored>('info', text);
+  const layers = [...Array(info.layers).keys()];
+  return { acceptFields: [], ...info, linears: info.linears.map((linear) => ({ layers, ...linear })) };
+}
 
 export class Models {
   readonly #db: Database;

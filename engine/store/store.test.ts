@@ -282,3 +282,18 @@ test('measures go with their run, also when its project goes, and are never of a
   expect(db.prepare('SELECT * FROM measures').all()).toEqual([]);
   db.close();
 });
+
+test('a model that an earlier studio stored has each of its matrices in every layer', () => {
+  const store = openStore(folder);
+  store.projects.insert({ id: 'p', name: 'Project', createdAt: 1 });
+  store.close();
+  const db = new Database(join(folder, 'studio.sqlite'));
+  const linears = [{ name: 'q_proj', path: 'model.layers.{layer}.self_attn.q_proj', outFeatures: 4, inFeatures: 8 }];
+  db.prepare('INSERT INTO models (id, project_id, path, embedded, info, created_at) VALUES (?, ?, ?, 0, ?, 1)').run(
+    ...['m', 'p', '/models/old', JSON.stringify({ family: 'llama', layers: 3, linears })],
+  );
+  db.close();
+  const again = openStore(folder);
+  expect(again.models.list('p')[0]).toMatchObject({ acceptFields: [], linears: [{ ...linears[0]!, layers: [0, 1, 2] }] });
+  again.close();
+});

@@ -26,7 +26,8 @@ const planned = (config: Record<string, unknown>, recipe: RecipeInput) =>
 
 it('counts the textbook case: 40,000 x 10,000 at rank 2 trains 100,000 numbers, 1/4000 of the matrix', () => {
   const config = { hidden_size: 10_000, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 40, head_dim: 1000 };
-  const linear = { name: 'q_proj', path: 'model.layers.{layer}.self_attn.q_proj', outFeatures: 40_000, inFeatures: 10_000 };
+  const path = 'model.layers.{layer}.self_attn.q_proj';
+  const linear = { name: 'q_proj', path, layers: [0], outFeatures: 40_000, inFeatures: 10_000 };
   const plan = planAdapter([linear], planned(config, { rank: 2, targetModules: ['q_proj'] }));
   expect(plan.trainableParameters).toBe(100_000);
   expect((40_000 * 10_000) / plan.trainableParameters).toBe(4000);
@@ -44,6 +45,7 @@ const linears = [
 ].map(([path, inFeatures, outFeatures]) => ({
   name: String(path).split('.')[1]!,
   path: `model.layers.{layer}.${path}`,
+  layers: [...Array(30).keys()],
   inFeatures: Number(inFeatures),
   outFeatures: Number(outFeatures),
 }));

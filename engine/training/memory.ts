@@ -6,6 +6,7 @@ import type { LinearInfo, RunPlan } from '../contract.ts';
 import type { Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
+import { pathInBlock } from '../models/spec.ts';
 import type { Recipe } from '../recipe.ts';
 import { graphPlan, type GraphPlan } from './plan.ts';
 import { buildStep } from './step-graph.ts';
@@ -20,8 +21,8 @@ export function planAdapter(
   { modules, length }: AdapterShape,
 ): Pick<RunPlan, 'trainableParameters' | 'matrices' | 'perLinear'> {
   const perLinear = linears.map((linear) => {
-    const [before, after] = linear.path.split('{layer}') as [string, string];
-    const own = modules.filter(({ path }) => path.startsWith(before) && path.endsWith(after));
+    const paths = new Set(linear.layers.map((layer) => pathInBlock(linear.path, layer)));
+    const own = modules.filter(({ path }) => paths.has(path));
     const parameters = own.reduce((sum, { rank, inFeatures, outFeatures, magnitude }) => {
       return sum + rank * (inFeatures + outFeatures) + (magnitude === null ? 0 : outFeatures);
     }, 0);

@@ -218,7 +218,7 @@ function randomParameters(shape: AdapterShape, seed: number): Float32Array {
   return parameters;
 }
 
-function randomWeights({ spec, quantization }: Trial, folder: string): ModelWeights {
+export function randomWeights({ spec, quantization }: Pick<Trial, 'spec' | 'quantization'>, folder: string): ModelWeights {
   const path = join(folder, 'weights.f32');
   const tensors = new Map<string, StoredTensor>();
   const parts: Float32Array[] = [];

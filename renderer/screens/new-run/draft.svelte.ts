@@ -24,7 +24,7 @@ import type { Studio } from '../../state/studio.svelte.ts';
 import { inputText } from './field-text.ts';
 import { fullLearningRate, methodOf, type Method } from './methods.ts';
 import { presets, type Preset } from './presets.ts';
-import { attention, choiceOf, nameOf, type ShownMatrix } from './targets.ts';
+import { attention, choiceOf, keyOf, nameOf, type ShownMatrix } from './targets.ts';
 
 type Values = { readonly [K in RecipeKey]: unknown };
 /** Another rank or alpha for the modules of one name; an empty one stays what it is for all. */
@@ -43,7 +43,7 @@ export class Draft {
   /** Trains without the rows that cannot be used. */
   leaveOut = $state(false);
   /** The matrix a person wants to see; another one where it has no adapter. */
-  shownPath = $state<string | null>(null);
+  shownKey = $state<string | null>(null);
   presetId = $state<Preset['id']>('json');
   /** As typed; a text that does not fit stays there with its error. */
   texts = $state<Record<string, string>>({});
@@ -98,10 +98,10 @@ export class Draft {
   readonly adapted: readonly TargetInfo[] = $derived(this.modules.filter(({ ranks }) => ranks.some((one) => one > 0)));
   /** The matrix in the picture, with the rank and scale of the first layer where it has an adapter. */
   readonly shown: ShownMatrix | null = $derived.by(() => {
-    const module = this.adapted.find(({ path }) => path === this.shownPath) ?? this.adapted[0];
+    const module = this.adapted.find((one) => keyOf(one) === this.shownKey) ?? this.adapted[0];
     if (module === undefined) return null;
-    const layer = module.ranks.findIndex((one) => one > 0);
-    return { ...module, name: nameOf(module.path), rank: module.ranks[layer]!, scale: module.scales[layer]! };
+    const at = module.ranks.findIndex((one) => one > 0);
+    return { ...module, name: nameOf(module.path), rank: module.ranks[at]!, scale: module.scales[at]! };
   });
 
   readonly blocking: readonly DataCheck[] = $derived(this.#checks('blocking'));

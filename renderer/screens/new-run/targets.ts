@@ -16,15 +16,22 @@ export interface ShownMatrix extends TargetInfo {
 
 /** The last part of a path: `q_proj`. */
 export const nameOf = (path: string): string => path.slice(path.lastIndexOf('.') + 1);
-export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'attention' || part === 'feed-forward';
-const named = (modules: readonly Module[], fits: (module: Module) => boolean): string[] =>
-  modules.filter(fits).map(({ target }) => target);
+export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'mixer' || part === 'feed-forward';
+/** Tells a matrix from those of the same path that have another size in other blocks. */
+export const keyOf = ({ path, layers }: Pick<TargetInfo, 'path' | 'layers'>): string => `${path} ${layers[0] ?? ''}`;
+/** The rank of a matrix in a block; 0 where it has no adapter or is not there. */
+export const rankIn = ({ layers, ranks }: Pick<TargetInfo, 'layers' | 'ranks'>, layer: number): number =>
+  ranks[layers.indexOf(layer)] ?? 0;
+/** Of one name for matrices of several sizes there is one. */
+const named = (modules: readonly Module[], fits: (module: Module) => boolean): string[] => [
+  ...new Set(modules.filter(fits).map(({ target }) => target)),
+];
 const linears = (modules: readonly Module[]): string[] => named(modules, isInBlock);
 const same = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((name) => b.includes(name));
 
-/** The matrices of the attention, as this family names them. */
-export const attention = (modules: readonly Module[]): string[] => named(modules, ({ part }) => part === 'attention');
+/** The matrices of the mixers, as this family names them. */
+export const attention = (modules: readonly Module[]): string[] => named(modules, ({ part }) => part === 'mixer');
 /** Query and value, as the LoRA paper had it; none where they are one matrix. */
 export function queryAndValue(modules: readonly Module[]): string[] {
   const names = ['q_proj', 'v_proj'];
@@ -42,14 +49,13 @@ export function choiceOf(targets: Targets, modules: readonly Module[]): TargetCh
 /** The modules that are meant, known at once for names; what a pattern means the engine has found out. */
 export function meant(modules: readonly Placed[], targets: Targets, excluded: Recipe['excludeModules']): string[] {
   const isIn = ({ path }: Placed, names: readonly string[]): boolean => names.some((name) => `.${path}`.endsWith(`.${name}`));
-  return modules
-    .filter((module) => {
-      if (typeof excluded === 'string' || (typeof targets === 'string' && targets !== 'all-linear'))
-        return module.ranks.some((rank) => rank > 0);
-      if (isIn(module, excluded)) return false;
-      return targets === 'all-linear' ? isInBlock(module) : isIn(module, targets);
-    })
-    .map(({ target }) => target);
+  const isMeant = (module: Placed): boolean => {
+    if (typeof excluded === 'string' || (typeof targets === 'string' && targets !== 'all-linear'))
+      return module.ranks.some((rank) => rank > 0);
+    if (isIn(module, excluded)) return false;
+    return targets === 'all-linear' ? isInBlock(module) : isIn(module, targets);
+  };
+  return [...new Set(modules.filter(isMeant).map(({ target }) => target))];
 }
 
 /** Ticks or unticks one module: `ticked` are those that were, and ticking all linear layers is the name for it. */
