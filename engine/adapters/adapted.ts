@@ -5,14 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chatTemplateOf, sameTokenizer, tokensOf, withChatTemplate } from '../data/tokenizer.ts';
-import {
-  readHubTemplate,
-  readHubTokenizer,
-  resizedModel,
-  withParts,
-  type OpenModel,
-  type TokenizerSource,
-} from '../models/open.ts';
+import { resizedModel, withParts, type OpenModel } from '../models/open.ts';
+import { readHubTemplate, readHubTokenizer, type TokenizerSource } from '../models/tokenizer-source.ts';
 import { Problem } from '../problem.ts';
 import type { Adapter } from './adapter.ts';
 import type { WeightedAdapter } from './delta.ts';

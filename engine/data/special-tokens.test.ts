@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TokenizerSource } from '../models/open.ts';
+import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 

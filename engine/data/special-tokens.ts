@@ -2,7 +2,7 @@
  * Which tokens of a hub folder are special and how added tokens are matched, as transformers 5 takes them from its files (AutoTokenizer
  * and PreTrainedTokenizerBase._from_pretrained), and which tokens end an answer by their name.
  */
-import type { TokenizerSource } from '../models/open.ts';
+import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import type { AddedToken, Around, TokenizerJson } from './tokenizer-parts.ts';
 
 type HubSource = Extract<TokenizerSource, { kind: 'hub' }>;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GgufValue } from '../formats/gguf.ts';
-import type { TokenizerSource } from '../models/open.ts';
+import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import { openTokenizer, TextStream } from './tokenizer.ts';
 
 /** A SentencePiece vocabulary as a Llama 2 GGUF has it: unknown, bos, eos, the bytes, then pieces with their scores. */

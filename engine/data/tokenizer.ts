@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import type { GgufValue } from '../formats/gguf.ts';
-import type { TokenizerSource } from '../models/open.ts';
+import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
 import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';

@@ -7,7 +7,8 @@ import { GenerationSession, type GenerationOptions } from '../decoder/generation
 import { generate } from '../evaluate/generate.ts';
 import { chatPrompt } from '../evaluate/questions.ts';
 import { stampOf } from '../formats/files.ts';
-import { openModel, type OpenModel, type TokenizerSource } from '../models/open.ts';
+import { openModel, type OpenModel } from '../models/open.ts';
+import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';

@@ -5,7 +5,7 @@ import { activationNames, readActivation, readRope } from './family.ts';
 import { ggufBiases } from './gguf.ts';
 import { llamaModules, type ModuleNames } from './names.ts';
 import type { ConfigReader } from './reading.ts';
-import { readGgufSizes, writeGgufSizes } from './sizes.ts';
+import { readGgufSizes, readSizes, sizesToConfig, writeGgufSizes } from './sizes.ts';
 import { sameBlocks, uniformFamily, usualSpec, type Reach, type UniformSpec } from './uniform.ts';
 import { readWindows } from './windows.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
@@ -35,7 +35,7 @@ export const cohere = uniformFamily({
   toConfig: (spec) => ({
     architectures: ['CohereForCausalLM'],
     model_type: 'cohere',
-    ...writeShared(spec),
+    ...sharedToConfig(spec),
     use_qk_norm: spec.queryKeyNorm !== null,
   }),
   gguf: {
@@ -90,7 +90,7 @@ export const cohere2 = uniformFamily({
   toConfig: (spec) => ({
     architectures: ['Cohere2ForCausalLM'],
     model_type: 'cohere2',
-    ...writeShared(spec),
+    ...sharedToConfig(spec),
     sliding_window: windowOf(spec),
     layer_types: spec.blocks.map(({ window }) => (window === null ? 'full_attention' : 'sliding_attention')),
   }),
@@ -123,23 +123,22 @@ export const cohere2 = uniformFamily({
 });
 
 function readShared(config: ConfigReader, defaultTheta: number) {
-  const hiddenSize = config.count('hidden_size', 8192);
-  const heads = config.count('num_attention_heads', 64);
-  const headDim = config.count('head_dim', 0) || hiddenSize / heads;
-  const contextLength = config.count('max_position_embeddings', 8192);
+  const sizes = readSizes(config, {
+    hiddenSize: 8192,
+    intermediateSize: 22528,
+    layers: 40,
+    heads: 64,
+    keyValueHeads: null,
+    vocabularySize: 256_000,
+    contextLength: 8192,
+    tiedEmbeddings: true,
+  });
+  const { headDim, contextLength } = sizes;
   return {
     ...usualSpec,
-    hiddenSize,
-    intermediateSize: config.count('intermediate_size', 22528),
-    layers: config.layers('num_hidden_layers', 40),
-    heads,
-    keyValueHeads: config.count('num_key_value_heads', heads),
-    headDim,
-    vocabularySize: config.count('vocab_size', 256_000),
-    contextLength,
+    ...sizes,
     norm: norm(config.number('layer_norm_eps', 1e-5)),
     biases: config.flag('attention_bias', false) ? attention : [],
-    tiedEmbeddings: config.flag('tie_word_embeddings', true),
     ropes: [readRope(config, { theta: defaultTheta, headDim, contextLength, interleaved: true })],
     parallel: true,
     feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'gated' },
@@ -147,18 +146,12 @@ function readShared(config: ConfigReader, defaultTheta: number) {
   } as const;
 }
 
-function writeShared(spec: UniformSpec): Record<string, unknown> {
+function sharedToConfig(spec: UniformSpec): Record<string, unknown> {
+  const { head_dim: _, ...sizes } = sizesToConfig(spec);
   return {
-    hidden_size: spec.hiddenSize,
-    intermediate_size: spec.intermediateSize,
-    num_hidden_layers: spec.layers,
-    num_attention_heads: spec.heads,
-    num_key_value_heads: spec.keyValueHeads,
-    vocab_size: spec.vocabularySize,
-    max_position_embeddings: spec.contextLength,
+    ...sizes,
     layer_norm_eps: spec.norm.epsilon,
     attention_bias: spec.biases.length > 0,
-    tie_word_embeddings: spec.tiedEmbeddings,
     hidden_act: activationNames[spec.feedForward.activation],
     logit_scale: spec.head.scale,
     rope_theta: spec.ropes[0]!.theta,

@@ -8,7 +8,7 @@ import type { ModelTensor } from '../spec.ts';
 import { activationNames, olderScaling, readActivation, readRope, readRopeParameters, type GgufFacts } from './family.ts';
 import { llamaModules, type ModuleNames } from './names.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
-import { readGgufSizes, writeGgufSizes } from './sizes.ts';
+import { readGgufSizes, readSizes, sizesToConfig, writeGgufSizes, type SizeDefaults } from './sizes.ts';
 import { readTextPart, textPart } from './text-part.ts';
 import { sameBlocks, uniformFamily, usualSpec, type UniformSpec } from './uniform.ts';
 import { readWindows } from './windows.ts';
@@ -32,13 +32,13 @@ const gemma3Modules: ModuleNames = {
 
 export const gemma = uniformFamily({
   fromConfig(config) {
-    const sizes = readSizes(config, {
-      hidden: 3072,
-      feedForward: 24576,
+    const sizes = readGemmaSizes(config, {
+      hiddenSize: 3072,
+      intermediateSize: 24576,
       layers: 28,
       heads: 16,
       keyValueHeads: 16,
-      context: 8192,
+      contextLength: 8192,
     });
     const activation = readGemmaActivation(config);
     return {
@@ -58,7 +58,7 @@ export const gemma = uniformFamily({
     hidden_act: activationNames[spec.feedForward.activation],
     rope_theta: spec.ropes[0]!.theta,
     rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
-    ...writeSizes(spec),
+    ...gemmaSizesToConfig(spec),
   }),
   gguf: {
     architecture: 'gemma',
@@ -82,7 +82,14 @@ export const gemma = uniformFamily({
 
 export const gemma2 = uniformFamily({
   fromConfig(config) {
-    const sizes = readSizes(config, { hidden: 2304, feedForward: 9216, layers: 26, heads: 8, keyValueHeads: 4, context: 8192 });
+    const sizes = readGemmaSizes(config, {
+      hiddenSize: 2304,
+      intermediateSize: 9216,
+      layers: 26,
+      heads: 8,
+      keyValueHeads: 4,
+      contextLength: 8192,
+    });
     const windows = readWindows(config, sizes.layers, config.numberOrNull('sliding_window', 4096), (layer) => layer % 2 === 0);
     const scoreScale = 1 / Math.sqrt(config.number('query_pre_attn_scalar', 256));
     // Said again under other names, which transformers does not read.
@@ -105,7 +112,7 @@ export const gemma2 = uniformFamily({
     model_type: 'gemma2',
     rope_theta: spec.ropes[0]!.theta,
     rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
-    ...writeSizes(spec),
+    ...gemmaSizesToConfig(spec),
     ...writeWindowed(spec),
   }),
   gguf: {
@@ -147,7 +154,7 @@ export const gemma3Text = uniformFamily({
   toConfig: (spec) => ({
     architectures: ['Gemma3ForCausalLM'],
     model_type: 'gemma3_text',
-    ...writeSizes(spec),
+    ...gemmaSizesToConfig(spec),
     ...writeWindowed(spec),
     rope_parameters: {
       full_attention: { rope_type: 'default', ...ropeScalingToConfig(spec.ropes[0]!), rope_theta: spec.ropes[0]!.theta },
@@ -217,14 +224,14 @@ export const gemma3: Family = {
 };
 
 function readGemma3(config: ConfigReader): UniformSpec {
-  const sizes = readSizes(config, {
-    hidden: 2304,
-    feedForward: 9216,
+  const sizes = readGemmaSizes(config, {
+    hiddenSize: 2304,
+    intermediateSize: 9216,
     layers: 26,
     heads: 8,
     keyValueHeads: 4,
-    context: 131_072,
-    vocabulary: 262_208,
+    contextLength: 131_072,
+    vocabularySize: 262_208,
   });
   // The pattern is a plain number in the first files; transformers 5 writes it with a dash before its name.
   const pattern = config.count('sliding_window_pattern', config.count('_sliding_window_pattern', 6));
@@ -269,47 +276,20 @@ function readGemmaActivation(config: ConfigReader): Activation {
   return activation!;
 }
 
-interface Defaults {
-  readonly hidden: number;
-  readonly feedForward: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly keyValueHeads: number;
-  readonly context: number;
-  readonly vocabulary?: number;
-}
+/** What all of them have alike where nothing else is said. */
+const usualSizes = { headDim: 256, vocabularySize: 256_000, tiedEmbeddings: true };
 
-function readSizes(config: ConfigReader, usual: Defaults) {
+function readGemmaSizes(config: ConfigReader, usual: Omit<SizeDefaults, keyof typeof usualSizes> & Partial<SizeDefaults>) {
   if (config.flag('use_bidirectional_attention', false)) throw config.unsupported('use_bidirectional_attention', true);
   return {
-    hiddenSize: config.count('hidden_size', usual.hidden),
-    intermediateSize: config.count('intermediate_size', usual.feedForward),
-    layers: config.layers('num_hidden_layers', usual.layers),
-    heads: config.count('num_attention_heads', usual.heads),
-    keyValueHeads: config.count('num_key_value_heads', usual.keyValueHeads),
-    headDim: config.count('head_dim', 256),
-    vocabularySize: config.count('vocab_size', usual.vocabulary ?? 256_000),
-    contextLength: config.count('max_position_embeddings', usual.context),
+    ...readSizes(config, { ...usualSizes, ...usual }),
     norm: norm(config.number('rms_norm_eps', 1e-6)),
     biases: config.flag('attention_bias', false) ? attention : [],
-    tiedEmbeddings: config.flag('tie_word_embeddings', true),
   };
 }
 
-function writeSizes(spec: UniformSpec): Record<string, unknown> {
-  return {
-    hidden_size: spec.hiddenSize,
-    intermediate_size: spec.intermediateSize,
-    num_hidden_layers: spec.layers,
-    num_attention_heads: spec.heads,
-    num_key_value_heads: spec.keyValueHeads,
-    head_dim: spec.headDim,
-    vocab_size: spec.vocabularySize,
-    max_position_embeddings: spec.contextLength,
-    rms_norm_eps: spec.norm.epsilon,
-    attention_bias: spec.biases.length > 0,
-    tie_word_embeddings: spec.tiedEmbeddings,
-  };
+function gemmaSizesToConfig(spec: UniformSpec): Record<string, unknown> {
+  return { ...sizesToConfig(spec), rms_norm_eps: spec.norm.epsilon, attention_bias: spec.biases.length > 0 };
 }
 
 function writeWindowed(spec: UniformSpec): Record<string, unknown> {

@@ -6,7 +6,7 @@ import { activationNames, olderScaling, readActivation, readRope, readRopeParame
 import { llamaLayout } from './llama.ts';
 import { llamaModules, type ModuleNames } from './names.ts';
 import type { ConfigReader } from './reading.ts';
-import { readGgufSizes, writeGgufSizes } from './sizes.ts';
+import { readGgufSizes, readSizes, sizesToConfig, writeGgufSizes } from './sizes.ts';
 import { sameBlocks, uniformFamily, usualSpec, type Reach, type UniformGguf, type UniformSpec } from './uniform.ts';
 import { readWindows } from './windows.ts';
 import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.ts';
@@ -31,7 +31,7 @@ const olmoNorm: NormSpec = { kind: 'layer', epsilon: 1e-5, weight: 'none', bias:
 
 export const olmo = uniformFamily({
   fromConfig(config) {
-    const sizes = readSizes(config);
+    const sizes = readOlmoSizes(config);
     return {
       ...usualSpec,
       ...sizes,
@@ -46,7 +46,7 @@ export const olmo = uniformFamily({
   toConfig: (spec) => ({
     architectures: ['OlmoForCausalLM'],
     model_type: 'olmo',
-    ...writeSizes(spec),
+    ...olmoSizesToConfig(spec),
     rope_theta: spec.ropes[0]!.theta,
     rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
     clip_qkv: spec.clip,
@@ -130,7 +130,7 @@ const olmo2Gguf: UniformGguf = {
 
 export const olmo2 = uniformFamily({
   fromConfig(config) {
-    const sizes = readSizes(config);
+    const sizes = readOlmoSizes(config);
     const norm = rms(config.number('rms_norm_eps', 1e-5));
     return {
       ...usualSpec,
@@ -146,7 +146,7 @@ export const olmo2 = uniformFamily({
   toConfig: (spec) => ({
     architectures: ['Olmo2ForCausalLM'],
     model_type: 'olmo2',
-    ...writeSizes(spec),
+    ...olmoSizesToConfig(spec),
     rms_norm_eps: spec.norm.epsilon,
     rope_theta: spec.ropes[0]!.theta,
     rope_scaling: ropeScalingToConfig(spec.ropes[0]!),
@@ -156,7 +156,7 @@ export const olmo2 = uniformFamily({
 
 export const olmo3 = uniformFamily({
   fromConfig(config) {
-    const sizes = readSizes(config);
+    const sizes = readOlmoSizes(config);
     const { headDim, contextLength } = sizes;
     const norm = rms(config.number('rms_norm_eps', 1e-5));
     const windows = readWindows(
@@ -193,7 +193,7 @@ export const olmo3 = uniformFamily({
   toConfig: (spec) => ({
     architectures: ['Olmo3ForCausalLM'],
     model_type: 'olmo3',
-    ...writeSizes(spec),
+    ...olmoSizesToConfig(spec),
     rms_norm_eps: spec.norm.epsilon,
     sliding_window: spec.blocks.find(({ window }) => window !== null)?.window ?? null,
     layer_types: spec.blocks.map(({ window }) => (window === null ? 'full_attention' : 'sliding_attention')),
@@ -232,35 +232,29 @@ function toMetadata(spec: UniformSpec): Map<string, GgufValue> {
   ]);
 }
 
-function readSizes(config: ConfigReader) {
-  const hiddenSize = config.count('hidden_size', 4096);
-  const heads = config.count('num_attention_heads', 32);
+function readOlmoSizes(config: ConfigReader) {
+  const sizes = readSizes(config, {
+    hiddenSize: 4096,
+    intermediateSize: 11008,
+    layers: 32,
+    heads: 32,
+    keyValueHeads: null,
+    vocabularySize: 50304,
+    contextLength: 2048,
+    tiedEmbeddings: false,
+  });
   return {
-    hiddenSize,
-    intermediateSize: config.count('intermediate_size', 11008),
-    layers: config.layers('num_hidden_layers', 32),
-    heads,
-    keyValueHeads: config.count('num_key_value_heads', heads),
-    headDim: config.count('head_dim', 0) || hiddenSize / heads,
-    vocabularySize: config.count('vocab_size', 50304),
-    contextLength: config.count('max_position_embeddings', 2048),
+    ...sizes,
     biases: config.flag('attention_bias', false) ? attention : [],
-    tiedEmbeddings: config.flag('tie_word_embeddings', false),
     feedForward: { activation: readActivation(config, 'hidden_act', 'silu'), form: 'gated' },
   } as const;
 }
 
-function writeSizes(spec: UniformSpec): Record<string, unknown> {
+function olmoSizesToConfig(spec: UniformSpec): Record<string, unknown> {
+  const { head_dim: _, ...sizes } = sizesToConfig(spec);
   return {
-    hidden_size: spec.hiddenSize,
-    intermediate_size: spec.intermediateSize,
-    num_hidden_layers: spec.layers,
-    num_attention_heads: spec.heads,
-    num_key_value_heads: spec.keyValueHeads,
-    vocab_size: spec.vocabularySize,
-    max_position_embeddings: spec.contextLength,
+    ...sizes,
     attention_bias: spec.biases.length > 0,
-    tie_word_embeddings: spec.tiedEmbeddings,
     hidden_act: activationNames[spec.feedForward.activation],
   };
 }

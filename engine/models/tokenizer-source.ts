@@ -1,0 +1,77 @@
+/** Where the tokenizer of a model is read from, and what a hub folder has of it. */
+import { fileIn, readJsonObject, readText, refuseStandIn, withFile } from '../formats/files.ts';
+import type { GgufValue } from '../formats/gguf.ts';
+
+export type TokenizerSource =
+  | {
+      readonly kind: 'hub';
+      /** Text of tokenizer.json, tens of MB for a large vocabulary: read when first asked for. */
+      readonly tokenizerJson: string;
+      readonly tokenizerConfig: Readonly<Record<string, unknown>>;
+      /** special_tokens_map.json and added_tokens.json, which older folders have. */
+      readonly specialTokensMap?: Readonly<Record<string, unknown>> | null;
+      readonly addedTokens?: Readonly<Record<string, unknown>> | null;
+      readonly generationConfig: Readonly<Record<string, unknown>> | null;
+      /** The model's config.json: it says of what class the tokenizer is, and ids for generation. */
+      readonly config?: Readonly<Record<string, unknown>> | null;
+      readonly chatTemplate: string | null;
+    }
+  | { readonly kind: 'gguf'; readonly metadata: ReadonlyMap<string, GgufValue> };
+
+/** Larger than any real file of these kinds. */
+const textLimits = { config: 16 << 20, tokenizer: 128 << 20 };
+
+/** The tokenizer of a hub folder, null when it has none that can be read. */
+export function readHubTokenizer(folder: string, notes: string[] = []): TokenizerSource | null {
+  const tokenizerPath = fileIn(folder, 'tokenizer.json');
+  if (tokenizerPath === null) {
+    notes.push(
+      fileIn(folder, 'tokenizer.model') !== null
+        ? "The folder has tokenizer.model but no tokenizer.json, which is needed to read text: transformers' AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it."
+        : 'The folder has no tokenizer: without that of an adapter, only token ids can be used.',
+    );
+    return null;
+  }
+  withFile(tokenizerPath, (descriptor, size) => refuseStandIn(tokenizerPath, descriptor, size));
+  let tokenizerJson: string | null = null;
+  return {
+    kind: 'hub',
+    get tokenizerJson() {
+      return (tokenizerJson ??= readText(tokenizerPath, textLimits.tokenizer));
+    },
+    tokenizerConfig: optionalJson(folder, 'tokenizer_config.json') ?? {},
+    specialTokensMap: optionalJson(folder, 'special_tokens_map.json'),
+    addedTokens: optionalJson(folder, 'added_tokens.json'),
+    generationConfig: optionalJson(folder, 'generation_config.json'),
+    config: optionalJson(folder, 'config.json'),
+    chatTemplate: readHubTemplate(folder),
+  };
+}
+
+function optionalJson(folder: string, name: string): Record<string, unknown> | null {
+  const path = fileIn(folder, name);
+  return path === null ? null : readJsonObject(path, textLimits.config);
+}
+
+/** The chat template in a hub folder, with a tokenizer or without. */
+export function readHubTemplate(folder: string): string | null {
+  const templatePath = fileIn(folder, 'chat_template.jinja');
+  if (templatePath !== null) {
+    withFile(templatePath, (descriptor, size) => refuseStandIn(templatePath, descriptor, size));
+    return readText(templatePath, textLimits.config);
+  }
+  // The last is where transformers 4 kept the template of a model that also sees.
+  return (
+    configTemplate(optionalJson(folder, 'tokenizer_config.json')?.['chat_template']) ??
+    configTemplate(optionalJson(folder, 'chat_template.json')?.['chat_template'])
+  );
+}
+
+/** tokenizer_config.json has one template, or a list of named ones of which `default` counts. */
+function configTemplate(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (!Array.isArray(value)) return null;
+  const named = value as { name?: unknown; template?: unknown }[];
+  const template = (named.find((entry) => entry.name === 'default') ?? named[0])?.template;
+  return typeof template === 'string' ? template : null;
+}
