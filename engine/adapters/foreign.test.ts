@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { GgufWriter, type GgufValue } from '../formats/gguf.ts';
 import { SafetensorsWriter } from '../formats/safetensors.ts';
+import { attentionOf } from '../models/mixers/index.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { tensorView, type Adapter } from './adapter.ts';
@@ -117,7 +118,7 @@ it('as llama.cpp keeps it: queries and keys with their rows moved, alpha over th
     const key = `blk.${layer}.${roles[kind!]}.weight`;
     const values = tensorView(adapter.parameters, b).slice();
     // Row (half h, pair j) of a head lies at 2 j + h.
-    const [rank, headDim] = [b.shape[1]!, spec.blocks[0]!.mixer.headDim];
+    const [rank, headDim] = [b.shape[1]!, attentionOf(spec.blocks[0]!).headDim];
     const moved = values.slice();
     for (let row = 0; kind === 'q_proj' && row < b.shape[0]!; row++) {
       const inHead = row % headDim;

@@ -3,6 +3,7 @@ import { GgufWriter, ggufSize, readGguf, type GgufPlan, type GgufValue } from '.
 import type { OpenModel } from '../models/open.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import { ropeInverseFrequencies } from '../models/rope.ts';
+import { attentionOf } from '../models/mixers/index.ts';
 import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import { lineageKey } from './lineage.ts';
@@ -23,7 +24,7 @@ function plan({ spec }: OpenModel, quantization: GgufQuantization, importance: b
     return { name: ggufName(source), shape: ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape, source };
   });
   const { architecture } = ggufMetadataOf(spec);
-  const { heads, keyValueHeads } = spec.blocks[0]!.mixer;
+  const { heads, keyValueHeads } = attentionOf(spec.blocks[0]!);
   const types = mixTypes(quantization, placed, { architecture, layers: spec.blocks.length, heads, keyValueHeads, importance });
   const tensors = placed.map((tensor, i): PlannedTensor => ({ ...tensor, type: types[i]! }));
   const divisors = rotaryDivisors(spec).map(({ name, values }): PlannedTensor => {

@@ -200,7 +200,7 @@ export class StoredWeights implements ModelWeights {
     const packing = this.#packings.get(name);
     // What a file has quantized keeps its values when it is packed.
     if (packing?.from !== 'values') return tensor.load();
-    const [rows, columns] = tensor.shape as [number, number];
+    const [rows, columns] = asMatrix(tensor.shape);
     return unpackRows(pack(tensor, packing), rows, columns, packing.bits, packing.blockSize);
   }
 
@@ -265,6 +265,11 @@ export class StoredWeights implements ModelWeights {
 /** Blocks as long as QLoRA's where a row is whole blocks: 0.58 bytes a number in 4 bits. */
 const blockSizes = [64, 32, 16];
 
+/** The rows of a matrix, or of all matrices that lie stacked in one tensor. */
+function asMatrix(shape: readonly number[]): readonly [rows: number, columns: number] {
+  return [elements(shape.slice(0, -1)), shape.at(-1)!];
+}
+
 function packingOf({ type, shape, quants }: StoredTensor, quantization: BaseQuantization): Packing | null {
   if (quantization === 'none') return null;
   if (quantization === 'stored') {
@@ -272,20 +277,20 @@ function packingOf({ type, shape, quants }: StoredTensor, quantization: BaseQuan
     if (format === null || elements(shape) % (2 * format.blockSize) !== 0) return null;
     return { bits: format.bits, blockSize: format.blockSize, minimumGroup: format.minimumGroup, from: 'stored' };
   }
-  const blockSize = blockSizes.find((size) => elements(shape) % (2 * size) === 0 && shape[1]! % size === 0);
+  const blockSize = blockSizes.find((size) => elements(shape) % (2 * size) === 0 && shape.at(-1)! % size === 0);
   const bits = quantization === '4bit' ? 4 : 8;
   return blockSize === undefined ? null : { bits, blockSize, minimumGroup: null, from: 'values' };
 }
 
 function pack({ type, shape, load, quants }: StoredTensor, { bits, blockSize, from }: Packing): PackedMatrix {
-  const [rows, columns] = shape as [number, number];
+  const [rows, columns] = asMatrix(shape);
   if (from === 'stored') return packStored(type, load(), quants!.bytes(), rows, columns, quants!.storedRow);
   return { ...packRows(load(), rows, columns, bits, blockSize), minimumScales: null, minimumLevels: null, nibbleMinima: null };
 }
 
 function planPacked(expansion: Expansion, tensor: StoredTensor, packing: Packing): PackedLocation {
   const { bits, blockSize, minimumGroup } = packing;
-  const [rows, columns] = tensor.shape as [number, number];
+  const [rows, columns] = asMatrix(tensor.shape);
   const blocks = rows * (columns / blockSize);
   const bytes = (rows * columns * bits) / 8;
   const hasZeros = packing.from === 'values' || !isCentred(tensor.type);

@@ -1,6 +1,7 @@
 /** A model of blocks that differ in all that a block may: sizes of attention and feed-forward, window, rotary embedding, norms. */
 import { join } from 'node:path';
 import { specFromConfig } from '../models/families/index.ts';
+import { attentionOf } from '../models/mixers/index.ts';
 import { openModel, withParts, type OpenModel } from '../models/open.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { randomWeights } from '../training/trial.ts';
@@ -18,8 +19,9 @@ export const mixedSpec: DecoderSpec = {
   ...llama,
   ropes: [llama.ropes[0]!, { ...llama.ropes[0]!, theta: 1_000_000, dimension: 16 }],
   blocks: llama.blocks.map((block, layer) => {
-    if (layer !== 2) return { ...block, mixer: { ...block.mixer, window: 3 } };
-    const { mixer, feedForward, names, norm } = block;
+    const mixer = attentionOf(block);
+    if (layer !== 2) return { ...block, mixer: { ...mixer, window: 3 } };
+    const { feedForward, names, norm } = block;
     return {
       ...block,
       mixer: {

@@ -9,6 +9,7 @@ import { AtomicFile, writeFileAtomic } from '../../formats/files.ts';
 import { writeOnnxAdapter, type OnnxParameter } from '../../formats/onnx-adapter.ts';
 import { encodeModel } from '../../graph/onnx.ts';
 import type { OpenModel } from '../../models/open.ts';
+import { attentionOf } from '../../models/mixers/index.ts';
 import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
@@ -158,7 +159,7 @@ function genaiConfig({ model: { spec }, tokenizer }: ExportSource, file: string)
   const positions = spec.ropes.length > 0 || spec.learnedPositions !== null;
   const ends = tokenizer?.stopTokens ?? [];
   // Keys and values are of one size in every block, or the export was refused.
-  const { heads, keyValueHeads, headDim } = spec.blocks[0]!.mixer;
+  const { heads, keyValueHeads, headDim } = attentionOf(spec.blocks[0]!);
   return {
     model: {
       type: genaiTypes.has(spec.family) ? spec.family : 'decoder',

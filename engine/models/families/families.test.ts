@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../../problem.ts';
 import { ropeInverseFrequencies } from '../rope.ts';
+import { attentionOf } from '../mixers/index.ts';
 import type { RopeScaling } from '../spec.ts';
 import { configOf, specFromConfig, supportedFamilies } from './index.ts';
 
@@ -292,12 +293,12 @@ describe('rotary parameters', () => {
 it('does not bound the scores of a Gemma 3, as nobody does, and says so', () => {
   const notes: string[] = [];
   const config = { model_type: 'gemma3_text', attn_logit_softcapping: 50 };
-  expect(specFromConfig(config, 'config.json', { acceptFields: [], notes }).blocks[0]!.mixer.scoreCap).toBeNull();
+  expect(attentionOf(specFromConfig(config, 'config.json', { acceptFields: [], notes }).blocks[0]!).scoreCap).toBeNull();
   expect(notes.join()).toContain('attn_logit_softcapping');
 });
 
 it('a window that is null is none, and one that is left out is the family’s', () => {
-  const windowOf = (config: Record<string, unknown>) => specFromConfig(config, 'config.json').blocks[0]!.mixer.window;
+  const windowOf = (config: Record<string, unknown>) => attentionOf(specFromConfig(config, 'config.json').blocks[0]!).window;
   expect(windowOf({ model_type: 'mistral' })).toBe(4096);
   expect(windowOf({ model_type: 'mistral', sliding_window: null })).toBeNull();
   expect(windowOf({ model_type: 'qwen2', sliding_window: 128 })).toBeNull();

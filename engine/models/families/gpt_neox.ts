@@ -1,5 +1,6 @@
 /** GPT-NeoX and Pythia: transformers' GPTNeoXConfig with its defaults, llama.cpp's LLM_ARCH_GPTNEOX. */
 import { rowsByKind } from '../layout.ts';
+import { attentionOf } from '../mixers/index.ts';
 import type { LinearRole, NormSpec } from '../parts.ts';
 import { activationNames, readActivation, readRopeParameters, ropeParameters } from './family.ts';
 import { ggufBiases } from './gguf.ts';
@@ -115,7 +116,7 @@ export const gptNeox = uniformFamily({
         ['rope.dimension_count', ggufCount(spec.ropes[0]!.dimension)],
         ['rope.freq_base', ggufNumber(spec.ropes[0]!.theta)],
       ]),
-    layout: ({ role, layer }, { blocks }) => (role === 'attn_qkv' ? rowsByKind(blocks[layer!]!.mixer.heads) : null),
+    layout: ({ role, layer }, { blocks }) => (role === 'attn_qkv' ? rowsByKind(attentionOf(blocks[layer!]!).heads) : null),
   },
 });
 

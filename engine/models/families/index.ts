@@ -198,11 +198,12 @@ function checkSpec(spec: DecoderSpec, path: string): DecoderSpec {
   }
   refuse(epsilonFault(norm));
   if (head.cap !== null && !(head.cap > 0)) throw invalid(`the bound of the logits is ${head.cap}`);
-  const widths = (rope: number | null) =>
-    blocks.flatMap(({ mixer }) => (rope === null || mixer.rope === rope ? mixer.headDim : []));
-  spec.ropes.forEach((rope, i) =>
-    checkRope(rope, Math.min(...[widths(i), widths(null)].find((of) => of.length > 0)!), invalid),
-  );
+  const rotated = blocks.flatMap(({ mixer }) => (mixer.kind === 'attention' ? mixer : []));
+  spec.ropes.forEach((rope, i) => {
+    const users = rotated.filter((mixer) => mixer.rope === i);
+    const widths = (users.length > 0 ? users : rotated).map(({ headDim }) => headDim);
+    checkRope(rope, Math.min(...widths), invalid);
+  });
   return spec;
 }
 

@@ -1,6 +1,7 @@
 /** Llama: transformers' LlamaConfig with its defaults, llama.cpp's LLM_ARCH_LLAMA, and what many families after it do alike. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { interleavedRows, type Layout } from '../layout.ts';
+import { attentionOf } from '../mixers/index.ts';
 import type { LinearRole } from '../parts.ts';
 import type { DecoderSpec, ModelTensor, RopeSpec } from '../spec.ts';
 import { activationNames, readActivation, readRope, type GgufFacts } from './family.ts';
@@ -142,6 +143,6 @@ export function llamaLikeToMetadata(spec: UniformSpec): Map<string, GgufValue> {
 /** Queries and keys are rotated by neighbouring pairs in llama.cpp. */
 export function llamaLayout({ role, layer }: ModelTensor, { blocks }: DecoderSpec): Layout | null {
   if (role !== 'attn_q' && role !== 'attn_k') return null;
-  const { heads, keyValueHeads } = blocks[layer!]!.mixer;
+  const { heads, keyValueHeads } = attentionOf(blocks[layer!]!);
   return interleavedRows(role === 'attn_q' ? heads : keyValueHeads);
 }

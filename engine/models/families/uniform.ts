@@ -3,6 +3,7 @@ import type { GgufValue } from '../../formats/gguf.ts';
 import { assert } from '../../problem.ts';
 import type { Dense } from '../feed-forward/dense.ts';
 import type { Attention } from '../mixers/attention.ts';
+import { attentionOf } from '../mixers/index.ts';
 import type { LinearRole } from '../parts.ts';
 import type { BlockSpec, DecoderSpec } from '../spec.ts';
 import type { Family, GgufFacts, GgufFamily } from './family.ts';
@@ -104,6 +105,7 @@ function uniformSpec({ modules, blocks, ...outer }: DecoderSpec): UniformSpec {
   const [first] = blocks;
   assert(first !== undefined, 'a model without blocks');
   const { mixer, feedForward, names, biases, wiring } = first;
+  assert(mixer.kind === 'attention' && feedForward.kind === 'dense', 'the blocks are not of the usual kinds');
   const { kind: _, fused, window: __, rope: ___, scoreScale: ____, ...attention } = mixer;
   const { intermediateSize, activation, form } = feedForward;
   return {
@@ -111,7 +113,10 @@ function uniformSpec({ modules, blocks, ...outer }: DecoderSpec): UniformSpec {
     ...attention,
     ...{ intermediateSize, biases, layers: blocks.length },
     modules: { ...modules, block: names },
-    blocks: blocks.map(({ mixer: { window, rope, scoreScale } }) => ({ window, rope, scoreScale })),
+    blocks: blocks.map((block) => {
+      const { window, rope, scoreScale } = attentionOf(block);
+      return { window, rope, scoreScale };
+    }),
     fusedLayout: fused ?? 'by-kind',
     parallel: wiring.order === 'parallel',
     residualScale: wiring.residualScale,

@@ -1,4 +1,5 @@
 /** The kinds of mixer there are: what lets the tokens of a row see each other. */
+import { assert } from '../../problem.ts';
 import type { PartKind } from '../parts.ts';
 import { attention, type Attention } from './attention.ts';
 
@@ -8,4 +9,10 @@ const kinds: { readonly [Kind in Mixer['kind']]: PartKind<Extract<Mixer, { kind:
 
 export function kindOfMixer<Part extends Mixer>({ kind }: Part): PartKind<Part> {
   return kinds[kind] as PartKind<Part>;
+}
+
+/** The mixer of a block that has attention, as every block of most families does. */
+export function attentionOf({ mixer }: { readonly mixer: Mixer }): Attention {
+  assert(mixer.kind === 'attention', 'the block has no attention');
+  return mixer;
 }
