@@ -40,13 +40,13 @@ test.each([
   const model = openModel(join(folder, 'model'));
   const adapter = readAdapter(join(folder, 'adapter'), model);
   const expected = expect.closeTo(scale(adapter.config.rank, adapter.config.alpha), 6) as number;
-  expect(updateNorms(adapter, model.spec.layers).scales).toEqual({ least: expected, most: expected });
+  expect(updateNorms(adapter, model.spec).scales).toEqual({ least: expected, most: expected });
 });
 
 test('scales of modules of other ranks lie apart, and a model trained whole has none', () => {
   const patterns = join(import.meta.dirname, '../golden/lora-patterns');
   const model = openModel(join(patterns, 'model'));
-  const { least, most } = updateNorms(readAdapter(join(patterns, 'adapter'), model), model.spec.layers).scales!;
+  const { least, most } = updateNorms(readAdapter(join(patterns, 'adapter'), model), model.spec).scales!;
   expect(most).toBeGreaterThan(least);
   const full = {
     shape: { ...noAdapterShape },
@@ -54,5 +54,5 @@ test('scales of modules of other ranks lie apart, and a model trained whole has 
     parameters: new Float32Array(0),
     initial: null,
   } as unknown as Adapter;
-  expect(updateNorms(full, model.spec.layers).scales).toBeNull();
+  expect(updateNorms(full, model.spec).scales).toBeNull();
 });
