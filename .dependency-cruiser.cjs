@@ -19,7 +19,7 @@ const session = '^engine/runtime/session\\.ts$';
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random|measures)\\.ts$', [
+    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random|labels|measures)\\.ts$', [
       '^engine/(recipe-names|problem)\\.ts$',
     ]),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
@@ -38,7 +38,7 @@ module.exports = {
     engineOnly('models-know-files', '^engine/models/', ['^engine/(formats|models)/', '^engine/(problem|contract)\\.ts$']),
     engineOnly('data-knows-models', '^engine/data/', [
       '^engine/(formats|models|data)/',
-      '^engine/(problem|recipe|contract)\\.ts$',
+      '^engine/(labels|problem|recipe|contract)\\.ts$',
     ]),
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
@@ -51,17 +51,17 @@ module.exports = {
     ]),
     engineOnly('training-knows-the-decoder-and-no-data', '^engine/training/', [
       '^engine/(formats|graph|models|adapters|decoder|training)/',
-      '^engine/(problem|recipe|random|contract)\\.ts$',
+      '^engine/(labels|problem|recipe|random|contract)\\.ts$',
       session,
     ]),
     engineOnly('export-knows-the-decoder-and-no-training', '^engine/export/', [
       '^engine/(formats|graph|models|data|adapters|decoder|export)/',
-      '^engine/(problem|recipe|contract)\\.ts$',
+      '^engine/(labels|problem|recipe|contract)\\.ts$',
       session,
     ]),
     engineOnly('evaluate-knows-data', '^engine/evaluate/', [
       '^engine/(data|evaluate)/',
-      '^engine/(problem|random|measures|contract)\\.ts$',
+      '^engine/(labels|problem|random|measures|contract)\\.ts$',
     ]),
     engineOnly('runtime-knows-files', '^engine/runtime/', [
       '^engine/(formats|runtime)/',

@@ -80,7 +80,8 @@ const inSentence =
  * than `longest` characters the middle is left out.
  */
 export function shown(text: string, longest = longestSentence): string {
-  return shortened(text, longest).replace(inSentence, spelled);
+  // Spelled out, a character is up to six.
+  return shortened(shortened(text, longest).replace(inSentence, spelled), longest);
 }
 
 /** Text of several lines, as `shown`: lines and tabs stay, and so do the marks that Persian, Hebrew or an emoji need. */

@@ -106,21 +106,22 @@ function isUsed(value: unknown): boolean {
   return typeof value === 'object' ? Object.values(value).some(isUsed) : true;
 }
 
-/** A value of a config as a part of a sentence: the beginning of a long list, the fields of an object. */
-function readable(value: unknown): string {
+/** Writes a value of a config as a part of a sentence: the beginning of a long list, the fields of an object, no more than `depth` of either in each other. */
+function readable(value: unknown, depth = 4): string {
   const most = 6;
   const list = (items: readonly string[]) =>
     items.length <= most ? items.join(', ') : `${items.slice(0, most).join(', ')} and ${items.length - most} more`;
   if (value === undefined) return 'missing';
   if (value === null) return 'empty';
   if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`;
+  if (typeof value === 'object' && depth === 0) return '…';
   if (Array.isArray(value))
     return value.length === 0
       ? 'an empty list'
-      : list(value.map((item) => (Array.isArray(item) ? `(${readable(item)})` : readable(item))));
+      : list(value.map((item) => (Array.isArray(item) ? `(${readable(item, depth - 1)})` : readable(item, depth - 1))));
   if (typeof value === 'object') {
     const parts = Object.entries(value).map(([name, item]) => {
-      const text = readable(item);
+      const text = readable(item, depth - 1);
       return `${name} ${/, | and /.test(text) && typeof item === 'object' ? `(${text})` : text}`;
     });
     return parts.length === 0 ? 'an empty object' : `set (${list(parts)})`;

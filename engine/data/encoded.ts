@@ -1,10 +1,8 @@
 /** A row as ids and labels, whatever its format. */
 import type { ChatMessage } from '../contract.ts';
+import type { LabelledTokens } from '../labels.ts';
 
-export interface Encoded {
-  readonly inputIds: Int32Array;
-  /** -100 is ignored; `labels[t]` belongs to `inputIds[t]`. */
-  readonly labels: Int32Array;
+export interface Encoded extends LabelledTokens {
   readonly messages: readonly ChatMessage[] | null;
   readonly text: string;
 }

@@ -20,7 +20,7 @@ import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Conversation } from './content.ts';
 import type { EndTokens } from './end-tokens.ts';
-import { ignored } from './labels.ts';
+import { ignored } from '../labels.ts';
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 

@@ -1,6 +1,6 @@
 /** Text without a chat template as ids and labels: a prompt with its completion, or a document that is trained as a whole. */
 import type { Encoded } from './encoded.ts';
-import { ignored } from './labels.ts';
+import { ignored } from '../labels.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** Text as ids and labels; `endless` is `[0]` where it should end and no token ends it. */

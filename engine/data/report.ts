@@ -1,7 +1,7 @@
 /** What a person should know about a data set before training on it, and how the mask inspector sees a row. */
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
 import { contextOf, positionLimit, type PositionsSpec } from '../models/positions.ts';
-import { ignored, supervisedTokens } from './labels.ts';
+import { ignored, supervisedTokens } from '../labels.ts';
 import type { RowFacts, RowFindings } from './row-facts.ts';
 import type { RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';

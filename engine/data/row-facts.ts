@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { DataCheck } from '../contract.ts';
 import { Column } from './column.ts';
-import { ignored, supervisedTokens } from './labels.ts';
+import { ignored, supervisedTokens } from '../labels.ts';
 import type { RowOrProblem, TokenRow } from './rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 

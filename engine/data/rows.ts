@@ -9,7 +9,7 @@ import type { Day } from './day.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
-import { ignored } from './labels.ts';
+import { ignored } from '../labels.ts';
 import { encodeExample, renderConversation } from './mask.ts';
 import { readRecords, type RecordOrProblem, type RecordPlace } from './records.ts';
 import { RowIndex } from './row-index.ts';

@@ -1,7 +1,7 @@
 /** Rows of token ids as they stand: the columns that say which tokens are there and which of them are trained. */
 import { checkColumns, type Fields, sequenceLengths, tokenColumns, tokenMasks } from './columns.ts';
 import { integers, invalid, isMissing } from './content.ts';
-import { ignored } from './labels.ts';
+import { ignored } from '../labels.ts';
 import { Problem } from '../problem.ts';
 
 /**

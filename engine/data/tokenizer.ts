@@ -178,6 +178,9 @@ function parseTokenizerJson(text: string): TokenizerJson {
   }
   if (typeof json?.model !== 'object' || json.model === null)
     throw new Problem('file-damaged', "tokenizer.json has no 'model'.", 'Get the file again.');
+  const { vocab } = json.model as { readonly vocab?: unknown };
+  if (typeof vocab !== 'object' || vocab === null)
+    throw new Problem('file-damaged', "tokenizer.json has no 'model.vocab'.", 'Get the file again.');
   refusePrefix(json.model);
   const added: readonly (AddedToken | null)[] = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const whole = added.filter((token) => typeof token?.content === 'string') as AddedToken[];

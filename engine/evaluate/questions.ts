@@ -1,5 +1,5 @@
 /** What a model is asked: the prompt of a row, alone or behind other rows as examples. */
-import { ignored } from '../data/labels.ts';
+import { ignored } from '../labels.ts';
 import type { ChatMessage } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import type { TokenRow } from '../data/rows.ts';

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { basename, join } from 'node:path';
 import type { ChatMessage, Proof, ProofCheck } from '../contract.ts';
-import { ignored } from '../data/labels.ts';
+import { ignored } from '../labels.ts';
 import type { TokenRow } from '../data/rows.ts';
 import { type Day, today } from '../data/day.ts';
 import { openTemplate } from '../data/template.ts';

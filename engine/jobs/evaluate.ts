@@ -3,7 +3,7 @@ import { noAdapterShape } from '../adapters/adapter.ts';
 import { openAdapted, type AdaptedModel } from '../adapters/adapted.ts';
 import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../contract.ts';
 import { today } from '../data/day.ts';
-import { supervisedTokens } from '../data/labels.ts';
+import { supervisedTokens } from '../labels.ts';
 import type { TokenRow } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';

@@ -47,7 +47,11 @@ export function resumeNotes(
 }
 
 /** Tells of evaluation rows that are trained on too: they say little about new ones. */
-export async function sharedNotes(examples: readonly Example[], evaluation: readonly Example[], onTurn: Step): Promise<string[]> {
+export async function sharedNotes(
+  examples: readonly Example[],
+  evaluation: readonly Example[],
+  onTurn: Step,
+): Promise<string[]> {
   if (evaluation.length === 0) return [];
   const keys = evaluation.map(keyOf);
   const evaluated = new Set(keys);

@@ -1,11 +1,10 @@
 /** What training draws: examples, each of one or several sequences of tokens. */
-import type { Encoded } from '../data/encoded.ts';
-import { supervisedTokens } from '../data/labels.ts';
+import { type LabelledTokens, supervisedTokens } from '../labels.ts';
 
 /** What a sequence is to its example: all of it, or the better or worse answer of a preference. */
 export type Part = 'whole' | 'chosen' | 'rejected';
 
-export interface Sequence extends Pick<Encoded, 'inputIds' | 'labels'> {
+export interface Sequence extends LabelledTokens {
   readonly part: Part;
 }
 
@@ -19,7 +18,7 @@ export interface Example {
 }
 
 /** A row of data with one sequence of tokens. */
-export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, Pick<Encoded, 'inputIds' | 'labels'> {}
+export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, LabelledTokens {}
 
 /** A row as an example of one sequence. Its tokens stay where the row has them, because there may be millions of rows. */
 class RowExample implements Example {

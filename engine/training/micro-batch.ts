@@ -1,11 +1,9 @@
 /** Rows as the arrays of a micro-batch, side by side or packed end to end, and where in those each row and each supervised token lies. */
-import type { Encoded } from '../data/encoded.ts';
-import { ignored } from '../data/labels.ts';
+import { ignored, type LabelledTokens } from '../labels.ts';
 import type { Recipe } from '../recipe.ts';
 import { packCapacity, type BatchSize } from './step-sizes.ts';
 
 /** The tokens of a row. */
-type Tokens = Pick<Encoded, 'inputIds' | 'labels'>;
 type BatchRecipe = Pick<Recipe, 'packing' | 'batchSize'>;
 
 /** Rows of one shape, padded on the right, or packed end to end into one. */
@@ -25,16 +23,16 @@ export interface MicroBatch {
 }
 
 /** Gives rows in the groups that are micro-batches, in order. */
-export function microBatches<T extends Tokens>(rows: Iterable<T>, { packing, batchSize }: BatchRecipe): Generator<T[]> {
+export function microBatches<T extends LabelledTokens>(rows: Iterable<T>, { packing, batchSize }: BatchRecipe): Generator<T[]> {
   return packing ? packsOf(rows) : groupsOf(rows, batchSize);
 }
 
-export function toMicroBatch(rows: readonly Tokens[], { packing }: Pick<BatchRecipe, 'packing'>): MicroBatch {
+export function toMicroBatch(rows: readonly LabelledTokens[], { packing }: Pick<BatchRecipe, 'packing'>): MicroBatch {
   return packing ? toPackedBatch(rows) : toPaddedBatch(rows);
 }
 
 /** Lays rows side by side, padded at the right to the longest of them with id 0 and label -100. */
-export function toPaddedBatch(rows: readonly Tokens[]): MicroBatch {
+export function toPaddedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);
   const time = Math.max(...lengths);
   const inputIds = new Int32Array(rows.length * time);
@@ -47,7 +45,7 @@ export function toPaddedBatch(rows: readonly Tokens[]): MicroBatch {
 }
 
 /** Lays rows end to end in one, each beginning anew: no token sees another row, and none is asked to predict one. */
-export function toPackedBatch(rows: readonly Tokens[]): MicroBatch {
+export function toPackedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);
   const time = lengths.reduce((sum, length) => sum + length, 0);
   const inputIds = new Int32Array(time);
@@ -62,7 +60,7 @@ export function toPackedBatch(rows: readonly Tokens[]): MicroBatch {
 }
 
 /** Gives rows in order, as many together as `capacity` tokens hold, and longer ones alone. */
-export function* packsOf<T extends Tokens>(rows: Iterable<T>, capacity = packCapacity): Generator<T[]> {
+export function* packsOf<T extends LabelledTokens>(rows: Iterable<T>, capacity = packCapacity): Generator<T[]> {
   let pack: T[] = [];
   let room = capacity;
   for (const row of rows) {

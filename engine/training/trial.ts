@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Provider, TrialSubject } from '../contract.ts';
-import { ignored } from '../data/labels.ts';
+import { ignored } from '../labels.ts';
 import { makeFolder } from '../formats/files.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';

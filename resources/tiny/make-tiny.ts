@@ -171,7 +171,8 @@ function writeRandomWeights(path: string): void {
 
 const port: JobPort = {
   send: (message: JobMessage) => {
-    if (message.type === 'progress') console.log(`${message.progress.phase}: ${message.progress.done} of ${message.progress.total}`);
+    if (message.type === 'progress')
+      console.log(`${message.progress.phase}: ${message.progress.done} of ${message.progress.total}`);
   },
   stopRequested: false,
   onRequest: () => {},

@@ -1,4 +1,10 @@
-/** Labels of tokens: which of them are trained. */
+/** Tokens with their labels: which of them are trained. */
+
+export interface LabelledTokens {
+  readonly inputIds: Int32Array;
+  /** `labels[t]` belongs to `inputIds[t]`. */
+  readonly labels: Int32Array;
+}
 
 /** The label of a token that is not trained. */
 export const ignored = -100;
