@@ -154,7 +154,7 @@ CREATE TABLE memory_measures (
   ) STRICT;
 INSERT INTO projects VALUES (1, 'p', 'Übung', 1);
 INSERT INTO projects VALUES (2, 'q', 'Second', 2);
-INSERT INTO models VALUES (1, 'm', 'p', '/models/tiny', 0, '{"name":"Tiny","family":"llama"}', 3);
+INSERT INTO models VALUES (1, 'm', 'p', '/models/tiny', 0, '{"name":"Tiny","family":"llama","layers":2,"linears":[]}', 3);
 INSERT INTO datasets VALUES (1, 'd', 'p', 'it''s rows', '["/a.jsonl"]', '[]', 'messages', 3, 0, 'h', 4);
 INSERT INTO runs VALUES (1, 'r', 'p', 'First', 1, '', 'm', 'Tiny', '/models/tiny', 'd', 'rows', '{"dataPaths":["/a.jsonl"]}', '{"rank":4}', 'cpu', '/runs/r', 3, 3, NULL, 0, NULL, 'a note', '["a"]', NULL, 5, 9, 'done');
 INSERT INTO runs VALUES (2, 's', 'q', 'Second', 8, '', NULL, 'Tiny', '/models/tiny', NULL, 'rows', '{"dataPaths":[]}', '{"rank":8}', 'cpu', '/runs/s', 1, 9, 2.5, 0, '{"code":"disk-full","message":"Full.","hint":"Free."}', '', '[]', NULL, 6, 10, 'failed');

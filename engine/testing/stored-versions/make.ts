@@ -12,7 +12,7 @@ const contents: Readonly<Record<number, string>> = {
   1: `
     INSERT INTO projects (id, name, created_at) VALUES ('p', 'Übung', 1), ('q', 'Second', 2);
     INSERT INTO models (id, project_id, path, embedded, info, created_at)
-      VALUES ('m', 'p', '/models/tiny', 0, '{"name":"Tiny","family":"llama"}', 3);
+      VALUES ('m', 'p', '/models/tiny', 0, '{"name":"Tiny","family":"llama","layers":2,"linears":[]}', 3);
     INSERT INTO datasets (id, project_id, name, train_paths, eval_paths, format, train_rows, eval_rows, hash, created_at)
       VALUES ('d', 'p', 'it''s rows', '["/a.jsonl"]', '[]', 'messages', 3, 0, 'h', 4);
     INSERT INTO runs (id, project_id, name, colour, state, phase, model_id, model_name, model_path, dataset_id, dataset_name, job,
