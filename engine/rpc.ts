@@ -82,6 +82,12 @@ const limitOfOtherHost = 30_000;
 /** A host that has said nothing for so long is looked at, and whoever waits for it is told. */
 const silenceOfHost = 3000;
 
+/**
+ * Left alone, V8 lets the part of its heap for what is short-lived grow to 48 MB once a host is busy, and keeps that for as long as it lives.
+ * A host handles little at a time: three times 4 MB are as fast.
+ */
+const hostMemory = ['--max-semi-space-size=4'];
+
 /** How a host exits that has no space for its lock: its log may have none either. */
 export const fullDiskStatus = 28;
 
@@ -204,7 +210,7 @@ function startHost(
 ): void {
   const entry = options.hostEntry ?? fileURLToPath(new URL('./host.ts', import.meta.url));
   const log = openSync(places.log, 'a', 0o600);
-  const child = spawn(options.node ?? process.execPath, [entry, '--data-dir', places.dataDir], {
+  const child = spawn(options.node ?? process.execPath, [...hostMemory, entry, '--data-dir', places.dataDir], {
     detached: true,
     // The host outlives us: it must not hold the folder we were started in.
     cwd: places.dataDir,

@@ -14,8 +14,8 @@ const keptCharacters = 8192;
 /** For what the process may have said last. */
 const millisecondsToDrain = 1000;
 
-/** Starts a process for a job of a data folder; `entry` is the program that it runs, with options for Node itself. */
-export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, options = process.execArgv): JobProcess {
+/** Starts a process for a job of a data folder; `entry` is the program that it runs, with `options` for Node itself, which are not those of this process. */
+export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, options: readonly string[] = []): JobProcess {
   const child = fork(entry, [pulseArgument], {
     execArgv: [...options],
     serialization: 'json',
