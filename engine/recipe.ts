@@ -782,8 +782,13 @@ export function isExpression(text: string): boolean {
   }
 }
 
-/** A regular expression as Python writes it, for the start of a path; throws a SyntaxError where it is none. */
+/** Names of modules are short; an engine for expressions takes no text of any length. */
+const longestExpression = 10_000;
+
+/** Makes a regular expression as Python writes it, for the start of a path. Throws a SyntaxError where it is none, or one of more than 10,000 characters. */
 export function moduleExpression(python: string): RegExp {
+  if (python.length > longestExpression)
+    throw new SyntaxError(`A pattern has ${python.length} characters, and ${longestExpression} are the most.`);
   const javascript = python.replaceAll('(?P<', '(?<').replaceAll('(?P=', '\\k<').replaceAll('\\A', '^').replaceAll('\\Z', '$');
   return new RegExp(`^(?:${javascript})`);
 }
@@ -794,8 +799,11 @@ export function nearest(word: string, candidates: readonly string[]): string | n
   let best: { candidate: string; distance: number } | null = null;
   for (const candidate of candidates) {
     const [a, b] = [plain(word), plain(candidate)];
+    const most = Math.min(a.length, b.length) / 4;
+    // A word from a file may be of any length.
+    if (Math.abs(a.length - b.length) > most) continue;
     const distance = editDistance(a, b);
-    if (distance > Math.min(a.length, b.length) / 4 || distance >= (best?.distance ?? Infinity)) continue;
+    if (distance > most || distance >= (best?.distance ?? Infinity)) continue;
     best = { candidate, distance };
   }
   return best?.candidate ?? null;

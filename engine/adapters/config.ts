@@ -106,6 +106,8 @@ function isUsed(value: unknown): boolean {
   return typeof value === 'object' ? Object.values(value).some(isUsed) : true;
 }
 
+const mostPatterns = 10_000;
+
 /** Writes a value of a config as a part of a sentence: the beginning of a long list, the fields of an object, no more than `depth` of either in each other. */
 function readable(value: unknown, depth = 4): string {
   const most = 6;
@@ -197,9 +199,14 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     typeof fields[field] === 'string' && fields[field] !== '' ? expression(field, fields[field]) : names(field);
   const numbers = (field: string): Record<string, number> => {
     const value = fields[field] ?? {};
-    if (typeof value !== 'object' || !Object.values(value).every((number) => typeof number === 'number' && number > 0))
+    const isByName = typeof value === 'object' && !(Array.isArray(value) && value.length > 0);
+    if (!isByName || !Object.values(value).every((number) => typeof number === 'number' && number > 0))
       throw invalid(`'${field}' must give numbers by name`);
-    for (const name of Object.keys(value)) expression(field, name);
+    // Each is held against every module.
+    const entries = Object.keys(value);
+    if (entries.length > mostPatterns)
+      throw invalid(`'${field}' has ${entries.length} names, and ${mostPatterns} are the most`);
+    for (const name of entries) expression(field, name);
     return value as Record<string, number>;
   };
   const flag = (field: string): boolean => {

@@ -68,6 +68,13 @@ function copyOf(model: OpenModel, name: string, key = `base_model.model.${name}`
 
 const embedding = 'model.embed_tokens.weight';
 
+const ofMany = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`m${i}`, 1]));
+const nested = (depth: number): unknown => {
+  let value: unknown = 1;
+  for (let i = 0; i < depth; i++) value = [value];
+  return value;
+};
+
 describe('copies of the base’s tensors', () => {
   it.each(['F32', 'F16', 'BF16'] as const)('that are the base’s in %s say nothing', (type) => {
     const { model, adapter, tensors, config } = of('lora-some-layers');
@@ -293,6 +300,10 @@ describe('a config', () => {
     [{ target_modules: '(' }, /no regular expression/],
     [{ target_modules: { q_proj: 1 } }, /'target_modules' must be a list of names/],
     [{ target_modules: [] }, /'target_modules' names nothing/],
+    [{ rank_pattern: [1, 2] }, /'rank_pattern' must give numbers by name/],
+    [{ rank_pattern: ofMany(10_001) }, /'rank_pattern' has 10001 names, and 10000 are the most/],
+    [{ target_modules: 'x'.repeat(10_001) }, /no regular expression/],
+    [{ trainable_token_indices: nested(5000) }, /'trainable_token_indices' is \(+…/],
   ])('with %o is refused by name', (fields, message) => {
     const problem = problemOf(() => parse(fields));
     expect(problem.message).toMatch(message);
