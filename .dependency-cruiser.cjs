@@ -19,7 +19,7 @@ const session = '^engine/runtime/session\\.ts$';
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random|labels|measures)\\.ts$', [
+    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random|labels|measures|data-files)\\.ts$', [
       '^engine/(recipe-names|problem)\\.ts$',
     ]),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
@@ -38,7 +38,7 @@ module.exports = {
     engineOnly('models-know-files', '^engine/models/', ['^engine/(formats|models)/', '^engine/(problem|contract)\\.ts$']),
     engineOnly('data-knows-models', '^engine/data/', [
       '^engine/(formats|models|data)/',
-      '^engine/(labels|problem|recipe|contract)\\.ts$',
+      '^engine/(labels|problem|recipe|data-files|contract)\\.ts$',
     ]),
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
@@ -84,7 +84,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^engine/(host/|host\\.ts$|store/)', pathNot: test },
       to: {
-        path: '^engine/(models/(open|open-hub|open-gguf|stored-model)|adapters/(adapted|folder|foreign|peft)|data/(tokenizer|rows|records)|formats/(gguf|safetensors))\\.ts$',
+        path: '^engine/(models/(open|open-hub|open-gguf|stored-model)|adapters/(adapted|folder|foreign|peft)|data/(tokenizer|rows|fields|readers/[^/]+)|formats/(gguf|safetensors))\\.ts$',
       },
     },
     {
@@ -96,11 +96,11 @@ module.exports = {
     engineOnly('engine-knows-no-window', '^engine/', ['^engine/']),
     engineOnly('shell-knows-contract-and-rpc', '^electron/', [
       '^electron/',
-      '^engine/(contract|problem|rpc|host/request-shapes)\\.ts$',
+      '^engine/(contract|problem|data-files|rpc|host/request-shapes)\\.ts$',
     ]),
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
-      '^engine/(contract|problem|recipe|measures)\\.ts$',
+      '^engine/(contract|problem|recipe|measures|data-files)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

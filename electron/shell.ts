@@ -5,6 +5,7 @@
 import { app, clipboard, dialog, nativeTheme, Notification, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
 import { basename, dirname } from 'node:path';
 import type { Handlers, ShellRequests } from '../engine/contract.ts';
+import { dataEndings } from '../engine/data-files.ts';
 import { Problem } from '../engine/problem.ts';
 import type { AllowedPaths } from './allowed-paths.ts';
 import { setMenu } from './menu.ts';
@@ -21,7 +22,7 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
   data: {
     properties: ['openFile', 'multiSelections'],
     filters: [
-      { name: 'Data', extensions: ['jsonl', 'json', 'ndjson'] },
+      { name: 'Data', extensions: [...dataEndings] },
       { name: 'All files', extensions: ['*'] },
     ],
   },

@@ -20,7 +20,7 @@ const model = { spec: { contextLength: 2048, learnedPositions: null, ropes: [] }
 async function read(rows: readonly object[], using = tokenizer): Promise<DataRows> {
   const path = join(folder, 'rows.jsonl');
   writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
-  return readRows([path], using, 49152);
+  return readRows({ paths: [path] }, using, 49152);
 }
 /** Text of each row, or its problem as a person reads it. */
 async function texts(rows: readonly object[], using = tokenizer): Promise<string[]> {

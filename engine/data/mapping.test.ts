@@ -1,8 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { columnsOf, mapRows } from './mapping.ts';
+import { collected } from '../testing/collected.ts';
+import { columnsOf } from './fields.ts';
+import { readRecords } from './readers/index.ts';
 import { readRows } from './rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-mapping-'));
@@ -29,15 +31,16 @@ test('fields of unknown names are found with an example each', async () => {
   expect((await columnsOf(known)).format).toBe('prompt-completion');
 });
 
-test('a mapped copy is read as what the fields mean; rows that lack them are named by the checks', async () => {
-  const to = join(folder, 'mapped.jsonl');
-  await mapRows(path, to, { question: 'ticket', answer: 'reply', system: 'note' });
-  expect(readFileSync(to, 'utf8').split('\n').slice(0, 2)).toEqual([
-    '{"system":"","instruction":"Where is my lamp?","output":"{\\"intent\\":\\"status\\"}"}',
-    '{"system":"curt","instruction":"Cancel it.","output":"{\\"intent\\":\\"cancel\\"}"}',
+test('rows are read as what their fields mean, without a copy; rows that lack them are named by the checks', async () => {
+  const mapping = { question: 'ticket', answer: 'reply', system: 'note' };
+  const records = await collected(readRecords(path, { mapping }));
+  expect(records.map((record) => ('value' in record ? record.value : record.problem.line))).toEqual([
+    { system: '', instruction: 'Where is my lamp?', output: '{"intent":"status"}' },
+    { system: 'curt', instruction: 'Cancel it.', output: '{"intent":"cancel"}' },
+    { ticket: 'No answer here.' },
+    4,
   ]);
-  expect(readdirSync(folder).some((name) => name.endsWith('.part'))).toBe(false);
-  const read = await readRows([to], null, Number.MAX_SAFE_INTEGER);
+  const read = await readRows({ paths: [path], mapping }, null, Number.MAX_SAFE_INTEGER);
   expect(read.format).toBe('alpaca');
   expect(read.rows.map((row) => ('problem' in row ? row.problem.code : 'fine'))).toEqual([
     'tokenizer-missing',
@@ -45,7 +48,7 @@ test('a mapped copy is read as what the fields mean; rows that lack them are nam
     'format-unknown',
     'data-invalid',
   ]);
-
-  await mapRows(path, to, { question: null, answer: 'ticket', system: null });
-  expect((await readRows([to], null, Number.MAX_SAFE_INTEGER)).format).toBe('text');
+  const plain = { paths: [path], mapping: { question: null, answer: 'ticket', system: null } };
+  expect((await readRows(plain, null, Number.MAX_SAFE_INTEGER)).format).toBe('text');
+  expect(readdirSync(folder)).not.toContain('tickets.jsonl.part');
 });

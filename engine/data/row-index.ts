@@ -1,6 +1,6 @@
 /** Where each row of a data set begins, as far as somebody has read: a page further down need not be read up to. Twelve bytes a row. */
 import { Column } from './column.ts';
-import type { RecordPlace } from './records.ts';
+import type { RecordPlace } from './readers/reader.ts';
 
 /** A row, the file it is in (from 0), and where there. */
 export interface RowPlace {
@@ -12,12 +12,12 @@ export interface RowPlace {
 export class RowIndex {
   readonly #at = new Column(Float64Array);
   readonly #lines = new Column(Uint32Array);
-  readonly #files: { readonly file: number; readonly first: number; readonly inList: boolean }[] = [];
+  readonly #files: { readonly file: number; readonly first: number }[] = [];
 
   /** Takes note of a row; rows are noted in their order, and one that is known is passed over. */
-  add(row: number, file: number, { at, line, inList }: RecordPlace): void {
+  add(row: number, file: number, { at, line }: RecordPlace): void {
     if (row !== this.#at.length) return;
-    if (this.#files.at(-1)?.file !== file) this.#files.push({ file, first: row, inList });
+    if (this.#files.at(-1)?.file !== file) this.#files.push({ file, first: row });
     this.#at.add(at);
     this.#lines.add(line);
   }
@@ -27,6 +27,6 @@ export class RowIndex {
     const row = Math.min(wanted, this.#at.length - 1);
     const found = this.#files.findLast(({ first }) => first <= row);
     if (found === undefined) return { row: 0, file: 0, place: null };
-    return { row, file: found.file, place: { at: this.#at.at(row), line: this.#lines.at(row), inList: found.inList } };
+    return { row, file: found.file, place: { at: this.#at.at(row), line: this.#lines.at(row) } };
   }
 }

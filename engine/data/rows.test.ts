@@ -21,7 +21,7 @@ let files = 0;
 async function rowsOf(content: string | Buffer, using: typeof tokenizer | null = tokenizer): Promise<RowOrProblem[]> {
   const path = join(folder, `${files++}.jsonl`);
   writeFileSync(path, content);
-  return (await readRows([path], using, 49152)).rows;
+  return (await readRows({ paths: [path] }, using, 49152)).rows;
 }
 const trained = (row: RowOrProblem) => {
   const { labels } = row as TokenRow;
@@ -32,8 +32,8 @@ const codes = (rows: readonly RowOrProblem[]) => rows.map((row) => ('problem' in
 describe('rows', () => {
   it('equal the reference, and pre-tokenized ones are used as they are', async () => {
     const golden = 'engine/golden/smollm2-json';
-    const tokens = await readRows([`${golden}/train.rows.jsonl`], null, 49152);
-    const messages = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
+    const tokens = await readRows({ paths: [`${golden}/train.rows.jsonl`] }, null, 49152);
+    const messages = await readRows({ paths: [`${golden}/train.messages.jsonl`] }, tokenizer, 49152);
     expect([tokens.format, messages.format, tokens.rows.length]).toEqual(['tokens', 'messages', 32]);
     const ids = (rows: RowOrProblem[]) => rows.map((row) => [(row as TokenRow).inputIds, (row as TokenRow).labels]);
     expect(ids(messages.rows)).toEqual(ids(tokens.rows));
@@ -43,8 +43,8 @@ describe('rows', () => {
     for (const file of ['train.messages.jsonl', 'train.rows.jsonl']) {
       const path = `engine/golden/smollm2-json/${file}`;
       const [kept, bare] = [
-        await readRows([path], tokenizer, 49152),
-        await readRows([path], tokenizer, 49152, { keepText: false }),
+        await readRows({ paths: [path] }, tokenizer, 49152),
+        await readRows({ paths: [path] }, tokenizer, 49152, { keepText: false }),
       ];
       expect(bare.hash).toBe(kept.hash);
       expect(bare.rows).toEqual(kept.rows.map((row) => ({ ...row, messages: null, text: '' })));
@@ -219,7 +219,7 @@ describe('rows', () => {
   it('are told of and numbered while only blank lines are read', async () => {
     const path = join(folder, 'blank-lines.jsonl');
     writeFileSync(path, `{"text": "a"}\n${'\n \r\n'.repeat(2 << 20)}  {"text": "b"}\n\n{"text": "c"}`);
-    const source = new RowSource([path], tokenizer, 49152);
+    const source = new RowSource({ paths: [path] }, tokenizer, 49152);
     const [told, lines]: [number[], number[]] = [[], []];
     await source.read(
       (examples) => lines.push(...examples.map(({ line }) => line)),
@@ -233,7 +233,7 @@ describe('rows', () => {
 
   // A file of Linux of which no first byte can be read.
   it.skipIf(process.platform !== 'linux')('say of which file a piece cannot be read', async () => {
-    await expect(readRows(['/proc/self/mem'], null, 10)).rejects.toMatchObject({
+    await expect(readRows({ paths: ['/proc/self/mem'] }, null, 10)).rejects.toMatchObject({
       code: 'file-unreadable',
       message: expect.stringMatching(/^'\/proc\/self\/mem' could not be read: EIO/) as string,
     });
@@ -260,7 +260,7 @@ describe('rows', () => {
   });
 
   it('say that a file is missing or empty, or that text needs a tokenizer', async () => {
-    await expect(readRows([join(folder, 'none.jsonl')], null, 10)).rejects.toMatchObject({ code: 'file-missing' });
+    await expect(readRows({ paths: [join(folder, 'none.jsonl')] }, null, 10)).rejects.toMatchObject({ code: 'file-missing' });
     await expect(rowsOf('\n \n')).rejects.toMatchObject({ code: 'data-empty' });
     expect(codes(await rowsOf('{"text": "a"}', null))).toEqual(['tokenizer-missing']);
   });
@@ -378,7 +378,7 @@ it('a text of which the tokenizer takes all memory ends the reading and is named
   const memory = vi.spyOn(process.memoryUsage, 'rss').mockReturnValueOnce(2 ** 30);
   memory.mockReturnValue(6 * 2 ** 30);
   try {
-    await expect(readRows([path], tokenizer, 49152)).rejects.toMatchObject({
+    await expect(readRows({ paths: [path] }, tokenizer, 49152)).rejects.toMatchObject({
       code: 'out-of-memory',
       message: `${path}, line 2: The tokenizer took more than 4 GB of memory for a text.`,
     });
@@ -402,7 +402,7 @@ it('ends with the row that a tokenizer is never through with, not with every row
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
-  await expect(readRows([path], endless, 49152)).rejects.toMatchObject({
+  await expect(readRows({ paths: [path] }, endless, 49152)).rejects.toMatchObject({
     code: 'tokenizer-unsupported',
     message: `${path}, line 1: The tokenizer needed more than 20 seconds for one text.`,
   });
@@ -425,7 +425,7 @@ it('tells of a long row again and again, and ends with whoever followed', async 
     const watch = () => {
       if (++told > 3) throw new Error('enough');
     };
-    await expect(new RowSource([path], long, 49152).read(() => {}, watch)).rejects.toThrow('enough');
+    await expect(new RowSource({ paths: [path] }, long, 49152).read(() => {}, watch)).rejects.toThrow('enough');
   } finally {
     vi.useRealTimers();
   }
@@ -459,7 +459,7 @@ describe('a template that never ends for some rows', () => {
 describe('the report', () => {
   it('counts, and finds repeated, long, leaked and broken rows', async () => {
     const golden = 'engine/golden/smollm2-json';
-    const { rows } = await readRows([`${golden}/train.messages.jsonl`], tokenizer, 49152);
+    const { rows } = await readRows({ paths: [`${golden}/train.messages.jsonl`] }, tokenizer, 49152);
     const lines = readFileSync(`${golden}/train.messages.jsonl`, 'utf8').trim().split('\n');
     const mixed = await rowsOf([...lines.slice(0, 3), lines[0], '{"text": '].join('\n'));
     const clean = reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer });

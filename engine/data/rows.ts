@@ -1,6 +1,7 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
-import type { ChatMessage, DataFormat } from '../contract.ts';
+import type { ChatMessage, ColumnMapping, DataFormat } from '../contract.ts';
+import { dataFileNames } from '../data-files.ts';
 import { sizeOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings } from '../recipe.ts';
@@ -11,7 +12,8 @@ import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
 import { ignored } from '../labels.ts';
 import { encodeExample, renderConversation } from './mask.ts';
-import { readRecords, type RecordOrProblem, type RecordPlace } from './records.ts';
+import { readRecords } from './readers/index.ts';
+import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import { RowIndex } from './row-index.ts';
 import { type ChatTemplate, openTemplate } from './template.ts';
 import { tokensOf } from './token-rows.ts';
@@ -48,6 +50,8 @@ export interface RowsSummary {
   readonly format: DataFormat;
   /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
   readonly hash: string;
+  /** SHA-256 of each file, in their order. */
+  readonly hashes: readonly string[];
   /** Columns with a value that nothing was read from, those of most rows first: `id`, `messages[].name`. */
   readonly unused: readonly UnusedColumn[];
 }
@@ -61,6 +65,12 @@ export interface UnusedColumn {
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
 const millisecondsBetweenTellings = 5000;
+
+/** Files of rows, and what their fields mean where a person has said so. */
+export interface RowFiles {
+  readonly paths: readonly string[];
+  readonly mapping?: ColumnMapping | undefined;
+}
 
 /** How rows are read; settings left out are those of the default recipe. */
 export interface RowReading extends Partial<RowSettings> {
@@ -89,31 +99,33 @@ export type ReadingWatch = (position: ReadingPosition) => void | Promise<void>;
  * Reads all rows into memory. Rows that need a tokenizer or a template that is not there become problems, one per row.
  */
 export async function readRows(
-  paths: readonly string[],
+  files: RowFiles,
   tokenizer: Tokenizer | null,
   vocabularySize: number,
   reading: RowReading = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
-  const summary = await new RowSource(paths, tokenizer, vocabularySize, reading).read((examples) => rows.push(...examples));
+  const summary = await new RowSource(files, tokenizer, vocabularySize, reading).read((examples) => rows.push(...examples));
   return { rows, ...summary };
 }
 
 /** The rows of files for one model: all of them one after another, or a page from the middle. It keeps no row, only where each begins. */
 export class RowSource {
   readonly #paths: readonly string[];
+  readonly #mapping: ColumnMapping | undefined;
   readonly #newEncoder: () => RowEncoder;
   readonly #index = new RowIndex();
   #viewer: RowEncoder | undefined;
   #total: number | null = null;
 
   constructor(
-    paths: readonly string[],
+    { paths, mapping }: RowFiles,
     tokenizer: Tokenizer | null,
     vocabularySize: number,
     { keepText = true, day, ...settings }: RowReading = {},
   ) {
     this.#paths = paths;
+    this.#mapping = mapping;
     this.#newEncoder = () =>
       new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings: { ...defaultRecipe(), ...settings } });
   }
@@ -135,7 +147,7 @@ export class RowSource {
       const hash = createHash('sha256');
       const onNothing = ({ at, line }: RecordPlace) =>
         watch({ rows, bytes: bytes + at, totalBytes, file, firstLine: line, lastLine: line });
-      for await (const batch of inBatches(readRecords(file, { hash, onNothing }))) {
+      for await (const batch of inBatches(readRecords(file, { hash, onNothing, mapping: this.#mapping }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = { rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
         const tell = () => watch(at);
@@ -153,7 +165,7 @@ export class RowSource {
     }
     if (rows === 0) throw noRow(this.#paths);
     this.#total = rows;
-    return { format: format ?? 'messages', hash: hashOfHashes(hashes), unused: encoder.unused };
+    return { format: format ?? 'messages', hash: hashOfHashes(hashes), hashes, unused: encoder.unused };
   }
 
   /** The examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
@@ -168,7 +180,7 @@ export class RowSource {
       const from = number === start.file ? start.place : null;
       const onNothing = ({ at, line }: RecordPlace) =>
         watch({ rows: row, bytes: before + at, totalBytes, file, firstLine: line, lastLine: line });
-      for await (const batch of inBatches(readRecords(file, { from, onNothing }))) {
+      for await (const batch of inBatches(readRecords(file, { from, onNothing, mapping: this.#mapping }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = { rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
         const tell = () => watch(at);
@@ -229,7 +241,7 @@ export function hashOfHashes(hashes: readonly string[]): string {
 }
 
 export function noRow(paths: readonly string[]): Problem {
-  return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, 'Give a file with one JSON object a line.');
+  return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, `Give rows as ${dataFileNames}.`);
 }
 
 class RowEncoder {

@@ -11,7 +11,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 async function read(rows: readonly object[]): Promise<unknown[]> {
   const path = join(folder, 'rows.jsonl');
   writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
-  return (await readRows([path], null, 100)).rows.map((row) =>
+  return (await readRows({ paths: [path] }, null, 100)).rows.map((row) =>
     'problem' in row ? `${row.problem.code}: ${row.problem.message}` : [[...row.inputIds], [...row.labels]],
   );
 }

@@ -23,13 +23,13 @@ const system = (content: string): ChatMessage => ({ role: 'system', content });
 async function rowOf(value: object): Promise<TokenRow> {
   const path = join(folder, 'row.jsonl');
   writeFileSync(path, JSON.stringify(value));
-  const [row] = (await readRows([path], tokenizer, 49152)).rows;
+  const [row] = (await readRows({ paths: [path] }, tokenizer, 49152)).rows;
   return row as TokenRow;
 }
 
 describe('a question', () => {
   it('of the sample is asked with the tokens that a chat has for it', async () => {
-    const { rows } = await readRows([sampleFiles().eval], tokenizer, 49152);
+    const { rows } = await readRows({ paths: [sampleFiles().eval] }, tokenizer, 49152);
     expect(rows).toHaveLength(16);
     for (const row of rows as TokenRow[]) {
       const messages = row.messages!;

@@ -17,6 +17,7 @@ import type {
   Params,
   Project,
 } from '../contract.ts';
+import { dataFileNames } from '../data-files.ts';
 import { logError, longestName, Problem, shown } from '../problem.ts';
 import { type RowSettings, rowSettings } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
@@ -109,7 +110,7 @@ export class Library {
   ): Promise<Dataset> {
     this.project(projectId);
     if (files.trainPaths.length === 0)
-      throw new Problem('request-invalid', 'A data set needs at least one file to train on.', 'Choose a JSONL file.');
+      throw new Problem('request-invalid', 'A data set needs at least one file to train on.', `Choose a file of ${dataFileNames}.`);
     for (const path of [...files.trainPaths, ...files.evalPaths]) requireAbsolute(path);
     const id = randomUUID();
     const { dataDir } = this.#context;

@@ -159,7 +159,7 @@ class ModelData {
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
   #source(paths: readonly string[], { rowSettings: given, day = today() }: ViewingRows): RowSource {
     const settings = rowSettings({ ...defaultRecipe(), ...given });
-    return new RowSource(paths, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
+    return new RowSource({ paths }, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
   }
 
   #set(paths: readonly string[], viewing: ViewingRows = {}): ViewedSet {

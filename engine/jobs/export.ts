@@ -131,7 +131,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   }
 
   async function tokenRows(paths: readonly string[]): Promise<TokenRow[]> {
-    const { rows: all } = await readRows(paths, tokenizer, model.spec.vocabularySize, { ...spec.rowSettings, day });
+    const { rows: all } = await readRows({ paths }, tokenizer, model.spec.vocabularySize, { ...spec.rowSettings, day });
     return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
 }

@@ -2,8 +2,9 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
-import { readRecords } from '../data/records.ts';
+import { isDataFile, dataFileNames } from '../data-files.ts';
 import { detectFormat } from '../data/content.ts';
+import { readRecords } from '../data/readers/index.ts';
 import { ggufRefusal } from '../export/gguf.ts';
 import { readManifest, type Manifest } from '../export/lineage.ts';
 import { readGguf } from '../formats/gguf.ts';
@@ -32,7 +33,7 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>, po
   const manifest = folder ? readManifest(path) : null;
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
-  if (!folder && /\.(jsonl|json|ndjson)$/i.test(path) && !/(config|\.safetensors\.index)\.json$/.test(path))
+  if (!folder && isDataFile(path))
     return inspectData(path, port);
   return inspectModel(given, spec.acceptFields, port);
 }
@@ -195,7 +196,7 @@ async function inspectData(path: string, port: Port): Promise<Inspection> {
     if ('value' in record) format ??= detectFormat(record.value);
     else if (++bad <= 5) problems.push(`line ${record.line}: ${record.problem.message}`);
   }
-  if (rows === 0) throw new Problem('data-empty', `There is no row in '${path}'.`, 'Give a file with one JSON object a line.');
+  if (rows === 0) throw new Problem('data-empty', `There is no row in '${path}'.`, `Give rows as ${dataFileNames}.`);
   const summary: (readonly [string, string])[] = [
     ['Kind', 'data set'],
     ['Format', format ?? 'unknown'],

@@ -53,7 +53,7 @@ export async function loadRows(
   { skipBadRows, maxTokens, whole, day, ...settings }: RowsReading & Partial<RowSettings>,
   port: JobPort,
 ): Promise<LoadedRows> {
-  const source = new RowSource(paths, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
+  const source = new RowSource({ paths }, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
   const store = new RowStore(maxTokens);
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];

@@ -1,6 +1,6 @@
 /** Follows the reading of rows: says how far it is, and ends it when nobody waits for it any more. */
 import type { Progress } from '../contract.ts';
-import type { RecordPlace } from '../data/records.ts';
+import type { RecordPlace } from '../data/readers/reader.ts';
 import type { ReadingPosition } from '../data/rows.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem } from '../problem.ts';

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DataFormat, DataScan, JobSpec } from '../contract.ts';
 import { detectFormat } from '../data/content.ts';
-import { readRecords } from '../data/records.ts';
+import { readRecords } from '../data/readers/index.ts';
 import { hashOfHashes, noRow } from '../data/rows.ts';
 import type { JobPort } from './port.ts';
 import { followFile, readUnchanged } from './reading.ts';

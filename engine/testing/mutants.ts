@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
 import { contentOf, detectFormat } from '../data/content.ts';
-import { readRecords } from '../data/records.ts';
+import { readRecords } from '../data/readers/index.ts';
 import { openTemplate } from '../data/template.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { readManifest, writeManifest } from '../export/lineage.ts';

@@ -10,6 +10,7 @@ import type {
   ProblemValue,
   StudioBridge,
 } from '../../engine/contract.ts';
+import { isDataFile } from '../../engine/data-files.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
@@ -155,7 +156,7 @@ export class Studio {
 
   /** Adds what was dropped on the window: files of rows together as one data set, anything else for itself. */
   async addDropped(paths: readonly string[]): Promise<void> {
-    const rows = paths.filter((path) => /\.(jsonl|ndjson|json)$/i.test(path) && nameOf(path) !== 'config.json');
+    const rows = paths.filter((path) => isDataFile(path));
     if (rows.length > 0) await this.addData(rows);
     for (const path of paths.filter((path) => !rows.includes(path))) {
       await this.#reporting(async () => {

@@ -1,0 +1,26 @@
+/** The table of readers: which one reads a file is decided by what the file begins with, not by its name. */
+import type { ColumnMapping } from '../../contract.ts';
+import type { DataFileFormat } from '../../data-files.ts';
+import { mappedRow } from '../mapping.ts';
+import { headOf } from './bytes.ts';
+import { jsonLines } from './json-lines.ts';
+import { jsonList } from './json-list.ts';
+import type { Reader, Reading, RecordOrProblem } from './reader.ts';
+import { refuseUnread } from './unread.ts';
+
+/** Asked in this order; the last one takes every text. */
+const readers: Readonly<Record<DataFileFormat, Reader>> = { json: jsonList, jsonl: jsonLines };
+
+/** Reads the records of a file of any format. A mapping says what the fields of each are; nothing is copied for it. */
+export async function* readRecords(
+  path: string,
+  { mapping, ...reading }: Reading & { readonly mapping?: ColumnMapping | undefined } = {},
+): AsyncGenerator<RecordOrProblem> {
+  const head = await headOf(path);
+  refuseUnread(path, head);
+  const reader = Object.values(readers).find(({ recognise }) => recognise(head))!;
+  if (mapping === undefined) yield* reader.read(path, reading);
+  else
+    for await (const record of reader.read(path, reading))
+      yield 'value' in record ? { ...record, value: mappedRow(record.value, mapping) } : record;
+}

@@ -1,0 +1,53 @@
+/** JSON Lines: one object on each line, blank lines between them passed over. */
+import { isBlank } from './bytes.ts';
+import { JsonRecord, readSplit, type Splitter } from './json-text.ts';
+import type { Reader, RecordOrProblem, RecordPlace } from './reader.ts';
+
+const newline = 0x0a;
+
+export const jsonLines: Reader = {
+  recognise: () => true,
+  read: (path, reading) => readSplit(path, reading, new LineSplitter(path, reading.from ?? null)),
+};
+
+class LineSplitter implements Splitter {
+  readonly #record: JsonRecord;
+  #line: number;
+
+  constructor(path: string, from: RecordPlace | null) {
+    this.#record = new JsonRecord(path);
+    this.#line = from?.line ?? 1;
+  }
+
+  get line(): number {
+    return this.#line;
+  }
+
+  *split(bytes: Buffer, before: number): Generator<RecordOrProblem> {
+    let start = this.#passBlankLines(bytes, 0, before);
+    for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, start)) {
+      this.#record.add(bytes.subarray(start, at));
+      yield* this.#record.end();
+      this.#line++;
+      start = this.#passBlankLines(bytes, at + 1, before);
+    }
+    this.#record.add(bytes.subarray(start));
+  }
+
+  end(): Generator<RecordOrProblem> {
+    return this.#record.end();
+  }
+
+  /** Where the next line with something on it begins, from the beginning of a line on; within a line nothing is passed. */
+  #passBlankLines(bytes: Buffer, from: number, before: number): number {
+    if (!this.#record.isEmpty) return from;
+    let start = from;
+    for (let at = from; at < bytes.length && isBlank(bytes[at]!); at++)
+      if (bytes[at] === newline) {
+        this.#line++;
+        start = at + 1;
+      }
+    this.#record.begin({ line: this.#line, at: before + start });
+    return start;
+  }
+}
