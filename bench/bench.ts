@@ -61,7 +61,7 @@ class Bench {
     const spec = this.#spec({ ...own, ...recipe }, this.#rows(tokens, vocabularySize));
     const trained = await train(spec);
     const planned = { ...defaultRecipe(), ...spec.recipe } as Recipe;
-    const counts = new MemoryPlanner(openModel(spec.modelPath)).counts(memoryRecipe(planned), tokens);
+    const counts = new MemoryPlanner(openModel(spec.model.path)).counts(memoryRecipe(planned), tokens);
     return [{ ...line(name, what, trained, medianSpeed(trained, tokens)), counts }];
   }
 
@@ -84,7 +84,7 @@ class Bench {
     const lines: Line[] = [];
     for (const tokens of [256, 1024]) {
       const own = { rank: 8, batchSize: 1, maxLength: tokens, maxSteps: warmupSteps + 1 };
-      const trained = await train({ ...this.#spec(own, this.#rows(tokens, model.vocabularySize)), modelPath });
+      const trained = await train({ ...this.#spec(own, this.#rows(tokens, model.vocabularySize)), model: { path: modelPath } });
       const logits = ((4 * tokens * model.vocabularySize) / 1e9).toFixed(2);
       const what = `${tokens} tokens of 152,064 (their logits: ${logits} GB)`;
       lines.push(line(`vocabulary-${tokens}`, what, trained, medianSpeed(trained, tokens)));
@@ -109,7 +109,7 @@ class Bench {
 
   /** An answer of 128 tokens to a prompt of 512, through the process that answers in the playground. */
   async generation(): Promise<Line[]> {
-    const spec = { kind: 'chat', modelPath: embeddedModelPath(), cacheDir: this.#cache() } as const;
+    const spec = { kind: 'chat', model: { path: embeddedModelPath() }, cacheDir: this.#cache() } as const;
     const { promptTokensPerSecond, decodeTokensPerSecond, peakMemory, startSeconds } = await generate(
       spec,
       tokenIds(512, vocabularySize, 3),
@@ -139,10 +139,8 @@ class Bench {
     const always = { targetModules: 'all-linear', gradientAccumulation: 1, evalEvery: 0, saveEvery: 0 };
     return {
       kind: 'train',
-      modelPath: embeddedModelPath(),
-      acceptFields: [],
-      dataPaths: [data],
-      evalPaths: [],
+      model: { path: embeddedModelPath() },
+      data: { paths: [data] },
       adapterPath: null,
       recipe: { ...always, ...own, ...this.#asked.recipe },
       out: join(this.#folder, `run-${++this.#runs}`),

@@ -43,7 +43,7 @@ test('of 100,000 rows the first page is there at once, while the check says how 
   const model = resolve(import.meta.dirname, '../resources/tiny/model');
   await studio.choose([model, file]);
   await studio.request('models.add', { projectId: project.id, path: model });
-  const dataset = await studio.request('datasets.add', { projectId: project.id, trainPaths: [file], evalPaths: [] });
+  const dataset = await studio.request('datasets.add', { projectId: project.id, data: { paths: [file] } });
   const { page } = studio;
   await page.reload();
   const asked = performance.now();

@@ -14,14 +14,13 @@ async function startRun(studio: Studio): Promise<string> {
   const model = await studio.request('models.add', { projectId: project.id, path: join(golden, 'model') });
   const dataset = await studio.request('datasets.add', {
     projectId: project.id,
-    trainPaths: [join(golden, 'rows.jsonl')],
-    evalPaths: [],
+    data: { paths: [join(golden, 'rows.jsonl')] },
   });
   const run = await studio.request('runs.start', {
     projectId: project.id,
     name: 'Disturbed run',
     model: { id: model.id },
-    data: { id: dataset.id },
+    data: { versionId: dataset.version.id },
     recipe: { rank: 4, maxSteps: 6000, batchSize: 2, gradientAccumulation: 64, saveEvery: 10, learningRate: 1e-4 },
   });
   await studio.page.evaluate((id) => void (location.hash = `#/run?id=${id}`), run.id);

@@ -36,20 +36,23 @@ test('every place of a request that takes a path is looked at', async () => {
   const prompt = { text: 'a' };
   const settings = { maxTokens: 1, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreStop: false };
   const ask = [
-    () => allowed.requireIn('datasets.add', { projectId: 'p', trainPaths: ['/chosen'], evalPaths: ['/other'] }),
+    () => allowed.requireIn('datasets.add', { projectId: 'p', data: { paths: ['/chosen'], evalPaths: ['/other'] } }),
     () => allowed.requireIn('datasets.columns', { path: '/other' }),
     () => allowed.requireIn('adapters.import', { projectId: 'p', path: '/other', modelId: 'm' }),
-    () => allowed.requireIn('runs.fit', { model, data: ['/other'], recipe, budget: 1 }),
-    () => allowed.requireIn('runs.start', { model: { path: '/other' }, data: { id: 'd' }, recipe }),
+    () => allowed.requireIn('runs.fit', { model, data: { paths: ['/other'] }, recipe, budget: 1 }),
+    () => allowed.requireIn('runs.start', { model: { path: '/other' }, data: { versionId: 'd' }, recipe }),
     () => allowed.requireIn('runs.start', { model, data: { paths: ['/chosen'], evalPaths: ['/other'] }, recipe }),
-    () => allowed.requireIn('runs.start', { model, data: { id: 'd' }, adapter: { path: '/other' }, recipe }),
-    () => allowed.requireIn('runs.start', { model, data: { id: 'd' }, recipe, out: '/chosen' }),
+    () => allowed.requireIn('runs.start', { model, data: { versionId: 'd' }, adapter: { path: '/other' }, recipe }),
+    () => allowed.requireIn('runs.start', { model, data: { versionId: 'd' }, recipe, out: '/chosen' }),
     () =>
       allowed.requireIn('generate.start', {
         ...{ model, adapters: [{ path: '/other', weight: 1 }], prompt, settings, streamId: 's' },
       }),
-    () => allowed.requireIn('evaluate.start', { model, data: ['/chosen'], adapter: '/other' }),
-    () => allowed.requireIn('data.render', { model, data: ['/other'], offset: 0 }),
+    () => allowed.requireIn('evaluate.start', { model, data: { paths: ['/chosen'] }, adapter: '/other' }),
+    () => allowed.requireIn('data.render', { model, data: { paths: ['/other'] }, offset: 0 }),
+    () => allowed.requireIn('data.rows', { model, data: { paths: ['/other'] }, offset: 0, limit: 1, maxLength: 8 }),
+    () => allowed.requireIn('data.report', { model, data: { paths: ['/chosen'], evalPaths: ['/other'] }, maxLength: 8 }),
+    () => allowed.requireIn('runs.plan', { model, data: { paths: ['/other'] }, recipe }),
     () => allowed.requireIn('inspect.path', { path: '/other' }),
     () => allowed.requireIn('exports.identify', { path: '/other' }),
   ];

@@ -2,7 +2,7 @@
  * Which paths the page may name. To read: what a person chose in a dialog or dropped on the window since the studio was started, and what
  * the engine's store holds. To write: only what was chosen in a dialog for saving. The same spelling counts, nothing below or beside it.
  */
-import type { EngineRequests, ModelRef, Params, Ref } from '../engine/contract.ts';
+import type { DataRef, EngineRequests, ModelRef, Params, Ref } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
 
 interface Named {
@@ -11,6 +11,9 @@ interface Named {
 }
 const none = (): Named => ({});
 const pathOf = (ref: Ref | ModelRef | undefined): readonly string[] => (ref !== undefined && 'path' in ref ? [ref.path] : []);
+
+const filesOf = (data: DataRef | undefined): readonly string[] =>
+  data !== undefined && 'paths' in data ? [...data.paths, ...(data.evalPaths ?? [])] : [];
 
 /** The paths in every request of the engine: complete by type, so that a new request compiles only when somebody has said which it has. */
 const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineRequests, N>) => Named } = {
@@ -25,17 +28,16 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'models.remove': none,
   'models.targets': none,
   'datasets.list': none,
-  'datasets.add': ({ trainPaths, evalPaths }) => ({ read: [...trainPaths, ...evalPaths] }),
+  'datasets.add': ({ data }) => ({ read: filesOf(data) }),
+  'datasets.addVersion': none,
   'datasets.columns': ({ path }) => ({ read: [path] }),
   'datasets.remove': none,
-  'datasets.rows': none,
-  'datasets.report': none,
   'runs.list': none,
   'runs.get': none,
-  'runs.plan': none,
-  'runs.fit': ({ model, data }) => ({ read: [...pathOf(model), ...data] }),
+  'runs.plan': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
+  'runs.fit': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
   'runs.start': ({ model, data, adapter, out }) => ({
-    read: [...pathOf(model), ...('paths' in data ? [...data.paths, ...data.evalPaths] : []), ...pathOf(adapter)],
+    read: [...pathOf(model), ...filesOf(data), ...pathOf(adapter)],
     write: out === undefined ? [] : [out],
   }),
   'runs.pause': none,
@@ -58,8 +60,8 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'generate.stop': none,
   'exports.choices': none,
   'exports.list': none,
-  'exports.start': ({ model, adapters, data = [], importance = [], out }) => ({
-    read: [...pathOf(model), ...adapters.flatMap(pathOf), ...data, ...importance],
+  'exports.start': ({ model, adapters, data, importance, out }) => ({
+    read: [...pathOf(model), ...adapters.flatMap(pathOf), ...filesOf(data), ...filesOf(importance)],
     write: [out],
   }),
   'exports.stop': none,
@@ -67,10 +69,11 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'exports.install': none,
   'exports.identify': ({ path }) => ({ read: [path] }),
   'evaluate.start': ({ model, data, adapter }) => ({
-    read: [...pathOf(model), ...data, ...(adapter === null ? [] : [adapter])],
+    read: [...pathOf(model), ...filesOf(data), ...(adapter === null ? [] : [adapter])],
   }),
-  'data.render': ({ model, data }) => ({ read: [...pathOf(model), ...data] }),
-  'data.report': ({ model, data }) => ({ read: [...pathOf(model), ...data] }),
+  'data.rows': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
+  'data.render': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
+  'data.report': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
   'inspect.path': ({ path }) => ({ read: [path] }),
   'sample.start': none,
   'sample.get': none,

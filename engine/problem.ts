@@ -22,6 +22,7 @@ export type ProblemCode =
   | 'template-failed'
   | 'data-invalid'
   | 'data-empty'
+  | 'data-changed'
   | 'token-out-of-range'
   | 'nothing-to-train'
   | 'row-too-long'

@@ -37,8 +37,9 @@ export async function writeExport({ model, adapter = null, format, quantization,
   const { refused } = await runExport(
     {
       adapters: adapter === null ? [] : [{ path: adapter, weight: 1 }],
-      ...{ kind: 'export', modelPath: model, format, quantization, out, cacheDir },
-      ...{ proof: false, dataPaths: [], importancePaths: importance },
+      ...{ kind: 'export', model: { path: model }, format, quantization, out, cacheDir },
+      proof: false,
+      ...(importance.length === 0 ? {} : { importance: { data: { paths: importance } } }),
     },
     port,
   );

@@ -24,7 +24,7 @@ export async function trainSample(folder) {
   const out = join(folder, 'run');
   const { adapterPath } = await runTrain(
     {
-      ...{ kind: 'train', modelPath: embeddedModelPath(), dataPaths: [train], evalPaths: [], adapterPath: null, out, cacheDir },
+      ...{ kind: 'train', model: { path: embeddedModelPath() }, data: { paths: [train] }, adapterPath: null, out, cacheDir },
       ...{ recipe: JSON.parse(readFileSync(recipe, 'utf8')), device: 'cpu', skipBadRows: false, resume: false },
     },
     port,

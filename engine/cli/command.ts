@@ -1,6 +1,7 @@
 /** What a command of the command line is, and what it is handed. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
+import type { DataFiles, ModelAt } from '../contract.ts';
 import type { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
@@ -90,8 +91,12 @@ export class Arguments {
   path(name: string): string {
     return resolve(this.required(name));
   }
+  /** Files of rows, of which there must be one. */
+  files(name: string): DataFiles {
+    return { paths: this.requiredList(name).map((path) => resolve(path)) };
+  }
   /** What `modelOptions` say. */
-  model(): { path: string; acceptFields: readonly string[] } {
+  model(): ModelAt {
     return { path: this.path('model'), acceptFields: this.list('accept-field') };
   }
   /** What `rowOptions` say: nothing where they are left out. */

@@ -35,7 +35,12 @@ const files: readonly (readonly [folder: string, file: string, first: number, re
   [tiny, 'tokenizer_config.json', Infinity, encode],
   [join(golden, 'adapter'), 'adapter_model.safetensors', 3000, (folder) => readAdapter(folder, model)],
   [join(golden, 'adapter'), 'adapter_config.json', Infinity, (folder) => readAdapter(folder, model)],
-  [golden, 'rows.jsonl', Infinity, (folder) => readRows({ paths: [join(folder, 'rows.jsonl')] }, null, model.spec.vocabularySize)],
+  [
+    golden,
+    'rows.jsonl',
+    Infinity,
+    (folder) => readRows({ paths: [join(folder, 'rows.jsonl')] }, null, model.spec.vocabularySize),
+  ],
 ];
 
 test.each(files)('%s/%s', { timeout: 60_000 }, async (from, file, first, read) => {

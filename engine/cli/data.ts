@@ -1,5 +1,4 @@
 /** `lowrank data render|check|stats` */
-import { resolve } from 'node:path';
 import type { DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
@@ -27,7 +26,7 @@ export const data: Command = {
     const date = args.text('date');
     const request = {
       model: args.model(),
-      data: args.requiredList('data').map((path) => resolve(path)),
+      data: args.files('data'),
       rowSettings: args.rowSettings(),
       // A day that a chat template prints, such as that of a run.
       ...(date === undefined ? {} : { day: requireDay(date) }),

@@ -15,7 +15,7 @@ export const evaluate: Command = {
   lists: ['data'],
   async run({ args, output, connect }) {
     const model = args.model();
-    const data = args.requiredList('data').map((path) => resolve(path));
+    const data = args.files('data');
     const adapter = args.text('adapter');
     const client = await connect();
     const result = await showProgress(client, output, 'evaluate', () =>

@@ -1,5 +1,4 @@
 /** `lowrank export` */
-import { resolve } from 'node:path';
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
 import { modelOptions, rowOptions, type Command } from './command.ts';
 import { readWeights } from './generate.ts';
@@ -28,8 +27,6 @@ export const exportCommand: Command = {
   },
   lists: ['adapter', 'data', 'importance'],
   async run({ args, output, connect }) {
-    const data = args.list('data').map((path) => resolve(path));
-    const importance = args.list('importance').map((path) => resolve(path));
     const request = {
       model: args.model(),
       adapters: readWeights(args.list('adapter')),
@@ -40,8 +37,8 @@ export const exportCommand: Command = {
       proof: !args.flag('no-proof'),
       rowSettings: args.rowSettings(),
       replace: args.flag('replace'),
-      ...(data.length > 0 ? { data } : {}),
-      ...(importance.length > 0 ? { importance } : {}),
+      ...(args.list('data').length > 0 ? { data: args.files('data') } : {}),
+      ...(args.list('importance').length > 0 ? { importance: args.files('importance') } : {}),
     };
     const program = args.text('install') === undefined ? null : args.oneOf('install', installPrograms, 'ollama');
     const client = await connect();

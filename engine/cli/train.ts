@@ -30,8 +30,7 @@ export const train: Command = {
   lists: ['data', 'eval'],
   async run({ args, output, connect, onInterrupt }) {
     const model = args.model();
-    const data = args.requiredList('data').map((path) => resolve(path));
-    const evalPaths = args.list('eval').map((path) => resolve(path));
+    const data = { ...args.files('data'), evalPaths: args.list('eval').map((path) => resolve(path)) };
     const out = args.path('out');
     const device = args.oneOf('device', ['auto', 'cpu', 'cuda', 'dml', 'webgpu'], 'auto');
     const adapter = args.text('adapter');
@@ -46,7 +45,7 @@ export const train: Command = {
     const recipe = budget === null ? given : await fittedRecipe(client, { model, data, recipe: given, budget }, output);
     const run = await client.request('runs.start', {
       model,
-      data: { paths: data, evalPaths },
+      data,
       ...(adapter === undefined ? {} : { adapter: { path: resolve(adapter) } }),
       ...(name === undefined ? {} : { name }),
       recipe,

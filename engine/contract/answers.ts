@@ -2,7 +2,7 @@
 import type { MeasureName, Measures } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterWeight } from './adapters.ts';
-import type { ChatMessage, ReadingRows } from './data.ts';
+import type { ChatMessage, ReadingRows, RowsRef } from './data.ts';
 import type { Progress } from './machine.ts';
 import type { ModelRef } from './models.ts';
 
@@ -49,9 +49,8 @@ export interface EvaluationSettings {
   /** Tokens of an answer at most; left out: about twice those of the row's own answer. */
   readonly maxTokens?: number;
 }
-export interface EvaluateRequest extends EvaluationSettings, ReadingRows {
+export interface EvaluateRequest extends EvaluationSettings, RowsRef, ReadingRows {
   readonly model: ModelRef;
-  readonly data: readonly string[];
   /** Path of the adapter; null: the model alone. */
   readonly adapter: string | null;
 }

@@ -4,25 +4,62 @@ import type { RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
 
 export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens';
+export type Split = 'train' | 'eval';
+/** A file of a data set as it was when a version of it was made. */
+export interface VersionFile {
+  readonly path: string;
+  readonly split: Split;
+  readonly bytes: number | null;
+  /** Null in versions of an earlier studio, until their files are looked at again. */
+  readonly sha256: string | null;
+}
+/** What the files of a data set held at one time. It never changes; files that have changed are another version. */
+export interface DatasetVersion {
+  readonly id: string;
+  readonly datasetId: string;
+  /** From 1. */
+  readonly sequence: number;
+  readonly files: readonly VersionFile[];
+  readonly mapping: ColumnMapping | null;
+  readonly format: DataFormat;
+  readonly trainRows: number;
+  readonly evalRows: number;
+  /** SHA-256 over the files to train on and those to evaluate on, as what they are. */
+  readonly hash: string;
+  readonly createdAt: number;
+}
 export interface Dataset {
   readonly id: string;
   readonly projectId: string;
   readonly name: string;
-  readonly trainPaths: readonly string[];
-  readonly evalPaths: readonly string[];
-  readonly format: DataFormat;
-  readonly trainRows: number;
-  readonly evalRows: number;
-  /** Over the files to train on and those to evaluate on, as what they are. */
-  readonly hash: string;
   readonly createdAt: number;
+  /** The newest. */
+  readonly version: DatasetVersion;
 }
 /** What files of rows are, whatever the model. */
-export interface DataScan {
-  readonly format: DataFormat;
-  readonly trainRows: number;
-  readonly evalRows: number;
-  readonly hash: string;
+export type DataScan = Pick<DatasetVersion, 'files' | 'format' | 'trainRows' | 'evalRows' | 'hash'>;
+/** Files of rows to train on and to evaluate on, and what their fields mean where no format says it. */
+export interface DataFiles {
+  readonly paths: readonly string[];
+  readonly evalPaths?: readonly string[];
+  readonly mapping?: ColumnMapping;
+}
+/** Rows, wherever they are named: by a version of a data set, or by files as they are now. */
+export type DataRef = { readonly versionId: string } | DataFiles;
+/** Rows of one split; left out, those to train on. */
+export interface RowsRef {
+  readonly data: DataRef;
+  readonly split?: Split;
+}
+/** Files as a job gets them. */
+export interface DataAt extends DataFiles {
+  /** SHA-256 that the version has of each file, by its path; files without one are not compared. */
+  readonly hashes?: Readonly<Record<string, string>>;
+}
+/** `RowsRef` as a job gets it. */
+export interface RowsAt {
+  readonly data: DataAt;
+  readonly split?: Split;
 }
 /** The fields of a file of rows, for a person to say what they mean where `format` is null. */
 export interface DataColumns {
@@ -35,7 +72,6 @@ export interface ColumnMapping {
   readonly answer: string;
   readonly system: string | null;
 }
-export type MappedData = Pick<Dataset, 'trainPaths' | 'evalPaths'>;
 /** What a token is to the loss. */
 export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';
 export interface TokenView {
@@ -67,12 +103,6 @@ export interface DataCheck {
   /** 0-based rows it means, at most 100. */
   readonly rows: readonly number[];
 }
-/** The files of a split as they were when their data set was added. */
-export interface AddedFiles {
-  readonly rows: number;
-  /** Null where it cannot be compared: it is that of both splits, and one of them is read. */
-  readonly hash: string | null;
-}
 export interface DataReport {
   readonly rows: number;
   /** What is trained on: more than the rows where a chat template makes each turn of a conversation an example of its own. */
@@ -87,8 +117,8 @@ export interface DataReport {
   /** Examples per length bucket; `upTo` is inclusive. */
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
   readonly checks: readonly DataCheck[];
-  /** The files are others than those that were added as a data set: the first of the checks. */
-  readonly changed: boolean;
+  /** Files that are others than in the version of the data set: the first of the checks names them. */
+  readonly changed: readonly string[];
 }
 /** How rows are read. */
 export interface ReadingRows {
@@ -115,31 +145,17 @@ export interface RenderedRows {
 }
 export interface DataRequests {
   'datasets.list': (p: { projectId: string }) => readonly Dataset[];
-  'datasets.add': (p: {
-    projectId: string;
-    name?: string;
-    trainPaths: readonly string[];
-    evalPaths: readonly string[];
-    /** A copy of the files is made, in which their fields mean this. */
-    mapping?: ColumnMapping;
-  }) => Dataset;
+  'datasets.add': (p: { projectId: string; name?: string; data: DataFiles }) => Dataset;
+  /** Makes a version of what the files of a data set hold now, unless it is what they held. */
+  'datasets.addVersion': (p: { id: string }) => Dataset;
   'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
-  'datasets.rows': (p: {
-    datasetId: string;
-    modelId: string;
-    split: 'train' | 'eval';
-    offset: number;
-    limit: number;
-    maxLength: number;
-  }) => {
+  /** Rows as the mask inspector shows them; `total` is null until they have been read to the end. */
+  'data.rows': (p: { model: ModelRef; offset: number; limit: number; maxLength: number } & RowsRef & ViewingRows) => {
     rows: readonly RowView[];
-    total: number;
+    total: number | null;
   };
-  'datasets.report': (
-    p: { datasetId: string; modelId: string; split: 'train' | 'eval'; maxLength: number } & ReadingRows,
-  ) => DataReport;
-  /** Some of the rows from row `offset` on, as many as are answered soon. */
-  'data.render': (p: { model: ModelRef; data: readonly string[]; offset: number } & ViewingRows) => RenderedRows;
-  'data.report': (p: { model: ModelRef; data: readonly string[]; maxLength: number } & ViewingRows) => DataReport;
+  /** Some of the rows from row `offset` on, as many as are answered soon: ids and labels, without the text of each token. */
+  'data.render': (p: { model: ModelRef; offset: number } & RowsRef & ViewingRows) => RenderedRows;
+  'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
 }

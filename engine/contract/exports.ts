@@ -1,7 +1,7 @@
 /** Exports, their proofs, and where they come from. */
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterVersion } from './adapters.ts';
-import type { ReadingRows } from './data.ts';
+import type { DataRef, ReadingRows } from './data.ts';
 import type { ModelRef, Ref } from './models.ts';
 import type { Run } from './runs.ts';
 
@@ -136,9 +136,9 @@ export interface ExportRequest extends ReadingRows {
   /** A person agreed that what is at `out` be replaced, once the new export is written and proved; absent: it is refused. */
   readonly replace?: boolean;
   /** Rows for the proof; absent: the evaluation rows of the adapter's run, or built-in ones. */
-  readonly data?: readonly string[];
+  readonly data?: DataRef;
   /** Rows that the importance of columns is measured with, for quantized types; absent: those of the adapter's run where the type needs it. */
-  readonly importance?: readonly string[];
+  readonly importance?: DataRef;
 }
 export interface ExportRequests {
   'exports.choices': (p: { adapterId: string }) => readonly ExportChoice[];

@@ -3,9 +3,10 @@ import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterWeight } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
-import type { AddedFiles, ColumnMapping, ReadingRows, ViewingRows } from './data.ts';
+import type { DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
+import type { ModelAt } from './models.ts';
 import type { TrialSubject } from './runs.ts';
 
 export interface ExportOrigin {
@@ -17,10 +18,8 @@ export interface ExportOrigin {
 export type JobSpec =
   | {
       readonly kind: 'train';
-      readonly modelPath: string;
-      readonly acceptFields?: readonly string[];
-      readonly dataPaths: readonly string[];
-      readonly evalPaths: readonly string[];
+      readonly model: ModelAt;
+      readonly data: DataAt;
       readonly adapterPath: string | null;
       readonly recipe: RecipeInput;
       readonly out: string;
@@ -33,18 +32,16 @@ export type JobSpec =
     }
   | ({
       readonly kind: 'evaluate';
-      readonly modelPath: string;
-      readonly acceptFields?: readonly string[];
-      readonly dataPaths: readonly string[];
+      readonly model: ModelAt;
       readonly adapterPath: string | null;
       readonly cacheDir: string;
-    } & EvaluationSettings &
+    } & RowsAt &
+      EvaluationSettings &
       ReadingRows)
-  | { readonly kind: 'chat'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
+  | { readonly kind: 'chat'; readonly model: ModelAt; readonly cacheDir: string }
   | ({
       readonly kind: 'export';
-      readonly modelPath: string;
-      readonly acceptFields?: readonly string[];
+      readonly model: ModelAt;
       readonly adapters: readonly AdapterWeight[];
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
@@ -53,25 +50,23 @@ export type JobSpec =
       readonly replace?: boolean;
       readonly proof: boolean;
       /** Rows for the proof; none: built-in ones. */
-      readonly dataPaths?: readonly string[];
-      /** Data that the importance of columns is measured with; none: it is not measured. */
-      readonly importancePaths?: readonly string[];
+      readonly rows?: RowsAt;
+      /** Rows that the importance of columns is measured with; none: it is not measured. */
+      readonly importance?: RowsAt;
       readonly cacheDir: string;
       /** Where it comes from, as far as the host knows; the job adds what stands in the files. */
       readonly origin?: ExportOrigin;
     } & ReadingRows)
   | { readonly kind: 'identify'; readonly path: string }
-  | { readonly kind: 'data'; readonly modelPath: string; readonly acceptFields?: readonly string[]; readonly cacheDir: string }
+  | { readonly kind: 'data'; readonly model: ModelAt; readonly cacheDir: string }
   | {
       readonly kind: 'describe';
-      readonly modelPath: string;
-      readonly acceptFields?: readonly string[];
+      readonly model: ModelAt;
       readonly adapterPath: string;
     }
   | {
       readonly kind: 'norms';
-      readonly modelPath: string;
-      readonly acceptFields?: readonly string[];
+      readonly model: ModelAt;
       readonly adapterPath: string;
     }
   /** Tries a device on a small model: of this make, or of the usual one. */
@@ -83,14 +78,7 @@ export type JobSpec =
     }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'columns'; readonly path: string }
-  | {
-      readonly kind: 'map';
-      readonly trainPaths: readonly string[];
-      readonly evalPaths: readonly string[];
-      readonly mapping: ColumnMapping;
-      readonly out: string;
-    }
-  | { readonly kind: 'scan'; readonly trainPaths: readonly string[]; readonly evalPaths: readonly string[] };
+  | { readonly kind: 'scan'; readonly data: DataFiles };
 /** Host to job. `request` is for the long-lived jobs (chat, data). */
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }
@@ -107,7 +95,7 @@ export type JobRequest =
       readonly streamId: string;
     }
   | { readonly name: 'stopGenerate'; readonly streamId: string }
-  | ({ readonly name: 'render'; readonly dataPaths: readonly string[]; readonly offset: number } & ViewingRows)
+  | ({ readonly name: 'render'; readonly offset: number } & RowsAt & ViewingRows)
   /** What a recipe would adapt; what is not there adapts nothing. */
   | { readonly name: 'targets'; readonly recipe: Recipe }
   /** What a recipe would train; refused where the model does not have it. */
@@ -118,21 +106,9 @@ export type JobRequest =
   | { readonly name: 'trialKey'; readonly subject: TrialSubject }
   /** The memory of a step on rows of up to `longest` tokens. */
   | { readonly name: 'memory'; readonly recipe: Recipe; readonly longest: number }
-  | {
-      readonly name: 'rows';
-      readonly dataPaths: readonly string[];
-      readonly offset: number;
-      readonly limit: number;
-      readonly maxLength: number;
-    }
-  | ({
-      readonly name: 'report';
-      readonly dataPaths: readonly string[];
-      readonly otherPaths: readonly string[];
-      readonly maxLength: number;
-      /** What the files were when they were added as a data set; left out where they were not. */
-      readonly added?: AddedFiles;
-    } & ViewingRows);
+  | ({ readonly name: 'rows'; readonly offset: number; readonly limit: number; readonly maxLength: number } & RowsAt &
+      ViewingRows)
+  | ({ readonly name: 'report'; readonly maxLength: number } & RowsAt & ViewingRows);
 /** Job to host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =
   /** The model of a chat is in memory: how long that takes is measured. */

@@ -12,8 +12,12 @@ export interface AcceptFields {
   /** Fields of a model's config, or metadata keys, that nobody here knows and a person lets pass; left out: none. */
   readonly acceptFields?: readonly string[];
 }
-/** A model; one that is given by its path may name fields of its config to be passed over. */
-export type ModelRef = { readonly id: string } | ({ readonly path: string } & AcceptFields);
+/** Where a model lies, and how it is opened. */
+export interface ModelAt extends AcceptFields {
+  readonly path: string;
+}
+/** A model that is registered, or that lies somewhere. */
+export type ModelRef = { readonly id: string } | ModelAt;
 /** A linear layer of the blocks that can be adapted; one path is there once for each size that its matrix has. */
 export interface LinearInfo {
   /** `q_proj`, as PEFT's target_modules names it. */

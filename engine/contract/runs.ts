@@ -3,8 +3,9 @@ import type { Measures, MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { Verdict } from './answers.ts';
+import type { DataRef } from './data.ts';
 import type { Provider } from './machine.ts';
-import type { AcceptFields, LinearInfo, ModelRef, Ref } from './models.ts';
+import type { LinearInfo, ModelAt, ModelRef, Ref } from './models.ts';
 
 /** `paused` and `stopped` both end with a checkpoint; a paused run is one that somebody means to go on with. */
 export type RunState = 'queued' | 'running' | 'paused' | 'done' | 'stopped' | 'interrupted' | 'failed';
@@ -21,6 +22,8 @@ export interface Run {
   readonly modelPath: string;
   readonly datasetId: string | null;
   readonly datasetName: string;
+  /** Of the data set, as it was trained on; null where its files were named by their paths. */
+  readonly versionId: string | null;
   readonly recipe: Recipe;
   readonly device: Provider;
   readonly out: string;
@@ -111,7 +114,7 @@ export interface RunPlan {
   readonly notes: readonly string[];
 }
 /** What a recipe trains of a model. */
-export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'matrices' | 'perLinear'> {
+export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'totalParameters' | 'matrices' | 'perLinear'> {
   /** Blocks of the model. */
   readonly layers: number;
 }
@@ -134,8 +137,8 @@ export interface FittedRecipe {
   readonly changes: readonly FitChange[];
 }
 /** What decides the graph of a training step. */
-export interface TrialSubject extends AcceptFields {
-  readonly modelPath: string;
+export interface TrialSubject {
+  readonly model: ModelAt;
   readonly adapterPath: string | null;
   readonly recipe: RecipeInput;
 }
@@ -143,7 +146,7 @@ export interface TrainRequest {
   readonly projectId?: string;
   readonly name?: string;
   readonly model: ModelRef;
-  readonly data: { readonly id: string } | { readonly paths: readonly string[]; readonly evalPaths: readonly string[] };
+  readonly data: DataRef;
   /** Adapter to go on from. */
   readonly adapter?: Ref;
   readonly recipe: RecipeInput;
@@ -159,9 +162,9 @@ export interface TrainRequest {
 export interface RunRequests {
   'runs.list': (p: { projectId?: string }) => readonly Run[];
   'runs.get': (p: { id: string }) => Run;
-  'runs.plan': (p: { modelId: string; datasetId: string; recipe: RecipeInput }) => RunPlan;
+  'runs.plan': (p: { model: ModelRef; data: DataRef; recipe: RecipeInput }) => RunPlan;
   /** Changes a recipe so that a run takes no more than `budget` bytes, what costs least first, and says what it costs. */
-  'runs.fit': (p: { model: ModelRef; data: readonly string[]; recipe: RecipeInput; budget: number }) => FittedRecipe;
+  'runs.fit': (p: { model: ModelRef; data: DataRef; recipe: RecipeInput; budget: number }) => FittedRecipe;
   'runs.start': (p: TrainRequest) => Run;
   /** Asks for a checkpoint and an end for now; `runs.resume` goes on. */
   'runs.pause': (p: { id: string }) => null;

@@ -2,6 +2,7 @@
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
 import { contextOf, positionLimit, type PositionsSpec } from '../models/positions.ts';
 import { ignored, supervisedTokens } from '../labels.ts';
+import { changedSentence } from './row-files.ts';
 import type { RowFacts, RowFindings } from './row-facts.ts';
 import type { RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';
@@ -17,7 +18,7 @@ export function reportOf(
   others: RowFacts | null,
   wantedLength: number,
   spec: PositionsSpec,
-  changed = false,
+  changed: readonly string[] = [],
 ): DataReport {
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const raise = maxLength < wantedLength ? `The model has no more positions: shorten` : `Raise the maximum length or shorten`;
@@ -29,7 +30,7 @@ export function reportOf(
   const leaked = others === null ? null : facts.rowsIn(others);
 
   const checks: DataCheck[] = [
-    changed ? changedCheck : null,
+    changed.length === 0 ? null : changedCheck(changed),
     ...facts.brokenChecks,
     ...facts.findings.checks,
     emptied.check(
@@ -81,12 +82,12 @@ export function reportOf(
   };
 }
 
-const changedCheck: DataCheck = {
-  severity: 'warning',
-  title: 'The files have changed since the data set was added',
-  detail: 'What is shown is what they hold now. Put them back, or add them again as a data set of their own.',
+const changedCheck = (changed: readonly string[]): DataCheck => ({
+  severity: 'blocking',
+  title: changed.length === 1 ? 'A file has changed' : 'Files have changed',
+  detail: `${changedSentence(changed)} What is shown is what is there now. Put it back, or make a new version of the data set.`,
   rows: [],
-};
+});
 
 /** What a run says of the rows it is made of: the warnings of a report that no length or other split decides, and unused columns. */
 export function rowNotes(findings: RowFindings, unused: readonly UnusedColumn[]): string[] {

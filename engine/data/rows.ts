@@ -1,6 +1,6 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
-import type { ChatMessage, ColumnMapping, DataFormat } from '../contract.ts';
+import type { ChatMessage, DataFormat } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
 import { sizeOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
@@ -14,6 +14,7 @@ import { ignored } from '../labels.ts';
 import { encodeExample, renderConversation } from './mask.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
+import type { RowFiles } from './row-files.ts';
 import { RowIndex } from './row-index.ts';
 import { type ChatTemplate, openTemplate } from './template.ts';
 import { tokensOf } from './token-rows.ts';
@@ -66,12 +67,6 @@ const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
 const millisecondsBetweenTellings = 5000;
 
-/** Files of rows, and what their fields mean where a person has said so. */
-export interface RowFiles {
-  readonly paths: readonly string[];
-  readonly mapping?: ColumnMapping | undefined;
-}
-
 /** How rows are read; settings left out are those of the default recipe. */
 export interface RowReading extends Partial<RowSettings> {
   /** False leaves out text and messages, which training never looks at. */
@@ -112,7 +107,7 @@ export async function readRows(
 /** The rows of files for one model: all of them one after another, or a page from the middle. It keeps no row, only where each begins. */
 export class RowSource {
   readonly #paths: readonly string[];
-  readonly #mapping: ColumnMapping | undefined;
+  readonly #mapping: Pick<RowFiles, 'mapping'>;
   readonly #newEncoder: () => RowEncoder;
   readonly #index = new RowIndex();
   #viewer: RowEncoder | undefined;
@@ -125,7 +120,7 @@ export class RowSource {
     { keepText = true, day, ...settings }: RowReading = {},
   ) {
     this.#paths = paths;
-    this.#mapping = mapping;
+    this.#mapping = mapping === undefined ? {} : { mapping };
     this.#newEncoder = () =>
       new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings: { ...defaultRecipe(), ...settings } });
   }
@@ -147,7 +142,7 @@ export class RowSource {
       const hash = createHash('sha256');
       const onNothing = ({ at, line }: RecordPlace) =>
         watch({ rows, bytes: bytes + at, totalBytes, file, firstLine: line, lastLine: line });
-      for await (const batch of inBatches(readRecords(file, { hash, onNothing, mapping: this.#mapping }))) {
+      for await (const batch of inBatches(readRecords(file, { hash, onNothing, ...this.#mapping }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = { rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
         const tell = () => watch(at);
@@ -180,7 +175,7 @@ export class RowSource {
       const from = number === start.file ? start.place : null;
       const onNothing = ({ at, line }: RecordPlace) =>
         watch({ rows: row, bytes: before + at, totalBytes, file, firstLine: line, lastLine: line });
-      for await (const batch of inBatches(readRecords(file, { from, onNothing, mapping: this.#mapping }))) {
+      for await (const batch of inBatches(readRecords(file, { from, onNothing, ...this.#mapping }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = { rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
         const tell = () => watch(at);

@@ -41,14 +41,13 @@ function exportSpec(
 ): Extract<JobSpec, { kind: 'export' }> {
   return {
     kind: 'export',
-    modelPath: join(golden, name, model),
+    model: { path: join(golden, name, model) },
     adapters: [{ path: join(golden, name, 'adapter'), weight: 1 }],
     format,
     quantization,
     out: join(root, `${name}-${model}-${format}-${quantization}`),
     proof: true,
-    dataPaths: [join(golden, name, 'rows.jsonl')],
-    importancePaths: [],
+    rows: { data: { paths: [join(golden, name, 'rows.jsonl')] } },
     cacheDir,
     ...change,
   };
@@ -81,7 +80,7 @@ describe.each([
       if (quantization?.startsWith('q')) expect(proof!.top1Agreement).toBeGreaterThan(top1Agreement! - 0.25);
       else expect(proof!.passed).toBe(true);
       if (quantization === 'f32') expect(proof!.maxLogitDifference).toBeLessThan(2e-5);
-      const opened = openModel(spec.modelPath);
+      const opened = openModel(spec.model.path);
       const shape = readAdapter(spec.adapters[0]!.path, opened).shape;
       const announced = exportChoices(opened, shape).find(
         (choice) => choice.format === format && choice.quantization === quantization,
@@ -173,7 +172,7 @@ it('importance of the columns is the mean square of what flows into them, and ch
   );
 
   const written = async (importancePaths: string[], out: string) => {
-    const change = { importancePaths, proof: false, out: join(root, out) };
+    const change = { importance: { data: { paths: importancePaths } }, proof: false, out: join(root, out) };
     const { path } = await runExport(exportSpec('llama-tied', 'model', 'gguf', 'q4_0', change), port());
     const file = readGguf(path);
     return { file, values: readGgufFloat32(path, file.tensors.get('blk.0.attn_q.weight')!) };
@@ -201,7 +200,7 @@ it('merges several adapters with their weights', async () => {
     { path: adapterPath, weight: 0.75 },
     { path: adapterPath, weight: 0.25 },
   ];
-  await runExport({ ...merge, modelPath, adapters, out, cacheDir }, port());
+  await runExport({ ...merge, model: { path: modelPath }, adapters, out, cacheDir }, port());
   const model = openModel(modelPath);
   const once = mergeAdapters(model, [{ adapter: readAdapter(adapterPath, model), weight: 1 }]).weights;
   const merged = openModel(out);

@@ -22,7 +22,7 @@ function specOf(format: ExportFormat, quantization: Quantization | null, out: st
   return {
     ...{
       kind: 'export',
-      modelPath: join(golden, 'model'),
+      model: { path: join(golden, 'model') },
       format,
       quantization,
       out,

@@ -88,7 +88,13 @@ it('never takes the place of what it is made of, and leaves a proved file alone 
   cpSync(join(golden, 'model'), modelPath, { recursive: true });
   cpSync(join(golden, 'adapter'), adapterPath, { recursive: true });
   const spec: Extract<JobSpec, { kind: 'export' }> = {
-    ...{ kind: 'export', modelPath, adapters: [{ path: adapterPath, weight: 1 }], format: 'peft', quantization: null },
+    ...{
+      kind: 'export',
+      model: { path: modelPath },
+      adapters: [{ path: adapterPath, weight: 1 }],
+      format: 'peft',
+      quantization: null,
+    },
     ...{ out: adapterPath, proof: false, replace: true, cacheDir: join(work, 'cache') },
   };
   await expect(runExport(spec, silent)).rejects.toThrow('holds what the export is made of');
@@ -99,7 +105,7 @@ it('never takes the place of what it is made of, and leaves a proved file alone 
   await runExport(gguf, silent);
   const before = readFileSync(gguf.out);
   await expect(runExport({ ...gguf, replace: false }, silent)).rejects.toMatchObject({ code: 'folder-not-empty' });
-  await expect(runExport({ ...gguf, dataPaths: [join(work, 'missing.jsonl')] }, silent)).rejects.toThrow();
+  await expect(runExport({ ...gguf, rows: { data: { paths: [join(work, 'missing.jsonl')] } } }, silent)).rejects.toThrow();
   expect(readFileSync(gguf.out).equals(before)).toBe(true);
   await runExport({ ...gguf, quantization: 'q8_0' }, silent);
   expect(readFileSync(gguf.out).length).toBeLessThan(before.length);

@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
+import type { AdapterDescription, AdapterVersion, ModelAt, Run, UpdateNorms } from '../contract.ts';
 import { longestName, shown } from '../problem.ts';
 import { type Asker, found, type HostContext } from './context.ts';
-import { baseOf, modelAt, type ModelAt, requireAbsolute, requireName } from './library.ts';
+import { baseOf, modelAt, requireAbsolute, requireName } from './library.ts';
 
 export class AdapterRegistry {
   readonly #context: HostContext;
@@ -75,14 +75,15 @@ export class AdapterRegistry {
   }
 
   /** It is read whole, in a job: with full training that is a whole model. */
-  #describe(adapterPath: string, base: ModelAt, signal?: AbortSignal): Promise<AdapterDescription> {
-    return this.#context.supervisor.run<AdapterDescription>({ kind: 'describe', ...base, adapterPath }, signal && { signal });
+  #describe(adapterPath: string, model: ModelAt, signal?: AbortSignal): Promise<AdapterDescription> {
+    return this.#context.supervisor.run<AdapterDescription>({ kind: 'describe', model, adapterPath }, signal && { signal });
   }
 
   norms(id: string, { signal }: Asker): Promise<UpdateNorms> {
     const { store, supervisor } = this.#context;
     const version = found(store.adapters.get(id), 'adapter', id);
-    return supervisor.run<UpdateNorms>({ kind: 'norms', ...baseOf(store, version), adapterPath: version.path }, { signal });
+    const model = baseOf(store, version);
+    return supervisor.run<UpdateNorms>({ kind: 'norms', model, adapterPath: version.path }, { signal });
   }
 
   update(id: string, { name, tag }: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {

@@ -34,11 +34,11 @@ test('a clock that jumps changes no order and no duration', { timeout: 60_000 },
     );
     const projectId = (await client.request('projects.create', { name: 'Clock' })).id;
     const modelId = (await client.request('models.add', { projectId, path: golden('model') })).id;
-    const trainPaths = [golden('rows.jsonl')];
-    const datasetId = (await client.request('datasets.add', { projectId, trainPaths, evalPaths: trainPaths })).id;
+    const paths = [golden('rows.jsonl')];
+    const versionId = (await client.request('datasets.add', { projectId, data: { paths, evalPaths: paths } })).version.id;
     for (const name of ['first', 'second'])
       await client.request('runs.start', {
-        ...{ projectId, name, model: { id: modelId }, data: { id: datasetId } },
+        ...{ projectId, name, model: { id: modelId }, data: { versionId } },
         recipe: { rank: 2, maxSteps: 6, evalEvery: 2, saveEvery: 2, keepCheckpoints: 2 },
       });
     await ended;

@@ -39,7 +39,7 @@ function devices(end: (spec: Trial) => { readonly gflops: number } | 'crash'): D
 }
 const webgpu = async (own: Devices) => (await own.measure(false)).devices.find(({ provider }) => provider === 'webgpu')!;
 const run = {
-  modelPath: join(import.meta.dirname, '../golden/gemma2/model'),
+  model: { path: join(import.meta.dirname, '../golden/gemma2/model') },
   adapterPath: null,
   recipe: {},
 };

@@ -1,12 +1,13 @@
 /** Exports: every one is recorded with its proof, also when it fails. */
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
-import type { ExportRecord, ExportRequest } from '../contract.ts';
+import type { ExportRecord, ExportRequest, RowsAt } from '../contract.ts';
 import { tidyAbandoned } from '../export/publish.ts';
 import { needsImportance } from '../export/quant-mix.ts';
 import type { ExportResult } from '../jobs/export.ts';
 import type { Job } from '../jobs/supervisor.ts';
 import { logError, longestName, Problem, shown, toProblemValue } from '../problem.ts';
+import type { RunJob } from '../store/runs.ts';
 import { type Asker, found, type HostContext, startReported } from './context.ts';
 import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 
@@ -49,9 +50,13 @@ export class Exports {
       return { version, path, weight, name: version?.name ?? shown(basename(path), longestName) };
     });
     const adapter = parts.find(({ version }) => version !== null)?.version ?? null;
-    const { modelPath, acceptFields: stated } = modelAt(store, request.model);
-    const acceptFields = stated.length > 0 || adapter === null ? stated : baseOf(store, adapter).acceptFields;
+    const stated = modelAt(store, request.model);
+    const at =
+      stated.acceptFields.length > 0 || adapter === null
+        ? stated
+        : { ...stated, acceptFields: baseOf(store, adapter).acceptFields };
     const run = adapter?.runId == null ? null : store.runs.job(adapter.runId);
+    const rows = await this.#rowsFor(request, run, asker);
     const project =
       request.projectId !== undefined
         ? this.#library.project(request.projectId)
@@ -61,7 +66,7 @@ export class Exports {
       projectId: project.id,
       adapterId: adapter?.id ?? null,
       adapterName: parts.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + '),
-      modelName: model?.name ?? adapter?.modelName ?? shown(basename(modelPath), longestName),
+      modelName: model?.name ?? adapter?.modelName ?? shown(basename(at.path), longestName),
       format: request.format,
       quantization: request.quantization,
       path: request.out,
@@ -84,16 +89,14 @@ export class Exports {
       this.#context,
       {
         kind: 'export',
-        modelPath,
-        acceptFields,
+        model: at,
         adapters: parts.map(({ path, weight }) => ({ path, weight })),
         format: request.format,
         quantization: request.quantization,
         out: request.out,
         proof: request.proof,
         replace: request.replace ?? false,
-        dataPaths: request.data ?? run?.evalPaths ?? [],
-        importancePaths: request.importance ?? (needsImportance(request.quantization) ? (run?.dataPaths ?? []) : []),
+        ...rows,
         rowSettings: { ...rowSettingsOf(store, adapter), ...request.rowSettings },
         cacheDir,
         origin: {
@@ -124,6 +127,27 @@ export class Exports {
     put({ ...written, state: refused === null ? 'done' : 'failed', problem: refused });
     if (refused !== null) throw Problem.fromValue(refused);
     return record;
+  }
+
+  /** Rows for the proof and for the importance of columns: those that are named, or those of the adapter's run as it was trained on them. */
+  async #rowsFor(
+    { data, importance, quantization }: ExportRequest,
+    run: RunJob | null,
+    asker: Asker,
+  ): Promise<{ readonly rows?: RowsAt; readonly importance?: RowsAt }> {
+    const proof = data === undefined ? run?.data : await this.#library.dataAt(data, asker);
+    const measured =
+      importance === undefined
+        ? needsImportance(quantization)
+          ? run?.data
+          : undefined
+        : await this.#library.dataAt(importance, asker);
+    // Files that are named are those for the proof; of a data set and of a run it is the rows that were kept from training.
+    const split = data === undefined || 'versionId' in data ? 'eval' : 'train';
+    return {
+      ...(proof === undefined ? {} : { rows: { data: proof, split } }),
+      ...(measured === undefined ? {} : { importance: { data: measured } }),
+    };
   }
 
   /** Nobody waits for it: the disk may be slow, or not answer at all. */

@@ -1,5 +1,5 @@
 /** One handler for every request of the contract. */
-import type { DataColumns, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
+import type { DataColumns, DataRef, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
 import { judged } from '../evaluate/evaluators.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
@@ -10,7 +10,7 @@ import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
 import { type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
-import type { LongLived } from './long-lived.ts';
+import type { DataAsker, LongLived } from './long-lived.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
@@ -31,7 +31,9 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
   const { store, supervisor, cacheDir } = context;
   const { devices, library, registry, runs, adapters, longLived, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
-  const dataset = (id: string) => found(store.datasets.get(id), 'data set', id);
+  /** Of a data set everyone is told how far it is, and a later question takes the place of an earlier one. */
+  const asked = (data: DataRef, asker: Asker, question: string): DataAsker =>
+    'versionId' in data ? { ...asker, question, subjectId: store.datasets.version(data.versionId)?.datasetId ?? null } : asker;
 
   return {
     'machine.get': () => devices.get(),
@@ -55,7 +57,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { longLived, store }),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
-    'datasets.add': ({ projectId, ...files }, asker) => library.addDataset(projectId, files, asker),
+    'datasets.add': ({ projectId, ...added }, asker) => library.addDataset(projectId, added, asker),
+    'datasets.addVersion': ({ id }, asker) => library.addDatasetVersion(id, asker),
     'datasets.columns': ({ path }, asker) => {
       requireAbsolute(path);
       return runReader<DataColumns>(context, { kind: 'columns', path }, path, { asker });
@@ -64,39 +67,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       library.removeDataset(id);
       return null;
     },
-    'datasets.rows': async ({ datasetId, modelId, split, offset, limit, maxLength }, asker) => {
-      const { trainPaths, evalPaths, trainRows, evalRows } = dataset(datasetId);
-      const [paths, known] = split === 'train' ? [trainPaths, trainRows] : [evalPaths, evalRows];
-      if (paths.length === 0) return { rows: [], total: 0 };
-      const page = { offset, limit: Math.min(limit, 200), maxLength };
-      const { rows, total } = await longLived.rows(at({ id: modelId }), paths, page, {
-        ...asker,
-        question: 'rows',
-        subjectId: datasetId,
-      });
-      // Until they have been read to the end there are as many as when the data set was added.
-      return { rows, total: total ?? known };
-    },
-    'datasets.report': ({ datasetId, modelId, split, maxLength, ...viewing }, asker) => {
-      const { trainPaths, evalPaths, trainRows, evalRows, hash } = dataset(datasetId);
-      const [paths, others, rows] = split === 'train' ? [trainPaths, evalPaths, trainRows] : [evalPaths, trainPaths, evalRows];
-      return longLived.report(at({ id: modelId }), paths, others, maxLength, {
-        viewing,
-        asker: { ...asker, question: 'report', subjectId: datasetId },
-        added: { rows, hash },
-      });
-    },
-
     'runs.list': (params) => registry.list(params?.projectId),
     'runs.get': ({ id }) => registry.get(id),
-    'runs.plan': ({ modelId, datasetId, recipe }, asker) => {
-      const parts = { longLived, store, asker };
-      return planForRun(found(store.models.get(modelId), 'model', modelId), dataset(datasetId), recipe, parts);
-    },
-    'runs.fit': (params, asker) => {
-      params.data.forEach(requireAbsolute);
-      return fitForRun(params, { longLived, store, asker });
-    },
+    'runs.plan': (params, asker) => planForRun(params, { longLived, store, library, asker }),
+    'runs.fit': (params, asker) => fitForRun(params, { longLived, store, library, asker }),
     'runs.start': async (params, asker) => {
       const run = await runs.start(params, asker.client.gone);
       if (params.resume === true) sample.follow(run.id);
@@ -160,20 +134,22 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return identify(context, path, asker.signal);
     },
     'evaluate.start': async ({ model, data, adapter, rowSettings: given, ...settings }, asker) => {
-      for (const path of [...data, ...(adapter === null ? [] : [adapter])]) requireAbsolute(path);
+      if (adapter !== null) requireAbsolute(adapter);
       const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
-      const rows = { dataPaths: data, rowSettings };
-      const spec = { kind: 'evaluate', ...at(model), ...rows, adapterPath: adapter, cacheDir, ...settings } as const;
+      const of = { ...settings, data: await library.dataAt(data, asker), rowSettings };
+      const spec = { kind: 'evaluate', model: at(model), ...of, adapterPath: adapter, cacheDir } as const;
       return (await startReported(context, spec, null, { asker }).finished) as EvaluateResult;
     },
-    'data.render': ({ model, data, offset, ...viewing }, asker) => {
-      data.forEach(requireAbsolute);
-      return longLived.render(at(model), data, offset, { viewing, asker });
-    },
-    'data.report': ({ model, data, maxLength, ...viewing }, asker) => {
-      data.forEach(requireAbsolute);
-      return longLived.report(at(model), data, [], maxLength, { viewing, asker });
-    },
+    'data.rows': async ({ model, data, limit, ...page }, asker) =>
+      longLived.rows(
+        at(model),
+        { ...page, limit: Math.min(limit, 200), data: await library.dataAt(data, asker) },
+        asked(data, asker, 'rows'),
+      ),
+    'data.render': async ({ model, data, ...page }, asker) =>
+      longLived.render(at(model), { ...page, data: await library.dataAt(data, asker) }, asker),
+    'data.report': async ({ model, data, ...of }, asker) =>
+      longLived.report(at(model), { ...of, data: await library.dataAt(data, asker) }, asked(data, asker, 'report')),
     'inspect.path': async ({ path, acceptFields = [] }, asker) => {
       requireAbsolute(path);
       const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { asker });

@@ -12,15 +12,15 @@ let folder: string;
 let client: HostClient;
 let projectId: string;
 let modelId: string;
-let datasetId: string;
+let versionId: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lowrank-host-'));
   client = await connectHost(join(folder, 'data'));
   projectId = (await client.request('projects.create', { name: 'Tests' })).id;
   modelId = (await client.request('models.add', { projectId, path: golden('model') })).id;
-  const trainPaths = [golden('rows.jsonl')];
-  datasetId = (await client.request('datasets.add', { projectId, trainPaths, evalPaths: [] })).id;
+  const data = { paths: [golden('rows.jsonl')] };
+  versionId = (await client.request('datasets.add', { projectId, data })).version.id;
 }, limit);
 afterAll(() => {
   client.close();
@@ -38,7 +38,7 @@ function reaches(id: string, ...states: Run['state'][]): Promise<Run> {
   });
 }
 const start = (recipe: Record<string, unknown>) =>
-  client.request('runs.start', { projectId, model: { id: modelId }, data: { id: datasetId }, recipe });
+  client.request('runs.start', { projectId, model: { id: modelId }, data: { versionId }, recipe });
 
 test('a new project offers the embedded model', async () => {
   const models = await client.request('models.list', { projectId });
@@ -50,17 +50,17 @@ test('what nobody waits for any more ends, and nothing is kept of it', { timeout
   writeFileSync(path, '{"text":"one of very many rows"}\n'.repeat(1_500_000));
   const cancel = new AbortController();
   const end = client.on('job.progress', ({ kind }) => kind === 'scan' && cancel.abort());
-  const adding = client.request('datasets.add', { projectId, trainPaths: [path], evalPaths: [] }, cancel.signal);
+  const adding = client.request('datasets.add', { projectId, data: { paths: [path] } }, cancel.signal);
   await expect(adding).rejects.toMatchObject({ code: 'stopped' });
   end();
-  expect((await client.request('datasets.list', { projectId })).map(({ id }) => id)).toEqual([datasetId]);
+  expect((await client.request('datasets.list', { projectId })).map(({ version }) => version.id)).toEqual([versionId]);
   // What has been cancelled before it was asked is not asked.
   await expect(client.request('projects.list', undefined, cancel.signal)).rejects.toMatchObject({ code: 'stopped' });
 });
 
 test('a plan counts what the run then trains', { timeout: limit }, async () => {
   const recipe = { rank: 4, layers: [1], targetModules: ['q_proj', 'down_proj'], epochs: 1.5 };
-  const plan = await client.request('runs.plan', { modelId, datasetId, recipe });
+  const plan = await client.request('runs.plan', { model: { id: modelId }, data: { versionId }, recipe });
   expect(plan.time).toBeNull();
   const run = await reaches((await start(recipe)).id, 'done');
   expect(plan).toMatchObject({ trainableParameters: run.trainableParameters, totalSteps: run.totalSteps, matrices: 2 });
@@ -68,16 +68,24 @@ test('a plan counts what the run then trains', { timeout: limit }, async () => {
 
   // Once a run was measured, that is what the same would take again; of another only what the programs take is known from it.
   expect(plan.memoryMeasured).toBeNull();
-  const again = await client.request('runs.plan', { modelId, datasetId, recipe });
+  const again = await client.request('runs.plan', { model: { id: modelId }, data: { versionId }, recipe });
   expect(again.memoryMeasured).toEqual({ bytes: run.peakMemory, measuredBy: run.name });
   const sum = (memory: typeof plan.memory) => Object.values(memory).reduce((total, part) => total + part, 0);
   expect(sum(again.memory)).toBe(run.peakMemory);
-  const other = await client.request('runs.plan', { modelId, datasetId, recipe: { ...recipe, rank: 64 } });
+  const other = await client.request('runs.plan', {
+    model: { id: modelId },
+    data: { versionId },
+    recipe: { ...recipe, rank: 64 },
+  });
   expect(other.memoryMeasured).toBeNull();
   expect(other.memory.runtime).toBe(again.memory.runtime);
 
   // Its rate says how long the same would take again.
-  const { time } = await client.request('runs.plan', { modelId, datasetId, recipe: { ...recipe, epochs: 300 } });
+  const { time } = await client.request('runs.plan', {
+    model: { id: modelId },
+    data: { versionId },
+    recipe: { ...recipe, epochs: 300 },
+  });
   const { steps } = await client.request('runs.metrics', { id: run.id, afterStep: 1 });
   const perStep = steps.reduce((sum, { seconds }) => sum + seconds, 0) / steps.length;
   expect(time!.measuredBy).toBe(run.name);
@@ -171,7 +179,7 @@ test('a model opened with an accepted field keeps it: in plans, runs, answers an
   expect(stored.acceptFields).toEqual(acceptFields);
 
   const recipe = { rank: 2, alpha: 4, maxSteps: 1 };
-  expect(await client.request('runs.plan', { modelId: id, datasetId, recipe })).toMatchObject({ matrices: 14 });
+  expect(await client.request('runs.plan', { model: { id }, data: { versionId }, recipe })).toMatchObject({ matrices: 14 });
   const settings = { maxTokens: 2, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: true };
   const answer = { adapters: [], prompt: { tokens: [3, 4] }, settings };
   const { tokens } = await client.request('generate.start', { model: { id }, ...answer, streamId: 'strange' });
@@ -179,7 +187,7 @@ test('a model opened with an accepted field keeps it: in plans, runs, answers an
   // By its path alone it is refused as ever, and by its path with the field it is not.
   const byPath = client.request('generate.start', { model: { path }, ...answer, streamId: 'refused' });
   await expect(byPath).rejects.toMatchObject({ code: 'field-unknown' });
-  const run = await client.request('runs.start', { projectId, model: { path, acceptFields }, data: { id: datasetId }, recipe });
+  const run = await client.request('runs.start', { projectId, model: { path, acceptFields }, data: { versionId }, recipe });
   expect(await reaches(run.id, 'done', 'failed')).toMatchObject({ state: 'done' });
   const adapter = (await client.request('adapters.list', { projectId })).find(({ runId }) => runId === run.id)!;
   expect((await client.request('exports.choices', { adapterId: adapter.id })).length).toBeGreaterThan(1);
@@ -191,7 +199,7 @@ test('a model opened with an accepted field keeps it: in plans, runs, answers an
     quantization: 'f32',
     out: join(folder, 'strange-merged'),
     proof: true,
-    data: [golden('rows.jsonl')],
+    data: { paths: [golden('rows.jsonl')] },
   });
   expect(exported).toMatchObject({ state: 'done', proof: { passed: true } });
 });

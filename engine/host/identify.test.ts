@@ -58,12 +58,13 @@ beforeAll(async () => {
   writeFileSync(join(runFolder, 'metrics.jsonl'), evaluations.map((line) => `${line}\n`).join(''));
   run = {
     ...{ id: 'run-1', projectId, name: 'Orders', colour: 1, state: 'done', phase: '', modelId: null, modelName: 'tied' },
-    ...{ modelPath: join(golden, 'model'), datasetId: null, datasetName: 'orders', recipe, device: 'cpu', out: runFolder },
+    ...{ modelPath: join(golden, 'model'), datasetId: null, datasetName: 'orders', versionId: null },
+    ...{ recipe, device: 'cpu', out: runFolder },
     ...{ step: 7, totalSteps: 7, secondsLeft: null, seconds: 0, lastLoss: null, measures: {} },
     ...{ trainableParameters: 0, peakMemory: 0, problem: null, notes: '', tags: [], createdAt: 1, finishedAt: 2 },
   };
   store.runs.insert(run, {
-    ...{ dataPaths: [], evalPaths: [], adapterPath: null, device: 'auto', skipBadRows: false },
+    ...{ data: { paths: [] }, adapterPath: null, device: 'auto', skipBadRows: false },
   });
   const version = (await new AdapterRegistry(context).versionOf(run))!;
   store.adapters.put(version);
@@ -80,7 +81,7 @@ async function written(format: ExportFormat, quantization: Quantization | null):
     {
       ...{
         kind: 'export',
-        modelPath: join(golden, 'model'),
+        model: { path: join(golden, 'model') },
         format,
         quantization,
         proof: true,
@@ -88,7 +89,7 @@ async function written(format: ExportFormat, quantization: Quantization | null):
       },
       adapters: [{ path: join(runFolder, 'adapter'), weight: 1 }],
       out: join(folder, `${format}-out${/gguf/.test(format) ? '.gguf' : ''}`),
-      dataPaths: [join(golden, 'rows.jsonl')],
+      rows: { data: { paths: [join(golden, 'rows.jsonl')] } },
       origin: { exportId: id, adapters: [{ name: 'Orders v1', run: { id: run.id, name: run.name } }] },
     },
     silent,

@@ -1,21 +1,27 @@
 /** Projects, models and data sets: what a person has gathered to work with. */
 import { randomUUID } from 'node:crypto';
-import { basename, extname, isAbsolute, join } from 'node:path';
+import { basename, extname, isAbsolute } from 'node:path';
 import type { Store } from '../store/open.ts';
 import type {
   AcceptFields,
   AdapterVersion,
   AdapterWeight,
+  ColumnMapping,
+  DataAt,
+  DataFiles,
+  DataRef,
   DataScan,
   Dataset,
+  DatasetVersion,
   EngineRequests,
   Inspection,
-  MappedData,
   Model,
+  ModelAt,
   ModelInfo,
   ModelRef,
   Params,
   Project,
+  Split,
 } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
 import { logError, longestName, Problem, shown } from '../problem.ts';
@@ -105,39 +111,58 @@ export class Library {
 
   async addDataset(
     projectId: string,
-    { name, mapping, ...files }: Omit<Params<EngineRequests, 'datasets.add'>, 'projectId'>,
+    { name, data }: Omit<Params<EngineRequests, 'datasets.add'>, 'projectId'>,
     asker?: Asker,
   ): Promise<Dataset> {
     this.project(projectId);
-    if (files.trainPaths.length === 0)
-      throw new Problem('request-invalid', 'A data set needs at least one file to train on.', `Choose a file of ${dataFileNames}.`);
-    for (const path of [...files.trainPaths, ...files.evalPaths]) requireAbsolute(path);
+    requireFiles(data);
     const id = randomUUID();
-    const { dataDir } = this.#context;
-    const first = files.trainPaths[0]!;
-    const { trainPaths, evalPaths } =
-      mapping === undefined
-        ? files
-        : // It stays when the data set is removed: runs that were trained on it are proved by its rows.
-          await runReader<MappedData>(
-            this.#context,
-            { kind: 'map', ...files, mapping, out: join(dataDir, 'datasets', id) },
-            first,
-            { asker },
-          );
-    const scan = await runReader<DataScan>(this.#context, { kind: 'scan', trainPaths, evalPaths }, first, { asker });
+    const first = data.paths[0]!;
+    const version = versionOf(id, 1, data.mapping ?? null, await this.#scan(data, asker));
     const dataset: Dataset = {
       id,
       projectId,
       name: name?.trim() ? requireName(name, 'data set') : shown(basename(first, extname(first)), longestName),
-      trainPaths,
-      evalPaths,
-      ...scan,
-      createdAt: Date.now(),
+      createdAt: version.createdAt,
+      version,
     };
     this.#context.store.datasets.insert(dataset);
     this.#context.emit('list.changed', { projectId, list: 'datasets' });
     return dataset;
+  }
+
+  /** What its files hold now becomes the newest version, unless it is what the newest one says. */
+  async addDatasetVersion(id: string, asker: Asker): Promise<Dataset> {
+    const { store, emit } = this.#context;
+    const dataset = found(store.datasets.get(id), 'data set', id);
+    const { version } = dataset;
+    const scan = await this.#scan(dataFilesOf(version), asker);
+    if (scan.hash === version.hash) return dataset;
+    const next = { ...dataset, version: versionOf(id, version.sequence + 1, version.mapping, scan) };
+    store.datasets.insertVersion(next.version);
+    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+    return next;
+  }
+
+  #scan(data: DataFiles, asker?: Asker): Promise<DataScan> {
+    return runReader<DataScan>(this.#context, { kind: 'scan', data }, data.paths[0]!, { asker });
+  }
+
+  /** The files of rows, and what they should hold where a version of a data set names them. */
+  async dataAt(ref: DataRef, asker?: Asker): Promise<DataAt> {
+    if (!('versionId' in ref)) {
+      requireFiles(ref);
+      return ref;
+    }
+    const { datasets } = this.#context.store;
+    const version = found(datasets.version(ref.versionId), 'version of a data set', ref.versionId);
+    if (version.files.every(({ sha256 }) => sha256 !== null)) return versionAt(version);
+    // An earlier studio kept one hash of all files, which says of none of them whether it is the one that changed.
+    const scan = await this.#scan(dataFilesOf(version), asker);
+    if (scan.hash !== version.hash)
+      return { ...dataFilesOf(version), hashes: Object.fromEntries(version.files.map(({ path }) => [path, version.hash])) };
+    datasets.setFiles(version.id, scan.files);
+    return versionAt({ ...version, files: scan.files });
   }
 
   removeDataset(id: string): void {
@@ -147,26 +172,47 @@ export class Library {
   }
 }
 
-/** Where a model lies, and how it is opened. */
-export interface ModelAt {
-  readonly modelPath: string;
-  readonly acceptFields: readonly string[];
+function versionOf(datasetId: string, sequence: number, mapping: ColumnMapping | null, scan: DataScan): DatasetVersion {
+  return { id: randomUUID(), datasetId, sequence, mapping, ...scan, createdAt: Date.now() };
 }
 
-export function modelAt({ models }: Store, ref: ModelRef): ModelAt {
+function pathsOf({ files }: DatasetVersion, of: Split): readonly string[] {
+  return files.filter(({ split }) => split === of).map(({ path }) => path);
+}
+
+function dataFilesOf(version: DatasetVersion): DataFiles {
+  const { mapping } = version;
+  return {
+    ...{ paths: pathsOf(version, 'train'), evalPaths: pathsOf(version, 'eval') },
+    ...(mapping === null ? {} : { mapping }),
+  };
+}
+
+function versionAt(version: DatasetVersion): DataAt {
+  const hashes = version.files.flatMap(({ path, sha256 }) => (sha256 === null ? [] : [[path, sha256] as const]));
+  return { ...dataFilesOf(version), hashes: Object.fromEntries(hashes) };
+}
+
+function requireFiles({ paths, evalPaths = [] }: DataFiles): void {
+  if (paths.length === 0)
+    throw new Problem('request-invalid', 'At least one file of rows is needed.', `Choose a file of ${dataFileNames}.`);
+  for (const path of [...paths, ...evalPaths]) requireAbsolute(path);
+}
+
+export function modelAt({ models }: Store, ref: ModelRef): Required<ModelAt> {
   const { path, acceptFields = [] } = 'id' in ref ? found(models.get(ref.id), 'model', ref.id) : ref;
   requireAbsolute(path);
-  return { modelPath: path, acceptFields };
+  return { path, acceptFields };
 }
 
 /** The base of an adapter: as its model is registered, or else as its run opened it. */
 export function baseOf(
   { models, runs }: Store,
   { modelId, modelPath, runId }: Pick<AdapterVersion, 'modelId' | 'modelPath' | 'runId'>,
-): ModelAt {
+): Required<ModelAt> {
   const model = modelId === null ? null : models.get(modelId);
   const job = runId === null ? null : runs.job(runId);
-  return { modelPath, acceptFields: model?.acceptFields ?? job?.acceptFields ?? [] };
+  return { path: modelPath, acceptFields: model?.acceptFields ?? job?.acceptFields ?? [] };
 }
 
 /** How the run of an adapter read its rows; empty where no run is known. */

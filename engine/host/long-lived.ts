@@ -1,7 +1,6 @@
 /** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
 import { randomUUID } from 'node:crypto';
 import type {
-  AddedFiles,
   AdapterPlan,
   DataReport,
   EngineEvents,
@@ -9,19 +8,18 @@ import type {
   GenerateRequest,
   GenerateResult,
   JobRequest,
+  ModelAt,
   Progress,
   RenderedRows,
   RowView,
   RunPlan,
   TargetPlan,
   TrialSubject,
-  ViewingRows,
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
 import { type Asker, type Client, type HostContext, silenceSeconds } from './context.ts';
-import type { ModelAt } from './library.ts';
 
 type Kind = 'chat' | 'data';
 type StreamedToken = EngineEvents['generate.token'];
@@ -93,27 +91,19 @@ export class LongLived {
 
   async rows(
     model: ModelAt,
-    dataPaths: readonly string[],
-    page: { offset: number; limit: number; maxLength: number },
+    page: Omit<Extract<JobRequest, { name: 'rows' }>, 'name'>,
     asker: DataAsker,
   ): Promise<{ rows: readonly RowView[]; total: number | null }> {
-    const request: JobRequest = { name: 'rows', dataPaths, ...page };
+    const request: JobRequest = { name: 'rows', ...page };
     return (await this.#data(model, request, asker)) as { rows: readonly RowView[]; total: number | null };
   }
 
   async report(
     model: ModelAt,
-    dataPaths: readonly string[],
-    otherPaths: readonly string[],
-    maxLength: number,
-    {
-      viewing = {},
-      asker,
-      added,
-    }: { readonly viewing?: ViewingRows; readonly asker?: DataAsker; readonly added?: AddedFiles } = {},
+    of: Omit<Extract<JobRequest, { name: 'report' }>, 'name'>,
+    asker?: DataAsker,
   ): Promise<DataReport> {
-    const request: JobRequest = { name: 'report', dataPaths, otherPaths, maxLength, ...(added && { added }), ...viewing };
-    return (await this.#data(model, request, asker)) as DataReport;
+    return (await this.#data(model, { name: 'report', ...of }, asker)) as DataReport;
   }
 
   async memory(model: ModelAt, recipe: Recipe, longest: number): Promise<RunPlan['memory']> {
@@ -133,17 +123,15 @@ export class LongLived {
   }
 
   async trialKey(subject: TrialSubject): Promise<string> {
-    const { modelPath, acceptFields = [] } = subject;
-    return (await this.#data({ modelPath, acceptFields }, { name: 'trialKey', subject })) as string;
+    return (await this.#data(subject.model, { name: 'trialKey', subject })) as string;
   }
 
   async render(
     model: ModelAt,
-    dataPaths: readonly string[],
-    offset: number,
-    { viewing, asker }: { readonly viewing: ViewingRows; readonly asker: DataAsker },
+    of: Omit<Extract<JobRequest, { name: 'render' }>, 'name'>,
+    asker: DataAsker,
   ): Promise<RenderedRows> {
-    return (await this.#data(model, { name: 'render', dataPaths, offset, ...viewing }, asker)) as RenderedRows;
+    return (await this.#data(model, { name: 'render', ...of }, asker)) as RenderedRows;
   }
 
   async #data(model: ModelAt, request: JobRequest, asker?: DataAsker): Promise<unknown> {
@@ -179,11 +167,12 @@ export class LongLived {
   }
 
   #hold(kind: Kind, model: ModelAt): Held {
-    const key = JSON.stringify([kind, model]);
+    const { path, acceptFields = [] } = model;
+    const key = JSON.stringify([kind, path, acceptFields]);
     const living = this.#held.get(key);
     if (living?.job.open === true) return living;
     const job = this.#context.supervisor.start(
-      { kind, ...model, cacheDir: this.#context.cacheDir },
+      { kind, model, cacheDir: this.#context.cacheDir },
       {
         onMessage: (message) => {
           if (message.type !== 'token') return;

@@ -44,7 +44,7 @@ test(
       const project = await client.request('projects.create', { name: names.join(' ') });
       const projectId = project.id;
       const modelId = (await client.request('models.add', { projectId, path: model })).id;
-      const dataset = await client.request('datasets.add', { projectId, trainPaths: [rows], evalPaths: [] });
+      const dataset = await client.request('datasets.add', { projectId, data: { paths: [rows] } });
       const ended = new Promise<Run>((done) =>
         client.on('run.changed', (run) => {
           if (run.finishedAt !== null) done(run);
@@ -52,7 +52,13 @@ test(
       );
       const name = names.at(-2)!;
       await client.request('runs.start', {
-        ...{ projectId, name, model: { id: modelId }, data: { id: dataset.id }, recipe: { rank: 2, maxSteps: 1 } },
+        ...{
+          projectId,
+          name,
+          model: { id: modelId },
+          data: { versionId: dataset.version.id },
+          recipe: { rank: 2, maxSteps: 1 },
+        },
       });
       expect(await ended).toMatchObject({ state: 'done', problem: null, name });
       const [adapter] = await client.request('adapters.list', { projectId });

@@ -1,46 +1,39 @@
 import { expect, test } from 'vitest';
-import type { AddedFiles, DataReport, Dataset, Model } from '../contract.ts';
+import type { DataReport, Model } from '../contract.ts';
 import type { Store } from '../store/open.ts';
 import type { Asker } from './context.ts';
+import type { Library } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 import { planForRun } from './plan.ts';
 
-test('a plan says that the files of its data set have changed since', async () => {
-  const model = { id: 'm', path: '/model', parameters: 1 } as Model;
+test('a plan says which files of its data set have changed since its version was made', async () => {
   const store = {
-    models: { get: () => model },
+    models: { get: () => ({ id: 'm', path: '/model' }) as Model },
     metrics: { rateOf: () => null },
     memory: { of: () => [] },
+    datasets: { version: () => ({ datasetId: 'd', evalRows: 0 }) },
   } as unknown as Store;
   const { signal } = new AbortController();
   const asker: Asker = { client: { gone: signal, tell: () => {} }, signal };
-  const asked: (AddedFiles | undefined)[] = [];
-  const notesOf = async (changed: boolean, evalPaths: string[]) => {
-    const check = { severity: 'warning', title: changed ? 'Changed' : 'Repeated', detail: 'Look.', rows: [] } as const;
+  const library = { dataAt: () => Promise.resolve({ paths: ['/a.jsonl'] }) } as unknown as Library;
+  const notesOf = async (changed: string[]) => {
+    const check = {
+      severity: 'warning',
+      title: changed.length > 0 ? 'Changed' : 'Repeated',
+      detail: 'Look.',
+      rows: [],
+    } as const;
     const longLived = {
-      adapter: () => Promise.resolve({ layers: 1, matrices: 1, trainableParameters: 1 }),
+      adapter: () => Promise.resolve({ layers: 1, matrices: 1, trainableParameters: 1, totalParameters: 1 }),
       memory: () => Promise.resolve({}),
-      report: (_at: unknown, _paths: unknown, _others: unknown, _length: unknown, { added }: { added?: AddedFiles }) => {
-        asked.push(added);
+      report: () => {
         const report = { rows: 4, examples: 4, longest: 4, maxLength: 8, lengths: [], checks: [check], changed };
         return Promise.resolve(report as unknown as DataReport);
       },
     } as unknown as LongLived;
-    const dataset = {
-      id: 'd',
-      trainPaths: ['/a.jsonl'],
-      evalPaths,
-      trainRows: 4,
-      evalRows: 0,
-      hash: 'h',
-    } as unknown as Dataset;
-    return (await planForRun(model, dataset, {}, { longLived, store, asker })).notes;
+    const request = { model: { id: 'm' }, data: { versionId: 'v' }, recipe: {} };
+    return (await planForRun(request, { longLived, store, library, asker })).notes;
   };
-  expect(await notesOf(true, [])).toContain('Changed. Look.');
-  expect(await notesOf(false, ['/b.jsonl'])).not.toContain('Repeated. Look.');
-  // The hash of both splits is not that of the one a plan reads.
-  expect(asked).toEqual([
-    { rows: 4, hash: 'h' },
-    { rows: 4, hash: null },
-  ]);
+  expect(await notesOf(['/a.jsonl'])).toContain('Changed. Look.');
+  expect(await notesOf([])).not.toContain('Repeated. Look.');
 });

@@ -2,11 +2,11 @@
 import type {
   AdapterVersion,
   DataReport,
-  Dataset,
   EngineRequests,
   ExportChoice,
   FittedRecipe,
   Model,
+  ModelAt,
   Params,
   RunPlan,
   TargetPlan,
@@ -18,35 +18,34 @@ import { totalExamples, totalSteps } from '../training/order.ts';
 import { fitRecipe } from '../training/fitting.ts';
 import { memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
-import type { Asker } from './context.ts';
-import { baseOf, modelAt, type ModelAt } from './library.ts';
+import { type Asker, found } from './context.ts';
+import { baseOf, type Library, modelAt } from './library.ts';
 import type { LongLived } from './long-lived.ts';
 
 export async function planForRun(
-  model: Model,
-  dataset: Dataset,
-  input: RecipeInput,
-  { longLived, store, asker }: AskedParts,
+  { model, data, recipe: input }: Params<EngineRequests, 'runs.plan'>,
+  { longLived, store, library, asker }: AskedParts,
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
+  const version =
+    'versionId' in data ? found(store.datasets.version(data.versionId), 'version of a data set', data.versionId) : null;
   const { layers: _, ...adapter } = await longLived.adapter(at, recipe);
-  const report = await longLived.report(at, dataset.trainPaths, [], recipe.maxLength, {
-    viewing: { rowSettings: rowSettings(recipe) },
-    asker: { ...asker, question: 'plan', subjectId: dataset.id },
-    added: { rows: dataset.trainRows, hash: dataset.evalPaths.length === 0 ? dataset.hash : null },
-  });
+  const report = await longLived.report(
+    at,
+    { data: await library.dataAt(data, asker), maxLength: recipe.maxLength, rowSettings: rowSettings(recipe) },
+    { ...asker, question: 'plan', subjectId: version?.datasetId ?? null },
+  );
   const steps = totalSteps(recipe, report.examples);
-  const changes = report.changed ? report.checks.slice(0, 1) : [];
-  const rate = store.metrics.rateOf(model.path);
+  const changes = report.changed.length === 0 ? [] : report.checks.slice(0, 1);
+  const rate = store.metrics.rateOf(at.path);
   const longest = Math.min(report.longest, report.maxLength);
   return {
     ...adapter,
-    totalParameters: model.parameters,
     totalSteps: steps,
     ...(await memoryForRun(at, recipe, longest, { longLived, store })),
     memoryFree: machineMemory().free,
-    time: rate && { seconds: tokensOfRun(recipe, dataset, report) / rate.tokensPerSecond, ...rate },
+    time: rate && { seconds: tokensOfRun(recipe, version?.evalRows ?? 0, report) / rate.tokensPerSecond, ...rate },
     notes: [...changes.map(({ title, detail }) => `${title}. ${detail}`), ...recipeNotes(recipe, report.examples)],
   };
 }
@@ -56,6 +55,7 @@ interface PlanParts {
   readonly store: Store;
 }
 interface AskedParts extends PlanParts {
+  readonly library: Library;
   readonly asker: Asker;
 }
 
@@ -67,7 +67,7 @@ async function memoryForRun(
   { longLived, store }: PlanParts,
 ): Promise<Pick<RunPlan, 'memory' | 'memoryMeasured'>> {
   const memory = await longLived.memory(at, recipe, longest);
-  const measures = store.memory.of(at.modelPath);
+  const measures = store.memory.of(at.path);
   const wanted = JSON.stringify(memoryRecipe(recipe));
   const same = measures.find((measure) => JSON.stringify(measure.recipe) === wanted && measure.longest === longest);
   const nearest = same ?? measures[0];
@@ -87,10 +87,11 @@ export async function fitForRun(
 ): Promise<FittedRecipe> {
   const recipe = requireRecipe(input);
   const at = modelAt(parts.store, model);
-  const report = await parts.longLived.report(at, data, [], recipe.maxLength, {
-    viewing: { rowSettings: rowSettings(recipe) },
-    asker: { ...parts.asker, question: 'fit' },
-  });
+  const report = await parts.longLived.report(
+    at,
+    { data: await parts.library.dataAt(data, parts.asker), maxLength: recipe.maxLength, rowSettings: rowSettings(recipe) },
+    { ...parts.asker, question: 'fit' },
+  );
   const { layers } = await parts.longLived.adapter(at, recipe);
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
   const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>
@@ -116,7 +117,7 @@ function tokensBehind({ lengths }: DataReport, length: number): number {
 const costOfEvaluation = 1 / 3;
 
 /** Tokens that a run takes through the model, those of its evaluations at what they cost. */
-function tokensOfRun(recipe: Recipe, { evalRows }: Dataset, report: DataReport): number {
+function tokensOfRun(recipe: Recipe, evalRows: number, report: DataReport): number {
   const { lengths, rows, examples, maxLength } = report;
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
   const tokens = lengths.reduce((sum, { upTo, rows }) => sum + rows * Math.min(upTo - halfBucket, maxLength), 0);

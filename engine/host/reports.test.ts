@@ -240,7 +240,11 @@ test('an export reads rows as the run of its adapter did', async () => {
   const written = exports.start({ model: { path: '/model' }, adapters: [{ id: 'adapter' }], ...out }, asker);
   await vi.waitFor(() =>
     expect(sent.at(-1)).toMatchObject({
-      spec: { kind: 'export', dataPaths: [], rowSettings: { addEosToken: false } },
+      spec: {
+        kind: 'export',
+        rows: { data: { paths: ['/rows.jsonl'], evalPaths: [] }, split: 'eval' },
+        rowSettings: { addEosToken: false },
+      },
     }),
   );
   exit(1, null);
@@ -253,7 +257,7 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
   const heard: string[] = [];
   const settings = { maxTokens: 2, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
   const request = { model: { path: '/model' }, adapters: [], prompt: { text: 'a' }, settings };
-  const model = { modelPath: '/model', acceptFields: [] };
+  const model = { path: '/model', acceptFields: [] };
   const ask = (streamId: string) =>
     longLived.generate(model, { ...request, streamId }, client, ({ text }) => void heard.push(`${streamId}: ${text}`));
   const answers = [ask('mine'), ask('other')];
@@ -268,8 +272,8 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
 
 test('what is asked after a process has failed for good is answered by a new one, even before the old one is gone', async () => {
   const longLived = new LongLived(context);
-  const model = { modelPath: '/model-of-one', acceptFields: [] };
-  const render = (path: string) => longLived.render(model, [path], 0, { viewing: {}, asker });
+  const model = { path: '/model-of-one', acceptFields: [] };
+  const render = (path: string) => longLived.render(model, { data: { paths: [path] }, offset: 0 }, asker);
   const started = () => sent.filter((command) => command.type === 'start' && command.spec.kind === 'data').length;
   const before = started();
   const first = render('/bad.jsonl');
@@ -301,8 +305,8 @@ test('how far a request is, is told to the one who asked; everyone hears it of a
     signal: client,
   });
   const longLived = new LongLived(told);
-  const model = { modelPath: '/model-of-two', acceptFields: [] };
-  const report = (asker: DataAsker) => longLived.report(model, ['/rows.jsonl'], [], 8, { asker });
+  const model = { path: '/model-of-two', acceptFields: [] };
+  const report = (asker: DataAsker) => longLived.report(model, { data: { paths: ['/rows.jsonl'] }, maxLength: 8 }, asker);
   const reports = [report(asking('mine')), report(asking('other')), report({ ...asking('third'), subjectId: 'set' })];
   const progress = { phase: '', done: 1, total: 2, unit: '', secondsLeft: null };
   for (const request of [2, 1, 3]) say({ type: 'progress', request, progress });

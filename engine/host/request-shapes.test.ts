@@ -36,7 +36,7 @@ test('a model, rows and a prompt may be given in one way or another, and only in
   const recipe = { rank: 3, whatever: 'is checked where it is read' };
   const data = { paths: ['/rows'], evalPaths: [] };
   expect(refusal('runs.start', { model: { path: '/m', acceptFields: [] }, data, recipe, attached: true })).toBeNull();
-  expect(refusal('runs.start', { model: { id: 'm' }, data: { id: 'd' }, adapter: { path: '/a' }, recipe })).toBeNull();
+  expect(refusal('runs.start', { model: { id: 'm' }, data: { versionId: 'd' }, adapter: { path: '/a' }, recipe })).toBeNull();
   expect(refusal('runs.start', { model: {}, data, recipe })).toBe("'model' of runs.start must have one of 'id', 'path'.");
   expect(refusal('runs.start', { model: { id: 'm', path: '/m' }, data, recipe })).toContain("takes no 'path'");
   expect(refusal('runs.start', { model: { id: 'm' }, data: { paths: '/rows', evalPaths: [] }, recipe })).toContain(

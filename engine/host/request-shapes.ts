@@ -7,6 +7,8 @@ import type {
   AllRequests,
   ChatMessage,
   ColumnMapping,
+  DataFiles,
+  DataRef,
   ExportFormat,
   ExportRequest,
   GenerateRequest,
@@ -120,9 +122,16 @@ const model: Check<ModelRef> = either(
 );
 /** Its fields are checked where a recipe is read. */
 const recipe = kind<RecipeInput>('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value));
+const mapping = object<ColumnMapping>({ question: or(text, null), answer: text, system: or(text, null) });
+const dataFiles = object<DataFiles>({ paths: texts, evalPaths: optional(texts), mapping: optional(mapping) });
+const data: Check<DataRef> = either(
+  ['versionId', object<{ readonly versionId: string }>({ versionId: text })],
+  ['paths', dataFiles],
+);
 const rowSettings = optional(object<Partial<RowSettings>>({ addEosToken: optional(flag) }));
 const ofProject = object<{ projectId: string }>({ projectId: text });
-const split = oneOf('train', 'eval');
+const rows = { data, split: optional(oneOf('train', 'eval')) };
+const viewing = { rowSettings, day: optional(text) };
 
 /** What else a template reads of a message passes. */
 const message = kind<ChatMessage>(
@@ -154,10 +163,7 @@ const trainRequest = object<TrainRequest>({
   projectId: optional(text),
   name: optional(text),
   model,
-  data: either(
-    ['id', ofId],
-    ['paths', object<Extract<TrainRequest['data'], { paths: unknown }>>({ paths: texts, evalPaths: texts })],
-  ),
+  data,
   adapter: optional(ref),
   recipe,
   out: optional(text),
@@ -184,12 +190,10 @@ const exportRequest = object<ExportRequest>({
   out: text,
   proof: flag,
   replace: optional(flag),
-  data: optional(texts),
-  importance: optional(texts),
+  data: optional(data),
+  importance: optional(data),
   rowSettings,
 });
-
-const mapping = object<ColumnMapping>({ question: or(text, null), answer: text, system: or(text, null) });
 
 /** Other keys than these throw in a menu of the system. */
 const shortcut = kind<string>('keys such as Mod+Shift+N', (value) => {
@@ -211,34 +215,14 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'models.remove': ofId,
   'models.targets': object<ParamsOf<'models.targets'>>({ modelId: text, recipe }),
   'datasets.list': ofProject,
-  'datasets.add': object<ParamsOf<'datasets.add'>>({
-    projectId: text,
-    trainPaths: texts,
-    evalPaths: texts,
-    name: optional(text),
-    mapping: optional(mapping),
-  }),
+  'datasets.add': object<ParamsOf<'datasets.add'>>({ projectId: text, name: optional(text), data: dataFiles }),
+  'datasets.addVersion': ofId,
   'datasets.columns': object<ParamsOf<'datasets.columns'>>({ path: text }),
   'datasets.remove': ofId,
-  'datasets.rows': object<ParamsOf<'datasets.rows'>>({
-    datasetId: text,
-    modelId: text,
-    split,
-    offset: integer(0),
-    limit: integer(0),
-    maxLength: integer(1),
-  }),
-  'datasets.report': object<ParamsOf<'datasets.report'>>({
-    datasetId: text,
-    modelId: text,
-    split,
-    maxLength: integer(1),
-    rowSettings,
-  }),
   'runs.list': object<ParamsOf<'runs.list'>>({ projectId: optional(text) }),
   'runs.get': ofId,
-  'runs.plan': object<ParamsOf<'runs.plan'>>({ modelId: text, datasetId: text, recipe }),
-  'runs.fit': object<ParamsOf<'runs.fit'>>({ model, data: texts, recipe, budget: between(0, Infinity) }),
+  'runs.plan': object<ParamsOf<'runs.plan'>>({ model, data, recipe }),
+  'runs.fit': object<ParamsOf<'runs.fit'>>({ model, data, recipe, budget: between(0, Infinity) }),
   'runs.start': trainRequest,
   'runs.pause': ofId,
   'runs.stop': object<ParamsOf<'runs.stop'>>({ id: text, force: optional(flag) }),
@@ -275,19 +259,17 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'exports.install': object<ParamsOf<'exports.install'>>({ id: text, program: oneOf('ollama', 'lm-studio', 'jan') }),
   'exports.identify': object<ParamsOf<'exports.identify'>>({ path: text }),
   'evaluate.start': object<ParamsOf<'evaluate.start'>>({
-    ...{ model, data: texts, adapter: or(text, null), rowSettings },
+    ...{ model, ...rows, adapter: or(text, null), rowSettings },
     evaluators: optional(texts),
     shots: optional(listOf(listOf(message))),
     maxTokens: optional(integer(1)),
   }),
-  'data.render': object<ParamsOf<'data.render'>>({
-    ...{ model, data: texts, offset: integer(0), rowSettings },
-    day: optional(text),
+  'data.rows': object<ParamsOf<'data.rows'>>({
+    ...{ model, ...rows, ...viewing },
+    ...{ offset: integer(0), limit: integer(0), maxLength: integer(1) },
   }),
-  'data.report': object<ParamsOf<'data.report'>>({
-    ...{ model, data: texts, maxLength: integer(1), rowSettings },
-    day: optional(text),
-  }),
+  'data.render': object<ParamsOf<'data.render'>>({ model, ...rows, ...viewing, offset: integer(0) }),
+  'data.report': object<ParamsOf<'data.report'>>({ model, ...rows, ...viewing, maxLength: integer(1) }),
   'inspect.path': object<ParamsOf<'inspect.path'>>({ path: text, acceptFields }),
   'sample.start': nothing,
   'sample.get': nothing,

@@ -73,7 +73,7 @@ test('a sample whose run is resumed by hand goes on to its second count', async 
   expect(states.map(({ progress }) => progress?.phase)).toContain('Asking the trained model');
   expect(states.map(({ progress }) => progress?.unit)).not.toContain('bytes');
   expect(start.mock.calls.map(([spec]) => spec)).toMatchObject([
-    { kind: 'evaluate', modelPath: '/model', adapterPath: '/adapter', evaluators: ['json-fields'], maxTokens: 48 },
+    { kind: 'evaluate', model: { path: '/model' }, adapterPath: '/adapter', evaluators: ['json-fields'], maxTokens: 48 },
   ]);
 });
 

@@ -80,8 +80,7 @@ export class SampleProject {
         (await this.#library.addModel(projectId, embeddedModelPath(), { embedded: true }));
       const dataset = await this.#library.addDataset(projectId, {
         name: 'Orders as JSON',
-        trainPaths: [files.train],
-        evalPaths: [files.eval],
+        data: { paths: [files.train], evalPaths: [files.eval] },
       });
       stop.throwIfAborted();
 
@@ -91,7 +90,13 @@ export class SampleProject {
       );
       this.#change({ phase: 'training', correctBefore: before, progress: null });
 
-      const request = { projectId, name: 'Orders as JSON', model: { id: model.id }, data: { id: dataset.id }, recipe };
+      const request = {
+        projectId,
+        name: 'Orders as JSON',
+        model: { id: model.id },
+        data: { versionId: dataset.version.id },
+        recipe,
+      };
       const run = await this.#runs.start(request, stop);
       this.#change({ runId: run.id });
       await this.#finish(run.id, stop);
@@ -160,7 +165,7 @@ export class SampleProject {
 
   /** Has every question answered and counts the answers that have the right fields. */
   async #countRight(
-    { path: modelPath, acceptFields }: Model,
+    { path, acceptFields }: Model,
     adapterPath: string | null,
     stop: AbortSignal,
     onFirst: (answer: ScoredAnswer) => void,
@@ -168,8 +173,8 @@ export class SampleProject {
     const { supervisor, cacheDir } = this.#context;
     const phase = adapterPath === null ? 'Asking the base model' : 'Asking the trained model';
     const spec: JobSpec = {
-      ...{ kind: 'evaluate', modelPath, acceptFields, adapterPath, cacheDir },
-      dataPaths: [sampleFiles().eval],
+      ...{ kind: 'evaluate', model: { path, acceptFields }, adapterPath, cacheDir },
+      data: { paths: [sampleFiles().eval] },
       evaluators: [jsonFields.name],
       maxTokens: longestAnswer,
     };

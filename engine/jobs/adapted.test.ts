@@ -87,7 +87,7 @@ function answers(adapters: readonly string[], of = modelPath): Promise<GenerateR
   };
   const stopped = Promise.withResolvers<void>();
   const chat = runChat(
-    { kind: 'chat', modelPath: of, cacheDir },
+    { kind: 'chat', model: { path: of }, cacheDir },
     {
       ...port,
       onRequest: (handler) =>
@@ -105,7 +105,7 @@ function exportOf(adapter: string, format: 'safetensors' | 'gguf' | 'peft', out:
   return {
     ...{
       kind: 'export',
-      modelPath,
+      model: { path: modelPath },
       adapters: [{ path: adapter, weight: 1 }],
       format,
       out: join(work, out),
@@ -143,7 +143,13 @@ describe('with tokens, rows and a template of its own', () => {
   });
 
   it.each(['safetensors', 'gguf'] as const)('a merged %s has them, and the same loss', async (format) => {
-    const spec = { kind: 'evaluate', modelPath, dataPaths: [data], adapterPath: adapter, cacheDir } as const;
+    const spec = {
+      kind: 'evaluate',
+      model: { path: modelPath },
+      data: { paths: [data] },
+      adapterPath: adapter,
+      cacheDir,
+    } as const;
     const before = await runEvaluate(spec, port);
     expect(before.notes.join(' ')).toMatch(note);
     const { path, proof, notes } = await runExport(exportOf(adapter, format, `merged-${format}`), port);
@@ -151,7 +157,7 @@ describe('with tokens, rows and a template of its own', () => {
     expect(notes.join(' ')).toMatch(note);
     const merged = openModel(path);
     expect(merged.spec).toMatchObject({ vocabularySize: rows, tiedEmbeddings: true });
-    const after = await runEvaluate({ ...spec, modelPath: path, adapterPath: null }, port);
+    const after = await runEvaluate({ ...spec, model: { path }, adapterPath: null }, port);
     expect(Math.abs(after.measures.loss!.value - before.measures.loss!.value)).toBeLessThan(1e-5);
     if (format === 'safetensors') {
       expect(JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'))).toMatchObject({ vocab_size: rows });
@@ -165,8 +171,17 @@ describe('with tokens, rows and a template of its own', () => {
     const recipe = { ...defaultRecipe(), epochs: 1, maxSteps: 1, batchSize: 1 };
     const { adapterPath } = await runTrain(
       {
-        ...{ kind: 'train', modelPath, recipe, out, resume: false, adapterPath: path, device: 'cpu', cacheDir },
-        ...{ dataPaths: [data], evalPaths: [], skipBadRows: false },
+        ...{
+          kind: 'train',
+          model: { path: modelPath },
+          recipe,
+          out,
+          resume: false,
+          adapterPath: path,
+          device: 'cpu',
+          cacheDir,
+        },
+        ...{ data: { paths: [data] }, skipBadRows: false },
       } as Extract<JobSpec, { kind: 'train' }>,
       port,
     );
@@ -235,12 +250,15 @@ it.each(['model', 'model.gguf'])('copies that are not the base’s count in ever
   );
   for (const tensor of stored) writer.write(tensor.values);
   writer.finish();
-  const dataPaths = [join(golden, 'rows.jsonl')];
-  const spec = { kind: 'evaluate', modelPath: path, dataPaths, adapterPath: adapter, cacheDir } as const;
+  const data = { paths: [join(golden, 'rows.jsonl')] };
+  const spec = { kind: 'evaluate', model: { path }, data, adapterPath: adapter, cacheDir } as const;
   const own = await runEvaluate(spec, port);
-  const merged = await runExport({ ...exportOf(adapter, 'safetensors', `copies-${base}`), modelPath: path, dataPaths }, port);
+  const merged = await runExport(
+    { ...exportOf(adapter, 'safetensors', `copies-${base}`), model: { path }, rows: { data } },
+    port,
+  );
   expect(merged.proof).toMatchObject({ passed: true });
-  const of = await runEvaluate({ ...spec, modelPath: merged.path, adapterPath: null }, port);
+  const of = await runEvaluate({ ...spec, model: { path: merged.path }, adapterPath: null }, port);
   expect(Math.abs(of.measures.loss!.value - own.measures.loss!.value)).toBeLessThan(1e-5);
   const [together, alone] = [openAdapted(model, [{ path: adapter, weight: 1 }]), openAdapted(openModel(merged.path), [])];
   const logits = await Promise.all(
@@ -264,19 +282,19 @@ it('what opening the model had to say is said by every job', async () => {
   const data = join(work, 'plain.jsonl');
   writeFileSync(data, `${JSON.stringify({ text: 'A lemon is yellow.' })}\n`);
   const adapter = adapterFolder({});
-  const given = { modelPath: folder, dataPaths: [data], cacheDir } as const;
+  const given = { model: { path: folder }, data: { paths: [data] }, cacheDir } as const;
   messages.length = 0;
   await runTrain(
     {
       ...{ ...given, kind: 'train', recipe: { maxSteps: 1 }, out: join(work, 'noted-run'), resume: false },
-      ...{ adapterPath: null, device: 'cpu', evalPaths: [], skipBadRows: false },
+      ...{ adapterPath: null, device: 'cpu', skipBadRows: false },
     },
     port,
   );
   const said = [
     (await answers([], folder)).notes,
     (await runEvaluate({ ...given, kind: 'evaluate', adapterPath: null }, port)).notes,
-    (await runExport({ ...exportOf(adapter, 'safetensors', 'noted'), modelPath: folder, proof: false }, port)).notes,
+    (await runExport({ ...exportOf(adapter, 'safetensors', 'noted'), model: { path: folder }, proof: false }, port)).notes,
     saidIn(join(work, 'noted-run')),
   ];
   for (const notes of said) expect(notes.join()).toContain('(auto_map)');

@@ -59,7 +59,7 @@ describe('a chat', () => {
     });
   let ended: Promise<null>;
   beforeAll(() => {
-    ended = runChat({ kind: 'chat', modelPath, cacheDir: join(work, 'cache') }, host);
+    ended = runChat({ kind: 'chat', model: { path: modelPath }, cacheDir: join(work, 'cache') }, host);
   });
   afterAll(async () => {
     host.stop();
@@ -113,7 +113,7 @@ describe('a chat', () => {
 describe('data preparation', () => {
   it('renders, pages and reports, and sees a changed file', async () => {
     const host = new Host();
-    const ended = runData({ kind: 'data', modelPath, cacheDir: work }, host);
+    const ended = runData({ kind: 'data', model: { path: modelPath }, cacheDir: work }, host);
     const path = join(work, 'rows.jsonl');
     const row = JSON.stringify({
       messages: [
@@ -122,13 +122,13 @@ describe('data preparation', () => {
       ],
     });
     writeFileSync(path, `${row}\n{"messages": 1}\n${row}\n`);
-    const { rows: rendered } = await host.ask<RenderedRows>({ name: 'render', dataPaths: [path], offset: 0 });
+    const { rows: rendered } = await host.ask<RenderedRows>({ name: 'render', data: { paths: [path] }, offset: 0 });
     expect(rendered[0]).toMatchObject({ text: '<|bos|><|user|>\nHi<|end|>\n<|assistant|>\nYes<|end|>\n' });
     expect(rendered[1]).toMatchObject({ problem: { code: 'data-invalid', line: 2 } });
-    const page = { name: 'rows', dataPaths: [path], offset: 1, limit: 5, maxLength: 64 } as const;
+    const page = { name: 'rows', data: { paths: [path] }, offset: 1, limit: 5, maxLength: 64 } as const;
     const { rows, total } = await host.ask<{ rows: RowView[]; total: number }>(page);
     expect([total, rows.map((view) => view.line)]).toEqual([3, [2, 3]]);
-    const report = { name: 'report', dataPaths: [path], otherPaths: [], maxLength: 64 } as const;
+    const report = { name: 'report', data: { paths: [path] }, maxLength: 64 } as const;
     expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 3, duplicateRows: 1 });
     expect(await host.ask<{ rows: RowView[]; total: number }>({ ...page, offset: 2 })).toMatchObject({
       total: 3,

@@ -19,7 +19,7 @@ import type { JobPort } from './port.ts';
 type ChatRequest = Extract<JobRequest, { name: 'generate' }>;
 
 export async function runChat(spec: Extract<JobSpec, { kind: 'chat' }>, port: JobPort): Promise<null> {
-  const model = openModel(spec.modelPath, spec.acceptFields);
+  const model = openModel(spec.model.path, spec.model.acceptFields);
   const options = { threads: cpuThreads(), cacheDir: spec.cacheDir, openSession };
   port.send({
     type: 'progress',

@@ -16,7 +16,7 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 /** The number of calls, or null when it was killed. */
 async function run(out: string, resume: boolean, at = 0): Promise<number | null> {
   const spec: Extract<JobSpec, { kind: 'train' }> = {
-    ...{ kind: 'train', modelPath: join(golden, 'model'), dataPaths: [join(golden, 'rows.jsonl')], evalPaths: [] },
+    ...{ kind: 'train', model: { path: join(golden, 'model') }, data: { paths: [join(golden, 'rows.jsonl')] } },
     ...{ adapterPath: null, device: 'auto', skipBadRows: false, resume, cacheDir: join(work, 'cache'), out },
     recipe: { rank: 2, maxSteps: 4, batchSize: 1, saveEvery: 2, keepCheckpoints: 1, learningRate: 0.01, dropout: 0.1 },
   };

@@ -4,20 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type {
-  AddedFiles,
+  DataAt,
   AdapterPlan,
   DataReport,
   ExportChoice,
   JobRequest,
   Progress,
   RenderedRows,
+  Split,
   RowView,
   TargetPlan,
 } from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { silentAsker } from '../testing/port.ts';
-import { runMap } from './columns.ts';
 import { runData } from './data.ts';
 import type { Asker } from './port.ts';
 import { runScan } from './scan.ts';
@@ -32,7 +32,7 @@ function ask(modelPath: string): <T>(request: JobRequest, asker?: Asker) => Prom
   let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
   const untilStopped = () => new Promise<void>(() => {});
   void runData(
-    { kind: 'data', modelPath, cacheDir: work },
+    { kind: 'data', model: { path: modelPath }, cacheDir: work },
     { send: () => {}, stopRequested: false, onRequest: (given) => (handler = given), untilStopped },
   );
   return async <T>(request: JobRequest, asker = silentAsker) => (await handler(request, asker)) as T;
@@ -49,7 +49,7 @@ it('says what a recipe adapts without opening the tokenizer, which rows need', a
   expect(matrices).toBe(7 * layers);
   const dataPaths = [join(work, 'rows.jsonl')];
   writeFileSync(dataPaths[0]!, '{"text": "a"}\n');
-  await expect(job({ name: 'render', dataPaths, offset: 0 })).rejects.toMatchObject({
+  await expect(job({ name: 'render', data: { paths: dataPaths }, offset: 0 })).rejects.toMatchObject({
     code: expect.stringMatching(/tokenizer|config|damaged/) as string,
   });
 });
@@ -72,7 +72,7 @@ it('tells the exports of an adapter and the trial of a run', async () => {
   const choices = await ofAdapter(join(golden, 'llama-tied/adapter'));
   expect(choices.map(({ format }) => format)).toContain('peft');
   await expect(ofAdapter(join(golden, 'smollm2-json/adapter'))).rejects.toMatchObject({ code: 'adapter-mismatch' });
-  const subject = { modelPath: model, adapterPath: null, recipe: {} };
+  const subject = { model: { path: model }, adapterPath: null, recipe: {} };
   expect(await ask(model)({ name: 'trialKey', subject })).toBe(trialKey(trialFor(subject)));
 });
 
@@ -82,8 +82,8 @@ describe('a data set that takes long to read', () => {
   writeFileSync(dataPaths[0]!, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   writeFileSync(dataPaths[1]!, `\ufeff [\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`);
   type Page = { readonly rows: readonly RowView[]; readonly total: number | null };
-  const page = (offset: number): JobRequest => ({ name: 'rows', dataPaths, offset, limit: 3, maxLength: 99 });
-  const report: JobRequest = { name: 'report', dataPaths, otherPaths: [], maxLength: 99 };
+  const page = (offset: number): JobRequest => ({ name: 'rows', data: { paths: dataPaths }, offset, limit: 3, maxLength: 99 });
+  const report: JobRequest = { name: 'report', data: { paths: dataPaths }, maxLength: 99 };
   /** Somebody who waits, and what is heard by then; `at` leaves when so many rows are done. */
   function asking(leaveAt = Infinity): Asker & { readonly heard: Progress[] } {
     const controller = new AbortController();
@@ -135,7 +135,7 @@ describe('a data set that takes long to read', () => {
     let pieces = 0;
     for (let offset: number | null = 0; offset !== null; pieces++) {
       const asker = asking();
-      const answer: RenderedRows = await job<RenderedRows>({ name: 'render', dataPaths: many, offset }, asker);
+      const answer: RenderedRows = await job<RenderedRows>({ name: 'render', data: { paths: many }, offset }, asker);
       expect(asker.heard[0]!.rows).toBe(offset);
       texts.push(...answer.rows.map((row) => ('problem' in row ? row.problem.code : row.text)));
       offset = answer.next;
@@ -174,33 +174,33 @@ describe('a data set that takes long to read', () => {
     expect((await alone<DataReport>(report)).rows).toBe(800);
   });
 
-  it('says when the files are not those that were added, with as many rows or with more', async () => {
+  it('names the files that are not those of the version, whichever split is looked at', async () => {
     const job = ask(tiny);
     const [trained, kept] = ['trained.jsonl', 'kept.jsonl'].map((name) => join(work, name)) as [string, string];
     const write = (path: string, ...texts: string[]) =>
       writeFileSync(path, texts.map((text) => `${JSON.stringify({ text })}\n`).join(''));
     write(trained, 'one', 'two');
     write(kept, 'three');
-    const scanned = (trainPaths: string[], evalPaths: string[]) =>
-      runScan({ kind: 'scan', trainPaths, evalPaths }, { send: () => {}, stopRequested: false });
-    const [alone, both] = [await scanned([trained], []), await scanned([trained], [kept])];
-    const changed = async (paths: string[], otherPaths: string[], added: AddedFiles) => {
-      const found = await job<DataReport>({ name: 'report', dataPaths: paths, otherPaths, maxLength: 64, added });
-      expect(found.checks[0]!.title.includes('changed since')).toBe(found.changed);
+    const files = { paths: [trained], evalPaths: [kept] };
+    const scan = await runScan({ kind: 'scan', data: files }, { send: () => {}, stopRequested: false });
+    const hashes = Object.fromEntries(scan.files.map(({ path, sha256 }) => [path, sha256!]));
+    const changed = async (data: DataAt, split: Split) => {
+      const found = await job<DataReport>({ name: 'report', data, split, maxLength: 64 });
+      expect(found.checks[0]!.title.includes('changed')).toBe(found.changed.length > 0);
+      for (const path of found.changed) expect(found.checks[0]!.detail).toContain(path);
       return found.changed;
     };
     const all = async () => [
-      await changed([trained], [], { rows: 2, hash: alone.hash }),
-      await changed([trained], [kept], { rows: 2, hash: both.hash }),
-      await changed([kept], [trained], { rows: 1, hash: both.hash }),
-      await changed([trained], [], { rows: 2, hash: null }),
+      await changed({ ...files, hashes }, 'train'),
+      await changed({ ...files, hashes }, 'eval'),
+      await changed({ paths: [kept], hashes }, 'train'),
+      await changed(files, 'train'),
     ];
-    expect(await all()).toEqual([false, false, false, false]);
+    expect(await all()).toEqual([[], [], [], []]);
     write(trained, 'one', 'too');
-    // Of both splits one alone tells no more than its number of rows.
-    expect(await all()).toEqual([true, true, true, false]);
-    write(trained, 'one', 'two', 'more');
-    expect(await all()).toEqual([true, true, true, true]);
+    expect(await all()).toEqual([[trained], [trained], [], []]);
+    write(kept, 'three', 'more');
+    expect(await all()).toEqual([[trained, kept], [kept, trained], [kept], []]);
   });
 
   it('refuses what was read of a file that was changed meanwhile, by that and not by a row', async () => {
@@ -210,22 +210,8 @@ describe('a data set that takes long to read', () => {
     const lines = row.repeat(200);
     const asks: Readonly<Record<string, (change: () => void) => Promise<unknown>>> = {
       report: (change) =>
-        ask(tiny)(
-          { ...report, name: 'report', dataPaths: [path], otherPaths: [], maxLength: 8 },
-          { ...silentAsker, report: change },
-        ),
-      map: (change) =>
-        runMap(
-          {
-            kind: 'map',
-            trainPaths: [path],
-            evalPaths: [],
-            mapping: { question: null, answer: 'padding', system: null },
-            out: join(work, 'map'),
-          },
-          { send: change, stopRequested: false },
-        ),
-      scan: (change) => runScan({ kind: 'scan', trainPaths: [path], evalPaths: [] }, { send: change, stopRequested: false }),
+        ask(tiny)({ ...report, name: 'report', data: { paths: [path] }, maxLength: 8 }, { ...silentAsker, report: change }),
+      scan: (change) => runScan({ kind: 'scan', data: { paths: [path] } }, { send: change, stopRequested: false }),
     };
     for (const act of [() => truncateSync(path, 290_007), () => appendFileSync(path, lines), () => truncateSync(path, 0)])
       for (const asking of Object.values(asks)) {

@@ -13,13 +13,22 @@ import type {
   JobRequest,
   JobSpec,
   RenderedRows,
+  RowsAt,
   RowView,
   ViewingRows,
 } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import { type ReadingPosition, type ReadingWatch, type RowOrProblem, RowSource, type UnusedColumn } from '../data/rows.ts';
+import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
+import {
+  type ReadingPosition,
+  type ReadingWatch,
+  type RowOrProblem,
+  type RowReading,
+  RowSource,
+  type UnusedColumn,
+} from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';
@@ -32,7 +41,6 @@ import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
 import type { Asker, JobPort } from './port.ts';
 import { followReading, readUnchanged, stoppedReading } from './reading.ts';
-import { hashOfSplits } from './scan.ts';
 
 /** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
 const keptSets = 4;
@@ -46,8 +54,8 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
   port.onRequest(async (request, asker) => {
     // Files that were replaced are another model.
     if (held === null || stampOf(held.paths) !== held.stamp) {
-      const model = openModel(spec.modelPath, spec.acceptFields);
-      const paths = [spec.modelPath, model.path, ...model.files];
+      const model = openModel(spec.model.path, spec.model.acceptFields);
+      const paths = [spec.model.path, model.path, ...model.files];
       held = { paths, stamp: stampOf(paths), model: new ModelData(model) };
     }
     return held.model.answer(request, asker);
@@ -101,7 +109,10 @@ class ModelData {
 
   #adapter(recipe: Recipe): AdapterPlan {
     const { info, spec } = this.#model;
-    return { ...planAdapter(info.linears, plannedShape(recipe, this.#model)), layers: spec.blocks.length };
+    return {
+      ...planAdapter(info.linears, plannedShape(recipe, this.#model)),
+      ...{ totalParameters: info.parameters, layers: spec.blocks.length },
+    };
   }
 
   #choices(path: string): readonly ExportChoice[] {
@@ -110,7 +121,7 @@ class ModelData {
   }
 
   async #render(request: Extract<JobRequest, { name: 'render' }>, asker: Asker): Promise<RenderedRows> {
-    const { source } = this.#set(request.dataPaths, request);
+    const { source } = this.#set(request, request);
     const rows: RenderedRows['rows'][number][] = [];
     let tokens = 0;
     let next = request.offset;
@@ -133,10 +144,11 @@ class ModelData {
 
   /** Pages count rows of the data: the examples of a row come together. */
   async #viewPage(
-    { dataPaths, offset, limit, maxLength }: Extract<JobRequest, { name: 'rows' }>,
+    request: Extract<JobRequest, { name: 'rows' }>,
     asker: Asker,
   ): Promise<{ rows: RowView[]; total: number | null }> {
-    const { source } = this.#set(dataPaths);
+    const { offset, limit, maxLength } = request;
+    const { source } = this.#set(request, request);
     const page = await source.page(offset, limit, watchFor(asker));
     const length = Math.min(maxLength, positionLimit(this.#model.spec));
     const tokenizer = this.tokenizer && rememberingTokenizer(this.tokenizer);
@@ -144,28 +156,24 @@ class ModelData {
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>, asker: Asker): Promise<DataReport> {
-    const { dataPaths, otherPaths, maxLength, added } = request;
-    const others = otherPaths.length === 0 ? null : await this.#set(otherPaths, request).read(asker);
-    const { facts, unused, hash } = await this.#set(dataPaths, request).read(asker);
-    const changed =
-      added !== undefined &&
-      (added.rows !== facts.usable + facts.broken ||
-        // Which of the two is trained on, only who asks knows.
-        (added.hash !== null &&
-          ![hashOfSplits(hash, others?.hash ?? null), others && hashOfSplits(others.hash, hash)].includes(added.hash)));
-    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec, changed);
+    const { data, split = 'train', maxLength } = request;
+    const other: RowsAt = { data, split: split === 'train' ? 'eval' : 'train' };
+    const others = rowFiles(other).paths.length === 0 ? null : await this.#set(other, request).read(asker);
+    const { facts, unused, changed } = await this.#set(request, request).read(asker);
+    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec, [
+      ...changed,
+      ...(others?.changed ?? []),
+    ]);
   }
 
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
-  #source(paths: readonly string[], { rowSettings: given, day = today() }: ViewingRows): RowSource {
-    const settings = rowSettings({ ...defaultRecipe(), ...given });
-    return new RowSource({ paths }, this.tokenizer, this.#model.spec.vocabularySize, { ...settings, day });
-  }
-
-  #set(paths: readonly string[], viewing: ViewingRows = {}): ViewedSet {
+  #set(rows: RowsAt, viewing: ViewingRows): ViewedSet {
+    const files = rowFiles(rows);
     const settings = rowSettings({ ...defaultRecipe(), ...viewing.rowSettings });
-    const key = JSON.stringify([viewing.day ?? today(), settings, stampOf(paths)]);
-    const set = this.#sets.get(key) ?? new ViewedSet(paths, this.#source(paths, viewing), this.tokenizer, () => this.#page);
+    const day = viewing.day ?? today();
+    const key = JSON.stringify([day, settings, files, stampOf(files.paths)]);
+    const set =
+      this.#sets.get(key) ?? new ViewedSet(files, this.#source(files, { ...settings, day }), this.tokenizer, () => this.#page);
     this.#sets.delete(key);
     this.#sets.set(key, set);
     for (const oldest of this.#sets.keys()) {
@@ -173,6 +181,10 @@ class ModelData {
       this.#sets.delete(oldest);
     }
     return set;
+  }
+
+  #source(files: RowFiles, reading: RowReading): RowSource {
+    return new RowSource(files, this.tokenizer, this.#model.spec.vocabularySize, reading);
   }
 }
 
@@ -197,21 +209,21 @@ function watchFor(asker: Asker): ReadingWatch {
 interface ReadSet {
   readonly facts: RowFacts;
   readonly unused: readonly UnusedColumn[];
-  readonly hash: string;
+  readonly changed: readonly string[];
 }
 
 /** A data set that is looked at. It is read once for all who ask for it, as long as one of them waits. */
 class ViewedSet {
   readonly source: RowSource;
-  readonly #paths: readonly string[];
+  readonly #files: RowFiles;
   readonly #tokenizer: Tokenizer | null;
   /** What the reading gives way to. */
   readonly #first: () => Promise<unknown>;
   readonly #askers = new Set<Asker>();
   #reading: Promise<ReadSet> | null = null;
 
-  constructor(paths: readonly string[], source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
-    this.#paths = paths;
+  constructor(files: RowFiles, source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
+    this.#files = files;
     this.source = source;
     this.#tokenizer = tokenizer;
     this.#first = first;
@@ -251,8 +263,8 @@ class ViewedSet {
         follow(position);
       };
       const read = () => this.source.read((examples) => facts.add(examples), watch);
-      const { unused, hash } = await readUnchanged(this.#paths, read);
-      return { facts, unused, hash };
+      const { unused, hashes } = await readUnchanged(this.#files.paths, read);
+      return { facts, unused, changed: changedFiles(this.#files, hashes) };
     } catch (error) {
       // Whoever asks next begins again.
       this.#reading = null;

@@ -8,8 +8,8 @@ import { openModel } from '../models/open.ts';
 
 type DescribeSpec = Extract<JobSpec, { kind: 'describe' }>;
 
-export async function runDescribe({ modelPath, acceptFields, adapterPath }: DescribeSpec): Promise<AdapterDescription> {
-  const { config, shape } = openAdapter(openModel(modelPath, acceptFields), adapterPath).adapter;
+export async function runDescribe({ model: at, adapterPath }: DescribeSpec): Promise<AdapterDescription> {
+  const { config, shape } = openAdapter(openModel(at.path, at.acceptFields), adapterPath).adapter;
   return {
     rank: config.rank,
     alpha: config.alpha,

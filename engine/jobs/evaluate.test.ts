@@ -36,8 +36,9 @@ async function evaluate(
     onRequest: () => {},
     untilStopped: () => new Promise(() => {}),
   };
-  const given = { modelPath: 'resources/tiny/model', dataPaths: [rows], adapterPath: null, cacheDir: join(work, 'cache') };
-  const ended = runEvaluate({ kind: 'evaluate', ...given, ...change }, port);
+  const given = { model: { path: 'resources/tiny/model' }, data: { paths: [rows] } };
+  const where = { adapterPath: null, cacheDir: join(work, 'cache') };
+  const ended = runEvaluate({ kind: 'evaluate', ...given, ...where, ...change }, port);
   return { sent, ended, result: await ended };
 }
 const answersIn = (sent: readonly JobMessage[]) => sent.filter((message) => message.type === 'answered');
@@ -84,13 +85,13 @@ describe('an evaluation', () => {
   });
 
   it('names the rows that cannot be asked, and measures the others', async () => {
-    const dataPaths = [dataOf('mixed.jsonl', [{ text: 'A text.' }, row('Blue?', '{"colour": "blue"}')])];
-    const { result } = await evaluate({ dataPaths, evaluators: ['loss', 'exact-match'], maxTokens: 4 });
+    const data = { paths: [dataOf('mixed.jsonl', [{ text: 'A text.' }, row('Blue?', '{"colour": "blue"}')])] };
+    const { result } = await evaluate({ data, evaluators: ['loss', 'exact-match'], maxTokens: 4 });
     expect(result.rows[0]).toMatchObject({ answer: null, measures: { loss: expect.any(Number) as number } });
     expect(result.measures).toMatchObject({ loss: { n: 2 }, 'exact-match': { n: 1 } });
     expect(result.notes.join()).toContain('mixed.jsonl, line 1: the row is not answered, there is nothing before');
-    const long = [dataOf('long.jsonl', [row('word '.repeat(3000), 'x'), row('Blue?', 'y')])];
-    const { notes } = (await evaluate({ dataPaths: long, evaluators: ['exact-match'], maxTokens: 4 })).result;
+    const long = { paths: [dataOf('long.jsonl', [row('word '.repeat(3000), 'x'), row('Blue?', 'y')])] };
+    const { notes } = (await evaluate({ data: long, evaluators: ['exact-match'], maxTokens: 4 })).result;
     expect(notes.join()).toMatch(/long.jsonl, line 1: the row is not answered, the prompt has \d+ tokens/);
   });
 
@@ -100,7 +101,7 @@ describe('an evaluation', () => {
   });
 
   it('refuses an evaluator that is not in the table before it reads anything', async () => {
-    await expect(evaluate({ evaluators: ['loss', 'rouge'], modelPath: 'nowhere' })).rejects.toMatchObject({
+    await expect(evaluate({ evaluators: ['loss', 'rouge'], model: { path: 'nowhere' } })).rejects.toMatchObject({
       code: 'request-invalid',
       message: expect.stringContaining("'rouge'") as string,
     });
@@ -108,7 +109,7 @@ describe('an evaluation', () => {
 
   it('needs a tokenizer for answers and none for the loss', async () => {
     const golden = 'engine/golden/llama-tied';
-    const given = { modelPath: join(golden, 'model'), dataPaths: [join(golden, 'rows.jsonl')] };
+    const given = { model: { path: join(golden, 'model') }, data: { paths: [join(golden, 'rows.jsonl')] } };
     await expect(evaluate({ ...given, evaluators: ['exact-match'] })).rejects.toMatchObject({ code: 'tokenizer-missing' });
     expect((await evaluate(given)).result.measures.loss!.n).toBeGreaterThan(0);
   });

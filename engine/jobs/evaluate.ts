@@ -4,6 +4,7 @@ import { openAdapted, type AdaptedModel } from '../adapters/adapted.ts';
 import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { supervisedTokens } from '../labels.ts';
+import { changedSentence, rowFiles } from '../data/row-files.ts';
 import type { TokenRow } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';
@@ -35,12 +36,13 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
   const byLoss = chosen.filter((one): one is LossEvaluator => one.needs === 'loss');
   const byAnswer = chosen.filter((one): one is AnswerEvaluator => one.needs === 'answers');
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
-  const opened = openAdapted(openModel(spec.modelPath, spec.acceptFields), given);
+  const opened = openAdapted(openModel(spec.model.path, spec.model.acceptFields), given);
   const { model, notes } = opened;
   const tokenizer = tokenizerOf(model);
   const day = dayOfAdapter(spec.adapterPath) ?? today();
   const reading = { skipBadRows: false, whole: byAnswer.length === 0 ? 0 : Infinity, day };
-  const { rows, whole } = await loadRows(spec.dataPaths, model, tokenizer, { ...spec.rowSettings, ...reading }, port);
+  const settings = { ...spec.rowSettings, ...reading };
+  const { rows, whole, changed } = await loadRows(rowFiles(spec), model, tokenizer, settings, port);
   const losses = byLoss.length === 0 ? null : await lossesOf(rows, opened, byLoss, spec, port);
   const answers = byAnswer.length === 0 ? null : await answersTo(whole, opened, tokenizer, byAnswer, { ...spec, day }, port);
 
@@ -55,7 +57,12 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
     measures: { ...losses?.measures, ...meansOf([...(answers?.rows.values() ?? [])]) },
     supervisedTokens: evaluated.reduce((sum, row) => sum + row.supervisedTokens, 0),
     rows: evaluated,
-    notes: [...notes, ...contextNotes(model.spec, examplesOf(rows)), ...(answers?.notes ?? [])],
+    notes: [
+      ...notes,
+      ...(changed.length === 0 ? [] : [changedSentence(changed)]),
+      ...contextNotes(model.spec, examplesOf(rows)),
+      ...(answers?.notes ?? []),
+    ],
   };
 }
 

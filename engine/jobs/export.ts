@@ -1,8 +1,9 @@
 /** Job `export`: writes a format beside its final place, proves it, and only then gives it its name. */
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, join, resolve, sep } from 'node:path';
-import type { ExportedFile, JobSpec, ProblemValue, Proof } from '../contract.ts';
+import type { ExportedFile, JobSpec, ProblemValue, Proof, RowsAt } from '../contract.ts';
 import { today } from '../data/day.ts';
+import { changedFiles, changedSentence, type RowFiles, rowFiles } from '../data/row-files.ts';
 import { readRows, type TokenRow } from '../data/rows.ts';
 import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
@@ -39,10 +40,10 @@ export interface ExportResult {
 }
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
-  const { dataPaths = [], importancePaths = [], origin: known = null } = spec;
-  const { model, adapters, notes: said } = openAdapted(openModel(spec.modelPath, spec.acceptFields), spec.adapters);
+  const { origin: known = null } = spec;
+  const { model, adapters, notes: said } = openAdapted(openModel(spec.model.path, spec.model.acceptFields), spec.adapters);
   const target = findTarget(spec.format, spec.quantization);
-  const notes = [
+  const notes: string[] = [
     ...said,
     ...(adapters.length > 0 && !target.adapterOnly ? notesOnBase(model) : []),
     ...notesOnParts(model, target),
@@ -52,8 +53,8 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
-  const rows = spec.proof ? await rowsOf(dataPaths) : [];
-  const importance = importancePaths.length === 0 ? {} : { importance: await importanceOf(importancePaths) };
+  const rows = spec.proof ? await rowsOf(spec.rows) : [];
+  const importance = spec.importance === undefined ? {} : { importance: await importanceOf(spec.importance) };
   const origin = known && (await originOf(model, spec.adapters, known));
   const source = exportSource(model, adapters, tokenizer, {
     ...importance,
@@ -85,7 +86,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
           step: stepOf(port, 'Proving', 'rows'),
         });
       // What cannot be opened again must not get its name.
-      else if (target.format === 'safetensors' || target.format === 'gguf') openModel(partial, spec.acceptFields);
+      else if (target.format === 'safetensors' || target.format === 'gguf') openModel(partial, spec.model.acceptFields);
       if (origin !== null && target.folder) writePapers(partial, origin);
       files = (await hashFiles(partial)).filter(({ name }) => name !== manifestName);
       if (origin !== null && target.folder) writeManifest(partial, { ...manifestOf(origin), files });
@@ -109,18 +110,18 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     return { version: 1, format: target.format, quantization: target.quantization, lineage, proof };
   }
 
-  async function rowsOf(paths: readonly string[]): Promise<ReturnType<typeof proofRows>> {
-    if (paths.length === 0) return builtInRows(tokenizer, model.spec, day);
-    const usable = proofRows(await tokenRows(paths), model.spec);
+  async function rowsOf(of: RowsAt | undefined): Promise<ReturnType<typeof proofRows>> {
+    if (of === undefined || rowFiles(of).paths.length === 0) return builtInRows(tokenizer, model.spec, day);
+    const usable = proofRows(await tokenRows(rowFiles(of)), model.spec);
     return hasEnoughPositions(usable) ? usable : [...usable, ...(await builtInRows(tokenizer, model.spec, day))];
   }
 
-  async function importanceOf(paths: readonly string[]): Promise<Importance> {
-    const usable = (await tokenRows(paths)).map(({ inputIds }) => inputIds);
+  async function importanceOf(of: RowsAt): Promise<Importance> {
+    const usable = (await tokenRows(rowFiles(of))).map(({ inputIds }) => inputIds);
     if (usable.length === 0)
       throw new Problem(
         'data-empty',
-        `No row of '${paths.join("', '")}' can be used to measure the importance of columns.`,
+        `No row of '${rowFiles(of).paths.join("', '")}' can be used to measure the importance of columns.`,
         'Give the data the adapter was trained on, or leave the importance out.',
       );
     const step = stepOf(port, 'Measuring', 'rows');
@@ -130,8 +131,11 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     });
   }
 
-  async function tokenRows(paths: readonly string[]): Promise<TokenRow[]> {
-    const { rows: all } = await readRows({ paths }, tokenizer, model.spec.vocabularySize, { ...spec.rowSettings, day });
+  async function tokenRows(files: RowFiles): Promise<TokenRow[]> {
+    const reading = { ...spec.rowSettings, day };
+    const { rows: all, hashes } = await readRows(files, tokenizer, model.spec.vocabularySize, reading);
+    const changed = changedFiles(files, hashes);
+    if (changed.length > 0) notes.push(changedSentence(changed));
     return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
 }

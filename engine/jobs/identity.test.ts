@@ -51,7 +51,7 @@ const data = newFile(chats('It is'));
 
 function newSpec(modelPath: string, changes: Partial<TrainSpec> = {}): TrainSpec {
   return {
-    ...{ kind: 'train', modelPath, dataPaths: [data], evalPaths: [], adapterPath: null, device: 'auto' },
+    ...{ kind: 'train', model: { path: modelPath }, data: { paths: [data] }, adapterPath: null, device: 'auto' },
     recipe: { rank: 2, maxSteps: 2, batchSize: 2, schedule: 'constant', warmupSteps: 0, learningRate: 0.01, evalEvery: 0 },
     ...{ out: join(work, `run-${count++}`), skipBadRows: false, resume: false, cacheDir },
     ...changes,
@@ -90,7 +90,7 @@ describe('the day of a run', () => {
     expect(recordOf(parted).day).toBe('2026-07-15');
     expect(saidIn(parted.out).join()).toContain('The chat template prints the date. That of this run is 2026-07-15');
     const evaluate = (adapterPath: string | null) =>
-      runEvaluate({ kind: 'evaluate', modelPath: model, dataPaths: [data], adapterPath, cacheDir }, silentPort);
+      runEvaluate({ kind: 'evaluate', model: { path: model }, data: { paths: [data] }, adapterPath, cacheDir }, silentPort);
     const checkpoint = join(whole.out, 'checkpoints/step-000004');
     const before = await evaluate(whole.out + '/adapter');
     const base = await evaluate(null);
@@ -124,14 +124,14 @@ describe('the day of a run', () => {
 
   it('is what a proof of its adapter is made with', async () => {
     const model = newModel();
-    const spec = newSpec(model, { evalPaths: [newFile(chats('Well,'))] });
+    const spec = newSpec(model, { data: { paths: [data], evalPaths: [newFile(chats('Well,'))] } });
     await runTrain(spec, silentPort);
     vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
     const out = join(work, 'ollama');
     const result = await runExport(
       {
-        ...{ kind: 'export', modelPath: model, adapters: [{ path: join(spec.out, 'adapter'), weight: 1 }] },
-        ...{ format: 'ollama', quantization: 'f16', out, proof: true, dataPaths: spec.evalPaths, cacheDir },
+        ...{ kind: 'export', model: { path: model }, adapters: [{ path: join(spec.out, 'adapter'), weight: 1 }] },
+        ...{ format: 'ollama', quantization: 'f16', out, proof: true, rows: { data: spec.data, split: 'eval' }, cacheDir },
       },
       silentPort,
     );
@@ -179,15 +179,19 @@ describe('a run goes on with nothing else than it began with', () => {
 
   it('not with other rows to evaluate, though without any, which is said', async () => {
     const evalPaths = [newFile(chats('Well,'))];
-    const { spec } = await began({ evalPaths });
-    expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
-    await runTrain(further(spec, { evalPaths: [], recipe: { maxSteps: 3 } }), silentPort);
+    const { spec } = await began({ data: { paths: [data], evalPaths } });
+    expect(await refusal({ ...spec, data: { paths: [data], evalPaths: [newFile(chats('Hm,'))] } })).toContain(
+      'another evaluation data',
+    );
+    await runTrain(further(spec, { data: { paths: [data] }, recipe: { maxSteps: 3 } }), silentPort);
     expect(saidIn(spec.out).join()).toContain('was evaluated before, and is not from here on');
     expect(recordOf(spec).evaluation).not.toBeNull();
-    expect(await refusal({ ...spec, evalPaths: [newFile(chats('Hm,'))] })).toContain('another evaluation data');
+    expect(await refusal({ ...spec, data: { paths: [data], evalPaths: [newFile(chats('Hm,'))] } })).toContain(
+      'another evaluation data',
+    );
     await runTrain(further(spec), silentPort);
     const { spec: without } = await began();
-    await runTrain(further(without, { evalPaths }), silentPort);
+    await runTrain(further(without, { data: { paths: [data], evalPaths } }), silentPort);
     expect(saidIn(without.out).join()).toContain('was not evaluated before, and is from here on');
     expect(recordOf(without).evaluation).not.toBeNull();
   });
@@ -201,7 +205,7 @@ describe('a run goes on with nothing else than it began with', () => {
     await runTrain(further(spec), silentPort);
 
     const mixed = newFile([...chats('It is'), { messages: [] }]);
-    const skipping = newSpec(spec.modelPath, { dataPaths: [mixed], skipBadRows: true });
+    const skipping = newSpec(spec.model.path, { data: { paths: [mixed] }, skipBadRows: true });
     await runTrain(skipping, silentPort);
     changeJson(recordPath(skipping), (record) => Object.assign(record['data'] as object, { rows: 5, tokensHash: 'other' }));
     expect(await refusal(skipping)).toContain('become 4 rows, and were 5');

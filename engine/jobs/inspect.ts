@@ -33,8 +33,7 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>, po
   const manifest = folder ? readManifest(path) : null;
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
-  if (!folder && isDataFile(path))
-    return inspectData(path, port);
+  if (!folder && isDataFile(path)) return inspectData(path, port);
   return inspectModel(given, spec.acceptFields, port);
 }
 

@@ -86,10 +86,14 @@ test.concurrent('a process that ends because of one request does not give its fa
   writeFileSync(tokenizer, JSON.stringify({ ...parts, pre_tokenizer: { type: 'Unheard' } }));
   const rows = join(folder, 'rows.jsonl');
   writeFileSync(rows, '{"text": "a"}\n');
-  const job = new Supervisor((spec) => spawnJob(spec, folder)).start({ kind: 'data', modelPath, cacheDir: folder });
+  const job = new Supervisor((spec) => spawnJob(spec, folder)).start({
+    kind: 'data',
+    model: { path: modelPath },
+    cacheDir: folder,
+  });
   const [own, after] = await Promise.allSettled([
-    job.request({ name: 'render', dataPaths: [rows], offset: 0 }),
-    job.finished.catch(() => job.request({ name: 'render', dataPaths: [rows], offset: 0 })),
+    job.request({ name: 'render', data: { paths: [rows] }, offset: 0 }),
+    job.finished.catch(() => job.request({ name: 'render', data: { paths: [rows] }, offset: 0 })),
   ]);
   expect(own).toMatchObject({ reason: { code: 'tokenizer-unsupported' } });
   expect(after).toMatchObject({ reason: { code: 'stopped', hint: 'Ask again.' } });

@@ -4,6 +4,7 @@ import type { AdapterShape } from '../adapters/adapter.ts';
 import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import { RowFindings } from '../data/row-facts.ts';
+import { changedFiles, type RowFiles } from '../data/row-files.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
 import { type RowOrProblem, RowSource, type TokenRow, type UnusedColumn } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
@@ -27,6 +28,8 @@ export interface LoadedRows {
   readonly read: number;
   readonly format: DataFormat;
   readonly hash: string;
+  /** Files that are not those of the version that was asked for. */
+  readonly changed: readonly string[];
   /** Rows that could not be used and were left out. */
   readonly skipped: number;
   readonly unused: readonly UnusedColumn[];
@@ -47,13 +50,13 @@ export interface RowsReading {
  * tokens are kept.
  */
 export async function loadRows(
-  paths: readonly string[],
+  files: RowFiles,
   model: OpenModel,
   tokenizer: Tokenizer | null,
   { skipBadRows, maxTokens, whole, day, ...settings }: RowsReading & Partial<RowSettings>,
   port: JobPort,
 ): Promise<LoadedRows> {
-  const source = new RowSource({ paths }, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
+  const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
   const store = new RowStore(maxTokens);
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];
@@ -75,14 +78,24 @@ export async function loadRows(
     }
   };
   const reading = () => source.read(keep, followJob('Reading the data', port));
-  const { format, hash, unused } = await readUnchanged(paths, reading);
+  const { format, hash, hashes, unused } = await readUnchanged(files.paths, reading);
   const failed = problem as ProblemValue | null;
   if (failed !== null && (!skipBadRows || store.rows.length === 0)) {
     const more = bad === 1 ? '' : ` ${bad - 1} more of ${read} rows cannot be used either.`;
     const skip = store.rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
     throw Problem.fromValue({ ...failed, message: failed.message + more, hint: failed.hint + skip });
   }
-  return { rows: store.rows, whole: first, read, format, hash, skipped: bad, unused, findings };
+  return {
+    rows: store.rows,
+    whole: first,
+    read,
+    format,
+    hash,
+    changed: changedFiles(files, hashes),
+    skipped: bad,
+    unused,
+    findings,
+  };
 }
 
 /** Null when the model has none, which is enough for rows of token ids. */

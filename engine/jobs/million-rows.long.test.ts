@@ -44,14 +44,17 @@ class Listener {
 
 it('are checked', time, async () => {
   let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
-  void runData({ kind: 'data', modelPath, cacheDir: work }, { ...silentPort, onRequest: (given) => (handler = given) });
+  void runData(
+    { kind: 'data', model: { path: modelPath }, cacheDir: work },
+    { ...silentPort, onRequest: (given) => (handler = given) },
+  );
   const listener = new Listener();
   const heard: Progress[] = [];
   const report = (progress: Progress) => {
     listener.hear();
     heard[0] = progress;
   };
-  const request: JobRequest = { name: 'report', dataPaths: [path], otherPaths: [], maxLength: 1024 };
+  const request: JobRequest = { name: 'report', data: { paths: [path] }, maxLength: 1024 };
   const checked = (await handler(request, { signal: new AbortController().signal, report })) as DataReport;
   expect(checked.rows).toBe(rows);
   expect(heard[0]!.rows).toBeGreaterThan(rows - 100);
@@ -61,7 +64,13 @@ it('are checked', time, async () => {
 
 function train(out: string, onMessage: (message: JobMessage, port: { stopRequested: boolean }) => void): Promise<TrainResult> {
   const recipe = { rank: 4, maxSteps: 1 };
-  const files = { modelPath, dataPaths: [path], evalPaths: [], adapterPath: null, out: join(work, out), cacheDir: work };
+  const files = {
+    model: { path: modelPath },
+    data: { paths: [path] },
+    adapterPath: null,
+    out: join(work, out),
+    cacheDir: work,
+  };
   const spec: Extract<JobSpec, { kind: 'train' }> = {
     kind: 'train',
     ...files,

@@ -1,4 +1,5 @@
 /** Rows of a job as the examples a run trains on. */
+import { changedProblem, type RowFiles } from '../data/row-files.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
@@ -12,25 +13,27 @@ import { onRows } from './progress.ts';
 import type { DataRecord, RunFolder } from './run-folder.ts';
 
 export interface PreparedData {
-  readonly paths: readonly string[];
+  readonly files: RowFiles;
   readonly loaded: LoadedRows;
   readonly prepared: PreparedExamples;
 }
 
-/** Reads rows and cuts them to what the recipe and the model allow, telling what is left out. */
+/** Reads rows and cuts them to what the recipe and the model allow, telling what is left out. Refuses files that have changed. */
 export async function prepareData(
-  paths: readonly string[],
+  files: RowFiles,
   model: OpenModel,
   tokenizer: Tokenizer | null,
   recipe: Recipe,
   reading: RowsReading,
   { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
 ): Promise<PreparedData> {
+  const { paths } = files;
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
   // One token more than is trained, so that a row that is cut is known as such.
   const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
-  const loaded = await loadRows(paths, model, tokenizer, settings, port);
+  const loaded = await loadRows(files, model, tokenizer, settings, port);
+  if (loaded.changed.length > 0) throw changedProblem(loaded.changed);
   const prepared = await prepareExamples(loaded.rows, length, onRows(port));
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
@@ -53,23 +56,17 @@ export async function prepareData(
       `No row of ${paths.join(', ')} has a trained token within the first ${length} tokens.`,
       positions < recipe.maxLength ? 'The model has no more positions: shorten the rows.' : 'Raise maxLength.',
     );
-  return { paths, loaded, prepared };
+  return { files, loaded, prepared };
 }
 
 /** Describes data for run.json. */
-export async function dataRecord({ paths, loaded, prepared }: PreparedData, port: JobPort): Promise<DataRecord> {
+export async function dataRecord({ files, loaded, prepared }: PreparedData, port: JobPort): Promise<DataRecord> {
+  const { paths, mapping } = files;
   const { format, hash, skipped } = loaded;
   const { examples, truncated, withoutTarget } = prepared;
   const rows = new Set(examples.map(({ index }) => index)).size;
   return {
-    paths,
-    hash,
-    tokensHash: await tokensHash(examples, onRows(port)),
-    format,
-    rows,
-    examples: examples.length,
-    skipped,
-    truncated,
-    withoutTarget,
+    ...{ paths, hash, ...(mapping && { mapping }), tokensHash: await tokensHash(examples, onRows(port)), format },
+    ...{ rows, examples: examples.length, skipped, truncated, withoutTarget },
   };
 }

@@ -5,6 +5,7 @@ import { adapterRecipe } from '../adapters/config.ts';
 import type { JobSpec } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { rowNotes } from '../data/report.ts';
+import { type RowFiles, rowFiles } from '../data/row-files.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -54,7 +55,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
   const given = requireRecipe(spec.recipe);
   reportPhase(port, 'Reading the model');
   const before = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
-  const from = openAdapted(openModel(spec.modelPath, spec.acceptFields), before);
+  const from = openAdapted(openModel(spec.model.path, spec.model.acceptFields), before);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
   const model = quantizedModel(from.model, recipe.baseQuantization);
@@ -63,11 +64,12 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
   reportPhase(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
   const day = (earlier && dayOfRun(earlier)) ?? today();
-  const { dataPaths, evalPaths, skipBadRows } = spec;
-  const read = (paths: readonly string[], whole: number) =>
-    prepareData(paths, model, tokenizer, recipe, { skipBadRows, whole, day }, { folder, port });
-  const data = await read(dataPaths, 0);
-  const evaluation = evalPaths.length === 0 ? null : await read(evalPaths, maxPrompts);
+  const { skipBadRows } = spec;
+  const read = (files: RowFiles, whole: number) =>
+    prepareData(files, model, tokenizer, recipe, { skipBadRows, whole, day }, { folder, port });
+  const data = await read(rowFiles({ data: spec.data }), 0);
+  const evalFiles = rowFiles({ data: spec.data, split: 'eval' });
+  const evaluation = evalFiles.paths.length === 0 ? null : await read(evalFiles, maxPrompts);
 
   const { examples } = data.prepared;
   const longest = longestSequence(examples);
@@ -107,8 +109,8 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
     finishedAt: null,
   };
   if (earlier) await requireSameRun(earlier, record);
-  const ofRows = ({ paths, loaded }: PreparedData) =>
-    rowNotes(loaded.findings, loaded.unused).map((note) => `${paths.join(', ')}: ${note}`);
+  const ofRows = ({ files, loaded }: PreparedData) =>
+    rowNotes(loaded.findings, loaded.unused).map((note) => `${files.paths.join(', ')}: ${note}`);
   const allNotes = [
     ...from.notes,
     ...notes,

@@ -22,29 +22,38 @@ const port: JobPort = { send: () => {}, stopRequested: false, onRequest: () => {
 async function ask(request: JobRequest): Promise<unknown> {
   let answer: (request: JobRequest, asker: Asker) => unknown = () => null;
   const asking = { ...port, onRequest: (listener: typeof answer) => (answer = listener), untilStopped: async () => {} };
-  await runData({ kind: 'data', modelPath, cacheDir }, asking as JobPort);
+  await runData({ kind: 'data', model: { path: modelPath }, cacheDir }, asking as JobPort);
   return answer(request, silentAsker);
 }
 const tokens = (addEosToken: boolean) =>
-  ask({ name: 'report', dataPaths: [data], otherPaths: [], maxLength: 100, rowSettings: { addEosToken } }).then(
+  ask({ name: 'report', data: { paths: [data] }, maxLength: 100, rowSettings: { addEosToken } }).then(
     (report) => (report as DataReport).trainedTokens,
   );
 
 test('checks, rendering, evaluation and training take as many tokens as the setting says', { timeout: 60_000 }, async () => {
   const [ended, open] = [await tokens(true), await tokens(false)];
   expect(ended).toBe(open + 2);
-  const rendered = ((await ask({ name: 'render', dataPaths: [data], offset: 0 })) as RenderedRows).rows as RenderedRow[];
+  const rendered = ((await ask({ name: 'render', data: { paths: [data] }, offset: 0 })) as RenderedRows).rows as RenderedRow[];
   expect(rendered.reduce((sum, { labels }) => sum + labels.length - 1, 0)).toBe(ended);
 
-  const evaluate = { kind: 'evaluate', modelPath, dataPaths: [data], adapterPath: null, cacheDir } as const;
+  const evaluate = {
+    kind: 'evaluate',
+    model: { path: modelPath },
+    data: { paths: [data] },
+    adapterPath: null,
+    cacheDir,
+  } as const;
   expect((await runEvaluate(evaluate, port)).supervisedTokens).toBe(ended);
   expect((await runEvaluate({ ...evaluate, rowSettings: { addEosToken: false } }, port)).supervisedTokens).toBe(open);
 
   for (const addEosToken of [true, false]) {
     const out = join(work, `run-${addEosToken}`);
     const recipe = { rank: 1, maxSteps: 1, batchSize: 2, addEosToken };
-    const files = { dataPaths: [data], evalPaths: [], adapterPath: null, out, cacheDir };
-    await runTrain({ kind: 'train', modelPath, ...files, recipe, device: 'cpu', skipBadRows: false, resume: false }, port);
+    const files = { data: { paths: [data] }, adapterPath: null, out, cacheDir };
+    await runTrain(
+      { kind: 'train', model: { path: modelPath }, ...files, recipe, device: 'cpu', skipBadRows: false, resume: false },
+      port,
+    );
     const [first] = readFileSync(join(out, 'metrics.jsonl'), 'utf8').split('\n');
     expect((JSON.parse(first!) as { supervisedTokens: number }).supervisedTokens).toBe(addEosToken ? ended : open);
   }

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } fr
 import { basename, dirname, join, resolve } from 'node:path';
 import type {
   Checkpoint,
+  ColumnMapping,
   DataFormat,
   EvalMetrics,
   MetricRow,
@@ -64,6 +65,8 @@ export interface BaseRecord {
 }
 export interface DataRecord {
   readonly paths: readonly string[];
+  /** What their fields mean; left out where a format says it. */
+  readonly mapping?: ColumnMapping;
   /** SHA-256 of the files. */
   readonly hash: string;
   /** SHA-256 of the token ids and labels of the rows in their order; not in records of earlier versions. */

@@ -32,8 +32,6 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./inspect.ts')).runInspect(spec, port);
     case 'columns':
       return (await import('./columns.ts')).runColumns(spec);
-    case 'map':
-      return (await import('./columns.ts')).runMap(spec, port);
     case 'scan':
       return (await import('./scan.ts')).runScan(spec, port);
   }

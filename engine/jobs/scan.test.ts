@@ -15,7 +15,7 @@ const file = (name: string, ids: readonly number[]): string => {
 it('a data set is another one when its rows to evaluate on are', async () => {
   const [train, evaluation, other] = [file('a.jsonl', [1, 2]), file('b.jsonl', [3]), file('c.jsonl', [4])];
   const hashOf = async (trainPaths: string[], evalPaths: string[]) =>
-    (await runScan({ kind: 'scan', trainPaths, evalPaths }, silentPort)).hash;
+    (await runScan({ kind: 'scan', data: { paths: trainPaths, evalPaths } }, silentPort)).hash;
   const hashes = [
     await hashOf([train], []),
     await hashOf([train], [evaluation]),

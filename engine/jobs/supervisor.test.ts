@@ -50,7 +50,7 @@ test('more jobs than anybody needs are refused, but never a training', () => {
 
 test('a crash names how the process ended, and waiting requests hear of it', async () => {
   const { process, job } = start();
-  const answer = job.request({ name: 'render', dataPaths: [], offset: 0 });
+  const answer = job.request({ name: 'render', data: { paths: [] }, offset: 0 });
   process.exit(null, 'SIGSEGV');
   await expect(job.finished).rejects.toMatchObject({ code: 'job-crashed', message: expect.stringContaining('SIGSEGV') });
   await expect(answer).rejects.toMatchObject({ code: 'job-crashed' });
@@ -69,7 +69,7 @@ test('a job that does not stop is killed, and that is a stop, not a crash', asyn
 test('a request that lets nothing be heard kills the job and names the rows it was at', async () => {
   vi.useFakeTimers();
   const { process, job } = start();
-  const answer = job.request({ name: 'render', dataPaths: [], offset: 0 }, { silenceSeconds: 2 });
+  const answer = job.request({ name: 'render', data: { paths: [] }, offset: 0 }, { silenceSeconds: 2 });
   answer.catch(() => {});
   const at = { file: '/data.jsonl', firstLine: 33, lastLine: 64 };
   for (let seconds = 0; seconds < 20; seconds++) {
@@ -94,7 +94,7 @@ test('a crash names the rows that were worked on: to each who waits its own, and
   const at = (file: string) => ({ file, firstLine: 3, lastLine: 3 });
   const reading = (file: string) => ({ phase: '', done: 0, total: 9, unit: 'bytes', secondsLeft: null, at: at(file) });
   const { process, job } = start();
-  const answers = [1, 2].map(() => job.request({ name: 'render', dataPaths: [], offset: 0 }));
+  const answers = [1, 2].map(() => job.request({ name: 'render', data: { paths: [] }, offset: 0 }));
   for (const request of [1, 2]) process.say({ type: 'progress', request, progress: reading(`/${request}.jsonl`) });
   process.exit(null, 'SIGABRT');
   for (const [i, answer] of answers.entries()) await expect(answer).rejects.toThrow(`/${i + 1}.jsonl, line 3`);
@@ -158,7 +158,7 @@ test('a job that has ended leaves nothing behind: no listener, no timer', async 
 test('a request that nobody waits for any more is cancelled, and the job goes on', async () => {
   const { process, job } = start();
   const controller = new AbortController();
-  const answer = job.request({ name: 'render', dataPaths: [], offset: 0 }, { signal: controller.signal });
+  const answer = job.request({ name: 'render', data: { paths: [] }, offset: 0 }, { signal: controller.signal });
   controller.abort();
   await expect(answer).rejects.toMatchObject({ code: 'stopped' });
   expect(process.sent.at(-1)).toEqual({ type: 'cancel', id: 1 });

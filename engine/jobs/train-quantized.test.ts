@@ -31,10 +31,8 @@ const recipe = {
 async function run(name: string, changes: Partial<TrainSpec>, stopAfter = Infinity): Promise<number[]> {
   const spec: TrainSpec = {
     kind: 'train',
-    modelPath: join(golden, 'model'),
-    acceptFields: [],
-    dataPaths: [join(golden, 'rows.jsonl')],
-    evalPaths: [],
+    model: { path: join(golden, 'model') },
+    data: { paths: [join(golden, 'rows.jsonl')] },
     adapterPath: null,
     recipe,
     out: join(work, name),

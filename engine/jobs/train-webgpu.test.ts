@@ -38,9 +38,8 @@ async function train(provider: 'cpu' | 'webgpu', measured: DeviceMeasure | null)
   const out = join(work, provider);
   await run({
     kind: 'train',
-    modelPath: join(golden, 'model'),
-    dataPaths: [join(golden, 'rows.jsonl')],
-    evalPaths: [join(golden, 'rows.jsonl')],
+    model: { path: join(golden, 'model') },
+    data: { paths: [join(golden, 'rows.jsonl')], evalPaths: [join(golden, 'rows.jsonl')] },
     adapterPath: join(golden, 'adapter'),
     recipe: { ...(JSON.parse(readFileSync(join(golden, 'recipe.json'), 'utf8')) as RecipeInput), evalEvery: 4 },
     out,
@@ -66,7 +65,7 @@ test.skipIf(skipped !== '')(
   `WebGPU passes its trial${full ? ', and a training there is the processor’s' : ''}${skipped}`,
   { timeout: 900_000 },
   async () => {
-    const subject = { modelPath: join(golden, 'model'), adapterPath: join(golden, 'adapter'), recipe: {} };
+    const subject = { model: { path: join(golden, 'model') }, adapterPath: join(golden, 'adapter'), recipe: {} };
     const measured = (await run({ kind: 'trial', provider: 'webgpu', subject, cacheDir: work })) as DeviceMeasure;
     expect(measured.difference).toBeLessThan(1e-4);
     expect(measured.gflops).toBeGreaterThan(0);

@@ -40,9 +40,8 @@ beforeEach(() => {
   messages = [];
   spec = {
     kind: 'train',
-    modelPath: join(golden, 'model'),
-    dataPaths: [join(golden, 'rows.jsonl')],
-    evalPaths: [join(golden, 'rows.jsonl')],
+    model: { path: join(golden, 'model') },
+    data: { paths: [join(golden, 'rows.jsonl')], evalPaths: [join(golden, 'rows.jsonl')] },
     adapterPath: null,
     recipe: { rank: 2, maxSteps: 4, batchSize: 2, evalEvery: 2, saveEvery: 2, learningRate: 0.01 },
     out: join(work, `run-${count++}`),
@@ -54,9 +53,9 @@ beforeEach(() => {
 });
 
 function evaluate(changes: Partial<Extract<JobSpec, { kind: 'evaluate' }>>) {
-  const { modelPath, dataPaths, cacheDir } = spec;
+  const { model, cacheDir } = spec;
   return runEvaluate(
-    { kind: 'evaluate', modelPath, dataPaths, adapterPath: null, cacheDir, ...changes },
+    { kind: 'evaluate', model, data: spec.data, adapterPath: null, cacheDir, ...changes },
     portOf(() => false),
   );
 }
@@ -150,7 +149,7 @@ describe('a run', () => {
   it('names the adapter it goes on from as a version and the lineage of an export do: by the file with its numbers', async () => {
     const adapterPath = join(golden, 'adapter');
     await run({ adapterPath });
-    const origin = await originOf(openModel(spec.modelPath), [{ path: adapterPath, weight: 1 }], {
+    const origin = await originOf(openModel(spec.model.path), [{ path: adapterPath, weight: 1 }], {
       exportId: '',
       adapters: [],
     });
@@ -187,7 +186,7 @@ describe('what a check of the data warns of', () => {
   it('is said by a run too, each once', async () => {
     const silent = { messages: [{ role: 'system', content: 'Be brief.' }, ...turn('Hello')] };
     const dataPaths = [rowsFile('warned.jsonl', [chat, silent])];
-    await run({ modelPath: modelWithoutEnds(), dataPaths, evalPaths: dataPaths });
+    await run({ model: { path: modelWithoutEnds() }, data: { paths: dataPaths, evalPaths: dataPaths } });
     const notes = saidIn(spec.out);
     const said = (text: string) => notes.filter((note) => note.startsWith(`${dataPaths[0]}: `) && note.includes(text));
     expect(said('3 turns do not end in a token that ends an answer.')).toHaveLength(1);
@@ -198,7 +197,7 @@ describe('what a check of the data warns of', () => {
   });
 
   it('is not said where there is nothing of it', async () => {
-    await run({ modelPath: tiny, dataPaths: [rowsFile('clean.jsonl', [{ messages: turn('Hello') }])], evalPaths: [] });
+    await run({ model: { path: tiny }, data: { paths: [rowsFile('clean.jsonl', [{ messages: turn('Hello') }])] } });
     expect(logged()).not.toMatch(/Columns not used|do not end in|leaves out/);
   });
 });
@@ -209,14 +208,14 @@ describe('long rows', () => {
 
   it('are cut where the positions of the model end, and said', async () => {
     const dataPaths = [rowsFile('positions.jsonl', [longRow(128), longRow(129), longRow(200), longRow(9)])];
-    await run({ modelPath: gpt2, dataPaths });
+    await run({ model: { path: gpt2 }, data: { ...spec.data, paths: dataPaths } });
     expect(record().data).toMatchObject({ rows: 4, truncated: 2 });
     expect(logged()).toContain("2 of 4 rows are longer than the model's 128 positions and are cut at the right.");
   });
 
   it('are refused in words where nothing of them may be left out', async () => {
     const dataPaths = [rowsFile('evaluated.jsonl', [longRow(9), longRow(129), longRow(200)])];
-    const evaluation = evaluate({ modelPath: gpt2, dataPaths });
+    const evaluation = evaluate({ model: { path: gpt2 }, data: { ...spec.data, paths: dataPaths } });
     await expect(evaluation).rejects.toMatchObject({ code: 'row-too-long', line: 2 });
     await expect(evaluation).rejects.toThrow(
       'evaluated.jsonl, line 2: the row has 129 tokens, and the model has 128 positions',
@@ -225,8 +224,14 @@ describe('long rows', () => {
 
   it('are cut in what an export is measured and proved with', async () => {
     const dataPaths = [rowsFile('measured.jsonl', [longRow(200), longRow(140)])];
-    const request = { modelPath: gpt2, adapters: [], format: 'safetensors', quantization: 'f32', proof: true } as const;
-    const exported = { kind: 'export', ...request, dataPaths, importancePaths: dataPaths, cacheDir: spec.cacheDir } as const;
+    const request = { model: { path: gpt2 }, adapters: [], format: 'safetensors', quantization: 'f32', proof: true } as const;
+    const exported = {
+      kind: 'export',
+      ...request,
+      rows: { data: { paths: dataPaths } },
+      importance: { data: { paths: dataPaths } },
+      cacheDir: spec.cacheDir,
+    } as const;
     const { proof } = await runExport(
       { ...exported, out: join(work, 'long-export') },
       portOf(() => false),
@@ -236,10 +241,10 @@ describe('long rows', () => {
 
   it('beyond the context of a rotary model are computed, and said', async () => {
     const dataPaths = [rowsFile('context.jsonl', [longRow(150), longRow(9)])];
-    await run({ dataPaths });
+    await run({ data: { ...spec.data, paths: dataPaths } });
     const said = '1 row of 2 is longer than the 128 tokens the model was made for, the longest 150';
     expect(logged()).toContain(said);
-    expect((await evaluate({ dataPaths })).notes.join()).toContain(said);
+    expect((await evaluate({ data: { ...spec.data, paths: dataPaths } })).notes.join()).toContain(said);
   });
 
   it('are no prompts that are answered while training', async () => {
@@ -251,9 +256,8 @@ describe('long rows', () => {
     });
     const [dataPaths, evalPaths] = [[rowsFile('short.jsonl', [chat(3)])], [rowsFile('prompts.jsonl', [chat(600), chat(5)])]];
     await run({
-      modelPath: join(import.meta.dirname, '../../resources/tiny/model'),
-      dataPaths,
-      evalPaths,
+      model: { path: join(import.meta.dirname, '../../resources/tiny/model') },
+      data: { paths: dataPaths, evalPaths },
       recipe: { ...spec.recipe, maxLength: 4096 },
     });
     expect(logged()).toMatch(/The prompt of evaluation row 1 has \d+ tokens, the model reads 512/);
@@ -266,20 +270,26 @@ describe('epochs', () => {
     const lengths = Array.from({ length: 13 }, (_, i) => 9 + i);
     const rows = lengths.map((length) => ({ input_ids: Array.from({ length }, (_, i) => i + 1) }));
     const dataPaths = [rowsFile('thirteen.jsonl', rows)];
-    await run({ dataPaths, evalPaths: dataPaths, recipe: { ...spec.recipe, maxSteps: 0, epochs: 1, batchSize: 8 } });
+    await run({
+      data: { paths: dataPaths, evalPaths: dataPaths },
+      recipe: { ...spec.recipe, maxSteps: 0, epochs: 1, batchSize: 8 },
+    });
     const steps = metrics().filter((row) => 'loss' in row);
     expect(steps).toHaveLength(2);
     expect(steps.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(lengths.reduce((a, b) => a + b));
     expect(steps.at(-1)!.epoch).toBe(1);
     expect(logged()).toContain('The last step takes 5 rows, every other 8.');
     expect(logged()).toContain('13 of 13 evaluation rows are trained on too');
-    await run({ dataPaths, evalPaths: dataPaths, resume: true, recipe: { epochs: 2 } });
+    await run({ data: { paths: dataPaths, evalPaths: dataPaths }, resume: true, recipe: { epochs: 2 } });
     expect(logged()).toContain('3 that would have filled it are passed over');
   });
 
   it('shorter than a step are one step of all rows', async () => {
     const dataPaths = [rowsFile('three.jsonl', [goodRow, goodRow, goodRow])];
-    await run({ dataPaths, recipe: { ...spec.recipe, maxSteps: 0, epochs: 1, batchSize: 4, gradientAccumulation: 8 } });
+    await run({
+      data: { ...spec.data, paths: dataPaths },
+      recipe: { ...spec.recipe, maxSteps: 0, epochs: 1, batchSize: 4, gradientAccumulation: 8 },
+    });
     expect(metrics().find((row) => 'loss' in row)).toMatchObject({ step: 1, tokens: 27, epoch: 1 });
     expect(logged()).toContain('Nothing will be learned');
   });
@@ -307,8 +317,8 @@ describe('resuming', () => {
     expect(record().recipe.rank).toBe(2);
     expect((await problemOf({ resume: true, recipe: { rank: 3 } })).message).toContain("another 'rank': 2, not 3");
     const data = [rowsFile('other.jsonl', [goodRow])];
-    expect((await problemOf({ resume: true, dataPaths: data })).message).toContain('another data');
-    const other = await problemOf({ resume: true, modelPath: join(golden, '../llama3-rope/model') });
+    expect((await problemOf({ resume: true, data: { ...spec.data, paths: data } })).message).toContain('another data');
+    const other = await problemOf({ resume: true, model: { path: join(golden, '../llama3-rope/model') } });
     expect(other.code).toBe('adapter-mismatch');
   });
 
@@ -350,7 +360,7 @@ describe('resuming', () => {
   it('goes on from checkpoints of earlier versions, which name no run', async () => {
     await run();
     const path = join(spec.out, 'checkpoints', 'step-000004');
-    const { run: named, ...old } = loadCheckpoint(path, openModel(spec.modelPath));
+    const { run: named, ...old } = loadCheckpoint(path, openModel(spec.model.path));
     expect(named).toMatch(/^[0-9a-f]{64}$/);
     rmSync(path, { recursive: true });
     saveCheckpoint(join(spec.out, 'checkpoints'), old, 2);
@@ -361,7 +371,7 @@ describe('resuming', () => {
   it('computes as the checkpoint says and not as it would here, and says what may make a difference', async () => {
     await run();
     const path = join(spec.out, 'checkpoints', 'step-000004');
-    const state = loadCheckpoint(path, openModel(spec.modelPath));
+    const state = loadCheckpoint(path, openModel(spec.model.path));
     const plan = { ...state.plan, threads: state.plan.threads + 1, versions: { ...state.plan.versions, onnxruntime: '0.1' } };
     rmSync(path, { recursive: true });
     saveCheckpoint(join(spec.out, 'checkpoints'), { ...state, plan }, 2);
@@ -421,8 +431,10 @@ describe('resuming', () => {
   it('refuses other evaluation rows: their losses would stand in one curve', async () => {
     await run();
     const evalPaths = [rowsFile('other-eval.jsonl', [goodRow])];
-    expect((await problemOf({ resume: true, recipe: {}, evalPaths })).message).toContain('another evaluation data');
-    await run({ resume: true, recipe: {}, evalPaths: [] });
+    expect((await problemOf({ resume: true, recipe: {}, data: { ...spec.data, evalPaths } })).message).toContain(
+      'another evaluation data',
+    );
+    await run({ resume: true, recipe: {}, data: { paths: spec.data.paths } });
   });
 
   it('needs a run to go on with', async () => {
@@ -435,23 +447,33 @@ describe('refusals', () => {
     ['a folder that is not empty', 'folder-not-empty', () => ({ out: golden })],
     ['a file as folder', 'folder-unwritable', () => ({ out: join(golden, 'rows.jsonl') })],
     ['a folder below a file', 'folder-unwritable', () => ({ out: join(golden, 'rows.jsonl', 'run') })],
-    ['a missing model', 'file-missing', () => ({ modelPath: join(work, 'nothing') })],
-    ['missing data', 'file-missing', () => ({ dataPaths: [join(work, 'nothing.jsonl')] })],
+    ['a missing model', 'file-missing', () => ({ model: { path: join(work, 'nothing') } })],
+    ['missing data', 'file-missing', () => ({ data: { ...spec.data, paths: [join(work, 'nothing.jsonl')] } })],
     ['an unknown recipe key', 'recipe-invalid', () => ({ recipe: { rnk: 4 } })],
     ['a matrix the model lacks', 'recipe-invalid', () => ({ recipe: { targetModules: ['c_attn'] } })],
-    ['a bad line', 'data-invalid', () => ({ dataPaths: [rowsFile('bad.jsonl', [goodRow, '{"input_ids": [1, 2'])] })],
-    ['ids out of range', 'token-out-of-range', () => ({ dataPaths: [rowsFile('range.jsonl', [{ input_ids: [1, 99999] }])] })],
+    [
+      'a bad line',
+      'data-invalid',
+      () => ({ data: { ...spec.data, paths: [rowsFile('bad.jsonl', [goodRow, '{"input_ids": [1, 2'])] } }),
+    ],
+    [
+      'ids out of range',
+      'token-out-of-range',
+      () => ({ data: { ...spec.data, paths: [rowsFile('range.jsonl', [{ input_ids: [1, 99999] }])] } }),
+    ],
     [
       'nothing to train on',
       'nothing-to-train',
-      () => ({ dataPaths: [rowsFile('ignored.jsonl', [{ input_ids: [1, 2, 3], labels: [1, -100, -100] }])] }),
+      () => ({
+        data: { ...spec.data, paths: [rowsFile('ignored.jsonl', [{ input_ids: [1, 2, 3], labels: [1, -100, -100] }])] },
+      }),
     ],
     [
       'nothing to train on within the maximum length',
       'nothing-to-train',
       () => ({
         recipe: { maxLength: 8 },
-        dataPaths: [rowsFile('late.jsonl', [{ ...goodRow, labels: [...Array<number>(8).fill(-100), 9] }])],
+        data: { ...spec.data, paths: [rowsFile('late.jsonl', [{ ...goodRow, labels: [...Array<number>(8).fill(-100), 9] }])] },
       }),
     ],
     ['an adapter for another base', 'adapter-mismatch', () => ({ adapterPath: join(golden, '../smollm2-json/adapter') })],
@@ -464,7 +486,7 @@ describe('refusals', () => {
   });
 
   it('of bad rows name file and line, and are lifted on request', async () => {
-    const data = { dataPaths: [rowsFile('mixed.jsonl', [goodRow, { input_ids: [1, 99999] }, goodRow])] };
+    const data = { data: { ...spec.data, paths: [rowsFile('mixed.jsonl', [goodRow, { input_ids: [1, 99999] }, goodRow])] } };
     const problem = await problemOf(data);
     expect(problem.message).toContain('mixed.jsonl, line 2');
     expect(problem.line).toBe(2);

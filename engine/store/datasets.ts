@@ -1,26 +1,33 @@
-/** Table `datasets`. */
+/** Tables `datasets` and `dataset_versions`. */
 import type { Database } from 'better-sqlite3';
-import type { DataFormat, Dataset } from '../contract.ts';
-import { jsonArray, type Rows } from './rows.ts';
+import type { ColumnMapping, DataFormat, Dataset, DatasetVersion, VersionFile } from '../contract.ts';
+import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
-interface Row {
+interface VersionRow {
   id: string;
-  project_id: string;
-  name: string;
-  train_paths: string;
-  eval_paths: string;
+  dataset_id: string;
+  sequence: number;
+  files: string;
+  mapping: string | null;
   format: string;
   train_rows: number;
   eval_rows: number;
   hash: string;
   created_at: number;
 }
-const fromRow = (row: Row): Dataset => ({
+interface Row {
+  id: string;
+  project_id: string;
+  name: string;
+  created_at: number;
+}
+
+const fromVersionRow = (row: VersionRow): DatasetVersion => ({
   id: row.id,
-  projectId: row.project_id,
-  name: row.name,
-  trainPaths: jsonArray('train_paths', row.train_paths),
-  evalPaths: jsonArray('eval_paths', row.eval_paths),
+  datasetId: row.dataset_id,
+  sequence: row.sequence,
+  files: jsonArray<VersionFile>('files', row.files),
+  mapping: row.mapping === null ? null : jsonObject<ColumnMapping>('mapping', row.mapping),
   format: row.format as DataFormat,
   trainRows: row.train_rows,
   evalRows: row.eval_rows,
@@ -39,33 +46,69 @@ export class Datasets {
     return this.#rows.list(
       'datasets',
       this.#db.prepare<[string], Row>('SELECT * FROM datasets WHERE project_id = ? ORDER BY sequence').all(projectId),
-      fromRow,
+      (row) => this.#fromRow(row),
     );
   }
   get(id: string): Dataset | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM datasets WHERE id = ?').get(id);
-    return this.#rows.one('datasets', row, fromRow);
+    return this.#rows.one('datasets', row, (found) => this.#fromRow(found));
   }
+  /** The data set that a version is of. */
+  ofVersion(versionId: string): Dataset | null {
+    const version = this.version(versionId);
+    return version === null ? null : this.get(version.datasetId);
+  }
+  version(id: string): DatasetVersion | null {
+    const row = this.#db.prepare<[string], VersionRow>('SELECT * FROM dataset_versions WHERE id = ?').get(id);
+    return this.#rows.one('dataset_versions', row, fromVersionRow);
+  }
+  /** Adds a data set with its first version. */
   insert(dataset: Dataset): void {
+    this.#db.transaction(() => {
+      this.#db
+        .prepare('INSERT INTO datasets (id, project_id, name, created_at) VALUES (?, ?, ?, ?)')
+        .run(dataset.id, dataset.projectId, dataset.name, dataset.createdAt);
+      this.insertVersion(dataset.version);
+    })();
+  }
+  insertVersion(version: DatasetVersion): void {
     this.#db
       .prepare(
-        `INSERT INTO datasets (id, project_id, name, train_paths, eval_paths, format, train_rows, eval_rows, hash, created_at)
+        `INSERT INTO dataset_versions (id, dataset_id, sequence, files, mapping, format, train_rows, eval_rows, hash, created_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
-        dataset.id,
-        dataset.projectId,
-        dataset.name,
-        JSON.stringify(dataset.trainPaths),
-        JSON.stringify(dataset.evalPaths),
-        dataset.format,
-        dataset.trainRows,
-        dataset.evalRows,
-        dataset.hash,
-        dataset.createdAt,
+        version.id,
+        version.datasetId,
+        version.sequence,
+        JSON.stringify(version.files),
+        version.mapping === null ? null : JSON.stringify(version.mapping),
+        version.format,
+        version.trainRows,
+        version.evalRows,
+        version.hash,
+        version.createdAt,
       );
+  }
+  /** Fills in what an earlier studio did not keep of the files of a version. */
+  setFiles(versionId: string, files: readonly VersionFile[]): void {
+    this.#db.prepare('UPDATE dataset_versions SET files = ? WHERE id = ?').run(JSON.stringify(files), versionId);
   }
   remove(id: string): void {
     this.#db.prepare('DELETE FROM datasets WHERE id = ?').run(id);
+  }
+
+  #fromRow(row: Row): Dataset {
+    const version = this.#db
+      .prepare<[string], VersionRow>('SELECT * FROM dataset_versions WHERE dataset_id = ? ORDER BY sequence DESC')
+      .get(row.id);
+    if (version === undefined) throw new Error('it has no version');
+    return {
+      id: row.id,
+      projectId: row.project_id,
+      name: row.name,
+      createdAt: row.created_at,
+      version: fromVersionRow(version),
+    };
   }
 }

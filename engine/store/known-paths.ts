@@ -10,18 +10,12 @@ const columns = [
   ['adapters', 'model_path'],
   ['exports', 'path'],
 ] as const;
-const lists = [
-  ['datasets', 'train_paths'],
-  ['datasets', 'eval_paths'],
-] as const;
 
 // A list that is no JSON costs that row alone, as everywhere in the store.
 const known = [
   ...columns.map(([table, column]) => `SELECT 1 FROM ${table} WHERE ${column} = asked.value`),
-  ...lists.map(
-    ([table, column]) =>
-      `SELECT 1 FROM ${table}, json_each(CASE WHEN json_valid(${column}) THEN ${column} ELSE '[]' END) AS one WHERE one.value = asked.value`,
-  ),
+  `SELECT 1 FROM dataset_versions, json_each(CASE WHEN json_valid(files) THEN files ELSE '[]' END) AS file
+    WHERE json_type(file.value) = 'object' AND json_extract(file.value, '$.path') = asked.value`,
 ];
 
 export class KnownPaths {

@@ -7,6 +7,7 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkWhole } from './check.ts';
 import { migrations, versionOf } from './migrate.ts';
+import type { VersionFile } from '../contract.ts';
 import { openStore } from './open.ts';
 
 let folder: string;
@@ -56,10 +57,43 @@ function measured({ eval_metrics: losses = [], ...before }: Content): Content {
 }
 /** Whether all that was there is there, with the same values; columns and tables may have come. */
 function expectKept(before: Content, after: Content): void {
+  const versions = after['dataset_versions'];
   for (const [table, rows] of Object.entries('eval_metrics' in after ? before : measured(before))) {
     expect(after[table], table).toHaveLength(rows.length);
-    rows.forEach((row, index) => expect(after[table]![index], table).toMatchObject(row));
+    rows.forEach((row, index) => {
+      const now = after[table]![index]!;
+      if (table === 'datasets' && versions !== undefined && 'train_paths' in row) expectVersion(row, versions);
+      else if (
+        (table === 'runs' || table === 'queue') &&
+        versions !== undefined &&
+        (row['job'] as string).includes('dataPaths')
+      )
+        expectJob(row, now);
+      else expect(now, table).toMatchObject(row);
+    });
   }
+}
+
+/** What a data set held is its first version since there are versions. */
+function expectVersion(row: Record<string, unknown>, versions: Content[string]): void {
+  const { train_paths, eval_paths, format, train_rows, eval_rows, hash } = row;
+  const version = versions.find(({ dataset_id }) => dataset_id === row['id']);
+  expect(version).toMatchObject({ sequence: 1, format, train_rows, eval_rows, hash });
+  const files = JSON.parse(version!['files'] as string) as VersionFile[];
+  const pathsOf = (split: string) => files.filter((file) => file.split === split).map(({ path }) => path);
+  expect([pathsOf('train'), pathsOf('eval')]).toEqual(
+    [train_paths, eval_paths].map((paths) => JSON.parse(paths as string) as unknown),
+  );
+}
+
+/** The paths of a run's data stand together since then. */
+function expectJob({ job, ...row }: Record<string, unknown>, now: Record<string, unknown>): void {
+  expect(now).toMatchObject(row);
+  const { dataPaths, evalPaths = [], ...more } = JSON.parse(job as string) as Record<string, unknown>;
+  expect(JSON.parse(now['job'] as string)).toEqual({
+    ...more,
+    ...(dataPaths !== undefined && { data: { paths: dataPaths, evalPaths } }),
+  });
 }
 
 test('there is a stored database of every version', () => {
@@ -86,7 +120,13 @@ test.each(all)('a database of version %i has all it had, and a backup of itself'
   });
   expect(store.metrics.rateOf('/models/tiny')).toEqual({ tokensPerSecond: 48, measuredBy: 'First' });
   expect(store.models.list('p')).toHaveLength(1);
-  expect(store.datasets.list('p')).toHaveLength(1);
+  expect(store.datasets.list('p')).toMatchObject([
+    {
+      id: 'd',
+      version: { sequence: 1, trainRows: 3, files: [{ path: '/a.jsonl', split: 'train', sha256: 'h' }], mapping: null },
+    },
+  ]);
+  expect(store.runs.job('r')!.data.paths).toEqual(['/a.jsonl']);
   expect(store.adapters.list('p')).toHaveLength(1);
   expect(store.exports.list('p')).toHaveLength(1);
   expect(store.notices.take()).toEqual([]);

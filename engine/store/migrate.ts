@@ -8,9 +8,20 @@ import { runTotals } from './migrations/005-run-totals.ts';
 import { queue } from './migrations/006-queue.ts';
 import { verdicts } from './migrations/007-verdicts.ts';
 import { measures } from './migrations/008-measures.ts';
+import { datasetVersions } from './migrations/009-dataset-versions.ts';
 
 /** In order; `user_version` counts how many a file has had. */
-export const migrations: readonly string[] = [initial, paused, memory, exportedFiles, runTotals, queue, verdicts, measures];
+export const migrations: readonly string[] = [
+  initial,
+  paused,
+  memory,
+  exportedFiles,
+  runTotals,
+  queue,
+  verdicts,
+  measures,
+  datasetVersions,
+];
 
 /** How many migrations a database has had; 0 for an empty one. */
 export function versionOf(db: Database): number {

@@ -25,8 +25,8 @@ const cases: [string, string, (store: Store) => readonly unknown[], (store: Stor
   ['runs', 'process', (store) => store.runs.inState('done'), () => null],
   ['runs', 'job', (store) => [store.runs.job('r2')], (store) => store.runs.job('r1')],
   ['models', 'info', (store) => store.models.list('p'), (store) => store.models.get('m1')],
-  ['datasets', 'train_paths', (store) => store.datasets.list('p'), (store) => store.datasets.get('d1')],
-  ['datasets', 'eval_paths', (store) => store.datasets.list('p'), (store) => store.datasets.get('d1')],
+  ['dataset_versions', 'files', (store) => store.datasets.list('p'), (store) => store.datasets.get('d1')],
+  ['dataset_versions', 'mapping', (store) => store.datasets.list('p'), (store) => store.datasets.get('d1')],
   ['adapters', 'target_modules', (store) => store.adapters.list('p'), (store) => store.adapters.get('a1')],
   ['exports', 'proof', (store) => store.exports.list('p'), (store) => store.exports.get('e1')],
   ['exports', 'files', (store) => store.exports.list('p'), (store) => store.exports.get('e1')],
@@ -43,7 +43,7 @@ test.each(cases)('a row of %s with a damaged %s costs that row alone, and is nam
     const db = new Database(join(folder, 'studio.sqlite'));
     // One row of each kind beside the one that is damaged.
     double(db);
-    db.prepare(`UPDATE ${table} SET ${column} = ? WHERE sequence = (SELECT min(sequence) FROM ${table})`).run(value);
+    db.prepare(`UPDATE ${table} SET ${column} = ? WHERE rowid = (SELECT min(rowid) FROM ${table})`).run(value);
     const id = ['runs', 'models', 'datasets', 'adapters', 'exports'].includes(table)
       ? (db.prepare(`SELECT id FROM ${table} ORDER BY sequence`).get() as { id: string }).id
       : null;
@@ -53,7 +53,8 @@ test.each(cases)('a row of %s with a damaged %s costs that row alone, and is nam
     if (column !== 'job') {
       const notices = store.notices.take();
       expect(notices).toHaveLength(1);
-      expect(notices[0]!.message).toContain(`table ${table}`);
+      // A data set that has no version it could show is what a person misses.
+      expect(notices[0]!.message).toContain(`table ${table === 'dataset_versions' ? 'datasets' : table}`);
       expect(notices[0]!.message).toContain(`'${column}'`);
       if (id !== null) expect(notices[0]!.message).toContain(id);
     }
@@ -80,6 +81,11 @@ function double(db: Database.Database): void {
          SELECT '${letter}2'${path === '' ? '' : ", path || '2'"}, ${others.join(', ')} FROM ${table}`,
     );
   }
+  db.exec(
+    `UPDATE dataset_versions SET dataset_id = 'd1' WHERE dataset_id = 'd';
+     INSERT OR IGNORE INTO dataset_versions SELECT 'd2-v1', 'd2', sequence, files, mapping, format, train_rows, eval_rows, hash, created_at
+       FROM dataset_versions`,
+  );
   db.exec(
     `INSERT OR IGNORE INTO memory_measures (model_path, recipe, longest, bytes, run_name) VALUES ('/models/tiny', '{}', 99, 1, 'r')`,
   );

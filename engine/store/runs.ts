@@ -1,6 +1,6 @@
 /** Table `runs`. Losses, other measures, time and memory are what the metrics come to; metrics.ts keeps them with every step that is stored. */
 import type { Database } from 'better-sqlite3';
-import type { Provider, Run, RunState } from '../contract.ts';
+import type { DataAt, Provider, Run, RunState } from '../contract.ts';
 import type { MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import { fromSaved, type Recipe, type RecipeInput } from '../recipe.ts';
@@ -8,8 +8,7 @@ import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
 /** What the job of a run needs beside model, recipe and folder. */
 export interface RunJob {
-  readonly dataPaths: readonly string[];
-  readonly evalPaths: readonly string[];
+  readonly data: DataAt;
   readonly adapterPath: string | null;
   readonly device: 'auto' | Provider;
   readonly skipBadRows: boolean;
@@ -29,6 +28,7 @@ interface Row {
   model_path: string;
   dataset_id: string | null;
   dataset_name: string;
+  version_id: string | null;
   job: string;
   recipe: string;
   device: string;
@@ -61,6 +61,7 @@ const fromRow = (row: Row): Run => ({
   modelPath: row.model_path,
   datasetId: row.dataset_id,
   datasetName: row.dataset_name,
+  versionId: row.version_id,
   recipe: fromSaved(jsonObject<RecipeInput>('recipe', row.recipe)),
   device: row.device as Provider,
   out: row.out,
@@ -166,7 +167,7 @@ export class Runs {
     this.#db
       .prepare(
         `INSERT INTO runs (id, project_id, name, colour, state, phase, model_id, model_name, model_path, dataset_id, dataset_name,
-           job, recipe, device, out, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           version_id, job, recipe, device, out, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         run.id,
@@ -180,6 +181,7 @@ export class Runs {
         run.modelPath,
         run.datasetId,
         run.datasetName,
+        run.versionId,
         JSON.stringify(job),
         JSON.stringify(run.recipe),
         run.device,

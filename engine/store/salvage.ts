@@ -30,6 +30,7 @@ const tables: readonly { readonly name: string; readonly key: string; readonly w
   { name: 'projects', key: 'sequence' },
   { name: 'models', key: 'sequence' },
   { name: 'datasets', key: 'sequence' },
+  { name: 'dataset_versions', key: 'rowid' },
   { name: 'runs', key: 'sequence' },
   { name: 'step_metrics', key: 'step', within: 'run_id' },
   { name: 'eval_metrics', key: 'step', within: 'run_id' },

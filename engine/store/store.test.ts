@@ -8,6 +8,7 @@ import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import type { Measures } from '../measures.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { initial } from './migrations/001-initial.ts';
+import { versionOf } from '../testing/filled-store.ts';
 import { openStore } from './open.ts';
 
 let folder: string;
@@ -28,6 +29,7 @@ const run = (id: string): Run => ({
   modelPath: '/models/tiny',
   datasetId: null,
   datasetName: 'rows',
+  versionId: null,
   recipe: { ...defaultRecipe(), rank: 7 },
   device: 'cpu',
   out: '/runs/first',
@@ -56,7 +58,7 @@ const step = (n: number, loss: number): StepMetrics => ({
   memory: 100 + n,
   epoch: 0,
 });
-const job = { dataPaths: ['/rows.jsonl'], evalPaths: [], adapterPath: null, device: 'auto', skipBadRows: false } as const;
+const job = { data: { paths: ['/rows.jsonl'] }, adapterPath: null, device: 'auto', skipBadRows: false } as const;
 
 test('what is written is there after closing and opening again', () => {
   let store = openStore(folder);
@@ -96,17 +98,16 @@ test('the paths it knows are those in its tables, in their spelling', () => {
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
   store.runs.insert(run('r'), job);
   const [trainPaths, evalPaths] = [['/a.jsonl', '/b.jsonl'], ['/c.jsonl']];
-  const counts = { format: 'messages', trainRows: 2, evalRows: 1, hash: '', createdAt: 1 } as const;
-  store.datasets.insert({ id: 'd', projectId: 'p', name: 'D', trainPaths, evalPaths, ...counts });
+  store.datasets.insert({ id: 'd', projectId: 'p', name: 'D', createdAt: 1, version: versionOf('d', trainPaths, evalPaths) });
   const asked = ['/runs/first', '/models/tiny', '/b.jsonl', '/c.jsonl', '/c.jsonl/', '/runs', 'P', ''];
   expect(store.knownPaths.among(asked).sort()).toEqual(['/b.jsonl', '/c.jsonl', '/models/tiny', '/runs/first']);
   store.close();
   // A list that cannot be read costs its own paths alone.
   const db = new Database(join(folder, 'studio.sqlite'));
-  db.exec("UPDATE datasets SET train_paths = '[\"/a'");
+  db.exec("UPDATE dataset_versions SET files = '[\"/a'");
   db.close();
   const again = openStore(folder);
-  expect(again.knownPaths.among(asked).sort()).toEqual(['/c.jsonl', '/models/tiny', '/runs/first']);
+  expect(again.knownPaths.among(asked).sort()).toEqual(['/models/tiny', '/runs/first']);
   again.close();
 });
 

@@ -1,13 +1,12 @@
 /** For tests: a database with things in every table. */
 import Database from 'better-sqlite3';
-import type { Run, StepMetrics } from '../contract.ts';
+import type { DatasetVersion, Run, StepMetrics } from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
 import type { RunJob } from '../store/runs.ts';
 import { openStore, type Store } from '../store/open.ts';
 
 export const job: RunJob = {
-  dataPaths: ['/rows.jsonl'],
-  evalPaths: [],
+  data: { paths: ['/rows.jsonl'] },
   adapterPath: null,
   device: 'auto',
   skipBadRows: false,
@@ -25,6 +24,7 @@ export const runOf = (id: string, change: Partial<Run> = {}): Run => ({
   modelPath: '/models/tiny',
   datasetId: 'd',
   datasetName: 'rows',
+  versionId: null,
   recipe: defaultRecipe(),
   device: 'cpu',
   out: `/runs/${id}`,
@@ -42,6 +42,16 @@ export const runOf = (id: string, change: Partial<Run> = {}): Run => ({
   createdAt: 5,
   finishedAt: null,
   ...change,
+});
+
+/** A first version of a data set. */
+export const versionOf = (datasetId: string, paths: readonly string[], evalPaths: readonly string[] = []): DatasetVersion => ({
+  ...{ id: `${datasetId}-v1`, datasetId, sequence: 1, mapping: null, format: 'messages' },
+  files: [
+    ...paths.map((path) => ({ path, split: 'train', bytes: 9, sha256: 'h' }) as const),
+    ...evalPaths.map((path) => ({ path, split: 'eval', bytes: 9, sha256: 'h' }) as const),
+  ],
+  ...{ trainRows: 3, evalRows: evalPaths.length, hash: 'h', createdAt: 3 },
 });
 
 export const stepOf = (step: number, loss: number): StepMetrics => ({
@@ -68,8 +78,8 @@ export function filledStore(folder: string, { runs, steps }: { runs: number; ste
       ...{ licence: null, hash: 'h', acceptFields: [], notes: [] },
     });
     store.datasets.insert({
-      ...{ id: 'd', projectId: 'p', name: 'rows', trainPaths: ['/rows.jsonl'], evalPaths: [], format: 'messages' },
-      ...{ trainRows: 3, evalRows: 0, hash: 'h', createdAt: 3 },
+      ...{ id: 'd', projectId: 'p', name: 'rows', createdAt: 3 },
+      version: versionOf('d', ['/rows.jsonl']),
     });
     for (let number = 1; number <= runs; number++) {
       const id = `r${number}`;

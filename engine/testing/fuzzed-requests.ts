@@ -40,17 +40,19 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
   // Without a project every path is one that is refused before a job is started for it.
   const at = (name: string): string => (filled ? join(folder, 'given', name) : name);
   const [modelPath, rows, adapterPath] = [at('model'), at('rows.jsonl'), at('adapter')];
-  const ids = { projectId: 'none', modelId: 'none', datasetId: 'none', adapterId: 'none', runId: 'none', exportId: 'none' };
+  const ids = { projectId: 'none', modelId: 'none', versionId: 'none', adapterId: 'none', runId: 'none', exportId: 'none' };
   if (filled) {
     const { id: projectId } = await client.request('projects.create', { name: 'Fuzzed' });
     const { id: modelId } = await client.request('models.add', { projectId, path: modelPath });
-    const { id: datasetId } = await client.request('datasets.add', { projectId, trainPaths: [rows], evalPaths: [] });
+    const {
+      version: { id: versionId },
+    } = await client.request('datasets.add', { projectId, data: { paths: [rows] } });
     const { id: adapterId } = await client.request('adapters.import', { projectId, path: adapterPath, modelId });
     const recipe = { rank: 2, maxSteps: 1, batchSize: 1 };
-    const run = await client.request('runs.start', { projectId, model: { id: modelId }, data: { id: datasetId }, recipe });
-    Object.assign(ids, { projectId, modelId, datasetId, adapterId, runId: run.id });
+    const run = await client.request('runs.start', { projectId, model: { id: modelId }, data: { versionId }, recipe });
+    Object.assign(ids, { projectId, modelId, versionId, adapterId, runId: run.id });
   }
-  const { projectId, modelId, datasetId, adapterId, runId, exportId } = ids;
+  const { projectId, modelId, versionId, adapterId, runId, exportId } = ids;
   const recipe = { rank: 2, maxSteps: 1, batchSize: 1, targetModules: ['q_proj'], learningRate: 1e-4 };
   const settings = { maxTokens: 2, temperature: 0.5, topP: 0.9, topK: 4, seed: 1, ignoreStop: false };
   const out = join(folder, 'written', 'export');
@@ -72,15 +74,18 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'models.remove': { id: 'none' },
       'models.targets': { modelId, recipe },
       'datasets.list': { projectId },
-      'datasets.add': { projectId, trainPaths: [rows], evalPaths: [rows], name: 'Rows' },
+      'datasets.add': {
+        projectId,
+        name: 'Rows',
+        data: { paths: [rows], evalPaths: [rows], mapping: { question: null, answer: 'a', system: null } },
+      },
+      'datasets.addVersion': { id: 'none' },
       'datasets.columns': { path: rows },
       'datasets.remove': { id: 'none' },
-      'datasets.rows': { datasetId, modelId, split: 'train', offset: 0, limit: 2, maxLength: 64 },
-      'datasets.report': { datasetId, modelId, split: 'train', maxLength: 64, rowSettings: { addEosToken: true } },
       'runs.list': { projectId },
       'runs.get': ofRun,
-      'runs.plan': { modelId, datasetId, recipe },
-      'runs.fit': { model, data: [rows], recipe, budget: 1e9 },
+      'runs.plan': { model: { id: modelId }, data: { versionId }, recipe },
+      'runs.fit': { model, data: { paths: [rows] }, recipe, budget: 1e9 },
       'runs.start': { projectId, name: 'Run', model, data: { paths: [rows], evalPaths: [] }, recipe, skipBadRows: true },
       'runs.pause': ofRun,
       'runs.stop': { id: runId, force: true },
@@ -107,15 +112,16 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'exports.list': { projectId },
       'exports.start': {
         ...{ projectId, model, adapters: [{ path: adapterPath, weight: 1 }], format: 'safetensors', quantization: 'f32' },
-        ...{ out, proof: false, data: [rows] },
+        ...{ out, proof: false, data: { paths: [rows] } },
       },
       'exports.stop': { id: exportId },
       'exports.programs': undefined,
       'exports.install': { id: exportId, program: 'ollama' },
       'exports.identify': { path: modelPath },
-      'evaluate.start': { model, data: [rows], adapter: adapterPath },
-      'data.render': { model, data: [rows], offset: 0, day: '2026-01-01' },
-      'data.report': { model, data: [rows], maxLength: 64 },
+      'evaluate.start': { model, data: { paths: [rows] }, adapter: adapterPath },
+      'data.rows': { model: { id: modelId }, data: { versionId }, split: 'train', offset: 0, limit: 2, maxLength: 64 },
+      'data.render': { model, data: { paths: [rows] }, offset: 0, day: '2026-01-01' },
+      'data.report': { model: { id: modelId }, data: { versionId }, maxLength: 64, rowSettings: { addEosToken: true } },
       'inspect.path': { path: modelPath },
       'sample.start': undefined,
       'sample.get': undefined,

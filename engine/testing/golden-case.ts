@@ -73,7 +73,10 @@ export async function measureCase(folder: string, source: string, work: string):
   const trained = readAdapter(join(work, 'run', 'adapter'), model);
   const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
   const adapters = [{ path: adapterPath, weight: 1 }];
-  const merged = await runExport({ ...merge, modelPath, adapters, cacheDir, out: join(work, 'merged') }, silentPort);
+  const merged = await runExport(
+    { ...merge, model: { path: modelPath }, adapters, cacheDir, out: join(work, 'merged') },
+    silentPort,
+  );
   const tensors = adapter.shape.tensors;
   const off = async (of: OpenModel, adapted: Adapter | null, name: string): Promise<number> =>
     logitsOff(await logitsOf(of, adapted, batch, { threads: 2, cacheDir, openSession }), reference(name), batch, model);
@@ -136,9 +139,8 @@ function logitsOff(actual: Float32Array, expected: Float32Array, { time, lengths
 async function train(folder: string, modelPath: string, work: string): Promise<StepMetrics[]> {
   const spec: Extract<JobSpec, { kind: 'train' }> = {
     kind: 'train',
-    modelPath,
-    dataPaths: [join(folder, 'rows.jsonl')],
-    evalPaths: [],
+    model: { path: modelPath },
+    data: { paths: [join(folder, 'rows.jsonl')] },
     adapterPath: join(folder, 'adapter'),
     recipe: JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8')) as Record<string, unknown>,
     out: join(work, 'run'),

@@ -25,9 +25,8 @@ function specOf(work: string, name: string): TrainSpec {
   const [data, out] = [join(work, 'rows.jsonl'), join(work, name)];
   return {
     kind: 'train',
-    modelPath: join(import.meta.dirname, '../../resources/tiny/model'),
-    dataPaths: [data],
-    evalPaths: [data],
+    model: { path: join(import.meta.dirname, '../../resources/tiny/model') },
+    data: { paths: [data], evalPaths: [data] },
     adapterPath: null,
     recipe: {
       ...{ rank: 2, maxSteps: 40, batchSize: 2, gradientAccumulation: 2, evalEvery: 3, saveEvery: 2, learningRate: 0.01 },
@@ -38,7 +37,6 @@ function specOf(work: string, name: string): TrainSpec {
     skipBadRows: false,
     resume: existsSync(join(out, 'run.json')),
     cacheDir: join(work, 'cache'),
-    acceptFields: [],
   };
 }
 

@@ -22,7 +22,7 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
   const modelPath = join(folder, 'model');
   const json = (file: string) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>;
   const spec = (out: string): Extract<JobSpec, { kind: 'train' }> => ({
-    ...{ kind: 'train', modelPath, dataPaths: [join(folder, 'rows.jsonl')], evalPaths: [], adapterPath: null },
+    ...{ kind: 'train', model: { path: modelPath }, data: { paths: [join(folder, 'rows.jsonl')] }, adapterPath: null },
     ...{ recipe: json('recipe.json'), out: join(work, out), device: 'auto', skipBadRows: false, resume: false, cacheDir },
   });
   const { adapterPath } = await runTrain(spec(name), silentPort);
@@ -36,7 +36,7 @@ it.each(['full-tied', 'full-gpt2'])('%s', async (name) => {
   const out = join(work, `${name}-merged`);
   const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
   const adapters = [{ path: adapterPath, weight: 1 }];
-  await runExport({ ...merge, modelPath, adapters, out, cacheDir }, silentPort);
+  await runExport({ ...merge, model: { path: modelPath }, adapters, out, cacheDir }, silentPort);
   const [before, after] = [openModel(modelPath), openModel(out)];
   expect(after.spec.tiedEmbeddings).toBe(before.spec.tiedEmbeddings);
   const path = join(folder, 'expected.safetensors');

@@ -71,9 +71,8 @@ function caseOf(name: string) {
     },
     trainSpec: (out: string, recipe: Record<string, unknown> = {}): Extract<JobSpec, { kind: 'train' }> => ({
       kind: 'train',
-      modelPath: join(folder, 'model'),
-      dataPaths: [join(folder, 'rows.jsonl')],
-      evalPaths: [],
+      model: { path: join(folder, 'model') },
+      data: { paths: [join(folder, 'rows.jsonl')] },
       adapterPath: join(folder, 'adapter'),
       recipe: { ...json<Record<string, unknown>>('recipe.json'), ...recipe },
       out: join(work, out),
@@ -118,7 +117,7 @@ describe.each(names)('%s', (name) => {
     const out = join(work, `${name}-merged`);
     const adapters = [{ path: join(folder, 'adapter'), weight: 1 }];
     const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
-    await runExport({ ...merge, modelPath: join(folder, 'model'), adapters, out, cacheDir }, silentPort);
+    await runExport({ ...merge, model: { path: join(folder, 'model') }, adapters, out, cacheDir }, silentPort);
     expect(difference(await found(openModel(out), null), logits('merged_logits'))).toBeLessThan(2e-5);
   });
 
@@ -178,9 +177,8 @@ describe.each(['pissa', 'olora'])('%s', (initialization) => {
   const spec = (out: string, recipe: Record<string, unknown> = {}): Extract<JobSpec, { kind: 'train' }> => ({
     ...{
       kind: 'train',
-      modelPath: join(folder, 'model'),
-      dataPaths: [join(folder, 'rows.jsonl')],
-      evalPaths: [],
+      model: { path: join(folder, 'model') },
+      data: { paths: [join(folder, 'rows.jsonl')] },
       adapterPath: null,
     },
     ...{

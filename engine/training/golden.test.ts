@@ -44,9 +44,8 @@ function stepsOf(rows: readonly MetricRow[]): StepMetrics[] {
 function trainSpec(name: string, modelPath: string, rows: string, out: string): TrainSpec {
   return {
     kind: 'train',
-    modelPath,
-    dataPaths: [join(golden, name, rows)],
-    evalPaths: [],
+    model: { path: modelPath },
+    data: { paths: [join(golden, name, rows)] },
     adapterPath: join(golden, name, 'adapter'),
     recipe: readJson(name, 'recipe.json'),
     out: join(work, out),
@@ -120,8 +119,8 @@ describe('smollm2-json, the real model from its GGUF', () => {
     runEvaluate(
       {
         kind: 'evaluate',
-        modelPath: embeddedModelPath(),
-        dataPaths: [join(golden, name, 'eval.rows.jsonl')],
+        model: { path: embeddedModelPath() },
+        data: { paths: [join(golden, name, 'eval.rows.jsonl')] },
         adapterPath,
         cacheDir,
       },

@@ -9,7 +9,11 @@ import type { RecipeInput } from '../recipe.ts';
 import { trialFor, trialKey, tryStep } from './trial.ts';
 
 const golden = join(import.meta.dirname, '../golden');
-const subject = (name: string, recipe: RecipeInput) => ({ modelPath: join(golden, name, 'model'), adapterPath: null, recipe });
+const subject = (name: string, recipe: RecipeInput) => ({
+  model: { path: join(golden, name, 'model') },
+  adapterPath: null,
+  recipe,
+});
 
 /** An accelerator that is the processor, and what it does otherwise. */
 const pretended =

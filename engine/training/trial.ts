@@ -72,8 +72,8 @@ const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null)
 /** What is tried for a run; null: what a device must compute to count at all. */
 export function trialFor(subject: TrialSubject | null): Trial {
   if (subject === null) return usualTrial;
-  const { modelPath, acceptFields, adapterPath, recipe: input } = subject;
-  const model = openModel(modelPath, acceptFields);
+  const { model: at, adapterPath, recipe: input } = subject;
+  const model = openModel(at.path, at.acceptFields);
   const { spec } = model;
   const recipe = requireRecipe(input);
   const config = adapterPath === null ? newConfig(recipe, spec, null) : openAdapter(model, adapterPath).adapter.config;

@@ -1,11 +1,9 @@
 import { SvelteMap } from 'svelte/reactivity';
-import type { AllRequests, DataColumns, DataReport, Dataset, Params, Progress, RowView } from '../../engine/contract.ts';
+import type { AllRequests, DataColumns, DataReport, Dataset, Params, Progress, RowView, Split } from '../../engine/contract.ts';
 import type { RowSettings } from '../../engine/recipe.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Asking, Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
-
-export type Split = 'train' | 'eval';
 
 /** The data sets of the open project, their rows and reports. */
 export class DatasetsState {
@@ -49,19 +47,26 @@ export class DatasetsState {
     );
   }
 
-  rows(question: {
-    datasetId: string;
-    modelId: string;
-    split: Split;
-    offset: number;
-    limit: number;
-    maxLength: number;
-  }): Promise<{ rows: readonly RowView[]; total: number }> {
-    return this.#engine.request('datasets.rows', question);
+  /** Makes a version of what its files hold now. */
+  async addVersion(id: string, asking: Asking): Promise<void> {
+    this.list.apply(await this.#engine.request('datasets.addVersion', { id }, asking));
+  }
+
+  /** Until they have been read to the end there are as many rows as in the version. */
+  async rows(
+    { version }: Dataset,
+    modelId: string,
+    question: { split: Split; offset: number; limit: number; maxLength: number },
+  ): Promise<{ rows: readonly RowView[]; total: number }> {
+    const known = question.split === 'train' ? version.trainRows : version.evalRows;
+    if (known === 0) return { rows: [], total: 0 };
+    const of = { model: { id: modelId }, data: { versionId: version.id } };
+    const { rows, total } = await this.#engine.request('data.rows', { ...of, ...question });
+    return { rows, total: total ?? known };
   }
 
   async report(
-    datasetId: string,
+    { id: datasetId, version }: Dataset,
     modelId: string,
     split: Split,
     maxLength: number,
@@ -69,7 +74,8 @@ export class DatasetsState {
   ): Promise<DataReport> {
     this.#checking.set(datasetId, (this.#checking.get(datasetId) ?? 0) + 1);
     try {
-      return await this.#engine.request('datasets.report', { datasetId, modelId, split, maxLength, rowSettings });
+      const of = { model: { id: modelId }, data: { versionId: version.id }, split };
+      return await this.#engine.request('data.report', { ...of, maxLength, rowSettings });
     } finally {
       const others = this.#checking.get(datasetId)! - 1;
       if (others > 0) this.#checking.set(datasetId, others);

@@ -51,8 +51,8 @@ export class RunsState {
     this.queue = await this.#engine.request('runs.queue');
   }
 
-  plan(modelId: string, datasetId: string, recipe: RecipeInput): Promise<RunPlan> {
-    return this.#engine.request('runs.plan', { modelId, datasetId, recipe });
+  plan(modelId: string, versionId: string, recipe: RecipeInput): Promise<RunPlan> {
+    return this.#engine.request('runs.plan', { model: { id: modelId }, data: { versionId }, recipe });
   }
 
   schedule(id: string): Promise<readonly Pick<StepMetrics, 'step' | 'learningRate'>[]> {

@@ -3,13 +3,13 @@ import { nameByPath, splitByName } from './split-by-name.ts';
 
 test('files named for evaluation are kept apart, folders and parts of words do not count', () => {
   expect(splitByName(['/eval/train.jsonl', '/d/orders-eval.jsonl', 'C:\\d\\orders.test.jsonl', '/d/latest.jsonl'])).toEqual({
-    trainPaths: ['/eval/train.jsonl', '/d/latest.jsonl'],
+    paths: ['/eval/train.jsonl', '/d/latest.jsonl'],
     evalPaths: ['/d/orders-eval.jsonl', 'C:\\d\\orders.test.jsonl'],
   });
 });
 
 test('a single file is trained on, whatever its name', () => {
-  expect(splitByName(['/d/test.jsonl'])).toEqual({ trainPaths: ['/d/test.jsonl'], evalPaths: [] });
+  expect(splitByName(['/d/test.jsonl'])).toEqual({ paths: ['/d/test.jsonl'], evalPaths: [] });
 });
 
 test('a data set is called after what tells it from others', () => {

@@ -7,12 +7,12 @@ const wordsOf = (path: string): string[] =>
     .split(/[^a-z]+/);
 
 /** A file with `eval`, `valid`, `dev` or `test` in its name is for evaluation, when another one is left to train on. */
-export function splitByName(paths: readonly string[]): { trainPaths: string[]; evalPaths: string[] } {
+export function splitByName(paths: readonly string[]): { paths: string[]; evalPaths: string[] } {
   const isEvaluation = (path: string): boolean => wordsOf(path).some((word) => evaluation.includes(word));
-  const trainPaths = paths.filter((path) => !isEvaluation(path));
-  return trainPaths.length === 0
-    ? { trainPaths: [...paths], evalPaths: [] }
-    : { trainPaths, evalPaths: paths.filter(isEvaluation) };
+  const trained = paths.filter((path) => !isEvaluation(path));
+  return trained.length === 0
+    ? { paths: [...paths], evalPaths: [] }
+    : { paths: trained, evalPaths: paths.filter(isEvaluation) };
 }
 
 /** What a data set is called after its file: without its ending and `train`, or after its folder where nothing is left then. */

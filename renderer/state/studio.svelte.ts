@@ -5,6 +5,7 @@ import type {
   AdapterVersion,
   ColumnMapping,
   DataColumns,
+  Dataset,
   Identification,
   Inspection,
   ProblemValue,
@@ -136,22 +137,25 @@ export class Studio {
   /** Adds files of rows as one data set; where nobody knows what their fields mean, a person is asked first. */
   async addData(paths: readonly string[], mapping?: ColumnMapping): Promise<void> {
     await this.#reporting(async () => {
-      const { trainPaths, evalPaths } = splitByName(paths);
+      const files = splitByName(paths);
       const projectId = await this.project.ensure();
-      const name = nameByPath(trainPaths[0] ?? '');
+      const name = nameByPath(files.paths[0] ?? '');
       const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async (asking) => {
-        const { format, columns } = await this.datasets.columns(trainPaths[0] ?? '', asking);
+        const { format, columns } = await this.datasets.columns(files.paths[0] ?? '', asking);
         if (mapping === undefined && format === null && columns.length > 0) {
           this.unmappedData = { paths, columns };
           return null;
         }
-        return this.datasets.add(
-          { projectId, name, trainPaths, evalPaths, ...(mapping === undefined ? {} : { mapping }) },
-          asking,
-        );
+        const data = { ...files, ...(mapping === undefined ? {} : { mapping }) };
+        return this.datasets.add({ projectId, name, data }, asking);
       });
       if (dataset !== null) this.router.go('datasets', { id: dataset.id });
     });
+  }
+
+  /** Makes a version of what the files of a data set hold now. */
+  async renewDataset({ id, name }: Dataset): Promise<void> {
+    await this.#reporting(() => this.notices.during(`Reading ${name}`, (asking) => this.datasets.addVersion(id, asking)));
   }
 
   /** Adds what was dropped on the window: files of rows together as one data set, anything else for itself. */

@@ -213,13 +213,13 @@ try {
     saveEvery: 0,
     seed,
   };
-  const common = { dataPaths: [data], evalPaths: [], adapterPath: null, skipBadRows: false, resume: false } as const;
-  const run = await runTrain({ kind: 'train', modelPath: base, recipe, out, device: 'auto', cacheDir, ...common }, port);
+  const common = { data: { paths: [data] }, adapterPath: null, skipBadRows: false, resume: false } as const;
+  const run = await runTrain({ kind: 'train', model: { path: base }, recipe, out, device: 'auto', cacheDir, ...common }, port);
   const target = join(here, 'model');
   rmSync(target, { recursive: true, force: true });
   const adapters = [{ path: run.adapterPath, weight: 1 }];
   const merge = { kind: 'export', format: 'safetensors', quantization: 'f32', proof: false } as const;
-  const merged = await runExport({ ...merge, modelPath: base, adapters, out: target, cacheDir }, port);
+  const merged = await runExport({ ...merge, model: { path: base }, adapters, out: target, cacheDir }, port);
   console.log(`${merged.path}: ${merged.bytes} bytes`);
 } finally {
   rmSync(work, { recursive: true, force: true });

@@ -14,7 +14,7 @@ const readers: Readonly<Record<DataFileFormat, Reader>> = { json: jsonList, json
 /** Reads the records of a file of any format. A mapping says what the fields of each are; nothing is copied for it. */
 export async function* readRecords(
   path: string,
-  { mapping, ...reading }: Reading & { readonly mapping?: ColumnMapping | undefined } = {},
+  { mapping, ...reading }: Reading & { readonly mapping?: ColumnMapping } = {},
 ): AsyncGenerator<RecordOrProblem> {
   const head = await headOf(path);
   refuseUnread(path, head);

@@ -180,7 +180,7 @@ test('what was asked for anew of a run that waits to go on is kept', async () =>
     await next.ended(id);
   }
   expect(registry.get(second).state).toBe('running');
-  expect(started.at(-1)).toMatchObject({ evalPaths, recipe: { maxSteps: 9 } });
+  expect(started.at(-1)).toMatchObject({ data: { evalPaths }, recipe: { maxSteps: 9 } });
 });
 
 test('what waits can be given another place; what trains keeps its own', async () => {

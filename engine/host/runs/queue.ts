@@ -2,7 +2,7 @@
  * The queue of runs: one trains at a time, the others wait in their order. It survives the host: what was in it goes on when the next one
  * starts, but for runs that belong to a client. Why a run that trained goes on too is said in decision 24.
  */
-import type { AdapterVersion, DeviceInfo, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
+import type { AdapterVersion, DeviceInfo, ModelAt, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
 import { holdsRun, runContent } from '../../jobs/run-folder.ts';
 import { logError, Problem, toProblemValue, type ProblemValue } from '../../problem.ts';
 import type { RecipeInput } from '../../recipe.ts';
@@ -152,7 +152,7 @@ export class RunQueue {
     const owner = request.attached === true ? client : null;
     if (request.out !== undefined) requireAbsolute(request.out);
     const previous = request.resume === true && request.out !== undefined ? store.runs.byOut(request.out) : null;
-    const asked = readRequest(request, store);
+    const asked = readRequest(request, await this.#library.dataAt(request.data), store);
     await this.#freeFolder(request, previous);
     if (previous !== null) return this.#enqueue(previous.id, asked.given, asked.job, owner);
 
@@ -332,12 +332,12 @@ export class RunQueue {
         if (next.left !== null) store.queue.continueFrom(run.id, next.left);
       });
       if (!resume) next.intake.startOver();
-      const { modelPath, recipe } = run;
+      const { acceptFields: _, ...details } = next.details;
       const spec = {
-        modelPath,
-        ...next.details,
+        model: modelOf(run, next.details),
+        ...details,
         devices,
-        recipe: resume ? next.recipe : { ...recipe, ...next.recipe },
+        recipe: resume ? next.recipe : { ...run.recipe, ...next.recipe },
         resume,
       };
       const handle = this.#runner.start(spec, run.out, {
@@ -364,11 +364,9 @@ export class RunQueue {
 
   /** Null while devices are tried on a model of this make; the run begins when that is known. */
   #devicesFor(active: Active, run: Run): readonly DeviceInfo[] | null {
-    const { modelPath } = run;
-    const { acceptFields, adapterPath, device } = active.details;
+    const { adapterPath, device } = active.details;
     const subject: TrialSubject = {
-      ...{ modelPath, adapterPath },
-      ...(acceptFields === undefined ? {} : { acceptFields }),
+      ...{ model: modelOf(run, active.details), adapterPath },
       recipe: { ...run.recipe, ...active.recipe },
     };
     const known = device === 'cpu' ? [processor()] : this.#devices.forRun(subject);
@@ -469,4 +467,9 @@ const stateAfter = ({ code }: ProblemValue): RunState => (code === 'job-crashed'
 function lastWords({ state, step, seconds, problem }: Run): string {
   if (problem !== null) return `${problem.message} ${problem.hint}`;
   return `${state.charAt(0).toUpperCase()}${state.slice(1)} at step ${step} after ${seconds.toFixed(1)} s of training.`;
+}
+
+/** The base of a run, as it was opened when the run was asked for. */
+function modelOf({ modelPath }: Run, { acceptFields }: RunJob): ModelAt {
+  return { path: modelPath, ...(acceptFields === undefined ? {} : { acceptFields }) };
 }

@@ -1,13 +1,13 @@
 /** From what a client asks for to the run that is stored: everything it names is looked up and checked, and nothing is changed. */
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
-import type { Dataset, Model, Run, TrainRequest } from '../../contract.ts';
-import { longestName, Problem, shown } from '../../problem.ts';
+import type { DataAt, Dataset, Model, Run, TrainRequest } from '../../contract.ts';
+import { longestName, shown } from '../../problem.ts';
 import { givenFields, requireRecipe, type Recipe } from '../../recipe.ts';
 import type { Store } from '../../store/open.ts';
 import type { RunJob } from '../../store/runs.ts';
 import { found } from '../context.ts';
-import { modelAt, requireAbsolute, requireName } from '../library.ts';
+import { modelAt, requireName } from '../library.ts';
 
 /** What a request comes to. */
 export interface RequestedRun {
@@ -15,24 +15,20 @@ export interface RequestedRun {
   readonly model: Model | null;
   readonly modelPath: string;
   readonly dataset: Dataset | null;
+  /** The version of the data set that is trained on. */
+  readonly versionId: string | null;
   readonly job: RunJob;
   readonly recipe: Recipe;
   /** The fields that were given, as the check has read them: a run that goes on keeps the others. */
   readonly given: Partial<Recipe>;
 }
 
-/** Looks up what a request names. Throws a Problem where that is not there, or no run can be made of it. */
-export function readRequest(request: TrainRequest, store: Store): RequestedRun {
+/** Looks up what a request names, besides its data, which has been. Throws a Problem where that is not there, or no run can be made of it. */
+export function readRequest(request: TrainRequest, data: DataAt, store: Store): RequestedRun {
   const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
-  const { modelPath, acceptFields } = modelAt(store, request.model);
-  const dataset = 'id' in request.data ? found(store.datasets.get(request.data.id), 'data set', request.data.id) : null;
-  const { dataPaths, evalPaths } =
-    'id' in request.data
-      ? { dataPaths: dataset!.trainPaths, evalPaths: dataset!.evalPaths }
-      : { dataPaths: request.data.paths, evalPaths: request.data.evalPaths };
-  if (dataPaths.length === 0)
-    throw new Problem('request-invalid', 'A run needs at least one file to train on.', 'Name a data set.');
-  for (const path of [...dataPaths, ...evalPaths]) requireAbsolute(path);
+  const { path: modelPath, acceptFields } = modelAt(store, request.model);
+  const versionId = 'versionId' in request.data ? request.data.versionId : null;
+  const dataset = versionId === null ? null : store.datasets.ofVersion(versionId);
   const adapterPath =
     request.adapter === undefined
       ? null
@@ -42,8 +38,8 @@ export function readRequest(request: TrainRequest, store: Store): RequestedRun {
   const recipe = requireRecipe(request.recipe);
   const { device = 'auto', skipBadRows = false } = request;
   return {
-    ...{ model, modelPath, dataset },
-    job: { dataPaths, evalPaths, adapterPath, device, skipBadRows, acceptFields },
+    ...{ model, modelPath, dataset, versionId },
+    job: { data, adapterPath, device, skipBadRows, acceptFields },
     recipe,
     given: givenFields(request.recipe, recipe),
   };
@@ -59,7 +55,7 @@ export interface RunPlace {
 
 /** Makes a run of a request, as it is before it waits for its turn. */
 export function newRun({ name, out }: TrainRequest, asked: RequestedRun, { projectId, siblings, dataDir }: RunPlace): Run {
-  const { model, modelPath, dataset, job, recipe } = asked;
+  const { model, modelPath, dataset, versionId, job, recipe } = asked;
   const id = randomUUID();
   return {
     id,
@@ -76,7 +72,8 @@ export function newRun({ name, out }: TrainRequest, asked: RequestedRun, { proje
     modelName: model?.name ?? shown(basename(modelPath), longestName),
     modelPath,
     datasetId: dataset?.id ?? null,
-    datasetName: dataset?.name ?? shown(basename(job.dataPaths[0]!), longestName),
+    datasetName: dataset?.name ?? shown(basename(job.data.paths[0]!), longestName),
+    versionId,
     recipe,
     device: 'cpu',
     out: out ?? join(dataDir, 'runs', id),

@@ -1,11 +1,11 @@
 /** The seam between the queue and what computes a run. What lies beyond it, processes or machines and their paths, nobody else knows. */
-import type { DeviceInfo, Progress } from '../../contract.ts';
+import type { DeviceInfo, ModelAt, Progress } from '../../contract.ts';
 import type { RecipeInput } from '../../recipe.ts';
 import type { RunJob } from '../../store/runs.ts';
 
 /** What a run is computed from. */
-export interface RunnerSpec extends RunJob {
-  readonly modelPath: string;
+export interface RunnerSpec extends Omit<RunJob, 'acceptFields'> {
+  readonly model: ModelAt;
   /** Devices judged for this run. */
   readonly devices: readonly DeviceInfo[];
   /** The whole recipe of a new run; of one that goes on only what was given anew, since its folder knows the rest. */

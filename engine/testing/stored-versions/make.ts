@@ -44,6 +44,7 @@ const contents: Readonly<Record<number, string>> = {
   4: `UPDATE exports SET files = '[{"name":"e.gguf","bytes":5,"sha256":"00"}]';`,
   6: `INSERT INTO queue VALUES ('t', 3, '{"maxSteps":9}', '{"dataPaths":["/a.jsonl"]}', 2);
     UPDATE runs SET metrics_read = 77, events_read = 99 WHERE id = 't';`,
+  9: `UPDATE runs SET version_id = 'd-1' WHERE id = 'r';`,
 };
 
 for (let version = 1; version <= migrations.length; version++) {

@@ -1,6 +1,7 @@
 import type {
   DataCheck,
   DataReport,
+  Dataset,
   FittedRecipe,
   Model,
   Run,
@@ -106,12 +107,14 @@ export class Draft {
 
   readonly blocking: readonly DataCheck[] = $derived(this.#checks('blocking'));
   readonly warnings: readonly DataCheck[] = $derived(this.#checks('warning'));
-  /** Other rows are left to train on. */
-  readonly canLeaveOut: boolean = $derived((this.report.value?.trainedTokens ?? 0) > 0);
+  /** Other rows are left to train on, and the files are those of the version. */
+  readonly canLeaveOut: boolean = $derived(
+    (this.report.value?.trainedTokens ?? 0) > 0 && this.report.value?.changed.length === 0,
+  );
   /** Why it may not start; null when it may. */
   readonly obstacle: string | null = $derived.by(() => {
     if (this.model() === null) return 'Choose a model first.';
-    if (this.#studio.datasets.list.find(this.datasetId) === null) return 'Choose a data set first.';
+    if (this.dataset === null) return 'Choose a data set first.';
     const wrong = Object.values(this.errors)[0];
     if (wrong !== undefined) return wrong;
     if (this.plan.problem?.code === 'recipe-invalid') return this.plan.problem.message;
@@ -123,18 +126,22 @@ export class Draft {
 
   /** Null when something is missing. */
   async start(): Promise<Run | null> {
-    const { modelId, datasetId, recipe } = this;
-    if (this.obstacle !== null || modelId === null || datasetId === null || recipe === null) return null;
+    const { modelId, dataset, recipe } = this;
+    if (this.obstacle !== null || modelId === null || dataset === null || recipe === null) return null;
     const projectId = this.#studio.project.currentId;
     return this.#studio.runs.start({
       ...(projectId === null ? {} : { projectId }),
       name: this.name.trim() === '' ? this.suggestedName : this.name.trim(),
       model: { id: modelId },
-      data: { id: datasetId },
+      data: { versionId: dataset.version.id },
       ...(this.adapterId === null ? {} : { adapter: { id: this.adapterId } }),
       recipe,
       skipBadRows: this.leaveOut,
     });
+  }
+
+  get dataset(): Dataset | null {
+    return this.#studio.datasets.list.find(this.datasetId);
   }
 
   model(): Model | null {
@@ -226,24 +233,24 @@ export class Draft {
   }
 
   async askPlan(): Promise<void> {
-    const [modelId, datasetId, recipe] = [this.modelId, this.datasetId, this.recipe];
-    if (modelId === null || datasetId === null || recipe === null) return this.plan.clear();
-    await this.plan.ask(() => this.#studio.runs.plan(modelId, datasetId, recipe));
+    const [modelId, dataset, recipe] = [this.modelId, this.dataset, this.recipe];
+    if (modelId === null || dataset === null || recipe === null) return this.plan.clear();
+    await this.plan.ask(() => this.#studio.runs.plan(modelId, dataset.version.id, recipe));
   }
 
   async askReport(): Promise<void> {
-    const [modelId, datasetId, maxLength] = [this.modelId, this.datasetId, this.values.maxLength];
-    if (modelId === null || datasetId === null || typeof maxLength !== 'number' || this.errors.maxLength !== undefined)
+    const [modelId, dataset, maxLength] = [this.modelId, this.dataset, this.values.maxLength];
+    if (modelId === null || dataset === null || typeof maxLength !== 'number' || this.errors.maxLength !== undefined)
       return this.report.clear();
     const rowSettings = { addEosToken: this.values.addEosToken === true };
-    await this.report.ask(() => this.#studio.datasets.report(datasetId, modelId, 'train', maxLength, rowSettings));
+    await this.report.ask(() => this.#studio.datasets.report(dataset, modelId, 'train', maxLength, rowSettings));
   }
 
   /** What would have to change for a run of at most `budget` bytes. */
   fit(budget: number): Promise<FittedRecipe> {
-    const dataset = this.#studio.datasets.list.find(this.datasetId);
-    if (this.modelId === null || dataset === null || this.recipe === null) throw new Error('nothing is chosen yet');
-    return this.#studio.runs.fit({ model: { id: this.modelId }, data: dataset.trainPaths, recipe: this.recipe, budget });
+    const [modelId, dataset, recipe] = [this.modelId, this.dataset, this.recipe];
+    if (modelId === null || dataset === null || recipe === null) throw new Error('nothing is chosen yet');
+    return this.#studio.runs.fit({ model: { id: modelId }, data: { versionId: dataset.version.id }, recipe, budget });
   }
 
   /** A name from what the run is: `json-r16-all`. */

@@ -1,0 +1,34 @@
+/** The files of one split of a data set, and which of them are no longer what a version of it says. */
+import type { ColumnMapping, RowsAt } from '../contract.ts';
+import { Problem } from '../problem.ts';
+
+/** Files of rows, and what their fields mean where a person has said so. */
+export interface RowFiles {
+  readonly paths: readonly string[];
+  readonly mapping?: ColumnMapping;
+  /** SHA-256 that each file should have, by its path. */
+  readonly hashes?: Readonly<Record<string, string>>;
+}
+
+/** Returns the files of the split that is asked for: those to train on where none is named. */
+export function rowFiles({ data: { paths, evalPaths = [], ...more }, split = 'train' }: RowsAt): RowFiles {
+  return { ...more, paths: split === 'train' ? paths : evalPaths };
+}
+
+/** Returns the files whose content, by the SHA-256 of each in their order, is not that of the version. */
+export function changedFiles({ paths, hashes: wanted = {} }: RowFiles, hashes: readonly string[]): readonly string[] {
+  return paths.filter((path, i) => wanted[path] !== undefined && wanted[path] !== hashes[i]);
+}
+
+/** Says in a sentence that files are not what they were. */
+export function changedSentence(changed: readonly string[]): string {
+  return changed.length === 1
+    ? `${changed[0]} has changed since the version of the data set was made.`
+    : `${changed.join(', ')} have changed since the version of the data set was made.`;
+}
+
+/** The refusal to train on files that are not those of the version. */
+export function changedProblem(changed: readonly string[]): Problem {
+  const hint = 'Put it back as it was, or make a new version of the data set from what is there now.';
+  return new Problem('data-changed', changedSentence(changed), hint);
+}
