@@ -26,8 +26,11 @@ export interface Reading {
 
 /** Reads files of one format, record by record, in memory that does not grow with the file. */
 export interface Reader {
-  /** Whether a file that begins with `head` is of this format. `head` is text without its byte order mark, with blanks before it left out. */
-  readonly recognise: (head: Buffer) => boolean;
+  /**
+   * Whether a file is of this format, by what it begins with, and by its ending (`csv`, in small letters) where that tells nothing. `head` is
+   * without a byte order mark and the blanks before the first character.
+   */
+  readonly recognise: (head: Buffer, ending: string) => boolean;
   /**
    * Yields the records in their order. What is wrong with one record takes its place as a problem that names file and line; throws a
    * Problem where the file cannot be read on.
