@@ -19,9 +19,11 @@ const session = '^engine/runtime/session\\.ts$';
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    engineOnly('the-ground-floor-imports-nothing', '^engine/(recipe|recipe-names|problem|random|labels|measures|data-files)\\.ts$', [
-      '^engine/(recipe-names|problem)\\.ts$',
-    ]),
+    engineOnly(
+      'the-ground-floor-imports-nothing',
+      '^engine/(recipe|recipe-names|problem|random|labels|measures|data-files)\\.ts$',
+      ['^engine/(recipe-names|problem)\\.ts$'],
+    ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
       '^engine/(contract/|(recipe|problem|measures)\\.ts$)',
     ]),

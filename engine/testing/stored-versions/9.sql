@@ -180,7 +180,7 @@ CREATE TABLE dataset_versions (
   ) STRICT;
 INSERT INTO projects VALUES (1, 'p', 'Übung', 1);
 INSERT INTO projects VALUES (2, 'q', 'Second', 2);
-INSERT INTO models VALUES (1, 'm', 'p', '/models/tiny', 0, '{"name":"Tiny","family":"llama"}', 3);
+INSERT INTO models VALUES (1, 'm', 'p', '/models/tiny', 0, '{"name":"Tiny","family":"llama","layers":2,"linears":[]}', 3);
 INSERT INTO datasets VALUES (1, 'd', 'p', 'it''s rows', 4);
 INSERT INTO runs VALUES (1, 'r', 'p', 'First', 1, '', 'm', 'Tiny', '/models/tiny', 'd', 'rows', '{"data":{"paths":["/a.jsonl"],"evalPaths":[]}}', '{"rank":4}', 'cpu', '/runs/r', 3, 3, NULL, 0, NULL, 'a note', '["a"]', NULL, 5, 9, 'done', 1, 3000, 2.5, 24, 0.5, 0, 0, '{"loss":{"last":1.75,"best":1.5,"bestStep":2}}', 'd-1');
 INSERT INTO runs VALUES (2, 's', 'q', 'Second', 8, '', NULL, 'Tiny', '/models/tiny', NULL, 'rows', '{"data":{"paths":[],"evalPaths":[]}}', '{"rank":8}', 'cpu', '/runs/s', 1, 9, 2.5, 0, '{"code":"disk-full","message":"Full.","hint":"Free."}', '', '[]', NULL, 6, 10, 'failed', 0.5, 1000, 4, 0, 0, 0, 0, '{}', NULL);
