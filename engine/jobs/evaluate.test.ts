@@ -95,6 +95,13 @@ describe('an evaluation', () => {
     expect(notes.join()).toMatch(/long.jsonl, line 1: the row is not answered, the prompt has \d+ tokens/);
   });
 
+  it('names the files that are others than in the version of the data set, and goes on', async () => {
+    const { notes, measures } = (await evaluate({ data: { paths: [rows], hashes: { [rows]: 'of other rows' } } })).result;
+    expect(notes.join()).toContain(`${rows} has changed since the version of the data set was made.`);
+    expect(measures.loss!.n).toBe(3);
+    expect((await evaluate({})).result.notes.join()).not.toContain('has changed');
+  });
+
   it('ends where it is asked to, also in the middle of an answer', async () => {
     const stopped = evaluate({ evaluators: ['exact-match'] }, (sent) => answersIn(sent).length === 1);
     await expect(stopped).rejects.toMatchObject({ code: 'stopped' });
