@@ -38,8 +38,7 @@ export async function writeExport({ model, adapter = null, format, quantization,
     {
       adapters: adapter === null ? [] : [{ path: adapter, weight: 1 }],
       ...{ kind: 'export', model: { path: model }, format, quantization, out, cacheDir },
-      proof: false,
-      ...(importance.length === 0 ? {} : { importance: { data: { paths: importance } } }),
+      ...{ proof: false, importance: { data: { paths: importance } } },
     },
     port,
   );

@@ -53,8 +53,9 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
-  const rows = spec.proof ? await rowsOf(spec.rows) : [];
-  const importance = spec.importance === undefined ? {} : { importance: await importanceOf(spec.importance) };
+  const [proved, measured] = [filesOf(spec.rows), filesOf(spec.importance)];
+  const rows = spec.proof ? await rowsOf(proved) : [];
+  const importance = measured === null ? {} : { importance: await importanceOf(measured) };
   const origin = known && (await originOf(model, spec.adapters, known));
   const source = exportSource(model, adapters, tokenizer, {
     ...importance,
@@ -110,18 +111,18 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     return { version: 1, format: target.format, quantization: target.quantization, lineage, proof };
   }
 
-  async function rowsOf(of: RowsAt | undefined): Promise<ReturnType<typeof proofRows>> {
-    if (of === undefined || rowFiles(of).paths.length === 0) return builtInRows(tokenizer, model.spec, day);
-    const usable = proofRows(await tokenRows(rowFiles(of)), model.spec);
+  async function rowsOf(files: RowFiles | null): Promise<ReturnType<typeof proofRows>> {
+    if (files === null) return builtInRows(tokenizer, model.spec, day);
+    const usable = proofRows(await tokenRows(files), model.spec);
     return hasEnoughPositions(usable) ? usable : [...usable, ...(await builtInRows(tokenizer, model.spec, day))];
   }
 
-  async function importanceOf(of: RowsAt): Promise<Importance> {
-    const usable = (await tokenRows(rowFiles(of))).map(({ inputIds }) => inputIds);
+  async function importanceOf(files: RowFiles): Promise<Importance> {
+    const usable = (await tokenRows(files)).map(({ inputIds }) => inputIds);
     if (usable.length === 0)
       throw new Problem(
         'data-empty',
-        `No row of '${rowFiles(of).paths.join("', '")}' can be used to measure the importance of columns.`,
+        `No row of '${files.paths.join("', '")}' can be used to measure the importance of columns.`,
         'Give the data the adapter was trained on, or leave the importance out.',
       );
     const step = stepOf(port, 'Measuring', 'rows');
@@ -138,6 +139,12 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     if (changed.length > 0) notes.push(changedSentence(changed));
     return all.filter((row): row is TokenRow => 'inputIds' in row);
   }
+}
+
+/** The files of rows; null where there are none, as for the evaluation of a run that had no such rows. */
+function filesOf(rows: RowsAt | undefined): RowFiles | null {
+  const files = rows === undefined ? null : rowFiles(rows);
+  return files === null || files.paths.length === 0 ? null : files;
 }
 
 const fullPrecision: readonly string[] = ['F32', 'F16', 'BF16'];
