@@ -1,4 +1,7 @@
-/** Files as the formats need them: exact reads at a position, and files that exist under their final name only when whole. */
+/**
+ * Reads and writes files as the formats need it: exact reads at a position, and files that exist under their final name only
+ * when complete.
+ */
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -22,12 +25,12 @@ import {
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { Problem } from '../problem.ts';
 
-/** One read or write call; Node's limit is 2^31 - 1. */
+/** Bytes of one read or write call. Node's limit is 2^31 - 1. */
 const chunkBytes = 1 << 28;
 
 /**
- * Makes the folder `path` and those above it that are missing. Node's own recursive mkdir never returns where the parent exists but
- * takes no folders and says so with ENOENT, as under /proc.
+ * Creates the folder `path` and the missing folders above it. Node's own recursive mkdir never returns where the parent exists
+ * but takes no folders and says so with ENOENT, as under /proc.
  */
 export function makeFolder(path: string, mode?: number): void {
   if (existsSync(path)) return;
@@ -41,7 +44,10 @@ export function makeFolder(path: string, mode?: number): void {
   }
 }
 
-/** Opens `path`, hands its descriptor and size to `use`, and closes it whatever happens. */
+/**
+ * Opens `path`, passes its descriptor and its size in bytes to `use`, and closes it whatever happens. Refuses what is not a
+ * regular file.
+ */
 export function withFile<T>(path: string, use: (descriptor: number, size: number) => T): T {
   const descriptor = openRegular(path);
   try {
@@ -51,7 +57,7 @@ export function withFile<T>(path: string, use: (descriptor: number, size: number
   }
 }
 
-/** SHA-256 of the bytes of a file, in hexadecimal. */
+/** Returns the SHA-256 of a file's bytes, in hexadecimal. */
 export async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { fd: openRegular(path), highWaterMark: 1 << 20 }))
@@ -81,8 +87,9 @@ function openForReading(path: string): number {
 }
 
 /**
- * The path of the regular file `name` in `folder`, which may come from a stranger, or null: there is nothing of that name. All that is
- * read from the folder of a model, an adapter or a run is asked for here. Refuses what is no file, and links as `requireInside` does.
+ * Returns the path of the regular file `name` in `folder`, or null where nothing has that name. Refuses what is not a file, and
+ * links as `requireInside` does. Everything that is read from the folder of a model, an adapter or a run goes through this
+ * function, because the folder may come from a stranger.
  */
 export function fileIn(folder: string, name: string): string | null {
   const path = join(folder, name);
@@ -99,8 +106,9 @@ export function fileIn(folder: string, name: string): string | null {
 }
 
 /**
- * Refuses a link out of `folder`, and one to nothing. Links are followed within the folder, and from a snapshot in a hub's cache to the
- * `blobs` beside it: a folder from somewhere else must bring no private file into a model, and from there into what is given away.
+ * Refuses a link that leads out of `folder`, and a link to nothing. Links are followed within the folder, and from a snapshot
+ * in a hub's cache to the `blobs` beside it. A folder from somewhere else must not bring a private file into a model, and from
+ * there into an export.
  */
 export function requireInside(folder: string, path: string): void {
   const root = realpathSync(folder);
@@ -126,7 +134,7 @@ export function requireInside(folder: string, path: string): void {
   );
 }
 
-/** Whether a folder is at `path`, itself or by a link that leads to one. */
+/** Returns whether `path` is a folder, or a link that leads to one. */
 export function isFolder(path: string): boolean {
   try {
     return statSync(path).isDirectory();
@@ -135,12 +143,12 @@ export function isFolder(path: string): boolean {
   }
 }
 
-/** Where `name` lies in `folder`, checked as `fileIn` does; what is not there is left for its reader to miss. */
+/** Returns the path of `name` in `folder`, checked as `fileIn` does. A missing file is left for its reader to report. */
 export function pathIn(folder: string, name: string): string {
   return fileIn(folder, name) ?? join(folder, name);
 }
 
-/** Exactly `length` bytes from `offset`, in memory of their own. */
+/** Reads exactly `length` bytes from `offset` into memory of their own. Throws `file-damaged` where the file ends earlier. */
 export function readExactly(descriptor: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length;) {
@@ -157,15 +165,18 @@ export function readExactly(descriptor: number, path: string, offset: number, le
 }
 
 /**
- * Size and times of a file: another one whenever what is in it may be. A program can set the time of the last change back, as copying
- * does; the time at which it did that is kept by the system alone. Null where there is no file.
+ * Returns the size and the times of a file as a text that changes whenever the content may have changed; null where there is no
+ * file. A program can set the modification time back, as copying does, but only the system sets the time of the last status
+ * change (ctime).
  */
 export function fileStamp(path: string): string | null {
   const found = asked(path);
   return found === null ? null : `${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
 }
 
-/** Bytes of a file; none of one that is not there or cannot be asked: whoever opens it says what is wrong. */
+/**
+ * Returns the size of a file in bytes; 0 where it is missing or cannot be asked. Whoever opens the file reports what is wrong.
+ */
 export function sizeOf(path: string): number {
   return asked(path)?.size ?? 0;
 }
@@ -178,13 +189,19 @@ function asked(path: string): Stats | null {
   }
 }
 
-/** Stamps of files, and of all that lies in folders: other texts for other files, or for one more. */
+/**
+ * Returns the stamps of files, and of all files directly in folders, as one text. It changes when a file changes, comes or
+ * goes.
+ */
 export function stampOf(paths: readonly string[]): string {
   const files = paths.flatMap((path) => (isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : [path]));
   return JSON.stringify(files.map((file) => [file, fileStamp(file)]));
 }
 
-/** A small file as text. A file larger than `limit` is refused, so that no memory is taken for it, and so is what stands in for one. */
+/**
+ * Reads a small UTF-8 file as text. Refuses a file of more than `limit` bytes, so that no memory is taken for it, and what
+ * `refuseStandIn` refuses.
+ */
 export function readText(path: string, limit: number): string {
   return withFile(path, (descriptor, size) => {
     if (size > limit)
@@ -204,7 +221,7 @@ export function readText(path: string, limit: number): string {
   });
 }
 
-/** A JSON object. A file that is none is refused with what it is instead. */
+/** Reads a JSON object. Where the file holds something else, the Problem says what it is. */
 export function readJsonObject(path: string, limit: number): Record<string, unknown> {
   let value: unknown;
   try {
@@ -223,7 +240,7 @@ export function readJsonObject(path: string, limit: number): Record<string, unkn
   return value as Record<string, unknown>;
 }
 
-/** Refuses what is left in a file's place where it was not downloaded: nothing, the pointer of Git LFS, or a page of a web site. */
+/** Refuses what lies in a file's place when its download failed: an empty file, a Git LFS pointer, or a web page. */
 export function refuseStandIn(path: string, descriptor: number, size: number): void {
   if (size === 0)
     throw new Problem('file-damaged', `'${path}' is empty.`, 'Its download did not finish: download the file again.');
@@ -242,12 +259,15 @@ export function refuseStandIn(path: string, descriptor: number, size: number): v
     );
 }
 
-/** `name`, or what stands for it where something is added to it: file systems take names of at most 255 bytes. */
+/** Returns `name`, or a short hash of it where something added to it might exceed the 255 bytes that file systems allow. */
 export function extensible(name: string): string {
   return Buffer.byteLength(name) <= 200 ? name : createHash('sha256').update(name).digest('hex').slice(0, 32);
 }
 
-/** Whether there is a process of that id, ours or anybody's: what a process writes names it, so that what one left behind is known. */
+/**
+ * Returns whether a process with this id runs, whoever owns it. Unfinished files carry the id of their process, so that
+ * abandoned ones are recognized.
+ */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -258,7 +278,10 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** A file that appears under its name only with `finish`: written beside it, flushed to the disk, renamed. */
+/**
+ * Writes a file that appears under its name only with `finish`: it is written beside its place, flushed to the disk, then
+ * renamed.
+ */
 export class AtomicFile {
   readonly path: string;
   readonly #partial: string;
@@ -271,7 +294,7 @@ export class AtomicFile {
     this.#descriptor = openSync(this.#partial, 'wx');
   }
 
-  /** Bytes so far. */
+  /** Returns the number of bytes written so far. */
   get position(): number {
     return this.#written;
   }
@@ -283,7 +306,7 @@ export class AtomicFile {
     this.#written += bytes.length;
   }
 
-  /** Zero bytes up to the next multiple of `alignment`. */
+  /** Writes zero bytes up to the next multiple of `alignment`. */
   pad(alignment: number): void {
     const rest = this.#written % alignment;
     if (rest !== 0) this.write(new Uint8Array(alignment - rest));
@@ -298,7 +321,7 @@ export class AtomicFile {
     syncFolder(dirname(this.path));
   }
 
-  /** Removes what was written, unless it is finished. */
+  /** Removes what was written, unless the file is finished. */
   abort(): void {
     if (this.#descriptor === null) return;
     closeSync(this.#descriptor);
@@ -307,7 +330,10 @@ export class AtomicFile {
   }
 }
 
-/** A header and behind it tensors, in the order of a plan; the file gets its name only when all are there, each as long as planned. */
+/**
+ * Writes a header and then tensors in the order of a plan. The file gets its name only when all tensors are there, each as long
+ * as planned.
+ */
 export abstract class PlannedFile<Tensor extends { readonly name: string }> {
   readonly #file: AtomicFile;
   readonly #plan: readonly Tensor[];
@@ -329,7 +355,7 @@ export abstract class PlannedFile<Tensor extends { readonly name: string }> {
     this.#file.write(header);
   }
 
-  /** Writes the next tensor of the plan, in as many parts as it comes. */
+  /** Writes the next tensor of the plan, part by part. */
   protected append(partsOf: (tensor: Tensor) => Iterable<Uint8Array>): void {
     const tensor = this.#plan[this.#next++];
     if (!tensor) throw new Error('more tensors than planned');
@@ -345,7 +371,7 @@ export abstract class PlannedFile<Tensor extends { readonly name: string }> {
     this.#file.finish();
   }
 
-  /** Removes what was written, unless it is finished. */
+  /** Removes what was written, unless the file is finished. */
   abort(): void {
     this.#file.abort();
   }

@@ -1,4 +1,7 @@
-/** Half precision and bfloat16 to float32 and back, in bulk. Rounding is to nearest, ties to even, as IEEE 754 and torch do. */
+/**
+ * Converts half precision and bfloat16 to float32 and back, in bulk. Rounding is to nearest, ties to even, as IEEE 754 and
+ * torch do.
+ */
 import { Problem } from '../problem.ts';
 
 const scratch = new Float32Array(1);
@@ -6,7 +9,7 @@ const scratchBits = new Uint32Array(scratch.buffer);
 
 let halfTable: Float32Array | undefined;
 
-/** All 65536 half-precision values as float32. */
+/** Returns all 65,536 half-precision values as float32: the value of the bits `b` is at index `b`. */
 export function halfValues(): Float32Array {
   if (halfTable) return halfTable;
   const table = new Float32Array(65536);
@@ -22,7 +25,7 @@ export function halfValues(): Float32Array {
   return table;
 }
 
-/** Half-precision bits of a float32 value. */
+/** Returns the half-precision bits of a float32 value. */
 export function toHalf(value: number): number {
   scratch[0] = value;
   return halfFromBits(scratchBits[0]!);
@@ -39,7 +42,7 @@ function halfFromBits(bits: number): number {
   return sign | (scratchBits[0]! - 0x3f000000);
 }
 
-/** Refuses values of a tensor that half precision would make infinite. */
+/** Refuses a tensor with a value that is not finite in half precision. */
 export function requireHalf(name: string, values: Float32Array): void {
   let largest = 0;
   for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
@@ -51,7 +54,7 @@ export function requireHalf(name: string, values: Float32Array): void {
   );
 }
 
-/** Whether no value is infinite or none at all: whether no exponent is all ones. */
+/** Returns whether every value is finite: neither infinite nor NaN. An exponent of all ones marks the others. */
 export function allFinite(values: Float32Array): boolean {
   const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7f800000) === 0x7f800000) return false;

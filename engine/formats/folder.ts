@@ -1,15 +1,16 @@
-/** Folders that exist under their final name only when whole. */
+/** Publishes folders: a folder exists under its final name only when it is complete. */
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Problem } from '../problem.ts';
 import { extensible, makeFolder, syncFolder } from './files.ts';
 
-/** What unfinished folders are called, so that whoever finds one knows it may be removed. */
+/** The prefix of unfinished folders. Whoever finds a folder with it may remove it. */
 export const partialPrefix = '.partial-';
 
 /**
- * Makes `path` with what `write` puts into the folder it is given: that one lies beside and is renamed when all is written and
- * flushed, so a crash at any moment leaves the old state or the new one. `write` must flush its files (as `AtomicFile` does).
+ * Creates the folder `path` with what `write` puts into the folder it is given, which is a temporary one beside `path`. It is
+ * renamed when everything is written and flushed, so that a crash at any moment leaves either the old state or the new one.
+ * `write` must flush its files (as `AtomicFile` does). Throws a Problem where nothing can be written.
  */
 export function publishFolder(path: string, write: (folder: string) => void): void {
   const parent = dirname(path);
@@ -33,7 +34,7 @@ export function publishFolder(path: string, write: (folder: string) => void): vo
   }
 }
 
-/** The system errors of writing as Problems that name the folder. */
+/** Turns a system error of writing into a Problem that names the folder; any other error is returned as it is. */
 export function toWriteProblem(path: string, cause: unknown): unknown {
   switch ((cause as NodeJS.ErrnoException | null)?.code) {
     case 'ENOSPC':

@@ -1,7 +1,7 @@
 /**
- * GGUF versions 2 and 3, little-endian: typed metadata, tensor descriptions, aligned tensor data. Sizes are 64-bit in the file, so they
- * are checked as BigInt against the file's length before any memory is taken for them. Layout: ggml's docs/gguf.md.
- * Shapes are row-major here; the file has the fastest dimension first.
+ * Reads and writes GGUF versions 2 and 3, little-endian: typed metadata, tensor descriptions, aligned tensor data. Sizes are
+ * 64-bit in the file, so they are checked as BigInt against the file's length before any memory is taken for them. Layout:
+ * ggml's docs/gguf.md. Shapes are row-major here; the file has the fastest dimension first.
  */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
@@ -12,7 +12,10 @@ import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
 
 type NumberType = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'float32' | 'float64';
 type BigType = 'uint64' | 'int64';
-/** As few bytes as in the file where they were read from one: a vocabulary has a number for each token. */
+/**
+ * An array of numbers. One that was read takes no more bytes than in the file, because a vocabulary has a number for each
+ * token.
+ */
 type GgufNumbers =
   | readonly number[]
   | Uint8Array
@@ -34,7 +37,7 @@ export type GgufValue =
   | { readonly type: 'array'; readonly of: 'bool'; readonly value: readonly boolean[] }
   | { readonly type: 'array'; readonly of: 'string'; readonly value: readonly string[] };
 
-/** Value types by their number in the file; 9 is `array`. */
+/** Value types by their number in the file. */
 const valueTypes = [
   'uint8',
   'int8',
@@ -65,7 +68,7 @@ const scalarBytes: Record<GgufScalarType, number> = {
   string: 8,
 };
 
-/** Arrays of numbers as they lie in the file, which is little-endian as every machine that this runs on. */
+/** Typed arrays that hold numbers as they lie in the file, which is little-endian like every machine this runs on. */
 const numberArrays = {
   ...{ uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array, uint32: Uint32Array, int32: Int32Array },
   ...{ float32: Float32Array, float64: Float64Array, uint64: BigUint64Array, int64: BigInt64Array },
@@ -78,18 +81,21 @@ const plainTypes = {
   F16: { id: 1, elements: 1, bytes: 2 },
   BF16: { id: 30, elements: 1, bytes: 2 },
 };
-/** Tensor types that can be read: number in the file, elements and bytes of a block. */
+/** The tensor types that can be read, each with its number in the file and the elements and bytes of a block. */
 const storage = { ...plainTypes, ...blockTypes };
 export type GgufTensorType = keyof typeof storage;
 /** The types that can be written. */
 export type GgufWriteType = keyof typeof plainTypes | keyof typeof quantizedTypes;
 
-/** Elements that are stored together: the rows of a tensor must be whole blocks. */
+/** Returns how many elements are stored together. The rows of a tensor must be whole blocks. */
 export function blockElements(type: GgufTensorType): number {
   return storage[type].elements;
 }
 
-/** Names of all types of ggml.h, to refuse the others by name. Those it removed (4, 5, 31 to 33, 36 to 38) had no stable layout. */
+/**
+ * The names of all types of ggml.h, so that the others are refused by name. Those it removed (4, 5, 31 to 33, 36 to 38) had no
+ * stable layout.
+ */
 const typeNames: Readonly<Record<number, string>> = {
   ...Object.fromEntries(Object.entries(storage).map(([name, { id }]) => [id, name])),
   ...{ 9: 'Q8_1', 15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S' },
@@ -101,7 +107,7 @@ export interface GgufTensor {
   readonly name: string;
   readonly type: GgufTensorType;
   readonly shape: readonly number[];
-  /** From the start of the file. */
+  /** Bytes from the start of the file. */
   readonly offset: number;
   readonly length: number;
 }
@@ -115,8 +121,8 @@ export interface GgufFile {
 
 const magic = 0x46554747;
 /**
- * Several times what any real file has, far below what would hurt: the largest vocabularies have 262,144 tokens and half a million merges
- * and take 12 MB with their scores. `elements` counts those of all arrays.
+ * The limits are several times what any real file has and far below what would hurt: the largest vocabularies have 262,144
+ * tokens and half a million merges and take 12 MB with their scores. `elements` is the total over all arrays.
  */
 const limits = {
   ...{ entries: 4096, tensors: 1 << 17, keyBytes: 65_535, dimensions: 4 },
@@ -126,7 +132,7 @@ const defaultAlignment = 32;
 /** Elements that are quantized at once. */
 const partElements = 1 << 22;
 
-/** Reads metadata and tensor descriptions; no tensor is read. */
+/** Reads metadata and tensor descriptions without reading any tensor. */
 export function readGguf(path: string): GgufFile {
   return withFile(path, (descriptor, size) => {
     refuseStandIn(path, descriptor, size);
@@ -174,7 +180,7 @@ function readAlignment(cursor: Cursor, metadata: ReadonlyMap<string, GgufValue>)
   return entry.value;
 }
 
-/** Makes offsets absolute and checks that the tensors are aligned, apart from each other and inside the file. */
+/** Makes offsets absolute and checks that the tensors are aligned, do not overlap and lie inside the file. */
 function placeTensors(
   cursor: Cursor,
   declared: readonly Omit<GgufTensor, 'length'>[],
@@ -212,7 +218,7 @@ class Cursor {
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #at = 0;
-  /** Of all arrays so far. */
+  /** Elements of all arrays so far. */
   #elements = 0;
 
   constructor(descriptor: number, path: string, size: number) {
@@ -258,7 +264,7 @@ class Cursor {
     return this.#window.readBigUInt64LE(at);
   }
 
-  /** A count of things that take at least `least` bytes each. */
+  /** Reads how many things follow, each of at least `least` bytes, and refuses more than `limit` or than the file can hold. */
   count(what: string, limit: number, least: number): number {
     const count = this.uint64();
     if (count > BigInt(limit) || count * BigInt(least) > BigInt(this.size - this.position))
@@ -365,17 +371,17 @@ class Cursor {
   }
 }
 
-/** The tensor as float32, row-major. */
+/** Reads a tensor as float32, row-major. */
 export function readGgufFloat32(path: string, tensor: GgufTensor): Float32Array {
   return dequantize(tensor.type, readGgufBytes(path, tensor));
 }
 
-/** The bytes of a tensor as they are stored. */
+/** Reads the bytes of a tensor as they are stored. */
 export function readGgufBytes(path: string, { offset, length }: GgufTensor): Uint8Array<ArrayBuffer> {
   return withFile(path, (descriptor) => readExactly(descriptor, path, offset, length));
 }
 
-/** Float32 values of stored blocks, exactly as ggml computes them. */
+/** Returns the float32 values of stored blocks, exactly as ggml computes them. */
 export function dequantize(type: GgufTensorType, bytes: Uint8Array<ArrayBuffer>): Float32Array {
   switch (type) {
     case 'F32':
@@ -394,8 +400,8 @@ export function dequantize(type: GgufTensorType, bytes: Uint8Array<ArrayBuffer>)
 }
 
 /**
- * Stored bytes of rows of `width` float32 values, as ggml makes them. `importance`, a weight for each column, steers the search for the
- * scales of quantized types.
+ * Returns the stored bytes of rows of `width` float32 values, as ggml makes them. `importance`, a weight for each column,
+ * steers the search for the scales of quantized types.
  */
 export function quantize(
   type: GgufWriteType,
@@ -425,7 +431,7 @@ export interface GgufPlan {
   readonly shape: readonly number[];
 }
 
-/** Bytes the file will have. */
+/** Returns the size in bytes that the file will have. */
 export function ggufSize(metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]): number {
   return plan.reduce((sum, tensor) => sum + align(planBytes(tensor)), makeHeader(metadata, plan).length);
 }
@@ -438,7 +444,7 @@ function align(bytes: number): number {
   return Math.ceil(bytes / defaultAlignment) * defaultAlignment;
 }
 
-/** Header of a version 3 file with the default alignment, padded to where the data begins. */
+/** Makes the header of a version 3 file with the default alignment, padded to where the data begins. */
 function makeHeader(metadata: ReadonlyMap<string, GgufValue>, plan: readonly GgufPlan[]): Buffer {
   const parts: Buffer[] = [];
   const number = (type: Exclude<GgufScalarType, 'string'>, value: number | bigint): void => {
@@ -492,7 +498,7 @@ export class GgufWriter extends PlannedFile<GgufPlan> {
     super(path, makeHeader(metadata, plan), plan, planBytes, defaultAlignment);
   }
 
-  /** The next tensor of the plan; `importance` as for `quantize`. */
+  /** Writes the next tensor of the plan; `importance` is as for `quantize`. */
   write(values: Float32Array, importance: Float32Array | null = null): void {
     this.append((tensor) => {
       if (tensor.type === 'F16') requireHalf(tensor.name, values);
@@ -501,7 +507,7 @@ export class GgufWriter extends PlannedFile<GgufPlan> {
   }
 }
 
-/** Whole rows at a time, so that a large tensor does not need its stored bytes in memory as well. */
+/** Quantizes whole rows part by part, so that a large tensor does not need its stored bytes in memory as well. */
 function* quantizedParts(
   { type, shape }: GgufPlan,
   values: Float32Array,

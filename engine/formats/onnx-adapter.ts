@@ -1,5 +1,6 @@
 /**
- * onnxruntime's adapter files (`.onnx_adapter`): tensors by the names of a model's inputs, in FlatBuffers with the identifier TORT.
+ * Reads and writes onnxruntime's adapter files (`.onnx_adapter`): tensors under the names of a model's inputs, in FlatBuffers
+ * with the identifier TORT.
  *
  *   Adapter   { format_version, adapter_version, model_version: int; parameters: [Parameter] }
  *   Parameter { name: string; dims: [int64]; data_type: int; raw_data: [uint8], aligned to 8 }
@@ -10,14 +11,14 @@ import { AtomicFile, readExactly, withFile } from './files.ts';
 export interface OnnxParameter {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Float32. */
+  /** The values as float32. */
   readonly values: Float32Array;
 }
 
 const identifier = 'TORT';
 const formatVersion = 1;
 const float32 = 1;
-/** Both tables have four fields of four bytes behind the offset to their vtable. */
+/** The vtable of both tables: each has four fields of four bytes behind the offset to the vtable. */
 const vtable = [12, 20, 4, 8, 12, 16];
 const tableBytes = 20;
 const maxBytes = 2 ** 31;
@@ -102,7 +103,7 @@ export function readOnnxAdapter(path: string): OnnxParameter[] {
     };
     const uint = (at: number): number => bytes.readUInt32LE(within(at, 4));
     const follow = (at: number): number => within(at + uint(at), 4);
-    /** Where a field of a table lies; null when it has its default. */
+    /** Returns where a field of a table lies; null when it has its default. */
     const field = (table: number, index: number): number | null => {
       const entries = within(table - bytes.readInt32LE(within(table, 4)), 4);
       const entry = entries + 4 + 2 * index;

@@ -1,4 +1,7 @@
-/** safetensors: 8 bytes header length, a JSON header, then the tensors without gaps. Rules as in the Rust crate's `validate`. */
+/**
+ * Reads and writes safetensors: 8 bytes of header length, a JSON header, then the tensors without gaps. The rules are those of
+ * the Rust crate's `validate`.
+ */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
 import { PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
@@ -28,7 +31,7 @@ export interface SafetensorsTensor {
   readonly name: string;
   readonly type: SafetensorsType;
   readonly shape: readonly number[];
-  /** From the start of the file. */
+  /** Bytes from the start of the file. */
   readonly offset: number;
   readonly length: number;
 }
@@ -40,14 +43,14 @@ export interface SafetensorsFile {
 }
 
 /**
- * Several times what any real file has: an adapter on every expert of the largest models has 100,000 tensors, described in 16 MB. The Rust
- * crate takes 100 MB, but a header of so many short names takes 2 GB of memory to read.
+ * The limits are several times what any real file has: an adapter on every expert of the largest models has 100,000 tensors,
+ * described in 16 MB. The Rust crate allows 100 MB, but a header of that size with short names takes 2 GB of memory to read.
  */
 const maxHeaderBytes = 32 << 20;
 const maxTensors = 1 << 18;
 const maxDimensions = 16;
 const maxMetadata = 4096;
-/** A tensor's lists lie in its object in the header; twice as deep. */
+/** A tensor's lists are nested three deep in the header; twice that is allowed. */
 const maxDepth = 6;
 
 function damaged(path: string, what: string): Problem {
@@ -58,7 +61,7 @@ function damaged(path: string, what: string): Problem {
   );
 }
 
-/** Reads and checks the header; no tensor is read. */
+/** Reads and checks the header without reading any tensor. */
 export function readSafetensors(path: string): SafetensorsFile {
   return withFile(path, (descriptor, size) => {
     refuseStandIn(path, descriptor, size);
@@ -145,9 +148,9 @@ function isCounts(value: unknown): value is number[] {
 }
 
 /**
- * What is wrong with a header before it is worth parsing, or null: a key that occurs twice in one object, of which JSON.parse would keep
- * the last without a word, or more than any model has. Character by character, because a regular expression takes stack for every one
- * of a long text.
+ * Returns what is wrong with a header before it is worth parsing, or null. It looks for a key that occurs twice in one object,
+ * of which JSON.parse would silently keep the last, and for more than any model has. It goes character by character, because a
+ * regular expression takes stack for each character of a long text.
  */
 function oddity(json: string): string | null {
   const open: (Set<string> | null)[] = [];
@@ -176,7 +179,7 @@ function oddity(json: string): string | null {
   return null;
 }
 
-/** The text of a JSON string; what is none is left for the parser to refuse. */
+/** Returns the text of a JSON string; an invalid one is returned as it is, for the parser to refuse. */
 function unescaped(json: string): string {
   try {
     return JSON.parse(json) as string;
@@ -188,7 +191,7 @@ function unescaped(json: string): string {
 /** Numbers converted at a time, so that a large tensor does not need its stored bytes in memory as well. */
 const partElements = 1 << 20;
 
-/** The tensor as float32, row-major. */
+/** Reads a tensor as float32, row-major. Refuses types other than F32, F16 and BF16. */
 export function readSafetensorsFloat32(path: string, { name, type, offset, length }: SafetensorsTensor): Float32Array {
   const decode = decoder(path, name, type);
   const values = new Float32Array(length / elementBytes[type]);
@@ -202,7 +205,7 @@ export function readSafetensorsFloat32(path: string, { name, type, offset, lengt
   return values;
 }
 
-/** Float32 values of stored bytes; `path` and `name` are for the message. */
+/** Returns the function that turns stored bytes into float32; `path` and `name` are for the error message. */
 function decoder(path: string, name: string, type: SafetensorsType): (bytes: ArrayBuffer) => Float32Array {
   switch (type) {
     case 'F32':
@@ -220,7 +223,7 @@ function decoder(path: string, name: string, type: SafetensorsType): (bytes: Arr
   }
 }
 
-/** Bytes of float32 values in a stored type, part by part. */
+/** Encodes float32 values in a stored type, part by part. */
 function* encoded(type: FloatType, values: Float32Array): Generator<Uint8Array> {
   for (let from = 0; from < values.length; from += partElements) {
     const part = values.subarray(from, from + partElements);
@@ -235,12 +238,12 @@ export interface SafetensorsPlan {
   readonly shape: readonly number[];
 }
 
-/** Bytes the file will have: header and tensors. */
+/** Returns the size in bytes that the file will have: header and tensors. */
 export function safetensorsSize(plan: readonly SafetensorsPlan[], metadata: Readonly<Record<string, string>>): number {
   return makeHeader(plan, metadata).length + plan.reduce((sum, tensor) => sum + planBytes(tensor), 0);
 }
 
-/** Bytes of the tensor alone. */
+/** Returns the size in bytes of a tensor alone. */
 export function planBytes({ type, shape }: SafetensorsPlan): number {
   return shape.reduce((product, extent) => product * extent, elementBytes[type]);
 }
@@ -266,7 +269,7 @@ export class SafetensorsWriter extends PlannedFile<SafetensorsPlan> {
     super(path, makeHeader(plan, metadata), plan, planBytes, 1);
   }
 
-  /** The next tensor of the plan. */
+  /** Writes the next tensor of the plan. */
   write(values: Float32Array): void {
     this.append(({ name, type }) => {
       if (type === 'F16') requireHalf(name, values);

@@ -1,8 +1,11 @@
-/** What every family of block types gives: how many elements are stored together, in how many bytes, and how they are read and made. */
+/**
+ * Defines what every block type provides: how many elements are stored together, in how many bytes, and how they are read and
+ * made.
+ */
 import { halfValues, toHalf } from '../float.ts';
 
 export interface BlockType {
-  /** Number in a GGUF, ggml.h's enum ggml_type. */
+  /** The number of the type in a GGUF (ggml.h's enum ggml_type). */
   readonly id: number;
   readonly elements: number;
   readonly bytes: number;
@@ -12,18 +15,18 @@ export interface BlockType {
 
 export interface QuantizedType extends BlockType {
   /**
-   * Makes the blocks of rows of `width` elements, byte for byte as ggml_quantize_chunk does. `importance`, if any, is a weight for each
-   * column; `blocks` is all zero before.
+   * Makes the blocks of rows of `width` elements, byte for byte as ggml_quantize_chunk does. `importance`, if given, is a
+   * weight for each column. `blocks` must be all zero before the call.
    */
   quantize(rows: Float32Array, width: number, importance: Float32Array | null, blocks: Uint8Array): void;
 }
 
-/** The 16 bits at `at`, little-endian. */
+/** Returns the 16 bits at byte `at`, little-endian. */
 export function bits16(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8);
 }
 
-/** Stores a value in half precision and returns what is left of it. */
+/** Stores a value in half precision at byte `at` and returns the rounded value. */
 export function storeHalf(bytes: Uint8Array, at: number, value: number): number {
   const half = toHalf(value);
   bytes[at] = half & 255;
@@ -31,14 +34,14 @@ export function storeHalf(bytes: Uint8Array, at: number, value: number): number 
   return halfValues()[half]!;
 }
 
-/** Sum of squares, added up in float32. */
+/** Returns the sum of the squares of `n` values, added up in float32. */
 export function squares(values: Float32Array, from: number, n: number): number {
   let sum = 0;
   for (let i = from; i < from + n; i++) sum = Math.fround(sum + Math.fround(values[i]! * values[i]!));
   return sum;
 }
 
-/** How much each of `n` elements counts: its column's importance times sqrt(mean square around + its own square). */
+/** Computes the weight of each of `n` elements: the importance of its column times sqrt(`meanSquare` + its own square). */
 export function weigh(
   values: Float32Array,
   from: number,

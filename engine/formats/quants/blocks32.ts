@@ -1,7 +1,7 @@
 /**
- * Blocks of 32 elements with one scale, ggml's oldest types. Layouts are those of block_q4_0 to block_q8_0 in ggml-common.h, values those
- * of dequantize_row_q4_0 to dequantize_row_q8_0 in ggml-quants.c, bytes those of quantize_q4_0 to quantize_q8_0 there. All numbers are
- * little-endian, `d` and `m` are half precision.
+ * Reads and makes blocks of 32 elements with one scale, ggml's oldest types. The layouts are those of block_q4_0 to block_q8_0
+ * in ggml-common.h, the values those of dequantize_row_q4_0 to dequantize_row_q8_0 in ggml-quants.c, and the bytes those of
+ * quantize_q4_0 to quantize_q8_0 there. All numbers are little-endian; `d` and `m` are half precision.
  *
  *     Q4_0  18 bytes   d, 16 x two nibbles                      x = (q - 8) d
  *     Q4_1  20 bytes   d, m, 16 x two nibbles                   x = q d + m
@@ -34,7 +34,7 @@ function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): QuantizedTyp
   const scales = new Float32Array(4);
   const minima = new Float32Array(4);
 
-  /** Without importance: from the extremes alone, rounded half up. */
+  /** Makes a block without importance, from its extremes alone, rounding halves up. */
   function quantizeByExtremes(x: Float32Array, from: number, blocks: Uint8Array, block: number): void {
     let least = x[from]!;
     let most = least;
@@ -114,7 +114,7 @@ export const Q4_1 = nibbles(3, { minimum: true, fifthBits: false });
 export const Q5_0 = nibbles(6, { minimum: false, fifthBits: true });
 export const Q5_1 = nibbles(7, { minimum: true, fifthBits: true });
 
-/** d = max |x| / 127 whatever the importance; q = x / d with the float32 d, halves away from zero. */
+/** Uses d = max |x| / 127 whatever the importance, and q = x / d with the float32 d, halves rounded away from zero. */
 export const Q8_0: QuantizedType = {
   id: 8,
   elements: 32,

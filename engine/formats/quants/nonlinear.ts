@@ -1,6 +1,6 @@
 /**
- * 4-bit indices into a table of 16 levels that lie closer together around zero. Layouts are those of block_iq4_nl and block_iq4_xs in
- * ggml-common.h, values those of dequantize_row_iq4_nl and dequantize_row_iq4_xs in ggml-quants.c.
+ * Reads 4-bit indices into a table of 16 levels that lie closer together around zero. The layouts are those of block_iq4_nl and
+ * block_iq4_xs in ggml-common.h, the values those of dequantize_row_iq4_nl and dequantize_row_iq4_xs in ggml-quants.c.
  *
  *     IQ4_NL   18 bytes   32 elements: d, 16 x two nibbles                                              x = d level
  *     IQ4_XS  136 bytes   256 elements: d, 8 tops of scales (2 bits), 8 low nibbles, 8 x 16 x two       x = d (scale - 32) level
@@ -8,7 +8,7 @@
 import { halfValues } from '../float.ts';
 import { bits16, type BlockType } from './block.ts';
 
-/** ggml-common.h, kvalues_iq4nl. */
+/** The table of levels: kvalues_iq4nl in ggml-common.h. */
 const levels = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
 function dequantize32(blocks: Uint8Array, at: number, scale: number, target: Float32Array, to: number): void {

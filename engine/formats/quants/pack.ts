@@ -1,6 +1,6 @@
 /**
- * Matrices in few bits as ONNX Runtime reads them: bytes for MatMulNBits (ContribOperators.md, com.microsoft.MatMulNBits), which
- * DequantizeLinear reads too. A quantized matrix of a GGUF keeps exactly its values.
+ * Packs matrices in few bits as ONNX Runtime reads them: the bytes are those of MatMulNBits (ContribOperators.md,
+ * com.microsoft.MatMulNBits), which DequantizeLinear reads too. A quantized matrix of a GGUF keeps exactly its values.
  */
 import { assert } from '../../problem.ts';
 import { halfValues } from '../float.ts';
@@ -8,35 +8,41 @@ import { bits16 } from './block.ts';
 import { minimum6, scale6 } from './superblocks.ts';
 
 export interface PackedRows {
-  /** `[rows, blocks, blockSize * bits / 8]`; of two 4-bit numbers in a byte the first is the lower half. */
+  /** The quants, `[rows, blocks, blockSize * bits / 8]`; the first of two 4-bit numbers in a byte is its lower half. */
   readonly values: Uint8Array;
-  /** `[rows, blocks]` */
+  /** The scale of each block, `[rows, blocks]`. */
   readonly scales: Float32Array;
-  /** `[rows, ⌈blocks * bits / 8⌉]`, packed as the values are. */
+  /** The zero point of each block, `[rows, ⌈blocks * bits / 8⌉]`, packed as the values are. */
   readonly zeroPoints: Uint8Array;
 }
 
-/** How a matrix lies in few bits: x = (q - zero point) scale, plus a minimum where its blocks have one. */
+/** The way a matrix is stored in few bits: x = (q - zero point) scale, plus a minimum where its blocks have one. */
 export interface PackedFormat {
   readonly bits: 4 | 8;
   readonly blockSize: number;
-  /** Null without minima; else how many blocks share the factor of their minima, which then are 8-bit integers. 1: they are float32. */
+  /**
+   * How many blocks share the factor of their minima, which are then 8-bit integers; 1 where the minima are float32, null
+   * without minima.
+   */
   readonly minimumGroup: number | null;
 }
 
 export interface PackedMatrix extends PackedRows {
-  /** `[rows, blocks / minimumGroup]` */
+  /** The factors of the minima, `[rows, blocks / minimumGroup]`. */
   readonly minimumScales: Float32Array | null;
-  /** `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
+  /** The integers of the minima, `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
   readonly minimumLevels: Uint8Array | null;
-  /** `[rows, blocks]`: the minima for a product. */
+  /** The minima that a product with 4-bit numbers adds, `[rows, blocks]`. */
   readonly nibbleMinima: Float32Array | null;
 }
 
-/** The zero point of 4-bit numbers in a product that is given none, which is faster. */
+/** The zero point of 4-bit numbers in a product that is given none. Giving none is faster. */
 const ownZero = 8;
 
-/** Each block from its smallest to its largest number, 0 among them: value = (q - zero point) * scale. */
+/**
+ * Quantizes a matrix `[rows, columns]`: each block spans its smallest to its largest number and 0, and value = (q - zero point)
+ * * scale.
+ */
 export function packRows(matrix: Float32Array, rows: number, columns: number, bits: 4 | 8, blockSize: number): PackedRows {
   const blocks = Math.ceil(columns / blockSize);
   const most = 2 ** bits - 1;
@@ -82,8 +88,8 @@ function storeZero(zeroPoints: Uint8Array, row: number, block: number, blocks: n
 }
 
 /**
- * Numbers of 8 bits as twice as many of 4: along a row first all lower halves, then all upper ones at 16 times the scale, zero points too.
- * The runtime has a product in float32 for the one and not for the other.
+ * Splits 8-bit numbers into twice as many 4-bit ones: each row has first all lower halves, then all upper ones at 16 times the
+ * scale, and zero points are split likewise. The runtime has a float32 product for 4-bit numbers and none for 8-bit ones.
  */
 export function inNibbles(
   { values, scales, zeroPoints }: PackedRows,
@@ -114,8 +120,8 @@ export function inNibbles(
 }
 
 /**
- * What reads 4-bit numbers back fastest: the first half of all of them as the lower halves of bytes, the second as the upper. Two
- * operations on whole bytes then part them.
+ * Reorders 4-bit numbers for the fastest unpacking: the first half of all numbers becomes the lower halves of the bytes, the
+ * second half the upper ones. Two operations on whole bytes then separate them.
  */
 export function splitHalves({ values }: PackedRows): Uint8Array {
   const halves = new Uint8Array(values.length);
@@ -129,7 +135,7 @@ export function splitHalves({ values }: PackedRows): Uint8Array {
   return halves;
 }
 
-/** A byte for each zero point, row after row. */
+/** Returns the zero points as one byte each, `[rows, blocks]`, from 4-bit ones. */
 export function zeroLevels({ zeroPoints }: PackedRows, rows: number, blocks: number): Uint8Array {
   const width = Math.ceil(blocks / 2);
   const levels = new Uint8Array(rows * blocks);
@@ -139,7 +145,7 @@ export function zeroLevels({ zeroPoints }: PackedRows, rows: number, blocks: num
   return levels;
 }
 
-/** The matrix again as float32, rounded as DequantizeLinear rounds. */
+/** Returns the matrix `[rows, columns]` as float32 again, rounded as DequantizeLinear rounds. */
 export function unpackRows(packed: PackedRows, rows: number, columns: number, bits: 4 | 8, blockSize: number): Float32Array {
   const blocks = columns / blockSize;
   const matrix = new Float32Array(rows * columns);
@@ -161,10 +167,10 @@ export function unpackRows(packed: PackedRows, rows: number, columns: number, bi
 
 // ── Matrices of a GGUF ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a type needs said besides its values: x = (q - zero) scale + minimum. */
+/** Describes a stored type beyond its values: x = (q - zero) scale + minimum. */
 interface StoredFormat extends PackedFormat {
   readonly zero: number;
-  /** Elements and bytes of a stored block, which holds several of ours. */
+  /** Elements and bytes of a stored block, which holds one or several packed blocks. */
   readonly elements: number;
   readonly bytes: number;
   scale(stored: Uint8Array, at: number, block: number): number;
@@ -189,7 +195,10 @@ function superblocks32(bits: 4 | 8, bytes: number): StoredFormat {
   };
 }
 
-/** 5- and 6-bit types lie in 8 bits; the layouts of blocks are described in blocks32.ts and superblocks.ts. */
+/**
+ * The stored types. Those of 5 and 6 bits are packed in 8 bits. The layouts of blocks are described in blocks32.ts and
+ * superblocks.ts.
+ */
 const storedFormats: Readonly<Record<string, StoredFormat>> = {
   Q4_0: blocks32(4, 18, 8, false),
   Q4_1: blocks32(4, 20, 0, true),
@@ -204,20 +213,24 @@ const storedFormats: Readonly<Record<string, StoredFormat>> = {
   },
 };
 
-/** How a matrix of this type is packed, or null where its values have no such form. */
+/** Returns how a matrix of this type is packed, or null where its values have no such form. */
 export function packedFormat(type: string): PackedFormat | null {
   return storedFormats[type] ?? null;
 }
 
-/** Whether the product of a matrix of this type needs no zero points: they are its own, or what they lack is in the minima. */
+/**
+ * Returns whether the product of a matrix of this type needs no zero points: either they equal the product's own, or the minima
+ * make up for the difference.
+ */
 export function isCentred(type: string): boolean {
   const { bits, zero, minimumGroup } = storedFormats[type]!;
   return bits === 4 && (zero === ownZero || minimumGroup !== null);
 }
 
 /**
- * A quantized matrix packed with exactly its values: `values` are these, `stored` its bytes in the file, `storedRow` where the file has a
- * row. Quants follow from a value and its scale, which is checked.
+ * Packs a quantized matrix with exactly its values. `values` are the float32 values `[rows, columns]`, `stored` its bytes in
+ * the file, and `storedRow` maps a row to its place in the file. Quants are computed from each value and its scale, and
+ * checked.
  */
 export function packStored(
   type: string,
@@ -264,7 +277,9 @@ export function packStored(
   return { ...packed, minimumScales, minimumLevels, nibbleMinima };
 }
 
-/** The integers a block of values comes from; false when there are none between 0 and 255 that give exactly these values. */
+/**
+ * Finds the integers that a block of values comes from. Returns false when none between 0 and 255 give exactly these values.
+ */
 function blockLevels(
   values: Float32Array,
   from: number,

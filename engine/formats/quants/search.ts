@@ -1,8 +1,9 @@
 /**
- * The searches for a group's scale (and minimum), as ggml-quants.c does them without importance (`make_qx_quants`, `make_q3_quants`,
- * `make_qkx2_quants`) and with it (`make_qkx3_quants`, `make_qp_quants`). Every sum, product and quotient is rounded to float32 in the
- * same order, so that the same candidate wins and the bytes are llama.cpp's (of a build without fused multiply-add, as its x86-64
- * reference quantizer is). The two that take nearly all the time search four groups at once, one in each lane of a vector.
+ * Searches for a group's scale (and minimum), as ggml-quants.c does without importance (`make_qx_quants`, `make_q3_quants`,
+ * `make_qkx2_quants`) and with it (`make_qkx3_quants`, `make_qp_quants`). Every sum, product and quotient is rounded to float32
+ * in the same order, so that the same candidate wins and the bytes are llama.cpp's (of a build without fused multiply-add, as
+ * its x86-64 reference quantizer is). The two searches that take nearly all the time handle four groups at once, one in each
+ * lane of a vector.
  */
 import {
   abs,
@@ -36,7 +37,7 @@ import {
 
 const f = Math.fround;
 
-/** Adding and subtracting it rounds a float64 to the nearest integer, ties to even. */
+/** Rounds a float64 to the nearest integer, ties to even, when it is added and then subtracted. */
 const roundingMagic = 1.5 * 2 ** 52;
 
 export function nearest(value: number): number {
@@ -47,16 +48,17 @@ function clampedNearest(value: number, least: number, most: number): number {
   return value > least ? (value < most ? value + roundingMagic - roundingMagic : most) : least;
 }
 
-/** Below this a group counts as all zero. */
+/** A group counts as all zero when it has no magnitude above this. */
 export const negligible = f(1e-15);
 
-/** Where the kernels find and leave things: element i of four groups is the vector at 16 i. */
+/** Byte offsets of what the kernels read and write: element i of four groups is the vector at 16 i. */
 const places = { x: 0, weights: 512, candidate: 1024, levels: 1536, scale: 2048, minimum: 2064, tries: 2080 };
 const start = number(0);
 
 /**
- * Parameters: bytes of a group's vectors, bytes of the tries, which follow the largest level. A try divided by the range is the inverse of
- * a scale to find levels with; the least-squares fit to these levels is a candidate, and the one of least error wins.
+ * Builds the kernel that fits scale and minimum. Its parameters are the bytes of a group's vectors and the bytes of the tries,
+ * which follow the largest level. A try divided by the range of the group is an inverse scale, which gives levels. The
+ * least-squares fit to these levels is a candidate, and the candidate with the least error wins.
  */
 function affineKernel(absolute: boolean): Kernel {
   return {
@@ -140,7 +142,10 @@ function affineKernel(absolute: boolean): Kernel {
   };
 }
 
-/** Parameters: bytes of a group's vectors, bytes of the tries. The first try is `half`, the others a little more or less. */
+/**
+ * The kernel that fits a scale alone. Its parameters are the bytes of a group's vectors and the bytes of the tries. The first
+ * try is `half`; the others are a little larger or smaller.
+ */
 const symmetricKernel: Kernel = {
   parameters: 2,
   build({ integers, vectors }) {
@@ -201,21 +206,22 @@ function compileKernels() {
 }
 let compiled: ReturnType<typeof compileKernels> | undefined;
 
-/** Which scales a search for q = 0 to `top` tries: (first + step i + top) / range for i = 0 to `steps`. */
+/** The scales that a search for q = 0 to `top` tries: (first + step i + top) / range for i = 0 to `steps`. */
 export interface AffineCandidates {
   readonly first: number;
   readonly step: number;
   readonly steps: number;
-  /** The error is a sum of absolute differences, else of squares. */
+  /** Whether the error is a sum of absolute differences; a sum of squares if not. */
   readonly absolute: boolean;
 }
 
-/** Those of every type when importance is given. */
+/** The candidates of every type when importance is given. */
 export const weightedCandidates: AffineCandidates = { first: f(-0.9), step: f(0.05), steps: 36, absolute: false };
 
 /**
- * Fits x = scale q - minimum with q from 0 to `top` and minimum not below 0 to each of the groups that lie one after the other from
- * `from` on: as many as `scales` has, as large as there are weights for each.
+ * Fits x = scale q - minimum, with q from 0 to `top` and a minimum of at least 0, to consecutive groups that begin at `from`.
+ * There are as many groups as `scales` has elements, and each has `weights.length / scales.length` elements. Writes `levels`,
+ * `scales` and `minima`.
  */
 export function fitAffine(
   x: Float32Array,
@@ -245,7 +251,7 @@ export function fitAffine(
   }
 }
 
-/** Fits x = scale (q - half) with q from 0 to 2 half - 1 to each of as many groups as `scales` has, as `fitAffine`. */
+/** Fits x = scale (q - half), with q from 0 to 2 half - 1, to consecutive groups that lie as for `fitAffine`. */
 export function fitSymmetric(
   x: Float32Array,
   from: number,
@@ -268,7 +274,7 @@ export function fitSymmetric(
   }
 }
 
-/** Lanes without a group keep what they had; nobody looks at them. */
+/** Copies up to four groups into the lanes. Lanes without a group keep their old values, and nobody reads them. */
 function fill(
   lanes: Float32Array,
   x: Float32Array,
@@ -290,7 +296,7 @@ function drain(lanes: Float32Array, levels: Uint8Array, to: number, n: number, c
     for (let i = 0; i < n; i++) levels[to + lane * n + i] = lanes[places.levels / 4 + 4 * i + lane]!;
 }
 
-/** The first of those with the largest magnitude. */
+/** Returns the value with the largest magnitude of `n` values at `from`, the first of several. */
 export function extreme(x: Float32Array, from: number, n: number): number {
   let found = 0;
   for (let i = from; i < from + n; i++) if (Math.abs(x[i]!) > Math.abs(found)) found = x[i]!;
@@ -299,7 +305,10 @@ export function extreme(x: Float32Array, from: number, n: number): number {
 
 const signedLevels = new Int8Array(16);
 
-/** As `fitSymmetric`, for Q3_K without importance: single levels are moved, in at most five rounds, while that improves the fit. */
+/**
+ * Does what `fitSymmetric` does, for Q3_K without importance: single levels are moved, in at most five rounds, while that
+ * improves the fit.
+ */
 export function fitSymmetricByLevels(
   x: Float32Array,
   from: number,
@@ -349,7 +358,10 @@ export function fitSymmetricByLevels(
   return sumL2 > 0 ? f(sumXL / sumL2) : 0;
 }
 
-/** Fits x = scale q with q from 0 to `top`, for the scales and minima of a super-block, all of which are not negative; returns the scale. */
+/**
+ * Fits x = scale q with q from 0 to `top` and returns the scale. It serves the scales and minima of a super-block, none of
+ * which is negative.
+ */
 export function fitPositive(x: Float32Array, weights: Float32Array, top: number, levels: Uint8Array): number {
   const n = x.length;
   let most = 0;

@@ -1,7 +1,7 @@
 /**
- * Super-blocks of 256 elements: groups of 16 or 32 with a small scale (and minimum) each, and half-precision factors for these. Layouts are
- * those of block_q2_K to block_q6_K in ggml-common.h, values those of dequantize_row_q2_K to dequantize_row_q6_K in ggml-quants.c, bytes
- * those of quantize_q2_K to quantize_q6_K there.
+ * Reads and makes super-blocks of 256 elements: groups of 16 or 32 with a small scale (and minimum) each, and half-precision
+ * factors for these. The layouts are those of block_q2_K to block_q6_K in ggml-common.h, the values those of
+ * dequantize_row_q2_K to dequantize_row_q6_K in ggml-quants.c, and the bytes those of quantize_q2_K to quantize_q6_K there.
  *
  *     Q2_K   84 bytes   16 x (scale | minimum << 4), 64 x four 2-bit q, d, dmin                    x = d scale q - dmin minimum
  *     Q3_K  110 bytes   32 x eight third bits, 64 x four 2-bit q, 12 bytes of scales, d            x = d (scale - 32) (q - 4)
@@ -36,7 +36,7 @@ const scaleLevels = new Uint8Array(16);
 const minimumLevels = new Uint8Array(16);
 const unit = new Float32Array(1);
 
-/** Weights of a block's elements from their columns' importance, and their sums over the groups. */
+/** Computes the weights of a block's elements from the importance of their columns, and their sums over the groups. */
 function weighBlock(
   x: Float32Array,
   from: number,
@@ -54,7 +54,7 @@ function weighBlock(
   }
 }
 
-/** Levels from the scale and minimum as stored; a group whose scale is zero keeps those of its search. */
+/** Computes the levels again from the scale and minimum as stored; a group whose scale is zero keeps those of its search. */
 function relevelAffine(
   x: Float32Array,
   from: number,
@@ -73,7 +73,10 @@ function relevelSymmetric(x: Float32Array, from: number, n: number, scale: numbe
   for (let i = 0; i < n; i++) levels[to + i] = half + Math.max(-half, Math.min(half - 1, nearest(f(x[from + i]! / scale))));
 }
 
-/** The lower two bits of 256 levels. In halves of 128, byte i of 32 has elements i, 32 + i, 64 + i and 96 + i from its lowest bits up. */
+/**
+ * Packs the lower two bits of 256 levels. In halves of 128, byte i of 32 has elements i, 32 + i, 64 + i and 96 + i from its
+ * lowest bits up.
+ */
 function packPairs(blocks: Uint8Array, at: number, shift: number): void {
   for (let i = 0; i < 256; i++) blocks[at + (i >>> 7) * 32 + (i & 31)]! |= ((levels[i]! >>> shift) & 3) << ((i >>> 4) & 6);
 }
@@ -123,7 +126,7 @@ export const Q2_K: QuantizedType = {
   },
 };
 
-/** Small integers for scales that are not negative, the largest becoming `top`; returns their unit. */
+/** Turns scales that are not negative into small integers, the largest into `top`; returns their unit. */
 function scaleByLargest(scales: Float32Array, top: number, integers: Uint8Array): number {
   let largest = 0;
   for (const scale of scales) largest = Math.max(largest, scale);
@@ -132,7 +135,7 @@ function scaleByLargest(scales: Float32Array, top: number, integers: Uint8Array)
   return f(largest / top);
 }
 
-/** Quants as Q2_K's, and bit g of high byte i is the third bit of element 32 g + i. */
+/** Packs quants as Q2_K does, with a third bit: bit g of high byte i is the third bit of element 32 g + i. */
 export const Q3_K: QuantizedType = {
   id: 11,
   elements: 256,
@@ -176,7 +179,10 @@ export const Q3_K: QuantizedType = {
   },
 };
 
-/** Small integers from 0 to 2 half - 1 for scales of either sign, the one of largest magnitude becoming 0 (that is, -half); returns their unit. */
+/**
+ * Turns scales of either sign into small integers from 0 to 2 half - 1; the scale of largest magnitude becomes 0 (that is,
+ * -half). Returns their unit.
+ */
 function scaleByExtreme(scales: Float32Array, half: number, integers: Uint8Array): number {
   const largest = extreme(scales, 0, scales.length);
   if (largest === 0) {
@@ -190,7 +196,10 @@ function scaleByExtreme(scales: Float32Array, half: number, integers: Uint8Array
   return f(1 / inverse);
 }
 
-/** Q3_K's 16 scales of 6 bits: nibbles of bytes 0 to 7 (first the low ones), and 2-bit tops in bytes 8 to 11. */
+/**
+ * Returns one of Q3_K's 16 scales of 6 bits: a nibble of bytes 0 to 7 (low nibbles first) with its upper two bits in bytes 8 to
+ * 11.
+ */
 function scale3(bytes: Uint8Array, at: number, group: number): number {
   const low = group < 8 ? bytes[at + group]! & 15 : bytes[at + group - 8]! >>> 4;
   return low | (((bytes[at + 8 + (group & 3)]! >>> (2 * (group >>> 2))) & 3) << 4);
@@ -201,7 +210,10 @@ function storeScale3(bytes: Uint8Array, at: number, group: number, scale: number
   bytes[at + 8 + (group & 3)]! |= (scale >>> 4) << (2 * (group >>> 2));
 }
 
-/** Groups of 32; two groups share 32 bytes of nibbles, the first has the low ones. Bit g of high byte i is the fifth bit of element 32 g + i. */
+/**
+ * Defines a type with groups of 32. Two groups share 32 bytes of nibbles, and the first has the low ones. Bit g of high byte i
+ * is the fifth bit of element 32 g + i.
+ */
 function nibbles256(id: number, fifthBits: boolean, candidates: AffineCandidates): QuantizedType {
   const high = 16;
   const low = fifthBits ? 48 : 16;
@@ -261,7 +273,7 @@ function nibbles256(id: number, fifthBits: boolean, candidates: AffineCandidates
 export const Q4_K = nibbles256(12, false, { first: -1, step: f(0.1), steps: 20, absolute: false });
 export const Q5_K = nibbles256(13, true, { first: f(-0.5), step: f(0.1), steps: 15, absolute: false });
 
-/** Without importance an element counts its magnitude above the root mean square of its group. */
+/** Weighs elements without importance: each counts by its magnitude plus the root mean square of its group. */
 function weighBySize(x: Float32Array, from: number): void {
   for (let group = 0; group < 256; group += 32) {
     const size = f(Math.sqrt(f(squares(x, from + group, 32) / 32)));
@@ -269,12 +281,15 @@ function weighBySize(x: Float32Array, from: number): void {
   }
 }
 
-/** Q4_K's and Q5_K's 8 scales of 6 bits: bytes 0 to 3 hold the first four; the others are a low nibble of bytes 8 to 11 under the first's tops. */
+/**
+ * Returns one of the 8 scales of 6 bits of Q4_K and Q5_K. Bytes 0 to 3 hold the first four; each of the others is a low nibble
+ * of bytes 8 to 11 below the top two bits of the matching byte of the first four.
+ */
 export function scale6(bytes: Uint8Array, at: number, group: number): number {
   return group < 4 ? bytes[at + group]! & 63 : (bytes[at + group + 4]! & 15) | ((bytes[at + group - 4]! >>> 6) << 4);
 }
 
-/** Their 8 minima likewise: bytes 4 to 7, and the high nibbles of bytes 8 to 11. */
+/** Returns one of their 8 minima in the same way, from bytes 4 to 7 and the high nibbles of bytes 8 to 11. */
 export function minimum6(bytes: Uint8Array, at: number, group: number): number {
   return group < 4 ? bytes[at + group + 4]! & 63 : (bytes[at + group + 4]! >>> 4) | ((bytes[at + group]! >>> 6) << 4);
 }
@@ -290,7 +305,10 @@ function storeScaleAndMinimum6(bytes: Uint8Array, at: number, group: number, sca
   }
 }
 
-/** Halves of 128: 64 bytes of nibbles (low ones elements 0 to 63), 32 bytes of tops, packed as Q2_K's quants. */
+/**
+ * Packs halves of 128 elements: 64 bytes of nibbles (the low ones are elements 0 to 63) and 32 bytes of top bits, packed as
+ * Q2_K's quants.
+ */
 export const Q6_K: QuantizedType = {
   id: 14,
   elements: 256,

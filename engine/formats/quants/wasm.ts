@@ -1,19 +1,19 @@
 /**
- * Just enough of WebAssembly's binary format to write arithmetic on four float32 numbers at a time, which JavaScript has no other way to
- * do: every operation here is one instruction, rounded as IEEE 754 says on every processor. Code is a list of bytes; an expression leaves
- * one value on the stack. Opcodes: webassembly.github.io/spec, "Index of Instructions".
+ * Assembles just enough of WebAssembly's binary format for arithmetic on four float32 numbers at a time, which JavaScript
+ * cannot do by itself. Every operation here is one instruction, rounded as IEEE 754 says on every processor. Code is a list of
+ * bytes; an expression leaves one value on the stack. Opcodes: webassembly.github.io/spec, "Index of Instructions".
  */
 
-/** What of it is used here; the ES library's types leave it to the browser's. */
+/** Declares the parts of WebAssembly that are used here; the types of the ES library leave them to the browser's. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
 export type Code = readonly number[];
-/** By its number. */
+/** The number of a local variable. */
 export type Local = number;
-/** What an expression is made of: a local's value or what code leaves on the stack. */
+/** An expression's operand: the value of a local, or what code leaves on the stack. */
 export type Operand = Local | Code;
 
 function unsigned(value: number): number[] {
@@ -38,7 +38,7 @@ const four =
   (...operands: readonly Operand[]): Code => [...operands.flatMap(value), 0xfd, ...unsigned(opcode)];
 const memory = (alignment: number, offset: number): Code => [alignment, ...unsigned(offset)];
 
-/** Four numbers at the address and a fixed offset; the same number four times. */
+/** `load` reads four numbers at the address plus a fixed offset; `loadSame` reads one number into all four lanes. */
 export const load = (address: Operand, offset: number): Code => [...four(0x00)(address), ...memory(4, offset)];
 export const loadSame = (address: Operand, offset: number): Code => [...four(0x09)(address), ...memory(2, offset)];
 export const store = (address: Operand, offset: number, stored: Operand): Code => [
@@ -55,11 +55,11 @@ export const equal = four(0x41);
 export const less = four(0x43);
 export const and = four(0x4e);
 export const or = four(0x50);
-/** `a` without the bits of the mask. */
+/** Clears in `a` the bits of the mask. */
 export const without = four(0x4f);
-/** `a` where the mask is set, else `b`. */
+/** Takes `a` where the mask is set and `b` elsewhere. */
 export const select = (mask: Operand, a: Operand, b: Operand): Code => four(0x52)(a, b, mask);
-/** To the nearest integer, ties to even. */
+/** Rounds to the nearest integer, ties to even. */
 export const nearest = four(0x6a);
 export const abs = four(0xe0);
 export const negate = four(0xe1);
@@ -67,7 +67,7 @@ export const add = four(0xe4);
 export const subtract = four(0xe5);
 export const multiply = four(0xe6);
 export const divide = four(0xe7);
-/** `b < a ? b : a`, and `a < b ? b : a`. */
+/** `least` is `b < a ? b : a`, and `most` is `a < b ? b : a`. */
 export const least = four(0xea);
 export const most = four(0xeb);
 
@@ -78,7 +78,7 @@ export function each(at: Local, stride: number, end: Local, body: Code): Code {
 }
 
 export interface Kernel {
-  /** Integers it is called with: the first locals. */
+  /** The number of integer parameters; they are the first locals. */
   readonly parameters: number;
   build(newLocals: NewLocals): Code;
 }
@@ -87,7 +87,7 @@ export interface NewLocals {
   vectors<Name extends string>(...names: readonly Name[]): Record<Name, Local>;
 }
 
-/** One page of memory and the kernels. */
+/** Compiles the kernels into one module. Returns them by name with their memory, which is one page of 64 KiB. */
 export function compile<Name extends string>(
   kernels: Readonly<Record<Name, Kernel>>,
 ): { readonly memory: { readonly buffer: ArrayBuffer } } & Readonly<Record<Name, (...parameters: number[]) => void>> {
