@@ -1,4 +1,7 @@
-/** CUDA's own copy of the runtime, in the data folder: the one that comes with the studio has no libraries for it. */
+/**
+ * Installs CUDA's own copy of the runtime in the data folder, because the one that comes with the studio lacks CUDA's
+ * libraries.
+ */
 import { cpSync, existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
@@ -10,19 +13,19 @@ import { versions } from '../versions.ts';
 import { askForObject, download, requireTrusted, type Download } from './download.ts';
 import { readZipEntry } from './zip.ts';
 
-/** Where that copy is, or would be: packages as node looks for them. */
+/** Returns the folder of that copy, whether it exists or not. Its packages lie where Node looks for them. */
 export function cudaRuntime(dataDir: string): string {
   return join(dataDir, 'runtimes', `cuda-${versions.onnxruntime}`);
 }
 
-/** What a job needs in its environment to compute on CUDA; empty for all others. */
+/** Returns the environment variables that a job needs to compute on CUDA; none for a job that does not use it. */
 export function jobEnvironment(spec: JobSpec, dataDir: string): Readonly<Record<string, string>> {
   const uses =
     (spec.kind === 'trial' && spec.provider === 'cuda') ||
     (spec.kind === 'train' && (spec.devices ?? []).some(({ provider, usable }) => provider === 'cuda' && usable));
   const folder = cudaRuntime(dataDir);
   if (!uses || !existsSync(folder)) return {};
-  // Products of float32 with all their digits; the provider's own switch cannot be reached from here.
+  // Products of float32 keep all their digits; the provider's own switch cannot be reached from here.
   return { LOWRANK_RUNTIME: folder, NVIDIA_TF32_OVERRIDE: '0' };
 }
 
@@ -33,20 +36,22 @@ const packageName = 'microsoft.ml.onnxruntime.gpu.linux';
 const providers = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
 const binaries = 'bin/napi-v6/linux/x64';
 
-/** What the driver brings and what it does not. */
+/** A sentence that says what the system must bring besides the copy. */
 export const alsoNeeded =
-  'It also needs an NVIDIA driver for CUDA 13 and, where the system looks for libraries, those of CUDA 13: libcudart, libcublas, libcublasLt and libcurand.';
+  'It also needs an NVIDIA driver for CUDA 13 and, where the system looks for libraries, ' +
+  'those of CUDA 13: libcudart, libcublas, libcublasLt and libcurand.';
 
 interface InstallOptions {
   readonly from?: string;
-  /** Told before anything large is fetched: from where it comes, and what that is worth. */
+  /** Receives a sentence before anything large is fetched: where it comes from, and how far that can be trusted. */
   readonly onSource?: (sentence: string) => void;
   readonly onBytes?: (done: number, total: number) => void;
 }
 
 /**
- * Puts a copy of the runtime with CUDA's libraries into the data folder. They come from the package of the same version at the feed that
- * the runtime's own installer uses; what the feed has published of its size and hash must be true of it.
+ * Puts a copy of the runtime with CUDA's libraries into the data folder. They come from the package of the same version at the
+ * feed that the runtime's own installer uses, and must have the size and hash that the feed has published. Throws
+ * `device-unavailable` where the runtime has no CUDA.
  */
 export async function installCuda(dataDir: string, { from = feed, onSource, onBytes }: InstallOptions = {}): Promise<void> {
   if (process.platform !== 'linux' || process.arch !== 'x64')
@@ -59,8 +64,9 @@ export async function installCuda(dataDir: string, { from = feed, onSource, onBy
   if (existsSync(folder)) return;
   const file = await published(from);
   onSource?.(
-    `Fetching ${packageName} ${versions.onnxruntime}, ${Math.ceil(file.bytes / 1e6)} MB, from ${new URL(file.url).host}. The size and the ` +
-      'SHA-512 that it is held against come from there too: they show damage, not who made it. That it is genuine rests on the feed and on HTTPS.',
+    `Fetching ${packageName} ${versions.onnxruntime}, ${Math.ceil(file.bytes / 1e6)} MB, from ${new URL(file.url).host}. ` +
+      'The expected size and SHA-512 come from there too, so they reveal damage but not who made the file: ' +
+      'trust in its origin rests on the feed and on HTTPS.',
   );
   const archive = join(dirname(folder), `${packageName}.${versions.onnxruntime}.nupkg`);
   if (!existsSync(archive)) await download(file, archive, (done) => onBytes?.(done, file.bytes));
@@ -91,7 +97,7 @@ function unpack(archive: string, folder: string): void {
   });
 }
 
-/** Whether there was anything to remove. */
+/** Removes the copy and returns whether there was one. */
 export function removeCuda(dataDir: string): boolean {
   const folder = cudaRuntime(dataDir);
   const wasThere = existsSync(folder);
@@ -99,7 +105,7 @@ export function removeCuda(dataDir: string): boolean {
   return wasThere;
 }
 
-/** The package as the feed describes it (NuGet's registration and catalog). */
+/** Returns the package as the feed describes it (NuGet's registration and catalog). */
 async function published(from: string): Promise<Download> {
   const version = versions.onnxruntime;
   const { catalogEntry } = await askForObject(`${from}/registration5-gz-semver2/${packageName}/${version}.json`);
@@ -112,7 +118,7 @@ async function published(from: string): Promise<Download> {
   return { url, bytes: packageSize as number, sha512: packageHash };
 }
 
-/** The folder of the package that a file belongs to. */
+/** Returns the folder of the package that a file belongs to. */
 function packageFolder(file: string): string {
   const folder = dirname(file);
   return existsSync(join(folder, 'package.json')) && basename(dirname(folder)) === 'node_modules'

@@ -1,11 +1,14 @@
-/** Which processor or accelerator a run uses, and why not a better one. */
+/** Tells which processor and accelerators this machine has, and why an accelerator cannot be used. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import type { DeviceInfo, Provider } from '../contract.ts';
 
-/** Threads worth using: one per physical core (two on one core share its vector units), never more than this process may use. */
+/**
+ * Returns the number of threads worth using: one per physical core (two on one core share its vector units), and never more
+ * than this process may use.
+ */
 export function cpuThreads(): number {
   return Math.max(1, Math.min(physicalCores() ?? availableParallelism(), availableParallelism()));
 }
@@ -29,27 +32,30 @@ function physicalCores(): number | null {
   return null;
 }
 
+/** Describes the processor as a device, with the threads a run would use. */
 export function processor(): DeviceInfo {
   const threads = cpuThreads();
   const name = `${cpus()[0]?.model.trim() || process.arch}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   return { provider: 'cpu', usable: true, name, reason: null, measured: null };
 }
 
-/** The usable device that is fastest; the processor, while nothing was measured. */
+/**
+ * Returns the usable device that was measured as the fastest. Where nothing was measured, that is the first one, the processor.
+ */
 export function fastest(devices: readonly DeviceInfo[]): DeviceInfo {
   const rate = ({ measured }: DeviceInfo): number => measured?.gflops ?? 0;
   return devices.filter(({ usable }) => usable).reduce((best, device) => (rate(device) > rate(best) ? device : best));
 }
 
-/** An accelerator as far as can be told without trying it. */
+/** An accelerator, as far as it can be judged without trying it. */
 export interface Candidate {
   readonly provider: Exclude<Provider, 'cpu'>;
   readonly name: string;
-  /** Why it cannot be there; null where only a trial can tell. */
+  /** Why the accelerator cannot be there; null where only a trial can tell. */
   readonly missing: string | null;
 }
 
-/** `cuda`: the provider's own libraries are installed. */
+/** Lists the accelerators the runtime knows. `cuda` says whether the libraries of the CUDA provider are installed. */
 export function accelerators({ cuda }: { readonly cuda: boolean }): readonly Candidate[] {
   return [
     { provider: 'cuda', name: 'NVIDIA GPU (CUDA)', missing: noCuda(cuda) },
@@ -78,13 +84,13 @@ function noWebgpu(): string | null {
   return linuxGpus().length > 0 ? null : 'No GPU was found.';
 }
 
-/** Devices that only a driver makes. */
+/** Lists the devices whose presence shows that a GPU has a driver. */
 function linuxGpus(): string[] {
   const found = existsSync('/dev/dri') ? readdirSync('/dev/dri').filter((name) => name.startsWith('renderD')) : [];
   return [...found, ...['/dev/nvidiactl', '/dev/dxg'].filter((path) => existsSync(path))];
 }
 
-/** Changes with what an accelerator's results may depend on: system, GPU, driver. */
+/** Returns a hash of system, processor, GPUs and driver: it changes with whatever an accelerator's results may depend on. */
 export function machineKey(): string {
   const gpus = process.platform === 'linux' ? linuxGpus().map((name) => [name, pciOf(name)]) : [];
   const { VK_ICD_FILENAMES, VK_DRIVER_FILES } = process.env;
@@ -110,7 +116,7 @@ function pciOf(name: string): string {
   }
 }
 
-/** What tells its version, or null. */
+/** Returns a text that names the driver's version, or null where there is no driver. */
 function nvidiaDriver(): string | null {
   try {
     if (process.platform === 'linux') return readFileSync('/proc/driver/nvidia/version', 'utf8');

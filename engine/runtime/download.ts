@@ -1,4 +1,4 @@
-/** Fetches one large file whole or not at all; what a break leaves is gone on with. */
+/** Downloads one large file completely or not at all, and continues an interrupted download where it stopped. */
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -17,22 +17,30 @@ import { makeFolder, syncFolder } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 
+/** A file to download, with the size and hash it must have. */
 export interface Download {
   readonly url: string;
   readonly bytes: number;
-  /** Of the whole file, in base64. */
+  /** The SHA-512 of the whole file, in base64. */
   readonly sha512: string;
 }
 
-/** A server that is silent for so long is given up, and one that sends slower than this: a byte now and then is no download. */
+/**
+ * A server that sends nothing for this long is given up, and so is one slower than the rate below: a byte now and then is no
+ * download.
+ */
 const silenceMilliseconds = 30_000;
 const slowestBytesPerSecond = 20_000;
 const graceMilliseconds = 120_000;
-/** Several times the largest that is fetched. */
+/** Bytes that no wanted file reaches: several times the size of the largest. */
 const largestFile = 4e9;
 const longestAnswer = 1 << 20;
 const mostRedirects = 5;
 
+/**
+ * Downloads `file` to `path`, by way of `path.partial`, and checks its size and hash. `onBytes` receives the bytes that are
+ * there so far. Throws a Problem where the disk is full, the connection breaks or the file is not the expected one.
+ */
 export async function download(file: Download, path: string, onBytes: (done: number) => void = () => {}): Promise<void> {
   const partial = `${path}.partial`;
   makeFolder(dirname(path));
@@ -47,8 +55,8 @@ export async function download(file: Download, path: string, onBytes: (done: num
   if (file.bytes > largestFile)
     throw new Problem(
       'file-damaged',
-      `What ${file.url} should give has ${file.bytes} bytes, more than ${largestFile}.`,
-      'That is not the file that is wanted: try again later.',
+      `The file at ${file.url} has ${file.bytes} bytes, more than ${largestFile}.`,
+      'That is not the expected file: try again later.',
     );
   if (before < file.bytes) await fetchRest(file, partial, before, onBytes);
   if (statSync(partial).size !== file.bytes || (await hashOf(partial)) !== file.sha512) {
@@ -109,7 +117,7 @@ function write(descriptor: number, bytes: Uint8Array, path: string): void {
   }
 }
 
-/** A small JSON object; a Problem where there is none, or not soon. */
+/** Fetches a small JSON object. Throws `download-failed` where the answer is something else, too long or too late. */
 export async function askForObject(url: string): Promise<Readonly<Record<string, unknown>>> {
   const answer = await asking(url, { signal: AbortSignal.timeout(silenceMilliseconds) });
   const parts: Uint8Array[] = [];
@@ -128,7 +136,7 @@ export async function askForObject(url: string): Promise<Readonly<Record<string,
   }
 }
 
-/** An answer that is one; a Problem otherwise. Redirects are followed a few times, and only to addresses that are trusted. */
+/** Returns a successful answer, or throws a Problem. A few redirects are followed, and only to addresses that are trusted. */
 async function asking(url: string, options: RequestInit): Promise<Response> {
   let at = url;
   for (let redirects = 0; ; redirects++) {
@@ -151,7 +159,7 @@ async function asking(url: string, options: RequestInit): Promise<Response> {
   }
 }
 
-/** Refuses an address that a server named, unless it is of the same host or its owner's, and as safe on the way. */
+/** Refuses an address that a server named, unless it has the same host or the same owner and a connection that is as safe. */
 export function requireTrusted(address: string, from: string): void {
   const [to, own] = [URL.canParse(address) ? new URL(address) : null, new URL(from)];
   const ofOwner = (host: string): boolean => host === 'nuget.org' || host.endsWith('.nuget.org');
@@ -159,7 +167,7 @@ export function requireTrusted(address: string, from: string): void {
   if (to !== null && isSafe && (to.host === own.host || (ofOwner(to.host) && ofOwner(own.host)))) return;
   throw new Problem(
     'download-failed',
-    `${own.host} sent the download on to '${to?.origin ?? address}', which is not taken from there.`,
+    `${own.host} sent the download on to '${to?.origin ?? address}', which is not trusted.`,
     'Try again in another network: something between here and there may have answered instead.',
   );
 }

@@ -1,9 +1,12 @@
-/** What processes take of memory and processor, and what there is of memory for them. */
+/** Measures what processes take of memory and processor, and how much memory they may have. */
 import { readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 
-/** Bytes the given processes hold in memory together; those that are gone, or cannot be asked here, count 0. */
+/**
+ * Returns the bytes that the given processes hold in memory together. A process that is gone, or cannot be asked here, counts
+ * 0.
+ */
 export function residentBytes(pids: readonly number[]): number {
   let sum = 0;
   for (const pid of pids) {
@@ -22,8 +25,8 @@ export function residentBytes(pids: readonly number[]): number {
 }
 
 /**
- * What the system has counted of a process's work: another text whenever it has computed or fetched memory from the disk. Null
- * where that cannot be asked.
+ * Returns what the system has counted of a process's work, as a text that changes whenever the process has computed or fetched
+ * memory from the disk. Returns null where that cannot be asked.
  */
 export function cpuTimeOf(pid: number): string | null {
   try {
@@ -36,14 +39,15 @@ export function cpuTimeOf(pid: number): string | null {
   }
 }
 
+/** The memory that is there for this process, in bytes. */
 export interface MachineMemory {
-  /** Bytes this process and those it starts may have at most. */
+  /** The most that this process and those it starts may have. */
   readonly total: number;
-  /** Bytes of these that nobody has, or that are given up for them, as copies of what is on the disk are. */
+  /** The part of `total` that nobody uses, or that the system would give up for them, such as copies of what is on the disk. */
   readonly free: number;
 }
 
-/** What there is of memory: that of the machine, or less where a control group (container, systemd, batch queue) sets a limit. */
+/** Returns the memory of the machine, or less where a control group (container, systemd, batch queue) sets a limit. */
 export function machineMemory(): MachineMemory {
   const [total, free] = [totalmem(), freemem()];
   const limits = process.platform === 'linux' ? groupLimits('/') : [];
@@ -53,7 +57,10 @@ export function machineMemory(): MachineMemory {
   };
 }
 
-/** The files of a control group that say how much it may have, how much it has, and what of that is a copy of the disk. */
+/**
+ * Names the files of a control group that say how much memory it may have, how much it has, and how much of that is a copy of
+ * the disk.
+ */
 interface GroupFiles {
   readonly limits: readonly string[];
   readonly used: string;
@@ -70,7 +77,7 @@ const version1: GroupFiles = {
   copies: ['total_inactive_file', 'total_active_file'],
 };
 
-/** The limits of this process's control groups, each with those above it; `root` is where the file system begins. */
+/** Returns the limits of this process's control groups and of all groups above them. `root` is where the file system begins. */
 export function groupLimits(root: string): MachineMemory[] {
   // cgroups(7): `0::/path` of version 2, `9:memory:/path` of version 1
   const lines = textOf(join(root, 'proc/self/cgroup')).split('\n');
@@ -83,7 +90,10 @@ export function groupLimits(root: string): MachineMemory[] {
   });
 }
 
-/** In a container the path may be that outside of it: then only the group at the top is there, which is the container's own. */
+/**
+ * Returns the limits of the group at `path` and of those above it. In a container the path may be the one outside of it: then
+ * only the group at the top exists, which is the container's own.
+ */
 function limitsUpFrom(top: string, path: string, files: GroupFiles): MachineMemory[] {
   const names = path.split('/').filter(Boolean);
   return Array.from({ length: names.length + 1 }, (_, depth) => join(top, ...names.slice(0, depth))).flatMap((group) => {
@@ -102,7 +112,7 @@ function bytesOf(path: string): number | null {
   return /^\d+$/.test(text) ? Number(text) : null;
 }
 
-/** The text of a file of the system, or an empty one where there is none. */
+/** Returns the text of a file of the system, or an empty text where the file is missing. */
 function textOf(path: string): string {
   try {
     return readFileSync(path, 'latin1');

@@ -1,4 +1,4 @@
-/** Runs an ONNX model on this machine: the only file that knows onnxruntime-node. */
+/** Runs an ONNX model on this machine. This is the only file that knows onnxruntime-node. */
 import { createRequire } from 'node:module';
 import { join, parse, resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
@@ -6,8 +6,8 @@ import type * as Runtime from 'onnxruntime-node';
 import type { Provider } from '../contract.ts';
 import { Problem } from '../problem.ts';
 
-// The runtime reports to its maker unless this is set when its library loads (decision 13). A thread's environment is a copy that no
-// library sees.
+// The runtime reports to its maker unless this is set when its library loads (decision 13). The environment of a thread is a
+// copy that no library sees.
 if (!isMainThread) throw new Error('The runtime is loaded in the main thread of a process only.');
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
@@ -16,15 +16,20 @@ const elsewhere = process.env['LOWRANK_RUNTIME'];
 const require = createRequire(elsewhere === undefined ? import.meta.url : join(elsewhere, 'package.json'));
 const { InferenceSession, Tensor } = require('onnxruntime-node') as typeof Runtime;
 
+/** A tensor as the runtime takes and returns it, row-major. */
 export interface TensorValue {
   readonly type: 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64' | 'bool';
-  /** Of half precision and bfloat16 the bits. */
+  /** The elements; half precision and bfloat16 are given as their bits. */
   readonly data: Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array;
   readonly dims: readonly number[];
 }
 
+/** An opened model that is ready to compute. */
 export interface GraphSession {
-  /** Blocks this process while it computes. Fed arrays are read in place and must not change until it answers. */
+  /**
+   * Computes the outputs by name from the inputs by name. It blocks this process meanwhile. Fed arrays are read in place and
+   * must not change until it answers. Throws `out-of-memory` where memory runs out.
+   */
   run(feeds: Readonly<Record<string, TensorValue>>): Promise<Record<string, TensorValue>>;
   release(): Promise<void>;
 }
@@ -32,22 +37,26 @@ export interface GraphSession {
 export interface SessionOptions {
   readonly threads: number;
   readonly provider: Provider;
-  /** Repack weights into anonymous memory for speed; otherwise they stay mapped from their files. */
+  /** Repacks weights into anonymous memory, which is faster. Without it they stay mapped from their files. */
   readonly prepack?: boolean;
   /**
-   * Numbers below 1e-38 count as 0 in what the session computes. Softmax makes them of all that a mask hides, and a processor takes a hundred
-   * times as long for each. From then on they do so for the thread that opens it too: for a process that converts no weights afterwards.
+   * Treats numbers below 1e-38 as 0 in what the session computes. Softmax gives such numbers for everything that a mask hides,
+   * and a processor takes a hundred times as long for each. The setting stays on for the thread that opens the session, so it
+   * is for a process that converts no weights afterwards.
    */
   readonly flushDenormals?: boolean;
-  /** Where files named in the model lie; the root of the file system unless said otherwise. */
+  /** The folder of the files named in the model; the root of the file system by default. */
   readonly externalFolder?: string;
-  /** Prefix of a profile to write. */
+  /** The prefix of the file name under which a profile is written; no profile without it. */
   readonly profile?: string;
 }
 
 export type OpenSession = typeof openSession;
 
-/** Opens a model given as bytes whose weights lie in files named relative to the root of the file system. */
+/**
+ * Opens a model given as bytes. Its weights lie in files, whose names are relative to `externalFolder`. Throws `out-of-memory`
+ * where memory runs out.
+ */
 export async function openSession(model: Uint8Array, options: SessionOptions): Promise<GraphSession> {
   let session: Runtime.InferenceSession;
   try {
@@ -64,8 +73,8 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
       ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
       extra: {
         session: {
-          // A thread without work looks for more during a millisecond, then sleeps. A step is thousands of short nodes: waking threads
-          // for each costs a fifth of it. Spinning for as long as they like made it three times slower on a machine that is also busy.
+          // A thread without work looks for more during a millisecond, then sleeps. A step is thousands of short nodes, and
+          // waking threads for each costs a fifth of it. Spinning without a limit made it three times slower on a busy machine.
           intra_op: { allow_spinning: '1', spin_duration_us: '1000' },
           // A node that an accelerator cannot compute is an error and no silent copy to the processor and back.
           ...(options.provider === 'cpu' ? {} : { disable_cpu_ep_fallback: '1' }),
@@ -97,7 +106,7 @@ export async function openSession(model: Uint8Array, options: SessionOptions): P
   };
 }
 
-/** Half precision comes as numbers of two bytes, by whatever class this Node has for them. */
+/** Converts the runtime's tensor. Half precision comes as numbers of two bytes, in whatever class this Node has for them. */
 function inBits({ type, data, dims }: Runtime.Tensor): TensorValue {
   const { buffer, byteOffset, length } = data as Uint16Array;
   return { type, data: type === 'float16' ? new Uint16Array(buffer, byteOffset, length) : data, dims } as TensorValue;

@@ -6,14 +6,17 @@ import { Problem } from '../problem.ts';
 const END = 0x06054b50;
 const CENTRAL = 0x02014b50;
 const endBytes = 22;
-/** A comment of any length may stand behind the end. */
+/** A ZIP archive ends with a comment of up to 65,535 bytes. */
 const longestEnd = endBytes + 0xffff;
-/** Far more than the packages that are read here have: names of their files, one file unpacked, and how much smaller it was packed. */
+/**
+ * The limits are far above what the packages read here have. They bound the directory, one unpacked file, and the ratio of its
+ * unpacked to its packed size.
+ */
 const longestDirectory = 16 << 20;
 const largestEntry = 2 ** 31;
 const largestRatio = 200;
 
-/** The content of one file; a Problem where the archive does not have it or is no archive. */
+/** Returns the content of one file of the archive. Throws `file-damaged` where the archive lacks it or is damaged. */
 export function readZipEntry(path: string, name: string): Buffer {
   return withFile(path, (descriptor, size) => {
     const read = (offset: number, length: number): Buffer => {
