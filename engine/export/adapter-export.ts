@@ -1,10 +1,13 @@
-/** What the formats of an adapter alone have in common: which adapter it is, and what other programs' formats have no place for. */
+/**
+ * Holds what the formats of an adapter alone share: they export exactly one adapter, and other programs' formats lack a place
+ * for some of its parts.
+ */
 import type { Adapter, AdapterShape } from '../adapters/adapter.ts';
 import type { WeightedAdapter } from '../adapters/delta.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 
-/** The one adapter that is exported as it is. */
+/** Returns the one adapter that is exported unchanged. */
 export function onlyAdapter(adapters: readonly WeightedAdapter[]): Adapter {
   const [first, ...more] = adapters;
   if (first === undefined)
@@ -12,15 +15,15 @@ export function onlyAdapter(adapters: readonly WeightedAdapter[]): Adapter {
   if (more.length > 0 || first.weight !== 1)
     throw new Problem(
       'export-unsupported',
-      more.length > 0 ? 'Several adapters are no adapter of their own.' : 'A part of an adapter is no adapter of its own.',
-      'Export one adapter whole, or the merged model.',
+      more.length > 0 ? 'Several adapters cannot be exported as one.' : 'A share of an adapter cannot be exported as one.',
+      'Export one adapter at its full strength, or the merged model.',
     );
   if (first.adapter.config.method === 'full')
-    throw new Problem('export-unsupported', 'Every weight was trained: this is no adapter.', 'Export the model.');
+    throw new Problem('export-unsupported', 'Every weight was trained, so there is no adapter to export.', 'Export the model.');
   return first.adapter;
 }
 
-/** What LoRA's plain factors A and B on the modules of a model cannot say; null when they say it all. */
+/** Returns what plain LoRA factors A and B on the modules of a model cannot express; null when they express it all. */
 export function notInFactors(spec: DecoderSpec, shape: AdapterShape): string | null {
   const { modules, tiedEmbeddings } = spec;
   const shared = tiedEmbeddings && shape.modules.find(({ path }) => path === modules.token_embd || path === modules.output);

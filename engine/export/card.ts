@@ -1,4 +1,4 @@
-/** The model card beside an export: what is known of it, and nothing else. */
+/** Writes the model card beside an export: what is known of it, and nothing else. */
 import { basename } from 'node:path';
 import type { ExportFormat, Lineage, Proof, Quantization } from '../contract.ts';
 import { longestName, shown } from '../problem.ts';
@@ -7,20 +7,20 @@ import { defaultRecipe, type Recipe } from '../recipe.ts';
 export interface CardFacts {
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
-  /** Name of the folder. */
+  /** The name of the folder. */
   readonly name: string;
-  /** Title and where it runs, as the table of exports has them. */
+  /** The title of the format, and where it runs, as the table of exports has them. */
   readonly title: string;
   readonly runsIn: string;
   readonly lineage: Lineage;
-  /** The base on a hub, where an adapter names it. */
+  /** The base's name on a hub, where an adapter states it. */
   readonly hubBase: string | null;
   readonly training: TrainingFacts | null;
-  /** Null when none was asked for. */
+  /** The proof; null when none was asked for. */
   readonly proof: Proof | null;
 }
 
-/** What the folder of the run says. */
+/** The facts that the folder of the run records. */
 export interface TrainingFacts {
   readonly recipe: Recipe;
   readonly steps: number;
@@ -56,7 +56,10 @@ const libraries: Readonly<Partial<Record<ExportFormat, string>>> = {
   onnx: 'transformers.js',
 };
 
-/** As hubs read it. A base is named there by its address on a hub, so one that lies on this computer alone is not. */
+/**
+ * Returns the front matter that hubs read. It names a base by its address on a hub, so a base that exists only on this computer
+ * is left out.
+ */
 function frontMatter({ format, lineage, hubBase, quantization }: CardFacts): string {
   const adapter = format === 'peft' || format === 'mlx';
   const relation = adapter ? 'adapter' : quantization?.startsWith('q') === true ? 'quantized' : 'finetune';
@@ -112,18 +115,18 @@ function recipeTable({ recipe, steps, trainableParameters }: TrainingFacts): str
   return `${trainableParameters} trained parameters, ${steps} steps. Settings that are not named have the studio's defaults.\n\n${table}`;
 }
 
-/** A cell of a table. */
+/** Formats the value of a table cell. */
 function words(value: unknown): string {
   const text = Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? value : JSON.stringify(value);
   return plain(text).replaceAll('|', '\\|');
 }
 
-/** Letters, digits and what Markdown makes nothing of. */
+/** Matches text of letters, digits and characters without a meaning in Markdown. */
 const harmless = /^[\p{L}\p{M}\p{N} .,:;()+=/%'’~^{}"-]*$/u;
 
 /**
- * Text from a file as text of the card: a name may be Markdown or HTML, a link or a picture that calls home. What could be is set as code,
- * in which nothing has a meaning.
+ * Makes text from a file safe for the card: a name may be Markdown or HTML, a link or a picture that calls home. Text with
+ * characters that could be such is set as code, in which nothing has a meaning.
  */
 function plain(text: string): string {
   const line = shown(text, 10 * longestName);
@@ -195,10 +198,10 @@ function howToRun({ format, name, quantization }: CardFacts): string {
   }
 }
 
-/** A name as one word of a shell, in which nothing is run. */
+/** Quotes a name as one word of a shell, so that nothing in it is run. */
 function shellWord(name: string): string {
   return /^[\w.+-]+$/.test(name) && !name.startsWith('-') ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }
 
-/** How transformers.js calls the numbers of a file. */
+/** The names that transformers.js uses for the precisions of a file. */
 const dtypes: Readonly<Partial<Record<Quantization, string>>> = { f32: 'fp32', f16: 'fp16', q8: 'q8', q4: 'q4' };

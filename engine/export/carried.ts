@@ -1,4 +1,6 @@
-/** The files of a hub folder that belong to a merged model just as to its base: what reads and writes text, and what its use is bound by. */
+/**
+ * Copies the files of a hub folder that belong to a merged model as well as to its base: tokenizer, templates and terms of use.
+ */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileIn, isFolder, makeFolder, readJsonObject, readText, requireInside, writeFileAtomic } from '../formats/files.ts';
@@ -6,28 +8,31 @@ import { Problem } from '../problem.ts';
 
 const tokenizers =
   /^(tokenizer\.json|tokenizer\.model(\.v\d+\w*)?|(spiece|sentencepiece\.bpe)\.model|tekken\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|generation_config\.json)$/;
-/** The template, or several under names: transformers writes one file each and keeps those beside the usual one in a folder. */
+/** Matches chat templates. transformers writes one file for each and keeps all but the default one in a folder. */
 const templates = /(^chat_template\.json|\.jinja)$/;
 const namedTemplates = 'additional_chat_templates';
-/** LICENSE, LICENCE.md, NOTICE, USE_POLICY.md, Gemma_Terms_of_Use.txt, COPYING; never the base's README, which is not about this model. */
+/**
+ * Matches terms of use: LICENSE, LICENCE.md, NOTICE, USE_POLICY.md, Gemma_Terms_of_Use.txt, COPYING. The base's README is left
+ * out, because it is not about this model.
+ */
 const terms =
   /licen[cs]e|(^|[\W_])(notices?|copying|copyright|patents|polic(y|ies)|terms|eula|attributions?|(acceptable|prohibited)[\W_]uses?)([\W_]|$)/i;
 const termsTypes = /^[^.]*$|\.(md|markdown|txt|rst|pdf|html)$/i;
 const termsFolder = 'LICENSES';
-/** How a model that also sees takes pictures in. */
+/** Matches the configs that say how a model with a vision tower processes pictures. */
 const processors = /^(preprocessor_config|video_preprocessor_config|processor_config)\.json$/;
 
-/** Larger than any file of these kinds. */
+/** The largest size in bytes; no real file of these kinds is as large. */
 const fileLimit = 512 << 20;
 
 export interface Carried {
-  /** Whether the base's tokenizer and templates are the model's: an adapter may have brought others. */
+  /** Whether the model uses the base's tokenizer and templates; an adapter may have brought others. */
   readonly tokenizer: boolean;
-  /** Whether what only a model that also sees has is carried too. */
+  /** Whether the files of a vision tower are copied too. */
   readonly sees: boolean;
 }
 
-/** Copies them from the folder of a base. Weights and code stay behind. */
+/** Copies these files from the folder of a base. Weights and code stay behind. */
 export function carryFiles(from: string, to: string, { tokenizer, sees }: Carried): void {
   for (const name of readdirSync(from).sort()) {
     const isTerms = terms.test(name) && (termsTypes.test(name) || /^licen[cs]e/i.test(name)) && !isCode(name);
@@ -63,13 +68,16 @@ function carry(from: string, to: string, name: string): void {
   writeFileAtomic(join(to, name), content);
 }
 
-/** Reads numbers as they are spelled: 1.0 is no whole number for transformers, and some are larger than a double is exact. */
+/**
+ * `JSON.parse` and `JSON.rawJSON` with the types that keep numbers as they are spelled: for transformers 1.0 is not an integer,
+ * and some numbers are larger than a double holds exactly.
+ */
 const { parse, rawJSON } = JSON as unknown as {
   parse(text: string, revive: (key: string, value: unknown, context: { readonly source: string }) => unknown): unknown;
   rawJSON(text: string): unknown;
 };
 
-/** The text of a config without the names of code that stays behind; as it is where it names none. */
+/** Returns the text of a config without the names of code that stays behind; a config that names none is returned as it is. */
 function withoutCode(path: string): string {
   const text = readText(path, fileLimit);
   if (!text.includes('"auto_map"')) return text;

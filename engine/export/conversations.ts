@@ -1,6 +1,6 @@
 /**
- * The contract of tokenizer and template: the same texts and conversations become the same token ids through those of the model and
- * through those that an export carries.
+ * Checks tokenizer and template of an export: the same texts and conversations must become the same token ids as with those of
+ * the model.
  */
 import type { ChatMessage, ProofCheck } from '../contract.ts';
 import type { Day } from '../data/day.ts';
@@ -12,7 +12,9 @@ const user = (content: string): ChatMessage => ({ role: 'user', content });
 const assistant = (content: string): ChatMessage => ({ role: 'assistant', content });
 const system = (content: string): ChatMessage => ({ role: 'system', content });
 
-/** Words, names, digits, code, other scripts, white space, JSON, and what looks like a special token. */
+/**
+ * Conversations with words, names, digits, code, other scripts, white space, JSON, and text that looks like a special token.
+ */
 export const builtInConversations: readonly (readonly ChatMessage[])[] = [
   [user('What is the capital of France?'), assistant('The capital of France is Paris.')],
   [user('Give the order as JSON: two teas for table 14.'), assistant('{"table": 14, "items": [{"name": "tea", "count": 2}]}')],
@@ -36,7 +38,10 @@ export const builtInConversations: readonly (readonly ChatMessage[])[] = [
   [user('The last one has no answer yet.')],
 ];
 
-/** Whether both make the same tokens of the same texts, every added token among them, and give the same tokens their roles. */
+/**
+ * Compares two tokenizers: the same texts, with every added token among them, must give the same tokens, and the same tokens
+ * must have the special roles.
+ */
 export async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | null): Promise<ProofCheck> {
   const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Tokenizer', value: null, limit: null, text, passed });
   if (expected === null || found === null)
@@ -64,13 +69,13 @@ export async function compareTokenizers(expected: Tokenizer | null, found: Token
   return check(true, `same tokens for ${texts.length} texts, same special tokens`);
 }
 
-/** Some of a run's own data, and its day. */
+/** Some conversations of a run's own data, and the date that templates print. */
 export interface OwnConversations {
   readonly conversations: readonly (readonly ChatMessage[])[];
   readonly day: Day;
 }
 
-/** The first difference, or that there is none. */
+/** Compares the tokens of conversations and describes the first difference, if there is one. */
 export async function compareConversations(
   expected: Tokenizer | null,
   found: Tokenizer | null,
@@ -115,7 +120,7 @@ export async function compareConversations(
   return check(true, `the same ${tokens} tokens for ${conversations.length} conversations, the same ends of an answer`);
 }
 
-/** How the tokens at which an answer ends differ; null when they do not. */
+/** Describes how the tokens that end an answer differ; null when they do not. */
 function differingEnds(expected: Tokenizer, found: Tokenizer): string | null {
   // A file that must name an end for a model that has none names a token that no answer has.
   const ends = expected.stopTokens.length > 0 ? found.stopTokens : found.stopTokens.filter((id) => !expected.isSpecial(id));
@@ -123,10 +128,16 @@ function differingEnds(expected: Tokenizer, found: Tokenizer): string | null {
   return wanted === got ? null : `an answer ends at the tokens ${wanted || 'none'}, but at ${got || 'none'} in the export`;
 }
 
-/** A bound on time for vocabularies with thousands of reserved tokens: so many are read by themselves, and so many of them in a text. */
+/**
+ * Bounds on the time for vocabularies with thousands of reserved tokens: how many are read by themselves, and how many at a
+ * time in one text.
+ */
 const addedTokenBounds = { alone: 512, inText: 64 };
 
-/** Texts with every added token in the middle and beside white space, and with each of as many as time allows at the start. */
+/**
+ * Returns texts with every added token in the middle and beside white space, and with as many as `addedTokenBounds` allows at
+ * the start.
+ */
 export function addedTokenTexts({ addedTokens }: Pick<Tokenizer, 'addedTokens'>): string[] {
   // SentencePiece writes white space so; a text has it as it is.
   const tokens = [...addedTokens.values()].map((token) => (/^\u2581+$/.test(token) ? ' '.repeat(token.length) : token));
@@ -153,7 +164,7 @@ async function idsOf(tokenizer: Tokenizer, template: ChatTemplate, messages: rea
   }
 }
 
-/** The first place where they differ; null when they do not. */
+/** Returns the first index at which two lists differ; null when they do not. */
 function differsAt(a: readonly number[] | null, b: readonly number[] | null): number | null {
   if (a === null || b === null) return 0;
   for (let i = 0; i < Math.max(a.length, b.length); i++) if (a[i] !== b[i]) return i;

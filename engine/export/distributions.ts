@@ -1,9 +1,12 @@
-/** Two models' predictions at the same positions, in numbers: logits, distributions, choices, and the tokens that really follow. */
+/**
+ * Compares the predictions of two models at the same positions: logits, distributions, most likely tokens, and the loss of the
+ * tokens that really follow.
+ */
 
-/** Sums over positions; `compare` adds one position after the other. */
+/** Sums up comparisons over positions; `add` takes one position after the other. */
 export class Predictions {
   positions = 0;
-  /** Largest difference of any logit; Infinity when one is no number. */
+  /** The largest difference of any logit; Infinity when one is NaN. */
   maxLogitDifference = 0;
   #sumOfDifferences = 0;
   #logits = 0;
@@ -14,7 +17,10 @@ export class Predictions {
   #lossFound = 0;
   #followed = 0;
 
-  /** `expected`, `found` and, where there is an adapter, `base` are logits `[vocabulary]`; `target` is the token that follows, if known. */
+  /**
+   * Adds one position. `expected`, `found` and, where there is an adapter, `base` are logits `[vocabulary]`; `target` is the
+   * token that follows, if known.
+   */
   add(expected: Float32Array, found: Float32Array, base: Float32Array | null, target: number | null): void {
     let difference = 0;
     let sum = 0;
@@ -50,23 +56,26 @@ export class Predictions {
     return this.positions === 0 ? 0 : this.#sameTop / this.positions;
   }
 
-  /** Mean of KL(expected || found), nats. */
+  /** The mean of KL(expected || found) in nats. */
   get divergence(): number {
     return this.positions === 0 ? 0 : this.#divergence / this.positions;
   }
 
-  /** Mean of KL(expected || base), nats: how much the adapter changes. */
+  /** The mean of KL(expected || base) in nats: how much the adapter changes. */
   get adapterEffect(): number {
     return this.positions === 0 ? 0 : this.#divergenceOfBase / this.positions;
   }
 
-  /** exp of the mean loss of the tokens that follow, found less expected, as a share of the expected; null when none is known. */
+  /**
+   * The relative change of the perplexity on the tokens that follow, exp(mean loss of found - mean loss of expected) - 1; null
+   * when no such token is known.
+   */
   get perplexityChange(): number | null {
     return this.#followed === 0 ? null : Math.exp((this.#lossFound - this.#lossExpected) / this.#followed) - 1;
   }
 }
 
-/** log Σ exp(z) */
+/** Computes log Σ exp(z). */
 function logSum(logits: Float32Array): number {
   let most = -Infinity;
   for (const z of logits) if (z > most) most = z;
@@ -75,7 +84,7 @@ function logSum(logits: Float32Array): number {
   return most + Math.log(sum);
 }
 
-/** KL(p || q) = Σ p (log p - log q), never below 0. */
+/** Computes KL(p || q) = Σ p (log p - log q) in nats, never below 0. */
 function divergence(p: Float32Array, ofP: number, q: Float32Array, ofQ: number): number {
   let sum = 0;
   for (let i = 0; i < p.length; i++) {

@@ -1,4 +1,4 @@
-/** Writes a merged model as a GGUF for llama.cpp, with the names, the row order and the metadata of its own converter. */
+/** Writes a merged model as a GGUF for llama.cpp, with the names, row order and metadata of llama.cpp's own converter. */
 import { GgufWriter, ggufSize, readGguf, type GgufPlan, type GgufValue } from '../formats/gguf.ts';
 import type { OpenModel } from '../models/open.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
@@ -11,11 +11,11 @@ import { ggufFileType, mixTypes, type GgufQuantization } from './quant-mix.ts';
 import type { Step } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
-/** Metadata of a source file that describes its own storage, not the model. */
+/** Matches metadata of a source file that describes its storage, not the model. */
 const storageKeys = /^(general\.(file_type|quantization_version|alignment|architecture)$|split\.|quantize\.)/;
 
 interface PlannedTensor extends GgufPlan {
-  /** Null for the rotary divisors, which are no weight. */
+  /** The tensor of the model; null for the rotary divisors, which are not weights. */
   readonly source: ModelTensor | null;
 }
 
@@ -33,7 +33,7 @@ function plan({ spec }: OpenModel, quantization: GgufQuantization, importance: b
   return [...divisors, ...tensors];
 }
 
-/** How much slower each pair turns than without scaling, as tensors of the file. */
+/** Returns the tensors that say how much slower each pair turns than without scaling. */
 function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string; readonly values: Float32Array }[] {
   const named = (name: string, values: ArrayLike<number>) => ({ name, values: Float32Array.from(values) });
   switch (rope?.scaling.kind) {
@@ -54,7 +54,7 @@ function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string
   }
 }
 
-/** Why llama.cpp could not run a model; null when it can. */
+/** Returns why llama.cpp could not run a model; null when it can. */
 export function ggufRefusal(spec: DecoderSpec): Problem | null {
   try {
     ggufMetadataOf(spec);

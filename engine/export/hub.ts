@@ -1,4 +1,7 @@
-/** Writes a merged model as a hub folder that transformers loads as it is: config, weights, tokenizer, template, generation config. */
+/**
+ * Writes a merged model as a hub folder that transformers loads as it is: config, weights, tokenizer, template, generation
+ * config.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
@@ -29,7 +32,7 @@ export function hubFolderSize(model: OpenModel, type: FloatType): number {
   return safetensorsSize(plan(model, type), { format: 'pt' }) + hubFilesSize(model);
 }
 
-/** About what config and tokenizer take. */
+/** Estimates the bytes of config and tokenizer. */
 export function hubFilesSize({ tokenizerSource, spec }: OpenModel): number {
   if (tokenizerSource === null) return 0;
   // One entry of tokenizer.json with its merge takes about this much.
@@ -67,7 +70,10 @@ export async function writeHubFolder(
   }
 }
 
-/** Config, tokenizer, templates, generation config and terms of use: what a hub folder has besides weights; `sees`: with pictures too. */
+/**
+ * Writes what a hub folder has besides weights: config, tokenizer, templates, generation config and terms of use. `sees` adds
+ * the files for pictures.
+ */
 export function writeHubFiles(
   folder: string,
   { model, tokenizer }: ExportSource,
@@ -83,10 +89,13 @@ export function writeHubFiles(
   writeFileAtomic(join(folder, 'config.json'), `${withFloats(JSON.stringify(config, null, 2), spelled)}\n`);
 }
 
-/** What transformers takes as a float and nothing else, in configs that are made here. */
+/** Config fields, written here, that transformers accepts as floats only. */
 const floatFields = ['attn_logit_softcapping', 'clip_qkv', 'final_logit_softcapping', 'logit_scale'];
 
-/** JavaScript writes 30.0 as 30, which transformers refuses where it wants a float: whole numbers get back the form that `spelled` has. */
+/**
+ * Gives whole numbers back the float form that they have in `spelled`. JavaScript writes 30.0 as 30, which transformers refuses
+ * where it wants a float.
+ */
 function withFloats(json: string, spelled: string): string {
   const names = new Set([
     ...floatFields,
@@ -95,7 +104,7 @@ function withFloats(json: string, spelled: string): string {
   return json.replace(/"(\w+)": (-?\d+)(?=,?\n)/g, (field, name: string) => (names.has(name) ? `${field}.0` : field));
 }
 
-/** config.json for weights of a type. */
+/** Makes config.json for weights of the type `dtype`. */
 export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): Record<string, unknown> {
   const { spec } = model;
   if (model.format === 'hub') {
@@ -104,7 +113,7 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
       unknown
     >;
     const { torch_dtype: older, ...rest } = withoutLeftBehind(config);
-    // Left out, it means what the family is used to, which is what the model is unless it was parted from its head.
+    // Without the field transformers takes the family's default, which holds unless the head was untied from the embedding.
     const tied = spec.tiedEmbeddings ? {} : { tie_word_embeddings: false };
     const ends = model.tokenizerFolder === null || tokenizer?.eos == null ? {} : { eos_token_id: tokenizer.eos };
     const changed = { ...withVocabulary(rest, spec), ...tied, ...withHead(rest, spec), ...ends };
@@ -120,8 +129,8 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
 }
 
 /**
- * Without what no longer holds: the weights are plain, and the code that `auto_map` names stays behind, because transformers has every
- * family that can be opened here (decision 12).
+ * Drops the fields that no longer hold. The weights are not quantized, and the code that `auto_map` names stays behind, because
+ * transformers has every family that can be opened here (decision 12).
  */
 function withoutLeftBehind(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const dropped = new Set<string>(['auto_map', ...packingFields]);
@@ -136,14 +145,14 @@ function withoutLeftBehind(config: Readonly<Record<string, unknown>>): Record<st
   );
 }
 
-/** A model saved by its class without a head is written with it, so its class is the one that has it. */
+/** Returns the class with a head where the base was saved by its class without one, because the export includes the head. */
 function withHead({ architectures, text_config: text }: Readonly<Record<string, unknown>>, spec: DecoderSpec): object {
   const headless =
     Array.isArray(architectures) && architectures.every((name) => /Model$/.test(name) && !/HeadModel$/.test(name));
   return headless && text === undefined ? { architectures: configOf(spec)['architectures'] } : {};
 }
 
-/** A vocabulary that an adapter has changed, where the config has its size. */
+/** Updates the vocabulary size that an adapter has changed, wherever the config states it. */
 function withVocabulary(config: Record<string, unknown>, { vocabularySize }: DecoderSpec): Record<string, unknown> {
   const sized = (of: object): object => ('vocab_size' in of ? { ...of, vocab_size: vocabularySize } : of);
   const text = config['text_config'];

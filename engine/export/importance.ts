@@ -1,7 +1,7 @@
 /**
- * Importance of the columns of every matrix: the mean square of what flows into them over rows of data, which is what llama.cpp calls an
- * importance matrix. Quantization then spends its precision on the columns that are used. The output head and the embedding have none,
- * as there.
+ * Measures the importance of the columns of every matrix: the mean square of their inputs over rows of data, which llama.cpp
+ * calls an importance matrix. Quantization then spends its precision on the columns that are used. As in llama.cpp, the output
+ * head and the embedding have none.
  */
 import type { WeightedAdapter } from '../adapters/delta.ts';
 import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } from '../decoder/adapter-inputs.ts';
@@ -19,16 +19,16 @@ import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import type { Step } from './progress.ts';
 
-/** By the name of the matrix (`model.layers.0.mlp.up_proj.weight`): a number for each of its columns. */
+/** The importance of each column, by the name of the matrix (`model.layers.0.mlp.up_proj.weight`). */
 export type Importance = ReadonlyMap<string, Float32Array>;
 
-/** What llama.cpp's users measure with is a hundred times 512 tokens; less still tells the columns apart. */
+/** Users of llama.cpp usually measure with a hundred times 512 tokens; even fewer tell the columns apart. */
 const bounds = { rows: 128, tokensPerRow: 512 };
 
 export interface ImportanceRequest {
   readonly model: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
-  /** Token ids. */
+  /** The token ids of each row; rows beyond 128, and tokens of a row beyond 512, are left out. */
   readonly rows: readonly Int32Array[];
   readonly threads: number;
   readonly cacheDir: string;
@@ -36,6 +36,7 @@ export interface ImportanceRequest {
   readonly step: Step;
 }
 
+/** Runs a forward pass over the rows and returns the mean square of each column's inputs per token. */
 export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
   const { model, adapters, threads, cacheDir, openSession, step } = request;
   const longest = Math.min(bounds.tokensPerRow, contextOf(model.spec));
@@ -67,7 +68,7 @@ export async function measureImportance(request: ImportanceRequest): Promise<Imp
   return new Map([...sums].map(([name, output]) => [name, means.get(output)!]));
 }
 
-/** A forward pass whose outputs are sums of squares over the tokens; `sums` says which of them belongs to a matrix. */
+/** Builds a forward pass whose outputs are sums of squares over the tokens; `sums` maps each matrix to its output. */
 function squaresGraph(
   spec: DecoderSpec,
   files: WeightFiles,

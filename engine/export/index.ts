@@ -1,4 +1,7 @@
-/** The table of exports: what each format is, where it runs, how large it gets, how it is written, and what its proof must hold. */
+/**
+ * Lists the exports in one table: what each format is, where it runs, how large it gets, how it is written, and what its proof
+ * must hold.
+ */
 import { join } from 'node:path';
 import type { ExportChoice, ExportFormat, Quantization } from '../contract.ts';
 import type { OpenModel } from '../models/open.ts';
@@ -26,20 +29,20 @@ export interface ExportTarget {
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly title: string;
-  /** One line: where it runs. */
+  /** One sentence that says where the format runs. */
   readonly runsIn: string;
-  /** The result is a folder, else a file. */
+  /** Whether the result is a folder; a file if not. */
   readonly folder: boolean;
   readonly limits: ProofLimits;
-  /** Where in the folder the model lies, when not the folder is one. */
+  /** The path of the model within the folder, where the folder itself is not the model. */
   readonly modelFile?: string;
-  /** The adapter alone, else a whole model with the adapters in it. */
+  /** Whether the result is the adapter alone; a whole model with the adapters merged if not. */
   readonly adapterOnly: boolean;
-  /** Why the format cannot hold a model or an adapter of it; left out, it can hold all. */
+  /** Returns why the format cannot hold a model or an adapter of it, or null. A format without this method can hold all. */
   refusal?(spec: DecoderSpec, shape: AdapterShape): Problem | null;
-  /** Bytes the result will have, before anything is written. */
+  /** Estimates the bytes of the result before anything is written. */
   bytes(model: OpenModel, shape: AdapterShape): number;
-  /** Writes the result at `path`, which is beside its final place and not there yet. */
+  /** Writes the result at `path`, which lies beside its final place and does not exist yet, except as an empty folder. */
   write(path: string, source: ExportSource, step: Step): Promise<void>;
 }
 
@@ -191,7 +194,10 @@ function gguf(quantization: GgufQuantization, kind: string, what: string): Expor
   };
 }
 
-/** The row of the table; without a quantization the first of the format. */
+/**
+ * Returns the target for a format and quantization; without a quantization, the first target of the format. Throws
+ * `export-unsupported` where there is none.
+ */
 export function findTarget(format: ExportFormat, quantization: Quantization | null): ExportTarget {
   const ofFormat = exportTargets.filter((target) => target.format === format);
   const found = quantization === null ? ofFormat[0] : ofFormat.find((target) => target.quantization === quantization);
@@ -210,10 +216,10 @@ export function findTarget(format: ExportFormat, quantization: Quantization | nu
   );
 }
 
-/** About what a card and the list of files take. */
+/** The approximate bytes of a card and the list of files. */
 const paperBytes = 6000;
 
-/** The table for one model and adapter, with sizes. */
+/** Returns the targets that one model and adapter can be exported to, with estimated bytes. */
 export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterShape): ExportChoice[] {
   const merged = { ...model, spec: mergedSpec(model.spec, [shape]) };
   return exportTargets.flatMap(({ adapterOnly, folder, refusal, bytes, format, quantization, title, runsIn }) => {
@@ -224,14 +230,17 @@ export function exportChoices(model: OpenModel, shape: AdapterShape = noAdapterS
   });
 }
 
-/** Name for a result put into an existing folder. */
+/** Returns the name of a result that is put into an existing folder. */
 export function resultName(model: OpenModel, target: ExportTarget): string {
   const base = model.info.name.replace(/[^\p{L}\p{M}\p{N}._-]+/gu, '-').replace(/^[-.]+|-+$/g, '') || 'model';
   if (target.folder) return base;
   return target.adapterOnly ? `${base}-lora.gguf` : `${base}-${(target.quantization ?? 'f16').toUpperCase()}.gguf`;
 }
 
-/** Where `out` leads: itself, or for a file format a file in it when it is a folder. */
+/**
+ * Returns the path of the result for `out`: a file inside it where the format is a file and `out` a folder, otherwise `out`
+ * itself.
+ */
 export function resultPath(out: string, isFolder: boolean, model: OpenModel, target: ExportTarget): string {
   return isFolder && !target.folder ? join(out, resultName(model, target)) : out;
 }

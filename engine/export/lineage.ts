@@ -1,6 +1,6 @@
 /**
- * Where an export came from, carried in the files themselves: in the metadata of GGUF and safetensors, and in a folder as `lowrank.json`,
- * which also has the hash of every file. So a file is known again wherever it went, and one that was changed is known as changed.
+ * Records in the files where an export came from: in the metadata of GGUF and safetensors, and in a folder as `lowrank.json`,
+ * which also has the hash of every file. A file is thus recognized wherever it went, and so is a change to it.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
@@ -21,16 +21,16 @@ export interface Manifest {
   readonly quantization: Quantization | null;
   readonly lineage: Lineage;
   readonly proof: Proof | null;
-  /** Every other file of the folder. */
+  /** The other files of the folder, all of them. */
   readonly files: readonly ExportedFile[];
 }
 
-/** For the metadata of a safetensors file. */
+/** Returns the metadata of a safetensors file that records the lineage. */
 export function lineageMetadata(lineage: Lineage | null): Record<string, string> {
   return lineage === null ? {} : { [lineageKey]: JSON.stringify(lineage) };
 }
 
-/** Name, size and hash of a file, or of every file in a folder, in order of their names. */
+/** Returns name, bytes and SHA-256 of a file, or of every file in a folder, ordered by name. */
 export async function hashFiles(path: string): Promise<ExportedFile[]> {
   const isFolder = statSync(path).isDirectory();
   const names = isFolder ? filesIn(path) : [basename(path)];
@@ -42,7 +42,7 @@ export async function hashFiles(path: string): Promise<ExportedFile[]> {
   return files;
 }
 
-/** Names of all files in a folder, with slashes. */
+/** Returns the names of all files in a folder and below it, relative and with slashes. */
 export function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -50,7 +50,7 @@ export function filesIn(folder: string): string[] {
     .sort();
 }
 
-/** What a path says of itself, and what it is now. */
+/** Returns what a file or folder records about its origin, and the files it has now. */
 export async function readFingerprint(path: string): Promise<Fingerprint> {
   const isFolder = statSync(path).isDirectory();
   const around = isFolder ? readManifest(path) : readManifest(dirname(path));
@@ -90,7 +90,7 @@ function areTexts(...values: readonly unknown[]): boolean {
   return values.every((value) => typeof value === 'string');
 }
 
-/** What the metadata of a file says; null where it says nothing, or cannot be read. */
+/** Returns the lineage in the metadata of a file; null where there is none or the file cannot be read. */
 function lineageOf(path: string): Lineage | null {
   const found = parsed(() => {
     if (/\.gguf$/i.test(path)) return String(readGguf(path).metadata.get(lineageKey)?.value ?? 'null');

@@ -1,4 +1,4 @@
-/** Writes an adapter as a GGUF for llama.cpp, with the names, the row order and the metadata of its own converter. */
+/** Writes an adapter as a GGUF for llama.cpp, with the names, row order and metadata of llama.cpp's own converter. */
 import { tensorView, type AdaptedModule, type AdapterShape } from '../adapters/adapter.ts';
 import { GgufWriter, ggufSize, type GgufPlan, type GgufValue } from '../formats/gguf.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
@@ -9,7 +9,7 @@ import { lineageKey } from './lineage.ts';
 import type { Step } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
-/** Why llama.cpp could not apply an adapter; null when it can. */
+/** Returns why llama.cpp could not apply an adapter; null when it can. */
 export function loraGgufRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
   const dora = shape.modules.find(({ magnitude }) => magnitude !== null);
   const what = dora ? `the magnitudes of DoRA ('${dora.path}')` : notInFactors(spec, shape);
@@ -18,11 +18,11 @@ export function loraGgufRefusal(spec: DecoderSpec, shape: AdapterShape): Problem
 
 interface PlannedFactor extends GgufPlan {
   readonly module: AdaptedModule;
-  /** The matrix in the model's own file. */
+  /** The tensor in the model that the factor adapts. */
   readonly of: ModelTensor;
 }
 
-/** A before B; the factor of an embedding is turned, so that a token picks a row of it. */
+/** Plans A before B. The factor of an embedding is transposed, so that a token selects one of its rows. */
 function plan(spec: DecoderSpec, shape: AdapterShape): PlannedFactor[] {
   const tensors = new Map(modelTensors(spec).map((tensor) => [tensor.name, tensor]));
   return shape.modules.flatMap((module): PlannedFactor[] => {

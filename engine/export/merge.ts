@@ -1,4 +1,4 @@
-/** The weights of a model with adapters in them, tensor by tensor, so that never more than one tensor is in memory. */
+/** Merges adapters into the weights of a model tensor by tensor, so that only one tensor is in memory at a time. */
 import type { AdapterShape } from '../adapters/adapter.ts';
 import { addDeltas, addReplacements, type WeightedAdapter } from '../adapters/delta.ts';
 import { allFinite } from '../formats/float.ts';
@@ -8,7 +8,7 @@ import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
 
 export interface Merged {
-  /** The model as it is with the adapters in it. */
+  /** The model as it is with the adapters merged. */
   readonly model: OpenModel;
   readonly weights: Pick<ModelWeights, 'read'>;
 }
@@ -30,7 +30,7 @@ export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapt
         if (!allFinite(values))
           throw new Problem(
             'loss-not-finite',
-            `'${name}' has values that are no finite numbers.`,
+            `'${name}' has values that are not finite numbers.`,
             'The model or an adapter is damaged, or comes from a run that diverged: use an earlier checkpoint.',
           );
         return values;
@@ -39,7 +39,10 @@ export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapt
   };
 }
 
-/** A head tied to the embedding parts from it when only one of the two has changed, or each in its own way. */
+/**
+ * Returns the spec of the merged model. A head tied to the embedding is untied when only one of the two has changed, or each
+ * differently.
+ */
 export function mergedSpec(spec: DecoderSpec, shapes: readonly AdapterShape[]): DecoderSpec {
   if (!spec.tiedEmbeddings) return spec;
   const { token_embd, output } = spec.modules;

@@ -1,4 +1,4 @@
-/** Writes an adapter as mlx-lm keeps it: `adapter_config.json` and `adapters.safetensors`, factors turned. */
+/** Writes an adapter as mlx-lm stores it: `adapter_config.json` and `adapters.safetensors`, with the factors transposed. */
 import { join } from 'node:path';
 import { tensorView, type AdaptedModule, type Adapter, type AdapterShape, type AdapterTensor } from '../adapters/adapter.ts';
 import { mlxWeightsName } from '../adapters/find.ts';
@@ -11,13 +11,13 @@ import { lineageMetadata } from './lineage.ts';
 import type { Step } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
-/** Why mlx-lm could not apply an adapter; null when it can. */
+/** Returns why mlx-lm could not apply an adapter; null when it can. */
 export function mlxRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
-  // mlx-lm calls the modules of these otherwise.
+  // mlx-lm has other names for the modules of these.
   if (spec.modules.blocks !== 'model.layers')
     return new Problem(
       'export-unsupported',
-      `mlx-lm names the modules of a '${spec.family}' model otherwise, so there is no adapter for it.`,
+      `mlx-lm names the modules of a '${spec.family}' model differently, so its adapters cannot be exported for it.`,
       'Export the merged model instead.',
     );
   const dora = shape.modules.find(({ kind, magnitude }) => kind === 'embedding' && magnitude !== null);
@@ -29,7 +29,10 @@ interface PlannedPart extends SafetensorsPlan {
   values(parameters: Float32Array): Float32Array;
 }
 
-/** `lora_a` [in, r], `lora_b` [r, out], and with DoRA `m` [out]. All products have one scale there: a module's own goes into its B. */
+/**
+ * Plans `lora_a` [in, r], `lora_b` [r, out], and with DoRA `m` [out]. mlx-lm has one scale for all products, so a module's own
+ * scale goes into its B.
+ */
 function plan({ modules }: AdapterShape, scale: number): PlannedPart[] {
   return modules.flatMap((module): PlannedPart[] => {
     const { path, rank, inFeatures, outFeatures, a, b, magnitude } = module;
@@ -82,7 +85,10 @@ export async function writeMlxAdapter(
   }
 }
 
-/** mlx-lm adapts the named modules of the last blocks and then reads what the file has of them; without numbers they change nothing. */
+/**
+ * Writes the config. mlx-lm adapts the named modules of the last blocks and then reads what the file has of them; modules the
+ * file lacks change nothing.
+ */
 function formatConfig(
   spec: DecoderSpec,
   modules: readonly AdaptedModule[],

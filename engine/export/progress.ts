@@ -1,2 +1,5 @@
-/** Called before each of `total` tensors: reports progress, and throws when the work shall stop. */
+/**
+ * Is called before each of `total` tensors or rows, `done` of which are finished: it reports progress, and throws when the work
+ * must stop.
+ */
 export type Step = (done: number, total: number) => Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * The proof of an export: it is read back as anyone would read it and compared with base + adapter on the same tokens. What must hold
- * is in `limits.ts`.
+ * Proves an export: it is read back as any other program would read it, and compared with base + adapter on the same tokens.
+ * The limits are in `limits.ts`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { basename, join } from 'node:path';
@@ -31,20 +31,20 @@ import { compareAdapters, compareFactors, compareWeights } from './readback.ts';
 import type { Step } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
-/** Enough to find a wrong tensor or a wrong rounding, in seconds. */
+/** The bounds suffice to find a wrong tensor or a wrong rounding within seconds. */
 const bounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };
 
-/** A row of the proof: tokens, the positions whose logits are compared, and the conversation they came from. */
+/** A row of the proof: token ids, the positions whose logits are compared, and the conversation they came from. */
 export interface ProofRow {
   readonly inputIds: Int32Array;
   readonly positions: readonly number[];
   readonly messages: readonly ChatMessage[] | null;
 }
 
-/** What of a row a proof needs. */
+/** The parts of a row that a proof needs. */
 type SourceRow = Pick<TokenRow, 'inputIds' | 'labels' | 'messages'>;
 
-/** Supervised positions of evaluation rows until there are enough. */
+/** Chooses supervised positions of evaluation rows until there are enough. */
 export function proofRows(rows: readonly SourceRow[], spec: DecoderSpec): ProofRow[] {
   const longest = Math.min(bounds.tokensPerRow, contextOf(spec));
   const chosen: ProofRow[] = [];
@@ -63,7 +63,10 @@ export function proofRows(rows: readonly SourceRow[], spec: DecoderSpec): ProofR
   return chosen;
 }
 
-/** Rows when no evaluation rows are at hand: built-in conversations, or for a model without a tokenizer a fixed walk over its ids. */
+/**
+ * Makes rows where there are no evaluation rows: from built-in conversations, or for a model without a tokenizer from a fixed
+ * sequence of its ids.
+ */
 export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec, day: Day = today()): Promise<ProofRow[]> {
   const every = (ids: readonly number[]): SourceRow => {
     const inputIds = Int32Array.from(ids);
@@ -90,32 +93,33 @@ export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec
   }
   return proofRows(rows, spec);
 }
+/** Returns whether rows have as many positions as a proof compares at most. */
 
 export function hasEnoughPositions(rows: readonly ProofRow[]): boolean {
   return rows.reduce((sum, { positions }) => sum + positions.length, 0) >= bounds.positions;
 }
 
 export interface ProofRequest {
-  /** What was to be written. */
+  /** The model and adapters the export was made from. */
   readonly source: ExportSource;
   readonly target: ExportTarget;
-  /** Where the export lies now. */
+  /** The present path of the export. */
   readonly path: string;
   readonly rows: readonly ProofRow[];
   readonly threads: number;
-  /** Cache of the base, and a folder that is removed afterwards for what is expanded from the export. */
+  /** The folder of the base's cache. `workDir` is a folder for what is expanded from the export, and is removed afterwards. */
   readonly cacheDir: string;
   readonly workDir: string;
   readonly openSession: OpenSession;
-  /** For each tensor that is read back, then for each row. */
+  /** Is called for each tensor that is read back; `step` is called for each row. */
   readonly readStep: Step;
   readonly step: Step;
 }
 
-/** A tensor that is off by more is another one, or in another order, whatever its type. */
+/** A tensor with a larger relative error is a different one, or in a different order, whatever its type. */
 const anotherTensor = 0.9;
 
-/** The export is not what it should be; the proof says in which of its checks. */
+/** Reports an export that is not what it should be; the proof says which check failed. */
 export class ProofFailed extends Problem {
   readonly proof: Proof;
 
@@ -130,12 +134,15 @@ export class ProofFailed extends Problem {
   }
 }
 
-/** Below this, in nats, an adapter does too little for its share in an export to be told. */
+/** An adapter with an effect below this, in nats, does too little to measure how much of it an export keeps. */
 const smallestEffect = 1e-3;
-/** An export that keeps less of what the adapter does is worth a warning. */
+/** An export that keeps a smaller share of the adapter's effect gets a warning. */
 const keptEffect = 0.9;
 
-/** Compares; throws `ProofFailed` when the structure is wrong, or numbers that are certain are others. */
+/**
+ * Compares an export with its source and returns the proof, whose failed checks are warnings. Throws `ProofFailed` where the
+ * structure is wrong, or numbers miss a limit that is certain.
+ */
 export async function proveExport(request: ProofRequest): Promise<Proof> {
   const { source: made, target, rows } = request;
   const { base, model, tokenizer, adapters } = made;
@@ -155,7 +162,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     if (target.format === 'onnx-adapter') checks.push(compareFactors(onlyAdapter(adapters), request.path));
     if (target.format === 'ollama') checks.push(await compareModelfile(request.path, tokenizerBack, made));
   }
-  // What is built otherwise cannot be asked for the same logits.
+  // A model of another structure cannot be asked for the same logits.
   if (checks.some((check) => !check.passed))
     throw new ProofFailed(request.path, {
       passed: false,
@@ -221,7 +228,10 @@ function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** Sizes and switches must be equal; the rotary embedding may be written another way but must turn at the same speeds. */
+/**
+ * Compares two specs: sizes and switches must be equal. The rotary embedding may be written differently but must turn at the
+ * same speeds.
+ */
 function compareStructure(expected: DecoderSpec, found: DecoderSpec): ProofCheck {
   const differing = differingPart({ ...expected, ropes: null }, { ...found, ropes: null });
   const sameRope =
@@ -245,7 +255,7 @@ function compareStructure(expected: DecoderSpec, found: DecoderSpec): ProofCheck
   };
 }
 
-/** `blocks.3.mixer.heads`: the first part of two specs that is not equal. */
+/** Returns the path of the first part in which two specs differ, such as `blocks.3.mixer.heads`. */
 function differingPart(expected: unknown, found: unknown): string | undefined {
   const isTree = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
   if (!isTree(expected) || !isTree(found)) return undefined;
@@ -255,7 +265,7 @@ function differingPart(expected: unknown, found: unknown): string | undefined {
   return within === undefined ? key : `${key}.${within}`;
 }
 
-/** What gives the logits of a row at its positions. */
+/** Computes the logits of a row at its positions, `[positions, vocabulary]`. */
 interface Candidate {
   logits(row: ProofRow): Promise<Float32Array>;
   release(): Promise<void>;

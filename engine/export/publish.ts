@@ -1,4 +1,7 @@
-/** How the result of an export gets its name: written whole beside its place first, and what a killed try left behind is removed. */
+/**
+ * Publishes the result of an export: it is written completely beside its place before it gets its name, and what an interrupted
+ * try left behind is removed.
+ */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -12,16 +15,18 @@ import { alreadyThere } from './source.ts';
 interface Place {
   readonly path: string;
   readonly folder: boolean;
-  /** What is there may go, once the new one is whole. */
+  /** Whether what is there may be replaced, once the new result is complete. */
   readonly replace: boolean;
 }
 
-/** What is replaced waits here, in the work folder, until the new one has its name. */
+/** The name, in the work folder, under which a replaced result waits until the new one has its place. */
 const replacedName = 'replaced';
 
 /**
- * Gives `write` a place for the result in a work folder beside `path`, and a folder for what is only needed meanwhile. The result gets
- * its name when `write` has come back; whatever happens, the work folder goes. Until then what is replaced stays as it is.
+ * Writes a result and publishes it at `place.path`. `write` receives a path for the result in a work folder beside it, and the
+ * work folder for temporary files. The result gets its name when `write` has returned, and what it replaces stays untouched
+ * until then. The work folder is removed in every case. Throws a Problem where something may not be replaced or `bytes` exceed
+ * the free space.
  */
 export async function publish(
   place: Place,
@@ -33,7 +38,7 @@ export async function publish(
   const name = extensible(basename(path));
   const work = join(parent, `${partialPrefix}${name}-${process.pid}`);
   try {
-    // Before it is looked at what is there: a try that was killed may have left it aside.
+    // This comes before the check of what is there, because a try that was killed may have moved that aside.
     dropWork(work, path);
     if (existsSync(parent)) removeAbandoned(path, name);
     refuseExisting(place);
@@ -55,7 +60,10 @@ export async function publish(
   }
 }
 
-/** A folder cannot be renamed over a full one: the old one steps aside first, and comes back should the new one not take its place. */
+/**
+ * Replaces one folder by another. A folder cannot be renamed over a full one, so the old one is moved aside first, and comes
+ * back if the new one cannot take its place.
+ */
 function swapFolders(partial: string, path: string, aside: string): void {
   renameSync(path, aside);
   try {
@@ -66,21 +74,24 @@ function swapFolders(partial: string, path: string, aside: string): void {
   }
 }
 
-/** Removes a work folder; what was to be replaced and stands aside in it gets its name back. */
+/** Removes a work folder. A result that was moved aside into it gets its name back. */
 function dropWork(work: string, path: string): void {
   const aside = join(work, replacedName);
   if (existsSync(aside) && !existsSync(path)) renameSync(aside, path);
   rmSync(work, { recursive: true, force: true });
 }
 
-/** The process whose work folder is called so, or null where that is none of `name`; null for `name` means any. */
+/**
+ * Returns the id of the process that a work folder's name contains, or null where the name is not that of a work folder for
+ * `name`. With null for `name`, any work folder counts.
+ */
 function ownerOf(entry: string, name: string | null): number | null {
   const [, of, pid] = /^(.*)-(\d+)$/.exec(entry) ?? [];
   const isOurs = name === null ? of?.startsWith(partialPrefix) === true : of === partialPrefix + name;
   return isOurs ? Number(pid) : null;
 }
 
-/** Work folders of earlier tries at this place whose process is gone. */
+/** Removes the work folders of earlier tries at this place whose process has ended. */
 function removeAbandoned(path: string, name: string): void {
   const parent = dirname(path);
   for (const entry of readdirSync(parent)) {
@@ -89,18 +100,19 @@ function removeAbandoned(path: string, name: string): void {
   }
 }
 
-/** A job whose host was killed notices that within so many seconds and ends. */
+/** Seconds within which a job notices that its host was killed, and ends. */
 const longestWaitForOwner = 30;
 
 /**
- * Removes what an export to `out` left behind that was killed with its host: its work folder, known by its name, and only once its process
- * is gone. It lies beside `out`, or in it where that is a folder which files are put into.
+ * Removes the work folder that an export to `out` left behind when it was killed with its host. The folder is known by its name
+ * and is removed only once its process has ended. It lies beside `out`, or inside where `out` is a folder that files are put
+ * into.
  */
 export async function tidyAbandoned(out: string): Promise<void> {
   await Promise.all([tidyFolder(dirname(out), out), tidyFolder(out, null)]);
 }
 
-/** `path` is what is being made in the folder; null: any file. */
+/** Removes abandoned work folders for `path` in `folder`, or for any file where `path` is null. */
 async function tidyFolder(folder: string, path: string | null): Promise<void> {
   // There may be no such folder, or `out` is a file.
   const entries = await readdir(folder).catch(() => []);
@@ -119,7 +131,7 @@ async function tidyFolder(folder: string, path: string | null): Promise<void> {
   );
 }
 
-/** Refuses to replace what nobody said may go: anything at all, or what in a folder no export has written. */
+/** Refuses to replace anything without permission, and with it a folder that holds files no export has written. */
 function refuseExisting({ path, folder, replace }: Place): void {
   if (!existsSync(path)) return;
   const isFolder = statSync(path).isDirectory();

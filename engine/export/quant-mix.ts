@@ -1,15 +1,15 @@
 /**
- * Which type each tensor of a quantized GGUF gets: llama.cpp's own choice for dense models (llama-quant.cpp, `llama_tensor_get_type_impl`
- * and `tensor_type_fallback`), so that a file from here has the sizes and the quality people know by these names. Types are chosen by the
- * tensors' GGUF names.
+ * Chooses the type of each tensor of a quantized GGUF as llama.cpp does for dense models (llama-quant.cpp,
+ * `llama_tensor_get_type_impl` and `tensor_type_fallback`), so that a file from here has the size and quality people know by
+ * these names. The choice goes by the tensors' GGUF names.
  */
 import type { Quantization } from '../contract.ts';
 import { blockElements, type GgufWriteType } from '../formats/gguf.ts';
 
-/** What llama-quantize calls its types and mixtures; ONNX has its own. */
+/** The quantizations that llama-quantize also knows; q8 and q4 belong to ONNX. */
 export type GgufQuantization = Exclude<Quantization, 'q8' | 'q4'>;
 
-/** What most tensors are, and the number that llama.h's enum llama_ftype gives the whole. */
+/** The type of most tensors, and the number that llama.h's enum llama_ftype gives the whole file. */
 const mixtures: Readonly<Record<GgufQuantization, { readonly type: GgufWriteType; readonly fileType: number }>> = {
   f32: { type: 'F32', fileType: 0 },
   f16: { type: 'F16', fileType: 1 },
@@ -27,15 +27,16 @@ const mixtures: Readonly<Record<GgufQuantization, { readonly type: GgufWriteType
 };
 
 /**
- * Whether a type is made of no use without importance. llama.cpp's own q5_1 of a SmolLM2 that had learned to answer in JSON gave 1 right
- * answer of 16 in llama.cpp, its q4_1 none; made with importance both gave 15, and every other type gave 16 either way. Read back here they
- * were no worse than others: what fails is the product with activations, whose sums llama.cpp keeps in half precision for these types.
+ * Returns whether a quantization is unusable without importance. llama.cpp's own q5_1 of a SmolLM2 that had learned to answer
+ * in JSON gave 1 right answer of 16 in llama.cpp, and its q4_1 gave none. Made with importance both gave 15, and every other
+ * type gave 16 either way. Read back here they were no worse than others: what fails is the product with activations, whose
+ * sums llama.cpp keeps in half precision for these types.
  */
 export function needsImportance(quantization: Quantization | null): boolean {
   return quantization === 'q4_1' || quantization === 'q5_1';
 }
 
-/** For `general.file_type`. */
+/** Returns the value of the metadata key `general.file_type`. */
 export function ggufFileType(quantization: GgufQuantization): number {
   return mixtures[quantization].fileType;
 }
@@ -45,17 +46,17 @@ export interface MixedModel {
   readonly layers: number;
   readonly heads: number;
   readonly keyValueHeads: number;
-  /** Importance is known of the columns. */
+  /** Whether the importance of columns is known. */
   readonly importance: boolean;
 }
 export interface MixedTensor {
-  /** As in the GGUF. */
+  /** The name in the GGUF. */
   readonly name: string;
-  /** Row-major, as in the GGUF: the last extent is the length of a row. */
+  /** The shape, row-major: the last extent is the length of a row. */
   readonly shape: readonly number[];
 }
 
-/** The type of each tensor; tensors of blocks come in the order of their layers. */
+/** Returns the type of each tensor. The tensors of blocks must come in the order of their layers. */
 export function mixTypes(quantization: GgufQuantization, tensors: readonly MixedTensor[], model: MixedModel): GgufWriteType[] {
   const { type } = mixtures[quantization];
   const tied = !tensors.some(({ name }) => name === 'output.weight');
@@ -75,7 +76,7 @@ export function mixTypes(quantization: GgufQuantization, tensors: readonly Mixed
   });
 }
 
-/** Vectors, norms and learned positions keep their precision. */
+/** Returns whether a tensor is quantized. Vectors, norms and learned positions keep their precision. */
 function isQuantizable(name: string, shape: readonly number[]): boolean {
   const matrix = shape.length - shape.findIndex((extent) => extent !== 1) >= 2;
   return matrix && name.endsWith('weight') && !name.endsWith('_norm.weight') && name !== 'position_embd.weight';
@@ -85,7 +86,7 @@ function isValue(name: string): boolean {
   return name.includes('attn_v.weight') || name.includes('attn_qkv.weight');
 }
 
-/** An embedding that is also the head counts as the head. */
+/** Returns the type of the head; an embedding that is also the head counts as one. */
 function outputType(type: GgufWriteType, width: number): GgufWriteType {
   return type === 'Q8_0' || width % blockElements(type) !== 0 ? 'Q8_0' : 'Q6_K';
 }
@@ -110,7 +111,7 @@ function valueType(
         return type;
     }
   })();
-  // What llama.cpp takes for a 70B model: its value matrices are an eighth of its queries', so that better ones cost next to nothing.
+  // llama.cpp takes this for a 70B model, whose value matrices are an eighth of its queries', so better ones cost little.
   const large = layers === 80 && (architecture === 'qwen2' || (architecture === 'llama' && heads !== keyValueHeads));
   return large && (chosen === 'Q3_K' || chosen === 'Q4_K') ? 'Q5_K' : chosen;
 }
@@ -141,13 +142,13 @@ function downType(
 
 const attentionOutputTypes: Partial<Record<GgufQuantization, GgufWriteType>> = { q2_k: 'Q3_K', q3_k_m: 'Q4_K' };
 
-/** The first and last eighth of the layers, and every third between. */
+/** Returns whether a layer gets more bits: the first and last eighth of the layers, and every third between. */
 function deservesMoreBits(index: number, count: number): boolean {
   const eighth = Math.floor(count / 8);
   return index < eighth || index >= Math.floor((7 * count) / 8) || (index - eighth) % 3 === 2;
 }
 
-/** What llama.cpp stores instead when rows are not whole blocks. */
+/** The types that llama.cpp uses instead when rows are not whole blocks. */
 const fallbacks: Partial<Record<GgufWriteType, GgufWriteType>> = {
   Q2_K: 'Q4_0',
   Q3_K: 'Q4_0',

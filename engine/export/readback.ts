@@ -1,4 +1,4 @@
-/** What is in an export, read back as anyone would, against what was to be written. */
+/** Reads an export back, as any other program would, and compares it with what was to be written. */
 import { join } from 'node:path';
 import type { ProofCheck } from '../contract.ts';
 import { readOnnxAdapter } from '../formats/onnx-adapter.ts';
@@ -9,7 +9,10 @@ import { onnxAdapterName, onnxFactors } from './onnx/folder.ts';
 import type { Merged } from './merge.ts';
 import type { Step } from './progress.ts';
 
-/** The largest relative error of a tensor, |found - expected| / |expected| as lengths of vectors, and whose it is. */
+/**
+ * Compares all tensors and names the one with the largest relative error, |found - expected| / |expected| as lengths of
+ * vectors.
+ */
 export async function compareWeights(merged: Merged, exported: OpenModel, limit: number, step: Step): Promise<ProofCheck> {
   const tensors = modelTensors(merged.model.spec);
   let worst = { name: '', error: 0 };
@@ -32,7 +35,10 @@ export async function compareWeights(merged: Merged, exported: OpenModel, limit:
   };
 }
 
-/** The parts of adapters by what they are of; the scale of a product lies in its B, wherever a format keeps it. */
+/**
+ * Returns the parts of an adapter by the names of what they adapt. The scale of a product is included in its B, wherever a
+ * format stores it.
+ */
 function parts({ shape, parameters }: Adapter): Map<string, Float32Array> {
   const view = (tensor: AdapterTensor): Float32Array => tensorView(parameters, tensor);
   return new Map([
@@ -45,6 +51,7 @@ function parts({ shape, parameters }: Adapter): Map<string, Float32Array> {
   ]);
 }
 
+/** Compares the parts of two adapters; each may differ by at most `limit`, as a relative error. */
 export function compareAdapters(expected: Adapter, found: Adapter, limit: number): ProofCheck {
   const [wanted, got] = [parts(expected), parts(found)];
   const missing = [...wanted.keys(), ...got.keys()].find((name) => !wanted.has(name) || !got.has(name));
@@ -60,7 +67,7 @@ export function compareAdapters(expected: Adapter, found: Adapter, limit: number
   return { name: 'Structure', value: null, limit: null, text, passed };
 }
 
-/** Whether the file beside an ONNX model has an adapter's factors, each under its name and to the bit. */
+/** Compares the file beside an ONNX model with an adapter's factors; each must be there under its name, equal to the bit. */
 export function compareFactors(adapter: Adapter, folder: string): ProofCheck {
   const found = new Map(readOnnxAdapter(join(folder, onnxAdapterName)).map((factor) => [factor.name, factor]));
   const factors = onnxFactors(adapter);
@@ -77,7 +84,7 @@ export function compareFactors(adapter: Adapter, folder: string): ProofCheck {
   return { name: 'Structure', value: null, limit: null, text, passed };
 }
 
-/** Below this the half precision types have steps of one size. */
+/** Below this number the half-precision types have steps of one size. */
 const smallestNormal = 2 ** -14;
 
 function relativeError(expected: Float32Array, found: Float32Array): number {

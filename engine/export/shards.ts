@@ -1,9 +1,9 @@
-/** Safetensors in one file, or in several with an index where one would be too large for a hub. */
+/** Writes safetensors in one file, or in several with an index where one would be too large for a hub. */
 import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
 import { planBytes, SafetensorsWriter, type SafetensorsPlan } from '../formats/safetensors.ts';
 
-/** What transformers cuts at: 5 GB. */
+/** The size at which transformers splits files: 5 GB. */
 export const usualShardBytes = 5e9;
 
 export interface Shard {
@@ -11,7 +11,7 @@ export interface Shard {
   readonly plan: readonly SafetensorsPlan[];
 }
 
-/** In the order of the plan; a tensor larger than `limit` is a shard by itself. */
+/** Divides the tensors into shards of at most `limit` bytes, in the order of the plan. A larger tensor is a shard by itself. */
 export function planShards(plan: readonly SafetensorsPlan[], limit: number): Shard[] {
   const groups: SafetensorsPlan[][] = [[]];
   let bytes = 0;
@@ -45,7 +45,7 @@ export class ShardedWriter {
     this.#metadata = metadata;
   }
 
-  /** The next tensor of the plan. */
+  /** Writes the next tensor of the plan. */
   write(values: Float32Array): void {
     if (this.#left === 0) {
       this.#writer?.finish();
@@ -68,7 +68,7 @@ export class ShardedWriter {
     writeFileAtomic(join(this.#folder, 'model.safetensors.index.json'), `${JSON.stringify(index, null, 2)}\n`);
   }
 
-  /** Removes what was written of an unfinished file. */
+  /** Removes an unfinished file. */
   abort(): void {
     this.#writer?.abort();
   }

@@ -1,4 +1,4 @@
-/** What every export is made from. */
+/** Defines what every export is made from. */
 import type { ChatMessage, Lineage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { type Day, today } from '../data/day.ts';
@@ -12,15 +12,15 @@ export interface ExportSource extends Merged {
   /** The model without its adapters. */
   readonly base: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
-  /** Null when the model has none. */
+  /** The tokenizer; null when the model has none. */
   readonly tokenizer: Tokenizer | null;
-  /** What chat templates print. */
+  /** The date that chat templates print. */
   readonly day: Day;
-  /** Some of the run's own data, for what is made by them. */
+  /** Some conversations of the run's own data, for what needs examples. */
   readonly conversations: readonly (readonly ChatMessage[])[];
-  /** What the files say of where they came from; null: nothing. */
+  /** What the files record about their origin; null where they record nothing. */
   readonly lineage: Lineage | null;
-  /** Of the columns of matrices, for types that can make use of it. */
+  /** The importance of the columns of matrices, for the types that use it. */
   readonly importance?: Importance;
 }
 
@@ -34,7 +34,10 @@ export function exportSource(
   return { ...merged, base, adapters, tokenizer, lineage: null, conversations: [], day: today(), ...options };
 }
 
-/** A result replaces nothing unless somebody said so: `path` may not exist, or be an empty folder. */
+/**
+ * Makes the Problem of a path that already exists. Without permission a result replaces nothing: `path` must not exist, or be
+ * an empty folder.
+ */
 export function alreadyThere(path: string): Problem {
   return new Problem(
     'folder-not-empty',

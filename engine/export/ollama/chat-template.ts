@@ -1,6 +1,6 @@
 /**
- * From a model's chat template to one in Ollama's language. What stands around the messages is found by rendering a conversation of marks;
- * whether that is all there is to it, by rendering conversations both ways and comparing their tokens.
+ * Translates a model's chat template into Ollama's language. A conversation of marks is rendered to find the text around the
+ * messages. To check that this text is all the template adds, conversations are rendered both ways and their tokens compared.
  */
 import type { ChatMessage } from '../../contract.ts';
 import { openTemplate, type ChatTemplate } from '../../data/template.ts';
@@ -11,11 +11,11 @@ import { GoTemplateError, renderGoTemplate } from './go-template.ts';
 import { canBeQuoted, type OllamaChat } from './modelfile.ts';
 
 export interface ChosenChat extends OllamaChat {
-  /** Why there is no template. */
+  /** Why there is no template; null where there is one. */
   readonly missing: string | null;
 }
 
-/** A template for Ollama that gives the same tokens for these conversations, or why there is none. */
+/** Returns a template for Ollama that gives the same tokens for these conversations, or the reason why there is none. */
 export async function ollamaChat(tokenizer: Tokenizer, compared: OwnConversations, system: string | null): Promise<ChosenChat> {
   const none = (missing: string): ChosenChat => ({ template: null, system, missing });
   if (tokenizer.chatTemplate === null) return none('the model has no chat template');
@@ -32,19 +32,19 @@ export async function ollamaChat(tokenizer: Tokenizer, compared: OwnConversation
 // ── What stands around messages ─────────────────────────────────────────────────────────────────────────────────────────
 
 interface Parts {
-  /** Before the first user message, without a system message. */
+  /** The text before the first user message where there is no system message. */
   readonly start: string;
-  /** Around a system message, up to the user message that follows; null where the template takes none. */
+  /** The text around a system message, up to the user message that follows; null where the template takes none. */
   readonly system: { readonly before: string; readonly after: string; readonly at: 'start' | 'last user message' } | null;
-  /** What the template says itself where there is no system message, and it stands where one would. */
+  /** The default system prompt that the template adds where a conversation has none; null where it adds none. */
   readonly usualSystem: string | null;
   readonly userToAnswer: string;
   readonly answerToUser: string;
-  /** After the last user message: where the answer begins. */
+  /** The text after the last user message, behind which the answer begins. */
   readonly end: string;
 }
 
-/** Words no template has; the last letters differ, so that none begins as another. */
+/** Words that no template contains. Their last letters differ, so that none is the beginning of another. */
 const marks = { system: 'qZsystemQz', first: 'qZfirstQz', answer: 'qZanswerQz', second: 'qZsecondQz' } as const;
 type Mark = keyof typeof marks;
 
@@ -87,7 +87,9 @@ function render(chat: ChatTemplate, messages: readonly ChatMessage[]): string | 
   }
 }
 
-/** What stands before, between and after marks that come once each, in this order. */
+/**
+ * Splits a text at the marks in this order. Returns the parts around them, or null where a mark does not occur exactly once.
+ */
 function split(text: string | null, order: readonly Mark[]): string[] | null {
   if (text === null) return null;
   const parts: string[] = [];
@@ -101,7 +103,7 @@ function split(text: string | null, order: readonly Mark[]): string[] | null {
   return [...parts, rest];
 }
 
-/** Ollama puts the begin token in front itself where the file asks for it. */
+/** Removes the BOS token from the start, because Ollama adds it where the GGUF asks for it. */
 function withoutBos(parts: Parts, { addBos, bosText }: Tokenizer): Parts {
   if (!addBos || bosText === null) return parts;
   const cut = (text: string): string => (text.startsWith(bosText) ? text.slice(bosText.length) : text);
@@ -134,7 +136,10 @@ function text(literal: string): string {
   return literal.replaceAll('{{', '{{ "{{" }}');
 }
 
-/** The prompt that Ollama makes of messages: a system message of its own where none is given, neighbours of one role as one. */
+/**
+ * Returns the prompt that Ollama makes of messages: it adds its own system message where none is given, and joins neighbours of
+ * one role.
+ */
 export function ollamaPrompt(
   { template, system }: { template: string; system: string | null },
   messages: readonly ChatMessage[],
@@ -151,7 +156,10 @@ export function ollamaPrompt(
   return renderGoTemplate(template, { System: said.join('\n\n'), Messages: joined, Response: '' });
 }
 
-/** Where tokens differ first between the model's own template and Ollama's; null when they are the same. */
+/**
+ * Returns where the tokens of the model's own template and of Ollama's first differ, as a sentence; null when they are the
+ * same.
+ */
 export async function compareOllama(
   tokenizer: Tokenizer,
   { template, system }: OllamaChat,
@@ -163,7 +171,7 @@ export async function compareOllama(
   for (const [i, given] of conversations.entries()) {
     // Ollama makes prompts: an answer at the end is what it would write itself.
     const asked = given.at(-1)?.role === 'assistant' ? given.slice(0, -1) : given;
-    // Ollama's language cannot cut white space: it is compared without.
+    // Ollama's language cannot cut white space, so messages are compared without it.
     const messages = asked.map((message) =>
       trimmed.has(message.role) ? { ...message, content: message.content.trim() } : message,
     );
@@ -172,7 +180,7 @@ export async function compareOllama(
         ? [{ role: 'system', content: system } as const, ...messages]
         : messages;
     const expected = render(chat, shown);
-    // What a template refuses, Ollama renders all the same.
+    // Ollama renders what a template refuses.
     if (expected === null) continue;
     let found: string;
     try {
@@ -193,7 +201,7 @@ export async function compareOllama(
   return null;
 }
 
-/** The roles whose messages lose the white space around them in a template. */
+/** Returns the roles for whose messages the template trims the white space around the content. */
 export function trimmedRoles(chat: ChatTemplate): ReadonlySet<ChatMessage['role']> {
   const [first, answer, second] = [
     { role: 'user', content: marks.first },

@@ -1,4 +1,4 @@
-/** A folder that `ollama create` takes: a GGUF and the Modelfile beside it. */
+/** Writes a folder that `ollama create` takes: a GGUF and the Modelfile beside it. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProofCheck } from '../../contract.ts';
@@ -36,7 +36,7 @@ async function makeModelfile({ tokenizer, conversations, day }: ExportSource): P
     { conversations: [...builtInConversations, ...conversations], day },
     system,
   );
-  // Ollama compares texts: a stop that is an ordinary piece would cut answers short. The GGUF names it all the same.
+  // Ollama compares texts, so a stop that is an ordinary piece would cut answers short. The GGUF names it nevertheless.
   const stops = tokenizer.stopTokens.flatMap((id) => tokenizer.addedTokens.get(id) ?? []);
   const isDated = tokenizer.chatTemplate?.includes('strftime_now') === true;
   const fixed = isDated ? [`The date in the TEMPLATE is fixed: ${day}.`] : [];
@@ -44,13 +44,13 @@ async function makeModelfile({ tokenizer, conversations, day }: ExportSource): P
   return formatModelfile({ ...shared, ...chat, notes, stops });
 }
 
-/** What every conversation begins with, when all say the same to the model first. */
+/** Returns the system prompt that all conversations share, or null where they differ or have none that can be quoted. */
 function commonSystem(conversations: ExportSource['conversations']): string | null {
   const [said, ...others] = new Set(conversations.map(([first]) => (first?.role === 'system' ? first.content : null)));
   return others.length > 0 || said === undefined || said === null || !canBeQuoted(said) ? null : said;
 }
 
-/** The Modelfile as it lies there: conversations, and how an answer ends. */
+/** Compares the Modelfile in the folder with the model: the tokens of conversations, and the tokens that end an answer. */
 export async function compareModelfile(
   folder: string,
   tokenizer: Tokenizer | null,

@@ -1,17 +1,17 @@
 /**
- * The part of Go's text/template that chat templates of Ollama are written in: text, `if`, `else`, `range` over a list, variables, fields,
- * `eq`, `ne`, `not`, `and`, `or`, `len`, `slice`, `index`, strings and numbers, and white space cut by `{{-` and `-}}`.
+ * Renders the part of Go's text/template that Ollama's chat templates use: text, `if`, `else`, `range` over a list, variables,
+ * fields, `eq`, `ne`, `not`, `and`, `or`, `len`, `slice`, `index`, strings and numbers, and white space cut by `{{-` and `-}}`.
  */
 
-/** What a template is given: `.System`, `.Messages` and whatever else it names. */
+/** The values a template receives: `.System`, `.Messages` and whatever else it names. */
 export type GoValues = Readonly<Record<string, unknown>>;
 
-/** A template that cannot be read or run here. */
+/** Reports a template that cannot be read or rendered here. */
 export class GoTemplateError extends Error {}
 
 type Expression =
   | { readonly kind: 'literal'; readonly value: unknown }
-  /** `.A.B`, `$.A`, `$name.A`; `variable` is '' for the dot and '$' for the root. */
+  /** A field such as `.A.B`, `$.A` or `$name.A`; `variable` is '' for the dot and '$' for the root. */
   | { readonly kind: 'field'; readonly variable: string; readonly path: readonly string[] }
   | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[] };
 
@@ -40,7 +40,7 @@ export function renderGoTemplate(source: string, values: GoValues): string {
 
 type Piece = { readonly text: string } | { readonly action: string };
 
-/** Text and actions in turn; white space beside `{{-` and `-}}` is gone. */
+/** Cuts a template into text and actions, without the white space that `{{-` and `-}}` remove. */
 function cut(source: string): Piece[] {
   const pieces: Piece[] = [];
   let at = 0;
@@ -75,7 +75,7 @@ class Parser {
     return this.#at === this.#pieces.length;
   }
 
-  /** Up to an `else` or `end`, or the end of the template. */
+  /** Reads nodes up to an `else` or `end`, or to the end of the template. */
   nodes(): Node[] {
     const nodes: Node[] = [];
     for (let piece = this.#pieces[this.#at]; piece !== undefined; piece = this.#pieces[this.#at]) {
@@ -120,7 +120,7 @@ class Parser {
     };
   }
 
-  /** What stands after `else`, through the `end` that closes it all. */
+  /** Reads what follows `else`, through the `end` that closes the whole `if`. */
   #otherwise(): Node[] {
     const piece = this.#pieces[this.#at++];
     if (piece === undefined || !('action' in piece)) throw new GoTemplateError('an {{ end }} is missing');
@@ -255,7 +255,7 @@ function call(name: string, args: readonly unknown[]): unknown {
   }
 }
 
-/** What Go calls empty is false. */
+/** Returns whether a value is true in Go's sense: it is not empty. */
 function isTrue(value: unknown): boolean {
   return Array.isArray(value) ? value.length > 0 : Boolean(value);
 }

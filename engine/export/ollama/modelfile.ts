@@ -1,20 +1,20 @@
-/** Ollama's Modelfile: written, and read back as Ollama's parser does (parser.go). */
+/** Writes Ollama's Modelfile, and reads it as Ollama's parser does (parser.go). */
 import { Problem } from '../../problem.ts';
 
-/** What an Ollama model file says of conversations. */
+/** The parts of a Modelfile that concern conversations. */
 export interface OllamaChat {
-  /** Null: Ollama goes by what it makes of the template in the GGUF. */
+  /** The TEMPLATE; null where Ollama derives one from the template in the GGUF. */
   readonly template: string | null;
-  /** What is said first where a conversation does not begin with a system message. */
+  /** The system prompt of conversations that do not begin with a system message. */
   readonly system: string | null;
 }
 
 export interface Modelfile extends OllamaChat {
-  /** Comments at its head. */
+  /** Comments at the head of the file. */
   readonly notes: readonly string[];
-  /** The GGUF, beside the Modelfile. */
+  /** The path of the GGUF, relative to the Modelfile. */
   readonly from: string;
-  /** Texts that end an answer. */
+  /** The texts that end an answer. */
   readonly stops: readonly string[];
 }
 
@@ -30,7 +30,7 @@ export function formatModelfile({ notes, from, template, system, stops }: Modelf
   ].join('\n');
 }
 
-/** Whether text can stand between three quotes. */
+/** Returns whether a text can stand between three quotes. */
 export function canBeQuoted(text: string): boolean {
   return !text.includes('"""') && !text.endsWith('"');
 }

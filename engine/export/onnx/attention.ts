@@ -1,4 +1,6 @@
-/** Attention as one GroupQueryAttention node, which keeps keys and values `[batch, keyValueHeads, tokens, headDim]`. */
+/**
+ * Computes attention as one GroupQueryAttention node, which keeps keys and values as `[batch, keyValueHeads, tokens, headDim]`.
+ */
 import type { Graph, Value } from '../../graph/graph.ts';
 import { reshape } from '../../graph/ops/shape.ts';
 import type { Attention } from '../../models/mixers/attention.ts';
@@ -13,13 +15,16 @@ export const exportDims = {
   total: 'total_sequence_length',
 };
 
-/** The numbers by which the node knows how long rows are, int32: the keys of each row less one, and those of the longest. */
+/**
+ * The lengths that the node needs, int32: `lastKey` is the number of keys of each row minus one, `total` that of the longest
+ * row.
+ */
 export interface KeyCounts {
   readonly lastKey: Value;
   readonly total: Value;
 }
 
-/** Weighted values `[tokens, heads * headDim]`, and the keys and values of all tokens so far. */
+/** Computes the weighted values `[tokens, heads * headDim]` and the keys and values of all tokens so far. */
 export function groupQueryAttention(
   g: Graph,
   { heads, keyValueHeads, headDim, scoreScale, scoreCap, window }: Attention,
@@ -48,7 +53,7 @@ export function groupQueryAttention(
   return { mixed: reshape(g, [mixed!], { shape: ['tokens', heads * headDim] }), key: keys!, value: values! };
 }
 
-/** Refuses what the node, or the programs that fill its arrays, cannot do. */
+/** Returns why the node, or the programs that fill its arrays, cannot run a model; null where they can. */
 export function attentionRefusal({ blocks }: DecoderSpec): Problem | null {
   const mixers = blocks.flatMap(({ mixer }) => (mixer.kind === 'attention' ? mixer : []));
   const hint = 'Export a GGUF or safetensors instead.';
@@ -63,7 +68,7 @@ export function attentionRefusal({ blocks }: DecoderSpec): Problem | null {
   if (sizes.size > 1)
     return new Problem(
       'export-unsupported',
-      `The layers of this model keep keys and values of different sizes (${[...sizes].join(', ')}); onnxruntime-genai and transformers.js know one size for all.`,
+      `The layers of this model keep keys and values of different sizes (${[...sizes].join(', ')}); onnxruntime-genai and transformers.js know only one size.`,
       hint,
     );
   return null;

@@ -1,6 +1,6 @@
 /**
- * One folder that transformers.js and onnxruntime-genai load: config, tokenizer and template as on the hub, `onnx/model*.onnx` with its
- * data file, and `genai_config.json`.
+ * Writes one folder that transformers.js and onnxruntime-genai load: config, tokenizer and template as on the hub,
+ * `onnx/model*.onnx` with its data file, and `genai_config.json`.
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import { attentionRefusal } from './attention.ts';
 import { buildOnnxGraph, factorNames } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
-/** transformers.js knows a precision by the end of the file's name. */
+/** The endings of the file's name by which transformers.js recognizes a precision. */
 const suffixes: Readonly<Record<OnnxPrecision, string>> = { f32: '', f16: '_fp16', q8: '_quantized', q4: '_q4' };
 
 export function onnxModelFile(precision: OnnxPrecision): string {
@@ -73,15 +73,18 @@ export async function writeOnnxFolder(
   );
 }
 
-/** The graph is the text part of a model that also sees, and so is its config: transformers.js would look for the eye. */
+/**
+ * Returns the config of the text part, because the graph is the text part of a model that also sees: transformers.js would look
+ * for the vision tower.
+ */
 function ofTextPart(config: Record<string, unknown>): Record<string, unknown> {
   const { text_config: text, vision_config: _, architectures: __, ...shared } = config;
   return typeof text === 'object' && text !== null ? { ...shared, ...text } : config;
 }
 
 /**
- * The hub's tokenizers take every number of Unicode for a digit, transformers.js only 0 to 9, and onnxruntime-genai splits at none.
- * Said as a pattern, all three split alike.
+ * Writes the digits of the tokenizer out as a pattern, so that all readers split alike: the hub's tokenizers take every number
+ * of Unicode for a digit, transformers.js only 0 to 9, and onnxruntime-genai splits at none.
  */
 function spellOutDigits(path: string): void {
   if (!existsSync(path)) return;
@@ -98,7 +101,9 @@ function spellOutDigits(path: string): void {
 
 export const onnxAdapterName = 'adapter.onnx_adapter';
 
-/** The base with the adapter beside it: onnxruntime adds what a file has to the run that asks for it, and nothing to others. */
+/**
+ * Writes the base with the adapter beside it. onnxruntime adds an adapter file to the runs that ask for it, and not to others.
+ */
 export async function writeOnnxAdapterFolder(
   folder: string,
   { base, adapters, tokenizer, lineage, conversations }: ExportSource,
@@ -112,7 +117,7 @@ export async function writeOnnxAdapterFolder(
   writeOnnxAdapter(join(folder, onnxAdapterName), onnxFactors({ shape, parameters }));
 }
 
-/** An adapter's factors as the graph takes them, the scale of each product in its B. */
+/** Returns an adapter's factors as the graph takes them, with the scale of each product in its B. */
 export function onnxFactors({ shape, parameters }: Pick<Adapter, 'shape' | 'parameters'>): OnnxParameter[] {
   return shape.modules.flatMap((module): OnnxParameter[] => {
     const { a, b, scale } = module;
@@ -139,7 +144,9 @@ export function onnxAdapterRefusal(spec: DecoderSpec, shape: AdapterShape): Prob
   return attentionRefusal(spec) ?? (what === null ? null : noPlaceFor(what, 'onnxruntime'));
 }
 
-/** Types of onnxruntime-genai whose text models all run alike; the name only chooses its tokenizer's and template's defaults. */
+/**
+ * The types of onnxruntime-genai whose text models all run alike; the name only chooses the defaults of tokenizer and template.
+ */
 const genaiTypes = new Set([
   'gemma',
   'gemma2',

@@ -1,6 +1,6 @@
 /**
- * The graph that transformers.js and onnxruntime-genai run: tokens, mask and cached keys and values in, logits and the longer cache out,
- * under the names both expect.
+ * Builds the graph that transformers.js and onnxruntime-genai run. It takes tokens, mask and cached keys and values, and
+ * returns logits and the longer cache, under the names both expect.
  */
 import type { AdaptedModule } from '../../adapters/adapter.ts';
 import { decoder, logits } from '../../decoder/decoder.ts';
@@ -14,7 +14,7 @@ import { blockState, type DecoderSpec, type RopeSpec } from '../../models/spec.t
 import { exportDims, groupQueryAttention } from './attention.ts';
 import type { WeightStore } from './weights.ts';
 
-/** Builds the graph; every weight it needs is asked of the store, which lays it into the data file. */
+/** Builds the graph. Every weight it needs is requested from the store, which places it in the data file. */
 export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: readonly AdaptedModule[] = []): Graph {
   const g = new Graph();
   const dims = exportDims;
@@ -39,7 +39,7 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
   const lastKey = toInt32(g.node('Sub', [counted, one([1])]));
   const total = toInt32(extent(attentionMask, 1));
 
-  /** What a block goes on from, under the names that onnxruntime-genai and transformers.js know. */
+  /** Adds the inputs that hold a block's earlier state, under the names that onnxruntime-genai and transformers.js know. */
   const past = (layer: number): Record<string, Value> =>
     Object.fromEntries(
       blockState(spec.blocks[layer]!).map(({ name, shape }) => {
@@ -86,12 +86,15 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
   return g;
 }
 
-/** The input by which a block reads an array of its state. */
+/** Returns the name of the input from which a block reads an array of its state. */
 export function pastName(layer: number, array: string): string {
   return `past_key_values.${layer}.${array}`;
 }
 
-/** The names an adapter file has its factors by, and what they are in the graph: empty unless an adapter is given, of any rank. */
+/**
+ * Returns the names of an adapter's factors, in an adapter file and as inputs of the graph. These inputs are empty unless an
+ * adapter of any rank is given.
+ */
 export function factorNames({ path }: AdaptedModule): { readonly a: string; readonly b: string } {
   return { a: `${path}.lora_A.weight`, b: `${path}.lora_B.weight` };
 }
@@ -106,7 +109,7 @@ function adapterInputs(g: Graph, module: AdaptedModule): LoraFactors {
   };
 }
 
-/** Tables over all positions lie beside the weights. */
+/** Adds the rotary tables over all positions to the data file. */
 function rotations(
   g: Graph,
   spec: DecoderSpec,

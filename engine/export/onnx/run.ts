@@ -1,4 +1,4 @@
-/** Runs an exported ONNX folder, to compare it with what it was made from. */
+/** Runs an exported ONNX folder, to compare it with its source. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AdaptedModule } from '../../adapters/adapter.ts';
@@ -16,7 +16,7 @@ import { WeightStore, type OnnxPrecision } from './weights.ts';
 export class OnnxRunner {
   readonly #spec: DecoderSpec;
   readonly #session: GraphSession;
-  /** What is fed besides: the factors of the adapter beside the model, if there is one. */
+  /** Further inputs: the factors of the adapter beside the model, if there is one. */
   readonly #adapter: Readonly<Record<string, TensorValue>>;
 
   private constructor(spec: DecoderSpec, session: GraphSession, adapter: Readonly<Record<string, TensorValue>>) {
@@ -41,7 +41,7 @@ export class OnnxRunner {
     return new OnnxRunner(model.spec, session, adapter);
   }
 
-  /** Logits `[positions, vocabulary]` of one row, nothing cached. */
+  /** Computes the logits `[positions, vocabulary]` of one row without a cache. */
   async logits(inputIds: Int32Array, positions: readonly number[]): Promise<Float32Array> {
     const { blocks, vocabularySize, ropes, learnedPositions } = this.#spec;
     const time = inputIds.length;
@@ -71,8 +71,8 @@ export class OnnxRunner {
 }
 
 /**
- * The graph that was written, but factors must be fed to it: onnxruntime-node hands over no value for an input that has a default, as
- * they have in the file. That the rest is the same is made sure of by the bytes.
+ * Returns the graph that was written, but with its factors as required inputs: onnxruntime-node passes no value for an input
+ * with a default, which they have in the file. A comparison of the bytes makes sure that the rest is the same.
  */
 function withoutDefaults(
   written: Buffer,
@@ -85,7 +85,7 @@ function withoutDefaults(
   if (!written.equals(encodeModel(graph, (path) => path)))
     throw new Problem(
       'file-damaged',
-      `The graph of '${onnxModelFile(precision)}' is not the one that was to be written.`,
+      `The graph of '${onnxModelFile(precision)}' differs from the one that should have been written.`,
       'Export it again.',
     );
   graph.emptyInputs.clear();

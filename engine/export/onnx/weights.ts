@@ -1,4 +1,6 @@
-/** Where the weights of an exported ONNX model lie: planned while its graph is built, written to one data file afterwards. */
+/**
+ * Plans where the weights of an exported ONNX model lie while its graph is built; they are written to one data file afterwards.
+ */
 import { float32ToHalf } from '../../formats/float.ts';
 import type { ExternalData, Graph, Value } from '../../graph/graph.ts';
 import { gemm } from '../../graph/ops/matmul.ts';
@@ -8,10 +10,10 @@ import { add } from '../../graph/ops/elementwise.ts';
 import type { ModelWeights } from '../../models/weights.ts';
 import { packRows, type PackedRows } from '../../formats/quants/pack.ts';
 
-/** float32; half precision computed in float32; 8 or 4 bits in blocks of 32 along each row. */
+/** The precision of the weights: float32; half precision computed in float32; 8 or 4 bits in blocks of 32 along each row. */
 export type OnnxPrecision = 'f32' | 'f16' | 'q8' | 'q4';
 
-/** One stretch of the data file. */
+/** A range of the data file, in bytes, and the function that reads its content. */
 export interface PlannedBytes {
   readonly offset: number;
   readonly length: number;
@@ -19,7 +21,7 @@ export interface PlannedBytes {
 }
 
 const alignment = 64;
-/** Elements that share a scale. */
+/** The number of elements that share a scale. */
 const blockSize = 32;
 
 export class WeightStore {
@@ -39,12 +41,12 @@ export class WeightStore {
     this.#shapes = new Map(modelTensors(spec).map(({ name, shape }) => [name, shape]));
   }
 
-  /** Bytes of the data file. */
+  /** The size of the data file in bytes. */
   get size(): number {
     return this.#size;
   }
 
-  /** A tensor as float32; matrices lie in half precision unless everything is float32. */
+  /** Adds a tensor to the graph as float32. Matrices are stored in half precision unless everything is float32. */
   dense(g: Graph, asked: string): Value {
     const name = storedName(this.#spec, asked);
     const shape = this.#shape(name);
@@ -68,7 +70,7 @@ export class WeightStore {
     return g.node('Cast', [stored], { to: { int: 1 } });
   }
 
-  /** x Wᵀ + b of the linear layer at a path, from packed rows where the precision says so. */
+  /** Computes x Wᵀ + b for the linear layer at `path`, from packed rows where the precision is 8 or 4 bits. */
   product(g: Graph, path: string, x: Value, bias: Value | null): Value {
     if (this.#precision === 'f32' || this.#precision === 'f16')
       return gemm(g, [x, this.dense(g, `${path}.weight`), ...(bias === null ? [] : [bias])], { transB: true });
@@ -107,7 +109,7 @@ export class WeightStore {
     return bias === null ? product : add(g, [product, bias]);
   }
 
-  /** A float32 table that belongs to no weight of the model. */
+  /** Adds a float32 table that belongs to no weight of the model. */
   table(g: Graph, name: string, shape: readonly number[], values: () => Float32Array): Value {
     return g.weight(
       name,
