@@ -1,26 +1,28 @@
 /**
- * Frames of the host's local socket: each is one line of JSON. Neither side trusts the other: a line that is too long or no message ends
- * that connection, and so does a peer that leaves too much unread.
+ * Reads and writes the frames of the host's local socket, each of which is one line of JSON. Neither side trusts the other: a
+ * line that is too long or not a message ends that connection, and so does a peer that leaves too much unread.
  */
 import type { Socket } from 'node:net';
 import type { Answer, HostMessage, ProblemValue } from './contract.ts';
 import { logError, Problem } from './problem.ts';
 
-/** Bytes of the longest frame, in either direction. A longer request is refused, a longer answer comes in parts. */
+/** The most bytes of a frame, in either direction. A longer request is refused; a longer answer comes in parts. */
 export const longestFrame = 16 * 2 ** 20;
-/** Characters of the longest answer, all its parts together. One that would be longer is refused instead of sent. */
+/** The most characters of an answer, all its parts together. A longer one is refused instead of sent. */
 export const longestAnswer = 16 * longestFrame;
-/** Characters of a part: with three bytes for each, or every other one escaped, it still fits into a frame. */
+/** The characters of a part: with three bytes for each, or every other one escaped, it still fits into a frame. */
 const longestPart = longestFrame / 4;
-/** Bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy events. */
+/**
+ * The bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy events.
+ */
 export const longestBacklog = 4 * longestFrame;
 
-/** Bytes of lines without an end that all connections together may have begun. */
+/** The bytes that all connections together may have received of lines that have not ended. */
 const longestBegun = 8 * longestFrame;
 
 const newline = 10;
 
-/** The bytes of a message, or null when they are too many for a frame. */
+/** Returns the bytes of a message, or null when they are too many for a frame. */
 export function encodeFrame(message: HostMessage): Buffer | null {
   const line = stringify(message);
   if (line === null || line.length > longestFrame) return null;
@@ -28,7 +30,10 @@ export function encodeFrame(message: HostMessage): Buffer | null {
   return frame.length > longestFrame ? null : frame;
 }
 
-/** JSON, or null where that has more characters than a string of V8 can have, or more levels than its stack. */
+/**
+ * Returns the JSON of a value, or null where it has more characters than a string of V8 can have, or more levels than its
+ * stack.
+ */
 function stringify(value: unknown): string | null {
   try {
     return JSON.stringify(value);
@@ -38,7 +43,7 @@ function stringify(value: unknown): string | null {
   }
 }
 
-/** The frames of an answer: one, or several with its parts. Too long an answer becomes a Problem. */
+/** Yields the frames of an answer: one, or several with its parts. An answer that is too long becomes a Problem. */
 export function* answerFrames(
   { id, name }: { readonly id: number; readonly name: string },
   answer: Answer<unknown>,
@@ -57,12 +62,12 @@ export function* answerFrames(
   }
 }
 
-/** Refuses what is longer than can be sent. */
+/** Makes the Problem of something that is longer than can be sent; `longest` is in bytes. */
 export function tooLong(what: string, longest: number, hint: string): Problem {
   return new Problem('request-invalid', `${what} is longer than the ${longest / 2 ** 20} MB that can be sent.`, hint);
 }
 
-/** Sends a frame; a peer that has left too much unread is closed instead. */
+/** Sends a frame, or closes the connection of a peer that has left too much unread. */
 export function writeFrame(socket: Socket, frame: Buffer): void {
   if (!socket.writable) return;
   if (socket.writableLength + frame.length > longestBacklog) {
@@ -71,7 +76,7 @@ export function writeFrame(socket: Socket, frame: Buffer): void {
   } else socket.write(frame);
 }
 
-/** Resolves at the next turn of the event loop, or once the peer has read what it was sent where that is more than a frame. */
+/** Resolves at the next turn of the event loop or, where the peer has more than a frame left to read, once it has read that. */
 export async function untilRead(socket: Socket): Promise<void> {
   await new Promise((done) => setImmediate(done));
   if (socket.destroyed || socket.writableLength <= longestFrame) return;
@@ -85,8 +90,8 @@ export async function untilRead(socket: Socket): Promise<void> {
 }
 
 /**
- * Calls `onMessage` for every message that arrives; where it answers a promise, nothing more is read until that resolves. What is no
- * message ends the connection: `onBad` is told why.
+ * Calls `onMessage` for every message that arrives. Where that returns a promise, nothing more is read until it resolves.
+ * Anything that is not a message ends the connection, and `onBad` receives the reason.
  */
 export function readFrames(
   socket: Socket,
@@ -128,9 +133,9 @@ export function readFrames(
   socket.on('data', take).on('close', () => begun.clear());
 }
 
-/** The beginning of a line whose end has not arrived yet, in one piece however small the parts it comes in. */
+/** Holds the beginning of a line whose end has not arrived yet, in one piece however small the parts it comes in. */
 class LineBuffer {
-  /** Of all of them together. */
+  /** The bytes that all of these buffers take together. */
   static #taken = 0;
   #bytes = Buffer.alloc(0);
   length = 0;
@@ -151,7 +156,7 @@ class LineBuffer {
     this.length = needed;
   }
 
-  /** The whole line with its last part; it is empty afterwards. */
+  /** Returns the whole line with its last part; the buffer is empty afterwards. */
   take(last: Buffer): string {
     if (this.length === 0) return last.toString('utf8');
     this.add(last);
@@ -180,7 +185,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What stands in a request's params or an event's payload is looked at by whoever it is for. */
+/** Returns whether a value is a message. The content of a request's params or an event's payload is checked by its receiver. */
 function isMessage(value: unknown): value is HostMessage {
   if (!isRecord(value)) return false;
   switch (value['type']) {
@@ -201,7 +206,7 @@ function isMessage(value: unknown): value is HostMessage {
   }
 }
 
-/** Whether it is an answer; its value is looked at by whoever asked. */
+/** Returns whether a value is an answer; whoever asked checks what is in it. */
 export function isAnswer(value: unknown): value is Answer<unknown> {
   return isRecord(value) && ('ok' in value || isProblem(value['problem']));
 }

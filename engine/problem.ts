@@ -1,6 +1,9 @@
-/** Failures a person can act on. Everything expected to go wrong is a `Problem`; anything else that throws is a bug of ours. */
+/**
+ * Defines failures a person can act on. Everything expected to go wrong is a `Problem`; anything else that throws is a bug of
+ * ours.
+ */
 
-/** The closed set of codes. A code names what happened, never where. */
+/** Lists all codes. A code names what happened, never where. */
 export type ProblemCode =
   | 'file-missing'
   | 'file-unreadable'
@@ -46,14 +49,14 @@ export type ProblemCode =
   | 'stopped'
   | 'internal';
 
-/** A Problem as it crosses a process border or is written to a file. */
+/** A Problem in the form in which it crosses a process border or is written to a file. */
 export interface ProblemValue {
   readonly code: ProblemCode;
-  /** One sentence: what happened and where. */
+  /** Says in one sentence what happened and where. */
   readonly message: string;
-  /** What to do about it. */
+  /** Says what to do about it. */
   readonly hint: string;
-  /** 1-based line of the input file, when the problem belongs to one. */
+  /** The line of the input file, counted from 1, when the problem belongs to one. */
   readonly line?: number;
   /** The config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
   readonly field?: string;
@@ -63,34 +66,40 @@ export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
 
 // ── Text from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Longer than any sentence that is meant to be read, two paths in it included. */
+/** Characters that no sentence meant for reading exceeds, even with two paths in it. */
 const longestSentence = 4000;
-/** Longer than the name of any model, data set or tensor. */
+/** Characters that no name of a model, data set or tensor exceeds. */
 export const longestName = 200;
 
-/** C0 but for tab and newline, DEL, C1, what reverses or parts lines, tags, and what takes no room at all. */
+/**
+ * Matches C0 except tab and newline, DEL, C1, characters that reverse or separate lines, tags, and characters without any
+ * width.
+ */
 const inText =
   /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
-/** In a sentence also what parts lines, and marks that are of use in running text alone. */
+/** Matches in addition line breaks, and marks that are useful in running text only. */
 const inSentence =
   /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 
 /**
- * One line of text as it may be shown to a person: text from a file may carry what clears a terminal, sets its title, forges a line or
- * reverses the order of letters, and may be millions of characters long. What does not print is spelled out (`\u001b`); of what is longer
- * than `longest` characters the middle is left out.
+ * Returns one line of text that is safe to show to a person. Text from a file may clear a terminal, set its title, forge a line
+ * or reverse the order of letters, and may have millions of characters. Characters that do not print are spelled out
+ * (`\u001b`), and the middle of a text longer than `longest` characters is left out.
  */
 export function shown(text: string, longest = longestSentence): string {
   // Spelled out, a character is up to six.
   return shortened(shortened(text, longest).replace(inSentence, spelled), longest);
 }
 
-/** Text of several lines, as `shown`: lines and tabs stay, and so do the marks that Persian, Hebrew or an emoji need. */
+/**
+ * Returns text of several lines that is safe to show, as `shown` does. Lines and tabs stay, and so do the marks that Persian,
+ * Hebrew or an emoji need.
+ */
 export function shownText(text: string): string {
   return text.replace(inText, spelled);
 }
 
-/** A value as JSON, which says the same: what does not print is escaped in it. */
+/** Returns a value as JSON with the same meaning, in which characters that do not print are escaped. */
 export function shownJson(value: unknown): string {
   return JSON.stringify(value).replace(inSentence, (character) =>
     character
@@ -104,7 +113,7 @@ function shortened(text: string, longest: number): string {
   if (text.length <= longest) return text;
   const end = Math.floor(longest / 3);
   const left = `${text.slice(0, longest - end)} … (${text.length - longest} characters left out) … ${text.slice(-end)}`;
-  // A cut may part the two halves of a character.
+  // A cut may separate the two halves of a character.
   return left.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, '');
 }
 
@@ -114,7 +123,7 @@ function spelled(character: string): string {
   return usual ?? (code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`);
 }
 
-/** Writes to the log what nobody expected, with where it happened. */
+/** Writes an unexpected error to the log, with where it happened and up to four of its causes. */
 export function logError(error: unknown): void {
   const parts: string[] = [];
   for (let at = error; at !== undefined && parts.length < 5; at = at instanceof Error ? at.cause : undefined)
@@ -124,7 +133,7 @@ export function logError(error: unknown): void {
 
 // ── Failures ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An expected failure, shown to people as a sentence and a hint. */
+/** Reports an expected failure, which people see as a sentence and a hint. */
 export class Problem extends Error {
   readonly code: ProblemCode;
   readonly hint: string;
@@ -142,7 +151,7 @@ export class Problem extends Error {
     this.code = code;
     this.hint = shown(hint);
     this.line = options.line;
-    // Only a name that a person can give back.
+    // A longer name is left out, because no person could give it back.
     this.field = (options.field?.length ?? 0) > longestSentence ? undefined : options.field;
   }
 
@@ -161,12 +170,15 @@ export class Problem extends Error {
   }
 }
 
-/** What systems say when a disk or a network drive fails, is gone, or does not let a file be read or written. */
+/** The error codes of a disk or network drive that fails, is gone, or does not let a file be read or written. */
 const unanswered = new Set(['EIO', 'ENXIO', 'ENODEV', 'ESTALE', 'EREMOTEIO', 'EBUSY']);
 export const unansweredHint =
-  'The disk or network drive may fail, or does not allow it: try again, or copy the file to another disk.';
+  'The disk or network drive may have failed, or may not allow this: try again, or copy the file to another disk.';
 
-/** The value to report for anything caught: a Problem as it is, the system errors people meet, and `internal` for our own bugs. */
+/**
+ * Returns the value to report for anything caught: a Problem as it is, the system errors that people meet as the matching
+ * codes, and `internal` for bugs of ours.
+ */
 export function toProblemValue(error: unknown): ProblemValue {
   if (error instanceof Problem) return error.toValue();
   const code = (error as { readonly code?: unknown } | null)?.code;
@@ -178,18 +190,18 @@ export function toProblemValue(error: unknown): ProblemValue {
     return { code: 'file-unreadable', message, hint: 'The path leads nowhere: give another one.' };
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL')
     return { code: 'disk-full', message, hint: 'Free some space and try again; nothing half-written was kept.' };
-  // What may pass by itself; lasting damage has been told from it by the store.
+  // These errors may pass by themselves; the store has already reported lasting damage as its own Problem.
   if (typeof code === 'string' && /^SQLITE_(BUSY|LOCKED|IOERR|CANTOPEN|READONLY|NOMEM)/.test(code))
     return {
       code: 'store-unavailable',
       message: `The database in the data folder cannot be used just now: ${message}.`,
-      hint: 'Another program may hold it, or its disk does not answer. Try again; what ended meanwhile is stored when that is over.',
+      hint: 'Another program may hold it, or its disk does not answer. Try again later; what ends until then is stored then.',
     };
   if (code === 'EMFILE' || code === 'ENFILE')
     return {
       code: 'not-allowed',
       message,
-      hint: 'The system gives the studio no more open files: raise its limit (ulimit -n).',
+      hint: 'The system allows the studio no more open files: raise the limit (ulimit -n).',
     };
   if (typeof code === 'string' && unanswered.has(code)) return { code: 'file-unreadable', message, hint: unansweredHint };
   if (code === 'EISDIR')
@@ -201,7 +213,7 @@ export function toProblemValue(error: unknown): ProblemValue {
   };
 }
 
-/** States what must be true of our own code. */
+/** Throws unless `condition`, which states what must be true of our own code, holds. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);
 }

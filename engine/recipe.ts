@@ -1,15 +1,16 @@
 /**
- * Every number of a training run, in one table. The type, the validation, the command line's `--set`, the form controls with
- * their help and the exported JSON all derive from it. This file imports nothing but problems and the names that other programs give to fields.
+ * Defines every number of a training run in one table. The type, the validation, the command line's `--set`, the form controls
+ * with their help and the exported JSON all derive from it. This file imports only problems and the names that other programs
+ * give to fields.
  */
 import { Problem } from './problem.ts';
 import { noCounterpart, otherNames } from './recipe-names.ts';
 
 interface FieldBase {
   readonly label: string;
-  /** What it does, in one sentence a newcomer understands. */
+  /** Says what the field does, in one sentence a newcomer understands. */
   readonly help: string;
-  /** Why the default is what it is, with its source where there is one. */
+  /** Says why the default is what it is, with its source where there is one. */
   readonly why: string;
   readonly group: 'adapter' | 'optimizer' | 'data' | 'run' | 'engine';
 }
@@ -19,7 +20,7 @@ interface NumberField extends FieldBase {
   readonly min: number;
   readonly max: number;
   readonly unit: string;
-  /** Was a yes or no in earlier recipes, which are still read: `true` is as much as there may be, `false` the least. */
+  /** Marks a field that was a yes or no in earlier recipes, which are still read: `true` is read as `max`, `false` as `min`. */
   readonly wasBoolean?: true;
 }
 interface BooleanField extends FieldBase {
@@ -30,17 +31,20 @@ interface ChoiceField extends FieldBase {
   readonly kind: 'choice';
   readonly default: string;
   readonly choices: readonly string[];
-  /** Further values by a rule, such as a number at the end of a name. */
+  /** Allows further values by a rule, such as a number at the end of a name. */
   readonly pattern?: { readonly matches: RegExp; readonly written: string };
 }
-/** A list of strings, or, where the field allows one, a single string: `all-linear` or a regular expression for whole module paths. */
+/**
+ * A field with a list of names or, where it allows an expression, a single string: `all-linear` or a regular expression for
+ * whole module paths.
+ */
 interface NamesField extends FieldBase {
   readonly kind: 'names';
   readonly default: 'all-linear' | readonly string[];
-  /** What may stand there besides a list of names. */
+  /** Says whether an empty list is allowed, and whether `all-linear` or a regular expression is. */
   readonly allows: { readonly none: boolean; readonly expression: boolean };
 }
-/** Numbers by name or regular expression; the first that matches counts. */
+/** A field with numbers by name or regular expression; the first that matches counts. */
 interface MapField extends FieldBase {
   readonly kind: 'map';
   readonly default: Readonly<Record<string, number>>;
@@ -48,7 +52,7 @@ interface MapField extends FieldBase {
   readonly min: number;
   readonly max: number;
 }
-/** A list of layers, or `all`. */
+/** A field with a list of layers, counted from 0, or `all`. */
 interface LayersField extends FieldBase {
   readonly kind: 'layers';
   readonly default: 'all' | readonly number[];
@@ -110,7 +114,7 @@ const fields = {
     pattern: { matches: /^pissa_niter_\d{1,3}$/, written: 'pissa_niter_N' },
     group: 'adapter',
     label: 'First values',
-    help: 'How A and B begin. The default and gaussian begin as nothing; PiSSA begins with the largest singular vectors of each matrix and OLoRA with its QR decomposition; LoftQ begins with what a base in 4 or 8 bits has lost.',
+    help: 'How A and B begin. With the default and gaussian the adapter changes nothing at first; PiSSA begins with the largest singular vectors of each matrix, OLoRA with its QR decomposition, and LoftQ with what a base in 4 or 8 bits has lost.',
     why: 'The default is the best known; PiSSA and OLoRA often learn faster in the first steps and take a while to prepare.',
   },
   targetModules: {
@@ -119,7 +123,7 @@ const fields = {
     allows: { none: false, expression: true },
     group: 'adapter',
     label: 'Trained matrices',
-    help: 'Which modules get an adapter: names, the ends of their paths, all linear layers of the blocks, or a regular expression for whole paths.',
+    help: 'The modules that get an adapter: all linear layers of the blocks, a list of names or ends of paths, or a regular expression for whole paths.',
     why: 'All linear layers learn better than attention alone at the same number of parameters (QLoRA paper, section 4).',
   },
   excludeModules: {
@@ -145,7 +149,7 @@ const fields = {
     allows: { none: true, expression: false },
     group: 'adapter',
     label: 'Name of the layers',
-    help: 'Name in a path that the number of a layer follows, where a model counts more than one thing.',
+    help: 'The name that stands before the number of the layer in the path of a module, for models whose paths have more than one number.',
     why: 'None: the first number in the path is the layer.',
   },
   rankPattern: {
@@ -167,7 +171,7 @@ const fields = {
     max: 65536,
     group: 'adapter',
     label: 'Alphas of some',
-    help: 'Other alphas for some modules, written as the ranks of some.',
+    help: 'Other alphas for some modules, by the end of their path or a regular expression: q_proj:64, layers.0.mlp.down_proj:8.',
     why: 'None: one alpha for all.',
   },
   modulesToSave: {
@@ -176,7 +180,7 @@ const fields = {
     allows: { none: true, expression: false },
     group: 'adapter',
     label: 'Trained whole',
-    help: 'Modules that are trained themselves instead of getting an adapter, and saved with it: lm_head, embed_tokens, norm.',
+    help: 'Modules whose own weights are trained, instead of an adapter on them, and saved with the adapter: lm_head, embed_tokens, norm.',
     why: 'None: a trained head or embedding makes the adapter as large as the vocabulary.',
   },
   bias: {
@@ -185,8 +189,8 @@ const fields = {
     choices: ['none', 'lora_only', 'all'],
     group: 'adapter',
     label: 'Trained biases',
-    help: 'Trains the biases a model has too: none, those of adapted modules, or all.',
-    why: 'None, so that without its adapter the model is the base again.',
+    help: 'Which biases of the model are trained too: none, those of adapted modules, or all.',
+    why: 'None, so that the model without its adapter is the base again.',
   },
   dropout: {
     kind: 'number',
@@ -379,7 +383,7 @@ const fields = {
     group: 'data',
     label: 'End documents',
     help: 'Ends every row of plain text with the end-of-text token, unless it ends with one by itself. Conversations and completions always have their end.',
-    why: 'As TRL, mlx-lm and LLaMA-Factory do: without it the model never learns where a text ends.',
+    why: 'TRL, mlx-lm and LLaMA-Factory do the same; without it the model never learns where a text ends.',
   },
   shuffle: {
     kind: 'boolean',
@@ -414,8 +418,8 @@ const fields = {
     choices: ['none', 'stored', '8bit', '4bit'],
     group: 'engine',
     label: 'Base in memory',
-    help: 'How the frozen matrices are kept: as float32, as a quantized GGUF has them with exactly its values, or those of the blocks rounded to 8 or 4 bits with a scale for every 64 numbers (QLoRA).',
-    why: 'Float32 is fastest and exact; in 4 bits the matrices take a seventh of the memory, and the adapter learns on what rounding left of them.',
+    help: 'How the frozen matrices are kept in memory: as float32, with exactly the quantized values of a GGUF, or, for the matrices of the blocks, rounded to 8 or 4 bits with a scale for every 64 numbers (QLoRA).',
+    why: 'Float32 is fastest and exact; in 4 bits the matrices take a seventh of the memory, and the adapter learns on the rounded values.',
   },
   recompute: {
     kind: 'integer',
@@ -426,7 +430,7 @@ const fields = {
     unit: 'blocks',
     group: 'engine',
     label: 'Recomputed blocks',
-    help: 'Of so many blocks only the input is kept, and the rest is computed again in the backward pass. What is cheap is always computed again.',
+    help: 'The number of blocks of which only the input is kept; the rest is computed again in the backward pass (gradient checkpointing). What is cheap is always computed again.',
     why: 'None is fastest; each block saves its share of the activations, and all of them cost about a third more work.',
   },
   headRows: {
@@ -471,7 +475,7 @@ const fields = {
     group: 'run',
     label: 'Save every',
     help: 'Steps between two checkpoints; 0 saves only at the end and at a stop.',
-    why: 'What a crash can cost at most.',
+    why: 'It limits how much work a crash can cost.',
   },
   keepCheckpoints: {
     kind: 'integer',
@@ -482,7 +486,7 @@ const fields = {
     group: 'run',
     label: 'Keep checkpoints',
     help: 'How many of the newest checkpoints stay on disk.',
-    why: 'Two, so that one is whole at any moment.',
+    why: 'With two, one is complete at any moment.',
   },
 } as const satisfies Record<string, RecipeField>;
 
@@ -505,45 +509,45 @@ type Value<F> = F extends { kind: 'number' | 'integer' }
               : never;
 
 export type RecipeKey = keyof typeof fields;
-/** A complete recipe: every field has a value. */
+/** A complete recipe, in which every field has a value. */
 export type Recipe = { readonly [K in RecipeKey]: Value<(typeof fields)[K]> };
 /** The fields that decide which tokens a row becomes. */
 export type RowSettings = Pick<Recipe, 'addEosToken'>;
-/** What a person gave: some fields, unchecked. */
+/** The fields that a person gave, unchecked and maybe under other programs' names. */
 export type RecipeInput = Readonly<Record<string, unknown>>;
 
 export const recipeFields: Readonly<Record<RecipeKey, RecipeField>> = fields;
 export const recipeKeys = Object.keys(fields) as RecipeKey[];
 
-/** One thing wrong with a recipe: the field (or unknown key) and a sentence that names the limit. */
+/** An error in a recipe: the field (or unknown key) and a sentence that names the limit. */
 export interface RecipeError {
   readonly key: string;
   readonly message: string;
 }
 
-/** The recipe with every default. */
+/** Returns the recipe in which every field has its default. */
 export function defaultRecipe(): Recipe {
   return Object.fromEntries(recipeKeys.map((key) => [key, recipeFields[key].default])) as unknown as Recipe;
 }
 
-/** The fields of a recipe that decide which tokens a row becomes. */
+/** Returns the fields of a recipe that decide which tokens a row becomes. */
 export function rowSettings({ addEosToken }: RowSettings): RowSettings {
   return { addEosToken };
 }
 
 /**
- * Fills up a recipe that was saved when there were fewer fields; what came later had its default then, but documents had no end. What is
- * no field any more is left out.
+ * Completes a recipe that was saved when there were fewer fields. Later fields get their default, except that documents had no
+ * end token then. What is no longer a field is left out.
  */
 export function fromSaved(saved: RecipeInput): Recipe {
   const known = recipeKeys.filter((key) => saved[key] !== undefined).map((key) => [key, saved[key]]);
   return { ...defaultRecipe(), addEosToken: false, ...(Object.fromEntries(known) as Partial<Recipe>) };
 }
 
-/** Fields of earlier recipes, with the only value they could have: what is computed has not changed. */
+/** Fields of earlier recipes, with the only value that is still accepted because it describes what is computed. */
 const retired: Readonly<Record<string, unknown>> = { precision: 'float32' };
 
-/** Fills `input` up with the defaults, or says everything that is wrong with it. */
+/** Completes `input` with the defaults, or returns everything that is wrong with it. */
 export function checkRecipe(input: RecipeInput): { recipe: Recipe } | { errors: RecipeError[] } {
   const { fields: given, givenAs, errors } = ownNames(input);
   const values: Record<string, unknown> = { ...defaultRecipe() };
@@ -559,7 +563,7 @@ export function checkRecipe(input: RecipeInput): { recipe: Recipe } | { errors: 
   return conflict === null ? { recipe } : { errors: [conflict] };
 }
 
-/** Fills `input` up with the defaults; what is wrong with it is thrown as one problem. */
+/** Completes `input` with the defaults. Throws one `recipe-invalid` Problem with everything that is wrong with it. */
 export function requireRecipe(input: RecipeInput): Recipe {
   const checked = checkRecipe(input);
   if ('errors' in checked) throw recipeProblem(checked.errors, 'Correct these fields; each has a default and may be left out.');
@@ -570,16 +574,19 @@ export function recipeProblem(errors: readonly RecipeError[], hint: string): Pro
   return new Problem('recipe-invalid', errors.map(({ message }) => message).join(' '), hint);
 }
 
-/** The fields of a checked recipe that `input` gives itself. */
+/** Returns the fields of a checked recipe whose values `input` gives itself. */
 export function givenFields(input: RecipeInput, recipe: Recipe): Partial<Recipe> {
   const given = Object.keys(ownNames(input).fields) as RecipeKey[];
   return Object.fromEntries(given.map((key) => [key, recipe[key]]));
 }
 
-/** Turns the names and values of PEFT, transformers and TRL into the recipe's own; an unknown name, or two for one field, is an error. */
+/**
+ * Translates the names and values of PEFT, transformers and TRL into the recipe's own. An unknown name, or two names for one
+ * field, is an error.
+ */
 export function ownNames(input: RecipeInput): {
   fields: Record<string, unknown>;
-  /** By field: the name it was given under. */
+  /** The name under which each field was given, by field. */
   givenAs: ReadonlyMap<string, string>;
   errors: RecipeError[];
 } {
@@ -637,7 +644,7 @@ function fromBoolean(field: RecipeField, value: unknown): unknown {
   return 'wasBoolean' in field && typeof value === 'boolean' ? (value ? field.max : field.min) : value;
 }
 
-/** Two settings that are each possible and not together. */
+/** Returns the error of two settings that are each possible but not together; null where there is none. */
 function conflictOf({ dora, initialization, targetModules, layers, method, baseQuantization }: Recipe): RecipeError | null {
   if (method === 'full')
     return baseQuantization === 'none'
@@ -658,14 +665,14 @@ function conflictOf({ dora, initialization, targetModules, layers, method, baseQ
   return null;
 }
 
-/** The factor s that B A is multiplied by: alpha / r, or alpha / √r with rsLoRA. */
+/** Returns the factor s by which B A is multiplied: alpha / r, or alpha / √r with rsLoRA. */
 export function scaleOf({ rank, alpha, rslora }: Pick<Recipe, 'rank' | 'alpha' | 'rslora'>): number {
   return alpha / (rslora ? Math.sqrt(rank) : rank);
 }
 
 /**
- * The scales of a recipe: that of a module no pattern means, and the smallest and largest with those of each name in the patterns.
- * Which modules there are, and a module that two names mean, only the model can tell.
+ * Returns the scales of a recipe: `usual` is that of a module no pattern matches, and `least` and `most` are the extremes over
+ * it and the names in the patterns. Only the model can tell which modules there are, and which match two names.
  */
 export function scaleRange({ rankPattern, alphaPattern, ...recipe }: ScaledRecipe): {
   readonly usual: number;
@@ -681,7 +688,10 @@ export function scaleRange({ rankPattern, alphaPattern, ...recipe }: ScaledRecip
 }
 export type ScaledRecipe = Pick<Recipe, 'rank' | 'alpha' | 'rslora' | 'rankPattern' | 'alphaPattern'>;
 
-/** Reads a value typed on the command line (`key=value`) as the field's own type; text that does not fit stays text for `checkRecipe` to refuse. */
+/**
+ * Reads a value typed on the command line (`key=value`) as the field's own type. Text that does not fit is returned as text,
+ * for `checkRecipe` to refuse.
+ */
 export function parseFieldText(name: string, text: string): unknown {
   const key = Object.hasOwn(otherNames, name) ? otherNames[name]!.key : name;
   const field = Object.hasOwn(recipeFields, key) ? recipeFields[key as RecipeKey] : undefined;
@@ -696,13 +706,13 @@ export function parseFieldText(name: string, text: string): unknown {
   return text;
 }
 
-/** `all-linear`, names between commas, or a regular expression, told by a character that no name has. */
+/** Reads `all-linear`, names between commas, or a regular expression, which is recognized by a character that no name has. */
 function parseNames({ allows }: NamesField, text: string): string | string[] {
   if (text === 'all-linear' || (allows.expression && /[\\^$*+?()[\]{}|]/.test(text))) return text;
   return text.trim() === '' ? [] : text.split(',').map((name) => name.trim());
 }
 
-/** `q_proj:8, v_proj:4`, or JSON where a name has a comma or colon in it; text that is neither stays text. */
+/** Reads `q_proj:8, v_proj:4`, or JSON where a name has a comma or colon in it. Text that is neither is returned as it is. */
 function parseMap(text: string): unknown {
   if (text.trim().startsWith('{'))
     try {
@@ -718,7 +728,7 @@ function parseMap(text: string): unknown {
   return entries.some(([name, value]) => name === '' || Number.isNaN(value)) ? text : Object.fromEntries(entries);
 }
 
-/** A value as `parseFieldText` reads it. */
+/** Formats a value so that `parseFieldText` reads it back. */
 export function formatFieldText(value: unknown): string {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return String(value);
   const entries = Object.entries(value);
@@ -726,7 +736,7 @@ export function formatFieldText(value: unknown): string {
   return entries.map(([name, number]) => `${name}:${number}`).join(', ');
 }
 
-/** Null when `value` fits, else a sentence that names the limit. */
+/** Returns null when `value` fits the field, otherwise a sentence that names the limit. */
 export function checkField(key: string, field: RecipeField, value: unknown): string | null {
   switch (field.kind) {
     case 'number':
@@ -747,7 +757,7 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
     case 'names': {
       const { none, expression } = field.allows;
       if (expression && typeof value === 'string')
-        return value === 'all-linear' || isExpression(value) ? null : `'${key}' is no regular expression: ${value}`;
+        return value === 'all-linear' || isExpression(value) ? null : `'${key}' is not a regular expression: ${value}`;
       return Array.isArray(value) &&
         (none || value.length > 0) &&
         value.every((name) => typeof name === 'string' && name !== '')
@@ -759,7 +769,7 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
       if (typeof value !== 'object' || value === null || Array.isArray(value))
         return `'${key}' must give names ${wanted}, such as q_proj:${field.max > 8 ? 8 : field.max}.`;
       for (const [name, number] of Object.entries(value as Record<string, unknown>)) {
-        if (!isExpression(name)) return `'${key}' has a name that is no regular expression: ${name}`;
+        if (!isExpression(name)) return `'${key}' has a name that is not a regular expression: ${name}`;
         const fits = typeof number === 'number' && number >= field.min && number <= field.max;
         if (!fits || (field.integer && !Number.isInteger(number))) return `'${key}' must give '${name}' ${wanted}.`;
       }
@@ -785,7 +795,10 @@ export function isExpression(text: string): boolean {
 /** Names of modules are short; an engine for expressions takes no text of any length. */
 const longestExpression = 10_000;
 
-/** Makes a regular expression as Python writes it, for the start of a path. Throws a SyntaxError where it is none, or one of more than 10,000 characters. */
+/**
+ * Converts a regular expression as Python writes it into one that matches the start of a path. Throws a SyntaxError where it is
+ * invalid, or has more than 10,000 characters.
+ */
 export function moduleExpression(python: string): RegExp {
   if (python.length > longestExpression)
     throw new SyntaxError(`A pattern has ${python.length} characters, and ${longestExpression} are the most.`);
@@ -793,7 +806,9 @@ export function moduleExpression(python: string): RegExp {
   return new RegExp(`^(?:${javascript})`);
 }
 
-/** The candidate that `word` is most likely a slip of: a letter in four may be another one. Null where none is so near. */
+/**
+ * Returns the candidate that `word` most likely misspells, allowing one wrong letter in four; null where none is that close.
+ */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');
   let best: { candidate: string; distance: number } | null = null;
@@ -809,7 +824,7 @@ export function nearest(word: string, candidates: readonly string[]): string | n
   return best?.candidate ?? null;
 }
 
-/** How many letters must be added, left out, changed or swapped with their neighbour to make `b` of `a`. */
+/** Returns how many letters must be added, left out, changed or swapped with their neighbour to turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
