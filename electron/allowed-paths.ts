@@ -1,6 +1,7 @@
 /**
- * Which paths the page may name. To read: what a person chose in a dialog or dropped on the window since the studio was started, and what
- * the engine's store holds. To write: only what was chosen in a dialog for saving. The same spelling counts, nothing below or beside it.
+ * Decides which paths the page may name. For reading, these are the paths that a person chose in a dialog or dropped on the
+ * window since the studio was started, and those in the engine's store. For writing, these are only the paths chosen in a
+ * dialog for saving. The spelling must be the same; nothing below or beside a path is allowed.
  */
 import type { DataRef, EngineRequests, ModelRef, Params, Ref } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
@@ -15,7 +16,10 @@ const pathOf = (ref: Ref | ModelRef | undefined): readonly string[] => (ref !== 
 const filesOf = (data: DataRef | undefined): readonly string[] =>
   data !== undefined && 'paths' in data ? [...data.paths, ...(data.evalPaths ?? [])] : [];
 
-/** The paths in every request of the engine: complete by type, so that a new request compiles only when somebody has said which it has. */
+/**
+ * Lists the paths in every request of the engine. The type makes it complete, so that a new request compiles only when somebody
+ * has said which paths it has.
+ */
 const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineRequests, N>) => Named } = {
   'machine.get': none,
   'machine.measure': none,
@@ -78,7 +82,7 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'sample.start': none,
   'sample.get': none,
   'sample.stop': none,
-  // It tells of the store only, and names nothing to be opened.
+  // It asks the store alone, and opens nothing.
   'paths.known': none,
   'notices.take': none,
 };
@@ -90,28 +94,32 @@ export class AllowedPaths {
   readonly #chosenToWrite = new Set<string>();
   readonly #knownToStore: (paths: readonly string[]) => Promise<readonly string[]>;
 
-  /** `knownToStore` returns those of the paths that the store of the engine holds. */
+  /** `knownToStore` returns which of the paths the engine's store holds. */
   constructor(knownToStore: (paths: readonly string[]) => Promise<readonly string[]>) {
     this.#knownToStore = knownToStore;
   }
 
-  /** A person chose these in a dialog, or dropped them. They stay allowed until the studio ends, also for a page that loads again. */
+  /**
+   * Allows paths that a person chose in a dialog or dropped. They stay allowed until the studio ends, also for a page that
+   * loads again.
+   */
   allow(paths: readonly string[]): void {
     for (const path of paths) this.#chosen.add(path);
   }
 
-  /** A person chose this place to be written to, and was asked if something is there. */
+  /** Allows writing to a place that a person chose, who was asked whether an existing file may be replaced. */
   allowToWrite(path: string): void {
     this.#chosenToWrite.add(path);
   }
 
-  /** Refuses a request whose parameters, which must have their shape, name another path. */
+  /** Refuses a request that names a path which is not allowed. Its parameters must already have their shape. */
   async requireIn<N extends keyof EngineRequests>(name: N, params: Params<EngineRequests, N>): Promise<void> {
     const { read = [], write = [] } = pathsIn[name](params);
     for (const path of write) if (!this.#chosenToWrite.has(path)) throw refused(path, 'a place to write to');
     await this.requireToRead(read);
   }
 
+  /** Refuses paths that were neither chosen nor are in the engine's store. */
   async requireToRead(paths: readonly string[]): Promise<void> {
     const unchosen = paths.filter((path) => !this.#chosen.has(path));
     if (unchosen.length === 0) return;

@@ -1,4 +1,4 @@
-/** Names of the channels between page and shell. */
+/** Names the channels between page and shell. */
 export const requestChannel = 'studio:request';
 export const cancelChannel = 'studio:cancel';
 export const eventChannel = 'studio:event';

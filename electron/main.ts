@@ -1,4 +1,7 @@
-/** The shell: one window, a relay to the engine host, and nothing of the product itself. Read it as a table of contents. */
+/**
+ * Starts the shell: one window and a relay to the engine host, and nothing of the product itself. Read it as a table of
+ * contents.
+ */
 import { app, dialog, session, type BrowserWindow } from 'electron';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,28 +17,29 @@ import { closeWaysOut, denyDownloads, denyNetwork, denyPermissions, openWindow }
 let window: BrowserWindow | null = null;
 const dataDir = chooseDataDir();
 
-// Before the application is ready: the sandbox, the scheme, the network, and the folder that also decides what a second start means.
-// As root Chromium has no sandbox and must be told so (`--no-sandbox`); pages stay without Node either way.
+// These must be set before the application is ready: the sandbox, the scheme, the network, and the data folder, by which a
+// second start is recognized. As root Chromium has no sandbox and must be told so (`--no-sandbox`); pages stay without Node
+// either way.
 if (!app.commandLine.hasSwitch('no-sandbox')) app.enableSandbox();
 declareScheme();
 denyNetwork();
 const unusable = makeDataDir();
 
 if (unusable !== null) {
-  // Before Electron is ready, which it cannot be without a folder of its own; on Linux this goes to the terminal.
+  // Electron cannot become ready without a folder of its own, so this comes before; on Linux it goes to the terminal.
   dialog.showErrorBox('Lowrank Studio cannot start', unusable);
   app.exit(1);
 } else if (app.requestSingleInstanceLock()) {
   app.on('second-instance', focus);
   app.on('web-contents-created', (_event, contents) => closeWaysOut(contents));
   app.on('window-all-closed', () => app.quit());
-  // Not awaited at the top level: an ES module that waits there for `ready` would wait for ever.
+  // An ES module that awaits `ready` at its top level would wait for ever.
   void app.whenReady().then(start);
 } else {
   app.quit();
 }
 
-/** Null, or why the folder cannot be used. */
+/** Creates the data folder. Returns null, or why the folder cannot be used. */
 function makeDataDir(): string | null {
   try {
     mkdirSync(join(dataDir, 'window'), { recursive: true, mode: 0o700 });
@@ -62,7 +66,7 @@ function start(): void {
     allowed,
   );
   setMenu([], send);
-  // Together: the engine starts while the page loads.
+  // The engine starts while the page loads.
   relay.connect().catch(() => {});
   window = openWindow(ours);
   relay.attach(window);

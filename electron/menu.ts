@@ -1,4 +1,6 @@
-/** The application menu: the platform's own roles, and between them the commands of the window, which the page declares. */
+/**
+ * Sets the application menu: the platform's own roles, and between them the commands of the window, which the page declares.
+ */
 import { app, Menu, type MenuItemConstructorOptions } from 'electron';
 import type { MenuCommand } from '../engine/contract.ts';
 
@@ -41,7 +43,7 @@ export function setMenu(commands: readonly MenuCommand[], send: (id: string) => 
   Menu.setApplicationMenu(Menu.buildFromTemplate(template));
 }
 
-/** Keys as Electron names them. */
+/** Returns a shortcut in Electron's spelling. */
 function acceleratorOf(shortcut: string): string {
   return shortcut.replace('Mod', 'CmdOrCtrl').replace('Arrow', '');
 }

@@ -1,14 +1,14 @@
-/** Where things are on this machine: the data folder, the shipped files, and the Node that runs the engine. */
+/** Finds things on this machine: the data folder, the shipped files, and the Node that runs the engine. */
 import { app } from 'electron';
 import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { defaultDataDir, type HostOptions } from '../engine/rpc.ts';
 
-/** Started to prove that a package works: opens the window, trains one step, exits. */
+/** Whether the application was started to prove that a package works: it then opens the window, trains one step and exits. */
 export const isSmokeTest = process.argv.includes('--smoke-test');
 
-/** `--data-dir`, a fresh folder for a smoke test, else what the command line uses too. */
+/** Returns the folder of `--data-dir`, or a new one for a smoke test, or the one that the command line uses too. */
 export function chooseDataDir(): string {
   const chosen = argumentAfter('--data-dir');
   if (chosen !== null) return resolve(chosen);
@@ -26,7 +26,9 @@ export function resourcesDir(): string {
   return app.isPackaged ? process.resourcesPath : join(app.getAppPath(), 'resources');
 }
 
-/** The engine never runs inside Electron: it needs the Node it is tested with, whatever Electron carries. */
+/**
+ * Returns how the engine host is started. The engine never runs inside Electron, because it needs the Node it is tested with.
+ */
 export function hostOptions(): HostOptions {
   const windows = process.platform === 'win32';
   const binary = windows ? 'node.exe' : 'node';

@@ -1,4 +1,4 @@
-/** The whole bridge between page and shell: `request`, `cancel` and `on`. No Electron object ever reaches the page. */
+/** Exposes the whole bridge between page and shell: `request`, `cancel` and `on`. No Electron object ever reaches the page. */
 import { contextBridge, ipcRenderer, webUtils } from 'electron';
 import type { StudioBridge } from '../engine/contract.ts';
 import { cancelChannel, dropChannel, eventChannel, requestChannel } from './channels.ts';
@@ -19,8 +19,8 @@ const bridge: StudioBridge = {
 };
 contextBridge.exposeInMainWorld('studio', bridge);
 
-// Only here is it known where a dropped file lies; the shell allows the page these paths and tells it of them. A drop that a script made
-// up counts for nothing, and text dragged within the page stays the page's business.
+// Only this script can find out where a dropped file lies; the shell then allows the page these paths and tells it of them. A
+// drop that a script made up is ignored, and so is text dragged within the page.
 const carriesFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true;
 window.addEventListener('dragover', (event) => {
   if (carriesFiles(event)) event.preventDefault();

@@ -1,9 +1,14 @@
-/** The window's only origin: `app://studio/`, which serves the built renderer and nothing else; in development that of Vite's server. */
+/**
+ * Serves the window's only origin: `app://studio/` with the built renderer and nothing else. In development the origin is that
+ * of Vite's server.
+ */
 import { protocol, type Session } from 'electron';
 import { readFile, realpath } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 
-/** Where `npm run dev` serves the page from; a build for people has no trace of it, and scripts/build.mjs makes sure. */
+/**
+ * The address from which `npm run dev` serves the page. A build for people has no trace of it, which scripts/build.mjs checks.
+ */
 export const developmentServer: string | undefined = import.meta.env.DEV ? process.env['ELECTRON_RENDERER_URL'] : undefined;
 
 export const origin = developmentServer ?? 'app://studio';
@@ -14,7 +19,7 @@ export function isOurs(url: string): boolean {
   return `${protocol}//${host}` === origin && username === '' && password === '';
 }
 
-/** Nothing from anywhere but the package. Style attributes are allowed because components place things with them. */
+/** Allows content from the package only. Style attributes are allowed because components position things with them. */
 export const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -28,7 +33,7 @@ export const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** What Chromium asks no handler about is closed here. */
+/** The features for which Chromium asks no permission handler; the permissions policy closes them. */
 const closedFeatures = [
   ...['accelerometer', 'camera', 'clipboard-read', 'clipboard-write', 'display-capture', 'geolocation'],
   ...['gyroscope', 'hid', 'idle-detection', 'local-fonts', 'magnetometer', 'microphone', 'midi', 'payment'],
@@ -45,7 +50,7 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
 };
 
-/** Must be called before the application is ready. */
+/** Declares the scheme `app`. It must be called before the application is ready. */
 export function declareScheme(): void {
   protocol.registerSchemesAsPrivileged([
     { scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true } },
@@ -75,7 +80,7 @@ async function answer(request: Request, folder: string): Promise<Response> {
   });
 }
 
-/** The real path of what a URL names, or null when there is none or it leads out of `folder`, by dots or by links. */
+/** Returns the real path of what a URL names, or null when there is none or it leads out of `folder`, by dots or by links. */
 export async function findInside(folder: string, pathname: string): Promise<string | null> {
   try {
     const name = decodeURIComponent(pathname);

@@ -1,5 +1,5 @@
 /**
- * Passes requests of the window on to the engine host and its events back. It checks who asks, for what, in which shape
+ * Passes requests of the window on to the engine host, and its events back. It checks who asks, for what, in which shape
  * (engine/host/request-shapes.ts) and for which paths (allowed-paths.ts). Requests named `shell.` are answered here.
  */
 import { ipcMain, type BrowserWindow, type WebFrameMain } from 'electron';
@@ -12,10 +12,10 @@ import { type AllowedPaths, isEngineRequest } from './allowed-paths.ts';
 import { cancelChannel, dropChannel, eventChannel, requestChannel } from './channels.ts';
 import { isOurs } from './protocol.ts';
 
-/** What travels to the engine on one line; more is no request of the window. */
+/** The most characters of a request on its way to the engine; the window never needs more. */
 const largestRequest = 16_000_000;
 
-/** A host that was lost is looked for again after this long. */
+/** The time after which a lost host is looked for again. */
 const retryMilliseconds = 500;
 
 export class Relay {
@@ -25,7 +25,7 @@ export class Relay {
   readonly #allowed: AllowedPaths;
   #window: BrowserWindow | null = null;
   #client: Promise<HostClient> | null = null;
-  /** Of the requests on their way, by the ticket that the page gave them. */
+  /** Cancels the requests on their way, by the ticket that the page gave each. */
   readonly #cancels = new Map<unknown, AbortController>();
   #engine: AllEvents['shell.engine'] = { state: 'starting', problem: null };
   #closing = false;
@@ -44,7 +44,7 @@ export class Relay {
     ipcMain.on(dropChannel, (event, paths: unknown) => this.#drop(event.senderFrame, paths));
   }
 
-  /** Events go to this window from now on; a page that loads again is told how the engine stands. */
+  /** Sends events to this window from now on, and tells a page that loads again the state of the engine. */
   attach(window: BrowserWindow): void {
     this.#window = window;
     window.webContents.on('did-finish-load', () => this.emit('shell.engine', this.#engine));
@@ -55,7 +55,7 @@ export class Relay {
     if (this.#window && !this.#window.isDestroyed()) this.#window.webContents.send(eventChannel, name, payload);
   }
 
-  /** The connection to the host, made when there is none. */
+  /** Returns the connection to the host, and makes it when there is none. */
   connect(): Promise<HostClient> {
     if (this.#closing) return Promise.reject(new Problem('stopped', 'The studio is closing.', 'Start it again.'));
     this.#client ??= this.#open();
@@ -153,7 +153,7 @@ export class Relay {
   }
 }
 
-/** The value as the engine will read it, so that what is checked here is what arrives there. */
+/** Returns the value as the engine will read it, so that what is checked here is what arrives there. */
 function plain(given: unknown): unknown {
   let text: string | undefined;
   try {

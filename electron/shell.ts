@@ -1,6 +1,6 @@
 /**
- * What only the shell can do for the page: dialogs, the clipboard, the menu, notifications, the theme of the system's own parts.
- * The relay has checked the shape of what is asked.
+ * Handles what only the shell can do for the page: dialogs, the clipboard, the menu, notifications, and the theme of the
+ * system's own parts. The relay has already checked the shape of each request.
  */
 import { app, clipboard, dialog, nativeTheme, Notification, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
 import { basename, dirname } from 'node:path';
@@ -30,10 +30,13 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
   adapter: { properties: ['openDirectory'] },
 };
 
-/** What a notification of the system is given at most. */
+/** The most characters that a notification of the system is given. */
 const longestText = 500;
 
-/** A text as it stands: Linux reads a notification as markup, and may follow a link or fetch a picture that stands in a file's name. */
+/**
+ * Makes text safe for a notification: Linux reads it as markup, and may follow a link or fetch a picture named in a file's
+ * name.
+ */
 const asText = (text: string): string => text.slice(0, longestText).replaceAll('<', '‹').replaceAll('&', '+');
 
 export function shellHandlers(
@@ -47,9 +50,9 @@ export function shellHandlers(
     if (!found) throw new Problem('not-found', 'The window is closed.', 'Open the studio again.');
     return found;
   };
-  // Since version 43 Electron opens every dialog at the downloads unless it is told a folder.
+  // Since version 43 Electron opens every dialog at the downloads folder unless it is given another.
   const lastFolders = new Map<FileKind, string>();
-  // Held, because a notification that is collected no longer hears its click.
+  // The variable holds the notification, because one that is collected no longer hears its click.
   let notification: Notification;
   return {
     'shell.chooseFiles': async ({ title, kind }) => {
@@ -67,7 +70,7 @@ export function shellHandlers(
         : (['showOverwriteConfirmation'] as const);
       const chosen = await dialog.showSaveDialog(parent(), {
         title,
-        // A name only: which folder it goes to is the person's to say.
+        // Only a name is suggested; the person chooses the folder.
         defaultPath: basename(suggested),
         properties: [...properties],
       });
@@ -94,7 +97,7 @@ export function shellHandlers(
     },
     'shell.notify': ({ title, body, command }) => {
       const shown = parent();
-      // Where the system has no notifications, the mark of the window in the task bar has to do.
+      // Where the system has no notifications, the window's mark in the task bar must do.
       shown.flashFrame(true);
       shown.once('focus', () => shown.flashFrame(false));
       notification = new Notification({ title: asText(title), body: asText(body) });

@@ -1,4 +1,7 @@
-/** `--smoke-test`: what a package must be able to do, done once. The page loads and reaches the engine; one training step runs. */
+/**
+ * Runs `--smoke-test`, which does once what a package must be able to do: the page loads and reaches the engine, and one
+ * training step runs.
+ */
 import { app, type BrowserWindow } from 'electron';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +11,7 @@ import { resourcesDir } from './places.ts';
 
 const limitSeconds = 240;
 
-/** Ends the process: 0 when everything worked, 1 with a sentence otherwise. */
+/** Runs the test and ends the process with 0 when everything worked, otherwise with 1 and a sentence. */
 export async function runSmokeTest(window: BrowserWindow, relay: Relay, dataDir: string): Promise<void> {
   const limit = setTimeout(() => end(relay, dataDir, `nothing happened within ${limitSeconds} s`), limitSeconds * 1000);
   try {
@@ -56,7 +59,7 @@ function end(relay: Relay, dataDir: string, failure: string | null): void {
     try {
       rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 });
     } catch {
-      // The engine may still be leaving; a temporary folder is no reason to fail.
+      // The engine may still be exiting, and a leftover temporary folder is no reason to fail.
     }
   }
   app.exit(failure === null ? 0 : 1);

@@ -1,9 +1,9 @@
-/** The one window, closed off: no Node, its own world, no way out of the bundled page. */
+/** Opens the one window, closed off: no Node, a context of its own, no way out of the bundled page. */
 import { app, BrowserWindow, nativeTheme, type Session } from 'electron';
 import { join } from 'node:path';
 import { developmentServer, isOurs, origin } from './protocol.ts';
 
-/** The page's own surface colours, so that nothing flashes before the first paint. */
+/** The page's own background colours, so that nothing flashes before the first paint. */
 const pageColours = { light: '#f2f3f4', dark: '#141517' };
 
 export function openWindow(session: Session): BrowserWindow {
@@ -23,12 +23,12 @@ export function openWindow(session: Session): BrowserWindow {
       nodeIntegration: false,
       webviewTag: false,
       spellcheck: false,
-      // Curves go on while another window is in front.
+      // Curves must continue while another window is in front.
       backgroundThrottling: false,
     },
   });
   window.once('ready-to-show', () => window.show());
-  // An empty page is gone to without `will-navigate`; it is left again at once.
+  // An empty page is opened without `will-navigate`, so it is left again at once.
   window.webContents.on('did-navigate', (_event, url) => {
     if (!isOurs(url)) void window.loadURL(`${origin}/`);
   });
@@ -37,8 +37,8 @@ export function openWindow(session: Session): BrowserWindow {
 }
 
 /**
- * Leaves Chromium no host to reach and no proxy to ask: services of its own call their makers, for a dictionary at every first start,
- * whatever a session or a page is told about spelling. Must be called before the application is ready.
+ * Leaves Chromium no host to reach and no proxy to ask. Its own services call their makers, for instance for a dictionary at
+ * every first start, whatever a session or a page is told about spelling. It must be called before the application is ready.
  */
 export function denyNetwork(): void {
   const reachable = developmentServer === undefined ? '' : `, EXCLUDE ${new URL(developmentServer).hostname}`;
@@ -46,7 +46,7 @@ export function denyNetwork(): void {
   app.commandLine.appendSwitch('no-proxy-server');
 }
 
-/** Answers every permission with no, whoever asks. */
+/** Denies every permission, whoever asks. */
 export function denyPermissions(session: Session): void {
   session.setPermissionRequestHandler((_contents, _permission, decide) => decide(false));
   session.setPermissionCheckHandler(() => false);
@@ -57,11 +57,11 @@ export function denyDownloads(session: Session): void {
   session.on('will-download', (event) => event.preventDefault());
 }
 
-/** Holds for every page there could ever be, not only for the one we open. */
+/** Keeps a page from leading anywhere else. It applies to every page there could ever be, not only to the one we open. */
 export function closeWaysOut(contents: Electron.WebContents): void {
-  // WebRTC asks neither the policy of the page nor a permission, and sends where no name has to be found.
+  // WebRTC asks neither the policy of the page nor a permission, and can send without resolving a name.
   contents.setWebRTCIPHandlingPolicy('disable_non_proxied_udp');
-  // With nobody asked, Electron takes the first device there is.
+  // Without a handler, Electron takes the first device there is.
   contents.on('select-bluetooth-device', (event, _devices, choose) => {
     event.preventDefault();
     choose('');
