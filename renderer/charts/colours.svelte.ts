@@ -1,4 +1,7 @@
-/** Token colours as the canvas needs them. The tokens are `light-dark()` pairs, so only a laid-out element knows which one holds. */
+/**
+ * Resolves token colours for the canvas. The tokens are `light-dark()` pairs, so only a laid-out element knows which of the two
+ * holds.
+ */
 import { createSubscriber } from 'svelte/reactivity';
 
 const subscribe = createSubscriber((update) => {
@@ -12,7 +15,7 @@ const subscribe = createSubscriber((update) => {
   };
 });
 
-/** The present colour of a token, `run-1`. Read inside an effect, it runs again when the theme changes. */
+/** Returns the current colour of a token such as `run-1`. An effect that calls it runs again when the theme changes. */
 export function tokenColour(node: HTMLElement, token: string): string {
   subscribe();
   const probe = document.createElement('i');

@@ -1,8 +1,8 @@
 export type Point = readonly [x: number, y: number];
 
 /**
- * Exponential moving average without the pull of its start: m = w·m + (1 − w)·y, divided by 1 − wᵗ (as Adam corrects its moments).
- * A value that is not finite is left out of the mean.
+ * Returns the exponential moving average without the bias of its start: m = w·m + (1 − w)·y, divided by 1 − wᵗ (as Adam
+ * corrects its moments). A value that is not finite is left out of the mean.
  */
 export function smooth(points: readonly Point[], weight: number): Point[] {
   let mean = 0;

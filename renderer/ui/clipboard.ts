@@ -1,4 +1,4 @@
-/** How a component copies text: the window grants no clipboard to the page, so the application gives the way. */
+/** Gives components a way to copy text. The window grants the page no clipboard, so the application provides the function. */
 import { getContext, setContext } from 'svelte';
 
 export type CopyText = (text: string) => void;

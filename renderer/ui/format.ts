@@ -1,13 +1,13 @@
-/** Numbers, sizes and times as people read them: at most four significant digits, a unit after a no-break space. */
+/** Formats numbers, sizes and times as people read them: at most four significant digits, and a unit after a no-break space. */
 
 const nbsp = '\u00a0';
 
-/** `1234` to `1,234`; whole numbers are never shortened. */
+/** Writes a whole number in full with separators: `1,234`. */
 export function count(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 0 });
 }
 
-/** At most four significant digits: `0.3712`, `2e-4`, `12.35`. */
+/** Writes a number with at most `digits` significant digits: `0.3712`, `2e-4`, `12.35`. */
 export function figure(value: number, digits = 4): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'not a number' : value > 0 ? '∞' : '−∞';
   if (value === 0) return '0';
@@ -20,25 +20,25 @@ export function figure(value: number, digits = 4): string {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** Losses keep three decimals, so that a column of them lines up. */
+/** Writes a loss in nats with three decimals, so that a column of them lines up; `–` for null. */
 export function loss(value: number | null): string {
   return value === null ? '–' : Number.isFinite(value) ? value.toFixed(3) : figure(value);
 }
 
-/** Many things: `18.46 M`, `1.544 B`; under 10,000 in full. */
+/** Writes a large count in short: `18.46 M`, `1.544 B`; below 10,000 in full. */
 export function large(value: number): string {
   if (value < 10_000) return count(value);
   const [divisor, suffix] = value >= 999.95e6 ? [1e9, 'B'] : value >= 999_950 ? [1e6, 'M'] : [1e3, 'k'];
   return `${figure(value / divisor)}${nbsp}${suffix}`;
 }
 
-/** Sizes in steps of 1000: `7.12 GB`, `98 MB`, `512 B`. */
+/** Writes a size in bytes in steps of 1000: `7.12 GB`, `98 MB`, `512 B`. */
 export function bytes(value: number): string {
   const [number, unit] = bytesParts(value);
   return `${number}${nbsp}${unit}`;
 }
 
-/** The number and the unit apart, where the unit is set quieter. */
+/** Returns the number and the unit of a size separately, for places that show the unit less prominently. */
 export function bytesParts(value: number): [number: string, unit: string] {
   if (value >= 999.5e6) return [figureOf3(value / 1e9), 'GB'];
   if (value >= 999.5e3) return [figureOf3(value / 1e6), 'MB'];
@@ -50,19 +50,19 @@ function figureOf3(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** A share of 1 as per cent: `97.9 %`. */
+/** Writes a share of 1 in per cent: `97.9 %`. */
 export function percent(share: number, digits = 3): string {
   return `${figure(share * 100, digits)}${nbsp}%`;
 }
 
-/** A share as a fraction with numerator 1: `1/4000`. */
+/** Writes a share as a fraction with numerator 1: `1/4000`. */
 export function fraction(share: number): string {
   if (share <= 0) return '0';
   const denominator = 1 / share;
   return denominator < 1.5 ? '1' : `1/${denominator < 10 ? figure(denominator, 2) : Math.round(denominator)}`;
 }
 
-/** A duration: `0.4 s`, `41 s`, `6 min 28 s`, `3 h 5 min`. */
+/** Writes a duration in seconds: `0.4 s`, `41 s`, `6 min 28 s`, `3 h 5 min`. */
 export function duration(seconds: number): string {
   if (seconds < 10 && seconds !== Math.round(seconds)) return `${seconds.toFixed(1)}${nbsp}s`;
   const whole = Math.round(seconds);
@@ -78,7 +78,7 @@ function join(first: string, rest: number, unit: string): string {
   return rest === 0 ? first : `${first}${nbsp}${rest}${nbsp}${unit}`;
 }
 
-/** How long ago: `just now`, `5 min ago`, `yesterday`, else the date. */
+/** Says how long ago a time in milliseconds was: `just now`, `5 min ago`, `yesterday`, and the date after two weeks. */
 export function ago(time: number, now: number = Date.now()): string {
   const seconds = (now - time) / 1000;
   if (seconds < 45) return 'just now';
@@ -89,16 +89,17 @@ export function ago(time: number, now: number = Date.now()): string {
   return new Date(time).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 }
 
-/** The exact time, for the hover of a relative one. */
+/** Writes date and time in full, for the tooltip of a relative time. */
 export function exactTime(time: number): string {
   return new Date(time).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 }
 
+/** Writes the time of day with seconds: `14:05:09`. */
 export function clock(time: number): string {
   return new Date(time).toLocaleTimeString('en-GB');
 }
 
-/** `1 row`, `4,330 rows`. */
+/** Writes a count with its noun: `1 row`, `4,330 rows`. */
 export function plural(value: number, one: string, many: string = `${one}s`): string {
   return `${count(value)}${nbsp}${value === 1 ? one : many}`;
 }

@@ -1,4 +1,4 @@
-/** Numbers in order as people write them: `0–3, 7, 20–29`. */
+/** Writes ascending numbers as people do: `0–3, 7, 20–29`; `none` where there are none. */
 export function ranges(numbers: readonly number[]): string {
   const runs: [first: number, last: number][] = [];
   for (const number of numbers) {

@@ -1,12 +1,14 @@
-/** The rows of a list that are made, each with how many are left out before it, and how many are left out at the end. */
+/**
+ * The rows of a list that are rendered, each with the number of rows left out before it, and the number left out at the end.
+ */
 interface MadeRows {
   readonly rows: readonly { readonly index: number; readonly before: number }[];
   readonly after: number;
 }
 
-/** Rows `from` to `to` of `count`, and those of `kept` that the list has. */
+/** Chooses the rows `from` up to `to` (exclusive) of `count` and, of `kept`, those that the list has. */
 export function rowsAround(count: number, { from, to }: { from: number; to: number }, kept: readonly number[]): MadeRows {
-  // A list that has become shorter than what is looked at shows its end.
+  // A list that has become shorter than the visible range shows its end.
   const start = Math.max(0, Math.min(from, count - (to - from)));
   const end = Math.min(count, Math.max(to, 0));
   const range = Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
