@@ -3,7 +3,7 @@
  * ours.
  */
 
-/** Lists all codes. A code names what happened, never where. */
+/** The codes of all problems. A code names what happened, never where. */
 export type ProblemCode =
   | 'file-missing'
   | 'file-unreadable'
@@ -52,9 +52,9 @@ export type ProblemCode =
 /** A Problem in the form in which it crosses a process border or is written to a file. */
 export interface ProblemValue {
   readonly code: ProblemCode;
-  /** Says in one sentence what happened and where. */
+  /** One sentence that says what happened and where. */
   readonly message: string;
-  /** Says what to do about it. */
+  /** A sentence that says what to do about it. */
   readonly hint: string;
   /** The line of the input file, counted from 1, when the problem belongs to one. */
   readonly line?: number;

@@ -21,7 +21,7 @@ export interface Manifest {
   readonly quantization: Quantization | null;
   readonly lineage: Lineage;
   readonly proof: Proof | null;
-  /** The other files of the folder, all of them. */
+  /** All files of the folder except `lowrank.json` itself. */
   readonly files: readonly ExportedFile[];
 }
 
