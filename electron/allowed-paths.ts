@@ -89,6 +89,7 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
 
 export const isEngineRequest = (name: string): name is keyof EngineRequests => Object.hasOwn(pathsIn, name);
 
+/** Keeps which paths the page may name; both sets start empty. */
 export class AllowedPaths {
   readonly #chosen = new Set<string>();
   readonly #chosenToWrite = new Set<string>();

@@ -18,6 +18,7 @@ const largestRequest = 16_000_000;
 /** The time after which a lost host is looked for again. */
 const retryMilliseconds = 500;
 
+/** Connects the window with the shell's own handlers and the engine host. */
 export class Relay {
   readonly #dataDir: string;
   readonly #options: HostOptions;

@@ -15,8 +15,8 @@ export function onlyAdapter(adapters: readonly WeightedAdapter[]): Adapter {
   if (more.length > 0 || first.weight !== 1)
     throw new Problem(
       'export-unsupported',
-      more.length > 0 ? 'Several adapters cannot be exported as one.' : 'A share of an adapter cannot be exported as one.',
-      'Export one adapter at its full strength, or the merged model.',
+      more.length > 0 ? 'Several adapters are no adapter of their own.' : 'A part of an adapter is no adapter of its own.',
+      'Export one adapter whole, or the merged model.',
     );
   if (first.adapter.config.method === 'full')
     throw new Problem('export-unsupported', 'Every weight was trained, so there is no adapter to export.', 'Export the model.');
@@ -33,6 +33,7 @@ export function notInFactors(spec: DecoderSpec, shape: AdapterShape): string | n
   return name.endsWith('.bias') ? `the bias '${name}', which was trained` : `'${name}', which was trained whole`;
 }
 
+/** Makes the Problem of an adapter with a part that another program's format cannot hold. */
 export function noPlaceFor(what: string, program: string): Problem {
   return new Problem(
     'export-unsupported',

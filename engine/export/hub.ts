@@ -28,6 +28,7 @@ function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
   return [...ofText, ...model.otherParts.map(({ name, shape }) => ({ name, type, shape }))];
 }
 
+/** Estimates the bytes of a hub folder. */
 export function hubFolderSize(model: OpenModel, type: FloatType): number {
   return safetensorsSize(plan(model, type), { format: 'pt' }) + hubFilesSize(model);
 }
@@ -39,6 +40,7 @@ export function hubFilesSize({ tokenizerSource, spec }: OpenModel): number {
   return tokenizerSource.kind === 'hub' ? Buffer.byteLength(tokenizerSource.tokenizerJson) : spec.vocabularySize * 48;
 }
 
+/** Writes a hub folder. Weights are split into files of at most `shardBytes`; `step` is called for each tensor. */
 export async function writeHubFolder(
   folder: string,
   source: ExportSource,

@@ -68,6 +68,7 @@ export function writeManifest(folder: string, manifest: Manifest): void {
   writeFileAtomic(join(folder, manifestName), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
+/** Reads `lowrank.json` of a folder. Returns null where there is none or it is damaged. */
 export function readManifest(folder: string): Manifest | null {
   const manifest = parsed(() => {
     const path = fileIn(folder, manifestName);

@@ -7,12 +7,14 @@ import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
 
+/** A model with adapters merged, whose weights are computed when they are read. */
 export interface Merged {
   /** The model as it is with the adapters merged. */
   readonly model: OpenModel;
   readonly weights: Pick<ModelWeights, 'read'>;
 }
 
+/** Merges adapters into a model. Reading a tensor throws `loss-not-finite` where its merged values are not finite. */
 export function mergeAdapters(model: OpenModel, adapters: readonly WeightedAdapter[]): Merged {
   return {
     model: {

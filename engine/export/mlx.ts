@@ -17,7 +17,7 @@ export function mlxRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | nu
   if (spec.modules.blocks !== 'model.layers')
     return new Problem(
       'export-unsupported',
-      `mlx-lm names the modules of a '${spec.family}' model differently, so its adapters cannot be exported for it.`,
+      `mlx-lm names the modules of a '${spec.family}' model otherwise, so there is no adapter for it.`,
       'Export the merged model instead.',
     );
   const dora = shape.modules.find(({ kind, magnitude }) => kind === 'embedding' && magnitude !== null);

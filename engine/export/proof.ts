@@ -99,6 +99,7 @@ export function hasEnoughPositions(rows: readonly ProofRow[]): boolean {
   return rows.reduce((sum, { positions }) => sum + positions.length, 0) >= bounds.positions;
 }
 
+/** The export to prove, and the means to do so. */
 export interface ProofRequest {
   /** The model and adapters the export was made from. */
   readonly source: ExportSource;

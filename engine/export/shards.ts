@@ -31,6 +31,7 @@ export function planShards(plan: readonly SafetensorsPlan[], limit: number): Sha
   }));
 }
 
+/** Writes tensors into the planned shards, one after the other; `finish` adds the index where there are several. */
 export class ShardedWriter {
   readonly #folder: string;
   readonly #shards: readonly Shard[];

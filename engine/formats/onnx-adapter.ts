@@ -86,6 +86,7 @@ export function writeOnnxAdapter(path: string, parameters: readonly OnnxParamete
   }
 }
 
+/** Reads an adapter file. Throws a Problem where it is damaged. */
 export function readOnnxAdapter(path: string): OnnxParameter[] {
   return withFile(path, (descriptor, size) => {
     const damaged = (what: string): Problem =>

@@ -13,6 +13,7 @@ import { onnxAdapterName, onnxModelFile } from './folder.ts';
 import { buildOnnxGraph, pastName } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
+/** Computes logits with an exported ONNX model; it must be released afterwards. */
 export class OnnxRunner {
   readonly #spec: DecoderSpec;
   readonly #session: GraphSession;
