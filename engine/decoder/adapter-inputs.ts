@@ -1,4 +1,6 @@
-/** Adapters as inputs of a graph, so that they change without a new session: any number of them, each with its weight, act as one. */
+/**
+ * Feeds adapters as inputs of a graph, so that they change without a new session: any number of weighted adapters act as one.
+ */
 import { tensorView } from '../adapters/adapter.ts';
 import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '../adapters/delta.ts';
 import { targetModules, type TargetModule } from '../adapters/targets.ts';
@@ -11,19 +13,19 @@ import type { DecoderOptions } from './options.ts';
 import { float32 } from './sequence.ts';
 import { weightsOf, type WeightFiles } from './weights.ts';
 
-/** What a graph has a place for. */
+/** Lists the modules and weights that the inputs of a graph can adapt. */
 export interface AdapterSlots {
-  /** Paths of adapted modules; one whose factors have rank 0 is as it was. */
+  /** The paths of adapted modules; a module whose factors have rank 0 computes as the base does. */
   readonly adapted: ReadonlySet<string>;
-  /** Paths of modules with DoRA's scale of their outputs. */
+  /** The paths of modules whose outputs are scaled by DoRA. */
   readonly scaled: ReadonlySet<string>;
-  /** Names of weights that something trained takes the place of. */
+  /** The names of weights that trained ones replace. */
   readonly replaced: ReadonlySet<string>;
 }
 
 export const noSlots: AdapterSlots = { adapted: new Set(), scaled: new Set(), replaced: new Set() };
 
-/** The slots that these adapters need, and those there are already. */
+/** Returns the slots that these adapters need together with those already `held`. */
 export function slotsFor(adapters: readonly WeightedAdapter[], held: AdapterSlots): AdapterSlots {
   const shapes = adapters.map(({ adapter }) => adapter.shape);
   const modules = shapes.flatMap((shape) => shape.modules);
@@ -39,14 +41,17 @@ export function sameSlots(a: AdapterSlots, b: AdapterSlots): boolean {
   return (['adapted', 'scaled', 'replaced'] as const).every((kind) => a[kind].size === b[kind].size);
 }
 
-/** Its base may be in the graph too: a tied head that stays when the embedding is trained. */
+/**
+ * The input has a name of its own because the base weight may be in the graph too, as a tied head when the embedding is
+ * trained.
+ */
 const replacedName = (name: string): string => `trained/${name}`;
 
 function adaptedModules(spec: DecoderSpec, { adapted }: AdapterSlots): TargetModule[] {
   return targetModules(spec).filter(({ path }) => adapted.has(path));
 }
 
-/** Declares the inputs. */
+/** Declares the inputs of the adapters and returns how the decoder reads its weights and factors through them. */
 export function adapterInputs(
   g: Graph,
   spec: DecoderSpec,
@@ -69,7 +74,7 @@ export function adapterInputs(
   return { weight: (name) => replaced.get(name) ?? frozen(name), lora: (path) => factors.get(path) ?? null };
 }
 
-/** What they are fed with. */
+/** Returns the values to feed to the inputs that `adapterInputs` declares, by name. */
 export function adapterFeeds(
   { spec, weights }: { readonly spec: DecoderSpec; readonly weights: Pick<ModelWeights, 'read' | 'shape'> },
   slots: AdapterSlots,
@@ -89,8 +94,9 @@ export function adapterFeeds(
 }
 
 /**
- * Factors of one module over all adapters: A one above the other, B side by side with weight and scale in it. With DoRA's scales c the
- * sum is W + Σ w (c ∘ (W + s B A) - W) = C ∘ (W + Σ (w c s / C) B A) where C = 1 + Σ w (c - 1); without, c and C are 1.
+ * Stacks the factors of one module over all adapters: A one above the other, B side by side, multiplied by weight and scale.
+ * With DoRA's scales c the sum is W + Σ w (c ∘ (W + s B A) - W) = C ∘ (W + Σ (w c s / C) B A) where C = 1 + Σ w (c - 1);
+ * without DoRA, c and C are 1.
  */
 function stackedFactors(
   { path, inFeatures, outFeatures }: TargetModule,

@@ -1,4 +1,4 @@
-/** One block: a mixer and a feed-forward with their norms, each added to the stream. */
+/** Builds one block: a mixer and a feed-forward with their norms, each added to the residual stream. */
 import type { Graph, Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { linear } from '../graph/ops/matmul.ts';
@@ -12,7 +12,7 @@ import type { DecoderOptions } from './options.ts';
 import type { PartPlace } from './part.ts';
 import type { Sequence } from './sequence.ts';
 
-/** Builds the block of this number over the stream `[tokens, hidden]`. */
+/** Builds the block with index `layer` over the residual stream `[tokens, hidden]`. */
 export function buildBlock(
   g: Graph,
   spec: DecoderSpec,

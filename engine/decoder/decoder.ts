@@ -1,4 +1,4 @@
-/** The one builder of decoder graphs, read top to bottom: from a DecoderSpec and weights to hidden states. */
+/** Builds the graph of every decoder, from a DecoderSpec and weights to hidden states and logits. */
 import type { Graph, Value } from '../graph/graph.ts';
 import { tanh } from '../graph/ops/activation.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
@@ -12,7 +12,7 @@ import { normalize } from './norm.ts';
 import type { DecoderOptions } from './options.ts';
 import type { Sequence } from './sequence.ts';
 
-/** Hidden states `[tokens, hidden]` after the last block, before the final norm. */
+/** Builds the hidden states `[tokens, hidden]` after the last block, before the final norm. */
 export function decoder(g: Graph, spec: DecoderSpec, sequence: Sequence, options: DecoderOptions): Value {
   let x = embed(g, spec, sequence, options);
   for (let layer = 0; layer < spec.blocks.length; layer++) {
@@ -23,7 +23,9 @@ export function decoder(g: Graph, spec: DecoderSpec, sequence: Sequence, options
   return x;
 }
 
-/** Hidden rows `[rows, hidden]` chosen out of `[tokens, hidden]` (null: all of them), normed and scaled: what the output head reads. */
+/**
+ * Builds the input of the output head `[rows, hidden]`: `rows` of `hidden` `[tokens, hidden]` (null: all), normed and scaled.
+ */
 export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value | null, options: DecoderOptions): Value {
   const path = spec.modules.output_norm;
   const chosen = rows === null ? hidden : gatherRows(g, [hidden, rows]);
@@ -31,7 +33,10 @@ export function headInput(g: Graph, spec: DecoderSpec, hidden: Value, rows: Valu
   return spec.head.scale === 1 ? normed : mul(g, [normed, g.scalar(spec.head.scale)]);
 }
 
-/** Logits `[rows, vocabulary]` of what the output head reads. A tied head asks for its weight by its own name too. */
+/**
+ * Builds the logits `[rows, vocabulary]` from the input of the output head. A tied head too asks for its weight by its own
+ * name.
+ */
 export function headLogits(g: Graph, { modules, head }: DecoderSpec, x: Value, options: DecoderOptions): Value {
   const path = modules.output;
   return g.scope(path, () => {
@@ -44,12 +49,12 @@ export function headLogits(g: Graph, { modules, head }: DecoderSpec, x: Value, o
   });
 }
 
-/** Logits `[rows, vocabulary]` of hidden rows chosen out of `[tokens, hidden]`. */
+/** Builds the logits `[rows, vocabulary]` of `rows` of the hidden states `[tokens, hidden]` (null: all). */
 export function logits(g: Graph, spec: DecoderSpec, hidden: Value, rows: Value | null, options: DecoderOptions): Value {
   return headLogits(g, spec, headInput(g, spec, hidden, rows, options), options);
 }
 
-/** Embedded tokens `[tokens, hidden]`. */
+/** Builds the embedded tokens `[tokens, hidden]`. */
 function embed(g: Graph, spec: DecoderSpec, { inputIds, positions }: Sequence, options: DecoderOptions): Value {
   const { modules, embeddingScale } = spec;
   const path = modules.token_embd;
@@ -65,7 +70,7 @@ function embed(g: Graph, spec: DecoderSpec, { inputIds, positions }: Sequence, o
   );
 }
 
-/** cap · tanh(x / cap) */
+/** Builds cap · tanh(x / cap). */
 function capped(g: Graph, x: Value, cap: number): Value {
   return mul(g, [tanh(g, [mul(g, [x, g.scalar(1 / cap)])]), g.scalar(cap)]);
 }

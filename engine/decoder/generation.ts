@@ -1,4 +1,7 @@
-/** Text generation that goes on from what the blocks keep of a row. Adapters are inputs: they change without a new session as long as they need nothing new. */
+/**
+ * Generates text with a cache of what the blocks keep of a row. Adapters are inputs of the graph, so they change without a new
+ * session as long as they adapt no other modules.
+ */
 import { assert } from '../problem.ts';
 import { sum } from '../graph/dim.ts';
 import { Graph } from '../graph/graph.ts';
@@ -21,9 +24,13 @@ export interface GenerationOptions {
   readonly openSession: OpenSession;
 }
 
-/** A long prompt goes in by pieces: no token is scored against what comes long after it, and scores stay in the processor's cache. */
+/**
+ * A long prompt is fed in pieces, so that no token is scored against those long after it, and scores stay in the processor's
+ * cache.
+ */
 const LONGEST_PIECE = 256;
 
+/** Feeds the tokens of one row to a model and returns the logits of the next token. */
 export class GenerationSession {
   readonly #model: OpenModel;
   readonly #files: WeightFiles;
@@ -32,7 +39,7 @@ export class GenerationSession {
   #session: GraphSession;
   #inputs: readonly string[];
   #slots = noSlots;
-  /** What was fed since the last reset. */
+  /** The tokens that were fed since the last reset. */
   #fed: number[] = [];
   #adapterFeeds: Readonly<Record<string, TensorValue>>;
 
@@ -46,19 +53,19 @@ export class GenerationSession {
     this.#row = new RowState(model.spec);
   }
 
-  /** What a file has quantized is multiplied as it is. */
+  /** Opens a session of the base model. Matrices that the file keeps quantized are multiplied as they are. */
   static async open(given: OpenModel, options: GenerationOptions): Promise<GenerationSession> {
     const model = quantizedModel(given, 'stored');
     const files = await model.weights.files(options.cacheDir);
     return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
   }
 
-  /** Tokens that have been fed since the last reset. */
+  /** The number of tokens that have been fed since the last reset. */
   get length(): number {
     return this.#row.length;
   }
 
-  /** Several weighted adapters act as one; none is the base. What was cached is forgotten. */
+  /** Sets the adapters, whose weighted sum is applied; an empty list is the base. The cache is emptied. */
   async useAdapters(adapters: readonly WeightedAdapter[]): Promise<void> {
     const slots = slotsFor(adapters, this.#slots);
     if (!sameSlots(slots, this.#slots)) {
@@ -77,7 +84,7 @@ export class GenerationSession {
     this.#fed = [];
   }
 
-  /** Feeds tokens after what is cached; logits `[vocabulary]` of the last one. */
+  /** Feeds tokens after those in the cache and returns the logits `[vocabulary]` of the last one. */
   async feed(tokens: readonly number[]): Promise<Float32Array> {
     assert(tokens.length > 0, 'nothing to feed');
     const past = this.#row.length;
@@ -131,7 +138,7 @@ async function openGraph(
   return { session, inputs: graph.inputs.map(({ name }) => name) };
 }
 
-/** One row of new tokens after those cached. */
+/** Builds the graph of one row of new tokens after those in the cache. */
 export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: sum(['room', 'time']), queryBlocks: 1 });

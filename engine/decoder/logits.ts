@@ -1,4 +1,4 @@
-/** Logits of a model at positions of a row, with the adapters that are asked for: one session serves the base and what stands on it. */
+/** Computes the logits of a model at chosen positions of a row. One session serves the base and all adapters on it. */
 import type { WeightedAdapter } from '../adapters/delta.ts';
 import { Graph } from '../graph/graph.ts';
 import { encodeModel } from '../graph/onnx.ts';
@@ -16,6 +16,7 @@ export interface LogitsOptions {
   readonly openSession: OpenSession;
 }
 
+/** Runs whole rows through a model, with adapters or without, and returns logits. */
 export class LogitsRunner {
   readonly #model: Pick<OpenModel, 'spec' | 'weights'>;
   readonly #session: GraphSession;
@@ -34,7 +35,7 @@ export class LogitsRunner {
     this.#inputs = inputs;
   }
 
-  /** `adapters`: all that will be asked for. */
+  /** Opens a session for a model and for all `adapters` that `feeds` will be asked for. */
   static async open(
     model: Pick<OpenModel, 'spec' | 'weights'>,
     adapters: readonly WeightedAdapter[],
@@ -47,12 +48,12 @@ export class LogitsRunner {
     return new LogitsRunner(model, session, slots, inputs);
   }
 
-  /** What these adapters are to the session, made once for all rows; none is the base. */
+  /** Returns the inputs for these adapters, to be used for any number of rows; an empty list is the base. */
   feeds(adapters: readonly WeightedAdapter[]): Record<string, TensorValue> {
     return adapterFeeds(this.#model, this.#slots, adapters);
   }
 
-  /** `[positions, vocabulary]` */
+  /** Returns the logits `[positions, vocabulary]` of one row at these positions, counted from 0. */
   async run(
     inputIds: Int32Array,
     positions: readonly number[],

@@ -1,32 +1,40 @@
-/** How a graph of a decoder reads what is not in its spec: weights, adapters, what is kept from token to token. */
+/**
+ * Describes how the graph of a decoder reads what its spec does not hold: weights, adapters, and the state kept between tokens.
+ */
 import type { Graph, Value } from '../graph/graph.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import type { Attention } from '../models/mixers/attention.ts';
 
 export interface DecoderOptions {
-  /** Frozen, or an input that is trained. */
+  /** Returns the weight of a name: a frozen one, or an input that is trained. */
   readonly weight: (name: string) => Value;
-  /** The factors that adapt the module at a path, or null. */
+  /** Returns the LoRA factors that adapt the module at a path, or null where it is not adapted. */
   readonly lora: (path: string) => LoraFactors | null;
-  /** What is added to the embedded tokens `[tokens, hidden]` while training. */
+  /** The noise that is added to the embedded tokens `[tokens, hidden]` while training. */
   readonly noise?: Value;
-  /** Of so many blocks, from the first, keep only the input for the backward. */
+  /**
+   * Gradient checkpointing: this many blocks, counted from the first, keep only their input and are computed again in the
+   * backward.
+   */
   readonly recompute: number;
-  /** Computes a linear layer another way, from packed weights for one; null: as usual. */
+  /** Computes a linear layer in another way, for example from packed weights; null leaves it to the usual way. */
   readonly linear?: (path: string, x: Value, bias: Value | null) => Value | null;
-  /** Computes the output head another way, in the graph that is given: the loss has one of its own; null: as usual. */
+  /**
+   * Computes the output head in another way, in graph `g`, because the loss has a graph of its own; null leaves it to the usual
+   * way.
+   */
   readonly head?: (g: Graph, x: Value, bias: Value | null, lora: LoraFactors | null) => Value | null;
-  /** Picks rows of the embedding another way, out of a packed one; null: as usual. */
+  /** Picks rows of the embedding in another way, for example out of a packed matrix; null leaves it to the usual way. */
   readonly rows?: (path: string, ids: Value) => Value | null;
-  /** What a block goes on from; left out, every row begins with these tokens. */
+  /** Returns the state that a block continues from; when left out, every row begins with these tokens. */
   readonly state?: (layer: number) => BlockState;
-  /** Attends another way, with a state of its own; all are `[tokens, heads * headDim]` of their own heads. */
+  /** Computes attention in another way, with a state of its own; inputs and result are `[tokens, heads * headDim]`. */
   readonly attend?: (mixer: Attention, layer: number, inputs: Record<'query' | 'key' | 'value', Value>) => Value;
 }
 
-/** The arrays that a block keeps from token to token, by name. */
+/** Holds the arrays that a block keeps from token to token, by name. */
 export interface BlockState {
   readonly past: Readonly<Record<string, Value>>;
-  /** What these tokens add to an array that grows, or what takes the place of one that does not. */
+  /** Stores what these tokens append to an array that grows, or the new content of an array that does not grow. */
   put(name: string, value: Value): void;
 }

@@ -1,4 +1,4 @@
-/** What flows into a decoder besides its weights: tokens, where they stand, and what each may look at. */
+/** The inputs of a decoder besides its weights: tokens, their positions, and the mask of what each token may attend to. */
 import { assert } from '../problem.ts';
 import { HIDDEN_SCORE } from '../graph/dtype.ts';
 import type { Dim, Graph, Value } from '../graph/graph.ts';
@@ -6,36 +6,36 @@ import type { TensorValue } from '../runtime/session.ts';
 import { ropeTables } from '../models/rope.ts';
 import { partNeeds, type DecoderSpec } from '../models/spec.ts';
 
-/** cos and sin `[positions, dimension / 2]`. */
+/** The rotary tables cos and sin, each `[positions, dimension / 2]`. */
 export interface Rotation {
   readonly cos: Value;
   readonly sin: Value;
 }
 
-/** Rows of a batch are laid end to end: tokens = batch * time. */
+/** The inputs of a batch whose rows are laid end to end, so that tokens = batch * time. */
 export interface Sequence {
   readonly batch: Dim;
   readonly time: Dim;
   readonly tokens: Dim;
-  /** Blocks of queries that attention computes one after the other; of several of them `time` is a multiple. */
+  /** The number of blocks of queries that attention computes one after the other; `time` is a multiple of it. */
   readonly queryBlocks: number;
-  /** int64 `[tokens]` */
+  /** The ids of the tokens, int64 `[tokens]`. */
   readonly inputIds: Value;
-  /** Position of the first token, int64 `[1]`. */
+  /** The position of the first token, int64 `[1]`. */
   readonly position: Value;
-  /** Rows of the learned position embedding, int64 `[tokens]`; null without one. */
+  /** The row of the learned position embedding for each token, int64 `[tokens]`; null for a model without such an embedding. */
   readonly positions: Value | null;
-  /** Where in these tokens the row of each begins, int64 `[time]`; null where no part of the model asks. */
+  /** The index at which the packed row of each token begins, int64 `[time]`; null where no part of the model reads it. */
   readonly starts: Value | null;
-  /** Each of the spec's ropes. */
+  /** The tables of each of the spec's ropes, in their order. */
   readonly rotations: readonly { readonly query: Rotation; readonly key: Rotation }[];
-  /** Added to the scores: 0 where a token may look, hugely negative where not. `[time, keys]` */
+  /** The masks `[time, keys]` that are added to the scores: 0 where a token may look, hugely negative where it may not. */
   readonly masks: ReadonlyMap<BlockWindow, Value>;
 }
 
 type BlockWindow = number | null;
 
-/** The inputs of a graph over `time` tokens of every row. */
+/** Declares the inputs of a graph over `time` tokens of every row. */
 export function sequenceInputs(
   g: Graph,
   spec: DecoderSpec,
@@ -62,19 +62,22 @@ export function sequenceInputs(
 
 export interface Feed {
   readonly inputIds: Int32Array;
-  /** Tokens of every row. */
+  /** The number of tokens in every row. */
   readonly time: number;
-  /** Cached tokens before them. */
+  /** The number of cached tokens before them. */
   readonly past: number;
-  /** Tokens that the cache has room for; left out, `past`. */
+  /** The number of tokens that the cache has room for; `past` when left out. */
   readonly room?: number;
-  /** Tokens of the whole row when these are a piece of it, or of the longest of those packed into one. */
+  /** The number of tokens in the whole row when these are a piece of it, or in the longest of the rows packed into one. */
   readonly length?: number;
-  /** Of rows packed into one: where the row of each token begins, `[time]`. Positions count from there and no token sees what lies before. */
+  /**
+   * The index at which the packed row of each token begins, `[time]`. Positions count from there, and no token sees what lies
+   * before; left out when rows are not packed.
+   */
   readonly starts?: Int32Array;
 }
 
-/** What those inputs are fed with. */
+/** Returns the values to feed to the inputs that `sequenceInputs` declares, by name. */
 export function sequenceFeeds(
   spec: DecoderSpec,
   { inputIds, time, past, room = past, length, starts }: Feed,
@@ -125,7 +128,7 @@ export function float32(data: Float32Array, dims: readonly number[]): TensorValu
   return { type: 'float32', data, dims };
 }
 
-/** The feeds a graph asks for. */
+/** Picks the feeds that a graph asks for by `names`; a feed that is missing is an error of the program. */
 export function only(names: readonly string[], feeds: Readonly<Record<string, TensorValue>>): Record<string, TensorValue> {
   return Object.fromEntries(
     names.map((name) => {
@@ -144,7 +147,10 @@ function maskName(window: BlockWindow): string {
   return window === null ? 'mask' : `mask.${window}`;
 }
 
-/** `[time, room + time]`: a token sees what is cached, what came before it in its row, and itself, as far back as its window reaches. */
+/**
+ * Returns the mask `[time, room + time]`: a token sees what is cached, what came before it in its row, and itself, as far back
+ * as its window reaches.
+ */
 function causalMask(time: number, past: number, room: number, window: BlockWindow, starts?: Int32Array): Float32Array {
   const keys = room + time;
   const mask = new Float32Array(time * keys);

@@ -1,4 +1,4 @@
-/** What the blocks of a model keep between the pieces of one row: each block its own arrays, which grow with the row or do not. */
+/** The state that blocks keep between the pieces of one row: each block has arrays of its own, which may grow with the row. */
 import { Graph, type Dim, type Value } from '../graph/graph.ts';
 import { concat } from '../graph/ops/shape.ts';
 import { kindOfFeedForward } from '../models/feed-forward/index.ts';
@@ -12,7 +12,7 @@ import { float32 } from './sequence.ts';
 /** An array of one block, with its axes as generation keeps them. */
 interface KeptArray extends StateArray {
   readonly layer: number;
-  /** The input it is read by. */
+  /** The name of the graph input that reads it. */
   readonly past: string;
 }
 
@@ -26,7 +26,10 @@ function keptArrays({ blocks }: DecoderSpec): KeptArray[] {
   );
 }
 
-/** Arrays of one name leave the graph as one, joined along their first axis, if they are alike along all others. */
+/**
+ * Groups the arrays that leave the graph as one output: those of one name and of equal shape but for the first axis, which
+ * joins them.
+ */
 function outputsOf(arrays: readonly KeptArray[]): { readonly name: string; readonly arrays: readonly KeptArray[] }[] {
   const alike = Map.groupBy(arrays, ({ name, shape }) => [name, ...shape.slice(1)].join('.'));
   const names = new Set<string>();
@@ -38,7 +41,7 @@ function outputsOf(arrays: readonly KeptArray[]): { readonly name: string; reado
   });
 }
 
-/** Declares what the blocks of a graph go on from as they ask for it. */
+/** Declares the state that each block of a graph continues from, when the block asks for it. */
 export class StateInputs {
   readonly #g: Graph;
   readonly #arrays: readonly KeptArray[];
@@ -58,7 +61,7 @@ export class StateInputs {
     };
   }
 
-  /** Gives what all blocks put out of the graph. */
+  /** Declares the outputs of the graph for everything that blocks stored with `put`. */
   output(): void {
     for (const { name, arrays } of outputsOf(this.#arrays)) {
       const values = arrays.map(({ past }) => this.#next.get(past)!);
@@ -67,13 +70,13 @@ export class StateInputs {
   }
 }
 
-/** An array grows by so many tokens at once. */
+/** Arrays grow by this many tokens at once. */
 const ROOM = 128;
 
-/** The arrays of one row: they are read where they lie, and new tokens add their own. */
+/** Holds the state of one row between runs. The runtime reads the arrays where they lie, and each run adds its new tokens. */
 export class RowState {
   #length = 0;
-  /** Never none, of which the runtime could make no product. */
+  /** It is never 0, because the runtime cannot multiply by an empty array. */
   #room = 1;
   readonly #arrays: readonly KeptArray[];
   readonly #values = new Map<string, Float32Array>();
@@ -83,11 +86,11 @@ export class RowState {
     for (const { past, shape } of this.#arrays) this.#values.set(past, new Float32Array(sizeOf(shape, this.#room)));
   }
 
-  /** Tokens of the row so far. */
+  /** The number of tokens in the row so far. */
   get length(): number {
     return this.#length;
   }
-  /** Tokens that growing arrays have room for. */
+  /** The number of tokens that growing arrays have room for. */
   get room(): number {
     return this.#room;
   }
@@ -101,7 +104,7 @@ export class RowState {
     );
   }
 
-  /** Goes on by `time` tokens with what the graph gave for them. */
+  /** Extends the row by `time` tokens with the results that the graph returned for them. */
   add(time: number, results: Readonly<Record<string, TensorValue>>): void {
     this.#reserve(this.#length + time);
     for (const { name, arrays } of outputsOf(this.#arrays)) {
@@ -117,7 +120,7 @@ export class RowState {
     this.#length += time;
   }
 
-  /** Puts new tokens where the used room of each line ends. */
+  /** Writes new tokens where the used room of each line ends. */
   #place(tokens: Float32Array, time: number, values: Float32Array, shape: StateArray['shape']): void {
     const { lines, numbers } = linesOf(shape);
     const length = time * numbers;
@@ -127,7 +130,7 @@ export class RowState {
     }
   }
 
-  /** Room is scored whether it is used or not, so there is little more than what is needed. */
+  /** Makes room for `tokens`. Unused room is scored too, so little more is made than what is needed. */
   #reserve(tokens: number): void {
     if (tokens <= this.#room) return;
     const before = this.#room;
@@ -150,7 +153,7 @@ function sizeOf(shape: StateArray['shape'], tokens: number): number {
   return shape.reduce<number>((product, extent) => product * (extent === 'tokens' ? tokens : extent), 1);
 }
 
-/** A growing array as lines, in each of which tokens of so many numbers follow one another. */
+/** Sees a growing array as `lines`, in each of which tokens of `numbers` elements follow one another. */
 function linesOf(shape: StateArray['shape']): { readonly lines: number; readonly numbers: number } {
   const axis = shape.indexOf('tokens');
   return { lines: sizeOf(shape.slice(0, axis), 1), numbers: sizeOf(shape.slice(axis + 1), 1) };

@@ -1,4 +1,4 @@
-/** The weights of a model in a graph: read back from few bits, or read as they are. */
+/** Declares the weights of a model in a graph, either dequantized or read as they are. */
 import type { Graph, Value } from '../graph/graph.ts';
 import { dequantized, packedLinear, packedRows, productInParts, widened, type PackedWeight } from '../graph/ops/packed.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
@@ -8,7 +8,10 @@ import type { DecoderOptions } from './options.ts';
 
 export type WeightFiles = ReadonlyMap<string, WeightLocation>;
 
-/** Declares the weights of a model in a graph as they are asked for; a packed one is read back each time, so that it never stays. */
+/**
+ * Returns a function that declares a weight of a model by name. A packed weight is dequantized at each use, so that it never
+ * stays.
+ */
 export function weightsOf(g: Graph, spec: DecoderSpec, files: WeightFiles): (name: string) => Value {
   return (asked) => {
     const name = storedName(spec, asked);
@@ -32,7 +35,7 @@ function packedWeight(name: string, location: PackedLocation): PackedWeight {
   return { rows: shape[0], columns: shape[1], bits, blockSize, minimumGroup, hasNibbleZeros, declare };
 }
 
-/** Reads packed matrices as they are, those that `asTheyAre` says. */
+/** Returns readers that multiply packed matrices without dequantizing them, for those that `asTheyAre` accepts. */
 export function packedReading(
   g: Graph,
   spec: DecoderSpec,
@@ -62,7 +65,10 @@ function packedModule(spec: DecoderSpec, files: WeightFiles, path: string): Pack
   return 'bits' in location ? packedWeight(name, location) : null;
 }
 
-/** Reads a packed embedding row by row and a packed head part by part, so that neither is ever there in float32, but where `isTrained`. */
+/**
+ * Returns readers that read a packed embedding row by row and a packed head part by part, so that neither exists as a whole in
+ * float32. A matrix for which `isTrained` holds is read in the usual way.
+ */
 export function packedEnds(
   g: Graph,
   spec: DecoderSpec,

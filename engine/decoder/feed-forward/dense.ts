@@ -1,4 +1,4 @@
-/** The graph of a feed-forward through which every token goes alike. */
+/** Builds a dense feed-forward, in which every token passes through the same matrices. */
 import type { Value } from '../../graph/graph.ts';
 import type { PlainOp } from '../../graph/op.ts';
 import { gelu, geluTanh, relu, silu } from '../../graph/ops/activation.ts';

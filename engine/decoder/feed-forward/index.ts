@@ -1,4 +1,4 @@
-/** The builder of each kind of feed-forward. */
+/** The table of builders, one for each kind of feed-forward. */
 import type { FeedForward } from '../../models/feed-forward/index.ts';
 import type { PartBuilder } from '../part.ts';
 import { buildDense } from './dense.ts';

@@ -40,7 +40,9 @@ export const buildAttention: PartBuilder<Attention> = (place, mixer, x) => {
   return project('attn_output', mixed);
 };
 
-/** Keys and values as the products of generation read them where they lie: keys element by element, values token by token. */
+/**
+ * Returns the layout of cached keys and values that the products of generation read in place: tokens are the last axis of keys.
+ */
 export function cachedAttentionState({ keyValueHeads, headDim }: Attention): StateArray[] {
   return [
     { name: 'key', shape: [keyValueHeads, 1, headDim, 'tokens'] },
@@ -48,7 +50,7 @@ export function cachedAttentionState({ keyValueHeads, headDim }: Attention): Sta
   ];
 }
 
-/** Each `[tokens, heads * headDim]`, from three matrices or one. */
+/** Builds queries, keys and values, each `[tokens, heads * headDim]` of their own heads, from three matrices or one. */
 function queryKeyValue(
   { g, sequence: { tokens }, project }: PartPlace,
   { heads, keyValueHeads, headDim, fused: layout, clip: bound }: Attention,
@@ -107,18 +109,18 @@ function rotate(
 }
 
 interface AttentionInputs {
-  /** `[tokens, heads * headDim]` */
+  /** The queries `[tokens, heads * headDim]`. */
   readonly query: Value;
-  /** `[tokens, keyValueHeads * headDim]` */
+  /** The keys `[tokens, keyValueHeads * headDim]`; `value` has the same shape. */
   readonly key: Value;
   readonly value: Value;
-  /** Added to the scores, `[time, time]`: 0 where a token may look, hugely negative where not. */
+  /** The mask that is added to the scores: 0 where a token may look, hugely negative where it may not. */
   readonly mask: Value;
 }
 
 /**
- * Weighted values `[tokens, heads * headDim]`. The query heads that share a key head are a dimension of their own, so that keys and
- * values are never repeated.
+ * Builds the weighted values `[tokens, heads * headDim]`. The query heads that share a key head are a dimension of their own,
+ * so that keys and values are never repeated.
  */
 function attend(
   g: Graph,
@@ -143,8 +145,8 @@ function attend(
 }
 
 /**
- * The same for one row that goes on after what is cached, and its own keys and values as the cache has them. `mask` reaches over the whole
- * room of the cache and then these tokens.
+ * Builds the same for one row that continues after the cache, and the keys and values of its tokens as the cache keeps them.
+ * `mask` covers the whole room of the cache and then these tokens.
  */
 function attendCached(
   g: Graph,
@@ -161,7 +163,7 @@ function attendCached(
   return { mixed: reshape(g, [rows], { shape: [time, heads * headDim] }), own };
 }
 
-/** For each block of queries its rows of the mask, as far as the keys it may see; all layers share them. */
+/** Builds the part of the mask for each block of queries, up to the last key it may see; all layers share these parts. */
 function maskBlocks(g: Graph, mask: Value, blocks: number): readonly Value[] {
   if (blocks === 1) return [mask];
   return g.memo(mask, `${blocks} blocks`, () =>

@@ -1,4 +1,4 @@
-/** The builder of each kind of mixer, and how generation keeps what it goes on from. */
+/** The table of builders, one for each kind of mixer, and how generation keeps the state of each kind. */
 import type { Mixer } from '../../models/mixers/index.ts';
 import type { StateArray } from '../../models/parts.ts';
 import type { PartBuilder } from '../part.ts';
@@ -6,7 +6,7 @@ import { buildAttention, cachedAttentionState } from './attention.ts';
 
 interface MixerBuilder<Part> {
   readonly build: PartBuilder<Part>;
-  /** The arrays of its state (`kindOfMixer`) with their axes in the order in which its products read them. */
+  /** Lists the arrays of its state (`kindOfMixer`), with their axes in the order in which its products read them. */
   cached(part: Part): readonly StateArray[];
 }
 
