@@ -1,7 +1,7 @@
 /**
- * Checkpoints: `checkpoints/step-000020/` with the adapter as PEFT stores it, Adam's moments, and `state.json`, which lists every other
- * file with its size and SHA-256, and says how the run is computed. The order of rows and the schedule are functions of seed and step, so nothing else is needed to go
- * on bit for bit.
+ * Writes and reads checkpoints. A checkpoint is a folder `checkpoints/step-000020/` with the adapter as PEFT stores it, Adam's
+ * moments, and `state.json`, which lists every other file with its size and SHA-256, and says how the run is computed. The
+ * order of rows and the schedule are functions of seed and step, so nothing else is needed to resume bit for bit.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -18,21 +18,24 @@ import { Problem } from '../problem.ts';
 import type { AdamState } from './optimizer.ts';
 import type { ComputePlan } from './plan.ts';
 
-/** What a run has become after `step` steps. */
+/** Holds the state of a run after `step` optimizer steps. */
 export interface TrainingState {
   readonly step: number;
-  /** Training time so far, over all sessions of the run. */
+  /** The training time so far in seconds, over all sessions of the run. */
   readonly seconds: number;
   readonly adapter: Adapter;
-  /** What is written for an adapter that does not stand on the base itself (plain.ts); the same one for any other. */
+  /**
+   * The form of the adapter that is written when its first values are taken out of the base (plain.ts); `adapter` when left
+   * out.
+   */
   readonly plain?: Adapter;
   readonly adam: AdamState;
   readonly plan: ComputePlan;
-  /** What tells the run from others; missing in checkpoints of earlier versions. */
+  /** The identity of the run; checkpoints of earlier versions have none. */
   readonly run?: string;
 }
 
-/** The content of state.json. */
+/** Describes the content of state.json. */
 interface StateFile {
   readonly version: 2;
   readonly step: number;
@@ -40,7 +43,7 @@ interface StateFile {
   readonly updates: number;
   readonly plan: ComputePlan;
   readonly run?: string;
-  /** The adapter is that of twice the rank that a run in progress is made of. */
+  /** Says that the stored adapter is the one of twice the rank that `splitAdapter` turns back into that of the run. */
   readonly isPlain?: true;
   readonly files: readonly { readonly path: string; readonly bytes: number; readonly sha256: string }[];
 }
@@ -51,8 +54,9 @@ const folderPattern = /^step-(\d{6,})$/;
 const maxStateBytes = 1 << 20;
 
 /**
- * Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep` up to it; those of another run are left
- * alone. One that is there already, because the run went on from it and has not made a step, stays as it is.
+ * Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep` checkpoints up to it.
+ * Checkpoints of another run are left alone. A checkpoint of this step that is there already, because the run was resumed from
+ * it and has not made a step, stays as it is.
  */
 export function saveCheckpoint(dir: string, state: TrainingState, keep: number): Checkpoint {
   const path = join(dir, `step-${String(state.step).padStart(6, '0')}`);
@@ -87,14 +91,14 @@ function describe(path: string, step: number): Checkpoint {
 
 interface Newest {
   readonly whole: string | null;
-  /** Newer ones that are passed over. */
+  /** Newer checkpoints that are passed over because they are damaged. */
   readonly damaged: readonly string[];
   readonly ofAnother: readonly string[];
 }
 
 /**
- * The newest checkpoint that is whole, or null, and those passed over because they are damaged or of another run than `run`. One that
- * names no run is taken to be of this one. What a killed writer left is removed.
+ * Finds the newest checkpoint that is whole, or null, and lists the newer ones that are damaged or belong to another run than
+ * `run`. A checkpoint that names no run is taken to belong to this one. Unfinished folders of a killed writer are removed.
  */
 export function newestCheckpoint(dir: string, run?: string): Newest {
   if (!existsSync(dir)) return { whole: null, damaged: [], ofAnother: [] };
@@ -116,7 +120,7 @@ export function loadCheckpoint(path: string, base: BaseModel): TrainingState {
   return { step, seconds, adapter, adam: { mean, square, updates }, plan, ...(run === undefined ? {} : { run }) };
 }
 
-/** Newest first. */
+/** Lists the folders of checkpoints, the newest first. */
 function checkpointFolders(dir: string): string[] {
   return readdirSync(dir)
     .filter((name) => folderPattern.test(name))
@@ -128,7 +132,7 @@ function stepOf(folder: string): number {
   return Number(folderPattern.exec(basename(folder))![1]);
 }
 
-/** Whether a checkpoint names another run; one that cannot be read names none. */
+/** Says whether a checkpoint names another run; a checkpoint that cannot be read names none. */
 function isOfAnother(path: string, run: string | undefined): boolean {
   if (run === undefined) return false;
   try {
@@ -171,7 +175,7 @@ function readState(path: string): StateFile {
   return state as StateFile;
 }
 
-/** Of what state.json says, without the hash itself. */
+/** Returns the SHA-256 of the content of state.json without the hash itself. */
 function hashOf(content: Partial<StateFile>): string {
   return createHash('sha256').update(JSON.stringify(content)).digest('hex');
 }

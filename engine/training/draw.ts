@@ -1,13 +1,19 @@
-/** Keys of the random numbers of a step: what is drawn for a token follows from the seed, the step, the row's place in the step and the token's in its row. */
+/**
+ * Computes the keys of the random numbers of a step. The numbers drawn for a token depend only on the seed, the step, the index
+ * of the row in the step, and the index of the token in its row.
+ */
 import { streamOf, threefry } from '../random.ts';
 
-/** Which step a micro-batch belongs to, and where its first row stands among the rows of that step. */
+/** Says which step a micro-batch belongs to, and the index of its first row among the rows of that step. */
 export interface StepPlace {
   readonly step: number;
   readonly firstRow: number;
 }
 
-/** Two words for each of `tokens` tokens of a micro-batch in which these rows lie; 0 where none does. */
+/**
+ * Returns two int32 words for each of the `tokens` tokens of a micro-batch, two arrays `[tokens]`. `rows` says where its rows
+ * lie; the words are 0 at padding.
+ */
 export function tokenKeys(
   seed: number,
   { step, firstRow }: StepPlace,

@@ -1,10 +1,10 @@
-/** The loss of a model on examples. */
+/** Computes the loss of a model on examples. */
 import { Problem } from '../problem.ts';
 import type { Example } from './examples.ts';
 import { passOver, placesOf, type Passing } from './pass.ts';
 import type { TrainStep } from './step.ts';
 
-/** The mean loss over all supervised tokens of some examples, and each example's own. */
+/** Holds the mean loss in nats over all supervised tokens of some examples, and the mean loss of each example. */
 export interface ExamplesLoss {
   readonly loss: number;
   readonly supervisedTokens: number;
@@ -17,7 +17,9 @@ export interface Evaluation extends Pick<Passing, 'recipe' | 'stopRequested'> {
   onProgress?(examplesDone: number): void;
 }
 
-/** Evaluates `examples` as a recipe batches them. */
+/**
+ * Evaluates `examples` in the batches of the recipe. A loss that is not finite is refused with a `Problem` that names the rows.
+ */
 export async function evaluateExamples(examples: readonly Example[], evaluation: Evaluation): Promise<ExamplesLoss> {
   const { step, parameters, onProgress = () => {} } = evaluation;
   const sums = new Float64Array(examples.length);

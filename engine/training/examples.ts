@@ -1,26 +1,28 @@
-/** What training draws: examples, each of one or several sequences of tokens. */
+/** Defines the examples that training draws, each of one or several sequences of tokens. */
 import { type LabelledTokens, supervisedTokens } from '../labels.ts';
 
-/** What a sequence is to its example: all of it, or the better or worse answer of a preference. */
+/** Says what a sequence is in its example: the whole of it, or the chosen or rejected answer of a preference. */
 export type Part = 'whole' | 'chosen' | 'rejected';
 
 export interface Sequence extends LabelledTokens {
   readonly part: Part;
 }
 
-/** What a step takes as one; `file` and `line` are for messages. */
+/** Describes one example of a step; `file` and `line` are for messages. */
 export interface Example {
-  /** Of the row in the data, from 0: a row can be several examples. */
+  /** The index of the row in the data, from 0; a row can be several examples. */
   readonly index: number;
   readonly file: string;
   readonly line: number;
   readonly sequences: readonly Sequence[];
 }
 
-/** A row of data with one sequence of tokens. */
+/** Describes a row of data with one sequence of tokens. */
 export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, LabelledTokens {}
 
-/** A row as an example of one sequence. Its tokens stay where the row has them, because there may be millions of rows. */
+/**
+ * Presents a row as an example of one sequence. Its tokens are views of the row's own, because there may be millions of rows.
+ */
 class RowExample implements Example {
   readonly #row: TokensOfRow;
   readonly #maxLength: number;
@@ -53,19 +55,22 @@ export function examplesOf(rows: readonly TokensOfRow[], maxLength = Infinity): 
   return rows.map((row) => new RowExample(row, maxLength));
 }
 
-/** Examples cut to a maximum length, without those that leave nothing to train on, and how many were cut or left out. */
+/** Holds examples truncated to a maximum length, without those that have no supervised token left, and counts both kinds. */
 export interface PreparedExamples {
   readonly examples: readonly Example[];
   readonly truncated: number;
   readonly withoutTarget: number;
 }
 
-/** Told how many of how many are done, and waited for. */
+/** Receives how many of how many are done, and is awaited. */
 type OnTurn = (done: number, total: number) => Promise<void>;
 
 const turn = 256;
 
-/** Gives all in groups: a million rows take seconds, and before each group `onTurn` says how far it is and lets a stop arrive. */
+/**
+ * Yields `all` in groups. A million rows take seconds, so before each group `onTurn` is awaited: it reports progress and lets a
+ * request to stop arrive.
+ */
 export async function* inTurns<T>(all: readonly T[], onTurn: OnTurn): AsyncGenerator<readonly T[]> {
   for (let first = 0; first < all.length; first += turn) {
     await onTurn(first, all.length);
@@ -73,6 +78,7 @@ export async function* inTurns<T>(all: readonly T[], onTurn: OnTurn): AsyncGener
   }
 }
 
+/** Truncates rows to `maxLength` tokens and drops those that have no supervised token left. */
 export async function prepareExamples(
   rows: readonly TokensOfRow[],
   maxLength: number,
@@ -86,13 +92,13 @@ export async function prepareExamples(
   return { examples, truncated, withoutTarget: rows.length - examples.length };
 }
 
-/** A sequence with the example it is of, and the place of that among those it was drawn with. */
+/** Describes a sequence together with its example and the index of that example among those drawn with it, from 0. */
 export interface DrawnSequence extends Sequence {
   readonly example: Example;
   readonly place: number;
 }
 
-/** Gives the sequences of examples in order. */
+/** Yields the sequences of examples in order. */
 export function* sequencesOf(examples: Iterable<Example>): Generator<DrawnSequence> {
   let place = 0;
   for (const example of examples) {
@@ -101,7 +107,7 @@ export function* sequencesOf(examples: Iterable<Example>): Generator<DrawnSequen
   }
 }
 
-/** Counts the tokens that are trained. */
+/** Counts the supervised tokens of examples. */
 export function supervisedOf(examples: Iterable<Example>): number {
   let count = 0;
   for (const { labels } of sequencesOf(examples)) count += supervisedTokens(labels);

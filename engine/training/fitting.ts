@@ -1,24 +1,25 @@
-/** Makes a recipe fit into a budget of memory. */
+/** Changes a recipe so that it fits into a budget of memory. */
 import type { FitChange, FittedRecipe } from '../contract.ts';
 import type { Recipe } from '../recipe.ts';
 
-/** What a change costs depends on the model and the rows. */
+/** Describes the model and the rows, on which the cost of a change depends. */
 export interface FitSubject {
   readonly layers: number;
   readonly longest: number;
-  /** The share of all tokens that lie beyond a length in their row. */
+  /** Returns the share of all tokens, from 0 to 1, that a maximum length of `length` tokens would cut off. */
   tokensBehind(length: number): number;
 }
 
-/** Below these nothing more is gained or too little would be learned. */
+/** Values below these limits would save nothing more, or leave too little to learn from. */
 const fewestHeadRows = 32;
 const shortestLength = 128;
 /** Recomputation is tried in this many steps, from few blocks to all. */
 const recomputeSteps = 6;
 
 /**
- * Changes a recipe until it takes no more than `budget`: smaller batches added up to the same step, fewer logits at once, recomputation of
- * as many blocks as it takes, shorter rows, and last a base in fewer bits. `bytesOf` estimates a recipe for rows of some length.
+ * Changes a recipe until it takes no more than `budget` bytes. In this order it tries smaller batches with more gradient
+ * accumulation, fewer rows of logits at once, gradient checkpointing of more and more blocks, shorter rows, and a base in fewer
+ * bits. `bytesOf` estimates the bytes that a recipe takes for rows of a length in tokens.
  */
 export async function fitRecipe(
   recipe: Recipe,
@@ -30,7 +31,7 @@ export async function fitRecipe(
   let fitted = recipe;
   let bytes = await bytesOf(fitted, lengthOf(fitted));
   const changes = new Map<string, FitChange>();
-  /** One step; kept when it saves anything. */
+  /** Tries one change and keeps it if it saves memory. */
   const attempt = async (changed: Partial<Recipe>, cost: string): Promise<void> => {
     if (bytes <= budget) return;
     const next = { ...fitted, ...changed };
@@ -68,7 +69,9 @@ export async function fitRecipe(
   return { recipe: fitted, bytes, changes: [...changes.values()] };
 }
 
-/** A matrix product of some hundred rows is as fast per row as a larger one. */
+/**
+ * Describes the cost of a batch of this many tokens: a matrix product of some hundred rows is as fast per row as a larger one.
+ */
 function costOfBatch(tokens: number): string {
   return tokens >= 256
     ? 'Hardly slower: the same step, made of more and smaller batches.'

@@ -1,4 +1,4 @@
-/** The training loop: everything that happens between the first step and the last, one line each. */
+/** Runs the training loop: everything that happens between the first step and the last, one line each. */
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import type { Recipe } from '../recipe.ts';
 import { evaluateExamples } from './evaluation.ts';
@@ -10,30 +10,31 @@ import { learningRate } from './schedule.ts';
 import { notFinite, stepGradient, type ObjectiveStep } from './step-gradient.ts';
 import type { TrainStep } from './step.ts';
 
-/** What the loop is handed. `parameters` and `adam` are updated in place. */
+/** Describes a run to the training loop. `parameters` and `adam` are updated in place. */
 export interface Training extends ObjectiveStep {
   readonly step: Pick<TrainStep, 'prepare' | 'gradient' | 'score' | 'evaluate'>;
   readonly recipe: Recipe;
   readonly examples: readonly Example[];
   readonly evalExamples: readonly Example[];
-  /** Parts of the parameters with other learning rates; left out, there are none. */
+  /** The parts of the parameters that have other learning rates; when left out, all parameters have one. */
   readonly groups?: readonly ParameterGroup[];
   readonly adam: AdamState;
-  /** Steps made so far: 0, or those of the checkpoint a run goes on from. */
+  /** The number of steps made so far: 0, or that of the checkpoint from which the run is resumed. */
   readonly stepsDone: number;
   readonly totalSteps: number;
-  /** The evaluation at `stepsDone` is already known. */
+  /** Whether the evaluation after `stepsDone` steps is already known. */
   readonly evaluated: boolean;
   onStep(metrics: StepMetrics): void;
   onEvaluating(examplesDone: number): void;
   onEvaluation(metrics: EvalMetrics): void;
-  /** Saves the present state, which is that after `step` steps. */
+  /** Saves the current state, which is the state after `step` steps. */
   save(step: number): void;
 }
 
 /**
- * Trains to the last step. Parameters change only once per step, when the gradients of all its micro-batches are there, so a stop or
- * a failure at any moment leaves the state after the last whole step, and a run that goes on from it takes the same path again.
+ * Trains to the last step. Parameters change only once per step, when the gradients of all its micro-batches have been
+ * computed. So a stop or a failure at any moment leaves the state after the last whole step, and a resumed run repeats the same
+ * steps.
  */
 export async function train(training: Training): Promise<void> {
   const { recipe, examples, evalExamples, parameters, adam, totalSteps } = training;

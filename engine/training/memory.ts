@@ -1,4 +1,4 @@
-/** How many parameters a recipe trains and how much memory that takes, from the very graph that would run. */
+/** Computes how many parameters a recipe trains, and estimates the memory it takes from the graph that would run. */
 import type { AdapterShape } from '../adapters/adapter.ts';
 import { adapterRecipe } from '../adapters/config.ts';
 import { plannedShape } from '../adapters/initial.ts';
@@ -13,8 +13,9 @@ import { buildStep } from './step-graph.ts';
 import { largestBatch, stepSizes } from './step-sizes.ts';
 
 /**
- * Trained parameters of each linear layer, over all chosen blocks, and in all, with what lies outside of the blocks. A layer of
- * [out, in] gets B [out, r] and A [r, in]: r (in + out) numbers instead of in x out.
+ * Counts the trained parameters of each linear layer over all chosen blocks, and those of the whole adapter, which may also
+ * train tensors outside of the blocks. A layer of [out, in] gets B [out, r] and A [r, in]: r (in + out) numbers instead of in x
+ * out.
  */
 export function planAdapter(
   linears: readonly LinearInfo[],
@@ -33,8 +34,8 @@ export function planAdapter(
 
 const bytesPerNumber = 4;
 /**
- * Copies of an adapter's size beside the graph's own: parameters, two moments, the gradient of the step and that of a micro-batch, what
- * the runtime hands over until it is collected, and what writing a checkpoint takes.
+ * The number of arrays of the adapter's size outside of the graph: parameters, two moments, the gradient of the step and that
+ * of a micro-batch, results of the runtime until they are collected, and the buffers for writing a checkpoint.
  */
 const adapterCopies = 8;
 
@@ -42,10 +43,10 @@ const adapterCopies = 8;
 const programBytes = 150e6;
 const bytesPerNode = 13e3;
 const bytesPerToken = 1.5e3;
-/** What free memory between the blocks in use adds to them. */
+/** The factor by which free memory between the blocks in use increases the estimate. */
 const fragmentation = 1.1;
 
-/** The fields that decide what memory a run takes. */
+/** Picks the fields of a recipe that decide how much memory a run takes. */
 export function memoryRecipe(recipe: Recipe) {
   const { batchSize, gradientAccumulation, packing, headRows, recompute, baseQuantization, neftuneNoiseAlpha } = recipe;
   const ofStep = { batchSize, gradientAccumulation, packing, headRows, recompute, baseQuantization, neftuneNoiseAlpha };
@@ -53,30 +54,31 @@ export function memoryRecipe(recipe: Recipe) {
 }
 export type MemoryRecipe = ReturnType<typeof memoryRecipe>;
 
-/** The graph of a step, and what of its memory does not depend on the size of a batch. */
+/** Holds the liveness of a step's graph, and the bytes that do not depend on the size of a batch. */
 interface PlannedGraph {
   readonly liveness: Liveness;
   readonly base: number;
   readonly adapter: number;
 }
 
+/** Counts what a step costs besides arithmetic. */
 export interface StepCounts {
   readonly nodes: number;
-  /** Nodes that only move elements. */
+  /** The number of nodes that only move elements. */
   readonly copies: number;
-  /** How often a step asks for memory. */
+  /** The number of times that a step allocates memory. */
   readonly allocations: number;
-  /** Alive at once in the planned order, without weights. */
+  /** The largest number of bytes alive at once in the planned order, without weights. */
   readonly peakBytes: number;
 }
 
-/** How many graphs are kept: somebody tries a few settings in turn. */
+/** This many graphs are kept, because people try a few settings in turn. */
 const keptGraphs = 4;
 
-/** Estimates of the memory that training a model takes, from the very graphs that would run. */
+/** Estimates the memory that training a model takes, from the graphs that would run. */
 export class MemoryPlanner {
   readonly #model: OpenModel;
-  /** By what decides a graph, the newest last. */
+  /** The graphs by the settings that decide them, the newest last. */
   readonly #graphs = new Map<string, PlannedGraph>();
 
   constructor(model: OpenModel) {
@@ -84,8 +86,8 @@ export class MemoryPlanner {
   }
 
   /**
-   * Bytes at the peak of a step on rows of `longest` tokens, all supervised. Activations and logits are what is alive at once in the
-   * order in which the graph runs; everything else is there all the time.
+   * Estimates the bytes at the peak of a step on rows of `longest` tokens, all supervised. Activations and logits are the
+   * values alive at once in the order in which the graph runs; everything else stays in memory all the time.
    */
   async plan(recipe: MemoryRecipe, longest: number): Promise<RunPlan['memory']> {
     const { spec, tokenizerSource } = this.#model;
@@ -100,14 +102,14 @@ export class MemoryPlanner {
     };
   }
 
-  /** What a step costs besides arithmetic, as its graph has it: numbers that no other machine changes. */
+  /** Counts what a step costs besides arithmetic. The counts follow from its graph and are the same on every machine. */
   counts(recipe: MemoryRecipe, longest: number): StepCounts {
     const { liveness, peak } = this.#step(recipe, longest);
     const { nodes, copies } = liveness;
     return { nodes, copies, allocations: peak.allocations, peakBytes: peak.bytes };
   }
 
-  /** A step on rows of `longest` tokens. */
+  /** Plans a step on rows of `longest` tokens. */
   #step(recipe: MemoryRecipe, longest: number) {
     const cut = graphPlan(recipe, longest);
     const planned = this.#graph(recipe, cut);
@@ -135,7 +137,7 @@ export class MemoryPlanner {
   }
 }
 
-/** Bytes of the files that the weights of a graph lie in: several may read the same ones. */
+/** Counts the bytes of the files that the weights of a graph read; bytes that several weights share count once. */
 export function bytesOfWeights({ weights }: Graph): number {
   const parts = Map.groupBy(weights.values(), ({ data }) => data.path);
   let sum = 0;
@@ -150,6 +152,7 @@ export function bytesOfWeights({ weights }: Graph): number {
   return sum;
 }
 
+/** Adds up the parts of an estimate, in bytes. */
 export function totalMemory(memory: RunPlan['memory']): number {
   return Object.values(memory).reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -1,32 +1,40 @@
-/** Rows as the arrays of a micro-batch, side by side or packed end to end, and where in those each row and each supervised token lies. */
+/**
+ * Turns rows into the arrays of a micro-batch, padded side by side or packed end to end, and finds each row and each supervised
+ * token in them.
+ */
 import { ignored, type LabelledTokens } from '../labels.ts';
 import type { Recipe } from '../recipe.ts';
 import { packCapacity, type BatchSize } from './step-sizes.ts';
 
-/** The tokens of a row. */
 type BatchRecipe = Pick<Recipe, 'packing' | 'batchSize'>;
 
-/** Rows of one shape, padded on the right, or packed end to end into one. */
+/** Holds rows padded on the right to one length, or packed end to end into one row. */
 export interface MicroBatch {
-  /** `[batch * time]`, 0 at padding. */
+  /** The ids of the tokens, `[batch * time]`, 0 at padding. */
   readonly inputIds: Int32Array;
-  /** `[batch * time]`, not shifted: `labels[t]` belongs to `inputIds[t]`; -100 is ignored and stands at padding. */
+  /**
+   * The labels `[batch * time]`, not shifted: `labels[t]` belongs to `inputIds[t]`. The label -100 is ignored and stands at
+   * padding.
+   */
   readonly labels: Int32Array;
   readonly batch: number;
   readonly time: number;
-  /** Tokens of each row without padding. */
+  /** The number of tokens in each row without padding. */
   readonly lengths: readonly number[];
-  /** The rows lie one after the other in a single one, so `batch` is 1. */
+  /** Whether the rows are packed end to end into one, so that `batch` is 1. */
   readonly packed?: boolean;
-  /** How much each supervised token's loss counts in the gradient, in the order of `StepResult.tokenLoss`; left out, 1 each. */
+  /**
+   * The weight of each supervised token's loss in the gradient, in the order of `StepResult.tokenLoss`; 1 each when left out.
+   */
   readonly weights?: Float32Array;
 }
 
-/** Gives rows in the groups that are micro-batches, in order. */
+/** Yields the rows of each micro-batch, in order. */
 export function microBatches<T extends LabelledTokens>(rows: Iterable<T>, { packing, batchSize }: BatchRecipe): Generator<T[]> {
   return packing ? packsOf(rows) : groupsOf(rows, batchSize);
 }
 
+/** Lays the rows of one micro-batch into arrays, packed or padded as the recipe says. */
 export function toMicroBatch(rows: readonly LabelledTokens[], { packing }: Pick<BatchRecipe, 'packing'>): MicroBatch {
   return packing ? toPackedBatch(rows) : toPaddedBatch(rows);
 }
@@ -44,7 +52,7 @@ export function toPaddedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   return { inputIds, labels, batch: rows.length, time, lengths };
 }
 
-/** Lays rows end to end in one, each beginning anew: no token sees another row, and none is asked to predict one. */
+/** Packs rows end to end into one. Each begins anew: no token sees another row, and none has to predict a token of another. */
 export function toPackedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);
   const time = lengths.reduce((sum, length) => sum + length, 0);
@@ -59,7 +67,7 @@ export function toPackedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   return { inputIds, labels, batch: 1, time, lengths, packed: true };
 }
 
-/** Gives rows in order, as many together as `capacity` tokens hold, and longer ones alone. */
+/** Yields packs of rows in order. Each pack has at most `capacity` tokens; a longer row is a pack by itself. */
 export function* packsOf<T extends LabelledTokens>(rows: Iterable<T>, capacity = packCapacity): Generator<T[]> {
   let pack: T[] = [];
   let room = capacity;
@@ -75,7 +83,7 @@ export function* packsOf<T extends LabelledTokens>(rows: Iterable<T>, capacity =
   if (pack.length > 0) yield pack;
 }
 
-/** Gives rows in order, `size` together, and at the end what is left. */
+/** Yields groups of `size` rows in order; the last group may be smaller. */
 function* groupsOf<T>(rows: Iterable<T>, size: number): Generator<T[]> {
   let group: T[] = [];
   for (const row of rows) {
@@ -87,7 +95,7 @@ function* groupsOf<T>(rows: Iterable<T>, size: number): Generator<T[]> {
   if (group.length > 0) yield group;
 }
 
-/** Finds where each row of a batch begins and how many tokens it has. */
+/** Finds the flat position at which each row of a batch begins, and its number of tokens. */
 export function rowPlaces({ lengths, time, packed }: MicroBatch): { readonly start: number; readonly length: number }[] {
   let end = 0;
   return lengths.map((length, row) => {
@@ -97,7 +105,7 @@ export function rowPlaces({ lengths, time, packed }: MicroBatch): { readonly sta
   });
 }
 
-/** Gives for each token of packed rows where its row begins; what fills up is a row of its own. */
+/** Returns the position at which the row of each token begins, `[time]`, for packed rows; the padding is a row of its own. */
 export function startsOfTokens(batch: MicroBatch): Int32Array {
   const rows = rowPlaces(batch);
   const { start, length } = rows.at(-1)!;
@@ -106,7 +114,9 @@ export function startsOfTokens(batch: MicroBatch): Int32Array {
   return starts;
 }
 
-/** Lists the flat positions whose next token is supervised, that token, and their rows. */
+/**
+ * Lists the flat positions whose next token is supervised (`rows`), that token (`targets`), and the row of each in the batch.
+ */
 export function supervised(batch: MicroBatch): { rows: number[]; targets: number[]; tokenRow: Int32Array } {
   const rows: number[] = [];
   const targets: number[] = [];
@@ -123,7 +133,7 @@ export function supervised(batch: MicroBatch): { rows: number[]; targets: number
   return { rows, targets, tokenRow: Int32Array.from(tokenRow) };
 }
 
-/** Pads a batch on the right to a larger size, as a graph takes it: the rows it gains are empty. */
+/** Pads a batch on the right to the larger size that a graph takes; the rows it gains are empty. */
 export function padded(given: MicroBatch, { batch, time }: BatchSize): MicroBatch {
   if (time === given.time && batch === given.batch) return given;
   const wider = (values: Int32Array, padding: number): Int32Array => {

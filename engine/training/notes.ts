@@ -1,4 +1,4 @@
-/** What a person should know of a run that does not do all that its recipe seems to say; each is a sentence. */
+/** Writes the notes about a run that does not do all that its recipe seems to say; each note is a sentence. */
 import { contextOf, type PositionsSpec } from '../models/positions.ts';
 import { ownNames, type Recipe, type RecipeInput } from '../recipe.ts';
 import type { DecoderSpec } from '../models/spec.ts';
@@ -8,7 +8,7 @@ import { adapterShape, type Adapter } from '../adapters/adapter.ts';
 import { adapterKeys, adapterRecipe, type AdapterConfig } from '../adapters/config.ts';
 import { learningRate, warmupOf } from './schedule.ts';
 
-/** Of a recipe on so many rows. */
+/** Returns the notes about a recipe that trains on `rows` rows: about its learning rate, its warm-up and its last step. */
 export function recipeNotes(recipe: Recipe, rows: number): string[] {
   const steps = totalSteps(recipe, rows);
   return [...rateNotes(recipe, steps), ...lengthNotes(recipe, rows, steps)];
@@ -39,7 +39,7 @@ function lengthNotes(recipe: Recipe, rows: number, steps: number): string[] {
   return last < full ? [`The last step takes ${counted(last, 'row')}, every other ${full}.`] : [];
 }
 
-/** Of settings that a person gave for an adapter that is there already, and that would make it another one. */
+/** Returns the note about settings given for an adapter that exists already, when they would make it another adapter. */
 export function givenAdapterNotes(input: RecipeInput, { config, shape }: Adapter, spec: DecoderSpec): string[] {
   const { fields, givenAs } = ownNames(input);
   const own = adapterRecipe(config);
@@ -64,7 +64,7 @@ export function givenAdapterNotes(input: RecipeInput, { config, shape }: Adapter
   }
 }
 
-/** Tells which examples, as they are trained or evaluated, are longer than a model was made for. */
+/** Returns the note that counts the examples longer than the context length of the model, in tokens. */
 export function contextNotes(spec: PositionsSpec, examples: readonly Example[]): string[] {
   const context = contextOf(spec);
   const beyond = examples.filter(({ sequences }) => sequences.some(({ inputIds }) => inputIds.length > context)).length;

@@ -1,6 +1,6 @@
 import type { Recipe } from '../recipe.ts';
 
-/** State of AdamW: one moment of each kind per parameter, in the order of the parameters, and how many updates were made. */
+/** Holds the state of AdamW: both moments of each parameter, in the order of the parameters, and the number of updates made. */
 export interface AdamState {
   readonly mean: Float32Array;
   readonly square: Float32Array;
@@ -11,18 +11,19 @@ export function newAdamState(length: number): AdamState {
   return { mean: new Float32Array(length), square: new Float32Array(length), updates: 0 };
 }
 
-/** A stretch of the parameters with a learning rate of its own. */
+/** Describes a range of the parameters, from `start` up to but not including `end`, that has a learning rate of its own. */
 export interface ParameterGroup {
   readonly start: number;
   readonly end: number;
-  /** Of the learning rate of the step. */
+  /** The factor by which the learning rate of the step is multiplied. */
   readonly rateFactor: number;
-  /** Whether it is pulled towards 0. */
+  /** Whether weight decay applies. */
   readonly decays: boolean;
 }
 
 /**
- * One update of AdamW in place: decoupled weight decay, bias correction, moments kept in float32 and arithmetic in float64. The
+ * Makes one update of AdamW in place, with decoupled weight decay and bias correction, moments in float32 and arithmetic in
+ * float64. The
  * order of operations is torch's (torch/optim/adamw.py, _single_tensor_adamw).
  */
 export function adamwUpdate(
@@ -51,14 +52,16 @@ export function adamwUpdate(
   }
 }
 
-/** Euclidean norm over all trained tensors together. */
+/** Returns the Euclidean norm over all trained tensors together. */
 export function globalNorm(gradient: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;
   return Math.sqrt(sum);
 }
 
-/** Scales a gradient of norm `norm` down to `limit` in place, as torch's clip_grad_norm_; a limit of 0 never clips. */
+/**
+ * Scales a gradient whose norm is `norm` down to `limit` in place, as torch's clip_grad_norm_ does; a limit of 0 never clips.
+ */
 export function clipByNorm(gradient: Float32Array, norm: number, limit: number): void {
   const factor = limit / (norm + 1e-6);
   if (limit === 0 || factor >= 1) return;

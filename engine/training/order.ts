@@ -1,4 +1,4 @@
-/** Which examples each step takes, and how many steps there are. */
+/** Decides which examples each step takes, and how many steps a run has. */
 import { permutation } from '../random.ts';
 import type { Recipe } from '../recipe.ts';
 import type { Example } from './examples.ts';
@@ -12,7 +12,10 @@ export function examplesPerStep({ batchSize, gradientAccumulation }: StepRecipe)
   return batchSize * gradientAccumulation;
 }
 
-/** Counts what a run over so many examples takes in all its steps: as the epochs say, or full steps where their number is set. */
+/**
+ * Counts the examples that all steps of a run take together, from a data set of `examples`: `maxSteps` full steps where that is
+ * set, otherwise as many epochs as the recipe says.
+ */
 export function totalExamples(recipe: LengthRecipe, examples: number): number {
   if (recipe.maxSteps > 0) return recipe.maxSteps * examplesPerStep(recipe);
   // The nudge keeps 0.1 x 30 examples from becoming a fourth one by rounding.
@@ -24,7 +27,9 @@ export function totalSteps(recipe: LengthRecipe, examples: number): number {
   return Math.ceil(totalExamples(recipe, examples) / examplesPerStep(recipe));
 }
 
-/** The order of all examples through all epochs. Position p of a run is a pure function of the seed, so a resumed run needs no cursor. */
+/**
+ * Orders all examples through all epochs. The example at a position depends only on the seed, so a resumed run needs no cursor.
+ */
 export class ExampleOrder {
   readonly #examples: readonly Example[];
   readonly #recipe: OrderRecipe;
@@ -32,19 +37,19 @@ export class ExampleOrder {
   #epoch = -1;
   #order: Int32Array = new Int32Array(0);
 
-  /** `total`: examples after which the run ends. */
+  /** `total` is the number of examples after which the run ends. */
   constructor(examples: readonly Example[], recipe: OrderRecipe, total = Number.POSITIVE_INFINITY) {
     this.#examples = examples;
     this.#recipe = recipe;
     this.#total = total;
   }
 
-  /** Passes over the data that are complete after `steps` steps, as a fraction. */
+  /** Returns the number of epochs after `steps` steps, with its fraction. */
   epochsAfter(steps: number): number {
     return Math.min(steps * examplesPerStep(this.#recipe), this.#total) / this.#examples.length;
   }
 
-  /** The examples of step `step` (from 0). */
+  /** Returns the examples of step `step`, counted from 0. */
   examplesOf(step: number): Example[] {
     const first = step * examplesPerStep(this.#recipe);
     const count = Math.min(examplesPerStep(this.#recipe), this.#total - first);

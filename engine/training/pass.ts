@@ -1,4 +1,7 @@
-/** One pass over examples: micro-batch by micro-batch through the model, heeding a stop, and refusing losses that are not finite. */
+/**
+ * Passes examples through the model, micro-batch by micro-batch. It obeys requests to stop and refuses losses that are not
+ * finite.
+ */
 import { setImmediate as macrotask } from 'node:timers/promises';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
@@ -6,23 +9,27 @@ import { sequencesOf, type DrawnSequence, type Example } from './examples.ts';
 import { microBatches, toMicroBatch, type MicroBatch } from './micro-batch.ts';
 import type { StepResult } from './step.ts';
 
+/** Describes a pass over examples. */
 export interface Passing {
   readonly recipe: Pick<Recipe, 'packing' | 'batchSize'>;
   stopRequested(): boolean;
-  /** Puts a micro-batch through the model, whose first sequence is the one numbered `first` of the pass. */
+  /** Computes a micro-batch whose first sequence has the index `first` in the pass. */
   compute(batch: MicroBatch, first: number): Promise<StepResult>;
-  /** What is told of a loss that is not finite, with the examples it comes from. */
+  /** Returns the error for a loss that is not finite, given the examples it comes from. */
   notFinite(examples: readonly Example[]): Problem;
 }
 
-/** What a micro-batch gave: its sequences, for each the losses of its supervised tokens, and the gradient where one was computed. */
+/**
+ * Holds the result of a micro-batch: its sequences, the losses of the supervised tokens of each, and the gradient if one was
+ * computed.
+ */
 export interface Passed {
   readonly sequences: readonly DrawnSequence[];
   readonly losses: readonly Float32Array[];
   readonly gradient: Float32Array | null;
 }
 
-/** Goes over examples. An example's sequences may lie in different micro-batches. */
+/** Yields the result of each micro-batch of the examples. The sequences of an example may lie in different micro-batches. */
 export async function* passOver(examples: Iterable<Example>, passing: Passing): AsyncGenerator<Passed> {
   let first = 0;
   for (const sequences of microBatches(sequencesOf(examples), passing.recipe)) {
@@ -36,7 +43,7 @@ export async function* passOver(examples: Iterable<Example>, passing: Passing): 
   }
 }
 
-/** Cuts values, which are in the order of their rows, into those of each row. */
+/** Splits values, which are in the order of their rows, into those of each row. */
 function byRow(values: Float32Array, row: Int32Array, rows: number): Float32Array[] {
   let end = 0;
   return Array.from({ length: rows }, (_, i) => {
@@ -46,14 +53,14 @@ function byRow(values: Float32Array, row: Int32Array, rows: number): Float32Arra
   });
 }
 
-/** Someone asked to stop; thrown where no state is half-changed. */
+/** Reports that somebody asked to stop. It is thrown only where no state is half-changed. */
 export class Stopped extends Problem {
   constructor() {
     super('stopped', 'Stopped before the end, as asked.', 'A training run has saved a checkpoint and can be resumed from it.');
   }
 }
 
-/** Lets messages arrive, which they cannot while a graph runs, and heeds a request to stop. */
+/** Lets messages arrive, which they cannot while a graph runs, and throws `Stopped` if one of them asked to stop. */
 async function stopHere({ stopRequested }: Pick<Passing, 'stopRequested'>): Promise<void> {
   await macrotask();
   if (stopRequested()) throw new Stopped();

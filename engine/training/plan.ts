@@ -1,37 +1,42 @@
 /**
- * How a run is computed, resolved once at its start and kept in every checkpoint: all that could change the last bits of a result without
- * being a setting of the recipe that decides what is learned. A resumed run computes as this says.
+ * Decides how a run is computed: everything that could change the last bits of a result, resolved once at the start of the run
+ * and kept in every checkpoint. A resumed run computes as its checkpoint says.
  */
 import type { Provider } from '../contract.ts';
 import type { Recipe } from '../recipe.ts';
 import { attentionBlocksFor, longestPack } from './step-sizes.ts';
 
+/** Describes how a run is computed. */
 export interface ComputePlan {
   readonly provider: Provider;
   readonly threads: number;
-  /** Rows of logits that are alive at once. */
+  /** The number of rows of logits that are in memory at once. */
   readonly headRows: number;
-  /** Blocks of queries attention is cut into. */
+  /** The number of blocks of queries into which attention is cut. */
   readonly attentionBlocks: number;
   readonly packing: boolean;
-  /** Blocks that are computed again, from the first. */
+  /** Gradient checkpointing: this many blocks, counted from the first, are computed again in the backward. */
   readonly recompute: number;
-  /** Kernels are chosen by what a processor can do. */
+  /** The processor, because the runtime chooses its kernels by what the processor can do. */
   readonly processor: string;
-  /** By name: the studio, node, onnxruntime. */
+  /** The versions of the studio, node and onnxruntime, by name. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** The part of a plan that the graph is built by. */
+/** Picks the part of a plan that decides the graph. */
 export type GraphPlan = Pick<ComputePlan, 'headRows' | 'attentionBlocks' | 'packing' | 'recompute'>;
 
-/** Decides how a step is cut on rows of up to `longest` tokens. */
+/** Decides how the graph of a step is cut for rows of up to `longest` tokens. */
 export function graphPlan({ headRows, packing, recompute }: GraphRecipe, longest: number): GraphPlan {
   return { headRows, attentionBlocks: attentionBlocksFor(packing ? longestPack(longest) : longest), packing, recompute };
 }
 export type GraphRecipe = Pick<Recipe, 'headRows' | 'packing' | 'recompute'>;
 
-/** The plan a run goes on with on a machine that would plan `here`: the same work cut the same way, by what is here. */
+/**
+ * Returns the plan with which a run is resumed on a machine whose own plan would be `here`: the work is cut as before and
+ * computed by what is here. `notExact` lists the reasons why results may differ in their last bits; `notes` are sentences for
+ * people.
+ */
 export function resumedPlan(
   plan: ComputePlan,
   here: ComputePlan,

@@ -1,4 +1,7 @@
-/** PiSSA (Meng et al. 2024) and OLoRA (Büyükakyüz 2024): factors that begin as a part of each matrix, which counts as taken out of the base. */
+/**
+ * Computes the first values of PiSSA (Meng et al. 2024) and OLoRA (Büyükakyüz 2024): the factors begin as a part of each
+ * matrix, and that part is taken out of the base.
+ */
 import { tensorView, type AdaptedModule, type Adapter } from '../adapters/adapter.ts';
 import { largestSingular, product, thinQr, transpose, type LinearMap, type Matrix } from '../adapters/decompose.ts';
 import { moduleWeight } from '../adapters/delta.ts';
@@ -22,7 +25,10 @@ export interface PrincipalStart {
   readonly onModule: (done: number, total: number) => Promise<void>;
 }
 
-/** The adapter with these first values; linear modules only, an embedding keeps those it has. */
+/**
+ * Returns the adapter with these first values in its linear modules; an embedding keeps the values it has. A rank above the
+ * smaller side of a matrix is refused with a `Problem` that names the module.
+ */
 export async function principalAdapter(
   adapter: Adapter,
   { spec, weights }: { readonly spec: DecoderSpec; readonly weights: ModelWeights },
@@ -68,11 +74,11 @@ export async function principalAdapter(
   return { ...adapter, parameters, initial: parameters.slice() };
 }
 
-/** Below this many elements a product is made here in float64. */
+/** Matrices of up to this many elements are multiplied here, in float64. */
 const exactElements = 1 << 17;
 
 interface Decomposed extends LinearMap {
-  /** How far the singular values may be off, as a share of the largest. */
+  /** The largest error of the singular values, as a share of the largest of them. */
   readonly tolerance: number;
   release(): Promise<void>;
 }
@@ -88,7 +94,7 @@ function inMemory({ inFeatures, outFeatures }: AdaptedModule, weight: Float32Arr
   };
 }
 
-/** Products in float32 on all cores, from the weight where it lies. */
+/** Multiplies in float32 in the runtime, reading the weight where it lies. */
 async function inRuntime(
   { path, inFeatures, outFeatures }: AdaptedModule,
   spec: DecoderSpec,

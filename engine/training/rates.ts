@@ -1,9 +1,11 @@
-/** LoRA+ (Hayou et al. 2024): B learns faster than A. The groups are those of PEFT's create_loraplus_optimizer. */
+/**
+ * Implements LoRA+ (Hayou et al. 2024), where B learns faster than A. The groups are those of PEFT's create_loraplus_optimizer.
+ */
 import type { AdapterShape, AdapterTensor } from '../adapters/adapter.ts';
 import type { Recipe } from '../recipe.ts';
 import type { ParameterGroup } from './optimizer.ts';
 
-/** Which parts of the parameters have another learning rate, or no decay; without LoRA+ all are one. */
+/** Divides the parameters into groups by learning rate and weight decay; without LoRA+ there is one group. */
 export function parameterGroups(
   shape: AdapterShape,
   recipe: Pick<Recipe, 'learningRate' | 'loraplusLrRatio' | 'loraplusLrEmbedding'>,

@@ -1,19 +1,20 @@
-/** Loss and gradient of a whole step: its examples through the model, as its objective judges and weighs them. */
+/** Computes the loss and the gradient of a whole step by the objective of the run. */
 import { Problem } from '../problem.ts';
 import type { Example } from './examples.ts';
 import type { ByToken, Objective, StepLoss, StepScores, StepWeights } from './objectives/objective.ts';
 import { passOver, placesOf, type Passing } from './pass.ts';
 import type { TrainStep } from './step.ts';
 
+/** Describes the steps of a run: the model, the objective and the parameters. */
 export interface ObjectiveStep extends Pick<Passing, 'recipe' | 'stopRequested'> {
   readonly step: Pick<TrainStep, 'gradient' | 'score'>;
   readonly objective: Objective;
   readonly parameters: Float32Array;
-  /** For an objective that compares with it: by example, the reference's log probabilities of the tokens of each sequence. */
+  /** The reference's log probabilities of the tokens of each sequence, by example, for an objective that needs a reference. */
   readonly reference?: ReadonlyMap<Example, readonly Float32Array[]>;
 }
 
-/** Computes step `step` over its examples, however they are spread over micro-batches. */
+/** Computes step `step` (from 0) over its examples. The result does not depend on how they are divided into micro-batches. */
 export async function stepGradient(
   work: ObjectiveStep,
   examples: readonly Example[],
@@ -61,6 +62,7 @@ export async function stepGradient(
   return { loss: judged.loss, measures: judged.measures, gradient };
 }
 
+/** Returns the error for a number of step `step` (from 0) that is not finite. */
 export function notFinite(what: string, step: number, examples: readonly Example[]): Problem {
   return new Problem(
     'loss-not-finite',
@@ -69,7 +71,7 @@ export function notFinite(what: string, step: number, examples: readonly Example
   );
 }
 
-/** Groups what belongs to the sequences of examples, in their order, by example. */
+/** Groups the values of the sequences by example; `ofSequences` is in the order of the examples and their sequences. */
 function byExample(examples: readonly Example[], ofSequences: readonly Float32Array[]): ByToken {
   let next = 0;
   return examples.map(({ sequences }) => ofSequences.slice(next, (next += sequences.length)));

@@ -1,4 +1,4 @@
-/** The graph of a training step: from tokens and an adapter to the loss of every supervised token and the gradient of their weighted sum. */
+/** Builds the graph of a training step, from tokens and an adapter to the loss of every supervised token and the gradient. */
 import type { AdapterShape, AdapterTensor } from '../adapters/adapter.ts';
 import type { Provider } from '../contract.ts';
 import { decoder, headInput, headLogits } from '../decoder/decoder.ts';
@@ -15,22 +15,27 @@ import { rematerialize } from '../graph/rematerialize.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { assert } from '../problem.ts';
 
-/** What a graph is run for: losses with their gradient; the same losses without it; or losses with nothing drawn at random. */
+/** Says what a graph computes: losses and their gradient, the same losses alone, or losses without dropout and noise. */
 export type Purpose = 'gradient' | 'score' | 'evaluate';
 
-/** What a step's graph is built by, besides the model and the shape of the adapter. */
+/** Describes the graph of a step, besides the model and the shape of the adapter. */
 export interface StepGraphOptions {
-  /** How many blocks keep only their input until the backward: for all of them about a third more work and a fraction of the memory. */
+  /**
+   * Gradient checkpointing: this many blocks, counted from the first, keep only their input until the backward. For all blocks
+   * it takes about a third more work and a fraction of the memory.
+   */
   readonly recompute: number;
-  /** Where it is computed; left out, on the processor. */
+  /** The device that computes it; the processor when left out. */
   readonly provider?: Provider;
-  /** Share of the adapters' inputs that is dropped while training. */
+  /** The share of the adapters' inputs that is dropped while training, from 0 to 1. */
   readonly dropout?: number;
-  /** NEFTune: embeddings get noise within alpha / √(tokens of the row x width) while training. */
+  /**
+   * The alpha of NEFTune: while training, uniform noise within alpha / √(tokens of the row x width) is added to the embeddings.
+   */
   readonly neftuneNoiseAlpha?: number;
-  /** `Adapter.initial` */
+  /** The first values of the adapter's factors, as in `Adapter.initial`. */
   readonly initial?: Float32Array | null;
-  /** Blocks of queries attention is cut into, 1 when left out: see `attentionBlocksFor`. */
+  /** The number of blocks of queries into which attention is cut, 1 when left out; see `attentionBlocksFor`. */
   readonly attentionBlocks?: number;
 }
 
@@ -104,12 +109,12 @@ export function buildStep(
   return g;
 }
 
-/** NEFTune (Jain et al. 2023). */
+/** Builds the noise of NEFTune (Jain et al. 2023), `[tokens, hidden]`. */
 function embeddingNoise(g: Graph, { hiddenSize }: DecoderSpec, keys: RowKeys): Value {
   return uniformNoise(g, keys, 'neftune', hiddenSize, g.input('random.limit', 'float32', ['tokens', 1]));
 }
 
-/** Keys `[tokens, 1]` of the rows the head reads, chunk by chunk. */
+/** Picks from the keys `[tokens, 1]` those of the rows that the head reads, `[chunks, chunkRows, 1]`. */
 function chosenKeys(g: Graph, keys: Value, rows: Value): Value {
   const chosen = g.node('Gather', [keys, rows], { axis: { int: 0 } });
   return reshape(g, [chosen], { shape: ['chunks', 'chunkRows', 1] });
@@ -120,12 +125,15 @@ export function takenTensors({ modules }: AdapterShape): AdapterTensor[] {
   return modules.flatMap(({ kind, a, b }) => (kind === 'linear' ? [a, b] : []));
 }
 
-/** The input of a factor's first values. */
+/** Returns the name of the input of a factor's first values. */
 export const takenName = ({ name }: AdapterTensor): string => `taken/${name}`;
 
 type TrainedInputs = ReadonlyMap<AdapterTensor, Value>;
 
-/** Weights, trained where they are, and the factors of every adapted module; DoRA's scales are computed once, before the blocks. */
+/**
+ * Builds the weights, frozen or trained, and the factors of every adapted module. DoRA's scales are computed once, before the
+ * blocks.
+ */
 function adaptation(
   g: Graph,
   spec: DecoderSpec,
@@ -153,7 +161,7 @@ function adaptation(
   return { weight, lora: (path) => factors.get(path) ?? null };
 }
 
-/** What the output head is trained by. */
+/** Lists the values of the output head that get a gradient: trained weights, factors, and DoRA's scale. */
 function headValues({ modules, head }: DecoderSpec, { weight, lora }: DecoderOptions, replaced: ReadonlySet<string>): Value[] {
   const factors = lora(modules.output);
   const own = [`${modules.output}.weight`, ...(head.bias ? [`${modules.output}.bias`] : [])];

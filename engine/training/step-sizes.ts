@@ -1,64 +1,66 @@
-/** The sizes a training step is cut into: the same for what runs a step and for what estimates its memory. */
+/** Decides the sizes into which a training step is cut, both for running it and for estimating its memory. */
 import type { Recipe } from '../recipe.ts';
 
-/** Rows whose logits are alive at once: with a vocabulary of 50,000, 50 MB. */
+/** The usual number of rows whose logits are in memory at once: 50 MB with a vocabulary of 50,000. */
 export const usualHeadRows = 256;
 
 /**
- * With so many tokens at once the matrix products are as fast as they get. More would only take memory, and time for attention between rows
- * that do not see each other.
+ * The number of tokens in a pack. With this many tokens matrix products reach their full speed; more would only take memory,
+ * and time for attention between rows that do not see each other.
  */
 export const packCapacity = 256;
 
-/** A block of so many queries keeps its scores in the processor's cache; more than 16 would be many small nodes. */
+/**
+ * A block of this many queries keeps its scores in the processor's cache. More than 16 blocks would be too many small nodes.
+ */
 const queriesOfBlock = 128;
 const mostBlocks = 16;
 
-/** Tokens of the longest pack: a row that is longer is one by itself. */
+/** Returns the number of tokens in the longest pack; a row above the capacity is a pack by itself. */
 export function longestPack(longestRow: number): number {
   return Math.max(packCapacity, longestRow);
 }
 
-/** Into how many blocks of queries attention is cut for rows of up to `longest` tokens. */
+/** Returns the number of blocks of queries into which attention is cut for rows of up to `longest` tokens. */
 export function attentionBlocksFor(longest: number): number {
   return Math.min(mostBlocks, Math.max(1, Math.round(longest / queriesOfBlock)));
 }
 
 type BatchRecipe = Pick<Recipe, 'batchSize' | 'gradientAccumulation' | 'packing'>;
 
-/** The largest micro-batch of a recipe on rows of up to `longest` tokens. */
+/** Returns the size of a recipe's largest micro-batch on rows of up to `longest` tokens. */
 export function largestBatch({ batchSize, gradientAccumulation, packing }: BatchRecipe, longest: number): BatchSize {
   return packing
     ? { batch: 1, time: Math.min(longestPack(longest), longest * batchSize * gradientAccumulation) }
     : { batch: batchSize, time: longest };
 }
 
-/** Rows of a micro-batch and tokens of each, padding included. */
+/** Holds the number of rows of a micro-batch and the number of tokens in each, padding included. */
 export interface BatchSize {
   readonly batch: number;
   readonly time: number;
 }
 
-/** How a step is cut: blocks of queries in attention, and rows of logits that are alive at once. */
+/** Says how a step is cut: into blocks of queries in attention, and into rows of logits that are in memory at once. */
 export interface StepCut {
   readonly attentionBlocks: number;
   readonly headRows: number;
 }
 
-/** The extents of a step's dimensions, by their names in its graph. */
+/** Holds the sizes of a step's dimensions, by their names in its graph. */
 export interface StepSizes {
   readonly batch: number;
-  /** A multiple of the blocks of queries. */
+  /** The tokens of a row, a multiple of the number of blocks of queries. */
   readonly time: number;
   readonly keys: number;
   readonly tokens: number;
-  /** The output head takes `chunks` of `chunkRows` supervised tokens, one after the other; `rows` is what they hold together. */
+  /** The output head computes `chunks` of `chunkRows` supervised tokens one after the other; `rows` is their product. */
   readonly chunks: number;
   readonly chunkRows: number;
   readonly rows: number;
 }
 
-/** The sizes of a step on a micro-batch with so many supervised tokens. */
+/** Computes the sizes of a step on a micro-batch with `supervised` supervised tokens. */
 export function stepSizes(
   { attentionBlocks, headRows }: StepCut,
   { batch, time: longest }: BatchSize,

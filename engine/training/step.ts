@@ -1,4 +1,4 @@
-/** One micro-batch through a model: losses of its supervised tokens, and their gradient for every tensor of an adapter. */
+/** Computes one micro-batch: the losses of its supervised tokens, and their gradient for every tensor of an adapter. */
 import { isDeepStrictEqual } from 'node:util';
 import type { AdapterShape } from '../adapters/adapter.ts';
 import { tensorView } from '../adapters/adapter.ts';
@@ -16,12 +16,16 @@ import { padded, rowPlaces, startsOfTokens, supervised, type MicroBatch } from '
 import { buildStep, takenName, takenTensors, type Purpose, type StepGraphOptions } from './step-graph.ts';
 import { stepSizes, usualHeadRows, type BatchSize, type StepSizes } from './step-sizes.ts';
 
+/** Holds the result of one micro-batch. */
 export interface StepResult {
-  /** One loss per supervised position, in order of (row, position). */
+  /** The loss of each supervised position in nats, in the order of (row, position). */
   readonly tokenLoss: Float32Array;
-  /** Row of each supervised position. */
+  /** The row of each supervised position in the micro-batch, from 0. */
   readonly tokenRow: Int32Array;
-  /** The gradient of the sum of `tokenLoss`, each times its weight, flat in the adapter's order; null when only evaluated. */
+  /**
+   * The gradient of the weighted sum of `tokenLoss`, flat in the order of the adapter's parameters; null unless it was asked
+   * for.
+   */
   readonly gradient: Float32Array | null;
 }
 
@@ -29,24 +33,26 @@ export interface TrainStepOptions extends StepGraphOptions {
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
-  /** The size of the largest batch to train on, where it is known: an accelerator's graph is built for it at once. */
+  /**
+   * The size of the largest batch to train on, where it is known, so that the graph of an accelerator is built for it at once.
+   */
   readonly largest?: BatchSize;
   /** The seed of dropout and noise. */
   readonly seed?: number;
-  /** Rows whose logits are alive at once. */
+  /** The number of rows whose logits are in memory at once. */
   readonly headRows?: number;
 }
 
-/** Opened with an empty adapter shape it serves the base model alone. */
+/** Computes micro-batches of one model and one adapter shape; with an empty shape it computes the base model alone. */
 export class TrainStep {
   readonly #spec: DecoderSpec;
   readonly #files: WeightFiles;
   readonly #shape: AdapterShape;
   readonly #options: TrainStepOptions;
   /**
-   * The sessions by purpose, each opened when first needed. A session has the weights and keeps the memory of its largest batch: on the
-   * processor those of a step or that of evaluations are open, because opening them again takes less than a step. An accelerator takes long
-   * to make its kernels, so there each purpose keeps its own.
+   * The sessions by purpose, each opened when first needed. A session holds the weights and keeps the memory of its largest
+   * batch. On the processor either the sessions of training steps or that of evaluations are open, because opening them again
+   * takes less than a step. An accelerator takes long to make its kernels, so there each purpose keeps its session.
    */
   readonly #sessions = new Map<Purpose, { readonly room: Room | null; readonly opened: Promise<BuiltSession> }>();
 
@@ -65,21 +71,24 @@ export class TrainStep {
     return new TrainStep(model.spec, await model.weights.files(options.cacheDir), shape, options);
   }
 
-  /** Opens what gradients are computed with, so that none of them has to wait for it. An accelerator's depends on the batch. */
+  /**
+   * Opens the session that computes gradients, so that none has to wait for it. That of an accelerator depends on the batch.
+   */
   async prepare(): Promise<void> {
     if (this.#provider === 'cpu') await this.#session('gradient', null);
   }
 
-  /** `place` keys what is drawn at random: without dropout and noise it does not matter. */
+  /** Computes losses and their gradient. `place` is the key of dropout and noise and has no effect without them. */
   gradient(batch: MicroBatch, parameters: Float32Array, place: StepPlace = { step: 0, firstRow: 0 }): Promise<StepResult> {
     return this.#losses('gradient', batch, parameters, place);
   }
 
-  /** Computes the losses that `gradient` has for the same place, with the same elements dropped and the same noise. */
+  /** Computes the losses that `gradient` computes for the same place, with the same dropout and noise. */
   score(batch: MicroBatch, parameters: Float32Array, place: StepPlace): Promise<StepResult> {
     return this.#losses('score', batch, parameters, place);
   }
 
+  /** Computes losses without dropout and noise. */
   evaluate(batch: MicroBatch, parameters: Float32Array): Promise<StepResult> {
     return this.#losses('evaluate', batch, parameters, null);
   }
@@ -158,7 +167,10 @@ export class TrainStep {
     return stepSizes({ attentionBlocks, headRows }, batch, supervised);
   }
 
-  /** An accelerator's graph has fixed sizes: those of the largest batch so far, and somewhat more, so that it is seldom built anew. */
+  /**
+   * Returns the sizes of an accelerator's graph: those of the largest batch so far and somewhat more, so that it is rarely
+   * rebuilt.
+   */
   #roomFor(purpose: Purpose, batch: MicroBatch): Room | null {
     if (this.#provider === 'cpu') return null;
     const planned = { batch: 0, time: 0, ...(purpose === 'gradient' ? this.#options.largest : {}), supervised: 0 };
@@ -194,12 +206,12 @@ export class TrainStep {
   }
 }
 
-/** The size of a micro-batch and its supervised tokens: what a graph of fixed sizes has room for. */
+/** Describes the room of a graph of fixed sizes: the size of a micro-batch and its number of supervised tokens. */
 interface Room extends BatchSize {
   readonly supervised: number;
 }
 
-/** Rounds a size up by at most a quarter, to one of few. */
+/** Rounds a size up by at most a quarter, so that few different sizes occur. */
 function roomy(count: number): number {
   const step = 2 ** Math.max(0, Math.floor(Math.log2(count)) - 2);
   return Math.ceil(count / step) * step;

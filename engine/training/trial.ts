@@ -1,7 +1,7 @@
 /**
- * Tries a device before it is trusted with a run: loss and every gradient of a small model of the same make, on it and on the
- * processor. What is told apart by shape alone (width, number of equal blocks, vocabulary, rank) is made small; what changes which
- * operators a step is made of stays.
+ * Tries a device before it is trusted with a run, by comparing the loss and every gradient of a small model on it and on the
+ * processor. The small model has smaller sizes (width, number of equal blocks, vocabulary, rank) and keeps everything that
+ * decides which operators a step is made of.
  */
 import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -31,15 +31,15 @@ import { fillUniform } from '../random.ts';
 import type { MicroBatch } from './micro-batch.ts';
 import { TrainStep } from './step.ts';
 
-/** Plain data: two runs with the same one have steps of the same operators. */
+/** Describes a trial as plain data. Two runs with equal trials have steps of the same operators. */
 interface Trial {
   readonly spec: DecoderSpec;
   readonly config: AdapterConfig;
   readonly quantization: BaseQuantization;
-  /** Blocks: one of the two is enough to have both kinds. */
+  /** The number of blocks with gradient checkpointing: one of the two is enough to have both kinds. */
   readonly recompute: number;
   readonly neftune: boolean;
-  /** The adapter began with a part of its base. */
+  /** Whether the adapter began with a part of its base. */
   readonly taken: boolean;
 }
 
@@ -66,10 +66,10 @@ const llama = decoderSpec({
   feedForward: { activation: 'silu', form: 'gated' },
 });
 
-/** A Llama and a recipe in which nothing was changed. */
+/** The trial of a Llama with the default recipe. */
 const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null), defaultRecipe());
 
-/** What is tried for a run; null: what a device must compute to count at all. */
+/** Returns the trial for a run, or, for null, the trial that a device must pass to be offered at all. */
 export function trialFor(subject: TrialSubject | null): Trial {
   if (subject === null) return usualTrial;
   const { model: at, adapterPath, recipe: input } = subject;
@@ -84,7 +84,7 @@ export function trialKey(trial: Trial): string {
   return createHash('sha256').update(JSON.stringify(trial)).digest('hex').slice(0, 16);
 }
 
-/** Blocks of every kind there is, at least two, each with few and narrow parts. */
+/** Makes a small model of a spec: one block of each kind, at least two, each with few and narrow parts. */
 function miniature(spec: DecoderSpec): DecoderSpec {
   const small = spec.blocks.map(({ mixer, feedForward, ...block }): BlockSpec => ({
     ...block,
@@ -114,14 +114,20 @@ function smallConfig(config: AdapterConfig, spec: DecoderSpec): AdapterConfig {
 interface TrialTools {
   readonly openSession: OpenSession;
   readonly threads: number;
-  /** Holds the small model during the trial. A driver may take this process down, so what the last trial left goes first. */
+  /**
+   * The folder of the small model during the trial. A driver may crash this process, so a trial first removes what the last one
+   * left.
+   */
   readonly folder: string;
 }
 
-/** Above this a device computes something else, not the same with other rounding: that differs by a few millionths. */
+/** The largest accepted difference. Other rounding makes a difference of a few millionths; a larger one means wrong results. */
 const largestDifference = 1e-3;
 
-/** How far losses and gradients on a device are from the processor's, as a share of the largest; refuses what is too far. */
+/**
+ * Returns the largest difference of losses and gradients between a device and the processor, as a share of the largest value of
+ * the tensor. A device that differs too much or cannot compute them is refused with a `Problem`.
+ */
 export async function tryStep(trial: Trial, provider: Provider, tools: TrialTools): Promise<number> {
   const { folder } = tools;
   rmSync(folder, { recursive: true, force: true });
@@ -154,7 +160,7 @@ function percent(share: number): string {
   return Number.isFinite(share) ? `${(100 * share).toPrecision(2)} %` : 'more than can be said';
 }
 
-/** Why nothing could be computed at all, in words. */
+/** Returns the error for a device that could not compute at all. */
 function refused(error: unknown): Problem {
   const message = error instanceof Error ? error.message : String(error);
   const why = /default CPU EP|fallback to CPU/i.test(message)
@@ -209,7 +215,7 @@ async function computed(
   }
 }
 
-/** Nothing is 0, or no gradient would come past it. */
+/** Returns parameters none of which is 0, because no gradient would pass a 0. */
 function randomParameters(shape: AdapterShape, seed: number): Float32Array {
   const parameters = new Float32Array(shape.length);
   for (const tensor of shape.tensors) fillUniform(tensorView(parameters, tensor), 0.2, seed, tensor.name);
@@ -238,12 +244,12 @@ export function randomWeights({ spec, quantization }: Pick<Trial, 'spec' | 'quan
   return new StoredWeights(tensors).quantized(quantization, matrices);
 }
 
-/** Products in a row, so that moving numbers to a device and back counts for little. */
+/** The number of products in a row, so that moving numbers to a device and back counts for little. */
 const products = 4;
 const enoughSeconds = 0.1;
 const sizes = [128, 256, 512, 1024, 2048, 4096];
 
-/** Billions of operations a second in products of large matrices. */
+/** Measures how fast a device multiplies large matrices, in billions of operations per second. */
 export async function multiplicationRate(provider: Provider, { openSession, threads }: TrialTools): Promise<number> {
   const g = new Graph();
   const matrix = (name: string) => g.input(name, 'float32', ['n', 'n']);

@@ -1,4 +1,4 @@
-/** The table of objectives, by their names in TRL. */
+/** Lists the objectives by their names in TRL. */
 import type { Objective } from './objective.ts';
 import { sft } from './sft.ts';
 

@@ -1,39 +1,43 @@
-/** What an objective is: from the log probabilities of the tokens of a step to its loss, and to how much each of them counts. */
+/**
+ * Defines an objective, which turns the log probabilities of the tokens of a step into its loss and the weight of each token.
+ */
 import type { Example } from '../examples.ts';
 
 /**
- * One array for each supervised token of each sequence of each example, in their order: `[example][sequence][token]`. The token before
- * any other is not among them, because nothing predicts it.
+ * Holds one number for each supervised token of each sequence of each example, in their order: `[example][sequence][token]`.
+ * The first token of a sequence is not among them, because nothing predicts it.
  */
 export type ByToken = readonly (readonly Float32Array[])[];
 
-/** The log probabilities, in nats, that the model of the step and that of the reference give to the tokens of a step. */
+/** Holds the log probabilities, in nats, that the trained model and the reference model give to the tokens of a step. */
 export interface StepScores {
   readonly examples: readonly Example[];
   readonly policy: ByToken;
-  /** Those of the base without the adapter, computed before the run; null for an objective that needs none. */
+  /** The log probabilities of the base without the adapter, computed before the run; null for an objective that needs none. */
   readonly reference: ByToken | null;
 }
 
-/** The loss of a step, and what else is told of it, by name. */
+/** Holds the loss of a step and the other measures of it, by name. */
 export interface StepLoss {
   readonly loss: number;
   readonly measures: Readonly<Record<string, number>>;
 }
 
 /**
- * How much each token counts: the gradient of a step is Σ weight · ∇(-log p) / divisor over its tokens. A weight is the derivative of the
- * loss by -log p of its token, and negative where the token is to become less likely. The division is of the sum, in float64.
+ * Holds the weight of each token: the gradient of a step is Σ weight · ∇(-log p) / divisor over its tokens. A weight divided by
+ * the divisor is the derivative of the loss by -log p of its token, and it is negative where the token should become less
+ * likely.
  */
 export interface StepWeights {
-  /** Null: 1 for each. */
+  /** The weights of the tokens; null stands for 1 each. */
   readonly weights: ByToken | null;
   readonly divisor: number;
 }
 
 /**
- * A loss that a run makes smaller. One whose weights follow from the examples alone costs one pass through the model a step; one whose
- * weights follow from log probabilities costs another one before, which draws the same dropout and noise.
+ * Defines the loss that a run minimizes. An objective whose weights depend on the examples alone costs one pass through the
+ * model per step. An objective whose weights depend on log probabilities costs a second pass before it, with the same dropout
+ * and noise.
  */
 export type Objective =
   | {

@@ -1,4 +1,4 @@
-/** Supervised fine-tuning: the mean cross entropy of the next token over all supervised tokens of a step. */
+/** Defines supervised fine-tuning, whose loss is the mean cross entropy in nats over all supervised tokens of a step. */
 import { supervisedOf } from '../examples.ts';
 import type { Objective } from './objective.ts';
 
