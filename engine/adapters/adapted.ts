@@ -1,6 +1,6 @@
 /**
- * A model with its adapters: the one place where the two become a vocabulary, a tokenizer and a chat template. What lies beside an
- * adapter counts, because the adapter was trained with it; what is the model's own all the same is not mentioned.
+ * Opens a model with its adapters, and decides their vocabulary, tokenizer and chat template. The files beside an adapter take
+ * precedence, because the adapter was trained with them; files equal to the model's own are not mentioned.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,27 +14,27 @@ import { adapterFile } from './find.ts';
 import { readAdapter } from './folder.ts';
 import { vocabularyOf } from './peft.ts';
 
-/** An adapter with what its folder says of the text it was trained on. */
+/** Holds an adapter and the vocabulary, tokenizer and chat template it was trained with. */
 export interface OpenAdapter {
   readonly path: string;
   readonly adapter: Adapter;
-  /** Rows of embedding and head it was trained with. */
+  /** The number of rows of embedding and head with which it was trained. */
   readonly vocabularySize: number;
-  /** Null: the model's own. */
+  /** The tokenizer beside the adapter; null stands for the model's own. */
   readonly tokenizerSource: TokenizerSource | null;
-  /** Sentences about what is used otherwise than in the model alone. */
+  /** Sentences about what the adapter changes besides weights, such as the vocabulary or the chat template. */
   readonly notes: readonly string[];
 }
 
 export interface AdaptedModel {
-  /** The model with the vocabulary, the tokenizer and the template of its adapters; their numbers are not in it. */
+  /** The model with the vocabulary, tokenizer and template of its adapters; the adapters are not merged into its weights. */
   readonly model: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
-  /** Sentences about how the model was opened, and about what comes from its adapters. */
+  /** Sentences about how the model was opened, and about what its adapters bring. */
   readonly notes: readonly string[];
 }
 
-/** Opens a model with the adapters at these paths. */
+/** Opens a model with the adapters at these paths. Anything that does not fit is a `Problem`. */
 export function openAdapted(
   model: OpenModel,
   given: readonly { readonly path: string; readonly weight: number }[],
@@ -59,7 +59,9 @@ export function openAdapter(model: OpenModel, path: string): OpenAdapter {
   return { path, adapter, vocabularySize, tokenizerSource, notes: [...resized, ...notes] };
 }
 
-/** Puts opened adapters and their model together; what two of them want otherwise is refused. */
+/**
+ * Combines opened adapters with their model. Adapters that need different vocabularies, tokenizers or templates are refused.
+ */
 export function adapted(
   model: OpenModel,
   given: readonly { readonly opened: OpenAdapter; readonly weight: number }[],
@@ -109,7 +111,7 @@ function sameSource(one: TokenizerSource, other: TokenizerSource): boolean {
 
 type Beside = Pick<OpenAdapter, 'tokenizerSource' | 'notes'>;
 
-/** Tokenizer and chat template in an adapter's folder, where they are others than the model's. */
+/** Reads the tokenizer and the chat template in an adapter's folder, where they differ from the model's. */
 function tokenizerBeside(folder: string, model: OpenModel, vocabularySize: number): Beside {
   const own = model.tokenizerSource;
   const ownTemplate = own && chatTemplateOf(own);

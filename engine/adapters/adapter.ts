@@ -1,28 +1,30 @@
-/** An adapter in memory: every trained tensor and its place in one array of numbers. */
+/** Defines an adapter in memory: every trained tensor and its place in one array of numbers. */
 import { modelTensors, type DecoderSpec } from '../models/spec.ts';
 import type { AdapterConfig } from './config.ts';
 import { adaptedTargets, copiedWeights, savedWeights, trainedBiases, type AdaptedTarget } from './targets.ts';
 
-/** One trained tensor and its place among all parameters. */
+/** Describes one trained tensor and its place among all parameters. */
 export interface AdapterTensor {
-  /** Its key in PEFT's file: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
+  /** Its key in PEFT's file, such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** In floats from the start of the one array of all parameters. */
+  /** The index of its first number in the array of all parameters. */
   readonly offset: number;
 }
 
-/** A matrix W that gains s B A; with a magnitude m (DoRA) row i of the sum is also scaled to the length m_i. */
+/**
+ * Describes a matrix W to which s B A is added; with a magnitude m (DoRA) row i of the sum is also scaled to the length m_i.
+ */
 export interface AdaptedModule extends AdaptedTarget {
-  /** `[r, in]` */
+  /** The factor A, `[r, in]`. */
   readonly a: AdapterTensor;
-  /** `[out, r]` */
+  /** The factor B, `[out, r]`. */
   readonly b: AdapterTensor;
-  /** `[out]` */
+  /** The magnitude of DoRA, `[out]`; null without DoRA. */
   readonly magnitude: AdapterTensor | null;
 }
 
-/** A tensor of the model whose trained values take the place of the base's. */
+/** Describes a tensor of the model whose trained values replace the base's. */
 export interface ReplacedWeight {
   /** Its names in the model: two for a tied embedding that is trained as both. */
   readonly names: readonly string[];
@@ -30,30 +32,33 @@ export interface ReplacedWeight {
 }
 
 export interface AdapterShape {
-  /** Everything that is trained, in the order of the parameters. */
+  /** All trained tensors, in the order of the parameters. */
   readonly tensors: readonly AdapterTensor[];
   readonly modules: readonly AdaptedModule[];
   readonly replaced: readonly ReplacedWeight[];
-  /** Floats in all. */
+  /** The number of parameters in all. */
   readonly length: number;
 }
 
-/** All trained parameters lie in one array, in the order of `shape.tensors`; gradients and moments have the same layout. */
+/**
+ * Holds an adapter. Its parameters lie in one array, in the order of `shape.tensors`; gradients and moments have the same
+ * layout.
+ */
 export interface Adapter {
   readonly config: AdapterConfig;
   readonly shape: AdapterShape;
   readonly parameters: Float32Array;
   /**
-   * Values the linear modules' factors began with, in the same layout, whose s B A counts as taken out of the base (PiSSA, OLoRA).
-   * Null for an adapter that stands on the base itself, as every written one does.
+   * The first values of the linear modules' factors, in the same layout, whose s B A is taken out of the base (PiSSA, OLoRA).
+   * Null for an adapter on the base itself, as every written adapter is.
    */
   readonly initial: Float32Array | null;
 }
 
-/** The shape of an adapter that trains nothing: the base model alone. */
+/** The shape of an adapter that trains nothing, which stands for the base model alone. */
 export const noAdapterShape: AdapterShape = { tensors: [], modules: [], replaced: [], length: 0 };
 
-/** Lays tensors end to end. */
+/** Lays tensors end to end in one array. */
 class Layout {
   readonly tensors: AdapterTensor[] = [];
   length = 0;
@@ -66,7 +71,10 @@ class Layout {
   }
 }
 
-/** In the order of the model: the factors of each adapted module, then what is trained whole, then biases. */
+/**
+ * Computes the shape of an adapter with this config: the factors of each adapted module in the order of the model, then tensors
+ * trained whole, then biases.
+ */
 export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterShape {
   if (config.method === 'full') return fullShape(spec);
   const layout = new Layout();
@@ -92,14 +100,17 @@ export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterS
   });
   return { tensors: layout.tensors, modules, replaced, length: layout.length };
 
-  /** A copy of a tied embedding was both in the model it is from; one that is trained whole parts from the head unless it was kept. */
+  /**
+   * Says whether a tensor still stands for both embedding and head. A copy of a tied embedding does; one that is trained whole
+   * separates from the head unless the config keeps them tied.
+   */
   function staysTied(name: string): boolean {
     if (!spec.tiedEmbeddings || name !== `${spec.modules.token_embd}.weight`) return false;
     return (config.keepsTied || config.copies.includes(name)) && !whole.some((other) => other.name === headName);
   }
 }
 
-/** Every weight of a model is trained; a tied head with its embedding. */
+/** Returns the shape in which every weight of a model is trained; a tied head is one tensor with its embedding. */
 function fullShape(spec: DecoderSpec): AdapterShape {
   const { modules, tiedEmbeddings } = spec;
   const layout = new Layout();
@@ -113,7 +124,7 @@ function fullShape(spec: DecoderSpec): AdapterShape {
   return { tensors: layout.tensors, modules: [], replaced, length: layout.length };
 }
 
-/** The part of `parameters` that is `tensor`, as a view. */
+/** Returns a view of the part of `parameters` that is `tensor`. */
 export function tensorView(parameters: Float32Array, { offset, shape }: Pick<AdapterTensor, 'offset' | 'shape'>): Float32Array {
   return parameters.subarray(offset, offset + sizeOf(shape));
 }

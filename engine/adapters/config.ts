@@ -1,51 +1,61 @@
-/** adapter_config.json: the fields of PEFT's LoraConfig this engine honours, read and written; every other one must be at its default. */
+/**
+ * Reads and writes adapter_config.json: the fields of PEFT's LoraConfig that are supported; every other must have its default.
+ */
 import { Problem } from '../problem.ts';
 import { defaultRecipe, isExpression, type Recipe } from '../recipe.ts';
 
 export interface AdapterConfig {
-  /** `full`: every weight of the model is trained itself, and nothing else here counts. PEFT knows no such thing. */
+  /**
+   * Whether factors are trained (`lora`) or every weight itself (`full`, which PEFT does not have, and for which nothing else
+   * here counts).
+   */
   readonly method: 'lora' | 'full';
-  /** `r` */
+  /** The rank of the factors, PEFT's `r`, from 1. */
   readonly rank: number;
-  /** `lora_alpha` */
+  /** The scale times the rank, PEFT's `lora_alpha`. */
   readonly alpha: number;
-  /** `use_rslora`: the scale is alpha / sqrt(r) instead of alpha / r. */
+  /** Whether the scale is alpha / sqrt(r) instead of alpha / r, PEFT's `use_rslora`. */
   readonly rslora: boolean;
-  /** `use_dora` */
+  /** Whether magnitudes are trained too, PEFT's `use_dora`. */
   readonly dora: boolean;
-  /** `target_modules`: whole module paths or their last parts, every linear layer of the blocks, or a regular expression. */
+  /** The adapted modules, PEFT's `target_modules`: whole paths or their last parts, 'all-linear', or a regular expression. */
   readonly targetModules: string | readonly string[];
-  /** `exclude_modules`, in the same forms. */
+  /** The modules that are not adapted, PEFT's `exclude_modules`, in the same forms. */
   readonly excludeModules: string | readonly string[];
-  /** `layers_to_transform` */
+  /** The blocks whose modules are adapted, counted from 0, PEFT's `layers_to_transform`. */
   readonly layers: 'all' | readonly number[];
-  /** `layers_pattern`: names that the number of a layer follows in a path; with none, any name. */
+  /** The names that the number of a layer follows in a path, PEFT's `layers_pattern`; any name when empty. */
   readonly layersPattern: readonly string[];
-  /** `rank_pattern` and `alpha_pattern`: by the end of a path, as a regular expression; the first that matches counts. */
+  /**
+   * The ranks by the end of a path, as a regular expression, PEFT's `rank_pattern`. The first that matches counts; so for
+   * alphas.
+   */
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
-  /** `modules_to_save`: ends of paths of modules that are trained themselves. */
+  /** The ends of paths of modules that are trained whole, PEFT's `modules_to_save`. */
   readonly modulesToSave: readonly string[];
   readonly bias: 'none' | 'lora_only' | 'all';
-  /** `lora_dropout` */
+  /** The share of a module's inputs that is dropped while training, PEFT's `lora_dropout`. */
   readonly dropout: number;
-  /** `fan_in_fan_out`: the model's own files keep its matrices transposed (GPT-2). Nothing but a note for PEFT. */
+  /**
+   * Whether the model's own files keep its matrices transposed (GPT-2), PEFT's `fan_in_fan_out`. It is only a note for PEFT.
+   */
   readonly fanInFanOut: boolean;
-  /** `base_model_name_or_path` */
+  /** The name or path of the base model, PEFT's `base_model_name_or_path`. */
   readonly base: string | null;
-  /** `ensure_weight_tying`: of an embedding and a head that share their weights, what is trained whole stays one. */
+  /** Whether a tied embedding and head stay one tensor when trained whole, PEFT's `ensure_weight_tying`. */
   readonly keepsTied: boolean;
   /**
-   * Tensors of the model that the adapter's file has besides (`save_embedding_layers`), and not as the base has them. They take the
-   * place of the base's. Not a field of PEFT: it follows from the file.
+   * The other tensors of the model in the adapter's file (`save_embedding_layers`) that differ from the base's and replace
+   * them. It is no field of PEFT's config but follows from the file.
    */
   readonly copies: readonly string[];
 }
 
-/** What no recipe says, because it comes with the files. */
+/** The facts that no recipe states, because they come with the files. */
 type FileFacts = Pick<AdapterConfig, 'base' | 'fanInFanOut' | 'keepsTied' | 'copies'>;
 
-/** What a recipe says about the adapter. */
+/** The fields of a recipe that describe the adapter. */
 export type AdapterRecipe = Pick<Recipe, Exclude<keyof AdapterConfig, keyof FileFacts>>;
 
 export const adapterKeys = [
@@ -53,17 +63,19 @@ export const adapterKeys = [
   ...['rankPattern', 'alphaPattern', 'modulesToSave', 'bias', 'dropout'],
 ] as (keyof AdapterRecipe)[];
 
-/** The part of a recipe or config that a recipe can say. */
+/** Picks the fields of a recipe or config that describe the adapter. */
 export function adapterRecipe(from: AdapterRecipe): AdapterRecipe {
   return Object.fromEntries(adapterKeys.map((key) => [key, from[key]])) as unknown as AdapterRecipe;
 }
 
-/** The config of a recipe, or of an adapter of another program in the words of a recipe. */
+/** Builds a config from a recipe, or from an adapter of another program expressed as a recipe. */
 export function adapterConfig(recipe: AdapterRecipe, facts: Partial<FileFacts> = {}): AdapterConfig {
   return { ...adapterRecipe(recipe), base: null, fanInFanOut: false, keepsTied: false, copies: [], ...facts };
 }
 
-/** Fields that change what an adapter computes and that this engine does not compute. A value that is empty or off is no use of them. */
+/**
+ * The fields that change what an adapter computes and that are not supported. A value that is empty or off does not use them.
+ */
 const unsupportedFields = [
   'use_qalora',
   'use_bdlora',
@@ -79,7 +91,7 @@ const unsupportedFields = [
   'megatron_config',
   'enable_lora',
 ] as const;
-/** What else PEFT writes and a reading of the adapter may pass over: where it came from, how it began, how it was trained. */
+/** The other fields that PEFT writes and a reader may ignore: where an adapter came from, how it began, how it was trained. */
 const otherFields = new Set([
   ...['peft_type', 'task_type', 'peft_version', 'auto_mapping', 'base_model_name_or_path', 'revision', 'inference_mode'],
   ...['r', 'lora_alpha', 'lora_dropout', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern'],
@@ -98,7 +110,7 @@ const otherFields = new Set([
   ...['loftq_config', 'eva_config', 'corda_config', 'lora_ga_config', 'velora_config', 'qalora_group_size', 'megatron_core'],
   ...['runtime_config', 'loraplus_lr_ratio', 'loraplus_lr_embedding', 'unsloth_version', 'unsloth_fixed'],
 ]);
-/** Initializations that also change the base weights, so the adapter means nothing without the changed base. */
+/** Matches initializations that also change the base weights, so that the adapter means nothing without the changed base. */
 const unsupportedInitialization = /^(pissa|olora|corda|loftq|lora_ga)/i;
 
 function isUsed(value: unknown): boolean {
@@ -108,7 +120,9 @@ function isUsed(value: unknown): boolean {
 
 const mostPatterns = 10_000;
 
-/** Writes a value of a config as a part of a sentence: the beginning of a long list, the fields of an object, no more than `depth` of either in each other. */
+/**
+ * Writes a value of a config for use in a sentence. It shortens long lists and stops after `depth` levels of lists and objects.
+ */
 function readable(value: unknown, depth = 4): string {
   const most = 6;
   const list = (items: readonly string[]) =>
@@ -131,14 +145,17 @@ function readable(value: unknown, depth = 4): string {
   return String(value);
 }
 
-/** Stands in the place of PEFT's types, so that nothing takes a whole checkpoint for an adapter. */
+/** The value in place of PEFT's types, so that no program takes a whole checkpoint for an adapter. */
 const fullType = 'FULL';
 
 function fullConfig(base: string | null): AdapterConfig {
   return adapterConfig({ ...defaultRecipe(), method: 'full' }, { base });
 }
 
-/** Reads the text of an adapter_config.json; `path` is for messages. */
+/**
+ * Parses the text of an adapter_config.json; `path` is for messages. A field that is not understood is refused with a
+ * `Problem`.
+ */
 export function parseAdapterConfig(text: string, path: string): AdapterConfig {
   const invalid = (what: string) =>
     new Problem(
@@ -256,7 +273,7 @@ function isListOf(value: unknown, fits: (item: unknown) => boolean): value is un
   return Array.isArray(value) && value.every(fits);
 }
 
-/** adapter_config.json with every field PEFT needs to load the adapter without being told anything else. */
+/** Writes the text of adapter_config.json with every field that PEFT needs to load the adapter. */
 export function formatAdapterConfig(config: AdapterConfig): string {
   if (config.method === 'full')
     return JSON.stringify({ peft_type: fullType, base_model_name_or_path: config.base }, null, 2) + '\n';

@@ -1,39 +1,42 @@
-/** The decompositions adapters begin with: the largest singular triplets of a matrix, and the first columns of its QR. In float64. */
+/**
+ * Decomposes matrices for the first values of adapters, in float64: the largest singular triplets and the first columns of QR.
+ */
 import { threefry } from '../random.ts';
 
-/** Rows end to end. */
+/** Holds a matrix, row-major. */
 export interface Matrix {
   readonly rows: number;
   readonly columns: number;
   readonly values: Float64Array;
 }
 
-/** Products of a matrix with narrow ones, wherever they are computed. */
+/** Multiplies a matrix W [rows, columns] by narrow ones, wherever that is computed. */
 export interface LinearMap {
   readonly rows: number;
   readonly columns: number;
-  /** W X for X [columns, k]. */
+  /** Computes W X for X [columns, k]. */
   times(x: Matrix): Promise<Matrix>;
-  /** Wᵀ Y for Y [rows, k]. */
+  /** Computes Wᵀ Y for Y [rows, k]. */
   transposedTimes(y: Matrix): Promise<Matrix>;
 }
 
 export interface Singular {
-  /** `[rows, k]` */
+  /** The left singular vectors, `[rows, k]`. */
   readonly left: Matrix;
-  /** Descending. */
+  /** The singular values, in descending order. */
   readonly values: Float64Array;
-  /** `[columns, k]` */
+  /** The right singular vectors, `[columns, k]`. */
   readonly right: Matrix;
 }
 
-/** Columns beyond those asked for: the subspace converges by the gap to the first value outside of it. */
+/** The number of extra columns, because the subspace converges by the gap to the first singular value outside of it. */
 const oversampling = 8;
 const maxRounds = 200;
 
 /**
- * The `k` largest singular triplets by block Krylov iteration (Musco and Musco 2015), restarted with the best subspace so far until no
- * value moves by more than `tolerance` of the largest, or for `rounds` rounds when they are given (Halko, Martinsson and Tropp 2011).
+ * Computes the `k` largest singular triplets by block Krylov iteration (Musco and Musco 2015), restarted with the best subspace
+ * so far until no value moves by more than `tolerance` of the largest, or, when `rounds` are given, by that many rounds of
+ * subspace iteration (Halko, Martinsson and Tropp 2011).
  */
 export async function largestSingular(
   w: LinearMap,
@@ -72,7 +75,7 @@ export async function largestSingular(
   }
 }
 
-/** The first `k` columns of Q and rows of R of W = Q R, by Householder reflections with LAPACK's signs. W is [rows, columns]. */
+/** Computes the first `k` columns of Q and rows of R of W = Q R, by Householder reflections with LAPACK's signs. */
 export function thinQr(w: Matrix, k: number): { readonly q: Matrix; readonly r: Matrix } {
   const { rows, columns } = w;
   const steps = Math.min(k, rows, columns);
@@ -104,7 +107,7 @@ export function thinQr(w: Matrix, k: number): { readonly q: Matrix; readonly r: 
   return { q: { rows, columns: steps, values: q }, r: { rows: steps, columns, values: r } };
 }
 
-/** a - 2 v (vᵀ a), where v is 0 above row `from`. */
+/** Computes a - 2 v (vᵀ a) in place, where v is 0 above row `from`. */
 function reflect(a: Float64Array, rows: number, columns: number, v: Float64Array, from: number): void {
   const along = new Float64Array(columns);
   for (let row = from; row < rows; row++)
@@ -113,7 +116,9 @@ function reflect(a: Float64Array, rows: number, columns: number, v: Float64Array
     for (let column = 0; column < columns; column++) a[row * columns + column]! -= 2 * v[row]! * along[column]!;
 }
 
-/** Eigenvalues, descending, and eigenvectors as columns of a symmetric matrix, by Jacobi rotations. */
+/**
+ * Computes the eigenvalues of a symmetric matrix, in descending order, and its eigenvectors as columns, by Jacobi rotations.
+ */
 export function symmetricEigen({ rows: n, values: given }: Matrix): {
   readonly values: Float64Array;
   readonly vectors: Matrix;
@@ -165,7 +170,7 @@ function rotateRows(a: Float64Array, n: number, p: number, q: number, c: number,
   }
 }
 
-/** A basis of the columns, by Gram and Schmidt, each twice; a column within the others becomes 0. */
+/** Orthonormalizes the columns by Gram-Schmidt, each twice; a column that depends on the others becomes 0. */
 function orthonormal(x: Matrix): Matrix {
   const columns = Array.from({ length: x.columns }, (_, j) =>
     Float64Array.from({ length: x.rows }, (_, i) => x.values[i * x.columns + j]!),
@@ -183,7 +188,7 @@ function orthonormal(x: Matrix): Matrix {
   return fromColumns(columns);
 }
 
-/** Columns u σ divided by their σ. */
+/** Divides columns u σ by their σ. */
 function orthonormalImage({ rows, columns, values }: Matrix, sigma: Float64Array): Matrix {
   return { rows, columns, values: values.map((value, i) => (sigma[i % columns]! > 0 ? value / sigma[i % columns]! : 0)) };
 }

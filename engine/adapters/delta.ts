@@ -1,4 +1,4 @@
-/** What an adapter does to a matrix of its base, row by row in float64: the rows of s B A, the lengths DoRA scales to, and the sum. */
+/** Adds adapters to the matrices of their base, row by row in float64: the rows of s B A, DoRA's lengths, and the sum. */
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { tensorView, type Adapter, type AdaptedModule } from './adapter.ts';
@@ -9,14 +9,15 @@ export interface WeightedAdapter {
   readonly weight: number;
 }
 
-/** The matrix of a module in the base. */
+/** Reads the base matrix of a module as float32, row-major, in the layout of the model. */
 export function moduleWeight(weights: Pick<ModelWeights, 'read'>, spec: DecoderSpec, { path }: TargetModule): Float32Array {
   return weights.read(storedName(spec, `${path}.weight`));
 }
 
 /**
- * A way to fill `row` with row `index` of s B A as the matrix is stored: of an output, or for an embedding of a token. Every element is
- * summed in the order of the ranks; four of them are gone through at once because a row is then read and written a quarter as often.
+ * Returns a function that fills `row` with row `index` of s B A in the layout of the stored matrix, where a row belongs to an
+ * output, or in an embedding to a token. Every element is summed in the order of the ranks, four ranks at a time, because a row
+ * is then read and written a quarter as often.
  */
 function deltaRows(module: AdaptedModule, parameters: Float32Array): (index: number, row: Float64Array) => void {
   const { kind, rank, scale } = module;
@@ -42,7 +43,7 @@ function deltaRows(module: AdaptedModule, parameters: Float32Array): (index: num
   };
 }
 
-/** `[rows, columns]` as `[columns, rows]`. */
+/** Transposes `[rows, columns]` to `[columns, rows]`. */
 function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
   const turned = new Float32Array(values.length);
   for (let row = 0; row < rows; row++)
@@ -50,12 +51,15 @@ function transposed(values: Float32Array, rows: number, columns: number): Float3
   return turned;
 }
 
-/** Rows of a matrix as it is stored, and their width. */
+/** Returns the number of rows of a matrix as it is stored, and their width. */
 function storedSize({ kind, inFeatures, outFeatures }: TargetModule): [rows: number, width: number] {
   return kind === 'linear' ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
 }
 
-/** Length of the row of each output of W, or of W + s B A with `parameters`; an embedding has its outputs side by side. */
+/**
+ * Computes the length of the weights of each output, `[out]`, of W, or of W + s B A when `parameters` are given. The outputs of
+ * an embedding are its columns.
+ */
 export function rowLengths(weight: Float32Array, target: TargetModule): Float64Array;
 export function rowLengths(weight: Float32Array, target: AdaptedModule, parameters: Float32Array): Float64Array;
 export function rowLengths(
@@ -75,14 +79,16 @@ export function rowLengths(
   return squares.map(Math.sqrt);
 }
 
-/** DoRA's factors of the outputs, magnitude / length of W + s B A; null without a magnitude. */
+/** Computes DoRA's factors of the outputs `[out]`, magnitude / length of W + s B A; null without a magnitude. */
 export function doraScale(weight: Float32Array, module: AdaptedModule, parameters: Float32Array): Float64Array | null {
   if (module.magnitude === null) return null;
   const magnitude = tensorView(parameters, module.magnitude);
   return rowLengths(weight, module, parameters).map((length, i) => magnitude[i]! / length);
 }
 
-/** Adds to `weight` in place what the adapters make of it, each weighted and on its own; every element is rounded once. */
+/**
+ * Adds to `weight` in place the weighted sum of the changes that each adapter alone would make; every element is rounded once.
+ */
 export function addDeltas(weight: Float32Array, path: string, adapters: readonly WeightedAdapter[]): void {
   const parts = adapters.flatMap(({ adapter: { shape, parameters }, weight: share }) => {
     const module = shape.modules.find((candidate) => candidate.path === path);
@@ -110,7 +116,7 @@ export function addDeltas(weight: Float32Array, path: string, adapters: readonly
   }
 }
 
-/** Moves `values` in place from the base towards what the adapters trained in its place. */
+/** Moves `values` in place from those of the base towards those that the adapters trained, by the weight of each adapter. */
 export function addReplacements(values: Float32Array, name: string, adapters: readonly WeightedAdapter[]): void {
   const parts = adapters.flatMap(({ adapter: { shape, parameters }, weight }) => {
     const found = shape.replaced.find(({ names }) => names.includes(name));

@@ -1,4 +1,4 @@
-/** Finds the files of an adapter, and says of a place that has none what is there instead. */
+/** Finds the files of an adapter, and explains what a place without an adapter holds instead. */
 import { closeSync, openSync, readdirSync, readSync, statSync, type Stats } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { pathIn } from '../formats/files.ts';
@@ -6,18 +6,18 @@ import { currentSnapshot } from '../models/hub-folder.ts';
 import { Problem } from '../problem.ts';
 
 export const configName = 'adapter_config.json';
-/** PEFT's file of an adapter's numbers, and mlx-lm's. */
+/** The names of the files with an adapter's numbers in PEFT and mlx-lm. */
 export const weightsName = 'adapter_model.safetensors';
 export const mlxWeightsName = 'adapters.safetensors';
 
 export interface AdapterFile {
-  /** Who wrote the adapter. */
+  /** The program whose format it has: PEFT, mlx-lm, or llama.cpp for `gguf`. */
   readonly form: 'peft' | 'mlx' | 'gguf';
-  /** The file that has its numbers. */
+  /** The path of the file that holds its numbers. */
   readonly weights: string;
 }
 
-/** Finds who wrote the adapter at a path, and the file that has its numbers. */
+/** Finds the format of the adapter at a path, and the file that holds its numbers. A place without one is a `Problem`. */
 export function adapterFile(path: string): AdapterFile {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) throw new Problem('file-missing', `There is no adapter at '${path}'.`, 'Check the path.');
@@ -72,14 +72,14 @@ function pickled(path: string): Problem {
   );
 }
 
-/** Whether a folder was meant for an adapter, whole or not, or holds one in a folder of its own. */
+/** Says whether a folder was meant for an adapter, complete or not, or holds a folder with one. */
 export function isForAdapter(folder: string): boolean {
   const names = readdirSync(folder);
   if (names.some((name) => name === configName || name === mlxWeightsName || name.startsWith('adapter_model'))) return true;
   return !names.includes('config.json') && adaptersIn(folder, names).length > 0;
 }
 
-/** What a folder is that has no weights of an adapter, the surest sign first. */
+/** Returns the error for a folder without the weights of an adapter; it tells what the folder is, by the surest sign first. */
 function noAdapterIn(path: string, names: readonly string[]): Problem {
   const snapshot = currentSnapshot(path);
   if (snapshot !== null)
@@ -131,7 +131,7 @@ function noAdapterIn(path: string, names: readonly string[]): Problem {
   );
 }
 
-/** Folders in a folder that hold an adapter: checkpoints with the newest first. */
+/** Lists the folders in a folder that hold an adapter, checkpoints with the newest first. */
 function adaptersIn(path: string, names: readonly string[]): string[] {
   const step = (name: string): number => Number(/(\d+)$/.exec(name)?.[1] ?? Infinity);
   return names

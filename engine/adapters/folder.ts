@@ -14,20 +14,20 @@ import { readGgufAdapter, readMlxAdapter } from './foreign.ts';
 import { readPeftAdapter, type BaseModel } from './peft.ts';
 
 /**
- * SHA-256 of the file that has an adapter's numbers. It is the one name of an adapter by its content: of a version, in the lineage of an
- * export, and of what a run started from. A copy of that file, wherever it lies, is known by it.
+ * Returns the SHA-256 of the file that holds an adapter's numbers. It identifies an adapter by its content: a version, the
+ * lineage of an export, and the start of a run use it. A copy of that file has the same hash wherever it lies.
  */
 export function adapterHash(path: string): Promise<string> {
   return hashFile(adapterFile(path).weights);
 }
 
-/** The bytes of the config beside the numbers; null where both are in one file. */
+/** Reads the bytes of the config beside the numbers; null where both are in one file. */
 export function adapterConfigBytes(path: string): Buffer | null {
   const file = adapterFile(path).form === 'gguf' ? null : fileIn(path, configName);
   return file === null ? null : readFileSync(file);
 }
 
-/** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against the base model it shall work on. */
+/** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against its base model. A misfit is a `Problem`. */
 export function readAdapter(path: string, base: BaseModel): Adapter {
   const { form } = adapterFile(path);
   const adapter =
@@ -42,18 +42,18 @@ export function readAdapter(path: string, base: BaseModel): Adapter {
 }
 
 interface Written {
-  /** `base_model_name_or_path`; left out: as the config has it. */
+  /** The value of `base_model_name_or_path`; the one in the config when left out. */
   readonly baseName?: string | null;
-  /** Written beside the adapter where it is not its base's. */
+  /** The tokenizer to write beside the adapter, where it differs from the base's. */
   readonly tokenizer?: Pick<Tokenizer, 'toHubFiles'> | null;
 }
 
-/** Writes `dir` whole or not at all; an adapter already there is replaced. */
+/** Writes the folder of an adapter whole or not at all; an adapter already there is replaced. */
 export function writeAdapter(dir: string, adapter: Adapter, written: Written = {}): void {
   publishFolder(dir, (folder) => writeAdapterFiles(folder, adapter, written));
 }
 
-/** The files of an adapter into a folder that is itself being published. */
+/** Writes the files of an adapter into a folder that the caller publishes. */
 export function writeAdapterFiles(
   folder: string,
   { config, shape, parameters, initial }: Adapter,
@@ -76,7 +76,10 @@ export function writeAdapterFiles(
   }
 }
 
-/** PEFT turns 'all-linear' into whole paths, to which `layers_to_transform` then does not apply: with layers the names are written out. */
+/**
+ * Returns the targets to write. PEFT turns 'all-linear' into whole paths, to which `layers_to_transform` does not apply, so the
+ * names are written out when layers are chosen.
+ */
 function writtenTargets({ targetModules, layers }: AdapterConfig, { modules }: AdapterShape): string | readonly string[] {
   if (targetModules !== 'all-linear' || layers === 'all') return targetModules;
   return [...new Set(modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)))];

@@ -1,4 +1,7 @@
-/** Adapters of mlx-lm (a folder with `adapters.safetensors`) and llama.cpp (a GGUF file), read as what they are in PEFT's terms. */
+/**
+ * Reads adapters of mlx-lm (a folder with `adapters.safetensors`) and llama.cpp (a GGUF file), and expresses them in PEFT's
+ * terms.
+ */
 import { basename } from 'node:path';
 import { pathIn, readText } from '../formats/files.ts';
 import { readGguf, readGgufFloat32, type GgufValue } from '../formats/gguf.ts';
@@ -16,7 +19,7 @@ import { adaptedTargets, targetModules, wholeTensors, type TargetModule } from '
 
 const maxConfigBytes = 1 << 20;
 
-/** The factors of one module as they were found: A [r, in], B [out, r]. */
+/** Holds the factors found for one module: A [r, in] and B [out, r]. */
 interface FoundModule {
   readonly target: TargetModule;
   readonly rank: number;
@@ -31,7 +34,7 @@ interface MlxConfig {
   readonly dropout: number;
 }
 
-/** What mlx-lm's `adapter_config.json` says. */
+/** Reads mlx-lm's `adapter_config.json`. */
 function readMlxConfig(dir: string): MlxConfig {
   const path = pathIn(dir, 'adapter_config.json');
   const invalid = (what: string) =>
@@ -55,7 +58,10 @@ function readMlxConfig(dir: string): MlxConfig {
   return { dora: kind === 'dora', scale, dropout };
 }
 
-/** `lora_a` is [in, r] and `lora_b` [r, out]; what they make is multiplied by `scale` itself. */
+/**
+ * Reads an adapter of mlx-lm, where `lora_a` is [in, r], `lora_b` is [r, out], and their product is multiplied by `scale`
+ * itself.
+ */
 export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
   const { dora, scale, dropout } = readMlxConfig(dir);
   const path = pathIn(dir, mlxWeightsName);
@@ -84,7 +90,10 @@ export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
   return assemble(path, spec, modules, { dora, dropout }, (rank) => scale * rank);
 }
 
-/** Tensors have the names of the model's own with `.lora_a` [r, in] and `.lora_b` [out, r], rows moved as in a model's file. */
+/**
+ * Reads an adapter of llama.cpp. Its tensors have the names of the model's own with `.lora_a` [r, in] and `.lora_b` [out, r],
+ * and their rows are in the order of a model's GGUF.
+ */
 export function readGgufAdapter(path: string, spec: DecoderSpec): Adapter {
   const file = readGguf(path);
   const alpha = readGgufAlpha(path, file.metadata, spec);
@@ -111,7 +120,7 @@ export function readGgufAdapter(path: string, spec: DecoderSpec): Adapter {
   return assemble(path, spec, modules, { dora: false, dropout: 0 }, (rank) => (alpha === 0 ? rank : alpha));
 }
 
-/** `adapter.lora.alpha` of a file that is an adapter for this model. */
+/** Reads `adapter.lora.alpha`, and refuses a file that is no adapter for this model. */
 function readGgufAlpha(path: string, metadata: ReadonlyMap<string, GgufValue>, spec: DecoderSpec): number {
   const value = (key: string): unknown => metadata.get(key)?.value;
   const type = value('general.type');
@@ -148,7 +157,7 @@ function readGgufAlpha(path: string, metadata: ReadonlyMap<string, GgufValue>, s
   return alpha;
 }
 
-/** The tensors of each module by what they are; `spec` for files that name modules as transformers does. */
+/** Groups tensors by module and by what they are in it; `spec` is given for files that name modules as transformers does. */
 function partsOf<Tensor extends Named>(
   path: string,
   tensors: Iterable<Tensor>,
@@ -182,7 +191,7 @@ interface FactorPair<Tensor> {
   readonly magnitude: Tensor | undefined;
 }
 
-/** Both factors of every module; what has no place, or no other half, is named. */
+/** Pairs the factors of every module. A tensor without a place or without its other half is refused by name. */
 function modulesOf<Tensor extends Named>(
   path: string,
   parts: ReadonlyMap<string, ReadonlyMap<string, Tensor>>,
@@ -211,7 +220,7 @@ function placesOf(spec: DecoderSpec): Map<string, TargetModule> {
   return new Map(targetModules(spec).map((target) => [target.path, target]));
 }
 
-/** The config that means exactly these modules. */
+/** Builds the adapter whose config means exactly these modules. */
 function assemble(
   path: string,
   spec: DecoderSpec,
@@ -239,7 +248,7 @@ function assemble(
   return { config, shape, parameters, initial: null };
 }
 
-/** Names where they mean these modules and no others, else whole paths. */
+/** Returns the names of modules where they mean these modules and no others, otherwise whole paths. */
 function targetsFor(modules: readonly FoundModule[], spec: DecoderSpec): readonly string[] {
   const paths = modules.map(({ target }) => target.path);
   const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];

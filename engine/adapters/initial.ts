@@ -1,4 +1,4 @@
-/** The first values of a new adapter. Every value depends only on the seed, the tensor's name and its index. */
+/** Computes the first values of a new adapter. Every value depends only on the seed, the tensor's name and its index. */
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { fillNormal, fillUniform } from '../random.ts';
@@ -10,10 +10,10 @@ import { checkTargets } from './targets.ts';
 
 export type NewAdapterRecipe = AdapterRecipe & Pick<Recipe, 'seed' | 'initialization'>;
 
-/** Families whose files keep matrices transposed (transformers' Conv1D). */
+/** The families whose files keep matrices transposed (transformers' Conv1D). */
 const transposedFamilies: readonly string[] = ['gpt2'];
 
-/** What a recipe trains. */
+/** Returns the shape of the adapter that a recipe trains on a model. */
 export function plannedShape(recipe: AdapterRecipe, { spec }: { readonly spec: DecoderSpec }): AdapterShape {
   const config = newConfig(recipe, spec, null);
   checkTargets(config, spec);
@@ -24,7 +24,10 @@ export function newConfig(recipe: AdapterRecipe, { family }: DecoderSpec, base: 
   return adapterConfig(recipe, { fanInFanOut: transposedFamilies.includes(family), base });
 }
 
-/** An adapter that does nothing yet: one of its factors is 0, magnitudes are those of the base, and what is trained whole is the base's. */
+/**
+ * Returns a new adapter that leaves the base as it is: one factor of each pair is 0, magnitudes are the row lengths of the
+ * base, and tensors trained whole are copies of the base's.
+ */
 export function newAdapter(
   recipe: NewAdapterRecipe,
   { spec, weights }: { readonly spec: DecoderSpec; readonly weights: Pick<ModelWeights, 'read'> },
@@ -44,8 +47,8 @@ export function newAdapter(
 }
 
 /**
- * As PEFT draws them: A Kaiming-uniform with a = sqrt(5), which is uniform within 1 / sqrt(in), and B 0; for an embedding A is 0 and
- * B is normal.
+ * Fills the factors as PEFT does: A is Kaiming-uniform with a = sqrt(5), which is uniform within 1 / sqrt(in), and B is 0; for
+ * an embedding A is 0 and B is normal.
  */
 function fillFactors(
   parameters: Float32Array,

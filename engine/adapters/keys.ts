@@ -1,13 +1,13 @@
-/** The names under which programs keep an adapter's tensors and modules, brought to the model's own. */
+/** Translates the names under which programs store an adapter's tensors and modules into the model's own names. */
 import type { DecoderSpec } from '../models/spec.ts';
 import { targetModules, wholeTensors } from './targets.ts';
 
-/** What training frameworks put around modules, as a part of every path through them. */
+/** Matches the names of wrappers that training frameworks put around modules and thereby into their paths. */
 const wrappers = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)(?=\.)/g;
 
 /**
- * Where the decoder lies: alone, in a model that also sees as transformers has had it since 4.52, and as it had it before, which is
- * also what mlx-lm has.
+ * The prefixes of a decoder: alone, in a vision model as named since transformers 4.52, and in a vision model as named before,
+ * which mlx-lm still does.
  */
 const places = ['model.', 'model.language_model.', 'language_model.model.'];
 
@@ -15,7 +15,7 @@ function placeOf({ modules }: DecoderSpec): string {
   return places.toReversed().find((place) => modules.blocks.startsWith(place) && modules.blocks !== place) ?? '';
 }
 
-/** The same decoder under the names it had or has elsewhere. */
+/** Lists the same decoder under the other names that programs give its modules. */
 export function elsewhere(spec: DecoderSpec): DecoderSpec[] {
   const own = placeOf(spec);
   if (own === '') return [];
@@ -30,7 +30,9 @@ export function elsewhere(spec: DecoderSpec): DecoderSpec[] {
     });
 }
 
-/** A function from a module's path, under whatever name it has, to its path in the model; what the model lacks stays as it is. */
+/**
+ * Returns a function that maps a module's path under any known name to its path in the model; unknown paths stay as they are.
+ */
 export function pathsOf(spec: DecoderSpec): (path: string) => string {
   const own = placeOf(spec);
   const known = new Set([
@@ -47,7 +49,7 @@ export function pathsOf(spec: DecoderSpec): (path: string) => string {
   };
 }
 
-/** A key without what frameworks and PEFT put in front of the model's own path. */
+/** Removes from a key the prefixes that frameworks and PEFT put before the model's own path. */
 export function bare(name: string): string {
   const unwrapped = name
     .replace(wrappers, '$1')
@@ -57,8 +59,9 @@ export function bare(name: string): string {
 }
 
 /**
- * A key of PEFT as it writes it now, without its prefix and without `base_layer`: older versions kept the adapter's name in it
- * (`lora_A.default.weight`) or ended magnitudes in `.weight`. Null for what a module had before it was trained whole.
+ * Returns a key as current versions of PEFT write it, without its prefix and without `base_layer`. Older versions kept the
+ * adapter's name in it (`lora_A.default.weight`) or ended magnitudes in `.weight`. Null stands for the original of a module
+ * trained whole.
  */
 export function peftKey(name: string, pathOf: (path: string) => string): string | null {
   const key = bare(name)

@@ -1,4 +1,4 @@
-/** LoftQ (Li et al. 2023): where the base is quantized, factors that begin with what quantization has lost. */
+/** Implements LoftQ (Li et al. 2023): on a quantized base the factors begin with the error of quantization. */
 import type { DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { streamOf } from '../random.ts';
@@ -7,11 +7,11 @@ import { largestSingular, product, transpose, type Matrix } from './decompose.ts
 import { moduleWeight } from './delta.ts';
 
 export interface LoftqStart {
-  /** The quantized matrix, read back. */
+  /** The quantized matrix as dequantized, `[out, in]`. */
   readonly base: Float64Array;
-  /** `[r, in]` */
+  /** The factor A, `[r, in]`. */
   readonly a: Float64Array;
-  /** `[out, r]` */
+  /** The factor B, `[out, r]`. */
   readonly b: Float64Array;
 }
 
@@ -20,13 +20,14 @@ export interface LoftqOptions {
   readonly scale: number;
   readonly rounds: number;
   readonly seed: number;
-  /** Rounds of the decomposition; left out, it goes on until it is exact. */
+  /** The number of rounds of the decomposition; when left out, it continues until it is exact. */
   readonly svdRounds?: number;
 }
 
 /**
- * Alternates between the two halves of W ≈ Q + s B A: Q is what quantization leaves of W - s B A, and s B A the best of its rank for
- * W - Q. `requantize` writes a matrix of W's shape in few bits and reads it back. As PEFT's loftq_init, where s is 1.
+ * Alternates between the two halves of W ≈ Q + s B A: Q is W - s B A after quantization, and s B A the best approximation of
+ * its rank to W - Q. `requantize` quantizes a matrix of W's shape and dequantizes it. PEFT's loftq_init does the same with s =
+ * 1.
  */
 export async function loftqStart(
   weight: Matrix,
@@ -58,12 +59,12 @@ export async function loftqStart(
   }
 }
 
-/** What rounding loses is spread over all directions: more rounds than this find hardly more of it. */
+/** The error of rounding is spread over all directions, so more rounds than this would find hardly more of it. */
 const svdRounds = 4;
 
 /**
- * The adapter with what the quantized base has lost as its first values: LoftQ with one round, which leaves the base as it is. Only
- * linear modules; where nothing was lost the adapter begins as nothing.
+ * Returns the adapter whose first values are the error of the quantized base: LoftQ with one round, which leaves the base as it
+ * is. It changes linear modules only; a matrix that lost nothing gets factors whose product is 0.
  */
 export async function loftqAdapter(
   adapter: Adapter,

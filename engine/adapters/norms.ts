@@ -1,10 +1,10 @@
-/** How far an adapter moves each matrix, and the factor it does that with. */
+/** Measures how far an adapter moves each matrix. */
 import type { UpdateNorms } from '../contract.ts';
 import { linearLayers, pathInBlocks, type DecoderSpec } from '../models/spec.ts';
 import { type Adapter, tensorView } from './adapter.ts';
 
 /**
- * The Frobenius norm of s B A for every module. B A is never formed: with A [r, in] and B [out, r] its square is
+ * Computes the Frobenius norm of s B A for every module. B A is never formed: with A [r, in] and B [out, r] its square is
  * s² Σᵢⱼ (Bᵀ B)ᵢⱼ (A Aᵀ)ᵢⱼ, two matrices of [r, r].
  */
 export function updateNorms({ shape, parameters }: Adapter, spec: DecoderSpec): UpdateNorms {
@@ -30,7 +30,7 @@ export function updateNorms({ shape, parameters }: Adapter, spec: DecoderSpec): 
   };
 }
 
-/** `a` is [rank, columns], `b` is [rows, rank]. */
+/** Computes the norm of B A, where `a` is [rank, columns] and `b` is [rows, rank]. */
 function productNorm(a: Float32Array, b: Float32Array, rank: number): number {
   const columns = a.length / rank;
   let square = 0;

@@ -14,7 +14,7 @@ import { elsewhere, pathsOf, peftKey } from './keys.ts';
 import { foundTwice, halfPair, leftOver, mismatch, wrongRank, wrongShape } from './refusals.ts';
 import { adaptedTargets, savedWeights, wholeTensors, type AdaptedTarget } from './targets.ts';
 
-/** What an adapter is read for. */
+/** Describes the model for which an adapter is read. */
 export interface BaseModel {
   readonly spec: DecoderSpec;
   readonly weights: Pick<ModelWeights, 'read'>;
@@ -22,13 +22,13 @@ export interface BaseModel {
 
 const maxConfigBytes = 1 << 20;
 
-/** The config of the adapter in a folder. */
+/** Reads the config of the adapter in a folder. */
 export function readAdapterConfig(dir: string): AdapterConfig {
   const path = pathIn(dir, configName);
   return parseAdapterConfig(readText(path, maxConfigBytes), path);
 }
 
-/** Tensors of a file by the keys of this model. */
+/** Maps the keys of this model to the tensors of a file. */
 type Stored = Map<string, SafetensorsTensor>;
 
 export function readPeftAdapter(dir: string, base: BaseModel): Adapter {
@@ -67,7 +67,10 @@ function storedTensors(path: string, spec: DecoderSpec): Stored {
   return stored;
 }
 
-/** A vocabulary that was changed in training: the tokens that embedding and head of an adapter have rows for; null: those of the model. */
+/**
+ * Returns the number of tokens for which the embedding and head in an adapter's file have rows, where training changed the
+ * vocabulary; null where it is the model's.
+ */
 export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
   const path = pathIn(dir, weightsName);
   const stored = storedTensors(path, spec);
@@ -90,7 +93,7 @@ export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
   );
 }
 
-/** Whether embedding or head is trained whole, and not both as one. */
+/** Says whether embedding or head is trained whole, and not both as one. */
 function partsTied(dir: string, spec: DecoderSpec): boolean {
   const config = readAdapterConfig(dir);
   if (config.method === 'full' || config.keepsTied) return false;
@@ -99,7 +102,7 @@ function partsTied(dir: string, spec: DecoderSpec): boolean {
   return savedWeights({ ...config, modulesToSave }, spec).some(({ name }) => outer.includes(name));
 }
 
-/** The config as this model has it: names of its own, and what the file holds besides the factors. */
+/** Settles the config on this model: with the model's own names, and with the tensors that the file holds besides factors. */
 function settled(dir: string, given: AdapterConfig, stored: Stored, base: BaseModel): AdapterConfig {
   const path = pathIn(dir, weightsName);
   const { spec } = base;
@@ -130,8 +133,8 @@ function settled(dir: string, given: AdapterConfig, stored: Stored, base: BaseMo
 }
 
 /**
- * Embedding and head were one when they were copied: one of the two then stands for both. Copies that differ are from a model that had
- * parted them; both are kept, and given back.
+ * Merges the copies of a tied embedding and head into one. Copies that differ come from a model in which the two were separate;
+ * both are then kept, and their names are returned.
  */
 function foldTied(path: string, stored: Stored, extra: ModelTensor[], embedding: string, head: string): readonly string[] {
   const ofHead = extra.find(({ name }) => name === head) && stored.get(head);
@@ -153,7 +156,7 @@ function sameTensors(path: string, one: SafetensorsTensor, other: SafetensorsTen
   return a.every((value, i) => Object.is(value, b[i]));
 }
 
-/** Whether a tensor is what the base has, rounded to the tensor's own type. */
+/** Says whether a tensor equals the base's, rounded to the tensor's own type. */
 function isCopy(path: string, copy: SafetensorsTensor, base: Float32Array): boolean {
   const values = readSafetensorsFloat32(path, copy);
   const piece = 1 << 20;
@@ -170,7 +173,10 @@ function isCopy(path: string, copy: SafetensorsTensor, base: Float32Array): bool
   return true;
 }
 
-/** With `ensure_weight_tying` PEFT saves the embedding for both, and sometimes the head as well. Without anything of them it says nothing. */
+/**
+ * Completes a config with `ensure_weight_tying`, for which PEFT saves the embedding for both, and sometimes the head as well.
+ * Without either tensor in the file the config stays as it is.
+ */
 function withTiedPair(dir: string, config: AdapterConfig, stored: Stored, spec: DecoderSpec, path: string): AdapterConfig {
   if (!config.keepsTied) return config;
   const { token_embd, output } = spec.modules;
@@ -195,7 +201,7 @@ function withTiedPair(dir: string, config: AdapterConfig, stored: Stored, spec: 
   return { ...config, modulesToSave: [...others, token_embd] };
 }
 
-/** A config that names the modules as another version of transformers does gets the names that they have here. */
+/** Renames the targets of a config that names modules as another version of transformers does. */
 function withOwnNames(config: AdapterConfig, stored: Stored, spec: DecoderSpec): AdapterConfig {
   const inFile = new Set(
     [...stored.keys()].flatMap((key) => /^(.*)\.lora_(?:embedding_)?[AB](?:\.weight)?$/.exec(key)?.[1] ?? []),
@@ -212,7 +218,7 @@ function withOwnNames(config: AdapterConfig, stored: Stored, spec: DecoderSpec):
   return { ...config, modulesToSave };
 }
 
-/** A config for exactly these modules. */
+/** Returns the config that targets exactly these modules. */
 function named(config: AdapterConfig, targets: readonly AdaptedTarget[]): AdapterConfig {
   const pattern = (valueOf: (target: AdaptedTarget) => number, usual: number): Record<string, number> =>
     Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
- * An adapter that began with a part of its base (PiSSA, OLoRA) as one on the base itself, as PEFT converts it at saving:
- * W - s B₀ A₀ + s B A = W + s [B, -B₀] [A; A₀], of twice the rank. And the way back, for a run that is resumed.
+ * Converts an adapter that began with a part of its base (PiSSA, OLoRA) into one on the base itself, as PEFT does when it
+ * saves: W - s B₀ A₀ + s B A = W + s [B, -B₀] [A; A₀], of twice the rank. It also converts back, for a run that is resumed.
  */
 import type { DecoderSpec } from '../models/spec.ts';
 import { adapterShape, tensorView, type Adapter } from './adapter.ts';
@@ -47,7 +47,7 @@ export function splitAdapter({ config, shape, parameters }: Adapter, spec: Decod
   return { config: rescaled(config, 1 / 2), shape: halves, parameters: values, initial };
 }
 
-/** Other ranks with the same scales. */
+/** Multiplies all ranks by `factor` and keeps the scales. */
 function rescaled(config: AdapterConfig, factor: number): AdapterConfig {
   const times = (pattern: Readonly<Record<string, number>>, by: number) =>
     Object.fromEntries(Object.entries(pattern).map(([name, value]) => [name, rounded(value * by)]));

@@ -1,4 +1,4 @@
-/** Why an adapter of any program does not fit a model, in words that name the tensor. */
+/** Writes the errors for adapters of any program that do not fit a model; each names the tensor. */
 import { Problem } from '../problem.ts';
 
 export interface Named {
@@ -10,7 +10,7 @@ export function mismatch(what: string): Problem {
   return new Problem('adapter-mismatch', `${what}.`, 'Use the adapter with the base model it was trained on.');
 }
 
-/** Tensors that were not understood. */
+/** Returns the error for tensors that were not understood. */
 export function leftOver(path: string, tensors: readonly Named[]): Problem {
   const most = 5;
   const listed = tensors.slice(0, most).map(({ name, shape }) => `'${name}' [${shape.join(', ')}]`);
@@ -21,7 +21,7 @@ export function leftOver(path: string, tensors: readonly Named[]): Problem {
   );
 }
 
-/** One factor of a pair without the other. */
+/** Returns the error for a factor `there` whose other half `lacking` is missing. */
 export function halfPair(path: string, there: string, lacking: string): Problem {
   return new Problem(
     'adapter-mismatch',
@@ -30,7 +30,7 @@ export function halfPair(path: string, there: string, lacking: string): Problem 
   );
 }
 
-/** Two keys that mean the same tensor. */
+/** Returns the error for two keys that mean the same tensor. */
 export function foundTwice(path: string, one: string, other: string): Problem {
   return new Problem(
     'adapter-mismatch',
@@ -43,7 +43,7 @@ export function wrongShape(path: string, { name, shape }: Named, wanted: readonl
   return `${path}: '${name}' is [${shape.join(', ')}], but for this model it must be [${wanted.join(', ')}]`;
 }
 
-/** A factor of another rank than the config says. */
+/** Returns the error for a factor whose rank differs from the one that the config states. */
 export function wrongRank(is: string, rank: number, stated: number, module: string): Problem {
   return new Problem(
     'adapter-mismatch',

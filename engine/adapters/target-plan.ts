@@ -1,4 +1,4 @@
-/** What a recipe adapts of a model, module by module over all blocks, and how a block is put together: what a picture of it needs. */
+/** Plans which modules of a model a recipe adapts, and describes the parts of a block, so that a picture can be drawn of it. */
 import type { BlockForm, NormPlace, TargetInfo, TargetPlan } from '../contract.ts';
 import type { NormRole } from '../models/parts.ts';
 import { blockLinears, linearKinds, pathInBlock, type DecoderSpec } from '../models/spec.ts';
@@ -8,7 +8,7 @@ import { adaptedTargets, decidingKey, type AdaptedTarget } from './targets.ts';
 
 type Part = Pick<TargetInfo, 'path' | 'layers' | 'part' | 'last' | 'outFeatures' | 'inFeatures'>;
 
-/** Settings that this model does not have adapt nothing. */
+/** Returns the plan of a recipe on a model. Settings that the model does not have adapt nothing. */
 export function planTargets(recipe: AdapterRecipe, spec: DecoderSpec): TargetPlan {
   const config = newConfig(recipe, spec, null);
   const adapted = new Map(adaptedTargets(config, spec).map((target) => [target.path, target]));
@@ -34,7 +34,7 @@ export function planTargets(recipe: AdapterRecipe, spec: DecoderSpec): TargetPla
   };
 }
 
-/** Blocks that are drawn alike together: of one form, and with the same matrices. */
+/** Groups the blocks that look alike: those of one form with the same matrices. */
 function blockForms(spec: DecoderSpec): BlockForm[] {
   const forms = new Map<string, BlockForm & { readonly layers: number[] }>();
   spec.blocks.forEach(({ mixer, wiring, names }, layer) => {
@@ -62,7 +62,7 @@ const normPlaces: Readonly<Partial<Record<NormRole, NormPlace>>> = {
   post_ffw_norm: 'after-feed-forward',
 };
 
-/** In the order of the computation. */
+/** Lists the parts of the model in the order of the computation. */
 function partsOf(spec: DecoderSpec): Part[] {
   const { modules, hiddenSize, vocabularySize } = spec;
   const outside = { layers: [], last: false };
@@ -75,7 +75,10 @@ function partsOf(spec: DecoderSpec): Part[] {
   ];
 }
 
-/** The shortest end of the path that no other path has. Outside of the blocks the whole path, which holds whatever layers are chosen. */
+/**
+ * Returns the shortest end of a path that no other path has. Outside of the blocks it is the whole path, which stays valid
+ * whatever layers are chosen.
+ */
 function targetName({ path, layers }: Part, paths: readonly string[]): string {
   if (layers.length === 0) return path;
   const names = path.split('.');

@@ -1,4 +1,6 @@
-/** Which modules of a model a config adapts, trains whole or trains the bias of, by the rules of PEFT. */
+/**
+ * Decides, by the rules of PEFT, which modules of a model a config adapts, which it trains whole, and which biases it trains.
+ */
 import { createContext, Script } from 'node:vm';
 import { hubLayout } from '../models/families/index.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
@@ -6,9 +8,9 @@ import { Problem } from '../problem.ts';
 import { moduleExpression, nearest, scaleOf } from '../recipe.ts';
 import type { AdapterConfig } from './config.ts';
 
-/** A module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */
+/** Describes a module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */
 export interface TargetModule {
-  /** `model.layers.3.self_attn.q_proj` */
+  /** The path of the module, such as `model.layers.3.self_attn.q_proj`. */
   readonly path: string;
   readonly kind: 'linear' | 'embedding';
   readonly inFeatures: number;
@@ -17,18 +19,18 @@ export interface TargetModule {
 
 export interface AdaptedTarget extends TargetModule {
   readonly rank: number;
-  /** alpha / r, or alpha / sqrt(r). */
+  /** The factor of B A: alpha / r, or alpha / sqrt(r) with rank-stabilized LoRA. */
   readonly scale: number;
 }
 
-/** A tensor of the model that is trained itself. */
+/** Describes a tensor of the model that is trained itself. */
 export interface TrainedWeight {
-  /** `lm_head.weight` */
+  /** The name of the tensor, such as `lm_head.weight`. */
   readonly name: string;
   readonly shape: readonly number[];
 }
 
-/** Every module that can be adapted, in the order of the computation. */
+/** Lists every module that can be adapted, in the order of the computation. */
 export function targetModules(spec: DecoderSpec): TargetModule[] {
   const { vocabularySize, hiddenSize, modules } = spec;
   return [
@@ -40,7 +42,10 @@ export function targetModules(spec: DecoderSpec): TargetModule[] {
 
 const endsWith = (path: string, name: string): boolean => path === name || path.endsWith(`.${name}`);
 
-/** A list names whole paths or their last parts; a string is a regular expression for whole paths. */
+/**
+ * Says whether targets match a path. A list names whole paths or their last parts; a string is a regular expression for whole
+ * paths.
+ */
 function matches(path: string, targets: string | readonly string[]): boolean {
   return typeof targets === 'string' ? isWhole(path, targets) : targets.some((target) => endsWith(path, target));
 }
@@ -49,7 +54,10 @@ function isWhole(path: string, expression: string): boolean {
   return matchOf(new RegExp(`${moduleExpression(expression).source}$`), path) !== null;
 }
 
-/** Longest time an expression may take for one path. One that repeats groups may take for ever, so only those are watched. */
+/**
+ * The longest time an expression may take for one path. Only expressions that repeat groups can take forever, so only they are
+ * watched.
+ */
 const matchMilliseconds = 500;
 const match = new Script('expression.exec(path)');
 const scope = createContext({});
@@ -69,7 +77,7 @@ function matchOf(expression: RegExp, path: string): RegExpExecArray | null {
   }
 }
 
-/** The number after the first name of `layersPattern`, or after any name. */
+/** Returns the number that follows the first name of `layersPattern` in a path, or any name when that is empty. */
 function layerOf(path: string, layersPattern: readonly string[]): number | null {
   const patterns =
     layersPattern.length === 0
@@ -82,7 +90,7 @@ function layerOf(path: string, layersPattern: readonly string[]): number | null 
   return null;
 }
 
-/** The first key that is the end of a path, as a regular expression after a dot. */
+/** Finds the first key that, as a regular expression after a dot, matches the end of a path. */
 export function decidingKey(pattern: Readonly<Record<string, number>>, path: string): string | undefined {
   return Object.keys(pattern).find((name) => isWhole(path, `(?:.*\\.)?(?:${name})`));
 }
@@ -104,7 +112,7 @@ function isAdapted({ path }: TargetModule, config: AdapterConfig, linears: Reado
   return layer !== null && layers.includes(layer);
 }
 
-/** The modules a config adapts, in the order of the model. */
+/** Lists the modules that a config adapts, in the order of the model. */
 export function adaptedTargets(config: AdapterConfig, spec: DecoderSpec): AdaptedTarget[] {
   const linears = new Set(linearLayers(spec).map(({ path }) => path));
   return targetModules(spec)
@@ -117,7 +125,9 @@ export function adaptedTargets(config: AdapterConfig, spec: DecoderSpec): Adapte
     });
 }
 
-/** Tensors of the modules that `modules_to_save` names: those whose path, or that of a module around them, ends with a name. */
+/**
+ * Lists the tensors of the modules that `modules_to_save` names: their path, or that of a module around them, ends with a name.
+ */
 export function savedWeights({ modulesToSave }: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
   const isSaved = (name: string): boolean => {
     const parts = name.split('.').slice(0, -1);
@@ -135,7 +145,7 @@ export function savedWeights({ modulesToSave }: AdapterConfig, spec: DecoderSpec
   return saved.map(({ name, shape }) => ({ name, shape }));
 }
 
-/** Tensors of the base that an adapter has in a version of its own. */
+/** Lists the tensors of the base of which an adapter's file holds a different version. */
 export function copiedWeights(config: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
   if (config.copies.length === 0) return [];
   const saved = new Set(savedWeights(config, spec).map(({ name }) => name));
@@ -144,7 +154,7 @@ export function copiedWeights(config: AdapterConfig, spec: DecoderSpec): Trained
   return copied.map(({ name, shape }) => ({ name, shape }));
 }
 
-/** The tensors that can be trained whole. A tied head is one of its own all the same: then it parts from the embedding. */
+/** Lists the tensors that can be trained whole. A tied head is one of them; trained, it separates from the embedding. */
 export function wholeTensors(spec: DecoderSpec): ModelTensor[] {
   const { vocabularySize, hiddenSize, modules, tiedEmbeddings } = spec;
   const head: ModelTensor = {
@@ -164,7 +174,7 @@ function requireHubForm(tensors: readonly ModelTensor[], spec: DecoderSpec): voi
     );
 }
 
-/** The biases that are trained: of adapted modules, or all that no saved module holds already. */
+/** Lists the biases that are trained: those of adapted modules, or all that no saved module holds already. */
 export function trainedBiases(config: AdapterConfig, spec: DecoderSpec): TrainedWeight[] {
   if (config.bias === 'none') return [];
   const adapted = new Set(adaptedTargets(config, spec).map(({ path }) => `${path}.bias`));
@@ -174,7 +184,9 @@ export function trainedBiases(config: AdapterConfig, spec: DecoderSpec): Trained
     .map(({ name, shape }) => ({ name, shape }));
 }
 
-/** Refuses what a recipe asks for and this model does not have. A config that came with an adapter may name more than one model has. */
+/**
+ * Refuses targets of a recipe that this model does not have. A config that came with an adapter may name modules that it lacks.
+ */
 export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
   if (config.method === 'full') return;
   const all = targetModules(spec);
@@ -222,7 +234,7 @@ export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
     }
 }
 
-/** `; the nearest is 'q_proj'`, for each name in a pattern that is a slip of a module's; empty where none is. */
+/** Returns `; the nearest is 'q_proj'` for each name in a pattern that looks like a misspelt module; empty where none does. */
 function nearText(pattern: string, modules: readonly { readonly path: string }[]): string {
   const names = [...new Set(modules.flatMap(({ path }) => path.split('.')))].filter((name) => !/^\d+$/.test(name));
   const words = pattern.match(/\w+/g) ?? [];
@@ -230,7 +242,7 @@ function nearText(pattern: string, modules: readonly { readonly path: string }[]
   return near.length === 0 ? '' : `; the nearest is '${[...new Set(near)].join("', '")}'`;
 }
 
-/** Names the settings that together leave no module. */
+/** Explains which settings together leave no module to adapt. */
 function nothingAdapted(config: AdapterConfig, all: readonly TargetModule[]): string {
   const { targetModules: targets, excludeModules, layers, layersPattern, modulesToSave } = config;
   if (typeof targets === 'string' && targets !== 'all-linear' && !all.some(({ path }) => matches(path, targets)))
