@@ -12,7 +12,7 @@ export interface AdapterConfig {
   readonly method: 'lora' | 'full';
   /** The rank of the factors, PEFT's `r`, from 1. */
   readonly rank: number;
-  /** The scale times the rank, PEFT's `lora_alpha`. */
+  /** The numerator of the scale, PEFT's `lora_alpha`. */
   readonly alpha: number;
   /** Whether the scale is alpha / sqrt(r) instead of alpha / r, PEFT's `use_rslora`. */
   readonly rslora: boolean;
@@ -27,8 +27,8 @@ export interface AdapterConfig {
   /** The names that the number of a layer follows in a path, PEFT's `layers_pattern`; any name when empty. */
   readonly layersPattern: readonly string[];
   /**
-   * The ranks by the end of a path, as a regular expression, PEFT's `rank_pattern`. The first that matches counts; so for
-   * alphas.
+   * The ranks of single modules, PEFT's `rank_pattern`: keys are regular expressions for ends of paths, and the first match
+   * counts.
    */
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;

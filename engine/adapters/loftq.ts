@@ -64,7 +64,7 @@ const svdRounds = 4;
 
 /**
  * Returns the adapter whose first values are the error of the quantized base: LoftQ with one round, which leaves the base as it
- * is. It changes linear modules only; a matrix that lost nothing gets factors whose product is 0.
+ * is. It changes linear modules only; where quantization lost nothing, the factors stay as they are.
  */
 export async function loftqAdapter(
   adapter: Adapter,

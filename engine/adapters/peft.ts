@@ -174,8 +174,8 @@ function isCopy(path: string, copy: SafetensorsTensor, base: Float32Array): bool
 }
 
 /**
- * Completes a config with `ensure_weight_tying`, for which PEFT saves the embedding for both, and sometimes the head as well.
- * Without either tensor in the file the config stays as it is.
+ * Resolves `ensure_weight_tying`, with which PEFT saves the embedding for both, and sometimes the head as well: the two become
+ * one tensor. The flag is dropped where the model does not tie them or neither is trained whole.
  */
 function withTiedPair(dir: string, config: AdapterConfig, stored: Stored, spec: DecoderSpec, path: string): AdapterConfig {
   if (!config.keepsTied) return config;

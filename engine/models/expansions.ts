@@ -1,27 +1,28 @@
 /**
- * The cache of expanded weights: files of gigabytes that are computed from a model once and then used for months. Beside each lies a record
- * with its hash, by which a file that changed is known, and what uses a file says so, so that room is made with others alone.
+ * Keeps the cache of expanded weights: files of gigabytes that are computed from a model once and then used for months. A
+ * record beside each file holds its hash, which shows whether it changed. A process that uses a file registers so, and then
+ * nobody removes it.
  */
 import { existsSync, readdirSync, rmSync, statfsSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileStamp, isRunning, readText, writeFileAtomic } from '../formats/files.ts';
 import { hashBytes } from './hash.ts';
 
-/** The cache takes no more than this share of the disk that is free or its own. */
+/** The cache takes at most this share of the space that is free or already its own. */
 const largestShare = 0.5;
-/** A file whose time and place on the disk are the same is read and hashed again after so long: disks lose bits without a trace. */
+/** An unchanged file is read and hashed again after this many milliseconds, because disks lose bits without a trace. */
 const trustedMilliseconds = 24 * 3600 * 1000;
 
 interface HashRecord {
   readonly sha256: string;
-  /** Of the file when it was last found to have the hash. */
+  /** The identity of the file when it was last found to have the hash. */
   readonly identity: string | null;
   readonly checkedAt: number;
 }
 
 const recordOf = (path: string): string => `${path}.hash`;
 
-/** Whether the file is there and is as it was written; hashed where that is not certain, which takes about a second for 1 GB. */
+/** Says whether the file exists and is as it was written. It is hashed where that is not certain, at about a second per GB. */
 export function isSoundExpansion(path: string, size: number): boolean {
   if (statSync(path, { throwIfNoEntry: false })?.size !== size) return false;
   const record = readRecord(path);
@@ -33,7 +34,7 @@ export function isSoundExpansion(path: string, size: number): boolean {
   return true;
 }
 
-/** Notes the hash of a file that was just written or checked. */
+/** Records the hash of a file that was just written or checked. */
 export function recordExpansion(path: string, sha256: string): void {
   const record: HashRecord = { sha256, identity: fileStamp(path), checkedAt: Date.now() };
   writeFileAtomic(recordOf(path), JSON.stringify(record));
@@ -55,7 +56,7 @@ function readRecord(path: string): HashRecord | null {
 
 const used = new Set<string>();
 
-/** Says that this process uses the file, until it ends: nobody removes it meanwhile. */
+/** Registers that this process uses the file, so that nobody removes it until the process ends. */
 export function useExpansion(path: string): void {
   const sign = `${path}.used-${process.pid}`;
   const now = new Date();
@@ -69,7 +70,7 @@ export function useExpansion(path: string): void {
   used.add(sign);
 }
 
-/** Removes what was not used for longest until `size` bytes more are within the cache's share of the disk. */
+/** Removes the least recently used files until `size` more bytes are within the cache's share of the disk. */
 export function makeRoom(folder: string, size: number): void {
   const names = readdirSync(folder);
   const inUse = new Set<string>();

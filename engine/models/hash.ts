@@ -1,4 +1,4 @@
-/** SHA-256 over the weight files of a model, read once: 1 GB takes more than a second. */
+/** Computes the SHA-256 over the weight files of a model, and remembers it, because 1 GB takes more than a second. */
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,12 +6,12 @@ import { fileStamp, makeFolder, writeFileAtomic } from '../formats/files.ts';
 
 const bytesBetweenReports = 1 << 28;
 
-/** Known to this process, by paths, sizes and times. */
+/** The hashes known to this process, by paths, sizes and times of the files. */
 const known = new Map<string, string>();
 
 /**
- * With a cache it is known to later processes too, as long as paths, sizes and times of the files are the same. `onRead` is told now and
- * then how many bytes have been read.
+ * Returns the hash of files, which is computed once as long as their paths, sizes and times stay the same; with `cacheDir`
+ * later processes know it too. `onRead` is called now and then with the number of bytes read.
  */
 export function hashOfFiles(files: readonly string[], cacheDir?: string, onRead: (bytes: number) => void = () => {}): string {
   const key = JSON.stringify(files.map((path) => [path, fileStamp(path)]));
@@ -31,7 +31,7 @@ function readHash(path: string): string | null {
   return /^[0-9a-f]{64}$/.test(text) ? text : null;
 }
 
-/** Reads the files and hashes their bytes, whatever is known of them; `onRead` as above. */
+/** Reads the files and hashes their bytes, even if their hash is known; `onRead` as above. */
 export function hashBytes(files: readonly string[], onRead: (bytes: number) => void = () => {}): string {
   const hash = createHash('sha256');
   const chunk = Buffer.alloc(1 << 22);

@@ -1,23 +1,29 @@
-/** Where a model lies as people have it on their disks: hub folders, caches of a hub, folders around them; and words for what is none. */
+/**
+ * Finds models on people's disks, in hub folders, caches of a hub and folders around them, and explains why a folder holds
+ * none.
+ */
 import { closeSync, existsSync, lstatSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileIn, isFolder, readJsonObject, readText, requireInside } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 
 export interface LocatedModel {
-  /** The folder or file, links above it resolved. */
+  /** The path of the folder or file, with the links above it resolved. */
   readonly path: string;
   readonly format: 'hub' | 'gguf';
-  /** Sentences about how it was found. */
+  /** Sentences about how the model was found. */
   readonly notes: readonly string[];
 }
 
-/** Larger than the index of any model. */
+/** This limit in bytes exceeds the index of any model. */
 const indexLimit = 64 << 20;
-/** A reference is the name of a revision. */
+/** This limit in bytes exceeds any reference, which is the name of a revision. */
 const refLimit = 4096;
 
-/** Finds the model that a person means by a path: a folder, a file in it, a GGUF, or a folder of a hub's cache. */
+/**
+ * Finds the model that a person means by a path: a folder, a file in it, a GGUF, or a folder of a hub's cache; else a
+ * `Problem`.
+ */
 export function locateModel(path: string): LocatedModel {
   let real: string;
   try {
@@ -77,8 +83,9 @@ function isModelFolder(folder: string): boolean {
 }
 
 /**
- * The snapshot that a folder of a hub's cache stands for, `models--owner--name` or its `snapshots`, which are folders named after a
- * revision: the one that `refs/main` names. Null: the folder is of no cache.
+ * Finds the snapshot that a folder of a hub's cache stands for. The folder is `models--owner--name` or its `snapshots`, whose
+ * folders are named after revisions; the snapshot is the one that `refs/main` names. Null means that the folder belongs to no
+ * cache.
  */
 export function currentSnapshot(folder: string): { readonly path: string; readonly notes: readonly string[] } | null {
   const isSnapshots = basename(folder) === 'snapshots' && existsSync(join(dirname(folder), 'refs'));
@@ -110,7 +117,7 @@ export function currentSnapshot(folder: string): { readonly path: string; readon
   );
 }
 
-/** Real paths of the safetensors files of a hub folder, single or sharded. */
+/** Lists the real paths of the safetensors files of a hub folder, single or sharded. A missing shard is a `Problem`. */
 export function weightFiles(folder: string): string[] {
   const single = 'model.safetensors';
   if (existsSync(join(folder, single))) return [weightFile(folder, single)];
@@ -138,7 +145,9 @@ function weightFile(folder: string, name: string): string {
   return realpathSync(fileIn(folder, name)!);
 }
 
-/** Files of an adapter that lie beside a model: said, because other programs put such an adapter into the model unasked. */
+/**
+ * Returns the note about files of an adapter beside a model, because other programs apply such an adapter without being asked.
+ */
 export function adapterNotes(folder: string): string[] {
   const beside = readdirSync(folder).filter((name) => /^(adapter_(config|model)\.|adapters\.)/.test(name));
   if (beside.length === 0) return [];
@@ -147,7 +156,7 @@ export function adapterNotes(folder: string): string[] {
   ];
 }
 
-/** Adapters, and weights under the names of Mistral's own programs. */
+/** Matches files of adapters, and weights under the names of Mistral's own programs. */
 const ofOthers = /^(adapter_|adapters\.|consolidated)/;
 
 function shardsOfIndex(path: string): string[] {
@@ -161,7 +170,7 @@ function shardsOfIndex(path: string): string[] {
   return names as string[];
 }
 
-/** Shards that have no index say themselves how many they are. */
+/** Lists the shards of a model without an index; their names say how many there are. */
 function shardsOf(names: readonly string[]): string[] {
   const numbered = /^(.+)-\d{5}-of-(\d{5})\.safetensors$/;
   const found = names.flatMap((name) => (ofOthers.test(name) ? [] : (numbered.exec(name) ?? [])).slice(1).join('\n') || []);
@@ -171,10 +180,10 @@ function shardsOf(names: readonly string[]): string[] {
   return Array.from({ length: Number(count) }, (_, i) => `${prefix}-${String(i + 1).padStart(5, '0')}-of-${count}.safetensors`);
 }
 
-/** What a training program leaves beside the weights. */
+/** Matches files that a training program leaves beside the weights. */
 const noWeights = /^(training_args|optimizer|scheduler|scaler|rng_state|trainer_state)/;
 
-/** Why a folder cannot be opened, by what is in it instead. */
+/** Returns the error for a folder that cannot be opened, by what it holds instead. */
 function noModel(folder: string, names: readonly string[], lacks: string): Problem {
   const broken = names.find((name) => /\.(safetensors|json)$/.test(name) && !existsSync(join(folder, name)));
   if (broken !== undefined && lstatSync(join(folder, broken)).isSymbolicLink())
@@ -226,7 +235,10 @@ function isAdapter(folder: string): Problem {
   );
 }
 
-/** What to do about files that a download has not finished, in the folder or where a hub's client keeps them; null: there are none. */
+/**
+ * Returns what to do about files whose download has not finished, in the folder or where a hub's client keeps them; null where
+ * there are none.
+ */
 function unfinished(folder: string): string | null {
   const places = ['', '.cache/huggingface/download', 'blobs', '../../blobs'].map((place) => join(folder, place));
   const found = places
@@ -237,7 +249,7 @@ function unfinished(folder: string): string | null {
     : `A download is unfinished ('${found[0]!}'): let it go on to its end, then open the model again.`;
 }
 
-/** Models, not the parts that see. */
+/** Lists the GGUF files that are models and not vision towers. */
 function ggufFiles(names: readonly string[]): string[] {
   return names.filter((name) => /\.gguf$/i.test(name) && !/^mmproj/i.test(name));
 }

@@ -1,17 +1,17 @@
-/** How a file keeps a tensor otherwise than the model computes with it, and the way there and back. */
+/** Defines the ways in which a file stores a tensor differently from the model, and converts in both directions. */
 
 export interface Layout {
-  /** The shape in the file of a tensor of this shape. */
+  /** Returns the shape in the file of a tensor that has this shape in the model. */
   storedShape(shape: readonly number[]): readonly number[];
   toModel(stored: Float32Array, shape: readonly number[]): Float32Array;
   toFile(values: Float32Array, shape: readonly number[]): Float32Array;
-  /** Where only rows are moved: the row of the file that holds a row of the model. */
+  /** Returns the row of the file that holds a row of the model; missing where more than rows is moved. */
   readonly storedRow?: (row: number, rows: number) => number;
 }
 
 /**
- * llama.cpp rotates neighbouring pairs, transformers the two halves of a head: for architectures of the first kind its converter moves
- * row (half h, pair j) of each head to 2 j + h.
+ * Moves rows for llama.cpp, which in some architectures rotates neighbouring pairs where transformers rotates the two halves of
+ * a head: its converter moves row (half h, pair j) of each head to 2 j + h.
  */
 export function interleavedRows(heads: number): Layout {
   return movedRows((row, rows) => {
@@ -22,7 +22,7 @@ export function interleavedRows(heads: number): Layout {
   });
 }
 
-/** Rows that are query, key and value head by head lie in the file as all queries, all keys, all values. */
+/** Moves rows that are query, key and value of each head in the model, and all queries, all keys, all values in the file. */
 export function rowsByKind(heads: number): Layout {
   return movedRows((row, rows) => {
     const headDim = rows / heads / 3;
@@ -32,21 +32,21 @@ export function rowsByKind(heads: number): Layout {
   });
 }
 
-/** The file keeps the factor itself, the model what it is above one. */
+/** Converts a factor that the file stores whole, while the model stores the factor minus one. */
 export const plusOne: Layout = {
   storedShape: (shape) => shape,
   toModel: (stored) => stored.map((value) => value - 1),
   toFile: (values) => values.map((value) => value + 1),
 };
 
-/** The file keeps `[in, out]`, the model `[out, in]` (transformers' Conv1D). */
+/** Transposes a matrix that is `[in, out]` in the file and `[out, in]` in the model (transformers' Conv1D). */
 export const transposed: Layout = {
   storedShape: ([rows, columns]) => [columns!, rows!],
   toModel: (stored, [rows, columns]) => transpose(stored, columns!, rows!),
   toFile: (values, [rows, columns]) => transpose(values, rows!, columns!),
 };
 
-/** `place` says where a row of the model stands in the file. */
+/** Builds a layout from `place`, which says where a row of the model lies in the file. */
 function movedRows(place: (row: number, rows: number) => number): Layout {
   const move = (values: Float32Array, [rows]: readonly number[], toFile: boolean): Float32Array => {
     const target = new Float32Array(values.length);

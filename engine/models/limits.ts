@@ -1,4 +1,6 @@
-/** The largest sizes that a model may have: far above any real one; what exceeds them is a damaged or hostile config. */
+/**
+ * The largest sizes that a model may have. They are far above any real model, so a config beyond them is damaged or hostile.
+ */
 
 export const sizeLimits = {
   hiddenSize: 131_072,
@@ -17,7 +19,7 @@ export function limitFault(what: keyof typeof sizeLimits, value: number): string
   return `${words(what)} is ${value}; it must be a whole number from 1 to ${limit}`;
 }
 
-/** `hiddenSize` as `hidden size`. */
+/** Splits a key into words: `hiddenSize` becomes `hidden size`. */
 function words(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

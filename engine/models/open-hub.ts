@@ -12,7 +12,7 @@ import { selectTensors, type StoredModel } from './stored-model.ts';
 import { readHubTokenizer } from './tokenizer-source.ts';
 import { fromSafetensors, joined, sameNumbers, type StoredTensor } from './weights.ts';
 
-/** Larger than any real file of these kinds. */
+/** These limits in bytes exceed any real file of these kinds. */
 const textLimits = { config: 16 << 20, card: 1 << 20 };
 
 export function readHubModel({ path: folder, notes: found }: LocatedModel, acceptFields: readonly string[]): StoredModel {
@@ -52,7 +52,7 @@ function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null;
 }
 
-/** The tensors of all files; one that two of them have is one where both hold the same. */
+/** Reads the tensors of all files. A name in two files is accepted only where both hold the same numbers. */
 function readTensors(files: readonly string[]): Map<string, StoredTensor> {
   const stored = new Map<string, StoredTensor>();
   for (const path of files)
@@ -70,7 +70,10 @@ function readTensors(files: readonly string[]): Map<string, StoredTensor> {
   return stored;
 }
 
-/** What a model is called after its folder: by the folder above where its own name says nothing, `models--org--name` in the cache of a hub. */
+/**
+ * Names a model after its folder, or after the folder above where the name of its own says nothing, such as `models--org--name`
+ * in the cache of a hub.
+ */
 function folderName(folder: string): string {
   const name = basename(folder);
   if (/^[0-9a-f]{40}$/.test(name) && basename(dirname(folder)) === 'snapshots')
@@ -80,7 +83,7 @@ function folderName(folder: string): string {
   return /^(model|merged|snapshot|weights)$/i.test(name) ? basename(dirname(folder)) || name : name;
 }
 
-/** Replaces tensors that are parts of one by it. */
+/** Joins stored tensors that are parts of one tensor of the model. */
 function joinParts(spec: DecoderSpec, stored: Map<string, StoredTensor>): void {
   for (const wanted of modelTensors(spec)) {
     const names = (hubParts(wanted, spec) ?? []).flatMap(
@@ -98,8 +101,9 @@ function joinParts(spec: DecoderSpec, stored: Map<string, StoredTensor>): void {
 }
 
 /**
- * A head that the config ties to the embedding is tied only where the files hold no other one, and where they hold the head alone, it is
- * the embedding: so does transformers. Leaves one of the two where they are one.
+ * Decides whether the head is tied to the embedding, as transformers does: a head that the config ties is tied only where the
+ * files hold no different one, and where they hold the head alone, it is also the embedding. Of two equal tensors one is
+ * removed.
  */
 function settleHead(spec: DecoderSpec, stored: Map<string, StoredTensor>, notes: string[]): DecoderSpec {
   if (!spec.tiedEmbeddings) return spec;
@@ -122,7 +126,7 @@ function settleHead(spec: DecoderSpec, stored: Map<string, StoredTensor>, notes:
   return spec;
 }
 
-/** `license:` of the model card's front matter. */
+/** Reads `license:` in the front matter of the model card. */
 function cardLicence(folder: string): string | null {
   const path = fileIn(folder, 'README.md');
   if (path === null || statSync(path).size > textLimits.card) return null;

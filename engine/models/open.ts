@@ -1,4 +1,6 @@
-/** Opens a model: a hub folder or a GGUF file. Reads headers only, and checks that every tensor is there in the right shape. */
+/**
+ * Opens a model, a hub folder or a GGUF file. It reads headers only, and checks that every tensor is there in the right shape.
+ */
 import { statSync } from 'node:fs';
 import type { ModelInfo } from '../contract.ts';
 import { longestName, shown } from '../problem.ts';
@@ -12,31 +14,37 @@ import type { TokenizerSource } from './tokenizer-source.ts';
 import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTensor } from './weights.ts';
 
 export interface OpenModel {
-  /** The folder or file, links resolved. */
+  /** The path of the folder or file, with links resolved. */
   readonly path: string;
   readonly format: 'hub' | 'gguf';
   readonly spec: DecoderSpec;
   readonly weights: ModelWeights;
-  /** What the files have beside the text model, such as the eye of a model that also sees. */
+  /** The tensors of the files besides the text model, such as those of a vision tower. */
   readonly otherParts: readonly StoredTensor[];
   readonly info: ModelInfo;
   readonly tokenizerSource: TokenizerSource | null;
-  /** The folder of an adapter that tokenizer and chat template come from; null: they are the model's own. */
+  /** The folder of the adapter that tokenizer and chat template come from; null where they are the model's own. */
   readonly tokenizerFolder: string | null;
-  /** Its weight files. */
+  /** The paths of its weight files. */
   readonly files: readonly string[];
-  /** SHA-256 over the weight files; read when first asked for. */
+  /** The SHA-256 over the weight files, computed when first asked for. */
   readonly hash: string;
 }
 
-/** `acceptFields`: fields of its config, or metadata of a GGUF, that nobody here knows and that are to be passed over. */
+/**
+ * Opens the model at a path. `acceptFields` names unknown fields of its config, or keys of a GGUF's metadata, that are to be
+ * ignored. A model that cannot be computed correctly is refused with a `Problem`.
+ */
 export function openModel(path: string, acceptFields: readonly string[] = []): OpenModel {
   const located = locateModel(path);
   const stored = located.format === 'hub' ? readHubModel(located, acceptFields) : readGgufModel(located.path, acceptFields);
   return makeModel(stored);
 }
 
-/** The model with its matrices kept in few bits. Embedding and head are so only as they are stored: they are never rounded. */
+/**
+ * Returns the model with its matrices quantized. Embedding and head are never rounded; they stay quantized where the file has
+ * them so.
+ */
 export function quantizedModel(model: OpenModel, quantization: BaseQuantization): OpenModel {
   const { spec, weights } = model;
   const outer = quantization === 'stored' ? [spec.modules.token_embd, spec.modules.output] : [];
@@ -45,7 +53,7 @@ export function quantizedModel(model: OpenModel, quantization: BaseQuantization)
   return withParts(model, { weights: weights.quantized(quantization, matrices) });
 }
 
-/** The model for another number of tokens: embedding and head have their rows as far as they go, and then rows of zeros. */
+/** Returns the model with another vocabulary size: embedding and head keep their rows as far as they go; new rows are zeros. */
 export function resizedModel(model: OpenModel, vocabularySize: number): OpenModel {
   const { spec, weights } = model;
   if (spec.vocabularySize === vocabularySize) return model;
@@ -54,7 +62,7 @@ export function resizedModel(model: OpenModel, vocabularySize: number): OpenMode
   return withParts(model, { spec: { ...spec, vocabularySize }, weights: weights.withRows(names, vocabularySize) });
 }
 
-/** The model with some of it otherwise. Its hash is still read only when it is asked for. */
+/** Returns the model with some fields replaced. Its hash is still computed only when it is asked for. */
 export function withParts(
   model: OpenModel,
   parts: Partial<Pick<OpenModel, 'spec' | 'weights' | 'tokenizerSource' | 'tokenizerFolder'>>,

@@ -1,11 +1,14 @@
-/** Whether the weights of a hub folder are quantized: by its tensors, because a config says so also after somebody wrote them plain again. */
+/**
+ * Decides by its tensors whether the weights of a hub folder are quantized, because a config may still say so after somebody
+ * wrote them unquantized.
+ */
 import { Problem } from '../problem.ts';
 import type { StoredTensor } from './weights.ts';
 
-/** Fields of config.json that say how weights are packed. */
+/** The fields of config.json that say how weights are packed. */
 export const packingFields = ['quantization_config', 'quantization', 'compression_config'] as const;
 
-/** Tensors that lie beside packed weights, by who packs so. */
+/** The names of tensors that lie beside packed weights, by the program that packs. */
 const signs: readonly (readonly [by: string, names: RegExp])[] = [
   ['bitsandbytes', /\.(absmax|quant_map|nested_absmax|nested_quant_map|SCB|weight_format)$|\.quant_state\./],
   ['GPTQ or AWQ', /\.(qweight|qzeros|g_idx)$/],
@@ -18,19 +21,19 @@ const signs: readonly (readonly [by: string, names: RegExp])[] = [
   ['MLX', /\.(scales|biases)$/],
 ];
 
-/** Types a weight has that is not packed. */
+/** The types of weights that are not packed. */
 const plainTypes = new Set(['F64', 'F32', 'F16', 'BF16']);
 
 /**
- * Methods, by `quant_method` of transformers, that only store weights otherwise: written plain again, they are the model. Others, such as
- * BitNet, compute otherwise too.
+ * The methods, by `quant_method` of transformers, that only change how weights are stored: unquantized weights are then the
+ * model. Others, such as BitNet, also change the computation.
  */
 const storing = new Set([
   ...['bitsandbytes', 'gptq', 'awq', 'auto-round', 'fp8', 'fbgemm_fp8', 'compressed-tensors', 'modelopt', 'mxfp4'],
   ...['hqq', 'eetq', 'aqlm', 'quanto', 'torchao', 'higgs', 'vptq', 'spqr'],
 ]);
 
-/** Refuses weights that are packed, and a config that says what the tensors cannot show; a config that no longer holds is noted. */
+/** Refuses packed weights, and methods that also change the computation. A config that no longer applies gives a note. */
 export function refusePacked(
   configPath: string,
   config: Readonly<Record<string, unknown>>,
@@ -65,7 +68,7 @@ export function refusePacked(
     );
 }
 
-/** By which method the config says that weights are packed; bitsandbytes' oldest and MLX do not name themselves. */
+/** Returns the method by which the config says that weights are packed; the oldest bitsandbytes configs and MLX name none. */
 function methodOf(config: Readonly<Record<string, unknown>>): string | null {
   const inText = textConfig(config);
   const packing = objectOf(config['quantization_config'] ?? inText['quantization_config'] ?? config['compression_config']);

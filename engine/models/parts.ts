@@ -1,6 +1,6 @@
-/** What a mixer or a feed-forward of a block tells of itself, whatever its kind. The kinds lie in `mixers/` and `feed-forward/`. */
+/** Defines what every kind of mixer and feed-forward tells about itself. The kinds lie in `mixers/` and `feed-forward/`. */
 
-/** The parts of a block have GGUF's names here; a family says what transformers calls them. */
+/** The roles of norms in a block, under GGUF's names; a family says what transformers calls them. */
 export type NormRole = 'attn_norm' | 'attn_q_norm' | 'attn_k_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
 export type LinearRole = 'attn_q' | 'attn_k' | 'attn_v' | 'attn_qkv' | 'attn_output' | 'ffn_gate' | 'ffn_up' | 'ffn_down';
 export type BlockRole = NormRole | LinearRole;
@@ -8,56 +8,56 @@ export type BlockRole = NormRole | LinearRole;
 export interface NormSpec {
   readonly kind: 'rms' | 'layer';
   readonly epsilon: number;
-  /** `plusOne`: the factor is one more than what is stored (Gemma). */
+  /** Whether the norm has a factor; with `plusOne` the factor is one more than the stored weight (Gemma). */
   readonly weight: 'plain' | 'plusOne' | 'none';
   readonly bias: boolean;
 }
 
-/** A linear layer of a part. */
+/** Describes a linear layer of a part. */
 export interface PartLinear {
   readonly role: LinearRole;
   readonly inFeatures: number;
   readonly outFeatures: number;
-  /** The part ends with it: what it computes is added to what the block was given. */
+  /** Whether it is the last layer of the part, whose result is added to the residual stream. */
   readonly last: boolean;
 }
 
-/** A tensor, or two, that a part has beside its linear layers; null where there is none. */
+/** Describes the weight and the bias that a part has besides its linear layers; each is null where there is none. */
 export interface PartTensor {
   readonly role: BlockRole;
   readonly weight: readonly number[] | null;
   readonly bias: readonly number[] | null;
 }
 
-/** An array that a part keeps from token to token of a row. Without `tokens` in its shape it does not grow. */
+/** Describes an array that a part keeps from token to token of a row. Without `tokens` in its shape it does not grow. */
 export interface StateArray {
-  /** `key` */
+  /** The name of the array, such as `key`. */
   readonly name: string;
   readonly shape: readonly (number | 'tokens')[];
 }
 
 /**
- * What a part reads besides the stream of tokens: `starts`, where the row of each token begins, by which a recurrence keeps rows apart
- * that are packed into one.
+ * Names what a part reads besides the residual stream: `starts` is the index at which the row of each token begins, by which a
+ * recurrence separates packed rows.
  */
 export type PartNeed = 'starts';
 
-/** Tells what is known of a part without building its graph. Its builder stands in `engine/decoder`. */
+/** Describes a kind of part without building its graph. The builder lies in `engine/decoder`. */
 export interface PartKind<Part> {
-  /** Its linear layers, in the order they are computed. */
+  /** Lists its linear layers, in the order in which they are computed. */
   linears(part: Part, hiddenSize: number): readonly PartLinear[];
-  /** Its tensors besides, in the order they are computed. */
+  /** Lists its other tensors, in the order in which they are read. */
   tensors(part: Part): readonly PartTensor[];
-  /** What it keeps from token to token, of one row. */
+  /** Lists the arrays that it keeps from token to token of one row. */
   state(part: Part): readonly StateArray[];
   readonly needs: readonly PartNeed[];
-  /** The same with few and narrow parts: it needs every operator that the original needs. */
+  /** Returns a small version of the part that needs every operator the original needs. */
   miniature(part: Part): Part;
-  /** A sentence about sizes that fit no model; null where all is well. */
+  /** Returns a sentence about sizes that no model can have; null where all is well. */
   fault(part: Part): string | null;
 }
 
-/** The tensors of a norm over an array of this shape. */
+/** Returns the tensors of a norm over an array of this shape. */
 export function normTensors(role: NormRole, norm: NormSpec, shape: readonly number[]): PartTensor {
   return { role, weight: norm.weight === 'none' ? null : shape, bias: norm.bias ? shape : null };
 }

@@ -1,17 +1,17 @@
-/** How long a row may be for a model. */
+/** Says how long a row may be for a model. */
 import type { DecoderSpec, RopeScaling } from './spec.ts';
 
-/** Tokens of the longest row that can be computed at all: learned positions end somewhere, others do not. */
+/** Returns the tokens of the longest row that can be computed at all: learned positions have an end, others do not. */
 export function positionLimit({ learnedPositions }: Pick<DecoderSpec, 'learnedPositions'>): number {
   return learnedPositions ?? Number.POSITIVE_INFINITY;
 }
 
-/** What of a spec says how long rows may be. */
+/** The fields of a spec that say how long rows may be. */
 export type PositionsSpec = Pick<DecoderSpec, 'contextLength' | 'learnedPositions' | 'ropes'>;
 
 /**
- * Tokens of the longest row the model was made for. Some configs state the context with the scaling of the rotary embedding in it and
- * others without: the longer one counts.
+ * Returns the context length: the tokens of the longest row the model was made for. Some configs state it with the scaling of
+ * the rotary embedding and others without, so the longer of the two counts.
  */
 export function contextOf({ contextLength, learnedPositions, ropes }: PositionsSpec): number {
   if (learnedPositions !== null) return Math.min(contextLength, learnedPositions);

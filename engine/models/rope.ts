@@ -1,7 +1,7 @@
-/** Angles of the rotary position embedding, with every scaling of long contexts, as modeling_rope_utils.py of transformers defines them. */
+/** Computes the angles of rotary position embeddings, with every scaling in modeling_rope_utils.py of transformers. */
 import type { RopeSpec } from './spec.ts';
 
-/** Inverse frequencies `[dimension / 2]` for rows of `length` tokens, scaling applied; float64. */
+/** Computes the inverse frequencies `[dimension / 2]` for rows of `length` tokens, with the scaling applied, in float64. */
 export function ropeInverseFrequencies({ theta, dimension, scaling }: RopeSpec, length: number): number[] {
   const plain = Array.from({ length: dimension / 2 }, (_, i) => 1 / theta ** ((2 * i) / dimension));
   switch (scaling.kind) {
@@ -48,13 +48,13 @@ export function ropeInverseFrequencies({ theta, dimension, scaling }: RopeSpec, 
   }
 }
 
-/** Whether rows of these lengths turn otherwise: then keys that are cached for the one are of no use for the other. */
+/** Says whether rows of these two lengths have different angles, so that keys cached for one are of no use for the other. */
 export function turnsOtherwise({ scaling }: RopeSpec, length: number, other: number): boolean {
   if (scaling.kind === 'dynamic') return length !== other && Math.max(length, other) > scaling.contextLength;
   return scaling.kind === 'longrope' && length > scaling.originalContextLength !== other > scaling.originalContextLength;
 }
 
-/** cos and sin of positions `from` up to `to` of rows of `length` tokens, each `[to - from, dimension / 2]`. */
+/** Computes cos and sin of the positions `from` up to but not including `to`, each `[to - from, dimension / 2]`, in float32. */
 export function ropeTables(rope: RopeSpec, from: number, to: number, length = to): { cos: Float32Array; sin: Float32Array } {
   const { scaling } = rope;
   const factor = scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attentionFactor : 1;

@@ -1,4 +1,7 @@
-/** What a decoder-only transformer is, as frozen plain data. `families/` makes it from a config; `engine/decoder` builds graphs from it. */
+/**
+ * Describes a decoder-only transformer as plain data. `families/` makes it from a config; `engine/decoder` builds graphs from
+ * it.
+ */
 import { assert } from '../problem.ts';
 import { kindOfFeedForward, type FeedForward } from './feed-forward/index.ts';
 import { kindOfMixer, type Mixer } from './mixers/index.ts';
@@ -13,29 +16,31 @@ import {
   type StateArray,
 } from './parts.ts';
 
-/** GGUF's names of what stands outside of the blocks. */
+/** GGUF's names of the modules outside of the blocks. */
 export type OuterRole = 'token_embd' | 'position_embd' | 'output_norm' | 'output';
 
-/** Transformers' module paths of what stands outside of the blocks, without `.weight`. */
+/** Holds transformers' paths of the modules outside of the blocks, without `.weight`. */
 export interface OuterNames {
   readonly token_embd: string;
   readonly position_embd?: string;
   readonly output_norm: string;
-  /** Of the head, also where it is tied to the embedding. */
+  /** The path of the output head, also where it is tied to the embedding. */
   readonly output: string;
-  /** `model.layers`; a block is this, a dot and its number. */
+  /** The path of the blocks, such as `model.layers`; a dot and the number of a block follow it. */
   readonly blocks: string;
 }
 
-/** Transformers' module paths within a block. A norm that is not named is not there. */
+/** Holds transformers' module paths within a block. A norm without a name does not exist. */
 export type BlockNames = Readonly<Partial<Record<BlockRole, string>>>;
 
-/** Rotary position embedding. */
+/** Describes a rotary position embedding. */
 export interface RopeSpec {
   readonly theta: number;
-  /** Leading elements of a head that are rotated; headDim when all are. */
+  /** The number of leading elements of a head that are rotated; headDim when all are. */
   readonly dimension: number;
-  /** Pairs are neighbours; otherwise the two halves. */
+  /**
+   * Whether a pair is two neighbouring elements; otherwise it is an element of the first half and its partner in the second.
+   */
   readonly interleaved: boolean;
   readonly scaling: RopeScaling;
 }
@@ -43,7 +48,7 @@ export interface RopeSpec {
 export type RopeScaling =
   | { readonly kind: 'none' }
   | { readonly kind: 'linear'; readonly factor: number }
-  /** The base grows with rows that are longer than the model was trained for. */
+  /** The base grows with the length of rows that are longer than the model was trained for. */
   | { readonly kind: 'dynamic'; readonly factor: number; readonly contextLength: number }
   | {
       readonly kind: 'llama3';
@@ -53,41 +58,43 @@ export type RopeScaling =
       readonly originalContextLength: number;
     }
   | {
-      /** Peng et al. 2023. */
+      /** Frequencies are scaled by YaRN (Peng et al. 2023). */
       readonly kind: 'yarn';
       readonly factor: number;
       readonly betaFast: number;
       readonly betaSlow: number;
       readonly originalContextLength: number;
-      /** Factor of cos and sin. */
+      /** The factor of cos and sin. */
       readonly attentionFactor: number;
       /** Whether the bounds of the ramp are rounded outwards to whole pairs. */
       readonly truncate: boolean;
     }
   | {
-      /** Ding et al. 2024: divisors of the inverse frequencies, the long ones for rows beyond the original context. */
+      /**
+       * LongRoPE (Ding et al. 2024) divides the inverse frequencies, by the long factors for rows beyond the original context.
+       */
       readonly kind: 'longrope';
       readonly shortFactors: readonly number[];
       readonly longFactors: readonly number[];
       readonly originalContextLength: number;
       readonly attentionFactor: number;
     }
-  /** Divisors of the inverse frequencies, one per pair, as GGUF's `rope_freqs.weight` carries them. */
+  /** Each inverse frequency is divided by a factor, one per pair, as GGUF's `rope_freqs.weight` carries them. */
   | { readonly kind: 'factors'; readonly factors: readonly number[] };
 
-/** How the parts of a block are put together. */
+/** Says how the parts of a block are connected. */
 export interface Wiring {
-  /** `parallel`: mixer and feed-forward both read the block's input, and both are added to it. */
+  /** With `parallel`, mixer and feed-forward both read the block's input, and both results are added to it. */
   readonly order: 'sequential' | 'parallel';
-  /** Factor of what a block adds to its input. */
+  /** The factor of what a part adds to the residual stream. */
   readonly residualScale: number;
 }
 
-/** One block: a mixer and a feed-forward, each added to the stream. */
+/** Describes one block: a mixer and a feed-forward, each added to the residual stream. */
 export interface BlockSpec {
   readonly mixer: Mixer;
   readonly feedForward: FeedForward;
-  /** Every norm of the stream that has a name: before and after each part. */
+  /** The kind of all norms of the residual stream that have a name, before and after each part. */
   readonly norm: NormSpec;
   readonly wiring: Wiring;
   readonly names: BlockNames;
@@ -96,45 +103,48 @@ export interface BlockSpec {
 }
 
 export interface DecoderSpec {
-  /** `model_type` of config.json. */
+  /** The family, named as in `model_type` of config.json. */
   readonly family: string;
   readonly modules: OuterNames;
   readonly hiddenSize: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
-  /** Factor of the embedded tokens. */
+  /** The factor of the embedded tokens. */
   readonly embeddingScale: number;
-  /** Rows of a learned position embedding; null without one. */
+  /** The number of rows of the learned position embedding; null without one. */
   readonly learnedPositions: number | null;
-  /** From the embedding to the head; they may be of different kinds and sizes. */
+  /** The blocks from the embedding to the head; they may have different kinds and sizes. */
   readonly blocks: readonly BlockSpec[];
   readonly ropes: readonly RopeSpec[];
-  /** Beyond this context queries grow: by 1 + beta ln(1 + ⌊position / originalContextLength⌋) (Llama 4, Ministral 3). */
+  /**
+   * Queries are multiplied by 1 + beta ln(1 + ⌊position / originalContextLength⌋) (Llama 4, Ministral 3); null where they are
+   * not.
+   */
   readonly queryGrowth: { readonly beta: number; readonly originalContextLength: number } | null;
   /** The norm before the head. */
   readonly norm: NormSpec;
-  /** The output head is the embedding matrix. */
+  /** Whether the output head is the embedding matrix. */
   readonly tiedEmbeddings: boolean;
   readonly head: {
     readonly bias: boolean;
-    /** Factor of the logits. */
+    /** The factor of the logits. */
     readonly scale: number;
-    /** Logits z become cap · tanh(z / cap), after the scale. */
+    /** The cap of the logits: z becomes cap · tanh(z / cap), after the scale; null without one. */
     readonly cap: number | null;
   };
 }
 
-/** A tensor of a model under transformers' name. */
+/** Describes a tensor of a model under transformers' name. */
 export interface ModelTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly role: OuterRole | BlockRole;
   readonly kind: 'weight' | 'bias';
-  /** Null outside of the blocks. */
+  /** The index of the block, from 0; null outside of the blocks. */
   readonly layer: number | null;
 }
 
-/** Every tensor a model of this spec has, in the order of the computation. */
+/** Lists every tensor that a model of this spec has, in the order of the computation. */
 export function modelTensors(spec: DecoderSpec): ModelTensor[] {
   const { modules, hiddenSize, vocabularySize, learnedPositions, norm, head } = spec;
   const tensors: ModelTensor[] = [];
@@ -171,7 +181,7 @@ export function modelTensors(spec: DecoderSpec): ModelTensor[] {
   return tensors;
 }
 
-/** The tensors of a block beside its linear layers. */
+/** Lists the tensors of a block besides its linear layers. */
 function blockTensors({ mixer, feedForward, norm, names }: BlockSpec, hiddenSize: number): PartTensor[] {
   const normOf = (role: StreamNorm): readonly PartTensor[] =>
     names[role] === undefined ? [] : [normTensors(role, norm, [hiddenSize])];
@@ -185,33 +195,33 @@ function blockTensors({ mixer, feedForward, norm, names }: BlockSpec, hiddenSize
   ];
 }
 
-/** A norm of the stream, before or after a part. */
+/** The roles of the norms of the residual stream, before or after a part. */
 export type StreamNorm = 'attn_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
 
-/** The tensor of a model behind a name: that of a tied head is the embedding. */
+/** Returns the name of the stored tensor behind a name: that of a tied head is the embedding. */
 export function storedName({ modules, tiedEmbeddings }: DecoderSpec, name: string): string {
   return tiedEmbeddings && name === `${modules.output}.weight` ? `${modules.token_embd}.weight` : name;
 }
 
-/** `model.layers.3.self_attn.q_proj` */
+/** Returns the path of a module in a block, such as `model.layers.3.self_attn.q_proj`. */
 export function modulePath({ modules, blocks }: DecoderSpec, layer: number, role: BlockRole): string {
   const name = blocks[layer]!.names[role];
   assert(name !== undefined, `block ${layer} has no name for its ${role}`);
   return `${modules.blocks}.${layer}.${name}`;
 }
 
-/** A linear layer of one block. */
+/** Describes a linear layer of one block. */
 export interface LinearLayer extends PartLinear {
   readonly part: 'mixer' | 'feed-forward';
-  /** `q_proj` */
+  /** The last part of its path, such as `q_proj`. */
   readonly name: string;
-  /** `model.layers.3.self_attn.q_proj` */
+  /** Its path, such as `model.layers.3.self_attn.q_proj`. */
   readonly path: string;
   readonly layer: number;
   readonly bias: boolean;
 }
 
-/** The linear layers of every block, in the order they are computed. */
+/** Lists the linear layers of every block, in the order in which they are computed. */
 export function linearLayers(spec: DecoderSpec): LinearLayer[] {
   return spec.blocks.flatMap((_, layer) => blockLinears(spec, layer));
 }
@@ -229,14 +239,14 @@ export function blockLinears(spec: DecoderSpec, layer: number): LinearLayer[] {
   ];
 }
 
-/** A linear layer that is of one shape in several blocks. */
+/** Describes a linear layer that has one shape in several blocks. */
 export interface LinearKind extends Omit<LinearLayer, 'layer'> {
-  /** Path with `{layer}` in place of the block's number. */
+  /** The path with `{layer}` in place of the block's number. */
   readonly path: string;
   readonly layers: readonly number[];
 }
 
-/** The linear layers by path and shape, each with the blocks that have it, in the order of the first block that does. */
+/** Groups the linear layers by path and shape, each with the blocks that have it, in the order of the first such block. */
 export function linearKinds(spec: DecoderSpec): LinearKind[] {
   const kinds = new Map<string, LinearKind & { readonly layers: number[] }>();
   for (const { layer, ...linear } of linearLayers(spec)) {
@@ -249,22 +259,24 @@ export function linearKinds(spec: DecoderSpec): LinearKind[] {
   return [...kinds.values()];
 }
 
-/** `model.layers.{layer}.self_attn.q_proj` */
+/** Returns a path with `{layer}` for the number of the block, such as `model.layers.{layer}.self_attn.q_proj`. */
 export function pathInBlocks({ modules }: DecoderSpec, layer: number, path: string): string {
   return path.replace(`${modules.blocks}.${layer}.`, `${modules.blocks}.{layer}.`);
 }
 
-/** `model.layers.3.self_attn.q_proj` of `model.layers.{layer}.self_attn.q_proj` */
+/**
+ * Puts the number of a block into a path: `model.layers.{layer}.self_attn.q_proj` becomes `model.layers.3.self_attn.q_proj`.
+ */
 export function pathInBlock(path: string, layer: number): string {
   return path.replace('{layer}', String(layer));
 }
 
-/** What a block keeps from token to token of a row. */
+/** Lists the arrays that a block keeps from token to token of a row. */
 export function blockState({ mixer, feedForward }: BlockSpec): StateArray[] {
   return [...kindOfMixer(mixer).state(mixer), ...kindOfFeedForward(feedForward).state(feedForward)];
 }
 
-/** What the parts of a model read besides the stream of tokens. */
+/** Collects what the parts of a model read besides the residual stream. */
 export function partNeeds({ blocks }: DecoderSpec): ReadonlySet<PartNeed> {
   return new Set(
     blocks.flatMap(({ mixer, feedForward }) => [...kindOfMixer(mixer).needs, ...kindOfFeedForward(feedForward).needs]),

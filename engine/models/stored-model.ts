@@ -1,4 +1,4 @@
-/** What is read of a model's files, whatever their format, and the check that every tensor is there in the right shape. */
+/** Defines what is read from a model's files in any format, and checks that every tensor is there in the right shape. */
 import { Problem } from '../problem.ts';
 import { isOfOtherPart, isUnusedTensor } from './families/index.ts';
 import type { Layout } from './layout.ts';
@@ -21,10 +21,10 @@ export interface StoredModel {
   readonly licence: string | null;
 }
 
-/** Stored tensors that belong to no weight of the computation: caches of values that follow from the config. */
+/** Matches stored tensors that are no weights but caches of values that follow from the config. */
 const derivedTensors = /((^|\.)rotary_emb\.inv_freq|^rope_freqs\.weight|\.attn_rot_embd|^rope_factors_.*)$/;
 
-/** The spec's tensors in its order, each checked; a stored tensor the spec has no place for is refused. */
+/** Selects the spec's tensors in its order and checks each. A missing tensor, or one the spec has no place for, is refused. */
 export function selectTensors(
   model: string,
   spec: DecoderSpec,

@@ -1,27 +1,27 @@
-/** Where the tokenizer of a model is read from, and what a hub folder has of it. */
+/** Says where the tokenizer of a model is read from, and reads its files in a hub folder. */
 import { fileIn, readJsonObject, readText, refuseStandIn, withFile } from '../formats/files.ts';
 import type { GgufValue } from '../formats/gguf.ts';
 
 export type TokenizerSource =
   | {
       readonly kind: 'hub';
-      /** Text of tokenizer.json, tens of MB for a large vocabulary: read when first asked for. */
+      /** The text of tokenizer.json, tens of MB for a large vocabulary, read when first asked for. */
       readonly tokenizerJson: string;
       readonly tokenizerConfig: Readonly<Record<string, unknown>>;
-      /** special_tokens_map.json and added_tokens.json, which older folders have. */
+      /** The content of special_tokens_map.json and added_tokens.json, which older folders have. */
       readonly specialTokensMap?: Readonly<Record<string, unknown>> | null;
       readonly addedTokens?: Readonly<Record<string, unknown>> | null;
       readonly generationConfig: Readonly<Record<string, unknown>> | null;
-      /** The model's config.json: it says of what class the tokenizer is, and ids for generation. */
+      /** The model's config.json, which names the class of the tokenizer and the ids for generation. */
       readonly config?: Readonly<Record<string, unknown>> | null;
       readonly chatTemplate: string | null;
     }
   | { readonly kind: 'gguf'; readonly metadata: ReadonlyMap<string, GgufValue> };
 
-/** Larger than any real file of these kinds. */
+/** These limits in bytes exceed any real file of these kinds. */
 const textLimits = { config: 16 << 20, tokenizer: 128 << 20 };
 
-/** The tokenizer of a hub folder, null when it has none that can be read. */
+/** Reads the tokenizer of a hub folder; null when it has none that can be read, with the reason in `notes`. */
 export function readHubTokenizer(folder: string, notes: string[] = []): TokenizerSource | null {
   const tokenizerPath = fileIn(folder, 'tokenizer.json');
   if (tokenizerPath === null) {
@@ -53,7 +53,7 @@ function optionalJson(folder: string, name: string): Record<string, unknown> | n
   return path === null ? null : readJsonObject(path, textLimits.config);
 }
 
-/** The chat template in a hub folder, with a tokenizer or without. */
+/** Reads the chat template in a hub folder, even without a tokenizer; null where there is none. */
 export function readHubTemplate(folder: string): string | null {
   const templatePath = fileIn(folder, 'chat_template.jinja');
   if (templatePath !== null) {
@@ -67,7 +67,7 @@ export function readHubTemplate(folder: string): string | null {
   );
 }
 
-/** tokenizer_config.json has one template, or a list of named ones of which `default` counts. */
+/** Picks the template of tokenizer_config.json, which has one, or a list of named ones of which `default` counts. */
 function configTemplate(value: unknown): string | null {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return null;

@@ -1,4 +1,4 @@
-/** The weights of a model under transformers' names, wherever they are stored. */
+/** Reads the weights of a model under transformers' names, wherever they are stored. */
 import { createHash } from 'node:crypto';
 import { readdirSync, rmSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -22,9 +22,9 @@ import { readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safet
 import { Problem } from '../problem.ts';
 import type { Layout } from './layout.ts';
 
-/** Bytes of one tensor of plain numbers in a file, row-major, little-endian: what an ONNX initializer with external data points to. */
+/** Locates one unquantized tensor in a file, row-major, little-endian, as an ONNX initializer with external data does. */
 export interface DenseLocation {
-  /** Of the bytes; a graph widens what is not float32 where it reads it. */
+  /** The type of the stored numbers; a graph widens what is not float32 where it reads it. */
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
   readonly path: string;
   readonly offset: number;
@@ -32,23 +32,23 @@ export interface DenseLocation {
   readonly shape: readonly number[];
 }
 
-/** Bytes of a file. */
+/** Locates a range of bytes in a file. */
 export interface FilePart {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
 }
 
-/** Where a matrix in few bits lies: see `PackedMatrix` for what its parts are. */
+/** Locates the parts of a quantized matrix; `PackedMatrix` explains them. */
 export interface PackedLocation extends PackedFormat {
   readonly shape: readonly [rows: number, columns: number];
-  /** The numbers in 4 bits, as they are multiplied. */
+  /** The numbers in the order of 4-bit products. */
   readonly nibbles: FilePart;
   readonly nibbleScales: FilePart;
-  /** Null where the product has them by itself. */
+  /** The zero points of the product; null where its defaults are right. */
   readonly nibbleZeros: FilePart | null;
   readonly nibbleMinima: FilePart | null;
-  /** The numbers again, as they are read back fastest. */
+  /** The same numbers in the order in which they are dequantized fastest. */
   readonly halves: FilePart;
   readonly scales: FilePart;
   readonly zeroLevels: FilePart;
@@ -60,37 +60,43 @@ type PackedPart = Exclude<keyof PackedLocation, keyof PackedFormat | 'shape'>;
 
 export type WeightLocation = DenseLocation | PackedLocation;
 
-/** How matrices of a base are kept in memory: as float32, as a quantized file has them, or in so many bits. */
+/** Says how matrices of a base are kept in memory: as float32, as a quantized file stores them, or in 8 or 4 bits. */
 export type BaseQuantization = 'none' | 'stored' | '8bit' | '4bit';
 
 export interface ModelWeights {
   readonly names: readonly string[];
   shape(name: string): readonly number[];
-  /** The tensor as float32, row-major, in transformers' layout (whatever order the file has). */
+  /** Reads a tensor as float32, row-major, in transformers' layout (whatever order the file has). */
   read(name: string): Float32Array;
-  /** Where `files` would put every tensor, without writing a byte. */
+  /** Returns where `files` would put every tensor, without writing anything. */
   locations(cacheDir: string): ReadonlyMap<string, WeightLocation>;
-  /** Where every tensor lies as a graph reads it. Stored float32 is used in place; anything else is written once into a file under `cacheDir`. */
+  /**
+   * Returns where every tensor lies for a graph to read it. Stored float32 is used in place; anything else is written once into
+   * a file under `cacheDir`.
+   */
   files(cacheDir: string): Promise<ReadonlyMap<string, WeightLocation>>;
-  /** The same model with these matrices in few bits; what does not fit stays float32, what is packed already as it is. */
+  /**
+   * Returns the same weights with these matrices quantized. A matrix whose size does not allow it stays float32, and one that
+   * is packed already stays as it is.
+   */
   quantized(quantization: BaseQuantization, matrices: ReadonlySet<string>): ModelWeights;
-  /** The same model where these tensors have so many rows: their own as far as they go, then zeros. */
+  /** Returns the same weights with `rows` rows in these tensors: their own rows as far as they go, then zeros. */
   withRows(names: ReadonlySet<string>, rows: number): ModelWeights;
 }
 
-/** One tensor where it is stored. */
+/** Describes one tensor in the file that stores it. */
 export interface StoredTensor {
   readonly path: string;
-  /** Name in its file, for messages. */
+  /** The name in its file, for messages. */
   readonly name: string;
   readonly type: string;
   readonly shape: readonly number[];
   readonly offset: number;
   readonly length: number;
-  /** Whether its numbers stand in the file otherwise than in the model. */
+  /** Whether its numbers lie in another order, or have other values, than in the model. */
   readonly moved: boolean;
   load(): Float32Array;
-  /** The bytes of a quantized tensor, while only its rows may stand in another order. */
+  /** The bytes of a quantized tensor, whose rows may lie in another order; missing where more than rows was moved. */
   readonly quants?: { bytes(): Uint8Array; storedRow(row: number): number };
 }
 
@@ -103,7 +109,7 @@ export function fromGguf(path: string, tensor: GgufTensor): StoredTensor {
   return { ...tensor, path, moved: false, load: () => readGgufFloat32(path, tensor), quants };
 }
 
-/** The stored tensor as the model has it. */
+/** Returns a stored tensor in the layout of the model. */
 export function inModelLayout(stored: StoredTensor, layout: Layout | null, shape: readonly number[]): StoredTensor {
   if (layout === null) return stored;
   const { quants, ...rest } = stored;
@@ -123,7 +129,7 @@ function withRows({ quants: _, ...stored }: StoredTensor, rows: number): StoredT
   return { ...stored, shape, moved: true, load };
 }
 
-/** Tensors that laid one after another, in this order, are one of this shape. */
+/** Joins tensors one after another, in this order, into one of this shape. */
 export function joined(parts: readonly StoredTensor[], name: string, shape: readonly number[]): StoredTensor {
   const load = (): Float32Array => {
     const whole = new Float32Array(elements(shape));
@@ -138,7 +144,7 @@ export function joined(parts: readonly StoredTensor[], name: string, shape: read
   return { ...first, name, shape, moved: true, load };
 }
 
-/** Whether two stored tensors hold the same. */
+/** Says whether two stored tensors hold the same numbers. */
 export function sameNumbers(one: StoredTensor, other: StoredTensor): boolean {
   if (one.shape.join() !== other.shape.join()) return false;
   if (one.type !== other.type) {
@@ -160,20 +166,23 @@ export function sameNumbers(one: StoredTensor, other: StoredTensor): boolean {
   );
 }
 
-/** Divisors of the rotary frequencies that a GGUF carries in a tensor, or null. */
+/** Reads the divisors of the rotary frequencies that a GGUF carries in a tensor, or returns null. */
 export function rotaryDivisors(file: GgufFile, name: string): readonly number[] | null {
   const tensor = file.tensors.get(name);
   return tensor && tensor.length <= 1 << 16 ? [...readGgufFloat32(file.path, tensor)] : null;
 }
 
-/** Changes when the layout or the content of expanded files does. */
+/** This number changes when the layout or the content of expanded files does. */
 const expansionVersion = 4;
 const expansionAlignment = 64;
 
-/** How one matrix is packed. */
+/** Says how one matrix is packed. */
 type Packing = PackedFormat & { readonly from: 'values' | 'stored' };
 
-/** Weights read on demand from their files; `tensors` is complete and of the right shapes, `packings` are of matrices among them. */
+/**
+ * Reads weights on demand from their files. `tensors` is complete and has the right shapes; `packings` are of matrices among
+ * them.
+ */
 export class StoredWeights implements ModelWeights {
   readonly names: readonly string[];
   readonly #tensors: ReadonlyMap<string, StoredTensor>;
@@ -249,7 +258,10 @@ export class StoredWeights implements ModelWeights {
     return { locations, expansion };
   }
 
-  /** Changes when the files do, without reading them: their paths, sizes, times, and where their tensors lie. */
+  /**
+   * Returns a key that changes when the files do, from their paths, sizes, times and the places of their tensors, without
+   * reading them.
+   */
   #identity(): string {
     const hash = createHash('sha256').update(`expansion ${expansionVersion}`);
     for (const path of new Set([...this.#tensors.values()].map((tensor) => tensor.path))) {
@@ -262,10 +274,10 @@ export class StoredWeights implements ModelWeights {
   }
 }
 
-/** Blocks as long as QLoRA's where a row is whole blocks: 0.58 bytes a number in 4 bits. */
+/** The sizes of blocks to try. The first is QLoRA's, used where it divides a row; in 4 bits it takes 0.58 bytes per number. */
 const blockSizes = [64, 32, 16];
 
-/** The rows of a matrix, or of all matrices that lie stacked in one tensor. */
+/** Returns the shape of a matrix, or that of all matrices stacked in one tensor, laid one above the other. */
 function asMatrix(shape: readonly number[]): readonly [rows: number, columns: number] {
   return [elements(shape.slice(0, -1)), shape.at(-1)!];
 }
@@ -327,7 +339,7 @@ function planPacked(expansion: Expansion, tensor: StoredTensor, packing: Packing
   };
 }
 
-/** A file planned part by part and then written whole. */
+/** Plans a file part by part and then writes it whole. */
 class Expansion {
   readonly #path: string;
   readonly #planned: { readonly lengths: readonly number[]; readonly make: () => Uint8Array[] }[] = [];
@@ -337,7 +349,7 @@ class Expansion {
     this.#path = path;
   }
 
-  /** Parts that are made together when the file is written. */
+  /** Plans parts, of `lengths` bytes, that `make` computes together when the file is written. */
   plan(lengths: readonly number[], make: () => Uint8Array[]): FilePart[] {
     this.#planned.push({ lengths, make });
     return lengths.map((length) => {
@@ -347,7 +359,9 @@ class Expansion {
     });
   }
 
-  /** Two processes may do this at once: each writes a file of its own, the later rename wins, and both are the same. */
+  /**
+   * Writes the file. Two processes may do so at once: each writes a file of its own, the later rename wins, and both are equal.
+   */
   async write(): Promise<void> {
     const [path, size] = [this.#path, this.#size];
     if (size === 0) return;
@@ -390,7 +404,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Uint8Array):
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** What processes that are gone left half-written. */
+/** Removes the half-written files of processes that have ended. */
 function removeAbandoned(folder: string): void {
   for (const name of readdirSync(folder)) {
     const pid = /\.partial-(\d+)-/.exec(name)?.[1];

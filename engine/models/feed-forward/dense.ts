@@ -1,4 +1,4 @@
-/** A feed-forward through which every token goes alike, as the files of a model describe it. */
+/** Describes a dense feed-forward, in which every token passes through the same matrices. */
 import { limitFault } from '../limits.ts';
 import type { PartKind } from '../parts.ts';
 
@@ -8,7 +8,10 @@ export interface Dense {
   readonly kind: 'dense';
   readonly intermediateSize: number;
   readonly activation: Activation;
-  /** `gated`: down(act(gate) ∘ up); `fused`: the same with gate above up in one matrix, `ffn_up`; `plain`: down(act(up)). */
+  /**
+   * The form: `gated` is down(act(gate) ∘ up), `fused` the same with gate above up in one matrix `ffn_up`, `plain` is
+   * down(act(up)).
+   */
   readonly form: 'gated' | 'fused' | 'plain';
 }
 

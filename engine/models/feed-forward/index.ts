@@ -1,4 +1,4 @@
-/** The kinds of feed-forward there are: what each token goes through by itself. */
+/** The table of the kinds of feed-forward, through which each token passes by itself. */
 import type { PartKind } from '../parts.ts';
 import { dense, type Dense } from './dense.ts';
 

@@ -1,4 +1,4 @@
-/** Grouped-query attention as the files of a model describe it. */
+/** Describes grouped-query attention as the files of a model do. */
 import { limitFault } from '../limits.ts';
 import { normTensors, type NormRole, type NormSpec, type PartKind, type PartLinear } from '../parts.ts';
 
@@ -7,19 +7,25 @@ export interface Attention {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
-  /** How one matrix holds queries, keys and values: all of each kind, or for each head its three; null where there are three matrices. */
+  /**
+   * The order of the rows in a fused matrix: all queries, then all keys, then all values, or the three of each head together;
+   * null where there are three matrices.
+   */
   readonly fused: 'by-kind' | 'by-head' | null;
-  /** Keys a token may look at, itself included; null for all before it. */
+  /** The number of keys a token may attend to, itself included; null where it may attend to all before it. */
   readonly window: number | null;
-  /** Index into the ropes of the model; null without a position embedding. */
+  /** The index into the ropes of the model; null without a rotary embedding. */
   readonly rope: number | null;
-  /** Factor of the scores, usually 1 / √headDim. */
+  /** The factor of the scores, usually 1 / √headDim. */
   readonly scoreScale: number;
-  /** Scores s become cap · tanh(s / cap). */
+  /** The cap of the scores: s becomes cap · tanh(s / cap); null without one. */
   readonly scoreCap: number | null;
-  /** Queries, keys and values are held between -clip and clip. */
+  /** The bound that keeps queries, keys and values between -clip and clip; null without one. */
   readonly clip: number | null;
-  /** Norm of queries and keys before they are rotated: of each head with one weight, of each head with its own, or over all heads. */
+  /**
+   * The norm of queries and keys before they are rotated: over each head with one weight for all, over each head with a weight
+   * of its own, or over all heads together; null without one.
+   */
   readonly queryKeyNorm: { readonly over: 'head' | 'own-head' | 'all-heads'; readonly norm: NormSpec } | null;
 }
 
@@ -55,7 +61,7 @@ export const attention: PartKind<Attention> = {
   // The mask keeps packed rows apart.
   needs: [],
 
-  /** Heads are as wide as they are, but fewer. */
+  /** Keeps the width of heads and makes them fewer. */
   miniature(mixer) {
     const keyValueHeads = Math.min(2, mixer.keyValueHeads);
     return { ...mixer, keyValueHeads, heads: keyValueHeads * Math.min(2, mixer.heads / mixer.keyValueHeads) };

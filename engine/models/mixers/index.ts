@@ -1,4 +1,4 @@
-/** The kinds of mixer there are: what lets the tokens of a row see each other. */
+/** The table of the kinds of mixer. A mixer lets the tokens of a row see each other. */
 import { assert } from '../../problem.ts';
 import type { PartKind } from '../parts.ts';
 import { attention, type Attention } from './attention.ts';
@@ -11,7 +11,7 @@ export function kindOfMixer<Part extends Mixer>({ kind }: Part): PartKind<Part> 
   return kinds[kind] as PartKind<Part>;
 }
 
-/** The mixer of a block that has attention, as every block of most families does. */
+/** Returns the mixer of a block that has attention, as every block of most families does. */
 export function attentionOf({ mixer }: { readonly mixer: Mixer }): Attention {
   assert(mixer.kind === 'attention', 'the block has no attention');
   return mixer;
