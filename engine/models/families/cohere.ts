@@ -1,4 +1,7 @@
-/** Cohere's Command R and its successors: transformers' CohereConfig and Cohere2Config, llama.cpp's LLM_ARCH_COMMAND_R and COHERE2. */
+/**
+ * Defines Cohere's Command R and its successors: transformers' CohereConfig and Cohere2Config, llama.cpp's LLM_ARCH_COMMAND_R
+ * and COHERE2.
+ */
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { LinearRole, NormSpec } from '../parts.ts';
 import { activationNames, readActivation, readRope } from './family.ts';
@@ -12,7 +15,7 @@ import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
 
-/** One norm for both attention and feed-forward. */
+/** The module names of blocks with one norm for both attention and feed-forward. */
 const { ffn_norm: _second, ...oneNorm } = llamaModules.block;
 const modules: ModuleNames = { ...llamaModules, block: oneNorm };
 const normedModules: ModuleNames = {
@@ -174,7 +177,7 @@ function block(headDim: number): Reach {
   return { window: null, rope: 0, scoreScale: 1 / Math.sqrt(headDim) };
 }
 
-/** Only layers with a window know positions. */
+/** Returns the reach of the blocks, of which only those with a window have a rotary embedding. */
 function slidingBlocks(headDim: number, windows: readonly (number | null)[]): Reach[] {
   return windows.map((window) => ({ ...block(headDim), window, rope: window === null ? null : 0 }));
 }

@@ -1,4 +1,4 @@
-/** What a family says of itself, and what most families say alike. */
+/** Defines what every family declares, and reads what most families declare alike. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { Activation } from '../feed-forward/dense.ts';
 import type { Layout } from '../layout.ts';
@@ -6,43 +6,49 @@ import type { DecoderSpec, ModelTensor, RopeScaling, RopeSpec } from '../spec.ts
 import type { ConfigReader, MetadataReader } from './reading.ts';
 
 export interface Family {
-  /** From config.json; every field it reads changes the computation, with transformers' default where it is left out. */
+  /** Reads config.json. Every field it reads changes the computation, and has transformers' default where it is left out. */
   fromConfig(config: ConfigReader): DecoderSpec;
-  /** config.json of a model that came from a GGUF: the fields that `fromConfig` reads. */
+  /** Returns the config.json of a model that came from a GGUF, with the fields that `fromConfig` reads. */
   toConfig(spec: DecoderSpec): Record<string, unknown>;
-  /** How the hub's files keep a tensor; null: as the model computes with it. */
+  /** Returns how the hub's files store a tensor; null where that is the layout of the model. */
   hubLayout?(tensor: ModelTensor): Layout | null;
-  /** Another name of a tensor in hub folders; what stands before names in front of all of them is known for every family. */
+  /** Returns another name of a tensor in hub folders; prefixes of all names are handled for every family. */
   hubAlias?(name: string): string;
-  /** Stored tensors that belong to no weight: buffers of older files. */
+  /** Matches stored tensors that belong to no weight, such as buffers of older files. */
   readonly unusedTensors?: RegExp;
-  /** Stored tensors of other modalities. */
+  /** Matches stored tensors of other modalities. */
   readonly otherParts?: RegExp;
-  /** The names of several tensors of the hub's files that laid one after another are this one (a norm for each head); null: it is one. */
+  /**
+   * Returns the names of several tensors of the hub's files that, one after another, make up this one (a norm for each head);
+   * null where it is one tensor.
+   */
   hubParts?(tensor: ModelTensor): readonly string[] | null;
-  /** Null where llama.cpp does not know the family. */
+  /** The family in GGUF; null where llama.cpp does not know it. */
   readonly gguf: GgufFamily | null;
 }
 
 export interface GgufFamily {
-  /** `general.architecture` */
+  /** The value of `general.architecture`. */
   readonly architecture: string;
   fromMetadata(metadata: MetadataReader, facts: GgufFacts): DecoderSpec;
-  /** What `fromMetadata` reads, as llama.cpp's own converter writes it. Keys without the architecture's prefix. */
+  /**
+   * Returns the metadata that `fromMetadata` reads, as llama.cpp's converter writes it, with keys without the architecture's
+   * prefix.
+   */
   toMetadata(spec: DecoderSpec): ReadonlyMap<string, GgufValue>;
   layout?(tensor: ModelTensor, spec: DecoderSpec): Layout | null;
 }
 
-/** What the weights say that metadata does not: shapes of present tensors, and divisors of the rotary frequencies. */
+/** Holds the facts that a GGUF's weights tell and its metadata does not. */
 export interface GgufFacts {
   shape(name: string): readonly number[] | null;
-  /** `rope_freqs.weight` */
+  /** The divisors of the rotary frequencies in `rope_freqs.weight`; null without that tensor. */
   readonly ropeFactors: readonly number[] | null;
-  /** `rope_factors_short.weight` and `rope_factors_long.weight` */
+  /** The divisors in `rope_factors_short.weight` and `rope_factors_long.weight`; null without them. */
   readonly longropeFactors: { readonly short: readonly number[]; readonly long: readonly number[] } | null;
 }
 
-/** Names of transformers' ACT2FN. */
+/** The activations by their names in transformers' ACT2FN. */
 const activations: Readonly<Record<string, Activation>> = {
   silu: 'silu',
   swish: 'silu',
@@ -61,7 +67,7 @@ export function readActivation(config: ConfigReader, key: string, fallback: stri
   return activation;
 }
 
-/** A name of transformers for an activation. */
+/** The name that is written for each activation, one of transformers'. */
 export const activationNames: Readonly<Record<Activation, string>> = {
   silu: 'silu',
   gelu: 'gelu',
@@ -72,18 +78,21 @@ export const activationNames: Readonly<Record<Activation, string>> = {
 export interface RopeDefaults {
   readonly theta: number;
   readonly headDim: number;
-  /** Share of a head that is rotated; left out where the family always rotates all of it. */
+  /** The usual share of a head that is rotated, up to 1; left out where the family always rotates all of it. */
   readonly partial?: number | undefined;
   readonly interleaved?: boolean;
-  /** `max_position_embeddings`: what scalings count from where they do not say. */
+  /** The value of `max_position_embeddings`, from which scalings count where they do not say. */
   readonly contextLength: number;
-  /** Trained length that outweighs the one among the rotary parameters. */
+  /** The trained context length, which overrides the one among the rotary parameters. */
   readonly originalContextLength?: number | undefined;
-  /** Older names of kinds of scaling. */
+  /** The current names of the kinds of scaling, by older names. */
   readonly aliases?: Readonly<Record<string, string>>;
 }
 
-/** Old form: `rope_theta`, `partial_rotary_factor` and `rope_scaling` (kind in `type` or `rope_type`); new form: all in `rope_parameters`. */
+/**
+ * Reads a rotary embedding in its old form, `rope_theta`, `partial_rotary_factor` and `rope_scaling` (kind in `type` or
+ * `rope_type`), or in its new form, with everything in `rope_parameters`.
+ */
 export function readRope(config: ConfigReader, defaults: RopeDefaults): RopeSpec {
   const theta = config.number('rope_theta', defaults.theta);
   const partial = readPartial(config, defaults.partial);
@@ -96,14 +105,17 @@ export function readRope(config: ConfigReader, defaults: RopeDefaults): RopeSpec
   });
 }
 
-/** A `rope_scaling` that says anything replaces `rope_parameters`. */
+/** Returns the reader of the rotary parameters. A `rope_scaling` that is not empty replaces `rope_parameters`. */
 export function ropeParameters(config: ConfigReader, usual?: Readonly<Record<string, unknown>>): ConfigReader | null {
   const newer = config.object('rope_parameters', usual);
   const older = config.object('rope_scaling');
   return older === null || older.isEmpty ? newer : older;
 }
 
-/** `rope_scaling` of a family that scales each kind of layer by its own; transformers 5 takes no notice of its kind under the oldest name. */
+/**
+ * Returns the reader of `rope_scaling` in a family that scales each kind of layer on its own; transformers 5 ignores its kind
+ * under the oldest name.
+ */
 export function olderScaling(config: ConfigReader): ConfigReader | null {
   const scaling = config.object('rope_scaling');
   const oldest = scaling?.optional('type');
@@ -112,7 +124,7 @@ export function olderScaling(config: ConfigReader): ConfigReader | null {
   return scaling;
 }
 
-/** One set of `rope_parameters`. */
+/** Reads one set of `rope_parameters`. */
 export function readRopeParameters(parameters: ConfigReader | null, defaults: RopeDefaults): RopeSpec {
   const { headDim, interleaved = false } = defaults;
   const rope = (theta: number, partial: number | undefined, scaling: RopeScaling): RopeSpec => ({
@@ -135,7 +147,7 @@ function readPartial(config: ConfigReader, usual: number | undefined): number | 
   return undefined;
 }
 
-/** Parameters of modeling_rope_utils.py in transformers, with its defaults. */
+/** Reads the parameters of a scaling, as modeling_rope_utils.py in transformers does, with its defaults. */
 function readScaling(parameters: ConfigReader, defaults: RopeDefaults): RopeScaling {
   const { contextLength, originalContextLength, aliases = {} } = defaults;
   const named = parameters.text('rope_type', parameters.text('type', 'default'));
@@ -197,7 +209,7 @@ function readScaling(parameters: ConfigReader, defaults: RopeDefaults): RopeScal
   }
 }
 
-/** How much YaRN makes cos and sin longer for a context longer by `factor`. */
+/** Returns the factor by which YaRN scales cos and sin for a context that is longer by `factor`. */
 export function yarnGrowth(factor: number, mscale: number): number {
   return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }

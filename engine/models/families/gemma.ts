@@ -1,4 +1,6 @@
-/** Gemma, Gemma 2 and Gemma 3 (text): transformers' configs with their defaults, llama.cpp's LLM_ARCH_GEMMA, GEMMA2 and GEMMA3. */
+/**
+ * Defines Gemma, Gemma 2 and Gemma 3: transformers' configs with their defaults, llama.cpp's LLM_ARCH_GEMMA, GEMMA2 and GEMMA3.
+ */
 import type { Family } from './family.ts';
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { Activation } from '../feed-forward/dense.ts';
@@ -210,7 +212,7 @@ export const gemma3Text = uniformFamily({
   },
 });
 
-/** Gemma 3 that also sees. */
+/** Gemma 3 with a vision tower, of which the text part is read. */
 export const gemma3: Family = {
   ...gemma3Text,
   ...textPart,
@@ -265,7 +267,10 @@ function readGemma3(config: ConfigReader): UniformSpec {
   };
 }
 
-/** Gemma's first files say gelu and mean its approximation; transformers corrects them too. A second field in some says the same. */
+/**
+ * Reads the activation. Gemma's first files say gelu and mean its tanh approximation, which transformers corrects too; some
+ * have a second field that says the same.
+ */
 function readGemmaActivation(config: ConfigReader): Activation {
   const [activation, again] = ['hidden_act', 'hidden_activation'].map((key) => {
     const stated = readActivation(config, key, 'gelu_pytorch_tanh');
@@ -276,7 +281,7 @@ function readGemmaActivation(config: ConfigReader): Activation {
   return activation!;
 }
 
-/** What all of them have alike where nothing else is said. */
+/** The sizes that all of them share where a config does not say. */
 const usualSizes = { headDim: 256, vocabularySize: 256_000, tiedEmbeddings: true };
 
 function readGemmaSizes(config: ConfigReader, usual: Omit<SizeDefaults, keyof typeof usualSizes> & Partial<SizeDefaults>) {
@@ -313,7 +318,10 @@ function writeGguf(spec: UniformSpec): [string, GgufValue][] {
   return [...writeGgufSizes(spec), ['attention.layer_norm_rms_epsilon', ggufNumber(spec.norm.epsilon)]];
 }
 
-/** A GGUF does not carry `query_pre_attn_scalar`: llama.cpp knows that only the largest model of a generation has another one. */
+/**
+ * Returns the scale of the scores. A GGUF does not carry `query_pre_attn_scalar`: llama.cpp knows that only the largest model
+ * of a generation has another one.
+ */
 function ggufScoreScale(metadata: MetadataReader, sizes: ReturnType<typeof readGguf>, layersOfLargest: number): number {
   const { layers, hiddenSize, heads, headDim } = sizes;
   const scalar = layers === layersOfLargest ? Math.floor(hiddenSize / heads) : headDim;
@@ -323,7 +331,7 @@ function ggufScoreScale(metadata: MetadataReader, sizes: ReturnType<typeof readG
   return 1 / Math.sqrt(scalar);
 }
 
-/** The scale is a float32 in transformers. */
+/** Returns the scale of the embedding, which is a float32 in transformers. */
 function embeddingScale(hiddenSize: number): number {
   return Math.fround(Math.sqrt(hiddenSize));
 }
@@ -340,7 +348,7 @@ function windowOf({ blocks }: UniformSpec): number | null {
   return blocks.find(({ window }) => window !== null)?.window ?? null;
 }
 
-/** llama.cpp's converter stores the whole factor of a norm. */
+/** Returns how a GGUF stores a norm: llama.cpp's converter writes the whole factor, one more than the weight. */
 function normLayout({ role }: ModelTensor): Layout | null {
   return role.endsWith('_norm') ? plusOne : null;
 }

@@ -1,4 +1,4 @@
-/** The rotary embedding as GGUF metadata, as llama.cpp reads it for most architectures, and what it has no way to compute. */
+/** Reads and writes GGUF metadata as llama.cpp does for most architectures, and refuses what llama.cpp cannot compute. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
 import type { Activation } from '../feed-forward/dense.ts';
@@ -9,7 +9,7 @@ import type { MetadataReader } from './reading.ts';
 import type { UniformSpec } from './uniform.ts';
 import { ggufCount, ggufNumber, ggufText } from './writing.ts';
 
-/** llama.cpp knows no window for most architectures and lets every token look at all before it. */
+/** Ignores a window, which llama.cpp does not know in most architectures: there every token attends to all before it. */
 export function dropGgufWindow(metadata: MetadataReader): void {
   if (!metadata.has('attention.sliding_window')) return;
   const window = metadata.number('attention.sliding_window');
@@ -28,7 +28,7 @@ export function readGgufRope(metadata: MetadataReader, facts: GgufFacts, headDim
   };
 }
 
-/** As llama_context of llama.cpp sets it up. */
+/** Reads the scaling as llama_context of llama.cpp sets it up. */
 function readGgufScaling(metadata: MetadataReader, facts: GgufFacts): RopeScaling {
   metadata.ignore('rope.scaling.finetuned');
   const oldFactor = metadata.number('rope.scale_linear', 1);
@@ -65,7 +65,7 @@ function readGgufScaling(metadata: MetadataReader, facts: GgufFacts): RopeScalin
 
 type Entry = readonly [key: string, value: GgufValue];
 
-/** The first rotary embedding; what is written as a tensor of divisors is not here. */
+/** Returns the entries of the first rotary embedding, without divisors, which are written as a tensor. */
 export function ggufRope({ ropes: [rope], family }: UniformSpec): Entry[] {
   if (rope === undefined) return [];
   const { theta, dimension, scaling } = rope;
@@ -112,7 +112,7 @@ function ggufScaling(scaling: RopeScaling, family: string): Entry[] {
   }
 }
 
-/** A model that llama.cpp has no way to compute. */
+/** Returns the error for a model that llama.cpp cannot compute. */
 export function unlikeLlamaCpp(family: string, what: string): Problem {
   return new Problem(
     'export-unsupported',
@@ -121,25 +121,25 @@ export function unlikeLlamaCpp(family: string, what: string): Problem {
   );
 }
 
-/** llama.cpp has one activation for each architecture. */
+/** Refuses an activation other than the one that llama.cpp has for the architecture. */
 export function onlyActivation({ family, feedForward }: UniformSpec, own: Activation): void {
   if (feedForward.activation !== own)
     throw unlikeLlamaCpp(family, `with the activation '${activationNames[feedForward.activation]}'`);
 }
 
-/** Biases that llama.cpp has no tensors for in an architecture. */
+/** Refuses biases for which llama.cpp has no tensors in the architecture. */
 export function onlyBiases({ family, biases }: UniformSpec, known: readonly LinearRole[]): void {
   const unknown = biases.filter((role) => !known.includes(role));
   if (unknown.length > 0) throw unlikeLlamaCpp(family, `with a bias of ${unknown.join(', ')}`);
 }
 
-/** Architectures in which llama.cpp reads no divisors of the rotary frequencies. */
+/** Refuses divisors of the rotary frequencies in architectures for which llama.cpp reads none. */
 export function withoutDivisors({ family, ropes }: UniformSpec): void {
   if (ropes.some(({ scaling: { kind } }) => kind === 'llama3' || kind === 'factors' || kind === 'longrope'))
     throw unlikeLlamaCpp(family, 'with this scaling of its rotary embedding');
 }
 
-/** The linear layers that have a bias in the first block of a GGUF. */
+/** Lists the linear layers that have a bias in the first block of a GGUF. */
 export function ggufBiases(facts: GgufFacts): LinearRole[] {
   const roles = ['attn_q', 'attn_k', 'attn_v', 'attn_qkv', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'] as const;
   return roles.filter((role) => facts.shape(`blk.0.${role}.bias`) !== null);

@@ -1,4 +1,4 @@
-/** GPT-2: transformers' GPT2Config with its defaults, llama.cpp's LLM_ARCH_GPT2. */
+/** Defines GPT-2: transformers' GPT2Config with its defaults, llama.cpp's LLM_ARCH_GPT2. */
 import { transposed } from '../layout.ts';
 import type { LinearRole, NormSpec } from '../parts.ts';
 import { activationNames, readActivation } from './family.ts';

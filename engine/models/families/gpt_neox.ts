@@ -1,4 +1,4 @@
-/** GPT-NeoX and Pythia: transformers' GPTNeoXConfig with its defaults, llama.cpp's LLM_ARCH_GPTNEOX. */
+/** Defines GPT-NeoX and Pythia: transformers' GPTNeoXConfig with its defaults, llama.cpp's LLM_ARCH_GPTNEOX. */
 import { rowsByKind } from '../layout.ts';
 import { attentionOf } from '../mixers/index.ts';
 import type { LinearRole, NormSpec } from '../parts.ts';

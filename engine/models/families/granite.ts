@@ -1,4 +1,4 @@
-/** Granite, dense: transformers' GraniteConfig with its defaults, llama.cpp's LLM_ARCH_GRANITE. */
+/** Defines Granite, dense: transformers' GraniteConfig with its defaults, llama.cpp's LLM_ARCH_GRANITE. */
 import {
   biasesToConfig,
   llamaLayout,
@@ -70,7 +70,7 @@ export const granite = uniformFamily({
 
 interface Multipliers {
   readonly embedding: number;
-  /** Logits are divided by it. */
+  /** The divisor of the logits. */
   readonly logits: number;
   readonly residual: number;
   readonly attention: number;

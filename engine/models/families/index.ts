@@ -1,4 +1,4 @@
-/** The model families that can be opened: from a config to a DecoderSpec, and back to configs and GGUF names. */
+/** Lists the model families that can be opened, and converts configs to a DecoderSpec and back to configs and GGUF names. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
 import type { Layout } from '../layout.ts';
@@ -26,7 +26,7 @@ import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
 import { starcoder2 } from './starcoder2.ts';
 
-/** By `model_type` of config.json. */
+/** The families by `model_type` of config.json. */
 const families: Readonly<Record<string, Family>> = {
   cohere,
   cohere2,
@@ -53,7 +53,7 @@ const families: Readonly<Record<string, Family>> = {
   starcoder2,
 };
 
-/** Of several families that a GGUF calls alike, the first is what its files are read as. */
+/** The families by architecture. Of several with one architecture, the first is the one its files are read as. */
 const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
   Object.values(families)
     .flatMap(({ gguf }) => (gguf === null ? [] : [[gguf.architecture, gguf] as const]))
@@ -63,13 +63,13 @@ const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
 export const supportedFamilies: readonly string[] = Object.keys(families);
 
 export interface Opening {
-  /** Fields that nobody here knows and that are to be passed over. */
+  /** The unknown fields that are to be ignored. */
   readonly acceptFields: readonly string[];
-  /** Gets sentences about what is read differently. */
+  /** A list to which sentences are added about fields that are read differently. */
   readonly notes: string[];
 }
 
-/** The spec of a hub folder's config.json; `path` is for messages. */
+/** Reads the spec of a hub folder's config.json; `path` is for messages. An unknown family or field is a `Problem`. */
 export function specFromConfig(
   config: Readonly<Record<string, unknown>>,
   path: string,
@@ -83,7 +83,7 @@ export function specFromConfig(
   return checkSpec(spec, path);
 }
 
-/** The spec of a GGUF file. */
+/** Reads the spec of a GGUF file. An unknown architecture or key is a `Problem`. */
 export function specFromGguf(
   metadata: ReadonlyMap<string, GgufValue>,
   facts: GgufFacts,
@@ -109,40 +109,40 @@ function unsupportedFamily(name: string, path: string, supported: readonly strin
   );
 }
 
-/** config.json of a model that came without one. */
+/** Returns a config.json for a model that came without one. */
 export function configOf(spec: DecoderSpec): Record<string, unknown> {
   return families[spec.family]!.toConfig(spec);
 }
 
-/** `general.architecture` and the metadata under it. */
+/** Returns `general.architecture` and the metadata under it. */
 export function ggufMetadataOf(spec: DecoderSpec): { architecture: string; metadata: Map<string, GgufValue> } {
   const { architecture, toMetadata } = ggufFamilyOf(spec);
   const prefixed = [...toMetadata(spec)].map(([key, value]) => [`${architecture}.${key}`, value] as const);
   return { architecture, metadata: new Map(prefixed) };
 }
 
-/** `blk.3.attn_q.weight` */
+/** Returns the name of a tensor in GGUF, such as `blk.3.attn_q.weight`. */
 export function ggufName({ layer, role, kind }: ModelTensor): string {
   return layer === null ? `${role}.${kind}` : `blk.${layer}.${role}.${kind}`;
 }
 
-/** How a GGUF keeps a tensor; null: as the model computes with it. */
+/** Returns how a GGUF stores a tensor; null where that is the layout of the model. */
 export function ggufLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
   return ggufFamilyOf(spec).layout?.(tensor, spec) ?? null;
 }
 
-/** How a hub folder keeps a tensor; null: as the model computes with it. */
+/** Returns how a hub folder stores a tensor; null where that is the layout of the model. */
 export function hubLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
   return families[spec.family]!.hubLayout?.(tensor) ?? null;
 }
 
 /**
- * What may stand before the names of all tensors: a model that also sees (saved by transformers 4 and 5), a module around the model, the
- * wrappers of DistributedDataParallel and torch.compile.
+ * The prefixes that the names of all tensors may have: those of a vision model (saved by transformers 4 and 5), of a module
+ * around the model, and of the wrappers of DistributedDataParallel and torch.compile.
  */
 const wrappers = ['', 'language_model.', 'model.language_model.', 'language_model.model.', 'model.', 'module.', '_orig_mod.'];
 
-/** The names under which a hub folder may have the tensor of this name, the usual one first. */
+/** Lists the names under which a hub folder may store the tensor of this name, the usual one first. */
 export function hubNames(name: string, spec: DecoderSpec): readonly string[] {
   const { hubAlias } = families[spec.family]!;
   const known = hubAlias === undefined ? [name] : [name, hubAlias(name)];
@@ -153,17 +153,17 @@ export function hubNames(name: string, spec: DecoderSpec): readonly string[] {
   return [...new Set([...known, ...wrappers.flatMap((wrapper) => [...known, ...short].map((each) => `${wrapper}${each}`))])];
 }
 
-/** Whether a stored tensor belongs to no weight of any part of the model. */
+/** Says whether a stored tensor belongs to no weight of any part of the model. */
 export function isUnusedTensor(name: string, spec: DecoderSpec): boolean {
   return families[spec.family]!.unusedTensors?.test(name) ?? false;
 }
 
-/** Whether a stored tensor belongs to a part of the model beside the text model. */
+/** Says whether a stored tensor belongs to a part besides the text model, such as the vision tower. */
 export function isOfOtherPart(name: string, spec: DecoderSpec): boolean {
   return families[spec.family]!.otherParts?.test(name) ?? false;
 }
 
-/** The hub's tensors that laid one after another are this one; null: it is one. */
+/** Returns the names of the hub's tensors that, one after another, make up this one; null where it is one tensor. */
 export function hubParts(tensor: ModelTensor, spec: DecoderSpec): readonly string[] | null {
   return families[spec.family]!.hubParts?.(tensor) ?? null;
 }

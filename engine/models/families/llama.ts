@@ -1,4 +1,7 @@
-/** Llama: transformers' LlamaConfig with its defaults, llama.cpp's LLM_ARCH_LLAMA, and what many families after it do alike. */
+/**
+ * Defines Llama (transformers' LlamaConfig with its defaults, llama.cpp's LLM_ARCH_LLAMA), and what many families share with
+ * it.
+ */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { interleavedRows, type Layout } from '../layout.ts';
 import { attentionOf } from '../mixers/index.ts';
@@ -70,7 +73,7 @@ export const llama = uniformFamily({
   gguf: llamaGguf,
 });
 
-/** `attention_bias` and `mlp_bias`. */
+/** Reads `attention_bias` and `mlp_bias`. */
 export function readBiases(config: ConfigReader): LinearRole[] {
   return [...(config.flag('attention_bias', false) ? attention : []), ...(config.flag('mlp_bias', false) ? feedForward : [])];
 }
@@ -84,11 +87,13 @@ export interface LlamaDefaults extends SizeDefaults {
   readonly epsilon: number;
   readonly theta: number;
   readonly biases: readonly LinearRole[];
-  /** Left out: one of `theta`. */
+  /** Returns the rotary embedding; when left out, it is a plain one with `theta`. */
   readonly rope?: (sizes: Sizes) => RopeSpec;
 }
 
-/** RMS norms, rotary embedding, gated feed-forward: what a family does otherwise, it changes in the spec. */
+/**
+ * Reads a model with RMS norms, rotary embedding and gated feed-forward. A family changes in the spec what it does differently.
+ */
 export function readLlamaLike(config: ConfigReader, defaults: LlamaDefaults): UniformSpec {
   const sizes = readSizes(config, defaults);
   const { headDim, contextLength, layers } = sizes;
@@ -140,7 +145,7 @@ export function llamaLikeToMetadata(spec: UniformSpec): Map<string, GgufValue> {
   ]);
 }
 
-/** Queries and keys are rotated by neighbouring pairs in llama.cpp. */
+/** Returns how a GGUF stores queries and keys, which llama.cpp rotates by neighbouring pairs; null for other tensors. */
 export function llamaLayout({ role, layer }: ModelTensor, { blocks }: DecoderSpec): Layout | null {
   if (role !== 'attn_q' && role !== 'attn_k') return null;
   const { heads, keyValueHeads } = attentionOf(blocks[layer!]!);

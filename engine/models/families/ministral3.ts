@@ -1,4 +1,4 @@
-/** Ministral 3: transformers' Ministral3Config with its defaults, llama.cpp's LLM_ARCH_MISTRAL3. */
+/** Defines Ministral 3: transformers' Ministral3Config with its defaults, llama.cpp's LLM_ARCH_MISTRAL3. */
 import type { Family } from './family.ts';
 import type { RopeSpec } from '../spec.ts';
 import { readRopeParameters, ropeParameters } from './family.ts';
@@ -12,7 +12,7 @@ import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
 
-/** Where a config says nothing of its rotary embedding. */
+/** The rotary embedding of a config that does not describe one. */
 const usualRope = {
   rope_type: 'yarn',
   rope_theta: 1_000_000,
@@ -89,7 +89,7 @@ export const ministral3 = uniformFamily({
   },
 });
 
-/** Mistral Small 3 and Ministral 3 as they are published: they also see. */
+/** Mistral Small 3 and Ministral 3 as they are published, with a vision tower. */
 export const mistral3: Family = {
   ...ministral3,
   ...textPart,

@@ -1,4 +1,7 @@
-/** Mistral: transformers' MistralConfig, and MinistralConfig where there are layer types; to llama.cpp it is a Llama without a window. */
+/**
+ * Defines Mistral: transformers' MistralConfig, or MinistralConfig with layer types; in llama.cpp it is a Llama without a
+ * window.
+ */
 import { llamaGguf, llamaLikeToConfig, readLlamaLike } from './llama.ts';
 import { uniformFamily } from './uniform.ts';
 import { withWindows } from './windows.ts';

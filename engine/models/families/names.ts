@@ -1,12 +1,12 @@
-/** Transformers' module paths of a whole model, and those of Llama that many families share. */
+/** Defines transformers' module paths of a whole model, and those of Llama that many families share. */
 import type { BlockNames, OuterNames } from '../spec.ts';
 
-/** Names outside of the blocks and within each of them. */
+/** Holds the names outside of the blocks and within each of them. */
 export interface ModuleNames extends OuterNames {
   readonly block: BlockNames;
 }
 
-/** Module names of Llama and the many families that follow it. */
+/** The module names of Llama and of the many families that follow it. */
 export const llamaModules: ModuleNames = {
   token_embd: 'model.embed_tokens',
   output_norm: 'model.norm',

@@ -1,4 +1,4 @@
-/** OLMo, OLMo 2 and OLMo 3: transformers' configs with their defaults, llama.cpp's LLM_ARCH_OLMO and OLMO2. */
+/** Defines OLMo, OLMo 2 and OLMo 3: transformers' configs with their defaults, llama.cpp's LLM_ARCH_OLMO and OLMO2. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { LinearRole, NormSpec } from '../parts.ts';
 import type { RopeSpec } from '../spec.ts';
@@ -13,7 +13,7 @@ import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
 
-/** Norms stand after attention and feed-forward, and over all queries and all keys. */
+/** The norms come after attention and feed-forward, and over all queries and all keys. */
 const { attn_norm: _before, ffn_norm: _between, ...afterwards } = llamaModules.block;
 const olmo2Modules: ModuleNames = {
   ...llamaModules,
@@ -26,7 +26,7 @@ const olmo2Modules: ModuleNames = {
   },
 };
 
-/** Neither factor nor shift. */
+/** The norm of OLMo has neither a weight nor a bias. */
 const olmoNorm: NormSpec = { kind: 'layer', epsilon: 1e-5, weight: 'none', bias: false };
 
 export const olmo = uniformFamily({
@@ -91,7 +91,7 @@ export const olmo = uniformFamily({
 
 const olmo2Gguf: UniformGguf = {
   architecture: 'olmo2',
-  /** OLMo 3 has the same architecture in llama.cpp; its files name a window. */
+  /** Reads OLMo 2 and OLMo 3, which are one architecture in llama.cpp; only files of OLMo 3 name a window. */
   fromMetadata(metadata, facts) {
     const sizes = readGgufSizes(metadata, facts);
     metadata.require('rope.dimension_count', sizes.headDim);

@@ -1,4 +1,4 @@
-/** Phi 1 to 2: transformers' PhiConfig with its defaults, llama.cpp's LLM_ARCH_PHI2. */
+/** Defines Phi 1 to 2: transformers' PhiConfig with its defaults, llama.cpp's LLM_ARCH_PHI2. */
 import type { LinearRole, NormSpec } from '../parts.ts';
 import { activationNames, readActivation, readRope } from './family.ts';
 import { ggufRope, onlyActivation, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';

@@ -1,4 +1,4 @@
-/** Phi 3, 3.5 and 4: transformers' Phi3Config with its defaults, llama.cpp's LLM_ARCH_PHI3. */
+/** Defines Phi 3, 3.5 and 4: transformers' Phi3Config with its defaults, llama.cpp's LLM_ARCH_PHI3. */
 import { activationNames, readActivation, readRope } from './family.ts';
 import { dropGgufWindow, ggufRope, onlyActivation, readGgufRope } from './gguf.ts';
 import { llamaModules, type ModuleNames } from './names.ts';
@@ -19,7 +19,7 @@ const modules: ModuleNames = {
   },
 };
 
-/** Length that the first Phi 3 was trained for, and every config of the family means where it does not say. */
+/** The context length of the first Phi 3 in tokens, which every config of the family means where it does not say. */
 const usualOriginalContext = 4096;
 
 export const phi3 = uniformFamily({

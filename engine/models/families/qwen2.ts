@@ -1,4 +1,4 @@
-/** Qwen 2 and 2.5: transformers' Qwen2Config with its defaults, llama.cpp's LLM_ARCH_QWEN2. */
+/** Defines Qwen 2 and 2.5: transformers' Qwen2Config with its defaults, llama.cpp's LLM_ARCH_QWEN2. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { dropGgufWindow, onlyBiases, withoutDivisors } from './gguf.ts';
 import { llamaLikeToConfig, llamaLikeToMetadata, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
@@ -36,7 +36,7 @@ export const qwen2 = uniformFamily({
   },
 });
 
-/** The last layers, from `max_window_layers` on, have a window, if any has. */
+/** Adds the windows. If layers have one, it is those from `max_window_layers` on. */
 export function withQwenWindows(config: ConfigReader, spec: UniformSpec): UniformSpec {
   const stated = config.numberOrNull('sliding_window', 4096);
   const window = config.flag('use_sliding_window', false) ? stated : null;

@@ -1,4 +1,4 @@
-/** Qwen 3, dense: transformers' Qwen3Config with its defaults, llama.cpp's LLM_ARCH_QWEN3. */
+/** Defines Qwen 3, dense: transformers' Qwen3Config with its defaults, llama.cpp's LLM_ARCH_QWEN3. */
 import { dropGgufWindow } from './gguf.ts';
 import { llamaLikeToConfig, readBiases, readLlamaLike, readLlamaLikeGguf } from './llama.ts';
 import { llamaModules } from './names.ts';
@@ -41,7 +41,7 @@ export const qwen3 = uniformFamily({
   },
 });
 
-/** Queries and keys are normed head by head with one weight. */
+/** Adds the norm of queries and keys, over each head with one weight for all heads. */
 function withHeadNorms(spec: UniformSpec): UniformSpec {
   const block = { ...llamaModules.block, attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' };
   return { ...spec, modules: { ...llamaModules, block }, queryKeyNorm: { over: 'head', norm: spec.norm } };

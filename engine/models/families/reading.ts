@@ -1,10 +1,13 @@
-/** Reads the fields of a config one by one and refuses what nobody read: a field that is not known could change the computation. */
+/**
+ * Reads the fields of a config one by one and refuses those that nobody read, because an unknown field could change the
+ * computation.
+ */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
 import { sizeLimits } from '../limits.ts';
 import { packingFields } from '../packed.ts';
 
-/** Fields of config.json that do not change what one forward pass computes (transformers' PretrainedConfig and common additions). */
+/** The fields of config.json that do not change a forward pass (transformers' PretrainedConfig and common additions). */
 const neutralFields = new Set([
   ...['architectures', 'model_type', 'transformers_version', 'torch_dtype', 'dtype', 'initializer_range', 'use_cache'],
   ...['pretraining_tp', 'attention_dropout', 'hidden_dropout', 'resid_pdrop', 'embd_pdrop', '_name_or_path', 'is_llama_config'],
@@ -72,10 +75,10 @@ const neutralFields = new Set([
   ],
 ]);
 
-/** What a config shares with the objects inside it, and what opening it found worth saying. */
+/** Holds what the reader of a config shares with those of the objects inside it. */
 interface Reading {
   readonly path: string;
-  /** Fields that a person lets pass although nobody here knows what they mean. */
+  /** The unknown fields that a person accepts. */
   readonly accept: ReadonlySet<string>;
   readonly notes: string[];
 }
@@ -109,12 +112,12 @@ export class ConfigReader {
     );
   }
 
-  /** A sentence for whoever looks at the model. */
+  /** Adds a sentence for people who look at the model. */
   note(text: string): void {
     this.#reading.notes.push(text);
   }
 
-  /** Null counts as absent: what most fields mean by it. */
+  /** Reads a field of any type; undefined where it is absent or null, which mean the same for most fields. */
   optional(key: string): unknown {
     this.#read.add(key);
     return this.#config[key] ?? undefined;
@@ -133,14 +136,14 @@ export class ConfigReader {
     return value;
   }
 
-  /** A field in which null has a meaning of its own: none. */
+  /** Reads a number where null is a value of its own, meaning none. */
   numberOrNull(key: string, fallback: number | null): number | null {
     return this.#config[key] === null || (this.#config[key] === undefined && fallback === null)
       ? (this.#read.add(key), null)
       : this.number(key, fallback ?? undefined);
   }
 
-  /** A text for each of `count` layers, or null when the field is left out. */
+  /** Reads a text for each of `count` layers; null when the field is left out. */
   layerTexts(key: string, count: number): readonly string[] | null {
     const value = this.optional(key);
     if (value === undefined) return null;
@@ -155,7 +158,7 @@ export class ConfigReader {
     return value;
   }
 
-  /** A number of layers, small enough to make a list of. */
+  /** Reads a number of layers, and refuses one beyond the limit. */
   layers(key: string, fallback: number): number {
     const value = this.count(key, fallback);
     if (value > sizeLimits.layers) throw this.#invalid(key, `is ${value}; at most ${sizeLimits.layers} can be right`);
@@ -193,18 +196,18 @@ export class ConfigReader {
     return Object.keys(this.#config).length === 0;
   }
 
-  /** A field that transformers does not read and some hub configs carry, where only its usual value is this model. */
+  /** Requires the usual value of a field that transformers does not read but some hub configs carry. */
   require(key: string, usual: boolean | number | string): void {
     const value = this.optional(key);
     if (value !== undefined && value !== usual) throw this.unsupported(key, value);
   }
 
-  /** Fields that mean nothing in this family. */
+  /** Marks fields as read that mean nothing in this family. */
   ignore(...keys: readonly string[]): void {
     for (const key of keys) this.#read.add(key);
   }
 
-  /** Every field must be read, neutral, null or accepted by name. */
+  /** Refuses a config with a field that is neither read, neutral, null nor accepted by name. */
   refuseUnread(): void {
     for (const [key, value] of Object.entries(this.#config))
       if (value !== null && !this.#read.has(key) && !neutralFields.has(key))
@@ -238,12 +241,12 @@ export class MetadataReader {
     this.#reading = reading;
   }
 
-  /** A sentence for whoever looks at the model. */
+  /** Adds a sentence for people who look at the model. */
   note(text: string): void {
     this.#reading.notes.push(text);
   }
 
-  /** A general text such as `general.name`. */
+  /** Reads a general text such as `general.name`. */
   general(key: string): string {
     const entry = this.#metadata.get(`general.${key}`);
     return entry?.type === 'string' ? entry.value : '';
@@ -281,14 +284,14 @@ export class MetadataReader {
     return entry.type === 'float32' ? shortestDecimal(value) : value;
   }
 
-  /** A number of layers, small enough to make a list of. */
+  /** Reads a number of layers, and refuses one beyond the limit. */
   layers(key: string): number {
     const value = this.number(key);
     if (!Number.isSafeInteger(value) || value < 1 || value > sizeLimits.layers) throw this.unsupported(key, value);
     return value;
   }
 
-  /** Where the file says another number than the only one that is known, it is refused. */
+  /** Requires a key to be absent or to have the only supported number. */
   require(key: string, usual: number): void {
     const value = this.number(key, usual);
     if (value !== usual) throw this.unsupported(key, value);
@@ -300,7 +303,7 @@ export class MetadataReader {
     return entry?.type === 'bool' ? entry.value : fallback;
   }
 
-  /** A switch for each of `count` layers, or null when the key is left out. */
+  /** Reads a switch for each of `count` layers; null when the key is left out. */
   flags(key: string, count: number): readonly boolean[] | null {
     this.#read.add(this.#key(key));
     const entry = this.#metadata.get(this.#key(key));

@@ -1,4 +1,4 @@
-/** The sizes that most families read under the same names, from and to config.json. */
+/** Reads and writes the sizes that most families have under the same names. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import type { GgufFacts } from './family.ts';
 import type { ConfigReader, MetadataReader } from './reading.ts';
@@ -10,9 +10,9 @@ export interface SizeDefaults {
   readonly intermediateSize: number;
   readonly layers: number;
   readonly heads: number;
-  /** Null: as many as heads. */
+  /** The usual number of key heads; null stands for as many as query heads. */
   readonly keyValueHeads: number | null;
-  /** Left out: the hidden size shared among the heads. */
+  /** The usual width of a head; the hidden size divided by the number of heads when left out. */
   readonly headDim?: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
@@ -62,7 +62,7 @@ export function sizesToConfig(spec: UniformSpec): Record<string, unknown> {
   };
 }
 
-/** The fields of the first rotary embedding. */
+/** Returns the fields of the first rotary embedding. */
 export function ropeToConfig({ ropes: [rope], headDim }: UniformSpec): Record<string, unknown> {
   if (rope === undefined) return {};
   return {
@@ -72,7 +72,7 @@ export function ropeToConfig({ ropes: [rope], headDim }: UniformSpec): Record<st
   };
 }
 
-/** The sizes that GGUF calls alike in every architecture. */
+/** Reads the sizes that GGUF stores under the same keys in every architecture. */
 export function readGgufSizes(metadata: MetadataReader, facts: GgufFacts) {
   const hiddenSize = metadata.number('embedding_length');
   const heads = metadata.number('attention.head_count');

@@ -1,4 +1,4 @@
-/** SmolLM 3: transformers' SmolLM3Config with its defaults, llama.cpp's LLM_ARCH_SMOLLM3. */
+/** Defines SmolLM 3: transformers' SmolLM3Config with its defaults, llama.cpp's LLM_ARCH_SMOLLM3. */
 import { dropGgufWindow, onlyBiases, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
 import {
   biasesToConfig,
@@ -13,7 +13,7 @@ import type { ConfigReader } from './reading.ts';
 import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 
-/** Every so many layers one has no position embedding; llama.cpp knows this number only. */
+/** The usual interval of layers without a position embedding: every fourth. llama.cpp knows no other. */
 const usualInterval = 4;
 
 export const smollm3 = uniformFamily({
@@ -66,7 +66,7 @@ export const smollm3 = uniformFamily({
   },
 });
 
-/** `no_rope_layers` says 1 where a layer is rotated. */
+/** Reads which layers have a rotary embedding; `no_rope_layers` says 1 for those that do. */
 function readRotated(config: ConfigReader, layers: number): boolean[] {
   const interval = config.count('no_rope_layer_interval', usualInterval);
   const stated = config.numbers('no_rope_layers');

@@ -1,4 +1,4 @@
-/** StableLM: transformers' StableLmConfig with its defaults, llama.cpp's LLM_ARCH_STABLELM. */
+/** Defines StableLM: transformers' StableLmConfig with its defaults, llama.cpp's LLM_ARCH_STABLELM. */
 import type { LinearRole, NormSpec } from '../parts.ts';
 import { activationNames, readActivation, readRope } from './family.ts';
 import { ggufBiases, ggufRope, onlyActivation, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';
@@ -52,7 +52,7 @@ export const stablelm = uniformFamily({
       partial_rotary_factor: spec.ropes[0]!.dimension / spec.headDim,
     };
   },
-  /** Every head's norm is a tensor of its own. */
+  /** Names the tensors of the norms of single heads, each of which is a tensor of its own in the hub's files. */
   hubParts: ({ role, name, shape }) =>
     role === 'attn_q_norm' || role === 'attn_k_norm'
       ? Array.from({ length: shape[0]! }, (_, head) => name.replace('.weight', `.norms.${head}.weight`))
@@ -90,7 +90,7 @@ export const stablelm = uniformFamily({
 
 interface Choices {
   readonly epsilon: number;
-  /** Attention and feed-forward read one norm. */
+  /** Whether attention and feed-forward read the same norm. */
   readonly parallel: boolean;
   readonly headNorms: boolean;
 }

@@ -1,4 +1,4 @@
-/** StarCoder 2: transformers' Starcoder2Config with its defaults, llama.cpp's LLM_ARCH_STARCODER2. */
+/** Defines StarCoder 2: transformers' Starcoder2Config with its defaults, llama.cpp's LLM_ARCH_STARCODER2. */
 import type { LinearRole } from '../parts.ts';
 import { activationNames, readActivation, readRope } from './family.ts';
 import { dropGgufWindow, ggufBiases, ggufRope, onlyActivation, readGgufRope, unlikeLlamaCpp, withoutDivisors } from './gguf.ts';

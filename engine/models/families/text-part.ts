@@ -1,14 +1,14 @@
-/** The text part of a model that also sees: its config lies in `text_config`, its tensors under `language_model`. */
+/** Reads the text part of a vision model, whose config lies in `text_config` and whose tensors lie under `language_model`. */
 import type { DecoderSpec, OuterNames } from '../spec.ts';
 import type { Family } from './family.ts';
 import type { ConfigReader } from './reading.ts';
 
-/** What the hub's files of every such model have in common. */
+/** The fields of a family that the hub's files of every vision model have in common. */
 export const textPart = {
   otherParts: /(^|\.)(vision_tower|multi_modal_projector)\./,
 } as const satisfies Pick<Family, 'otherParts'>;
 
-/** The spec of the text part, whose config is one of these families, the first where it does not say. */
+/** Reads the spec of the text part, whose config is of one of the families in `texts`, of the first where it does not say. */
 export function readTextPart(config: ConfigReader, family: string, texts: Readonly<Record<string, Family>>): DecoderSpec {
   const text = config.object('text_config');
   if (text === null) throw config.unsupported('text_config', null);

@@ -1,4 +1,7 @@
-/** A model as most configs state it: one size for all blocks, which differ in how far and where they look. */
+/**
+ * Describes a model as most configs do: with one size for all blocks, which differ only in window, rope and scale of their
+ * attention.
+ */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { assert } from '../../problem.ts';
 import type { Dense } from '../feed-forward/dense.ts';
@@ -17,24 +20,24 @@ export interface UniformSpec extends Omit<DecoderSpec, 'modules' | 'blocks'> {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
-  /** The linear layers that have a bias. */
+  /** The roles of the linear layers that have a bias. */
   readonly biases: readonly LinearRole[];
   readonly blocks: readonly Reach[];
   readonly scoreCap: number | null;
   readonly clip: number | null;
   readonly queryKeyNorm: Attention['queryKeyNorm'];
-  /** How `attn_qkv` holds its rows, where it has a name. */
+  /** The order of the rows of `attn_qkv`, for a family that has it. */
   readonly fusedLayout: 'by-kind' | 'by-head';
-  /** Attention and feed-forward both read the block's input, and both are added to it. */
+  /** Whether attention and feed-forward both read the block's input, and both are added to it. */
   readonly parallel: boolean;
   readonly residualScale: number;
   readonly feedForward: Pick<Dense, 'activation' | 'form'>;
 }
 
-/** How one block looks at the tokens before it. */
+/** Says how the attention of one block reaches the tokens before it. */
 export type Reach = Pick<Attention, 'window' | 'rope' | 'scoreScale'>;
 
-/** What most families share; a family states where it differs. */
+/** The values that most families share; a family states those that differ. */
 export const usualSpec = {
   embeddingScale: 1,
   learnedPositions: null,
@@ -48,12 +51,12 @@ export const usualSpec = {
   head: { bias: false, scale: 1, cap: null },
 } as const satisfies Partial<UniformSpec>;
 
-/** Every block alike. */
+/** Returns the same reach for every block. */
 export function sameBlocks(layers: number, block: Reach): Reach[] {
   return Array.from({ length: layers }, () => block);
 }
 
-/** A family whose configs state one size for all blocks. */
+/** Describes a family whose configs state one size for all blocks. */
 export interface UniformFamily extends Omit<Family, 'fromConfig' | 'toConfig' | 'gguf'> {
   fromConfig(config: ConfigReader): UniformSpec;
   toConfig(spec: UniformSpec): Record<string, unknown>;
@@ -100,7 +103,7 @@ export function decoderSpec(uniform: UniformSpec): DecoderSpec {
   };
 }
 
-/** The sizes that all blocks of a model have in common: it came out of such a config. */
+/** Returns the sizes that all blocks of a model share, as they came out of such a config. */
 function uniformSpec({ modules, blocks, ...outer }: DecoderSpec): UniformSpec {
   const [first] = blocks;
   assert(first !== undefined, 'a model without blocks');

@@ -1,10 +1,11 @@
-/** Sliding windows of attention. */
+/** Reads sliding windows of attention. */
 import type { ConfigReader } from './reading.ts';
 import type { UniformSpec } from './uniform.ts';
 
 /**
- * The spec with a window in the blocks that `layer_types` calls sliding; without that list, in those that `usually` have one. Where
- * that is left out, transformers gives all blocks the window whatever the list says. These are families for which llama.cpp has none.
+ * Adds a window to the blocks that `layer_types` calls sliding or, without that list, to those that `usually` have one. Where
+ * `usually` is left out, transformers gives all blocks the window whatever the list says. llama.cpp has no window for these
+ * families.
  */
 export function withWindows(
   config: ConfigReader,
@@ -24,7 +25,7 @@ export function withWindows(
   return { ...spec, blocks };
 }
 
-/** Windows by `layer_types`, `sliding_attention` or `full_attention` for each layer. */
+/** Reads the window of each layer from `layer_types`, which says `sliding_attention` or `full_attention` for each. */
 export function readWindows(
   config: ConfigReader,
   layers: number,

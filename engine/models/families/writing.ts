@@ -1,4 +1,4 @@
-/** Values of GGUF metadata, and the rotary scaling of config.json. */
+/** Writes values of GGUF metadata, and the rotary scaling of config.json. */
 import type { GgufValue } from '../../formats/gguf.ts';
 import { Problem } from '../../problem.ts';
 import { ropeInverseFrequencies } from '../rope.ts';
@@ -17,7 +17,7 @@ export function ggufText(value: string): GgufValue {
   return { type: 'string', value };
 }
 
-/** `rope_scaling` of config.json. */
+/** Returns `rope_scaling` of config.json; null without scaling. */
 export function ropeScalingToConfig(rope: RopeSpec): Record<string, unknown> | null {
   const scaling = rope.scaling.kind === 'factors' ? llama3Scaling(rope) : rope.scaling;
   switch (scaling.kind) {
@@ -61,7 +61,10 @@ export function ropeScalingToConfig(rope: RopeSpec): Record<string, unknown> | n
   }
 }
 
-/** GGUF keeps the divisors of llama3's rule, not its parameters: the published parameters that give these divisors, if any do. */
+/**
+ * Finds the published parameters of llama3's rule that give these divisors, because GGUF stores the divisors and not the
+ * parameters.
+ */
 function llama3Scaling(rope: RopeSpec): RopeScaling {
   const { scaling } = rope;
   if (scaling.kind !== 'factors') return scaling;
