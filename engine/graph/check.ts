@@ -1,11 +1,11 @@
-/** Checks a whole graph: whatever a pass made of it, every node must read what is there and give what the rule of its type says. */
+/** Checks a whole graph: every node must read values that exist and have the results that the rule of its type gives. */
 import { assert } from '../problem.ts';
 import { sameShape } from './dim.ts';
 import type { Graph } from './graph.ts';
 import type { GraphParts, Node, Value } from './node.ts';
 import { nodeType, outputsOf } from './nodes/index.ts';
 
-/** Checks the nodes in an order, as built when left out. An error names the first node that is wrong. */
+/** Checks the nodes in `order`, by default the order in which they were built. An error names the first wrong node. */
 export function checkGraph(graph: Graph, order: readonly Node[] = graph.nodes): void {
   checkParts(graph, order, new Set(), new Set());
 }

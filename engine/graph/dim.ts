@@ -1,17 +1,22 @@
-/** Sizes of tensors: numbers, names of sizes that are known only when a graph runs, and what is computed from names. */
+/**
+ * Defines the sizes of tensors: numbers, names of sizes that are known only when a graph runs, and sizes derived from names.
+ */
 import { assert } from '../problem.ts';
 
 export type Dim = number | string | DerivedDim;
 export type Shape = readonly Dim[];
 
-/** `numerator / denominator` times a named size; the name of 1 is ''. Fractions are not reduced: parts of a whole keep its denominator. */
+/**
+ * Represents a fraction of a named size, or of 1 when the name is ''. Fractions stay unreduced: parts of a whole keep its
+ * denominator.
+ */
 interface Term {
   readonly name: string;
   readonly numerator: number;
   readonly denominator: number;
 }
 
-/** A sum of named sizes, each times a fraction: what `share` and `sum` make of names. */
+/** Represents a sum of named sizes, each times a fraction, as `share` and `sum` make it. */
 export class DerivedDim {
   readonly terms: readonly Term[];
 
@@ -19,7 +24,7 @@ export class DerivedDim {
     this.terms = terms;
   }
 
-  /** How it is named in an ONNX file: `time 3/16`, `room + time`. */
+  /** Returns its name in an ONNX file, such as `time 3/16` or `room + time`. */
   toString(): string {
     return this.terms
       .map(({ name, numerator, denominator }) => {
@@ -35,7 +40,7 @@ function termsOf(dim: Dim): readonly Term[] {
   return typeof dim === 'string' ? [{ name: dim, numerator: 1, denominator: 1 }] : dim.terms;
 }
 
-/** A number or a plain name where the terms are no more than that. */
+/** Returns the dimension of these terms, as a number or a plain name where possible. */
 function made(terms: readonly Term[]): Dim {
   const present = terms.filter(({ numerator }) => numerator !== 0);
   const [first, ...others] = present;
@@ -45,7 +50,7 @@ function made(terms: readonly Term[]): Dim {
   return new DerivedDim(present);
 }
 
-/** A dimension times `numerator / denominator`. */
+/** Multiplies a dimension by `numerator / denominator`. */
 export function share(dim: Dim, numerator: number, denominator: number): Dim {
   if (typeof dim === 'number') return (dim * numerator) / denominator;
   return made(
@@ -73,7 +78,7 @@ export function sum(dims: readonly Dim[]): Dim {
   return made([...terms.values()]);
 }
 
-/** Whether two dimensions are equal whatever the sizes of their names. */
+/** Says whether two dimensions are equal for all sizes of their names. */
 export function sameDim(a: Dim, b: Dim): boolean {
   if (a === b) return true;
   return (typeof a === 'object' || typeof b === 'object') && sum([a, share(b, -1, 1)]) === 0;
@@ -83,7 +88,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, i) => sameDim(dim, b[i]!));
 }
 
-/** Shape of an elementwise operation, with NumPy's broadcasting. */
+/** Returns the shape of an elementwise operation, with NumPy's broadcasting. */
 export function broadcast(a: Shape, b: Shape): Shape {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, i) => {
@@ -96,7 +101,7 @@ export function broadcast(a: Shape, b: Shape): Shape {
 
 export type Dimensions = ReadonlyMap<string, number>;
 
-/** A dimension as a number, where named ones are `dims`. */
+/** Returns a dimension as a number, with the sizes of names in `dims`. */
 export function extent(dim: Dim, dims: Dimensions): number {
   if (typeof dim === 'number') return dim;
   return termsOf(dim).reduce((total, { name, numerator, denominator }) => {
@@ -106,12 +111,12 @@ export function extent(dim: Dim, dims: Dimensions): number {
   }, 0);
 }
 
-/** Axis counted from the front. */
+/** Returns an axis counted from the front, given one that may be negative. */
 export function positiveAxis(shape: Shape, axis: number): number {
   return axis < 0 ? axis + shape.length : axis;
 }
 
-/** A shape with another size along an axis. */
+/** Returns a shape with another size along an axis. */
 export function replaced(shape: Shape, axis: number, dim: Dim): Shape {
   return shape.map((own, i) => (i === positiveAxis(shape, axis) ? dim : own));
 }

@@ -1,15 +1,15 @@
-/** The types of numbers that a graph knows, and everything that depends on one of them. */
+/** Defines the types of numbers in a graph, and everything that depends on them. */
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '../formats/float.ts';
 
 export type FloatType = 'float32' | 'float16' | 'bfloat16';
 export type DataType = FloatType | 'uint8' | 'int32' | 'int64' | 'bool';
 
 interface DataTypeRow {
-  /** TensorProto.DataType */
+  /** The number of the type in TensorProto.DataType. */
   readonly onnx: number;
-  /** Bytes of one number. */
+  /** The bytes of one number. */
   readonly size: number;
-  /** The numbers as an initializer has them, little-endian. */
+  /** Encodes numbers as an initializer holds them, little-endian. */
   bytes(numbers: readonly number[]): Uint8Array;
 }
 
@@ -27,7 +27,10 @@ export const dataTypes: Readonly<Record<DataType, DataTypeRow>> = {
 
 const byCode = new Map(Object.entries(dataTypes).map(([dtype, { onnx }]) => [onnx, dtype as DataType]));
 
-/** The type that a number of TensorProto.DataType stands for, as in the attribute `to` of a Cast. */
+/**
+ * Returns the type with a number of TensorProto.DataType, as in the attribute `to` of a Cast; undefined if it is not known
+ * here.
+ */
 export function typeOfCode(code: number): DataType | undefined {
   return byCode.get(code);
 }
@@ -36,7 +39,7 @@ export function isFloat(dtype: DataType): dtype is FloatType {
   return dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16';
 }
 
-/** The numbers as near as half precision or bfloat16 holds them; all others are as they were, in float64. */
+/** Rounds numbers to half precision or bfloat16; for all other types they stay as they are, in float64. */
 export function rounded(dtype: DataType, numbers: Float64Array): Float64Array {
   if (dtype === 'float16') return Float64Array.from(halfToFloat32(float32ToHalf(Float32Array.from(numbers))));
   if (dtype === 'bfloat16') return Float64Array.from(bfloat16ToFloat32(float32ToBfloat16(Float32Array.from(numbers))));
@@ -44,7 +47,7 @@ export function rounded(dtype: DataType, numbers: Float64Array): Float64Array {
 }
 
 /**
- * What is added to the score of a token that is hidden: far below every score, so that its softmax is exactly 0, and still finite when a
- * score is added to it. Half precision ends at -65504.
+ * The mask value that is added to the score of a hidden token. It is far below every score, so that the softmax is exactly 0,
+ * and stays finite when a score is added to it. Half precision ends at -65504.
  */
 export const HIDDEN_SCORE: Readonly<Record<FloatType, number>> = { float32: -1e30, bfloat16: -1e30, float16: -3e4 };

@@ -1,4 +1,4 @@
-/** Reverse-mode differentiation of a recorded tape. */
+/** Differentiates a recorded tape in reverse mode. */
 import { assert } from '../problem.ts';
 import { sameShape } from './dim.ts';
 import type { Graph, TapeEntry } from './graph.ts';
@@ -8,8 +8,8 @@ import { reduceSum } from './ops/reduce.ts';
 import { reshape } from './ops/shape.ts';
 
 /**
- * Gradients of `output` (weighted by `seed`, of its shape) with respect to `wrt`; null where it does not depend on one.
- * Nothing is built for a value that none of `wrt` reaches: neither frozen weights nor the blocks below the lowest adapter.
+ * Builds the gradients of `output` (weighted by `seed`, of its shape) with respect to `wrt`; null where it does not depend on
+ * one. Nothing is built for a value that none of `wrt` reaches, such as frozen weights and the blocks below the lowest adapter.
  */
 export function gradients(
   g: Graph,
@@ -44,7 +44,7 @@ export function gradients(
   return wrt.map((value) => sums.get(value) ?? null);
 }
 
-/** Where an input was repeated by broadcasting, its gradient is the sum over the copies. */
+/** Sums a gradient over the copies of an input that broadcasting repeated. */
 function sumBroadcast(g: Graph, gradient: Value, input: Value): Value {
   if (sameShape(gradient.shape, input.shape)) return gradient;
   const extra = gradient.shape.length - input.shape.length;

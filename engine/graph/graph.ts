@@ -1,4 +1,4 @@
-/** A computation as typed nodes in the vocabulary of ONNX, with a tape of the operations that can be differentiated. */
+/** Builds a computation of typed nodes in the vocabulary of ONNX, with a tape of the operations that can be differentiated. */
 import { assert } from '../problem.ts';
 import type { Dim, Shape } from './dim.ts';
 import type { DataType } from './dtype.ts';
@@ -11,20 +11,20 @@ export type { Dim, Dimensions, Shape } from './dim.ts';
 export type { DataType } from './dtype.ts';
 export type { ExternalData, Node, Value } from './node.ts';
 
-/** A differentiable step: how the gradient of its output becomes gradients of its inputs. */
+/** Records a differentiable step, which turns the gradient of its output into gradients of its inputs. */
 export interface TapeEntry {
   readonly name: string;
   readonly scope: string;
   readonly inputs: readonly Value[];
   readonly output: Value;
-  /** Builds gradients of exactly the inputs that are needed; the others stay null. */
+  /** Builds the gradients of exactly the inputs that are needed; the others are null. */
   backward(dy: Value, needed: readonly boolean[]): (Value | null)[];
 }
 
-/** What of a node is another in its copy. */
+/** Says what differs between a node and its copy. */
 interface Copied {
   readonly inputs: readonly Value[];
-  /** Stands before its names. */
+  /** The prefix of the copy's names. */
   readonly prefix?: string;
   readonly shapes?: readonly Shape[];
   readonly attributes?: Attributes;
@@ -32,7 +32,7 @@ interface Copied {
 
 export class Graph implements GraphParts {
   readonly inputs: Value[] = [];
-  /** Those that need not be fed, with the shape they then have. */
+  /** The optional inputs, with the shape that each has when it is not fed. */
   readonly emptyInputs = new Map<Value, readonly number[]>();
   readonly outputs = new Map<string, Value>();
   readonly nodes: Node[] = [];
@@ -43,7 +43,7 @@ export class Graph implements GraphParts {
   readonly #names = new Map<string, number>();
   readonly #shapeVectors = new Map<string, Value>();
   readonly #dimensions = new Map<string, Value>();
-  /** Numbers or names of sizes that a value holds whenever the graph runs. */
+  /** The numbers or names of sizes that a value holds whenever the graph runs. */
   readonly #known = new Map<Value, Shape>();
   readonly #memos = new Map<Value, Map<string, unknown>>();
   #tape: TapeEntry[] | null = null;
@@ -69,7 +69,7 @@ export class Graph implements GraphParts {
     }
   }
 
-  /** An input that needs not be fed: then it is empty, of this shape with no elements. */
+  /** Declares an optional input. When it is not fed, it has no elements and the shape `empty`. */
   optionalInput(name: string, dtype: DataType, shape: Shape, empty: readonly number[]): Value {
     const value = this.input(name, dtype, shape);
     this.emptyInputs.set(value, empty);
@@ -104,7 +104,9 @@ export class Graph implements GraphParts {
     return this.constant('float32', [], [value]);
   }
 
-  /** int64 vector of a shape. Named sizes become graph inputs `dim.NAME`, int64 `[1]`, fed by whoever runs the graph. */
+  /**
+   * Returns a shape as an int64 vector. Named sizes become inputs `dim.NAME`, int64 `[1]`, which the caller of the graph feeds.
+   */
   shapeVector(shape: Shape): Value {
     const key = shape.join();
     const known = this.#shapeVectors.get(key);
@@ -121,7 +123,7 @@ export class Graph implements GraphParts {
     return parts.length === 1 ? parts[0]! : this.node('Concat', parts, { axis: { int: 0 } });
   }
 
-  /** A named size that the graph itself can tell, int64 `[1]`: it is not asked for as an input. */
+  /** Defines a named size by a value of the graph, int64 `[1]`, so that it does not become an input. */
   defineDimension(name: string, value: Value): void {
     this.#dimensions.set(name, value);
     this.#known.set(value, [name]);
@@ -137,12 +139,14 @@ export class Graph implements GraphParts {
     return found;
   }
 
-  /** The numbers of a constant, or the sizes in a vector of them; null where they are not known before the graph runs. */
+  /**
+   * Returns the numbers of a constant, or the sizes in a vector of sizes; null where they are not known before the graph runs.
+   */
   known(value: Value): Shape | null {
     return this.#known.get(value) ?? null;
   }
 
-  /** What was built of a value for a purpose, built when it is first asked for: whoever asks again shares it. */
+  /** Builds something from a value for a purpose when it is first asked for, and returns the same result from then on. */
   memo<T>(of: Value, purpose: string, build: () => T): T {
     const known = this.#memos.get(of) ?? new Map<string, unknown>();
     this.#memos.set(of, known);
@@ -150,7 +154,10 @@ export class Graph implements GraphParts {
     return known.get(purpose) as T;
   }
 
-  /** Builds nodes that stay in float32 whatever the rest of the graph is computed in: they square small numbers, or count beyond 2,048. */
+  /**
+   * Builds nodes that stay in float32 even if the rest of the graph is computed in another type, because they square small
+   * numbers or count beyond 2,048.
+   */
   float32<T>(build: () => T): T {
     const outer = this.#needsFloat32;
     this.#needsFloat32 = true;
@@ -161,7 +168,7 @@ export class Graph implements GraphParts {
     }
   }
 
-  /** Adds a node of one result. `stated` is its shape, for the few types whose rule cannot know it. */
+  /** Adds a node with one result. `stated` is its shape, for the few types whose rule cannot know it. */
   node(type: NodeTypeName, inputs: readonly Value[], attributes: Attributes = {}, stated?: Shape): Value {
     return this.nodeWithOutputs(type, inputs, attributes, stated === undefined ? [] : [stated])[0]!;
   }
@@ -179,7 +186,7 @@ export class Graph implements GraphParts {
     return this.#added({ type, domain, name, inputs, attributes, needsFloat32 }, names, stated);
   }
 
-  /** Adds a node like one of another graph or place, with other inputs: its results have the types that follow from those. */
+  /** Adds a copy of a node with other inputs, which decide the types of its results. The node may belong to another graph. */
   copy(node: Node, { inputs, prefix = '', shapes, attributes = node.attributes }: Copied): Value[] {
     const stated = shapes ?? node.outputs.map(({ shape }) => shape);
     const names = (i: number): string => prefix + node.outputs[i]!.name;
@@ -198,7 +205,7 @@ export class Graph implements GraphParts {
     return outputs;
   }
 
-  /** The error of a rule says what does not fit; where, only the graph knows. */
+  /** Returns the types and shapes of a node's results. It adds the path of the node to the error of a rule. */
   #outputs({ type, name }: Pick<Node, 'type' | 'name'>, call: Call): readonly Output[] {
     try {
       return outputsOf(type, call);
@@ -212,7 +219,7 @@ export class Graph implements GraphParts {
     this.outputs.set(name, value);
   }
 
-  /** Runs `build` and returns, beside its result, the differentiable steps it took. */
+  /** Runs `build` and returns its result and the differentiable steps it took. */
   record<T>(build: () => T): { result: T; tape: TapeEntry[] } {
     const outer = this.#tape;
     const tape: TapeEntry[] = [];

@@ -1,11 +1,14 @@
-/** Interprets a graph node by node in float64: slow, plain, and what tests hold the runtime and the gradient rules against. */
+/**
+ * Interprets a graph node by node in float64. It is slow and plain, and tests compare the runtime and the gradient rules with
+ * it.
+ */
 import { assert } from '../problem.ts';
 import { rounded } from './dtype.ts';
 import type { GraphParts, Node, Value } from './node.ts';
 import { nodeType } from './nodes/index.ts';
 import { size, type Tensor } from './nodes/tensor.ts';
 
-/** Values of all outputs. `outer` holds the values a subgraph may read from the graph around it. */
+/** Computes the values of all outputs. `outer` holds the values that a subgraph may read from the graph around it. */
 export function interpret(
   graph: GraphParts,
   feeds: Readonly<Record<string, Tensor>>,
@@ -35,7 +38,7 @@ export function interpret(
   return Object.fromEntries([...graph.outputs].map(([name, value]) => [name, known.get(value)!]));
 }
 
-/** A node must give the shape it promised. Its numbers are rounded to the type it promised. */
+/** Checks that a result has the declared shape, and rounds its numbers to the declared type. */
 function checked(node: Node, { shape, dtype }: Value, { dims, data }: Tensor): Tensor {
   const fits = shape.length === dims.length && shape.every((dim, i) => typeof dim !== 'number' || dim === dims[i]);
   assert(fits, `${node.name} promised [${shape.join()}] and gave [${dims.join()}]`);

@@ -1,6 +1,6 @@
 /**
- * How much memory the values of a graph take while it runs, found by going through its nodes as ONNX Runtime's planner does: in its order,
- * with results written over inputs where it does so, and else over what was last read and has the same shape by name.
+ * Computes how much memory the values of a graph take while it runs, by planning its nodes as ONNX Runtime does: in its order,
+ * with results written over inputs where it does so, and otherwise over the block freed last that has the same shape by name.
  */
 import { extent, type Dimensions } from './dim.ts';
 import { dataTypes } from './dtype.ts';
@@ -8,24 +8,26 @@ import { bodiesOf, valuesRead, type GraphParts, type Node, type Value } from './
 import { nodeType } from './nodes/index.ts';
 import { fileOrder } from './order.ts';
 
-/** Bytes of a value when its symbolic dimensions are `dims`. */
+/** Returns the bytes of a value when its symbolic dimensions are `dims`. */
 function valueBytes({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>, dims: Dimensions): number {
   return Math.ceil(shape.reduce<number>((product, dim) => product * extent(dim, dims), 1) * dataTypes[dtype].size);
 }
 
-/** Memory that values take one after the other, from before the first of them is written until the last has been read. */
+/**
+ * Describes memory that values use one after the other, from before the first of them is written until the last has been read.
+ */
 interface Block {
-  /** Decides how large it is and for which others it can be taken. */
+  /** The first value in it, which decides its size and which other values can use it. */
   readonly first: Value;
-  /** At which node of the order it is given back. */
+  /** The index, in the order, of the node at which it is freed. */
   end: number;
 }
 
-/** How a graph goes through memory; found once, then asked for any sizes. */
+/** Plans the memory of a graph once, and then tells its peak for any sizes. */
 export class Liveness {
   readonly #order: readonly Node[];
   readonly #bodies: readonly (readonly Liveness[])[];
-  /** For each node the blocks that begin there. */
+  /** The blocks that begin at each node. */
   readonly #begun: readonly (readonly Block[])[];
 
   constructor(graph: GraphParts) {
@@ -38,14 +40,14 @@ export class Liveness {
     return this.#order.length;
   }
 
-  /** Nodes that compute nothing and still write. */
+  /** The number of nodes that compute nothing and still write. */
   get copies(): number {
     return this.#order.filter(({ type }) => nodeType(type).cost === 'moves').length;
   }
 
   /**
-   * The largest sum of the bytes that are alive at once, how much of it lies inside of a loop, and how often memory is asked for outside
-   * of loops. Inputs and weights are not in it.
+   * Returns the largest number of bytes alive at once, how many of them lie inside of a loop, and how often memory is allocated
+   * outside of loops. Inputs and weights are not counted.
    */
   peak(dims: Dimensions): { readonly bytes: number; readonly inLoop: number; readonly allocations: number } {
     const freed = new Float64Array(this.#order.length + 1);
@@ -69,8 +71,8 @@ export class Liveness {
 }
 
 /**
- * AllocationPlanner's work (ComputeSingleStreamReusePlan): every value gets a block. One that waits for its next value is held all the
- * while: after a layer every block of attention keeps its scores until the next one takes them.
+ * Gives every value a block, as AllocationPlanner does (ComputeSingleStreamReusePlan). A block that waits for its next value
+ * stays allocated: after a layer every block of attention keeps its scores until the next layer takes them.
  */
 function plannedBlocks(graph: GraphParts, order: readonly Node[]): readonly (readonly Block[])[] {
   const answers = new Set(graph.outputs.values());
@@ -78,9 +80,9 @@ function plannedBlocks(graph: GraphParts, order: readonly Node[]): readonly (rea
   const readers = new Map<Value, number>();
   for (const value of reads.flat()) readers.set(value, (readers.get(value) ?? 0) + 1);
   const blockOf = new Map<Value, Block>();
-  /** How often the values that are in a block will still be read. */
+  /** The number of reads still to come of the values in each block. */
   const uses = new Map<Block, number>();
-  /** Blocks that wait, by the kind of value they can take; the last one is taken first. */
+  /** The blocks that wait, by the kind of value they can hold; the last one is taken first. */
   const free = new Map<string, Block[]>();
   return order.map((node, i) => {
     const begun: Block[] = [];
@@ -118,7 +120,7 @@ function kindOf({ dtype, shape }: Value): string {
   return `${dataTypes[dtype].size} ${shape.join()}`;
 }
 
-/** The block of an input that the first output of a node takes over. */
+/** Returns the block of an input that the first output of a node takes over. */
 function overInput(
   { type, inputs, outputs }: Node,
   blockOf: ReadonlyMap<Value, Block>,
@@ -132,8 +134,8 @@ function overInput(
 }
 
 /**
- * ONNX Runtime's order (Graph::ReverseDFSFrom with the comparison of node indices): depth first from the leaves, the last leaf of the file
- * first, and of several producers the one that stands last in the file first.
+ * Returns the nodes in ONNX Runtime's order (Graph::ReverseDFSFrom with the comparison of node indices): depth first from the
+ * leaves, the last leaf of the file first, and of several producers the last in the file first.
  */
 export function runOrder(graph: GraphParts): Node[] {
   const file = fileOrder(graph);

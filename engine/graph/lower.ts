@@ -1,7 +1,7 @@
 /**
- * The same computation in the operators that every accelerator has: CUDA, DirectML and WebGPU at opset 21 (what each lacks stands in
- * docs/decisions/010-gpus-behind-gates.md). All sizes are known, so nothing is left to compute with shapes; loops are unrolled; whole
- * numbers are int32. The processor's graph is never changed.
+ * Rewrites a graph in the operators that every accelerator has: CUDA, DirectML and WebGPU at opset 21
+ * (docs/decisions/010-gpus-behind-gates.md says what each lacks). All sizes become numbers, so that no shapes are computed;
+ * loops are unrolled; integers are int32. The processor's graph is never changed.
  */
 import { assert } from '../problem.ts';
 import { extent, type Dimensions, type Shape } from './dim.ts';
@@ -10,7 +10,7 @@ import type { GraphParts, Node, Value } from './node.ts';
 import { nodeType } from './nodes/index.ts';
 import type { Lowering } from './nodes/lowering.ts';
 
-/** `sizes` are those of the dimensions that have names. */
+/** Returns a lowered copy of a graph. `sizes` holds the sizes of the named dimensions. */
 export function lowered(graph: Graph, sizes: Readonly<Record<string, number>>): Graph {
   const lowering = new Lowered(graph, sizes);
   for (const node of graph.nodes) lowering.lower(node);
@@ -21,9 +21,9 @@ export function lowered(graph: Graph, sizes: Readonly<Record<string, number>>): 
 class Lowered implements Lowering {
   readonly g = new Graph();
   readonly #sizes: Dimensions;
-  /** What takes the place of each value so far. */
+  /** The value in the new graph that replaces each value so far. */
   readonly #places = new Map<Value, Value>();
-  /** Within an unrolled loop which turn it is. */
+  /** The prefix of the current turn within an unrolled loop. */
   #turn = '';
 
   constructor(graph: Graph, sizes: Readonly<Record<string, number>>) {
@@ -69,7 +69,7 @@ class Lowered implements Lowering {
     node.outputs.forEach((output, i) => this.#places.set(output, results[i]!));
   }
 
-  /** Shapes put together are constants now. */
+  /** Returns constants for nodes that put shapes together, because all sizes are numbers now; null for other nodes. */
   #folded({ type, outputs: [output] }: Node, inputs: readonly Value[]): readonly Value[] | null {
     if (type !== 'Concat' || output!.dtype !== 'int64') return null;
     return [

@@ -1,8 +1,8 @@
-/** What a graph is made of: values, nodes in the vocabulary of ONNX, weights and constants. */
+/** Defines the elements of a graph: values, nodes in the vocabulary of ONNX, weights and constants. */
 import type { DataType } from './dtype.ts';
 import type { Shape } from './dim.ts';
 
-/** One tensor of a graph. Two values are the same tensor exactly when they are the same object. */
+/** Represents one tensor of a graph. Two values are the same tensor exactly when they are the same object. */
 export interface Value {
   readonly name: string;
   readonly dtype: DataType;
@@ -18,20 +18,20 @@ export type Attribute =
 export type Attributes = Readonly<Record<string, Attribute>>;
 
 export interface Node {
-  /** A row of the table of node types. */
+  /** The name of the node's type, a row of the table of node types. */
   readonly type: string;
-  /** '' is ONNX itself. */
+  /** The domain of the operator; '' is ONNX itself. */
   readonly domain: '' | 'com.microsoft';
-  /** Path in the model, so that a profile and an error say where. */
+  /** The path in the model, so that profiles and errors say where the node is. */
   readonly name: string;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly attributes: Attributes;
-  /** Whether it stays in float32 whatever the rest of its graph is computed in. It is not written. */
+  /** Whether it stays in float32 even if the rest of its graph is computed in another type. It is not written to the file. */
   readonly needsFloat32: boolean;
 }
 
-/** Where the bytes of a frozen weight lie; they are never read here. */
+/** Locates the bytes of a frozen weight; they are never read here. */
 export interface ExternalData {
   readonly path: string;
   readonly offset: number;
@@ -41,17 +41,17 @@ export interface Weight {
   readonly value: Value;
   readonly data: ExternalData;
 }
-/** Small tensors live inside the model file; numbers are kept exact until they are written. */
+/** Holds a small tensor that is stored inside the model file; its numbers are kept exact until they are written. */
 export interface Constant {
   readonly value: Value;
   readonly data: readonly number[];
 }
 
-/** A graph as it is read: whole, or as the body of a loop. */
+/** Presents a graph to its readers, a whole one or the body of a loop. */
 export interface GraphParts {
   readonly scopeName: string;
   readonly inputs: readonly Value[];
-  /** Those that need not be fed, with the shape they then have. */
+  /** The optional inputs, with the shape that each has when it is not fed. */
   readonly emptyInputs: ReadonlyMap<Value, readonly number[]>;
   readonly outputs: ReadonlyMap<string, Value>;
   readonly nodes: readonly Node[];
@@ -59,12 +59,12 @@ export interface GraphParts {
   readonly constants: ReadonlyMap<string, Constant>;
 }
 
-/** The graphs that a node runs: the body of a loop. */
+/** Lists the graphs that a node runs, such as the body of a loop. */
 export function bodiesOf({ attributes }: Pick<Node, 'attributes'>): GraphParts[] {
   return Object.values(attributes).flatMap((attribute) => ('graph' in attribute ? [attribute.graph] : []));
 }
 
-/** What a node reads: its inputs, and what the bodies of its loops take from the graph around them. */
+/** Lists the values a node reads: its inputs, and those that the bodies of its loops read from the graph around them. */
 export function valuesRead(node: Node): readonly Value[] {
   const ofBodies = bodiesOf(node).flatMap(({ nodes, inputs, constants }) => {
     const own = new Set<Value>([...inputs, ...nodes.flatMap((inner) => inner.outputs)]);

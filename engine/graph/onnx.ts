@@ -8,15 +8,17 @@ import { fileOrder } from './order.ts';
 
 const IR_VERSION = 10;
 const OPSET = 21;
-/** AttributeProto.AttributeType */
+/** The numbers of AttributeProto.AttributeType. */
 const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 };
 
-/** Protocol buffer wire format, written field by field into one buffer that grows: a training step has a hundred thousand messages. */
+/**
+ * Writes the protocol buffer wire format into one buffer that grows, because a training step has a hundred thousand messages.
+ */
 class Message {
   #buffer = Buffer.allocUnsafe(1 << 16);
   #length = 0;
 
-  /** Makes room for so many bytes after what is written, and says where they begin. */
+  /** Makes room for `count` bytes after those written, and returns where they begin. */
   #room(count: number): number {
     const start = this.#length;
     this.#length += count;
@@ -70,7 +72,10 @@ class Message {
     this.#buffer.write(value, at);
     return this;
   }
-  /** A message within this one. Its length stands before it and is known after it: it is moved aside for that. */
+  /**
+   * Writes a message within this one. Its length precedes it but is known only afterwards, so the message is then moved to make
+   * room.
+   */
   message(field: number, write: (message: this) => void): this {
     this.#tag(field, 2);
     const start = this.#length;
@@ -95,7 +100,10 @@ class Message {
 
 type Locate = (path: string) => string;
 
-/** The model's bytes. Weights stay in their files, which `locate` names: relative to the root of the file system unless said otherwise. */
+/**
+ * Returns the bytes of the model. Weights stay in their files, which `locate` names, by default relative to the file system's
+ * root.
+ */
 export function encodeModel(graph: GraphParts, locate: Locate = fromRoot()): Uint8Array {
   const opsets = [
     ['', OPSET],

@@ -1,34 +1,36 @@
-/** What a differentiable operation is: how it is added to a graph, and how the gradient of its result becomes those of its inputs. */
+/**
+ * Defines a differentiable operation: it adds itself to a graph, and turns the gradient of its result into those of its inputs.
+ */
 import { assert } from '../problem.ts';
 import type { Graph } from './graph.ts';
 import type { Value } from './node.ts';
 
-/** A gradient not yet built: calling it emits its nodes. A frozen input's is never called, so it costs no node. */
+/** Builds a gradient: calling it adds its nodes. The thunk of a frozen input is never called, so it costs no node. */
 export type GradientThunk = () => Value;
 
 export interface BackwardContext<A> {
   readonly inputs: readonly Value[];
   readonly output: Value;
   readonly attributes: A;
-  /** What the forward kept for its gradient. */
+  /** The values that the forward kept for its gradient. */
   readonly saved: readonly Value[];
   readonly dy: Value;
 }
 
 export interface OpDefinition<A> {
   readonly name: string;
-  /** Emits the nodes. The first value is the result, the others are kept for `backward`. */
+  /** Adds the nodes. The first value is the result, the others are kept for `backward`. */
   forward(g: Graph, inputs: readonly Value[], attributes: A): readonly [Value, ...Value[]];
-  /** One thunk per input; null where there is no gradient by nature (an index). */
+  /** Returns one thunk per input; null where there can be no gradient (an index). */
   backward(g: Graph, context: BackwardContext<A>): readonly (GradientThunk | null)[];
 }
 
-/** A differentiable operation; calling it adds it to a graph. */
+/** Represents a differentiable operation; calling it adds it to a graph. */
 export interface Op<A> {
   (g: Graph, inputs: readonly Value[], attributes: A): Value;
   readonly definition: OpDefinition<A>;
 }
-/** An operation without attributes. */
+/** Represents a differentiable operation without attributes. */
 export interface PlainOp {
   (g: Graph, inputs: readonly Value[]): Value;
   readonly definition: OpDefinition<undefined>;

@@ -1,10 +1,13 @@
 /**
- * The order of nodes in the file. ONNX Runtime walks depth first from the leaves, the last leaf of the file first, and takes file order as
- * priority: so the order in the file decides how much memory is alive at once.
+ * Orders the nodes in the file. ONNX Runtime walks depth first from the leaves, the last leaf of the file first, with file
+ * order as priority, so the order in the file decides how much memory is alive at once.
  */
 import { valuesRead, type GraphParts, type Node, type Value } from './node.ts';
 
-/** Nodes of frozen weights alone first, then the rest as built, then the leaves with the earliest available last; unread nodes are left out. */
+/**
+ * Returns the nodes in the order of the file: those that depend on frozen weights alone, then the rest as built, then the
+ * leaves with the earliest available last. Unread nodes are left out.
+ */
 export function fileOrder(graph: GraphParts): Node[] {
   const frozen = new Set<Value>();
   for (const { value } of graph.weights.values()) frozen.add(value);
@@ -24,7 +27,7 @@ export function fileOrder(graph: GraphParts): Node[] {
   return [...weightOnly, ...inner, ...leaves.reverse()];
 }
 
-/** Nodes some output depends on: the end of a recomputed block, for one, is never read. */
+/** Lists the nodes on which some output depends; the end of a recomputed block, for example, is never read. */
 function liveNodes({ nodes, outputs }: GraphParts): Node[] {
   const read = new Set<Value>(outputs.values());
   const live = nodes.toReversed().filter((node) => {

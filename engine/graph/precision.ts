@@ -1,13 +1,15 @@
 /**
- * The same computation in half precision or bfloat16, made of a finished graph: ops only say what must stay in float32, as sums of many
- * terms, powers, norms and the loss do. What is fed and what is answered keep their types.
+ * Converts a finished graph to half precision or bfloat16. Ops only say what must stay in float32, such as sums of many terms,
+ * powers, norms and the loss. Inputs and outputs keep their types.
  */
 import { assert } from '../problem.ts';
 import { dataTypes, isFloat, type DataType, type FloatType } from './dtype.ts';
 import { Graph } from './graph.ts';
 import { bodiesOf, type Attribute, type Attributes, type GraphParts, type Node, type Value } from './node.ts';
 
-/** A graph in float32 is returned as it is. Where a node is an island, what it reads is cast to float32 before it. */
+/**
+ * Returns the graph in another type, or itself for float32. The inputs of a node that `isIsland` accepts are cast to float32.
+ */
 export function inPrecision(
   graph: Graph,
   dtype: FloatType,
@@ -24,7 +26,7 @@ class Retyped {
   readonly g = new Graph();
   readonly #dtype: FloatType;
   readonly #isIsland: (node: Node) => boolean;
-  /** What takes the place of each value so far; a float32 one may be in the other type. */
+  /** The value in the new graph that replaces each value so far; that of a float32 value may have the other type. */
   readonly #places = new Map<Value, Value>();
   readonly #constants = new Map<Value, readonly number[]>();
 
@@ -42,7 +44,7 @@ class Retyped {
     for (const { value, data } of graph.constants.values()) this.#constants.set(value, data);
   }
 
-  /** A value in a type: itself, or cast once for all that read it so. */
+  /** Returns a value in a type: itself, or a cast that all its readers share. */
   as(value: Value, dtype: DataType): Value {
     const data = this.#constants.get(value);
     if (data !== undefined) return this.g.constant(dtype, value.shape as readonly number[], data);
@@ -70,7 +72,7 @@ class Retyped {
     node.outputs.forEach((value, i) => this.#places.set(value, results[i]!));
   }
 
-  /** The body of a loop, which is in float32 as it was, reading what takes the place of what it read around it. */
+  /** Returns the body of a loop, which stays in float32 and reads the new values of the graph around it. */
   #body(body: GraphParts, outer: ReadonlyMap<Value, Value>): Graph {
     const copy = new Graph(body.scopeName);
     const own = new Map(outer);
@@ -89,7 +91,7 @@ class Retyped {
   }
 }
 
-/** Declares the weights of a graph in another: what takes the place of each. */
+/** Declares the weights of a graph in another, and returns the pairs of old and new values. */
 function adopted({ weights }: GraphParts, g: Graph): [Value, Value][] {
   return [...weights.values()].map(({ value, data }) => [
     value,
@@ -97,7 +99,7 @@ function adopted({ weights }: GraphParts, g: Graph): [Value, Value][] {
   ]);
 }
 
-/** The attributes of a node with other graphs in place of its own. */
+/** Returns the attributes of a node with its graphs replaced. */
 function withBodies({ attributes }: Node, replace: (body: GraphParts) => GraphParts): Attributes {
   const entries = Object.entries(attributes).map(([name, attribute]): [string, Attribute] => [
     name,

@@ -1,11 +1,14 @@
-/** Activation checkpointing: a part of the graph is built twice, so that its inside need not be kept until the backward. */
+/**
+ * Implements gradient checkpointing: a part of the graph is built twice, so that its inner values need not be kept until the
+ * backward.
+ */
 import type { Graph } from './graph.ts';
 import type { Value } from './node.ts';
 import { gradients } from './gradient.ts';
 
 /**
- * Builds `build()`. Its backward builds it again from what it read from outside and differentiates the copy, so between the two only
- * that stays in memory.
+ * Runs `build` and returns its value. The backward runs `build` again on the values it read from outside and differentiates the
+ * copy, so only those values stay in memory in between.
  */
 export function recompute(g: Graph, build: () => Value): Value {
   const { result: output, tape } = g.record(build);

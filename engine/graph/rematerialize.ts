@@ -1,13 +1,13 @@
-/** Forgets what is cheap to compute again: the backward gets copies of such nodes instead of keeping their results all the way. */
+/** Recomputes cheap results: the backward gets copies of their nodes, so that they need not be kept in memory. */
 import type { Graph } from './graph.ts';
 import type { Node, Value } from './node.ts';
 import { nodeType } from './nodes/index.ts';
 
 /**
- * The first `forward` nodes of the graph are its forward. A result of theirs that the backward reads is computed again there if its node
- * is cheap and everything the node reads is at hand anyway: an input of the graph, a weight, or something the backward reads itself. Then
- * forgetting it costs one pass over memory and keeps nothing longer; the norm before a projection and the product of gate and up are
- * such results, a sum of the residual stream is not.
+ * Adds copies of cheap forward nodes to the backward. The first `forward` nodes of the graph are its forward. A result that the
+ * backward reads is computed again if its node is cheap and all its inputs are available anyway: an input of the graph, a
+ * weight, or a value the backward reads itself. Then forgetting it costs one pass over memory and keeps nothing longer. The
+ * norm before a projection and the product of gate and up are such results; a sum of the residual stream is not.
  */
 export function rematerialize(g: Graph, forward: number): void {
   const producers = new Map<Value, Node>();

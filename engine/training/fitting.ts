@@ -49,7 +49,7 @@ export async function fitRecipe(
     if (rowsOfStep % batchSize === 0)
       await attempt({ batchSize, gradientAccumulation: rowsOfStep / batchSize }, costOfBatch(batchSize * lengthOf(fitted)));
   for (let headRows = recipe.headRows >> 1; headRows >= fewestHeadRows; headRows >>= 1)
-    await attempt({ headRows }, 'Hardly slower: the output head is gone through in more pieces.');
+    await attempt({ headRows }, 'Hardly slower: the output head is computed in more pieces.');
   for (let step = 1; step <= recomputeSteps; step++) {
     const recompute = Math.ceil((layers * step) / recomputeSteps);
     const slower = Math.round((33 * recompute) / layers);

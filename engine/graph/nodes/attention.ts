@@ -1,4 +1,4 @@
-/** Nodes of ONNX Runtime that only attention has. */
+/** Defines nodes of ONNX Runtime that only attention uses. */
 import { commonType, int, plain, type NodeType } from './node-type.ts';
 
 export const attentionNodes = {
@@ -27,7 +27,10 @@ export const attentionNodes = {
       return { dims: x!.dims, data };
     }),
   },
-  /** Only in exported models: queries, keys and values of these tokens, what is cached of both, and how many keys each row has. */
+  /**
+   * Occurs only in exported models. It reads queries, keys and values of these tokens, both caches, and the number of keys of
+   * each row.
+   */
   GroupQueryAttention: {
     domain: 'com.microsoft',
     // Of both longer caches nobody but the caller knows what their length is called.

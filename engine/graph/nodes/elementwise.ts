@@ -1,4 +1,4 @@
-/** Nodes that go through their inputs element by element. */
+/** Defines nodes that compute element by element. */
 import { assert } from '../../problem.ts';
 import { broadcast, type Shape } from '../dim.ts';
 import { rounded, typeOfCode } from '../dtype.ts';
@@ -34,10 +34,10 @@ const mapped =
   ([x]: readonly Tensor[]): Tensor => ({ dims: x!.dims, data: x!.data.map(f) });
 
 const unary = (f: (x: number) => number): NodeType => ({ ...elementwise, kernel: plain(mapped(f)) });
-/** Exponents and logarithms: what is rounded before them is wrong many times over behind them. */
+/** Defines exponents and logarithms, which stay in float32 because they magnify the rounding of their input. */
 const power = (f: (x: number) => number): NodeType => ({ ...unary(f), precision: 'float32' });
 
-/** `wrapping` is the same in arithmetic modulo 2³², for int32. */
+/** Defines a node with two inputs. `wrapping` computes the same in arithmetic modulo 2³², for int32. */
 const binary = (f: (a: number, b: number) => number, wrapping = f): NodeType => ({
   ...elementwise,
   outputs: ({ inputs }) => [{ dtype: commonType(inputs), shape: together(inputs) }],
@@ -54,7 +54,7 @@ const comparison = (f: (a: number, b: number) => boolean): NodeType => ({
 const overInput = (node: NodeType): NodeType => ({ ...node, memory: 'over-input' });
 const ofRuntime = (node: NodeType): NodeType => ({ ...node, domain: 'com.microsoft' });
 
-/** Abramowitz and Stegun's series and continued fraction would do; the integral by Simpson's rule is exact enough and plain. */
+/** Computes the error function by Simpson's rule, which is plain and exact enough. */
 function erf(x: number): number {
   const steps = 2000;
   const width = x / steps;

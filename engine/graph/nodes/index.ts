@@ -1,4 +1,4 @@
-/** The table of node types: a type that has no row here cannot stand in a graph. */
+/** Lists the node types. A type without a row in this table cannot be in a graph. */
 import { assert } from '../../problem.ts';
 import { sameShape } from '../dim.ts';
 import { attentionNodes } from './attention.ts';
@@ -27,7 +27,7 @@ export function nodeType(type: string): NodeType {
   return table[type as NodeTypeName];
 }
 
-/** Types and shapes of the results of a node. What is stated must be what the rule finds, where it finds anything. */
+/** Returns the types and shapes of a node's results. A stated shape must equal the one that the rule finds, if it finds one. */
 export function outputsOf(type: string, call: Call): readonly Output[] {
   return nodeType(type)
     .outputs(call)

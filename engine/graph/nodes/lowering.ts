@@ -1,23 +1,25 @@
-/** What the rules that lower a node are written with: a graph to build in, and the handful of nodes they are made of. */
+/** Defines the tools of the rules that lower a node: a graph to build in, and the few nodes that they use. */
 import { isFloat, type DataType } from '../dtype.ts';
 import type { Dim, Shape } from '../dim.ts';
 import type { Attributes, GraphParts, Value } from '../node.ts';
 import { lastTwoSwapped } from './tensor.ts';
 
-/** A graph that nodes are added to. */
+/** Represents a graph to which nodes are added. */
 export interface Builder {
   node(type: string, inputs: readonly Value[], attributes?: Attributes, stated?: Shape): Value;
   nodeWithOutputs(type: string, inputs: readonly Value[], attributes?: Attributes, stated?: readonly Shape[]): Value[];
   constant(dtype: DataType, shape: readonly number[], data: readonly number[]): Value;
 }
 
-/** A graph in the making whose sizes are all numbers. */
+/** Represents a graph under construction whose sizes are all numbers. */
 export interface Lowering {
   readonly g: Builder;
   shape(shape: Shape): number[];
-  /** Whether each of `indices` `[rows, 1]` is each of the numbers below `width`: bool `[rows, width]`. */
+  /**
+   * Builds the bool `[rows, width]` that is true where a number below `width` equals the row's entry in `indices` `[rows, 1]`.
+   */
   oneHot(indices: Value, width: number): Value;
-  /** A body of a loop, once, reading `inputs`. */
+  /** Adds one turn of a loop's body, which reads `inputs`, and returns its outputs. */
   unrolled(body: GraphParts, turn: number, inputs: readonly Value[]): readonly Value[];
 }
 
@@ -33,27 +35,27 @@ export function swapped(g: Builder, x: Value): Value {
   return g.node('Transpose', [x], { perm: { ints: lastTwoSwapped(x.shape.length) } });
 }
 
-/** Whole numbers as float32. */
+/** Casts integers to float32. */
 export function asFloat(g: Builder, x: Value): Value {
   return isFloat(x.dtype) ? x : g.node('Cast', [x], { to: { int: 1 } });
 }
 
-/** A number of the type of what it meets. */
+/** Declares a number in the type of `x`. */
 export function scalarFor(g: Builder, x: Value, value: number): Value {
   return g.constant(x.dtype, [], [value]);
 }
 
-/** Values laid one after another along a new or the first axis. */
+/** Concatenates values along the first axis. */
 export function joined(g: Builder, parts: readonly Value[]): Value {
   return parts.length === 1 ? parts[0]! : g.node('Concat', parts, { axis: { int: 0 } });
 }
 
-/** The parts of x along its first axis, without that axis. */
+/** Splits x along its first axis into `count` values without that axis. */
 export function slices(g: Builder, x: Value, count: number): readonly Value[] {
   const [, ...rest] = x.shape;
   const parts = count === 1 ? [x] : g.nodeWithOutputs('Split', [x], { axis: { int: 0 }, num_outputs: { int: count } });
   return parts.map((part) => reshape(g, part, rest));
 }
 
-/** Elements of a shape of numbers. */
+/** Counts the elements of a shape of numbers. */
 export const elements = (shape: readonly Dim[]): number => (shape as number[]).reduce((product, dim) => product * dim, 1);

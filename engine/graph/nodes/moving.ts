@@ -1,4 +1,4 @@
-/** Nodes that move, repeat or pick elements, or say how many there are, and compute nothing. */
+/** Defines nodes that move, repeat, pick or count elements, and compute nothing. */
 import { assert } from '../../problem.ts';
 import { broadcast, positiveAxis, replaced, sameDim, share, sum, type Dim, type Shape } from '../dim.ts';
 import {
@@ -23,7 +23,7 @@ const moving = {
   precision: 'any',
 } as const satisfies Partial<NodeType>;
 
-/** The size that -1 stands for: null where no rule can know what it is called, as of `[batch, time]` laid end to end. */
+/** Returns the size that -1 stands for; null where no rule can know its name, as when `[batch, time]` is laid end to end. */
 function rest(from: Shape, others: readonly number[]): Dim | null {
   const named = from.filter((dim) => typeof dim !== 'number');
   if (named.length > 1) return null;
@@ -63,7 +63,7 @@ function joinedShape({ inputs, attributes: { axis } }: Call): Shape {
   return replaced(first!, at, sum(inputs.map(({ shape }) => shape[at]!)));
 }
 
-/** Sizes of the parts along the axis; null of those whose lengths the graph computes. */
+/** Returns the sizes of the parts along the axis; null for those whose lengths the graph computes. */
 function partsOf({ inputs, attributes, known, stated }: Call): readonly (Dim | null)[] {
   if (inputs.length > 1) return known(inputs[1]!) ?? stated.map(() => null);
   const count = int(attributes['num_outputs'], 1);
@@ -71,7 +71,7 @@ function partsOf({ inputs, attributes, known, stated }: Call): readonly (Dim | n
   return Array<Dim>(count).fill(share(whole, 1, count));
 }
 
-/** x[i, t] as Σ over j of [j = t] x[i, j] */
+/** Lowers x[i, t] to Σ over j of [j = t] x[i, j]. */
 const pickedByProduct: LoweringRule = (lowering, [x, indices]) => {
   const { g } = lowering;
   const hit = lowering.oneHot(indices!, x!.shape[1] as number);
@@ -83,7 +83,7 @@ const addedWhere: LoweringRule = (lowering, [x, indices, updates]) => {
   const hit = lowering.oneHot(indices!, x!.shape[1] as number);
   return [add(g, x!, g.node('Where', [hit, updates!, scalarFor(g, updates!, 0)]))];
 };
-/** Rows that are added to rows, several to one maybe: the product with what row each goes to. */
+/** Lowers the addition of rows to rows, possibly several to one, to a product with a matrix that says where each row goes. */
 const addedByProduct: LoweringRule = (lowering, [x, indices, updates]) => {
   const { g } = lowering;
   const [rows, ...others] = x!.shape as number[];
@@ -105,7 +105,7 @@ export const movingNodes = {
       return { dims: given.map((dim) => (dim === -1 ? open : dim)), data: x!.data };
     }),
   },
-  /** Axes of size 1 more, counted in the result. */
+  /** Adds axes of size 1, whose places are counted in the result. */
   Unsqueeze: {
     ...moving,
     outputs: (call) => {
@@ -155,7 +155,7 @@ export const movingNodes = {
       return { dims, data: Float64Array.from(data) };
     }),
   },
-  /** Parts along an axis: equal ones, or of the lengths that the second input says. */
+  /** Splits along an axis into equal parts, or into parts of the lengths in the second input. */
   Split: {
     ...moving,
     outputs: (call) => {
@@ -180,7 +180,7 @@ export const movingNodes = {
       });
     },
   },
-  /** Along the last axis. */
+  /** Cuts a range out of the last axis. */
   Slice: {
     ...moving,
     outputs: (call) => {
@@ -198,7 +198,7 @@ export const movingNodes = {
       return { dims: [...x!.dims.slice(0, -1), to - from], data: Float64Array.from(rows.flat()) };
     }),
   },
-  /** With zeros before and behind the last axis. */
+  /** Adds zeros before and after the last axis. */
   Pad: {
     ...moving,
     outputs: (call) => {
@@ -216,7 +216,7 @@ export const movingNodes = {
       return { dims: [...x!.dims.slice(0, -1), before + width + after], data };
     }),
   },
-  /** Rows along the first axis. */
+  /** Picks rows along the first axis. */
   Gather: {
     ...moving,
     outputs: ({ inputs: [x, rows] }) => [{ dtype: x!.dtype, shape: [...rows!.shape, ...x!.shape.slice(1)] }],
@@ -226,7 +226,7 @@ export const movingNodes = {
       return { dims: [...rows!.dims, ...x!.dims.slice(1)], data: Float64Array.from(data) };
     }),
   },
-  /** Columns of a matrix, for every row its own. */
+  /** Picks columns of a matrix, different ones in each row. */
   GatherElements: {
     ...moving,
     outputs: ({ inputs: [x, indices] }) => [{ dtype: x!.dtype, shape: indices!.shape }],
@@ -238,7 +238,7 @@ export const movingNodes = {
       return { dims: indices!.dims, data };
     }),
   },
-  /** Numbers that are added to columns of a matrix, for every row its own. */
+  /** Adds numbers to columns of a matrix, different ones in each row. */
   ScatterElements: {
     ...moving,
     outputs: likeFirst,
@@ -252,7 +252,7 @@ export const movingNodes = {
       return { dims: x!.dims, data };
     }),
   },
-  /** Rows that are added to rows. */
+  /** Adds rows to rows. */
   ScatterND: {
     ...moving,
     outputs: likeFirst,

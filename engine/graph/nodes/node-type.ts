@@ -1,4 +1,4 @@
-/** What a row of the table of node types says, and how its attributes are read. */
+/** Defines a row of the table of node types, and reads attributes. */
 import { assert } from '../../problem.ts';
 import type { DataType } from '../dtype.ts';
 import type { Shape } from '../dim.ts';
@@ -6,23 +6,26 @@ import type { Attribute, Attributes, GraphParts, Node, Value } from '../node.ts'
 import type { Lowering } from './lowering.ts';
 import type { Tensor } from './tensor.ts';
 
-/** One type of node of ONNX or of ONNX Runtime, with everything that any part of the engine knows of it. */
+/** Describes a type of node of ONNX or ONNX Runtime, with everything that any part of the engine knows about it. */
 export interface NodeType {
   readonly domain: Node['domain'];
-  /** Types and shapes of its results, or an error where it cannot take these inputs. */
+  /** Returns the types and shapes of its results, or throws where it cannot take these inputs. */
   readonly outputs: OutputRule;
-  /** Computes it in float64. Null: nothing that is tested by the interpreter has such nodes. */
+  /** Computes it in float64; null where nothing tested by the interpreter has such nodes. */
   readonly kernel: Kernel | null;
   /**
-   * What ONNX Runtime's planner does with its first result: `view` is the first input under another shape, `over-input` is written over
-   * the first input where nobody reads that afterwards. Found out type by type: sums and products, exp and the like are of their own.
+   * Where ONNX Runtime's planner puts its first result: `view` is the first input under another shape, `over-input` is written
+   * over the first input where nobody reads that afterwards, `own` has memory of its own. It was found out type by type.
    */
   readonly memory: 'view' | 'over-input' | 'own';
-  /** What computing it again takes: `moves` computes nothing and still writes, `cheap` is one pass over memory, `dear` is worth keeping. */
+  /**
+   * The cost of computing it again: `moves` only writes, `cheap` is one pass over memory, and the result of `dear` is worth
+   * keeping.
+   */
   readonly cost: 'moves' | 'cheap' | 'dear';
-  /** What takes its place on accelerators; `same` where all of them have it. */
+  /** The rule that replaces it on accelerators; `same` where all of them have it. */
   readonly lowering: 'same' | LoweringRule;
-  /** Whether its results are good enough in half precision, or sums of many terms and powers need float32. */
+  /** The precision it needs: `any`, or `float32` for sums of many terms and powers. */
   readonly precision: 'any' | 'float32';
 }
 
@@ -31,35 +34,35 @@ export interface Output {
   readonly shape: Shape;
 }
 
-/** A node before its results have types and shapes. */
+/** Describes a node before its results have types and shapes. */
 export interface Call {
   readonly inputs: readonly Value[];
   readonly attributes: Attributes;
-  /** Shapes that whoever builds the node states, by the place of the result. */
+  /** The shapes that the caller states, by the index of the result. */
   readonly stated: readonly (Shape | undefined)[];
-  /** The numbers of a value that are known before the graph runs, maybe as names of sizes: of a constant or a vector of sizes; else null. */
+  /** Returns the numbers or names of sizes that a constant or a vector of sizes holds; null for any other value. */
   readonly known: (value: Value) => Shape | null;
 }
 
-/** A result without a shape has one that no rule can know: the call must state it. */
+/** Returns the types and shapes of the results. A null shape is one that no rule can know, so that the call must state it. */
 export type OutputRule = (call: Call) => readonly (Omit<Output, 'shape'> & { readonly shape: Shape | null })[];
 
-/** `run` interprets the body of a loop: its outputs for these inputs. */
+/** Computes the results of a node in float64. `run` interprets the body of a loop and returns its outputs. */
 export type Kernel = (
   inputs: readonly Tensor[],
   node: Node,
   run: (body: GraphParts, inputs: readonly Tensor[]) => readonly Tensor[],
 ) => readonly Tensor[];
 
-/** Builds what takes the place of a node, and returns its results in order. */
+/** Builds the replacement of a node and returns its results in order. */
 export type LoweringRule = (lowering: Lowering, inputs: readonly Value[], node: Node) => readonly Value[];
 
-/** A kernel with one result that needs no more than its inputs and attributes. */
+/** Makes a kernel of a function with one result that needs only inputs and attributes. */
 export const plain =
   (kernel: (inputs: readonly Tensor[], attributes: Attributes) => Tensor): Kernel =>
   (inputs, { attributes }) => [kernel(inputs, attributes)];
 
-/** One result, of the type and shape of the first input. */
+/** Gives one result the type and shape of the first input. */
 export const likeFirst: OutputRule = ({ inputs: [x] }) => [{ dtype: x!.dtype, shape: x!.shape }];
 
 export const int = (attribute: Attribute | undefined, otherwise: number): number =>
@@ -69,7 +72,7 @@ export const float = (attribute: Attribute | undefined, otherwise: number): numb
 export const ints = (attribute: Attribute | undefined): readonly number[] =>
   attribute !== undefined && 'ints' in attribute ? attribute.ints : [];
 
-/** Numbers of a constant that a rule cannot do without. */
+/** Returns the numbers of a constant input that a rule needs; an error where they are not known. */
 export function knownNumbers(call: Call, input: number): readonly number[] {
   const value = call.inputs[input]!;
   const numbers = call.known(value);
@@ -77,7 +80,7 @@ export function knownNumbers(call: Call, input: number): readonly number[] {
   return numbers as readonly number[];
 }
 
-/** All inputs must have one type. */
+/** Returns the one type that all inputs must have. */
 export function commonType(inputs: readonly Value[]): DataType {
   const [first, ...others] = inputs.map(({ dtype }) => dtype);
   assert(

@@ -1,4 +1,4 @@
-/** Nodes that read numbers of few bits. */
+/** Defines nodes that read numbers of few bits. */
 import { likeFirst, int, plain, type NodeType } from './node-type.ts';
 import { asFloat, mul, reshape, scalarFor, sub, type Builder } from './lowering.ts';
 import { product } from './products.ts';
@@ -34,7 +34,7 @@ export const packedNodes = {
     lowering: ({ g }, [bytes]) => [upperHalf(g, asFloat(g, bytes!))],
     kernel: bits((a, b) => a >> b),
   },
-  /** (q - zero point) scale, with a scale and a zero point for each index of the first axis. */
+  /** Computes (q - zero point) scale, with a scale and a zero point for each index of the first axis. */
   DequantizeLinear: {
     ...ofBits,
     outputs: ({ inputs: [q, scales] }) => [{ dtype: scales!.dtype, shape: q!.shape }],
@@ -51,7 +51,7 @@ export const packedNodes = {
       return { dims: q!.dims, data: q!.data.map((value, flat) => (value - of(zeroPoints, flat)) * of(scales, flat)) };
     }),
   },
-  /** x Wᵀ of W in blocks of few bits, each with a scale and maybe a zero point. */
+  /** Computes x Wᵀ for W in blocks of few bits, each with a scale and possibly a zero point. */
   MatMulNBits: {
     domain: 'com.microsoft',
     outputs: ({ inputs: [x], attributes: { N } }) => [{ dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), int(N, 0)] }],

@@ -1,4 +1,4 @@
-/** Products of matrices. */
+/** Defines the nodes that multiply matrices. */
 import { assert } from '../../problem.ts';
 import { broadcast, sameDim, type Shape } from '../dim.ts';
 import type { Attributes, Value } from '../node.ts';
@@ -6,7 +6,7 @@ import { elements, mul, reshape, scalarFor, swapped } from './lowering.ts';
 import { commonType, float, int, plain, type LoweringRule, type NodeType, type OutputRule } from './node-type.ts';
 import { lastTwoSwapped, repeated, size, transposed, type Tensor } from './tensor.ts';
 
-/** op(a) op(b) + c, where op exchanges the last two axes or not, of stacks that broadcast. */
+/** Computes alpha op(a) op(b) + c for stacks that broadcast, where op transposes the last two axes or not. */
 export function product([a, b, c]: readonly Tensor[], { transA, transB, alpha }: Attributes): Tensor {
   const turned = (x: Tensor): Tensor => transposed(x, lastTwoSwapped(x.dims.length));
   const left = int(transA, 0) === 1 ? turned(a!) : a!;
@@ -72,7 +72,7 @@ const plainProduct: NodeType = {
 };
 
 export const productNodes = {
-  /** Of two matrices, and a third that is added. */
+  /** Multiplies two matrices and adds a third. */
   Gemm: {
     ...plainProduct,
     outputs: (call) => {

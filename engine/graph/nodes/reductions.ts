@@ -1,4 +1,4 @@
-/** Nodes that make one number of many along axes, and those that divide by such a number. */
+/** Defines nodes that reduce many numbers along axes to one, and those that divide by such a number. */
 import type { Attributes } from '../node.ts';
 import { positiveAxis } from '../dim.ts';
 import { commonType, float, int, knownNumbers, likeFirst, plain, type NodeType } from './node-type.ts';

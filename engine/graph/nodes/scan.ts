@@ -1,6 +1,6 @@
 /**
- * The loop. Its body sees one slice of the first axis of the last `num_scan_inputs` inputs at a time, and its outputs are stacked. The
- * inputs before those are states, which go from one turn to the next and come out first.
+ * Defines the loop. Its body sees one slice of the first axis of the last `num_scan_inputs` inputs at a time, and its outputs
+ * are stacked. The inputs before those are states, which pass from one turn to the next and come out first.
  */
 import { assert } from '../../problem.ts';
 import type { Attributes, GraphParts, Value } from '../node.ts';

@@ -1,18 +1,18 @@
-/** Tensors in float64, and how kernels walk through them. */
+/** Defines tensors in float64, and how kernels walk through them. */
 
 export interface Tensor {
   readonly dims: readonly number[];
   readonly data: Float64Array;
 }
 
-/** The number of elements. */
+/** Returns the number of elements. */
 export const size = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
 export function stridesOf(dims: readonly number[]): number[] {
   return dims.map((_, axis) => size(dims.slice(axis + 1)));
 }
 
-/** Every element of `dims`, read from a tensor whose axes of size 1 repeat. */
+/** Broadcasts a tensor to `dims`: its axes of size 1 repeat. */
 export function repeated({ dims: own, data }: Tensor, dims: readonly number[]): Float64Array {
   const strides = stridesOf(own);
   return Float64Array.from({ length: size(dims) }, (_, flat) => {
@@ -27,7 +27,7 @@ export function repeated({ dims: own, data }: Tensor, dims: readonly number[]): 
   });
 }
 
-/** Axes in another order. */
+/** Returns a tensor with its axes in another order. */
 export function transposed({ dims, data }: Tensor, permutation: readonly number[]): Tensor {
   const to = permutation.map((axis) => dims[axis]!);
   const from = stridesOf(dims);
@@ -41,7 +41,7 @@ export function transposed({ dims, data }: Tensor, permutation: readonly number[
   };
 }
 
-/** The axes of a tensor with the last two exchanged. */
+/** Returns the permutation that exchanges the last two axes. */
 export function lastTwoSwapped(rank: number): number[] {
   return Array.from({ length: rank }, (_, i) => (i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i));
 }

@@ -1,4 +1,4 @@
-/** Activation functions of feed-forward layers, each one node forward; what the backward needs is computed again from the input. */
+/** Defines the activation functions of feed-forward layers. Their backward reads the input only and computes the rest again. */
 import { defineOp, type PlainOp } from '../op.ts';
 import { add, mul, sigmoid, sub } from './elementwise.ts';
 

@@ -1,4 +1,4 @@
-/** Softmax attention of grouped heads, block by block of queries, so that scores of all queries never exist at once. */
+/** Defines softmax attention of grouped heads, block by block of queries, so that scores of all queries never exist at once. */
 import type { Graph } from '../graph.ts';
 import type { Value } from '../node.ts';
 import { defineOp, type Op } from '../op.ts';
@@ -10,7 +10,7 @@ import { softmax } from './softmax.ts';
 
 export interface AttentionAttributes {
   readonly scale: number;
-  /** Scores s become cap · tanh(s / cap); null leaves them. */
+  /** The cap of the scores: s becomes cap · tanh(s / cap); null leaves them. */
   readonly cap: number | null;
 }
 
@@ -62,9 +62,10 @@ export const attention: Op<AttentionAttributes> = defineOp<AttentionAttributes>(
 });
 
 /**
- * The same without a gradient, over keys and values that lie in two pieces, so that what is cached is read where it is and never copied:
- * the scores of both, which are small, are laid side by side. Keys lie the other way, [keyHeads, 1, d, keys]: a product of one query with
- * them runs through memory in order. The runtime does that only when the product is not scaled, so the queries are.
+ * Builds attention without a gradient over keys and values in two pieces, so that the cache is read in place and never copied:
+ * the scores of both, which are small, are concatenated. Keys are transposed, [keyHeads, 1, d, keys], so that a product of one
+ * query with them reads memory in order. The runtime does that only when the product is not scaled, so the queries are scaled
+ * instead.
  */
 export function cachedAttention(
   g: Graph,
@@ -86,7 +87,7 @@ export function cachedAttention(
 
 const TIME = 3;
 
-/** P `[…, queries, keys]`, and with a cap also tanh(s / cap). */
+/** Builds the weights P `[…, queries, keys]`, and with a cap also tanh(s / cap). */
 function attentionWeights(
   g: Graph,
   queries: Value,
@@ -100,7 +101,10 @@ function attentionWeights(
   return { weights: softmax(g, [add(g, [scores, mask])]), bent };
 }
 
-/** Product of stacks of matrices of which one may serve several of the other. WebGPU has no such kernel: it would need Transpose and MatMul. */
+/**
+ * Builds the product of stacks of matrices, of which one may serve several of the other. WebGPU has no such kernel: it would
+ * need Transpose and MatMul.
+ */
 function product(g: Graph, a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: GemmAttributes = {}): Value {
   const attributes = { transA: { int: transA ? 1 : 0 }, transB: { int: transB ? 1 : 0 }, alpha: { float: alpha } };
   return g.node('FusedMatMul', [a, b], attributes);
@@ -110,18 +114,18 @@ function overGroup(g: Graph, x: Value): Value {
   return x.shape[2] === 1 ? x : reduceSum(g, [x], { axes: [2] });
 }
 
-/** Equal parts along an axis. */
+/** Splits a value into `count` equal parts along an axis. */
 export function equalParts(g: Graph, x: Value, axis: number, count: number): readonly Value[] {
   return count === 1 ? [x] : g.nodeWithOutputs('Split', [x], { axis: { int: axis }, num_outputs: { int: count } });
 }
 
-/** The first of `count` equal parts along an axis, the first two, …, all. */
+/** Returns the first of `count` equal parts along an axis, then the first two together, and so on up to all. */
 export function leadingParts(g: Graph, x: Value, axis: number, count: number): readonly Value[] {
   const parts = equalParts(g, x, axis, count);
   return parts.map((_, i) => (i + 1 === count ? x : joined(g, parts.slice(0, i + 1), axis)));
 }
 
-/** Sum of values of which the i-th reaches over the first i + 1 parts along time. */
+/** Builds the sum of values of which the i-th covers the first i + 1 parts along time. */
 function sumOfLeading(g: Graph, values: readonly Value[]): Value {
   const parts = values.map((value, i) => equalParts(g, value, TIME, i + 1));
   const sums = parts.map((_, j) =>

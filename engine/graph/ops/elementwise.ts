@@ -1,4 +1,4 @@
-/** Elementwise operations. Gradients of broadcast inputs are summed down in `gradient.ts`, not here. */
+/** Defines elementwise operations. Gradients of broadcast inputs are summed in `gradient.ts`, not here. */
 import { defineOp, type Op, type PlainOp } from '../op.ts';
 
 // y = a + b        da = dy        db = dy

@@ -1,4 +1,4 @@
-/** Embedded tokens, adapted where there are factors. */
+/** Embeds tokens, with an adapter where there are factors. */
 import type { Graph } from '../graph.ts';
 import type { Value } from '../node.ts';
 import { mul } from './elementwise.ts';

@@ -1,4 +1,4 @@
-/** Every differentiable operation, so that a test can visit them all. */
+/** Lists every differentiable operation, so that a test can visit them all. */
 import type { Op, PlainOp } from '../op.ts';
 import * as activation from './activation.ts';
 import { attention } from './attention.ts';

@@ -1,4 +1,6 @@
-/** Cross entropy of the next token, with the output head inside so that logits of all tokens never exist at once. */
+/**
+ * Computes the cross entropy of the next token, with the output head inside so that logits of all tokens never exist at once.
+ */
 import { assert } from '../../problem.ts';
 import type { Dim } from '../dim.ts';
 import { gradients } from '../gradient.ts';
@@ -13,11 +15,11 @@ import { softmax } from './softmax.ts';
 export interface CrossEntropyAttributes {
   /** Builds logits `[rows, vocabulary]` of hidden rows `[rows, hidden]`. `trained` are the op's further inputs, which it may read. */
   readonly head: (g: Graph, hidden: Value, trained: readonly Value[], ofRows: readonly Value[]) => Value;
-  /** How many of the further inputs are not trained but int32 `[chunks, rows, 1]`, something of each row that the head reads. */
+  /** The number of further inputs that are not trained but int32 `[chunks, rows, 1]`, which the head reads row by row. */
   readonly ofRows?: number;
   /**
-   * What has a gradient. That of the hidden rows alone is computed beside the loss. That of what the head is trained by needs the
-   * weight of each row's loss, which only the backward knows: the chunks are gone through again.
+   * The inputs that have a gradient. That of the hidden rows alone is computed beside the loss. That of the head's trained
+   * inputs needs the weight of each row's loss, which only the backward knows, so the chunks are computed again.
    */
   readonly gradient: 'none' | 'hidden' | 'hidden and trained';
 }
@@ -91,7 +93,7 @@ export const headCrossEntropy: Op<CrossEntropyAttributes> = defineOp<CrossEntrop
   },
 });
 
-/** The body of a Scan over chunks of rows. */
+/** Builds the body of a Scan over chunks of rows. */
 class Chunk {
   readonly body: Graph;
   readonly rows: Dim;
@@ -110,7 +112,7 @@ class Chunk {
     return this.body.input(`${this.body.scopeName}/${name}`, dtype, shape);
   }
 
-  /** What one chunk hands to the next; ONNX wants it before the inputs. */
+  /** Declares a state that one chunk passes to the next; ONNX wants states before the inputs. */
   state(name: string, shape: readonly Dim[]): Value {
     const value = this.input(name, 'float32', shape);
     const { inputs } = this.body;
@@ -132,14 +134,17 @@ class Chunk {
     return { logits, tape };
   }
 
-  /** `total` are the sums `[rows, 1]` of the probabilities. */
+  /** Builds the probabilities `[rows, vocabulary]`; `total` is their sum `[rows, 1]`. */
   softmax(logits: Value): { probabilities: Value; total: Value } {
     const { body } = this;
     const probabilities = softmax(body, [logits]);
     return { probabilities, total: sumOfMany(body, probabilities) };
   }
 
-  /** -log of the probability of the targets, `[rows, 1]`. What reads the logits is built last and so runs first: then they may be written over. */
+  /**
+   * Builds -log of the probability of the targets, `[rows, 1]`. The nodes that read the logits are built last and so run first,
+   * so that the logits may then be overwritten.
+   */
   surprise(logits: Value, probabilities: Value, total: Value): Value {
     const { body } = this;
     const logSum = log(body, [mul(body, [total, reciprocal(body, [maxOfLast(body, probabilities)])])]);
@@ -147,7 +152,7 @@ class Chunk {
     return add(body, [logSum, sub(body, [maxOfLast(body, logits), targetLogit])]);
   }
 
-  /** p - S [t] */
+  /** Builds p - S [t], the gradient of the logits but for the factor 1/S. */
   logitGradient(probabilities: Value, total: Value): Value {
     return this.body.node('ScatterElements', [probabilities, this.column(this.target), neg(this.body, [total])], {
       axis: { int: 1 },

@@ -1,4 +1,4 @@
-/** Products of matrices, and the adapted linear layer. */
+/** Defines products of matrices, and the adapted linear layer. */
 import type { Graph } from '../graph.ts';
 import type { Value } from '../node.ts';
 import { defineOp, type Op } from '../op.ts';
@@ -27,7 +27,7 @@ export const gemm: Op<GemmAttributes> = defineOp<GemmAttributes>({
   ],
 });
 
-/** A value built when first asked for. */
+/** Returns a function that builds a value when first called, and then returns the same one. */
 function once(build: () => Value): () => Value {
   let value: Value | null = null;
   return () => (value ??= build());
@@ -56,23 +56,23 @@ export const loraLinear: Op<{ readonly scale: number }> = defineOp<{ readonly sc
   },
 });
 
-/** The factors of one adapted matrix W, [out, in]; of an embedding, [in, out]. */
+/** Holds the factors of one adapted matrix W, which is [out, in], or [in, out] for an embedding. */
 export interface LoraFactors {
-  /** `[r, in]` */
+  /** The factor A, `[r, in]`. */
   readonly a: Value;
-  /** `[out, r]` */
+  /** The factor B, `[out, r]`. */
   readonly b: Value;
-  /** alpha / r */
+  /** The factor of B A, usually alpha / r. */
   readonly scale: number;
-  /** DoRA's factor of every output, `[out]`; it does not scale a bias. */
+  /** The factors of DoRA for the outputs, `[out]`; they do not scale a bias. */
   readonly outputScale?: Value;
-  /** Factors whose s B A is taken out of W. */
+  /** The factors whose s B A is subtracted from W. */
   readonly taken?: { readonly a: Value; readonly b: Value };
-  /** What is dropped of the input of a linear layer, for its adapter alone. */
+  /** The dropout of the input of a linear layer, which affects the adapter alone. */
   readonly dropout?: DropoutAttributes & { readonly keys: RowKeys };
 }
 
-/** y = x Wᵀ + b, adapted where there are factors. */
+/** Builds y = x Wᵀ + b, with an adapter where there are factors. */
 export function linear(g: Graph, x: Value, w: Value, bias: Value | null, lora: LoraFactors | null): Value {
   const tail = bias === null ? [] : [bias];
   if (lora === null) return gemm(g, [x, w, ...tail], { transB: true });

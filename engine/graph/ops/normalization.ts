@@ -1,4 +1,4 @@
-/** Normalization over the last axis: by the root mean square (Zhang and Sennrich 2019), and of a layer (Ba et al. 2016). */
+/** Defines RMS norm (Zhang and Sennrich 2019) and layer norm (Ba et al. 2016) over the last axis. */
 import type { Value } from '../node.ts';
 import { defineOp, type Op } from '../op.ts';
 import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';

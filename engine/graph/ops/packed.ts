@@ -1,4 +1,4 @@
-/** Frozen weights in fewer bits than float32: read back for a moment, or multiplied as they are. */
+/** Reads frozen weights in fewer bits than float32, which are dequantized for a moment or multiplied as they are. */
 import { share, type Dim } from '../dim.ts';
 import { dataTypes, type DataType } from '../dtype.ts';
 import type { Graph } from '../graph.ts';
@@ -8,27 +8,37 @@ import { add, mul, sub } from './elementwise.ts';
 import { gemm, linear, type LoraFactors } from './matmul.ts';
 import { concat, reshape, sliceLast } from './shape.ts';
 
-/** What is multiplied, what is read back, and minima for both; see formats/quants/pack.ts. */
+/**
+ * Names the parts of a packed matrix: those for products, those for dequantizing, and minima for both; see
+ * formats/quants/pack.ts.
+ */
 export type PackedPart =
   | ('nibbles' | 'nibbleScales' | 'nibbleZeros' | 'nibbleMinima')
   | ('halves' | 'scales' | 'zeroLevels')
   | ('minimumScales' | 'minimumLevels');
 
-/** A matrix W [rows, columns] in blocks along its rows: W = (q - zero point) scale + minimum. */
+/** Describes a matrix W [rows, columns] in blocks along its rows: W = (q - zero point) scale + minimum. */
 export interface PackedWeight {
   readonly rows: number;
   readonly columns: number;
   readonly bits: 4 | 8;
   readonly blockSize: number;
-  /** Null without minima; else how many blocks share the float32 factor of their 8-bit minima, 1 where the factor is the minimum. */
+  /**
+   * The number of blocks that share the float32 factor of their 8-bit minima, 1 where the factor is the minimum; null without
+   * minima.
+   */
   readonly minimumGroup: number | null;
-  /** Whether its product is given zero points; without, the runtime's own are right, where need be with the minima for products. */
+  /**
+   * Whether products need its zero points; otherwise the runtime's defaults are right, if need be with the minima for products.
+   */
   readonly hasNibbleZeros: boolean;
-  /** The bytes of a part, from `start` on, as a tensor of this type and shape; one part may be read in several. */
+  /**
+   * Declares the bytes of a part, from `start` on, as a tensor of this type and shape; a part may be read in several pieces.
+   */
   declare(g: Graph, part: PackedPart, dtype: DataType, shape: readonly number[], start?: number): Value;
 }
 
-/** Some rows of a matrix. */
+/** Describes a range of rows of a matrix. */
 interface Rows {
   readonly from: number;
   readonly count: number;
@@ -36,7 +46,7 @@ interface Rows {
 
 const shaped = (g: Graph, x: Value, shape: readonly number[]): Value => reshape(g, [x], { shape });
 
-/** Of every block of some rows, a column of them. */
+/** Builds the minima of the blocks in a range of rows, `[blocks, 1]`. */
 function minima(g: Graph, { columns, blockSize, minimumGroup, declare }: PackedWeight, { from, count }: Rows): Value {
   const perRow = columns / blockSize / minimumGroup!;
   const groups = count * perRow;
@@ -53,8 +63,8 @@ const upperHalf = (g: Graph, bytes: Value): Value =>
   g.node('BitShift', [bytes, g.constant('uint8', [], [4])], { direction: { string: 'RIGHT' } });
 
 /**
- * `[blocks, blockSize]` of some rows in bytes: of 4-bit numbers the first half of the matrix lies in the lower halves of the bytes, the
- * second in the upper. The rows are all of them, or lie in one half.
+ * Builds the numbers of a range of rows in bytes, `[blocks, blockSize]`. Of 4-bit numbers the first half of the matrix lies in
+ * the lower halves of the bytes, the second in the upper. The range is the whole matrix, or lies in one half.
  */
 function quants(g: Graph, { rows, columns, bits, blockSize, declare }: PackedWeight, { from, count }: Rows): Value {
   const perRow = columns / blockSize;
@@ -69,8 +79,9 @@ function quants(g: Graph, { rows, columns, bits, blockSize, declare }: PackedWei
 }
 
 /**
- * W as float32, or some of its rows. The runtime reads bytes back with vector instructions when a row of DequantizeLinear is one of our
- * blocks, five times faster than blocks within a row; nibbles it takes one by one, so they become bytes first.
+ * Builds W, or a range of its rows, as float32. The runtime dequantizes bytes with vector instructions when a row of
+ * DequantizeLinear is one of our blocks, five times faster than blocks within a row; it reads nibbles one by one, so they
+ * become bytes first.
  */
 export function dequantized(g: Graph, weight: PackedWeight, some: Rows = { from: 0, count: weight.rows }): Value {
   const { columns, blockSize, minimumGroup, declare } = weight;
@@ -87,10 +98,12 @@ export function dequantized(g: Graph, weight: PackedWeight, some: Rows = { from:
   return shaped(g, whole, [count, columns]);
 }
 
-/** A head is read back in so many parts: each is small beside the logits, and a product with it still as fast as with all. */
+/**
+ * A head is dequantized in this many parts: each is small beside the logits, and a product with it is still as fast per row.
+ */
 const PARTS = 16;
 
-/** The rows of a matrix in parts that can be read back alone. */
+/** Divides the rows of a matrix into parts that can be dequantized alone. */
 function partsOf({ rows, bits }: PackedWeight): Rows[] {
   // In 4 bits with an odd number of rows the halves meet within one.
   if (bits === 4 && rows % 2 === 1) return [{ from: 0, count: rows }];
@@ -146,7 +159,7 @@ export const packedProduct: Op<{ readonly weight: PackedWeight }> = defineOp<{ r
   backward: (g, { attributes: { weight }, dy }) => [() => gemm(g, [dy, dequantized(g, weight)], {})],
 });
 
-/** Σ over every block of a row, `[tokens, blocks]`; all matrices in such blocks that read x share it. */
+/** Builds the sum of x over every block of a row, `[tokens, blocks]`; all matrices in such blocks that read x share it. */
 function blockSums(g: Graph, x: Value, blockSize: number): Value {
   return g.memo(x, `sums of blocks of ${blockSize}`, () => {
     const [tokens, columns] = x.shape as [Dim, number];
@@ -159,7 +172,9 @@ function twice(g: Graph, x: Value): Value {
   return g.memo(x, 'twice', () => g.node('Concat', [x, x], { axis: { int: 1 } }));
 }
 
-/** W[ids] as float32 `[ids, columns]`: only these rows are read back, from what the rest of the graph reads of W. */
+/**
+ * Builds W[ids] as float32 `[ids, columns]`. Only these rows are dequantized, from the parts that the rest of the graph reads.
+ */
 export function packedRows(
   g: Graph,
   ids: Value,
@@ -170,7 +185,7 @@ export function packedRows(
   const blocks = columns / blockSize;
   const pick = (part: PackedPart, dtype: 'uint8' | 'float32', perRow: number): Value =>
     g.node('Gather', [declare(g, part, dtype, [rows, perRow]), ids], { axis: { int: 0 } });
-  /** As lines with a scale each, so many for a token. */
+  /** Reshapes to lines with a scale each, `perToken` for every token. */
   const lines = (x: Value, perToken: number, width: readonly number[]): Value =>
     reshape(g, [x], { shape: [share(tokens, perToken, 1), ...width] });
   const scaled = (levels: Value, scales: Value, zeros: Value[]): Value =>
@@ -191,13 +206,13 @@ export function packedRows(
   return whole(add(g, [plain, lines(minimum, blocks, [1])]));
 }
 
-/** Two numbers out of every byte. */
+/** Unpacks two numbers out of every byte. */
 function unfolded(g: Graph, x: Value): Value {
   const parts = [lowerHalf(g, x), upperHalf(g, x)].map((part) => g.node('Unsqueeze', [part, g.constant('int64', [1], [2])]));
   return g.node('Concat', parts, { axis: { int: 2 } });
 }
 
-/** Rows of 4-bit numbers whose first half lies in the lower halves of the bytes `[rows / 2, columns]`. */
+/** Picks rows of 4-bit numbers, whose first half lies in the lower halves of the bytes `[rows / 2, columns]`. */
 function rowsOfHalves(g: Graph, ids: Value, halves: Value): Value {
   const [half] = halves.shape as [number, number];
   // Numbers of tokens are exact in float32, which every accelerator divides.
@@ -214,12 +229,12 @@ function rowsOfHalves(g: Graph, ids: Value, halves: Value): Value {
   return g.node('Where', [isUpper, upperHalf(g, picked), lowerHalf(g, picked)]);
 }
 
-/** A weight that is stored in half precision or bfloat16 as float32. */
+/** Casts a weight that is stored in half precision or bfloat16 to float32. */
 export function widened(g: Graph, x: Value): Value {
   return x.dtype === 'float32' ? x : g.node('Cast', [x], { to: { int: dataTypes.float32.onnx } });
 }
 
-/** `linear` with a packed matrix. */
+/** Builds `linear` with a packed matrix; `product` multiplies by it. */
 export function packedLinear(
   g: Graph,
   x: Value,

@@ -1,13 +1,14 @@
 /**
- * Random numbers inside a graph, by counter: a number follows from the key of its row, which is fed, from its column, and from the name
- * of what it is for. So a recomputed block draws the same numbers again, and nothing depends on how rows are batched.
+ * Draws random numbers inside a graph, by counter: a number depends only on the key of its row, which is an input, on its
+ * column, and on the name of its use. So a recomputed block draws the same numbers again, and nothing depends on how rows are
+ * batched.
  */
 import type { Graph } from '../graph.ts';
 import type { Value } from '../node.ts';
 import { defineOp, type Op } from '../op.ts';
 import { add, mul } from './elementwise.ts';
 
-/** Two random int32 for each row: `[rows, 1]`. */
+/** Holds two random int32 for each row, each value `[rows, 1]`. */
 export type RowKeys = readonly [Value, Value];
 
 // f(x) = x (2 x + 1) maps the numbers modulo 2³² one to one, and its high bits depend on all bits of x (Rivest et al.: RC6, 1998). Twice:
@@ -29,14 +30,14 @@ export function randomBits(g: Graph, [first, second]: RowKeys, name: string, wid
   return permuted(add(g, [add(g, [once, named(second, 2)]), columns(2)]));
 }
 
-/** 32 bits of a name (FNV-1a). */
+/** Hashes a name to 32 bits (FNV-1a). */
 function hashed(name: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
   return hash;
 }
 
-/** The finalizer of MurmurHash3 over a key and a counter. */
+/** Computes the finalizer of MurmurHash3 over a key and a counter. */
 function mixed(key: number, counter: number): number {
   let x = key + Math.imul(counter, 0x9e3779b9);
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
@@ -45,9 +46,9 @@ function mixed(key: number, counter: number): number {
 }
 
 export interface DropoutAttributes {
-  /** Share of the elements that become 0. */
+  /** The share of the elements that become 0, from 0 to 1. */
   readonly rate: number;
-  /** What is dropped; each name has a mask of its own. */
+  /** The name of the use; each name has a mask of its own. */
   readonly name: string;
 }
 
@@ -68,7 +69,7 @@ function kept(g: Graph, dropped: Value, x: Value, rate: number): Value {
   return g.node('Where', [dropped, g.scalar(0), scaled]);
 }
 
-/** Uniform numbers `[rows, width]` within `limit` `[rows, 1]` of 0. */
+/** Builds uniform random numbers `[rows, width]` between -limit and limit, where `limit` is `[rows, 1]`. */
 export function uniformNoise(g: Graph, keys: RowKeys, name: string, width: number, limit: Value): Value {
   const bits = randomBits(g, keys, name, width);
   const within = g.float32(() => mul(g, [g.node('Cast', [bits], { to: { int: 1 } }), g.scalar(2 ** -31)]));

@@ -1,4 +1,4 @@
-/** Sums and means over axes, which stay with size 1 so that results broadcast back, and their opposite, repetition. */
+/** Defines sums and means over axes, which keep size 1 so that results broadcast back, and their opposite, repetition. */
 import { sameDim, type Dim, type Shape } from '../dim.ts';
 import type { Graph } from '../graph.ts';
 import type { Value } from '../node.ts';
@@ -23,9 +23,9 @@ export const reduceSum: Op<ReduceAttributes> = defineOp<ReduceAttributes>({
 });
 
 /**
- * Sum over the last axis of `[rows, n]`, in parts and then over the parts. The runtime adds one after the other in float32, where a term
- * below half a unit in the last place of the sum so far counts for nothing: over a vocabulary of 49,152 the sum of a softmax came out
- * too small by 1e-5 of itself, always to the same side, and with it every loss and gradient. It has no gradient of its own.
+ * Builds the sum over the last axis of `[rows, n]`, in parts and then over the parts. The runtime adds one number after the
+ * other in float32, where a term below half a unit in the last place of the sum so far is lost: over a vocabulary of 49,152 the
+ * sum of a softmax, and with it every loss and gradient, came out too small by 1e-5 of itself. It has no gradient of its own.
  */
 export function sumOfMany(g: Graph, x: Value): Value {
   const [rows, n] = x.shape as [Dim, number];
@@ -44,7 +44,9 @@ export const meanOfLast: PlainOp = defineOp({
   ],
 });
 
-/** Largest element along the last axis. It only ever shifts an exponent, where its gradient cancels, so it has none. */
+/**
+ * Builds the largest element along the last axis. It only ever shifts an exponent, where its gradient cancels, so it has none.
+ */
 export function maxOfLast(g: Graph, x: Value): Value {
   return reduce(g, 'ReduceMax', x, [-1]);
 }

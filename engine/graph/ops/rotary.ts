@@ -1,12 +1,15 @@
-/** Rotary position embedding (Su et al. 2021): pairs of elements of a head turn by an angle that grows with the position. */
+/**
+ * Defines rotary position embedding (Su et al. 2021): pairs of elements of a head rotate by an angle that grows with the
+ * position.
+ */
 import { defineOp, type Op } from '../op.ts';
 import { neg } from './elementwise.ts';
 
 export interface RotaryAttributes {
   readonly heads: number;
-  /** Leading elements of a head that are rotated. */
+  /** The number of leading elements of a head that are rotated. */
   readonly dimension: number;
-  /** A pair is two neighbours; otherwise an element of the first half and its partner of the second, as in most of transformers. */
+  /** Whether a pair is two neighbours; otherwise it is an element of the first half and its partner of the second. */
   readonly interleaved?: boolean;
 }
 

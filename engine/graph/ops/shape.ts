@@ -1,4 +1,4 @@
-/** Operations that move elements and compute nothing. */
+/** Defines operations that move elements and compute nothing. */
 import { assert } from '../../problem.ts';
 import { positiveAxis, type Shape } from '../dim.ts';
 import { defineOp, type Op, type PlainOp } from '../op.ts';

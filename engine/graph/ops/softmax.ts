@@ -1,4 +1,4 @@
-/** Softmax over the last axis. */
+/** Defines softmax over the last axis. */
 import { defineOp, type PlainOp } from '../op.ts';
 import { mul, sub } from './elementwise.ts';
 import { reduceSum } from './reduce.ts';

@@ -15,7 +15,7 @@ export function dropGgufWindow(metadata: MetadataReader): void {
   const window = metadata.number('attention.sliding_window');
   if (window > 0)
     metadata.note(
-      `The file states an attention window of ${window} tokens, which llama.cpp does not use for this architecture: as there, a token looks at all before it.`,
+      `The file states an attention window of ${window} tokens, which llama.cpp does not use for this architecture. As in llama.cpp, a token attends to all before it.`,
     );
 }
 

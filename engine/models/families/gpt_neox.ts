@@ -86,7 +86,9 @@ export const gptNeox = uniformFamily({
     architecture: 'gptneox',
     fromMetadata(metadata, facts) {
       const sizes = readGgufSizes(metadata, facts);
-      metadata.note('GELU is computed by its approximation, as llama.cpp does whatever the model was trained with.');
+      metadata.note(
+        'GELU is computed by its approximation, as llama.cpp always does, even if the model was trained with the exact one.',
+      );
       return {
         ...usualSpec,
         ...sizes,

@@ -35,7 +35,7 @@ export const llamaGguf: UniformGguf = {
       /mi[sn]i?stral/i.test(metadata.general('name') + metadata.general('basename'))
     )
       metadata.note(
-        'A GGUF of a Mistral model does not carry its attention window: as in llama.cpp, a token looks at all before it.',
+        'A GGUF of a Mistral model does not carry its attention window. As in llama.cpp, a token attends to all before it.',
       );
     return readLlamaLikeGguf(metadata, facts, 'llama');
   },

@@ -20,7 +20,7 @@ export function withWindows(
   const sliding = blocks.filter((block) => block.window !== null).length;
   if (window !== null && sliding > 0 && window < spec.contextLength)
     config.note(
-      `Attention reaches back ${window} tokens in ${sliding === spec.layers ? 'every layer' : `${sliding} of ${spec.layers} layers`}. llama.cpp has no such window for this family: there, a GGUF of it computes rows beyond ${window} tokens otherwise.`,
+      `Attention reaches back ${window} tokens in ${sliding === spec.layers ? 'every layer' : `${sliding} of ${spec.layers} layers`}. llama.cpp has no such window for this family: there, a GGUF of it computes rows beyond ${window} tokens differently.`,
     );
   return { ...spec, blocks };
 }
