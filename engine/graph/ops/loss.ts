@@ -13,7 +13,10 @@ import { reshape } from './shape.ts';
 import { softmax } from './softmax.ts';
 
 export interface CrossEntropyAttributes {
-  /** Builds logits `[rows, vocabulary]` of hidden rows `[rows, hidden]`. `trained` are the op's further inputs, which it may read. */
+  /**
+   * Builds logits `[rows, vocabulary]` of hidden rows `[rows, hidden]`. `trained` are the op's further inputs, which it may
+   * read.
+   */
   readonly head: (g: Graph, hidden: Value, trained: readonly Value[], ofRows: readonly Value[]) => Value;
   /** The number of further inputs that are not trained but int32 `[chunks, rows, 1]`, which the head reads row by row. */
   readonly ofRows?: number;
