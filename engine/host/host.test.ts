@@ -45,6 +45,15 @@ test('a new project offers the embedded model', async () => {
   expect(models.map(({ embedded }) => embedded).sort()).toEqual([false, true]);
 }, 30_000);
 
+test('a model is the same one by whichever of its files it was chosen', { timeout: limit }, async () => {
+  for (const chosen of [
+    `${golden('model')}/`,
+    join(golden('model'), 'config.json'),
+    join(golden('model'), 'model.safetensors'),
+  ])
+    expect((await client.request('models.add', { projectId, path: chosen })).id).toBe(modelId);
+});
+
 test('what nobody waits for any more ends, and nothing is kept of it', { timeout: limit }, async () => {
   const path = join(folder, 'many.jsonl');
   writeFileSync(path, '{"text":"one of very many rows"}\n'.repeat(1_500_000));

@@ -1,6 +1,6 @@
 /** Projects, models and data sets: what a person has gathered to work with. */
 import { randomUUID } from 'node:crypto';
-import { basename, extname, isAbsolute } from 'node:path';
+import { basename, dirname, extname, isAbsolute, resolve } from 'node:path';
 import type { Store } from '../store/open.ts';
 import type {
   AcceptFields,
@@ -74,11 +74,12 @@ export class Library {
 
   async addModel(
     projectId: string,
-    path: string,
+    chosen: string,
     { embedded = false, acceptFields = [], asker }: { embedded?: boolean; asker?: Asker | undefined } & AcceptFields = {},
   ): Promise<Model> {
     this.project(projectId);
-    requireAbsolute(path);
+    requireAbsolute(chosen);
+    const path = placeOfModel(chosen);
     const info = await this.#inspectModel(path, acceptFields, asker);
     const model = this.#context.store.models.put({
       ...info,
@@ -219,6 +220,12 @@ export function baseOf(
 export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'runId'> | null): Partial<RowSettings> {
   const run = adapter?.runId == null ? null : runs.get(adapter.runId);
   return run === null ? {} : rowSettings(run.recipe);
+}
+
+/** A model of several files is its folder, whichever of them a person chose. */
+function placeOfModel(chosen: string): string {
+  const place = resolve(chosen);
+  return /^config\.json$|\.safetensors(\.index\.json)?$/.test(basename(place)) ? dirname(place) : place;
 }
 
 /** The host runs in a folder of its own, where a relative path would mean something else. */
