@@ -1,7 +1,7 @@
 /** The built-in model with the adapter of the sample: trained here, and every GGUF type answering its rows in llama.cpp. */
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fieldsOf, hasExactFields } from '../engine/evaluate/fields.ts';
+import { jsonFields } from '../engine/evaluate/json.ts';
 import { exportTargets } from '../engine/export/index.ts';
 import { needsImportance } from '../engine/export/quant-mix.ts';
 import { runTrain } from '../engine/jobs/train.ts';
@@ -88,7 +88,7 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
         longestAnswer,
       );
       for (const [i, { expected }] of questions.entries())
-        if (hasExactFields(await textOf(model, answers[i]), fieldsOf(expected))) right++;
+        if (jsonFields.score({ expected }, await textOf(model, answers[i])).state === 'good') right++;
       if (quantization === 'q4_k_m' && right < rightAnswers) fail(`${right} of ${rows.length} answers have the right fields`);
       const megabytes = statSync(out).size / 1e6;
       table.push({ quantization, megabytes, agreements, right, questions: rows.length, importance: importance.length > 0 });
