@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { specFromConfig } from '../models/families/index.ts';
-import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { tensorView } from './adapter.ts';
 import { parseAdapterConfig } from './config.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
 import { newAdapter } from './initial.ts';
+import { problemOf } from '../testing/problem-of.ts';
 
 const spec = specFromConfig(
   {
@@ -28,16 +28,6 @@ const recipe = { ...defaultRecipe(), rank: 2, alpha: 8, seed: 7 };
 const model = { spec, weights: { read: () => new Float32Array() } };
 const folder = mkdtempSync(join(tmpdir(), 'lora-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-function problemOf(action: () => unknown): Problem {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('no problem was thrown');
-}
 
 describe('adapter shape', () => {
   it('adapts the chosen matrices of the chosen layers, A [r, in] before B [out, r]', () => {

@@ -7,12 +7,12 @@ import { bfloat16ToFloat32, float32ToBfloat16 } from '../formats/float.ts';
 import { SafetensorsWriter, type FloatType } from '../formats/safetensors.ts';
 import { mergeAdapters } from '../export/merge.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
-import { Problem } from '../problem.ts';
 import { tensorView, type Adapter } from './adapter.ts';
 import { openAdapted } from './adapted.ts';
 import { parseAdapterConfig } from './config.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
 import { readAdapterConfig } from './peft.ts';
+import { problemOf } from '../testing/problem-of.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'peft-'));
@@ -47,16 +47,6 @@ function folderOf(tensors: readonly Written[], config: Record<string, unknown>):
   for (const { values } of tensors) writer.write(values);
   writer.finish();
   return dir;
-}
-
-function problemOf(action: () => unknown): Problem {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('nothing was refused');
 }
 
 const noise = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898) / 8);

@@ -7,19 +7,10 @@ import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } fr
 import { dequantize, GgufWriter, ggufSize, quantize, readGguf, readGgufFloat32, type GgufValue } from './gguf.ts';
 import { readOnnxAdapter, writeOnnxAdapter } from './onnx-adapter.ts';
 import { readSafetensors, readSafetensorsFloat32, safetensorsSize, SafetensorsWriter } from './safetensors.ts';
+import { problemOf } from '../testing/problem-of.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'formats-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-function problemOf(action: () => unknown): Problem {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
 
 describe('float', () => {
   it('rounds as torch does', () => {

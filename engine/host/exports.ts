@@ -11,9 +11,6 @@ import type { RunJob } from '../store/runs.ts';
 import { type Asker, found, type HostContext, startReported } from './context.ts';
 import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
 
-/** Exports of models named by path alone gather here. */
-const looseProject = 'Command line';
-
 export class Exports {
   readonly #context: HostContext;
   readonly #library: Library;
@@ -60,7 +57,7 @@ export class Exports {
     const project =
       request.projectId !== undefined
         ? this.#library.project(request.projectId)
-        : (store.projects.get(adapter?.projectId ?? model?.projectId ?? '') ?? this.#library.projectNamed(looseProject));
+        : (store.projects.get(adapter?.projectId ?? model?.projectId ?? '') ?? this.#library.looseProject());
     let record: ExportRecord = {
       id: randomUUID(),
       projectId: project.id,

@@ -1,6 +1,6 @@
 /** Projects, models and data sets: what a person has gathered to work with. */
 import { randomUUID } from 'node:crypto';
-import { basename, dirname, extname, isAbsolute, resolve } from 'node:path';
+import { basename, extname, isAbsolute, resolve } from 'node:path';
 import type { Store } from '../store/open.ts';
 import type {
   AcceptFields,
@@ -24,6 +24,7 @@ import type {
   Split,
 } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
+import { modelFolderOf } from '../models/hub-folder.ts';
 import { logError, longestName, Problem, shown } from '../problem.ts';
 import { type RowSettings, rowSettings } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
@@ -61,8 +62,9 @@ export class Library {
     return found(this.#context.store.projects.get(id), 'project', id);
   }
 
-  /** The project of this name; made when it is not there yet. */
-  projectNamed(name: string): Project {
+  /** The project in which runs and exports gather that name a model by its path alone; made when it is not there yet. */
+  looseProject(): Project {
+    const name = 'Command line';
     return this.#context.store.projects.byName(name) ?? this.createProject(name);
   }
 
@@ -79,7 +81,9 @@ export class Library {
   ): Promise<Model> {
     this.project(projectId);
     requireAbsolute(chosen);
-    const path = placeOfModel(chosen);
+    const place = resolve(chosen);
+    // Whichever of its files a person chose.
+    const path = modelFolderOf(place) ?? place;
     const info = await this.#inspectModel(path, acceptFields, asker);
     const model = this.#context.store.models.put({
       ...info,
@@ -220,12 +224,6 @@ export function baseOf(
 export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'runId'> | null): Partial<RowSettings> {
   const run = adapter?.runId == null ? null : runs.get(adapter.runId);
   return run === null ? {} : rowSettings(run.recipe);
-}
-
-/** A model of several files is its folder, whichever of them a person chose. */
-function placeOfModel(chosen: string): string {
-  const place = resolve(chosen);
-  return /^config\.json$|\.safetensors(\.index\.json)?$/.test(basename(place)) ? dirname(place) : place;
 }
 
 /** The host runs in a folder of its own, where a relative path would mean something else. */

@@ -188,7 +188,7 @@ test('a paused run has its own state, with a checkpoint to go on from, and can s
 });
 
 test('an export whose proof failed keeps every check of it', async () => {
-  const projectId = library.projectNamed('Exports').id;
+  const projectId = library.createProject('Exports').id;
   const proof: Proof = {
     passed: false,
     checks: [

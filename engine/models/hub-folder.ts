@@ -34,14 +34,20 @@ export function locateModel(path: string): LocatedModel {
   if (statSync(real).isDirectory()) return locateInFolder(real, []);
   // A file in a hub's cache is a link to another folder, under a name that says nothing.
   const file = join(realpathSync(dirname(resolve(path))), basename(path));
-  const ofFolder = /(^config\.json|\.safetensors|\.safetensors\.index\.json)$/.test(basename(file));
-  if (ofFolder && existsSync(join(dirname(file), 'config.json'))) return { path: dirname(file), format: 'hub', notes: [] };
+  const folder = modelFolderOf(file);
+  if (folder !== null) return { path: folder, format: 'hub', notes: [] };
   if (isGguf(file)) return { path: file, format: 'gguf', notes: [] };
   throw new Problem(
     'format-unknown',
     `'${path}' is neither a model folder nor a GGUF file.`,
     'Give a folder with config.json and *.safetensors, or a .gguf file.',
   );
+}
+
+/** Returns the folder of the model that `file` is one of the files of; null where it is no such file, or no config.json lies beside it. */
+export function modelFolderOf(file: string): string | null {
+  const ofFolder = /(^config\.json|\.safetensors|\.safetensors\.index\.json)$/.test(basename(file));
+  return ofFolder && existsSync(join(dirname(file), 'config.json')) ? dirname(file) : null;
 }
 
 function isGguf(path: string): boolean {

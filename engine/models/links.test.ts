@@ -8,8 +8,8 @@ import { readAdapter } from '../adapters/folder.ts';
 import { readFingerprint } from '../export/lineage.ts';
 import { sizeOf } from '../jobs/export.ts';
 import { readRunFolder } from '../jobs/run-folder.ts';
-import { Problem } from '../problem.ts';
 import { openModel } from './open.ts';
+import { problemOf } from '../testing/problem-of.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const root = mkdtempSync(join(tmpdir(), 'links-'));
@@ -19,16 +19,6 @@ function copyOf(from: string): string {
   const folder = mkdtempSync(join(root, 'copy-'));
   cpSync(join(golden, from), folder, { recursive: true });
   return folder;
-}
-
-function problemOf(work: () => unknown): Problem {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('no problem');
 }
 
 const secret = join(root, 'secret');

@@ -8,7 +8,7 @@ import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import type { Measures } from '../measures.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { initial } from './migrations/001-initial.ts';
-import { versionOf } from '../testing/filled-store.ts';
+import { job, runOf, stepOf, versionOf } from '../testing/filled-store.ts';
 import { openStore } from './open.ts';
 
 let folder: string;
@@ -17,48 +17,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const run = (id: string): Run => ({
-  id,
-  projectId: 'p',
-  name: 'First',
-  colour: 3,
-  state: 'running',
-  phase: 'training',
-  modelId: null,
-  modelName: 'Tiny',
-  modelPath: '/models/tiny',
-  datasetId: null,
-  datasetName: 'rows',
-  versionId: null,
-  recipe: { ...defaultRecipe(), rank: 7 },
-  device: 'cpu',
-  out: '/runs/first',
-  step: 0,
-  totalSteps: 10,
-  secondsLeft: null,
-  seconds: 0,
-  lastLoss: null,
-  measures: {},
-  trainableParameters: 0,
-  peakMemory: 0,
-  problem: null,
-  notes: '',
-  tags: [],
-  createdAt: 5,
-  finishedAt: null,
-});
-const step = (n: number, loss: number): StepMetrics => ({
-  step: n,
-  loss,
-  learningRate: 1e-4,
-  gradientNorm: 2,
-  supervisedTokens: 10,
-  tokens: 12,
-  seconds: 0.5,
-  memory: 100 + n,
-  epoch: 0,
-});
-const job = { data: { paths: ['/rows.jsonl'] }, adapterPath: null, device: 'auto', skipBadRows: false } as const;
+const run = (id: string): Run =>
+  runOf(id, {
+    ...{ name: 'First', state: 'running', phase: 'training', modelId: null, datasetId: null, out: '/runs/first' },
+    recipe: { ...defaultRecipe(), rank: 7 },
+  });
 
 test('what is written is there after closing and opening again', () => {
   let store = openStore(folder);
@@ -67,7 +30,7 @@ test('what is written is there after closing and opening again', () => {
   store.runs.update('r', { tags: ['a', 'b'], process: { pid: 4, started: '77' }, totalSteps: 12 });
   store.metrics.put(
     'r',
-    [step(1, 3), step(2, 2), step(3, 2.5)],
+    [stepOf(1, 3), stepOf(2, 2), stepOf(3, 2.5)],
     [
       { step: 2, evalLoss: 1.5 },
       { step: 3, evalLoss: 1.75 },
@@ -115,9 +78,9 @@ test('a resumed run replaces the steps it measures again', () => {
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
   store.runs.insert(run('r'), job);
-  store.metrics.put('r', [step(1, 3), step(2, 2), step(3, 1)], []);
+  store.metrics.put('r', [stepOf(1, 3), stepOf(2, 2), stepOf(3, 1)], []);
   store.metrics.removeAfter('r', 1);
-  store.metrics.put('r', [step(2, 2.25)], []);
+  store.metrics.put('r', [stepOf(2, 2.25)], []);
   expect(store.metrics.steps('r', 0).map((m) => m.loss)).toEqual([3, 2.25]);
   store.close();
 });
@@ -126,7 +89,7 @@ test('metrics come in pages that leave nothing out, whichever there are more of'
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
   store.runs.insert(run('r'), job);
-  const steps = Array.from({ length: 25 }, (_, index) => step(index + 1, index));
+  const steps = Array.from({ length: 25 }, (_, index) => stepOf(index + 1, index));
   const evaluations = [0, 1, 2, 3, 4, 5, 6, 7, 8, 20, 25].map((at) => ({ step: at, evalLoss: at }));
   store.metrics.put('r', steps, evaluations);
   for (const most of [1, 4, 7, 24, 25, 100]) {
@@ -165,12 +128,12 @@ test('what the metrics of a run come to is right whichever steps are added, repl
   };
   expect(totals()).toEqual([0, 0, null, null, null]);
   expect(store.metrics.rateOf(store.runs.get('r')!.modelPath)).toBeNull();
-  store.metrics.put('r', [step(1, 5)], [evaluation(0, 3)]);
-  store.metrics.put('r', [step(2, 4), { ...step(3, 6), memory: 900, seconds: 2 }], [evaluation(3, 2)]);
-  store.metrics.put('r', [step(4, 7)], [evaluation(4, 2.5)]);
+  store.metrics.put('r', [stepOf(1, 5)], [evaluation(0, 3)]);
+  store.metrics.put('r', [stepOf(2, 4), { ...stepOf(3, 6), memory: 900, seconds: 2 }], [evaluation(3, 2)]);
+  store.metrics.put('r', [stepOf(4, 7)], [evaluation(4, 2.5)]);
   expect(totals()).toEqual([3.5, 900, 7, 2.5, 2]);
   expect(store.metrics.rateOf(store.runs.get('r')!.modelPath)).toMatchObject({ tokensPerSecond: 36 / 3 });
-  store.metrics.put('r', [{ ...step(3, 6.5), seconds: 1 }], [evaluation(3, 2.25)]);
+  store.metrics.put('r', [{ ...stepOf(3, 6.5), seconds: 1 }], [evaluation(3, 2.25)]);
   expect(totals()).toEqual([2.5, 104, 7, 2.5, 2.25]);
   store.metrics.removeAfter('r', 2);
   expect(totals()).toEqual([1, 102, 4, 3, 3]);

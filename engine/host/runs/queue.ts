@@ -18,9 +18,6 @@ import { type Ending, lineOf, requireEnded, type RunRegistry } from './registry.
 import { newRun, readRequest } from './request.ts';
 import type { RunHandle, Runner } from './runner.ts';
 
-/** Runs asked for by path alone gather here. */
-const looseProject = 'Command line';
-
 interface Active {
   readonly runId: string;
   /** What the person gave; a resumed run knows the rest from its folder. */
@@ -161,7 +158,7 @@ export class RunQueue {
         ? this.#library.project(request.projectId)
         : asked.model !== null
           ? this.#library.project(asked.model.projectId)
-          : this.#library.projectNamed(looseProject);
+          : this.#library.looseProject();
     const siblings = store.runs.list(project.id).length;
     const run = newRun(request, asked, { projectId: project.id, siblings, dataDir });
     store.runs.insert(run, asked.job);

@@ -1,10 +1,10 @@
 /** What each family reads of config.json, and what is refused. */
 import { describe, expect, it } from 'vitest';
-import { Problem } from '../../problem.ts';
 import { ropeInverseFrequencies } from '../rope.ts';
 import { attentionOf } from '../mixers/index.ts';
 import type { RopeScaling } from '../spec.ts';
 import { configOf, specFromConfig, supportedFamilies } from './index.ts';
+import { problemOf } from '../../testing/problem-of.ts';
 
 const sizes =
   'hidden_size intermediate_size num_hidden_layers num_attention_heads vocab_size max_position_embeddings tie_word_embeddings';
@@ -71,16 +71,6 @@ function least(family: string): Record<string, unknown> {
 /** Of a model that also sees. */
 function isTextPart(family: string): boolean {
   return family === 'gemma3' || family === 'mistral3';
-}
-
-function problemOf(action: () => unknown): Problem {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof Problem) return error;
-    throw error;
-  }
-  throw new Error('nothing was refused');
 }
 
 it('has a table of fields for every family', () => {
