@@ -103,9 +103,8 @@ async function open(): Promise<Handle> {
     const exports = new Exports(context, library);
     const sample = new SampleProject(context, library, runs);
     const parts = { devices, library, adapters, registry, runs, longLived, exports, sample };
-    runs.goOn();
     // A sample that a host left goes on with its run.
-    for (const id of runs.order) sample.follow(id);
+    for (const id of runs.goOn()) sample.follow(id);
     const handlers = handlersFor(context, parts);
     return {
       request: async (name, params, asker) => {

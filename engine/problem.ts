@@ -30,6 +30,7 @@ export type ProblemCode =
   | 'nothing-to-train'
   | 'row-too-long'
   | 'adapter-mismatch'
+  | 'adapter-changed'
   | 'recipe-invalid'
   | 'loss-not-finite'
   | 'checkpoint-missing'

@@ -5,19 +5,21 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chatTemplateOf, sameTokenizer, tokensOf, withChatTemplate } from '../data/tokenizer.ts';
+import { FileHash, sizeOf } from '../formats/files.ts';
 import { resizedModel, withParts, type OpenModel } from '../models/open.ts';
 import { readHubTemplate, readHubTokenizer, type TokenizerSource } from '../models/tokenizer-source.ts';
 import { Problem } from '../problem.ts';
 import type { Adapter } from './adapter.ts';
 import type { WeightedAdapter } from './delta.ts';
 import { adapterFile } from './find.ts';
-import { readAdapter } from './folder.ts';
+import { type AdapterFileFacts, findAdapter, readFound } from './folder.ts';
 import { vocabularyOf } from './peft.ts';
+import type { AdapterOutline, StoredAdapter } from './stored.ts';
 
 /** Holds an adapter and the vocabulary, tokenizer and chat template it was trained with. */
-export interface OpenAdapter {
+export interface OpenAdapter<A extends AdapterOutline = Adapter> {
   readonly path: string;
-  readonly adapter: Adapter;
+  readonly adapter: A;
   /** The number of rows of embedding and head with which it was trained. */
   readonly vocabularySize: number;
   /** The tokenizer beside the adapter; null stands for the model's own. */
@@ -26,10 +28,10 @@ export interface OpenAdapter {
   readonly notes: readonly string[];
 }
 
-export interface AdaptedModel {
+export interface AdaptedModel<A extends AdapterOutline = Adapter> {
   /** The model with the vocabulary, tokenizer and template of its adapters; the adapters are not merged into its weights. */
   readonly model: OpenModel;
-  readonly adapters: readonly WeightedAdapter[];
+  readonly adapters: readonly (Omit<WeightedAdapter, 'adapter'> & { readonly adapter: A })[];
   /** Sentences about how the model was opened, and about what its adapters bring. */
   readonly notes: readonly string[];
 }
@@ -45,11 +47,40 @@ export function openAdapted(
   );
 }
 
-export function openAdapter(model: OpenModel, path: string): OpenAdapter {
+/** Opens an adapter of a model. `hash` takes the file with its numbers as it is read. */
+export function openAdapter(model: OpenModel, path: string, hash: FileHash | null = null): OpenAdapter {
+  const found = openOutline(model, path);
+  return { ...found, adapter: readFound(path, found.adapter, hash) };
+}
+
+/**
+ * Opens an adapter and hashes the file with its numbers while it is read. Where `known` names another hash, the file was changed
+ * since, and is refused.
+ */
+export function openHashedAdapter(
+  model: OpenModel,
+  path: string,
+  known: string | null = null,
+): { readonly opened: OpenAdapter; readonly file: AdapterFileFacts } {
+  const { weights } = adapterFile(path);
+  const reading = new FileHash(weights);
+  const opened = openAdapter(model, path, reading);
+  const hash = reading.finish();
+  if (known !== null && hash !== known)
+    throw new Problem(
+      'adapter-changed',
+      `'${weights}' has changed since this version of the adapter was recorded: its SHA-256 is ${hash}, and was ${known}.`,
+      'Put the file back as it was. To take it as it is now, import the adapter again, or name a copy of its folder.',
+    );
+  return { opened, file: { bytes: sizeOf(weights), hash } };
+}
+
+/** Opens an adapter as far as its config and the header of its file tell; its numbers are not read. */
+export function openOutline(model: OpenModel, path: string): OpenAdapter<StoredAdapter> {
   const { form } = adapterFile(path);
   const { vocabularySize: own } = model.spec;
   const vocabularySize = (form === 'peft' ? vocabularyOf(path, model.spec) : null) ?? own;
-  const adapter = readAdapter(path, resizedModel(model, vocabularySize));
+  const adapter = findAdapter(path, resizedModel(model, vocabularySize));
   const { tokenizerSource, notes } =
     form === 'gguf' ? { tokenizerSource: null, notes: [] } : tokenizerBeside(path, model, vocabularySize);
   const resized =
@@ -62,10 +93,10 @@ export function openAdapter(model: OpenModel, path: string): OpenAdapter {
 /**
  * Combines opened adapters with their model. Adapters that need different vocabularies, tokenizers or templates are refused.
  */
-export function adapted(
+export function adapted<A extends AdapterOutline>(
   model: OpenModel,
-  given: readonly { readonly opened: OpenAdapter; readonly weight: number }[],
-): AdaptedModel {
+  given: readonly { readonly opened: OpenAdapter<A>; readonly weight: number }[],
+): AdaptedModel<A> {
   const all = given.map(({ opened }) => opened);
   const { vocabularySize: own, modules } = model.spec;
   const sized = all.find(({ vocabularySize }) => vocabularySize !== own);
@@ -96,7 +127,9 @@ export function adapted(
   };
 }
 
-function unlike(one: OpenAdapter, other: OpenAdapter, how: string): Problem {
+type Opened = OpenAdapter<AdapterOutline>;
+
+function unlike(one: Opened, other: Opened, how: string): Problem {
   return new Problem(
     'adapter-mismatch',
     `The adapters '${one.path}' and '${other.path}' ${how}.`,

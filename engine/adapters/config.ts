@@ -148,7 +148,8 @@ function readable(value: unknown, depth = 4): string {
 /** The value in place of PEFT's types, so that no program takes a whole checkpoint for an adapter. */
 const fullType = 'FULL';
 
-function fullConfig(base: string | null): AdapterConfig {
+/** Returns the config of full training: its file keeps the base alone, and all else is as usual. */
+export function fullConfig(base: string | null): AdapterConfig {
   return adapterConfig({ ...defaultRecipe(), method: 'full' }, { base });
 }
 

@@ -1,25 +1,20 @@
 /** Reads adapters of every program, and writes them as PEFT does: `adapter_config.json` and `adapter_model.safetensors`. */
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { AdapterDescription } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { fileIn, hashFile, writeFileAtomic } from '../formats/files.ts';
+import { fileIn, type FileHash, writeFileAtomic } from '../formats/files.ts';
 import { allFinite } from '../formats/float.ts';
 import { publishFolder } from '../formats/folder.ts';
 import { SafetensorsWriter } from '../formats/safetensors.ts';
 import { assert, Problem } from '../problem.ts';
 import { tensorView, type Adapter, type AdapterShape } from './adapter.ts';
-import { formatAdapterConfig, type AdapterConfig } from './config.ts';
+import { formatAdapterConfig, fullConfig, type AdapterConfig } from './config.ts';
 import { adapterFile, configName, weightsName } from './find.ts';
-import { readGgufAdapter, readMlxAdapter } from './foreign.ts';
-import { readPeftAdapter, type BaseModel } from './peft.ts';
-
-/**
- * Returns the SHA-256 of the file that holds an adapter's numbers. It identifies an adapter by its content: a version, the
- * lineage of an export, and the start of a run use it. A copy of that file has the same hash wherever it lies.
- */
-export function adapterHash(path: string): Promise<string> {
-  return hashFile(adapterFile(path).weights);
-}
+import { findGgufAdapter, findMlxAdapter } from './foreign.ts';
+import { findPeftAdapter, type BaseModel } from './peft.ts';
+import type { AdapterOutline, StoredAdapter } from './stored.ts';
 
 /** Reads the bytes of the config beside the numbers; null where both are in one file. */
 export function adapterConfigBytes(path: string): Buffer | null {
@@ -27,18 +22,48 @@ export function adapterConfigBytes(path: string): Buffer | null {
   return file === null ? null : readFileSync(file);
 }
 
-/** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor against its base model. A misfit is a `Problem`. */
-export function readAdapter(path: string, base: BaseModel): Adapter {
+/**
+ * Finds an adapter of PEFT, mlx-lm or llama.cpp and checks every tensor that its file names against its base model. A misfit is
+ * a `Problem`. Its numbers are not read yet.
+ */
+export function findAdapter(path: string, base: BaseModel): StoredAdapter {
   const { form } = adapterFile(path);
-  const adapter =
-    form === 'peft' ? readPeftAdapter(path, base) : { gguf: readGgufAdapter, mlx: readMlxAdapter }[form](path, base.spec);
-  if (!allFinite(adapter.parameters))
+  return form === 'peft' ? findPeftAdapter(path, base) : { gguf: findGgufAdapter, mlx: findMlxAdapter }[form](path, base.spec);
+}
+
+/** Reads an adapter that was found at `path`, all of whose numbers must be finite. `hash` takes the file as it is read. */
+export function readFound(path: string, { config, shape, readParameters }: StoredAdapter, hash: FileHash | null): Adapter {
+  const parameters = readParameters(hash);
+  if (!allFinite(parameters))
     throw new Problem(
       'loss-not-finite',
       `The adapter '${path}' has values that are no finite numbers.`,
       'It is damaged, or comes from a run that diverged: use an earlier checkpoint.',
     );
-  return adapter;
+  return { config, shape, parameters, initial: null };
+}
+
+/** Reads an adapter of PEFT, mlx-lm or llama.cpp and checks it against its base model. A misfit is a `Problem`. */
+export function readAdapter(path: string, base: BaseModel): Adapter {
+  return readFound(path, findAdapter(path, base), null);
+}
+
+/** Says how large the file with the numbers of an adapter is, and what it is. */
+export interface AdapterFileFacts {
+  readonly bytes: number;
+  /**
+   * Its SHA-256, which identifies an adapter by its content: a version, the lineage of an export, and the start of a run use it.
+   * A copy of that file has the same hash wherever it lies.
+   */
+  readonly hash: string;
+}
+
+/** Describes an adapter whose file is known, for its version. */
+export function describeAdapter({ config, shape }: AdapterOutline, { bytes, hash }: AdapterFileFacts): AdapterDescription {
+  const names = shape.modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1));
+  // Full training has neither; they are told as the file will be read.
+  const { rank, alpha } = config.method === 'full' ? fullConfig(null) : config;
+  return { rank, alpha, targetModules: [...new Set(names)], parameters: shape.length, bytes, hash };
 }
 
 interface Written {
@@ -48,17 +73,19 @@ interface Written {
   readonly tokenizer?: Pick<Tokenizer, 'toHubFiles'> | null;
 }
 
-/** Writes the folder of an adapter whole or not at all; an adapter already there is replaced. */
-export function writeAdapter(dir: string, adapter: Adapter, written: Written = {}): void {
-  publishFolder(dir, (folder) => writeAdapterFiles(folder, adapter, written));
+/** Writes the folder of an adapter whole or not at all; an adapter already there is replaced. Returns the facts of its file. */
+export function writeAdapter(dir: string, adapter: Adapter, written: Written = {}): AdapterFileFacts {
+  let facts: AdapterFileFacts | undefined;
+  publishFolder(dir, (folder) => void (facts = writeAdapterFiles(folder, adapter, written)));
+  return facts!;
 }
 
-/** Writes the files of an adapter into a folder that the caller publishes. */
+/** Writes the files of an adapter into a folder that the caller publishes. Returns the facts of the file with its numbers. */
 export function writeAdapterFiles(
   folder: string,
   { config, shape, parameters, initial }: Adapter,
   { baseName = config.base, tokenizer = null }: Written = {},
-): void {
+): AdapterFileFacts {
   assert(initial === null, 'what is written stands on the base itself');
   assert(parameters.length === shape.length, 'an adapter has as many parameters as its shape says');
   writeFileAtomic(
@@ -67,13 +94,16 @@ export function writeAdapterFiles(
   );
   for (const [name, text] of Object.entries(tokenizer?.toHubFiles() ?? {})) writeFileAtomic(join(folder, name), text as string);
   const plan = shape.tensors.map(({ name, shape }) => ({ name, type: 'F32' as const, shape }));
-  const writer = new SafetensorsWriter(join(folder, weightsName), plan);
+  const path = join(folder, weightsName);
+  const hash = createHash('sha256');
+  const writer = new SafetensorsWriter(path, plan, undefined, hash);
   try {
     for (const tensor of shape.tensors) writer.write(tensorView(parameters, tensor));
     writer.finish();
   } finally {
     writer.abort();
   }
+  return { bytes: statSync(path).size, hash: hash.digest('hex') };
 }
 
 /**

@@ -3,29 +3,33 @@
  * terms.
  */
 import { basename } from 'node:path';
-import { pathIn, readText } from '../formats/files.ts';
+import { type FileHash, pathIn, readText } from '../formats/files.ts';
 import { readGguf, readGgufFloat32, type GgufValue } from '../formats/gguf.ts';
 import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
 import { ggufLayout, ggufMetadataOf, ggufName } from '../models/families/index.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { adapterShape, tensorView, type Adapter } from './adapter.ts';
+import { adapterShape } from './adapter.ts';
 import { adapterConfig, type AdapterConfig } from './config.ts';
 import { mlxWeightsName } from './find.ts';
 import { bare, pathsOf } from './keys.ts';
 import { foundTwice, halfPair, leftOver, mismatch, wrongShape, type Named } from './refusals.ts';
+import { readInOrder, type StoredAdapter, type StoredTensor } from './stored.ts';
 import { adaptedTargets, targetModules, wholeTensors, type TargetModule } from './targets.ts';
 
 const maxConfigBytes = 1 << 20;
+
+/** Says where in the file the numbers of a factor lie, and reads them in the layout of PEFT. */
+type FoundFactor = Omit<StoredTensor, 'tensor'>;
 
 /** Holds the factors found for one module: A [r, in] and B [out, r]. */
 interface FoundModule {
   readonly target: TargetModule;
   readonly rank: number;
-  readonly a: Float32Array;
-  readonly b: Float32Array;
-  readonly magnitude: Float32Array | null;
+  readonly a: FoundFactor;
+  readonly b: FoundFactor;
+  readonly magnitude: FoundFactor | null;
 }
 
 interface MlxConfig {
@@ -59,10 +63,10 @@ function readMlxConfig(dir: string): MlxConfig {
 }
 
 /**
- * Reads an adapter of mlx-lm, where `lora_a` is [in, r], `lora_b` is [r, out], and their product is multiplied by `scale`
+ * Finds an adapter of mlx-lm, where `lora_a` is [in, r], `lora_b` is [r, out], and their product is multiplied by `scale`
  * itself.
  */
-export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
+export function findMlxAdapter(dir: string, spec: DecoderSpec): StoredAdapter {
   const { dora, scale, dropout } = readMlxConfig(dir);
   const path = pathIn(dir, mlxWeightsName);
   const parts = partsOf(path, readSafetensors(path).tensors.values(), spec, /^(.*)\.(lora_a|lora_b|m)$/);
@@ -76,25 +80,30 @@ export function readMlxAdapter(dir: string, spec: DecoderSpec): Adapter {
     const { inFeatures, outFeatures } = target;
     const rank = a.shape.at(-1) ?? 0;
     if (dora !== (magnitude !== undefined)) throw magnitude ? leftOver(path, [magnitude]) : missing(path, `${target.path}.m`);
-    const read = (tensor: SafetensorsTensor, shape: readonly number[]): Float32Array => {
+    const factor = (tensor: SafetensorsTensor, ...shape: readonly number[]): FoundFactor => {
       requireShape(path, tensor, shape);
-      return readSafetensorsFloat32(path, tensor);
+      const [rows, columns] = shape;
+      const read = (hash: FileHash | null): Float32Array => {
+        const values = readSafetensorsFloat32(path, tensor, hash);
+        return columns === undefined ? values : transposed(values, rows!, columns);
+      };
+      return { offset: tensor.offset, read };
     };
     return {
       ...{ target, rank },
-      a: transposed(read(a, [inFeatures, rank]), inFeatures, rank),
-      b: transposed(read(b, [rank, outFeatures]), rank, outFeatures),
-      magnitude: magnitude === undefined ? null : read(magnitude, [outFeatures]),
+      a: factor(a, inFeatures, rank),
+      b: factor(b, rank, outFeatures),
+      magnitude: magnitude === undefined ? null : factor(magnitude, outFeatures),
     };
   });
   return assemble(path, spec, modules, { dora, dropout }, (rank) => scale * rank);
 }
 
 /**
- * Reads an adapter of llama.cpp. Its tensors have the names of the model's own with `.lora_a` [r, in] and `.lora_b` [out, r],
+ * Finds an adapter of llama.cpp. Its tensors have the names of the model's own with `.lora_a` [r, in] and `.lora_b` [out, r],
  * and their rows are in the order of a model's GGUF.
  */
-export function readGgufAdapter(path: string, spec: DecoderSpec): Adapter {
+export function findGgufAdapter(path: string, spec: DecoderSpec): StoredAdapter {
   const file = readGguf(path);
   const alpha = readGgufAlpha(path, file.metadata, spec);
   const targets = placesOf(spec);
@@ -107,12 +116,19 @@ export function readGgufAdapter(path: string, spec: DecoderSpec): Adapter {
     // The factor of an embedding is turned, so that a token picks a row of it.
     requireShape(path, left, kind === 'embedding' ? [inFeatures, rank] : [rank, inFeatures]);
     requireShape(path, right, [outFeatures, rank]);
-    const [a, b] = [readGgufFloat32(path, left), readGgufFloat32(path, right)];
     const layout = kind === 'embedding' ? null : ggufLayout(places.get(name)!, spec);
+    const readA = (hash: FileHash | null): Float32Array => {
+      const values = readGgufFloat32(path, left, hash);
+      return kind === 'embedding' ? transposed(values, inFeatures, rank) : values;
+    };
+    const readB = (hash: FileHash | null): Float32Array => {
+      const values = readGgufFloat32(path, right, hash);
+      return layout === null ? values : layout.toModel(values, [outFeatures, rank]);
+    };
     return {
       ...{ target, rank },
-      a: kind === 'embedding' ? transposed(a, inFeatures, rank) : a,
-      b: layout === null ? b : layout.toModel(b, [outFeatures, rank]),
+      a: { offset: left.offset, read: readA },
+      b: { offset: right.offset, read: readB },
       magnitude: null,
     };
   });
@@ -227,7 +243,7 @@ function assemble(
   modules: readonly FoundModule[],
   { dora, dropout }: { readonly dora: boolean; readonly dropout: number },
   alphaOf: (rank: number) => number,
-): Adapter {
+): StoredAdapter {
   const [first] = modules;
   if (first === undefined) throw missing(path, 'lora_a');
   const config: AdapterConfig = {
@@ -238,14 +254,15 @@ function assemble(
     alphaPattern: patternOf(modules, ({ rank }) => alphaOf(rank), alphaOf(first.rank)),
   };
   const shape = adapterShape(config, spec);
-  const parameters = new Float32Array(shape.length);
-  for (const module of shape.modules) {
-    const found = modules.find(({ target }) => target.path === module.path)!;
-    tensorView(parameters, module.a).set(found.a);
-    tensorView(parameters, module.b).set(found.b);
-    if (module.magnitude !== null && found.magnitude !== null) tensorView(parameters, module.magnitude).set(found.magnitude);
-  }
-  return { config, shape, parameters, initial: null };
+  const tensors = shape.modules.flatMap(({ path, a, b, magnitude }): StoredTensor[] => {
+    const found = modules.find(({ target }) => target.path === path)!;
+    return [
+      { tensor: a, ...found.a },
+      { tensor: b, ...found.b },
+      ...(magnitude === null || found.magnitude === null ? [] : [{ tensor: magnitude, ...found.magnitude }]),
+    ];
+  });
+  return { config, shape, readParameters: (hash) => readInOrder(shape, tensors, hash) };
 }
 
 /** Returns the names of modules where they mean these modules and no others, otherwise whole paths. */

@@ -1,17 +1,18 @@
 /** Reads an adapter of PEFT, in all the forms PEFT and those who build on it have written, and checks every tensor of it. */
 import { join } from 'node:path';
-import { pathIn, readText } from '../formats/files.ts';
+import { type FileHash, pathIn, readText } from '../formats/files.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from '../formats/float.ts';
 import { readSafetensors, readSafetensorsFloat32, type SafetensorsTensor } from '../formats/safetensors.ts';
 import { hubLayout } from '../models/families/index.ts';
 import { storedName, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
-import { adapterShape, tensorView, type Adapter, type AdapterShape } from './adapter.ts';
+import { adapterShape, type AdapterShape } from './adapter.ts';
 import { parseAdapterConfig, type AdapterConfig } from './config.ts';
 import { configName, weightsName } from './find.ts';
 import { elsewhere, pathsOf, peftKey } from './keys.ts';
 import { foundTwice, halfPair, leftOver, mismatch, wrongRank, wrongShape } from './refusals.ts';
+import { readInOrder, type StoredAdapter } from './stored.ts';
 import { adaptedTargets, savedWeights, wholeTensors, type AdaptedTarget } from './targets.ts';
 
 /** Describes the model for which an adapter is read. */
@@ -31,7 +32,8 @@ export function readAdapterConfig(dir: string): AdapterConfig {
 /** Maps the keys of this model to the tensors of a file. */
 type Stored = Map<string, SafetensorsTensor>;
 
-export function readPeftAdapter(dir: string, base: BaseModel): Adapter {
+/** Finds an adapter of PEFT in its folder, and checks every tensor that its file names. */
+export function findPeftAdapter(dir: string, base: BaseModel): StoredAdapter {
   const { spec } = base;
   const path = pathIn(dir, weightsName);
   const given = readAdapterConfig(dir);
@@ -41,17 +43,20 @@ export function readPeftAdapter(dir: string, base: BaseModel): Adapter {
   const shape = adapterShape(config, spec);
   if (shape.modules.length === 0 && shape.replaced.length === 0)
     throw mismatch(`${join(dir, configName)}: nothing in this model is called ${JSON.stringify(config.targetModules)}`);
-  const parameters = new Float32Array(shape.length);
-  for (const tensor of shape.tensors) {
+  const tensors = shape.tensors.map((tensor) => {
     const key = peftKey(tensor.name, (own) => own)!;
     const found = stored.get(key);
     if (found === undefined) throw mismatch(`${path} has no tensor '${tensor.name}', which its config asks for`);
     requireShape(path, found, tensor.shape, key, shape, spec);
-    tensorView(parameters, tensor).set(readSafetensorsFloat32(path, found));
     stored.delete(key);
-  }
+    return {
+      tensor,
+      offset: found.offset,
+      read: (hash: FileHash | null) => readSafetensorsFloat32(path, found, hash),
+    };
+  });
   if (stored.size > 0) throw leftOver(path, [...stored.values()]);
-  return { config, shape, parameters, initial: null };
+  return { config, shape, readParameters: (hash) => readInOrder(shape, tensors, hash) };
 }
 
 function storedTensors(path: string, spec: DecoderSpec): Stored {

@@ -45,6 +45,13 @@ export interface AdapterWeight {
   readonly path: string;
   readonly weight: number;
 }
+/** An adapter as a job gets it: where it lies, and what is known of it. */
+export interface AdapterAt extends AdapterWeight {
+  /** That of its version: a file that has another one is refused. Left out: it is taken as it is. */
+  readonly hash?: string;
+  /** The folder of the run that trained it. Left out: the job looks for one beside the adapter. */
+  readonly runFolder?: string;
+}
 export interface AdapterRequests {
   'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
   'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;

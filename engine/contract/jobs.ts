@@ -1,7 +1,7 @@
 /** Host to job process and back. The window sees none of it but `job.progress`. */
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
-import type { AdapterWeight } from './adapters.ts';
+import type { AdapterAt, AdapterWeight } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
 import type { DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
@@ -42,7 +42,7 @@ export type JobSpec =
   | ({
       readonly kind: 'export';
       readonly model: ModelAt;
-      readonly adapters: readonly AdapterWeight[];
+      readonly adapters: readonly AdapterAt[];
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
       readonly out: string;

@@ -12,10 +12,12 @@ import { openModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { noAdapterShape, type Adapter } from '../adapters/adapter.ts';
+import { openHashedAdapter } from '../adapters/adapted.ts';
 import { readAdapter } from '../adapters/folder.ts';
 import { logitsOf } from '../testing/logits.ts';
 import { exportChoices, exportTargets, findTarget, type ExportTarget } from './index.ts';
 import { measureImportance } from './importance.ts';
+import { readManifest } from './lineage.ts';
 import { mergeAdapters } from './merge.ts';
 import { builtInRows, type ProofFailed, proveExport } from './proof.ts';
 import { exportSource } from './source.ts';
@@ -211,6 +213,72 @@ it('merges several adapters with their weights', async () => {
     if (b.some((value, i) => value !== base[i])) changed++;
   }
   expect(changed).toBe(14);
+});
+
+describe('an adapter that is known', () => {
+  const given = join(golden, 'llama-tied/adapter');
+  const changed = (name: string): string => {
+    const path = join(root, name);
+    cpSync(given, path, { recursive: true });
+    const weights = join(path, 'adapter_model.safetensors');
+    const bytes = readFileSync(weights);
+    bytes.writeFloatLE(0.5, bytes.length - 4);
+    writeFileSync(weights, bytes);
+    return path;
+  };
+  const { file } = openHashedAdapter(openModel(join(golden, 'llama-tied/model')), given);
+
+  it('is refused once its file is another, and nothing is written', async () => {
+    const path = changed('changed');
+    const out = join(root, 'of-changed');
+    const adapters = [{ path, weight: 1, hash: file.hash }];
+    const problem = await problemOf(
+      runExport(exportSpec('llama-tied', 'model', 'safetensors', 'f32', { adapters, out }), port()),
+    );
+    expect(problem).toMatchObject({ code: 'adapter-changed' });
+    expect(problem.message).toContain(join(path, 'adapter_model.safetensors'));
+    expect(problem.message).toContain(file.hash);
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it('is taken as it is where nobody knows of it, or it is as it was', async () => {
+    const origin = { exportId: 'e', adapters: [] };
+    for (const [path, hash] of [
+      [changed('unknown'), undefined],
+      [given, file.hash],
+    ] as const) {
+      const out = join(root, `of-${hash}`);
+      const adapters = [{ path, weight: 1, ...(hash === undefined ? {} : { hash }) }];
+      const spec = exportSpec('llama-tied', 'model', 'peft', null, { adapters, out, origin, proof: false });
+      await runExport(spec, port());
+      const read = openHashedAdapter(openModel(spec.model.path), path).file.hash;
+      expect(readManifest(out)!.lineage.adapters).toMatchObject([{ hash: read }]);
+    }
+  });
+
+  it('is one of the run that is named with it, or else of the one that it lies in', async () => {
+    const record = (name: string) => ({
+      ...{ version: 1, recipe: {}, base: { hash: 'x' }, totalSteps: 7, trainableParameters: 1, evaluation: null },
+      ...{ data: { paths: [`/${name}.jsonl`], hash: 'abcd', rows: 12 }, startedAt: '2026-07-15T12:00:00Z' },
+    });
+    for (const name of ['named', 'around']) {
+      mkdirSync(join(root, name));
+      writeFileSync(join(root, name, 'run.json'), JSON.stringify(record(name)));
+    }
+    const origin = { exportId: 'e', adapters: [] };
+    const cases = [
+      [{ path: given, runFolder: join(root, 'named') }, 'named.jsonl'],
+      [{ path: changed('around/adapter') }, 'around.jsonl'],
+      [{ path: changed('around/checkpoints/step-000002') }, 'around.jsonl'],
+      [{ path: given }, undefined],
+    ] as const;
+    for (const [index, [at, data]] of cases.entries()) {
+      const out = join(root, `run-${index}`);
+      const adapters = [{ ...at, weight: 1 }];
+      await runExport(exportSpec('llama-tied', 'model', 'peft', null, { adapters, out, origin, proof: false }), port());
+      expect(readManifest(out)!.lineage.data?.name).toBe(data);
+    }
+  });
 });
 
 it('several adapters at once are proved against base and all of them', async () => {

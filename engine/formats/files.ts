@@ -2,7 +2,7 @@
  * Reads and writes files as the formats need it: exact reads at a position, and files that exist under their final name only
  * when complete.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -27,6 +27,8 @@ import { Problem } from '../problem.ts';
 
 /** Bytes of one read or write call. Node's limit is 2^31 - 1. */
 const chunkBytes = 1 << 28;
+/** Bytes that are read at once for a hash. */
+const hashedBytes = 1 << 20;
 
 /**
  * Creates the folder `path` and the missing folders above it. Node's own recursive mkdir never returns where the parent exists
@@ -60,9 +62,51 @@ export function withFile<T>(path: string, use: (descriptor: number, size: number
 /** Returns the SHA-256 of a file's bytes, in hexadecimal. */
 export async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { fd: openRegular(path), highWaterMark: 1 << 20 }))
+  for await (const chunk of createReadStream(path, { fd: openRegular(path), highWaterMark: hashedBytes }))
     hash.update(chunk as Buffer);
   return hash.digest('hex');
+}
+
+/**
+ * Computes the SHA-256 of a file while others read it. Bytes that are read in the order of the file are hashed as they come, so
+ * that they are not read twice; the bytes between are read for the hash alone.
+ */
+export class FileHash {
+  readonly #path: string;
+  readonly #hash = createHash('sha256');
+  /** The number of bytes from the start of the file that are hashed. */
+  #done = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Takes bytes that were read at `offset`. */
+  take(offset: number, bytes: Uint8Array): void {
+    if (offset < this.#done) return;
+    this.#readUpTo(offset);
+    this.#hash.update(bytes);
+    this.#done += bytes.length;
+  }
+
+  /** Returns the hash of the whole file, in hexadecimal. It can be asked for once. */
+  finish(): string {
+    this.#readUpTo(null);
+    return this.#hash.digest('hex');
+  }
+
+  /** Hashes what lies before `end`, or before the end of the file. */
+  #readUpTo(end: number | null): void {
+    if (end === this.#done) return;
+    withFile(this.#path, (descriptor, size) => {
+      const last = end ?? size;
+      while (this.#done < last) {
+        const bytes = readExactly(descriptor, this.#path, this.#done, Math.min(hashedBytes, last - this.#done));
+        this.#hash.update(bytes);
+        this.#done += bytes.length;
+      }
+    });
+  }
 }
 
 function openRegular(path: string): number {
@@ -285,11 +329,14 @@ export function isRunning(pid: number): boolean {
 export class AtomicFile {
   readonly path: string;
   readonly #partial: string;
+  readonly #hash: Hash | null;
   #descriptor: number | null;
   #written = 0;
 
-  constructor(path: string) {
+  /** Begins the file. `hash` is updated with all that is written. */
+  constructor(path: string, hash: Hash | null = null) {
     this.path = path;
+    this.#hash = hash;
     this.#partial = join(dirname(path), `${extensible(basename(path))}.partial-${process.pid}-${Date.now().toString(36)}`);
     this.#descriptor = openSync(this.#partial, 'wx');
   }
@@ -303,6 +350,7 @@ export class AtomicFile {
     if (this.#descriptor === null) throw new Error('write after the end');
     for (let done = 0; done < bytes.length;)
       done += writeSync(this.#descriptor, bytes, done, Math.min(chunkBytes, bytes.length - done));
+    this.#hash?.update(bytes);
     this.#written += bytes.length;
   }
 
@@ -347,11 +395,12 @@ export abstract class PlannedFile<Tensor extends { readonly name: string }> {
     plan: readonly Tensor[],
     bytesOf: (tensor: Tensor) => number,
     alignment: number,
+    hash: Hash | null = null,
   ) {
     this.#plan = plan;
     this.#bytesOf = bytesOf;
     this.#alignment = alignment;
-    this.#file = new AtomicFile(path);
+    this.#file = new AtomicFile(path, hash);
     this.#file.write(header);
   }
 

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32 } from './float.ts';
+import { FileHash } from './files.ts';
 import { dequantize, GgufWriter, ggufSize, quantize, readGguf, readGgufFloat32, type GgufValue } from './gguf.ts';
 import { readOnnxAdapter, writeOnnxAdapter } from './onnx-adapter.ts';
 import { readSafetensors, readSafetensorsFloat32, safetensorsSize, SafetensorsWriter } from './safetensors.ts';
@@ -46,6 +48,54 @@ describe('float', () => {
     expect(float32ToHalf(halfToFloat32(all))).toEqual(all);
     const bfloats = Uint16Array.from({ length: 65536 }, (_, bits) => bits).filter((bits) => (bits & 0x7fff) <= 0x7f80);
     expect(float32ToBfloat16(bfloat16ToFloat32(bfloats))).toEqual(bfloats);
+  });
+});
+
+describe('the hash of a file that is read', () => {
+  const path = join(folder, 'hashed');
+  const content = Uint8Array.from({ length: 3 << 20 }, (_, i) => (i * 7919) % 251);
+  const expected = createHash('sha256').update(content).digest('hex');
+  it.each([
+    [
+      'in its order and whole',
+      [
+        [0, 1 << 20],
+        [1 << 20, 3 << 20],
+      ],
+    ],
+    [
+      'with parts left out',
+      [
+        [8, 100],
+        [5000, 2 << 20],
+      ],
+    ],
+    [
+      'in another order, and twice',
+      [
+        [2 << 20, 3 << 20],
+        [0, 1000],
+        [1000, 2000],
+        [0, 1000],
+      ],
+    ],
+    ['by nobody', []],
+  ] as const)('is that of all of it: %s', (_, parts) => {
+    writeFileSync(path, content);
+    const hash = new FileHash(path);
+    for (const [from, to] of parts) hash.take(from, content.subarray(from, to));
+    expect(hash.finish()).toBe(expected);
+  });
+
+  it('is of the bytes that were read, whatever the file holds by now', () => {
+    writeFileSync(path, content);
+    const hash = new FileHash(path);
+    hash.take(0, content.subarray(0, 1 << 20));
+    writeFileSync(
+      path,
+      content.map((byte, i) => (i < 1 << 20 ? 0 : byte)),
+    );
+    expect(hash.finish()).toBe(expected);
   });
 });
 

@@ -5,7 +5,7 @@
  */
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
-import { PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
+import { type FileHash, PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
 import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './quants/blocks32.ts';
 import { IQ4_NL, IQ4_XS } from './quants/nonlinear.ts';
 import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
@@ -371,9 +371,11 @@ class Cursor {
   }
 }
 
-/** Reads a tensor as float32, row-major. */
-export function readGgufFloat32(path: string, tensor: GgufTensor): Float32Array {
-  return dequantize(tensor.type, readGgufBytes(path, tensor));
+/** Reads a tensor as float32, row-major. `hash` takes the bytes that are read. */
+export function readGgufFloat32(path: string, tensor: GgufTensor, hash: FileHash | null = null): Float32Array {
+  const bytes = readGgufBytes(path, tensor);
+  hash?.take(tensor.offset, bytes);
+  return dequantize(tensor.type, bytes);
 }
 
 /** Reads the bytes of a tensor as they are stored. */

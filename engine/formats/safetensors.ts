@@ -2,9 +2,10 @@
  * Reads and writes safetensors: 8 bytes of header length, a JSON header, then the tensors without gaps. The rules are those of
  * the Rust crate's `validate`.
  */
+import type { Hash } from 'node:crypto';
 import { Problem } from '../problem.ts';
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToHalf, halfToFloat32, requireHalf } from './float.ts';
-import { PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
+import { type FileHash, PlannedFile, readExactly, refuseStandIn, withFile } from './files.ts';
 
 const elementBytes = {
   BOOL: 1,
@@ -191,14 +192,19 @@ function unescaped(json: string): string {
 /** Numbers converted at a time, so that a large tensor does not need its stored bytes in memory as well. */
 const partElements = 1 << 20;
 
-/** Reads a tensor as float32, row-major. Refuses types other than F32, F16 and BF16. */
-export function readSafetensorsFloat32(path: string, { name, type, offset, length }: SafetensorsTensor): Float32Array {
+/** Reads a tensor as float32, row-major. Refuses types other than F32, F16 and BF16. `hash` takes the bytes that are read. */
+export function readSafetensorsFloat32(
+  path: string,
+  { name, type, offset, length }: SafetensorsTensor,
+  hash: FileHash | null = null,
+): Float32Array {
   const decode = decoder(path, name, type);
   const values = new Float32Array(length / elementBytes[type]);
   const part = partElements * elementBytes[type];
   withFile(path, (descriptor) => {
     for (let from = 0; from < length; from += part) {
       const bytes = readExactly(descriptor, path, offset + from, Math.min(part, length - from));
+      hash?.take(offset + from, bytes);
       values.set(decode(bytes.buffer), from / elementBytes[type]);
     }
   });
@@ -265,8 +271,14 @@ function makeHeader(plan: readonly SafetensorsPlan[], metadata: Readonly<Record<
 }
 
 export class SafetensorsWriter extends PlannedFile<SafetensorsPlan> {
-  constructor(path: string, plan: readonly SafetensorsPlan[], metadata: Readonly<Record<string, string>> = { format: 'pt' }) {
-    super(path, makeHeader(plan, metadata), plan, planBytes, 1);
+  /** Begins the file. `hash` is updated with all of its bytes. */
+  constructor(
+    path: string,
+    plan: readonly SafetensorsPlan[],
+    metadata: Readonly<Record<string, string>> = { format: 'pt' },
+    hash: Hash | null = null,
+  ) {
+    super(path, makeHeader(plan, metadata), plan, planBytes, 1, hash);
   }
 
   /** Writes the next tensor of the plan. */

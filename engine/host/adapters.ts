@@ -1,8 +1,8 @@
 /** Adapter versions: made by a run, or imported. */
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { AdapterDescription, AdapterVersion, ModelAt, Run, UpdateNorms } from '../contract.ts';
+import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
+import { adapterIn, type AdapterEvent } from '../jobs/run-folder.ts';
 import { longestName, shown } from '../problem.ts';
 import { type Asker, found, type HostContext } from './context.ts';
 import { baseOf, modelAt, requireAbsolute, requireName } from './library.ts';
@@ -13,31 +13,27 @@ export class AdapterRegistry {
     this.#context = context;
   }
 
-  /** The version a run has written, or null when it ended before its first one. It is stored with the run's end. */
-  async versionOf(run: Run): Promise<AdapterVersion | null> {
-    const path = join(run.out, 'adapter');
-    if (!existsSync(join(path, 'adapter_config.json'))) return null;
+  /** Stores the adapter that a run has published, as its one version. */
+  putPublished(run: Run, { step, evalLoss, adapter }: AdapterEvent): AdapterVersion {
     const { store } = this.#context;
-    const before = store.adapters.ofRun(run.id);
     const number = store.adapters.list(run.projectId).length + 1;
-    return {
+    store.adapters.put({
       name: `${run.name} v${number}`,
       tag: null,
       createdAt: Date.now(),
       id: randomUUID(),
-      ...before,
+      ...store.adapters.ofRun(run.id),
       projectId: run.projectId,
-      path,
+      path: adapterIn(run.out),
       runId: run.id,
       runName: run.name,
-      step: run.step,
       modelId: run.modelId,
       modelName: run.modelName,
       modelPath: run.modelPath,
       datasetName: run.datasetName,
-      evalLoss: run.measures.loss?.last ?? null,
-      ...(await this.#describe(path, baseOf(store, { ...run, runId: run.id }))),
-    };
+      ...{ step, evalLoss, ...adapter },
+    });
+    return store.adapters.ofRun(run.id)!;
   }
 
   /** Everyone learns of a version that was stored. */
@@ -49,7 +45,7 @@ export class AdapterRegistry {
 
   async import(projectId: string, path: string, modelId: string, { signal }: Asker): Promise<AdapterVersion> {
     requireAbsolute(path);
-    const { store } = this.#context;
+    const { store, supervisor } = this.#context;
     found(store.projects.get(projectId), 'project', projectId);
     const model = found(store.models.get(modelId), 'model', modelId);
     const version: AdapterVersion = {
@@ -67,16 +63,15 @@ export class AdapterRegistry {
       evalLoss: null,
       tag: null,
       createdAt: Date.now(),
-      ...(await this.#describe(path, modelAt(store, model), signal)),
+      // All of it is read, which with full training is a whole model.
+      ...(await supervisor.run<AdapterDescription>(
+        { kind: 'describe', model: modelAt(store, model), adapterPath: path },
+        { signal },
+      )),
     };
     store.adapters.put(version);
     this.tell(version);
     return version;
-  }
-
-  /** It is read whole, in a job: with full training that is a whole model. */
-  #describe(adapterPath: string, model: ModelAt, signal?: AbortSignal): Promise<AdapterDescription> {
-    return this.#context.supervisor.run<AdapterDescription>({ kind: 'describe', model, adapterPath }, signal && { signal });
   }
 
   norms(id: string, { signal }: Asker): Promise<UpdateNorms> {

@@ -1,7 +1,7 @@
 /** Exports: every one is recorded with its proof, also when it fails. */
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
-import type { ExportRecord, ExportRequest, RowsAt } from '../contract.ts';
+import type { AdapterAt, ExportRecord, ExportRequest, RowsAt } from '../contract.ts';
 import { tidyAbandoned } from '../export/publish.ts';
 import { needsImportance } from '../export/quant-mix.ts';
 import type { ExportResult } from '../jobs/export.ts';
@@ -87,7 +87,14 @@ export class Exports {
       {
         kind: 'export',
         model: at,
-        adapters: parts.map(({ path, weight }) => ({ path, weight })),
+        adapters: parts.map(({ path, weight, version }): AdapterAt => {
+          const trained = version?.runId == null ? null : store.runs.get(version.runId);
+          return {
+            ...{ path, weight },
+            ...(version === null ? {} : { hash: version.hash }),
+            ...(trained === null ? {} : { runFolder: trained.out }),
+          };
+        }),
         format: request.format,
         quantization: request.quantization,
         out: request.out,

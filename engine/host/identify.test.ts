@@ -24,9 +24,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 // Jobs run in this process.
-const supervisor = {
-  run: (spec: JobSpec) => (spec.kind === 'describe' ? runDescribe(spec) : runIdentify(spec as never)),
-} as unknown as Supervisor;
+const supervisor = { run: (spec: JobSpec) => runIdentify(spec as never) } as unknown as Supervisor;
 const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, unsaved: new Unsaved(), emit: () => {} };
 const { signal } = new AbortController();
 const silent = {
@@ -66,9 +64,9 @@ beforeAll(async () => {
   store.runs.insert(run, {
     ...{ data: { paths: [] }, adapterPath: null, device: 'auto', skipBadRows: false },
   });
-  const version = (await new AdapterRegistry(context).versionOf(run))!;
-  store.adapters.put(version);
-  adapterId = version.id;
+  const adapter = runDescribe({ kind: 'describe', model: { path: run.modelPath }, adapterPath: join(runFolder, 'adapter') });
+  const published = { type: 'adapter', at: 2, step: 7, evalLoss: null, adapter } as const;
+  adapterId = new AdapterRegistry(context).putPublished(run, published).id;
 });
 
 async function written(format: ExportFormat, quantization: Quantization | null): Promise<ExportRecord> {

@@ -242,6 +242,8 @@ test('an export reads rows as the run of its adapter did', async () => {
     expect(sent.at(-1)).toMatchObject({
       spec: {
         kind: 'export',
+        // What the host knows of the adapter it hands on.
+        adapters: [{ path: '/adapter', weight: 1, hash: 'h', runFolder: store.runs.get(runId)!.out }],
         rows: { data: { paths: ['/rows.jsonl'], evalPaths: [] }, split: 'eval' },
         rowSettings: { addEosToken: false },
       },

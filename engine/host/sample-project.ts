@@ -45,7 +45,8 @@ export class SampleProject {
     if (this.#current !== null) return this.#state!;
     // A sample that has trained and was only not counted to the end needs no second training.
     const { runId = null, phase = null } = this.#state ?? {};
-    if (runId !== null && phase !== 'done' && this.#context.store.runs.get(runId)?.state === 'done') {
+    const { runs, adapters } = this.#context.store;
+    if (runId !== null && phase !== 'done' && runs.get(runId)?.state === 'done' && adapters.ofRun(runId) !== null) {
       this.follow(runId);
       return this.#state!;
     }
@@ -150,11 +151,7 @@ export class SampleProject {
     const { adapters, models } = this.#context.store;
     const adapter = adapters.ofRun(runId);
     if (adapter === null)
-      throw new Problem(
-        'not-found',
-        'The adapter that the sample has trained is not stored yet.',
-        'Free some space in the data folder and start the sample again: it goes on with that adapter.',
-      );
+      throw new Problem('not-found', 'The run of the sample has ended without an adapter.', 'Start the sample again.');
     const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
     this.#change({ phase: 'after', adapterId: adapter.id });
     const after = await this.#countRight(model, adapter.path, stop, ({ text, verdicts: [verdict = null] }) =>

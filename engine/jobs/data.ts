@@ -3,7 +3,7 @@
  * recipe would adapt and take of memory, what an adapter can be exported as. A process of its own keeps the model open between requests, and
  * can be killed if rows never end.
  */
-import { openAdapted } from '../adapters/adapted.ts';
+import { adapted, openOutline } from '../adapters/adapted.ts';
 import { plannedShape } from '../adapters/initial.ts';
 import { planTargets } from '../adapters/target-plan.ts';
 import type {
@@ -116,8 +116,8 @@ class ModelData {
   }
 
   #choices(path: string): readonly ExportChoice[] {
-    const { model, adapters } = openAdapted(this.#model, [{ path, weight: 1 }]);
-    return exportChoices(model, adapters[0]!.adapter.shape);
+    const opened = openOutline(this.#model, path);
+    return exportChoices(adapted(this.#model, [{ opened, weight: 1 }]).model, opened.adapter.shape);
   }
 
   async #render(request: Extract<JobRequest, { name: 'render' }>, asker: Asker): Promise<RenderedRows> {

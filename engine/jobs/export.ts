@@ -18,12 +18,12 @@ import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { noAdapterShape } from '../adapters/adapter.ts';
-import { openAdapted } from '../adapters/adapted.ts';
+import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
 import { tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
 import { stepOf } from './progress.ts';
-import { dayOfAdapter } from './run-folder.ts';
+import { dayOfRun, runOfAdapter } from './run-folder.ts';
 
 /** Of the run's data, besides the built-in ones. */
 const ownConversations = 20;
@@ -41,7 +41,10 @@ export interface ExportResult {
 
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
   const { origin: known = null } = spec;
-  const { model, adapters, notes: said } = openAdapted(openModel(spec.model.path, spec.model.acceptFields), spec.adapters);
+  const base = openModel(spec.model.path, spec.model.acceptFields);
+  const read = spec.adapters.map((at) => ({ ...openHashedAdapter(base, at.path, at.hash), at, weight: at.weight }));
+  const { model, adapters, notes: said } = adapted(base, read);
+  const run = spec.adapters[0] === undefined ? null : runOfAdapter(spec.adapters[0]);
   const target = findTarget(spec.format, spec.quantization);
   const notes: string[] = [
     ...said,
@@ -49,14 +52,15 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     ...notesOnParts(model, target),
   ];
   const tokenizer = tokenizerOf(model);
-  const day = dayOfAdapter(spec.adapters[0]?.path) ?? today();
+  const day = (run && dayOfRun(run.record)) ?? today();
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
   // Read before anything is written, so that a bad row costs nothing.
   const [proved, measured] = [filesOf(spec.rows), filesOf(spec.importance)];
   const rows = spec.proof ? await rowsOf(proved) : [];
   const importance = measured === null ? {} : { importance: await importanceOf(measured) };
-  const origin = known && (await originOf(model, spec.adapters, known));
+  const hashed = read.map(({ at, file }) => ({ ...at, hash: file.hash }));
+  const origin = known && originOf(model, hashed, run, known);
   const source = exportSource(model, adapters, tokenizer, {
     ...importance,
     day,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { adapterFile } from '../adapters/find.ts';
-import { adapterConfigBytes, adapterHash } from '../adapters/folder.ts';
+import { adapterConfigBytes } from '../adapters/folder.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { Step } from '../export/progress.ts';
 import { hashOfFiles } from '../models/hash.ts';
@@ -56,9 +56,10 @@ export function runIdentity({ startedAt, base, data }: Pick<RunRecord, 'startedA
 
 type StartRecord = NonNullable<RunRecord['startedFrom']>;
 
-export async function startRecord(path: string): Promise<StartRecord> {
+/** Records the adapter that a run starts from; `hash` is that of the file with its numbers. */
+export function startRecord(path: string, hash: string): StartRecord {
   const config = adapterConfigBytes(path);
-  return { path, hash: await adapterHash(path), configHash: config && sha256(config) };
+  return { path, hash, configHash: config && sha256(config) };
 }
 
 async function isSameStart(earlier: StartRecord, now: StartRecord): Promise<boolean> {

@@ -1,32 +1,33 @@
-/** Where an export comes from: what the host knows, what the folders of runs record, and the hashes of base and adapters. */
+/** Where an export comes from: what the host knows, what the run of its first adapter has recorded, and the hashes of base and adapters. */
 import { basename } from 'node:path';
-import { adapterHash } from '../adapters/folder.ts';
-import type { AdapterWeight, ExportOrigin, Lineage } from '../contract.ts';
+import type { AdapterAt, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
 import { longestName, shown } from '../problem.ts';
 import { versions } from '../versions.ts';
-import { runOfAdapter } from './run-folder.ts';
+import type { RecordedRun } from './run-folder.ts';
 
 export interface Origin {
   readonly lineage: Lineage;
-  /** Of the first adapter; null where its run has left nothing beside it. */
+  /** Of the first adapter; null where its run is not known. */
   readonly training: TrainingFacts | null;
 }
 
-export async function originOf(model: OpenModel, adapters: readonly AdapterWeight[], known: ExportOrigin): Promise<Origin> {
-  const run = adapters[0] === undefined ? null : runOfAdapter(adapters[0].path);
-  const parts: Lineage['adapters'][number][] = [];
-  for (const [i, { path, weight }] of adapters.entries()) {
-    const { name, run: madeBy } = known.adapters[i] ?? { name: shown(basename(path), longestName), run: null };
-    parts.push({ name, hash: await adapterHash(path), weight, run: madeBy });
-  }
-  const { name, licence } = model.info;
+/** Tells where an export comes from. `adapters` have the hashes that they were read with; `run` has trained the first of them. */
+export function originOf(
+  { info: { name, licence }, hash }: OpenModel,
+  adapters: readonly (AdapterAt & { readonly hash: string })[],
+  run: RecordedRun | null,
+  known: ExportOrigin,
+): Origin {
   const lineage: Lineage = {
     exportId: known.exportId,
     studio: versions.studio,
-    base: { name, hash: model.hash, licence },
-    adapters: parts,
+    base: { name, hash, licence },
+    adapters: adapters.map(({ path, weight, hash }, i) => {
+      const { name, run: madeBy } = known.adapters[i] ?? { name: shown(basename(path), longestName), run: null };
+      return { name, hash, weight, run: madeBy };
+    }),
     data: run && {
       name: run.record.data.paths.map((path) => basename(path)).join(', '),
       hash: run.record.data.hash,

@@ -1,6 +1,6 @@
 /** A training run as it is before its first step: everything read, decided and described, nothing computed and nothing written. */
 import type { Adapter } from '../adapters/adapter.ts';
-import { openAdapted } from '../adapters/adapted.ts';
+import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
 import { adapterRecipe } from '../adapters/config.ts';
 import type { JobSpec } from '../contract.ts';
 import { today } from '../data/day.ts';
@@ -54,8 +54,9 @@ export interface PreparedRun {
 export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPort): Promise<PreparedRun> {
   const given = requireRecipe(spec.recipe);
   reportPhase(port, 'Reading the model');
-  const before = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
-  const from = openAdapted(openModel(spec.model.path, spec.model.acceptFields), before);
+  const base = openModel(spec.model.path, spec.model.acceptFields);
+  const before = spec.adapterPath === null ? null : openHashedAdapter(base, spec.adapterPath);
+  const from = adapted(base, before === null ? [] : [{ opened: before.opened, weight: 1 }]);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
   const model = quantizedModel(from.model, recipe.baseQuantization);
@@ -95,7 +96,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
     day,
     base: baseRecord(model, spec.cacheDir),
-    startedFrom: spec.adapterPath === null ? null : await startRecord(spec.adapterPath),
+    startedFrom: before === null ? null : startRecord(before.opened.path, before.file.hash),
     data: await dataRecord(data, port),
     evaluation: evaluation === null ? (earlier?.evaluation ?? null) : await dataRecord(evaluation, port),
     tokenizerHash: tokenizerHash(model.tokenizerSource),

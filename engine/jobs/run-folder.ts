@@ -5,6 +5,8 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type {
+  AdapterAt,
+  AdapterDescription,
   Checkpoint,
   ColumnMapping,
   DataFormat,
@@ -33,7 +35,7 @@ export interface RunRecord {
   /** The adapter the run started from, or null. */
   readonly startedFrom: {
     readonly path: string;
-    /** That of its version and in lineages (`adapterHash`); of both files together where `configHash` is missing. */
+    /** SHA-256 of the file with its numbers, as its version and lineages have it; of both files together where `configHash` is missing. */
     readonly hash: string;
     /** SHA-256 of its config, null where that is in the same file; missing in runs of earlier versions. */
     readonly configHash?: string | null;
@@ -85,7 +87,7 @@ export interface DataRecord {
 }
 
 /** A line of events.jsonl. Lines are only ever added. */
-export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | EndEvent;
+export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | AdapterEvent | EndEvent;
 /**
  * The run begins, or goes on from the checkpoint of `step`: what was written before of later steps no longer counts. By then run.json says
  * how it goes on, and metrics.jsonl was cut back to that step, so it is read from its start again.
@@ -120,6 +122,16 @@ export interface CheckpointEvent {
   readonly name: string;
   readonly bytes: number;
 }
+/** The run has come to its end and its adapter is whole in `adapter/`, in the place of the one of an earlier end. */
+export interface AdapterEvent {
+  readonly type: 'adapter';
+  readonly at: number;
+  /** Steps that it was trained. */
+  readonly step: number;
+  /** What the last evaluation measured; null where there was none. */
+  readonly evalLoss: number | null;
+  readonly adapter: AdapterDescription;
+}
 /** The session has ended by itself. A process that was killed leaves none. */
 export interface EndEvent {
   readonly type: 'end';
@@ -145,6 +157,7 @@ export const holdsRun = (path: string): boolean => existsSync(join(path, 'run.js
 export const metricsIn = (path: string): string => join(path, 'metrics.jsonl');
 export const eventsIn = (path: string): string => join(path, 'events.jsonl');
 export const checkpointsIn = (path: string): string => join(path, 'checkpoints');
+export const adapterIn = (path: string): string => join(path, 'adapter');
 
 /** What one session of a run writes. */
 export class RunFolder {
@@ -161,11 +174,13 @@ export class RunFolder {
   #metrics: LineFile | null = null;
   #events: LineFile | null = null;
   #evaluated: ReadonlySet<number> = new Set();
+  /** The loss of the newest evaluation, of this session or an earlier one. */
+  #evalLoss: number | null = null;
 
   /** `onWritten` is called after everything that is added but steps, which come by themselves in great number. */
   constructor(path: string, onWritten = (): void => {}) {
     this.path = path;
-    this.adapter = join(path, 'adapter');
+    this.adapter = adapterIn(path);
     this.checkpoints = checkpointsIn(path);
     this.#record = join(path, 'run.json');
     this.#onWritten = onWritten;
@@ -232,7 +247,9 @@ export class RunFolder {
   begin(step: number, longest: number): void {
     const path = metricsIn(this.path);
     const kept = existsSync(path) ? readRows(path).filter((row) => row.step <= step) : [];
-    this.#evaluated = new Set(kept.flatMap((row) => ('evalLoss' in row ? [row.step] : [])));
+    const evaluations = kept.filter((row) => 'evalLoss' in row);
+    this.#evaluated = new Set(evaluations.map((row) => row.step));
+    this.#evalLoss = evaluations.at(-1)?.evalLoss ?? null;
     try {
       writeFileAtomic(path, kept.map((row) => JSON.stringify(row) + '\n').join(''));
     } catch (cause) {
@@ -264,12 +281,18 @@ export class RunFolder {
     this.#add({ type: 'checkpoint', at: createdAt, step, name: basename(path), bytes });
   }
 
+  /** Says what adapter the run has left in its folder after `step` steps. */
+  published(step: number, adapter: AdapterDescription): void {
+    this.#add({ type: 'adapter', at: Date.now(), step, evalLoss: this.#evalLoss, adapter });
+  }
+
   step(row: StepMetrics): void {
     this.#metrics!.add(row);
   }
 
   evaluation(row: EvalMetrics): void {
     this.#metrics!.add(row);
+    this.#evalLoss = row.evalLoss;
     this.#onWritten();
   }
 
@@ -305,8 +328,14 @@ export function readRunRecord(path: string): RunRecord {
   return parseRecord(join(path, 'run.json'));
 }
 
-/** What a run has recorded in a folder, without touching it; null where there is none that can be read. */
-export function readRunFolder(path: string): { record: RunRecord; evaluations: readonly EvalMetrics[] } | null {
+/** What a run has recorded in its folder. */
+export interface RecordedRun {
+  readonly record: RunRecord;
+  readonly evaluations: readonly EvalMetrics[];
+}
+
+/** Reads what a run has recorded in a folder, without touching it; null where there is none that can be read. */
+export function readRunFolder(path: string): RecordedRun | null {
   try {
     const [run, metrics] = [fileIn(path, 'run.json'), fileIn(path, 'metrics.jsonl')];
     if (run === null) return null;
@@ -320,10 +349,15 @@ export function readRunFolder(path: string): { record: RunRecord; evaluations: r
   }
 }
 
-/** The run that has left an adapter, at its end or in a checkpoint; null where nothing beside the adapter tells. */
-export function runOfAdapter(path: string): ReturnType<typeof readRunFolder> {
+/** Reads what the run of an adapter has recorded; null where nothing tells. `runFolder` is the folder of that run, where it is known. */
+export function runOfAdapter({ path, runFolder = folderBeside(path) }: Omit<AdapterAt, 'weight'>): RecordedRun | null {
+  return readRunFolder(runFolder);
+}
+
+/** The folder of a run that would have left an adapter at this path, at its end or in a checkpoint. */
+function folderBeside(path: string): string {
   const folder = dirname(resolve(path));
-  return readRunFolder(basename(folder) === 'checkpoints' ? dirname(folder) : folder);
+  return basename(folder) === 'checkpoints' ? dirname(folder) : folder;
 }
 
 /** The day a run has for chat templates: of an earlier version's that on which it began; undefined where not even that is known. */
@@ -334,7 +368,7 @@ export function dayOfRun({ day, startedAt }: Pick<RunRecord, 'day' | 'startedAt'
 
 /** The day of the run that has left an adapter: what it says is judged by the tokens it was trained on. */
 export function dayOfAdapter(path: string | null | undefined): Day | undefined {
-  const run = path == null ? null : runOfAdapter(path);
+  const run = path == null ? null : runOfAdapter({ path });
   return run === null ? undefined : dayOfRun(run.record);
 }
 

@@ -73,6 +73,8 @@ function isEvent(event: unknown): event is RunEvent {
     }
     case 'checkpoint':
       return isCount(event['step']) && isCount(event['bytes']) && isName(event['name']);
+    case 'adapter':
+      return isCount(event['step']) && isNumber(event['evalLoss'] ?? 0) && isDescription(event['adapter']);
     case 'end':
       return ['done', 'stopped', 'failed'].includes(event['state'] as string) && isProblem(event['problem']);
     default:
@@ -82,6 +84,13 @@ function isEvent(event: unknown): event is RunEvent {
 
 const areTexts = (sample: Record<string, unknown>): boolean =>
   ['promptText', 'expected', 'text'].every((name) => isText(sample[name]));
+
+function isDescription(adapter: unknown): boolean {
+  if (!isObject(adapter)) return false;
+  const { rank, alpha, targetModules, parameters, bytes, hash } = adapter;
+  const names = Array.isArray(targetModules) && targetModules.every(isText);
+  return names && [rank, parameters, bytes].every(isCount) && isNumber(alpha) && isText(hash);
+}
 
 /** A checkpoint lies in its run's folder and nowhere else. */
 const isName = (name: unknown): boolean => isText(name) && name === basename(name) && !['', '.', '..'].includes(name);

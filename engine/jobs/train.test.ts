@@ -19,9 +19,10 @@ import type { JobMessage, JobSpec, MetricRow } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { openModel } from '../models/open.ts';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
+import { readManifest } from '../export/lineage.ts';
+import { runDescribe } from './describe.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runExport } from './export.ts';
-import { originOf } from './origin.ts';
 import type { JobPort } from './port.ts';
 import { eventsOf, saidIn, stepsOf } from '../testing/run-events.ts';
 import type { RunEvent, RunRecord } from './run-folder.ts';
@@ -149,12 +150,44 @@ describe('a run', () => {
   it('names the adapter it goes on from as a version and the lineage of an export do: by the file with its numbers', async () => {
     const adapterPath = join(golden, 'adapter');
     await run({ adapterPath });
-    const origin = await originOf(openModel(spec.model.path), [{ path: adapterPath, weight: 1 }], {
-      exportId: '',
-      adapters: [],
-    });
+    const out = join(work, 'of-a-start');
+    await runExport(
+      {
+        ...{ kind: 'export', model: spec.model, format: 'peft', quantization: null, proof: false, cacheDir: spec.cacheDir },
+        ...{ adapters: [{ path: adapterPath, weight: 1 }], out, origin: { exportId: '', adapters: [] } },
+      },
+      portOf(() => false),
+    );
     expect(record().startedFrom?.hash).toBe(sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors'))));
-    expect(origin.lineage.adapters[0]!.hash).toBe(record().startedFrom!.hash);
+    expect(readManifest(out)!.lineage.adapters[0]!.hash).toBe(record().startedFrom!.hash);
+  });
+
+  it.each([
+    ['LoRA', {}],
+    ['an adapter whose first values are taken out of the base', { initialization: 'pissa' }],
+    ['whole modules and biases', { modulesToSave: ['embed_tokens'], bias: 'all' }],
+    ['full training', { method: 'full' }],
+  ] as const)('says of its adapter what reading it says: %s', async (_, recipe) => {
+    await run({ recipe: { ...spec.recipe, ...recipe } });
+    const adapterPath = join(spec.out, 'adapter');
+    expect(eventsOf(spec.out, 'adapter')).toEqual([
+      {
+        ...{ type: 'adapter', at: expect.any(Number) as number, step: 4 },
+        evalLoss: metrics().findLast((row) => 'evalLoss' in row)!.evalLoss,
+        adapter: runDescribe({ kind: 'describe', model: spec.model, adapterPath }),
+      },
+    ]);
+    expect(eventsOf(spec.out, 'adapter')[0]!.adapter.hash).toBe(
+      sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors'))),
+    );
+  });
+
+  it('says of its adapter what an earlier session evaluated, when it goes on from its last step', async () => {
+    await run();
+    const [first] = eventsOf(spec.out, 'adapter');
+    await run({ resume: true });
+    expect(eventsOf(spec.out, 'adapter')).toEqual([{ ...first, at: expect.any(Number) as number }]);
+    expect(first!.evalLoss).not.toBeNull();
   });
 
   it('cuts long rows and says how many', async () => {
@@ -391,7 +424,7 @@ describe('resuming', () => {
     expect(eventsOf(spec.out, 'begin')).toMatchObject([{ step: 4 }]);
     const lines = readFileSync(join(spec.out, 'events.jsonl'), 'utf8').trimEnd().split('\n');
     expect(lines.map((line) => (JSON.parse(line) as RunEvent).type).filter((type) => type !== 'log')).toEqual([
-      ...['begin', 'checkpoint', 'checkpoint', 'end', 'begin', 'checkpoint', 'end'],
+      ...['begin', 'checkpoint', 'checkpoint', 'adapter', 'end', 'begin', 'checkpoint', 'adapter', 'end'],
     ]);
   });
 

@@ -1,6 +1,6 @@
 /** Job `train`: from paths and a recipe to a run folder with an adapter. */
 import type { Adapter } from '../adapters/adapter.ts';
-import { writeAdapter } from '../adapters/folder.ts';
+import { describeAdapter, writeAdapter } from '../adapters/folder.ts';
 import { plainAdapter } from '../adapters/plain.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { saveCheckpoint } from '../training/checkpoint.ts';
@@ -127,7 +127,8 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
   reportPhase(port, 'Saving the adapter');
   const trained = plainAdapter(adapter, model.spec);
   folder.requireThere();
-  writeAdapter(folder.adapter, trained, { tokenizer: model.tokenizerFolder === null ? null : tokenizer });
+  const file = writeAdapter(folder.adapter, trained, { tokenizer: model.tokenizerFolder === null ? null : tokenizer });
+  folder.published(run.totalSteps, describeAdapter(trained, file));
   await samples(run.totalSteps, trained);
   folder.write({ ...record, finishedAt: new Date().toISOString() });
   return { adapterPath: folder.adapter, steps: run.totalSteps, lastLoss: reports.lastLoss, evalLoss: reports.lastEvalLoss };

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Adapter } from '../adapters/adapter.ts';
+import { configName, weightsName } from '../adapters/find.ts';
 import { readAdapter, writeAdapterFiles } from '../adapters/folder.ts';
 import type { BaseModel } from '../adapters/peft.ts';
 import { splitAdapter } from '../adapters/plain.ts';
@@ -63,9 +64,11 @@ export function saveCheckpoint(dir: string, state: TrainingState, keep: number):
   if (isWhole(path) && !isOfAnother(path, state.run)) return describe(path, state.step);
   publishFolder(path, (folder) => {
     const { adapter, plain = adapter } = state;
-    writeAdapterFiles(folder, plain);
+    const { bytes, hash } = writeAdapterFiles(folder, plain);
     writeMoments(join(folder, momentsName), state.adam);
-    const files = readdirSync(folder).map((name) => describeFile(folder, name));
+    const files = readdirSync(folder).map((name) =>
+      name === weightsName ? { path: name, bytes, sha256: hash } : describeFile(folder, name),
+    );
     const content: StateFile = {
       version: 2,
       step: state.step,
@@ -163,7 +166,7 @@ function readState(path: string): StateFile {
     sha256 === hashOf(state) &&
     [state.step, state.seconds, state.updates].every((value) => typeof value === 'number' && value >= 0) &&
     Array.isArray(state.files) &&
-    [momentsName, 'adapter_config.json', 'adapter_model.safetensors'].every((name) =>
+    [momentsName, configName, weightsName].every((name) =>
       state.files!.some((file) => (file as { path?: unknown } | null)?.path === name),
     );
   if (!sound)

@@ -25,7 +25,7 @@ import { defaultRecipe, requireRecipe, type Recipe } from '../recipe.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import { adapterShape, tensorView, type AdapterShape } from '../adapters/adapter.ts';
 import type { AdapterConfig } from '../adapters/config.ts';
-import { openAdapter } from '../adapters/adapted.ts';
+import { openOutline } from '../adapters/adapted.ts';
 import { newConfig } from '../adapters/initial.ts';
 import { fillUniform } from '../random.ts';
 import type { MicroBatch } from './micro-batch.ts';
@@ -76,7 +76,7 @@ export function trialFor(subject: TrialSubject | null): Trial {
   const model = openModel(at.path, at.acceptFields);
   const { spec } = model;
   const recipe = requireRecipe(input);
-  const config = adapterPath === null ? newConfig(recipe, spec, null) : openAdapter(model, adapterPath).adapter.config;
+  const config = adapterPath === null ? newConfig(recipe, spec, null) : openOutline(model, adapterPath).adapter.config;
   return trialOf(spec, { ...config, dropout: recipe.dropout }, recipe);
 }
 

@@ -8,6 +8,7 @@ import { Supervisor } from '../../jobs/supervisor.ts';
 import type { Store } from '../../store/open.ts';
 import { filledStore, job, runOf, stepOf } from '../../testing/filled-store.ts';
 import { writtenRun } from '../../testing/written-run.ts';
+import { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
 import { Unsaved } from '../unsaved.ts';
 import { Intake } from './intake.ts';
@@ -40,7 +41,7 @@ function newIntake(): Intake {
       if (name === 'run.metrics') told.push(...(payload as EngineEvents['run.metrics']).steps);
     },
   };
-  return new Intake(context, new RunRegistry(context), 'r');
+  return new Intake(context, new RunRegistry(context), new AdapterRegistry(context), 'r');
 }
 const numbers = (steps: readonly StepMetrics[]) => steps.map(({ step }) => step);
 const log = () => store.log.list('r').map(({ text }) => text);
@@ -93,6 +94,34 @@ test('a host that comes back finds all that was written meanwhile, and nothing t
     'Rows are cut.',
     'Step 2: checkpoint saved.',
     'Step 2: evaluation loss 1.5000.',
+  ]);
+});
+
+test('the adapter of a run is stored with the line that tells of it, also when the host ends before the run does', () => {
+  const run = writtenRun(out, () => {});
+  run.evaluation({ step: 4, evalLoss: 1.5 });
+  run.published(4, { rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, bytes: 500, hash: 'first' });
+  newIntake().follow();
+  const [first] = store.adapters.list('p').filter(({ runId }) => runId === 'r');
+  expect(first).toMatchObject({
+    ...{ name: 'Run r v2', path: join(out, 'adapter'), runName: 'Run r', step: 4, evalLoss: 1.5, hash: 'first', bytes: 500 },
+    ...{ rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, modelPath: '/models/tiny', datasetName: 'rows' },
+  });
+  store.adapters.update(first!.id, { name: 'Mine', tag: 'best' });
+  run.end('done', null);
+  const later = newIntake();
+  later.follow();
+  expect(later.end).toMatchObject({ state: 'done' });
+  expect(store.adapters.ofRun('r')).toMatchObject({ id: first!.id, hash: 'first' });
+  run.close();
+
+  // A run that goes on to more steps publishes it anew, and its last evaluation may be one of an earlier session.
+  const second = writtenRun(out, () => {}, { totalSteps: 6, step: 4 });
+  second.step(stepOf(5, 1));
+  second.published(6, { rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, bytes: 500, hash: 'second' });
+  newIntake().follow();
+  expect(store.adapters.list('p').filter(({ runId }) => runId === 'r')).toEqual([
+    { ...first, name: 'Mine', tag: 'best', step: 6, hash: 'second' },
   ]);
 });
 
@@ -154,6 +183,7 @@ test('lines that nobody understands are said and passed over', () => {
     'null',
     '{"type":"nonsense","at":1}',
     '{"type":"checkpoint","at":1,"step":1,"name":"../x","bytes":1}',
+    '{"type":"adapter","at":1,"step":1,"evalLoss":null,"adapter":{"rank":2,"alpha":4,"targetModules":["q"],"parameters":1,"bytes":-1,"hash":"h"}}',
   ];
   appendFileSync(join(out, 'events.jsonl'), lines.map((line) => `${line}\n`).join(''));
   appendFileSync(join(out, 'metrics.jsonl'), `${JSON.stringify({ ...stepOf(1, 1), loss: null })}\n{"step":-1,"evalLoss":1}\n`);
@@ -161,7 +191,7 @@ test('lines that nobody understands are said and passed over', () => {
   newIntake().follow();
   expect(numbers(store.metrics.steps('r', 0))).toEqual([1]);
   expect(store.checkpoints.list('r')).toEqual([]);
-  expect(log()).toContain('6 lines in the folder of the run cannot be read.');
+  expect(log()).toContain('7 lines in the folder of the run cannot be read.');
 });
 
 test('many steps are read piece by piece, and the next one from where they end', () => {

@@ -6,12 +6,14 @@ import { checkpointsIn, readRunRecord, type EndEvent, type RunEvent } from '../.
 import { readNews, type RunPosition } from '../../jobs/run-news.ts';
 import { measuresOf, measuresText } from '../../measures.ts';
 import { memoryRecipe } from '../../training/memory.ts';
+import type { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
 import { lineOf, type RunRegistry } from './registry.ts';
 
 export class Intake {
   readonly #context: HostContext;
   readonly #registry: RunRegistry;
+  readonly #adapters: AdapterRegistry;
   readonly #runId: string;
   /** How far the folder is stored; null before it was looked at. */
   #position: RunPosition | null = null;
@@ -22,9 +24,10 @@ export class Intake {
   #longest: number | null = null;
   #end: EndEvent | null = null;
 
-  constructor(context: HostContext, registry: RunRegistry, runId: string) {
+  constructor(context: HostContext, registry: RunRegistry, adapters: AdapterRegistry, runId: string) {
     this.#context = context;
     this.#registry = registry;
+    this.#adapters = adapters;
     this.#runId = runId;
   }
 
@@ -52,8 +55,10 @@ export class Intake {
     if (news.position.metrics === from.metrics && news.position.events === from.events) return false;
     const lines: LogLine[] = [];
     // What a power loss takes of it is read from the folder again: the place reached is part of the same transaction.
-    const { steps, evaluations } = store.unflushed(() => {
+    const { steps, evaluations, versions } = store.unflushed(() => {
       for (const event of news.events) lines.push(...this.#store(event, run.out));
+      const published = news.events.filter((event) => event.type === 'adapter');
+      const versions = published.map((event) => this.#adapters.putPublished(run, event));
       if (news.unreadable > 0) lines.push(lineOf(`${news.unreadable} lines in the folder of the run cannot be read.`));
       // Where metrics are read again, those that are known come once more.
       const known = store.metrics.last(runId);
@@ -68,7 +73,7 @@ export class Intake {
         ...{ metricsRead: news.position.metrics, eventsRead: news.position.events },
       });
       for (const line of lines) store.log.add(runId, line);
-      return { steps, evaluations };
+      return { steps, evaluations, versions };
     });
     this.#position = news.position;
     for (const event of news.events) {
@@ -79,6 +84,7 @@ export class Intake {
     if (steps.length + evaluations.length > 0) emit('run.metrics', { runId, steps, evaluations });
     for (const event of news.events) if (event.type === 'sample') emit('run.sample', { runId, sample: judged(event.sample) });
     for (const line of lines) emit('run.log', { runId, line });
+    for (const version of versions) this.#adapters.tell(version);
     this.#registry.tell(runId);
     return news.more;
   }
@@ -109,6 +115,7 @@ export class Intake {
         store.checkpoints.put(runId, { step, path, bytes, createdAt: at }, keepCheckpoints);
         return [{ at, text: `Step ${step}: checkpoint saved.` }];
       }
+      case 'adapter':
       case 'end':
         return [];
     }

@@ -137,9 +137,12 @@ test('a run that came to its end while no host read it has ended, and the next o
   const [first, second] = await threeRuns(runs);
   const folder = writtenRun(store.runs.get(first)!.out, () => {});
   for (const step of [1, 2, 3, 4]) folder.step(stepOf(step, 1));
+  folder.published(4, { rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, bytes: 500, hash: 'h' });
   folder.end('done', null);
   const next = newHost();
-  next.runs.goOn();
+  // Whoever waits for it, as the sample of the first start does, hears of it.
+  expect(next.runs.goOn()[0]).toBe(first);
+  expect(store.adapters.ofRun(first)).toMatchObject({ hash: 'h', step: 4 });
   expect(await next.runs.ended(first)).toMatchObject({ state: 'done', step: 4 });
   expect(next.registry.get(second).state).toBe('running');
   expect(store.log.list(first).at(-1)!.text).toContain('Done at step 4');

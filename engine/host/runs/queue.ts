@@ -2,7 +2,7 @@
  * The queue of runs: one trains at a time, the others wait in their order. It survives the host: what was in it goes on when the next one
  * starts, but for runs that belong to a client. Why a run that trained goes on too is said in decision 24.
  */
-import type { AdapterVersion, DeviceInfo, ModelAt, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
+import type { DeviceInfo, ModelAt, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
 import { holdsRun, runContent } from '../../jobs/run-folder.ts';
 import { logError, Problem, toProblemValue, type ProblemValue } from '../../problem.ts';
 import type { RecipeInput } from '../../recipe.ts';
@@ -27,7 +27,7 @@ interface Active {
   readonly owner: AbortSignal | null;
   readonly intake: Intake;
   readonly ended: PromiseWithResolvers<void>;
-  /** It is not to be begun: devices are being tried for it, or its end is being stored. */
+  /** It is not to be begun: devices are being tried for it. */
   held: boolean;
   /** Where it trained when an earlier host ended: the step of its last checkpoint. */
   left: number | null;
@@ -69,9 +69,13 @@ export class RunQueue {
     return this.#queue.length > 0;
   }
 
-  /** Takes over what a host left behind when it ended in the midst, and begins the next run. Called once, when all else is there. */
-  goOn(): void {
+  /**
+   * Takes over what a host left behind when it ended in the midst, and begins the next run. Called once, when all else is there. Returns
+   * the runs that go on, and those that have come to their end meanwhile.
+   */
+  goOn(): string[] {
     const { runs, queue, checkpoints } = this.#context.store;
+    const ended: string[] = [];
     const left = new Map([...runs.inState('running'), ...runs.inState('queued')].map((one) => [one.run.id, one]));
     for (const { process: identity } of left.values()) if (identity !== null) this.#runner.end(identity);
     for (const { runId, recipe, job, continuedFrom } of queue.list()) {
@@ -81,6 +85,7 @@ export class RunQueue {
       if (run.state === 'running') {
         if (this.#endLeft(active)) {
           left.delete(runId);
+          ended.push(runId);
           continue;
         }
         active.left = checkpoints.list(runId).at(-1)?.step ?? 0;
@@ -91,13 +96,17 @@ export class RunQueue {
     }
     for (const { run } of left.values()) {
       const job = runs.job(run.id);
-      if (run.state === 'running' && job !== null && this.#endLeft(this.#waiting(run.id, {}, job, null))) continue;
+      if (run.state === 'running' && job !== null && this.#endLeft(this.#waiting(run.id, {}, job, null))) {
+        ended.push(run.id);
+        continue;
+      }
       this.#registry.saveEnding(run.id, endingOf('interrupted'), () => {
         queue.remove(run.id);
         this.#context.store.log.add(run.id, lineOf('The studio ended before the run had.'));
       });
     }
     this.#pump();
+    return [...ended, ...this.order];
   }
 
   /** Finds what a run wrote while no host read it, and ends it as it has ended itself meanwhile; false where it has not. */
@@ -110,9 +119,8 @@ export class RunQueue {
     }
     const { end } = active.intake;
     if (end === null) return false;
-    active.held = true;
     this.#queue.push(active);
-    void this.#conclude(active, end.state, end.problem);
+    this.#conclude(active, end.state, end.problem);
     return true;
   }
 
@@ -227,7 +235,7 @@ export class RunQueue {
   #waiting(runId: string, recipe: RecipeInput, details: RunJob, owner: AbortSignal | null): Active {
     return {
       ...{ runId, recipe, details, owner },
-      intake: new Intake(this.#context, this.#registry, runId),
+      intake: new Intake(this.#context, this.#registry, this.#adapters, runId),
       ended: Promise.withResolvers<void>(),
       held: false,
       left: null,
@@ -408,30 +416,20 @@ export class RunQueue {
     }
     // A process that was killed told nobody of what it had written last.
     if (active.unstored === null) this.#guarded(active, () => active.intake.follow());
-    await this.#conclude(active, state, problem);
+    this.#conclude(active, state, problem);
   }
 
-  /** Ends a run that nothing computes any more, with the adapter it has made. */
-  async #conclude(active: Active, state: RunState, problem: ProblemValue | null): Promise<void> {
-    let version: AdapterVersion | null = null;
+  /** Ends a run that nothing computes any more. */
+  #conclude(active: Active, state: RunState, problem: ProblemValue | null): void {
     if (state === 'stopped') problem = null;
     if (state === 'stopped' && active.stop === 'paused') state = 'paused';
     if (active.unstored !== null) [state, problem] = ['failed', active.unstored];
     if (active.stop === 'owner-gone' && state !== 'done') state = 'interrupted';
-    if (state === 'done') {
-      try {
-        version = await this.#adapters.versionOf(this.#registry.get(active.runId));
-      } catch (error) {
-        problem = toProblemValue(error);
-        state = stateAfter(problem);
-      }
-    }
-    // Somebody may have stopped it meanwhile.
-    if (this.#queue.includes(active)) this.#end(active, state, problem, version);
+    this.#end(active, state, problem);
   }
 
-  /** The run has ended, whether that can be stored now or later. `version` is the adapter it has made. */
-  #end(active: Active, state: RunState, problem: ProblemValue | null, version: AdapterVersion | null = null): void {
+  /** The run has ended, whether that can be stored now or later. */
+  #end(active: Active, state: RunState, problem: ProblemValue | null): void {
     const { runId } = active;
     this.#queue.splice(this.#queue.indexOf(active), 1);
     this.#registry.saveEnding(runId, endingOf(state, problem), () => {
@@ -439,11 +437,7 @@ export class RunQueue {
       active.intake.keepMemory();
       const line = lineOf(lastWords(this.#registry.get(runId)));
       this.#context.store.log.add(runId, line);
-      if (version !== null) this.#context.store.adapters.put(version);
-      return () => {
-        this.#context.emit('run.log', { runId, line });
-        if (version !== null) this.#adapters.tell(version);
-      };
+      return () => this.#context.emit('run.log', { runId, line });
     });
     this.#registry.tellSafely(runId);
     this.#tellOrder();
