@@ -5,7 +5,7 @@ import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { Verdict } from './answers.ts';
 import type { DataRef } from './data.ts';
 import type { Provider } from './machine.ts';
-import type { LinearInfo, ModelAt, ModelRef, Ref } from './models.ts';
+import type { ModelAt, ModelRef, Ref } from './models.ts';
 
 /** `paused` and `stopped` both end with a checkpoint; a paused run is one that somebody means to go on with. */
 export type RunState = 'queued' | 'running' | 'paused' | 'done' | 'stopped' | 'interrupted' | 'failed';
@@ -93,7 +93,6 @@ export interface RunPlan {
   readonly trainableParameters: number;
   readonly totalParameters: number;
   readonly matrices: number;
-  readonly perLinear: readonly (LinearInfo & { readonly parameters: number; readonly chosen: boolean })[];
   readonly totalSteps: number;
   /** Estimated bytes at the peak of a step, by what they are for. */
   readonly memory: {
@@ -114,7 +113,7 @@ export interface RunPlan {
   readonly notes: readonly string[];
 }
 /** What a recipe trains of a model. */
-export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'totalParameters' | 'matrices' | 'perLinear'> {
+export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'totalParameters' | 'matrices'> {
   /** Blocks of the model. */
   readonly layers: number;
 }

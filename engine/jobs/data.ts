@@ -36,7 +36,7 @@ import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
-import { MemoryPlanner, planAdapter } from '../training/memory.ts';
+import { MemoryPlanner } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
 import type { Asker, JobPort } from './port.ts';
@@ -109,9 +109,10 @@ class ModelData {
 
   #adapter(recipe: Recipe): AdapterPlan {
     const { info, spec } = this.#model;
+    const { length, modules } = plannedShape(recipe, this.#model);
     return {
-      ...planAdapter(info.linears, plannedShape(recipe, this.#model)),
-      ...{ totalParameters: info.parameters, layers: spec.blocks.length },
+      ...{ trainableParameters: length, totalParameters: info.parameters, matrices: modules.length },
+      layers: spec.blocks.length,
     };
   }
 

@@ -2,73 +2,22 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { newAdapter, plannedShape } from '../adapters/initial.ts';
+import { newAdapter } from '../adapters/initial.ts';
 import { runOrder } from '../graph/liveness.ts';
-import { specFromConfig } from '../models/families/index.ts';
 import { openModel } from '../models/open.ts';
 import { checkRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { openSession } from '../runtime/session.ts';
 import { fitRecipe } from './fitting.ts';
-import { MemoryPlanner, planAdapter } from './memory.ts';
+import { MemoryPlanner } from './memory.ts';
 import { buildStep } from './step-graph.ts';
 import { TrainStep } from './step.ts';
 
-const llama = (config: Record<string, unknown>) =>
-  specFromConfig({ model_type: 'llama', max_position_embeddings: 64, vocab_size: 49_152, ...config }, 'config.json');
 const recipeOf = (recipe: RecipeInput): Recipe => {
   const checked = checkRecipe(recipe);
   if ('errors' in checked) throw new Error(checked.errors[0]!.message);
   return checked.recipe;
 };
-const planned = (config: Record<string, unknown>, recipe: RecipeInput) =>
-  plannedShape(recipeOf(recipe), { spec: llama(config) });
-
-it('counts the textbook case: 40,000 x 10,000 at rank 2 trains 100,000 numbers, 1/4000 of the matrix', () => {
-  const config = { hidden_size: 10_000, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 40, head_dim: 1000 };
-  const path = 'model.layers.{layer}.self_attn.q_proj';
-  const linear = { name: 'q_proj', path, layers: [0], outFeatures: 40_000, inFeatures: 10_000 };
-  const plan = planAdapter([linear], planned(config, { rank: 2, targetModules: ['q_proj'] }));
-  expect(plan.trainableParameters).toBe(100_000);
-  expect((40_000 * 10_000) / plan.trainableParameters).toBe(4000);
-});
-
-// SmolLM2-135M
-const linears = [
-  ['self_attn.q_proj', 576, 576],
-  ['self_attn.k_proj', 576, 192],
-  ['self_attn.v_proj', 576, 192],
-  ['self_attn.o_proj', 576, 576],
-  ['mlp.gate_proj', 576, 1536],
-  ['mlp.up_proj', 576, 1536],
-  ['mlp.down_proj', 1536, 576],
-].map(([path, inFeatures, outFeatures]) => ({
-  name: String(path).split('.')[1]!,
-  path: `model.layers.{layer}.${path}`,
-  layers: [...Array(30).keys()],
-  inFeatures: Number(inFeatures),
-  outFeatures: Number(outFeatures),
-}));
-
-it('counts chosen matrices of chosen layers as PEFT does', () => {
-  const config = {
-    ...{ hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9, num_key_value_heads: 3 },
-    tie_word_embeddings: true,
-  };
-  const plan = (recipe: RecipeInput) => planAdapter(linears, planned(config, { rank: 16, ...recipe }));
-  expect(plan({})).toMatchObject({ trainableParameters: 4_884_480, matrices: 210 });
-  const some = plan({ targetModules: ['q_proj', 'mlp.down_proj'], layers: [3, 29] });
-  expect(some.trainableParameters).toBe(2 * 16 * (576 + 576 + 1536 + 576));
-  expect(some.perLinear.filter(({ chosen }) => chosen).map(({ name }) => name)).toEqual(['q_proj', 'down_proj']);
-  const more = plan({
-    targetModules: ['q_proj'],
-    dora: true,
-    rankPattern: { 'layers.0.self_attn.q_proj': 4 },
-    modulesToSave: ['lm_head'],
-  });
-  expect(more.trainableParameters).toBe((29 * 16 + 4) * 2 * 576 + 30 * 576 + 49_152 * 576);
-  expect(plan({ method: 'full' }).trainableParameters).toBe(134_515_008);
-});
 
 describe('the estimate', () => {
   const planner = new MemoryPlanner(openModel(embeddedModelPath()));

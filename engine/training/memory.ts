@@ -1,36 +1,14 @@
-/** Computes how many parameters a recipe trains, and estimates the memory it takes from the graph that would run. */
-import type { AdapterShape } from '../adapters/adapter.ts';
+/** Estimates the memory that a recipe takes from the graph that would run. */
 import { adapterRecipe } from '../adapters/config.ts';
 import { plannedShape } from '../adapters/initial.ts';
-import type { LinearInfo, RunPlan } from '../contract.ts';
+import type { RunPlan } from '../contract.ts';
 import type { Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
-import { pathInBlock } from '../models/spec.ts';
 import type { Recipe } from '../recipe.ts';
 import { graphPlan, type GraphPlan } from './plan.ts';
 import { buildStep } from './step-graph.ts';
 import { largestBatch, stepSizes } from './step-sizes.ts';
-
-/**
- * Counts the trained parameters of each linear layer over all chosen blocks, and those of the whole adapter, which may also
- * train tensors outside of the blocks. A layer of [out, in] gets B [out, r] and A [r, in]: r (in + out) numbers instead of in x
- * out.
- */
-export function planAdapter(
-  linears: readonly LinearInfo[],
-  { modules, length }: AdapterShape,
-): Pick<RunPlan, 'trainableParameters' | 'matrices' | 'perLinear'> {
-  const perLinear = linears.map((linear) => {
-    const paths = new Set(linear.layers.map((layer) => pathInBlock(linear.path, layer)));
-    const own = modules.filter(({ path }) => paths.has(path));
-    const parameters = own.reduce((sum, { rank, inFeatures, outFeatures, magnitude }) => {
-      return sum + rank * (inFeatures + outFeatures) + (magnitude === null ? 0 : outFeatures);
-    }, 0);
-    return { ...linear, chosen: own.length > 0, parameters };
-  });
-  return { perLinear, trainableParameters: length, matrices: modules.length };
-}
 
 const bytesPerNumber = 4;
 /**
