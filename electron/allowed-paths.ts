@@ -61,7 +61,6 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'adapters.update': none,
   'adapters.norms': none,
   'generate.start': ({ model, adapters }) => ({ read: [...pathOf(model), ...adapters.map(({ path }) => path)] }),
-  'generate.stop': none,
   'exports.choices': none,
   'exports.list': none,
   'exports.start': ({ model, adapters, data, importance, out }) => ({

@@ -99,7 +99,6 @@ export interface SampleState {
 }
 export interface AnswerRequests {
   'generate.start': (p: GenerateRequest) => GenerateResult;
-  'generate.stop': (p: { streamId: string }) => null;
   'evaluate.start': (p: EvaluateRequest) => EvaluateResult;
   /** Makes the sample project and runs it to the end; answers when it has started. */
   'sample.start': () => SampleState;

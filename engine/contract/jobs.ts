@@ -94,7 +94,6 @@ export type JobRequest =
       readonly settings: GenerateSettings;
       readonly streamId: string;
     }
-  | { readonly name: 'stopGenerate'; readonly streamId: string }
   | ({ readonly name: 'render'; readonly offset: number } & RowsAt & ViewingRows)
   /** What a recipe would adapt; what is not there adapts nothing. */
   | { readonly name: 'targets'; readonly recipe: Recipe }

@@ -114,10 +114,6 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       params.adapters.forEach(requireWeight);
       return longLived.generate(at(params.model), params, asker.signal, (token) => asker.client.tell('generate.token', token));
     },
-    'generate.stop': async ({ streamId }) => {
-      await longLived.stopGenerate(streamId);
-      return null;
-    },
 
     'exports.choices': ({ adapterId }) =>
       exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { longLived, store }),

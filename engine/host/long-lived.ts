@@ -45,8 +45,8 @@ export interface DataAsker extends Asker {
 export class LongLived {
   readonly #context: HostContext;
   readonly #held = new Map<string, Held>();
-  /** Which process writes which stream, and who hears its tokens. */
-  readonly #streams = new Map<string, { readonly held: Held; readonly onToken: (token: StreamedToken) => void }>();
+  /** Who hears the tokens of a stream. */
+  readonly #streams = new Map<string, (token: StreamedToken) => void>();
   /** Of each client, the questions that wait for an answer. */
   readonly #questions = new WeakMap<Client, Map<string, AbortController>>();
 
@@ -73,20 +73,12 @@ export class LongLived {
     if (this.#streams.has(streamId))
       throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Choose another name for it.');
     const held = this.#hold('chat', model);
-    this.#streams.set(streamId, { held, onToken });
-    const stop = () => void this.stopGenerate(streamId);
-    signal.addEventListener('abort', stop, { once: true });
+    this.#streams.set(streamId, onToken);
     try {
-      return (await this.#ask(held, { name: 'generate', adapters, prompt, settings, streamId })) as GenerateResult;
+      return (await this.#ask(held, { name: 'generate', adapters, prompt, settings, streamId }, { signal })) as GenerateResult;
     } finally {
-      signal.removeEventListener('abort', stop);
       this.#streams.delete(streamId);
     }
-  }
-
-  async stopGenerate(streamId: string): Promise<void> {
-    const stream = this.#streams.get(streamId);
-    if (stream !== undefined) await this.#ask(stream.held, { name: 'stopGenerate', streamId }).catch(() => {});
   }
 
   async rows(
@@ -177,7 +169,7 @@ export class LongLived {
         onMessage: (message) => {
           if (message.type !== 'token') return;
           const { streamId, token, text } = message;
-          this.#streams.get(streamId)?.onToken({ streamId, token, text });
+          this.#streams.get(streamId)?.({ streamId, token, text });
         },
       },
     );

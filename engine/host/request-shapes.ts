@@ -250,7 +250,6 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   }),
   'adapters.norms': ofId,
   'generate.start': generateRequest,
-  'generate.stop': object<ParamsOf<'generate.stop'>>({ streamId: text }),
   'exports.choices': object<ParamsOf<'exports.choices'>>({ adapterId: text }),
   'exports.list': ofProject,
   'exports.start': exportRequest,

@@ -38,25 +38,28 @@ class Host implements JobPort {
     this.stopRequested = true;
     this.#stopped.resolve();
   }
-  async ask<T>(request: JobRequest): Promise<T> {
+  async ask<T>(request: JobRequest, asker = silentAsker): Promise<T> {
     return (await (
       await this.#ready.promise
-    )(request, silentAsker)) as T;
+    )(request, asker)) as T;
   }
 }
 
 describe('a chat', () => {
   const host = new Host();
   const settings = { maxTokens: 40, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
-  const ask = (content: string, more: Partial<Extract<JobRequest, { name: 'generate' }>> = {}) =>
-    host.ask<GenerateResult>({
-      name: 'generate',
-      streamId: 'a',
-      adapters: [],
-      settings,
-      prompt: { messages: [{ role: 'user', content }] },
-      ...more,
-    });
+  const ask = (content: string, more: Partial<Extract<JobRequest, { name: 'generate' }>> = {}, signal = silentAsker.signal) =>
+    host.ask<GenerateResult>(
+      {
+        name: 'generate',
+        streamId: 'a',
+        adapters: [],
+        settings,
+        prompt: { messages: [{ role: 'user', content }] },
+        ...more,
+      },
+      { ...silentAsker, signal },
+    );
   let ended: Promise<null>;
   beforeAll(() => {
     ended = runChat({ kind: 'chat', model: { path: modelPath }, cacheDir: join(work, 'cache') }, host);
@@ -86,15 +89,21 @@ describe('a chat', () => {
     expect((await ask('What colour is a lemon?')).text).toBe('A lemon is yellow.');
   });
 
-  it('serves requests in turn, and stops the one it is told to', async () => {
+  it('serves requests in turn, and stops the one nobody waits for any more, or never begins it', async () => {
+    const [cancel, gone] = [new AbortController(), new AbortController()];
     let seen = 0;
     host.onToken = () => {
-      if (++seen === 3) void host.ask({ name: 'stopGenerate', streamId: 'endless' });
+      if (++seen === 3) cancel.abort();
     };
-    const endless = ask('Hello!', { streamId: 'endless', settings: { ...settings, maxTokens: 400, ignoreStop: true } });
+    const settingsOfEndless = { ...settings, maxTokens: 400, ignoreStop: true };
+    const endless = ask('Hello!', { streamId: 'endless', settings: settingsOfEndless }, cancel.signal);
+    const waiting = ask('Hello!', { streamId: 'waiting', settings: settingsOfEndless }, gone.signal);
     const other = ask('Write 7.', { streamId: 'other' });
+    gone.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'stopped' });
     expect((await endless).tokens.length).toBeLessThan(20);
     expect((await other).text).toBe('seven');
+    expect(host.sent.some((message) => message.type === 'token' && message.streamId === 'waiting')).toBe(false);
     host.onToken = null;
   });
 

@@ -14,7 +14,7 @@ import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { tokenizerOf } from './load.ts';
-import type { JobPort } from './port.ts';
+import type { Asker, JobPort } from './port.ts';
 
 type ChatRequest = Extract<JobRequest, { name: 'generate' }>;
 
@@ -27,7 +27,7 @@ export async function runChat(spec: Extract<JobSpec, { kind: 'chat' }>, port: Jo
   });
   const session = await GenerationSession.open(model, options);
   const chat = new Chat(model, session, options, port);
-  port.onRequest((request) => chat.answer(request));
+  port.onRequest((request, asker) => chat.answer(request, asker));
   port.send({ type: 'ready' });
   await port.untilStopped();
   await chat.end();
@@ -43,10 +43,9 @@ class Chat {
   #session: GenerationSession;
   /** Rows of the embedding that the session has. */
   #vocabularySize: number;
-  /** Streams asked for and not finished; true when one is to stop. */
-  readonly #streams = new Map<string, boolean>();
   /** There is one cache of keys and values: requests take turns. */
   #turn: Promise<unknown> = Promise.resolve();
+  #isEnding = false;
 
   constructor(model: OpenModel, session: GenerationSession, options: GenerationOptions, port: JobPort) {
     this.#model = model;
@@ -56,33 +55,25 @@ class Chat {
     this.#port = port;
   }
 
-  async answer(request: JobRequest): Promise<unknown> {
-    switch (request.name) {
-      case 'generate':
-        this.#streams.set(request.streamId, false);
-        try {
-          const turn = this.#turn.then(() => this.#generate(request));
-          this.#turn = turn.catch(() => {});
-          return await turn;
-        } finally {
-          this.#streams.delete(request.streamId);
-        }
-      case 'stopGenerate':
-        if (this.#streams.has(request.streamId)) this.#streams.set(request.streamId, true);
-        return null;
-      default:
-        throw new Problem('request-invalid', `A chat does not answer '${request.name}'.`, 'Ask the data process.');
-    }
+  async answer(request: JobRequest, { signal }: Pick<Asker, 'signal'>): Promise<unknown> {
+    if (request.name !== 'generate')
+      throw new Problem('request-invalid', `A chat does not answer '${request.name}'.`, 'Ask the data process.');
+    const turn = this.#turn.then(() => this.#generate(request, signal));
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
 
   /** Ends what is running and frees the model. */
   async end(): Promise<void> {
-    for (const streamId of this.#streams.keys()) this.#streams.set(streamId, true);
+    this.#isEnding = true;
     await this.#turn;
     await this.#session.release();
   }
 
-  async #generate({ adapters, prompt, settings, streamId }: ChatRequest): Promise<GenerateResult> {
+  /** Answers until the answer ends or nobody waits for it any more. */
+  async #generate({ adapters, prompt, settings, streamId }: ChatRequest, signal: AbortSignal): Promise<GenerateResult> {
+    const shouldStop = () => signal.aborted || this.#isEnding;
+    if (shouldStop()) throw new Problem('stopped', 'It was stopped before it had begun.', 'Ask again.');
     const answering = adapted(
       this.#model,
       adapters.map(({ path, weight }) => ({ opened: this.#adapter(path), weight })),
@@ -96,7 +87,7 @@ class Chat {
       contextLength: contextOf(this.#model.spec),
       tokenizer,
       onToken: (token, text) => this.#port.send({ type: 'token', streamId, token, text }),
-      shouldStop: () => this.#streams.get(streamId) === true,
+      shouldStop,
     });
     return { ...answer, notes: answering.notes };
   }

@@ -107,7 +107,6 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
         ...{ model, adapters: [{ path: adapterPath, weight: 1 }], settings, streamId: 's' },
         prompt: { messages: [{ role: 'user', content: 'Hi' }] },
       },
-      'generate.stop': { streamId: 's' },
       'exports.choices': { adapterId },
       'exports.list': { projectId },
       'exports.start': {

@@ -13,6 +13,7 @@ export class Answer {
   /** Resolves when nothing more will come; never rejects. */
   finished: Promise<void> = Promise.resolve();
   readonly streamId: string;
+  readonly cancel = new AbortController();
 
   constructor(streamId: string) {
     this.streamId = streamId;
@@ -49,14 +50,15 @@ export class ChatState {
     return answer;
   }
 
-  async stop(answer: Answer): Promise<void> {
+  /** Leaves an answer as far as it is written. */
+  stop(answer: Answer): void {
     answer.state = 'stopped';
-    await this.#engine.request('generate.stop', { streamId: answer.streamId });
+    answer.cancel.abort();
   }
 
   async #follow(answer: Answer, request: GenerateRequest): Promise<void> {
     try {
-      const result = await this.#engine.request('generate.start', request);
+      const result = await this.#engine.request('generate.start', request, { signal: answer.cancel.signal });
       answer.result = result;
       answer.text = result.text;
       answer.tokens = result.tokens.length;

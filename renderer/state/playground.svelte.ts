@@ -51,7 +51,7 @@ export class PlaygroundState {
   }
 
   remove(lane: Lane): void {
-    if (lane.answer !== null && lane.answer === this.#writing) void this.stop();
+    if (lane.answer !== null && lane.answer === this.#writing) this.stop();
     this.lanes = this.lanes.filter((other) => other !== lane);
   }
 
@@ -115,12 +115,12 @@ export class PlaygroundState {
     this.busy = false;
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     this.#turn++;
     this.busy = false;
     for (const lane of this.lanes) lane.queued = false;
     const answer = this.#writing;
     this.#writing = null;
-    if (answer !== null) await this.#chat.stop(answer);
+    if (answer !== null) this.#chat.stop(answer);
   }
 }
