@@ -51,8 +51,13 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isText = (value: unknown): value is string => typeof value === 'string';
 
 function isStep(row: unknown): row is StepMetrics {
+  if (!isObject(row)) return false;
+  const measures = row['measures'] ?? {};
   return (
-    isObject(row) && countsOfStep.every((name) => isCount(row[name])) && numbersOfStep.every((name) => isNumber(row[name]))
+    countsOfStep.every((name) => isCount(row[name])) &&
+    numbersOfStep.every((name) => isNumber(row[name])) &&
+    isObject(measures) &&
+    Object.values(measures).every(isNumber)
   );
 }
 

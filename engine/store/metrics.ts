@@ -22,8 +22,8 @@ export class Metrics {
     const last = this.last(runId);
     const putStep = this.#db.prepare(
       `INSERT OR REPLACE INTO step_metrics
-         (run_id, step, loss, learning_rate, gradient_norm, supervised_tokens, tokens, seconds, memory, epoch)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (run_id, step, loss, learning_rate, gradient_norm, supervised_tokens, tokens, seconds, memory, epoch, measures)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     for (const m of steps)
       putStep.run(
@@ -37,6 +37,7 @@ export class Metrics {
         m.seconds,
         m.memory,
         m.epoch,
+        m.measures === undefined ? null : JSON.stringify(m.measures),
       );
     const measured = evaluations.map((evaluation) => ({ step: evaluation.step, measures: measuresOf(evaluation) }));
     for (const one of measured) this.#measures.put(runAs(runId), one);
@@ -89,12 +90,13 @@ export class Metrics {
 
   steps(runId: string, afterStep: number, most = -1): StepMetrics[] {
     return this.#db
-      .prepare<[string, number, number], StepMetrics>(
+      .prepare<[string, number, number], Omit<StepMetrics, 'measures'> & { readonly measures: string | null }>(
         `SELECT step, loss, learning_rate AS learningRate, gradient_norm AS gradientNorm, supervised_tokens AS supervisedTokens,
-           tokens, seconds, memory, epoch
+           tokens, seconds, memory, epoch, measures
          FROM step_metrics WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?`,
       )
-      .all(runId, afterStep, most);
+      .all(runId, afterStep, most)
+      .map(({ measures, ...step }) => (measures === null ? step : { ...step, measures: jsonObject('measures', measures) }));
   }
   evaluations(runId: string, afterStep: number, most = -1): EvalMetrics[] {
     return this.#measures.after(runAs(runId), afterStep, most).map(evaluationOf);

@@ -9,6 +9,7 @@ import { queue } from './migrations/006-queue.ts';
 import { verdicts } from './migrations/007-verdicts.ts';
 import { measures } from './migrations/008-measures.ts';
 import { datasetVersions } from './migrations/009-dataset-versions.ts';
+import { stepMeasures } from './migrations/010-step-measures.ts';
 
 /** In order; `user_version` counts how many a file has had. */
 export const migrations: readonly string[] = [
@@ -21,6 +22,7 @@ export const migrations: readonly string[] = [
   verdicts,
   measures,
   datasetVersions,
+  stepMeasures,
 ];
 
 /** How many migrations a database has had; 0 for an empty one. */

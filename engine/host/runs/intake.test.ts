@@ -176,6 +176,17 @@ test('steps that were added before the new beginning was read are those of the n
   expect(store.metrics.steps('r', 0).map(({ loss }) => loss)).toEqual([9, 1, 1, 1, 1]);
 });
 
+test('what an objective tells of a step besides its loss is kept with the step', () => {
+  const run = writtenRun(out, () => {});
+  const steps = [{ ...stepOf(1, 3), measures: { accuracy: 0.5, margin: -1.25 } }, stepOf(2, 2)];
+  for (const step of steps) run.step(step);
+  appendFileSync(join(out, 'metrics.jsonl'), `${JSON.stringify({ ...stepOf(3, 1), measures: { accuracy: 'all' } })}\n`);
+  newIntake().follow();
+  expect(told).toEqual(steps);
+  expect(store.metrics.steps('r', 0)).toEqual(steps);
+  expect(log()).toContain('1 lines in the folder of the run cannot be read.');
+});
+
 test('lines that nobody understands are said and passed over', () => {
   const run = writtenRun(out, () => {});
   const lines = [
