@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: how fast SmolLM2-135M trains and answers, how much memory that takes and how long it takes to start. Prints a page for
- * people and, as the last line, one JSON document. Options: `--only rows-512,generation` (see `works`), `--steps 8`, `--conversations FILE`,
- * `--set key=value` for the recipe, `--json` (the document only).
+ * `npm run bench` measures how fast SmolLM2-135M trains and answers, how much memory that takes and how long it takes to start.
+ * It prints a page for people and, as the last line, one JSON document. Options: `--only rows-512,generation` (see `works`),
+ * `--steps 8`, `--conversations FILE`, `--set key=value` for the recipe, `--json` (the document only).
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';

@@ -42,7 +42,7 @@ class Job {
     this.#process.send(command);
   }
 
-  /** Peak of resident bytes of the process and all below it, or null where /proc is not there. */
+  /** Returns the peak of resident bytes of the process and all below it, once it has ended; null where /proc is not there. */
   async end(): Promise<number | null> {
     await this.#done.promise;
     return this.#peak;
@@ -52,11 +52,11 @@ class Job {
 export interface Trained {
   readonly steps: readonly StepMetrics[];
   readonly peakMemory: number | null;
-  /** From the start of the process to the beginning of the first step. */
+  /** These seconds pass from the start of the process to the beginning of the first step. */
   readonly startSeconds: number;
 }
 
-/** `stopAfter`: so many steps are enough; the run saves a checkpoint and can be gone on with. */
+/** Trains in a process of its own. After `stopAfter` steps the run is stopped: it saves a checkpoint and can be resumed. */
 export async function train(spec: Extract<JobSpec, { kind: 'train' }>, stopAfter = Infinity): Promise<Trained> {
   const steps: StepMetrics[] = [];
   let startSeconds = 0;
@@ -81,11 +81,14 @@ export interface Generated {
   readonly promptTokensPerSecond: number;
   readonly decodeTokensPerSecond: number;
   readonly peakMemory: number | null;
-  /** From the start of the process to a loaded model. */
+  /** These seconds pass from the start of the process until the model is loaded. */
   readonly startSeconds: number;
 }
 
-/** Greedy answers of `tokens` tokens to the same prompt, one after another; the median of all but the first. */
+/**
+ * Generates greedy answers of `tokens` tokens to the same prompt, one after another. Speeds are the median of all but the
+ * first.
+ */
 export async function generate(
   spec: Extract<JobSpec, { kind: 'chat' }>,
   prompt: readonly number[],

@@ -1,4 +1,4 @@
-/** What the bench works on, made anew each time and always the same. */
+/** Makes what the bench works on, anew each time and always the same. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChatMessage } from '../engine/contract.ts';
@@ -7,12 +7,12 @@ import { specFromConfig } from '../engine/models/families/index.ts';
 import { modelTensors } from '../engine/models/spec.ts';
 import { fillUniform } from '../engine/random.ts';
 
-/** Ids that look random, none of them 0. */
+/** Returns ids that look random, none of them 0. */
 export function tokenIds(count: number, vocabularySize: number, seed: number): number[] {
   return Array.from({ length: count }, (_, i) => 1 + (((seed + Math.imul(i + 1, 7919 + seed)) >>> 0) % (vocabularySize - 1)));
 }
 
-/** Rows of ids, every one a target. */
+/** Writes rows of ids, every one of them a target. */
 export function writeRows(path: string, tokens: number, vocabularySize: number): void {
   const rows = Array.from(
     { length: 4 },
@@ -25,7 +25,7 @@ const words = 'the order of two lamps and a kettle to Nairobi was paid in cash b
   ' ',
 );
 
-/** Conversations of uneven length: most of a few dozen tokens, some of many hundred, with one to four answers. */
+/** Writes conversations of uneven length: most have a few dozen tokens, some many hundred, with one to four answers. */
 export function writeConversations(path: string): void {
   const text = (seed: number, length: number): string =>
     Array.from({ length }, (_, i) => words[Math.imul(i + 1, 31 + seed) % words.length]).join(' ') + '.';
@@ -43,7 +43,7 @@ export function writeConversations(path: string): void {
   writeFileSync(path, rows.join(''));
 }
 
-/** A small model of drawn weights with a vocabulary as large as they get, in a folder as a hub has it. */
+/** Writes a small model of random weights, with a vocabulary as large as they get, as a hub folder. */
 export function writeLargeVocabularyModel(folder: string): { readonly vocabularySize: number } {
   const config = {
     ...{ model_type: 'llama', architectures: ['LlamaForCausalLM'], vocab_size: 152_064, tie_word_embeddings: true },

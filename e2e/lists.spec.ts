@@ -1,4 +1,4 @@
-/** A project with very much in it: what is looked at is there at once, and only that. */
+/** In a project with very much in it, what is looked at is there at once, and only that is made. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { filledStore } from '../engine/testing/filled-store.ts';

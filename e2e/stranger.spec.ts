@@ -1,4 +1,4 @@
-/** What a script could do that gets into the page: the window must hold whatever it tries. */
+/** The window must hold against whatever a script tries that gets into the page. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The command line: finds the command, hands it what it needs, and turns how it ends into an exit status. */
+/** The command line finds the command, hands it what it needs, and turns how it ends into an exit status. */
 import { parseArgs } from 'node:util';
 import { Arguments, type Command, Interrupted, ProblemInResult, UsageError } from './cli/command.ts';
 import { commands, globalOptions } from './cli/commands.ts';

@@ -1,4 +1,4 @@
-// `npm run bench`: speed and peak memory of training, measured by bench/bench.ts under the project's Node.
+// `npm run bench` measures speed and peak memory of training with bench/bench.ts, under the project's Node.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { exitOf, root, setupOrExit } from './setup.mjs';

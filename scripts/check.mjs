@@ -1,4 +1,4 @@
-// `npm run check`: every static check at once. Names given as arguments choose: `npm run check -- lint types`.
+// `npm run check` runs every static check at once. Names given as arguments choose: `npm run check -- lint types`.
 import { checkEnvironment, runChecks, staticChecks } from './checks.mjs';
 import { root, setupOrExit } from './setup.mjs';
 

@@ -1,4 +1,4 @@
-// `npm run dev`: opens the window on the sources. The page takes changes over as they are saved, the shell starts again at its own.
+// `npm run dev` opens the window on the sources. The page takes changes over as they are saved, the shell starts again at its own.
 // Without a display it opens on one that nobody sees; `-- --remoteDebuggingPort 9222` lets a browser look at it.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';

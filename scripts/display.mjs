@@ -1,8 +1,8 @@
-// A screen nobody sees, so that tests run the same with and without a display.
+// A screen that nobody sees lets tests run the same with and without a display.
 import { spawn } from 'node:child_process';
 import { onPath } from './setup.mjs';
 
-/** @returns {Promise<{ environment: Record<string, string>, end: () => void }>} */
+/** Starts a display that nobody sees. @returns {Promise<{ environment: Record<string, string>, end: () => void }>} */
 export async function virtualDisplay() {
   if (process.platform !== 'linux' || !onPath('Xvfb')) return { environment: {}, end: () => {} };
   const server = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1600x1000x24', '-nolisten', 'tcp'], {

@@ -1,9 +1,9 @@
-// What Electron finds on this machine: a display, a sandbox, and a terminal that may end it.
+// Says what Electron finds on this machine: a display, a sandbox, and a terminal that may end it.
 import fs from 'node:fs';
 import path from 'node:path';
 import { exitOf, say } from './setup.mjs';
 
-/** A terminal sends Ctrl-C to the child as well; what is sent to this process alone is passed on. */
+/** Passes on to the child what is sent to this process alone. A terminal sends Ctrl-C to both. */
 export async function follow(child) {
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));
@@ -18,7 +18,7 @@ export function hasDisplay() {
   return local ? fs.existsSync(`/tmp/.X11-unix/X${local[1]}`) : display !== '';
 }
 
-/** Chromium's sandbox does not run as root, and on Linux needs user namespaces or its helper owned by root. */
+/** Says whether Chromium's sandbox runs: never as root, on Linux only with user namespaces or its helper owned by root. */
 export function canSandbox(dist) {
   if (process.platform !== 'linux') return true;
   if (process.getuid?.() === 0) return false;

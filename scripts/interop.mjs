@@ -1,5 +1,5 @@
-// `npm run interop`: our exports in the programs people run them in, under the project's Node. `--short`: a selection of a minute;
-// `--readme`: the table goes into README.md.
+// `npm run interop` reads our exports with the programs people run them in, under the project's Node. `--short` is a selection of a
+// minute, `--readme` puts the table into README.md.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { exitOf, root, setupOrExit } from './setup.mjs';

@@ -1,4 +1,4 @@
-// `npm run reference`: writes docs/reference from the code: recipe fields, command line, folders and tables. With `--check` it writes
+// `npm run reference` writes docs/reference from the code: recipe fields, command line, folders and tables. With `--check` it writes
 // nothing and fails where a page is not what the code says.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';

@@ -24,6 +24,7 @@ const windowPackages = [
 export class SetupError extends Error {}
 
 /**
+ * Installs what is missing, and says where things are.
  * @param {{ electron?: boolean, pinnedElectron?: boolean, virtualDisplay?: boolean }} wanted electron: also the runtime of the window;
  *   pinnedElectron: tries once more for the pinned version where only a stand-in was found; virtualDisplay: also Xvfb
  * @returns {Promise<{ node: string, electron: { executable: string, dist: string, kind: 'own' | 'stand-in', version: string } | null }>}
@@ -52,7 +53,7 @@ export async function ensureSetup(wanted = {}) {
   });
 }
 
-/** The Node that runs the engine: the platform package's binary, or the running one when it is new enough. */
+/** Returns the Node that runs the engine: the platform package's binary, or the running one when it is new enough. */
 export function nodeBinary() {
   const windows = process.platform === 'win32';
   const packaged = path.join(
@@ -189,7 +190,7 @@ function aptPolicy(name) {
 
 // ── Processes and files ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** npm as a command that needs no shell: the one that runs us, else the one beside this Node, else `npm`. */
+/** Returns npm as a command that needs no shell: the one that runs us, else the one beside this Node, else `npm`. */
 export function npmCommand() {
   const beside = [
     process.env.npm_execpath,
@@ -214,7 +215,7 @@ export async function runQuietly(command, args, what) {
     );
 }
 
-/** @returns {Promise<number>} the exit status; 128 + number for a signal, as a shell says it */
+/** Waits for a process to end. @returns {Promise<number>} the exit status; 128 + number for a signal, as a shell says it */
 export function exitOf(child) {
   return new Promise((resolve, reject) => {
     child.on('error', reject);
@@ -343,7 +344,7 @@ function isAlive(pid) {
   }
 }
 
-/** For the entry scripts: what cannot go on is a sentence, not a stack. */
+/** Ends an entry script that cannot go on with a sentence instead of a stack. */
 export async function orExit(work) {
   try {
     return await work();

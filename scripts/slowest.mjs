@@ -1,8 +1,9 @@
-// Which tests took longest, by what the reports of the suites say.
+// Finds the tests that took longest, by what the reports of the suites say.
 import path from 'node:path';
 import { root } from './setup.mjs';
 
 /**
+ * Lists the tests that took longest.
  * @param {{ unit: object | null, journeys: object | null }} reports as vitest and playwright write them; null for a suite that did not run
  * @returns {string[]} a line for each of the slowest tests, the slowest first
  */

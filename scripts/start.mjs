@@ -1,4 +1,4 @@
-// `npm start`: sets up, builds what changed, opens the studio. Without a display it runs the demo in the terminal instead.
+// `npm start` sets up, builds what changed, opens the studio. Without a display it runs the demo in the terminal instead.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { buildWindow } from './build.mjs';

@@ -1,4 +1,4 @@
-// `npm run unit -- PATTERN`: the unit tests whose path holds PATTERN. Everything else goes on to vitest: `--watch`, `-t NAME`.
+// `npm run unit -- PATTERN` runs the unit tests whose path holds PATTERN. Everything else goes on to vitest: `--watch`, `-t NAME`.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { checkEnvironment } from './checks.mjs';

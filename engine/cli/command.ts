@@ -1,4 +1,4 @@
-/** What a command of the command line is, and what it is handed. */
+/** This file says what a command of the command line is, and what it is handed. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
 import type { DataFiles, ModelAt } from '../contract.ts';
@@ -8,11 +8,11 @@ import type { HostClient } from '../rpc.ts';
 import type { Output } from './output.ts';
 
 export interface Command {
-  /** Behind `lowrank <name>` in the help. */
+  /** The help shows this behind `lowrank <name>`. */
   readonly usage: string;
   readonly summary: string;
   readonly options: NonNullable<ParseArgsConfig['options']>;
-  /** Options that take all values up to the next option. */
+  /** These options take all values up to the next option. */
   readonly lists?: readonly string[];
   run(session: Session): Promise<void>;
 }
@@ -23,25 +23,25 @@ export interface Session {
   readonly dataDir: string;
   /** Connects to the engine, and starts it when nobody has. */
   connect(): Promise<HostClient>;
-  /** What Ctrl-C does instead of ending at once; a second Ctrl-C ends at once. */
+  /** Sets what Ctrl-C does instead of ending at once. A second Ctrl-C ends at once. */
   onInterrupt(listener: () => void): void;
 }
 
-/** How every command names the model it works on. */
+/** With these options every command names the model it works on. */
 export const modelOptions = {
   model: { type: 'string' },
   'accept-field': { type: 'string', multiple: true },
 } as const;
 
-/** How the rows of `--data` are read, where no recipe says it. */
+/** These options say how the rows of `--data` are read where no recipe says it. */
 export const rowOptions = { 'no-add-eos-token': { type: 'boolean' } } as const;
 
-/** The command line cannot be understood: exit status 2. */
+/** A UsageError says that the command line cannot be understood. The exit status is 2. */
 export class UsageError extends Error {}
-/** Ended by the user after everything worth keeping was saved: exit status 130. */
+/** The user ended the command after everything worth keeping was saved. The exit status is 130. */
 export class Interrupted extends Error {}
 
-/** Ends a command with a problem that its result shows: exit status 1. With `--json` both are one document. */
+/** Ends a command with a problem that its result shows. The exit status is 1. With `--json` both are one document. */
 export class ProblemInResult extends Error {
   readonly problem: Problem;
   readonly result: object;
@@ -53,7 +53,7 @@ export class ProblemInResult extends Error {
   }
 }
 
-/** Options and positional arguments of one call, read by name. */
+/** Reads options and positional arguments of one call by name. */
 export class Arguments {
   readonly positionals: readonly string[];
   readonly #values: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
@@ -87,19 +87,19 @@ export class Arguments {
     if (values.length === 0) throw new UsageError(`--${name} is missing.`);
     return values;
   }
-  /** The engine runs elsewhere: every path it is given is whole. */
+  /** Returns the absolute path of an option, because the engine runs in another folder. */
   path(name: string): string {
     return resolve(this.required(name));
   }
-  /** Files of rows, of which there must be one. */
+  /** Returns the files of rows, of which there must be at least one. */
   files(name: string): DataFiles {
     return { paths: this.requiredList(name).map((path) => resolve(path)) };
   }
-  /** What `modelOptions` say. */
+  /** Returns the model that `modelOptions` name. */
   model(): ModelAt {
     return { path: this.path('model'), acceptFields: this.list('accept-field') };
   }
-  /** What `rowOptions` say: nothing where they are left out. */
+  /** Returns what `rowOptions` say: nothing where they are left out. */
   rowSettings(): Partial<RowSettings> {
     return this.flag('no-add-eos-token') ? { addEosToken: false } : {};
   }

@@ -1,4 +1,4 @@
-/** The table of commands. */
+/** This is the table of commands. */
 import type { Command } from './command.ts';
 import { data } from './data.ts';
 import { demo } from './demo.ts';
@@ -11,7 +11,7 @@ import { merge } from './merge.ts';
 import { runs } from './runs.ts';
 import { train } from './train.ts';
 
-/** By the name that is typed, in the order of the help. */
+/** Each command stands under the name that is typed, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {
   train,
   evaluate,
@@ -24,7 +24,7 @@ export const commands: Readonly<Record<string, Command>> = {
   runs,
   demo,
 };
-/** Options of every command. */
+/** Every command takes these options. */
 export const globalOptions = {
   'data-dir': { type: 'string' },
   json: { type: 'boolean' },

@@ -1,4 +1,4 @@
-/** `lowrank data render|check|stats` */
+/** `lowrank data` renders, checks and counts rows. */
 import type { DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';

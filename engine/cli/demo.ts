@@ -1,4 +1,4 @@
-/** `lowrank demo`: the sample of the first start without a window, to a proven merged model. */
+/** `lowrank demo` runs the sample of the first start without a window, to a proven merged model. */
 import { join, resolve } from 'node:path';
 import type { SampleState } from '../contract.ts';
 import { Problem } from '../problem.ts';

@@ -1,4 +1,4 @@
-/** `lowrank devices` */
+/** `lowrank devices` lists what can compute here, and measures it. */
 import type { DeviceInfo } from '../contract.ts';
 import { alsoNeeded, installCuda, removeCuda } from '../runtime/cuda.ts';
 import type { Command } from './command.ts';

@@ -1,4 +1,4 @@
-/** `lowrank evaluate` */
+/** `lowrank evaluate` measures a model, with or without an adapter, on rows. */
 import { resolve } from 'node:path';
 import { showProgress } from './progress.ts';
 import { modelOptions, rowOptions, type Command } from './command.ts';

@@ -1,4 +1,4 @@
-/** `lowrank export` */
+/** `lowrank export` writes a model and its adapters in a format of other programs. */
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
 import { modelOptions, rowOptions, type Command } from './command.ts';
 import { readWeights } from './generate.ts';

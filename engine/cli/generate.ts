@@ -1,4 +1,4 @@
-/** `lowrank generate` */
+/** `lowrank generate` answers prompts. */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -99,7 +99,7 @@ function readMessages(path: string): readonly ChatMessage[] {
   });
 }
 
-/** `DIR` or `DIR=weight`; a folder may be called like that itself. */
+/** Reads adapters given as `DIR` or `DIR=weight`. A folder may have such a name itself. */
 export function readWeights(values: readonly string[]): AdapterWeight[] {
   return values.map((value) => {
     const found = /^(.+)=(-?[0-9.]+(?:e-?\d+)?)$/i.exec(value);

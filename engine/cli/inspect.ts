@@ -1,4 +1,4 @@
-/** `lowrank inspect` */
+/** `lowrank inspect` says what a file or folder is. */
 import { resolve } from 'node:path';
 import { modelOptions, UsageError, type Command } from './command.ts';
 

@@ -1,4 +1,4 @@
-/** `lowrank merge` */
+/** `lowrank merge` writes a model with its adapters merged into its weights. */
 import { modelOptions, UsageError, type Command } from './command.ts';
 import { readWeights } from './generate.ts';
 import { bytes } from './output.ts';

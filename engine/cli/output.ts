@@ -1,6 +1,7 @@
 /**
- * Results to stdout, progress and messages to stderr; a bar only on a terminal. Everything for people goes through here, and what of it
- * comes from files is shown as text only (`shown`): a name in a model cannot clear the screen or write a line of its own.
+ * Results go to stdout, progress and messages to stderr; only a terminal gets a bar. Everything for people goes through here,
+ * and what of it comes from files is shown as text only (`shown`): a name in a model cannot clear the screen or write a line of
+ * its own.
  */
 import type { Progress } from '../contract.ts';
 import { shown, shownJson, shownText, type ProblemValue } from '../problem.ts';
@@ -25,31 +26,31 @@ export class Output {
       });
   }
 
-  /** A line of the result, for people. */
+  /** Writes a line of the result, for people. */
   line(text = ''): void {
     if (this.json) return;
     this.#clearBar();
     process.stdout.write(`${shown(text)}\n`);
   }
 
-  /** Text of as many lines as it has, for people. */
+  /** Writes a text of any number of lines, for people. */
   text(text: string): void {
     this.piece(`${text}\n`);
   }
 
-  /** Part of a text, as it comes. */
+  /** Writes a part of a text as it comes. */
   piece(text: string): void {
     if (this.json) return;
     this.#clearBar();
     process.stdout.write(shownText(text));
   }
 
-  /** One JSON document, for programs. */
+  /** Writes one JSON document, for programs. */
   document(value: unknown): void {
     if (this.json) process.stdout.write(`${shownJson(value)}\n`);
   }
 
-  /** A message beside the result. */
+  /** Writes a message beside the result, to stderr. */
   message(text: string): void {
     this.#clearBar();
     process.stderr.write(`${shown(text)}\n`);
@@ -76,19 +77,19 @@ export class Output {
     this.#toldAt = now;
   }
 
-  /** Why a command fails, and in its document what it has found out all the same. */
+  /** Writes why a command fails, and in its document what it has found out all the same. */
   problem(problem: ProblemValue, found: object = {}): void {
     this.document({ ...found, problem });
     this.notice(problem);
   }
 
-  /** Something beside the work that people should know; on stderr, also where the result is for programs. */
+  /** Writes something beside the work that people should know, to stderr, also where the result is for programs. */
   notice({ code, message, hint }: ProblemValue): void {
     this.message(`lowrank: ${code}: ${message}`);
     this.message(`  ${hint}`);
   }
 
-  /** Columns aligned, two spaces apart. */
+  /** Writes rows in aligned columns, two spaces apart. */
   table(given: readonly (readonly string[])[]): void {
     const rows = given.map((row) => row.map((cell) => shown(cell)));
     const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));

@@ -1,4 +1,4 @@
-/** The recipe of a command line: a file, then every `--set key=value` over it. */
+/** Reads the recipe of a command line: a file, then every `--set key=value` over it. */
 import { Problem } from '../problem.ts';
 import { checkRecipe, ownNames, parseFieldText, recipeProblem, type RecipeInput } from '../recipe.ts';
 import { readText } from '../formats/files.ts';

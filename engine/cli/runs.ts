@@ -1,4 +1,4 @@
-/** `lowrank runs list|show|compare|queue|move|pause|resume|stop` */
+/** `lowrank runs` lists, shows and compares runs, and moves, pauses, resumes and stops them. */
 import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { formatFieldText, recipeKeys } from '../recipe.ts';

@@ -1,4 +1,4 @@
-/** `lowrank train` */
+/** `lowrank train` trains an adapter. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { EngineRequests, Params, Run } from '../contract.ts';
@@ -106,7 +106,7 @@ async function fittedRecipe(client: HostClient, request: Params<EngineRequests, 
   return recipe;
 }
 
-/** Shows a run until it ends; a run that failed is its Problem. */
+/** Shows a run until it ends. Throws the Problem of a run that failed. */
 export async function followRun(client: HostClient, id: string, output: Output): Promise<Run> {
   const { promise, resolve: settle, reject } = Promise.withResolvers<Run>();
   const look = (run: Run) => {

@@ -1,4 +1,4 @@
-/** Collects all that comes, in its order. */
+/** Returns all that comes, in its order. */
 export async function collected<T>(from: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const one of from) all.push(one);

@@ -1,4 +1,4 @@
-/** For tests: a database with things in every table. */
+/** Makes a database for tests, with things in every table. */
 import Database from 'better-sqlite3';
 import type { DatasetVersion, Run, StepMetrics } from '../contract.ts';
 import { defaultRecipe } from '../recipe.ts';
@@ -44,7 +44,7 @@ export const runOf = (id: string, change: Partial<Run> = {}): Run => ({
   ...change,
 });
 
-/** A first version of a data set. */
+/** Returns a first version of a data set. */
 export const versionOf = (datasetId: string, paths: readonly string[], evalPaths: readonly string[] = []): DatasetVersion => ({
   ...{ id: `${datasetId}-v1`, datasetId, sequence: 1, mapping: null, format: 'messages' },
   files: [

@@ -1,4 +1,4 @@
-/** For tests: every request of the contract with parameters that were changed at random, sent to a real host. */
+/** Sends every request of the contract, with parameters changed at random, to a real host. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,13 +20,16 @@ export interface FuzzedHost {
   readonly client: HostClient;
   readonly examples: Examples;
   readonly close: () => void;
-  /** Everything beside the data folder and the places written to, with its content. */
+  /** Returns everything beside the data folder and the places written to, with its content. */
   readonly surroundings: () => string;
-  /** A process that is nobody's business here. */
+  /** This process is none of the host's, and must live on. */
   readonly stranger: ChildProcess;
 }
 
-/** A host in a folder of its own, also for what it thinks is a person's home; `filled`: with a project, a model and rows in it. */
+/**
+ * Starts a host in a folder of its own, which is also what it thinks is a person's home. `filled` puts a project, a model and
+ * rows into it.
+ */
 export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
   const folder = mkdtempSync(join(tmpdir(), 'lowrank-requests-'));
   for (const name of ['home', 'temporary', 'given']) mkdirSync(join(folder, name));
@@ -149,7 +152,7 @@ function contentOf(folder: string): string {
   return hash.digest('hex');
 }
 
-/** What changes the examples; the same seed, the same changes. */
+/** A Mutator changes the examples. The same seed makes the same changes. */
 export class Mutator {
   #state: number;
   readonly #strange: readonly unknown[];
@@ -220,7 +223,7 @@ const isShaped = (name: Name, params: unknown): boolean => {
   }
 };
 
-/** Sends every request, changed `count` times; whatever comes back is an answer or a Problem that says what is wrong. */
+/** Sends every request, changed `count` times, and expects an answer or a Problem that says what is wrong. */
 export async function fuzz(
   host: FuzzedHost,
   options: { seed: number; count: number; skip?: readonly Name[] },

@@ -1,4 +1,7 @@
-/** One case of engine/golden through everything the engine does with a model, and how far each number is from transformers' and PEFT's. */
+/**
+ * Takes one case of engine/golden through everything the engine does with a model, and measures how far each number is from
+ * that of transformers and PEFT.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tensorView, type Adapter } from '../adapters/adapter.ts';
@@ -15,24 +18,24 @@ import { TrainStep } from '../training/step.ts';
 import { logitsOf } from './logits.ts';
 import { silentPort } from './port.ts';
 
-/** Largest differences; relative where the limit is. */
+/** These are the largest differences from the reference, relative where the limit is. */
 export interface Differences {
   readonly logits: number;
   readonly baseLogits: number;
   readonly mergedLogits: number;
   readonly loss: number;
-  /** Of each tensor's largest element. */
+  /** The difference is a share of each tensor's largest element. */
   readonly gradients: number;
   readonly stepLosses: number;
-  /** Relative. */
+  /** The difference is relative. */
   readonly gradientNorms: number;
-  /** Distance from the reference's trained tensors as a share of how far training moved them, of the worst tensor. */
+  /** The distance from the reference's trained tensors is a share of how far training moved them, of the worst tensor. */
   readonly trained: number;
-  /** Greedy tokens that are not the reference's. */
+  /** So many greedy tokens are not the reference's. */
   readonly tokens: number;
 }
 
-/** What rounding in float32 allows for; the reference differs from itself by a fourth of it. */
+/** Rounding in float32 allows for so much; the reference differs from itself by a fourth of it. */
 export const limits: Differences = {
   logits: 2e-5,
   baseLogits: 2e-5,
@@ -56,7 +59,7 @@ interface Row {
   readonly labels: readonly number[];
 }
 
-/** `source` is `model` or `model.gguf`; `work` an empty folder. */
+/** Measures the case in `folder`. `source` is `model` or `model.gguf`, `work` an empty folder. */
 export async function measureCase(folder: string, source: string, work: string): Promise<Differences> {
   const modelPath = join(folder, source);
   const adapterPath = join(folder, 'adapter');

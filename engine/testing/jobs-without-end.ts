@@ -1,4 +1,4 @@
-/** For tests: a job that does not come to its end by itself, in the ways that the `path` of an inspection names. */
+/** This job does not come to its end by itself, in the way that the `path` of an inspection names. */
 import { pulseArgument, startPulse } from '../jobs/pulse.ts';
 import type { JobCommand } from '../contract.ts';
 

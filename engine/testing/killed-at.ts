@@ -1,4 +1,4 @@
-/** For tests: a process that ends at a certain change of the disk. From there on nothing changes any more, as if it had been killed. */
+/** Lets work end at a certain change of the disk. From there on nothing changes any more, as if it had been killed. */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
@@ -12,7 +12,7 @@ const changes = [
 
 class Killed extends Error {}
 
-/** Runs `work` and kills it at its `at`-th change; how many there were, and whether it came to its end. */
+/** Runs `work` and kills it at its `at`-th change. Returns how many there were, and whether it came to its end. */
 export async function killedAt(at: number, work: () => Promise<unknown>): Promise<{ changes: number; finished: boolean }> {
   const functions = fs as unknown as Record<string, Change>;
   const kept = new Map<string, Change>();

@@ -1,4 +1,7 @@
-/** For tests: a run that is killed at a chosen call by which its folder changes. Arguments: the job's spec as JSON, the number of the call. */
+/**
+ * Trains a run that is killed at a chosen call by which its folder changes. Arguments: the job's spec as JSON, the number of
+ * the call.
+ */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import type { JobSpec } from '../contract.ts';

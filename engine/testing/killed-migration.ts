@@ -1,4 +1,4 @@
-/** For tests: opens the store of a folder, and is killed at the n-th call that reaches the disk. Arguments: folder, n. */
+/** Opens the store of a folder, and is killed at the n-th call that reaches the disk. Arguments: folder, n. */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import Database from 'better-sqlite3';

@@ -1,4 +1,4 @@
-/** For tests: runs killed at random moments, and what is left of them against a run nobody touched. */
+/** Kills runs at random moments, and compares what is left of them with a run nobody touched. */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

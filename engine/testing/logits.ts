@@ -1,10 +1,13 @@
-/** For tests: logits as proofs compute them, for the rows of a batch. */
+/** Computes logits as proofs do, for the rows of a batch. */
 import type { Adapter } from '../adapters/adapter.ts';
 import { LogitsRunner, type LogitsOptions } from '../decoder/logits.ts';
 import type { OpenModel } from '../models/open.ts';
 import type { MicroBatch } from '../training/micro-batch.ts';
 
-/** Logits `[tokens, vocabulary]` of all rows without their padding, one row after the other; null is the base alone. */
+/**
+ * Returns logits `[tokens, vocabulary]` of all rows without their padding, one row after the other. Without an adapter (null)
+ * they are the base's.
+ */
 export async function logitsOf(
   model: Pick<OpenModel, 'spec' | 'weights'>,
   adapter: Adapter | null,

@@ -1,4 +1,4 @@
-/** A model of blocks that differ in all that a block may: sizes of attention and feed-forward, window, rotary embedding, norms. */
+/** This model's blocks differ in all that a block may: sizes of attention and feed-forward, window, rotary embedding, norms. */
 import { join } from 'node:path';
 import { specFromConfig } from '../models/families/index.ts';
 import { attentionOf } from '../models/mixers/index.ts';
@@ -34,7 +34,7 @@ export const mixedSpec: DecoderSpec = {
   }),
 };
 
-/** That model with random weights, which lie in the folder. */
+/** Opens that model with random weights, which it writes into the folder. */
 export function mixedModel(folder: string): OpenModel {
   const any = openModel(join(import.meta.dirname, '../golden/llama-tied/model'));
   return withParts(any, { spec: mixedSpec, weights: randomWeights({ spec: mixedSpec, quantization: 'none' }, folder) });

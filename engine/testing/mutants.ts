@@ -1,4 +1,4 @@
-/** For tests: every reader of a file from a stranger, given files that were changed at random, in bounds of time and memory. */
+/** Gives every reader of a stranger's file files that were changed at random, and holds it to bounds of time and memory. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -234,7 +234,10 @@ function changed(bytes: Buffer, name: string, random: Random): Buffer {
   return ofBytes[random(ofBytes.length)]!(Buffer.from(bytes), random);
 }
 
-/** Reads a file changed in so many ways: each ends in a value or a Problem that is no bug of ours, soon, and in little memory. */
+/**
+ * Reads a file changed in so many ways, and expects of each a value or a Problem that is no bug of ours, soon, and in little
+ * memory.
+ */
 export async function expectBounded(name: string, mutants: number, seed = 1): Promise<void> {
   const { make, file, read } = subjects[name]!;
   const folder = mkdtempSync(join(tmpdir(), 'mutants-'));

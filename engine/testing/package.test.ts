@@ -1,4 +1,4 @@
-/** What the application is packed with: the engine, and nothing of its tests. */
+/** The application is packed with the engine, and with nothing of its tests. */
 import { globSync, readFileSync } from 'node:fs';
 import { join, matchesGlob } from 'node:path';
 import { expect, test } from 'vitest';

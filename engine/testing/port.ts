@@ -1,4 +1,4 @@
-/** A job without a host, and a request to it that nobody follows. */
+/** These ports let a job run without a host, and a request to it without anybody who follows. */
 import type { Asker, JobPort } from '../jobs/port.ts';
 import { stepsOf } from './run-events.ts';
 
@@ -11,7 +11,7 @@ export const silentPort: JobPort = {
 
 export const silentAsker: Asker = { signal: new AbortController().signal, report: () => {} };
 
-/** A training without a host that is asked to stop once its folder holds so many steps. */
+/** Returns the port of a training that is asked to stop once its folder holds so many steps. */
 export const portUntil = (out: string, steps: number): JobPort => ({
   ...silentPort,
   get stopRequested() {

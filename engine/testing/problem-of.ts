@@ -1,4 +1,4 @@
-/** For tests: the Problem that something is refused with. */
+/** Tells the Problem that something is refused with. */
 import { Problem } from '../problem.ts';
 
 /** Returns the Problem that `action` throws. Throws what else it throws, and an Error where it throws nothing. */

@@ -1,4 +1,7 @@
-/** A model that one can differentiate by hand: the loss of a token is half the squared distance of all parameters to a point it names. */
+/**
+ * This model can be differentiated by hand: the loss of a token is half the squared distance of all parameters to a point it
+ * names.
+ */
 import { supervised, type MicroBatch } from '../training/micro-batch.ts';
 import type { Training } from '../training/loop.ts';
 import type { StepResult } from '../training/step.ts';

@@ -1,4 +1,4 @@
-/** For tests: engine, jobs and command lines killed at random moments while runs go on, and what is left of it all. */
+/** Kills engine, jobs and command lines at random moments while runs go on, and looks at what is left. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -118,7 +118,7 @@ class World {
     }
   }
 
-  /** Lets what was interrupted go on, and starts new runs until so many go on. */
+  /** Resumes what was interrupted, and starts new runs until so many go on. */
   async keepBusy(count: number): Promise<void> {
     const client = await this.connect();
     const runs = await this.runs();
@@ -135,7 +135,7 @@ class World {
     for (let more = going; more < count; more++) await this.start();
   }
 
-  /** False when there is no such process just now. */
+  /** Kills a process. Returns false when there is no such process just now. */
   async kill(victim: Victim): Promise<boolean> {
     const engine = this.#enginePid();
     const pid = victim === 'engine' ? engine : victim === 'command line' ? this.#command?.pid : childrenOf(engine)[0];
@@ -178,7 +178,7 @@ class World {
     }
   }
 
-  /** Every run that was promised is there, with every step that was told. */
+  /** Expects that every run that was promised is there, with every step that was told. */
   async expectPromisesKept(): Promise<void> {
     const told = new Map(this.#promised);
     for (let attempt = 0; ; attempt++) {

@@ -1,4 +1,4 @@
-/** The report of rows that are all in memory. */
+/** Makes the report of rows that are all in memory. */
 import type { DataReport } from '../contract.ts';
 import { reportOf } from '../data/report.ts';
 import { type JudgingTokenizer, RowFacts } from '../data/row-facts.ts';

@@ -1,4 +1,4 @@
-/** For tests: what the newest session of a run has left in events.jsonl. */
+/** Reads what the newest session of a run has left in events.jsonl. */
 import type { StepMetrics } from '../contract.ts';
 import { readNews } from '../jobs/run-news.ts';
 import type { RunEvent } from '../jobs/run-folder.ts';
@@ -9,8 +9,8 @@ export function eventsOf<T extends RunEvent['type']>(out: string, type: T): Extr
   return session.filter((event): event is Extract<RunEvent, { type: T }> => event.type === type);
 }
 
-/** The lines that it has said. */
+/** Returns the lines that it has said. */
 export const saidIn = (out: string): string[] => eventsOf(out, 'log').map(({ text }) => text);
 
-/** Every step of the run so far. */
+/** Returns every step of the run so far. */
 export const stepsOf = (out: string): readonly StepMetrics[] => readNews(out, { metrics: 0, events: 0 }).steps;

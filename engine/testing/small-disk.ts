@@ -1,8 +1,8 @@
-/** For tests: a small file system in memory, which can really be full. */
+/** Mounts a small file system in memory, which can really be full. */
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 
-/** Mounts one at a new folder; false, with the reason printed, where this system does not let us. */
+/** Mounts one at a new folder. Returns false, and prints the reason, where this system does not let us. */
 export function mountSmallDisk(path: string, megabytes: number): boolean {
   mkdirSync(path);
   const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', path], {
@@ -12,7 +12,7 @@ export function mountSmallDisk(path: string, megabytes: number): boolean {
   return status === 0;
 }
 
-/** Whether it could be taken away again: nobody may use it any more. */
+/** Takes it away again. Returns false while somebody still uses it. */
 export function unmountSmallDisk(path: string): boolean {
   return spawnSync('umount', [path]).status === 0;
 }

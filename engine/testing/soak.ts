@@ -4,13 +4,13 @@ import { createConnection } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { connectHost, type HostClient, hostPlaces } from '../rpc.ts';
 
-/** What a host held at one moment. */
+/** A host held so much at one moment. */
 export interface Held {
-  /** Resident bytes. */
+  /** The resident memory has so many bytes. */
   readonly memory: number;
-  /** Open files, sockets and the like. */
+  /** So many files, sockets and the like are open. */
   readonly handles: number;
-  /** Files in the data folder, but for logs and the code that is kept compiled. */
+  /** The data folder has so many files, logs and compiled code not counted. */
   readonly files: number;
 }
 
@@ -19,7 +19,10 @@ const rows = golden('rows.jsonl');
 /** A run takes as long as many rounds. */
 const roundsPerRun = 10;
 
-/** One sample after each round: jobs that end well, badly and by their client's going, hundreds of requests, clients of all kinds, and now and then a run. */
+/**
+ * Uses a host in rounds, and returns a sample after each: jobs that end well, badly and because their client goes, hundreds of
+ * requests, clients of all kinds, and now and then a run.
+ */
 export async function soak(dataDir: string, goesOn: (rounds: number) => boolean): Promise<Held[]> {
   const places = hostPlaces(dataDir);
   const client = await connectHost(dataDir);

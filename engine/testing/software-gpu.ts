@@ -1,8 +1,8 @@
-/** For tests: a GPU in software, the Vulkan that Electron brings for machines without one. */
+/** Finds a GPU in software: the Vulkan that Electron brings for machines without one. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a process needs in its environment to have that GPU and no other; or why there is none here. */
+/** Returns what a process needs in its environment to have that GPU and no other, or why there is none here. */
 export function softwareGpu(): { readonly environment: Readonly<Record<string, string>> } | { readonly missing: string } {
   if (process.platform !== 'linux') return { missing: 'only on Linux is WebGPU run by Vulkan' };
   if (process.arch !== 'x64') return { missing: 'onnxruntime-node has no WebGPU for Linux on this processor' };

@@ -1,11 +1,11 @@
-/** For tests: the folder of a run as its job writes it, without a job. */
+/** Writes the folder of a run as its job does, without a job. */
 import { RunFolder, type RunRecord } from '../jobs/run-folder.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { versions } from '../versions.ts';
 
 const data = { format: 'tokens', rows: 8, examples: 8, skipped: 0, truncated: 0, withoutTarget: 0 } as const;
 
-/** Begins a session of a run of `totalSteps` steps after `step` of them; the test goes on from there. */
+/** Begins a session of a run of `totalSteps` steps after `step` of them. The test writes the rest. */
 export function writtenRun(out: string, onWritten: () => void, { totalSteps = 4, step = 0 } = {}): RunFolder {
   const folder = new RunFolder(out, onWritten);
   const record: RunRecord = {

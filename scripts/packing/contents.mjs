@@ -1,4 +1,5 @@
-// What a packed application may hold, and what must be in it. Told by its files alone, so that it also checks what electron-builder did.
+// Says what a packed application may hold, and what must be in it. It goes by the files alone, so it also checks what
+// electron-builder did.
 import { listPackage } from '@electron/asar';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -18,7 +19,7 @@ const withNativeLibrary = ['better-sqlite3', 'onnxruntime-node', 'tokenizers'];
 const engine = /^engine\/(?!golden\/|testing\/)(?!.*\.test\.ts$).+\.ts$/;
 const archived = /^(package\.json|out\/(main|preload|renderer)\/.+\.(js|cjs|css|html|woff2))$/;
 
-/** @returns {string[]} the folders of node_modules in an application, by the name of their package */
+/** Lists packages. @returns {string[]} the folders of node_modules in an application, by the name of their package */
 export function packagesIn(resources) {
   const modules = path.join(resources, 'app.asar.unpacked', 'node_modules');
   return fs
@@ -28,7 +29,7 @@ export function packagesIn(resources) {
     );
 }
 
-/** @returns {string[]} the names of the fonts in an application's archive */
+/** Lists fonts. @returns {string[]} the names of the fonts in an application's archive */
 export function fontsIn(resources) {
   return filesInArchive(resources)
     .filter((file) => file.endsWith('.woff2'))
@@ -36,6 +37,7 @@ export function fontsIn(resources) {
 }
 
 /**
+ * Checks what a packed application holds.
  * @param {string} resources the folder `resources` of a packed application (macOS: `Contents/Resources`)
  * @param {{ name: string, version: string }[]} bundled the packages that the window and the shell are made of
  * @param {string} platform as `process.platform` says it

@@ -1,7 +1,8 @@
-// Electron's fuses in a packed binary, compared with the list in electron-builder.yml.
+// Electron's fuses in a packed binary are compared with the list in electron-builder.yml.
 import { FuseState, FuseV1Options, getCurrentFuseWire } from '@electron/fuses';
 
 /**
+ * Compares the fuses of a packed application with those that are wanted.
  * @param {string} executable the packed application (on macOS the folder that ends in .app)
  * @param {Record<string, boolean>} wanted `electronFuses` of electron-builder.yml
  * @returns {Promise<string[]>} one sentence for each fuse that is not as it was asked for

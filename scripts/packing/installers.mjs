@@ -1,4 +1,4 @@
-// The installers of this system from a packed folder, with an SBOM and SHA-512 sums beside them.
+// Makes the installers of this system from a packed folder, with an SBOM and SHA-512 sums beside them.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -6,6 +6,7 @@ import path from 'node:path';
 import { npmCommand, onPath, readJson, root, runQuietly, say } from '../setup.mjs';
 
 /**
+ * Writes the installers of this system.
  * @param {{ node: string, builder: string, prepackaged: string, output: string, options: string[], targets: string[] }} order targets:
  *   electron-builder's names, all of this system when empty
  * @returns {Promise<string[]>} the installers' files

@@ -1,4 +1,4 @@
-// NOTICES.txt of a package: one entry for everything in it that others wrote, with the text of its licence.
+// NOTICES.txt of a package has one entry for everything in it that others wrote, with the text of its licence.
 import fs from 'node:fs';
 import path from 'node:path';
 import { readJson, root, SetupError } from '../setup.mjs';
@@ -13,12 +13,13 @@ const onnxruntimeTextsVersion = '1.30.0';
 const bar = '='.repeat(80);
 const heading = (name, version, licence) => `${bar}\n${name} ${version} (${licence})\n${bar}`;
 
-/** @returns {string[]} "name version" of every entry of a NOTICES.txt */
+/** Reads the entries of a NOTICES.txt. @returns {string[]} "name version" of every entry of a NOTICES.txt */
 export function entriesOf(notices) {
   return [...notices.matchAll(/^={80}\n(\S+ \S+) \(.+\)\n={80}$/gm)].map(([, entry]) => entry);
 }
 
 /**
+ * Writes the text of NOTICES.txt.
  * @param {{ packages: string[], bundled: { name: string, version: string, folder: string }[], fonts: string[], node: { name: string,
  *   version: string, licence: string }, electron: string }} content packages: folders of node_modules in the package; bundled: what the
  *   window, the shell and its preload are made of; fonts: file names; electron: its version

@@ -1,9 +1,10 @@
-// Which Electron a package is made with.
+// Says which Electron a package is made with.
 import fs from 'node:fs';
 import path from 'node:path';
 import { SetupError } from '../setup.mjs';
 
 /**
+ * Says whether a package may be made with the Electron that was found. Throws where it may not.
  * @param {{ kind: 'own' | 'stand-in', version: string, dist: string }} found what the set-up found
  * @param {string} pinned the version in package.json
  * @param {boolean} allowStandIn whether another version will do, for a smoke test

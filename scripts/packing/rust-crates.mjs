@@ -14,14 +14,14 @@ import { readJson, root, say } from '../setup.mjs';
 const folder = path.join(root, 'node_modules', 'tokenizers');
 export const cratesFile = path.join(root, 'scripts', 'packing', 'licences', 'rust-crates.txt');
 
-/** @returns {{ name: string, version: string }[]} the crates whose sources a native library names */
+/** Finds the crates whose sources a native library names. @returns {{ name: string, version: string }[]} */
 export function cratesNamedBy(library) {
   const text = fs.readFileSync(library, 'latin1');
   const names = [...text.matchAll(/registry[/\\]src[/\\][^/\\]+[/\\]([A-Za-z0-9_-]+?)-(\d+\.\d+\.\d+[A-Za-z0-9.+-]*)[/\\]/g)];
   return [...new Map(names.map(([, name, version]) => [`${name} ${version}`, { name, version }])).values()];
 }
 
-/** @returns {string[]} "name version" of every crate in the list */
+/** Reads a list of crates. @returns {string[]} "name version" of every crate in the list */
 export function cratesListed(text) {
   return [...text.matchAll(/^- (\S+ \S+) \(.+\)$/gm)].map(([, crate]) => crate);
 }
