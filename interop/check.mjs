@@ -47,14 +47,15 @@ const shortly = {
 /** Tokens of each answer. */
 const answerLength = 16;
 
-/** @returns whether everything passed */
+/** Has every wanted family read by every program. @returns whether everything passed */
 export async function check({ short, readme, families }) {
   const work = mkdtempSync(join(tmpdir(), 'interop-'));
   const wanted = short ? columns.filter(({ title }) => shortly.columns.includes(title)) : columns;
   const { readers, absent } = await startReaders(new Set(wanted.map(({ reader }) => reader)));
+  /** @type {import('./table.mjs').Results} */
   const results = {
     ...{ columns: wanted.map(({ title }) => title), rows: new Map(), quantizations: null, absent },
-    ...{ ownWays: new Set(), failures: [] },
+    ...{ ownWays: new Set(), failures: [], programs: [] },
   };
   const context = { ...{ work, cacheDir: join(work, 'cache'), readers, columns: wanted, results } };
   try {

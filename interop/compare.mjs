@@ -1,4 +1,4 @@
-/** How another program's logits and answer stand to ours. Logits are lists of `[vocabulary]`, one for every position. */
+/** Compares another program's logits and answer with ours. Logits are lists of `[vocabulary]`, one for every position. */
 
 export function argmax(logits) {
   let best = 0;
@@ -7,8 +7,9 @@ export function argmax(logits) {
 }
 
 /**
- * Differences are counted in the spread (standard deviation) of our logits at their position: `worst` is the largest, `mean` the root of
- * the mean of their squares. `agreement`: the share of positions with the same likeliest token.
+ * Measures how far logits are apart, in the spread (standard deviation) of ours at their position: `worst` is the largest
+ * difference, `mean` the root of the mean of their squares. `agreement` is the share of positions with the same likeliest
+ * token.
  */
 export function compareLogits(ours, theirs) {
   if (ours.length !== theirs.length) throw new Error(`${theirs.length} positions instead of ${ours.length}`);
@@ -32,8 +33,8 @@ export function compareLogits(ours, theirs) {
 }
 
 /**
- * The first place where another greedy answer differs from ours, null when none does. Where our two best logits are no further apart
- * than `rounding` spreads either is right, and what comes after means nothing.
+ * Returns the first place where another greedy answer differs from ours, null when none does. Where our two best logits are no
+ * further apart than `rounding` spreads either is right, and what comes after means nothing.
  */
 export function differsAt({ tokens, logits, promptLength }, answer, rounding) {
   for (let t = promptLength; t < tokens.length; t++) {

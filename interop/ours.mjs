@@ -1,4 +1,7 @@
-/** What our own engine says: exports written, token ids, and the logits and answers by which the other programs are judged. */
+/**
+ * Asks our own engine: it writes exports, and says token ids, and the logits and answers by which the other programs are
+ * judged.
+ */
 import { readAdapter } from '../engine/adapters/folder.ts';
 import { openTemplate } from '../engine/data/template.ts';
 import { openTokenizer } from '../engine/data/tokenizer.ts';
@@ -24,6 +27,7 @@ const texts = [
   'def double(x):\n    return 2 * x  # twice\r\n\tdone',
 ];
 
+/** @type {import('../engine/contract.ts').ChatMessage[]} */
 const conversation = [
   { role: 'user', content: 'What is the name of the 2nd item? It was 53.99 EUR.' },
   { role: 'assistant', content: 'The name of item 2 is "Søren".' },
@@ -32,7 +36,11 @@ const conversation = [
 
 export const port = { send() {}, stopRequested: false, onRequest() {}, untilStopped: () => new Promise(() => {}) };
 
-/** Writes an export; no `adapter` is the model alone. */
+/**
+ * Writes an export. Without an `adapter` it is the model alone.
+ * @param {{ model: string, adapter?: string | null, format: any, quantization: any, out: string, cacheDir: string,
+ *   importance?: string[] }} order
+ */
 export async function writeExport({ model, adapter = null, format, quantization, out, cacheDir, importance = [] }) {
   const { refused } = await runExport(
     {
@@ -45,7 +53,9 @@ export async function writeExport({ model, adapter = null, format, quantization,
   if (refused !== null) throw new Error(refused.message);
 }
 
-/** Texts, the special tokens of the model among them, and a conversation as its template writes it, with our token ids. */
+/**
+ * Returns texts, the special tokens of the model among them, and a conversation as its template writes it, with our token ids.
+ */
 export async function readTexts(modelPath) {
   const tokenizer = tokenizerOf(modelPath);
   const special = [...Array(tokenizer.vocabularySize).keys()].filter((id) => tokenizer.isSpecial(id));
@@ -58,12 +68,12 @@ export async function readTexts(modelPath) {
   return { ...{ texts: all, ids, conversation, rendered, prompt: ids.at(-1) }, ends: { bos, eos, addBos, addEos, stopTokens } };
 }
 
-/** Conversations as a model reads them, each with its question alone too. */
+/** Returns conversations as a model reads them, each with its question alone too. */
 export async function readRows(modelPath, rows) {
   const tokenizer = tokenizerOf(modelPath);
   const template = openTemplate(tokenizer);
   const read = async ({ messages }) => ({
-    whole: await tokenizer.encode(template.render(messages, {})),
+    whole: await tokenizer.encode(template.render(messages, { addGenerationPrompt: false })),
     question: await tokenizer.encode(template.render(messages.slice(0, -1), { addGenerationPrompt: true })),
     expected: messages.at(-1).content,
   });
@@ -74,7 +84,7 @@ export function textOf(modelPath, tokens) {
   return tokenizerOf(modelPath).decode(tokens, { skipSpecial: true });
 }
 
-/** A prompt with our greedy answer, `count` tokens long, and the logits after every token of both but the last. */
+/** Returns a prompt with our greedy answer, `count` tokens long, and the logits after every token of both but the last. */
 export function answerTo(modelPath, adapterPath, prompt, count, cacheDir) {
   return withSession(modelPath, adapterPath, cacheDir, async (session) => {
     const tokens = [...prompt];
@@ -87,7 +97,10 @@ export function answerTo(modelPath, adapterPath, prompt, count, cacheDir) {
   });
 }
 
-/** Our logits of an exported model, after every token but the last. */
+/**
+ * Returns our logits of an exported model, after every token but the last. `quantization` and `model`, its base, are asked for ONNX only.
+ * @param {{ path: string, format: string, quantization?: any, model?: any }} exported
+ */
 export async function logitsOf({ path, format, quantization, model }, tokens, cacheDir) {
   const fed = tokens.slice(0, -1);
   if (format !== 'onnx')
@@ -108,7 +121,9 @@ export async function logitsOf({ path, format, quantization, model }, tokens, ca
 }
 
 function tokenizerOf(modelPath) {
-  return openTokenizer(openModel(modelPath).tokenizerSource);
+  const { tokenizerSource } = openModel(modelPath);
+  if (tokenizerSource === null) throw new Error(`${modelPath} has no tokenizer`);
+  return openTokenizer(tokenizerSource);
 }
 
 async function withSession(modelPath, adapterPath, cacheDir, use) {

@@ -1,7 +1,7 @@
 /**
- * Our exports in the programs people run them in. Installs what this workspace needs, if it is not there, and checks; `--short` is the
- * selection of every `npm test`, `--readme` puts the table of a whole run into README.md, names are the families to be checked alone.
- * Runs under Node 24, after the set-up.
+ * Reads our exports with the programs people run them in. It installs what this workspace needs, if it is not there, and
+ * checks; `--short` is the selection of every `npm test`, `--readme` puts the table of a whole run into README.md, names are
+ * the families to be checked alone. Runs under Node 24, after the set-up.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The built-in model with the adapter of the sample: trained here, and every GGUF type answering its rows in llama.cpp. */
+/** Trains the adapter of the sample on the built-in model, and has every GGUF type answer its rows in llama.cpp. */
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { jsonFields } from '../engine/evaluate/json.ts';
@@ -17,7 +17,7 @@ const limit = 0.2;
 /** Tokens of an answer with the four fields are about 30. */
 const longestAnswer = 48;
 
-/** The adapter that *Try the sample* trains, and the model as a hub folder. */
+/** Trains the adapter that *Try the sample* trains, and writes the model as a hub folder. */
 export async function trainSample(folder) {
   const { train, recipe } = sampleFiles();
   const cacheDir = join(folder, 'cache');
@@ -34,7 +34,10 @@ export async function trainSample(folder) {
   return { base, adapter: adapterPath };
 }
 
-/** A row for every type of GGUF: SmolLM2, whose rows of 576 are no whole blocks of 256, and a small model whose rows are. */
+/**
+ * Makes a row for every type of GGUF: of SmolLM2, whose rows of 576 are no whole blocks of 256, and of a small model whose rows
+ * are.
+ */
 export async function checkQuantizations({ folder, sample, cacheDir, readers, results }) {
   const llama = readers.get('llama.cpp');
   const rows = readFileSync(sampleFiles().eval, 'utf8')
@@ -88,7 +91,7 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
         longestAnswer,
       );
       for (const [i, { expected }] of questions.entries())
-        if (jsonFields.score({ expected }, await textOf(model, answers[i])).state === 'good') right++;
+        if (jsonFields.score({ question: '', expected }, await textOf(model, answers[i]))?.state === 'good') right++;
       if (quantization === 'q4_k_m' && right < rightAnswers) fail(`${right} of ${rows.length} answers have the right fields`);
       const megabytes = statSync(out).size / 1e6;
       table.push({ quantization, megabytes, agreements, right, questions: rows.length, importance: importance.length > 0 });

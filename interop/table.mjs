@@ -1,4 +1,4 @@
-/** The result of a run: printed, and put into README.md. */
+/** Prints the result of a run, and puts it into README.md. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -12,6 +12,13 @@ read them: the same tokens for text with specials, scripts and digits, the same 
 and logits within rounding. A number is how often a quantized export says the same token as base and adapter (random weights bear rounding worst); –: the
 program has no way to compute the model.`;
 
+/**
+ * What a run has found: `rows` have a cell for every title of `columns`, `absent` are programs and why they are not there.
+ * @typedef {{ columns: string[], rows: Map<string, Map<string, string>>, quantizations: object[] | null, absent: Map<string, string>,
+ *   ownWays: Set<string>, failures: string[], programs: string[] }} Results
+ */
+
+/** @param {Results} results */
 export function printTable(results) {
   for (const table of tablesOf(results)) console.log(`\n${aligned(table)}`);
   console.log(`\n${results.programs.join('; ')}`);
@@ -21,6 +28,7 @@ export function printTable(results) {
   console.log(`${cells.length} exports read, ${results.failures.length} differences`);
 }
 
+/** @param {Results} results */
 export function writeReadme(results) {
   const text = readFileSync(readme, 'utf8');
   const [start, end] = marks.map((mark) => text.indexOf(mark));

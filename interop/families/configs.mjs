@@ -1,4 +1,7 @@
-/** One small config.json per family, with what makes the family: every one fits the kernels of llama.cpp (heads of 64, rows of 256). */
+/**
+ * Each family has one small config.json, with what makes the family. Every one fits the kernels of llama.cpp (heads of 64, rows
+ * of 256).
+ */
 
 const sizes = {
   hidden_size: 256,
@@ -27,7 +30,7 @@ const ministral3 = {
 };
 const growing = (from, to) => Array.from({ length: 32 }, (_, i) => from + ((to - from) * i) / 31);
 
-/** `model_type`: the style of its tokenizer, and its config. */
+/** Each `model_type` has the style of its tokenizer, and its config. */
 export const families = {
   cohere: ['cohere', { ...sizes, logit_scale: 0.25, tie_word_embeddings: true, rope_theta: 10000 }],
   cohere2: [

@@ -12,7 +12,7 @@ import { makeTokenizer } from './tokenizers.mjs';
 
 export const familyNames = Object.keys(families);
 
-/** @returns {{ base: string, adapter: string }} folders in `folder` */
+/** Makes a model of a family and its adapter. @returns {{ base: string, adapter: string }} folders in `folder` */
 export function makeFamily(family, folder) {
   const model = join(folder, 'base');
   mkdirSync(model, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Small tokenizers in the style of each family, learned from a page of text. Their merges may join letters, digits, signs and line ends,
- * so that a wrong split of the text before merging shows in the tokens.
+ * Makes small tokenizers in the style of each family, learned from a page of text. Their merges may join letters, digits, signs
+ * and line ends, so that a wrong split of the text before merging shows in the tokens.
  */
 
 const page = `The quick brown fox can't jump over 1234567890 lazy dogs; it's 2024, and they'll pay 53.99 EUR for 12 pegs!
@@ -36,7 +36,7 @@ function learnMerges(pieces, count) {
 }
 
 /** White space belongs to what follows it; nothing else is cut. */
-const chunks = page.match(/\s*\S+|\s+$/gu);
+const chunks = page.match(/\s*\S+|\s+$/gu) ?? [];
 
 /** GPT-2's printable stand-in for each byte. */
 const byteSymbols = (() => {
@@ -102,7 +102,11 @@ function byteLevel(style) {
 
 const line = '\u2581';
 
-/** SentencePiece's BPE: a space is written as ▁, what is not in the vocabulary as bytes. */
+/**
+ * SentencePiece's BPE writes a space as ▁, and what is not in the vocabulary as bytes.
+ * @param {{ specials: string[], begin: string, end: string, unknown: string, template: string, normalizer: object,
+ *   pre_tokenizer?: object | null, strip?: boolean }} style
+ */
 function sentencePiece({ specials, begin, end, unknown, template, normalizer, pre_tokenizer = null, strip = false }) {
   const learned = learnMerges(
     chunks.map((chunk) => [...chunk.replaceAll(' ', line)]),
@@ -170,7 +174,7 @@ const makers = {
     }),
 };
 
-/** The files of a hub folder that make a tokenizer, and its size. */
+/** Returns the files of a hub folder that make a tokenizer, and its size. */
 export function makeTokenizer(style) {
   const { model, specials, normalizer, pre_tokenizer, decoder, begin, end, unknown, template } = makers[style]();
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };

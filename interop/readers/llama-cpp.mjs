@@ -1,4 +1,4 @@
-/** llama.cpp, through node-llama-cpp. */
+/** Reads exports with llama.cpp, through node-llama-cpp. */
 import { getLlama } from 'node-llama-cpp';
 import { cpuThreads } from '../../engine/runtime/devices.ts';
 
@@ -31,8 +31,8 @@ export class LlamaCpp {
   }
 
   /**
-   * Token ids of `texts`, where a text begins and an answer ends, the logits after every token but the last of `tokens`, and its
-   * own greedy answer to the first `promptLength` of them; `lora`: an adapter's file on the model.
+   * Returns token ids of `texts`, where a text begins and an answer ends, the logits after every token but the last of
+   * `tokens`, and its own greedy answer to the first `promptLength` of them. `lora` is an adapter's file on the model.
    */
   read(path, { texts, ends, tokens, promptLength, lora = null }) {
     return this.#with(path, lora, async (model, sequence) => {
@@ -53,7 +53,7 @@ export class LlamaCpp {
     });
   }
 
-  /** Its greedy answers to prompts, to an end of turn or `limit` tokens. */
+  /** Returns its greedy answers to prompts, each to an end of turn or `limit` tokens. */
   answers(path, prompts, limit) {
     return this.#with(path, null, async (model, sequence) => {
       const answers = [];
@@ -83,7 +83,7 @@ export class LlamaCpp {
   }
 }
 
-async function greedy(sequence, prompt, limit, isEnd = () => false) {
+async function greedy(sequence, prompt, limit, isEnd = (_token) => false) {
   const tokens = [];
   // Temperature 0 is greedy; the end of turn is part of the answer.
   for await (const token of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {

@@ -1,4 +1,4 @@
-/** Programs in Python: a script of `python/` answers jobs line by line. */
+/** Reads exports with programs in Python: a script of `python/` answers jobs line by line. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 const packages = join(import.meta.dirname, '..', 'node_modules', '.python');
 const genai = 'onnxruntime-genai==0.18.0';
 
-/** The Python to be used: LOWRANK_PYTHON, or what the shell finds. */
+/** This Python is used: LOWRANK_PYTHON, or what the shell finds. */
 export const python = process.env['LOWRANK_PYTHON'] ?? 'python3';
 
 export class PythonReader {
@@ -19,12 +19,12 @@ export class PythonReader {
   #folder = mkdtempSync(join(tmpdir(), 'interop-python-'));
   #errors = '';
 
-  /** transformers and PEFT; throws where they are not there. */
+  /** Starts transformers and PEFT. Throws where they are not there. */
   static hub() {
     return PythonReader.#start('read-hub.py');
   }
 
-  /** onnxruntime-genai, which is installed beside Node's packages where Python has none; throws where that cannot be. */
+  /** Starts onnxruntime-genai, and installs it beside Node's packages where Python has none. Throws where that cannot be. */
   static async genai() {
     try {
       return await PythonReader.#start('read-genai.py');
@@ -69,7 +69,7 @@ export class PythonReader {
     throw new Error(this.#errors.trim().split('\n').at(-1) || `${python} is not there`);
   }
 
-  /** What the script answers to a job, with the logits it wrote. */
+  /** Returns what the script answers to a job, with the logits it wrote. */
   async read(path, { texts, conversation, tokens, promptLength, adapter = null }) {
     const file = join(this.#folder, 'logits');
     const job = { path, adapter, texts, conversation, tokens, promptLength, logits: file };

@@ -1,4 +1,4 @@
-/** transformers.js, on our own onnxruntime. */
+/** Reads exports with transformers.js, on our own onnxruntime. */
 import { basename, dirname } from 'node:path';
 // First, because it is what keeps the runtime they share from reporting to its maker.
 import '../../engine/runtime/session.ts';
@@ -14,8 +14,8 @@ export class TransformersJs {
   version = `transformers.js ${env.version}`;
 
   /**
-   * Token ids of `texts`, the conversation as its template writes it, the logits after every token but the last of `tokens`, and its
-   * own greedy answer to the first `promptLength` of them.
+   * Returns token ids of `texts`, the conversation as its template writes it, the logits after every token but the last of
+   * `tokens`, and its own greedy answer to the first `promptLength` of them.
    */
   async read(path, { quantization, texts, conversation, tokens, promptLength }) {
     env.localModelPath = dirname(path);
