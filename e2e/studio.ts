@@ -11,7 +11,7 @@ export class Studio {
   readonly app: ElectronApplication;
   readonly page: Page;
   readonly dataDir: string;
-  /** What the page complained about; a journey that leaves anything here has failed. */
+  /** The page has complained about these; a journey that leaves anything here has failed. */
   readonly complaints: string[] = [];
 
   private constructor(app: ElectronApplication, page: Page, dataDir: string) {
@@ -26,11 +26,13 @@ export class Studio {
   }
 
   static async open(dataDir: string): Promise<Studio> {
-    const app = await _electron.launch({ args: [root, '--data-dir', dataDir], cwd: root, env: environment() });
-    const page = await app.firstWindow();
+    // The first window of a busy machine takes its time.
+    const timeout = 120_000;
+    const app = await _electron.launch({ args: [root, '--data-dir', dataDir], cwd: root, env: environment(), timeout });
+    const page = await app.firstWindow({ timeout });
     const studio = new Studio(app, page, dataDir);
-    // What a person waits for too; the first window of a busy machine takes its time.
-    await page.getByRole('heading', { level: 1 }).first().waitFor({ timeout: 90_000 });
+    // What a person waits for too.
+    await page.getByRole('heading', { level: 1 }).first().waitFor({ timeout });
     return studio;
   }
 
@@ -53,7 +55,9 @@ export class Studio {
     }, paths);
   }
 
-  /** As if a person had chosen these in a dialog: from then on the page may name them, `out` as a place to write to. */
+  /**
+   * Acts as if a person had chosen these in a dialog: from then on the page may name them, and `out` as a place to write to.
+   */
   async choose(paths: readonly string[], out?: string): Promise<void> {
     await this.answerDialogs(paths);
     await this.request('shell.chooseFiles', { title: '', kind: 'data' });

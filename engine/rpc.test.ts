@@ -1,9 +1,9 @@
 /** Two versions of the studio at one data folder tell each other, whichever of them is older; an engine that does not answer is told of. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import type { HostMessage } from './contract.ts';
 import { readFrames } from './frames.ts';
 import { connectHost, hostPlaces } from './rpc.ts';
@@ -40,7 +40,7 @@ test.each([
   }
 });
 
-test('a client of another version, or one that says none, is told instead of answered', { timeout: 60_000 }, async () => {
+test('a client of another version, or one that says none, is told instead of answered', async () => {
   const dataDir = join(folder, 'data');
   const client = await connectHost(dataDir);
   expect(await client.request('projects.list', undefined)).toEqual([]);
@@ -68,7 +68,6 @@ test('a client of another version, or one that says none, is told instead of ans
 
 test.skipIf(process.platform === 'win32')(
   'an engine that is halted is said to be so within seconds, before and after somebody is connected to it',
-  { timeout: 60_000 },
   async () => {
     const dataDir = join(folder, 'halted');
     const said: string[] = [];
@@ -94,7 +93,7 @@ test.skipIf(process.platform === 'win32')(
   },
 );
 
-test('whoever waits for an engine that says nothing is told so', { timeout: 60_000 }, async () => {
+test('whoever waits for an engine that says nothing is told so', async () => {
   const dataDir = join(folder, 'silent');
   const server = createServer((socket) =>
     setTimeout(() => say(socket, { type: 'hello', pid: 1, studio: versions.studio }), 4000),
@@ -105,4 +104,16 @@ test('whoever waits for an engine that says nothing is told so', { timeout: 60_0
   expect(said).toEqual([expect.stringContaining('Waiting for the engine')]);
   client.close();
   server.close();
+});
+
+test('compiled code is kept in the data folder, or where the environment keeps it already', async () => {
+  const elsewhere = join(folder, 'code');
+  for (const given of [undefined, elsewhere]) {
+    const dataDir = join(folder, given === undefined ? 'own-code' : 'code-elsewhere');
+    vi.stubEnv('NODE_COMPILE_CACHE', given);
+    (await connectHost(dataDir)).close();
+    vi.unstubAllEnvs();
+    expect(existsSync(join(dataDir, 'cache', 'code'))).toBe(given === undefined);
+    expect(existsSync(elsewhere)).toBe(given !== undefined);
+  }
 });

@@ -216,8 +216,9 @@ function startHost(
     cwd: places.dataDir,
     stdio: ['ignore', log, log],
     windowsHide: true,
-    // Types are taken out of our code and it is compiled once, for the host and all of its jobs: most of a second for each job.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(places.dataDir, 'cache', 'code'), ...options.env },
+    // Types are taken out of our code and it is compiled once, for the host and all of its jobs: most of a second for each job. Where
+    // whoever starts us keeps compiled code already, ours is kept there.
+    env: { NODE_COMPILE_CACHE: join(places.dataDir, 'cache', 'code'), ...process.env, ...options.env },
   });
   closeSync(log);
   child.on('exit', onExit);

@@ -1,11 +1,14 @@
-// The static checks, which read the code and run none of it: one list for `npm run check` and for `npm test`.
+// The static checks read the code and run none of it. This is their one list, for `npm run check` and for `npm test`.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { exitOf, root, say } from './setup.mjs';
 
-/** @returns {{ name: string, command: string[] }[]} with the slowest first, so that none of them is waited for alone at the end */
+/**
+ * Lists the static checks, the slowest first, so that none of them is waited for alone at the end.
+ * @returns {{ name: string, command: string[] }[]}
+ */
 export function staticChecks(node) {
   const tool = (file, ...rest) => [node, path.join(root, 'node_modules', file), ...rest];
   // What was found of files that are as they were is kept, as lint and format do.
@@ -27,6 +30,7 @@ export function staticChecks(node) {
     { name: 'types of the engine', command: types('tsconfig.json') },
     { name: 'types of the shell', command: types('tsconfig.electron.json') },
     { name: 'types of the tests', command: types('tsconfig.e2e.json') },
+    { name: 'types of the other programs', command: types('tsconfig.interop.json') },
     {
       name: 'format',
       command: tool(
@@ -46,12 +50,14 @@ export function staticChecks(node) {
   ];
 }
 
-/** What every check and test runs under: the project's own Node, and output without colours. */
+/** Returns the environment of every check and test: the project's own Node, and output without colours. */
 export function checkEnvironment(node) {
   return {
     ...process.env,
     PATH: `${path.dirname(node)}${path.delimiter}${process.env.PATH ?? ''}`,
     NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
+    // Every command, engine and job that a test starts would compile all of our code anew, most of a second each.
+    NODE_COMPILE_CACHE: path.join(root, '.cache', 'code'),
     FORCE_COLOR: '0',
     NO_COLOR: '1',
   };
@@ -78,7 +84,7 @@ export async function runChecks(checks, environment, limitSeconds = 600) {
   return { passed: checks.length - failed, failed };
 }
 
-/** @returns {Promise<{ status: number, output: string, seconds: number }>} */
+/** Runs a command, at most to its limit. @returns {Promise<{ status: number, output: string, seconds: number }>} */
 export async function run([command, ...rest], limitSeconds, env) {
   const started = performance.now();
   const child = spawn(command, rest, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,4 +1,4 @@
-// `npm run dist`: the application as a folder in dist/, checked against what it may hold.
+// `npm run dist` packs the application as a folder in dist/, checked against what it may hold.
 //   --installers      also the installers of this system and the list of what they are made of (docs/releasing.md); `--installers=deb`
 //                     only those named
 //   --smoke-test      the result (of a .deb what it holds) is started once and must train a step
@@ -96,7 +96,8 @@ async function startOnce(executable) {
   const display = await virtualDisplay();
   const switches = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
   const environment = { ...process.env, ...display.environment };
-  for (const name of ['LOWRANK_NODE', 'LOWRANK_RESOURCES', 'ELECTRON_RUN_AS_NODE', 'NODE_OPTIONS']) delete environment[name];
+  for (const name of ['LOWRANK_NODE', 'LOWRANK_RESOURCES', 'ELECTRON_RUN_AS_NODE', 'NODE_OPTIONS', 'NODE_COMPILE_CACHE'])
+    delete environment[name];
   const child = spawn(executable, [...switches, '--smoke-test'], {
     stdio: 'inherit',
     env: environment,

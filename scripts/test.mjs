@@ -1,4 +1,4 @@
-// `npm test`: sets up, runs every check and closes with one line of counts. `--full` adds what takes long: long unit tests, an
+// `npm test` sets up, runs every check and closes with one line of counts. `--full` adds what takes long: long unit tests, an
 // installer, every family and format in other programs. Names given as arguments choose checks: `npm test -- unit`.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -38,18 +38,24 @@ const { passed: good, failed: bad } = await runChecks(chosenStatic, environment)
 count(good, bad);
 await unitTests();
 await journeys();
-const installers = full && process.platform === 'linux' ? ['--installers=deb'] : [];
-await check('packaged application', [setup.node, 'scripts/dist.mjs', '--smoke-test', '--allow-stand-in', ...installers], 1800);
-await check('other programs', [setup.node, 'interop/run.mjs', ...(full ? [] : ['--short'])], full ? 3600 : 600);
+await programs();
 const slowest = slowestTests(suiteReports);
 if (slowest.length > 0) console.log(['the slowest tests:', ...slowest].join('\n  '));
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
 
-/** One check that passes or fails as a whole. */
-async function check(name, command, limitSeconds) {
-  if (!isChosen(name)) return;
-  const { passed: good, failed: bad } = await runChecks([{ name, command }], environment, limitSeconds);
+/** What is checked as a whole, the one beside the other: packing waits for the disk. */
+async function programs() {
+  const installers = full && process.platform === 'linux' ? ['--installers=deb'] : [];
+  const all = [
+    {
+      name: 'packaged application',
+      command: [setup.node, 'scripts/dist.mjs', '--smoke-test', '--allow-stand-in', ...installers],
+    },
+    { name: 'other programs', command: [setup.node, 'interop/run.mjs', ...(full ? [] : ['--short'])] },
+  ];
+  const chosenOnes = all.filter(({ name }) => isChosen(name));
+  const { passed: good, failed: bad } = await runChecks(chosenOnes, environment, full ? 3600 : 1800);
   count(good, bad);
 }
 

@@ -24,7 +24,7 @@ const golden = fileURLToPath(new URL('../golden/llama-tied', import.meta.url));
 const model = join(golden, 'model');
 const rows = join(golden, 'rows.jsonl');
 const tinyModel = fileURLToPath(new URL('../../resources/tiny/model', import.meta.url));
-const limit = 60_000;
+const limit = 300_000;
 
 let folder: string;
 let dataDir: string;

@@ -1,4 +1,4 @@
-/** Files that lost, gained or changed bytes: each is harmless or a Problem, whatever reads it; never a crash, never slow. */
+/** Files that lost, gained or changed bytes are harmless or a Problem, whatever reads them: never a crash, never slow. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ const files: readonly (readonly [folder: string, file: string, first: number, re
   ],
 ];
 
-test.each(files)('%s/%s', { timeout: 60_000 }, async (from, file, first, read) => {
+test.each(files)('%s/%s', async (from, file, first, read) => {
   const folder = join(work, file);
   cpSync(from, folder, { recursive: true });
   const whole = readFileSync(join(folder, file));

@@ -23,7 +23,7 @@ const lowrank = (...args: string[]) =>
     execFile(process.execPath, [cli, '--data-dir', dataDir, ...args], (_, stdout, stderr) => done({ stdout, stderr }));
   });
 
-test('a damaged database is healed for a command, which is told once what was saved', { timeout: 60_000 }, async () => {
+test('a damaged database is healed for a command, which is told once what was saved', async () => {
   filledStore(dataDir, { runs: 3, steps: 20 }).close();
   const path = join(dataDir, 'studio.sqlite');
   const db = new Database(path, { readonly: true });
@@ -45,23 +45,19 @@ test('a damaged database is healed for a command, which is told once what was sa
   if (process.platform !== 'win32') expect(statSync(dataDir).mode & 0o077).toBe(0);
 });
 
-test(
-  'a row that cannot be read leaves the list to the others, and the command says which it was',
-  { timeout: 60_000 },
-  async () => {
-    filledStore(dataDir, { runs: 3, steps: 1 }).close();
-    const db = new Database(join(dataDir, 'studio.sqlite'));
-    db.exec("UPDATE runs SET recipe = 'no JSON' WHERE id = 'r2'");
-    db.close();
-    const { stdout, stderr } = await lowrank('runs', 'list');
-    expect(stdout).toContain('Run r1');
-    expect(stdout).not.toContain('Run r2');
-    expect(stdout).toContain('Run r3');
-    expect(stderr).toContain("Run r2 r2 (column 'recipe' holds no JSON)");
-  },
-);
+test('a row that cannot be read leaves the list to the others, and the command says which it was', async () => {
+  filledStore(dataDir, { runs: 3, steps: 1 }).close();
+  const db = new Database(join(dataDir, 'studio.sqlite'));
+  db.exec("UPDATE runs SET recipe = 'no JSON' WHERE id = 'r2'");
+  db.close();
+  const { stdout, stderr } = await lowrank('runs', 'list');
+  expect(stdout).toContain('Run r1');
+  expect(stdout).not.toContain('Run r2');
+  expect(stdout).toContain('Run r3');
+  expect(stderr).toContain("Run r2 r2 (column 'recipe' holds no JSON)");
+});
 
-test('clients are told that there is something to tell', { timeout: 60_000 }, async () => {
+test('clients are told that there is something to tell', async () => {
   filledStore(dataDir, { runs: 1, steps: 1 }).close();
   const db = new Database(join(dataDir, 'studio.sqlite'));
   db.exec("UPDATE runs SET tags = '5'");

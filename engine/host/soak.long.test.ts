@@ -1,11 +1,11 @@
-/** As long as `LOWRANK_SOAK_MINUTES` says; ten minutes where it says nothing. */
+/** The soak takes as many minutes as `LOWRANK_SOAK_MINUTES` says, 15 where it says nothing. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { type Held, soak } from '../testing/soak.ts';
 
-const minutes = Number(process.env['LOWRANK_SOAK_MINUTES'] ?? 10);
+const minutes = Number(process.env['LOWRANK_SOAK_MINUTES'] ?? 15);
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-soak-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 }));
 

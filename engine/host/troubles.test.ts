@@ -21,7 +21,7 @@ test.skipIf(process.platform !== 'linux')('a log that takes no line more keeps n
     stdio: ['ignore', full, full],
   });
   try {
-    await expect.poll(() => existsSync(socket), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => existsSync(socket)).toBe(true);
     const client = await connectHost(dataDir);
     for (let line = 0; line < 20; line++) {
       const stranger = createConnection(socket, () => stranger.write('null\n'));
@@ -35,38 +35,32 @@ test.skipIf(process.platform !== 'linux')('a log that takes no line more keeps n
   }
 });
 
-test(
-  'a database that another program holds is waited for, named, and loses no run that waits',
-  { timeout: 60_000 },
-  async () => {
-    const dataDir = join(folder, 'held');
-    const client = await connectHost(dataDir);
-    const start = (maxSteps: number) =>
-      client.request('runs.start', {
-        model: { path: golden('model') },
-        data: { paths: [golden('rows.jsonl')], evalPaths: [] },
-        recipe: { rank: 2, maxSteps, evalEvery: 0, saveEvery: 0, learningRate: 1e-5 },
-      });
-    const [first, second] = [await start(1_000_000), await start(2)];
-    const state = async (id: string) => (await client.request('runs.get', { id })).state;
-    await expect
-      .poll(async () => (await client.request('runs.get', { id: first.id })).step, { timeout: 30_000 })
-      .toBeGreaterThan(0);
+test('a database that another program holds is waited for, named, and loses no run that waits', async () => {
+  const dataDir = join(folder, 'held');
+  const client = await connectHost(dataDir);
+  const start = (maxSteps: number) =>
+    client.request('runs.start', {
+      model: { path: golden('model') },
+      data: { paths: [golden('rows.jsonl')], evalPaths: [] },
+      recipe: { rank: 2, maxSteps, evalEvery: 0, saveEvery: 0, learningRate: 1e-5 },
+    });
+  const [first, second] = [await start(1_000_000), await start(2)];
+  const state = async (id: string) => (await client.request('runs.get', { id })).state;
+  await expect.poll(async () => (await client.request('runs.get', { id: first.id })).step).toBeGreaterThan(0);
 
-    const other = new Database(join(dataDir, 'studio.sqlite'));
-    other.exec('BEGIN IMMEDIATE');
-    await expect(client.request('projects.create', { name: 'Held' })).rejects.toMatchObject({ code: 'store-unavailable' });
-    await expect.poll(() => state(first.id), { timeout: 20_000 }).toBe('failed');
-    expect(await state(second.id)).toBe('queued');
-    other.exec('ROLLBACK');
-    other.close();
-    await expect.poll(() => state(second.id), { timeout: 30_000 }).toBe('done');
-    expect((await client.request('runs.get', { id: first.id })).problem!.code).toBe('store-unavailable');
-    await client.request('runs.resume', { id: first.id });
-    await client.request('runs.stop', { id: first.id, force: true });
-    client.close();
-  },
-);
+  const other = new Database(join(dataDir, 'studio.sqlite'));
+  other.exec('BEGIN IMMEDIATE');
+  await expect(client.request('projects.create', { name: 'Held' })).rejects.toMatchObject({ code: 'store-unavailable' });
+  await expect.poll(() => state(first.id)).toBe('failed');
+  expect(await state(second.id)).toBe('queued');
+  other.exec('ROLLBACK');
+  other.close();
+  await expect.poll(() => state(second.id)).toBe('done');
+  expect((await client.request('runs.get', { id: first.id })).problem!.code).toBe('store-unavailable');
+  await client.request('runs.resume', { id: first.id });
+  await client.request('runs.stop', { id: first.id, force: true });
+  client.close();
+});
 
 test.skipIf(process.platform === 'win32')(
   'a data folder that is moved away is missed, and its host leaves the next one alone',

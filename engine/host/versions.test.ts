@@ -8,7 +8,7 @@ import type { Run } from '../contract.ts';
 import { connectHost, type HostClient } from '../rpc.ts';
 
 const golden = (name: string) => fileURLToPath(new URL(`../golden/llama-tied/${name}`, import.meta.url));
-const limit = 120_000;
+const limit = 300_000;
 let folder: string;
 let client: HostClient;
 let projectId: string;

@@ -30,7 +30,7 @@ const tokens = (addEosToken: boolean) =>
     (report) => (report as DataReport).trainedTokens,
   );
 
-test('checks, rendering, evaluation and training take as many tokens as the setting says', { timeout: 60_000 }, async () => {
+test('checks, rendering, evaluation and training take as many tokens as the setting says', async () => {
   const [ended, open] = [await tokens(true), await tokens(false)];
   expect(ended).toBe(open + 2);
   const rendered = ((await ask({ name: 'render', data: { paths: [data] }, offset: 0 })) as RenderedRows).rows as RenderedRow[];

@@ -29,5 +29,5 @@ describe.each(sources)('%s, %s', (name, source) => {
     const differences = await measureCase(join(golden, name), source, mkdtempSync(join(root, 'case-')));
     const beyond = (Object.keys(limits) as (keyof Differences)[]).filter((what) => !(differences[what] < limits[what]));
     expect(beyond, JSON.stringify(differences)).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -209,16 +209,14 @@ test('a host that is killed with three runs waiting is followed by one in which 
   const living = await connectHost(place);
   const trains = await start('trains', 400);
   for (const name of ['one', 'two', 'three']) await start(name, 2);
-  await expect
-    .poll(async () => (await living.request('runs.checkpoints', { id: trains.id })).length, { timeout: 120_000 })
-    .toBeGreaterThan(0);
+  await expect.poll(async () => (await living.request('runs.checkpoints', { id: trains.id })).length).toBeGreaterThan(0);
   const closed = new Promise<void>((done) => living.onClose(() => done()));
   process.kill((JSON.parse(readFileSync(hostPlaces(place).lock, 'utf8')) as { pid: number }).pid, 'SIGKILL');
   await closed;
 
   const client = await connectHost(place);
   const all = () => client.request('runs.list', {});
-  await expect.poll(async () => (await all()).map(({ state }) => state), { timeout: 240_000 }).toEqual(Array(4).fill('done'));
+  await expect.poll(async () => (await all()).map(({ state }) => state)).toEqual(Array(4).fill('done'));
   const finished = (await all()).toSorted((a, b) => a.finishedAt! - b.finishedAt!);
   expect(finished.map(({ name }) => name)).toEqual(['trains', 'one', 'two', 'three']);
   const { steps } = await client.request('runs.metrics', { id: trains.id, afterStep: 0 });
