@@ -1,7 +1,7 @@
 /** Rows as training sees them, many in one block of memory: an array of its own costs more than the tokens of a short row. */
 import type { TokenRow } from './rows.ts';
+import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
-const ignored = -100;
 const blockLength = 1 << 20;
 
 /** A row whose tokens lie in a block that it shares with others: its ids, then what its labels follow from. */
@@ -35,13 +35,7 @@ export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'in
   get labels(): Int32Array {
     const after = this.#start + this.#length;
     if (this.#bounds === null) return this.#block.subarray(after, after + this.#length);
-    const ids = this.inputIds;
-    const labels = new Int32Array(this.#length).fill(ignored);
-    for (let i = after; i < after + this.#bounds; i += 2) {
-      const [from, to] = [this.#block[i]!, this.#block[i + 1]!];
-      labels.set(ids.subarray(from, to), from);
-    }
-    return labels;
+    return labelsWithin(this.inputIds, this.#block.subarray(after, after + this.#bounds));
   }
 }
 
@@ -73,23 +67,4 @@ export class RowStore {
     this.rows.push(new StoredRow(row, place));
     this.#used += needed;
   }
-}
-
-/**
- * Where trained spans begin and end, in turn: nearly always a few numbers in place of a label for each token. Null where labels are other
- * tokens than the row's own, or where the bounds would be no shorter than the labels.
- */
-function boundsOfTrained(ids: Int32Array, labels: Int32Array): number[] | null {
-  const bounds: number[] = [];
-  let isTrained = false;
-  for (let t = 0; t < labels.length; t++) {
-    const label = labels[t]!;
-    if (label !== ignored && label !== ids[t]) return null;
-    if ((label !== ignored) === isTrained) continue;
-    isTrained = !isTrained;
-    bounds.push(t);
-    if (bounds.length + 1 >= labels.length) return null;
-  }
-  if (isTrained) bounds.push(labels.length);
-  return bounds;
 }
