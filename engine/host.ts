@@ -80,6 +80,7 @@ async function open(): Promise<Handle> {
     const { RunRegistry } = await import('./host/runs/registry.ts');
     const { Exports } = await import('./host/exports.ts');
     const { SampleProject } = await import('./host/sample-project.ts');
+    const { TokenCacheKeeper } = await import('./host/token-cache.ts');
     const { handlersFor } = await import('./host/handlers.ts');
     const { checkRequest } = await import('./host/request-shapes.ts');
     const cacheDir = join(places.dataDir, 'cache');
@@ -91,6 +92,7 @@ async function open(): Promise<Handle> {
     notices.onAdded(() => emit('notices.changed', null));
     if (openToOthers !== null) notices.add(openToOthers);
     const upkeep = new Upkeep(places.dataDir, store);
+    const tokenCache = new TokenCacheKeeper(cacheDir);
     const unsaved = new Unsaved();
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, unsaved, emit };
     const library = new Library(context);
@@ -124,6 +126,7 @@ async function open(): Promise<Handle> {
         [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
       close: () => {
         upkeep.stop();
+        tokenCache.stop();
         context.store.close();
       },
       stop: () => {

@@ -51,8 +51,18 @@ export interface RowsRef {
   readonly data: DataRef;
   readonly split?: Split;
 }
+/** Names a version of a data set to people, also when the data set is gone. */
+export interface VersionName {
+  readonly id: string;
+  /** From 1 within its data set. */
+  readonly sequence: number;
+  /** The data set as it was called then. */
+  readonly dataset: string;
+}
 /** Files as a job gets them. */
 export interface DataAt extends DataFiles {
+  /** The version that they are of; left out where they were named by their paths. */
+  readonly version?: VersionName;
   /** SHA-256 that the version has of each file, by its path; files without one are not compared. */
   readonly hashes?: Readonly<Record<string, string>>;
 }

@@ -22,8 +22,10 @@ export interface Run {
   readonly modelPath: string;
   readonly datasetId: string | null;
   readonly datasetName: string;
-  /** Of the data set, as it was trained on; null where its files were named by their paths. */
+  /** Of the data set, as it was trained on; null where its files were named by their paths, and once the data set is removed. */
   readonly versionId: string | null;
+  /** The number of that version within its data set, from 1; null where files were named by their paths. It stays when the data set is removed. */
+  readonly version: number | null;
   readonly recipe: Recipe;
   readonly device: Provider;
   readonly out: string;

@@ -11,10 +11,8 @@ import type { Tokenizer } from './tokenizer.ts';
 
 const maxRowsNamed = 100;
 const maxTokensNamed = 8;
-/** Some tokenizers call them special; an answer with a thought has them in its content. */
-const thoughtTags: ReadonlySet<string> = new Set(['<think>', '</think>']);
 
-export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens' | 'isSpecial'>;
+export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens'>;
 
 /** Rows with something in common: how many, and which are the first of them. */
 export class FoundRows {
@@ -36,8 +34,6 @@ export class FoundRows {
 /** Warnings that a row deserves by itself. */
 export class RowFindings {
   readonly #tokenizer: JudgingTokenizer | null;
-  /** Texts that the model reads as the chat template's own. */
-  readonly #special: readonly string[];
   readonly #endless = new FoundRows();
   #endlessTurns = 0;
   #endlessText = false;
@@ -50,14 +46,11 @@ export class RowFindings {
 
   constructor(tokenizer: JudgingTokenizer | null) {
     this.#tokenizer = tokenizer;
-    this.#special = [...(tokenizer?.addedTokens ?? [])]
-      .filter(([id, text]) => (tokenizer!.isSpecial(id) || tokenizer!.stopTokens.includes(id)) && !thoughtTags.has(text))
-      .map(([, text]) => text);
   }
 
   /** Takes the examples of one row. */
   add(examples: readonly TokenRow[]): void {
-    const { index, line, leftOut } = examples[0]!;
+    const { index, line, leftOut, spelled } = examples[0]!;
     const endless = examples.flatMap((example) => example.endless);
     if (endless.length > 0) this.#endless.add(index);
     this.#endlessTurns += endless.length;
@@ -67,8 +60,6 @@ export class RowFindings {
       for (const { role } of leftOut) this.#leftOutRoles.add(role);
       this.#leftOutFirst ??= { message: leftOut[0]!.message, line };
     }
-    const contents = examples.flatMap(({ messages }) => messages ?? []).map(({ content }) => content);
-    const spelled = this.#special.filter((text) => contents.some((content) => content.includes(text)));
     if (spelled.length === 0) return;
     if (this.#spelled.count === 0) this.#spelledLine = line;
     this.#spelled.add(index);

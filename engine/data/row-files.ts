@@ -1,5 +1,5 @@
 /** The files of one split of a data set, and which of them are no longer what a version of it says. */
-import type { ColumnMapping, RowsAt } from '../contract.ts';
+import type { ColumnMapping, RowsAt, VersionName } from '../contract.ts';
 import { Problem } from '../problem.ts';
 
 /** Files of rows, and what their fields mean where a person has said so. */
@@ -8,6 +8,8 @@ export interface RowFiles {
   readonly mapping?: ColumnMapping;
   /** SHA-256 that each file should have, by its path. */
   readonly hashes?: Readonly<Record<string, string>>;
+  /** The version that the files are of, where they were named by one. */
+  readonly version?: VersionName;
 }
 
 /** Returns the files of the split that is asked for: those to train on where none is named. */
@@ -20,15 +22,19 @@ export function changedFiles({ paths, hashes: wanted = {} }: RowFiles, hashes: r
   return paths.filter((path, i) => wanted[path] !== undefined && wanted[path] !== hashes[i]);
 }
 
+/** What files have changed since. */
+export type Since = 'the version of the data set was made' | 'the run was started';
+
 /** Says in a sentence that files are not what they were. */
-export function changedSentence(changed: readonly string[]): string {
-  return changed.length === 1
-    ? `${changed[0]} has changed since the version of the data set was made.`
-    : `${changed.join(', ')} have changed since the version of the data set was made.`;
+export function changedSentence(changed: readonly string[], since: Since = 'the version of the data set was made'): string {
+  return `${changed.join(', ')} ${changed.length === 1 ? 'has' : 'have'} changed since ${since}.`;
 }
 
-/** The refusal to train on files that are not those of the version. */
-export function changedProblem(changed: readonly string[]): Problem {
-  const hint = 'Put it back as it was, or make a new version of the data set from what is there now.';
-  return new Problem('data-changed', changedSentence(changed), hint);
+/** The refusal to train on files that are not those of the version, or those the run was started with. */
+export function changedProblem(changed: readonly string[], since: Since): Problem {
+  const hint =
+    since === 'the run was started'
+      ? 'Put it back as it was, or start a new run in another folder with what is there now.'
+      : 'Put it back as it was, or make a new version of the data set from what is there now.';
+  return new Problem('data-changed', changedSentence(changed, since), hint);
 }

@@ -1,39 +1,49 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import type { ChatMessage, DataFormat } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
-import { sizeOf } from '../formats/files.ts';
+import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
-import { defaultRecipe, type RowSettings } from '../recipe.ts';
+import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
 import { type Content, contentOf, type Conversation, detectFormat } from './content.ts';
 import type { Day } from './day.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
-import { ignored } from '../labels.ts';
+import { keptRowsVersion, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
+import { ignored, type LabelledTokens } from '../labels.ts';
 import { encodeExample, renderConversation } from './mask.ts';
+import { headOf, piecesOf } from './readers/bytes.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import type { RowFiles } from './row-files.ts';
 import { RowIndex } from './row-index.ts';
-import { type ChatTemplate, openTemplate } from './template.ts';
+import { SpelledTokens } from './spelled-tokens.ts';
+import { type ChatTemplate, openTemplate, printsDay } from './template.ts';
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** What is trained on: a row of the data, or one turn of a conversation whose template writes earlier turns differently. */
-export interface TokenRow extends Encoded {
+export interface TokenRow extends Encoded, Marks {
   /** Of the row in the data, from 0: the same for all examples of one row. */
   readonly index: number;
   readonly file: string;
   /** 1-based; for a JSON list the line on which the row begins. */
   readonly line: number;
+}
+/** What is found out about an example besides its tokens. It is kept with them as JSON. */
+interface Marks {
   /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
   readonly turn: number | null;
   /** Messages, from 1, that are trained and do not end in a token that ends an answer; 0 is a completion or a text that does not. */
   readonly endless: readonly number[];
   /** Messages, from 1, whose content the chat template leaves out. */
   readonly leftOut: readonly LeftOut[];
+  /** Special tokens that messages of the row spell. */
+  readonly spelled: readonly string[];
 }
+const unmarked: Marks = { turn: null, endless: [], leftOut: [], spelled: [] };
 interface LeftOut {
   readonly message: number;
   readonly role: ChatMessage['role'];
@@ -57,6 +67,19 @@ export interface RowsSummary {
   readonly unused: readonly UnusedColumn[];
 }
 
+/** What is known when all rows were read for their tokens. */
+export interface TokensSummary extends RowsSummary {
+  /** Why the tokens could not be kept for the next reading; null where they are, or were not to be. */
+  readonly notKept: string | null;
+}
+
+/** Where tokens are kept from one reading to the next. */
+export interface RowCache {
+  readonly folder: string;
+  /** A hash of all that decides what rows become, besides their files and how they are read. */
+  readonly decidedBy: string;
+}
+
 export interface UnusedColumn {
   readonly name: string;
   readonly rows: number;
@@ -65,12 +88,12 @@ export interface UnusedColumn {
 /** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
+/** While files are hashed it is told how far that is each time so much was read. */
+const hashedBytesBetweenTellings = 1 << 24;
 const millisecondsBetweenTellings = 5000;
 
 /** How rows are read; settings left out are those of the default recipe. */
 export interface RowReading extends Partial<RowSettings> {
-  /** False leaves out text and messages, which training never looks at. */
-  readonly keepText?: boolean;
   /** What a chat template prints. */
   readonly day?: Day | undefined;
 }
@@ -100,15 +123,24 @@ export async function readRows(
   reading: RowReading = {},
 ): Promise<DataRows> {
   const rows: RowOrProblem[] = [];
-  const summary = await new RowSource(files, tokenizer, vocabularySize, reading).read((examples) => rows.push(...examples));
+  const source = new RowSource(files, tokenizer, vocabularySize, reading);
+  const summary = await source.readWhole((examples) => rows.push(...examples));
   return { rows, ...summary };
 }
 
-/** The rows of files for one model: all of them one after another, or a page from the middle. It keeps no row, only where each begins. */
+type OnRow = (examples: readonly RowOrProblem[]) => void;
+
+/**
+ * The rows of files for one model: all of them one after another, or a page from the middle. It holds no row, only where each begins; with
+ * a cache the tokens of all rows are made once and kept there.
+ */
 export class RowSource {
   readonly #paths: readonly string[];
   readonly #mapping: Pick<RowFiles, 'mapping'>;
-  readonly #newEncoder: () => RowEncoder;
+  readonly #cache: RowCache | null;
+  /** What decides the tokens besides the content of the files; null where nothing can: a template prints the time. */
+  readonly #decidedBy: readonly unknown[] | null;
+  readonly #newEncoder: (keepText: boolean) => RowEncoder;
   readonly #index = new RowIndex();
   #viewer: RowEncoder | undefined;
   #total: number | null = null;
@@ -117,12 +149,20 @@ export class RowSource {
     { paths, mapping }: RowFiles,
     tokenizer: Tokenizer | null,
     vocabularySize: number,
-    { keepText = true, day, ...settings }: RowReading = {},
+    { day, ...given }: RowReading = {},
+    cache: RowCache | null = null,
   ) {
     this.#paths = paths;
     this.#mapping = mapping === undefined ? {} : { mapping };
-    this.#newEncoder = () =>
-      new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings: { ...defaultRecipe(), ...settings } });
+    this.#cache = cache;
+    const settings = rowSettings({ ...defaultRecipe(), ...given });
+    const printed = printsDay(tokenizer) ? day : null;
+    // The paths too: endings tell formats apart, and problems name files.
+    this.#decidedBy =
+      printed === undefined
+        ? null
+        : [keptRowsVersion, cache?.decidedBy, vocabularySize, printed, settings, mapping ?? null, paths];
+    this.#newEncoder = (keepText) => new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings });
   }
 
   /** Rows of the data; null until they have been read to the end. */
@@ -130,9 +170,95 @@ export class RowSource {
     return this.#total;
   }
 
-  /** Hands over the examples of each row, or its problem, in the order of the data. */
-  async read(onRow: (examples: readonly RowOrProblem[]) => void, watch: ReadingWatch = () => {}): Promise<RowsSummary> {
-    const encoder = this.#newEncoder();
+  /**
+   * Hands over the examples of each row without their text, or its problem, in the order of the data: as they were kept by an earlier
+   * reading of the same rows, or else from the files.
+   */
+  async read(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<TokensSummary> {
+    if (this.#cache === null || this.#decidedBy === null) {
+      const { summary } = await this.#encode(onRow, watch, false);
+      return { ...summary, notKept: null };
+    }
+    const stamp = stampOf(this.#paths);
+    const hashes = await this.#hashes(watch);
+    const key = createHash('sha256')
+      .update(JSON.stringify([...this.#decidedBy, hashes]))
+      .digest('hex');
+    const path = join(this.#cache.folder, key);
+    let done = 0;
+    const handOver: OnRow = (examples) => {
+      done++;
+      onRow(examples);
+    };
+    const kept = await this.#readKept(path, key, handOver, watch);
+    if (kept !== null) return { ...kept, notKept: null };
+
+    const writer = new KeptRowsWriter(path, key);
+    try {
+      let row = 0;
+      const keep = (examples: readonly RowOrProblem[], file: number, place: RecordPlace): void => {
+        writer.add(file, { ...place, made: examples.map(keptOf) });
+        // What was handed over before a kept file was found to be damaged is as it was.
+        if (row++ >= done) onRow(examples);
+      };
+      const { summary, isRepeatable } = await this.#encode(keep, watch, false);
+      // What was read must be what was hashed.
+      const isSame = stampOf(this.#paths) === stamp && summary.hashes.every((hash, i) => hash === hashes[i]);
+      if (isSame && isRepeatable) writer.finish(summary);
+      return { ...summary, notKept: writer.failure };
+    } finally {
+      writer.abort();
+    }
+  }
+
+  /** Hands over the examples of each row with their text and messages. */
+  async readWhole(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<RowsSummary> {
+    return (await this.#encode(onRow, watch, true)).summary;
+  }
+
+  async #readKept(path: string, key: string, onRow: OnRow, watch: ReadingWatch): Promise<RowsSummary | null> {
+    const totalBytes = bytesOf(this.#paths);
+    let row = 0;
+    const summary = await readKeptRows(path, key, async ({ file: number, rows }) => {
+      const file = this.#paths[number]!;
+      const [first, last] = [rows[0]!, rows.at(-1)!];
+      const bytes = bytesOf(this.#paths.slice(0, number)) + first.at;
+      await watch({ rows: row, bytes, totalBytes, file, firstLine: first.line, lastLine: last.line });
+      for (const { line, at, made } of rows) {
+        this.#index.add(row, number, { line, at });
+        onRow(made.map((one) => fromKept(one, { index: row, file, line })));
+        row++;
+      }
+    });
+    if (summary !== null) this.#total = row;
+    return summary as RowsSummary | null;
+  }
+
+  /** The SHA-256 of each file. */
+  async #hashes(watch: ReadingWatch): Promise<readonly string[]> {
+    const totalBytes = bytesOf(this.#paths);
+    const hashes: string[] = [];
+    for (const file of this.#paths) {
+      const hash = createHash('sha256');
+      let told = 0;
+      // Refuses what is no file in the words in which reading does.
+      await headOf(file);
+      for await (const { at } of piecesOf(file, 0, hash)) {
+        if (at - told < hashedBytesBetweenTellings) continue;
+        told = at;
+        await watch({ rows: 0, bytes: 0, totalBytes, file, firstLine: 1, lastLine: 1 });
+      }
+      hashes.push(hash.digest('hex'));
+    }
+    return hashes;
+  }
+
+  async #encode(
+    onRow: (examples: readonly RowOrProblem[], file: number, place: RecordPlace) => void,
+    watch: ReadingWatch,
+    keepText: boolean,
+  ): Promise<{ readonly summary: RowsSummary; readonly isRepeatable: boolean }> {
+    const encoder = this.#newEncoder(keepText);
     const hashes: string[] = [];
     const totalBytes = bytesOf(this.#paths);
     let format: DataFormat | null = null;
@@ -152,7 +278,7 @@ export class RowSource {
           if ('value' in record) format ??= detectFormat(record.value);
         }
         const encoded = await watched(Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i))), tell);
-        for (const examples of encoded) onRow(examples);
+        encoded.forEach((examples, i) => onRow(examples, number, { line: batch[i]!.line, at: batch[i]!.at }));
         rows += batch.length;
       }
       bytes += sizeOf(file);
@@ -160,12 +286,13 @@ export class RowSource {
     }
     if (rows === 0) throw noRow(this.#paths);
     this.#total = rows;
-    return { format: format ?? 'messages', hash: hashOfHashes(hashes), hashes, unused: encoder.unused };
+    const summary = { format: format ?? 'messages', hash: hashOfHashes(hashes), hashes, unused: encoder.unused };
+    return { summary, isRepeatable: encoder.isRepeatable };
   }
 
   /** The examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
   async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
-    const encoder = (this.#viewer ??= this.#newEncoder());
+    const encoder = (this.#viewer ??= this.#newEncoder(true));
     const totalBytes = bytesOf(this.#paths);
     const start = this.#index.nearest(offset);
     const examples: RowOrProblem[] = [];
@@ -197,6 +324,21 @@ export class RowSource {
     this.#total = row;
     return examples;
   }
+}
+
+/** An example or a problem as it is kept: without what its place says, and without marks that say nothing. */
+function keptOf(one: RowOrProblem): object {
+  if ('problem' in one) return { problem: one.problem };
+  const { index: _, file: __, line: ___, messages: ____, text: _____, inputIds, labels, ...marks } = one;
+  const said = Object.entries(marks satisfies Marks).filter(
+    ([, mark]) => !(mark === null || (Array.isArray(mark) && mark.length === 0)),
+  );
+  return { ...Object.fromEntries(said), inputIds, labels };
+}
+
+function fromKept(kept: object, place: Pick<TokenRow, 'index' | 'file' | 'line'>): RowOrProblem {
+  if ('problem' in kept) return { problem: kept.problem as ProblemValue, ...place };
+  return { ...place, ...unmarked, messages: null, text: '', ...(kept as LabelledTokens & Partial<Marks>) };
 }
 
 /** Tells of work again and again while it lasts: a row may have millions of characters, and whoever follows may want it to end. */
@@ -248,6 +390,7 @@ class RowEncoder {
   /** Rows that have each column that is not used. */
   readonly #unused = new Map<string, number>();
   #ends: EndTokens | undefined;
+  #special: SpelledTokens | undefined;
   /** Or why there is none: told for every row, found out once. */
   #template: ChatTemplate | Problem | undefined;
 
@@ -269,6 +412,11 @@ class RowEncoder {
       .toSorted((a, b) => b.rows - a.rows || (a.name < b.name ? -1 : 1));
   }
 
+  /** Whether the same rows would become the same again: false where a chat template was given up for the time or memory it took. */
+  get isRepeatable(): boolean {
+    return this.#template === undefined || this.#template instanceof Problem || !this.#template.gaveUp;
+  }
+
   /** The examples of a row, or the one problem for which none of it can be used. */
   async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem[]> {
     const { line } = record;
@@ -283,7 +431,7 @@ class RowEncoder {
       for (const example of examples) this.#check(example);
       for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
       return examples.map((example) => ({
-        ...{ index, file, line, turn: null, endless: [], leftOut: [] },
+        ...{ index, file, line, ...unmarked },
         ...example,
         ...(this.#keepText ? {} : { messages: null, text: '' }),
       }));
@@ -325,7 +473,9 @@ class RowEncoder {
 
   async #conversation(conversation: Conversation, tokenizer: Tokenizer): Promise<(Encoded & Partial<TokenRow>)[]> {
     this.#ends ??= new EndTokens(tokenizer);
+    this.#special ??= new SpelledTokens(tokenizer);
     const { examples, leftOut } = renderConversation(this.#openTemplate(tokenizer), conversation, this.#ends);
+    const spelled = this.#special.in(examples.flatMap(({ messages }) => messages).map(({ content }) => content));
     return Promise.all(
       examples.map(async (example) => ({
         ...(await encodeExample(example, tokenizer)),
@@ -334,6 +484,7 @@ class RowEncoder {
         turn: examples.length > 1 ? example.turn : null,
         endless: example.endless,
         leftOut: leftOut.map((message) => ({ message, role: conversation.messages[message - 1]!.role })),
+        spelled,
       })),
     );
   }

@@ -24,6 +24,8 @@ interface RenderOptions {
 }
 
 export interface ChatTemplate {
+  /** Whether a rendering was given up for the time or memory it took: another time, or elsewhere, it might not be. */
+  readonly gaveUp: boolean;
   render(messages: readonly ChatMessage[], options: RenderOptions): string;
   /** What the template itself says is the assistant's (`{% generation %}`), as places in the text; null where it says nothing. */
   generated(
@@ -47,6 +49,11 @@ function withMarks(source: string, [start, end]: readonly [string, string]): str
   );
 }
 
+/** Whether a tokenizer's chat template writes what day it is. */
+export function printsDay(tokenizer: Pick<Tokenizer, 'chatTemplate'> | null): boolean {
+  return tokenizer?.chatTemplate?.includes('strftime_now') === true;
+}
+
 /** The tokenizer's chat template, ready to render on a day; without one each conversation is rendered at the time it is then. */
 export function openTemplate(
   tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosText' | 'eosText'>,
@@ -63,11 +70,20 @@ export function openTemplate(
   const eos_token = tokenizer.eosText ?? '';
   let failing = 0;
   let failure = outOfLimits();
+  let gaveUp = false;
+  const runWithin = (task: TemplateTask): Run => {
+    const run = runApart(task);
+    gaveUp ||= run.answer === null;
+    return run;
+  };
   const run = (source: string, messages: readonly ChatMessage[], options: RenderOptions): string => {
-    if (failing >= failingLimitMs) throw failure;
+    if (failing >= failingLimitMs) {
+      gaveUp = true;
+      throw failure;
+    }
     const given = { messages, bos_token, eos_token, add_generation_prompt: options.addGenerationPrompt };
     const variables = { tools: null, ...options.variables, ...given };
-    const { answer, milliseconds } = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
+    const { answer, milliseconds } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
     if (answer !== null && 'text' in answer) {
       failing = 0;
       return answer.text;
@@ -83,12 +99,15 @@ export function openTemplate(
     if (first?.role !== 'system' || rest.length === 0) return false;
     const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
     const variables = { tools: null, ...options.variables, ...given };
-    const { answer } = runApart({ source, variables, maxCharacters, wallClock: wallClock(day) });
+    const { answer } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
     return answer !== null && 'text' in answer;
   };
   const plain = withMarks(source, ['', '']);
   const marked = withMarks(source, generationMarks);
   return {
+    get gaveUp() {
+      return gaveUp;
+    },
     render: (messages, options) => run(plain, messages, options),
     generated(messages, options) {
       if (marked === plain || messages.some(({ content }) => generationMarks.some((mark) => content.includes(mark))))

@@ -23,7 +23,7 @@ import type { Step } from './progress.ts';
 export type Importance = ReadonlyMap<string, Float32Array>;
 
 /** Users of llama.cpp usually measure with a hundred times 512 tokens; even fewer tell the columns apart. */
-const bounds = { rows: 128, tokensPerRow: 512 };
+export const importanceBounds = { rows: 128, tokensPerRow: 512 };
 
 export interface ImportanceRequest {
   readonly model: OpenModel;
@@ -39,8 +39,8 @@ export interface ImportanceRequest {
 /** Runs a forward pass over the rows and returns the mean square of each column's inputs per token. */
 export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
   const { model, adapters, threads, cacheDir, openSession, step } = request;
-  const longest = Math.min(bounds.tokensPerRow, contextOf(model.spec));
-  const rows = request.rows.slice(0, bounds.rows).map((row) => row.slice(0, longest));
+  const longest = Math.min(importanceBounds.tokensPerRow, contextOf(model.spec));
+  const rows = request.rows.slice(0, importanceBounds.rows).map((row) => row.slice(0, longest));
   const slots = slotsFor(adapters, noSlots);
   const { graph, sums } = squaresGraph(model.spec, await model.weights.files(cacheDir), slots);
   const adapted = adapterFeeds(model, slots, adapters);

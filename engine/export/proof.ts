@@ -32,7 +32,7 @@ import type { Step } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 /** The bounds suffice to find a wrong tensor or a wrong rounding within seconds. */
-const bounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };
+export const proofBounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };
 
 /** A row of the proof: token ids, the positions whose logits are compared, and the conversation they came from. */
 export interface ProofRow {
@@ -46,14 +46,14 @@ type SourceRow = Pick<TokenRow, 'inputIds' | 'labels' | 'messages'>;
 
 /** Chooses supervised positions of evaluation rows until there are enough. */
 export function proofRows(rows: readonly SourceRow[], spec: DecoderSpec): ProofRow[] {
-  const longest = Math.min(bounds.tokensPerRow, contextOf(spec));
+  const longest = Math.min(proofBounds.tokensPerRow, contextOf(spec));
   const chosen: ProofRow[] = [];
   let found = 0;
   for (const { inputIds, labels, messages } of rows) {
-    if (found >= bounds.positions || chosen.length === bounds.rows) break;
+    if (found >= proofBounds.positions || chosen.length === proofBounds.rows) break;
     const positions: number[] = [];
     const length = Math.min(inputIds.length, longest);
-    for (let t = 0; t + 1 < length && positions.length < bounds.positionsOfRow; t++)
+    for (let t = 0; t + 1 < length && positions.length < proofBounds.positionsOfRow; t++)
       if (labels[t + 1] !== ignored) positions.push(t);
     if (positions.length === 0) continue;
     found += positions.length;
@@ -96,7 +96,7 @@ export async function builtInRows(tokenizer: Tokenizer | null, spec: DecoderSpec
 /** Returns whether rows have as many positions as a proof compares at most. */
 
 export function hasEnoughPositions(rows: readonly ProofRow[]): boolean {
-  return rows.reduce((sum, { positions }) => sum + positions.length, 0) >= bounds.positions;
+  return rows.reduce((sum, { positions }) => sum + positions.length, 0) >= proofBounds.positions;
 }
 
 /** The export to prove, and the means to do so. */

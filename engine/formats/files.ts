@@ -324,19 +324,21 @@ export function isRunning(pid: number): boolean {
 
 /**
  * Writes a file that appears under its name only with `finish`: it is written beside its place, flushed to the disk, then
- * renamed.
+ * renamed. With `isFlushed` false the system writes it to the disk in its own time: after a power cut it may be there in part.
  */
 export class AtomicFile {
   readonly path: string;
   readonly #partial: string;
   readonly #hash: Hash | null;
+  readonly #isFlushed: boolean;
   #descriptor: number | null;
   #written = 0;
 
-  /** Begins the file. `hash` is updated with all that is written. */
-  constructor(path: string, hash: Hash | null = null) {
+  /** Begins the file. `hash` is updated with all that is written; a file that can be made again need not be flushed. */
+  constructor(path: string, { hash = null, isFlushed = true }: { readonly hash?: Hash | null; readonly isFlushed?: boolean } = {}) {
     this.path = path;
     this.#hash = hash;
+    this.#isFlushed = isFlushed;
     this.#partial = join(dirname(path), `${extensible(basename(path))}.partial-${process.pid}-${Date.now().toString(36)}`);
     this.#descriptor = openSync(this.#partial, 'wx');
   }
@@ -362,11 +364,11 @@ export class AtomicFile {
 
   finish(): void {
     if (this.#descriptor === null) throw new Error('finish after the end');
-    fsyncSync(this.#descriptor);
+    if (this.#isFlushed) fsyncSync(this.#descriptor);
     closeSync(this.#descriptor);
     this.#descriptor = null;
     renameSync(this.#partial, this.path);
-    syncFolder(dirname(this.path));
+    if (this.#isFlushed) syncFolder(dirname(this.path));
   }
 
   /** Removes what was written, unless the file is finished. */
@@ -400,7 +402,7 @@ export abstract class PlannedFile<Tensor extends { readonly name: string }> {
     this.#plan = plan;
     this.#bytesOf = bytesOf;
     this.#alignment = alignment;
-    this.#file = new AtomicFile(path, hash);
+    this.#file = new AtomicFile(path, { hash });
     this.#file.write(header);
   }
 

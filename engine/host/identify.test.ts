@@ -56,7 +56,7 @@ beforeAll(async () => {
   writeFileSync(join(runFolder, 'metrics.jsonl'), evaluations.map((line) => `${line}\n`).join(''));
   run = {
     ...{ id: 'run-1', projectId, name: 'Orders', colour: 1, state: 'done', phase: '', modelId: null, modelName: 'tied' },
-    ...{ modelPath: join(golden, 'model'), datasetId: null, datasetName: 'orders', versionId: null },
+    ...{ modelPath: join(golden, 'model'), datasetId: null, datasetName: 'orders', versionId: null, version: null },
     ...{ recipe, device: 'cpu', out: runFolder },
     ...{ step: 7, totalSteps: 7, secondsLeft: null, seconds: 0, lastLoss: null, measures: {} },
     ...{ trainableParameters: 0, peakMemory: 0, problem: null, notes: '', tags: [], createdAt: 1, finishedAt: 2 },

@@ -161,13 +161,14 @@ export class Library {
     }
     const { datasets } = this.#context.store;
     const version = found(datasets.version(ref.versionId), 'version of a data set', ref.versionId);
-    if (version.files.every(({ sha256 }) => sha256 !== null)) return versionAt(version);
+    const { name } = found(datasets.get(version.datasetId), 'data set', version.datasetId);
+    if (version.files.every(({ sha256 }) => sha256 !== null)) return versionAt(version, name);
     // An earlier studio kept one hash of all files, which says of none of them whether it is the one that changed.
     const scan = await this.#scan(dataFilesOf(version), asker);
     if (scan.hash !== version.hash)
-      return { ...dataFilesOf(version), hashes: Object.fromEntries(version.files.map(({ path }) => [path, version.hash])) };
+      return versionAt({ ...version, files: version.files.map((file) => ({ ...file, sha256: version.hash })) }, name);
     datasets.setFiles(version.id, scan.files);
-    return versionAt({ ...version, files: scan.files });
+    return versionAt({ ...version, files: scan.files }, name);
   }
 
   removeDataset(id: string): void {
@@ -193,9 +194,10 @@ function dataFilesOf(version: DatasetVersion): DataFiles {
   };
 }
 
-function versionAt(version: DatasetVersion): DataAt {
-  const hashes = version.files.flatMap(({ path, sha256 }) => (sha256 === null ? [] : [[path, sha256] as const]));
-  return { ...dataFilesOf(version), hashes: Object.fromEntries(hashes) };
+function versionAt(version: DatasetVersion, dataset: string): DataAt {
+  const { id, sequence, files } = version;
+  const hashes = files.flatMap(({ path, sha256 }) => (sha256 === null ? [] : [[path, sha256] as const]));
+  return { ...dataFilesOf(version), hashes: Object.fromEntries(hashes), version: { id, sequence, dataset } };
 }
 
 function requireFiles({ paths, evalPaths = [] }: DataFiles): void {

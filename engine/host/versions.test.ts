@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Run } from '../contract.ts';
+import { readRunRecord } from '../jobs/run-folder.ts';
 import { connectHost, type HostClient } from '../rpc.ts';
 
 const golden = (name: string) => fileURLToPath(new URL(`../golden/llama-tied/${name}`, import.meta.url));
@@ -49,7 +50,9 @@ test('a run names the version it was trained on; changed files are said and refu
   const dataset = await client.request('datasets.add', { projectId, data: { paths: [path], evalPaths: [kept] } });
   const first = { versionId: dataset.version.id };
   const run = await ended((await client.request('runs.start', { projectId, model, data: first, recipe })).id);
-  expect(run).toMatchObject({ state: 'done', versionId: dataset.version.id, datasetId: dataset.id });
+  expect(run).toMatchObject({ state: 'done', versionId: dataset.version.id, version: 1, datasetId: dataset.id });
+  const named = { id: dataset.version.id, sequence: 1, dataset: 'rows' };
+  expect(readRunRecord(run.out)).toMatchObject({ data: { version: named }, evaluation: { version: named } });
   // What is as it was is no new version.
   expect(await client.request('datasets.addVersion', { id: dataset.id })).toEqual(dataset);
 
@@ -76,7 +79,15 @@ test('a run names the version it was trained on; changed files are said and refu
   const second = { versionId: next.version.id };
   expect((await report(second)).changed).toEqual([]);
   const again = await ended((await client.request('runs.start', { projectId, model, data: second, recipe })).id);
-  expect(again).toMatchObject({ state: 'done', versionId: next.version.id });
+  expect(again).toMatchObject({ state: 'done', versionId: next.version.id, version: 2 });
+
+  const byPath = { paths: [path] };
+  const loose = await ended((await client.request('runs.start', { projectId, model, data: byPath, recipe })).id);
+  expect(loose).toMatchObject({ state: 'done', versionId: null, version: null });
+  expect(readRunRecord(loose.out).data).not.toHaveProperty('version');
+  // A run says which version it learned from also when the data set is gone.
+  await client.request('datasets.remove', { id: dataset.id });
+  expect(await client.request('runs.get', { id: again.id })).toMatchObject({ versionId: null, version: 2 });
 }, 300_000);
 
 test(

@@ -27,12 +27,12 @@ const golden = join(import.meta.dirname, '../golden');
 const work = mkdtempSync(join(tmpdir(), 'data-job-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
-/** The job, in this process. */
+/** The job, in this process; no earlier one has kept anything for it. */
 function ask(modelPath: string): <T>(request: JobRequest, asker?: Asker) => Promise<T> {
   let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
   const untilStopped = () => new Promise<void>(() => {});
   void runData(
-    { kind: 'data', model: { path: modelPath }, cacheDir: work },
+    { kind: 'data', model: { path: modelPath }, cacheDir: mkdtempSync(join(work, 'cache-')) },
     { send: () => {}, stopRequested: false, onRequest: (given) => (handler = given), untilStopped },
   );
   return async <T>(request: JobRequest, asker = silentAsker) => (await handler(request, asker)) as T;

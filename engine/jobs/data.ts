@@ -24,6 +24,7 @@ import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
 import {
   type ReadingPosition,
   type ReadingWatch,
+  type RowCache,
   type RowOrProblem,
   type RowReading,
   RowSource,
@@ -34,13 +35,14 @@ import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
-import { Problem } from '../problem.ts';
+import { logError, Problem } from '../problem.ts';
 import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
 import { MemoryPlanner } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { tokenizerOf } from './load.ts';
 import type { Asker, JobPort } from './port.ts';
 import { followReading, readUnchanged, stoppedReading } from './reading.ts';
+import { tokenCache } from './token-cache.ts';
 
 /** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
 const keptSets = 4;
@@ -56,7 +58,7 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
     if (held === null || stampOf(held.paths) !== held.stamp) {
       const model = openModel(spec.model.path, spec.model.acceptFields);
       const paths = [spec.model.path, model.path, ...model.files];
-      held = { paths, stamp: stampOf(paths), model: new ModelData(model) };
+      held = { paths, stamp: stampOf(paths), model: new ModelData(model, spec.cacheDir) };
     }
     return held.model.answer(request, asker);
   });
@@ -66,15 +68,18 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
 
 class ModelData {
   readonly #model: OpenModel;
+  readonly #cacheDir: string;
   readonly #memory: MemoryPlanner;
   #tokenizer: Tokenizer | null | undefined;
+  #cache: RowCache | undefined;
   /** By day, settings, paths, sizes and times; the oldest first. */
   readonly #sets = new Map<string, ViewedSet>();
   /** The page that was asked for last: a person waits for it, and a report for as long as it takes. */
   #page: Promise<unknown> = Promise.resolve();
 
-  constructor(model: OpenModel) {
+  constructor(model: OpenModel, cacheDir: string) {
     this.#model = model;
+    this.#cacheDir = cacheDir;
     this.#memory = new MemoryPlanner(model);
   }
 
@@ -173,8 +178,7 @@ class ModelData {
     const settings = rowSettings({ ...defaultRecipe(), ...viewing.rowSettings });
     const day = viewing.day ?? today();
     const key = JSON.stringify([day, settings, files, stampOf(files.paths)]);
-    const set =
-      this.#sets.get(key) ?? new ViewedSet(files, this.#source(files, { ...settings, day }), this.tokenizer, () => this.#page);
+    const set = this.#sets.get(key) ?? this.#newSet(files, { ...settings, day });
     this.#sets.delete(key);
     this.#sets.set(key, set);
     for (const oldest of this.#sets.keys()) {
@@ -184,8 +188,10 @@ class ModelData {
     return set;
   }
 
-  #source(files: RowFiles, reading: RowReading): RowSource {
-    return new RowSource(files, this.tokenizer, this.#model.spec.vocabularySize, reading);
+  #newSet(files: RowFiles, reading: RowReading): ViewedSet {
+    this.#cache ??= tokenCache(this.#model, this.#cacheDir);
+    const source = new RowSource(files, this.tokenizer, this.#model.spec.vocabularySize, reading, this.#cache);
+    return new ViewedSet(files, source, this.tokenizer, () => this.#page);
   }
 }
 
@@ -264,7 +270,10 @@ class ViewedSet {
         follow(position);
       };
       const read = () => this.source.read((examples) => facts.add(examples), watch);
-      const { unused, hashes } = await readUnchanged(this.#files.paths, read);
+      const { unused, hashes, notKept } = await readUnchanged(this.#files.paths, read);
+      // Nobody who waits for a report has to know.
+      if (notKept !== null)
+        logError(`The tokens of ${this.#files.paths.join(', ')} are not kept for the next time: ${notKept}.`);
       return { facts, unused, changed: changedFiles(this.#files, hashes) };
     } catch (error) {
       // Whoever asks next begins again.

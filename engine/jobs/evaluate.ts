@@ -27,6 +27,7 @@ import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 import { reportPhase, stepOf } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
+import { tokenCache } from './token-cache.ts';
 
 type EvaluateSpec = Extract<JobSpec, { kind: 'evaluate' }>;
 type Measured = EvaluateResult['measures'];
@@ -40,9 +41,14 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
   const { model, notes } = opened;
   const tokenizer = tokenizerOf(model);
   const day = dayOfAdapter(spec.adapterPath) ?? today();
-  const reading = { skipBadRows: false, whole: byAnswer.length === 0 ? 0 : Infinity, day };
+  const reading = {
+    skipBadRows: false,
+    whole: byAnswer.length === 0 ? 0 : Infinity,
+    day,
+    cache: tokenCache(model, spec.cacheDir),
+  };
   const settings = { ...spec.rowSettings, ...reading };
-  const { rows, whole, changed } = await loadRows(rowFiles(spec), model, tokenizer, settings, port);
+  const { rows, whole, changed, notKept } = await loadRows(rowFiles(spec), model, tokenizer, settings, port);
   const losses = byLoss.length === 0 ? null : await lossesOf(rows, opened, byLoss, spec, port);
   const answers = byAnswer.length === 0 ? null : await answersTo(whole, opened, tokenizer, byAnswer, { ...spec, day }, port);
 
@@ -60,6 +66,7 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
     notes: [
       ...notes,
       ...(changed.length === 0 ? [] : [changedSentence(changed)]),
+      ...(notKept === null ? [] : [`The tokens of the rows are not kept for the next time: ${notKept}.`]),
       ...contextNotes(model.spec, examplesOf(rows)),
       ...(answers?.notes ?? []),
     ],

@@ -3,13 +3,13 @@ import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, join, resolve, sep } from 'node:path';
 import type { ExportedFile, JobSpec, ProblemValue, Proof, RowsAt } from '../contract.ts';
 import { today } from '../data/day.ts';
-import { changedFiles, changedSentence, type RowFiles, rowFiles } from '../data/row-files.ts';
-import { readRows, type TokenRow } from '../data/rows.ts';
+import { changedSentence, type RowFiles, rowFiles } from '../data/row-files.ts';
+import type { TokenRow } from '../data/rows.ts';
 import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
-import { measureImportance, type Importance } from '../export/importance.ts';
+import { importanceBounds, measureImportance, type Importance } from '../export/importance.ts';
 import { hashFiles, manifestName, writeManifest, type Manifest } from '../export/lineage.ts';
-import { builtInRows, hasEnoughPositions, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
+import { builtInRows, hasEnoughPositions, proofBounds, proofRows, proveExport, ProofFailed } from '../export/proof.ts';
 import { publish } from '../export/publish.ts';
 import { exportSource } from '../export/source.ts';
 import { writeFileAtomic } from '../formats/files.ts';
@@ -19,7 +19,7 @@ import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { noAdapterShape } from '../adapters/adapter.ts';
 import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
-import { tokenizerOf } from './load.ts';
+import { firstRows, tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
 import { stepOf } from './progress.ts';
@@ -117,12 +117,13 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
 
   async function rowsOf(files: RowFiles | null): Promise<ReturnType<typeof proofRows>> {
     if (files === null) return builtInRows(tokenizer, model.spec, day);
-    const usable = proofRows(await tokenRows(files), model.spec);
+    const isOfUse = (row: TokenRow) => proofRows([row], model.spec).length > 0;
+    const usable = proofRows(await tokenRows(files, proofBounds.rows, isOfUse), model.spec);
     return hasEnoughPositions(usable) ? usable : [...usable, ...(await builtInRows(tokenizer, model.spec, day))];
   }
 
   async function importanceOf(files: RowFiles): Promise<Importance> {
-    const usable = (await tokenRows(files)).map(({ inputIds }) => inputIds);
+    const usable = (await tokenRows(files, importanceBounds.rows)).map(({ inputIds }) => inputIds);
     if (usable.length === 0)
       throw new Problem(
         'data-empty',
@@ -136,12 +137,11 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     });
   }
 
-  async function tokenRows(files: RowFiles): Promise<TokenRow[]> {
-    const reading = { ...spec.rowSettings, day };
-    const { rows: all, hashes } = await readRows(files, tokenizer, model.spec.vocabularySize, reading);
-    const changed = changedFiles(files, hashes);
+  async function tokenRows(files: RowFiles, count: number, isOfUse?: (row: TokenRow) => boolean): Promise<TokenRow[]> {
+    const wanted = { ...spec.rowSettings, day, count, ...(isOfUse && { isOfUse }) };
+    const { rows, changed } = await firstRows(files, model, tokenizer, wanted, port);
     if (changed.length > 0) notes.push(changedSentence(changed));
-    return all.filter((row): row is TokenRow => 'inputIds' in row);
+    return rows;
   }
 }
 

@@ -196,6 +196,33 @@ describe('a run goes on with nothing else than it began with', () => {
     expect(recordOf(without).evaluation).not.toBeNull();
   });
 
+  it('not with files that have changed meanwhile, which are named though no version says what they were', async () => {
+    const paths = [newFile(chats('It is')), newFile(chats('Well,'))];
+    const evalPaths = [newFile(chats('Hm,'))];
+    const { spec } = await began({ data: { paths, evalPaths } });
+    const changing = async (path: string) => {
+      const kept = readFileSync(path);
+      writeFileSync(path, kept.toString().replace('What', 'Who'));
+      const problem = await problemOf(runTrain(further(spec), silentPort));
+      writeFileSync(path, kept);
+      return problem;
+    };
+    for (const path of [...paths, ...evalPaths])
+      expect(await changing(path)).toMatchObject({
+        code: 'data-changed',
+        message: `${path} has changed since the run was started.`,
+      });
+    // A record of an earlier version has one hash of all files: it names the one that a run has, and no other.
+    const kept = readFileSync(recordPath(spec));
+    changeJson(recordPath(spec), (record) => {
+      for (const part of ['data', 'evaluation']) delete (record[part] as { hashes?: unknown }).hashes;
+    });
+    expect((await changing(paths[1]!)).message).toContain('another data');
+    expect(await changing(evalPaths[0]!)).toMatchObject({ code: 'data-changed' });
+    writeFileSync(recordPath(spec), kept);
+    await runTrain(further(spec), silentPort);
+  });
+
   it('not with other tokens, whatever has made them', async () => {
     const { spec } = await began();
     const kept = readFileSync(recordPath(spec));

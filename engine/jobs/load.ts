@@ -6,8 +6,16 @@ import type { Day } from '../data/day.ts';
 import { RowFindings } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles } from '../data/row-files.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
-import { type RowOrProblem, RowSource, type TokenRow, type UnusedColumn } from '../data/rows.ts';
+import {
+  type RowCache,
+  type RowOrProblem,
+  type RowReading,
+  RowSource,
+  type TokenRow,
+  type UnusedColumn,
+} from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
+import { hashFile } from '../formats/files.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import type { Recipe, RowSettings } from '../recipe.ts';
@@ -28,12 +36,16 @@ export interface LoadedRows {
   readonly read: number;
   readonly format: DataFormat;
   readonly hash: string;
+  /** Of each file. */
+  readonly hashes: readonly string[];
   /** Files that are not those of the version that was asked for. */
   readonly changed: readonly string[];
   /** Rows that could not be used and were left out. */
   readonly skipped: number;
   readonly unused: readonly UnusedColumn[];
   readonly findings: RowFindings;
+  /** Why the tokens could not be kept for the next job; null where they are, or were not to be. */
+  readonly notKept: string | null;
 }
 
 export interface RowsReading {
@@ -43,20 +55,22 @@ export interface RowsReading {
   /** Examples that are wanted with their text and messages. */
   readonly whole: number;
   readonly day: Day | undefined;
+  /** Where tokens are kept from job to job. */
+  readonly cache: RowCache;
 }
 
 /**
  * Reads rows as on a day, with progress and until a stop; a row that cannot be used ends the job, unless bad rows may be left out. Only
- * tokens are kept.
+ * tokens are held. Who wants the text of all rows reads the files; the tokens are kept without it.
  */
 export async function loadRows(
   files: RowFiles,
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { skipBadRows, maxTokens, whole, day, ...settings }: RowsReading & Partial<RowSettings>,
+  { skipBadRows, maxTokens, whole, day, cache, ...settings }: RowsReading & Partial<RowSettings>,
   port: JobPort,
 ): Promise<LoadedRows> {
-  const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, keepText: whole > 0, day });
+  const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, day }, cache);
   const store = new RowStore(maxTokens);
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];
@@ -74,11 +88,18 @@ export async function loadRows(
     findings.add(examples);
     for (const example of examples) {
       store.add(example);
-      if (first.length < whole) first.push(example);
+      if (whole === Infinity) first.push(example);
     }
   };
-  const reading = () => source.read(keep, followJob('Reading the data', port));
-  const { format, hash, hashes, unused } = await readUnchanged(files.paths, reading);
+  const follow = followJob('Reading the data', port);
+  const reading = async () => {
+    if (whole === Infinity) return { ...(await source.readWhole(keep, follow)), notKept: null };
+    const summary = await source.read(keep, follow);
+    for (const row of new Set(store.rows.slice(0, whole).map(({ index }) => index)))
+      for (const one of await source.page(row, 1, follow)) if ('inputIds' in one && first.length < whole) first.push(one);
+    return summary;
+  };
+  const { format, hash, hashes, unused, notKept } = await readUnchanged(files.paths, reading);
   const failed = problem as ProblemValue | null;
   if (failed !== null && (!skipBadRows || store.rows.length === 0)) {
     const more = bad === 1 ? '' : ` ${bad - 1} more of ${read} rows cannot be used either.`;
@@ -91,11 +112,40 @@ export async function loadRows(
     read,
     format,
     hash,
+    hashes,
     changed: changedFiles(files, hashes),
     skipped: bad,
     unused,
     findings,
+    notKept,
   };
+}
+
+/** Rows that are read at a time where only the first of them are wanted. */
+const rowsOfPage = 64;
+
+export interface FirstRowsReading extends RowReading {
+  readonly count: number;
+  readonly isOfUse?: (row: TokenRow) => boolean;
+}
+
+/** Reads the first rows that can be used and are of use, with text and messages; and says which files have changed. No row behind them is read. */
+export async function firstRows(
+  files: RowFiles,
+  model: OpenModel,
+  tokenizer: Tokenizer | null,
+  { count, isOfUse = () => true, ...reading }: FirstRowsReading,
+  port: JobPort,
+): Promise<{ readonly rows: TokenRow[]; readonly changed: readonly string[] }> {
+  const { paths, hashes: wanted = {} } = files;
+  const source = new RowSource(files, tokenizer, model.spec.vocabularySize, reading);
+  const follow = followJob('Reading the data', port);
+  const rows: TokenRow[] = [];
+  for (let offset = 0; rows.length < count && offset < (source.total ?? Infinity); offset += rowsOfPage)
+    for (const row of await source.page(offset, rowsOfPage, follow)) if ('inputIds' in row && isOfUse(row)) rows.push(row);
+  const named = paths.filter((path) => wanted[path] !== undefined);
+  const hashes = await Promise.all(named.map((path) => hashFile(path)));
+  return { rows: rows.slice(0, count), changed: changedFiles({ ...files, paths: named }, hashes) };
 }
 
 /** Null when the model has none, which is enough for rows of token ids. */

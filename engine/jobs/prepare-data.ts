@@ -18,22 +18,28 @@ export interface PreparedData {
   readonly prepared: PreparedExamples;
 }
 
-/** Reads rows and cuts them to what the recipe and the model allow, telling what is left out. Refuses files that have changed. */
+/**
+ * Reads rows and cuts them to what the recipe and the model allow, telling what is left out. Refuses files that have changed since their
+ * version was made or, where their paths name them, since the run recorded them in `before`.
+ */
 export async function prepareData(
   files: RowFiles,
   model: OpenModel,
   tokenizer: Tokenizer | null,
   recipe: Recipe,
   reading: RowsReading,
-  { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
+  { folder, port, before }: { readonly folder: RunFolder; readonly port: JobPort; readonly before: DataRecord | null },
 ): Promise<PreparedData> {
   const { paths } = files;
+  const { hashes = before === null ? {} : hashesOf(before) } = files;
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
   // One token more than is trained, so that a row that is cut is known as such.
   const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
-  const loaded = await loadRows(files, model, tokenizer, settings, port);
-  if (loaded.changed.length > 0) throw changedProblem(loaded.changed);
+  const loaded = await loadRows({ ...files, hashes }, model, tokenizer, settings, port);
+  if (loaded.changed.length > 0)
+    throw changedProblem(loaded.changed, files.hashes ? 'the version of the data set was made' : 'the run was started');
+  if (loaded.notKept !== null) folder.log(`${paths.join(', ')}: the tokens are not kept for the next time: ${loaded.notKept}.`);
   const prepared = await prepareExamples(loaded.rows, length, onRows(port));
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
@@ -59,14 +65,20 @@ export async function prepareData(
   return { files, loaded, prepared };
 }
 
+/** The hash of each file that a run was started with, by its path; of a run of an earlier version that of an only file. */
+function hashesOf({ paths, hash, hashes = paths.length === 1 ? [hash] : [] }: DataRecord): Readonly<Record<string, string>> {
+  return Object.fromEntries(hashes.map((one, i) => [paths[i]!, one]));
+}
+
 /** Describes data for run.json. */
 export async function dataRecord({ files, loaded, prepared }: PreparedData, port: JobPort): Promise<DataRecord> {
-  const { paths, mapping } = files;
-  const { format, hash, skipped } = loaded;
+  const { paths, mapping, version } = files;
+  const { format, hash, hashes, skipped } = loaded;
   const { examples, truncated, withoutTarget } = prepared;
   const rows = new Set(examples.map(({ index }) => index)).size;
   return {
-    ...{ paths, hash, ...(mapping && { mapping }), tokensHash: await tokensHash(examples, onRows(port)), format },
+    ...{ paths, ...(version && { version }), hash, hashes, ...(mapping && { mapping }) },
+    ...{ tokensHash: await tokensHash(examples, onRows(port)), format },
     ...{ rows, examples: examples.length, skipped, truncated, withoutTarget },
   };
 }

@@ -22,10 +22,11 @@ import { chooseDevice, computePlan, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
 import { onRows, reportPhase } from './progress.ts';
-import { dayOfRun, type RunFolder, type RunRecord } from './run-folder.ts';
+import { type DataRecord, dayOfRun, type RunFolder, type RunRecord } from './run-folder.ts';
 import { dayNotes, resumeNotes, sharedNotes } from './run-notes.ts';
 import { maxPrompts } from './samples.ts';
 import { resumedRecipe, startingState } from './starting-state.ts';
+import { tokenCache } from './token-cache.ts';
 
 export type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
@@ -65,12 +66,12 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
   reportPhase(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
   const day = (earlier && dayOfRun(earlier)) ?? today();
-  const { skipBadRows } = spec;
-  const read = (files: RowFiles, whole: number) =>
-    prepareData(files, model, tokenizer, recipe, { skipBadRows, whole, day }, { folder, port });
-  const data = await read(rowFiles({ data: spec.data }), 0);
+  const reading = { skipBadRows: spec.skipBadRows, day, cache: tokenCache(model, spec.cacheDir) };
+  const read = (files: RowFiles, whole: number, before: DataRecord | null = null) =>
+    prepareData(files, model, tokenizer, recipe, { ...reading, whole }, { folder, port, before });
+  const data = await read(rowFiles({ data: spec.data }), 0, earlier?.data);
   const evalFiles = rowFiles({ data: spec.data, split: 'eval' });
-  const evaluation = evalFiles.paths.length === 0 ? null : await read(evalFiles, maxPrompts);
+  const evaluation = evalFiles.paths.length === 0 ? null : await read(evalFiles, maxPrompts, earlier?.evaluation);
 
   const { examples } = data.prepared;
   const longest = longestSequence(examples);

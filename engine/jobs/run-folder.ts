@@ -16,6 +16,7 @@ import type {
   Provider,
   Sample,
   StepMetrics,
+  VersionName,
 } from '../contract.ts';
 import { type Day, dayOf } from '../data/day.ts';
 import { fileIn, makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
@@ -69,8 +70,12 @@ export interface DataRecord {
   readonly paths: readonly string[];
   /** What their fields mean; left out where a format says it. */
   readonly mapping?: ColumnMapping;
+  /** The version of a data set that they were; left out where they were named by their paths, and in records of earlier versions. */
+  readonly version?: VersionName;
   /** SHA-256 of the files. */
   readonly hash: string;
+  /** SHA-256 of each file, in their order; not in records of earlier versions. */
+  readonly hashes?: readonly string[];
   /** SHA-256 of the token ids and labels of the rows in their order; not in records of earlier versions. */
   readonly tokensHash?: string;
   readonly format: DataFormat;

@@ -1,5 +1,6 @@
 /** What a person should know of a run that begins or goes on; each is a sentence. */
 import { contentKey } from '../data/row-facts.ts';
+import { printsDay } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { Step } from '../export/progress.ts';
 import { inTurns, type Example } from '../training/examples.ts';
@@ -9,7 +10,7 @@ import type { RunRecord } from './run-folder.ts';
 
 /** Tells that a chat template prints a date, which then stays the run's own. */
 export function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
-  return tokenizer?.chatTemplate?.includes('strftime_now') === true
+  return printsDay(tokenizer)
     ? [`The chat template prints the date. That of this run is ${day}, also when it goes on or is evaluated later.`]
     : [];
 }

@@ -29,6 +29,7 @@ interface Row {
   dataset_id: string | null;
   dataset_name: string;
   version_id: string | null;
+  version: number | null;
   job: string;
   recipe: string;
   device: string;
@@ -49,6 +50,12 @@ interface Row {
   peak_memory: number;
 }
 
+/** A run, with the number of the version that it was trained on: of an earlier studio's runs it is known while the data set is there. */
+const selectRuns = `SELECT runs.*, coalesce(
+    (SELECT sequence FROM dataset_versions WHERE id = runs.version_id),
+    CASE WHEN json_valid(job) THEN json_extract(job, '$.data.version.sequence') END
+  ) AS version FROM runs`;
+
 const fromRow = (row: Row): Run => ({
   id: row.id,
   projectId: row.project_id,
@@ -62,6 +69,7 @@ const fromRow = (row: Row): Run => ({
   datasetId: row.dataset_id,
   datasetName: row.dataset_name,
   versionId: row.version_id,
+  version: row.version,
   recipe: fromSaved(jsonObject<RecipeInput>('recipe', row.recipe)),
   device: row.device as Provider,
   out: row.out,
@@ -130,17 +138,17 @@ export class Runs {
   list(projectId?: string): Run[] {
     const rows =
       projectId === undefined
-        ? this.#db.prepare<[], Row>(`SELECT * FROM runs ORDER BY sequence`).all()
-        : this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE project_id = ? ORDER BY sequence`).all(projectId);
+        ? this.#db.prepare<[], Row>(`${selectRuns} ORDER BY runs.sequence`).all()
+        : this.#db.prepare<[string], Row>(`${selectRuns} WHERE project_id = ? ORDER BY runs.sequence`).all(projectId);
     return this.#rows.list('runs', rows, fromRow);
   }
   get(id: string): Run | null {
-    const row = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE id = ?`).get(id);
+    const row = this.#db.prepare<[string], Row>(`${selectRuns} WHERE runs.id = ?`).get(id);
     return this.#rows.one('runs', row, fromRow);
   }
   /** The newest run in a folder. */
   byOut(out: string): Run | null {
-    const row = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE out = ? ORDER BY sequence DESC`).get(out);
+    const row = this.#db.prepare<[string], Row>(`${selectRuns} WHERE out = ? ORDER BY runs.sequence DESC`).get(out);
     return this.#rows.one('runs', row, fromRow);
   }
   job(id: string): RunJob | null {
@@ -157,7 +165,7 @@ export class Runs {
   }
   /** Runs of the given state, oldest first. */
   inState(state: RunState): { run: Run; process: object | null }[] {
-    const rows = this.#db.prepare<[string], Row>(`SELECT * FROM runs WHERE state = ? ORDER BY sequence`).all(state);
+    const rows = this.#db.prepare<[string], Row>(`${selectRuns} WHERE state = ? ORDER BY runs.sequence`).all(state);
     return this.#rows.list('runs', rows, (row) => ({
       run: fromRow(row),
       process: row.process === null ? null : jsonObject<object>('process', row.process),

@@ -25,6 +25,7 @@ export const runOf = (id: string, change: Partial<Run> = {}): Run => ({
   datasetId: 'd',
   datasetName: 'rows',
   versionId: null,
+  version: null,
   recipe: defaultRecipe(),
   device: 'cpu',
   out: `/runs/${id}`,

@@ -74,6 +74,7 @@ export function newRun({ name, out }: TrainRequest, asked: RequestedRun, { proje
     datasetId: dataset?.id ?? null,
     datasetName: dataset?.name ?? shown(basename(job.data.paths[0]!), longestName),
     versionId,
+    version: job.data.version?.sequence ?? null,
     recipe,
     device: 'cpu',
     out: out ?? join(dataDir, 'runs', id),

@@ -1,0 +1,286 @@
+/**
+ * Keeps what reading makes of rows in a file, and reads it back, group of rows by group. The file is found by a key of everything that
+ * decides its content, so that it never has to be brought up to date.
+ *
+ * A group is: the number of its token numbers and of the bytes of its text (two uint32), the SHA-256 of all else, the numbers (int32), and
+ * the text (JSON). The last group holds what is known once all rows were read. Each hash is also one of the key and of the place of its
+ * group, so that a file that was cut, damaged or given another name is noticed at the first group that is not what it was. What a row is
+ * made of is any JSON in which token ids with their labels may stand anywhere: a row may be several examples, or examples of several
+ * sequences.
+ */
+import { createHash } from 'node:crypto';
+import { rmSync, statfsSync } from 'node:fs';
+import { type FileHandle, open, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { AtomicFile, makeFolder } from '../formats/files.ts';
+import { toWriteProblem } from '../formats/folder.ts';
+import type { LabelledTokens } from '../labels.ts';
+import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
+
+/** This number changes when the layout of the file does. */
+export const keptRowsVersion = 1;
+
+/** All files of the cache take at most so many bytes together, and none takes more by itself. */
+export const mostKeptBytes = 4 * 2 ** 30;
+/** The disk is left so much: a run needs room for its checkpoints. */
+const leastFreeBytes = 2 ** 30;
+const bytesBetweenLooks = 2 ** 26;
+
+const mostRowsOfGroup = 512;
+const mostNumbersOfGroup = 1 << 16;
+const headerBytes = 8;
+const hashBytes = 32;
+
+/** Returns the folder in which rows are kept within a cache. */
+export function keptRowsFolder(cacheDir: string): string {
+  return join(cacheDir, 'tokens');
+}
+
+/** A row, where it is in the data, and what was made of it. */
+export interface KeptRow {
+  readonly line: number;
+  readonly at: number;
+  readonly made: readonly object[];
+}
+export interface KeptGroup {
+  /** The number of the file that all rows of the group are in. */
+  readonly file: number;
+  readonly rows: readonly KeptRow[];
+}
+
+/** The text of a group: rows, or the end. */
+type GroupText =
+  | { readonly file: number; readonly rows: readonly (readonly [line: number, at: number, made: unknown])[] }
+  | { readonly end: unknown };
+
+/** Stands in the text for ids and labels: how many ids, and how many bounds of trained spans follow them; -1: the labels follow. */
+const tokensKey = '#';
+type TokensPlace = readonly [ids: number, bounds: number];
+
+// ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Writes kept rows. Where they cannot be kept it says why, once, and does nothing more: nobody's work depends on it. */
+export class KeptRowsWriter {
+  readonly #path: string;
+  readonly #key: string;
+  #file: AtomicFile | null = null;
+  #failure: string | null = null;
+  #looked = -Infinity;
+  #group = 0;
+  #fileNumber = 0;
+  #rows: (readonly [number, number, unknown])[] = [];
+  #numbers: Int32Array[] = [];
+  #count = 0;
+
+  constructor(path: string, key: string) {
+    this.#path = path;
+    this.#key = key;
+    this.#attempt(() => {
+      makeFolder(dirname(path), 0o700);
+      this.#file = new AtomicFile(path, { isFlushed: false });
+    });
+  }
+
+  /** Says why the rows are not kept, or is null. */
+  get failure(): string | null {
+    return this.#failure;
+  }
+
+  /** Adds the next row; `file` is the number of the file it is in. */
+  add(file: number, { line, at, made }: KeptRow): void {
+    if (this.#failure !== null) return;
+    if (file !== this.#fileNumber) this.#endGroup();
+    this.#fileNumber = file;
+    this.#rows.push([line, at, made.map((one) => this.#packed(one))]);
+    if (this.#rows.length >= mostRowsOfGroup || this.#count >= mostNumbersOfGroup) this.#endGroup();
+  }
+
+  /** Ends the file with what is known of all rows, and gives it its name. */
+  finish(end: object): void {
+    this.#endGroup();
+    this.#write({ end });
+    this.#attempt(() => this.#file?.finish());
+  }
+
+  /** Removes what was written, unless it is finished. */
+  abort(): void {
+    this.#file?.abort();
+  }
+
+  #endGroup(): void {
+    if (this.#rows.length > 0) this.#write({ file: this.#fileNumber, rows: this.#rows });
+  }
+
+  #write(group: GroupText): void {
+    if (this.#file === null) return;
+    const numbers = new Int32Array(this.#count);
+    let at = 0;
+    for (const each of this.#numbers) {
+      numbers.set(each, at);
+      at += each.length;
+    }
+    [this.#rows, this.#numbers, this.#count] = [[], [], 0];
+    const text = new TextEncoder().encode(JSON.stringify(group));
+    const header = Uint32Array.of(numbers.length, text.length);
+    const parts = [new Uint8Array(header.buffer), new Uint8Array(numbers.buffer), text];
+    const [first, ...body] = parts;
+    this.#attempt(() => {
+      this.#look(numbers.byteLength + text.length);
+      for (const part of [first!, hashOf(this.#key, this.#group++, parts), ...body]) this.#file?.write(part);
+    });
+  }
+
+  /** Gives up before the disk or the cache is full. */
+  #look(bytes: number): void {
+    const written = this.#file!.position;
+    if (written + bytes > mostKeptBytes) this.#giveUp(`they take more than ${inGigabytes(mostKeptBytes)}`);
+    if (written - this.#looked < bytesBetweenLooks) return;
+    this.#looked = written;
+    const { bavail, bsize } = statfsSync(dirname(this.#path));
+    if (bavail * bsize < leastFreeBytes)
+      this.#giveUp(`less than ${inGigabytes(leastFreeBytes)} would be left on the disk of '${dirname(this.#path)}'`);
+  }
+
+  #attempt(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      const problem = toWriteProblem(this.#path, error);
+      this.#giveUp(problem instanceof Error ? problem.message : String(problem));
+    }
+  }
+
+  #giveUp(why: string): void {
+    this.#failure = why.replace(/\.$/, '');
+    this.#file?.abort();
+    this.#file = null;
+  }
+
+  /** Returns the value as JSON can have it; its tokens are put aside, in the order in which they come. */
+  #packed(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null) return value;
+    if (Array.isArray(value)) return value.map((one) => this.#packed(one));
+    if (ArrayBuffer.isView(value)) throw new Error('only ids and labels are kept as numbers');
+    const packed: Record<string, unknown> = {};
+    for (const [name, one] of Object.entries(value)) if (!tokenNames.has(name)) packed[name] = this.#packed(one);
+    if (isLabelled(value)) packed[tokensKey] = this.#putAside(value);
+    return packed;
+  }
+
+  #putAside({ inputIds, labels }: LabelledTokens): TokensPlace {
+    const bounds = boundsOfTrained(inputIds, labels);
+    const behind = bounds === null ? labels : Int32Array.from(bounds);
+    this.#numbers.push(inputIds, behind);
+    this.#count += inputIds.length + behind.length;
+    return [inputIds.length, bounds === null ? -1 : bounds.length];
+  }
+}
+
+const tokenNames: ReadonlySet<string> = new Set<keyof LabelledTokens>(['inputIds', 'labels']);
+
+function isLabelled(value: object): value is LabelledTokens {
+  return 'inputIds' in value;
+}
+
+function inGigabytes(bytes: number): string {
+  return `${bytes / 2 ** 30} GB`;
+}
+
+function hashOf(key: string, group: number, parts: readonly Uint8Array[]): Buffer {
+  const hash = createHash('sha256').update(`${key} ${group} `);
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
+// ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Hands over kept rows group by group and returns what is known of all of them; null where the file is not there, or from some group on
+ * is not what was written. A group that is handed over is what it was; a file that is not is removed.
+ */
+export async function readKeptRows(
+  path: string,
+  key: string,
+  onGroup: (group: KeptGroup) => Promise<void>,
+): Promise<object | null> {
+  const handle = await open(path).catch(() => null);
+  if (handle === null) return null;
+  let isSound = true;
+  try {
+    // The files that were used longest ago are removed first.
+    const now = new Date();
+    await utimes(path, now, now).catch(() => {});
+    const { size } = await handle.stat();
+    let at = 0;
+    for (let number = 0; ; number++) {
+      const group = await readGroup(handle, { at, size, key, number });
+      isSound = group !== null && ('rows' in group.is || group.end === size);
+      if (group === null || !isSound) return null;
+      if (!('rows' in group.is)) return group.is.end;
+      await onGroup(group.is);
+      at = group.end;
+    }
+  } finally {
+    await handle.close();
+    if (!isSound) rmSync(path, { force: true });
+  }
+}
+
+interface ReadGroup {
+  readonly is: KeptGroup | { readonly end: object };
+  /** Where it ends in the file. */
+  readonly end: number;
+}
+
+async function readGroup(
+  handle: FileHandle,
+  { at, size, key, number }: { readonly at: number; readonly size: number; readonly key: string; readonly number: number },
+): Promise<ReadGroup | null> {
+  try {
+    const head = await readWhole(handle, at, Math.min(headerBytes + hashBytes, size - at));
+    if (head.length < headerBytes + hashBytes) return null;
+    const lengths = new Uint32Array(head.buffer, 0, 2);
+    const count = lengths[0]!;
+    const [from, bytes] = [at + head.length, 4 * count + lengths[1]!];
+    if (from + bytes > size) return null;
+    const body = await readWhole(handle, from, bytes);
+    const hash = hashOf(key, number, [head.subarray(0, headerBytes), body]);
+    if (!hash.equals(head.subarray(headerBytes))) return null;
+    const text = JSON.parse(new TextDecoder().decode(body.subarray(4 * count))) as GroupText;
+    return { is: unpacked(text, new Int32Array(body.buffer, 0, count)), end: from + bytes };
+  } catch {
+    // A disk that cannot read it has not kept it.
+    return null;
+  }
+}
+
+async function readWhole(handle: FileHandle, at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, at + done);
+    if (bytesRead === 0) return bytes.subarray(0, done);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+function unpacked(group: GroupText, numbers: Int32Array): ReadGroup['is'] {
+  if (!('rows' in group)) return group as { readonly end: object };
+  let used = 0;
+  const take = (count: number): Int32Array => numbers.subarray(used, (used += count));
+  const restore = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) return value;
+    if (Array.isArray(value)) return value.map(restore);
+    const restored: Record<string, unknown> = {};
+    for (const [name, one] of Object.entries(value)) if (name !== tokensKey) restored[name] = restore(one);
+    if (tokensKey in value) {
+      const [ids, bounds] = value[tokensKey] as TokensPlace;
+      const inputIds = take(ids);
+      restored['inputIds'] = inputIds;
+      restored['labels'] = bounds < 0 ? take(ids) : labelsWithin(inputIds, take(bounds));
+    }
+    return restored;
+  };
+  const rows = group.rows.map(([line, at, made]) => ({ line, at, made: restore(made) as readonly object[] }));
+  return { file: group.file, rows };
+}
