@@ -335,7 +335,10 @@ export class AtomicFile {
   #written = 0;
 
   /** Begins the file. `hash` is updated with all that is written; a file that can be made again need not be flushed. */
-  constructor(path: string, { hash = null, isFlushed = true }: { readonly hash?: Hash | null; readonly isFlushed?: boolean } = {}) {
+  constructor(
+    path: string,
+    { hash = null, isFlushed = true }: { readonly hash?: Hash | null; readonly isFlushed?: boolean } = {},
+  ) {
     this.path = path;
     this.#hash = hash;
     this.#isFlushed = isFlushed;
