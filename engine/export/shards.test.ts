@@ -24,7 +24,7 @@ it.each(['llama-tied', 'gpt2', 'gemma2'])('%s in many files is the same model', 
   const model = openModel(join(golden, name, 'model'));
   const folder = join(work, name);
   mkdirSync(folder);
-  await writeHubFolder(folder, exportSource(model, [], null), 'F32', async () => {});
+  await writeHubFolder(folder, exportSource(model, [], null), 'F32', async () => {}, 20_000);
   const files = readdirSync(folder).filter((file) => file.endsWith('.safetensors'));
   expect(files.length).toBeGreaterThan(3);
   const index = JSON.parse(readFileSync(join(folder, 'model.safetensors.index.json'), 'utf8')) as {
