@@ -5,11 +5,23 @@ import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
+/** In the order of the help; a format that is missing here does not compile. */
+const formats: Readonly<Record<ExportFormat, true>> = {
+  ...{
+    peft: true,
+    'lora-gguf': true,
+    mlx: true,
+    safetensors: true,
+    gguf: true,
+    ollama: true,
+    onnx: true,
+    'onnx-adapter': true,
+  },
+};
 const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 
 export const exportCommand: Command = {
-  usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format peft|lora-gguf|mlx|safetensors|gguf|ollama|onnx|onnx-adapter [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-add-eos-token] [--replace] [--no-proof] [--install ollama|lm-studio|jan]',
+  usage: `--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format ${Object.keys(formats).join('|')} [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-add-eos-token] [--replace] [--no-proof] [--install ollama|lm-studio|jan]`,
   summary:
     'writes the adapter, or base and adapter as one, for other programs, and proves it on rows; --install brings it into one of them',
   options: {

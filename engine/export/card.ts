@@ -193,7 +193,8 @@ function howToRun({ format, name, quantization }: CardFacts): string {
         `const chat = await pipeline('text-generation', ${here}, { dtype: '${dtypes[quantization ?? 'f32'] ?? 'fp32'}' });`,
         '```',
       ].join('\n');
-    default:
+    case 'gguf':
+    case 'lora-gguf':
       return shell(`llama-cli -m ${word} -cnv`);
   }
 }
