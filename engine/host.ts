@@ -72,7 +72,7 @@ async function open(): Promise<Handle> {
     const { Upkeep } = await import('./store/upkeep.ts');
     const { ownedAlone } = await import('./host/owned-alone.ts');
     const { Library } = await import('./host/library.ts');
-    const { LongLived } = await import('./host/long-lived.ts');
+    const { ModelProcesses } = await import('./host/model-processes.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
     const { Devices } = await import('./host/devices.ts');
     const { LocalRunner } = await import('./host/runs/local-runner.ts');
@@ -97,14 +97,14 @@ async function open(): Promise<Handle> {
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, unsaved, emit };
     const library = new Library(context);
     const adapters = new AdapterRegistry(context);
-    const longLived = new LongLived(context);
-    const devices = new Devices(context, longLived);
+    const processes = new ModelProcesses(context);
+    const devices = new Devices(context, processes);
     const registry = new RunRegistry(context);
     const runner = new LocalRunner(supervisor, cacheDir);
     const runs = new RunQueue(context, { registry, library, adapters, devices, runner });
     const exports = new Exports(context, library);
     const sample = new SampleProject(context, library, runs);
-    const parts = { devices, library, adapters, registry, runs, longLived, exports, sample };
+    const parts = { devices, library, adapters, registry, runs, processes, exports, sample };
     // A sample that a host left goes on with its run.
     for (const id of runs.goOn()) sample.follow(id);
     const handlers = handlersFor(context, parts);
@@ -118,12 +118,12 @@ async function open(): Promise<Handle> {
       },
       busy: () =>
         runs.busy ||
-        longLived.busy ||
+        processes.busy ||
         exports.busy ||
         sample.busy ||
         upkeep.busy ||
         unsaved.busy ||
-        [...supervisor.jobs].some((job) => !longLived.isLongLived(job)),
+        [...supervisor.jobs].some((job) => !processes.isOfModel(job)),
       close: () => {
         upkeep.stop();
         tokenCache.stop();

@@ -13,7 +13,7 @@ import { machineMemory } from '../runtime/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { versions } from '../versions.ts';
 import type { HostContext } from './context.ts';
-import type { LongLived } from './long-lived.ts';
+import type { ModelProcesses } from './model-processes.ts';
 
 /** How a trial ended: with figures, or why not. */
 type Verdict = { readonly measured: DeviceMeasure } | { readonly reason: string };
@@ -32,15 +32,15 @@ export class Devices {
   readonly #context: HostContext;
   readonly #file: string;
   readonly #verdicts: Map<string, Verdict>;
-  readonly #longLived: Pick<LongLived, 'trialKey'>;
+  readonly #processes: Pick<ModelProcesses, 'trialKey'>;
   /** Makes of runs that are about to begin, by their subject: a model is read in a job, and may be another one by the next run. */
   readonly #makes = new Map<string, Make>();
   /** One trial at a time: several would measure each other. */
   #trials: Promise<void> = Promise.resolve();
 
-  constructor(context: HostContext, longLived: Pick<LongLived, 'trialKey'>) {
+  constructor(context: HostContext, processes: Pick<ModelProcesses, 'trialKey'>) {
     this.#context = context;
-    this.#longLived = longLived;
+    this.#processes = processes;
     this.#file = join(context.cacheDir, 'devices.json');
     this.#verdicts = readVerdicts(this.#file);
   }
@@ -84,7 +84,7 @@ export class Devices {
 
   async #makeOf(subject: TrialSubject): Promise<Make> {
     try {
-      return { subject, key: await this.#longLived.trialKey(subject) };
+      return { subject, key: await this.#processes.trialKey(subject) };
     } catch (error) {
       // The run itself says what is wrong with its model or recipe.
       if (error instanceof Problem) return usual;

@@ -13,7 +13,7 @@ import { AdapterRegistry } from './adapters.ts';
 import type { HostContext } from './context.ts';
 import { Devices } from './devices.ts';
 import { Library } from './library.ts';
-import { LongLived } from './long-lived.ts';
+import { ModelProcesses } from './model-processes.ts';
 import { LocalRunner } from './runs/local-runner.ts';
 import { RunQueue } from './runs/queue.ts';
 import { RunRegistry } from './runs/registry.ts';
@@ -46,7 +46,7 @@ test.skipIf(!isMounted)(
     const context: HostContext = { dataDir: disk, cacheDir: disk, store, supervisor, unsaved, emit: () => {} };
     const projectId = 'p';
     store.projects.insert({ id: projectId, name: 'P', createdAt: 1 });
-    const devices = new Devices(context, new LongLived(context));
+    const devices = new Devices(context, new ModelProcesses(context));
     const registry = new RunRegistry(context);
     const library = new Library(context);
     const parts = { registry, library, adapters: new AdapterRegistry(context), devices };

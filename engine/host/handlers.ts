@@ -10,7 +10,7 @@ import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
 import { type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
-import type { DataAsker, LongLived } from './long-lived.ts';
+import type { DataAsker, ModelProcesses } from './model-processes.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
@@ -22,14 +22,14 @@ export interface HostParts {
   readonly registry: RunRegistry;
   readonly runs: RunQueue;
   readonly adapters: AdapterRegistry;
-  readonly longLived: LongLived;
+  readonly processes: ModelProcesses;
   readonly exports: Exports;
   readonly sample: SampleProject;
 }
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
-  const { devices, library, registry, runs, adapters, longLived, exports, sample } = parts;
+  const { devices, library, registry, runs, adapters, processes, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /** Of a data set everyone is told how far it is, and a later question takes the place of an earlier one. */
   const asked = (data: DataRef, asker: Asker, question: string): DataAsker =>
@@ -54,7 +54,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return null;
     },
     'models.targets': ({ modelId, recipe }) =>
-      targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { longLived, store }),
+      targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { processes, store }),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, ...added }, asker) => library.addDataset(projectId, added, asker),
@@ -69,8 +69,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     },
     'runs.list': (params) => registry.list(params?.projectId),
     'runs.get': ({ id }) => registry.get(id),
-    'runs.plan': (params, asker) => planForRun(params, { longLived, store, library, asker }),
-    'runs.fit': (params, asker) => fitForRun(params, { longLived, store, library, asker }),
+    'runs.plan': (params, asker) => planForRun(params, { processes, store, library, asker }),
+    'runs.fit': (params, asker) => fitForRun(params, { processes, store, library, asker }),
     'runs.start': async (params, asker) => {
       const run = await runs.start(params, asker.client.gone);
       if (params.resume === true) sample.follow(run.id);
@@ -112,11 +112,11 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
 
     'generate.start': (params, asker) => {
       params.adapters.forEach(requireWeight);
-      return longLived.generate(at(params.model), params, asker.signal, (token) => asker.client.tell('generate.token', token));
+      return processes.generate(at(params.model), params, asker.signal, (token) => asker.client.tell('generate.token', token));
     },
 
     'exports.choices': ({ adapterId }) =>
-      exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { longLived, store }),
+      exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { processes, store }),
     'exports.list': ({ projectId }) => store.exports.list(projectId),
     'exports.start': (params, asker) => exports.start(params, asker),
     'exports.stop': ({ id }) => {
@@ -137,15 +137,15 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return (await startReported(context, spec, null, { asker }).finished) as EvaluateResult;
     },
     'data.rows': async ({ model, data, limit, ...page }, asker) =>
-      longLived.rows(
+      processes.rows(
         at(model),
         { ...page, limit: Math.min(limit, 200), data: await library.dataAt(data, asker) },
         asked(data, asker, 'rows'),
       ),
     'data.render': async ({ model, data, ...page }, asker) =>
-      longLived.render(at(model), { ...page, data: await library.dataAt(data, asker) }, asker),
+      processes.render(at(model), { ...page, data: await library.dataAt(data, asker) }, asker),
     'data.report': async ({ model, data, ...of }, asker) =>
-      longLived.report(at(model), { ...of, data: await library.dataAt(data, asker) }, asked(data, asker, 'report')),
+      processes.report(at(model), { ...of, data: await library.dataAt(data, asker) }, asked(data, asker, 'report')),
     'inspect.path': async ({ path, acceptFields = [] }, asker) => {
       requireAbsolute(path);
       const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { asker });

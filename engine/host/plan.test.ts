@@ -3,7 +3,7 @@ import type { DataReport, Model } from '../contract.ts';
 import type { Store } from '../store/open.ts';
 import type { Asker } from './context.ts';
 import type { Library } from './library.ts';
-import type { LongLived } from './long-lived.ts';
+import type { ModelProcesses } from './model-processes.ts';
 import { planForRun } from './plan.ts';
 
 test('a plan says which files of its data set have changed since its version was made', async () => {
@@ -23,16 +23,16 @@ test('a plan says which files of its data set have changed since its version was
       detail: 'Look.',
       rows: [],
     } as const;
-    const longLived = {
+    const processes = {
       adapter: () => Promise.resolve({ layers: 1, matrices: 1, trainableParameters: 1, totalParameters: 1 }),
       memory: () => Promise.resolve({}),
       report: () => {
         const report = { rows: 4, examples: 4, longest: 4, maxLength: 8, lengths: [], checks: [check], changed };
         return Promise.resolve(report as unknown as DataReport);
       },
-    } as unknown as LongLived;
+    } as unknown as ModelProcesses;
     const request = { model: { id: 'm' }, data: { versionId: 'v' }, recipe: {} };
-    return (await planForRun(request, { longLived, store, library, asker })).notes;
+    return (await planForRun(request, { processes, store, library, asker })).notes;
   };
   expect(await notesOf(['/a.jsonl'])).toContain('Changed. Look.');
   expect(await notesOf([])).not.toContain('Repeated. Look.');

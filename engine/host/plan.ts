@@ -20,18 +20,18 @@ import { memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
 import { type Asker, found } from './context.ts';
 import { baseOf, type Library, modelAt } from './library.ts';
-import type { LongLived } from './long-lived.ts';
+import type { ModelProcesses } from './model-processes.ts';
 
 export async function planForRun(
   { model, data, recipe: input }: Params<EngineRequests, 'runs.plan'>,
-  { longLived, store, library, asker }: AskedParts,
+  { processes, store, library, asker }: AskedParts,
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
   const version =
     'versionId' in data ? found(store.datasets.version(data.versionId), 'version of a data set', data.versionId) : null;
-  const { layers: _, ...adapter } = await longLived.adapter(at, recipe);
-  const report = await longLived.report(
+  const { layers: _, ...adapter } = await processes.adapter(at, recipe);
+  const report = await processes.report(
     at,
     { data: await library.dataAt(data, asker), maxLength: recipe.maxLength, rowSettings: rowSettings(recipe) },
     { ...asker, question: 'plan', subjectId: version?.datasetId ?? null },
@@ -43,7 +43,7 @@ export async function planForRun(
   return {
     ...adapter,
     totalSteps: steps,
-    ...(await memoryForRun(at, recipe, longest, { longLived, store })),
+    ...(await memoryForRun(at, recipe, longest, { processes, store })),
     memoryFree: machineMemory().free,
     time: rate && { seconds: tokensOfRun(recipe, version?.evalRows ?? 0, report) / rate.tokensPerSecond, ...rate },
     notes: [...changes.map(({ title, detail }) => `${title}. ${detail}`), ...recipeNotes(recipe, report.examples)],
@@ -51,7 +51,7 @@ export async function planForRun(
 }
 
 interface PlanParts {
-  readonly longLived: LongLived;
+  readonly processes: ModelProcesses;
   readonly store: Store;
 }
 interface AskedParts extends PlanParts {
@@ -64,15 +64,15 @@ async function memoryForRun(
   at: ModelAt,
   recipe: Recipe,
   longest: number,
-  { longLived, store }: PlanParts,
+  { processes, store }: PlanParts,
 ): Promise<Pick<RunPlan, 'memory' | 'memoryMeasured'>> {
-  const memory = await longLived.memory(at, recipe, longest);
+  const memory = await processes.memory(at, recipe, longest);
   const measures = store.memory.of(at.path);
   const wanted = JSON.stringify(memoryRecipe(recipe));
   const same = measures.find((measure) => JSON.stringify(measure.recipe) === wanted && measure.longest === longest);
   const nearest = same ?? measures[0];
   if (nearest === undefined) return { memory, memoryMeasured: null };
-  const estimated = await longLived.memory(at, { ...recipe, ...nearest.recipe }, nearest.longest);
+  const estimated = await processes.memory(at, { ...recipe, ...nearest.recipe }, nearest.longest);
   const besides = nearest.bytes - totalMemory(estimated) + memory.runtime;
   return {
     memory: { ...memory, runtime: Math.max(0, besides) },
@@ -87,12 +87,12 @@ export async function fitForRun(
 ): Promise<FittedRecipe> {
   const recipe = requireRecipe(input);
   const at = modelAt(parts.store, model);
-  const report = await parts.longLived.report(
+  const report = await parts.processes.report(
     at,
     { data: await parts.library.dataAt(data, parts.asker), maxLength: recipe.maxLength, rowSettings: rowSettings(recipe) },
     { ...parts.asker, question: 'fit' },
   );
-  const { layers } = await parts.longLived.adapter(at, recipe);
+  const { layers } = await parts.processes.adapter(at, recipe);
   const subject = { layers, longest: report.longest, tokensBehind: (length: number) => tokensBehind(report, length) };
   const fitted = await fitRecipe(recipe, subject, budget, async (changed, longest) =>
     totalMemory((await memoryForRun(at, changed, longest, parts)).memory),
@@ -101,8 +101,8 @@ export async function fitForRun(
 }
 
 /** What a recipe would adapt of a model. */
-export function targetsFor(model: Model, input: RecipeInput, { longLived, store }: PlanParts): Promise<TargetPlan> {
-  return longLived.targets(modelAt(store, model), requireRecipe(input));
+export function targetsFor(model: Model, input: RecipeInput, { processes, store }: PlanParts): Promise<TargetPlan> {
+  return processes.targets(modelAt(store, model), requireRecipe(input));
 }
 
 /** Share of all tokens that stands behind `length` in its row. */
@@ -130,6 +130,6 @@ function tokensOfRun(recipe: Recipe, evalRows: number, report: DataReport): numb
 }
 
 /** The exports of an adapter with their sizes. */
-export function exportChoices(adapter: AdapterVersion, { longLived, store }: PlanParts): Promise<readonly ExportChoice[]> {
-  return longLived.choices(baseOf(store, adapter), adapter.path);
+export function exportChoices(adapter: AdapterVersion, { processes, store }: PlanParts): Promise<readonly ExportChoice[]> {
+  return processes.choices(baseOf(store, adapter), adapter.path);
 }

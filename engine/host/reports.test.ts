@@ -12,7 +12,7 @@ import { Devices } from './devices.ts';
 import { type Asker, type HostContext, startReported } from './context.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
-import { type DataAsker, LongLived } from './long-lived.ts';
+import { type DataAsker, ModelProcesses } from './model-processes.ts';
 import { LocalRunner } from './runs/local-runner.ts';
 import { RunQueue } from './runs/queue.ts';
 import { RunRegistry } from './runs/registry.ts';
@@ -44,7 +44,7 @@ const exports = new Exports(context, library);
 const queueOf = (own: HostContext) => {
   const registry = new RunRegistry(own);
   const runner = new LocalRunner(own.supervisor, folder);
-  const devices = new Devices(own, new LongLived(own));
+  const devices = new Devices(own, new ModelProcesses(own));
   return { registry, runs: new RunQueue(own, { registry, library, adapters: new AdapterRegistry(own), devices, runner }) };
 };
 const client = new AbortController().signal;
@@ -255,13 +255,13 @@ test('an export reads rows as the run of its adapter did', async () => {
 
 test('tokens are told to the one who asked for them, and to nobody else', async () => {
   const everyone: string[] = [];
-  const longLived = new LongLived({ ...context, emit: (name) => void everyone.push(name) });
+  const processes = new ModelProcesses({ ...context, emit: (name) => void everyone.push(name) });
   const heard: string[] = [];
   const settings = { maxTokens: 2, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
   const request = { model: { path: '/model' }, adapters: [], prompt: { text: 'a' }, settings };
   const model = { path: '/model', acceptFields: [] };
   const ask = (streamId: string) =>
-    longLived.generate(model, { ...request, streamId }, client, ({ text }) => void heard.push(`${streamId}: ${text}`));
+    processes.generate(model, { ...request, streamId }, client, ({ text }) => void heard.push(`${streamId}: ${text}`));
   const answers = [ask('mine'), ask('other')];
   await vi.waitFor(() => expect(sent.at(-1)).toMatchObject({ request: { streamId: 'other' } }));
   say({ type: 'token', streamId: 'mine', token: 1, text: 'yes' });
@@ -273,9 +273,9 @@ test('tokens are told to the one who asked for them, and to nobody else', async 
 });
 
 test('what is asked after a process has failed for good is answered by a new one, even before the old one is gone', async () => {
-  const longLived = new LongLived(context);
+  const processes = new ModelProcesses(context);
   const model = { path: '/model-of-one', acceptFields: [] };
-  const render = (path: string) => longLived.render(model, { data: { paths: [path] }, offset: 0 }, asker);
+  const render = (path: string) => processes.render(model, { data: { paths: [path] }, offset: 0 }, asker);
   const started = () => sent.filter((command) => command.type === 'start' && command.spec.kind === 'data').length;
   const before = started();
   const first = render('/bad.jsonl');
@@ -306,9 +306,9 @@ test('how far a request is, is told to the one who asked; everyone hears it of a
     },
     signal: client,
   });
-  const longLived = new LongLived(told);
+  const processes = new ModelProcesses(told);
   const model = { path: '/model-of-two', acceptFields: [] };
-  const report = (asker: DataAsker) => longLived.report(model, { data: { paths: ['/rows.jsonl'] }, maxLength: 8 }, asker);
+  const report = (asker: DataAsker) => processes.report(model, { data: { paths: ['/rows.jsonl'] }, maxLength: 8 }, asker);
   const reports = [report(asking('mine')), report(asking('other')), report({ ...asking('third'), subjectId: 'set' })];
   const progress = { phase: '', done: 1, total: 2, unit: '', secondsLeft: null };
   for (const request of [2, 1, 3]) say({ type: 'progress', request, progress });

@@ -14,7 +14,7 @@ import { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
 import { Devices } from '../devices.ts';
 import { Library } from '../library.ts';
-import { LongLived } from '../long-lived.ts';
+import { ModelProcesses } from '../model-processes.ts';
 import { Unsaved } from '../unsaved.ts';
 import { LocalRunner } from './local-runner.ts';
 import { RunQueue } from './queue.ts';
@@ -59,7 +59,7 @@ function newHost(elsewhere: Runner | null = null) {
     emit: (name, payload) => name === 'queue.changed' && orders.push(payload as readonly string[]),
   };
   const registry = new RunRegistry(context);
-  const devices = new Devices(context, new LongLived(context));
+  const devices = new Devices(context, new ModelProcesses(context));
   const adapters = new AdapterRegistry(context);
   const runner = elsewhere ?? new LocalRunner(supervisor, dataDir);
   const runs = new RunQueue(context, { registry, library: new Library(context), adapters, devices, runner });

@@ -1,4 +1,4 @@
-/** The processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
+/** Keeps the processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
 import { randomUUID } from 'node:crypto';
 import type {
   AdapterPlan,
@@ -42,7 +42,7 @@ export interface DataAsker extends Asker {
   readonly subjectId?: string | null;
 }
 
-export class LongLived {
+export class ModelProcesses {
   readonly #context: HostContext;
   readonly #held = new Map<string, Held>();
   /** Who hears the tokens of a stream. */
@@ -59,7 +59,8 @@ export class LongLived {
     return [...this.#held.values()].some(({ requests }) => requests > 0);
   }
 
-  isLongLived(job: Job): boolean {
+  /** Says whether a job is such a process. */
+  isOfModel(job: Job): boolean {
     return job.spec.kind === 'chat' || job.spec.kind === 'data';
   }
 
