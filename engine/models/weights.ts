@@ -10,10 +10,10 @@ import {
   inNibbles,
   isCentred,
   packedFormat,
-  packRows,
+  quantizeRows,
   packStored,
   splitHalves,
-  unpackRows,
+  dequantizeRows,
   zeroLevels,
   type PackedFormat,
   type PackedMatrix,
@@ -210,7 +210,7 @@ export class StoredWeights implements ModelWeights {
     // What a file has quantized keeps its values when it is packed.
     if (packing?.from !== 'values') return tensor.load();
     const [rows, columns] = asMatrix(tensor.shape);
-    return unpackRows(pack(tensor, packing), rows, columns, packing.bits, packing.blockSize);
+    return dequantizeRows(pack(tensor, packing), rows, columns, packing.bits, packing.blockSize);
   }
 
   quantized(quantization: BaseQuantization, matrices: ReadonlySet<string>): ModelWeights {
@@ -297,7 +297,12 @@ function packingOf({ type, shape, quants }: StoredTensor, quantization: BaseQuan
 function pack({ type, shape, load, quants }: StoredTensor, { bits, blockSize, from }: Packing): PackedMatrix {
   const [rows, columns] = asMatrix(shape);
   if (from === 'stored') return packStored(type, load(), quants!.bytes(), rows, columns, quants!.storedRow);
-  return { ...packRows(load(), rows, columns, bits, blockSize), minimumScales: null, minimumLevels: null, nibbleMinima: null };
+  return {
+    ...quantizeRows(load(), rows, columns, bits, blockSize),
+    minimumScales: null,
+    minimumLevels: null,
+    nibbleMinima: null,
+  };
 }
 
 function planPacked(expansion: Expansion, tensor: StoredTensor, packing: Packing): PackedLocation {

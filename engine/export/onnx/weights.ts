@@ -8,7 +8,7 @@ import { modelTensors, storedName, type DecoderSpec } from '../../models/spec.ts
 import { assert } from '../../problem.ts';
 import { add } from '../../graph/ops/elementwise.ts';
 import type { ModelWeights } from '../../models/weights.ts';
-import { packRows, type PackedRows } from '../../formats/quants/pack.ts';
+import { quantizeRows, type PackedRows } from '../../formats/quants/pack.ts';
 
 /** The precision of the weights: float32; half precision computed in float32; 8 or 4 bits in blocks of 32 along each row. */
 export type OnnxPrecision = 'f32' | 'f16' | 'q8' | 'q4';
@@ -81,7 +81,7 @@ export class WeightStore {
     let packed: PackedRows | null = null;
     // The three parts are read one after the other; the packing is done once and let go with the last.
     const part = (what: keyof PackedRows, last: boolean) => (): Uint8Array => {
-      packed ??= packRows(this.#weights.read(name), rows, columns, bits, blockSize);
+      packed ??= quantizeRows(this.#weights.read(name), rows, columns, bits, blockSize);
       const bytes = bytesOf(packed[what]);
       if (last) packed = null;
       return bytes;

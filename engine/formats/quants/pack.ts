@@ -43,7 +43,7 @@ const ownZero = 8;
  * Quantizes a matrix `[rows, columns]`: each block spans its smallest to its largest number and 0, and value = (q - zero point)
  * * scale.
  */
-export function packRows(matrix: Float32Array, rows: number, columns: number, bits: 4 | 8, blockSize: number): PackedRows {
+export function quantizeRows(matrix: Float32Array, rows: number, columns: number, bits: 4 | 8, blockSize: number): PackedRows {
   const blocks = Math.ceil(columns / blockSize);
   const most = 2 ** bits - 1;
   const packed = emptyRows(rows, blocks, bits, blockSize);
@@ -146,7 +146,13 @@ export function zeroLevels({ zeroPoints }: PackedRows, rows: number, blocks: num
 }
 
 /** Returns the matrix `[rows, columns]` as float32 again, rounded as DequantizeLinear rounds. */
-export function unpackRows(packed: PackedRows, rows: number, columns: number, bits: 4 | 8, blockSize: number): Float32Array {
+export function dequantizeRows(
+  packed: PackedRows,
+  rows: number,
+  columns: number,
+  bits: 4 | 8,
+  blockSize: number,
+): Float32Array {
   const blocks = columns / blockSize;
   const matrix = new Float32Array(rows * columns);
   const width = Math.ceil((blocks * bits) / 8);
