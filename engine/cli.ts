@@ -4,11 +4,11 @@ import { Arguments, type Command, Interrupted, ProblemInResult, UsageError } fro
 import { commands, globalOptions } from './cli/commands.ts';
 import { Output } from './cli/output.ts';
 import { type ProblemValue, shown, toProblemValue } from './problem.ts';
-import { nearest } from './recipe.ts';
+import { nearestWord } from './recipe.ts';
 import { connectHost, defaultDataDir, type HostClient } from './rpc.ts';
 
 function unknownCommand(name: string): string {
-  const near = nearest(name, Object.keys(commands));
+  const near = nearestWord(name, Object.keys(commands));
   return `There is no command '${name}'${near === null ? '.' : `; did you mean '${near}'?`}`;
 }
 

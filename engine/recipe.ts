@@ -636,7 +636,7 @@ function valuesOf(key: string): string {
 function unknownField(name: string): string {
   if (Object.hasOwn(retired, name)) return `'${name}' can only be ${String(retired[name])}: that is what is computed.`;
   if (Object.hasOwn(noCounterpart, name)) return `A recipe has no '${name}'. ${noCounterpart[name]}`;
-  const near = nearest(name, [...recipeKeys, ...Object.keys(otherNames)]);
+  const near = nearestWord(name, [...recipeKeys, ...Object.keys(otherNames)]);
   return `There is no recipe field '${name}'${near === null ? '.' : `; the nearest is '${near}'.`}`;
 }
 
@@ -809,7 +809,7 @@ export function moduleExpression(python: string): RegExp {
 /**
  * Returns the candidate that `word` most likely misspells, allowing one wrong letter in four; null where none is that close.
  */
-export function nearest(word: string, candidates: readonly string[]): string | null {
+export function nearestWord(word: string, candidates: readonly string[]): string | null {
   const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');
   let best: { candidate: string; distance: number } | null = null;
   for (const candidate of candidates) {

@@ -5,7 +5,7 @@ import { createContext, Script } from 'node:vm';
 import { hubLayout } from '../models/families/index.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
-import { moduleExpression, nearest, scaleOf } from '../recipe.ts';
+import { moduleExpression, nearestWord, scaleOf } from '../recipe.ts';
 import type { AdapterConfig } from './config.ts';
 
 /** Describes a module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */
@@ -238,7 +238,7 @@ export function checkTargets(config: AdapterConfig, spec: DecoderSpec): void {
 function nearText(pattern: string, modules: readonly { readonly path: string }[]): string {
   const names = [...new Set(modules.flatMap(({ path }) => path.split('.')))].filter((name) => !/^\d+$/.test(name));
   const words = pattern.match(/\w+/g) ?? [];
-  const near = words.flatMap((word) => (names.includes(word) ? [] : (nearest(word, names) ?? [])));
+  const near = words.flatMap((word) => (names.includes(word) ? [] : (nearestWord(word, names) ?? [])));
   return near.length === 0 ? '' : `; the nearest is '${[...new Set(near)].join("', '")}'`;
 }
 
