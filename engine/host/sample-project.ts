@@ -51,7 +51,7 @@ export class SampleProject {
       return this.#state!;
     }
     const files = sampleFiles();
-    const { rows, question, expected } = readRows(files.eval);
+    const { rows, question, expected } = readQuestions(files.eval);
     const recipe = JSON.parse(readFileSync(files.recipe, 'utf8')) as RecipeInput;
     const project = this.#library.createProject(sampleProjectName);
     const state: SampleState = {
@@ -197,7 +197,7 @@ export class SampleProject {
 }
 
 /** The rows to evaluate on, and the first of them: its question and the answer it expects. */
-function readRows(path: string): { rows: number; question: string; expected: string } {
+function readQuestions(path: string): { rows: number; question: string; expected: string } {
   const lines = readFileSync(path, 'utf8').split('\n');
   const rows = lines.filter((line) => line.trim() !== '');
   const { messages } = JSON.parse(rows[0]!) as { messages: readonly ChatMessage[] };
@@ -207,7 +207,7 @@ function readRows(path: string): { rows: number; question: string; expected: str
 /** A sample of an earlier studio was stored without the verdicts on its answers. */
 function withVerdicts(state: SampleState | null): SampleState | null {
   if (state === null || state.verdictBefore !== undefined) return state;
-  const row = readRows(sampleFiles().eval);
+  const row = readQuestions(sampleFiles().eval);
   const verdict = (answer: string | null) => (answer === null ? null : verdictOf(jsonFields, row, answer));
   return { ...state, verdictBefore: verdict(state.answerBefore), verdictAfter: verdict(state.answerAfter) };
 }

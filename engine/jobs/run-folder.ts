@@ -225,7 +225,7 @@ export class RunFolder {
   discardUnbegun(): void {
     if (this.#begun === null || !existsSync(this.#record) || existsSync(this.checkpoints)) return;
     const metrics = metricsIn(this.path);
-    if (existsSync(metrics) && readRows(metrics).some((row) => 'loss' in row)) return;
+    if (existsSync(metrics) && readMetricRows(metrics).some((row) => 'loss' in row)) return;
     this.close();
     for (const file of [this.#record, metrics, eventsIn(this.path)]) rmSync(file, { force: true });
     this.#removeLeftovers();
@@ -251,7 +251,7 @@ export class RunFolder {
   /** Begins a session after `step` steps: metrics.jsonl is cut back to them. Comes after the record was written. */
   begin(step: number, longest: number): void {
     const path = metricsIn(this.path);
-    const kept = existsSync(path) ? readRows(path).filter((row) => row.step <= step) : [];
+    const kept = existsSync(path) ? readMetricRows(path).filter((row) => row.step <= step) : [];
     const evaluations = kept.filter((row) => 'evalLoss' in row);
     this.#evaluated = new Set(evaluations.map((row) => row.step));
     this.#evalLoss = evaluations.at(-1)?.evalLoss ?? null;
@@ -346,7 +346,7 @@ export function readRunFolder(path: string): RecordedRun | null {
     if (run === null) return null;
     return {
       record: parseRecord(run),
-      evaluations: metrics === null ? [] : readRows(metrics).filter((row) => 'evalLoss' in row),
+      evaluations: metrics === null ? [] : readMetricRows(metrics).filter((row) => 'evalLoss' in row),
     };
   } catch (error) {
     if (error instanceof Problem) return null;
@@ -397,7 +397,7 @@ function isRecord({ version, recipe, base, data, evaluation, totalSteps, trainab
 }
 
 /** The rows of the file; a last line that a crash cut off is dropped. */
-function readRows(path: string): MetricRow[] {
+function readMetricRows(path: string): MetricRow[] {
   const lines = readFileSync(path, 'utf8').split('\n');
   return lines.flatMap((line) => {
     try {
