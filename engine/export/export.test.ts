@@ -151,7 +151,7 @@ it('importance of the columns is the mean square of what flows into them, and ch
   const rows = lines.map((line) => Int32Array.from((JSON.parse(line) as { input_ids: number[] }).input_ids));
   const adapter = readAdapter(join(golden, 'llama-tied/adapter'), model);
   const request = { model, adapters: [{ adapter, weight: 1 }], rows, threads: 1 };
-  const importance = await measureImportance({ ...request, cacheDir, openSession, step: async () => {} });
+  const importance = await measureImportance({ ...request, cacheDir, openSession, onRow: async () => {} });
 
   // Into the first layer flow normed embeddings.
   const width = model.spec.hiddenSize;
@@ -295,7 +295,7 @@ it('several adapters at once are proved against base and all of them', async () 
 });
 
 async function prove(model: OpenModel, adapter: Adapter | null, target: ExportTarget, path: string): Promise<Proof> {
-  const step = async () => {};
+  const onProgress = async () => {};
   return proveExport({
     ...{ source: exportSource(model, adapter ? [{ adapter, weight: 1 }] : [], null), target, path },
     ...{
@@ -304,8 +304,8 @@ async function prove(model: OpenModel, adapter: Adapter | null, target: ExportTa
       cacheDir,
       workDir: cacheDir,
       openSession,
-      readStep: step,
-      step,
+      onTensor: onProgress,
+      onRow: onProgress,
     },
   });
 }

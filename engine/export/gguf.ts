@@ -8,7 +8,7 @@ import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec
 import { Problem } from '../problem.ts';
 import { lineageKey } from './lineage.ts';
 import { ggufFileType, mixTypes, type GgufQuantization } from './quant-mix.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 /** Matches metadata of a source file that describes its storage, not the model. */
@@ -72,14 +72,19 @@ export function ggufFileSize(model: OpenModel, quantization: GgufQuantization): 
   return ggufSize(new Map(), plan(model, quantization, false)) + tokenizer;
 }
 
-export async function writeGguf(path: string, source: ExportSource, quantization: GgufQuantization, step: Step): Promise<void> {
+export async function writeGguf(
+  path: string,
+  source: ExportSource,
+  quantization: GgufQuantization,
+  onProgress: OnProgress,
+): Promise<void> {
   const { model, weights, importance } = source;
   const tensors = plan(model, quantization, importance !== undefined);
   const divisors = new Map(rotaryDivisors(model.spec).map(({ name, values }) => [name, values]));
   const writer = new GgufWriter(path, makeMetadata(source, quantization), tensors);
   try {
     for (const [done, tensor] of tensors.entries()) {
-      await step(done, tensors.length);
+      await onProgress(done, tensors.length);
       if (tensor.source === null) writer.write(divisors.get(tensor.name)!);
       else {
         const { name } = tensor.source;

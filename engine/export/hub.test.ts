@@ -26,7 +26,7 @@ import { exportSource } from './source.ts';
 const root = mkdtempSync(join(tmpdir(), 'export-hub-'));
 afterAll(() => rmSync(root, { recursive: true }));
 const golden = (name: string) => join(import.meta.dirname, '../golden', name, 'model');
-const step = async () => {};
+const onProgress = async () => {};
 
 describe('config.json', () => {
   it('has the whole floats of its source as floats: transformers refuses an integer there', async () => {
@@ -42,7 +42,7 @@ describe('config.json', () => {
     writeFileSync(config, spelled);
     const model = openModel(source);
     const out = mkdtempSync(join(root, 'merged-'));
-    await writeHubFolder(out, exportSource(model, [], null), 'F32', step);
+    await writeHubFolder(out, exportSource(model, [], null), 'F32', onProgress);
     const text = readFileSync(join(out, 'config.json'), 'utf8');
     expect(text).toContain('"final_logit_softcapping": 30.0');
     expect(text).toContain('"initializer_range": 1.0');
@@ -53,10 +53,10 @@ describe('config.json', () => {
     const model = openModel(golden('gemma2'));
     const gguf = join(root, 'gemma2.gguf');
     const whole = { ...model.spec, head: { ...model.spec.head, cap: 30 } };
-    await writeGguf(gguf, exportSource({ ...model, spec: whole }, [], null), 'f32', step);
+    await writeGguf(gguf, exportSource({ ...model, spec: whole }, [], null), 'f32', onProgress);
     const opened = openModel(gguf);
     const out = mkdtempSync(join(root, 'of-gguf'));
-    await writeHubFolder(out, exportSource(opened, [], null), 'F32', step);
+    await writeHubFolder(out, exportSource(opened, [], null), 'F32', onProgress);
     expect(readFileSync(join(out, 'config.json'), 'utf8')).toContain('"final_logit_softcapping": 30.0');
   });
 });
@@ -73,7 +73,7 @@ describe('what travels with a merged model', () => {
     const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
     writeFileSync(join(source, 'config.json'), JSON.stringify({ ...config, ...change }));
     const out = mkdtempSync(join(root, 'travels-'));
-    await writeHubFolder(out, exportSource(openModel(source), [], null), 'F32', step);
+    await writeHubFolder(out, exportSource(openModel(source), [], null), 'F32', onProgress);
     return out;
   }
   const json = (folder: string, name: string) =>
@@ -153,7 +153,7 @@ describe('what travels with a merged model', () => {
     symlinkSync('../../blobs/abc', join(snapshot, 'LICENSE'));
     const write = async () => {
       const out = mkdtempSync(join(root, 'linked-'));
-      await writeHubFolder(out, exportSource(openModel(cache), [], null), 'F32', step);
+      await writeHubFolder(out, exportSource(openModel(cache), [], null), 'F32', onProgress);
       return out;
     };
     const out = await write();
@@ -208,7 +208,7 @@ it('a model that also sees keeps its eye: its tensors, and how pictures get to i
 
   const model = openModel(source);
   const out = mkdtempSync(join(root, 'sees-merged-'));
-  await writeHubFolder(out, exportSource(model, [], null), 'F32', step);
+  await writeHubFolder(out, exportSource(model, [], null), 'F32', onProgress);
   const merged = openModel(out);
   expect(merged.otherParts.map(({ name, load }) => [name, load()])).toEqual(eye.map(({ name, values }) => [name, values]));
   expect(merged.weights.names).toEqual(model.weights.names);
@@ -221,7 +221,7 @@ it('a model that also sees keeps its eye: its tensors, and how pictures get to i
   ] as const)
     expect(notesOnParts(of, findTarget(format, null))).toEqual([]);
   const onnx = mkdtempSync(join(root, 'sees-onnx-'));
-  await writeOnnxFolder(onnx, exportSource(model, [], null), 'f32', step);
+  await writeOnnxFolder(onnx, exportSource(model, [], null), 'f32', onProgress);
   expect(existsSync(join(onnx, 'preprocessor_config.json'))).toBe(false);
 });
 
@@ -236,7 +236,7 @@ it('an ONNX folder says by a pattern what a digit is: its programs know only 0 t
   writeFileSync(path, JSON.stringify({ ...json, pre_tokenizer: digits }));
   const model = openModel(source);
   const out = mkdtempSync(join(root, 'onnx'));
-  await writeOnnxFolder(out, exportSource(model, [], null), 'f32', step);
+  await writeOnnxFolder(out, exportSource(model, [], null), 'f32', onProgress);
   const written = readFileSync(join(out, 'tokenizer.json'), 'utf8');
   expect(written).not.toContain('"Digits"');
   const [before, after] = [source, out].map((folder) => {

@@ -13,7 +13,7 @@ import { modelTensors, type DecoderSpec } from '../models/spec.ts';
 import { carryFiles } from './carried.ts';
 import { lineageMetadata } from './lineage.ts';
 import { planShards, ShardedWriter, usualShardBytes } from './shards.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 const dtypes: Record<FloatType, string> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
@@ -40,12 +40,12 @@ export function hubFilesSize({ tokenizerSource, spec }: OpenModel): number {
   return tokenizerSource.kind === 'hub' ? Buffer.byteLength(tokenizerSource.tokenizerJson) : spec.vocabularySize * 48;
 }
 
-/** Writes a hub folder. Weights are split into files of at most `shardBytes`; `step` is called for each tensor. */
+/** Writes a hub folder. Weights are split into files of at most `shardBytes`; `onProgress` is called for each tensor. */
 export async function writeHubFolder(
   folder: string,
   source: ExportSource,
   type: FloatType,
-  step: Step,
+  onProgress: OnProgress,
   shardBytes = usualShardBytes,
 ): Promise<void> {
   const { model, weights, lineage } = source;
@@ -56,14 +56,14 @@ export async function writeHubFolder(
     const tensors = modelTensors(model.spec);
     const total = tensors.length + model.otherParts.length;
     for (const [done, tensor] of tensors.entries()) {
-      await step(done, total);
+      await onProgress(done, total);
       const values = weights.read(tensor.name);
       const inFile = hubLayout(tensor, model.spec)?.toFile(values, tensor.shape) ?? values;
       const length = inFile.length / (hubParts(tensor, model.spec)?.length ?? 1);
       for (let start = 0; start < inFile.length; start += length) writer.write(inFile.subarray(start, start + length));
     }
     for (const [done, part] of model.otherParts.entries()) {
-      await step(tensors.length + done, total);
+      await onProgress(tensors.length + done, total);
       writer.write(part.load());
     }
     writer.finish();

@@ -17,7 +17,7 @@ import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 
 /** The importance of each column, by the name of the matrix (`model.layers.0.mlp.up_proj.weight`). */
 export type Importance = ReadonlyMap<string, Float32Array>;
@@ -33,12 +33,12 @@ export interface ImportanceRequest {
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
-  readonly step: Step;
+  readonly onRow: OnProgress;
 }
 
 /** Runs a forward pass over the rows and returns the mean square of each column's inputs per token. */
 export async function measureImportance(request: ImportanceRequest): Promise<Importance> {
-  const { model, adapters, threads, cacheDir, openSession, step } = request;
+  const { model, adapters, threads, cacheDir, openSession, onRow } = request;
   const longest = Math.min(importanceBounds.tokensPerRow, contextOf(model.spec));
   const rows = request.rows.slice(0, importanceBounds.rows).map((row) => row.slice(0, longest));
   const slots = slotsFor(adapters, noSlots);
@@ -50,7 +50,7 @@ export async function measureImportance(request: ImportanceRequest): Promise<Imp
   let tokens = 0;
   try {
     for (const [done, inputIds] of rows.entries()) {
-      await step(done, rows.length);
+      await onRow(done, rows.length);
       const feeds = { ...adapted, ...sequenceFeeds(model.spec, { inputIds, time: inputIds.length, past: 0 }) };
       const result = await session.run(only(names, feeds));
       for (const output of graph.outputs.keys()) {

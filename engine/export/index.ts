@@ -22,7 +22,7 @@ import { onnxAdapterRefusal, onnxAdapterSize, onnxFolderSize, writeOnnxAdapterFo
 import { attentionRefusal } from './onnx/attention.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import type { GgufQuantization } from './quant-mix.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 export interface ExportTarget {
@@ -43,7 +43,7 @@ export interface ExportTarget {
   /** Estimates the bytes of the result before anything is written. */
   bytes(model: OpenModel, shape: AdapterShape): number;
   /** Writes the result at `path`, which lies beside its final place and does not exist yet, except as an empty folder. */
-  write(path: string, source: ExportSource, step: Step): Promise<void>;
+  write(path: string, source: ExportSource, onProgress: OnProgress): Promise<void>;
 }
 
 export const exportTargets: readonly ExportTarget[] = [
@@ -56,9 +56,9 @@ export const exportTargets: readonly ExportTarget[] = [
     adapterOnly: true,
     limits: proofLimits.f32,
     bytes: (_, shape) => shape.length * 4 + shape.tensors.length * 160 + 1024,
-    async write(path, { base, adapters, tokenizer }, step) {
+    async write(path, { base, adapters, tokenizer }, onProgress) {
       const adapter = onlyAdapter(adapters);
-      await step(0, 1);
+      await onProgress(0, 1);
       writeAdapterFiles(path, adapter, {
         baseName: adapter.config.base ?? base.info.name,
         tokenizer: base.tokenizerFolder === null ? null : tokenizer,
@@ -131,7 +131,7 @@ function ollama(quantization: GgufQuantization): ExportTarget {
     limits,
     refusal: ggufRefusal,
     bytes,
-    write: (path, source, step) => writeOllamaFolder(path, source, quantization, step),
+    write: (path, source, onProgress) => writeOllamaFolder(path, source, quantization, onProgress),
   };
 }
 
@@ -146,7 +146,7 @@ function onnx(quantization: OnnxPrecision, kind: string, what: string): ExportTa
     adapterOnly: false,
     refusal: attentionRefusal,
     bytes: (model) => onnxFolderSize(model, quantization),
-    write: (path, source, step) => writeOnnxFolder(path, source, quantization, step),
+    write: (path, source, onProgress) => writeOnnxFolder(path, source, quantization, onProgress),
   };
 }
 
@@ -161,7 +161,7 @@ function onnxAdapter(quantization: OnnxPrecision): ExportTarget {
     limits: proofLimits[quantization],
     refusal: onnxAdapterRefusal,
     bytes: (model, shape) => onnxAdapterSize(model, shape, quantization),
-    write: (path, source, step) => writeOnnxAdapterFolder(path, source, quantization, step),
+    write: (path, source, onProgress) => writeOnnxAdapterFolder(path, source, quantization, onProgress),
   };
 }
 
@@ -175,7 +175,7 @@ function hub(quantization: 'f32' | 'f16' | 'bf16', type: FloatType, title: strin
     limits: proofLimits[quantization],
     adapterOnly: false,
     bytes: (model) => hubFolderSize(model, type),
-    write: (path, source, step) => writeHubFolder(path, source, type, step),
+    write: (path, source, onProgress) => writeHubFolder(path, source, type, onProgress),
   };
 }
 
@@ -190,7 +190,7 @@ function gguf(quantization: GgufQuantization, kind: string, what: string): Expor
     adapterOnly: false,
     refusal: ggufRefusal,
     bytes: (model) => ggufFileSize(model, quantization),
-    write: (path, source, step) => writeGguf(path, source, quantization, step),
+    write: (path, source, onProgress) => writeGguf(path, source, quantization, onProgress),
   };
 }
 

@@ -6,7 +6,7 @@ import { modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec
 import { assert, type Problem } from '../problem.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageKey } from './lineage.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 /** Returns why llama.cpp could not apply an adapter; null when it can. */
@@ -44,7 +44,7 @@ export function loraGgufSize(spec: DecoderSpec, shape: AdapterShape): number {
 export async function writeLoraGguf(
   path: string,
   { base: { spec, info }, adapters, lineage }: ExportSource,
-  step: Step,
+  onProgress: OnProgress,
 ): Promise<void> {
   const { shape, parameters } = onlyAdapter(adapters);
   const refusal = loraGgufRefusal(spec, shape);
@@ -57,7 +57,7 @@ export async function writeLoraGguf(
   const writer = new GgufWriter(path, metadataOf(spec, alpha, info.name, lineage), factors);
   try {
     for (const [done, { name, module, of }] of factors.entries()) {
-      await step(done, factors.length);
+      await onProgress(done, factors.length);
       if (name.endsWith('.lora_a')) writer.write(factorA(module, parameters));
       else writer.write(factorB(module, of, parameters, spec, alpha / module.rank));
     }

@@ -8,7 +8,7 @@ import { linearLayers, type DecoderSpec } from '../models/spec.ts';
 import { assert, Problem } from '../problem.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from './adapter-export.ts';
 import { lineageMetadata } from './lineage.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 /** Returns why mlx-lm could not apply an adapter; null when it can. */
@@ -64,7 +64,7 @@ export function mlxFolderSize(shape: AdapterShape): number {
 export async function writeMlxAdapter(
   folder: string,
   { base: { spec, info }, adapters, lineage }: ExportSource,
-  step: Step,
+  onProgress: OnProgress,
 ): Promise<void> {
   const { config, shape, parameters } = onlyAdapter(adapters);
   const refusal = mlxRefusal(spec, shape);
@@ -76,7 +76,7 @@ export async function writeMlxAdapter(
   const writer = new SafetensorsWriter(join(folder, mlxWeightsName), parts, { format: 'mlx', ...lineageMetadata(lineage) });
   try {
     for (const [done, part] of parts.entries()) {
-      await step(done, parts.length);
+      await onProgress(done, parts.length);
       writer.write(part.values(parameters));
     }
     writer.finish();

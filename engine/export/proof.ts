@@ -28,7 +28,7 @@ import { OnnxRunner } from './onnx/run.ts';
 import type { OnnxPrecision } from './onnx/weights.ts';
 import { compareModelfile } from './ollama/folder.ts';
 import { compareAdapters, compareFactors, compareWeights } from './readback.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
 /** The bounds suffice to find a wrong tensor or a wrong rounding within seconds. */
@@ -112,9 +112,9 @@ export interface ProofRequest {
   readonly cacheDir: string;
   readonly workDir: string;
   readonly openSession: OpenSession;
-  /** Is called for each tensor that is read back; `step` is called for each row. */
-  readonly readStep: Step;
-  readonly step: Step;
+  /** Is called for each tensor that is read back; `onRow` for each row. */
+  readonly onTensor: OnProgress;
+  readonly onRow: OnProgress;
 }
 
 /** A tensor with a larger relative error is a different one, or in a different order, whatever its type. */
@@ -175,7 +175,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     });
 
   const { tensorError, maxLogitDifference, top1Agreement, certain } = target.limits;
-  const weights = exported && (await compareWeights(made, exported, tensorError, request.readStep));
+  const weights = exported && (await compareWeights(made, exported, tensorError, request.onTensor));
   if (weights) checks.push(weights);
   const compared = await comparePredictions(request, exported, adapterBack);
   checks.push({
@@ -277,7 +277,7 @@ async function comparePredictions(
   exported: OpenModel | null,
   adapterBack: Adapter | null,
 ): Promise<Predictions> {
-  const { source, rows, threads, cacheDir, workDir, openSession, step } = request;
+  const { source, rows, threads, cacheDir, workDir, openSession, onRow } = request;
   const { base, adapters } = source;
   const reference = await LogitsRunner.open(base, adapters, { threads, cacheDir, openSession });
   let candidate: Candidate | null = null;
@@ -296,7 +296,7 @@ async function comparePredictions(
     const predictions = new Predictions();
     const width = base.spec.vocabularySize;
     for (const [done, row] of rows.entries()) {
-      await step(done, rows.length);
+      await onRow(done, rows.length);
       const { inputIds, positions } = row;
       const expected = await reference.run(inputIds, positions, adapted);
       const found = candidate ? await candidate.logits(row) : await reference.run(inputIds, positions, ofAdapter!);

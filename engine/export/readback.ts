@@ -7,17 +7,22 @@ import { modelTensors } from '../models/spec.ts';
 import { tensorView, type Adapter, type AdapterTensor } from '../adapters/adapter.ts';
 import { onnxAdapterName, onnxFactors } from './onnx/folder.ts';
 import type { Merged } from './merge.ts';
-import type { Step } from './progress.ts';
+import type { OnProgress } from './progress.ts';
 
 /**
  * Compares all tensors and names the one with the largest relative error, |found - expected| / |expected| as lengths of
  * vectors.
  */
-export async function compareWeights(merged: Merged, exported: OpenModel, limit: number, step: Step): Promise<ProofCheck> {
+export async function compareWeights(
+  merged: Merged,
+  exported: OpenModel,
+  limit: number,
+  onProgress: OnProgress,
+): Promise<ProofCheck> {
   const tensors = modelTensors(merged.model.spec);
   let worst = { name: '', error: 0 };
   for (const [done, { name }] of tensors.entries()) {
-    await step(done, tensors.length);
+    await onProgress(done, tensors.length);
     const error = relativeError(merged.weights.read(name), exported.weights.read(name));
     // An error that is no number must not pass as small.
     if (!(error <= worst.error)) worst = { name, error: Number.isNaN(error) ? Infinity : error };

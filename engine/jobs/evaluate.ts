@@ -25,7 +25,7 @@ import { contextNotes } from '../training/notes.ts';
 import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
 import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
-import { reportPhase, stepOf } from './progress.ts';
+import { reportPhase, progressOf } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
 import { tokenCache } from './token-cache.ts';
 
@@ -158,12 +158,12 @@ async function answersTo(
   const last = new Map(examples.map((example) => [example.index, example]));
   const answers = new Map<number, ScoredAnswer>();
   const notes: string[] = [];
-  const step = stepOf(port, 'Answering', 'rows');
+  const onRow = progressOf(port, 'Answering', 'rows');
   const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir, openSession });
   try {
     await session.useAdapters(adapters);
     for (const example of last.values()) {
-      await step(answers.size + notes.length, last.size);
+      await onRow(answers.size + notes.length, last.size);
       const { index, file, line } = example;
       const alone = await questionOf(example, tokenizer);
       const asked = alone && shots.length > 0 ? await withShots(alone, example, shots, tokenizer, day) : alone;
@@ -185,7 +185,7 @@ async function answersTo(
       answers.set(index, { question, expected, text, verdicts });
       if (!port.stopRequested) port.send({ type: 'answered', row: index, answer: answers.get(index)! });
     }
-    await step(last.size, last.size);
+    await onRow(last.size, last.size);
   } finally {
     await session.release();
   }

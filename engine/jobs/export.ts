@@ -22,7 +22,7 @@ import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
 import { firstRows, tokenizerOf } from './load.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
-import { stepOf } from './progress.ts';
+import { progressOf } from './progress.ts';
 import { dayOfRun, runOfAdapter } from './run-folder.ts';
 
 /** Of the run's data, besides the built-in ones. */
@@ -80,15 +80,15 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     const place = { path, folder: target.folder, replace: spec.replace ?? false };
     if (place.replace) requireNoSource(path, [...model.files, ...spec.adapters.map((adapter) => adapter.path)]);
     await publish(place, bytes + proofBytes, async (partial, workDir) => {
-      await target.write(partial, source, stepOf(port, 'Writing', 'tensors'));
+      await target.write(partial, source, progressOf(port, 'Writing', 'tensors'));
       if (spec.proof)
         proof = await proveExport({
           ...{ source, target, rows, workDir, openSession },
           path: partial,
           threads: cpuThreads(),
           cacheDir: spec.cacheDir,
-          readStep: stepOf(port, 'Reading back', 'tensors'),
-          step: stepOf(port, 'Proving', 'rows'),
+          onTensor: progressOf(port, 'Reading back', 'tensors'),
+          onRow: progressOf(port, 'Proving', 'rows'),
         });
       // What cannot be opened again must not get its name.
       else if (target.format === 'safetensors' || target.format === 'gguf') openModel(partial, spec.model.acceptFields);
@@ -130,9 +130,9 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
         `No row of '${files.paths.join("', '")}' can be used to measure the importance of columns.`,
         'Give the data the adapter was trained on, or leave the importance out.',
       );
-    const step = stepOf(port, 'Measuring', 'rows');
+    const onRow = progressOf(port, 'Measuring', 'rows');
     return measureImportance({
-      ...{ model, adapters, rows: usable, openSession, step },
+      ...{ model, adapters, rows: usable, openSession, onRow },
       ...{ threads: cpuThreads(), cacheDir: spec.cacheDir },
     });
   }

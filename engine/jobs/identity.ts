@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { adapterFile } from '../adapters/find.ts';
 import { adapterConfigBytes } from '../adapters/folder.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import type { Step } from '../export/progress.ts';
+import type { OnProgress } from '../export/progress.ts';
 import { hashOfFiles } from '../models/hash.ts';
 import type { OpenModel } from '../models/open.ts';
 import type { TokenizerSource } from '../models/tokenizer-source.ts';
@@ -35,7 +35,7 @@ export function templateHash(tokenizer: Tokenizer | null): string | null {
 }
 
 /** Hashes token ids and labels in the order of the examples, and what each sequence is to its example where that is not all of it. */
-export async function tokensHash(examples: readonly Example[], onTurn: Step): Promise<string> {
+export async function tokensHash(examples: readonly Example[], onTurn: OnProgress): Promise<string> {
   const hash = createHash('sha256');
   for await (const some of inTurns(examples, onTurn))
     for (const { inputIds, labels, part } of sequencesOf(some)) {

@@ -1,6 +1,6 @@
 /** Progress of jobs. */
 import { setImmediate } from 'node:timers/promises';
-import type { Step } from '../export/progress.ts';
+import type { OnProgress } from '../export/progress.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 
@@ -10,7 +10,7 @@ export function reportPhase(port: JobPort, phase: string): void {
 }
 
 /** Reports progress and lets a stop arrive; a stop ends the work. */
-export function stepOf(port: JobPort, phase: string, unit: string): Step {
+export function progressOf(port: JobPort, phase: string, unit: string): OnProgress {
   const started = performance.now();
   let last = 0;
   return async (done, total) => {
@@ -28,4 +28,4 @@ export function stepOf(port: JobPort, phase: string, unit: string): Step {
 }
 
 /** Reports what is done with all rows once they are read: it takes seconds for a million. */
-export const onRows = (port: JobPort): Step => stepOf(port, 'Preparing the rows', 'rows');
+export const onRows = (port: JobPort): OnProgress => progressOf(port, 'Preparing the rows', 'rows');

@@ -2,7 +2,7 @@
 import { contentKey } from '../data/row-facts.ts';
 import { printsDay } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import type { Step } from '../export/progress.ts';
+import type { OnProgress } from '../export/progress.ts';
 import { inTurns, type Example } from '../training/examples.ts';
 import { examplesPerStep, totalExamples } from '../training/order.ts';
 import { learningRate } from '../training/schedule.ts';
@@ -51,7 +51,7 @@ export function resumeNotes(
 export async function sharedNotes(
   examples: readonly Example[],
   evaluation: readonly Example[],
-  onTurn: Step,
+  onTurn: OnProgress,
 ): Promise<string[]> {
   if (evaluation.length === 0) return [];
   const keys = evaluation.map(keyOf);

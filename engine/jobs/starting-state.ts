@@ -15,7 +15,7 @@ import { resumedPlan, type ComputePlan } from '../training/plan.ts';
 import { principalAdapter } from '../training/principal.ts';
 import { runIdentity } from './identity.ts';
 import type { JobPort } from './port.ts';
-import { stepOf } from './progress.ts';
+import { progressOf } from './progress.ts';
 import type { RunFolder, RunRecord } from './run-folder.ts';
 
 /** Settings a run may go on with at other values: how long it goes and how often it reports, not what it computes. */
@@ -101,7 +101,7 @@ async function firstAdapter(cacheDir: string, recipe: Recipe, { model, whole, fi
   const adapter = newAdapter(recipe, model, base);
   const { method, initialization, seed } = recipe;
   if (method === 'full' || !/^(pissa|olora|loftq)/.test(initialization)) return adapter;
-  const onModule = stepOf(port, 'Decomposing the matrices', 'matrices');
+  const onModule = progressOf(port, 'Decomposing the matrices', 'matrices');
   if (initialization === 'loftq') return loftqAdapter(adapter, model.spec, whole.weights, model.weights, { seed, onModule });
   return principalAdapter(adapter, model, {
     ...{ initialization, seed, cacheDir, openSession, onModule },

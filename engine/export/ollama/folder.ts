@@ -7,7 +7,7 @@ import type { Tokenizer } from '../../data/tokenizer.ts';
 import { writeFileAtomic } from '../../formats/files.ts';
 import { builtInConversations, type OwnConversations } from '../conversations.ts';
 import { writeGguf } from '../gguf.ts';
-import type { Step } from '../progress.ts';
+import type { OnProgress } from '../progress.ts';
 import type { GgufQuantization } from '../quant-mix.ts';
 import type { ExportSource } from '../source.ts';
 import { compareOllama, ollamaChat, trimmedRoles } from './chat-template.ts';
@@ -20,9 +20,9 @@ export async function writeOllamaFolder(
   folder: string,
   source: ExportSource,
   quantization: GgufQuantization,
-  step: Step,
+  onProgress: OnProgress,
 ): Promise<void> {
-  await writeGguf(join(folder, ollamaGguf), source, quantization, step);
+  await writeGguf(join(folder, ollamaGguf), source, quantization, onProgress);
   writeFileAtomic(join(folder, modelfileName), await makeModelfile(source));
 }
 

@@ -14,7 +14,7 @@ import type { DecoderSpec } from '../../models/spec.ts';
 import { Problem } from '../../problem.ts';
 import { noPlaceFor, notInFactors, onlyAdapter } from '../adapter-export.ts';
 import { hubFilesSize, makeConfig, writeHubFiles } from '../hub.ts';
-import type { Step } from '../progress.ts';
+import type { OnProgress } from '../progress.ts';
 import { exportSource, type ExportSource } from '../source.ts';
 import { attentionRefusal } from './attention.ts';
 import { buildOnnxGraph, factorNames } from './graph.ts';
@@ -37,7 +37,7 @@ export async function writeOnnxFolder(
   folder: string,
   source: ExportSource,
   precision: OnnxPrecision,
-  step: Step,
+  onProgress: OnProgress,
   adapted: readonly AdaptedModule[] = [],
 ): Promise<void> {
   const { spec } = source.model;
@@ -59,7 +59,7 @@ export async function writeOnnxFolder(
   const data = new AtomicFile(join(folder, 'onnx', `${file}_data`));
   try {
     for (const [done, { offset, read }] of store.planned.entries()) {
-      await step(done, store.planned.length);
+      await onProgress(done, store.planned.length);
       data.write(new Uint8Array(offset - data.position));
       data.write(read());
     }
@@ -108,12 +108,18 @@ export async function writeOnnxAdapterFolder(
   folder: string,
   { base, adapters, tokenizer, lineage, conversations }: ExportSource,
   precision: OnnxPrecision,
-  step: Step,
+  onProgress: OnProgress,
 ): Promise<void> {
   const { shape, parameters } = onlyAdapter(adapters);
   const refusal = onnxAdapterRefusal(base.spec, shape);
   if (refusal !== null) throw refusal;
-  await writeOnnxFolder(folder, exportSource(base, [], tokenizer, { lineage, conversations }), precision, step, shape.modules);
+  await writeOnnxFolder(
+    folder,
+    exportSource(base, [], tokenizer, { lineage, conversations }),
+    precision,
+    onProgress,
+    shape.modules,
+  );
   writeOnnxAdapter(join(folder, onnxAdapterName), onnxFactors({ shape, parameters }));
 }
 
