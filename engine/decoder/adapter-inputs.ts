@@ -4,7 +4,8 @@
 import { tensorView } from '../adapters/adapter.ts';
 import { addReplacements, doraScale, moduleWeight, type WeightedAdapter } from '../adapters/delta.ts';
 import { targetModules, type TargetModule } from '../adapters/targets.ts';
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';

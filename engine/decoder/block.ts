@@ -1,5 +1,6 @@
 /** Builds one block: a mixer and a feed-forward with their norms, each added to the residual stream. */
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { linear } from '../graph/ops/matmul.ts';
 import type { LinearRole } from '../models/parts.ts';

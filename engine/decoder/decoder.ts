@@ -1,5 +1,6 @@
 /** Builds the graph of every decoder, from a DecoderSpec and weights to hidden states and logits. */
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { tanh } from '../graph/ops/activation.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { embedding } from '../graph/ops/embedding.ts';

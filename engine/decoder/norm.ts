@@ -1,5 +1,6 @@
 /** The norms of a decoder. */
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { layerNorm, rmsNorm } from '../graph/ops/normalization.ts';
 import type { NormSpec } from '../models/parts.ts';

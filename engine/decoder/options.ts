@@ -1,7 +1,8 @@
 /**
  * Describes how the graph of a decoder reads what its spec does not hold: weights, adapters, and the state kept between tokens.
  */
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import type { LoraFactors } from '../graph/ops/matmul.ts';
 import type { Attention } from '../models/mixers/attention.ts';
 

@@ -1,5 +1,6 @@
 /** The interface between a block and the builders of its mixer and its feed-forward. */
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import type { BlockRole, LinearRole } from '../models/parts.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import type { DecoderOptions } from './options.ts';

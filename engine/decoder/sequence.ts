@@ -1,7 +1,9 @@
 /** The inputs of a decoder besides its weights: tokens, their positions, and the mask of what each token may attend to. */
 import { assert } from '../problem.ts';
 import { HIDDEN_SCORE } from '../graph/dtype.ts';
-import type { Dim, Graph, Value } from '../graph/graph.ts';
+import type { Dim } from '../graph/dim.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import type { TensorValue } from '../runtime/session.ts';
 import { ropeTables } from '../models/rope.ts';
 import { partNeeds, type DecoderSpec } from '../models/spec.ts';

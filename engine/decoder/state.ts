@@ -1,5 +1,7 @@
 /** The state that blocks keep between the pieces of one row: each block has arrays of its own, which may grow with the row. */
-import { Graph, type Dim, type Value } from '../graph/graph.ts';
+import type { Dim } from '../graph/dim.ts';
+import { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { concat } from '../graph/ops/shape.ts';
 import { kindOfFeedForward } from '../models/feed-forward/index.ts';
 import type { StateArray } from '../models/parts.ts';

@@ -1,5 +1,6 @@
 /** Declares the weights of a model in a graph, either dequantized or read as they are. */
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { dequantized, packedLinear, packedRows, productInParts, widened, type PackedWeight } from '../graph/ops/packed.ts';
 import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { PackedLocation, WeightLocation } from '../models/weights.ts';

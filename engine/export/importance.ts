@@ -8,7 +8,8 @@ import { adapterFeeds, adapterInputs, noSlots, slotsFor, type AdapterSlots } fro
 import { decoder } from '../decoder/decoder.ts';
 import type { WeightFiles } from '../decoder/weights.ts';
 import { only, sequenceFeeds, sequenceInputs } from '../decoder/sequence.ts';
-import { Graph, type Value } from '../graph/graph.ts';
+import { Graph } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import { linear } from '../graph/ops/matmul.ts';

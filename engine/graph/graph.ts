@@ -6,11 +6,6 @@ import type { Attributes, Constant, ExternalData, GraphParts, Node, Value, Weigh
 import { nodeType, outputsOf, type NodeTypeName } from './nodes/index.ts';
 import type { Call, Output } from './nodes/node-type.ts';
 
-// What whoever builds a graph speaks of, beside the graph itself.
-export type { Dim, Dimensions, Shape } from './dim.ts';
-export type { DataType } from './dtype.ts';
-export type { ExternalData, Node, Value } from './node.ts';
-
 /** Records a differentiable step, which turns the gradient of its output into gradients of its inputs. */
 export interface TapeEntry {
   readonly name: string;

@@ -1,7 +1,8 @@
 /** Peaks that can be counted by hand, in units of one value of 1,000 float32. */
 import { expect, test } from 'vitest';
-import { share } from './dim.ts';
-import { Graph, type Shape, type Value } from './graph.ts';
+import { share, type Shape } from './dim.ts';
+import { Graph } from './graph.ts';
+import type { Value } from './node.ts';
 import { Liveness } from './liveness.ts';
 import type { NodeTypeName } from './nodes/index.ts';
 import { concat, reshape, sliceLast } from './ops/shape.ts';

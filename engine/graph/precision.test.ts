@@ -1,7 +1,8 @@
 /** What a graph in half precision keeps, casts and computes. */
 import { expect, test } from 'vitest';
 import { checkGraph } from './check.ts';
-import { Graph, type Value } from './graph.ts';
+import { Graph } from './graph.ts';
+import type { Value } from './node.ts';
 import { interpret } from './interpret.ts';
 import { encodeModel } from './onnx.ts';
 import { add, mul } from './ops/elementwise.ts';

@@ -1,11 +1,10 @@
 /** Computes one micro-batch: the losses of its supervised tokens, and their gradient for every tensor of an adapter. */
 import { isDeepStrictEqual } from 'node:util';
-import type { AdapterShape } from '../adapters/adapter.ts';
-import { tensorView } from '../adapters/adapter.ts';
+import { type AdapterShape, tensorView } from '../adapters/adapter.ts';
 import type { Provider } from '../contract.ts';
 import type { WeightFiles } from '../decoder/weights.ts';
 import { float32, int64, only, sequenceFeeds } from '../decoder/sequence.ts';
-import type { Value } from '../graph/graph.ts';
+import type { Value } from '../graph/node.ts';
 import { lowered } from '../graph/lower.ts';
 import { encodeModel } from '../graph/onnx.ts';
 import type { DecoderSpec } from '../models/spec.ts';

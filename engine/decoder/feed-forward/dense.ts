@@ -1,5 +1,5 @@
 /** Builds a dense feed-forward, in which every token passes through the same matrices. */
-import type { Value } from '../../graph/graph.ts';
+import type { Value } from '../../graph/node.ts';
 import type { PlainOp } from '../../graph/op.ts';
 import { gelu, geluTanh, relu, silu } from '../../graph/ops/activation.ts';
 import { mul } from '../../graph/ops/elementwise.ts';

@@ -1,5 +1,7 @@
 /** The graph of grouped-query attention: projections, norms, rotation, scores. */
-import type { Dim, Graph, Value } from '../../graph/graph.ts';
+import type { Dim } from '../../graph/dim.ts';
+import type { Graph } from '../../graph/graph.ts';
+import type { Value } from '../../graph/node.ts';
 import { attention, cachedAttention, equalParts, leadingParts } from '../../graph/ops/attention.ts';
 import { clip, mul } from '../../graph/ops/elementwise.ts';
 import { rotary } from '../../graph/ops/rotary.ts';

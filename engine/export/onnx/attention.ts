@@ -1,7 +1,8 @@
 /**
  * Computes attention as one GroupQueryAttention node, which keeps keys and values as `[batch, keyValueHeads, tokens, headDim]`.
  */
-import type { Graph, Value } from '../../graph/graph.ts';
+import type { Graph } from '../../graph/graph.ts';
+import type { Value } from '../../graph/node.ts';
 import { reshape } from '../../graph/ops/shape.ts';
 import type { Attention } from '../../models/mixers/attention.ts';
 import type { DecoderSpec } from '../../models/spec.ts';

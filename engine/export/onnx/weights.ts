@@ -2,7 +2,8 @@
  * Plans where the weights of an exported ONNX model lie while its graph is built; they are written to one data file afterwards.
  */
 import { float32ToHalf } from '../../formats/float.ts';
-import type { ExternalData, Graph, Value } from '../../graph/graph.ts';
+import type { Graph } from '../../graph/graph.ts';
+import type { ExternalData, Value } from '../../graph/node.ts';
 import { gemm } from '../../graph/ops/matmul.ts';
 import { modelTensors, storedName, type DecoderSpec } from '../../models/spec.ts';
 import { assert } from '../../problem.ts';

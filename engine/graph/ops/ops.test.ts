@@ -5,10 +5,11 @@
 import { describe, expect, test } from 'vitest';
 import { openSession, type TensorValue } from '../../runtime/session.ts';
 import { checkGraph } from '../check.ts';
-import { extent, share } from '../dim.ts';
+import { extent, share, type Shape } from '../dim.ts';
 import { HIDDEN_SCORE } from '../dtype.ts';
 import { gradients } from '../gradient.ts';
-import { Graph, type Shape, type Value } from '../graph.ts';
+import { Graph } from '../graph.ts';
+import type { Value } from '../node.ts';
 import { interpret } from '../interpret.ts';
 import { lowered } from '../lower.ts';
 import type { Tensor } from '../nodes/tensor.ts';
