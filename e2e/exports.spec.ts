@@ -31,7 +31,7 @@ test('an export is proved, taken to LM Studio, and refused there a second time; 
       .getByRole('button', { name: /Export/ })
       .click();
     const details = page.getByRole('region', { name: 'This export' });
-    await expect(details.getByText('Passed')).toBeVisible({ timeout: 60_000 });
+    await expect(details.getByText('Passed')).toBeVisible({ timeout: 200_000 });
     const proof = page.getByRole('region', { name: 'Proof' });
     await expect(proof.getByRole('row', { name: /Same most likely token/ })).toBeVisible();
 
@@ -64,7 +64,7 @@ test('an export is proved, taken to LM Studio, and refused there a second time; 
       .getByRole('button', { name: /^large/ })
       .click();
     await details.getByRole('button', { name: 'Stop' }).click();
-    await expect(details.getByText('Stopped', { exact: true })).toBeVisible({ timeout: 30_000 });
+    await expect(details.getByText('Stopped', { exact: true })).toBeVisible({ timeout: 200_000 });
     expect(await outcome).toContain('stopped');
     expect(existsSync(large)).toBe(false);
     expect(studio.complaints).toEqual([]);

@@ -38,7 +38,7 @@ test('from files of one’s own to a comparison without a mouse', async ({ studi
   await expect(page.getByRole('heading', { name: 'New run', level: 1 })).toBeVisible();
   await expect(page.getByRole('button', { name: 'Start' })).toBeEnabled();
   await page.keyboard.press('Control+Enter');
-  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 120_000 });
+  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 200_000 });
 
   // The same again with another rank.
   await page.keyboard.press('Control+d');
@@ -47,7 +47,7 @@ test('from files of one’s own to a comparison without a mouse', async ({ studi
   await page.keyboard.press('Control+a');
   await page.keyboard.type('4');
   await page.keyboard.press('Control+Enter');
-  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 120_000 });
+  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 200_000 });
 
   await page.keyboard.press('Control+5');
   await expect(page.getByRole('heading', { name: 'Compare', level: 1 })).toBeVisible();

@@ -27,7 +27,7 @@ export class Studio {
 
   static async open(dataDir: string): Promise<Studio> {
     // The first window of a busy machine takes its time.
-    const timeout = 120_000;
+    const timeout = 300_000;
     const app = await _electron.launch({ args: [root, '--data-dir', dataDir], cwd: root, env: environment(), timeout });
     const page = await app.firstWindow({ timeout });
     const studio = new Studio(app, page, dataDir);

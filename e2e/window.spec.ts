@@ -76,7 +76,7 @@ test('what is dropped on the window is opened, and the menu does what the palett
   expect(await menu('new-run')).toBe(true);
   await expect(page.getByRole('heading', { name: 'New run', level: 1 })).toBeVisible();
   await expect.poll(() => menu('start')).toBe(true);
-  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 200_000 });
 });
 
 test('a second start on the same data folder leaves the first in front and alone', async ({ studio }) => {
