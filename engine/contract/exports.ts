@@ -29,6 +29,8 @@ export interface ProofCheck {
   readonly limit: number | null;
   readonly text: string;
   readonly passed: boolean;
+  /** False where neither the export nor its source has the thing; left out where the two were compared. */
+  readonly compared?: false;
 }
 export interface Proof {
   readonly passed: boolean;

@@ -34,7 +34,8 @@ describe('the template contract', () => {
     expect((await compareConversations(tokenizer, changed({ stopTokens: [0] }), none)).text).toMatch(/an answer ends at/);
     expect((await compareConversations(tokenizer, changed({ chatTemplate: null }), none)).passed).toBe(false);
     expect((await compareConversations(tokenizer, null, none)).passed).toBe(false);
-    expect((await compareConversations(null, null, none)).passed).toBe(true);
+    expect(await compareConversations(null, null, none)).toMatchObject({ passed: true, compared: false });
+    expect(await compareTokenizers(null, null)).toMatchObject({ passed: true, compared: false });
   });
 });
 

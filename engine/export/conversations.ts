@@ -44,8 +44,8 @@ export const builtInConversations: readonly (readonly ChatMessage[])[] = [
  */
 export async function compareTokenizers(expected: Tokenizer | null, found: Tokenizer | null): Promise<ProofCheck> {
   const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Tokenizer', value: null, limit: null, text, passed });
-  if (expected === null || found === null)
-    return check(expected === found, expected === found ? 'neither has one' : 'only one of the two models has one');
+  if (expected === null && found === null) return { ...check(true, 'neither has one'), compared: false };
+  if (expected === null || found === null) return check(false, 'only one of the two models has one');
   const contents = builtInConversations.flatMap((messages) => messages.map(({ content }) => content));
   const marked = contents.map((text) => `${expected.bosText ?? ''}${text}${expected.eosText ?? ''}`);
   const texts = [...marked, ...addedTokenTexts(expected)];
@@ -88,15 +88,11 @@ export async function compareConversations(
     text,
     passed,
   });
-  if (expected === null || found === null)
-    return check(
-      expected === found,
-      expected === found ? 'neither has a tokenizer' : 'only one of the two models has a tokenizer',
-    );
-  if (expected.chatTemplate === null || found.chatTemplate === null) {
-    const same = expected.chatTemplate === found.chatTemplate;
-    return check(same, same ? 'neither has one' : 'only one of the two models has one');
-  }
+  const neither = (text: string): ProofCheck => ({ ...check(true, text), compared: false });
+  if (expected === null && found === null) return neither('neither has a tokenizer');
+  if (expected === null || found === null) return check(false, 'only one of the two models has a tokenizer');
+  if (expected.chatTemplate === null && found.chatTemplate === null) return neither('neither has one');
+  if (expected.chatTemplate === null || found.chatTemplate === null) return check(false, 'only one of the two models has one');
   const [template, other] = [openTemplate(expected, { day }), openTemplate(found, { day })];
   const conversations = [...builtInConversations, ...own];
   let tokens = 0;

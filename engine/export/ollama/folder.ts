@@ -58,7 +58,10 @@ export async function compareModelfile(
 ): Promise<ProofCheck> {
   const check = (passed: boolean, text: string): ProofCheck => ({ name: 'Modelfile', value: null, limit: null, text, passed });
   const { template, system, stops, notes } = parseModelfile(readFileSync(join(folder, modelfileName), 'utf8'));
-  if (tokenizer === null) return check(template === null, 'the model has no tokenizer');
+  if (tokenizer === null) {
+    const found = check(template === null, 'the model has no tokenizer');
+    return found.passed ? { ...found, compared: false } : found;
+  }
   const ends = await Promise.all(stops.map((stop) => tokenizer.encode(stop)));
   const named = tokenizer.stopTokens.filter((id) => tokenizer.addedTokens.has(id));
   const [expected, found] = [named, ends.map((ids) => (ids.length === 1 ? ids[0]! : -1))].map((ids) =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ExportRecord, ProofCheck } from '../../../engine/contract.ts';
-import { limitText, survival, valueText, warning } from './proof-words.ts';
+import { limitText, outcomeText, survival, valueText, warning } from './proof-words.ts';
 
 const top1 = (value: number): ProofCheck => ({
   name: 'Same most likely token',
@@ -17,6 +17,14 @@ test('a share is never rounded up to its limit', () => {
   expect(limitText(top1(1))).toBe('at least 97 %');
   const difference: ProofCheck = { name: 'Largest logit difference', value: 0.0123, limit: 0.05, text: '', passed: true };
   expect(`${valueText(difference, 0.0123)}, ${limitText(difference)}`).toBe('0.012, at most 0.05');
+});
+
+test('what neither side has is not called the same', () => {
+  const tokenizer: ProofCheck = { name: 'Tokenizer', value: null, limit: null, text: '', passed: true };
+  expect(outcomeText(tokenizer)).toBe('same');
+  expect(outcomeText({ ...tokenizer, passed: false })).toBe('differs');
+  const none: ProofCheck = { ...tokenizer, compared: false };
+  expect(`${outcomeText(none)}, ${limitText(none)}`).toBe('none, on either side');
 });
 
 test('only a kept file that missed a limit is warned of', () => {

@@ -1,8 +1,8 @@
-/** A proof in words for people who never saw a logit. */
+/** Puts a proof into words for people who have never seen a logit. */
 import type { ExportRecord, ProofCheck } from '../../../engine/contract.ts';
 import { count, figure } from '../../ui/format.ts';
 
-/** What each check of a proof asks, by its name; in the order they are shown. */
+/** What each check of a proof asks, by its name, in the order in which the checks are shown. */
 const questions: Readonly<Record<string, string>> = {
   Structure: 'Every matrix there, in its size?',
   Tokenizer: 'Does text give the same tokens?',
@@ -15,7 +15,7 @@ const questions: Readonly<Record<string, string>> = {
   'Effect of the adapter': 'How much of the training survives?',
 };
 
-/** The names of all checks of some proofs, the known ones first. */
+/** Returns the names of all checks of some proofs, the known ones first. */
 export function checkNames(records: readonly ExportRecord[]): string[] {
   const found = new Set(records.flatMap((record) => record.proof?.checks.map((check) => check.name) ?? []));
   const known = Object.keys(questions).filter((name) => found.has(name));
@@ -30,7 +30,7 @@ export function question(name: string): string {
 const shares: readonly string[] = ['Same most likely token', 'Effect of the adapter'];
 const isShare = (check: ProofCheck): boolean => shares.includes(check.name);
 
-/** The sentence that matters to who trained: how much of it is in the file. Null where it was not measured. */
+/** Says how much of the training is in the file; null where that was not measured. */
 export function survival(record: ExportRecord): { readonly text: string; readonly enough: boolean } | null {
   const check = record.proof?.checks.find(({ name }) => name === 'Effect of the adapter');
   if (check === undefined || check.value === null) return null;
@@ -40,20 +40,27 @@ export function survival(record: ExportRecord): { readonly text: string; readonl
   };
 }
 
+/** Says what a check found that has no number. Where neither side has the thing, nothing was compared. */
+export function outcomeText(check: ProofCheck): string {
+  if (check.compared === false) return 'none';
+  return check.passed ? 'same' : 'differs';
+}
+
 export function valueText(check: ProofCheck, value: number): string {
   if (isShare(check)) return `${figure(Math.floor(value * 10_000) / 100)} %`;
   return Number.isInteger(value) ? count(value) : figure(value, 2);
 }
 
-/** In signs where there is no room for words. */
+/** Returns the limit of a check, in signs where there is no room for words. */
 export function limitText(check: ProofCheck, narrow = false): string {
+  if (check.compared === false) return 'on either side';
   if (check.value === null) return check.passed ? '' : check.text;
   if (check.limit === null) return 'no limit';
   const [least, most] = narrow ? ['≥', '≤'] : ['at least', 'at most'];
   return `${isShare(check) ? least : most} ${valueText(check, check.limit)}`;
 }
 
-/** A file that is kept although it missed a limit: rounding did it, and the person decides. Null when there is nothing to warn of. */
+/** Warns of a file that is kept although rounding made it miss a limit; null where there is nothing to warn of. */
 export function warning(record: ExportRecord): { code: string; message: string; hint: string } | null {
   const missed = record.proof?.checks.filter((check) => !check.passed) ?? [];
   if (record.state !== 'done' || missed.length === 0) return null;
