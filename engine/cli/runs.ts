@@ -78,7 +78,7 @@ export const runs: Command = {
         ['state', run.problem === null ? run.state : `${run.state}: ${run.problem.message}`],
         ['folder', run.out],
         ['model', `${run.modelName} (${run.modelPath})`],
-        ['data', run.datasetName],
+        ['data', `${run.datasetName}${run.version === null ? '' : `, version ${run.version}`}`],
         ['step', `${run.step} of ${run.totalSteps}, ${duration(run.seconds)}`],
         ['loss', number(run.lastLoss)],
         ['eval loss', `${number(run.measures.loss?.last)}, best ${number(run.measures.loss?.best)}`],

@@ -6,13 +6,26 @@ import { evaluationCurve, trainingCurve } from './curves.ts';
 import { differences, shortNames } from './differences.ts';
 
 const run = (recipe: Partial<Run['recipe']>): Run =>
-  ({ modelName: 'base', datasetName: 'rows', measures: {}, recipe: { ...defaultRecipe(), ...recipe } }) as Run;
+  ({
+    modelName: 'base',
+    datasetName: 'rows',
+    version: null,
+    measures: {},
+    recipe: { ...defaultRecipe(), ...recipe },
+  }) as Run;
 
 test('only fields that differ are shown, and the minority is marked', () => {
   const rows = differences([run({}), run({ rank: 8, alpha: 16 }), run({ learningRate: 1e-3 })]);
   expect(rows.map((row) => row.key)).toEqual(['rank', 'alpha', 'learningRate']);
   expect(rows[0]).toMatchObject({ values: ['16', '8', '16'], differs: [false, true, false] });
   expect(rows[2]!.values).toEqual(['2e-4', '2e-4', '0.001']);
+});
+
+test('two versions of one data set are other data', () => {
+  const on = (version: number): Run => ({ ...run({}), version });
+  expect(differences([on(1), on(2), on(1)])).toMatchObject([
+    { key: 'data', values: ['rows, version 1', 'rows, version 2', 'rows, version 1'] },
+  ]);
 });
 
 test('a rank changed without its alpha shows the other strength', () => {

@@ -1,7 +1,8 @@
-/** What differs between the recipes of runs, and nothing else. */
+/** Finds what differs between the recipes of runs. */
 import type { Run } from '../../../engine/contract.ts';
 import { recipeFields, recipeKeys, type RecipeKey } from '../../../engine/recipe.ts';
 import { fieldText, inputText, scaleText } from '../new-run/field-text.ts';
+import { dataName } from '../run/data-name.ts';
 
 export interface Difference {
   readonly key: string;
@@ -12,7 +13,7 @@ export interface Difference {
   readonly differs: readonly boolean[];
 }
 
-/** How many things of two runs are compared: model, data, scale s and every field of the recipe. */
+/** How many fields of two runs are compared: model, data, scale s and every field of the recipe. */
 export const comparedFields = recipeKeys.length + 3;
 
 export function differences(runs: readonly Run[]): Difference[] {
@@ -27,11 +28,7 @@ export function differences(runs: readonly Run[]): Difference[] {
     'Model',
     runs.map((run) => run.modelName),
   );
-  add(
-    'data',
-    'Data',
-    runs.map((run) => run.datasetName),
-  );
+  add('data', 'Data', runs.map(dataName));
   for (const key of recipeKeys) {
     add(key, recipeFields[key].label, recipeTexts(key, runs));
     if (key === 'alpha')
@@ -44,7 +41,7 @@ export function differences(runs: readonly Run[]): Difference[] {
   return rows;
 }
 
-/** A field of each run as people read it; written out exactly where other values would read the same. */
+/** Returns a field of each run as people read it, or written out exactly where different values would read the same. */
 export function recipeTexts(key: RecipeKey, runs: readonly Run[]): string[] {
   const values = runs.map((run) => run.recipe[key]);
   const texts = values.map((value) => fieldText(recipeFields[key], value));
@@ -52,7 +49,7 @@ export function recipeTexts(key: RecipeKey, runs: readonly Run[]): string[] {
   return new Set(texts).size < distinct ? values.map(inputText) : texts;
 }
 
-/** Names without the beginning they share, where they share one up to a dash, dot or space: `json-r16`, `json-r8` become `r16`, `r8`. */
+/** Shortens names by the beginning they share, up to a dash, dot or space: `json-r16` and `json-r8` become `r16` and `r8`. */
 export function shortNames(names: readonly string[]): string[] {
   const [first = ''] = names;
   let same = 0;
@@ -63,7 +60,7 @@ export function shortNames(names: readonly string[]): string[] {
     : names.map((name) => name.slice(start));
 }
 
-/** The most frequent value; of several, the one met first. */
+/** Returns the most frequent value; of several, the one met first. */
 function mostFrequent(values: readonly string[]): string | undefined {
   const counts = new Map<string, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
