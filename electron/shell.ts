@@ -27,7 +27,14 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
     ],
   },
   folder: { properties: ['openDirectory', 'createDirectory'] },
-  adapter: { properties: ['openDirectory'] },
+  // A folder is named by one of its files: outside of macOS no dialog can choose files and folders.
+  adapter: {
+    properties: ['openFile'],
+    filters: [
+      { name: 'Adapters', extensions: ['safetensors', 'json', 'gguf'] },
+      { name: 'All files', extensions: ['*'] },
+    ],
+  },
 };
 
 /** The most characters that a notification of the system is given. */

@@ -17,6 +17,11 @@ export interface AdapterFile {
   readonly weights: string;
 }
 
+/** Returns the folder of the adapter that a file is part of, going by its name; null for any other file. */
+export function adapterFolderOf(path: string): string | null {
+  return [configName, weightsName, mlxWeightsName].includes(basename(path)) ? dirname(path) : null;
+}
+
 /** Finds the format of the adapter at a path, and the file that holds its numbers. A place without one is a `Problem`. */
 export function adapterFile(path: string): AdapterFile {
   const found = statSync(path, { throwIfNoEntry: false });

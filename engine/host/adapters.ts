@@ -1,6 +1,7 @@
 /** Adapter versions: made by a run, or imported. */
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
+import { adapterFolderOf } from '../adapters/find.ts';
 import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
 import { adapterIn, type AdapterEvent } from '../jobs/run-folder.ts';
 import { longestName, shown } from '../problem.ts';
@@ -43,8 +44,10 @@ export class AdapterRegistry {
     emit('list.changed', { projectId: version.projectId, list: 'adapters' });
   }
 
-  async import(projectId: string, path: string, modelId: string, { signal }: Asker): Promise<AdapterVersion> {
-    requireAbsolute(path);
+  async import(projectId: string, chosen: string, modelId: string, { signal }: Asker): Promise<AdapterVersion> {
+    requireAbsolute(chosen);
+    // Whichever of its files a person chose.
+    const path = adapterFolderOf(chosen) ?? chosen;
     const { store, supervisor } = this.#context;
     found(store.projects.get(projectId), 'project', projectId);
     const model = found(store.models.get(modelId), 'model', modelId);

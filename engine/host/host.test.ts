@@ -168,6 +168,8 @@ test('an adapter is imported for its own base and refused for another', { timeou
   const path = join(folder, 'imported');
   cpSync(golden('adapter'), path, { recursive: true });
   expect(await client.request('adapters.import', { projectId, path, modelId })).toMatchObject({ name: 'imported', rank: 4 });
+  const file = join(path, 'adapter_model.safetensors');
+  expect(await client.request('adapters.import', { projectId, path: file, modelId })).toMatchObject({ name: 'imported', path });
   const other = (await client.request('models.list', { projectId })).find(({ embedded }) => embedded)!;
   const import_ = client.request('adapters.import', { projectId, path, modelId: other.id });
   await expect(import_).rejects.toMatchObject({ code: 'adapter-mismatch' });

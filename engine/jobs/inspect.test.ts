@@ -19,6 +19,8 @@ it('tells models, adapters and data sets apart', async () => {
   expect(await inspect(join(golden, 'model'))).toMatchObject({ ...model, Format: 'Hub folder, safetensors' });
   expect(await inspect(join(golden, 'model.gguf'))).toMatchObject({ ...model, Format: 'GGUF' });
   expect(await inspect(join(golden, 'adapter'))).toMatchObject({ kind: 'adapter', Rank: '4', Alpha: '8', Tensors: '28' });
+  for (const file of ['adapter_model.safetensors', 'adapter_config.json'])
+    expect(await inspect(join(golden, 'adapter', file))).toMatchObject({ kind: 'adapter', Rank: '4' });
   expect(await inspect(join(golden, 'rows.jsonl'))).toMatchObject({
     kind: 'dataset',
     sound: true,

@@ -16,7 +16,7 @@ import { linearLayers, type DecoderSpec, type LinearLayer } from '../models/spec
 import { Problem, shown } from '../problem.ts';
 import type { AdapterConfig } from '../adapters/config.ts';
 import { openAdapter } from '../adapters/adapted.ts';
-import { adapterFile, isForAdapter } from '../adapters/find.ts';
+import { adapterFile, adapterFolderOf, isForAdapter } from '../adapters/find.ts';
 import { readAdapterConfig } from '../adapters/peft.ts';
 import { sizeOf } from './export.ts';
 import type { JobPort } from './port.ts';
@@ -30,6 +30,8 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>, po
   const folder = statSync(given).isDirectory();
   const path = (folder ? currentSnapshot(given)?.path : null) ?? given;
   if (folder && isForAdapter(path)) return inspectAdapter(path);
+  const adapterFolder = folder ? null : adapterFolderOf(path);
+  if (adapterFolder !== null) return inspectAdapter(adapterFolder);
   const manifest = folder ? readManifest(path) : null;
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
