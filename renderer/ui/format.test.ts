@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ago, bytes, duration, figure, fraction, large, loss, percent, plural } from './format.ts';
+import { ago, bytes, duration, figure, fraction, isolated, large, loss, percent, plural } from './format.ts';
 
 const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
 
@@ -52,4 +52,12 @@ test('times are relative at first and dates later', () => {
     '3 days ago',
     '26 May 2026',
   ]);
+});
+
+test('a name cannot turn the words around it', () => {
+  expect(['json-r16', 'Übung 3 (neu)', '日本語'].map(isolated)).toEqual(['json-r16', 'Übung 3 (neu)', '日本語']);
+  expect(isolated('\u202efdp.exe')).toBe('\u2068\u202efdp.exe\u2069');
+  expect(isolated('طلبات')).toBe('\u2068طلبات\u2069');
+  // A mark of its own must not end the isolation early.
+  expect(isolated('a\u2069\u202eb')).toBe('\u2068a\u202eb\u2069');
 });

@@ -99,6 +99,19 @@ export function clock(time: number): string {
   return new Date(time).toLocaleTimeString('en-GB');
 }
 
+/** Letters that are written from right to left, and marks that change the direction of a text. */
+const directed =
+  /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const isolates = /[\u2066-\u2069]/g;
+
+/**
+ * Returns a name that can stand in a sentence without turning the words around it, whatever direction it is written in. Markup has
+ * `<bdi>` for the same purpose.
+ */
+export function isolated(name: string): string {
+  return directed.test(name) ? `\u2068${name.replace(isolates, '')}\u2069` : name;
+}
+
 /** Writes a count with its noun: `1 row`, `4,330 rows`. */
 export function plural(value: number, one: string, many: string = `${one}s`): string {
   return `${count(value)}${nbsp}${value === 1 ? one : many}`;

@@ -1,4 +1,5 @@
 import type { Attachment } from 'svelte/attachments';
+import { on } from 'svelte/events';
 import { rowsAround } from './rows-around.ts';
 
 /** The number of rows rendered beyond each edge of the window, so that a turn of the wheel or a Tab finds them there. */
@@ -54,14 +55,13 @@ export class VisibleRows {
     // The capturing listener hears whichever element scrolls.
     window.addEventListener('scroll', look, { capture: true, passive: true });
     window.addEventListener('resize', look);
-    list.addEventListener('focusin', focus);
-    list.addEventListener('focusout', focus);
+    // As Svelte's own listeners: a row that goes while it has the focus says so in the midst of an update.
+    const unfocus = (['focusin', 'focusout'] as const).map((name) => on(list, name, focus));
     return () => {
       resized.disconnect();
       window.removeEventListener('scroll', look, { capture: true });
       window.removeEventListener('resize', look);
-      list.removeEventListener('focusin', focus);
-      list.removeEventListener('focusout', focus);
+      for (const off of unfocus) off();
     };
   };
 }
