@@ -61,7 +61,7 @@ test('from files of one’s own to a comparison without a mouse', async ({ studi
   await expect(page.getByRole('table', { name: 'Norm of the update by matrix and layer' })).toBeVisible();
 
   await page.keyboard.press('Control+k');
-  await page.keyboard.type('look: dark');
+  await page.keyboard.type('theme: dark');
   await page.keyboard.press('Enter');
   await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark');
 });

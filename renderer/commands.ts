@@ -1,4 +1,4 @@
-/** Every command, once: the palette, the menu, the key bindings and the tooltips read this list. */
+/** Lists every command once. The palette, the menu, the key bindings and the tooltips read this list. */
 import type { MenuCommand } from '../engine/contract.ts';
 import type { ScreenName } from './state/router.svelte.ts';
 import { isActive } from './state/runs.svelte.ts';
@@ -22,7 +22,7 @@ const go = (screen: Exclude<ScreenName, 'run'>, title: string, digit: number | n
   action: (studio) => () => studio.router.go(screen),
 });
 
-/** A command whose meaning the present screen gives (`studio.offer`). */
+/** Makes a command that does what the present screen offers (`studio.offer`). */
 const offered = (id: string, title: string, group: Command['group'], shortcut: string | null): Command => ({
   id,
   title,
@@ -106,7 +106,7 @@ export const commands: readonly Command[] = [
   },
   {
     id: 'undo',
-    title: 'Take back the last removal',
+    title: 'Undo the last removal',
     group: 'Window',
     shortcut: 'Mod+Z',
     action: (studio) => (studio.notices.items.some((item) => item.undo !== null) ? () => studio.notices.undoLast() : null),
@@ -114,21 +114,21 @@ export const commands: readonly Command[] = [
   { id: 'back', title: 'Back', group: 'Go to', shortcut: 'Alt+ArrowLeft', action: (studio) => () => studio.router.back() },
   {
     id: 'theme.system',
-    title: 'Look: as the system',
+    title: 'Theme: as the system',
     group: 'Window',
     shortcut: null,
     action: (studio) => () => studio.theme.choose('system'),
   },
   {
     id: 'theme.light',
-    title: 'Look: light',
+    title: 'Theme: light',
     group: 'Window',
     shortcut: null,
     action: (studio) => () => studio.theme.choose('light'),
   },
   {
     id: 'theme.dark',
-    title: 'Look: dark',
+    title: 'Theme: dark',
     group: 'Window',
     shortcut: null,
     action: (studio) => () => studio.theme.choose('dark'),
@@ -142,7 +142,7 @@ const menus: Readonly<Record<Command['group'], MenuCommand['menu']>> = {
   Window: 'View',
 };
 
-/** The commands as the application menu shows them. */
+/** Returns the commands as the application menu shows them. */
 export function menuCommands(studio: Studio): MenuCommand[] {
   return commands.map(({ id, title, group, shortcut, action }) => ({
     id,
@@ -156,7 +156,7 @@ export function menuCommands(studio: Studio): MenuCommand[] {
 const mac = navigator.userAgent.includes('Mac OS');
 const keyNames: Readonly<Record<string, string>> = { Enter: '↵', ArrowLeft: '←' };
 
-/** A shortcut as written on a key cap: `Ctrl K`, `⌘K`. */
+/** Writes a shortcut as on key caps: `Ctrl K`, `⌘K`. */
 export function shortcutText(shortcut: string | null): string | null {
   if (shortcut === null) return null;
   const parts = shortcut.split('+').map((part) => {
@@ -167,7 +167,7 @@ export function shortcutText(shortcut: string | null): string | null {
   return parts.join(mac ? '' : ' ');
 }
 
-/** The key cap of a command, by id. */
+/** Returns the shortcut of a command, by its id, as on key caps. */
 export function shortcutOf(id: string): string | null {
   return shortcutText(commands.find((command) => command.id === id)?.shortcut ?? null);
 }
@@ -178,7 +178,7 @@ export function runCommand(studio: Studio, id: string): void {
   else commands.find((command) => command.id === id)?.action(studio)?.();
 }
 
-/** Runs the command a key press means; false when it means none. */
+/** Runs the command that a key press means, and returns whether there is one. */
 export function runShortcut(studio: Studio, event: KeyboardEvent): boolean {
   const command = commands.find(({ shortcut }) => shortcut !== null && matches(shortcut, event));
   // Taking back what was typed belongs to the field that has the focus.

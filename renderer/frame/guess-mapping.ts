@@ -6,7 +6,10 @@ const names = {
   system: ['system', 'system_prompt', 'context'],
 } as const;
 
-/** Which field is what by its name; null where no name says so. A person decides. A number (`ticket_id`, `input_tokens`) is no text. */
+/**
+ * Guesses by the names of fields which is the answer, the question and the system prompt, for a person to decide; null where no name
+ * says so. A field with a number in it (`ticket_id`, `input_tokens`) is none of them.
+ */
 export function guessMapping(columns: DataColumns['columns']): Record<keyof typeof names, string | null> {
   const texts = columns.filter(({ example }) => !/^\s*[-+\d.,]+\s*$/.test(example)).map(({ name }) => name);
   const find = (wanted: readonly string[]): string | null => {

@@ -2,7 +2,7 @@ import type { AdapterVersion, UpdateNorms } from '../../engine/contract.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 
-/** The adapter versions of the open project. */
+/** Holds the adapter versions of the open project. */
 export class AdaptersState {
   readonly list: Collection<AdapterVersion>;
   readonly #engine: Engine;
@@ -22,7 +22,7 @@ export class AdaptersState {
     return adapter;
   }
 
-  /** Asked once for each content: it is read from the file. */
+  /** Returns how far each matrix is moved. It is asked once for each content, because the whole file is read for it. */
   norms(id: string, hash: string): Promise<UpdateNorms> {
     const known = this.#norms.get(hash);
     if (known !== undefined) return known;

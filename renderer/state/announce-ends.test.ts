@@ -5,7 +5,7 @@ import { announceEnds } from './announce-ends.ts';
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());
 
-/** Lets a run of so many seconds end in a state, and gives the titles that were announced. */
+/** Lets a run of so many seconds end in a state, and returns the titles that were announced. */
 function announced(state: RunState, { seconds = 30, inFront = false, seen = true } = {}): string[] {
   const titles: string[] = [];
   let change: (run: Run) => void = () => undefined;

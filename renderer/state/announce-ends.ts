@@ -1,11 +1,11 @@
 import type { ExportRecord, Run } from '../../engine/contract.ts';
-import { duration, loss } from '../ui/format.ts';
+import { duration, isolated, loss } from '../ui/format.ts';
 import type { Engine } from './engine.ts';
 
-/** Work that took less needs no notification: nobody looked away meanwhile. */
+/** Seconds of work that are worth a notification; nobody looks away from shorter work. */
 const shortestSeconds = 10;
 
-/** Tells by a notification of the system that long work ended, when the window is not in front. */
+/** Shows a notification of the system when long work has ended and the window is not in front. */
 export function announceEnds(engine: Pick<Engine, 'on' | 'request'>, inFront: () => boolean): void {
   /** When each run or export was first seen at work, by id. */
   const begun = new Map<string, number>();
@@ -35,23 +35,24 @@ interface Notice {
   readonly command: string;
 }
 
-/** Null for what a person did on purpose. */
+/** Returns what to say of a run that ended; null for what a person did on purpose. */
 function ofRun({ id, name, state, seconds, lastLoss, measures, problem }: Run): Notice | null {
   const command = `run:${id}`;
-  if (state === 'failed') return { title: `${name} failed`, body: problem?.message ?? '', command };
+  if (state === 'failed') return { title: `${isolated(name)} failed`, body: problem?.message ?? '', command };
   if (state === 'interrupted')
-    return { title: `${name} was interrupted`, body: 'It can go on from its last checkpoint.', command };
+    return { title: `${isolated(name)} was interrupted`, body: 'It can go on from its last checkpoint.', command };
   if (state !== 'done') return null;
   const measured = measures.loss === undefined ? `loss ${loss(lastLoss)}` : `evaluation loss ${loss(measures.loss.last)}`;
-  return { title: `${name} is trained`, body: `${duration(seconds)}, ${measured}`, command };
+  return { title: `${isolated(name)} is trained`, body: `${duration(seconds)}, ${measured}`, command };
 }
 
 function ofExport({ adapterName, state, proof, problem }: ExportRecord): Notice | null {
   const command = 'go.exports';
-  if (state === 'failed') return { title: `The export of ${adapterName} failed`, body: problem?.message ?? '', command };
+  if (state === 'failed')
+    return { title: `The export of ${isolated(adapterName)} failed`, body: problem?.message ?? '', command };
   if (state !== 'done') return null;
   return {
-    title: `${adapterName} is exported`,
+    title: `${isolated(adapterName)} is exported`,
     body: proof?.passed === true ? 'The proof passed.' : 'Without a proof.',
     command,
   };

@@ -2,8 +2,8 @@ import type { ProblemValue } from '../../engine/contract.ts';
 import { problemOf } from './engine.ts';
 
 /**
- * A value asked of the engine: not there yet, there, or failed. An older value stays visible while a newer one is on its way, and an
- * answer that was overtaken by a newer question is dropped.
+ * Holds a value that is asked of the engine: not there yet, there, or failed. An older value stays visible while a newer one is on its
+ * way, and an answer is dropped when a newer question was asked meanwhile.
  */
 export class Asked<T> {
   value = $state.raw<T | null>(null);
@@ -26,7 +26,7 @@ export class Asked<T> {
     this.pending = false;
   }
 
-  /** Forgets the value and whatever is on its way. */
+  /** Forgets the value, and the answer that may be on its way. */
   clear(): void {
     this.#turn++;
     this.value = null;

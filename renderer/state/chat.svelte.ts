@@ -1,7 +1,7 @@
 import type { GenerateRequest, GenerateResult, ProblemValue } from '../../engine/contract.ts';
 import { type Engine, problemOf } from './engine.ts';
 
-/** One answer while it is written, and after. */
+/** Holds one answer, while it is written and after. */
 export class Answer {
   text = $state('');
   tokens = $state(0);
@@ -20,7 +20,7 @@ export class Answer {
   }
 }
 
-/** Streaming generation: asks, shows tokens as they come, stops. */
+/** Asks models for answers, fills these with tokens as they come, and stops them. */
 export class ChatState {
   readonly #engine: Engine;
   readonly #answers = new Map<string, { answer: Answer; firstAt: number | null }>();
@@ -41,7 +41,7 @@ export class ChatState {
     });
   }
 
-  /** Starts an answer; it fills up by itself. */
+  /** Starts an answer, which then fills up by itself. */
   ask(request: Omit<GenerateRequest, 'streamId'>): Answer {
     const streamId = crypto.randomUUID();
     const answer = new Answer(streamId);

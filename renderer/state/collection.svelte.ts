@@ -1,17 +1,27 @@
 import { Asked } from './asked.svelte.ts';
 
-/** The list of one kind of thing in the open project, newest first. Single changes are applied, and asked for again when the list as a whole moved. */
+/**
+ * Holds the list of one kind of thing in the open project, newest first. Single changes are applied to it, and it is asked for again
+ * when it changed as a whole.
+ */
 export class Collection<T extends { readonly id: string }> {
   readonly asked = new Asked<readonly T[]>();
   readonly all: readonly T[] = $derived(this.asked.value ?? []);
   readonly #question: (projectId: string) => Promise<readonly T[]>;
+  readonly #shown: (items: readonly T[]) => readonly T[];
   #projectId: string | null = null;
   /** Ids hidden while their removal can still be undone. */
   #hidden = $state.raw<ReadonlySet<string>>(new Set());
-  readonly items: readonly T[] = $derived(this.all.filter((item) => !this.#hidden.has(item.id)));
+  readonly items: readonly T[];
 
-  constructor(question: (projectId: string) => Promise<readonly T[]>) {
+  /** `question` asks for the list, oldest first. `shown` leaves out what a screen should not list, and may still find by its id. */
+  constructor(
+    question: (projectId: string) => Promise<readonly T[]>,
+    shown: (items: readonly T[]) => readonly T[] = (items) => items,
+  ) {
     this.#question = question;
+    this.#shown = shown;
+    this.items = $derived(this.#shown(this.all.filter((item) => !this.#hidden.has(item.id))));
   }
 
   get projectId(): string | null {
@@ -21,15 +31,15 @@ export class Collection<T extends { readonly id: string }> {
     return this.asked.value === null && this.asked.problem === null;
   }
 
-  /** Loads the list of a project; without an argument the same one again. */
+  /** Loads the list of a project; without an argument the same one again. Where there is no project, there is nothing in it. */
   async load(projectId: string | null = this.#projectId): Promise<void> {
     if (projectId !== this.#projectId) this.asked.clear();
     this.#projectId = projectId;
-    if (projectId !== null)
-      // The engine answers in the order in which things came to be; their times follow a clock that may have jumped.
-      await this.asked.ask(async () => (await this.#question(projectId)).toReversed());
+    // The engine answers in the order in which things came to be; their times follow a clock that may have jumped.
+    await this.asked.ask(async () => (projectId === null ? [] : (await this.#question(projectId)).toReversed()));
   }
 
+  /** Returns the item of an id, also one that is not listed. */
   find(id: string | null | undefined): T | null {
     return this.all.find((item) => item.id === id) ?? null;
   }
@@ -40,10 +50,12 @@ export class Collection<T extends { readonly id: string }> {
     this.asked.value = known ? this.all.map((other) => (other.id === item.id ? item : other)) : [item, ...this.all];
   }
 
+  /** Takes an item out for good. */
   drop(id: string): void {
     this.asked.value = this.all.filter((item) => item.id !== id);
   }
 
+  /** Leaves an item out of the list, or lists it again. */
   setHidden(id: string, hidden: boolean): void {
     const next = new Set(this.#hidden);
     if (hidden) next.add(id);

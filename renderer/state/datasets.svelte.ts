@@ -1,18 +1,19 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type { AllRequests, DataColumns, DataReport, Dataset, Params, Progress, RowView, Split } from '../../engine/contract.ts';
 import type { RowSettings } from '../../engine/recipe.ts';
+import { isolated } from '../ui/format.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Asking, Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
 
-/** The data sets of the open project, their rows and reports. */
+/** Holds the data sets of the open project, and asks for their rows and reports. */
 export class DatasetsState {
   readonly list: Collection<Dataset>;
-  /** How far the check of a data set is, by its id, while one is on its way. */
+  /** How far the check of each data set is, by its id, while one is going on. */
   readonly progress = new SvelteMap<string, Progress>();
   readonly #engine: Engine;
   readonly #notices: Notices;
-  /** Of each data set, how many reports are on their way. */
+  /** How many reports of each data set are on their way, by its id. */
   readonly #checking = new Map<string, number>();
 
   constructor(engine: Engine, notices: Notices) {
@@ -34,11 +35,11 @@ export class DatasetsState {
     return dataset;
   }
 
-  /** Takes it out of the project; its files stay. */
+  /** Takes a data set out of the project; its files stay. */
   remove(dataset: Dataset): void {
     this.list.setHidden(dataset.id, true);
     this.#notices.undoable(
-      `${dataset.name} taken out of the project`,
+      `${isolated(dataset.name)} taken out of the project`,
       () => this.list.setHidden(dataset.id, false),
       async () => {
         await this.#engine.request('datasets.remove', { id: dataset.id });
@@ -47,12 +48,12 @@ export class DatasetsState {
     );
   }
 
-  /** Makes a version of what its files hold now. */
+  /** Makes a version of what the files of a data set hold now. */
   async addVersion(id: string, asking: Asking): Promise<void> {
     this.list.apply(await this.#engine.request('datasets.addVersion', { id }, asking));
   }
 
-  /** Until they have been read to the end there are as many rows as in the version. */
+  /** Returns a page of rows, and how many there are: as many as in the version, until the files have been read to their end. */
   async rows(
     { version }: Dataset,
     modelId: string,

@@ -1,4 +1,4 @@
-/** Typed questions to the engine and the shell. Failures arrive as values and leave here as an `EngineProblem`. */
+/** Sends typed requests to the engine and the shell. Failures arrive as values and leave here as an `EngineProblem`. */
 import type {
   AllEvents,
   AllRequests,
@@ -19,7 +19,7 @@ export class EngineProblem extends Error {
   }
 }
 
-/** What to show for anything caught in the window. */
+/** Returns what to show for anything that was caught in the window. */
 export function problemOf(error: unknown): ProblemValue {
   if (error instanceof EngineProblem) return error.value;
   const message = error instanceof Error ? error.message : String(error);
@@ -31,7 +31,7 @@ export function problemOf(error: unknown): ProblemValue {
 }
 
 export interface Asking {
-  /** Tells the engine that nobody waits any more. The request then fails with `stopped`, or is answered where it was too late. */
+  /** Cancels the request. It then fails with `stopped`, or is answered where that comes too late. */
   readonly signal?: AbortSignal;
 }
 /** Parameters, where the request has some, and how it is asked. */
@@ -62,7 +62,7 @@ export class Engine {
     }
   }
 
-  /** Returns the function that ends the subscription. */
+  /** Subscribes to an event, and returns the function that ends the subscription. */
   on<N extends EventName>(name: N, listener: (payload: AllEvents[N]) => void): () => void {
     return this.#bridge.on(name, listener);
   }

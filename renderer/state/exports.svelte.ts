@@ -11,21 +11,22 @@ import { SvelteMap } from 'svelte/reactivity';
 import { Asked } from './asked.svelte.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
+import { whatStands } from './what-stands.ts';
 
-/** The exports of the open project with their proofs, and how far the running ones are. */
+/** Holds the exports of the open project with their proofs, and how far the running ones are. */
 export class ExportsState {
   readonly list: Collection<ExportRecord>;
-  /** By export id. */
+  /** How far each running export is, by its id. */
   readonly progress = new SvelteMap<string, Progress>();
   /** The programs of this computer that exports can be taken to. */
   readonly programs = new Asked<readonly Program[]>();
-  /** By export id and program: they go on when their screen is left. */
+  /** What is taken to a program, by export id and program. It goes on when its screen is left. */
   readonly #installs = new SvelteMap<string, Asked<InstallResult>>();
   readonly #engine: Engine;
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    this.list = new Collection((projectId) => engine.request('exports.list', { projectId }));
+    this.list = new Collection((projectId) => engine.request('exports.list', { projectId }), whatStands);
     engine.on('export.changed', (record) => {
       if (record.projectId === this.list.projectId) this.list.apply(record);
       if (record.state !== 'running') this.progress.delete(record.id);
@@ -39,23 +40,24 @@ export class ExportsState {
     return this.#engine.request('exports.choices', { adapterId });
   }
 
-  /** Resolves when the export is written and proved. */
+  /** Writes an export. The promise resolves when it is written and proved. */
   async start(request: ExportRequest): Promise<ExportRecord> {
     const record = await this.#engine.request('exports.start', request);
     if (record.projectId === this.list.projectId) this.list.apply(record);
     return record;
   }
 
-  /** Asked for whenever it is needed: a program may have been installed since. */
+  /** Looks for the programs again, because one may have been installed since. */
   async findPrograms(): Promise<void> {
     await this.programs.ask(() => this.#engine.request('exports.programs'));
   }
 
-  /** What became of taking an export to a program; null when nobody asked for it. */
+  /** Returns what became of taking an export to a program; null when nobody asked for it. */
   installed(id: string, program: InstallProgram): Asked<InstallResult> | null {
     return this.#installs.get(`${id} ${program}`) ?? null;
   }
 
+  /** Takes an export to a program. */
   async install(id: string, program: InstallProgram): Promise<void> {
     const asked = new Asked<InstallResult>();
     this.#installs.set(`${id} ${program}`, asked);

@@ -4,7 +4,7 @@ import type { Engine } from './engine.ts';
 
 const memoryEvery = 3000;
 
-/** What trains, why nothing better does, and how much memory is in use. */
+/** Knows which device trains, why no faster one does, and how much memory is in use. */
 export class MachineState {
   readonly info = new Asked<MachineInfo>();
   readonly memory = new Asked<{ used: number; free: number }>();
@@ -13,7 +13,7 @@ export class MachineState {
   readonly device: DeviceInfo | null = $derived(
     this.info.value?.devices.find((device) => device.provider === this.info.value?.chosen) ?? null,
   );
-  /** Why the device that would be faster is not used. */
+  /** Why a faster device is not used; null where there is none. */
   readonly reason: string | null = $derived(
     this.info.value?.devices.find((device) => !device.usable && device.reason !== null)?.reason ?? null,
   );

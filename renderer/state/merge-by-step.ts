@@ -1,4 +1,7 @@
-/** Merges rows into a list that is sorted by step; a step that came twice (events and answer, or a resumed run) counts once, the newest wins. */
+/**
+ * Merges rows into a list that is sorted by step. A step may come twice, by event and in an answer or from a resumed run; the newest
+ * row then takes its place.
+ */
 export function mergeByStep<T extends { readonly step: number }>(known: readonly T[], added: readonly T[]): readonly T[] {
   if (added.length === 0) return known;
   const last = known.at(-1)?.step ?? -1;

@@ -1,10 +1,11 @@
 import type { Model, TargetPlan } from '../../engine/contract.ts';
 import type { RecipeInput } from '../../engine/recipe.ts';
+import { isolated } from '../ui/format.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Asking, Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
 
-/** The models of the open project. */
+/** Holds the models of the open project. */
 export class ModelsState {
   readonly list: Collection<Model>;
   readonly #engine: Engine;
@@ -26,11 +27,11 @@ export class ModelsState {
     return this.#engine.request('models.targets', { modelId, recipe });
   }
 
-  /** Takes it out of the project; its files stay. */
+  /** Takes a model out of the project; its files stay. */
   remove(model: Model): void {
     this.list.setHidden(model.id, true);
     this.#notices.undoable(
-      `${model.name} taken out of the project`,
+      `${isolated(model.name)} taken out of the project`,
       () => this.list.setHidden(model.id, false),
       async () => {
         await this.#engine.request('models.remove', { id: model.id });

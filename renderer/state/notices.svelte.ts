@@ -12,32 +12,36 @@ export interface Notice {
 }
 
 const secondsToUndo = 6;
-const momentMilliseconds = 300;
+/** Milliseconds after which it is said that something is going on, as with skeletons. */
+const momentMilliseconds = 150;
 
-/** Short messages at the lower right, and the time in which a removal can be taken back. */
+/** Holds the short messages at the lower right, and the removals that can still be undone. */
 export class Notices {
   items = $state.raw<readonly Notice[]>([]);
   #next = 1;
-  /** Problems that a person has asked for by stopping something. */
+  /** Problems that came because a person has stopped something. */
   readonly #stopped = new WeakSet<ProblemValue>();
 
   done(text: string): void {
     this.#add({ kind: 'done', text, detail: null, undo: null, stop: null }, secondsToUndo);
   }
 
-  /** Says what went wrong; what a person has stopped is no failure. */
+  /** Says what went wrong. Nothing is said of what a person has stopped. */
   failed(error: unknown): void {
     if (error instanceof EngineProblem && this.#stopped.has(error.value)) return;
     const problem: ProblemValue = problemOf(error);
     this.#add({ kind: 'failed', text: problem.message, detail: problem.hint, undo: null, stop: null }, 20);
   }
 
-  /** Says what people should know until they dismiss it. */
+  /** Says what a person should know, until it is dismissed. */
   warn({ message, hint }: ProblemValue): void {
     this.#add({ kind: 'failed', text: message, detail: hint, undo: null, stop: null }, null);
   }
 
-  /** Says what is being done, when that takes longer than a moment, and lets a person stop it. `work` asks the engine with what it is given. */
+  /**
+   * Does `work`, says what is going on when that takes longer than a moment, and lets a person stop it: `work` passes what it is given
+   * on to the requests it makes.
+   */
   async during<T>(text: string, work: (asking: Asking) => Promise<T>): Promise<T> {
     const cancel = new AbortController();
     let notice: number | null = null;
@@ -55,7 +59,7 @@ export class Notices {
     }
   }
 
-  /** Says what was done and does it for good only when nobody took it back. */
+  /** Says what was done, and does it for good when nobody has undone it in time. */
   undoable(text: string, undo: () => void, commit: () => Promise<unknown>): void {
     let open = true;
     const notice = this.#add(
@@ -93,7 +97,7 @@ export class Notices {
     this.items = this.items.filter((item) => item.id !== id);
   }
 
-  /** Shows a notice for so many seconds; null: until it is dismissed. */
+  /** Shows a notice for some seconds, or until it is dismissed where these are null. */
   #add(notice: Omit<Notice, 'id'>, seconds: number | null): number {
     const id = this.#next++;
     this.items = [...this.items, { ...notice, id }];

@@ -1,18 +1,18 @@
 /**
- * One prompt, answered by the base and by adapters side by side. The answers live as long as the window, so they go on being written
- * while another screen is open.
+ * Holds the playground: one prompt, answered by the base and by adapters side by side. The answers live as long as the window, so they
+ * go on being written while another screen is open.
  */
 import type { AdapterVersion, ChatMessage, Model } from '../../engine/contract.ts';
 import type { Answer, ChatState } from './chat.svelte.ts';
 
 export const mostLanes = 4;
 
-/** One column: the base alone (`adapterId` null), or the base with an adapter of some weight. */
+/** A lane is one column: the base alone (`adapterId` null), or the base with an adapter of some weight. */
 export class Lane {
   adapterId = $state<string | null>(null);
   weight = $state(1);
   answer = $state.raw<Answer | null>(null);
-  /** Its turn comes after the lanes before it: they share one copy of the base. */
+  /** Whether it still waits: lanes are asked one after another, because they share one copy of the base. */
   queued = $state(false);
   readonly key: number;
 
@@ -46,6 +46,19 @@ export class PlaygroundState {
     this.#chat = chat;
   }
 
+  /** Says whether every setting is a number within its range. An empty field has none. */
+  get settingsFit(): boolean {
+    return (
+      Number.isInteger(this.maxTokens) &&
+      this.maxTokens >= 1 &&
+      this.temperature >= 0 &&
+      this.topP > 0 &&
+      this.topP <= 1 &&
+      this.topK >= 0 &&
+      this.seed >= 0
+    );
+  }
+
   add(adapterId: string | null): void {
     if (this.lanes.length < mostLanes) this.lanes = [...this.lanes, new Lane(this.#nextKey++, adapterId)];
   }
@@ -55,7 +68,7 @@ export class PlaygroundState {
     this.lanes = this.lanes.filter((other) => other !== lane);
   }
 
-  /** The base beside one adapter, unless that adapter is there already. */
+  /** Puts an adapter beside the base, unless it has a column already. */
   compareWithBase(adapter: AdapterVersion): void {
     if (adapter.modelId !== this.modelId) {
       this.modelId = adapter.modelId;
@@ -65,7 +78,7 @@ export class PlaygroundState {
     this.lanes = [...this.lanes.slice(0, mostLanes - 1), new Lane(this.#nextKey++, adapter.id)];
   }
 
-  /** Another base: adapters of the old one do not fit. */
+  /** Takes another base. The adapters of the old one do not fit it, so their columns go. */
   changeModel(id: string): void {
     if (id === this.modelId) return;
     this.modelId = id;
@@ -73,7 +86,7 @@ export class PlaygroundState {
     this.asked = null;
   }
 
-  /** Asks every lane the same, with the same seed. */
+  /** Asks all lanes the same prompt with the same seed, one after another. */
   async ask(model: Model, adapters: readonly AdapterVersion[]): Promise<void> {
     const prompt = this.draft.trim();
     if (prompt === '' || this.busy) return;

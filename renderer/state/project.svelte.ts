@@ -4,7 +4,7 @@ import type { Engine } from './engine.ts';
 
 const rememberedKey = 'project';
 
-/** The projects, and the one that is open. */
+/** Holds the projects, and which of them is open. */
 export class ProjectState {
   readonly asked = new Asked<readonly Project[]>();
   readonly items: readonly Project[] = $derived(this.asked.value ?? []);
@@ -21,7 +21,7 @@ export class ProjectState {
     });
   }
 
-  /** Loads the list and opens the project that was open last, else the newest. */
+  /** Loads the list, and opens the project that was open last, or else the newest. */
   async load(): Promise<void> {
     await this.asked.ask(() => this.#engine.request('projects.list'));
     if (this.asked.problem !== null || this.current !== null) return;
@@ -47,7 +47,7 @@ export class ProjectState {
     await this.load();
   }
 
-  /** The open project; the first thing a person adds makes one. */
+  /** Returns the open project. Where there is none, the first thing that a person adds makes one. */
   async ensure(): Promise<string> {
     if (this.current !== null) return this.current.id;
     return (await this.create('My project')).id;

@@ -1,4 +1,4 @@
-/** Which screen is shown, and of what. Kept in the address, so that a reloaded window shows the same thing. */
+/** Keeps which screen is shown, and of what, in the address, so that a reloaded window shows the same thing. */
 export interface Screens {
   'first-start': Record<never, never>;
   overview: Record<never, never>;
@@ -41,7 +41,7 @@ export class Router {
   get screen(): ScreenName {
     return this.place.screen;
   }
-  /** Parameters of the present place, whichever screen it is. */
+  /** Returns the parameters of the present place, whichever screen it is. */
   get params(): { readonly [key: string]: string | undefined } {
     return this.place.params as Record<string, string | undefined>;
   }

@@ -2,10 +2,10 @@ import type { Checkpoint, EvalMetrics, LogLine, ProblemValue, Run, Sample, StepM
 import { type Engine, problemOf } from './engine.ts';
 import { mergeByStep } from './merge-by-step.ts';
 
-/** Milliseconds between two redrawings of the curves: a tiny model makes hundreds of steps a second, and drawing costs more than a step. */
+/** Milliseconds between two redrawings of the curves. A tiny model makes hundreds of steps a second, and drawing costs more than a step. */
 const redrawEvery = 400;
 
-/** Everything a run measured and wrote, from its first step to now. */
+/** Holds everything a run has measured and written, from its first step to now. */
 export class RunHistory {
   steps = $state.raw<readonly StepMetrics[]>([]);
   evaluations = $state.raw<readonly EvalMetrics[]>([]);
@@ -22,6 +22,11 @@ export class RunHistory {
   constructor(engine: Engine, id: string) {
     this.#engine = engine;
     this.id = id;
+  }
+
+  /** Returns the step of the newest checkpoint; null before there is one. */
+  get newestCheckpoint(): number | null {
+    return this.checkpoints.length === 0 ? null : Math.max(...this.checkpoints.map(({ step }) => step));
   }
 
   async load(): Promise<void> {
@@ -44,7 +49,7 @@ export class RunHistory {
     this.loading = false;
   }
 
-  /** The curves of a long run come in pages, and are shown as they come. */
+  /** Loads the curves page by page, so that those of a long run are shown as they come. */
   async #loadMetrics(): Promise<void> {
     for (let more = true, afterStep = -1; more;) {
       const page = await this.#engine.request('runs.metrics', { id: this.id, afterStep });
@@ -56,7 +61,7 @@ export class RunHistory {
     }
   }
 
-  /** Points that come in quick succession are added together. */
+  /** Adds points to the curves. Those that come in quick succession are added together. */
   addMetrics(steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[]): void {
     if (this.#waiting === null) {
       this.#waiting = { steps: [], evaluations: [] };
@@ -84,7 +89,7 @@ export class RunHistory {
     this.log = [...this.log, line];
   }
 
-  /** Checkpoints are asked for again when the run moved or ended: old ones go as new ones come, and a stop leaves one without a step. */
+  /** Asks for the checkpoints again when the run has moved or ended: old ones go as new ones come, and a stop leaves one without a step. */
   async refreshCheckpoints({ step, state }: Run): Promise<void> {
     const at = `${state} ${step}`;
     if (at === this.#checkpointsAt) return;

@@ -4,9 +4,10 @@ import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 import { RunHistory } from './run-history.svelte.ts';
 
+/** Says whether a run trains or waits. */
 export const isActive = (run: Run): boolean => run.state === 'running' || run.state === 'queued';
 
-/** The runs of the open project, and the histories of those that were looked at. */
+/** Holds the runs of the open project, and the histories of those that were looked at. */
 export class RunsState {
   readonly list: Collection<Run>;
   readonly active: readonly Run[];
@@ -34,7 +35,7 @@ export class RunsState {
     engine.on('run.log', ({ runId, line }) => this.#histories.get(runId)?.addLog(line));
   }
 
-  /** The measured course of a run; asked for once and then kept up by events. Several calls for the same run share it. */
+  /** Returns what a run has measured and written. It is asked for once, shared by all callers, and kept up to date by events. */
   history(id: string): RunHistory {
     const known = this.#histories.get(id);
     if (known !== undefined) return known;
@@ -45,7 +46,7 @@ export class RunsState {
     return history;
   }
 
-  /** After the engine was away: whatever it did meanwhile. */
+  /** Loads whatever the engine did while it was away. */
   async catchUp(): Promise<void> {
     for (const history of this.#histories.values()) void history.load();
     this.queue = await this.#engine.request('runs.queue');
@@ -81,7 +82,7 @@ export class RunsState {
     this.list.apply(await this.#engine.request('runs.resume', { id }));
   }
 
-  /** Gives a run that waits another place among those that wait, from 1. */
+  /** Moves a waiting run to another place among those that wait, counted from 1. */
   async move(id: string, place: number): Promise<void> {
     this.queue = await this.#engine.request('runs.move', { id, place });
   }

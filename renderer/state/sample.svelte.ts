@@ -1,7 +1,7 @@
 import type { ProblemValue, SampleState as SampleStatus } from '../../engine/contract.ts';
 import { type Engine, problemOf } from './engine.ts';
 
-/** The sample of the first start. */
+/** Starts and stops the sample of the first start, and follows how far it is. */
 export class SampleState {
   status = $state.raw<SampleStatus | null>(null);
   problem = $state.raw<ProblemValue | null>(null);

@@ -6,7 +6,10 @@ const wordsOf = (path: string): string[] =>
     .toLowerCase()
     .split(/[^a-z]+/);
 
-/** A file with `eval`, `valid`, `dev` or `test` in its name is for evaluation, when another one is left to train on. */
+/**
+ * Splits files into those to train on and those to evaluate on. A file with `eval`, `valid`, `dev` or `test` in its name is for
+ * evaluation, when another one is left to train on.
+ */
 export function splitByName(paths: readonly string[]): { paths: string[]; evalPaths: string[] } {
   const isEvaluation = (path: string): boolean => wordsOf(path).some((word) => evaluation.includes(word));
   const trained = paths.filter((path) => !isEvaluation(path));
@@ -15,7 +18,7 @@ export function splitByName(paths: readonly string[]): { paths: string[]; evalPa
     : { paths: trained, evalPaths: paths.filter(isEvaluation) };
 }
 
-/** What a data set is called after its file: without its ending and `train`, or after its folder where nothing is left then. */
+/** Names a data set after its file, without the ending and `train`, or after the folder where nothing is left of the name. */
 export function nameByPath(path: string): string {
   const name = nameOf(path).replace(/\.[a-z]+$/i, '');
   const words = name.split(/([^a-z]+)/i);

@@ -1,4 +1,4 @@
-/** Everything the window knows, made once and handed down by context. */
+/** Holds everything the window knows. It is made once and handed down by context. */
 import { getContext, setContext } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
 import type {
@@ -12,12 +12,14 @@ import type {
   StudioBridge,
 } from '../../engine/contract.ts';
 import { isDataFile } from '../../engine/data-files.ts';
+import { isolated } from '../ui/format.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
 import { DatasetsState } from './datasets.svelte.ts';
 import { type Asking, Engine, EngineProblem, problemOf } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
+import { madeOf, sameRows } from './known-data.ts';
 import { MachineState } from './machine.svelte.ts';
 import { ModelsState } from './models.svelte.ts';
 import { Notices } from './notices.svelte.ts';
@@ -44,14 +46,16 @@ export class Studio {
   readonly chat: ChatState;
   readonly playground: PlaygroundState;
   readonly sample: SampleState;
-  /** Set while the engine host is away. */
+  /** Why the engine does not answer; null while it does. */
   engineProblem = $state.raw<ProblemValue | null>(null);
   paletteOpen = $state(false);
-  /** The open project is being given a name. */
+  /** Whether a person is giving the open project a name. */
   naming = $state(false);
-  /** A model with a field that nobody here knows, while a person decides; and the fields accepted before it. */
+  /** A model that has an unknown field, while a person decides whether to open it, and the fields that were accepted before. */
   refusedModel = $state.raw<{ path: string; field: string; message: string; accepted: readonly string[] } | null>(null);
-  /** Files of rows whose fields nobody knows, while a person says what they mean. */
+  /** Files that a data set was made of before, while a person says whether they are added again. */
+  knownData = $state.raw<{ readonly paths: readonly string[]; readonly dataset: Dataset } | null>(null);
+  /** Files of rows with unknown fields, while a person says what these mean. */
   unmappedData = $state.raw<{ paths: readonly string[]; columns: DataColumns['columns'] } | null>(null);
   /** What the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
@@ -81,7 +85,7 @@ export class Studio {
     });
   }
 
-  /** Loads everything the frame shows; also after the engine came back. */
+  /** Loads everything the frame shows, at the start and whenever the engine has come back. */
   async load(): Promise<void> {
     await Promise.all([this.machine.load(), this.project.load(), this.sample.load()]);
     this.#openLists(this.project.current?.id ?? null);
@@ -109,13 +113,12 @@ export class Studio {
     });
   }
 
-  /** Adds a model; one with a field that nobody knows is put before a person. */
+  /** Adds a model. A person decides about one that has an unknown field. */
   async addModel(path: string, accepted: readonly string[] = []): Promise<void> {
     await this.#reporting(async () => {
-      const projectId = await this.project.ensure();
       try {
-        const model = await this.notices.during(`Reading ${nameOf(path)}`, (asking) =>
-          this.models.add(projectId, path, accepted, asking),
+        const model = await this.notices.during(`Reading ${nameOf(path)}`, async (asking) =>
+          this.models.add(await this.project.ensure(), path, accepted, asking),
         );
         this.router.go('models', { id: model.id });
       } catch (error) {
@@ -134,13 +137,24 @@ export class Studio {
     });
   }
 
-  /** Adds files of rows as one data set; where nobody knows what their fields mean, a person is asked first. */
-  async addData(paths: readonly string[], mapping?: ColumnMapping): Promise<void> {
+  /**
+   * Adds files of rows as one data set. A person is asked first where a data set was made of the same files before, unless `again` says
+   * that it was meant, and where nobody knows what the fields mean.
+   */
+  async addData(
+    paths: readonly string[],
+    { mapping, again = false }: { readonly mapping?: ColumnMapping; readonly again?: boolean } = {},
+  ): Promise<void> {
     await this.#reporting(async () => {
       const files = splitByName(paths);
-      const projectId = await this.project.ensure();
+      const known = again ? null : madeOf(files, this.datasets.list.items);
+      if (known !== null) {
+        this.knownData = { paths, dataset: known };
+        return;
+      }
       const name = nameByPath(files.paths[0] ?? '');
       const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async (asking) => {
+        const projectId = await this.project.ensure();
         const { format, columns } = await this.datasets.columns(files.paths[0] ?? '', asking);
         if (mapping === undefined && format === null && columns.length > 0) {
           this.unmappedData = { paths, columns };
@@ -149,16 +163,21 @@ export class Studio {
         const data = { ...files, ...(mapping === undefined ? {} : { mapping }) };
         return this.datasets.add({ projectId, name, data }, asking);
       });
-      if (dataset !== null) this.router.go('datasets', { id: dataset.id });
+      if (dataset === null) return;
+      this.router.go('datasets', { id: dataset.id });
+      const same = sameRows(dataset, this.datasets.list.items);
+      if (same !== null) this.notices.done(`${isolated(dataset.name)} has the same rows as ${isolated(same.name)}`);
     });
   }
 
   /** Makes a version of what the files of a data set hold now. */
   async renewDataset({ id, name }: Dataset): Promise<void> {
-    await this.#reporting(() => this.notices.during(`Reading ${name}`, (asking) => this.datasets.addVersion(id, asking)));
+    await this.#reporting(() =>
+      this.notices.during(`Reading ${isolated(name)}`, (asking) => this.datasets.addVersion(id, asking)),
+    );
   }
 
-  /** Adds what was dropped on the window: files of rows together as one data set, anything else for itself. */
+  /** Adds what was dropped on the window: all files of rows as one data set, and anything else one by one. */
   async addDropped(paths: readonly string[]): Promise<void> {
     const rows = paths.filter((path) => isDataFile(path));
     if (rows.length > 0) await this.addData(rows);
@@ -175,7 +194,7 @@ export class Studio {
     }
   }
 
-  /** An export that is known again: opens the run that made it, or else its export, and says whether it is still what was written. */
+  /** Opens the run that a known file was exported from, or else its export, and says whether the file is as it was written. */
   #showOrigin({ path, export: record, run, lineage, changed }: Identification): void {
     const projectId = run?.projectId ?? record?.projectId ?? null;
     if (projectId !== null && projectId !== this.project.currentId) this.project.open(projectId);
@@ -185,10 +204,12 @@ export class Studio {
     if (changed !== null && changed.length > 0)
       throw new EngineProblem({
         code: 'file-damaged',
-        message: `${nameOf(path)} was exported from ${from}, but is not what was written: ${changed.join(', ')} changed since.`,
+        message: `${nameOf(path)} was exported from ${isolated(from)}, but is not what was written: ${changed.join(', ')} changed since.`,
         hint: 'What was proved of it holds no more. Export it again.',
       });
-    this.notices.done(`${nameOf(path)} was exported from ${from}${changed === null ? '' : ', and is as it was written'}`);
+    this.notices.done(
+      `${nameOf(path)} was exported from ${isolated(from)}${changed === null ? '' : ', and is as it was written'}`,
+    );
   }
 
   async #kindOf(path: string, asking: Asking): Promise<Inspection['kind']> {
@@ -201,7 +222,7 @@ export class Studio {
     }
   }
 
-  /** An adapter does not always name its base; the first model of the project that its shapes fit takes it. */
+  /** Imports an adapter for the first model of the project that its shapes fit, because an adapter does not always name its base. */
   async #addAdapter(path: string): Promise<void> {
     const projectId = await this.project.ensure();
     const models = await this.engine.request('models.list', { projectId });
@@ -220,7 +241,7 @@ export class Studio {
       }
     }
     if (added === null) throw refusal;
-    this.notices.done(`${added.name} imported for ${added.modelName}`);
+    this.notices.done(`${isolated(added.name)} imported for ${isolated(added.modelName)}`);
     this.router.go('adapters', { id: added.id });
   }
 
@@ -233,7 +254,7 @@ export class Studio {
     if (projectId !== this.project.currentId) this.project.open(projectId);
   }
 
-  /** Runs an action of a button or command; a failure becomes a notice. */
+  /** Runs the action of a button or command, and shows a failure as a notice. */
   attempt(action: () => Promise<unknown>): void {
     void this.#reporting(action);
   }
@@ -246,18 +267,21 @@ export class Studio {
     }
   }
 
+  /** Loads the lists of a project. Whether there is none is only known when the projects could be asked for. */
   #openLists(projectId: string | null): void {
+    if (projectId === null && this.project.asked.problem !== null) return;
     for (const domain of [this.models, this.datasets, this.runs, this.adapters, this.exports]) void domain.list.load(projectId);
   }
 }
 
-/** The field a model was refused for; null for any other failure. */
+/** Returns the unknown field that a model was refused for; null for any other failure. */
 function unknownField(error: unknown): string | null {
   const { code, field } = problemOf(error);
   return code === 'field-unknown' && field !== undefined ? field : null;
 }
 
-const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
+/** Returns the file's own name, fit for a sentence. */
+const nameOf = (path: string): string => isolated(path.split(/[\\/]/).at(-1) ?? path);
 
 const lostProblem: ProblemValue = {
   code: 'host-unreachable',

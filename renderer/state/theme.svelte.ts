@@ -4,7 +4,7 @@ export type Theme = 'system' | 'light' | 'dark';
 const rememberedKey = 'theme';
 const systemDark = window.matchMedia('(prefers-color-scheme: dark)');
 
-/** Light or dark: the system's, unless the person chose. */
+/** Chooses between light and dark: as the system does, unless the person has chosen. */
 export class ThemeState {
   chosen = $state<Theme>(readTheme());
   #systemIsDark = $state(systemDark.matches);

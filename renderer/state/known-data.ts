@@ -1,0 +1,21 @@
+import type { DataFiles, Dataset } from '../../engine/contract.ts';
+
+/** Returns the data set that was made of just these files, whatever they hold now; null where there is none. */
+export function madeOf(files: Pick<DataFiles, 'paths' | 'evalPaths'>, datasets: readonly Dataset[]): Dataset | null {
+  const wanted = named(
+    files.paths
+      .map((path) => ({ path, split: 'train' }))
+      .concat((files.evalPaths ?? []).map((path) => ({ path, split: 'eval' }))),
+  );
+  return datasets.find(({ version }) => named(version.files) === wanted) ?? null;
+}
+
+/** Returns another data set with the same rows, wherever its files lie; null where there is none. */
+export function sameRows({ id, version }: Dataset, datasets: readonly Dataset[]): Dataset | null {
+  return datasets.find((other) => other.id !== id && other.version.hash === version.hash) ?? null;
+}
+
+/** Names files so that their order does not matter. */
+function named(files: readonly { readonly path: string; readonly split: string }[]): string {
+  return JSON.stringify(files.map(({ path, split }) => `${split} ${path}`).sort());
+}
