@@ -1,6 +1,6 @@
 import type { RowView } from '../../../engine/contract.ts';
 
-/** A row of the data; without a turn it is the first of its examples. */
+/** A selected row is one example of a row of the data, the first one where no turn is given. */
 export type SelectedRow = Pick<RowView, 'index' | 'turn'>;
 
 export function exampleOf(rows: readonly RowView[], { index, turn }: SelectedRow): RowView | null {

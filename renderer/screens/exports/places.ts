@@ -1,4 +1,4 @@
-/** Where a person wants to run what was trained: the formats of each place, and which of them to take when in doubt. */
+/** Says where a model can run, which formats are for each place, and which of them is recommended. */
 import type { ExportChoice, ExportFormat, ExportRecord, Quantization } from '../../../engine/contract.ts';
 
 export type PlaceId = 'local' | 'python' | 'web' | 'adapter';
@@ -27,7 +27,7 @@ const placeOfFormat: Readonly<Record<ExportFormat, PlaceId>> = {
   'lora-gguf': 'adapter',
   mlx: 'adapter',
 };
-/** One format in one kind of numbers. */
+/** Identifies a format in one type of numbers. */
 export const keyOf = ({ format, quantization }: Choice): string => `${format} ${quantization ?? ''}`;
 
 export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfFormat[format];
@@ -44,12 +44,12 @@ export function runningOf(attempts: readonly ExportRecord[]): ExportRecord | nul
   return attempts.find(({ state }) => state === 'running') ?? null;
 }
 
-/** Shown at once; the others are older kinds, or for few. */
+/** Types that are shown at once; the others are older, or for few people. */
 const usual: readonly Quantization[] = ['f16', 'q8_0', 'q6_k', 'q5_k_m', 'q4_k_m'];
 export const isUsual = ({ format, quantization }: Choice): boolean =>
   (format !== 'gguf' && format !== 'ollama') || quantization === null || usual.includes(quantization);
 
-/** From here on a model bears 4 bit; smaller ones feel every rounding. */
+/** Parameters from which on 4 bit are recommended; smaller models lose more by rounding. */
 const large = 1e9;
 
 /**
@@ -77,7 +77,7 @@ export function isRecommended(
   }
 }
 
-/** What a choice is like, without where it runs: the part of the engine's line after the programs. */
+/** Returns what a choice is like, without where it runs: the part of the engine's line after the programs. */
 export function quality({ runsIn }: Pick<ExportChoice, 'runsIn'>): string {
   const words = runsIn.includes('; ') ? runsIn.slice(runsIn.indexOf('; ') + 2) : runsIn;
   return words.charAt(0).toUpperCase() + words.slice(1).replace(/\.$/, '');

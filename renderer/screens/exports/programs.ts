@@ -1,4 +1,4 @@
-/** The programs of this computer that an export can be taken to, and which of the formats each takes. */
+/** Says which formats each program takes that an export can be taken to. */
 import type { ExportFormat, InstallProgram } from '../../../engine/contract.ts';
 
 export const programNames: Readonly<Record<InstallProgram, string>> = {

@@ -1,4 +1,4 @@
-/** The command that loads a written export where it is meant to run. */
+/** Returns the commands that load a written export where it is meant to run. */
 import type { ExportRecord, Quantization } from '../../../engine/contract.ts';
 
 export interface RunCommand {
@@ -67,15 +67,15 @@ export function runCommands(record: Pick<ExportRecord, 'format' | 'quantization'
   }
 }
 
-/** In single quotes where a shell would need them. */
+/** Puts a text into single quotes where a shell would need them. */
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** How transformers.js calls the numbers of a file. */
+/** Returns the name that transformers.js has for the numbers of a file. */
 const dtypes: Readonly<Partial<Record<Quantization, string>>> = { f32: 'fp32', f16: 'fp16', q8: 'q8', q4: 'q4' };
 
-/** JSON's strings are Python's and JavaScript's too. */
+/** Quotes a text for Python and JavaScript, whose strings JSON's are too. */
 function text(value: string): string {
   return JSON.stringify(value);
 }
@@ -83,7 +83,7 @@ function text(value: string): string {
 const nameOf = (path: string): string => path.split(/[\\/]/).findLast((part) => part !== '') ?? '';
 const folderOf = (path: string): string => path.slice(0, path.lastIndexOf(nameOf(path)));
 
-/** Ollama takes lower-case letters, digits, dots, dashes and underscores. */
+/** Returns a name that Ollama takes: lower-case letters, digits, dots, dashes and underscores. */
 function ollamaName(path: string): string {
   return (
     nameOf(path)

@@ -1,4 +1,4 @@
-/** What formats and the files of them are called. */
+/** Names formats, and the files that are written in them. */
 import type { ExportChoice, ExportFormat } from '../../../engine/contract.ts';
 
 const names: Readonly<Record<ExportFormat, string>> = {
@@ -12,7 +12,7 @@ const names: Readonly<Record<ExportFormat, string>> = {
   'onnx-adapter': 'ONNX + adapter',
 };
 
-/** A format in two words, its numbers as the format writes them: `GGUF Q8_0`, `Merged f16`. */
+/** Returns a format in two words, with the type of its numbers as the format writes it: `GGUF Q8_0`, `Merged f16`. */
 export function shortName({ format, quantization }: { format: ExportFormat; quantization: string | null }): string {
   if (quantization === null) return names[format];
   return `${names[format]} ${/^i?q/.test(quantization) ? quantization.toUpperCase() : quantization}`;
@@ -20,10 +20,10 @@ export function shortName({ format, quantization }: { format: ExportFormat; quan
 
 type Choice = Pick<ExportChoice, 'format' | 'quantization'>;
 
-/** Written as a folder; else as one file. */
+/** Says whether a format is written as a folder, or else as one file. */
 export const isFolder = ({ format }: Pick<Choice, 'format'>): boolean => format !== 'gguf' && format !== 'lora-gguf';
 
-/** A file or folder name a person would give it. Ollama calls the model as its folder. */
+/** Suggests a name for the file or folder. Ollama calls the model as its folder. */
 export function suggestedName({ format, quantization }: Choice, trained: string): string {
   const base = trained.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^-+|-+$/g, '') || 'model';
   switch (format) {
