@@ -1,4 +1,4 @@
-/** Which component draws which screen. */
+/** Says which component draws which screen. */
 import type { Component } from 'svelte';
 import type { ScreenName } from '../state/router.svelte.ts';
 import Adapters from './adapters/Adapters.svelte';

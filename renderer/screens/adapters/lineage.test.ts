@@ -20,6 +20,11 @@ test('leaves have rows of their own and parents stand in the middle', () => {
   expect(at('run:run')).toBe(0.75);
 });
 
+test('every node stands under the heading of its kind, also an adapter that no run has made', () => {
+  const columns = { base: 0, run: 1, version: 2, export: 3 };
+  expect(picture.nodes.map(({ kind, column }) => column === columns[kind])).not.toContain(false);
+});
+
 test('an imported adapter hangs at its base, a failed export is not shown', () => {
   expect(picture.edges).toContainEqual(['base:base', 'version:foreign']);
   expect(at('export:broken')).toBeUndefined();

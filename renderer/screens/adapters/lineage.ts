@@ -1,4 +1,4 @@
-/** Where adapter versions came from and where they went: base, run, version, export, as columns of a picture. */
+/** Lays out where adapter versions came from and where they went: base, run, version and export as columns of a picture. */
 import type { AdapterVersion, ExportRecord } from '../../../engine/contract.ts';
 
 export type NodeKind = 'base' | 'run' | 'version' | 'export';
@@ -20,7 +20,7 @@ export interface Lineage {
   readonly rows: number;
 }
 
-/** Lays the versions out: every leaf has a row of its own, everything before stands in the middle of what came from it. */
+/** Places the versions: every leaf has a row of its own, and everything before stands in the middle of what came from it. */
 export function lineage(adapters: readonly AdapterVersion[], exports: readonly ExportRecord[]): Lineage {
   const nodes: LineageNode[] = [];
   const edges: [string, string][] = [];
@@ -50,7 +50,7 @@ export function lineage(adapters: readonly AdapterVersion[], exports: readonly E
         }
         if (written.length === 0) row++;
         const middle = (first + row - 1) / 2;
-        nodes.push({ key, kind: 'version', column: imported ? 1 : 2, row: middle, title: adapter.name, adapter, record: null });
+        nodes.push({ key, kind: 'version', column: 2, row: middle, title: adapter.name, adapter, record: null });
         edges.push([imported ? baseKey : runKey, key]);
         versionRows.push(middle);
       }
@@ -82,7 +82,7 @@ export function lineage(adapters: readonly AdapterVersion[], exports: readonly E
   return { nodes, edges, rows: row };
 }
 
-/** Everything a node came from, and what came from it. */
+/** Returns the keys of everything a node came from, and of what came from it. */
 export function related(picture: Lineage, key: string): Set<string> {
   const found = new Set([key]);
   for (const forward of [true, false]) {

@@ -1,9 +1,9 @@
-/** How a run keeps its colour, also beside another run that was given the same one. */
+/** Keeps the colour of a run, also beside another run that has the same one. */
 import type { Run } from '../../../engine/contract.ts';
 
 export const colourOf = (run: Run): string => `--colour: var(--run-${run.colour})`;
 
-/** Another run of the comparison has the colour already: this one is dashed. */
+/** Says whether an earlier run of the comparison has the same colour, so that this one is dashed. */
 export function repeatsColour(run: Run, runs: readonly Run[]): boolean {
   return runs.slice(0, runs.indexOf(run)).some((other) => other.colour === run.colour);
 }

@@ -1,4 +1,4 @@
-/** Runs as lines over parallel axes: one axis for each field of the recipe that differs, and for what came out. */
+/** Lays runs out as lines over parallel axes: one for each field of the recipe that differs, and for what was measured. */
 import type { Run } from '../../../engine/contract.ts';
 import { recipeFields, recipeKeys } from '../../../engine/recipe.ts';
 import { bytes, duration, loss } from '../../ui/format.ts';
@@ -15,9 +15,9 @@ export interface Dimension {
 /** Part of each axis that is looked at, by key, from its lower to its upper end. */
 export type Brushes = Readonly<Record<string, readonly [from: number, to: number]>>;
 
-/** Axes that many fields differ on would only be a thicket. */
+/** The most fields of the recipe that get an axis; more could not be read. */
 const mostFields = 5;
-/** From this ratio on, even steps would press most runs together at the foot. */
+/** The ratio of largest to smallest value from which on an axis is logarithmic; even steps would press most runs together at its foot. */
 const logarithmicFrom = 6;
 
 export function dimensions(runs: readonly Run[]): Dimension[] {
@@ -38,7 +38,7 @@ export function dimensions(runs: readonly Run[]): Dimension[] {
   return [...fields, ...measured];
 }
 
-/** Whether a run lies within every brush; one without a value on a brushed axis does not. */
+/** Says whether a run lies within every brush. One without a value on a brushed axis does not. */
 export function isWithin(run: Run, all: readonly Dimension[], brushes: Brushes): boolean {
   return all.every(({ key, at }) => {
     const brush = brushes[key];
@@ -111,7 +111,7 @@ const upsideDown = (one: Dimension): Dimension => ({
   ticks: one.ticks.map(({ at, text }) => ({ at: 1 - at, text })),
 });
 
-/** Ticks that would write over one another are left out, the two ends last. */
+/** Leaves out ticks that would be written over one another, the two ends last. */
 function apart(ticks: readonly { at: number; text: string }[]): { at: number; text: string }[] {
   const least = 0.14;
   const kept: { at: number; text: string }[] = [];

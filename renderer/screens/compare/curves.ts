@@ -1,4 +1,4 @@
-/** Curves of a run over the axis somebody chose. */
+/** Makes the curves of a run over a chosen axis. */
 import type { EvalMetrics, StepMetrics } from '../../../engine/contract.ts';
 import type { Point } from '../../charts/smooth.ts';
 
@@ -10,13 +10,13 @@ export const axes: readonly { readonly value: Axis; readonly label: string }[] =
   { value: 'time', label: 'Time' },
 ];
 
-/** Supervised tokens and seconds are per step, so they are summed up; step and epoch are positions already. */
+/** Returns the training loss over an axis. Supervised tokens and seconds are per step, so they are summed up; step and epoch are positions already. */
 export function trainingCurve(steps: readonly StepMetrics[], axis: Axis): Point[] {
   const xs = positions(steps, axis);
   return steps.map((row, i) => [xs[i]!, row.loss]);
 }
 
-/** An evaluation stands where the last step before it ended; one before the first step stands at 0. */
+/** Returns the evaluation loss over an axis. An evaluation stands where the last step before it ended, or at 0 before the first step. */
 export function evaluationCurve(steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[], axis: Axis): Point[] {
   const xs = positions(steps, axis);
   let at = -1;

@@ -28,14 +28,14 @@ import { presets, type Preset } from './presets.ts';
 import { attention, choiceOf, keyOf, nameOf, type ShownMatrix } from './targets.ts';
 
 type Values = { readonly [K in RecipeKey]: unknown };
-/** Another rank or alpha for the modules of one name; an empty one stays what it is for all. */
+/** A pattern row gives the modules of one name another rank or alpha; an empty one stays what it is for all. */
 export interface PatternRow {
   readonly name: string;
   readonly rank: string;
   readonly alpha: string;
 }
 
-/** A run before it is started: what is chosen, what is typed, what that would cost. */
+/** Holds a run before it is started: what is chosen, what is typed, and what that would cost. */
 export class Draft {
   modelId = $state<string | null>(null);
   datasetId = $state<string | null>(null);
@@ -83,9 +83,9 @@ export class Draft {
     for (const { key, message } of 'errors' in checked ? checked.errors : []) found[key as RecipeKey] = message;
     return found;
   });
-  /** Null while something typed does not fit. */
+  /** The recipe; null while something typed does not fit. */
   readonly recipe: Recipe | null = $derived(Object.keys(this.errors).length === 0 ? (this.values as Recipe) : null);
-  /** What the recipe says about the adapter, as far as it fits. */
+  /** What the recipe says about the adapter, as far as it is valid. */
   readonly adapterPart: RecipeInput = $derived(
     Object.fromEntries(
       recipeKeys
@@ -95,7 +95,7 @@ export class Draft {
   );
   readonly modules: readonly TargetInfo[] = $derived(this.targets.value?.modules ?? []);
 
-  /** What gets an adapter. */
+  /** The modules that get an adapter. */
   readonly adapted: readonly TargetInfo[] = $derived(this.modules.filter(({ ranks }) => ranks.some((one) => one > 0)));
   /** The matrix in the picture, with the rank and scale of the first layer where it has an adapter. */
   readonly shown: ShownMatrix | null = $derived.by(() => {
@@ -107,11 +107,11 @@ export class Draft {
 
   readonly blocking: readonly DataCheck[] = $derived(this.#checks('blocking'));
   readonly warnings: readonly DataCheck[] = $derived(this.#checks('warning'));
-  /** Other rows are left to train on, and the files are those of the version. */
+  /** Whether rows are left to train on without the broken ones, and the files are those of the version. */
   readonly canLeaveOut: boolean = $derived(
     (this.report.value?.trainedTokens ?? 0) > 0 && this.report.value?.changed.length === 0,
   );
-  /** Why it may not start; null when it may. */
+  /** Returns why the run may not start; null when it may. */
   readonly obstacle: string | null = $derived.by(() => {
     if (this.model() === null) return 'Choose a model first.';
     if (this.dataset === null) return 'Choose a data set first.';
@@ -164,7 +164,7 @@ export class Draft {
     else if (before === 'full' && this.values.learningRate === fullLearningRate) this.reset('learningRate');
   }
 
-  /** The value a field has in the chosen preset: what `changed` is measured against. */
+  /** Returns the value a field has in the chosen preset, which `changed` compares with. */
   standard(key: RecipeKey): unknown {
     const preset = presets.find(({ id }) => id === this.presetId);
     if (key === 'targetModules' && preset?.attentionOnly === true && this.modules.length > 0) return attention(this.modules);
@@ -179,7 +179,7 @@ export class Draft {
     this.take({ [key]: this.standard(key) });
   }
 
-  /** Types a value; alpha keeps its ratio to the last rank that fitted, so that the scale s does not move under the hand. */
+  /** Types a value. Alpha keeps its ratio to the last valid rank, so that the scale s stays while the rank is typed. */
   type(key: RecipeKey, text: string): void {
     const alpha = this.values.alpha;
     this.texts[key] = text;
@@ -203,7 +203,7 @@ export class Draft {
     }
   }
 
-  /** Starts from what another run was made with. */
+  /** Takes over what another run was made with. */
   copy(run: Run): void {
     this.presetId = 'custom';
     this.modelId = run.modelId;
@@ -212,12 +212,12 @@ export class Draft {
     this.take({ ...defaultRecipe(), ...run.recipe });
   }
 
-  /** Its screen is gone: an answer on its way changes nothing any more. */
+  /** Ends the draft when its screen is gone: answers on their way change nothing any more. */
   close(): void {
     this.#isClosed = true;
   }
 
-  /** What the model has and what of it would be trained; names of another family are not taken along to a new model. */
+  /** Asks what the model has and what of it would be trained. Names of another family are not kept for a new model. */
   async askTargets(): Promise<void> {
     const { modelId, adapterPart } = this;
     const isNew = modelId !== this.#targetsOf;
@@ -246,14 +246,14 @@ export class Draft {
     await this.report.ask(() => this.#studio.datasets.report(dataset, modelId, 'train', maxLength, rowSettings));
   }
 
-  /** What would have to change for a run of at most `budget` bytes. */
+  /** Asks what would have to change for a run of at most `budget` bytes. */
   fit(budget: number): Promise<FittedRecipe> {
     const [modelId, dataset, recipe] = [this.modelId, this.dataset, this.recipe];
     if (modelId === null || dataset === null || recipe === null) throw new Error('nothing is chosen yet');
     return this.#studio.runs.fit({ model: { id: modelId }, data: { versionId: dataset.version.id }, recipe, budget });
   }
 
-  /** A name from what the run is: `json-r16-all`. */
+  /** Makes a name from what the run is: `json-r16-all`. */
   readonly suggestedName: string = $derived.by(() => {
     const method = methodOf(this.values)?.id ?? 'mix';
     if (method === 'full') return `${this.presetId}-full`;
@@ -278,5 +278,5 @@ export class Draft {
 
 const mostNamesInName = 3;
 
-/** Bytes a plan needs in all. */
+/** Returns the bytes that a plan needs in all. */
 export const needed = (plan: RunPlan): number => Object.values(plan.memory).reduce((sum, part) => sum + part, 0);

@@ -1,7 +1,7 @@
 import { formatFieldText, scaleRange, type RecipeField, type ScaledRecipe } from '../../../engine/recipe.ts';
 import { count, figure } from '../../ui/format.ts';
 
-/** A recipe value as shown beside its label. */
+/** Writes a recipe value as it is shown beside its label. */
 export function fieldText(field: RecipeField, value: unknown): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   if (typeof value === 'number') return field.kind === 'integer' ? count(value) : figure(value);
@@ -10,13 +10,13 @@ export function fieldText(field: RecipeField, value: unknown): string {
   return String(value).replace('all-linear', 'all linear');
 }
 
-/** The factor s of a recipe; with ranks or alphas by name also how far those of the modules lie apart. */
+/** Writes the factor s of a recipe. Where ranks or alphas are given by name, it says how far those of the modules lie apart. */
 export function scaleText(recipe: ScaledRecipe): string {
   const { usual, least, most } = scaleRange(recipe);
   return least === most ? figure(usual) : `${figure(usual)}, by module ${figure(least)} to ${figure(most)}`;
 }
 
-/** The same value, exactly, as typed into its control: `2e-4`. */
+/** Writes a value exactly, as it is typed into its control: `2e-4`. */
 export function inputText(value: unknown): string {
   if (typeof value === 'number' && value !== 0 && Math.abs(value) < 1e-3) return value.toExponential();
   return formatFieldText(value);

@@ -1,6 +1,6 @@
 import type { RecipeField } from '../../../engine/recipe.ts';
 
-/** The parts of a recipe, in the order in which a person meets them. */
+/** Lists the groups of a recipe's fields, in the order in which a person meets them. */
 export const groups: readonly { readonly group: RecipeField['group']; readonly title: string }[] = [
   { group: 'adapter', title: 'Adapter' },
   { group: 'optimizer', title: 'Optimiser' },

@@ -1,11 +1,11 @@
 import type { LinearInfo } from '../../../engine/contract.ts';
 
-/** A is [r, in] and B is [out, r], so one adapted matrix trains r · (in + out) numbers. */
+/** Returns how many numbers one adapted matrix trains: r · (in + out), because A is [r, in] and B is [out, r]. */
 export function adapterParameters(linear: Pick<LinearInfo, 'inFeatures' | 'outFeatures'>, rank: number): number {
   return rank * (linear.inFeatures + linear.outFeatures);
 }
 
-/** What the adapter trains, as a share of the matrix it stands beside. */
+/** Returns what the adapter trains as a share of the matrix beside it. */
 export function adapterShare(linear: Pick<LinearInfo, 'inFeatures' | 'outFeatures'>, rank: number): number {
   return adapterParameters(linear, rank) / (linear.inFeatures * linear.outFeatures);
 }

@@ -1,4 +1,4 @@
-/** The ways to train by name. Each is a few fields of the recipe together; the fields themselves are there for other mixes. */
+/** Names the ways to train. Each is a few fields of the recipe together; the fields themselves are there for other mixes. */
 import type { Recipe } from '../../../engine/recipe.ts';
 
 type MethodValues = Pick<Recipe, 'method' | 'rslora' | 'dora' | 'initialization'>;
@@ -47,10 +47,10 @@ export const methods: readonly Method[] = [
   },
 ];
 
-/** Full training with an adapter's learning rate forgets what the model knew; published recipes stay near this. */
+/** The learning rate of full training. With an adapter's rate the model forgets what it knew; published recipes stay near this one. */
 export const fullLearningRate = 2e-5;
 
-/** The method that some values are; null for a mix of one's own. */
+/** Returns the method that some values make up; null for any other mix. */
 export function methodOf(values: { readonly [K in keyof MethodValues]: unknown }): Method | null {
   if (values.method === 'full') return methods.find(({ id }) => id === 'full')!;
   const keys = Object.keys(plain) as (keyof MethodValues)[];

@@ -1,4 +1,4 @@
-/** Which modules a recipe's targetModules mean on the screen: by a name for all of them, by ticks, or as a pattern. */
+/** Translates a recipe's targetModules to the screen and back: a word for all of them, ticks, or a pattern. */
 import type { TargetInfo } from '../../../engine/contract.ts';
 import type { Recipe } from '../../../engine/recipe.ts';
 
@@ -7,22 +7,22 @@ type Targets = Recipe['targetModules'];
 type Module = Pick<TargetInfo, 'target' | 'part'>;
 type Placed = Pick<TargetInfo, 'target' | 'part' | 'path' | 'ranks'>;
 
-/** A matrix as the picture shows it: with the rank and scale of one layer. */
+/** A shown matrix is a module with the rank and scale of one layer. */
 export interface ShownMatrix extends TargetInfo {
   readonly name: string;
   readonly rank: number;
   readonly scale: number;
 }
 
-/** The last part of a path: `q_proj`. */
+/** Returns the last part of a path: `q_proj`. */
 export const nameOf = (path: string): string => path.slice(path.lastIndexOf('.') + 1);
 export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'mixer' || part === 'feed-forward';
-/** Tells a matrix from those of the same path that have another size in other blocks. */
+/** Identifies a matrix among those of the same path that have another size in other blocks. */
 export const keyOf = ({ path, layers }: Pick<TargetInfo, 'path' | 'layers'>): string => `${path} ${layers[0] ?? ''}`;
-/** The rank of a matrix in a block; 0 where it has no adapter or is not there. */
+/** Returns the rank of a matrix in a block; 0 where it has no adapter or is not there. */
 export const rankIn = ({ layers, ranks }: Pick<TargetInfo, 'layers' | 'ranks'>, layer: number): number =>
   ranks[layers.indexOf(layer)] ?? 0;
-/** Of one name for matrices of several sizes there is one. */
+/** Returns the names of the modules that fit, each once also where matrices of several sizes have it. */
 const named = (modules: readonly Module[], fits: (module: Module) => boolean): string[] => [
   ...new Set(modules.filter(fits).map(({ target }) => target)),
 ];
@@ -30,9 +30,9 @@ const linears = (modules: readonly Module[]): string[] => named(modules, isInBlo
 const same = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((name) => b.includes(name));
 
-/** The matrices of the mixers, as this family names them. */
+/** Returns the matrices of the mixers, as the family names them. */
 export const attention = (modules: readonly Module[]): string[] => named(modules, ({ part }) => part === 'mixer');
-/** Query and value, as the LoRA paper had it; none where they are one matrix. */
+/** Returns query and value, as in the LoRA paper; none where they are one matrix. */
 export function queryAndValue(modules: readonly Module[]): string[] {
   const names = ['q_proj', 'v_proj'];
   return names.every((name) => modules.some(({ target }) => target === name)) ? names : [];
@@ -46,7 +46,7 @@ export function choiceOf(targets: Targets, modules: readonly Module[]): TargetCh
   return targets.every((name) => modules.some(({ target }) => target === name)) ? 'ticks' : 'pattern';
 }
 
-/** The modules that are meant, known at once for names; what a pattern means the engine has found out. */
+/** Returns the modules that are meant. Names are resolved here; the engine has resolved a pattern. */
 export function meant(modules: readonly Placed[], targets: Targets, excluded: Recipe['excludeModules']): string[] {
   const isIn = ({ path }: Placed, names: readonly string[]): boolean => names.some((name) => `.${path}`.endsWith(`.${name}`));
   const isMeant = (module: Placed): boolean => {
@@ -58,7 +58,7 @@ export function meant(modules: readonly Placed[], targets: Targets, excluded: Re
   return [...new Set(modules.filter(isMeant).map(({ target }) => target))];
 }
 
-/** Ticks or unticks one module: `ticked` are those that were, and ticking all linear layers is the name for it. */
+/** Ticks or unticks one module of those in `ticked`. All linear layers together become `all-linear`. */
 export function withTick(modules: readonly Module[], ticked: readonly string[], target: string): Targets {
   const names = ticked.includes(target) ? ticked.filter((name) => name !== target) : [...ticked, target];
   if (same(names, linears(modules))) return 'all-linear';
