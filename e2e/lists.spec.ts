@@ -28,6 +28,10 @@ test('of 500 runs those are made that are seen, and the keyboard reaches all of 
   const height = await rows.last().evaluate((row) => row.getBoundingClientRect().height);
   const whole = await table.locator('tbody').evaluate((body) => body.getBoundingClientRect().height);
   expect(Math.abs(whole / height - 500)).toBeLessThan(2);
+  // The list goes while one of its rows has the focus.
+  await expect(first).toBeFocused();
+  await page.evaluate(() => void (location.hash = '#/overview'));
+  await expect(page.getByRole('heading', { name: 'Overview', level: 1 })).toBeVisible();
   await studio.close();
   expect(studio.complaints).toEqual([]);
 });

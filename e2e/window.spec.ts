@@ -8,6 +8,9 @@ test('a first start greets with the sample and is closed off from the machine', 
   const { page } = studio;
   await expect(page.getByRole('button', { name: /Try the sample/ })).toBeVisible();
   await expect(page).toHaveTitle('Lowrank Studio');
+  // Without a project there is nothing to wait for.
+  await page.evaluate(() => void (location.hash = '#/models'));
+  await expect(page.getByRole('heading', { name: 'No model yet' })).toBeVisible();
 
   // The page has the bridge and nothing else.
   const seen = await page.evaluate(() => ({
@@ -63,6 +66,10 @@ test('what is dropped on the window is opened, and the menu does what the palett
   await drop([join(rows, 'train.jsonl'), join(rows, 'eval.jsonl')]);
   await expect(page.getByRole('heading', { name: 'json-orders', level: 1 })).toBeVisible();
   await expect(page.getByText('64 rows to train, 16 to evaluate')).toBeVisible();
+  await drop([join(rows, 'eval.jsonl'), join(rows, 'train.jsonl')]);
+  const known = page.getByRole('dialog', { name: 'These files are in the project already' });
+  await known.getByRole('button', { name: 'Open it' }).click();
+  await expect(known).toBeHidden();
   await drop([model]);
   await expect(page.getByRole('option', { name: /tiny llama/ })).toBeVisible();
 
@@ -77,6 +84,13 @@ test('what is dropped on the window is opened, and the menu does what the palett
   await expect(page.getByRole('heading', { name: 'New run', level: 1 })).toBeVisible();
   await expect.poll(() => menu('start')).toBe(true);
   await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 200_000 });
+  await expect(page.getByText(/json-orders, version 1/).first()).toBeVisible();
+
+  // The text of a button goes with it.
+  await page.getByRole('button', { name: 'Delete this run' }).hover();
+  await expect(page.getByRole('tooltip')).toHaveText('Delete this run');
+  await page.keyboard.press('Control+1');
+  await expect(page.getByRole('tooltip')).toBeHidden();
 });
 
 test('a second start on the same data folder leaves the first in front and alone', async ({ studio }) => {
