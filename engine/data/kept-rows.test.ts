@@ -3,10 +3,16 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { mountSmallDisk, unmountSmallDisk } from '../testing/small-disk.ts';
 import { type KeptRow, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-kept-rows-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const disk = join(folder, 'disk');
+const isMounted = mountSmallDisk(disk, 4);
+afterAll(() => {
+  if (isMounted) expect(unmountSmallDisk(disk)).toBe(true);
+  rmSync(folder, { recursive: true });
+});
 const path = join(folder, 'tokens', 'key');
 const ids = (...values: number[]) => Int32Array.from(values);
 
@@ -125,6 +131,14 @@ test('where nothing can be written that is said, and no more', () => {
   writer.finish(end);
   writer.abort();
   expect(writer.failure).toMatch(/cannot be written$/);
+});
+
+test.skipIf(!isMounted)('a disk with little room is not filled, and that is said', () => {
+  const writer = new KeptRowsWriter(join(disk, 'tokens', 'key'), 'key');
+  for (const { file, ...row } of rows) writer.add(file, row);
+  writer.finish(end);
+  expect(writer.failure).toBe(`less than 1 GB would be left on the disk of '${join(disk, 'tokens')}'`);
+  expect(readdirSync(join(disk, 'tokens'))).toEqual([]);
 });
 
 test('numbers that would not come back are refused', () => {

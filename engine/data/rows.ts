@@ -329,11 +329,12 @@ export class RowSource {
 /** An example or a problem as it is kept: without what its place says, and without marks that say nothing. */
 function keptOf(one: RowOrProblem): object {
   if ('problem' in one) return { problem: one.problem };
-  const { index: _, file: __, line: ___, messages: ____, text: _____, inputIds, labels, ...marks } = one;
-  const said = Object.entries(marks satisfies Marks).filter(
-    ([, mark]) => !(mark === null || (Array.isArray(mark) && mark.length === 0)),
-  );
-  return { ...Object.fromEntries(said), inputIds, labels };
+  const { index: _, file: __, line: ___, messages: ____, text: _____, inputIds, labels, ...rest } = one;
+  const marks: Marks = rest;
+  const kept: Record<string, unknown> = { inputIds, labels };
+  for (const [name, mark] of Object.entries(marks) as [keyof Marks, unknown][])
+    if (mark !== unmarked[name] && !(Array.isArray(mark) && mark.length === 0)) kept[name] = mark;
+  return kept;
 }
 
 function fromKept(kept: object, place: Pick<TokenRow, 'index' | 'file' | 'line'>): RowOrProblem {

@@ -76,32 +76,36 @@ const evaluation = (of: TrainSpec['data'], at = cacheDir) =>
   runEvaluate({ kind: 'evaluate', model: { path: modelPath }, data: of, adapterPath: null, cacheDir: at }, silentPort);
 const keptFiles = () => readdirSync(keptRowsFolder(cacheDir)).toSorted();
 
-test('a check, a run and its log, and an evaluation are the same where the tokens were kept as where they were not', async () => {
-  const [cold, warm] = [await report(24), await report(24)];
-  expect(warm).toEqual(cold);
-  expect(cold.checks.filter(({ severity }) => severity !== 'passed').length).toBeGreaterThan(3);
-  const kept = keptFiles();
-  expect(kept).toHaveLength(2);
-  // Another length needs no new tokens.
-  expect(await report(1024)).toEqual(await report(1024, data, join(work, `cache-${count++}`)));
+test(
+  'a check, a run and its log, and an evaluation are the same where the tokens were kept as where they were not',
+  { timeout: 180_000 },
+  async () => {
+    const [cold, warm] = [await report(24), await report(24)];
+    expect(warm).toEqual(cold);
+    expect(cold.checks.filter(({ severity }) => severity !== 'passed').length).toBeGreaterThan(3);
+    const kept = keptFiles();
+    expect(kept).toHaveLength(2);
+    // Another length needs no new tokens.
+    expect(await report(1024)).toEqual(await report(1024, data, join(work, `cache-${count++}`)));
 
-  const [without, using] = [newRun({ cacheDir: join(work, `cache-${count++}`) }), newRun()];
-  await runTrain(without, silentPort);
-  await runTrain(using, silentPort);
-  expect(left(using)).toEqual(left(without));
-  expect(saidIn(using.out).join()).toContain('special tokens in what messages say');
-  const more = (spec: TrainSpec) => runTrain({ ...spec, resume: true, recipe: { maxSteps: 5 } }, silentPort);
-  await more({ ...without, cacheDir: join(work, `cache-${count++}`) });
-  await more(using);
-  expect(left(using)).toEqual(left(without));
-  expect(keptFiles()).toEqual(kept);
+    const [without, using] = [newRun({ cacheDir: join(work, `cache-${count++}`) }), newRun()];
+    await runTrain(without, silentPort);
+    await runTrain(using, silentPort);
+    expect(left(using)).toEqual(left(without));
+    expect(saidIn(using.out).join()).toContain('special tokens in what messages say');
+    const more = (spec: TrainSpec) => runTrain({ ...spec, resume: true, recipe: { maxSteps: 5 } }, silentPort);
+    await more({ ...without, cacheDir: join(work, `cache-${count++}`) });
+    await more(using);
+    expect(left(using)).toEqual(left(without));
+    expect(keptFiles()).toEqual(kept);
 
-  const usable = { paths: [newFile(rows.slice(0, 20))] };
-  const fresh = await evaluation(usable, join(work, `cache-${count++}`));
-  expect(await evaluation(usable)).toEqual(fresh);
-  expect(await evaluation(usable)).toEqual(fresh);
-  expect(keptFiles()).toHaveLength(3);
-});
+    const usable = { paths: [newFile(rows.slice(0, 20))] };
+    const fresh = await evaluation(usable, join(work, `cache-${count++}`));
+    expect(await evaluation(usable)).toEqual(fresh);
+    expect(await evaluation(usable)).toEqual(fresh);
+    expect(keptFiles()).toHaveLength(3);
+  },
+);
 
 test('whoever comes later reads what the first one has kept: checks, runs and evaluations', async () => {
   const of = { paths: [newFile(rows.slice(0, 20))] };
@@ -142,7 +146,7 @@ test('another tokenizer, template or vocabulary has other tokens', () => {
   expect(tokenCache(model, cacheDir).decidedBy).toBe(own);
 });
 
-test('a disk that takes no tokens is said in the log, and fails nothing', async () => {
+test('a disk that takes no tokens is said in the log, and fails nothing', { timeout: 120_000 }, async () => {
   const blocked = join(work, `cache-${count++}`);
   cpSync(modelPath, blocked, { recursive: true });
   writeFileSync(keptRowsFolder(blocked), '');
