@@ -21,6 +21,8 @@ export type JobSpec =
       readonly model: ModelAt;
       readonly data: DataAt;
       readonly adapterPath: string | null;
+      /** As `AdapterAt.hash`. */
+      readonly adapterHash?: string;
       readonly recipe: RecipeInput;
       readonly out: string;
       readonly device: 'auto' | Provider;
@@ -68,6 +70,8 @@ export type JobSpec =
       readonly kind: 'norms';
       readonly model: ModelAt;
       readonly adapterPath: string;
+      /** As `AdapterAt.hash`. */
+      readonly adapterHash: string;
     }
   /** Tries a device on a small model: of this make, or of the usual one. */
   | {

@@ -81,7 +81,10 @@ export class AdapterRegistry {
     const { store, supervisor } = this.#context;
     const version = found(store.adapters.get(id), 'adapter', id);
     const model = baseOf(store, version);
-    return supervisor.run<UpdateNorms>({ kind: 'norms', model, adapterPath: version.path }, { signal });
+    return supervisor.run<UpdateNorms>(
+      { kind: 'norms', model, adapterPath: version.path, adapterHash: version.hash },
+      { signal },
+    );
   }
 
   update(id: string, { name, tag }: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {

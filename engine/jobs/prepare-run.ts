@@ -56,7 +56,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
   const given = requireRecipe(spec.recipe);
   reportPhase(port, 'Reading the model');
   const base = openModel(spec.model.path, spec.model.acceptFields);
-  const before = spec.adapterPath === null ? null : openHashedAdapter(base, spec.adapterPath);
+  const before = spec.adapterPath === null ? null : openHashedAdapter(base, spec.adapterPath, spec.adapterHash);
   const from = adapted(base, before === null ? [] : [{ opened: before.opened, weight: 1 }]);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;

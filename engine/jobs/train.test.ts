@@ -22,6 +22,7 @@ import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
 import { readManifest } from '../export/lineage.ts';
 import { runDescribe } from './describe.ts';
 import { runEvaluate } from './evaluate.ts';
+import { runNorms } from './norms.ts';
 import { runExport } from './export.ts';
 import type { JobPort } from './port.ts';
 import { eventsOf, saidIn, stepsOf } from '../testing/run-events.ts';
@@ -160,6 +161,17 @@ describe('a run', () => {
     );
     expect(record().startedFrom?.hash).toBe(sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors'))));
     expect(readManifest(out)!.lineage.adapters[0]!.hash).toBe(record().startedFrom!.hash);
+  });
+
+  it('refuses to start from a version whose file is another by now', async () => {
+    const adapterPath = join(golden, 'adapter');
+    const problem = await problemOf({ adapterPath, adapterHash: 'another' });
+    expect(problem.code).toBe('adapter-changed');
+    expect(existsSync(spec.out)).toBe(false);
+    expect(() => runNorms({ kind: 'norms', model: spec.model, adapterPath, adapterHash: 'another' })).toThrow(problem.message);
+    const adapterHash = sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors')));
+    await run({ adapterPath, adapterHash, recipe: { maxSteps: 1 } });
+    expect(record().startedFrom?.hash).toBe(adapterHash);
   });
 
   it.each([

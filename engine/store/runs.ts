@@ -10,6 +10,8 @@ import { jsonArray, jsonObject, type Rows } from './rows.ts';
 export interface RunJob {
   readonly data: DataAt;
   readonly adapterPath: string | null;
+  /** That of the version the run starts from; absent where the adapter was named by its path, and in runs of an earlier studio. */
+  readonly adapterHash?: string;
   readonly device: 'auto' | Provider;
   readonly skipBadRows: boolean;
   /** Absent in runs of an earlier studio. */

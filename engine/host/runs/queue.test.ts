@@ -186,6 +186,35 @@ test('what was asked for anew of a run that waits to go on is kept', async () =>
   expect(started.at(-1)).toMatchObject({ data: { evalPaths }, recipe: { maxSteps: 9 } });
 });
 
+test('a run from a version of an adapter is told which file that is', async () => {
+  store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
+  store.adapters.put({
+    ...{
+      id: 'a',
+      projectId: 'p',
+      name: 'A',
+      path: '/a',
+      runId: null,
+      runName: null,
+      step: null,
+      modelId: null,
+      modelName: 'm',
+    },
+    ...{ modelPath: '/model', datasetName: null, rank: 1, alpha: 1, targetModules: [], parameters: 1, bytes: 1, hash: 'h' },
+    ...{ evalLoss: null, tag: null, createdAt: 0 },
+  });
+  const { runs, started } = newHost();
+  const { id } = await runs.start({ ...request, adapter: { id: 'a' } }, client);
+  const other = await runs.start({ ...request, adapter: { path: '/a' } }, client);
+  expect(started[0]).toMatchObject({ adapterPath: '/a', adapterHash: 'h' });
+  runs.stop(id, true);
+  await runs.ended(id);
+  expect(started[1]).toMatchObject({ adapterPath: '/a' });
+  expect(started[1]).not.toHaveProperty('adapterHash');
+  runs.stop(other.id, true);
+  await runs.ended(other.id);
+});
+
 test('what waits can be given another place; what trains keeps its own', async () => {
   const { runs, orders } = newHost();
   const [first, second, third] = await threeRuns(runs);

@@ -29,17 +29,15 @@ export function readRequest(request: TrainRequest, data: DataAt, store: Store): 
   const { path: modelPath, acceptFields } = modelAt(store, request.model);
   const versionId = 'versionId' in request.data ? request.data.versionId : null;
   const dataset = versionId === null ? null : store.datasets.ofVersion(versionId);
-  const adapterPath =
-    request.adapter === undefined
-      ? null
-      : 'id' in request.adapter
-        ? found(store.adapters.get(request.adapter.id), 'adapter', request.adapter.id).path
-        : request.adapter.path;
+  const { adapter } = request;
+  const version =
+    adapter !== undefined && 'id' in adapter ? found(store.adapters.get(adapter.id), 'adapter', adapter.id) : null;
+  const adapterPath = version?.path ?? (adapter !== undefined && 'path' in adapter ? adapter.path : null);
   const recipe = requireRecipe(request.recipe);
   const { device = 'auto', skipBadRows = false } = request;
   return {
     ...{ model, modelPath, dataset, versionId },
-    job: { data, adapterPath, device, skipBadRows, acceptFields },
+    job: { data, adapterPath, ...(version === null ? {} : { adapterHash: version.hash }), device, skipBadRows, acceptFields },
     recipe,
     given: givenFields(request.recipe, recipe),
   };
