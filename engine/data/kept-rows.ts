@@ -69,7 +69,8 @@ export class KeptRowsWriter {
   #group = 0;
   #fileNumber = 0;
   #rows: (readonly [number, number, unknown])[] = [];
-  #numbers: Int32Array[] = [];
+  /** The numbers of the group, in one block that every group uses again. */
+  #numbers = new Int32Array(mostNumbersOfGroup);
   #count = 0;
 
   constructor(path: string, key: string) {
@@ -113,16 +114,11 @@ export class KeptRowsWriter {
 
   #write(group: GroupText): void {
     if (this.#file === null) return;
-    const numbers = new Int32Array(this.#count);
-    let at = 0;
-    for (const each of this.#numbers) {
-      numbers.set(each, at);
-      at += each.length;
-    }
-    [this.#rows, this.#numbers, this.#count] = [[], [], 0];
+    const numbers = this.#numbers.subarray(0, this.#count);
+    [this.#rows, this.#count] = [[], 0];
     const text = new TextEncoder().encode(JSON.stringify(group));
     const header = Uint32Array.of(numbers.length, text.length);
-    const parts = [new Uint8Array(header.buffer), new Uint8Array(numbers.buffer), text];
+    const parts = [new Uint8Array(header.buffer), new Uint8Array(numbers.buffer, 0, numbers.byteLength), text];
     const [first, ...body] = parts;
     this.#attempt(() => {
       this.#look(numbers.byteLength + text.length);
@@ -169,9 +165,15 @@ export class KeptRowsWriter {
 
   #putAside({ inputIds, labels }: LabelledTokens): TokensPlace {
     const bounds = boundsOfTrained(inputIds, labels);
-    const behind = bounds === null ? labels : Int32Array.from(bounds);
-    this.#numbers.push(inputIds, behind);
-    this.#count += inputIds.length + behind.length;
+    for (const numbers of [inputIds, bounds ?? labels]) {
+      if (this.#count + numbers.length > this.#numbers.length) {
+        const wider = new Int32Array(2 * (this.#count + numbers.length));
+        wider.set(this.#numbers.subarray(0, this.#count));
+        this.#numbers = wider;
+      }
+      this.#numbers.set(numbers, this.#count);
+      this.#count += numbers.length;
+    }
     return [inputIds.length, bounds === null ? -1 : bounds.length];
   }
 }
