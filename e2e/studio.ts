@@ -1,6 +1,6 @@
 /** Opens the real studio in Electron on a data folder of its own, and closes what it started. */
 import { test as base, _electron, expect, type ElectronApplication, type Page } from 'playwright/test';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { AllRequests, Answer, Params, RequestName, Result } from '../engine/contract.ts';
@@ -32,7 +32,10 @@ export class Studio {
     const page = await app.firstWindow({ timeout });
     const studio = new Studio(app, page, dataDir);
     // What a person waits for too.
-    await page.getByRole('heading', { level: 1 }).first().waitFor({ timeout });
+    const shown = page.getByRole('heading', { level: 1 }).first().waitFor({ timeout });
+    await shown.catch(async (error: unknown) => {
+      throw new Error(`The window shows nothing.\n${await studio.#state()}`, { cause: error });
+    });
     return studio;
   }
 
@@ -68,6 +71,20 @@ export class Studio {
 
   async close(): Promise<void> {
     await this.app.close();
+  }
+
+  /** Tells what can be known of a window that shows nothing: its address, its page, its complaints and the log of its host. */
+  async #state(): Promise<string> {
+    const seconds = (count: number) =>
+      new Promise<string>((done) => setTimeout(done, count * 1000, 'The page does not answer.'));
+    const content = await Promise.race([this.page.content().catch(String), seconds(10)]);
+    const log = join(this.dataDir, 'host', 'log.txt');
+    return [
+      this.page.url(),
+      content,
+      ...this.complaints,
+      existsSync(log) ? readFileSync(log, 'utf8') : `There is no ${log}.`,
+    ].join('\n');
   }
 }
 
