@@ -76,6 +76,36 @@ test('a reload in mid-run loses nothing', async ({ studio }) => {
   await expect(page.getByText('Stopped', { exact: true }).first()).toBeVisible();
 });
 
+test('a page whose process ends is shown again, and the run has gone on meanwhile', async ({ dataDir }) => {
+  const studio = await Studio.open(dataDir);
+  const id = await startRun(studio);
+  // A page that has ended never answers.
+  const ask = (script: string) =>
+    studio.app.evaluate(
+      ({ BrowserWindow }, script) =>
+        Promise.race([
+          BrowserWindow.getAllWindows()[0]!
+            .webContents.executeJavaScript(script)
+            .catch(() => null) as Promise<unknown>,
+          new Promise((done) => setTimeout(done, 2000, null)),
+        ]),
+      script,
+    );
+  const heading = () => ask(`document.querySelector('h1')?.textContent ?? null`);
+  expect(await heading()).toBe('Disturbed run');
+  for (let ends = 0; ends < 3; ends++) {
+    await studio.app.evaluate(({ BrowserWindow }) => {
+      process.kill(BrowserWindow.getAllWindows()[0]!.webContents.getOSProcessId(), 'SIGKILL');
+    });
+    await expect.poll(heading).toBeNull();
+    await expect.poll(heading).not.toBeNull();
+  }
+  const running = `window.studio.request('runs.get', { id: '${id}' }).then(({ ok }) => ok.state)`;
+  expect(await ask(running)).toBe('running');
+  // Playwright waits for ever for a page that has ended once.
+  studio.app.process().kill('SIGKILL');
+});
+
 test('a run whose process was killed is resumed from its checkpoint', async ({ studio, dataDir }) => {
   test.skip(process.platform !== 'linux', 'finds the job process in /proc');
   const id = await startRun(studio);

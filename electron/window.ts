@@ -1,7 +1,16 @@
 /** Opens the one window, closed off: no Node, a context of its own, no way out of the bundled page. */
-import { app, BrowserWindow, nativeTheme, type Session } from 'electron';
+import { app, BrowserWindow, dialog, nativeTheme, type Session } from 'electron';
 import { join } from 'node:path';
 import { developmentServer, isOurs, origin } from './protocol.ts';
+
+/** With more ends of its page within the time, a person is asked before it is loaded once more. */
+const pageEnds = { count: 3, withinMilliseconds: 60_000 };
+
+/** The time after which a page that has ended is loaded again. */
+const reloadMilliseconds = 500;
+
+/** `net::ERR_ABORTED`: another page is loaded instead. */
+const aborted = -3;
 
 /** The page's own background colours, so that nothing flashes before the first paint. */
 const pageColours = { light: '#f2f3f4', dark: '#141517' };
@@ -30,10 +39,51 @@ export function openWindow(session: Session): BrowserWindow {
   window.once('ready-to-show', () => window.show());
   // An empty page is opened without `will-navigate`, so it is left again at once.
   window.webContents.on('did-navigate', (_event, url) => {
-    if (!isOurs(url)) void window.loadURL(`${origin}/`);
+    if (!isOurs(url)) load(window);
   });
-  void window.loadURL(`${origin}/`);
+  keepPage(window);
+  load(window);
   return window;
+}
+
+function load(window: BrowserWindow): void {
+  // What goes wrong is told by `did-fail-load`.
+  if (!window.isDestroyed()) window.loadURL(`${origin}/`).catch(() => {});
+}
+
+/**
+ * Loads the page again where it could not be loaded or its process has ended, as under a lack of memory: the engine and its runs
+ * go on meanwhile, and the window would stay empty for ever. A page that ends again and again is loaded when a person says so.
+ */
+function keepPage(window: BrowserWindow): void {
+  let ends: number[] = [];
+  const ended = (why: string) => {
+    const now = performance.now();
+    ends = [...ends.filter((at) => now - at < pageEnds.withinMilliseconds), now];
+    console.error(`The page of the window has ended: ${why}.`);
+    if (ends.length <= pageEnds.count) setTimeout(load, reloadMilliseconds, window);
+    else void askToLoad(window, why);
+  };
+  window.webContents.on('render-process-gone', (_event, { reason, exitCode }) => {
+    if (reason !== 'clean-exit') ended(`${reason}, exit code ${exitCode}`);
+  });
+  window.webContents.on('did-fail-load', (_event, code, description, _url, isMainFrame) => {
+    if (isMainFrame && code !== aborted) ended(description);
+  });
+}
+
+async function askToLoad(window: BrowserWindow, why: string): Promise<void> {
+  if (window.isDestroyed()) return;
+  window.show();
+  const { response } = await dialog.showMessageBox(window, {
+    type: 'error',
+    message: 'What this window shows has ended several times.',
+    detail: `The last time: ${why}. The engine is another process: runs go on, and nothing is lost.`,
+    buttons: ['Show it again', 'Close the window'],
+    cancelId: 1,
+  });
+  if (response === 0) load(window);
+  else window.close();
 }
 
 /**
