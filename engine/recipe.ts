@@ -57,7 +57,12 @@ interface LayersField extends FieldBase {
   readonly kind: 'layers';
   readonly default: 'all' | readonly number[];
 }
-export type RecipeField = NumberField | BooleanField | ChoiceField | NamesField | MapField | LayersField;
+/** A field with a day of the calendar, such as 2026-07-15, or nothing. */
+interface DateField extends FieldBase {
+  readonly kind: 'date';
+  readonly default: '';
+}
+export type RecipeField = NumberField | BooleanField | ChoiceField | NamesField | MapField | LayersField | DateField;
 
 const fields = {
   method: {
@@ -385,6 +390,58 @@ const fields = {
     help: 'Ends every row of plain text with the end-of-text token, unless it ends with one by itself. Conversations and completions always have their end.',
     why: 'TRL, mlx-lm and LLaMA-Factory do the same; without it the model never learns where a text ends.',
   },
+  thinking: {
+    kind: 'choice',
+    default: 'row',
+    choices: ['row', 'on', 'off'],
+    group: 'data',
+    label: 'Thinking',
+    help: 'Whether the chat template asks for answers with a thought: as each row says it, or on or off for all rows. What the prompt has already is not trained.',
+    why: 'A row may say it in chat_template_kwargs; where none does, the template asks as it does by itself, which is how the model will be asked.',
+  },
+  unroll: {
+    kind: 'choice',
+    default: 'all',
+    choices: ['all', 'last', 'off'],
+    group: 'data',
+    label: 'Rewritten turns',
+    help: 'What becomes of a conversation whose chat template writes earlier turns differently: an example for each turn, for its last turns alone, or (off) the row is refused. Where earlier turns stay as they are, one example trains them all.',
+    why: 'Every answer is then learned behind the history as the model will see it.',
+  },
+  turnWeight: {
+    kind: 'choice',
+    default: 'turn',
+    choices: ['turn', 'conversation'],
+    group: 'data',
+    label: 'Weight of turns',
+    help: 'How much a conversation counts that is several examples: each of them as a row of its own, or all of them together as one.',
+    why: 'Every answer counts once, as it does in a conversation that is one example.',
+  },
+  foldSystem: {
+    kind: 'boolean',
+    default: false,
+    group: 'data',
+    label: 'Fold system turns',
+    help: 'Puts the text of a system turn at the start of the next turn of the user where the chat template takes no system turn.',
+    why: 'Off: such rows are refused, because the model was not made for them.',
+  },
+  media: {
+    kind: 'choice',
+    default: 'refuse',
+    choices: ['refuse', 'drop'],
+    group: 'data',
+    label: 'Pictures and sounds',
+    help: 'What becomes of a row with images, audio or video, of which only the text can be trained on: it is refused, or they are left out of it and counted.',
+    why: 'An answer about a picture that nobody sees teaches the model to make things up.',
+  },
+  date: {
+    kind: 'date',
+    default: '',
+    group: 'data',
+    label: 'Date',
+    help: 'The day that chat templates print, such as 2026-07-15; empty: the day on which the run begins.',
+    why: 'A run keeps its day when it goes on, is evaluated or exported later, so that its rows stay the same tokens.',
+  },
   shuffle: {
     kind: 'boolean',
     default: true,
@@ -506,13 +563,17 @@ type Value<F> = F extends { kind: 'number' | 'integer' }
             ? Readonly<Record<string, number>>
             : F extends { kind: 'layers' }
               ? 'all' | readonly number[]
-              : never;
+              : F extends { kind: 'date' }
+                ? string
+                : never;
 
 export type RecipeKey = keyof typeof fields;
 /** A complete recipe, in which every field has a value. */
 export type Recipe = { readonly [K in RecipeKey]: Value<(typeof fields)[K]> };
-/** The fields that decide which tokens a row becomes. */
-export type RowSettings = Pick<Recipe, 'addEosToken'>;
+/** Lists the fields that decide which tokens a row becomes. */
+export const rowSettingKeys = ['addEosToken', 'thinking', 'unroll', 'foldSystem', 'media'] as const satisfies RecipeKey[];
+/** The values of those fields. */
+export type RowSettings = Pick<Recipe, (typeof rowSettingKeys)[number]>;
 /** The fields that a person gave, unchecked and maybe under other programs' names. */
 export type RecipeInput = Readonly<Record<string, unknown>>;
 
@@ -531,8 +592,8 @@ export function defaultRecipe(): Recipe {
 }
 
 /** Returns the fields of a recipe that decide which tokens a row becomes. */
-export function rowSettings({ addEosToken }: RowSettings): RowSettings {
-  return { addEosToken };
+export function rowSettings(recipe: RowSettings): RowSettings {
+  return Object.fromEntries(rowSettingKeys.map((key) => [key, recipe[key]])) as unknown as RowSettings;
 }
 
 /**
@@ -775,12 +836,21 @@ export function checkField(key: string, field: RecipeField, value: unknown): str
       }
       return null;
     }
+    case 'date':
+      return value === '' || isDay(value) ? null : `'${key}' must be a day such as 2026-07-15, or empty.`;
     case 'layers':
       return value === 'all' ||
         (Array.isArray(value) && value.length > 0 && value.every((layer) => Number.isInteger(layer) && (layer as number) >= 0))
         ? null
         : `'${key}' must be 'all' or a list of layer numbers from 0.`;
   }
+}
+
+/** Returns whether a value is a day of the calendar, written as 2026-07-15. */
+export function isDay(value: unknown): value is string {
+  if (typeof value !== 'string' || !/^\d{4}-\d{2}-\d{2}$/.test(value) || Number.isNaN(Date.parse(value))) return false;
+  // A 31st of June would be read as the 1st of July.
+  return new Date(value).toISOString().startsWith(value);
 }
 
 export function isExpression(text: string): boolean {

@@ -129,6 +129,8 @@ function valuesOf(field) {
       return `${field.allows.expression ? '`all-linear`, a regular expression, or a list' : 'list'} of names${field.allows.none ? ', may be empty' : ''}`;
     case 'map':
       return `${field.integer ? 'whole numbers' : 'numbers'} ${range()} by name`;
+    case 'date':
+      return 'a day such as `2026-07-15`, or empty';
     case 'layers':
       return '`all`, or a list of numbers from 0';
     default:

@@ -34,7 +34,15 @@ export const modelOptions = {
 } as const;
 
 /** These options say how the rows of `--data` are read where no recipe says it. */
-export const rowOptions = { 'no-add-eos-token': { type: 'boolean' } } as const;
+export const rowOptions = {
+  'no-add-eos-token': { type: 'boolean' },
+  thinking: { type: 'string' },
+  unroll: { type: 'string' },
+  'fold-system': { type: 'boolean' },
+  'drop-media': { type: 'boolean' },
+} as const;
+/** The same options as the usage of a command has them. */
+export const rowUsage = '[--no-add-eos-token] [--thinking row|on|off] [--unroll all|last|off] [--fold-system] [--drop-media]';
 
 /** A UsageError says that the command line cannot be understood. The exit status is 2. */
 export class UsageError extends Error {}
@@ -101,7 +109,14 @@ export class Arguments {
   }
   /** Returns what `rowOptions` say: nothing where they are left out. */
   rowSettings(): Partial<RowSettings> {
-    return this.flag('no-add-eos-token') ? { addEosToken: false } : {};
+    const given = (name: string) => this.text(name) !== undefined;
+    return {
+      ...(this.flag('no-add-eos-token') ? { addEosToken: false } : {}),
+      ...(given('thinking') ? { thinking: this.oneOf('thinking', ['row', 'on', 'off'], 'row') } : {}),
+      ...(given('unroll') ? { unroll: this.oneOf('unroll', ['all', 'last', 'off'], 'all') } : {}),
+      ...(this.flag('fold-system') ? { foldSystem: true } : {}),
+      ...(this.flag('drop-media') ? { media: 'drop' } : {}),
+    };
   }
   number(name: string, otherwise: number, { min, integer }: { min: number; integer: boolean }): number {
     const text = this.text(name);

@@ -3,12 +3,11 @@ import type { DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { modelOptions, ProblemInResult, rowOptions, UsageError, type Command } from './command.ts';
+import { modelOptions, ProblemInResult, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
 import { showProgress } from './progress.ts';
 
 export const data: Command = {
-  usage:
-    'render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N] [--no-add-eos-token] [--date YYYY-MM-DD]',
+  usage: `render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]`,
   summary: 'rows as the model sees them; what is wrong with them; their numbers',
   options: {
     ...modelOptions,

@@ -1,10 +1,10 @@
 /** `lowrank evaluate` measures a model, with or without an adapter, on rows. */
 import { resolve } from 'node:path';
 import { showProgress } from './progress.ts';
-import { modelOptions, rowOptions, type Command } from './command.ts';
+import { modelOptions, rowOptions, rowUsage, type Command } from './command.ts';
 
 export const evaluate: Command = {
-  usage: '--model PATH [--accept-field NAME]... --data FILE... [--adapter DIR] [--no-add-eos-token]',
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--adapter DIR] ${rowUsage}`,
   summary: 'loss and perplexity on the rows of FILE',
   options: {
     ...modelOptions,

@@ -1,6 +1,6 @@
 /** `lowrank export` writes a model and its adapters in a format of other programs. */
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
-import { modelOptions, rowOptions, type Command } from './command.ts';
+import { modelOptions, rowOptions, rowUsage, type Command } from './command.ts';
 import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
@@ -21,7 +21,7 @@ const formats: Readonly<Record<ExportFormat, true>> = {
 const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 
 export const exportCommand: Command = {
-  usage: `--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format ${Object.keys(formats).join('|')} [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--no-add-eos-token] [--replace] [--no-proof] [--install ollama|lm-studio|jan]`,
+  usage: `--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format ${Object.keys(formats).join('|')} [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] ${rowUsage} [--replace] [--no-proof] [--install ollama|lm-studio|jan]`,
   summary:
     'writes the adapter, or base and adapter as one, for other programs, and proves it on rows; --install brings it into one of them',
   options: {

@@ -76,7 +76,7 @@ function readPrompts(args: Arguments): GenerateRequest['prompt'][] {
   return [{ messages: [...first, ...readMessages(args.required('messages'))] }];
 }
 
-const roles: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
+const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
 
 /** A list of messages, or an object that has one, as a row of a data set does. */
 function readMessages(path: string): readonly ChatMessage[] {

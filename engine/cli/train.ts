@@ -2,19 +2,21 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { EngineRequests, Params, Run } from '../contract.ts';
+import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
-import { Interrupted, modelOptions, UsageError, type Command } from './command.ts';
+import { Interrupted, modelOptions, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
 import { bytes, duration, type Output } from './output.ts';
 import { readRecipe } from './recipe.ts';
 
 export const train: Command = {
-  usage:
-    '--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]',
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
     ...modelOptions,
+    ...rowOptions,
+    date: { type: 'string' },
     data: { type: 'string', multiple: true },
     eval: { type: 'string', multiple: true },
     adapter: { type: 'string' },
@@ -36,7 +38,8 @@ export const train: Command = {
     const adapter = args.text('adapter');
     const name = args.text('name');
     if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
-    const given = readRecipe(args);
+    const date = args.text('date');
+    const given = { ...readRecipe(args), ...args.rowSettings(), ...(date === undefined ? {} : { date: requireDay(date) }) };
     const size = args.text('fit-memory');
     const budget = size === undefined ? null : parseSize(size);
     if (budget !== null && args.flag('resume'))

@@ -89,9 +89,26 @@ export interface TokenView {
   readonly text: string;
   readonly role: TokenRole;
 }
+/** A message of a conversation, in the fields that OpenAI and the chat templates have for it. */
 export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string;
+  /** What an answer thinks before it says something, where that does not stand in the content. */
+  readonly reasoning_content?: string;
+  readonly tool_calls?: readonly ToolCall[];
+  /** Which call a result answers. */
+  readonly tool_call_id?: string;
+  /** Who speaks, or which tool a result is of. */
+  readonly name?: string;
+}
+export interface ToolCall {
+  readonly id?: string;
+  readonly type: 'function';
+  readonly function: {
+    readonly name: string;
+    /** An object, or its JSON as the model wrote it. */
+    readonly arguments: string | Readonly<Record<string, unknown>>;
+  };
 }
 /** A row of the data, or one of the examples it becomes. */
 export interface RowView {

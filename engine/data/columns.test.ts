@@ -219,12 +219,15 @@ test('what cannot be trained on is refused with its column, its line and a way o
     expect(rows[i]).toMatch(
       new RegExp(`^format-unsupported: .*rows.jsonl, line ${i + 1}: the row has '${name}': .+\\. .+\\.$`),
     );
-  const inMessage = ['tool_call_id', 'reasoning', 'thinking', 'refusal', 'channel', 'prefix', 'audio'];
+  const inMessage = ['reasoning_details', 'thoughts', 'refusal', 'channel', 'prefix', 'audio'];
   const refused = await texts(inMessage.map((name) => ({ messages: [asked, { ...answered, [name]: 'x' }] })));
   for (const [i, name] of inMessage.entries())
     expect(refused[i]).toMatch(new RegExp(`^format-unsupported: .*line ${i + 1}: message 2 has '${name}': `));
   const [picture] = await texts([{ messages: [{ role: 'user', content: [{ type: 'image', image: 'a.png' }] }, answered] }]);
   expect(picture).toContain('part 1 of message 1 has the type "image"');
+  const thoughts = ['reasoning_content', 'reasoning', 'thinking', 'thought'];
+  for (const text of await texts(thoughts.map((name) => ({ messages: [asked, { ...answered, [name]: 'x' }] }))))
+    expect(text).toMatch(/^format-unsupported: .*message 2 has a thought beside its content.*writes no thoughts/);
 });
 
 describe('variables of the chat template', () => {
@@ -284,7 +287,7 @@ test('columns that nothing is read from are counted and listed once, also those 
     { id: 2, source: null, messages: [asked, { role: 'assistant', content: [part] }], parallel_tool_calls: false },
     { id: 3, conversations, 'a`b': 1, __proto__: 1, constructor: 'x' },
     { id: 4, instruction: 'i', output: 'o', text: 'i o' },
-    { id: 5, tools: [{}], messages },
+    { id: 5, tools: [{ name: 'f' }], messages },
   ]);
   expect((found.rows[4] as { problem?: unknown }).problem).toBeDefined();
   const { checks } = reportOfRows(found, [], 1024, model);
@@ -305,9 +308,9 @@ test('columns that nothing is read from are counted and listed once, also those 
 
 test('rows that are refused for different columns are told apart by the report', async () => {
   const found = await read([
-    { messages, tools: [{}] },
+    { messages, tools: [{ name: 'f' }] },
     { messages, images: ['a'] },
-    { messages, tools: [{}] },
+    { messages, tools: [{ name: 'f' }] },
   ]);
   const blocking = reportOfRows(found, [], 1024, model).checks.filter(({ severity }) => severity === 'blocking');
   expect(blocking.map(({ rows }) => rows)).toEqual([[0, 2], [1]]);

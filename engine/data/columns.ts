@@ -134,21 +134,36 @@ const namedVerdict = refusals(['kto_tag', 'kto_label', 'desirable', 'is_desirabl
 /** Also what the column of a classification is called. */
 const label = refusals(['label'], { ...verdict, changes: isVerdict });
 
-const tools = refusals(['tools', 'functions', 'function_call'], {
-  why: 'training with tools is not supported yet.',
-  hint: `Leave the row out, or remove '{}' if the conversation calls no tool.`,
+/** Without a chat template nothing writes tools. */
+const plainTools = refusals(['tools', 'functions'], {
+  why: 'a prompt that is plain text has no place for tools.',
+  hint: `Write the row as {"messages": [...]}, leave it out, or remove '{}' if it calls no tool.`,
+});
+const chosenTool = refusals(['function_call', 'tool_choice'], {
+  why: 'which tool is to be called is not given to the model.',
+  hint: `Leave the row out, or remove '{}'.`,
+  changes: (value) => value !== 'auto' && value !== 'none',
 });
 
-const media = refusals(
-  [
-    ...['image', 'images', 'video', 'videos', 'audio', 'audios', 'image_url', 'input_audio'],
-    ...['pixel_values', 'pixel_values_videos', 'image_grid_thw', 'video_grid_thw', 'input_features', 'mm_token_type_ids'],
-  ],
-  {
-    why: 'only text can be trained on.',
-    hint: `Leave the row out, or remove '{}' and what stands in the texts for it.`,
-  },
-);
+/** Columns of a row or a message that hold what is no text. */
+export const mediaColumns: readonly string[] = [
+  'image',
+  'images',
+  'video',
+  'videos',
+  'audio',
+  'audios',
+  'image_url',
+  'input_audio',
+];
+const mediaHint = `Leave the row out, remove '{}' and what stands in the texts for it, or drop all pictures and sounds (media).`;
+const media = [
+  ...refusals(mediaColumns, { why: 'only text can be trained on.', hint: mediaHint }),
+  ...refusals(
+    ['pixel_values', 'pixel_values_videos', 'image_grid_thw', 'video_grid_thw', 'input_features', 'mm_token_type_ids'],
+    { why: 'only text can be trained on.', hint: `Leave the row out, or remove '{}' and what stands in the texts for it.` },
+  ),
+];
 
 const history = refusals(['history'], {
   why: 'earlier turns are not read from there.',
@@ -197,22 +212,23 @@ const plainSystem = refusals(['system', 'system_prompt'], {
 });
 
 const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained, ...maskBesideText, ...namedVerdict];
-const everyAnswer = [...everyRow, ...label, ...tools, ...history, ...speakerMask];
+const everyAnswer = [...everyRow, ...label, ...history, ...speakerMask];
+const everyTurn = [...everyAnswer, ...chosenTool];
 
 // ── Tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const besideTurns = ['system', 'system_prompt', 'chat_template_kwargs', 'documents'];
+const besideTurns = ['system', 'system_prompt', 'chat_template_kwargs', 'documents', 'tools', 'functions'];
 
 /** Columns of rows, by what the row is. */
 export const rowColumns = {
-  messages: table(['messages', ...besideTurns], everyAnswer),
-  sharegpt: table(['conversations', ...besideTurns], everyAnswer),
+  messages: table(['messages', ...besideTurns], everyTurn),
+  sharegpt: table(['conversations', ...besideTurns], everyTurn),
   /** `prompt` and `completion`, of which at least one is a list of messages. */
-  turns: table(['prompt', 'completion', ...besideTurns], everyAnswer),
-  alpaca: table(['instruction', 'input', 'output', ...besideTurns], everyAnswer),
+  turns: table(['prompt', 'completion', ...besideTurns], everyTurn),
+  alpaca: table(['instruction', 'input', 'output', ...besideTurns], everyTurn),
   /** For a model without a chat template. */
-  alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyAnswer),
-  completion: table(['prompt', 'completion'], everyAnswer, plainSystem),
+  alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyTurn, plainTools),
+  completion: table(['prompt', 'completion'], everyTurn, plainTools, plainSystem),
   text: table(['text'], everyRow),
 } as const satisfies Record<string, ColumnTable>;
 
@@ -270,14 +286,14 @@ const unendedTurn: Refusal = {
 
 const eachTurn = [
   ...media,
-  ...refusals(['tool_calls', 'function_call', 'tool_call_id', 'ipython'], {
-    why: 'training with tools is not supported yet.',
-    hint: `Leave the row out, or remove '{}' if no tool is called.`,
+  ...refusals(['ipython'], {
+    why: 'that a turn is code to be run is not given to the model.',
+    hint: `Write the turn with "tool_calls", leave the row out, or remove '{}'.`,
     changes: (value) => value !== false,
   }),
-  ...refusals(['reasoning_content', 'reasoning', 'reasoning_details', 'thinking', 'thought', 'thoughts'], {
+  ...refusals(['reasoning_details', 'thoughts'], {
     why: 'thoughts are not read from there.',
-    hint: `Write them into the content as the model writes them, for example between <think> and </think>, or remove '{}'.`,
+    hint: `Write them as "reasoning_content", or remove '{}'.`,
   }),
   ...refusals(['refusal'], {
     why: 'an answer is not read from there.',
@@ -296,9 +312,13 @@ const eachTurn = [
   ...refusals(['chosen', 'rejected', 'rejected_content'], preference),
 ];
 
-export const messageColumns = table(['role', 'content', ...trainedColumns], eachTurn);
+/** Columns in which a message has its thought; the first is OpenAI's and that of most templates. */
+export const thoughtColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
+const besideContent = [...thoughtColumns, 'tool_calls', 'function_call', 'tool_call_id', 'name'];
+
+export const messageColumns = table(['role', 'content', ...besideContent, ...trainedColumns], eachTurn);
 export const shareGptColumns = table(
-  ['from', 'role', 'value', 'content', ...trainedColumns],
+  ['from', 'role', 'value', 'content', ...besideContent, ...trainedColumns],
   eachTurn,
   refusals(['label'], {
     why: 'what it says of the turn is not given to the model.',

@@ -1,6 +1,7 @@
 /** What a row of a data set says: the format its keys show, and the conversation or text in it. */
-import type { ChatMessage, DataFormat } from '../contract.ts';
+import type { ChatMessage, DataFormat, ToolCall } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { callsInText, callsOf, nameOf, type ToolDefinition, toolsOf } from './calls.ts';
 import {
   checkColumns,
   type ColumnTable,
@@ -14,9 +15,11 @@ import {
   rowColumns,
   shareGptColumns,
   templateColumns,
+  thoughtColumns,
   trainedColumns,
 } from './columns.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { invalid, isMissing, shown, text, wellFormed, written } from './values.ts';
 
 /** What a row's keys say about its format; null for a row of preferences, and where they say nothing. */
 export function detectFormat(value: Fields): DataFormat | null {
@@ -38,6 +41,8 @@ export interface Conversation {
   readonly trained: readonly boolean[];
   /** Variables of the row for the chat template, as `chat_template_kwargs` and `documents`. */
   readonly variables: Fields;
+  /** Tools that may be called. */
+  readonly tools?: readonly ToolDefinition[];
 }
 
 /** Text to be encoded: a conversation, a prompt with its completion, or text that is trained as a whole. */
@@ -58,7 +63,7 @@ export function contentOf(
 ): Content {
   const checkRow = (table: ColumnTable) => checkColumns(value, table, { where: 'the row', path: '' }, unused);
   const conversation = (turns: readonly Turn[]): Content => {
-    const all = withSystem(value, turns);
+    const all = joinedCalls(withSystem(value, turns));
     if (all.every(({ trained }) => !trained))
       throw new Problem(
         'nothing-to-train',
@@ -66,11 +71,11 @@ export function contentOf(
         'A conversation needs a turn of the assistant that is to be learned.',
       );
     const variables = variablesOf(value, tokenizer, unused);
+    const messages = all.map(({ message }) => withoutName(message, tokenizer, unused));
+    const tools = toolsBeside(value, messages, unused);
     return {
-      kind: 'messages',
-      messages: all.map(({ message }) => message),
-      trained: all.map(({ trained }) => trained),
-      variables,
+      ...{ kind: 'messages', messages, variables, trained: all.map(({ trained }) => trained) },
+      ...(tools === null ? {} : { tools }),
     };
   };
   switch (format) {
@@ -139,6 +144,43 @@ function turn(role: ChatMessage['role'], content: string): Turn {
   return { message: { role, content }, trained: role === 'assistant' };
 }
 
+/** Turns in which calls that follow one another, or what is said before them, are one turn of the assistant. */
+function joinedCalls(turns: readonly Turn[]): readonly Turn[] {
+  const joined: Turn[] = [];
+  for (const next of turns) {
+    const last = joined.at(-1);
+    const { role, content, tool_calls: calls } = next.message;
+    const callsAlone = role === 'assistant' && calls !== undefined && content === '' && Object.keys(next.message).length === 3;
+    if (last?.message.role === 'assistant' && callsAlone && last.trained === next.trained)
+      joined[joined.length - 1] = {
+        ...last,
+        message: { ...last.message, tool_calls: [...(last.message.tool_calls ?? []), ...calls] },
+      };
+    else joined.push(next);
+  }
+  return joined;
+}
+
+/** The tools of a row; null where there are none, or where a system turn has their definitions in its text already, as Hermes writes them. */
+function toolsBeside(value: Fields, messages: readonly ChatMessage[], unused: Set<string>): readonly ToolDefinition[] | null {
+  const tools = toolsOf(value);
+  if (tools === null) return null;
+  const names = tools.map(nameOf);
+  const isSaid = ({ role, content }: ChatMessage) =>
+    role === 'system' && content.includes('<tools>') && names.every((name) => name !== null && content.includes(name));
+  if (!messages.some(isSaid)) return tools;
+  for (const name of ['tools', 'functions']) if (!isEmpty(value[name])) unused.add(name);
+  return null;
+}
+
+/** A message without the name of who speaks, where the chat template does not read one. */
+function withoutName(message: ChatMessage, tokenizer: Tokenizer | null, unused: Set<string>): ChatMessage {
+  const { name, ...rest } = message;
+  if (name === undefined || message.role === 'tool' || /\bname\b/.test(tokenizer?.chatTemplate ?? '')) return message;
+  unused.add('messages[].name');
+  return rest;
+}
+
 /** The text for the system that stands beside the turns; empty where there is none. */
 function systemOf(value: Fields): string {
   const [first, second] = ['system', 'system_prompt'].filter((name) => !isMissing(value[name]) && value[name] !== '');
@@ -187,7 +229,7 @@ function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<str
 /** How messages are written: OpenAI's way, or ShareGPT's. */
 interface Dialect {
   readonly columns: ColumnTable;
-  role(message: Fields, where: string): ChatMessage['role'];
+  role(message: Fields, where: string): ChatMessage['role'] | 'call';
   content(message: Fields, where: string): unknown;
 }
 
@@ -206,15 +248,49 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
       throw invalid(`${where} is not an object.`, 'A message is {"role", "content"}.');
     const fields = entry as Fields;
     checkColumns(fields, dialect.columns, { where, path: `${name}[].` }, unused);
-    const role = dialect.role(fields, where);
-    const parts = partsOf(dialect.content(fields, where), where);
+    const said = dialect.role(fields, where);
+    const role = said === 'call' ? 'assistant' : said;
+    const content = dialect.content(fields, where);
+    const calls = callsOf(fields, where);
+    // An answer that calls a tool need not say anything.
+    const parts = isMissing(content) && calls.length > 0 ? [] : partsOf(content, where);
     for (const part of parts) checkColumns(part.fields, partColumns, { where, path: `${name}[].content[].` }, unused);
-    const message = { role, content: wellFormed(parts.map((part) => part.text).join('')) };
+    const spoken = wellFormed(parts.map((part) => part.text).join(''));
+    const message: ChatMessage =
+      said === 'call'
+        ? { role, content: '', tool_calls: callsInText(spoken, where) }
+        : { role, content: spoken, ...besideContent(fields, role, calls, where) };
+    if (role !== 'tool' && !isEmpty(fields['tool_call_id'])) unused.add(`${name}[].tool_call_id`);
     if (name !== 'prompt') return { message, trained: isTrained(fields, role, parts, where) };
     // What the completion follows is given, whoever says it.
     refuseWish(fields, parts, where, 'stands before the completion, which alone is trained');
     return { message, trained: false };
   });
+}
+
+/** What a message has beside its content. */
+function besideContent(
+  fields: Fields,
+  role: ChatMessage['role'],
+  calls: readonly ToolCall[],
+  where: string,
+): Omit<ChatMessage, 'role' | 'content'> {
+  const thoughts = thoughtColumns.filter((name) => !isMissing(fields[name]) && fields[name] !== '');
+  const [thought, other] = thoughts;
+  if (role !== 'assistant' && (thought !== undefined || calls.length > 0))
+    throw invalid(
+      `${where} is of the ${role} and has ${thought === undefined ? 'calls' : `'${thought}'`}.`,
+      'Only the assistant thinks and calls.',
+    );
+  if (other !== undefined && fields[thought!] !== fields[other])
+    throw invalid(`${where} has '${thought}' and another text as '${other}'.`, 'Keep one of them.');
+  const [id, name] = [fields['tool_call_id'], fields['name']];
+  return {
+    ...(thought === undefined ? {} : { reasoning_content: text(fields[thought], thought) }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+    ...(isMissing(id) || role !== 'tool' ? {} : { tool_call_id: text(id, 'tool_call_id') }),
+    ...(isMissing(name) || name === '' ? {} : { name: text(name, 'name') }),
+  };
 }
 
 /** Messages, or a text that one of `role` says. */
@@ -239,7 +315,7 @@ function partsOf(content: unknown, where: string): Part[] {
     if (fields['type'] !== 'text')
       throw invalid(
         `part ${i + 1} of ${where} has the type ${shown(fields['type'])}.`,
-        'Only parts of the type "text" can be trained on.',
+        'Only parts of the type "text" can be trained on; pictures and sounds can be dropped (media).',
       );
     if (typeof fields['text'] !== 'string')
       throw invalid(`part ${i + 1} of ${where} has no text.`, 'Write a part as {"type": "text", "text": ...}.');
@@ -297,17 +373,10 @@ function trainedSaid(fields: Fields, where: string): boolean | null {
   return said;
 }
 
-const openAi: Dialect = {
-  columns: messageColumns,
-  role({ role }, where) {
-    if (role === 'system' || role === 'user' || role === 'assistant' || role === 'tool') return role;
-    throw invalid(`${where} has the role ${shown(role)}.`, 'Roles are system, user, assistant and tool.');
-  },
-  content: ({ content }) => content,
-};
-
-const shareGptRoles: Readonly<Record<string, ChatMessage['role']>> = {
+/** What the roles are called, by the names of OpenAI, ShareGPT, LLaMA-Factory and ms-swift. */
+const roleNames: Readonly<Record<string, ChatMessage['role'] | 'call'>> = {
   system: 'system',
+  developer: 'developer',
   human: 'user',
   user: 'user',
   gpt: 'assistant',
@@ -317,9 +386,26 @@ const shareGptRoles: Readonly<Record<string, ChatMessage['role']>> = {
   model: 'assistant',
   assistant: 'assistant',
   tool: 'tool',
+  function: 'tool',
   function_response: 'tool',
+  tool_response: 'tool',
   observation: 'tool',
+  function_call: 'call',
+  tool_call: 'call',
 };
+
+const openAi: Dialect = {
+  columns: messageColumns,
+  role({ role }, where) {
+    if (typeof role === 'string' && openAiRoles.has(role)) return roleNames[role]!;
+    throw invalid(`${where} has the role ${shown(role)}.`, 'Roles are system, developer, user, assistant and tool.');
+  },
+  content: ({ content }) => content,
+};
+const openAiRoles: ReadonlySet<string> = new Set([
+  ...['system', 'developer', 'user', 'assistant', 'tool', 'function'],
+  ...['tool_call', 'tool_response', 'function_call', 'observation'],
+]);
 
 const shareGpt: Dialect = {
   columns: shareGptColumns,
@@ -329,8 +415,8 @@ const shareGpt: Dialect = {
       .map((from) => {
         // NeMo begins its names with a capital.
         const name = typeof from === 'string' ? from.toLowerCase() : '';
-        if (Object.hasOwn(shareGptRoles, name)) return shareGptRoles[name]!;
-        throw invalid(`${where} is from ${shown(from)}.`, `Known are ${Object.keys(shareGptRoles).join(', ')}.`);
+        if (Object.hasOwn(roleNames, name)) return roleNames[name]!;
+        throw invalid(`${where} is from ${shown(from)}.`, `Known are ${Object.keys(roleNames).join(', ')}.`);
       });
     if (role === undefined) throw invalid(`${where} is from nobody.`, 'A message is {"from", "value"}.');
     if (other !== undefined && other !== role)
@@ -345,44 +431,3 @@ const shareGpt: Dialect = {
     throw invalid(`${where} has a 'value' and something else as its 'content'.`, 'Keep one of them.');
   },
 };
-
-// ── Values ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export function isMissing(value: unknown): boolean {
-  return value === undefined || value === null;
-}
-
-/** A text that is trained; of an empty one only its end would be. */
-function written(value: string, name: string): string {
-  if (value.trim() === '') throw new Problem('data-empty', `'${name}' is empty.`, 'Write its text, or remove the row.');
-  return value;
-}
-
-function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw invalid(`'${name}' is ${shown(value)}, not a text.`, `Put the text into "${name}".`);
-  return wellFormed(value);
-}
-
-function wellFormed(value: string): string {
-  if (!value.isWellFormed())
-    throw invalid('a text has half of a surrogate pair, which is no character.', 'Write the file again from its source.');
-  return value;
-}
-
-export function integers(value: unknown, name: string): Int32Array {
-  if (!Array.isArray(value)) throw invalid(`'${name}' is not a list of numbers.`, 'Give token ids as whole numbers.');
-  const at = value.findIndex((id) => !Number.isInteger(id) || Math.abs(id as number) > 0x7fffffff);
-  if (at >= 0) throw invalid(`'${name}' has ${shown(value[at])} at position ${at}.`, 'Give token ids as whole numbers.');
-  return Int32Array.from(value as number[]);
-}
-
-/** What stands there, cut short; what has an inside is named by its kind, because it may be nested without end. */
-function shown(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value).slice(0, 60);
-}
-
-export function invalid(message: string, hint: string): Problem {
-  return new Problem('data-invalid', message, hint);
-}

@@ -4,6 +4,7 @@
  * differ either, and because a moment would be another day in another time zone.
  */
 import { Problem } from '../problem.ts';
+import { isDay } from '../recipe.ts';
 
 /** `2026-07-15` */
 export type Day = string;
@@ -28,8 +29,6 @@ function wallClockOf(time: number): number {
 
 /** The day that is written so; refuses what is none. */
 export function requireDay(day: unknown): Day {
-  const isDay = typeof day === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(day);
-  // A 31st of June would be read as the 1st of July.
-  if (isDay && !Number.isNaN(Date.parse(day)) && new Date(day).toISOString().startsWith(day)) return day;
+  if (isDay(day)) return day;
   throw new Problem('request-invalid', `'${String(day)}' is no day.`, 'Write it as 2026-07-15.');
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
 import { EndTokens } from './end-tokens.ts';
 import { encodeExample, renderConversation } from './mask.ts';
+import { thinkingVariables } from './template-inputs.ts';
 import { openTemplate } from './template.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
@@ -73,7 +74,11 @@ async function learn(
       trained: await Promise.all(stretches.map((ids) => tokenizer.decode(ids))),
     });
   }
-  return { examples: learned, endless: examples.flatMap(({ endless }) => endless), leftOut };
+  return {
+    examples: learned,
+    endless: examples.flatMap(({ endless }) => endless),
+    leftOut: leftOut.map(({ message }) => message),
+  };
 }
 const trainedOf = ({ examples }: Learned) => examples.map(({ trained }) => trained);
 
@@ -371,5 +376,212 @@ describe('a content that is not in the text', () => {
       const context = await learn(template, tokenizer, silent, { untrained: [1] });
       expect(trainedOf(context)).toEqual([['z<|im_end|>']]);
     }
+  });
+});
+
+describe('rules of a data set', () => {
+  const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+  const render = (chatTemplate: string, messages: readonly ChatMessage[], rules: Parameters<typeof renderConversation>[3]) => {
+    const template = openTemplate({ chatTemplate, bosText: '<s>', eosText: tokenizer.eosText });
+    const trained = messages.map(({ role }) => role === 'assistant');
+    return renderConversation(template, { messages, trained, variables: {} }, new EndTokens(tokenizer), rules);
+  };
+  const thoughts = [...sums, ...said(['user', '4+4?'], ['assistant', thought])];
+
+  it('unroll a conversation whose template rewrites turns, take its last alone, or refuse it by the turn', () => {
+    const turns = (unroll: 'all' | 'last') => {
+      const { examples, passedOver } = render(qwen3(''), thoughts, { unroll, foldSystem: false });
+      return [examples.map(({ turn }) => turn), passedOver];
+    };
+    expect(turns('all')).toEqual([[1, 2, 3], 0]);
+    expect(turns('last')).toEqual([[3], 2]);
+    expect(() => render(qwen3(''), thoughts, { unroll: 'off', foldSystem: false })).toThrow(
+      /writes message 2 differently once others follow, so the conversation is 3 examples and not one/,
+    );
+    const kept = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    for (const unroll of ['last', 'off'] as const)
+      expect(render(kept, thoughts, { unroll, foldSystem: false })).toMatchObject({ examples: [{ turn: 3 }], passedOver: 0 });
+  });
+
+  it('put a system turn into the turn behind it where the template takes none there, and only there', () => {
+    const late = said(
+      ['system', 'Be brief.'],
+      ['user', 'a'],
+      ['assistant', 'b'],
+      ['system', 'Be long.'],
+      ['user', 'c'],
+      ['assistant', 'd'],
+    );
+    const fold = (chatTemplate: string) => render(chatTemplate, late, { unroll: 'all', foldSystem: true });
+    const roles = (refused: string) =>
+      `{% for m in messages %}{% if ${refused} %}{{ raise_exception('no system') }}{% endif %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    const both = fold(roles("m.role == 'system'"));
+    expect(both.examples[0]!.text).toContain('user\nBe brief.\n\na<|im_end|>');
+    expect(both.examples[0]!.text).toContain('user\nBe long.\n\nc<|im_end|>');
+    const droppingLate = `{% for m in messages %}{% if m.role != 'system' or loop.first %}{{ ${turn('m.role', 'm.content')} }}{% endif %}{% endfor %}${ask()}`;
+    const one = fold(droppingLate);
+    expect(one.examples[0]!.text).toContain('system\nBe brief.<|im_end|>');
+    expect(one.examples[0]!.text).toContain('user\nBe long.\n\nc<|im_end|>');
+    expect(one.leftOut).toEqual([]);
+    expect(() => render(roles("m.role == 'system'"), late, { unroll: 'all', foldSystem: false })).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining('--fold-system') as string }),
+    );
+  });
+});
+
+describe('thinking', () => {
+  const open = (chatTemplate: string) => openTemplate({ chatTemplate, bosText: '<s>', eosText: null });
+  const switched = (name: string) =>
+    `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}{% if add_generation_prompt and ${name} is defined and ${name} %}{{ '<think>\\n' }}{% endif %}`;
+
+  it('is switched by the variable that the template reads', () => {
+    for (const name of ['enable_thinking', 'thinking']) {
+      expect(thinkingVariables(open(switched(name)), 'on')).toMatchObject({ [name]: true });
+      expect(thinkingVariables(open(switched(name)), 'off')).toMatchObject({ [name]: false });
+    }
+    const effort = `{% set e = reasoning_effort if reasoning_effort is defined else 'none' %}{{ messages[0].content }}{% if add_generation_prompt %}{{ '[MODEL]' + ('[THINK]' if e == 'high' else '') }}{% endif %}`;
+    expect(thinkingVariables(open(effort), 'on')).toEqual({ reasoning_effort: 'high' });
+    expect(thinkingVariables(open(effort), 'off')).toEqual({ reasoning_effort: 'none' });
+  });
+
+  it('is what the template does anyway, or refused, where there is no switch', () => {
+    const plain = open(`{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`);
+    expect(thinkingVariables(plain, 'off')).toEqual({});
+    expect(() => thinkingVariables(plain, 'on')).toThrow(/no switch that turns thoughts on/);
+    const always = open(`{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask('<think>\\n')}`);
+    expect(thinkingVariables(always, 'on')).toEqual({});
+    expect(() => thinkingVariables(always, 'off')).toThrow(/no switch that turns thoughts off/);
+  });
+});
+
+describe('a thought beside the content', () => {
+  const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+  const beside = (field: string) =>
+    `{% for m in messages %}{{ ${turn('m.role', `('<think>\\n' + m.${field} + '\\n</think>\\n\\n' if m.${field} and loop.last else '') + m.content`)} }}{% endfor %}${ask()}`;
+  const rows: ChatMessage[] = [
+    { role: 'user', content: '2+2?' },
+    { role: 'assistant', content: '4', reasoning_content: 'Two and two.' },
+  ];
+
+  it('is handed over in the field that the template reads, or in the content where it reads that', async () => {
+    for (const field of ['reasoning_content', 'reasoning', 'thinking'])
+      expect(trainedOf(await learn(beside(field), tokenizer, rows))).toEqual([[`${thought}<|im_end|>`]]);
+    const r1 = `{% for m in messages %}{{ ${turn('m.role', "m.content.split('</think>')[-1]")} }}{% endfor %}${ask('<think>\\n')}`;
+    expect(trainedOf(await learn(r1, tokenizer, rows))).toEqual([['Two and two.\n</think>\n\n4<|im_end|>']]);
+  });
+
+  it('is refused by a template that writes no thoughts, or leaves out this one', async () => {
+    const plain = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    await expect(learn(plain, tokenizer, rows)).rejects.toThrow(
+      /message 2 has a thought beside its content.*writes no thoughts/,
+    );
+    // Some write a thought before a call alone.
+    const calling = beside('reasoning_content').replace('and loop.last', 'and m.tool_calls');
+    await expect(learn(calling, tokenizer, rows)).rejects.toThrow(/leaves out what message 2 thinks or says/);
+  });
+});
+
+describe('tools', () => {
+  const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+  const tools = [{ type: 'function', function: { name: 'weather', parameters: {} } }];
+  const called = (args: string | Record<string, unknown>): ChatMessage[] => [
+    { role: 'user', content: 'Weather?' },
+    { role: 'assistant', content: '', tool_calls: [{ type: 'function', function: { name: 'weather', arguments: args } }] },
+    { role: 'tool', content: 'grey' },
+    { role: 'assistant', content: 'It is grey.' },
+  ];
+  const calling = (args: string) =>
+    `{% if tools %}{{ ${turn("'system'", 'tools | tojson')} }}{% endif %}{% for m in messages %}{% if m.tool_calls %}{{ '<|im_start|>assistant' }}{% for c in m.tool_calls %}{{ '\\n<tool_call>' + c.function.name + ' ' + ${args} + '</tool_call>' }}{% endfor %}{{ '<|im_end|>\\n' }}{% else %}{{ ${turn('m.role', 'm.content')} }}{% endif %}{% endfor %}${ask()}`;
+  const render = (chatTemplate: string, messages: readonly ChatMessage[], given: object = { tools }) => {
+    const template = openTemplate({ chatTemplate, bosText: '<s>', eosText: null });
+    const trained = messages.map(({ role }) => role === 'assistant');
+    const { examples } = renderConversation(template, { messages, trained, variables: {}, ...given }, new EndTokens(tokenizer));
+    return examples.map(({ text, trained: spans }) => spans.map(({ start, end }) => text.slice(start, end)));
+  };
+
+  it('are written with the conversation; a call is trained and its result is not, however arguments are given and taken', () => {
+    for (const template of [calling('(c.function.arguments | tojson)'), calling('c.function.arguments')])
+      for (const args of [{ city: 'Bern' }, '{"city": "Bern"}'])
+        expect(render(template, called(args))).toEqual([
+          [
+            `<tool_call>weather {"city": "Bern"}</tool_call><|im_end|>`.replace(
+              ': ',
+              typeof args === 'object' && !template.includes('arguments | tojson') ? ':' : ': ',
+            ),
+            'It is grey.<|im_end|>',
+          ],
+        ]);
+  });
+
+  it('are refused with the reason where the template does not write them', () => {
+    const plain = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    expect(() => render(plain, said(['user', 'a'], ['assistant', 'b']))).toThrow(
+      /'tools': the model's chat template does not write them/,
+    );
+    expect(() => render(plain, called({}), {})).toThrow(
+      /message 2 has 'tool_calls': the model's chat template writes no calls/,
+    );
+    expect(() => render(calling('(c.function.arguments | tojson)'), called('{"city"'))).toThrow(/not the JSON of an object/);
+    const strict = calling('(c.function.arguments | tojson)').replace(
+      '{% for c',
+      "{% if not m.tool_calls[0].id %}{{ raise_exception('no id') }}{% endif %}{% for c",
+    );
+    expect(() => render(strict, called({}))).toThrow(/no id/);
+  });
+
+  it('are called as Hermes writes it in a text where their definitions are not in one', () => {
+    const hermes = (system: string): ChatMessage[] => [
+      ...(system === '' ? [] : said(['system', system])),
+      ...said(
+        ['user', 'Weather?'],
+        ['assistant', '<tool_call>\n{"name": "weather", "arguments": {"city": "Bern"}}\n</tool_call>'],
+        ['tool', '<tool_response>\ngrey\n</tool_response>'],
+        ['assistant', 'Grey.'],
+      ),
+    ];
+    const template = calling('(c.function.arguments | tojson)');
+    expect(render(template, hermes(''))).toMatchObject([
+      ['<tool_call>weather {"city": "Bern"}</tool_call><|im_end|>', 'Grey.<|im_end|>'],
+    ]);
+    expect(render(template, hermes('<tools>weather</tools>'), {})[0]![0]).toContain('<tool_call>\n{"name"');
+  });
+});
+
+describe('a prompt that the text does not begin with', () => {
+  const tokenizer = tokenizerOf([...chatml, '<|channel>', '<channel|>'], '<|im_end|>');
+
+  it('closes a thought in tags of any kind, and the answer follows it', async () => {
+    for (const closed of [
+      '<think></think>',
+      '<|channel>thought\\n<channel|>',
+      '<|START_THINKING|><|END_THINKING|>',
+      '[THINK][/THINK]',
+    ]) {
+      const template = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask(closed)}`;
+      const { examples } = await learn(template, tokenizer, colours);
+      expect(examples.map(({ trained }) => trained)).toEqual([['Blue it is<|im_end|>'], ['Red it is<|im_end|>']]);
+    }
+  });
+
+  it('opens a thought that the template leaves open, or opens again', async () => {
+    const opening = `{% for m in messages %}{{ ${turn('m.role', `('<think>\\n' if m.role == 'assistant' and loop.last else '') + m.content`)} }}{% endfor %}${ask('<think>\\n')}`;
+    expect(trainedOf(await learn(opening, tokenizer, sums))).toEqual([
+      ['Two and two.\n</think>\n\n4<|im_end|>', '\n</think>\n\n6<|im_end|>'],
+    ]);
+  });
+
+  it('has another history than the text: the answer follows the one that the model sees', async () => {
+    const lastOnly = `{% set last = messages | length - 1 %}{% for m in messages %}{{ ${turn('m.role', "(messages[0].content + ' ' if m.role == 'user' and loop.index0 == last and loop.index0 > 0 else '') + m.content")} }}{% endfor %}${ask()}`;
+    const { examples } = await learn(lastOnly, tokenizer, colours.slice(0, 3).concat(said(['assistant', 'Red'])));
+    expect(examples.map(({ trained }) => trained)).toEqual([['Blue it is<|im_end|>', 'Red<|im_end|>']]);
+    const template = openTemplate({ chatTemplate: lastOnly, bosText: null, eosText: null });
+    const trained = colours.map(({ role }) => role === 'assistant');
+    const rendered = renderConversation(template, { messages: colours, trained, variables: {} }, new EndTokens(tokenizer));
+    expect(rendered.examples.map(({ text }) => text.includes('Name a colour Another<|im_end|>'))).toEqual([true]);
+  });
+
+  it('has a header that the text leaves out', async () => {
+    const bare = `{% for m in messages %}{{ m.content + '<|im_end|>' if m.role == 'assistant' else ${turn('m.role', 'm.content')} }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>' }}{% endif %}`;
+    expect(trainedOf(await learn(bare, tokenizer, colours))).toEqual([['Blue it is<|im_end|>'], ['Red it is<|im_end|>']]);
   });
 });

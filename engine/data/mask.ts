@@ -14,13 +14,17 @@
  *   answer is put behind the prompt as it stands; an answer without a thought gets an empty one, as such templates write it.
  * - Where the token that ends a turn is left to the next turn (GLM begins it with `<|user|>`), that token is trained, also behind the
  *   last turn: the model has to write it, or it never stops.
+ * - A call of a tool is part of the turn that makes it, and its result is not: the model does not write that.
  * - `{% generation %}` marks take parts of a turn out of it. The end token is trained all the same where a mark closes before it.
  */
 import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import type { RowSettings } from '../recipe.ts';
+import { wordsOf } from './calls.ts';
 import type { Conversation } from './content.ts';
 import type { EndTokens } from './end-tokens.ts';
 import { ignored } from '../labels.ts';
+import { attempt, inputsOf, mark, type TemplateInputs, thoughtOf } from './template-inputs.ts';
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -41,24 +45,46 @@ export interface ConversationExample {
   readonly turn: number;
   /** Trained messages, from 1, that do not end in a token that ends an answer. */
   readonly endless: readonly number[];
+  /** What asks for each trained turn: the prompt without the conversation before it. */
+  readonly asks: readonly string[];
 }
 
 export interface RenderedConversation {
   /** One where the template leaves earlier turns as they were; at most one for each trained turn; in the order of the turns. */
   readonly examples: readonly ConversationExample[];
-  /** Messages, from 1, whose content the template leaves out, or a part of it that is no thought. */
-  readonly leftOut: readonly number[];
+  /** What the template leaves out, or a part of it that is no thought. */
+  readonly leftOut: readonly LeftOut[];
+  /** Turns that would be trained in examples of their own, and are not because only the last is wanted. */
+  readonly passedOver: number;
 }
 
-/** Renders a conversation; throws a `Problem` for an answer that is empty, left out, or cannot be told from the rest. */
-export function renderConversation(template: ChatTemplate, conversation: Conversation, ends: EndTokens): RenderedConversation {
-  const rendering = new Rendering(template, { ...conversation, messages: withThoughts(template, conversation) }, ends);
-  const { messages, trained } = conversation;
+/** A message, from 1, whose content the template leaves out. */
+export interface LeftOut {
+  readonly message: number;
+  readonly role: ChatMessage['role'];
+}
+
+/** How conversations are rendered. */
+type Rules = Pick<RowSettings, 'unroll' | 'foldSystem'>;
+
+/**
+ * Renders a conversation. Throws a `Problem` for an answer that is empty, left out, or cannot be told from the rest, and for what the
+ * template does not write at all.
+ */
+export function renderConversation(
+  template: ChatTemplate,
+  conversation: Conversation,
+  ends: EndTokens,
+  rules: Rules = { unroll: 'all', foldSystem: false },
+): RenderedConversation {
+  const inputs = inputsOf(template, conversation, rules);
+  const rendering = new Rendering(template, inputs, ends);
+  const { messages, trained } = inputs;
   const answers = [...messages.keys()].filter((i) => messages[i]!.role === 'assistant');
   const learned = answers.filter((i) => trained[i] === true);
   for (const i of learned) requireAnswer(messages[i]!, i);
 
-  const untrained = { trained: [], prompts: [], turn: 0, endless: [] };
+  const untrained = { trained: [], prompts: [], turn: 0, endless: [], asks: [] };
   const whole: Draft = {
     ...{ messages, text: rendering.text(messages.length), ...untrained },
     marks: learned.length === 0 ? null : rendering.marks(messages.length),
@@ -78,9 +104,24 @@ export function renderConversation(template: ChatTemplate, conversation: Convers
       prompts: [turn.start, ...draft.prompts],
       turn: draft.turn || answers.indexOf(i) + 1,
       endless: turn.tail === null ? [i + 1, ...draft.endless] : draft.endless,
+      asks: [turn.ask, ...draft.asks],
     });
   }
-  return { examples: drafts.length === 0 ? [whole] : drafts, leftOut: rendering.leftOut() };
+  const leftOut = rendering.leftOut().map((message) => ({ message, role: messages[message - 1]!.role }));
+  const examples = drafts.length === 0 ? [whole] : unrolled(drafts, rules);
+  const turnsOf = (some: readonly ConversationExample[]) => some.reduce((sum, { prompts }) => sum + prompts.length, 0);
+  return { examples, leftOut, passedOver: turnsOf(drafts) - turnsOf(examples.filter(({ turn }) => turn > 0)) };
+}
+
+/** The examples that are wanted of a conversation; throws where it should be one and is not. */
+function unrolled<T extends ConversationExample>(drafts: readonly T[], { unroll }: Rules): readonly T[] {
+  if (drafts.length === 1 || unroll === 'all') return drafts;
+  if (unroll === 'last') return drafts.slice(-1);
+  throw new Problem(
+    'data-invalid',
+    `the chat template writes message ${drafts[0]!.messages.length} differently once others follow, so the conversation is ${drafts.length} examples and not one.`,
+    `Choose to unroll such conversations (unroll 'all' or 'last'), or leave the row out.`,
+  );
 }
 
 /** An example in the making, with what its template marks as generated in it; null where it marks nothing. */
@@ -143,52 +184,13 @@ async function cutToken(
   return (await tokenizer.decode(parts.flat())) === left + right ? parts : null;
 }
 
-function requireAnswer({ content }: ChatMessage, i: number): void {
-  if (partsOf(content).answer.trim() !== '') return;
+function requireAnswer({ content, tool_calls: calls = [] }: ChatMessage, i: number): void {
+  if (calls.length > 0 || thoughtOf(content).answer.trim() !== '') return;
   throw new Problem(
     'data-empty',
     `message ${i + 1} is an answer without text, which teaches the model to say nothing.`,
     'Write the answer, leave the row out, or say in the row that this turn is not trained.',
   );
-}
-
-/** What an answer thinks, null where it has no thought, and what it says. A prompt may have opened the thought already. */
-function partsOf(content: string): { readonly thought: string | null; readonly answer: string } {
-  const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
-  return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
-}
-
-/** Fields in which templates read the thought of an answer. */
-const thoughtFields: readonly string[] = ['reasoning_content', 'reasoning', 'thinking'];
-const closedThought = /<\/think>\s*$/;
-
-/**
- * The messages with their thoughts where the template reads them. A template that writes a thought of its own before a content that
- * begins with one would write two: it gets the thought in the field that it reads.
- */
-function withThoughts(template: ChatTemplate, { messages, variables }: Conversation): readonly ChatMessage[] {
-  const isThought = ({ role, content }: ChatMessage) => role === 'assistant' && partsOf(content).thought !== null;
-  if (!messages.some(isThought)) return messages;
-  const probe = (content: string, fields: Readonly<Record<string, string>> = {}): string | null => {
-    const asked = [
-      { role: 'user' as const, content: '1' },
-      { ...fields, role: 'assistant' as const, content },
-    ];
-    return attempt(() => template.render(asked, { addGenerationPrompt: false, variables }));
-  };
-  const [before, twice] =
-    probe(`<think>\n${mark(0)}\n</think>\n\n${mark(1)}`)?.split(new RegExp(`<think>(?=\\s*${mark(0)})`)) ?? [];
-  if (before === undefined || twice === undefined || !closedThought.test(before)) return messages;
-  const field = thoughtFields.find((name) => {
-    const text = probe(mark(1), { [name]: mark(0) });
-    return text !== null && new RegExp(`<think>\\s*${mark(0)}\\s*</think>\\s*${mark(1)}`).test(text);
-  });
-  if (field === undefined) return messages;
-  return messages.map((message) => {
-    if (!isThought(message)) return message;
-    const { thought, answer } = partsOf(message.content);
-    return { ...message, content: answer.trimStart(), [field]: thought!.trim() };
-  });
 }
 
 /** Characters that templates escape, and line breaks, which they escape or trim. */
@@ -208,14 +210,9 @@ function holds(text: string, said: string): boolean {
   return true;
 }
 
-/** What is rendered; null where the template refuses. */
-function attempt(render: () => string): string | null {
-  try {
-    return render();
-  } catch (error) {
-    if (error instanceof Problem) return null;
-    throw error;
-  }
+/** A text as JSON has it that is made of ASCII alone. */
+function inAscii(text: string): string {
+  return text.replace(/[^\0-\x7F]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 interface Turn {
@@ -227,6 +224,7 @@ interface Turn {
   /** Where nothing more is said and the end token follows; null where none does. */
   readonly tail: number | null;
   readonly marks: readonly Span[] | null;
+  readonly ask: string;
 }
 
 /** The text of a conversation through one of its turns, the first `start` characters of which are the prompt. */
@@ -245,28 +243,44 @@ interface Closed {
   readonly end: number;
 }
 
-/** A thought that a prompt opens at its end, and closes again where the model is not to think. */
-const openedThought = /<(\w+)>\s*(<\/\1>\s*)?$/;
+const closedThought = /<\/think>\s*$/;
 
-/** A prompt without the thought that it opens, or without the white space at its end. */
+/** A thought that a prompt opens at its end. */
+const openedThought = /<(\w+)>\s*$/;
+/** One that it closes again because the model is not to think, as `<think></think>`, `<|channel>thought\n<channel|>` or `[THINK][/THINK]`. */
+const emptyThought = /[<[]\|?(?:START_)?([\w:]+)\|?[>\]]\w*\s*[<[][/|]?(?:END_)?\1\|?[>\]]\s*$/;
+/** Nothing but tags: a header that says who speaks. */
+const tagsAlone = /^\s*(?:<[^<>\s]+>\s*)+$/;
+
+/** A prompt without the thought at its end, or without the white space there. */
 function headOf(prompt: string): string {
-  const opened = openedThought.exec(prompt);
-  return opened === null ? prompt.trimEnd() : prompt.slice(0, opened.index);
+  const thought = emptyThought.exec(prompt) ?? openedThought.exec(prompt);
+  return thought === null ? prompt.trimEnd() : prompt.slice(0, thought.index);
+}
+
+/** What a text has behind a beginning that may differ in its white space; null where it begins otherwise. */
+function cutLoosely(text: string, beginning: string): string | null {
+  let at = 0;
+  for (const unit of beginning) {
+    if (unit.trim() === '') continue;
+    while (text[at]?.trim() === '') at++;
+    if (!text.startsWith(unit, at)) return null;
+    at += unit.length;
+  }
+  const blank = /\s*$/.exec(beginning)![0];
+  return text.slice(text.startsWith(blank, at) ? at + blank.length : at);
 }
 
 /** Variables by which templates are asked for a thought, tried for an answer that has one. */
 const thinking: readonly string[] = ['enable_thinking', 'thinking'];
 
-/** What stands for a content to see where it lands: digits, which no template trims, escapes or tests for. */
-const mark = (i: number): string => `271828${i}182845904523536`;
-
 class Rendering {
   readonly #template: ChatTemplate;
-  readonly #conversation: Conversation;
+  readonly #conversation: TemplateInputs;
   readonly #ends: EndTokens;
   readonly #texts = new Map<number, string>();
 
-  constructor(template: ChatTemplate, conversation: Conversation, ends: EndTokens) {
+  constructor(template: ChatTemplate, conversation: TemplateInputs, ends: EndTokens) {
     this.#template = template;
     this.#conversation = conversation;
     this.#ends = ends;
@@ -284,7 +298,7 @@ class Rendering {
 
   /** What the template marks as generated in the first `count` messages. */
   marks(count: number, variables: TemplateVariables = this.#conversation.variables): readonly Span[] | null {
-    const messages = this.#conversation.messages.slice(0, count);
+    const messages = this.#conversation.messages.slice(0, count).map(this.#conversation.write);
     return this.#template.generated(messages, { addGenerationPrompt: false, variables });
   }
 
@@ -296,7 +310,20 @@ class Rendering {
     if (closed === null) this.#requireNothingBehind(i, variables);
     const end = start + text.slice(start).trimEnd().length;
     // Only what the template wrote has its marks.
-    return { ...{ text, end, tail: null }, ...closed, start, marks: plain ? this.marks(i + 1, variables) : null };
+    const marks = plain ? this.marks(i + 1, variables) : null;
+    return { ...{ text, end, tail: null }, ...closed, start, marks, ask: this.#ask(i, text.slice(0, start), variables) };
+  }
+
+  /** What a prompt has behind the conversation before answer `i`. */
+  #ask(i: number, prompt: string, variables: TemplateVariables): string {
+    const own = variables === this.#conversation.variables;
+    const before =
+      i === 0
+        ? ''
+        : (attempt(() => (own ? this.text(i) : this.#render(this.#conversation.messages.slice(0, i), false, variables))) ?? '');
+    let shared = 0;
+    while (shared < before.length && before[shared] === prompt[shared]) shared++;
+    return prompt.slice(shared);
   }
 
   /** Messages, from 1, that the template leaves out, or a part of them that is no thought; answers to be learned are refused then. */
@@ -311,7 +338,7 @@ class Rendering {
     // A template may refuse other contents than these, or take only a part of these.
     const missing = ({ role, content }: ChatMessage, i: number) =>
       (marked !== null && !marked.includes(mark(i))) ||
-      !holds(this.text(messages.length), role === 'assistant' ? partsOf(content).answer : content);
+      !holds(this.text(messages.length), role === 'assistant' ? thoughtOf(content).answer : content);
     return messages.flatMap((message, i) =>
       !trained[i] && message.content.trim() !== '' && missing(message, i) ? [i + 1] : [],
     );
@@ -321,6 +348,7 @@ class Rendering {
   #written(i: number): Written {
     const { messages, variables: own } = this.#conversation;
     const { thought, answer } = this.#partsOf(i);
+    const called = (messages[i]!.tool_calls ?? []).flatMap(wordsOf);
     const asked = thought === null ? [] : thinking.filter((name) => !(name in own)).map((name) => ({ ...own, [name]: true }));
     const through = this.text(i + 1);
     let lost = false;
@@ -329,14 +357,20 @@ class Rendering {
       const text = variables === own ? through : attempt(() => this.#render(messages.slice(0, i + 1), false, variables));
       const prompt = text === null ? null : this.#prompt(i, variables);
       if (text === null || prompt === null) continue;
-      const plain = text.startsWith(prompt);
-      const behind = plain ? text : this.#behindPrompt(i, prompt, text, variables);
+      const follows = text.startsWith(prompt) ? this.#inThought(i, prompt, text) : null;
+      const behind =
+        follows ?? this.#behindPrompt(i, prompt, text, variables) ?? this.#behindHistory(i, prompt, text, variables);
       if (behind === null) continue;
+      const plain = behind === text;
       const turn = behind.slice(prompt.length);
       const place = this.#place(i, variables);
       const opens = thought !== null && this.#thoughtField(i) === null;
       if (opens && place !== null && closedThought.test(place.before) && behind.startsWith(place.before)) doubled = true;
-      else if (turn.includes((thought ?? '').trim()) && holds(turn, `${thought ?? ''}\n${answer}`))
+      else if (
+        turn.includes((thought ?? '').trim()) &&
+        holds(turn, `${thought ?? ''}\n${answer}`) &&
+        called.every((word) => holds(turn, word) || holds(turn, inAscii(word)))
+      )
         return { text: behind, start: prompt.length, plain, variables };
       else lost = true;
     }
@@ -349,7 +383,7 @@ class Rendering {
     if (lost)
       throw new Problem(
         'data-invalid',
-        `the chat template leaves out what message ${i + 1} ${thought === null ? 'says' : 'thinks or says'}, which is to be trained.`,
+        `the chat template leaves out what message ${i + 1} ${thought === null ? 'says' : 'thinks or says'}${called.length === 0 ? '' : ' or calls'}, which is to be trained.`,
         'Write the answer so that the template takes it, or say in the row that this turn is not trained.',
       );
     throw new Problem(
@@ -357,7 +391,7 @@ class Rendering {
       `the chat template writes message ${i + 1} so that it does not follow its own prompt for an answer.`,
       thought === null
         ? 'What the model has to write there cannot be told. Another template, or variables for it, may fit these answers.'
-        : 'The answer has a thought: use variables that ask the template for one, or leave the thought out.',
+        : 'The answer has a thought: choose thinking on, or variables that ask the template for one, or leave the thought out.',
     );
   }
 
@@ -382,37 +416,75 @@ class Rendering {
     return at < 0 || (earlier !== null && at < earlier.trimEnd().length) ? null : place.before.slice(0, at) + header;
   }
 
+  /** The text of answer `i` that begins with its prompt; where that opens a thought, the answer goes on in it and closes it. */
+  #inThought(i: number, prompt: string, text: string): string {
+    const opened = openedThought.exec(prompt);
+    if (opened === null) return text;
+    const [open, close] = [`<${opened[1]}>`, `</${opened[1]}>`];
+    const turn = text.slice(prompt.length);
+    if (turn.trimStart().startsWith(open)) return prompt + turn.trimStart().slice(open.length).trimStart();
+    if (turn.includes(close) || this.#partsOf(i).thought !== null) return text;
+    return prompt + (prompt.endsWith('\n') ? `\n${close}\n\n` : close) + turn.trimStart();
+  }
+
+  /** Answer `i` behind a prompt whose history is another than in the text: the model sees that of the prompt. */
+  #behindHistory(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
+    if (i === 0) return null;
+    const { messages } = this.#conversation;
+    const before = [...messages.slice(0, i - 1), { ...messages[i - 1]!, content: mark(i - 1) }];
+    const asked = attempt(() => this.#render(before, true, variables))?.split(mark(i - 1));
+    const answered = attempt(() => this.#render([...before, { ...messages[i]!, content: mark(i) }], false, variables));
+    const place = this.#place(i, variables);
+    if (asked?.length !== 2 || answered === null || place === null || !text.startsWith(place.before)) return null;
+    const from = answered.lastIndexOf(mark(i - 1)) + mark(i - 1).length;
+    const lead = answered.includes(mark(i - 1))
+      ? cutLoosely(answered.slice(from, answered.lastIndexOf(mark(i))), asked[1]!)
+      : null;
+    return lead === null ? null : prompt + lead + text.slice(place.before.length);
+  }
+
   /** Answer `i` put behind a prompt that its text as the template writes it does not begin with; null when that cannot be told. */
   #behindPrompt(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
-    const { thought, answer } = this.#partsOf(i);
-    const opened = openedThought.exec(prompt);
     const head = headOf(prompt);
-    if (!text.startsWith(head)) return null;
-    if (opened === null) return prompt + text.slice(head.length).trimStart();
-    const [written, tag, closed] = opened;
-    if (closed !== undefined) return thought === null ? prompt + text.slice(head.length).trimStart() : null;
+    const rest = text.startsWith(head) ? text.slice(head.length).trimStart() : null;
+    const empty = emptyThought.exec(prompt);
+    const opened = empty === null ? openedThought.exec(prompt) : null;
+    if (rest === null) return empty === null && opened === null ? this.#behindHeader(i, prompt, text, variables) : null;
+    if (empty === null && opened === null) return prompt + rest;
+    const { thought, answer } = this.#partsOf(i);
+    const tag = (empty ?? opened!)[1]!;
+    const [open, close] = [`<${tag}>`, `</${tag}>`];
+    if (empty !== null) return thought === null ? prompt + (rest.startsWith(close) ? rest.slice(close.length) : rest) : null;
     // The template writes the thought, and is at odds with its prompt over white space alone.
-    const open = `<${tag}>`;
-    if (text.startsWith(open, head.length)) return prompt + text.slice(head.length + open.length).trimStart();
+    if (rest.startsWith(open)) return prompt + rest.slice(open.length).trimStart();
+    if (thought === null) {
+      const nothing = prompt.endsWith('\n') ? `\n${close}\n\n` : close;
+      return prompt + (rest.startsWith(close) ? rest : nothing + rest);
+    }
+    const said = thought.trimStart() + close;
+    if (this.#conversation.messages[i]!.tool_calls !== undefined)
+      return prompt + said + (rest.startsWith(close) ? rest.slice(close.length) : rest);
     const place = this.#place(i, variables);
-    if (place === null) return null;
-    const close = `</${tag}>`;
-    const empty = written.endsWith('\n') ? `\n${close}\n\n` : close;
-    const said = thought === null ? empty + answer.trimStart() : thought.trimStart() + close + answer;
-    return prompt + said + place.after;
+    return place === null ? null : prompt + said + answer + place.after;
+  }
+
+  /** The same where the prompt has a header that the template leaves out before the answer. */
+  #behindHeader(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
+    const before = this.#place(i, variables)?.before ?? null;
+    if (before === null || !prompt.startsWith(before) || !text.startsWith(before)) return null;
+    return tagsAlone.test(prompt.slice(before.length)) ? prompt + text.slice(before.length) : null;
   }
 
   /** What answer `i` thinks and says, wherever the template reads its thought. */
-  #partsOf(i: number): ReturnType<typeof partsOf> {
+  #partsOf(i: number): ReturnType<typeof thoughtOf> {
     const { content } = this.#conversation.messages[i]!;
     const thought = this.#thoughtField(i);
-    return thought === null ? partsOf(content) : { thought, answer: content };
+    return thought === null ? thoughtOf(content) : { thought, answer: content };
   }
 
   /** The thought of answer `i` where it stands beside its content. */
   #thoughtField(i: number): string | null {
-    const field = Object.entries(this.#conversation.messages[i]!).find(([name]) => thoughtFields.includes(name));
-    return field === undefined ? null : String(field[1]);
+    return this.#conversation.messages[i]!.reasoning_content ?? null;
   }
 
   /** What the template writes before and after the content of message `i` when it is the last; null when it leaves the content out. */
@@ -427,7 +499,8 @@ class Rendering {
   /** The turn with the end token that begins the next turn; null when the next turn begins with something else. */
   #closedByNext(i: number, { text, start, variables }: Written): Closed | null {
     const { messages } = this.#conversation;
-    const next = messages[i + 1] ?? { role: 'user' as const };
+    const role = messages[i]!.tool_calls === undefined ? 'user' : 'tool';
+    const next = messages[i + 1] ?? { role };
     const marked = [...messages.slice(0, i), { ...messages[i]!, content: mark(i) }, { ...next, content: mark(i + 1) }];
     const place = this.#place(i, variables);
     const rendered = attempt(() => this.#render(marked, false, variables));
@@ -462,6 +535,6 @@ class Rendering {
   }
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean, variables = this.#conversation.variables): string {
-    return this.#template.render(messages, { addGenerationPrompt, variables });
+    return this.#template.render(messages.map(this.#conversation.write), { addGenerationPrompt, variables });
   }
 }

@@ -160,7 +160,18 @@ test('a text that should end and that no token ends is said', async () => {
     ...[document('yes', true), document('yes<|im_end|>', true), document('yes', false)],
   ]);
   expect(found.map((row) => row.endless)).toEqual([[0], [], [], [0], [], []]);
-  const rows = found.map((row, index) => ({ ...row, index, file: 'f', line: index + 1, turn: null, leftOut: [], spelled: [] }));
+  const rows = found.map((row, index) => ({
+    ...row,
+    index,
+    file: 'f',
+    line: index + 1,
+    turn: null,
+    leftOut: [],
+    spelled: [],
+    asks: [],
+    passedOver: 0,
+    dropped: 0,
+  }));
   const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
   expect(reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer: endless }).checks).toContainEqual({
     severity: 'warning',

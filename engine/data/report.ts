@@ -65,6 +65,7 @@ export function reportOf(
     checks.push(passed(`Every row fits ${maxLength.toLocaleString('en-US')} tokens`, `The longest has ${longest}.`));
   if (duplicates.count === 0) checks.push(passed('No row is repeated', 'Compared by token ids and labels.'));
   if (leaked?.count === 0) checks.push(passed('Training and evaluation share no row', 'Compared by token ids and labels.'));
+  for (const note of [facts.findings.asks, facts.findings.unrolled]) if (note !== null) checks.push(note);
   if (unused.length > 0) checks.push(passed(unusedTitle(unused), unusedDetail));
 
   return {
@@ -89,9 +90,10 @@ const changedCheck = (changed: readonly string[]): DataCheck => ({
   rows: [],
 });
 
-/** What a run says of the rows it is made of: the warnings of a report that no length or other split decides, and unused columns. */
+/** What a run says of the rows it is made of: what no length or other split decides in a report, and unused columns. */
 export function rowNotes(findings: RowFindings, unused: readonly UnusedColumn[]): string[] {
-  const notes = findings.checks.map(({ title, detail }) => `${title}. ${detail}`);
+  const told = [...findings.checks, ...(findings.asks === null ? [] : [findings.asks])];
+  const notes = told.map(({ title, detail }) => `${title}. ${detail}`);
   return unused.length === 0 ? notes : [...notes, `${unusedTitle(unused)}. ${unusedDetail}`];
 }
 

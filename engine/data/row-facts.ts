@@ -11,6 +11,8 @@ import type { Tokenizer } from './tokenizer.ts';
 
 const maxRowsNamed = 100;
 const maxTokensNamed = 8;
+/** Different prompts that are told; more come from templates that write something of each row into them. */
+const maxAsks = 4;
 
 export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens'>;
 
@@ -43,6 +45,13 @@ export class RowFindings {
   readonly #spelled = new FoundRows();
   readonly #spelledTokens = new Set<string>();
   #spelledLine = 0;
+  /** Trained turns by what asks for them. */
+  readonly #asks = new Map<string, number>();
+  readonly #unrolled = new FoundRows();
+  #unrolledExamples = 0;
+  #passedOver = 0;
+  readonly #withMedia = new FoundRows();
+  #media = 0;
 
   constructor(tokenizer: JudgingTokenizer | null) {
     this.#tokenizer = tokenizer;
@@ -50,7 +59,16 @@ export class RowFindings {
 
   /** Takes the examples of one row. */
   add(examples: readonly TokenRow[]): void {
-    const { index, line, leftOut, spelled } = examples[0]!;
+    const { index, line, leftOut, spelled, passedOver, dropped } = examples[0]!;
+    for (const ask of examples.flatMap(({ asks }) => asks))
+      if (this.#asks.has(ask) || this.#asks.size < maxAsks) this.#asks.set(ask, (this.#asks.get(ask) ?? 0) + 1);
+    if (examples.length > 1 || passedOver > 0) {
+      this.#unrolled.add(index);
+      this.#unrolledExamples += examples.length;
+      this.#passedOver += passedOver;
+    }
+    if (dropped > 0) this.#withMedia.add(index);
+    this.#media += dropped;
     const endless = examples.flatMap((example) => example.endless);
     if (endless.length > 0) this.#endless.add(index);
     this.#endlessTurns += endless.length;
@@ -67,7 +85,41 @@ export class RowFindings {
   }
 
   get checks(): DataCheck[] {
-    return [this.#endlessCheck(), this.#leftOutCheck(), this.#spelledCheck()].filter((entry) => entry !== null);
+    return [this.#endlessCheck(), this.#leftOutCheck(), this.#mediaCheck(), this.#spelledCheck()].filter(
+      (entry) => entry !== null,
+    );
+  }
+
+  /** What asks for the answers, so that a person sees whether they are asked for a thought; null without conversations. */
+  get asks(): DataCheck | null {
+    if (this.#asks.size === 0) return null;
+    const named = [...this.#asks].map(([ask, turns]) => `${JSON.stringify(ask)} (${turns} turn${turns === 1 ? '' : 's'})`);
+    return {
+      severity: 'passed',
+      title: 'What asks for an answer is not trained',
+      detail: `The chat template asks with ${named.join(', ')}; trained is what follows, to the token that ends it. Whether it asks for a thought is the setting 'thinking'.`,
+      rows: [],
+    };
+  }
+
+  /** Rows that are several examples, or would be if not the last turns alone were wanted. */
+  get unrolled(): DataCheck | null {
+    const examples = this.#unrolledExamples;
+    return this.#unrolled.check(
+      'passed',
+      (counted) => `${counted} with turns that the chat template rewrites: ${examples} example${examples === 1 ? '' : 's'}`,
+      this.#passedOver === 0
+        ? `Each such turn is trained as the last of an example of its own, behind the history as the model will see it. The setting 'unroll' takes the last alone, 'turnWeight' says how much they count.`
+        : `Only the last is trained: ${this.#passedOver} earlier turn${this.#passedOver === 1 ? '' : 's'} would be examples of their own, and are not trained. The setting 'unroll' takes them all.`,
+    );
+  }
+
+  #mediaCheck(): DataCheck | null {
+    return this.#withMedia.check(
+      'warning',
+      (counted) => `${counted} without their pictures and sounds`,
+      `Dropped are ${this.#media}, as was chosen (media). An answer about one teaches the model to make things up.`,
+    );
   }
 
   /** Turns from which a model does not learn to stop. */
@@ -151,10 +203,9 @@ export class RowFacts {
     this.findings.add(examples);
     this.usable++;
     for (const { index, inputIds, labels } of examples) {
-      const first = labels.findIndex((label, t) => t > 0 && label !== ignored);
       this.#rows.add(index);
       this.#lengths.add(inputIds.length);
-      this.#firstTrained.add(first);
+      this.#firstTrained.add(labels.findIndex((label, t) => t > 0 && label !== ignored));
       this.tokens += inputIds.length;
       this.trainedTokens += supervisedTokens(labels);
       this.longest = Math.max(this.longest, inputIds.length);

@@ -3,17 +3,8 @@ import { RowStore } from './row-store.ts';
 import type { TokenRow } from './rows.ts';
 
 const row = (inputIds: Int32Array, labels: Int32Array, index = 0): TokenRow => ({
-  ...{
-    index,
-    file: 'rows.jsonl',
-    line: index + 1,
-    turn: null,
-    endless: [],
-    leftOut: [],
-    spelled: [],
-    messages: null,
-    text: '',
-  },
+  ...{ index, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },
+  ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0 },
   ...{ inputIds, labels },
 });
 const ids = (...values: number[]) => Int32Array.from(values);

@@ -86,12 +86,16 @@ describe('rows', () => {
       { role: 'user', content: 'two?' },
       { role: 'assistant', content: '2' },
     ];
+    const conversations = [
+      { from: 'human', value: 'a' },
+      { from: 'gpt', value: 'b' },
+    ];
     const call = { role: 'assistant', content: '', tool_calls: [{ type: 'function', function: { name: 'f' } }] };
     const given = [
-      { messages, tools: [{ type: 'function' }] },
+      { messages, tools: [{ name: 'f' }] },
       { messages: [messages[0], call] },
       { messages: [messages[0], { ...messages[1], reasoning_content: 'one and one' }] },
-      { conversations: [{ from: 'human', value: 'a' }], tools: '[{}]' },
+      { conversations, tools: '[{"name": "f"}]' },
       { instruction: 'a', output: 'b', history: [['c', 'd']] },
       { messages: [messages[0], { role: 'assistant', content: [{ type: 'image_url' }] }] },
       { messages, tools: [], id: 7 },

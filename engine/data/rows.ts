@@ -1,7 +1,7 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { ChatMessage, DataFormat } from '../contract.ts';
+import type { DataFormat } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
@@ -13,14 +13,16 @@ import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
 import { keptRowsVersion, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
 import { ignored, type LabelledTokens } from '../labels.ts';
-import { encodeExample, renderConversation } from './mask.ts';
+import { encodeExample, type LeftOut, renderConversation } from './mask.ts';
+import { withoutMedia } from './media.ts';
 import { headOf, piecesOf } from './readers/bytes.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import type { RowFiles } from './row-files.ts';
 import { RowIndex } from './row-index.ts';
 import { SpelledTokens } from './spelled-tokens.ts';
-import { type ChatTemplate, openTemplate, printsDay } from './template.ts';
+import { thinkingVariables } from './template-inputs.ts';
+import { type ChatTemplate, openTemplate, printsDay, type TemplateVariables } from './template.ts';
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -38,16 +40,18 @@ interface Marks {
   readonly turn: number | null;
   /** Messages, from 1, that are trained and do not end in a token that ends an answer; 0 is a completion or a text that does not. */
   readonly endless: readonly number[];
-  /** Messages, from 1, whose content the chat template leaves out. */
+  /** What asks for each trained turn of a conversation: the prompt without what comes before it. */
+  readonly asks: readonly string[];
+  /** Of the row: messages whose content the chat template leaves out. */
   readonly leftOut: readonly LeftOut[];
   /** Special tokens that messages of the row spell. */
   readonly spelled: readonly string[];
+  /** Of the row: turns that would be examples of their own, and are not because only the last is wanted. */
+  readonly passedOver: number;
+  /** Of the row: pictures, sounds and films that were dropped. */
+  readonly dropped: number;
 }
-const unmarked: Marks = { turn: null, endless: [], leftOut: [], spelled: [] };
-interface LeftOut {
-  readonly message: number;
-  readonly role: ChatMessage['role'];
-}
+const unmarked: Marks = { turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 };
 export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
 
@@ -382,6 +386,12 @@ export function noRow(paths: readonly string[]): Problem {
   return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, `Give rows as ${dataFileNames}.`);
 }
 
+/** A template with the variables that the settings give it for every row. */
+interface OpenedTemplate {
+  readonly template: ChatTemplate;
+  readonly variables: TemplateVariables;
+}
+
 class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
@@ -393,7 +403,7 @@ class RowEncoder {
   #ends: EndTokens | undefined;
   #special: SpelledTokens | undefined;
   /** Or why there is none: told for every row, found out once. */
-  #template: ChatTemplate | Problem | undefined;
+  #template: OpenedTemplate | Problem | undefined;
 
   constructor(
     tokenizer: Tokenizer | null,
@@ -415,7 +425,7 @@ class RowEncoder {
 
   /** Whether the same rows would become the same again: false where a chat template was given up for the time or memory it took. */
   get isRepeatable(): boolean {
-    return this.#template === undefined || this.#template instanceof Problem || !this.#template.gaveUp;
+    return this.#template === undefined || this.#template instanceof Problem || !this.#template.template.gaveUp;
   }
 
   /** The examples of a row, or the one problem for which none of it can be used. */
@@ -425,14 +435,16 @@ class RowEncoder {
     try {
       const format = detectFormat(record.value);
       const unused = new Set<string>();
+      const { row, dropped } =
+        this.#settings.media === 'drop' && format !== 'tokens' ? withoutMedia(record.value) : { row: record.value, dropped: 0 };
       const examples =
         format === 'tokens'
-          ? [await this.#tokens(record.value, unused)]
-          : await this.#content(contentOf(record.value, format, this.#tokenizer, unused));
+          ? [await this.#tokens(row, unused)]
+          : await this.#content(contentOf(row, format, this.#tokenizer, unused));
       for (const example of examples) this.#check(example);
       for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
       return examples.map((example) => ({
-        ...{ index, file, line, ...unmarked },
+        ...{ index, file, line, ...unmarked, dropped },
         ...example,
         ...(this.#keepText ? {} : { messages: null, text: '' }),
       }));
@@ -475,25 +487,28 @@ class RowEncoder {
   async #conversation(conversation: Conversation, tokenizer: Tokenizer): Promise<(Encoded & Partial<TokenRow>)[]> {
     this.#ends ??= new EndTokens(tokenizer);
     this.#special ??= new SpelledTokens(tokenizer);
-    const { examples, leftOut } = renderConversation(this.#openTemplate(tokenizer), conversation, this.#ends);
+    const { template, variables } = this.#openTemplate(tokenizer);
+    const asked = { ...conversation, variables: { ...conversation.variables, ...variables } };
+    const { examples, leftOut, passedOver } = renderConversation(template, asked, this.#ends, this.#settings);
     const spelled = this.#special.in(examples.flatMap(({ messages }) => messages).map(({ content }) => content));
     return Promise.all(
-      examples.map(async (example) => ({
-        ...(await encodeExample(example, tokenizer)),
-        messages: example.messages,
-        text: example.text,
-        turn: examples.length > 1 ? example.turn : null,
-        endless: example.endless,
-        leftOut: leftOut.map((message) => ({ message, role: conversation.messages[message - 1]!.role })),
-        spelled,
-      })),
+      examples.map(async (example) => {
+        const { messages, text, turn, endless, asks } = example;
+        const isApart = examples.length > 1 || passedOver > 0;
+        return {
+          ...(await encodeExample(example, tokenizer)),
+          ...{ messages, text, endless, asks, leftOut, passedOver, spelled, turn: isApart ? turn : null },
+        };
+      }),
     );
   }
 
-  #openTemplate(tokenizer: Tokenizer): ChatTemplate {
+  #openTemplate(tokenizer: Tokenizer): OpenedTemplate {
     if (this.#template === undefined) {
       try {
-        this.#template = openTemplate(tokenizer, { day: this.#day });
+        const template = openTemplate(tokenizer, { day: this.#day });
+        const { thinking } = this.#settings;
+        this.#template = { template, variables: thinking === 'row' ? {} : thinkingVariables(template, thinking) };
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         this.#template = error;

@@ -1,6 +1,5 @@
 /** Chat templates: a model's own Jinja source, rendered without access to anything of ours, in limited time and memory. */
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
-import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { type Day, wallClock } from './day.ts';
 import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-worker.ts';
@@ -15,6 +14,11 @@ const maxCharacters = 4_000_000;
 const failingLimitMs = 3 * timeLimitMs;
 const atOnceMs = 50;
 
+/** A message in the fields that a template reads. */
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content: string | null;
+}
 /** What a row says to the template beside its messages, as `chat_template_kwargs`. */
 export type TemplateVariables = Readonly<Record<string, unknown>>;
 
@@ -24,12 +28,13 @@ interface RenderOptions {
 }
 
 export interface ChatTemplate {
+  readonly source: string;
   /** Whether a rendering was given up for the time or memory it took: another time, or elsewhere, it might not be. */
   readonly gaveUp: boolean;
-  render(messages: readonly ChatMessage[], options: RenderOptions): string;
+  render(messages: readonly TemplateMessage[], options: RenderOptions): string;
   /** What the template itself says is the assistant's (`{% generation %}`), as places in the text; null where it says nothing. */
   generated(
-    messages: readonly ChatMessage[],
+    messages: readonly TemplateMessage[],
     options: RenderOptions,
   ): readonly { readonly start: number; readonly end: number }[] | null;
 }
@@ -76,7 +81,7 @@ export function openTemplate(
     gaveUp ||= run.answer === null;
     return run;
   };
-  const run = (source: string, messages: readonly ChatMessage[], options: RenderOptions): string => {
+  const run = (source: string, messages: readonly TemplateMessage[], options: RenderOptions): string => {
     if (failing >= failingLimitMs) {
       gaveUp = true;
       throw failure;
@@ -94,9 +99,10 @@ export function openTemplate(
     else failure = notRendered(answer.problem, takesRest(source, messages, options));
     throw failure;
   };
-  /** Whether it is the system turn alone that a template refuses. */
-  const takesRest = (source: string, [first, ...rest]: readonly ChatMessage[], options: RenderOptions): boolean => {
-    if (first?.role !== 'system' || rest.length === 0) return false;
+  /** Whether it is system turns alone that a template refuses. */
+  const takesRest = (source: string, messages: readonly TemplateMessage[], options: RenderOptions): boolean => {
+    const rest = messages.filter(({ role }) => role !== 'system');
+    if (rest.length === messages.length || rest.length === 0) return false;
     const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
     const variables = { tools: null, ...options.variables, ...given };
     const { answer } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
@@ -105,12 +111,13 @@ export function openTemplate(
   const plain = withMarks(source, ['', '']);
   const marked = withMarks(source, generationMarks);
   return {
+    source,
     get gaveUp() {
       return gaveUp;
     },
     render: (messages, options) => run(plain, messages, options),
     generated(messages, options) {
-      if (marked === plain || messages.some(({ content }) => generationMarks.some((mark) => content.includes(mark))))
+      if (marked === plain || messages.some(({ content }) => generationMarks.some((mark) => content?.includes(mark) === true)))
         return null;
       const text = run(marked, messages, options);
       const pieces = text.split(generationMarks[0]).map((piece) => piece.split(generationMarks[1]));
@@ -134,7 +141,7 @@ function notRendered(reason: string, withoutSystem: boolean): Problem {
     ? new Problem(
         'template-failed',
         `The model's chat template takes no system turn: ${said}.`,
-        'Put its text at the start of the first user turn, or leave it out.',
+        'Put its text at the start of the first user turn, which foldSystem does for all rows (--fold-system), or leave it out.',
       )
     : new Problem(
         'template-failed',

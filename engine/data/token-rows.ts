@@ -1,8 +1,8 @@
 /** Rows of token ids as they stand: the columns that say which tokens are there and which of them are trained. */
 import { checkColumns, type Fields, sequenceLengths, tokenColumns, tokenMasks } from './columns.ts';
-import { integers, invalid, isMissing } from './content.ts';
 import { ignored } from '../labels.ts';
 import { Problem } from '../problem.ts';
+import { integers, invalid, isMissing } from './values.ts';
 
 /**
  * Reads ids and labels, `[tokens]` each. A token is trained where `labels` have it and every mask has a 1; padding, a 0 in

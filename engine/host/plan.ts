@@ -10,6 +10,7 @@ import type {
   Params,
   RunPlan,
   TargetPlan,
+  ViewingRows,
 } from '../contract.ts';
 import { requireRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
 import { machineMemory } from '../runtime/memory.ts';
@@ -33,7 +34,7 @@ export async function planForRun(
   const { layers: _, ...adapter } = await processes.adapter(at, recipe);
   const report = await processes.report(
     at,
-    { data: await library.dataAt(data, asker), maxLength: recipe.maxLength, rowSettings: rowSettings(recipe) },
+    { data: await library.dataAt(data, asker), maxLength: recipe.maxLength, ...viewingOf(recipe) },
     { ...asker, question: 'plan', subjectId: version?.datasetId ?? null },
   );
   const steps = totalSteps(recipe, report.examples);
@@ -48,6 +49,11 @@ export async function planForRun(
     time: rate && { seconds: tokensOfRun(recipe, version?.evalRows ?? 0, report) / rate.tokensPerSecond, ...rate },
     notes: [...changes.map(({ title, detail }) => `${title}. ${detail}`), ...recipeNotes(recipe, report.examples)],
   };
+}
+
+/** How a run of this recipe would read its rows. */
+function viewingOf(recipe: Recipe): ViewingRows {
+  return { rowSettings: rowSettings(recipe), ...(recipe.date === '' ? {} : { day: recipe.date }) };
 }
 
 interface PlanParts {
@@ -89,7 +95,7 @@ export async function fitForRun(
   const at = modelAt(parts.store, model);
   const report = await parts.processes.report(
     at,
-    { data: await parts.library.dataAt(data, parts.asker), maxLength: recipe.maxLength, rowSettings: rowSettings(recipe) },
+    { data: await parts.library.dataAt(data, parts.asker), maxLength: recipe.maxLength, ...viewingOf(recipe) },
     { ...parts.asker, question: 'fit' },
   );
   const { layers } = await parts.processes.adapter(at, recipe);

@@ -128,7 +128,15 @@ const data: Check<DataRef> = either(
   ['versionId', object<{ readonly versionId: string }>({ versionId: text })],
   ['paths', dataFiles],
 );
-const rowSettings = optional(object<Partial<RowSettings>>({ addEosToken: optional(flag) }));
+const rowSettings = optional(
+  object<Partial<RowSettings>>({
+    addEosToken: optional(flag),
+    thinking: optional(oneOf('row', 'on', 'off')),
+    unroll: optional(oneOf('all', 'last', 'off')),
+    foldSystem: optional(flag),
+    media: optional(oneOf('refuse', 'drop')),
+  }),
+);
 const ofProject = object<{ projectId: string }>({ projectId: text });
 const rows = { data, split: optional(oneOf('train', 'eval')) };
 const viewing = { rowSettings, day: optional(text) };

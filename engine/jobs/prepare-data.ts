@@ -40,7 +40,7 @@ export async function prepareData(
   if (loaded.changed.length > 0)
     throw changedProblem(loaded.changed, files.hashes ? 'the version of the data set was made' : 'the run was started');
   if (loaded.notKept !== null) folder.log(`${paths.join(', ')}: the tokens are not kept for the next time: ${loaded.notKept}.`);
-  const prepared = await prepareExamples(loaded.rows, length, onRows(port));
+  const prepared = await prepareExamples(loaded.rows, length, onRows(port), recipe);
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
   const used = read - skipped;
@@ -50,10 +50,14 @@ export async function prepareData(
     if (count > 0) folder.log(`${paths.join(', ')}: ${count} of ${of} ${what}.`);
   };
   say(skipped, `${read} rows`, 'cannot be used and are left out');
-  if (examples > used)
+  const { unrolled } = loaded.findings;
+  if (examples > used) {
+    const together =
+      recipe.turnWeight === 'turn' ? 'each counts as a row of its own' : 'those of a conversation count as one row';
     folder.log(
-      `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart.`,
+      `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart, and ${together}.`,
     );
+  } else if (unrolled !== null) folder.log(`${paths.join(', ')}: ${unrolled.title}. ${unrolled.detail}`);
   say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
   say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
   if (prepared.examples.length === 0)

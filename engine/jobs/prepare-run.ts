@@ -65,7 +65,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
 
   reportPhase(port, 'Reading the data');
   const tokenizer = tokenizerOf(model);
-  const day = (earlier && dayOfRun(earlier)) ?? today();
+  const day = (earlier && dayOfRun(earlier)) ?? (recipe.date === '' ? today() : recipe.date);
   const reading = { skipBadRows: spec.skipBadRows, day, cache: tokenCache(model, spec.cacheDir) };
   const read = (files: RowFiles, whole: number, before: DataRecord | null = null) =>
     prepareData(files, model, tokenizer, recipe, { ...reading, whole }, { folder, port, before });

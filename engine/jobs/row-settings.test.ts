@@ -1,9 +1,10 @@
-/** Whether documents get an end is decided once, and training, evaluation, checks and later sessions of a run hold to it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+/** How rows are read is decided once, and training, evaluation, checks and later sessions of a run hold to it. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { DataReport, JobRequest, RenderedRow, RenderedRows } from '../contract.ts';
+import type { RowSettings } from '../recipe.ts';
 import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
 import { runEvaluate } from './evaluate.ts';
@@ -19,10 +20,10 @@ writeFileSync(data, '{"text": "a b c d e"}\n{"text": "one two three"}\n');
 const cacheDir = join(work, 'cache');
 const port: JobPort = { send: () => {}, stopRequested: false, onRequest: () => {}, untilStopped: () => new Promise(() => {}) };
 
-async function ask(request: JobRequest): Promise<unknown> {
+async function ask(request: JobRequest, path = modelPath): Promise<unknown> {
   let answer: (request: JobRequest, asker: Asker) => unknown = () => null;
   const asking = { ...port, onRequest: (listener: typeof answer) => (answer = listener), untilStopped: async () => {} };
-  await runData({ kind: 'data', model: { path: modelPath }, cacheDir }, asking as JobPort);
+  await runData({ kind: 'data', model: { path }, cacheDir }, asking as JobPort);
   return answer(request, silentAsker);
 }
 const tokens = (addEosToken: boolean) =>
@@ -56,6 +57,55 @@ test('checks, rendering, evaluation and training take as many tokens as the sett
     );
     const [first] = readFileSync(join(out, 'metrics.jsonl'), 'utf8').split('\n');
     expect((JSON.parse(first!) as { supervisedTokens: number }).supervisedTokens).toBe(addEosToken ? ended : open);
+  }
+});
+
+test('every setting changes the tokens of rows that it means, in checks and in training', { timeout: 60_000 }, async () => {
+  const model = join(work, 'model');
+  cpSync(modelPath, model, { recursive: true });
+  writeFileSync(
+    join(model, 'chat_template.jinja'),
+    `{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ m.role + ': ' + (m.content if loop.last else m.content | upper) + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' + ('now ' if enable_thinking is defined and enable_thinking else '') }}{% endif %}`,
+  );
+  const said = (...contents: readonly string[]) =>
+    contents.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
+  const rows = {
+    plain: { messages: said('a', 'b') },
+    turns: { messages: said('a', 'b', 'c', 'd') },
+    system: { messages: [{ role: 'system', content: 's' }, ...said('a', 'b')] },
+    picture: { messages: said('a', 'b'), images: ['a.png'] },
+  };
+  const report = async (name: keyof typeof rows, rowSettings: Partial<RowSettings> = {}) => {
+    const path = join(work, `${name}.jsonl`);
+    writeFileSync(path, JSON.stringify(rows[name]));
+    return (await ask({ name: 'report', data: { paths: [path] }, maxLength: 100, rowSettings }, model)) as DataReport;
+  };
+  const titles = ({ checks }: DataReport) => checks.map(({ title }) => title).join('\n');
+  expect(await report('turns')).toMatchObject({ rows: 1, examples: 2 });
+  const last = await report('turns', { unroll: 'last' });
+  expect(last).toMatchObject({ rows: 1, examples: 1 });
+  expect(last.checks.map(({ detail }) => detail).join()).toContain('1 earlier turn would be examples of their own');
+  expect(titles(await report('turns', { unroll: 'off' }))).toContain('1 row cannot be used');
+  expect(titles(await report('system'))).toContain('1 row cannot be used');
+  expect(titles(await report('system', { foldSystem: true }))).toContain('Every row can be used');
+  expect(titles(await report('picture'))).toContain('1 row cannot be used');
+  expect(titles(await report('picture', { media: 'drop' }))).toContain('1 row without their pictures and sounds');
+  const plain = await report('plain');
+  expect(plain.checks.find(({ title }) => title === 'What asks for an answer is not trained')?.detail).toContain(
+    '"assistant: " (1 turn)',
+  );
+  expect(titles(await report('plain', { thinking: 'on' }))).toContain('1 row cannot be used');
+
+  const data = { paths: [join(work, 'turns.jsonl')] };
+  for (const [unroll, steps] of [
+    ['all', 2],
+    ['last', 1],
+  ] as const) {
+    const out = join(work, `unroll-${unroll}`);
+    const recipe = { rank: 1, epochs: 1, batchSize: 1, unroll, turnWeight: 'conversation', date: '2026-07-15' };
+    const spec = { kind: 'train', model: { path: model }, data, adapterPath: null, out, cacheDir, recipe } as const;
+    await runTrain({ ...spec, device: 'cpu', skipBadRows: false, resume: false }, port);
+    expect(readRunFolder(out)?.record).toMatchObject({ totalSteps: steps, day: '2026-07-15', recipe: { unroll } });
   }
 });
 

@@ -19,6 +19,14 @@ it('cuts rows at the right and leaves out those without a target then', async ()
   ]);
 });
 
+it('counts a conversation that is several examples as one where that is wanted', async () => {
+  const rows = [row(0, [1, 2], [-100, 2]), row(0, [1, 3], [-100, 3]), row(1, [1, 2], [-100, 2]), row(0, [1, 4], [-100, -100])];
+  const weights = async (turnWeight: 'turn' | 'conversation') =>
+    (await prepareExamples(rows, 9, () => Promise.resolve(), { turnWeight })).examples.map(({ weight }) => weight);
+  expect(await weights('turn')).toEqual([1, 1, 1]);
+  expect(await weights('conversation')).toEqual([0.5, 0.5, 1]);
+});
+
 it('goes through many rows in turns, and a stop ends it between two', async () => {
   const many = Array.from({ length: 1000 }, (_, i) => row(i, [1, 2], [-100, 2]));
   const heard: number[] = [];

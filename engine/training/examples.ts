@@ -1,5 +1,6 @@
 /** Defines the examples that training draws, each of one or several sequences of tokens. */
 import { type LabelledTokens, supervisedTokens } from '../labels.ts';
+import type { Recipe } from '../recipe.ts';
 
 /** Says what a sequence is in its example: the whole of it, or the chosen or rejected answer of a preference. */
 export type Part = 'whole' | 'chosen' | 'rejected';
@@ -15,6 +16,8 @@ export interface Example {
   readonly file: string;
   readonly line: number;
   readonly sequences: readonly Sequence[];
+  /** How much each of its tokens counts in the loss; left out, 1. */
+  readonly weight?: number;
 }
 
 /** Describes a row of data with one sequence of tokens. */
@@ -24,6 +27,7 @@ export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, L
  * Presents a row as an example of one sequence. Its tokens are views of the row's own, because there may be millions of rows.
  */
 class RowExample implements Example {
+  weight = 1;
   readonly #row: TokensOfRow;
   readonly #maxLength: number;
 
@@ -51,7 +55,7 @@ class RowExample implements Example {
 }
 
 /** Turns each row into an example of one sequence, cut to `maxLength` tokens. */
-export function examplesOf(rows: readonly TokensOfRow[], maxLength = Infinity): Example[] {
+export function examplesOf(rows: readonly TokensOfRow[], maxLength = Infinity): RowExample[] {
   return rows.map((row) => new RowExample(row, maxLength));
 }
 
@@ -78,16 +82,25 @@ export async function* inTurns<T>(all: readonly T[], onTurn: OnTurn): AsyncGener
   }
 }
 
-/** Truncates rows to `maxLength` tokens and drops those that have no supervised token left. */
+/**
+ * Truncates rows to `maxLength` tokens and drops those that have no supervised token left. With a weight by conversation, the
+ * examples of one row of the data count as much together as a row that is one example.
+ */
 export async function prepareExamples(
   rows: readonly TokensOfRow[],
   maxLength: number,
   onTurn: OnTurn,
+  { turnWeight = 'turn' }: Partial<Pick<Recipe, 'turnWeight'>> = {},
 ): Promise<PreparedExamples> {
-  const examples: Example[] = [];
+  const examples: RowExample[] = [];
   for await (const some of inTurns(rows, onTurn))
     for (const example of examplesOf(some, maxLength))
       if (example.sequences.every(({ labels }) => supervisedTokens(labels) > 0)) examples.push(example);
+  if (turnWeight === 'conversation') {
+    const siblings = new Map<number, number>();
+    for (const { index } of examples) siblings.set(index, (siblings.get(index) ?? 0) + 1);
+    for (const example of examples) example.weight = 1 / siblings.get(example.index)!;
+  }
   const truncated = rows.reduce((count, { inputIds }) => count + (inputIds.length > maxLength ? 1 : 0), 0);
   return { examples, truncated, withoutTarget: rows.length - examples.length };
 }

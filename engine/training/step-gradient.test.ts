@@ -53,6 +53,7 @@ const workOf = (objective: Objective, packing: boolean): ObjectiveStep => ({
 
 describe.each([
   ['sft', objectives.sft, rows],
+  ['sft with weights of its examples', objectives.sft, rows.map((row, i) => ({ ...row, weight: i < 2 ? 0.5 : 1 }))],
   ['an objective of pairs that are compared with a reference', dpo, pairs],
 ] as const)('%s', (_, objective, examples) => {
   it.each([true, false])('has the gradient of its loss, packed: %s', async (packing) => {

@@ -1,6 +1,15 @@
 import { SvelteMap } from 'svelte/reactivity';
-import type { AllRequests, DataColumns, DataReport, Dataset, Params, Progress, RowView, Split } from '../../engine/contract.ts';
-import type { RowSettings } from '../../engine/recipe.ts';
+import type {
+  AllRequests,
+  DataColumns,
+  DataReport,
+  Dataset,
+  Params,
+  Progress,
+  RowView,
+  Split,
+  ViewingRows,
+} from '../../engine/contract.ts';
 import { isolated } from '../ui/format.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Asking, Engine } from './engine.ts';
@@ -71,12 +80,12 @@ export class DatasetsState {
     modelId: string,
     split: Split,
     maxLength: number,
-    rowSettings: Partial<RowSettings> = {},
+    reading: ViewingRows = {},
   ): Promise<DataReport> {
     this.#checking.set(datasetId, (this.#checking.get(datasetId) ?? 0) + 1);
     try {
       const of = { model: { id: modelId }, data: { versionId: version.id }, split };
-      return await this.#engine.request('data.report', { ...of, maxLength, rowSettings });
+      return await this.#engine.request('data.report', { ...of, ...reading, maxLength });
     } finally {
       const others = this.#checking.get(datasetId)! - 1;
       if (others > 0) this.#checking.set(datasetId, others);

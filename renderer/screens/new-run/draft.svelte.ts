@@ -19,6 +19,9 @@ import {
   type RecipeInput,
   type RecipeKey,
   recipeKeys,
+  rowSettingKeys,
+  rowSettings,
+  type RowSettings,
 } from '../../../engine/recipe.ts';
 import { Asked } from '../../state/asked.svelte.ts';
 import type { Studio } from '../../state/studio.svelte.ts';
@@ -242,8 +245,10 @@ export class Draft {
     const [modelId, dataset, maxLength] = [this.modelId, this.dataset, this.values.maxLength];
     if (modelId === null || dataset === null || typeof maxLength !== 'number' || this.errors.maxLength !== undefined)
       return this.report.clear();
-    const rowSettings = { addEosToken: this.values.addEosToken === true };
-    await this.report.ask(() => this.#studio.datasets.report(dataset, modelId, 'train', maxLength, rowSettings));
+    if ([...rowSettingKeys, 'date' as const].some((key) => this.errors[key] !== undefined)) return this.report.clear();
+    const { date } = this.values;
+    const reading = { rowSettings: rowSettings(this.values as RowSettings), ...(date === '' ? {} : { day: String(date) }) };
+    await this.report.ask(() => this.#studio.datasets.report(dataset, modelId, 'train', maxLength, reading));
   }
 
   /** Asks what would have to change for a run of at most `budget` bytes. */

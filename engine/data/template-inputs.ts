@@ -1,0 +1,342 @@
+/**
+ * What a chat template reads of a conversation, found by rendering marks and looking where they land: in which field it reads a thought,
+ * how it wants calls and their arguments, whether it writes tools, developer and system turns, and which of its variables ask for a thought.
+ */
+import type { ChatMessage, ToolCall } from '../contract.ts';
+import { Problem } from '../problem.ts';
+import type { RowSettings } from '../recipe.ts';
+import { argumentsOf, hermesCalls, hermesResult } from './calls.ts';
+import type { Conversation } from './content.ts';
+import type { ChatTemplate, TemplateMessage, TemplateVariables } from './template.ts';
+
+/** A conversation as a template reads it. */
+export interface TemplateInputs {
+  /** With a thought in `reasoning_content` where the template reads one beside the content, in the content otherwise. */
+  readonly messages: readonly ChatMessage[];
+  readonly trained: readonly boolean[];
+  readonly variables: TemplateVariables;
+  /** A message in the fields that the template reads. */
+  write(message: ChatMessage): TemplateMessage;
+}
+
+/** What stands for a text to see where it lands: digits, which no template trims, escapes or tests for. */
+export const mark = (i: number): string => `271828${i}182845904523536`;
+
+/** Returns what is rendered; null where the template refuses. */
+export function attempt(render: () => string): string | null {
+  try {
+    return render();
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
+
+/**
+ * Returns a conversation as the template reads it. Throws a `Problem` for tools, calls or thoughts that the template does not write.
+ */
+export function inputsOf(
+  template: ChatTemplate,
+  row: Conversation,
+  { foldSystem }: Pick<RowSettings, 'foldSystem'>,
+): TemplateInputs {
+  const { variables: own, tools } = row;
+  const variables = tools === undefined ? own : { ...own, tools };
+  const kept = foldSystem ? folded(template, withDeveloper(template, row), variables) : withDeveloper(template, row);
+  const field = fieldOfThought(template, own);
+  const messages = withResults(template, withCalls(withThoughts(template, kept.messages, { variables: own, field }), tools));
+  const form = messages.some(hasCalls) ? callForm(template, messages, { variables, field }) : usualForm;
+  const write = writer(field, form);
+  if (tools !== undefined) requireTools(template, messages.map(write), variables);
+  return { messages, trained: kept.trained, variables, write };
+}
+
+// ── Roles ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A developer turn is what a system turn is called now: it becomes one where the template does not write the new name. */
+function withDeveloper(template: ChatTemplate, row: Conversation): Conversation {
+  if (!row.messages.some(({ role }) => role === 'developer')) return row;
+  const text = attempt(() =>
+    template.render(
+      [
+        { role: 'developer', content: mark(0) },
+        { role: 'user', content: mark(1) },
+      ],
+      { addGenerationPrompt: false },
+    ),
+  );
+  if (text?.includes(mark(0)) === true) return row;
+  const messages = row.messages.map((message): ChatMessage => ({
+    ...message,
+    role: message.role === 'developer' ? 'system' : message.role,
+  }));
+  return { ...row, messages };
+}
+
+/** The conversation with system turns that the template refuses or leaves out in the turns of the user behind them. */
+function folded(template: ChatTemplate, row: Conversation, variables: TemplateVariables): Conversation {
+  const isSystem = ({ role }: ChatMessage): boolean => role === 'system';
+  if (!row.messages.some(isSystem)) return row;
+  const marked = row.messages.map((message, i) => (isSystem(message) ? { ...message, content: mark(i) } : message));
+  const write = writer(null, usualForm);
+  const text = attempt(() => template.render(marked.map(write), { addGenerationPrompt: false, variables }));
+  const messages: ChatMessage[] = [];
+  const trained: boolean[] = [];
+  let before = '';
+  for (const [i, message] of row.messages.entries()) {
+    if (isSystem(message) && text?.includes(mark(i)) !== true) {
+      before += `${message.content}\n\n`;
+      continue;
+    }
+    const takes = message.role === 'user' && before !== '';
+    messages.push(takes ? { ...message, content: before + message.content } : message);
+    trained.push(row.trained[i]!);
+    if (takes) before = '';
+  }
+  // Behind the last turn of the user there is nobody to say it.
+  return before === '' ? { ...row, messages, trained } : row;
+}
+
+// ── Thoughts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What an answer thinks, null where it has no thought, and what it says. A prompt may have opened the thought already. */
+export function thoughtOf(content: string): { readonly thought: string | null; readonly answer: string } {
+  const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
+  return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
+}
+
+/** Fields in which templates read the thought of an answer. */
+const thoughtFields = ['reasoning_content', 'reasoning', 'thinking'];
+
+/** The field in which the template reads the thought of a last answer; null where it reads none. */
+function fieldOfThought(template: ChatTemplate, variables: TemplateVariables): string | null {
+  return remembered(template, `field ${JSON.stringify(variables)}`, () => {
+    const named = thoughtFields.filter((name) => template.source.includes(name));
+    const reads = (name: string, more: TemplateVariables = {}, calls: object = {}) =>
+      probe(template, mark(1), { ...calls, [name]: mark(0) }, { ...variables, ...more })?.includes(mark(0)) === true;
+    // Some think only before they call.
+    const call = { tool_calls: [markedCall] };
+    return named.find((name) => reads(name) || reads(name, asking) || reads(name, asking, call)) ?? null;
+  });
+}
+
+/** Mistral takes no id of another length. */
+const markedCall: ToolCall = {
+  ...{ id: 'abcde1234', type: 'function' },
+  function: { name: mark(1), arguments: { [mark(2)]: mark(3) } },
+};
+
+const asking: TemplateVariables = { enable_thinking: true, thinking: true };
+
+/** How the template writes a last answer; null where it refuses. */
+function probe(
+  template: ChatTemplate,
+  content: string,
+  fields: Readonly<Record<string, unknown>>,
+  variables: TemplateVariables,
+): string | null {
+  const asked = [
+    { role: 'user', content: '1' },
+    { ...fields, role: 'assistant', content },
+  ];
+  return attempt(() => template.render(asked, { addGenerationPrompt: false, variables }));
+}
+
+/** The messages with their thoughts where the template reads them. */
+function withThoughts(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  { variables, field }: { readonly variables: TemplateVariables; readonly field: string | null },
+): readonly ChatMessage[] {
+  const inContent = ({ role, content }: ChatMessage) => role === 'assistant' && thoughtOf(content).thought !== null;
+  const doubles = messages.some(inContent) && field !== null && writesSecondThought(template, variables);
+  return messages.map((message, i): ChatMessage => {
+    const { reasoning_content: beside, ...rest } = message;
+    if (beside === undefined && doubles && inContent(message)) {
+      const { thought, answer } = thoughtOf(message.content);
+      return { ...message, content: answer.trimStart(), reasoning_content: thought!.trim() };
+    }
+    if (beside === undefined || field !== null) return message;
+    if (!template.source.includes('think>'))
+      throw new Problem(
+        'format-unsupported',
+        `message ${i + 1} has a thought beside its content, and the model's chat template writes no thoughts.`,
+        'Write it into the content between <think> and </think> if the model is to learn it, or remove it.',
+      );
+    return { ...rest, content: `<think>\n${beside.trim()}\n</think>\n\n${message.content}` };
+  });
+}
+
+/** Whether the template would write a thought of its own before a content that begins with one. */
+function writesSecondThought(template: ChatTemplate, variables: TemplateVariables): boolean {
+  return remembered(template, `second ${JSON.stringify(variables)}`, () => {
+    const text = probe(template, `<think>\n${mark(0)}\n</think>\n\n${mark(1)}`, {}, variables);
+    const [before, twice] = text?.split(new RegExp(`<think>(?=\\s*${mark(0)})`)) ?? [];
+    return before !== undefined && twice !== undefined && /<\/think>\s*$/.test(before);
+  });
+}
+
+/**
+ * Returns the variables with which the template asks for answers with a thought, or without one. Throws a `Problem` where it has no switch
+ * for that and does the other.
+ */
+export function thinkingVariables(template: ChatTemplate, thinking: 'on' | 'off'): TemplateVariables {
+  return remembered(template, `thinking ${thinking}`, () => {
+    const wanted = thinking === 'on';
+    const names = ['enable_thinking', 'thinking'].filter((name) => new RegExp(`\\b${name}\\b`).test(template.source));
+    const switched = (on: boolean): TemplateVariables => Object.fromEntries(names.map((name) => [name, on]));
+    const effort = (on: boolean): TemplateVariables => ({ reasoning_effort: on ? 'high' : 'none' });
+    const asks = (variables: TemplateVariables) =>
+      attempt(() => template.render([{ role: 'user', content: mark(0) }], { addGenerationPrompt: true, variables }));
+    const tells = (of: (on: boolean) => TemplateVariables) => {
+      const [on, off] = [asks(of(true)), asks(of(false))];
+      return on !== null && off !== null && on !== off;
+    };
+    if (names.length > 0 && tells(switched)) return switched(wanted);
+    if (/\breasoning_effort\b/.test(template.source) && /(['"])none\1/.test(template.source) && tells(effort))
+      return effort(wanted);
+    const thinks = /<(\w+)>\s*$/.test(asks({}) ?? '') || fieldOfThought(template, {}) !== null;
+    if (thinks === wanted) return {};
+    throw new Problem(
+      'template-failed',
+      `the model's chat template has no switch that turns thoughts ${thinking}.`,
+      `Choose thinking 'row', which asks as the template does by itself.`,
+    );
+  });
+}
+
+// ── Tools ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** How a template wants a call: arguments as an object or as JSON, and what stands for the content of a turn that only calls. */
+interface CallForm {
+  readonly objects: boolean;
+  readonly content: '' | null;
+}
+const usualForm: CallForm = { objects: true, content: null };
+const callForms: readonly CallForm[] = [
+  usualForm,
+  { objects: true, content: '' },
+  { objects: false, content: null },
+  { objects: false, content: '' },
+];
+
+function hasCalls({ tool_calls: calls }: ChatMessage): boolean {
+  return calls !== undefined;
+}
+
+/** Messages in the fields of a template that reads thoughts in `field` and calls in this form. */
+function writer(field: string | null, { objects, content: silent }: CallForm): (message: ChatMessage) => TemplateMessage {
+  return ({ reasoning_content: thought, tool_calls: calls, ...message }) => ({
+    ...message,
+    ...(thought === undefined || field === null ? {} : { [field]: thought }),
+    ...(calls === undefined
+      ? {}
+      : { content: message.content === '' ? silent : message.content, tool_calls: calls.map((call) => inForm(call, objects)) }),
+  });
+}
+
+function inForm(call: ToolCall, objects: boolean): ToolCall {
+  const { name, arguments: given } = call.function;
+  if (!objects) return { ...call, function: { name, arguments: typeof given === 'string' ? given : JSON.stringify(given) } };
+  const args = argumentsOf(call);
+  return args === null ? call : { ...call, function: { name, arguments: args } };
+}
+
+/** The form in which the template writes calls; throws where it writes them in none. */
+function callForm(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  { variables, field }: { readonly variables: TemplateVariables; readonly field: string | null },
+): CallForm {
+  const broken = messages.findIndex(({ tool_calls: calls }) => calls?.some((call) => argumentsOf(call) === null) === true);
+  if (broken >= 0)
+    throw new Problem(
+      'data-invalid',
+      `message ${broken + 1} has a call whose arguments are not the JSON of an object.`,
+      'Write them as the tool takes them, or leave the row out.',
+    );
+  const known = callFormOf.get(template);
+  if (known !== undefined) return known;
+  const at = messages.findLastIndex(hasCalls);
+  const before = messages.slice(0, at).filter((message) => !hasCalls(message) && message.role !== 'tool');
+  const asked = [...before, { ...messages[at]!, tool_calls: [markedCall] }];
+  const answered = [...asked, { role: 'tool', content: mark(4), tool_call_id: markedCall.id!, name: mark(1) } as const];
+  let isRendered = false;
+  for (const conversation of [answered, asked])
+    for (const form of callForms) {
+      const written = conversation.map(writer(field, form));
+      const text = attempt(() => template.render(written, { addGenerationPrompt: false, variables }));
+      isRendered ||= text !== null;
+      if (text === null || ![1, 2, 3].every((i) => text.includes(mark(i)))) continue;
+      callFormOf.set(template, form);
+      return form;
+    }
+  // What the template says of it is a better reason than ours.
+  if (!isRendered) template.render(messages.map(writer(field, usualForm)), { addGenerationPrompt: false, variables });
+  throw new Problem(
+    'format-unsupported',
+    `message ${at + 1} has 'tool_calls': the model's chat template writes no calls of tools.`,
+    `Use a model whose chat template does, leave the row out, or remove 'tool_calls' if no tool is called.`,
+  );
+}
+
+const callFormOf = new WeakMap<ChatTemplate, CallForm>();
+
+/** Throws where the template writes the same without the tools. */
+function requireTools(template: ChatTemplate, messages: readonly TemplateMessage[], variables: TemplateVariables): void {
+  if (writesTools.has(template)) return;
+  const { tools: _, ...without } = variables;
+  const text = (given: TemplateVariables) => template.render(messages, { addGenerationPrompt: false, variables: given });
+  if (text(variables) === attempt(() => text(without)))
+    throw new Problem(
+      'format-unsupported',
+      `the row has 'tools': the model's chat template does not write them.`,
+      `Use a model whose chat template does, leave the row out, or remove 'tools' if the conversation calls no tool.`,
+    );
+  writesTools.add(template);
+}
+
+const writesTools = new WeakSet<ChatTemplate>();
+
+/** The messages with the calls that stand in their contents as Hermes writes them, where the tools are not defined in a text too. */
+function withCalls(messages: readonly ChatMessage[], tools: Conversation['tools']): readonly ChatMessage[] {
+  if (tools === undefined) return messages;
+  return messages.map((message): ChatMessage => {
+    const found = message.role === 'assistant' && !hasCalls(message) ? hermesCalls(message.content) : null;
+    return found === null ? message : { ...message, content: found.said, tool_calls: found.calls };
+  });
+}
+
+/** The messages with results out of the tags that Hermes puts around them, where the template puts the same around them. */
+function withResults(template: ChatTemplate, messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const isWrapped = ({ role, content }: ChatMessage) => role === 'tool' && hermesResult(content) !== null;
+  if (!messages.some(isWrapped)) return messages;
+  const wraps = remembered(template, 'results', () => {
+    const asked = [
+      { role: 'user', content: '1' },
+      { role: 'assistant', content: '2' },
+      { role: 'tool', content: mark(0) },
+    ];
+    const text = attempt(() => template.render(asked, { addGenerationPrompt: false }));
+    return text !== null && new RegExp(`<tool_response>\\s*${mark(0)}`).test(text);
+  });
+  return wraps
+    ? messages.map((message) => (isWrapped(message) ? { ...message, content: hermesResult(message.content)! } : message))
+    : messages;
+}
+
+// ── What is found out once ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Answers kept for each template; rows may have variables of their own. */
+const mostRemembered = 256;
+const memory = new WeakMap<ChatTemplate, Map<string, unknown>>();
+
+function remembered<T>(template: ChatTemplate, question: string, find: () => T): T {
+  const known = memory.get(template) ?? new Map<string, unknown>();
+  memory.set(template, known);
+  if (!known.has(question)) {
+    if (known.size >= mostRemembered) known.clear();
+    known.set(question, find());
+  }
+  return known.get(question) as T;
+}

@@ -1,0 +1,41 @@
+/** Values of a row's fields, and how one is refused that is not what it has to be. */
+import { Problem } from '../problem.ts';
+
+export function isMissing(value: unknown): boolean {
+  return value === undefined || value === null;
+}
+
+/** A text that is trained; of an empty one only its end would be. */
+export function written(value: string, name: string): string {
+  if (value.trim() === '') throw new Problem('data-empty', `'${name}' is empty.`, 'Write its text, or remove the row.');
+  return value;
+}
+
+export function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw invalid(`'${name}' is ${shown(value)}, not a text.`, `Put the text into "${name}".`);
+  return wellFormed(value);
+}
+
+export function wellFormed(value: string): string {
+  if (!value.isWellFormed())
+    throw invalid('a text has half of a surrogate pair, which is no character.', 'Write the file again from its source.');
+  return value;
+}
+
+export function integers(value: unknown, name: string): Int32Array {
+  if (!Array.isArray(value)) throw invalid(`'${name}' is not a list of numbers.`, 'Give token ids as whole numbers.');
+  const at = value.findIndex((id) => !Number.isInteger(id) || Math.abs(id as number) > 0x7fffffff);
+  if (at >= 0) throw invalid(`'${name}' has ${shown(value[at])} at position ${at}.`, 'Give token ids as whole numbers.');
+  return Int32Array.from(value as number[]);
+}
+
+/** What stands there, cut short; what has an inside is named by its kind, because it may be nested without end. */
+export function shown(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value).slice(0, 60);
+}
+
+export function invalid(message: string, hint: string): Problem {
+  return new Problem('data-invalid', message, hint);
+}
