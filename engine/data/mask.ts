@@ -329,16 +329,19 @@ class Rendering {
   /** Messages, from 1, that the template leaves out, or a part of them that is no thought; answers to be learned are refused then. */
   leftOut(): number[] {
     const { messages, trained } = this.#conversation;
-    const marked = attempt(() =>
-      this.#render(
-        messages.map((message, i) => ({ ...message, content: message.content.trim() === '' ? message.content : mark(i) })),
-        false,
-      ),
-    );
+    const marks = messages.map((message, i) => ({ ...message, content: message.content.trim() === '' ? '' : mark(i) }));
+    const marked = attempt(() => this.#render(marks, false));
     // A template may refuse other contents than these, or take only a part of these.
-    const missing = ({ role, content }: ChatMessage, i: number) =>
-      (marked !== null && !marked.includes(mark(i))) ||
-      !holds(this.text(messages.length), role === 'assistant' ? thoughtOf(content).answer : content);
+    const lacks = (text: string | null, ofMarks: string | null, { role, content }: ChatMessage, i: number) =>
+      text === null ||
+      (ofMarks !== null && !ofMarks.includes(mark(i))) ||
+      !holds(text, role === 'assistant' ? thoughtOf(content).answer : content);
+    // Some templates write a turn only while they ask for what comes behind it.
+    const last = trained.lastIndexOf(true);
+    const prompt = (all: readonly ChatMessage[]) => attempt(() => this.#render(all.slice(0, last), true));
+    const missing = (message: ChatMessage, i: number) =>
+      lacks(this.text(messages.length), marked, message, i) &&
+      (i >= last || lacks(prompt(messages), prompt(marks), message, i));
     return messages.flatMap((message, i) =>
       !trained[i] && message.content.trim() !== '' && missing(message, i) ? [i + 1] : [],
     );

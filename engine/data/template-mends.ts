@@ -35,7 +35,7 @@ const functions = Object.fromEntries(
 
 /** Returns the functions that a mended template calls; `wallClock` is what a clock on the wall shows, as the milliseconds that it would be in UTC. */
 export function mendedFunctions(wallClock: number): Readonly<Record<string, unknown>> {
-  return { ...functions, [`${prefix}${dateFunction}`]: dateWriter(wallClock) };
+  return { ...functions, ...tableFunctions, [`${prefix}${dateFunction}`]: dateWriter(wallClock) };
 }
 
 /** `strftime_now(format)` of transformers; the library's own knows few codes and writes names in the language of the computer. */
@@ -51,10 +51,16 @@ function dateWriter(wallClock: number): (format: unknown) => string {
 interface Node {
   type?: unknown;
   value?: unknown;
-  callee?: Node & { computed?: boolean; object?: unknown; property?: Node };
+  callee?: Node;
   args?: unknown[];
   operand?: unknown;
   filter?: Node;
+  computed?: unknown;
+  object?: Node;
+  property?: Node;
+  assignee?: Node;
+  operator?: { value?: unknown };
+  right?: Node;
 }
 
 /** Filters that take what is not there for an empty text, and those that take it, and None, for an empty list. */
@@ -71,8 +77,14 @@ const ofTexts: ReadonlySet<unknown> = new Set([
 ]);
 const ofLists: ReadonlySet<unknown> = new Set(['select', 'reject', 'selectattr', 'rejectattr', 'map']);
 
-/** Mends a parsed template and all that is in it. */
-export function mend(node: unknown): void {
+/** Mends a parsed template. */
+export function mendTemplate(parsed: unknown): void {
+  mendTables(parsed);
+  mend(parsed);
+}
+
+/** Mends a node and all that is in it. */
+function mend(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
   const { type, callee, args, filter } = node as Node;
   if (type === 'CallExpression') mendStrip(node, callee, args);
@@ -84,8 +96,11 @@ export function mend(node: unknown): void {
     if (ofLists.has(name))
       (node as Node).operand = { type: 'BinaryExpression', operator: { value: 'or' }, left: operand, right: noList };
   }
-  const inner = node instanceof Map ? [...node.entries()].flat() : Object.values(node);
-  for (const each of inner) mend(each);
+  for (const each of partsOf(node)) mend(each);
+}
+
+function partsOf(node: object): unknown[] {
+  return node instanceof Map ? [...node.entries()].flat() : Object.values(node);
 }
 
 const withEmptyText = {
@@ -100,4 +115,104 @@ function mendStrip(node: object, callee: Node['callee'], args: unknown[] | undef
   if (typeof name !== 'string' || !Object.hasOwn(strips, name) || callee!.computed !== false || args?.length !== 1) return;
   args.unshift(callee!.object);
   (node as Node).callee = { type: 'Identifier', value: `${prefix}${name}` };
+}
+
+// ── Objects with numbers as their keys ──────────────────────────────────────────────────────────────────────────────────
+
+/** What functions get of the library's values. */
+interface Held {
+  readonly value: unknown;
+}
+type Pairs = readonly (readonly [key: unknown, value: unknown])[];
+
+/** The pairs of a table; a function is handed a list whose entries the library still holds. */
+function pairsOf(table: unknown): Pairs {
+  const plain = (held: unknown): unknown => (Array.isArray(held) ? held.map((entry) => plain((entry as Held).value)) : held);
+  return plain(table) as Pairs;
+}
+
+const tableFunctions = {
+  [`${prefix}entries`]: (table: unknown) => pairsOf(table),
+  [`${prefix}sorted`]: (table: unknown) => pairsOf(table).toSorted(([a], [b]) => Number(a) - Number(b)),
+  [`${prefix}keys`]: (table: unknown) => pairsOf(table).map(([key]) => key),
+  [`${prefix}values`]: (table: unknown) => pairsOf(table).map(([, value]) => value),
+  [`${prefix}get`]: (table: unknown, key: unknown, otherwise: unknown = null) => {
+    const found = pairsOf(table).find(([own]) => own === key);
+    return found === undefined ? otherwise : found[1];
+  },
+  [`${prefix}has`]: (table: unknown, key: unknown) => pairsOf(table).some(([own]) => own === key),
+};
+
+/**
+ * Makes an object such as `{1: 'a', 2: 'b'}`, for which the library has no keys, a list of pairs, and what is done with the name it is set
+ * to calls of our own. An object with which anything else is done stays what it is, and the library refuses it.
+ */
+function mendTables(parsed: unknown): void {
+  const tables = new Map<unknown, Node>();
+  walk(parsed, (node) => {
+    if (node.type === 'Set' && node.assignee?.type === 'Identifier' && isTable(node.value))
+      tables.set(node.assignee.value, node);
+  });
+  for (const [name, set] of tables) {
+    const is = (node: unknown): boolean => (node as Node | undefined)?.type === 'Identifier' && (node as Node).value === name;
+    const calls: (() => void)[] = [];
+    let named = 0;
+    let known = 0;
+    const use = (node: Node, table: unknown, called: string, ...args: unknown[]) => {
+      known++;
+      calls.push(() => {
+        for (const field of Object.keys(node)) delete (node as Record<string, unknown>)[field];
+        Object.assign(node, callOf(called, [table, ...args]));
+      });
+    };
+    walk(parsed, (node) => {
+      if (is(node)) named++;
+      const method =
+        node.type === 'CallExpression' && node.callee?.computed === false && is(node.callee.object) ? node.callee : null;
+      const filter = node.type === 'FilterExpression' && is(node.operand) ? node.filter?.value : null;
+      if (method !== null && ['items', 'keys', 'values', 'get'].includes(String(method.property?.value)))
+        use(
+          node,
+          method.object,
+          method.property!.value === 'items' ? 'entries' : String(method.property!.value),
+          ...(node.args ?? []),
+        );
+      else if (filter === 'items' || filter === 'dictsort') use(node, node.operand, filter === 'items' ? 'entries' : 'sorted');
+      else if (
+        node.type === 'MemberExpression' &&
+        node.computed === true &&
+        is(node.object) &&
+        node.property?.type !== 'SliceExpression'
+      )
+        use(node, node.object, 'get', node.property);
+      else if (node.type === 'BinaryExpression' && node.operator?.value === 'in' && is(node.right))
+        use(node, node.right, 'has', (node as { left?: unknown }).left);
+    });
+    // It is named once more where it is set.
+    if (named - 1 !== known) continue;
+    const pairs = [...(set.value as { value: Map<unknown, unknown> }).value].map((pair) => ({
+      type: 'ArrayLiteral',
+      value: pair,
+    }));
+    set.value = { type: 'ArrayLiteral', value: pairs };
+    for (const call of calls) call();
+  }
+}
+
+function isTable(node: unknown): boolean {
+  const { type, value } = (node ?? {}) as Node;
+  return (
+    type === 'ObjectLiteral' && value instanceof Map && [...value.keys()].some((key) => (key as Node).type === 'IntegerLiteral')
+  );
+}
+
+function callOf(name: string, args: unknown[]): Node {
+  return { type: 'CallExpression', callee: { type: 'Identifier', value: `${prefix}${name}` }, args };
+}
+
+/** Looks at every node, an outer one before those in it. */
+function walk(node: unknown, look: (node: Node) => void): void {
+  if (typeof node !== 'object' || node === null) return;
+  look(node);
+  for (const each of partsOf(node)) walk(each, look);
 }

@@ -1,7 +1,7 @@
 /** The thread in which templates are rendered. It has limited memory and is ended when it takes too long. */
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { Template } from '@huggingface/jinja';
-import { mend, mendedFunctions } from './template-mends.ts';
+import { mendedFunctions, mendTemplate } from './template-mends.ts';
 
 export interface TemplateSetup {
   readonly port: MessagePort;
@@ -25,7 +25,7 @@ function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): 
   try {
     if (opened?.source !== source) {
       const template = new Template(source);
-      mend(template.parsed);
+      mendTemplate(template.parsed);
       opened = { source, template };
     }
     const text = opened.template.render({ ...variables, ...mendedFunctions(wallClock) });

@@ -135,7 +135,16 @@ export function openTemplate(
   };
 }
 
+/** What the template library says of an object like `{1: "a"}`. */
+const numbersAsKeys = /^Object keys must be strings/;
+
 function notRendered(reason: string, withoutSystem: boolean): Problem {
+  if (numbersAsKeys.test(reason))
+    return new Problem(
+      'template-failed',
+      'The chat template could not be rendered: it has an object with numbers as its keys, which is not supported.',
+      'Use a template that has texts as keys, or a list, in its place.',
+    );
   const said = reason.replace(/\.+$/, '');
   return withoutSystem
     ? new Problem(

@@ -1,0 +1,26 @@
+/** What the template library does not do as Jinja does it. */
+import { expect, it } from 'vitest';
+import { openTemplate } from './template.ts';
+
+const render = (chatTemplate: string): string =>
+  openTemplate({ chatTemplate, bosText: null, eosText: null }).render([{ role: 'user', content: 'x' }], {
+    addGenerationPrompt: false,
+  });
+
+it('takes what is not there for an empty text, and for an empty list', () => {
+  expect(render('{{ nothing | length }}{{ nothing | trim }}{{ messages[0].nothing | upper | length }}')).toBe('00');
+  expect(render("{{ none | selectattr('a') | list | length }}{{ nothing | map(attribute='role') | list | length }}")).toBe('00');
+  expect(render("{{ messages | length }}{{ ' a ' | trim }}{{ messages | map(attribute='role') | join }}")).toBe('1auser');
+});
+
+it('looks up, sorts and lists objects with numbers as their keys', () => {
+  const table = "{% set t = {10: 'b', 2: 'a'} %}";
+  expect(render(`${table}{{ t[10] }}{{ t.get(3, 'none') }}{{ 2 in t }}{{ '2' in t }}`)).toBe('bnonetruefalse');
+  expect(render(`${table}{% for k, v in t | dictsort %}{{ k + 1 }}{{ v }}{% endfor %}`)).toBe('3a11b');
+  expect(render(`${table}{% for k, v in t.items() %}{{ k }}{{ v }}{% endfor %}{{ t.keys() | list }}`)).toBe('10b2a[10, 2]');
+});
+
+it('refuses such an object with the reason where something else is done with it', () => {
+  expect(() => render("{% set t = {1: 'a'} %}{{ t | tojson }}")).toThrow(/an object with numbers as its keys/);
+  expect(() => render("{{ {1: 'a'}[1] }}")).toThrow(/an object with numbers as its keys/);
+});
