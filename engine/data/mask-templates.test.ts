@@ -547,6 +547,12 @@ describe('tools', () => {
   });
 });
 
+it('contents are lists of parts for a template that takes no others (SmolVLM)', async () => {
+  const tokenizer = tokenizerOf(chatml, '<|im_end|>');
+  const template = `{% for m in messages %}{{ '<|im_start|>' + m.role + ':' }}{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant:' }}{% endif %}`;
+  expect(trainedOf(await learn(template, tokenizer, colours))).toEqual([['Blue it is<|im_end|>', 'Red it is<|im_end|>']]);
+});
+
 describe('a prompt that the text does not begin with', () => {
   const tokenizer = tokenizerOf([...chatml, '<|channel>', '<channel|>'], '<|im_end|>');
 
@@ -578,6 +584,15 @@ describe('a prompt that the text does not begin with', () => {
     const trained = colours.map(({ role }) => role === 'assistant');
     const rendered = renderConversation(template, { messages: colours, trained, variables: {} }, new EndTokens(tokenizer));
     expect(rendered.examples.map(({ text }) => text.includes('Name a colour Another<|im_end|>'))).toEqual([true]);
+  });
+
+  it('opens a thought where the text closes one that it has cut out (DeepSeek V3.1)', async () => {
+    const template = `{% for m in messages %}{{ '<|im_start|>assistant\\n</think>' + m.content.split('</think>')[-1] + '<|im_end|>' if m.role == 'assistant' else ${turn('m.role', 'm.content')} }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + ('<think>' if thinking is defined and thinking else '</think>') }}{% endif %}`;
+    expect(trainedOf(await learn(template, tokenizer, colours))).toEqual([['Blue it is<|im_end|>', 'Red it is<|im_end|>']]);
+    expect(trainedOf(await learn(template, tokenizer, sums))).toEqual([
+      ['\nTwo and two.\n</think>\n\n4<|im_end|>'],
+      ['6<|im_end|>'],
+    ]);
   });
 
   it('has a header that the text leaves out', async () => {

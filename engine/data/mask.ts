@@ -274,6 +274,10 @@ function cutLoosely(text: string, beginning: string): string | null {
 /** Variables by which templates are asked for a thought, tried for an answer that has one. */
 const thinking: readonly string[] = ['enable_thinking', 'thinking'];
 
+/** What each template has been found to ask with, the longest first. */
+const asksOf = new WeakMap<ChatTemplate, readonly string[]>();
+const mostAsks = 16;
+
 class Rendering {
   readonly #template: ChatTemplate;
   readonly #conversation: TemplateInputs;
@@ -316,14 +320,22 @@ class Rendering {
 
   /** What a prompt has behind the conversation before answer `i`. */
   #ask(i: number, prompt: string, variables: TemplateVariables): string {
-    const own = variables === this.#conversation.variables;
-    const before =
-      i === 0
-        ? ''
-        : (attempt(() => (own ? this.text(i) : this.#render(this.#conversation.messages.slice(0, i), false, variables))) ?? '');
+    const known = asksOf.get(this.#template) ?? [];
+    // Nearly all prompts of a template ask in the same words, and to render the conversation once more only to find them is dear.
+    const same = known.find((ask) => prompt.endsWith(ask));
+    if (same !== undefined) return same;
+    const isOwn = variables === this.#conversation.variables;
+    const render = () => (isOwn ? this.text(i) : this.#render(this.#conversation.messages.slice(0, i), false, variables));
+    const before = i === 0 ? '' : (attempt(render) ?? '');
     let shared = 0;
     while (shared < before.length && before[shared] === prompt[shared]) shared++;
-    return prompt.slice(shared);
+    const ask = prompt.slice(shared);
+    if (ask !== '' && known.length < mostAsks)
+      asksOf.set(
+        this.#template,
+        [...known, ask].toSorted((a, b) => b.length - a.length),
+      );
+    return ask;
   }
 
   /** Messages, from 1, that the template leaves out, or a part of them that is no thought; answers to be learned are refused then. */

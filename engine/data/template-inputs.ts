@@ -43,10 +43,10 @@ export function inputsOf(
   const { variables: own, tools } = row;
   const variables = tools === undefined ? own : { ...own, tools };
   const kept = foldSystem ? folded(template, withDeveloper(template, row), variables) : withDeveloper(template, row);
-  const field = fieldOfThought(template, own);
+  const [field, typed] = [fieldOfThought(template, own), readsParts(template)];
   const messages = withResults(template, withCalls(withThoughts(template, kept.messages, { variables: own, field }), tools));
-  const form = messages.some(hasCalls) ? callForm(template, messages, { variables, field }) : usualForm;
-  const write = writer(field, form);
+  const form = messages.some(hasCalls) ? callForm(template, messages, { variables, field, typed }) : usualForm;
+  const write = writer({ field, typed }, form);
   if (tools !== undefined) requireTools(template, messages.map(write), variables);
   return { messages, trained: kept.trained, variables, write };
 }
@@ -56,16 +56,14 @@ export function inputsOf(
 /** A developer turn is what a system turn is called now: it becomes one where the template does not write the new name. */
 function withDeveloper(template: ChatTemplate, row: Conversation): Conversation {
   if (!row.messages.some(({ role }) => role === 'developer')) return row;
-  const text = attempt(() =>
-    template.render(
-      [
-        { role: 'developer', content: mark(0) },
-        { role: 'user', content: mark(1) },
-      ],
-      { addGenerationPrompt: false },
-    ),
-  );
-  if (text?.includes(mark(0)) === true) return row;
+  const isWritten = remembered(template, 'developer', () => {
+    const asked = [
+      { role: 'developer', content: mark(0) },
+      { role: 'user', content: mark(1) },
+    ];
+    return attempt(() => template.render(asked, { addGenerationPrompt: false }))?.includes(mark(0)) === true;
+  });
+  if (isWritten) return row;
   const messages = row.messages.map((message): ChatMessage => ({
     ...message,
     role: message.role === 'developer' ? 'system' : message.role,
@@ -78,7 +76,7 @@ function folded(template: ChatTemplate, row: Conversation, variables: TemplateVa
   const isSystem = ({ role }: ChatMessage): boolean => role === 'system';
   if (!row.messages.some(isSystem)) return row;
   const marked = row.messages.map((message, i) => (isSystem(message) ? { ...message, content: mark(i) } : message));
-  const write = writer(null, usualForm);
+  const write = writer({ field: null, typed: readsParts(template) }, usualForm);
   const text = attempt(() => template.render(marked.map(write), { addGenerationPrompt: false, variables }));
   const messages: ChatMessage[] = [];
   const trained: boolean[] = [];
@@ -225,13 +223,27 @@ function hasCalls({ tool_calls: calls }: ChatMessage): boolean {
 }
 
 /** Messages in the fields of a template that reads thoughts in `field` and calls in this form. */
-function writer(field: string | null, { objects, content: silent }: CallForm): (message: ChatMessage) => TemplateMessage {
-  return ({ reasoning_content: thought, tool_calls: calls, ...message }) => ({
+function writer({ field, typed }: Fields, { objects, content: silent }: CallForm): (message: ChatMessage) => TemplateMessage {
+  return ({ reasoning_content: thought, tool_calls: calls, content, ...message }) => ({
     ...message,
+    content: calls !== undefined && content === '' ? silent : typed ? [{ type: 'text', text: content }] : content,
     ...(thought === undefined || field === null ? {} : { [field]: thought }),
-    ...(calls === undefined
-      ? {}
-      : { content: message.content === '' ? silent : message.content, tool_calls: calls.map((call) => inForm(call, objects)) }),
+    ...(calls === undefined ? {} : { tool_calls: calls.map((call) => inForm(call, objects)) }),
+  });
+}
+
+/** Where a template reads thoughts, null where it reads none beside the content, and whether it reads contents as lists of parts alone. */
+interface Fields {
+  readonly field: string | null;
+  readonly typed: boolean;
+}
+
+/** Whether the template takes no text as a content, as those of models that see do. */
+function readsParts(template: ChatTemplate): boolean {
+  return remembered(template, 'parts', () => {
+    const writes = (content: TemplateMessage['content']) =>
+      attempt(() => template.render([{ role: 'user', content }], { addGenerationPrompt: false }))?.includes(mark(0)) === true;
+    return !writes(mark(0)) && writes([{ type: 'text', text: mark(0) }]);
   });
 }
 
@@ -246,7 +258,7 @@ function inForm(call: ToolCall, objects: boolean): ToolCall {
 function callForm(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
-  { variables, field }: { readonly variables: TemplateVariables; readonly field: string | null },
+  { variables, field, typed }: Fields & { readonly variables: TemplateVariables },
 ): CallForm {
   const broken = messages.findIndex(({ tool_calls: calls }) => calls?.some((call) => argumentsOf(call) === null) === true);
   if (broken >= 0)
@@ -264,7 +276,7 @@ function callForm(
   let isRendered = false;
   for (const conversation of [answered, asked])
     for (const form of callForms) {
-      const written = conversation.map(writer(field, form));
+      const written = conversation.map(writer({ field, typed }, form));
       const text = attempt(() => template.render(written, { addGenerationPrompt: false, variables }));
       isRendered ||= text !== null;
       if (text === null || ![1, 2, 3].every((i) => text.includes(mark(i)))) continue;
@@ -272,7 +284,8 @@ function callForm(
       return form;
     }
   // What the template says of it is a better reason than ours.
-  if (!isRendered) template.render(messages.map(writer(field, usualForm)), { addGenerationPrompt: false, variables });
+  if (!isRendered)
+    template.render(messages.map(writer({ field, typed }, usualForm)), { addGenerationPrompt: false, variables });
   throw new Problem(
     'format-unsupported',
     `message ${at + 1} has 'tool_calls': the model's chat template writes no calls of tools.`,

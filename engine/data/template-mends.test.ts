@@ -9,7 +9,9 @@ const render = (chatTemplate: string): string =>
 
 it('takes what is not there for an empty text, and for an empty list', () => {
   expect(render('{{ nothing | length }}{{ nothing | trim }}{{ messages[0].nothing | upper | length }}')).toBe('00');
-  expect(render("{{ none | selectattr('a') | list | length }}{{ nothing | map(attribute='role') | list | length }}")).toBe('00');
+  expect(render("{{ none | selectattr('a') | list | length }}{{ nothing | map(attribute='role') | list | length }}")).toBe(
+    '00',
+  );
   expect(render("{{ messages | length }}{{ ' a ' | trim }}{{ messages | map(attribute='role') | join }}")).toBe('1auser');
 });
 

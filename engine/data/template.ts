@@ -17,7 +17,7 @@ const atOnceMs = 50;
 /** A message in the fields that a template reads. */
 export interface TemplateMessage {
   readonly role: string;
-  readonly content: string | null;
+  readonly content: string | null | readonly { readonly type: 'text'; readonly text: string }[];
 }
 /** What a row says to the template beside its messages, as `chat_template_kwargs`. */
 export type TemplateVariables = Readonly<Record<string, unknown>>;
@@ -117,7 +117,10 @@ export function openTemplate(
     },
     render: (messages, options) => run(plain, messages, options),
     generated(messages, options) {
-      if (marked === plain || messages.some(({ content }) => generationMarks.some((mark) => content?.includes(mark) === true)))
+      if (
+        marked === plain ||
+        messages.some(({ content }) => generationMarks.some((mark) => JSON.stringify(content).includes(mark)))
+      )
         return null;
       const text = run(marked, messages, options);
       const pieces = text.split(generationMarks[0]).map((piece) => piece.split(generationMarks[1]));

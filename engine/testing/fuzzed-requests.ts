@@ -123,7 +123,12 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'evaluate.start': { model, data: { paths: [rows] }, adapter: adapterPath },
       'data.rows': { model: { id: modelId }, data: { versionId }, split: 'train', offset: 0, limit: 2, maxLength: 64 },
       'data.render': { model, data: { paths: [rows] }, offset: 0, day: '2026-01-01' },
-      'data.report': { model: { id: modelId }, data: { versionId }, maxLength: 64, rowSettings: { addEosToken: true } },
+      'data.report': {
+        model: { id: modelId },
+        data: { versionId },
+        maxLength: 64,
+        rowSettings: { addEosToken: true, thinking: 'row', unroll: 'last', foldSystem: true, media: 'drop' },
+      },
       'inspect.path': { path: modelPath },
       'sample.start': undefined,
       'sample.get': undefined,
