@@ -89,7 +89,7 @@ export interface TokenView {
   readonly text: string;
   readonly role: TokenRole;
 }
-/** A message of a conversation, in the fields that OpenAI and the chat templates have for it. */
+/** A message of a conversation has the fields that OpenAI and the chat templates have for it. */
 export interface ChatMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string;

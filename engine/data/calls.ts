@@ -1,12 +1,12 @@
 /**
- * Tools in rows: their definitions and calls in the forms of OpenAI, Hermes, ShareGPT, LLaMA-Factory and ms-swift, all as the one form
+ * Reads the tools of rows: definitions and calls in the forms of OpenAI, Hermes, ShareGPT, LLaMA-Factory and ms-swift, all as the one form
  * that chat templates read, which is OpenAI's.
  */
 import type { ToolCall } from '../contract.ts';
 import { type Fields, isEmpty } from './columns.ts';
 import { invalid, isMissing, shown } from './values.ts';
 
-/** A definition in OpenAI's form; what else it has is the template's. */
+/** A definition is in OpenAI's form; what else it has is the template's. */
 export type ToolDefinition = Fields;
 
 const definitionHint = 'Write it as {"type": "function", "function": {"name", "description", "parameters"}}.';

@@ -145,7 +145,7 @@ const chosenTool = refusals(['function_call', 'tool_choice'], {
   changes: (value) => value !== 'auto' && value !== 'none',
 });
 
-/** Columns of a row or a message that hold what is no text. */
+/** These columns of a row or a message hold what is no text. */
 export const mediaColumns: readonly string[] = [
   'image',
   'images',
@@ -312,7 +312,7 @@ const eachTurn = [
   ...refusals(['chosen', 'rejected', 'rejected_content'], preference),
 ];
 
-/** Columns in which a message has its thought; the first is OpenAI's and that of most templates. */
+/** A message has its thought in one of these columns; the first is OpenAI's and that of most templates. */
 export const thoughtColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
 const besideContent = [...thoughtColumns, 'tool_calls', 'function_call', 'tool_call_id', 'name'];
 

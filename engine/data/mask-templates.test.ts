@@ -590,7 +590,7 @@ describe('a prompt that the text does not begin with', () => {
     const template = `{% for m in messages %}{{ '<|im_start|>assistant\\n</think>' + m.content.split('</think>')[-1] + '<|im_end|>' if m.role == 'assistant' else ${turn('m.role', 'm.content')} }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' + ('<think>' if thinking is defined and thinking else '</think>') }}{% endif %}`;
     expect(trainedOf(await learn(template, tokenizer, colours))).toEqual([['Blue it is<|im_end|>', 'Red it is<|im_end|>']]);
     expect(trainedOf(await learn(template, tokenizer, sums))).toEqual([
-      ['\nTwo and two.\n</think>\n\n4<|im_end|>'],
+      ['Two and two.\n</think>\n\n4<|im_end|>'],
       ['6<|im_end|>'],
     ]);
   });

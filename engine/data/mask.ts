@@ -58,7 +58,7 @@ export interface RenderedConversation {
   readonly passedOver: number;
 }
 
-/** A message, from 1, whose content the template leaves out. */
+/** A message whose content the template leaves out is named by its number, from 1, and its role. */
 export interface LeftOut {
   readonly message: number;
   readonly role: ChatMessage['role'];

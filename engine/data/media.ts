@@ -1,4 +1,4 @@
-/** Pictures, sounds and films in a row, of which only the text can be trained on. */
+/** Drops pictures, sounds and films out of a row, of which only the text can be trained on. */
 import { type Fields, isEmpty, mediaColumns } from './columns.ts';
 
 /** Types of parts of a message that are no text, as OpenAI, transformers and ms-swift have them. */

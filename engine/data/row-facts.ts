@@ -90,7 +90,7 @@ export class RowFindings {
     );
   }
 
-  /** What asks for the answers, so that a person sees whether they are asked for a thought; null without conversations. */
+  /** Says what asks for the answers, so that a person sees whether they are asked for a thought; null without conversations. */
   get asks(): DataCheck | null {
     if (this.#asks.size === 0) return null;
     const named = [...this.#asks].map(([ask, turns]) => `${JSON.stringify(ask)} (${turns} turn${turns === 1 ? '' : 's'})`);
@@ -102,7 +102,7 @@ export class RowFindings {
     };
   }
 
-  /** Rows that are several examples, or would be if not the last turns alone were wanted. */
+  /** Names rows that are several examples, or would be if not the last turns alone were wanted. */
   get unrolled(): DataCheck | null {
     const examples = this.#unrolledExamples;
     return this.#unrolled.check(

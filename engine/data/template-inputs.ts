@@ -1,5 +1,5 @@
 /**
- * What a chat template reads of a conversation, found by rendering marks and looking where they land: in which field it reads a thought,
+ * Finds out what a chat template reads of a conversation, by rendering marks and looking where they land: in which field it reads a thought,
  * how it wants calls and their arguments, whether it writes tools, developer and system turns, and which of its variables ask for a thought.
  */
 import type { ChatMessage, ToolCall } from '../contract.ts';
@@ -9,7 +9,7 @@ import { argumentsOf, hermesCalls, hermesResult } from './calls.ts';
 import type { Conversation } from './content.ts';
 import type { ChatTemplate, TemplateMessage, TemplateVariables } from './template.ts';
 
-/** A conversation as a template reads it. */
+/** This is a conversation as a template reads it. */
 export interface TemplateInputs {
   /** With a thought in `reasoning_content` where the template reads one beside the content, in the content otherwise. */
   readonly messages: readonly ChatMessage[];
@@ -19,7 +19,7 @@ export interface TemplateInputs {
   write(message: ChatMessage): TemplateMessage;
 }
 
-/** What stands for a text to see where it lands: digits, which no template trims, escapes or tests for. */
+/** Returns what stands for a text to see where it lands: digits, which no template trims, escapes or tests for. */
 export const mark = (i: number): string => `271828${i}182845904523536`;
 
 /** Returns what is rendered; null where the template refuses. */
@@ -97,7 +97,7 @@ function folded(template: ChatTemplate, row: Conversation, variables: TemplateVa
 
 // ── Thoughts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What an answer thinks, null where it has no thought, and what it says. A prompt may have opened the thought already. */
+/** Returns what an answer thinks, null where it has no thought, and what it says. A prompt may have opened the thought already. */
 export function thoughtOf(content: string): { readonly thought: string | null; readonly answer: string } {
   const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
   return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };

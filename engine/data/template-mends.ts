@@ -1,4 +1,4 @@
-/** Where the template library differs from Jinja as transformers runs it: parsed templates are mended so that they say the same in both. */
+/** Mends parsed templates where the template library differs from Jinja as transformers runs it. */
 import { strftime } from './strftime.ts';
 
 /** Python's methods that cut given characters off a text; the library's own take no notice of which and cut white space. */

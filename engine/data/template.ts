@@ -14,7 +14,7 @@ const maxCharacters = 4_000_000;
 const failingLimitMs = 3 * timeLimitMs;
 const atOnceMs = 50;
 
-/** A message in the fields that a template reads. */
+/** A message has the fields that a template reads. */
 export interface TemplateMessage {
   readonly role: string;
   readonly content: string | null | readonly { readonly type: 'text'; readonly text: string }[];

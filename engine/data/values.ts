@@ -1,11 +1,11 @@
-/** Values of a row's fields, and how one is refused that is not what it has to be. */
+/** Reads values of a row's fields, and refuses one that is not what it has to be. */
 import { Problem } from '../problem.ts';
 
 export function isMissing(value: unknown): boolean {
   return value === undefined || value === null;
 }
 
-/** A text that is trained; of an empty one only its end would be. */
+/** Returns a text that is to be trained; of an empty one only its end would be. */
 export function written(value: string, name: string): string {
   if (value.trim() === '') throw new Problem('data-empty', `'${name}' is empty.`, 'Write its text, or remove the row.');
   return value;
