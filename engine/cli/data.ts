@@ -34,7 +34,7 @@ export const data: Command = {
     const client = await connect();
 
     if (what === 'render') {
-      let shown = 0;
+      let following = 0;
       for (let offset: number | null = 0; offset !== null;) {
         const from: number = offset;
         const ask = () => client.request('data.render', { ...request, offset: from });
@@ -42,9 +42,10 @@ export const data: Command = {
         for (const row of rows) {
           output.document(row);
           const turn = 'turn' in row && row.turn !== undefined ? `, turn ${row.turn}` : '';
-          output.line(`--- row ${('row' in row ? row.row : undefined) ?? shown}${turn}`);
+          const number = ('row' in row ? row.row : undefined) ?? following;
+          following = number + 1;
+          output.line(`--- row ${number}${turn}`);
           output.text('problem' in row ? `${row.problem.code}: ${row.problem.message}` : row.text);
-          shown++;
         }
         offset = next;
       }

@@ -230,6 +230,53 @@ test('what cannot be trained on is refused with its column, its line and a way o
     expect(text).toMatch(/^format-unsupported: .*message 2 has a thought beside its content.*writes no thoughts/);
 });
 
+test('who speaks and which call a result answers are read where the template may want them', () => {
+  const using = (chatTemplate: string) => ({ chatTemplate }) as Tokenizer;
+  const row = {
+    messages: [
+      { role: 'developer', content: 'Be kind.' },
+      { ...asked, name: 'Ann' },
+      { role: 'assistant', content: null, function_call: { name: 'f', arguments: '{}' } },
+      { role: 'function', name: 'f', content: '1' },
+      { ...answered, reasoning: 'Because.' },
+    ],
+  };
+  const read = (chatTemplate: string, unused = new Set<string>()) => {
+    const content = contentOf(row, 'messages', using(chatTemplate), unused);
+    return [content.kind === 'messages' && content.messages, [...unused]];
+  };
+  const call = { type: 'function', function: { name: 'f', arguments: '{}' } };
+  const messages = (user: object) => [
+    { role: 'developer', content: 'Be kind.' },
+    user,
+    { role: 'assistant', content: '', tool_calls: [call] },
+    { role: 'tool', content: '1', name: 'f' },
+    { ...answered, reasoning_content: 'Because.' },
+  ];
+  expect(read('{{ message.name }}')).toEqual([messages({ ...asked, name: 'Ann' }), []]);
+  expect(read('{{ message.role }}')).toEqual([messages(asked), ['messages[].name']]);
+});
+
+test('calls that follow one another, or what is said before them, are one turn', () => {
+  const called = { from: 'function_call', value: '{"name": "f", "arguments": {}}' };
+  const row = {
+    conversations: [
+      { from: 'human', value: 'a' },
+      { from: 'gpt', value: 'I look.' },
+      called,
+      called,
+      { from: 'observation', value: '1' },
+      { from: 'gpt', value: 'b' },
+    ],
+  };
+  const content = contentOf(row, 'sharegpt', null, new Set());
+  const call = { type: 'function', function: { name: 'f', arguments: {} } };
+  expect(content.kind === 'messages' && content.messages.slice(1, 3)).toEqual([
+    { role: 'assistant', content: 'I look.', tool_calls: [call, call] },
+    { role: 'tool', content: '1' },
+  ]);
+});
+
 describe('variables of the chat template', () => {
   const hub = tokenizer.toHubFiles();
   const reading = (chatTemplate: string) =>

@@ -17,12 +17,27 @@ it('takes what is not there for an empty text, and for an empty list', () => {
 
 it('looks up, sorts and lists objects with numbers as their keys', () => {
   const table = "{% set t = {10: 'b', 2: 'a'} %}";
-  expect(render(`${table}{{ t[10] }}{{ t.get(3, 'none') }}{{ 2 in t }}{{ '2' in t }}`)).toBe('bnonetruefalse');
+  expect(render(`${table}{{ t[10] }}{{ t.get(3, 'none') }}{{ 2 in t }}{{ '2' in t }}`)).toBe('bnoneTrueFalse');
   expect(render(`${table}{% for k, v in t | dictsort %}{{ k + 1 }}{{ v }}{% endfor %}`)).toBe('3a11b');
   expect(render(`${table}{% for k, v in t.items() %}{{ k }}{{ v }}{% endfor %}{{ t.keys() | list }}`)).toBe('10b2a[10, 2]');
 });
 
-it('refuses such an object with the reason where something else is done with it', () => {
+it('prints what is no text as Python does', () => {
+  const values = `{% set d = {'a': 'b', 'c': [1, 'x', true, none, 1.5], 'e': {'f': "it's"}} %}`;
+  expect(render(`${values}{{ d }}`)).toBe(`{'a': 'b', 'c': [1, 'x', True, None, 1.5], 'e': {'f': "it's"}}`);
+  expect(render(`${values}{{ d | string }}{{ d.c | string | length }}`)).toBe(
+    `{'a': 'b', 'c': [1, 'x', True, None, 1.5], 'e': {'f': "it's"}}25`,
+  );
+  expect(render(`{{ true }} {{ true | string }} {{ none | string }} {{ 2 | string }} {{ 4 / 2 }} {{ 'a' is string }}`)).toBe(
+    'True True None 2 2.0 True',
+  );
+  expect(render(`{{ 'x' ~ true ~ [1, 'y'] ~ none ~ 2.0 ~ nothing ~ 'z' }}`)).toBe("xTrue[1, 'y']None2.0z");
+  expect(render(`{{ ['a\\n"', "it's", 'both \\' and "'] }}`)).toBe(`['a\\n"', "it's", 'both \\' and "']`);
+  // JSON stays JSON.
+  expect(render(`${values}{{ d | tojson }}`)).toBe(`{"a": "b", "c": [1, "x", true, null, 1.5], "e": {"f": "it's"}}`);
+});
+
+it('refuses an object with numbers as its keys where something else is done with it', () => {
   expect(() => render("{% set t = {1: 'a'} %}{{ t | tojson }}")).toThrow(/an object with numbers as its keys/);
   expect(() => render("{{ {1: 'a'}[1] }}")).toThrow(/an object with numbers as its keys/);
 });

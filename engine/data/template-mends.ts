@@ -35,7 +35,7 @@ const functions = Object.fromEntries(
 
 /** Returns the functions that a mended template calls; `wallClock` is what a clock on the wall shows, as the milliseconds that it would be in UTC. */
 export function mendedFunctions(wallClock: number): Readonly<Record<string, unknown>> {
-  return { ...functions, ...tableFunctions, [`${prefix}${dateFunction}`]: dateWriter(wallClock) };
+  return { ...functions, ...tableFunctions, [textFunction]: textOf, [`${prefix}${dateFunction}`]: dateWriter(wallClock) };
 }
 
 /** `strftime_now(format)` of transformers; the library's own knows few codes and writes names in the language of the computer. */
@@ -60,6 +60,7 @@ interface Node {
   property?: Node;
   assignee?: Node;
   operator?: { value?: unknown };
+  left?: unknown;
   right?: Node;
 }
 
@@ -86,17 +87,21 @@ export function mendTemplate(parsed: unknown): void {
 /** Mends a node and all that is in it. */
 function mend(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
-  const { type, callee, args, filter } = node as Node;
+  // What is put around a node holds it, so the inner ones are first.
+  for (const each of partsOf(node)) mend(each);
+  const { type, callee, args, filter, operator, left, right } = node as Node;
   if (type === 'CallExpression') mendStrip(node, callee, args);
   if (type === 'Identifier' && (node as Node).value === dateFunction) (node as Node).value = `${prefix}${dateFunction}`;
   if (type === 'FilterExpression') {
     const name = filter?.type === 'CallExpression' ? filter.callee?.value : filter?.value;
     const operand = (node as Node).operand;
+    if (name === 'string' && filter?.type === 'Identifier')
+      Object.assign(node, asText(operand), { operand: null, filter: null });
     if (ofTexts.has(name)) (node as Node).operand = { type: 'FilterExpression', operand, filter: withEmptyText };
     if (ofLists.has(name))
       (node as Node).operand = { type: 'BinaryExpression', operator: { value: 'or' }, left: operand, right: noList };
   }
-  for (const each of partsOf(node)) mend(each);
+  if (type === 'BinaryExpression' && operator?.value === '~') Object.assign(node, { left: asText(left), right: asText(right) });
 }
 
 function partsOf(node: object): unknown[] {
@@ -117,12 +122,85 @@ function mendStrip(node: object, callee: Node['callee'], args: unknown[] | undef
   (node as Node).callee = { type: 'Identifier', value: `${prefix}${name}` };
 }
 
-// ── Objects with numbers as their keys ──────────────────────────────────────────────────────────────────────────────────
+// ── Values as texts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What functions get of the library's values. */
+/** A value of the library's, or a text or number as a template is handed it. */
 interface Held {
+  readonly type?: string;
   readonly value: unknown;
 }
+
+const textFunction = `${prefix}text`;
+
+/** A node that is the text of another one: the library does that for texts and numbers, whose kind our own functions are not told. */
+function asText(node: unknown): object {
+  const { type, operator } = (node ?? {}) as Node;
+  if (type === 'StringLiteral' || (type === 'BinaryExpression' && operator?.value === '~')) return node as object;
+  const isPlain = { type: 'BinaryExpression', operator: { value: 'or' }, left: is('string', node), right: is('number', node) };
+  const plain = { type: 'FilterExpression', operand: node, filter: { type: 'Identifier', value: 'string' } };
+  const none = { type: 'StringLiteral', value: 'None' };
+  const other = { type: 'CallExpression', callee: { type: 'Identifier', value: textFunction }, args: [node] };
+  return choice(isPlain, plain, choice(is('none', node), none, other));
+}
+
+function is(test: string, operand: unknown): object {
+  return { type: 'TestExpression', operand, negate: false, test: { type: 'Identifier', value: test } };
+}
+
+function choice(condition: object, trueExpr: object, falseExpr: object): object {
+  return { type: 'Ternary', condition, trueExpr, falseExpr };
+}
+
+/** Python's `str` of what is no text, no number and not None; our own functions are handed what values hold. */
+function textOf(held: unknown): string {
+  return held === undefined ? '' : writtenAs({ value: held });
+}
+
+/** Python's `repr`. */
+function writtenAs({ type, value }: Held): string {
+  if (type === 'NullValue') return 'None';
+  if (value === undefined) return 'Undefined';
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (typeof value === 'number') return type === 'FloatValue' && Number.isInteger(value) ? value.toFixed(1) : String(value);
+  if (typeof value === 'string') return quoted(value);
+  if (value instanceof Map) {
+    const entries = [...(value as ReadonlyMap<string, Held>)].map(([key, inner]) => `${quoted(key)}: ${writtenAs(inner)}`);
+    return `{${entries.join(', ')}}`;
+  }
+  if (!Array.isArray(value)) return String(value);
+  const entries = (value as readonly Held[]).map(writtenAs);
+  if (type === 'TupleValue') return entries.length === 1 ? `(${entries[0]},)` : `(${entries.join(', ')})`;
+  return `[${entries.join(', ')}]`;
+}
+
+/** A text as Python writes it: in single quotes, unless it has some and no double ones. */
+function quoted(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const named: Readonly<Record<string, string>> = {
+    '\n': '\\n',
+    '\r': '\\r',
+    '\t': '\\t',
+    '\\': '\\\\',
+    [quote]: `\\${quote}`,
+  };
+  const escape = (unit: string) => named[unit] ?? `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  return quote + text.replace(quote === "'" ? /[\\'\p{Cc}]/gu : /[\\\p{Cc}]/gu, escape) + quote;
+}
+
+/** Makes values of the library that are printed read as in Python: True, lists and objects with single quotes. */
+export function mendValues(environment: { set(name: string, value: unknown): object }): void {
+  for (const [name, sample] of Object.entries({ boolean: true, list: [], object: {} })) {
+    const prototype = Object.getPrototypeOf(environment.set(name, sample)) as object;
+    Object.defineProperty(prototype, 'toString', {
+      value(this: Held) {
+        return writtenAs(this);
+      },
+    });
+  }
+}
+
+// ── Objects with numbers as their keys ──────────────────────────────────────────────────────────────────────────────────
+
 type Pairs = readonly (readonly [key: unknown, value: unknown])[];
 
 /** The pairs of a table; a function is handed a list whose entries the library still holds. */
@@ -186,7 +264,7 @@ function mendTables(parsed: unknown): void {
       )
         use(node, node.object, 'get', node.property);
       else if (node.type === 'BinaryExpression' && node.operator?.value === 'in' && is(node.right))
-        use(node, node.right, 'has', (node as { left?: unknown }).left);
+        use(node, node.right, 'has', node.left);
     });
     // It is named once more where it is set.
     if (named - 1 !== known) continue;

@@ -1,7 +1,7 @@
 /** The thread in which templates are rendered. It has limited memory and is ended when it takes too long. */
 import { workerData, type MessagePort } from 'node:worker_threads';
-import { Template } from '@huggingface/jinja';
-import { mendedFunctions, mendTemplate } from './template-mends.ts';
+import { Environment, Template } from '@huggingface/jinja';
+import { mendedFunctions, mendTemplate, mendValues } from './template-mends.ts';
 
 export interface TemplateSetup {
   readonly port: MessagePort;
@@ -19,6 +19,7 @@ export interface TemplateTask {
 export type TemplateAnswer = { readonly text: string } | { readonly problem: string } | { readonly tooLarge: string };
 
 const { port, answered } = workerData as TemplateSetup;
+mendValues(new Environment());
 let opened: { readonly source: string; readonly template: Template } | null = null;
 
 function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): TemplateAnswer {

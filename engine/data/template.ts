@@ -158,7 +158,7 @@ function notRendered(reason: string, withoutSystem: boolean): Problem {
     : new Problem(
         'template-failed',
         `The chat template could not be rendered: ${said}.`,
-        'Check the order of roles in the conversation; some templates allow only user and assistant in turn.',
+        'Check what it asks for: some templates allow only user and assistant in turn, or want calls of tools in a form of their own.',
       );
 }
 
