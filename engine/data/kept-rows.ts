@@ -18,7 +18,7 @@ import type { LabelledTokens } from '../labels.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 /** This number changes when the layout of the file does. */
-export const keptRowsVersion = 2;
+export const keptRowsVersion = 3;
 
 /** All files of the cache take at most so many bytes together, and none takes more by itself. */
 export const mostKeptBytes = 4 * 2 ** 30;
