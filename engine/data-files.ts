@@ -3,25 +3,41 @@
  * the shell need it before an engine answers, and neither may load a reader; `engine/data/readers/` has a reader for each of them.
  */
 export const dataFiles = {
-  jsonl: { name: 'JSONL', endings: ['jsonl', 'ndjson'] },
+  parquet: { name: 'Parquet', endings: ['parquet'] },
   json: { name: 'JSON', endings: ['json'] },
+  csv: { name: 'CSV', endings: ['csv', 'tsv'] },
+  text: { name: 'text', endings: ['txt', 'md', 'markdown'] },
+  jsonl: { name: 'JSONL', endings: ['jsonl', 'ndjson'] },
 } as const satisfies Record<string, { readonly name: string; readonly endings: readonly string[] }>;
 
 export type DataFileFormat = keyof typeof dataFiles;
 
-/** Endings of all formats, without the dot. */
-export const dataEndings: readonly string[] = Object.values(dataFiles).flatMap(({ endings }) => endings);
+/** How files end that hold one of those, packed. */
+export const packedEndings = ['gz', 'zst', 'zip'] as const;
 
-/** The formats in a sentence: `JSONL or JSON`. */
-export const dataFileNames = new Intl.ListFormat('en', { type: 'disjunction' }).format(
-  Object.values(dataFiles).map(({ name }) => name),
+/** Endings of all formats, without the dot. */
+export const dataEndings: readonly string[] = [...Object.values(dataFiles).flatMap(({ endings }) => endings), ...packedEndings];
+
+/** The formats in a sentence: `JSONL, JSON, CSV, Parquet or text`. */
+export const dataFileNames = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(
+  [dataFiles.jsonl, dataFiles.json, dataFiles.csv, dataFiles.parquet, dataFiles.text].map(({ name }) => name),
 );
 
 /** Files beside a model that end like data. */
-const ofModels = /(^|[\\/])([^\\/]*config|[^\\/]*\.safetensors\.index)\.json$/i;
+const ofModels =
+  /(^|[\\/])([^\\/]*config|[^\\/]*\.safetensors\.index|tokenizer|vocab|added_tokens|special_tokens_map)\.json$|(^|[\\/])(merges|vocab)\.txt$/i;
 
-/** Whether a path ends like a file of rows; what it holds is known when it is read. */
+/** Returns whether a path ends like a file of rows; what it holds is known when it is read. */
 export function isDataFile(path: string): boolean {
-  const ending = /\.([^.\\/]+)$/.exec(path)?.[1]?.toLowerCase();
+  const ending = endingOf(path);
   return ending !== undefined && dataEndings.includes(ending) && !ofModels.test(path);
+}
+
+/** Returns whether a path ends like a text that is one document. */
+export function isDocument(path: string): boolean {
+  return isDataFile(path) && (dataFiles.text.endings as readonly string[]).includes(endingOf(path) ?? '');
+}
+
+function endingOf(path: string): string | undefined {
+  return /\.([^.\\/]+)$/.exec(path)?.[1]?.toLowerCase();
 }

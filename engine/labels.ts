@@ -15,3 +15,31 @@ export function supervisedTokens(labels: Int32Array): number {
   for (let t = 1; t < labels.length; t++) if (labels[t] !== ignored) count += 1;
   return count;
 }
+
+/** Says how rows that are longer than an example may be are divided. */
+export interface Cutting {
+  readonly maxLength: number;
+  /** Tokens that each further part of a document begins with, at most half of the length; null where documents are cut as other rows are. */
+  readonly documentOverlap: number | null;
+}
+
+/** A part of the tokens of a row, of which the first `context` are looked at and not trained. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly context: number;
+}
+
+/** Returns the parts of a row of `length` tokens that are trained: its beginning, or of a document all of it. */
+export function spansOf(length: number, isDocument: boolean, { maxLength, documentOverlap }: Cutting): Span[] {
+  const spans: Span[] = [{ from: 0, to: Math.min(length, maxLength), context: 0 }];
+  if (!isDocument || documentOverlap === null) return spans;
+  const context = Math.min(documentOverlap, Math.floor(maxLength / 2));
+  for (let to = maxLength; to < length;) {
+    const from = to - context;
+    to = Math.min(length, from + maxLength);
+    // The first token of all is never trained, so that a part of one more has nothing to learn.
+    if (to - from > Math.max(1, context)) spans.push({ from, to, context });
+  }
+  return spans;
+}

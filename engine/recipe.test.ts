@@ -98,7 +98,13 @@ describe('a recipe', () => {
   it('still reads a recipe that names the one precision there was, and refuses another', () => {
     expect(checkRecipe({ precision: 'float32' })).toEqual({ recipe: defaultRecipe() });
     expect(errorsOf({ precision: 'float16' })).toEqual(["'precision' can only be float32: that is what is computed."]);
-    expect(fromSaved({ precision: 'float32', rank: 3 })).toEqual({ ...defaultRecipe(), addEosToken: false, rank: 3 });
+    expect(fromSaved({ precision: 'float32', rank: 3 })).toEqual({
+      ...defaultRecipe(),
+      addEosToken: false,
+      promptFormat: 'text',
+      longDocuments: 'cut',
+      rank: 3,
+    });
   });
 
   it('scales by alpha / r, or alpha / √r with rsLoRA, and says how far patterns spread it', () => {

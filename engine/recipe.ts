@@ -442,6 +442,35 @@ const fields = {
     help: 'The day that chat templates print, such as 2026-07-15; empty: the day on which the run begins.',
     why: 'A run keeps its day when it goes on, is evaluated or exported later, so that its rows stay the same tokens.',
   },
+  promptFormat: {
+    kind: 'choice',
+    default: 'chat',
+    choices: ['chat', 'text'],
+    group: 'data',
+    label: 'Prompts as',
+    help: 'Reads a row of prompt and completion as a question and its answer by the chat template of the model, or as plain text, one behind the other. Without a template it is always text.',
+    why: 'A model with a chat template is asked through it, so an answer learned without it is never asked for.',
+  },
+  longDocuments: {
+    kind: 'choice',
+    default: 'split',
+    choices: ['split', 'cut'],
+    group: 'data',
+    label: 'Long documents',
+    help: 'Trains a row of plain text that is longer than the maximum length in parts of that length, or only its beginning.',
+    why: 'A document has no one answer: every part of it is as good to learn from.',
+  },
+  documentOverlap: {
+    kind: 'integer',
+    default: 0,
+    min: 0,
+    max: 65_536,
+    unit: 'tokens',
+    group: 'data',
+    label: 'Overlap of parts',
+    help: 'Tokens of the part before that each further part of a long document begins with. They are only looked at, so that every token is trained once; at most half of the maximum length.',
+    why: 'None: with some, the first tokens of a part are learned with what comes before them, and more is computed.',
+  },
   shuffle: {
     kind: 'boolean',
     default: true,
@@ -570,8 +599,11 @@ type Value<F> = F extends { kind: 'number' | 'integer' }
 export type RecipeKey = keyof typeof fields;
 /** A complete recipe, in which every field has a value. */
 export type Recipe = { readonly [K in RecipeKey]: Value<(typeof fields)[K]> };
-/** Lists the fields that decide which tokens a row becomes. */
-export const rowSettingKeys = ['addEosToken', 'thinking', 'unroll', 'foldSystem', 'media'] as const satisfies RecipeKey[];
+/** Lists the fields that decide which tokens a row becomes, and into which examples it is divided. */
+export const rowSettingKeys = [
+  ...(['addEosToken', 'thinking', 'unroll', 'foldSystem', 'media'] as const),
+  ...(['promptFormat', 'longDocuments', 'documentOverlap'] as const),
+] as const satisfies RecipeKey[];
 /** The values of those fields. */
 export type RowSettings = Pick<Recipe, (typeof rowSettingKeys)[number]>;
 /** The fields that a person gave, unchecked and maybe under other programs' names. */
@@ -596,13 +628,16 @@ export function rowSettings(recipe: RowSettings): RowSettings {
   return Object.fromEntries(rowSettingKeys.map((key) => [key, recipe[key]])) as unknown as RowSettings;
 }
 
+/** What was done before there were fields for it. */
+const asBefore = { addEosToken: false, promptFormat: 'text', longDocuments: 'cut' } as const;
+
 /**
  * Completes a recipe that was saved when there were fewer fields. Later fields get their default, except that documents had no
- * end token then. What is no longer a field is left out.
+ * end token then and were cut, and prompts were text. What is no longer a field is left out.
  */
 export function fromSaved(saved: RecipeInput): Recipe {
   const known = recipeKeys.filter((key) => saved[key] !== undefined).map((key) => [key, saved[key]]);
-  return { ...defaultRecipe(), addEosToken: false, ...(Object.fromEntries(known) as Partial<Recipe>) };
+  return { ...defaultRecipe(), ...asBefore, ...(Object.fromEntries(known) as Partial<Recipe>) };
 }
 
 /** Fields of earlier recipes, with the only value that is still accepted because it describes what is computed. */

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
 import type { DataFiles, ModelAt } from '../contract.ts';
+import { readMapping } from '../data/mapping.ts';
 import type { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
@@ -43,6 +44,9 @@ export const rowOptions = {
 } as const;
 /** The same options as the usage of a command has them. */
 export const rowUsage = '[--no-add-eos-token] [--thinking row|on|off] [--unroll all|last|off] [--fold-system] [--drop-media]';
+
+/** What the fields of `--data` mean, where no format says it. */
+export const mapOptions = { map: { type: 'string' } } as const;
 
 /** A UsageError says that the command line cannot be understood. The exit status is 2. */
 export class UsageError extends Error {}
@@ -101,7 +105,11 @@ export class Arguments {
   }
   /** Returns the files of rows, of which there must be at least one. */
   files(name: string): DataFiles {
-    return { paths: this.requiredList(name).map((path) => resolve(path)) };
+    const map = this.text('map');
+    return {
+      paths: this.requiredList(name).map((path) => resolve(path)),
+      ...(map === undefined ? {} : { mapping: readMapping(map) }),
+    };
   }
   /** Returns the model that `modelOptions` name. */
   model(): ModelAt {

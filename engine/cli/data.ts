@@ -3,15 +3,16 @@ import type { DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { modelOptions, ProblemInResult, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
+import { mapOptions, modelOptions, ProblemInResult, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
 import { showProgress } from './progress.ts';
 
 export const data: Command = {
-  usage: `render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]`,
+  usage: `render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--max-length N] ${rowUsage} [--date YYYY-MM-DD]`,
   summary: 'rows as the model sees them; what is wrong with them; their numbers',
   options: {
     ...modelOptions,
     ...rowOptions,
+    ...mapOptions,
     data: { type: 'string', multiple: true },
     'max-length': { type: 'string' },
     date: { type: 'string' },

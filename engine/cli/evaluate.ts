@@ -1,14 +1,15 @@
 /** `lowrank evaluate` measures a model, with or without an adapter, on rows. */
 import { resolve } from 'node:path';
 import { showProgress } from './progress.ts';
-import { modelOptions, rowOptions, rowUsage, type Command } from './command.ts';
+import { mapOptions, modelOptions, rowOptions, rowUsage, type Command } from './command.ts';
 
 export const evaluate: Command = {
-  usage: `--model PATH [--accept-field NAME]... --data FILE... [--adapter DIR] ${rowUsage}`,
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--adapter DIR] ${rowUsage}`,
   summary: 'loss and perplexity on the rows of FILE',
   options: {
     ...modelOptions,
     ...rowOptions,
+    ...mapOptions,
     data: { type: 'string', multiple: true },
     adapter: { type: 'string' },
   },

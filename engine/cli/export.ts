@@ -1,6 +1,6 @@
 /** `lowrank export` writes a model and its adapters in a format of other programs. */
 import type { ExportFormat, ExportRecord, Quantization } from '../contract.ts';
-import { modelOptions, rowOptions, rowUsage, type Command } from './command.ts';
+import { mapOptions, modelOptions, rowOptions, rowUsage, type Command } from './command.ts';
 import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
@@ -21,12 +21,13 @@ const formats: Readonly<Record<ExportFormat, true>> = {
 const installPrograms = ['ollama', 'lm-studio', 'jan'] as const;
 
 export const exportCommand: Command = {
-  usage: `--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format ${Object.keys(formats).join('|')} [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] ${rowUsage} [--replace] [--no-proof] [--install ollama|lm-studio|jan]`,
+  usage: `--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... --format ${Object.keys(formats).join('|')} [--quantization TYPE] --out PATH [--data FILE...] [--importance FILE...] [--map question=COLUMN,answer=COLUMN] ${rowUsage} [--replace] [--no-proof] [--install ollama|lm-studio|jan]`,
   summary:
     'writes the adapter, or base and adapter as one, for other programs, and proves it on rows; --install brings it into one of them',
   options: {
     ...modelOptions,
     ...rowOptions,
+    ...mapOptions,
     adapter: { type: 'string', multiple: true },
     format: { type: 'string' },
     quantization: { type: 'string' },

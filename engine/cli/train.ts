@@ -6,16 +6,17 @@ import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
-import { Interrupted, modelOptions, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
+import { Interrupted, mapOptions, modelOptions, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
 import { bytes, duration, type Output } from './output.ts';
 import { readRecipe } from './recipe.ts';
 
 export const train: Command = {
-  usage: `--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--map question=COLUMN,answer=COLUMN] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
     ...modelOptions,
     ...rowOptions,
+    ...mapOptions,
     date: { type: 'string' },
     data: { type: 'string', multiple: true },
     eval: { type: 'string', multiple: true },

@@ -3,7 +3,8 @@ import type { ProblemValue } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
 
-export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens';
+/** What rows are; `unknown` where none of them is of a format that is known. */
+export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens' | 'unknown';
 export type Split = 'train' | 'eval';
 /** A file of a data set as it was when a version of it was made. */
 export interface VersionFile {
@@ -74,13 +75,17 @@ export interface RowsAt {
 /** The fields of a file of rows, for a person to say what they mean where `format` is null. */
 export interface DataColumns {
   readonly format: DataFormat | null;
+  /** What fields of unknown names may be; null where no name says it. */
+  readonly guess: { readonly question: string | null; readonly answer: string | null; readonly system: string | null };
   readonly columns: readonly { readonly name: string; readonly example: string }[];
 }
+/** Where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all rows. */
+export type MappedText = string | { readonly template: string } | { readonly constant: string };
 /** Which field is what. Without a question the answer is plain text. */
 export interface ColumnMapping {
-  readonly question: string | null;
-  readonly answer: string;
-  readonly system: string | null;
+  readonly question: MappedText | null;
+  readonly answer: MappedText;
+  readonly system: MappedText | null;
 }
 /** What a token is to the loss. */
 export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';

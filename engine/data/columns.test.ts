@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
 import { contentOf, detectFormat } from './content.ts';
-import { type DataRows, readRows, type TokenRow } from './rows.ts';
+import { type DataRows, readRows, type RowReading, type TokenRow } from './rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-columns-'));
@@ -17,14 +17,14 @@ const tokenizer = openTokenizer({
 
 const model = { spec: { contextLength: 2048, learnedPositions: null, ropes: [] }, tokenizer: null };
 
-async function read(rows: readonly object[], using = tokenizer): Promise<DataRows> {
+async function read(rows: readonly object[], using = tokenizer, reading: RowReading = {}): Promise<DataRows> {
   const path = join(folder, 'rows.jsonl');
   writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
-  return readRows({ paths: [path] }, using, 49152);
+  return readRows({ paths: [path] }, using, 49152, reading);
 }
 /** Text of each row, or its problem as a person reads it. */
-async function texts(rows: readonly object[], using = tokenizer): Promise<string[]> {
-  return (await read(rows, using)).rows.map((row) =>
+async function texts(rows: readonly object[], using = tokenizer, reading: RowReading = {}): Promise<string[]> {
+  return (await read(rows, using, reading)).rows.map((row) =>
     'problem' in row ? `${row.problem.code}: ${row.problem.message} ${row.problem.hint}` : row.text,
   );
 }
@@ -44,6 +44,47 @@ const conversations = [
   { from: 'human', value: 'Say yes' },
   { from: 'gpt', value: 'Oui' },
 ];
+
+test('a prompt and a completion are a question and its answer, or plain text where that is wanted', async () => {
+  const row = { prompt: 'Say yes', completion: 'Oui' };
+  const [chat, conversation] = await texts([row, { messages }]);
+  expect(chat).toBe(conversation);
+  expect(await texts([row], tokenizer, { promptFormat: 'text' })).toEqual(['Say yesOui']);
+  const plain = { ...tokenizer, chatTemplate: null, encode: tokenizer.encode.bind(tokenizer) } as Tokenizer;
+  expect(await texts([row], plain)).toEqual(['Say yesOui']);
+  const asChat = await read([row]);
+  expect(asChat.formats).toEqual([
+    {
+      name: 'prompt and completion',
+      why: "there are columns 'prompt' and 'completion', asked by the chat template of the model",
+      rows: 1,
+    },
+  ]);
+});
+
+test('what rows are is said with the reason', async () => {
+  const { formats, format } = await read([
+    { messages },
+    { messages },
+    { conversations },
+    { question: 'a', answer: 'b' },
+    { chosen: 'a', rejected: 'b' },
+    { n: 1, label: 2 },
+  ]);
+  expect(format).toBe('messages');
+  expect(formats.map(({ name, why, rows }) => `${rows} ${name}: ${why}`).toSorted()).toEqual([
+    "1 ShareGPT: 'conversations' holds lists of from and value",
+    "1 null: columns are called 'question' and 'answer', and nobody has said yet whether they are question and answer",
+    '1 null: rows are preference pairs, with answers to be compared',
+    "1 null: rows have a 'label' and no answer to learn",
+    "2 chat messages: 'messages' holds lists of role and content",
+  ]);
+  const unknown = await read([{ question: 'a', answer: 'b' }]);
+  expect(unknown.format).toBe('unknown');
+  expect(unknown.rows[0]).toMatchObject({
+    problem: { hint: expect.stringContaining('--map question=question,answer=answer') as unknown },
+  });
+});
 
 describe('a system text beside the turns', () => {
   test('is the first turn, whatever the format', async () => {
@@ -66,12 +107,12 @@ describe('a system text beside the turns', () => {
       { system: 'A', messages: [{ role: 'system', content: 'B' }, ...messages] },
       { system: 'A', conversations: [{ from: 'system', value: 'B' }, ...conversations] },
       { system: 'A', system_prompt: 'B', messages },
-      { system: 'A', prompt: 'p', completion: 'c' },
     ]);
+    const [plain] = await texts([{ system: 'A', prompt: 'p', completion: 'c' }], tokenizer, { promptFormat: 'text' });
     expect(rows[0]).toMatch(/^data-invalid: .*line 1: the row has a 'system' text, and its turns begin with another one/);
     expect(rows[1]).toMatch(/line 2: the row has a 'system' text/);
     expect(rows[2]).toMatch(/line 3: the row has 'system' and another text as 'system_prompt'/);
-    expect(rows[3]).toMatch(/^format-unsupported: .*line 4: the row has 'system': .*start of the prompt/);
+    expect(plain).toMatch(/^format-unsupported: .*line 1: the row has 'system': .*start of the prompt/);
   });
 
   test('stands before the instruction for a model without a chat template', () => {

@@ -1,6 +1,7 @@
 /** What a row of a data set says: the format its keys show, and the conversation or text in it. */
 import type { ChatMessage, DataFormat, ToolCall } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import type { RowSettings } from '../recipe.ts';
 import { callsInText, callsOf, nameOf, type ToolDefinition, toolsOf } from './calls.ts';
 import {
   checkColumns,
@@ -18,11 +19,13 @@ import {
   thoughtColumns,
   trainedColumns,
 } from './columns.ts';
+import { guessOfRow } from './guess-mapping.ts';
+import { mappingText } from './mapping.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { invalid, isMissing, shown, text, wellFormed, written } from './values.ts';
 
 /** What a row's keys say about its format; null for a row of preferences, and where they say nothing. */
-export function detectFormat(value: Fields): DataFormat | null {
+export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | null {
   const has = (name: string) => value[name] !== undefined && value[name] !== null;
   if (has('input_ids')) return 'tokens';
   if (has('messages')) return 'messages';
@@ -53,13 +56,14 @@ export type Content =
 
 /**
  * Reads a row of text. Columns that change it and are not supported are refused by their name; the names of those that nothing was read
- * from are added to `unused`, as `id` or `messages[].name`.
+ * from are added to `unused`, as `id` or `messages[].name`. `promptFormat` says what a prompt and a completion are that are both text.
  */
 export function contentOf(
   value: Fields,
-  format: Exclude<DataFormat, 'tokens'> | null,
+  format: Exclude<DataFormat, 'tokens' | 'unknown'> | null,
   tokenizer: Tokenizer | null,
   unused: Set<string>,
+  promptFormat: RowSettings['promptFormat'] = 'text',
 ): Content {
   const checkRow = (table: ColumnTable) => checkColumns(value, table, { where: 'the row', path: '' }, unused);
   const conversation = (turns: readonly Turn[]): Content => {
@@ -109,6 +113,14 @@ export function contentOf(
       return conversation([turn('user', question), turn('assistant', output)]);
     }
     case 'prompt-completion':
+      if (isAsked(promptFormat, tokenizer)) {
+        checkRow(rowColumns.turns);
+        written(text(value['completion'], 'completion'), 'completion');
+        return conversation([
+          ...turnsOrText(value, 'prompt', 'user', unused),
+          ...turnsOrText(value, 'completion', 'assistant', unused),
+        ]);
+      }
       checkRow(rowColumns.completion);
       return {
         kind: 'completion',
@@ -123,12 +135,20 @@ export function contentOf(
   }
 }
 
+/** Returns whether a prompt and its completion are read as a question and its answer. */
+export function isAsked(promptFormat: RowSettings['promptFormat'], tokenizer: Tokenizer | null): boolean {
+  return promptFormat === 'chat' && tokenizer !== null && tokenizer.chatTemplate !== null;
+}
+
 function unknownFormat(value: Fields): Problem {
+  const guess = guessOfRow(value);
   const names = Object.keys(value).map((key) => `'${key.slice(0, 40)}'`);
   return new Problem(
     'format-unknown',
     `the row has none of the known columns, only ${names.slice(0, 8).join(', ') || 'nothing'}.`,
-    'Known are messages, conversations, instruction and output, prompt and completion, text, input_ids.',
+    guess === null
+      ? 'Known are messages, conversations, instruction and output, prompt and completion, text, input_ids; --map says what others mean.'
+      : `If ${guess.question} and ${guess.answer} are question and answer, say so: --map ${mappingText({ ...guess, system: null })}.`,
   );
 }
 

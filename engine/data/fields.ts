@@ -1,6 +1,7 @@
 /** The fields of a file of rows, for a person to say what they mean where no format is known by them. */
 import type { DataColumns } from '../contract.ts';
 import { detectFormat } from './content.ts';
+import { guessMapping } from './guess-mapping.ts';
 import { fieldText } from './mapping.ts';
 import { readRecords } from './readers/index.ts';
 
@@ -21,5 +22,6 @@ export async function columnsOf(path: string): Promise<DataColumns> {
     }
     if (++rows === rowsLookedAt) break;
   }
-  return { format, columns: [...examples].map(([name, example]) => ({ name, example })) };
+  const columns = [...examples].map(([name, example]) => ({ name, example }));
+  return { format, guess: guessMapping(columns), columns };
 }

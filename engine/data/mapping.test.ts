@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { collected } from '../testing/collected.ts';
 import { columnsOf } from './fields.ts';
+import { mappingText, readMapping } from './mapping.ts';
 import { readRecords } from './readers/index.ts';
 import { readRows } from './rows.ts';
 
@@ -20,6 +21,7 @@ writeFileSync(path, [...rows.map((row) => JSON.stringify(row)), '{"ticket":'].jo
 test('fields of unknown names are found with an example each', async () => {
   expect(await columnsOf(path)).toEqual({
     format: null,
+    guess: { question: 'ticket', answer: 'reply', system: null },
     columns: [
       { name: 'ticket', example: 'Where is my lamp?' },
       { name: 'note', example: 'curt' },
@@ -37,7 +39,7 @@ test('rows are read as what their fields mean, without a copy; rows that lack th
   expect(records.map((record) => ('value' in record ? record.value : record.problem.line))).toEqual([
     { system: '', instruction: 'Where is my lamp?', output: '{"intent":"status"}' },
     { system: 'curt', instruction: 'Cancel it.', output: '{"intent":"cancel"}' },
-    { ticket: 'No answer here.' },
+    3,
     4,
   ]);
   const read = await readRows({ paths: [path], mapping }, null, Number.MAX_SAFE_INTEGER);
@@ -51,4 +53,46 @@ test('rows are read as what their fields mean, without a copy; rows that lack th
   const plain = { paths: [path], mapping: { question: null, answer: 'ticket', system: null } };
   expect((await readRows(plain, null, Number.MAX_SAFE_INTEGER)).format).toBe('text');
   expect(readdirSync(folder)).not.toContain('tickets.jsonl.part');
+});
+
+test('a text may be made of several columns, or be the same in all rows', async () => {
+  const mapping = readMapping("question={ticket} ({note}), answer={{intent}}: {reply} ,system='Be kind, please.'");
+  expect(mapping).toEqual({
+    question: { template: '{ticket} ({note})' },
+    answer: { template: '{{intent}}: {reply}' },
+    system: { constant: 'Be kind, please.' },
+  });
+  expect(readMapping(mappingText(mapping))).toEqual(mapping);
+  const [first] = await collected(readRecords(path, { mapping }));
+  expect(first).toMatchObject({
+    value: { system: 'Be kind, please.', instruction: 'Where is my lamp? ()', output: '{intent}: {"intent":"status"}' },
+  });
+  expect(readMapping('text=a=b')).toEqual({ question: null, answer: 'a=b', system: null });
+});
+
+test.each([
+  'question=a',
+  'answer=b',
+  'quest=a,answer=b',
+  'question=,answer=b',
+  'text=a,answer=b',
+  'question=a,question=b,answer=c',
+  '',
+])('what --map says is refused where it is not whole: %j', (written) => expect(() => readMapping(written)).toThrow(/^--map /));
+
+test('a column that no row has is refused with those there are, and NaN where it is used', async () => {
+  const mapping = { question: 'tickt', answer: 'reply', system: null };
+  await expect(collected(readRecords(path, { mapping }))).rejects.toMatchObject({
+    message: expect.stringMatching(/has no column 'tickt', .*'ticket', 'note', 'reply'\./) as unknown,
+    hint: "Did you mean 'ticket'?",
+  });
+  const system = { question: 'ticket', answer: 'reply', system: 'nots' };
+  await expect(collected(readRecords(path, { mapping: system }))).rejects.toThrow("has no column 'nots'");
+  const numbers = join(folder, 'numbers.jsonl');
+  writeFileSync(numbers, '{"q": "a", "a": {"n": NaN}, "score": NaN}\n{"q": "b", "a": "c", "score": NaN}\n');
+  const records = await collected(readRecords(numbers, { mapping: { question: 'q', answer: 'a', system: null } }));
+  expect(records.map((record) => ('problem' in record ? record.problem.message : record.value))).toEqual([
+    expect.stringContaining("line 1: the row has 'a' with NaN or Infinity") as unknown,
+    { instruction: 'b', output: 'c' },
+  ]);
 });

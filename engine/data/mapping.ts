@@ -1,23 +1,177 @@
 /** Rows in fields that no format has: what a person has said that they mean. */
-import type { ColumnMapping } from '../contract.ts';
+import type { ColumnMapping, MappedText } from '../contract.ts';
+import { Problem, type ProblemCode, shown } from '../problem.ts';
+import { nearestWord } from '../recipe.ts';
+import type { RecordOrProblem } from './readers/reader.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/**
- * Returns a row in the fields of a known format. A row without the answer stays what it is, so that the checks name it.
- */
-export function mappedRow(row: Fields, { question, answer, system }: ColumnMapping): Fields {
-  if (!(answer in row)) return row;
-  if (question === null) return { text: fieldText(row[answer]) };
+/** A column that none of so many rows has is none of the file. */
+const rowsLookedAt = 50;
+const mostNamed = 40;
+const placeholder = /\{\{|\}\}|\{([^{}]*)\}/g;
+
+/** Returns the columns that a text is made of. */
+export function columnsIn(text: MappedText | null): string[] {
+  if (text === null) return [];
+  if (typeof text === 'string') return [text];
+  if ('constant' in text) return [];
+  return [...text.template.matchAll(placeholder)].flatMap(([, name]) => (name === undefined ? [] : [name]));
+}
+
+/** Reads records of one file as what a mapping says that their fields mean. */
+export class MappedRecords {
+  readonly #path: string;
+  readonly #mapping: ColumnMapping;
+  /** Columns of the mapping that no row has had so far, and those that rows have had. */
+  readonly #missing: Set<string>;
+  readonly #known = new Set<string>();
+  #rows = 0;
+
+  /** `fromStart`: whether the rows are read from the first on, so that a column that none has is known. */
+  constructor(path: string, mapping: ColumnMapping, fromStart: boolean) {
+    this.#path = path;
+    this.#mapping = mapping;
+    const { question, answer, system } = mapping;
+    this.#missing = new Set(fromStart ? [question, answer, system].flatMap(columnsIn) : []);
+  }
+
+  /** Returns a record in the fields of a known format. Throws a Problem where no row has a column that the mapping names. */
+  map(record: RecordOrProblem): RecordOrProblem {
+    if (!('value' in record)) return record;
+    if (this.#missing.size > 0) {
+      for (const name of Object.keys(record.value)) {
+        this.#missing.delete(name);
+        if (this.#known.size < mostNamed) this.#known.add(name);
+      }
+      if (++this.#rows === rowsLookedAt) this.end();
+    }
+    const { value, ...place } = record;
+    const refused = (code: ProblemCode, what: string, hint: string): RecordOrProblem => {
+      const message = shown(`${this.#path}, ${place.where ?? `line ${place.line}`}: ${what}.`);
+      return { ...place, problem: { code, message, hint, line: place.line } };
+    };
+    const lacking = lackingColumn(value, this.#mapping);
+    if (lacking !== null) {
+      const names = Object.keys(value);
+      const what = `the row has no '${lacking}', which the mapping names, only ${listed(names)}`;
+      return refused('format-unknown', what, hintFor(lacking, names));
+    }
+    const { question, answer, system } = this.#mapping;
+    const noNumber = [question, answer, system].flatMap(columnsIn).find((name) => hasNoNumber(value[name]));
+    if (noNumber !== undefined)
+      return refused('data-invalid', `the row has '${noNumber}' with NaN or Infinity`, 'Write a text or a number there.');
+    return { ...record, value: mappedRow(value, this.#mapping) };
+  }
+
+  /** Throws a Problem where none of the rows had a column that the mapping names. */
+  end(): void {
+    const [name] = this.#missing;
+    if (name === undefined || this.#rows === 0) return;
+    const names = [...this.#known];
+    throw new Problem(
+      'data-invalid',
+      `'${this.#path}' has no column '${name}', which the mapping names; its columns are ${listed(names)}.`,
+      hintFor(name, names),
+    );
+  }
+}
+
+/** Whether there is something in a value that JSON has no word for, and would be written as null. */
+function hasNoNumber(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.values(value).some(hasNoNumber);
+  return typeof value === 'number' && !Number.isFinite(value);
+}
+
+function listed(names: readonly string[]): string {
+  return names.map((name) => `'${shown(name, 80)}'`).join(', ') || 'none';
+}
+
+function hintFor(name: string, names: readonly string[]): string {
+  const near = nearestWord(name, names);
+  return near === null ? 'Name a column that the rows have.' : `Did you mean '${shown(near, 80)}'?`;
+}
+
+/** The column without which a row is not what the mapping says; a system text and parts of a template may be left out. */
+function lackingColumn(row: Fields, { question, answer }: ColumnMapping): string | null {
+  for (const text of [question, answer]) {
+    const columns = columnsIn(text);
+    if (columns.length > 0 && columns.every((name) => !(name in row))) return columns[0]!;
+  }
+  return null;
+}
+
+/** Returns a row in the fields of a known format. */
+function mappedRow(row: Fields, { question, answer, system }: ColumnMapping): Fields {
+  if (question === null) return { text: textOf(row, answer) };
   return {
-    ...(system === null ? {} : { system: fieldText(row[system]) }),
-    instruction: fieldText(row[question]),
-    output: fieldText(row[answer]),
+    ...(system === null ? {} : { system: textOf(row, system) }),
+    instruction: textOf(row, question),
+    output: textOf(row, answer),
   };
+}
+
+function textOf(row: Fields, text: MappedText): string {
+  if (typeof text === 'string') return fieldText(row[text]);
+  if ('constant' in text) return text.constant;
+  return text.template.replace(placeholder, (written, name?: string) =>
+    name === undefined ? written.charAt(0) : fieldText(row[name]),
+  );
 }
 
 /** Returns a field as text; what is no text is written as JSON, because an answer may be an object. */
 export function fieldText(value: unknown): string {
   if (value === null || value === undefined) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** Returns a mapping as `readMapping` reads it: `question=instruction,answer=output`. */
+export function mappingText({ question, answer, system }: ColumnMapping): string {
+  const text = (part: MappedText): string => {
+    if (typeof part === 'string') return part;
+    return 'template' in part ? part.template : `'${part.constant}'`;
+  };
+  return [
+    question === null ? `text=${text(answer)}` : `question=${text(question)},answer=${text(answer)}`,
+    ...(system === null ? [] : [`system=${text(system)}`]),
+  ].join(',');
+}
+
+const parts = ['question', 'answer', 'system', 'text'] as const;
+const nextPart = new RegExp(`,\\s*(?=(?:${parts.join('|')})\\s*=)`);
+const mappingHint =
+  "Write it as question=COLUMN,answer=COLUMN,system=COLUMN or text=COLUMN; a template is '{column} and {other}', a text of all rows stands in quotes.";
+
+/**
+ * Reads `question=instruction,answer={output} {note},system='You are kind.'`. `text=` is plain text without a question. Throws a Problem
+ * where it says something else.
+ */
+export function readMapping(written: string): ColumnMapping {
+  const given = new Map<string, MappedText>();
+  for (const part of written.split(nextPart)) {
+    const equals = part.indexOf('=');
+    const name = part.slice(0, equals).trim();
+    const value = part.slice(equals + 1).trim();
+    if (equals < 1 || !(parts as readonly string[]).includes(name) || value === '')
+      throw new Problem(
+        'request-invalid',
+        `--map has '${shown(part, 80)}', which says of nothing known where it comes from.`,
+        mappingHint,
+      );
+    if (given.has(name)) throw new Problem('request-invalid', `--map gives '${name}' more than once.`, mappingHint);
+    given.set(name, mappedText(value));
+  }
+  const [question, answer, system, text] = parts.map((name) => given.get(name) ?? null);
+  if (text != null && (question != null || answer != null || system != null))
+    throw new Problem('request-invalid', `--map has 'text' and parts of a conversation.`, mappingHint);
+  if (text != null) return { question: null, answer: text, system: null };
+  if (question == null || answer == null)
+    throw new Problem('request-invalid', `--map says no '${question == null ? 'question' : 'answer'}'.`, mappingHint);
+  return { question, answer, system: system ?? null };
+}
+
+function mappedText(value: string): MappedText {
+  const quoted = /^(['"])(.*)\1$/s.exec(value)?.[2];
+  if (quoted !== undefined) return { constant: quoted };
+  return /\{[^{}]+\}/.test(value) ? { template: value } : value;
 }

@@ -171,6 +171,7 @@ test('a text that should end and that no token ends is said', async () => {
     asks: [],
     passedOver: 0,
     dropped: 0,
+    isDocument: false,
   }));
   const spec = { contextLength: 2048, learnedPositions: null, ropes: [] };
   expect(reportOfRows({ rows, unused: [] }, [], 1024, { spec, tokenizer: endless }).checks).toContainEqual({

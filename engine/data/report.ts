@@ -1,10 +1,11 @@
 /** What a person should know about a data set before training on it, and how the mask inspector sees a row. */
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
 import { contextOf, positionLimit, type PositionsSpec } from '../models/positions.ts';
-import { ignored, supervisedTokens } from '../labels.ts';
+import { type Cutting, ignored, spansOf, supervisedTokens } from '../labels.ts';
+import { Column } from './column.ts';
 import { changedSentence } from './row-files.ts';
 import type { RowFacts, RowFindings } from './row-facts.ts';
-import type { RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
+import type { FoundFormat, RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const maxBuckets = 16;
@@ -18,16 +19,20 @@ export function reportOf(
   others: RowFacts | null,
   wantedLength: number,
   spec: PositionsSpec,
-  changed: readonly string[] = [],
+  { changed = [], formats = [], files = [], documentOverlap = null }: ReportedRows = {},
 ): DataReport {
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const raise = maxLength < wantedLength ? `The model has no more positions: shorten` : `Raise the maximum length or shorten`;
   const context = contextOf(spec);
   const { longest, duplicates } = facts;
-  const long = facts.rowsWhere((tokens) => tokens > maxLength);
+  const isCut = (tokens: number, isDocument: boolean) => tokens > maxLength && !(isDocument && documentOverlap !== null);
+  const long = facts.rowsWhere((tokens, _, isDocument) => isCut(tokens, isDocument));
+  const divided = facts.rowsWhere((tokens, _, isDocument) => tokens > maxLength && !isCut(tokens, isDocument));
   const beyond = facts.rowsWhere((tokens) => Math.min(tokens, maxLength) > context);
-  const emptied = facts.rowsWhere((tokens, firstTrained) => tokens > maxLength && firstTrained >= maxLength);
+  const emptied = facts.rowsWhere((tokens, firstTrained, isDocument) => isCut(tokens, isDocument) && firstTrained >= maxLength);
   const leaked = others === null ? null : facts.rowsIn(others);
+
+  const lengths = exampleLengths(facts, { maxLength, documentOverlap });
 
   const checks: DataCheck[] = [
     changed.length === 0 ? null : changedCheck(changed),
@@ -61,26 +66,58 @@ export function reportOf(
   ].filter((entry) => entry !== null);
   const passed = (title: string, detail: string): DataCheck => ({ severity: 'passed', title, detail, rows: [] });
   if (facts.broken === 0) checks.push(passed('Every row can be used', 'Each has at least one trained token.'));
-  if (long.count === 0)
+  if (long.count === 0 && divided.count === 0)
     checks.push(passed(`Every row fits ${maxLength.toLocaleString('en-US')} tokens`, `The longest has ${longest}.`));
   if (duplicates.count === 0) checks.push(passed('No row is repeated', 'Compared by token ids and labels.'));
   if (leaked?.count === 0) checks.push(passed('Training and evaluation share no row', 'Compared by token ids and labels.'));
+  if (divided.count > 0)
+    checks.push({
+      ...passed(
+        `${divided.count} long ${divided.count === 1 ? 'document is' : 'documents are'} trained in parts`,
+        `Each part has at most ${maxLength.toLocaleString('en-US')} tokens. longDocuments=cut trains their beginning alone.`,
+      ),
+      rows: divided.rows,
+    });
+  if (formats.length > 0 || files.length > 0) checks.push(formatCheck(formats, files));
   for (const note of [facts.findings.asks, facts.findings.unrolled]) if (note !== null) checks.push(note);
   if (unused.length > 0) checks.push(passed(unusedTitle(unused), unusedDetail));
 
   return {
     rows: facts.usable + facts.broken,
-    examples: facts.examples,
+    examples: lengths.length,
     tokens: facts.tokens,
     trainedTokens: facts.trainedTokens,
     truncatedRows: long.count,
     maxLength,
     duplicateRows: duplicates.count,
     longest,
-    lengths: histogram(facts),
+    lengths: histogram(lengths),
     checks,
     changed,
   };
+}
+
+/** What is known of rows beside their tokens. */
+export interface ReportedRows {
+  /** Files that are others than in the version of the data set. */
+  readonly changed?: readonly string[];
+  readonly formats?: readonly FoundFormat[];
+  /** How each file was read, in a sentence. */
+  readonly files?: readonly string[];
+  /** As in `Cutting`: null where long documents are cut. */
+  readonly documentOverlap?: number | null;
+}
+
+function formatCheck(formats: readonly FoundFormat[], files: readonly string[]): DataCheck {
+  const known = formats.filter(({ name }) => name !== null);
+  const named = known.map(({ name, rows }) => (known.length === 1 ? name! : `${name} (${rows})`));
+  const title = known.length === 0 ? 'No row is of a known format' : `Read as ${new Intl.ListFormat('en').format(named)}`;
+  const reasons = formats.map(({ name, why }) => (formats.length === 1 || name === null ? why : `${name}: ${why}`));
+  return { severity: 'passed', title, detail: [...reasons, ...files].map((what) => `${sentence(what)}.`).join(' '), rows: [] };
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 const changedCheck = (changed: readonly string[]): DataCheck => ({
@@ -170,15 +207,29 @@ function columnList(unused: readonly UnusedColumn[]): string {
   return `${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
 }
 
+/** Tokens of each example; one that is cut has those of its row, a document those of each part. */
+function exampleLengths(facts: RowFacts, cutting: Cutting): Column {
+  const lengths = new Column(Uint32Array);
+  for (let i = 0; i < facts.examples; i++) {
+    const tokens = facts.length(i);
+    const spans = facts.isDocument(i) ? spansOf(tokens, true, cutting) : [];
+    if (spans.length > 1) for (const { from, to } of spans) lengths.add(to - from);
+    else lengths.add(tokens);
+  }
+  return lengths;
+}
+
 /** Equal buckets of a round width, at most sixteen. */
-function histogram(facts: RowFacts): { upTo: number; rows: number }[] {
-  if (facts.examples === 0) return [];
+function histogram(lengths: Column): { upTo: number; rows: number }[] {
+  if (lengths.length === 0) return [];
+  let longest = 0;
+  for (let i = 0; i < lengths.length; i++) longest = Math.max(longest, lengths.at(i));
   let width = 8;
-  while (width * maxBuckets < facts.longest) width *= 2;
-  const buckets = Array.from({ length: Math.max(1, Math.ceil(facts.longest / width)) }, (_, i) => ({
+  while (width * maxBuckets < longest) width *= 2;
+  const buckets = Array.from({ length: Math.max(1, Math.ceil(longest / width)) }, (_, i) => ({
     upTo: (i + 1) * width,
     rows: 0,
   }));
-  for (let i = 0; i < facts.examples; i++) buckets[Math.max(0, Math.ceil(facts.length(i) / width) - 1)]!.rows++;
+  for (let i = 0; i < lengths.length; i++) buckets[Math.max(0, Math.ceil(lengths.at(i) / width) - 1)]!.rows++;
   return buckets;
 }

@@ -183,6 +183,8 @@ export class RowFacts {
   readonly #rows = new Column(Uint32Array);
   readonly #lengths = new Column(Uint32Array);
   readonly #firstTrained = new Column(Uint32Array);
+  /** 1 for plain text. */
+  readonly #documents = new Column(Uint32Array);
   /** Of each row that can be used. */
   readonly #keys: string[] = [];
   readonly #known = new KeySet();
@@ -202,10 +204,11 @@ export class RowFacts {
     if (examples.length === 0) return;
     this.findings.add(examples);
     this.usable++;
-    for (const { index, inputIds, labels } of examples) {
+    for (const { index, inputIds, labels, isDocument } of examples) {
       this.#rows.add(index);
       this.#lengths.add(inputIds.length);
       this.#firstTrained.add(labels.findIndex((label, t) => t > 0 && label !== ignored));
+      this.#documents.add(isDocument ? 1 : 0);
       this.tokens += inputIds.length;
       this.trainedTokens += supervisedTokens(labels);
       this.longest = Math.max(this.longest, inputIds.length);
@@ -236,13 +239,18 @@ export class RowFacts {
     return this.#lengths.at(at);
   }
 
-  /** Rows with an example that `is` something, by its tokens and the place of its first trained token. */
-  rowsWhere(is: (tokens: number, firstTrained: number) => boolean): FoundRows {
+  /** Whether example `at` is plain text. */
+  isDocument(at: number): boolean {
+    return this.#documents.at(at) === 1;
+  }
+
+  /** Rows with an example that `is` something, by its tokens, the place of its first trained token, and whether it is plain text. */
+  rowsWhere(is: (tokens: number, firstTrained: number, isDocument: boolean) => boolean): FoundRows {
     const found = new FoundRows();
     let last = -1;
     for (let i = 0; i < this.examples; i++) {
       const row = this.#rows.at(i);
-      if (row === last || !is(this.#lengths.at(i), this.#firstTrained.at(i))) continue;
+      if (row === last || !is(this.#lengths.at(i), this.#firstTrained.at(i), this.#documents.at(i) === 1)) continue;
       found.add(row);
       last = row;
     }

@@ -1,20 +1,31 @@
 /** The files of one split of a data set, and which of them are no longer what a version of it says. */
 import type { ColumnMapping, RowsAt, VersionName } from '../contract.ts';
+import { isFolder } from '../formats/files.ts';
+import { type DocumentFolder, documentsIn } from './document-folder.ts';
 import { Problem } from '../problem.ts';
 
 /** Files of rows, and what their fields mean where a person has said so. */
 export interface RowFiles {
   readonly paths: readonly string[];
   readonly mapping?: ColumnMapping;
+  /** Folders that were named in place of their documents. */
+  readonly folders?: readonly DocumentFolder[];
   /** SHA-256 that each file should have, by its path. */
   readonly hashes?: Readonly<Record<string, string>>;
   /** The version that the files are of, where they were named by one. */
   readonly version?: VersionName;
 }
 
-/** Returns the files of the split that is asked for: those to train on where none is named. */
+/** Returns the files of the split that is asked for: those to train on where none is named. The documents of a folder are files. */
 export function rowFiles({ data: { paths, evalPaths = [], ...more }, split = 'train' }: RowsAt): RowFiles {
-  return { ...more, paths: split === 'train' ? paths : evalPaths };
+  const folders: DocumentFolder[] = [];
+  const files = (split === 'train' ? paths : evalPaths).flatMap((path) => {
+    if (!isFolder(path)) return path;
+    const folder = documentsIn(path);
+    folders.push(folder);
+    return folder.files;
+  });
+  return { ...more, paths: files, ...(folders.length > 0 && { folders }) };
 }
 
 /** Returns the files whose content, by the SHA-256 of each in their order, is not that of the version. */

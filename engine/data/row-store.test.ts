@@ -4,7 +4,7 @@ import type { TokenRow } from './rows.ts';
 
 const row = (inputIds: Int32Array, labels: Int32Array, index = 0): TokenRow => ({
   ...{ index, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },
-  ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0 },
+  ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0, isDocument: false },
   ...{ inputIds, labels },
 });
 const ids = (...values: number[]) => Int32Array.from(values);
@@ -54,4 +54,14 @@ test('what is cut off and what labels repeat takes no memory', () => {
   const whole = new RowStore();
   // Forty million bytes of ids, and as many again if each token had a label of its own.
   expect(taken(() => (Array.from({ length: 100 }, (_, i) => whole.add(row(long, long, i))), whole))).toBeLessThan(50e6);
+});
+
+test('documents may be kept longer than other rows', () => {
+  const store = new RowStore(2, 4);
+  store.add(row(ids(1, 2, 3, 4, 5), ids(1, 2, 3, 4, 5)));
+  store.add({ ...row(ids(1, 2, 3, 4, 5), ids(1, 2, 3, 4, 5)), isDocument: true });
+  expect(store.rows.map(({ inputIds, isDocument }) => [inputIds.length, isDocument])).toEqual([
+    [2, false],
+    [4, true],
+  ]);
 });

@@ -5,10 +5,11 @@ import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 const blockLength = 1 << 20;
 
 /** A row whose tokens lie in a block that it shares with others: its ids, then what its labels follow from. */
-export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'inputIds' | 'labels'> {
+export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'isDocument' | 'inputIds' | 'labels'> {
   readonly index: number;
   readonly file: string;
   readonly line: number;
+  readonly isDocument: boolean;
   readonly #block: Int32Array;
   readonly #start: number;
   readonly #length: number;
@@ -16,12 +17,13 @@ export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'in
   readonly #bounds: number | null;
 
   constructor(
-    { index, file, line }: TokenRow,
+    { index, file, line, isDocument }: TokenRow,
     place: { readonly block: Int32Array; readonly start: number; readonly length: number; readonly bounds: number | null },
   ) {
     this.index = index;
     this.file = file;
     this.line = line;
+    this.isDocument = isDocument;
     this.#block = place.block;
     this.#start = place.start;
     this.#length = place.length;
@@ -42,18 +44,21 @@ export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'in
 export class RowStore {
   readonly rows: StoredRow[] = [];
   readonly #mostTokens: number;
+  readonly #mostOfDocument: number;
   #block = new Int32Array(0);
   #used = 0;
 
-  /** Of each row no more than its first `mostTokens` tokens are kept. */
-  constructor(mostTokens = Number.POSITIVE_INFINITY) {
+  /** Of each row no more than its first `mostTokens` tokens are kept, of a document no more than `mostOfDocument`. */
+  constructor(mostTokens = Number.POSITIVE_INFINITY, mostOfDocument = mostTokens) {
     this.#mostTokens = mostTokens;
+    this.#mostOfDocument = mostOfDocument;
   }
 
   /** Copies a row without its text and messages. */
   add(row: TokenRow): void {
-    const ids = row.inputIds.subarray(0, this.#mostTokens);
-    const labels = row.labels.subarray(0, this.#mostTokens);
+    const most = row.isDocument ? this.#mostOfDocument : this.#mostTokens;
+    const ids = row.inputIds.subarray(0, most);
+    const labels = row.labels.subarray(0, most);
     const bounds = boundsOfTrained(ids, labels);
     const behind = bounds ?? labels;
     const [length, needed] = [ids.length, ids.length + behind.length];

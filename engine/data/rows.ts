@@ -1,13 +1,14 @@
 /** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { DataFormat } from '../contract.ts';
+import type { ColumnMapping, DataFormat } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
-import { type Content, contentOf, type Conversation, detectFormat } from './content.ts';
+import { type Content, contentOf, type Conversation, detectFormat, isAsked } from './content.ts';
 import type { Day } from './day.ts';
+import { type FormatReason, formatReason } from './format-reason.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
@@ -15,7 +16,9 @@ import { keptRowsVersion, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
 import { ignored, type LabelledTokens } from '../labels.ts';
 import { encodeExample, type LeftOut, renderConversation } from './mask.ts';
 import { withoutMedia } from './media.ts';
-import { headOf, piecesOf } from './readers/bytes.ts';
+import { mappingText } from './mapping.ts';
+import type { Fields } from './columns.ts';
+import { fileBytes, requireFile } from './readers/bytes.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import type { RowFiles } from './row-files.ts';
@@ -50,8 +53,13 @@ interface Marks {
   readonly passedOver: number;
   /** Of the row: pictures, sounds and films that were dropped. */
   readonly dropped: number;
+  /** Whether it is plain text, any part of which can be learned by itself. */
+  readonly isDocument: boolean;
 }
-const unmarked: Marks = { turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 };
+const unmarked: Marks = {
+  ...{ turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 },
+  isDocument: false,
+};
 export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
 
@@ -65,6 +73,8 @@ export interface RowsSummary {
   readonly format: DataFormat;
   /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
   readonly hash: string;
+  /** What rows are known by, and how many are known by each, those of most rows first. */
+  readonly formats: readonly FoundFormat[];
   /** SHA-256 of each file, in their order. */
   readonly hashes: readonly string[];
   /** Columns with a value that nothing was read from, those of most rows first: `id`, `messages[].name`. */
@@ -82,6 +92,10 @@ export interface RowCache {
   readonly folder: string;
   /** A hash of all that decides what rows become, besides their files and how they are read. */
   readonly decidedBy: string;
+}
+
+export interface FoundFormat extends FormatReason {
+  readonly rows: number;
 }
 
 export interface UnusedColumn {
@@ -166,7 +180,7 @@ export class RowSource {
       printed === undefined
         ? null
         : [keptRowsVersion, cache?.decidedBy, vocabularySize, printed, settings, mapping ?? null, paths];
-    this.#newEncoder = (keepText) => new RowEncoder(tokenizer, vocabularySize, { keepText, day, settings });
+    this.#newEncoder = (keepText) => new RowEncoder(tokenizer, vocabularySize, { keepText, day, mapping, settings });
   }
 
   /** Rows of the data; null until they have been read to the end. */
@@ -226,7 +240,7 @@ export class RowSource {
     const summary = await readKeptRows(path, key, async ({ file: number, rows }) => {
       const file = this.#paths[number]!;
       const [first, last] = [rows[0]!, rows.at(-1)!];
-      const bytes = bytesOf(this.#paths.slice(0, number)) + first.at;
+      const bytes = bytesOf(this.#paths.slice(0, number)) + Math.min(first.at, sizeOf(file));
       await watch({ rows: row, bytes, totalBytes, file, firstLine: first.line, lastLine: last.line });
       for (const { line, at, made } of rows) {
         this.#index.add(row, number, { line, at });
@@ -246,8 +260,8 @@ export class RowSource {
       const hash = createHash('sha256');
       let told = 0;
       // Refuses what is no file in the words in which reading does.
-      await headOf(file);
-      for await (const { at } of piecesOf(file, 0, hash)) {
+      requireFile(file);
+      for await (const { at } of fileBytes(file, 0, hash)) {
         if (at - told < hashedBytesBetweenTellings) continue;
         told = at;
         await watch({ rows: 0, bytes: 0, totalBytes, file, firstLine: 1, lastLine: 1 });
@@ -270,11 +284,18 @@ export class RowSource {
     let bytes = 0;
     for (const [number, file] of this.#paths.entries()) {
       const hash = createHash('sha256');
-      const onNothing = ({ at, line }: RecordPlace) =>
-        watch({ rows, bytes: bytes + at, totalBytes, file, firstLine: line, lastLine: line });
+      const onNothing = ({ at, read = at, line }: RecordPlace) =>
+        watch({ rows, bytes: bytes + read, totalBytes, file, firstLine: line, lastLine: line });
       for await (const batch of inBatches(readRecords(file, { hash, onNothing, ...this.#mapping }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
-        const at = { rows, bytes: bytes + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
+        const at = {
+          rows,
+          bytes: bytes + (first.read ?? first.at),
+          totalBytes,
+          file,
+          firstLine: first.line,
+          lastLine: last.line,
+        };
         const tell = () => watch(at);
         await tell();
         for (const [i, record] of batch.entries()) {
@@ -290,7 +311,10 @@ export class RowSource {
     }
     if (rows === 0) throw noRow(this.#paths);
     this.#total = rows;
-    const summary = { format: format ?? 'messages', hash: hashOfHashes(hashes), hashes, unused: encoder.unused };
+    const summary = {
+      ...{ format: format ?? ('unknown' as const), formats: encoder.formats, hash: hashOfHashes(hashes), hashes },
+      unused: encoder.unused,
+    };
     return { summary, isRepeatable: encoder.isRepeatable };
   }
 
@@ -304,11 +328,18 @@ export class RowSource {
     let before = bytesOf(this.#paths.slice(0, start.file));
     for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
       const from = number === start.file ? start.place : null;
-      const onNothing = ({ at, line }: RecordPlace) =>
-        watch({ rows: row, bytes: before + at, totalBytes, file, firstLine: line, lastLine: line });
+      const onNothing = ({ at, read = at, line }: RecordPlace) =>
+        watch({ rows: row, bytes: before + read, totalBytes, file, firstLine: line, lastLine: line });
       for await (const batch of inBatches(readRecords(file, { from, onNothing, ...this.#mapping }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
-        const at = { rows: row, bytes: before + first.at, totalBytes, file, firstLine: first.line, lastLine: last.line };
+        const at = {
+          rows: row,
+          bytes: before + (first.read ?? first.at),
+          totalBytes,
+          file,
+          firstLine: first.line,
+          lastLine: last.line,
+        };
         const tell = () => watch(at);
         await tell();
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
@@ -392,35 +423,49 @@ interface OpenedTemplate {
   readonly variables: TemplateVariables;
 }
 
+/** Counts by name, the largest first. */
+function mostRows(counts: ReadonlyMap<string, number>): [string, number][] {
+  return [...counts].toSorted(([a, rows], [b, others]) => others - rows || (a < b ? -1 : 1));
+}
+
+interface EncoderOptions {
+  readonly keepText: boolean;
+  readonly day: Day | undefined;
+  readonly mapping: ColumnMapping | undefined;
+  readonly settings: RowSettings;
+}
+
 class RowEncoder {
   readonly #tokenizer: Tokenizer | null;
   readonly #vocabularySize: number;
   readonly #keepText: boolean;
   readonly #day: Day | undefined;
   readonly #settings: RowSettings;
-  /** Rows that have each column that is not used. */
+  /** Why rows are what they are, where a person has said it. */
+  readonly #mapped: string | null;
+  /** Rows that have each column that is not used, and rows of each kind. */
   readonly #unused = new Map<string, number>();
+  readonly #formats = new Map<string, number>();
   #ends: EndTokens | undefined;
   #special: SpelledTokens | undefined;
   /** Or why there is none: told for every row, found out once. */
   #template: OpenedTemplate | Problem | undefined;
 
-  constructor(
-    tokenizer: Tokenizer | null,
-    vocabularySize: number,
-    { keepText, day, settings }: { readonly keepText: boolean; readonly day: Day | undefined; readonly settings: RowSettings },
-  ) {
+  constructor(tokenizer: Tokenizer | null, vocabularySize: number, { keepText, day, settings, mapping }: EncoderOptions) {
     this.#tokenizer = tokenizer;
     this.#vocabularySize = vocabularySize;
     this.#keepText = keepText;
     this.#day = day;
     this.#settings = settings;
+    this.#mapped = mapping === undefined ? null : mappingText(mapping);
   }
 
   get unused(): UnusedColumn[] {
-    return [...this.#unused]
-      .map(([name, rows]) => ({ name, rows }))
-      .toSorted((a, b) => b.rows - a.rows || (a.name < b.name ? -1 : 1));
+    return mostRows(this.#unused).map(([name, rows]) => ({ name, rows }));
+  }
+
+  get formats(): FoundFormat[] {
+    return mostRows(this.#formats).map(([reason, rows]) => ({ ...(JSON.parse(reason) as FormatReason), rows }));
   }
 
   /** Whether the same rows would become the same again: false where a chat template was given up for the time or memory it took. */
@@ -430,17 +475,19 @@ class RowEncoder {
 
   /** The examples of a row, or the one problem for which none of it can be used. */
   async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem[]> {
-    const { line } = record;
+    const { line, where = `line ${line}` } = record;
     if ('problem' in record) return [{ problem: record.problem, index, line, file }];
     try {
       const format = detectFormat(record.value);
+      const reason = JSON.stringify(this.#reasonOf(record.value, format));
+      this.#formats.set(reason, (this.#formats.get(reason) ?? 0) + 1);
       const unused = new Set<string>();
       const { row, dropped } =
         this.#settings.media === 'drop' && format !== 'tokens' ? withoutMedia(record.value) : { row: record.value, dropped: 0 };
       const examples =
         format === 'tokens'
           ? [await this.#tokens(row, unused)]
-          : await this.#content(contentOf(row, format, this.#tokenizer, unused));
+          : await this.#content(contentOf(row, format, this.#tokenizer, unused, this.#settings.promptFormat));
       for (const example of examples) this.#check(example);
       for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
       return examples.map((example) => ({
@@ -451,11 +498,18 @@ class RowEncoder {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
-      const problem = new Problem(code, `${file}, line ${line}: ${message}`, hint, { line });
+      const problem = new Problem(code, `${file}, ${where}: ${message}`, hint, { line });
       // A tokenizer past its limits goes on with the text and cannot be ended, so the row is not left out and the rest read.
       if (code === 'out-of-memory' || code === 'tokenizer-unsupported') throw problem;
       return [{ problem: problem.toValue(), index, line, file }];
     }
+  }
+
+  #reasonOf(row: Fields, format: DataFormat | null): FormatReason {
+    if (this.#mapped !== null) return { name: 'mapped rows', why: this.#mapped };
+    const { name, why } = formatReason(row);
+    const asked = format === 'prompt-completion' && isAsked(this.#settings.promptFormat, this.#tokenizer);
+    return { name, why: asked ? `${why}, asked by the chat template of the model` : why };
   }
 
   async #tokens(value: Readonly<Record<string, unknown>>, unused: Set<string>): Promise<Encoded> {
@@ -480,7 +534,7 @@ class RowEncoder {
       case 'completion':
         return [await encodeCompletion(content, tokenizer)];
       case 'text':
-        return [await encodeDocument(content.text, tokenizer, this.#settings)];
+        return [{ ...(await encodeDocument(content.text, tokenizer, this.#settings)), isDocument: true }];
     }
   }
 

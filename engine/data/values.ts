@@ -33,7 +33,9 @@ export function integers(value: unknown, name: string): Int32Array {
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value).slice(0, 60);
+  if (typeof value === 'object' && value !== null) return 'an object';
+  // Of JSON's numbers NaN is none.
+  return typeof value === 'number' ? String(value) : JSON.stringify(value).slice(0, 60);
 }
 
 export function invalid(message: string, hint: string): Problem {

@@ -13,6 +13,7 @@ import type {
   ExportRequest,
   GenerateRequest,
   GenerateSettings,
+  MappedText,
   MenuCommand,
   ModelRef,
   Params,
@@ -122,7 +123,11 @@ const model: Check<ModelRef> = either(
 );
 /** Its fields are checked where a recipe is read. */
 const recipe = kind<RecipeInput>('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value));
-const mapping = object<ColumnMapping>({ question: or(text, null), answer: text, system: or(text, null) });
+const templated = object<{ readonly template: string }>({ template: text });
+const constant = object<{ readonly constant: string }>({ constant: text });
+const mapped: Check<MappedText> = (value, at) =>
+  typeof value === 'string' ? null : either(['template', templated], ['constant', constant])(value, at);
+const mapping = object<ColumnMapping>({ question: or(mapped, null), answer: mapped, system: or(mapped, null) });
 const dataFiles = object<DataFiles>({ paths: texts, evalPaths: optional(texts), mapping: optional(mapping) });
 const data: Check<DataRef> = either(
   ['versionId', object<{ readonly versionId: string }>({ versionId: text })],
@@ -135,6 +140,9 @@ const rowSettings = optional(
     unroll: optional(oneOf('all', 'last', 'off')),
     foldSystem: optional(flag),
     media: optional(oneOf('refuse', 'drop')),
+    promptFormat: optional(oneOf('chat', 'text')),
+    longDocuments: optional(oneOf('split', 'cut')),
+    documentOverlap: optional(integer(0)),
   }),
 );
 const ofProject = object<{ projectId: string }>({ projectId: text });

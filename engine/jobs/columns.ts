@@ -1,7 +1,8 @@
 /** Job `columns`: what the fields of a file of rows are called. */
 import type { DataColumns, JobSpec } from '../contract.ts';
 import { columnsOf } from '../data/fields.ts';
+import { rowFiles } from '../data/row-files.ts';
 
 export function runColumns({ path }: Extract<JobSpec, { kind: 'columns' }>): Promise<DataColumns> {
-  return columnsOf(path);
+  return columnsOf(rowFiles({ data: { paths: [path] } }).paths[0] ?? path);
 }

@@ -19,9 +19,11 @@ import type {
 } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
+import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
 import {
+  type FoundFormat,
   type ReadingPosition,
   type ReadingWatch,
   type RowCache,
@@ -165,11 +167,14 @@ class ModelData {
     const { data, split = 'train', maxLength } = request;
     const other: RowsAt = { data, split: split === 'train' ? 'eval' : 'train' };
     const others = rowFiles(other).paths.length === 0 ? null : await this.#set(other, request).read(asker);
-    const { facts, unused, changed } = await this.#set(request, request).read(asker);
-    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec, [
-      ...changed,
-      ...(others?.changed ?? []),
-    ]);
+    const { longDocuments, documentOverlap } = { ...defaultRecipe(), ...request.rowSettings };
+    const { facts, unused, changed, formats } = await this.#set(request, request).read(asker);
+    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec, {
+      changed: [...changed, ...(others?.changed ?? [])],
+      formats,
+      files: await howFilesAreRead(rowFiles(request)),
+      documentOverlap: longDocuments === 'split' ? documentOverlap : null,
+    });
   }
 
   /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
@@ -216,6 +221,7 @@ function watchFor(asker: Asker): ReadingWatch {
 interface ReadSet {
   readonly facts: RowFacts;
   readonly unused: readonly UnusedColumn[];
+  readonly formats: readonly FoundFormat[];
   readonly changed: readonly string[];
 }
 
@@ -270,11 +276,11 @@ class ViewedSet {
         follow(position);
       };
       const read = () => this.source.read((examples) => facts.add(examples), watch);
-      const { unused, hashes, notKept } = await readUnchanged(this.#files.paths, read);
+      const { unused, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
       // Nobody who waits for a report has to know.
       if (notKept !== null)
         logError(`The tokens of ${this.#files.paths.join(', ')} are not kept for the next time: ${notKept}.`);
-      return { facts, unused, changed: changedFiles(this.#files, hashes) };
+      return { facts, unused, formats, changed: changedFiles(this.#files, hashes) };
     } catch (error) {
       // Whoever asks next begins again.
       this.#reading = null;

@@ -1,10 +1,13 @@
 /** Job `inspect`: what a path is (model, adapter or data set), whether it is sound, and where it came from. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
 import { isDataFile, dataFileNames } from '../data-files.ts';
 import { detectFormat } from '../data/content.ts';
+import { formatReason } from '../data/format-reason.ts';
+import { howFilesAreRead } from '../data/how-read.ts';
 import { readRecords } from '../data/readers/index.ts';
+import { type RowFiles, rowFiles } from '../data/row-files.ts';
 import { ggufRefusal } from '../export/gguf.ts';
 import { readManifest, type Manifest } from '../export/lineage.ts';
 import { readGguf } from '../formats/gguf.ts';
@@ -35,7 +38,9 @@ export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>, po
   const manifest = folder ? readManifest(path) : null;
   if (manifest !== null && manifest.format !== 'safetensors') return inspectExport(path, manifest);
   if (!folder && isGgufAdapter(path)) return inspectForeign(path);
-  if (!folder && isDataFile(path)) return inspectData(path, port);
+  if (!folder && isDataFile(path)) return inspectData(path, { paths: [path] }, port);
+  const texts = folder ? textsIn(path) : null;
+  if (texts !== null) return inspectData(path, texts, port);
   return inspectModel(given, spec.acceptFields, port);
 }
 
@@ -185,26 +190,48 @@ function isGgufAdapter(path: string): boolean {
   return /\.gguf$/i.test(path) && readGguf(path).metadata.get('general.type')?.value === 'adapter';
 }
 
-async function inspectData(path: string, port: Port): Promise<Inspection> {
-  const follow = followFile('Reading the rows', path, port);
+/** The texts of a folder; null where it is of another kind, as one with a model in it. */
+function textsIn(path: string): RowFiles | null {
+  if (readdirSync(path).some((name) => /^config\.json$|\.(gguf|safetensors)$/.test(name))) return null;
+  try {
+    return rowFiles({ data: { paths: [path] } });
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'file-unreadable') return null;
+    throw error;
+  }
+}
+
+async function inspectData(path: string, files: RowFiles, port: Port): Promise<Inspection> {
   let rows = 0;
   let format: string | null = null;
+  const formats = new Map<string, number>();
   const problems: string[] = [];
   let bad = 0;
-  for await (const record of readRecords(path)) {
-    follow(record);
-    rows++;
-    if ('value' in record) format ??= detectFormat(record.value);
-    else if (++bad <= 5) problems.push(`line ${record.line}: ${record.problem.message}`);
+  for (const file of files.paths) {
+    const follow = followFile('Reading the rows', file, port);
+    for await (const record of readRecords(file)) {
+      follow(record);
+      rows++;
+      if ('value' in record) {
+        format ??= detectFormat(record.value);
+        const { name, why } = formatReason(record.value);
+        const known = name === null ? why : `${name}: ${why}`;
+        formats.set(known, (formats.get(known) ?? 0) + 1);
+      } else if (++bad <= 5) problems.push(record.problem.message);
+    }
   }
   if (rows === 0) throw new Problem('data-empty', `There is no row in '${path}'.`, `Give rows as ${dataFileNames}.`);
+  const found = [...formats].toSorted(([, a], [, b]) => b - a);
+  const knownBy = found.map(([known, count]) => (found.length === 1 ? known : `${known} (${count} rows)`));
   const summary: (readonly [string, string])[] = [
     ['Kind', 'data set'],
+    ...(await howFilesAreRead(files)).map((how) => ['Read', how] as const),
     ['Format', format ?? 'unknown'],
+    ...knownBy.map((reason) => ['Known by', reason] as const),
     ['Rows', String(rows)],
     ['Rows that cannot be read', String(bad)],
     ...problems.map((problem) => ['Problem', problem] as const),
-    ['Bytes', String(statSync(path).size)],
+    ['Bytes', String(files.paths.reduce((sum, file) => sum + statSync(file).size, 0))],
   ];
   return { kind: 'dataset', path, sound: bad === 0 && format !== null, summary: lines(summary) };
 }

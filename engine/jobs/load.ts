@@ -71,7 +71,8 @@ export async function loadRows(
   port: JobPort,
 ): Promise<LoadedRows> {
   const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, day }, cache);
-  const store = new RowStore(maxTokens);
+  // Of a document every part is trained, where it is to be.
+  const store = new RowStore(maxTokens, settings.longDocuments === 'split' ? Number.POSITIVE_INFINITY : maxTokens);
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];
   let read = 0;

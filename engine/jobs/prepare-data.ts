@@ -34,13 +34,19 @@ export async function prepareData(
   const { hashes = before === null ? {} : hashesOf(before) } = files;
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
+  const splits = recipe.longDocuments === 'split';
   // One token more than is trained, so that a row that is cut is known as such.
   const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
   const loaded = await loadRows({ ...files, hashes }, model, tokenizer, settings, port);
   if (loaded.changed.length > 0)
     throw changedProblem(loaded.changed, files.hashes ? 'the version of the data set was made' : 'the run was started');
   if (loaded.notKept !== null) folder.log(`${paths.join(', ')}: the tokens are not kept for the next time: ${loaded.notKept}.`);
-  const prepared = await prepareExamples(loaded.rows, length, onRows(port), recipe);
+  const prepared = await prepareExamples(
+    loaded.rows,
+    { maxLength: length, documentOverlap: splits ? recipe.documentOverlap : null },
+    onRows(port),
+    recipe,
+  );
   const limit = positions < recipe.maxLength ? `the model's ${positions} positions` : `${length} tokens`;
   const { read, skipped } = loaded;
   const used = read - skipped;
@@ -58,6 +64,7 @@ export async function prepareData(
       `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart, and ${together}.`,
     );
   } else if (unrolled !== null) folder.log(`${paths.join(', ')}: ${unrolled.title}. ${unrolled.detail}`);
+  say(prepared.divided, `${examples} ${noun}`, `are documents longer than ${limit} and are trained in parts`);
   say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
   say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
   if (prepared.examples.length === 0)

@@ -39,7 +39,7 @@ export function followFile(
   const follow = followJob(phase, port);
   const totalBytes = sizeOf(file);
   let rows = 0;
-  return ({ at, line }) => follow({ rows: rows++, bytes: at, totalBytes, file, firstLine: line, lastLine: line });
+  return ({ at, read = at, line }) => follow({ rows: rows++, bytes: read, totalBytes, file, firstLine: line, lastLine: line });
 }
 
 /** Reports as the job's own progress, and ends with the job. */

@@ -54,5 +54,5 @@ async function scan(of: { readonly data: RowFiles; readonly split: Split }, port
     }
   });
   if (rows === 0) throw noRow(paths);
-  return { files, format: format ?? 'messages', rows, hash: hashOfHashes(files.map(({ sha256 }) => sha256!)) };
+  return { files, format: format ?? 'unknown', rows, hash: hashOfHashes(files.map(({ sha256 }) => sha256!)) };
 }

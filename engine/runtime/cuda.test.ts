@@ -5,43 +5,15 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deflateRawSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Problem } from '../problem.ts';
+import { zip } from '../testing/zip.ts';
 import { versions } from '../versions.ts';
 import { cudaRuntime, installCuda, jobEnvironment, removeCuda } from './cuda.ts';
 
 const id = 'microsoft.ml.onnxruntime.gpu.linux';
 const native = (name: string) => `runtimes/linux-x64/native/libonnxruntime_providers_${name}.so`;
 
-/** A ZIP archive, its entries in turn deflated and stored. */
-function zip(entries: Readonly<Record<string, Buffer>>): Buffer {
-  const parts: Buffer[] = [];
-  const directory: Buffer[] = [];
-  let offset = 0;
-  Object.entries(entries).forEach(([name, content], i) => {
-    const [method, packed] = i % 2 === 0 ? [8, deflateRawSync(content)] : [0, content];
-    const local = Buffer.alloc(30);
-    local.writeUInt32LE(0x04034b50, 0);
-    local.writeUInt16LE(method, 8);
-    local.writeUInt16LE(name.length, 26);
-    const central = Buffer.alloc(46);
-    central.writeUInt32LE(0x02014b50, 0);
-    central.writeUInt16LE(method, 10);
-    central.writeUInt32LE(packed.length, 20);
-    central.writeUInt32LE(content.length, 24);
-    central.writeUInt16LE(name.length, 28);
-    central.writeUInt32LE(offset, 42);
-    parts.push(local, Buffer.from(name), packed);
-    directory.push(central, Buffer.from(name));
-    offset += 30 + name.length + packed.length;
-  });
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50, 0);
-  end.writeUInt32LE(Buffer.concat(directory).length, 12);
-  end.writeUInt32LE(offset, 16);
-  return Buffer.concat([...parts, ...directory, end]);
-}
 const cuda = createHash('shake256', { outputLength: 300_000 }).update('cuda').digest();
 const whole = zip({ [native('cuda')]: cuda, [native('shared')]: Buffer.from('shared'), 'other.txt': Buffer.from('x') });
 

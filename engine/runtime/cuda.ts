@@ -11,7 +11,7 @@ import { publishFolder } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 import { versions } from '../versions.ts';
 import { askForObject, download, requireTrusted, type Download } from './download.ts';
-import { readZipEntry } from './zip.ts';
+import { readZipEntry } from '../formats/zip.ts';
 
 /** Returns the folder of that copy, whether it exists or not. Its packages lie where Node looks for them. */
 export function cudaRuntime(dataDir: string): string {

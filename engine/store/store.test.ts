@@ -52,7 +52,13 @@ test('a run of an earlier studio has the defaults of settings that came later, a
   const store = openStore(folder);
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });
   store.runs.insert({ ...run('r'), recipe: { rank: 3 } as Run['recipe'] }, job);
-  expect(store.runs.get('r')!.recipe).toEqual({ ...defaultRecipe(), addEosToken: false, rank: 3 });
+  expect(store.runs.get('r')!.recipe).toEqual({
+    ...defaultRecipe(),
+    addEosToken: false,
+    promptFormat: 'text',
+    longDocuments: 'cut',
+    rank: 3,
+  });
   store.close();
 });
 

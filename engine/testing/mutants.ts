@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { expect } from 'vitest';
 import { contentOf, detectFormat } from '../data/content.ts';
 import { readRecords } from '../data/readers/index.ts';
@@ -16,6 +17,7 @@ import { readAdapter } from '../adapters/folder.ts';
 import { runInspect } from '../jobs/inspect.ts';
 import { readRunFolder } from '../jobs/run-folder.ts';
 import { silentPort } from './port.ts';
+import { zip } from './zip.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
@@ -111,6 +113,46 @@ export const subjects: Readonly<Record<string, Subject>> = {
     file: 'rows.json',
     read: (folder) => readAll(join(folder, 'rows.json')),
   },
+  'rows between commas': {
+    make: (folder) => writeFileSync(join(folder, 'rows.csv'), 'question,answer\n"a, b","say ""c"" d"\n"d\ne",f\n'.repeat(20)),
+    file: 'rows.csv',
+    read: (folder) => readAll(join(folder, 'rows.csv')),
+  },
+  'rows in an object': {
+    make: (folder) => writeFileSync(join(folder, 'rows.json'), text({ info: { a: 1 }, data: [{ text: 'a' }, { text: 'b' }] })),
+    file: 'rows.json',
+    read: (folder) => readAll(join(folder, 'rows.json')),
+  },
+  'rows in gzip': {
+    make: (folder) => writeFileSync(join(folder, 'rows.gz'), gzipSync('{"text": "a"}\n'.repeat(50))),
+    file: 'rows.gz',
+    read: (folder) => readAll(join(folder, 'rows.gz')),
+  },
+  'rows in Zstandard': {
+    make: (folder) => writeFileSync(join(folder, 'rows.zst'), zstdCompressSync('{"text": "a"}\n'.repeat(50))),
+    file: 'rows.zst',
+    read: (folder) => readAll(join(folder, 'rows.zst')),
+  },
+  'rows in a ZIP archive': {
+    make: (folder) => writeFileSync(join(folder, 'rows.zip'), zip({ 'rows.jsonl': Buffer.from('{"text": "a"}\n'.repeat(50)) })),
+    file: 'rows.zip',
+    read: (folder) => readAll(join(folder, 'rows.zip')),
+  },
+  'rows in UTF-16': {
+    make: (folder) => writeFileSync(join(folder, 'rows.jsonl'), Buffer.from('\ufeff{"text": "a"}\n'.repeat(9), 'utf16le')),
+    file: 'rows.jsonl',
+    read: (folder) => readAll(join(folder, 'rows.jsonl')),
+  },
+  ...Object.fromEntries(
+    ['plain', 'snappy', 'gzip', 'zstd', 'brotli', 'lz4', 'encodings', 'types'].map((name) => [
+      `Parquet (${name})`,
+      {
+        make: (folder: string) => cpSync(join(golden, 'parquet', `${name}.parquet`), join(folder, 'rows.parquet')),
+        file: 'rows.parquet',
+        read: (folder: string) => readAll(join(folder, 'rows.parquet')),
+      },
+    ]),
+  ),
   'run.json': {
     make: (folder) => writeFileSync(join(folder, 'run.json'), text(run)),
     file: 'run.json',

@@ -1,5 +1,5 @@
 /** Defines the examples that training draws, each of one or several sequences of tokens. */
-import { type LabelledTokens, supervisedTokens } from '../labels.ts';
+import { type Cutting, ignored, type LabelledTokens, type Span, spansOf, supervisedTokens } from '../labels.ts';
 import type { Recipe } from '../recipe.ts';
 
 /** Says what a sequence is in its example: the whole of it, or the chosen or rejected answer of a preference. */
@@ -21,19 +21,23 @@ export interface Example {
 }
 
 /** Describes a row of data with one sequence of tokens. */
-export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, LabelledTokens {}
+export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, LabelledTokens {
+  /** Whether any part of it can be learned by itself. */
+  readonly isDocument?: boolean;
+}
 
 /**
- * Presents a row as an example of one sequence. Its tokens are views of the row's own, because there may be millions of rows.
+ * Presents a row, or a part of it, as an example of one sequence. Its tokens are views of the row's own, because there may be millions
+ * of rows.
  */
 class RowExample implements Example {
   weight = 1;
   readonly #row: TokensOfRow;
-  readonly #maxLength: number;
+  readonly #span: Span;
 
-  constructor(row: TokensOfRow, maxLength: number) {
+  constructor(row: TokensOfRow, span: Span) {
     this.#row = row;
-    this.#maxLength = maxLength;
+    this.#span = span;
   }
 
   get index(): number {
@@ -50,19 +54,35 @@ class RowExample implements Example {
 
   get sequences(): readonly [Sequence] {
     const { inputIds, labels } = this.#row;
-    return [{ inputIds: inputIds.subarray(0, this.#maxLength), labels: labels.subarray(0, this.#maxLength), part: 'whole' }];
+    const { from, to, context } = this.#span;
+    const own = labels.subarray(from, to);
+    return [
+      {
+        inputIds: inputIds.subarray(from, to),
+        labels: context === 0 ? own : own.slice().fill(ignored, 0, context),
+        part: 'whole',
+      },
+    ];
   }
 }
 
-/** Turns each row into an example of one sequence, cut to `maxLength` tokens. */
-export function examplesOf(rows: readonly TokensOfRow[], maxLength = Infinity): RowExample[] {
-  return rows.map((row) => new RowExample(row, maxLength));
+/** Turns each row into an example of one sequence, cut to the length that is allowed, or a document into several. */
+export function examplesOf(
+  rows: readonly TokensOfRow[],
+  { maxLength, documentOverlap }: Cutting = { maxLength: Infinity, documentOverlap: null },
+): RowExample[] {
+  return rows.flatMap((row) => {
+    const spans = spansOf(row.inputIds.length, row.isDocument === true, { maxLength, documentOverlap });
+    return spans.map((span) => new RowExample(row, span));
+  });
 }
 
-/** Holds examples truncated to a maximum length, without those that have no supervised token left, and counts both kinds. */
+/** Holds examples of at most a length, without those that have no supervised token left, and counts what became of rows. */
 export interface PreparedExamples {
   readonly examples: readonly Example[];
   readonly truncated: number;
+  /** Documents that became several examples. */
+  readonly divided: number;
   readonly withoutTarget: number;
 }
 
@@ -83,26 +103,32 @@ export async function* inTurns<T>(all: readonly T[], onTurn: OnTurn): AsyncGener
 }
 
 /**
- * Truncates rows to `maxLength` tokens and drops those that have no supervised token left. With a weight by conversation, the
- * examples of one row of the data count as much together as a row that is one example.
+ * Cuts or divides rows and drops examples that have no supervised token. With a weight by conversation, the examples of one row of the
+ * data count as much together as a row that is one example.
  */
 export async function prepareExamples(
   rows: readonly TokensOfRow[],
-  maxLength: number,
+  cutting: Cutting,
   onTurn: OnTurn,
   { turnWeight = 'turn' }: Partial<Pick<Recipe, 'turnWeight'>> = {},
 ): Promise<PreparedExamples> {
   const examples: RowExample[] = [];
+  let [truncated, divided, withoutTarget] = [0, 0, 0];
   for await (const some of inTurns(rows, onTurn))
-    for (const example of examplesOf(some, maxLength))
-      if (example.sequences.every(({ labels }) => supervisedTokens(labels) > 0)) examples.push(example);
+    for (const row of some) {
+      const all = examplesOf([row], cutting);
+      if (all.length > 1) divided++;
+      else if (row.inputIds.length > cutting.maxLength) truncated++;
+      const trained = all.filter(({ sequences }) => sequences.every(({ labels }) => supervisedTokens(labels) > 0));
+      examples.push(...trained);
+      if (trained.length === 0) withoutTarget++;
+    }
   if (turnWeight === 'conversation') {
     const siblings = new Map<number, number>();
     for (const { index } of examples) siblings.set(index, (siblings.get(index) ?? 0) + 1);
     for (const example of examples) example.weight = 1 / siblings.get(example.index)!;
   }
-  const truncated = rows.reduce((count, { inputIds }) => count + (inputIds.length > maxLength ? 1 : 0), 0);
-  return { examples, truncated, withoutTarget: rows.length - examples.length };
+  return { examples, truncated, divided, withoutTarget };
 }
 
 /** Describes a sequence together with its example and the index of that example among those drawn with it, from 0. */

@@ -14,6 +14,8 @@ test('a single file is trained on, whatever its name', () => {
 
 test('a data set is called after what tells it from others', () => {
   expect(nameByPath('/d/orders.train.jsonl')).toBe('orders');
+  expect(nameByPath('/d/orders.train.csv.gz')).toBe('orders');
+  expect(nameByPath('/d/orders.zip')).toBe('orders');
   expect(nameByPath('/d/orders_training.json')).toBe('orders');
   expect(nameByPath('/home/me/support-2026/train.jsonl')).toBe('support-2026');
   expect(nameByPath('C:\\data\\Brain trains v7.jsonl')).toBe('Brain trains v7');

@@ -1,3 +1,5 @@
+import { packedEndings } from '../../engine/data-files.ts';
+
 const evaluation = ['eval', 'evaluation', 'val', 'valid', 'validation', 'dev', 'test'];
 const training = ['train', 'training'];
 const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? '';
@@ -20,7 +22,10 @@ export function splitByName(paths: readonly string[]): { paths: string[]; evalPa
 
 /** Names a data set after its file, without the ending and `train`, or after the folder where nothing is left of the name. */
 export function nameByPath(path: string): string {
-  const name = nameOf(path).replace(/\.[a-z]+$/i, '');
+  const packed = new RegExp(`\\.(${packedEndings.join('|')})$`, 'i');
+  const name = nameOf(path)
+    .replace(packed, '')
+    .replace(/\.[a-z]+$/i, '');
   const words = name.split(/([^a-z]+)/i);
   while (training.includes(words.at(-1)?.toLowerCase() ?? '')) words.splice(-2);
   const rest = words.join('');

@@ -56,7 +56,7 @@ export class Studio {
   /** Files that a data set was made of before, while a person says whether they are added again. */
   knownData = $state.raw<{ readonly paths: readonly string[]; readonly dataset: Dataset } | null>(null);
   /** Files of rows with unknown fields, while a person says what these mean. */
-  unmappedData = $state.raw<{ paths: readonly string[]; columns: DataColumns['columns'] } | null>(null);
+  unmappedData = $state.raw<({ paths: readonly string[] } & Pick<DataColumns, 'columns' | 'guess'>) | null>(null);
   /** What the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
 
@@ -155,9 +155,9 @@ export class Studio {
       const name = nameByPath(files.paths[0] ?? '');
       const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async (asking) => {
         const projectId = await this.project.ensure();
-        const { format, columns } = await this.datasets.columns(files.paths[0] ?? '', asking);
+        const { format, columns, guess } = await this.datasets.columns(files.paths[0] ?? '', asking);
         if (mapping === undefined && format === null && columns.length > 0) {
-          this.unmappedData = { paths, columns };
+          this.unmappedData = { paths, columns, guess };
           return null;
         }
         const data = { ...files, ...(mapping === undefined ? {} : { mapping }) };
@@ -189,6 +189,7 @@ export class Studio {
         if (known !== null) return this.#showOrigin(known);
         const kind = await this.notices.during(`Reading ${nameOf(path)}`, (asking) => this.#kindOf(path, asking));
         if (kind === 'adapter') await this.#addAdapter(path);
+        else if (kind === 'dataset') await this.addData([path]);
         else await this.addModel(path);
       });
     }

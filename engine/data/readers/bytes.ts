@@ -1,4 +1,4 @@
-/** The bytes of a file of rows in pieces, and the first of them, by which its reader is found. */
+/** The bytes of a file of rows in pieces. */
 import type { Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { Problem, unansweredHint } from '../../problem.ts';
@@ -9,18 +9,15 @@ export interface Piece {
   readonly at: number;
 }
 
-const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
-/** With more blanks before its first character a file is taken for lines. */
-const longestBlank = 1 << 20;
-
-/** Yields a file from byte `start` on, without the byte order mark; every byte that is read goes into `hash`. */
-export async function* piecesOf(path: string, start: number, hash?: Hash): AsyncGenerator<Piece> {
+/** Reads a file from byte `start` on, up to byte `end`; every byte that is read goes into `hash`. */
+export async function* fileBytes(path: string, start: number, hash?: Hash, end = Infinity): AsyncGenerator<Piece> {
+  if (start >= end) return;
   let at = start;
   try {
-    for await (const bytes of createReadStream(path, { highWaterMark: 1 << 18, start }) as AsyncIterable<Buffer>) {
+    const range = end === Infinity ? { start } : { start, end: end - 1 };
+    for await (const bytes of createReadStream(path, { highWaterMark: 1 << 18, ...range }) as AsyncIterable<Buffer>) {
       hash?.update(bytes);
-      const isMarked = at === 0 && bytes.subarray(0, 3).equals(byteOrderMark);
-      yield isMarked ? { bytes: bytes.subarray(3), at: 3 } : { bytes, at };
+      yield { bytes, at };
       at += bytes.length;
     }
   } catch (error) {
@@ -30,20 +27,34 @@ export async function* piecesOf(path: string, start: number, hash?: Hash): Async
   }
 }
 
-/** Returns what a file begins with, blanks left out. Throws a Problem where there is no file. */
-export async function headOf(path: string): Promise<Buffer> {
+/** Throws a Problem where there is no file to read. */
+export function requireFile(path: string): void {
   const found = existsSync(path) ? statSync(path) : undefined;
   if (found === undefined) throw new Problem('file-missing', `There is no file '${path}'.`, 'Check the path of the data.');
   if (!found.isFile()) throw new Problem('file-unreadable', `'${path}' is not a file.`, 'Give the file with the rows.');
-  for await (const { bytes, at } of piecesOf(path, 0)) {
-    const first = bytes.findIndex((byte) => !isBlank(byte));
-    if (first >= 0) return bytes.subarray(first);
-    if (at + bytes.length >= longestBlank) break;
-  }
-  return Buffer.alloc(0);
 }
 
-/** Whether a byte is white space. */
+/** Returns pieces without what comes before byte `start`. */
+export async function* skippingTo(start: number, pieces: AsyncIterable<Piece>): AsyncGenerator<Piece> {
+  for await (const piece of pieces) {
+    const skipped = Math.max(0, start - piece.at);
+    if (skipped === 0) yield piece;
+    else if (skipped < piece.bytes.length) yield { bytes: piece.bytes.subarray(skipped), at: start };
+    // Whoever follows the reading is to hear of gigabytes that are passed over.
+    else yield { bytes: piece.bytes.subarray(piece.bytes.length), at: start };
+  }
+}
+
+/** Returns whether a byte is white space. */
 export function isBlank(byte: number): boolean {
   return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+}
+
+const newline = 0x0a;
+
+/** Returns how many lines end in `bytes`. */
+export function linesIn(bytes: Buffer): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(newline); at >= 0; at = bytes.indexOf(newline, at + 1)) lines++;
+  return lines;
 }

@@ -1,28 +1,44 @@
 /** The table of readers, and which of them reads a file. */
-import { extname } from 'node:path';
 import type { ColumnMapping } from '../../contract.ts';
 import type { DataFileFormat } from '../../data-files.ts';
-import { mappedRow } from '../mapping.ts';
-import { headOf } from './bytes.ts';
+import { MappedRecords } from '../mapping.ts';
+import { csv } from './csv.ts';
 import { jsonLines } from './json-lines.ts';
-import { jsonList } from './json-list.ts';
-import type { Reader, Reading, RecordOrProblem } from './reader.ts';
-import { refuseUnread } from './unread.ts';
+import { json } from './json.ts';
+import { parquet } from './parquet/index.ts';
+import type { Reader, Reading, RecordOrProblem, RecordPlace } from './reader.ts';
+import { openSource, type Source } from './source.ts';
+import { document } from './document.ts';
 
-/** Asked in this order; the last one takes every text that no other one knows. */
-const readers: Readonly<Record<DataFileFormat, Reader>> = { json: jsonList, jsonl: jsonLines };
+/** Asked in this order. What none of them knows is read as lines, each of which then says what is wrong with it. */
+const readers: Readonly<Record<DataFileFormat, Reader>> = { parquet, json, jsonl: jsonLines, csv, text: document };
 
 /** Reads the records of a file of any format. A mapping says what the fields of each are; nothing is copied for it. */
 export async function* readRecords(
   path: string,
   { mapping, ...reading }: Reading & { readonly mapping?: ColumnMapping } = {},
 ): AsyncGenerator<RecordOrProblem> {
-  const head = await headOf(path);
-  const ending = extname(path).slice(1).toLowerCase();
-  const reader = Object.values(readers).find(({ recognise }) => recognise(head, ending))!;
-  if (reader === jsonLines) refuseUnread(path, head);
-  if (mapping === undefined) yield* reader.read(path, reading);
-  else
-    for await (const record of reader.read(path, reading))
-      yield 'value' in record ? { ...record, value: mappedRow(record.value, mapping) } : record;
+  const source = await openSource(path);
+  const { onNothing } = reading;
+  const following = onNothing && { onNothing: (place: RecordPlace) => onNothing(withRead(place, source)) };
+  const mapped = mapping && new MappedRecords(path, mapping, reading.from == null);
+  for await (const record of readerOf(source).read(source, { ...reading, ...following }))
+    yield withRead(mapped === undefined ? record : mapped.map(record), source);
+  mapped?.end();
+}
+
+/** Says how a file is read: `CSV with ';' between the columns question and answer, unpacked with gzip`. */
+export async function howRead(path: string): Promise<string> {
+  const source = await openSource(path);
+  return [readerOf(source).describe(source), ...source.steps].join(', ');
+}
+
+function readerOf(source: Source): Reader {
+  return Object.values(readers).find(({ recognise }) => recognise(source)) ?? jsonLines;
+}
+
+/** A record of a file whose places are not its bytes says how much of the file is read. */
+function withRead<T extends RecordPlace>(record: T, source: Source): T {
+  const read = source.read();
+  return read === undefined ? record : { ...record, read };
 }

@@ -1,13 +1,16 @@
 /** JSON Lines: one object on each line, blank lines between them passed over. */
 import { isBlank } from './bytes.ts';
-import { JsonRecord, readSplit, type Splitter } from './json-text.ts';
+import { jsonShape } from './json-shape.ts';
+import { JsonRecord } from './json-text.ts';
+import { readSplit, type Splitter } from './record.ts';
 import type { Reader, RecordOrProblem, RecordPlace } from './reader.ts';
 
 const newline = 0x0a;
 
 export const jsonLines: Reader = {
-  recognise: () => true,
-  read: (path, reading) => readSplit(path, reading, new LineSplitter(path, reading.from ?? null)),
+  recognise: (source) => jsonShape(source)?.kind === 'lines',
+  describe: () => 'JSONL',
+  read: (source, reading) => readSplit(source, reading, new LineSplitter(source.path, reading.from ?? null)),
 };
 
 class LineSplitter implements Splitter {

@@ -1,37 +1,7 @@
-/** What both forms of JSON files share: the bytes of one record, collected across pieces of a file, and the object they are. */
-import { shown } from '../../problem.ts';
-import { isBlank, piecesOf } from './bytes.ts';
-import type { Reading, RecordOrProblem, RecordPlace } from './reader.ts';
-
-/** The most bytes one record may have: more tokens than any context, and a text the tokenizer is through with in seconds. */
-export const maxRecordBytes = 4 * 1024 * 1024;
-
-/** Finds records in the pieces of a file, which come in their order. */
-export interface Splitter {
-  /** Line that the splitter has come to. */
-  readonly line: number;
-  /** Yields the records that end in `bytes`, which have `before` bytes of the file before them. */
-  split(bytes: Buffer, before: number): Iterable<RecordOrProblem>;
-  /** Yields what is left at the end of the file. */
-  end(): Iterable<RecordOrProblem>;
-}
-
-/** Reads a file through a splitter. */
-export async function* readSplit(
-  path: string,
-  { hash, from = null, onNothing = () => {} }: Reading,
-  splitter: Splitter,
-): AsyncGenerator<RecordOrProblem> {
-  for await (const { bytes, at } of piecesOf(path, from?.at ?? 0, hash)) {
-    let found = false;
-    for (const record of splitter.split(bytes, at)) {
-      found = true;
-      yield record;
-    }
-    if (!found) await onNothing({ line: splitter.line, at: at + bytes.length });
-  }
-  yield* splitter.end();
-}
+/** What all forms of JSON files share: the bytes of one record, collected across pieces of a file, and the object they are. */
+import { isBlank } from './bytes.ts';
+import { excerpt, maxRecordBytes, notUtf8, recordProblem } from './record.ts';
+import type { RecordOrProblem, RecordPlace } from './reader.ts';
 
 const oneObject = 'Each row is one JSON object on one line.';
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -39,13 +9,16 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 /** The record that is being collected. */
 export class JsonRecord {
   readonly #path: string;
+  readonly #hint: string;
   #parts: Buffer[] = [];
   #bytes = 0;
   #tooLong = false;
   #place: RecordPlace = { line: 1, at: 0 };
 
-  constructor(path: string) {
+  /** `hint` says how a row is to be written. */
+  constructor(path: string, hint = oneObject) {
     this.#path = path;
+    this.#hint = hint;
   }
 
   get isEmpty(): boolean {
@@ -66,14 +39,20 @@ export class JsonRecord {
     } else this.#parts.push(bytes);
   }
 
-  /** Yields the record collected so far, if it is not blank, and is empty again. */
-  *end(): Generator<RecordOrProblem> {
+  /** Returns what was collected, and is empty again. */
+  take(): Buffer {
     const bytes = Buffer.concat(this.#parts);
-    const tooLong = this.#tooLong;
-    const length = this.#bytes;
     this.#parts = [];
     this.#bytes = 0;
     this.#tooLong = false;
+    return bytes;
+  }
+
+  /** Yields the record collected so far, if it is not blank, and is empty again. */
+  *end(): Generator<RecordOrProblem> {
+    const tooLong = this.#tooLong;
+    const length = this.#bytes;
+    const bytes = this.take();
     if (tooLong) {
       yield this.damaged(`the row has more than ${maxRecordBytes / 1024 / 1024} MB`, 'Split it into several rows.', length);
       return;
@@ -83,25 +62,69 @@ export class JsonRecord {
     try {
       text = decoder.decode(bytes);
     } catch {
-      yield this.damaged('the row is not UTF-8', 'Save the file as UTF-8.', length);
+      const { what, hint } = notUtf8(bytes, this.#place.at);
+      yield this.damaged(what, hint, length);
       return;
     }
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = parseJson(text);
     } catch (error) {
-      yield this.damaged(`the row is not JSON (${(error as Error).message})`, oneObject, length);
+      yield this.damaged(`the row is not JSON: ${faultOf(text, error as Error)}`, this.#hint, length);
       return;
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      yield this.damaged('the row is not a JSON object', oneObject, length);
+      yield this.damaged(`the row is not a JSON object: ${excerpt(text, 0)}`, this.#hint, length);
     else yield { ...this.#place, bytes: length, value: value as Record<string, unknown> };
   }
 
-  damaged(what: string, hint = oneObject, bytes = this.#bytes): RecordOrProblem {
-    const { line } = this.#place;
-    // No Problem is made for it: there may be a million.
-    const message = shown(`${this.#path}, line ${line}: ${what}.`);
-    return { ...this.#place, bytes, problem: { code: 'data-invalid', message, hint, line } };
+  damaged(what: string, hint = this.#hint, bytes = this.#bytes): RecordOrProblem {
+    return recordProblem(this.#path, { ...this.#place, bytes }, what, hint);
   }
+}
+
+/** What some programs write for numbers that JSON has not, outside of texts; and texts, to be passed over. */
+const noNumber = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
+const mark = '\u0000no number ';
+
+/**
+ * Parses JSON in which numbers may be `NaN`, `Infinity` or `-Infinity`, as Python writes them: those are numbers of JavaScript, which
+ * whoever uses the field has to refuse.
+ */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!/NaN|Infinity/.test(text)) throw error;
+    const marked = text.replace(noNumber, (token) => (token.startsWith('"') ? token : JSON.stringify(mark + token)));
+    if (marked === text) throw error;
+    try {
+      return JSON.parse(marked, (_, value: unknown) =>
+        typeof value === 'string' && value.startsWith(mark) ? Number(value.slice(mark.length)) : value,
+      );
+    } catch {
+      // The fault that is shown has to stand in the text as it is.
+      throw error;
+    }
+  }
+}
+
+/** What a parser says of a text, and what stands there. */
+function faultOf(text: string, { message }: Error): string {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  const unexpected = /^Unexpected token '?(.+?)'?, /s.exec(message)?.[1];
+  const what = message.replace(/ (in JSON )?at position \d+.*$/s, '').replace(/, (\.\.\.)?".*$/s, '');
+  const ended = /^Unexpected end/.test(message) || /^Unterminated/.test(message);
+  const at =
+    position !== undefined ? Number(position) : ended ? text.length : unexpected === undefined ? 0 : placeOf(text, message);
+  return `${what.replace(/ JSON input$/, '')}, ${ended ? 'after' : 'at'} ${excerpt(text, at)}`;
+}
+
+/** Of a message that shows what stands around the fault, but not where that is. */
+function placeOf(text: string, message: string): number {
+  const [, before, around] = /, (\.\.\.)?"(.*?)(?:"\.\.\.)? is not valid JSON$/s.exec(message) ?? [];
+  const found = around === undefined ? -1 : text.indexOf(around.replace(/"$/, ''));
+  if (found < 0) return 0;
+  // The parser shows ten characters before it, unless it begins the text.
+  return before === undefined ? found : found + 10;
 }

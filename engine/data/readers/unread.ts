@@ -1,29 +1,58 @@
 /** Files that no reader takes, known by their first bytes, and what to do about each. */
-import { dataFileNames, dataFiles } from '../../data-files.ts';
+import { dataFileNames } from '../../data-files.ts';
 import { Problem } from '../../problem.ts';
 
 const unpack = 'Unpack it first.';
-const convert = `Convert it to ${dataFiles.jsonl.name} first.`;
 const asUtf8 = 'Save the file as UTF-8.';
+const fromArrow = "Write it as Parquet: `pyarrow.parquet.write_table(table, 'rows.parquet')`, or `to_parquet` of datasets.";
+const fromOffice = 'Save the table as CSV in UTF-8 with the program that made it.';
 
-const kinds: readonly (readonly [bytes: readonly number[], what: string, hint: string])[] = [
-  [[0x1f, 0x8b], 'is compressed with gzip', unpack],
-  [[0x28, 0xb5, 0x2f, 0xfd], 'is compressed with Zstandard', unpack],
-  [[0xfd, 0x37, 0x7a, 0x58, 0x5a], 'is compressed with xz', unpack],
-  [[0x42, 0x5a, 0x68], 'is compressed with bzip2', unpack],
-  [[0x37, 0x7a, 0xbc, 0xaf], 'is a 7-Zip archive', unpack],
-  [[0x50, 0x4b, 0x03, 0x04], 'is a ZIP archive', unpack],
-  [[0x50, 0x41, 0x52, 0x31], 'is a Parquet file', convert],
-  [[0x41, 0x52, 0x52, 0x4f, 0x57], 'is an Arrow file', convert],
-  [[0xff, 0xfe], 'is UTF-16', asUtf8],
-  [[0xfe, 0xff], 'is UTF-16', asUtf8],
-  [[0x7b, 0x00], 'is UTF-16', asUtf8],
-  [[0x00, 0x7b], 'is UTF-16', asUtf8],
+interface Kind {
+  readonly bytes: Buffer;
+  /** Where they stand; at the beginning when left out. */
+  readonly at?: number;
+  readonly what: string;
+  readonly hint: string;
+  /** Whether it is read where it is not packed in another file. */
+  readonly onlyPacked?: true;
+}
+const bytes = (...values: number[]) => Buffer.from(values);
+
+const kinds: readonly Kind[] = [
+  { bytes: bytes(0x1f, 0x8b), what: 'is compressed with gzip', hint: unpack, onlyPacked: true },
+  { bytes: bytes(0x28, 0xb5, 0x2f, 0xfd), what: 'is compressed with Zstandard', hint: unpack, onlyPacked: true },
+  { bytes: Buffer.from('PK\x03\x04'), what: 'is a ZIP archive', hint: unpack, onlyPacked: true },
+  { bytes: Buffer.from('PAR1'), what: 'is a Parquet file', hint: unpack, onlyPacked: true },
+  { bytes: Buffer.from('PARE'), what: 'is an encrypted Parquet file', hint: 'Write it again without encryption.' },
+  { bytes: bytes(0xfd, 0x37, 0x7a, 0x58, 0x5a), what: 'is compressed with xz', hint: unpack },
+  { bytes: Buffer.from('BZh'), what: 'is compressed with bzip2', hint: unpack },
+  { bytes: bytes(0x37, 0x7a, 0xbc, 0xaf), what: 'is a 7-Zip archive', hint: unpack },
+  { bytes: Buffer.from('ARROW1'), what: 'is an Arrow (Feather) file', hint: fromArrow },
+  { bytes: Buffer.from('FEA1'), what: 'is a Feather file of the first version', hint: fromArrow },
+  { bytes: bytes(0xff, 0xff, 0xff, 0xff), what: 'is an Arrow stream', hint: fromArrow },
+  { bytes: Buffer.from('ORC'), what: 'is an ORC file', hint: 'Write it as Parquet.' },
+  { bytes: Buffer.from('Obj\x01'), what: 'is an Avro file', hint: 'Write it as Parquet or JSONL.' },
+  { bytes: bytes(0xd0, 0xcf, 0x11, 0xe0), what: 'is a document of an office program', hint: fromOffice },
+  { bytes: Buffer.from('SQLite format 3'), what: 'is a SQLite database', hint: 'Write the table as CSV or JSONL.' },
+  { bytes: Buffer.from('%PDF-'), what: 'is a PDF document', hint: 'Save its text as .txt first.' },
+  { bytes: bytes(0x89, 0x48, 0x44, 0x46), what: 'is an HDF5 file', hint: 'Write it as Parquet or JSONL.' },
+  {
+    bytes: bytes(0x80, 0x04, 0x95),
+    what: 'is a Python pickle',
+    hint: 'Write it as JSONL: a pickle can run programs and is not opened.',
+  },
+  { bytes: Buffer.from('ustar'), at: 257, what: 'is a tar archive', hint: unpack },
+  { bytes: bytes(0xff, 0xfe, 0, 0), what: 'is UTF-32', hint: asUtf8 },
+  { bytes: bytes(0, 0, 0xfe, 0xff), what: 'is UTF-32', hint: asUtf8 },
 ];
 
-/** Throws a Problem where a file that begins with `head` is of a kind that is known and not read. */
-export function refuseUnread(path: string, head: Buffer): void {
-  const [, what, hint] = kinds.find(([bytes]) => bytes.every((byte, i) => head[i] === byte)) ?? [];
-  if (what !== undefined && hint !== undefined)
-    throw new Problem('data-invalid', `'${path}' ${what}, not ${dataFileNames} in UTF-8.`, hint);
+/** Throws a Problem where a file that begins with `beginning` is of a kind that is known and not read. */
+export function refuseUnread(path: string, beginning: Buffer, isPacked: boolean): void {
+  const found = kinds.find(
+    ({ bytes, at = 0, onlyPacked = false }) =>
+      (isPacked || !onlyPacked) && beginning.subarray(at, at + bytes.length).equals(bytes),
+  );
+  if (found === undefined) return;
+  const what = isPacked ? `holds a file that ${found.what}` : found.what;
+  throw new Problem('data-invalid', `'${path}' ${what}, not ${dataFileNames}.`, found.hint);
 }

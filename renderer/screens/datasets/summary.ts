@@ -8,6 +8,7 @@ const formatNames: Readonly<Record<DataFormat, string>> = {
   'prompt-completion': 'Prompt and completion',
   text: 'Plain text',
   tokens: 'Token ids',
+  unknown: 'Format not known',
 };
 
 /**

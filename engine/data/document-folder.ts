@@ -1,0 +1,70 @@
+/** A folder of texts, each of which is a document: which of its files are read, and which are left out. */
+import { readdirSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { isDataFile, isDocument } from '../data-files.ts';
+import { Problem, shown } from '../problem.ts';
+
+export interface DocumentFolder {
+  readonly path: string;
+  /** The documents in it and in folders within it, in the order of their paths. */
+  readonly files: readonly string[];
+  /** What else is there: `3 hidden`, `2 .png`. */
+  readonly leftOut: readonly string[];
+}
+
+const mostFiles = 100_000;
+const deepest = 32;
+const mostNamed = 8;
+
+/**
+ * Lists the documents of a folder. Hidden files, and links, which may lead anywhere, are left out. Throws a Problem where it has none, and
+ * where it has files of rows too: some of those may be for evaluation.
+ */
+export function documentsIn(path: string): DocumentFolder {
+  const files: string[] = [];
+  const rows: string[] = [];
+  const others = new Map<string, number>();
+  const leaveOut = (kind: string): void => void others.set(kind, (others.get(kind) ?? 0) + 1);
+  const list = (folder: string, depth: number): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true }).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      const place = join(folder, entry.name);
+      if (entry.name.startsWith('.')) leaveOut('hidden');
+      else if (entry.isSymbolicLink()) leaveOut('a link');
+      else if (entry.isDirectory()) {
+        if (depth < deepest) list(place, depth + 1);
+        else leaveOut('a folder too deep');
+      } else if (entry.isFile() && isDocument(place)) files.push(place);
+      else if (entry.isFile() && isDataFile(place) && extname(place).toLowerCase() !== '.json') rows.push(place);
+      else leaveOut(extname(place).toLowerCase() || 'without an ending');
+      if (files.length > mostFiles)
+        throw new Problem(
+          'data-invalid',
+          `The folder '${path}' has more than ${mostFiles} texts.`,
+          'Give a folder in it, or join texts.',
+        );
+    }
+  };
+  list(path, 0);
+  if (rows.length > 0) {
+    const named = rows.slice(0, mostNamed).map((file) => `'${shown(file)}'`);
+    throw new Problem(
+      'data-invalid',
+      `The folder '${path}' has ${rows.length} ${rows.length === 1 ? 'file' : 'files'} of rows: ${named.join(', ')}${rows.length > mostNamed ? ' and more' : ''}.`,
+      'Name the files that are meant: some may be for evaluation. A folder by itself is one of texts.',
+    );
+  }
+  if (files.length === 0)
+    throw new Problem(
+      'file-unreadable',
+      `The folder '${path}' has no text (.txt, .md) in it.`,
+      'Give files of rows, or a folder of texts.',
+    );
+  const leftOut = [...others].toSorted(([, a], [, b]) => b - a).map(([kind, count]) => `${count} ${kind}`);
+  return { path, files, leftOut };
+}
+
+/** Says what was taken from a folder, in a sentence without its end. */
+export function folderSentence({ path, files, leftOut }: DocumentFolder): string {
+  const more = leftOut.length === 0 ? 'nothing is left out' : `left out are ${leftOut.slice(0, mostNamed).join(', ')}`;
+  return `The folder ${path}: ${files.length} ${files.length === 1 ? 'text' : 'texts'}, ${more}`;
+}

@@ -1,0 +1,51 @@
+/** Says what a row is and by what that is known, in words. */
+import { detectFormat } from './content.ts';
+import { type Fields, preferenceProblem } from './columns.ts';
+import { guessOfRow } from './guess-mapping.ts';
+
+export interface FormatReason {
+  /** What the row is; null where nobody knows it, and where it cannot be trained on. */
+  readonly name: string | null;
+  /** By what that is known, or what it looks like. */
+  readonly why: string;
+}
+
+/** Returns what a row is and why: `ShareGPT`, `'conversations' holds lists of from and value`. Rows of one kind have the same. */
+export function formatReason(row: Fields): FormatReason {
+  switch (detectFormat(row)) {
+    case 'tokens':
+      return { name: 'token ids', why: "there is a column 'input_ids'" };
+    case 'messages':
+      if (row['messages'] !== undefined && row['messages'] !== null)
+        return { name: 'chat messages', why: lists(row, 'messages') };
+      return { name: 'chat messages', why: "'prompt' or 'completion' holds a list of messages" };
+    case 'sharegpt':
+      return { name: 'ShareGPT', why: lists(row, 'conversations') };
+    case 'alpaca':
+      return { name: 'Alpaca', why: "there are columns 'instruction' and 'output'" };
+    case 'prompt-completion':
+      return { name: 'prompt and completion', why: "there are columns 'prompt' and 'completion'" };
+    case 'text':
+      return { name: 'raw text', why: "there is a column 'text'" };
+    case null:
+      return { name: null, why: looksLike(row) };
+  }
+}
+
+function looksLike(row: Fields): string {
+  if (preferenceProblem(row) !== null) return 'rows are preference pairs, with answers to be compared';
+  if ('label' in row || 'labels' in row) return "rows have a 'label' and no answer to learn";
+  const guess = guessOfRow(row);
+  if (guess === null) return 'no column has a name that is known';
+  return `columns are called '${guess.question}' and '${guess.answer}', and nobody has said yet whether they are question and answer`;
+}
+
+/** What a column of messages holds, by the first of them. */
+function lists(row: Fields, column: string): string {
+  const list = row[column];
+  const first: unknown = Array.isArray(list) ? list[0] : undefined;
+  if (typeof first !== 'object' || first === null) return `there is a column '${column}'`;
+  const has = (name: string) => name in first;
+  const [who, what] = [['from', 'role'].find(has), ['value', 'content'].find(has)];
+  return `'${column}' holds lists of ${who ?? 'nobody'} and ${what ?? 'nothing'}`;
+}

@@ -1,0 +1,16 @@
+/** How the files of a data set are read, in sentences for a report. */
+import { basename } from 'node:path';
+import { folderSentence } from './document-folder.ts';
+import { howRead } from './readers/index.ts';
+import type { RowFiles } from './row-files.ts';
+
+const mostNamed = 5;
+
+/** Returns a sentence without its end for each of the first files, and for each folder of texts. */
+export async function howFilesAreRead({ paths, folders = [] }: RowFiles): Promise<string[]> {
+  if (folders.length > 0) return folders.map(folderSentence);
+  const named = await Promise.all(
+    paths.slice(0, mostNamed).map(async (path) => `'${basename(path)}' is ${await howRead(path)}`),
+  );
+  return paths.length > mostNamed ? [...named, `${paths.length - mostNamed} more files`] : named;
+}

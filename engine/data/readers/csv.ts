@@ -1,0 +1,297 @@
+/** Values between delimiters (RFC 4180), the first line of which names the columns. */
+import { dataFiles } from '../../data-files.ts';
+import { Problem, shown } from '../../problem.ts';
+import { linesIn } from './bytes.ts';
+import { parseJson } from './json-text.ts';
+import { excerpt, maxRecordBytes, notUtf8, readSplit, recordProblem, type Splitter } from './record.ts';
+import type { Reader, RecordOrProblem, RecordPlace } from './reader.ts';
+import type { Source } from './source.ts';
+
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+const quote = 0x22;
+
+const delimiters = [',', ';', '\t', '|'] as const;
+const delimiterNames: Readonly<Record<string, string>> = { '\t': 'tabs' };
+/** As many records are looked at to find the delimiter. */
+const recordsLookedAt = 50;
+/** A name of a column is not longer. */
+const longestColumn = 80;
+/** Columns that hold lists, which programs write as JSON into a table. */
+const lists: ReadonlySet<string> = new Set([
+  ...['messages', 'conversations', 'prompt', 'completion', 'chosen', 'rejected', 'tools', 'documents'],
+  ...['input_ids', 'labels', 'attention_mask'],
+]);
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export const csv: Reader = {
+  recognise(source) {
+    const { ending } = source;
+    if ((dataFiles.csv.endings as readonly string[]).includes(ending)) return true;
+    const isOther = [dataFiles.json, dataFiles.jsonl, dataFiles.text].some((format) =>
+      (format.endings as readonly string[]).includes(ending),
+    );
+    if (isOther || source.head.bytes.length === 0) return false;
+    const { columns, agreement, records } = layoutOf(source);
+    return columns.length > 1 && agreement === 1 && records > 1;
+  },
+  describe(source) {
+    const { delimiter, columns } = layoutOf(source);
+    const names = columns.map((name) => `'${shown(name, longestColumn)}'`).join(', ');
+    const between = delimiter === null ? '' : ` with ${delimiterNames[delimiter] ?? `'${delimiter}'`} between its values`;
+    return `CSV${between}, whose first line names the ${columns.length === 1 ? 'column' : 'columns'} ${names}`;
+  },
+  read(source, reading) {
+    const layout = layoutOf(source);
+    requireHeader(source.path, layout);
+    const { next } = layout;
+    return readSplit(source, reading, new CsvSplitter(source.path, layout, reading.from ?? next), next.at);
+  },
+};
+
+interface Layout {
+  /** Null where there is one column. */
+  readonly delimiter: string | null;
+  readonly newline: number;
+  readonly columns: readonly string[];
+  /** The line that names the columns, as it stands there. */
+  readonly header: string;
+  readonly line: number;
+  /** Where the first record begins. */
+  readonly next: RecordPlace;
+  /** Records that were looked at, and the share of them that has as many values as there are columns. */
+  readonly records: number;
+  readonly agreement: number;
+}
+
+/** How a table is written, by what it begins with. */
+function layoutOf({ head, ending }: Source): Layout {
+  const { bytes, isWhole } = head;
+  const end = bytes.includes(newline) || !bytes.includes(carriageReturn) ? newline : carriageReturn;
+  // A spreadsheet may say its delimiter in a line of its own.
+  const said = /^sep=(.)\r?\n/i.exec(bytes.toString('latin1', 0, 8));
+  const start = said?.[0].length ?? 0;
+  const layouts = [null, ...delimiters].map((delimiter): Layout => {
+    const counts: number[] = [];
+    let header = '';
+    let next = bytes.length;
+    for (let from = start; from < bytes.length && counts.length < recordsLookedAt;) {
+      const found = recordIn(bytes, from, { delimiter, newline: end, isLast: isWhole });
+      if (found === null || 'fault' in found) break;
+      const text = bytes.toString('utf8', from, found.end);
+      if (text.trim() !== '') {
+        if (counts.length === 0) [header, next] = [text, found.next];
+        counts.push(valuesOf(text, delimiter).length);
+      }
+      from = found.next;
+    }
+    const columns = valuesOf(header, delimiter).map((name, i) => name.trim() || `column ${i + 1}`);
+    return {
+      ...{ delimiter, newline: end, columns, header },
+      line: head.line + (said === null ? 0 : 1),
+      next: { at: head.at + next, line: head.line + linesIn(bytes.subarray(0, next)) },
+      records: counts.length,
+      agreement: counts.filter((count) => count === columns.length).length / Math.max(1, counts.length),
+    };
+  });
+  const [single, ...split] = layouts;
+  const named = split.find(({ delimiter }) => delimiter === (said?.[1] ?? (ending === 'tsv' ? '\t' : undefined)));
+  if (named !== undefined && named.columns.length > 1) return named;
+  const [best] = split
+    .filter(({ columns }) => columns.length > 1)
+    .toSorted((a, b) => b.agreement - a.agreement || b.columns.length - a.columns.length);
+  return best ?? single!;
+}
+
+/** Throws a Problem where the first line does not name the columns, each by another name. */
+function requireHeader(path: string, { columns, header, line }: Layout): void {
+  const where = `${path}, line ${line}`;
+  const twice = columns.find((name, i) => columns.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new Problem(
+      'data-invalid',
+      `${where}: two columns are called '${shown(twice, longestColumn)}': ${excerpt(header, 0)}.`,
+      'Give each column a name of its own in the first line.',
+    );
+  const isValue = (name: string) =>
+    name.length > longestColumn || /[\r\n]/.test(name) || /\S\s.*[.?!]$/.test(name) || /^[-+]?\d+([.,]\d+)?$/.test(name);
+  if (columns.some(isValue))
+    throw new Problem(
+      'data-invalid',
+      `${where}: the first line is to name the columns, and looks like a row: ${excerpt(header, 0)}.`,
+      "Write a line before it that names them, such as 'question,answer'.",
+    );
+}
+
+type Found =
+  /** The byte behind the record, and the one behind the end of its line. */
+  | { readonly end: number; readonly next: number }
+  /** What is wrong with its quotes, and at which byte. */
+  | { readonly fault: 'unclosed' | 'behind a quote'; readonly at: number };
+
+/** Finds the end of the record that begins at byte `from`; null where it may go on behind `bytes`. */
+function recordIn(
+  bytes: Buffer,
+  from: number,
+  {
+    delimiter,
+    newline: end,
+    isLast,
+  }: { readonly delimiter: string | null; readonly newline: number; readonly isLast: boolean },
+): Found | null {
+  const between = delimiter?.charCodeAt(0) ?? -1;
+  const ended = (at: number): Found => ({ end: bytes[at - 1] === carriageReturn && at > from ? at - 1 : at, next: at + 1 });
+  for (let at = from; ;) {
+    if (bytes[at] === quote) {
+      const opened = at;
+      for (at = bytes.indexOf(quote, at + 1); at >= 0 && bytes[at + 1] === quote; at = bytes.indexOf(quote, at + 2));
+      if (at < 0) return isLast ? { fault: 'unclosed', at: opened } : null;
+      at++;
+      // Whether it is doubled is in what follows.
+      if (at === bytes.length && !isLast) return null;
+      const ends = at === bytes.length || bytes[at] === between || bytes[at] === end;
+      if (!ends && !(bytes[at] === carriageReturn && (bytes[at + 1] === end || at + 1 === bytes.length)))
+        return { fault: 'behind a quote', at };
+    }
+    while (at < bytes.length && bytes[at] !== between && bytes[at] !== end) at++;
+    if (at >= bytes.length) return isLast ? ended(bytes.length) : null;
+    if (bytes[at] === end) return ended(at);
+    at++;
+  }
+}
+
+/** The values of a record whose quotes are sound. */
+function valuesOf(text: string, delimiter: string | null): string[] {
+  if (!text.includes('"')) return delimiter === null ? [text] : text.split(delimiter);
+  const values: string[] = [];
+  for (let at = 0; at <= text.length;) {
+    if (text[at] === '"') {
+      let close = text.indexOf('"', at + 1);
+      while (close >= 0 && text[close + 1] === '"') close = text.indexOf('"', close + 2);
+      if (close < 0) close = text.length;
+      values.push(text.slice(at + 1, close).replaceAll('""', '"'));
+      at = close + 2;
+    } else {
+      const found = delimiter === null ? -1 : text.indexOf(delimiter, at);
+      const end = found < 0 ? text.length : found;
+      values.push(text.slice(at, end));
+      at = end + 1;
+    }
+  }
+  return values;
+}
+
+class CsvSplitter implements Splitter {
+  readonly #path: string;
+  readonly #layout: Layout;
+  #line: number;
+  /** What is not split yet, and where in the file it begins. */
+  #rest: Buffer = Buffer.alloc(0);
+  #at = 0;
+  /** Within a line that is too long: what is left of it is passed over. */
+  #passing = false;
+
+  constructor(path: string, layout: Layout, from: RecordPlace) {
+    this.#path = path;
+    this.#layout = layout;
+    this.#line = from.line;
+  }
+
+  get line(): number {
+    return this.#line;
+  }
+
+  *split(bytes: Buffer, before: number): Generator<RecordOrProblem> {
+    if (this.#rest.length === 0) this.#at = before;
+    this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    yield* this.#records(false);
+  }
+
+  *end(): Generator<RecordOrProblem> {
+    yield* this.#records(true);
+  }
+
+  *#records(isLast: boolean): Generator<RecordOrProblem> {
+    const bytes = this.#rest;
+    const { delimiter, newline: end } = this.#layout;
+    let from = 0;
+    const pass = (to: number): void => {
+      this.#line += linesIn(bytes.subarray(from, to));
+      from = to;
+    };
+    const nextLine = (): number => bytes.indexOf(end, from) + 1 || bytes.length;
+    while (from < bytes.length) {
+      if (this.#passing) {
+        this.#passing = !bytes.subarray(from).includes(end);
+        pass(nextLine());
+        continue;
+      }
+      const isBlankLine = bytes[from] === end || (bytes[from] === carriageReturn && bytes[from + 1] === end);
+      if (isBlankLine) {
+        pass(nextLine());
+        continue;
+      }
+      const found = recordIn(bytes, from, { delimiter, newline: end, isLast });
+      if (found === null && bytes.length - from <= maxRecordBytes) break;
+      const place = { line: this.#line, at: this.#at + from };
+      if (found === null || 'fault' in found || found.end - from > maxRecordBytes) {
+        // The quote may be the fault of this line alone: the next one is read by itself.
+        const next = nextLine();
+        yield this.#damaged(bytes.subarray(from, next), place, found === null || 'fault' in found ? found : null, from);
+        this.#passing = found === null && next === bytes.length && bytes[next - 1] !== end;
+        pass(next);
+        continue;
+      }
+      yield this.#record(bytes.subarray(from, found.end), place, found.next - from);
+      pass(Math.min(found.next, bytes.length));
+    }
+    this.#rest = bytes.subarray(from);
+    this.#at += from;
+  }
+
+  #damaged(line: Buffer, place: RecordPlace, found: Extract<Found, { fault: unknown }> | null, from: number): RecordOrProblem {
+    const text = line.toString('utf8', 0, 4096).trimEnd();
+    const doubled = 'Write a quote within a value that is in quotes twice.';
+    const problem = (what: string, hint: string) => recordProblem(this.#path, { ...place, bytes: line.length }, what, hint);
+    const openQuotes = line.toString('latin1').split('"').length % 2 === 0;
+    if (found === null && !openQuotes)
+      return problem(`the row has more than ${maxRecordBytes / 1024 / 1024} MB`, 'Split it into several rows.');
+    if (found?.fault === 'behind a quote' && found.at - from <= line.length) {
+      const at = Buffer.from(line.subarray(0, found.at - from)).toString().length;
+      return problem(`behind the quote that closes a value stands more text: ${excerpt(text, at)}`, doubled);
+    }
+    return problem(`a quote is opened and never closed: ${excerpt(text, text.lastIndexOf('"'))}`, doubled);
+  }
+
+  #record(content: Buffer, place: RecordPlace, bytes: number): RecordOrProblem {
+    let text: string;
+    try {
+      text = decoder.decode(content);
+    } catch {
+      const { what, hint } = notUtf8(content, place.at);
+      return recordProblem(this.#path, { ...place, bytes }, what, hint);
+    }
+    const { delimiter, columns } = this.#layout;
+    const values = valuesOf(text, delimiter);
+    if (values.length !== columns.length) {
+      const counted = (count: number) => `${count} ${count === 1 ? 'value' : 'values'}`;
+      return recordProblem(
+        this.#path,
+        { ...place, bytes },
+        `the row has ${counted(values.length)}, and the first line names ${columns.length} columns: ${excerpt(text, 0)}`,
+        `Give it ${counted(columns.length)}; one with ${delimiter === null ? 'a quote' : `'${delimiter}'`} in it is written in quotes.`,
+      );
+    }
+    return { ...place, bytes, value: Object.fromEntries(columns.map((name, i) => [name, cellOf(name, values[i]!)])) };
+  }
+}
+
+/** A list is written into a table as JSON. */
+function cellOf(name: string, text: string): unknown {
+  if (!lists.has(name) || !text.startsWith('[')) return text;
+  try {
+    return parseJson(text);
+  } catch {
+    return text;
+  }
+}

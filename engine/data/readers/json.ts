@@ -1,0 +1,195 @@
+/** Files of JSON that are not one object a line: a list of objects, one within an object, or objects one after another. */
+import { isBlank } from './bytes.ts';
+import { jsonShape, type JsonShape } from './json-shape.ts';
+import { JsonRecord, parseJson } from './json-text.ts';
+import { readSplit, type Splitter } from './record.ts';
+import type { Reader, RecordOrProblem, RecordPlace } from './reader.ts';
+import type { Source } from './source.ts';
+
+const newline = 0x0a;
+const quote = 0x22;
+const comma = 0x2c;
+const openBracket = 0x5b;
+const backslash = 0x5c;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+
+const inList = 'Each row is one JSON object in the list.';
+const inTurn = 'Each row is one JSON object, from its { to its }.';
+
+export const json: Reader = {
+  recognise: (source) => !['lines', undefined].includes(jsonShape(source)?.kind),
+  describe(source) {
+    const shape = shapeOf(source);
+    if (shape.kind === 'wrapped') return `JSON, the list '${shape.field}' of an object`;
+    return shape.kind === 'list' ? 'JSON, a list of objects' : 'JSON, objects one after another';
+  },
+  read(source, reading) {
+    const { path } = source;
+    const from = reading.from ?? null;
+    const shape = shapeOf(source);
+    if (shape.kind === 'objects') return readSplit(source, reading, new ObjectSplitter(path, from, shape.nested));
+    const start = shape.kind === 'wrapped' ? shape : { field: null, place: { line: 1, at: 0 } };
+    return readSplit(source, reading, new ListSplitter(path, from, start), start.place.at);
+  },
+};
+
+function shapeOf(source: Source): Exclude<JsonShape, { kind: 'lines' }> {
+  const shape = jsonShape(source);
+  return shape === null || shape.kind === 'lines' ? { kind: 'list' } : shape;
+}
+
+class ListSplitter implements Splitter {
+  readonly #record: JsonRecord;
+  #line: number;
+  #depth: number;
+  #inString = false;
+  #escaped = false;
+  #closed = false;
+  /** Whether the record that is collected has begun. */
+  #started = false;
+  /** The field of the object around the list; null where there is none. */
+  readonly #field: string | null;
+
+  constructor(path: string, from: RecordPlace | null, start: { readonly field: string | null; readonly place: RecordPlace }) {
+    this.#record = new JsonRecord(path, inList);
+    this.#line = from?.line ?? start.place.line;
+    this.#depth = from === null ? 0 : 1;
+    this.#field = start.field;
+  }
+
+  get line(): number {
+    return this.#line;
+  }
+
+  *split(bytes: Buffer, before: number): Generator<RecordOrProblem> {
+    let start = 0;
+    for (let at = 0; at < bytes.length; at++) {
+      const byte = bytes[at]!;
+      if (byte === newline) this.#line++;
+      if (this.#inString) {
+        if (this.#escaped) this.#escaped = false;
+        else if (byte === backslash) this.#escaped = true;
+        else if (byte === quote) this.#inString = false;
+        continue;
+      }
+      const ends = !this.#closed && this.#depth === 1 && (byte === comma || byte === closeBracket || byte === closeBrace);
+      if (ends) {
+        if (this.#started) this.#record.add(bytes.subarray(start, at));
+        this.#started = false;
+        yield* this.#record.end();
+        if (byte !== comma) {
+          this.#depth = 0;
+          this.#closed = true;
+        }
+        continue;
+      }
+      // What follows the list is a record that cannot be read.
+      if (!this.#started && (this.#depth === 1 || this.#closed) && !isBlank(byte)) {
+        this.#started = true;
+        this.#record.begin({ line: this.#line, at: before + at });
+        start = at;
+      }
+      if (byte === quote) this.#inString = true;
+      else if (byte === openBracket || byte === openBrace) this.#depth++;
+      else if (byte === closeBracket || byte === closeBrace) this.#depth--;
+    }
+    if (this.#started) this.#record.add(bytes.subarray(start));
+  }
+
+  *end(): Generator<RecordOrProblem> {
+    if (!this.#closed) yield this.#record.damaged('the list of rows is never closed');
+    else if (this.#field === null) yield* this.#record.end();
+    else yield* this.#endObject(this.#field);
+  }
+
+  /** What follows the list in the object around it are other fields, of which none is a list of rows, too. */
+  *#endObject(field: string): Generator<RecordOrProblem> {
+    const rest = this.#record.take().toString();
+    let fields: Readonly<Record<string, unknown>>;
+    try {
+      fields = parseJson(`{${JSON.stringify(field)}: 0 ${rest}`) as typeof fields;
+    } catch {
+      yield this.#record.damaged(`what follows the list '${field}' is no JSON, or too long`);
+      return;
+    }
+    const other = Object.keys(fields).find((name) => {
+      const value = fields[name];
+      return Array.isArray(value) && value.some((entry) => typeof entry === 'object' && entry !== null);
+    });
+    if (other !== undefined)
+      yield this.#record.damaged(
+        `beside the list '${field}' there is another one, '${other}', which is not read`,
+        'Write each list of rows into a file of its own.',
+      );
+  }
+}
+
+/** Objects between which there is white space or a comma. */
+class ObjectSplitter implements Splitter {
+  readonly #record: JsonRecord;
+  /** Whether a brace that begins a line begins a row, also where the one before it never ended. */
+  readonly #recovers: boolean;
+  #line: number;
+  #depth = 0;
+  #inString = false;
+  #escaped = false;
+  #started = false;
+  #beginsLine = true;
+
+  constructor(path: string, from: RecordPlace | null, nested: boolean) {
+    this.#record = new JsonRecord(path, inTurn);
+    this.#recovers = !nested;
+    this.#line = from?.line ?? 1;
+  }
+
+  get line(): number {
+    return this.#line;
+  }
+
+  *split(bytes: Buffer, before: number): Generator<RecordOrProblem> {
+    let start = 0;
+    for (let at = 0; at < bytes.length; at++) {
+      const byte = bytes[at]!;
+      const beginsLine = this.#beginsLine;
+      this.#beginsLine = byte === newline;
+      if (byte === newline) this.#line++;
+      if (beginsLine && byte === openBrace && this.#started && this.#recovers) {
+        this.#record.add(bytes.subarray(start, at));
+        yield* this.#end();
+      } else if (this.#inString) {
+        if (this.#escaped) this.#escaped = false;
+        else if (byte === backslash) this.#escaped = true;
+        else if (byte === quote) this.#inString = false;
+        continue;
+      }
+      if (!this.#started) {
+        if (isBlank(byte) || byte === comma) continue;
+        this.#started = true;
+        this.#record.begin({ line: this.#line, at: before + at });
+        start = at;
+      }
+      if (byte === quote) this.#inString = true;
+      else if (byte === openBracket || byte === openBrace) this.#depth++;
+      else if (byte === closeBracket || byte === closeBrace) this.#depth--;
+      if (this.#depth <= 0 && byte === closeBrace) {
+        this.#record.add(bytes.subarray(start, at + 1));
+        yield* this.#end();
+      }
+    }
+    if (this.#started) this.#record.add(bytes.subarray(start));
+  }
+
+  end(): Generator<RecordOrProblem> {
+    return this.#end();
+  }
+
+  *#end(): Generator<RecordOrProblem> {
+    this.#started = false;
+    this.#inString = false;
+    this.#escaped = false;
+    this.#depth = 0;
+    yield* this.#record.end();
+  }
+}

@@ -1,0 +1,77 @@
+/** What records of all formats share: how large one may be, and how a problem with one is told. */
+import { shown } from '../../problem.ts';
+import type { Source } from './source.ts';
+import type { Reading, RecordOrProblem, RecordPlace } from './reader.ts';
+import { skippingTo } from './bytes.ts';
+
+/** The most bytes one record may have: more tokens than any context, and a text the tokenizer is through with in seconds. */
+export const maxRecordBytes = 4 * 1024 * 1024;
+
+/** Characters that are shown on each side of what cannot be read. */
+const shownAround = 40;
+
+/** Finds records in the pieces of a file, which come in their order. */
+export interface Splitter {
+  /** Line that the splitter has come to. */
+  readonly line: number;
+  /** Yields the records that end in `bytes`, which have `before` bytes of the file before them. */
+  split(bytes: Buffer, before: number): Iterable<RecordOrProblem>;
+  /** Yields what is left at the end of the file. */
+  end(): Iterable<RecordOrProblem>;
+}
+
+/** Reads a file through a splitter, from `start` on where no record is given to go on from. */
+export async function* readSplit(
+  source: Source,
+  { hash, from = null, onNothing = () => {} }: Reading,
+  splitter: Splitter,
+  start = 0,
+): AsyncGenerator<RecordOrProblem> {
+  const pieces = from === null ? skippingTo(start, source.pieces(0, hash)) : source.pieces(from.at, hash);
+  for await (const { bytes, at } of pieces) {
+    let found = false;
+    for (const record of splitter.split(bytes, at)) {
+      found = true;
+      yield record;
+    }
+    if (!found) await onNothing({ line: splitter.line, at: at + bytes.length });
+  }
+  yield* splitter.end();
+}
+
+/** Returns what is wrong with a record in its place. No Problem is made for it: there may be a million. */
+export function recordProblem(
+  path: string,
+  place: RecordPlace & { readonly bytes: number; readonly where?: string },
+  what: string,
+  hint: string,
+): RecordOrProblem {
+  const { line, where } = place;
+  const message = shown(`${path}, ${where ?? `line ${line}`}: ${what}.`);
+  return { ...place, problem: { code: 'data-invalid', message, hint, line } };
+}
+
+/** Says which byte of a record that begins at byte `at` of its file is no UTF-8. */
+export function notUtf8(bytes: Buffer, at: number): { readonly what: string; readonly hint: string } {
+  const text = bytes.toString('utf8');
+  let place = 0;
+  for (let i = text.indexOf('\ufffd'); i >= 0; i = text.indexOf('\ufffd', i + 1)) {
+    place = Buffer.byteLength(text.slice(0, i));
+    // The character itself may stand in a text.
+    if (bytes.subarray(place, place + 3).toString('hex') !== 'efbfbd') break;
+  }
+  const before = bytes.toString('utf8', Math.max(0, place - 20), place).replace(/^\ufffd+/, '');
+  const byte = (bytes[place] ?? 0).toString(16).toUpperCase().padStart(2, '0');
+  return {
+    what: `the row is not UTF-8: byte ${at + place} of the file is 0x${byte}, after «${shown(before)}»`,
+    hint: 'Save the file as UTF-8. One of Windows in Western Europe is converted with `iconv -f WINDOWS-1252 -t UTF-8`.',
+  };
+}
+
+/** Returns what stands in a text around a character of it, in quotes. */
+export function excerpt(text: string, at: number): string {
+  const from = Math.max(0, at - shownAround);
+  const to = Math.min(text.length, at + shownAround);
+  const cut = text.slice(from, to).toWellFormed();
+  return `«${from > 0 ? '…' : ''}${shown(cut)}${to < text.length ? '…' : ''}»`;
+}
