@@ -255,7 +255,11 @@ test('what cannot be trained on is refused with its column, its line and a way o
     ['tools', { prompt: 'p', completion: 'c', tools: [{}] }],
     ['history', { instruction: 'i', output: 'o', history: [['a', 'b']] }],
   ];
-  const rows = await texts(given.map(([, row]) => row), tokenizer, { promptFormat: 'text' });
+  const rows = await texts(
+    given.map(([, row]) => row),
+    tokenizer,
+    { promptFormat: 'text' },
+  );
   for (const [i, [name]] of given.entries())
     expect(rows[i]).toMatch(
       new RegExp(`^format-unsupported: .*rows.jsonl, line ${i + 1}: the row has '${name}': .+\\. .+\\.$`),

@@ -17,8 +17,8 @@ import { toWriteProblem } from '../formats/folder.ts';
 import type { LabelledTokens } from '../labels.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
-/** This number changes when the layout of the file does. */
-export const keptRowsVersion = 3;
+/** This number changes when the layout of the file does, or what it says of rows. */
+export const keptRowsVersion = 4;
 
 /** All files of the cache take at most so many bytes together, and none takes more by itself. */
 export const mostKeptBytes = 4 * 2 ** 30;
