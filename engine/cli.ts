@@ -1,4 +1,4 @@
-/** The command line finds the command, hands it what it needs, and turns how it ends into an exit status. */
+/** Runs the command line: finds the command, hands it what it needs, and turns its outcome into an exit status. */
 import { parseArgs } from 'node:util';
 import { Arguments, type Command, Interrupted, ProblemInResult, UsageError } from './cli/command.ts';
 import { commands, globalOptions } from './cli/commands.ts';
@@ -24,7 +24,10 @@ function help(): string {
   ].join('\n');
 }
 
-/** The values of list options may stand without the option's name: `--data a.jsonl b.jsonl`. */
+/**
+ * Reads the arguments of a command. The values of a list option may follow its name without repeating it: `--data a.jsonl
+ * b.jsonl`.
+ */
 function readArguments(command: Command, argv: readonly string[]): Arguments {
   const options = { ...command.options, ...globalOptions };
   let parsed;
@@ -118,10 +121,10 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
-/** An engine that hangs does not keep a command that has ended. */
+/** Bounds, in milliseconds, how long a command that has ended waits for an engine that hangs. */
 const longestWaitForNotices = 2000;
 
-/** What the engine has to tell of its database; nothing where it is gone. */
+/** Returns what the engine has to tell of its database; nothing when the engine is gone. */
 async function untold(client: HostClient | null): Promise<readonly ProblemValue[]> {
   if (client === null) return [];
   const notices = client.request('notices.take', undefined).catch(() => []);

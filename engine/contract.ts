@@ -1,7 +1,8 @@
 /**
- * Every message that crosses a process border, and its types, one file per domain in `contract/`: window and command line to the engine
- * host (requests and events), window to the shell (`shell.` requests), host to a job process (`JobSpec`, `JobCommand`, `JobMessage`).
- * Times are UTC milliseconds; durations are seconds; sizes are bytes. All values are JSON.
+ * Collects the types of every message that crosses a process border, with one file per domain in `contract/`: window and
+ * command line to the engine host (requests and events), window to the shell (`shell.` requests), host to a job process
+ * (`JobSpec`, `JobCommand`, `JobMessage`). Times are UTC milliseconds; durations are seconds; sizes are bytes. All values are
+ * JSON.
  */
 export type { Answer, ProblemValue } from './problem.ts';
 export type * from './contract/adapters.ts';

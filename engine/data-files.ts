@@ -1,6 +1,7 @@
 /**
- * The files that hold rows, by format: what a format is called and how its files end. It stands on the ground floor because the window and
- * the shell need it before an engine answers, and neither may load a reader; `engine/data/readers/` has a reader for each of them.
+ * Lists the formats of files that hold rows, each with its name and the endings of its files. The list is apart from the
+ * readers because the window and the shell need it before an engine answers, and neither may load a reader;
+ * `engine/data/readers/` has a reader for each of them.
  */
 export const dataFiles = {
   parquet: { name: 'Parquet', endings: ['parquet'] },

@@ -8,9 +8,12 @@ import { logError, Problem } from './problem.ts';
 
 /** The most bytes of a frame, in either direction. A longer request is refused; a longer answer comes in parts. */
 export const longestFrame = 16 * 2 ** 20;
-/** The most characters of an answer, all its parts together. A longer one is refused instead of sent. */
+/** The most characters of an answer, in all its parts together. A longer answer is refused instead of sent. */
 export const longestAnswer = 16 * longestFrame;
-/** The characters of a part: with three bytes for each, or every other one escaped, it still fits into a frame. */
+/**
+ * The most characters of a part. A part fits into a frame even with three bytes for each character, or with every other one
+ * escaped.
+ */
 const longestPart = longestFrame / 4;
 /**
  * The bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy events.

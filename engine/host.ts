@@ -1,6 +1,6 @@
 /**
- * The engine host: the one process of a data folder that owns its database and its jobs. Windows and command lines connect to its
- * local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
+ * Runs the engine host, the one process of a data folder that owns its database and its jobs. Windows and command lines connect
+ * to its local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
  */
 import { chmodSync, rmdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -20,9 +20,9 @@ import type { Store } from './store/open.ts';
 import { versions } from './versions.ts';
 
 const idleSeconds = 3;
-/** Windows, commands and what they start; more is somebody's mistake. */
+/** Bounds the connections: there are windows, commands and what those start, and more are a mistake of somebody's. */
 const mostConnections = 100;
-/** The log starts anew beyond this. */
+/** The size in bytes at which the log starts anew. */
 const longestLog = 5_000_000;
 
 const { values } = parseArgs({ options: { 'data-dir': { type: 'string' } } });
@@ -49,7 +49,7 @@ process.on('unhandledRejection', logError);
 let idleTimer: NodeJS.Timeout | undefined;
 armIdle();
 
-/** The data folder is looked at so often. */
+/** The interval at which the host checks that its data folder is still there. */
 const millisecondsBetweenLooks = 2000;
 const watch = setInterval(() => void leaveLostFolder(), millisecondsBetweenLooks).unref();
 
@@ -59,11 +59,13 @@ type Handle = {
   close(): void;
   /** Ends every job. */
   stop(): void;
-  /** Why nothing could be opened, or null. */
+  /** Why nothing could be opened; null when all is open. */
   problem: ProblemValue | null;
 };
 
-/** Opens the store and all that stands on it. When that fails, the host still listens, to tell everyone why. */
+/**
+ * Opens the store and everything that depends on it. When that fails, the host still listens, so that it can tell everyone why.
+ */
 async function open(): Promise<Handle> {
   let store: Store | null = null;
   try {
@@ -142,13 +144,13 @@ async function open(): Promise<Handle> {
   }
 }
 
-/** Tells everyone why nothing can be done here. */
+/** Answers every request with the reason why nothing can be done here. */
 function refusing(problem: ProblemValue): Handle {
   const request = () => Promise.reject(Problem.fromValue(problem));
   return { request, busy: () => false, close: () => {}, stop: () => {}, problem };
 }
 
-/** What was here may have been moved or removed; what lies in its place, if anything, is another host's. */
+/** Gives up a data folder that was moved or removed. What lies in its place, if anything, belongs to another host. */
 function leaveLostFolder(): void {
   if (holdsLock(places.lock)) return;
   clearInterval(watch);
@@ -164,7 +166,7 @@ function leaveLostFolder(): void {
   armIdle();
 }
 
-/** A disk that was full may have space again: tried once a second at most. */
+/** Returns what answers requests now. When a disk was full, it tries to open the store again, at most once a second. */
 async function current(): Promise<Handle> {
   if (handle.problem === null || !mayPass(handle.problem.code)) return handle;
   if (opening === null && performance.now() - openedAt > 1000)
@@ -181,7 +183,7 @@ function emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): 
   tell(clients, name, payload);
 }
 
-/** What is too long for a frame is stored all the same, and there for whoever asks. */
+/** Sends an event. An event that is too long for a frame is not sent; what it tells is stored, and a request can ask for it. */
 function tell<N extends keyof EngineEvents>(sockets: Iterable<Socket>, name: N, payload: EngineEvents[N]): void {
   const frame = encodeFrame({ type: 'event', name, payload });
   if (frame === null) logError(`An event '${name}' of more than ${longestFrame} bytes was not sent.`);
@@ -243,7 +245,7 @@ function serve(socket: Socket): void {
 
 type Request = Extract<HostMessage, { type: 'request' }>;
 
-/** The parts of a long answer are sent as they are read. */
+/** Sends an answer, a long one in parts as fast as the client reads them. */
 async function sendAnswer(socket: Socket, request: Request, answer: Answer<unknown>): Promise<void> {
   let isFirst = true;
   for (const frame of answerFrames(request, answer)) {
@@ -264,7 +266,7 @@ async function answer(request: Request, asker: Asker): Promise<Answer<unknown>> 
   }
 }
 
-/** Leaves a little after the last client has gone and the last job has ended. */
+/** Ends the host a short time after the last client has gone and the last job has ended. */
 function armIdle(): void {
   clearTimeout(idleTimer);
   if (clients.size > 0) return;
@@ -286,7 +288,10 @@ function armIdle(): void {
   }, idleSeconds * 1000);
 }
 
-/** Where the data folder's path is too long for a socket, that has a folder of its own elsewhere (see rpc.ts). */
+/**
+ * Removes the folder of the socket, which is outside the data folder when the path of that is too long for a socket (see
+ * rpc.ts).
+ */
 function removeSocketFolder(): void {
   const folder = dirname(places.socket);
   if (process.platform === 'win32' || folder === dirname(places.lock)) return;

@@ -1,7 +1,7 @@
-/** The measures: what evaluators put into numbers, and which of two values is the better one. */
+/** Defines the measures: the numbers that evaluators compute, and which of two values is the better one. */
 
 export interface MeasureInfo {
-  /** The measure within a sentence. */
+  /** The name of the measure within a sentence. */
   readonly label: string;
   readonly better: 'lower' | 'higher';
 }
@@ -16,15 +16,15 @@ export const measureInfo = {
 
 export type MeasureName = keyof typeof measureInfo;
 
-/** Numbers by what they measure. */
+/** Holds numbers by the name of their measure. */
 export type Measures = { readonly [N in MeasureName]?: number };
 
-/** Whether `value` is better than `other` as that measure counts. */
+/** Returns whether `value` is better than `other` by this measure. */
 export function isBetter(name: MeasureName, value: number, other: number): boolean {
   return measureInfo[name].better === 'lower' ? value < other : value > other;
 }
 
-/** The last value of a measure, and its best with the first step that had it. */
+/** Holds the last value of a measure, and its best value with the first step that had it. */
 export interface MeasureTotal {
   readonly last: number;
   readonly best: number;
@@ -32,7 +32,7 @@ export interface MeasureTotal {
 }
 export type MeasureTotals = { readonly [N in MeasureName]?: MeasureTotal };
 
-/** What measures come to with those of one more step, which is the newest. */
+/** Adds the measures of the newest step to the totals. */
 export function withMeasures(totals: MeasureTotals, step: number, measures: Measures): MeasureTotals {
   const changed = Object.entries(measures).map(([name, last]): [string, MeasureTotal] => {
     const before = totals[name as MeasureName];
@@ -42,13 +42,16 @@ export function withMeasures(totals: MeasureTotals, step: number, measures: Meas
   return { ...totals, ...Object.fromEntries(changed) };
 }
 
-/** All that an evaluation of a run measured, as far as this studio knows it: the folder may be of another one. */
+/**
+ * Returns all that an evaluation of a run measured. Measures that this studio does not know are left out, because the folder
+ * may come from another studio.
+ */
 export function measuresOf(evaluation: { readonly evalLoss: number; readonly measures?: Measures }): Measures {
   const known = Object.entries(evaluation.measures ?? {}).filter(([name]) => isMeasure(name));
   return { loss: evaluation.evalLoss, ...Object.fromEntries(known) };
 }
 
-/** Measures within a sentence: `evaluation loss 0.5312, perplexity 1.7009`. */
+/** Formats measures within a sentence: `evaluation loss 0.5312, perplexity 1.7009`. */
 export function measuresText(measures: Measures): string {
   const parts = Object.entries(measures).map(
     ([name, value]) => `${measureInfo[name as MeasureName].label} ${value.toFixed(4)}`,

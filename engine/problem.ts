@@ -3,7 +3,7 @@
  * ours.
  */
 
-/** The codes of all problems. A code names what happened, never where. */
+/** Names all problems. A code says what happened, never where. */
 export type ProblemCode =
   | 'file-missing'
   | 'file-unreadable'
@@ -50,7 +50,7 @@ export type ProblemCode =
   | 'stopped'
   | 'internal';
 
-/** A Problem in the form in which it crosses a process border or is written to a file. */
+/** Describes a Problem in the form in which it crosses a process border or is written to a file. */
 export interface ProblemValue {
   readonly code: ProblemCode;
   /** One sentence that says what happened and where. */
@@ -62,7 +62,7 @@ export interface ProblemValue {
   /** The config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
   readonly field?: string;
 }
-/** An answer that crosses a process border: a value or a Problem, because an Error does not survive it. */
+/** Is an answer that crosses a process border: a value or a Problem, because an Error does not survive that. */
 export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
 
 // ── Text from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────────

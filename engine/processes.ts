@@ -1,15 +1,17 @@
-/** What the system says of a process of this machine. */
+/** Asks the system about a process of this machine. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 export interface ProcessStatus {
-  /** `halted`: it lives and does nothing until somebody lets it go on. `ended`: only its parent has not noticed yet. */
+  /**
+   * `halted`: the process lives and does nothing until somebody lets it continue. `ended`: only its parent has not noticed yet.
+   */
   readonly state: 'alive' | 'halted' | 'ended';
-  /** When it started, in the system's own words; null where it does not say. */
+  /** When it started, as the system writes it; null when the system does not say. */
   readonly started: string | null;
 }
 
-/** Looks a process up; null where there is none, or where the system cannot be asked (Windows). */
+/** Looks up a process; returns null when there is none, or when the system cannot be asked (Windows). */
 export function processStatus(pid: number): ProcessStatus | null {
   try {
     if (process.platform === 'linux') {
@@ -30,7 +32,7 @@ export function processStatus(pid: number): ProcessStatus | null {
   return null;
 }
 
-/** By the letter that proc(5) and ps(1) give: T, and t under a debugger, is halted. */
+/** Reads the state from the letter that proc(5) and ps(1) give: T, and t under a debugger, is halted. */
 function stateOf(letter: string): ProcessStatus['state'] {
   if (letter.startsWith('Z')) return 'ended';
   return /^t/i.test(letter) ? 'halted' : 'alive';

@@ -1,16 +1,16 @@
 /**
- * Random numbers by counter: a number is a pure function of its key and its index, never of what was drawn before, so a run that is
- * resumed, or that trains fewer matrices, draws the same values in the same places.
+ * Computes random numbers by counter. A number is a pure function of its key and its index, never of what was drawn before, so
+ * a run that is resumed, or that trains fewer matrices, draws the same values in the same places.
  */
 
-/** 32 bits of `name` (FNV-1a over its UTF-16 units), to key a stream by what it is for. */
+/** Hashes `name` to 32 bits (FNV-1a over its UTF-16 units), so that each purpose has a stream of its own. */
 export function streamOf(name: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
   return hash >>> 0;
 }
 
-/** Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011). */
+/** Computes Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011). */
 export function threefry(key: readonly [number, number], counter: readonly [number, number]): [number, number] {
   // Plain variables and no lists: an adapter draws millions of numbers before its first step.
   let a = key[1] | 0;
@@ -42,7 +42,7 @@ function turned(bits: number, by: number): number {
   return (bits << by) | (bits >>> (32 - by));
 }
 
-/** Fills `target` with numbers from [-limit, limit). */
+/** Fills `target` with uniform numbers from [-limit, limit). */
 export function fillUniform(target: Float32Array, limit: number, seed: number, name: string): void {
   const key = [seed, streamOf(name)] as const;
   for (let i = 0; i < target.length; i += 2) {
@@ -52,7 +52,7 @@ export function fillUniform(target: Float32Array, limit: number, seed: number, n
   }
 }
 
-/** Fills `target` with normal numbers of mean 0 (Box and Muller 1958). */
+/** Fills `target` with normal numbers of mean 0 and standard deviation `deviation` (Box and Muller 1958). */
 export function fillNormal(target: Float32Array, deviation: number, seed: number, name: string): void {
   const key = [seed, streamOf(name)] as const;
   for (let i = 0; i < target.length; i += 2) {
@@ -64,7 +64,7 @@ export function fillNormal(target: Float32Array, deviation: number, seed: number
   }
 }
 
-/** A permutation of 0 … length-1 (Fisher-Yates), the same one for the same seed and epoch. */
+/** Returns a permutation of 0 … length-1 (Fisher-Yates), the same one for the same seed and epoch. */
 export function permutation(length: number, seed: number, epoch: number): Int32Array {
   const key = [seed, streamOf('row order')] as const;
   const order = Int32Array.from({ length }, (_, i) => i);

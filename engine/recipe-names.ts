@@ -1,25 +1,29 @@
 /**
- * The names that PEFT, transformers and TRL give to the fields of a recipe, and the settings of theirs that a recipe has no field
- * for. Sources: PEFT's LoraConfig, transformers' TrainingArguments, TRL's SFTConfig. This file imports nothing.
+ * Lists the names that PEFT, transformers and TRL give to the fields of a recipe, and the settings of these programs that a
+ * recipe has no field for. Sources: PEFT's LoraConfig, transformers' TrainingArguments, TRL's SFTConfig. This file imports
+ * nothing.
  */
 
 export interface OtherName {
   /** The field of `recipe.ts` with the same meaning. */
   readonly key: string;
-  /** Turns their value into the field's own; undefined for a value that a recipe cannot say. Left out: the values are the same. */
+  /**
+   * Turns their value into that of the field; returns undefined for a value that a recipe cannot express. Left out: the values
+   * are the same.
+   */
   readonly read?: (value: unknown) => unknown;
-  /** Fields that a value decides besides its own: transformers' `constant` is a schedule without a warm-up. */
+  /** Further fields that a value decides: transformers' `constant` is a schedule without a warm-up. */
   readonly implies?: (value: unknown) => Readonly<Record<string, unknown>>;
 }
 
-/** PEFT's None means that nothing is named. */
+/** Reads a list of names; PEFT's None means that nothing is named. */
 const nameList = (value: unknown): unknown => (value === null ? [] : value);
 const numbers = (value: unknown): unknown => value ?? {};
 const names = (value: unknown): unknown => (value === null ? [] : typeof value === 'string' ? [value] : value);
 const layers = (value: unknown): unknown => (value === null ? 'all' : typeof value === 'number' ? [value] : value);
 const initialization = (value: unknown): unknown =>
   value === true || value === 'true' ? 'default' : value === false || value === 'false' ? undefined : value;
-/** transformers writes -1 where the epochs decide. */
+/** Reads a number of steps; transformers writes -1 when the epochs decide. */
 const stepsOrNone = (value: unknown): unknown => (value === -1 ? 0 : value);
 const schedules: Readonly<Record<string, string>> = {
   constant: 'constant',
@@ -30,7 +34,7 @@ const schedules: Readonly<Record<string, string>> = {
 const schedule = (value: unknown): unknown =>
   typeof value === 'string' && Object.hasOwn(schedules, value) ? schedules[value] : undefined;
 
-/** Names that mean exactly what a field means. */
+/** Maps names to the field that means exactly the same. */
 export const otherNames: Readonly<Record<string, OtherName>> = {
   r: { key: 'rank' },
   lora_alpha: { key: 'alpha' },
@@ -81,7 +85,7 @@ const everyStep = 'Every step is written to metrics.jsonl.';
 const fromData = 'The format of the rows decides what is trained on.';
 const byName = "Give 'evalEvery' or 'saveEvery' a number of steps, or 0 for the end alone.";
 
-/** Settings of these programs that no field of a recipe stands for: what holds here instead. */
+/** Lists settings of these programs that no field of a recipe corresponds to, each with what holds here instead. */
 export const noCounterpart: Readonly<Record<string, string>> = {
   ...{ bf16: float32, fp16: float32, tf32: float32, half_precision_backend: float32, torch_dtype: float32, dtype: float32 },
   ...{ optim: adamw, optim_args: adamw, adafactor: adamw },

@@ -1,4 +1,7 @@
-/** Where the files shipped with the studio are: `LOWRANK_RESOURCES` in a packaged application, the folder of the checkout otherwise. */
+/**
+ * Finds the files shipped with the studio: in `LOWRANK_RESOURCES` in a packaged application, and in the folder of the checkout
+ * otherwise.
+ */
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +23,7 @@ export function embeddedModelPath(): string {
   return join(resourcesDir(), 'models', 'SmolLM2-135M-Instruct.Q4_1.gguf');
 }
 
-/** Files of the sample that answers with one JSON object. */
+/** Returns the files of the sample that answers with one JSON object. */
 export function sampleFiles(): { train: string; eval: string; recipe: string } {
   const folder = join(resourcesDir(), 'samples', 'json-orders');
   return { train: join(folder, 'train.jsonl'), eval: join(folder, 'eval.jsonl'), recipe: join(folder, 'recipe.json') };

@@ -1,6 +1,6 @@
 /**
- * The client side of the engine host: finds the host of a data folder, starts it when none lives, and speaks JSON lines with it.
- * Used by Electron's main process and by the command line, so it touches nothing but plain Node.
+ * Connects to the engine host: finds the host of a data folder, starts it when none lives, and speaks JSON lines with it.
+ * Electron's main process and the command line use this file, so it needs nothing but plain Node.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,10 +16,10 @@ import { Problem } from './problem.ts';
 import { processStatus } from './processes.ts';
 import { versions } from './versions.ts';
 
-/** Longest path a Unix socket address holds on every system we run on, less some room (macOS: 104 bytes). */
+/** The longest path of a Unix socket, in bytes, that every system we run on takes, less some room (macOS: 104). */
 const longestSocketPath = 100;
 
-/** `LOWRANK_HOME`, or the place the platform gives to data of applications. */
+/** Returns `LOWRANK_HOME`, or the folder that the platform provides for data of applications. */
 export function defaultDataDir(): string {
   const chosen = process.env['LOWRANK_HOME'];
   if (chosen) return resolve(chosen);
@@ -29,16 +29,16 @@ export function defaultDataDir(): string {
   return join(process.env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'lowrank-studio');
 }
 
-/** Where the host of a data folder keeps its lock, log and socket. */
+/** Says where the host of a data folder keeps its lock, log and socket. */
 export interface HostPlaces {
-  /** The data folder, links resolved, so that two names of it mean one host. */
+  /** The data folder with links resolved, so that two names of it mean one host. */
   readonly dataDir: string;
   readonly socket: string;
   readonly lock: string;
   readonly log: string;
 }
 
-/** Makes the folders, readable by their owner alone. */
+/** Makes the folders of a host, readable by their owner alone. */
 export function hostPlaces(dataDir: string): HostPlaces {
   try {
     makeFolder(dataDir, 0o700);
@@ -76,44 +76,50 @@ function socketPath(dataDir: string, folder: string): string {
   return join(short, 'socket');
 }
 
-/** How long to wait for a host, in milliseconds: one that was started here may have a busy machine, another that is silent hangs. */
+/**
+ * The longest wait for a host, in milliseconds. One that was started here may be slowed by a busy machine; another one that is
+ * silent hangs.
+ */
 const limitOfOwnHost = 120_000;
 const limitOfOtherHost = 30_000;
-/** A host that has said nothing for so long is looked at, and whoever waits for it is told. */
+/** The silence in milliseconds after which a host is examined, and whoever waits for it is told. */
 const silenceOfHost = 3000;
 
 /**
- * Left alone, V8 lets the part of its heap for what is short-lived grow to 48 MB once a host is busy, and keeps that for as long as it lives.
- * A host handles little at a time: three times 4 MB are as fast.
+ * Bounds the part of V8's heap for short-lived objects. Unbounded, it grows to 48 MB once a host is busy and never shrinks. A
+ * host handles little at a time, so three times 4 MB are as fast.
  */
 const hostMemory = ['--max-semi-space-size=4'];
 
-/** How a host exits that has no space for its lock: its log may have none either. */
+/** The exit status of a host that has no space for its lock. Its log may have no space either. */
 export const fullDiskStatus = 28;
 
 export interface HostOptions {
-  /** Node 24 binary that runs the host; absent: this process's own. */
+  /** The Node 24 binary that runs the host; left out: that of this process. */
   readonly node?: string;
-  /** Script of the host; absent: `host.ts` beside this file. */
+  /** The script of the host; left out: `host.ts` beside this file. */
   readonly hostEntry?: string;
-  /** Added to the environment of a host that has to be started. */
+  /** Variables added to the environment of a host that has to be started. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Told in a sentence that the host keeps people waiting, and why where that is known. */
+  /** Receives a sentence when the host keeps people waiting; it says why, if that is known. */
   readonly onSilence?: (text: string) => void;
 }
 
 export interface HostClient {
-  /** Rejects with a Problem. When `signal` fires the host is told that nobody waits; its answer, mostly a Problem `stopped`, still comes. */
+  /**
+   * Sends a request, and rejects with the Problem it ends in. When `signal` fires, the host is told that nobody waits; its
+   * answer, mostly a Problem `stopped`, still comes.
+   */
   request<N extends keyof EngineRequests>(
     name: N,
     params: Params<EngineRequests, N>,
     signal?: AbortSignal,
   ): Promise<Result<EngineRequests, N>>;
-  /** Returns the function that ends the subscription. */
+  /** Subscribes to an event, and returns the function that ends the subscription. */
   on<N extends keyof EngineEvents>(name: N, listener: (payload: EngineEvents[N]) => void): () => void;
-  /** Every event, for a relay. */
+  /** Subscribes to every event, for a relay; returns the function that ends the subscription. */
   onEvent(listener: (name: keyof EngineEvents, payload: unknown) => void): () => void;
-  /** The connection ended, by `close` or because the host went away. */
+  /** Calls `listener` when the connection has ended, by `close` or because the host went away. */
   onClose(listener: () => void): void;
   close(): void;
 }
@@ -139,7 +145,7 @@ export async function connectHost(dataDir: string, options: HostOptions = {}): P
   }
 }
 
-/** The process that a lock names; whether it lives and is a host is not asked. */
+/** Reads the process that a lock names. It is not checked whether that lives and is a host. */
 function holderOf(lock: string): number | null {
   try {
     const { pid } = JSON.parse(readFileSync(lock, 'utf8')) as { pid?: unknown };
@@ -159,7 +165,7 @@ function haltedHost(pid: number): Problem {
   );
 }
 
-/** `halted` ends the wait for a host. */
+/** Waits for a host, and starts one if none lives. `halted` ends the wait. */
 async function meetHost(places: HostPlaces, options: HostOptions, halted: AbortSignal): Promise<HostClient> {
   const since = performance.now();
   const first = await tryConnect(places.socket, options, halted);
@@ -226,7 +232,10 @@ function startHost(
   child.unref();
 }
 
-/** Between two versions a message may mean something else, so neither side acts on one of the other. */
+/**
+ * Makes the Problem of two versions of the studio that meet. A message may mean something else in the other version, so neither
+ * side acts on it.
+ */
 export function otherStudio(engine: string | undefined, client: string | undefined): Problem {
   const named = (version: string | undefined): string =>
     version === undefined ? 'an earlier Lowrank Studio' : `Lowrank Studio ${version}`;
@@ -237,7 +246,10 @@ export function otherStudio(engine: string | undefined, client: string | undefin
   );
 }
 
-/** A client once the host has said hello, or null when nobody (or a host that is just leaving) is there; a host of another version is refused. */
+/**
+ * Returns a client once the host has said hello, or null when nobody, or a host that is just leaving, is there. A host of
+ * another version is refused.
+ */
 function tryConnect(path: string, { onSilence }: HostOptions, halted: AbortSignal): Promise<HostClient | null> {
   return new Promise((done, fail) => {
     const socket = createConnection(path);
@@ -274,7 +286,7 @@ class SocketClient implements HostClient {
   readonly #closeListeners = new Set<() => void>();
   #lastId = 0;
   #closed = false;
-  /** What of the host's was no message, or null. */
+  /** What the host sent that was not a message; null while it sent nothing of the kind. */
   #why: string | null = null;
   #host: number | null = null;
   #heardAt = performance.now();
@@ -299,7 +311,7 @@ class SocketClient implements HostClient {
     });
   }
 
-  /** A host may have nothing to say for hours; one that is halted is told of once. */
+  /** Tells once of a host that is halted. A host that has nothing to say may be silent for hours. */
   #lookAtSilence(onSilence: (text: string) => void): void {
     const isSilent = performance.now() - this.#heardAt >= silenceOfHost;
     const isStill = isSilent && this.#host !== null && isHalted(this.#host);
@@ -352,7 +364,7 @@ class SocketClient implements HostClient {
     else waiting?.reject(Problem.fromValue(answer.problem));
   }
 
-  /** Ends the connection to a host that sends what is no message. */
+  /** Ends the connection to a host that sends something that is not a message. */
   #leave(bad: string): void {
     this.#why = `It sent ${bad}.`;
     this.#socket.destroy();
@@ -381,7 +393,7 @@ class SocketClient implements HostClient {
     }
   }
 
-  /** False when the message is too long to be sent. */
+  /** Sends a message; returns false when it is too long. */
   #send(message: HostMessage): boolean {
     const frame = encodeFrame(message);
     if (frame !== null) writeFrame(this.#socket, frame);

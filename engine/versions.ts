@@ -1,4 +1,4 @@
-/** What a run records about the software that made it. */
+/** Lists the versions of the software that made a run, which the run records. */
 import packageFile from '../package.json' with { type: 'json' };
 
 export const versions = {

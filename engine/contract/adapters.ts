@@ -1,11 +1,11 @@
-/** Adapter versions. */
+/** Defines adapter versions, their update norms, and how a job is told of an adapter. */
 
 export interface AdapterVersion {
   readonly id: string;
   readonly projectId: string;
   readonly name: string;
   readonly path: string;
-  /** Null when imported. */
+  /** The run that trained it; null when it was imported. */
   readonly runId: string | null;
   readonly runName: string | null;
   readonly step: number | null;
@@ -23,21 +23,24 @@ export interface AdapterVersion {
   readonly tag: 'candidate' | 'best' | 'shipped' | null;
   readonly createdAt: number;
 }
-/** What is read of an adapter and its base together. */
+/** Describes what is read of an adapter together with its base. */
 export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
-/** How far an adapter moves each matrix: the Frobenius norm of s B A. */
+/** Says how far an adapter moves each matrix: the Frobenius norm of s B A. */
 export interface UpdateNorms {
-  /** The smallest and the largest s of its matrices; null where it has none. */
+  /** The smallest and the largest scale s of its matrices; null when it has no matrix. */
   readonly scales: { readonly least: number; readonly most: number } | null;
-  /** Blocks of the model. */
+  /** The number of blocks of the model. */
   readonly layers: number;
   readonly modules: readonly {
     readonly name: string;
-    /** With `{layer}` in place of the block's number. */
+    /** The path of the module, with `{layer}` in place of the block's number. */
     readonly path: string;
-    /** The blocks that have it; none outside of them. */
+    /** The numbers of the blocks that have this module; empty for a module outside of the blocks. */
     readonly layers: readonly number[];
-    /** One for each of those, null where it has no adapter; a single one outside of the blocks. */
+    /**
+     * One norm for each of `layers`, null where the block has no adapter here; a single norm for a module outside of the
+     * blocks.
+     */
     readonly norms: readonly (number | null)[];
   }[];
 }
@@ -45,11 +48,11 @@ export interface AdapterWeight {
   readonly path: string;
   readonly weight: number;
 }
-/** An adapter as a job gets it: where it lies, and what is known of it. */
+/** Describes an adapter as a job receives it: where it lies, and what is known of it. */
 export interface AdapterAt extends AdapterWeight {
-  /** That of its version: a file that has another one is refused. Left out: it is taken as it is. */
+  /** The SHA-256 that its version has; a file with another hash is refused. Left out: the file is taken as it is. */
   readonly hash?: string;
-  /** The folder of the run that trained it. Left out: the job looks for one beside the adapter. */
+  /** The folder of the run that trained it. Left out: the job looks for a run folder around the adapter. */
   readonly runFolder?: string;
 }
 export interface AdapterRequests {

@@ -1,4 +1,4 @@
-/** What a model answers: the playground, evaluation and the sample of the first start. */
+/** Defines what a model answers in the playground, in an evaluation and in the sample of the first start. */
 import type { MeasureName, Measures } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterWeight } from './adapters.ts';
@@ -8,7 +8,7 @@ import type { ModelRef } from './models.ts';
 
 export interface GenerateSettings {
   readonly maxTokens: number;
-  /** 0 is greedy. */
+  /** The sampling temperature; 0 is greedy. */
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
@@ -21,40 +21,40 @@ export interface GenerateRequest {
   readonly prompt:
     { readonly messages: readonly ChatMessage[] } | { readonly text: string } | { readonly tokens: readonly number[] };
   readonly settings: GenerateSettings;
-  /** Given back in the `generate.token` events. */
+  /** The name of the stream of tokens, which the `generate.token` events repeat. */
   readonly streamId: string;
 }
 export interface GenerateResult {
-  /** What a person should know: that the tokenizer or the chat template is not the model's own. */
+  /** What a person should know, in sentences: for one, that the tokenizer or the chat template is not the model's own. */
   readonly notes: readonly string[];
   readonly tokens: readonly number[];
   readonly text: string;
   readonly promptTokens: readonly number[];
 }
-/** What an evaluator says of one answer. */
+/** Holds what an evaluator says of one answer. */
 export interface Verdict {
-  /** As the table of evaluators names it. */
+  /** The name of the evaluator in the table of evaluators. */
   readonly evaluator: string;
   readonly measures: Measures;
   readonly state: 'good' | 'caution' | 'bad';
   /** The finding in a few words: `3 of 4 fields`. */
   readonly text: string;
 }
-/** How rows are evaluated. */
+/** Says how rows are evaluated. */
 export interface EvaluationSettings {
-  /** Names of the table of evaluators; left out: the loss alone. */
+  /** Names of evaluators in their table; left out: the loss alone. */
   readonly evaluators?: readonly string[];
   /** Conversations put in front of every question as examples; left out: none. */
   readonly shots?: readonly (readonly ChatMessage[])[];
-  /** Tokens of an answer at most; left out: about twice those of the row's own answer. */
+  /** The most tokens of an answer; left out: about twice as many as the row's own answer has. */
   readonly maxTokens?: number;
 }
 export interface EvaluateRequest extends EvaluationSettings, RowsRef, ReadingRows {
   readonly model: ModelRef;
-  /** Path of the adapter; null: the model alone. */
+  /** The path of the adapter; null for the model alone. */
   readonly adapter: string | null;
 }
-/** A model's answer to a row beside the row's own, and what each evaluator says of it. */
+/** Holds a model's answer to a row, the row's own answer, and what each evaluator says. */
 export interface ScoredAnswer {
   readonly question: string;
   readonly expected: string;
@@ -62,23 +62,25 @@ export interface ScoredAnswer {
   readonly verdicts: readonly Verdict[];
 }
 export interface EvaluatedRow {
-  /** The place of the row in the data, from 0. */
+  /** The index of the row in the data, from 0. */
   readonly row: number;
-  /** What all evaluators together measured on it. */
+  /** What all evaluators together measured for this row. */
   readonly measures: Measures;
   readonly supervisedTokens: number;
-  /** The answer to the last turn that is trained; null where no evaluator needs one, or the row has no prompt that can be asked. */
+  /**
+   * The answer to the last trained turn; null when no evaluator needs an answer, or the row has no prompt that can be asked.
+   */
   readonly answer: ScoredAnswer | null;
 }
 export interface EvaluateResult {
-  /** As those of an answer. */
+  /** What a person should know, in sentences. */
   readonly notes: readonly string[];
-  /** Each measure over all rows that have it, and how many they are. */
+  /** The value of each measure over all rows that have it, and the number of these rows. */
   readonly measures: { readonly [N in MeasureName]?: { readonly value: number; readonly n: number } };
   readonly supervisedTokens: number;
   readonly rows: readonly EvaluatedRow[];
 }
-/** How the sample of the first start stands. The counts are rows that `json-fields` finds right. */
+/** Says how far the sample of the first start is. The counts are of rows that `json-fields` finds right. */
 export interface SampleState {
   readonly phase: 'preparing' | 'before' | 'training' | 'after' | 'done' | 'failed' | 'stopped';
   readonly projectId: string;
@@ -88,7 +90,7 @@ export interface SampleState {
   readonly requiredFields: readonly string[];
   readonly answerBefore: string | null;
   readonly answerAfter: string | null;
-  /** What `json-fields` says of the two answers. */
+  /** What `json-fields` says of the answer before training and of the answer after it. */
   readonly verdictBefore: Verdict | null;
   readonly verdictAfter: Verdict | null;
   readonly correctBefore: number | null;
@@ -100,7 +102,7 @@ export interface SampleState {
 export interface AnswerRequests {
   'generate.start': (p: GenerateRequest) => GenerateResult;
   'evaluate.start': (p: EvaluateRequest) => EvaluateResult;
-  /** Makes the sample project and runs it to the end; answers when it has started. */
+  /** Makes the sample project and begins the sample, which then goes on to its end. The answer comes when it has begun. */
   'sample.start': () => SampleState;
   'sample.get': () => SampleState | null;
   'sample.stop': () => null;

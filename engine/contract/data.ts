@@ -1,4 +1,4 @@
-/** Data sets and rows: how they are read, checked and shown. */
+/** Defines data sets and rows: how they are read, checked and shown. */
 import type { ProblemValue } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
@@ -6,26 +6,26 @@ import type { ModelRef } from './models.ts';
 /** What rows are; `unknown` where none of them is of a format that is known. */
 export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens' | 'unknown';
 export type Split = 'train' | 'eval';
-/** A file of a data set as it was when a version of it was made. */
+/** Describes a file of a data set at the time when a version was made of it. */
 export interface VersionFile {
   readonly path: string;
   readonly split: Split;
   readonly bytes: number | null;
-  /** Null in versions of an earlier studio, until their files are looked at again. */
+  /** The SHA-256 of the file; null in versions of an earlier studio until their files are hashed. */
   readonly sha256: string | null;
 }
-/** What the files of a data set held at one time. It never changes; files that have changed are another version. */
+/** Records what the files of a data set held at one time. It never changes: files that have changed make another version. */
 export interface DatasetVersion {
   readonly id: string;
   readonly datasetId: string;
-  /** From 1. */
+  /** The number of the version within its data set, from 1. */
   readonly sequence: number;
   readonly files: readonly VersionFile[];
   readonly mapping: ColumnMapping | null;
   readonly format: DataFormat;
   readonly trainRows: number;
   readonly evalRows: number;
-  /** SHA-256 over the files to train on and those to evaluate on, as what they are. */
+  /** The SHA-256 over the files to train on and the files to evaluate on; it depends on which of the two a file is for. */
   readonly hash: string;
   readonly createdAt: number;
 }
@@ -34,45 +34,45 @@ export interface Dataset {
   readonly projectId: string;
   readonly name: string;
   readonly createdAt: number;
-  /** The newest. */
+  /** The newest version. */
   readonly version: DatasetVersion;
 }
-/** What files of rows are, whatever the model. */
+/** Describes files of rows as far as that takes no model. */
 export type DataScan = Pick<DatasetVersion, 'files' | 'format' | 'trainRows' | 'evalRows' | 'hash'>;
-/** Files of rows to train on and to evaluate on, and what their fields mean where no format says it. */
+/** Names files of rows to train on and to evaluate on, and says what their fields mean where their format does not. */
 export interface DataFiles {
   readonly paths: readonly string[];
   readonly evalPaths?: readonly string[];
   readonly mapping?: ColumnMapping;
 }
-/** Rows, wherever they are named: by a version of a data set, or by files as they are now. */
+/** Names rows either by a version of a data set, or by files as they are now. */
 export type DataRef = { readonly versionId: string } | DataFiles;
-/** Rows of one split; left out, those to train on. */
+/** Names the rows of one split; without `split` those to train on. */
 export interface RowsRef {
   readonly data: DataRef;
   readonly split?: Split;
 }
-/** Names a version of a data set to people, also when the data set is gone. */
+/** Names a version of a data set to people, also after the data set was removed. */
 export interface VersionName {
   readonly id: string;
-  /** From 1 within its data set. */
+  /** The number of the version within its data set, from 1. */
   readonly sequence: number;
-  /** The data set as it was called then. */
+  /** The name that the data set had when the version was named. */
   readonly dataset: string;
 }
-/** Files as a job gets them. */
+/** Names files as a job receives them. */
 export interface DataAt extends DataFiles {
-  /** The version that they are of; left out where they were named by their paths. */
+  /** The version that the files belong to; left out for files that were named by their paths. */
   readonly version?: VersionName;
-  /** SHA-256 that the version has of each file, by its path; files without one are not compared. */
+  /** The SHA-256 that the version has of each file, by its path; a file without one is not compared. */
   readonly hashes?: Readonly<Record<string, string>>;
 }
-/** `RowsRef` as a job gets it. */
+/** Names rows as a job receives them; see `RowsRef`. */
 export interface RowsAt {
   readonly data: DataAt;
   readonly split?: Split;
 }
-/** The fields of a file of rows, for a person to say what they mean where `format` is null. */
+/** Lists the fields of a file of rows, so that a person can say what they mean where `format` is null. */
 export interface DataColumns {
   readonly format: DataFormat | null;
   /** What fields of unknown names may be; null where no name says it. */
@@ -81,13 +81,13 @@ export interface DataColumns {
 }
 /** Where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all rows. */
 export type MappedText = string | { readonly template: string } | { readonly constant: string };
-/** Which field is what. Without a question the answer is plain text. */
+/** Says which field holds what. Without a question the answer is plain text. */
 export interface ColumnMapping {
   readonly question: MappedText | null;
   readonly answer: MappedText;
   readonly system: MappedText | null;
 }
-/** What a token is to the loss. */
+/** Says how the loss treats a token. */
 export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';
 export interface TokenView {
   readonly id: number;
@@ -115,12 +115,12 @@ export interface ToolCall {
     readonly arguments: string | Readonly<Record<string, unknown>>;
   };
 }
-/** A row of the data, or one of the examples it becomes. */
+/** Shows a row of the data, or one of the examples that it becomes. */
 export interface RowView {
-  /** Of the row in the data, from 0. */
+  /** The index of the row in the data, from 0. */
   readonly index: number;
   readonly line: number;
-  /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
+  /** The assistant turn that this example trains, from 1, when the row is several examples; null when it is one. */
   readonly turn: number | null;
   readonly messages: readonly ChatMessage[] | null;
   readonly text: string;
@@ -132,38 +132,44 @@ export interface DataCheck {
   readonly severity: 'blocking' | 'warning' | 'passed';
   readonly title: string;
   readonly detail: string;
-  /** 0-based rows it means, at most 100. */
+  /** The indices of the rows it is about, from 0; at most 100. */
   readonly rows: readonly number[];
 }
 export interface DataReport {
   readonly rows: number;
-  /** What is trained on: more than the rows where a chat template makes each turn of a conversation an example of its own. */
+  /**
+   * How many examples are trained on: more than there are rows where a chat template makes each turn of a conversation an
+   * example.
+   */
   readonly examples: number;
   readonly tokens: number;
   readonly trainedTokens: number;
   readonly truncatedRows: number;
-  /** At which they are cut: as was asked for, or what the model has positions for where that is less. */
+  /**
+   * The length at which rows are truncated, in tokens: the one asked for, or the number of positions of the model if that is
+   * less.
+   */
   readonly maxLength: number;
   readonly duplicateRows: number;
   readonly longest: number;
-  /** Examples per length bucket; `upTo` is inclusive. */
+  /** The number of examples of each range of lengths; `upTo` is inclusive. */
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
   readonly checks: readonly DataCheck[];
-  /** Files that are others than in the version of the data set: the first of the checks names them. */
+  /** Files that differ from those in the version of the data set, which the first of the checks names. */
   readonly changed: readonly string[];
 }
-/** How rows are read. */
+/** Says how rows are read. */
 export interface ReadingRows {
-  /** Those that are left out are as in the default recipe, or as in the run of an adapter that is named. */
+  /** The settings given; those left out are those of the default recipe, or those of the run of the adapter that is named. */
   readonly rowSettings?: Partial<RowSettings>;
 }
-/** How rows are read that are only looked at. */
+/** Says how rows are read that are only looked at. */
 export interface ViewingRows extends ReadingRows {
-  /** What a chat template prints, `2026-07-15`; today where it is left out. */
+  /** The date that a chat template prints, such as `2026-07-15`; left out: today. */
   readonly day?: string;
 }
 export interface RenderedRow {
-  /** The row of the data, from 0, and its assistant turn that is trained, from 1: only where the row is several examples. */
+  /** The index of the row, from 0, and of its assistant turn that is trained, from 1, when the row is several examples. */
   readonly row?: number;
   readonly turn?: number;
   readonly text: string;
@@ -172,22 +178,24 @@ export interface RenderedRow {
 }
 export interface RenderedRows {
   readonly rows: readonly (RenderedRow | { readonly problem: ProblemValue })[];
-  /** The row to go on from; null at the end of the data. */
+  /** The index of the row to go on from; null at the end of the data. */
   readonly next: number | null;
 }
 export interface DataRequests {
   'datasets.list': (p: { projectId: string }) => readonly Dataset[];
   'datasets.add': (p: { projectId: string; name?: string; data: DataFiles }) => Dataset;
-  /** Makes a version of what the files of a data set hold now, unless it is what they held. */
+  /** Makes a version of what the files of a data set hold now, unless that is what the newest version holds. */
   'datasets.addVersion': (p: { id: string }) => Dataset;
   'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
-  /** Rows as the mask inspector shows them; `total` is null until they have been read to the end. */
+  /** Answers rows as the mask inspector shows them. `total` is null until the rows have been read to the end. */
   'data.rows': (p: { model: ModelRef; offset: number; limit: number; maxLength: number } & RowsRef & ViewingRows) => {
     rows: readonly RowView[];
     total: number | null;
   };
-  /** Some of the rows from row `offset` on, as many as are answered soon: ids and labels, without the text of each token. */
+  /**
+   * Answers rows from row `offset` on, as many as can be had quickly, with ids and labels but without the text of each token.
+   */
   'data.render': (p: { model: ModelRef; offset: number } & RowsRef & ViewingRows) => RenderedRows;
   'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
 }

@@ -1,4 +1,4 @@
-/** Exports, their proofs, and where they come from. */
+/** Defines exports, their proofs, and where they come from. */
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterVersion } from './adapters.ts';
 import type { DataRef, ReadingRows } from './data.ts';
@@ -22,14 +22,14 @@ export type Quantization =
   | 'q4_0'
   | 'q3_k_m'
   | 'q2_k';
-/** One line of a proof: what was compared, the number, the limit, and whether it holds. */
+/** Holds one line of a proof: what was compared, the value, its limit, and whether the value is within it. */
 export interface ProofCheck {
   readonly name: string;
   readonly value: number | null;
   readonly limit: number | null;
   readonly text: string;
   readonly passed: boolean;
-  /** False where neither the export nor its source has the thing; left out where the two were compared. */
+  /** Is false when neither the export nor its source has what this line is about; left out when the two were compared. */
   readonly compared?: false;
 }
 export interface Proof {
@@ -41,46 +41,46 @@ export interface Proof {
   readonly top1Agreement: number;
 }
 export interface ExportedFile {
-  /** Within the exported folder, with slashes. */
+  /** The path within the exported folder, with slashes. */
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
 }
-/** Where an export came from. */
+/** Says where an export came from. */
 export interface Lineage {
   readonly exportId: string;
-  /** Version of the studio that wrote it. */
+  /** The version of the studio that wrote the export. */
   readonly studio: string;
   readonly base: { readonly name: string; readonly hash: string; readonly licence: string | null };
   readonly adapters: readonly {
     readonly name: string;
-    /** SHA-256 of the file with its numbers. */
+    /** The SHA-256 of the file that holds its weights. */
     readonly hash: string;
     readonly weight: number;
-    /** The run that trained it, where that is known. */
+    /** The run that trained the adapter, if it is known. */
     readonly run: { readonly id: string; readonly name: string } | null;
   }[];
-  /** What the first adapter was trained on. */
+  /** The data that the first adapter was trained on. */
   readonly data: { readonly name: string; readonly hash: string; readonly rows: number } | null;
 }
-/** What a file or folder says of where it came from, and what it is now. */
+/** Holds what a file or folder says of where it came from, and the hashes that it has now. */
 export interface Fingerprint {
   readonly lineage: Lineage | null;
   readonly files: readonly ExportedFile[];
-  /** As the folder itself says they were written; null where it says nothing. */
+  /** The files with the hashes that the folder itself says they were written with; null when it says nothing of them. */
   readonly written: readonly ExportedFile[] | null;
 }
-/** An exported file or folder that is known again. */
+/** Says which export, adapter and run an exported file or folder comes from. */
 export interface Identification {
   readonly path: string;
-  /** By the hash of its files, or by what it says of itself. */
+  /** Whether it was recognized by the hash of its files, or by its own metadata. */
   readonly by: 'hash' | 'metadata';
-  /** Null where this data folder knows nothing of it. */
+  /** The record of the export; null when this data folder has none. */
   readonly export: ExportRecord | null;
   readonly adapter: AdapterVersion | null;
   readonly run: Run | null;
   readonly lineage: Lineage | null;
-  /** Names of files that are not as they were written; null where that is not known. */
+  /** Names of files that are no longer as they were written; null when that cannot be told. */
   readonly changed: readonly string[] | null;
 }
 export interface ExportRecord {
@@ -95,64 +95,72 @@ export interface ExportRecord {
   readonly bytes: number;
   readonly state: 'running' | 'done' | 'failed' | 'stopped';
   readonly proof: Proof | null;
-  /** As they were written, with their hashes. */
+  /** The files that were written, with their hashes. */
   readonly files: readonly ExportedFile[];
   readonly problem: ProblemValue | null;
-  /** What a person should know of what was just written; not kept. */
+  /** What a person should know of the export that was just written, in sentences; these are not stored. */
   readonly notes?: readonly string[];
   readonly createdAt: number;
 }
-/** Another program that models can be taken to. */
+/** Names another program that models can be installed into. */
 export type InstallProgram = 'ollama' | 'lm-studio' | 'jan';
 export interface Program {
   readonly program: InstallProgram;
-  /** Its executable or its folder; null when it was not found. */
+  /** The path of its executable or its folder; null when it was not found. */
   readonly place: string | null;
 }
 export interface InstallResult {
   readonly program: InstallProgram;
-  /** What the program calls the model. */
+  /** The name of the model in the program. */
   readonly name: string;
   readonly place: string;
-  /** What it answered to a first question; null where nothing was asked. */
+  /** The answer of the model to a first question; null when nothing was asked. */
   readonly answer: string | null;
 }
-/** One row of the table of exports, for the screen and `--format`. */
+/** Describes one format of exports, for the screen and for `--format`. */
 export interface ExportChoice {
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly title: string;
-  /** One line: where it runs. */
+  /** One line that says which programs run it. */
   readonly runsIn: string;
   readonly bytes: number;
 }
 export interface ExportRequest extends ReadingRows {
   readonly projectId?: string;
   readonly model: ModelRef;
-  /** Together; none for the model alone. A weight left out is 1. */
+  /** The adapters that are merged together; none for the model alone. A weight that is left out is 1. */
   readonly adapters: readonly (Ref & { readonly weight?: number })[];
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly out: string;
   readonly proof: boolean;
-  /** A person agreed that what is at `out` be replaced, once the new export is written and proved; absent: it is refused. */
+  /**
+   * Says that a person agreed to replace what is at `out` once the new export is written and proved; left out: it is refused.
+   */
   readonly replace?: boolean;
-  /** Rows for the proof; absent: the evaluation rows of the adapter's run, or built-in ones. */
+  /** Rows for the proof; left out: the evaluation rows of the adapter's run, or built-in ones. */
   readonly data?: DataRef;
-  /** Rows that the importance of columns is measured with, for quantized types; absent: those of the adapter's run where the type needs it. */
+  /**
+   * Rows that the importance of columns is measured on, for quantized types; left out: those of the adapter's run if the type
+   * needs it.
+   */
   readonly importance?: DataRef;
 }
 export interface ExportRequests {
   'exports.choices': (p: { adapterId: string }) => readonly ExportChoice[];
   'exports.list': (p: { projectId: string }) => readonly ExportRecord[];
-  /** Answers when the export is finished and proved; progress comes as `export.changed` and `job.progress`. */
+  /** Writes and proves an export, and answers when that is done. Progress comes as `export.changed` and `job.progress`. */
   'exports.start': (p: ExportRequest) => ExportRecord;
   'exports.stop': (p: { id: string }) => null;
-  /** The programs an export can be taken to. */
+  /** Lists the programs that an export can be installed into. */
   'exports.programs': () => readonly Program[];
-  /** Takes a finished export there; answers when it is there, and with Ollama has answered. */
+  /** Installs a finished export into a program. The answer comes when it is there and, with Ollama, the model has answered. */
   'exports.install': (p: { id: string; program: InstallProgram }) => InstallResult;
-  /** Which export, adapter and run a file or folder is of, and whether it is as it was written; null when nothing is known of it. */
+  /**
+   * Says which export, adapter and run a file or folder comes from, and whether it is as it was written; null when nothing is
+   * known of it.
+   */
   'exports.identify': (p: { path: string }) => Identification | null;
 }
 export interface ExportEvents {

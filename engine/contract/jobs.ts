@@ -1,4 +1,4 @@
-/** Host to job process and back. The window sees none of it but `job.progress`. */
+/** Defines the messages between the host and its job processes. The window sees none of them but `job.progress`. */
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, AdapterWeight } from './adapters.ts';
@@ -11,22 +11,22 @@ import type { TrialSubject } from './runs.ts';
 
 export interface ExportOrigin {
   readonly exportId: string;
-  /** Of each adapter, in their order. */
+  /** The name and the run of each adapter, in their order. */
   readonly adapters: readonly { readonly name: string; readonly run: { readonly id: string; readonly name: string } | null }[];
 }
-/** Everything a job needs, as paths and numbers: a job never opens the database. */
+/** Holds everything a job needs, as paths and numbers: a job never opens the database. */
 export type JobSpec =
   | {
       readonly kind: 'train';
       readonly model: ModelAt;
       readonly data: DataAt;
       readonly adapterPath: string | null;
-      /** As `AdapterAt.hash`. */
+      /** The SHA-256 that its version has, as in `AdapterAt`. */
       readonly adapterHash?: string;
       readonly recipe: RecipeInput;
       readonly out: string;
       readonly device: 'auto' | Provider;
-      /** The devices here, judged for a run like this one; left out: the processor alone. */
+      /** The devices of this machine as they were judged for a run like this one; left out: the processor alone. */
       readonly devices?: readonly DeviceInfo[];
       readonly skipBadRows: boolean;
       readonly resume: boolean;
@@ -48,15 +48,15 @@ export type JobSpec =
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
       readonly out: string;
-      /** As in ExportRequest. */
+      /** As in `ExportRequest`. */
       readonly replace?: boolean;
       readonly proof: boolean;
-      /** Rows for the proof; none: built-in ones. */
+      /** Rows for the proof; left out: built-in ones. */
       readonly rows?: RowsAt;
-      /** Rows that the importance of columns is measured with; none: it is not measured. */
+      /** Rows that the importance of columns is measured on; left out: it is not measured. */
       readonly importance?: RowsAt;
       readonly cacheDir: string;
-      /** Where it comes from, as far as the host knows; the job adds what stands in the files. */
+      /** Where the export comes from as far as the host knows it; the job adds what the files say. */
       readonly origin?: ExportOrigin;
     } & ReadingRows)
   | { readonly kind: 'identify'; readonly path: string }
@@ -70,10 +70,10 @@ export type JobSpec =
       readonly kind: 'norms';
       readonly model: ModelAt;
       readonly adapterPath: string;
-      /** As `AdapterAt.hash`. */
+      /** The SHA-256 that its version has, as in `AdapterAt`. */
       readonly adapterHash: string;
     }
-  /** Tries a device on a small model: of this make, or of the usual one. */
+  /** Tries a device on a small model with the operators of `subject`, or of the usual kind. */
   | {
       readonly kind: 'trial';
       readonly provider: Provider;
@@ -83,12 +83,12 @@ export type JobSpec =
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'columns'; readonly path: string }
   | { readonly kind: 'scan'; readonly data: DataFiles };
-/** Host to job. `request` is for the long-lived jobs (chat, data). */
+/** Is a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data). */
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }
   | { readonly type: 'stop' }
   | { readonly type: 'request'; readonly id: number; readonly request: JobRequest }
-  /** Nobody waits for the answer any more. */
+  /** Says that nobody waits for the answer any more. */
   | { readonly type: 'cancel'; readonly id: number };
 export type JobRequest =
   | {
@@ -99,32 +99,35 @@ export type JobRequest =
       readonly streamId: string;
     }
   | ({ readonly name: 'render'; readonly offset: number } & RowsAt & ViewingRows)
-  /** What a recipe would adapt; what is not there adapts nothing. */
+  /** Asks which modules a recipe would adapt. Names that the model does not have adapt nothing. */
   | { readonly name: 'targets'; readonly recipe: Recipe }
-  /** What a recipe would train; refused where the model does not have it. */
+  /** Asks what a recipe would train. Names that the model does not have are refused. */
   | { readonly name: 'adapter'; readonly recipe: Recipe }
-  /** The exports of an adapter. */
+  /** Asks for the formats that an adapter can be exported as. */
   | { readonly name: 'choices'; readonly adapterPath: string }
-  /** Which trial of a device stands for a run. */
+  /** Asks which trial of a device stands for a run. */
   | { readonly name: 'trialKey'; readonly subject: TrialSubject }
-  /** The memory of a step on rows of up to `longest` tokens. */
+  /** Asks for the memory of a step on rows of up to `longest` tokens. */
   | { readonly name: 'memory'; readonly recipe: Recipe; readonly longest: number }
   | ({ readonly name: 'rows'; readonly offset: number; readonly limit: number; readonly maxLength: number } & RowsAt &
       ViewingRows)
   | ({ readonly name: 'report'; readonly maxLength: number } & RowsAt & ViewingRows);
-/** Job to host. A job ends with exactly one of `done` and `problem`. */
+/** Is a message from a job to the host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =
-  /** The model of a chat is in memory: how long that takes is measured. */
+  /** Says that the model of a chat is in memory, because the time that this takes is measured. */
   | { readonly type: 'ready' }
-  /** Of the job, or of one request to a long-lived one. */
+  /** Reports the progress of the job, or of one request to a long-lived job. */
   | { readonly type: 'progress'; readonly progress: Progress; readonly request?: number }
-  /** A sign of life from a thread of its own: for how long the process has neither computed nor read or written anything. */
+  /** Is a sign of life from a thread of its own; it says for how long the process has neither computed nor read nor written. */
   | { readonly type: 'beat'; readonly idleSeconds: number }
-  /** From here on there are steps to lose: a stop waits for the one in progress and its checkpoint. */
+  /** Says that there are steps to lose from now on, so a stop waits for the step in progress and its checkpoint. */
   | { readonly type: 'underway' }
-  /** The folder of the run holds more than before; `slowestStep` is the duration of the slowest step since, in seconds, 0 where there was none. */
+  /**
+   * Says that the folder of the run holds more than before. `slowestStep` is the duration in seconds of the slowest step since
+   * the last such message, 0 if there was no step.
+   */
   | { readonly type: 'written'; readonly slowestStep: number }
-  /** An evaluation has answered a row: its result has the answer too. */
+  /** Says that an evaluation has answered a row. The result of the job holds the answer too. */
   | { readonly type: 'answered'; readonly row: number; readonly answer: ScoredAnswer }
   | { readonly type: 'token'; readonly streamId: string; readonly token: number; readonly text: string }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
@@ -134,7 +137,10 @@ export interface JobEvents {
   'job.progress': {
     readonly jobId: string;
     readonly kind: JobSpec['kind'];
-    /** The run, data set or export; null: what this connection itself has asked for, told to it alone. */
+    /**
+     * The id of the run, data set or export; null for something that this connection itself has asked for, and that it alone is
+     * told.
+     */
     readonly subjectId: string | null;
     readonly progress: Progress;
   };

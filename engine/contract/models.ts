@@ -1,4 +1,4 @@
-/** Projects and models: what is read of a model, and which of its modules a recipe would adapt. */
+/** Defines projects and models: what is read of a model, and which of its modules a recipe would adapt. */
 import type { RecipeInput } from '../recipe.ts';
 
 export interface Project {
@@ -6,25 +6,25 @@ export interface Project {
   readonly name: string;
   readonly createdAt: number;
 }
-/** Where a thing is: registered in the store, or simply a path. */
+/** Names a thing by its id in the store, or by its path. */
 export type Ref = { readonly id: string } | { readonly path: string };
 export interface AcceptFields {
-  /** Fields of a model's config, or metadata keys, that nobody here knows and a person lets pass; left out: none. */
+  /** Fields of a model's config, or metadata keys, that the studio does not know and a person accepted; left out: none. */
   readonly acceptFields?: readonly string[];
 }
-/** Where a model lies, and how it is opened. */
+/** Says where a model lies, and how it is opened. */
 export interface ModelAt extends AcceptFields {
   readonly path: string;
 }
-/** A model that is registered, or that lies somewhere. */
+/** Names a model by its id in the store, or by where it lies. */
 export type ModelRef = { readonly id: string } | ModelAt;
-/** A linear layer of the blocks that can be adapted; one path is there once for each size that its matrix has. */
+/** Describes a linear layer of the blocks that can be adapted. A path is listed once for each size that its matrix has. */
 export interface LinearInfo {
-  /** `q_proj`, as PEFT's target_modules names it. */
+  /** The name of the module in PEFT's target_modules: `q_proj`. */
   readonly name: string;
-  /** Path of the module with `{layer}` in place of the block number. */
+  /** The path of the module, with `{layer}` in place of the block's number. */
   readonly path: string;
-  /** The blocks that have it. */
+  /** The numbers of the blocks that have it. */
   readonly layers: readonly number[];
   readonly outFeatures: number;
   readonly inFeatures: number;
@@ -38,18 +38,18 @@ export interface ModelInfo {
   readonly hiddenSize: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
-  /** Storage of most weights: `F32`, `Q4_1`. */
+  /** The storage type of most weights: `F32`, `Q4_1`. */
   readonly weightType: string;
   readonly bytes: number;
   readonly linears: readonly LinearInfo[];
   readonly hasTokenizer: boolean;
   readonly hasChatTemplate: boolean;
   readonly licence: string | null;
-  /** SHA-256 over the weight files. */
+  /** The SHA-256 over the weight files. */
   readonly hash: string;
-  /** Fields of its config, or metadata keys, that nobody here knows and a person let pass. */
+  /** Fields of its config, or metadata keys, that the studio does not know and a person accepted. */
   readonly acceptFields: readonly string[];
-  /** Sentences about what is missing or read differently. */
+  /** Sentences about what is missing, or is read in another way than the model says. */
   readonly notes: readonly string[];
 }
 export interface Model extends ModelInfo {
@@ -57,50 +57,53 @@ export interface Model extends ModelInfo {
   readonly projectId: string;
   readonly path: string;
   readonly createdAt: number;
-  /** Shipped with the studio. */
+  /** Says whether the model is shipped with the studio. */
   readonly embedded: boolean;
 }
-/** A module of a model that can get an adapter, in all blocks where it has this size, and what a recipe makes of it. */
+/** Describes a module that can be adapted, in all blocks where it has this size, and what a recipe makes of it. */
 export interface TargetInfo {
-  /** As target_modules names it: `q_proj`; `attn.c_proj` where the last part alone would mean two; `lm_head`, the whole path. */
+  /**
+   * Its name in target_modules: `q_proj`; `attn.c_proj` where the last part alone would name two modules; `lm_head`, the whole
+   * path.
+   */
   readonly target: string;
-  /** Path with `{layer}` in place of the block's number. */
+  /** The path of the module, with `{layer}` in place of the block's number. */
   readonly path: string;
-  /** The blocks that have it; none for embedding and head. */
+  /** The numbers of the blocks that have it; empty for the embedding and the head. */
   readonly layers: readonly number[];
   readonly part: 'embedding' | 'mixer' | 'feed-forward' | 'head';
-  /** The last one of its part: what it computes is added to what the block was given. */
+  /** Says whether it is the last module of its part, whose output is added to the residual stream. */
   readonly last: boolean;
-  /** A matrix of [out, in]; that of an embedding is [in, out]. */
+  /** The output size; the matrix is `[out, in]`, but that of an embedding is `[in, out]`. */
   readonly outFeatures: number;
   readonly inFeatures: number;
-  /** Rank in each of those blocks, or the only one outside of them; 0 without an adapter. */
+  /** The rank in each of these blocks, or the only rank outside of the blocks; 0 for a module without an adapter. */
   readonly ranks: readonly number[];
-  /** alpha / r, or alpha / sqrt(r), where there is an adapter. */
+  /** The scale alpha / r, or alpha / sqrt(r), for each of `ranks`; 0 where there is no adapter. */
   readonly scales: readonly number[];
 }
-/** A norm of a block: before or after one of its parts, or of the heads of queries and keys. */
+/** Names the place of a norm in a block: before or after one of its parts, or over the heads of queries and keys. */
 export type NormPlace = 'mixer' | 'after-mixer' | 'feed-forward' | 'after-feed-forward' | 'heads';
-/** How the blocks of some layers are put together, which is one way. */
+/** Describes the layers whose blocks have one and the same structure. */
 export interface BlockForm {
   readonly layers: readonly number[];
   readonly norms: readonly NormPlace[];
-  /** Mixer and feed-forward read the same and are added together. */
+  /** Says whether mixer and feed-forward read the same input and their outputs are added together. */
   readonly parallel: boolean;
   readonly mixer: { readonly kind: 'attention'; readonly heads: number; readonly keyValueHeads: number };
 }
-/** What a recipe would adapt in a model, and how the model's blocks are put together. */
+/** Says what a recipe would adapt in a model, and what structure the model's blocks have. */
 export interface TargetPlan {
   readonly modules: readonly TargetInfo[];
-  /** One for each way in which blocks are put together, with matrices of the same sizes. */
+  /** One entry for each structure of blocks that have matrices of the same sizes. */
   readonly blocks: readonly BlockForm[];
-  /** The head is the embedding's matrix. */
+  /** Says whether the head is the embedding's matrix. */
   readonly tiedHead: boolean;
-  /** For how many adapted modules each name of a pattern decides. */
+  /** The number of adapted modules for which each name of a pattern decides. */
   readonly rankMatches: Readonly<Record<string, number>>;
   readonly alphaMatches: Readonly<Record<string, number>>;
 }
-/** What `inspect` found; `kind` says which of the fields are there. */
+/** Holds what `inspect` found; `kind` says which of the fields are there. */
 export interface Inspection {
   readonly kind: 'model' | 'adapter' | 'dataset' | 'export';
   readonly path: string;
@@ -115,12 +118,12 @@ export interface ModelRequests {
   'models.list': (p: { projectId: string }) => readonly Model[];
   'models.add': (p: { projectId: string; path: string } & AcceptFields) => Model;
   'models.remove': (p: { id: string }) => null;
-  /** What a recipe would adapt; fields that are not about the adapter do not matter. */
+  /** Answers what a recipe would adapt. Fields of the recipe that are not about the adapter do not matter. */
   'models.targets': (p: { modelId: string; recipe: RecipeInput }) => TargetPlan;
   'inspect.path': (p: { path: string } & AcceptFields) => Inspection;
 }
 export interface ModelEvents {
-  /** A list of this project changed as a whole: ask again. */
+  /** Says that a list of this project changed, and has to be asked for again. */
   'list.changed': {
     readonly projectId: string;
     readonly list: 'models' | 'datasets' | 'adapters' | 'exports' | 'runs' | 'projects';

@@ -1,4 +1,4 @@
-/** Runs: what is asked for, planned, measured and kept. */
+/** Defines runs: how they are asked for, planned, measured and kept. */
 import type { Measures, MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
@@ -7,13 +7,16 @@ import type { DataRef } from './data.ts';
 import type { Provider } from './machine.ts';
 import type { ModelAt, ModelRef, Ref } from './models.ts';
 
-/** `paused` and `stopped` both end with a checkpoint; a paused run is one that somebody means to go on with. */
+/**
+ * Names the state of a run. `paused` and `stopped` both end with a checkpoint; a paused run is one that a person means to
+ * resume.
+ */
 export type RunState = 'queued' | 'running' | 'paused' | 'done' | 'stopped' | 'interrupted' | 'failed';
 export interface Run {
   readonly id: string;
   readonly projectId: string;
   readonly name: string;
-  /** 1 to 8: the run's colour on every screen. */
+  /** The colour of the run on every screen, 1 to 8. */
   readonly colour: number;
   readonly state: RunState;
   readonly phase: string;
@@ -22,9 +25,15 @@ export interface Run {
   readonly modelPath: string;
   readonly datasetId: string | null;
   readonly datasetName: string;
-  /** Of the data set, as it was trained on; null where its files were named by their paths, and once the data set is removed. */
+  /**
+   * The version of the data set that it was trained on; null when its files were named by their paths, and after the data set
+   * was removed.
+   */
   readonly versionId: string | null;
-  /** The number of that version within its data set, from 1; null where files were named by their paths. It stays when the data set is removed. */
+  /**
+   * The number of that version within its data set, from 1; null when files were named by their paths. It stays when the data
+   * set is removed.
+   */
   readonly version: number | null;
   readonly recipe: Recipe;
   readonly device: Provider;
@@ -32,7 +41,7 @@ export interface Run {
   readonly step: number;
   readonly totalSteps: number;
   readonly secondsLeft: number | null;
-  /** Training time so far, over all its sessions. */
+  /** The training time so far in seconds, over all sessions of the run. */
   readonly seconds: number;
   readonly lastLoss: number | null;
   /** What its evaluations have measured so far, by the name of the measure. */
@@ -45,13 +54,16 @@ export interface Run {
   readonly createdAt: number;
   readonly finishedAt: number | null;
 }
-/** One optimizer step; the same object is a line of metrics.jsonl. */
+/** Holds what one optimizer step measured; the same object is a line of metrics.jsonl. */
 export interface StepMetrics {
   readonly step: number;
-  /** What the objective makes smaller: of next-token training the mean over the supervised tokens of the whole step. */
+  /**
+   * The value that the objective minimizes: for next-token training the mean over the supervised tokens of the whole step, in
+   * nats.
+   */
   readonly loss: number;
   readonly learningRate: number;
-  /** Before clipping. */
+  /** The norm of the gradient before clipping. */
   readonly gradientNorm: number;
   readonly supervisedTokens: number;
   readonly tokens: number;
@@ -59,25 +71,25 @@ export interface StepMetrics {
   /** The most resident bytes that the job process has had. */
   readonly memory: number;
   readonly epoch: number;
-  /** What the objective tells besides the loss, by name; missing where that is nothing. */
+  /** What the objective measures besides the loss, by name; left out when it measures nothing else. */
   readonly measures?: Readonly<Record<string, number>>;
 }
-/** One evaluation; the same object is a line of metrics.jsonl. */
+/** Holds what one evaluation measured; the same object is a line of metrics.jsonl. */
 export interface EvalMetrics {
   readonly step: number;
   readonly evalLoss: number;
-  /** What other evaluators measured; left out where there were none. */
+  /** What other evaluators measured; left out when there were none. */
   readonly measures?: Measures;
 }
 export type MetricRow = StepMetrics | EvalMetrics;
-/** An answer to a fixed evaluation prompt at one step. */
+/** Holds an answer to a fixed evaluation prompt after one step. */
 export interface Sample {
   readonly step: number;
   readonly prompt: number;
   readonly promptText: string;
   readonly expected: string;
   readonly text: string;
-  /** Null where the row expects nothing that an answer could be held against. */
+  /** What an evaluator says of the answer; null when the row expects nothing to compare the answer with. */
   readonly verdict: Verdict | null;
 }
 export interface LogLine {
@@ -90,54 +102,57 @@ export interface Checkpoint {
   readonly bytes: number;
   readonly createdAt: number;
 }
-/** How a run would look before it is started. */
+/** Says what a run would be like before it is started. */
 export interface RunPlan {
   readonly trainableParameters: number;
   readonly totalParameters: number;
   readonly matrices: number;
   readonly totalSteps: number;
-  /** Estimated bytes at the peak of a step, by what they are for. */
+  /** Estimated bytes at the peak of a step, by purpose. */
   readonly memory: {
     readonly base: number;
-    /** Parameters, gradients and moments. */
+    /** Parameters, gradients and the moments of the optimizer. */
     readonly adapter: number;
     readonly activations: number;
     readonly logits: number;
-    /** Of the programs themselves; once this machine has trained the model, as was measured. */
+    /** What the programs themselves take; measured once this machine has trained the model. */
     readonly runtime: number;
   };
-  /** What the newest run here that was like this one in all that takes memory really took; null before there is one. */
+  /**
+   * The bytes that the newest run here really took which was equal to this one in everything that takes memory; null before
+   * there is one.
+   */
   readonly memoryMeasured: { readonly bytes: number; readonly measuredBy: string } | null;
   readonly memoryFree: number;
-  /** From the rate that the newest run of this model reached here; null before there is one. */
+  /** The estimate from the rate that the newest run of this model reached here; null before there is one. */
   readonly time: { readonly seconds: number; readonly tokensPerSecond: number; readonly measuredBy: string } | null;
-  /** What a person should know before starting it, in sentences. */
+  /** What a person should know before starting the run, in sentences. */
   readonly notes: readonly string[];
 }
-/** What a recipe trains of a model. */
+/** Says what a recipe trains of a model. */
 export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'totalParameters' | 'matrices'> {
-  /** Blocks of the model. */
+  /** The number of blocks of the model. */
   readonly layers: number;
 }
-/** A field of a recipe changed to save memory. */
+/** Describes a change of a field of a recipe that saves memory. */
 export interface FitChange {
   readonly key: string;
   readonly from: number | string;
   readonly to: number | string;
-  /** What it costs, in a sentence. */
+  /** What the change costs, in a sentence. */
   readonly cost: string;
-  /** Estimated bytes of a run with this and all changes before it. */
+  /** The estimated bytes of a run with this change and all changes before it. */
   readonly bytes: number;
 }
-/** A recipe that takes no more than a budget, or as little as it can. */
+/** Holds a recipe that takes no more memory than a budget, or as little as it can. */
 export interface FittedRecipe {
   readonly recipe: Recipe;
-  /** Estimated bytes at the peak. */
+  /** The estimated bytes at the peak. */
   readonly bytes: number;
   readonly fits: boolean;
   readonly changes: readonly FitChange[];
 }
-/** What decides the graph of a training step. */
+/** Holds what decides the graph of a training step. */
 export interface TrialSubject {
   readonly model: ModelAt;
   readonly adapterPath: string | null;
@@ -148,52 +163,58 @@ export interface TrainRequest {
   readonly name?: string;
   readonly model: ModelRef;
   readonly data: DataRef;
-  /** Adapter to go on from. */
+  /** The adapter that training starts from. */
   readonly adapter?: Ref;
   readonly recipe: RecipeInput;
-  /** Folder of the run; absent: inside the data folder. */
+  /** The folder of the run; left out: a folder inside the data folder. */
   readonly out?: string;
   readonly device?: 'auto' | Provider;
   readonly skipBadRows?: boolean;
-  /** Go on with the run found in `out`. */
+  /** Says that the run found in `out` is resumed. */
   readonly resume?: boolean;
-  /** The run ends when the client that asked for it goes away (the command line). */
+  /** Says that the run ends when the client that asked for it disconnects, as the command line does. */
   readonly attached?: boolean;
 }
 export interface RunRequests {
   'runs.list': (p: { projectId?: string }) => readonly Run[];
   'runs.get': (p: { id: string }) => Run;
   'runs.plan': (p: { model: ModelRef; data: DataRef; recipe: RecipeInput }) => RunPlan;
-  /** Changes a recipe so that a run takes no more than `budget` bytes, what costs least first, and says what it costs. */
+  /**
+   * Changes a recipe so that a run takes no more than `budget` bytes. The changes that cost least come first, and each says
+   * what it costs.
+   */
   'runs.fit': (p: { model: ModelRef; data: DataRef; recipe: RecipeInput; budget: number }) => FittedRecipe;
   'runs.start': (p: TrainRequest) => Run;
-  /** Asks for a checkpoint and an end for now; `runs.resume` goes on. */
+  /** Asks for a checkpoint and then a pause; `runs.resume` goes on with the run. */
   'runs.pause': (p: { id: string }) => null;
-  /** Asks for a checkpoint and an end; `force` kills the job. A paused run is stopped at once. */
+  /** Asks for a checkpoint and then an end; `force` kills the job. A paused run is stopped at once. */
   'runs.stop': (p: { id: string; force?: boolean }) => null;
   'runs.resume': (p: { id: string }) => Run;
-  /** The runs that go on, first the one that trains and then those that wait, of all projects. */
+  /** Lists the runs of all projects that train or wait, the one that trains first. */
   'runs.queue': () => readonly string[];
-  /** Gives a run that waits another place among those that wait, from 1. Answers the new queue. */
+  /** Moves a waiting run to another place among those that wait, from 1. Answers the new queue. */
   'runs.move': (p: { id: string; place: number }) => readonly string[];
   'runs.update': (p: { id: string; name?: string; notes?: string; tags?: readonly string[] }) => Run;
   'runs.remove': (p: { id: string }) => null;
-  /** The oldest after a step, as many as fit into one answer; where there are more, ask again from the last step of these. */
+  /**
+   * Answers the oldest metrics after a step, as many as fit into one answer. If there are more, ask again from the last of
+   * these steps.
+   */
   'runs.metrics': (p: { id: string; afterStep: number }) => {
     steps: readonly StepMetrics[];
     evaluations: readonly EvalMetrics[];
     more: boolean;
   };
-  /** The learning rate that the recipe plans, at up to 400 steps from the first to the last. */
+  /** Answers the learning rate that the recipe plans, at up to 400 steps from the first to the last. */
   'runs.schedule': (p: { id: string }) => readonly Pick<StepMetrics, 'step' | 'learningRate'>[];
   'runs.samples': (p: { id: string }) => readonly Sample[];
-  /** The newest lines, as many as fit into one answer; the first says how many came before them. */
+  /** Answers the newest lines, as many as fit into one answer. The first says how many came before them. */
   'runs.log': (p: { id: string }) => readonly LogLine[];
   'runs.checkpoints': (p: { id: string }) => readonly Checkpoint[];
 }
 export interface RunEvents {
   'run.changed': Run;
-  /** What `runs.queue` answers from here on. */
+  /** Holds what `runs.queue` answers from now on. */
   'queue.changed': readonly string[];
   'run.removed': { readonly id: string };
   'run.metrics': {

@@ -1,4 +1,4 @@
-/** How requests, answers and events cross a border, whatever they are about. */
+/** Defines how requests, answers and events cross a process border, whatever they are about. */
 import type { Answer } from '../problem.ts';
 import type { AdapterEvents, AdapterRequests } from './adapters.ts';
 import type { AnswerEvents, AnswerRequests } from './answers.ts';
@@ -10,10 +10,13 @@ import type { ModelEvents, ModelRequests } from './models.ts';
 import type { RunEvents, RunRequests } from './runs.ts';
 import type { ShellEvents, ShellRequests } from './shell.ts';
 
-/** Request name to its function. The engine host answers all of these; names with `shell.` are in `ShellRequests`. */
+/**
+ * Maps the name of each request to its function. The engine host answers all of these; names with `shell.` are in
+ * `ShellRequests`.
+ */
 export interface EngineRequests
   extends MachineRequests, ModelRequests, DataRequests, RunRequests, AdapterRequests, AnswerRequests, ExportRequests {}
-/** Event name to its payload. The host stores first and emits after. */
+/** Maps the name of each event to its payload. The host stores first and emits after. */
 export interface EngineEvents
   extends MachineEvents, ModelEvents, RunEvents, AdapterEvents, AnswerEvents, ExportEvents, JobEvents {}
 export type AllRequests = EngineRequests & ShellRequests;
@@ -22,31 +25,42 @@ export type RequestName = keyof AllRequests;
 export type EventName = keyof AllEvents;
 export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
 export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
-/** One handler for every request: a missing one does not compile. `Who` is what a handler is told of who asks. */
+/**
+ * Holds one handler for every request: a missing one does not compile. `Who` is what a handler is told of the client that asks.
+ */
 export type Handlers<R, Who extends readonly unknown[] = []> = {
   [N in keyof R]: (params: Params<R, N>, ...who: Who) => Promise<Result<R, N>> | Result<R, N>;
 };
-/** What the preload exposes as `window.studio`: exactly these three functions. */
+/** Describes what the preload exposes as `window.studio`: exactly these three functions. */
 export interface StudioBridge {
-  /** `ticket` is a number the page has not used before, where it may want to cancel. */
+  /** Sends a request. `ticket` is a number that the page has not used before; it is needed only to cancel the request. */
   request<N extends RequestName>(
     name: N,
     params: Params<AllRequests, N>,
     ticket?: number,
   ): Promise<Answer<Result<AllRequests, N>>>;
-  /** Says that nobody waits any more for the answer to the request of this ticket. It still comes, and says so where the request has ended by it. */
+  /**
+   * Says that nobody waits for the answer to the request of this ticket any more. An answer still comes, and says whether the
+   * cancelling ended the request.
+   */
   cancel(ticket: number): void;
-  /** Returns the function that ends the subscription. */
+  /** Subscribes to an event, and returns the function that ends the subscription. */
   on<N extends EventName>(name: N, listener: (payload: AllEvents[N]) => void): () => void;
 }
-/** One line of JSON on the host's local socket, in either direction. */
+/** Is one line of JSON on the host's local socket, in either direction. */
 export type HostMessage =
-  /** The first line of either side on a new connection, with the version of its studio; earlier ones did not say it, and clients no hello. */
+  /**
+   * Is the first line of either side on a new connection, with the version of its studio. Earlier hosts gave no version, and
+   * earlier clients sent no hello.
+   */
   | { readonly type: 'hello'; readonly pid: number; readonly studio?: string }
   | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
-  /** Nobody waits any more for the answer of the request of this id: what can end, ends, and the answer says so. */
+  /**
+   * Says that nobody waits for the answer to the request of this id any more. What can be ended is ended, and the answer says
+   * so.
+   */
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
-  /** Of an answer that is longer than a frame: its JSON, in the order of the parts. */
+  /** Is a part of an answer that is longer than a frame: a piece of its JSON, in the order of the parts. */
   | { readonly type: 'part'; readonly id: number; readonly text: string; readonly last: boolean }
   | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };

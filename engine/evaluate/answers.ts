@@ -1,4 +1,4 @@
-/** Greedy answers to questions. */
+/** Answers questions greedily. */
 import type { GenerateSettings } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { generate, type LogitSource } from './generate.ts';
@@ -14,7 +14,9 @@ export interface Answering {
 const longestAnswer = 128;
 const greedy: Omit<GenerateSettings, 'maxTokens'> = { temperature: 0, topP: 1, topK: 0, seed: 0, ignoreStop: false };
 
-/** Room for an answer that is somewhat longer than the row's own, in tokens; not for one that never ends. */
+/**
+ * Returns the most tokens of an answer: enough for one that is longer than the row's own, but bounded for one that never ends.
+ */
 export function answerLimit({ answer }: Question): number {
   return Math.min(longestAnswer, 2 * answer.length + 8);
 }

@@ -1,27 +1,27 @@
-/** What an evaluator is. Their table is evaluators.ts. */
+/** Defines what an evaluator is. The table of evaluators is in evaluators.ts. */
 import type { Verdict } from '../contract.ts';
 import type { Measures } from '../measures.ts';
 
-/** The question and answer of a row, as texts. */
+/** Holds the question and the answer of a row, as texts. */
 export interface AnsweredRow {
   readonly question: string;
-  /** The answer of the row; empty where nothing is expected. */
+  /** The answer of the row; empty when nothing is expected. */
   readonly expected: string;
 }
 
-/** An evaluator that needs the loss of the supervised tokens. */
+/** Is an evaluator that needs the loss of the supervised tokens. */
 export interface LossEvaluator {
   readonly name: string;
   readonly needs: 'loss';
-  /** Scores the mean loss per supervised token, of one row or of all of them together. */
+  /** Scores a mean loss per supervised token in nats, of one row or of all rows together. */
   score(loss: number): Measures;
 }
 
-/** An evaluator that needs the model's answer. Its measures of several rows are the means of theirs. */
+/** Is an evaluator that needs the model's answer. Its measures of several rows are the means of those of each row. */
 export interface AnswerEvaluator {
   readonly name: string;
   readonly needs: 'answers';
-  /** Scores an answer; null where the row gives nothing to score it by. */
+  /** Scores an answer; returns null when the row has nothing to score it by. */
   score(row: AnsweredRow, answer: string): Omit<Verdict, 'evaluator'> | null;
 }
 

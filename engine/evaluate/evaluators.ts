@@ -1,4 +1,4 @@
-/** The table of evaluators. */
+/** Lists the evaluators in a table, and scores answers by them. */
 import type { Sample, Verdict } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { AnsweredRow, AnswerEvaluator, Evaluator } from './evaluator.ts';
@@ -12,7 +12,7 @@ export const evaluators: readonly Evaluator[] = [
   exactMatch,
 ];
 
-/** The evaluators of these names, in their order, each once. */
+/** Returns the evaluators of these names, in their order, each once. */
 export function evaluatorsNamed(names: readonly string[]): Evaluator[] {
   return [...new Set(names)].map((name) => {
     const known = evaluators.find((evaluator) => evaluator.name === name);
@@ -28,12 +28,15 @@ export function verdictOf(evaluator: AnswerEvaluator, row: AnsweredRow, answer: 
   return scored && { evaluator: evaluator.name, ...scored };
 }
 
-/** Scores an answer that nobody chose an evaluator for: by the values where the row answers with a JSON object, else by the text. */
+/**
+ * Scores an answer that nobody chose an evaluator for: by the values if the row's own answer is a JSON object, and by the text
+ * otherwise.
+ */
 export function judge(row: AnsweredRow, answer: string): Verdict | null {
   return verdictOf(jsonValues, row, answer) ?? verdictOf(exactMatch, row, answer);
 }
 
-/** Answers of earlier studios have no verdict: they are judged when they are read. */
+/** Adds the verdict to an answer of an earlier studio, which stored none. */
 export function judged(sample: Omit<Sample, 'verdict'> & Partial<Pick<Sample, 'verdict'>>): Sample {
   const { promptText: question, expected, text, verdict } = sample;
   return { ...sample, verdict: verdict ?? judge({ question, expected }, text) };

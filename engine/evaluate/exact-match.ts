@@ -1,4 +1,4 @@
-/** Evaluator `exact-match`: whether an answer is the expected text, apart from white space around it. */
+/** Scores with the evaluator `exact-match` whether an answer is the expected text, apart from white space around it. */
 import type { AnswerEvaluator } from './evaluator.ts';
 
 export const exactMatch: AnswerEvaluator = {

@@ -4,7 +4,7 @@ import { TextStream, type Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
 import { streamOf, threefry } from '../random.ts';
 
-/** What gives the logits `[vocabulary]` after the tokens fed so far. */
+/** Computes the logits `[vocabulary]` after the tokens fed so far. */
 export interface LogitSource {
   reset(): void;
   feed(tokens: readonly number[]): Promise<Float32Array>;
@@ -14,13 +14,16 @@ export interface GenerateInput {
   readonly promptTokens: readonly number[];
   readonly settings: GenerateSettings;
   readonly contextLength: number;
-  /** Null for a model without one: the result then has no text and nothing but the limit ends it. */
+  /** The tokenizer; null for a model without one. The text of the result is then empty, and only the limit ends the answer. */
   readonly tokenizer: Tokenizer | null;
   readonly onToken?: (token: number, textDelta: string) => void;
   readonly shouldStop?: () => boolean;
 }
 
-/** The stop token is among `tokens`; special tokens are not in `text`. */
+/**
+ * Generates an answer to the prompt. The stop token is among `tokens`; special tokens are not in `text`. A prompt that is
+ * empty, or fills the context, is refused with a `Problem`.
+ */
 export async function generate(source: LogitSource, input: GenerateInput): Promise<Omit<GenerateResult, 'notes'>> {
   const { promptTokens, settings, contextLength, tokenizer } = input;
   if (promptTokens.length === 0)
@@ -55,7 +58,9 @@ export async function generate(source: LogitSource, input: GenerateInput): Promi
   return { tokens, text: text + rest, promptTokens };
 }
 
-/** The token at position `step` of the answer; equal seeds and logits choose equal tokens, whatever was drawn before. */
+/**
+ * Chooses the token at position `step` of the answer. Equal seeds and logits choose equal tokens, whatever was drawn before.
+ */
 export function chooseToken(
   logits: Float32Array,
   { temperature, topK, topP, seed }: Pick<GenerateSettings, 'temperature' | 'topK' | 'topP' | 'seed'>,
@@ -93,13 +98,16 @@ export function chooseToken(
   return ids[kept - 1]!;
 }
 
-/** Bands of logits below the best one, so many in a unit; what lies below them all is in the last. */
+/**
+ * Counts the bands into which logits are sorted by their distance from the best one. The last band holds all that are further
+ * away.
+ */
 const BANDS = 1024;
 const BANDS_PER_UNIT = 32;
 
 /**
- * Ids of the best tokens, best first and equal ones by id, at least as many as weigh enough together (without weights: as many as are
- * enough). Whole bands are taken, so that few have to be sorted.
+ * Returns ids of the best tokens, best first and equal ones by id. Their weights sum to at least `enough`; without weights each
+ * token counts as 1. Whole bands are taken, so that few ids have to be sorted.
  */
 function likeliest(logits: Float32Array, best: number, weights: Float64Array | null, enough: number): Uint32Array {
   const bandOf = (id: number): number => Math.min(BANDS - 1, (logits[best]! - logits[id]!) * BANDS_PER_UNIT) | 0;

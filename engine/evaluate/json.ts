@@ -1,4 +1,7 @@
-/** Evaluators `json-fields` and `json-values`: what the JSON object of an answer has of the fields and values of the expected one. */
+/**
+ * Scores with the evaluators `json-fields` and `json-values` how many fields and values of the expected JSON object an answer
+ * has.
+ */
 import type { AnswerEvaluator } from './evaluator.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -36,27 +39,27 @@ export const jsonValues: AnswerEvaluator = {
   },
 };
 
-/** The JSON object that `text` is, apart from white space around it; null where it is anything else. */
+/** Parses `text` as one JSON object with white space around it; returns null when it is anything else. */
 export function jsonObject(text: string): Fields | null {
   const value = parsed(text)?.value;
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
 
-/** An answer beside the expected object. */
+/** Compares the JSON object of an answer with the expected one. */
 interface ComparedFields {
-  /** Fields of the expected object. */
+  /** The number of fields of the expected object. */
   readonly expected: number;
-  /** Those of them that the answer has. */
+  /** The number of these fields that the answer has. */
   readonly found: number;
-  /** Fields that the answer has beside them. */
+  /** The number of fields that only the answer has. */
   readonly others: number;
-  /** Expected fields that the answer has with the same value, whatever the order of keys within. */
+  /** The number of expected fields that the answer has with the same value, whatever the order of keys in it. */
   readonly right: number;
-  /** All of the expected fields and no other. */
+  /** Says whether the answer has all of the expected fields and no other. */
   readonly exact: boolean;
 }
 
-/** Compares field by field; null where the answer is no JSON object. */
+/** Compares an answer with the expected object field by field; returns null when the answer is not a JSON object. */
 function compareFields(answer: string, expected: Fields): ComparedFields | null {
   const given = jsonObject(answer);
   if (given === null) return null;
@@ -70,7 +73,10 @@ function compareFields(answer: string, expected: Fields): ComparedFields | null 
   };
 }
 
-/** Whether two values of JSON are the same, whatever the order of keys. It keeps its own stack: JSON may be nested without end. */
+/**
+ * Returns whether two JSON values are equal, whatever the order of keys. It keeps a stack of its own, because JSON may be
+ * nested to any depth.
+ */
 function isSame(one: unknown, other: unknown): boolean {
   const pairs: [unknown, unknown][] = [[one, other]];
   for (let pair = pairs.pop(); pair !== undefined; pair = pairs.pop()) {
@@ -86,7 +92,7 @@ function isSame(one: unknown, other: unknown): boolean {
   return true;
 }
 
-/** Says in two or three words what an answer is that is no JSON object. */
+/** Describes in two or three words an answer that is not a JSON object. */
 function notAnObject(answer: string): string {
   if (parsed(answer) !== null) return 'no JSON object';
   return answer.trim().startsWith('{') ? 'broken JSON' : 'no JSON';

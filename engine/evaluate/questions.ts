@@ -1,4 +1,4 @@
-/** What a model is asked: the prompt of a row, alone or behind other rows as examples. */
+/** Makes the prompt that a model is asked with: that of a row, alone or after other rows as examples. */
 import { ignored } from '../labels.ts';
 import type { ChatMessage } from '../contract.ts';
 import type { Day } from '../data/day.ts';
@@ -8,16 +8,19 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
 import type { AnsweredRow } from './evaluator.ts';
 
-/** A row as a question, in tokens as training has them. */
+/** Holds a row as a question, with the tokens that training uses. */
 export interface Question extends AnsweredRow {
   readonly prompt: readonly number[];
   readonly answer: readonly number[];
 }
 
-/** A conversation that stands in front of a question; the answers in it are examples. */
+/** Is a conversation put in front of a question; the answers in it are examples. */
 export type Shot = readonly ChatMessage[];
 
-/** The last answer of a row is its last stretch of trained tokens; the prompt is all that comes before. Null without such a prompt. */
+/**
+ * Makes a question of a row. Its answer is the last stretch of supervised tokens, and its prompt is everything before that;
+ * returns null when the prompt is empty.
+ */
 export async function questionOf({ inputIds, labels, messages }: TokenRow, tokenizer: Tokenizer): Promise<Question | null> {
   const end = labels.findLastIndex((label) => label !== ignored) + 1;
   const start = labels.subarray(0, end).lastIndexOf(ignored) + 1;
@@ -32,14 +35,15 @@ export async function questionOf({ inputIds, labels, messages }: TokenRow, token
   };
 }
 
-/** The tokens of a chat prompt: the messages as the model's template writes them, and the beginning of the answer. */
+/** Encodes a chat prompt: the messages as the model's template writes them, and the beginning of the answer. */
 export async function chatPrompt(messages: readonly ChatMessage[], tokenizer: Tokenizer, day?: Day): Promise<number[]> {
   return tokenizer.encode(openTemplate(tokenizer, { day }).render(messages, { addGenerationPrompt: true }));
 }
 
 /**
- * Puts examples in front of a question: they follow its system message and have none of their own. A row is never its own example.
- * Throws a `Problem` for a row that is no conversation, or whose prompt its messages alone do not make.
+ * Puts examples in front of a question. They follow its system message, and their own system messages are left out. A row is
+ * never its own example. Throws a `Problem` for a row that is not a conversation, or whose prompt is not made of its messages
+ * alone.
  */
 export async function withShots(
   question: Question,
@@ -65,7 +69,7 @@ export async function withShots(
   return { ...question, prompt: await chatPrompt(all, tokenizer, day) };
 }
 
-/** The messages that make exactly the prompt of the question; null where none do. */
+/** Finds the messages that render to exactly the prompt of the question; returns null when none do. */
 async function messagesOf(
   { prompt }: Question,
   messages: readonly ChatMessage[],
