@@ -1,4 +1,4 @@
-/** Table `adapters`: versions, each with where it came from. */
+/** Stores adapter versions in the table `adapters`, each with where it came from. */
 import type { Database } from 'better-sqlite3';
 import type { AdapterVersion } from '../contract.ts';
 import { jsonArray, type Rows } from './rows.ts';
@@ -70,12 +70,12 @@ export class Adapters {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE run_id = ? ORDER BY sequence DESC').get(runId);
     return this.#rows.one('adapters', row, fromRow);
   }
-  /** The newest at a path. */
+  /** Returns the newest version at a path; null when there is none. */
   atPath(path: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE path = ? ORDER BY sequence DESC').get(path);
     return this.#rows.one('adapters', row, fromRow);
   }
-  /** The newest with these numbers. */
+  /** Returns the newest version whose weights have this hash; null when there is none. */
   withHash(hash: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE hash = ? ORDER BY sequence DESC').get(hash);
     return this.#rows.one('adapters', row, fromRow);

@@ -1,7 +1,7 @@
 /**
- * Copies of the database in the folder `backups`: one of each day and one from before each migration. A copy gets its name when it is
- * on the disk and has passed SQLite's full check; only then older ones are removed. Names begin with a number that counts up: clocks jump,
- * and by the days in the names alone the newest copy could be taken for the oldest.
+ * Keeps copies of the database in the folder `backups`: one of each day, and one from before each migration. A copy gets its
+ * name when it is on the disk and has passed SQLite's full check, and only then are older ones removed. Names begin with a
+ * number that counts up: clocks jump, so the dates in the names alone could make the newest copy look like the oldest.
  */
 import {
   chmodSync,
@@ -22,7 +22,7 @@ import { checkWhole, Damage } from './check.ts';
 import { migrations, versionOf } from './migrate.ts';
 
 const daysKept = 7;
-/** Of those from before one and the same migration. */
+/** How many copies from before one and the same migration are kept. */
 const keptPerMigration = 3;
 
 const dayName = /^(\d+-)?day-\d{4}-\d{2}-\d{2}\.sqlite$/;
@@ -31,7 +31,7 @@ export function backupFolder(dataDir: string): string {
   return join(dataDir, 'backups');
 }
 
-/** Whether there is a copy of that day, with the tables of today, newer than `since` (in milliseconds). */
+/** Returns whether there is a copy of that day that has the current tables and is newer than `since`, in milliseconds. */
 export function isBackedUp(dataDir: string, day: Date, since: number): boolean {
   const name = backupNames(dataDir).findLast((one) => one.endsWith(dayEnding(day)));
   if (name === undefined) return false;
@@ -56,7 +56,9 @@ function nextPath(dataDir: string, ending: string): string {
   return join(backupFolder(dataDir), `${String(next).padStart(5, '0')}-${ending}`);
 }
 
-/** Copies a database that nobody else writes, before its tables are brought from `version` to newer ones. Throws `Damage`. */
+/**
+ * Copies a database that nobody else writes to, before its tables are migrated from `version` to newer ones. Throws `Damage`.
+ */
 export function backUpBeforeMigration(db: Database.Database, dataDir: string, version: number): void {
   db.pragma('wal_checkpoint(TRUNCATE)');
   const kind = new RegExp(`^(\\d+-)?version-${version}-`);
@@ -67,7 +69,7 @@ export function backUpBeforeMigration(db: Database.Database, dataDir: string, ve
   prune(dataDir, (name) => kind.test(name), keptPerMigration);
 }
 
-/** Makes the copy of a day, from a connection that may be one of several. Throws `Damage`. */
+/** Makes the copy of a day over a connection that may be one of several. Throws `Damage`. */
 export async function backUpDay(db: Database.Database, dataDir: string, day: Date): Promise<void> {
   makeFolder(backupFolder(dataDir), 0o700);
   const path = nextPath(dataDir, dayEnding(day));
@@ -84,7 +86,7 @@ export function hasBackups(dataDir: string): boolean {
   return backupNames(dataDir).length > 0;
 }
 
-/** Oldest first; those from before copies were numbered come first, by their dates. */
+/** Lists the names of copies, oldest first. Copies from before they were numbered come first, by their dates. */
 function backupNames(dataDir: string): string[] {
   if (!existsSync(backupFolder(dataDir))) return [];
   return readdirSync(backupFolder(dataDir))
@@ -94,7 +96,7 @@ function backupNames(dataDir: string): string[] {
 
 const numberOf = (name: string): number => Number(/^\d+(?=-)/.exec(name)?.[0] ?? 0);
 
-/** Copies that pass the full check, newest first. */
+/** Yields the paths of copies that pass the full check, newest first. */
 export function* soundBackups(dataDir: string): Generator<string> {
   for (const name of backupNames(dataDir).reverse()) {
     const path = join(backupFolder(dataDir), name);
@@ -115,7 +117,7 @@ function isSound(path: string): boolean {
   }
 }
 
-/** A time as part of a name; in order by name. */
+/** Formats a time as part of a name, so that names sort by time. */
 export function timeName(time: Date): string {
   return time.toISOString().slice(0, 19).replaceAll(':', '-');
 }
@@ -123,7 +125,7 @@ export function timeName(time: Date): string {
 const dateOf = (name: string): string => /\d{4}-\d{2}-\d{2}.*/.exec(name)?.[0] ?? '';
 const partOf = (path: string): string => `${path}.part`;
 
-/** Gives a copy its name once it is on the disk and sound; it is a single file then, without a log beside it. */
+/** Gives a copy its name once it is sound and on the disk. It is then a single file, without a log beside it. */
 function publish(path: string): void {
   const part = partOf(path);
   try {

@@ -1,15 +1,21 @@
-/** What is known of damage to a database: SQLite's own checks, and its errors that mean nothing else. */
+/** Recognizes damage to a database, by SQLite's own checks and by those of its errors that mean nothing else. */
 import type { Database } from 'better-sqlite3';
 
-/** A database that is not as it was written. The message says what was found. */
+/** Is thrown when a database is not as it was written; the message says what was found. */
 export class Damage extends Error {}
 
-/** What SQLite's full check says, or null when all is sound. It reads every page, and each index against its table. */
+/**
+ * Runs SQLite's full check, and returns what it found; null when the database is sound. It reads every page, and compares each
+ * index with its table.
+ */
 export function checkWhole(db: Database): string | null {
   return findings(() => db.pragma('integrity_check(3)'));
 }
 
-/** Like the full check, without the indexes: about a third faster. */
+/**
+ * Runs SQLite's check without the indexes, which is about a third faster, and returns what it found; null when it found
+ * nothing.
+ */
 export function checkQuickly(db: Database): string | null {
   return findings(() => db.pragma('quick_check(3)'));
 }
@@ -24,7 +30,7 @@ function findings(check: () => unknown): string | null {
   }
 }
 
-/** Whether an error of SQLite says that the file itself is damaged. */
+/** Returns whether an error of SQLite says that the file itself is damaged. */
 export function isDamage(error: unknown): boolean {
   if (error instanceof Damage) return true;
   const code = (error as { readonly code?: unknown } | null)?.code;

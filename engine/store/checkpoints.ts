@@ -1,4 +1,7 @@
-/** Table `checkpoints`: where the resumable states of a run are. The files are the job's; older ones it deletes itself. */
+/**
+ * Stores in the table `checkpoints` where the states are from which a run can be resumed. The job writes the files, and deletes
+ * older ones itself.
+ */
 import type { Database } from 'better-sqlite3';
 import type { Checkpoint } from '../contract.ts';
 
@@ -7,7 +10,7 @@ export class Checkpoints {
   constructor(db: Database) {
     this.#db = db;
   }
-  /** Adds one and forgets all but the newest `keep`. */
+  /** Adds a checkpoint and forgets all but the newest `keep`. */
   put(runId: string, checkpoint: Checkpoint, keep: number): void {
     this.#db
       .prepare('INSERT OR REPLACE INTO checkpoints (run_id, step, path, bytes, created_at) VALUES (?, ?, ?, ?, ?)')

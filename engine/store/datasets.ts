@@ -1,4 +1,4 @@
-/** Tables `datasets` and `dataset_versions`. */
+/** Stores data sets and their versions in the tables `datasets` and `dataset_versions`. */
 import type { Database } from 'better-sqlite3';
 import type { ColumnMapping, DataFormat, Dataset, DatasetVersion, VersionFile } from '../contract.ts';
 import { jsonArray, jsonObject, type Rows } from './rows.ts';
@@ -53,7 +53,7 @@ export class Datasets {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM datasets WHERE id = ?').get(id);
     return this.#rows.one('datasets', row, (found) => this.#fromRow(found));
   }
-  /** The data set that a version is of. */
+  /** Returns the data set that a version belongs to. */
   ofVersion(versionId: string): Dataset | null {
     const version = this.version(versionId);
     return version === null ? null : this.get(version.datasetId);
@@ -90,7 +90,7 @@ export class Datasets {
         version.createdAt,
       );
   }
-  /** Fills in what an earlier studio did not keep of the files of a version. */
+  /** Fills in what an earlier studio did not record of the files of a version. */
   setFiles(versionId: string, files: readonly VersionFile[]): void {
     this.#db.prepare('UPDATE dataset_versions SET files = ? WHERE id = ?').run(JSON.stringify(files), versionId);
   }

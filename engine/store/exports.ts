@@ -1,4 +1,4 @@
-/** Table `exports`: what was written, where, and the proof of it. */
+/** Stores in the table `exports` what was written, where, and the proof of it. */
 import type { Database } from 'better-sqlite3';
 import type { ExportedFile, ExportFormat, ExportRecord, Proof, Quantization } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
@@ -62,7 +62,7 @@ export class Exports {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM exports WHERE id = ?').get(id);
     return this.#rows.one('exports', row, fromRow);
   }
-  /** The newest that wrote a file of this content. */
+  /** Returns the newest export that wrote a file with this SHA-256; null when there is none. */
   withFile(sha256: string): ExportRecord | null {
     const row = this.#db
       .prepare<[string], Row>(

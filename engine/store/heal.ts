@@ -1,6 +1,7 @@
 /**
- * Heals a damaged database: what can be read goes into a new one, what cannot is taken from a backup, and the damaged files are kept
- * in the folder `damaged` under the date. The work is done in the folder `healing`; a new start goes on with one that was ended.
+ * Heals a damaged database: rows that can be read are copied to a new database, rows that cannot are taken from a backup, and
+ * the damaged files are kept in the folder `damaged` under the date. The work is done in the folder `healing`; a healing that
+ * was interrupted is finished at the next start.
  */
 import {
   closeSync,
@@ -25,16 +26,22 @@ import type { Notices } from './notices.ts';
 import { salvage, type Saved } from './salvage.ts';
 
 const fileName = 'studio.sqlite';
-/** SQLite's log of what is not in the file yet, and the index of that log. */
+/**
+ * The endings of a database's files: the file itself, SQLite's log of changes that are not in the file yet, and the index of
+ * that log.
+ */
 const endings = ['', '-wal', '-shm'];
 
-/** What is told at the end of a healing, and where the damaged files go. */
+/** Says what people are told at the end of a healing, and where the damaged files are kept. */
 interface Outcome {
   readonly folder: string;
   readonly problem: ProblemValue;
 }
 
-/** Replaces the damaged database of a data folder, which nobody has open. The damaged files are kept. */
+/**
+ * Replaces the damaged database of a data folder, which nobody has open, and keeps the damaged files. Throws when the new
+ * database is damaged too; the old one is then still in its place.
+ */
 export function heal(dataDir: string, damage: string, notices: Notices): void {
   const work = join(dataDir, 'healing');
   rmSync(work, { recursive: true, force: true });
@@ -71,7 +78,10 @@ export function heal(dataDir: string, damage: string, notices: Notices): void {
   finishHealing(dataDir, notices);
 }
 
-/** Puts a new database that is ready into its place. Does nothing where no healing was begun; one that was not ready is forgotten. */
+/**
+ * Puts a new database that is ready into its place. Does nothing when no healing was begun; a new database that is not ready is
+ * removed.
+ */
 export function finishHealing(dataDir: string, notices: Notices): void {
   const work = join(dataDir, 'healing');
   const ready = join(work, 'ready.sqlite');
@@ -100,7 +110,9 @@ export function finishHealing(dataDir: string, notices: Notices): void {
   syncFolder(dataDir);
 }
 
-/** When a database here was last healed, in milliseconds; its pages lie elsewhere since then. */
+/**
+ * Returns when the database was last healed, in milliseconds, and 0 if it never was. Its pages are in other places since then.
+ */
 export function lastHealed(dataDir: string): number {
   return statSync(join(dataDir, 'damaged'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
@@ -108,11 +120,11 @@ export function lastHealed(dataDir: string): number {
 interface Backup {
   readonly name: string;
   readonly db: Database.Database;
-  /** Its pages lie where those of the damaged database lie. */
+  /** Says whether its pages are in the same places as those of the damaged database. */
   readonly samePages: boolean;
 }
 
-/** The newest sound backup, as a copy with the newest tables. */
+/** Opens a copy of the newest sound backup. */
 function usableBackup(dataDir: string, work: string): Backup | null {
   for (const path of soundBackups(dataDir)) {
     const copy = join(work, 'backup.sqlite');
@@ -124,7 +136,7 @@ function usableBackup(dataDir: string, work: string): Backup | null {
   return null;
 }
 
-/** The damaged database as a copy that can be asked, or null. */
+/** Opens a copy of the damaged database for reading; returns null when that is not possible. */
 function readableCopy(dataDir: string, work: string, backup: Backup | null): Database.Database | null {
   const copy = join(work, 'reading.sqlite');
   const open = (): Database.Database | null => {
@@ -163,7 +175,10 @@ function tryOpen(path: string): Database.Database | null {
   return null;
 }
 
-/** Replaces the pages that list the tables by those of a backup whose tables lie in the same places (the format: sqlite.org/fileformat2). */
+/**
+ * Replaces the pages that list the tables by those of a backup whose tables are in the same places. The format is described at
+ * sqlite.org/fileformat2.
+ */
 function takeSchemaPages(backup: string, damaged: string): void {
   const source = openSync(backup, 'r');
   const target = openSync(damaged, 'r+');

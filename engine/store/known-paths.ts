@@ -1,4 +1,4 @@
-/** Every path the database holds, whatever table it stands in. */
+/** Finds paths in the database, whatever table they are stored in. */
 import type { Database } from 'better-sqlite3';
 
 const columns = [
@@ -23,7 +23,7 @@ export class KnownPaths {
   constructor(db: Database) {
     this.#db = db;
   }
-  /** Returns those of `paths` that stand in the database, spelled the same. */
+  /** Returns those of `paths` that are stored in the database with the same spelling. */
   among(paths: readonly string[]): string[] {
     const sql = `SELECT DISTINCT asked.value FROM json_each(?) AS asked WHERE ${known.map((one) => `EXISTS (${one})`).join(' OR ')}`;
     return this.#db.prepare(sql).pluck().all(JSON.stringify(paths)) as string[];

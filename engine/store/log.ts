@@ -1,8 +1,8 @@
-/** Table `log_lines`: what a run said. */
+/** Stores the lines of a run's log in the table `log_lines`. */
 import type { Database } from 'better-sqlite3';
 import type { LogLine } from '../contract.ts';
 
-/** About 1 MB as JSON. */
+/** The most lines of one answer, about 1 MB as JSON. */
 const linesOfPage = 10_000;
 
 export class Log {
@@ -13,7 +13,7 @@ export class Log {
   add(runId: string, line: LogLine): void {
     this.#db.prepare('INSERT INTO log_lines (run_id, at, text) VALUES (?, ?, ?)').run(runId, line.at, line.text);
   }
-  /** The newest lines; where there are more, the first says how many. */
+  /** Returns the newest lines. If there are more than `most`, the first line says how many are not shown. */
   list(runId: string, most = linesOfPage): LogLine[] {
     const lines = this.#db
       .prepare<[string, number], LogLine>('SELECT at, text FROM log_lines WHERE run_id = ? ORDER BY sequence DESC LIMIT ?')

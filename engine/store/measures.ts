@@ -1,11 +1,11 @@
 /**
- * Table `measures`: what evaluations have measured of a subject, a number for each step and measure. A subject that goes takes its
- * measures along, by a trigger of its table.
+ * Stores what evaluations have measured of a subject in the table `measures`, one number for each step and measure. Triggers
+ * remove the measures of a subject that is removed.
  */
 import type { Database } from 'better-sqlite3';
 import { measureInfo, type MeasureName, type Measures, type MeasureTotal, type MeasureTotals } from '../measures.ts';
 
-/** What was measured: a run, at its steps. */
+/** Names what was measured: a run, at its steps. */
 export interface Subject {
   readonly kind: 'run';
   readonly id: string;
@@ -22,7 +22,7 @@ export class MeasureTable {
     this.#db = db;
   }
 
-  /** What is measured again at a step takes the place of the value there. */
+  /** Stores the measures of a step, and replaces those that the step has already. */
   put({ kind, id }: Subject, { step, measures }: MeasuresAt): void {
     const put = this.#db.prepare(
       'INSERT OR REPLACE INTO measures (subject_kind, subject_id, step, name, value) VALUES (?, ?, ?, ?, ?)',
@@ -30,7 +30,7 @@ export class MeasureTable {
     for (const [name, value] of Object.entries(measures)) put.run(kind, id, step, name, value);
   }
 
-  /** The oldest after a step, at most `most` steps. */
+  /** Returns the measures of the steps after `step`, oldest first; at most `most` steps. */
   after({ kind, id }: Subject, step: number, most = -1): MeasuresAt[] {
     return this.#db
       .prepare<[string, string, number, number], { step: number; measures: string }>(
@@ -41,7 +41,7 @@ export class MeasureTable {
       .map(({ step, measures }) => ({ step, measures: JSON.parse(measures) as Measures }));
   }
 
-  /** What the measures of all steps come to. */
+  /** Computes the totals of the measures of all steps. */
   totals({ kind, id }: Subject): MeasureTotals {
     const of = 'FROM measures WHERE subject_kind = @kind AND subject_id = @id';
     const names = this.#db.prepare<[Subject], MeasureName>(`SELECT DISTINCT name ${of}`).pluck().all({ kind, id });
@@ -56,7 +56,7 @@ export class MeasureTable {
     return Object.fromEntries(totals);
   }
 
-  /** The newest step with a measure; null before there is one. */
+  /** Returns the newest step with a measure; null before there is one. */
   lastStep({ kind, id }: Subject): number | null {
     return this.#db
       .prepare<[string, string], number | null>('SELECT max(step) FROM measures WHERE subject_kind = ? AND subject_id = ?')

@@ -1,11 +1,11 @@
-/** Table `memory_measures`: what runs on this machine really took, by what decides it. */
+/** Stores in the table `memory_measures` how much memory runs on this machine really took, by what decides it. */
 import type { Database } from 'better-sqlite3';
 import type { Recipe } from '../recipe.ts';
 import { jsonObject, type Rows } from './rows.ts';
 
 export interface MemoryMeasure {
   readonly recipe: Partial<Recipe>;
-  /** Tokens of the longest row. */
+  /** The number of tokens of the longest row. */
   readonly longest: number;
   readonly bytes: number;
   readonly measuredBy: string;
@@ -26,13 +26,13 @@ export class MemoryMeasures {
     this.#db = db;
     this.#rows = rows;
   }
-  /** Of the same recipe and length only the newest is kept. */
+  /** Stores a measurement, and replaces an earlier one of the same recipe and length. */
   put(modelPath: string, { recipe, longest, bytes, measuredBy }: MemoryMeasure): void {
     this.#db
       .prepare('INSERT OR REPLACE INTO memory_measures (model_path, recipe, longest, bytes, run_name) VALUES (?, ?, ?, ?, ?)')
       .run(modelPath, JSON.stringify(recipe), longest, bytes, measuredBy);
   }
-  /** Newest first. */
+  /** Returns the measurements of a model, newest first. */
   of(modelPath: string): MemoryMeasure[] {
     const rows = this.#db
       .prepare<[string], Row>('SELECT * FROM memory_measures WHERE model_path = ? ORDER BY sequence DESC')

@@ -1,6 +1,6 @@
 /**
- * Table `step_metrics`, and what the steps and the measures of a run come to in the columns of their run. A step that comes again after a
- * resume takes the place of the old one. Whatever changes them belongs into one transaction.
+ * Stores steps in the table `step_metrics` and evaluations as measures, and keeps the totals of both in the columns of their
+ * run. A step that comes again after a resume replaces the old one. Changes belong into one transaction.
  */
 import type { Database } from 'better-sqlite3';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
@@ -8,7 +8,7 @@ import { measuresOf, withMeasures, type MeasureTotals } from '../measures.ts';
 import { MeasureTable, type MeasuresAt, type Subject } from './measures.ts';
 import { jsonObject } from './rows.ts';
 
-/** About 4 MB as JSON. */
+/** The most steps of one answer, about 4 MB as JSON. */
 const metricsOfPage = 20_000;
 
 export class Metrics {
@@ -45,7 +45,7 @@ export class Metrics {
     else this.#countRun(runId);
   }
 
-  /** The last step and the last evaluation; -1 where there is none. */
+  /** Returns the last step and the step of the last evaluation; -1 when there is none. */
   last(runId: string): { step: number; evaluation: number } {
     const step = this.#db
       .prepare<[string], number>('SELECT ifnull(max(step), -1) FROM step_metrics WHERE run_id = ?')
@@ -72,7 +72,7 @@ export class Metrics {
     this.#db.prepare('UPDATE runs SET measures = ? WHERE id = ?').run(JSON.stringify(totals), runId);
   }
 
-  /** Where a step was replaced or removed, its part cannot be taken out of a maximum. */
+  /** Computes the totals of a run anew: a step that was replaced or removed cannot be taken out of a maximum. */
   #countRun(runId: string): void {
     this.#db
       .prepare(
@@ -101,7 +101,10 @@ export class Metrics {
   evaluations(runId: string, afterStep: number, most = -1): EvalMetrics[] {
     return this.#measures.after(runAs(runId), afterStep, most).map(evaluationOf);
   }
-  /** What was measured after a step: at most `most` steps and as many evaluations, all of them up to the last step of either. */
+  /**
+   * Returns what was measured after a step: at most `most` steps and as many evaluations, all of them up to the last step of
+   * either.
+   */
   page(
     runId: string,
     afterStep: number,
@@ -113,7 +116,10 @@ export class Metrics {
     const isBefore = ({ step }: EvalMetrics | StepMetrics): boolean => step < cut;
     return { steps: steps.filter(isBefore), evaluations: evaluations.filter(isBefore), more: cut < Infinity };
   }
-  /** How fast the newest run of a model that measured anything was. Its first step also warms up, so it does not count. */
+  /**
+   * Returns how fast the newest run of a model was that measured anything; null when there is none. The first step is left out,
+   * because it also warms up.
+   */
   rateOf(modelPath: string): { tokensPerSecond: number; measuredBy: string } | null {
     return (
       this.#db
@@ -124,7 +130,7 @@ export class Metrics {
         .get(modelPath) ?? null
     );
   }
-  /** Forgets what was measured after `step`: a resumed run measures it anew. */
+  /** Removes what was measured after `step`, because a resumed run measures it again. */
   removeAfter(runId: string, step: number): void {
     this.#db.prepare('DELETE FROM step_metrics WHERE run_id = ? AND step > ?').run(runId, step);
     this.#measures.removeAfter(runAs(runId), step);
@@ -132,7 +138,7 @@ export class Metrics {
   }
 }
 
-/** Whether they follow on what is there, each after the one before. */
+/** Returns whether the steps of `metrics` increase and begin after `last`. */
 function areNext(metrics: readonly { readonly step: number }[], last: number): boolean {
   return metrics.every(({ step }, index) => step > (index === 0 ? last : metrics[index - 1]!.step));
 }

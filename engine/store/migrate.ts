@@ -1,4 +1,4 @@
-/** The tables of a database, one migration after the other. */
+/** Brings the tables of a database up to date, one migration after the other. */
 import type { Database } from 'better-sqlite3';
 import { initial } from './migrations/001-initial.ts';
 import { paused } from './migrations/002-paused.ts';
@@ -11,7 +11,7 @@ import { measures } from './migrations/008-measures.ts';
 import { datasetVersions } from './migrations/009-dataset-versions.ts';
 import { stepMeasures } from './migrations/010-step-measures.ts';
 
-/** In order; `user_version` counts how many a file has had. */
+/** Lists the migrations in order. `user_version` counts how many a file has had. */
 export const migrations: readonly string[] = [
   initial,
   paused,
@@ -25,12 +25,12 @@ export const migrations: readonly string[] = [
   stepMeasures,
 ];
 
-/** How many migrations a database has had; 0 for an empty one. */
+/** Returns how many migrations a database has had; 0 for an empty one. */
 export function versionOf(db: Database): number {
   return db.pragma('user_version', { simple: true }) as number;
 }
 
-/** Brings a database to a version of its tables, each step whole or not at all. */
+/** Migrates a database to a version of its tables. Each migration is applied whole or not at all. */
 export function migrate(db: Database, to = migrations.length): void {
   for (let version = versionOf(db); version < to; version++)
     db.transaction(() => {

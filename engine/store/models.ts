@@ -1,4 +1,4 @@
-/** Table `models`. */
+/** Stores models in the table `models`. */
 import type { Database } from 'better-sqlite3';
 import type { LinearInfo, Model, ModelInfo } from '../contract.ts';
 import { jsonObject, type Rows } from './rows.ts';
@@ -25,7 +25,9 @@ type Stored = Omit<ModelInfo, 'acceptFields' | 'linears'> &
     readonly linears: readonly (Omit<LinearInfo, 'layers'> & Partial<LinearInfo>)[];
   };
 
-/** What an earlier studio has stored accepted nothing, and was of models whose blocks are all alike. */
+/**
+ * Reads what is known of a model. Earlier studios stored models whose blocks were all alike, and accepted no unknown fields.
+ */
 function readInfo(text: string): ModelInfo {
   const info = jsonObject<Stored>('info', text);
   const layers = [...Array(info.layers).keys()];
@@ -50,7 +52,7 @@ export class Models {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM models WHERE id = ?').get(id);
     return this.#rows.one('models', row, fromRow);
   }
-  /** Adds it, or renews what is known of the same path in the same project; answers the stored model. */
+  /** Adds a model, or replaces what is known of the same path in the same project. Returns the stored model. */
   put(model: Model): Model {
     const { id, projectId, path, embedded, createdAt, ...info } = model;
     const row = this.#db

@@ -1,10 +1,10 @@
-/** What people should be told about their database. It is kept in a file of the data folder until somebody was told. */
+/** Keeps what people should be told about their database in a file of the data folder, until somebody was told. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
 import type { ProblemValue } from '../problem.ts';
 
-/** Older ones give way; the log has them. */
+/** The most notices that are kept. Older ones are dropped, but stay in the log. */
 const mostKept = 20;
 
 export class Notices {
@@ -22,7 +22,7 @@ export class Notices {
     this.#onAdded = listener;
   }
 
-  /** Writes it to the log and keeps it for whoever asks next. */
+  /** Writes a problem to the log, and keeps it for whoever asks next. */
   add(problem: ProblemValue): void {
     if (this.#untold.some(({ message }) => message === problem.message)) return;
     console.error(`${new Date().toISOString()} ${problem.code}: ${problem.message} ${problem.hint}`);
@@ -31,7 +31,7 @@ export class Notices {
     this.#onAdded();
   }
 
-  /** What nobody was told so far; from now on they were. */
+  /** Returns the notices that nobody has been told of, and forgets them. */
   take(): readonly ProblemValue[] {
     const untold = this.#untold;
     this.#untold = [];

@@ -1,6 +1,6 @@
 /**
- * Opens the database of a data folder: looks whether it is sound, heals it where it is not, brings its tables up to date with a copy
- * kept before, and gives one object per table.
+ * Opens the database of a data folder: checks whether it is sound, heals it if not, migrates its tables after making a copy,
+ * and provides one object per table.
  */
 import { closeSync, existsSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,10 @@ import { Runs } from './runs.ts';
 import { SampleStates } from './sample-state.ts';
 import { Samples } from './samples.ts';
 
-/** A larger file is checked at its opening only when it was not closed properly: half a second for 60 MB. */
+/**
+ * The largest file, in bytes, that is checked at every opening; a check takes half a second for 60 MB. A larger file is checked
+ * only when it was not closed properly.
+ */
 const alwaysCheckedBytes = 8_000_000;
 
 export class Store {
@@ -70,7 +73,7 @@ export class Store {
     this.knownPaths = new KnownPaths(db);
   }
 
-  /** Everything `work` writes appears at once, or not at all. */
+  /** Runs `work` in a transaction: everything it writes becomes visible at once, or nothing does. */
   transaction<T>(work: () => T): T {
     try {
       return this.#db.transaction(work)();
@@ -80,8 +83,9 @@ export class Store {
   }
 
   /**
-   * The same for what need not outlast a power loss, because what it tells of does not either: it is flushed to the disk not by itself but
-   * with the next transaction that is, and so never after a later one. Where a process is killed it is as safe as any other.
+   * Runs `work` in a transaction that need not outlast a power loss, because what it records does not either. It is flushed to
+   * the disk together with the next flushed transaction, so never after a later one. If only the process is killed, it is as
+   * safe as any other.
    */
   unflushed<T>(work: () => T): T {
     this.#db.pragma('synchronous = NORMAL');
@@ -92,7 +96,7 @@ export class Store {
     }
   }
 
-  /** Notes that the database is damaged: people are told, and the next opening checks it fully and heals it. */
+  /** Records that the database is damaged: people are told, and the next opening checks it fully and heals it. */
   reportDamage(damage: string): Problem {
     try {
       writeFileSync(suspicion(this.#db.name), damage, { mode: 0o600 });
@@ -113,7 +117,7 @@ export class Store {
   }
 }
 
-/** Lets statements that meet damage throw what `report` makes of it. */
+/** Lets statements that meet damage throw what `report` returns. */
 function watch(db: Database.Database, report: (error: Error) => Problem): void {
   const guard =
     <Args extends unknown[], T>(work: (...args: Args) => T) =>
@@ -134,13 +138,16 @@ function watch(db: Database.Database, report: (error: Error) => Problem): void {
   }) as typeof db.prepare;
 }
 
-/** A file beside the database that says what was found wrong with it. */
+/** Returns the path of the file beside the database that says what was found wrong with it. */
 const suspicion = (path: string): string => `${path}.suspect`;
 
-/** SQLite takes paths of so many bytes on Unix, less the names that backups and healing add. */
+/** The longest path of a data folder, in bytes: SQLite's limit on Unix, less the names that backups and healing add. */
 const longestDataDir = 512 - 100;
 
-/** Opens (or makes) `studio.sqlite` in `dataDir`. A damaged one is healed, and its notices say what was saved and lost. */
+/**
+ * Opens or makes `studio.sqlite` in `dataDir`. A damaged database is healed, and the notices say what was saved and what was
+ * lost.
+ */
 export function openStore(dataDir: string): Store {
   const path = join(dataDir, 'studio.sqlite');
   if (Buffer.byteLength(dataDir) > longestDataDir)
@@ -185,7 +192,10 @@ export function openStore(dataDir: string): Store {
   }
 }
 
-/** Opens a database that has passed a check, with the newest tables. Throws `Damage`, or what SQLite throws of damage. */
+/**
+ * Opens a database after checking it, and migrates its tables. Throws `Damage`, or the error that SQLite throws when it meets
+ * damage.
+ */
 function openSound(path: string, dataDir: string): Database.Database {
   if (existsSync(path)) examine(path, dataDir);
   // SQLite gives its log the rights of the file.
@@ -206,7 +216,10 @@ function openSound(path: string, dataDir: string): Database.Database {
   }
 }
 
-/** Looks without writing a byte: a file of a later version stays exactly as it is, and so does a damaged one with its log. */
+/**
+ * Checks a database without writing a byte. A file of a later version stays exactly as it is, and so does a damaged one with
+ * its log.
+ */
 function examine(path: string, dataDir: string): void {
   // SQLite removes its log when the last connection is closed, so one that is left tells of an end in the midst.
   const leftInMidst = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;

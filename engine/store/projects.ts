@@ -1,4 +1,4 @@
-/** Table `projects`. */
+/** Stores projects in the table `projects`. */
 import type { Database } from 'better-sqlite3';
 import type { Project } from '../contract.ts';
 

@@ -1,4 +1,4 @@
-/** Table `queue`: the runs that go on when a host starts, in their order. */
+/** Stores in the table `queue` the runs that are continued when a host starts, in their order. */
 import type { Database } from 'better-sqlite3';
 import type { RecipeInput } from '../recipe.ts';
 import { jsonObject, type Rows } from './rows.ts';
@@ -6,10 +6,10 @@ import type { RunJob } from './runs.ts';
 
 export interface QueuedRun {
   readonly runId: string;
-  /** The fields that were asked for; a run that goes on keeps the others. */
+  /** The fields that were asked for; a resumed run keeps its other fields. */
   readonly recipe: RecipeInput;
   readonly job: RunJob;
-  /** The step of the checkpoint from which a host put it on by itself; null until one has. */
+  /** The step of the checkpoint from which a host continued it by itself; null until one has. */
   readonly continuedFrom: number | null;
 }
 
@@ -36,7 +36,7 @@ export class Queue {
       continuedFrom: continued_from,
     }));
   }
-  /** Adds a run as the last one. */
+  /** Adds a run at the end of the queue. */
   add(runId: string, recipe: RecipeInput, job: RunJob): void {
     this.#db
       .prepare(
@@ -48,12 +48,12 @@ export class Queue {
   remove(runId: string): void {
     this.#db.prepare('DELETE FROM queue WHERE run_id = ?').run(runId);
   }
-  /** Takes over an order of runs. Those that are not in the table are passed over. Belongs into a transaction. */
+  /** Puts the runs into this order. Runs that are not in the table are ignored. This belongs into a transaction. */
   arrange(runIds: readonly string[]): void {
     const place = this.#db.prepare('UPDATE queue SET position = ? WHERE run_id = ?');
     for (const [position, runId] of runIds.entries()) place.run(position, runId);
   }
-  /** Notes that a host puts the run on by itself. */
+  /** Records that a host continues the run by itself. */
   continueFrom(runId: string, step: number): void {
     this.#db.prepare('UPDATE queue SET continued_from = ? WHERE run_id = ?').run(step, runId);
   }

@@ -1,17 +1,19 @@
-/** Reads rows so that one that cannot be read costs that row alone: a list goes on without it, and people are told which it was. */
+/**
+ * Reads rows so that a row that cannot be read costs that row alone: a list leaves it out, and people are told which it was.
+ */
 import { Problem, type ProblemValue } from '../problem.ts';
 
-/** At most this many rows are named in one notice; the log names all. */
+/** The most rows that one notice names; the log names all. */
 const rowsNamed = 5;
 
-/** The list in a column. */
+/** Parses the JSON array in a column. Throws an Error when it holds anything else. */
 export function jsonArray<T>(column: string, text: string): T[] {
   const value = parse(column, text);
   if (!Array.isArray(value)) throw new Error(`column '${column}' holds no list`);
   return value as T[];
 }
 
-/** The record in a column. */
+/** Parses the JSON object in a column. Throws an Error when it holds anything else. */
 export function jsonObject<T>(column: string, text: string): T {
   const value = parse(column, text);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -29,14 +31,14 @@ function parse(column: string, text: string): unknown {
 
 export class Rows {
   readonly #tell: (problem: ProblemValue) => void;
-  /** Rows that are in the log already. */
+  /** The rows that are in the log already. */
   readonly #known = new Set<string>();
 
   constructor(tell: (problem: ProblemValue) => void) {
     this.#tell = tell;
   }
 
-  /** All rows of a table that can be read, in their order. */
+  /** Returns all rows of a table that can be read, in their order. */
   list<Row extends object, T>(table: string, rows: readonly Row[], read: (row: Row) => T): T[] {
     const unread: string[] = [];
     const found = rows.flatMap((row) => {
@@ -59,7 +61,7 @@ export class Rows {
     return found;
   }
 
-  /** One row, or null where there is none. A row that cannot be read is a Problem with the code `store-damaged`. */
+  /** Returns a row, or null when there is none. A row that cannot be read is a Problem with the code `store-damaged`. */
   one<Row extends object, T>(table: string, row: Row | undefined, read: (row: Row) => T): T | null {
     if (row === undefined) return null;
     try {
@@ -74,7 +76,7 @@ export class Rows {
     }
   }
 
-  /** Names a row and what is wrong with it, in the log too. */
+  /** Describes a row and what is wrong with it, and writes that to the log once. */
   #describe(table: string, row: object, error: unknown): string {
     const { id, name, sequence } = row as { readonly id?: string; readonly name?: string; readonly sequence?: number };
     const named = [name, id ?? sequence].filter((part) => part !== undefined).join(' ');

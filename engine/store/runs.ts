@@ -1,4 +1,7 @@
-/** Table `runs`. Losses, other measures, time and memory are what the metrics come to; metrics.ts keeps them with every step that is stored. */
+/**
+ * Stores runs in the table `runs`. Losses, other measures, time and memory are totals of the metrics, which metrics.ts updates
+ * with every step that is stored.
+ */
 import type { Database } from 'better-sqlite3';
 import type { DataAt, Provider, Run, RunState } from '../contract.ts';
 import type { MeasureTotals } from '../measures.ts';
@@ -6,15 +9,18 @@ import type { ProblemValue } from '../problem.ts';
 import { fromSaved, type Recipe, type RecipeInput } from '../recipe.ts';
 import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
-/** What the job of a run needs beside model, recipe and folder. */
+/** Holds what the job of a run needs besides model, recipe and folder. */
 export interface RunJob {
   readonly data: DataAt;
   readonly adapterPath: string | null;
-  /** That of the version the run starts from; absent where the adapter was named by its path, and in runs of an earlier studio. */
+  /**
+   * The hash of the adapter version that the run starts from; left out when the adapter was named by its path, and in runs of
+   * an earlier studio.
+   */
   readonly adapterHash?: string;
   readonly device: 'auto' | Provider;
   readonly skipBadRows: boolean;
-  /** Absent in runs of an earlier studio. */
+  /** Left out in runs of an earlier studio. */
   readonly acceptFields?: readonly string[];
 }
 
@@ -52,7 +58,10 @@ interface Row {
   peak_memory: number;
 }
 
-/** A run, with the number of the version that it was trained on: of an earlier studio's runs it is known while the data set is there. */
+/**
+ * Selects runs with the number of the version that each was trained on. A run of an earlier studio did not store it, so it is
+ * known only while the data set is there.
+ */
 const selectRuns = `SELECT runs.*, coalesce(
     (SELECT sequence FROM dataset_versions WHERE id = runs.version_id),
     CASE WHEN json_valid(job) THEN json_extract(job, '$.data.version.sequence') END
@@ -90,7 +99,7 @@ const fromRow = (row: Row): Run => ({
   finishedAt: row.finished_at,
 });
 
-/** Columns that change while a run lives. */
+/** Lists the columns that change during the life of a run. */
 export interface RunChange {
   readonly name?: string;
   readonly state?: RunState;
@@ -104,7 +113,7 @@ export interface RunChange {
   readonly problem?: ProblemValue | null;
   readonly notes?: string;
   readonly tags?: readonly string[];
-  /** What its runner knows the computation by. */
+  /** What its runner identifies the computation by. */
   readonly process?: object | null;
   readonly metricsRead?: number;
   readonly eventsRead?: number;
@@ -148,7 +157,7 @@ export class Runs {
     const row = this.#db.prepare<[string], Row>(`${selectRuns} WHERE runs.id = ?`).get(id);
     return this.#rows.one('runs', row, fromRow);
   }
-  /** The newest run in a folder. */
+  /** Returns the newest run in a folder. */
   byOut(out: string): Run | null {
     const row = this.#db.prepare<[string], Row>(`${selectRuns} WHERE out = ? ORDER BY runs.sequence DESC`).get(out);
     return this.#rows.one('runs', row, fromRow);
@@ -157,7 +166,7 @@ export class Runs {
     const row = this.#db.prepare<[string], { job: string }>('SELECT job FROM runs WHERE id = ?').get(id);
     return this.#rows.one('runs', row, ({ job }) => jsonObject<RunJob>('job', job));
   }
-  /** How far the folder of the run is stored: bytes of each of its files. */
+  /** Returns how far the folder of the run is stored: the bytes read of each of its files. */
   position(id: string): { metrics: number; events: number } {
     return this.#db
       .prepare<[string], { metrics: number; events: number }>(
@@ -165,7 +174,7 @@ export class Runs {
       )
       .get(id)!;
   }
-  /** Runs of the given state, oldest first. */
+  /** Lists the runs of a state, oldest first. */
   inState(state: RunState): { run: Run; process: object | null }[] {
     const rows = this.#db.prepare<[string], Row>(`${selectRuns} WHERE state = ? ORDER BY runs.sequence`).all(state);
     return this.#rows.list('runs', rows, (row) => ({

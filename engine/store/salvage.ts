@@ -1,31 +1,35 @@
 /**
- * Copies what can be read of a damaged database into a new one, table by table and row by row, and takes from a backup what cannot.
- * Rows are asked for by ranges of their integer key: from both ends up to what cannot be read, then within what is left between.
+ * Copies what can be read of a damaged database to a new one, table by table and row by row, and takes the rest from a backup.
+ * Rows are asked for by ranges of their integer key: first from both ends up to a row that cannot be read, then within the part
+ * between.
  */
 import Database from 'better-sqlite3';
 import { migrate, versionOf } from './migrate.ts';
 
-/** What became of one table. */
+/** Counts what became of the rows of one table. */
 export interface Saved {
   readonly table: string;
-  /** Rows read from the damaged database. */
+  /** The number of rows read from the damaged database. */
   readonly read: number;
-  /** Rows that only the backup had. */
+  /** The number of rows that only the backup had. */
   readonly fromBackup: number;
-  /** Rows that are in neither; null where there is no telling how many there were. */
+  /** The number of rows that are in neither; null when nobody can tell how many there were. */
   readonly lost: number | null;
 }
 
-/** So many ranges of a table are tried beside the first of each group; each costs microseconds. */
+/** The most ranges of a table that are tried besides the first of each group; each takes microseconds. */
 const mostRanges = 20_000;
-/** After so many ranges in a row without a row the rest is given up. */
+/** The number of ranges in a row that yield nothing after which the rest is given up. */
 const mostFruitless = 500;
-/** No key is larger: steps and sequences count from 1. */
+/** The largest key that is looked for: steps and sequences count from 1. */
 const largestKey = 2 ** 48;
-/** A range without a known end is taken apart in pieces of this size. */
+/** The size of the pieces, in keys, into which a range without a known end is divided. */
 const pieceOfKeys = 65_536;
 
-/** Things that others refer to come first; `within` is the column whose values each have keys of their own. */
+/**
+ * Lists the tables, those that others refer to first. `within` is the column that groups rows: each group counts its keys by
+ * itself.
+ */
 const tables: readonly { readonly name: string; readonly key: string; readonly within?: string }[] = [
   { name: 'projects', key: 'sequence' },
   { name: 'models', key: 'sequence' },
@@ -46,7 +50,10 @@ const tables: readonly { readonly name: string; readonly key: string; readonly w
 type Row = Record<string, unknown>;
 type Source = Database.Database;
 
-/** Fills a new database at `target`, of the newest tables. A source that is null has nothing; that of the backup is migrated as needed. */
+/**
+ * Fills a new database at `target` and gives it the newest tables. A source that is null has no rows; the backup is migrated as
+ * needed.
+ */
 export function salvage(damaged: Source | null, backup: Source | null, target: string): Saved[] {
   const into = new Database(target);
   try {
@@ -66,7 +73,7 @@ export function salvage(damaged: Source | null, backup: Source | null, target: s
   }
 }
 
-/** The tables of the damaged database are filled as they were, and migrated then. */
+/** Returns the version of the tables to fill: that of the damaged database, whose rows are migrated afterwards. */
 function versionToFill(damaged: Source | null, backup: Source | null): number | undefined {
   for (const source of [damaged, backup]) {
     try {
@@ -79,7 +86,7 @@ function versionToFill(damaged: Source | null, backup: Source | null): number | 
   return undefined;
 }
 
-/** Also those that nobody here named: by their row id. */
+/** Lists all tables of a database. Those that `tables` does not name are read by their row id. */
 function tablesOf(db: Source): typeof tables {
   const names = db
     .prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
@@ -125,7 +132,7 @@ function isKnown(db: Source, table: string): boolean {
   }
 }
 
-/** How many rows a table had: an index of it may still tell. */
+/** Returns how many rows a table had, which one of its indexes may still tell; null when none does. */
 function countOf(db: Source, table: string): number | null {
   try {
     return db.prepare<[], { count: number }>(`SELECT count(*) AS count FROM ${table}`).get()!.count;
@@ -135,8 +142,8 @@ function countOf(db: Source, table: string): number | null {
 }
 
 /**
- * Hands over every row that can be read, and answers how many keys between those could not; null where that has no bound, because
- * an end of the table is unreadable.
+ * Passes every row that can be read to `take`, and returns how many keys between these rows could not be read. Returns null
+ * when that number has no bound, because an end of the table is unreadable.
  */
 function readByKey(
   db: Source,
@@ -151,7 +158,7 @@ function readByKey(
     return db.prepare<[Row], Row & { salvage_key: number }>(sql);
   };
   const queries = { ASC: prepare('ASC'), DESC: prepare('DESC') };
-  /** Reads on until the end or the first error; answers the last key that was read, and whether that was the end. */
+  /** Reads until the end or the first error. Returns the last key that was read, and whether the end was reached. */
   const readOn = (order: 'ASC' | 'DESC', from: number, to: number): { last: number | null; whole: boolean } => {
     let last: number | null = null;
     try {
@@ -197,7 +204,7 @@ function readByKey(
   return bounded || unread === 0 ? unread : null;
 }
 
-/** Adds a row unless it is there already or refers to what is not; answers how many were added. */
+/** Returns a function that adds a row unless it exists already or refers to a missing one, and returns how many were added. */
 function adder(db: Source, table: string): (row: Row) => number {
   const columns = new Set((db.pragma(`table_info(${table})`) as { name: string }[]).map(({ name }) => name));
   const references = db.pragma(`foreign_key_list(${table})`) as {
@@ -212,7 +219,7 @@ function adder(db: Source, table: string): (row: Row) => number {
       db.prepare<[unknown], { 1: 1 }>(`SELECT 1 FROM ${reference.table} WHERE ${reference.to} = ?`),
     ]),
   );
-  /** Rows of one thing come one after the other. */
+  /** The last id found for each reference; rows with the same one follow each other. */
   const lastThere = new Map<unknown, unknown>();
   const statements = new Map<string, Database.Statement<unknown[]>>();
   return (row) => {

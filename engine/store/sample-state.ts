@@ -1,4 +1,4 @@
-/** Table `sample`: how the first-start sample stands. */
+/** Stores in the table `sample` how far the sample of the first start is. */
 import type { Database } from 'better-sqlite3';
 import type { SampleState } from '../contract.ts';
 import { jsonObject, type Rows } from './rows.ts';

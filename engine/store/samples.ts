@@ -1,4 +1,4 @@
-/** Table `samples`: answers to the fixed prompts of a run, each with its verdict. */
+/** Stores the answers to the fixed prompts of a run in the table `samples`, each with its verdict. */
 import type { Database } from 'better-sqlite3';
 import type { Sample, Verdict } from '../contract.ts';
 import { jsonObject, type Rows } from './rows.ts';

@@ -1,4 +1,4 @@
-/** The thread that copies and checks the database of `workerData.dataDir` once, and says what it found. */
+/** Copies and checks the database of `workerData.dataDir` once, in a thread, and says what it found. */
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import Database from 'better-sqlite3';

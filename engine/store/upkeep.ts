@@ -8,15 +8,15 @@ import { lastHealed } from './heal.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { Store } from './open.ts';
 
-/** What a thread found. */
+/** Holds what the thread found. */
 export interface UpkeepResult {
-  /** What is wrong with the database, or null. */
+  /** What is wrong with the database; null when it is sound. */
   readonly damage: string | null;
-  /** Why there is no new copy, or null. */
+  /** Why there is no new copy; null when there is one. */
   readonly failure: ProblemValue | null;
 }
 
-/** Whoever started the host is answered first. */
+/** The wait, in milliseconds, before the first look, so that whoever started the host is answered first. */
 const firstLookMilliseconds = 2000;
 const nextLookMilliseconds = 3_600_000;
 
@@ -32,12 +32,12 @@ export class Upkeep {
     this.#timer = setTimeout(() => void this.look(), firstLookMilliseconds).unref();
   }
 
-  /** A copy is being made. */
+  /** Says whether a copy is being made. */
   get busy(): boolean {
     return this.#work !== null;
   }
 
-  /** Copies and checks the database unless that was done today; answers when it is done. */
+  /** Copies and checks the database unless that was done today, and resolves when it is done. */
   async look(): Promise<void> {
     clearTimeout(this.#timer);
     this.#work ??= this.#backUpUnlessDone();

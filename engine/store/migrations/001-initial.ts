@@ -1,4 +1,6 @@
-/** The first tables. Order is `sequence`; times are UTC milliseconds; lists and records inside a thing are JSON. */
+/**
+ * Makes the first tables. Rows are ordered by `sequence`; times are UTC milliseconds; lists and records within a row are JSON.
+ */
 export const initial = `
   CREATE TABLE projects (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,4 +1,4 @@
-/** A run can be paused. A column's CHECK cannot change, so a new column takes its place. */
+/** Allows runs to be paused. A column's CHECK cannot be changed, so a new column replaces the old one. */
 export const paused = `
   ALTER TABLE runs ADD COLUMN new_state TEXT NOT NULL DEFAULT 'queued'
     CHECK (new_state IN ('queued', 'running', 'paused', 'done', 'stopped', 'interrupted', 'failed'));

@@ -1,4 +1,4 @@
-/** What runs really took of memory. */
+/** Adds how much memory runs really took. */
 export const memory = `
   CREATE TABLE memory_measures (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,

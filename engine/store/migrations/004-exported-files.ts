@@ -1,2 +1,2 @@
-/** Which files an export wrote, each with its hash. */
+/** Adds the files that an export wrote, each with its hash. */
 export const exportedFiles = `ALTER TABLE exports ADD COLUMN files TEXT NOT NULL DEFAULT '[]';`;

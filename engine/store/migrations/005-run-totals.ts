@@ -1,4 +1,7 @@
-/** What a run's metrics come to, kept with the run: it is asked for with every step, and a sum over a million steps takes a second. */
+/**
+ * Adds the totals of a run's metrics to the run. They are asked for with every step, and a sum over a million steps takes a
+ * second.
+ */
 export const runTotals = `
   ALTER TABLE runs ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
   ALTER TABLE runs ADD COLUMN peak_memory INTEGER NOT NULL DEFAULT 0;

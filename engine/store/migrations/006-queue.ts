@@ -1,4 +1,4 @@
-/** The queue survives the host, and so does how far the folder of a run has been read. */
+/** Stores the queue, so that it survives the host, and how far the folder of each run has been read. */
 export const queue = `
   -- What goes on by itself when a host starts: first the run that trains, then those that wait. Runs of a client are not in it.
   CREATE TABLE queue (

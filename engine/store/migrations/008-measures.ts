@@ -1,6 +1,7 @@
 /**
- * Any measure of anything, in place of the one evaluation loss of runs. A run keeps the last and the best value of each, because they are
- * asked for with every step. A subject can be in one of several tables, so triggers stand in for a foreign key.
+ * Stores any measure of anything, in place of the one evaluation loss of runs. A run keeps the last and the best value of each
+ * measure, because they are asked for with every step. A subject can be a row of one of several tables, so triggers replace a
+ * foreign key.
  */
 export const measures = `
   CREATE TABLE measures (

@@ -1,6 +1,7 @@
 /**
- * What a data set holds is a version of it, and a run names the one it was trained on. The files that a data set had become its first
- * version; of several only one hash over all was kept, so that of each is not known until they are looked at again.
+ * Adds versions of data sets, and the version that a run was trained on. The files that a data set had become its first
+ * version. Only one hash over all files was kept when there were several, so the hash of each is not known until the files are
+ * hashed again.
  */
 export const datasetVersions = `
   CREATE TABLE dataset_versions (
