@@ -1,4 +1,4 @@
-/** Adapter versions: made by a run, or imported. */
+/** Registers adapter versions, which a run made or a person imported. */
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { adapterFolderOf } from '../adapters/find.ts';
@@ -14,7 +14,7 @@ export class AdapterRegistry {
     this.#context = context;
   }
 
-  /** Stores the adapter that a run has published, as its one version. */
+  /** Stores the adapter that a run has published; a run has one version. */
   putPublished(run: Run, { step, evalLoss, adapter }: AdapterEvent): AdapterVersion {
     const { store } = this.#context;
     const number = store.adapters.list(run.projectId).length + 1;
@@ -37,7 +37,7 @@ export class AdapterRegistry {
     return store.adapters.ofRun(run.id)!;
   }
 
-  /** Everyone learns of a version that was stored. */
+  /** Tells every client of a version that was stored. */
   tell(version: AdapterVersion): void {
     const { emit } = this.#context;
     emit('adapter.changed', version);

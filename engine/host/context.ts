@@ -1,38 +1,38 @@
-/** What every part of the host shares: the store, the jobs, and the way events leave. */
+/** Holds what every part of the host shares: the store, the jobs, and the way events leave. */
 import type { EngineEvents, JobSpec, Progress } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Job, JobOptions, Supervisor } from '../jobs/supervisor.ts';
 import type { Store } from '../store/open.ts';
 import type { Unsaved } from './unsaved.ts';
 
-/** Who asks: one connection of a window or command line. */
+/** Describes one connection of a window or command line. */
 export interface Client {
   /** Fires when the connection is gone. */
   readonly gone: AbortSignal;
-  /** An event for this one alone. */
+  /** Sends an event to this client alone. */
   readonly tell: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
 }
 
-/** A client that waits for the answer to one request. */
+/** Is a client that waits for the answer to one request. */
 export interface Asker {
   readonly client: Client;
-  /** Fires when it waits no more: it has cancelled the request, or its connection is gone. */
+  /** Fires when the client no longer waits: it has cancelled the request, or its connection is gone. */
   readonly signal: AbortSignal;
 }
 
 export interface HostContext {
   readonly dataDir: string;
-  /** Graphs and other things that can be made again. */
+  /** The folder of graphs and other things that can be made again. */
   readonly cacheDir: string;
   readonly store: Store;
   readonly supervisor: Supervisor;
-  /** Where everything is stored that nobody waits for who could be told that it cannot be. */
+  /** Stores what nobody waits for who could be told that storing it failed. */
   readonly unsaved: Unsaved;
-  /** An event for everyone. */
+  /** Sends an event to every client. */
   readonly emit: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
 }
 
-/** The thing, or a Problem that says which kind of thing is not there. */
+/** Returns the thing, or throws a Problem that says which kind of thing does not exist. */
 export function found<T>(thing: T | null, what: string, id: string): T {
   if (thing === null)
     throw new Problem('not-found', `There is no ${what} '${id}'.`, 'It may have been removed; look at the list again.');
@@ -40,11 +40,11 @@ export function found<T>(thing: T | null, what: string, id: string): T {
 }
 
 interface Asked extends Pick<JobOptions, 'onMessage'> {
-  /** Who asks: the job ends when nobody waits for it any more. */
+  /** The client that waits for the job; the job ends when it no longer waits. */
   readonly asker?: Asker | undefined;
 }
 
-/** Starts a job. Its progress is told to everyone as that of its subject, and to who asked as that of the request. */
+/** Starts a job. Its progress is sent to every client as that of the subject, and to the asker as that of its request. */
 export function startReported(context: HostContext, spec: JobSpec, subjectId: string | null, asked: Asked = {}): Job {
   const { asker, onMessage } = asked;
   const job: Job = context.supervisor.start(spec, {
@@ -61,10 +61,10 @@ export function startReported(context: HostContext, spec: JobSpec, subjectId: st
   return job;
 }
 
-/** A file that lets nothing be heard for longer is taken for one that its reader never comes to the end of. */
+/** The silence in seconds after which a file is taken for one that its reader will never finish. */
 export const silenceSeconds = 60;
 
-/** Runs a job that reads `path`, however long that takes as long as it goes on. */
+/** Runs a job that reads `path`. It may take any time, as long as it makes progress. */
 export async function runReader<T>(
   context: HostContext,
   spec: JobSpec,

@@ -1,6 +1,6 @@
 /**
- * The devices of this machine and what is known of them. An accelerator counts only after a trial: in a job of its own, because a driver
- * may take its process down. What came out is kept for this machine, this version and this make of graph.
+ * Knows the devices of this machine, and tries them. An accelerator counts only after a trial, which is a job of its own
+ * because a driver may crash its process. The verdict is kept for this machine, this version, and this make of graph.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,15 +15,15 @@ import { versions } from '../versions.ts';
 import type { HostContext } from './context.ts';
 import type { ModelProcesses } from './model-processes.ts';
 
-/** How a trial ended: with figures, or why not. */
+/** Says how a trial ended: with figures, or with the reason why it failed. */
 type Verdict = { readonly measured: DeviceMeasure } | { readonly reason: string };
 
-/** Runs whose steps are of the same operators; a subject stands for all of them. */
+/** Names the runs whose steps consist of the same operators; `subject` stands for all of them. */
 interface Make {
   readonly subject: TrialSubject | null;
   readonly key: string;
 }
-/** What a device must compute to count at all; a run's own make is tried before the run. */
+/** Is what a device must compute to count at all. The make of a run is tried in addition before the run. */
 const usual: Make = { subject: null, key: trialKey(trialFor(null)) };
 const untried = 'It is being tried.';
 const longestFile = 1 << 20;
@@ -33,9 +33,12 @@ export class Devices {
   readonly #file: string;
   readonly #verdicts: Map<string, Verdict>;
   readonly #processes: Pick<ModelProcesses, 'trialKey'>;
-  /** Makes of runs that are about to begin, by their subject: a model is read in a job, and may be another one by the next run. */
+  /**
+   * The makes of runs that are about to begin, by their subject. A make is used once: its model is read in a job, and may have
+   * changed by the next run.
+   */
   readonly #makes = new Map<string, Make>();
-  /** One trial at a time: several would measure each other. */
+  /** Queues the trials one after the other, because trials at the same time would slow each other down. */
   #trials: Promise<void> = Promise.resolve();
 
   constructor(context: HostContext, processes: Pick<ModelProcesses, 'trialKey'>) {
@@ -45,14 +48,14 @@ export class Devices {
     this.#verdicts = readVerdicts(this.#file);
   }
 
-  /** What is known now. What is not is found out meanwhile, where there may be an accelerator at all. */
+  /** Returns what is known now. What is not known yet is tried meanwhile, if there may be an accelerator at all. */
   get(): MachineInfo {
     const info = this.#info([usual]);
     if (info.devices.some(isUntried)) void this.#tryAll([usual]).then(() => this.#tell());
     return info;
   }
 
-  /** Tries every device that was not, or all of them again. */
+  /** Tries every device that was not tried yet, or all of them again. */
   async measure(again: boolean): Promise<MachineInfo> {
     if (again) this.#verdicts.clear();
     await this.#try('cpu', usual);
@@ -60,7 +63,7 @@ export class Devices {
     return this.#tell();
   }
 
-  /** The devices as a run like this may use them; null while that has to be found out. */
+  /** Returns the devices as a run like this may use them; null while that is not known yet. */
   forRun(subject: TrialSubject): readonly DeviceInfo[] | null {
     const make = this.#hasCandidates() ? this.#makes.get(JSON.stringify(subject)) : usual;
     if (make === undefined) return null;
@@ -70,7 +73,7 @@ export class Devices {
     return devices;
   }
 
-  /** Finds out what `forRun` needs. */
+  /** Tries what `forRun` needs to know. */
   async tryFor(subject: TrialSubject): Promise<void> {
     const make = this.#hasCandidates() ? await this.#makeOf(subject) : usual;
     this.#makes.set(JSON.stringify(subject), make);
@@ -109,7 +112,7 @@ export class Devices {
     return accelerators({ cuda: existsSync(cudaRuntime(this.#context.dataDir)) });
   }
 
-  /** By the first make that it fails at; measured with the last. */
+  /** Judges a device by the makes in their order: it is refused for the first that fails, and measured with the last. */
   #judged({ provider, name, missing }: Candidate, makes: readonly Make[]): DeviceInfo {
     const refused = (reason: string): DeviceInfo => ({ provider, usable: false, name, reason, measured: null });
     if (missing !== null) return refused(missing);
@@ -123,7 +126,7 @@ export class Devices {
     return { provider, usable: true, name, reason: null, measured };
   }
 
-  /** The processor too, where it has something to be compared with. */
+  /** Tries the accelerators and, if one of them works, the processor to compare it with. */
   async #tryAll(makes: readonly Make[]): Promise<void> {
     for (const { provider, missing } of this.#candidates())
       for (const make of missing === null ? makes : []) {
@@ -161,7 +164,7 @@ export class Devices {
 
 const isUntried = ({ reason }: DeviceInfo): boolean => reason === untried;
 
-/** What a verdict holds for: this machine, these versions, steps of these operators. */
+/** Returns the key of a verdict, which holds for this machine, these versions, and steps of these operators. */
 function keyOf(provider: Provider, { key }: Make): string {
   return [provider, machineKey(), versions.studio, versions.onnxruntime, key].join(' ');
 }

@@ -1,4 +1,4 @@
-/** Exports: every one is recorded with its proof, also when it fails. */
+/** Writes exports and records each one with its proof, also when it fails. */
 import { randomUUID } from 'node:crypto';
 import { basename } from 'node:path';
 import type { AdapterAt, ExportRecord, ExportRequest, RowsAt } from '../contract.ts';
@@ -30,7 +30,7 @@ export class Exports {
     }
   }
 
-  /** Whether what killed exports left behind is being removed. */
+  /** Says whether remains of killed exports are being removed. */
   get busy(): boolean {
     return this.#tidying > 0;
   }
@@ -133,7 +133,10 @@ export class Exports {
     return record;
   }
 
-  /** Rows for the proof and for the importance of columns: those that are named, or those of the adapter's run as it was trained on them. */
+  /**
+   * Returns the rows for the proof or for the importance of columns: those that are named, or those of the adapter's run as it
+   * was trained on them.
+   */
   async #rowsFor(
     { data, importance, quantization }: ExportRequest,
     run: RunJob | null,
@@ -154,7 +157,7 @@ export class Exports {
     };
   }
 
-  /** Nobody waits for it: the disk may be slow, or not answer at all. */
+  /** Removes the remains of a killed export. Nobody waits for that: the disk may be slow, or not answer at all. */
   #tidy(out: string): void {
     this.#tidying++;
     void tidyAbandoned(out)
@@ -166,7 +169,10 @@ export class Exports {
     this.#context.unsaved.save(`Export ${record.id}`, () => this.#context.store.exports.put(record));
   }
 
-  /** What is half written has no final name yet, so killing it leaves nothing behind that looks whole. */
+  /**
+   * Stops an export, and kills it when it has not ended after 20 seconds. What is half written has no final name yet, so
+   * nothing is left that looks whole.
+   */
   stop(id: string): void {
     this.#jobs.get(id)?.stop(20);
   }

@@ -1,4 +1,4 @@
-/** One handler for every request of the contract. */
+/** Maps every request of the contract to its handler. */
 import type { DataColumns, DataRef, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
 import { judged } from '../evaluate/evaluators.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
@@ -31,7 +31,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
   const { store, supervisor, cacheDir } = context;
   const { devices, library, registry, runs, adapters, processes, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
-  /** Of a data set everyone is told how far it is, and a later question takes the place of an earlier one. */
+  /**
+   * Adds to an asker the question and the data set that progress is about: every client is told of it, and a later question
+   * replaces an earlier one.
+   */
   const asked = (data: DataRef, asker: Asker, question: string): DataAsker =>
     'versionId' in data ? { ...asker, question, subjectId: store.datasets.version(data.versionId)?.datasetId ?? null } : asker;
 

@@ -1,9 +1,12 @@
-/** Which export, adapter and run a file or folder is of: by the hash of what has its numbers, else by what it says of itself. */
+/**
+ * Finds the export, adapter and run that a file or folder comes from: by the hash of the files that hold weights, or else by
+ * its own metadata.
+ */
 import { basename } from 'node:path';
 import type { ExportedFile, Fingerprint, Identification, Inspection } from '../contract.ts';
 import { type HostContext } from './context.ts';
 
-/** Other files, a tokenizer for one, are the same in many folders. */
+/** Matches the files that hold weights. Others, such as a tokenizer, are the same in many folders. */
 const hasNumbers = (name: string): boolean => /\.(gguf|safetensors|onnx|onnx_data|onnx_adapter)$/i.test(name);
 
 export async function identify(context: HostContext, path: string, client: AbortSignal): Promise<Identification | null> {
@@ -32,7 +35,10 @@ export async function identify(context: HostContext, path: string, client: Abort
   };
 }
 
-/** A file alone may have got another name; a folder has every file under its own. */
+/**
+ * Lists the files that are not as they were written. A single file may have been renamed; in a folder every file must have its
+ * own name.
+ */
 function changedFiles(
   path: string,
   { files, written }: Fingerprint,
@@ -48,7 +54,7 @@ function changedFiles(
   return known.filter(({ name, sha256 }) => now.get(name) !== sha256).map(({ name }) => name);
 }
 
-/** What `inspect` says of it besides. */
+/** Adds the origin of a file or folder to what `inspect` says of it. */
 export function withOrigin(inspection: Inspection, identified: Identification | null): Inspection {
   if (identified === null) return inspection;
   const { run, adapter, lineage, changed, by } = identified;

@@ -1,4 +1,6 @@
-/** Takes an export to where another program looks for models: `ollama create` and a first answer, or the model folder of LM Studio or Jan. */
+/**
+ * Installs an export into another program: with `ollama create` and a first answer, or in the model folder of LM Studio or Jan.
+ */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -23,15 +25,15 @@ import { Problem } from '../problem.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What every model can be asked. */
+/** Is a question that any model can be asked. */
 const smokePrompt = 'Say hello in one short sentence.';
 const limits = { list: 60_000, create: 3_600_000, answer: 300_000 };
-/** LM Studio keeps models by their publisher. */
+/** Is the folder of our models in LM Studio, which keeps models by their publisher. */
 const publisher = 'lowrank-studio';
 
 export const programs: readonly InstallProgram[] = ['ollama', 'lm-studio', 'jan'];
 
-/** The programs and where they were found; an environment variable says so where they are elsewhere. */
+/** Finds the programs. An environment variable can name the place of each. */
 export function findPrograms(env: Environment): Program[] {
   return programs.map((program) => ({ program, place: placeOf(program, env) }));
 }
@@ -127,7 +129,10 @@ async function copyForLmStudio(file: string, models: string): Promise<InstallRes
   return { program: 'lm-studio', name: `${publisher}/${name}`, place: folder, answer: null };
 }
 
-/** Jan knows a model by the `model.yml` beside it, whose path counts from its data folder. */
+/**
+ * Copies an export into Jan's data folder. Jan knows a model by the `model.yml` beside it, whose path is relative to that
+ * folder.
+ */
 async function copyForJan(file: string, data: string): Promise<InstallResult> {
   const name = modelName(file);
   const folder = join(data, 'llamacpp', 'models', name);
@@ -143,7 +148,10 @@ async function copyForJan(file: string, data: string): Promise<InstallResult> {
   return { program: 'jan', name, place: folder, answer: null };
 }
 
-/** Whole or not at all: beside its place first. Where the file system can, no byte is copied. */
+/**
+ * Copies a file into a new folder, whole or not at all, by way of a folder beside it. On file systems that can clone a file no
+ * byte is copied.
+ */
 async function copyInto(
   folder: string,
   file: string,
@@ -184,14 +192,17 @@ function ggufOf({ format, path, files }: ExportRecord): string {
   throw new Problem('export-unsupported', `'${path}' is no GGUF of a whole model.`, 'Export a GGUF (--format gguf).');
 }
 
-/** Ollama's rule for a name, the narrowest of the three (types/model/name.go): 1 to 80 of these, and neither `.` nor `-` is the first. */
+/**
+ * The most characters of a name in Ollama, whose rule is the strictest of the three (types/model/name.go): 1 to 80 characters,
+ * of which the first is neither `.` nor `-`.
+ */
 const longestName = 80;
-/** What Windows takes for no folder. */
+/** Matches names that Windows does not accept for a folder. */
 const reserved = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 
 /**
- * A name that every program takes: the export's own where it is one, with `-` for white space. Any other is put into plain letters as far
- * as it goes, with a part of the hash of the whole, so that names in other scripts stay apart.
+ * Makes a name that every program accepts: the name of the export, with `-` for white space, if that is accepted. Any other
+ * name is reduced to plain letters and gets a part of its hash, so that names in other scripts stay distinct.
  */
 function modelName(path: string): string {
   const folder = basename(path) === 'model.gguf' ? basename(dirname(path)) : basename(path);

@@ -1,4 +1,4 @@
-/** Projects, models and data sets: what a person has gathered to work with. */
+/** Manages projects, models and data sets, which a person collects to work with. */
 import { randomUUID } from 'node:crypto';
 import { basename, extname, isAbsolute, resolve } from 'node:path';
 import type { Store } from '../store/open.ts';
@@ -32,7 +32,7 @@ import { type Asker, found, type HostContext, runReader } from './context.ts';
 
 export class Library {
   readonly #context: HostContext;
-  /** Projects whose embedded model is still being read. */
+  /** The projects whose embedded model is still being read. */
   readonly #preparing = new Map<string, Promise<unknown>>();
 
   constructor(context: HostContext) {
@@ -62,7 +62,7 @@ export class Library {
     return found(this.#context.store.projects.get(id), 'project', id);
   }
 
-  /** The project in which runs and exports gather that name a model by its path alone; made when it is not there yet. */
+  /** Returns the project for runs and exports that name a model by its path alone, and makes it if it does not exist yet. */
   looseProject(): Project {
     const name = 'Command line';
     return this.#context.store.projects.byName(name) ?? this.createProject(name);
@@ -136,7 +136,7 @@ export class Library {
     return dataset;
   }
 
-  /** What its files hold now becomes the newest version, unless it is what the newest one says. */
+  /** Makes what the files of a data set hold now its newest version, unless they have not changed. */
   async addDatasetVersion(id: string, asker: Asker): Promise<Dataset> {
     const { store, emit } = this.#context;
     const dataset = found(store.datasets.get(id), 'data set', id);
@@ -153,7 +153,7 @@ export class Library {
     return runReader<DataScan>(this.#context, { kind: 'scan', data }, data.paths[0]!, { asker });
   }
 
-  /** The files of rows, and what they should hold where a version of a data set names them. */
+  /** Returns the files of rows, with their hashes if a version of a data set names them. */
   async dataAt(ref: DataRef, asker?: Asker): Promise<DataAt> {
     if (!('versionId' in ref)) {
       requireFiles(ref);
@@ -212,7 +212,7 @@ export function modelAt({ models }: Store, ref: ModelRef): Required<ModelAt> {
   return { path, acceptFields };
 }
 
-/** The base of an adapter: as its model is registered, or else as its run opened it. */
+/** Returns the base of an adapter, opened as its model is registered, or else as its run opened it. */
 export function baseOf(
   { models, runs }: Store,
   { modelId, modelPath, runId }: Pick<AdapterVersion, 'modelId' | 'modelPath' | 'runId'>,
@@ -222,19 +222,22 @@ export function baseOf(
   return { path: modelPath, acceptFields: model?.acceptFields ?? job?.acceptFields ?? [] };
 }
 
-/** How the run of an adapter read its rows; empty where no run is known. */
+/** Returns how the run of an adapter read its rows; empty when no run is known. */
 export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'runId'> | null): Partial<RowSettings> {
   const run = adapter?.runId == null ? null : runs.get(adapter.runId);
   return run === null ? {} : rowSettings(run.recipe);
 }
 
-/** The host runs in a folder of its own, where a relative path would mean something else. */
+/** Refuses a relative path: the host runs in a folder of its own, where it would mean something else. */
 export function requireAbsolute(path: string): void {
   if (typeof path !== 'string' || !isAbsolute(path))
     throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Give the whole path.');
 }
 
-/** A name without the space around it. */
+/**
+ * Returns a name without the space around it. Refuses one that is empty or too long; `what` is the kind of thing in the
+ * Problem.
+ */
 export function requireName(name: string, what: string): string {
   const trimmed = name.trim();
   if (trimmed === '') throw new Problem('request-invalid', `The ${what} needs a name.`, 'Type one.');

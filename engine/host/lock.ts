@@ -1,7 +1,7 @@
 /**
- * The lock of a data folder: one host at a time. It names the process by id and start time, so a stale one is known for what it is, and
- * whatever else lies in its place is moved away. On Windows, which does not tell us start times, a named pipe is the lock: the system takes
- * it back from a process that ends, however that ends.
+ * Locks a data folder, so that it has one host at a time. The lock names the process by id and start time, so a stale lock is
+ * recognized; anything else in its place is moved away. Windows does not tell us start times, so a named pipe is the lock
+ * there: the system releases it when its process ends, however that happens.
  */
 import { randomUUID } from 'node:crypto';
 import { linkSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,13 +13,16 @@ const longestLock = 4096;
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** What the system says about when it started; null where it cannot be asked. */
+  /** When it started, as the system writes it; null when the system cannot be asked. */
   readonly started: string | null;
-  /** Which start of which machine that is counted from, where the system says; locks of an earlier studio do not name it. */
+  /**
+   * The id of the start of the machine, if the system has one: `started` counts from there. Locks of an earlier studio do not
+   * have it.
+   */
   readonly boot?: string;
 }
 
-/** The identity of a living process, or null when there is none with that id. */
+/** Returns the identity of a living process, or null when there is none with that id. */
 export function processIdentity(pid: number): ProcessIdentity | null {
   if (!isRunning(pid)) return null;
   const boot = bootId();
@@ -39,14 +42,14 @@ function startTime(pid: number): string | null {
   return status?.state === 'ended' ? 'ended' : (status?.started ?? null);
 }
 
-/** Whether that very process still lives. */
+/** Returns whether this very process still lives, rather than another one with its id. */
 export function isAlive(identity: ProcessIdentity): boolean {
   const now = processIdentity(identity.pid);
   if (now === null || (identity.boot ?? now.boot) !== now.boot) return false;
   return now.started === null || now.started === identity.started;
 }
 
-/** Takes the lock, or answers false when a living host holds it. `pipe` names the pipe that is the lock on Windows. */
+/** Takes the lock, and returns false when a living host holds it. `pipe` names the pipe that is the lock on Windows. */
 export async function takeLock(path: string, pipe: string): Promise<boolean> {
   if (process.platform !== 'win32') return takeFile(path);
   if (!(await holdName(pipe))) return false;
@@ -56,7 +59,10 @@ export async function takeLock(path: string, pipe: string): Promise<boolean> {
   return true;
 }
 
-/** Holds a name of the system that only one process can have, up to the end of this one; false when another has it. */
+/**
+ * Takes a name of the system that only one process can have, and keeps it until this process ends. Returns false when another
+ * process has it.
+ */
 export function holdName(name: string): Promise<boolean> {
   const server = createServer((socket) => socket.destroy());
   return new Promise((done, fail) => {
@@ -91,7 +97,7 @@ function takeFile(path: string): boolean {
   }
 }
 
-/** Moves a stale lock away; two starters may try at once, so what was moved is looked at again. */
+/** Moves a stale lock away. Two hosts may do so at once, so the lock that was moved is checked again. */
 function removeStale(path: string, stale: string): void {
   const away = `${path}.${randomUUID()}`;
   try {
@@ -111,7 +117,7 @@ function removeStale(path: string, stale: string): void {
   rmSync(away, { recursive: true, force: true });
 }
 
-/** Whether the lock in that place is that of this process. */
+/** Returns whether the lock belongs to this process. */
 export function holdsLock(path: string): boolean {
   return parseIdentity(readLock(path))?.pid === process.pid;
 }
@@ -120,7 +126,7 @@ export function releaseLock(path: string): void {
   if (holdsLock(path)) rmSync(path, { force: true });
 }
 
-/** What a lock says; nothing where it is no file that a host has written. */
+/** Reads the content of a lock; returns an empty text when it is not a file that a host has written. */
 function readLock(path: string): string {
   try {
     const status = lstatSync(path);

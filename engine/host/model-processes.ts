@@ -1,4 +1,4 @@
-/** Keeps the processes that stay: chat and data preparation, one of each per base model, released when nobody has asked for a while. */
+/** Keeps chat and data processes open, one of each per base model, and ends them when nobody has asked for a while. */
 import { randomUUID } from 'node:crypto';
 import type {
   AdapterPlan,
@@ -29,37 +29,37 @@ interface Held {
   release: NodeJS.Timeout | undefined;
 }
 
-/** A chat process holds the whole model in memory. */
+/** The seconds without a request after which a process ends. A chat process holds the whole model in memory. */
 const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
-/** Progress is told to everyone no more often. */
+/** The shortest time between two reports of progress that are sent. */
 const millisecondsBetweenReports = 100;
 
-/** Who asks about data, so that it ends when nobody waits any more. */
+/** Is a client that asks about data; the work ends when nobody waits for it any more. */
 export interface DataAsker extends Asker {
-  /** What is asked, where a later question of the same client takes the place of an earlier one. */
+  /** The name of the question, if a later question of the same client with this name replaces it. */
   readonly question?: string;
-  /** Of which data set progress is told to everyone; without one it is told to who asks. */
+  /** The data set whose progress is sent to every client; left out, progress is sent to the asker alone. */
   readonly subjectId?: string | null;
 }
 
 export class ModelProcesses {
   readonly #context: HostContext;
   readonly #held = new Map<string, Held>();
-  /** Who hears the tokens of a stream. */
+  /** The receivers of the tokens of each stream. */
   readonly #streams = new Map<string, (token: StreamedToken) => void>();
-  /** Of each client, the questions that wait for an answer. */
+  /** The questions of each client that wait for an answer. */
   readonly #questions = new WeakMap<Client, Map<string, AbortController>>();
 
   constructor(context: HostContext) {
     this.#context = context;
   }
 
-  /** Whether somebody waits for an answer of one of them. */
+  /** Says whether somebody waits for an answer of one of the processes. */
   get busy(): boolean {
     return [...this.#held.values()].some(({ requests }) => requests > 0);
   }
 
-  /** Says whether a job is such a process. */
+  /** Returns whether a job is one of these processes. */
   isOfModel(job: Job): boolean {
     return job.spec.kind === 'chat' || job.spec.kind === 'data';
   }

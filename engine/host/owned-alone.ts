@@ -1,15 +1,15 @@
-/** Keeps what is in a data folder from other people of this computer: private data trains models. */
+/** Closes a data folder to other people of this computer, because private data trains models. */
 import { chmodSync, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { ProblemValue } from '../problem.ts';
 
-/** What the studio itself keeps there; a folder that only its owner may enter keeps all in it. */
+/** Lists the folders that the studio itself makes in a data folder. What is in them is closed by closing them. */
 const folders = ['host', 'cache', 'backups', 'damaged', 'healing', 'runs'];
 
 /**
- * Takes all rights of others from the data folder and what the studio keeps in it, also where they were given before. Answers what to
- * tell when the folder belongs to somebody else, or keeps rights that cannot be taken; null when it is closed.
+ * Takes all rights of others from the data folder and what the studio keeps in it, also rights that were given earlier. Returns
+ * what to tell people when the folder belongs to somebody else, or keeps rights that cannot be taken; null when it is closed.
  */
 export function ownedAlone(dataDir: string): ProblemValue | null {
   // Windows gives a folder below a person's own to that person alone.
@@ -35,7 +35,7 @@ export function ownedAlone(dataDir: string): ProblemValue | null {
   };
 }
 
-/** Never through a link, and nothing of somebody else's. */
+/** Sets the rights of a file or folder that others have rights to, but never through a link. */
 function close(path: string, mode: number): void {
   const status = lstatSync(path);
   if (status.isSymbolicLink() || (status.mode & 0o077) === 0) return;

@@ -1,4 +1,4 @@
-/** What a run would look like, and what an export would weigh, before either is started. */
+/** Estimates what a run would be like, and what an export would weigh, before either is started. */
 import type {
   AdapterVersion,
   DataReport,
@@ -65,7 +65,10 @@ interface AskedParts extends PlanParts {
   readonly asker: Asker;
 }
 
-/** The estimate, with what the programs take as the newest run of the model here measured it; and the measurement itself, if it was of this. */
+/**
+ * Estimates the memory of a run. What the programs take is as the newest run of the model here measured it; `memoryMeasured` is
+ * that measurement if it was of a run like this, and null otherwise.
+ */
 async function memoryForRun(
   at: ModelAt,
   recipe: Recipe,
@@ -86,7 +89,7 @@ async function memoryForRun(
   };
 }
 
-/** A recipe changed until a run takes no more than `budget` bytes. */
+/** Changes a recipe until a run takes no more than `budget` bytes. */
 export async function fitForRun(
   { model, data, recipe: input, budget }: Params<EngineRequests, 'runs.fit'>,
   parts: AskedParts,
@@ -106,12 +109,12 @@ export async function fitForRun(
   return { ...fitted, fits: fitted.bytes <= budget };
 }
 
-/** What a recipe would adapt of a model. */
+/** Returns what a recipe would adapt of a model. */
 export function targetsFor(model: Model, input: RecipeInput, { processes, store }: PlanParts): Promise<TargetPlan> {
   return processes.targets(modelAt(store, model), requireRecipe(input));
 }
 
-/** Share of all tokens that stands behind `length` in its row. */
+/** Estimates the share of all tokens that come after the first `length` of their row. */
 function tokensBehind({ lengths }: DataReport, length: number): number {
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
   const sum = (from: number) =>
@@ -119,10 +122,10 @@ function tokensBehind({ lengths }: DataReport, length: number): number {
   return sum(length) / Math.max(1, sum(0));
 }
 
-/** A token that is only evaluated costs about a third of a trained one: it goes forward once, and not again and backward. */
+/** Is the cost of a token in an evaluation relative to one in training: it takes a forward pass alone. */
 const costOfEvaluation = 1 / 3;
 
-/** Tokens that a run takes through the model, those of its evaluations at what they cost. */
+/** Counts the tokens that a run takes through the model; those of its evaluations are weighted by their cost. */
 function tokensOfRun(recipe: Recipe, evalRows: number, report: DataReport): number {
   const { lengths, rows, examples, maxLength } = report;
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
@@ -135,7 +138,7 @@ function tokensOfRun(recipe: Recipe, evalRows: number, report: DataReport): numb
   return (tokens / Math.max(1, examples)) * (trained + evaluations * evaluated * costOfEvaluation);
 }
 
-/** The exports of an adapter with their sizes. */
+/** Returns the formats that an adapter can be exported as, with their sizes. */
 export function exportChoices(adapter: AdapterVersion, { processes, store }: PlanParts): Promise<readonly ExportChoice[]> {
   return processes.choices(baseOf(store, adapter), adapter.path);
 }

@@ -1,6 +1,7 @@
 /**
- * What each request may carry. What comes over the socket or from the page is whatever somebody wrote: it is checked here, by the engine
- * and by the shell, before a handler sees it, so a wrong shape is said in a sentence, and a key that means nothing is refused instead of written or passed over.
+ * Checks what each request carries. Whatever comes over the socket or from the page is checked here, by the engine and by the
+ * shell, before a handler sees it. A wrong shape is reported in a sentence, and an unknown key is refused instead of stored or
+ * ignored.
  */
 import type {
   AdapterWeight,
@@ -25,18 +26,18 @@ import type {
 import { Problem } from '../problem.ts';
 import type { RecipeInput, RowSettings } from '../recipe.ts';
 
-/** Says what is wrong with a value that is called `at`, or null. */
+/** Checks a value that is called `at`; returns what is wrong with it, or null. */
 interface Check<T> {
   (value: unknown, at: string): string | null;
-  /** What passes; there for the compiler alone. */
+  /** The type that passes; it exists for the compiler alone. */
   readonly accepts?: T;
 }
 type Accepted<C> = C extends Check<infer T> ? T : never;
-/** May be missing. */
+/** Is a check of a key that may be missing. */
 interface Optional<T> {
   readonly optional: Check<T>;
 }
-/** A check for every key of a type, so that one that is added to the contract does not compile until it is checked. */
+/** Holds a check for every key of a type, so that a key added to the contract does not compile until it is checked. */
 type Fields<T> = {
   readonly [K in keyof T]-?: Record<never, never> extends Pick<T, K> ? Optional<Exclude<T[K], undefined>> : Check<T[K]>;
 };
@@ -81,7 +82,7 @@ function listOf<T>(item: Check<T>): Check<readonly T[]> {
 
 const optional = <T>(check: Check<T>): Optional<T> => ({ optional: check });
 
-/** An object with these keys and no others. */
+/** Checks an object that has these keys and no others. */
 function object<T>(fields: Fields<T>): Check<T> {
   const checks = new Map(Object.entries<Check<unknown> | Optional<unknown>>(fields));
   return (value, at) => {
@@ -98,7 +99,7 @@ function object<T>(fields: Fields<T>): Check<T> {
   };
 }
 
-/** The first whose own key is there decides what is said. */
+/** Checks a value by the first of these checks whose key it has. */
 function either<T extends readonly (readonly [key: string, check: Check<unknown>])[]>(
   ...kinds: T
 ): Check<Accepted<T[number][1]>> {
@@ -121,7 +122,7 @@ const model: Check<ModelRef> = either(
   ['id', ofId],
   ['path', object<Extract<ModelRef, { path: string }>>({ path: text, acceptFields })],
 );
-/** Its fields are checked where a recipe is read. */
+/** Checks a recipe only for being an object; its fields are checked where it is read. */
 const recipe = kind<RecipeInput>('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value));
 const templated = object<{ readonly template: string }>({ template: text });
 const constant = object<{ readonly constant: string }>({ constant: text });
@@ -149,7 +150,7 @@ const ofProject = object<{ projectId: string }>({ projectId: text });
 const rows = { data, split: optional(oneOf('train', 'eval')) };
 const viewing = { rowSettings, day: optional(text) };
 
-/** What else a template reads of a message passes. */
+/** Checks a chat message. Further fields pass, because a template may read them. */
 const message = kind<ChatMessage>(
   'a message with role and content',
   (value) =>
@@ -211,7 +212,7 @@ const exportRequest = object<ExportRequest>({
   rowSettings,
 });
 
-/** Other keys than these throw in a menu of the system. */
+/** Checks the keys of a menu command, because other texts make the menu of the system throw. */
 const shortcut = kind<string>('keys such as Mod+Shift+N', (value) => {
   return (
     typeof value === 'string' &&
@@ -314,7 +315,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'shell.info': nothing,
 };
 
-/** Refuses what is no such request. */
+/** Throws a Problem when `params` are not those of such a request. */
 export function checkRequest(name: RequestName, params: unknown): void {
   const wrong = shapes[name](params, name);
   if (wrong !== null)

@@ -1,6 +1,6 @@
 /**
- * The sample of the first start: the embedded model learns to answer with one JSON object. Every count is measured: the evaluation
- * rows are answered before and after, and `json-fields` says which answers are right.
+ * Runs the sample of the first start, in which the embedded model learns to answer with one JSON object. Every count is
+ * measured: the evaluation rows are answered before and after, and `json-fields` says which answers are right.
  */
 import { readFileSync } from 'node:fs';
 import type { ChatMessage, EvaluateResult, JobSpec, Model, SampleState, ScoredAnswer } from '../contract.ts';
@@ -14,7 +14,7 @@ import type { Library } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
 
 export const sampleProjectName = 'Sample: orders as JSON';
-/** An answer with the four fields takes about 30 tokens. */
+/** The most tokens of an answer. An answer with the four fields takes about 30. */
 const longestAnswer = 48;
 
 export class SampleProject {
@@ -105,7 +105,7 @@ export class SampleProject {
     return this.#state;
   }
 
-  /** A run goes on. When it is the one the sample ended at, the sample goes on with it. */
+  /** Continues the sample if this run, which was resumed, is the one that it waits for. */
   follow(runId: string): void {
     if (this.#current !== null || this.#state?.runId !== runId || this.#state.phase === 'done') return;
     this.#change({ phase: 'training', progress: null, problem: null });
@@ -136,7 +136,7 @@ export class SampleProject {
     }
   }
 
-  /** Waits for the run and counts again with what it has learned. */
+  /** Waits for the run, and counts again with the trained adapter. */
   async #finish(runId: string, stop: AbortSignal): Promise<void> {
     const stopRun = () => this.#runs.stop(runId, false);
     stop.addEventListener('abort', stopRun, { once: true });
@@ -160,7 +160,7 @@ export class SampleProject {
     this.#change({ phase: 'done', correctAfter: after, progress: null });
   }
 
-  /** Has every question answered and counts the answers that have the right fields. */
+  /** Answers every question with the model, and counts the answers that have the right fields. */
   async #countRight(
     { path, acceptFields }: Model,
     adapterPath: string | null,
@@ -196,7 +196,7 @@ export class SampleProject {
   }
 }
 
-/** The rows to evaluate on, and the first of them: its question and the answer it expects. */
+/** Reads the rows to evaluate on: their number, and the question and expected answer of the first. */
 function readQuestions(path: string): { rows: number; question: string; expected: string } {
   const lines = readFileSync(path, 'utf8').split('\n');
   const rows = lines.filter((line) => line.trim() !== '');
@@ -204,7 +204,7 @@ function readQuestions(path: string): { rows: number; question: string; expected
   return { rows: rows.length, question: messages.at(-2)!.content, expected: messages.at(-1)!.content };
 }
 
-/** A sample of an earlier studio was stored without the verdicts on its answers. */
+/** Adds verdicts to a sample that an earlier studio stored without them. */
 function withVerdicts(state: SampleState | null): SampleState | null {
   if (state === null || state.verdictBefore !== undefined) return state;
   const row = readQuestions(sampleFiles().eval);

@@ -1,4 +1,4 @@
-/** Bounds what the jobs of a data folder keep of rows: what nobody has used for longest goes first. */
+/** Bounds what the jobs of a data folder keep of rows, and removes first what nobody has used for longest. */
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { keptRowsFolder, mostKeptBytes } from '../data/kept-rows.ts';
@@ -11,7 +11,7 @@ export function tokenCacheBytes(cacheDir: string): number {
   return keptFiles(cacheDir).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** Looks after the tokens that are kept, from when a host begins until it ends. */
+/** Looks after the kept tokens for as long as a host runs. */
 export class TokenCacheKeeper {
   readonly #cacheDir: string;
   readonly #timer: NodeJS.Timeout;
@@ -22,7 +22,10 @@ export class TokenCacheKeeper {
     this.#timer = setInterval(() => this.look(), millisecondsBetweenLooks).unref();
   }
 
-  /** Removes what killed jobs left half-written, and the files that were used longest ago until the others take no more than `most` bytes. */
+  /**
+   * Removes what killed jobs left half written. Then removes the files that were used longest ago until the others take no more
+   * than `most` bytes.
+   */
   look(most = mostKeptBytes): void {
     const files = keptFiles(this.#cacheDir).toSorted((a, b) => b.lastUse - a.lastUse);
     let taken = 0;
@@ -42,7 +45,7 @@ interface KeptFile {
   readonly path: string;
   readonly bytes: number;
   readonly lastUse: number;
-  /** The process that writes it or did, where it is half-written. */
+  /** The id of the process that writes or wrote the file, if it is half written; null otherwise. */
   readonly writer: number | null;
 }
 

@@ -1,14 +1,20 @@
 /**
- * What happened and could not be stored, on a full disk above all. It is kept in memory and tried again until the store takes it, so
- * that nobody has to start the host anew when there is space again.
+ * Keeps in memory what could not be stored, mostly because of a full disk, and tries again until the store takes it. Nobody has
+ * to restart the host when there is space again.
  */
 import { logError, type ProblemCode, type ProblemValue, toProblemValue } from '../problem.ts';
 
 const retryMilliseconds = 2000;
-/** A disk may be full, or away, for days. What fails for another reason so often will not be stored at all. */
+/**
+ * The most tries for an error that does not pass by itself. A disk may be full, or away, for days; anything else that fails so
+ * often will not be stored at all.
+ */
 const mostTries = 30;
 
-/** Whether what could not be stored may be, later: its disk is full, or does not answer, or another program holds the database. */
+/**
+ * Returns whether something with this code may succeed later: the disk is full or does not answer, or another program holds the
+ * database.
+ */
 export function mayPass(code: ProblemCode): boolean {
   return code === 'disk-full' || code === 'store-unavailable';
 }
@@ -17,7 +23,7 @@ interface Pending {
   readonly work: () => void;
   readonly givenUp: () => void;
   tries: number;
-  /** Why it could not be stored the last time. */
+  /** Why it could not be stored the last time; null before the first time. */
   reason: ProblemValue | null;
 }
 
@@ -25,14 +31,14 @@ export class Unsaved {
   readonly #pending = new Map<string, Pending>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** Whether something waits to be stored. */
+  /** Says whether something waits to be stored. */
   get busy(): boolean {
     return this.#pending.size > 0;
   }
 
   /**
-   * Does `work`, which throws when it cannot be stored, now or else as soon as that is possible. It takes the place of what waits as
-   * `name`. `givenUp` is called when it never will be.
+   * Does `work`, which throws when it cannot be stored, now or as soon as that is possible. It replaces what waits under the
+   * same `name`. `givenUp` is called when `work` is not tried again.
    */
   save(name: string, work: () => void, givenUp = (): void => {}): void {
     this.#pending.set(name, { work, givenUp, tries: 0, reason: null });
@@ -40,17 +46,17 @@ export class Unsaved {
     this.#arm();
   }
 
-  /** Tries again at once. */
+  /** Tries everything again at once. */
   retry(): void {
     for (const name of [...this.#pending.keys()]) this.#try(name);
   }
 
-  /** Why what waits as `name` could not be stored yet, or null. */
+  /** Returns why what waits as `name` could not be stored yet; null when nothing waits. */
   reasonFor(name: string): ProblemValue | null {
     return this.#pending.get(name)?.reason ?? null;
   }
 
-  /** What waits as `name` means nothing any more. */
+  /** Drops what waits as `name`, because it means nothing any more. */
   forget(name: string): void {
     this.#pending.delete(name);
   }

@@ -1,4 +1,4 @@
-/** Follows the folder of a run: what stands there is stored, all of it or nothing, and told after. */
+/** Follows the folder of a run. What is new in it is stored, all of it or nothing, and sent to clients afterwards. */
 import { join } from 'node:path';
 import type { LogLine, Progress } from '../../contract.ts';
 import { judged } from '../../evaluate/evaluators.ts';
@@ -15,12 +15,12 @@ export class Intake {
   readonly #registry: RunRegistry;
   readonly #adapters: AdapterRegistry;
   readonly #runId: string;
-  /** How far the folder is stored; null before it was looked at. */
+  /** How far the folder is stored; null before the store was asked. */
   #position: RunPosition | null = null;
-  /** As last stored: every report of progress carries it again. */
+  /** The phase that was stored last, because every report of progress repeats it. */
   #phase = 'Starting';
   #secondsLeft: number | null = null;
-  /** Tokens of the longest row, once the folder has said so. */
+  /** The number of tokens of the longest row; null until the folder says it. */
   #longest: number | null = null;
   #end: EndEvent | null = null;
 
@@ -31,17 +31,20 @@ export class Intake {
     this.#runId = runId;
   }
 
-  /** How the run has ended by itself, where that was found since this was made. */
+  /** How the run has ended by itself, if the folder has said so; null otherwise. */
   get end(): EndEvent | null {
     return this.#end;
   }
 
-  /** Reads the folder from its start again: another one took its place. */
+  /** Reads the folder from its start, because a new folder replaced the one before. */
   startOver(): void {
     this.#position = { metrics: 0, events: 0 };
   }
 
-  /** Stores and tells all that is new in the folder. Throws where it cannot be read or stored; nothing of that is lost. */
+  /**
+   * Stores and sends all that is new in the folder. Throws when it cannot be read or stored; it is then read again the next
+   * time.
+   */
   follow(): void {
     for (let more = true; more;) more = this.#take();
   }
@@ -89,7 +92,7 @@ export class Intake {
     return news.more;
   }
 
-  /** Stores what an event says, and answers what is said of it. */
+  /** Stores what an event says, and returns the lines of the log about it. */
   #store(event: RunEvent, out: string): LogLine[] {
     const { store } = this.#context;
     const runId = this.#runId;
@@ -121,7 +124,7 @@ export class Intake {
     }
   }
 
-  /** Tells how far the run is. Throws where a new phase cannot be stored. */
+  /** Sends how far the run is. Throws when a new phase cannot be stored. */
   progress(progress: Progress, jobId: string, isEnding: boolean): void {
     const { store, emit } = this.#context;
     const runId = this.#runId;
@@ -137,7 +140,7 @@ export class Intake {
     emit('job.progress', { jobId, kind: 'train', subjectId: runId, progress });
   }
 
-  /** Stores what the run has taken of memory so far: that is what one like it will take. */
+  /** Stores the memory that the run has taken so far, as the measurement for runs like it. */
   keepMemory(): void {
     const { modelPath, recipe, peakMemory, name, device } = this.#registry.get(this.#runId);
     if (this.#longest !== null && peakMemory > 0 && device === 'cpu')

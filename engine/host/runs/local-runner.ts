@@ -1,4 +1,7 @@
-/** Computes runs in processes of this machine. Such a process ends with its host; what is left of one that did not belongs to nobody. */
+/**
+ * Computes runs in processes of this machine. Such a process ends with its host; a process that outlived its host belongs to
+ * nobody, and is ended.
+ */
 import type { Supervisor } from '../../jobs/supervisor.ts';
 import { isAlive, type ProcessIdentity, processIdentity } from '../lock.ts';
 import type { RunHandle, RunListener, Runner, RunnerSpec } from './runner.ts';

@@ -1,6 +1,6 @@
 /**
- * The queue of runs: one trains at a time, the others wait in their order. It survives the host: what was in it goes on when the next one
- * starts, but for runs that belong to a client. Why a run that trained goes on too is said in decision 24.
+ * Queues runs: one trains at a time, and the others wait in their order. The queue survives the host: the next host continues
+ * its runs, except those that belong to a client. Decision 24 says why a run that trained is continued too.
  */
 import type { DeviceInfo, ModelAt, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
 import { holdsRun, runContent } from '../../jobs/run-folder.ts';
@@ -20,24 +20,24 @@ import type { RunHandle, Runner } from './runner.ts';
 
 interface Active {
   readonly runId: string;
-  /** What the person gave; a resumed run knows the rest from its folder. */
+  /** The fields that the person gave; a resumed run takes the others from its folder. */
   readonly recipe: RecipeInput;
   readonly details: RunJob;
-  /** Fires when the client the run belongs to goes away; null for runs that belong to nobody. */
+  /** Fires when the client that the run belongs to disconnects; null for runs that belong to nobody. */
   readonly owner: AbortSignal | null;
   readonly intake: Intake;
   readonly ended: PromiseWithResolvers<void>;
-  /** It is not to be begun: devices are being tried for it. */
+  /** Says that the run is not to be started yet, because devices are being tried for it. */
   held: boolean;
-  /** Where it trained when an earlier host ended: the step of its last checkpoint. */
+  /** The step of its last checkpoint if it trained when an earlier host ended; null otherwise. */
   left: number | null;
   handle: RunHandle | null;
-  /** What its folder holds could not be stored. */
+  /** Why the content of its folder could not be stored; null when it could. */
   unstored: ProblemValue | null;
   stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
 
-/** What the queue works with. */
+/** Collects the parts of the host that the queue works with. */
 export interface QueueParts {
   readonly registry: RunRegistry;
   readonly library: Library;
@@ -53,7 +53,7 @@ export class RunQueue {
   readonly #adapters: AdapterRegistry;
   readonly #devices: Devices;
   readonly #runner: Runner;
-  /** First the one that trains, then those that wait. */
+  /** The runs in their order: the one that trains first, then those that wait. */
   readonly #queue: Active[] = [];
 
   constructor(context: HostContext, { registry, library, adapters, devices, runner }: QueueParts) {
@@ -70,8 +70,8 @@ export class RunQueue {
   }
 
   /**
-   * Takes over what a host left behind when it ended in the midst, and begins the next run. Called once, when all else is there. Returns
-   * the runs that go on, and those that have come to their end meanwhile.
+   * Takes over the runs that an earlier host left when it ended, and begins the next run. It is called once, when every other
+   * part exists. Returns the ids of the runs that continue and of those that have ended meanwhile.
    */
   goOn(): string[] {
     const { runs, queue, checkpoints } = this.#context.store;
@@ -109,7 +109,7 @@ export class RunQueue {
     return [...ended, ...this.order];
   }
 
-  /** Finds what a run wrote while no host read it, and ends it as it has ended itself meanwhile; false where it has not. */
+  /** Stores what a run wrote while no host read it, and ends the run if it had ended by itself. Returns false if it had not. */
   #endLeft(active: Active): boolean {
     try {
       active.intake.follow();
@@ -124,12 +124,12 @@ export class RunQueue {
     return true;
   }
 
-  /** The runs that go on: first the one that trains, then those that wait. */
+  /** Lists the runs, the one that trains first, then those that wait. */
   get order(): string[] {
     return this.#queue.map(({ runId }) => runId);
   }
 
-  /** Gives a run that waits the place `place` among those that wait, from 1. */
+  /** Moves a waiting run to the place `place`, from 1, among those that wait. */
   move(id: string, place: number): string[] {
     const first = this.#queue[0];
     const begun = first !== undefined && (first.handle !== null || first.held) ? 1 : 0;
@@ -174,7 +174,7 @@ export class RunQueue {
     return this.#enqueue(run.id, asked.given, asked.job, owner);
   }
 
-  /** Refuses a folder somebody else uses or that holds something, unless the run in it goes on. */
+  /** Refuses a folder that another run uses or that is not empty, unless the run in it is resumed. */
   async #freeFolder({ out, resume }: TrainRequest, previous: Run | null): Promise<void> {
     if (out === undefined) return;
     for (const active of [...this.#queue]) {
@@ -286,7 +286,7 @@ export class RunQueue {
     this.#leave(active, 'paused');
   }
 
-  /** Ends a run that waits, and asks the job of one that trains to end after a checkpoint. */
+  /** Ends a run that waits, or asks the job of a run that trains to end after a checkpoint. */
   #leave(active: Active, as: 'stopped' | 'paused'): void {
     active.stop = as;
     if (active.handle === null) this.#end(active, as, null);
@@ -297,7 +297,7 @@ export class RunQueue {
     }
   }
 
-  /** What somebody has stopped does not go on by itself, even when this host ends before the run does. */
+  /** Removes a stopped run from the stored queue, so that it is not continued even if this host ends before the run does. */
   #stayEnded(runId: string): void {
     try {
       this.#context.store.queue.remove(runId);
@@ -306,18 +306,21 @@ export class RunQueue {
     }
   }
 
-  /** Resolves when the run has ended, one way or another. */
+  /** Resolves when the run has ended, in whatever way. */
   async ended(id: string): Promise<Run> {
     await this.#queue.find((active) => active.runId === id)?.ended.promise;
     return this.#registry.get(id);
   }
 
-  /** Begins the next run, or as soon as that can be stored. */
+  /** Begins the next run, now or as soon as that can be stored. */
   #pump(): void {
     this.#context.unsaved.save('The beginning of the next run', () => this.#begin());
   }
 
-  /** Throws where nothing can be stored just now, and may be called again then; what else goes wrong is the end of the run. */
+  /**
+   * Begins the first run of the queue if it waits. Throws when nothing can be stored at the moment, and can be called again;
+   * any other error ends the run.
+   */
   #begin(): void {
     const next = this.#queue[0];
     if (next === undefined || next.handle !== null || next.held) return;
@@ -367,7 +370,7 @@ export class RunQueue {
     }
   }
 
-  /** Null while devices are tried on a model of this make; the run begins when that is known. */
+  /** Returns the devices for a run; null while they are tried on a model of this make. The run begins when that is known. */
   #devicesFor(active: Active, run: Run): readonly DeviceInfo[] | null {
     const { adapterPath, device } = active.details;
     const subject: TrialSubject = {
@@ -391,7 +394,7 @@ export class RunQueue {
     return null;
   }
 
-  /** What cannot be stored, on a full disk, ends the run that it is of and nothing else. */
+  /** Stores something about a run. When that fails, as on a full disk, this run ends and nothing else does. */
   #guarded(active: Active, store: () => void): void {
     try {
       store();
@@ -428,7 +431,7 @@ export class RunQueue {
     this.#end(active, state, problem);
   }
 
-  /** The run has ended, whether that can be stored now or later. */
+  /** Ends a run; the end is stored now or later. */
   #end(active: Active, state: RunState, problem: ProblemValue | null): void {
     const { runId } = active;
     this.#queue.splice(this.#queue.indexOf(active), 1);
@@ -451,16 +454,19 @@ const endingOf = (state: RunState, problem: ProblemValue | null = null): Ending 
   ...{ phase: '', secondsLeft: null, finishedAt: Date.now() },
 });
 
-/** A process that is gone has done nothing wrong: the run goes on from where it was. */
+/**
+ * Returns the state of a run whose job ended with a Problem. A crash of the process is not the fault of the run, so the run can
+ * be resumed.
+ */
 const stateAfter = ({ code }: ProblemValue): RunState => (code === 'job-crashed' ? 'interrupted' : 'failed');
 
-/** The last line of a run's log. */
+/** Returns the last line of a run's log. */
 function lastWords({ state, step, seconds, problem }: Run): string {
   if (problem !== null) return `${problem.message} ${problem.hint}`;
   return `${state.charAt(0).toUpperCase()}${state.slice(1)} at step ${step} after ${seconds.toFixed(1)} s of training.`;
 }
 
-/** The base of a run, as it was opened when the run was asked for. */
+/** Returns the base of a run, as it was opened when the run was asked for. */
 function modelOf({ modelPath }: Run, { acceptFields }: RunJob): ModelAt {
   return { path: modelPath, ...(acceptFields === undefined ? {} : { acceptFields }) };
 }

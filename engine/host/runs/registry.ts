@@ -1,6 +1,4 @@
-/**
- * The runs that are known, as they are now: what is stored of them, and how those have ended whose end could not be stored yet.
- */
+/** Knows all runs as they are now: what is stored of them, and the ends that could not be stored yet. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogLine, Run } from '../../contract.ts';
@@ -43,7 +41,9 @@ export class RunRegistry {
     return this.get(id);
   }
 
-  /** Forgets a run. Its files go too when they lie in the data folder and no adapter version needs them. */
+  /**
+   * Removes a run from the store. Its files are removed too when they are in the data folder and no adapter version needs them.
+   */
   remove(id: string): void {
     const run = this.get(id);
     requireEnded(run);
@@ -58,12 +58,12 @@ export class RunRegistry {
     emit('list.changed', { projectId: run.projectId, list: 'runs' });
   }
 
-  /** Everyone hears how the run is now. */
+  /** Sends the current state of the run to every client. */
   tell(id: string): void {
     this.#context.emit('run.changed', this.get(id));
   }
 
-  /** Does the same where nobody waits who could be told that a run cannot be read. */
+  /** Does the same where nobody waits who could be told that the run cannot be read. */
   tellSafely(id: string): void {
     try {
       this.tell(id);
@@ -72,7 +72,7 @@ export class RunRegistry {
     }
   }
 
-  /** Adds a line to the log of a run. One that cannot be stored is told all the same. */
+  /** Adds a line to the log of a run. A line that cannot be stored is sent all the same. */
   log(runId: string, text: string): void {
     const line = lineOf(text);
     try {
@@ -83,7 +83,7 @@ export class RunRegistry {
     this.#context.emit('run.log', { runId, line });
   }
 
-  /** Shows what a run does just now; nothing hangs on whether it is stored. */
+  /** Shows what a run is doing; it does not matter whether that is stored. */
   show(id: string, phase: string): void {
     try {
       this.#context.store.runs.update(id, { phase });
@@ -93,7 +93,10 @@ export class RunRegistry {
     this.tellSafely(id);
   }
 
-  /** Stores an end and what belongs to it, all or nothing, now or as soon as that is possible. What `store` answers is done once it is. */
+  /**
+   * Stores an end and what belongs to it, all or nothing, now or as soon as that is possible. The function that `store` returns
+   * is called afterwards.
+   */
   saveEnding(runId: string, ending: Ending, store: () => (() => void) | void): void {
     const { unsaved, store: tables } = this.#context;
     this.#endings.set(runId, ending);
@@ -109,7 +112,7 @@ export class RunRegistry {
     unsaved.save(endOf(runId), save, settled);
   }
 
-  /** Refuses to go on from an end that cannot be stored even now. */
+  /** Refuses to resume a run whose end cannot be stored even now. */
   requireEndStored(runId: string): void {
     this.#context.unsaved.retry();
     if (!this.#endings.has(runId)) return;
@@ -125,7 +128,7 @@ export class RunRegistry {
   }
 }
 
-/** Whether the run trains or waits. */
+/** Returns whether the run trains or waits. */
 export const goesOn = ({ state }: Run): boolean => state === 'running' || state === 'queued';
 
 export function requireEnded(run: Run): void {

@@ -1,4 +1,7 @@
-/** From what a client asks for to the run that is stored: everything it names is looked up and checked, and nothing is changed. */
+/**
+ * Turns a client's request into the run that is stored. Everything that the request names is looked up and checked, and nothing
+ * is changed.
+ */
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import type { DataAt, Dataset, Model, Run, TrainRequest } from '../../contract.ts';
@@ -9,21 +12,23 @@ import type { RunJob } from '../../store/runs.ts';
 import { found } from '../context.ts';
 import { modelAt, requireName } from '../library.ts';
 
-/** What a request comes to. */
+/** Holds what a request amounts to. */
 export interface RequestedRun {
-  /** Null: not in the library. */
+  /** The model of the library; null when it is not in the library. */
   readonly model: Model | null;
   readonly modelPath: string;
   readonly dataset: Dataset | null;
-  /** The version of the data set that is trained on. */
+  /** The version of the data set that is trained on; null when files are named by their paths. */
   readonly versionId: string | null;
   readonly job: RunJob;
   readonly recipe: Recipe;
-  /** The fields that were given, as the check has read them: a run that goes on keeps the others. */
+  /** The fields that were given, as the check has read them; a resumed run keeps its other fields. */
   readonly given: Partial<Recipe>;
 }
 
-/** Looks up what a request names, besides its data, which has been. Throws a Problem where that is not there, or no run can be made of it. */
+/**
+ * Looks up what a request names besides its data. Throws a Problem when something does not exist, or no run can be made of it.
+ */
 export function readRequest(request: TrainRequest, data: DataAt, store: Store): RequestedRun {
   const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
   const { path: modelPath, acceptFields } = modelAt(store, request.model);
@@ -43,15 +48,15 @@ export function readRequest(request: TrainRequest, data: DataAt, store: Store): 
   };
 }
 
-/** Where a new run belongs. */
+/** Says where a new run belongs. */
 export interface RunPlace {
   readonly projectId: string;
-  /** Runs that the project has already. */
+  /** The number of runs that the project has already. */
   readonly siblings: number;
   readonly dataDir: string;
 }
 
-/** Makes a run of a request, as it is before it waits for its turn. */
+/** Makes a run of a request, in the state before it waits for its turn. */
 export function newRun({ name, out }: TrainRequest, asked: RequestedRun, { projectId, siblings, dataDir }: RunPlace): Run {
   const { model, modelPath, dataset, versionId, job, recipe } = asked;
   const id = randomUUID();

@@ -1,43 +1,46 @@
-/** The seam between the queue and what computes a run. What lies beyond it, processes or machines and their paths, nobody else knows. */
+/**
+ * Defines the interface between the queue and what computes a run. Nothing else knows what is behind it: processes, or machines
+ * and their paths.
+ */
 import type { DeviceInfo, ModelAt, Progress } from '../../contract.ts';
 import type { RecipeInput } from '../../recipe.ts';
 import type { RunJob } from '../../store/runs.ts';
 
-/** What a run is computed from. */
+/** Holds what a run is computed from. */
 export interface RunnerSpec extends Omit<RunJob, 'acceptFields'> {
   readonly model: ModelAt;
-  /** Devices judged for this run. */
+  /** The devices as they were judged for this run. */
   readonly devices: readonly DeviceInfo[];
-  /** The whole recipe of a new run; of one that goes on only what was given anew, since its folder knows the rest. */
+  /** The whole recipe of a new run; for a resumed run only the fields given anew, because its folder has the others. */
   readonly recipe: RecipeInput;
-  /** The folder holds the run already. */
+  /** Says that the folder holds the run already. */
   readonly resume: boolean;
 }
 
 export interface RunListener {
   /** Called when the folder of the run may hold something new. */
   readonly onWritten: () => void;
-  /** Called with how far the run is, which is told and not kept. */
+  /** Called with the progress of the run, which is sent to clients but not stored. */
   readonly onProgress: (progress: Progress) => void;
 }
 
-/** A run that is being computed. */
+/** Is a run that is being computed. */
 export interface RunHandle {
-  /** Names this computation in the events of its progress. */
+  /** The name of this computation in the events of its progress. */
   readonly id: string;
-  /** What `end` knows the computation by in a later host, as JSON; null where it cannot be known. */
+  /** What a later host can pass to `end` to identify the computation, as JSON; null when it cannot be identified. */
   readonly identity: object | null;
   /** Resolves when the run is complete and nothing writes to its folder any more; rejects with the Problem that ended it. */
   readonly finished: Promise<unknown>;
-  /** Asks for a checkpoint and an end. */
+  /** Asks for a checkpoint and then an end. */
   stop(): void;
-  /** Ends it at once. */
+  /** Ends the computation at once. */
   kill(): void;
 }
 
 export interface Runner {
-  /** Begins to compute a run that writes to `folder`. Throws a Problem where it cannot begin. */
+  /** Begins to compute a run that writes to `folder`. Throws a Problem when it cannot begin. */
   start(spec: RunnerSpec, folder: string, listener: RunListener): RunHandle;
-  /** Ends what an earlier host has started, should it still compute. */
+  /** Ends a computation that an earlier host has started, if it is still there. */
   end(identity: object): void;
 }
