@@ -1,4 +1,7 @@
-/** Job `chat`: holds one base model ready to answer; adapters are given with each request and switched without loading it again. */
+/**
+ * Runs the job `chat`, which keeps one base model open for answers. Adapters come with each request, and are switched without
+ * loading the model again.
+ */
 import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
 import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
@@ -41,9 +44,9 @@ class Chat {
   readonly #adapters = new Map<string, { readonly version: string; readonly opened: OpenAdapter }>();
   readonly #tokenizers = new Map<TokenizerSource, Tokenizer>();
   #session: GenerationSession;
-  /** Rows of the embedding that the session has. */
+  /** The number of rows of the embedding that the session has. */
   #vocabularySize: number;
-  /** There is one cache of keys and values: requests take turns. */
+  /** The request in progress: there is one cache of keys and values, so requests take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #isEnding = false;
 
@@ -63,14 +66,14 @@ class Chat {
     return turn;
   }
 
-  /** Ends what is running and frees the model. */
+  /** Ends the answer in progress and frees the model. */
   async end(): Promise<void> {
     this.#isEnding = true;
     await this.#turn;
     await this.#session.release();
   }
 
-  /** Answers until the answer ends or nobody waits for it any more. */
+  /** Generates until the answer ends or nobody waits for it any more. */
   async #generate({ adapters, prompt, settings, streamId }: ChatRequest, signal: AbortSignal): Promise<GenerateResult> {
     const shouldStop = () => signal.aborted || this.#isEnding;
     if (shouldStop()) throw new Problem('stopped', 'It was stopped before it had begun.', 'Ask again.');
@@ -92,7 +95,7 @@ class Chat {
     return { ...answer, notes: answering.notes };
   }
 
-  /** Adapters are switched in the session there is, unless they were trained with another number of tokens. */
+  /** Switches the adapters in the open session. Adapters that were trained with another vocabulary size need a new session. */
   async #prepare({ model, adapters }: AdaptedModel): Promise<void> {
     const { vocabularySize } = model.spec;
     if (vocabularySize !== this.#vocabularySize) {
@@ -138,7 +141,7 @@ class Chat {
     return [...beginningOf(ids, tokenizer), ...ids];
   }
 
-  /** Read once; again when one of its files has changed. */
+  /** Opens an adapter, once until one of its files changes. */
   #adapter(path: AdapterWeight['path']): OpenAdapter {
     const version = stampOf([path]);
     const held = this.#adapters.get(path);

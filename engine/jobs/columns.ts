@@ -1,4 +1,4 @@
-/** Job `columns`: what the fields of a file of rows are called. */
+/** Runs the job `columns`, which finds the names of the fields in a file of rows. */
 import type { DataColumns, JobSpec } from '../contract.ts';
 import { columnsOf } from '../data/fields.ts';
 import { rowFiles } from '../data/row-files.ts';

@@ -1,7 +1,8 @@
 /**
- * Job `data`: all that is asked about one model while somebody types and looks: rows of data sets through its tokenizer and template, what a
- * recipe would adapt and take of memory, what an adapter can be exported as. A process of its own keeps the model open between requests, and
- * can be killed if rows never end.
+ * Runs the job `data`, which answers everything that is asked about one model while a person types and looks: rows of data sets
+ * with its tokenizer and template, what a recipe would adapt and how much memory it would take, and what an adapter can be
+ * exported as. It is a process of its own, so the model stays open between requests, and the process can be killed if reading
+ * never ends.
  */
 import { adapted, openOutline } from '../adapters/adapted.ts';
 import { plannedShape } from '../adapters/initial.ts';
@@ -46,9 +47,11 @@ import type { Asker, JobPort } from './port.ts';
 import { followReading, readUnchanged, stoppedReading } from './reading.ts';
 import { tokenCache } from './token-cache.ts';
 
-/** Data sets whose facts are kept: the two splits of one and of the one looked at before. */
+/** The number of data sets whose facts are kept: two splits of the current one and of the one before. */
 const keptSets = 4;
-/** Rows that are rendered at a time; with so many tokens or rows they are answered. */
+/**
+ * The number of rows that are rendered at a time. An answer is sent once it has `tokensRendered` tokens or `mostRendered` rows.
+ */
 const rowsRendered = 64;
 const tokensRendered = 100_000;
 const mostRendered = 1024;
@@ -74,9 +77,9 @@ class ModelData {
   readonly #memory: MemoryPlanner;
   #tokenizer: Tokenizer | null | undefined;
   #cache: RowCache | undefined;
-  /** By day, settings, paths, sizes and times; the oldest first. */
+  /** The data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
   readonly #sets = new Map<string, ViewedSet>();
-  /** The page that was asked for last: a person waits for it, and a report for as long as it takes. */
+  /** The page that was asked for last. Reading for a report gives way to it, because a person waits for it. */
   #page: Promise<unknown> = Promise.resolve();
 
   constructor(model: OpenModel, cacheDir: string) {
@@ -85,7 +88,7 @@ class ModelData {
     this.#memory = new MemoryPlanner(model);
   }
 
-  /** Read when rows are first asked for: what a recipe adapts needs none. */
+  /** Opens the tokenizer when rows are first asked for; what a recipe adapts does not need it. */
   get tokenizer(): Tokenizer | null {
     return this.#tokenizer === undefined ? (this.#tokenizer = tokenizerOf(this.#model)) : this.#tokenizer;
   }
@@ -150,7 +153,7 @@ class ModelData {
     return page;
   }
 
-  /** Pages count rows of the data: the examples of a row come together. */
+  /** Returns a page of rows of the data; all examples of a row are on the same page. */
   async #viewPage(
     request: Extract<JobRequest, { name: 'rows' }>,
     asker: Asker,
@@ -177,7 +180,10 @@ class ModelData {
     });
   }
 
-  /** Rows that are looked at are not of a run yet: a template prints what day it is, unless another one is asked for. */
+  /**
+   * Returns the data set of these rows as they are to be viewed. The rows do not belong to a run yet, so a template prints
+   * today's date unless another day is asked for.
+   */
   #set(rows: RowsAt, viewing: ViewingRows): ViewedSet {
     const files = rowFiles(rows);
     const settings = rowSettings({ ...defaultRecipe(), ...viewing.rowSettings });
@@ -208,7 +214,7 @@ function rendered(row: RowOrProblem): RenderedRows['rows'][number] {
   };
 }
 
-/** Tells whoever asked of every group of rows before it is worked on: one that never ends is then known by its lines. */
+/** Reports every group of rows to the asker before it is worked on, so that a group that never ends is known by its lines. */
 function watchFor(asker: Asker): ReadingWatch {
   return followReading({
     phase: 'Reading the rows',
@@ -225,12 +231,12 @@ interface ReadSet {
   readonly changed: readonly string[];
 }
 
-/** A data set that is looked at. It is read once for all who ask for it, as long as one of them waits. */
+/** Is a data set that is looked at. It is read once for everyone who asks for it, as long as one of them waits. */
 class ViewedSet {
   readonly source: RowSource;
   readonly #files: RowFiles;
   readonly #tokenizer: Tokenizer | null;
-  /** What the reading gives way to. */
+  /** Returns what the reading waits for before each group of rows. */
   readonly #first: () => Promise<unknown>;
   readonly #askers = new Set<Asker>();
   #reading: Promise<ReadSet> | null = null;

@@ -1,4 +1,7 @@
-/** Job `describe`: reads an adapter from elsewhere whole against its base, refuses what has no place there or is damaged, and says what it is. */
+/**
+ * Runs the job `describe`, which reads an imported adapter whole against its base. It refuses an adapter that does not fit or
+ * is damaged, and describes any other.
+ */
 import { openHashedAdapter } from '../adapters/adapted.ts';
 import { describeAdapter } from '../adapters/folder.ts';
 import type { AdapterDescription, JobSpec } from '../contract.ts';

@@ -1,4 +1,4 @@
-/** Job `evaluate`: scores a model, with an adapter or without, on rows by a list of evaluators. */
+/** Runs the job `evaluate`, which scores a model, with or without an adapter, on rows by a list of evaluators. */
 import { noAdapterShape } from '../adapters/adapter.ts';
 import { openAdapted, type AdaptedModel } from '../adapters/adapted.ts';
 import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../contract.ts';
@@ -114,7 +114,7 @@ async function lossesOf(
   }
 }
 
-/** The loss of a row that is several examples: the mean over the supervised tokens of them all. */
+/** Returns the loss of a row that is several examples: the mean over the supervised tokens of all of them. */
 function meanLoss(examples: readonly { readonly loss: number; readonly supervisedTokens: number }[]): number {
   // A single example keeps its loss bit for bit.
   if (examples.length === 1) return examples[0]!.loss;
@@ -122,7 +122,7 @@ function meanLoss(examples: readonly { readonly loss: number; readonly supervise
   return examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0) / Math.max(1, tokens);
 }
 
-/** A loss of rows that were cut would not be that of the rows. */
+/** Refuses rows longer than the model has positions: the loss of a truncated row is not the loss of the row. */
 function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void {
   const limit = positionLimit(spec);
   const long = rows.filter(({ inputIds }) => inputIds.length > limit);
@@ -139,7 +139,7 @@ function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void
 
 // ── By answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Answers each row once and lets all evaluators score the answer. Rows that cannot be asked are named in the notes. */
+/** Answers each row once and scores the answer by all evaluators. Rows that cannot be answered are named in the notes. */
 async function answersTo(
   examples: readonly TokenRow[],
   { model, adapters }: AdaptedModel,
@@ -192,7 +192,7 @@ async function answersTo(
   return { rows: answers, notes };
 }
 
-/** The mean of each measure over the rows that have it. */
+/** Computes the mean of each measure over the rows that have it. */
 function meansOf(answers: readonly ScoredAnswer[]): Measured {
   const all = answers.flatMap(({ verdicts }) => verdicts.flatMap(({ measures }) => Object.entries(measures)));
   const means = [...Map.groupBy(all, ([name]) => name)].map(([name, of]) => [

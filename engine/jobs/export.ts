@@ -1,4 +1,4 @@
-/** Job `export`: writes a format beside its final place, proves it, and only then gives it its name. */
+/** Runs the job `export`, which writes a format beside its final place, proves it, and only then gives it its name. */
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, join, resolve, sep } from 'node:path';
 import type { ExportedFile, JobSpec, ProblemValue, Proof, RowsAt } from '../contract.ts';
@@ -25,16 +25,16 @@ import type { JobPort } from './port.ts';
 import { progressOf } from './progress.ts';
 import { dayOfRun, runOfAdapter } from './run-folder.ts';
 
-/** Of the run's data, besides the built-in ones. */
+/** The number of rows of the run's data that join the built-in ones in the proof. */
 const ownConversations = 20;
 
 export interface ExportResult {
   readonly path: string;
   readonly bytes: number;
   readonly files: readonly ExportedFile[];
-  /** Null when none was asked for. */
+  /** The proof; null when none was asked for. */
   readonly proof: Proof | null;
-  /** Why the file was not kept: its proof failed. Null for a file that is there. */
+  /** Why the file was not kept, which is that its proof failed; null when it was kept. */
   readonly refused: ProblemValue | null;
   readonly notes: readonly string[];
 }
@@ -145,7 +145,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   }
 }
 
-/** The files of rows; null where there are none, as for the evaluation of a run that had no such rows. */
+/** Returns the files of rows; null when there are none, as for the evaluation of a run without evaluation rows. */
 function filesOf(rows: RowsAt | undefined): RowFiles | null {
   const files = rows === undefined ? null : rowFiles(rows);
   return files === null || files.paths.length === 0 ? null : files;
@@ -153,14 +153,14 @@ function filesOf(rows: RowsAt | undefined): RowFiles | null {
 
 const fullPrecision: readonly string[] = ['F32', 'F16', 'BF16'];
 
-/** What a person should know of merging with this base. */
+/** Returns what a person should know of merging with this base, in sentences. */
 export function notesOnBase({ path, info: { weightType } }: OpenModel): string[] {
   if (fullPrecision.includes(weightType)) return [];
   const what = `'${path}' is quantized (${weightType}): the export is made of what rounding left of the base.`;
   return [`${what} Where the base is at hand in full precision, give that as the model: the adapter fits it too.`];
 }
 
-/** What becomes of the eye of a model that also sees: an adapter is of its text part alone. */
+/** Returns what becomes of the vision part of a model that has one, in sentences: an adapter belongs to the text part alone. */
 export function notesOnParts({ otherParts }: OpenModel, { format, adapterOnly }: ExportTarget): string[] {
   if (otherParts.length === 0 || adapterOnly) return [];
   return format === 'safetensors'
@@ -170,7 +170,7 @@ export function notesOnParts({ otherParts }: OpenModel, { format, adapterOnly }:
     : ['The model also sees: the file holds its text part alone, which takes no pictures.'];
 }
 
-/** An export made of files cannot take their place. */
+/** Refuses to replace a file that the export is made of. */
 function requireNoSource(path: string, sources: readonly string[]): void {
   const real = (of: string): string => (existsSync(of) ? realpathSync(of) : resolve(of));
   const place = real(path);
@@ -179,7 +179,10 @@ function requireNoSource(path: string, sources: readonly string[]): void {
     throw new Problem('folder-not-empty', `'${path}' holds what the export is made of: '${source}'.`, 'Choose another place.');
 }
 
-/** Bytes of a file, or of the files in a folder and the folders in it; a link counts as the file it leads to, and leads into no folder. */
+/**
+ * Returns the bytes of a file, or of all files in a folder and its subfolders. A link to a file counts as that file; a link to
+ * a folder is not followed.
+ */
 export function sizeOf(path: string): number {
   const stats = statSync(path);
   if (!stats.isDirectory()) return stats.size;

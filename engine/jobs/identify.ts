@@ -1,4 +1,6 @@
-/** Job `identify`: what an exported file or folder says of where it came from, and the hashes it has now. */
+/**
+ * Runs the job `identify`, which reads what an exported file or folder says of where it came from, and the hashes it has now.
+ */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Fingerprint, JobSpec } from '../contract.ts';

@@ -1,4 +1,7 @@
-/** What makes a run the same run when it goes on: the files it learns from, by their hashes, and the tokens they become. */
+/**
+ * Decides whether a resumed run is still the same run: by the hashes of the files it learns from, and of the tokens they
+ * become.
+ */
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +23,10 @@ export function baseRecord({ path, format, info, spec, files }: OpenModel, cache
   };
 }
 
-/** Of the files a tokenizer is made of, and the ends in generation_config.json; the chat template and config.json have hashes of their own. */
+/**
+ * Hashes the files of a tokenizer and the end tokens of generation_config.json; returns null for a tokenizer that is not one of
+ * a Hub folder. The chat template and config.json have hashes of their own.
+ */
 export function tokenizerHash(source: TokenizerSource | null): string | null {
   if (source?.kind !== 'hub') return null;
   const { chat_template: _, ...config } = source.tokenizerConfig;
@@ -34,7 +40,9 @@ export function templateHash(tokenizer: Tokenizer | null): string | null {
   return template ? sha256(template) : null;
 }
 
-/** Hashes token ids and labels in the order of the examples, and what each sequence is to its example where that is not all of it. */
+/**
+ * Hashes token ids and labels in the order of the examples, and the part of each sequence that is not the whole of its example.
+ */
 export async function tokensHash(examples: readonly Example[], onTurn: OnProgress): Promise<string> {
   const hash = createHash('sha256');
   for await (const some of inTurns(examples, onTurn))
@@ -47,8 +55,8 @@ export async function tokensHash(examples: readonly Example[], onTurn: OnProgres
 }
 
 /**
- * What its checkpoints name a run by: when it began, and on which model and data. Every session of it says the same, and so do runs of
- * earlier versions, whose checkpoints name none.
+ * Returns the identity that checkpoints name their run by, from its start, model and data. It is the same in every session,
+ * also of runs of earlier versions, whose checkpoints name no run.
  */
 export function runIdentity({ startedAt, base, data }: Pick<RunRecord, 'startedAt' | 'base' | 'data'>): string {
   return sha256(JSON.stringify([startedAt, base.hash, data.hash]));
@@ -56,7 +64,7 @@ export function runIdentity({ startedAt, base, data }: Pick<RunRecord, 'startedA
 
 type StartRecord = NonNullable<RunRecord['startedFrom']>;
 
-/** Records the adapter that a run starts from; `hash` is that of the file with its numbers. */
+/** Records the adapter that a run starts from; `hash` is that of the file with its weights. */
 export function startRecord(path: string, hash: string): StartRecord {
   const config = adapterConfigBytes(path);
   return { path, hash, configHash: config && sha256(config) };
@@ -74,7 +82,10 @@ function sha256(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** Refuses to go on with a run where anything is other than when it began. What an earlier version has not recorded is taken to be the same. */
+/**
+ * Refuses to resume a run when anything is different from when it began. What an earlier version did not record is taken to be
+ * the same.
+ */
 export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promise<void> {
   const [start, nowStart] = [earlier.startedFrom, now.startedFrom];
   const parts: readonly (readonly [string, string | null | undefined, string | null | undefined])[] = [
@@ -106,7 +117,10 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
   if (earlier.evaluation !== null && now.evaluation !== null) requireSameTokens(earlier, earlier.evaluation, now.evaluation);
 }
 
-/** The same files can become other tokens: by another version of the studio, or when other rows are left out. */
+/**
+ * Refuses files that become other tokens than before, which happens with another version of the studio, or when other rows are
+ * left out.
+ */
 function requireSameTokens({ versions }: RunRecord, before: DataRecord, now: DataRecord): void {
   if (before.tokensHash === undefined || before.tokensHash === now.tokensHash) return;
   const what =

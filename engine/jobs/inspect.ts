@@ -1,4 +1,7 @@
-/** Job `inspect`: what a path is (model, adapter or data set), whether it is sound, and where it came from. */
+/**
+ * Runs the job `inspect`, which finds out what a path is (model, adapter or data set), whether it is sound, and where it came
+ * from.
+ */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Inspection, JobSpec, ModelInfo } from '../contract.ts';
@@ -76,7 +79,7 @@ function inspectModel(path: string, acceptFields: readonly string[] | undefined,
   return { kind: 'model', path, sound: true, summary: lines(summary), model: { ...info } };
 }
 
-/** `4, 2 for keys and values, 16 wide`, once for each size there is. */
+/** Describes the heads of attention, once for each size: `4, 2 for keys and values, 16 wide`. */
 function heads({ blocks }: DecoderSpec): string {
   const sizes = blocks.flatMap(({ mixer }) =>
     mixer.kind === 'attention' ? `${mixer.heads}, ${mixer.keyValueHeads} for keys and values, ${mixer.headDim} wide` : [],
@@ -84,7 +87,10 @@ function heads({ blocks }: DecoderSpec): string {
   return [...new Set(sizes)].join('; ');
 }
 
-/** What LoRA can adapt, by the sets people choose from: modules, how many matrices they are, and trained parameters per rank. */
+/**
+ * Lists what LoRA can adapt, by the sets that people choose from: their modules, number of matrices, and trained parameters per
+ * rank.
+ */
 function targetSets(spec: DecoderSpec): (readonly [string, string])[] {
   const all = linearLayers(spec);
   const { hiddenSize, vocabularySize, modules, tiedEmbeddings } = spec;
@@ -112,7 +118,7 @@ function targetSets(spec: DecoderSpec): (readonly [string, string])[] {
   ];
 }
 
-/** What one might want of a model and this one lacks. */
+/** Lists what a person might want of a model and this one does not have. */
 function missing({ format, hasTokenizer, hasChatTemplate }: ModelInfo, spec: DecoderSpec): string[] {
   const noGguf = format === 'hub' ? ggufRefusal(spec) : null;
   return [
@@ -122,7 +128,7 @@ function missing({ format, hasTokenizer, hasChatTemplate }: ModelInfo, spec: Dec
   ];
 }
 
-/** A folder for another program, which has its own files and ours beside them. */
+/** Describes a folder for another program, which has files of that program and ours beside them. */
 function inspectExport(path: string, { format, quantization, lineage, files, proof }: Manifest): Inspection {
   const gone = files.filter(({ name }) => !existsSync(join(path, name))).map(({ name }) => name);
   const summary = [
@@ -136,7 +142,10 @@ function inspectExport(path: string, { format, quantization, lineage, files, pro
   return { kind: 'export', path, sound: gone.length === 0, summary: lines(summary) };
 }
 
-/** An adapter of another program says less of itself: what it fits is found out with its base. */
+/**
+ * Describes an adapter of another program. It says less of itself than ours; whether it fits a model is found out with the
+ * model.
+ */
 function inspectForeign(path: string): Inspection {
   const { form, weights } = adapterFile(path);
   const tensors = [...(form === 'gguf' ? readGguf(weights) : readSafetensors(weights)).tensors.values()];

@@ -1,6 +1,6 @@
 /**
- * A file of JSON values, one a line, to which one process adds while others read. A line counts once its end is there, so whoever reads
- * goes on from a byte and finds only whole values, also when the writer was killed in the midst of one.
+ * Adds to and reads a file of JSON values, one per line, to which one process adds while others read. A line counts once it has
+ * its end, so a reader that continues from a byte finds whole values only, even when the writer was killed while writing one.
  */
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { withFile } from '../formats/files.ts';
@@ -8,7 +8,7 @@ import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 
 const newline = 0x0a;
-/** What is read at once, and where there is no whole line in that, at most. */
+/** The number of bytes that are read at once; a longer line is read in larger pieces, up to `longestLine`. */
 const pieceBytes = 1 << 20;
 const longestLine = 1 << 24;
 
@@ -16,7 +16,7 @@ export class LineFile {
   readonly #path: string;
   readonly #descriptor: number;
 
-  /** Opens the file to add to it, and makes it where it is not there. A last line that was never finished is cut off. */
+  /** Opens the file to add to it, and makes it if it does not exist. A last line that was never finished is removed. */
   constructor(path: string) {
     this.#path = path;
     try {
@@ -27,7 +27,7 @@ export class LineFile {
     }
   }
 
-  /** Adds a line. Throws a Problem where the disk takes no more, or the file was removed or replaced. */
+  /** Adds a line. Throws a Problem when the disk takes no more, or the file was removed or replaced. */
   add(value: unknown): void {
     this.#requireThere();
     try {
@@ -37,14 +37,14 @@ export class LineFile {
     }
   }
 
-  /** The system goes on taking what is written to a file that has no name any more. */
+  /** Throws when the file was removed or replaced: the system would accept writes to a file without a name. */
   #requireThere(): void {
     const named = statSync(this.#path, { bigint: true, throwIfNoEntry: false });
     const open = fstatSync(this.#descriptor, { bigint: true });
     if (named?.ino !== open.ino) throw removedMeanwhile(this.#path);
   }
 
-  /** Returns when all that was added would survive a power cut. */
+  /** Writes everything that was added to the disk, so that it survives a power cut. */
   flush(): void {
     fsyncSync(this.#descriptor);
   }
@@ -65,7 +65,7 @@ function cutUnfinished(path: string): void {
   }
 }
 
-/** The byte after the last whole line of a file of `size` bytes. */
+/** Returns the position after the last whole line of a file of `size` bytes. */
 function endOfWholeLines(descriptor: number, size: number): number {
   const piece = Buffer.alloc(1 << 16);
   for (let end = size; end > 0;) {
@@ -87,17 +87,18 @@ export function removedMeanwhile(path: string): Problem {
 }
 
 export interface Lines {
-  /** Values of the lines; undefined for one that is no JSON. */
+  /** The values of the lines; undefined for a line that is not JSON. */
   readonly values: readonly unknown[];
-  /** The byte to go on from. */
+  /** The position in bytes to continue from. */
   readonly position: number;
-  /** Whether the file holds more than was read at once. */
+  /** Says whether the file holds more than was read at once. */
   readonly more: boolean;
 }
 
 /**
- * Reads whole lines from the byte `from` on, about a megabyte of them at once; none where the file is not there. A file that
- * is shorter, because a power loss took its end, is gone on with from the end of what it has. Throws a Problem where a line never ends.
+ * Reads about a megabyte of whole lines from the position `from`; none when the file does not exist. A file that is shorter
+ * than `from`, because a power loss took its end, is continued from its last whole line. Throws a Problem for a line that never
+ * ends.
  */
 export function readLines(path: string, from: number): Lines {
   if (!existsSync(path)) return { values: [], position: from, more: false };

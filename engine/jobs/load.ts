@@ -1,4 +1,4 @@
-/** What training and evaluation both begin with: the rows of a job, a device, and the opened training step. */
+/** Loads what training and evaluation both need: the rows of a job, a device, and the opened training step. */
 import { cpus } from 'node:os';
 import type { AdapterShape } from '../adapters/adapter.ts';
 import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
@@ -28,40 +28,41 @@ import type { JobPort } from './port.ts';
 import { followJob, readUnchanged } from './reading.ts';
 
 export interface LoadedRows {
-  /** What is trained on: a conversation is several examples where the chat template writes earlier turns differently. */
+  /** The examples that are trained on: several for a conversation if the chat template writes earlier turns differently. */
   readonly rows: readonly StoredRow[];
-  /** The first of them with text and messages, as many as were asked for. */
+  /** The first examples with text and messages, as many as were asked for. */
   readonly whole: readonly TokenRow[];
-  /** Rows of the data, those that were left out among them. */
+  /** The number of rows of the data, including those left out. */
   readonly read: number;
   readonly format: DataFormat;
   readonly hash: string;
-  /** Of each file. */
+  /** The SHA-256 of each file. */
   readonly hashes: readonly string[];
-  /** Files that are not those of the version that was asked for. */
+  /** The files that differ from those of the version that was asked for. */
   readonly changed: readonly string[];
-  /** Rows that could not be used and were left out. */
+  /** The number of rows that could not be used and were left out. */
   readonly skipped: number;
   readonly unused: readonly UnusedColumn[];
   readonly findings: RowFindings;
-  /** Why the tokens could not be kept for the next job; null where they are, or were not to be. */
+  /** Why the tokens could not be kept for the next job; null when they are, or were not to be. */
   readonly notKept: string | null;
 }
 
 export interface RowsReading {
   readonly skipBadRows: boolean;
-  /** Tokens that are kept of each example, from its beginning; absent: all of them. */
+  /** The number of tokens that are kept of each example, from its beginning; left out: all of them. */
   readonly maxTokens?: number;
-  /** Examples that are wanted with their text and messages. */
+  /** The number of examples that are wanted with their text and messages. */
   readonly whole: number;
   readonly day: Day | undefined;
-  /** Where tokens are kept from job to job. */
+  /** The place where tokens are kept from job to job. */
   readonly cache: RowCache;
 }
 
 /**
- * Reads rows as on a day, with progress and until a stop; a row that cannot be used ends the job, unless bad rows may be left out. Only
- * tokens are held. Who wants the text of all rows reads the files; the tokens are kept without it.
+ * Reads rows with the date of `day`, reports progress, and ends when a stop is asked for. A row that cannot be used ends the
+ * job unless bad rows are to be left out. Only tokens are held in memory. With `whole` infinite the files are read for the text
+ * of all rows, because kept tokens have no text.
  */
 export async function loadRows(
   files: RowFiles,
@@ -122,7 +123,7 @@ export async function loadRows(
   };
 }
 
-/** Rows that are read at a time where only the first of them are wanted. */
+/** The number of rows that are read at a time when only the first rows are wanted. */
 const rowsOfPage = 64;
 
 export interface FirstRowsReading extends RowReading {
@@ -130,7 +131,10 @@ export interface FirstRowsReading extends RowReading {
   readonly isOfUse?: (row: TokenRow) => boolean;
 }
 
-/** Reads the first rows that can be used and are of use, with text and messages; and says which files have changed. No row behind them is read. */
+/**
+ * Reads the first rows that can be used and that `isOfUse` accepts, with text and messages, and says which files have changed.
+ * Rows after these are not read.
+ */
 export async function firstRows(
   files: RowFiles,
   model: OpenModel,
@@ -149,12 +153,15 @@ export async function firstRows(
   return { rows: rows.slice(0, count), changed: changedFiles({ ...files, paths: named }, hashes) };
 }
 
-/** Null when the model has none, which is enough for rows of token ids. */
+/** Opens the tokenizer of a model; returns null when the model has none, which is enough for rows of token ids. */
 export function tokenizerOf(model: OpenModel): Tokenizer | null {
   return model.tokenizerSource && openTokenizer(model.tokenizerSource);
 }
 
-/** The device to train on, or why the one asked for cannot be. A run goes on where it was `before`, while that can be used. */
+/**
+ * Chooses the device to train on, and refuses one that was asked for and cannot be used. With `auto` a resumed run stays on the
+ * device `before` while that can be used.
+ */
 export function chooseDevice(
   asked: Extract<JobSpec, { kind: 'train' }>['device'],
   devices: readonly DeviceInfo[] = [processor()],
@@ -171,7 +178,7 @@ export function chooseDevice(
   );
 }
 
-/** How this machine would compute a run of this recipe with rows of up to `longest` tokens. */
+/** Returns how this machine would compute a run of this recipe with rows of up to `longest` tokens. */
 export function computePlan(recipe: Recipe, provider: Provider, longest: number): ComputePlan {
   const processor = `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim();
   return { ...graphPlan(recipe, longest), provider, threads: cpuThreads(), processor, versions };

@@ -1,4 +1,4 @@
-/** Job `norms`: how far an adapter moves each matrix of its base. */
+/** Runs the job `norms`, which computes how far an adapter moves each matrix of its base. */
 import { openHashedAdapter } from '../adapters/adapted.ts';
 import { updateNorms } from '../adapters/norms.ts';
 import type { JobSpec, UpdateNorms } from '../contract.ts';

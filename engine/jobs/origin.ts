@@ -1,4 +1,7 @@
-/** Where an export comes from: what the host knows, what the run of its first adapter has recorded, and the hashes of base and adapters. */
+/**
+ * Says where an export comes from: what the host knows, what the run of its first adapter has recorded, and the hashes of base
+ * and adapters.
+ */
 import { basename } from 'node:path';
 import type { AdapterAt, ExportOrigin, Lineage } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
@@ -9,11 +12,13 @@ import type { RecordedRun } from './run-folder.ts';
 
 export interface Origin {
   readonly lineage: Lineage;
-  /** Of the first adapter; null where its run is not known. */
+  /** What is known of the training of the first adapter; null when its run is not known. */
   readonly training: TrainingFacts | null;
 }
 
-/** Tells where an export comes from. `adapters` have the hashes that they were read with; `run` has trained the first of them. */
+/**
+ * Returns where an export comes from. `adapters` have the hashes that they were read with; `run` has trained the first of them.
+ */
 export function originOf(
   { info: { name, licence }, hash }: OpenModel,
   adapters: readonly (AdapterAt & { readonly hash: string })[],

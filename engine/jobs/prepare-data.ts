@@ -1,4 +1,4 @@
-/** Rows of a job as the examples a run trains on. */
+/** Turns the rows of a job into the examples that a run trains on. */
 import { changedProblem, type RowFiles } from '../data/row-files.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OpenModel } from '../models/open.ts';
@@ -19,8 +19,8 @@ export interface PreparedData {
 }
 
 /**
- * Reads rows and cuts them to what the recipe and the model allow, telling what is left out. Refuses files that have changed since their
- * version was made or, where their paths name them, since the run recorded them in `before`.
+ * Reads rows, truncates them to what the recipe and the model allow, and logs what is left out. Refuses files that have changed
+ * since their version was made or, if they are named by their paths, since the run recorded them in `before`.
  */
 export async function prepareData(
   files: RowFiles,
@@ -76,7 +76,10 @@ export async function prepareData(
   return { files, loaded, prepared };
 }
 
-/** The hash of each file that a run was started with, by its path; of a run of an earlier version that of an only file. */
+/**
+ * Returns the hash of each file that a run was started with, by its path. A run of an earlier version has one only if it has a
+ * single file.
+ */
 function hashesOf({ paths, hash, hashes = paths.length === 1 ? [hash] : [] }: DataRecord): Readonly<Record<string, string>> {
   return Object.fromEntries(hashes.map((one, i) => [paths[i]!, one]));
 }

@@ -1,4 +1,7 @@
-/** A training run as it is before its first step: everything read, decided and described, nothing computed and nothing written. */
+/**
+ * Prepares a training run up to its first step: everything is read, decided and described, but nothing is computed and nothing
+ * is written.
+ */
 import type { Adapter } from '../adapters/adapter.ts';
 import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
 import { adapterRecipe } from '../adapters/config.ts';
@@ -33,25 +36,25 @@ export type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 export interface PreparedRun {
   readonly recipe: Recipe;
   readonly objective: Objective;
-  /** The base as it is trained on, quantized where the recipe says so. */
+  /** The base that is trained on, quantized if the recipe says so. */
   readonly model: OpenModel;
   readonly tokenizer: Tokenizer | null;
   readonly data: PreparedData;
   readonly evaluation: PreparedData | null;
-  /** Tokens of the longest sequence. */
+  /** The number of tokens of the longest sequence. */
   readonly longest: number;
-  /** The state it begins with, and the plan it is computed by. */
+  /** The state that the run begins with, and the plan that it is computed by. */
   readonly start: TrainingState;
-  /** The adapter the samples before the first step are answered with; null: the base alone. */
+  /** The adapter that answers the samples before the first step; null for the base alone. */
   readonly given: Adapter | null;
   readonly totalSteps: number;
   /** The content of run.json. */
   readonly record: RunRecord;
-  /** What a person should know of it. */
+  /** What a person should know of the run, in sentences. */
   readonly notes: readonly string[];
 }
 
-/** Prepares a new run, or the one in the folder to go on with; refuses whatever could not be trained. */
+/** Prepares a new run, or the one in the folder to be resumed. Refuses what cannot be trained. */
 export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPort): Promise<PreparedRun> {
   const given = requireRecipe(spec.recipe);
   reportPhase(port, 'Reading the model');

@@ -1,15 +1,15 @@
-/** Progress of jobs. */
+/** Reports the progress of jobs. */
 import { setImmediate } from 'node:timers/promises';
 import type { OnProgress } from '../export/progress.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 
-/** Tells which part of its work a job begins, where nothing can be counted. */
+/** Reports which part of its work a job begins when nothing in that part can be counted. */
 export function reportPhase(port: JobPort, phase: string): void {
   port.send({ type: 'progress', progress: { phase, done: 0, total: 0, unit: '', secondsLeft: null } });
 }
 
-/** Reports progress and lets a stop arrive; a stop ends the work. */
+/** Returns a function that reports progress and lets a request to stop arrive; a stop ends the work with a Problem. */
 export function progressOf(port: JobPort, phase: string, unit: string): OnProgress {
   const started = performance.now();
   let last = 0;
@@ -27,5 +27,5 @@ export function progressOf(port: JobPort, phase: string, unit: string): OnProgre
   };
 }
 
-/** Reports what is done with all rows once they are read: it takes seconds for a million. */
+/** Reports progress of what is done with all rows once they are read, which takes seconds for a million rows. */
 export const onRows = (port: JobPort): OnProgress => progressOf(port, 'Preparing the rows', 'rows');

@@ -1,4 +1,4 @@
-/** The thread that tells the host of the job's signs of life: see pulse.ts. */
+/** Sends signs of life to the host, in a thread of the job; see pulse.ts. */
 import { readFileSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import type { JobMessage } from '../contract.ts';
@@ -11,10 +11,15 @@ export interface PulseSetup {
 
 const { descriptor, turns } = workerData as PulseSetup;
 const millisecondsBetweenBeats = 500;
-/** Processor time between two beats, in microseconds, below which only what every process does by itself is going on. */
+/**
+ * The processor time between two beats, in microseconds, below which the process only does what every process does by itself.
+ */
 const noWork = 10_000;
 
-/** Numbers that grow while the process works: turns, processor time of all other threads, pages and blocks fetched and written. */
+/**
+ * Holds numbers that grow while the process works: turns, processor time of all other threads in microseconds, and pages and
+ * blocks read and written.
+ */
 interface Work {
   readonly turns: number;
   readonly cpu: number;
@@ -31,7 +36,7 @@ function workSoFar(): Work {
   };
 }
 
-/** Whether the job's own thread computes, waits for a processor to do so, or for the disk: what proc(5) calls R and D. */
+/** Returns whether the job's own thread computes, or waits for a processor or the disk: the states R and D of proc(5). */
 function isOnItsWay(): boolean {
   if (process.platform !== 'linux') return false;
   try {
@@ -43,7 +48,7 @@ function isOnItsWay(): boolean {
 }
 
 let before = workSoFar();
-/** Counted in beats and not read off a clock: while a computer sleeps nothing beats. */
+/** Counts the beats without work. A clock would go on while the computer sleeps, but beats do not. */
 let idleBeats = 0;
 
 function beat(): void {

@@ -1,4 +1,4 @@
-/** Follows the reading of rows: says how far it is, and ends it when nobody waits for it any more. */
+/** Follows the reading of rows: reports progress, and ends the reading when nobody waits for it any more. */
 import type { Progress } from '../contract.ts';
 import type { RecordPlace } from '../data/readers/reader.ts';
 import type { ReadingPosition } from '../data/rows.ts';
@@ -14,7 +14,7 @@ interface Follower {
   readonly phase: string;
   readonly isStopped: () => boolean;
   readonly report: (progress: Progress) => void;
-  /** Milliseconds between two reports; 0: each group of rows before it is worked on. */
+  /** The milliseconds between two reports; 0 reports each group of rows before it is worked on. */
   readonly every?: number;
 }
 
@@ -30,7 +30,7 @@ export function followReading({ phase, isStopped, report, every = millisecondsBe
   };
 }
 
-/** The same for a job that reads one file record by record. */
+/** Follows a job that reads one file record by record. */
 export function followFile(
   phase: string,
   file: string,
@@ -42,7 +42,7 @@ export function followFile(
   return ({ at, read = at, line }) => follow({ rows: rows++, bytes: read, totalBytes, file, firstLine: line, lastLine: line });
 }
 
-/** Reports as the job's own progress, and ends with the job. */
+/** Reports as the progress of the job itself, and ends with the job. */
 export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopRequested'>): Follow {
   return followReading({
     phase,
@@ -51,7 +51,7 @@ export function followJob(phase: string, port: Pick<JobPort, 'send' | 'stopReque
   });
 }
 
-/** Reads files and refuses what was read where they were written meanwhile: part of it is of before and part of after. */
+/** Reads files, and refuses the result if they were written meanwhile, because it would be of both versions. */
 export async function readUnchanged<T>(paths: readonly string[], read: () => Promise<T>): Promise<T> {
   const before = stampOf(paths);
   const result = await read();

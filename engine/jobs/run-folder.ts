@@ -1,6 +1,7 @@
 /**
- * The folder of a training run: `run.json`, `metrics.jsonl`, `events.jsonl`, `checkpoints/` and `adapter/`. It is the one truth of the run:
- * who trains writes it, here or elsewhere, and the host follows it (run-news.ts).
+ * Writes and reads the folder of a training run: `run.json`, `metrics.jsonl`, `events.jsonl`, `checkpoints/` and `adapter/`.
+ * The folder is the only record of the run: the trainer writes it, here or on another machine, and the host follows it
+ * (run-news.ts).
  */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -26,93 +27,99 @@ import { fromSaved, type Recipe } from '../recipe.ts';
 import type { Versions } from '../versions.ts';
 import { LineFile, removedMeanwhile } from './line-file.ts';
 
-/** The content of run.json: everything one needs to know, and to have, to make the run again. */
+/** Describes the content of run.json: everything needed to make the run again. */
 export interface RunRecord {
   readonly version: 1;
   readonly recipe: Recipe;
-  /** What chat templates print; not in records of earlier versions. */
+  /** The date that chat templates print; records of earlier versions have none. */
   readonly day?: Day;
   readonly base: BaseRecord;
-  /** The adapter the run started from, or null. */
+  /** The adapter that the run started from; null when it started from a new one. */
   readonly startedFrom: {
     readonly path: string;
-    /** SHA-256 of the file with its numbers, as its version and lineages have it; of both files together where `configHash` is missing. */
+    /**
+     * The SHA-256 of the file with its weights, which its version and lineages have too; of both files together when
+     * `configHash` is missing.
+     */
     readonly hash: string;
-    /** SHA-256 of its config, null where that is in the same file; missing in runs of earlier versions. */
+    /** The SHA-256 of its config; null when that is in the same file. Records of earlier versions have none. */
     readonly configHash?: string | null;
   } | null;
   readonly data: DataRecord;
   readonly evaluation: DataRecord | null;
-  /** SHA-256 of the tokenizer's files, or null where the model has none of its own; not in records of earlier versions. */
+  /** The SHA-256 of the tokenizer's files; null when the model has none of its own. Records of earlier versions have none. */
   readonly tokenizerHash?: string | null;
-  /** SHA-256 of the chat template, or null where there is none. */
+  /** The SHA-256 of the chat template; null when there is none. */
   readonly templateHash: string | null;
   readonly device: { readonly provider: Provider; readonly name: string; readonly threads: number };
   readonly versions: Versions;
-  /** Where it went on otherwise than it began, and how: its bits may not be those of a run without a break. */
+  /**
+   * How the run was resumed differently from how it began, in sentences; its bits may not be those of a run without a break.
+   */
   readonly notExact: readonly string[];
   readonly totalSteps: number;
   readonly trainableParameters: number;
   readonly startedAt: string;
-  /** Null while it runs, and after a stop. */
+  /** When the run was finished; null while it trains and after a stop. */
   readonly finishedAt: string | null;
 }
 export interface BaseRecord {
   readonly path: string;
   readonly name: string;
   readonly family: string;
-  /** SHA-256 over the weight files. */
+  /** The SHA-256 over the weight files. */
   readonly hash: string;
-  /** SHA-256 of config.json; null for a GGUF, which has it among its weights; not in records of earlier versions. */
+  /** The SHA-256 of config.json; null for a GGUF, which has it among its weights. Records of earlier versions have none. */
   readonly configHash?: string | null;
 }
 export interface DataRecord {
   readonly paths: readonly string[];
-  /** What their fields mean; left out where a format says it. */
+  /** What the fields of a row mean; left out when the format says it. */
   readonly mapping?: ColumnMapping;
-  /** The version of a data set that they were; left out where they were named by their paths, and in records of earlier versions. */
+  /** The version of the data set; left out when files were named by their paths, and in records of earlier versions. */
   readonly version?: VersionName;
-  /** SHA-256 of the files. */
+  /** The SHA-256 of all files. */
   readonly hash: string;
-  /** SHA-256 of each file, in their order; not in records of earlier versions. */
+  /** The SHA-256 of each file, in their order; records of earlier versions have none. */
   readonly hashes?: readonly string[];
-  /** SHA-256 of the token ids and labels of the rows in their order; not in records of earlier versions. */
+  /** The SHA-256 of the token ids and labels of the rows in their order; records of earlier versions have none. */
   readonly tokensHash?: string;
   readonly format: DataFormat;
-  /** Rows that were used. */
+  /** The number of rows that were used. */
   readonly rows: number;
-  /** What they are trained as: a conversation is several where the chat template writes earlier turns differently. */
+  /** The number of examples: several for a conversation if the chat template writes earlier turns differently. */
   readonly examples: number;
-  /** Rows that could not be used. */
+  /** The number of rows that could not be used. */
   readonly skipped: number;
-  /** Examples cut at the maximum length. */
+  /** The number of examples truncated to the maximum length. */
   readonly truncated: number;
-  /** Examples whose trained tokens were all cut off. */
+  /** The number of examples whose supervised tokens were all cut off. */
   readonly withoutTarget: number;
 }
 
-/** A line of events.jsonl. Lines are only ever added. */
+/** Is a line of events.jsonl. Lines are only ever added. */
 export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | AdapterEvent | EndEvent;
 /**
- * The run begins, or goes on from the checkpoint of `step`: what was written before of later steps no longer counts. By then run.json says
- * how it goes on, and metrics.jsonl was cut back to that step, so it is read from its start again.
+ * The run begins, or is resumed from the checkpoint of `step`: what was written before about later steps no longer counts. By
+ * then run.json says how the run continues, and metrics.jsonl was cut back to that step, so it has to be read from its start
+ * again.
  */
 export interface BeginEvent {
   readonly type: 'begin';
   /** UTC milliseconds, as in every event. */
   readonly at: number;
-  /** 0 for a run that starts. */
+  /** The step that the session begins after; 0 for a new run. */
   readonly step: number;
-  /** Tokens of the longest row. */
+  /** The number of tokens of the longest row. */
   readonly longest: number;
 }
-/** What a person should know of the run, in a sentence. */
+/** A person should know this of the run; the text is one or more sentences. */
 export interface LogEvent {
   readonly type: 'log';
   readonly at: number;
   readonly text: string;
 }
-/** An answer to one of the fixed evaluation prompts. */
+/** The model has answered one of the fixed evaluation prompts. */
 export interface SampleEvent {
   readonly type: 'sample';
   readonly at: number;
@@ -123,40 +130,40 @@ export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly at: number;
   readonly step: number;
-  /** Its folder in `checkpoints/`. */
+  /** The name of its folder in `checkpoints/`. */
   readonly name: string;
   readonly bytes: number;
 }
-/** The run has come to its end and its adapter is whole in `adapter/`, in the place of the one of an earlier end. */
+/** The run has come to its end, and its adapter is whole in `adapter/`, where it replaces that of an earlier end. */
 export interface AdapterEvent {
   readonly type: 'adapter';
   readonly at: number;
-  /** Steps that it was trained. */
+  /** The number of steps that it was trained for. */
   readonly step: number;
-  /** What the last evaluation measured; null where there was none. */
+  /** The loss of the last evaluation; null when there was none. */
   readonly evalLoss: number | null;
   readonly adapter: AdapterDescription;
 }
-/** The session has ended by itself. A process that was killed leaves none. */
+/** The session has ended by itself. A process that was killed writes no such event. */
 export interface EndEvent {
   readonly type: 'end';
   readonly at: number;
   readonly state: 'done' | 'stopped' | 'failed';
-  /** Why it failed, or null. */
+  /** Why the session failed; null when it did not. */
   readonly problem: ProblemValue | null;
 }
 
 const maxRecordBytes = 1 << 22;
 
-/** What a killed job left half-written. */
+/** Matches what a killed job left half written. */
 const isLeftover = (name: string): boolean => /^(run\.json|metrics\.jsonl)?\.partial-/.test(name);
 
-/** What is in a folder besides what a job that was killed at its very start may have left. */
+/** Lists what is in a folder, except what a job that was killed at its very start may have left. */
 export function runContent(path: string): string[] {
   return readdirSync(path).filter((name) => !isLeftover(name));
 }
 
-/** Whether a folder holds a run to go on with. */
+/** Returns whether a folder holds a run that can be resumed. */
 export const holdsRun = (path: string): boolean => existsSync(join(path, 'run.json'));
 
 export const metricsIn = (path: string): string => join(path, 'metrics.jsonl');
@@ -164,7 +171,7 @@ export const eventsIn = (path: string): string => join(path, 'events.jsonl');
 export const checkpointsIn = (path: string): string => join(path, 'checkpoints');
 export const adapterIn = (path: string): string => join(path, 'adapter');
 
-/** What one session of a run writes. */
+/** Writes what one session of a run records in its folder. */
 export class RunFolder {
   readonly path: string;
   readonly adapter: string;
@@ -172,17 +179,20 @@ export class RunFolder {
   readonly #record: string;
   readonly #onWritten: () => void;
   #isWritten = false;
-  /** What is to be removed when the run does not come to its first step; null for a run that goes on. */
+  /** What to remove if the run does not reach its first step; null for a resumed run. */
   #begun: { readonly madeFolder: boolean } | null = null;
-  /** What was said before the folder is one of a run. */
+  /** The lines of the log from before the session began. */
   readonly #said: LogEvent[] = [];
   #metrics: LineFile | null = null;
   #events: LineFile | null = null;
   #evaluated: ReadonlySet<number> = new Set();
-  /** The loss of the newest evaluation, of this session or an earlier one. */
+  /** The loss of the newest evaluation, of this session or an earlier one; null when there is none. */
   #evalLoss: number | null = null;
 
-  /** `onWritten` is called after everything that is added but steps, which come by themselves in great number. */
+  /**
+   * Names the folder without touching it. `onWritten` is called after everything that is added except steps, of which there are
+   * very many.
+   */
   constructor(path: string, onWritten = (): void => {}) {
     this.path = path;
     this.adapter = adapterIn(path);
@@ -191,7 +201,10 @@ export class RunFolder {
     this.#onWritten = onWritten;
   }
 
-  /** What an earlier session of the run recorded; null for a new run, for which the folder must be empty or not there. */
+  /**
+   * Opens the folder. Returns what an earlier session of the run recorded; null for a new run, whose folder must be empty or
+   * not exist.
+   */
   open(resume: boolean): RunRecord | null {
     const isThere = existsSync(this.path);
     if (isThere && !statSync(this.path).isDirectory())
@@ -221,7 +234,10 @@ export class RunFolder {
     for (const name of readdirSync(this.path)) if (isLeftover(name)) rmSync(join(this.path, name), { recursive: true });
   }
 
-  /** Empties the folder of a new run that failed before its first step: what is wrong is not in it, and it can be given again. */
+  /**
+   * Empties the folder of a new run that failed before its first step. The failure has other causes than the folder, so it can
+   * be used again.
+   */
   discardUnbegun(): void {
     if (this.#begun === null || !existsSync(this.#record) || existsSync(this.checkpoints)) return;
     const metrics = metricsIn(this.path);
@@ -243,12 +259,15 @@ export class RunFolder {
     }
   }
 
-  /** Refuses to go on in a folder that was removed since it was written: its parts would come to be again without the rest. */
+  /**
+   * Refuses to continue in a folder that was removed since it was written: some of its files would be made again without the
+   * rest.
+   */
   requireThere(): void {
     if (!existsSync(this.#record)) throw removedMeanwhile(this.path);
   }
 
-  /** Begins a session after `step` steps: metrics.jsonl is cut back to them. Comes after the record was written. */
+  /** Begins a session after `step` steps, and cuts metrics.jsonl back to them. The record must have been written before. */
   begin(step: number, longest: number): void {
     const path = metricsIn(this.path);
     const kept = existsSync(path) ? readMetricRows(path).filter((row) => row.step <= step) : [];
@@ -271,7 +290,7 @@ export class RunFolder {
     this.#onWritten();
   }
 
-  /** Says something of the run, also before it has begun. */
+  /** Adds a line to the log of the run, also before the session has begun. */
   log(text: string): void {
     const event: LogEvent = { type: 'log', at: Date.now(), text };
     if (this.#events === null) this.#said.push(event);
@@ -286,7 +305,7 @@ export class RunFolder {
     this.#add({ type: 'checkpoint', at: createdAt, step, name: basename(path), bytes });
   }
 
-  /** Says what adapter the run has left in its folder after `step` steps. */
+  /** Records the adapter that the run has left in its folder after `step` steps. */
   published(step: number, adapter: AdapterDescription): void {
     this.#add({ type: 'adapter', at: Date.now(), step, evalLoss: this.#evalLoss, adapter });
   }
@@ -301,17 +320,20 @@ export class RunFolder {
     this.#onWritten();
   }
 
-  /** Whether the evaluation after this step was in the folder when the session began. */
+  /** Returns whether the evaluation after this step was in the folder when the session began. */
   hasEvaluation(step: number): boolean {
     return this.#evaluated.has(step);
   }
 
-  /** Flushes the steps; called before a checkpoint, so that no checkpoint knows of a step the folder lacks. */
+  /**
+   * Flushes the steps to the disk. It is called before a checkpoint, so that no checkpoint is of a step that the folder does
+   * not have.
+   */
   flush(): void {
     this.#metrics!.flush();
   }
 
-  /** Says how the session has ended, where it had begun. On a disk that takes no more it is known from the process alone. */
+  /** Records how the session has ended, if it had begun. When the disk takes no more, only the process tells. */
   end(state: EndEvent['state'], problem: ProblemValue | null): void {
     if (this.#events === null || !existsSync(this.#record)) return;
     try {
@@ -328,18 +350,18 @@ export class RunFolder {
   }
 }
 
-/** Reads what run.json says. Throws a Problem where it is not there or not sound. */
+/** Reads run.json. Throws a Problem when it is missing or damaged. */
 export function readRunRecord(path: string): RunRecord {
   return parseRecord(join(path, 'run.json'));
 }
 
-/** What a run has recorded in its folder. */
+/** Holds what a run has recorded in its folder. */
 export interface RecordedRun {
   readonly record: RunRecord;
   readonly evaluations: readonly EvalMetrics[];
 }
 
-/** Reads what a run has recorded in a folder, without touching it; null where there is none that can be read. */
+/** Reads what a run has recorded in a folder, without touching it; returns null when no record can be read. */
 export function readRunFolder(path: string): RecordedRun | null {
   try {
     const [run, metrics] = [fileIn(path, 'run.json'), fileIn(path, 'metrics.jsonl')];
@@ -354,24 +376,30 @@ export function readRunFolder(path: string): RecordedRun | null {
   }
 }
 
-/** Reads what the run of an adapter has recorded; null where nothing tells. `runFolder` is the folder of that run, where it is known. */
+/**
+ * Reads what the run of an adapter has recorded; returns null when no record can be read. `runFolder` is the folder of that
+ * run, if it is known.
+ */
 export function runOfAdapter({ path, runFolder = folderBeside(path) }: Omit<AdapterAt, 'weight'>): RecordedRun | null {
   return readRunFolder(runFolder);
 }
 
-/** The folder of a run that would have left an adapter at this path, at its end or in a checkpoint. */
+/** Returns the folder of the run that would have left an adapter at this path, at its end or in a checkpoint. */
 function folderBeside(path: string): string {
   const folder = dirname(resolve(path));
   return basename(folder) === 'checkpoints' ? dirname(folder) : folder;
 }
 
-/** The day a run has for chat templates: of an earlier version's that on which it began; undefined where not even that is known. */
+/**
+ * Returns the date of a run for chat templates. A run of an earlier version has the day on which it began; undefined when that
+ * is not known either.
+ */
 export function dayOfRun({ day, startedAt }: Pick<RunRecord, 'day' | 'startedAt'>): Day | undefined {
   const began = Date.parse(startedAt);
   return day ?? (Number.isNaN(began) ? undefined : dayOf(began));
 }
 
-/** The day of the run that has left an adapter: what it says is judged by the tokens it was trained on. */
+/** Returns the date of the run that trained an adapter, so that the adapter is evaluated with the tokens it was trained on. */
 export function dayOfAdapter(path: string | null | undefined): Day | undefined {
   const run = path == null ? null : runOfAdapter({ path });
   return run === null ? undefined : dayOfRun(run.record);
@@ -396,7 +424,7 @@ function isRecord({ version, recipe, base, data, evaluation, totalSteps, trainab
   );
 }
 
-/** The rows of the file; a last line that a crash cut off is dropped. */
+/** Reads the rows of a metrics file. Lines that are not whole, such as the last one after a crash, are left out. */
 function readMetricRows(path: string): MetricRow[] {
   const lines = readFileSync(path, 'utf8').split('\n');
   return lines.flatMap((line) => {

@@ -1,13 +1,14 @@
 /**
- * Entry of a job process: receives one `start` command over the process's IPC channel, runs that kind of job, and ends with exactly
- * one `done` or `problem`. The process ends when the host goes away, so a job can never outlive the one who knows of it.
+ * Runs one job in a process of its own: receives one `start` command over the process's IPC channel, runs that kind of job, and
+ * ends with exactly one `done` or `problem`. The process ends when the host goes away, so a job can never outlive the one who
+ * knows of it.
  */
 import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { Asker, JobPort } from './port.ts';
 import { pulseArgument, startPulse } from './pulse.ts';
 
-/** Each kind is loaded only in the process that runs it, so a damaged native library takes down nothing else. */
+/** Runs a job. Each kind is loaded only in the process that runs it, so a damaged native library breaks nothing else. */
 async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
   switch (spec.kind) {
     case 'train':
@@ -42,7 +43,7 @@ class ProcessPort implements JobPort {
   readonly #stopped = Promise.withResolvers<void>();
   #handler: ((request: JobRequest, asker: Asker) => Promise<unknown>) | null = null;
   #waiting: { id: number; request: JobRequest }[] = [];
-  /** Of the requests that are being answered. */
+  /** The controllers that cancel the requests in progress, by id. */
   readonly #cancels = new Map<number, AbortController>();
 
   send(message: JobMessage): void {
@@ -98,14 +99,16 @@ const endedByAnother = new Problem(
   'Ask again.',
 );
 
-/** Bugs leave their stack in the log of the host; people get the sentence. */
+/** Converts an error to a Problem, which is what people see. A bug also leaves its stack in the log of the host. */
 function reportProblem(error: unknown) {
   const problem = toProblemValue(error);
   if (problem.code === 'internal') logError(error instanceof Problem && error.cause !== undefined ? error.cause : error);
   return problem;
 }
 
-/** Ends this process whatever its native threads do: an orderly exit waits for them, and a tokenizer's may compute for ever. */
+/**
+ * Ends this process whatever its native threads do. An orderly exit would wait for them, and a tokenizer may compute for ever.
+ */
 function leave(): void {
   process.kill(process.pid, 'SIGKILL');
 }

@@ -1,10 +1,10 @@
-/** Reads what is new in the folder of a run, whoever writes it. */
+/** Reads what is new in the folder of a run, whichever process writes it. */
 import { basename } from 'node:path';
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import { readLines } from './line-file.ts';
 import { eventsIn, metricsIn, type RunEvent } from './run-folder.ts';
 
-/** How far the folder has been read: bytes of each file. */
+/** Says how far the folder has been read, in bytes of each file. */
 export interface RunPosition {
   readonly metrics: number;
   readonly events: number;
@@ -14,16 +14,16 @@ export interface RunNews {
   readonly steps: readonly StepMetrics[];
   readonly evaluations: readonly EvalMetrics[];
   readonly events: readonly RunEvent[];
-  /** Lines that are neither; a person is told of them. */
+  /** The number of lines that are none of these; a person is told of them. */
   readonly unreadable: number;
   readonly position: RunPosition;
-  /** Whether there is more to be read. */
+  /** Says whether there is more to read. */
   readonly more: boolean;
 }
 
 /**
- * Reads about a megabyte of what was added since `from`. Where the run has begun anew meanwhile, metrics come from the start of their file,
- * and those that are known come again. Throws a Problem where a line never ends.
+ * Reads about a megabyte of what was added after `from`. If the run has begun again meanwhile, metrics are read from the start
+ * of their file, and known ones are returned again. Throws a Problem for a line that never ends.
  */
 export function readNews(folder: string, from: RunPosition): RunNews {
   // Metrics first: whoever cuts them back says so before adding to them, so what was read of a file that was cut is found out by its events.
@@ -97,7 +97,7 @@ function isDescription(adapter: unknown): boolean {
   return names && [rank, parameters, bytes].every(isCount) && isNumber(alpha) && isText(hash);
 }
 
-/** A checkpoint lies in its run's folder and nowhere else. */
+/** Returns whether a name is that of a checkpoint's folder, which can only be directly in the run's folder of checkpoints. */
 const isName = (name: unknown): boolean => isText(name) && name === basename(name) && !['', '.', '..'].includes(name);
 
 const isProblem = (problem: unknown): boolean =>

@@ -1,4 +1,4 @@
-/** What a person should know of a run that begins or goes on; each is a sentence. */
+/** Writes the notes that a person should know about a run that begins or is resumed; each is one or more sentences. */
 import { contentKey } from '../data/row-facts.ts';
 import { printsDay } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
@@ -8,14 +8,14 @@ import { examplesPerStep, totalExamples } from '../training/order.ts';
 import { learningRate } from '../training/schedule.ts';
 import type { RunRecord } from './run-folder.ts';
 
-/** Tells that a chat template prints a date, which then stays the run's own. */
+/** Notes that a chat template prints a date, which then stays the date of the run. */
 export function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
   return printsDay(tokenizer)
     ? [`The chat template prints the date. That of this run is ${day}, also when it goes on or is evaluated later.`]
     : [];
 }
 
-/** Tells how a run goes on in another way than was planned before. */
+/** Notes how a run is resumed in another way than was planned before. */
 export function resumeNotes(
   earlier: RunRecord,
   now: RunRecord,
@@ -47,7 +47,7 @@ export function resumeNotes(
   return notes;
 }
 
-/** Tells of evaluation rows that are trained on too: they say little about new ones. */
+/** Notes how many evaluation rows are trained on too, because they say little about new rows. */
 export async function sharedNotes(
   examples: readonly Example[],
   evaluation: readonly Example[],

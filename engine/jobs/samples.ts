@@ -1,4 +1,4 @@
-/** Answers to a few fixed evaluation prompts, so that a run shows what the model says and not only its loss. */
+/** Answers a few fixed evaluation prompts, so that a run shows what the model says and not only its loss. */
 import type { Adapter } from '../adapters/adapter.ts';
 import type { TokenRow } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
@@ -12,10 +12,13 @@ import { openSession } from '../runtime/session.ts';
 import type { JobPort } from './port.ts';
 import type { RunFolder } from './run-folder.ts';
 
-/** Evaluation rows whose prompts are answered. */
+/** The most evaluation rows whose prompts are answered. */
 export const maxPrompts = 3;
 
-/** Adds one greedy answer per prompt, with its verdict, to the run's folder as it is given; none for rows that have no prompt before what is trained. */
+/**
+ * Answers each prompt greedily, and adds the answer with its verdict to the run's folder. Rows that have no prompt before their
+ * trained tokens are left out.
+ */
 export async function addSamples(
   step: number,
   model: OpenModel,

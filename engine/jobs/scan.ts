@@ -1,4 +1,6 @@
-/** Job `scan`: what a data set is, without a model: its files, its format and its number of rows. */
+/**
+ * Runs the job `scan`, which finds out what can be known of a data set without a model: its files, format and number of rows.
+ */
 import { createHash } from 'node:crypto';
 import type { DataFormat, DataScan, JobSpec, Split, VersionFile } from '../contract.ts';
 import { detectFormat } from '../data/content.ts';
@@ -23,7 +25,7 @@ export async function runScan({ data }: Extract<JobSpec, { kind: 'scan' }>, port
   };
 }
 
-/** Without evaluation files it is that of the training files, as runs record it. */
+/** Returns the hash of a data set. Without evaluation files it is the hash of the training files, which runs record. */
 function hashOfSplits(train: string, evaluation: string | null): string {
   return evaluation === null ? train : createHash('sha256').update(`${train}\n/\n${evaluation}`).digest('hex');
 }

@@ -1,4 +1,7 @@
-/** Makes job processes: each a Node of its own, with a channel for messages, one for its pulse, and its last words kept. */
+/**
+ * Makes job processes. Each is a Node process of its own, with a channel for messages and one for its pulse, and its last words
+ * are kept.
+ */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -9,12 +12,15 @@ import { pulseArgument, pulseDescriptor } from './pulse.ts';
 import type { JobProcess } from './supervisor.ts';
 
 const entryOfJobs = fileURLToPath(new URL('./run-job.ts', import.meta.url));
-/** Enough for what a process says when it gives up. */
+/** The number of characters kept of the error output, which is enough for what a process says when it gives up. */
 const keptCharacters = 8192;
-/** For what the process may have said last. */
+/** The wait in milliseconds for what the process may have said last. */
 const millisecondsToDrain = 1000;
 
-/** Starts a process for a job of a data folder; `entry` is the program that it runs, with `options` for Node itself, which are not those of this process. */
+/**
+ * Starts a process for a job of a data folder. `entry` is the program that it runs; `options` are for its Node, which does not
+ * inherit those of this process.
+ */
 export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, options: readonly string[] = []): JobProcess {
   const child = fork(entry, [pulseArgument], {
     execArgv: [...options],

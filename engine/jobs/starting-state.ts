@@ -1,4 +1,4 @@
-/** Where a run begins: its recipe, and its adapter with the state of the optimizer. */
+/** Decides where a run begins: its recipe, and its adapter with the state of the optimizer. */
 import { basename } from 'node:path';
 import type { Adapter } from '../adapters/adapter.ts';
 import { adapterKeys } from '../adapters/config.ts';
@@ -18,10 +18,12 @@ import type { JobPort } from './port.ts';
 import { progressOf } from './progress.ts';
 import type { RunFolder, RunRecord } from './run-folder.ts';
 
-/** Settings a run may go on with at other values: how long it goes and how often it reports, not what it computes. */
+/**
+ * Lists the settings that may change when a run is resumed: how long it goes and how often it reports, not what it computes.
+ */
 const changeable = ['epochs', 'maxSteps', 'evalEvery', 'saveEvery', 'keepCheckpoints'] as const;
 
-/** Gives the recipe an earlier run goes on with; a setting that would compute something else is refused. */
+/** Returns the recipe that a resumed run continues with. A setting that would compute something else is refused. */
 export function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: RecipeInput): Recipe {
   // An adapter to go on from has decided the shape, whatever the recipe says.
   const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...adapterKeys];
@@ -42,21 +44,21 @@ export function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input
 
 export interface Start {
   readonly start: TrainingState;
-  /** Why the bits may not be those of a run that was never interrupted. */
+  /** Why the bits may differ from those of a run that was never interrupted. */
   readonly notExact: readonly string[];
-  /** What a person should know of how it goes on. */
+  /** What a person should know of how it is resumed, in sentences. */
   readonly notes: readonly string[];
 }
 
-/** What is trained on, and the same before it was quantized. */
+/** Holds the base that is trained on, and the same base before it was quantized. */
 interface Bases {
   readonly model: OpenModel;
   readonly whole: OpenModel;
-  /** The adapter that is trained on; null: a new one. */
+  /** The adapter that is trained further; null for a new one. */
   readonly first: Adapter | null;
 }
 
-/** Finds where the run begins: at its newest checkpoint, at the adapter it was given, or at a new one. */
+/** Finds the state that the run begins with: that of its newest checkpoint, the adapter it was given, or a new adapter. */
 export async function startingState(
   cacheDir: string,
   recipe: Recipe,

@@ -1,34 +1,37 @@
-/** Starts job processes and watches them: their messages, their answers, how they end. The way to make a process is handed in. */
+/**
+ * Starts job processes and watches their messages, their answers and how they end. The function that makes a process is passed
+ * in.
+ */
 import { randomUUID } from 'node:crypto';
 import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { cpuTimeOf } from '../runtime/memory.ts';
 
-/** A process that speaks `JobCommand` and `JobMessage`. */
+/** Is a process that speaks `JobCommand` and `JobMessage`. */
 export interface JobProcess {
   readonly pid: number | undefined;
   send(command: JobCommand): void;
   onMessage(listener: (message: JobMessage) => void): void;
-  /** Called once, when the process is gone, with the end of what it has written as errors, where that is known. */
+  /** Calls `listener` once, when the process is gone, with the end of its error output if that is known. */
   onExit(listener: (code: number | null, signal: string | null, lastWords?: string) => void): void;
   kill(): void;
 }
 export type SpawnJob = (spec: JobSpec) => JobProcess;
 
 type At = Progress['at'];
-/** A failure may depend on the rows that whoever asked was told of last. */
+/** Is the result of a job, or makes its Problem. The Problem may name the rows that the asker was told of last. */
 type Outcome = { readonly result: unknown } | { readonly problem: (at: At) => Problem };
 
 export interface JobOptions {
   readonly onMessage?: (message: JobMessage) => void;
-  /** Ends the job when it fires: whoever asked has gone away. */
+  /** Ends the job when it fires, because the asker has gone away. */
   readonly signal?: AbortSignal;
 }
 
 export interface RequestOptions {
-  /** Null: it may think as long as it likes. */
+  /** The seconds without progress after which the job is killed; null for no limit. */
   readonly silenceSeconds?: number | null;
-  /** Tells the job that nobody waits for the answer any more. */
+  /** Tells the job, when it fires, that nobody waits for the answer any more. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -37,34 +40,40 @@ interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (problem: Problem) => void;
   readonly hear: (progress: Progress) => void;
-  /** The rows that were worked on last. */
+  /** Returns the rows that were worked on last. */
   readonly at: () => At;
 }
 
-/** What a job nobody waits for any more may take to remove what it has half written. */
+/** The time in which a job that nobody waits for any more can remove what it has half written. */
 const secondsToTidy = 10;
-/** What a job that is stopped may take to end, while nothing is lost with it. */
+/** The time in which a stopped job must end while nothing is lost with it. */
 const secondsToStop = 4;
-/** A stop during steps waits for the one in progress and its checkpoint: so long, or for as many of the slowest step. */
+/**
+ * The time in which a job that is stopped during steps must end, because it finishes the step in progress and its checkpoint
+ * first. It is extended to `stepsToWait` times the slowest step.
+ */
 const secondsForStep = 120;
 const stepsToWait = 10;
-/** What a process may take to be gone after its result, or after it was killed; past that the system does not let go of it. */
+/**
+ * The time in which a process must be gone after its result, or after it was killed. After that the system is taken not to
+ * release it.
+ */
 const secondsToLeave = 5;
-/** A process without a sign of life for so long is taken to hang. It is noticed within 30 s. */
+/** The time without a sign of life after which a process is taken to hang. It is noticed within 30 s. */
 const silentSeconds = 25;
 /**
- * The same for one that lives and does nothing, where that is less certain: while an accelerator computes, its process may wait for it, and
- * systems other than Linux do not tell that one waits for the disk.
+ * The same for a process that lives and does nothing, when that is less certain: a process may wait for an accelerator that
+ * computes, and only Linux tells that a process waits for the disk.
  */
 const idleSecondsElsewhere = 600;
 
-/** How long a job is waited for, in seconds. */
+/** Says how long a job is waited for, in seconds. */
 export interface Patience {
-  /** Nothing heard of the process at all. */
+  /** The time without any sign of life. */
   readonly silent: number;
-  /** Heard of, and neither computing nor reading nor writing. */
+  /** The time with signs of life, but without computing, reading or writing. */
   readonly idle: number;
-  /** Not gone after its result, or after it was killed. */
+  /** The time to be gone after the result, or after being killed. */
   readonly leave: number;
 }
 
@@ -79,7 +88,7 @@ function patienceFor(spec: JobSpec): Patience {
 export class Job {
   readonly id = randomUUID();
   readonly spec: JobSpec;
-  /** The job's result; rejects with a Problem. Settles only when the process is gone, so its files are free by then. */
+  /** The job's result; rejects with a Problem. It settles only when the process is gone, so that its files are free by then. */
   readonly finished: Promise<unknown>;
   readonly #process: JobProcess;
   readonly #waiting = new Map<number, Waiting>();
@@ -91,13 +100,16 @@ export class Job {
   #leaveTimer: NodeJS.Timeout | undefined;
   readonly #watch: NodeJS.Timeout;
   readonly #patience: Patience;
-  /** Counted and not read off a clock: while a computer sleeps, or this process is busy, nobody is silent. */
+  /**
+   * The seconds of silence, counted rather than read off a clock: while a computer sleeps, or this process is busy, nobody is
+   * silent.
+   */
   #silentFor = 0;
   #cpu: string | null = null;
-  /** Steps are being made. */
+  /** Says whether steps are being made. */
   #underway = false;
   #slowestStep = 0;
-  /** The rows that the job itself was at when it last said how far it is; nothing once it has gone on to something else. */
+  /** The rows that the job itself was at when it last reported progress; undefined once it has begun something else. */
   #at: At;
   #settle: (outcome: Outcome) => void = () => {};
 
@@ -137,12 +149,15 @@ export class Job {
     return this.#ended;
   }
 
-  /** Whether it can be asked: one that has concluded or is to stop answers nothing more, even while its process is still there. */
+  /**
+   * Says whether the job can be asked. A job that has concluded or is to stop answers nothing more, even while its process
+   * still exists.
+   */
   get open(): boolean {
     return !this.#ended && !this.#stopAsked && this.#outcome === null;
   }
 
-  /** Asks a long-lived job. When it says nothing for `silenceSeconds` it is killed: whatever it does, it will not answer. */
+  /** Asks a long-lived job. When the job says nothing for `silenceSeconds` it is killed, because it will not answer. */
   async request(request: JobRequest, { silenceSeconds = null, signal, onProgress }: RequestOptions = {}): Promise<unknown> {
     if (this.#ended || this.#outcome !== null) throw hasEnded();
     if (signal?.aborted) throw stopped();
@@ -178,8 +193,8 @@ export class Job {
   }
 
   /**
-   * Asks for an end, which comes at once while there is nothing to lose, and else after the step in progress and its checkpoint; no end in
-   * time: kills. Files are published whole, so that is safe.
+   * Asks the job to end. It ends at once while there is nothing to lose, and otherwise after the step in progress and its
+   * checkpoint. If it does not end in time it is killed; that is safe, because files are published whole.
    */
   stop(killAfterSeconds = secondsToStop): void {
     if (this.#ended) return;
@@ -195,7 +210,10 @@ export class Job {
     this.#kill();
   }
 
-  /** A process that waits for a disk which does not answer cannot be ended by anybody; what waits for it goes on without it. */
+  /**
+   * Kills the process. Nobody can end a process that waits for a disk which does not answer, so the job then settles without
+   * it.
+   */
   #kill(): void {
     this.#process.kill();
     if (this.#ended) return;
@@ -209,7 +227,7 @@ export class Job {
     return { problem: this.#stopAsked ? stopped : (at) => crashed(this.spec.kind, end, at) };
   }
 
-  /** Every second: ends a process that gives no sign of life. */
+  /** Looks once a second for a sign of life, and ends a process that gives none. */
   #look(): void {
     this.#silentFor += 1;
     // A process may be busy without its pulse being let through, as on a machine with far too much to do.
@@ -224,7 +242,7 @@ export class Job {
     this.#kill();
   }
 
-  /** The result is there, so the process has nothing left to do. */
+  /** Records the result. The process has nothing left to do, so it is killed if it does not end by itself. */
   #concludes(outcome: Outcome): void {
     this.#outcome ??= outcome;
     this.#leaveTimer ??= setTimeout(() => {
@@ -268,7 +286,7 @@ export class Job {
   }
 }
 
-/** Each is a process with a memory of its own; nobody who works with the studio comes near it. */
+/** Bounds the jobs. Each is a process with a memory of its own, and nobody who works with the studio comes near this number. */
 const mostJobs = 32;
 
 export class Supervisor {
@@ -276,13 +294,16 @@ export class Supervisor {
   readonly #patience: Patience | undefined;
   readonly #jobs = new Set<Job>();
 
-  /** `patience` is that of the kind of job unless given. */
+  /** Makes a supervisor. `patience` replaces that of the kind of job. */
   constructor(spawn: SpawnJob, patience?: Patience) {
     this.#spawn = spawn;
     this.#patience = patience;
   }
 
-  /** Throws a Problem where too many jobs go on already; a training, of which one goes on at a time, is never kept from starting by others. */
+  /**
+   * Starts a job. Throws a Problem when too many jobs are running; a training is started all the same, because there is one at
+   * a time.
+   */
   start(spec: JobSpec, options: JobOptions = {}): Job {
     if (this.#jobs.size >= mostJobs && spec.kind !== 'train')
       throw new Problem('not-allowed', `${mostJobs} jobs are going on already.`, 'Wait until some of them have ended.');
@@ -293,7 +314,7 @@ export class Supervisor {
     return job;
   }
 
-  /** Runs a job to its end and answers its result. */
+  /** Runs a job to its end and returns its result. */
   async run<T>(spec: JobSpec, options: JobOptions = {}): Promise<T> {
     return (await this.start(spec, options).finished) as T;
   }
@@ -328,7 +349,7 @@ function stopped(): Problem {
 const named = (kind: JobSpec['kind']): string => (kind === 'train' ? 'training' : kind);
 const goOn = (kind: JobSpec['kind']): string => (kind === 'train' ? 'Resume it from its last checkpoint' : 'Try again');
 
-/** Jobs that read say where they are not at every row: they may be a little further. */
+/** Formats the rows that a job was at. Jobs do not report every row, so it may have been a little further. */
 const lastTold = (at: At): string => (at === undefined ? '' : ` It last told of ${placeOf(at)}.`);
 
 function hung(kind: JobSpec['kind'], seconds: number, at: At): Problem {
@@ -339,7 +360,7 @@ function hung(kind: JobSpec['kind'], seconds: number, at: At): Problem {
   );
 }
 
-/** What programs say whose memory has run out: V8, C++ and Rust. */
+/** Matches what programs print when their memory has run out: V8, C++ and Rust. */
 const heapExhausted = /JavaScript heap out of memory/;
 const memoryExhausted = /std::bad_alloc|memory allocation of \d+ bytes failed|Fatal process out of memory/;
 const handlesExhausted = /\bE[MN]FILE\b|[Tt]oo many open files/;

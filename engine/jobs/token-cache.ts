@@ -1,4 +1,4 @@
-/** Where the jobs of a data folder keep the tokens of rows, and what decides these tokens besides the rows. */
+/** Says where the jobs of a data folder keep the tokens of rows, and what decides these tokens besides the rows. */
 import { createHash, type Hash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import type { OpenModel } from '../models/open.ts';
 import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import { versions } from '../versions.ts';
 
-/** Returns the cache of what rows become with the tokenizer and the chat template of a model. */
+/** Returns the cache of the tokens that rows become with the tokenizer and the chat template of a model. */
 export function tokenCache({ tokenizerSource }: Pick<OpenModel, 'tokenizerSource'>, cacheDir: string): RowCache {
   const hash = createHash('sha256').update(JSON.stringify([versions.studio, versions.node, ownCode()]));
   addTokenizer(hash, tokenizerSource);
@@ -32,8 +32,8 @@ function addTokenizer(hash: Hash, source: TokenizerSource | null): void {
 let code: string | null = null;
 
 /**
- * Returns the hash of our own code that makes rows into tokens, and of the list of what it is built on: tokens that another version of it
- * has made are not looked at, whoever changed it.
+ * Hashes our own code that turns rows into tokens, and the list of packages it uses. Tokens that were made by another version
+ * of it are not used, whoever changed it.
  */
 function ownCode(): string {
   if (code !== null) return code;

@@ -1,18 +1,18 @@
-/** What a training job tells while it runs. */
+/** Reports what a training job measures while it runs. */
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import type { JobPort } from './port.ts';
 import type { RunFolder } from './run-folder.ts';
 
-/** Steps whose median is the expected duration of the next. */
+/** The number of latest steps whose median duration is expected of the next steps. */
 const recentSteps = 20;
 const millisecondsBetweenMessages = 100;
 
-/** Writes every row to the folder at once and says so about ten times a second at most. */
+/** Writes every row to the folder at once, and tells the host of it about ten times a second at most. */
 export class TrainReports {
   readonly #port: JobPort;
   readonly #folder: RunFolder;
   readonly #totalSteps: number;
-  /** The duration of the slowest step that was not told of yet. */
+  /** The duration in seconds of the slowest step that was not reported yet; 0 when all were. */
   #slowest = 0;
   #durations: number[] = [];
   #sentAt = -Infinity;

@@ -1,4 +1,4 @@
-/** Job `train`: from paths and a recipe to a run folder with an adapter. */
+/** Runs the job `train`, which makes a run folder with an adapter from paths and a recipe. */
 import type { Adapter } from '../adapters/adapter.ts';
 import { describeAdapter, writeAdapter } from '../adapters/folder.ts';
 import { plainAdapter } from '../adapters/plain.ts';
@@ -53,16 +53,16 @@ function stoppedBefore(): Problem {
   return new Problem('stopped', 'Stopped before its first step, as asked.', 'Start it again, or resume it.');
 }
 
-/** Where a run is executed. */
+/** Says where a run is executed. */
 interface Surroundings {
   readonly folder: RunFolder;
   readonly cacheDir: string;
   readonly port: JobPort;
-  /** Called when a stop begins to leave a checkpoint. */
+  /** Is called at the point from which a stop leaves a checkpoint. */
   begin(): void;
 }
 
-/** Writes the record of a run, trains it to its end or to a stop, and leaves its adapter in the folder. */
+/** Writes the record of a run, trains it until its end or a stop, and leaves its adapter in the folder. */
 async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: Surroundings): Promise<TrainResult> {
   const { recipe, model, tokenizer, data, evaluation, record, start } = run;
   const { adapter, adam, plan } = start;

@@ -1,4 +1,7 @@
-/** Job `trial`: whether a device computes a training step, whether rightly, and how fast it multiplies. */
+/**
+ * Runs the job `trial`, which finds out whether a device computes a training step, whether it does so correctly, and how fast
+ * it multiplies.
+ */
 import { join } from 'node:path';
 import type { DeviceMeasure, JobSpec } from '../contract.ts';
 import { cpuThreads } from '../runtime/devices.ts';
