@@ -502,3 +502,49 @@ test('data check reports in one document with what is wrong, also when it refuse
   expect(sound).toMatchObject({ status: 0, report: { rows: 2, truncatedRows: 0 } });
   expect(sound.report.problem).toBeUndefined();
 });
+
+test(
+  'rows are split into files and converted; a run holds rows of its one file back and goes on with the same',
+  async () => {
+    const given = JSON.stringify([...Array(20).keys()].map((i) => ({ input_ids: [1, 5 + i, 3], from: `c${i % 5}` })));
+    const file = withText(join(folder, 'whole.json'), given);
+    const out = join(folder, 'split');
+    const split = ['data', 'split', '--data', file, '--fraction', '0.2', '--seed', '7', '--out', out];
+    expect(JSON.parse((await lowrank(...split, '--json')).stdout)).toMatchObject({ train: { rows: 16 }, eval: { rows: 4 } });
+    const lines = (name: string) => readFileSync(join(out, name), 'utf8').trimEnd().split('\n');
+    const [train, held] = [lines('train.jsonl'), lines('eval.jsonl')];
+    const whole = (JSON.parse(given) as object[]).map((row) => JSON.stringify(row));
+    expect([...train, ...held].toSorted()).toEqual(whole.toSorted());
+    expect(await lowrank(...split)).toMatchObject({ status: 1, stderr: expect.stringContaining('is there already') as string });
+    expect((await lowrank(...split, '--by', 'from', '--replace')).status).toBe(0);
+    expect(new Set(lines('eval.jsonl').map((line) => (JSON.parse(line) as { from: string }).from)).size).toBe(1);
+    expect(await lowrank('data', 'split', '--data', file, '--fraction', '1', '--out', out)).toMatchObject({ status: 2 });
+
+    const converted = join(folder, 'converted.jsonl');
+    const twice = withText(
+      join(folder, 'twice.json'),
+      JSON.stringify([...(JSON.parse(given) as object[]), { input_ids: [1, 5, 3], from: 'c0' }]),
+    );
+    expect((await lowrank('data', 'convert', '--data', twice, '--deduplicate', '--out', converted)).status).toBe(0);
+    expect(readFileSync(converted, 'utf8').trimEnd().split('\n')).toEqual(whole);
+    const itself = await lowrank('data', 'convert', '--data', converted, '--out', converted, '--replace');
+    expect(itself).toMatchObject({ status: 1, stderr: expect.stringContaining('what the rows are read from') as string });
+
+    const run = (name: string, ...more: string[]) => {
+      const to = join(folder, name);
+      const args = ['train', '--model', model, '--data', file, '--out', to, '--set', 'rank=2', '--set', 'evalEvery=1'];
+      return lowrank(...args, '--eval-fraction', '0.2', '--eval-seed', '7', ...more, '--json');
+    };
+    const whole4 = await run('held-whole', '--set', 'maxSteps=4');
+    expect(JSON.parse(whole4.stdout)).toMatchObject({ steps: 4, evalLoss: expect.any(Number) as number });
+    await run('held-resumed', '--set', 'maxSteps=4', '--set', 'saveEvery=2');
+    // As if it had been killed behind its second step: what came later is taken away.
+    rmSync(join(folder, 'held-resumed', 'checkpoints', 'step-000004'), { recursive: true, force: true });
+    const other = await run('held-resumed', '--resume', '--eval-seed', '8');
+    expect(other).toMatchObject({ status: 1, stderr: expect.stringContaining('become') as string });
+    expect((await run('held-resumed', '--resume')).status).toBe(0);
+    const adapterOf = (name: string) => readFileSync(join(folder, name, 'adapter', 'adapter_model.safetensors'));
+    expect(adapterOf('held-resumed').equals(adapterOf('held-whole'))).toBe(true);
+  },
+  limit,
+);

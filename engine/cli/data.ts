@@ -5,10 +5,12 @@ import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { mapOptions, modelOptions, ProblemInResult, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
 import { showProgress } from './progress.ts';
+import { convertRows, splitRows } from './write-rows.ts';
 
 export const data: Command = {
-  usage: `render|check|stats --model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--max-length N] ${rowUsage} [--date YYYY-MM-DD]`,
-  summary: 'rows as the model sees them; what is wrong with them; their numbers',
+  usage: `render|check|stats|split|convert --data FILE... [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR|FILE.jsonl [--replace]]`,
+  summary:
+    'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl into DIR, convert all rows into FILE.jsonl',
   options: {
     ...modelOptions,
     ...rowOptions,
@@ -16,13 +18,22 @@ export const data: Command = {
     data: { type: 'string', multiple: true },
     'max-length': { type: 'string' },
     date: { type: 'string' },
+    fraction: { type: 'string' },
+    seed: { type: 'string' },
+    by: { type: 'string' },
+    deduplicate: { type: 'boolean' },
+    out: { type: 'string' },
+    replace: { type: 'boolean' },
   },
   lists: ['data'],
-  async run({ args, output, connect }) {
+  async run(session) {
+    const { args, output, connect } = session;
     const [what, ...surplus] = args.positionals;
-    if (what !== 'render' && what !== 'check' && what !== 'stats')
-      throw new UsageError('Say what: data render, data check or data stats.');
     if (surplus.length > 0) throw new UsageError(`'${surplus[0]}' was not expected.`);
+    if (what === 'split') return splitRows(session);
+    if (what === 'convert') return convertRows(session);
+    if (what !== 'render' && what !== 'check' && what !== 'stats')
+      throw new UsageError('Say what: data render, data check, data stats, data split or data convert.');
     const date = args.text('date');
     const request = {
       model: args.model(),

@@ -1,17 +1,27 @@
 /** `lowrank train` trains an adapter. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { EngineRequests, Params, Run } from '../contract.ts';
+import type { DataFiles, EngineRequests, Params, Run } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
-import { Interrupted, mapOptions, modelOptions, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
+import {
+  type Arguments,
+  Interrupted,
+  mapOptions,
+  modelOptions,
+  rowOptions,
+  rowUsage,
+  UsageError,
+  type Command,
+} from './command.ts';
 import { bytes, duration, type Output } from './output.ts';
 import { readRecipe } from './recipe.ts';
+import { splitChange } from './write-rows.ts';
 
 export const train: Command = {
-  usage: `--model PATH [--accept-field NAME]... --data FILE... [--eval FILE...] [--map question=COLUMN,answer=COLUMN] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--eval FILE... | --eval-fraction 0.1 [--eval-seed 0] [--eval-by COLUMN]] [--map question=COLUMN,answer=COLUMN] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
     ...modelOptions,
@@ -20,6 +30,9 @@ export const train: Command = {
     date: { type: 'string' },
     data: { type: 'string', multiple: true },
     eval: { type: 'string', multiple: true },
+    'eval-fraction': { type: 'string' },
+    'eval-seed': { type: 'string' },
+    'eval-by': { type: 'string' },
     adapter: { type: 'string' },
     recipe: { type: 'string' },
     set: { type: 'string', multiple: true },
@@ -33,7 +46,8 @@ export const train: Command = {
   lists: ['data', 'eval'],
   async run({ args, output, connect, onInterrupt }) {
     const model = args.model();
-    const data = { ...args.files('data'), evalPaths: args.list('eval').map((path) => resolve(path)) };
+    const evalPaths = args.list('eval').map((path) => resolve(path));
+    const data = { ...args.files('data'), evalPaths, ...heldBack(args, evalPaths) };
     const out = args.path('out');
     const device = args.oneOf('device', ['auto', 'cpu', 'cuda', 'dml', 'webgpu'], 'auto');
     const adapter = args.text('adapter');
@@ -87,6 +101,17 @@ export const train: Command = {
     output.line(`parameters  ${trainableParameters} trained`);
   },
 };
+
+/** Rows of `--data` that are held back for evaluation, where that is asked for. */
+function heldBack(args: Arguments, evalPaths: readonly string[]): Pick<DataFiles, 'changes'> {
+  if (args.text('eval-fraction') === undefined) {
+    const alone = ['eval-seed', 'eval-by'].find((name) => args.text(name) !== undefined);
+    if (alone !== undefined) throw new UsageError(`--${alone} needs --eval-fraction.`);
+    return {};
+  }
+  if (evalPaths.length > 0) throw new UsageError('Give either --eval or --eval-fraction.');
+  return { changes: [splitChange(args, { fraction: 'eval-fraction', seed: 'eval-seed', by: 'eval-by' })] };
+}
 
 /** `900MB`, `4GB`, `3.5 GiB`, or bytes. */
 function parseSize(text: string): number {

@@ -14,6 +14,49 @@ export interface VersionFile {
   /** The SHA-256 of the file; null in versions of an earlier studio until their files are hashed. */
   readonly sha256: string | null;
 }
+/** A row of a file: its number from 0, and 16 characters that its content hashes to, so that it is never taken for another one. */
+export interface SourceRow {
+  readonly row: number;
+  readonly hash: string;
+}
+/** What a person has done to rows. It is applied in its order while they are read; nothing on the disk is changed. */
+export type DataChange =
+  | {
+      /** Holds rows back for evaluation. */
+      readonly kind: 'split';
+      /** Of all rows, above 0 and below 1. */
+      readonly fraction: number;
+      readonly seed: number;
+      /** Rows with the same value in this column stay together; left out, those that are the same in all of it. */
+      readonly by?: string;
+    }
+  | {
+      /** Leaves rows out. */
+      readonly kind: 'exclude';
+      readonly files: readonly { readonly path: string; readonly rows: readonly SourceRow[] }[];
+    }
+  /** Leaves out every row but the first of those that are the same. */
+  | { readonly kind: 'deduplicate' }
+  | {
+      /** Writes a row anew, also one that cannot be read. */
+      readonly kind: 'edit';
+      readonly path: string;
+      readonly row: SourceRow;
+      /** The whole record, with the columns that the file has. */
+      readonly value: Readonly<Record<string, unknown>>;
+    }
+  | {
+      /** Replaces a text, letter by letter the same, wherever it is in a column; left out, in every one. */
+      readonly kind: 'replace';
+      readonly find: string;
+      readonly with: string;
+      readonly column?: string;
+    };
+/** A change as it is asked for: rows are those that a person sees, by their numbers in a split of the version. */
+export type AskedChange =
+  | Exclude<DataChange, { kind: 'exclude' | 'edit' }>
+  | { readonly kind: 'edit'; readonly split: Split; readonly row: number; readonly value: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'exclude'; readonly split: Split; readonly rows: readonly number[] };
 /** Records what the files of a data set held at one time. It never changes: files that have changed make another version. */
 export interface DatasetVersion {
   readonly id: string;
@@ -22,10 +65,17 @@ export interface DatasetVersion {
   readonly sequence: number;
   readonly files: readonly VersionFile[];
   readonly mapping: ColumnMapping | null;
+  /** What was done to the rows of the files. */
+  readonly changes: readonly DataChange[];
+  /** The sequence of the version that it was made of; null for the first. */
+  readonly parent: number | null;
   readonly format: DataFormat;
   readonly trainRows: number;
   readonly evalRows: number;
-  /** The SHA-256 over the files to train on and the files to evaluate on; it depends on which of the two a file is for. */
+  /**
+   * The SHA-256 over the files to train on and the files to evaluate on, and over what was done to their rows. It depends on which of the two a
+   * file is for.
+   */
   readonly hash: string;
   readonly createdAt: number;
 }
@@ -34,16 +84,22 @@ export interface Dataset {
   readonly projectId: string;
   readonly name: string;
   readonly createdAt: number;
-  /** The newest version. */
+  /** The newest version, unless a person went back to an earlier one. */
   readonly version: DatasetVersion;
 }
+/** A version and in what it differs from the one that it was made of: `12 rows left out`. */
+export interface VersionDifference {
+  readonly version: DatasetVersion;
+  readonly difference: string;
+}
 /** Describes files of rows as far as that takes no model. */
-export type DataScan = Pick<DatasetVersion, 'files' | 'format' | 'trainRows' | 'evalRows' | 'hash'>;
+export type DataScan = Pick<DatasetVersion, 'files' | 'changes' | 'format' | 'trainRows' | 'evalRows' | 'hash'>;
 /** Names files of rows to train on and to evaluate on, and says what their fields mean where their format does not. */
 export interface DataFiles {
   readonly paths: readonly string[];
   readonly evalPaths?: readonly string[];
   readonly mapping?: ColumnMapping;
+  readonly changes?: readonly DataChange[];
 }
 /** Names rows either by a version of a data set, or by files as they are now. */
 export type DataRef = { readonly versionId: string } | DataFiles;
@@ -132,7 +188,7 @@ export interface DataCheck {
   readonly severity: 'blocking' | 'warning' | 'passed';
   readonly title: string;
   readonly detail: string;
-  /** The indices of the rows it is about, from 0; at most 100. */
+  /** The indices of the rows it is about, from 0; at most 10,000. */
   readonly rows: readonly number[];
 }
 export interface DataReport {
@@ -181,11 +237,25 @@ export interface RenderedRows {
   /** The index of the row to go on from; null at the end of the data. */
   readonly next: number | null;
 }
+/** A file of JSON Lines that rows were written to. */
+export interface WrittenRows {
+  readonly path: string;
+  readonly rows: number;
+  readonly bytes: number;
+}
 export interface DataRequests {
   'datasets.list': (p: { projectId: string }) => readonly Dataset[];
   'datasets.add': (p: { projectId: string; name?: string; data: DataFiles }) => Dataset;
   /** Makes a version of what the files of a data set hold now, unless that is what the newest version holds. */
   'datasets.addVersion': (p: { id: string }) => Dataset;
+  /** Makes a version with a change of what is done to the rows, and returns the data set with it. */
+  'datasets.change': (p: { id: string; change: AskedChange }) => Dataset;
+  /** Goes back to the version that the present one was made of. */
+  'datasets.undo': (p: { id: string }) => Dataset;
+  /** All versions, the newest first. */
+  'datasets.versions': (p: { id: string }) => readonly VersionDifference[];
+  /** Makes a version, whichever, the present one. */
+  'datasets.use': (p: { id: string; versionId: string }) => Dataset;
   'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
   /** Answers rows as the mask inspector shows them. `total` is null until the rows have been read to the end. */
@@ -198,4 +268,6 @@ export interface DataRequests {
    */
   'data.render': (p: { model: ModelRef; offset: number } & RowsRef & ViewingRows) => RenderedRows;
   'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
+  /** Writes the rows of a split, with what was done to them, as a file of JSON Lines. */
+  'data.write': (p: { out: string; replace?: boolean } & RowsRef) => WrittenRows;
 }

@@ -3,7 +3,7 @@ import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, AdapterWeight } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
-import type { DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
+import type { AskedChange, DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
 import type { ModelAt } from './models.ts';
@@ -82,7 +82,8 @@ export type JobSpec =
     }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'columns'; readonly path: string }
-  | { readonly kind: 'scan'; readonly data: DataFiles };
+  | { readonly kind: 'scan'; readonly data: DataFiles; readonly change?: AskedChange }
+  | ({ readonly kind: 'write-rows'; readonly out: string; readonly replace: boolean } & RowsAt);
 /** Is a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data). */
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }

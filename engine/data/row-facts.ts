@@ -9,7 +9,8 @@ import { ignored, supervisedTokens } from '../labels.ts';
 import type { RowOrProblem, TokenRow } from './rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-const maxRowsNamed = 100;
+/** Those that a check names can be left out together. */
+const maxRowsNamed = 10_000;
 const maxTokensNamed = 8;
 /** Different prompts that are told; more come from templates that write something of each row into them. */
 const maxAsks = 4;

@@ -1,8 +1,9 @@
 /** The files of one split of a data set, and which of them are no longer what a version of it says. */
-import type { ColumnMapping, RowsAt, VersionName } from '../contract.ts';
+import type { ColumnMapping, DataChange, RowsAt, Split, VersionName } from '../contract.ts';
 import { isFolder } from '../formats/files.ts';
 import { type DocumentFolder, documentsIn } from './document-folder.ts';
 import { Problem } from '../problem.ts';
+import { splitOf } from './changes.ts';
 
 /** Files of rows, and what their fields mean where a person has said so. */
 export interface RowFiles {
@@ -14,18 +15,35 @@ export interface RowFiles {
   readonly hashes?: Readonly<Record<string, string>>;
   /** The version that the files are of, where they were named by one. */
   readonly version?: VersionName;
+  /** What was done to the rows, and the side of a split that is meant; left out: the rows are all that the files have. */
+  readonly changes?: readonly DataChange[];
+  readonly split?: Split;
 }
 
-/** Returns the files of the split that is asked for: those to train on where none is named. The documents of a folder are files. */
-export function rowFiles({ data: { paths, evalPaths = [], ...more }, split = 'train' }: RowsAt): RowFiles {
+/**
+ * Returns the files of the split that is asked for: those to train on where none is named. The documents of a folder are files, and rows that
+ * are held back for evaluation are in the same files as the others.
+ */
+export function rowFiles({ data: { paths, evalPaths = [], changes = [], ...more }, split = 'train' }: RowsAt): RowFiles {
+  const isDivided = splitOf(changes) !== null;
+  if (isDivided && evalPaths.length > 0)
+    throw new Problem(
+      'request-invalid',
+      `Rows are to be held back for evaluation, and there are files for it already: ${evalPaths.join(', ')}.`,
+      'Leave out one of the two.',
+    );
   const folders: DocumentFolder[] = [];
-  const files = (split === 'train' ? paths : evalPaths).flatMap((path) => {
+  const files = (split === 'train' || isDivided ? paths : evalPaths).flatMap((path) => {
     if (!isFolder(path)) return path;
     const folder = documentsIn(path);
     folders.push(folder);
     return folder.files;
   });
-  return { ...more, paths: files, ...(folders.length > 0 && { folders }) };
+  return {
+    ...{ ...more, paths: files },
+    ...(folders.length > 0 && { folders }),
+    ...(changes.length > 0 && { changes, split }),
+  };
 }
 
 /** Returns the files whose content, by the SHA-256 of each in their order, is not that of the version. */

@@ -6,6 +6,8 @@ import type { RecordPlace } from './readers/reader.ts';
 export interface RowPlace {
   readonly row: number;
   readonly file: number;
+  /** The same row counted within its file. */
+  readonly rowOfFile: number;
   readonly place: RecordPlace | null;
 }
 
@@ -26,7 +28,7 @@ export class RowIndex {
   nearest(wanted: number): RowPlace {
     const row = Math.min(wanted, this.#at.length - 1);
     const found = this.#files.findLast(({ first }) => first <= row);
-    if (found === undefined) return { row: 0, file: 0, place: null };
-    return { row, file: found.file, place: { at: this.#at.at(row), line: this.#lines.at(row) } };
+    if (found === undefined) return { row: 0, file: 0, rowOfFile: 0, place: null };
+    return { row, file: found.file, rowOfFile: row - found.first, place: { at: this.#at.at(row), line: this.#lines.at(row) } };
   }
 }

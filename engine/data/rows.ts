@@ -21,7 +21,9 @@ import type { Fields } from './columns.ts';
 import { fileBytes, requireFile } from './readers/bytes.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
+import { type Rewriting, rewriteOf, rewritings } from './rewriting.ts';
 import type { RowFiles } from './row-files.ts';
+import { chooseRows, type ChosenFrom, type RowChoice } from './changes.ts';
 import { RowIndex } from './row-index.ts';
 import { SpelledTokens } from './spelled-tokens.ts';
 import { thinkingVariables } from './template-inputs.ts';
@@ -155,6 +157,10 @@ type OnRow = (examples: readonly RowOrProblem[]) => void;
 export class RowSource {
   readonly #paths: readonly string[];
   readonly #mapping: Pick<RowFiles, 'mapping'>;
+  /** How rows are chosen, where not all of the files are meant, and which they are, once all have been looked at. */
+  readonly #from: ChosenFrom | null;
+  readonly #rewritings: readonly Rewriting[];
+  #choice: RowChoice | null = null;
   readonly #cache: RowCache | null;
   /** What decides the tokens besides the content of the files; null where nothing can: a template prints the time. */
   readonly #decidedBy: readonly unknown[] | null;
@@ -164,7 +170,7 @@ export class RowSource {
   #total: number | null = null;
 
   constructor(
-    { paths, mapping }: RowFiles,
+    { paths, mapping, changes = [], split = 'train' }: RowFiles,
     tokenizer: Tokenizer | null,
     vocabularySize: number,
     { day, ...given }: RowReading = {},
@@ -172,6 +178,8 @@ export class RowSource {
   ) {
     this.#paths = paths;
     this.#mapping = mapping === undefined ? {} : { mapping };
+    this.#rewritings = rewritings(changes);
+    this.#from = changes.length === this.#rewritings.length ? null : { paths, changes, split };
     this.#cache = cache;
     const settings = rowSettings({ ...defaultRecipe(), ...given });
     const printed = printsDay(tokenizer) ? day : null;
@@ -179,7 +187,7 @@ export class RowSource {
     this.#decidedBy =
       printed === undefined
         ? null
-        : [keptRowsVersion, cache?.decidedBy, vocabularySize, printed, settings, mapping ?? null, paths];
+        : [keptRowsVersion, cache?.decidedBy, vocabularySize, printed, settings, mapping ?? null, paths, ...this.#rewritings];
     this.#newEncoder = (keepText) => new RowEncoder(tokenizer, vocabularySize, { keepText, day, mapping, settings });
   }
 
@@ -193,8 +201,9 @@ export class RowSource {
    * reading of the same rows, or else from the files.
    */
   async read(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<TokensSummary> {
+    const choice = await this.#chosen(watch);
     if (this.#cache === null || this.#decidedBy === null) {
-      const { summary } = await this.#encode(onRow, watch, false);
+      const { summary } = await this.#encode(numbered(onRow, choice), watch, { keepText: false, only: choice });
       return { ...summary, notKept: null };
     }
     const stamp = stampOf(this.#paths);
@@ -204,9 +213,10 @@ export class RowSource {
       .digest('hex');
     const path = join(this.#cache.folder, key);
     let done = 0;
+    const handOn = numbered(onRow, choice);
     const handOver: OnRow = (examples) => {
       done++;
-      onRow(examples);
+      handOn(examples);
     };
     const kept = await this.#readKept(path, key, handOver, watch);
     if (kept !== null) return { ...kept, notKept: null };
@@ -217,9 +227,10 @@ export class RowSource {
       const keep = (examples: readonly RowOrProblem[], file: number, place: RecordPlace): void => {
         writer.add(file, { ...place, made: examples.map(keptOf) });
         // What was handed over before a kept file was found to be damaged is as it was.
-        if (row++ >= done) onRow(examples);
+        if (row++ >= done) handOn(examples);
       };
-      const { summary, isRepeatable } = await this.#encode(keep, watch, false);
+      // All rows are kept: those that are left out now are on the other side of a split, or in the version before.
+      const { summary, isRepeatable } = await this.#encode(keep, watch, { keepText: false, only: null });
       // What was read must be what was hashed.
       const isSame = stampOf(this.#paths) === stamp && summary.hashes.every((hash, i) => hash === hashes[i]);
       if (isSame && isRepeatable) writer.finish(summary);
@@ -231,7 +242,17 @@ export class RowSource {
 
   /** Hands over the examples of each row with their text and messages. */
   async readWhole(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<RowsSummary> {
-    return (await this.#encode(onRow, watch, true)).summary;
+    const only = await this.#chosen(watch);
+    return (await this.#encode(numbered(onRow, only), watch, { keepText: true, only })).summary;
+  }
+
+  /** The rows that are meant; null: all of them. Where each begins is then known. */
+  async #chosen(watch: ReadingWatch): Promise<RowChoice | null> {
+    if (this.#from !== null && this.#choice === null) {
+      this.#choice = await chooseRows(this.#from, watch);
+      this.#total = this.#choice.count;
+    }
+    return this.#choice;
   }
 
   async #readKept(path: string, key: string, onRow: OnRow, watch: ReadingWatch): Promise<RowsSummary | null> {
@@ -248,7 +269,7 @@ export class RowSource {
         row++;
       }
     });
-    if (summary !== null) this.#total = row;
+    if (summary !== null) this.#total = this.#choice?.count ?? row;
     return summary as RowsSummary | null;
   }
 
@@ -274,7 +295,7 @@ export class RowSource {
   async #encode(
     onRow: (examples: readonly RowOrProblem[], file: number, place: RecordPlace) => void,
     watch: ReadingWatch,
-    keepText: boolean,
+    { keepText, only }: { readonly keepText: boolean; readonly only: RowChoice | null },
   ): Promise<{ readonly summary: RowsSummary; readonly isRepeatable: boolean }> {
     const encoder = this.#newEncoder(keepText);
     const hashes: string[] = [];
@@ -286,7 +307,9 @@ export class RowSource {
       const hash = createHash('sha256');
       const onNothing = ({ at, read = at, line }: RecordPlace) =>
         watch({ rows, bytes: bytes + read, totalBytes, file, firstLine: line, lastLine: line });
-      for await (const batch of inBatches(readRecords(file, { hash, onNothing, ...this.#mapping }))) {
+      for await (const batch of inBatches(
+        readRecords(file, { hash, onNothing, ...this.#mapping, ...rewriteOf(this.#rewritings, file) }),
+      )) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = {
           rows,
@@ -302,7 +325,9 @@ export class RowSource {
           this.#index.add(rows + i, number, record);
           if ('value' in record) format ??= detectFormat(record.value);
         }
-        const encoded = await watched(Promise.all(batch.map((record, i) => encoder.encode(record, file, rows + i))), tell);
+        const encode = (record: RecordOrProblem, i: number): Promise<readonly RowOrProblem[]> =>
+          only === null || only.has(rows + i) ? encoder.encode(record, file, rows + i) : Promise.resolve([]);
+        const encoded = await watched(Promise.all(batch.map(encode)), tell);
         encoded.forEach((examples, i) => onRow(examples, number, { line: batch[i]!.line, at: batch[i]!.at }));
         rows += batch.length;
       }
@@ -310,7 +335,7 @@ export class RowSource {
       hashes.push(hash.digest('hex'));
     }
     if (rows === 0) throw noRow(this.#paths);
-    this.#total = rows;
+    this.#total = this.#choice?.count ?? rows;
     const summary = {
       ...{ format: format ?? ('unknown' as const), formats: encoder.formats, hash: hashOfHashes(hashes), hashes },
       unused: encoder.unused,
@@ -321,16 +346,21 @@ export class RowSource {
   /** The examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
   async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
     const encoder = (this.#viewer ??= this.#newEncoder(true));
+    const choice = await this.#chosen(watch);
     const totalBytes = bytesOf(this.#paths);
-    const start = this.#index.nearest(offset);
+    // The index is of the rows of the files, and a page counts those that are meant.
+    const start = this.#index.nearest(choice === null ? offset : (choice.rowOf(offset) ?? choice.rowOf(choice.count - 1)!));
+    const numberOf = (row: number): number => (choice === null ? row : (choice.numberOf(row) ?? -1));
     const examples: RowOrProblem[] = [];
+    const lastRow = choice === null ? offset + limit - 1 : choice.rowOf(Math.min(offset + limit, choice.count) - 1)!;
     let { row } = start;
     let before = bytesOf(this.#paths.slice(0, start.file));
     for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
       const from = number === start.file ? start.place : null;
+      const rewrite = rewriteOf(this.#rewritings, file, number === start.file ? start.rowOfFile : 0);
       const onNothing = ({ at, read = at, line }: RecordPlace) =>
         watch({ rows: row, bytes: before + read, totalBytes, file, firstLine: line, lastLine: line });
-      for await (const batch of inBatches(readRecords(file, { from, onNothing, ...this.#mapping }))) {
+      for await (const batch of inBatches(readRecords(file, { from, onNothing, ...this.#mapping, ...rewrite }))) {
         const [first, last] = [batch[0]!, batch.at(-1)!];
         const at = {
           rows: row,
@@ -343,7 +373,7 @@ export class RowSource {
         const tell = () => watch(at);
         await tell();
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
-        const wanted = batch.map((record, i) => ({ record, index: row + i }));
+        const wanted = batch.map((record, i) => ({ record, index: numberOf(row + i) }));
         const inPage = wanted.filter(({ index }) => index >= offset && index < offset + limit);
         const encoded = await watched(
           Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index))),
@@ -351,14 +381,26 @@ export class RowSource {
         );
         examples.push(...encoded.flat());
         row += batch.length;
-        if (row >= offset + limit) return examples;
+        if (row > lastRow) return examples;
       }
       before += sizeOf(file);
     }
     if (row === 0) throw noRow(this.#paths);
-    this.#total = row;
+    this.#total = choice?.count ?? row;
     return examples;
   }
+}
+
+/** Hands rows on as rows of the choice: those that are meant, numbered among themselves. Rows come as they are in the files. */
+function numbered(onRow: OnRow, choice: RowChoice | null): OnRow {
+  if (choice === null) return onRow;
+  let row = 0;
+  let index = 0;
+  return (examples) => {
+    if (!choice.has(row++)) return;
+    onRow(examples.map((example) => ({ ...example, index })));
+    index++;
+  };
 }
 
 /** An example or a problem as it is kept: without what its place says, and without marks that say nothing. */

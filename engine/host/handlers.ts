@@ -1,5 +1,14 @@
 /** Maps every request of the contract to its handler. */
-import type { DataColumns, DataRef, EngineRequests, EvaluateResult, Handlers, Inspection, ModelRef } from '../contract.ts';
+import type {
+  DataColumns,
+  DataRef,
+  EngineRequests,
+  EvaluateResult,
+  Handlers,
+  Inspection,
+  ModelRef,
+  WrittenRows,
+} from '../contract.ts';
 import { judged } from '../evaluate/evaluators.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
@@ -62,6 +71,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, ...added }, asker) => library.addDataset(projectId, added, asker),
     'datasets.addVersion': ({ id }, asker) => library.addDatasetVersion(id, asker),
+    'datasets.change': ({ id, change }, asker) => library.changeDataset(id, change, asker),
+    'datasets.undo': ({ id }) => library.undoDataset(id),
+    'datasets.versions': ({ id }) => library.versions(id),
+    'datasets.use': ({ id, versionId }) => library.useVersion(id, versionId),
     'datasets.columns': ({ path }, asker) => {
       requireAbsolute(path);
       return runReader<DataColumns>(context, { kind: 'columns', path }, path, { asker });
@@ -149,6 +162,12 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       processes.render(at(model), { ...page, data: await library.dataAt(data, asker) }, asker),
     'data.report': async ({ model, data, ...of }, asker) =>
       processes.report(at(model), { ...of, data: await library.dataAt(data, asker) }, asked(data, asker, 'report')),
+    'data.write': async ({ data, split, out, replace = false }, asker) => {
+      requireAbsolute(out);
+      const at = await library.dataAt(data, asker);
+      const spec = { kind: 'write-rows', data: at, ...(split === undefined ? {} : { split }), out, replace } as const;
+      return runReader<WrittenRows>(context, spec, at.paths[0]!, { asker });
+    },
     'inspect.path': async ({ path, acceptFields = [] }, asker) => {
       requireAbsolute(path);
       const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { asker });

@@ -6,7 +6,7 @@ import type {
   AcceptFields,
   AdapterVersion,
   AdapterWeight,
-  ColumnMapping,
+  AskedChange,
   DataAt,
   DataFiles,
   DataRef,
@@ -22,7 +22,10 @@ import type {
   Params,
   Project,
   Split,
+  VersionDifference,
 } from '../contract.ts';
+import { differenceOf } from '../data/difference.ts';
+import { changedProblem } from '../data/row-files.ts';
 import { dataFileNames } from '../data-files.ts';
 import { modelFolderOf } from '../models/hub-folder.ts';
 import { logError, longestName, Problem, shown } from '../problem.ts';
@@ -123,7 +126,10 @@ export class Library {
     requireFiles(data);
     const id = randomUUID();
     const first = data.paths[0]!;
-    const version = versionOf(id, 1, data.mapping ?? null, await this.#scan(data, asker));
+    const version = versionOf(
+      { datasetId: id, sequence: 1, parent: null, mapping: data.mapping ?? null },
+      await this.#scan(data, asker),
+    );
     const dataset: Dataset = {
       id,
       projectId,
@@ -138,19 +144,79 @@ export class Library {
 
   /** Makes what the files of a data set hold now its newest version, unless they have not changed. */
   async addDatasetVersion(id: string, asker: Asker): Promise<Dataset> {
-    const { store, emit } = this.#context;
-    const dataset = found(store.datasets.get(id), 'data set', id);
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
     const { version } = dataset;
     const scan = await this.#scan(dataFilesOf(version), asker);
-    if (scan.hash === version.hash) return dataset;
-    const next = { ...dataset, version: versionOf(id, version.sequence + 1, version.mapping, scan) };
-    store.datasets.insertVersion(next.version);
-    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
-    return next;
+    return scan.hash === version.hash ? dataset : this.#putVersion(dataset, scan);
   }
 
-  #scan(data: DataFiles, asker?: Asker): Promise<DataScan> {
-    return runReader<DataScan>(this.#context, { kind: 'scan', data }, data.paths[0]!, { asker });
+  /** A further change to the rows of the present version becomes the next one. The files must be what the version says. */
+  async changeDataset(id: string, change: AskedChange, asker: Asker): Promise<Dataset> {
+    const { datasets } = this.#context.store;
+    const dataset = found(datasets.get(id), 'data set', id);
+    const { version } = dataset;
+    const at = await this.dataAt({ versionId: version.id }, asker);
+    if (change.kind === 'split' && (at.evalPaths?.length ?? 0) > 0)
+      throw new Problem(
+        'request-invalid',
+        `'${dataset.name}' has files to evaluate on: ${at.evalPaths!.join(', ')}.`,
+        'Rows can be held back where there are none.',
+      );
+    const { hashes = {}, version: _, ...data } = at;
+    const scan = await this.#scan(data, asker, change);
+    const changed = scan.files.filter(({ path, sha256 }) => hashes[path] !== sha256).map(({ path }) => path);
+    if (changed.length > 0) throw changedProblem(changed, 'the version of the data set was made');
+    return this.#putVersion(dataset, scan);
+  }
+
+  /** Goes back to the version that the present one was made of. */
+  undoDataset(id: string): Dataset {
+    const { datasets } = this.#context.store;
+    const { name, version } = found(datasets.get(id), 'data set', id);
+    const before = datasets.versions(id).find(({ sequence }) => sequence === version.parent);
+    if (before === undefined)
+      throw new Problem('request-invalid', `'${name}' is as it was added.`, 'There is nothing to go back to.');
+    return this.useVersion(id, before.id);
+  }
+
+  /** Makes a version the present one. */
+  useVersion(id: string, versionId: string): Dataset {
+    const { store, emit } = this.#context;
+    const version = found(
+      store.datasets.versions(id).find((one) => one.id === versionId) ?? null,
+      'version of the data set',
+      versionId,
+    );
+    store.datasets.use(version);
+    const dataset = found(store.datasets.get(id), 'data set', id);
+    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+    return dataset;
+  }
+
+  /** All versions of a data set with what each differs in from the one it was made of, the newest first. */
+  versions(id: string): readonly VersionDifference[] {
+    found(this.#context.store.datasets.get(id), 'data set', id);
+    const versions = this.#context.store.datasets.versions(id);
+    const bySequence = new Map(versions.map((version) => [version.sequence, version]));
+    return versions.map((version) => ({
+      version,
+      difference: differenceOf(version, bySequence.get(version.parent ?? 0) ?? null),
+    }));
+  }
+
+  #putVersion(dataset: Dataset, scan: DataScan): Dataset {
+    const { store, emit } = this.#context;
+    const { id: datasetId, version } = dataset;
+    const sequence = 1 + Math.max(...store.datasets.versions(datasetId).map((one) => one.sequence));
+    const next = versionOf({ datasetId, sequence, parent: version.sequence, mapping: version.mapping }, scan);
+    store.datasets.insertVersion(next);
+    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+    return { ...dataset, version: next };
+  }
+
+  #scan(data: DataFiles, asker?: Asker, change?: AskedChange): Promise<DataScan> {
+    const spec = { kind: 'scan', data, ...(change === undefined ? {} : { change }) } as const;
+    return runReader<DataScan>(this.#context, spec, data.paths[0]!, { asker });
   }
 
   /** Returns the files of rows, with their hashes if a version of a data set names them. */
@@ -178,8 +244,8 @@ export class Library {
   }
 }
 
-function versionOf(datasetId: string, sequence: number, mapping: ColumnMapping | null, scan: DataScan): DatasetVersion {
-  return { id: randomUUID(), datasetId, sequence, mapping, ...scan, createdAt: Date.now() };
+function versionOf(of: Pick<DatasetVersion, 'datasetId' | 'sequence' | 'parent' | 'mapping'>, scan: DataScan): DatasetVersion {
+  return { id: randomUUID(), ...of, ...scan, createdAt: Date.now() };
 }
 
 function pathsOf({ files }: DatasetVersion, of: Split): readonly string[] {
@@ -187,10 +253,11 @@ function pathsOf({ files }: DatasetVersion, of: Split): readonly string[] {
 }
 
 function dataFilesOf(version: DatasetVersion): DataFiles {
-  const { mapping } = version;
+  const { mapping, changes } = version;
   return {
     ...{ paths: pathsOf(version, 'train'), evalPaths: pathsOf(version, 'eval') },
     ...(mapping === null ? {} : { mapping }),
+    ...(changes.length === 0 ? {} : { changes }),
   };
 }
 

@@ -6,8 +6,10 @@
 import type {
   AdapterWeight,
   AllRequests,
+  AskedChange,
   ChatMessage,
   ColumnMapping,
+  DataChange,
   DataFiles,
   DataRef,
   ExportFormat,
@@ -21,6 +23,7 @@ import type {
   Quantization,
   Ref,
   RequestName,
+  SourceRow,
   TrainRequest,
 } from '../contract.ts';
 import { Problem } from '../problem.ts';
@@ -110,6 +113,17 @@ function either<T extends readonly (readonly [key: string, check: Check<unknown>
   };
 }
 
+/** The `kind` of an object decides what else it has. */
+function ofKind<T extends { readonly kind: string }>(kinds: {
+  readonly [K in T['kind']]: Check<Extract<T, { readonly kind: K }>>;
+}): Check<T> {
+  return (value, at) => {
+    const named = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
+    const own = typeof named === 'string' && Object.hasOwn(kinds, named) ? kinds[named as T['kind']] : undefined;
+    return own === undefined ? `'kind' of ${at} must be one of ${Object.keys(kinds).join(', ')}` : own(value, at);
+  };
+}
+
 const or = <T, E>(check: Check<T>, other: E): Check<T | E> => {
   return (value, at) => (value === other ? null : check(value, at));
 };
@@ -129,7 +143,46 @@ const constant = object<{ readonly constant: string }>({ constant: text });
 const mapped: Check<MappedText> = (value, at) =>
   typeof value === 'string' ? null : either(['template', templated], ['constant', constant])(value, at);
 const mapping = object<ColumnMapping>({ question: or(mapped, null), answer: mapped, system: or(mapped, null) });
-const dataFiles = object<DataFiles>({ paths: texts, evalPaths: optional(texts), mapping: optional(mapping) });
+const sourceRow = object<SourceRow>({ row: integer(0), hash: text });
+type ChangeOf<T extends { readonly kind: string }, K extends T['kind']> = Extract<T, { readonly kind: K }>;
+/** Above 0 and below 1: each side must have rows. */
+const fraction = kind<number>('a number above 0 and below 1', (value) => typeof value === 'number' && value > 0 && value < 1);
+const splitChange = object<ChangeOf<DataChange, 'split'>>({
+  ...{ kind: oneOf('split'), fraction, seed: integer(0), by: optional(text) },
+});
+const deduplicate = object<ChangeOf<DataChange, 'deduplicate'>>({ kind: oneOf('deduplicate') });
+const record = kind<Readonly<Record<string, unknown>>>(
+  'an object',
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+);
+const replaceChange = object<ChangeOf<DataChange, 'replace'>>({
+  ...{ kind: oneOf('replace'), with: text, column: optional(text) },
+  find: kind<string>('a text that is not empty', (value) => typeof value === 'string' && value !== ''),
+});
+const change = ofKind<DataChange>({
+  split: splitChange,
+  deduplicate,
+  replace: replaceChange,
+  edit: object<ChangeOf<DataChange, 'edit'>>({ kind: oneOf('edit'), path: text, row: sourceRow, value: record }),
+  exclude: object<ChangeOf<DataChange, 'exclude'>>({
+    kind: oneOf('exclude'),
+    files: listOf(object({ path: text, rows: listOf(sourceRow) })),
+  }),
+});
+const askedChange = ofKind<AskedChange>({
+  split: splitChange,
+  deduplicate,
+  replace: replaceChange,
+  edit: object<ChangeOf<AskedChange, 'edit'>>({
+    ...{ kind: oneOf('edit'), split: oneOf('train', 'eval'), row: integer(0), value: record },
+  }),
+  exclude: object<ChangeOf<AskedChange, 'exclude'>>({
+    ...{ kind: oneOf('exclude'), split: oneOf('train', 'eval'), rows: listOf(integer(0)) },
+  }),
+});
+const dataFiles = object<DataFiles>({
+  ...{ paths: texts, evalPaths: optional(texts), mapping: optional(mapping), changes: optional(listOf(change)) },
+});
 const data: Check<DataRef> = either(
   ['versionId', object<{ readonly versionId: string }>({ versionId: text })],
   ['paths', dataFiles],
@@ -234,6 +287,10 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'datasets.list': ofProject,
   'datasets.add': object<ParamsOf<'datasets.add'>>({ projectId: text, name: optional(text), data: dataFiles }),
   'datasets.addVersion': ofId,
+  'datasets.change': object<ParamsOf<'datasets.change'>>({ id: text, change: askedChange }),
+  'datasets.undo': ofId,
+  'datasets.versions': ofId,
+  'datasets.use': object<ParamsOf<'datasets.use'>>({ id: text, versionId: text }),
   'datasets.columns': object<ParamsOf<'datasets.columns'>>({ path: text }),
   'datasets.remove': ofId,
   'runs.list': object<ParamsOf<'runs.list'>>({ projectId: optional(text) }),
@@ -286,6 +343,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   }),
   'data.render': object<ParamsOf<'data.render'>>({ model, ...rows, ...viewing, offset: integer(0) }),
   'data.report': object<ParamsOf<'data.report'>>({ model, ...rows, ...viewing, maxLength: integer(1) }),
+  'data.write': object<ParamsOf<'data.write'>>({ ...rows, out: text, replace: optional(flag) }),
   'inspect.path': object<ParamsOf<'inspect.path'>>({ path: text, acceptFields }),
   'sample.start': nothing,
   'sample.get': nothing,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Run } from '../contract.ts';
+import type { AskedChange, Run, Split } from '../contract.ts';
 import { readRunRecord } from '../jobs/run-folder.ts';
 import { connectHost, type HostClient } from '../rpc.ts';
 
@@ -101,6 +101,96 @@ test(
     const data = { versionId: version.id };
     const { rows } = await client.request('data.render', { model: { id: embedded!.id }, data, offset: 0 });
     expect(rows).toMatchObject([{ text: expect.stringContaining('On its way.') as unknown }]);
+  },
+  limit,
+);
+
+test(
+  'rows are held back and left out as versions; a run trains and evaluates on them, goes on with them, and undo brings back',
+  async () => {
+    const path = rowsFile(
+      'one-file.jsonl',
+      Array.from({ length: 20 }, (_, i) => ids(1, 10 + i, 3)),
+    );
+    const { id, version: added } = await client.request('datasets.add', { projectId, data: { paths: [path] } });
+    const change = (change: AskedChange) => client.request('datasets.change', { id, change });
+    const { version } = await change({ kind: 'split', fraction: 0.2, seed: 7 });
+    expect(version).toMatchObject({ sequence: 2, parent: 1, trainRows: 16, evalRows: 4, files: added.files });
+    expect(version.hash).not.toBe(added.hash);
+    const seen = async (versionId: string, split: Split) => {
+      const { rows } = await client.request('data.render', { model, data: { versionId }, split, offset: 0 });
+      return rows.map((row) => ('input_ids' in row ? row.input_ids[1]! : 0));
+    };
+    const [train, held] = [await seen(version.id, 'train'), await seen(version.id, 'eval')];
+    expect([train.length, held.length]).toEqual([16, 4]);
+    expect([...train, ...held].toSorted()).toEqual(Array.from({ length: 20 }, (_, i) => 10 + i));
+
+    const data = { versionId: version.id };
+    const run = await ended(
+      (await client.request('runs.start', { projectId, model, data, recipe: { rank: 2, maxSteps: 2 } })).id,
+    );
+    expect(run).toMatchObject({ state: 'done', version: 2 });
+    const record = readRunRecord(run.out)!;
+    expect(record).toMatchObject({
+      data: { rows: 16, changes: version.changes },
+      evaluation: { rows: 4, changes: version.changes },
+    });
+    // The loss is that of the rows that were held back: of a file with these alone it is the same.
+    const alone = {
+      paths: [
+        rowsFile(
+          'held.jsonl',
+          held.map((one) => ids(1, one, 3)),
+        ),
+      ],
+    };
+    const adapter = join(run.out, 'adapter');
+    const ofAlone = await client.request('evaluate.start', { model, data: alone, adapter });
+    expect((await client.request('evaluate.start', { model, data, split: 'eval', adapter })).measures).toEqual(
+      ofAlone.measures,
+    );
+    expect(run.measures.loss?.last).toBeCloseTo(ofAlone.measures.loss!.value, 5);
+    // What the record says shows the rows of the run again, by files alone.
+    const { paths, changes } = record.data;
+    const again = await client.request('data.render', { model, data: { paths, changes: changes! }, split: 'eval', offset: 0 });
+    expect(again.rows.map((row) => ('input_ids' in row ? row.input_ids[1] : 0))).toEqual(held);
+
+    const [out, ...rest] = train;
+    const without = await change({ kind: 'exclude', split: 'train', rows: [0] });
+    expect(without.version).toMatchObject({ sequence: 3, parent: 2, trainRows: 15 });
+    const left = [...(await seen(without.version.id, 'train')), ...(await seen(without.version.id, 'eval'))];
+    expect(left).not.toContain(out);
+    expect(left.toSorted()).toEqual([...rest, ...held].toSorted());
+    const list = () => client.request('datasets.versions', { id });
+    expect((await list()).map(({ difference }) => difference)).toEqual([
+      '1 row left out',
+      '4 of 20 rows held back for evaluation, seed 7',
+      'As it was added',
+    ]);
+    expect((await client.request('datasets.undo', { id })).version).toEqual(version);
+    expect((await client.request('datasets.undo', { id })).version).toEqual(added);
+    expect((await client.request('datasets.list', { projectId })).find((one) => one.id === id)!.version).toEqual(added);
+    await expect(client.request('datasets.undo', { id })).rejects.toThrow('as it was added');
+    // What was taken back is still there, and a change goes on from where one is.
+    expect((await change({ kind: 'deduplicate' })).version).toMatchObject({
+      sequence: 4,
+      parent: 1,
+      trainRows: 20,
+      evalRows: 0,
+    });
+    expect((await client.request('datasets.use', { id, versionId: without.version.id })).version).toEqual(without.version);
+    expect(await list()).toHaveLength(4);
+    const edited = await change({ kind: 'edit', split: 'train', row: 0, value: ids(1, 9, 3) });
+    const replaced = await change({ kind: 'replace', find: 'a', with: 'b' });
+    expect([edited.version.sequence, replaced.version.sequence]).toEqual([5, 6]);
+    expect((await seen(replaced.version.id, 'train'))[0]).toBe(9);
+    expect((await list()).slice(0, 2).map(({ difference }) => difference)).toEqual([
+      "'a' replaced by 'b'",
+      expect.stringMatching(/^Row \d+ of one-file\.jsonl written anew$/) as unknown,
+    ]);
+    await expect(change({ kind: 'exclude', split: 'train', rows: [15] })).rejects.toThrow('not there');
+    rowsFile('one-file.jsonl', [ids(1, 2, 3), ids(4, 5, 6)]);
+    await expect(change({ kind: 'deduplicate' })).rejects.toMatchObject({ code: 'data-changed' });
   },
   limit,
 );

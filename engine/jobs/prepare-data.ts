@@ -86,12 +86,12 @@ function hashesOf({ paths, hash, hashes = paths.length === 1 ? [hash] : [] }: Da
 
 /** Describes data for run.json. */
 export async function dataRecord({ files, loaded, prepared }: PreparedData, port: JobPort): Promise<DataRecord> {
-  const { paths, mapping, version } = files;
+  const { paths, mapping, version, changes } = files;
   const { format, hash, hashes, skipped } = loaded;
   const { examples, truncated, withoutTarget } = prepared;
   const rows = new Set(examples.map(({ index }) => index)).size;
   return {
-    ...{ paths, ...(version && { version }), hash, hashes, ...(mapping && { mapping }) },
+    ...{ paths, ...(version && { version }), hash, hashes, ...(mapping && { mapping }), ...(changes && { changes }) },
     ...{ tokensHash: await tokensHash(examples, onRows(port)), format },
     ...{ rows, examples: examples.length, skipped, truncated, withoutTarget },
   };

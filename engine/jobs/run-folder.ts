@@ -10,6 +10,7 @@ import type {
   AdapterDescription,
   Checkpoint,
   ColumnMapping,
+  DataChange,
   DataFormat,
   EvalMetrics,
   MetricRow,
@@ -76,6 +77,8 @@ export interface DataRecord {
   readonly paths: readonly string[];
   /** What the fields of a row mean; left out when the format says it. */
   readonly mapping?: ColumnMapping;
+  /** What was done to the rows of the files, among it how they were split; left out where all rows of the files were read. */
+  readonly changes?: readonly DataChange[];
   /** The version of the data set; left out when files were named by their paths, and in records of earlier versions. */
   readonly version?: VersionName;
   /** The SHA-256 of all files. */

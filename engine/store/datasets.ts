@@ -1,6 +1,6 @@
 /** Stores data sets and their versions in the tables `datasets` and `dataset_versions`. */
 import type { Database } from 'better-sqlite3';
-import type { ColumnMapping, DataFormat, Dataset, DatasetVersion, VersionFile } from '../contract.ts';
+import type { ColumnMapping, DataChange, DataFormat, Dataset, DatasetVersion, VersionFile } from '../contract.ts';
 import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
 interface VersionRow {
@@ -9,6 +9,8 @@ interface VersionRow {
   sequence: number;
   files: string;
   mapping: string | null;
+  changes: string;
+  parent: number | null;
   format: string;
   train_rows: number;
   eval_rows: number;
@@ -19,6 +21,8 @@ interface Row {
   id: string;
   project_id: string;
   name: string;
+  /** The present version; null: the newest. */
+  version_id: string | null;
   created_at: number;
 }
 
@@ -28,6 +32,8 @@ const fromVersionRow = (row: VersionRow): DatasetVersion => ({
   sequence: row.sequence,
   files: jsonArray<VersionFile>('files', row.files),
   mapping: row.mapping === null ? null : jsonObject<ColumnMapping>('mapping', row.mapping),
+  changes: jsonArray<DataChange>('changes', row.changes),
+  parent: row.parent,
   format: row.format as DataFormat,
   trainRows: row.train_rows,
   evalRows: row.eval_rows,
@@ -62,6 +68,20 @@ export class Datasets {
     const row = this.#db.prepare<[string], VersionRow>('SELECT * FROM dataset_versions WHERE id = ?').get(id);
     return this.#rows.one('dataset_versions', row, fromVersionRow);
   }
+  /** The versions of a data set, the newest first. */
+  versions(datasetId: string): DatasetVersion[] {
+    return this.#rows.list(
+      'dataset_versions',
+      this.#db
+        .prepare<[string], VersionRow>('SELECT * FROM dataset_versions WHERE dataset_id = ? ORDER BY sequence DESC')
+        .all(datasetId),
+      fromVersionRow,
+    );
+  }
+  /** Makes a version the present one of its data set. */
+  use({ id, datasetId }: Pick<DatasetVersion, 'id' | 'datasetId'>): void {
+    this.#db.prepare('UPDATE datasets SET version_id = ? WHERE id = ?').run(id, datasetId);
+  }
   /** Adds a data set with its first version. */
   insert(dataset: Dataset): void {
     this.#db.transaction(() => {
@@ -71,11 +91,13 @@ export class Datasets {
       this.insertVersion(dataset.version);
     })();
   }
+  /** Adds a version, which becomes the present one. */
   insertVersion(version: DatasetVersion): void {
     this.#db
       .prepare(
-        `INSERT INTO dataset_versions (id, dataset_id, sequence, files, mapping, format, train_rows, eval_rows, hash, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO dataset_versions (id, dataset_id, sequence, files, mapping, changes, parent, format, train_rows, eval_rows, hash,
+           created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         version.id,
@@ -83,12 +105,15 @@ export class Datasets {
         version.sequence,
         JSON.stringify(version.files),
         version.mapping === null ? null : JSON.stringify(version.mapping),
+        JSON.stringify(version.changes),
+        version.parent,
         version.format,
         version.trainRows,
         version.evalRows,
         version.hash,
         version.createdAt,
       );
+    this.use(version);
   }
   /** Fills in what an earlier studio did not record of the files of a version. */
   setFiles(versionId: string, files: readonly VersionFile[]): void {
@@ -100,8 +125,10 @@ export class Datasets {
 
   #fromRow(row: Row): Dataset {
     const version = this.#db
-      .prepare<[string], VersionRow>('SELECT * FROM dataset_versions WHERE dataset_id = ? ORDER BY sequence DESC')
-      .get(row.id);
+      .prepare<[string, string | null], VersionRow>(
+        'SELECT * FROM dataset_versions WHERE dataset_id = ? ORDER BY id IS ? DESC, sequence DESC',
+      )
+      .get(row.id, row.version_id);
     if (version === undefined) throw new Error('it has no version');
     return {
       id: row.id,

@@ -10,6 +10,7 @@ import { verdicts } from './migrations/007-verdicts.ts';
 import { measures } from './migrations/008-measures.ts';
 import { datasetVersions } from './migrations/009-dataset-versions.ts';
 import { stepMeasures } from './migrations/010-step-measures.ts';
+import { datasetChanges } from './migrations/011-dataset-changes.ts';
 
 /** Lists the migrations in order. `user_version` counts how many a file has had. */
 export const migrations: readonly string[] = [
@@ -23,6 +24,7 @@ export const migrations: readonly string[] = [
   measures,
   datasetVersions,
   stepMeasures,
+  datasetChanges,
 ];
 
 /** Returns how many migrations a database has had; 0 for an empty one. */

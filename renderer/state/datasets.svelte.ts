@@ -1,6 +1,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type {
   AllRequests,
+  AskedChange,
   DataColumns,
   DataReport,
   Dataset,
@@ -8,6 +9,7 @@ import type {
   Progress,
   RowView,
   Split,
+  VersionDifference,
   ViewingRows,
 } from '../../engine/contract.ts';
 import { isolated } from '../ui/format.ts';
@@ -60,6 +62,24 @@ export class DatasetsState {
   /** Makes a version of what the files of a data set hold now. */
   async addVersion(id: string, asking: Asking): Promise<void> {
     this.list.apply(await this.#engine.request('datasets.addVersion', { id }, asking));
+  }
+
+  /** Makes a version with a change of what is done to the rows. */
+  async change(id: string, change: AskedChange, asking: Asking): Promise<void> {
+    this.list.apply(await this.#engine.request('datasets.change', { id, change }, asking));
+  }
+
+  versions(id: string): Promise<readonly VersionDifference[]> {
+    return this.#engine.request('datasets.versions', { id });
+  }
+
+  /** Goes back to a version, or to the one that the present one was made of. */
+  async use(id: string, versionId: string | null): Promise<void> {
+    this.list.apply(
+      versionId === null
+        ? await this.#engine.request('datasets.undo', { id })
+        : await this.#engine.request('datasets.use', { id, versionId }),
+    );
   }
 
   /** Returns a page of rows, and how many there are: as many as in the version, until the files have been read to their end. */

@@ -3,6 +3,7 @@ import { getContext, setContext } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
 import type {
   AdapterVersion,
+  AskedChange,
   ColumnMapping,
   DataColumns,
   Dataset,
@@ -175,6 +176,18 @@ export class Studio {
     await this.#reporting(() =>
       this.notices.during(`Reading ${isolated(name)}`, (asking) => this.datasets.addVersion(id, asking)),
     );
+  }
+
+  /** Makes a version of a data set with a change of what is done to its rows. */
+  async changeDataset({ id, name }: Dataset, change: AskedChange): Promise<void> {
+    await this.#reporting(() =>
+      this.notices.during(`Reading ${isolated(name)}`, (asking) => this.datasets.change(id, change, asking)),
+    );
+  }
+
+  /** Goes back to a version of a data set; null: to the one that the present one was made of. */
+  async useVersion({ id }: Dataset, versionId: string | null): Promise<void> {
+    await this.#reporting(() => this.datasets.use(id, versionId));
   }
 
   /** Adds what was dropped on the window: all files of rows as one data set, and anything else one by one. */

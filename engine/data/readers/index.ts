@@ -2,6 +2,7 @@
 import type { ColumnMapping } from '../../contract.ts';
 import type { DataFileFormat } from '../../data-files.ts';
 import { MappedRecords } from '../mapping.ts';
+import type { Rewrite } from '../rewriting.ts';
 import { csv } from './csv.ts';
 import { jsonLines } from './json-lines.ts';
 import { json } from './json.ts';
@@ -13,17 +14,26 @@ import { document } from './document.ts';
 /** Asked in this order. What none of them knows is read as lines, each of which then says what is wrong with it. */
 const readers: Readonly<Record<DataFileFormat, Reader>> = { parquet, json, jsonl: jsonLines, csv, text: document };
 
-/** Reads the records of a file of any format. A mapping says what the fields of each are; nothing is copied for it. */
+/**
+ * Reads the records of a file of any format. What a person has written anew comes in place of what the file has, and a mapping says what the
+ * fields of each are; nothing is copied for either.
+ */
 export async function* readRecords(
   path: string,
-  { mapping, ...reading }: Reading & { readonly mapping?: ColumnMapping } = {},
+  {
+    mapping,
+    rewrite = (record) => record,
+    ...reading
+  }: Reading & { readonly mapping?: ColumnMapping; readonly rewrite?: Rewrite } = {},
 ): AsyncGenerator<RecordOrProblem> {
   const source = await openSource(path);
   const { onNothing } = reading;
   const following = onNothing && { onNothing: (place: RecordPlace) => onNothing(withRead(place, source)) };
   const mapped = mapping && new MappedRecords(path, mapping, reading.from == null);
-  for await (const record of readerOf(source).read(source, { ...reading, ...following }))
+  for await (const read of readerOf(source).read(source, { ...reading, ...following })) {
+    const record = rewrite(read);
     yield withRead(mapped === undefined ? record : mapped.map(record), source);
+  }
   mapped?.end();
 }
 

@@ -1,0 +1,47 @@
+/** `lowrank data split` and `lowrank data convert` write rows as files of JSON Lines; the files they come from stay as they are. */
+import { join } from 'node:path';
+import type { DataChange, DataFiles, Split, WrittenRows } from '../contract.ts';
+import { UsageError, type Arguments, type Session } from './command.ts';
+import { showProgress } from './progress.ts';
+
+/** Returns the split that options ask for, by a number such as `--fraction 0.1`. */
+export function splitChange(args: Arguments, names: { fraction: string; seed: string; by: string }): DataChange {
+  const fraction = args.number(names.fraction, Number.NaN, { min: 0, integer: false });
+  if (!(fraction > 0 && fraction < 1))
+    throw new UsageError(`--${names.fraction} takes a number above 0 and below 1, such as 0.1.`);
+  const seed = args.number(names.seed, 0, { min: 0, integer: true });
+  const by = args.text(names.by);
+  return { kind: 'split', fraction, seed, ...(by === undefined ? {} : { by }) };
+}
+
+/** Writes the rows to train on and those held back as train.jsonl and eval.jsonl of a folder. */
+export async function splitRows(session: Session): Promise<void> {
+  const { args, output } = session;
+  const out = args.path('out');
+  const changes = [...changesIn(args), splitChange(args, { fraction: 'fraction', seed: 'seed', by: 'by' })];
+  const data = { ...args.files('data'), changes };
+  const train = await write(session, data, 'train', join(out, 'train.jsonl'));
+  const evaluation = await write(session, data, 'eval', join(out, 'eval.jsonl'));
+  output.document({ train, eval: evaluation });
+  output.table([train, evaluation].map(({ path, rows }) => [path, `${rows} rows`]));
+}
+
+/** Writes all rows as one file. */
+export async function convertRows(session: Session): Promise<void> {
+  const { args, output } = session;
+  for (const name of ['fraction', 'seed', 'by'])
+    if (args.text(name) !== undefined) throw new UsageError(`--${name} is for data split.`);
+  const written = await write(session, { ...args.files('data'), changes: changesIn(args) }, 'train', args.path('out'));
+  output.document(written);
+  output.table([[written.path, `${written.rows} rows`]]);
+}
+
+function changesIn(args: Arguments): DataChange[] {
+  return args.flag('deduplicate') ? [{ kind: 'deduplicate' }] : [];
+}
+
+async function write({ args, output, connect }: Session, data: DataFiles, split: Split, out: string): Promise<WrittenRows> {
+  const client = await connect();
+  const request = { data, split, out, replace: args.flag('replace') };
+  return showProgress(client, output, 'write-rows', () => client.request('data.write', request));
+}

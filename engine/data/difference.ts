@@ -1,0 +1,56 @@
+/** What a person reads of a version: in what it differs from the one that it was made of. */
+import { basename } from 'node:path';
+import type { DataChange, DatasetVersion } from '../contract.ts';
+import { shown } from '../problem.ts';
+
+/** Says in a few words what makes a version another one than `parent`: `30 of 300 rows held back for evaluation, seed 7`. */
+export function differenceOf(version: DatasetVersion, parent: DatasetVersion | null): string {
+  if (parent === null) return 'As it was added';
+  const rows = (of: DatasetVersion) => of.trainRows + of.evalRows;
+  if (JSON.stringify(version.files) !== JSON.stringify(parent.files)) {
+    const lost = named(parent) - named(version);
+    const gone =
+      lost === 0 ? '' : `; ${plural(lost)} left out or written anew before ${lost === 1 ? 'is' : 'are'} no longer there`;
+    return `Files read again: ${plural(rows(version))}, ${rows(parent)} before${gone}`;
+  }
+  const before = new Set(parent.changes.map((change) => JSON.stringify(change)));
+  const made = version.changes.filter((change) => !before.has(JSON.stringify(change)));
+  return made.map((change) => said(change, version, parent)).join('; ');
+}
+
+/** Rows that the changes of a version name one by one. */
+function named({ changes }: DatasetVersion): number {
+  return changes.reduce((sum, change) => {
+    if (change.kind === 'exclude') return sum + change.files.reduce((all, { rows }) => all + rows.length, 0);
+    return change.kind === 'edit' ? sum + 1 : sum;
+  }, 0);
+}
+
+function said(change: DataChange, version: DatasetVersion, parent: DatasetVersion): string {
+  const all = version.trainRows + version.evalRows;
+  const fewer = parent.trainRows + parent.evalRows - all;
+  switch (change.kind) {
+    case 'split':
+      return `${version.evalRows} of ${plural(all)} held back for evaluation, ${change.by === undefined ? '' : `by ${change.by}, `}seed ${change.seed}`;
+    case 'exclude':
+      return `${plural(change.files.reduce((sum, { rows }) => sum + rows.length, 0))} left out`;
+    case 'edit':
+      return `Row ${change.row.row + 1} of ${basename(change.path)} written anew`;
+    case 'replace': {
+      const where = change.column === undefined ? '' : ` in ${change.column}`;
+      return change.with === ''
+        ? `${quoted(change.find)} taken out${where}`
+        : `${quoted(change.find)} replaced by ${quoted(change.with)}${where}`;
+    }
+    case 'deduplicate':
+      return `${plural(fewer)} left out that ${fewer === 1 ? 'was' : 'were'} there already`;
+  }
+}
+
+function quoted(text: string): string {
+  return `'${shown(text, 40)}'`;
+}
+
+function plural(rows: number): string {
+  return rows === 1 ? '1 row' : `${rows} rows`;
+}

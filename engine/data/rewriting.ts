@@ -1,0 +1,59 @@
+/** Rows that a person has written anew: each record is changed after it is read and before its mapping is applied. */
+import type { DataChange } from '../contract.ts';
+import type { RecordOrProblem } from './readers/reader.ts';
+import { hashOf } from './record-hash.ts';
+
+/** A change that writes records anew. */
+export type Rewriting = Extract<DataChange, { kind: 'edit' | 'replace' }>;
+
+/** Changes a record of a file; records come in their order. */
+export type Rewrite = (record: RecordOrProblem) => RecordOrProblem;
+
+/** Returns those changes that write records anew; the others choose among them. */
+export function rewritings(changes: readonly DataChange[]): readonly Rewriting[] {
+  return changes.filter((change): change is Rewriting => change.kind === 'edit' || change.kind === 'replace');
+}
+
+/** Returns what changes the records of a file from row `from` on; nothing where no change is of that file. */
+export function rewriteOf(changes: readonly Rewriting[], path: string, from = 0): { readonly rewrite?: Rewrite } {
+  if (!changes.some((change) => isOf(change, path))) return {};
+  let row = from;
+  return { rewrite: (record) => rewrittenRecord(changes, path, row++, record) };
+}
+
+/** Returns the record of a row of a file as it is written by now. */
+export function rewrittenRecord(
+  changes: readonly Rewriting[],
+  path: string,
+  row: number,
+  record: RecordOrProblem,
+): RecordOrProblem {
+  return changes.reduce((now, change) => (isOf(change, path) ? rewritten(now, change, record, row) : now), record);
+}
+
+function isOf(change: Rewriting, path: string): boolean {
+  return change.kind === 'replace' || change.path === path;
+}
+
+function rewritten(now: RecordOrProblem, change: Rewriting, read: RecordOrProblem, row: number): RecordOrProblem {
+  if (change.kind === 'edit') {
+    const { line, at, bytes, where } = now;
+    // In a file that has changed another row may have the number.
+    const isMeant = change.row.row === row && change.row.hash === hashOf(read);
+    return isMeant ? { line, at, bytes, ...(where === undefined ? {} : { where }), value: change.value } : now;
+  }
+  if (!('value' in now)) return now;
+  const { find, with: replacement, column } = change;
+  const replace = (value: unknown): unknown => replacedIn(value, find, replacement);
+  if (column === undefined) return { ...now, value: replace(now.value) as Readonly<Record<string, unknown>> };
+  if (!Object.hasOwn(now.value, column)) return now;
+  return { ...now, value: { ...now.value, [column]: replace(now.value[column]) } };
+}
+
+/** Replaces a text wherever it is in a value; names of fields stay. */
+function replacedIn(value: unknown, find: string, replacement: string): unknown {
+  if (typeof value === 'string') return value.replaceAll(find, () => replacement);
+  if (Array.isArray(value)) return value.map((one) => replacedIn(one, find, replacement));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, replacedIn(one, find, replacement)]));
+}

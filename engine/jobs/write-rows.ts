@@ -1,0 +1,66 @@
+/** Job `write-rows`: rows of files, with what was done to them, as a file of JSON Lines. */
+import { existsSync, realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { JobSpec, WrittenRows } from '../contract.ts';
+import { chooseRows } from '../data/changes.ts';
+import { readRecords } from '../data/readers/index.ts';
+import { rewriteOf, rewritings } from '../data/rewriting.ts';
+import { rowFiles } from '../data/row-files.ts';
+import { AtomicFile, makeFolder } from '../formats/files.ts';
+import { toWriteProblem } from '../formats/folder.ts';
+import { Problem } from '../problem.ts';
+import type { JobPort } from './port.ts';
+import { followFile, followJob, readUnchanged } from './reading.ts';
+
+const bytesWrittenAtOnce = 1 << 20;
+
+/** Writes the rows of a split in their order, each as its file has it or as its mapping makes it. A row that cannot be read ends it. */
+export async function runWriteRows(
+  { out, replace, ...of }: Extract<JobSpec, { kind: 'write-rows' }>,
+  port: Pick<JobPort, 'send' | 'stopRequested'>,
+): Promise<WrittenRows> {
+  const { paths, mapping, changes = [], split = 'train' } = rowFiles(of);
+  if (paths.length === 0)
+    throw new Problem('data-empty', 'There are no rows to evaluate on.', 'Hold some back, or write the rows to train on.');
+  if (!replace && existsSync(out))
+    throw new Problem('folder-not-empty', `'${out}' is there already.`, 'Choose another name, or replace it.');
+  if (existsSync(out) && paths.some((path) => realpathSync(path) === realpathSync(out)))
+    throw new Problem('request-invalid', `'${out}' is what the rows are read from.`, 'Write them to another file.');
+  const choice =
+    changes.length === 0 ? null : await chooseRows({ paths, changes, split }, followJob('Choosing the rows', port));
+  let file: AtomicFile | null = null;
+  try {
+    makeFolder(dirname(out));
+    file = new AtomicFile(out);
+    const rows = await readUnchanged(paths, () => write(file!));
+    file.finish();
+    return { path: out, rows, bytes: file.position };
+  } catch (error) {
+    throw error instanceof Problem ? error : toWriteProblem(out, error);
+  } finally {
+    file?.abort();
+  }
+
+  async function write(to: AtomicFile): Promise<number> {
+    let number = 0;
+    let rows = 0;
+    let text = '';
+    const flush = (): void => {
+      to.write(new TextEncoder().encode(text));
+      text = '';
+    };
+    for (const path of paths) {
+      const follow = followFile('Writing the rows', path, port);
+      for await (const record of readRecords(path, { ...(mapping && { mapping }), ...rewriteOf(rewritings(changes), path) })) {
+        follow(record);
+        if (choice !== null && !choice.has(number++)) continue;
+        if ('problem' in record) throw Problem.fromValue(record.problem);
+        text += `${JSON.stringify(record.value)}\n`;
+        rows++;
+        if (text.length >= bytesWrittenAtOnce) flush();
+      }
+    }
+    flush();
+    return rows;
+  }
+}
