@@ -1,5 +1,5 @@
 /** `lowrank data` renders, checks and counts rows. */
-import type { DataReport } from '../contract.ts';
+import type { DataCheck, DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
@@ -66,7 +66,7 @@ export const data: Command = {
 
     const report = await showProgress(client, output, 'data', () => client.request('data.report', { ...request, maxLength }));
     if (what === 'check') {
-      for (const { severity, title, detail } of report.checks) output.line(`${severity.padEnd(8)}  ${title}: ${detail}`);
+      for (const check of report.checks) output.line(said(check));
       const problem = problemOf(report, maxLength);
       if (problem !== null) throw new ProblemInResult(problem, report);
       output.document(report);
@@ -99,4 +99,9 @@ function problemOf(report: DataReport, asked: number): Problem | null {
       ? 'The model has no more positions: shorten them; training cuts them at the right.'
       : 'Raise the maximum length, or shorten them; training cuts them at the right.',
   );
+}
+
+/** A check as a line: what was found, and why it matters. */
+function said({ severity, title, detail, why }: DataCheck): string {
+  return `${severity.padEnd(8)}  ${title}: ${severity === 'passed' || why === '' ? detail : `${detail} ${why}`}`;
 }

@@ -184,12 +184,27 @@ export interface RowView {
   readonly trainedTokens: number;
   readonly problem: ProblemValue | null;
 }
+/**
+ * What can be done about rows that a check lists: leave them out, raise the maximum length, cut them at the left, train a long one in parts,
+ * write what the system says into the first turn, or find and replace in them.
+ */
+export type Mend =
+  | { readonly kind: 'exclude' | 'cut-left' | 'split' | 'fold-system' | 'replace' }
+  | { readonly kind: 'raise-length'; readonly to: number };
 export interface DataCheck {
-  readonly severity: 'blocking' | 'warning' | 'passed';
+  /** Of the check, such as `near-duplicates`: several may have one name, and more names will come. */
+  readonly name: string;
+  /** A note is worth knowing and may be as it should be. */
+  readonly severity: 'blocking' | 'warning' | 'note' | 'passed';
   readonly title: string;
   readonly detail: string;
+  /** Why it matters; empty where there is nothing to say. */
+  readonly why: string;
+  readonly mend: Mend | null;
   /** The indices of the rows it is about, from 0; at most 10,000. */
   readonly rows: readonly number[];
+  /** All of the rows it means. */
+  readonly count: number;
 }
 export interface DataReport {
   readonly rows: number;

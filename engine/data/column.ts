@@ -22,6 +22,11 @@ export class Column {
     this.#values[this.#length++] = value;
   }
 
+  /** Returns them as they are stored, until the next is added. */
+  get values(): Float64Array | Uint32Array {
+    return this.#values.subarray(0, this.#length);
+  }
+
   at(index: number): number {
     return this.#values[index]!;
   }

@@ -4,175 +4,66 @@
  */
 import { createHash } from 'node:crypto';
 import type { DataCheck } from '../contract.ts';
-import { Column } from './column.ts';
 import { ignored, supervisedTokens } from '../labels.ts';
+import type { ProblemCode } from '../problem.ts';
+import { type JudgingTokenizer, told } from './checks/check.ts';
+import { FoundRows } from './checks/found-rows.ts';
+import { checks } from './checks/index.ts';
+import { LanguageCounts } from './checks/language.ts';
+import { Sketches } from './checks/sketch.ts';
+import { watchText } from './checks/text-watcher.ts';
+import { Column } from './column.ts';
 import type { RowOrProblem, TokenRow } from './rows.ts';
-import type { Tokenizer } from './tokenizer.ts';
 
-/** Those that a check names can be left out together. */
-const maxRowsNamed = 10_000;
-const maxTokensNamed = 8;
-/** Different prompts that are told; more come from templates that write something of each row into them. */
-const maxAsks = 4;
-
-export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens'>;
-
-/** Rows with something in common: how many, and which are the first of them. */
-export class FoundRows {
-  readonly rows: number[] = [];
-  count = 0;
-
-  add(index: number): void {
-    this.count++;
-    if (this.rows.length < maxRowsNamed) this.rows.push(index);
-  }
-
-  /** Null where there are none. `title` is told the number with its noun. */
-  check(severity: DataCheck['severity'], title: (counted: string) => string, detail: string): DataCheck | null {
-    if (this.count === 0) return null;
-    return { severity, title: title(`${this.count} row${this.count === 1 ? '' : 's'}`), detail, rows: this.rows };
-  }
-}
-
-/** Warnings that a row deserves by itself. */
+/** What rows deserve by themselves. */
 export class RowFindings {
-  readonly #tokenizer: JudgingTokenizer | null;
-  readonly #endless = new FoundRows();
-  #endlessTurns = 0;
-  #endlessText = false;
-  readonly #leftOut = new FoundRows();
-  readonly #leftOutRoles = new Set<string>();
-  #leftOutFirst: { readonly message: number; readonly line: number } | null = null;
-  readonly #spelled = new FoundRows();
-  readonly #spelledTokens = new Set<string>();
-  #spelledLine = 0;
-  /** Trained turns by what asks for them. */
-  readonly #asks = new Map<string, number>();
-  readonly #unrolled = new FoundRows();
-  #unrolledExamples = 0;
-  #passedOver = 0;
-  readonly #withMedia = new FoundRows();
-  #media = 0;
+  readonly #watched;
 
   constructor(tokenizer: JudgingTokenizer | null) {
-    this.#tokenizer = tokenizer;
+    this.#watched = checks
+      .filter((check) => check.looksAt !== 'set')
+      .map((check) => ({ check, watcher: check.looksAt === 'text' ? watchText(check) : check.begin(tokenizer) }));
   }
 
   /** Takes the examples of one row. */
   add(examples: readonly TokenRow[]): void {
-    const { index, line, leftOut, spelled, passedOver, dropped } = examples[0]!;
-    for (const ask of examples.flatMap(({ asks }) => asks))
-      if (this.#asks.has(ask) || this.#asks.size < maxAsks) this.#asks.set(ask, (this.#asks.get(ask) ?? 0) + 1);
-    if (examples.length > 1 || passedOver > 0) {
-      this.#unrolled.add(index);
-      this.#unrolledExamples += examples.length;
-      this.#passedOver += passedOver;
+    for (const { watcher } of this.#watched) watcher.add(examples);
+  }
+
+  /** Returns what was found, by the name of the check. */
+  get found(): ReadonlyMap<string, DataCheck> {
+    const found = new Map<string, DataCheck>();
+    for (const { check, watcher } of this.#watched) {
+      const finding = watcher.finding();
+      if (finding !== null) found.set(check.name, told(check, finding));
     }
-    if (dropped > 0) this.#withMedia.add(index);
-    this.#media += dropped;
-    const endless = examples.flatMap((example) => example.endless);
-    if (endless.length > 0) this.#endless.add(index);
-    this.#endlessTurns += endless.length;
-    if (endless.includes(0)) this.#endlessText = true;
-    if (leftOut.length > 0) {
-      this.#leftOut.add(index);
-      for (const { role } of leftOut) this.#leftOutRoles.add(role);
-      this.#leftOutFirst ??= { message: leftOut[0]!.message, line };
-    }
-    if (spelled.length === 0) return;
-    if (this.#spelled.count === 0) this.#spelledLine = line;
-    this.#spelled.add(index);
-    for (const text of spelled) this.#spelledTokens.add(text);
-  }
-
-  get checks(): DataCheck[] {
-    return [this.#endlessCheck(), this.#leftOutCheck(), this.#mediaCheck(), this.#spelledCheck()].filter(
-      (entry) => entry !== null,
-    );
-  }
-
-  /** Says what asks for the answers, so that a person sees whether they are asked for a thought; null without conversations. */
-  get asks(): DataCheck | null {
-    if (this.#asks.size === 0) return null;
-    const named = [...this.#asks].map(([ask, turns]) => `${JSON.stringify(ask)} (${turns} turn${turns === 1 ? '' : 's'})`);
-    return {
-      severity: 'passed',
-      title: 'What asks for an answer is not trained',
-      detail: `The chat template asks with ${named.join(', ')}; trained is what follows, to the token that ends it. Whether it asks for a thought is the setting 'thinking'.`,
-      rows: [],
-    };
-  }
-
-  /** Names rows that are several examples, or would be if not the last turns alone were wanted. */
-  get unrolled(): DataCheck | null {
-    const examples = this.#unrolledExamples;
-    return this.#unrolled.check(
-      'passed',
-      (counted) => `${counted} with turns that the chat template rewrites: ${examples} example${examples === 1 ? '' : 's'}`,
-      this.#passedOver === 0
-        ? `Each such turn is trained as the last of an example of its own, behind the history as the model will see it. The setting 'unroll' takes the last alone, 'turnWeight' says how much they count.`
-        : `Only the last is trained: ${this.#passedOver} earlier turn${this.#passedOver === 1 ? '' : 's'} would be examples of their own, and are not trained. The setting 'unroll' takes them all.`,
-    );
-  }
-
-  #mediaCheck(): DataCheck | null {
-    return this.#withMedia.check(
-      'warning',
-      (counted) => `${counted} without their pictures and sounds`,
-      `Dropped are ${this.#media}, as was chosen (media). An answer about one teaches the model to make things up.`,
-    );
-  }
-
-  /** Turns from which a model does not learn to stop. */
-  #endlessCheck(): DataCheck | null {
-    const turns = this.#endlessTurns;
-    const stops = [...(this.#tokenizer?.addedTokens ?? [])]
-      .filter(([id]) => this.#tokenizer?.stopTokens.includes(id))
-      .map(([, text]) => text);
-    const known = stops.length === 0 ? 'The model names no such token.' : `Known are ${stops.join(', ')}.`;
-    const what = this.#endlessText ? 'text' : 'turn';
-    return this.#endless.check(
-      'warning',
-      () =>
-        turns === 1
-          ? `1 ${what} does not end in a token that ends an answer`
-          : `${turns} ${what}s do not end in a token that ends an answer`,
-      `${this.#endlessText ? 'Nothing writes one' : 'The chat template writes none'} behind them, so the model does not learn to stop. ${known}`,
-    );
-  }
-
-  /** Rows that say what the model never sees. */
-  #leftOutCheck(): DataCheck | null {
-    const first = this.#leftOutFirst;
-    return this.#leftOut.check(
-      'warning',
-      (counted) => `${counted} with messages that the chat template leaves out, whole or in part`,
-      `Left out are messages of the role ${[...this.#leftOutRoles].join(', ')}; the first is message ${first?.message} of line ${first?.line}. The model does not see what they say.`,
-    );
-  }
-
-  /** Rows whose messages spell special tokens, which the model reads as if the chat template had written them. */
-  #spelledCheck(): DataCheck | null {
-    const named = [...this.#spelledTokens];
-    return this.#spelled.check(
-      'warning',
-      (counted) => `${counted} with special tokens in what messages say`,
-      `Found are ${named.slice(0, maxTokensNamed).join(', ')}${named.length > maxTokensNamed ? ' and more' : ''}, the first in line ${this.#spelledLine}. The model reads them as the chat template's own: they end turns or begin new ones. Remove them unless that is meant.`,
-    );
+    return found;
   }
 }
 
 /** Rows that cannot be used, of one kind: what is to be done about it tells the kinds apart. */
 interface Broken {
+  readonly code: ProblemCode;
   readonly rows: FoundRows;
   /** What is wrong with the first. */
   readonly detail: string;
+}
+
+/** An example by its numbers. */
+interface ExampleFacts {
+  readonly tokens: number;
+  /** Places of the first and the last trained token. */
+  readonly firstTrained: number;
+  readonly lastTrained: number;
+  /** Whether it is plain text. */
+  readonly isDocument: boolean;
 }
 
 /** All that a report needs to know of rows. */
 export class RowFacts {
   readonly findings: RowFindings;
   readonly duplicates = new FoundRows();
+  readonly languages = new LanguageCounts();
   /** Rows that can be used, and others. */
   usable = 0;
   broken = 0;
@@ -180,15 +71,21 @@ export class RowFacts {
   trainedTokens = 0;
   longest = 0;
   readonly #broken = new Map<string, Broken>();
-  /** Of each example: its row, its tokens, and the place of its first trained token. */
+  /** Of each example: its row, its tokens, and the places of its first and its last trained token. */
   readonly #rows = new Column(Uint32Array);
   readonly #lengths = new Column(Uint32Array);
   readonly #firstTrained = new Column(Uint32Array);
   /** 1 for plain text. */
   readonly #documents = new Column(Uint32Array);
+  readonly #lastTrained = new Column(Uint32Array);
   /** Of each row that can be used. */
   readonly #keys: string[] = [];
   readonly #known = new KeySet();
+  /** Of each row that is no duplicate and has enough words. */
+  readonly #sketches = new Sketches();
+  /** What was found to be nearly the same, among these and in others: a report is asked for at many lengths. */
+  #near: FoundRows | null = null;
+  readonly #nearIn = new WeakMap<RowFacts, FoundRows>();
 
   constructor(tokenizer: JudgingTokenizer | null) {
     this.findings = new RowFindings(tokenizer);
@@ -209,30 +106,31 @@ export class RowFacts {
       this.#rows.add(index);
       this.#lengths.add(inputIds.length);
       this.#firstTrained.add(labels.findIndex((label, t) => t > 0 && label !== ignored));
+      this.#lastTrained.add(lastTrained(labels));
       this.#documents.add(isDocument ? 1 : 0);
       this.tokens += inputIds.length;
       this.trainedTokens += supervisedTokens(labels);
       this.longest = Math.max(this.longest, inputIds.length);
     }
+    const [{ index, said }] = examples as [TokenRow];
+    if (said?.language !== undefined) this.languages.add(said.language, index);
     const key = examples.length === 1 ? contentKey(examples[0]!) : joinedKey(examples);
     this.#keys.push(key);
-    if (!this.#known.add(key)) this.duplicates.add(examples[0]!.index);
+    if (!this.#known.add(key)) this.duplicates.add(index);
+    else if (said?.sketch !== undefined) this.#sketches.add(said.sketch, index, this.#keys.length - 1);
   }
 
   #addBroken({ index, problem: { code, message, hint } }: Exclude<RowOrProblem, TokenRow>): void {
     const kind = `${code} ${hint}`;
-    const known = this.#broken.get(kind) ?? { rows: new FoundRows(), detail: `${message} ${hint}` };
+    const known = this.#broken.get(kind) ?? { code, rows: new FoundRows(), detail: `${message} ${hint}` };
     this.#broken.set(kind, known);
     known.rows.add(index);
     this.broken++;
   }
 
-  /** One check per kind of problem. */
-  get brokenChecks(): DataCheck[] {
-    const checks = [...this.#broken.values()].map(({ rows, detail }) =>
-      rows.check('blocking', (counted) => `${counted} cannot be used`, detail),
-    );
-    return checks.filter((entry) => entry !== null);
+  /** Returns rows that cannot be used, by kind of problem. */
+  get brokenKinds(): readonly Broken[] {
+    return [...this.#broken.values()];
   }
 
   /** Tokens of example `at`. */
@@ -245,13 +143,29 @@ export class RowFacts {
     return this.#documents.at(at) === 1;
   }
 
-  /** Rows with an example that `is` something, by its tokens, the place of its first trained token, and whether it is plain text. */
-  rowsWhere(is: (tokens: number, firstTrained: number, isDocument: boolean) => boolean): FoundRows {
+  /** Returns the tokens of the example in the middle, by length. */
+  medianLength(): number {
+    const lengths = Uint32Array.from({ length: this.examples }, (_, i) => this.length(i)).sort();
+    return lengths[Math.floor((lengths.length - 1) / 2)] ?? 0;
+  }
+
+  /** Counts the tokens of all examples behind so many, without documents where they are trained in parts. */
+  tokensBeyond(maxLength: number, isInParts: boolean): number {
+    let beyond = 0;
+    for (let i = 0; i < this.examples; i++)
+      if (!(isInParts && this.isDocument(i))) beyond += Math.max(0, this.#lengths.at(i) - maxLength);
+    return beyond;
+  }
+
+  /** Rows with an example that `is` something. */
+  rowsWhere(is: (example: ExampleFacts) => boolean): FoundRows {
     const found = new FoundRows();
     let last = -1;
     for (let i = 0; i < this.examples; i++) {
       const row = this.#rows.at(i);
-      if (row === last || !is(this.#lengths.at(i), this.#firstTrained.at(i), this.#documents.at(i) === 1)) continue;
+      if (row === last) continue;
+      const [tokens, firstTrained, end] = [this.#lengths.at(i), this.#firstTrained.at(i), this.#lastTrained.at(i)];
+      if (!is({ tokens, firstTrained, lastTrained: end, isDocument: this.isDocument(i) })) continue;
       found.add(row);
       last = row;
     }
@@ -270,6 +184,25 @@ export class RowFacts {
     }
     return found;
   }
+
+  /** Rows that are nearly the same as one of `others` and not the same, or as an earlier one of their own where `others` is null. */
+  nearRows(others: RowFacts | null): FoundRows {
+    const known = others === null ? this.#near : this.#nearIn.get(others);
+    if (known) return known;
+    const found = new FoundRows();
+    const isIn = (row: number): boolean => others !== null && others.#known.has(this.#keys[row]!);
+    for (const row of this.#sketches.nearTo(others === null ? null : others.#sketches, isIn)) found.add(row);
+    if (others === null) this.#near = found;
+    else this.#nearIn.set(others, found);
+    return found;
+  }
+}
+
+/** Finds the last trained token. */
+function lastTrained(labels: Int32Array): number {
+  let t = labels.length - 1;
+  while (t > 0 && labels[t] === ignored) t--;
+  return t;
 }
 
 /** A set of keys; one of JavaScript alone ends at sixteen million. */

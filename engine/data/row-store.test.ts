@@ -4,7 +4,7 @@ import type { TokenRow } from './rows.ts';
 
 const row = (inputIds: Int32Array, labels: Int32Array, index = 0): TokenRow => ({
   ...{ index, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },
-  ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0, isDocument: false },
+  ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0, isDocument: false, said: null },
   ...{ inputIds, labels },
 });
 const ids = (...values: number[]) => Int32Array.from(values);

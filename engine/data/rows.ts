@@ -6,6 +6,8 @@ import { dataFileNames } from '../data-files.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
+import { ColumnValues, type RepeatedValue } from './checks/columns.ts';
+import { markText, type TextMarks } from './checks/text-marks.ts';
 import { type Content, contentOf, type Conversation, detectFormat, isAsked } from './content.ts';
 import type { Day } from './day.ts';
 import { type FormatReason, formatReason } from './format-reason.ts';
@@ -57,10 +59,12 @@ interface Marks {
   readonly dropped: number;
   /** Whether it is plain text, any part of which can be learned by itself. */
   readonly isDocument: boolean;
+  /** Of the row, at its first example: what is found out about its text. Null where it has none. */
+  readonly said: TextMarks | null;
 }
 const unmarked: Marks = {
   ...{ turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 },
-  isDocument: false,
+  ...{ isDocument: false, said: null },
 };
 export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
@@ -81,6 +85,8 @@ export interface RowsSummary {
   readonly hashes: readonly string[];
   /** Columns with a value that nothing was read from, those of most rows first: `id`, `messages[].name`. */
   readonly unused: readonly UnusedColumn[];
+  /** Columns in which nearly all rows have the same. */
+  readonly repeated: readonly RepeatedValue[];
 }
 
 /** What is known when all rows were read for their tokens. */
@@ -339,6 +345,7 @@ export class RowSource {
     const summary = {
       ...{ format: format ?? ('unknown' as const), formats: encoder.formats, hash: hashOfHashes(hashes), hashes },
       unused: encoder.unused,
+      repeated: encoder.repeated,
     };
     return { summary, isRepeatable: encoder.isRepeatable };
   }
@@ -488,6 +495,7 @@ class RowEncoder {
   /** Rows that have each column that is not used, and rows of each kind. */
   readonly #unused = new Map<string, number>();
   readonly #formats = new Map<string, number>();
+  readonly #values = new ColumnValues();
   #ends: EndTokens | undefined;
   #special: SpelledTokens | undefined;
   /** Or why there is none: told for every row, found out once. */
@@ -510,6 +518,10 @@ class RowEncoder {
     return mostRows(this.#formats).map(([reason, rows]) => ({ ...(JSON.parse(reason) as FormatReason), rows }));
   }
 
+  get repeated(): RepeatedValue[] {
+    return this.#values.repeated;
+  }
+
   /** Whether the same rows would become the same again: false where a chat template was given up for the time or memory it took. */
   get isRepeatable(): boolean {
     return this.#template === undefined || this.#template instanceof Problem || !this.#template.template.gaveUp;
@@ -526,14 +538,14 @@ class RowEncoder {
       const unused = new Set<string>();
       const { row, dropped } =
         this.#settings.media === 'drop' && format !== 'tokens' ? withoutMedia(record.value) : { row: record.value, dropped: 0 };
-      const examples =
-        format === 'tokens'
-          ? [await this.#tokens(row, unused)]
-          : await this.#content(contentOf(row, format, this.#tokenizer, unused, this.#settings.promptFormat));
+      const content = format === 'tokens' ? null : contentOf(row, format, this.#tokenizer, unused, this.#settings.promptFormat);
+      const examples = content === null ? [await this.#tokens(row, unused)] : await this.#content(content);
       for (const example of examples) this.#check(example);
+      const said = content === null ? null : markText(content);
+      this.#values.add(row, unused);
       for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
-      return examples.map((example) => ({
-        ...{ index, file, line, ...unmarked, dropped },
+      return examples.map((example, i) => ({
+        ...{ index, file, line, ...unmarked, dropped, said: i === 0 ? said : null },
         ...example,
         ...(this.#keepText ? {} : { messages: null, text: '' }),
       }));

@@ -24,14 +24,13 @@ import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
 import {
-  type FoundFormat,
   type ReadingPosition,
   type ReadingWatch,
   type RowCache,
   type RowOrProblem,
   type RowReading,
   RowSource,
-  type UnusedColumn,
+  type RowsSummary,
 } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
@@ -171,12 +170,15 @@ class ModelData {
     const other: RowsAt = { data, split: split === 'train' ? 'eval' : 'train' };
     const others = rowFiles(other).paths.length === 0 ? null : await this.#set(other, request).read(asker);
     const { longDocuments, documentOverlap } = { ...defaultRecipe(), ...request.rowSettings };
-    const { facts, unused, changed, formats } = await this.#set(request, request).read(asker);
-    return reportOf(facts, unused, others?.facts ?? null, maxLength, this.#model.spec, {
-      changed: [...changed, ...(others?.changed ?? [])],
-      formats,
+    const { facts, changed, ...columns } = await this.#set(request, request).read(asker);
+    return reportOf(facts, maxLength, {
+      ...columns,
+      tokenizer: this.tokenizer,
+      spec: this.#model.spec,
+      others: others?.facts ?? null,
       files: await howFilesAreRead(rowFiles(request)),
       documentOverlap: longDocuments === 'split' ? documentOverlap : null,
+      changed: [...changed, ...(others?.changed ?? [])],
     });
   }
 
@@ -226,8 +228,9 @@ function watchFor(asker: Asker): ReadingWatch {
 
 interface ReadSet {
   readonly facts: RowFacts;
-  readonly unused: readonly UnusedColumn[];
-  readonly formats: readonly FoundFormat[];
+  readonly unused: RowsSummary['unused'];
+  readonly repeated: RowsSummary['repeated'];
+  readonly formats: RowsSummary['formats'];
   readonly changed: readonly string[];
 }
 
@@ -282,11 +285,11 @@ class ViewedSet {
         follow(position);
       };
       const read = () => this.source.read((examples) => facts.add(examples), watch);
-      const { unused, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
+      const { unused, repeated, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
       // Nobody who waits for a report has to know.
       if (notKept !== null)
         logError(`The tokens of ${this.#files.paths.join(', ')} are not kept for the next time: ${notKept}.`);
-      return { facts, unused, formats, changed: changedFiles(this.#files, hashes) };
+      return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes) };
     } catch (error) {
       // Whoever asks next begins again.
       this.#reading = null;

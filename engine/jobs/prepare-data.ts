@@ -56,14 +56,14 @@ export async function prepareData(
     if (count > 0) folder.log(`${paths.join(', ')}: ${count} of ${of} ${what}.`);
   };
   say(skipped, `${read} rows`, 'cannot be used and are left out');
-  const { unrolled } = loaded.findings;
+  const unrolled = loaded.findings.found.get('unrolled');
   if (examples > used) {
     const together =
       recipe.turnWeight === 'turn' ? 'each counts as a row of its own' : 'those of a conversation count as one row';
     folder.log(
       `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart, and ${together}.`,
     );
-  } else if (unrolled !== null) folder.log(`${paths.join(', ')}: ${unrolled.title}. ${unrolled.detail}`);
+  } else if (unrolled !== undefined) folder.log(`${paths.join(', ')}: ${unrolled.title}. ${unrolled.detail}`);
   say(prepared.divided, `${examples} ${noun}`, `are documents longer than ${limit} and are trained in parts`);
   say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
   say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');

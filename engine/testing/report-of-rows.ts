@@ -1,12 +1,15 @@
 /** Makes the report of rows that are all in memory. */
 import type { DataReport } from '../contract.ts';
+import type { JudgingTokenizer } from '../data/checks/check.ts';
 import { reportOf } from '../data/report.ts';
-import { type JudgingTokenizer, RowFacts } from '../data/row-facts.ts';
+import { RowFacts } from '../data/row-facts.ts';
 import type { DataRows, RowOrProblem } from '../data/rows.ts';
 import type { PositionsSpec } from '../models/positions.ts';
 
+const noFiles = { changed: [], formats: [], files: [], documentOverlap: null };
+
 export function reportOfRows(
-  { rows, unused }: Pick<DataRows, 'rows' | 'unused'>,
+  { rows, unused, repeated = [] }: Pick<DataRows, 'rows' | 'unused'> & Partial<Pick<DataRows, 'repeated'>>,
   others: readonly RowOrProblem[],
   maxLength: number,
   { spec, tokenizer }: { readonly spec: PositionsSpec; readonly tokenizer: JudgingTokenizer | null },
@@ -16,5 +19,6 @@ export function reportOfRows(
     for (const row of Map.groupBy(of, ({ index }) => index).values()) facts.add(row);
     return facts;
   };
-  return reportOf(facts(rows), unused, others.length === 0 ? null : facts(others), maxLength, spec);
+  const surroundings = { unused, repeated, spec, tokenizer, others: others.length === 0 ? null : facts(others), ...noFiles };
+  return reportOf(facts(rows), maxLength, surroundings);
 }

@@ -1,0 +1,124 @@
+/** Checks of columns: those that are not used, and those that say the same in nearly all rows. */
+import { Column } from '../column.ts';
+import type { Fields } from '../columns.ts';
+import { changedSentence } from '../row-files.ts';
+import type { UnusedColumn } from '../rows.ts';
+import { majorityOf } from './answers.ts';
+import type { SetCheck } from './check.ts';
+import { percentOf } from './found-rows.ts';
+import { hashText } from './hash.ts';
+
+const maxColumnsNamed = 40;
+const maxNameLength = 80;
+const maxValueLength = 60;
+/** Columns whose values are compared; rows of more have fields with names of their own. */
+const maxColumns = 32;
+const fewestRows = 20;
+const largeShare = 0.9;
+
+/** A value that nearly all rows have in one column. */
+export interface RepeatedValue {
+  readonly column: string;
+  /** The beginning of the value. */
+  readonly value: string;
+  readonly rows: number;
+  /** Rows that have a value in the column. */
+  readonly of: number;
+}
+
+/** Said to the model in the same way for all rows, as a rule, or answers, which a check of their own compares. */
+const notCompared: ReadonlySet<string> = new Set(['system', 'system_prompt', 'output', 'completion', 'format', 'type']);
+
+/** Compares the values of columns of text and numbers while rows are read, four bytes for each value. */
+export class ColumnValues {
+  readonly #columns = new Map<string, { readonly hashes: Column; value: string; votes: number }>();
+
+  /** Takes the fields of a row but those that nothing was read from. */
+  add(row: Fields, unused: ReadonlySet<string>): void {
+    for (const name in row) {
+      const field = row[name];
+      if ((typeof field !== 'string' && typeof field !== 'number') || unused.has(name) || notCompared.has(name)) continue;
+      let column = this.#columns.get(name);
+      if (column === undefined) {
+        if (this.#columns.size === maxColumns) continue;
+        column = { hashes: new Column(Uint32Array), value: '', votes: 0 };
+        this.#columns.set(name, column);
+      }
+      const text = String(field);
+      const hash = hashText(text);
+      const shown = text.slice(0, maxValueLength);
+      column.hashes.add(hash);
+      // The text of the value that majorityOf will return.
+      if (column.votes === 0) column.value = shown;
+      column.votes += column.value === shown ? 1 : -1;
+    }
+  }
+
+  get repeated(): RepeatedValue[] {
+    return [...this.#columns]
+      .map(([column, { hashes, value }]) => {
+        const most = majorityOf(hashes);
+        let rows = 0;
+        for (let i = 0; i < hashes.length; i++) if (hashes.at(i) === most) rows++;
+        return { column, value, rows, of: hashes.length };
+      })
+      .filter(({ rows, of }) => of >= fewestRows && rows >= largeShare * of);
+  }
+}
+
+export const changedFiles: SetCheck = {
+  ...{ looksAt: 'set', name: 'changed-files', severity: 'blocking', mend: null },
+  why: 'A run says which rows it was trained on; it would be trained on others.',
+  ask: ({ changed }) =>
+    changed.length === 0
+      ? null
+      : {
+          title: changed.length === 1 ? 'A file has changed' : 'Files have changed',
+          detail: `${changedSentence(changed)} What is shown is what is there now. Put it back, or make a new version of the data set.`,
+        },
+};
+
+export const repeatedValues: SetCheck = {
+  ...{ looksAt: 'set', name: 'one-value', severity: 'note', mend: null },
+  why: 'A column that says the same in every row may be another one than was meant, and it takes tokens of every row.',
+  ask: ({ repeated }) =>
+    repeated.map(({ column, value, rows, of }) => ({
+      title: `\`${column.slice(0, maxNameLength)}\` is the same in ${percentOf(rows, of)} of the rows`,
+      detail: `${rows} of ${of} have ${value === '' ? 'an empty text' : JSON.stringify(value)}. That is right where it is an instruction for all of them.`,
+    })),
+};
+
+export const unusedColumns: SetCheck = {
+  ...{ looksAt: 'set', name: 'unused-columns', severity: 'note', mend: null },
+  why: '',
+  ask: ({ unused }) => (unused.length === 0 ? null : { severity: 'passed', ...unusedFinding(unused) }),
+};
+
+/** Says which columns nothing is read from. */
+export function unusedFinding(unused: readonly UnusedColumn[]): { readonly title: string; readonly detail: string } {
+  return { title: `Columns not used: ${columnList(unused)}`, detail: 'They change nothing of what is trained.' };
+}
+
+/** Names columns with the number of rows that have each. */
+function columnList(unused: readonly UnusedColumn[]): string {
+  const named = unused.slice(0, maxColumnsNamed).map((column, i) => {
+    const what = i === 0 ? ` ${column.rows === 1 ? 'row' : 'rows'}` : '';
+    return `\`${column.name.slice(0, maxNameLength)}\` (${column.rows}${what})`;
+  });
+  const more = unused.length - named.length;
+  return `${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
+}
+
+/** What rows are known by, and how files were read. */
+export const readAs: SetCheck = {
+  ...{ looksAt: 'set', name: 'read-as', severity: 'note', why: '', mend: null },
+  ask: ({ formats, files }) => {
+    if (formats.length === 0 && files.length === 0) return null;
+    const known = formats.filter(({ name }) => name !== null);
+    const named = known.map(({ name, rows }) => (known.length === 1 ? name! : `${name} (${rows})`));
+    const title = known.length === 0 ? 'No row is of a known format' : `Read as ${new Intl.ListFormat('en').format(named)}`;
+    const reasons = formats.map(({ name, why }) => (formats.length === 1 || name === null ? why : `${name}: ${why}`));
+    const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+    return { severity: 'passed', title, detail: [...reasons, ...files].map(sentence).join(' ') };
+  },
+};

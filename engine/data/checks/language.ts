@@ -1,0 +1,50 @@
+/** In which languages rows are written. */
+import type { SetCheck } from './check.ts';
+import { FoundRows, percentOf } from './found-rows.ts';
+
+const maxLanguagesNamed = 6;
+/** The languages of the largest share; rows of another one are listed where there are more of these than so. */
+const leastShare = 0.005;
+
+/** Rows by their language, as far as it is known. */
+export class LanguageCounts {
+  readonly #rows = new Map<string, FoundRows>();
+  known = 0;
+
+  add(language: string, index: number): void {
+    const rows = this.#rows.get(language) ?? new FoundRows();
+    this.#rows.set(language, rows);
+    rows.add(index);
+    this.known++;
+  }
+
+  /** Returns them, those of most rows first. */
+  get ranked(): { readonly name: string; readonly rows: FoundRows }[] {
+    const names = new Intl.DisplayNames('en', { type: 'language' });
+    return [...this.#rows]
+      .map(([code, rows]) => ({ name: names.of(code) ?? code, rows }))
+      .sort((a, b) => b.rows.count - a.rows.count);
+  }
+}
+
+export const languageMix: SetCheck = {
+  ...{ looksAt: 'set', name: 'languages', severity: 'note', mend: null },
+  why: 'A model that is trained on several languages answers in any of them, and sometimes in another one than it was asked in.',
+  ask: ({ facts: { languages, usable } }) => {
+    const ranked = languages.ranked;
+    if (ranked.length === 0) return null;
+    const named = ranked
+      .slice(0, maxLanguagesNamed)
+      .map(({ name, rows }) => `${name} ${percentOf(rows.count, languages.known)}`);
+    const more = ranked.length - named.length;
+    const title = `Languages: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+    const detail = `Guessed from the script and from common words; ${usable - languages.known} of ${usable} rows are too short or too unlike a text to tell.`;
+    const rest = languages.known - ranked[0]!.rows.count;
+    if (rest < Math.max(1, leastShare * languages.known)) return { severity: 'passed', title, detail };
+    const found = new FoundRows();
+    found.count = rest;
+    const others = ranked.slice(1).flatMap(({ rows: { rows } }) => rows);
+    found.rows.push(...others.toSorted((a, b) => a - b).slice(0, found.mostNamed));
+    return { title, detail: `${detail} Listed are those that are not ${ranked[0]!.name}.`, found };
+  },
+};

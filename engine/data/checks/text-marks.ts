@@ -1,0 +1,52 @@
+/** What is found out about the text of a row while it is read. */
+import type { Content } from '../content.ts';
+import type { Said } from './check.ts';
+import { textChecks } from './index.ts';
+import { readWords } from './words.ts';
+
+/** Kept with the tokens of a row as JSON; what says nothing is left out. */
+export interface TextMarks {
+  /** What each check finds, by its name. */
+  readonly found?: Readonly<Record<string, readonly string[]>>;
+  /** By which texts that are nearly the same are found. */
+  readonly sketch?: string;
+  readonly language?: string;
+}
+
+/** Looks at what a row says. */
+export function markText(content: Content): TextMarks {
+  const said = saidIn(content);
+  const found: Record<string, readonly string[]> = {};
+  for (const { name, find } of textChecks) {
+    const names = find(said);
+    if (names.length > 0) found[name] = names;
+  }
+  // What a system says is the same in many rows that are not alike.
+  const compared = said.messages === null ? said.texts : textsOf(said.messages.filter(({ role }) => role !== 'system'));
+  const { sketch, language } = readWords(compared);
+  return {
+    ...(Object.keys(found).length === 0 ? {} : { found }),
+    ...(sketch === null ? {} : { sketch }),
+    ...(language === null ? {} : { language }),
+  };
+}
+
+function saidIn(content: Content): Said {
+  switch (content.kind) {
+    case 'messages':
+      return { texts: textsOf(content.messages), messages: content.messages };
+    case 'completion':
+      return { texts: [content.prompt, content.completion], messages: null };
+    case 'text':
+      return { texts: [content.text], messages: null };
+  }
+}
+
+/** What messages say: their content, and fields of text beside it. */
+function textsOf(messages: readonly object[]): string[] {
+  const texts: string[] = [];
+  for (const message of messages)
+    for (const [name, value] of Object.entries(message) as [string, unknown][])
+      if (name !== 'role' && typeof value === 'string') texts.push(value);
+  return texts;
+}

@@ -1,0 +1,24 @@
+/** What a click can do about the rows that a check lists. */
+import type { DataCheck, Mend } from '../../../engine/contract.ts';
+import { count } from '../../ui/format.ts';
+
+/** What is done for each kind of mend; a kind that is left out is not offered. */
+export type Mends = { readonly [Kind in Mend['kind']]?: (check: DataCheck, mend: Mend) => void };
+
+/** Names a mend as a button does. */
+export function mendLabel(mend: Mend): string {
+  switch (mend.kind) {
+    case 'raise-length':
+      return `Set length to ${count(mend.to)}`;
+    case 'exclude':
+      return 'Leave these out';
+    case 'cut-left':
+      return 'Cut them at the left';
+    case 'split':
+      return 'Train them in parts';
+    case 'fold-system':
+      return 'Write the system into the first turn';
+    case 'replace':
+      return 'Find and replace';
+  }
+}
