@@ -112,7 +112,7 @@ module.exports = {
     {
       name: 'host-and-clients-speak-by-a-local-socket',
       severity: 'error',
-      from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/(host|rpc|frames|host/lock|testing/soak)\\.ts$'] },
+      from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/(host|rpc|frames|lock|testing/soak)\\.ts$'] },
       to: { path: '^(node:)?net$' },
     },
     {

@@ -10,7 +10,7 @@ import type { Answer, EngineEvents, EngineRequests, HostMessage, ProblemValue } 
 import { makeFolder } from './formats/files.ts';
 import { answerFrames, encodeFrame, longestFrame, readFrames, untilRead, writeFrame } from './frames.ts';
 import type { Asker, Client, HostContext } from './host/context.ts';
-import { holdsLock, releaseLock, takeLock } from './host/lock.ts';
+import { holdsLock, releaseLock, takeLock } from './lock.ts';
 import { mayPass, Unsaved } from './host/unsaved.ts';
 import { spawnJob } from './jobs/spawn.ts';
 import { Supervisor } from './jobs/supervisor.ts';

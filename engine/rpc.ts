@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, closeSync, lstatSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync, openSync, realpathSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import type { Answer, EngineEvents, EngineRequests, HostMessage, Params, Result } from './contract.ts';
 import { makeFolder } from './formats/files.ts';
 import { encodeFrame, isAnswer, longestAnswer, longestFrame, readFrames, tooLong, writeFrame } from './frames.ts';
+import { lockHolder } from './lock.ts';
 import { Problem } from './problem.ts';
 import { processStatus } from './processes.ts';
 import { versions } from './versions.ts';
@@ -133,8 +134,8 @@ export async function connectHost(dataDir: string, options: HostOptions = {}): P
   const halted = new AbortController();
   let isTold = false;
   const look = setInterval(() => {
-    const pid = holderOf(places.lock);
-    if (pid !== null && isHalted(pid)) halted.abort(haltedHost(pid));
+    const holder = lockHolder(places.lock);
+    if (holder !== null && isHalted(holder.pid)) halted.abort(haltedHost(holder.pid));
     else if (!isTold) options.onSilence?.(`Waiting for the engine of ${places.dataDir} to answer.`);
     isTold = true;
   }, silenceOfHost);
@@ -142,16 +143,6 @@ export async function connectHost(dataDir: string, options: HostOptions = {}): P
     return await meetHost(places, options, halted.signal);
   } finally {
     clearInterval(look);
-  }
-}
-
-/** Reads the process that a lock names. It is not checked whether that lives and is a host. */
-function holderOf(lock: string): number | null {
-  try {
-    const { pid } = JSON.parse(readFileSync(lock, 'utf8')) as { pid?: unknown };
-    return Number.isInteger(pid) ? (pid as number) : null;
-  } catch {
-    return null;
   }
 }
 

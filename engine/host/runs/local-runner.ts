@@ -3,7 +3,7 @@
  * nobody, and is ended.
  */
 import type { Supervisor } from '../../jobs/supervisor.ts';
-import { isAlive, type ProcessIdentity, processIdentity } from '../lock.ts';
+import { isAlive, type ProcessIdentity, processIdentity } from '../../lock.ts';
 import type { RunHandle, RunListener, Runner, RunnerSpec } from './runner.ts';
 
 export class LocalRunner implements Runner {
@@ -27,7 +27,7 @@ export class LocalRunner implements Runner {
     );
     return {
       id: job.id,
-      identity: job.pid === undefined ? null : processIdentity(job.pid),
+      identity: identityOf(job.pid),
       finished: job.finished,
       stop: () => job.stop(),
       kill: () => job.kill(),
@@ -37,6 +37,8 @@ export class LocalRunner implements Runner {
   end(identity: object): void {
     // Where the system does not tell when a process started, another one may have its number.
     if (!isIdentity(identity) || identity.started === null || !isAlive(identity)) return;
+    // It is known here because the data folder was copied while that host computed: its run goes on.
+    if (identity.host !== undefined && identity.host.pid !== process.pid && isAlive(identity.host)) return;
     try {
       process.kill(identity.pid, 'SIGKILL');
     } catch {
@@ -45,4 +47,14 @@ export class LocalRunner implements Runner {
   }
 }
 
-const isIdentity = (identity: object): identity is ProcessIdentity => 'pid' in identity && 'started' in identity;
+/** A process that computes a run, and the host that it computes it for; identities of an earlier studio do not name that. */
+interface RunProcess extends ProcessIdentity {
+  readonly host?: ProcessIdentity;
+}
+
+function identityOf(pid: number | undefined): RunProcess | null {
+  const identity = pid === undefined ? null : processIdentity(pid);
+  return identity === null ? null : { ...identity, host: processIdentity(process.pid)! };
+}
+
+const isIdentity = (identity: object): identity is RunProcess => 'pid' in identity && 'started' in identity;

@@ -1,11 +1,22 @@
 /** Whatever lies where the lock should be, the next host starts at once; only one that lives is left alone. */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { connectHost, hostPlaces } from '../rpc.ts';
-import { holdName, isAlive, processIdentity, releaseLock, takeLock } from './lock.ts';
+import { connectHost, hostPlaces } from './rpc.ts';
+import { holdName, isAlive, lockHolder, processIdentity, releaseLock, takeLock } from './lock.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-lock-'));
 const path = join(folder, 'lock');
@@ -38,7 +49,7 @@ test.skipIf(process.platform === 'win32').each<[string, () => unknown]>([
   const began = performance.now();
   expect(await takeLock(path, path)).toBe(true);
   expect(performance.now() - began).toBeLessThan(1000);
-  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(identity);
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject(identity);
   expect(readdirSync(folder).filter((name) => name.startsWith('lock'))).toEqual(['lock']);
   releaseLock(path);
   expect(existsSync(path)).toBe(false);
@@ -55,6 +66,22 @@ test.skipIf(process.platform === 'win32')(
     }
   },
 );
+
+test.skipIf(process.platform === 'win32')('a lock is held where its folder is moved, and free in a copy of it', async () => {
+  const [original, copy, moved] = ['original', 'copy', 'moved'].map((name) => join(folder, name, 'host')) as [
+    string,
+    string,
+    string,
+  ];
+  mkdirSync(original, { recursive: true });
+  expect(await takeLock(join(original, 'lock'), path)).toBe(true);
+  cpSync(original, copy, { recursive: true });
+  renameSync(join(folder, 'original'), join(folder, 'moved'));
+  expect(lockHolder(join(moved, 'lock'))).toMatchObject(identity);
+  expect(await takeLock(join(moved, 'lock'), path)).toBe(false);
+  expect(lockHolder(join(copy, 'lock'))).toBeNull();
+  expect(await takeLock(join(copy, 'lock'), path)).toBe(true);
+});
 
 test('a zombie does not live', { retry: 2 }, async () => {
   if (process.platform !== 'linux') return;
@@ -84,6 +111,21 @@ test('a name of the system is held by one process up to its end', async () => {
   holder.kill('SIGKILL');
   await gone;
   expect(await holdName(name)).toBe(true);
+});
+
+test.skipIf(process.platform === 'win32')('a data folder copied while its engine lives opens at once', async () => {
+  const places = hostPlaces(join(folder, 'in use'));
+  const client = await connectHost(places.dataDir);
+  const project = await client.request('projects.create', { name: 'Copied' });
+  const copied = hostPlaces(join(folder, 'copied'));
+  cpSync(places.lock, copied.lock);
+  const began = performance.now();
+  const other = await connectHost(copied.dataDir);
+  expect(performance.now() - began).toBeLessThan(15_000);
+  expect(await other.request('projects.list', undefined)).toEqual([]);
+  expect(await client.request('projects.list', undefined)).toMatchObject([{ id: project.id }]);
+  other.close();
+  client.close();
 });
 
 test('the studio starts over a folder in the place of its lock', async () => {
