@@ -25,7 +25,7 @@ import { chooseDevice, computePlan, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
 import { onRows, reportPhase } from './progress.ts';
-import { type DataRecord, dayOfRun, type RunFolder, type RunRecord } from './run-folder.ts';
+import { type DataRecord, dayOfRun, holdsRun, type RunFolder, type RunRecord } from './run-folder.ts';
 import { dayNotes, resumeNotes, sharedNotes } from './run-notes.ts';
 import { maxPrompts } from './samples.ts';
 import { resumedRecipe, startingState } from './starting-state.ts';
@@ -57,6 +57,7 @@ export interface PreparedRun {
 /** Prepares a new run, or the one in the folder to be resumed. Refuses what cannot be trained. */
 export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPort): Promise<PreparedRun> {
   const given = requireRecipe(spec.recipe);
+  if (spec.resume && holdsRun(spec.out)) await folder.hold();
   reportPhase(port, 'Reading the model');
   const base = openModel(spec.model.path, spec.model.acceptFields);
   const before = spec.adapterPath === null ? null : openHashedAdapter(base, spec.adapterPath, spec.adapterHash);

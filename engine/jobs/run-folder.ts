@@ -5,6 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type {
   AdapterAt,
   AdapterDescription,
@@ -23,6 +24,7 @@ import type {
 import { type Day, dayOf } from '../data/day.ts';
 import { fileIn, makeFolder, readText, writeFileAtomic } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
+import { isAlive, type LockHolder, lockHolder, processIdentity, releaseLock, takeLock } from '../lock.ts';
 import { logError, Problem } from '../problem.ts';
 import { fromSaved, type Recipe } from '../recipe.ts';
 import type { Versions } from '../versions.ts';
@@ -159,11 +161,43 @@ export interface EndEvent {
 const maxRecordBytes = 1 << 22;
 
 /** Matches what a killed job left half written. */
-const isLeftover = (name: string): boolean => /^(run\.json|metrics\.jsonl)?\.partial-/.test(name);
+const isLeftover = (name: string): boolean => /^((run\.json|metrics\.jsonl)?\.partial-|run\.lock\.)/.test(name);
 
 /** Lists what is in a folder, except what a job that was killed at its very start may have left. */
 export function runContent(path: string): string[] {
-  return readdirSync(path).filter((name) => !isLeftover(name));
+  return readdirSync(path).filter((name) => !isLeftover(name) && name !== 'run.lock');
+}
+
+const lockIn = (path: string): string => join(path, 'run.lock');
+
+/**
+ * Returns whether a job trains in a folder for a living host, this one or that of another data folder. A job without its host is
+ * ending.
+ */
+export function isTraining(path: string): boolean {
+  const holder = lockHolder(lockIn(path));
+  // Where the system does not tell when a process started, another one may have its number: the job itself finds out.
+  return holder !== null && holder.started !== null && !isLeft(holder);
+}
+
+const isLeft = ({ host }: LockHolder): boolean => host !== undefined && !isAlive(host);
+
+/** Refuses to touch a folder in which a run trains. */
+export function requireNoTraining(path: string): void {
+  if (isTraining(path)) throw alreadyTraining(path);
+}
+
+export function alreadyTraining(path: string): Problem {
+  return new Problem('not-allowed', `A run is already training in ${path}.`, 'Stop it first, or choose another folder.');
+}
+
+/** How long a job without its host may take to end. */
+const millisecondsToBeGone = 5000;
+
+/** Returns the name of the pipe that locks a run's folder on Windows; it does not depend on how the path is written. */
+function pipeOf(path: string): string {
+  const { dev, ino } = statSync(path, { bigint: true });
+  return `\\\\.\\pipe\\lowrank-run-${dev}-${ino}`;
 }
 
 /** Returns whether a folder holds a run that can be resumed. */
@@ -188,6 +222,7 @@ export class RunFolder {
   readonly #said: LogEvent[] = [];
   #metrics: LineFile | null = null;
   #events: LineFile | null = null;
+  #isHeld = false;
   #evaluated: ReadonlySet<number> = new Set();
   /** The loss of the newest evaluation, of this session or an earlier one; null when there is none. */
   #evalLoss: number | null = null;
@@ -205,6 +240,38 @@ export class RunFolder {
   }
 
   /**
+   * Holds the folder until `close`, so that no other job writes a run to it, whichever data folder it works for. Must be called
+   * before anything in the folder is changed, and before `open` for a run that is resumed. Throws a Problem when another job
+   * holds it.
+   */
+  async hold(): Promise<void> {
+    if (this.#isHeld) return;
+    try {
+      makeFolder(this.path);
+      if (!(await this.#take())) throw alreadyTraining(this.path);
+    } catch (cause) {
+      throw cause instanceof Problem ? cause : toWriteProblem(this.path, cause);
+    }
+    this.#isHeld = true;
+    if (this.#begun !== null && runContent(this.path).length > 0) {
+      this.close();
+      throw notEmpty(this.path);
+    }
+    this.#removeLeftovers();
+  }
+
+  async #take(): Promise<boolean> {
+    const lock = lockIn(this.path);
+    const host = processIdentity(process.ppid);
+    for (const since = performance.now(); ; await setTimeout(50)) {
+      if (await takeLock(lock, pipeOf(this.path), host)) return true;
+      const holder = lockHolder(lock);
+      if (holder !== null && !isLeft(holder)) return false;
+      if (performance.now() - since > millisecondsToBeGone) return false;
+    }
+  }
+
+  /**
    * Opens the folder. Returns what an earlier session of the run recorded; null for a new run, whose folder must be empty or
    * not exist.
    */
@@ -219,16 +286,9 @@ export class RunFolder {
           `There is no run in '${this.path}' to go on with.`,
           'Start it without resuming, or give the folder of an earlier run.',
         );
-      this.#removeLeftovers();
       return parseRecord(this.#record);
     }
-    if (isThere && runContent(this.path).length > 0)
-      throw new Problem(
-        'folder-not-empty',
-        `'${this.path}' is not empty.`,
-        'Choose another folder, or resume the run that is in it.',
-      );
-    if (isThere) this.#removeLeftovers();
+    if (isThere && runContent(this.path).length > 0) throw notEmpty(this.path);
     this.#begun = { madeFolder: !isThere };
     return null;
   }
@@ -242,12 +302,13 @@ export class RunFolder {
    * be used again.
    */
   discardUnbegun(): void {
-    if (this.#begun === null || !existsSync(this.#record) || existsSync(this.checkpoints)) return;
+    if (this.#begun === null || !this.#isHeld || !existsSync(this.#record) || existsSync(this.checkpoints)) return;
     const metrics = metricsIn(this.path);
     if (existsSync(metrics) && readMetricRows(metrics).some((row) => 'loss' in row)) return;
-    this.close();
+    this.#closeFiles();
     for (const file of [this.#record, metrics, eventsIn(this.path)]) rmSync(file, { force: true });
     this.#removeLeftovers();
+    this.close();
     if (this.#begun.madeFolder && readdirSync(this.path).length === 0) rmdirSync(this.path);
   }
 
@@ -346,11 +407,21 @@ export class RunFolder {
     }
   }
 
-  close(): void {
+  #closeFiles(): void {
     this.#metrics?.close();
     this.#events?.close();
     this.#metrics = this.#events = null;
   }
+
+  close(): void {
+    this.#closeFiles();
+    if (this.#isHeld) releaseLock(lockIn(this.path));
+    this.#isHeld = false;
+  }
+}
+
+function notEmpty(path: string): Problem {
+  return new Problem('folder-not-empty', `'${path}' is not empty.`, 'Choose another folder, or resume the run that is in it.');
 }
 
 /** Reads run.json. Throws a Problem when it is missing or damaged. */

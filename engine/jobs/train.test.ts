@@ -1,4 +1,5 @@
 /** What a training job leaves, refuses and goes on with; the numbers are checked by engine/training/golden.test.ts. */
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   appendFileSync,
@@ -16,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobMessage, JobSpec, MetricRow } from '../contract.ts';
+import { processIdentity } from '../lock.ts';
 import { Problem } from '../problem.ts';
 import { openModel } from '../models/open.ts';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
@@ -570,6 +572,49 @@ describe('the folder of a run', () => {
       message: expect.stringContaining('was removed or replaced while the run was writing'),
     });
     expect(existsSync(spec.out) && existsSync(join(spec.out, 'adapter'))).toBe(false);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('a folder that another process trains in', () => {
+  const identity = processIdentity(process.pid)!;
+  const gone = { ...identity, pid: spawnSync(process.execPath, ['-e', '']).pid };
+  const other = processIdentity(process.ppid)!;
+  const lock = (content: object) => writeFileSync(join(spec.out, 'run.lock'), JSON.stringify(content));
+
+  it('is refused, whether its run is begun or gone on with, and nothing in it is touched', async () => {
+    mkdirSync(spec.out);
+    lock(other);
+    expect(await problemOf({})).toMatchObject({ code: 'not-allowed', message: `A run is already training in ${spec.out}.` });
+    expect(readdirSync(spec.out)).toEqual(['run.lock']);
+    rmSync(join(spec.out, 'run.lock'));
+    await run();
+    lock(other);
+    writeFileSync(join(spec.out, 'run.json.partial-1-a'), 'half');
+    const before = readdirSync(spec.out);
+    expect(await problemOf({ resume: true })).toMatchObject({ code: 'not-allowed', hint: expect.stringContaining('Stop it') });
+    expect(readdirSync(spec.out)).toEqual(before);
+  });
+
+  it('is free once that process is gone, and in a copy of the folder', async () => {
+    await run({ recipe: { ...spec.recipe, maxSteps: 2 } });
+    lock({ ...gone, host: other });
+    const began = performance.now();
+    await run({ resume: true, recipe: { maxSteps: 4 } });
+    expect(performance.now() - began).toBeLessThan(30_000);
+    expect(existsSync(join(spec.out, 'run.lock'))).toBe(false);
+    const out = `${spec.out}-copy`;
+    lock({ ...other, folder: { path: spec.out, id: 'elsewhere' } });
+    cpSync(spec.out, out, { recursive: true });
+    await run({ out, resume: true, recipe: { maxSteps: 5 } });
+    expect(stepsOf(out).at(-1)).toMatchObject({ step: 5 });
+  });
+
+  it('is waited for where its host is gone, for it is ending', async () => {
+    await run({ recipe: { ...spec.recipe, maxSteps: 2 } });
+    const left = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'ignore' });
+    lock({ ...processIdentity(left.pid!)!, host: gone });
+    setTimeout(() => left.kill('SIGKILL'), 300);
+    await run({ resume: true, recipe: { maxSteps: 4 } });
   });
 });
 

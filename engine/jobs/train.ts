@@ -67,6 +67,7 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
   const { recipe, model, tokenizer, data, evaluation, record, start } = run;
   const { adapter, adam, plan } = start;
   if (port.stopRequested) throw stoppedBefore();
+  await folder.hold();
   folder.write(record);
   const identity = runIdentity(record);
   folder.begin(start.step, run.longest);

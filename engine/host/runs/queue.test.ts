@@ -1,11 +1,12 @@
 /** What waits survives the host, in its order; with jobs that exist only as their messages, and once with a host that is killed. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import type { JobCommand, JobSpec, TrainRequest } from '../../contract.ts';
 import { type JobProcess, Supervisor } from '../../jobs/supervisor.ts';
+import { processIdentity } from '../../lock.ts';
 import { connectHost, hostPlaces } from '../../rpc.ts';
 import { openStore, type Store } from '../../store/open.ts';
 import { stepOf } from '../../testing/filled-store.ts';
@@ -185,6 +186,26 @@ test('what was asked for anew of a run that waits to go on is kept', async () =>
   expect(registry.get(second).state).toBe('running');
   expect(started.at(-1)).toMatchObject({ data: { evalPaths }, recipe: { maxSteps: 9 } });
 });
+
+test.skipIf(process.platform === 'win32')(
+  'a run that another data folder trains is neither gone on with nor removed',
+  async () => {
+    const { runs, registry } = newHost();
+    const { id, out } = await runs.start(request, client);
+    writtenRun(out, () => {});
+    runs.stop(id, true);
+    await runs.ended(id);
+    const lock = join(out, 'run.lock');
+    writeFileSync(lock, JSON.stringify(processIdentity(process.ppid)));
+    const refused = { code: 'not-allowed', message: `A run is already training in ${out}.` };
+    await expect(runs.start({ ...request, out, resume: true }, client)).rejects.toMatchObject(refused);
+    expect(() => runs.resume(id)).toThrow(expect.objectContaining(refused));
+    expect(() => registry.remove(id)).toThrow(expect.objectContaining(refused));
+    rmSync(lock);
+    registry.remove(id);
+    expect(existsSync(out)).toBe(false);
+  },
+);
 
 test('a run from a version of an adapter is told which file that is', async () => {
   store.projects.insert({ id: 'p', name: 'P', createdAt: 1 });

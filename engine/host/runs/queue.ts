@@ -3,7 +3,7 @@
  * its runs, except those that belong to a client. Decision 24 says why a run that trained is continued too.
  */
 import type { DeviceInfo, ModelAt, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
-import { holdsRun, runContent } from '../../jobs/run-folder.ts';
+import { alreadyTraining, holdsRun, requireNoTraining, runContent } from '../../jobs/run-folder.ts';
 import { logError, Problem, toProblemValue, type ProblemValue } from '../../problem.ts';
 import type { RecipeInput } from '../../recipe.ts';
 import { processor } from '../../runtime/devices.ts';
@@ -181,8 +181,9 @@ export class RunQueue {
       if (this.#registry.get(active.runId).out !== out) continue;
       // The client that started it has just been killed: its run is ending.
       if (active.owner?.aborted) await active.ended.promise;
-      else throw new Problem('not-allowed', `A run is already training in ${out}.`, 'Stop it first, or choose another folder.');
+      else throw alreadyTraining(out);
     }
+    requireNoTraining(out);
     if (resume === true) {
       if (previous !== null || holdsRun(out)) return;
       throw new Problem('checkpoint-missing', `There is no run in ${out} to go on with.`, 'Leave out --resume to start one.');
@@ -208,6 +209,7 @@ export class RunQueue {
     const run = this.#registry.get(id);
     requireEnded(run);
     if (run.state === 'done') throw new Problem('not-allowed', `The run '${run.name}' is finished.`, 'Start a new one.');
+    requireNoTraining(run.out);
     return this.#enqueue(id, {}, this.#context.store.runs.job(id)!, null);
   }
 

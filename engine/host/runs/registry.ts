@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogLine, Run } from '../../contract.ts';
+import { requireNoTraining } from '../../jobs/run-folder.ts';
 import { logError, Problem } from '../../problem.ts';
 import { found, type HostContext } from '../context.ts';
 import { requireName } from '../library.ts';
@@ -50,7 +51,11 @@ export class RunRegistry {
     const { store, emit, dataDir } = this.#context;
     const kept = store.adapters.ofRun(id) !== null;
     // First the files: where they cannot be removed, the run is still there to say so of.
-    if (!kept && run.out === join(dataDir, 'runs', id)) rmSync(run.out, { recursive: true, force: true });
+    if (!kept && run.out === join(dataDir, 'runs', id)) {
+      // Another data folder may go on with it.
+      requireNoTraining(run.out);
+      rmSync(run.out, { recursive: true, force: true });
+    }
     store.runs.remove(id);
     this.#context.unsaved.forget(endOf(id));
     this.#endings.delete(id);
