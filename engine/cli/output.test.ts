@@ -30,6 +30,17 @@ test('a notice and a problem are a sentence and a hint on lines of their own, wh
   expect([stdout, stderr]).toEqual(['', written + written]);
 });
 
+test('without a terminal what is a phase and a line of a log is said once', () => {
+  const output = new Output(false);
+  const begins = (phase: string) => output.progress({ phase, done: 0, total: 0, unit: '', secondsLeft: null });
+  output.message('Reading the model.');
+  begins('Reading the model');
+  begins('Reading the data');
+  output.message('Reading the data.');
+  output.message('Step 0: evaluation loss 6.9176.');
+  expect(stderr).toBe('Reading the model.\nReading the data\nStep 0: evaluation loss 6.9176.\n');
+});
+
 test('without a terminal a phase is a line, and so is how far a long one is every ten seconds', () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   try {

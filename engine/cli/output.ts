@@ -15,6 +15,8 @@ export class Output {
   readonly #terminal = process.stderr.isTTY === true;
   #barShown = false;
   #phase = '';
+  /** The message before: the log of a run says a phase too, as a sentence. */
+  #last = '';
   #toldAt = -Infinity;
 
   constructor(json: boolean) {
@@ -53,7 +55,9 @@ export class Output {
   /** Writes a message beside the result, to stderr. */
   message(text: string): void {
     this.#clearBar();
+    if (!this.#terminal && isSame(text, this.#last)) return;
     process.stderr.write(`${shown(text)}\n`);
+    this.#last = text;
   }
 
   progress({ phase, done, total, unit, secondsLeft }: Progress, more = ''): void {
@@ -72,7 +76,8 @@ export class Output {
     const isNew = phase !== this.#phase;
     if (!isNew && now - this.#toldAt < millisecondsBetweenLines) return;
     const far = parts.filter((part) => part !== '').join(', ');
-    process.stderr.write(`${shown(isNew || far === '' ? phase : `${phase}: ${far}`)}\n`);
+    if (isNew || far === '') this.message(phase);
+    else this.message(`${phase}: ${far}`);
     this.#phase = phase;
     this.#toldAt = now;
   }
@@ -111,6 +116,8 @@ export class Output {
     this.#barShown = false;
   }
 }
+
+const isSame = (one: string, other: string): boolean => one.replace(/\.$/, '') === other.replace(/\.$/, '');
 
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);

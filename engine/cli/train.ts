@@ -151,11 +151,10 @@ export async function followRun(client: HostClient, id: string, output: Output):
   let loss = '';
   const ends = [
     client.on('run.changed', look),
-    client.on('run.metrics', ({ runId, steps, evaluations }) => {
+    client.on('run.metrics', ({ runId, steps }) => {
       if (runId !== id) return;
       const last = steps.at(-1);
       if (last !== undefined) loss = `loss ${last.loss.toFixed(4)}`;
-      for (const { step, evalLoss } of evaluations) output.message(`step ${step}: eval loss ${evalLoss.toFixed(4)}`);
     }),
     client.on('job.progress', ({ subjectId, progress }) => {
       if (subjectId === id) output.progress(progress, loss);
