@@ -8,11 +8,12 @@ import { chatTemplateOf, sameTokenizer, tokensOf, withChatTemplate } from '../da
 import { FileHash, sizeOf } from '../formats/files.ts';
 import { resizedModel, withParts, type OpenModel } from '../models/open.ts';
 import { readHubTemplate, readHubTokenizer, type TokenizerSource } from '../models/tokenizer-source.ts';
+import type { AdapterHashes, AdapterWeight, OneAdapter } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { Adapter } from './adapter.ts';
 import type { WeightedAdapter } from './delta.ts';
-import { adapterFile } from './find.ts';
-import { type AdapterFileFacts, findAdapter, readFound } from './folder.ts';
+import { adapterFile, configName } from './find.ts';
+import { adapterConfigHash, type AdapterFileFacts, findAdapter, readFound } from './folder.ts';
 import { vocabularyOf } from './peft.ts';
 import type { AdapterOutline, StoredAdapter } from './stored.ts';
 
@@ -36,14 +37,11 @@ export interface AdaptedModel<A extends AdapterOutline = Adapter> {
   readonly notes: readonly string[];
 }
 
-/** Opens a model with the adapters at these paths. Anything that does not fit is a `Problem`. */
-export function openAdapted(
-  model: OpenModel,
-  given: readonly { readonly path: string; readonly weight: number }[],
-): AdaptedModel {
+/** Opens a model with the adapters at these paths. Anything that does not fit, or is not as it was recorded, is a `Problem`. */
+export function openAdapted(model: OpenModel, given: readonly (AdapterWeight & Recorded)[]): AdaptedModel {
   return adapted(
     model,
-    given.map(({ path, weight }) => ({ opened: openAdapter(model, path), weight })),
+    given.map((at) => ({ opened: openHashedAdapter(model, at.path, at).opened, weight: at.weight })),
   );
 }
 
@@ -54,25 +52,45 @@ export function openAdapter(model: OpenModel, path: string, hash: FileHash | nul
 }
 
 /**
- * Opens an adapter and hashes the file with its numbers while it is read. Where `known` names another hash, the file was changed
- * since, and is refused.
+ * Opens an adapter and hashes its files; the one with its numbers is hashed while it is read. Where `recorded` names another
+ * hash, a file was changed since, and is refused.
  */
 export function openHashedAdapter(
   model: OpenModel,
   path: string,
-  known: string | null = null,
+  recorded: Recorded = {},
 ): { readonly opened: OpenAdapter; readonly file: AdapterFileFacts } {
   const { weights } = adapterFile(path);
+  const configHash = adapterConfigHash(path);
+  // Before the numbers are read as the config says: another config may not even fit them.
+  requireRecorded(path, { configHash }, recorded);
   const reading = new FileHash(weights);
   const opened = openAdapter(model, path, reading);
   const hash = reading.finish();
-  if (known !== null && hash !== known)
-    throw new Problem(
-      'adapter-changed',
-      `'${weights}' has changed since this version of the adapter was recorded: its SHA-256 is ${hash}, and was ${known}.`,
-      'Put the file back as it was. To take it as it is now, import the adapter again, or name a copy of its folder.',
-    );
-  return { opened, file: { bytes: sizeOf(weights), hash } };
+  requireRecorded(path, { hash }, recorded);
+  return { opened, file: { bytes: sizeOf(weights), hash, configHash } };
+}
+
+type Recorded = { readonly [K in keyof AdapterHashes]?: AdapterHashes[K] | undefined };
+
+export const recordedOf = ({ adapterHash, adapterConfigHash }: Omit<OneAdapter, 'adapterPath'>): Recorded => ({
+  hash: adapterHash,
+  configHash: adapterConfigHash,
+});
+
+/** Refuses an adapter one of whose files is another than was recorded. What is not known or not recorded is not compared. */
+export function requireRecorded(path: string, now: Recorded, recorded: Recorded): void {
+  const files = [
+    [adapterFile(path).weights, now.hash, recorded.hash],
+    [join(path, configName), now.configHash, recorded.configHash],
+  ] as const;
+  for (const [file, hash, known] of files)
+    if (hash !== undefined && known != null && hash !== known)
+      throw new Problem(
+        'adapter-changed',
+        `'${file}' has changed since this version of the adapter was recorded: its SHA-256 is ${hash}, and was ${known}.`,
+        'Put the file back as it was. To take it as it is now, import the adapter again, or name a copy of its folder.',
+      );
 }
 
 /** Opens an adapter as far as its config and the header of its file tell; its numbers are not read. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AdapterDescription } from '../contract.ts';
+import type { AdapterDescription, AdapterHashes } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { fileIn, type FileHash, writeFileAtomic } from '../formats/files.ts';
 import { allFinite } from '../formats/float.ts';
@@ -20,6 +20,12 @@ import type { AdapterOutline, StoredAdapter } from './stored.ts';
 export function adapterConfigBytes(path: string): Buffer | null {
   const file = adapterFile(path).form === 'gguf' ? null : fileIn(path, configName);
   return file === null ? null : readFileSync(file);
+}
+
+/** Returns the SHA-256 of the config beside the numbers; null where both are in one file. */
+export function adapterConfigHash(path: string): string | null {
+  const bytes = adapterConfigBytes(path);
+  return bytes && createHash('sha256').update(bytes).digest('hex');
 }
 
 /**
@@ -48,22 +54,21 @@ export function readAdapter(path: string, base: BaseModel): Adapter {
   return readFound(path, findAdapter(path, base), null);
 }
 
-/** Says how large the file with the numbers of an adapter is, and what it is. */
-export interface AdapterFileFacts {
+/**
+ * Says how large the file with the numbers of an adapter is, and what its files are. The hash of the numbers identifies an adapter
+ * by its content: a version, the lineage of an export, and the start of a run use it. A copy of that file has the same hash
+ * wherever it lies.
+ */
+export interface AdapterFileFacts extends AdapterHashes {
   readonly bytes: number;
-  /**
-   * Its SHA-256, which identifies an adapter by its content: a version, the lineage of an export, and the start of a run use it.
-   * A copy of that file has the same hash wherever it lies.
-   */
-  readonly hash: string;
 }
 
 /** Describes an adapter whose file is known, for its version. */
-export function describeAdapter({ config, shape }: AdapterOutline, { bytes, hash }: AdapterFileFacts): AdapterDescription {
+export function describeAdapter({ config, shape }: AdapterOutline, file: AdapterFileFacts): AdapterDescription {
   const names = shape.modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1));
   // Full training has neither; they are told as the file will be read.
   const { rank, alpha } = config.method === 'full' ? fullConfig(null) : config;
-  return { rank, alpha, targetModules: [...new Set(names)], parameters: shape.length, bytes, hash };
+  return { rank, alpha, targetModules: [...new Set(names)], parameters: shape.length, ...file };
 }
 
 interface Written {
@@ -103,7 +108,7 @@ export function writeAdapterFiles(
   } finally {
     writer.abort();
   }
-  return { bytes: statSync(path).size, hash: hash.digest('hex') };
+  return { bytes: statSync(path).size, hash: hash.digest('hex'), configHash: adapterConfigHash(folder) };
 }
 
 /**

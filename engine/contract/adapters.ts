@@ -1,6 +1,13 @@
 /** Defines adapter versions, their update norms, and how a job is told of an adapter. */
 
-export interface AdapterVersion {
+/** Says what the files of an adapter are, as they were recorded. */
+export interface AdapterHashes {
+  /** SHA-256 of the file with the numbers. */
+  readonly hash: string;
+  /** SHA-256 of the config beside it; null where both are in one file, and where an earlier studio recorded the numbers alone. */
+  readonly configHash: string | null;
+}
+export interface AdapterVersion extends AdapterHashes {
   readonly id: string;
   readonly projectId: string;
   readonly name: string;
@@ -18,13 +25,13 @@ export interface AdapterVersion {
   readonly targetModules: readonly string[];
   readonly parameters: number;
   readonly bytes: number;
-  readonly hash: string;
   readonly evalLoss: number | null;
   readonly tag: 'candidate' | 'best' | 'shipped' | null;
   readonly createdAt: number;
 }
 /** Describes what is read of an adapter together with its base. */
-export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes' | 'hash'>;
+export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes'> &
+  AdapterHashes;
 /** Says how far an adapter moves each matrix: the Frobenius norm of s B A. */
 export interface UpdateNorms {
   /** The smallest and the largest scale s of its matrices; null when it has no matrix. */
@@ -48,10 +55,11 @@ export interface AdapterWeight {
   readonly path: string;
   readonly weight: number;
 }
-/** Describes an adapter as a job receives it: where it lies, and what is known of it. */
-export interface AdapterAt extends AdapterWeight {
-  /** The SHA-256 that its version has; a file with another hash is refused. Left out: the file is taken as it is. */
-  readonly hash?: string;
+/**
+ * Describes an adapter as a job receives it: where it lies, and what its version has recorded of it. A file with another hash is
+ * refused; where nothing is recorded, the adapter is taken as it is.
+ */
+export interface AdapterAt extends AdapterWeight, Partial<AdapterHashes> {
   /** The folder of the run that trained it. Left out: the job looks for a run folder around the adapter. */
   readonly runFolder?: string;
 }

@@ -73,11 +73,13 @@ export interface Fingerprint {
 /** Says which export, adapter and run an exported file or folder comes from. */
 export interface Identification {
   readonly path: string;
-  /** Whether it was recognized by the hash of its files, or by its own metadata. */
-  readonly by: 'hash' | 'metadata';
+  /** Whether it was recognized by the hash of its files, by the version that is recorded where it lies, or by its own metadata. */
+  readonly by: 'hash' | 'place' | 'metadata';
   /** The record of the export; null when this data folder has none. */
   readonly export: ExportRecord | null;
   readonly adapter: AdapterVersion | null;
+  /** Other versions with the same numbers, as equal runs leave them. */
+  readonly equal: readonly AdapterVersion[];
   readonly run: Run | null;
   readonly lineage: Lineage | null;
   /** Names of files that are no longer as they were written; null when that cannot be told. */

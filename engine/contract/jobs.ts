@@ -1,7 +1,7 @@
 /** Defines the messages between the host and its job processes. The window sees none of them but `job.progress`. */
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
-import type { AdapterAt, AdapterWeight } from './adapters.ts';
+import type { AdapterAt } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
 import type { AskedChange, DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
@@ -14,15 +14,18 @@ export interface ExportOrigin {
   /** The name and the run of each adapter, in their order. */
   readonly adapters: readonly { readonly name: string; readonly run: { readonly id: string; readonly name: string } | null }[];
 }
+/** Names the adapter of a job that has one at most, with what its version has recorded, as in `AdapterAt`. */
+export interface OneAdapter<Path = string | null> {
+  readonly adapterPath: Path;
+  readonly adapterHash?: string;
+  readonly adapterConfigHash?: string | null;
+}
 /** Holds everything a job needs, as paths and numbers: a job never opens the database. */
 export type JobSpec =
-  | {
+  | ({
       readonly kind: 'train';
       readonly model: ModelAt;
       readonly data: DataAt;
-      readonly adapterPath: string | null;
-      /** The SHA-256 that its version has, as in `AdapterAt`. */
-      readonly adapterHash?: string;
       readonly recipe: RecipeInput;
       readonly out: string;
       readonly device: 'auto' | Provider;
@@ -31,13 +34,13 @@ export type JobSpec =
       readonly skipBadRows: boolean;
       readonly resume: boolean;
       readonly cacheDir: string;
-    }
+    } & OneAdapter)
   | ({
       readonly kind: 'evaluate';
       readonly model: ModelAt;
-      readonly adapterPath: string | null;
       readonly cacheDir: string;
-    } & RowsAt &
+    } & OneAdapter &
+      RowsAt &
       EvaluationSettings &
       ReadingRows)
   | { readonly kind: 'chat'; readonly model: ModelAt; readonly cacheDir: string }
@@ -66,13 +69,7 @@ export type JobSpec =
       readonly model: ModelAt;
       readonly adapterPath: string;
     }
-  | {
-      readonly kind: 'norms';
-      readonly model: ModelAt;
-      readonly adapterPath: string;
-      /** The SHA-256 that its version has, as in `AdapterAt`. */
-      readonly adapterHash: string;
-    }
+  | ({ readonly kind: 'norms'; readonly model: ModelAt } & OneAdapter<string>)
   /** Tries a device on a small model with the operators of `subject`, or of the usual kind. */
   | {
       readonly kind: 'trial';
@@ -94,7 +91,7 @@ export type JobCommand =
 export type JobRequest =
   | {
       readonly name: 'generate';
-      readonly adapters: readonly AdapterWeight[];
+      readonly adapters: readonly AdapterAt[];
       readonly prompt: GenerateRequest['prompt'];
       readonly settings: GenerateSettings;
       readonly streamId: string;

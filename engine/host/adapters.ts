@@ -6,7 +6,7 @@ import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../co
 import { adapterIn, type AdapterEvent } from '../jobs/run-folder.ts';
 import { longestName, shown } from '../problem.ts';
 import { type Asker, found, type HostContext } from './context.ts';
-import { baseOf, modelAt, requireAbsolute, requireName } from './library.ts';
+import { baseOf, modelAt, oneAdapter, requireAbsolute, requireName } from './library.ts';
 
 export class AdapterRegistry {
   readonly #context: HostContext;
@@ -33,6 +33,8 @@ export class AdapterRegistry {
       modelPath: run.modelPath,
       datasetName: run.datasetName,
       ...{ step, evalLoss, ...adapter },
+      // The event of an earlier studio has none.
+      configHash: adapter.configHash ?? null,
     });
     return store.adapters.ofRun(run.id)!;
   }
@@ -81,10 +83,7 @@ export class AdapterRegistry {
     const { store, supervisor } = this.#context;
     const version = found(store.adapters.get(id), 'adapter', id);
     const model = baseOf(store, version);
-    return supervisor.run<UpdateNorms>(
-      { kind: 'norms', model, adapterPath: version.path, adapterHash: version.hash },
-      { signal },
-    );
+    return supervisor.run<UpdateNorms>({ kind: 'norms', model, ...oneAdapter(version) }, { signal });
   }
 
   update(id: string, { name, tag }: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {

@@ -9,7 +9,16 @@ import type { Job } from '../jobs/supervisor.ts';
 import { logError, longestName, Problem, shown, toProblemValue } from '../problem.ts';
 import type { RunJob } from '../store/runs.ts';
 import { type Asker, found, type HostContext, startReported } from './context.ts';
-import { baseOf, type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
+import {
+  baseOf,
+  type Library,
+  modelAt,
+  recordedAt,
+  requireAbsolute,
+  requireWeight,
+  rowSettingsOf,
+  versionLyingAt,
+} from './library.ts';
 
 export class Exports {
   readonly #context: HostContext;
@@ -41,7 +50,7 @@ export class Exports {
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
     const parts = request.adapters.map((ref) => {
       const { weight = 1 } = ref;
-      const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : store.adapters.atPath(ref.path);
+      const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : versionLyingAt(store, ref.path);
       const path = version?.path ?? ('path' in ref ? ref.path : '');
       requireWeight({ path, weight });
       return { version, path, weight, name: version?.name ?? shown(basename(path), longestName) };
@@ -90,8 +99,7 @@ export class Exports {
         adapters: parts.map(({ path, weight, version }): AdapterAt => {
           const trained = version?.runId == null ? null : store.runs.get(version.runId);
           return {
-            ...{ path, weight },
-            ...(version === null ? {} : { hash: version.hash }),
+            ...(version === null ? { path, weight } : recordedAt(version, weight)),
             ...(trained === null ? {} : { runFolder: trained.out }),
           };
         }),

@@ -18,7 +18,16 @@ import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
-import { type Library, modelAt, requireAbsolute, requireWeight, rowSettingsOf } from './library.ts';
+import {
+  adapterAt,
+  type Library,
+  modelAt,
+  requireAbsolute,
+  oneAdapter,
+  requireWeight,
+  rowSettingsOf,
+  versionLyingAt,
+} from './library.ts';
 import type { DataAsker, ModelProcesses } from './model-processes.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import type { RunQueue } from './runs/queue.ts';
@@ -128,7 +137,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
 
     'generate.start': (params, asker) => {
       params.adapters.forEach(requireWeight);
-      return processes.generate(at(params.model), params, asker.signal, (token) => asker.client.tell('generate.token', token));
+      const adapters = params.adapters.map((adapter) => adapterAt(store, adapter));
+      return processes.generate(at(params.model), { ...params, adapters }, asker.signal, (token) =>
+        asker.client.tell('generate.token', token),
+      );
     },
 
     'exports.choices': ({ adapterId }) =>
@@ -147,9 +159,16 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     },
     'evaluate.start': async ({ model, data, adapter, rowSettings: given, ...settings }, asker) => {
       if (adapter !== null) requireAbsolute(adapter);
-      const rowSettings = { ...rowSettingsOf(store, adapter === null ? null : store.adapters.atPath(adapter)), ...given };
+      const version = adapter === null ? null : versionLyingAt(store, adapter);
+      const rowSettings = { ...rowSettingsOf(store, version), ...given };
       const of = { ...settings, data: await library.dataAt(data, asker), rowSettings };
-      const spec = { kind: 'evaluate', model: at(model), ...of, adapterPath: adapter, cacheDir } as const;
+      const spec = {
+        kind: 'evaluate',
+        model: at(model),
+        ...of,
+        ...(version === null ? { adapterPath: adapter } : oneAdapter(version)),
+        cacheDir,
+      } as const;
       return (await startReported(context, spec, null, { asker }).finished) as EvaluateResult;
     },
     'data.rows': async ({ model, data, limit, ...page }, asker) =>
@@ -171,7 +190,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'inspect.path': async ({ path, acceptFields = [] }, asker) => {
       requireAbsolute(path);
       const found = await runReader<Inspection>(context, { kind: 'inspect', path, acceptFields }, path, { asker });
-      return withOrigin(found, await identify(context, path, asker.signal));
+      return withOrigin(found, await identify(context, found.kind === 'adapter' ? found.path : path, asker.signal));
     },
 
     'sample.start': () => sample.start(),

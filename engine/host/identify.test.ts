@@ -137,6 +137,49 @@ it.each(formats)('%s', async (format, quantization, weights) => {
   expect(changed!.changed).toEqual([weights === '' ? copy.slice(folder.length + 1) : weights]);
 });
 
+it('the adapter of a version is known where it lies, and each of its files that has changed is named', async () => {
+  const path = join(runFolder, 'adapter');
+  const inspected = async () =>
+    withOrigin(await runInspect({ kind: 'inspect', path }, silent), await identify(context, path, signal));
+  const since = (value: string) => ({ label: 'Since it was written', value });
+  expect((await inspected()).summary).toContainEqual(since('unchanged'));
+  const [config, weights] = ['adapter_config.json', 'adapter_model.safetensors'] as const;
+  const texts = [config, weights].map((name) => [join(path, name), readFileSync(join(path, name))] as const);
+  const changed = Buffer.from(texts[1]![1]);
+  changed[changed.length - 2]! ^= 1;
+  writeFileSync(texts[0]![0], JSON.stringify({ ...JSON.parse(String(texts[0]![1])), lora_alpha: 99 }));
+  expect((await inspected()).summary).toContainEqual(since(`changed: ${config}`));
+  // A copy has the numbers of the version, and is no more that version than the folder is.
+  const copy = join(folder, 'changed-copy');
+  cpSync(path, copy, { recursive: true });
+  expect(await identify(context, copy, signal)).toMatchObject({ adapter: { id: adapterId }, changed: [config] });
+  writeFileSync(texts[1]![0], changed);
+  expect(await identify(context, path, signal)).toMatchObject({
+    ...{ by: 'place', adapter: { id: adapterId }, run: { id: run.id } },
+    changed: expect.arrayContaining([config, weights]) as string[],
+  });
+  for (const [name, bytes] of texts) writeFileSync(name, bytes);
+});
+
+it('of equal runs, the one is named whose adapter lies there, and the others besides', async () => {
+  const path = join(folder, 'twin/adapter');
+  cpSync(join(runFolder, 'adapter'), path, { recursive: true });
+  const twin = { ...run, id: 'run-2', name: 'Twin', out: join(folder, 'twin') };
+  store.runs.insert(twin, { data: { paths: [] }, adapterPath: null, device: 'auto', skipBadRows: false });
+  const adapter = runDescribe({ kind: 'describe', model: { path: run.modelPath }, adapterPath: path });
+  const other = new AdapterRegistry(context).putPublished(twin, { type: 'adapter', at: 2, step: 7, evalLoss: null, adapter });
+  for (const [at, id, equal] of [
+    [join(runFolder, 'adapter'), run.id, other.id],
+    [path, twin.id, adapterId],
+  ] as const)
+    expect(await identify(context, at, signal)).toMatchObject({ run: { id }, equal: [{ id: equal }], changed: [] });
+  const found = await identify(context, path, signal);
+  expect(withOrigin({ kind: 'adapter', path, sound: true, summary: [] }, found).summary).toContainEqual({
+    label: 'Equal to',
+    value: 'Orders v1',
+  });
+});
+
 it('in a data folder that knows nothing of it, it still says what it is of', async () => {
   const elsewhere = mkdtempSync(join(tmpdir(), 'identify-other-'));
   const other = openStore(elsewhere);

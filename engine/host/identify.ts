@@ -3,8 +3,10 @@
  * its own metadata.
  */
 import { basename } from 'node:path';
-import type { ExportedFile, Fingerprint, Identification, Inspection } from '../contract.ts';
+import { adapterFolderOf, configName } from '../adapters/find.ts';
+import type { AdapterVersion, ExportedFile, Fingerprint, Identification, Inspection } from '../contract.ts';
 import { type HostContext } from './context.ts';
+import { versionLyingAt } from './library.ts';
 
 /** Matches the files that hold weights. Others, such as a tokenizer, are the same in many folders. */
 const hasNumbers = (name: string): boolean => /\.(gguf|safetensors|onnx|onnx_data|onnx_adapter)$/i.test(name);
@@ -12,27 +14,47 @@ const hasNumbers = (name: string): boolean => /\.(gguf|safetensors|onnx|onnx_dat
 export async function identify(context: HostContext, path: string, client: AbortSignal): Promise<Identification | null> {
   const { store, supervisor } = context;
   const print = await supervisor.run<Fingerprint>({ kind: 'identify', path }, { signal: client });
+  const here = versionLyingAt(store, adapterFolderOf(path) ?? path);
   const hashes = print.files.filter(({ name }) => hasNumbers(name)).map(({ sha256 }) => sha256);
-  const same = hashes.map((hash) => store.exports.withFile(hash)).find((record) => record !== null) ?? null;
-  const sameAdapter = hashes.map((hash) => store.adapters.withHash(hash)).find((version) => version !== null) ?? null;
+  // The file of an export in the format of its adapter is the adapter's own, so what lies at the place of a version is that version.
+  const isVersion = here !== null && print.lineage === null;
+  const same = isVersion
+    ? null
+    : (hashes.map((hash) => store.exports.withFile(hash)).find((record) => record !== null) ?? null);
+  const alike = hashes.flatMap((hash) => store.adapters.withHash(hash));
+  const sameAdapter =
+    alike.find(({ id }) => id === here?.id) ??
+    alike.find((version) => changedSince(version, print).length === 0) ??
+    alike.at(0) ??
+    null;
   const { lineage } = print;
   const record = same ?? (lineage && store.exports.get(lineage.exportId));
-  if (record === null && sameAdapter === null && lineage === null) return null;
+  if (record === null && sameAdapter === null && here === null && lineage === null) return null;
   const [part] = lineage?.adapters ?? [];
   const adapter =
+    here ??
     (record?.adapterId == null ? null : store.adapters.get(record.adapterId)) ??
     sameAdapter ??
-    (part === undefined ? null : store.adapters.withHash(part.hash));
+    (part === undefined ? null : (store.adapters.withHash(part.hash).at(0) ?? null));
   const runId = adapter?.runId ?? part?.run?.id ?? null;
   return {
     path,
-    by: same !== null || sameAdapter !== null ? 'hash' : 'metadata',
+    by: same !== null || sameAdapter !== null ? 'hash' : here !== null ? 'place' : 'metadata',
     export: record,
     adapter,
+    equal: alike.filter(({ id }) => id !== adapter?.id),
     run: runId === null ? null : store.runs.get(runId),
     lineage,
-    changed: changedFiles(path, print, record?.files ?? null, sameAdapter !== null),
+    changed: changedFiles(path, print, record?.files ?? null, here ?? sameAdapter),
   };
+}
+
+/** Lists the files of an adapter that are others than its version has recorded. */
+function changedSince({ hash, configHash }: AdapterVersion, { files }: Pick<Fingerprint, 'files'>): string[] {
+  const numbers = files.filter(({ name }) => hasNumbers(name));
+  const others = numbers.some(({ sha256 }) => sha256 === hash) ? [] : numbers;
+  const configs = files.filter(({ name, sha256 }) => name === configName && configHash !== null && sha256 !== configHash);
+  return [...others, ...configs].map(({ name }) => name);
 }
 
 /**
@@ -43,10 +65,10 @@ function changedFiles(
   path: string,
   { files, written }: Fingerprint,
   recorded: readonly ExportedFile[] | null,
-  isAdapter: boolean,
+  version: AdapterVersion | null,
 ): string[] | null {
   const known = recorded !== null && recorded.length > 0 ? recorded : written;
-  if (known === null) return isAdapter ? [] : null;
+  if (known === null) return version && changedSince(version, { files });
   const [only] = files;
   if (files.length === 1 && only!.name === basename(path))
     return known.some(({ sha256 }) => sha256 === only!.sha256) ? [] : [only!.name];
@@ -57,12 +79,13 @@ function changedFiles(
 /** Adds the origin of a file or folder to what `inspect` says of it. */
 export function withOrigin(inspection: Inspection, identified: Identification | null): Inspection {
   if (identified === null) return inspection;
-  const { run, adapter, lineage, changed, by } = identified;
+  const { run, adapter, equal, lineage, changed, by } = identified;
   const made = lineage?.adapters.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + ');
   const lines = [
     { label: 'Adapter', value: made || adapter?.name },
     { label: 'Made by run', value: run?.name ?? lineage?.adapters[0]?.run?.name },
-    { label: 'Known by', value: by === 'hash' ? 'its hash' : 'what it says of itself' },
+    { label: 'Equal to', value: equal.map(({ name }) => name).join(', ') },
+    { label: 'Known by', value: { hash: 'its hash', place: 'where it lies', metadata: 'what it says of itself' }[by] },
     {
       label: 'Since it was written',
       value: changed === null ? 'not known' : changed.length === 0 ? 'unchanged' : `changed: ${changed.join(', ')}`,

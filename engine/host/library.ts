@@ -1,9 +1,11 @@
 /** Manages projects, models and data sets, which a person collects to work with. */
 import { randomUUID } from 'node:crypto';
+import { existsSync, realpathSync } from 'node:fs';
 import { basename, extname, isAbsolute, resolve } from 'node:path';
 import type { Store } from '../store/open.ts';
 import type {
   AcceptFields,
+  AdapterAt,
   AdapterVersion,
   AdapterWeight,
   AskedChange,
@@ -19,6 +21,7 @@ import type {
   ModelAt,
   ModelInfo,
   ModelRef,
+  OneAdapter,
   Params,
   Project,
   Split,
@@ -293,6 +296,27 @@ export function baseOf(
 export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'runId'> | null): Partial<RowSettings> {
   const run = adapter?.runId == null ? null : runs.get(adapter.runId);
   return run === null ? {} : rowSettings(run.recipe);
+}
+
+/** Returns the newest version that lies at a path, by whichever way the path leads there. */
+export function versionLyingAt({ adapters }: Store, path: string): AdapterVersion | null {
+  return adapters.atPath(resolve(path)) ?? (existsSync(path) ? adapters.atPath(realpathSync(path)) : null);
+}
+
+/** Describes a version as a job gets it, which holds it to what was recorded. */
+export function recordedAt({ path, hash, configHash }: AdapterVersion, weight = 1): AdapterAt {
+  return { path, weight, hash, configHash };
+}
+
+/** Describes a version as a job with one adapter gets it. */
+export function oneAdapter({ path, hash, configHash }: AdapterVersion): Required<OneAdapter<string>> {
+  return { adapterPath: path, adapterHash: hash, adapterConfigHash: configHash };
+}
+
+/** Describes an adapter that was named by its path, as a job gets it: as its version, where one lies there. */
+export function adapterAt(store: Store, { path, weight }: AdapterWeight): AdapterAt {
+  const version = versionLyingAt(store, path);
+  return version === null ? { path, weight } : recordedAt(version, weight);
 }
 
 /** Refuses a relative path: the host runs in a folder of its own, where it would mean something else. */

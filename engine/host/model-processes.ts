@@ -1,6 +1,7 @@
 /** Keeps chat and data processes open, one of each per base model, and ends them when nobody has asked for a while. */
 import { randomUUID } from 'node:crypto';
 import type {
+  AdapterAt,
   AdapterPlan,
   DataReport,
   EngineEvents,
@@ -66,7 +67,7 @@ export class ModelProcesses {
 
   async generate(
     model: ModelAt,
-    request: GenerateRequest,
+    request: Omit<GenerateRequest, 'adapters'> & { readonly adapters: readonly AdapterAt[] },
     signal: AbortSignal,
     onToken: (token: StreamedToken) => void = () => {},
   ): Promise<GenerateResult> {

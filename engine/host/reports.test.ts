@@ -234,7 +234,7 @@ test('an export reads rows as the run of its adapter did', async () => {
   store.adapters.put({
     ...{ id: 'adapter', projectId, name: 'A', path: '/adapter', runId, runName: 'Run', step: 1, modelId: null },
     ...{ modelName: 'm', modelPath: '/model', datasetName: null, rank: 1, alpha: 1, targetModules: [], parameters: 1 },
-    ...{ bytes: 1, hash: 'h', evalLoss: null, tag: null, createdAt: 0 },
+    ...{ bytes: 1, hash: 'h', configHash: null, evalLoss: null, tag: null, createdAt: 0 },
   } satisfies AdapterVersion);
   const out = { format: 'gguf', quantization: 'f32', out: join(folder, 'y.gguf'), proof: true } as const;
   const written = exports.start({ model: { path: '/model' }, adapters: [{ id: 'adapter' }], ...out }, asker);
@@ -243,7 +243,7 @@ test('an export reads rows as the run of its adapter did', async () => {
       spec: {
         kind: 'export',
         // What the host knows of the adapter it hands on.
-        adapters: [{ path: '/adapter', weight: 1, hash: 'h', runFolder: store.runs.get(runId)!.out }],
+        adapters: [{ path: '/adapter', weight: 1, hash: 'h', configHash: null, runFolder: store.runs.get(runId)!.out }],
         rows: { data: { paths: ['/rows.jsonl'], evalPaths: [] }, split: 'eval' },
         rowSettings: { addEosToken: false },
       },

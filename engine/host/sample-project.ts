@@ -3,14 +3,14 @@
  * measured: the evaluation rows are answered before and after, and `json-fields` says which answers are right.
  */
 import { readFileSync } from 'node:fs';
-import type { ChatMessage, EvaluateResult, JobSpec, Model, SampleState, ScoredAnswer } from '../contract.ts';
+import type { ChatMessage, EvaluateResult, JobSpec, Model, OneAdapter, SampleState, ScoredAnswer } from '../contract.ts';
 import { verdictOf } from '../evaluate/evaluators.ts';
 import { jsonFields, jsonObject } from '../evaluate/json.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { RecipeInput } from '../recipe.ts';
 import { embeddedModelPath, sampleFiles } from '../resources.ts';
 import { found, type HostContext } from './context.ts';
-import type { Library } from './library.ts';
+import { type Library, oneAdapter } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
 
 export const sampleProjectName = 'Sample: orders as JSON';
@@ -86,7 +86,7 @@ export class SampleProject {
       stop.throwIfAborted();
 
       this.#change({ phase: 'before' });
-      const before = await this.#countRight(model, null, stop, ({ text, verdicts: [verdict = null] }) =>
+      const before = await this.#countRight(model, { adapterPath: null }, stop, ({ text, verdicts: [verdict = null] }) =>
         this.#change({ answerBefore: text, verdictBefore: verdict }),
       );
       this.#change({ phase: 'training', correctBefore: before, progress: null });
@@ -154,7 +154,7 @@ export class SampleProject {
       throw new Problem('not-found', 'The run of the sample has ended without an adapter.', 'Start the sample again.');
     const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
     this.#change({ phase: 'after', adapterId: adapter.id });
-    const after = await this.#countRight(model, adapter.path, stop, ({ text, verdicts: [verdict = null] }) =>
+    const after = await this.#countRight(model, oneAdapter(adapter), stop, ({ text, verdicts: [verdict = null] }) =>
       this.#change({ answerAfter: text, verdictAfter: verdict }),
     );
     this.#change({ phase: 'done', correctAfter: after, progress: null });
@@ -163,14 +163,14 @@ export class SampleProject {
   /** Answers every question with the model, and counts the answers that have the right fields. */
   async #countRight(
     { path, acceptFields }: Model,
-    adapterPath: string | null,
+    adapter: OneAdapter,
     stop: AbortSignal,
     onFirst: (answer: ScoredAnswer) => void,
   ): Promise<number> {
     const { supervisor, cacheDir } = this.#context;
-    const phase = adapterPath === null ? 'Asking the base model' : 'Asking the trained model';
+    const phase = adapter.adapterPath === null ? 'Asking the base model' : 'Asking the trained model';
     const spec: JobSpec = {
-      ...{ kind: 'evaluate', model: { path, acceptFields }, adapterPath, cacheDir },
+      ...{ kind: 'evaluate', model: { path, acceptFields }, ...adapter, cacheDir },
       data: { paths: [sampleFiles().eval] },
       evaluators: [jsonFields.name],
       maxTokens: longestAnswer,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -87,6 +87,22 @@ describe('a chat', () => {
     expect((await ask('What colour is a lemon?', { adapters })).text).not.toBe('A lemon is yellow.');
     expect((await ask('What colour is a lemon?', { adapters: [{ path, weight: 0 }] })).text).toBe('A lemon is yellow.');
     expect((await ask('What colour is a lemon?')).text).toBe('A lemon is yellow.');
+  });
+
+  it('refuses an adapter that is another than was recorded, whether it was read before or not', async () => {
+    const path = join(work, 'recorded');
+    const written = writeAdapter(path, newAdapter({ ...defaultRecipe(), rank: 4 }, openModel(modelPath), null));
+    const { hash, configHash } = written;
+    const answered = (known: object) => ask('Hello!', { adapters: [{ path, weight: 1, ...known }] });
+    await expect(answered({ hash, configHash: 'another' })).rejects.toMatchObject({ code: 'adapter-changed' });
+    await answered({ hash, configHash });
+    await expect(answered({ hash: 'another', configHash })).rejects.toMatchObject({ code: 'adapter-changed' });
+    // A version that an earlier studio recorded is held to its numbers alone.
+    await answered({ hash, configHash: null });
+    const config = join(path, 'adapter_config.json');
+    writeFileSync(config, readFileSync(config, 'utf8').replace(/"lora_alpha": ?\d+/, '"lora_alpha": 99'));
+    await expect(answered({ hash, configHash })).rejects.toMatchObject({ code: 'adapter-changed' });
+    await answered({});
   });
 
   it('serves requests in turn, and stops the one nobody waits for any more, or never begins it', async () => {

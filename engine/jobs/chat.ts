@@ -2,8 +2,8 @@
  * Runs the job `chat`, which keeps one base model open for answers. Adapters come with each request, and are switched without
  * loading the model again.
  */
-import { adapted, openAdapter, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
-import type { AdapterWeight, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
+import { adapted, openHashedAdapter, requireRecorded, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
+import type { AdapterAt, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
@@ -41,7 +41,7 @@ class Chat {
   readonly #model: OpenModel;
   readonly #options: GenerationOptions;
   readonly #port: JobPort;
-  readonly #adapters = new Map<string, { readonly version: string; readonly opened: OpenAdapter }>();
+  readonly #adapters = new Map<string, { readonly stamp: string } & ReturnType<typeof openHashedAdapter>>();
   readonly #tokenizers = new Map<TokenizerSource, Tokenizer>();
   #session: GenerationSession;
   /** The number of rows of the embedding that the session has. */
@@ -79,7 +79,7 @@ class Chat {
     if (shouldStop()) throw new Problem('stopped', 'It was stopped before it had begun.', 'Ask again.');
     const answering = adapted(
       this.#model,
-      adapters.map(({ path, weight }) => ({ opened: this.#adapter(path), weight })),
+      adapters.map((at) => ({ opened: this.#adapter(at), weight: at.weight })),
     );
     const tokenizer = this.#tokenizerOf(answering.model);
     const promptTokens = await this.#promptTokens(prompt, answering.model, tokenizer);
@@ -141,13 +141,17 @@ class Chat {
     return [...beginningOf(ids, tokenizer), ...ids];
   }
 
-  /** Opens an adapter, once until one of its files changes. */
-  #adapter(path: AdapterWeight['path']): OpenAdapter {
-    const version = stampOf([path]);
+  /** Opens an adapter, once until one of its files changes. Either way it is held to what is recorded of it. */
+  #adapter(at: AdapterAt): OpenAdapter {
+    const { path } = at;
+    const stamp = stampOf([path]);
     const held = this.#adapters.get(path);
-    if (held?.version === version) return held.opened;
-    const opened = openAdapter(this.#model, path);
-    this.#adapters.set(path, { version, opened });
-    return opened;
+    if (held?.stamp === stamp) {
+      requireRecorded(path, held.file, at);
+      return held.opened;
+    }
+    const read = openHashedAdapter(this.#model, path, at);
+    this.#adapters.set(path, { stamp, ...read });
+    return read.opened;
   }
 }

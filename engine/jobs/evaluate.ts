@@ -1,6 +1,6 @@
 /** Runs the job `evaluate`, which scores a model, with or without an adapter, on rows by a list of evaluators. */
 import { noAdapterShape } from '../adapters/adapter.ts';
-import { openAdapted, type AdaptedModel } from '../adapters/adapted.ts';
+import { openAdapted, recordedOf, type AdaptedModel } from '../adapters/adapted.ts';
 import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { supervisedTokens } from '../labels.ts';
@@ -36,7 +36,7 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
   const chosen = evaluatorsNamed(spec.evaluators ?? ['loss']);
   const byLoss = chosen.filter((one): one is LossEvaluator => one.needs === 'loss');
   const byAnswer = chosen.filter((one): one is AnswerEvaluator => one.needs === 'answers');
-  const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1 }];
+  const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1, ...recordedOf(spec) }];
   const opened = openAdapted(openModel(spec.model.path, spec.model.acceptFields), given);
   const { model, notes } = opened;
   const tokenizer = tokenizerOf(model);

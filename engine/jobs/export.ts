@@ -42,7 +42,7 @@ export interface ExportResult {
 export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port: JobPort): Promise<ExportResult> {
   const { origin: known = null } = spec;
   const base = openModel(spec.model.path, spec.model.acceptFields);
-  const read = spec.adapters.map((at) => ({ ...openHashedAdapter(base, at.path, at.hash), at, weight: at.weight }));
+  const read = spec.adapters.map((at) => ({ ...openHashedAdapter(base, at.path, at), at, weight: at.weight }));
   const { model, adapters, notes: said } = adapted(base, read);
   const run = spec.adapters[0] === undefined ? null : runOfAdapter(spec.adapters[0]);
   const target = findTarget(spec.format, spec.quantization);

@@ -7,6 +7,7 @@ import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { adapterFile } from '../adapters/find.ts';
 import { adapterConfigBytes } from '../adapters/folder.ts';
+import type { AdapterHashes } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OnProgress } from '../export/progress.ts';
 import { hashOfFiles } from '../models/hash.ts';
@@ -64,10 +65,9 @@ export function runIdentity({ startedAt, base, data }: Pick<RunRecord, 'startedA
 
 type StartRecord = NonNullable<RunRecord['startedFrom']>;
 
-/** Records the adapter that a run starts from; `hash` is that of the file with its weights. */
-export function startRecord(path: string, hash: string): StartRecord {
-  const config = adapterConfigBytes(path);
-  return { path, hash, configHash: config && sha256(config) };
+/** Records the adapter that a run starts from. */
+export function startRecord(path: string, { hash, configHash }: AdapterHashes): StartRecord {
+  return { path, hash, configHash };
 }
 
 async function isSameStart(earlier: StartRecord, now: StartRecord): Promise<boolean> {

@@ -3,7 +3,7 @@
  * is written.
  */
 import type { Adapter } from '../adapters/adapter.ts';
-import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
+import { adapted, openHashedAdapter, recordedOf } from '../adapters/adapted.ts';
 import { adapterRecipe } from '../adapters/config.ts';
 import type { JobSpec } from '../contract.ts';
 import { today } from '../data/day.ts';
@@ -60,7 +60,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
   if (spec.resume && holdsRun(spec.out)) await folder.hold();
   reportPhase(port, 'Reading the model');
   const base = openModel(spec.model.path, spec.model.acceptFields);
-  const before = spec.adapterPath === null ? null : openHashedAdapter(base, spec.adapterPath, spec.adapterHash);
+  const before = spec.adapterPath === null ? null : openHashedAdapter(base, spec.adapterPath, recordedOf(spec));
   const from = adapted(base, before === null ? [] : [{ opened: before.opened, weight: 1 }]);
   const earlier = folder.open(spec.resume);
   const recipe = earlier ? resumedRecipe(earlier, spec.recipe) : given;
@@ -101,7 +101,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPo
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
     day,
     base: baseRecord(model, spec.cacheDir),
-    startedFrom: before === null ? null : startRecord(before.opened.path, before.file.hash),
+    startedFrom: before === null ? null : startRecord(before.opened.path, before.file),
     data: await dataRecord(data, port),
     evaluation: evaluation === null ? (earlier?.evaluation ?? null) : await dataRecord(evaluation, port),
     tokenizerHash: tokenizerHash(model.tokenizerSource),

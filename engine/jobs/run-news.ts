@@ -92,9 +92,15 @@ const areTexts = (sample: Record<string, unknown>): boolean =>
 
 function isDescription(adapter: unknown): boolean {
   if (!isObject(adapter)) return false;
-  const { rank, alpha, targetModules, parameters, bytes, hash } = adapter;
+  const { rank, alpha, targetModules, parameters, bytes, hash, configHash = null } = adapter;
   const names = Array.isArray(targetModules) && targetModules.every(isText);
-  return names && [rank, parameters, bytes].every(isCount) && isNumber(alpha) && isText(hash);
+  return (
+    names &&
+    [rank, parameters, bytes].every(isCount) &&
+    isNumber(alpha) &&
+    isText(hash) &&
+    (configHash === null || isText(configHash))
+  );
 }
 
 /** Returns whether a name is that of a checkpoint's folder, which can only be directly in the run's folder of checkpoints. */

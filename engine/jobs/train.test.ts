@@ -171,6 +171,8 @@ describe('a run', () => {
     expect(problem.code).toBe('adapter-changed');
     expect(existsSync(spec.out)).toBe(false);
     expect(() => runNorms({ kind: 'norms', model: spec.model, adapterPath, adapterHash: 'another' })).toThrow(problem.message);
+    const other = await problemOf({ adapterPath, adapterConfigHash: 'another' });
+    expect(other).toMatchObject({ code: 'adapter-changed', message: expect.stringContaining('adapter_config.json') as string });
     const adapterHash = sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors')));
     await run({ adapterPath, adapterHash, recipe: { maxSteps: 1 } });
     expect(record().startedFrom?.hash).toBe(adapterHash);

@@ -21,6 +21,7 @@ interface Row {
   parameters: number;
   bytes: number;
   hash: string;
+  config_hash: string | null;
   eval_loss: number | null;
   tag: string | null;
   created_at: number;
@@ -43,6 +44,7 @@ const fromRow = (row: Row): AdapterVersion => ({
   parameters: row.parameters,
   bytes: row.bytes,
   hash: row.hash,
+  configHash: row.config_hash,
   evalLoss: row.eval_loss,
   tag: row.tag as AdapterVersion['tag'],
   createdAt: row.created_at,
@@ -75,20 +77,23 @@ export class Adapters {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE path = ? ORDER BY sequence DESC').get(path);
     return this.#rows.one('adapters', row, fromRow);
   }
-  /** Returns the newest version whose weights have this hash; null when there is none. */
-  withHash(hash: string): AdapterVersion | null {
-    const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE hash = ? ORDER BY sequence DESC').get(hash);
-    return this.#rows.one('adapters', row, fromRow);
+  /** Returns the versions whose weights have this hash, the newest first. */
+  withHash(hash: string): AdapterVersion[] {
+    return this.#rows.list(
+      'adapters',
+      this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE hash = ? ORDER BY sequence DESC').all(hash),
+      fromRow,
+    );
   }
   put(a: AdapterVersion): void {
     this.#db
       .prepare(
         `INSERT INTO adapters (id, project_id, name, path, run_id, run_name, step, model_id, model_name, model_path, dataset_name,
-           rank, alpha, target_modules, parameters, bytes, hash, eval_loss, tag, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           rank, alpha, target_modules, parameters, bytes, hash, config_hash, eval_loss, tag, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET step = excluded.step, rank = excluded.rank, alpha = excluded.alpha,
            target_modules = excluded.target_modules, parameters = excluded.parameters, bytes = excluded.bytes,
-           hash = excluded.hash, eval_loss = excluded.eval_loss`,
+           hash = excluded.hash, config_hash = excluded.config_hash, eval_loss = excluded.eval_loss`,
       )
       .run(
         a.id,
@@ -108,6 +113,7 @@ export class Adapters {
         a.parameters,
         a.bytes,
         a.hash,
+        a.configHash,
         a.evalLoss,
         a.tag,
         a.createdAt,

@@ -11,6 +11,7 @@ import { measures } from './migrations/008-measures.ts';
 import { datasetVersions } from './migrations/009-dataset-versions.ts';
 import { stepMeasures } from './migrations/010-step-measures.ts';
 import { datasetChanges } from './migrations/011-dataset-changes.ts';
+import { adapterConfigs } from './migrations/012-adapter-configs.ts';
 
 /** Lists the migrations in order. `user_version` counts how many a file has had. */
 export const migrations: readonly string[] = [
@@ -25,6 +26,7 @@ export const migrations: readonly string[] = [
   datasetVersions,
   stepMeasures,
   datasetChanges,
+  adapterConfigs,
 ];
 
 /** Returns how many migrations a database has had; 0 for an empty one. */

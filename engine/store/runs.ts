@@ -18,6 +18,8 @@ export interface RunJob {
    * an earlier studio.
    */
   readonly adapterHash?: string;
+  /** That of its config, likewise. */
+  readonly adapterConfigHash?: string | null;
   readonly device: 'auto' | Provider;
   readonly skipBadRows: boolean;
   /** Left out in runs of an earlier studio. */

@@ -106,7 +106,7 @@ export function filledStore(folder: string, { runs, steps }: { runs: number; ste
         modelId: 'm',
       },
       ...{ modelName: 'Tiny', modelPath: '/models/tiny', datasetName: 'rows', rank: 4, alpha: 8, targetModules: ['q_proj'] },
-      ...{ parameters: 1, bytes: 1, hash: 'h', evalLoss: 0.5, tag: null, createdAt: 6 },
+      ...{ parameters: 1, bytes: 1, hash: 'h', configHash: 'c', evalLoss: 0.5, tag: null, createdAt: 6 },
     });
     store.exports.put({
       ...{ id: 'e', projectId: 'p', adapterId: 'a', adapterName: 'Adapter', modelName: 'Tiny', format: 'gguf' },

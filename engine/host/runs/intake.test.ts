@@ -100,7 +100,15 @@ test('a host that comes back finds all that was written meanwhile, and nothing t
 test('the adapter of a run is stored with the line that tells of it, also when the host ends before the run does', () => {
   const run = writtenRun(out, () => {});
   run.evaluation({ step: 4, evalLoss: 1.5 });
-  run.published(4, { rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, bytes: 500, hash: 'first' });
+  run.published(4, {
+    rank: 2,
+    alpha: 4,
+    targetModules: ['q_proj'],
+    parameters: 96,
+    bytes: 500,
+    hash: 'first',
+    configHash: null,
+  });
   newIntake().follow();
   const [first] = store.adapters.list('p').filter(({ runId }) => runId === 'r');
   expect(first).toMatchObject({
@@ -118,7 +126,15 @@ test('the adapter of a run is stored with the line that tells of it, also when t
   // A run that goes on to more steps publishes it anew, and its last evaluation may be one of an earlier session.
   const second = writtenRun(out, () => {}, { totalSteps: 6, step: 4 });
   second.step(stepOf(5, 1));
-  second.published(6, { rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, bytes: 500, hash: 'second' });
+  second.published(6, {
+    rank: 2,
+    alpha: 4,
+    targetModules: ['q_proj'],
+    parameters: 96,
+    bytes: 500,
+    hash: 'second',
+    configHash: null,
+  });
   newIntake().follow();
   expect(store.adapters.list('p').filter(({ runId }) => runId === 'r')).toEqual([
     { ...first, name: 'Mine', tag: 'best', step: 6, hash: 'second' },

@@ -138,7 +138,15 @@ test('a run that came to its end while no host read it has ended, and the next o
   const [first, second] = await threeRuns(runs);
   const folder = writtenRun(store.runs.get(first)!.out, () => {});
   for (const step of [1, 2, 3, 4]) folder.step(stepOf(step, 1));
-  folder.published(4, { rank: 2, alpha: 4, targetModules: ['q_proj'], parameters: 96, bytes: 500, hash: 'h' });
+  folder.published(4, {
+    rank: 2,
+    alpha: 4,
+    targetModules: ['q_proj'],
+    parameters: 96,
+    bytes: 500,
+    hash: 'h',
+    configHash: null,
+  });
   folder.end('done', null);
   const next = newHost();
   // Whoever waits for it, as the sample of the first start does, hears of it.
@@ -221,19 +229,34 @@ test('a run from a version of an adapter is told which file that is', async () =
       modelId: null,
       modelName: 'm',
     },
-    ...{ modelPath: '/model', datasetName: null, rank: 1, alpha: 1, targetModules: [], parameters: 1, bytes: 1, hash: 'h' },
+    ...{
+      modelPath: '/model',
+      datasetName: null,
+      rank: 1,
+      alpha: 1,
+      targetModules: [],
+      parameters: 1,
+      bytes: 1,
+      hash: 'h',
+      configHash: 'c',
+    },
     ...{ evalLoss: null, tag: null, createdAt: 0 },
   });
   const { runs, started } = newHost();
   const { id } = await runs.start({ ...request, adapter: { id: 'a' } }, client);
-  const other = await runs.start({ ...request, adapter: { path: '/a' } }, client);
-  expect(started[0]).toMatchObject({ adapterPath: '/a', adapterHash: 'h' });
+  const other = await runs.start({ ...request, adapter: { path: '/a/' } }, client);
+  const unknown = await runs.start({ ...request, adapter: { path: '/b' } }, client);
+  expect(started[0]).toMatchObject({ adapterPath: '/a', adapterHash: 'h', adapterConfigHash: 'c' });
   runs.stop(id, true);
   await runs.ended(id);
-  expect(started[1]).toMatchObject({ adapterPath: '/a' });
-  expect(started[1]).not.toHaveProperty('adapterHash');
+  // A version that is named by its path is that version.
+  expect(started[1]).toMatchObject({ adapterPath: '/a', adapterHash: 'h', adapterConfigHash: 'c' });
   runs.stop(other.id, true);
   await runs.ended(other.id);
+  expect(started[2]).toMatchObject({ adapterPath: '/b' });
+  expect(started[2]).not.toHaveProperty('adapterHash');
+  runs.stop(unknown.id, true);
+  await runs.ended(unknown.id);
 });
 
 test('what waits can be given another place; what trains keeps its own', async () => {

@@ -10,7 +10,7 @@ import { givenFields, requireRecipe, type Recipe } from '../../recipe.ts';
 import type { Store } from '../../store/open.ts';
 import type { RunJob } from '../../store/runs.ts';
 import { found } from '../context.ts';
-import { modelAt, requireName } from '../library.ts';
+import { modelAt, oneAdapter, requireName, versionLyingAt } from '../library.ts';
 
 /** Holds what a request amounts to. */
 export interface RequestedRun {
@@ -36,13 +36,23 @@ export function readRequest(request: TrainRequest, data: DataAt, store: Store): 
   const dataset = versionId === null ? null : store.datasets.ofVersion(versionId);
   const { adapter } = request;
   const version =
-    adapter !== undefined && 'id' in adapter ? found(store.adapters.get(adapter.id), 'adapter', adapter.id) : null;
-  const adapterPath = version?.path ?? (adapter !== undefined && 'path' in adapter ? adapter.path : null);
+    adapter === undefined
+      ? null
+      : 'id' in adapter
+        ? found(store.adapters.get(adapter.id), 'adapter', adapter.id)
+        : versionLyingAt(store, adapter.path);
+  const byPath = adapter !== undefined && 'path' in adapter ? adapter.path : null;
   const recipe = requireRecipe(request.recipe);
   const { device = 'auto', skipBadRows = false } = request;
   return {
     ...{ model, modelPath, dataset, versionId },
-    job: { data, adapterPath, ...(version === null ? {} : { adapterHash: version.hash }), device, skipBadRows, acceptFields },
+    job: {
+      data,
+      ...(version === null ? { adapterPath: byPath } : oneAdapter(version)),
+      device,
+      skipBadRows,
+      acceptFields,
+    },
     recipe,
     given: givenFields(request.recipe, recipe),
   };
