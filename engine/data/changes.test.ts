@@ -8,7 +8,8 @@ import type { DataChange, Split } from '../contract.ts';
 import { chooseRows, foundAgain, sourceRows } from './changes.ts';
 import { rewriteOf, rewritings } from './rewriting.ts';
 import { rowFiles } from './row-files.ts';
-import { type RowCache, type RowOrProblem, RowSource } from './rows.ts';
+import type { RowCache, RowOrProblem } from './row.ts';
+import { RowSource } from './rows.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'lowrank-changes-'));
 afterAll(() => rmSync(work, { recursive: true }));

@@ -8,7 +8,7 @@ import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import { hashOf, textOf } from './record-hash.ts';
 import { rewritings, rewrittenRecord } from './rewriting.ts';
-import type { ReadingWatch } from './rows.ts';
+import type { ReadingWatch } from './row.ts';
 
 type SplitChange = Extract<DataChange, { kind: 'split' }>;
 

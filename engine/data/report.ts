@@ -8,7 +8,7 @@ import { checks } from './checks/index.ts';
 import { rowsCut } from './checks/length.ts';
 import { Column } from './column.ts';
 import type { RowFacts, RowFindings } from './row-facts.ts';
-import type { RowOrProblem, TokenRow, UnusedColumn } from './rows.ts';
+import type { RowOrProblem, TokenRow, UnusedColumn } from './row.ts';
 import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const maxBuckets = 16;
@@ -29,14 +29,13 @@ export function reportOf(facts: RowFacts, wantedLength: number, surroundings: Se
     duplicateRows: facts.duplicates.count,
     longest: facts.longest,
     lengths: histogram(lengths),
-    checks: checksOf(asked),
+    checks: checksOf(asked, facts.findings.found),
     changed,
   };
 }
 
 /** What every check of the table says, in its order; what has passed comes last. */
-function checksOf(asked: AskedSet): DataCheck[] {
-  const ofRows = asked.facts.findings.found;
+function checksOf(asked: AskedSet, ofRows: ReadonlyMap<string, DataCheck>): DataCheck[] {
   const all = checks.flatMap((check): DataCheck[] => {
     if (check.looksAt !== 'set') return ofRows.has(check.name) ? [ofRows.get(check.name)!] : [];
     const findings = check.ask(asked) ?? [];

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { openModel } from '../models/open.ts';
 import type { ColumnMapping } from '../contract.ts';
-import { type RowOrProblem, type RowReading, RowSource, type TokensSummary } from './rows.ts';
+import type { RowOrProblem, RowReading, TokensSummary } from './row.ts';
+import { RowSource } from './rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'lowrank-row-cache-'));

@@ -5,15 +5,14 @@
 import { createHash } from 'node:crypto';
 import type { DataCheck } from '../contract.ts';
 import { ignored, supervisedTokens } from '../labels.ts';
-import type { ProblemCode } from '../problem.ts';
-import { type JudgingTokenizer, told } from './checks/check.ts';
+import { type AskedRows, type BrokenRows, type ExampleFacts, type JudgingTokenizer, told } from './checks/check.ts';
 import { FoundRows } from './checks/found-rows.ts';
 import { checks } from './checks/index.ts';
-import { LanguageCounts } from './checks/language.ts';
+import { LanguageCounts } from './checks/language-counts.ts';
 import { Sketches } from './checks/sketch.ts';
 import { watchText } from './checks/text-watcher.ts';
 import { Column } from './column.ts';
-import type { RowOrProblem, TokenRow } from './rows.ts';
+import type { RowOrProblem, TokenRow } from './row.ts';
 
 /** What rows deserve by themselves. */
 export class RowFindings {
@@ -41,26 +40,8 @@ export class RowFindings {
   }
 }
 
-/** Rows that cannot be used, of one kind: what is to be done about it tells the kinds apart. */
-interface Broken {
-  readonly code: ProblemCode;
-  readonly rows: FoundRows;
-  /** What is wrong with the first. */
-  readonly detail: string;
-}
-
-/** An example by its numbers. */
-interface ExampleFacts {
-  readonly tokens: number;
-  /** Places of the first and the last trained token. */
-  readonly firstTrained: number;
-  readonly lastTrained: number;
-  /** Whether it is plain text. */
-  readonly isDocument: boolean;
-}
-
 /** All that a report needs to know of rows. */
-export class RowFacts {
+export class RowFacts implements AskedRows {
   readonly findings: RowFindings;
   readonly duplicates = new FoundRows();
   readonly languages = new LanguageCounts();
@@ -70,7 +51,7 @@ export class RowFacts {
   tokens = 0;
   trainedTokens = 0;
   longest = 0;
-  readonly #broken = new Map<string, Broken>();
+  readonly #broken = new Map<string, BrokenRows>();
   /** Of each example: its row, its tokens, and the places of its first and its last trained token. */
   readonly #rows = new Column(Uint32Array);
   readonly #lengths = new Column(Uint32Array);
@@ -129,7 +110,7 @@ export class RowFacts {
   }
 
   /** Returns rows that cannot be used, by kind of problem. */
-  get brokenKinds(): readonly Broken[] {
+  get brokenKinds(): readonly BrokenRows[] {
     return [...this.#broken.values()];
   }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { RowStore } from './row-store.ts';
-import type { TokenRow } from './rows.ts';
+import type { TokenRow } from './row.ts';
 
 const row = (inputIds: Int32Array, labels: Int32Array, index = 0): TokenRow => ({
   ...{ index, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },

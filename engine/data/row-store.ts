@@ -1,5 +1,5 @@
 /** Rows as training sees them, many in one block of memory: an array of its own costs more than the tokens of a short row. */
-import type { TokenRow } from './rows.ts';
+import type { TokenRow } from './row.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 const blockLength = 1 << 20;

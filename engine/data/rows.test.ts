@@ -7,7 +7,8 @@ import { readGguf } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
 import { rememberingTokenizer, viewRow } from './report.ts';
-import { readRows, RowSource, type RowOrProblem, type TokenRow } from './rows.ts';
+import type { RowOrProblem, TokenRow } from './row.ts';
+import { readRows, RowSource } from './rows.ts';
 import { openTokenizer } from './tokenizer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-rows-'));

@@ -6,8 +6,8 @@ import { dataFileNames } from '../data-files.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
-import { ColumnValues, type RepeatedValue } from './checks/columns.ts';
-import { markText, type TextMarks } from './checks/text-marks.ts';
+import { ColumnValues } from './checks/columns.ts';
+import { markText } from './checks/text-marks.ts';
 import { type Content, contentOf, type Conversation, detectFormat, isAsked } from './content.ts';
 import type { Day } from './day.ts';
 import { type FormatReason, formatReason } from './format-reason.ts';
@@ -16,7 +16,7 @@ import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
 import { keptRowsVersion, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
 import { ignored, type LabelledTokens } from '../labels.ts';
-import { encodeExample, type LeftOut, renderConversation } from './mask.ts';
+import { encodeExample, renderConversation } from './mask.ts';
 import { withoutMedia } from './media.ts';
 import { mappingText } from './mapping.ts';
 import type { Fields } from './columns.ts';
@@ -26,6 +26,21 @@ import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import { type Rewriting, rewriteOf, rewritings } from './rewriting.ts';
 import type { RowFiles } from './row-files.ts';
 import { chooseRows, type ChosenFrom, type RowChoice } from './changes.ts';
+import {
+  type DataRows,
+  type FoundFormat,
+  type Marks,
+  type ReadingWatch,
+  type RepeatedValue,
+  type RowCache,
+  type RowOrProblem,
+  type RowReading,
+  type RowsSummary,
+  type TokenRow,
+  type TokensSummary,
+  type UnusedColumn,
+  unmarked,
+} from './row.ts';
 import { RowIndex } from './row-index.ts';
 import { SpelledTokens } from './spelled-tokens.ts';
 import { thinkingVariables } from './template-inputs.ts';
@@ -33,111 +48,12 @@ import { type ChatTemplate, openTemplate, printsDay, type TemplateVariables } fr
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** What is trained on: a row of the data, or one turn of a conversation whose template writes earlier turns differently. */
-export interface TokenRow extends Encoded, Marks {
-  /** Of the row in the data, from 0: the same for all examples of one row. */
-  readonly index: number;
-  readonly file: string;
-  /** 1-based; for a JSON list the line on which the row begins. */
-  readonly line: number;
-}
-/** What is found out about an example besides its tokens. It is kept with them as JSON. */
-interface Marks {
-  /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
-  readonly turn: number | null;
-  /** Messages, from 1, that are trained and do not end in a token that ends an answer; 0 is a completion or a text that does not. */
-  readonly endless: readonly number[];
-  /** What asks for each trained turn of a conversation: the prompt without what comes before it. */
-  readonly asks: readonly string[];
-  /** Of the row: messages whose content the chat template leaves out. */
-  readonly leftOut: readonly LeftOut[];
-  /** Special tokens that messages of the row spell. */
-  readonly spelled: readonly string[];
-  /** Of the row: turns that would be examples of their own, and are not because only the last is wanted. */
-  readonly passedOver: number;
-  /** Of the row: pictures, sounds and films that were dropped. */
-  readonly dropped: number;
-  /** Whether it is plain text, any part of which can be learned by itself. */
-  readonly isDocument: boolean;
-  /** Of the row, at its first example: what is found out about its text. Null where it has none. */
-  readonly said: TextMarks | null;
-}
-const unmarked: Marks = {
-  ...{ turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 },
-  ...{ isDocument: false, said: null },
-};
-export type RowOrProblem =
-  TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
-
-export interface DataRows extends RowsSummary {
-  /** In the order of the data; the examples of one row follow one another. */
-  readonly rows: RowOrProblem[];
-}
-
-/** What is known of a data set when all of its rows have been read. */
-export interface RowsSummary {
-  readonly format: DataFormat;
-  /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
-  readonly hash: string;
-  /** What rows are known by, and how many are known by each, those of most rows first. */
-  readonly formats: readonly FoundFormat[];
-  /** SHA-256 of each file, in their order. */
-  readonly hashes: readonly string[];
-  /** Columns with a value that nothing was read from, those of most rows first: `id`, `messages[].name`. */
-  readonly unused: readonly UnusedColumn[];
-  /** Columns in which nearly all rows have the same. */
-  readonly repeated: readonly RepeatedValue[];
-}
-
-/** What is known when all rows were read for their tokens. */
-export interface TokensSummary extends RowsSummary {
-  /** Why the tokens could not be kept for the next reading; null where they are, or were not to be. */
-  readonly notKept: string | null;
-}
-
-/** Where tokens are kept from one reading to the next. */
-export interface RowCache {
-  readonly folder: string;
-  /** A hash of all that decides what rows become, besides their files and how they are read. */
-  readonly decidedBy: string;
-}
-
-export interface FoundFormat extends FormatReason {
-  readonly rows: number;
-}
-
-export interface UnusedColumn {
-  readonly name: string;
-  readonly rows: number;
-}
-
 /** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
 /** While files are hashed it is told how far that is each time so much was read. */
 const hashedBytesBetweenTellings = 1 << 24;
 const millisecondsBetweenTellings = 5000;
-
-/** How rows are read; settings left out are those of the default recipe. */
-export interface RowReading extends Partial<RowSettings> {
-  /** What a chat template prints. */
-  readonly day?: Day | undefined;
-}
-
-/** How far the reading of a data set is. */
-export interface ReadingPosition {
-  /** Rows that are done. */
-  readonly rows: number;
-  readonly bytes: number;
-  /** Of all files. */
-  readonly totalBytes: number;
-  /** What is worked on: rows of this file that begin on these lines. */
-  readonly file: string;
-  readonly firstLine: number;
-  readonly lastLine: number;
-}
-/** Whoever follows a reading: it is told before rows are encoded and while that lasts, may let it wait, and ends it by throwing. */
-export type ReadingWatch = (position: ReadingPosition) => void | Promise<void>;
 
 /**
  * Reads all rows into memory. Rows that need a tokenizer or a template that is not there become problems, one per row.

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
-import { readRows, type TokenRow } from '../data/rows.ts';
+import type { RowReading, TokenRow } from '../data/row.ts';
+import { readRows } from '../data/rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { sampleFiles } from '../resources.ts';
@@ -20,10 +21,10 @@ const user = (content: string): ChatMessage => ({ role: 'user', content });
 const assistant = (content: string): ChatMessage => ({ role: 'assistant', content });
 const system = (content: string): ChatMessage => ({ role: 'system', content });
 
-async function rowOf(value: object): Promise<TokenRow> {
+async function rowOf(value: object, settings: RowReading = {}): Promise<TokenRow> {
   const path = join(folder, 'row.jsonl');
   writeFileSync(path, JSON.stringify(value));
-  const [row] = (await readRows({ paths: [path] }, tokenizer, 49152)).rows;
+  const [row] = (await readRows({ paths: [path] }, tokenizer, 49152, settings)).rows;
   return row as TokenRow;
 }
 
@@ -88,7 +89,7 @@ describe('examples', () => {
   });
 
   it('are refused in front of what is no conversation', async () => {
-    const row = await rowOf({ prompt: 'The sky is', completion: ' blue.' });
+    const row = await rowOf({ prompt: 'The sky is', completion: ' blue.' }, { promptFormat: 'text' });
     const question = (await questionOf(row, tokenizer))!;
     await expect(withShots(question, row, shots, tokenizer)).rejects.toMatchObject({ code: 'format-unsupported', line: 1 });
   });

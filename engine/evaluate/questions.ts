@@ -2,7 +2,7 @@
 import { ignored } from '../labels.ts';
 import type { ChatMessage } from '../contract.ts';
 import type { Day } from '../data/day.ts';
-import type { TokenRow } from '../data/rows.ts';
+import type { TokenRow } from '../data/row.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';

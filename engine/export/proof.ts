@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { basename, join } from 'node:path';
 import type { ChatMessage, Proof, ProofCheck } from '../contract.ts';
 import { ignored } from '../labels.ts';
-import type { TokenRow } from '../data/rows.ts';
+import type { TokenRow } from '../data/row.ts';
 import { type Day, today } from '../data/day.ts';
 import { openTemplate } from '../data/template.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';

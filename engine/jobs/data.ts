@@ -23,15 +23,8 @@ import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
 import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
-import {
-  type ReadingPosition,
-  type ReadingWatch,
-  type RowCache,
-  type RowOrProblem,
-  type RowReading,
-  RowSource,
-  type RowsSummary,
-} from '../data/rows.ts';
+import type { ReadingPosition, ReadingWatch, RowCache, RowOrProblem, RowReading, RowsSummary } from '../data/row.ts';
+import { RowSource } from '../data/rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';

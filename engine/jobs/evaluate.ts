@@ -5,7 +5,7 @@ import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../con
 import { today } from '../data/day.ts';
 import { supervisedTokens } from '../labels.ts';
 import { changedSentence, rowFiles } from '../data/row-files.ts';
-import type { TokenRow } from '../data/rows.ts';
+import type { TokenRow } from '../data/row.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { answerGreedily, answerLimit } from '../evaluate/answers.ts';

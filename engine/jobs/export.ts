@@ -4,7 +4,7 @@ import { basename, join, resolve, sep } from 'node:path';
 import type { ExportedFile, JobSpec, ProblemValue, Proof, RowsAt } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { changedSentence, type RowFiles, rowFiles } from '../data/row-files.ts';
-import type { TokenRow } from '../data/rows.ts';
+import type { TokenRow } from '../data/row.ts';
 import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
 import { importanceBounds, measureImportance, type Importance } from '../export/importance.ts';

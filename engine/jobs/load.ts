@@ -6,14 +6,8 @@ import type { Day } from '../data/day.ts';
 import { RowFindings } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles } from '../data/row-files.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
-import {
-  type RowCache,
-  type RowOrProblem,
-  type RowReading,
-  RowSource,
-  type TokenRow,
-  type UnusedColumn,
-} from '../data/rows.ts';
+import type { RowCache, RowOrProblem, RowReading, TokenRow, UnusedColumn } from '../data/row.ts';
+import { RowSource } from '../data/rows.ts';
 import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { hashFile } from '../formats/files.ts';
 import type { OpenModel } from '../models/open.ts';

@@ -1,7 +1,7 @@
 /** Follows the reading of rows: reports progress, and ends the reading when nobody waits for it any more. */
 import type { Progress } from '../contract.ts';
 import type { RecordPlace } from '../data/readers/reader.ts';
-import type { ReadingPosition } from '../data/rows.ts';
+import type { ReadingPosition } from '../data/row.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';

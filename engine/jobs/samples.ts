@@ -1,6 +1,6 @@
 /** Answers a few fixed evaluation prompts, so that a run shows what the model says and not only its loss. */
 import type { Adapter } from '../adapters/adapter.ts';
-import type { TokenRow } from '../data/rows.ts';
+import type { TokenRow } from '../data/row.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { answerGreedily, answerLimit } from '../evaluate/answers.ts';

@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { keptRowsFolder } from '../data/kept-rows.ts';
-import type { RowCache } from '../data/rows.ts';
+import type { RowCache } from '../data/row.ts';
 import type { OpenModel } from '../models/open.ts';
 import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import { versions } from '../versions.ts';

@@ -1,7 +1,7 @@
 /** Checks of what is trained. */
 import { ignored } from '../../labels.ts';
 import { Column } from '../column.ts';
-import type { TokenRow } from '../rows.ts';
+import type { TokenRow } from '../row.ts';
 import type { RowCheck } from './check.ts';
 import { FoundRows, percentOf } from './found-rows.ts';
 import { hashEnd, hashStart, hashWith } from './hash.ts';

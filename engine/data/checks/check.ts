@@ -4,11 +4,11 @@
  */
 import type { ChatMessage, DataCheck, Mend } from '../../contract.ts';
 import type { PositionsSpec } from '../../models/positions.ts';
-import type { RowFacts } from '../row-facts.ts';
-import type { FoundFormat, TokenRow, UnusedColumn } from '../rows.ts';
+import type { ProblemCode } from '../../problem.ts';
+import type { FoundFormat, RepeatedValue, TokenRow, UnusedColumn } from '../row.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { FoundRows } from './found-rows.ts';
-import type { RepeatedValue } from './columns.ts';
+import type { LanguageCounts } from './language-counts.ts';
 
 /** What of a tokenizer rows are judged by. */
 export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens' | 'padding'>;
@@ -68,9 +68,47 @@ export interface Finding extends Partial<Pick<DataCheck, 'name' | 'severity' | '
   readonly found?: FoundRows;
 }
 
+/** Rows that cannot be used, of one kind: what is to be done about it tells the kinds apart. */
+export interface BrokenRows {
+  readonly code: ProblemCode;
+  readonly rows: FoundRows;
+  /** What is wrong with the first. */
+  readonly detail: string;
+}
+
+/** An example by its numbers. */
+export interface ExampleFacts {
+  readonly tokens: number;
+  /** Places of the first and the last trained token. */
+  readonly firstTrained: number;
+  readonly lastTrained: number;
+  /** Whether it is plain text. */
+  readonly isDocument: boolean;
+}
+
+/** What a check of a whole data set may ask of its rows. */
+export interface AskedRows {
+  readonly duplicates: FoundRows;
+  readonly languages: LanguageCounts;
+  /** The numbers of rows that can be used, and of the others. */
+  readonly usable: number;
+  readonly broken: number;
+  readonly brokenKinds: readonly BrokenRows[];
+  readonly examples: number;
+  readonly tokens: number;
+  readonly longest: number;
+  medianLength(): number;
+  tokensBeyond(maxLength: number, isInParts: boolean): number;
+  rowsWhere(is: (example: ExampleFacts) => boolean): FoundRows;
+  /** Returns the rows that are also among those of another split. */
+  rowsIn(others: AskedRows): FoundRows;
+  /** Returns the rows that say nearly what another one says, or what one of another split says. */
+  nearRows(others: AskedRows | null): FoundRows;
+}
+
 /** A data set that a report is made of. */
 export interface AskedSet extends SetSurroundings {
-  readonly facts: RowFacts;
+  readonly facts: AskedRows;
   /** At which rows are cut: what was asked for, or what the model has positions for where that is less. */
   readonly maxLength: number;
   readonly isAtLimit: boolean;
@@ -84,7 +122,7 @@ export interface SetSurroundings {
   readonly unused: readonly UnusedColumn[];
   readonly repeated: readonly RepeatedValue[];
   /** Of the other split, to find rows that are in both. */
-  readonly others: RowFacts | null;
+  readonly others: AskedRows | null;
   readonly formats: readonly FoundFormat[];
   /** How each file was read, in a sentence. */
   readonly files: readonly string[];

@@ -2,7 +2,7 @@
 import { Column } from '../column.ts';
 import type { Fields } from '../columns.ts';
 import { changedSentence } from '../row-files.ts';
-import type { UnusedColumn } from '../rows.ts';
+import type { RepeatedValue, UnusedColumn } from '../row.ts';
 import { majorityOf } from './answers.ts';
 import type { SetCheck } from './check.ts';
 import { percentOf } from './found-rows.ts';
@@ -15,16 +15,6 @@ const maxValueLength = 60;
 const maxColumns = 32;
 const fewestRows = 20;
 const largeShare = 0.9;
-
-/** A value that nearly all rows have in one column. */
-export interface RepeatedValue {
-  readonly column: string;
-  /** The beginning of the value. */
-  readonly value: string;
-  readonly rows: number;
-  /** Rows that have a value in the column. */
-  readonly of: number;
-}
 
 /** Said to the model in the same way for all rows, as a rule, or answers, which a check of their own compares. */
 const notCompared: ReadonlySet<string> = new Set(['system', 'system_prompt', 'output', 'completion', 'format', 'type']);

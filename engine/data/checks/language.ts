@@ -6,27 +6,6 @@ const maxLanguagesNamed = 6;
 /** The languages of the largest share; rows of another one are listed where there are more of these than so. */
 const leastShare = 0.005;
 
-/** Rows by their language, as far as it is known. */
-export class LanguageCounts {
-  readonly #rows = new Map<string, FoundRows>();
-  known = 0;
-
-  add(language: string, index: number): void {
-    const rows = this.#rows.get(language) ?? new FoundRows();
-    this.#rows.set(language, rows);
-    rows.add(index);
-    this.known++;
-  }
-
-  /** Returns them, those of most rows first. */
-  get ranked(): { readonly name: string; readonly rows: FoundRows }[] {
-    const names = new Intl.DisplayNames('en', { type: 'language' });
-    return [...this.#rows]
-      .map(([code, rows]) => ({ name: names.of(code) ?? code, rows }))
-      .sort((a, b) => b.rows.count - a.rows.count);
-  }
-}
-
 export const languageMix: SetCheck = {
   ...{ looksAt: 'set', name: 'languages', severity: 'note', mend: null },
   why: 'A model that is trained on several languages answers in any of them, and sometimes in another one than it was asked in.',

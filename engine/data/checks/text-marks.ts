@@ -2,16 +2,8 @@
 import type { Content } from '../content.ts';
 import type { Said } from './check.ts';
 import { textChecks } from './index.ts';
+import type { TextMarks } from '../row.ts';
 import { readWords } from './words.ts';
-
-/** Kept with the tokens of a row as JSON; what says nothing is left out. */
-export interface TextMarks {
-  /** What each check finds, by its name. */
-  readonly found?: Readonly<Record<string, readonly string[]>>;
-  /** By which texts that are nearly the same are found. */
-  readonly sketch?: string;
-  readonly language?: string;
-}
 
 /** Looks at what a row says. */
 export function markText(content: Content): TextMarks {

@@ -1,0 +1,23 @@
+/** Counts rows by the language they are written in. */
+import { FoundRows } from './found-rows.ts';
+
+/** Rows by their language, as far as it is known. */
+export class LanguageCounts {
+  readonly #rows = new Map<string, FoundRows>();
+  known = 0;
+
+  add(language: string, index: number): void {
+    const rows = this.#rows.get(language) ?? new FoundRows();
+    this.#rows.set(language, rows);
+    rows.add(index);
+    this.known++;
+  }
+
+  /** Returns them, those of most rows first. */
+  get ranked(): { readonly name: string; readonly rows: FoundRows }[] {
+    const names = new Intl.DisplayNames('en', { type: 'language' });
+    return [...this.#rows]
+      .map(([code, rows]) => ({ name: names.of(code) ?? code, rows }))
+      .sort((a, b) => b.rows.count - a.rows.count);
+  }
+}
