@@ -1,4 +1,5 @@
 /** What is known of an adapter before its numbers are read, and that reading hashes the file on the way. */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import { problemOf } from '../testing/problem-of.ts';
 import { silentPort } from '../testing/port.ts';
 import { openHashedAdapter, openOutline } from './adapted.ts';
 import { adapterFile } from './find.ts';
-import { readAdapter, writeAdapter } from './folder.ts';
+import { adapterConfigBytes, readAdapter, writeAdapter } from './folder.ts';
 import { newAdapter } from './initial.ts';
 
 const model = openModel(join(import.meta.dirname, '../golden/llama-tied/model'));
@@ -27,9 +28,14 @@ beforeAll(() => {
   written = writeAdapter(source, adapter);
 });
 
+const configHashOf = (path: string): string | null => {
+  const config = adapterConfigBytes(path);
+  return config && createHash('sha256').update(config).digest('hex');
+};
+
 it('is hashed while it is written', async () => {
   const { weights } = adapterFile(source);
-  expect(written).toEqual({ bytes: statSync(weights).size, hash: await hashFile(weights) });
+  expect(written).toEqual({ bytes: statSync(weights).size, hash: await hashFile(weights), configHash: configHashOf(source) });
 });
 
 describe.each([
@@ -47,7 +53,7 @@ describe.each([
   it('is hashed while it is read, whatever its form', async () => {
     const { weights } = adapterFile(path);
     const { opened, file } = openHashedAdapter(model, path);
-    expect(file).toEqual({ bytes: statSync(weights).size, hash: await hashFile(weights) });
+    expect(file).toEqual({ bytes: statSync(weights).size, hash: await hashFile(weights), configHash: configHashOf(path) });
     expect(opened.adapter).toEqual(readAdapter(path, model));
   });
 

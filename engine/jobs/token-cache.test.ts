@@ -117,7 +117,7 @@ test('whoever comes later reads what the first one has kept: checks, runs and ev
     const inputIds = Int32Array.of(5, 6, 7, line);
     writer.add(0, { line, at: 0, made: [{ inputIds, labels: inputIds }] });
   }
-  writer.finish({ format: 'text', hash: 'h', hashes: ['h'], unused: [], repeated: [] });
+  writer.finish({ format: 'text', hash: 'h', hashes: ['h'], formats: [], unused: [], repeated: [] });
   expect(await report(1024, of)).toMatchObject({ rows: 2, tokens: 8 });
   expect((await evaluation(of)).rows).toHaveLength(2);
   const run = newRun({ data: of });

@@ -83,7 +83,8 @@ function double(db: Database.Database): void {
   }
   db.exec(
     `UPDATE dataset_versions SET dataset_id = 'd1' WHERE dataset_id = 'd';
-     INSERT OR IGNORE INTO dataset_versions SELECT 'd2-v1', 'd2', sequence, files, mapping, format, train_rows, eval_rows, hash, created_at
+     INSERT OR IGNORE INTO dataset_versions (id, dataset_id, sequence, files, mapping, format, train_rows, eval_rows, hash, created_at)
+       SELECT 'd2-v1', 'd2', sequence, files, mapping, format, train_rows, eval_rows, hash, created_at
        FROM dataset_versions`,
   );
   db.exec(
