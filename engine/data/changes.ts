@@ -1,14 +1,14 @@
 /** Which rows are taken by what a person has done to them, and on which side of a split each one is. Nothing on the disk is changed. */
 import { createHash } from 'node:crypto';
 import type { DataChange, SourceRow, Split } from '../contract.ts';
-import { sizeOf } from '../formats/files.ts';
+import { sizeOf, sizeOfAll } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import { Column } from './column.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import { hashOf, textOf } from './record-hash.ts';
 import { rewritings, rewrittenRecord } from './rewriting.ts';
-import type { ReadingWatch } from './row.ts';
+import { positionOf, type ReadingWatch } from './row.ts';
 
 type SplitChange = Extract<DataChange, { kind: 'split' }>;
 
@@ -215,12 +215,11 @@ interface RecordOfFile {
 
 /** Yields the records of files as they are there: no mapping is applied. */
 async function* allRecords(paths: readonly string[], watch: ReadingWatch): AsyncGenerator<RecordOfFile> {
-  const totalBytes = paths.reduce((sum, path) => sum + sizeOf(path), 0);
+  const totalBytes = sizeOfAll(paths);
   let before = 0;
   let rows = 0;
   for (const path of paths) {
-    const tell = ({ at, read = at, line }: RecordPlace) =>
-      watch({ rows, bytes: before + read, totalBytes, file: path, firstLine: line, lastLine: line });
+    const tell = (place: RecordPlace) => watch(positionOf({ rows, before, totalBytes, file: path }, place));
     let row = 0;
     for await (const record of readRecords(path, { onNothing: tell })) {
       if (row % recordsBetweenTellings === 0) await tell(record);

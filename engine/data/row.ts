@@ -6,6 +6,7 @@ import type { Day } from './day.ts';
 import type { Encoded } from './encoded.ts';
 import type { FormatReason } from './format-reason.ts';
 import type { LeftOut } from './mask.ts';
+import type { RecordPlace } from './readers/reader.ts';
 
 /** Kept with the tokens of a row as JSON; what says nothing is left out. */
 export interface TextMarks {
@@ -122,5 +123,16 @@ export interface ReadingPosition {
   readonly firstLine: number;
   readonly lastLine: number;
 }
+/** Says at which file a reading is, and what is done. */
+interface ReadingAt extends Pick<ReadingPosition, 'rows' | 'totalBytes' | 'file'> {
+  /** Bytes of the files before it. */
+  readonly before: number;
+}
+
+/** Returns the position of a reading that works on records of a file from `first` to `last`. */
+export function positionOf({ before, ...at }: ReadingAt, first: RecordPlace, last: RecordPlace = first): ReadingPosition {
+  return { ...at, bytes: before + (first.read ?? first.at), firstLine: first.line, lastLine: last.line };
+}
+
 /** Whoever follows a reading: it is told before rows are encoded and while that lasts, may let it wait, and ends it by throwing. */
 export type ReadingWatch = (position: ReadingPosition) => void | Promise<void>;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { ColumnMapping, DataFormat } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
-import { sizeOf, stampOf } from '../formats/files.ts';
+import { sizeOf, sizeOfAll, stampOf } from '../formats/files.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
 import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
 import { ColumnValues } from './checks/columns.ts';
@@ -40,6 +40,7 @@ import {
   type TokensSummary,
   type UnusedColumn,
   unmarked,
+  positionOf,
 } from './row.ts';
 import { RowIndex } from './row-index.ts';
 import { SpelledTokens } from './spelled-tokens.ts';
@@ -178,12 +179,12 @@ export class RowSource {
   }
 
   async #readKept(path: string, key: string, onRow: OnRow, watch: ReadingWatch): Promise<RowsSummary | null> {
-    const totalBytes = bytesOf(this.#paths);
+    const totalBytes = sizeOfAll(this.#paths);
     let row = 0;
     const summary = await readKeptRows(path, key, async ({ file: number, rows }) => {
       const file = this.#paths[number]!;
       const [first, last] = [rows[0]!, rows.at(-1)!];
-      const bytes = bytesOf(this.#paths.slice(0, number)) + Math.min(first.at, sizeOf(file));
+      const bytes = sizeOfAll(this.#paths.slice(0, number)) + Math.min(first.at, sizeOf(file));
       await watch({ rows: row, bytes, totalBytes, file, firstLine: first.line, lastLine: last.line });
       for (const { line, at, made } of rows) {
         this.#index.add(row, number, { line, at });
@@ -197,7 +198,7 @@ export class RowSource {
 
   /** The SHA-256 of each file. */
   async #hashes(watch: ReadingWatch): Promise<readonly string[]> {
-    const totalBytes = bytesOf(this.#paths);
+    const totalBytes = sizeOfAll(this.#paths);
     const hashes: string[] = [];
     for (const file of this.#paths) {
       const hash = createHash('sha256');
@@ -221,26 +222,17 @@ export class RowSource {
   ): Promise<{ readonly summary: RowsSummary; readonly isRepeatable: boolean }> {
     const encoder = this.#newEncoder(keepText);
     const hashes: string[] = [];
-    const totalBytes = bytesOf(this.#paths);
+    const totalBytes = sizeOfAll(this.#paths);
     let format: DataFormat | null = null;
     let rows = 0;
-    let bytes = 0;
+    let before = 0;
     for (const [number, file] of this.#paths.entries()) {
       const hash = createHash('sha256');
-      const onNothing = ({ at, read = at, line }: RecordPlace) =>
-        watch({ rows, bytes: bytes + read, totalBytes, file, firstLine: line, lastLine: line });
+      const onNothing = (place: RecordPlace) => watch(positionOf({ rows, before, totalBytes, file }, place));
       for await (const batch of inBatches(
         readRecords(file, { hash, onNothing, ...this.#mapping, ...rewriteOf(this.#rewritings, file) }),
       )) {
-        const [first, last] = [batch[0]!, batch.at(-1)!];
-        const at = {
-          rows,
-          bytes: bytes + (first.read ?? first.at),
-          totalBytes,
-          file,
-          firstLine: first.line,
-          lastLine: last.line,
-        };
+        const at = positionOf({ rows, before, totalBytes, file }, batch[0]!, batch.at(-1)!);
         const tell = () => watch(at);
         await tell();
         for (const [i, record] of batch.entries()) {
@@ -253,7 +245,7 @@ export class RowSource {
         encoded.forEach((examples, i) => onRow(examples, number, { line: batch[i]!.line, at: batch[i]!.at }));
         rows += batch.length;
       }
-      bytes += sizeOf(file);
+      before += sizeOf(file);
       hashes.push(hash.digest('hex'));
     }
     if (rows === 0) throw noRow(this.#paths);
@@ -270,29 +262,20 @@ export class RowSource {
   async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
     const encoder = (this.#viewer ??= this.#newEncoder(true));
     const choice = await this.#chosen(watch);
-    const totalBytes = bytesOf(this.#paths);
+    const totalBytes = sizeOfAll(this.#paths);
     // The index is of the rows of the files, and a page counts those that are meant.
     const start = this.#index.nearest(choice === null ? offset : (choice.rowOf(offset) ?? choice.rowOf(choice.count - 1)!));
     const numberOf = (row: number): number => (choice === null ? row : (choice.numberOf(row) ?? -1));
     const examples: RowOrProblem[] = [];
     const lastRow = choice === null ? offset + limit - 1 : choice.rowOf(Math.min(offset + limit, choice.count) - 1)!;
     let { row } = start;
-    let before = bytesOf(this.#paths.slice(0, start.file));
+    let before = sizeOfAll(this.#paths.slice(0, start.file));
     for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
       const from = number === start.file ? start.place : null;
       const rewrite = rewriteOf(this.#rewritings, file, number === start.file ? start.rowOfFile : 0);
-      const onNothing = ({ at, read = at, line }: RecordPlace) =>
-        watch({ rows: row, bytes: before + read, totalBytes, file, firstLine: line, lastLine: line });
+      const onNothing = (place: RecordPlace) => watch(positionOf({ rows: row, before, totalBytes, file }, place));
       for await (const batch of inBatches(readRecords(file, { from, onNothing, ...this.#mapping, ...rewrite }))) {
-        const [first, last] = [batch[0]!, batch.at(-1)!];
-        const at = {
-          rows: row,
-          bytes: before + (first.read ?? first.at),
-          totalBytes,
-          file,
-          firstLine: first.line,
-          lastLine: last.line,
-        };
+        const at = positionOf({ rows: row, before, totalBytes, file }, batch[0]!, batch.at(-1)!);
         const tell = () => watch(at);
         await tell();
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
@@ -367,10 +350,6 @@ async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerat
     bytes = 0;
   }
   if (batch.length > 0) yield batch;
-}
-
-function bytesOf(paths: readonly string[]): number {
-  return paths.reduce((sum, path) => sum + sizeOf(path), 0);
 }
 
 /** Of all files of a data set, by the SHA-256 of each in hexadecimal. */

@@ -225,6 +225,11 @@ export function sizeOf(path: string): number {
   return asked(path)?.size ?? 0;
 }
 
+/** Returns the size of several files together, in bytes. */
+export function sizeOfAll(paths: readonly string[]): number {
+  return paths.reduce((sum, path) => sum + sizeOf(path), 0);
+}
+
 function asked(path: string): Stats | null {
   try {
     return statSync(path);

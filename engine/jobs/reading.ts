@@ -1,7 +1,7 @@
 /** Follows the reading of rows: reports progress, and ends the reading when nobody waits for it any more. */
 import type { Progress } from '../contract.ts';
 import type { RecordPlace } from '../data/readers/reader.ts';
-import type { ReadingPosition } from '../data/row.ts';
+import { positionOf, type ReadingPosition } from '../data/row.ts';
 import { sizeOf, stampOf } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
@@ -39,7 +39,7 @@ export function followFile(
   const follow = followJob(phase, port);
   const totalBytes = sizeOf(file);
   let rows = 0;
-  return ({ at, read = at, line }) => follow({ rows: rows++, bytes: read, totalBytes, file, firstLine: line, lastLine: line });
+  return (place) => follow(positionOf({ rows: rows++, before: 0, totalBytes, file }, place));
 }
 
 /** Reports as the progress of the job itself, and ends with the job. */
