@@ -1,18 +1,21 @@
 /**
- * Reads the tools of rows: definitions and calls in the forms of OpenAI, Hermes, ShareGPT, LLaMA-Factory and ms-swift, all as the one form
- * that chat templates read, which is OpenAI's.
+ * Reads the tools of rows. Definitions and calls may be in the forms of OpenAI, Hermes, ShareGPT, LLaMA-Factory and ms-swift;
+ * all are converted to OpenAI's, which is the form that chat templates read.
  */
 import type { ToolCall } from '../contract.ts';
 import { type Fields, isEmpty } from './columns.ts';
 import { invalid, isMissing, shown } from './values.ts';
 
-/** A definition is in OpenAI's form; what else it has is the template's. */
+/** A tool definition is an object in OpenAI's form. Fields that OpenAI does not define are passed on to the chat template. */
 export type ToolDefinition = Fields;
 
 const definitionHint = 'Write it as {"type": "function", "function": {"name", "description", "parameters"}}.';
 const callHint = 'Write it as {"type": "function", "function": {"name", "arguments"}}.';
 
-/** Reads the tools of a row, a list or its JSON; null where there is none. A bare function, as `functions` has them, is put into its wrap. */
+/**
+ * Reads the tools of a row from a list or its JSON. Returns null where the row has none. A bare function, as `functions` holds
+ * them, is wrapped.
+ */
 export function toolsOf(row: Fields): readonly ToolDefinition[] | null {
   const [name, other] = ['tools', 'functions'].filter((column) => !isEmpty(row[column]));
   if (name === undefined) return null;
@@ -21,7 +24,7 @@ export function toolsOf(row: Fields): readonly ToolDefinition[] | null {
   const all: unknown[] = Array.isArray(list) ? list : [list];
   return all.map((entry, i) => {
     const where = `tool ${i + 1} of '${name}'`;
-    // Tables that cannot hold objects of different kinds hold the text of each.
+    // Tables that cannot hold objects of different shapes hold each tool as JSON text.
     const tool = parsed(entry, where, definitionHint);
     if (!isFields(tool)) throw invalid(`${where} is not an object.`, definitionHint);
     if (nameOf(tool) !== null) return tool;
@@ -30,7 +33,7 @@ export function toolsOf(row: Fields): readonly ToolDefinition[] | null {
   });
 }
 
-/** Returns what a definition calls its tool. */
+/** Returns the name of the function that a definition describes. */
 export function nameOf(tool: ToolDefinition): string | null {
   const own = isFields(tool['function']) ? tool['function']['name'] : null;
   return typeof own === 'string' ? own : null;
@@ -40,7 +43,7 @@ function withoutType({ type: _, ...tool }: Fields): Fields {
   return tool;
 }
 
-/** Reads the calls of a message from `tool_calls`, or from `function_call` as OpenAI had it before. */
+/** Reads the calls of a message from `tool_calls`, or from `function_call`, which OpenAI used before. */
 export function callsOf(message: Fields, where: string): readonly ToolCall[] {
   const [name, other] = ['tool_calls', 'function_call'].filter((column) => !isEmpty(message[column]));
   if (name === undefined) return [];
@@ -49,7 +52,10 @@ export function callsOf(message: Fields, where: string): readonly ToolCall[] {
   return (Array.isArray(list) ? list : [list]).map((call: unknown, i) => callOf(call, `call ${i + 1} of ${where}`));
 }
 
-/** Reads the text of a turn that is a call, as ShareGPT and LLaMA-Factory have it: one call, a list of them, or one a line. */
+/**
+ * Reads a turn whose whole text is a tool call, as ShareGPT and LLaMA-Factory write it: one call, a list of calls, or one call
+ * per line.
+ */
 export function callsInText(text: string, where: string): readonly ToolCall[] {
   const hint = 'Write it as {"name": ..., "arguments": {...}}.';
   const lines = text.trim().split('\n');
@@ -61,7 +67,7 @@ export function callsInText(text: string, where: string): readonly ToolCall[] {
 
 const hermesCall = /<tool_call>([\s\S]*?)<\/tool_call>/g;
 
-/** Reads the calls that Hermes writes at the end of what a turn says; null where there are none, or where it says something behind them. */
+/** Reads the calls that Hermes writes at the end of a turn. Returns null where there are none, or where text follows them. */
 export function hermesCalls(content: string): { readonly said: string; readonly calls: readonly ToolCall[] } | null {
   const first = content.indexOf('<tool_call>');
   if (first < 0 || content.slice(first).replace(hermesCall, '').trim() !== '') return null;
@@ -71,19 +77,19 @@ export function hermesCalls(content: string): { readonly said: string; readonly 
   return { said: content.slice(0, first).trimEnd(), calls: calls.map((call, i) => callOf(call, `call ${i + 1}`)) };
 }
 
-/** Returns the result within the tags that Hermes puts around it; null where there are none. */
+/** Returns the tool result inside the tags that Hermes puts around it, or null where there are no tags. */
 export function hermesResult(content: string): string | null {
   return /^\s*<tool_response>\n?([\s\S]*?)\n?<\/tool_response>\s*$/.exec(content)?.[1] ?? null;
 }
 
-/** Returns the arguments of a call as an object; null where their text is not JSON of one. */
+/** Returns the arguments of a call as an object, or null where their text is not a JSON object. */
 export function argumentsOf({ function: { arguments: given } }: ToolCall): Fields | null {
   if (typeof given !== 'string') return given;
   const value = given.trim() === '' ? {} : parse(given);
   return isFields(value) ? value : null;
 }
 
-/** Returns all that a call says, as texts which its rendering has in some order. */
+/** Returns every text in a call. The rendered call contains all of them, in an order that the template chooses. */
 export function wordsOf(call: ToolCall): readonly string[] {
   const given = argumentsOf(call);
   return [call.function.name, ...(given === null ? [String(call.function.arguments)] : leavesOf(given))];
@@ -112,7 +118,7 @@ function callOf(given: unknown, where: string): ToolCall {
   };
 }
 
-/** A value, or what the JSON says that stands in its place. */
+/** Returns a value, parsed from JSON where it is a text. */
 function parsed(value: unknown, where: string, hint: string): unknown {
   if (typeof value !== 'string') return value;
   const found = parse(value);

@@ -1,4 +1,4 @@
-/** Which rows are taken by what a person has done to them, and on which side of a split each one is. Nothing on the disk is changed. */
+/** Decides which rows a person's changes keep, and on which side of a split each one is. Files are never changed. */
 import { createHash } from 'node:crypto';
 import type { DataChange, SourceRow, Split } from '../contract.ts';
 import { sizeOf, sizeOfAll } from '../formats/files.ts';
@@ -14,28 +14,28 @@ type SplitChange = Extract<DataChange, { kind: 'split' }>;
 
 type RowsOfFile = Extract<DataChange, { kind: 'exclude' }>['files'][number];
 
-/** The files that rows are chosen from, and how. */
+/** Holds the files that rows are chosen from, and the changes to apply. */
 export interface ChosenFrom {
   readonly paths: readonly string[];
-  /** The side that is meant, where the changes split the rows. */
+  /** Names the side to read where the changes split the rows. */
   readonly split: Split;
   readonly changes: readonly DataChange[];
 }
 
-/** Records between two tellings of how far a reading is. */
+/** How many records are read between two progress reports. */
 const recordsBetweenTellings = 1024;
 
-/** Returns the split among changes: there is one at most. */
+/** Returns the split among changes, of which there is at most one. */
 export function splitOf(changes: readonly DataChange[] = []): SplitChange | null {
   return changes.find((change) => change.kind === 'split') ?? null;
 }
 
-/** Returns the changes with another one. A new split takes the place of the one before. */
+/** Returns the changes with one more. A new split replaces the earlier one. */
 export function withChange(changes: readonly DataChange[], change: DataChange): readonly DataChange[] {
   return [...(change.kind === 'split' ? changes.filter(({ kind }) => kind !== 'split') : changes), change];
 }
 
-/** Which rows of some files are taken, counted over all files from 0. */
+/** Holds which rows of a list of files are kept. Rows are counted over all files, from 0. */
 export class RowChoice {
   readonly #isTaken: Uint8Array;
   readonly #rows: Uint32Array;
@@ -49,7 +49,7 @@ export class RowChoice {
     });
   }
 
-  /** Rows that are taken. */
+  /** Returns the number of rows that are kept. */
   get count(): number {
     return this.#rows.length;
   }
@@ -58,12 +58,12 @@ export class RowChoice {
     return this.#isTaken[row] === 1;
   }
 
-  /** Returns the row of the files that is the `number`th one taken, from 0. */
+  /** Returns the row of the files that is the `number`th kept row, from 0. */
   rowOf(number: number): number | undefined {
     return this.#rows[number];
   }
 
-  /** Returns which one of those that are taken a row is, from 0; null where it is not. */
+  /** Returns the position of a row among the kept rows, from 0, or null where it is left out. */
   numberOf(row: number): number | null {
     if (!this.has(row)) return null;
     let [from, to] = [0, this.#rows.length - 1];
@@ -76,11 +76,14 @@ export class RowChoice {
   }
 }
 
-/** Stand in place of a rank for rows that are left out, and for those that no split moves. */
+/** These values stand in place of a rank for rows that are left out, and for rows that no split moves. */
 const leftOut = -2;
 const unmoved = -1;
 
-/** Reads all records and chooses rows by the changes. Throws a Problem where no row is left, or where rows cannot be split as they should be. */
+/**
+ * Reads all records and chooses rows by the changes. Throws a `Problem` where no row is left, or where the rows cannot be split
+ * as asked.
+ */
 export async function chooseRows({ paths, split, changes }: ChosenFrom, watch: ReadingWatch = () => {}): Promise<RowChoice> {
   const isOut = outsiders(changes);
   const divided = splitOf(changes);
@@ -117,7 +120,7 @@ export async function chooseRows({ paths, split, changes }: ChosenFrom, watch: R
 
 type IsOut = (path: string, row: number, record: RecordOrProblem) => boolean;
 
-/** Returns what says whether a row is left out; rows come in their order. */
+/** Returns a function that says whether a row is left out. It must be called for rows in their order. */
 function outsiders(changes: readonly DataChange[]): IsOut {
   const tests = changes.flatMap((change): IsOut | [] => {
     switch (change.kind) {
@@ -139,12 +142,12 @@ function excluded(of: readonly RowsOfFile[]): IsOut {
   const files = new Map(of.map(({ path, rows }) => [path, new Map(rows.map(({ row, hash }) => [row, hash]))]));
   return (path, row, record) => {
     const hash = files.get(path)?.get(row);
-    // In a file that has changed another row may have the number.
+    // The file may have changed, so that another row now has this number.
     return hash !== undefined && hash === hashOf(record);
   };
 }
 
-/** Every row but the first of those that are the same, as they are written by now. */
+/** Returns a function that is true for every repetition of an earlier row, compared as changed so far. */
 function repeated(changes: readonly DataChange[]): IsOut {
   const seen = new Set<string>();
   const anew = rewritings(changes);
@@ -159,8 +162,9 @@ function repeated(changes: readonly DataChange[]): IsOut {
 }
 
 /**
- * Returns the ranks of the groups that are held back: in their order each one that leaves no more rows held back than are wanted. Where
- * every group has more rows than that it is the smallest one. A row that cannot be read is trained on: there its problem is told.
+ * Returns the ranks of the groups that are held back. Groups are taken in the order of their ranks, each unless it would make
+ * more rows held back than asked for. If every group has more rows than that, the smallest one is taken. A row that cannot be
+ * read stays with the rows to train on, where its problem is reported.
  */
 function heldBack(ranks: Column, { fraction, by }: SplitChange): ReadonlySet<number> {
   const sizes = new Map<number, number>();
@@ -193,27 +197,33 @@ function heldBack(ranks: Column, { fraction, by }: SplitChange): ReadonlySet<num
   return held;
 }
 
-/** Returns what rows have in common that stay on one side: the column, or all of the row. Null: the row cannot be read. */
+/**
+ * Returns what rows have in common that must stay on one side of the split: the value of the column, or the whole row. Returns
+ * null where the row cannot be read.
+ */
 function groupOf(record: RecordOrProblem, by: string | undefined): string | null {
   if (!('value' in record)) return null;
   const value = by === undefined ? record.value : record.value[by];
-  // A row without the column is a group of its own.
+  // A row without the column forms its own group.
   return value === undefined || value === null ? `row ${textOf(record.value)}` : `value ${textOf(value)}`;
 }
 
-/** Returns the place of a group in the order in which groups are held back: by its content and the seed, the same wherever it is read. */
+/**
+ * Returns the rank of a group, which decides the order in which groups are held back. It depends on the group's content and the
+ * seed alone, so it is the same wherever the row is read.
+ */
 function rankOf(seed: number, group: string): number {
   return createHash('sha256').update(`${seed}\n${group}`).digest().readUIntBE(0, 6);
 }
 
 interface RecordOfFile {
   readonly path: string;
-  /** Of the file, from 0. */
+  /** Counts rows within the file, from 0. */
   readonly row: number;
   readonly record: RecordOrProblem;
 }
 
-/** Yields the records of files as they are there: no mapping is applied. */
+/** Yields the records of files as they are stored, without a mapping. */
 async function* allRecords(paths: readonly string[], watch: ReadingWatch): AsyncGenerator<RecordOfFile> {
   const totalBytes = sizeOfAll(paths);
   let before = 0;
@@ -231,7 +241,7 @@ async function* allRecords(paths: readonly string[], watch: ReadingWatch): Async
   }
 }
 
-/** Returns rows of files by file, number and content; `rows` counts over all files. */
+/** Returns the file, number and content of rows. `rows` counts over all files. */
 export async function sourceRows(
   paths: readonly string[],
   rows: ReadonlySet<number>,
@@ -249,8 +259,8 @@ export async function sourceRows(
 }
 
 /**
- * Returns the changes for files that may be others by now: a row that is meant is found again by its content where it has another number,
- * and one that is no longer there is dropped.
+ * Returns the changes adapted to files that may have changed. A row whose number has changed is found again by its content; a
+ * row that no longer exists is dropped from the changes.
  */
 export async function foundAgain(
   changes: readonly DataChange[],

@@ -1,9 +1,9 @@
-/** Numbers that are added one by one and take as few bytes as their type: a million of them are a few megabytes. */
+/** A growing list of numbers that takes only as many bytes as its typed array: a million numbers take a few megabytes. */
 export class Column {
   #values: Float64Array | Uint32Array;
   #length = 0;
 
-  /** `Uint32Array` for counts of up to four billion, `Float64Array` for places in a file. */
+  /** Takes `Uint32Array` for counts of up to four billion, or `Float64Array` for positions in a file. */
   constructor(type: typeof Float64Array | typeof Uint32Array) {
     this.#values = new type(1024);
   }
@@ -22,7 +22,7 @@ export class Column {
     this.#values[this.#length++] = value;
   }
 
-  /** Returns them as they are stored, until the next is added. */
+  /** Returns the numbers without copying them. The result is valid until the next number is added. */
   get values(): Float64Array | Uint32Array {
     return this.#values.subarray(0, this.#length);
   }

@@ -1,42 +1,43 @@
 /**
- * Columns of rows: which ones a format reads, which would change the row and are not supported, and which are not used. The names are
- * those of TRL, axolotl, LLaMA-Factory, ms-swift, torchtune, NeMo, verl and OpenAI's fine-tuning files.
+ * Lists the columns of rows: those that each format reads, and those that would change the row and are refused because they are
+ * not supported. The names come from TRL, axolotl, LLaMA-Factory, ms-swift, torchtune, NeMo, verl and OpenAI's fine-tuning
+ * files.
  */
 import { Problem } from '../problem.ts';
 
-/** Why a column is refused. In both texts `{}` is its name. */
+/** A refusal says why a column is not accepted. `{}` in its texts stands for the column's name. */
 interface Refusal {
-  /** What the column means here, after "the row has '{}': ". */
+  /** Says what the column means here. It follows "the row has '{}': ". */
   readonly why: string;
   readonly hint: string;
-  /** Whether this value changes the row; without it, every value that is not empty does. */
+  /** Returns whether a value changes the row. Without this function every value that is not empty does. */
   readonly changes?: (value: unknown) => boolean;
-  /** Whether an empty value, as `[]` or an empty text, changes the row as others do; one that is null never does. */
+  /** Is true where an empty value, such as `[]` or an empty text, changes the row too. Null never does. */
   readonly evenEmpty?: boolean;
 }
 
-/** The columns of a row, of a message in it, or of a part of a message. */
+/** A table of the columns of a row, of a message in it, or of a part of a message. */
 export interface ColumnTable {
-  /** Names that are read, by their folded form. */
+  /** Maps the folded form of each column that is read to its names. */
   readonly used: ReadonlyMap<string, readonly string[]>;
-  /** By the folded form of the name. */
+  /** Maps the folded form of a name to its refusal. */
   readonly refused: ReadonlyMap<string, Refusal>;
 }
 
-/** What a table says of the columns of one object. */
+/** Says which object the columns belong to. */
 export interface ColumnPlace {
-  /** `the row`, `message 2`. */
+  /** Names the object in error messages: `the row`, `message 2`. */
   readonly where: string;
-  /** Before the name in the list of unused columns: empty for the row, `messages[].` for a message. */
+  /** Stands before the name in the list of unused columns: empty for the row, `messages[].` for a message. */
   readonly path: string;
 }
 
 export type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Refuses a column that changes the row and is not supported, and one whose name differs from a column that is read in its case, its
- * underscores or hyphens alone; every other one that the table does not have goes into `unused`. Columns without a value are passed
- * over: tables of many sources fill up what a row lacks.
+ * Refuses columns that change the row and are not supported, and columns whose name differs from one that is read only in case,
+ * underscores or hyphens. Adds every other column that the table does not have to `unused`. Columns without a value are
+ * ignored, because tables merged from several sources fill in what a row lacks.
  */
 export function checkColumns(value: Fields, table: ColumnTable, { where, path }: ColumnPlace, unused: Set<string>): void {
   for (const name of Object.keys(value)) {
@@ -50,7 +51,10 @@ export function checkColumns(value: Fields, table: ColumnTable, { where, path }:
   }
 }
 
-/** The columns of answers to be compared; a row that has nothing else to train on is named by them. */
+/**
+ * Returns the problem of a preference row, whose columns hold answers to compare, or null for other rows. It is reported when
+ * the row has nothing else to train on.
+ */
 export function preferenceProblem(value: Fields): Problem | null {
   const name = Object.keys(value).find((key) => refusalOf(key, value[key], preferenceColumns) !== null);
   return name === undefined ? null : refused('the row', name, preference);
@@ -63,7 +67,10 @@ function refusalOf(name: string, value: unknown, refused: ColumnTable['refused']
   return (refusal.changes?.(value) ?? true) ? refusal : null;
 }
 
-/** A name without what programs and people write differently in it: `loss_mask`, `lossMask` and `Loss-Mask` are one. */
+/**
+ * Returns a name without the differences in how programs and people spell it: `loss_mask`, `lossMask` and `Loss-Mask` fold to
+ * the same.
+ */
 function fold(name: string): string {
   return name.toLowerCase().replace(/[-_ ]/g, '');
 }
@@ -73,14 +80,17 @@ function refused(where: string, name: string, { why, hint }: Refusal): Problem {
   return new Problem('format-unsupported', `${where} has '${name}': ${written(why)}`, written(hint));
 }
 
-/** Tools are often JSON within a text. */
+/** Returns whether a value is empty. JSON text counts too, because tools are often stored that way. */
 export function isEmpty(value: unknown): boolean {
   if (value === null || value === undefined) return true;
   if (typeof value === 'string') return ['', '[]', '{}', 'null', 'None'].includes(value.trim());
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** The numbers that a value says, in whatever spelling: `false`, `"False "`, `"0.5"`, `[0, 0]`; none for other texts and objects. */
+/**
+ * Returns the numbers that a value states in any spelling: `false`, `"False "`, `"0.5"`, `[0, 0]`. Other texts and objects have
+ * none.
+ */
 function numbersIn(value: unknown): number[] {
   if (typeof value === 'boolean' || typeof value === 'number') return [Number(value)];
   if (Array.isArray(value)) return value.filter((entry) => !Array.isArray(entry)).flatMap(numbersIn);
@@ -131,10 +141,10 @@ const verdict: Refusal = {
   hint: `To train on the good answers alone, keep only their rows and remove '{}' from them.`,
 };
 const namedVerdict = refusals(['kto_tag', 'kto_label', 'desirable', 'is_desirable', 'undesirable', 'is_undesirable'], verdict);
-/** Also what the column of a classification is called. */
+/** Classification data sets use the same column name. */
 const label = refusals(['label'], { ...verdict, changes: isVerdict });
 
-/** Without a chat template nothing writes tools. */
+/** Nothing writes tools where there is no chat template. */
 const plainTools = refusals(['tools', 'functions'], {
   why: 'a prompt that is plain text has no place for tools.',
   hint: `Write the row as {"messages": [...]}, leave it out, or remove '{}' if it calls no tool.`,
@@ -145,7 +155,7 @@ const chosenTool = refusals(['function_call', 'tool_choice'], {
   changes: (value) => value !== 'auto' && value !== 'none',
 });
 
-/** These columns of a row or a message hold what is no text. */
+/** These columns of a row or a message hold images, audio or video. */
 export const mediaColumns: readonly string[] = [
   'image',
   'images',
@@ -186,7 +196,7 @@ const unlearnedRow: Refusal = {
   hint: 'Leave the row out of the file.',
 };
 const rowTrained = [
-  // A loss that is another number is what was measured of the row.
+  // A `loss` with any other number is a measurement.
   ...refusals(['train', 'training', 'trainable', 'loss'], {
     ...unlearnedRow,
     changes: (value) => numbersIn(value).includes(0),
@@ -199,7 +209,7 @@ const maskBesideText = refusals(masksOfTokens, {
   hint: `Write the row as "input_ids" with '{}', or remove it.`,
 });
 
-/** NeMo names the speakers whose turns are not trained; those who are not the assistant never are. */
+/** NeMo names the speakers whose turns are not trained. Speakers other than the assistant are never trained anyway. */
 const speakerMask = refusals(['mask'], {
   why: 'it names a speaker whose turns are not to be learned.',
   hint: `Write "train": false into those turns and remove '{}'.`,
@@ -219,22 +229,22 @@ const everyTurn = [...everyAnswer, ...chosenTool];
 
 const besideTurns = ['system', 'system_prompt', 'chat_template_kwargs', 'documents', 'tools', 'functions'];
 
-/** Columns of rows, by what the row is. */
+/** Holds the table of columns for each kind of row. */
 export const rowColumns = {
   messages: table(['messages', ...besideTurns], everyTurn),
   sharegpt: table(['conversations', ...besideTurns], everyTurn),
-  /** `prompt` and `completion`, of which at least one is a list of messages. */
+  /** Holds the columns of rows whose `prompt` or `completion` is a list of messages. */
   turns: table(['prompt', 'completion', ...besideTurns], everyTurn),
   alpaca: table(['instruction', 'input', 'output', ...besideTurns], everyTurn),
-  /** For a model without a chat template. */
+  /** Holds the columns of Alpaca rows for a model without a chat template. */
   alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyTurn, plainTools),
   completion: table(['prompt', 'completion'], everyTurn, plainTools, plainSystem),
   text: table(['text'], everyRow),
 } as const satisfies Record<string, ColumnTable>;
 
-/** Columns of token rows that say for each token whether it is trained (1) or not (0). */
+/** Lists the columns of token rows that say for each token whether it is trained (1) or not (0). */
 export const tokenMasks = [...masksOfTokens, 'loss_scale', 'loss_weights', 'token_weights', 'weights'];
-/** Columns that say where the sequences of a row begin, of which it can have only one. */
+/** Lists the columns that say where the packed sequences of a row begin. A row may hold only one sequence. */
 export const sequenceLengths = ['seq_lens', 'seq_lengths', 'cu_seqlens', 'cu_seq_lens', 'cu_seq_lens_q', 'cu_seq_lens_k'];
 
 export const tokenColumns = table(
@@ -264,7 +274,7 @@ export const tokenColumns = table(
   ),
 );
 
-/** Columns of messages and of their parts that say whether they are trained. */
+/** Lists the columns of messages and of their parts that say whether they are trained. */
 export const trainedColumns = [
   'train',
   'training',
@@ -275,10 +285,10 @@ export const trainedColumns = [
   'loss_weight',
   'loss_scale',
 ] as const;
-/** Those with which a turn can ask to be trained; a weight of 1 is what messages have that nobody has weighed. */
+/** Lists the columns by which a turn can ask to be trained. `weight` is not among them: a weight of 1 is the default. */
 export const askColumns = ['train', 'training', 'trainable', 'loss', 'masked'] as const;
 
-/** `prefix` of Mistral marks such a turn, `eot` (end of turn) of torchtune every other. */
+/** Mistral's `prefix` marks a turn without an end token; torchtune's `eot` (end of turn) is false on one. */
 const unendedTurn: Refusal = {
   why: 'it says that the turn does not end, and every answer is trained with its end.',
   hint: `Leave the row out, or join the turn with what follows and remove '{}'.`,
@@ -312,7 +322,7 @@ const eachTurn = [
   ...refusals(['chosen', 'rejected', 'rejected_content'], preference),
 ];
 
-/** A message has its thought in one of these columns; the first is OpenAI's and that of most templates. */
+/** Lists the columns that may hold the reasoning of a message. The first is the name that OpenAI and most templates use. */
 export const thoughtColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
 const besideContent = [...thoughtColumns, 'tool_calls', 'function_call', 'tool_call_id', 'name'];
 
@@ -332,7 +342,7 @@ const notOfRows: Refusal = {
   hint: `Remove '{}' from "chat_template_kwargs".`,
 };
 
-/** What a template is given for every row, which a row cannot give it itself. */
+/** Lists the template variables that are the same for every row, and that a row therefore cannot set. */
 export const templateColumns = table(
   [],
   refusals(['messages', 'conversation', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message'], {
@@ -346,7 +356,7 @@ export const templateColumns = table(
   }),
 );
 
-/** Whether a template variable of this name is the same for every row, so that no row's own takes its place. */
+/** Returns whether a template variable of this name is the same for every row, so that a row cannot set it. */
 export function isSetForAll(name: string): boolean {
   return templateColumns.refused.has(fold(name));
 }

@@ -1,4 +1,4 @@
-/** What a row of a data set says: the format its keys show, and the conversation or text in it. */
+/** Reads the content of a row: the format that its keys show, and the conversation or text in it. */
 import type { ChatMessage, DataFormat, ToolCall } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
@@ -24,7 +24,7 @@ import { mappingText } from './mapping.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { invalid, isMissing, shown, text, wellFormed, written } from './values.ts';
 
-/** What a row's keys say about its format; null for a row of preferences, and where they say nothing. */
+/** Returns the format that the keys of a row show. Returns null for a preference row, and where the keys show none. */
 export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | null {
   const has = (name: string) => value[name] !== undefined && value[name] !== null;
   if (has('input_ids')) return 'tokens';
@@ -37,26 +37,27 @@ export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | nu
   return has('text') ? 'text' : null;
 }
 
-/** A conversation with what the row says about it beside its messages. */
+/** A conversation and what the row says about it beside its messages. */
 export interface Conversation {
   readonly messages: readonly ChatMessage[];
-  /** Whether message i is trained; an answer that the row says not to learn is not. Only answers of the assistant are ever trained. */
+  /** Says for each message whether it is trained. Only answers of the assistant can be, and not those that the row excludes. */
   readonly trained: readonly boolean[];
-  /** Variables of the row for the chat template, as `chat_template_kwargs` and `documents`. */
+  /** Holds the row's variables for the chat template, such as `chat_template_kwargs` and `documents`. */
   readonly variables: Fields;
-  /** Tools that may be called. */
+  /** Lists the tools that the model may call. */
   readonly tools?: readonly ToolDefinition[];
 }
 
-/** Text to be encoded: a conversation, a prompt with its completion, or text that is trained as a whole. */
+/** Content is what will be encoded: a conversation, a prompt with its completion, or text that is trained as a whole. */
 export type Content =
   | ({ readonly kind: 'messages' } & Conversation)
   | { readonly kind: 'completion'; readonly prompt: string; readonly completion: string }
   | { readonly kind: 'text'; readonly text: string };
 
 /**
- * Reads a row of text. Columns that change it and are not supported are refused by their name; the names of those that nothing was read
- * from are added to `unused`, as `id` or `messages[].name`. `promptFormat` says what a prompt and a completion are that are both text.
+ * Reads the content of a row of text. Refuses columns that change the row and are not supported, and adds the names of columns
+ * that nothing was read from to `unused`, such as `id` or `messages[].name`. `promptFormat` decides how a prompt and a
+ * completion that are both text are read.
  */
 export function contentOf(
   value: Fields,
@@ -154,7 +155,7 @@ function unknownFormat(value: Fields): Problem {
 
 // ── Conversations ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A message and whether it is trained. */
+/** A turn is a message and whether it is trained. */
 interface Turn {
   readonly message: ChatMessage;
   readonly trained: boolean;
@@ -164,7 +165,7 @@ function turn(role: ChatMessage['role'], content: string): Turn {
   return { message: { role, content }, trained: role === 'assistant' };
 }
 
-/** Turns in which calls that follow one another, or what is said before them, are one turn of the assistant. */
+/** Joins consecutive calls, and the text before them, into one turn of the assistant. */
 function joinedCalls(turns: readonly Turn[]): readonly Turn[] {
   const joined: Turn[] = [];
   for (const next of turns) {
@@ -181,7 +182,10 @@ function joinedCalls(turns: readonly Turn[]): readonly Turn[] {
   return joined;
 }
 
-/** The tools of a row; null where there are none, or where a system turn has their definitions in its text already, as Hermes writes them. */
+/**
+ * Returns the tools of a row. Returns null where there are none, or where a system turn already contains their definitions, as
+ * Hermes writes them.
+ */
 function toolsBeside(value: Fields, messages: readonly ChatMessage[], unused: Set<string>): readonly ToolDefinition[] | null {
   const tools = toolsOf(value);
   if (tools === null) return null;
@@ -193,7 +197,7 @@ function toolsBeside(value: Fields, messages: readonly ChatMessage[], unused: Se
   return null;
 }
 
-/** A message without the name of who speaks, where the chat template does not read one. */
+/** Returns a message without the name of its speaker where the chat template does not read one. */
 function withoutName(message: ChatMessage, tokenizer: Tokenizer | null, unused: Set<string>): ChatMessage {
   const { name, ...rest } = message;
   if (name === undefined || message.role === 'tool' || /\bname\b/.test(tokenizer?.chatTemplate ?? '')) return message;
@@ -201,7 +205,7 @@ function withoutName(message: ChatMessage, tokenizer: Tokenizer | null, unused: 
   return rest;
 }
 
-/** The text for the system that stands beside the turns; empty where there is none. */
+/** Returns the system prompt in the row's columns, or an empty text. */
 function systemOf(value: Fields): string {
   const [first, second] = ['system', 'system_prompt'].filter((name) => !isMissing(value[name]) && value[name] !== '');
   if (first === undefined) return '';
@@ -210,7 +214,7 @@ function systemOf(value: Fields): string {
   return text(value[first], first);
 }
 
-/** The turns with the row's `system` before them, unless they begin with the same. */
+/** Returns the turns with the row's system prompt before them, unless they already begin with it. */
 function withSystem(value: Fields, turns: readonly Turn[]): readonly Turn[] {
   const system = systemOf(value);
   if (system === '') return turns;
@@ -223,7 +227,7 @@ function withSystem(value: Fields, turns: readonly Turn[]): readonly Turn[] {
   );
 }
 
-/** What the row gives the chat template beside its messages. */
+/** Returns the variables that the row passes to the chat template beside its messages. */
 function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<string>): Fields {
   const given = value['chat_template_kwargs'] ?? {};
   if (typeof given !== 'object' || Array.isArray(given))
@@ -246,14 +250,14 @@ function variablesOf(value: Fields, tokenizer: Tokenizer | null, unused: Set<str
   return variables;
 }
 
-/** How messages are written: OpenAI's way, or ShareGPT's. */
+/** A dialect is a way to write messages: OpenAI's or ShareGPT's. */
 interface Dialect {
   readonly columns: ColumnTable;
   role(message: Fields, where: string): ChatMessage['role'] | 'call';
   content(message: Fields, where: string): unknown;
 }
 
-/** The list of messages in the column `name`. */
+/** Reads the list of messages in the column `name`. */
 function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<string>): Turn[] {
   const entries = value[name];
   if (!Array.isArray(entries) || entries.length === 0)
@@ -262,7 +266,7 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
       'A conversation is a list of {"role", "content"}.',
     );
   return entries.map((entry: unknown, i): Turn => {
-    // Where a row has two lists, the one is named too.
+    // A row may have two lists of messages, so the message names its column.
     const where = `message ${i + 1}${name === 'prompt' || name === 'completion' ? ` of '${name}'` : ''}`;
     if (typeof entry !== 'object' || entry === null)
       throw invalid(`${where} is not an object.`, 'A message is {"role", "content"}.');
@@ -272,7 +276,7 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
     const role = said === 'call' ? 'assistant' : said;
     const content = dialect.content(fields, where);
     const calls = callsOf(fields, where);
-    // An answer that calls a tool need not say anything.
+    // An answer that calls a tool may be without content.
     const parts = isMissing(content) && calls.length > 0 ? [] : partsOf(content, where);
     for (const part of parts) checkColumns(part.fields, partColumns, { where, path: `${name}[].content[].` }, unused);
     const spoken = wellFormed(parts.map((part) => part.text).join(''));
@@ -282,13 +286,13 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
         : { role, content: spoken, ...besideContent(fields, role, calls, where) };
     if (role !== 'tool' && !isEmpty(fields['tool_call_id'])) unused.add(`${name}[].tool_call_id`);
     if (name !== 'prompt') return { message, trained: isTrained(fields, role, parts, where) };
-    // What the completion follows is given, whoever says it.
+    // Messages before the completion are never trained, whoever speaks.
     refuseWish(fields, parts, where, 'stands before the completion, which alone is trained');
     return { message, trained: false };
   });
 }
 
-/** What a message has beside its content. */
+/** Reads the fields of a message beside its content. */
 function besideContent(
   fields: Fields,
   role: ChatMessage['role'],
@@ -313,7 +317,7 @@ function besideContent(
   };
 }
 
-/** Messages, or a text that one of `role` says. */
+/** Reads a list of messages, or a text as one message of `role`. */
 function turnsOrText(value: Fields, name: string, role: ChatMessage['role'], unused: Set<string>): Turn[] {
   const given = value[name];
   if (typeof given !== 'string') return turnsOf(value, name, openAi, unused);
@@ -325,7 +329,7 @@ interface Part {
   readonly text: string;
 }
 
-/** A text, or a list of parts that are all text. */
+/** Returns a text, or a list of text parts, as parts. */
 function partsOf(content: unknown, where: string): Part[] {
   if (typeof content === 'string') return [{ fields: {}, text: content }];
   if (!Array.isArray(content))
@@ -343,7 +347,9 @@ function partsOf(content: unknown, where: string): Part[] {
   });
 }
 
-/** Whether a message is trained: those of the assistant, unless it or all of its parts say otherwise. */
+/**
+ * Returns whether a message is trained. Messages of the assistant are, unless the message or all of its parts say otherwise.
+ */
 function isTrained(fields: Fields, role: ChatMessage['role'], parts: readonly Part[], where: string): boolean {
   if (role !== 'assistant') {
     refuseWish(fields, parts, where, `is of the ${role}: only answers of the assistant are trained`);
@@ -362,7 +368,7 @@ function isTrained(fields: Fields, role: ChatMessage['role'], parts: readonly Pa
   return (said ?? true) && unlearned.length === 0;
 }
 
-/** Refuses a message that, or a part of which, asks to be trained; `why` says why it is not. */
+/** Refuses a message if it or one of its parts asks to be trained. `why` says why it cannot be. */
 function refuseWish(fields: Fields, parts: readonly Part[], where: string, why: string): void {
   for (const said of [fields, ...parts.map((part) => part.fields)]) {
     const wish = askColumns.find((name) => !isMissing(said[name]));
@@ -375,7 +381,7 @@ function refuseWish(fields: Fields, parts: readonly Part[], where: string, why: 
   }
 }
 
-/** What the columns of a message or a part say of its training; null where they say nothing. */
+/** Returns what the columns of a message or a part say about its training, or null where they say nothing. */
 function trainedSaid(fields: Fields, where: string): boolean | null {
   let said: boolean | null = null;
   for (const name of trainedColumns) {
@@ -393,7 +399,7 @@ function trainedSaid(fields: Fields, where: string): boolean | null {
   return said;
 }
 
-/** What the roles are called, by the names of OpenAI, ShareGPT, LLaMA-Factory and ms-swift. */
+/** Maps the role names of OpenAI, ShareGPT, LLaMA-Factory and ms-swift to roles. */
 const roleNames: Readonly<Record<string, ChatMessage['role'] | 'call'>> = {
   system: 'system',
   developer: 'developer',
@@ -433,7 +439,7 @@ const shareGpt: Dialect = {
     const [role, other] = [message['from'], message['role']]
       .filter((from) => !isMissing(from) && from !== '')
       .map((from) => {
-        // NeMo begins its names with a capital.
+        // NeMo's role names begin with a capital letter.
         const name = typeof from === 'string' ? from.toLowerCase() : '';
         if (Object.hasOwn(roleNames, name)) return roleNames[name]!;
         throw invalid(`${where} is from ${shown(from)}.`, `Known are ${Object.keys(roleNames).join(', ')}.`);
@@ -445,7 +451,7 @@ const shareGpt: Dialect = {
   },
   content({ value, content }, where) {
     if (isMissing(value)) return content;
-    // An empty text fills a column that another source of the data has.
+    // Merged data sets fill a column that one source lacks with an empty text.
     if (isMissing(content) || content === '' || content === value) return value;
     if (value === '') return content;
     throw invalid(`${where} has a 'value' and something else as its 'content'.`, 'Keep one of them.');

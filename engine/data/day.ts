@@ -1,15 +1,15 @@
 /**
- * The day that a chat template prints. A run has one: it is recorded when the run begins and goes into every rendering of its rows, so that
- * they become the same tokens whenever it goes on. It is a day and not a moment, because rows that are rendered a minute apart must not
- * differ either, and because a moment would be another day in another time zone.
+ * Handles the day that a chat template prints. A run records its day when it begins and uses it for every rendering, so that a
+ * resumed run produces the same tokens. It is a day, not a time: rows rendered a minute apart must not differ, and a time would
+ * fall on another day in another time zone.
  */
 import { Problem } from '../problem.ts';
 import { isDay } from '../recipe.ts';
 
-/** `2026-07-15` */
+/** A day is written as `2026-07-15`. */
 export type Day = string;
 
-/** The day of the calendar here at a time in UTC milliseconds. */
+/** Returns the local calendar day of a time in UTC milliseconds. */
 export function dayOf(time: number): Day {
   return new Date(wallClockOf(time)).toISOString().slice(0, 10);
 }
@@ -18,7 +18,10 @@ export function today(): Day {
   return dayOf(Date.now());
 }
 
-/** What a clock on the wall shows, as the milliseconds that it would be in UTC: the beginning of the day, or now where there is none. */
+/**
+ * Returns what a local clock shows, as the UTC milliseconds of the same reading: midnight of `day`, or now where no day is
+ * given.
+ */
 export function wallClock(day: Day | undefined): number {
   return day === undefined ? wallClockOf(Date.now()) : Date.parse(`${requireDay(day)}T00:00:00.000Z`);
 }
@@ -27,7 +30,7 @@ function wallClockOf(time: number): number {
   return time - 60_000 * new Date(time).getTimezoneOffset();
 }
 
-/** The day that is written so; refuses what is none. */
+/** Returns a value as a day. Throws a `Problem` if it is not one. */
 export function requireDay(day: unknown): Day {
   if (isDay(day)) return day;
   throw new Problem('request-invalid', `'${String(day)}' is no day.`, 'Write it as 2026-07-15.');

@@ -1,9 +1,9 @@
-/** What a person reads of a version: in what it differs from the one that it was made of. */
+/** Describes how a version of a data set differs from the version that it was made from. */
 import { basename } from 'node:path';
 import type { DataChange, DatasetVersion } from '../contract.ts';
 import { shown } from '../problem.ts';
 
-/** Says in a few words what makes a version another one than `parent`: `30 of 300 rows held back for evaluation, seed 7`. */
+/** Says in a few words what distinguishes a version from `parent`: `30 of 300 rows held back for evaluation, seed 7`. */
 export function differenceOf(version: DatasetVersion, parent: DatasetVersion | null): string {
   if (parent === null) return 'As it was added';
   const rows = (of: DatasetVersion) => of.trainRows + of.evalRows;
@@ -18,7 +18,7 @@ export function differenceOf(version: DatasetVersion, parent: DatasetVersion | n
   return made.map((change) => said(change, version, parent)).join('; ');
 }
 
-/** Rows that the changes of a version name one by one. */
+/** Counts the rows that a version's changes name individually. */
 function named({ changes }: DatasetVersion): number {
   return changes.reduce((sum, change) => {
     if (change.kind === 'exclude') return sum + change.files.reduce((all, { rows }) => all + rows.length, 0);

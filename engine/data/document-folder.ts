@@ -1,4 +1,4 @@
-/** A folder of texts, each of which is a document: which of its files are read, and which are left out. */
+/** Lists a folder of texts, each of which is a document: the files that are read and those that are left out. */
 import { readdirSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { isDataFile, isDocument } from '../data-files.ts';
@@ -6,9 +6,9 @@ import { Problem, shown } from '../problem.ts';
 
 export interface DocumentFolder {
   readonly path: string;
-  /** The documents in it and in folders within it, in the order of their paths. */
+  /** Lists the documents in the folder and its subfolders, ordered by path. */
   readonly files: readonly string[];
-  /** What else is there: `3 hidden`, `2 .png`. */
+  /** Counts what was left out, by kind: `3 hidden`, `2 .png`. */
   readonly leftOut: readonly string[];
 }
 
@@ -17,8 +17,8 @@ const deepest = 32;
 const mostNamed = 8;
 
 /**
- * Lists the documents of a folder. Hidden files, and links, which may lead anywhere, are left out. Throws a Problem where it has none, and
- * where it has files of rows too: some of those may be for evaluation.
+ * Lists the documents of a folder. Leaves out hidden files and links, which may lead anywhere. Throws a `Problem` where there
+ * are no documents, and where there are files of rows too, because some of those may be meant for evaluation.
  */
 export function documentsIn(path: string): DocumentFolder {
   const files: string[] = [];
@@ -63,7 +63,7 @@ export function documentsIn(path: string): DocumentFolder {
   return { path, files, leftOut };
 }
 
-/** Says what was taken from a folder, in a sentence without its end. */
+/** Describes what was taken from a folder, as a sentence without its full stop. */
 export function folderSentence({ path, files, leftOut }: DocumentFolder): string {
   const more = leftOut.length === 0 ? 'nothing is left out' : `left out are ${leftOut.slice(0, mostNamed).join(', ')}`;
   return `The folder ${path}: ${files.length} ${files.length === 1 ? 'text' : 'texts'}, ${more}`;

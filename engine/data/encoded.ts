@@ -1,4 +1,4 @@
-/** A row as ids and labels, whatever its format. */
+/** Holds the type of a row as token ids and labels, whatever its format. */
 import type { ChatMessage } from '../contract.ts';
 import type { LabelledTokens } from '../labels.ts';
 

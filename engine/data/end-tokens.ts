@@ -1,11 +1,11 @@
-/** Where the tokens that end an answer stand in a text. */
+/** Finds the tokens that end an answer in a text. */
 import type { Tokenizer } from './tokenizer.ts';
 
-/** The added tokens of a tokenizer as they stand in a text, and which of them end an answer. */
+/** Knows the added tokens of a tokenizer by their text, and which of them end an answer. */
 export class EndTokens {
   readonly #added: ReadonlyMap<string, number>;
   readonly #stops: ReadonlySet<number>;
-  /** Lengths of the added tokens, the longest first. */
+  /** Holds the lengths of the added tokens, longest first. */
   readonly #lengths: readonly number[];
 
   constructor({ addedTokens, stopTokens }: Pick<Tokenizer, 'addedTokens' | 'stopTokens'>) {
@@ -15,8 +15,9 @@ export class EndTokens {
   }
 
   /**
-   * The end of a turn that begins at `from` and goes on to the end of the text: behind what is said come only added tokens and white
-   * space (`tail`), and the first of these tokens that ends an answer is the end. Null when there is none.
+   * Finds the end of a turn that begins at `from` and reaches to the end of the text. After the turn's content come only added
+   * tokens and white space; `tail` is where these begin, and `end` is behind the first of them that ends an answer. Returns
+   * null where there is no such token.
    */
   find(text: string, from: number): { readonly tail: number; readonly end: number } | null {
     let at = text.length;
@@ -30,7 +31,7 @@ export class EndTokens {
     }
   }
 
-  /** The token that ends an answer with which the text begins, or null. */
+  /** Returns the token at the beginning of a text if it ends an answer, otherwise null. */
   startOf(text: string): string | null {
     const length = this.#lengths.find((size) => this.#added.has(text.slice(0, size)));
     const token = length === undefined ? null : text.slice(0, length);

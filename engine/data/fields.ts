@@ -1,15 +1,15 @@
-/** The fields of a file of rows, for a person to say what they mean where no format is known by them. */
+/** Lists the fields of a file whose format is not recognized, so that a person can say what they mean. */
 import type { DataColumns } from '../contract.ts';
 import { detectFormat } from './content.ts';
 import { guessMapping } from './guess-mapping.ts';
 import { fieldText } from './mapping.ts';
 import { readRecords } from './readers/index.ts';
 
-/** As many rows are looked at; fields that only later ones have are not offered. */
+/** How many rows are examined. Fields that appear only in later rows are not offered. */
 const rowsLookedAt = 50;
 const exampleLength = 200;
 
-/** Returns the fields of the first rows with an example each, and the format, which is null where nobody knows what the fields mean. */
+/** Returns the fields of the first rows with an example of each, and the format, or null where the fields match none. */
 export async function columnsOf(path: string): Promise<DataColumns> {
   const examples = new Map<string, string>();
   let format: DataColumns['format'] = null;

@@ -1,16 +1,19 @@
-/** Says what a row is and by what that is known, in words. */
+/** Explains in words which format a row has and how it was recognized. */
 import { detectFormat } from './content.ts';
 import { type Fields, preferenceProblem } from './columns.ts';
 import { guessOfRow } from './guess-mapping.ts';
 
 export interface FormatReason {
-  /** What the row is; null where nobody knows it, and where it cannot be trained on. */
+  /** Names the format. It is null where the format is not recognized or cannot be trained on. */
   readonly name: string | null;
-  /** By what that is known, or what it looks like. */
+  /** Says how the format was recognized, or what the row looks like. */
   readonly why: string;
 }
 
-/** Returns what a row is and why: `ShareGPT`, `'conversations' holds lists of from and value`. Rows of one kind have the same. */
+/**
+ * Returns the format of a row and how it was recognized: `ShareGPT`, `'conversations' holds lists of from and value`. Rows of
+ * one format return equal reasons.
+ */
 export function formatReason(row: Fields): FormatReason {
   switch (detectFormat(row)) {
     case 'tokens':
@@ -40,7 +43,7 @@ function looksLike(row: Fields): string {
   return `columns are called '${guess.question}' and '${guess.answer}', and nobody has said yet whether they are question and answer`;
 }
 
-/** What a column of messages holds, by the first of them. */
+/** Describes what a column of messages holds, judged by the first message. */
 function lists(row: Fields, column: string): string {
   const list = row[column];
   const first: unknown = Array.isArray(list) ? list[0] : undefined;

@@ -1,4 +1,6 @@
-/** What fields of unknown names may mean, for a person to decide: it is never taken without a word. */
+/**
+ * Guesses what fields with unknown names mean. A guess is only a suggestion: it is never applied until a person confirms it.
+ */
 import type { DataColumns } from '../contract.ts';
 import { fieldText } from './mapping.ts';
 
@@ -9,8 +11,8 @@ const names = {
 } as const;
 
 /**
- * Guesses by the names of fields which is the answer, the question and the system prompt, for a person to decide; null where no name
- * says so. A field with a number in it (`ticket_id`, `input_tokens`) is none of them.
+ * Guesses from the names of fields which one is the answer, the question and the system prompt. Returns null where no name
+ * tells. Fields whose example is a number, such as `ticket_id` or `input_tokens`, are never chosen.
  */
 export function guessMapping(columns: DataColumns['columns']): DataColumns['guess'] {
   const texts = columns.filter(({ example }) => !/^\s*[-+\d.,]+\s*$/.test(example)).map(({ name }) => name);
@@ -26,7 +28,7 @@ export function guessMapping(columns: DataColumns['columns']): DataColumns['gues
   return { answer, question: rest(find(names.question)), system: rest(find(names.system)) };
 }
 
-/** Returns the guess for one row; null where its names do not say what is asked and what is answered. */
+/** Returns the guess for one row, or null where its names do not show a question and an answer. */
 export function guessOfRow(
   row: Readonly<Record<string, unknown>>,
 ): { readonly question: string; readonly answer: string } | null {

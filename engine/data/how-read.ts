@@ -1,4 +1,4 @@
-/** How the files of a data set are read, in sentences for a report. */
+/** Describes in sentences how the files of a data set are read, for a report. */
 import { basename } from 'node:path';
 import { folderSentence } from './document-folder.ts';
 import { howRead } from './readers/index.ts';
@@ -6,7 +6,7 @@ import type { RowFiles } from './row-files.ts';
 
 const mostNamed = 5;
 
-/** Returns a sentence without its end for each of the first files, and for each folder of texts. */
+/** Returns a sentence without its full stop for each of the first files, and for each folder of texts. */
 export async function howFilesAreRead({ paths, folders = [] }: RowFiles): Promise<string[]> {
   if (folders.length > 0) return folders.map(folderSentence);
   const named = await Promise.all(

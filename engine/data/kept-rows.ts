@@ -1,12 +1,12 @@
 /**
- * Keeps what reading makes of rows in a file, and reads it back, group of rows by group. The file is found by a key of everything that
- * decides its content, so that it never has to be brought up to date.
+ * Keeps encoded rows in a file and reads them back, group by group. The file is found by a key of everything that decides its
+ * content, so it never has to be updated.
  *
- * A group is: the number of its token numbers and of the bytes of its text (two uint32), the SHA-256 of all else, the numbers (int32), and
- * the text (JSON). The last group holds what is known once all rows were read. Each hash is also one of the key and of the place of its
- * group, so that a file that was cut, damaged or given another name is noticed at the first group that is not what it was. What a row is
- * made of is any JSON in which token ids with their labels may stand anywhere: a row may be several examples, or examples of several
- * sequences.
+ * A group holds: the number of its token numbers and of the bytes of its text (two uint32), the SHA-256 of everything else in
+ * the group, the numbers (int32), and the text (JSON). The last group holds what is known once all rows have been read. Each
+ * hash also covers the key and the position of its group, so that a file that was cut, damaged or renamed is noticed at the
+ * first group that differs. What is kept of a row may be any JSON with token ids and their labels anywhere in it: a row may be
+ * several examples, or examples of several sequences.
  */
 import { createHash } from 'node:crypto';
 import { rmSync, statfsSync } from 'node:fs';
@@ -17,12 +17,12 @@ import { toWriteProblem } from '../formats/folder.ts';
 import type { LabelledTokens } from '../labels.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
-/** This number changes when the layout of the file does, or what it says of rows. */
+/** Increases whenever the layout of the file, or what it says about rows, changes. */
 export const keptRowsVersion = 4;
 
-/** All files of the cache take at most so many bytes together, and none takes more by itself. */
+/** Limits the size of the cache: all its files together, and so each of them, take at most this many bytes. */
 export const mostKeptBytes = 4 * 2 ** 30;
-/** The disk is left so much: a run needs room for its checkpoints. */
+/** This much of the disk stays free, because a run needs room for its checkpoints. */
 const leastFreeBytes = 2 ** 30;
 const bytesBetweenLooks = 2 ** 26;
 
@@ -31,35 +31,38 @@ const mostNumbersOfGroup = 1 << 16;
 const headerBytes = 8;
 const hashBytes = 32;
 
-/** Returns the folder in which rows are kept within a cache. */
+/** Returns the folder of a cache in which rows are kept. */
 export function keptRowsFolder(cacheDir: string): string {
   return join(cacheDir, 'tokens');
 }
 
-/** A row, where it is in the data, and what was made of it. */
+/** A row, its place in the data, and what was made of it. */
 export interface KeptRow {
   readonly line: number;
   readonly at: number;
   readonly made: readonly object[];
 }
 export interface KeptGroup {
-  /** The number of the file that all rows of the group are in. */
+  /** Numbers the file that all rows of the group are in. */
   readonly file: number;
   readonly rows: readonly KeptRow[];
 }
 
-/** The text of a group: rows, or the end. */
+/** The text of a group describes rows, or the end. */
 type GroupText =
   | { readonly file: number; readonly rows: readonly (readonly [line: number, at: number, made: unknown])[] }
   | { readonly end: unknown };
 
-/** Stands in the text for ids and labels: how many ids, and how many bounds of trained spans follow them; -1: the labels follow. */
+/**
+ * This key stands in the text for ids and labels. Its value gives the number of ids and the number of bounds of trained spans
+ * that follow them, or -1 where the labels themselves follow.
+ */
 const tokensKey = '#';
 type TokensPlace = readonly [ids: number, bounds: number];
 
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Writes kept rows. Where they cannot be kept it says why, once, and does nothing more: nobody's work depends on it. */
+/** Writes kept rows. If they cannot be kept, it records why, once, and does nothing more, because the cache is optional. */
 export class KeptRowsWriter {
   readonly #path: string;
   readonly #key: string;
@@ -69,7 +72,7 @@ export class KeptRowsWriter {
   #group = 0;
   #fileNumber = 0;
   #rows: (readonly [number, number, unknown])[] = [];
-  /** The numbers of the group, in one block that every group uses again. */
+  /** Holds the numbers of the group in one block that is reused for every group. */
   #numbers = new Int32Array(mostNumbersOfGroup);
   #count = 0;
 
@@ -87,7 +90,7 @@ export class KeptRowsWriter {
     return this.#failure;
   }
 
-  /** Adds the next row; `file` is the number of the file it is in. */
+  /** Adds the next row. `file` is the number of the file that it is in. */
   add(file: number, { line, at, made }: KeptRow): void {
     if (this.#failure !== null) return;
     if (file !== this.#fileNumber) this.#endGroup();
@@ -96,7 +99,7 @@ export class KeptRowsWriter {
     if (this.#rows.length >= mostRowsOfGroup || this.#count >= mostNumbersOfGroup) this.#endGroup();
   }
 
-  /** Ends the file with what is known of all rows, and gives it its name. */
+  /** Ends the file with what is known of all rows, and gives it its final name. */
   finish(end: object): void {
     this.#endGroup();
     this.#write({ end });
@@ -152,7 +155,7 @@ export class KeptRowsWriter {
     this.#file = null;
   }
 
-  /** Returns the value as JSON can have it; its tokens are put aside, in the order in which they come. */
+  /** Returns a value as JSON can hold it. Its tokens are set aside, in the order in which they occur. */
   #packed(value: unknown): unknown {
     if (typeof value !== 'object' || value === null) return value;
     if (Array.isArray(value)) return value.map((one) => this.#packed(one));
@@ -197,8 +200,8 @@ function hashOf(key: string, group: number, parts: readonly Uint8Array[]): Buffe
 // ── Reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Hands over kept rows group by group and returns what is known of all of them; null where the file is not there, or from some group on
- * is not what was written. A group that is handed over is what it was; a file that is not is removed.
+ * Passes kept rows on, group by group, and returns what is known of all of them. Returns null where the file does not exist, or
+ * where some group is not what was written. Every group that is passed on has been verified; a damaged file is removed.
  */
 export async function readKeptRows(
   path: string,
@@ -209,7 +212,7 @@ export async function readKeptRows(
   if (handle === null) return null;
   let isSound = true;
   try {
-    // The files that were used longest ago are removed first.
+    // The cache removes the files that have been unused longest first.
     const now = new Date();
     await utimes(path, now, now).catch(() => {});
     const { size } = await handle.stat();
@@ -230,7 +233,7 @@ export async function readKeptRows(
 
 interface ReadGroup {
   readonly is: KeptGroup | { readonly end: object };
-  /** Where it ends in the file. */
+  /** Gives the position in the file at which the group ends. */
   readonly end: number;
 }
 
@@ -251,7 +254,7 @@ async function readGroup(
     const text = JSON.parse(new TextDecoder().decode(body.subarray(4 * count))) as GroupText;
     return { is: unpacked(text, new Int32Array(body.buffer, 0, count)), end: from + bytes };
   } catch {
-    // A disk that cannot read it has not kept it.
+    // A file that the disk cannot read counts as not kept.
     return null;
   }
 }

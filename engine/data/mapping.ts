@@ -1,4 +1,4 @@
-/** Rows in fields that no format has: what a person has said that they mean. */
+/** Maps the fields of rows whose format is unknown to a known format, as a person has specified. */
 import type { ColumnMapping, MappedText } from '../contract.ts';
 import { Problem, type ProblemCode, shown } from '../problem.ts';
 import { nearestWord } from '../recipe.ts';
@@ -6,12 +6,12 @@ import type { RecordOrProblem } from './readers/reader.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** A column that none of so many rows has is none of the file. */
+/** A mapped column that none of the first rows has counts as missing from the file. This is how many rows are examined. */
 const rowsLookedAt = 50;
 const mostNamed = 40;
 const placeholder = /\{\{|\}\}|\{([^{}]*)\}/g;
 
-/** Returns the columns that a text is made of. */
+/** Returns the columns that a text is composed of. */
 export function columnsIn(text: MappedText | null): string[] {
   if (text === null) return [];
   if (typeof text === 'string') return [text];
@@ -19,16 +19,16 @@ export function columnsIn(text: MappedText | null): string[] {
   return [...text.template.matchAll(placeholder)].flatMap(([, name]) => (name === undefined ? [] : [name]));
 }
 
-/** Reads records of one file as what a mapping says that their fields mean. */
+/** Reads the records of one file as their mapping specifies. */
 export class MappedRecords {
   readonly #path: string;
   readonly #mapping: ColumnMapping;
-  /** Columns of the mapping that no row has had so far, and those that rows have had. */
+  /** Holds the columns of the mapping that no row has had so far, and the columns that rows have had. */
   readonly #missing: Set<string>;
   readonly #known = new Set<string>();
   #rows = 0;
 
-  /** `fromStart`: whether the rows are read from the first on, so that a column that none has is known. */
+  /** `fromStart` says whether rows are read from the first one on, so that a column that none of them has can be reported. */
   constructor(path: string, mapping: ColumnMapping, fromStart: boolean) {
     this.#path = path;
     this.#mapping = mapping;
@@ -36,7 +36,7 @@ export class MappedRecords {
     this.#missing = new Set(fromStart ? [question, answer, system].flatMap(columnsIn) : []);
   }
 
-  /** Returns a record in the fields of a known format. Throws a Problem where no row has a column that the mapping names. */
+  /** Returns a record in the fields of a known format. Throws a `Problem` where no row has a column that the mapping names. */
   map(record: RecordOrProblem): RecordOrProblem {
     if (!('value' in record)) return record;
     if (this.#missing.size > 0) {
@@ -64,7 +64,7 @@ export class MappedRecords {
     return { ...record, value: mappedRow(value, this.#mapping) };
   }
 
-  /** Throws a Problem where none of the rows had a column that the mapping names. */
+  /** Throws a `Problem` where none of the rows had a column that the mapping names. */
   end(): void {
     const [name] = this.#missing;
     if (name === undefined || this.#rows === 0) return;
@@ -77,7 +77,7 @@ export class MappedRecords {
   }
 }
 
-/** Whether there is something in a value that JSON has no word for, and would be written as null. */
+/** Returns whether a value contains a number that JSON cannot express and would write as null. */
 function hasNoNumber(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.values(value).some(hasNoNumber);
   return typeof value === 'number' && !Number.isFinite(value);
@@ -92,7 +92,7 @@ function hintFor(name: string, names: readonly string[]): string {
   return near === null ? 'Name a column that the rows have.' : `Did you mean '${shown(near, 80)}'?`;
 }
 
-/** The column without which a row is not what the mapping says; a system text and parts of a template may be left out. */
+/** Returns the first required column that a row lacks, or null. A system prompt and the parts of a template are optional. */
 function lackingColumn(row: Fields, { question, answer }: ColumnMapping): string | null {
   for (const text of [question, answer]) {
     const columns = columnsIn(text);
@@ -119,13 +119,13 @@ function textOf(row: Fields, text: MappedText): string {
   );
 }
 
-/** Returns a field as text; what is no text is written as JSON, because an answer may be an object. */
+/** Returns a field as text. A value that is not a text is written as JSON, because an answer may be an object. */
 export function fieldText(value: unknown): string {
   if (value === null || value === undefined) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** Returns a mapping as `readMapping` reads it: `question=instruction,answer=output`. */
+/** Returns a mapping in the notation that `readMapping` reads: `question=instruction,answer=output`. */
 export function mappingText({ question, answer, system }: ColumnMapping): string {
   const text = (part: MappedText): string => {
     if (typeof part === 'string') return part;
@@ -143,8 +143,8 @@ const mappingHint =
   "Write it as question=COLUMN,answer=COLUMN,system=COLUMN or text=COLUMN; a template is '{column} and {other}', a text of all rows stands in quotes.";
 
 /**
- * Reads `question=instruction,answer={output} {note},system='You are kind.'`. `text=` is plain text without a question. Throws a Problem
- * where it says something else.
+ * Reads a mapping such as `question=instruction,answer={output} {note},system='You are kind.'`. `text=` maps plain text without
+ * a question. Throws a `Problem` where the notation is wrong.
  */
 export function readMapping(written: string): ColumnMapping {
   const given = new Map<string, MappedText>();

@@ -1,21 +1,22 @@
 /**
- * Which part of a conversation is trained. Trained is what the model has to write after the generation prompt, up to and including the
- * token that ends its turn; nothing else.
+ * Builds the loss mask of a conversation. What the model has to write after the generation prompt is trained, up to and
+ * including the token that ends its turn, and nothing else.
  *
- * For an assistant turn the chat template is rendered twice: what comes before the turn with `add_generation_prompt`, and the
- * conversation through the turn without it. What the second adds to the first is the turn. It ends at its first token that ends an
- * answer; a line break that the template writes behind that token is not the model's. So the header of a turn is not trained, and
- * a channel or an empty thought that the template writes between prompt and answer is.
+ * For an assistant turn the chat template is rendered twice: the messages before the turn with `add_generation_prompt`, and the
+ * conversation through the turn without it. What the second rendering adds to the first is the turn. It ends at its first token
+ * that ends an answer; a line break that the template writes after that token is not the model's. So the header of a turn is
+ * not trained, whereas a channel or an empty thought that the template writes between prompt and answer is.
  *
- * - Where later turns leave a turn as it was written, one example trains them all. Where the template writes earlier turns differently
- *   (it cuts thoughts, or an end token stands for the last turn alone), each such turn is an example of its own: it is trained as it
- *   is written when it is the last, which is how the model will have to write it.
- * - Where the turn does not begin with the prompt, because the prompt opens a thought that the template cuts out of every turn, the
- *   answer is put behind the prompt as it stands; an answer without a thought gets an empty one, as such templates write it.
- * - Where the token that ends a turn is left to the next turn (GLM begins it with `<|user|>`), that token is trained, also behind the
- *   last turn: the model has to write it, or it never stops.
- * - A call of a tool is part of the turn that makes it, and its result is not: the model does not write that.
- * - `{% generation %}` marks take parts of a turn out of it. The end token is trained all the same where a mark closes before it.
+ * - Where later turns leave a turn as it was written, one example trains them all. Where the template writes earlier turns
+ *   differently (it removes thoughts, or writes an end token after the last turn only), each such turn is an example of its
+ *   own. It is trained as it is written when it is the last turn, which is how the model will have to write it.
+ * - Where the turn does not begin with the prompt, because the prompt opens a thought that the template removes from every
+ *   turn, the answer is appended to the prompt as it stands. An answer without a thought gets an empty one, as such templates
+ *   write it.
+ * - Where the token that ends a turn is the beginning of the next turn (GLM begins it with `<|user|>`), that token is trained,
+ *   also after the last turn: a model that has not learned it never stops.
+ * - A tool call is part of the turn that makes it. Its result is not, because the model does not write it.
+ * - `{% generation %}` marks exclude parts of a turn. The end token is trained even where a mark closes before it.
  */
 import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
@@ -28,48 +29,54 @@ import { attempt, inputsOf, mark, type TemplateInputs, thoughtOf } from './templ
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** `[start, end)` within a text. */
+/** A range `[start, end)` of characters in a text. */
 interface Span {
   readonly start: number;
   readonly end: number;
 }
 
-/** A conversation, or its beginning, as text with the parts that are trained. */
+/** A conversation, or its beginning, as text with the spans that are trained. */
 export interface ConversationExample {
   readonly messages: readonly ChatMessage[];
   readonly text: string;
   readonly trained: readonly Span[];
-  /** Lengths of the prompts within the text: the model begins to write there, so a token ends there. */
+  /**
+   * Holds the lengths of the prompts in the text. The model begins to write at these positions, so a token boundary is forced
+   * there.
+   */
   readonly prompts: readonly number[];
-  /** Which assistant turn of the conversation is the last trained one, from 1. */
+  /** Numbers the last assistant turn that is trained, from 1. */
   readonly turn: number;
-  /** Trained messages, from 1, that do not end in a token that ends an answer. */
+  /** Numbers the trained messages, from 1, that do not end with a token that ends an answer. */
   readonly endless: readonly number[];
-  /** What asks for each trained turn: the prompt without the conversation before it. */
+  /** Holds the generation prompt of each trained turn: the prompt without the conversation before it. */
   readonly asks: readonly string[];
 }
 
 export interface RenderedConversation {
-  /** One where the template leaves earlier turns as they were; at most one for each trained turn; in the order of the turns. */
+  /**
+   * Holds one example where the template leaves earlier turns as they were, otherwise at most one for each trained turn, in the
+   * order of the turns.
+   */
   readonly examples: readonly ConversationExample[];
-  /** What the template leaves out, or a part of it that is no thought. */
+  /** Lists the messages that the template leaves out wholly, or of which it leaves out a part that is not a thought. */
   readonly leftOut: readonly LeftOut[];
-  /** Turns that would be trained in examples of their own, and are not because only the last is wanted. */
+  /** Counts the turns that would be examples of their own and are left out because only the last one is wanted. */
   readonly passedOver: number;
 }
 
-/** A message whose content the template leaves out is named by its number, from 1, and its role. */
+/** A message whose content the template leaves out, given by its number, from 1, and its role. */
 export interface LeftOut {
   readonly message: number;
   readonly role: ChatMessage['role'];
 }
 
-/** How conversations are rendered. */
+/** Holds the settings that decide how conversations are rendered. */
 type Rules = Pick<RowSettings, 'unroll' | 'foldSystem'>;
 
 /**
- * Renders a conversation. Throws a `Problem` for an answer that is empty, left out, or cannot be told from the rest, and for what the
- * template does not write at all.
+ * Renders a conversation. Throws a `Problem` for an answer that is empty, left out by the template, or impossible to tell apart
+ * from the rest, and for anything that the template does not write at all.
  */
 export function renderConversation(
   template: ChatTemplate,
@@ -113,7 +120,9 @@ export function renderConversation(
   return { examples, leftOut, passedOver: turnsOf(drafts) - turnsOf(examples.filter(({ turn }) => turn > 0)) };
 }
 
-/** The examples that are wanted of a conversation; throws where it should be one and is not. */
+/**
+ * Returns the examples that are wanted of a conversation. Throws a `Problem` where there should be only one and there are more.
+ */
 function unrolled<T extends ConversationExample>(drafts: readonly T[], { unroll }: Rules): readonly T[] {
   if (drafts.length === 1 || unroll === 'all') return drafts;
   if (unroll === 'last') return drafts.slice(-1);
@@ -124,12 +133,12 @@ function unrolled<T extends ConversationExample>(drafts: readonly T[], { unroll 
   );
 }
 
-/** An example in the making, with what its template marks as generated in it; null where it marks nothing. */
+/** An unfinished example with the spans that its template marks as generated, or null where it marks none. */
 interface Draft extends ConversationExample {
   readonly marks: readonly Span[] | null;
 }
 
-/** What is trained of a turn: all of it, or what is marked and its end token. */
+/** Returns the spans of a turn that are trained: all of it, or the marked parts and its end token. */
 function spansOf({ start, end, tail }: Turn, marks: readonly Span[] | null): Span[] {
   if (marks === null) return [{ start, end }];
   const within = marks.filter((span) => span.end > start && span.start < end);
@@ -137,7 +146,10 @@ function spansOf({ start, end, tail }: Turn, marks: readonly Span[] | null): Spa
   return spans.length === 0 || tail === null ? spans : [...spans, { start: tail, end }];
 }
 
-/** The example as ids and labels: the id where it is trained, -100 elsewhere. The prompts have the ids they have when they are asked. */
+/**
+ * Encodes an example as ids and labels. A label is the id where the token is trained, and -100 elsewhere. The tokens of a
+ * prompt are those that the prompt has when it is encoded by itself.
+ */
 export async function encodeExample(
   { text, trained, prompts }: ConversationExample,
   tokenizer: Pick<Tokenizer, 'encode' | 'encodeWithOffsets' | 'decode' | 'addedTokens'>,
@@ -147,20 +159,20 @@ export async function encodeExample(
   const labels: number[] = [];
   const put = (id: number, start: number, end: number): void => {
     inputIds.push(id);
-    // A token without a width stands for a normalizer's own character: it belongs where it stands.
+    // A token of zero width is a character added by the normalizer; it belongs to the span that it stands in.
     const within = (span: Span) =>
       end > start ? end > span.start && start < span.end : start >= span.start && start < span.end;
     labels.push(trained.some(within) ? id : ignored);
   };
   let before = 0;
   for (const [i, id] of ids.entries()) {
-    // Some tokenizers report a token without the white space it begins with, or that the one before it took.
+    // Some tokenizers report a token without its leading white space, or without white space that the previous token took.
     const start = Math.min(starts[i]!, before);
     const end = ends[i]!;
     before = Math.max(before, end);
     const cut = prompts.find((prompt) => prompt > start && prompt < end);
     const parts = cut === undefined ? null : await cutToken(id, text.slice(start, cut), text.slice(cut, end), tokenizer);
-    // Where it cannot be cut, an added token that takes the white space behind it is the prompt's.
+    // An added token that takes the white space after it cannot be cut, so it belongs to the prompt.
     const isPrompts = cut !== undefined && starts[i]! < cut && tokenizer.addedTokens.has(id);
     if (parts === null) put(id, starts[i]!, isPrompts ? cut : end);
     else {
@@ -171,7 +183,10 @@ export async function encodeExample(
   return { inputIds: Int32Array.from(inputIds), labels: Int32Array.from(labels) };
 }
 
-/** Both parts of a token's text as tokens of their own; null where it is not the text of the token, or no longer the same. */
+/**
+ * Returns both parts of a token's text encoded separately. Returns null where the text is not that of the token, or would no
+ * longer be the same.
+ */
 async function cutToken(
   id: number,
   left: string,
@@ -193,10 +208,10 @@ function requireAnswer({ content, tool_calls: calls = [] }: ChatMessage, i: numb
   );
 }
 
-/** Characters that templates escape, and line breaks, which they escape or trim. */
+/** Matches characters that templates escape, and line breaks, which they escape or trim. */
 const escaped = /["'&<>\\\p{Cc}]+/u;
 
-/** Whether a text has all of `said` in its order, apart from white space, upper case and how characters are escaped. */
+/** Returns whether a text contains all of `said` in order, ignoring white space, case and how characters are escaped. */
 function holds(text: string, said: string): boolean {
   if (text.includes(said.trim())) return true;
   const plain = (value: string) => value.toLowerCase().replaceAll(/\s+/g, '');
@@ -210,33 +225,33 @@ function holds(text: string, said: string): boolean {
   return true;
 }
 
-/** A text as JSON has it that is made of ASCII alone. */
+/** Returns a text as JSON writes it in ASCII alone. */
 function inAscii(text: string): string {
   return text.replace(/[^\0-\x7F]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 interface Turn {
-  /** The conversation through the turn. */
+  /** Holds the conversation through the turn. */
   readonly text: string;
-  /** Where the prompt ends, and where the turn does. */
+  /** Gives the position at which the prompt ends; `end` gives that of the turn. */
   readonly start: number;
   readonly end: number;
-  /** Where nothing more is said and the end token follows; null where none does. */
+  /** Gives the position at which the content is complete and the end token follows, or null where there is no end token. */
   readonly tail: number | null;
   readonly marks: readonly Span[] | null;
   readonly ask: string;
 }
 
-/** The text of a conversation through one of its turns, the first `start` characters of which are the prompt. */
+/** The text of a conversation through one of its turns. Its first `start` characters are the prompt. */
 interface Written {
   readonly text: string;
   readonly start: number;
-  /** Whether the template alone wrote it. */
+  /** Is true where the template alone wrote the text. */
   readonly plain: boolean;
   readonly variables: TemplateVariables;
 }
 
-/** The text of a turn that ends: behind `tail` comes nothing that is said, behind `end` nothing of the turn. */
+/** The text of a turn that has an end: no content comes after `tail`, and nothing of the turn after `end`. */
 interface Closed {
   readonly text: string;
   readonly tail: number;
@@ -245,20 +260,23 @@ interface Closed {
 
 const closedThought = /<\/think>\s*$/;
 
-/** A thought that a prompt opens at its end. */
+/** Matches a thought that a prompt opens at its end. */
 const openedThought = /<(\w+)>\s*$/;
-/** One that it closes again because the model is not to think, as `<think></think>`, `<|channel>thought\n<channel|>` or `[THINK][/THINK]`. */
+/**
+ * Matches a thought that a prompt opens and closes because the model should not think: `<think></think>`, `<|channel>thought
+ * <channel|>` or `[THINK][/THINK]`.
+ */
 const emptyThought = /[<[]\|?(?:START_)?([\w:]+)\|?[>\]]\w*\s*[<[][/|]?(?:END_)?\1\|?[>\]]\s*$/;
-/** Nothing but tags: a header that says who speaks. */
+/** Matches a header that says who speaks: nothing but tags. */
 const tagsAlone = /^\s*(?:<[^<>\s]+>\s*)+$/;
 
-/** A prompt without the thought at its end, or without the white space there. */
+/** Returns a prompt without the thought or the white space at its end. */
 function headOf(prompt: string): string {
   const thought = emptyThought.exec(prompt) ?? openedThought.exec(prompt);
   return thought === null ? prompt.trimEnd() : prompt.slice(0, thought.index);
 }
 
-/** What a text has behind a beginning that may differ in its white space; null where it begins otherwise. */
+/** Returns what follows a beginning that may differ in its white space, or null where the text begins differently. */
 function cutLoosely(text: string, beginning: string): string | null {
   let at = 0;
   for (const unit of beginning) {
@@ -271,10 +289,10 @@ function cutLoosely(text: string, beginning: string): string | null {
   return text.slice(text.startsWith(blank, at) ? at + blank.length : at);
 }
 
-/** Variables by which templates are asked for a thought, tried for an answer that has one. */
+/** These template variables ask for a thought. They are tried for an answer that has one. */
 const thinking: readonly string[] = ['enable_thinking', 'thinking'];
 
-/** What each template has been found to ask with, the longest first. */
+/** Remembers the generation prompts found for each template, longest first. */
 const asksOf = new WeakMap<ChatTemplate, readonly string[]>();
 const mostAsks = 16;
 
@@ -290,7 +308,7 @@ class Rendering {
     this.#ends = ends;
   }
 
-  /** The first `count` messages as text. */
+  /** Renders the first `count` messages. */
   text(count: number): string {
     let text = this.#texts.get(count);
     if (text === undefined) {
@@ -300,7 +318,7 @@ class Rendering {
     return text;
   }
 
-  /** What the template marks as generated in the first `count` messages. */
+  /** Returns the spans that the template marks as generated in the first `count` messages. */
   marks(count: number, variables: TemplateVariables = this.#conversation.variables): readonly Span[] | null {
     const messages = this.#conversation.messages.slice(0, count).map(this.#conversation.write);
     return this.#template.generated(messages, { addGenerationPrompt: false, variables });
@@ -313,15 +331,15 @@ class Rendering {
     const closed = found === null ? this.#closedByNext(i, written) : { text, ...found };
     if (closed === null) this.#requireNothingBehind(i, variables);
     const end = start + text.slice(start).trimEnd().length;
-    // Only what the template wrote has its marks.
+    // Marks exist only in text that the template itself wrote.
     const marks = plain ? this.marks(i + 1, variables) : null;
     return { ...{ text, end, tail: null }, ...closed, start, marks, ask: this.#ask(i, text.slice(0, start), variables) };
   }
 
-  /** What a prompt has behind the conversation before answer `i`. */
+  /** Returns what a prompt adds to the conversation before answer `i`. */
   #ask(i: number, prompt: string, variables: TemplateVariables): string {
     const known = asksOf.get(this.#template) ?? [];
-    // Nearly all prompts of a template ask in the same words, and to render the conversation once more only to find them is dear.
+    // Nearly all prompts of a template end in the same words, and rendering the conversation again only to find them is slow.
     const same = known.find((ask) => prompt.endsWith(ask));
     if (same !== undefined) return same;
     const isOwn = variables === this.#conversation.variables;
@@ -338,17 +356,20 @@ class Rendering {
     return ask;
   }
 
-  /** Messages, from 1, that the template leaves out, or a part of them that is no thought; answers to be learned are refused then. */
+  /**
+   * Returns the numbers of messages, from 1, that the template leaves out, or of which it leaves out a part that is not a
+   * thought. Throws a `Problem` where such a message is an answer to be trained.
+   */
   leftOut(): number[] {
     const { messages, trained } = this.#conversation;
     const marks = messages.map((message, i) => ({ ...message, content: message.content.trim() === '' ? '' : mark(i) }));
     const marked = attempt(() => this.#render(marks, false));
-    // A template may refuse other contents than these, or take only a part of these.
+    // A template may refuse contents other than these, or use only a part of them.
     const lacks = (text: string | null, ofMarks: string | null, { role, content }: ChatMessage, i: number) =>
       text === null ||
       (ofMarks !== null && !ofMarks.includes(mark(i))) ||
       !holds(text, role === 'assistant' ? thoughtOf(content).answer : content);
-    // Some templates write a turn only while they ask for what comes behind it.
+    // Some templates write a turn only while they ask for the next one.
     const last = trained.lastIndexOf(true);
     const prompt = (all: readonly ChatMessage[]) => attempt(() => this.#render(all.slice(0, last), true));
     const missing = (message: ChatMessage, i: number) =>
@@ -359,7 +380,7 @@ class Rendering {
     );
   }
 
-  /** The conversation through answer `i` behind the prompt that asks for it. */
+  /** Returns the conversation through answer `i` after the prompt that asks for it. */
   #written(i: number): Written {
     const { messages, variables: own } = this.#conversation;
     const { thought, answer } = this.#partsOf(i);
@@ -410,12 +431,13 @@ class Rendering {
     );
   }
 
-  /** The text that asks for answer `i`; null when the template does not say. */
+  /** Returns the text that asks for answer `i`, or null where the template does not show it. */
   #prompt(i: number, variables: TemplateVariables): string | null {
     const before = this.#conversation.messages.slice(0, i);
     const asked = i === 0 ? null : attempt(() => this.#render(before, true, variables));
     if (asked !== null) return asked;
-    // Templates do not ask where nobody has spoken: the prompt is the header before the answer, as it is asked for elsewhere.
+    // Templates do not ask for an answer where nobody has spoken. The prompt is then the header before the answer, as it is
+    // asked for elsewhere.
     const elsewhere = (add: boolean) =>
       attempt(() => this.#render([{ role: 'user', content: mark(0) }], add, variables))
         ?.split(mark(0))
@@ -431,7 +453,10 @@ class Rendering {
     return at < 0 || (earlier !== null && at < earlier.trimEnd().length) ? null : place.before.slice(0, at) + header;
   }
 
-  /** The text of answer `i` that begins with its prompt; where that opens a thought, the answer goes on in it and closes it. */
+  /**
+   * Returns the text of answer `i` where it begins with its prompt. If the prompt opens a thought, the answer continues in it
+   * and closes it.
+   */
   #inThought(i: number, prompt: string, text: string): string {
     const opened = openedThought.exec(prompt);
     if (opened === null) return text;
@@ -442,7 +467,9 @@ class Rendering {
     return prompt + (prompt.endsWith('\n') ? `\n${close}\n\n` : close) + turn.trimStart();
   }
 
-  /** Answer `i` behind a prompt whose history is another than in the text: the model sees that of the prompt. */
+  /**
+   * Returns answer `i` after a prompt whose history differs from that in the text, because the model sees the prompt's history.
+   */
   #behindHistory(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
     if (i === 0) return null;
     const { messages } = this.#conversation;
@@ -458,7 +485,10 @@ class Rendering {
     return lead === null ? null : prompt + lead + text.slice(place.before.length);
   }
 
-  /** Answer `i` put behind a prompt that its text as the template writes it does not begin with; null when that cannot be told. */
+  /**
+   * Returns answer `i` appended to a prompt that the template's own text does not begin with, or null where it cannot be
+   * determined.
+   */
   #behindPrompt(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
     const head = headOf(prompt);
     const rest = text.startsWith(head) ? text.slice(head.length).trimStart() : null;
@@ -470,7 +500,7 @@ class Rendering {
     const tag = (empty ?? opened!)[1]!;
     const [open, close] = [`<${tag}>`, `</${tag}>`];
     if (empty !== null) return thought === null ? prompt + (rest.startsWith(close) ? rest.slice(close.length) : rest) : null;
-    // The template writes the thought, and is at odds with its prompt over white space alone.
+    // The template writes the thought, and differs from its prompt in white space only.
     if (rest.startsWith(open)) return prompt + rest.slice(open.length).trimStart();
     if (thought === null) {
       const nothing = prompt.endsWith('\n') ? `\n${close}\n\n` : close;
@@ -483,26 +513,32 @@ class Rendering {
     return place === null ? null : prompt + said + answer + place.after;
   }
 
-  /** The same where the prompt has a header that the template leaves out before the answer. */
+  /**
+   * Returns answer `i` appended to a prompt with a header that the template leaves out before the answer, or null where it
+   * cannot be determined.
+   */
   #behindHeader(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
     const before = this.#place(i, variables)?.before ?? null;
     if (before === null || !prompt.startsWith(before) || !text.startsWith(before)) return null;
     return tagsAlone.test(prompt.slice(before.length)) ? prompt + text.slice(before.length) : null;
   }
 
-  /** What answer `i` thinks and says, wherever the template reads its thought. */
+  /** Returns the thought and the content of answer `i`, wherever the template reads its thought. */
   #partsOf(i: number): ReturnType<typeof thoughtOf> {
     const { content } = this.#conversation.messages[i]!;
     const thought = this.#thoughtField(i);
     return thought === null ? thoughtOf(content) : { thought, answer: content };
   }
 
-  /** The thought of answer `i` where it stands beside its content. */
+  /** Returns the thought of answer `i` where it is stored beside the content. */
   #thoughtField(i: number): string | null {
     return this.#conversation.messages[i]!.reasoning_content ?? null;
   }
 
-  /** What the template writes before and after the content of message `i` when it is the last; null when it leaves the content out. */
+  /**
+   * Returns what the template writes before and after the content of message `i` when it is the last, or null where it leaves
+   * the content out.
+   */
   #place(i: number, variables: TemplateVariables): { readonly before: string; readonly after: string } | null {
     const before = this.#conversation.messages.slice(0, i);
     const message = { ...this.#conversation.messages[i]!, content: mark(i) };
@@ -511,7 +547,7 @@ class Rendering {
     return text === null || at < 0 ? null : { before: text.slice(0, at), after: text.slice(at + mark(i).length) };
   }
 
-  /** The turn with the end token that begins the next turn; null when the next turn begins with something else. */
+  /** Returns the turn with the end token that begins the next turn, or null where the next turn begins with something else. */
   #closedByNext(i: number, { text, start, variables }: Written): Closed | null {
     const { messages } = this.#conversation;
     const role = messages[i]!.tool_calls === undefined ? 'user' : 'tool';
@@ -531,14 +567,17 @@ class Rendering {
     return { text: closed, tail: turn.length, end: closed.length };
   }
 
-  /** Throws where the template goes on behind the end of answer `i`, as one does that asks for the next answer unasked. */
+  /**
+   * Throws a `Problem` where the template writes more after the end of answer `i`, for example by asking for the next answer
+   * unasked.
+   */
   #requireNothingBehind(i: number, variables: TemplateVariables): void {
     const place = this.#place(i, variables);
     if (place === null) return;
     const [before, after] = [place.before.trimEnd(), place.after.trimEnd()];
     let shared = 0;
     while (shared < after.length && after.at(-shared - 1) === before.at(-shared - 1)) shared++;
-    // Closing tags like </assistant> end as the opening ones do, from a letter on.
+    // Closing tags such as </assistant> have the same ending as opening ones, from a letter on.
     const asksAgain = /^\P{L}.*\p{L}/su.test(after.slice(after.length - shared));
     const ended = Array.from(after, (_, at) => this.#ends.startOf(after.slice(at))).some((token) => token !== null);
     if (!asksAgain && !ended) return;

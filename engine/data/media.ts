@@ -1,15 +1,15 @@
-/** Drops pictures, sounds and films out of a row, of which only the text can be trained on. */
+/** Removes images, audio and video from a row, so that its text can be trained on. */
 import { type Fields, isEmpty, mediaColumns } from './columns.ts';
 
-/** Types of parts of a message that are no text, as OpenAI, transformers and ms-swift have them. */
+/** Lists the types of message parts that are not text, by their names in OpenAI, transformers and ms-swift. */
 const mediaParts: ReadonlySet<unknown> = new Set([
   ...['image', 'image_url', 'input_image', 'video', 'video_url', 'audio', 'audio_url', 'input_audio'],
 ]);
-/** What stands in a text in the place of one. */
+/** Matches the placeholder of an image, a video or audio in a text. */
 const placeholder = /[ \t]*<(?:image|video|audio)>\n?/g;
 const lists: readonly string[] = ['messages', 'conversations', 'prompt', 'completion'];
 
-/** Returns a row without what is no text in it, and how much that was. */
+/** Returns a row without its media, and how many of them were removed. */
 export function withoutMedia(row: Fields): { readonly row: Fields; readonly dropped: number } {
   let dropped = 0;
   const withoutColumns = (fields: Fields): Fields => {

@@ -1,13 +1,19 @@
-/** Tokens that llama.cpp knows by their names alone, whatever a file says of them (llama-vocab.cpp, llama_vocab::impl::load). */
+/**
+ * Lists the tokens that llama.cpp recognizes by name alone, whatever a file says of them (llama-vocab.cpp,
+ * llama_vocab::impl::load).
+ */
 
-/** They end an answer. */
+/** These tokens end an answer. */
 const endNames = [
   ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>', '<end_of_turn>'],
   ...['<|endoftext|>', '</s>', '<|eom_id|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]', '<|end_of_text|>', '<end_of_utterance>'],
   ...['<eos>', '<turn|>', '<|tool_response>', '<\uFF5Cend\u2581of\u2581sentence\uFF5C>', '[e~['],
 ];
 
-/** Roles in filling a gap: the names that have one, and the keys of `tokenizer.ggml` that name a token for it instead. */
+/**
+ * Lists the roles of fill-in-the-middle tokens: the names that have one, and the keys of `tokenizer.ggml` that can name a token
+ * for it instead.
+ */
 const gapRoles: readonly { readonly keys: readonly string[]; readonly names: readonly string[]; readonly ends: boolean }[] = [
   {
     keys: ['fim_pre_token_id', 'prefix_token_id'],
@@ -42,21 +48,24 @@ const gapRoles: readonly { readonly keys: readonly string[]; readonly names: rea
   { keys: ['fim_sep_token_id'], names: ['<|file_sep|>'], ends: true },
 ];
 
-/** Always part of the text, so that a program can read them. */
+/** These tokens are always part of the visible text, so that a program can read them. */
 const shownNames = ['<|channel|>', '<|message|>', '<|start|>', '<|constrain|>'];
 
 export interface NamedTokens {
-  /** They end an answer. */
+  /** Lists the tokens that end an answer. */
   readonly ends: readonly number[];
-  /** Matched whole in a text, and no part of what is shown. */
+  /** Lists the tokens that are matched whole in a text and not shown. */
   readonly control: readonly number[];
-  /** Matched whole, and shown. */
+  /** Lists the tokens that are matched whole and shown. */
   readonly shown: readonly number[];
-  /** Ordinary pieces of text, whatever the file says. */
+  /** Lists the tokens that are ordinary pieces of text, whatever the file says. */
   readonly normal: readonly number[];
 }
 
-/** `idOf`: the id of a token of the vocabulary; `fieldId`: the id that a key of `tokenizer.ggml` names, for a GGUF. */
+/**
+ * Returns the tokens that are recognized by name. `idOf` returns the id of a token of the vocabulary; `fieldId` returns the id
+ * that a key of `tokenizer.ggml` names, for a GGUF.
+ */
 export function namedTokens(
   idOf: (name: string) => number | null,
   fieldId: (key: string) => number | null = () => null,
@@ -73,7 +82,7 @@ export function namedTokens(
   }
   const shown = new Set(idsOf(shownNames));
   const normal = new Set<number>();
-  // gpt-oss and Solar end a part of an answer with <|end|>, not the answer.
+  // In gpt-oss and Solar, <|end|> ends a part of an answer, not the answer.
   if (has('<|end|>') && (has('<|call|>') || has('<|calls|>')) && (has('<|return|>') || has('<|flush|>')))
     shown.add(idOf('<|end|>')!);
   // Gemma 4 has </s> as a piece of HTML.

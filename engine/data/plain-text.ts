@@ -1,18 +1,21 @@
-/** Text without a chat template as ids and labels: a prompt with its completion, or a document that is trained as a whole. */
+/**
+ * Encodes text without a chat template as ids and labels: a prompt with its completion, or a document that is trained as a
+ * whole.
+ */
 import type { Encoded } from './encoded.ts';
 import { ignored } from '../labels.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Text as ids and labels; `endless` is `[0]` where it should end and no token ends it. */
+/** A text as ids and labels. `endless` is `[0]` where the text should end and no token ends it. */
 type EncodedText = Encoded & { readonly endless: readonly number[] };
 
 /**
- * Encodes a prompt and its completion; the completion is trained, with the token that ends it.
+ * Encodes a prompt and its completion. The completion is trained, with the token that ends it.
  *
- * The prompt has the ids that it has when it is asked. The completion has those that follow them in the whole text: SentencePiece
- * would put a space before a completion on its own. Where a token of the whole text spans the boundary (a prompt that ends with a
- * space), the prompt is kept, and the completion has the ids that it has after another character. TRL would train the spanning
- * token there, after a prompt that is never asked.
+ * The prompt has the ids that it has when it is encoded alone, as in inference. The completion has those that follow in the
+ * whole text, because SentencePiece would put a space before a completion encoded alone. Where a token of the whole text spans
+ * the boundary (a prompt that ends with a space), the prompt is kept, and the completion has the ids that it has after another
+ * character. TRL would train the spanning token there, after a prompt that never occurs in inference.
  */
 export async function encodeCompletion(
   { prompt, completion }: { readonly prompt: string; readonly completion: string },
@@ -48,10 +51,10 @@ export async function encodeDocument(
   return { inputIds, labels: inputIds.slice(), messages: null, text, endless };
 }
 
-/** Characters that hardly any tokenizer joins with all that may follow. */
+/** Hardly any tokenizer joins these characters with every character that may follow. */
 const anchors = ['\n', 'a', '.', '0'];
 
-/** Ids of `completion` after `prompt`, whose ids are `before`. */
+/** Returns the ids of `completion` after `prompt`, whose ids are `before`. */
 async function continuation(
   prompt: string,
   before: readonly number[],
@@ -72,19 +75,21 @@ async function continuation(
   return tokenizer.encode(completion);
 }
 
-/** Whether a document ends with the end-of-text token by itself, or with one that ends an answer. */
+/** Returns whether a document already ends with the end-of-text token, or with a token that ends an answer. */
 function isEnded(text: string, ids: readonly number[], { eosText, stopTokens }: Tokenizer): boolean {
   return stopTokens.includes(ids.at(-1) ?? -1) || (eosText !== null && text.trimEnd().endsWith(eosText));
 }
 
-/** What the tokenizer puts before a text, without what its `ids` begin with by themselves. */
+/** Returns the tokens that the tokenizer puts before a text, without those that `ids` already begin with. */
 export function beginningOf(ids: readonly number[], { before }: Pick<Tokenizer, 'before'>): readonly number[] {
   if (ids.length > 0 && ids[0] === before[0]) return [];
   const missing = before.findIndex((_, from) => before.slice(from).every((id, i) => ids[i] === id));
   return missing < 0 ? before : before.slice(0, missing);
 }
 
-/** What the tokenizer puts after a text, but for the end-of-text token, without what its `ids` end with by themselves. */
+/**
+ * Returns the tokens that the tokenizer puts after a text, without the end-of-text token and those that `ids` already end with.
+ */
 function endOf(ids: readonly number[], { after, eos }: Tokenizer): readonly number[] {
   const end = after.at(-1) === eos ? after.slice(0, -1) : after;
   for (let held = Math.min(end.length, ids.length); held > 0; held--)

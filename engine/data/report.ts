@@ -1,4 +1,4 @@
-/** What a person should know about a data set before training on it, and how the mask inspector sees a row. */
+/** Reports what a person should know about a data set before training on it, and shows a row in the loss mask inspector. */
 import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
 import { contextOf, positionLimit } from '../models/positions.ts';
 import { type Cutting, ignored, spansOf, supervisedTokens } from '../labels.ts';
@@ -13,7 +13,7 @@ import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const maxBuckets = 16;
 
-/** Counts and checks of rows for a model, cut at `wantedLength`. */
+/** Returns the counts and checks of rows for a model, with examples truncated at `wantedLength`. */
 export function reportOf(facts: RowFacts, wantedLength: number, surroundings: SetSurroundings): DataReport {
   const { spec, changed, documentOverlap } = surroundings;
   const maxLength = Math.min(wantedLength, positionLimit(spec));
@@ -34,7 +34,7 @@ export function reportOf(facts: RowFacts, wantedLength: number, surroundings: Se
   };
 }
 
-/** What every check of the table says, in its order; what has passed comes last. */
+/** Returns the findings of every check, in the order of the table of checks, with those that passed last. */
 function checksOf(asked: AskedSet, ofRows: ReadonlyMap<string, DataCheck>): DataCheck[] {
   const all = checks.flatMap((check): DataCheck[] => {
     if (check.looksAt !== 'set') return ofRows.has(check.name) ? [ofRows.get(check.name)!] : [];
@@ -45,7 +45,7 @@ function checksOf(asked: AskedSet, ofRows: ReadonlyMap<string, DataCheck>): Data
   return [...all.filter((check) => !isPassed(check)), ...all.filter(isPassed)];
 }
 
-/** What a run says of the rows it is made of: what no length or other split decides in a report, and unused columns. */
+/** Returns what a run says about its rows: findings that depend on no length or other split, and unused columns. */
 export function rowNotes(findings: RowFindings, unused: readonly UnusedColumn[]): string[] {
   const told = [...findings.found.values()].filter(({ name, severity }) => severity === 'warning' || name === 'asks');
   const notes = told.map(({ title, detail, why }) => `${title}. ${detail} ${why}`.trimEnd());
@@ -54,10 +54,13 @@ export function rowNotes(findings: RowFindings, unused: readonly UnusedColumn[])
   return [...notes, `${title}. ${detail}`];
 }
 
-/** What shows tokens. */
+/** Decodes tokens for display. */
 type Viewer = Pick<Tokenizer, 'decode' | 'isSpecial'>;
 
-/** A tokenizer that remembers what it has decoded: a page has thousands of tokens, and most pairs of neighbours come again and again. */
+/**
+ * Returns a tokenizer that remembers what it has decoded. A page has thousands of tokens, and most pairs of neighbours occur
+ * again and again.
+ */
 export function rememberingTokenizer(tokenizer: Viewer): Viewer {
   const known = new Map<string, Promise<string>>();
   return {
@@ -71,7 +74,7 @@ export function rememberingTokenizer(tokenizer: Viewer): Viewer {
   };
 }
 
-/** The row as the mask inspector shows it. */
+/** Returns a row as the loss mask inspector shows it. */
 export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLength: number): Promise<RowView> {
   if ('problem' in row) {
     const { index, line, problem } = row;
@@ -98,12 +101,12 @@ export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLe
 
 function roleOf(row: TokenRow, t: number, tokenizer: Viewer | null, maxLength: number): TokenRole {
   if (t >= maxLength) return 'truncated';
-  // The first label never counts: nothing comes before it to predict it from.
+  // The first label never counts, because no token comes before it to predict it from.
   if (t > 0 && row.labels[t] !== ignored) return 'trained';
   return tokenizer?.isSpecial(row.inputIds[t]!) === true ? 'special' : 'ignored';
 }
 
-/** Text of each token; a character spread over several tokens stands at the last of them. */
+/** Returns the text of each token. A character spread over several tokens is shown at the last of them. */
 async function tokenTexts(ids: readonly number[], tokenizer: Viewer | null): Promise<string[]> {
   if (tokenizer === null) return ids.map((id) => String(id));
   const stream = new TextStream(tokenizer, false);
@@ -114,7 +117,10 @@ async function tokenTexts(ids: readonly number[], tokenizer: Viewer | null): Pro
   return texts;
 }
 
-/** Tokens of each example; one that is cut has those of its row, a document those of each part. */
+/**
+ * Returns the number of tokens of each example. A truncated example has the length of its whole row; a document has a length
+ * for each part.
+ */
 function exampleLengths(facts: RowFacts, cutting: Cutting): Column {
   const lengths = new Column(Uint32Array);
   for (let i = 0; i < facts.examples; i++) {
@@ -126,7 +132,7 @@ function exampleLengths(facts: RowFacts, cutting: Cutting): Column {
   return lengths;
 }
 
-/** Equal buckets of a round width, at most sixteen. */
+/** Returns at most sixteen buckets of equal, round width. */
 function histogram(lengths: Column): { upTo: number; rows: number }[] {
   if (lengths.length === 0) return [];
   let longest = 0;

@@ -1,27 +1,27 @@
-/** Rows that a person has written anew: each record is changed after it is read and before its mapping is applied. */
+/** Applies a person's edits to rows. Each record is changed after it is read and before its mapping is applied. */
 import type { DataChange } from '../contract.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
 import { hashOf } from './record-hash.ts';
 
-/** A change that writes records anew. */
+/** A change that rewrites records. */
 export type Rewriting = Extract<DataChange, { kind: 'edit' | 'replace' }>;
 
-/** Changes a record of a file; records come in their order. */
+/** Changes a record of a file. It must be called for records in their order. */
 export type Rewrite = (record: RecordOrProblem) => RecordOrProblem;
 
-/** Returns those changes that write records anew; the others choose among them. */
+/** Returns the changes that rewrite records. All others choose among records. */
 export function rewritings(changes: readonly DataChange[]): readonly Rewriting[] {
   return changes.filter((change): change is Rewriting => change.kind === 'edit' || change.kind === 'replace');
 }
 
-/** Returns what changes the records of a file from row `from` on; nothing where no change is of that file. */
+/** Returns a function that changes the records of a file from row `from` on, or nothing where no change concerns the file. */
 export function rewriteOf(changes: readonly Rewriting[], path: string, from = 0): { readonly rewrite?: Rewrite } {
   if (!changes.some((change) => isOf(change, path))) return {};
   let row = from;
   return { rewrite: (record) => rewrittenRecord(changes, path, row++, record) };
 }
 
-/** Returns the record of a row of a file as it is written by now. */
+/** Returns the record of a row of a file with all changes applied. */
 export function rewrittenRecord(
   changes: readonly Rewriting[],
   path: string,
@@ -38,7 +38,7 @@ function isOf(change: Rewriting, path: string): boolean {
 function rewritten(now: RecordOrProblem, change: Rewriting, read: RecordOrProblem, row: number): RecordOrProblem {
   if (change.kind === 'edit') {
     const { line, at, bytes, where } = now;
-    // In a file that has changed another row may have the number.
+    // The file may have changed, so that another row now has this number.
     const isMeant = change.row.row === row && change.row.hash === hashOf(read);
     return isMeant ? { line, at, bytes, ...(where === undefined ? {} : { where }), value: change.value } : now;
   }
@@ -50,7 +50,7 @@ function rewritten(now: RecordOrProblem, change: Rewriting, read: RecordOrProble
   return { ...now, value: { ...now.value, [column]: replace(now.value[column]) } };
 }
 
-/** Replaces a text wherever it is in a value; names of fields stay. */
+/** Replaces a text everywhere in a value, except in the names of fields. */
 function replacedIn(value: unknown, find: string, replacement: string): unknown {
   if (typeof value === 'string') return value.replaceAll(find, () => replacement);
   if (Array.isArray(value)) return value.map((one) => replacedIn(one, find, replacement));

@@ -1,6 +1,6 @@
 /**
- * What is found out about rows one after another, so that no row has to be kept: findings that a row deserves by itself, and the lengths
- * and keys that a report at any maximum length is made of, some sixty bytes a row.
+ * Collects facts about rows one after another, without keeping the rows: findings that concern a single row, and the lengths
+ * and keys from which a report at any maximum length is made. This takes about sixty bytes a row.
  */
 import { createHash } from 'node:crypto';
 import type { DataCheck } from '../contract.ts';
@@ -14,7 +14,7 @@ import { watchText } from './checks/text-watcher.ts';
 import { Column } from './column.ts';
 import type { RowOrProblem, TokenRow } from './row.ts';
 
-/** What rows deserve by themselves. */
+/** Collects the findings that concern single rows. */
 export class RowFindings {
   readonly #watched;
 
@@ -24,12 +24,12 @@ export class RowFindings {
       .map((check) => ({ check, watcher: check.looksAt === 'text' ? watchText(check) : check.begin(tokenizer) }));
   }
 
-  /** Takes the examples of one row. */
+  /** Adds the examples of one row. */
   add(examples: readonly TokenRow[]): void {
     for (const { watcher } of this.#watched) watcher.add(examples);
   }
 
-  /** Returns what was found, by the name of the check. */
+  /** Returns the findings by the name of their check. */
   get found(): ReadonlyMap<string, DataCheck> {
     const found = new Map<string, DataCheck>();
     for (const { check, watcher } of this.#watched) {
@@ -40,31 +40,31 @@ export class RowFindings {
   }
 }
 
-/** All that a report needs to know of rows. */
+/** Holds everything that a report needs to know about rows. */
 export class RowFacts implements AskedRows {
   readonly findings: RowFindings;
   readonly duplicates = new FoundRows();
   readonly languages = new LanguageCounts();
-  /** Rows that can be used, and others. */
+  /** Counts the rows that can be used; `broken` counts the others. */
   usable = 0;
   broken = 0;
   tokens = 0;
   trainedTokens = 0;
   longest = 0;
   readonly #broken = new Map<string, BrokenRows>();
-  /** Of each example: its row, its tokens, and the places of its first and its last trained token. */
+  /** Holds the row of each example; the columns below hold its tokens and the positions of its first and last trained token. */
   readonly #rows = new Column(Uint32Array);
   readonly #lengths = new Column(Uint32Array);
   readonly #firstTrained = new Column(Uint32Array);
-  /** 1 for plain text. */
+  /** Holds 1 for plain text. */
   readonly #documents = new Column(Uint32Array);
   readonly #lastTrained = new Column(Uint32Array);
-  /** Of each row that can be used. */
+  /** Holds the key of each row that can be used. */
   readonly #keys: string[] = [];
   readonly #known = new KeySet();
-  /** Of each row that is no duplicate and has enough words. */
+  /** Holds the sketch of each row that is not a duplicate and has enough words. */
   readonly #sketches = new Sketches();
-  /** What was found to be nearly the same, among these and in others: a report is asked for at many lengths. */
+  /** Caches the near duplicates, because a report is asked for at many lengths. */
   #near: FoundRows | null = null;
   readonly #nearIn = new WeakMap<RowFacts, FoundRows>();
 
@@ -76,7 +76,7 @@ export class RowFacts implements AskedRows {
     return this.#lengths.length;
   }
 
-  /** Takes the examples of one row, or its problem. */
+  /** Adds the examples of one row, or its problem. */
   add(row: readonly RowOrProblem[]): void {
     const examples = row.filter((example): example is TokenRow => 'inputIds' in example);
     for (const example of row) if ('problem' in example) this.#addBroken(example);
@@ -109,28 +109,28 @@ export class RowFacts implements AskedRows {
     this.broken++;
   }
 
-  /** Returns rows that cannot be used, by kind of problem. */
+  /** Returns the rows that cannot be used, by kind of problem. */
   get brokenKinds(): readonly BrokenRows[] {
     return [...this.#broken.values()];
   }
 
-  /** Tokens of example `at`. */
+  /** Returns the number of tokens of example `at`. */
   length(at: number): number {
     return this.#lengths.at(at);
   }
 
-  /** Whether example `at` is plain text. */
+  /** Returns whether example `at` is plain text. */
   isDocument(at: number): boolean {
     return this.#documents.at(at) === 1;
   }
 
-  /** Returns the tokens of the example in the middle, by length. */
+  /** Returns the median number of tokens of the examples. */
   medianLength(): number {
     const lengths = Uint32Array.from({ length: this.examples }, (_, i) => this.length(i)).sort();
     return lengths[Math.floor((lengths.length - 1) / 2)] ?? 0;
   }
 
-  /** Counts the tokens of all examples behind so many, without documents where they are trained in parts. */
+  /** Counts the tokens of all examples beyond `maxLength`, leaving out documents where these are trained in parts. */
   tokensBeyond(maxLength: number, isInParts: boolean): number {
     let beyond = 0;
     for (let i = 0; i < this.examples; i++)
@@ -138,7 +138,7 @@ export class RowFacts implements AskedRows {
     return beyond;
   }
 
-  /** Rows with an example that `is` something. */
+  /** Returns the rows with an example for which `is` returns true. */
   rowsWhere(is: (example: ExampleFacts) => boolean): FoundRows {
     const found = new FoundRows();
     let last = -1;
@@ -153,7 +153,7 @@ export class RowFacts implements AskedRows {
     return found;
   }
 
-  /** Rows that are in `others` too. */
+  /** Returns the rows that occur in `others` too. */
   rowsIn(others: RowFacts): FoundRows {
     const found = new FoundRows();
     let [row, last] = [-1, -1];
@@ -166,7 +166,10 @@ export class RowFacts implements AskedRows {
     return found;
   }
 
-  /** Rows that are nearly the same as one of `others` and not the same, or as an earlier one of their own where `others` is null. */
+  /**
+   * Returns the rows that are nearly but not exactly the same as one of `others`, or as an earlier row of these where `others`
+   * is null.
+   */
   nearRows(others: RowFacts | null): FoundRows {
     const known = others === null ? this.#near : this.#nearIn.get(others);
     if (known) return known;
@@ -179,14 +182,14 @@ export class RowFacts implements AskedRows {
   }
 }
 
-/** Finds the last trained token. */
+/** Returns the position of the last trained token. */
 function lastTrained(labels: Int32Array): number {
   let t = labels.length - 1;
   while (t > 0 && labels[t] === ignored) t--;
   return t;
 }
 
-/** A set of keys; one of JavaScript alone ends at sixteen million. */
+/** A set of keys without the limit of a JavaScript `Set`, which holds at most sixteen million. */
 class KeySet {
   readonly #parts = Array.from({ length: 64 }, () => new Set<string>());
 
@@ -198,20 +201,20 @@ class KeySet {
     return this.#partOf(key).has(key);
   }
 
-  /** False when it is there already. */
+  /** Returns false where the key is already in the set. */
   add(key: string): boolean {
     const part = this.#partOf(key);
     return part.size !== part.add(key).size;
   }
 }
 
-/** Sixteen characters, equal for rows of the same token ids and labels. */
+/** Returns sixteen characters that are equal for rows with the same token ids and labels. */
 export function contentKey({ inputIds, labels }: Pick<TokenRow, 'inputIds' | 'labels'>): string {
   const bytes = (values: Int32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return createHash('sha256').update(bytes(inputIds)).update(bytes(labels)).digest().toString('latin1', 0, 16);
 }
 
-/** Of a row that is several examples. */
+/** Returns the key of a row that is several examples. */
 function joinedKey(examples: readonly TokenRow[]): string {
   const hash = createHash('sha256');
   for (const example of examples) hash.update(contentKey(example), 'latin1');

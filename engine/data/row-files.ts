@@ -1,28 +1,28 @@
-/** The files of one split of a data set, and which of them are no longer what a version of it says. */
+/** Lists the files of one split of a data set, and those that have changed since a version of it was made. */
 import type { ColumnMapping, DataChange, RowsAt, Split, VersionName } from '../contract.ts';
 import { isFolder } from '../formats/files.ts';
 import { type DocumentFolder, documentsIn } from './document-folder.ts';
 import { Problem } from '../problem.ts';
 import { splitOf } from './changes.ts';
 
-/** Files of rows, and what their fields mean where a person has said so. */
+/** Files of rows, with their mapping where a person has given one. */
 export interface RowFiles {
   readonly paths: readonly string[];
   readonly mapping?: ColumnMapping;
-  /** Folders that were named in place of their documents. */
+  /** Lists the folders that were named instead of their documents. */
   readonly folders?: readonly DocumentFolder[];
-  /** SHA-256 that each file should have, by its path. */
+  /** Maps the path of each file to the SHA-256 that it should have. */
   readonly hashes?: Readonly<Record<string, string>>;
-  /** The version that the files are of, where they were named by one. */
+  /** Names the version that the files belong to, where they were given as a version. */
   readonly version?: VersionName;
-  /** What was done to the rows, and the side of a split that is meant; left out: the rows are all that the files have. */
+  /** Lists the changes to the rows, and the side of a split to read. Without them the rows are all rows of the files. */
   readonly changes?: readonly DataChange[];
   readonly split?: Split;
 }
 
 /**
- * Returns the files of the split that is asked for: those to train on where none is named. The documents of a folder are files, and rows that
- * are held back for evaluation are in the same files as the others.
+ * Returns the files of the requested split, or of the training split where none is named. The documents of a folder are files,
+ * and rows held back for evaluation are in the same files as the others.
  */
 export function rowFiles({ data: { paths, evalPaths = [], changes = [], ...more }, split = 'train' }: RowsAt): RowFiles {
   const isDivided = splitOf(changes) !== null;
@@ -46,20 +46,20 @@ export function rowFiles({ data: { paths, evalPaths = [], changes = [], ...more 
   };
 }
 
-/** Returns the files whose content, by the SHA-256 of each in their order, is not that of the version. */
+/** Returns the files whose content differs from that of the version. `hashes` holds the SHA-256 of each file, in order. */
 export function changedFiles({ paths, hashes: wanted = {} }: RowFiles, hashes: readonly string[]): readonly string[] {
   return paths.filter((path, i) => wanted[path] !== undefined && wanted[path] !== hashes[i]);
 }
 
-/** What files have changed since. */
+/** Says since when files have changed. */
 export type Since = 'the version of the data set was made' | 'the run was started';
 
-/** Says in a sentence that files are not what they were. */
+/** Says in a sentence that files have changed. */
 export function changedSentence(changed: readonly string[], since: Since = 'the version of the data set was made'): string {
   return `${changed.join(', ')} ${changed.length === 1 ? 'has' : 'have'} changed since ${since}.`;
 }
 
-/** The refusal to train on files that are not those of the version, or those the run was started with. */
+/** Returns the refusal to train on files that have changed since the version was made or the run was started. */
 export function changedProblem(changed: readonly string[], since: Since): Problem {
   const hint =
     since === 'the run was started'

@@ -1,12 +1,15 @@
-/** Where each row of a data set begins, as far as somebody has read: a page further down need not be read up to. Twelve bytes a row. */
+/**
+ * Remembers where each row of a data set begins, as far as it has been read, so that a later page can be read directly. It
+ * takes twelve bytes a row.
+ */
 import { Column } from './column.ts';
 import type { RecordPlace } from './readers/reader.ts';
 
-/** A row, the file it is in (from 0), and where there. */
+/** A row, the number of its file (from 0), and its place there. */
 export interface RowPlace {
   readonly row: number;
   readonly file: number;
-  /** The same row counted within its file. */
+  /** Counts the same row within its file. */
   readonly rowOfFile: number;
   readonly place: RecordPlace | null;
 }
@@ -16,7 +19,7 @@ export class RowIndex {
   readonly #lines = new Column(Uint32Array);
   readonly #files: { readonly file: number; readonly first: number }[] = [];
 
-  /** Takes note of a row; rows are noted in their order, and one that is known is passed over. */
+  /** Records where a row begins. Rows must be added in order; a row that is known already is ignored. */
   add(row: number, file: number, { at, line }: RecordPlace): void {
     if (row !== this.#at.length) return;
     if (this.#files.at(-1)?.file !== file) this.#files.push({ file, first: row });
@@ -24,7 +27,7 @@ export class RowIndex {
     this.#lines.add(line);
   }
 
-  /** The row itself, or where it is not known the last one that is; at first the beginning. */
+  /** Returns the row itself, or the last known row before it, or at first the beginning. */
   nearest(wanted: number): RowPlace {
     const row = Math.min(wanted, this.#at.length - 1);
     const found = this.#files.findLast(({ first }) => first <= row);

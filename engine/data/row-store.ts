@@ -1,10 +1,13 @@
-/** Rows as training sees them, many in one block of memory: an array of its own costs more than the tokens of a short row. */
+/**
+ * Stores rows for training, many in one block of memory, because a typed array of its own takes more memory than the tokens of
+ * a short row.
+ */
 import type { TokenRow } from './row.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 const blockLength = 1 << 20;
 
-/** A row whose tokens lie in a block that it shares with others: its ids, then what its labels follow from. */
+/** A row whose tokens lie in a block shared with other rows: its ids, followed by the data that its labels are derived from. */
 export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'isDocument' | 'inputIds' | 'labels'> {
   readonly index: number;
   readonly file: string;
@@ -13,7 +16,10 @@ export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'is
   readonly #block: Int32Array;
   readonly #start: number;
   readonly #length: number;
-  /** Numbers behind the ids that say where trained spans begin and end, in turn; null: the labels themselves are there. */
+  /**
+   * Counts the numbers after the ids that say alternately where trained spans begin and end. It is null where the labels
+   * themselves are stored.
+   */
   readonly #bounds: number | null;
 
   constructor(
@@ -48,7 +54,7 @@ export class RowStore {
   #block = new Int32Array(0);
   #used = 0;
 
-  /** Of each row no more than its first `mostTokens` tokens are kept, of a document no more than `mostOfDocument`. */
+  /** Keeps no more than the first `mostTokens` tokens of each row, and `mostOfDocument` of a document. */
   constructor(mostTokens = Number.POSITIVE_INFINITY, mostOfDocument = mostTokens) {
     this.#mostTokens = mostTokens;
     this.#mostOfDocument = mostOfDocument;

@@ -1,4 +1,4 @@
-/** Says what a row of a data set is once it is read, and what is known of all of them. */
+/** Defines a row of a data set once it has been read, and what is known of all rows. */
 import type { DataFormat } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
@@ -8,11 +8,11 @@ import type { FormatReason } from './format-reason.ts';
 import type { LeftOut } from './mask.ts';
 import type { RecordPlace } from './readers/reader.ts';
 
-/** Kept with the tokens of a row as JSON; what says nothing is left out. */
+/** Findings about the text of a row, kept with its tokens as JSON. Fields without findings are left out. */
 export interface TextMarks {
-  /** What each check finds, by its name. */
+  /** Holds what each check finds, by the check's name. */
   readonly found?: Readonly<Record<string, readonly string[]>>;
-  /** By which texts that are nearly the same are found. */
+  /** Holds the sketch by which nearly equal texts are found. */
   readonly sketch?: string;
   readonly language?: string;
 }
@@ -20,40 +20,46 @@ export interface TextMarks {
 /** A value that nearly all rows have in one column. */
 export interface RepeatedValue {
   readonly column: string;
-  /** The beginning of the value. */
+  /** Holds the beginning of the value. */
   readonly value: string;
   readonly rows: number;
-  /** Rows that have a value in the column. */
+  /** Counts the rows that have a value in the column. */
   readonly of: number;
 }
 
-/** What is trained on: a row of the data, or one turn of a conversation whose template writes earlier turns differently. */
+/**
+ * A row of token ids to train on: a row of the data, or one turn of a conversation whose template writes earlier turns
+ * differently.
+ */
 export interface TokenRow extends Encoded, Marks {
-  /** Of the row in the data, from 0: the same for all examples of one row. */
+  /** Numbers the row in the data, from 0. All examples of one row have the same index. */
   readonly index: number;
   readonly file: string;
-  /** 1-based; for a JSON list the line on which the row begins. */
+  /** Numbers the line, from 1. In a JSON list it is the line on which the row begins. */
   readonly line: number;
 }
-/** What is found out about an example besides its tokens. It is kept with them as JSON. */
+/** Marks hold what is known about an example besides its tokens. They are kept with the tokens as JSON. */
 export interface Marks {
-  /** The assistant turn that is trained, from 1, where the row is several examples; null where it is one. */
+  /** Numbers the assistant turn that is trained, from 1, where the row is several examples. It is null where the row is one. */
   readonly turn: number | null;
-  /** Messages, from 1, that are trained and do not end in a token that ends an answer; 0 is a completion or a text that does not. */
+  /**
+   * Numbers the trained messages, from 1, that do not end with a token that ends an answer. 0 stands for a completion or a text
+   * without one.
+   */
   readonly endless: readonly number[];
-  /** What asks for each trained turn of a conversation: the prompt without what comes before it. */
+  /** Holds the generation prompt of each trained turn of a conversation: the prompt without the conversation before it. */
   readonly asks: readonly string[];
-  /** Of the row: messages whose content the chat template leaves out. */
+  /** Lists the messages of the row whose content the chat template leaves out. */
   readonly leftOut: readonly LeftOut[];
-  /** Special tokens that messages of the row spell. */
+  /** Lists the special tokens whose text occurs in messages of the row. */
   readonly spelled: readonly string[];
-  /** Of the row: turns that would be examples of their own, and are not because only the last is wanted. */
+  /** Counts the turns of the row that would be examples of their own and are left out because only the last one is wanted. */
   readonly passedOver: number;
-  /** Of the row: pictures, sounds and films that were dropped. */
+  /** Counts the images, audio and video that were removed from the row. */
   readonly dropped: number;
-  /** Whether it is plain text, any part of which can be learned by itself. */
+  /** Is true for plain text, any part of which can be learned by itself. */
   readonly isDocument: boolean;
-  /** Of the row, at its first example: what is found out about its text. Null where it has none. */
+  /** Holds the findings about the text of the row, at its first example only. It is null where there are none. */
   readonly said: TextMarks | null;
 }
 export const unmarked: Marks = {
@@ -64,35 +70,35 @@ export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
 
 export interface DataRows extends RowsSummary {
-  /** In the order of the data; the examples of one row follow one another. */
+  /** Holds the rows in the order of the data. The examples of one row follow one another. */
   readonly rows: RowOrProblem[];
 }
 
-/** What is known of a data set when all of its rows have been read. */
+/** A summary of a data set whose rows have all been read. */
 export interface RowsSummary {
   readonly format: DataFormat;
-  /** SHA-256 of the file; of the files' hashes in hexadecimal when there are several. */
+  /** Holds the SHA-256 of the file, or, for several files, of their hexadecimal hashes. */
   readonly hash: string;
-  /** What rows are known by, and how many are known by each, those of most rows first. */
+  /** Lists the formats that were recognized and the number of rows of each, most rows first. */
   readonly formats: readonly FoundFormat[];
-  /** SHA-256 of each file, in their order. */
+  /** Holds the SHA-256 of each file, in order. */
   readonly hashes: readonly string[];
-  /** Columns with a value that nothing was read from, those of most rows first: `id`, `messages[].name`. */
+  /** Lists the columns with values that nothing was read from, most rows first: `id`, `messages[].name`. */
   readonly unused: readonly UnusedColumn[];
-  /** Columns in which nearly all rows have the same. */
+  /** Lists the columns in which nearly all rows have the same value. */
   readonly repeated: readonly RepeatedValue[];
 }
 
-/** What is known when all rows were read for their tokens. */
+/** A summary of a data set whose rows have all been encoded. */
 export interface TokensSummary extends RowsSummary {
-  /** Why the tokens could not be kept for the next reading; null where they are, or were not to be. */
+  /** Says why the tokens could not be kept for the next reading. It is null where they were kept, or were not meant to be. */
   readonly notKept: string | null;
 }
 
-/** Where tokens are kept from one reading to the next. */
+/** Says where tokens are kept from one reading to the next. */
 export interface RowCache {
   readonly folder: string;
-  /** A hash of all that decides what rows become, besides their files and how they are read. */
+  /** Holds a hash of everything that decides how rows are encoded, besides their files and settings. */
   readonly decidedBy: string;
 }
 
@@ -105,34 +111,37 @@ export interface UnusedColumn {
   readonly rows: number;
 }
 
-/** How rows are read; settings left out are those of the default recipe. */
+/** Says how rows are read. Settings that are left out have the default recipe's values. */
 export interface RowReading extends Partial<RowSettings> {
-  /** What a chat template prints. */
+  /** Gives the day that a chat template prints. */
   readonly day?: Day | undefined;
 }
 
-/** How far the reading of a data set is. */
+/** The progress of reading a data set. */
 export interface ReadingPosition {
-  /** Rows that are done. */
+  /** Counts the rows that are done. */
   readonly rows: number;
   readonly bytes: number;
-  /** Of all files. */
+  /** Gives the size of all files together. */
   readonly totalBytes: number;
-  /** What is worked on: rows of this file that begin on these lines. */
+  /** Names the file that is being read; the rows in progress begin on the lines below. */
   readonly file: string;
   readonly firstLine: number;
   readonly lastLine: number;
 }
-/** Says at which file a reading is, and what is done. */
+/** Says which file is being read, and how much is done. */
 interface ReadingAt extends Pick<ReadingPosition, 'rows' | 'totalBytes' | 'file'> {
-  /** Bytes of the files before it. */
+  /** Counts the bytes of the files before this one. */
   readonly before: number;
 }
 
-/** Returns the position of a reading that works on records of a file from `first` to `last`. */
+/** Returns the position of a reading that is working on the records of a file from `first` to `last`. */
 export function positionOf({ before, ...at }: ReadingAt, first: RecordPlace, last: RecordPlace = first): ReadingPosition {
   return { ...at, bytes: before + (first.read ?? first.at), firstLine: first.line, lastLine: last.line };
 }
 
-/** Whoever follows a reading: it is told before rows are encoded and while that lasts, may let it wait, and ends it by throwing. */
+/**
+ * Follows a reading. It is called before rows are encoded and while they are; it may delay the reading, and ends it by
+ * throwing.
+ */
 export type ReadingWatch = (position: ReadingPosition) => void | Promise<void>;

@@ -1,4 +1,4 @@
-/** Rows of a data set as token ids and labels: what every format means, and what is wrong with a row that cannot be used. */
+/** Reads the rows of a data set as token ids and labels, and says what is wrong with a row that cannot be used. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { ColumnMapping, DataFormat } from '../contract.ts';
@@ -49,16 +49,14 @@ import { type ChatTemplate, openTemplate, printsDay, type TemplateVariables } fr
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Rows encoded at the same time; the tokenizer takes some hundred bytes of memory for each of text. */
+/** How many rows are encoded at the same time. The tokenizer takes some hundred bytes of memory for each byte of text. */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
-/** While files are hashed it is told how far that is each time so much was read. */
+/** While files are hashed, progress is reported each time this many bytes have been read. */
 const hashedBytesBetweenTellings = 1 << 24;
 const millisecondsBetweenTellings = 5000;
 
-/**
- * Reads all rows into memory. Rows that need a tokenizer or a template that is not there become problems, one per row.
- */
+/** Reads all rows into memory. Rows that need a tokenizer or a template that does not exist become problems, one per row. */
 export async function readRows(
   files: RowFiles,
   tokenizer: Tokenizer | null,
@@ -74,18 +72,21 @@ export async function readRows(
 type OnRow = (examples: readonly RowOrProblem[]) => void;
 
 /**
- * The rows of files for one model: all of them one after another, or a page from the middle. It holds no row, only where each begins; with
- * a cache the tokens of all rows are made once and kept there.
+ * Reads the rows of files for one model: all of them in sequence, or a page from the middle. It holds no rows in memory, only
+ * where each begins. With a cache, the tokens of all rows are made once and kept there.
  */
 export class RowSource {
   readonly #paths: readonly string[];
   readonly #mapping: Pick<RowFiles, 'mapping'>;
-  /** How rows are chosen, where not all of the files are meant, and which they are, once all have been looked at. */
+  /** Says how rows are chosen, where not all rows of the files are wanted. `#choice` holds them once all have been examined. */
   readonly #from: ChosenFrom | null;
   readonly #rewritings: readonly Rewriting[];
   #choice: RowChoice | null = null;
   readonly #cache: RowCache | null;
-  /** What decides the tokens besides the content of the files; null where nothing can: a template prints the time. */
+  /**
+   * Holds what decides the tokens besides the content of the files. It is null where the tokens differ each time, because a
+   * template prints the time.
+   */
   readonly #decidedBy: readonly unknown[] | null;
   readonly #newEncoder: (keepText: boolean) => RowEncoder;
   readonly #index = new RowIndex();
@@ -106,7 +107,7 @@ export class RowSource {
     this.#cache = cache;
     const settings = rowSettings({ ...defaultRecipe(), ...given });
     const printed = printsDay(tokenizer) ? day : null;
-    // The paths too: endings tell formats apart, and problems name files.
+    // The paths count too, because file endings decide formats and problems name files.
     this.#decidedBy =
       printed === undefined
         ? null
@@ -114,14 +115,14 @@ export class RowSource {
     this.#newEncoder = (keepText) => new RowEncoder(tokenizer, vocabularySize, { keepText, day, mapping, settings });
   }
 
-  /** Rows of the data; null until they have been read to the end. */
+  /** Returns the number of rows of the data, or null until they have been read to the end. */
   get total(): number | null {
     return this.#total;
   }
 
   /**
-   * Hands over the examples of each row without their text, or its problem, in the order of the data: as they were kept by an earlier
-   * reading of the same rows, or else from the files.
+   * Passes on the examples of each row without their text, or its problem, in the order of the data. They come from the cache
+   * where an earlier reading kept the same rows, otherwise from the files.
    */
   async read(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<TokensSummary> {
     const choice = await this.#chosen(watch);
@@ -149,12 +150,12 @@ export class RowSource {
       let row = 0;
       const keep = (examples: readonly RowOrProblem[], file: number, place: RecordPlace): void => {
         writer.add(file, { ...place, made: examples.map(keptOf) });
-        // What was handed over before a kept file was found to be damaged is as it was.
+        // Rows passed on before a kept file was found to be damaged were verified.
         if (row++ >= done) handOn(examples);
       };
-      // All rows are kept: those that are left out now are on the other side of a split, or in the version before.
+      // All rows are kept, because those left out now are on the other side of a split, or in an earlier version.
       const { summary, isRepeatable } = await this.#encode(keep, watch, { keepText: false, only: null });
-      // What was read must be what was hashed.
+      // The files may have changed between hashing and reading.
       const isSame = stampOf(this.#paths) === stamp && summary.hashes.every((hash, i) => hash === hashes[i]);
       if (isSame && isRepeatable) writer.finish(summary);
       return { ...summary, notKept: writer.failure };
@@ -163,13 +164,13 @@ export class RowSource {
     }
   }
 
-  /** Hands over the examples of each row with their text and messages. */
+  /** Passes on the examples of each row with their text and messages. */
   async readWhole(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<RowsSummary> {
     const only = await this.#chosen(watch);
     return (await this.#encode(numbered(onRow, only), watch, { keepText: true, only })).summary;
   }
 
-  /** The rows that are meant; null: all of them. Where each begins is then known. */
+  /** Returns the rows that are chosen, or null for all of them. Afterwards the place of each row is known. */
   async #chosen(watch: ReadingWatch): Promise<RowChoice | null> {
     if (this.#from !== null && this.#choice === null) {
       this.#choice = await chooseRows(this.#from, watch);
@@ -196,14 +197,14 @@ export class RowSource {
     return summary as RowsSummary | null;
   }
 
-  /** The SHA-256 of each file. */
+  /** Returns the SHA-256 of each file. */
   async #hashes(watch: ReadingWatch): Promise<readonly string[]> {
     const totalBytes = sizeOfAll(this.#paths);
     const hashes: string[] = [];
     for (const file of this.#paths) {
       const hash = createHash('sha256');
       let told = 0;
-      // Refuses what is no file in the words in which reading does.
+      // This refuses a path that is not a file in the same words as reading does.
       requireFile(file);
       for await (const { at } of fileBytes(file, 0, hash)) {
         if (at - told < hashedBytesBetweenTellings) continue;
@@ -258,12 +259,12 @@ export class RowSource {
     return { summary, isRepeatable: encoder.isRepeatable };
   }
 
-  /** The examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
+  /** Returns the examples of `limit` rows from row `offset` on. It reads no further than the last of them. */
   async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
     const encoder = (this.#viewer ??= this.#newEncoder(true));
     const choice = await this.#chosen(watch);
     const totalBytes = sizeOfAll(this.#paths);
-    // The index is of the rows of the files, and a page counts those that are meant.
+    // The index counts the rows of the files, whereas a page counts the chosen ones.
     const start = this.#index.nearest(choice === null ? offset : (choice.rowOf(offset) ?? choice.rowOf(choice.count - 1)!));
     const numberOf = (row: number): number => (choice === null ? row : (choice.numberOf(row) ?? -1));
     const examples: RowOrProblem[] = [];
@@ -297,7 +298,10 @@ export class RowSource {
   }
 }
 
-/** Hands rows on as rows of the choice: those that are meant, numbered among themselves. Rows come as they are in the files. */
+/**
+ * Returns a function that passes on the chosen rows only, numbered among themselves. It must be called for rows in the order of
+ * the files.
+ */
 function numbered(onRow: OnRow, choice: RowChoice | null): OnRow {
   if (choice === null) return onRow;
   let row = 0;
@@ -309,7 +313,7 @@ function numbered(onRow: OnRow, choice: RowChoice | null): OnRow {
   };
 }
 
-/** An example or a problem as it is kept: without what its place says, and without marks that say nothing. */
+/** Returns an example or a problem as it is kept: without what its place implies, and without marks that say nothing. */
 function keptOf(one: RowOrProblem): object {
   if ('problem' in one) return { problem: one.problem };
   const { index: _, file: __, line: ___, messages: ____, text: _____, inputIds, labels, ...rest } = one;
@@ -325,7 +329,10 @@ function fromKept(kept: object, place: Pick<TokenRow, 'index' | 'file' | 'line'>
   return { ...place, ...unmarked, messages: null, text: '', ...(kept as LabelledTokens & Partial<Marks>) };
 }
 
-/** Tells of work again and again while it lasts: a row may have millions of characters, and whoever follows may want it to end. */
+/**
+ * Reports progress repeatedly while work lasts, because a single row may have millions of characters and the reading may be
+ * cancelled meanwhile.
+ */
 async function watched<T>(work: Promise<T>, tell: () => void | Promise<void>): Promise<T> {
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const again = () => void Promise.resolve().then(tell).catch(reject);
@@ -337,7 +344,7 @@ async function watched<T>(work: Promise<T>, tell: () => void | Promise<void>): P
   }
 }
 
-/** Records that are encoded at the same time. */
+/** Yields batches of records that are encoded at the same time. */
 async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerator<readonly RecordOrProblem[]> {
   let batch: RecordOrProblem[] = [];
   let bytes = 0;
@@ -352,7 +359,7 @@ async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerat
   if (batch.length > 0) yield batch;
 }
 
-/** Of all files of a data set, by the SHA-256 of each in hexadecimal. */
+/** Returns the hash of several files from the SHA-256 of each in hexadecimal. */
 export function hashOfHashes(hashes: readonly string[]): string {
   return hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
 }
@@ -367,7 +374,7 @@ interface OpenedTemplate {
   readonly variables: TemplateVariables;
 }
 
-/** Counts by name, the largest first. */
+/** Returns counts by name, largest first. */
 function mostRows(counts: ReadonlyMap<string, number>): [string, number][] {
   return [...counts].toSorted(([a, rows], [b, others]) => others - rows || (a < b ? -1 : 1));
 }
@@ -385,15 +392,15 @@ class RowEncoder {
   readonly #keepText: boolean;
   readonly #day: Day | undefined;
   readonly #settings: RowSettings;
-  /** Why rows are what they are, where a person has said it. */
+  /** Says that the format was given by a person's mapping, where one was. */
   readonly #mapped: string | null;
-  /** Rows that have each column that is not used, and rows of each kind. */
+  /** Counts the rows that have each unused column; `#formats` counts those of each format. */
   readonly #unused = new Map<string, number>();
   readonly #formats = new Map<string, number>();
   readonly #values = new ColumnValues();
   #ends: EndTokens | undefined;
   #special: SpelledTokens | undefined;
-  /** Or why there is none: told for every row, found out once. */
+  /** Holds the template, or the problem that is reported for every row. It is opened once. */
   #template: OpenedTemplate | Problem | undefined;
 
   constructor(tokenizer: Tokenizer | null, vocabularySize: number, { keepText, day, settings, mapping }: EncoderOptions) {
@@ -417,12 +424,15 @@ class RowEncoder {
     return this.#values.repeated;
   }
 
-  /** Whether the same rows would become the same again: false where a chat template was given up for the time or memory it took. */
+  /**
+   * Returns whether the same rows would be encoded the same way again. It is false where a chat template was stopped for the
+   * time or memory it took.
+   */
   get isRepeatable(): boolean {
     return this.#template === undefined || this.#template instanceof Problem || !this.#template.template.gaveUp;
   }
 
-  /** The examples of a row, or the one problem for which none of it can be used. */
+  /** Returns the examples of a row, or the one problem that makes the whole row unusable. */
   async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem[]> {
     const { line, where = `line ${line}` } = record;
     if ('problem' in record) return [{ problem: record.problem, index, line, file }];
@@ -448,7 +458,8 @@ class RowEncoder {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
       const problem = new Problem(code, `${file}, ${where}: ${message}`, hint, { line });
-      // A tokenizer past its limits goes on with the text and cannot be ended, so the row is not left out and the rest read.
+      // A tokenizer past its limits keeps working on the text and cannot be stopped, so the whole reading ends, not only this
+      // row.
       if (code === 'out-of-memory' || code === 'tokenizer-unsupported') throw problem;
       return [{ problem: problem.toValue(), index, line, file }];
     }

@@ -1,6 +1,6 @@
 /**
- * Which tokens of a hub folder are special and how added tokens are matched, as transformers 5 takes them from its files (AutoTokenizer
- * and PreTrainedTokenizerBase._from_pretrained), and which tokens end an answer by their name.
+ * Decides which tokens of a hub folder are special, how added tokens are matched, and which tokens end an answer. It follows
+ * what transformers 5 reads from the files (AutoTokenizer and PreTrainedTokenizerBase._from_pretrained).
  */
 import type { TokenizerSource } from '../models/tokenizer-source.ts';
 import type { AddedToken, Around, TokenizerJson } from './tokenizer-parts.ts';
@@ -8,7 +8,7 @@ import type { AddedToken, Around, TokenizerJson } from './tokenizer-parts.ts';
 type HubSource = Extract<TokenizerSource, { kind: 'hub' }>;
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The texts of the tokens that have a role; null: the tokenizer has none. */
+/** Holds the texts of the tokens that have a role. Null means that the tokenizer has none. */
 export interface SpecialTokens {
   readonly bos: string | null;
   readonly eos: string | null;
@@ -16,9 +16,9 @@ export interface SpecialTokens {
   readonly padding: string | null;
 }
 
-/** What a class of transformers takes where the files say nothing. */
+/** Holds the defaults of a tokenizer class of transformers, for what the files leave out. */
 interface TokenizerClass extends SpecialTokens {
-  /** Whether a text begins with `bos`, for a class that does not ask tokenizer.json. */
+  /** Says whether a text begins with `bos`, for a class that ignores tokenizer.json in this. */
   readonly addBos: boolean | null;
 }
 
@@ -28,7 +28,7 @@ const gpt2: TokenizerClass = { ...none, bos: endOfText, eos: endOfText, unknown:
 const llama: TokenizerClass = { ...none, bos: '<s>', eos: '</s>', unknown: '<unk>' };
 const qwen2: TokenizerClass = { ...none, eos: endOfText, unknown: endOfText, padding: endOfText };
 
-/** By `tokenizer_class`, without the `Fast` at its end. Every other class goes by the files alone. */
+/** Maps `tokenizer_class`, without `Fast` at its end, to its defaults. Every other class depends on the files alone. */
 const tokenizerClasses: Readonly<Record<string, TokenizerClass>> = {
   CodeGenTokenizer: gpt2,
   CodeLlamaTokenizer: { ...llama, addBos: true },
@@ -41,7 +41,10 @@ const tokenizerClasses: Readonly<Record<string, TokenizerClass>> = {
   Qwen3_5Tokenizer: qwen2,
 };
 
-/** The class that transformers has for a `model_type`; '' is the general one, which has no defaults and wins over a named class. */
+/**
+ * Maps a `model_type` to its class in transformers. '' is the generic class, which has no defaults and takes precedence over a
+ * named class.
+ */
 const classOfModel: Readonly<Record<string, string>> = {
   ...named('CohereTokenizer', ['aya_vision', 'cohere', 'cohere2']),
   ...named('GemmaTokenizer', ['gemma', 'gemma2', 'gemma3', 'gemma3_text', 'gemma3n', 'gemma3n_text', 'recurrent_gemma']),
@@ -54,7 +57,7 @@ const classOfModel: Readonly<Record<string, string>> = {
   ...named('', ['mistral3', 'mixtral', 'nemotron', 'olmo2', 'olmo3', 'persimmon', 'phi3', 'phimoe', 'smolvlm', 'stablelm']),
 };
 
-/** Model types whose files name a wrong class: the one of the model type counts. */
+/** Lists the model types whose files name a wrong class. The class of the model type applies instead. */
 const namesWrongClass: ReadonlySet<string> = new Set([
   ...['qwen2', 'qwen3_5', 'qwen3_5_moe', 'qwen3_5_moe_text', 'phi3', 'phimoe', 'nemotron', 'internlm2', 'internlm3'],
   ...['ernie4_5', 'ernie4_5_moe', 'smolvlm'],
@@ -72,7 +75,7 @@ function classOf(source: HubSource, json: TokenizerJson): TokenizerClass {
     '',
   );
   const ofModel = Object.hasOwn(classOfModel, model) ? classOfModel[model]! : null;
-  // Files of byte-level tokenizers call themselves LlamaTokenizer, which could not read them.
+  // Files of byte-level tokenizers may name LlamaTokenizer, which could not read them.
   const byteLevel = /"type":"ByteLevel"/.test(JSON.stringify([json.pre_tokenizer, json.decoder]));
   if (declared === 'LlamaTokenizer' && byteLevel && !namesWrongClass.has(model)) return none;
   const name =
@@ -81,9 +84,9 @@ function classOf(source: HubSource, json: TokenizerJson): TokenizerClass {
 }
 
 /**
- * The added tokens with their flags. `added_tokens_decoder` of tokenizer_config.json overrides what tokenizer.json says of a token;
- * where it is missing, added_tokens.json may name further ones. The ids of tokens that are new here follow the others. A token of the
- * vocabulary that the files name as a special one is added too.
+ * Returns the added tokens with their flags. `added_tokens_decoder` of tokenizer_config.json overrides tokenizer.json; where it
+ * is missing, added_tokens.json may name further tokens. New tokens get the ids after the existing ones. A token of the
+ * vocabulary that the files name as special is added too.
  */
 export function addedTokens(source: HubSource, json: TokenizerJson): AddedToken[] {
   const tokens = statedTokens(source, json);
@@ -97,12 +100,12 @@ export function addedTokens(source: HubSource, json: TokenizerJson): AddedToken[
 type Flags = Omit<AddedToken, 'id' | 'content'>;
 const defaultFlags: Flags = { single_word: false, lstrip: false, rstrip: false, normalized: true, special: false };
 
-/** The flags that an object of the files states. */
+/** Returns the flags that an object of the files states. */
 function flagsOf(token: Fields): Partial<Flags> {
   return Object.fromEntries(Object.keys(defaultFlags).flatMap((flag) => (flag in token ? [[flag, token[flag] === true]] : [])));
 }
 
-/** Tokens that the files, or the class where they say nothing, name as special: roles, tokens of the model's own and further ones. */
+/** Returns the tokens that the files, or else the class, name as special: roles, model-specific tokens and additional ones. */
 function namedSpecials(source: HubSource, json: TokenizerJson): (Partial<Flags> & { readonly content: string })[] {
   const files = namingFields(source);
   const further = ['additional_special_tokens', 'extra_special_tokens', 'model_specific_special_tokens'].flatMap((field) =>
@@ -115,14 +118,14 @@ function namedSpecials(source: HubSource, json: TokenizerJson): (Partial<Flags> 
   });
 }
 
-/** The vocabulary of a Unigram model is a list of pieces with their scores. */
+/** Returns the id of a token of the vocabulary. That of a Unigram model is a list of pieces with their scores. */
 function idInVocabulary({ model: { vocab } }: TokenizerJson, content: string): number | null {
   if (!Array.isArray(vocab)) return Object.hasOwn(vocab, content) ? vocab[content]! : null;
   const id = (vocab as readonly unknown[]).findIndex((entry) => Array.isArray(entry) && entry[0] === content);
   return id < 0 ? null : id;
 }
 
-/** The added tokens that the files list. */
+/** Returns the added tokens that the files list. */
 function statedTokens(source: HubSource, json: TokenizerJson): Map<string, AddedToken> {
   const tokens = new Map(json.added_tokens.map((token) => [token.content, token]));
   const decoder = source.tokenizerConfig['added_tokens_decoder'];
@@ -146,7 +149,7 @@ function statedTokens(source: HubSource, json: TokenizerJson): Map<string, Added
   return tokens;
 }
 
-/** The roles as the files name them, null where they say that there is none; a role they leave open is not there. */
+/** Returns the roles as the files name them: null where they say that there is none, and absent where they say nothing. */
 function textsOf(source: HubSource): Partial<Record<keyof SpecialTokens, string | null>> {
   const files = namingFields(source);
   const fields = { bos: 'bos_token', eos: 'eos_token', unknown: 'unk_token', padding: 'pad_token' };
@@ -155,7 +158,10 @@ function textsOf(source: HubSource): Partial<Record<keyof SpecialTokens, string 
   );
 }
 
-/** The fields in which tokens are named: the older of the two forms is read where the newer one is missing, and then wins. */
+/**
+ * Returns the fields in which tokens are named. The older of the two forms is read where the newer one is missing, and then
+ * takes precedence.
+ */
 function namingFields({ tokenizerConfig, specialTokensMap }: HubSource): Fields {
   return isFields(tokenizerConfig['added_tokens_decoder']) ? tokenizerConfig : { ...tokenizerConfig, ...specialTokensMap };
 }
@@ -166,14 +172,17 @@ function rolesOf(source: HubSource, json: TokenizerJson): SpecialTokens {
   return { ...defaults, ...(paddingOfFile === null ? {} : { padding: paddingOfFile }), ...textsOf(source) };
 }
 
-/** The roles of tokens, and what stands before and after every text; `around` is null for a class that does not ask tokenizer.json. */
+/**
+ * Returns the roles of tokens, and what stands before and after every text. `around` is null for a class that ignores
+ * tokenizer.json in this.
+ */
 export function specialTokens(
   source: HubSource,
   json: TokenizerJson,
 ): SpecialTokens & { readonly addBos: boolean; readonly addEos: boolean; readonly around: Around | null } {
   const { addBos } = classOf(source, json);
   const roles = rolesOf(source, json);
-  // With a tokenizer.json, transformers passes over `add_bos_token` and `add_eos_token` of the config.
+  // With a tokenizer.json, transformers ignores `add_bos_token` and `add_eos_token` of the config.
   if (addBos !== null) return { ...roles, addBos: roles.bos !== null && addBos, addEos: false, around: null };
   const around = aroundText(json.post_processor);
   const isToken = (text: string | null, id: number | undefined): boolean =>
@@ -188,7 +197,7 @@ export function specialTokens(
   };
 }
 
-/** What a post-processor, alone or in a Sequence, puts before and after a text. */
+/** Returns what a post-processor, alone or in a Sequence, puts before and after a text. */
 function aroundText(processor: unknown): Around {
   const nothing = { before: [], after: [] };
   if (!isFields(processor)) return nothing;
@@ -212,8 +221,8 @@ function aroundText(processor: unknown): Around {
 }
 
 /**
- * An id by which generation goes (`eos_token_id` and the like): generation_config.json's, else config.json's, there also of the text
- * part of a model that sees. Several are several ends.
+ * Returns the ids that generation uses (`eos_token_id` and the like), from generation_config.json or else config.json,
+ * including the text part of a multimodal config. There may be several end tokens.
  */
 export function generationIds(source: HubSource, field: 'bos_token_id' | 'eos_token_id' | 'pad_token_id'): number[] {
   const text = source.config?.['text_config'];
@@ -222,7 +231,7 @@ export function generationIds(source: HubSource, field: 'bos_token_id' | 'eos_to
   return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id) && Number(id) >= 0);
 }
 
-/** A token stands in the files as its text or as an object with `content`. */
+/** Returns the text of a token, which the files store as text or as an object with `content`. */
 function tokenText(value: unknown): string | null {
   const content = isFields(value) ? value['content'] : value;
   return typeof content === 'string' && content !== '' ? content : null;

@@ -1,11 +1,11 @@
-/** Finds special tokens that messages spell: the model reads them as if the chat template had written them. */
+/** Finds the text of special tokens in messages. The model reads it as if the chat template had written the tokens. */
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Some tokenizers call them special; an answer with a thought has them in its content. */
+/** These tags may stand in the content of an answer with a thought, although some tokenizers declare them special. */
 const thoughtTags: ReadonlySet<string> = new Set(['<think>', '</think>']);
 
 export class SpelledTokens {
-  /** Texts that the model reads as the chat template's own. */
+  /** Holds the texts that the model reads as the chat template's own. */
   readonly #texts: readonly string[];
 
   constructor(tokenizer: Pick<Tokenizer, 'addedTokens' | 'stopTokens' | 'isSpecial'>) {
@@ -14,7 +14,7 @@ export class SpelledTokens {
       .map(([, text]) => text);
   }
 
-  /** Returns the special tokens that stand in texts, in the order of the tokenizer. */
+  /** Returns the special tokens that occur in texts, in the order of the tokenizer. */
   in(contents: readonly string[]): readonly string[] {
     return this.#texts.filter((text) => contents.some((content) => content.includes(text)));
   }

@@ -1,6 +1,6 @@
 /**
- * Dates as Python's `datetime.strftime` writes them on Linux, in English: every code of Python and of glibc, with glibc's flags and widths.
- * What is no code stays as it is written, as there.
+ * Formats dates as Python's `datetime.strftime` does on Linux, in English: every code of Python and of glibc, with glibc's
+ * flags and widths. Text that is not a code stays as it is, as in Python.
  */
 
 const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'] as const;
@@ -9,15 +9,15 @@ const months = [
 ];
 const dayMs = 86_400_000;
 
-/** What a wall clock shows. */
+/** A reading of a local clock. */
 interface Moment {
   readonly year: number;
-  /** From 0. */
+  /** Counts from 0. */
   readonly month: number;
   readonly date: number;
-  /** From 0, a Sunday. */
+  /** Counts from 0, which is Sunday. */
   readonly weekday: number;
-  /** From 0. */
+  /** Counts from 0. */
   readonly dayOfYear: number;
   readonly hour: number;
   readonly minute: number;
@@ -26,7 +26,7 @@ interface Moment {
   readonly iso: { readonly year: number; readonly week: number };
 }
 
-/** A number is padded to its digits, with zeros unless said otherwise; a text is written as it is, or is another format. */
+/** A number is padded to its width, with zeros by default; a text is written as it is, or is another format. */
 type Field =
   | { readonly number: number; readonly digits: number; readonly pad?: ' ' }
   | { readonly text: string; readonly swapped?: 'upper' | 'lower'; readonly always?: 'lower' }
@@ -87,13 +87,13 @@ const codes: Readonly<Record<string, Code>> = {
   '%': () => ({ text: '%' }),
 };
 
-/** The codes that may be asked for in the form of a language's own by E or O; in English that is the same. */
+/** Lists the codes that E and O may modify to ask for a language's own form. In English the result is the same. */
 const alternatives: Readonly<Record<string, string>> = { E: 'cCxXyY%RTnprstu', O: 'bBhdegGHIklmMSuUVwWyC%RTjnprst' };
 
 const pattern = /%([-_0^#+]*)(\d*)([EO]?)(.)/gsu;
 
 /**
- * Writes a moment, given as the milliseconds that a wall clock would show were it in UTC. The clock knows no time zone, so `%z` and `%Z` are
+ * Formats a moment, given as the UTC milliseconds of what a local clock shows. The clock has no time zone, so `%z` and `%Z` are
  * empty and `%s` counts as in UTC.
  */
 export function strftime(text: string, wallClock: number): string {
@@ -103,7 +103,7 @@ export function strftime(text: string, wallClock: number): string {
 function written(text: string, moment: Moment): string {
   return text.replace(pattern, (whole, flags: string, width: string, alternative: string, letter: string) => {
     const plain = flags === '' && width === '' && alternative === '';
-    // Python writes these itself, and knows them in their plain form alone.
+    // Python writes these codes itself, and only without flags and widths.
     if (plain && letter === 'f') return String(moment.millisecond * 1000).padStart(6, '0');
     if (letter === 'z' || letter === 'Z') return '';
     const code = Object.hasOwn(codes, letter) ? codes[letter]! : null;
@@ -114,7 +114,7 @@ function written(text: string, moment: Moment): string {
 }
 
 function fieldText(field: Field, flags: string, width: number, moment: Moment): string {
-  // Of several flags that pad the last one counts.
+  // The last of several padding flags wins.
   const pad = [...flags].findLast((flag) => '-_0+'.includes(flag));
   if ('number' in field) {
     const filler = pad === '_' || pad === '-' ? ' ' : pad === undefined ? (field.pad ?? '0') : '0';

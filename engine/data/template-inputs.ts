@@ -1,6 +1,7 @@
 /**
- * Finds out what a chat template reads of a conversation, by rendering marks and looking where they land: in which field it reads a thought,
- * how it wants calls and their arguments, whether it writes tools, developer and system turns, and which of its variables ask for a thought.
+ * Finds out what a chat template reads of a conversation by rendering marks and looking where they appear: in which field it
+ * reads a thought, how it expects calls and their arguments, whether it writes tools, developer and system turns, and which of
+ * its variables ask for a thought.
  */
 import type { ChatMessage, ToolCall } from '../contract.ts';
 import { Problem } from '../problem.ts';
@@ -9,20 +10,26 @@ import { argumentsOf, hermesCalls, hermesResult } from './calls.ts';
 import type { Conversation } from './content.ts';
 import type { ChatTemplate, TemplateMessage, TemplateVariables } from './template.ts';
 
-/** This is a conversation as a template reads it. */
+/** A conversation in the fields that a template reads. */
 export interface TemplateInputs {
-  /** With a thought in `reasoning_content` where the template reads one beside the content, in the content otherwise. */
+  /**
+   * Holds the messages with a thought in `reasoning_content` where the template reads one beside the content, otherwise in the
+   * content.
+   */
   readonly messages: readonly ChatMessage[];
   readonly trained: readonly boolean[];
   readonly variables: TemplateVariables;
-  /** A message in the fields that the template reads. */
+  /** Returns a message in the fields that the template reads. */
   write(message: ChatMessage): TemplateMessage;
 }
 
-/** Returns what stands for a text to see where it lands: digits, which no template trims, escapes or tests for. */
+/**
+ * Returns a placeholder text that shows where it appears in a rendering. It consists of digits, which no template trims,
+ * escapes or tests for.
+ */
 export const mark = (i: number): string => `271828${i}182845904523536`;
 
-/** Returns what is rendered; null where the template refuses. */
+/** Returns what is rendered, or null where the template refuses. */
 export function attempt(render: () => string): string | null {
   try {
     return render();
@@ -33,7 +40,8 @@ export function attempt(render: () => string): string | null {
 }
 
 /**
- * Returns a conversation as the template reads it. Throws a `Problem` for tools, calls or thoughts that the template does not write.
+ * Returns a conversation as the template reads it. Throws a `Problem` for tools, calls or thoughts that the template does not
+ * write.
  */
 export function inputsOf(
   template: ChatTemplate,
@@ -53,7 +61,7 @@ export function inputsOf(
 
 // ── Roles ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A developer turn is what a system turn is called now: it becomes one where the template does not write the new name. */
+/** Returns a conversation whose developer turns are system turns, their older name, where the template does not write them. */
 function withDeveloper(template: ChatTemplate, row: Conversation): Conversation {
   if (!row.messages.some(({ role }) => role === 'developer')) return row;
   const isWritten = remembered(template, 'developer', () => {
@@ -71,7 +79,10 @@ function withDeveloper(template: ChatTemplate, row: Conversation): Conversation 
   return { ...row, messages };
 }
 
-/** The conversation with system turns that the template refuses or leaves out in the turns of the user behind them. */
+/**
+ * Returns a conversation in which system turns that the template refuses or leaves out are prepended to the user turns after
+ * them.
+ */
 function folded(template: ChatTemplate, row: Conversation, variables: TemplateVariables): Conversation {
   const isSystem = ({ role }: ChatMessage): boolean => role === 'system';
   if (!row.messages.some(isSystem)) return row;
@@ -91,34 +102,37 @@ function folded(template: ChatTemplate, row: Conversation, variables: TemplateVa
     trained.push(row.trained[i]!);
     if (takes) before = '';
   }
-  // Behind the last turn of the user there is nobody to say it.
+  // After the last user turn there is no turn to prepend it to.
   return before === '' ? { ...row, messages, trained } : row;
 }
 
 // ── Thoughts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Returns what an answer thinks, null where it has no thought, and what it says. A prompt may have opened the thought already. */
+/**
+ * Returns the thought of an answer, or null where it has none, and the answer itself. The prompt may have opened the thought
+ * already.
+ */
 export function thoughtOf(content: string): { readonly thought: string | null; readonly answer: string } {
   const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
   return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
 }
 
-/** Fields in which templates read the thought of an answer. */
+/** Lists the fields in which templates read the thought of an answer. */
 const thoughtFields = ['reasoning_content', 'reasoning', 'thinking'];
 
-/** The field in which the template reads the thought of a last answer; null where it reads none. */
+/** Returns the field in which the template reads the thought of the last answer, or null where it reads none. */
 function fieldOfThought(template: ChatTemplate, variables: TemplateVariables): string | null {
   return remembered(template, `field ${JSON.stringify(variables)}`, () => {
     const named = thoughtFields.filter((name) => template.source.includes(name));
     const reads = (name: string, more: TemplateVariables = {}, calls: object = {}) =>
       probe(template, mark(1), { ...calls, [name]: mark(0) }, { ...variables, ...more })?.includes(mark(0)) === true;
-    // Some think only before they call.
+    // Some templates write a thought only before a call.
     const call = { tool_calls: [markedCall] };
     return named.find((name) => reads(name) || reads(name, asking) || reads(name, asking, call)) ?? null;
   });
 }
 
-/** Mistral takes no id of another length. */
+/** Mistral accepts only ids of this length. */
 const markedCall: ToolCall = {
   ...{ id: 'abcde1234', type: 'function' },
   function: { name: mark(1), arguments: { [mark(2)]: mark(3) } },
@@ -126,7 +140,7 @@ const markedCall: ToolCall = {
 
 const asking: TemplateVariables = { enable_thinking: true, thinking: true };
 
-/** How the template writes a last answer; null where it refuses. */
+/** Renders a last answer as the template writes it, or returns null where it refuses. */
 function probe(
   template: ChatTemplate,
   content: string,
@@ -140,7 +154,7 @@ function probe(
   return attempt(() => template.render(asked, { addGenerationPrompt: false, variables }));
 }
 
-/** The messages with their thoughts where the template reads them. */
+/** Returns the messages with their thoughts where the template reads them. */
 function withThoughts(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
@@ -165,7 +179,7 @@ function withThoughts(
   });
 }
 
-/** Whether the template would write a thought of its own before a content that begins with one. */
+/** Returns whether the template would write a thought of its own before a content that begins with one. */
 function writesSecondThought(template: ChatTemplate, variables: TemplateVariables): boolean {
   return remembered(template, `second ${JSON.stringify(variables)}`, () => {
     const text = probe(template, `<think>\n${mark(0)}\n</think>\n\n${mark(1)}`, {}, variables);
@@ -175,8 +189,8 @@ function writesSecondThought(template: ChatTemplate, variables: TemplateVariable
 }
 
 /**
- * Returns the variables with which the template asks for answers with a thought, or without one. Throws a `Problem` where it has no switch
- * for that and does the other.
+ * Returns the variables with which the template asks for answers with a thought, or without one. Throws a `Problem` where it
+ * has no such variable and does the opposite.
  */
 export function thinkingVariables(template: ChatTemplate, thinking: 'on' | 'off'): TemplateVariables {
   return remembered(template, `thinking ${thinking}`, () => {
@@ -205,7 +219,7 @@ export function thinkingVariables(template: ChatTemplate, thinking: 'on' | 'off'
 
 // ── Tools ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How a template wants a call: arguments as an object or as JSON, and what stands for the content of a turn that only calls. */
+/** Says how a template expects a call: arguments as an object or as JSON, and the content of a turn that only calls. */
 interface CallForm {
   readonly objects: boolean;
   readonly content: '' | null;
@@ -222,7 +236,9 @@ function hasCalls({ tool_calls: calls }: ChatMessage): boolean {
   return calls !== undefined;
 }
 
-/** Messages in the fields of a template that reads thoughts in `field` and calls in this form. */
+/**
+ * Returns a function that writes messages in the fields of a template that reads thoughts in `field` and calls in this form.
+ */
 function writer({ field, typed }: Fields, { objects, content: silent }: CallForm): (message: ChatMessage) => TemplateMessage {
   return ({ reasoning_content: thought, tool_calls: calls, content, ...message }) => ({
     ...message,
@@ -232,13 +248,16 @@ function writer({ field, typed }: Fields, { objects, content: silent }: CallForm
   });
 }
 
-/** Where a template reads thoughts, null where it reads none beside the content, and whether it reads contents as lists of parts alone. */
+/**
+ * Says where a template reads thoughts, with null where it reads none beside the content, and whether it reads contents only as
+ * lists of parts.
+ */
 interface Fields {
   readonly field: string | null;
   readonly typed: boolean;
 }
 
-/** Whether the template takes no text as a content, as those of models that see do. */
+/** Returns whether the template accepts only lists of parts as content, as those of multimodal models do. */
 function readsParts(template: ChatTemplate): boolean {
   return remembered(template, 'parts', () => {
     const writes = (content: TemplateMessage['content']) =>
@@ -254,7 +273,7 @@ function inForm(call: ToolCall, objects: boolean): ToolCall {
   return args === null ? call : { ...call, function: { name, arguments: args } };
 }
 
-/** The form in which the template writes calls; throws where it writes them in none. */
+/** Returns the form in which the template writes calls. Throws a `Problem` where it writes them in none. */
 function callForm(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
@@ -283,7 +302,7 @@ function callForm(
       callFormOf.set(template, form);
       return form;
     }
-  // What the template says of it is a better reason than ours.
+  // The template's own message explains it better than ours.
   if (!isRendered)
     template.render(messages.map(writer({ field, typed }, usualForm)), { addGenerationPrompt: false, variables });
   throw new Problem(
@@ -295,7 +314,7 @@ function callForm(
 
 const callFormOf = new WeakMap<ChatTemplate, CallForm>();
 
-/** Throws where the template writes the same without the tools. */
+/** Throws a `Problem` where the template writes the same with and without the tools. */
 function requireTools(template: ChatTemplate, messages: readonly TemplateMessage[], variables: TemplateVariables): void {
   if (writesTools.has(template)) return;
   const { tools: _, ...without } = variables;
@@ -311,7 +330,7 @@ function requireTools(template: ChatTemplate, messages: readonly TemplateMessage
 
 const writesTools = new WeakSet<ChatTemplate>();
 
-/** The messages with the calls that stand in their contents as Hermes writes them, where the tools are not defined in a text too. */
+/** Returns the messages with the calls that Hermes writes in their contents, unless the tools are defined in a text too. */
 function withCalls(messages: readonly ChatMessage[], tools: Conversation['tools']): readonly ChatMessage[] {
   if (tools === undefined) return messages;
   return messages.map((message): ChatMessage => {
@@ -320,7 +339,7 @@ function withCalls(messages: readonly ChatMessage[], tools: Conversation['tools'
   });
 }
 
-/** The messages with results out of the tags that Hermes puts around them, where the template puts the same around them. */
+/** Returns the messages with tool results taken out of Hermes' tags, where the template adds the same tags. */
 function withResults(template: ChatTemplate, messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const isWrapped = ({ role, content }: ChatMessage) => role === 'tool' && hermesResult(content) !== null;
   if (!messages.some(isWrapped)) return messages;
@@ -340,7 +359,7 @@ function withResults(template: ChatTemplate, messages: readonly ChatMessage[]): 
 
 // ── What is found out once ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Answers kept for each template; rows may have variables of their own. */
+/** How many answers are kept for each template. Rows may have variables of their own, so there may be many. */
 const mostRemembered = 256;
 const memory = new WeakMap<ChatTemplate, Map<string, unknown>>();
 

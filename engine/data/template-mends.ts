@@ -1,7 +1,10 @@
 /** Mends parsed templates where the template library differs from Jinja as transformers runs it. */
 import { strftime } from './strftime.ts';
 
-/** Python's methods that cut given characters off a text; the library's own take no notice of which and cut white space. */
+/**
+ * Implements Python's methods that strip given characters from a text. The library's own ignore the characters and strip white
+ * space.
+ */
 const strips: Readonly<Record<string, (text: string, characters: string) => string>> = {
   strip: (text, characters) => cutEnd(cutStart(text, characters), characters),
   lstrip: cutStart,
@@ -19,7 +22,7 @@ function cutEnd(text: string, characters: string): string {
   return all.slice(0, all.findLastIndex((character) => !characters.includes(character)) + 1).join('');
 }
 
-/** Our own functions begin so, where no template has a name of its own. */
+/** Our own functions have this prefix, which no template's names have. */
 const prefix = '__';
 const dateFunction = 'strftime_now';
 
@@ -33,12 +36,15 @@ const functions = Object.fromEntries(
   ]),
 );
 
-/** Returns the functions that a mended template calls; `wallClock` is what a clock on the wall shows, as the milliseconds that it would be in UTC. */
+/** Returns the functions that a mended template calls. `wallClock` is what a local clock shows, as UTC milliseconds. */
 export function mendedFunctions(wallClock: number): Readonly<Record<string, unknown>> {
   return { ...functions, ...tableFunctions, [textFunction]: textOf, [`${prefix}${dateFunction}`]: dateWriter(wallClock) };
 }
 
-/** `strftime_now(format)` of transformers; the library's own knows few codes and writes names in the language of the computer. */
+/**
+ * Returns `strftime_now(format)` of transformers. The library's own knows few codes and writes names in the computer's
+ * language.
+ */
 function dateWriter(wallClock: number): (format: unknown) => string {
   return (given) => {
     const format: unknown = given instanceof Map ? (given.get('format') as { value?: unknown } | undefined)?.value : given;
@@ -47,7 +53,7 @@ function dateWriter(wallClock: number): (format: unknown) => string {
   };
 }
 
-/** Any node of a parsed template, by the fields that are looked at. */
+/** Any node of a parsed template, with the fields that are examined here. */
 interface Node {
   type?: unknown;
   value?: unknown;
@@ -64,7 +70,7 @@ interface Node {
   right?: Node;
 }
 
-/** Filters that take what is not there for an empty text, and those that take it, and None, for an empty list. */
+/** Lists the filters that treat a missing value as an empty text, and those that treat it, and None, as an empty list. */
 const ofTexts: ReadonlySet<unknown> = new Set([
   'trim',
   'upper',
@@ -84,10 +90,10 @@ export function mendTemplate(parsed: unknown): void {
   mend(parsed);
 }
 
-/** Mends a node and all that is in it. */
+/** Mends a node and everything in it. */
 function mend(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
-  // What is put around a node holds it, so the inner ones are first.
+  // A replacement contains the node it replaces, so inner nodes come first.
   for (const each of partsOf(node)) mend(each);
   const { type, callee, args, filter, operator, left, right } = node as Node;
   if (type === 'CallExpression') mendStrip(node, callee, args);
@@ -114,7 +120,7 @@ const withEmptyText = {
 };
 const noList = { type: 'ArrayLiteral', value: [] };
 
-/** Makes `text.strip(characters)` a call of our own function. */
+/** Turns `text.strip(characters)` into a call of our own function. */
 function mendStrip(node: object, callee: Node['callee'], args: unknown[] | undefined): void {
   const name = callee?.property?.value;
   if (typeof name !== 'string' || !Object.hasOwn(strips, name) || callee!.computed !== false || args?.length !== 1) return;
@@ -124,7 +130,7 @@ function mendStrip(node: object, callee: Node['callee'], args: unknown[] | undef
 
 // ── Values as texts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A value of the library's, or a text or number as a template is handed it. */
+/** A value of the library, or a text or number as a template is handed it. */
 interface Held {
   readonly type?: string;
   readonly value: unknown;
@@ -132,7 +138,10 @@ interface Held {
 
 const textFunction = `${prefix}text`;
 
-/** A node that is the text of another one: the library does that for texts and numbers, whose kind our own functions are not told. */
+/**
+ * Returns a node that converts another one to text. The library does this for texts and numbers, whose kind our own functions
+ * are not told.
+ */
 function asText(node: unknown): object {
   const { type, operator } = (node ?? {}) as Node;
   if (type === 'StringLiteral' || (type === 'BinaryExpression' && operator?.value === '~')) return node as object;
@@ -151,12 +160,15 @@ function choice(condition: object, trueExpr: object, falseExpr: object): object 
   return { type: 'Ternary', condition, trueExpr, falseExpr };
 }
 
-/** Python's `str` of what is no text, no number and not None; our own functions are handed what values hold. */
+/**
+ * Returns Python's `str` of a value that is not a text, a number or None. Our own functions are handed what the library's
+ * values hold.
+ */
 function textOf(held: unknown): string {
   return held === undefined ? '' : writtenAs({ value: held });
 }
 
-/** Python's `repr`. */
+/** Returns Python's `repr` of a value. */
 function writtenAs({ type, value }: Held): string {
   if (type === 'NullValue') return 'None';
   if (value === undefined) return 'Undefined';
@@ -173,7 +185,7 @@ function writtenAs({ type, value }: Held): string {
   return `[${entries.join(', ')}]`;
 }
 
-/** A text as Python writes it: in single quotes, unless it has some and no double ones. */
+/** Returns a text in quotes as Python writes it: in single quotes, unless it contains some and no double ones. */
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const named: Readonly<Record<string, string>> = {
@@ -187,7 +199,7 @@ function quoted(text: string): string {
   return quote + text.replace(quote === "'" ? /[\\'\p{Cc}]/gu : /[\\\p{Cc}]/gu, escape) + quote;
 }
 
-/** Makes values of the library that are printed read as in Python: True, lists and objects with single quotes. */
+/** Makes printed values of the library read as in Python: True, and lists and objects with single quotes. */
 export function mendValues(environment: { set(name: string, value: unknown): object }): void {
   for (const [name, sample] of Object.entries({ boolean: true, list: [], object: {} })) {
     const prototype = Object.getPrototypeOf(environment.set(name, sample)) as object;
@@ -203,7 +215,7 @@ export function mendValues(environment: { set(name: string, value: unknown): obj
 
 type Pairs = readonly (readonly [key: unknown, value: unknown])[];
 
-/** The pairs of a table; a function is handed a list whose entries the library still holds. */
+/** Returns the pairs of a table. A function is handed a list whose entries the library still wraps. */
 function pairsOf(table: unknown): Pairs {
   const plain = (held: unknown): unknown => (Array.isArray(held) ? held.map((entry) => plain((entry as Held).value)) : held);
   return plain(table) as Pairs;
@@ -222,8 +234,9 @@ const tableFunctions = {
 };
 
 /**
- * Makes an object such as `{1: 'a', 2: 'b'}`, for which the library has no keys, a list of pairs, and what is done with the name it is set
- * to calls of our own. An object with which anything else is done stays what it is, and the library refuses it.
+ * Turns an object such as `{1: 'a', 2: 'b'}`, whose keys the library does not support, into a list of pairs, and each use of
+ * the name that it is assigned to into a call of our own functions. An object that is used in any other way stays as it is, and
+ * the library refuses it.
  */
 function mendTables(parsed: unknown): void {
   const tables = new Map<unknown, Node>();
@@ -266,7 +279,7 @@ function mendTables(parsed: unknown): void {
       else if (node.type === 'BinaryExpression' && node.operator?.value === 'in' && is(node.right))
         use(node, node.right, 'has', node.left);
     });
-    // It is named once more where it is set.
+    // The assignment itself names it once more.
     if (named - 1 !== known) continue;
     const pairs = [...(set.value as { value: Map<unknown, unknown> }).value].map((pair) => ({
       type: 'ArrayLiteral',
@@ -288,7 +301,7 @@ function callOf(name: string, args: unknown[]): Node {
   return { type: 'CallExpression', callee: { type: 'Identifier', value: `${prefix}${name}` }, args };
 }
 
-/** Looks at every node, an outer one before those in it. */
+/** Visits every node, an outer one before those inside it. */
 function walk(node: unknown, look: (node: Node) => void): void {
   if (typeof node !== 'object' || node === null) return;
   look(node);

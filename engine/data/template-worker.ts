@@ -1,21 +1,24 @@
-/** The thread in which templates are rendered. It has limited memory and is ended when it takes too long. */
+/** Renders templates in a thread of its own, which has limited memory and is ended when it takes too long. */
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { Environment, Template } from '@huggingface/jinja';
 import { mendedFunctions, mendTemplate, mendValues } from './template-mends.ts';
 
 export interface TemplateSetup {
   readonly port: MessagePort;
-  /** Set to 1 and notified when an answer, or at first the thread itself, is there. */
+  /** Is set to 1 and notified when an answer is ready, and once when the thread itself is. */
   readonly answered: Int32Array<SharedArrayBuffer>;
 }
 export interface TemplateTask {
   readonly source: string;
   readonly variables: Readonly<Record<string, unknown>>;
   readonly maxCharacters: number;
-  /** What a clock on the wall shows, as the milliseconds that it would be in UTC. */
+  /** Gives what a local clock shows, as UTC milliseconds. */
   readonly wallClock: number;
 }
-/** The text; what the template or the library says; or that the text or what is made on the way to it is too large to be made. */
+/**
+ * Holds the rendered text, the problem that the template or the library reports, or that the result or something on the way to
+ * it is too large.
+ */
 export type TemplateAnswer = { readonly text: string } | { readonly problem: string } | { readonly tooLarge: string };
 
 const { port, answered } = workerData as TemplateSetup;
@@ -32,7 +35,7 @@ function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): 
     const text = opened.template.render({ ...variables, ...mendedFunctions(wallClock) });
     return text.length <= maxCharacters ? { text } : { tooLarge: `it made ${text.length} characters of one conversation` };
   } catch (error) {
-    // Thrown by the language itself: a text, a list or calls within calls past what it can hold.
+    // JavaScript itself throws this where a text, a list or the call stack exceeds its limits.
     if (error instanceof RangeError)
       return { tooLarge: `it makes more of one conversation than can be held (${error.message})` };
     return { problem: error instanceof Error ? error.message : String(error) };

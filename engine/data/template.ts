@@ -1,4 +1,4 @@
-/** Chat templates: a model's own Jinja source, rendered without access to anything of ours, in limited time and memory. */
+/** Renders chat templates: a model's own Jinja source, without access to anything of ours, in limited time and memory. */
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import { Problem } from '../problem.ts';
 import { type Day, wallClock } from './day.ts';
@@ -6,20 +6,26 @@ import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-wor
 import type { Tokenizer } from './tokenizer.ts';
 import { WorkTime } from './work-time.ts';
 
-/** The most of a processor's time one conversation may take to render, the memory it may take for that, and the most text it may become. */
+/**
+ * Limits the processor time that rendering one conversation may take; the limits below are of its memory and the length of its
+ * text.
+ */
 const timeLimitMs = 2000;
 const memoryLimitMb = 256;
 const maxCharacters = 4_000_000;
-/** A template that has failed for so long, and rendered nothing meanwhile, is not tried further; failures that come at once do not count. */
+/**
+ * A template that has failed for this long and rendered nothing meanwhile is not tried again. Failures that come at once do not
+ * count.
+ */
 const failingLimitMs = 3 * timeLimitMs;
 const atOnceMs = 50;
 
-/** A message has the fields that a template reads. */
+/** A message in the fields that a template reads. */
 export interface TemplateMessage {
   readonly role: string;
   readonly content: string | null | readonly { readonly type: 'text'; readonly text: string }[];
 }
-/** What a row says to the template beside its messages, as `chat_template_kwargs`. */
+/** Holds the variables that a row passes to the template beside its messages, such as `chat_template_kwargs`. */
 export type TemplateVariables = Readonly<Record<string, unknown>>;
 
 interface RenderOptions {
@@ -29,22 +35,31 @@ interface RenderOptions {
 
 export interface ChatTemplate {
   readonly source: string;
-  /** Whether a rendering was given up for the time or memory it took: another time, or elsewhere, it might not be. */
+  /**
+   * Is true where a rendering was stopped for the time or memory it took, because it might succeed at another time or on
+   * another machine.
+   */
   readonly gaveUp: boolean;
   render(messages: readonly TemplateMessage[], options: RenderOptions): string;
-  /** What the template itself says is the assistant's (`{% generation %}`), as places in the text; null where it says nothing. */
+  /**
+   * Returns the spans of the text that the template itself marks as the assistant's (`{% generation %}`), or null where it
+   * marks none.
+   */
   generated(
     messages: readonly TemplateMessage[],
     options: RenderOptions,
   ): readonly { readonly start: number; readonly end: number }[] | null;
 }
 
-/** A tag with the blanks before it on its line and the line break after it, which Jinja cuts off as transformers sets it up. */
+/**
+ * Matches a tag with the blanks before it on its line and the line break after it, which Jinja removes as transformers
+ * configures it.
+ */
 const generationTag = /(?:(?<=^|\n)[ \t]*)?\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}\n?/g;
-/** Private-use characters that stand where the tags stood. */
+/** These private-use characters stand where the tags stood. */
 const generationMarks = ['\uE0F2', '\uE0F3'] as const;
 
-/** The template with these texts in the place of the tags: the rest is cut around them as around the tags. */
+/** Returns the template with these texts instead of the tags. White space around them is removed as around the tags. */
 function withMarks(source: string, [start, end]: readonly [string, string]): string {
   const cut = (sign: string): string => (sign === '-' ? '-' : '');
   return source.replace(
@@ -54,12 +69,15 @@ function withMarks(source: string, [start, end]: readonly [string, string]): str
   );
 }
 
-/** Whether a tokenizer's chat template writes what day it is. */
+/** Returns whether a tokenizer's chat template writes the date. */
 export function printsDay(tokenizer: Pick<Tokenizer, 'chatTemplate'> | null): boolean {
   return tokenizer?.chatTemplate?.includes('strftime_now') === true;
 }
 
-/** The tokenizer's chat template, ready to render on a day; without one each conversation is rendered at the time it is then. */
+/**
+ * Returns the tokenizer's chat template, ready to render on a given day. Without a day each conversation is rendered at the
+ * current time.
+ */
 export function openTemplate(
   tokenizer: Pick<Tokenizer, 'chatTemplate' | 'bosText' | 'eosText'>,
   { day }: { readonly day?: Day | undefined } = {},
@@ -99,7 +117,7 @@ export function openTemplate(
     else failure = notRendered(answer.problem, takesRest(source, messages, options));
     throw failure;
   };
-  /** Whether it is system turns alone that a template refuses. */
+  /** Returns whether a template refuses system turns and nothing else. */
   const takesRest = (source: string, messages: readonly TemplateMessage[], options: RenderOptions): boolean => {
     const rest = messages.filter(({ role }) => role !== 'system');
     if (rest.length === messages.length || rest.length === 0) return false;
@@ -126,7 +144,7 @@ export function openTemplate(
       const pieces = text.split(generationMarks[0]).map((piece) => piece.split(generationMarks[1]));
       const [before, ...turns] = pieces;
       const whole = turns.length > 0 && before!.length === 1 && turns.every((piece) => piece.length === 2);
-      // A template that does something with what it has written may do otherwise with the marks in it.
+      // A template that processes what it has written may behave differently with the marks in it.
       if (!whole || pieces.flat().join('') !== run(plain, messages, options)) return null;
       let at = before![0]!.length;
       return turns.map(([inside, after]) => {
@@ -138,7 +156,7 @@ export function openTemplate(
   };
 }
 
-/** What the template library says of an object like `{1: "a"}`. */
+/** Matches the library's message for an object such as `{1: "a"}`. */
 const numbersAsKeys = /^Object keys must be strings/;
 
 function notRendered(reason: string, withoutSystem: boolean): Problem {
@@ -172,22 +190,25 @@ function tooLarge(reason: string): Problem {
   return new Problem('template-failed', `The chat template could not be rendered: ${reason}.`, otherTemplate);
 }
 
-/** The same for the thread to begin, on a machine with much else to do; and how long it may do nothing until it is taken to be gone. */
+/**
+ * Limits the time that the thread may take to start, on a busy machine; the limit below is how long it may do nothing before it
+ * counts as dead.
+ */
 const startLimitMs = 20_000;
 const goneMs = 4000;
 const millisecondsBetweenLooks = 50;
 
-/** An answer, or null when there is none within the limits, and the processor's time that it took. */
+/** Holds an answer, or null where there is none within the limits, and the processor time that it took. */
 interface Run {
   readonly answer: TemplateAnswer | null;
   readonly milliseconds: number;
 }
 
-/** The thread that renders, one for the process: kept from one conversation to the next, replaced when it had to be ended. */
+/** The thread that renders. The process has one; it is kept between conversations, and replaced when it had to be ended. */
 class Renderer {
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  /** 0 while the thread works, 1 when it has answered. */
+  /** Is 0 while the thread works and 1 when it has answered. */
   readonly #answered = new Int32Array(new SharedArrayBuffer(4));
   readonly #started: boolean;
 
@@ -202,17 +223,17 @@ class Renderer {
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: memoryLimitMb, maxYoungGenerationSizeMb: 32 },
     });
-    // It dies of its limits, which whoever waits notices: it does nothing more.
+    // A thread that dies of its limits needs no handling here, because whoever waits for it notices.
     this.#worker.on('error', () => {});
     this.#worker.unref();
     port1.unref();
     this.#started = this.#wait(startLimitMs, startLimitMs).answered;
   }
 
-  /** Waits until the thread has answered, has worked for so long, or has done nothing for so long. */
+  /** Waits until the thread has answered, has worked for `limitMs`, or has done nothing for `idleMs`. */
   #wait(limitMs: number, idleMs: number): { readonly answered: boolean; readonly milliseconds: number } {
     const time = new WorkTime();
-    // A thread wakes others a little after it has answered, so being woken says nothing.
+    // A notification may arrive a little after its answer, so being woken alone says nothing.
     while (Atomics.load(this.#answered, 0) === 0) {
       Atomics.wait(this.#answered, 0, 0, millisecondsBetweenLooks);
       time.look();

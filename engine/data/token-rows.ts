@@ -1,13 +1,14 @@
-/** Rows of token ids as they stand: the columns that say which tokens are there and which of them are trained. */
+/** Reads rows that consist of token ids, with the columns that say which tokens are present and which are trained. */
 import { checkColumns, type Fields, sequenceLengths, tokenColumns, tokenMasks } from './columns.ts';
 import { ignored } from '../labels.ts';
 import { Problem } from '../problem.ts';
 import { integers, invalid, isMissing } from './values.ts';
 
 /**
- * Reads ids and labels, `[tokens]` each. A token is trained where `labels` have it and every mask has a 1; padding, a 0 in
- * `attention_mask`, is cut off at both ends. A row of several packed sequences is refused: each would see those before it. So is one
- * whose labels or masks train padding: what is meant may be the end of the text, where padding is the same token.
+ * Reads ids and labels, `[tokens]` each. A token is trained where `labels` has it and every mask has a 1. Padding, a 0 in
+ * `attention_mask`, is removed at both ends. A row of several packed sequences is refused, because each sequence would attend
+ * to those before it. A row whose labels or masks train padding is refused too: the end of the text may be meant, where padding
+ * is the same token.
  */
 export function tokensOf(value: Fields, unused: Set<string>): { inputIds: Int32Array; labels: Int32Array } {
   checkColumns(value, tokenColumns, { where: 'the row', path: '' }, unused);
@@ -60,7 +61,7 @@ export function tokensOf(value: Fields, unused: Set<string>): { inputIds: Int32A
   return { inputIds: all.slice(from, to), labels: labels.slice(from, to) };
 }
 
-/** The first token that is no padding, and the one after the last. */
+/** Returns the position of the first token that is not padding, and the position after the last. */
 function withoutPadding(mask: Int32Array | null, length: number): [number, number] {
   if (mask === null) return [0, length];
   const from = mask.findIndex((entry) => entry !== 0);
@@ -91,7 +92,7 @@ function requireOneSequence(value: Fields, column: (name: string) => Int32Array 
   for (const name of sequenceLengths) {
     const given = value[name];
     if (isMissing(given)) continue;
-    // Ends of sequences begin with a 0.
+    // Lists of sequence ends begin with a 0.
     const lengths = integers(Array.isArray(given) ? given : [given], name).filter((length) => length !== 0);
     if ((lengths[0] ?? 0) !== to - from || lengths.some((length) => length !== to - from)) throw packed(name);
   }

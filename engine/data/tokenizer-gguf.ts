@@ -1,26 +1,26 @@
 /**
- * `tokenizer.ggml.*` metadata of a GGUF to the form of tokenizer.json and back. `tokenizer.ggml.model` and `tokenizer.ggml.pre`
- * together decide the tokenizer; an unknown pair is refused by name, never guessed.
+ * Converts the `tokenizer.ggml.*` metadata of a GGUF to the form of tokenizer.json and back. `tokenizer.ggml.model` and
+ * `tokenizer.ggml.pre` together decide the tokenizer; an unknown pair is refused by name, never guessed.
  */
 import type { GgufValue } from '../formats/gguf.ts';
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
 import type { AddedToken, TokenIds, TokenizerJson, TokenizerParts } from './tokenizer-parts.ts';
 
-/** `tokenizer.ggml.token_type`, llama.h. */
+/** Holds the values of `tokenizer.ggml.token_type` (llama.h). */
 const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-/** How text becomes pieces before merging and text again after, as tokenizer.json writes it. */
+/** Says how text becomes pieces before merging and text again afterwards, in the notation of tokenizer.json. */
 interface SplitRule {
   readonly preTokenizer: unknown;
   readonly normalizer: unknown;
   readonly decoder: unknown;
   readonly ignoreMerges: boolean;
-  /** `add_bos_token` where the file does not say. */
+  /** Gives `add_bos_token` where the file does not. */
   readonly addBos: boolean;
 }
 
-/** Between pieces of SentencePiece stands this instead of a space. */
+/** SentencePiece writes this character instead of a space. */
 const lowerLine = '\u2581';
 
 const byteLevelDecoder = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true };
@@ -31,24 +31,27 @@ const byteLevel = (useRegex: boolean) => ({
   use_regex: useRegex,
 });
 const isolated = (pattern: string) => ({ type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false });
-/** Cut at each pattern, within the pieces that the one before it left. */
+/** Splits at each pattern in turn, within the pieces that the previous one left. */
 const splitThenBytes = (...patterns: readonly string[]) => ({
   type: 'Sequence',
   pretokenizers: [...patterns.map(isolated), byteLevel(false)],
 });
 
-/** Every digit by itself, then GPT-2's pattern. */
+/** Splits off every digit, then applies GPT-2's pattern. */
 const digitsThenBytes = {
   type: 'Sequence',
   pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
 };
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-/** Words with one sign before them, numbers by up to `digits` digits, signs with line ends, white space (tiktoken's cl100k). */
+/**
+ * Matches words with one sign before them, numbers by up to `digits` digits, signs with line ends, and white space (tiktoken's
+ * cl100k).
+ */
 const wordsAndNumbers = (digits: string) =>
   `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 const upper = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
 const lower = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
-/** Words that also end where capitals begin (tiktoken's o200k). */
+/** Matches words that also end where capitals begin (tiktoken's o200k). */
 const wordsByCase = (ending: string, digits: string) =>
   `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${ending}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${ending}|${digits}` +
   '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
@@ -57,7 +60,7 @@ const nfc = { type: 'NFC' };
 const plainBytes = { preTokenizer: byteLevel(true), normalizer: null, ignoreMerges: false, addBos: false };
 const byDigits = { ...plainBytes, preTokenizer: digitsThenBytes };
 
-/** DeepSeek's first models: lines, words, signs, Chinese and Korean, digits; each with white space before it. */
+/** Matches lines, words, signs, Chinese and Korean, and digits, each with white space before it (DeepSeek's first models). */
 const linesThenWords = (words: string, signs: string, ...more: readonly string[]) => [
   '[\r\n]',
   `\\s?${words}+`,
@@ -65,7 +68,7 @@ const linesThenWords = (words: string, signs: string, ...more: readonly string[]
   ...more,
   '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+',
 ];
-/** The letters of scripts that have capitals, as DeepSeek lists them. */
+/** Lists the letters of scripts that have capitals, as DeepSeek does. */
 const casedLetters =
   '[A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376' +
   '\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f' +
@@ -78,11 +81,11 @@ const casedLetters =
   '\uff41-\uff5a\u{10400}-\u{1044f}\u{104b0}-\u{104d3}\u{104d8}-\u{104fb}\u{10c80}-\u{10cb2}\u{10cc0}-\u{10cf2}' +
   '\u{118a0}-\u{118df}\u{1e900}-\u{1e943}]';
 const asianRun = '[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+';
-/** A sign before Latin letters, words, signs with `lineEnds`, white space (DeepSeek V3). */
+/** Matches a sign before Latin letters, words, signs with `lineEnds`, and white space (DeepSeek V3). */
 const signsAndWords = (lineEnds: string) =>
   '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+' +
   `| ?[\\p{P}\\p{S}]+${lineEnds}|\\s+(?!\\S)|\\s+`;
-/** Everything between white space and the full stops, commas and question marks of several scripts (BLOOM). */
+/** Matches everything between white space and the full stops, commas and question marks of several scripts (BLOOM). */
 const betweenStops = ' ?[^(\\s|[.,!?…。，、।۔،])]+';
 
 type PreTokenizer = Omit<SplitRule, 'decoder'>;
@@ -95,8 +98,8 @@ const deepseek3 = splits('\\p{N}{1,3}', asianRun, signsAndWords('[\\r\\n]*|\\s*[
 const bloom = splits(betweenStops);
 
 /**
- * The pre-tokenizers of byte-level BPE that we know exactly, by all names they have: llama.cpp, llama-vocab.cpp, and the tokenizer.json
- * of the models. A file is written with the first name that fits.
+ * Lists the pre-tokenizers of byte-level BPE that we know exactly, by all their names. They come from llama.cpp
+ * (llama-vocab.cpp) and the tokenizer.json of the models. A file is written with the first name that fits.
  */
 const preTokenizerNames: readonly (readonly [names: string, rule: PreTokenizer])[] = [
   ['gpt-2', plainBytes],
@@ -113,7 +116,7 @@ const preTokenizerNames: readonly (readonly [names: string, rule: PreTokenizer])
   ['megrez hunyuan solar-open grok-2', singleDigits],
   ['tekken', { ...splits(wordsByCase('', '\\p{N}')), ignoreMerges: true, addBos: true }],
   ['gpt-4o llama4 kanana2 talkie minimax-m2', o200k],
-  // Numbers in threes from the right.
+  // Digits are grouped in threes from the right.
   ['tiny_aya cohere2moe', splits('\\d{1,3}(?=(?:\\d{3})*\\b)', wordsByCase(`${contractions}?`, '\\p{N}{1,3}'))],
   [
     'qwen35',
@@ -147,7 +150,7 @@ const preTokenizerNames: readonly (readonly [names: string, rule: PreTokenizer])
   ],
   [
     'jais-2',
-    // White space in powers of two.
+    // White space is split into powers of two.
     splits(
       wordsAndNumbers('\\p{N}{1,3}').replace(
         '\\s+(?!\\S)|\\s+',
@@ -162,7 +165,7 @@ const preTokenizerNames: readonly (readonly [names: string, rule: PreTokenizer])
     'deepseek-llm',
     splits(...linesThenWords(casedLetters, '[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]', '\\s+$'), '\\p{N}+'),
   ],
-  // No words: its merges go across them. Numbers in threes from the right.
+  // It splits off no words, because its merges cross them. Digits are grouped in threes from the right.
   ['superbpe', splits('\\p{N}+', '(?=(\\d{3})+(?!\\d))')],
   ['bloom poro-chat gpt3-finnish', bloom],
   ['viking', splits(betweenStops, '\\p{N}')],
@@ -172,7 +175,7 @@ const preTokenizers: Readonly<Record<string, PreTokenizer>> = Object.fromEntries
   preTokenizerNames.flatMap(([names, rule]) => names.split(' ').map((name) => [name, rule])),
 );
 
-/** The tokenizer of a GGUF in the hub's form. */
+/** Returns the tokenizer of a GGUF in the hub's form. */
 export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): TokenizerParts {
   const field = (name: string) => metadata.get(`tokenizer.ggml.${name}`)?.value;
   const model = field('model');
@@ -210,7 +213,7 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
     model === 'gpt2'
       ? strings(field('merges'), 'tokenizer.ggml.merges')
           .map(splitMerge)
-          // Some converters write merges whose tokens were cut from the vocabulary: they can never apply.
+          // Some converters write merges whose tokens were removed from the vocabulary. They can never apply.
           .filter(([left, right]) => left in vocab && right in vocab && left + right in vocab)
       : mergesByScore(tokens, types, numbers(field('scores')), vocab);
   const roleId = (name: string, role: keyof DefaultIds): number | null => {
@@ -228,7 +231,9 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   const template = metadata.get('tokenizer.chat_template')?.value;
   const made = new Set(merges.map((pair) => pair.join('')));
   const roles = new Set(['bos', 'eos', 'eot', 'eom'].map((name) => idAt(`${name}_token_id`)));
-  /** What a plain token really is: some converters forget that a token was added, but no merge ever makes such a one. */
+  /**
+   * Returns the actual kind of a plain token. Some converters do not mark added tokens, but no merge ever produces one of them.
+   */
   const forgotten = (content: string, id: number): number => {
     if (overruled.has(id) || made.has(content) || !/^(<.+>|\[.+\])$/u.test(content)) return tokenType.normal;
     if (roles.has(id)) return tokenType.control;
@@ -282,19 +287,20 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   };
 }
 
-/** The ids that llama.cpp takes where the file names none (llama-vocab.cpp). */
+/** Holds the ids that llama.cpp uses where the file names none (llama-vocab.cpp). */
 type DefaultIds = Readonly<Record<'bos' | 'eos' | 'unknown', number | null>>;
 const defaultIds: Readonly<Record<'gpt2' | 'llama', DefaultIds>> = {
   gpt2: { bos: 11, eos: 11, unknown: null },
   llama: { bos: 1, eos: 2, unknown: 0 },
 };
 
-/** Which white space beside a token belongs to it. */
+/** Returns which white space beside a token belongs to it. */
 type StripRule = (content: string) => { readonly lstrip: boolean; readonly rstrip: boolean };
 
 /**
- * A GGUF has no place for these flags: llama.cpp sets them by the name of the model (`general.name`) and then needs certain tokens to be
- * there. Null: it could not load a model of that name with this vocabulary.
+ * Returns the strip flags that llama.cpp would use. A GGUF has no field for them: llama.cpp derives them from the name of the
+ * model (`general.name`) and then requires certain tokens. Returns null where it could not load a model of that name with this
+ * vocabulary.
  */
 function stripRule(modelName: string, has: (content: string) => boolean): StripRule | null {
   const plain = ['<unk>', '<s>', '<|endoftext|>'];
@@ -304,7 +310,9 @@ function stripRule(modelName: string, has: (content: string) => boolean): StripR
   return () => ({ lstrip: false, rstrip: false });
 }
 
-/** A name under which llama.cpp matches the added tokens as tokenizer.json says. Refuses flags that no name stands for. */
+/**
+ * Returns a name under which llama.cpp matches the added tokens as tokenizer.json says. Refuses flags that no name produces.
+ */
 function nameForFlags(
   modelName: string,
   { added_tokens: added, normalizer }: TokenizerJson,
@@ -350,7 +358,7 @@ function byteLevelRule(pre: GgufValue['value'] | undefined): SplitRule {
   );
 }
 
-/** SentencePiece's BPE as transformers' converter writes it (convert_slow_tokenizer.py, LlamaConverter). */
+/** Returns SentencePiece's BPE as transformers' converter writes it (convert_slow_tokenizer.py, LlamaConverter). */
 function sentencePieceRule(spacePrefix: boolean): SplitRule {
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: lowerLine };
   const strip = { type: 'Strip', content: ' ', start: 1, stop: 0 };
@@ -369,7 +377,10 @@ function sentencePieceRule(spacePrefix: boolean): SplitRule {
   };
 }
 
-/** SentencePiece joins the pair whose whole has the best score: every way to cut a piece in two, the best pieces first. */
+/**
+ * Returns the merges of a SentencePiece vocabulary: every way to cut a piece in two, the best pieces first. SentencePiece joins
+ * the pair whose whole has the best score.
+ */
 function mergesByScore(
   tokens: readonly string[],
   types: readonly number[],
@@ -389,7 +400,7 @@ function mergesByScore(
   return found.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right).map(({ pair }) => pair);
 }
 
-/** Metadata for a GGUF writer. Refuses what llama.cpp would tokenize differently. */
+/** Returns metadata for a GGUF writer. Refuses what llama.cpp would tokenize differently. */
 export function fromTokenizerJson(
   parts: TokenizerParts,
   tokenizer: TokenIds,
@@ -426,11 +437,11 @@ export function fromTokenizerJson(
   };
   for (const [content, id] of Object.entries(json.model.vocab)) put(content, id, tokenType.normal);
   for (const { content, id, special } of json.added_tokens) {
-    // llama.cpp would show this one as it is written, not as white space; it comes out of the merges too.
+    // llama.cpp would display this token as written instead of as white space, and the merges produce it anyway.
     const whiteSpace = kind.model === 'llama' && isWhiteSpace(content) && Object.hasOwn(json.model.vocab, content);
     if (special || !whiteSpace) put(content, idOf(content) ?? id, special ? tokenType.control : tokenType.userDefined);
   }
-  // llama.cpp refuses a text that stands there twice.
+  // llama.cpp refuses a vocabulary with the same text twice.
   for (const [id, type] of types.entries()) {
     if (type !== tokenType.unused) continue;
     tokens[id] = `[PAD${id}]`;
@@ -460,7 +471,7 @@ export function fromTokenizerJson(
   };
   const eos = tokenizer.eos ?? tokenizer.stopTokens[0] ?? harmlessEnd(types, tokenizer);
   setId('eos', eos);
-  // Left out, both would be some ordinary piece of text.
+  // Without these fields, both would be some ordinary piece of text.
   setId('bos', tokenizer.bos ?? parts.generation.bos ?? eos);
   setId('unknown', tokenizer.unknown);
   setId('padding', tokenizer.padding);
@@ -486,7 +497,10 @@ function isWhiteSpace(piece: string): boolean {
   return /^\u2581+$/.test(piece);
 }
 
-/** For a model whose answers have no end: a token that no answer has, because llama.cpp takes an ordinary one where none is named. */
+/**
+ * Returns a token that occurs in no answer, for a model whose answers have no end token. llama.cpp uses an ordinary token where
+ * none is named.
+ */
 function harmlessEnd(
   types: readonly number[],
   { padding, unknown, bos }: Pick<TokenIds, 'padding' | 'unknown' | 'bos'>,
@@ -505,7 +519,7 @@ type Kind =
   | { readonly model: 'gpt2'; readonly pre: string }
   | { readonly model: 'llama'; readonly pre: 'default'; readonly spacePrefix: boolean };
 
-/** What GGUF calls the way this tokenizer.json splits text, or null. */
+/** Returns GGUF's name for the way this tokenizer.json splits text, or null. */
 function recognise(json: TokenizerJson): Kind | null {
   if (json.model.byte_fallback === true) {
     const spacePrefix = sentencePiecePrefix(json);
@@ -513,7 +527,7 @@ function recognise(json: TokenizerJson): Kind | null {
   }
   const same = (a: unknown, b: unknown) => canonical(a) === canonical(b);
   const splitsAlike = Object.entries(preTokenizers).filter(([, rule]) => same(rule.preTokenizer, json.pre_tokenizer));
-  // llama.cpp knows no normalizer: one that only composes characters changes no text that is composed already.
+  // llama.cpp has no normalizer. One that only composes characters leaves text that is already composed unchanged.
   const normalizes = same(json.normalizer, null) || same(json.normalizer, nfc);
   const fits = ([, rule]: [string, PreTokenizer]) => rule.ignoreMerges === (json.model.ignore_merges ?? false);
   const candidates = splitsAlike.filter(fits);
@@ -523,14 +537,14 @@ function recognise(json: TokenizerJson): Kind | null {
 }
 
 /**
- * Whether SentencePiece's text begins with a space, in each of the forms transformers has written it; null when it is another rule.
- * A space only before the very first text, not after a special token, is something llama.cpp cannot do: it stays away, because a
- * conversation begins with a special token.
+ * Returns whether SentencePiece's text begins with a space, in each of the forms in which transformers has written it, or null
+ * where the rule is different. llama.cpp cannot put a space only before the very first text and not after a special token; that
+ * case counts as no space, because a conversation begins with a special token.
  */
 function sentencePiecePrefix({ normalizer, pre_tokenizer: preTokenizer }: TokenizerJson): boolean | null {
   const isNothing = (value: unknown) => canonical(value) === 'null';
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: lowerLine };
-  // Where the normalizer leaves no space there is nothing to split at one.
+  // Where the normalizer leaves no space there is nothing to split at.
   const splitAtSpace = { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithPrevious' };
   const noSplit = isNothing(preTokenizer) || canonical(preTokenizer) === canonical(splitAtSpace);
   if (noSplit && canonical(normalizer) === canonical(replace)) return false;
@@ -541,7 +555,7 @@ function sentencePiecePrefix({ normalizer, pre_tokenizer: preTokenizer }: Tokeni
   return scheme === 'always' ? true : scheme === 'first' || scheme === 'never' ? false : null;
 }
 
-/** A piece's score is minus the rank of the first merge that makes it; pieces that no merge makes come last. */
+/** Returns the scores of pieces: minus the rank of the first merge that makes a piece. Pieces that no merge makes come last. */
 function scoresOf(tokens: readonly string[], { model }: TokenizerJson): number[] {
   const rank = new Map<string, number>();
   for (const merge of model.merges) {
@@ -551,7 +565,9 @@ function scoresOf(tokens: readonly string[], { model }: TokenizerJson): number[]
   return tokens.map((token) => -(rank.get(token) ?? rank.size));
 }
 
-/** Fields that change offsets only, or defaults that may be left out, do not count. */
+/**
+ * Returns a value as text for comparison, without fields that change only offsets and without defaults that may be left out.
+ */
 function canonical(value: unknown): string {
   return JSON.stringify(value ?? null, (key, inner: unknown) => {
     if (key === 'trim_offsets' || (key === 'invert' && inner === false)) return undefined;
@@ -562,7 +578,7 @@ function canonical(value: unknown): string {
   });
 }
 
-/** What puts these tokens before and after every text, where there are any. */
+/** Returns the post-processor that puts these tokens before and after every text, or null where there are none. */
 function aroundProcessor(before: string | null, after: string | null, vocab: Readonly<Record<string, number>>): unknown {
   const tokens = [before, after].filter((token) => token !== null);
   if (tokens.length === 0) return null;
@@ -576,7 +592,7 @@ function aroundProcessor(before: string | null, after: string | null, vocab: Rea
   };
 }
 
-/** `left right`: neither half holds a space, byte-level vocabularies write it as Ġ. */
+/** Splits `left right`. Neither half contains a space, because byte-level vocabularies write it as Ġ. */
 function splitMerge(merge: string): [string, string] {
   const at = merge.indexOf(' ', 1);
   return [merge.slice(0, at), merge.slice(at + 1)];

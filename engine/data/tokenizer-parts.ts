@@ -1,6 +1,9 @@
-/** The forms that a tokenizer takes between its files and its use: what special-tokens.ts, tokenizer-gguf.ts and tokenizer.ts share. */
+/**
+ * Defines the forms that a tokenizer takes between its files and its use, which special-tokens.ts, tokenizer-gguf.ts and
+ * tokenizer.ts share.
+ */
 
-/** What a tokenizer is, in the hub's words: both sources are brought to this. */
+/** Describes a tokenizer in the hub's terms. Both sources are converted to this. */
 export interface TokenizerParts {
   readonly json: TokenizerJson;
   readonly bos: string | null;
@@ -9,14 +12,14 @@ export interface TokenizerParts {
   readonly padding: string | null;
   readonly addBos: boolean;
   readonly addEos: boolean;
-  /** null: `bos` and `eos` alone, where they are added. */
+  /** Is null where only `bos` and `eos` are added, if any. */
   readonly around: Around | null;
-  /** Ids beside the roles: ends of an answer, and what generation takes where the tokenizer names no token for it. */
+  /** Holds ids beside the roles: the ends of an answer, and what generation uses where the tokenizer names no token for it. */
   readonly generation: { readonly ends: readonly number[]; readonly bos: number | null; readonly padding: number | null };
   readonly chatTemplate: string | null;
 }
 
-/** The parts of tokenizer.json that we read; the rest is carried along. */
+/** The parts of tokenizer.json that are read here. All other fields are carried along. */
 export interface TokenizerJson {
   readonly model: {
     readonly type: string;
@@ -44,26 +47,26 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** Ids before and after every text. */
+/** Holds the ids before and after every text. */
 export interface Around {
   readonly before: readonly number[];
   readonly after: readonly number[];
 }
 
-/** Ids of the tokens that have a role, and what stands around a text. */
+/** Holds the ids of the tokens that have a role, and what stands around a text. */
 export interface TokenIds {
   readonly bos: number | null;
-  /** What ends a text; where the tokenizer names none, what ends an answer. */
+  /** Ends a text. Where the tokenizer names no such token, it is the one that ends an answer. */
   readonly eos: number | null;
   readonly unknown: number | null;
   readonly padding: number | null;
-  /** Any of these ends an answer: those that the files name, and those that llama.cpp knows by name. */
+  /** Lists the tokens that end an answer: those that the files name, and those that llama.cpp knows by name. */
   readonly stopTokens: readonly number[];
-  /** What stands before and after every plain text. */
+  /** Holds what stands before every plain text; `after` holds what follows it. */
   readonly before: readonly number[];
   readonly after: readonly number[];
-  /** Plain text starts with `bos`; chat templates write theirs. */
+  /** Is true where plain text starts with `bos`. Chat templates write theirs themselves. */
   readonly addBos: boolean;
-  /** Plain text ends with `eos`. */
+  /** Is true where plain text ends with `eos`. */
   readonly addEos: boolean;
 }

@@ -1,6 +1,7 @@
 /**
- * Text to token ids and back, by Hugging Face's `tokenizers`. A hub folder's tokenizer.json is used as it is; a GGUF's vocabulary
- * and merges are put into the same form. Special tokens written in a text are recognised; none are added.
+ * Encodes text to token ids and decodes it with Hugging Face's `tokenizers`. A hub folder's tokenizer.json is used as it is;
+ * the vocabulary and merges of a GGUF are converted to the same form. Special tokens written in a text are recognized; none are
+ * added.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
@@ -13,14 +14,14 @@ import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
 import type { AddedToken, TokenIds, TokenizerJson, TokenizerParts } from './tokenizer-parts.ts';
 import { WorkTime } from './work-time.ts';
 
-/** Where token i came from: `[start, end)` in UTF-16 units of the text. */
+/** Holds token ids and the place that each token came from: `[start, end)` in UTF-16 units of the text. */
 export interface EncodedText {
   readonly ids: number[];
   readonly starts: number[];
   readonly ends: number[];
 }
 
-/** The files of a hub folder that make a tokenizer complete. */
+/** Holds the files of a hub folder that make a tokenizer complete. */
 export interface TokenizerFiles {
   'tokenizer.json': string;
   'tokenizer_config.json': string;
@@ -34,31 +35,33 @@ export interface Tokenizer extends TokenIds {
   encode(text: string): Promise<number[]>;
   encodeWithOffsets(text: string): Promise<EncodedText>;
   decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): Promise<string>;
-  /** One more than the largest id. */
+  /** Is one more than the largest id. */
   readonly vocabularySize: number;
-  /** As chat templates write them. */
+  /** Holds the text as chat templates write it. */
   readonly bosText: string | null;
   readonly eosText: string | null;
   readonly chatTemplate: string | null;
-  /** Texts of the tokens that are matched whole before a text is split, by id. */
+  /** Maps ids to the texts of the tokens that are matched whole before a text is split. */
   readonly addedTokens: ReadonlyMap<number, string>;
   isSpecial(id: number): boolean;
-  /** Complete for transformers, also when it came from a GGUF. */
+  /** Returns files that are complete for transformers, even when the tokenizer came from a GGUF. */
   toHubFiles(): TokenizerFiles;
   /**
-   * `tokenizer.ggml.*` and `tokenizer.chat_template`, padded with unused tokens to `vocabularySize` rows of the embedding, and
-   * `general.name`: `modelName`, or as near to it as llama.cpp treats the tokens right.
+   * Returns `tokenizer.ggml.*` and `tokenizer.chat_template`, padded with unused tokens to `vocabularySize` rows of the
+   * embedding, and `general.name`: `modelName`, or the nearest name for which llama.cpp treats the tokens correctly.
    */
   toGgufMetadata(vocabularySize?: number, modelName?: string): Map<string, GgufValue>;
 }
 
 /**
- * The most of a processor's time that texts read at the same time may take: so much, or more where they are more than a million characters.
- * A pattern in a foreign tokenizer.json can take for ever; usual tokenizers take two seconds for a million.
+ * Limits the processor time that texts encoded at the same time may take, and grows for more than a million characters. A
+ * pattern in a foreign tokenizer.json can run for ever; usual tokenizers take two seconds for a million characters.
  */
 const leastTimeMs = 20_000;
 const timePerMillionMs = 20_000;
-/** The most memory that texts read at the same time may take, in bytes: some hundred for each of their own are usual. */
+/**
+ * Limits the memory that texts encoded at the same time may take, in bytes. Some hundred bytes for each byte of text are usual.
+ */
 const memoryLimit = 4 * 2 ** 30;
 const millisecondsBetweenLooks = 100;
 
@@ -72,7 +75,7 @@ function openGguf(metadata: ReadonlyMap<string, GgufValue>): Tokenizer {
   return new HuggingFaceTokenizer(parts, text, (tokenizer) => hubFilesOf(parts, text, tokenizer));
 }
 
-/** What a hub's files say, with the added tokens of all of them. */
+/** Returns what a hub's files say, with the added tokens of all of them. */
 function hubParts(source: Extract<TokenizerSource, { kind: 'hub' }>): TokenizerParts & { readonly text: string } {
   const file = parseTokenizerJson(source.tokenizerJson);
   const json = { ...file, added_tokens: addedTokens(source, file) };
@@ -102,18 +105,23 @@ function openHub(source: Extract<TokenizerSource, { kind: 'hub' }>): Tokenizer {
   }));
 }
 
-/** Whether the same tokens are added with the same flags. */
+/** Returns whether the same tokens are added with the same flags. */
 function sameTokens(a: readonly AddedToken[], b: readonly AddedToken[]): boolean {
   const flags = ['content', 'single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
   return a.length === b.length && a.every((token, i) => flags.every((flag) => token[flag] === b[i]![flag]));
 }
 
-/** Without a class whose code stays behind: tokenizer.json says it all. */
+/**
+ * Returns a tokenizer config without references to code that is not copied. tokenizer.json describes the tokenizer completely.
+ */
 function withoutCode({ auto_map: map, ...config }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   return map === undefined ? config : { ...config, tokenizer_class: 'PreTrainedTokenizerFast' };
 }
 
-/** A generation config of another tokenizer may not end where this one does. */
+/**
+ * Returns a generation config with this tokenizer's stop tokens, because that of another tokenizer may not end where this one
+ * does.
+ */
 function withStops(
   config: Readonly<Record<string, unknown>>,
   stopTokens: readonly number[],
@@ -140,7 +148,7 @@ export function withChatTemplate(source: TokenizerSource, template: string): Tok
   return { ...source, metadata: metadata.set('tokenizer.chat_template', { type: 'string', value: template }) };
 }
 
-/** One more than the largest id a hub's tokenizer gives. */
+/** Returns one more than the largest id of a hub's tokenizer. */
 export function tokensOf(source: Extract<TokenizerSource, { kind: 'hub' }>): number {
   return 1 + [...idsOf(hubParts(source)).values()].reduce((a, b) => Math.max(a, b), -1);
 }
@@ -151,8 +159,8 @@ function idsOf({ json }: TokenizerParts): Map<string, number> {
 }
 
 /**
- * Whether texts become the same ids, and answers end alike. How a tokenizer pads and cuts does not count. A GGUF says less than a hub
- * folder, and has names for rows that no token uses.
+ * Returns whether two tokenizers encode texts to the same ids and end answers alike. Padding and truncation do not count. A
+ * GGUF says less than a hub folder, and has names for rows that no token uses.
  */
 export function sameTokenizer(own: TokenizerSource, other: Extract<TokenizerSource, { kind: 'hub' }>): boolean {
   const [a, b] = [own.kind === 'hub' ? hubParts(own) : toTokenizerJson(own.metadata), hubParts(other)];
@@ -187,7 +195,10 @@ function parseTokenizerJson(text: string): TokenizerJson {
   return { ...(json as TokenizerJson), added_tokens: whole };
 }
 
-/** The native tokenizer cuts this prefix off the second part of every merge unseen, and ends the process where it is longer than that. */
+/**
+ * Refuses a prefix that the native tokenizer would cut off the second part of every merge unchecked, ending the process where
+ * the prefix is longer than that part.
+ */
 function refusePrefix(model: TokenizerJson['model']): void {
   const prefix = model.continuing_subword_prefix;
   if (typeof prefix !== 'string' || prefix === '' || !Array.isArray(model.merges)) return;
@@ -238,7 +249,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     this.#native.disableTruncation();
     this.#native.disablePadding();
     this.#parts = parts;
-    // What tokenizer.json says of an id does not count where the vocabulary has the text under another one.
+    // An added token of tokenizer.json is ignored where the vocabulary has its text under another id.
     const added = parts.json.added_tokens.flatMap((token) => {
       const id = this.#native.tokenToId(token.content);
       return id === null ? [] : [{ ...token, id }];
@@ -250,7 +261,7 @@ class HuggingFaceTokenizer implements Tokenizer {
       ids.filter((each): each is number => each !== null && this.#native.idToToken(each) !== null);
     const ends = known(parts.generation.ends);
     const { around } = parts;
-    // Where the files name no token that begins a text, it is the one that the post-processor puts there.
+    // Where the files name no `bos`, it is the token that the post-processor puts there.
     this.bos = id(parts.bos) ?? (around?.before.length === 1 ? (known(around.before)[0] ?? null) : null);
     this.eos = id(parts.eos) ?? ends[0] ?? null;
     this.unknown = id(parts.unknown);
@@ -266,7 +277,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     this.toHubFiles = () => hubFiles(this);
   }
 
-  // Asked for by exports alone: the list of all tokens takes a quarter of what opening a tokenizer does.
+  // Only exports need this. Listing all tokens takes a quarter of the time of opening a tokenizer.
   get vocabularySize(): number {
     return 1 + Object.values(this.#native.getVocab(true)).reduce((a, b) => Math.max(a, b), -1);
   }
@@ -301,14 +312,17 @@ class HuggingFaceTokenizer implements Tokenizer {
 }
 
 /**
- * Text of a growing list of tokens, piece by piece: a character whose bytes are spread over several tokens is held back until it is
- * whole.
+ * Decodes a growing list of tokens piece by piece. A character whose bytes are spread over several tokens is held back until it
+ * is complete.
  */
 export class TextStream {
   readonly #tokenizer: Pick<Tokenizer, 'decode'>;
   readonly #skipSpecial: boolean;
   #tokens: number[] = [];
-  /** Tokens before `#read` are already given out; those from 0 are kept so that joins between tokens decode as in the whole. */
+  /**
+   * Counts the tokens that have been returned already. Tokens are kept from 0 on, so that joins between them decode as in the
+   * whole text.
+   */
   #read = 0;
 
   constructor(tokenizer: Pick<Tokenizer, 'decode'>, skipSpecial = true) {
@@ -321,7 +335,7 @@ export class TextStream {
     return this.#advance(false);
   }
 
-  /** What was held back, as it is. */
+  /** Returns what was held back, as it is. */
   flush(): Promise<string> {
     return this.#advance(true);
   }
@@ -330,7 +344,7 @@ export class TextStream {
     const options = { skipSpecial: this.#skipSpecial };
     const before = await this.#tokenizer.decode(this.#tokens.slice(0, this.#read), options);
     const now = await this.#tokenizer.decode(this.#tokens, options);
-    // U+FFFD at the end: bytes of an unfinished character.
+    // U+FFFD at the end stands for the bytes of an unfinished character.
     if (!all && now.endsWith('\uFFFD') && this.#tokens.length - this.#read < 8) return '';
     const delta = now.slice(before.length);
     this.#tokens = this.#tokens.slice(this.#read);
@@ -339,10 +353,15 @@ export class TextStream {
   }
 }
 
-/** Texts that are being read, their characters, and the process's memory and time since the first of them. */
+/**
+ * Counts the texts being encoded and their characters, and holds the memory and time of the process since the first of them.
+ */
 const reading = { texts: 0, characters: 0, memoryBefore: 0, time: new WorkTime() };
 
-/** A native thread cannot be ended and goes on with a text past its limits: who asked should give up, and the process end. */
+/**
+ * Limits the time and memory of encoding. A native thread cannot be stopped and continues past its limits, so the caller should
+ * give up and the process end.
+ */
 async function limited<T>(work: Promise<T>, characters: number): Promise<T> {
   if (reading.texts++ === 0)
     Object.assign(reading, { characters: 0, memoryBefore: process.memoryUsage.rss(), time: new WorkTime() });
@@ -380,7 +399,7 @@ function tooLarge(): Problem {
   );
 }
 
-/** `tokenizers` counts code points, JavaScript UTF-16 units: the function from one to the other. */
+/** Returns a function from code points, which `tokenizers` counts, to UTF-16 units, which JavaScript counts. */
 function unitsOfCodePoints(text: string): (codePoint: number) => number {
   if (!/[\u{10000}-\u{10FFFF}]/u.test(text)) return (codePoint) => codePoint;
   const starts: number[] = [];
@@ -395,7 +414,7 @@ function unitsOfCodePoints(text: string): (codePoint: number) => number {
 
 function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): TokenizerFiles {
   const named = { bos_token: parts.bos, eos_token: parts.eos, unk_token: parts.unknown, pad_token: parts.padding };
-  // Named here, an ordinary piece would become a special token wherever it stands; generation knows it by its id.
+  // An ordinary piece named here would become a special token wherever it occurs. Generation knows it by its id.
   const added = new Set(tokenizer.addedTokens.values());
   const special = Object.fromEntries(Object.entries(named).filter(([, token]) => token !== null && added.has(token)));
   const generation = {
@@ -408,7 +427,7 @@ function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): 
   };
   return {
     'tokenizer.json': text,
-    // The generic class: transformers then takes tokenizer.json as it is, where a named class would build its own pre-tokenizer.
+    // With the generic class transformers uses tokenizer.json as it is; a named class would build its own pre-tokenizer.
     'tokenizer_config.json': prettyJson({
       tokenizer_class: 'PreTrainedTokenizerFast',
       ...special,
@@ -423,7 +442,7 @@ function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): 
   };
 }
 
-/** One template, or a list of named ones of which `default` counts. */
+/** Returns the one template, or the `default` of a list of named ones. */
 function templateOf(value: unknown): string | null {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return null;

@@ -1,9 +1,12 @@
-/** Labels as the places where trained spans begin and end: nearly always a few numbers in place of a label for each token. */
+/**
+ * Stores labels as the positions where trained spans begin and end, which is nearly always a few numbers instead of a label for
+ * each token.
+ */
 import { ignored } from '../labels.ts';
 
 /**
- * Returns where trained spans begin and end, in turn; null where labels are other tokens than the row's own, or where this would be no
- * shorter than the labels.
+ * Returns alternately where trained spans begin and end. Returns null where labels are other tokens than the row's own, or
+ * where the result would be no shorter than the labels.
  */
 export function boundsOfTrained(ids: Int32Array, labels: Int32Array): number[] | null {
   const bounds: number[] = [];

@@ -1,11 +1,11 @@
-/** Reads values of a row's fields, and refuses one that is not what it has to be. */
+/** Reads the values of a row's fields, and refuses values of the wrong kind. */
 import { Problem } from '../problem.ts';
 
 export function isMissing(value: unknown): boolean {
   return value === undefined || value === null;
 }
 
-/** Returns a text that is to be trained; of an empty one only its end would be. */
+/** Returns a text that is to be trained. Refuses an empty one, of which only the end token would be trained. */
 export function written(value: string, name: string): string {
   if (value.trim() === '') throw new Problem('data-empty', `'${name}' is empty.`, 'Write its text, or remove the row.');
   return value;
@@ -29,12 +29,14 @@ export function integers(value: unknown, name: string): Int32Array {
   return Int32Array.from(value as number[]);
 }
 
-/** What stands there, cut short; what has an inside is named by its kind, because it may be nested without end. */
+/**
+ * Returns a value for display, shortened. Objects and lists are named by their kind, because they may be nested without end.
+ */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object' && value !== null) return 'an object';
-  // Of JSON's numbers NaN is none.
+  // JSON has no NaN.
   return typeof value === 'number' ? String(value) : JSON.stringify(value).slice(0, 60);
 }
 

@@ -1,11 +1,14 @@
-/** Time that a thread beside this one has worked: limits on it hold wherever it runs, on a busy machine or a process that was paused. */
+/**
+ * Measures the time that a thread beside this one has worked, so that limits on it hold on a busy machine and in a process that
+ * was paused.
+ */
 
-/** Between two looks nothing longer counts: meanwhile the process was halted, or was itself too busy to look. */
+/** A longer interval between two measurements does not count, because the process was suspended, or too busy to measure. */
 const longestSliceMs = 1000;
-/** A thread that has less of the processor than this share has nothing to do, or is gone. */
+/** A thread with less than this share of the processor has nothing to do, or is dead. */
 const idleShare = 0.05;
 
-/** Counts what the process spends of the processor, at most that of one thread, from look to look. */
+/** Counts the processor time of the process from one measurement to the next, at most that of one thread. */
 export class WorkTime {
   #at = performance.now();
   #cpu = processorMs();
@@ -21,12 +24,12 @@ export class WorkTime {
     [this.#at, this.#cpu] = [now, cpu];
   }
 
-  /** Milliseconds of the processor's time at the last look. */
+  /** Returns the processor time in milliseconds at the last measurement. */
   get spent(): number {
     return this.#spent;
   }
 
-  /** Milliseconds up to the last look in which nothing was done. */
+  /** Returns for how many milliseconds up to the last measurement nothing was done. */
   get idle(): number {
     return this.#idle;
   }
