@@ -1,9 +1,9 @@
-/** Checks of rows that are the same as others, or nearly. */
+/** Checks for rows that are the same as others, or nearly the same. */
 import type { SetCheck } from './check.ts';
 import { leastWords } from './sketch.ts';
 
 const compared = 'Compared by token ids and labels.';
-/** What counts as nearly the same: `nearlyEqual` of `sketch.ts`, in words. */
+/** Explains in words what counts as nearly the same: `nearlyEqual` of `sketch.ts`. */
 const nearly = `Seven eighths or more of their runs of three words are the same, as estimated from a sample; rows of fewer than ${leastWords} words are not compared.`;
 
 export const duplicates: SetCheck = {

@@ -1,4 +1,4 @@
-/** Checks of what is trained. */
+/** Checks what is trained. */
 import { ignored } from '../../labels.ts';
 import { Column } from '../column.ts';
 import type { TokenRow } from '../row.ts';
@@ -6,12 +6,12 @@ import type { RowCheck } from './check.ts';
 import { FoundRows, percentOf } from './found-rows.ts';
 import { hashEnd, hashStart, hashWith } from './hash.ts';
 
-/** So many answers are needed before it says something that they are alike. */
+/** With fewer answers than this the check does not say that they are alike. */
 const fewestAnswers = 20;
-/** From this share of one answer on. */
+/** From this share on one answer counts as repeated. */
 const largeShare = 0.8;
 
-/** Rows that are trained from their first token on, question and all. Of plain text that is meant. */
+/** Finds rows that are trained from their first token on, including the question. In plain text this is intended. */
 export const everythingTrained: RowCheck = {
   ...{ looksAt: 'rows', name: 'everything-trained', severity: 'warning', mend: null },
   why: 'The model then learns to ask as much as to answer.',
@@ -35,7 +35,7 @@ export const everythingTrained: RowCheck = {
   },
 };
 
-/** Answers by the hash of their tokens, twelve bytes each: which of them is said again and again. */
+/** Finds an answer that is given again and again, by the hash of its tokens. It takes twelve bytes an answer. */
 export const answersAlike: RowCheck = {
   ...{ looksAt: 'rows', name: 'answers-alike', severity: 'warning', mend: null },
   why: 'A model that gives this answer always is right nearly as often, so it may learn nothing else.',
@@ -75,7 +75,7 @@ export const answersAlike: RowCheck = {
   },
 };
 
-/** Returns the value of more than half of a column, if one is (Boyer and Moore 1981). */
+/** Returns the value of more than half of a column, if there is one (Boyer and Moore 1981). */
 export function majorityOf(column: Column): number {
   let value = 0;
   let votes = 0;

@@ -1,13 +1,13 @@
-/** Checks of characters that are in a text by mistake. */
+/** Checks for characters that are in a text by mistake. */
 import type { TextCheck } from './check.ts';
 
-/** The texts that have anything but printable ASCII; most checks of characters have nothing to look for in the others. */
+/** Returns the texts that contain anything but printable ASCII. Most checks of characters can find nothing in the others. */
 const unusual = (texts: readonly string[]): readonly string[] => texts.filter((text) => /[^\x20-\x7e\t\n\r]/.test(text));
 
 /**
- * UTF-8 that was read as Latin-1 or Windows-1252. A byte that begins a character became one of À to ô, and those that go on became what
- * these encodings have from 0x80 to 0xBF. A letter with a quotation mark behind it looks the same (`É”`), so such marks count only where
- * the first byte allows no doubt, and bytes of other scripts only twice in a row.
+ * Finds UTF-8 that was read as Latin-1 or Windows-1252. The first byte of a character became one of À to ô, and the following
+ * bytes became what these encodings have from 0x80 to 0xBF. A letter followed by a quotation mark looks the same (`É”`), so
+ * such marks count only where the first byte allows no doubt, and bytes of other scripts only twice in a row.
  */
 const mojibake = (() => {
   const latin1 = '\\x80-\\xbf';
@@ -50,7 +50,7 @@ export const replacementCharacters: TextCheck = {
   advice: 'Write the file again from its source, or leave the rows out.',
 };
 
-// Not tab, line feed and carriage return; noncharacters too.
+// Tab, line feed and carriage return are allowed; noncharacters are not.
 const controls = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]/g;
 
 export const controlCharacters: TextCheck = {

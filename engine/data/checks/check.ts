@@ -1,6 +1,7 @@
 /**
- * What a check of a data set is. There are three kinds by what they look at: what a row says, which is known while it is read and is kept
- * with its tokens; rows as tokens, one after another; and all that is known of a data set, at a maximum length.
+ * Defines what a check of a data set is. There are three kinds, by what they examine: the text of a row, which is checked while
+ * the row is read, with the findings kept beside its tokens; rows as tokens, one after another; and everything that is known of
+ * a data set, at a maximum length.
  */
 import type { ChatMessage, DataCheck, Mend } from '../../contract.ts';
 import type { PositionsSpec } from '../../models/positions.ts';
@@ -10,46 +11,49 @@ import type { Tokenizer } from '../tokenizer.ts';
 import type { FoundRows } from './found-rows.ts';
 import type { LanguageCounts } from './language-counts.ts';
 
-/** What of a tokenizer rows are judged by. */
+/** Gives what rows are checked against of a tokenizer. */
 export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens' | 'padding'>;
 
 interface Kind {
-  /** Names the check in results; it never changes. */
+  /** Names the check in results. The name never changes. */
   readonly name: string;
-  /** How bad it is where something is found. */
+  /** Says how serious a finding is. */
   readonly severity: 'blocking' | 'warning' | 'note';
-  /** Why it matters, in a sentence or two. */
+  /** Says in a sentence or two why it matters. */
   readonly why: string;
-  /** What can be done about it with one click; null where a person has to decide otherwise. */
+  /** Says what can be done about it with one click. It is null where a person has to decide otherwise. */
   readonly mend: Mend | null;
 }
 
-/** What a row says. */
+/** Holds the text of a row. */
 export interface Said {
   readonly texts: readonly string[];
-  /** Null for a row that is no conversation. */
+  /** Is null for a row that is not a conversation. */
   readonly messages: readonly ChatMessage[] | null;
 }
 
-/** A check of what a row says. */
+/** A check of the text of a row. */
 export interface TextCheck extends Kind {
   readonly looksAt: 'text';
-  /** Returns names of what it finds, nothing where the row is as it should be. They are kept with the tokens: a few short words. */
+  /**
+   * Returns names of what it finds, or nothing where the row is correct. They are kept with the tokens, so they should be a few
+   * short words.
+   */
   readonly find: (said: Said) => readonly string[];
   readonly title: (counted: string) => string;
-  /** What to do about it. */
+  /** Says what to do about it. */
   readonly advice: string;
 }
 
-/** A check of tokens and of what was found out about them. */
+/** A check of tokens and of what is known about them. */
 export interface RowCheck extends Kind {
   readonly looksAt: 'rows';
   readonly begin: (tokenizer: JudgingTokenizer | null) => RowWatcher;
 }
 export interface RowWatcher {
-  /** Takes the examples of one row. */
+  /** Adds the examples of one row. */
   add(examples: readonly TokenRow[]): void;
-  /** Returns what was found so far; null where nothing was. */
+  /** Returns what has been found so far, or null where nothing has. */
   finding(): Finding | null;
 }
 
@@ -61,36 +65,36 @@ export interface SetCheck extends Kind {
 
 export type Check = TextCheck | RowCheck | SetCheck;
 
-/** What a check finds, where other than its row of the table says. */
+/** A finding of a check, with the fields in which it differs from the check's definition. */
 export interface Finding extends Partial<Pick<DataCheck, 'name' | 'severity' | 'why' | 'mend'>> {
   readonly title: string;
   readonly detail: string;
   readonly found?: FoundRows;
 }
 
-/** Rows that cannot be used, of one kind: what is to be done about it tells the kinds apart. */
+/** Rows that cannot be used, with the same kind of problem. Kinds are distinguished by what has to be done about them. */
 export interface BrokenRows {
   readonly code: ProblemCode;
   readonly rows: FoundRows;
-  /** What is wrong with the first. */
+  /** Says what is wrong with the first row. */
   readonly detail: string;
 }
 
-/** An example by its numbers. */
+/** The numbers that describe an example. */
 export interface ExampleFacts {
   readonly tokens: number;
-  /** Places of the first and the last trained token. */
+  /** Gives the position of the first trained token; `lastTrained` gives that of the last. */
   readonly firstTrained: number;
   readonly lastTrained: number;
-  /** Whether it is plain text. */
+  /** Is true for plain text. */
   readonly isDocument: boolean;
 }
 
-/** What a check of a whole data set may ask of its rows. */
+/** Gives what a check of a whole data set may ask about its rows. */
 export interface AskedRows {
   readonly duplicates: FoundRows;
   readonly languages: LanguageCounts;
-  /** The numbers of rows that can be used, and of the others. */
+  /** Counts the rows that can be used; `broken` counts the others. */
   readonly usable: number;
   readonly broken: number;
   readonly brokenKinds: readonly BrokenRows[];
@@ -100,39 +104,41 @@ export interface AskedRows {
   medianLength(): number;
   tokensBeyond(maxLength: number, isInParts: boolean): number;
   rowsWhere(is: (example: ExampleFacts) => boolean): FoundRows;
-  /** Returns the rows that are also among those of another split. */
+  /** Returns the rows that also occur in another split. */
   rowsIn(others: AskedRows): FoundRows;
-  /** Returns the rows that say nearly what another one says, or what one of another split says. */
+  /** Returns the rows that are nearly the same as another row, or as a row of another split. */
   nearRows(others: AskedRows | null): FoundRows;
 }
 
 /** A data set that a report is made of. */
 export interface AskedSet extends SetSurroundings {
   readonly facts: AskedRows;
-  /** At which rows are cut: what was asked for, or what the model has positions for where that is less. */
+  /**
+   * Gives the length at which rows are truncated: the requested one, or the number of positions of the model if that is less.
+   */
   readonly maxLength: number;
   readonly isAtLimit: boolean;
-  /** Tokens that the model was made for. */
+  /** Gives the number of tokens that the model was made for. */
   readonly context: number;
 }
-/** What is known beside the rows. */
+/** Holds what is known besides the rows. */
 export interface SetSurroundings {
   readonly tokenizer: JudgingTokenizer | null;
   readonly spec: PositionsSpec;
   readonly unused: readonly UnusedColumn[];
   readonly repeated: readonly RepeatedValue[];
-  /** Of the other split, to find rows that are in both. */
+  /** Holds the rows of the other split, to find rows that are in both. */
   readonly others: AskedRows | null;
   readonly formats: readonly FoundFormat[];
-  /** How each file was read, in a sentence. */
+  /** Says in a sentence how each file was read. */
   readonly files: readonly string[];
-  /** As in `Cutting`: null where long documents are cut. */
+  /** Has the meaning that it has in `Cutting`: null where long documents are truncated. */
   readonly documentOverlap: number | null;
-  /** Files that are others than in the version of the data set. */
+  /** Lists the files that differ from those of the version of the data set. */
   readonly changed: readonly string[];
 }
 
-/** Makes of a finding what a person is told. */
+/** Returns a finding in the form in which a person is told of it. */
 export function told(kind: Kind, { found, ...finding }: Finding): DataCheck {
   const { name, severity, why, mend } = kind;
   const isPassed = finding.severity === 'passed';

@@ -1,4 +1,4 @@
-/** Checks of columns: those that are not used, and those that say the same in nearly all rows. */
+/** Checks for columns that are not used, and for columns with the same value in nearly all rows. */
 import { Column } from '../column.ts';
 import type { Fields } from '../columns.ts';
 import { changedSentence } from '../row-files.ts';
@@ -11,19 +11,19 @@ import { hashText } from './hash.ts';
 const maxColumnsNamed = 40;
 const maxNameLength = 80;
 const maxValueLength = 60;
-/** Columns whose values are compared; rows of more have fields with names of their own. */
+/** The values of this many columns are compared. Rows with more have field names of their own, such as ids. */
 const maxColumns = 32;
 const fewestRows = 20;
 const largeShare = 0.9;
 
-/** Said to the model in the same way for all rows, as a rule, or answers, which a check of their own compares. */
+/** These columns are not compared. A system prompt is usually the same in all rows, and answers have a check of their own. */
 const notCompared: ReadonlySet<string> = new Set(['system', 'system_prompt', 'output', 'completion', 'format', 'type']);
 
-/** Compares the values of columns of text and numbers while rows are read, four bytes for each value. */
+/** Compares the values of columns of text and numbers while rows are read. It takes four bytes a value. */
 export class ColumnValues {
   readonly #columns = new Map<string, { readonly hashes: Column; value: string; votes: number }>();
 
-  /** Takes the fields of a row but those that nothing was read from. */
+  /** Adds the fields of a row, except those that nothing was read from. */
   add(row: Fields, unused: ReadonlySet<string>): void {
     for (const name in row) {
       const field = row[name];
@@ -38,7 +38,7 @@ export class ColumnValues {
       const hash = hashText(text);
       const shown = text.slice(0, maxValueLength);
       column.hashes.add(hash);
-      // The text of the value that majorityOf will return.
+      // Holds the text of the value that majorityOf will return.
       if (column.votes === 0) column.value = shown;
       column.votes += column.value === shown ? 1 : -1;
     }
@@ -89,7 +89,7 @@ export function unusedFinding(unused: readonly UnusedColumn[]): { readonly title
   return { title: `Columns not used: ${columnList(unused)}`, detail: 'They change nothing of what is trained.' };
 }
 
-/** Names columns with the number of rows that have each. */
+/** Lists columns with the number of rows that have each. */
 function columnList(unused: readonly UnusedColumn[]): string {
   const named = unused.slice(0, maxColumnsNamed).map((column, i) => {
     const what = i === 0 ? ` ${column.rows === 1 ? 'row' : 'rows'}` : '';
@@ -99,7 +99,7 @@ function columnList(unused: readonly UnusedColumn[]): string {
   return `${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
 }
 
-/** What rows are known by, and how files were read. */
+/** Says by which formats rows were recognized, and how files were read. */
 export const readAs: SetCheck = {
   ...{ looksAt: 'set', name: 'read-as', severity: 'note', why: '', mend: null },
   ask: ({ formats, files }) => {

@@ -1,4 +1,4 @@
-/** Checks of what ends a turn. */
+/** Checks the end of turns. */
 import { ignored } from '../../labels.ts';
 import type { JudgingTokenizer, RowCheck, SetCheck } from './check.ts';
 import { FoundRows } from './found-rows.ts';
@@ -7,7 +7,7 @@ function stopTexts(tokenizer: JudgingTokenizer | null): string[] {
   return [...(tokenizer?.addedTokens ?? [])].filter(([id]) => tokenizer?.stopTokens.includes(id)).map(([, text]) => text);
 }
 
-/** Turns from which a model does not learn to stop. */
+/** Finds turns from which a model does not learn to stop. */
 export const missingEnd: RowCheck = {
   ...{ looksAt: 'rows', name: 'missing-end', severity: 'warning', mend: null },
   why: 'A model that never sees an answer end goes on talking.',
@@ -37,7 +37,10 @@ export const missingEnd: RowCheck = {
   },
 };
 
-/** Rows of token ids whose labels leave out the token that ends the answer: programs that mask padding by its id make them. */
+/**
+ * Finds rows of token ids whose labels leave out the token that ends the answer. Programs that mask padding by its id produce
+ * them.
+ */
 export const untrainedEnd: RowCheck = {
   ...{ looksAt: 'rows', name: 'untrained-end', severity: 'warning', mend: null },
   why: 'A model that is not trained on the token that ends an answer goes on talking.',

@@ -1,13 +1,13 @@
-/** Rows with something in common. */
+/** Collects rows that have something in common. */
 import type { DataCheck } from '../../contract.ts';
 
-/** As many can be left out together. */
+/** This many rows can be left out together. */
 const maxRowsNamed = 10_000;
 
-/** Rows with something in common: how many, and which are the first of them. */
+/** Rows that have something in common: their number, and the first of them. */
 export class FoundRows {
   readonly rows: number[] = [];
-  /** So many are listed at most. */
+  /** Limits how many rows are listed. */
   readonly mostNamed = maxRowsNamed;
   count = 0;
 
@@ -16,23 +16,23 @@ export class FoundRows {
     if (this.rows.length < maxRowsNamed) this.rows.push(index);
   }
 
-  /** Says their number with its noun. */
+  /** Returns their number with its noun. */
   get counted(): string {
     return countedRows(this.count);
   }
 
-  /** Returns what a check says of them. */
+  /** Returns the rows as a check lists them. */
   get listed(): Pick<DataCheck, 'rows' | 'count'> {
     return { rows: this.rows, count: this.count };
   }
 }
 
-/** Says a number with its noun. */
+/** Returns a number with its noun. */
 export function countedRows(count: number): string {
   return `${count} row${count === 1 ? '' : 's'}`;
 }
 
-/** Says a part of a whole in percent: never 0 where there is some, and never 100 where some is missing. */
+/** Returns a part of a whole in percent. It is never 0 where there is a part, and never 100 where something is missing. */
 export function percentOf(part: number, whole: number): string {
   if (part === 0 || whole === 0) return '0 %';
   const percent = (100 * part) / whole;

@@ -1,6 +1,6 @@
 /**
- * The checks of a data set, in the order in which a report has them. A new check is a file here and a row of this table: what it finds in
- * the text of rows is kept with their tokens by itself, and the command line and the window list it.
+ * Lists the checks of a data set in the order of a report. A new check is a file here and a row of this table; findings in the
+ * text of rows are then kept with their tokens, and the command line and the window list the check.
  */
 import { duplicates, leakage, nearDuplicates, nearLeakage } from './alike.ts';
 import { answersAlike, everythingTrained } from './answers.ts';

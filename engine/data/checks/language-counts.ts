@@ -1,7 +1,7 @@
 /** Counts rows by the language they are written in. */
 import { FoundRows } from './found-rows.ts';
 
-/** Rows by their language, as far as it is known. */
+/** Holds the rows of each language that was recognized. */
 export class LanguageCounts {
   readonly #rows = new Map<string, FoundRows>();
   known = 0;
@@ -13,7 +13,7 @@ export class LanguageCounts {
     this.known++;
   }
 
-  /** Returns them, those of most rows first. */
+  /** Returns the languages with their rows, most rows first. */
   get ranked(): { readonly name: string; readonly rows: FoundRows }[] {
     const names = new Intl.DisplayNames('en', { type: 'language' });
     return [...this.#rows]

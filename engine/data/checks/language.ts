@@ -1,9 +1,9 @@
-/** In which languages rows are written. */
+/** Checks in which languages rows are written. */
 import type { SetCheck } from './check.ts';
 import { FoundRows, percentOf } from './found-rows.ts';
 
 const maxLanguagesNamed = 6;
-/** The languages of the largest share; rows of another one are listed where there are more of these than so. */
+/** Rows in other languages than the most common one are listed where their share is larger than this. */
 const leastShare = 0.005;
 
 export const languageMix: SetCheck = {

@@ -1,10 +1,10 @@
-/** What languages are known by: their script, or their most common short words. */
+/** Lists how languages are recognized: by their script, or by their most common short words. */
 import { hashText } from './hash.ts';
 
 export type Script =
   'latin' | 'greek' | 'cyrillic' | 'hebrew' | 'arabic' | 'devanagari' | 'thai' | 'hangul' | 'kana' | 'han' | 'other';
 
-/** Scripts of one large language; the others are told apart by words. */
+/** Maps scripts to their one large language. Languages of the other scripts are told apart by words. */
 export const languageOfScript: Partial<Readonly<Record<Script, string>>> = {
   ...{ greek: 'el', hebrew: 'he', arabic: 'ar', devanagari: 'hi', thai: 'th', hangul: 'ko', kana: 'ja', han: 'zh' },
 };
@@ -33,7 +33,7 @@ const words: Readonly<Record<string, string>> = {
   bg: 'и в не на че аз с как това по но от за са е се да или какво има ще тя той как',
 };
 
-/** Languages by the hash of a common word. */
+/** Maps the hash of a common word to its languages. */
 export const languagesOfWords: ReadonlyMap<number, readonly string[]> = (() => {
   const found = new Map<number, string[]>();
   for (const [language, list] of Object.entries(words))

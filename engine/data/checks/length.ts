@@ -1,21 +1,21 @@
-/** Checks of how long rows are. */
+/** Checks the length of rows. */
 import type { Mend } from '../../contract.ts';
 import type { AskedSet, Finding, SetCheck } from './check.ts';
 import { type FoundRows, percentOf } from './found-rows.ts';
 
 const inTokens = (tokens: number): string => `${tokens.toLocaleString('en-US')} tokens`;
 
-/** A longer maximum, where the model has the positions. */
+/** Returns the mend that raises the maximum length, where the model has the positions. */
 const raised = ({ facts, isAtLimit }: AskedSet): Mend =>
   isAtLimit ? { kind: 'exclude' } : { kind: 'raise-length', to: facts.longest };
 const advice = ({ isAtLimit }: AskedSet): string =>
   isAtLimit ? 'The model has no more positions: shorten' : 'Raise the maximum length or shorten';
 
-/** Whether the end of an example is lost: a long document may be trained in parts instead. */
+/** Returns whether the end of an example is lost. A long document may be trained in parts instead. */
 const isCut = ({ maxLength, documentOverlap }: AskedSet, tokens: number, isDocument: boolean): boolean =>
   tokens > maxLength && !(isDocument && documentOverlap !== null);
 
-/** Returns the rows of which training cuts something off. */
+/** Returns the rows that training truncates. */
 export function rowsCut(asked: AskedSet): FoundRows {
   return asked.facts.rowsWhere(({ tokens, isDocument }) => isCut(asked, tokens, isDocument));
 }
@@ -97,9 +97,9 @@ export const beyondContext: SetCheck = {
   },
 };
 
-/** A row is far from the others where it is so many times as long as the middle one, or the middle one as it. */
+/** A row is an outlier where it is this many times as long as the median, or the median as long as the row. */
 const farFactor = 8;
-/** With fewer rows no length is ordinary, and with a larger share of them none is an outlier. */
+/** With fewer rows no length is typical, and with a larger share of outliers none of them is one. */
 const fewestRows = 20;
 const mostShare = 0.05;
 

@@ -1,10 +1,16 @@
-/** Personal data and secrets by their pattern: a count, since a pattern says nothing of whose they are. */
+/**
+ * Counts rows with personal data and secrets, recognized by pattern. It is only a count, because a pattern does not show whose
+ * they are.
+ */
 import type { TextCheck } from './check.ts';
 
-/** What is looked for. Every pattern goes through a text once: what may repeat has a bound or cannot begin within itself. */
+/**
+ * Lists what is searched for. Every pattern must take linear time, so repetitions in it are bounded or cannot begin within
+ * themselves.
+ */
 const patterns: readonly {
   readonly name: string;
-  /** A quick look that most texts do not pass. */
+  /** Returns quickly whether a text may contain a match. For most texts it returns false. */
   readonly mayBeIn: (text: string) => boolean;
   readonly isIn: (text: string) => boolean;
 }[] = [
@@ -32,7 +38,7 @@ function hasDigits(text: string): boolean {
   return /\d\D?\d\D?\d/.test(text);
 }
 
-/** Keys of well-known services by how they begin, private keys, and tokens of the web (JWT). */
+/** Matches keys of well-known services by their prefix, private keys, and web tokens (JWT). */
 const secrets = new RegExp(
   [
     String.raw`\bsk-(?:[a-z]+-)?[\w-]{20}`,
@@ -44,14 +50,16 @@ const secrets = new RegExp(
   ].join('|'),
 );
 
-/** With a country (E.164, ten digits at least), or as they are written in North America. */
+/**
+ * Returns whether a text has a phone number with a country code (E.164, at least ten digits), or as written in North America.
+ */
 function hasPhone(text: string): boolean {
   if (/(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w-])/.test(text)) return true;
   for (const [found] of text.matchAll(/(?<![\w+])\+[1-9](?:[ ().-]{0,2}\d){9,14}(?![\d.]?\d)/g)) if (found !== '') return true;
   return false;
 }
 
-/** Thirteen to nineteen digits as an issuer of cards gives them, the last of which is the check digit of Luhn. */
+/** Returns whether a text has a card number: thirteen to nineteen digits with an issuer's prefix and a Luhn check digit. */
 function hasCard(text: string): boolean {
   for (const [found] of text.matchAll(/(?<![\d.,+-])[2-6](?:[ -]?\d){12,18}(?![ -]?\d)/g)) {
     const digits = found.replaceAll(/\D/g, '');
@@ -71,7 +79,10 @@ function isLuhn(digits: string): boolean {
   return sum % 10 === 0;
 }
 
-/** A country, two check digits and up to thirty more characters that fulfil ISO 7064 (mod 97-10). Words in capitals may follow. */
+/**
+ * Returns whether a text has an IBAN: a country, two check digits and up to thirty more characters that fulfil ISO 7064 (mod
+ * 97-10). Words in capitals may follow.
+ */
 function hasIban(text: string): boolean {
   for (const [found] of text.matchAll(/(?<![A-Z\d])[A-Z]{2}\d{2}(?: ?[A-Z\d]){11,30}/g)) {
     const code = found.replaceAll(' ', '');
@@ -80,7 +91,7 @@ function hasIban(text: string): boolean {
   return false;
 }
 
-/** Lengths by country; an account of another country is not found. */
+/** Gives the length of an IBAN by country. Accounts of other countries are not found. */
 const ibanLengths: Readonly<Record<string, number>> = {
   ...{ AT: 20, BE: 16, BG: 22, CH: 21, CY: 28, CZ: 24, DE: 22, DK: 18, EE: 20, ES: 24, FI: 18, FR: 27, GB: 22, GR: 27 },
   ...{ HR: 21, HU: 28, IE: 22, IL: 23, IT: 27, LT: 20, LU: 20, LV: 21, MT: 31, NL: 18, NO: 15, PL: 28, PT: 25, RO: 24 },

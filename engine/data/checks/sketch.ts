@@ -1,19 +1,20 @@
 /**
- * Finds texts that are nearly the same without comparing each with each (MinHash; Broder 1997). A sketch is one byte of the least of 32
- * hashes each over all runs of three words: the share of equal bytes of two sketches estimates the share of runs that both texts have, of
- * all that either has. Four bytes are a band; only texts that share a band are compared, so that the time grows with their number.
+ * Finds texts that are nearly the same without comparing each with every other (MinHash; Broder 1997). A sketch has one byte of
+ * the minimum of each of 32 hashes over all runs of three words. The share of equal bytes of two sketches estimates the share
+ * of runs that both texts contain, of all runs that either contains. Four bytes form a band; only texts that share a band are
+ * compared, so that the time grows linearly with the number of texts.
  */
 import { Column } from '../column.ts';
 
-/** Texts of fewer words have too few runs to be nearly the same as another: they are, or they are not. */
+/** Texts of fewer words have too few runs for an estimate, so only exact duplicates of them are found. */
 export const leastWords = 10;
 
 const hashes = 32;
 const bytesOfBand = 4;
 const bands = hashes / bytesOfBand;
-/** Equal bytes of two sketches that are nearly the same. */
+/** Two sketches with this many equal bytes are nearly the same. */
 const nearlyEqual = (7 / 8) * hashes;
-/** Texts of one band that a text is compared with: where very many share a band, the last ones stand for all. */
+/** Limits how many texts of a band a text is compared with. Where very many share a band, the latest ones stand for all. */
 const mostCompared = 32;
 
 const factors = Uint32Array.from({ length: hashes }, (_, k) => Math.imul(2 * k + 3, 0x9e3779b1) | 1);
@@ -39,20 +40,20 @@ export class Sketcher {
     }
   }
 
-  /** Returns the sketch in base64; null for a text too short to be compared. */
+  /** Returns the sketch in base64, or null for a text too short to be compared. */
   get sketch(): string | null {
     if (this.#words < leastWords) return null;
     return Buffer.from(Uint8Array.from(this.#least, (hash) => Math.imul(hash, 0x9e3779b1) >>> 24)).toString('base64');
   }
 }
 
-/** Sketches of many texts, 40 bytes each. */
+/** Holds the sketches of many texts, 40 bytes each. */
 export class Sketches {
   readonly #bands = new Column(Uint32Array);
   readonly #rows = new Column(Uint32Array);
   readonly #keys = new Column(Uint32Array);
 
-  /** Adds the sketch of a row; `key` is what `nearTo` tells it by. */
+  /** Adds the sketch of a row. `key` identifies the row's content in `nearTo`. */
   add(sketch: string, row: number, key: number): void {
     const bytes = Buffer.from(sketch, 'base64');
     for (let band = 0; band < bands; band++) this.#bands.add(bytes.readUInt32LE(bytesOfBand * band));
@@ -65,8 +66,8 @@ export class Sketches {
   }
 
   /**
-   * Returns, in their order, the rows that are nearly the same as one of `others`, or as an earlier one of their own where `others` is
-   * null. Those whose key `isOut` are passed over.
+   * Returns, in order, the rows that are nearly the same as one of `others`, or as an earlier row of these where `others` is
+   * null. Rows for whose key `isOut` returns true are skipped.
    */
   nearTo(others: Sketches | null, isOut: (key: number) => boolean = () => false): number[] {
     const isNear = new Uint8Array(this.length);
@@ -110,7 +111,7 @@ export class Sketches {
 
 type Numbers = Column['values'];
 
-/** Counts the bytes that are equal in the sketch at `i` of `a` and the one at `j` of `b`. */
+/** Counts the equal bytes of the sketch at `i` of `a` and the sketch at `j` of `b`. */
 function equalBytes(a: Numbers, i: number, b: Numbers, j: number): number {
   let equal = 0;
   for (let band = 0; band < bands; band++) {

@@ -1,11 +1,11 @@
-/** What is found out about the text of a row while it is read. */
+/** Collects findings about the text of a row while it is read. */
 import type { Content } from '../content.ts';
 import type { Said } from './check.ts';
 import { textChecks } from './index.ts';
 import type { TextMarks } from '../row.ts';
 import { readWords } from './words.ts';
 
-/** Looks at what a row says. */
+/** Returns what the checks find in the text of a row. */
 export function markText(content: Content): TextMarks {
   const said = saidIn(content);
   const found: Record<string, readonly string[]> = {};
@@ -13,7 +13,7 @@ export function markText(content: Content): TextMarks {
     const names = find(said);
     if (names.length > 0) found[name] = names;
   }
-  // What a system says is the same in many rows that are not alike.
+  // System prompts are left out, because rows that are not alike often share one.
   const compared = said.messages === null ? said.texts : textsOf(said.messages.filter(({ role }) => role !== 'system'));
   const { sketch, language } = readWords(compared);
   return {
@@ -34,7 +34,7 @@ function saidIn(content: Content): Said {
   }
 }
 
-/** What messages say: their content, and fields of text beside it. */
+/** Returns the texts of messages: their content, and the text fields beside it. */
 function textsOf(messages: readonly object[]): string[] {
   const texts: string[] = [];
   for (const message of messages)

@@ -1,4 +1,4 @@
-/** Counts rows in which a check of what they say finds something. */
+/** Counts the rows in whose text a check finds something. */
 import type { RowWatcher, TextCheck } from './check.ts';
 import { countedRows, FoundRows } from './found-rows.ts';
 

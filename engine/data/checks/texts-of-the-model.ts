@@ -1,12 +1,12 @@
-/** Checks of how messages and the chat template go together. */
+/** Checks how messages and the chat template fit together. */
 import type { RowCheck } from './check.ts';
 import { FoundRows } from './found-rows.ts';
 
 const maxTokensNamed = 8;
-/** Different prompts that are told; more come from templates that write something of each row into them. */
+/** Limits how many different prompts are listed. More come from templates that write something of each row into the prompt. */
 const maxAsks = 4;
 
-/** Rows that say what the model never sees. */
+/** Finds rows with content that the model never sees. */
 export const leftOut: RowCheck = {
   ...{ looksAt: 'rows', name: 'left-out', severity: 'warning', mend: { kind: 'exclude' } },
   why: 'The model does not see what they say.',
@@ -34,7 +34,7 @@ export const leftOut: RowCheck = {
   },
 };
 
-/** Rows whose messages spell special tokens. */
+/** Finds rows whose messages contain the text of special tokens. */
 export const spelledTokens: RowCheck = {
   ...{ looksAt: 'rows', name: 'special-tokens', severity: 'warning', mend: { kind: 'replace' } },
   why: "The model reads them as the chat template's own: they end turns or begin new ones.",
@@ -64,7 +64,7 @@ export const spelledTokens: RowCheck = {
   },
 };
 
-/** What asks for the answers, so that a person sees whether they are asked for a thought. */
+/** Lists the generation prompts, so that a person sees whether answers are asked for with a thought. */
 export const asks: RowCheck = {
   ...{ looksAt: 'rows', name: 'asks', severity: 'note', why: '', mend: null },
   begin: () => {
@@ -87,7 +87,7 @@ export const asks: RowCheck = {
   },
 };
 
-/** Rows that are several examples, or would be if not the last turns alone were wanted. */
+/** Finds rows that are several examples, or would be if not only the last turns were wanted. */
 export const unrolled: RowCheck = {
   ...{ looksAt: 'rows', name: 'unrolled', severity: 'note', why: '', mend: null },
   begin: () => {

@@ -1,4 +1,4 @@
-/** Checks of who speaks when. A chat template may refuse such rows; these are of one that does not. */
+/** Checks the order of speakers. A chat template may refuse such rows; these checks are for one that does not. */
 import type { ChatMessage } from '../../contract.ts';
 import type { TextCheck } from './check.ts';
 

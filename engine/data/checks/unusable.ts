@@ -1,4 +1,4 @@
-/** Rows that cannot be used: one check for each kind of problem. */
+/** Checks for rows that cannot be used. There is one check for each kind of problem. */
 import type { Mend } from '../../contract.ts';
 import type { ProblemCode } from '../../problem.ts';
 import type { SetCheck } from './check.ts';

@@ -1,16 +1,16 @@
-/** Goes through the words of texts once: for the sketch by which near duplicates are found, and for their language. */
+/** Goes through the words of texts once, for the sketch that finds near duplicates and for the language. */
 import { hashEnd, hashStart, hashWith } from './hash.ts';
 import { languageOfScript, languagesOfWords, type Script } from './languages.ts';
 import { Sketcher } from './sketch.ts';
 
-/** What the words of a row say about it; null where there are too few. */
+/** Holds what the words of a row tell about it. Fields are null where there are too few words. */
 export interface WordMarks {
   readonly sketch: string | null;
-  /** An ISO 639-1 code. */
+  /** Holds an ISO 639-1 code. */
   readonly language: string | null;
 }
 
-/** Characters that are looked at for the language. */
+/** Limits the number of characters that are examined for the language. */
 const languageLength = 4000;
 
 export function readWords(texts: readonly string[]): WordMarks {
@@ -47,7 +47,7 @@ export function readWords(texts: readonly string[]): WordMarks {
         const script = scriptOf(code);
         if (script !== null) {
           if (read + i <= languageLength) letters.set(script, (letters.get(script) ?? 0) + 1);
-          // No spaces tell words apart.
+          // These scripts do not separate words by spaces.
           const isWhole = script === 'han' || script === 'kana' || script === 'thai';
           if (isWhole && isWord) endWord(hash);
           hash = hashWith(isWhole ? hashStart : hash, lowered(code));
@@ -70,15 +70,15 @@ export function readWords(texts: readonly string[]): WordMarks {
   return { sketch: sketcher.sketch, language: languageOf(letters, scores, words) };
 }
 
-/** Fewer letters say nothing. */
+/** Fewer letters are not enough to tell. */
 const fewestLetters = 8;
-/** So many common words of a language, and such a part of all, make a text one of it. */
+/** A text counts as one of a language if it has this many of its common words, and the share below. */
 const fewestHits = 2;
 const leastHitShare = 0.06;
 
 function languageOf(letters: Map<Script, number>, scores: Map<string, number>, words: number): string | null {
   const [script, count] = [...letters].reduce((most, one) => (one[1] > most[1] ? one : most), ['latin', 0] as [Script, number]);
-  // Japanese has more Chinese characters than its own in some texts, and no Chinese text has any kana.
+  // Some Japanese texts have more Chinese characters than kana, and no Chinese text has any kana.
   const kana = letters.get('kana') ?? 0;
   if (script === 'han' && kana > count / 10) return 'ja';
   if (count < (script === 'han' || script === 'kana' ? fewestLetters / 2 : fewestLetters)) return null;
@@ -90,7 +90,7 @@ function languageOf(letters: Map<Script, number>, scores: Map<string, number>, w
   return first[0];
 }
 
-/** The lower case of letters that have one at a fixed distance. */
+/** Returns the lower case of letters that have it at a fixed distance. */
 function lowered(code: number): number {
   if ((code >= 0xc0 && code <= 0xde) || (code >= 0x391 && code <= 0x3a9) || (code >= 0x410 && code <= 0x42f))
     return code + 0x20;
@@ -99,7 +99,7 @@ function lowered(code: number): number {
   return code;
 }
 
-/** The script of a letter beyond ASCII by its UTF-16 unit; null for what is no letter. */
+/** Returns the script of a letter beyond ASCII by its UTF-16 unit, or null for other characters. */
 function scriptOf(code: number): Script | null {
   if (code < 0x250) return code >= 0xc0 && code !== 0xd7 && code !== 0xf7 ? 'latin' : null;
   if (code < 0x370) return code >= 0x300 ? 'latin' : null;

@@ -1,15 +1,15 @@
-/** The bytes of a file of rows in pieces. */
+/** Reads the bytes of a file of rows in pieces. */
 import type { Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { Problem, unansweredHint } from '../../problem.ts';
 
-/** A piece of a file and the bytes of the file before it. */
+/** A piece of a file, and the number of bytes before it. */
 export interface Piece {
   readonly bytes: Buffer;
   readonly at: number;
 }
 
-/** Reads a file from byte `start` on, up to byte `end`; every byte that is read goes into `hash`. */
+/** Reads a file from byte `start` to byte `end`. Every byte that is read is added to `hash`. */
 export async function* fileBytes(path: string, start: number, hash?: Hash, end = Infinity): AsyncGenerator<Piece> {
   if (start >= end) return;
   let at = start;
@@ -27,20 +27,20 @@ export async function* fileBytes(path: string, start: number, hash?: Hash, end =
   }
 }
 
-/** Throws a Problem where there is no file to read. */
+/** Throws a `Problem` where there is no file to read. */
 export function requireFile(path: string): void {
   const found = existsSync(path) ? statSync(path) : undefined;
   if (found === undefined) throw new Problem('file-missing', `There is no file '${path}'.`, 'Check the path of the data.');
   if (!found.isFile()) throw new Problem('file-unreadable', `'${path}' is not a file.`, 'Give the file with the rows.');
 }
 
-/** Returns pieces without what comes before byte `start`. */
+/** Yields pieces without what comes before byte `start`. */
 export async function* skippingTo(start: number, pieces: AsyncIterable<Piece>): AsyncGenerator<Piece> {
   for await (const piece of pieces) {
     const skipped = Math.max(0, start - piece.at);
     if (skipped === 0) yield piece;
     else if (skipped < piece.bytes.length) yield { bytes: piece.bytes.subarray(skipped), at: start };
-    // Whoever follows the reading is to hear of gigabytes that are passed over.
+    // This reports progress while gigabytes are skipped.
     else yield { bytes: piece.bytes.subarray(piece.bytes.length), at: start };
   }
 }

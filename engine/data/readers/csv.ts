@@ -1,4 +1,4 @@
-/** Values between delimiters (RFC 4180), the first line of which names the columns. */
+/** Reads delimiter-separated values (RFC 4180). The first line names the columns. */
 import { dataFiles } from '../../data-files.ts';
 import { Problem, shown } from '../../problem.ts';
 import { linesIn } from './bytes.ts';
@@ -13,11 +13,11 @@ const quote = 0x22;
 
 const delimiters = [',', ';', '\t', '|'] as const;
 const delimiterNames: Readonly<Record<string, string>> = { '\t': 'tabs' };
-/** As many records are looked at to find the delimiter. */
+/** This many records are examined to find the delimiter. */
 const recordsLookedAt = 50;
-/** A name of a column is not longer. */
+/** Limits the length of a column name. */
 const longestColumn = 80;
-/** Columns that hold lists, which programs write as JSON into a table. */
+/** Lists the columns that hold lists, which programs write into a table as JSON. */
 const lists: ReadonlySet<string> = new Set([
   ...['messages', 'conversations', 'prompt', 'completion', 'chosen', 'rejected', 'tools', 'documents'],
   ...['input_ids', 'labels', 'attention_mask'],
@@ -50,25 +50,25 @@ export const csv: Reader = {
 };
 
 interface Layout {
-  /** Null where there is one column. */
+  /** Is null where there is only one column. */
   readonly delimiter: string | null;
   readonly newline: number;
   readonly columns: readonly string[];
-  /** The line that names the columns, as it stands there. */
+  /** Holds the line that names the columns, as it is in the file. */
   readonly header: string;
   readonly line: number;
-  /** Where the first record begins. */
+  /** Gives the place of the first record. */
   readonly next: RecordPlace;
-  /** Records that were looked at, and the share of them that has as many values as there are columns. */
+  /** Counts the records that were examined; `agreement` is the share of them with one value for each column. */
   readonly records: number;
   readonly agreement: number;
 }
 
-/** How a table is written, by what it begins with. */
+/** Returns the layout of a table, judged by its beginning. */
 function layoutOf({ head, ending }: Source): Layout {
   const { bytes, isWhole } = head;
   const end = bytes.includes(newline) || !bytes.includes(carriageReturn) ? newline : carriageReturn;
-  // A spreadsheet may say its delimiter in a line of its own.
+  // A spreadsheet program may state its delimiter in a line of its own.
   const said = /^sep=(.)\r?\n/i.exec(bytes.toString('latin1', 0, 8));
   const start = said?.[0].length ?? 0;
   const layouts = [null, ...delimiters].map((delimiter): Layout => {
@@ -103,7 +103,7 @@ function layoutOf({ head, ending }: Source): Layout {
   return best ?? single!;
 }
 
-/** Throws a Problem where the first line does not name the columns, each by another name. */
+/** Throws a `Problem` where the first line does not name the columns, each by a different name. */
 function requireHeader(path: string, { columns, header, line }: Layout): void {
   const where = `${path}, line ${line}`;
   const twice = columns.find((name, i) => columns.indexOf(name) !== i);
@@ -124,12 +124,12 @@ function requireHeader(path: string, { columns, header, line }: Layout): void {
 }
 
 type Found =
-  /** The byte behind the record, and the one behind the end of its line. */
+  /** Gives the positions after the record and after the end of its line. */
   | { readonly end: number; readonly next: number }
-  /** What is wrong with its quotes, and at which byte. */
+  /** Says what is wrong with its quotes, and at which byte. */
   | { readonly fault: 'unclosed' | 'behind a quote'; readonly at: number };
 
-/** Finds the end of the record that begins at byte `from`; null where it may go on behind `bytes`. */
+/** Finds the end of the record that begins at byte `from`. Returns null where the record may continue after `bytes`. */
 function recordIn(
   bytes: Buffer,
   from: number,
@@ -147,7 +147,7 @@ function recordIn(
       for (at = bytes.indexOf(quote, at + 1); at >= 0 && bytes[at + 1] === quote; at = bytes.indexOf(quote, at + 2));
       if (at < 0) return isLast ? { fault: 'unclosed', at: opened } : null;
       at++;
-      // Whether it is doubled is in what follows.
+      // The next piece shows whether the quote is doubled.
       if (at === bytes.length && !isLast) return null;
       const ends = at === bytes.length || bytes[at] === between || bytes[at] === end;
       if (!ends && !(bytes[at] === carriageReturn && (bytes[at + 1] === end || at + 1 === bytes.length)))
@@ -160,7 +160,7 @@ function recordIn(
   }
 }
 
-/** The values of a record whose quotes are sound. */
+/** Returns the values of a record whose quotes are correct. */
 function valuesOf(text: string, delimiter: string | null): string[] {
   if (!text.includes('"')) return delimiter === null ? [text] : text.split(delimiter);
   const values: string[] = [];
@@ -185,10 +185,10 @@ class CsvSplitter implements Splitter {
   readonly #path: string;
   readonly #layout: Layout;
   #line: number;
-  /** What is not split yet, and where in the file it begins. */
+  /** Holds the bytes that are not split yet; `#at` is their place in the file. */
   #rest: Buffer = Buffer.alloc(0);
   #at = 0;
-  /** Within a line that is too long: what is left of it is passed over. */
+  /** Is true inside a line that is too long, the rest of which is skipped. */
   #passing = false;
 
   constructor(path: string, layout: Layout, from: RecordPlace) {
@@ -235,7 +235,7 @@ class CsvSplitter implements Splitter {
       if (found === null && bytes.length - from <= maxRecordBytes) break;
       const place = { line: this.#line, at: this.#at + from };
       if (found === null || 'fault' in found || found.end - from > maxRecordBytes) {
-        // The quote may be the fault of this line alone: the next one is read by itself.
+        // The faulty quote may concern this line only, so the next one is read by itself.
         const next = nextLine();
         yield this.#damaged(bytes.subarray(from, next), place, found === null || 'fault' in found ? found : null, from);
         this.#passing = found === null && next === bytes.length && bytes[next - 1] !== end;
@@ -286,7 +286,7 @@ class CsvSplitter implements Splitter {
   }
 }
 
-/** A list is written into a table as JSON. */
+/** Returns the value of a cell. Lists are written into tables as JSON. */
 function cellOf(name: string, text: string): unknown {
   if (!lists.has(name) || !text.startsWith('[')) return text;
   try {

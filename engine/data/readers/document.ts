@@ -1,4 +1,4 @@
-/** A file of text or Markdown: one document, which is one row. */
+/** Reads a file of text or Markdown as one document, which is one row. */
 import { dataFiles } from '../../data-files.ts';
 import { isBlank, linesIn } from './bytes.ts';
 import { maxRecordBytes, notUtf8, readSplit, recordProblem, type Splitter } from './record.ts';
@@ -13,7 +13,7 @@ export const document: Reader = {
   read: (source, reading) => readSplit(source, reading, new DocumentSplitter(source.path, reading.from ?? null)),
 };
 
-/** Whole lines of at most `maxRecordBytes`: of a longer document several rows. */
+/** Splits a document longer than `maxRecordBytes` into several rows of whole lines. */
 class DocumentSplitter implements Splitter {
   readonly #path: string;
   #line: number;
@@ -62,7 +62,7 @@ class DocumentSplitter implements Splitter {
   }
 }
 
-/** The last byte before `at` at which a character begins. */
+/** Returns the last position before `at` at which a character begins. */
 function boundary(bytes: Buffer, at: number): number {
   let end = at;
   while (end > at - 4 && (bytes[end]! & 0xc0) === 0x80) end--;

@@ -1,10 +1,12 @@
-/** Text in UTF-16, decoded while it is read. */
+/** Decodes text in UTF-16 while it is read. */
 import { Problem } from '../../problem.ts';
 import { linesIn, type Piece, skippingTo } from './bytes.ts';
 
 export interface Utf16 {
   readonly name: string;
-  /** Returns the text as UTF-8 from its byte `start` on; places count bytes of UTF-8, `onRead` those that were read. */
+  /**
+   * Returns the text as UTF-8 from its byte `start` on. Places count bytes of UTF-8; `onRead` is told the bytes that were read.
+   */
   readonly decoded: (
     path: string,
     pieces: AsyncIterable<Piece>,
@@ -12,10 +14,10 @@ export interface Utf16 {
   ) => AsyncGenerator<Piece>;
 }
 
-/** Of the beginning of a text without a mark as many characters are looked at. */
+/** This many characters of a text without a byte order mark are examined. */
 const charactersLookedAt = 64;
 
-/** Returns how text is decoded that begins with `beginning`; null where it is no UTF-16. */
+/** Returns how a text that begins with `beginning` is decoded, or null where it is not UTF-16. */
 export function utf16Of(beginning: Buffer): Utf16 | null {
   const order = orderOf(beginning);
   if (order === null) return null;
@@ -25,13 +27,13 @@ export function utf16Of(beginning: Buffer): Utf16 | null {
 }
 
 function orderOf(bytes: Buffer): 'le' | 'be' | null {
-  // Four bytes a character: said by its name elsewhere.
+  // UTF-32 begins like this; it is refused by name elsewhere.
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.length >= 4 && bytes[2] === 0 && bytes[3] === 0 ? null : 'le';
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'be';
   const pairs = Math.min(charactersLookedAt, bytes.length >> 1);
   const zeros = [0, 0];
   for (let i = 0; i < 2 * pairs; i++) if (bytes[i] === 0) zeros[i % 2]!++;
-  // What rows begin with, brackets, quotes and names of columns, has its other byte 0.
+  // Brackets, quotes and letters, with which rows begin, have 0 as their other byte.
   if (pairs >= 2 && zeros[1]! > pairs / 2 && zeros[0] === 0) return 'le';
   if (pairs >= 2 && zeros[0]! > pairs / 2 && zeros[1] === 0) return 'be';
   return null;

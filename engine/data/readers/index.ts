@@ -1,4 +1,4 @@
-/** The table of readers, and which of them reads a file. */
+/** Lists the readers, and decides which of them reads a file. */
 import type { ColumnMapping } from '../../contract.ts';
 import type { DataFileFormat } from '../../data-files.ts';
 import { MappedRecords } from '../mapping.ts';
@@ -11,12 +11,15 @@ import type { Reader, Reading, RecordOrProblem, RecordPlace } from './reader.ts'
 import { openSource, type Source } from './source.ts';
 import { document } from './document.ts';
 
-/** Asked in this order. What none of them knows is read as lines, each of which then says what is wrong with it. */
+/**
+ * Readers are asked in this order. A file that none of them recognizes is read as lines, each of which then reports what is
+ * wrong.
+ */
 const readers: Readonly<Record<DataFileFormat, Reader>> = { parquet, json, jsonl: jsonLines, csv, text: document };
 
 /**
- * Reads the records of a file of any format. What a person has written anew comes in place of what the file has, and a mapping says what the
- * fields of each are; nothing is copied for either.
+ * Reads the records of a file of any format. A person's edits replace what the file has, and a mapping converts the fields of
+ * each record. The file is not copied for either.
  */
 export async function* readRecords(
   path: string,
@@ -47,7 +50,7 @@ function readerOf(source: Source): Reader {
   return Object.values(readers).find(({ recognise }) => recognise(source)) ?? jsonLines;
 }
 
-/** A record of a file whose places are not its bytes says how much of the file is read. */
+/** Returns a record with the number of bytes of the file that have been read, where its place counts other bytes. */
 function withRead<T extends RecordPlace>(record: T, source: Source): T {
   const read = source.read();
   return read === undefined ? record : { ...record, read };

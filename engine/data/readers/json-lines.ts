@@ -1,4 +1,4 @@
-/** JSON Lines: one object on each line, blank lines between them passed over. */
+/** Reads JSON Lines: one object on each line. Blank lines between them are skipped. */
 import { isBlank } from './bytes.ts';
 import { jsonShape } from './json-shape.ts';
 import { JsonRecord } from './json-text.ts';
@@ -41,7 +41,10 @@ class LineSplitter implements Splitter {
     return this.#record.end();
   }
 
-  /** Where the next line with something on it begins, from the beginning of a line on; within a line nothing is passed. */
+  /**
+   * Returns the position of the next line that is not blank, if `from` is the beginning of a line. Inside a line nothing is
+   * skipped.
+   */
   #passBlankLines(bytes: Buffer, from: number, before: number): number {
     if (!this.#record.isEmpty) return from;
     let start = from;

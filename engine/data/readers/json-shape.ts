@@ -1,31 +1,34 @@
-/** How a file of JSON is built, by what it begins with. */
+/** Recognizes how a JSON file is structured by its beginning. */
 import { dataFiles } from '../../data-files.ts';
 import { parseJson } from './json-text.ts';
 import type { RecordPlace } from './reader.ts';
 import type { Source } from './source.ts';
 
 export type JsonShape =
-  /** A list of objects. */
+  /** The file is a list of objects. */
   | { readonly kind: 'list' }
-  /** An object on each line. */
+  /** The file has an object on each line. */
   | { readonly kind: 'lines' }
-  /** Objects one after another, each over several lines or several on one; `nested`: some within others begin a line, too. */
+  /**
+   * The file has objects one after another, each over several lines or several on one. `nested` says whether objects inside
+   * others begin a line too.
+   */
   | { readonly kind: 'objects'; readonly nested: boolean }
-  /** An object, one field of which is the list of rows, which begins at a place. */
+  /** The file is an object, one field of which is the list of rows, which begins at `place`. */
   | { readonly kind: 'wrapped'; readonly field: string; readonly place: RecordPlace };
 
-/** Fields that are lists of objects within a row. */
+/** Lists the fields that are lists of objects within a row. */
 const listsInRows: ReadonlySet<string> = new Set([
   ...['messages', 'conversations', 'conversation', 'prompt', 'completion', 'chosen', 'rejected'],
   ...['tools', 'functions', 'documents', 'history', 'content'],
 ]);
-/** Endings of files that may begin with a bracket or a brace and are no JSON. */
+/** Lists the endings of files that may begin with a bracket or a brace and are not JSON. */
 const bracketed: ReadonlySet<string> = new Set([...dataFiles.text.endings, ...dataFiles.csv.endings]);
 const inLists = /^\[\s*(\{|\]|$)/;
 
-/** Returns how the JSON of a file is built; null where it does not begin like JSON. */
+/** Returns how the JSON of a file is structured, or null where it does not begin like JSON. */
 export function jsonShape({ head, ending }: Source): JsonShape | null {
-  // One character a byte: what JSON is built with is ASCII, and places are bytes.
+  // Latin-1 gives one character per byte. The syntax of JSON is ASCII, so places in this text are places in the file.
   const text = head.bytes.toString('latin1');
   if (text.startsWith('[')) return bracketed.has(ending) && !inLists.test(text) ? null : { kind: 'list' };
   if (!text.startsWith('{')) return null;
@@ -64,7 +67,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Whether exactly one field of an object, which no row has, is a list of objects. */
+/** Returns whether exactly one field of an object is a list of objects that is not a usual field of a row. */
 function isWrapper(value: unknown): boolean {
   if (!isObject(value)) return false;
   const lists = Object.entries(value).filter(([, entry]) => Array.isArray(entry) && isObject(entry[0]));
@@ -72,14 +75,14 @@ function isWrapper(value: unknown): boolean {
 }
 
 interface FirstObject {
-  /** The byte behind it; null where it does not end in `text`. */
+  /** Gives the position after the object, or null where it does not end in `text`. */
   readonly end: number | null;
-  /** Its own fields that are lists of objects, and where each begins. */
+  /** Lists its own fields that are lists of objects, and where each begins. */
   readonly lists: readonly { readonly field: string; readonly at: number }[];
   readonly nested: boolean;
 }
 
-/** Goes through the first object of a text. */
+/** Scans the first object of a text. */
 function firstObject(text: string): FirstObject {
   const lists: { field: string; at: number }[] = [];
   let depth = 0;

@@ -1,4 +1,4 @@
-/** What all forms of JSON files share: the bytes of one record, collected across pieces of a file, and the object they are. */
+/** Collects the bytes of one record across pieces of a file and parses the object in them, for all forms of JSON files. */
 import { isBlank } from './bytes.ts';
 import { excerpt, maxRecordBytes, notUtf8, recordProblem } from './record.ts';
 import type { RecordOrProblem, RecordPlace } from './reader.ts';
@@ -6,7 +6,7 @@ import type { RecordOrProblem, RecordPlace } from './reader.ts';
 const oneObject = 'Each row is one JSON object on one line.';
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-/** The record that is being collected. */
+/** Holds the record that is being collected. */
 export class JsonRecord {
   readonly #path: string;
   readonly #hint: string;
@@ -15,7 +15,7 @@ export class JsonRecord {
   #tooLong = false;
   #place: RecordPlace = { line: 1, at: 0 };
 
-  /** `hint` says how a row is to be written. */
+  /** `hint` says how a row should be written. */
   constructor(path: string, hint = oneObject) {
     this.#path = path;
     this.#hint = hint;
@@ -39,7 +39,7 @@ export class JsonRecord {
     } else this.#parts.push(bytes);
   }
 
-  /** Returns what was collected, and is empty again. */
+  /** Returns what was collected, and resets itself. */
   take(): Buffer {
     const bytes = Buffer.concat(this.#parts);
     this.#parts = [];
@@ -48,7 +48,7 @@ export class JsonRecord {
     return bytes;
   }
 
-  /** Yields the record collected so far, if it is not blank, and is empty again. */
+  /** Yields the record collected so far, unless it is blank, and resets itself. */
   *end(): Generator<RecordOrProblem> {
     const tooLong = this.#tooLong;
     const length = this.#bytes;
@@ -83,13 +83,15 @@ export class JsonRecord {
   }
 }
 
-/** What some programs write for numbers that JSON has not, outside of texts; and texts, to be passed over. */
+/**
+ * Matches the numbers that some programs write although JSON does not have them. It also matches texts, which must be skipped.
+ */
 const noNumber = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
 const mark = '\u0000no number ';
 
 /**
- * Parses JSON in which numbers may be `NaN`, `Infinity` or `-Infinity`, as Python writes them: those are numbers of JavaScript, which
- * whoever uses the field has to refuse.
+ * Parses JSON in which numbers may be `NaN`, `Infinity` or `-Infinity`, as Python writes them. They become JavaScript numbers,
+ * which the code that uses the field has to refuse.
  */
 export function parseJson(text: string): unknown {
   try {
@@ -103,13 +105,13 @@ export function parseJson(text: string): unknown {
         typeof value === 'string' && value.startsWith(mark) ? Number(value.slice(mark.length)) : value,
       );
     } catch {
-      // The fault that is shown has to stand in the text as it is.
+      // The reported position has to be in the original text.
       throw error;
     }
   }
 }
 
-/** What a parser says of a text, and what stands there. */
+/** Returns a parser's message about a text, with an excerpt. */
 function faultOf(text: string, { message }: Error): string {
   const position = /at position (\d+)/.exec(message)?.[1];
   const unexpected = /^Unexpected token '?(.+?)'?, /s.exec(message)?.[1];
@@ -120,11 +122,11 @@ function faultOf(text: string, { message }: Error): string {
   return `${what.replace(/ JSON input$/, '')}, ${ended ? 'after' : 'at'} ${excerpt(text, at)}`;
 }
 
-/** Of a message that shows what stands around the fault, but not where that is. */
+/** Returns the position of a fault from a message that shows the surrounding text but not the position. */
 function placeOf(text: string, message: string): number {
   const [, before, around] = /, (\.\.\.)?"(.*?)(?:"\.\.\.)? is not valid JSON$/s.exec(message) ?? [];
   const found = around === undefined ? -1 : text.indexOf(around.replace(/"$/, ''));
   if (found < 0) return 0;
-  // The parser shows ten characters before it, unless it begins the text.
+  // The parser shows ten characters before the fault, unless it is near the beginning of the text.
   return before === undefined ? found : found + 10;
 }

@@ -1,4 +1,6 @@
-/** Files of JSON that are not one object a line: a list of objects, one within an object, or objects one after another. */
+/**
+ * Reads JSON files that are not one object a line: a list of objects, a list inside an object, or objects one after another.
+ */
 import { isBlank } from './bytes.ts';
 import { jsonShape, type JsonShape } from './json-shape.ts';
 import { JsonRecord, parseJson } from './json-text.ts';
@@ -47,9 +49,9 @@ class ListSplitter implements Splitter {
   #inString = false;
   #escaped = false;
   #closed = false;
-  /** Whether the record that is collected has begun. */
+  /** Says whether the record that is being collected has begun. */
   #started = false;
-  /** The field of the object around the list; null where there is none. */
+  /** Names the field of the object around the list, or is null where there is no such object. */
   readonly #field: string | null;
 
   constructor(path: string, from: RecordPlace | null, start: { readonly field: string | null; readonly place: RecordPlace }) {
@@ -85,7 +87,7 @@ class ListSplitter implements Splitter {
         }
         continue;
       }
-      // What follows the list is a record that cannot be read.
+      // Anything after the list is a record that cannot be read.
       if (!this.#started && (this.#depth === 1 || this.#closed) && !isBlank(byte)) {
         this.#started = true;
         this.#record.begin({ line: this.#line, at: before + at });
@@ -104,7 +106,7 @@ class ListSplitter implements Splitter {
     else yield* this.#endObject(this.#field);
   }
 
-  /** What follows the list in the object around it are other fields, of which none is a list of rows, too. */
+  /** Reads the rest of the object around the list. It consists of other fields, none of which is another list of rows. */
   *#endObject(field: string): Generator<RecordOrProblem> {
     const rest = this.#record.take().toString();
     let fields: Readonly<Record<string, unknown>>;
@@ -126,10 +128,10 @@ class ListSplitter implements Splitter {
   }
 }
 
-/** Objects between which there is white space or a comma. */
+/** Splits objects that are separated by white space or a comma. */
 class ObjectSplitter implements Splitter {
   readonly #record: JsonRecord;
-  /** Whether a brace that begins a line begins a row, also where the one before it never ended. */
+  /** Says whether a brace at the beginning of a line begins a row even where the previous row never ended. */
   readonly #recovers: boolean;
   #line: number;
   #depth = 0;

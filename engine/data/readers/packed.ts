@@ -1,4 +1,4 @@
-/** Files of rows that are packed: gzip, Zstandard, or a ZIP archive with one file of rows in it. */
+/** Unpacks compressed files of rows: gzip, Zstandard, or a ZIP archive with one file of rows in it. */
 import type { Hash } from 'node:crypto';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip, createInflateRaw, createZstdDecompress } from 'node:zlib';
@@ -10,11 +10,13 @@ import { fileBytes, type Piece, skippingTo } from './bytes.ts';
 
 export interface Packing {
   readonly name: 'gzip' | 'Zstandard' | 'ZIP';
-  /** The file in the archive. */
+  /** Describes the file in the archive. */
   readonly entry?: ZipEntry;
 }
 
-/** Text with so many bytes for each of the packed file, beyond the first, is a trap and no data. */
+/**
+ * A file that unpacks to more than this many times its size, beyond an initial allowance, is refused as a decompression bomb.
+ */
 const largestRatio = 200;
 const unquestioned = 256 << 20;
 const unpackIt = 'Unpack it, and give what it holds.';
@@ -26,14 +28,17 @@ const magic: readonly (readonly [name: Packing['name'], bytes: Buffer])[] = [
   ['ZIP', Buffer.from('PK\x05\x06')],
 ];
 
-/** Returns how a file is packed that begins with `beginning`; null where it is not. Throws a Problem for an archive of several files. */
+/**
+ * Returns how a file that begins with `beginning` is packed, or null where it is not. Throws a `Problem` for an archive of
+ * several files.
+ */
 export function packingOf(path: string, beginning: Buffer): Packing | null {
   const [name] = magic.find(([, bytes]) => beginning.subarray(0, bytes.length).equals(bytes)) ?? [];
   if (name === undefined) return null;
   return name === 'ZIP' ? { name, entry: entryOf(path) } : { name };
 }
 
-/** The one file of rows in an archive; what systems add of their own is passed over. */
+/** Returns the one file of rows in an archive. Files that operating systems add are ignored. */
 function entryOf(path: string): ZipEntry {
   const all = zipEntries(path);
   if (all.some(({ name }) => name === '[Content_Types].xml' || name === 'mimetype'))
@@ -61,8 +66,9 @@ function entryOf(path: string): ZipEntry {
 }
 
 /**
- * Unpacks a file from byte `start` of its content on. Places count bytes of the content; `onRead` is told how many of the file are read.
- * Memory does not grow with what is unpacked. Throws a Problem where the file is damaged, and where it unpacks to too much.
+ * Unpacks a file from byte `start` of its content on. Places count bytes of the content; `onRead` is told how many bytes of the
+ * file have been read. Memory does not grow with the unpacked size. Throws a `Problem` where the file is damaged, and where it
+ * unpacks to too much.
  */
 export async function* unpacked(
   path: string,
@@ -82,7 +88,7 @@ async function* unpack(
   hash: Hash | undefined,
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Piece> {
-  // The file that is hashed has more in it than the entry.
+  // The hash covers the whole archive, not only the entry.
   if (entry !== undefined && hash !== undefined) for await (const _ of fileBytes(path, 0, hash));
   const [first, end] = entry === undefined ? [0, Infinity] : [entry.start, entry.start + entry.packed];
   let read = 0;
@@ -126,6 +132,6 @@ async function* unpack(
       { cause },
     );
   }
-  // What stands behind the packed content is part of the file that is hashed.
+  // The hash also covers bytes after the packed content.
   if (entry === undefined && hash !== undefined && read < sizeOf(path)) for await (const _ of fileBytes(path, read, hash));
 }

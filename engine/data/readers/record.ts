@@ -1,26 +1,29 @@
-/** What records of all formats share: how large one may be, and how a problem with one is told. */
+/** Defines what records of all formats share: how large one may be, and how a problem with one is reported. */
 import { shown } from '../../problem.ts';
 import type { Source } from './source.ts';
 import type { Reading, RecordOrProblem, RecordPlace } from './reader.ts';
 import { skippingTo } from './bytes.ts';
 
-/** The most bytes one record may have: more tokens than any context, and a text the tokenizer is through with in seconds. */
+/**
+ * Limits the size of a record in bytes. This is more tokens than any context has, and the tokenizer still finishes it in
+ * seconds.
+ */
 export const maxRecordBytes = 4 * 1024 * 1024;
 
-/** Characters that are shown on each side of what cannot be read. */
+/** This many characters are shown on each side of a fault. */
 const shownAround = 40;
 
-/** Finds records in the pieces of a file, which come in their order. */
+/** Finds records in the pieces of a file, which must be given in order. */
 export interface Splitter {
-  /** Line that the splitter has come to. */
+  /** Numbers the line that the splitter has reached. */
   readonly line: number;
-  /** Yields the records that end in `bytes`, which have `before` bytes of the file before them. */
+  /** Yields the records that end in `bytes`, which `before` bytes of the file precede. */
   split(bytes: Buffer, before: number): Iterable<RecordOrProblem>;
   /** Yields what is left at the end of the file. */
   end(): Iterable<RecordOrProblem>;
 }
 
-/** Reads a file through a splitter, from `start` on where no record is given to go on from. */
+/** Reads a file through a splitter, beginning at `start` where no record is given to continue from. */
 export async function* readSplit(
   source: Source,
   { hash, from = null, onNothing = () => {} }: Reading,
@@ -39,7 +42,9 @@ export async function* readSplit(
   yield* splitter.end();
 }
 
-/** Returns what is wrong with a record in its place. No Problem is made for it: there may be a million. */
+/**
+ * Returns the problem of a record in its place. It is a plain object rather than a `Problem`, because there may be a million.
+ */
 export function recordProblem(
   path: string,
   place: RecordPlace & { readonly bytes: number; readonly where?: string },
@@ -51,13 +56,13 @@ export function recordProblem(
   return { ...place, problem: { code: 'data-invalid', message, hint, line } };
 }
 
-/** Says which byte of a record that begins at byte `at` of its file is no UTF-8. */
+/** Says which byte of a record that begins at byte `at` of its file is not UTF-8. */
 export function notUtf8(bytes: Buffer, at: number): { readonly what: string; readonly hint: string } {
   const text = bytes.toString('utf8');
   let place = 0;
   for (let i = text.indexOf('\ufffd'); i >= 0; i = text.indexOf('\ufffd', i + 1)) {
     place = Buffer.byteLength(text.slice(0, i));
-    // The character itself may stand in a text.
+    // The replacement character itself is valid in a text.
     if (bytes.subarray(place, place + 3).toString('hex') !== 'efbfbd') break;
   }
   const before = bytes.toString('utf8', Math.max(0, place - 20), place).replace(/^\ufffd+/, '');
@@ -68,7 +73,7 @@ export function notUtf8(bytes: Buffer, at: number): { readonly what: string; rea
   };
 }
 
-/** Returns what stands in a text around a character of it, in quotes. */
+/** Returns an excerpt of a text around a position, in quotes. */
 export function excerpt(text: string, at: number): string {
   const from = Math.max(0, at - shownAround);
   const to = Math.min(text.length, at + shownAround);

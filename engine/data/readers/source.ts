@@ -1,4 +1,4 @@
-/** A file of rows as a stream of UTF-8, whatever it is packed with and however its text is encoded. */
+/** Opens a file of rows as a stream of UTF-8, whatever its compression and encoding. */
 import type { Hash } from 'node:crypto';
 import { basename } from 'node:path';
 import { fileBytes, isBlank, linesIn, type Piece, requireFile } from './bytes.ts';
@@ -7,34 +7,34 @@ import { packedEndings } from '../../data-files.ts';
 import { packingOf, unpacked } from './packed.ts';
 import { refuseUnread } from './unread.ts';
 
-/** With more blanks before its first character a file is taken for lines. */
+/** A file with more blanks before its first character is read as lines. */
 const longestBlank = 1 << 20;
-/** As many bytes are looked at to find out how a file is built. */
+/** This many bytes are examined to find out how a file is structured. */
 const headBytes = 1 << 18;
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 
 export interface Head extends Piece {
-  /** The line on which it begins, from 1. */
+  /** Numbers the line on which it begins, from 1. */
   readonly line: number;
-  /** Whether it is all there is. */
+  /** Says whether this is the whole text. */
   readonly isWhole: boolean;
 }
 
 export interface Source {
   readonly path: string;
-  /** The ending of the file in small letters, without the one of what it is packed with: `csv` of `rows.CSV.gz`. */
+  /** Holds the file's ending in lower case, without that of its compression: `csv` of `rows.CSV.gz`. */
   readonly ending: string;
-  /** What is done to the bytes of the file before they are read: `unpacked with gzip`. */
+  /** Lists what is done to the bytes of the file before they are read: `unpacked with gzip`. */
   readonly steps: readonly string[];
-  /** What the text begins with, without a byte order mark and the blanks before the first character. */
+  /** Holds the beginning of the text, without a byte order mark and without the blanks before the first character. */
   readonly head: Head;
-  /** Bytes of the file that have been read, where places count others; undefined where they are places. */
+  /** Returns the number of bytes of the file that have been read, or undefined where places already count these. */
   readonly read: () => number | undefined;
-  /** Returns the text from byte `start` on; every byte of the file goes into `hash`. */
+  /** Yields the text from byte `start` on. Every byte of the file is added to `hash`. */
   readonly pieces: (start: number, hash?: Hash) => AsyncGenerator<Piece>;
 }
 
-/** Opens a file of rows. Throws a Problem where there is none, and where it is of a kind that is known and not read. */
+/** Opens a file of rows. Throws a `Problem` where there is none, and where its kind is recognized but not supported. */
 export async function openSource(path: string): Promise<Source> {
   requireFile(path);
   let read: number | undefined;
@@ -66,7 +66,7 @@ export async function openSource(path: string): Promise<Source> {
   };
 }
 
-/** The first bytes, at least those of any magic number and byte order mark. */
+/** Returns the first bytes, enough for any magic number and byte order mark. */
 async function beginningOf(stream: Source['pieces']): Promise<Buffer> {
   for await (const { bytes } of stream(0)) if (bytes.length > 0) return bytes.subarray(0, 4096);
   return Buffer.alloc(0);

@@ -1,4 +1,4 @@
-/** Files that no reader takes, known by their first bytes, and what to do about each. */
+/** Recognizes files that no reader accepts by their first bytes, and says what to do about each. */
 import { dataFileNames } from '../../data-files.ts';
 import { Problem } from '../../problem.ts';
 
@@ -9,11 +9,11 @@ const fromOffice = 'Save the table as CSV in UTF-8 with the program that made it
 
 interface Kind {
   readonly bytes: Buffer;
-  /** Where they stand; at the beginning when left out. */
+  /** Gives the position of the bytes, which is the beginning of the file by default. */
   readonly at?: number;
   readonly what: string;
   readonly hint: string;
-  /** Whether it is read where it is not packed in another file. */
+  /** Is true where the file is refused only inside another packed file. */
   readonly onlyPacked?: true;
 }
 const bytes = (...values: number[]) => Buffer.from(values);
@@ -46,7 +46,7 @@ const kinds: readonly Kind[] = [
   { bytes: bytes(0, 0, 0xfe, 0xff), what: 'is UTF-32', hint: asUtf8 },
 ];
 
-/** Throws a Problem where a file that begins with `beginning` is of a kind that is known and not read. */
+/** Throws a `Problem` where a file that begins with `beginning` is of a recognized kind that is not supported. */
 export function refuseUnread(path: string, beginning: Buffer, isPacked: boolean): void {
   const found = kinds.find(
     ({ bytes, at = 0, onlyPacked = false }) =>

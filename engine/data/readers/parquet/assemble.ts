@@ -1,9 +1,12 @@
-/** Rows of nested objects and lists from the values of their columns (Dremel: the levels say where each belongs). */
+/**
+ * Assembles rows of nested objects and lists from the values of their columns (Dremel: the levels say where each value
+ * belongs).
+ */
 import type { RowValues } from './column.ts';
 import { Damage, requireSound } from './damage.ts';
 import type { Node } from './footer.ts';
 
-/** Where the values of an object begin and end in each of its columns. */
+/** Gives where the values of an object begin or end in each of its columns. */
 type Places = readonly number[];
 
 /** Returns the row that has these values in the columns of `root`. */
@@ -35,7 +38,7 @@ class Assembly {
     return this.#isThere(node, from, to) ? this.#content(node, from, to) : null;
   }
 
-  /** Whether what the first of its columns has is of this node, and not of one around it. */
+  /** Returns whether the value in the node's first column belongs to this node, and not only to one around it. */
   #isThere({ first, maxDefinition }: Node, from: Places, to: Places): boolean {
     requireSound(from[first]! < to[first]!, 'its columns do not fit together');
     return this.#columns[first]!.definitions[from[first]!]! >= maxDefinition;
@@ -46,7 +49,7 @@ class Assembly {
     if (inner === undefined) return this.#columns[node.first]!.values[from[node.first]!];
     const isRepeated = node.children.length === 1 && inner.repetition === 'repeated';
     if (node.meaning.kind === 'list' && isRepeated) {
-      // Lists of the first programs have no group around each entry.
+      // Lists written by the earliest programs have no group around each entry.
       const isEntry = inner.children.length !== 1 || inner.name === 'array' || inner.name === `${node.name}_tuple`;
       return this.#items(inner, from, to, (start, end) =>
         isEntry ? this.#content(inner, start, end) : this.#field(inner.children[0]!, start, end),

@@ -1,8 +1,8 @@
-/** What pages of Parquet are packed with. */
+/** Decompresses pages of Parquet. */
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { requireSound, Unread } from './damage.ts';
 
-/** Unpacks the bytes of a page; `length` is what they are to become, and never more is allocated. */
+/** Decompresses the bytes of a page. `length` is the expected size, and no more is ever allocated. */
 type Unpack = (bytes: Buffer, length: number) => Buffer;
 
 const codecs: readonly (readonly [name: string, unpack: Unpack | null])[] = [
@@ -16,7 +16,7 @@ const codecs: readonly (readonly [name: string, unpack: Unpack | null])[] = [
   ['LZ4', unpackLz4],
 ];
 
-/** Unpacks a page by the number of its codec. Throws where it does not become `length` bytes. */
+/** Decompresses a page by the number of its codec. Throws `Damage` where the result does not have `length` bytes. */
 export function unpackPage(codec: number, bytes: Buffer, length: number): Buffer {
   const [name, unpack] = codecs[codec] ?? [`an unknown method (${codec})`, null];
   if (unpack === null)
@@ -26,17 +26,17 @@ export function unpackPage(codec: number, bytes: Buffer, length: number): Buffer
   try {
     unpacked = unpack(bytes, length);
   } catch {
-    // Said below.
+    // The failure is reported below.
   }
   requireSound(unpacked?.length === length, `a page cannot be unpacked with ${name}`);
   return unpacked!;
 }
 
-/** Snappy's block format: a length, then texts and copies of what was before. */
+/** Decompresses Snappy's block format: a length, then literals and copies of earlier bytes. */
 function unsnap(bytes: Buffer, length: number): Buffer {
   const out = Buffer.alloc(length);
   let at = 0;
-  // The length, which the header of the page says, too.
+  // The length is skipped, because the header of the page states it too.
   while (bytes[at++]! >= 128);
   let done = 0;
   while (at < bytes.length) {
@@ -64,7 +64,7 @@ function unsnap(bytes: Buffer, length: number): Buffer {
   return out.subarray(0, done);
 }
 
-/** LZ4's block format. */
+/** Decompresses LZ4's block format. */
 function unpackLz4(bytes: Buffer, length: number): Buffer {
   const out = Buffer.alloc(length);
   let at = 0;
@@ -91,7 +91,7 @@ function unpackLz4(bytes: Buffer, length: number): Buffer {
   return out.subarray(0, done);
 }
 
-/** Blocks of LZ4, each after its two lengths; some programs leave those away. */
+/** Decompresses blocks of LZ4, each after its two lengths, which some programs omit. */
 function unpackHadoop(bytes: Buffer, length: number): Buffer {
   const parts: Buffer[] = [];
   let done = 0;
@@ -111,10 +111,10 @@ function unpackHadoop(bytes: Buffer, length: number): Buffer {
   }
 }
 
-/** Fewer bytes are copied one by one: a call that copies them takes longer. */
+/** Fewer bytes are copied one by one, because a call to copy them takes longer. */
 const manyBytes = 64;
 
-/** Writes `size` bytes of `bytes` from `at` on. Returns how many are done. */
+/** Writes `size` bytes of `bytes` from `at` on. Returns how many bytes are written in all. */
 function append(out: Buffer, done: number, bytes: Buffer, at: number, size: number): number {
   requireSound(at + size <= bytes.length && done + size <= out.length, '');
   if (size > manyBytes) bytes.copy(out, done, at, at + size);
@@ -122,7 +122,10 @@ function append(out: Buffer, done: number, bytes: Buffer, at: number, size: numb
   return done + size;
 }
 
-/** Writes `size` bytes that stand `distance` bytes before; they may overlap with what is written. Returns how many are done. */
+/**
+ * Repeats `size` bytes from `distance` bytes before the end. They may overlap with what is written. Returns how many bytes are
+ * written in all.
+ */
 function repeat(out: Buffer, done: number, distance: number, size: number): number {
   requireSound(distance > 0 && distance <= done && done + size <= out.length, '');
   if (size > manyBytes && distance >= size) out.copyWithin(done, done - distance, done - distance + size);

@@ -1,4 +1,4 @@
-/** One column of a row group, page by page: what each row has in it. */
+/** Reads one column of a row group, page by page, and returns what each row has in it. */
 import { crc32 } from 'node:zlib';
 import { unpackPage } from './codecs.ts';
 import { requireSound, Unread } from './damage.ts';
@@ -10,23 +10,26 @@ import { toValue } from './value.ts';
 /** Reads bytes of the file. */
 export type ReadBytes = (at: number, length: number) => Promise<Buffer>;
 
-/** Bytes of pages that are in memory, of all columns together. */
+/** Counts the bytes of pages in memory, over all columns. */
 export interface Held {
   bytes: number;
 }
 
-/** The most bytes of pages in memory. Programs write pages of one megabyte, and some one page for a whole column of a row group. */
+/**
+ * Limits the bytes of pages in memory. Programs write pages of one megabyte, and some write one page for a whole column of a
+ * row group.
+ */
 const mostHeld = 256 << 20;
 const headerBytes = 1 << 14;
 const longestHeader = 1 << 22;
-/** The most values that one row has in one column. */
+/** Limits the number of values that one row may have in one column. */
 const mostInRow = 1 << 20;
 
-/** The values of one row in one column, with the levels that say of what list or object each is. */
+/** The values of one row in one column, with the levels that say to which list or object each belongs. */
 export interface RowValues {
   readonly repetitions: number[];
   readonly definitions: number[];
-  /** Undefined where there is none. */
+  /** Holds undefined where a value is absent. */
   readonly values: unknown[];
 }
 
@@ -39,13 +42,13 @@ export class Column {
   #dictionary: Dictionary | null = null;
   #dictionaryBytes = 0;
   #pageBytes = 0;
-  /** Values of the column that no page has had so far, and of the page that nobody has taken. */
+  /** Counts the values of the column that no page has supplied so far; `#left` counts the unread values of the page. */
   #unread: number;
   #left = 0;
   #repetitions: Runs | null = null;
   #definitions: Runs | null = null;
   #values: Values | null = null;
-  /** The repetition level of the next value; null before it is read. */
+  /** Holds the repetition level of the next value, or null before it is read. */
   #next: number | null = null;
 
   constructor(node: Node, chunk: ColumnChunk, read: ReadBytes, held: Held) {
@@ -57,7 +60,7 @@ export class Column {
     this.#unread = chunk.values;
   }
 
-  /** What the next row has here; most rows are in the page that is open, and need no waiting. */
+  /** Returns the next row's values. Most rows are in the open page and need no waiting. */
   row(): RowValues | Promise<RowValues> {
     const row: RowValues = { repetitions: [], definitions: [], values: [] };
     if (this.#left > 0) {
@@ -75,12 +78,12 @@ export class Column {
     return row;
   }
 
-  /** Whether the next page may begin with more of the row that was taken. */
+  /** Returns whether the next page may begin with more values of the row that was read. */
   get #mayGoOn(): boolean {
     return this.#left === 0 && this.#unread > 0 && this.#node.maxRepetition > 0;
   }
 
-  /** Passes over rows; whole pages of a column without lists are not even unpacked. */
+  /** Skips rows. Whole pages of a column without lists are skipped without decompressing them. */
   async skip(rows: number): Promise<void> {
     if (this.#node.maxRepetition > 0) {
       for (let i = 0; i < rows; i++) await this.row();
@@ -130,7 +133,7 @@ export class Column {
     return this.#definitions === null ? this.#node.maxDefinition : this.#definitions.next();
   }
 
-  /** Opens the next page with values, and passes over those of up to `skipped` values whole. Returns how many it passed over. */
+  /** Opens the next page with values, skipping whole pages of up to `skipped` values. Returns how many values it skipped. */
   async #open(skipped: number): Promise<number> {
     const end = this.#chunk.start + this.#chunk.bytes;
     for (let passed = 0; ;) {
@@ -147,7 +150,7 @@ export class Column {
       if (type !== 2) {
         requireSound(count <= this.#unread, 'a page has more values than its column');
         this.#unread -= count;
-        // All values of a column without lists are rows.
+        // In a column without lists every value is a row.
         if (passed + count <= skipped) {
           passed += count;
           if (passed === skipped) return passed;
@@ -173,7 +176,7 @@ export class Column {
     }
   }
 
-  /** A page of the first version: levels are packed with the values, after their length. */
+  /** Opens a page of version 1: levels are compressed with the values, after their length. */
   #openFirst(bytes: Buffer, counts: ReturnType<typeof structOf>): void {
     const { maxRepetition, maxDefinition } = this.#node;
     let at = 0;
@@ -190,7 +193,7 @@ export class Column {
     this.#values = valuesOf(numberOf(counts[2], 'encoding of a page'), bytes.subarray(at), this.#node, this.#dictionary);
   }
 
-  /** A page of the second version: its header says how long the levels are, and they are not packed. */
+  /** Opens a page of version 2: its header gives the length of the levels, which are not compressed. */
   #openSecond(bytes: Buffer, unpacked: number, counts: ReturnType<typeof structOf>): void {
     const { maxRepetition, maxDefinition } = this.#node;
     const definitionBytes = numberOf(counts[5], 'length of levels');
@@ -209,7 +212,7 @@ export class Column {
     try {
       return readStruct(bytes);
     } catch (error) {
-      // It may hold the least and the greatest of long texts.
+      // The header may hold the minimum and maximum of long texts.
       if (bytes.length === most) throw error;
       return readStruct(await this.#read(this.#at, most));
     }

@@ -1,12 +1,12 @@
-/** What is wrong within a Parquet file; whoever reads it says in which file, row group and column. */
+/** Says what is wrong within a Parquet file. The code that catches it adds the file, row group and column. */
 export class Damage extends Error {}
 
-/** Throws unless what must hold of the bytes of a file does. */
+/** Throws `Damage` unless a condition on the bytes of a file holds. */
 export function requireSound(condition: unknown, what: string): asserts condition {
   if (!condition) throw new Damage(what);
 }
 
-/** A part of a file that is sound and not read here: what it is, and what to do. */
+/** Says that a valid part of a file is not supported, what it is, and what to do. */
 export class Unread extends Error {
   readonly hint: string;
 

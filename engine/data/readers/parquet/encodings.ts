@@ -1,20 +1,20 @@
 /**
- * How values are written in pages of Parquet. All of them are read one after another, as they are asked for: a page of a few bytes may say
- * that it holds milliards of values.
+ * Decodes the values of Parquet pages. Values are decoded one after another, on demand, because a page of a few bytes may claim
+ * to hold billions of values.
  */
 import { requireSound, Unread } from './damage.ts';
 import type { Node, PhysicalType } from './footer.ts';
 
-/** Values one after another: a number, a large number as bigint, true or false, or bytes. */
+/** Returns values one after another: numbers, bigints for large numbers, booleans, or bytes. */
 export interface Values {
   next(): RawValue;
 }
 export type RawValue = number | bigint | boolean | Buffer;
 
-/** The most values whose lengths stand before them. */
+/** Limits the number of values whose lengths are stored before them. */
 const mostLengths = 1 << 24;
 
-/** Returns the values of a page of `type` by the number of their encoding; `dictionary` is that of the column. */
+/** Returns the values of a page of `type` by the number of their encoding. `dictionary` is that of the column. */
 export function valuesOf(encoding: number, bytes: Buffer, { type, typeLength }: Node, dictionary: Dictionary | null): Values {
   requireSound(type !== null, '');
   switch (encoding) {
@@ -48,7 +48,7 @@ export function valuesOf(encoding: number, bytes: Buffer, { type, typeLength }: 
   }
 }
 
-/** Values that pages refer to by their number. */
+/** Holds the values that pages refer to by number. */
 export class Dictionary {
   readonly #values: RawValue[] = [];
   readonly #plain: Values;
@@ -116,7 +116,7 @@ function plain(bytes: Buffer, type: PhysicalType, typeLength: number): Values {
   };
 }
 
-/** The first bytes of all values, then the second ones, and so on. */
+/** Decodes values stored as the first bytes of all of them, then the second bytes, and so on. */
 function split(bytes: Buffer, type: PhysicalType, typeLength: number): Values {
   const width = widths[type] ?? typeLength;
   requireSound(width > 0, 'a page has an encoding for numbers');
@@ -146,7 +146,7 @@ function lengthsFirst(bytes: Buffer): Values {
   };
 }
 
-/** Each value begins as the one before it does. */
+/** Decodes values that share a prefix with the previous value. */
 function prefixesFirst(bytes: Buffer): Values {
   const prefixes = deltasOf(bytes);
   const suffixes = lengthsFirst(bytes.subarray(prefixes.end));
@@ -163,7 +163,7 @@ function prefixesFirst(bytes: Buffer): Values {
   };
 }
 
-/** Whole numbers that stand before what they are about, and where they end. */
+/** Decodes the integers stored before the values they describe, and returns where they end. */
 function deltasOf(bytes: Buffer): { readonly numbers: readonly number[]; readonly end: number } {
   const deltas = new Deltas(bytes, false);
   requireSound(deltas.count <= mostLengths, 'a page is said to have too many values');
@@ -172,7 +172,7 @@ function deltasOf(bytes: Buffer): { readonly numbers: readonly number[]; readonl
   return { numbers, end: deltas.end() };
 }
 
-/** Whole numbers, each by its difference from the one before, packed in blocks. */
+/** Decodes integers stored as differences from the previous one, packed in blocks. */
 class Deltas implements Values {
   readonly count: number;
   readonly #bytes: Buffer;
@@ -184,7 +184,7 @@ class Deltas implements Values {
   #given = 0;
   #least = 0n;
   #widths: Buffer = Buffer.alloc(0);
-  /** The miniblock of the block, what is left in it, and the bit that comes next. */
+  /** Numbers the miniblock of the block; `#left` counts the values left in it, and `#bit` is its next bit. */
   #miniblock = 0;
   #left = 0;
   #bit = 0;
@@ -214,7 +214,7 @@ class Deltas implements Values {
     return this.#wide ? this.#value : Number(this.#value);
   }
 
-  /** The byte behind the last miniblock with a value in it. */
+  /** Returns the position after the last miniblock with a value in it. */
   end(): number {
     const left = this.#left * (this.#widths[this.#miniblock] ?? 0);
     return this.#at + Math.ceil((this.#bit + left) / 8);
@@ -265,14 +265,14 @@ class Deltas implements Values {
   }
 }
 
-/** Whole numbers of `width` bits in runs: one of equal values, or values packed bit by bit. */
+/** Decodes integers of `width` bits in runs: a repeated value, or bit-packed values. */
 export class Runs {
   readonly #bytes: Buffer;
   readonly #end: number;
   readonly #width: number;
   #at: number;
   #left = 0;
-  /** The value of a run; of packed values null, and the bit that comes next. */
+  /** Holds the value of a run. It is null for bit-packed values, of which `#bit` is the next bit. */
   #value: number | null = null;
   #bit = 0;
 

@@ -1,15 +1,15 @@
-/** The footer of a Parquet file: its columns, and where the values of each lie. */
+/** Reads the footer of a Parquet file: its columns, and where the values of each are stored. */
 import { Damage, requireSound, Unread } from './damage.ts';
 import { readStruct, type ThriftStruct, type ThriftValue } from './thrift.ts';
 
-/** Physical types of values, by their number in the format. */
+/** Lists the physical types of values by their number in the format. */
 export const physicalTypes = [
   ...(['BOOLEAN', 'INT32', 'INT64', 'INT96', 'FLOAT', 'DOUBLE'] as const),
   ...(['BYTE_ARRAY', 'FIXED_LEN_BYTE_ARRAY'] as const),
 ] as const;
 export type PhysicalType = (typeof physicalTypes)[number];
 
-/** What the values of a column mean beside their physical type. */
+/** Says what the values of a column mean, beyond their physical type. */
 export type Meaning =
   | { readonly kind: 'plain' | 'text' | 'json' | 'list' | 'map' | 'date' | 'unsigned' | 'uuid' | 'half' }
   | { readonly kind: 'decimal'; readonly scale: number }
@@ -20,21 +20,21 @@ export interface Node {
   readonly name: string;
   readonly repetition: 'required' | 'optional' | 'repeated';
   readonly meaning: Meaning;
-  /** Definition and repetition level at which it is there. */
+  /** Gives the definition level at which the node is present; `maxRepetition` is its repetition level. */
   readonly maxDefinition: number;
   readonly maxRepetition: number;
   readonly children: readonly Node[];
-  /** The first of the columns in it, and the one behind the last, in the order of the file. */
+  /** Numbers the first column in it, in the order of the file; `last` is one more than that of the last. */
   readonly first: number;
   readonly last: number;
-  /** Of a column; null for a group. */
+  /** Gives the type of a column. It is null for a group. */
   readonly type: PhysicalType | null;
   readonly typeLength: number;
 }
 
 export interface ColumnChunk {
   readonly codec: number;
-  /** Values with those that are null, and entries that stand for an empty list. */
+  /** Counts values, including nulls and entries that stand for an empty list. */
   readonly values: number;
   readonly start: number;
   readonly bytes: number;
@@ -42,7 +42,7 @@ export interface ColumnChunk {
 
 export interface RowGroup {
   readonly rows: number;
-  /** One for each column. */
+  /** Holds one chunk for each column. */
   readonly chunks: readonly ColumnChunk[];
 }
 
@@ -53,13 +53,13 @@ export interface Footer {
   readonly rows: number;
 }
 
-/** A group without a byte for so many of its rows is a trap and no data. */
+/** A group with more rows than this for each of its bytes is refused as a decompression bomb. */
 const rowsPerByte = 1000;
 const unquestionedRows = 1_000_000;
 const mostColumns = 10_000;
 const deepest = 64;
 
-/** Reads the footer, which stands before its length and the mark at the end of a file of `size` bytes. */
+/** Reads the footer, which is followed by its length and the magic number at the end of a file of `size` bytes. */
 export function readFooter(bytes: Buffer, size: number): Footer {
   const file = readStruct(bytes).value;
   const elements = structs(file[2], 'schema');
@@ -180,7 +180,7 @@ function meaningOf(element: ThriftStruct): Meaning {
 
 // ── Values of the structure ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A count or a place, from `least` on. */
+/** Returns a count or a position, which must be at least `least`. */
 export function numberOf(value: ThriftValue | undefined, what: string, least = 0): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value;
   throw new Damage(`it says no ${what}`);

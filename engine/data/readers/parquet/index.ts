@@ -1,4 +1,7 @@
-/** Parquet: tables in columns, in row groups of pages. It is read row by row, with one page of each column in memory. */
+/**
+ * Reads Parquet: tables stored by column, in row groups of pages. Rows are read one by one, with one page of each column in
+ * memory.
+ */
 import { type FileHandle, open } from 'node:fs/promises';
 import { Problem, shown } from '../../../problem.ts';
 import { fileBytes } from '../bytes.ts';
@@ -43,11 +46,11 @@ async function* readRows(path: string, { hash, from = null, onNothing = () => {}
 interface GroupAt {
   readonly footer: Footer;
   readonly group: RowGroup;
-  /** From 0. */
+  /** Counts from 0. */
   readonly number: number;
-  /** Rows of the file before it. */
+  /** Counts the rows of the file before it. */
   readonly before: number;
-  /** The row of the group to begin with. */
+  /** Gives the row of the group to begin with. */
   readonly first: number;
 }
 
@@ -60,7 +63,7 @@ async function* readGroup(
   const columns = leaves.map((leaf, i) => new Column(leaf, group.chunks[i]!, read, held));
   const start = Math.min(...group.chunks.map((chunk) => chunk.start));
   const length = Math.max(...group.chunks.map((chunk) => chunk.start + chunk.bytes)) - start;
-  // Where the reading is, for what may be wrong there.
+  // These say where a fault was found.
   let row = first;
   let column: number | null = null;
   const placeOf = () => `row ${before + row + 1} (row group ${number + 1})`;
@@ -75,7 +78,7 @@ async function* readGroup(
       column = null;
       const value = assembleRow(root, values);
       const bytes = bytesIn(value);
-      // Where in the file a row of columns lies can only be estimated, and is the same at every reading.
+      // A row of columns has no single position in the file, so it is estimated, in the same way at every reading.
       const at = start + Math.floor((row / group.rows) * length);
       const place = { line: before + row + 1, at, bytes, where: placeOf() };
       if (bytes <= maxRecordBytes) yield { ...place, value };
@@ -116,7 +119,7 @@ function readerOf(file: FileHandle): ReadBytes {
   };
 }
 
-/** What was wrong, with the file and where in it. */
+/** Returns what went wrong, with the file and the place in it. */
 function said(path: string, where: string, cause: unknown): unknown {
   if (cause instanceof Unread)
     return new Problem('format-unsupported', `${path}, ${shown(where)}: ${cause.message}.`, cause.hint, { cause });
@@ -125,7 +128,7 @@ function said(path: string, where: string, cause: unknown): unknown {
   return cause;
 }
 
-/** About as many bytes as a value has as JSON. */
+/** Returns about how many bytes a value takes as JSON. */
 function bytesIn(value: unknown): number {
   if (typeof value === 'string') return value.length + 2;
   if (typeof value !== 'object' || value === null) return 4;

@@ -1,15 +1,18 @@
-/** Thrift's compact protocol, in which Parquet writes its footer and the headers of pages. */
+/** Reads Thrift's compact protocol, in which Parquet writes its footer and the headers of pages. */
 import { requireSound } from './damage.ts';
 
 export type ThriftValue = number | boolean | Buffer | readonly ThriftValue[] | ThriftStruct;
-/** Fields by their number. */
+/** Maps the number of each field to its value. */
 export interface ThriftStruct {
   readonly [field: number]: ThriftValue;
 }
 
 const deepest = 32;
 
-/** Reads one struct from the beginning of `bytes`, and says how long it is. Nothing is allocated that the bytes do not hold. */
+/**
+ * Reads one struct from the beginning of `bytes` and returns its length too. Nothing is allocated that the bytes do not
+ * contain.
+ */
 export function readStruct(bytes: Buffer): { readonly value: ThriftStruct; readonly length: number } {
   const reader = new ThriftReader(bytes);
   return { value: reader.struct(0), length: reader.at };
@@ -32,7 +35,7 @@ class ThriftReader {
       const delta = header >> 4;
       field = delta === 0 ? this.#zigZag() : field + delta;
       const type = header & 15;
-      // A field that is true or false has its value in its type.
+      // A boolean field has its value in its type.
       value[field] = type === 1 || type === 2 ? type === 1 : this.#value(type, depth);
     }
   }
@@ -80,7 +83,7 @@ class ThriftReader {
     return this.#take(1)[0]!;
   }
 
-  /** As a number: none that counts or places something is larger than 2^53. */
+  /** Reads a number. No count or position is larger than 2^53. */
   #varint(): number {
     let value = 0;
     for (let scale = 1, i = 0; i < 10; i++, scale *= 128) {

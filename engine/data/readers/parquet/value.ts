@@ -1,15 +1,15 @@
-/** Values of Parquet as those of JSON, without loss: what no number of JavaScript holds is text. */
+/** Converts values of Parquet to those of JSON without loss. Numbers that JavaScript cannot represent become text. */
 import { isUtf8 } from 'node:buffer';
 import { requireSound } from './damage.ts';
 import type { RawValue } from './encodings.ts';
 import type { Node } from './footer.ts';
 
 const secondsPerDay = 86_400n;
-/** The day from which dates of twelve bytes count. */
+/** Timestamps of twelve bytes count from this Julian day. */
 const julianEpoch = 2_440_588n;
 const nanosecondsPerDay = 86_400_000_000_000n;
 
-/** Returns a value as its column means it. */
+/** Returns a value converted by the logical type of its column. */
 export function toValue(raw: RawValue, { meaning, type, name }: Node): unknown {
   if (typeof raw === 'boolean') return raw;
   if (typeof raw !== 'object') {
@@ -42,7 +42,7 @@ export function toValue(raw: RawValue, { meaning, type, name }: Node): unknown {
       requireSound(isUtf8(raw), `a text of the column '${name}' is not UTF-8`);
       return meaning.kind === 'json' ? parsed(raw.toString()) : raw.toString();
     default:
-      // Many programs do not say that bytes are text.
+      // Many programs do not declare that bytes are text.
       return type === 'BYTE_ARRAY' && isUtf8(raw) ? raw.toString() : { bytes: raw.length };
   }
 }
