@@ -2,9 +2,12 @@
 
 /** Says what the files of an adapter are, as they were recorded. */
 export interface AdapterHashes {
-  /** SHA-256 of the file with the numbers. */
+  /** Holds the SHA-256 of the file with the numbers. */
   readonly hash: string;
-  /** SHA-256 of the config beside it; null where both are in one file, and where an earlier studio recorded the numbers alone. */
+  /**
+   * Holds the SHA-256 of the config beside it. It is null where both are in one file, and where an earlier studio recorded only
+   * the numbers.
+   */
   readonly configHash: string | null;
 }
 export interface AdapterVersion extends AdapterHashes {
@@ -12,7 +15,7 @@ export interface AdapterVersion extends AdapterHashes {
   readonly projectId: string;
   readonly name: string;
   readonly path: string;
-  /** The run that trained it; null when it was imported. */
+  /** Names the run that trained it, or is null when it was imported. */
   readonly runId: string | null;
   readonly runName: string | null;
   readonly step: number | null;
@@ -29,24 +32,24 @@ export interface AdapterVersion extends AdapterHashes {
   readonly tag: 'candidate' | 'best' | 'shipped' | null;
   readonly createdAt: number;
 }
-/** Describes what is read of an adapter together with its base. */
+/** Describes what is read from an adapter together with its base. */
 export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes'> &
   AdapterHashes;
 /** Says how far an adapter moves each matrix: the Frobenius norm of s B A. */
 export interface UpdateNorms {
-  /** The smallest and the largest scale s of its matrices; null when it has no matrix. */
+  /** Gives the smallest and the largest scale s of its matrices, or null when it has no matrix. */
   readonly scales: { readonly least: number; readonly most: number } | null;
-  /** The number of blocks of the model. */
+  /** Counts the blocks of the model. */
   readonly layers: number;
   readonly modules: readonly {
     readonly name: string;
-    /** The path of the module, with `{layer}` in place of the block's number. */
+    /** Gives the path of the module, with `{layer}` in place of the block's number. */
     readonly path: string;
-    /** The numbers of the blocks that have this module; empty for a module outside of the blocks. */
+    /** Lists the numbers of the blocks that have this module. It is empty for a module outside of the blocks. */
     readonly layers: readonly number[];
     /**
-     * One norm for each of `layers`, null where the block has no adapter here; a single norm for a module outside of the
-     * blocks.
+     * Holds one norm for each of `layers`, null where the block has no adapter here, or a single norm for a module outside of
+     * the blocks.
      */
     readonly norms: readonly (number | null)[];
   }[];
@@ -56,11 +59,11 @@ export interface AdapterWeight {
   readonly weight: number;
 }
 /**
- * Describes an adapter as a job receives it: where it lies, and what its version has recorded of it. A file with another hash is
- * refused; where nothing is recorded, the adapter is taken as it is.
+ * Describes an adapter as a job receives it: its path, and what its version has recorded. A file with another hash is refused;
+ * where nothing is recorded, the adapter is accepted as it is.
  */
 export interface AdapterAt extends AdapterWeight, Partial<AdapterHashes> {
-  /** The folder of the run that trained it. Left out: the job looks for a run folder around the adapter. */
+  /** Names the folder of the run that trained it. If it is left out, the job looks for a run folder around the adapter. */
   readonly runFolder?: string;
 }
 export interface AdapterRequests {

@@ -1,4 +1,4 @@
-/** Defines what a model answers in the playground, in an evaluation and in the sample of the first start. */
+/** Defines a model's answers in the playground, in an evaluation and in the sample of the first start. */
 import type { MeasureName, Measures } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterWeight } from './adapters.ts';
@@ -8,7 +8,7 @@ import type { ModelRef } from './models.ts';
 
 export interface GenerateSettings {
   readonly maxTokens: number;
-  /** The sampling temperature; 0 is greedy. */
+  /** Gives the sampling temperature; 0 is greedy. */
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
@@ -21,11 +21,11 @@ export interface GenerateRequest {
   readonly prompt:
     { readonly messages: readonly ChatMessage[] } | { readonly text: string } | { readonly tokens: readonly number[] };
   readonly settings: GenerateSettings;
-  /** The name of the stream of tokens, which the `generate.token` events repeat. */
+  /** Names the stream of tokens, which the `generate.token` events repeat. */
   readonly streamId: string;
 }
 export interface GenerateResult {
-  /** What a person should know, in sentences: for one, that the tokenizer or the chat template is not the model's own. */
+  /** Tells a person what to know, in sentences: for example, that the tokenizer or the chat template is not the model's own. */
   readonly notes: readonly string[];
   readonly tokens: readonly number[];
   readonly text: string;
@@ -33,25 +33,25 @@ export interface GenerateResult {
 }
 /** Holds what an evaluator says of one answer. */
 export interface Verdict {
-  /** The name of the evaluator in the table of evaluators. */
+  /** Names the evaluator in the table of evaluators. */
   readonly evaluator: string;
   readonly measures: Measures;
   readonly state: 'good' | 'caution' | 'bad';
-  /** The finding in a few words: `3 of 4 fields`. */
+  /** Gives the finding in a few words: `3 of 4 fields`. */
   readonly text: string;
 }
 /** Says how rows are evaluated. */
 export interface EvaluationSettings {
-  /** Names of evaluators in their table; left out: the loss alone. */
+  /** Names evaluators in their table. If it is left out, only the loss is measured. */
   readonly evaluators?: readonly string[];
-  /** Conversations put in front of every question as examples; left out: none. */
+  /** Lists conversations to put before every question as examples. If it is left out, there are none. */
   readonly shots?: readonly (readonly ChatMessage[])[];
-  /** The most tokens of an answer; left out: about twice as many as the row's own answer has. */
+  /** Limits the tokens of an answer. If it is left out, the limit is about twice the length of the row's own answer. */
   readonly maxTokens?: number;
 }
 export interface EvaluateRequest extends EvaluationSettings, RowsRef, ReadingRows {
   readonly model: ModelRef;
-  /** The path of the adapter; null for the model alone. */
+  /** Gives the path of the adapter, or null for the model alone. */
   readonly adapter: string | null;
 }
 /** Holds a model's answer to a row, the row's own answer, and what each evaluator says. */
@@ -62,25 +62,26 @@ export interface ScoredAnswer {
   readonly verdicts: readonly Verdict[];
 }
 export interface EvaluatedRow {
-  /** The index of the row in the data, from 0. */
+  /** Gives the index of the row in the data, from 0. */
   readonly row: number;
-  /** What all evaluators together measured for this row. */
+  /** Holds what all evaluators together measured for this row. */
   readonly measures: Measures;
   readonly supervisedTokens: number;
   /**
-   * The answer to the last trained turn; null when no evaluator needs an answer, or the row has no prompt that can be asked.
+   * Holds the answer to the last trained turn. It is null when no evaluator needs an answer, or when the row has no prompt to
+   * ask.
    */
   readonly answer: ScoredAnswer | null;
 }
 export interface EvaluateResult {
-  /** What a person should know, in sentences. */
+  /** Tells a person what to know, in sentences. */
   readonly notes: readonly string[];
-  /** The value of each measure over all rows that have it, and the number of these rows. */
+  /** Gives the value of each measure over all rows that have it, and the number of these rows. */
   readonly measures: { readonly [N in MeasureName]?: { readonly value: number; readonly n: number } };
   readonly supervisedTokens: number;
   readonly rows: readonly EvaluatedRow[];
 }
-/** Says how far the sample of the first start is. The counts are of rows that `json-fields` finds right. */
+/** Reports the progress of the sample of the first start. It counts rows that `json-fields` finds right. */
 export interface SampleState {
   readonly phase: 'preparing' | 'before' | 'training' | 'after' | 'done' | 'failed' | 'stopped';
   readonly projectId: string;
@@ -90,7 +91,7 @@ export interface SampleState {
   readonly requiredFields: readonly string[];
   readonly answerBefore: string | null;
   readonly answerAfter: string | null;
-  /** What `json-fields` says of the answer before training and of the answer after it. */
+  /** Holds the verdict of `json-fields` on the answer before training; `verdictAfter` is that on the answer after it. */
   readonly verdictBefore: Verdict | null;
   readonly verdictAfter: Verdict | null;
   readonly correctBefore: number | null;
@@ -102,7 +103,7 @@ export interface SampleState {
 export interface AnswerRequests {
   'generate.start': (p: GenerateRequest) => GenerateResult;
   'evaluate.start': (p: EvaluateRequest) => EvaluateResult;
-  /** Makes the sample project and begins the sample, which then goes on to its end. The answer comes when it has begun. */
+  /** Creates the sample project and starts the sample, which then runs to its end. The answer comes when it has started. */
   'sample.start': () => SampleState;
   'sample.get': () => SampleState | null;
   'sample.stop': () => null;

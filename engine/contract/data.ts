@@ -3,7 +3,7 @@ import type { ProblemValue } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
 
-/** What rows are; `unknown` where none of them is of a format that is known. */
+/** Names the format of rows. It is `unknown` where no row has a known format. */
 export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens' | 'unknown';
 export type Split = 'train' | 'eval';
 /** Describes a file of a data set at the time when a version was made of it. */
@@ -11,23 +11,28 @@ export interface VersionFile {
   readonly path: string;
   readonly split: Split;
   readonly bytes: number | null;
-  /** The SHA-256 of the file; null in versions of an earlier studio until their files are hashed. */
+  /** Holds the SHA-256 of the file. It is null in versions of an earlier studio until their files are hashed. */
   readonly sha256: string | null;
 }
-/** A row of a file: its number from 0, and 16 characters that its content hashes to, so that it is never taken for another one. */
+/**
+ * Identifies a row of a file by its number, from 0, and by a hash of its content in 16 characters, so that it is never mistaken
+ * for another row.
+ */
 export interface SourceRow {
   readonly row: number;
   readonly hash: string;
 }
-/** What a person has done to rows. It is applied in its order while they are read; nothing on the disk is changed. */
+/**
+ * Describes one change that a person made to rows. Changes are applied in order while rows are read; files are never changed.
+ */
 export type DataChange =
   | {
       /** Holds rows back for evaluation. */
       readonly kind: 'split';
-      /** Of all rows, above 0 and below 1. */
+      /** Gives the share of all rows, above 0 and below 1. */
       readonly fraction: number;
       readonly seed: number;
-      /** Rows with the same value in this column stay together; left out, those that are the same in all of it. */
+      /** Names a column; rows with the same value in it stay together. If it is left out, rows that are wholly equal do. */
       readonly by?: string;
     }
   | {
@@ -35,46 +40,46 @@ export type DataChange =
       readonly kind: 'exclude';
       readonly files: readonly { readonly path: string; readonly rows: readonly SourceRow[] }[];
     }
-  /** Leaves out every row but the first of those that are the same. */
+  /** Leaves out every repetition of an earlier row. */
   | { readonly kind: 'deduplicate' }
   | {
-      /** Writes a row anew, also one that cannot be read. */
+      /** Replaces a row, including one that cannot be read. */
       readonly kind: 'edit';
       readonly path: string;
       readonly row: SourceRow;
-      /** The whole record, with the columns that the file has. */
+      /** Holds the whole record, with the columns that the file has. */
       readonly value: Readonly<Record<string, unknown>>;
     }
   | {
-      /** Replaces a text, letter by letter the same, wherever it is in a column; left out, in every one. */
+      /** Replaces a text, matched exactly, everywhere in a column, or in every column if none is named. */
       readonly kind: 'replace';
       readonly find: string;
       readonly with: string;
       readonly column?: string;
     };
-/** A change as it is asked for: rows are those that a person sees, by their numbers in a split of the version. */
+/** Describes a change as it is requested. Rows are those that a person sees, by their numbers in a split of the version. */
 export type AskedChange =
   | Exclude<DataChange, { kind: 'exclude' | 'edit' }>
   | { readonly kind: 'edit'; readonly split: Split; readonly row: number; readonly value: Readonly<Record<string, unknown>> }
   | { readonly kind: 'exclude'; readonly split: Split; readonly rows: readonly number[] };
-/** Records what the files of a data set held at one time. It never changes: files that have changed make another version. */
+/** Records what the files of a data set held at one time. It never changes: files that have changed make a new version. */
 export interface DatasetVersion {
   readonly id: string;
   readonly datasetId: string;
-  /** The number of the version within its data set, from 1. */
+  /** Numbers the version within its data set, from 1. */
   readonly sequence: number;
   readonly files: readonly VersionFile[];
   readonly mapping: ColumnMapping | null;
-  /** What was done to the rows of the files. */
+  /** Lists the changes to the rows of the files. */
   readonly changes: readonly DataChange[];
-  /** The sequence of the version that it was made of; null for the first. */
+  /** Gives the sequence of the version that this one was made from, or null for the first. */
   readonly parent: number | null;
   readonly format: DataFormat;
   readonly trainRows: number;
   readonly evalRows: number;
   /**
-   * The SHA-256 over the files to train on and the files to evaluate on, and over what was done to their rows. It depends on which of the two a
-   * file is for.
+   * Holds the SHA-256 over the training files, the evaluation files and the changes to their rows. It depends on which of the
+   * two a file is for.
    */
   readonly hash: string;
   readonly createdAt: number;
@@ -84,43 +89,43 @@ export interface Dataset {
   readonly projectId: string;
   readonly name: string;
   readonly createdAt: number;
-  /** The newest version, unless a person went back to an earlier one. */
+  /** Holds the newest version, unless a person went back to an earlier one. */
   readonly version: DatasetVersion;
 }
-/** A version and in what it differs from the one that it was made of: `12 rows left out`. */
+/** Holds a version and how it differs from the one that it was made from: `12 rows left out`. */
 export interface VersionDifference {
   readonly version: DatasetVersion;
   readonly difference: string;
 }
-/** Describes files of rows as far as that takes no model. */
+/** Describes files of rows as far as that is possible without a model. */
 export type DataScan = Pick<DatasetVersion, 'files' | 'changes' | 'format' | 'trainRows' | 'evalRows' | 'hash'>;
-/** Names files of rows to train on and to evaluate on, and says what their fields mean where their format does not. */
+/** Names the files of rows for training and for evaluation, and says what their fields mean where their format does not. */
 export interface DataFiles {
   readonly paths: readonly string[];
   readonly evalPaths?: readonly string[];
   readonly mapping?: ColumnMapping;
   readonly changes?: readonly DataChange[];
 }
-/** Names rows either by a version of a data set, or by files as they are now. */
+/** Names rows either by a version of a data set, or by files in their present state. */
 export type DataRef = { readonly versionId: string } | DataFiles;
-/** Names the rows of one split; without `split` those to train on. */
+/** Names the rows of one split. Without `split` they are those to train on. */
 export interface RowsRef {
   readonly data: DataRef;
   readonly split?: Split;
 }
-/** Names a version of a data set to people, also after the data set was removed. */
+/** Names a version of a data set for people, even after the data set was removed. */
 export interface VersionName {
   readonly id: string;
-  /** The number of the version within its data set, from 1. */
+  /** Numbers the version within its data set, from 1. */
   readonly sequence: number;
-  /** The name that the data set had when the version was named. */
+  /** Holds the name that the data set had when the version was named. */
   readonly dataset: string;
 }
 /** Names files as a job receives them. */
 export interface DataAt extends DataFiles {
-  /** The version that the files belong to; left out for files that were named by their paths. */
+  /** Names the version that the files belong to. It is left out for files that were given by their paths. */
   readonly version?: VersionName;
-  /** The SHA-256 that the version has of each file, by its path; a file without one is not compared. */
+  /** Maps the path of each file to the SHA-256 that the version has for it. A file without one is not compared. */
   readonly hashes?: Readonly<Record<string, string>>;
 }
 /** Names rows as a job receives them; see `RowsRef`. */
@@ -131,11 +136,14 @@ export interface RowsAt {
 /** Lists the fields of a file of rows, so that a person can say what they mean where `format` is null. */
 export interface DataColumns {
   readonly format: DataFormat | null;
-  /** What fields of unknown names may be; null where no name says it. */
+  /** Suggests what fields with unknown names mean, or is null where no name tells. */
   readonly guess: { readonly question: string | null; readonly answer: string | null; readonly system: string | null };
   readonly columns: readonly { readonly name: string; readonly example: string }[];
 }
-/** Where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all rows. */
+/**
+ * Says where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all
+ * rows.
+ */
 export type MappedText = string | { readonly template: string } | { readonly constant: string };
 /** Says which field holds what. Without a question the answer is plain text. */
 export interface ColumnMapping {
@@ -150,16 +158,16 @@ export interface TokenView {
   readonly text: string;
   readonly role: TokenRole;
 }
-/** A message of a conversation has the fields that OpenAI and the chat templates have for it. */
+/** Holds a message of a conversation, with the fields that OpenAI and chat templates use. */
 export interface ChatMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string;
-  /** What an answer thinks before it says something, where that does not stand in the content. */
+  /** Holds the reasoning of an answer, where it is stored beside the content. */
   readonly reasoning_content?: string;
   readonly tool_calls?: readonly ToolCall[];
-  /** Which call a result answers. */
+  /** Names the call that a result answers. */
   readonly tool_call_id?: string;
-  /** Who speaks, or which tool a result is of. */
+  /** Names the speaker, or the tool that a result comes from. */
   readonly name?: string;
 }
 export interface ToolCall {
@@ -167,16 +175,19 @@ export interface ToolCall {
   readonly type: 'function';
   readonly function: {
     readonly name: string;
-    /** An object, or its JSON as the model wrote it. */
+    /** Holds an object, or its JSON as the model wrote it. */
     readonly arguments: string | Readonly<Record<string, unknown>>;
   };
 }
 /** Shows a row of the data, or one of the examples that it becomes. */
 export interface RowView {
-  /** The index of the row in the data, from 0. */
+  /** Gives the index of the row in the data, from 0. */
   readonly index: number;
   readonly line: number;
-  /** The assistant turn that this example trains, from 1, when the row is several examples; null when it is one. */
+  /**
+   * Numbers the assistant turn that this example trains, from 1, when the row is several examples. It is null when the row is
+   * one.
+   */
   readonly turn: number | null;
   readonly messages: readonly ChatMessage[] | null;
   readonly text: string;
@@ -185,62 +196,66 @@ export interface RowView {
   readonly problem: ProblemValue | null;
 }
 /**
- * What can be done about rows that a check lists: leave them out, raise the maximum length, cut them at the left, train a long one in parts,
- * write what the system says into the first turn, or find and replace in them.
+ * Says what can be done about the rows that a check lists: leave them out, raise the maximum length, truncate them at the left,
+ * train a long one in parts, move the system prompt into the first turn, or find and replace in them.
  */
 export type Mend =
   | { readonly kind: 'exclude' | 'cut-left' | 'split' | 'fold-system' | 'replace' }
   | { readonly kind: 'raise-length'; readonly to: number };
 export interface DataCheck {
-  /** Of the check, such as `near-duplicates`: several may have one name, and more names will come. */
+  /** Names the check, such as `near-duplicates`. Several findings may share a name, and names will be added. */
   readonly name: string;
-  /** A note is worth knowing and may be as it should be. */
+  /** Says how serious the finding is. A note is worth knowing and may be intended. */
   readonly severity: 'blocking' | 'warning' | 'note' | 'passed';
   readonly title: string;
   readonly detail: string;
-  /** Why it matters; empty where there is nothing to say. */
+  /** Says why it matters. It is empty where there is nothing to say. */
   readonly why: string;
   readonly mend: Mend | null;
-  /** The indices of the rows it is about, from 0; at most 10,000. */
+  /** Gives the indices of the rows concerned, from 0; at most 10,000. */
   readonly rows: readonly number[];
-  /** All of the rows it means. */
+  /** Counts all rows concerned. */
   readonly count: number;
 }
 export interface DataReport {
   readonly rows: number;
   /**
-   * How many examples are trained on: more than there are rows where a chat template makes each turn of a conversation an
-   * example.
+   * Counts the training examples. There are more than rows where a chat template makes each turn of a conversation an example.
    */
   readonly examples: number;
   readonly tokens: number;
   readonly trainedTokens: number;
   readonly truncatedRows: number;
   /**
-   * The length at which rows are truncated, in tokens: the one asked for, or the number of positions of the model if that is
-   * less.
+   * Gives the length at which rows are truncated, in tokens: the requested one, or the number of positions of the model if that
+   * is less.
    */
   readonly maxLength: number;
   readonly duplicateRows: number;
   readonly longest: number;
-  /** The number of examples of each range of lengths; `upTo` is inclusive. */
+  /** Counts the examples in each range of lengths; `upTo` is inclusive. */
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
   readonly checks: readonly DataCheck[];
-  /** Files that differ from those in the version of the data set, which the first of the checks names. */
+  /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
   readonly changed: readonly string[];
 }
 /** Says how rows are read. */
 export interface ReadingRows {
-  /** The settings given; those left out are those of the default recipe, or those of the run of the adapter that is named. */
+  /**
+   * Holds the settings that were given. Those left out have the default recipe's values, or those of the run of the named
+   * adapter.
+   */
   readonly rowSettings?: Partial<RowSettings>;
 }
-/** Says how rows are read that are only looked at. */
+/** Says how rows are read that are only displayed. */
 export interface ViewingRows extends ReadingRows {
-  /** The date that a chat template prints, such as `2026-07-15`; left out: today. */
+  /** Gives the date that a chat template prints, such as `2026-07-15`. If it is left out, it is today. */
   readonly day?: string;
 }
 export interface RenderedRow {
-  /** The index of the row, from 0, and of its assistant turn that is trained, from 1, when the row is several examples. */
+  /**
+   * Gives the index of the row, from 0; `turn` numbers its trained assistant turn, from 1, when the row is several examples.
+   */
   readonly row?: number;
   readonly turn?: number;
   readonly text: string;
@@ -249,10 +264,10 @@ export interface RenderedRow {
 }
 export interface RenderedRows {
   readonly rows: readonly (RenderedRow | { readonly problem: ProblemValue })[];
-  /** The index of the row to go on from; null at the end of the data. */
+  /** Gives the index of the row to continue from, or null at the end of the data. */
   readonly next: number | null;
 }
-/** A file of JSON Lines that rows were written to. */
+/** Describes a JSON Lines file that rows were written to. */
 export interface WrittenRows {
   readonly path: string;
   readonly rows: number;
@@ -263,26 +278,27 @@ export interface DataRequests {
   'datasets.add': (p: { projectId: string; name?: string; data: DataFiles }) => Dataset;
   /** Makes a version of what the files of a data set hold now, unless that is what the newest version holds. */
   'datasets.addVersion': (p: { id: string }) => Dataset;
-  /** Makes a version with a change of what is done to the rows, and returns the data set with it. */
+  /** Makes a version with one more change to the rows, and returns the data set with it. */
   'datasets.change': (p: { id: string; change: AskedChange }) => Dataset;
-  /** Goes back to the version that the present one was made of. */
+  /** Goes back to the version that the present one was made from. */
   'datasets.undo': (p: { id: string }) => Dataset;
-  /** All versions, the newest first. */
+  /** Lists all versions, newest first. */
   'datasets.versions': (p: { id: string }) => readonly VersionDifference[];
-  /** Makes a version, whichever, the present one. */
+  /** Makes any version the present one. */
   'datasets.use': (p: { id: string; versionId: string }) => Dataset;
   'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
-  /** Answers rows as the mask inspector shows them. `total` is null until the rows have been read to the end. */
+  /** Returns rows as the loss mask inspector shows them. `total` is null until the rows have been read to the end. */
   'data.rows': (p: { model: ModelRef; offset: number; limit: number; maxLength: number } & RowsRef & ViewingRows) => {
     rows: readonly RowView[];
     total: number | null;
   };
   /**
-   * Answers rows from row `offset` on, as many as can be had quickly, with ids and labels but without the text of each token.
+   * Returns rows from row `offset` on, as many as are quickly available, with ids and labels but without the text of each
+   * token.
    */
   'data.render': (p: { model: ModelRef; offset: number } & RowsRef & ViewingRows) => RenderedRows;
   'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
-  /** Writes the rows of a split, with what was done to them, as a file of JSON Lines. */
+  /** Writes the rows of a split, with all changes applied, to a JSON Lines file. */
   'data.write': (p: { out: string; replace?: boolean } & RowsRef) => WrittenRows;
 }

@@ -29,7 +29,7 @@ export interface ProofCheck {
   readonly limit: number | null;
   readonly text: string;
   readonly passed: boolean;
-  /** Is false when neither the export nor its source has what this line is about; left out when the two were compared. */
+  /** Is false when neither the export nor its source has what this line is about. It is left out when the two were compared. */
   readonly compared?: false;
 }
 export interface Proof {
@@ -41,7 +41,7 @@ export interface Proof {
   readonly top1Agreement: number;
 }
 export interface ExportedFile {
-  /** The path within the exported folder, with slashes. */
+  /** Gives the path within the exported folder, with slashes. */
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
@@ -49,40 +49,45 @@ export interface ExportedFile {
 /** Says where an export came from. */
 export interface Lineage {
   readonly exportId: string;
-  /** The version of the studio that wrote the export. */
+  /** Gives the version of the studio that wrote the export. */
   readonly studio: string;
   readonly base: { readonly name: string; readonly hash: string; readonly licence: string | null };
   readonly adapters: readonly {
     readonly name: string;
-    /** The SHA-256 of the file that holds its weights. */
+    /** Holds the SHA-256 of the file with its weights. */
     readonly hash: string;
     readonly weight: number;
-    /** The run that trained the adapter, if it is known. */
+    /** Names the run that trained the adapter, if it is known. */
     readonly run: { readonly id: string; readonly name: string } | null;
   }[];
-  /** The data that the first adapter was trained on. */
+  /** Names the data that the first adapter was trained on. */
   readonly data: { readonly name: string; readonly hash: string; readonly rows: number } | null;
 }
-/** Holds what a file or folder says of where it came from, and the hashes that it has now. */
+/** Holds what a file or folder says about its origin, and its present hashes. */
 export interface Fingerprint {
   readonly lineage: Lineage | null;
   readonly files: readonly ExportedFile[];
-  /** The files with the hashes that the folder itself says they were written with; null when it says nothing of them. */
+  /**
+   * Lists the files with the hashes that the folder itself says they were written with. It is null when the folder says nothing
+   * about them.
+   */
   readonly written: readonly ExportedFile[] | null;
 }
 /** Says which export, adapter and run an exported file or folder comes from. */
 export interface Identification {
   readonly path: string;
-  /** Whether it was recognized by the hash of its files, by the version that is recorded where it lies, or by its own metadata. */
+  /**
+   * Says whether it was recognized by the hash of its files, by the version recorded for its location, or by its own metadata.
+   */
   readonly by: 'hash' | 'place' | 'metadata';
-  /** The record of the export; null when this data folder has none. */
+  /** Holds the record of the export, or null when this data folder has none. */
   readonly export: ExportRecord | null;
   readonly adapter: AdapterVersion | null;
-  /** Other versions with the same numbers, as equal runs leave them. */
+  /** Lists other versions with the same numbers, which equal runs produce. */
   readonly equal: readonly AdapterVersion[];
   readonly run: Run | null;
   readonly lineage: Lineage | null;
-  /** Names of files that are no longer as they were written; null when that cannot be told. */
+  /** Names the files that have changed since they were written. It is null when that cannot be determined. */
   readonly changed: readonly string[] | null;
 }
 export interface ExportRecord {
@@ -97,10 +102,10 @@ export interface ExportRecord {
   readonly bytes: number;
   readonly state: 'running' | 'done' | 'failed' | 'stopped';
   readonly proof: Proof | null;
-  /** The files that were written, with their hashes. */
+  /** Lists the files that were written, with their hashes. */
   readonly files: readonly ExportedFile[];
   readonly problem: ProblemValue | null;
-  /** What a person should know of the export that was just written, in sentences; these are not stored. */
+  /** Tells a person what to know about the export that was just written, in sentences. These are not stored. */
   readonly notes?: readonly string[];
   readonly createdAt: number;
 }
@@ -108,15 +113,15 @@ export interface ExportRecord {
 export type InstallProgram = 'ollama' | 'lm-studio' | 'jan';
 export interface Program {
   readonly program: InstallProgram;
-  /** The path of its executable or its folder; null when it was not found. */
+  /** Gives the path of its executable or its folder, or null when it was not found. */
   readonly place: string | null;
 }
 export interface InstallResult {
   readonly program: InstallProgram;
-  /** The name of the model in the program. */
+  /** Gives the name of the model in the program. */
   readonly name: string;
   readonly place: string;
-  /** The answer of the model to a first question; null when nothing was asked. */
+  /** Holds the model's answer to a first question, or null when nothing was asked. */
   readonly answer: string | null;
 }
 /** Describes one format of exports, for the screen and for `--format`. */
@@ -124,28 +129,29 @@ export interface ExportChoice {
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly title: string;
-  /** One line that says which programs run it. */
+  /** Says in one line which programs run it. */
   readonly runsIn: string;
   readonly bytes: number;
 }
 export interface ExportRequest extends ReadingRows {
   readonly projectId?: string;
   readonly model: ModelRef;
-  /** The adapters that are merged together; none for the model alone. A weight that is left out is 1. */
+  /** Lists the adapters that are merged together; the list is empty for the model alone. A weight that is left out is 1. */
   readonly adapters: readonly (Ref & { readonly weight?: number })[];
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly out: string;
   readonly proof: boolean;
   /**
-   * Says that a person agreed to replace what is at `out` once the new export is written and proved; left out: it is refused.
+   * Says that a person agreed to replace what is at `out` once the new export is written and proved. If it is left out, an
+   * existing file or folder is refused.
    */
   readonly replace?: boolean;
-  /** Rows for the proof; left out: the evaluation rows of the adapter's run, or built-in ones. */
+  /** Names rows for the proof. If it is left out, they are the evaluation rows of the adapter's run, or built-in ones. */
   readonly data?: DataRef;
   /**
-   * Rows that the importance of columns is measured on, for quantized types; left out: those of the adapter's run if the type
-   * needs it.
+   * Names the rows on which the importance of columns is measured, for quantized types. If it is left out, they are those of
+   * the adapter's run where the type needs it.
    */
   readonly importance?: DataRef;
 }
@@ -160,7 +166,7 @@ export interface ExportRequests {
   /** Installs a finished export into a program. The answer comes when it is there and, with Ollama, the model has answered. */
   'exports.install': (p: { id: string; program: InstallProgram }) => InstallResult;
   /**
-   * Says which export, adapter and run a file or folder comes from, and whether it is as it was written; null when nothing is
+   * Says which export, adapter and run a file or folder comes from, and whether it is unchanged. It is null when nothing is
    * known of it.
    */
   'exports.identify': (p: { path: string }) => Identification | null;

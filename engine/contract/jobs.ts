@@ -1,4 +1,4 @@
-/** Defines the messages between the host and its job processes. The window sees none of them but `job.progress`. */
+/** Defines the messages between the host and its job processes. The window receives only `job.progress` of them. */
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt } from './adapters.ts';
@@ -11,10 +11,10 @@ import type { TrialSubject } from './runs.ts';
 
 export interface ExportOrigin {
   readonly exportId: string;
-  /** The name and the run of each adapter, in their order. */
+  /** Gives the name and the run of each adapter, in order. */
   readonly adapters: readonly { readonly name: string; readonly run: { readonly id: string; readonly name: string } | null }[];
 }
-/** Names the adapter of a job that has one at most, with what its version has recorded, as in `AdapterAt`. */
+/** Names the adapter of a job that has at most one, with what its version has recorded, as in `AdapterAt`. */
 export interface OneAdapter<Path = string | null> {
   readonly adapterPath: Path;
   readonly adapterHash?: string;
@@ -29,7 +29,10 @@ export type JobSpec =
       readonly recipe: RecipeInput;
       readonly out: string;
       readonly device: 'auto' | Provider;
-      /** The devices of this machine as they were judged for a run like this one; left out: the processor alone. */
+      /**
+       * Lists the devices of this machine as they were judged for a run like this one. If it is left out, only the processor is
+       * used.
+       */
       readonly devices?: readonly DeviceInfo[];
       readonly skipBadRows: boolean;
       readonly resume: boolean;
@@ -51,15 +54,15 @@ export type JobSpec =
       readonly format: ExportFormat;
       readonly quantization: Quantization | null;
       readonly out: string;
-      /** As in `ExportRequest`. */
+      /** Has the meaning that it has in `ExportRequest`. */
       readonly replace?: boolean;
       readonly proof: boolean;
-      /** Rows for the proof; left out: built-in ones. */
+      /** Names rows for the proof. If it is left out, they are built in. */
       readonly rows?: RowsAt;
-      /** Rows that the importance of columns is measured on; left out: it is not measured. */
+      /** Names the rows on which the importance of columns is measured. If it is left out, the importance is not measured. */
       readonly importance?: RowsAt;
       readonly cacheDir: string;
-      /** Where the export comes from as far as the host knows it; the job adds what the files say. */
+      /** Says where the export comes from as far as the host knows; the job adds what the files say. */
       readonly origin?: ExportOrigin;
     } & ReadingRows)
   | { readonly kind: 'identify'; readonly path: string }
@@ -81,7 +84,7 @@ export type JobSpec =
   | { readonly kind: 'columns'; readonly path: string }
   | { readonly kind: 'scan'; readonly data: DataFiles; readonly change?: AskedChange }
   | ({ readonly kind: 'write-rows'; readonly out: string; readonly replace: boolean } & RowsAt);
-/** Is a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data). */
+/** Defines a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data). */
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }
   | { readonly type: 'stop' }
@@ -110,19 +113,21 @@ export type JobRequest =
   | ({ readonly name: 'rows'; readonly offset: number; readonly limit: number; readonly maxLength: number } & RowsAt &
       ViewingRows)
   | ({ readonly name: 'report'; readonly maxLength: number } & RowsAt & ViewingRows);
-/** Is a message from a job to the host. A job ends with exactly one of `done` and `problem`. */
+/** Defines a message from a job to the host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =
   /** Says that the model of a chat is in memory, because the time that this takes is measured. */
   | { readonly type: 'ready' }
   /** Reports the progress of the job, or of one request to a long-lived job. */
   | { readonly type: 'progress'; readonly progress: Progress; readonly request?: number }
-  /** Is a sign of life from a thread of its own; it says for how long the process has neither computed nor read nor written. */
+  /**
+   * Reports from a thread of its own that the process is alive, and for how long it has neither computed nor read nor written.
+   */
   | { readonly type: 'beat'; readonly idleSeconds: number }
-  /** Says that there are steps to lose from now on, so a stop waits for the step in progress and its checkpoint. */
+  /** Says that from now on there are steps to lose, so a stop waits for the step in progress and its checkpoint. */
   | { readonly type: 'underway' }
   /**
-   * Says that the folder of the run holds more than before. `slowestStep` is the duration in seconds of the slowest step since
-   * the last such message, 0 if there was no step.
+   * Says that the folder of the run has grown. `slowestStep` is the duration in seconds of the slowest step since the last such
+   * message, or 0 if there was no step.
    */
   | { readonly type: 'written'; readonly slowestStep: number }
   /** Says that an evaluation has answered a row. The result of the job holds the answer too. */
@@ -136,8 +141,8 @@ export interface JobEvents {
     readonly jobId: string;
     readonly kind: JobSpec['kind'];
     /**
-     * The id of the run, data set or export; null for something that this connection itself has asked for, and that it alone is
-     * told.
+     * Gives the id of the run, data set or export. It is null for something that this connection itself requested, and that
+     * only it is told about.
      */
     readonly subjectId: string | null;
     readonly progress: Progress;

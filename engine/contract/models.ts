@@ -1,4 +1,4 @@
-/** Defines projects and models: what is read of a model, and which of its modules a recipe would adapt. */
+/** Defines projects and models: what is read from a model, and which of its modules a recipe would adapt. */
 import type { RecipeInput } from '../recipe.ts';
 
 export interface Project {
@@ -9,22 +9,25 @@ export interface Project {
 /** Names a thing by its id in the store, or by its path. */
 export type Ref = { readonly id: string } | { readonly path: string };
 export interface AcceptFields {
-  /** Fields of a model's config, or metadata keys, that the studio does not know and a person accepted; left out: none. */
+  /**
+   * Lists fields of a model's config, or metadata keys, that the studio does not know and a person accepted. If it is left out,
+   * there are none.
+   */
   readonly acceptFields?: readonly string[];
 }
-/** Says where a model lies, and how it is opened. */
+/** Gives the path of a model, and how it is opened. */
 export interface ModelAt extends AcceptFields {
   readonly path: string;
 }
-/** Names a model by its id in the store, or by where it lies. */
+/** Names a model by its id in the store, or by its path. */
 export type ModelRef = { readonly id: string } | ModelAt;
 /** Describes a linear layer of the blocks that can be adapted. A path is listed once for each size that its matrix has. */
 export interface LinearInfo {
-  /** The name of the module in PEFT's target_modules: `q_proj`. */
+  /** Gives the name of the module in PEFT's target_modules: `q_proj`. */
   readonly name: string;
-  /** The path of the module, with `{layer}` in place of the block's number. */
+  /** Gives the path of the module, with `{layer}` in place of the block's number. */
   readonly path: string;
-  /** The numbers of the blocks that have it. */
+  /** Lists the numbers of the blocks that have it. */
   readonly layers: readonly number[];
   readonly outFeatures: number;
   readonly inFeatures: number;
@@ -38,18 +41,18 @@ export interface ModelInfo {
   readonly hiddenSize: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
-  /** The storage type of most weights: `F32`, `Q4_1`. */
+  /** Gives the storage type of most weights: `F32`, `Q4_1`. */
   readonly weightType: string;
   readonly bytes: number;
   readonly linears: readonly LinearInfo[];
   readonly hasTokenizer: boolean;
   readonly hasChatTemplate: boolean;
   readonly licence: string | null;
-  /** The SHA-256 over the weight files. */
+  /** Holds the SHA-256 over the weight files. */
   readonly hash: string;
-  /** Fields of its config, or metadata keys, that the studio does not know and a person accepted. */
+  /** Lists fields of its config, or metadata keys, that the studio does not know and a person accepted. */
   readonly acceptFields: readonly string[];
-  /** Sentences about what is missing, or is read in another way than the model says. */
+  /** Says in sentences what is missing, or is read differently from what the model says. */
   readonly notes: readonly string[];
 }
 export interface Model extends ModelInfo {
@@ -63,28 +66,28 @@ export interface Model extends ModelInfo {
 /** Describes a module that can be adapted, in all blocks where it has this size, and what a recipe makes of it. */
 export interface TargetInfo {
   /**
-   * Its name in target_modules: `q_proj`; `attn.c_proj` where the last part alone would name two modules; `lm_head`, the whole
-   * path.
+   * Gives its name in target_modules: `q_proj`; `attn.c_proj` where the last part alone would name two modules; `lm_head`, the
+   * whole path.
    */
   readonly target: string;
-  /** The path of the module, with `{layer}` in place of the block's number. */
+  /** Gives the path of the module, with `{layer}` in place of the block's number. */
   readonly path: string;
-  /** The numbers of the blocks that have it; empty for the embedding and the head. */
+  /** Lists the numbers of the blocks that have it. It is empty for the embedding and the head. */
   readonly layers: readonly number[];
   readonly part: 'embedding' | 'mixer' | 'feed-forward' | 'head';
   /** Says whether it is the last module of its part, whose output is added to the residual stream. */
   readonly last: boolean;
-  /** The output size; the matrix is `[out, in]`, but that of an embedding is `[in, out]`. */
+  /** Gives the output size. The matrix is `[out, in]`, but that of an embedding is `[in, out]`. */
   readonly outFeatures: number;
   readonly inFeatures: number;
-  /** The rank in each of these blocks, or the only rank outside of the blocks; 0 for a module without an adapter. */
+  /** Gives the rank in each of these blocks, or the only rank outside of the blocks; 0 for a module without an adapter. */
   readonly ranks: readonly number[];
-  /** The scale alpha / r, or alpha / sqrt(r), for each of `ranks`; 0 where there is no adapter. */
+  /** Gives the scale alpha / r, or alpha / sqrt(r), for each of `ranks`; 0 where there is no adapter. */
   readonly scales: readonly number[];
 }
 /** Names the place of a norm in a block: before or after one of its parts, or over the heads of queries and keys. */
 export type NormPlace = 'mixer' | 'after-mixer' | 'feed-forward' | 'after-feed-forward' | 'heads';
-/** Describes the layers whose blocks have one and the same structure. */
+/** Describes the layers whose blocks have the same structure. */
 export interface BlockForm {
   readonly layers: readonly number[];
   readonly norms: readonly NormPlace[];
@@ -95,15 +98,15 @@ export interface BlockForm {
 /** Says what a recipe would adapt in a model, and what structure the model's blocks have. */
 export interface TargetPlan {
   readonly modules: readonly TargetInfo[];
-  /** One entry for each structure of blocks that have matrices of the same sizes. */
+  /** Holds one entry for each structure of blocks that have matrices of the same sizes. */
   readonly blocks: readonly BlockForm[];
   /** Says whether the head is the embedding's matrix. */
   readonly tiedHead: boolean;
-  /** The number of adapted modules for which each name of a pattern decides. */
+  /** Counts the adapted modules for which each name of a pattern decides. */
   readonly rankMatches: Readonly<Record<string, number>>;
   readonly alphaMatches: Readonly<Record<string, number>>;
 }
-/** Holds what `inspect` found; `kind` says which of the fields are there. */
+/** Holds what `inspect` found; `kind` says which of the fields are present. */
 export interface Inspection {
   readonly kind: 'model' | 'adapter' | 'dataset' | 'export';
   readonly path: string;
@@ -118,12 +121,12 @@ export interface ModelRequests {
   'models.list': (p: { projectId: string }) => readonly Model[];
   'models.add': (p: { projectId: string; path: string } & AcceptFields) => Model;
   'models.remove': (p: { id: string }) => null;
-  /** Answers what a recipe would adapt. Fields of the recipe that are not about the adapter do not matter. */
+  /** Returns what a recipe would adapt. Fields of the recipe that are not about the adapter do not matter. */
   'models.targets': (p: { modelId: string; recipe: RecipeInput }) => TargetPlan;
   'inspect.path': (p: { path: string } & AcceptFields) => Inspection;
 }
 export interface ModelEvents {
-  /** Says that a list of this project changed, and has to be asked for again. */
+  /** Says that a list of this project changed and has to be requested again. */
   'list.changed': {
     readonly projectId: string;
     readonly list: 'models' | 'datasets' | 'adapters' | 'exports' | 'runs' | 'projects';

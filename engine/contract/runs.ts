@@ -1,4 +1,4 @@
-/** Defines runs: how they are asked for, planned, measured and kept. */
+/** Defines runs: how they are requested, planned, measured and stored. */
 import type { Measures, MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
@@ -16,7 +16,7 @@ export interface Run {
   readonly id: string;
   readonly projectId: string;
   readonly name: string;
-  /** The colour of the run on every screen, 1 to 8. */
+  /** Gives the colour of the run on every screen, 1 to 8. */
   readonly colour: number;
   readonly state: RunState;
   readonly phase: string;
@@ -26,13 +26,13 @@ export interface Run {
   readonly datasetId: string | null;
   readonly datasetName: string;
   /**
-   * The version of the data set that it was trained on; null when its files were named by their paths, and after the data set
-   * was removed.
+   * Names the version of the data set that it was trained on. It is null when its files were given by their paths, and after
+   * the data set was removed.
    */
   readonly versionId: string | null;
   /**
-   * The number of that version within its data set, from 1; null when files were named by their paths. It stays when the data
-   * set is removed.
+   * Numbers that version within its data set, from 1. It is null when files were given by their paths, and it stays when the
+   * data set is removed.
    */
   readonly version: number | null;
   readonly recipe: Recipe;
@@ -41,10 +41,10 @@ export interface Run {
   readonly step: number;
   readonly totalSteps: number;
   readonly secondsLeft: number | null;
-  /** The training time so far in seconds, over all sessions of the run. */
+  /** Gives the training time so far in seconds, over all sessions of the run. */
   readonly seconds: number;
   readonly lastLoss: number | null;
-  /** What its evaluations have measured so far, by the name of the measure. */
+  /** Holds what its evaluations have measured so far, by the name of the measure. */
   readonly measures: MeasureTotals;
   readonly trainableParameters: number;
   readonly peakMemory: number;
@@ -58,27 +58,27 @@ export interface Run {
 export interface StepMetrics {
   readonly step: number;
   /**
-   * The value that the objective minimizes: for next-token training the mean over the supervised tokens of the whole step, in
-   * nats.
+   * Gives the value that the objective minimizes. For next-token training it is the mean over the supervised tokens of the
+   * whole step, in nats.
    */
   readonly loss: number;
   readonly learningRate: number;
-  /** The norm of the gradient before clipping. */
+  /** Gives the norm of the gradient before clipping. */
   readonly gradientNorm: number;
   readonly supervisedTokens: number;
   readonly tokens: number;
   readonly seconds: number;
-  /** The most resident bytes that the job process has had. */
+  /** Gives the peak resident bytes of the job process. */
   readonly memory: number;
   readonly epoch: number;
-  /** What the objective measures besides the loss, by name; left out when it measures nothing else. */
+  /** Holds what the objective measures besides the loss, by name. It is left out when the objective measures nothing else. */
   readonly measures?: Readonly<Record<string, number>>;
 }
 /** Holds what one evaluation measured; the same object is a line of metrics.jsonl. */
 export interface EvalMetrics {
   readonly step: number;
   readonly evalLoss: number;
-  /** What other evaluators measured; left out when there were none. */
+  /** Holds what other evaluators measured. It is left out when there were none. */
   readonly measures?: Measures;
 }
 export type MetricRow = StepMetrics | EvalMetrics;
@@ -89,7 +89,7 @@ export interface Sample {
   readonly promptText: string;
   readonly expected: string;
   readonly text: string;
-  /** What an evaluator says of the answer; null when the row expects nothing to compare the answer with. */
+  /** Holds an evaluator's verdict on the answer. It is null when the row has nothing to compare the answer with. */
   readonly verdict: Verdict | null;
 }
 export interface LogLine {
@@ -108,46 +108,46 @@ export interface RunPlan {
   readonly totalParameters: number;
   readonly matrices: number;
   readonly totalSteps: number;
-  /** Estimated bytes at the peak of a step, by purpose. */
+  /** Estimates the bytes at the peak of a step, by purpose. */
   readonly memory: {
     readonly base: number;
-    /** Parameters, gradients and the moments of the optimizer. */
+    /** Counts parameters, gradients and the moments of the optimizer. */
     readonly adapter: number;
     readonly activations: number;
     readonly logits: number;
-    /** What the programs themselves take; measured once this machine has trained the model. */
+    /** Counts the memory of the programs themselves. It is measured once this machine has trained the model. */
     readonly runtime: number;
   };
   /**
-   * The bytes that the newest run here really took which was equal to this one in everything that takes memory; null before
-   * there is one.
+   * Gives the bytes actually used by the newest run here that was equal to this one in everything that affects memory. It is
+   * null before there is one.
    */
   readonly memoryMeasured: { readonly bytes: number; readonly measuredBy: string } | null;
   readonly memoryFree: number;
-  /** The estimate from the rate that the newest run of this model reached here; null before there is one. */
+  /** Estimates the time from the rate that the newest run of this model reached here. It is null before there is one. */
   readonly time: { readonly seconds: number; readonly tokensPerSecond: number; readonly measuredBy: string } | null;
-  /** What a person should know before starting the run, in sentences. */
+  /** Tells a person what to know before starting the run, in sentences. */
   readonly notes: readonly string[];
 }
 /** Says what a recipe trains of a model. */
 export interface AdapterPlan extends Pick<RunPlan, 'trainableParameters' | 'totalParameters' | 'matrices'> {
-  /** The number of blocks of the model. */
+  /** Counts the blocks of the model. */
   readonly layers: number;
 }
-/** Describes a change of a field of a recipe that saves memory. */
+/** Describes a change of a recipe field that saves memory. */
 export interface FitChange {
   readonly key: string;
   readonly from: number | string;
   readonly to: number | string;
-  /** What the change costs, in a sentence. */
+  /** Says in a sentence what the change costs. */
   readonly cost: string;
-  /** The estimated bytes of a run with this change and all changes before it. */
+  /** Estimates the bytes of a run with this change and all changes before it. */
   readonly bytes: number;
 }
-/** Holds a recipe that takes no more memory than a budget, or as little as it can. */
+/** Holds a recipe that takes no more memory than a budget, or as little as possible. */
 export interface FittedRecipe {
   readonly recipe: Recipe;
-  /** The estimated bytes at the peak. */
+  /** Estimates the bytes at the peak. */
   readonly bytes: number;
   readonly fits: boolean;
   readonly changes: readonly FitChange[];
@@ -163,10 +163,10 @@ export interface TrainRequest {
   readonly name?: string;
   readonly model: ModelRef;
   readonly data: DataRef;
-  /** The adapter that training starts from. */
+  /** Names the adapter that training starts from. */
   readonly adapter?: Ref;
   readonly recipe: RecipeInput;
-  /** The folder of the run; left out: a folder inside the data folder. */
+  /** Names the folder of the run. If it is left out, the run has a folder inside the data folder. */
   readonly out?: string;
   readonly device?: 'auto' | Provider;
   readonly skipBadRows?: boolean;
@@ -185,19 +185,19 @@ export interface RunRequests {
    */
   'runs.fit': (p: { model: ModelRef; data: DataRef; recipe: RecipeInput; budget: number }) => FittedRecipe;
   'runs.start': (p: TrainRequest) => Run;
-  /** Asks for a checkpoint and then a pause; `runs.resume` goes on with the run. */
+  /** Asks for a checkpoint and then a pause; `runs.resume` continues the run. */
   'runs.pause': (p: { id: string }) => null;
   /** Asks for a checkpoint and then an end; `force` kills the job. A paused run is stopped at once. */
   'runs.stop': (p: { id: string; force?: boolean }) => null;
   'runs.resume': (p: { id: string }) => Run;
-  /** Lists the runs of all projects that train or wait, the one that trains first. */
+  /** Lists the runs of all projects that are training or waiting, the training one first. */
   'runs.queue': () => readonly string[];
-  /** Moves a waiting run to another place among those that wait, from 1. Answers the new queue. */
+  /** Moves a waiting run to another position among the waiting runs, from 1. Returns the new queue. */
   'runs.move': (p: { id: string; place: number }) => readonly string[];
   'runs.update': (p: { id: string; name?: string; notes?: string; tags?: readonly string[] }) => Run;
   'runs.remove': (p: { id: string }) => null;
   /**
-   * Answers the oldest metrics after a step, as many as fit into one answer. If there are more, ask again from the last of
+   * Returns the oldest metrics after a step, as many as fit into one answer. If there are more, ask again from the last of
    * these steps.
    */
   'runs.metrics': (p: { id: string; afterStep: number }) => {
@@ -205,16 +205,16 @@ export interface RunRequests {
     evaluations: readonly EvalMetrics[];
     more: boolean;
   };
-  /** Answers the learning rate that the recipe plans, at up to 400 steps from the first to the last. */
+  /** Returns the learning rate that the recipe plans, at up to 400 steps from the first to the last. */
   'runs.schedule': (p: { id: string }) => readonly Pick<StepMetrics, 'step' | 'learningRate'>[];
   'runs.samples': (p: { id: string }) => readonly Sample[];
-  /** Answers the newest lines, as many as fit into one answer. The first says how many came before them. */
+  /** Returns the newest lines, as many as fit into one answer. The first says how many came before them. */
   'runs.log': (p: { id: string }) => readonly LogLine[];
   'runs.checkpoints': (p: { id: string }) => readonly Checkpoint[];
 }
 export interface RunEvents {
   'run.changed': Run;
-  /** Holds what `runs.queue` answers from now on. */
+  /** Holds what `runs.queue` returns from now on. */
   'queue.changed': readonly string[];
   'run.removed': { readonly id: string };
   'run.metrics': {

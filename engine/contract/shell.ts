@@ -6,12 +6,12 @@ export interface MenuCommand {
   readonly id: string;
   readonly title: string;
   readonly menu: 'File' | 'Go' | 'Run' | 'View';
-  /** The keys, such as `Mod+Shift+N`; `Mod` is Ctrl, or Command on a Mac. */
+  /** Gives the keys, such as `Mod+Shift+N`; `Mod` is Ctrl, or Command on a Mac. */
   readonly shortcut: string | null;
   readonly enabled: boolean;
 }
 export interface ShellRequests {
-  /** Lets a person choose files or a folder. Answers null when that is cancelled. */
+  /** Lets a person choose files or a folder. Returns null when that is cancelled. */
   'shell.chooseFiles': (p: { title: string; kind: 'model' | 'data' | 'folder' | 'adapter' }) => readonly string[] | null;
   'shell.chooseSavePath': (p: { title: string; suggested: string; directory: boolean }) => string | null;
   'shell.showInFolder': (p: { path: string }) => null;
@@ -23,7 +23,7 @@ export interface ShellRequests {
   'shell.info': () => { version: string; dataDir: string; platform: string };
 }
 export interface ShellEvents {
-  /** Says that the host went away (`lost`) or is there again (`ready`). */
+  /** Says that the host has gone (`lost`) or is back (`ready`). */
   'shell.engine': { readonly state: 'starting' | 'ready' | 'lost'; readonly problem: ProblemValue | null };
   /** Says that a command of the window was chosen outside of it: in the menu, or by a click on a notification. */
   'shell.command': { readonly id: string };

@@ -1,4 +1,4 @@
-/** Defines how requests, answers and events cross a process border, whatever they are about. */
+/** Defines how requests, answers and events of any kind cross a process border. */
 import type { Answer } from '../problem.ts';
 import type { AdapterEvents, AdapterRequests } from './adapters.ts';
 import type { AnswerEvents, AnswerRequests } from './answers.ts';
@@ -26,7 +26,8 @@ export type EventName = keyof AllEvents;
 export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
 export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
 /**
- * Holds one handler for every request: a missing one does not compile. `Who` is what a handler is told of the client that asks.
+ * Holds one handler for every request; code with a missing handler does not compile. `Who` is what a handler is told of the
+ * client that asks.
  */
 export type Handlers<R, Who extends readonly unknown[] = []> = {
   [N in keyof R]: (params: Params<R, N>, ...who: Who) => Promise<Result<R, N>> | Result<R, N>;
@@ -40,27 +41,27 @@ export interface StudioBridge {
     ticket?: number,
   ): Promise<Answer<Result<AllRequests, N>>>;
   /**
-   * Says that nobody waits for the answer to the request of this ticket any more. An answer still comes, and says whether the
-   * cancelling ended the request.
+   * Says that nobody waits for the answer to the request with this ticket any more. An answer still comes, and says whether the
+   * request was ended.
    */
   cancel(ticket: number): void;
   /** Subscribes to an event, and returns the function that ends the subscription. */
   on<N extends EventName>(name: N, listener: (payload: AllEvents[N]) => void): () => void;
 }
-/** Is one line of JSON on the host's local socket, in either direction. */
+/** Defines one line of JSON on the host's local socket, in either direction. */
 export type HostMessage =
   /**
-   * Is the first line of either side on a new connection, with the version of its studio. Earlier hosts gave no version, and
-   * earlier clients sent no hello.
+   * Opens a new connection, on either side, with the version of the sender's studio. Earlier hosts gave no version, and earlier
+   * clients sent no hello.
    */
   | { readonly type: 'hello'; readonly pid: number; readonly studio?: string }
   | { readonly type: 'request'; readonly id: number; readonly name: keyof EngineRequests; readonly params: unknown }
   /**
-   * Says that nobody waits for the answer to the request of this id any more. What can be ended is ended, and the answer says
-   * so.
+   * Says that nobody waits for the answer to the request with this id any more. The request is ended if that is possible, and
+   * the answer says so.
    */
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
-  /** Is a part of an answer that is longer than a frame: a piece of its JSON, in the order of the parts. */
+  /** Carries part of an answer that is longer than a frame: a piece of its JSON, in the order of the parts. */
   | { readonly type: 'part'; readonly id: number; readonly text: string; readonly last: boolean }
   | { readonly type: 'event'; readonly name: keyof EngineEvents; readonly payload: unknown };

@@ -16,7 +16,7 @@ const codecs: readonly (readonly [name: string, unpack: Unpack | null])[] = [
   ['LZ4', unpackLz4],
 ];
 
-/** Decompresses a page by the number of its codec. Throws `Damage` where the result does not have `length` bytes. */
+/** Decompresses a page by the number of its codec. Throws where the result does not have `length` bytes. */
 export function unpackPage(codec: number, bytes: Buffer, length: number): Buffer {
   const [name, unpack] = codecs[codec] ?? [`an unknown method (${codec})`, null];
   if (unpack === null)
