@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { defaultDataDir, type HostOptions } from '../engine/rpc.ts';
 
-/** Whether the application was started to prove that a package works: it then opens the window, trains one step and exits. */
+/**
+ * Says whether the application was started to prove that a package works: it then opens the window, trains one step and exits.
+ */
 export const isSmokeTest = process.argv.includes('--smoke-test');
 
 /** Returns the folder of `--data-dir`, or a new one for a smoke test, or the one that the command line uses too. */

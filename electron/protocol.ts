@@ -7,7 +7,8 @@ import { readFile, realpath } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 
 /**
- * The address from which `npm run dev` serves the page. A build for people has no trace of it, which scripts/build.mjs checks.
+ * Gives the address from which `npm run dev` serves the page. A build for people has no trace of it, which scripts/build.mjs
+ * checks.
  */
 export const developmentServer: string | undefined = import.meta.env.DEV ? process.env['ELECTRON_RENDERER_URL'] : undefined;
 
@@ -33,7 +34,7 @@ export const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** The features for which Chromium asks no permission handler; the permissions policy closes them. */
+/** Lists the features for which Chromium asks no permission handler; the permissions policy closes them. */
 const closedFeatures = [
   ...['accelerometer', 'camera', 'clipboard-read', 'clipboard-write', 'display-capture', 'geolocation'],
   ...['gyroscope', 'hid', 'idle-detection', 'local-fonts', 'magnetometer', 'microphone', 'midi', 'payment'],

@@ -12,10 +12,10 @@ import { type AllowedPaths, isEngineRequest } from './allowed-paths.ts';
 import { cancelChannel, dropChannel, eventChannel, requestChannel } from './channels.ts';
 import { isOurs } from './protocol.ts';
 
-/** The most characters of a request on its way to the engine; the window never needs more. */
+/** Limits the characters of a request on its way to the engine; the window never needs more. */
 const largestRequest = 16_000_000;
 
-/** The time after which a lost host is looked for again. */
+/** Gives the time after which a lost host is looked for again. */
 const retryMilliseconds = 500;
 
 /** Connects the window with the shell's own handlers and the engine host. */

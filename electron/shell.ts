@@ -37,7 +37,7 @@ const fileDialogs: Record<FileKind, Pick<OpenDialogOptions, 'properties' | 'filt
   },
 };
 
-/** The most characters that a notification of the system is given. */
+/** Limits the characters that a notification of the system is given. */
 const longestText = 500;
 
 /**

@@ -6,13 +6,13 @@ import { developmentServer, isOurs, origin } from './protocol.ts';
 /** With more ends of its page within the time, a person is asked before it is loaded once more. */
 const pageEnds = { count: 3, withinMilliseconds: 60_000 };
 
-/** The time after which a page that has ended is loaded again. */
+/** Gives the time after which a page that has ended is loaded again. */
 const reloadMilliseconds = 500;
 
 /** `net::ERR_ABORTED`: another page is loaded instead. */
 const aborted = -3;
 
-/** The page's own background colours, so that nothing flashes before the first paint. */
+/** Holds the page's own background colours, so that nothing flashes before the first paint. */
 const pageColours = { light: '#f2f3f4', dark: '#141517' };
 
 export function openWindow(session: Session): BrowserWindow {

@@ -13,13 +13,13 @@ export const dataFiles = {
 
 export type DataFileFormat = keyof typeof dataFiles;
 
-/** How files end that hold one of those, packed. */
+/** Lists the endings of files that hold one of those, packed. */
 export const packedEndings = ['gz', 'zst', 'zip'] as const;
 
-/** Endings of all formats, without the dot. */
+/** Lists the endings of all formats, without the dot. */
 export const dataEndings: readonly string[] = [...Object.values(dataFiles).flatMap(({ endings }) => endings), ...packedEndings];
 
-/** The formats in a sentence: `JSONL, JSON, CSV, Parquet or text`. */
+/** Holds the formats in a sentence: `JSONL, JSON, CSV, Parquet or text`. */
 export const dataFileNames = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(
   [dataFiles.jsonl, dataFiles.json, dataFiles.csv, dataFiles.parquet, dataFiles.text].map(({ name }) => name),
 );

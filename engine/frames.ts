@@ -6,21 +6,22 @@ import type { Socket } from 'node:net';
 import type { Answer, HostMessage, ProblemValue } from './contract.ts';
 import { logError, Problem } from './problem.ts';
 
-/** The most bytes of a frame, in either direction. A longer request is refused; a longer answer comes in parts. */
+/** Limits the bytes of a frame, in either direction. A longer request is refused; a longer answer comes in parts. */
 export const longestFrame = 16 * 2 ** 20;
-/** The most characters of an answer, in all its parts together. A longer answer is refused instead of sent. */
+/** Limits the characters of an answer, in all its parts together. A longer answer is refused instead of sent. */
 export const longestAnswer = 16 * longestFrame;
 /**
- * The most characters of a part. A part fits into a frame even with three bytes for each character, or with every other one
+ * Limits the characters of a part. A part fits into a frame even with three bytes for each character, or with every other one
  * escaped.
  */
 const longestPart = longestFrame / 4;
 /**
- * The bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy events.
+ * Gives the bytes a peer may leave unread before its connection is closed: a few of the longest answers and a minute of busy
+ * events.
  */
 export const longestBacklog = 4 * longestFrame;
 
-/** The bytes that all connections together may have received of lines that have not ended. */
+/** Gives the bytes that all connections together may have received of lines that have not ended. */
 const longestBegun = 8 * longestFrame;
 
 const newline = 10;
@@ -138,7 +139,7 @@ export function readFrames(
 
 /** Holds the beginning of a line whose end has not arrived yet, in one piece however small the parts it comes in. */
 class LineBuffer {
-  /** The bytes that all of these buffers take together. */
+  /** Holds the bytes that all of these buffers take together. */
   static #taken = 0;
   #bytes = Buffer.alloc(0);
   length = 0;

@@ -22,7 +22,7 @@ import { versions } from './versions.ts';
 const idleSeconds = 3;
 /** Bounds the connections: there are windows, commands and what those start, and more are a mistake of somebody's. */
 const mostConnections = 100;
-/** The size in bytes at which the log starts anew. */
+/** Gives the size in bytes at which the log starts anew. */
 const longestLog = 5_000_000;
 
 const { values } = parseArgs({ options: { 'data-dir': { type: 'string' } } });
@@ -49,7 +49,7 @@ process.on('unhandledRejection', logError);
 let idleTimer: NodeJS.Timeout | undefined;
 armIdle();
 
-/** The interval at which the host checks that its data folder is still there. */
+/** Gives the interval at which the host checks that its data folder is still there. */
 const millisecondsBetweenLooks = 2000;
 const watch = setInterval(() => void leaveLostFolder(), millisecondsBetweenLooks).unref();
 
@@ -59,7 +59,7 @@ type Handle = {
   close(): void;
   /** Ends every job. */
   stop(): void;
-  /** Why nothing could be opened; null when all is open. */
+  /** Says why nothing could be opened; null when all is open. */
   problem: ProblemValue | null;
 };
 

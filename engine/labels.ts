@@ -2,7 +2,7 @@
 
 export interface LabelledTokens {
   readonly inputIds: Int32Array;
-  /** The label of each token: `labels[t]` belongs to `inputIds[t]`. */
+  /** Holds the label of each token: `labels[t]` belongs to `inputIds[t]`. */
   readonly labels: Int32Array;
 }
 
@@ -19,11 +19,14 @@ export function supervisedTokens(labels: Int32Array): number {
 /** Says how rows that are longer than an example may be are divided. */
 export interface Cutting {
   readonly maxLength: number;
-  /** Tokens that each further part of a document begins with, at most half of the length; null where documents are cut as other rows are. */
+  /**
+   * Counts the tokens that each further part of a document begins with, at most half of the length; null where documents are
+   * cut as other rows are.
+   */
   readonly documentOverlap: number | null;
 }
 
-/** A part of the tokens of a row, of which the first `context` are looked at and not trained. */
+/** Describes a part of the tokens of a row, of which the first `context` are looked at and not trained. */
 export interface Span {
   readonly from: number;
   readonly to: number;

@@ -15,26 +15,26 @@ const longestLock = 4096;
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** When it started, as the system writes it; null when the system cannot be asked. */
+  /** Says when it started, as the system writes it; null when the system cannot be asked. */
   readonly started: string | null;
   /**
-   * The id of the start of the machine, if the system has one: `started` counts from there. Locks of an earlier studio do not
-   * have it.
+   * Gives the id of the start of the machine, if the system has one: `started` counts from there. Locks of an earlier studio do
+   * not have it.
    */
   readonly boot?: string;
 }
 
-/** Which folder a lock was made in. */
+/** Says which folder a lock was made in. */
 interface LockedFolder {
-  /** Its path, links resolved. */
+  /** Gives its path, links resolved. */
   readonly path: string;
-  /** Its device and inode, which a folder that is moved keeps and a copy has not. */
+  /** Gives its device and inode, which a folder that is moved keeps and a copy has not. */
   readonly id: string;
 }
 
-/** What a lock says of whoever holds it. */
+/** Holds what a lock says of whoever holds it. */
 export interface LockHolder extends ProcessIdentity {
-  /** The process it works for, where it is nobody's own. */
+  /** Holds the process it works for, where it is nobody's own. */
   readonly host?: ProcessIdentity;
   /** Locks of an earlier studio do not name it. */
   readonly folder?: LockedFolder;

@@ -1,7 +1,7 @@
 /** Defines the measures: the numbers that evaluators compute, and which of two values is the better one. */
 
 export interface MeasureInfo {
-  /** The name of the measure within a sentence. */
+  /** Gives the name of the measure within a sentence. */
   readonly label: string;
   readonly better: 'lower' | 'higher';
 }

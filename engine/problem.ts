@@ -55,11 +55,11 @@ export interface ProblemValue {
   readonly code: ProblemCode;
   /** One sentence that says what happened and where. */
   readonly message: string;
-  /** A sentence that says what to do about it. */
+  /** Gives a sentence that says what to do about it. */
   readonly hint: string;
-  /** The line of the input file, counted from 1, when the problem belongs to one. */
+  /** Gives the line of the input file, counted from 1, when the problem belongs to one. */
   readonly line?: number;
-  /** The config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
+  /** Gives the config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
   readonly field?: string;
 }
 /** Is an answer that crosses a process border: a value or a Problem, because an Error does not survive that. */
@@ -67,9 +67,9 @@ export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
 
 // ── Text from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Characters that no sentence meant for reading exceeds, even with two paths in it. */
+/** Gives a number of characters that no sentence meant for reading exceeds, even with two paths in it. */
 const longestSentence = 4000;
-/** Characters that no name of a model, data set or tensor exceeds. */
+/** Gives a number of characters that no name of a model, data set or tensor exceeds. */
 export const longestName = 200;
 
 /**
@@ -171,7 +171,7 @@ export class Problem extends Error {
   }
 }
 
-/** The error codes of a disk or network drive that fails, is gone, or does not let a file be read or written. */
+/** Holds the error codes of a disk or network drive that fails, is gone, or does not let a file be read or written. */
 const unanswered = new Set(['EIO', 'ENXIO', 'ENODEV', 'ESTALE', 'EREMOTEIO', 'EBUSY']);
 export const unansweredHint =
   'The disk or network drive may have failed, or may not allow this: try again, or copy the file to another disk.';

@@ -7,7 +7,7 @@ export interface ProcessStatus {
    * `halted`: the process lives and does nothing until somebody lets it continue. `ended`: only its parent has not noticed yet.
    */
   readonly state: 'alive' | 'halted' | 'ended';
-  /** When it started, as the system writes it; null when the system does not say. */
+  /** Says when it started, as the system writes it; null when the system does not say. */
   readonly started: string | null;
 }
 

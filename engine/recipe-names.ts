@@ -5,14 +5,14 @@
  */
 
 export interface OtherName {
-  /** The field of `recipe.ts` with the same meaning. */
+  /** Gives the field of `recipe.ts` with the same meaning. */
   readonly key: string;
   /**
    * Turns their value into that of the field; returns undefined for a value that a recipe cannot express. Left out: the values
    * are the same.
    */
   readonly read?: (value: unknown) => unknown;
-  /** Further fields that a value decides: transformers' `constant` is a schedule without a warm-up. */
+  /** Holds further fields that a value decides: transformers' `constant` is a schedule without a warm-up. */
   readonly implies?: (value: unknown) => Readonly<Record<string, unknown>>;
 }
 

@@ -35,8 +35,8 @@ interface ChoiceField extends FieldBase {
   readonly pattern?: { readonly matches: RegExp; readonly written: string };
 }
 /**
- * A field with a list of names or, where it allows an expression, a single string: `all-linear` or a regular expression for
- * whole module paths.
+ * Describes a field with a list of names or, where it allows an expression, a single string: `all-linear` or a regular
+ * expression for whole module paths.
  */
 interface NamesField extends FieldBase {
   readonly kind: 'names';
@@ -44,7 +44,7 @@ interface NamesField extends FieldBase {
   /** Says whether an empty list is allowed, and whether `all-linear` or a regular expression is. */
   readonly allows: { readonly none: boolean; readonly expression: boolean };
 }
-/** A field with numbers by name or regular expression; the first that matches counts. */
+/** Describes a field with numbers by name or regular expression; the first that matches counts. */
 interface MapField extends FieldBase {
   readonly kind: 'map';
   readonly default: Readonly<Record<string, number>>;
@@ -52,12 +52,12 @@ interface MapField extends FieldBase {
   readonly min: number;
   readonly max: number;
 }
-/** A field with a list of layers, counted from 0, or `all`. */
+/** Describes a field with a list of layers, counted from 0, or `all`. */
 interface LayersField extends FieldBase {
   readonly kind: 'layers';
   readonly default: 'all' | readonly number[];
 }
-/** A field with a day of the calendar, such as 2026-07-15, or nothing. */
+/** Describes a field with a day of the calendar, such as 2026-07-15, or nothing. */
 interface DateField extends FieldBase {
   readonly kind: 'date';
   readonly default: '';
@@ -597,22 +597,22 @@ type Value<F> = F extends { kind: 'number' | 'integer' }
                 : never;
 
 export type RecipeKey = keyof typeof fields;
-/** A complete recipe, in which every field has a value. */
+/** Describes a complete recipe, in which every field has a value. */
 export type Recipe = { readonly [K in RecipeKey]: Value<(typeof fields)[K]> };
 /** Lists the fields that decide which tokens a row becomes, and into which examples it is divided. */
 export const rowSettingKeys = [
   ...(['addEosToken', 'thinking', 'unroll', 'foldSystem', 'media'] as const),
   ...(['promptFormat', 'longDocuments', 'documentOverlap'] as const),
 ] as const satisfies RecipeKey[];
-/** The values of those fields. */
+/** Holds the values of those fields. */
 export type RowSettings = Pick<Recipe, (typeof rowSettingKeys)[number]>;
-/** The fields that a person gave, unchecked and maybe under other programs' names. */
+/** Holds the fields that a person gave, unchecked and maybe under other programs' names. */
 export type RecipeInput = Readonly<Record<string, unknown>>;
 
 export const recipeFields: Readonly<Record<RecipeKey, RecipeField>> = fields;
 export const recipeKeys = Object.keys(fields) as RecipeKey[];
 
-/** An error in a recipe: the field (or unknown key) and a sentence that names the limit. */
+/** Describes an error in a recipe: the field (or unknown key) and a sentence that names the limit. */
 export interface RecipeError {
   readonly key: string;
   readonly message: string;
@@ -628,7 +628,7 @@ export function rowSettings(recipe: RowSettings): RowSettings {
   return Object.fromEntries(rowSettingKeys.map((key) => [key, recipe[key]])) as unknown as RowSettings;
 }
 
-/** What was done before there were fields for it. */
+/** Says what was done before there were fields for it. */
 const asBefore = { addEosToken: false, promptFormat: 'text', longDocuments: 'cut' } as const;
 
 /**
@@ -640,7 +640,7 @@ export function fromSaved(saved: RecipeInput): Recipe {
   return { ...defaultRecipe(), ...asBefore, ...(Object.fromEntries(known) as Partial<Recipe>) };
 }
 
-/** Fields of earlier recipes, with the only value that is still accepted because it describes what is computed. */
+/** Holds fields of earlier recipes, with the only value that is still accepted because it describes what is computed. */
 const retired: Readonly<Record<string, unknown>> = { precision: 'float32' };
 
 /** Completes `input` with the defaults, or returns everything that is wrong with it. */
@@ -682,7 +682,7 @@ export function givenFields(input: RecipeInput, recipe: Recipe): Partial<Recipe>
  */
 export function ownNames(input: RecipeInput): {
   fields: Record<string, unknown>;
-  /** The name under which each field was given, by field. */
+  /** Holds the name under which each field was given, by field. */
   givenAs: ReadonlyMap<string, string>;
   errors: RecipeError[];
 } {

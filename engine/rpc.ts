@@ -17,7 +17,7 @@ import { Problem } from './problem.ts';
 import { processStatus } from './processes.ts';
 import { versions } from './versions.ts';
 
-/** The longest path of a Unix socket, in bytes, that every system we run on takes, less some room (macOS: 104). */
+/** Gives the longest path of a Unix socket, in bytes, that every system we run on takes, less some room (macOS: 104). */
 const longestSocketPath = 100;
 
 /** Returns `LOWRANK_HOME`, or the folder that the platform provides for data of applications. */
@@ -32,7 +32,7 @@ export function defaultDataDir(): string {
 
 /** Says where the host of a data folder keeps its lock, log and socket. */
 export interface HostPlaces {
-  /** The data folder with links resolved, so that two names of it mean one host. */
+  /** Gives the data folder with links resolved, so that two names of it mean one host. */
   readonly dataDir: string;
   readonly socket: string;
   readonly lock: string;
@@ -78,12 +78,12 @@ function socketPath(dataDir: string, folder: string): string {
 }
 
 /**
- * The longest wait for a host, in milliseconds. One that was started here may be slowed by a busy machine; another one that is
- * silent hangs.
+ * Gives the longest wait for a host, in milliseconds. One that was started here may be slowed by a busy machine; another one
+ * that is silent hangs.
  */
 const limitOfOwnHost = 120_000;
 const limitOfOtherHost = 30_000;
-/** The silence in milliseconds after which a host is examined, and whoever waits for it is told. */
+/** Gives the silence in milliseconds after which a host is examined, and whoever waits for it is told. */
 const silenceOfHost = 3000;
 
 /**
@@ -92,13 +92,13 @@ const silenceOfHost = 3000;
  */
 const hostMemory = ['--max-semi-space-size=4'];
 
-/** The exit status of a host that has no space for its lock. Its log may have no space either. */
+/** Gives the exit status of a host that has no space for its lock. Its log may have no space either. */
 export const fullDiskStatus = 28;
 
 export interface HostOptions {
-  /** The Node 24 binary that runs the host; left out: that of this process. */
+  /** Gives the Node 24 binary that runs the host; left out: that of this process. */
   readonly node?: string;
-  /** The script of the host; left out: `host.ts` beside this file. */
+  /** Gives the script of the host; left out: `host.ts` beside this file. */
   readonly hostEntry?: string;
   /** Variables added to the environment of a host that has to be started. */
   readonly env?: Readonly<Record<string, string>>;
@@ -277,7 +277,7 @@ class SocketClient implements HostClient {
   readonly #closeListeners = new Set<() => void>();
   #lastId = 0;
   #closed = false;
-  /** What the host sent that was not a message; null while it sent nothing of the kind. */
+  /** Says what the host sent that was not a message; null while it sent nothing of the kind. */
   #why: string | null = null;
   #host: number | null = null;
   #heardAt = performance.now();

@@ -21,16 +21,18 @@ import type { AdapterOutline, StoredAdapter } from './stored.ts';
 export interface OpenAdapter<A extends AdapterOutline = Adapter> {
   readonly path: string;
   readonly adapter: A;
-  /** The number of rows of embedding and head with which it was trained. */
+  /** Gives the number of rows of embedding and head with which it was trained. */
   readonly vocabularySize: number;
-  /** The tokenizer beside the adapter; null stands for the model's own. */
+  /** Holds the tokenizer beside the adapter; null stands for the model's own. */
   readonly tokenizerSource: TokenizerSource | null;
   /** Sentences about what the adapter changes besides weights, such as the vocabulary or the chat template. */
   readonly notes: readonly string[];
 }
 
 export interface AdaptedModel<A extends AdapterOutline = Adapter> {
-  /** The model with the vocabulary, tokenizer and template of its adapters; the adapters are not merged into its weights. */
+  /**
+   * Holds the model with the vocabulary, tokenizer and template of its adapters; the adapters are not merged into its weights.
+   */
   readonly model: OpenModel;
   readonly adapters: readonly (Omit<WeightedAdapter, 'adapter'> & { readonly adapter: A })[];
   /** Sentences about how the model was opened, and about what its adapters bring. */

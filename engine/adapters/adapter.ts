@@ -5,10 +5,10 @@ import { adaptedTargets, copiedWeights, savedWeights, trainedBiases, type Adapte
 
 /** Describes one trained tensor and its place among all parameters. */
 export interface AdapterTensor {
-  /** Its key in PEFT's file, such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
+  /** Gives its key in PEFT's file, such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** The index of its first number in the array of all parameters. */
+  /** Gives the index of its first number in the array of all parameters. */
   readonly offset: number;
 }
 
@@ -16,27 +16,27 @@ export interface AdapterTensor {
  * Describes a matrix W to which s B A is added; with a magnitude m (DoRA) row i of the sum is also scaled to the length m_i.
  */
 export interface AdaptedModule extends AdaptedTarget {
-  /** The factor A, `[r, in]`. */
+  /** Holds the factor A, `[r, in]`. */
   readonly a: AdapterTensor;
-  /** The factor B, `[out, r]`. */
+  /** Holds the factor B, `[out, r]`. */
   readonly b: AdapterTensor;
-  /** The magnitude of DoRA, `[out]`; null without DoRA. */
+  /** Holds the magnitude of DoRA, `[out]`; null without DoRA. */
   readonly magnitude: AdapterTensor | null;
 }
 
 /** Describes a tensor of the model whose trained values replace the base's. */
 export interface ReplacedWeight {
-  /** Its names in the model: two for a tied embedding that is trained as both. */
+  /** Lists its names in the model: two for a tied embedding that is trained as both. */
   readonly names: readonly string[];
   readonly tensor: AdapterTensor;
 }
 
 export interface AdapterShape {
-  /** All trained tensors, in the order of the parameters. */
+  /** Lists all trained tensors, in the order of the parameters. */
   readonly tensors: readonly AdapterTensor[];
   readonly modules: readonly AdaptedModule[];
   readonly replaced: readonly ReplacedWeight[];
-  /** The number of parameters in all. */
+  /** Gives the number of parameters in all. */
   readonly length: number;
 }
 
@@ -49,13 +49,13 @@ export interface Adapter {
   readonly shape: AdapterShape;
   readonly parameters: Float32Array;
   /**
-   * The first values of the linear modules' factors, in the same layout, whose s B A is taken out of the base (PiSSA, OLoRA).
-   * Null for an adapter on the base itself, as every written adapter is.
+   * Holds the first values of the linear modules' factors, in the same layout, whose s B A is taken out of the base (PiSSA,
+   * OLoRA). Null for an adapter on the base itself, as every written adapter is.
    */
   readonly initial: Float32Array | null;
 }
 
-/** The shape of an adapter that trains nothing, which stands for the base model alone. */
+/** Holds the shape of an adapter that trains nothing, which stands for the base model alone. */
 export const noAdapterShape: AdapterShape = { tensors: [], modules: [], replaced: [], length: 0 };
 
 /** Lays tensors end to end in one array. */

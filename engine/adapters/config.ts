@@ -6,56 +6,59 @@ import { defaultRecipe, isExpression, type Recipe } from '../recipe.ts';
 
 export interface AdapterConfig {
   /**
-   * Whether factors are trained (`lora`) or every weight itself (`full`, which PEFT does not have, and for which nothing else
-   * here counts).
+   * Says whether factors are trained (`lora`) or every weight itself (`full`, which PEFT does not have, and for which nothing
+   * else here counts).
    */
   readonly method: 'lora' | 'full';
-  /** The rank of the factors, PEFT's `r`, from 1. */
+  /** Gives the rank of the factors, PEFT's `r`, from 1. */
   readonly rank: number;
-  /** The numerator of the scale, PEFT's `lora_alpha`. */
+  /** Gives the numerator of the scale, PEFT's `lora_alpha`. */
   readonly alpha: number;
-  /** Whether the scale is alpha / sqrt(r) instead of alpha / r, PEFT's `use_rslora`. */
+  /** Says whether the scale is alpha / sqrt(r) instead of alpha / r, PEFT's `use_rslora`. */
   readonly rslora: boolean;
-  /** Whether magnitudes are trained too, PEFT's `use_dora`. */
+  /** Says whether magnitudes are trained too, PEFT's `use_dora`. */
   readonly dora: boolean;
-  /** The adapted modules, PEFT's `target_modules`: whole paths or their last parts, 'all-linear', or a regular expression. */
+  /**
+   * Lists the adapted modules, PEFT's `target_modules`: whole paths or their last parts, 'all-linear', or a regular expression.
+   */
   readonly targetModules: string | readonly string[];
-  /** The modules that are not adapted, PEFT's `exclude_modules`, in the same forms. */
+  /** Lists the modules that are not adapted, PEFT's `exclude_modules`, in the same forms. */
   readonly excludeModules: string | readonly string[];
-  /** The blocks whose modules are adapted, counted from 0, PEFT's `layers_to_transform`. */
+  /** Lists the blocks whose modules are adapted, counted from 0, PEFT's `layers_to_transform`. */
   readonly layers: 'all' | readonly number[];
-  /** The names that the number of a layer follows in a path, PEFT's `layers_pattern`; any name when empty. */
+  /** Lists the names that the number of a layer follows in a path, PEFT's `layers_pattern`; any name when empty. */
   readonly layersPattern: readonly string[];
   /**
-   * The ranks of single modules, PEFT's `rank_pattern`: keys are regular expressions for ends of paths, and the first match
-   * counts.
+   * Holds the ranks of single modules, PEFT's `rank_pattern`: keys are regular expressions for ends of paths, and the first
+   * match counts.
    */
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly alphaPattern: Readonly<Record<string, number>>;
-  /** The ends of paths of modules that are trained whole, PEFT's `modules_to_save`. */
+  /** Lists the ends of paths of modules that are trained whole, PEFT's `modules_to_save`. */
   readonly modulesToSave: readonly string[];
   readonly bias: 'none' | 'lora_only' | 'all';
-  /** The share of a module's inputs that is dropped while training, PEFT's `lora_dropout`. */
+  /** Gives the share of a module's inputs that is dropped while training, PEFT's `lora_dropout`. */
   readonly dropout: number;
   /**
-   * Whether the model's own files keep its matrices transposed (GPT-2), PEFT's `fan_in_fan_out`. It is only a note for PEFT.
+   * Says whether the model's own files keep its matrices transposed (GPT-2), PEFT's `fan_in_fan_out`. It is only a note for
+   * PEFT.
    */
   readonly fanInFanOut: boolean;
-  /** The name or path of the base model, PEFT's `base_model_name_or_path`. */
+  /** Gives the name or path of the base model, PEFT's `base_model_name_or_path`. */
   readonly base: string | null;
-  /** Whether a tied embedding and head stay one tensor when trained whole, PEFT's `ensure_weight_tying`. */
+  /** Says whether a tied embedding and head stay one tensor when trained whole, PEFT's `ensure_weight_tying`. */
   readonly keepsTied: boolean;
   /**
-   * The other tensors of the model in the adapter's file (`save_embedding_layers`) that differ from the base's and replace
-   * them. It is no field of PEFT's config but follows from the file.
+   * Lists the other tensors of the model in the adapter's file (`save_embedding_layers`) that differ from the base's and
+   * replace them. It is no field of PEFT's config but follows from the file.
    */
   readonly copies: readonly string[];
 }
 
-/** The facts that no recipe states, because they come with the files. */
+/** Holds the facts that no recipe states, because they come with the files. */
 type FileFacts = Pick<AdapterConfig, 'base' | 'fanInFanOut' | 'keepsTied' | 'copies'>;
 
-/** The fields of a recipe that describe the adapter. */
+/** Holds the fields of a recipe that describe the adapter. */
 export type AdapterRecipe = Pick<Recipe, Exclude<keyof AdapterConfig, keyof FileFacts>>;
 
 export const adapterKeys = [
@@ -74,7 +77,8 @@ export function adapterConfig(recipe: AdapterRecipe, facts: Partial<FileFacts> =
 }
 
 /**
- * The fields that change what an adapter computes and that are not supported. A value that is empty or off does not use them.
+ * Lists the fields that change what an adapter computes and that are not supported. A value that is empty or off does not use
+ * them.
  */
 const unsupportedFields = [
   'use_qalora',
@@ -91,7 +95,10 @@ const unsupportedFields = [
   'megatron_config',
   'enable_lora',
 ] as const;
-/** The other fields that PEFT writes and a reader may ignore: where an adapter came from, how it began, how it was trained. */
+/**
+ * Holds the other fields that PEFT writes and a reader may ignore: where an adapter came from, how it began, how it was
+ * trained.
+ */
 const otherFields = new Set([
   ...['peft_type', 'task_type', 'peft_version', 'auto_mapping', 'base_model_name_or_path', 'revision', 'inference_mode'],
   ...['r', 'lora_alpha', 'lora_dropout', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern'],
@@ -145,7 +152,7 @@ function readable(value: unknown, depth = 4): string {
   return String(value);
 }
 
-/** The value in place of PEFT's types, so that no program takes a whole checkpoint for an adapter. */
+/** Gives the value in place of PEFT's types, so that no program takes a whole checkpoint for an adapter. */
 const fullType = 'FULL';
 
 /** Returns the config of full training: its file keeps the base alone, and all else is as usual. */

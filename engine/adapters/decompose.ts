@@ -21,15 +21,15 @@ export interface LinearMap {
 }
 
 export interface Singular {
-  /** The left singular vectors, `[rows, k]`. */
+  /** Holds the left singular vectors, `[rows, k]`. */
   readonly left: Matrix;
-  /** The singular values, in descending order. */
+  /** Holds the singular values, in descending order. */
   readonly values: Float64Array;
-  /** The right singular vectors, `[columns, k]`. */
+  /** Holds the right singular vectors, `[columns, k]`. */
   readonly right: Matrix;
 }
 
-/** The number of extra columns, because the subspace converges by the gap to the first singular value outside of it. */
+/** Gives the number of extra columns, because the subspace converges by the gap to the first singular value outside of it. */
 const oversampling = 8;
 const maxRounds = 200;
 

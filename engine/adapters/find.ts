@@ -6,14 +6,14 @@ import { currentSnapshot } from '../models/hub-folder.ts';
 import { Problem } from '../problem.ts';
 
 export const configName = 'adapter_config.json';
-/** The names of the files with an adapter's numbers in PEFT and mlx-lm. */
+/** Gives the names of the files with an adapter's numbers in PEFT and mlx-lm. */
 export const weightsName = 'adapter_model.safetensors';
 export const mlxWeightsName = 'adapters.safetensors';
 
 export interface AdapterFile {
-  /** The program whose format it has: PEFT, mlx-lm, or llama.cpp for `gguf`. */
+  /** Names the program whose format it has: PEFT, mlx-lm, or llama.cpp for `gguf`. */
   readonly form: 'peft' | 'mlx' | 'gguf';
-  /** The path of the file that holds its numbers. */
+  /** Gives the path of the file that holds its numbers. */
   readonly weights: string;
 }
 

@@ -72,9 +72,9 @@ export function describeAdapter({ config, shape }: AdapterOutline, file: Adapter
 }
 
 interface Written {
-  /** The value of `base_model_name_or_path`; the one in the config when left out. */
+  /** Gives the value of `base_model_name_or_path`; the one in the config when left out. */
   readonly baseName?: string | null;
-  /** The tokenizer to write beside the adapter, where it differs from the base's. */
+  /** Holds the tokenizer to write beside the adapter, where it differs from the base's. */
   readonly tokenizer?: Pick<Tokenizer, 'toHubFiles'> | null;
 }
 

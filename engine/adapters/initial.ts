@@ -10,7 +10,7 @@ import { checkTargets } from './targets.ts';
 
 export type NewAdapterRecipe = AdapterRecipe & Pick<Recipe, 'seed' | 'initialization'>;
 
-/** The families whose files keep matrices transposed (transformers' Conv1D). */
+/** Lists the families whose files keep matrices transposed (transformers' Conv1D). */
 const transposedFamilies: readonly string[] = ['gpt2'];
 
 /** Returns the shape of the adapter that a recipe trains on a model. */

@@ -6,8 +6,8 @@ import { targetModules, wholeTensors } from './targets.ts';
 const wrappers = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)(?=\.)/g;
 
 /**
- * The prefixes of a decoder: alone, in a vision model as named since transformers 4.52, and in a vision model as named before,
- * which mlx-lm still does.
+ * Lists the prefixes of a decoder: alone, in a vision model as named since transformers 4.52, and in a vision model as named
+ * before, which mlx-lm still does.
  */
 const places = ['model.', 'model.language_model.', 'language_model.model.'];
 

@@ -7,11 +7,11 @@ import { largestSingular, product, transpose, type Matrix } from './decompose.ts
 import { moduleWeight } from './delta.ts';
 
 export interface LoftqStart {
-  /** The quantized matrix as dequantized, `[out, in]`. */
+  /** Holds the quantized matrix as dequantized, `[out, in]`. */
   readonly base: Float64Array;
-  /** The factor A, `[r, in]`. */
+  /** Holds the factor A, `[r, in]`. */
   readonly a: Float64Array;
-  /** The factor B, `[out, r]`. */
+  /** Holds the factor B, `[out, r]`. */
   readonly b: Float64Array;
 }
 
@@ -20,7 +20,7 @@ export interface LoftqOptions {
   readonly scale: number;
   readonly rounds: number;
   readonly seed: number;
-  /** The number of rounds of the decomposition; when left out, it continues until it is exact. */
+  /** Gives the number of rounds of the decomposition; when left out, it continues until it is exact. */
   readonly svdRounds?: number;
 }
 

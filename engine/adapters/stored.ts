@@ -14,7 +14,7 @@ export interface StoredAdapter extends AdapterOutline {
 /** Says where the numbers of a tensor of the adapter lie in its file, and reads them. */
 export interface StoredTensor {
   readonly tensor: AdapterTensor;
-  /** The byte of the file at which they begin. */
+  /** Gives the byte of the file at which they begin. */
   readonly offset: number;
   read(hash: FileHash | null): Float32Array;
 }

@@ -10,7 +10,7 @@ import type { AdapterConfig } from './config.ts';
 
 /** Describes a module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */
 export interface TargetModule {
-  /** The path of the module, such as `model.layers.3.self_attn.q_proj`. */
+  /** Gives the path of the module, such as `model.layers.3.self_attn.q_proj`. */
   readonly path: string;
   readonly kind: 'linear' | 'embedding';
   readonly inFeatures: number;
@@ -19,13 +19,13 @@ export interface TargetModule {
 
 export interface AdaptedTarget extends TargetModule {
   readonly rank: number;
-  /** The factor of B A: alpha / r, or alpha / sqrt(r) with rank-stabilized LoRA. */
+  /** Gives the factor of B A: alpha / r, or alpha / sqrt(r) with rank-stabilized LoRA. */
   readonly scale: number;
 }
 
 /** Describes a tensor of the model that is trained itself. */
 export interface TrainedWeight {
-  /** The name of the tensor, such as `lm_head.weight`. */
+  /** Gives the name of the tensor, such as `lm_head.weight`. */
   readonly name: string;
   readonly shape: readonly number[];
 }
@@ -55,8 +55,8 @@ function isWhole(path: string, expression: string): boolean {
 }
 
 /**
- * The longest time an expression may take for one path. Only expressions that repeat groups can take forever, so only they are
- * watched.
+ * Gives the longest time an expression may take for one path. Only expressions that repeat groups can take forever, so only
+ * they are watched.
  */
 const matchMilliseconds = 500;
 const match = new Script('expression.exec(path)');

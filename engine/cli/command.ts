@@ -42,10 +42,10 @@ export const rowOptions = {
   'fold-system': { type: 'boolean' },
   'drop-media': { type: 'boolean' },
 } as const;
-/** The same options as the usage of a command has them. */
+/** Gives the same options as the usage of a command has them. */
 export const rowUsage = '[--no-add-eos-token] [--thinking row|on|off] [--unroll all|last|off] [--fold-system] [--drop-media]';
 
-/** What the fields of `--data` mean, where no format says it. */
+/** Says what the fields of `--data` mean, where no format says it. */
 export const mapOptions = { map: { type: 'string' } } as const;
 
 /** A UsageError says that the command line cannot be understood. The exit status is 2. */

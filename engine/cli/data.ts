@@ -86,7 +86,7 @@ export const data: Command = {
   },
 };
 
-/** Why the rows of a report cannot all be trained on as they are; null where they can. */
+/** Returns why the rows of a report cannot all be trained on as they are; null where they can. */
 function problemOf(report: DataReport, asked: number): Problem | null {
   const blocking = report.checks.find(({ severity }) => severity === 'blocking');
   if (blocking !== undefined)
@@ -101,7 +101,7 @@ function problemOf(report: DataReport, asked: number): Problem | null {
   );
 }
 
-/** A check as a line: what was found, and why it matters. */
+/** Returns a check as a line: what was found, and why it matters. */
 function said({ severity, title, detail, why }: DataCheck): string {
   return `${severity.padEnd(8)}  ${title}: ${severity === 'passed' || why === '' ? detail : `${detail} ${why}`}`;
 }

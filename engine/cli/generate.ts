@@ -56,7 +56,7 @@ export const generate: Command = {
   },
 };
 
-/** What to ask, and what to ask when the model has no chat template. */
+/** Returns what to ask, and what to ask when the model has no chat template. */
 function readPrompts(args: Arguments): GenerateRequest['prompt'][] {
   const given = ['prompt', 'messages', 'tokens'].filter((name) => args.text(name) !== undefined);
   if (given.length !== 1) throw new UsageError('Give one of --prompt, --messages and --tokens.');
@@ -78,7 +78,7 @@ function readPrompts(args: Arguments): GenerateRequest['prompt'][] {
 
 const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
 
-/** A list of messages, or an object that has one, as a row of a data set does. */
+/** Returns a list of messages, or an object that has one, as a row of a data set does. */
 function readMessages(path: string): readonly ChatMessage[] {
   const invalid = (what: string) =>
     new Problem('data-invalid', `${path} ${what}.`, 'It must hold [{"role": "user", "content": "..."}].');

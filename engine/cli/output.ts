@@ -7,7 +7,7 @@ import type { Progress } from '../contract.ts';
 import { shown, shownJson, shownText, type ProblemValue } from '../problem.ts';
 
 const barWidth = 24;
-/** Where there is no terminal, and so no bar. */
+/** Says where there is no terminal, and so no bar. */
 const millisecondsBetweenLines = 10_000;
 
 export class Output {
@@ -15,7 +15,7 @@ export class Output {
   readonly #terminal = process.stderr.isTTY === true;
   #barShown = false;
   #phase = '';
-  /** The message before: the log of a run says a phase too, as a sentence. */
+  /** Holds the message before: the log of a run says a phase too, as a sentence. */
   #last = '';
   #toldAt = -Infinity;
 

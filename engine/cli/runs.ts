@@ -115,7 +115,7 @@ function placeOf(texts: readonly string[]): number {
   return place;
 }
 
-/** A run as JSON, with the two losses that scripts have always read. */
+/** Returns a run as JSON, with the two losses that scripts have always read. */
 function written(run: Run) {
   const { last = null, best = null } = run.measures.loss ?? {};
   return { ...run, lastEvalLoss: last, bestEvalLoss: best };

@@ -121,7 +121,7 @@ function parseSize(text: string): number {
   return Math.round(Number(number) * (/i/i.test(unit) ? 1024 : 1000) ** power);
 }
 
-/** The recipe changed until it fits, each change said with what it costs. */
+/** Returns the recipe changed until it fits, each change said with what it costs. */
 async function fittedRecipe(client: HostClient, request: Params<EngineRequests, 'runs.fit'>, output: Output): Promise<Recipe> {
   const { recipe, bytes: needed, fits, changes } = await client.request('runs.fit', request);
   if (!fits)

@@ -22,7 +22,7 @@ export interface ChosenFrom {
   readonly changes: readonly DataChange[];
 }
 
-/** How many records are read between two progress reports. */
+/** Sets how many records are read between two progress reports. */
 const recordsBetweenTellings = 1024;
 
 /** Returns the split among changes, of which there is at most one. */

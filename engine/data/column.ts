@@ -1,4 +1,4 @@
-/** A growing list of numbers that takes only as many bytes as its typed array: a million numbers take a few megabytes. */
+/** Stores a growing list of numbers in as few bytes as its typed array needs: a million numbers take a few megabytes. */
 export class Column {
   #values: Float64Array | Uint32Array;
   #length = 0;

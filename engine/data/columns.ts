@@ -16,7 +16,7 @@ interface Refusal {
   readonly evenEmpty?: boolean;
 }
 
-/** A table of the columns of a row, of a message in it, or of a part of a message. */
+/** Lists the columns of a row, of a message in it, or of a part of a message. */
 export interface ColumnTable {
   /** Maps the folded form of each column that is read to its names. */
   readonly used: ReadonlyMap<string, readonly string[]>;

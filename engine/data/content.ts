@@ -37,7 +37,7 @@ export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | nu
   return has('text') ? 'text' : null;
 }
 
-/** A conversation and what the row says about it beside its messages. */
+/** Holds a conversation and what the row says about it beside its messages. */
 export interface Conversation {
   readonly messages: readonly ChatMessage[];
   /** Says for each message whether it is trained. Only answers of the assistant can be, and not those that the row excludes. */

@@ -5,7 +5,7 @@ import { guessMapping } from './guess-mapping.ts';
 import { fieldText } from './mapping.ts';
 import { readRecords } from './readers/index.ts';
 
-/** How many rows are examined. Fields that appear only in later rows are not offered. */
+/** Limits how many rows are examined. Fields that appear only in later rows are not offered. */
 const rowsLookedAt = 50;
 const exampleLength = 200;
 

@@ -36,7 +36,7 @@ export function keptRowsFolder(cacheDir: string): string {
   return join(cacheDir, 'tokens');
 }
 
-/** A row, its place in the data, and what was made of it. */
+/** Holds a row, its place in the data, and what was made of it. */
 export interface KeptRow {
   readonly line: number;
   readonly at: number;

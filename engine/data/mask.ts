@@ -29,13 +29,13 @@ import { attempt, inputsOf, mark, type TemplateInputs, thoughtOf } from './templ
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** A range `[start, end)` of characters in a text. */
+/** Marks a range `[start, end)` of characters in a text. */
 interface Span {
   readonly start: number;
   readonly end: number;
 }
 
-/** A conversation, or its beginning, as text with the spans that are trained. */
+/** Holds a conversation, or its beginning, as text with the spans that are trained. */
 export interface ConversationExample {
   readonly messages: readonly ChatMessage[];
   readonly text: string;
@@ -65,7 +65,7 @@ export interface RenderedConversation {
   readonly passedOver: number;
 }
 
-/** A message whose content the template leaves out, given by its number, from 1, and its role. */
+/** Names a message whose content the template leaves out by its number, from 1, and its role. */
 export interface LeftOut {
   readonly message: number;
   readonly role: ChatMessage['role'];
@@ -133,7 +133,7 @@ function unrolled<T extends ConversationExample>(drafts: readonly T[], { unroll 
   );
 }
 
-/** An unfinished example with the spans that its template marks as generated, or null where it marks none. */
+/** Holds an unfinished example with the spans that its template marks as generated, or null where it marks none. */
 interface Draft extends ConversationExample {
   readonly marks: readonly Span[] | null;
 }
@@ -242,7 +242,7 @@ interface Turn {
   readonly ask: string;
 }
 
-/** The text of a conversation through one of its turns. Its first `start` characters are the prompt. */
+/** Holds the text of a conversation through one of its turns. Its first `start` characters are the prompt. */
 interface Written {
   readonly text: string;
   readonly start: number;
@@ -251,7 +251,7 @@ interface Written {
   readonly variables: TemplateVariables;
 }
 
-/** The text of a turn that has an end: no content comes after `tail`, and nothing of the turn after `end`. */
+/** Holds the text of a turn that has an end: no content comes after `tail`, and nothing of the turn after `end`. */
 interface Closed {
   readonly text: string;
   readonly tail: number;

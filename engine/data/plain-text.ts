@@ -6,7 +6,7 @@ import type { Encoded } from './encoded.ts';
 import { ignored } from '../labels.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** A text as ids and labels. `endless` is `[0]` where the text should end and no token ends it. */
+/** Holds a text as ids and labels. `endless` is `[0]` where the text should end and no token ends it. */
 type EncodedText = Encoded & { readonly endless: readonly number[] };
 
 /**

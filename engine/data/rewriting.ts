@@ -3,7 +3,7 @@ import type { DataChange } from '../contract.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
 import { hashOf } from './record-hash.ts';
 
-/** A change that rewrites records. */
+/** Describes a change that rewrites records. */
 export type Rewriting = Extract<DataChange, { kind: 'edit' | 'replace' }>;
 
 /** Changes a record of a file. It must be called for records in their order. */

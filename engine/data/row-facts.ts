@@ -189,7 +189,7 @@ function lastTrained(labels: Int32Array): number {
   return t;
 }
 
-/** A set of keys without the limit of a JavaScript `Set`, which holds at most sixteen million. */
+/** Holds a set of keys without the limit of a JavaScript `Set`, which is sixteen million. */
 class KeySet {
   readonly #parts = Array.from({ length: 64 }, () => new Set<string>());
 

@@ -5,7 +5,7 @@ import { type DocumentFolder, documentsIn } from './document-folder.ts';
 import { Problem } from '../problem.ts';
 import { splitOf } from './changes.ts';
 
-/** Files of rows, with their mapping where a person has given one. */
+/** Names files of rows, with their mapping where a person has given one. */
 export interface RowFiles {
   readonly paths: readonly string[];
   readonly mapping?: ColumnMapping;

@@ -5,7 +5,7 @@
 import { Column } from './column.ts';
 import type { RecordPlace } from './readers/reader.ts';
 
-/** A row, the number of its file (from 0), and its place there. */
+/** Names a row, its file (by number, from 0), and its place there. */
 export interface RowPlace {
   readonly row: number;
   readonly file: number;

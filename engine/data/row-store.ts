@@ -7,7 +7,10 @@ import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 const blockLength = 1 << 20;
 
-/** A row whose tokens lie in a block shared with other rows: its ids, followed by the data that its labels are derived from. */
+/**
+ * Represents a row whose tokens lie in a block shared with other rows: its ids, followed by the data that its labels are
+ * derived from.
+ */
 export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'isDocument' | 'inputIds' | 'labels'> {
   readonly index: number;
   readonly file: string;

@@ -8,7 +8,7 @@ import type { FormatReason } from './format-reason.ts';
 import type { LeftOut } from './mask.ts';
 import type { RecordPlace } from './readers/reader.ts';
 
-/** Findings about the text of a row, kept with its tokens as JSON. Fields without findings are left out. */
+/** Holds findings about the text of a row. They are kept with its tokens as JSON; fields without findings are left out. */
 export interface TextMarks {
   /** Holds what each check finds, by the check's name. */
   readonly found?: Readonly<Record<string, readonly string[]>>;
@@ -17,7 +17,7 @@ export interface TextMarks {
   readonly language?: string;
 }
 
-/** A value that nearly all rows have in one column. */
+/** Describes a value that nearly all rows have in one column. */
 export interface RepeatedValue {
   readonly column: string;
   /** Holds the beginning of the value. */
@@ -28,7 +28,7 @@ export interface RepeatedValue {
 }
 
 /**
- * A row of token ids to train on: a row of the data, or one turn of a conversation whose template writes earlier turns
+ * Holds the token ids to train on: a row of the data, or one turn of a conversation whose template writes earlier turns
  * differently.
  */
 export interface TokenRow extends Encoded, Marks {
@@ -74,7 +74,7 @@ export interface DataRows extends RowsSummary {
   readonly rows: RowOrProblem[];
 }
 
-/** A summary of a data set whose rows have all been read. */
+/** Summarizes a data set whose rows have all been read. */
 export interface RowsSummary {
   readonly format: DataFormat;
   /** Holds the SHA-256 of the file, or, for several files, of their hexadecimal hashes. */
@@ -89,7 +89,7 @@ export interface RowsSummary {
   readonly repeated: readonly RepeatedValue[];
 }
 
-/** A summary of a data set whose rows have all been encoded. */
+/** Summarizes a data set whose rows have all been encoded. */
 export interface TokensSummary extends RowsSummary {
   /** Says why the tokens could not be kept for the next reading. It is null where they were kept, or were not meant to be. */
   readonly notKept: string | null;
@@ -117,7 +117,7 @@ export interface RowReading extends Partial<RowSettings> {
   readonly day?: Day | undefined;
 }
 
-/** The progress of reading a data set. */
+/** Reports the progress of reading a data set. */
 export interface ReadingPosition {
   /** Counts the rows that are done. */
   readonly rows: number;

@@ -49,7 +49,9 @@ import { type ChatTemplate, openTemplate, printsDay, type TemplateVariables } fr
 import { tokensOf } from './token-rows.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** How many rows are encoded at the same time. The tokenizer takes some hundred bytes of memory for each byte of text. */
+/**
+ * Limits how many rows are encoded at the same time. The tokenizer takes some hundred bytes of memory for each byte of text.
+ */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
 /** While files are hashed, progress is reported each time this many bytes have been read. */
@@ -368,7 +370,7 @@ export function noRow(paths: readonly string[]): Problem {
   return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, `Give rows as ${dataFileNames}.`);
 }
 
-/** A template with the variables that the settings give it for every row. */
+/** Holds a template with the variables that the settings give it for every row. */
 interface OpenedTemplate {
   readonly template: ChatTemplate;
   readonly variables: TemplateVariables;

@@ -9,7 +9,7 @@ const months = [
 ];
 const dayMs = 86_400_000;
 
-/** A reading of a local clock. */
+/** Holds a reading of a local clock. */
 interface Moment {
   readonly year: number;
   /** Counts from 0. */

@@ -10,7 +10,7 @@ import { argumentsOf, hermesCalls, hermesResult } from './calls.ts';
 import type { Conversation } from './content.ts';
 import type { ChatTemplate, TemplateMessage, TemplateVariables } from './template.ts';
 
-/** A conversation in the fields that a template reads. */
+/** Holds a conversation in the fields that a template reads. */
 export interface TemplateInputs {
   /**
    * Holds the messages with a thought in `reasoning_content` where the template reads one beside the content, otherwise in the
@@ -359,7 +359,7 @@ function withResults(template: ChatTemplate, messages: readonly ChatMessage[]): 
 
 // ── What is found out once ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How many answers are kept for each template. Rows may have variables of their own, so there may be many. */
+/** Limits how many answers are kept for each template. Rows may have variables of their own, so there may be many. */
 const mostRemembered = 256;
 const memory = new WeakMap<ChatTemplate, Map<string, unknown>>();
 

@@ -53,7 +53,7 @@ function dateWriter(wallClock: number): (format: unknown) => string {
   };
 }
 
-/** Any node of a parsed template, with the fields that are examined here. */
+/** Describes any node of a parsed template, with the fields that are examined here. */
 interface Node {
   type?: unknown;
   value?: unknown;
@@ -130,7 +130,7 @@ function mendStrip(node: object, callee: Node['callee'], args: unknown[] | undef
 
 // ── Values as texts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A value of the library, or a text or number as a template is handed it. */
+/** Holds a value of the library, or a text or number as a template is handed it. */
 interface Held {
   readonly type?: string;
   readonly value: unknown;

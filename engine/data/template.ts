@@ -20,7 +20,7 @@ const maxCharacters = 4_000_000;
 const failingLimitMs = 3 * timeLimitMs;
 const atOnceMs = 50;
 
-/** A message in the fields that a template reads. */
+/** Holds a message in the fields that a template reads. */
 export interface TemplateMessage {
   readonly role: string;
   readonly content: string | null | readonly { readonly type: 'text'; readonly text: string }[];
@@ -204,7 +204,10 @@ interface Run {
   readonly milliseconds: number;
 }
 
-/** The thread that renders. The process has one; it is kept between conversations, and replaced when it had to be ended. */
+/**
+ * Represents the thread that renders. The process has one; it is kept between conversations, and replaced when it had to be
+ * ended.
+ */
 class Renderer {
   readonly #worker: Worker;
   readonly #port: MessagePort;

@@ -19,7 +19,7 @@ export interface TokenizerParts {
   readonly chatTemplate: string | null;
 }
 
-/** The parts of tokenizer.json that are read here. All other fields are carried along. */
+/** Holds the parts of tokenizer.json that are read here. All other fields are carried along. */
 export interface TokenizerJson {
   readonly model: {
     readonly type: string;

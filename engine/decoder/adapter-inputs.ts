@@ -16,11 +16,11 @@ import { weightsOf, type WeightFiles } from './weights.ts';
 
 /** Lists the modules and weights that the inputs of a graph can adapt. */
 export interface AdapterSlots {
-  /** The paths of adapted modules; a module whose factors have rank 0 computes as the base does. */
+  /** Lists the paths of adapted modules; a module whose factors have rank 0 computes as the base does. */
   readonly adapted: ReadonlySet<string>;
-  /** The paths of modules whose outputs are scaled by DoRA. */
+  /** Lists the paths of modules whose outputs are scaled by DoRA. */
   readonly scaled: ReadonlySet<string>;
-  /** The names of weights that trained ones replace. */
+  /** Lists the names of weights that trained ones replace. */
   readonly replaced: ReadonlySet<string>;
 }
 

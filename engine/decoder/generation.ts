@@ -39,7 +39,7 @@ export class GenerationSession {
   #session: GraphSession;
   #inputs: readonly string[];
   #slots = noSlots;
-  /** The tokens that were fed since the last reset. */
+  /** Lists the tokens that were fed since the last reset. */
   #fed: number[] = [];
   #adapterFeeds: Readonly<Record<string, TensorValue>>;
 
@@ -60,7 +60,7 @@ export class GenerationSession {
     return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
   }
 
-  /** The number of tokens that have been fed since the last reset. */
+  /** Returns the number of tokens that have been fed since the last reset. */
   get length(): number {
     return this.#row.length;
   }

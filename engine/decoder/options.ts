@@ -11,7 +11,7 @@ export interface DecoderOptions {
   readonly weight: (name: string) => Value;
   /** Returns the LoRA factors that adapt the module at a path, or null where it is not adapted. */
   readonly lora: (path: string) => LoraFactors | null;
-  /** The noise that is added to the embedded tokens `[tokens, hidden]` while training. */
+  /** Holds the noise that is added to the embedded tokens `[tokens, hidden]` while training. */
   readonly noise?: Value;
   /**
    * Gradient checkpointing: this many blocks, counted from the first, keep only their input and are computed again in the

@@ -8,30 +8,35 @@ import type { TensorValue } from '../runtime/session.ts';
 import { ropeTables } from '../models/rope.ts';
 import { partNeeds, type DecoderSpec } from '../models/spec.ts';
 
-/** The rotary tables cos and sin, each `[positions, dimension / 2]`. */
+/** Holds the rotary tables cos and sin, each `[positions, dimension / 2]`. */
 export interface Rotation {
   readonly cos: Value;
   readonly sin: Value;
 }
 
-/** The inputs of a batch whose rows are laid end to end, so that tokens = batch * time. */
+/** Holds the inputs of a batch whose rows are laid end to end, so that tokens = batch * time. */
 export interface Sequence {
   readonly batch: Dim;
   readonly time: Dim;
   readonly tokens: Dim;
-  /** The number of blocks of queries that attention computes one after the other; `time` is a multiple of it. */
+  /** Gives the number of blocks of queries that attention computes one after the other; `time` is a multiple of it. */
   readonly queryBlocks: number;
-  /** The ids of the tokens, int64 `[tokens]`. */
+  /** Holds the ids of the tokens, int64 `[tokens]`. */
   readonly inputIds: Value;
-  /** The position of the first token, int64 `[1]`. */
+  /** Holds the position of the first token, int64 `[1]`. */
   readonly position: Value;
-  /** The row of the learned position embedding for each token, int64 `[tokens]`; null for a model without such an embedding. */
+  /**
+   * Holds the row of the learned position embedding for each token, int64 `[tokens]`; null for a model without such an
+   * embedding.
+   */
   readonly positions: Value | null;
-  /** The index at which the packed row of each token begins, int64 `[time]`; null where no part of the model reads it. */
+  /** Holds the index at which the packed row of each token begins, int64 `[time]`; null where no part of the model reads it. */
   readonly starts: Value | null;
-  /** The tables of each of the spec's ropes, in their order. */
+  /** Holds the tables of each of the spec's ropes, in their order. */
   readonly rotations: readonly { readonly query: Rotation; readonly key: Rotation }[];
-  /** The masks `[time, keys]` that are added to the scores: 0 where a token may look, hugely negative where it may not. */
+  /**
+   * Holds the masks `[time, keys]` that are added to the scores: 0 where a token may look, hugely negative where it may not.
+   */
   readonly masks: ReadonlyMap<BlockWindow, Value>;
 }
 
@@ -64,17 +69,19 @@ export function sequenceInputs(
 
 export interface Feed {
   readonly inputIds: Int32Array;
-  /** The number of tokens in every row. */
+  /** Gives the number of tokens in every row. */
   readonly time: number;
-  /** The number of cached tokens before them. */
+  /** Gives the number of cached tokens before them. */
   readonly past: number;
-  /** The number of tokens that the cache has room for; `past` when left out. */
+  /** Gives the number of tokens that the cache has room for; `past` when left out. */
   readonly room?: number;
-  /** The number of tokens in the whole row when these are a piece of it, or in the longest of the rows packed into one. */
+  /**
+   * Gives the number of tokens in the whole row when these are a piece of it, or in the longest of the rows packed into one.
+   */
   readonly length?: number;
   /**
-   * The index at which the packed row of each token begins, `[time]`. Positions count from there, and no token sees what lies
-   * before; left out when rows are not packed.
+   * Holds the index at which the packed row of each token begins, `[time]`. Positions count from there, and no token sees what
+   * lies before; left out when rows are not packed.
    */
   readonly starts?: Int32Array;
 }

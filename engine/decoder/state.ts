@@ -11,10 +11,10 @@ import { builderOfMixer } from './mixers/index.ts';
 import type { BlockState } from './options.ts';
 import { float32 } from './sequence.ts';
 
-/** An array of one block, with its axes as generation keeps them. */
+/** Describes an array of one block, with its axes as generation keeps them. */
 interface KeptArray extends StateArray {
   readonly layer: number;
-  /** The name of the graph input that reads it. */
+  /** Gives the name of the graph input that reads it. */
   readonly past: string;
 }
 
@@ -88,11 +88,11 @@ export class RowState {
     for (const { past, shape } of this.#arrays) this.#values.set(past, new Float32Array(sizeOf(shape, this.#room)));
   }
 
-  /** The number of tokens in the row so far. */
+  /** Returns the number of tokens in the row so far. */
   get length(): number {
     return this.#length;
   }
-  /** The number of tokens that growing arrays have room for. */
+  /** Returns the number of tokens that growing arrays have room for. */
   get room(): number {
     return this.#room;
   }

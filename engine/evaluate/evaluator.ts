@@ -5,7 +5,7 @@ import type { Measures } from '../measures.ts';
 /** Holds the question and the answer of a row, as texts. */
 export interface AnsweredRow {
   readonly question: string;
-  /** The answer of the row; empty when nothing is expected. */
+  /** Gives the answer of the row; empty when nothing is expected. */
   readonly expected: string;
 }
 

@@ -14,7 +14,10 @@ export interface GenerateInput {
   readonly promptTokens: readonly number[];
   readonly settings: GenerateSettings;
   readonly contextLength: number;
-  /** The tokenizer; null for a model without one. The text of the result is then empty, and only the limit ends the answer. */
+  /**
+   * Holds the tokenizer; null for a model without one. The text of the result is then empty, and only the limit ends the
+   * answer.
+   */
   readonly tokenizer: Tokenizer | null;
   readonly onToken?: (token: number, textDelta: string) => void;
   readonly shouldStop?: () => boolean;

@@ -47,13 +47,13 @@ export function jsonObject(text: string): Fields | null {
 
 /** Compares the JSON object of an answer with the expected one. */
 interface ComparedFields {
-  /** The number of fields of the expected object. */
+  /** Gives the number of fields of the expected object. */
   readonly expected: number;
-  /** The number of these fields that the answer has. */
+  /** Gives the number of these fields that the answer has. */
   readonly found: number;
-  /** The number of fields that only the answer has. */
+  /** Gives the number of fields that only the answer has. */
   readonly others: number;
-  /** The number of expected fields that the answer has with the same value, whatever the order of keys in it. */
+  /** Gives the number of expected fields that the answer has with the same value, whatever the order of keys in it. */
   readonly right: number;
   /** Says whether the answer has all of the expected fields and no other. */
   readonly exact: boolean;

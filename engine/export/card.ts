@@ -7,20 +7,20 @@ import { defaultRecipe, type Recipe } from '../recipe.ts';
 export interface CardFacts {
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
-  /** The name of the folder. */
+  /** Gives the name of the folder. */
   readonly name: string;
-  /** The title of the format, and where it runs, as the table of exports has them. */
+  /** Gives the title of the format, and where it runs, as the table of exports has them. */
   readonly title: string;
   readonly runsIn: string;
   readonly lineage: Lineage;
-  /** The base's name on a hub, where an adapter states it. */
+  /** Gives the base's name on a hub, where an adapter states it. */
   readonly hubBase: string | null;
   readonly training: TrainingFacts | null;
-  /** The proof; null when none was asked for. */
+  /** Holds the proof; null when none was asked for. */
   readonly proof: Proof | null;
 }
 
-/** The facts that the folder of the run records. */
+/** Holds the facts that the folder of the run records. */
 export interface TrainingFacts {
   readonly recipe: Recipe;
   readonly steps: number;
@@ -204,5 +204,5 @@ function shellWord(name: string): string {
   return /^[\w.+-]+$/.test(name) && !name.startsWith('-') ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }
 
-/** The names that transformers.js uses for the precisions of a file. */
+/** Holds the names that transformers.js uses for the precisions of a file. */
 const dtypes: Readonly<Partial<Record<Quantization, string>>> = { f32: 'fp32', f16: 'fp16', q8: 'q8', q4: 'q4' };

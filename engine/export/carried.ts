@@ -22,13 +22,13 @@ const termsFolder = 'LICENSES';
 /** Matches the configs that say how a model with a vision tower processes pictures. */
 const processors = /^(preprocessor_config|video_preprocessor_config|processor_config)\.json$/;
 
-/** The largest size in bytes; no real file of these kinds is as large. */
+/** Gives the largest size in bytes; no real file of these kinds is as large. */
 const fileLimit = 512 << 20;
 
 export interface Carried {
-  /** Whether the model uses the base's tokenizer and templates; an adapter may have brought others. */
+  /** Says whether the model uses the base's tokenizer and templates; an adapter may have brought others. */
   readonly tokenizer: boolean;
-  /** Whether the files of a vision tower are copied too. */
+  /** Says whether the files of a vision tower are copied too. */
   readonly sees: boolean;
 }
 

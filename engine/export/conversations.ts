@@ -13,7 +13,8 @@ const assistant = (content: string): ChatMessage => ({ role: 'assistant', conten
 const system = (content: string): ChatMessage => ({ role: 'system', content });
 
 /**
- * Conversations with words, names, digits, code, other scripts, white space, JSON, and text that looks like a special token.
+ * Lists conversations with words, names, digits, code, other scripts, white space, JSON, and text that looks like a special
+ * token.
  */
 export const builtInConversations: readonly (readonly ChatMessage[])[] = [
   [user('What is the capital of France?'), assistant('The capital of France is Paris.')],
@@ -69,7 +70,7 @@ export async function compareTokenizers(expected: Tokenizer | null, found: Token
   return check(true, `same tokens for ${texts.length} texts, same special tokens`);
 }
 
-/** Some conversations of a run's own data, and the date that templates print. */
+/** Holds some conversations of a run's own data, and the date that templates print. */
 export interface OwnConversations {
   readonly conversations: readonly (readonly ChatMessage[])[];
   readonly day: Day;

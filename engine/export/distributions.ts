@@ -6,7 +6,7 @@
 /** Sums up comparisons over positions; `add` takes one position after the other. */
 export class Predictions {
   positions = 0;
-  /** The largest difference of any logit; Infinity when one is NaN. */
+  /** Holds the largest difference of any logit; Infinity when one is NaN. */
   maxLogitDifference = 0;
   #sumOfDifferences = 0;
   #logits = 0;
@@ -56,19 +56,19 @@ export class Predictions {
     return this.positions === 0 ? 0 : this.#sameTop / this.positions;
   }
 
-  /** The mean of KL(expected || found) in nats. */
+  /** Returns the mean of KL(expected || found) in nats. */
   get divergence(): number {
     return this.positions === 0 ? 0 : this.#divergence / this.positions;
   }
 
-  /** The mean of KL(expected || base) in nats: how much the adapter changes. */
+  /** Returns the mean of KL(expected || base) in nats: how much the adapter changes. */
   get adapterEffect(): number {
     return this.positions === 0 ? 0 : this.#divergenceOfBase / this.positions;
   }
 
   /**
-   * The relative change of the perplexity on the tokens that follow, exp(mean loss of found - mean loss of expected) - 1; null
-   * when no such token is known.
+   * Returns the relative change of the perplexity on the tokens that follow, exp(mean loss of found - mean loss of expected) -
+   * 1; null when no such token is known.
    */
   get perplexityChange(): number | null {
     return this.#followed === 0 ? null : Math.exp((this.#lossFound - this.#lossExpected) / this.#followed) - 1;

@@ -15,7 +15,7 @@ import type { ExportSource } from './source.ts';
 const storageKeys = /^(general\.(file_type|quantization_version|alignment|architecture)$|split\.|quantize\.)/;
 
 interface PlannedTensor extends GgufPlan {
-  /** The tensor of the model; null for the rotary divisors, which are not weights. */
+  /** Holds the tensor of the model; null for the rotary divisors, which are not weights. */
   readonly source: ModelTensor | null;
 }
 

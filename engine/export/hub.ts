@@ -91,7 +91,7 @@ export function writeHubFiles(
   writeFileAtomic(join(folder, 'config.json'), `${withFloats(JSON.stringify(config, null, 2), spelled)}\n`);
 }
 
-/** Config fields, written here, that transformers accepts as floats only. */
+/** Lists config fields, written here, that transformers accepts as floats only. */
 const floatFields = ['attn_logit_softcapping', 'clip_qkv', 'final_logit_softcapping', 'logit_scale'];
 
 /**

@@ -20,7 +20,7 @@ import type { DecoderSpec } from '../models/spec.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import type { OnProgress } from './progress.ts';
 
-/** The importance of each column, by the name of the matrix (`model.layers.0.mlp.up_proj.weight`). */
+/** Holds the importance of each column, by the name of the matrix (`model.layers.0.mlp.up_proj.weight`). */
 export type Importance = ReadonlyMap<string, Float32Array>;
 
 /** Users of llama.cpp usually measure with a hundred times 512 tokens; even fewer tell the columns apart. */
@@ -29,7 +29,7 @@ export const importanceBounds = { rows: 128, tokensPerRow: 512 };
 export interface ImportanceRequest {
   readonly model: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
-  /** The token ids of each row; rows beyond 128, and tokens of a row beyond 512, are left out. */
+  /** Lists the token ids of each row; rows beyond 128, and tokens of a row beyond 512, are left out. */
   readonly rows: readonly Int32Array[];
   readonly threads: number;
   readonly cacheDir: string;

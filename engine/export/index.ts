@@ -31,12 +31,12 @@ export interface ExportTarget {
   readonly title: string;
   /** One sentence that says where the format runs. */
   readonly runsIn: string;
-  /** Whether the result is a folder; a file if not. */
+  /** Says whether the result is a folder; a file if not. */
   readonly folder: boolean;
   readonly limits: ProofLimits;
-  /** The path of the model within the folder, where the folder itself is not the model. */
+  /** Gives the path of the model within the folder, where the folder itself is not the model. */
   readonly modelFile?: string;
-  /** Whether the result is the adapter alone; a whole model with the adapters merged if not. */
+  /** Says whether the result is the adapter alone; a whole model with the adapters merged if not. */
   readonly adapterOnly: boolean;
   /** Returns why the format cannot hold a model or an adapter of it, or null. A format without this method can hold all. */
   refusal?(spec: DecoderSpec, shape: AdapterShape): Problem | null;
@@ -216,7 +216,7 @@ export function findTarget(format: ExportFormat, quantization: Quantization | nu
   );
 }
 
-/** The approximate bytes of a card and the list of files. */
+/** Gives the approximate bytes of a card and the list of files. */
 const paperBytes = 6000;
 
 /** Returns the targets that one model and adapter can be exported to, with estimated bytes. */

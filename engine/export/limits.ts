@@ -5,11 +5,11 @@ export interface ProofLimits {
    * `rounding`: each number is the nearest that the type has. Null: nothing, and a miss is only a warning.
    */
   readonly certain: 'values' | 'rounding' | null;
-  /** The largest relative error of a tensor, |read back - merged| / |merged| as lengths of vectors. */
+  /** Gives the largest relative error of a tensor, |read back - merged| / |merged| as lengths of vectors. */
   readonly tensorError: number;
-  /** The largest difference of any logit; null where it is not limited. */
+  /** Gives the largest difference of any logit; null where it is not limited. */
   readonly maxLogitDifference: number | null;
-  /** The least share (0 to 1) of positions whose most likely token is the same; null where it is not limited. */
+  /** Gives the least share (0 to 1) of positions whose most likely token is the same; null where it is not limited. */
   readonly top1Agreement: number | null;
 }
 

@@ -14,14 +14,14 @@ export const lineageKey = 'lowrank.lineage';
 export const manifestName = 'lowrank.json';
 const maxManifestBytes = 1 << 24;
 
-/** The content of `lowrank.json`. */
+/** Holds the content of `lowrank.json`. */
 export interface Manifest {
   readonly version: 1;
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly lineage: Lineage;
   readonly proof: Proof | null;
-  /** All files of the folder except `lowrank.json` itself. */
+  /** Lists all files of the folder except `lowrank.json` itself. */
   readonly files: readonly ExportedFile[];
 }
 

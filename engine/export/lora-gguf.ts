@@ -18,7 +18,7 @@ export function loraGgufRefusal(spec: DecoderSpec, shape: AdapterShape): Problem
 
 interface PlannedFactor extends GgufPlan {
   readonly module: AdaptedModule;
-  /** The tensor in the model that the factor adapts. */
+  /** Holds the tensor in the model that the factor adapts. */
   readonly of: ModelTensor;
 }
 

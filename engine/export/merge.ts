@@ -7,9 +7,9 @@ import { storedName, type DecoderSpec } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
 
-/** A model with adapters merged, whose weights are computed when they are read. */
+/** Describes a model with adapters merged, whose weights are computed when they are read. */
 export interface Merged {
-  /** The model as it is with the adapters merged. */
+  /** Holds the model as it is with the adapters merged. */
   readonly model: OpenModel;
   readonly weights: Pick<ModelWeights, 'read'>;
 }

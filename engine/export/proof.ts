@@ -34,14 +34,14 @@ import type { ExportSource } from './source.ts';
 /** The bounds suffice to find a wrong tensor or a wrong rounding within seconds. */
 export const proofBounds = { rows: 64, positions: 256, positionsOfRow: 64, tokensPerRow: 512 };
 
-/** A row of the proof: token ids, the positions whose logits are compared, and the conversation they came from. */
+/** Describes a row of the proof: token ids, the positions whose logits are compared, and the conversation they came from. */
 export interface ProofRow {
   readonly inputIds: Int32Array;
   readonly positions: readonly number[];
   readonly messages: readonly ChatMessage[] | null;
 }
 
-/** The parts of a row that a proof needs. */
+/** Holds the parts of a row that a proof needs. */
 type SourceRow = Pick<TokenRow, 'inputIds' | 'labels' | 'messages'>;
 
 /** Chooses supervised positions of evaluation rows until there are enough. */
@@ -99,16 +99,19 @@ export function hasEnoughPositions(rows: readonly ProofRow[]): boolean {
   return rows.reduce((sum, { positions }) => sum + positions.length, 0) >= proofBounds.positions;
 }
 
-/** The export to prove, and the means to do so. */
+/** Holds the export to prove, and the means to do so. */
 export interface ProofRequest {
-  /** The model and adapters the export was made from. */
+  /** Holds the model and adapters the export was made from. */
   readonly source: ExportSource;
   readonly target: ExportTarget;
-  /** The present path of the export. */
+  /** Gives the present path of the export. */
   readonly path: string;
   readonly rows: readonly ProofRow[];
   readonly threads: number;
-  /** The folder of the base's cache. `workDir` is a folder for what is expanded from the export, and is removed afterwards. */
+  /**
+   * Gives the folder of the base's cache. `workDir` is a folder for what is expanded from the export, and is removed
+   * afterwards.
+   */
   readonly cacheDir: string;
   readonly workDir: string;
   readonly openSession: OpenSession;

@@ -15,11 +15,11 @@ import { alreadyThere } from './source.ts';
 interface Place {
   readonly path: string;
   readonly folder: boolean;
-  /** Whether what is there may be replaced, once the new result is complete. */
+  /** Says whether what is there may be replaced, once the new result is complete. */
   readonly replace: boolean;
 }
 
-/** The name, in the work folder, under which a replaced result waits until the new one has its place. */
+/** Gives the name, in the work folder, under which a replaced result waits until the new one has its place. */
 const replacedName = 'replaced';
 
 /**
@@ -100,7 +100,7 @@ function removeAbandoned(path: string, name: string): void {
   }
 }
 
-/** Seconds within which a job notices that its host was killed, and ends. */
+/** Gives the seconds within which a job notices that its host was killed, and ends. */
 const longestWaitForOwner = 30;
 
 /**

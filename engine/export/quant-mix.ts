@@ -6,10 +6,10 @@
 import type { Quantization } from '../contract.ts';
 import { blockElements, type GgufWriteType } from '../formats/gguf.ts';
 
-/** The quantizations that llama-quantize also knows; q8 and q4 belong to ONNX. */
+/** Names the quantizations that llama-quantize also knows; q8 and q4 belong to ONNX. */
 export type GgufQuantization = Exclude<Quantization, 'q8' | 'q4'>;
 
-/** The type of most tensors, and the number that llama.h's enum llama_ftype gives the whole file. */
+/** Holds the type of most tensors, and the number that llama.h's enum llama_ftype gives the whole file. */
 const mixtures: Readonly<Record<GgufQuantization, { readonly type: GgufWriteType; readonly fileType: number }>> = {
   f32: { type: 'F32', fileType: 0 },
   f16: { type: 'F16', fileType: 1 },
@@ -46,13 +46,13 @@ export interface MixedModel {
   readonly layers: number;
   readonly heads: number;
   readonly keyValueHeads: number;
-  /** Whether the importance of columns is known. */
+  /** Says whether the importance of columns is known. */
   readonly importance: boolean;
 }
 export interface MixedTensor {
-  /** The name in the GGUF. */
+  /** Gives the name in the GGUF. */
   readonly name: string;
-  /** The shape, row-major: the last extent is the length of a row. */
+  /** Gives the shape, row-major: the last extent is the length of a row. */
   readonly shape: readonly number[];
 }
 
@@ -148,7 +148,7 @@ function deservesMoreBits(index: number, count: number): boolean {
   return index < eighth || index >= Math.floor((7 * count) / 8) || (index - eighth) % 3 === 2;
 }
 
-/** The types that llama.cpp uses instead when rows are not whole blocks. */
+/** Holds the types that llama.cpp uses instead when rows are not whole blocks. */
 const fallbacks: Partial<Record<GgufWriteType, GgufWriteType>> = {
   Q2_K: 'Q4_0',
   Q3_K: 'Q4_0',

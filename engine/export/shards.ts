@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
 import { planBytes, SafetensorsWriter, type SafetensorsPlan } from '../formats/safetensors.ts';
 
-/** The size at which transformers splits files: 5 GB. */
+/** Gives the size at which transformers splits files: 5 GB. */
 export const usualShardBytes = 5e9;
 
 export interface Shard {

@@ -9,18 +9,18 @@ import type { Importance } from './importance.ts';
 import { mergeAdapters, type Merged } from './merge.ts';
 
 export interface ExportSource extends Merged {
-  /** The model without its adapters. */
+  /** Holds the model without its adapters. */
   readonly base: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
-  /** The tokenizer; null when the model has none. */
+  /** Holds the tokenizer; null when the model has none. */
   readonly tokenizer: Tokenizer | null;
-  /** The date that chat templates print. */
+  /** Gives the date that chat templates print. */
   readonly day: Day;
-  /** Some conversations of the run's own data, for what needs examples. */
+  /** Lists some conversations of the run's own data, for what needs examples. */
   readonly conversations: readonly (readonly ChatMessage[])[];
-  /** What the files record about their origin; null where they record nothing. */
+  /** Says what the files record about their origin; null where they record nothing. */
   readonly lineage: Lineage | null;
-  /** The importance of the columns of matrices, for the types that use it. */
+  /** Holds the importance of the columns of matrices, for the types that use it. */
   readonly importance?: Importance;
 }
 

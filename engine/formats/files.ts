@@ -25,9 +25,9 @@ import {
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { Problem } from '../problem.ts';
 
-/** Bytes of one read or write call. Node's limit is 2^31 - 1. */
+/** Gives the bytes of one read or write call. Node's limit is 2^31 - 1. */
 const chunkBytes = 1 << 28;
-/** Bytes that are read at once for a hash. */
+/** Gives the bytes that are read at once for a hash. */
 const hashedBytes = 1 << 20;
 
 /**
@@ -74,7 +74,7 @@ export async function hashFile(path: string): Promise<string> {
 export class FileHash {
   readonly #path: string;
   readonly #hash = createHash('sha256');
-  /** The number of bytes from the start of the file that are hashed. */
+  /** Holds the number of bytes from the start of the file that are hashed. */
   #done = 0;
 
   constructor(path: string) {

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { Problem } from '../problem.ts';
 import { extensible, makeFolder, syncFolder } from './files.ts';
 
-/** The prefix of unfinished folders. Whoever finds a folder with it may remove it. */
+/** Gives the prefix of unfinished folders. Whoever finds a folder with it may remove it. */
 export const partialPrefix = '.partial-';
 
 /**

@@ -13,8 +13,8 @@ import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './quants/superblocks.ts';
 type NumberType = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'float32' | 'float64';
 type BigType = 'uint64' | 'int64';
 /**
- * An array of numbers. One that was read takes no more bytes than in the file, because a vocabulary has a number for each
- * token.
+ * Describes an array of numbers. One that was read takes no more bytes than in the file, because a vocabulary has a number for
+ * each token.
  */
 type GgufNumbers =
   | readonly number[]
@@ -37,7 +37,7 @@ export type GgufValue =
   | { readonly type: 'array'; readonly of: 'bool'; readonly value: readonly boolean[] }
   | { readonly type: 'array'; readonly of: 'string'; readonly value: readonly string[] };
 
-/** Value types by their number in the file. */
+/** Lists the value types by their number in the file. */
 const valueTypes = [
   'uint8',
   'int8',
@@ -68,7 +68,7 @@ const scalarBytes: Record<GgufScalarType, number> = {
   string: 8,
 };
 
-/** Typed arrays that hold numbers as they lie in the file, which is little-endian like every machine this runs on. */
+/** Holds the typed arrays that hold numbers as they lie in the file, which is little-endian like every machine this runs on. */
 const numberArrays = {
   ...{ uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array, uint32: Uint32Array, int32: Int32Array },
   ...{ float32: Float32Array, float64: Float64Array, uint64: BigUint64Array, int64: BigInt64Array },
@@ -81,10 +81,10 @@ const plainTypes = {
   F16: { id: 1, elements: 1, bytes: 2 },
   BF16: { id: 30, elements: 1, bytes: 2 },
 };
-/** The tensor types that can be read, each with its number in the file and the elements and bytes of a block. */
+/** Holds the tensor types that can be read, each with its number in the file and the elements and bytes of a block. */
 const storage = { ...plainTypes, ...blockTypes };
 export type GgufTensorType = keyof typeof storage;
-/** The types that can be written. */
+/** Names the types that can be written. */
 export type GgufWriteType = keyof typeof plainTypes | keyof typeof quantizedTypes;
 
 /** Returns how many elements are stored together. The rows of a tensor must be whole blocks. */
@@ -93,8 +93,8 @@ export function blockElements(type: GgufTensorType): number {
 }
 
 /**
- * The names of all types of ggml.h, so that the others are refused by name. Those it removed (4, 5, 31 to 33, 36 to 38) had no
- * stable layout.
+ * Holds the names of all types of ggml.h, so that the others are refused by name. Those it removed (4, 5, 31 to 33, 36 to 38)
+ * had no stable layout.
  */
 const typeNames: Readonly<Record<number, string>> = {
   ...Object.fromEntries(Object.entries(storage).map(([name, { id }]) => [id, name])),
@@ -107,7 +107,7 @@ export interface GgufTensor {
   readonly name: string;
   readonly type: GgufTensorType;
   readonly shape: readonly number[];
-  /** Bytes from the start of the file. */
+  /** Gives the bytes from the start of the file. */
   readonly offset: number;
   readonly length: number;
 }
@@ -129,7 +129,7 @@ const limits = {
   ...{ elements: 1 << 22, metadataBytes: 128 << 20, namesBytes: 32 << 20 },
 };
 const defaultAlignment = 32;
-/** Elements that are quantized at once. */
+/** Counts the elements that are quantized at once. */
 const partElements = 1 << 22;
 
 /** Reads metadata and tensor descriptions without reading any tensor. */
@@ -218,7 +218,7 @@ class Cursor {
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #at = 0;
-  /** Elements of all arrays so far. */
+  /** Counts the elements of all arrays so far. */
   #elements = 0;
 
   constructor(descriptor: number, path: string, size: number) {

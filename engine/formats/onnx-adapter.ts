@@ -11,14 +11,14 @@ import { AtomicFile, readExactly, withFile } from './files.ts';
 export interface OnnxParameter {
   readonly name: string;
   readonly shape: readonly number[];
-  /** The values as float32. */
+  /** Holds the values as float32. */
   readonly values: Float32Array;
 }
 
 const identifier = 'TORT';
 const formatVersion = 1;
 const float32 = 1;
-/** The vtable of both tables: each has four fields of four bytes behind the offset to the vtable. */
+/** Holds the vtable of both tables: each has four fields of four bytes behind the offset to the vtable. */
 const vtable = [12, 20, 4, 8, 12, 16];
 const tableBytes = 20;
 const maxBytes = 2 ** 31;

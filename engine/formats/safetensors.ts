@@ -25,14 +25,14 @@ const elementBytes = {
   F64: 8,
 } as const;
 export type SafetensorsType = keyof typeof elementBytes;
-/** The types that can be read and written as float32. */
+/** Names the types that can be read and written as float32. */
 export type FloatType = 'F32' | 'F16' | 'BF16';
 
 export interface SafetensorsTensor {
   readonly name: string;
   readonly type: SafetensorsType;
   readonly shape: readonly number[];
-  /** Bytes from the start of the file. */
+  /** Gives the bytes from the start of the file. */
   readonly offset: number;
   readonly length: number;
 }

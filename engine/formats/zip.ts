@@ -28,10 +28,10 @@ export interface ZipEntry {
   /** 0: stored, 8: deflated, 93: Zstandard. */
   readonly method: number;
   readonly isEncrypted: boolean;
-  /** Bytes of its packed content, and of what they are unpacked. */
+  /** Gives the bytes of its packed content, and of what they are unpacked. */
   readonly packed: number;
   readonly unpacked: number;
-  /** The byte of the archive at which its packed content begins. */
+  /** Gives the byte of the archive at which its packed content begins. */
   readonly start: number;
 }
 
@@ -129,7 +129,7 @@ function wide(path: string, fields: readonly number[], extra: Buffer): number[] 
   return [...fields];
 }
 
-/** Where the content begins whose own header is at byte `header`. */
+/** Returns where the content begins whose own header is at byte `header`. */
 function contentOf(path: string, read: Read, header: number): number {
   const own = read(header, 30);
   if (own.readUInt32LE(0) !== LOCAL) throw damaged(path);

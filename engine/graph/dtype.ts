@@ -5,9 +5,9 @@ export type FloatType = 'float32' | 'float16' | 'bfloat16';
 export type DataType = FloatType | 'uint8' | 'int32' | 'int64' | 'bool';
 
 interface DataTypeRow {
-  /** The number of the type in TensorProto.DataType. */
+  /** Gives the number of the type in TensorProto.DataType. */
   readonly onnx: number;
-  /** The bytes of one number. */
+  /** Gives the bytes of one number. */
   readonly size: number;
   /** Encodes numbers as an initializer holds them, little-endian. */
   bytes(numbers: readonly number[]): Uint8Array;
@@ -47,7 +47,7 @@ export function rounded(dtype: DataType, numbers: Float64Array): Float64Array {
 }
 
 /**
- * The mask value that is added to the score of a hidden token. It is far below every score, so that the softmax is exactly 0,
- * and stays finite when a score is added to it. Half precision ends at -65504.
+ * Holds the mask value that is added to the score of a hidden token. It is far below every score, so that the softmax is
+ * exactly 0, and stays finite when a score is added to it. Half precision ends at -65504.
  */
 export const HIDDEN_SCORE: Readonly<Record<FloatType, number>> = { float32: -1e30, bfloat16: -1e30, float16: -3e4 };

@@ -19,7 +19,7 @@ export interface TapeEntry {
 /** Says what differs between a node and its copy. */
 interface Copied {
   readonly inputs: readonly Value[];
-  /** The prefix of the copy's names. */
+  /** Gives the prefix of the copy's names. */
   readonly prefix?: string;
   readonly shapes?: readonly Shape[];
   readonly attributes?: Attributes;
@@ -27,7 +27,7 @@ interface Copied {
 
 export class Graph implements GraphParts {
   readonly inputs: Value[] = [];
-  /** The optional inputs, with the shape that each has when it is not fed. */
+  /** Holds the optional inputs, with the shape that each has when it is not fed. */
   readonly emptyInputs = new Map<Value, readonly number[]>();
   readonly outputs = new Map<string, Value>();
   readonly nodes: Node[] = [];
@@ -38,7 +38,7 @@ export class Graph implements GraphParts {
   readonly #names = new Map<string, number>();
   readonly #shapeVectors = new Map<string, Value>();
   readonly #dimensions = new Map<string, Value>();
-  /** The numbers or names of sizes that a value holds whenever the graph runs. */
+  /** Holds the numbers or names of sizes that a value holds whenever the graph runs. */
   readonly #known = new Map<Value, Shape>();
   readonly #memos = new Map<Value, Map<string, unknown>>();
   #tape: TapeEntry[] | null = null;

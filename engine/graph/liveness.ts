@@ -17,9 +17,9 @@ function valueBytes({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>, dims: Dime
  * Describes memory that values use one after the other, from before the first of them is written until the last has been read.
  */
 interface Block {
-  /** The first value in it, which decides its size and which other values can use it. */
+  /** Holds the first value in it, which decides its size and which other values can use it. */
   readonly first: Value;
-  /** The index, in the order, of the node at which it is freed. */
+  /** Gives the index, in the order, of the node at which it is freed. */
   end: number;
 }
 
@@ -27,7 +27,7 @@ interface Block {
 export class Liveness {
   readonly #order: readonly Node[];
   readonly #bodies: readonly (readonly Liveness[])[];
-  /** The blocks that begin at each node. */
+  /** Lists the blocks that begin at each node. */
   readonly #begun: readonly (readonly Block[])[];
 
   constructor(graph: GraphParts) {
@@ -40,7 +40,7 @@ export class Liveness {
     return this.#order.length;
   }
 
-  /** The number of nodes that compute nothing and still write. */
+  /** Returns the number of nodes that compute nothing and still write. */
   get copies(): number {
     return this.#order.filter(({ type }) => nodeType(type).cost === 'moves').length;
   }
@@ -80,9 +80,9 @@ function plannedBlocks(graph: GraphParts, order: readonly Node[]): readonly (rea
   const readers = new Map<Value, number>();
   for (const value of reads.flat()) readers.set(value, (readers.get(value) ?? 0) + 1);
   const blockOf = new Map<Value, Block>();
-  /** The number of reads still to come of the values in each block. */
+  /** Holds the number of reads still to come of the values in each block. */
   const uses = new Map<Block, number>();
-  /** The blocks that wait, by the kind of value they can hold; the last one is taken first. */
+  /** Holds the blocks that wait, by the kind of value they can hold; the last one is taken first. */
   const free = new Map<string, Block[]>();
   return order.map((node, i) => {
     const begun: Block[] = [];

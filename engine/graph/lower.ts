@@ -21,9 +21,9 @@ export function lowered(graph: Graph, sizes: Readonly<Record<string, number>>): 
 class Lowered implements Lowering {
   readonly g = new Graph();
   readonly #sizes: Dimensions;
-  /** The value in the new graph that replaces each value so far. */
+  /** Holds the value in the new graph that replaces each value so far. */
   readonly #places = new Map<Value, Value>();
-  /** The prefix of the current turn within an unrolled loop. */
+  /** Holds the prefix of the current turn within an unrolled loop. */
   #turn = '';
 
   constructor(graph: Graph, sizes: Readonly<Record<string, number>>) {

@@ -18,16 +18,18 @@ export type Attribute =
 export type Attributes = Readonly<Record<string, Attribute>>;
 
 export interface Node {
-  /** The name of the node's type, a row of the table of node types. */
+  /** Gives the name of the node's type, a row of the table of node types. */
   readonly type: string;
-  /** The domain of the operator; '' is ONNX itself. */
+  /** Gives the domain of the operator; '' is ONNX itself. */
   readonly domain: '' | 'com.microsoft';
-  /** The path in the model, so that profiles and errors say where the node is. */
+  /** Gives the path in the model, so that profiles and errors say where the node is. */
   readonly name: string;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly attributes: Attributes;
-  /** Whether it stays in float32 even if the rest of its graph is computed in another type. It is not written to the file. */
+  /**
+   * Says whether it stays in float32 even if the rest of its graph is computed in another type. It is not written to the file.
+   */
   readonly needsFloat32: boolean;
 }
 
@@ -51,7 +53,7 @@ export interface Constant {
 export interface GraphParts {
   readonly scopeName: string;
   readonly inputs: readonly Value[];
-  /** The optional inputs, with the shape that each has when it is not fed. */
+  /** Lists the optional inputs, with the shape that each has when it is not fed. */
   readonly emptyInputs: ReadonlyMap<Value, readonly number[]>;
   readonly outputs: ReadonlyMap<string, Value>;
   readonly nodes: readonly Node[];

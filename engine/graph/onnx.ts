@@ -8,7 +8,7 @@ import { fileOrder } from './order.ts';
 
 const IR_VERSION = 10;
 const OPSET = 21;
-/** The numbers of AttributeProto.AttributeType. */
+/** Holds the numbers of AttributeProto.AttributeType. */
 const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 };
 
 /**

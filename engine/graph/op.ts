@@ -12,7 +12,7 @@ export interface BackwardContext<A> {
   readonly inputs: readonly Value[];
   readonly output: Value;
   readonly attributes: A;
-  /** The values that the forward kept for its gradient. */
+  /** Lists the values that the forward kept for its gradient. */
   readonly saved: readonly Value[];
   readonly dy: Value;
 }

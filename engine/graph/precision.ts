@@ -26,7 +26,7 @@ class Retyped {
   readonly g = new Graph();
   readonly #dtype: FloatType;
   readonly #isIsland: (node: Node) => boolean;
-  /** The value in the new graph that replaces each value so far; that of a float32 value may have the other type. */
+  /** Holds the value in the new graph that replaces each value so far; that of a float32 value may have the other type. */
   readonly #places = new Map<Value, Value>();
   readonly #constants = new Map<Value, readonly number[]>();
 

@@ -22,7 +22,7 @@ export interface Asker {
 
 export interface HostContext {
   readonly dataDir: string;
-  /** The folder of graphs and other things that can be made again. */
+  /** Gives the folder of graphs and other things that can be made again. */
   readonly cacheDir: string;
   readonly store: Store;
   readonly supervisor: Supervisor;
@@ -40,7 +40,7 @@ export function found<T>(thing: T | null, what: string, id: string): T {
 }
 
 interface Asked extends Pick<JobOptions, 'onMessage'> {
-  /** The client that waits for the job; the job ends when it no longer waits. */
+  /** Holds the client that waits for the job; the job ends when it no longer waits. */
   readonly asker?: Asker | undefined;
 }
 
@@ -61,7 +61,7 @@ export function startReported(context: HostContext, spec: JobSpec, subjectId: st
   return job;
 }
 
-/** The silence in seconds after which a file is taken for one that its reader will never finish. */
+/** Gives the silence in seconds after which a file is taken for one that its reader will never finish. */
 export const silenceSeconds = 60;
 
 /** Runs a job that reads `path`. It may take any time, as long as it makes progress. */

@@ -34,8 +34,8 @@ export class Devices {
   readonly #verdicts: Map<string, Verdict>;
   readonly #processes: Pick<ModelProcesses, 'trialKey'>;
   /**
-   * The makes of runs that are about to begin, by their subject. A make is used once: its model is read in a job, and may have
-   * changed by the next run.
+   * Holds the makes of runs that are about to begin, by their subject. A make is used once: its model is read in a job, and may
+   * have changed by the next run.
    */
   readonly #makes = new Map<string, Make>();
   /** Queues the trials one after the other, because trials at the same time would slow each other down. */

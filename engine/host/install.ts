@@ -193,8 +193,8 @@ function ggufOf({ format, path, files }: ExportRecord): string {
 }
 
 /**
- * The most characters of a name in Ollama, whose rule is the strictest of the three (types/model/name.go): 1 to 80 characters,
- * of which the first is neither `.` nor `-`.
+ * Limits the characters of a name in Ollama, whose rule is the strictest of the three (types/model/name.go): 1 to 80
+ * characters, of which the first is neither `.` nor `-`.
  */
 const longestName = 80;
 /** Matches names that Windows does not accept for a folder. */

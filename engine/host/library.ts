@@ -38,7 +38,7 @@ import { type Asker, found, type HostContext, runReader } from './context.ts';
 
 export class Library {
   readonly #context: HostContext;
-  /** The projects whose embedded model is still being read. */
+  /** Holds the projects whose embedded model is still being read. */
   readonly #preparing = new Map<string, Promise<unknown>>();
 
   constructor(context: HostContext) {
@@ -196,7 +196,7 @@ export class Library {
     return dataset;
   }
 
-  /** All versions of a data set with what each differs in from the one it was made of, the newest first. */
+  /** Returns all versions of a data set with what each differs in from the one it was made of, the newest first. */
   versions(id: string): readonly VersionDifference[] {
     found(this.#context.store.datasets.get(id), 'data set', id);
     const versions = this.#context.store.datasets.versions(id);

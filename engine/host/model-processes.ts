@@ -30,25 +30,25 @@ interface Held {
   release: NodeJS.Timeout | undefined;
 }
 
-/** The seconds without a request after which a process ends. A chat process holds the whole model in memory. */
+/** Holds the seconds without a request after which a process ends. A chat process holds the whole model in memory. */
 const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
-/** The shortest time between two reports of progress that are sent. */
+/** Gives the shortest time between two reports of progress that are sent. */
 const millisecondsBetweenReports = 100;
 
 /** Is a client that asks about data; the work ends when nobody waits for it any more. */
 export interface DataAsker extends Asker {
-  /** The name of the question, if a later question of the same client with this name replaces it. */
+  /** Gives the name of the question, if a later question of the same client with this name replaces it. */
   readonly question?: string;
-  /** The data set whose progress is sent to every client; left out, progress is sent to the asker alone. */
+  /** Gives the data set whose progress is sent to every client; left out, progress is sent to the asker alone. */
   readonly subjectId?: string | null;
 }
 
 export class ModelProcesses {
   readonly #context: HostContext;
   readonly #held = new Map<string, Held>();
-  /** The receivers of the tokens of each stream. */
+  /** Holds the receivers of the tokens of each stream. */
   readonly #streams = new Map<string, (token: StreamedToken) => void>();
-  /** The questions of each client that wait for an answer. */
+  /** Holds the questions of each client that wait for an answer. */
   readonly #questions = new WeakMap<Client, Map<string, AbortController>>();
 
   constructor(context: HostContext) {

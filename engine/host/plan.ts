@@ -51,7 +51,7 @@ export async function planForRun(
   };
 }
 
-/** How a run of this recipe would read its rows. */
+/** Returns how a run of this recipe would read its rows. */
 function viewingOf(recipe: Recipe): ViewingRows {
   return { rowSettings: rowSettings(recipe), ...(recipe.date === '' ? {} : { day: recipe.date }) };
 }

@@ -32,7 +32,7 @@ import type { RecipeInput, RowSettings } from '../recipe.ts';
 /** Checks a value that is called `at`; returns what is wrong with it, or null. */
 interface Check<T> {
   (value: unknown, at: string): string | null;
-  /** The type that passes; it exists for the compiler alone. */
+  /** Holds the type that passes; it exists for the compiler alone. */
   readonly accepts?: T;
 }
 type Accepted<C> = C extends Check<infer T> ? T : never;

@@ -14,7 +14,7 @@ import { type Library, oneAdapter } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
 
 export const sampleProjectName = 'Sample: orders as JSON';
-/** The most tokens of an answer. An answer with the four fields takes about 30. */
+/** Limits the tokens of an answer. An answer with the four fields takes about 30. */
 const longestAnswer = 48;
 
 export class SampleProject {

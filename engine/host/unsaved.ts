@@ -6,8 +6,8 @@ import { logError, type ProblemCode, type ProblemValue, toProblemValue } from '.
 
 const retryMilliseconds = 2000;
 /**
- * The most tries for an error that does not pass by itself. A disk may be full, or away, for days; anything else that fails so
- * often will not be stored at all.
+ * Limits the tries for an error that does not pass by itself. A disk may be full, or away, for days; anything else that fails
+ * so often will not be stored at all.
  */
 const mostTries = 30;
 
@@ -23,7 +23,7 @@ interface Pending {
   readonly work: () => void;
   readonly givenUp: () => void;
   tries: number;
-  /** Why it could not be stored the last time; null before the first time. */
+  /** Says why it could not be stored the last time; null before the first time. */
   reason: ProblemValue | null;
 }
 

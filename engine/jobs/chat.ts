@@ -44,9 +44,9 @@ class Chat {
   readonly #adapters = new Map<string, { readonly stamp: string } & ReturnType<typeof openHashedAdapter>>();
   readonly #tokenizers = new Map<TokenizerSource, Tokenizer>();
   #session: GenerationSession;
-  /** The number of rows of the embedding that the session has. */
+  /** Gives the number of rows of the embedding that the session has. */
   #vocabularySize: number;
-  /** The request in progress: there is one cache of keys and values, so requests take turns. */
+  /** Holds the request in progress: there is one cache of keys and values, so requests take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #isEnding = false;
 

@@ -39,10 +39,11 @@ import type { Asker, JobPort } from './port.ts';
 import { followReading, readUnchanged, stoppedReading } from './reading.ts';
 import { tokenCache } from './token-cache.ts';
 
-/** The number of data sets whose facts are kept: two splits of the current one and of the one before. */
+/** Gives the number of data sets whose facts are kept: two splits of the current one and of the one before. */
 const keptSets = 4;
 /**
- * The number of rows that are rendered at a time. An answer is sent once it has `tokensRendered` tokens or `mostRendered` rows.
+ * Gives the number of rows that are rendered at a time. An answer is sent once it has `tokensRendered` tokens or `mostRendered`
+ * rows.
  */
 const rowsRendered = 64;
 const tokensRendered = 100_000;
@@ -69,9 +70,9 @@ class ModelData {
   readonly #memory: MemoryPlanner;
   #tokenizer: Tokenizer | null | undefined;
   #cache: RowCache | undefined;
-  /** The data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
+  /** Holds the data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
   readonly #sets = new Map<string, ViewedSet>();
-  /** The page that was asked for last. Reading for a report gives way to it, because a person waits for it. */
+  /** Holds the page that was asked for last. Reading for a report gives way to it, because a person waits for it. */
   #page: Promise<unknown> = Promise.resolve();
 
   constructor(model: OpenModel, cacheDir: string) {

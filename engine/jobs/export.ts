@@ -25,16 +25,16 @@ import type { JobPort } from './port.ts';
 import { progressOf } from './progress.ts';
 import { dayOfRun, runOfAdapter } from './run-folder.ts';
 
-/** The number of rows of the run's data that join the built-in ones in the proof. */
+/** Gives the number of rows of the run's data that join the built-in ones in the proof. */
 const ownConversations = 20;
 
 export interface ExportResult {
   readonly path: string;
   readonly bytes: number;
   readonly files: readonly ExportedFile[];
-  /** The proof; null when none was asked for. */
+  /** Holds the proof; null when none was asked for. */
   readonly proof: Proof | null;
-  /** Why the file was not kept, which is that its proof failed; null when it was kept. */
+  /** Says why the file was not kept, which is that its proof failed; null when it was kept. */
   readonly refused: ProblemValue | null;
   readonly notes: readonly string[];
 }

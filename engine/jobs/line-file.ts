@@ -8,7 +8,7 @@ import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 
 const newline = 0x0a;
-/** The number of bytes that are read at once; a longer line is read in larger pieces, up to `longestLine`. */
+/** Gives the number of bytes that are read at once; a longer line is read in larger pieces, up to `longestLine`. */
 const pieceBytes = 1 << 20;
 const longestLine = 1 << 24;
 
@@ -87,9 +87,9 @@ export function removedMeanwhile(path: string): Problem {
 }
 
 export interface Lines {
-  /** The values of the lines; undefined for a line that is not JSON. */
+  /** Lists the values of the lines; undefined for a line that is not JSON. */
   readonly values: readonly unknown[];
-  /** The position in bytes to continue from. */
+  /** Gives the position in bytes to continue from. */
   readonly position: number;
   /** Says whether the file holds more than was read at once. */
   readonly more: boolean;

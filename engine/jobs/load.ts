@@ -22,34 +22,36 @@ import type { JobPort } from './port.ts';
 import { followJob, readUnchanged } from './reading.ts';
 
 export interface LoadedRows {
-  /** The examples that are trained on: several for a conversation if the chat template writes earlier turns differently. */
+  /**
+   * Lists the examples that are trained on: several for a conversation if the chat template writes earlier turns differently.
+   */
   readonly rows: readonly StoredRow[];
-  /** The first examples with text and messages, as many as were asked for. */
+  /** Lists the first examples with text and messages, as many as were asked for. */
   readonly whole: readonly TokenRow[];
-  /** The number of rows of the data, including those left out. */
+  /** Gives the number of rows of the data, including those left out. */
   readonly read: number;
   readonly format: DataFormat;
   readonly hash: string;
-  /** The SHA-256 of each file. */
+  /** Holds the SHA-256 of each file. */
   readonly hashes: readonly string[];
-  /** The files that differ from those of the version that was asked for. */
+  /** Lists the files that differ from those of the version that was asked for. */
   readonly changed: readonly string[];
-  /** The number of rows that could not be used and were left out. */
+  /** Gives the number of rows that could not be used and were left out. */
   readonly skipped: number;
   readonly unused: readonly UnusedColumn[];
   readonly findings: RowFindings;
-  /** Why the tokens could not be kept for the next job; null when they are, or were not to be. */
+  /** Says why the tokens could not be kept for the next job; null when they are, or were not to be. */
   readonly notKept: string | null;
 }
 
 export interface RowsReading {
   readonly skipBadRows: boolean;
-  /** The number of tokens that are kept of each example, from its beginning; left out: all of them. */
+  /** Gives the number of tokens that are kept of each example, from its beginning; left out: all of them. */
   readonly maxTokens?: number;
-  /** The number of examples that are wanted with their text and messages. */
+  /** Gives the number of examples that are wanted with their text and messages. */
   readonly whole: number;
   readonly day: Day | undefined;
-  /** The place where tokens are kept from job to job. */
+  /** Holds the place where tokens are kept from job to job. */
   readonly cache: RowCache;
 }
 
@@ -117,7 +119,7 @@ export async function loadRows(
   };
 }
 
-/** The number of rows that are read at a time when only the first rows are wanted. */
+/** Gives the number of rows that are read at a time when only the first rows are wanted. */
 const rowsOfPage = 64;
 
 export interface FirstRowsReading extends RowReading {

@@ -36,21 +36,21 @@ export type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 export interface PreparedRun {
   readonly recipe: Recipe;
   readonly objective: Objective;
-  /** The base that is trained on, quantized if the recipe says so. */
+  /** Holds the base that is trained on, quantized if the recipe says so. */
   readonly model: OpenModel;
   readonly tokenizer: Tokenizer | null;
   readonly data: PreparedData;
   readonly evaluation: PreparedData | null;
-  /** The number of tokens of the longest sequence. */
+  /** Gives the number of tokens of the longest sequence. */
   readonly longest: number;
-  /** The state that the run begins with, and the plan that it is computed by. */
+  /** Holds the state that the run begins with, and the plan that it is computed by. */
   readonly start: TrainingState;
-  /** The adapter that answers the samples before the first step; null for the base alone. */
+  /** Holds the adapter that answers the samples before the first step; null for the base alone. */
   readonly given: Adapter | null;
   readonly totalSteps: number;
-  /** The content of run.json. */
+  /** Holds the content of run.json. */
   readonly record: RunRecord;
-  /** What a person should know of the run, in sentences. */
+  /** Says what a person should know of the run, in sentences. */
   readonly notes: readonly string[];
 }
 

@@ -5,14 +5,15 @@ import type { JobMessage } from '../contract.ts';
 
 export interface PulseSetup {
   readonly descriptor: number;
-  /** How often the event loop of the job has turned. */
+  /** Says how often the event loop of the job has turned. */
   readonly turns: Int32Array<SharedArrayBuffer>;
 }
 
 const { descriptor, turns } = workerData as PulseSetup;
 const millisecondsBetweenBeats = 500;
 /**
- * The processor time between two beats, in microseconds, below which the process only does what every process does by itself.
+ * Gives the processor time between two beats, in microseconds, below which the process only does what every process does by
+ * itself.
  */
 const noWork = 10_000;
 

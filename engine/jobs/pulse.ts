@@ -5,9 +5,11 @@
 import { Worker } from 'node:worker_threads';
 import type { PulseSetup } from './pulse-worker.ts';
 
-/** The descriptor that the host listens on for the pulse, after standard input, output and error and the message channel. */
+/**
+ * Gives the descriptor that the host listens on for the pulse, after standard input, output and error and the message channel.
+ */
 export const pulseDescriptor = 4;
-/** The argument by which the host says that it listens there. */
+/** Gives the argument by which the host says that it listens there. */
 export const pulseArgument = '--pulse';
 
 const millisecondsBetweenTurns = 100;

@@ -14,7 +14,7 @@ interface Follower {
   readonly phase: string;
   readonly isStopped: () => boolean;
   readonly report: (progress: Progress) => void;
-  /** The milliseconds between two reports; 0 reports each group of rows before it is worked on. */
+  /** Gives the milliseconds between two reports; 0 reports each group of rows before it is worked on. */
   readonly every?: number;
 }
 

@@ -34,71 +34,78 @@ import { LineFile, removedMeanwhile } from './line-file.ts';
 export interface RunRecord {
   readonly version: 1;
   readonly recipe: Recipe;
-  /** The date that chat templates print; records of earlier versions have none. */
+  /** Gives the date that chat templates print; records of earlier versions have none. */
   readonly day?: Day;
   readonly base: BaseRecord;
-  /** The adapter that the run started from; null when it started from a new one. */
+  /** Holds the adapter that the run started from; null when it started from a new one. */
   readonly startedFrom: {
     readonly path: string;
     /**
-     * The SHA-256 of the file with its weights, which its version and lineages have too; of both files together when
+     * Gives the SHA-256 of the file with its weights, which its version and lineages have too; of both files together when
      * `configHash` is missing.
      */
     readonly hash: string;
-    /** The SHA-256 of its config; null when that is in the same file. Records of earlier versions have none. */
+    /** Gives the SHA-256 of its config; null when that is in the same file. Records of earlier versions have none. */
     readonly configHash?: string | null;
   } | null;
   readonly data: DataRecord;
   readonly evaluation: DataRecord | null;
-  /** The SHA-256 of the tokenizer's files; null when the model has none of its own. Records of earlier versions have none. */
+  /**
+   * Gives the SHA-256 of the tokenizer's files; null when the model has none of its own. Records of earlier versions have none.
+   */
   readonly tokenizerHash?: string | null;
-  /** The SHA-256 of the chat template; null when there is none. */
+  /** Gives the SHA-256 of the chat template; null when there is none. */
   readonly templateHash: string | null;
   readonly device: { readonly provider: Provider; readonly name: string; readonly threads: number };
   readonly versions: Versions;
   /**
-   * How the run was resumed differently from how it began, in sentences; its bits may not be those of a run without a break.
+   * Says how the run was resumed differently from how it began, in sentences; its bits may not be those of a run without a
+   * break.
    */
   readonly notExact: readonly string[];
   readonly totalSteps: number;
   readonly trainableParameters: number;
   readonly startedAt: string;
-  /** When the run was finished; null while it trains and after a stop. */
+  /** Says when the run was finished; null while it trains and after a stop. */
   readonly finishedAt: string | null;
 }
 export interface BaseRecord {
   readonly path: string;
   readonly name: string;
   readonly family: string;
-  /** The SHA-256 over the weight files. */
+  /** Gives the SHA-256 over the weight files. */
   readonly hash: string;
-  /** The SHA-256 of config.json; null for a GGUF, which has it among its weights. Records of earlier versions have none. */
+  /**
+   * Gives the SHA-256 of config.json; null for a GGUF, which has it among its weights. Records of earlier versions have none.
+   */
   readonly configHash?: string | null;
 }
 export interface DataRecord {
   readonly paths: readonly string[];
-  /** What the fields of a row mean; left out when the format says it. */
+  /** Says what the fields of a row mean; left out when the format says it. */
   readonly mapping?: ColumnMapping;
-  /** What was done to the rows of the files, among it how they were split; left out where all rows of the files were read. */
+  /**
+   * Says what was done to the rows of the files, among it how they were split; left out where all rows of the files were read.
+   */
   readonly changes?: readonly DataChange[];
-  /** The version of the data set; left out when files were named by their paths, and in records of earlier versions. */
+  /** Holds the version of the data set; left out when files were named by their paths, and in records of earlier versions. */
   readonly version?: VersionName;
-  /** The SHA-256 of all files. */
+  /** Gives the SHA-256 of all files. */
   readonly hash: string;
-  /** The SHA-256 of each file, in their order; records of earlier versions have none. */
+  /** Holds the SHA-256 of each file, in their order; records of earlier versions have none. */
   readonly hashes?: readonly string[];
-  /** The SHA-256 of the token ids and labels of the rows in their order; records of earlier versions have none. */
+  /** Gives the SHA-256 of the token ids and labels of the rows in their order; records of earlier versions have none. */
   readonly tokensHash?: string;
   readonly format: DataFormat;
-  /** The number of rows that were used. */
+  /** Gives the number of rows that were used. */
   readonly rows: number;
-  /** The number of examples: several for a conversation if the chat template writes earlier turns differently. */
+  /** Gives the number of examples: several for a conversation if the chat template writes earlier turns differently. */
   readonly examples: number;
-  /** The number of rows that could not be used. */
+  /** Gives the number of rows that could not be used. */
   readonly skipped: number;
-  /** The number of examples truncated to the maximum length. */
+  /** Gives the number of examples truncated to the maximum length. */
   readonly truncated: number;
-  /** The number of examples whose supervised tokens were all cut off. */
+  /** Gives the number of examples whose supervised tokens were all cut off. */
   readonly withoutTarget: number;
 }
 
@@ -111,11 +118,11 @@ export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | A
  */
 export interface BeginEvent {
   readonly type: 'begin';
-  /** UTC milliseconds, as in every event. */
+  /** Gives the time in UTC milliseconds, as in every event. */
   readonly at: number;
-  /** The step that the session begins after; 0 for a new run. */
+  /** Gives the step that the session begins after; 0 for a new run. */
   readonly step: number;
-  /** The number of tokens of the longest row. */
+  /** Gives the number of tokens of the longest row. */
   readonly longest: number;
 }
 /** A person should know this of the run; the text is one or more sentences. */
@@ -135,7 +142,7 @@ export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly at: number;
   readonly step: number;
-  /** The name of its folder in `checkpoints/`. */
+  /** Gives the name of its folder in `checkpoints/`. */
   readonly name: string;
   readonly bytes: number;
 }
@@ -143,9 +150,9 @@ export interface CheckpointEvent {
 export interface AdapterEvent {
   readonly type: 'adapter';
   readonly at: number;
-  /** The number of steps that it was trained for. */
+  /** Gives the number of steps that it was trained for. */
   readonly step: number;
-  /** The loss of the last evaluation; null when there was none. */
+  /** Gives the loss of the last evaluation; null when there was none. */
   readonly evalLoss: number | null;
   readonly adapter: AdapterDescription;
 }
@@ -154,7 +161,7 @@ export interface EndEvent {
   readonly type: 'end';
   readonly at: number;
   readonly state: 'done' | 'stopped' | 'failed';
-  /** Why the session failed; null when it did not. */
+  /** Says why the session failed; null when it did not. */
   readonly problem: ProblemValue | null;
 }
 
@@ -191,7 +198,7 @@ export function alreadyTraining(path: string): Problem {
   return new Problem('not-allowed', `A run is already training in ${path}.`, 'Stop it first, or choose another folder.');
 }
 
-/** How long a job without its host may take to end. */
+/** Says how long a job without its host may take to end. */
 const millisecondsToBeGone = 5000;
 
 /** Returns the name of the pipe that locks a run's folder on Windows; it does not depend on how the path is written. */
@@ -216,15 +223,15 @@ export class RunFolder {
   readonly #record: string;
   readonly #onWritten: () => void;
   #isWritten = false;
-  /** What to remove if the run does not reach its first step; null for a resumed run. */
+  /** Says what to remove if the run does not reach its first step; null for a resumed run. */
   #begun: { readonly madeFolder: boolean } | null = null;
-  /** The lines of the log from before the session began. */
+  /** Lists the lines of the log from before the session began. */
   readonly #said: LogEvent[] = [];
   #metrics: LineFile | null = null;
   #events: LineFile | null = null;
   #isHeld = false;
   #evaluated: ReadonlySet<number> = new Set();
-  /** The loss of the newest evaluation, of this session or an earlier one; null when there is none. */
+  /** Gives the loss of the newest evaluation, of this session or an earlier one; null when there is none. */
   #evalLoss: number | null = null;
 
   /**

@@ -45,7 +45,7 @@ class ProcessPort implements JobPort {
   readonly #stopped = Promise.withResolvers<void>();
   #handler: ((request: JobRequest, asker: Asker) => Promise<unknown>) | null = null;
   #waiting: { id: number; request: JobRequest }[] = [];
-  /** The controllers that cancel the requests in progress, by id. */
+  /** Holds the controllers that cancel the requests in progress, by id. */
   readonly #cancels = new Map<number, AbortController>();
 
   send(message: JobMessage): void {

@@ -14,7 +14,7 @@ export interface RunNews {
   readonly steps: readonly StepMetrics[];
   readonly evaluations: readonly EvalMetrics[];
   readonly events: readonly RunEvent[];
-  /** The number of lines that are none of these; a person is told of them. */
+  /** Gives the number of lines that are none of these; a person is told of them. */
   readonly unreadable: number;
   readonly position: RunPosition;
   /** Says whether there is more to read. */

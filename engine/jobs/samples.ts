@@ -12,7 +12,7 @@ import { openSession } from '../runtime/session.ts';
 import type { JobPort } from './port.ts';
 import type { RunFolder } from './run-folder.ts';
 
-/** The most evaluation rows whose prompts are answered. */
+/** Limits the evaluation rows whose prompts are answered. */
 export const maxPrompts = 3;
 
 /**

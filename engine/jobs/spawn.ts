@@ -12,9 +12,9 @@ import { pulseArgument, pulseDescriptor } from './pulse.ts';
 import type { JobProcess } from './supervisor.ts';
 
 const entryOfJobs = fileURLToPath(new URL('./run-job.ts', import.meta.url));
-/** The number of characters kept of the error output, which is enough for what a process says when it gives up. */
+/** Gives the number of characters kept of the error output, which is enough for what a process says when it gives up. */
 const keptCharacters = 8192;
-/** The wait in milliseconds for what the process may have said last. */
+/** Gives the wait in milliseconds for what the process may have said last. */
 const millisecondsToDrain = 1000;
 
 /**

@@ -44,9 +44,9 @@ export function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input
 
 export interface Start {
   readonly start: TrainingState;
-  /** Why the bits may differ from those of a run that was never interrupted. */
+  /** Says why the bits may differ from those of a run that was never interrupted. */
   readonly notExact: readonly string[];
-  /** What a person should know of how it is resumed, in sentences. */
+  /** Says what a person should know of how it is resumed, in sentences. */
   readonly notes: readonly string[];
 }
 
@@ -54,7 +54,7 @@ export interface Start {
 interface Bases {
   readonly model: OpenModel;
   readonly whole: OpenModel;
-  /** The adapter that is trained further; null for a new one. */
+  /** Holds the adapter that is trained further; null for a new one. */
   readonly first: Adapter | null;
 }
 

@@ -29,7 +29,7 @@ export interface JobOptions {
 }
 
 export interface RequestOptions {
-  /** The seconds without progress after which the job is killed; null for no limit. */
+  /** Gives the seconds without progress after which the job is killed; null for no limit. */
   readonly silenceSeconds?: number | null;
   /** Tells the job, when it fires, that nobody waits for the answer any more. */
   readonly signal?: AbortSignal | undefined;
@@ -44,36 +44,36 @@ interface Waiting {
   readonly at: () => At;
 }
 
-/** The time in which a job that nobody waits for any more can remove what it has half written. */
+/** Gives the time in which a job that nobody waits for any more can remove what it has half written. */
 const secondsToTidy = 10;
-/** The time in which a stopped job must end while nothing is lost with it. */
+/** Gives the time in which a stopped job must end while nothing is lost with it. */
 const secondsToStop = 4;
 /**
- * The time in which a job that is stopped during steps must end, because it finishes the step in progress and its checkpoint
- * first. It is extended to `stepsToWait` times the slowest step.
+ * Gives the time in which a job that is stopped during steps must end, because it finishes the step in progress and its
+ * checkpoint first. It is extended to `stepsToWait` times the slowest step.
  */
 const secondsForStep = 120;
 const stepsToWait = 10;
 /**
- * The time in which a process must be gone after its result, or after it was killed. After that the system is taken not to
- * release it.
+ * Gives the time in which a process must be gone after its result, or after it was killed. After that the system is taken not
+ * to release it.
  */
 const secondsToLeave = 5;
-/** The time without a sign of life after which a process is taken to hang. It is noticed within 30 s. */
+/** Gives the time without a sign of life after which a process is taken to hang. It is noticed within 30 s. */
 const silentSeconds = 25;
 /**
- * The same for a process that lives and does nothing, when that is less certain: a process may wait for an accelerator that
- * computes, and only Linux tells that a process waits for the disk.
+ * Gives the same for a process that lives and does nothing, when that is less certain: a process may wait for an accelerator
+ * that computes, and only Linux tells that a process waits for the disk.
  */
 const idleSecondsElsewhere = 600;
 
 /** Says how long a job is waited for, in seconds. */
 export interface Patience {
-  /** The time without any sign of life. */
+  /** Gives the time without any sign of life. */
   readonly silent: number;
-  /** The time with signs of life, but without computing, reading or writing. */
+  /** Gives the time with signs of life, but without computing, reading or writing. */
   readonly idle: number;
-  /** The time to be gone after the result, or after being killed. */
+  /** Gives the time to be gone after the result, or after being killed. */
   readonly leave: number;
 }
 
@@ -88,7 +88,10 @@ function patienceFor(spec: JobSpec): Patience {
 export class Job {
   readonly id = randomUUID();
   readonly spec: JobSpec;
-  /** The job's result; rejects with a Problem. It settles only when the process is gone, so that its files are free by then. */
+  /**
+   * Holds the job's result; rejects with a Problem. It settles only when the process is gone, so that its files are free by
+   * then.
+   */
   readonly finished: Promise<unknown>;
   readonly #process: JobProcess;
   readonly #waiting = new Map<number, Waiting>();
@@ -101,15 +104,15 @@ export class Job {
   readonly #watch: NodeJS.Timeout;
   readonly #patience: Patience;
   /**
-   * The seconds of silence, counted rather than read off a clock: while a computer sleeps, or this process is busy, nobody is
-   * silent.
+   * Holds the seconds of silence, counted rather than read off a clock: while a computer sleeps, or this process is busy,
+   * nobody is silent.
    */
   #silentFor = 0;
   #cpu: string | null = null;
   /** Says whether steps are being made. */
   #underway = false;
   #slowestStep = 0;
-  /** The rows that the job itself was at when it last reported progress; undefined once it has begun something else. */
+  /** Holds the rows that the job itself was at when it last reported progress; undefined once it has begun something else. */
   #at: At;
   #settle: (outcome: Outcome) => void = () => {};
 

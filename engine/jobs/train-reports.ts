@@ -3,7 +3,7 @@ import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import type { JobPort } from './port.ts';
 import type { RunFolder } from './run-folder.ts';
 
-/** The number of latest steps whose median duration is expected of the next steps. */
+/** Gives the number of latest steps whose median duration is expected of the next steps. */
 const recentSteps = 20;
 const millisecondsBetweenMessages = 100;
 
@@ -12,7 +12,7 @@ export class TrainReports {
   readonly #port: JobPort;
   readonly #folder: RunFolder;
   readonly #totalSteps: number;
-  /** The duration in seconds of the slowest step that was not reported yet; 0 when all were. */
+  /** Holds the duration in seconds of the slowest step that was not reported yet; 0 when all were. */
   #slowest = 0;
   #durations: number[] = [];
   #sentAt = -Infinity;

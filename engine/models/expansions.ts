@@ -15,7 +15,7 @@ const trustedMilliseconds = 24 * 3600 * 1000;
 
 interface HashRecord {
   readonly sha256: string;
-  /** The identity of the file when it was last found to have the hash. */
+  /** Gives the identity of the file when it was last found to have the hash. */
   readonly identity: string | null;
   readonly checkedAt: number;
 }

@@ -6,7 +6,7 @@ import { fileStamp, makeFolder, writeFileAtomic } from '../formats/files.ts';
 
 const bytesBetweenReports = 1 << 28;
 
-/** The hashes known to this process, by paths, sizes and times of the files. */
+/** Holds the hashes known to this process, by paths, sizes and times of the files. */
 const known = new Map<string, string>();
 
 /**

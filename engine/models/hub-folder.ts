@@ -8,7 +8,7 @@ import { fileIn, isFolder, readJsonObject, readText, requireInside } from '../fo
 import { Problem } from '../problem.ts';
 
 export interface LocatedModel {
-  /** The path of the folder or file, with the links above it resolved. */
+  /** Gives the path of the folder or file, with the links above it resolved. */
   readonly path: string;
   readonly format: 'hub' | 'gguf';
   /** Sentences about how the model was found. */

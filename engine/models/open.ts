@@ -14,20 +14,20 @@ import type { TokenizerSource } from './tokenizer-source.ts';
 import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTensor } from './weights.ts';
 
 export interface OpenModel {
-  /** The path of the folder or file, with links resolved. */
+  /** Gives the path of the folder or file, with links resolved. */
   readonly path: string;
   readonly format: 'hub' | 'gguf';
   readonly spec: DecoderSpec;
   readonly weights: ModelWeights;
-  /** The tensors of the files besides the text model, such as those of a vision tower. */
+  /** Lists the tensors of the files besides the text model, such as those of a vision tower. */
   readonly otherParts: readonly StoredTensor[];
   readonly info: ModelInfo;
   readonly tokenizerSource: TokenizerSource | null;
-  /** The folder of the adapter that tokenizer and chat template come from; null where they are the model's own. */
+  /** Gives the folder of the adapter that tokenizer and chat template come from; null where they are the model's own. */
   readonly tokenizerFolder: string | null;
-  /** The paths of its weight files. */
+  /** Lists the paths of its weight files. */
   readonly files: readonly string[];
-  /** The SHA-256 over the weight files, computed when first asked for. */
+  /** Gives the SHA-256 over the weight files, computed when first asked for. */
   readonly hash: string;
 }
 

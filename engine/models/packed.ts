@@ -5,10 +5,10 @@
 import { Problem } from '../problem.ts';
 import type { StoredTensor } from './weights.ts';
 
-/** The fields of config.json that say how weights are packed. */
+/** Lists the fields of config.json that say how weights are packed. */
 export const packingFields = ['quantization_config', 'quantization', 'compression_config'] as const;
 
-/** The names of tensors that lie beside packed weights, by the program that packs. */
+/** Lists the names of tensors that lie beside packed weights, by the program that packs. */
 const signs: readonly (readonly [by: string, names: RegExp])[] = [
   ['bitsandbytes', /\.(absmax|quant_map|nested_absmax|nested_quant_map|SCB|weight_format)$|\.quant_state\./],
   ['GPTQ or AWQ', /\.(qweight|qzeros|g_idx)$/],
@@ -21,12 +21,12 @@ const signs: readonly (readonly [by: string, names: RegExp])[] = [
   ['MLX', /\.(scales|biases)$/],
 ];
 
-/** The types of weights that are not packed. */
+/** Holds the types of weights that are not packed. */
 const plainTypes = new Set(['F64', 'F32', 'F16', 'BF16']);
 
 /**
- * The methods, by `quant_method` of transformers, that only change how weights are stored: unquantized weights are then the
- * model. Others, such as BitNet, also change the computation.
+ * Holds the methods, by `quant_method` of transformers, that only change how weights are stored: unquantized weights are then
+ * the model. Others, such as BitNet, also change the computation.
  */
 const storing = new Set([
   ...['bitsandbytes', 'gptq', 'awq', 'auto-round', 'fp8', 'fbgemm_fp8', 'compressed-tensors', 'modelopt', 'mxfp4'],

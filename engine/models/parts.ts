@@ -8,7 +8,7 @@ export type BlockRole = NormRole | LinearRole;
 export interface NormSpec {
   readonly kind: 'rms' | 'layer';
   readonly epsilon: number;
-  /** Whether the norm has a factor; with `plusOne` the factor is one more than the stored weight (Gemma). */
+  /** Says whether the norm has a factor; with `plusOne` the factor is one more than the stored weight (Gemma). */
   readonly weight: 'plain' | 'plusOne' | 'none';
   readonly bias: boolean;
 }
@@ -18,7 +18,7 @@ export interface PartLinear {
   readonly role: LinearRole;
   readonly inFeatures: number;
   readonly outFeatures: number;
-  /** Whether it is the last layer of the part, whose result is added to the residual stream. */
+  /** Says whether it is the last layer of the part, whose result is added to the residual stream. */
   readonly last: boolean;
 }
 
@@ -31,7 +31,7 @@ export interface PartTensor {
 
 /** Describes an array that a part keeps from token to token of a row. Without `tokens` in its shape it does not grow. */
 export interface StateArray {
-  /** The name of the array, such as `key`. */
+  /** Gives the name of the array, such as `key`. */
   readonly name: string;
   readonly shape: readonly (number | 'tokens')[];
 }

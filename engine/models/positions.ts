@@ -6,7 +6,7 @@ export function positionLimit({ learnedPositions }: Pick<DecoderSpec, 'learnedPo
   return learnedPositions ?? Number.POSITIVE_INFINITY;
 }
 
-/** The fields of a spec that say how long rows may be. */
+/** Holds the fields of a spec that say how long rows may be. */
 export type PositionsSpec = Pick<DecoderSpec, 'contextLength' | 'learnedPositions' | 'ropes'>;
 
 /**

@@ -24,9 +24,9 @@ export interface OuterNames {
   readonly token_embd: string;
   readonly position_embd?: string;
   readonly output_norm: string;
-  /** The path of the output head, also where it is tied to the embedding. */
+  /** Gives the path of the output head, also where it is tied to the embedding. */
   readonly output: string;
-  /** The path of the blocks, such as `model.layers`; a dot and the number of a block follow it. */
+  /** Gives the path of the blocks, such as `model.layers`; a dot and the number of a block follow it. */
   readonly blocks: string;
 }
 
@@ -36,10 +36,11 @@ export type BlockNames = Readonly<Partial<Record<BlockRole, string>>>;
 /** Describes a rotary position embedding. */
 export interface RopeSpec {
   readonly theta: number;
-  /** The number of leading elements of a head that are rotated; headDim when all are. */
+  /** Gives the number of leading elements of a head that are rotated; headDim when all are. */
   readonly dimension: number;
   /**
-   * Whether a pair is two neighbouring elements; otherwise it is an element of the first half and its partner in the second.
+   * Says whether a pair is two neighbouring elements; otherwise it is an element of the first half and its partner in the
+   * second.
    */
   readonly interleaved: boolean;
   readonly scaling: RopeScaling;
@@ -64,9 +65,9 @@ export type RopeScaling =
       readonly betaFast: number;
       readonly betaSlow: number;
       readonly originalContextLength: number;
-      /** The factor of cos and sin. */
+      /** Gives the factor of cos and sin. */
       readonly attentionFactor: number;
-      /** Whether the bounds of the ramp are rounded outwards to whole pairs. */
+      /** Says whether the bounds of the ramp are rounded outwards to whole pairs. */
       readonly truncate: boolean;
     }
   | {
@@ -86,7 +87,7 @@ export type RopeScaling =
 export interface Wiring {
   /** With `parallel`, mixer and feed-forward both read the block's input, and both results are added to it. */
   readonly order: 'sequential' | 'parallel';
-  /** The factor of what a part adds to the residual stream. */
+  /** Gives the factor of what a part adds to the residual stream. */
   readonly residualScale: number;
 }
 
@@ -94,26 +95,26 @@ export interface Wiring {
 export interface BlockSpec {
   readonly mixer: Mixer;
   readonly feedForward: FeedForward;
-  /** The kind of all norms of the residual stream that have a name, before and after each part. */
+  /** Holds the kind of all norms of the residual stream that have a name, before and after each part. */
   readonly norm: NormSpec;
   readonly wiring: Wiring;
   readonly names: BlockNames;
-  /** The linear layers that have a bias. */
+  /** Lists the linear layers that have a bias. */
   readonly biases: readonly LinearRole[];
 }
 
 export interface DecoderSpec {
-  /** The family, named as in `model_type` of config.json. */
+  /** Gives the family, named as in `model_type` of config.json. */
   readonly family: string;
   readonly modules: OuterNames;
   readonly hiddenSize: number;
   readonly vocabularySize: number;
   readonly contextLength: number;
-  /** The factor of the embedded tokens. */
+  /** Gives the factor of the embedded tokens. */
   readonly embeddingScale: number;
-  /** The number of rows of the learned position embedding; null without one. */
+  /** Gives the number of rows of the learned position embedding; null without one. */
   readonly learnedPositions: number | null;
-  /** The blocks from the embedding to the head; they may have different kinds and sizes. */
+  /** Lists the blocks from the embedding to the head; they may have different kinds and sizes. */
   readonly blocks: readonly BlockSpec[];
   readonly ropes: readonly RopeSpec[];
   /**
@@ -121,15 +122,15 @@ export interface DecoderSpec {
    * not.
    */
   readonly queryGrowth: { readonly beta: number; readonly originalContextLength: number } | null;
-  /** The norm before the head. */
+  /** Holds the norm before the head. */
   readonly norm: NormSpec;
-  /** Whether the output head is the embedding matrix. */
+  /** Says whether the output head is the embedding matrix. */
   readonly tiedEmbeddings: boolean;
   readonly head: {
     readonly bias: boolean;
-    /** The factor of the logits. */
+    /** Gives the factor of the logits. */
     readonly scale: number;
-    /** The cap of the logits: z becomes cap · tanh(z / cap), after the scale; null without one. */
+    /** Gives the cap of the logits: z becomes cap · tanh(z / cap), after the scale; null without one. */
     readonly cap: number | null;
   };
 }
@@ -140,7 +141,7 @@ export interface ModelTensor {
   readonly shape: readonly number[];
   readonly role: OuterRole | BlockRole;
   readonly kind: 'weight' | 'bias';
-  /** The index of the block, from 0; null outside of the blocks. */
+  /** Gives the index of the block, from 0; null outside of the blocks. */
   readonly layer: number | null;
 }
 
@@ -195,7 +196,7 @@ function blockTensors({ mixer, feedForward, norm, names }: BlockSpec, hiddenSize
   ];
 }
 
-/** The roles of the norms of the residual stream, before or after a part. */
+/** Names the roles of the norms of the residual stream, before or after a part. */
 export type StreamNorm = 'attn_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
 
 /** Returns the name of the stored tensor behind a name: that of a tied head is the embedding. */
@@ -213,9 +214,9 @@ export function modulePath({ modules, blocks }: DecoderSpec, layer: number, role
 /** Describes a linear layer of one block. */
 export interface LinearLayer extends PartLinear {
   readonly part: 'mixer' | 'feed-forward';
-  /** The last part of its path, such as `q_proj`. */
+  /** Gives the last part of its path, such as `q_proj`. */
   readonly name: string;
-  /** Its path, such as `model.layers.3.self_attn.q_proj`. */
+  /** Gives its path, such as `model.layers.3.self_attn.q_proj`. */
   readonly path: string;
   readonly layer: number;
   readonly bias: boolean;
@@ -241,7 +242,7 @@ export function blockLinears(spec: DecoderSpec, layer: number): LinearLayer[] {
 
 /** Describes a linear layer that has one shape in several blocks. */
 export interface LinearKind extends Omit<LinearLayer, 'layer'> {
-  /** The path with `{layer}` in place of the block's number. */
+  /** Gives the path with `{layer}` in place of the block's number. */
   readonly path: string;
   readonly layers: readonly number[];
 }

@@ -5,14 +5,14 @@ import type { GgufValue } from '../formats/gguf.ts';
 export type TokenizerSource =
   | {
       readonly kind: 'hub';
-      /** The text of tokenizer.json, tens of MB for a large vocabulary, read when first asked for. */
+      /** Gives the text of tokenizer.json, tens of MB for a large vocabulary, read when first asked for. */
       readonly tokenizerJson: string;
       readonly tokenizerConfig: Readonly<Record<string, unknown>>;
-      /** The content of special_tokens_map.json and added_tokens.json, which older folders have. */
+      /** Holds the content of special_tokens_map.json and added_tokens.json, which older folders have. */
       readonly specialTokensMap?: Readonly<Record<string, unknown>> | null;
       readonly addedTokens?: Readonly<Record<string, unknown>> | null;
       readonly generationConfig: Readonly<Record<string, unknown>> | null;
-      /** The model's config.json, which names the class of the tokenizer and the ids for generation. */
+      /** Holds the model's config.json, which names the class of the tokenizer and the ids for generation. */
       readonly config?: Readonly<Record<string, unknown>> | null;
       readonly chatTemplate: string | null;
     }

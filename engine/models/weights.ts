@@ -24,7 +24,7 @@ import type { Layout } from './layout.ts';
 
 /** Locates one unquantized tensor in a file, row-major, little-endian, as an ONNX initializer with external data does. */
 export interface DenseLocation {
-  /** The type of the stored numbers; a graph widens what is not float32 where it reads it. */
+  /** Gives the type of the stored numbers; a graph widens what is not float32 where it reads it. */
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
   readonly path: string;
   readonly offset: number;
@@ -42,13 +42,13 @@ export interface FilePart {
 /** Locates the parts of a quantized matrix; `PackedMatrix` explains them. */
 export interface PackedLocation extends PackedFormat {
   readonly shape: readonly [rows: number, columns: number];
-  /** The numbers in the order of 4-bit products. */
+  /** Holds the numbers in the order of 4-bit products. */
   readonly nibbles: FilePart;
   readonly nibbleScales: FilePart;
-  /** The zero points of the product; null where its defaults are right. */
+  /** Holds the zero points of the product; null where its defaults are right. */
   readonly nibbleZeros: FilePart | null;
   readonly nibbleMinima: FilePart | null;
-  /** The same numbers in the order in which they are dequantized fastest. */
+  /** Holds the same numbers in the order in which they are dequantized fastest. */
   readonly halves: FilePart;
   readonly scales: FilePart;
   readonly zeroLevels: FilePart;
@@ -87,16 +87,16 @@ export interface ModelWeights {
 /** Describes one tensor in the file that stores it. */
 export interface StoredTensor {
   readonly path: string;
-  /** The name in its file, for messages. */
+  /** Gives the name in its file, for messages. */
   readonly name: string;
   readonly type: string;
   readonly shape: readonly number[];
   readonly offset: number;
   readonly length: number;
-  /** Whether its numbers lie in another order, or have other values, than in the model. */
+  /** Says whether its numbers lie in another order, or have other values, than in the model. */
   readonly moved: boolean;
   load(): Float32Array;
-  /** The bytes of a quantized tensor, whose rows may lie in another order; missing where more than rows was moved. */
+  /** Holds the bytes of a quantized tensor, whose rows may lie in another order; missing where more than rows was moved. */
   readonly quants?: { bytes(): Uint8Array; storedRow(row: number): number };
 }
 
@@ -274,7 +274,10 @@ export class StoredWeights implements ModelWeights {
   }
 }
 
-/** The sizes of blocks to try. The first is QLoRA's, used where it divides a row; in 4 bits it takes 0.58 bytes per number. */
+/**
+ * Lists the sizes of blocks to try. The first is QLoRA's, used where it divides a row; in 4 bits it takes 0.58 bytes per
+ * number.
+ */
 const blockSizes = [64, 32, 16];
 
 /** Returns the shape of a matrix, or that of all matrices stacked in one tensor, laid one above the other. */

@@ -36,7 +36,7 @@ const packageName = 'microsoft.ml.onnxruntime.gpu.linux';
 const providers = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
 const binaries = 'bin/napi-v6/linux/x64';
 
-/** A sentence that says what the system must bring besides the copy. */
+/** Gives a sentence that says what the system must bring besides the copy. */
 export const alsoNeeded =
   'It also needs an NVIDIA driver for CUDA 13 and, where the system looks for libraries, ' +
   'those of CUDA 13: libcudart, libcublas, libcublasLt and libcurand.';

@@ -47,11 +47,11 @@ export function fastest(devices: readonly DeviceInfo[]): DeviceInfo {
   return devices.filter(({ usable }) => usable).reduce((best, device) => (rate(device) > rate(best) ? device : best));
 }
 
-/** An accelerator, as far as it can be judged without trying it. */
+/** Describes an accelerator, as far as it can be judged without trying it. */
 export interface Candidate {
   readonly provider: Exclude<Provider, 'cpu'>;
   readonly name: string;
-  /** Why the accelerator cannot be there; null where only a trial can tell. */
+  /** Says why the accelerator cannot be there; null where only a trial can tell. */
   readonly missing: string | null;
 }
 

@@ -17,11 +17,11 @@ import { makeFolder, syncFolder } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 
-/** A file to download, with the size and hash it must have. */
+/** Describes a file to download, with the size and hash it must have. */
 export interface Download {
   readonly url: string;
   readonly bytes: number;
-  /** The SHA-512 of the whole file, in base64. */
+  /** Gives the SHA-512 of the whole file, in base64. */
   readonly sha512: string;
 }
 
@@ -32,7 +32,7 @@ export interface Download {
 const silenceMilliseconds = 30_000;
 const slowestBytesPerSecond = 20_000;
 const graceMilliseconds = 120_000;
-/** Bytes that no wanted file reaches: several times the size of the largest. */
+/** Gives the bytes that no wanted file reaches: several times the size of the largest. */
 const largestFile = 4e9;
 const longestAnswer = 1 << 20;
 const mostRedirects = 5;

@@ -39,11 +39,14 @@ export function cpuTimeOf(pid: number): string | null {
   }
 }
 
-/** The memory that is there for this process, in bytes. */
+/** Holds the memory that is there for this process, in bytes. */
 export interface MachineMemory {
-  /** The most that this process and those it starts may have. */
+  /** Gives the most that this process and those it starts may have. */
   readonly total: number;
-  /** The part of `total` that nobody uses, or that the system would give up for them, such as copies of what is on the disk. */
+  /**
+   * Gives the part of `total` that nobody uses, or that the system would give up for them, such as copies of what is on the
+   * disk.
+   */
   readonly free: number;
 }
 

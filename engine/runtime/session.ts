@@ -16,15 +16,15 @@ const elsewhere = process.env['LOWRANK_RUNTIME'];
 const require = createRequire(elsewhere === undefined ? import.meta.url : join(elsewhere, 'package.json'));
 const { InferenceSession, Tensor } = require('onnxruntime-node') as typeof Runtime;
 
-/** A tensor as the runtime takes and returns it, row-major. */
+/** Describes a tensor as the runtime takes and returns it, row-major. */
 export interface TensorValue {
   readonly type: 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64' | 'bool';
-  /** The elements; half precision and bfloat16 are given as their bits. */
+  /** Holds the elements; half precision and bfloat16 are given as their bits. */
   readonly data: Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array;
   readonly dims: readonly number[];
 }
 
-/** An opened model that is ready to compute. */
+/** Describes an opened model that is ready to compute. */
 export interface GraphSession {
   /**
    * Computes the outputs by name from the inputs by name. It blocks this process meanwhile. Fed arrays are read in place and
@@ -45,9 +45,9 @@ export interface SessionOptions {
    * is for a process that converts no weights afterwards.
    */
   readonly flushDenormals?: boolean;
-  /** The folder of the files named in the model; the root of the file system by default. */
+  /** Gives the folder of the files named in the model; the root of the file system by default. */
   readonly externalFolder?: string;
-  /** The prefix of the file name under which a profile is written; no profile without it. */
+  /** Gives the prefix of the file name under which a profile is written; no profile without it. */
   readonly profile?: string;
 }
 

@@ -22,7 +22,7 @@ import { checkWhole, Damage } from './check.ts';
 import { migrations, versionOf } from './migrate.ts';
 
 const daysKept = 7;
-/** How many copies from before one and the same migration are kept. */
+/** Says how many copies from before one and the same migration are kept. */
 const keptPerMigration = 3;
 
 const dayName = /^(\d+-)?day-\d{4}-\d{2}-\d{2}\.sqlite$/;

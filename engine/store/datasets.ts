@@ -21,7 +21,7 @@ interface Row {
   id: string;
   project_id: string;
   name: string;
-  /** The present version; null: the newest. */
+  /** Gives the present version; null: the newest. */
   version_id: string | null;
   created_at: number;
 }
@@ -68,7 +68,7 @@ export class Datasets {
     const row = this.#db.prepare<[string], VersionRow>('SELECT * FROM dataset_versions WHERE id = ?').get(id);
     return this.#rows.one('dataset_versions', row, fromVersionRow);
   }
-  /** The versions of a data set, the newest first. */
+  /** Returns the versions of a data set, the newest first. */
   versions(datasetId: string): DatasetVersion[] {
     return this.#rows.list(
       'dataset_versions',

@@ -27,8 +27,8 @@ import { salvage, type Saved } from './salvage.ts';
 
 const fileName = 'studio.sqlite';
 /**
- * The endings of a database's files: the file itself, SQLite's log of changes that are not in the file yet, and the index of
- * that log.
+ * Lists the endings of a database's files: the file itself, SQLite's log of changes that are not in the file yet, and the index
+ * of that log.
  */
 const endings = ['', '-wal', '-shm'];
 

@@ -2,7 +2,7 @@
 import type { Database } from 'better-sqlite3';
 import type { LogLine } from '../contract.ts';
 
-/** The most lines of one answer, about 1 MB as JSON. */
+/** Limits the lines of one answer, about 1 MB as JSON. */
 const linesOfPage = 10_000;
 
 export class Log {

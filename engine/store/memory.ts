@@ -5,7 +5,7 @@ import { jsonObject, type Rows } from './rows.ts';
 
 export interface MemoryMeasure {
   readonly recipe: Partial<Recipe>;
-  /** The number of tokens of the longest row. */
+  /** Gives the number of tokens of the longest row. */
   readonly longest: number;
   readonly bytes: number;
   readonly measuredBy: string;

@@ -8,7 +8,7 @@ import { measuresOf, withMeasures, type MeasureTotals } from '../measures.ts';
 import { MeasureTable, type MeasuresAt, type Subject } from './measures.ts';
 import { jsonObject } from './rows.ts';
 
-/** The most steps of one answer, about 4 MB as JSON. */
+/** Limits the steps of one answer, about 4 MB as JSON. */
 const metricsOfPage = 20_000;
 
 export class Metrics {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
 import type { ProblemValue } from '../problem.ts';
 
-/** The most notices that are kept. Older ones are dropped, but stay in the log. */
+/** Limits the notices that are kept. Older ones are dropped, but stay in the log. */
 const mostKept = 20;
 
 export class Notices {

@@ -28,8 +28,8 @@ import { SampleStates } from './sample-state.ts';
 import { Samples } from './samples.ts';
 
 /**
- * The largest file, in bytes, that is checked at every opening; a check takes half a second for 60 MB. A larger file is checked
- * only when it was not closed properly.
+ * Gives the largest file, in bytes, that is checked at every opening; a check takes half a second for 60 MB. A larger file is
+ * checked only when it was not closed properly.
  */
 const alwaysCheckedBytes = 8_000_000;
 
@@ -48,7 +48,7 @@ export class Store {
   readonly exports: Exports;
   readonly sampleState: SampleStates;
   readonly knownPaths: KnownPaths;
-  /** What people should be told of the database. */
+  /** Says what people should be told of the database. */
   readonly notices: Notices;
   readonly #db: Database.Database;
 
@@ -141,7 +141,7 @@ function watch(db: Database.Database, report: (error: Error) => Problem): void {
 /** Returns the path of the file beside the database that says what was found wrong with it. */
 const suspicion = (path: string): string => `${path}.suspect`;
 
-/** The longest path of a data folder, in bytes: SQLite's limit on Unix, less the names that backups and healing add. */
+/** Gives the longest path of a data folder, in bytes: SQLite's limit on Unix, less the names that backups and healing add. */
 const longestDataDir = 512 - 100;
 
 /**

@@ -6,10 +6,10 @@ import type { RunJob } from './runs.ts';
 
 export interface QueuedRun {
   readonly runId: string;
-  /** The fields that were asked for; a resumed run keeps its other fields. */
+  /** Holds the fields that were asked for; a resumed run keeps its other fields. */
   readonly recipe: RecipeInput;
   readonly job: RunJob;
-  /** The step of the checkpoint from which a host continued it by itself; null until one has. */
+  /** Gives the step of the checkpoint from which a host continued it by itself; null until one has. */
   readonly continuedFrom: number | null;
 }
 

@@ -3,7 +3,7 @@
  */
 import { Problem, type ProblemValue } from '../problem.ts';
 
-/** The most rows that one notice names; the log names all. */
+/** Limits the rows that one notice names; the log names all. */
 const rowsNamed = 5;
 
 /** Parses the JSON array in a column. Throws an Error when it holds anything else. */
@@ -31,7 +31,7 @@ function parse(column: string, text: string): unknown {
 
 export class Rows {
   readonly #tell: (problem: ProblemValue) => void;
-  /** The rows that are in the log already. */
+  /** Holds the rows that are in the log already. */
   readonly #known = new Set<string>();
 
   constructor(tell: (problem: ProblemValue) => void) {

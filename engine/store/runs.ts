@@ -14,8 +14,8 @@ export interface RunJob {
   readonly data: DataAt;
   readonly adapterPath: string | null;
   /**
-   * The hash of the adapter version that the run starts from; left out when the adapter was named by its path, and in runs of
-   * an earlier studio.
+   * Gives the hash of the adapter version that the run starts from; left out when the adapter was named by its path, and in
+   * runs of an earlier studio.
    */
   readonly adapterHash?: string;
   /** That of its config, likewise. */
@@ -115,7 +115,7 @@ export interface RunChange {
   readonly problem?: ProblemValue | null;
   readonly notes?: string;
   readonly tags?: readonly string[];
-  /** What its runner identifies the computation by. */
+  /** Says what its runner identifies the computation by. */
   readonly process?: object | null;
   readonly metricsRead?: number;
   readonly eventsRead?: number;

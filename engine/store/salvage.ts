@@ -9,21 +9,21 @@ import { migrate, versionOf } from './migrate.ts';
 /** Counts what became of the rows of one table. */
 export interface Saved {
   readonly table: string;
-  /** The number of rows read from the damaged database. */
+  /** Gives the number of rows read from the damaged database. */
   readonly read: number;
-  /** The number of rows that only the backup had. */
+  /** Gives the number of rows that only the backup had. */
   readonly fromBackup: number;
-  /** The number of rows that are in neither; null when nobody can tell how many there were. */
+  /** Gives the number of rows that are in neither; null when nobody can tell how many there were. */
   readonly lost: number | null;
 }
 
-/** The most ranges of a table that are tried besides the first of each group; each takes microseconds. */
+/** Limits the ranges of a table that are tried besides the first of each group; each takes microseconds. */
 const mostRanges = 20_000;
-/** The number of ranges in a row that yield nothing after which the rest is given up. */
+/** Gives the number of ranges in a row that yield nothing after which the rest is given up. */
 const mostFruitless = 500;
-/** The largest key that is looked for: steps and sequences count from 1. */
+/** Gives the largest key that is looked for: steps and sequences count from 1. */
 const largestKey = 2 ** 48;
-/** The size of the pieces, in keys, into which a range without a known end is divided. */
+/** Gives the size of the pieces, in keys, into which a range without a known end is divided. */
 const pieceOfKeys = 65_536;
 
 /**
@@ -219,7 +219,7 @@ function adder(db: Source, table: string): (row: Row) => number {
       db.prepare<[unknown], { 1: 1 }>(`SELECT 1 FROM ${reference.table} WHERE ${reference.to} = ?`),
     ]),
   );
-  /** The last id found for each reference; rows with the same one follow each other. */
+  /** Holds the last id found for each reference; rows with the same one follow each other. */
   const lastThere = new Map<unknown, unknown>();
   const statements = new Map<string, Database.Statement<unknown[]>>();
   return (row) => {

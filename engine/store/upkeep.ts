@@ -10,13 +10,13 @@ import type { Store } from './open.ts';
 
 /** Holds what the thread found. */
 export interface UpkeepResult {
-  /** What is wrong with the database; null when it is sound. */
+  /** Says what is wrong with the database; null when it is sound. */
   readonly damage: string | null;
-  /** Why there is no new copy; null when there is one. */
+  /** Says why there is no new copy; null when there is one. */
   readonly failure: ProblemValue | null;
 }
 
-/** The wait, in milliseconds, before the first look, so that whoever started the host is answered first. */
+/** Gives the wait, in milliseconds, before the first look, so that whoever started the host is answered first. */
 const firstLookMilliseconds = 2000;
 const nextLookMilliseconds = 3_600_000;
 

@@ -22,17 +22,17 @@ import type { ComputePlan } from './plan.ts';
 /** Holds the state of a run after `step` optimizer steps. */
 export interface TrainingState {
   readonly step: number;
-  /** The training time so far in seconds, over all sessions of the run. */
+  /** Gives the training time so far in seconds, over all sessions of the run. */
   readonly seconds: number;
   readonly adapter: Adapter;
   /**
-   * The form of the adapter that is written when its first values are taken out of the base (plain.ts); `adapter` when left
-   * out.
+   * Holds the form of the adapter that is written when its first values are taken out of the base (plain.ts); `adapter` when
+   * left out.
    */
   readonly plain?: Adapter;
   readonly adam: AdamState;
   readonly plan: ComputePlan;
-  /** The identity of the run; checkpoints of earlier versions have none. */
+  /** Gives the identity of the run; checkpoints of earlier versions have none. */
   readonly run?: string;
 }
 
@@ -94,7 +94,7 @@ function describe(path: string, step: number): Checkpoint {
 
 interface Newest {
   readonly whole: string | null;
-  /** Newer checkpoints that are passed over because they are damaged. */
+  /** Lists newer checkpoints that are passed over because they are damaged. */
   readonly damaged: readonly string[];
   readonly ofAnother: readonly string[];
 }

@@ -11,18 +11,18 @@ export interface Sequence extends LabelledTokens {
 
 /** Describes one example of a step; `file` and `line` are for messages. */
 export interface Example {
-  /** The index of the row in the data, from 0; a row can be several examples. */
+  /** Gives the index of the row in the data, from 0; a row can be several examples. */
   readonly index: number;
   readonly file: string;
   readonly line: number;
   readonly sequences: readonly Sequence[];
-  /** How much each of its tokens counts in the loss; left out, 1. */
+  /** Says how much each of its tokens counts in the loss; left out, 1. */
   readonly weight?: number;
 }
 
 /** Describes a row of data with one sequence of tokens. */
 export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, LabelledTokens {
-  /** Whether any part of it can be learned by itself. */
+  /** Says whether any part of it can be learned by itself. */
   readonly isDocument?: boolean;
 }
 
@@ -81,7 +81,7 @@ export function examplesOf(
 export interface PreparedExamples {
   readonly examples: readonly Example[];
   readonly truncated: number;
-  /** Documents that became several examples. */
+  /** Gives documents that became several examples. */
   readonly divided: number;
   readonly withoutTarget: number;
 }

@@ -16,13 +16,13 @@ export interface Training extends ObjectiveStep {
   readonly recipe: Recipe;
   readonly examples: readonly Example[];
   readonly evalExamples: readonly Example[];
-  /** The parts of the parameters that have other learning rates; when left out, all parameters have one. */
+  /** Lists the parts of the parameters that have other learning rates; when left out, all parameters have one. */
   readonly groups?: readonly ParameterGroup[];
   readonly adam: AdamState;
-  /** The number of steps made so far: 0, or that of the checkpoint from which the run is resumed. */
+  /** Gives the number of steps made so far: 0, or that of the checkpoint from which the run is resumed. */
   readonly stepsDone: number;
   readonly totalSteps: number;
-  /** Whether the evaluation after `stepsDone` steps is already known. */
+  /** Says whether the evaluation after `stepsDone` steps is already known. */
   readonly evaluated: boolean;
   onStep(metrics: StepMetrics): void;
   onEvaluating(examplesDone: number): void;

@@ -12,8 +12,8 @@ import { largestBatch, stepSizes } from './step-sizes.ts';
 
 const bytesPerNumber = 4;
 /**
- * The number of arrays of the adapter's size outside of the graph: parameters, two moments, the gradient of the step and that
- * of a micro-batch, results of the runtime until they are collected, and the buffers for writing a checkpoint.
+ * Gives the number of arrays of the adapter's size outside of the graph: parameters, two moments, the gradient of the step and
+ * that of a micro-batch, results of the runtime until they are collected, and the buffers for writing a checkpoint.
  */
 const adapterCopies = 8;
 
@@ -21,7 +21,7 @@ const adapterCopies = 8;
 const programBytes = 150e6;
 const bytesPerNode = 13e3;
 const bytesPerToken = 1.5e3;
-/** The factor by which free memory between the blocks in use increases the estimate. */
+/** Gives the factor by which free memory between the blocks in use increases the estimate. */
 const fragmentation = 1.1;
 
 /** Picks the fields of a recipe that decide how much memory a run takes. */
@@ -42,11 +42,11 @@ interface PlannedGraph {
 /** Counts what a step costs besides arithmetic. */
 export interface StepCounts {
   readonly nodes: number;
-  /** The number of nodes that only move elements. */
+  /** Gives the number of nodes that only move elements. */
   readonly copies: number;
-  /** The number of times that a step allocates memory. */
+  /** Gives the number of times that a step allocates memory. */
   readonly allocations: number;
-  /** The largest number of bytes alive at once in the planned order, without weights. */
+  /** Gives the largest number of bytes alive at once in the planned order, without weights. */
   readonly peakBytes: number;
 }
 
@@ -56,7 +56,7 @@ const keptGraphs = 4;
 /** Estimates the memory that training a model takes, from the graphs that would run. */
 export class MemoryPlanner {
   readonly #model: OpenModel;
-  /** The graphs by the settings that decide them, the newest last. */
+  /** Holds the graphs by the settings that decide them, the newest last. */
   readonly #graphs = new Map<string, PlannedGraph>();
 
   constructor(model: OpenModel) {

@@ -10,21 +10,22 @@ type BatchRecipe = Pick<Recipe, 'packing' | 'batchSize'>;
 
 /** Holds rows padded on the right to one length, or packed end to end into one row. */
 export interface MicroBatch {
-  /** The ids of the tokens, `[batch * time]`, 0 at padding. */
+  /** Holds the ids of the tokens, `[batch * time]`, 0 at padding. */
   readonly inputIds: Int32Array;
   /**
-   * The labels `[batch * time]`, not shifted: `labels[t]` belongs to `inputIds[t]`. The label -100 is ignored and stands at
-   * padding.
+   * Holds the labels `[batch * time]`, not shifted: `labels[t]` belongs to `inputIds[t]`. The label -100 is ignored and stands
+   * at padding.
    */
   readonly labels: Int32Array;
   readonly batch: number;
   readonly time: number;
-  /** The number of tokens in each row without padding. */
+  /** Lists the number of tokens in each row without padding. */
   readonly lengths: readonly number[];
-  /** Whether the rows are packed end to end into one, so that `batch` is 1. */
+  /** Says whether the rows are packed end to end into one, so that `batch` is 1. */
   readonly packed?: boolean;
   /**
-   * The weight of each supervised token's loss in the gradient, in the order of `StepResult.tokenLoss`; 1 each when left out.
+   * Holds the weight of each supervised token's loss in the gradient, in the order of `StepResult.tokenLoss`; 1 each when left
+   * out.
    */
   readonly weights?: Float32Array;
 }

@@ -15,9 +15,9 @@ export function newAdamState(length: number): AdamState {
 export interface ParameterGroup {
   readonly start: number;
   readonly end: number;
-  /** The factor by which the learning rate of the step is multiplied. */
+  /** Gives the factor by which the learning rate of the step is multiplied. */
   readonly rateFactor: number;
-  /** Whether weight decay applies. */
+  /** Says whether weight decay applies. */
   readonly decays: boolean;
 }
 

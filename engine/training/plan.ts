@@ -10,16 +10,16 @@ import { attentionBlocksFor, longestPack } from './step-sizes.ts';
 export interface ComputePlan {
   readonly provider: Provider;
   readonly threads: number;
-  /** The number of rows of logits that are in memory at once. */
+  /** Gives the number of rows of logits that are in memory at once. */
   readonly headRows: number;
-  /** The number of blocks of queries into which attention is cut. */
+  /** Gives the number of blocks of queries into which attention is cut. */
   readonly attentionBlocks: number;
   readonly packing: boolean;
   /** Gradient checkpointing: this many blocks, counted from the first, are computed again in the backward. */
   readonly recompute: number;
-  /** The processor, because the runtime chooses its kernels by what the processor can do. */
+  /** Gives the processor, because the runtime chooses its kernels by what the processor can do. */
   readonly processor: string;
-  /** The versions of the studio, node and onnxruntime, by name. */
+  /** Holds the versions of the studio, node and onnxruntime, by name. */
   readonly versions: Readonly<Record<string, string>>;
 }
 

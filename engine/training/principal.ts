@@ -78,7 +78,7 @@ export async function principalAdapter(
 const exactElements = 1 << 17;
 
 interface Decomposed extends LinearMap {
-  /** The largest error of the singular values, as a share of the largest of them. */
+  /** Gives the largest error of the singular values, as a share of the largest of them. */
   readonly tolerance: number;
   release(): Promise<void>;
 }

@@ -10,7 +10,10 @@ export interface ObjectiveStep extends Pick<Passing, 'recipe' | 'stopRequested'>
   readonly step: Pick<TrainStep, 'gradient' | 'score'>;
   readonly objective: Objective;
   readonly parameters: Float32Array;
-  /** The reference's log probabilities of the tokens of each sequence, by example, for an objective that needs a reference. */
+  /**
+   * Lists the reference's log probabilities of the tokens of each sequence, by example, for an objective that needs a
+   * reference.
+   */
   readonly reference?: ReadonlyMap<Example, readonly Float32Array[]>;
 }
 

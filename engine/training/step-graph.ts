@@ -26,17 +26,18 @@ export interface StepGraphOptions {
    * it takes about a third more work and a fraction of the memory.
    */
   readonly recompute: number;
-  /** The device that computes it; the processor when left out. */
+  /** Gives the device that computes it; the processor when left out. */
   readonly provider?: Provider;
-  /** The share of the adapters' inputs that is dropped while training, from 0 to 1. */
+  /** Gives the share of the adapters' inputs that is dropped while training, from 0 to 1. */
   readonly dropout?: number;
   /**
-   * The alpha of NEFTune: while training, uniform noise within alpha / √(tokens of the row x width) is added to the embeddings.
+   * Gives the alpha of NEFTune: while training, uniform noise within alpha / √(tokens of the row x width) is added to the
+   * embeddings.
    */
   readonly neftuneNoiseAlpha?: number;
-  /** The first values of the adapter's factors, as in `Adapter.initial`. */
+  /** Holds the first values of the adapter's factors, as in `Adapter.initial`. */
   readonly initial?: Float32Array | null;
-  /** The number of blocks of queries into which attention is cut, 1 when left out; see `attentionBlocksFor`. */
+  /** Gives the number of blocks of queries into which attention is cut, 1 when left out; see `attentionBlocksFor`. */
   readonly attentionBlocks?: number;
 }
 

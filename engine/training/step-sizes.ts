@@ -1,12 +1,12 @@
 /** Decides the sizes into which a training step is cut, both for running it and for estimating its memory. */
 import type { Recipe } from '../recipe.ts';
 
-/** The usual number of rows whose logits are in memory at once: 50 MB with a vocabulary of 50,000. */
+/** Gives the usual number of rows whose logits are in memory at once: 50 MB with a vocabulary of 50,000. */
 export const usualHeadRows = 256;
 
 /**
- * The number of tokens in a pack. With this many tokens matrix products reach their full speed; more would only take memory,
- * and time for attention between rows that do not see each other.
+ * Gives the number of tokens in a pack. With this many tokens matrix products reach their full speed; more would only take
+ * memory, and time for attention between rows that do not see each other.
  */
 export const packCapacity = 256;
 
@@ -50,7 +50,7 @@ export interface StepCut {
 /** Holds the sizes of a step's dimensions, by their names in its graph. */
 export interface StepSizes {
   readonly batch: number;
-  /** The tokens of a row, a multiple of the number of blocks of queries. */
+  /** Gives the tokens of a row, a multiple of the number of blocks of queries. */
   readonly time: number;
   readonly keys: number;
   readonly tokens: number;

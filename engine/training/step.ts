@@ -17,13 +17,13 @@ import { stepSizes, usualHeadRows, type BatchSize, type StepSizes } from './step
 
 /** Holds the result of one micro-batch. */
 export interface StepResult {
-  /** The loss of each supervised position in nats, in the order of (row, position). */
+  /** Holds the loss of each supervised position in nats, in the order of (row, position). */
   readonly tokenLoss: Float32Array;
-  /** The row of each supervised position in the micro-batch, from 0. */
+  /** Holds the row of each supervised position in the micro-batch, from 0. */
   readonly tokenRow: Int32Array;
   /**
-   * The gradient of the weighted sum of `tokenLoss`, flat in the order of the adapter's parameters; null unless it was asked
-   * for.
+   * Holds the gradient of the weighted sum of `tokenLoss`, flat in the order of the adapter's parameters; null unless it was
+   * asked for.
    */
   readonly gradient: Float32Array | null;
 }
@@ -33,12 +33,13 @@ export interface TrainStepOptions extends StepGraphOptions {
   readonly cacheDir: string;
   readonly openSession: OpenSession;
   /**
-   * The size of the largest batch to train on, where it is known, so that the graph of an accelerator is built for it at once.
+   * Holds the size of the largest batch to train on, where it is known, so that the graph of an accelerator is built for it at
+   * once.
    */
   readonly largest?: BatchSize;
-  /** The seed of dropout and noise. */
+  /** Gives the seed of dropout and noise. */
   readonly seed?: number;
-  /** The number of rows whose logits are in memory at once. */
+  /** Gives the number of rows whose logits are in memory at once. */
   readonly headRows?: number;
 }
 
@@ -49,9 +50,9 @@ export class TrainStep {
   readonly #shape: AdapterShape;
   readonly #options: TrainStepOptions;
   /**
-   * The sessions by purpose, each opened when first needed. A session holds the weights and keeps the memory of its largest
-   * batch. On the processor either the sessions of training steps or that of evaluations are open, because opening them again
-   * takes less than a step. An accelerator takes long to make its kernels, so there each purpose keeps its session.
+   * Holds the sessions by purpose, each opened when first needed. A session holds the weights and keeps the memory of its
+   * largest batch. On the processor either the sessions of training steps or that of evaluations are open, because opening them
+   * again takes less than a step. An accelerator takes long to make its kernels, so there each purpose keeps its session.
    */
   readonly #sessions = new Map<Purpose, { readonly room: Room | null; readonly opened: Promise<BuiltSession> }>();
 

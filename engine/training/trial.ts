@@ -36,10 +36,10 @@ interface Trial {
   readonly spec: DecoderSpec;
   readonly config: AdapterConfig;
   readonly quantization: BaseQuantization;
-  /** The number of blocks with gradient checkpointing: one of the two is enough to have both kinds. */
+  /** Gives the number of blocks with gradient checkpointing: one of the two is enough to have both kinds. */
   readonly recompute: number;
   readonly neftune: boolean;
-  /** Whether the adapter began with a part of its base. */
+  /** Says whether the adapter began with a part of its base. */
   readonly taken: boolean;
 }
 
@@ -66,7 +66,7 @@ const llama = decoderSpec({
   feedForward: { activation: 'silu', form: 'gated' },
 });
 
-/** The trial of a Llama with the default recipe. */
+/** Holds the trial of a Llama with the default recipe. */
 const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null), defaultRecipe());
 
 /** Returns the trial for a run, or, for null, the trial that a device must pass to be offered at all. */
@@ -115,13 +115,16 @@ interface TrialTools {
   readonly openSession: OpenSession;
   readonly threads: number;
   /**
-   * The folder of the small model during the trial. A driver may crash this process, so a trial first removes what the last one
-   * left.
+   * Gives the folder of the small model during the trial. A driver may crash this process, so a trial first removes what the
+   * last one left.
    */
   readonly folder: string;
 }
 
-/** The largest accepted difference. Other rounding makes a difference of a few millionths; a larger one means wrong results. */
+/**
+ * Gives the largest accepted difference. Other rounding makes a difference of a few millionths; a larger one means wrong
+ * results.
+ */
 const largestDifference = 1e-3;
 
 /**
@@ -244,7 +247,7 @@ export function randomWeights({ spec, quantization }: Pick<Trial, 'spec' | 'quan
   return new StoredWeights(tensors).quantized(quantization, matrices);
 }
 
-/** The number of products in a row, so that moving numbers to a device and back counts for little. */
+/** Gives the number of products in a row, so that moving numbers to a device and back counts for little. */
 const products = 4;
 const enoughSeconds = 0.1;
 const sizes = [128, 256, 512, 1024, 2048, 4096];

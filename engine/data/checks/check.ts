@@ -32,7 +32,7 @@ export interface Said {
   readonly messages: readonly ChatMessage[] | null;
 }
 
-/** A check of the text of a row. */
+/** Defines a check of the text of a row. */
 export interface TextCheck extends Kind {
   readonly looksAt: 'text';
   /**
@@ -45,7 +45,7 @@ export interface TextCheck extends Kind {
   readonly advice: string;
 }
 
-/** A check of tokens and of what is known about them. */
+/** Defines a check of tokens and of what is known about them. */
 export interface RowCheck extends Kind {
   readonly looksAt: 'rows';
   readonly begin: (tokenizer: JudgingTokenizer | null) => RowWatcher;
@@ -57,7 +57,7 @@ export interface RowWatcher {
   finding(): Finding | null;
 }
 
-/** A check of a whole data set. */
+/** Defines a check of a whole data set. */
 export interface SetCheck extends Kind {
   readonly looksAt: 'set';
   readonly ask: (asked: AskedSet) => Finding | readonly Finding[] | null;
@@ -65,14 +65,16 @@ export interface SetCheck extends Kind {
 
 export type Check = TextCheck | RowCheck | SetCheck;
 
-/** A finding of a check, with the fields in which it differs from the check's definition. */
+/** Holds a finding of a check, with the fields in which it differs from the check's definition. */
 export interface Finding extends Partial<Pick<DataCheck, 'name' | 'severity' | 'why' | 'mend'>> {
   readonly title: string;
   readonly detail: string;
   readonly found?: FoundRows;
 }
 
-/** Rows that cannot be used, with the same kind of problem. Kinds are distinguished by what has to be done about them. */
+/**
+ * Holds rows that cannot be used and have the same kind of problem. Kinds are distinguished by what has to be done about them.
+ */
 export interface BrokenRows {
   readonly code: ProblemCode;
   readonly rows: FoundRows;
@@ -80,7 +82,7 @@ export interface BrokenRows {
   readonly detail: string;
 }
 
-/** The numbers that describe an example. */
+/** Holds the numbers that describe an example. */
 export interface ExampleFacts {
   readonly tokens: number;
   /** Gives the position of the first trained token; `lastTrained` gives that of the last. */
@@ -110,7 +112,7 @@ export interface AskedRows {
   nearRows(others: AskedRows | null): FoundRows;
 }
 
-/** A data set that a report is made of. */
+/** Describes a data set that a report is made of. */
 export interface AskedSet extends SetSurroundings {
   readonly facts: AskedRows;
   /**

@@ -4,7 +4,7 @@ import type { DataCheck } from '../../contract.ts';
 /** This many rows can be left out together. */
 const maxRowsNamed = 10_000;
 
-/** Rows that have something in common: their number, and the first of them. */
+/** Collects rows that have something in common: their number, and the first of them. */
 export class FoundRows {
   readonly rows: number[] = [];
   /** Limits how many rows are listed. */

@@ -3,7 +3,7 @@ import type { Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { Problem, unansweredHint } from '../../problem.ts';
 
-/** A piece of a file, and the number of bytes before it. */
+/** Holds a piece of a file, and the number of bytes before it. */
 export interface Piece {
   readonly bytes: Buffer;
   readonly at: number;

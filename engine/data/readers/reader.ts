@@ -3,7 +3,7 @@ import type { Hash } from 'node:crypto';
 import type { ProblemValue } from '../../problem.ts';
 import type { Source } from './source.ts';
 
-/** The place of a record in its file, from which a reader can continue. */
+/** Gives the place of a record in its file, from which a reader can continue. */
 export interface RecordPlace {
   /** Numbers the line, from 1, or the record where a format has no lines. */
   readonly line: number;

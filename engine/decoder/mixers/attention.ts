@@ -111,12 +111,12 @@ function rotate(
 }
 
 interface AttentionInputs {
-  /** The queries `[tokens, heads * headDim]`. */
+  /** Holds the queries `[tokens, heads * headDim]`. */
   readonly query: Value;
-  /** The keys `[tokens, keyValueHeads * headDim]`; `value` has the same shape. */
+  /** Holds the keys `[tokens, keyValueHeads * headDim]`; `value` has the same shape. */
   readonly key: Value;
   readonly value: Value;
-  /** The mask that is added to the scores: 0 where a token may look, hugely negative where it may not. */
+  /** Holds the mask that is added to the scores: 0 where a token may look, hugely negative where it may not. */
   readonly mask: Value;
 }
 

@@ -11,7 +11,7 @@ import { GoTemplateError, renderGoTemplate } from './go-template.ts';
 import { canBeQuoted, type OllamaChat } from './modelfile.ts';
 
 export interface ChosenChat extends OllamaChat {
-  /** Why there is no template; null where there is one. */
+  /** Says why there is no template; null where there is one. */
   readonly missing: string | null;
 }
 
@@ -32,19 +32,19 @@ export async function ollamaChat(tokenizer: Tokenizer, compared: OwnConversation
 // ── What stands around messages ─────────────────────────────────────────────────────────────────────────────────────────
 
 interface Parts {
-  /** The text before the first user message where there is no system message. */
+  /** Gives the text before the first user message where there is no system message. */
   readonly start: string;
-  /** The text around a system message, up to the user message that follows; null where the template takes none. */
+  /** Holds the text around a system message, up to the user message that follows; null where the template takes none. */
   readonly system: { readonly before: string; readonly after: string; readonly at: 'start' | 'last user message' } | null;
-  /** The default system prompt that the template adds where a conversation has none; null where it adds none. */
+  /** Gives the default system prompt that the template adds where a conversation has none; null where it adds none. */
   readonly usualSystem: string | null;
   readonly userToAnswer: string;
   readonly answerToUser: string;
-  /** The text after the last user message, behind which the answer begins. */
+  /** Gives the text after the last user message, behind which the answer begins. */
   readonly end: string;
 }
 
-/** Words that no template contains. Their last letters differ, so that none is the beginning of another. */
+/** Lists words that no template contains. Their last letters differ, so that none is the beginning of another. */
 const marks = { system: 'qZsystemQz', first: 'qZfirstQz', answer: 'qZanswerQz', second: 'qZsecondQz' } as const;
 type Mark = keyof typeof marks;
 

@@ -1,20 +1,20 @@
 /** Writes Ollama's Modelfile, and reads it as Ollama's parser does (parser.go). */
 import { Problem } from '../../problem.ts';
 
-/** The parts of a Modelfile that concern conversations. */
+/** Holds the parts of a Modelfile that concern conversations. */
 export interface OllamaChat {
-  /** The TEMPLATE; null where Ollama derives one from the template in the GGUF. */
+  /** Gives the TEMPLATE; null where Ollama derives one from the template in the GGUF. */
   readonly template: string | null;
-  /** The system prompt of conversations that do not begin with a system message. */
+  /** Gives the system prompt of conversations that do not begin with a system message. */
   readonly system: string | null;
 }
 
 export interface Modelfile extends OllamaChat {
-  /** Comments at the head of the file. */
+  /** Lists comments at the head of the file. */
   readonly notes: readonly string[];
-  /** The path of the GGUF, relative to the Modelfile. */
+  /** Gives the path of the GGUF, relative to the Modelfile. */
   readonly from: string;
-  /** The texts that end an answer. */
+  /** Lists the texts that end an answer. */
   readonly stops: readonly string[];
 }
 

@@ -17,8 +17,8 @@ export const exportDims = {
 };
 
 /**
- * The lengths that the node needs, int32: `lastKey` is the number of keys of each row minus one, `total` that of the longest
- * row.
+ * Holds the lengths that the node needs, int32: `lastKey` is the number of keys of each row minus one, `total` that of the
+ * longest row.
  */
 export interface KeyCounts {
   readonly lastKey: Value;

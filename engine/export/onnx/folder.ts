@@ -20,7 +20,7 @@ import { attentionRefusal } from './attention.ts';
 import { buildOnnxGraph, factorNames } from './graph.ts';
 import { WeightStore, type OnnxPrecision } from './weights.ts';
 
-/** The endings of the file's name by which transformers.js recognizes a precision. */
+/** Holds the endings of the file's name by which transformers.js recognizes a precision. */
 const suffixes: Readonly<Record<OnnxPrecision, string>> = { f32: '', f16: '_fp16', q8: '_quantized', q4: '_q4' };
 
 export function onnxModelFile(precision: OnnxPrecision): string {
@@ -151,7 +151,8 @@ export function onnxAdapterRefusal(spec: DecoderSpec, shape: AdapterShape): Prob
 }
 
 /**
- * The types of onnxruntime-genai whose text models all run alike; the name only chooses the defaults of tokenizer and template.
+ * Holds the types of onnxruntime-genai whose text models all run alike; the name only chooses the defaults of tokenizer and
+ * template.
  */
 const genaiTypes = new Set([
   'gemma',

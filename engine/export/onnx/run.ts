@@ -17,7 +17,7 @@ import { WeightStore, type OnnxPrecision } from './weights.ts';
 export class OnnxRunner {
   readonly #spec: DecoderSpec;
   readonly #session: GraphSession;
-  /** Further inputs: the factors of the adapter beside the model, if there is one. */
+  /** Holds further inputs: the factors of the adapter beside the model, if there is one. */
   readonly #adapter: Readonly<Record<string, TensorValue>>;
 
   private constructor(spec: DecoderSpec, session: GraphSession, adapter: Readonly<Record<string, TensorValue>>) {

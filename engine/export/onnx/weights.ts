@@ -11,10 +11,12 @@ import { add } from '../../graph/ops/elementwise.ts';
 import type { ModelWeights } from '../../models/weights.ts';
 import { quantizeRows, type PackedRows } from '../../formats/quants/pack.ts';
 
-/** The precision of the weights: float32; half precision computed in float32; 8 or 4 bits in blocks of 32 along each row. */
+/**
+ * Names the precision of the weights: float32; half precision computed in float32; 8 or 4 bits in blocks of 32 along each row.
+ */
 export type OnnxPrecision = 'f32' | 'f16' | 'q8' | 'q4';
 
-/** A range of the data file, in bytes, and the function that reads its content. */
+/** Describes a range of the data file, in bytes, and the function that reads its content. */
 export interface PlannedBytes {
   readonly offset: number;
   readonly length: number;
@@ -22,7 +24,7 @@ export interface PlannedBytes {
 }
 
 const alignment = 64;
-/** The number of elements that share a scale. */
+/** Gives the number of elements that share a scale. */
 const blockSize = 32;
 
 export class WeightStore {
@@ -42,7 +44,7 @@ export class WeightStore {
     this.#shapes = new Map(modelTensors(spec).map(({ name, shape }) => [name, shape]));
   }
 
-  /** The size of the data file in bytes. */
+  /** Returns the size of the data file in bytes. */
   get size(): number {
     return this.#size;
   }

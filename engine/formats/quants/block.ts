@@ -5,7 +5,7 @@
 import { halfValues, toHalf } from '../float.ts';
 
 export interface BlockType {
-  /** The number of the type in a GGUF (ggml.h's enum ggml_type). */
+  /** Gives the number of the type in a GGUF (ggml.h's enum ggml_type). */
   readonly id: number;
   readonly elements: number;
   readonly bytes: number;

@@ -8,7 +8,7 @@
 import { halfValues } from '../float.ts';
 import { bits16, type BlockType } from './block.ts';
 
-/** The table of levels: kvalues_iq4nl in ggml-common.h. */
+/** Holds the table of levels: kvalues_iq4nl in ggml-common.h. */
 const levels = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
 function dequantize32(blocks: Uint8Array, at: number, scale: number, target: Float32Array, to: number): void {

@@ -8,35 +8,35 @@ import { bits16 } from './block.ts';
 import { minimum6, scale6 } from './superblocks.ts';
 
 export interface PackedRows {
-  /** The quants, `[rows, blocks, blockSize * bits / 8]`; the first of two 4-bit numbers in a byte is its lower half. */
+  /** Holds the quants, `[rows, blocks, blockSize * bits / 8]`; the first of two 4-bit numbers in a byte is its lower half. */
   readonly values: Uint8Array;
-  /** The scale of each block, `[rows, blocks]`. */
+  /** Holds the scale of each block, `[rows, blocks]`. */
   readonly scales: Float32Array;
-  /** The zero point of each block, `[rows, ⌈blocks * bits / 8⌉]`, packed as the values are. */
+  /** Holds the zero point of each block, `[rows, ⌈blocks * bits / 8⌉]`, packed as the values are. */
   readonly zeroPoints: Uint8Array;
 }
 
-/** The way a matrix is stored in few bits: x = (q - zero point) scale, plus a minimum where its blocks have one. */
+/** Holds the way a matrix is stored in few bits: x = (q - zero point) scale, plus a minimum where its blocks have one. */
 export interface PackedFormat {
   readonly bits: 4 | 8;
   readonly blockSize: number;
   /**
-   * How many blocks share the factor of their minima, which are then 8-bit integers; 1 where the minima are float32, null
+   * Says how many blocks share the factor of their minima, which are then 8-bit integers; 1 where the minima are float32, null
    * without minima.
    */
   readonly minimumGroup: number | null;
 }
 
 export interface PackedMatrix extends PackedRows {
-  /** The factors of the minima, `[rows, blocks / minimumGroup]`. */
+  /** Holds the factors of the minima, `[rows, blocks / minimumGroup]`. */
   readonly minimumScales: Float32Array | null;
-  /** The integers of the minima, `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
+  /** Holds the integers of the minima, `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
   readonly minimumLevels: Uint8Array | null;
-  /** The minima that a product with 4-bit numbers adds, `[rows, blocks]`. */
+  /** Holds the minima that a product with 4-bit numbers adds, `[rows, blocks]`. */
   readonly nibbleMinima: Float32Array | null;
 }
 
-/** The zero point of 4-bit numbers in a product that is given none. Giving none is faster. */
+/** Gives the zero point of 4-bit numbers in a product that is given none. Giving none is faster. */
 const ownZero = 8;
 
 /**
@@ -176,7 +176,7 @@ export function dequantizeRows(
 /** Describes a stored type beyond its values: x = (q - zero) scale + minimum. */
 interface StoredFormat extends PackedFormat {
   readonly zero: number;
-  /** Elements and bytes of a stored block, which holds one or several packed blocks. */
+  /** Gives the elements and bytes of a stored block, which holds one or several packed blocks. */
   readonly elements: number;
   readonly bytes: number;
   scale(stored: Uint8Array, at: number, block: number): number;

@@ -51,7 +51,7 @@ function clampedNearest(value: number, least: number, most: number): number {
 /** A group counts as all zero when it has no magnitude above this. */
 export const negligible = f(1e-15);
 
-/** Byte offsets of what the kernels read and write: element i of four groups is the vector at 16 i. */
+/** Holds byte offsets of what the kernels read and write: element i of four groups is the vector at 16 i. */
 const places = { x: 0, weights: 512, candidate: 1024, levels: 1536, scale: 2048, minimum: 2064, tries: 2080 };
 const start = number(0);
 
@@ -206,16 +206,16 @@ function compileKernels() {
 }
 let compiled: ReturnType<typeof compileKernels> | undefined;
 
-/** The scales that a search for q = 0 to `top` tries: (first + step i + top) / range for i = 0 to `steps`. */
+/** Holds the scales that a search for q = 0 to `top` tries: (first + step i + top) / range for i = 0 to `steps`. */
 export interface AffineCandidates {
   readonly first: number;
   readonly step: number;
   readonly steps: number;
-  /** Whether the error is a sum of absolute differences; a sum of squares if not. */
+  /** Says whether the error is a sum of absolute differences; a sum of squares if not. */
   readonly absolute: boolean;
 }
 
-/** The candidates of every type when importance is given. */
+/** Holds the candidates of every type when importance is given. */
 export const weightedCandidates: AffineCandidates = { first: f(-0.9), step: f(0.05), steps: 36, absolute: false };
 
 /**

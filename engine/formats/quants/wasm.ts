@@ -11,9 +11,9 @@ declare const WebAssembly: {
 };
 
 export type Code = readonly number[];
-/** The number of a local variable. */
+/** Holds the number of a local variable. */
 export type Local = number;
-/** An expression's operand: the value of a local, or what code leaves on the stack. */
+/** Describes an expression's operand: the value of a local, or what code leaves on the stack. */
 export type Operand = Local | Code;
 
 function unsigned(value: number): number[] {
@@ -78,7 +78,7 @@ export function each(at: Local, stride: number, end: Local, body: Code): Code {
 }
 
 export interface Kernel {
-  /** The number of integer parameters; they are the first locals. */
+  /** Gives the number of integer parameters; they are the first locals. */
   readonly parameters: number;
   build(newLocals: NewLocals): Code;
 }

@@ -14,18 +14,19 @@ export interface NodeType {
   /** Computes it in float64; null where nothing tested by the interpreter has such nodes. */
   readonly kernel: Kernel | null;
   /**
-   * Where ONNX Runtime's planner puts its first result: `view` is the first input under another shape, `over-input` is written
-   * over the first input where nobody reads that afterwards, `own` has memory of its own. It was found out type by type.
+   * Says where ONNX Runtime's planner puts its first result: `view` is the first input under another shape, `over-input` is
+   * written over the first input where nobody reads that afterwards, `own` has memory of its own. It was found out type by
+   * type.
    */
   readonly memory: 'view' | 'over-input' | 'own';
   /**
-   * The cost of computing it again: `moves` only writes, `cheap` is one pass over memory, and the result of `dear` is worth
-   * keeping.
+   * Gives the cost of computing it again: `moves` only writes, `cheap` is one pass over memory, and the result of `dear` is
+   * worth keeping.
    */
   readonly cost: 'moves' | 'cheap' | 'dear';
-  /** The rule that replaces it on accelerators; `same` where all of them have it. */
+  /** Gives the rule that replaces it on accelerators; `same` where all of them have it. */
   readonly lowering: 'same' | LoweringRule;
-  /** The precision it needs: `any`, or `float32` for sums of many terms and powers. */
+  /** Gives the precision it needs: `any`, or `float32` for sums of many terms and powers. */
   readonly precision: 'any' | 'float32';
 }
 
@@ -38,7 +39,7 @@ export interface Output {
 export interface Call {
   readonly inputs: readonly Value[];
   readonly attributes: Attributes;
-  /** The shapes that the caller states, by the index of the result. */
+  /** Gives the shapes that the caller states, by the index of the result. */
   readonly stated: readonly (Shape | undefined)[];
   /** Returns the numbers or names of sizes that a constant or a vector of sizes holds; null for any other value. */
   readonly known: (value: Value) => Shape | null;

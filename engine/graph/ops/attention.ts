@@ -10,7 +10,7 @@ import { softmax } from './softmax.ts';
 
 export interface AttentionAttributes {
   readonly scale: number;
-  /** The cap of the scores: s becomes cap · tanh(s / cap); null leaves them. */
+  /** Gives the cap of the scores: s becomes cap · tanh(s / cap); null leaves them. */
   readonly cap: number | null;
 }
 

@@ -18,11 +18,11 @@ export interface CrossEntropyAttributes {
    * read.
    */
   readonly head: (g: Graph, hidden: Value, trained: readonly Value[], ofRows: readonly Value[]) => Value;
-  /** The number of further inputs that are not trained but int32 `[chunks, rows, 1]`, which the head reads row by row. */
+  /** Gives the number of further inputs that are not trained but int32 `[chunks, rows, 1]`, which the head reads row by row. */
   readonly ofRows?: number;
   /**
-   * The inputs that have a gradient. That of the hidden rows alone is computed beside the loss. That of the head's trained
-   * inputs needs the weight of each row's loss, which only the backward knows, so the chunks are computed again.
+   * Gives the inputs that have a gradient. That of the hidden rows alone is computed beside the loss. That of the head's
+   * trained inputs needs the weight of each row's loss, which only the backward knows, so the chunks are computed again.
    */
   readonly gradient: 'none' | 'hidden' | 'hidden and trained';
 }

@@ -58,17 +58,17 @@ export const loraLinear: Op<{ readonly scale: number }> = defineOp<{ readonly sc
 
 /** Holds the factors of one adapted matrix W, which is [out, in], or [in, out] for an embedding. */
 export interface LoraFactors {
-  /** The factor A, `[r, in]`. */
+  /** Holds the factor A, `[r, in]`. */
   readonly a: Value;
-  /** The factor B, `[out, r]`. */
+  /** Holds the factor B, `[out, r]`. */
   readonly b: Value;
-  /** The factor of B A, usually alpha / r. */
+  /** Gives the factor of B A, usually alpha / r. */
   readonly scale: number;
-  /** The factors of DoRA for the outputs, `[out]`; they do not scale a bias. */
+  /** Holds the factors of DoRA for the outputs, `[out]`; they do not scale a bias. */
   readonly outputScale?: Value;
-  /** The factors whose s B A is subtracted from W. */
+  /** Holds the factors whose s B A is subtracted from W. */
   readonly taken?: { readonly a: Value; readonly b: Value };
-  /** The dropout of the input of a linear layer, which affects the adapter alone. */
+  /** Holds the dropout of the input of a linear layer, which affects the adapter alone. */
   readonly dropout?: DropoutAttributes & { readonly keys: RowKeys };
 }
 

@@ -24,12 +24,13 @@ export interface PackedWeight {
   readonly bits: 4 | 8;
   readonly blockSize: number;
   /**
-   * The number of blocks that share the float32 factor of their 8-bit minima, 1 where the factor is the minimum; null without
-   * minima.
+   * Gives the number of blocks that share the float32 factor of their 8-bit minima, 1 where the factor is the minimum; null
+   * without minima.
    */
   readonly minimumGroup: number | null;
   /**
-   * Whether products need its zero points; otherwise the runtime's defaults are right, if need be with the minima for products.
+   * Says whether products need its zero points; otherwise the runtime's defaults are right, if need be with the minima for
+   * products.
    */
   readonly hasNibbleZeros: boolean;
   /**

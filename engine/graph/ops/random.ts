@@ -46,9 +46,9 @@ function mixed(key: number, counter: number): number {
 }
 
 export interface DropoutAttributes {
-  /** The share of the elements that become 0, from 0 to 1. */
+  /** Gives the share of the elements that become 0, from 0 to 1. */
   readonly rate: number;
-  /** The name of the use; each name has a mask of its own. */
+  /** Gives the name of the use; each name has a mask of its own. */
   readonly name: string;
 }
 

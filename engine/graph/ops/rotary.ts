@@ -7,9 +7,9 @@ import { neg } from './elementwise.ts';
 
 export interface RotaryAttributes {
   readonly heads: number;
-  /** The number of leading elements of a head that are rotated. */
+  /** Gives the number of leading elements of a head that are rotated. */
   readonly dimension: number;
-  /** Whether a pair is two neighbours; otherwise it is an element of the first half and its partner of the second. */
+  /** Says whether a pair is two neighbours; otherwise it is an element of the first half and its partner of the second. */
   readonly interleaved?: boolean;
 }
 

@@ -15,12 +15,12 @@ export class Intake {
   readonly #registry: RunRegistry;
   readonly #adapters: AdapterRegistry;
   readonly #runId: string;
-  /** How far the folder is stored; null before the store was asked. */
+  /** Says how far the folder is stored; null before the store was asked. */
   #position: RunPosition | null = null;
-  /** The phase that was stored last, because every report of progress repeats it. */
+  /** Holds the phase that was stored last, because every report of progress repeats it. */
   #phase = 'Starting';
   #secondsLeft: number | null = null;
-  /** The number of tokens of the longest row; null until the folder says it. */
+  /** Gives the number of tokens of the longest row; null until the folder says it. */
   #longest: number | null = null;
   #end: EndEvent | null = null;
 
@@ -31,7 +31,7 @@ export class Intake {
     this.#runId = runId;
   }
 
-  /** How the run has ended by itself, if the folder has said so; null otherwise. */
+  /** Returns how the run has ended by itself, if the folder has said so; null otherwise. */
   get end(): EndEvent | null {
     return this.#end;
   }

@@ -47,7 +47,10 @@ export class LocalRunner implements Runner {
   }
 }
 
-/** A process that computes a run, and the host that it computes it for; identities of an earlier studio do not name that. */
+/**
+ * Describes a process that computes a run, and the host that it computes it for; identities of an earlier studio do not name
+ * that.
+ */
 interface RunProcess extends ProcessIdentity {
   readonly host?: ProcessIdentity;
 }

@@ -20,7 +20,7 @@ import type { RunHandle, Runner } from './runner.ts';
 
 interface Active {
   readonly runId: string;
-  /** The fields that the person gave; a resumed run takes the others from its folder. */
+  /** Holds the fields that the person gave; a resumed run takes the others from its folder. */
   readonly recipe: RecipeInput;
   readonly details: RunJob;
   /** Fires when the client that the run belongs to disconnects; null for runs that belong to nobody. */
@@ -29,10 +29,10 @@ interface Active {
   readonly ended: PromiseWithResolvers<void>;
   /** Says that the run is not to be started yet, because devices are being tried for it. */
   held: boolean;
-  /** The step of its last checkpoint if it trained when an earlier host ended; null otherwise. */
+  /** Gives the step of its last checkpoint if it trained when an earlier host ended; null otherwise. */
   left: number | null;
   handle: RunHandle | null;
-  /** Why the content of its folder could not be stored; null when it could. */
+  /** Says why the content of its folder could not be stored; null when it could. */
   unstored: ProblemValue | null;
   stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
@@ -53,7 +53,7 @@ export class RunQueue {
   readonly #adapters: AdapterRegistry;
   readonly #devices: Devices;
   readonly #runner: Runner;
-  /** The runs in their order: the one that trains first, then those that wait. */
+  /** Lists the runs in their order: the one that trains first, then those that wait. */
   readonly #queue: Active[] = [];
 
   constructor(context: HostContext, { registry, library, adapters, devices, runner }: QueueParts) {

@@ -14,15 +14,15 @@ import { modelAt, oneAdapter, requireName, versionLyingAt } from '../library.ts'
 
 /** Holds what a request amounts to. */
 export interface RequestedRun {
-  /** The model of the library; null when it is not in the library. */
+  /** Holds the model of the library; null when it is not in the library. */
   readonly model: Model | null;
   readonly modelPath: string;
   readonly dataset: Dataset | null;
-  /** The version of the data set that is trained on; null when files are named by their paths. */
+  /** Gives the version of the data set that is trained on; null when files are named by their paths. */
   readonly versionId: string | null;
   readonly job: RunJob;
   readonly recipe: Recipe;
-  /** The fields that were given, as the check has read them; a resumed run keeps its other fields. */
+  /** Holds the fields that were given, as the check has read them; a resumed run keeps its other fields. */
   readonly given: Partial<Recipe>;
 }
 
@@ -61,7 +61,7 @@ export function readRequest(request: TrainRequest, data: DataAt, store: Store): 
 /** Says where a new run belongs. */
 export interface RunPlace {
   readonly projectId: string;
-  /** The number of runs that the project has already. */
+  /** Gives the number of runs that the project has already. */
   readonly siblings: number;
   readonly dataDir: string;
 }

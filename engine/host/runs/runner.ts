@@ -9,9 +9,9 @@ import type { RunJob } from '../../store/runs.ts';
 /** Holds what a run is computed from. */
 export interface RunnerSpec extends Omit<RunJob, 'acceptFields'> {
   readonly model: ModelAt;
-  /** The devices as they were judged for this run. */
+  /** Lists the devices as they were judged for this run. */
   readonly devices: readonly DeviceInfo[];
-  /** The whole recipe of a new run; for a resumed run only the fields given anew, because its folder has the others. */
+  /** Holds the whole recipe of a new run; for a resumed run only the fields given anew, because its folder has the others. */
   readonly recipe: RecipeInput;
   /** Says that the folder holds the run already. */
   readonly resume: boolean;
@@ -26,9 +26,9 @@ export interface RunListener {
 
 /** Is a run that is being computed. */
 export interface RunHandle {
-  /** The name of this computation in the events of its progress. */
+  /** Gives the name of this computation in the events of its progress. */
   readonly id: string;
-  /** What a later host can pass to `end` to identify the computation, as JSON; null when it cannot be identified. */
+  /** Says what a later host can pass to `end` to identify the computation, as JSON; null when it cannot be identified. */
   readonly identity: object | null;
   /** Resolves when the run is complete and nothing writes to its folder any more; rejects with the Problem that ended it. */
   readonly finished: Promise<unknown>;

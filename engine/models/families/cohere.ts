@@ -15,7 +15,7 @@ import { ggufCount, ggufNumber, ggufText, ropeScalingToConfig } from './writing.
 
 const attention: readonly LinearRole[] = ['attn_q', 'attn_k', 'attn_v', 'attn_output'];
 
-/** The module names of blocks with one norm for both attention and feed-forward. */
+/** Holds the module names of blocks with one norm for both attention and feed-forward. */
 const { ffn_norm: _second, ...oneNorm } = llamaModules.block;
 const modules: ModuleNames = { ...llamaModules, block: oneNorm };
 const normedModules: ModuleNames = {

@@ -23,12 +23,12 @@ export interface Family {
    * null where it is one tensor.
    */
   hubParts?(tensor: ModelTensor): readonly string[] | null;
-  /** The family in GGUF; null where llama.cpp does not know it. */
+  /** Holds the family in GGUF; null where llama.cpp does not know it. */
   readonly gguf: GgufFamily | null;
 }
 
 export interface GgufFamily {
-  /** The value of `general.architecture`. */
+  /** Gives the value of `general.architecture`. */
   readonly architecture: string;
   fromMetadata(metadata: MetadataReader, facts: GgufFacts): DecoderSpec;
   /**
@@ -42,13 +42,13 @@ export interface GgufFamily {
 /** Holds the facts that a GGUF's weights tell and its metadata does not. */
 export interface GgufFacts {
   shape(name: string): readonly number[] | null;
-  /** The divisors of the rotary frequencies in `rope_freqs.weight`; null without that tensor. */
+  /** Lists the divisors of the rotary frequencies in `rope_freqs.weight`; null without that tensor. */
   readonly ropeFactors: readonly number[] | null;
-  /** The divisors in `rope_factors_short.weight` and `rope_factors_long.weight`; null without them. */
+  /** Lists the divisors in `rope_factors_short.weight` and `rope_factors_long.weight`; null without them. */
   readonly longropeFactors: { readonly short: readonly number[]; readonly long: readonly number[] } | null;
 }
 
-/** The activations by their names in transformers' ACT2FN. */
+/** Holds the activations by their names in transformers' ACT2FN. */
 const activations: Readonly<Record<string, Activation>> = {
   silu: 'silu',
   swish: 'silu',
@@ -67,7 +67,7 @@ export function readActivation(config: ConfigReader, key: string, fallback: stri
   return activation;
 }
 
-/** The name that is written for each activation, one of transformers'. */
+/** Holds the name that is written for each activation, one of transformers'. */
 export const activationNames: Readonly<Record<Activation, string>> = {
   silu: 'silu',
   gelu: 'gelu',
@@ -78,14 +78,14 @@ export const activationNames: Readonly<Record<Activation, string>> = {
 export interface RopeDefaults {
   readonly theta: number;
   readonly headDim: number;
-  /** The usual share of a head that is rotated, up to 1; left out where the family always rotates all of it. */
+  /** Gives the usual share of a head that is rotated, up to 1; left out where the family always rotates all of it. */
   readonly partial?: number | undefined;
   readonly interleaved?: boolean;
-  /** The value of `max_position_embeddings`, from which scalings count where they do not say. */
+  /** Gives the value of `max_position_embeddings`, from which scalings count where they do not say. */
   readonly contextLength: number;
-  /** The trained context length, which overrides the one among the rotary parameters. */
+  /** Gives the trained context length, which overrides the one among the rotary parameters. */
   readonly originalContextLength?: number | undefined;
-  /** The current names of the kinds of scaling, by older names. */
+  /** Holds the current names of the kinds of scaling, by older names. */
   readonly aliases?: Readonly<Record<string, string>>;
 }
 

@@ -281,7 +281,7 @@ function readGemmaActivation(config: ConfigReader): Activation {
   return activation!;
 }
 
-/** The sizes that all of them share where a config does not say. */
+/** Holds the sizes that all of them share where a config does not say. */
 const usualSizes = { headDim: 256, vocabularySize: 256_000, tiedEmbeddings: true };
 
 function readGemmaSizes(config: ConfigReader, usual: Omit<SizeDefaults, keyof typeof usualSizes> & Partial<SizeDefaults>) {

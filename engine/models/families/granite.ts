@@ -70,7 +70,7 @@ export const granite = uniformFamily({
 
 interface Multipliers {
   readonly embedding: number;
-  /** The divisor of the logits. */
+  /** Gives the divisor of the logits. */
   readonly logits: number;
   readonly residual: number;
   readonly attention: number;

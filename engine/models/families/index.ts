@@ -26,7 +26,7 @@ import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
 import { starcoder2 } from './starcoder2.ts';
 
-/** The families by `model_type` of config.json. */
+/** Holds the families by `model_type` of config.json. */
 const families: Readonly<Record<string, Family>> = {
   cohere,
   cohere2,
@@ -53,7 +53,7 @@ const families: Readonly<Record<string, Family>> = {
   starcoder2,
 };
 
-/** The families by architecture. Of several with one architecture, the first is the one its files are read as. */
+/** Holds the families by architecture. Of several with one architecture, the first is the one its files are read as. */
 const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
   Object.values(families)
     .flatMap(({ gguf }) => (gguf === null ? [] : [[gguf.architecture, gguf] as const]))
@@ -63,9 +63,9 @@ const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map(
 export const supportedFamilies: readonly string[] = Object.keys(families);
 
 export interface Opening {
-  /** The unknown fields that are to be ignored. */
+  /** Lists the unknown fields that are to be ignored. */
   readonly acceptFields: readonly string[];
-  /** A list to which sentences are added about fields that are read differently. */
+  /** Receives sentences about fields that are read differently. */
   readonly notes: string[];
 }
 
@@ -137,8 +137,8 @@ export function hubLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null
 }
 
 /**
- * The prefixes that the names of all tensors may have: those of a vision model (saved by transformers 4 and 5), of a module
- * around the model, and of the wrappers of DistributedDataParallel and torch.compile.
+ * Lists the prefixes that the names of all tensors may have: those of a vision model (saved by transformers 4 and 5), of a
+ * module around the model, and of the wrappers of DistributedDataParallel and torch.compile.
  */
 const wrappers = ['', 'language_model.', 'model.language_model.', 'language_model.model.', 'model.', 'module.', '_orig_mod.'];
 

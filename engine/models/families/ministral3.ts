@@ -12,7 +12,7 @@ import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 import { ggufCount, ggufNumber } from './writing.ts';
 
-/** The rotary embedding of a config that does not describe one. */
+/** Holds the rotary embedding of a config that does not describe one. */
 const usualRope = {
   rope_type: 'yarn',
   rope_theta: 1_000_000,

@@ -6,7 +6,7 @@ export interface ModuleNames extends OuterNames {
   readonly block: BlockNames;
 }
 
-/** The module names of Llama and of the many families that follow it. */
+/** Holds the module names of Llama and of the many families that follow it. */
 export const llamaModules: ModuleNames = {
   token_embd: 'model.embed_tokens',
   output_norm: 'model.norm',

@@ -19,7 +19,7 @@ const modules: ModuleNames = {
   },
 };
 
-/** The context length of the first Phi 3 in tokens, which every config of the family means where it does not say. */
+/** Gives the context length of the first Phi 3 in tokens, which every config of the family means where it does not say. */
 const usualOriginalContext = 4096;
 
 export const phi3 = uniformFamily({

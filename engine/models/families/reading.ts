@@ -7,7 +7,7 @@ import { Problem } from '../../problem.ts';
 import { sizeLimits } from '../limits.ts';
 import { packingFields } from '../packed.ts';
 
-/** The fields of config.json that do not change a forward pass (transformers' PretrainedConfig and common additions). */
+/** Holds the fields of config.json that do not change a forward pass (transformers' PretrainedConfig and common additions). */
 const neutralFields = new Set([
   ...['architectures', 'model_type', 'transformers_version', 'torch_dtype', 'dtype', 'initializer_range', 'use_cache'],
   ...['pretraining_tp', 'attention_dropout', 'hidden_dropout', 'resid_pdrop', 'embd_pdrop', '_name_or_path', 'is_llama_config'],
@@ -78,7 +78,7 @@ const neutralFields = new Set([
 /** Holds what the reader of a config shares with those of the objects inside it. */
 interface Reading {
   readonly path: string;
-  /** The unknown fields that a person accepts. */
+  /** Lists the unknown fields that a person accepts. */
   readonly accept: ReadonlySet<string>;
   readonly notes: string[];
 }

@@ -10,9 +10,9 @@ export interface SizeDefaults {
   readonly intermediateSize: number;
   readonly layers: number;
   readonly heads: number;
-  /** The usual number of key heads; null stands for as many as query heads. */
+  /** Gives the usual number of key heads; null stands for as many as query heads. */
   readonly keyValueHeads: number | null;
-  /** The usual width of a head; the hidden size divided by the number of heads when left out. */
+  /** Gives the usual width of a head; the hidden size divided by the number of heads when left out. */
   readonly headDim?: number;
   readonly vocabularySize: number;
   readonly contextLength: number;

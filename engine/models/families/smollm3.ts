@@ -13,7 +13,7 @@ import type { ConfigReader } from './reading.ts';
 import { uniformFamily, type UniformSpec } from './uniform.ts';
 import { withWindows } from './windows.ts';
 
-/** The usual interval of layers without a position embedding: every fourth. llama.cpp knows no other. */
+/** Gives the usual interval of layers without a position embedding: every fourth. llama.cpp knows no other. */
 const usualInterval = 4;
 
 export const smollm3 = uniformFamily({

@@ -90,7 +90,7 @@ export const stablelm = uniformFamily({
 
 interface Choices {
   readonly epsilon: number;
-  /** Whether attention and feed-forward read the same norm. */
+  /** Says whether attention and feed-forward read the same norm. */
   readonly parallel: boolean;
   readonly headNorms: boolean;
 }

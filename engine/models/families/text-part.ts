@@ -3,7 +3,7 @@ import type { DecoderSpec, OuterNames } from '../spec.ts';
 import type { Family } from './family.ts';
 import type { ConfigReader } from './reading.ts';
 
-/** The fields of a family that the hub's files of every vision model have in common. */
+/** Holds the fields of a family that the hub's files of every vision model have in common. */
 export const textPart = {
   otherParts: /(^|\.)(vision_tower|multi_modal_projector)\./,
 } as const satisfies Pick<Family, 'otherParts'>;

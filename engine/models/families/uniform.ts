@@ -20,15 +20,15 @@ export interface UniformSpec extends Omit<DecoderSpec, 'modules' | 'blocks'> {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
-  /** The roles of the linear layers that have a bias. */
+  /** Lists the roles of the linear layers that have a bias. */
   readonly biases: readonly LinearRole[];
   readonly blocks: readonly Reach[];
   readonly scoreCap: number | null;
   readonly clip: number | null;
   readonly queryKeyNorm: Attention['queryKeyNorm'];
-  /** The order of the rows of `attn_qkv`, for a family that has it. */
+  /** Gives the order of the rows of `attn_qkv`, for a family that has it. */
   readonly fusedLayout: 'by-kind' | 'by-head';
-  /** Whether attention and feed-forward both read the block's input, and both are added to it. */
+  /** Says whether attention and feed-forward both read the block's input, and both are added to it. */
   readonly parallel: boolean;
   readonly residualScale: number;
   readonly feedForward: Pick<Dense, 'activation' | 'form'>;
@@ -37,7 +37,7 @@ export interface UniformSpec extends Omit<DecoderSpec, 'modules' | 'blocks'> {
 /** Says how the attention of one block reaches the tokens before it. */
 export type Reach = Pick<Attention, 'window' | 'rope' | 'scoreScale'>;
 
-/** The values that most families share; a family states those that differ. */
+/** Holds the values that most families share; a family states those that differ. */
 export const usualSpec = {
   embeddingScale: 1,
   learnedPositions: null,

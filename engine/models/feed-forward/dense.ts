@@ -9,7 +9,7 @@ export interface Dense {
   readonly intermediateSize: number;
   readonly activation: Activation;
   /**
-   * The form: `gated` is down(act(gate) ∘ up), `fused` the same with gate above up in one matrix `ffn_up`, `plain` is
+   * Gives the form: `gated` is down(act(gate) ∘ up), `fused` the same with gate above up in one matrix `ffn_up`, `plain` is
    * down(act(up)).
    */
   readonly form: 'gated' | 'fused' | 'plain';

@@ -8,23 +8,23 @@ export interface Attention {
   readonly keyValueHeads: number;
   readonly headDim: number;
   /**
-   * The order of the rows in a fused matrix: all queries, then all keys, then all values, or the three of each head together;
-   * null where there are three matrices.
+   * Gives the order of the rows in a fused matrix: all queries, then all keys, then all values, or the three of each head
+   * together; null where there are three matrices.
    */
   readonly fused: 'by-kind' | 'by-head' | null;
-  /** The number of keys a token may attend to, itself included; null where it may attend to all before it. */
+  /** Gives the number of keys a token may attend to, itself included; null where it may attend to all before it. */
   readonly window: number | null;
-  /** The index into the ropes of the model; null without a rotary embedding. */
+  /** Gives the index into the ropes of the model; null without a rotary embedding. */
   readonly rope: number | null;
-  /** The factor of the scores, usually 1 / √headDim. */
+  /** Gives the factor of the scores, usually 1 / √headDim. */
   readonly scoreScale: number;
-  /** The cap of the scores: s becomes cap · tanh(s / cap); null without one. */
+  /** Gives the cap of the scores: s becomes cap · tanh(s / cap); null without one. */
   readonly scoreCap: number | null;
-  /** The bound that keeps queries, keys and values between -clip and clip; null without one. */
+  /** Gives the bound that keeps queries, keys and values between -clip and clip; null without one. */
   readonly clip: number | null;
   /**
-   * The norm of queries and keys before they are rotated: over each head with one weight for all, over each head with a weight
-   * of its own, or over all heads together; null without one.
+   * Holds the norm of queries and keys before they are rotated: over each head with one weight for all, over each head with a
+   * weight of its own, or over all heads together; null without one.
    */
   readonly queryKeyNorm: { readonly over: 'head' | 'own-head' | 'all-heads'; readonly norm: NormSpec } | null;
 }

@@ -13,7 +13,10 @@ export type ByToken = readonly (readonly Float32Array[])[];
 export interface StepScores {
   readonly examples: readonly Example[];
   readonly policy: ByToken;
-  /** The log probabilities of the base without the adapter, computed before the run; null for an objective that needs none. */
+  /**
+   * Holds the log probabilities of the base without the adapter, computed before the run; null for an objective that needs
+   * none.
+   */
   readonly reference: ByToken | null;
 }
 
@@ -29,7 +32,7 @@ export interface StepLoss {
  * likely.
  */
 export interface StepWeights {
-  /** The weights of the tokens; null stands for 1 each. */
+  /** Holds the weights of the tokens; null stands for 1 each. */
   readonly weights: ByToken | null;
   readonly divisor: number;
 }

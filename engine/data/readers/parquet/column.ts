@@ -25,7 +25,7 @@ const longestHeader = 1 << 22;
 /** Limits the number of values that one row may have in one column. */
 const mostInRow = 1 << 20;
 
-/** The values of one row in one column, with the levels that say to which list or object each belongs. */
+/** Holds the values of one row in one column, with the levels that say to which list or object each belongs. */
 export interface RowValues {
   readonly repetitions: number[];
   readonly definitions: number[];

@@ -15,7 +15,7 @@ export type Meaning =
   | { readonly kind: 'decimal'; readonly scale: number }
   | { readonly kind: 'time' | 'timestamp'; readonly perSecond: number };
 
-/** A column, or a group of columns. */
+/** Describes a column, or a group of columns. */
 export interface Node {
   readonly name: string;
   readonly repetition: 'required' | 'optional' | 'repeated';
