@@ -13,6 +13,8 @@ const only = (name, module, owners) => ({
   to: { path: `node_modules/${module}/` },
 });
 
+// What a recipe is, with the folder that holds its fields, its check and its texts.
+const recipe = '^engine/recipe(/|\\.ts$)';
 // Types of the session that a room is handed; the module itself never loads there.
 const session = '^engine/runtime/session\\.ts$';
 
@@ -21,11 +23,12 @@ module.exports = {
   forbidden: [
     engineOnly(
       'the-ground-floor-imports-nothing',
-      '^engine/(recipe|recipe-names|problem|random|labels|measures|data-files)\\.ts$',
-      ['^engine/(recipe-names|problem)\\.ts$'],
+      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|nearest-word)\\.ts$)',
+      [recipe, '^engine/(problem|nearest-word)\\.ts$'],
     ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
-      '^engine/(contract/|(recipe|problem|measures)\\.ts$)',
+      recipe,
+      '^engine/(contract/|(problem|measures)\\.ts$)',
     ]),
     {
       name: 'the-contract-is-read-whole',
@@ -40,11 +43,13 @@ module.exports = {
     engineOnly('models-know-files', '^engine/models/', ['^engine/(formats|models)/', '^engine/(problem|contract)\\.ts$']),
     engineOnly('data-knows-models', '^engine/data/', [
       '^engine/(formats|models|data)/',
-      '^engine/(labels|problem|recipe|data-files|contract)\\.ts$',
+      recipe,
+      '^engine/(labels|problem|data-files|nearest-word|contract)\\.ts$',
     ]),
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
-      '^engine/(problem|recipe|random|contract)\\.ts$',
+      recipe,
+      '^engine/(problem|random|nearest-word|contract)\\.ts$',
     ]),
     engineOnly('decoder-knows-graphs-models-and-adapters', '^engine/decoder/', [
       '^engine/(graph|models|adapters|decoder)/',
@@ -53,12 +58,14 @@ module.exports = {
     ]),
     engineOnly('training-knows-the-decoder-and-no-data', '^engine/training/', [
       '^engine/(formats|graph|models|adapters|decoder|training)/',
-      '^engine/(labels|problem|recipe|random|contract)\\.ts$',
+      recipe,
+      '^engine/(labels|problem|random|contract)\\.ts$',
       session,
     ]),
     engineOnly('export-knows-the-decoder-and-no-training', '^engine/export/', [
       '^engine/(formats|graph|models|data|adapters|decoder|export)/',
-      '^engine/(labels|problem|recipe|contract)\\.ts$',
+      recipe,
+      '^engine/(labels|problem|contract)\\.ts$',
       session,
     ]),
     engineOnly('evaluate-knows-data', '^engine/evaluate/', [
@@ -78,7 +85,8 @@ module.exports = {
     engineOnly('store-knows-contract-and-files-only', '^engine/store/', [
       '^engine/store/',
       '^engine/formats/files\\.ts$',
-      '^engine/(contract|problem|recipe|measures)\\.ts$',
+      recipe,
+      '^engine/(contract|problem|measures)\\.ts$',
     ]),
     {
       name: 'the-host-parses-no-models',
@@ -102,7 +110,8 @@ module.exports = {
     ]),
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
-      '^engine/(contract|problem|recipe|measures|data-files)\\.ts$',
+      recipe,
+      '^engine/(contract|problem|measures|data-files)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

@@ -4,7 +4,7 @@ import { Arguments, type Command, Interrupted, ProblemInResult, UsageError } fro
 import { commands, globalOptions } from './cli/commands.ts';
 import { Output } from './cli/output.ts';
 import { type ProblemValue, shown, toProblemValue } from './problem.ts';
-import { nearestWord } from './recipe.ts';
+import { nearestWord } from './nearest-word.ts';
 import { connectHost, defaultDataDir, type HostClient } from './rpc.ts';
 
 function unknownCommand(name: string): string {

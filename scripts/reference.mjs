@@ -80,8 +80,9 @@ function table(head, rows) {
 // ── Recipe and command line ─────────────────────────────────────────────────────────────────────────────────────────────
 
 async function recipePage() {
-  const { recipeFields, formatFieldText } = await engine('recipe.ts');
-  const { otherNames, noCounterpart } = await engine('recipe-names.ts');
+  const { recipeFields } = await engine('recipe/fields.ts');
+  const { formatFieldText } = await engine('recipe/field-text.ts');
+  const { otherNames, noCounterpart } = await engine('recipe/other-names.ts');
   const groups = Map.groupBy(Object.entries(recipeFields), ([, { group }]) => group);
   const names = (key) => Object.keys(otherNames).filter((name) => otherNames[name].key === key);
   const parts = [...groups].flatMap(([group, fields]) => [

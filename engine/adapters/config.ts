@@ -2,7 +2,8 @@
  * Reads and writes adapter_config.json: the fields of PEFT's LoraConfig that are supported; every other must have its default.
  */
 import { Problem } from '../problem.ts';
-import { defaultRecipe, isExpression, type Recipe } from '../recipe.ts';
+import { defaultRecipe, type Recipe } from '../recipe.ts';
+import { isExpression } from '../recipe/module-expression.ts';
 
 export interface AdapterConfig {
   /**

@@ -1,7 +1,8 @@
 /** How much a recipe trains, before anything of it is made. */
 import { expect, it } from 'vitest';
 import { specFromConfig } from '../models/families/index.ts';
-import { requireRecipe, type RecipeInput } from '../recipe.ts';
+import type { RecipeInput } from '../recipe.ts';
+import { requireRecipe } from '../recipe/check.ts';
 import { plannedShape } from './initial.ts';
 
 const planned = (config: Record<string, unknown>, recipe: RecipeInput) => {

@@ -5,7 +5,9 @@ import { createContext, Script } from 'node:vm';
 import { hubLayout } from '../models/families/index.ts';
 import { linearLayers, modelTensors, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
-import { moduleExpression, nearestWord, scaleOf } from '../recipe.ts';
+import { nearestWord } from '../nearest-word.ts';
+import { moduleExpression } from '../recipe/module-expression.ts';
+import { scaleOf } from '../recipe/scale.ts';
 import type { AdapterConfig } from './config.ts';
 
 /** Describes a module that can be adapted. Its matrix is [out, in]; that of an embedding is [in, out], a row per token. */

@@ -1,6 +1,9 @@
 /** Reads the recipe of a command line: a file, then every `--set key=value` over it. */
 import { Problem } from '../problem.ts';
-import { checkRecipe, ownNames, parseFieldText, recipeProblem, type RecipeInput } from '../recipe.ts';
+import type { RecipeInput } from '../recipe.ts';
+import { checkRecipe, recipeProblem } from '../recipe/check.ts';
+import { parseFieldText } from '../recipe/field-text.ts';
+import { ownNames } from '../recipe/own-names.ts';
 import { readText } from '../formats/files.ts';
 import { UsageError, type Arguments } from './command.ts';
 

@@ -1,7 +1,8 @@
 /** `lowrank runs` lists, shows and compares runs, and moves, pauses, resumes and stops them. */
 import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
 import { Problem } from '../problem.ts';
-import { formatFieldText, recipeKeys } from '../recipe.ts';
+import { formatFieldText } from '../recipe/field-text.ts';
+import { recipeKeys } from '../recipe/fields.ts';
 import { UsageError, type Command } from './command.ts';
 import { duration } from './output.ts';
 

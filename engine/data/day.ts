@@ -4,7 +4,7 @@
  * fall on another day in another time zone.
  */
 import { Problem } from '../problem.ts';
-import { isDay } from '../recipe.ts';
+import { isDay } from '../recipe/field.ts';
 
 /** A day is written as `2026-07-15`. */
 export type Day = string;

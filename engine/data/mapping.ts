@@ -1,7 +1,7 @@
 /** Maps the fields of rows whose format is unknown to a known format, as a person has specified. */
 import type { ColumnMapping, MappedText } from '../contract.ts';
 import { Problem, type ProblemCode, shown } from '../problem.ts';
-import { nearestWord } from '../recipe.ts';
+import { nearestWord } from '../nearest-word.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
 
 type Fields = Readonly<Record<string, unknown>>;

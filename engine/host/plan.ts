@@ -12,7 +12,8 @@ import type {
   TargetPlan,
   ViewingRows,
 } from '../contract.ts';
-import { requireRecipe, type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
+import { type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
+import { requireRecipe } from '../recipe/check.ts';
 import { machineMemory } from '../runtime/memory.ts';
 import type { Store } from '../store/open.ts';
 import { totalExamples, totalSteps } from '../training/order.ts';

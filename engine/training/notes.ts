@@ -1,6 +1,7 @@
 /** Writes the notes about a run that does not do all that its recipe seems to say; each note is a sentence. */
 import { contextOf, type PositionsSpec } from '../models/positions.ts';
-import { ownNames, type Recipe, type RecipeInput } from '../recipe.ts';
+import type { Recipe, RecipeInput } from '../recipe.ts';
+import { ownNames } from '../recipe/own-names.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { longestSequence, type Example } from './examples.ts';
 import { examplesPerStep, totalExamples, totalSteps } from './order.ts';

@@ -21,7 +21,8 @@ import { StoredWeights, type BaseQuantization, type ModelWeights, type StoredTen
 import { float32 } from '../decoder/sequence.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
-import { defaultRecipe, requireRecipe, type Recipe } from '../recipe.ts';
+import { defaultRecipe, type Recipe } from '../recipe.ts';
+import { requireRecipe } from '../recipe/check.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import { adapterShape, tensorView, type AdapterShape } from '../adapters/adapter.ts';
 import type { AdapterConfig } from '../adapters/config.ts';

@@ -1,6 +1,6 @@
 /** Lays runs out as lines over parallel axes: one for each field of the recipe that differs, and for what was measured. */
 import type { Run } from '../../../engine/contract.ts';
-import { recipeFields, recipeKeys } from '../../../engine/recipe.ts';
+import { recipeFields, recipeKeys } from '../../../engine/recipe/fields.ts';
 import { bytes, duration, loss } from '../../ui/format.ts';
 import { recipeTexts } from './differences.ts';
 

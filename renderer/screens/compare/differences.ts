@@ -1,6 +1,6 @@
 /** Finds what differs between the recipes of runs. */
 import type { Run } from '../../../engine/contract.ts';
-import { recipeFields, recipeKeys, type RecipeKey } from '../../../engine/recipe.ts';
+import { recipeFields, recipeKeys, type RecipeKey } from '../../../engine/recipe/fields.ts';
 import { fieldText, inputText, scaleText } from '../new-run/field-text.ts';
 import { dataName } from '../run/data-name.ts';
 

@@ -10,19 +10,17 @@ import type {
   TargetPlan,
 } from '../../../engine/contract.ts';
 import {
-  checkField,
-  checkRecipe,
   defaultRecipe,
-  parseFieldText,
-  recipeFields,
   type Recipe,
   type RecipeInput,
-  type RecipeKey,
-  recipeKeys,
   rowSettingKeys,
   rowSettings,
   type RowSettings,
 } from '../../../engine/recipe.ts';
+import { checkRecipe } from '../../../engine/recipe/check.ts';
+import { parseFieldText } from '../../../engine/recipe/field-text.ts';
+import { checkField } from '../../../engine/recipe/field.ts';
+import { recipeFields, type RecipeKey, recipeKeys } from '../../../engine/recipe/fields.ts';
 import { Asked } from '../../state/asked.svelte.ts';
 import type { Studio } from '../../state/studio.svelte.ts';
 import { inputText } from './field-text.ts';

@@ -1,4 +1,6 @@
-import { formatFieldText, scaleRange, type RecipeField, type ScaledRecipe } from '../../../engine/recipe.ts';
+import { formatFieldText } from '../../../engine/recipe/field-text.ts';
+import type { RecipeField } from '../../../engine/recipe/field.ts';
+import { scaleRange, type ScaledRecipe } from '../../../engine/recipe/scale.ts';
 import { count, figure } from '../../ui/format.ts';
 
 /** Writes a recipe value as it is shown beside its label. */

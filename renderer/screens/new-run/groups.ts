@@ -1,4 +1,4 @@
-import type { RecipeField } from '../../../engine/recipe.ts';
+import type { RecipeField } from '../../../engine/recipe/field.ts';
 
 /** Lists the groups of a recipe's fields, in the order in which a person meets them. */
 export const groups: readonly { readonly group: RecipeField['group']; readonly title: string }[] = [
