@@ -414,7 +414,7 @@ class SocketClient implements HostClient {
 }
 
 function cancelled(): Problem {
-  return new Problem('stopped', 'It was cancelled before it had begun.', 'Ask again.');
+  return new Problem('stopped', 'It was cancelled before it started.', 'Try again.');
 }
 
 function lost(why: string | null): Problem {

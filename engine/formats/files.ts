@@ -436,6 +436,16 @@ export abstract class PlannedFile<Tensor extends { readonly name: string }> {
   }
 }
 
+/** Flushes a file that another writer has closed, so that its content survives a power cut. */
+export function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r+');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /** Flushes a folder's entries, so that a rename survives a power cut. Windows has no such call. */
 export function syncFolder(path: string): void {
   if (process.platform === 'win32') return;

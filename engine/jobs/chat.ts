@@ -76,7 +76,7 @@ class Chat {
   /** Generates until the answer ends or nobody waits for it any more. */
   async #generate({ adapters, prompt, settings, streamId }: ChatRequest, signal: AbortSignal): Promise<GenerateResult> {
     const shouldStop = () => signal.aborted || this.#isEnding;
-    if (shouldStop()) throw new Problem('stopped', 'It was stopped before it had begun.', 'Ask again.');
+    if (shouldStop()) throw new Problem('stopped', 'It was stopped before it started.', 'Try again.');
     const answering = adapted(
       this.#model,
       adapters.map((at) => ({ opened: this.#adapter(at), weight: at.weight })),

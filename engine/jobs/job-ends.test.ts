@@ -96,6 +96,6 @@ test.concurrent('a process that ends because of one request does not give its fa
     job.finished.catch(() => job.request({ name: 'render', data: { paths: [rows] }, offset: 0 })),
   ]);
   expect(own).toMatchObject({ reason: { code: 'tokenizer-unsupported' } });
-  expect(after).toMatchObject({ reason: { code: 'stopped', hint: 'Ask again.' } });
-  await expect(job.finished).rejects.toMatchObject({ code: 'job-crashed', hint: 'Ask again.' });
+  expect(after).toMatchObject({ reason: { code: 'stopped', hint: 'Try again.' } });
+  await expect(job.finished).rejects.toMatchObject({ code: 'job-crashed', hint: 'Try again.' });
 });

@@ -97,8 +97,8 @@ class ProcessPort implements JobPort {
 
 const endedByAnother = new Problem(
   'job-crashed',
-  'The process that works on this had to end because of something else it was asked.',
-  'Ask again.',
+  'The process that was working on this ended because of another request.',
+  'Try again.',
 );
 
 /** Converts an error to a Problem, which is what people see. A bug also leaves its stack in the log of the host. */

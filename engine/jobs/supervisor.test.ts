@@ -42,7 +42,7 @@ test('more jobs than anybody needs are refused, but never a training', () => {
   const supervisor = new Supervisor(() => new FakeProcess());
   const inspect = () => supervisor.start({ kind: 'inspect', path: '/x' });
   for (let job = 0; job < 32; job++) inspect();
-  expect(inspect).toThrow('32 jobs are going on already.');
+  expect(inspect).toThrow('32 jobs are already running.');
   supervisor.start({ kind: 'train' } as JobSpec);
   expect(supervisor.jobs.size).toBe(33);
   vi.useRealTimers();

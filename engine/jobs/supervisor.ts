@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { cpuTimeOf } from '../runtime/memory.ts';
+import { type At, crashed, hasEnded, hung, type ProcessEnd, silent, stopped } from './job-problems.ts';
 
 /** Is a process that speaks `JobCommand` and `JobMessage`. */
 export interface JobProcess {
@@ -18,7 +19,6 @@ export interface JobProcess {
 }
 export type SpawnJob = (spec: JobSpec) => JobProcess;
 
-type At = Progress['at'];
 /** Is the result of a job, or makes its Problem. The Problem may name the rows that the asker was told of last. */
 type Outcome = { readonly result: unknown } | { readonly problem: (at: At) => Problem };
 
@@ -309,7 +309,7 @@ export class Supervisor {
    */
   start(spec: JobSpec, options: JobOptions = {}): Job {
     if (this.#jobs.size >= mostJobs && spec.kind !== 'train')
-      throw new Problem('not-allowed', `${mostJobs} jobs are going on already.`, 'Wait until some of them have ended.');
+      throw new Problem('not-allowed', `${mostJobs} jobs are already running.`, 'Wait until some of them have ended.');
     const job = new Job(spec, this.#spawn(spec), options, this.#patience);
     this.#jobs.add(job);
     const remove = () => void this.#jobs.delete(job);
@@ -325,87 +325,4 @@ export class Supervisor {
   get jobs(): ReadonlySet<Job> {
     return this.#jobs;
   }
-}
-
-const placeOf = ({ file, firstLine, lastLine }: NonNullable<At>): string =>
-  firstLine === lastLine ? `${file}, line ${firstLine}` : `${file}, lines ${firstLine} to ${lastLine}`;
-
-function silent(seconds: number, at: At): Problem {
-  const where = at === undefined ? '' : ` It was at ${placeOf(at)}.`;
-  return new Problem(
-    'template-failed',
-    `Preparing the rows made no progress for ${seconds} seconds and was given up.${where}`,
-    at === undefined
-      ? 'The chat template or a row may be the cause; try fewer or shorter rows.'
-      : 'Look at the rows that begin there; or the chat template may be the cause.',
-  );
-}
-
-function hasEnded(): Problem {
-  return new Problem('stopped', 'The job has ended.', 'Ask again.');
-}
-
-function stopped(): Problem {
-  return new Problem('stopped', 'It was stopped before it had ended.', 'Start it again.');
-}
-
-const named = (kind: JobSpec['kind']): string => (kind === 'train' ? 'training' : kind);
-const goOn = (kind: JobSpec['kind']): string => (kind === 'train' ? 'Resume it from its last checkpoint' : 'Try again');
-
-/** Formats the rows that a job was at. Jobs do not report every row, so it may have been a little further. */
-const lastTold = (at: At): string => (at === undefined ? '' : ` It last told of ${placeOf(at)}.`);
-
-function hung(kind: JobSpec['kind'], seconds: number, at: At): Problem {
-  return new Problem(
-    'job-crashed',
-    `The ${named(kind)} process gave no sign of life for ${Math.round(seconds)} seconds and was ended.${lastTold(at)}`,
-    `${goOn(kind)}. Something may have halted it, or a disk or a driver does not answer.`,
-  );
-}
-
-/** Matches what programs print when their memory has run out: V8, C++ and Rust. */
-const heapExhausted = /JavaScript heap out of memory/;
-const memoryExhausted = /std::bad_alloc|memory allocation of \d+ bytes failed|Fatal process out of memory/;
-const handlesExhausted = /\bE[MN]FILE\b|[Tt]oo many open files/;
-
-interface ProcessEnd {
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly lastWords: string;
-}
-
-function crashed(kind: JobSpec['kind'], { code, signal, lastWords }: ProcessEnd, at: At): Problem {
-  const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
-  const smaller =
-    kind === 'train'
-      ? 'start a new run with fewer or shorter rows, a smaller batch or maximum length'
-      : 'use fewer or shorter rows, or split the file';
-  if (heapExhausted.test(lastWords))
-    return new Problem(
-      'out-of-memory',
-      `The ${named(kind)} process needed more memory for what it holds of data and results than a process of it may have.${lastTold(at)}`,
-      `More memory in the computer may not help: ${smaller}.`,
-    );
-  if (memoryExhausted.test(lastWords))
-    return new Problem(
-      'out-of-memory',
-      `The ${named(kind)} process asked for more memory than the computer has.${lastTold(at)}`,
-      `Close what else needs much of it, or ${smaller}.`,
-    );
-  if (handlesExhausted.test(lastWords))
-    return new Problem(
-      'job-crashed',
-      `The ${named(kind)} process could not be started or go on: the system gives the studio no more open files.`,
-      `Raise the limit (ulimit -n), or close what else has many files open. ${goOn(kind)}.`,
-    );
-  const training = kind === 'train';
-  const hint =
-    signal === 'SIGABRT' || signal === 'SIGSEGV'
-      ? `A library it stands on gave up, as on a tokenizer with a pattern that never ends: get the model again, and look at ${at === undefined ? 'the data' : 'the rows from there on'}. The log in the data folder may say more.`
-      : signal === 'SIGBUS'
-        ? `A file that it was reading was cut short or its disk failed; that of the model's weights most likely. Put it back as it was. ${goOn(kind)}.`
-        : signal === 'SIGKILL'
-          ? `The system may have ended it because memory ran out: close what else needs much of it, then ${training ? 'resume; or start a new run with a smaller batch or maximum length' : 'try again'}.`
-          : `${goOn(kind)}. The log in the data folder may say more.`;
-  return new Problem('job-crashed', `The ${named(kind)} process ended unexpectedly (${how}).${lastTold(at)}`, hint);
 }

@@ -3,21 +3,10 @@
  * name when it is on the disk and has passed SQLite's full check, and only then are older ones removed. Names begin with a
  * number that counts up: clocks jump, so the dates in the names alone could make the newest copy look like the oldest.
  */
-import {
-  chmodSync,
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
-import { makeFolder, syncFolder } from '../formats/files.ts';
+import { makeFolder, syncFile, syncFolder } from '../formats/files.ts';
 import { checkWhole, Damage } from './check.ts';
 import { migrations, versionOf } from './migrate.ts';
 
@@ -143,15 +132,6 @@ function publish(path: string): void {
     syncFolder(dirname(path));
   } finally {
     rmSync(part, { force: true });
-  }
-}
-
-export function syncFile(path: string): void {
-  const file = openSync(path, 'r+');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
   }
 }
 

@@ -17,9 +17,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { makeFolder, syncFolder, writeFileAtomic } from '../formats/files.ts';
+import { makeFolder, syncFile, syncFolder, writeFileAtomic } from '../formats/files.ts';
 import type { ProblemValue } from '../problem.ts';
-import { backupFolder, soundBackups, syncFile, timeName } from './backups.ts';
+import { backupFolder, soundBackups, timeName } from './backups.ts';
 import { checkWhole } from './check.ts';
 import { versionOf } from './migrate.ts';
 import type { Notices } from './notices.ts';
