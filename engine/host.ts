@@ -74,6 +74,7 @@ async function open(): Promise<Handle> {
     const { Upkeep } = await import('./store/upkeep.ts');
     const { ownedAlone } = await import('./host/owned-alone.ts');
     const { Library } = await import('./host/library.ts');
+    const { Datasets } = await import('./host/datasets.ts');
     const { ModelProcesses } = await import('./host/model-processes.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
     const { Devices } = await import('./host/devices.ts');
@@ -98,15 +99,16 @@ async function open(): Promise<Handle> {
     const unsaved = new Unsaved();
     const context: HostContext = { dataDir: places.dataDir, cacheDir, store, supervisor, unsaved, emit };
     const library = new Library(context);
+    const datasets = new Datasets(context);
     const adapters = new AdapterRegistry(context);
     const processes = new ModelProcesses(context);
     const devices = new Devices(context, processes);
     const registry = new RunRegistry(context);
     const runner = new LocalRunner(supervisor, cacheDir);
-    const runs = new RunQueue(context, { registry, library, adapters, devices, runner });
-    const exports = new Exports(context, library);
-    const sample = new SampleProject(context, library, runs);
-    const parts = { devices, library, adapters, registry, runs, processes, exports, sample };
+    const runs = new RunQueue(context, { registry, library, datasets, adapters, devices, runner });
+    const exports = new Exports(context, library, datasets);
+    const sample = new SampleProject(context, { library, datasets, runs });
+    const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, sample };
     // A sample that a host left goes on with its run.
     for (const id of runs.goOn()) sample.follow(id);
     const handlers = handlersFor(context, parts);

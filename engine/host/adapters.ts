@@ -6,7 +6,8 @@ import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../co
 import { adapterIn, type AdapterEvent } from '../jobs/run-folder.ts';
 import { longestName, shown } from '../problem.ts';
 import { type Asker, found, type HostContext } from './context.ts';
-import { baseOf, modelAt, oneAdapter, requireAbsolute, requireName } from './library.ts';
+import { baseOf, modelAt, oneAdapter } from './job-inputs.ts';
+import { requireAbsolute, requireName } from './require.ts';
 
 export class AdapterRegistry {
   readonly #context: HostContext;

@@ -9,26 +9,22 @@ import type { Job } from '../jobs/supervisor.ts';
 import { logError, longestName, Problem, shown, toProblemValue } from '../problem.ts';
 import type { RunJob } from '../store/runs.ts';
 import { type Asker, found, type HostContext, startReported } from './context.ts';
-import {
-  baseOf,
-  type Library,
-  modelAt,
-  recordedAt,
-  requireAbsolute,
-  requireWeight,
-  rowSettingsOf,
-  versionLyingAt,
-} from './library.ts';
+import type { Datasets } from './datasets.ts';
+import { baseOf, modelAt, recordedAt, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
+import type { Library } from './library.ts';
+import { requireAbsolute, requireWeight } from './require.ts';
 
 export class Exports {
   readonly #context: HostContext;
   readonly #library: Library;
+  readonly #datasets: Datasets;
   readonly #jobs = new Map<string, Job>();
   #tidying = 0;
 
-  constructor(context: HostContext, library: Library) {
+  constructor(context: HostContext, library: Library, datasets: Datasets) {
     this.#context = context;
     this.#library = library;
+    this.#datasets = datasets;
     for (const record of context.store.exports.running()) {
       this.#tidy(record.path);
       this.#save({
@@ -150,13 +146,13 @@ export class Exports {
     run: RunJob | null,
     asker: Asker,
   ): Promise<{ readonly rows?: RowsAt; readonly importance?: RowsAt }> {
-    const proof = data === undefined ? run?.data : await this.#library.dataAt(data, asker);
+    const proof = data === undefined ? run?.data : await this.#datasets.dataAt(data, asker);
     const measured =
       importance === undefined
         ? needsImportance(quantization)
           ? run?.data
           : undefined
-        : await this.#library.dataAt(importance, asker);
+        : await this.#datasets.dataAt(importance, asker);
     // Files that are named are those for the proof; of a data set and of a run it is the rows that were kept from training.
     const split = data === undefined || 'versionId' in data ? 'eval' : 'train';
     return {

@@ -11,6 +11,7 @@ import { writtenRun } from '../testing/written-run.ts';
 import { fillDisk, mountSmallDisk, unmountSmallDisk } from '../testing/small-disk.ts';
 import { AdapterRegistry } from './adapters.ts';
 import type { HostContext } from './context.ts';
+import { Datasets } from './datasets.ts';
 import { Devices } from './devices.ts';
 import { Library } from './library.ts';
 import { ModelProcesses } from './model-processes.ts';
@@ -49,7 +50,8 @@ test.skipIf(!isMounted)(
     const devices = new Devices(context, new ModelProcesses(context));
     const registry = new RunRegistry(context);
     const library = new Library(context);
-    const parts = { registry, library, adapters: new AdapterRegistry(context), devices };
+    const datasets = new Datasets(context);
+    const parts = { registry, library, datasets, adapters: new AdapterRegistry(context), devices };
     const runs = new RunQueue(context, { ...parts, runner: new LocalRunner(supervisor, disk) });
     const start = () =>
       runs.start(

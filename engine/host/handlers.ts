@@ -14,22 +14,16 @@ import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { type Asker, found, type HostContext, runReader, startReported } from './context.ts';
+import type { Datasets } from './datasets.ts';
 import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
-import {
-  adapterAt,
-  type Library,
-  modelAt,
-  requireAbsolute,
-  oneAdapter,
-  requireWeight,
-  rowSettingsOf,
-  versionLyingAt,
-} from './library.ts';
+import { adapterAt, modelAt, oneAdapter, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
+import type { Library } from './library.ts';
 import type { DataAsker, ModelProcesses } from './model-processes.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
+import { requireAbsolute, requireWeight } from './require.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
 import type { SampleProject } from './sample-project.ts';
@@ -37,6 +31,7 @@ import type { SampleProject } from './sample-project.ts';
 export interface HostParts {
   readonly devices: Devices;
   readonly library: Library;
+  readonly datasets: Datasets;
   readonly registry: RunRegistry;
   readonly runs: RunQueue;
   readonly adapters: AdapterRegistry;
@@ -47,7 +42,7 @@ export interface HostParts {
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
-  const { devices, library, registry, runs, adapters, processes, exports, sample } = parts;
+  const { devices, library, datasets, registry, runs, adapters, processes, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /**
    * Adds to an asker the question and the data set that progress is about: every client is told of it, and a later question
@@ -78,24 +73,24 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { processes, store }),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
-    'datasets.add': ({ projectId, ...added }, asker) => library.addDataset(projectId, added, asker),
-    'datasets.addVersion': ({ id }, asker) => library.addDatasetVersion(id, asker),
-    'datasets.change': ({ id, change }, asker) => library.changeDataset(id, change, asker),
-    'datasets.undo': ({ id }) => library.undoDataset(id),
-    'datasets.versions': ({ id }) => library.versions(id),
-    'datasets.use': ({ id, versionId }) => library.useVersion(id, versionId),
+    'datasets.add': ({ projectId, ...added }, asker) => datasets.add(projectId, added, asker),
+    'datasets.addVersion': ({ id }, asker) => datasets.addVersion(id, asker),
+    'datasets.change': ({ id, change }, asker) => datasets.change(id, change, asker),
+    'datasets.undo': ({ id }) => datasets.undo(id),
+    'datasets.versions': ({ id }) => datasets.versions(id),
+    'datasets.use': ({ id, versionId }) => datasets.use(id, versionId),
     'datasets.columns': ({ path }, asker) => {
       requireAbsolute(path);
       return runReader<DataColumns>(context, { kind: 'columns', path }, path, { asker });
     },
     'datasets.remove': ({ id }) => {
-      library.removeDataset(id);
+      datasets.remove(id);
       return null;
     },
     'runs.list': (params) => registry.list(params?.projectId),
     'runs.get': ({ id }) => registry.get(id),
-    'runs.plan': (params, asker) => planForRun(params, { processes, store, library, asker }),
-    'runs.fit': (params, asker) => fitForRun(params, { processes, store, library, asker }),
+    'runs.plan': (params, asker) => planForRun(params, { processes, store, datasets, asker }),
+    'runs.fit': (params, asker) => fitForRun(params, { processes, store, datasets, asker }),
     'runs.start': async (params, asker) => {
       const run = await runs.start(params, asker.client.gone);
       if (params.resume === true) sample.follow(run.id);
@@ -161,7 +156,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       if (adapter !== null) requireAbsolute(adapter);
       const version = adapter === null ? null : versionLyingAt(store, adapter);
       const rowSettings = { ...rowSettingsOf(store, version), ...given };
-      const of = { ...settings, data: await library.dataAt(data, asker), rowSettings };
+      const of = { ...settings, data: await datasets.dataAt(data, asker), rowSettings };
       const spec = {
         kind: 'evaluate',
         model: at(model),
@@ -174,16 +169,16 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'data.rows': async ({ model, data, limit, ...page }, asker) =>
       processes.rows(
         at(model),
-        { ...page, limit: Math.min(limit, 200), data: await library.dataAt(data, asker) },
+        { ...page, limit: Math.min(limit, 200), data: await datasets.dataAt(data, asker) },
         asked(data, asker, 'rows'),
       ),
     'data.render': async ({ model, data, ...page }, asker) =>
-      processes.render(at(model), { ...page, data: await library.dataAt(data, asker) }, asker),
+      processes.render(at(model), { ...page, data: await datasets.dataAt(data, asker) }, asker),
     'data.report': async ({ model, data, ...of }, asker) =>
-      processes.report(at(model), { ...of, data: await library.dataAt(data, asker) }, asked(data, asker, 'report')),
+      processes.report(at(model), { ...of, data: await datasets.dataAt(data, asker) }, asked(data, asker, 'report')),
     'data.write': async ({ data, split, out, replace = false }, asker) => {
       requireAbsolute(out);
-      const at = await library.dataAt(data, asker);
+      const at = await datasets.dataAt(data, asker);
       const spec = { kind: 'write-rows', data: at, ...(split === undefined ? {} : { split }), out, replace } as const;
       return runReader<WrittenRows>(context, spec, at.paths[0]!, { asker });
     },

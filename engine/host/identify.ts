@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { adapterFolderOf, configName } from '../adapters/find.ts';
 import type { AdapterVersion, ExportedFile, Fingerprint, Identification, Inspection } from '../contract.ts';
 import { type HostContext } from './context.ts';
-import { versionLyingAt } from './library.ts';
+import { versionLyingAt } from './job-inputs.ts';
 
 /** Matches the files that hold weights. Others, such as a tokenizer, are the same in many folders. */
 const hasNumbers = (name: string): boolean => /\.(gguf|safetensors|onnx|onnx_data|onnx_adapter)$/i.test(name);

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { DataReport, Model } from '../contract.ts';
 import type { Store } from '../store/open.ts';
 import type { Asker } from './context.ts';
-import type { Library } from './library.ts';
+import type { Datasets } from './datasets.ts';
 import type { ModelProcesses } from './model-processes.ts';
 import { planForRun } from './plan.ts';
 
@@ -15,7 +15,7 @@ test('a plan says which files of its data set have changed since its version was
   } as unknown as Store;
   const { signal } = new AbortController();
   const asker: Asker = { client: { gone: signal, tell: () => {} }, signal };
-  const library = { dataAt: () => Promise.resolve({ paths: ['/a.jsonl'] }) } as unknown as Library;
+  const datasets = { dataAt: () => Promise.resolve({ paths: ['/a.jsonl'] }) } as unknown as Datasets;
   const notesOf = async (changed: string[]) => {
     const check = {
       severity: 'warning',
@@ -32,7 +32,7 @@ test('a plan says which files of its data set have changed since its version was
       },
     } as unknown as ModelProcesses;
     const request = { model: { id: 'm' }, data: { versionId: 'v' }, recipe: {} };
-    return (await planForRun(request, { processes, store, library, asker })).notes;
+    return (await planForRun(request, { processes, store, datasets, asker })).notes;
   };
   expect(await notesOf(['/a.jsonl'])).toContain('Changed. Look.');
   expect(await notesOf([])).not.toContain('Repeated. Look.');

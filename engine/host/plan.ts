@@ -21,12 +21,13 @@ import { fitRecipe } from '../training/fitting.ts';
 import { memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
 import { type Asker, found } from './context.ts';
-import { baseOf, type Library, modelAt } from './library.ts';
+import type { Datasets } from './datasets.ts';
+import { baseOf, modelAt } from './job-inputs.ts';
 import type { ModelProcesses } from './model-processes.ts';
 
 export async function planForRun(
   { model, data, recipe: input }: Params<EngineRequests, 'runs.plan'>,
-  { processes, store, library, asker }: AskedParts,
+  { processes, store, datasets, asker }: AskedParts,
 ): Promise<RunPlan> {
   const recipe = requireRecipe(input);
   const at = modelAt(store, model);
@@ -35,7 +36,7 @@ export async function planForRun(
   const { layers: _, ...adapter } = await processes.adapter(at, recipe);
   const report = await processes.report(
     at,
-    { data: await library.dataAt(data, asker), maxLength: recipe.maxLength, ...viewingOf(recipe) },
+    { data: await datasets.dataAt(data, asker), maxLength: recipe.maxLength, ...viewingOf(recipe) },
     { ...asker, question: 'plan', subjectId: version?.datasetId ?? null },
   );
   const steps = totalSteps(recipe, report.examples);
@@ -62,7 +63,7 @@ interface PlanParts {
   readonly store: Store;
 }
 interface AskedParts extends PlanParts {
-  readonly library: Library;
+  readonly datasets: Datasets;
   readonly asker: Asker;
 }
 
@@ -99,7 +100,7 @@ export async function fitForRun(
   const at = modelAt(parts.store, model);
   const report = await parts.processes.report(
     at,
-    { data: await parts.library.dataAt(data, parts.asker), maxLength: recipe.maxLength, ...viewingOf(recipe) },
+    { data: await parts.datasets.dataAt(data, parts.asker), maxLength: recipe.maxLength, ...viewingOf(recipe) },
     { ...parts.asker, question: 'fit' },
   );
   const { layers } = await parts.processes.adapter(at, recipe);

@@ -8,6 +8,7 @@ import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
 import { openStore } from '../store/open.ts';
 import { writtenRun } from '../testing/written-run.ts';
 import { AdapterRegistry } from './adapters.ts';
+import { Datasets } from './datasets.ts';
 import { Devices } from './devices.ts';
 import { type Asker, type HostContext, startReported } from './context.ts';
 import { Exports } from './exports.ts';
@@ -39,13 +40,17 @@ const supervisor = new Supervisor((): JobProcess => ({
 }));
 const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervisor, unsaved: new Unsaved(), emit: () => {} };
 const library = new Library(context);
-const exports = new Exports(context, library);
+const datasets = new Datasets(context);
+const exports = new Exports(context, library, datasets);
 /** The queue of a host with these parts. */
 const queueOf = (own: HostContext) => {
   const registry = new RunRegistry(own);
   const runner = new LocalRunner(own.supervisor, folder);
   const devices = new Devices(own, new ModelProcesses(own));
-  return { registry, runs: new RunQueue(own, { registry, library, adapters: new AdapterRegistry(own), devices, runner }) };
+  return {
+    registry,
+    runs: new RunQueue(own, { registry, library, datasets, adapters: new AdapterRegistry(own), devices, runner }),
+  };
 };
 const client = new AbortController().signal;
 const asker: Asker = { client: { gone: client, tell: () => {} }, signal: client };
@@ -112,7 +117,7 @@ test('on a full disk a run fails and the next one waits; with space again all of
     emit: (name: string, payload: unknown) => name === 'run.changed' && told.push(payload as Run),
   };
   const { registry, runs } = queueOf(full);
-  const sample = new SampleProject(full, library, runs);
+  const sample = new SampleProject(full, { library, datasets, runs });
   const [first, second] = [await runs.start(request, client), await runs.start(request, client)];
   const free = fillDisk();
   writtenRun(store.runs.get(first.id)!.out, written);

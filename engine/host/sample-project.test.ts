@@ -2,6 +2,7 @@ import { expect, test, vi } from 'vitest';
 import type { JobSpec, SampleState } from '../contract.ts';
 import type { JobOptions } from '../jobs/supervisor.ts';
 import type { HostContext } from './context.ts';
+import type { Datasets } from './datasets.ts';
 import type { Library } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
 import { SampleProject } from './sample-project.ts';
@@ -55,7 +56,7 @@ function flow(ended: { state: string }) {
     emit: () => {},
   } as unknown as HostContext;
   const runs = { ended: () => Promise.resolve({ id: 'r', modelId: 'm', problem: null, ...ended }) } as unknown as RunQueue;
-  return { sample: new SampleProject(context, {} as Library, runs), states, start };
+  return { sample: new SampleProject(context, { library: {} as Library, datasets: {} as Datasets, runs }), states, start };
 }
 
 test('a sample whose run is resumed by hand goes on to its second count', async () => {

@@ -10,23 +10,34 @@ import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { RecipeInput } from '../recipe.ts';
 import { embeddedModelPath, sampleFiles } from '../resources.ts';
 import { found, type HostContext } from './context.ts';
-import { type Library, oneAdapter } from './library.ts';
+import type { Datasets } from './datasets.ts';
+import { oneAdapter } from './job-inputs.ts';
+import type { Library } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
 
 export const sampleProjectName = 'Sample: orders as JSON';
 /** Limits the tokens of an answer. An answer with the four fields takes about 30. */
 const longestAnswer = 48;
 
+/** Collects the parts of the host that the sample works with. */
+export interface SampleParts {
+  readonly library: Library;
+  readonly datasets: Datasets;
+  readonly runs: RunQueue;
+}
+
 export class SampleProject {
   readonly #context: HostContext;
   readonly #library: Library;
+  readonly #datasets: Datasets;
   readonly #runs: RunQueue;
   #state: SampleState | null;
   #current: AbortController | null = null;
 
-  constructor(context: HostContext, library: Library, runs: RunQueue) {
+  constructor(context: HostContext, { library, datasets, runs }: SampleParts) {
     this.#context = context;
     this.#library = library;
+    this.#datasets = datasets;
     this.#runs = runs;
     this.#state = withVerdicts(context.store.sampleState.get());
     if (this.#state !== null && !['done', 'failed', 'stopped'].includes(this.#state.phase))
@@ -79,7 +90,7 @@ export class SampleProject {
       const model =
         models.find(({ embedded }) => embedded) ??
         (await this.#library.addModel(projectId, embeddedModelPath(), { embedded: true }));
-      const dataset = await this.#library.addDataset(projectId, {
+      const dataset = await this.#datasets.add(projectId, {
         name: 'Orders as JSON',
         data: { paths: [files.train], evalPaths: [files.eval] },
       });

@@ -13,6 +13,7 @@ import { stepOf } from '../../testing/filled-store.ts';
 import { writtenRun } from '../../testing/written-run.ts';
 import { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
+import { Datasets } from '../datasets.ts';
 import { Devices } from '../devices.ts';
 import { Library } from '../library.ts';
 import { ModelProcesses } from '../model-processes.ts';
@@ -63,7 +64,14 @@ function newHost(elsewhere: Runner | null = null) {
   const devices = new Devices(context, new ModelProcesses(context));
   const adapters = new AdapterRegistry(context);
   const runner = elsewhere ?? new LocalRunner(supervisor, dataDir);
-  const runs = new RunQueue(context, { registry, library: new Library(context), adapters, devices, runner });
+  const runs = new RunQueue(context, {
+    registry,
+    library: new Library(context),
+    datasets: new Datasets(context),
+    adapters,
+    devices,
+    runner,
+  });
   return { runs, registry, started, orders };
 }
 const request: TrainRequest = {

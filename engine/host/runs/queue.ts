@@ -10,8 +10,10 @@ import { processor } from '../../runtime/devices.ts';
 import type { RunJob } from '../../store/runs.ts';
 import type { AdapterRegistry } from '../adapters.ts';
 import type { HostContext } from '../context.ts';
+import type { Datasets } from '../datasets.ts';
 import type { Devices } from '../devices.ts';
-import { type Library, requireAbsolute } from '../library.ts';
+import type { Library } from '../library.ts';
+import { requireAbsolute } from '../require.ts';
 import { mayPass } from '../unsaved.ts';
 import { Intake } from './intake.ts';
 import { type Ending, lineOf, requireEnded, type RunRegistry } from './registry.ts';
@@ -41,6 +43,7 @@ interface Active {
 export interface QueueParts {
   readonly registry: RunRegistry;
   readonly library: Library;
+  readonly datasets: Datasets;
   readonly adapters: AdapterRegistry;
   readonly devices: Devices;
   readonly runner: Runner;
@@ -50,16 +53,18 @@ export class RunQueue {
   readonly #context: HostContext;
   readonly #registry: RunRegistry;
   readonly #library: Library;
+  readonly #datasets: Datasets;
   readonly #adapters: AdapterRegistry;
   readonly #devices: Devices;
   readonly #runner: Runner;
   /** Lists the runs in their order: the one that trains first, then those that wait. */
   readonly #queue: Active[] = [];
 
-  constructor(context: HostContext, { registry, library, adapters, devices, runner }: QueueParts) {
+  constructor(context: HostContext, { registry, library, datasets, adapters, devices, runner }: QueueParts) {
     this.#context = context;
     this.#registry = registry;
     this.#library = library;
+    this.#datasets = datasets;
     this.#adapters = adapters;
     this.#devices = devices;
     this.#runner = runner;
@@ -157,7 +162,7 @@ export class RunQueue {
     const owner = request.attached === true ? client : null;
     if (request.out !== undefined) requireAbsolute(request.out);
     const previous = request.resume === true && request.out !== undefined ? store.runs.byOut(request.out) : null;
-    const asked = readRequest(request, await this.#library.dataAt(request.data), store);
+    const asked = readRequest(request, await this.#datasets.dataAt(request.data), store);
     await this.#freeFolder(request, previous);
     if (previous !== null) return this.#enqueue(previous.id, asked.given, asked.job, owner);
 

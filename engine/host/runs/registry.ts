@@ -5,7 +5,7 @@ import type { LogLine, Run } from '../../contract.ts';
 import { requireNoTraining } from '../../jobs/run-folder.ts';
 import { logError, Problem } from '../../problem.ts';
 import { found, type HostContext } from '../context.ts';
-import { requireName } from '../library.ts';
+import { requireName } from '../require.ts';
 
 export type Ending = Pick<Run, 'state' | 'phase' | 'problem' | 'secondsLeft' | 'finishedAt'>;
 

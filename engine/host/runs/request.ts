@@ -11,7 +11,8 @@ import { givenFields, requireRecipe } from '../../recipe/check.ts';
 import type { Store } from '../../store/open.ts';
 import type { RunJob } from '../../store/runs.ts';
 import { found } from '../context.ts';
-import { modelAt, oneAdapter, requireName, versionLyingAt } from '../library.ts';
+import { modelAt, oneAdapter, versionLyingAt } from '../job-inputs.ts';
+import { requireName } from '../require.ts';
 
 /** Holds what a request amounts to. */
 export interface RequestedRun {

@@ -1,0 +1,185 @@
+/** Manages data sets and their versions, and finds the files of rows that a request names. */
+import { randomUUID } from 'node:crypto';
+import { basename, extname } from 'node:path';
+import type {
+  AskedChange,
+  DataAt,
+  DataFiles,
+  DataRef,
+  DataScan,
+  Dataset,
+  DatasetVersion,
+  EngineRequests,
+  Params,
+  Split,
+  VersionDifference,
+} from '../contract.ts';
+import { differenceOf } from '../data/difference.ts';
+import { changedProblem } from '../data/row-files.ts';
+import { dataFileNames } from '../data-files.ts';
+import { longestName, Problem, shown } from '../problem.ts';
+import { type Asker, found, type HostContext, runReader } from './context.ts';
+import { requireAbsolute, requireName } from './require.ts';
+
+export class Datasets {
+  readonly #context: HostContext;
+
+  constructor(context: HostContext) {
+    this.#context = context;
+  }
+
+  async add(
+    projectId: string,
+    { name, data }: Omit<Params<EngineRequests, 'datasets.add'>, 'projectId'>,
+    asker?: Asker,
+  ): Promise<Dataset> {
+    found(this.#context.store.projects.get(projectId), 'project', projectId);
+    requireFiles(data);
+    const id = randomUUID();
+    const first = data.paths[0]!;
+    const version = versionOf(
+      { datasetId: id, sequence: 1, parent: null, mapping: data.mapping ?? null },
+      await this.#scan(data, asker),
+    );
+    const dataset: Dataset = {
+      id,
+      projectId,
+      name: name?.trim() ? requireName(name, 'data set') : shown(basename(first, extname(first)), longestName),
+      createdAt: version.createdAt,
+      version,
+    };
+    this.#context.store.datasets.insert(dataset);
+    this.#context.emit('list.changed', { projectId, list: 'datasets' });
+    return dataset;
+  }
+
+  /** Makes what the files of a data set hold now its newest version, unless they have not changed. */
+  async addVersion(id: string, asker: Asker): Promise<Dataset> {
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    const { version } = dataset;
+    const scan = await this.#scan(dataFilesOf(version), asker);
+    return scan.hash === version.hash ? dataset : this.#putVersion(dataset, scan);
+  }
+
+  /** A further change to the rows of the present version becomes the next one. The files must be what the version says. */
+  async change(id: string, change: AskedChange, asker: Asker): Promise<Dataset> {
+    const { datasets } = this.#context.store;
+    const dataset = found(datasets.get(id), 'data set', id);
+    const { version } = dataset;
+    const at = await this.dataAt({ versionId: version.id }, asker);
+    if (change.kind === 'split' && (at.evalPaths?.length ?? 0) > 0)
+      throw new Problem(
+        'request-invalid',
+        `'${dataset.name}' has files to evaluate on: ${at.evalPaths!.join(', ')}.`,
+        'Rows can be held back where there are none.',
+      );
+    const { hashes = {}, version: _, ...data } = at;
+    const scan = await this.#scan(data, asker, change);
+    const changed = scan.files.filter(({ path, sha256 }) => hashes[path] !== sha256).map(({ path }) => path);
+    if (changed.length > 0) throw changedProblem(changed, 'the version of the data set was made');
+    return this.#putVersion(dataset, scan);
+  }
+
+  /** Goes back to the version that the present one was made of. */
+  undo(id: string): Dataset {
+    const { datasets } = this.#context.store;
+    const { name, version } = found(datasets.get(id), 'data set', id);
+    const before = datasets.versions(id).find(({ sequence }) => sequence === version.parent);
+    if (before === undefined)
+      throw new Problem('request-invalid', `'${name}' is as it was added.`, 'There is nothing to go back to.');
+    return this.use(id, before.id);
+  }
+
+  /** Makes a version the present one. */
+  use(id: string, versionId: string): Dataset {
+    const { store, emit } = this.#context;
+    const version = found(
+      store.datasets.versions(id).find((one) => one.id === versionId) ?? null,
+      'version of the data set',
+      versionId,
+    );
+    store.datasets.use(version);
+    const dataset = found(store.datasets.get(id), 'data set', id);
+    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+    return dataset;
+  }
+
+  /** All versions of a data set with what each differs in from the one it was made of, the newest first. */
+  versions(id: string): readonly VersionDifference[] {
+    found(this.#context.store.datasets.get(id), 'data set', id);
+    const versions = this.#context.store.datasets.versions(id);
+    const bySequence = new Map(versions.map((version) => [version.sequence, version]));
+    return versions.map((version) => ({
+      version,
+      difference: differenceOf(version, bySequence.get(version.parent ?? 0) ?? null),
+    }));
+  }
+
+  #putVersion(dataset: Dataset, scan: DataScan): Dataset {
+    const { store, emit } = this.#context;
+    const { id: datasetId, version } = dataset;
+    const sequence = 1 + Math.max(...store.datasets.versions(datasetId).map((one) => one.sequence));
+    const next = versionOf({ datasetId, sequence, parent: version.sequence, mapping: version.mapping }, scan);
+    store.datasets.insertVersion(next);
+    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+    return { ...dataset, version: next };
+  }
+
+  #scan(data: DataFiles, asker?: Asker, change?: AskedChange): Promise<DataScan> {
+    const spec = { kind: 'scan', data, ...(change === undefined ? {} : { change }) } as const;
+    return runReader<DataScan>(this.#context, spec, data.paths[0]!, { asker });
+  }
+
+  /** Returns the files of rows, with their hashes if a version of a data set names them. */
+  async dataAt(ref: DataRef, asker?: Asker): Promise<DataAt> {
+    if (!('versionId' in ref)) {
+      requireFiles(ref);
+      return ref;
+    }
+    const { datasets } = this.#context.store;
+    const version = found(datasets.version(ref.versionId), 'version of a data set', ref.versionId);
+    const { name } = found(datasets.get(version.datasetId), 'data set', version.datasetId);
+    if (version.files.every(({ sha256 }) => sha256 !== null)) return versionAt(version, name);
+    // An earlier studio kept one hash of all files, which says of none of them whether it is the one that changed.
+    const scan = await this.#scan(dataFilesOf(version), asker);
+    if (scan.hash !== version.hash)
+      return versionAt({ ...version, files: version.files.map((file) => ({ ...file, sha256: version.hash })) }, name);
+    datasets.setFiles(version.id, scan.files);
+    return versionAt({ ...version, files: scan.files }, name);
+  }
+
+  remove(id: string): void {
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    this.#context.store.datasets.remove(id);
+    this.#context.emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+  }
+}
+
+function versionOf(of: Pick<DatasetVersion, 'datasetId' | 'sequence' | 'parent' | 'mapping'>, scan: DataScan): DatasetVersion {
+  return { id: randomUUID(), ...of, ...scan, createdAt: Date.now() };
+}
+
+function pathsOf({ files }: DatasetVersion, of: Split): readonly string[] {
+  return files.filter(({ split }) => split === of).map(({ path }) => path);
+}
+
+function dataFilesOf(version: DatasetVersion): DataFiles {
+  const { mapping, changes } = version;
+  return {
+    ...{ paths: pathsOf(version, 'train'), evalPaths: pathsOf(version, 'eval') },
+    ...(mapping === null ? {} : { mapping }),
+    ...(changes.length === 0 ? {} : { changes }),
+  };
+}
+
+function versionAt(version: DatasetVersion, dataset: string): DataAt {
+  const { id, sequence, files } = version;
+  const hashes = files.flatMap(({ path, sha256 }) => (sha256 === null ? [] : [[path, sha256] as const]));
+  return { ...dataFilesOf(version), hashes: Object.fromEntries(hashes), version: { id, sequence, dataset } };
+}
+
+function requireFiles({ paths, evalPaths = [] }: DataFiles): void {
+  if (paths.length === 0)
+    throw new Problem('request-invalid', 'At least one file of rows is needed.', `Choose a file of ${dataFileNames}.`);
+  for (const path of [...paths, ...evalPaths]) requireAbsolute(path);
+}
