@@ -18,25 +18,25 @@ export interface ProcessIdentity {
   /** Says when it started, as the system writes it; null when the system cannot be asked. */
   readonly started: string | null;
   /**
-   * Gives the id of the start of the machine, if the system has one: `started` counts from there. Locks of an earlier studio do
-   * not have it.
+   * The id of the start of the machine, from which `started` counts; left out when the system has none. Locks of earlier
+   * versions do not have it.
    */
   readonly boot?: string;
 }
 
-/** Says which folder a lock was made in. */
+/** Identifies the folder that a lock was made in. */
 interface LockedFolder {
   /** Gives its path, links resolved. */
   readonly path: string;
-  /** Gives its device and inode, which a folder that is moved keeps and a copy has not. */
+  /** Its device and inode. A folder keeps them when it is moved; a copy has others. */
   readonly id: string;
 }
 
-/** Holds what a lock says of whoever holds it. */
+/** Describes who holds a lock. */
 export interface LockHolder extends ProcessIdentity {
-  /** Holds the process it works for, where it is nobody's own. */
+  /** The process that the holder works for; left out when it works for none. */
   readonly host?: ProcessIdentity;
-  /** Locks of an earlier studio do not name it. */
+  /** The locked folder; locks of earlier versions do not have it. */
   readonly folder?: LockedFolder;
 }
 
@@ -79,7 +79,7 @@ export async function takeLock(path: string, pipe: string, host: ProcessIdentity
   } satisfies LockHolder);
   if (process.platform !== 'win32') return takeFile(path, content);
   if (!(await holdName(pipe))) return false;
-  // For people who look for the process; nobody goes by it.
+  // People may look for the process here; the program does not read it.
   rmSync(path, { recursive: true, force: true });
   writeFileSync(path, content, { mode: 0o600 });
   return true;

@@ -22,15 +22,17 @@ const pages = {
     'The folder of a run',
     [
       '`run.json` is a `RunRecord` with the complete [recipe](recipe.md). Every line of `metrics.jsonl` is a `MetricRow`: an optimizer step or an evaluation. Every line of',
-      '`events.jsonl` is a `RunEvent`. `checkpoints/` holds [checkpoints](checkpoint.md), and `adapter/` the adapter in the form of PEFT once the run has come to its end.',
+      '`events.jsonl` is a `RunEvent`. `checkpoints/` holds [checkpoints](checkpoint.md), and `adapter/` holds the adapter in the format of PEFT once the run has finished. `run.lock` is a',
+      '`LockHolder` and exists only while a job trains in the folder: it keeps other jobs out, is removed when the job ends, and is ignored once the process that it names has ended.',
       '',
       'The studio follows the folder, whoever writes it. A line counts once its end is written. `run.json` is written whole before a session begins; then `metrics.jsonl` is cut back to the',
-      'steps of the checkpoint that the run goes on from, and a `BeginEvent` says so before any step is added. From a step on that is in a checkpoint, nothing is ever taken back.',
+      'steps of the checkpoint from which the run continues, and a `BeginEvent` says so before any step is added. Steps that a checkpoint covers are never removed.',
     ],
     [
       ['engine/jobs/run-folder.ts', 'RunRecord'],
       ['engine/jobs/run-folder.ts', 'RunEvent'],
       ['engine/contract/runs.ts', 'MetricRow'],
+      ['engine/lock.ts', 'LockHolder'],
     ],
   ),
   'checkpoint.md': typesPage(

@@ -10,7 +10,8 @@ import { tokensHash } from './identity.ts';
 import { loadRows, type LoadedRows, type RowsReading } from './load.ts';
 import type { JobPort } from './port.ts';
 import { onRows } from './progress.ts';
-import type { DataRecord, RunFolder } from './run-folder.ts';
+import type { DataRecord } from './run-folder.ts';
+import type { RunWriter } from './run-writer.ts';
 
 export interface PreparedData {
   readonly files: RowFiles;
@@ -28,7 +29,7 @@ export async function prepareData(
   tokenizer: Tokenizer | null,
   recipe: Recipe,
   reading: RowsReading,
-  { folder, port, before }: { readonly folder: RunFolder; readonly port: JobPort; readonly before: DataRecord | null },
+  { folder, port, before }: { readonly folder: RunWriter; readonly port: JobPort; readonly before: DataRecord | null },
 ): Promise<PreparedData> {
   const { paths } = files;
   const { hashes = before === null ? {} : hashesOf(before) } = files;

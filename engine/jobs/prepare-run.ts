@@ -26,7 +26,8 @@ import { chooseDevice, computePlan, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
 import { onRows, reportPhase } from './progress.ts';
-import { type DataRecord, dayOfRun, holdsRun, type RunFolder, type RunRecord } from './run-folder.ts';
+import { type DataRecord, dayOfRun, holdsRun, type RunRecord } from './run-folder.ts';
+import type { RunWriter } from './run-writer.ts';
 import { dayNotes, resumeNotes, sharedNotes } from './run-notes.ts';
 import { maxPrompts } from './samples.ts';
 import { resumedRecipe, startingState } from './starting-state.ts';
@@ -56,7 +57,7 @@ export interface PreparedRun {
 }
 
 /** Prepares a new run, or the one in the folder to be resumed. Refuses what cannot be trained. */
-export async function prepareRun(spec: TrainSpec, folder: RunFolder, port: JobPort): Promise<PreparedRun> {
+export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPort): Promise<PreparedRun> {
   const given = requireRecipe(spec.recipe);
   if (spec.resume && holdsRun(spec.out)) await folder.hold();
   reportPhase(port, 'Reading the model');

@@ -10,7 +10,7 @@ import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { openSession } from '../runtime/session.ts';
 import type { JobPort } from './port.ts';
-import type { RunFolder } from './run-folder.ts';
+import type { RunWriter } from './run-writer.ts';
 
 /** Limits the evaluation rows whose prompts are answered. */
 export const maxPrompts = 3;
@@ -26,7 +26,7 @@ export async function addSamples(
   rows: readonly TokenRow[],
   adapter: Adapter | null,
   { threads, cacheDir }: { readonly threads: number; readonly cacheDir: string },
-  { folder, port }: { readonly folder: RunFolder; readonly port: JobPort },
+  { folder, port }: { readonly folder: RunWriter; readonly port: JobPort },
 ): Promise<void> {
   const contextLength = contextOf(model.spec);
   const found = await Promise.all(rows.map((row) => questionOf(row, tokenizer)));

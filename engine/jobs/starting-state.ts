@@ -17,7 +17,8 @@ import { principalAdapter } from '../training/principal.ts';
 import { runIdentity } from './identity.ts';
 import type { JobPort } from './port.ts';
 import { progressOf } from './progress.ts';
-import type { RunFolder, RunRecord } from './run-folder.ts';
+import type { RunRecord } from './run-folder.ts';
+import type { RunWriter } from './run-writer.ts';
 
 /**
  * Lists the settings that may change when a run is resumed: how long it goes and how often it reports, not what it computes.
@@ -65,7 +66,7 @@ export async function startingState(
   recipe: Recipe,
   here: ComputePlan,
   bases: Bases,
-  { folder, earlier }: { readonly folder: RunFolder; readonly earlier: RunRecord | null },
+  { folder, earlier }: { readonly folder: RunWriter; readonly earlier: RunRecord | null },
   port: JobPort,
 ): Promise<Start> {
   const found = earlier && newestCheckpoint(folder.checkpoints, runIdentity(earlier));

@@ -1,7 +1,7 @@
 /** Reports what a training job measures while it runs. */
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import type { JobPort } from './port.ts';
-import type { RunFolder } from './run-folder.ts';
+import type { RunWriter } from './run-writer.ts';
 
 /** Gives the number of latest steps whose median duration is expected of the next steps. */
 const recentSteps = 20;
@@ -10,7 +10,7 @@ const millisecondsBetweenMessages = 100;
 /** Writes every row to the folder at once, and tells the host of it about ten times a second at most. */
 export class TrainReports {
   readonly #port: JobPort;
-  readonly #folder: RunFolder;
+  readonly #folder: RunWriter;
   readonly #totalSteps: number;
   /** Holds the duration in seconds of the slowest step that was not reported yet; 0 when all were. */
   #slowest = 0;
@@ -20,7 +20,7 @@ export class TrainReports {
   lastLoss: number | null = null;
   lastEvalLoss: number | null = null;
 
-  constructor(port: JobPort, folder: RunFolder, steps: number) {
+  constructor(port: JobPort, folder: RunWriter, steps: number) {
     this.#port = port;
     this.#folder = folder;
     this.#totalSteps = steps;

@@ -12,7 +12,7 @@ import { openTrainStep } from './load.ts';
 import type { JobPort } from './port.ts';
 import { prepareRun, type PreparedRun, type TrainSpec } from './prepare-run.ts';
 import { reportPhase } from './progress.ts';
-import { RunFolder } from './run-folder.ts';
+import { RunWriter } from './run-writer.ts';
 import { addSamples } from './samples.ts';
 import { TrainReports } from './train-reports.ts';
 
@@ -24,7 +24,7 @@ export interface TrainResult {
 }
 
 export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainResult> {
-  const folder = new RunFolder(spec.out, () => port.send({ type: 'written', slowestStep: 0 }));
+  const folder = new RunWriter(spec.out, () => port.send({ type: 'written', slowestStep: 0 }));
   let isUnderway = false;
   const begin = () => {
     isUnderway = true;
@@ -55,7 +55,7 @@ function stoppedBefore(): Problem {
 
 /** Says where a run is executed. */
 interface Surroundings {
-  readonly folder: RunFolder;
+  readonly folder: RunWriter;
   readonly cacheDir: string;
   readonly port: JobPort;
   /** Is called at the point from which a stop leaves a checkpoint. */

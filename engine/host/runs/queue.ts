@@ -3,7 +3,8 @@
  * its runs, except those that belong to a client. Decision 24 says why a run that trained is continued too.
  */
 import type { DeviceInfo, ModelAt, Run, RunState, TrainRequest, TrialSubject } from '../../contract.ts';
-import { alreadyTraining, holdsRun, requireNoTraining, runContent } from '../../jobs/run-folder.ts';
+import { holdsRun, runContent } from '../../jobs/run-folder.ts';
+import { alreadyTraining, requireNoTraining } from '../../jobs/run-lock.ts';
 import { logError, Problem, toProblemValue, type ProblemValue } from '../../problem.ts';
 import type { RecipeInput } from '../../recipe.ts';
 import { processor } from '../../runtime/devices.ts';

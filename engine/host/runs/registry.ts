@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogLine, Run } from '../../contract.ts';
-import { requireNoTraining } from '../../jobs/run-folder.ts';
+import { requireNoTraining } from '../../jobs/run-lock.ts';
 import { logError, Problem } from '../../problem.ts';
 import { found, type HostContext } from '../context.ts';
 import { requireName } from '../require.ts';
