@@ -520,6 +520,14 @@ test(
     expect(new Set(lines('eval.jsonl').map((line) => (JSON.parse(line) as { from: string }).from)).size).toBe(1);
     expect(await lowrank('data', 'split', '--data', file, '--fraction', '1', '--out', out)).toMatchObject({ status: 2 });
 
+    const asParquet = [...split, '--format', 'parquet', '--json'];
+    expect(JSON.parse((await lowrank(...asParquet)).stdout)).toMatchObject({ train: { rows: 16 }, eval: { rows: 4 } });
+    const back = join(folder, 'back.jsonl');
+    await lowrank('data', 'convert', '--data', join(out, 'eval.parquet'), '--out', back);
+    expect(readFileSync(back, 'utf8').trimEnd().split('\n')).toEqual(held);
+    const asCsv = await lowrank('data', 'convert', '--data', file, '--out', join(folder, 'x.csv'));
+    expect(asCsv).toMatchObject({ status: 1, stderr: expect.stringContaining('JSONL or Parquet') as string });
+
     const converted = join(folder, 'converted.jsonl');
     const twice = withText(
       join(folder, 'twice.json'),

@@ -8,9 +8,9 @@ import { showProgress } from './progress.ts';
 import { convertRows, splitRows } from './write-rows.ts';
 
 export const data: Command = {
-  usage: `render|check|stats|split|convert --data FILE... [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR|FILE.jsonl [--replace]]`,
+  usage: `render|check|stats|split|convert --data FILE... [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR [--format jsonl|parquet]|FILE.jsonl|FILE.parquet [--replace]]`,
   summary:
-    'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl into DIR, convert all rows into FILE.jsonl',
+    'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl, or .parquet, into DIR, convert all rows into one file',
   options: {
     ...modelOptions,
     ...rowOptions,
@@ -23,6 +23,7 @@ export const data: Command = {
     by: { type: 'string' },
     deduplicate: { type: 'boolean' },
     out: { type: 'string' },
+    format: { type: 'string' },
     replace: { type: 'boolean' },
   },
   lists: ['data'],

@@ -1,4 +1,4 @@
-/** `lowrank data split` and `lowrank data convert` write rows as files of JSON Lines; the files they come from stay as they are. */
+/** `lowrank data split` and `lowrank data convert` write rows as files of JSON Lines or Parquet; the files they come from stay as they are. */
 import { join } from 'node:path';
 import type { DataChange, DataFiles, Split, WrittenRows } from '../contract.ts';
 import { UsageError, type Arguments, type Session } from './command.ts';
@@ -14,22 +14,26 @@ export function splitChange(args: Arguments, names: { fraction: string; seed: st
   return { kind: 'split', fraction, seed, ...(by === undefined ? {} : { by }) };
 }
 
-/** Writes the rows to train on and those held back as train.jsonl and eval.jsonl of a folder. */
+const formats = ['jsonl', 'parquet'];
+
+/** Writes the rows to train on and those held back as train.jsonl and eval.jsonl of a folder, or as train.parquet and eval.parquet. */
 export async function splitRows(session: Session): Promise<void> {
   const { args, output } = session;
   const out = args.path('out');
+  const format = args.text('format') ?? 'jsonl';
+  if (!formats.includes(format)) throw new UsageError(`--format takes ${formats.join(' or ')}.`);
   const changes = [...changesIn(args), splitChange(args, { fraction: 'fraction', seed: 'seed', by: 'by' })];
   const data = { ...args.files('data'), changes };
-  const train = await write(session, data, 'train', join(out, 'train.jsonl'));
-  const evaluation = await write(session, data, 'eval', join(out, 'eval.jsonl'));
+  const train = await write(session, data, 'train', join(out, `train.${format}`));
+  const evaluation = await write(session, data, 'eval', join(out, `eval.${format}`));
   output.document({ train, eval: evaluation });
   output.table([train, evaluation].map(({ path, rows }) => [path, `${rows} rows`]));
 }
 
-/** Writes all rows as one file. */
+/** Writes all rows as one file, in Parquet where its name ends with .parquet. */
 export async function convertRows(session: Session): Promise<void> {
   const { args, output } = session;
-  for (const name of ['fraction', 'seed', 'by'])
+  for (const name of ['fraction', 'seed', 'by', 'format'])
     if (args.text(name) !== undefined) throw new UsageError(`--${name} is for data split.`);
   const written = await write(session, { ...args.files('data'), changes: changesIn(args) }, 'train', args.path('out'));
   output.document(written);

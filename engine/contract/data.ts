@@ -267,7 +267,7 @@ export interface RenderedRows {
   /** Gives the index of the row to continue from, or null at the end of the data. */
   readonly next: number | null;
 }
-/** Describes a JSON Lines file that rows were written to. */
+/** Describes a JSON Lines or Parquet file that rows were written to. */
 export interface WrittenRows {
   readonly path: string;
   readonly rows: number;
@@ -299,6 +299,6 @@ export interface DataRequests {
    */
   'data.render': (p: { model: ModelRef; offset: number } & RowsRef & ViewingRows) => RenderedRows;
   'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
-  /** Writes the rows of a split, with all changes applied, to a JSON Lines file. */
+  /** Writes the rows of a split, with all changes applied, to a JSON Lines file, or to a Parquet file if its name ends with .parquet. */
   'data.write': (p: { out: string; replace?: boolean } & RowsRef) => WrittenRows;
 }

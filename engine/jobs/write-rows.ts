@@ -1,4 +1,4 @@
-/** Job `write-rows`: rows of files, with what was done to them, as a file of JSON Lines. */
+/** Job `write-rows`: rows of files, with what was done to them, as a file of JSON Lines or Parquet. */
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { JobSpec, WrittenRows } from '../contract.ts';
@@ -6,13 +6,12 @@ import { chooseRows } from '../data/changes.ts';
 import { readRecords } from '../data/readers/index.ts';
 import { rewriteOf, rewritings } from '../data/rewriting.ts';
 import { rowFiles } from '../data/row-files.ts';
+import { requireWritable, writerOf } from '../data/writers/index.ts';
 import { AtomicFile, makeFolder } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 import { followFile, followJob, readUnchanged } from './reading.ts';
-
-const bytesWrittenAtOnce = 1 << 20;
 
 /** Writes the rows of a split in their order, each as its file has it or as its mapping makes it. A row that cannot be read ends it. */
 export async function runWriteRows(
@@ -22,6 +21,7 @@ export async function runWriteRows(
   const { paths, mapping, changes = [], split = 'train' } = rowFiles(of);
   if (paths.length === 0)
     throw new Problem('data-empty', 'There are no rows to evaluate on.', 'Hold some back, or write the rows to train on.');
+  requireWritable(out);
   if (!replace && existsSync(out))
     throw new Problem('folder-not-empty', `'${out}' is there already.`, 'Choose another name, or replace it.');
   if (existsSync(out) && paths.some((path) => realpathSync(path) === realpathSync(out)))
@@ -42,25 +42,27 @@ export async function runWriteRows(
   }
 
   async function write(to: AtomicFile): Promise<number> {
+    const writer = writerOf(to);
+    if (writer.look !== undefined) for await (const row of rows('Looking at the columns')) writer.look(row);
+    let count = 0;
+    for await (const row of rows('Writing the rows')) {
+      writer.write(row);
+      count++;
+    }
+    writer.end();
+    return count;
+  }
+
+  async function* rows(doing: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
     let number = 0;
-    let rows = 0;
-    let text = '';
-    const flush = (): void => {
-      to.write(new TextEncoder().encode(text));
-      text = '';
-    };
     for (const path of paths) {
-      const follow = followFile('Writing the rows', path, port);
+      const follow = followFile(doing, path, port);
       for await (const record of readRecords(path, { ...(mapping && { mapping }), ...rewriteOf(rewritings(changes), path) })) {
         follow(record);
         if (choice !== null && !choice.has(number++)) continue;
         if ('problem' in record) throw Problem.fromValue(record.problem);
-        text += `${JSON.stringify(record.value)}\n`;
-        rows++;
-        if (text.length >= bytesWrittenAtOnce) flush();
+        yield record.value;
       }
     }
-    flush();
-    return rows;
   }
 }

@@ -1,31 +1,6 @@
 /** For tests: Parquet files of one column and one page, which may say of themselves what is not true. */
 
-/** Fields of a struct in Thrift's compact protocol, by their number in rising order. */
-interface Fields {
-  readonly [field: number]: number | string | Fields | readonly Fields[];
-}
-
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
-  return Buffer.from([...bytes, rest]);
-}
-
-function struct(fields: Fields): Buffer {
-  let last = 0;
-  const parts = Object.entries(fields).map(([number, value]) => {
-    const delta = Number(number) - last;
-    last = Number(number);
-    const field = (type: number, content: Buffer) => Buffer.concat([Buffer.from([delta * 16 + type]), content]);
-    if (typeof value === 'number') return field(6, varint(2 * value));
-    if (typeof value === 'string') return field(8, Buffer.concat([varint(Buffer.byteLength(value)), Buffer.from(value)]));
-    if (!Array.isArray(value)) return field(12, struct(value as Fields));
-    const entries = (value as readonly Fields[]).map(struct);
-    return field(9, Buffer.concat([Buffer.from([entries.length * 16 + 12]), ...entries]));
-  });
-  return Buffer.concat([...parts, Buffer.from([0])]);
-}
+import { i32, i64, list, struct, text, varint } from '../data/writers/parquet/thrift.ts';
 
 export interface OnePage {
   /** Bytes of the page, and what its header says that they unpack to. */
@@ -42,23 +17,17 @@ export interface OnePage {
 /** Returns a file with the column `text`, whose page begins with definition levels. */
 export function parquetOf({ page, unpacked, codec, rows, encoding = 0, checksum }: OnePage): Buffer {
   const header = struct({
-    1: 0,
-    2: unpacked,
-    3: page.length,
-    ...(checksum === undefined ? {} : { 4: checksum }),
-    5: { 1: rows, 2: encoding, 3: 3, 4: 3 },
-  });
+    1: i32(0),
+    2: i32(unpacked),
+    3: i32(page.length),
+    ...(checksum === undefined ? {} : { 4: i32(checksum) }),
+    5: struct({ 1: i32(rows), 2: i32(encoding), 3: i32(3), 4: i32(3) }),
+  }).bytes;
   const bytes = header.length + page.length;
-  const meta = { 1: 6, 3: [], 4: codec, 5: rows, 6: unpacked, 7: bytes, 9: 4 };
-  const footer = struct({
-    1: 1,
-    2: [
-      { 4: 'schema', 5: 1 },
-      { 1: 6, 3: 1, 4: 'text', 6: 0 },
-    ],
-    3: rows,
-    4: [{ 1: [{ 2: 4, 3: meta }], 2: bytes, 3: rows }],
-  });
+  const meta = struct({ 1: i32(6), 3: list([]), 4: i32(codec), 5: i64(rows), 6: i64(unpacked), 7: i64(bytes), 9: i64(4) });
+  const schema = [struct({ 4: text('schema'), 5: i32(1) }), struct({ 1: i32(6), 3: i32(1), 4: text('text'), 6: i32(0) })];
+  const group = struct({ 1: list([struct({ 2: i64(4), 3: meta })]), 2: i64(bytes), 3: i64(rows) });
+  const footer = struct({ 1: i32(1), 2: list(schema), 3: i64(rows), 4: list([group]) }).bytes;
   const length = Buffer.alloc(4);
   length.writeUInt32LE(footer.length);
   return Buffer.concat([Buffer.from('PAR1'), header, page, footer, length, Buffer.from('PAR1')]);

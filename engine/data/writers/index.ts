@@ -1,0 +1,30 @@
+/** Which format rows are written in: the one that the name of the file ends with. */
+import { extname } from 'node:path';
+import { dataEndings, dataFiles } from '../../data-files.ts';
+import type { AtomicFile } from '../../formats/files.ts';
+import { Problem } from '../../problem.ts';
+import { JsonLinesWriter } from './json-lines.ts';
+import { ParquetWriter } from './parquet/index.ts';
+import type { RowWriter } from './writer.ts';
+
+/** Throws a Problem where a file is to be called by a format that is read and not written. */
+export function requireWritable(path: string): void {
+  const ending = endingOf(path);
+  const isWritten = [...dataFiles.jsonl.endings, ...dataFiles.parquet.endings].some((written) => written === ending);
+  if (!isWritten && dataEndings.includes(ending))
+    throw new Problem(
+      'request-invalid',
+      `'${path}' ends with .${ending}, and rows are written as JSONL or Parquet.`,
+      'Let the name end with .jsonl or .parquet.',
+    );
+}
+
+/** Returns what writes rows into `file` as its name says: Parquet, or JSONL under any other name. */
+export function writerOf(file: AtomicFile): RowWriter {
+  const isParquet = (dataFiles.parquet.endings as readonly string[]).includes(endingOf(file.path));
+  return isParquet ? new ParquetWriter(file) : new JsonLinesWriter(file);
+}
+
+function endingOf(path: string): string {
+  return extname(path).slice(1).toLowerCase();
+}

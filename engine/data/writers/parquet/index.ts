@@ -1,0 +1,174 @@
+/** Writes Parquet: rows in columns whose types are those of all rows, in row groups that are packed with Zstandard. */
+import type { AtomicFile } from '../../../formats/files.ts';
+import { Problem } from '../../../problem.ts';
+import type { RowWriter } from '../writer.ts';
+import { ColumnWriter, type ColumnPlan, physicalType } from './column.ts';
+import { columnsWith, type Shape } from './shape.ts';
+import { i32, i64, list, struct, text, type ThriftField, type ThriftFields } from './thrift.ts';
+
+const mark = Buffer.from('PAR1');
+/** A row group is closed after the row with which it has so many bytes; so much is held in memory. */
+const groupBytes = 32 << 20;
+const mostColumns = 1000;
+const createdBy = 'lowrank';
+
+/** Repetition of a column in its parent, and marks of its meaning: converted types of older readers, logical types of newer ones. */
+const [optional, repeated] = [1, 2];
+const nothing = struct({});
+const meanings: Readonly<Record<'text' | 'list' | 'json', ThriftFields>> = {
+  text: { 6: i32(0), 10: struct({ 1: nothing }) },
+  list: { 6: i32(3), 10: struct({ 3: nothing }) },
+  json: { 6: i32(19), 10: struct({ 12: nothing }) },
+};
+
+export class ParquetWriter implements RowWriter {
+  readonly #file: AtomicFile;
+  #columns: ReadonlyMap<string, Shape> = new Map();
+  #plan: Plan | null = null;
+  #open: ColumnWriter[] = [];
+  #rowsInGroup = 0;
+  #rows = 0;
+  readonly #groups: ThriftField[] = [];
+
+  constructor(file: AtomicFile) {
+    this.#file = file;
+  }
+
+  /** Finds the columns. Throws a Problem where rows have more of them than a table may. */
+  look(row: Readonly<Record<string, unknown>>): void {
+    this.#columns = columnsWith(this.#columns, row);
+    if (this.#columns.size > mostColumns)
+      throw new Problem(
+        'request-invalid',
+        `The rows have more than ${mostColumns} different fields, and a table in Parquet has a column for each.`,
+        'Write them as JSONL.',
+      );
+  }
+
+  write(row: Readonly<Record<string, unknown>>): void {
+    const { root } = (this.#plan ??= this.#begin());
+    if (this.#open.length === 0) this.#open = this.#plan.leaves.map((leaf) => new ColumnWriter(leaf));
+    for (const child of root) shred(child, row[child.name], { columns: this.#open, repetition: 0, definition: 0 });
+    this.#rowsInGroup++;
+    let bytes = 0;
+    for (const column of this.#open) {
+      column.endRow();
+      bytes += column.bytes;
+    }
+    if (bytes >= groupBytes) this.#endGroup();
+  }
+
+  end(): void {
+    const { elements } = (this.#plan ??= this.#begin());
+    if (this.#rowsInGroup > 0) this.#endGroup();
+    const footer = struct({
+      1: i32(2),
+      2: list(elements),
+      3: i64(this.#rows),
+      4: list(this.#groups),
+      6: text(createdBy),
+    }).bytes;
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(footer.length);
+    for (const bytes of [footer, length, mark]) this.#file.write(bytes);
+  }
+
+  #begin(): Plan {
+    if (this.#columns.size === 0)
+      throw new Problem('data-empty', 'There is no field in any row, and Parquet has columns.', 'Write rows that have some.');
+    this.#file.write(mark);
+    return planOf(this.#columns);
+  }
+
+  #endGroup(): void {
+    const start = this.#file.position;
+    const chunks = this.#open.map((column) => column.end(this.#file.position, (bytes) => this.#file.write(bytes)));
+    const sum = (of: 'packed' | 'unpacked') => chunks.reduce((total, chunk) => total + chunk[of], 0);
+    const columns = list(chunks.map(({ chunk }) => chunk));
+    this.#groups.push(
+      struct({ 1: columns, 2: i64(sum('unpacked')), 3: i64(this.#rowsInGroup), 5: i64(start), 6: i64(sum('packed')) }),
+    );
+    this.#rows += this.#rowsInGroup;
+    this.#rowsInGroup = 0;
+    this.#open = [];
+  }
+}
+
+/** A field of the rows with the columns in it: from `first` up to `last`. */
+interface Field {
+  readonly name: string;
+  readonly kind: Shape['kind'];
+  readonly first: number;
+  readonly last: number;
+  /** The repetition level of the entries of a list. */
+  readonly repetition: number;
+  /** What an object has, or the entry of a list. */
+  readonly children: readonly Field[];
+}
+
+interface Plan {
+  readonly root: readonly Field[];
+  readonly leaves: readonly ColumnPlan[];
+  /** The schema as the footer has it. */
+  readonly elements: readonly ThriftField[];
+}
+
+/** Where a field lies: the names of what it is in, and the levels there. */
+interface Within {
+  readonly path: readonly string[];
+  readonly definition: number;
+  readonly repetition: number;
+}
+
+function planOf(columns: ReadonlyMap<string, Shape>): Plan {
+  const leaves: ColumnPlan[] = [];
+  const elements = [struct({ 4: text('schema'), 5: i32(columns.size) })];
+  const fieldOf = (name: string, shape: Shape, within: Within): Field => {
+    const path = [...within.path, name];
+    const inside = { path, definition: within.definition + 1, repetition: within.repetition };
+    const first = leaves.length;
+    const known = (children: readonly Field[]): Field => ({
+      ...{ name, kind: shape.kind, first, last: leaves.length, repetition: within.repetition + 1, children },
+    });
+    const named = { 3: i32(optional), 4: text(name) };
+    if (shape.kind === 'object') {
+      elements.push(struct({ ...named, 5: i32(shape.fields.size) }));
+      return known([...shape.fields].map(([inner, own]) => fieldOf(inner, own, inside)));
+    }
+    if (shape.kind === 'list') {
+      elements.push(struct({ ...named, 5: i32(1), ...meanings.list }));
+      elements.push(struct({ 3: i32(repeated), 4: text('list'), 5: i32(1) }));
+      const entries = { path: [...path, 'list'], definition: inside.definition + 1, repetition: within.repetition + 1 };
+      return known([fieldOf('element', shape.entries, entries)]);
+    }
+    const { kind } = shape;
+    const meaning = kind === 'json' ? meanings.json : kind === 'text' || kind === 'empty' ? meanings.text : {};
+    elements.push(struct({ 1: i32(physicalType({ kind })), ...named, ...meaning }));
+    leaves.push({ path, kind, maxDefinition: inside.definition, maxRepetition: within.repetition });
+    return known([]);
+  };
+  const root = [...columns].map(([name, shape]) => fieldOf(name, shape, { path: [], definition: 0, repetition: 0 }));
+  return { root, leaves, elements };
+}
+
+interface Levels {
+  readonly columns: readonly ColumnWriter[];
+  readonly repetition: number;
+  readonly definition: number;
+}
+
+/** Puts a value into the columns that its field has (Dremel). */
+function shred(field: Field, value: unknown, levels: Levels): void {
+  const { columns, repetition, definition } = levels;
+  const inside = value === null || value === undefined ? definition : definition + 1;
+  const isEmpty = inside === definition || (field.kind === 'list' && (value as readonly unknown[]).length === 0);
+  if (isEmpty) for (let i = field.first; i < field.last; i++) columns[i]!.put(null, repetition, inside);
+  else if (field.kind === 'list') {
+    const [entry] = field.children;
+    for (const [i, inner] of (value as readonly unknown[]).entries())
+      shred(entry!, inner, { columns, repetition: i === 0 ? repetition : field.repetition, definition: inside + 1 });
+  } else if (field.kind === 'object')
+    for (const child of field.children)
+      shred(child, (value as Readonly<Record<string, unknown>>)[child.name], { columns, repetition, definition: inside });
+  else columns[field.first]!.put(value, repetition, inside);
+}

@@ -1,0 +1,53 @@
+/** Writes Thrift's compact protocol, in which Parquet has its footer and the headers of pages. */
+
+/** A value with the number that the protocol has for its type. */
+export interface ThriftField {
+  readonly type: number;
+  readonly bytes: Buffer;
+}
+/** Fields of a struct, by their number. */
+export type ThriftFields = Readonly<Record<number, ThriftField>>;
+
+/** Returns a number of 32 bits. */
+export function i32(value: number): ThriftField {
+  return { type: 5, bytes: zigZag(value) };
+}
+
+/** Returns a number of 64 bits; JavaScript holds those up to 2^53. */
+export function i64(value: number): ThriftField {
+  return { type: 6, bytes: zigZag(value) };
+}
+
+export function text(value: string): ThriftField {
+  const bytes = Buffer.from(value);
+  return { type: 8, bytes: Buffer.concat([varint(bytes.length), bytes]) };
+}
+
+/** Returns a list of values of one type, which an empty list has as well. */
+export function list(values: readonly ThriftField[], type = values[0]?.type ?? 12): ThriftField {
+  const header = values.length < 15 ? Buffer.from([values.length * 16 + type]) : Buffer.from([0xf0 + type]);
+  const size = values.length < 15 ? [] : [varint(values.length)];
+  return { type: 9, bytes: Buffer.concat([header, ...size, ...values.map(({ bytes }) => bytes)]) };
+}
+
+export function struct(fields: ThriftFields): ThriftField {
+  let last = 0;
+  const parts = Object.entries(fields).flatMap(([key, { type, bytes }]) => {
+    const delta = Number(key) - last;
+    last = Number(key);
+    return [Buffer.from([delta * 16 + type]), bytes];
+  });
+  return { type: 12, bytes: Buffer.concat([...parts, Buffer.from([0])]) };
+}
+
+/** Returns a whole number of at least 0 in groups of seven bits, the lowest first. */
+export function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
+  return Buffer.from([...bytes, rest]);
+}
+
+function zigZag(value: number): Buffer {
+  return varint(value < 0 ? -2 * value - 1 : 2 * value);
+}
