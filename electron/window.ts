@@ -3,13 +3,13 @@ import { app, BrowserWindow, dialog, nativeTheme, type Session } from 'electron'
 import { join } from 'node:path';
 import { developmentServer, isOurs, origin } from './protocol.ts';
 
-/** With more ends of its page within the time, a person is asked before it is loaded once more. */
+/** Limits how often a page that has ended is loaded again within the time; after that a person is asked first. */
 const pageEnds = { count: 3, withinMilliseconds: 60_000 };
 
 /** Gives the time after which a page that has ended is loaded again. */
 const reloadMilliseconds = 500;
 
-/** `net::ERR_ABORTED`: another page is loaded instead. */
+/** Is the code of `net::ERR_ABORTED`, which means that another page is loaded instead. */
 const aborted = -3;
 
 /** Holds the page's own background colours, so that nothing flashes before the first paint. */

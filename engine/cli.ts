@@ -121,7 +121,7 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
-/** Bounds, in milliseconds, how long a command that has ended waits for an engine that hangs. */
+/** Limits, in milliseconds, how long a command that has ended waits for an engine that hangs. */
 const longestWaitForNotices = 2000;
 
 /** Returns what the engine has to tell of its database; nothing when the engine is gone. */

@@ -19,12 +19,12 @@ export const packedEndings = ['gz', 'zst', 'zip'] as const;
 /** Lists the endings of all formats, without the dot. */
 export const dataEndings: readonly string[] = [...Object.values(dataFiles).flatMap(({ endings }) => endings), ...packedEndings];
 
-/** Holds the formats in a sentence: `JSONL, JSON, CSV, Parquet or text`. */
+/** Lists the formats in words: `JSONL, JSON, CSV, Parquet or text`. */
 export const dataFileNames = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(
   [dataFiles.jsonl, dataFiles.json, dataFiles.csv, dataFiles.parquet, dataFiles.text].map(({ name }) => name),
 );
 
-/** Files beside a model that end like data. */
+/** Matches files of a model whose ending is that of a data file. */
 const ofModels =
   /(^|[\\/])([^\\/]*config|[^\\/]*\.safetensors\.index|tokenizer|vocab|added_tokens|special_tokens_map)\.json$|(^|[\\/])(merges|vocab)\.txt$/i;
 

@@ -20,7 +20,7 @@ import type { Store } from './store/open.ts';
 import { versions } from './versions.ts';
 
 const idleSeconds = 3;
-/** Bounds the connections: there are windows, commands and what those start, and more are a mistake of somebody's. */
+/** Limits the connections. Windows, commands and the programs they start need fewer, so more are a mistake. */
 const mostConnections = 100;
 /** Gives the size in bytes at which the log starts anew. */
 const longestLog = 5_000_000;

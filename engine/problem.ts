@@ -53,7 +53,7 @@ export type ProblemCode =
 /** Describes a Problem in the form in which it crosses a process border or is written to a file. */
 export interface ProblemValue {
   readonly code: ProblemCode;
-  /** One sentence that says what happened and where. */
+  /** Says in one sentence what happened and where. */
   readonly message: string;
   /** Gives a sentence that says what to do about it. */
   readonly hint: string;
@@ -62,7 +62,10 @@ export interface ProblemValue {
   /** Gives the config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
   readonly field?: string;
 }
-/** Is an answer that crosses a process border: a value or a Problem, because an Error does not survive that. */
+/**
+ * Holds an answer that crosses a process border: a value, or the fields of a `Problem`, because an `Error` does not survive
+ * that.
+ */
 export type Answer<T> = { readonly ok: T } | { readonly problem: ProblemValue };
 
 // ── Text from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 
 export interface ProcessStatus {
   /**
-   * `halted`: the process lives and does nothing until somebody lets it continue. `ended`: only its parent has not noticed yet.
+   * Says how the process is. `halted` means that it is suspended until somebody lets it continue; `ended` means that only its
+   * parent has not noticed its end yet.
    */
   readonly state: 'alive' | 'halted' | 'ended';
   /** Says when it started, as the system writes it; null when the system does not say. */

@@ -87,8 +87,8 @@ const limitOfOtherHost = 30_000;
 const silenceOfHost = 3000;
 
 /**
- * Bounds the part of V8's heap for short-lived objects. Unbounded, it grows to 48 MB once a host is busy and never shrinks. A
- * host handles little at a time, so three times 4 MB are as fast.
+ * Limits the part of V8's heap for short-lived objects. Without a limit it grows to 48 MB once a host is busy and never
+ * shrinks. A host handles little at a time, so three times 4 MB are as fast.
  */
 const hostMemory = ['--max-semi-space-size=4'];
 
@@ -100,7 +100,7 @@ export interface HostOptions {
   readonly node?: string;
   /** Gives the script of the host; left out: `host.ts` beside this file. */
   readonly hostEntry?: string;
-  /** Variables added to the environment of a host that has to be started. */
+  /** Holds variables that are added to the environment of a host that has to be started. */
   readonly env?: Readonly<Record<string, string>>;
   /** Receives a sentence when the host keeps people waiting; it says why, if that is known. */
   readonly onSilence?: (text: string) => void;

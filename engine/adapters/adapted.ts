@@ -25,7 +25,7 @@ export interface OpenAdapter<A extends AdapterOutline = Adapter> {
   readonly vocabularySize: number;
   /** Holds the tokenizer beside the adapter; null stands for the model's own. */
   readonly tokenizerSource: TokenizerSource | null;
-  /** Sentences about what the adapter changes besides weights, such as the vocabulary or the chat template. */
+  /** Says in sentences what the adapter changes besides weights, such as the vocabulary or the chat template. */
   readonly notes: readonly string[];
 }
 
@@ -35,7 +35,7 @@ export interface AdaptedModel<A extends AdapterOutline = Adapter> {
    */
   readonly model: OpenModel;
   readonly adapters: readonly (Omit<WeightedAdapter, 'adapter'> & { readonly adapter: A })[];
-  /** Sentences about how the model was opened, and about what its adapters bring. */
+  /** Says in sentences how the model was opened, and what its adapters change. */
   readonly notes: readonly string[];
 }
 

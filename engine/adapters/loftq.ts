@@ -59,7 +59,7 @@ export async function loftqStart(
   }
 }
 
-/** The error of rounding is spread over all directions, so more rounds than this would find hardly more of it. */
+/** Limits the rounds. The rounding error is spread over all directions, so more rounds would recover hardly more of it. */
 const svdRounds = 4;
 
 /**

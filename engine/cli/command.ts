@@ -1,4 +1,4 @@
-/** This file says what a command of the command line is, and what it is handed. */
+/** Defines what a command of the command line is, and what it is given. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
 import type { DataFiles, ModelAt } from '../contract.ts';
@@ -50,7 +50,7 @@ export const mapOptions = { map: { type: 'string' } } as const;
 
 /** A UsageError says that the command line cannot be understood. The exit status is 2. */
 export class UsageError extends Error {}
-/** The user ended the command after everything worth keeping was saved. The exit status is 130. */
+/** Says that the user ended the command after everything worth keeping was saved. The exit status is 130. */
 export class Interrupted extends Error {}
 
 /** Ends a command with a problem that its result shows. The exit status is 1. With `--json` both are one document. */

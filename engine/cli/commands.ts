@@ -1,4 +1,4 @@
-/** This is the table of commands. */
+/** Lists the commands. */
 import type { Command } from './command.ts';
 import { data } from './data.ts';
 import { demo } from './demo.ts';
@@ -11,7 +11,7 @@ import { merge } from './merge.ts';
 import { runs } from './runs.ts';
 import { train } from './train.ts';
 
-/** Each command stands under the name that is typed, in the order of the help. */
+/** Maps the name that is typed to each command, in the order of the help. */
 export const commands: Readonly<Record<string, Command>> = {
   train,
   evaluate,

@@ -78,7 +78,7 @@ async function followSample(client: HostClient, output: Output): Promise<SampleS
   }
 }
 
-/** Two texts in two columns of the terminal. */
+/** Shows two texts side by side in the terminal. */
 function sideBySide(output: Output, left: string, right: string): void {
   const width = Math.max(24, Math.min(48, Math.floor(((process.stdout.columns || 100) - 4) / 2)));
   const [a, b] = [wrap(left, width), wrap(right, width)];

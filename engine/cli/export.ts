@@ -5,7 +5,7 @@ import { readWeights } from './generate.ts';
 import { bytes, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
-/** In the order of the help; a format that is missing here does not compile. */
+/** Lists the formats in the order of the help. Code with a missing format does not compile. */
 const formats: Readonly<Record<ExportFormat, true>> = {
   ...{
     peft: true,

@@ -7,7 +7,7 @@ import type { Progress } from '../contract.ts';
 import { shown, shownJson, shownText, type ProblemValue } from '../problem.ts';
 
 const barWidth = 24;
-/** Says where there is no terminal, and so no bar. */
+/** Sets the time between two lines of progress where there is no terminal, and so no bar. */
 const millisecondsBetweenLines = 10_000;
 
 export class Output {
@@ -70,7 +70,7 @@ export class Output {
     this.#barShown = true;
   }
 
-  /** In a log: each phase as it begins, and how far a long one is. */
+  /** Writes each phase to a log as it begins, and the progress of a long one. */
   #progressLine(phase: string, parts: readonly string[]): void {
     const now = performance.now();
     const isNew = phase !== this.#phase;

@@ -102,7 +102,7 @@ export const train: Command = {
   },
 };
 
-/** Rows of `--data` that are held back for evaluation, where that is asked for. */
+/** Returns the change that holds rows of `--data` back for evaluation, where an option asks for it. */
 function heldBack(args: Arguments, evalPaths: readonly string[]): Pick<DataFiles, 'changes'> {
   if (args.text('eval-fraction') === undefined) {
     const alone = ['eval-seed', 'eval-by'].find((name) => args.text(name) !== undefined);
@@ -113,7 +113,7 @@ function heldBack(args: Arguments, evalPaths: readonly string[]): Pick<DataFiles
   return { changes: [splitChange(args, { fraction: 'eval-fraction', seed: 'eval-seed', by: 'eval-by' })] };
 }
 
-/** `900MB`, `4GB`, `3.5 GiB`, or bytes. */
+/** Reads a size such as `900MB`, `4GB` or `3.5 GiB`, or a number of bytes. */
 function parseSize(text: string): number {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)?$/i.exec(text.trim()) ?? [];
   if (number === undefined) throw new UsageError(`--fit-memory takes a size such as 4GB, not '${text}'.`);

@@ -1,4 +1,4 @@
-/** The norms of a decoder. */
+/** Builds the norms of a decoder. */
 import type { Graph } from '../graph/graph.ts';
 import type { Value } from '../graph/node.ts';
 import { add } from '../graph/ops/elementwise.ts';

@@ -14,8 +14,8 @@ export interface DecoderOptions {
   /** Holds the noise that is added to the embedded tokens `[tokens, hidden]` while training. */
   readonly noise?: Value;
   /**
-   * Gradient checkpointing: this many blocks, counted from the first, keep only their input and are computed again in the
-   * backward.
+   * Counts the blocks with gradient checkpointing: these, counted from the first, keep only their input and are computed again
+   * in the backward pass.
    */
   readonly recompute: number;
   /** Computes a linear layer in another way, for example from packed weights; null leaves it to the usual way. */

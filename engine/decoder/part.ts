@@ -1,4 +1,4 @@
-/** The interface between a block and the builders of its mixer and its feed-forward. */
+/** Defines the interface between a block and the builders of its mixer and its feed-forward. */
 import type { Graph } from '../graph/graph.ts';
 import type { Value } from '../graph/node.ts';
 import type { BlockRole, LinearRole } from '../models/parts.ts';

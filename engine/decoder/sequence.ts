@@ -1,4 +1,6 @@
-/** The inputs of a decoder besides its weights: tokens, their positions, and the mask of what each token may attend to. */
+/**
+ * Defines the inputs of a decoder besides its weights: tokens, their positions, and the mask of what each token may attend to.
+ */
 import { assert } from '../problem.ts';
 import { HIDDEN_SCORE } from '../graph/dtype.ts';
 import type { Dim } from '../graph/dim.ts';

@@ -1,4 +1,7 @@
-/** The state that blocks keep between the pieces of one row: each block has arrays of its own, which may grow with the row. */
+/**
+ * Holds the state that blocks keep between the pieces of one row. Each block has arrays of its own, which may grow with the
+ * row.
+ */
 import type { Dim } from '../graph/dim.ts';
 import { Graph } from '../graph/graph.ts';
 import type { Value } from '../graph/node.ts';
@@ -78,7 +81,7 @@ const ROOM = 128;
 /** Holds the state of one row between runs. The runtime reads the arrays where they lie, and each run adds its new tokens. */
 export class RowState {
   #length = 0;
-  /** It is never 0, because the runtime cannot multiply by an empty array. */
+  /** Is never 0, because the runtime cannot multiply by an empty array. */
   #room = 1;
   readonly #arrays: readonly KeptArray[];
   readonly #values = new Map<string, Float32Array>();

@@ -9,7 +9,7 @@ export interface AnsweredRow {
   readonly expected: string;
 }
 
-/** Is an evaluator that needs the loss of the supervised tokens. */
+/** Describes an evaluator that needs the loss of the supervised tokens. */
 export interface LossEvaluator {
   readonly name: string;
   readonly needs: 'loss';
@@ -17,7 +17,7 @@ export interface LossEvaluator {
   score(loss: number): Measures;
 }
 
-/** Is an evaluator that needs the model's answer. Its measures of several rows are the means of those of each row. */
+/** Describes an evaluator that needs the model's answer. Its measures of several rows are the means of those of each row. */
 export interface AnswerEvaluator {
   readonly name: string;
   readonly needs: 'answers';

@@ -14,7 +14,7 @@ export interface Question extends AnsweredRow {
   readonly answer: readonly number[];
 }
 
-/** Is a conversation put in front of a question; the answers in it are examples. */
+/** Holds a conversation put in front of a question. The answers in it are examples. */
 export type Shot = readonly ChatMessage[];
 
 /**

@@ -69,8 +69,8 @@ function carry(from: string, to: string, name: string): void {
 }
 
 /**
- * `JSON.parse` and `JSON.rawJSON` with the types that keep numbers as they are spelled: for transformers 1.0 is not an integer,
- * and some numbers are larger than a double holds exactly.
+ * Declares `JSON.parse` and `JSON.rawJSON` with the types that preserve the spelling of numbers: for transformers 1.0 is not an
+ * integer, and some numbers are larger than a double holds exactly.
  */
 const { parse, rawJSON } = JSON as unknown as {
   parse(text: string, revive: (key: string, value: unknown, context: { readonly source: string }) => unknown): unknown;

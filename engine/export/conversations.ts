@@ -126,8 +126,8 @@ function differingEnds(expected: Tokenizer, found: Tokenizer): string | null {
 }
 
 /**
- * Bounds on the time for vocabularies with thousands of reserved tokens: how many are read by themselves, and how many at a
- * time in one text.
+ * Limits the time for vocabularies with thousands of reserved tokens: how many are read individually, and how many at a time in
+ * one text.
  */
 const addedTokenBounds = { alone: 512, inText: 64 };
 

@@ -29,7 +29,7 @@ export interface ExportTarget {
   readonly format: ExportFormat;
   readonly quantization: Quantization | null;
   readonly title: string;
-  /** One sentence that says where the format runs. */
+  /** Says in one sentence where the format runs. */
   readonly runsIn: string;
   /** Says whether the result is a folder; a file if not. */
   readonly folder: boolean;

@@ -25,7 +25,7 @@ const largestRatio = 200;
 /** Describes a file in an archive. */
 export interface ZipEntry {
   readonly name: string;
-  /** 0: stored, 8: deflated, 93: Zstandard. */
+  /** Is 0 for stored, 8 for deflated, and 93 for Zstandard. */
   readonly method: number;
   readonly isEncrypted: boolean;
   /** Gives the bytes of its packed content, and of what they are unpacked. */
@@ -113,7 +113,7 @@ function directoryPlace(path: string, read: Read, size: number): { readonly star
   return { length: tail.readUInt32LE(end + 12), start: tail.readUInt32LE(end + 16) };
 }
 
-/** Sizes and place of an entry, those of eight bytes from its extra field. */
+/** Returns the sizes and the place of an entry, taking those of eight bytes from its extra field. */
 function wide(path: string, fields: readonly number[], extra: Buffer): number[] {
   if (!fields.includes(elsewhere)) return [...fields];
   for (let at = 0; at + 4 <= extra.length; at += 4 + extra.readUInt16LE(at + 2)) {

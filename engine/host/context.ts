@@ -13,7 +13,7 @@ export interface Client {
   readonly tell: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
 }
 
-/** Is a client that waits for the answer to one request. */
+/** Describes a client that waits for the answer to one request. */
 export interface Asker {
   readonly client: Client;
   /** Fires when the client no longer waits: it has cancelled the request, or its connection is gone. */

@@ -23,7 +23,7 @@ interface Make {
   readonly subject: TrialSubject | null;
   readonly key: string;
 }
-/** Is what a device must compute to count at all. The make of a run is tried in addition before the run. */
+/** Describes what a device must compute to be used at all. The make of a run is tried in addition before the run. */
 const usual: Make = { subject: null, key: trialKey(trialFor(null)) };
 const untried = 'It is being tried.';
 const longestFile = 1 << 20;

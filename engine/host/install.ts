@@ -28,7 +28,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Is a question that any model can be asked. */
 const smokePrompt = 'Say hello in one short sentence.';
 const limits = { list: 60_000, create: 3_600_000, answer: 300_000 };
-/** Is the folder of our models in LM Studio, which keeps models by their publisher. */
+/** Names the folder of our models in LM Studio, which keeps models by their publisher. */
 const publisher = 'lowrank-studio';
 
 export const programs: readonly InstallProgram[] = ['ollama', 'lm-studio', 'jan'];

@@ -35,7 +35,7 @@ const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
 /** Gives the shortest time between two reports of progress that are sent. */
 const millisecondsBetweenReports = 100;
 
-/** Is a client that asks about data; the work ends when nobody waits for it any more. */
+/** Describes a client that asks about data. The work ends when nobody waits for it any more. */
 export interface DataAsker extends Asker {
   /** Gives the name of the question, if a later question of the same client with this name replaces it. */
   readonly question?: string;

@@ -8,8 +8,8 @@ import type { ProblemValue } from '../problem.ts';
 const folders = ['host', 'cache', 'backups', 'damaged', 'healing', 'runs'];
 
 /**
- * Takes all rights of others from the data folder and what the studio keeps in it, also rights that were given earlier. Returns
- * what to tell people when the folder belongs to somebody else, or keeps rights that cannot be taken; null when it is closed.
+ * Revokes the access of other users to the data folder and its content, including access granted earlier. Returns what to tell
+ * people when the folder belongs to somebody else, or when access cannot be revoked; null when nobody else has access.
  */
 export function ownedAlone(dataDir: string): ProblemValue | null {
   // Windows gives a folder below a person's own to that person alone.

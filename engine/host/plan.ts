@@ -53,7 +53,7 @@ export async function planForRun(
   };
 }
 
-/** Returns how a run of this recipe would read its rows. */
+/** Returns the settings with which a run of this recipe would read its rows. */
 function viewingOf(recipe: Recipe): ViewingRows {
   return { rowSettings: rowSettings(recipe), ...(recipe.date === '' ? {} : { day: recipe.date }) };
 }
@@ -124,7 +124,7 @@ function tokensBehind({ lengths }: DataReport, length: number): number {
   return sum(length) / Math.max(1, sum(0));
 }
 
-/** Is the cost of a token in an evaluation relative to one in training: it takes a forward pass alone. */
+/** Gives the cost of a token in an evaluation relative to one in training: an evaluation needs only a forward pass. */
 const costOfEvaluation = 1 / 3;
 
 /** Counts the tokens that a run takes through the model; those of its evaluations are weighted by their cost. */

@@ -36,7 +36,7 @@ interface Check<T> {
   readonly accepts?: T;
 }
 type Accepted<C> = C extends Check<infer T> ? T : never;
-/** Is a check of a key that may be missing. */
+/** Checks a key that may be missing. */
 interface Optional<T> {
   readonly optional: Check<T>;
 }
@@ -113,7 +113,7 @@ function either<T extends readonly (readonly [key: string, check: Check<unknown>
   };
 }
 
-/** The `kind` of an object decides what else it has. */
+/** Checks an object whose `kind` decides which other keys it has. */
 function ofKind<T extends { readonly kind: string }>(kinds: {
   readonly [K in T['kind']]: Check<Extract<T, { readonly kind: K }>>;
 }): Check<T> {
@@ -145,7 +145,7 @@ const mapped: Check<MappedText> = (value, at) =>
 const mapping = object<ColumnMapping>({ question: or(mapped, null), answer: mapped, system: or(mapped, null) });
 const sourceRow = object<SourceRow>({ row: integer(0), hash: text });
 type ChangeOf<T extends { readonly kind: string }, K extends T['kind']> = Extract<T, { readonly kind: K }>;
-/** Above 0 and below 1: each side must have rows. */
+/** Checks a share, which is above 0 and below 1, because each side must have rows. */
 const fraction = kind<number>('a number above 0 and below 1', (value) => typeof value === 'number' && value > 0 && value < 1);
 const splitChange = object<ChangeOf<DataChange, 'split'>>({
   ...{ kind: oneOf('split'), fraction, seed: integer(0), by: optional(text) },

@@ -1,4 +1,4 @@
-/** Bounds what the jobs of a data folder keep of rows, and removes first what nobody has used for longest. */
+/** Limits the size of what the jobs of a data folder keep of rows, and removes what has been unused longest first. */
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { keptRowsFolder, mostKeptBytes } from '../data/kept-rows.ts';

@@ -228,7 +228,7 @@ interface ReadSet {
   readonly changed: readonly string[];
 }
 
-/** Is a data set that is looked at. It is read once for everyone who asks for it, as long as one of them waits. */
+/** Represents a data set that is being examined. It is read once for everyone who asks for it, as long as one of them waits. */
 class ViewedSet {
   readonly source: RowSource;
   readonly #files: RowFiles;

@@ -199,7 +199,7 @@ function isGgufAdapter(path: string): boolean {
   return /\.gguf$/i.test(path) && readGguf(path).metadata.get('general.type')?.value === 'adapter';
 }
 
-/** Returns the texts of a folder; null where it is of another kind, as one with a model in it. */
+/** Returns the documents of a folder of texts, or null for a folder of another kind, such as one with a model in it. */
 function textsIn(path: string): RowFiles | null {
   if (readdirSync(path).some((name) => /^config\.json$|\.(gguf|safetensors)$/.test(name))) return null;
   try {

@@ -104,7 +104,7 @@ export interface DataRecord {
   readonly withoutTarget: number;
 }
 
-/** Is a line of events.jsonl. Lines are only ever added. */
+/** Defines a line of events.jsonl. Lines are only ever added. */
 export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | AdapterEvent | EndEvent;
 /**
  * A session of the run begins, at its start or from the checkpoint of `step`. Everything that was written earlier about later
@@ -126,7 +126,7 @@ export interface LogEvent {
   readonly at: number;
   readonly text: string;
 }
-/** The model has answered one of the fixed evaluation prompts. */
+/** Says that the model has answered one of the fixed evaluation prompts. */
 export interface SampleEvent {
   readonly type: 'sample';
   readonly at: number;
@@ -151,7 +151,7 @@ export interface AdapterEvent {
   readonly evalLoss: number | null;
   readonly adapter: AdapterDescription;
 }
-/** The session has ended by itself. A process that was killed writes no such event. */
+/** Says that the session ended by itself. A process that was killed writes no such event. */
 export interface EndEvent {
   readonly type: 'end';
   readonly at: number;

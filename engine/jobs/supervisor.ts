@@ -8,7 +8,7 @@ import { Problem } from '../problem.ts';
 import { cpuTimeOf } from '../runtime/memory.ts';
 import { type At, crashed, hasEnded, hung, type ProcessEnd, silent, stopped } from './job-problems.ts';
 
-/** Is a process that speaks `JobCommand` and `JobMessage`. */
+/** Represents a process that speaks `JobCommand` and `JobMessage`. */
 export interface JobProcess {
   readonly pid: number | undefined;
   send(command: JobCommand): void;
@@ -62,8 +62,8 @@ const secondsToLeave = 5;
 /** Gives the time without a sign of life after which a process is taken to hang. It is noticed within 30 s. */
 const silentSeconds = 25;
 /**
- * Gives the same for a process that lives and does nothing, when that is less certain: a process may wait for an accelerator
- * that computes, and only Linux tells that a process waits for the disk.
+ * Gives the longer time for a process that is alive and idle, where a hang is less certain: it may wait for an accelerator, and
+ * only Linux tells that a process waits for the disk.
  */
 const idleSecondsElsewhere = 600;
 
@@ -289,7 +289,10 @@ export class Job {
   }
 }
 
-/** Bounds the jobs. Each is a process with a memory of its own, and nobody who works with the studio comes near this number. */
+/**
+ * Limits the number of jobs. Each is a process with its own memory, and ordinary use of the studio comes nowhere near this
+ * number.
+ */
 const mostJobs = 32;
 
 export class Supervisor {

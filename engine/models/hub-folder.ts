@@ -11,7 +11,7 @@ export interface LocatedModel {
   /** Gives the path of the folder or file, with the links above it resolved. */
   readonly path: string;
   readonly format: 'hub' | 'gguf';
-  /** Sentences about how the model was found. */
+  /** Says in sentences how the model was found. */
   readonly notes: readonly string[];
 }
 

@@ -1,5 +1,6 @@
 /**
- * The largest sizes that a model may have. They are far above any real model, so a config beyond them is damaged or hostile.
+ * Sets the largest sizes that a model may have. They are far above any real model, so a config beyond them is damaged or
+ * hostile.
  */
 
 export const sizeLimits = {

@@ -1,6 +1,6 @@
 /** Defines what every kind of mixer and feed-forward tells about itself. The kinds lie in `mixers/` and `feed-forward/`. */
 
-/** The roles of norms in a block, under GGUF's names; a family says what transformers calls them. */
+/** Names the roles of norms in a block, as GGUF does. A family says what transformers calls them. */
 export type NormRole = 'attn_norm' | 'attn_q_norm' | 'attn_k_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
 export type LinearRole = 'attn_q' | 'attn_k' | 'attn_v' | 'attn_qkv' | 'attn_output' | 'ffn_gate' | 'ffn_up' | 'ffn_down';
 export type BlockRole = NormRole | LinearRole;

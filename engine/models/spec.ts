@@ -16,7 +16,7 @@ import {
   type StateArray,
 } from './parts.ts';
 
-/** GGUF's names of the modules outside of the blocks. */
+/** Names the modules outside of the blocks, as GGUF does. */
 export type OuterRole = 'token_embd' | 'position_embd' | 'output_norm' | 'output';
 
 /** Holds transformers' paths of the modules outside of the blocks, without `.weight`. */

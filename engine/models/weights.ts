@@ -172,7 +172,7 @@ export function rotaryDivisors(file: GgufFile, name: string): readonly number[] 
   return tensor && tensor.length <= 1 << 16 ? [...readGgufFloat32(file.path, tensor)] : null;
 }
 
-/** This number changes when the layout or the content of expanded files does. */
+/** Increases whenever the layout or the content of expanded files changes. */
 const expansionVersion = 4;
 const expansionAlignment = 64;
 

@@ -18,11 +18,11 @@ export interface RunJob {
    * runs of an earlier studio.
    */
   readonly adapterHash?: string;
-  /** That of its config, likewise. */
+  /** Gives the hash of its config, under the same conditions. */
   readonly adapterConfigHash?: string | null;
   readonly device: 'auto' | Provider;
   readonly skipBadRows: boolean;
-  /** Left out in runs of an earlier studio. */
+  /** Is left out in runs of an earlier studio. */
   readonly acceptFields?: readonly string[];
 }
 

@@ -15,7 +15,7 @@ export interface ComputePlan {
   /** Gives the number of blocks of queries into which attention is cut. */
   readonly attentionBlocks: number;
   readonly packing: boolean;
-  /** Gradient checkpointing: this many blocks, counted from the first, are computed again in the backward. */
+  /** Counts the blocks with gradient checkpointing: these, counted from the first, are computed again in the backward pass. */
   readonly recompute: number;
   /** Gives the processor, because the runtime chooses its kernels by what the processor can do. */
   readonly processor: string;

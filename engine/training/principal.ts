@@ -21,7 +21,7 @@ export interface PrincipalStart {
   readonly threads: number;
   readonly cacheDir: string;
   readonly openSession: OpenSession;
-  /** Called before each module. */
+  /** Is called before each module. */
   readonly onModule: (done: number, total: number) => Promise<void>;
 }
 

@@ -22,8 +22,8 @@ export type Purpose = 'gradient' | 'score' | 'evaluate';
 /** Describes the graph of a step, besides the model and the shape of the adapter. */
 export interface StepGraphOptions {
   /**
-   * Gradient checkpointing: this many blocks, counted from the first, keep only their input until the backward. For all blocks
-   * it takes about a third more work and a fraction of the memory.
+   * Counts the blocks with gradient checkpointing: these, counted from the first, keep only their input until the backward
+   * pass. For all blocks it takes about a third more work and a fraction of the memory.
    */
   readonly recompute: number;
   /** Gives the device that computes it; the processor when left out. */

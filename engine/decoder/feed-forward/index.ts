@@ -1,4 +1,4 @@
-/** The table of builders, one for each kind of feed-forward. */
+/** Lists the builders, one for each kind of feed-forward. */
 import type { FeedForward } from '../../models/feed-forward/index.ts';
 import type { PartBuilder } from '../part.ts';
 import { buildDense } from './dense.ts';

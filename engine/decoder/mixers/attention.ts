@@ -1,4 +1,4 @@
-/** The graph of grouped-query attention: projections, norms, rotation, scores. */
+/** Builds the graph of grouped-query attention: projections, norms, rotation, scores. */
 import type { Dim } from '../../graph/dim.ts';
 import type { Graph } from '../../graph/graph.ts';
 import type { Value } from '../../graph/node.ts';

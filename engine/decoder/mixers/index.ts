@@ -1,4 +1,4 @@
-/** The table of builders, one for each kind of mixer, and how generation keeps the state of each kind. */
+/** Lists the builders, one for each kind of mixer, and how generation keeps the state of each kind. */
 import type { Mixer } from '../../models/mixers/index.ts';
 import type { StateArray } from '../../models/parts.ts';
 import type { PartBuilder } from '../part.ts';

@@ -3,7 +3,7 @@
  * fields, `eq`, `ne`, `not`, `and`, `or`, `len`, `slice`, `index`, strings and numbers, and white space cut by `{{-` and `-}}`.
  */
 
-/** The values a template receives: `.System`, `.Messages` and whatever else it names. */
+/** Holds the values a template receives: `.System`, `.Messages` and whatever else it names. */
 export type GoValues = Readonly<Record<string, unknown>>;
 
 /** Reports a template that cannot be read or rendered here. */

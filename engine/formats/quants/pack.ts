@@ -202,8 +202,8 @@ function superblocks32(bits: 4 | 8, bytes: number): StoredFormat {
 }
 
 /**
- * The stored types. Those of 5 and 6 bits are packed in 8 bits. The layouts of blocks are described in blocks32.ts and
- * superblocks.ts.
+ * Describes the stored types. Those of 5 and 6 bits are packed in 8 bits. The layouts of blocks are described in blocks32.ts
+ * and superblocks.ts.
  */
 const storedFormats: Readonly<Record<string, StoredFormat>> = {
   Q4_0: blocks32(4, 18, 8, false),

@@ -143,8 +143,8 @@ function affineKernel(absolute: boolean): Kernel {
 }
 
 /**
- * The kernel that fits a scale alone. Its parameters are the bytes of a group's vectors and the bytes of the tries. The first
- * try is `half`; the others are a little larger or smaller.
+ * Fits a scale alone. The kernel's parameters are the bytes of a group's vectors and the bytes of the tries. The first try is
+ * `half`; the others are a little larger or smaller.
  */
 const symmetricKernel: Kernel = {
   parameters: 2,

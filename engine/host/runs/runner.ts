@@ -18,13 +18,13 @@ export interface RunnerSpec extends Omit<RunJob, 'acceptFields'> {
 }
 
 export interface RunListener {
-  /** Called when the folder of the run may hold something new. */
+  /** Is called when the folder of the run may hold something new. */
   readonly onWritten: () => void;
-  /** Called with the progress of the run, which is sent to clients but not stored. */
+  /** Is called with the progress of the run, which is sent to clients but not stored. */
   readonly onProgress: (progress: Progress) => void;
 }
 
-/** Is a run that is being computed. */
+/** Represents a run that is being computed. */
 export interface RunHandle {
   /** Gives the name of this computation in the events of its progress. */
   readonly id: string;
@@ -41,6 +41,6 @@ export interface RunHandle {
 export interface Runner {
   /** Begins to compute a run that writes to `folder`. Throws a Problem when it cannot begin. */
   start(spec: RunnerSpec, folder: string, listener: RunListener): RunHandle;
-  /** Ends a computation that an earlier host has started, if it is still there. */
+  /** Ends a computation that an earlier host started, if it is still running. */
   end(identity: object): void;
 }

@@ -212,7 +212,7 @@ export const gemma3Text = uniformFamily({
   },
 });
 
-/** Gemma 3 with a vision tower, of which the text part is read. */
+/** Reads the text part of Gemma 3 with a vision tower. */
 export const gemma3: Family = {
   ...gemma3Text,
   ...textPart,

@@ -89,7 +89,7 @@ export const ministral3 = uniformFamily({
   },
 });
 
-/** Mistral Small 3 and Ministral 3 as they are published, with a vision tower. */
+/** Reads Mistral Small 3 and Ministral 3 as they are published, with a vision tower. */
 export const mistral3: Family = {
   ...ministral3,
   ...textPart,

@@ -1,4 +1,4 @@
-/** The table of the kinds of feed-forward, through which each token passes by itself. */
+/** Lists the kinds of feed-forward, through which each token passes by itself. */
 import type { PartKind } from '../parts.ts';
 import { dense, type Dense } from './dense.ts';
 

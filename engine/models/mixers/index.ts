@@ -1,4 +1,4 @@
-/** The table of the kinds of mixer. A mixer lets the tokens of a row see each other. */
+/** Lists the kinds of mixer. A mixer lets the tokens of a row see each other. */
 import { assert } from '../../problem.ts';
 import type { PartKind } from '../parts.ts';
 import { attention, type Attention } from './attention.ts';
