@@ -19,11 +19,11 @@ import { versions } from '../engine/versions.ts';
 import { generate, train, type Trained } from './job.ts';
 import { tokenIds, writeConversations, writeLargeVocabularyModel, writeRows } from './material.ts';
 
-/** Steps that are not counted: the first ones touch memory for the first time. */
+/** Counts the steps that are not measured, because the first ones touch memory for the first time. */
 const warmupSteps = 2;
 const vocabularySize = 49_152;
 
-/** One piece of work and what came of it. Speeds count tokens that are there, never padding. */
+/** Describes one benchmark and its results. Speeds count actual tokens, never padding. */
 interface Line {
   readonly name: string;
   readonly work: string;
@@ -35,10 +35,10 @@ interface Line {
 }
 
 interface Asked {
-  /** Steps that are counted. */
+  /** Counts the steps that are measured. */
   readonly steps: number;
   readonly conversations: string | null;
-  /** What is set of the recipe. */
+  /** Holds the recipe fields that are set. */
   readonly recipe: RecipeInput;
 }
 
@@ -55,7 +55,7 @@ class Bench {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Median speed on rows of `tokens` tokens, all of them supervised. */
+  /** Measures the median speed on rows of `tokens` tokens, all of them supervised. */
   async rows(name: string, what: string, tokens: number, recipe: RecipeInput = {}): Promise<Line[]> {
     const steps = tokens > 512 ? Math.ceil(this.#asked.steps / 2) : this.#asked.steps;
     const own = { rank: 16, alpha: 32, batchSize: 1, maxLength: tokens, maxSteps: warmupSteps + steps };
@@ -66,7 +66,7 @@ class Bench {
     return [{ ...line(name, what, trained, medianSpeed(trained, tokens)), counts }];
   }
 
-  /** Speed over one epoch of conversations, the loss on what the assistant says. */
+  /** Measures the speed over one epoch of conversations, with the loss on the assistant's answers. */
   async conversations(): Promise<Line[]> {
     const data = this.#asked.conversations ?? join(this.#folder, 'conversations.jsonl');
     if (this.#asked.conversations === null) writeConversations(data);
@@ -78,7 +78,7 @@ class Bench {
     return [line('conversations', 'one epoch of 96 conversations, rank 8, 8 a step', trained, speed)];
   }
 
-  /** Memory of a model with 152,064 tokens: it must not grow by rows of logits. */
+  /** Measures the memory of a model with 152,064 tokens, which must not grow by rows of logits. */
   async vocabulary(): Promise<Line[]> {
     const modelPath = join(this.#folder, 'large-vocabulary');
     const model = writeLargeVocabularyModel(modelPath);
@@ -93,7 +93,10 @@ class Bench {
     return lines;
   }
 
-  /** From the start of a process to its first step: with weights to expand, with them there, and going on from a checkpoint. */
+  /**
+   * Measures the time from the start of a process to its first step: with weights to expand, with expanded weights, and
+   * resuming from a checkpoint.
+   */
   async start(): Promise<Line[]> {
     rmSync(this.#cache(), { recursive: true, force: true });
     const data = this.#rows(128, vocabularySize);
@@ -108,7 +111,7 @@ class Bench {
     ];
   }
 
-  /** An answer of 128 tokens to a prompt of 512, through the process that answers in the playground. */
+  /** Measures an answer of 128 tokens to a prompt of 512, in the process that answers in the playground. */
   async generation(): Promise<Line[]> {
     const spec = { kind: 'chat', model: { path: embeddedModelPath() }, cacheDir: this.#cache() } as const;
     const { promptTokensPerSecond, decodeTokensPerSecond, peakMemory, startSeconds } = await generate(
@@ -153,7 +156,7 @@ class Bench {
   }
 }
 
-/** What `--only` names, in the order it is done. */
+/** Lists what `--only` can name, in the order in which it runs. */
 const works: Readonly<Record<string, (bench: Bench) => Promise<Line[]>>> = {
   'rows-512': (bench) => bench.rows('rows-512', '1 x 512 tokens, all supervised, rank 16', 512),
   'rows-2048': (bench) => bench.rows('rows-2048', '1 x 2,048 tokens, all supervised, rank 16', 2048),

@@ -7,7 +7,7 @@ import { readNews } from '../engine/jobs/run-news.ts';
 
 const millisecondsBetweenLooks = 50;
 
-/** A job from the start of its process to its end. */
+/** Measures a job from the start of its process to its end. */
 class Job {
   readonly started = performance.now();
   readonly #process: ChildProcess;
@@ -52,7 +52,7 @@ class Job {
 export interface Trained {
   readonly steps: readonly StepMetrics[];
   readonly peakMemory: number | null;
-  /** These seconds pass from the start of the process to the beginning of the first step. */
+  /** Gives the seconds from the start of the process to the beginning of the first step. */
   readonly startSeconds: number;
 }
 
@@ -81,7 +81,7 @@ export interface Generated {
   readonly promptTokensPerSecond: number;
   readonly decodeTokensPerSecond: number;
   readonly peakMemory: number | null;
-  /** These seconds pass from the start of the process until the model is loaded. */
+  /** Gives the seconds from the start of the process until the model is loaded. */
   readonly startSeconds: number;
 }
 
@@ -138,7 +138,7 @@ export async function generate(
   };
 }
 
-/** Resident bytes of a process and all below it, or null where /proc is not there. */
+/** Returns the resident bytes of a process and all its descendants, or null where /proc does not exist. */
 function treeMemory(root: number): number | null {
   try {
     const children = new Map<number, number[]>();

@@ -1,4 +1,4 @@
-/** In a project with very much in it, what is looked at is there at once, and only that is made. */
+/** Checks that in a project with very many items what a person looks at is there at once, and that only that is rendered. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { filledStore } from '../engine/testing/filled-store.ts';

@@ -3,11 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, Studio, test } from './studio.ts';
 
-/** For what comes at the engine's own pace: a busy machine may take its time. */
+/** Limits what happens at the engine's own pace, because a busy machine may take its time. */
 const patience = 300_000;
 const golden = resolve(import.meta.dirname, '../engine/golden/llama-tied');
 
-/** A run that only ends when it is stopped, on a model small enough to be quick; opened in the window. */
+/** Starts a run that ends only when it is stopped, on a model small enough to be quick, and opens it in the window. */
 async function startRun(studio: Studio): Promise<string> {
   const project = await studio.request('projects.create', { name: 'Disturbed' });
   await studio.choose([join(golden, 'model'), join(golden, 'rows.jsonl')]);
@@ -32,14 +32,14 @@ async function stepOf(studio: Studio, id: string): Promise<number> {
   return (await studio.request('runs.get', { id })).step;
 }
 
-/** Every step once and in order, whatever happened in between. */
+/** Checks that every step is recorded once and in order, whatever happened in between. */
 async function expectWholeHistory(studio: Studio, id: string, steps: number): Promise<void> {
   const { steps: rows } = await studio.request('runs.metrics', { id, afterStep: 0 });
   expect(rows.length).toBe(steps);
   expect(rows.findIndex((row, i) => row.step !== i + 1)).toBe(-1);
 }
 
-/** The job processes of a host, found by their parent. */
+/** Returns the job processes of a host, found by their parent. */
 function jobsOf(dataDir: string): number[] {
   const host = (JSON.parse(readFileSync(join(dataDir, 'host', 'lock'), 'utf8')) as { pid: number }).pid;
   return readdirSync('/proc')

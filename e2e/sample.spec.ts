@@ -7,7 +7,10 @@ import { expect, Studio, test } from './studio.ts';
 const full = process.env['LOWRANK_TEST_FULL'] === '1';
 const resources = resolve(import.meta.dirname, '../resources');
 
-/** The shipped files with a sample of as many questions and rows a step, so that it takes little time with the real model. */
+/**
+ * Copies the shipped files with a sample of only so many questions and rows per step, so that it takes little time with the
+ * real model.
+ */
 function shortSample(folder: string, questions: number, batchSize: number): void {
   mkdirSync(folder);
   symlinkSync(join(resources, 'models'), join(folder, 'models'), 'junction');
@@ -19,7 +22,7 @@ function shortSample(folder: string, questions: number, batchSize: number): void
   writeFileSync(join(sample, 'eval.jsonl'), rows.slice(0, questions).join('\n'));
 }
 
-/** Its engine is there before the window is, so that the window finds one that knows of the short sample. */
+/** Starts the engine before the window, so that the window finds one that has the short sample. */
 const withShortSample = test.extend<{ studio: Studio }>({
   studio: async ({ dataDir }, use) => {
     const away = mkdtempSync(join(tmpdir(), 'lowrank-e2e-sample-'));

@@ -1,4 +1,4 @@
-/** The window must hold against whatever a script tries that gets into the page. */
+/** Checks that the window withstands whatever a script tries that gets into the page. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import type { Answer } from '../engine/contract.ts';
 import { expect, Studio, test as base } from './studio.ts';
 
 const model = resolve(import.meta.dirname, '../resources/tiny/model');
-/** One window for all of them; it is not asked for complaints, because what is refused is said in its console. */
+/** Opens one window for all tests. Its console is not checked for complaints, because refusals are reported there. */
 const test = base.extend<object, { open: Studio; away: string }>({
   open: [
     // eslint-disable-next-line no-empty-pattern -- Playwright reads the fixtures a fixture needs from its first parameter

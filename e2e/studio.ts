@@ -11,7 +11,7 @@ export class Studio {
   readonly app: ElectronApplication;
   readonly page: Page;
   readonly dataDir: string;
-  /** The page has complained about these; a journey that leaves anything here has failed. */
+  /** Lists the complaints of the page. A journey that leaves any has failed. */
   readonly complaints: string[] = [];
 
   private constructor(app: ElectronApplication, page: Page, dataDir: string) {
@@ -50,7 +50,7 @@ export class Studio {
     return answer.ok;
   }
 
-  /** The next dialogs of the shell answer with these paths, because no test can click in a dialog of the system. */
+  /** Makes the next dialogs of the shell answer with these paths, because no test can click in a dialog of the system. */
   async answerDialogs(paths: readonly string[]): Promise<void> {
     await this.app.evaluate(({ dialog }, paths) => {
       dialog.showOpenDialog = () => Promise.resolve({ canceled: false, filePaths: [...paths] });

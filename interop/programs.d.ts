@@ -1,3 +1,3 @@
-/** The programs are installed beside this file only where they are tried. */
+/** Declares the programs, which are installed beside this file only where they are tried. */
 declare module 'node-llama-cpp';
 declare module '@huggingface/transformers';

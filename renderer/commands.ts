@@ -8,9 +8,9 @@ export interface Command {
   readonly id: string;
   readonly title: string;
   readonly group: 'Go to' | 'Create' | 'Run' | 'Window';
-  /** `Mod` is Ctrl, or Command on a Mac. */
+  /** Gives the keys; `Mod` is Ctrl, or Command on a Mac. */
   readonly shortcut: string | null;
-  /** Null when the command means nothing at present. */
+  /** Returns what the command does, or null when it means nothing at present. */
   readonly action: (studio: Studio) => (() => void) | null;
 }
 

@@ -1,4 +1,4 @@
-/** Entry of the window: mounts the application on the bridge that the preload exposes. */
+/** Starts the window: mounts the application on the bridge that the preload exposes. */
 import { mount } from 'svelte';
 import type { StudioBridge } from '../engine/contract.ts';
 import App from './App.svelte';

@@ -22,7 +22,7 @@ export interface FuzzedHost {
   readonly close: () => void;
   /** Returns everything beside the data folder and the places written to, with its content. */
   readonly surroundings: () => string;
-  /** This process is none of the host's, and must live on. */
+  /** Is a process that does not belong to the host and must survive. */
   readonly stranger: ChildProcess;
 }
 
@@ -162,7 +162,7 @@ function contentOf(folder: string): string {
   return hash.digest('hex');
 }
 
-/** A Mutator changes the examples. The same seed makes the same changes. */
+/** Changes the examples at random. The same seed makes the same changes. */
 export class Mutator {
   #state: number;
   readonly #strange: readonly unknown[];
@@ -193,7 +193,7 @@ export class Mutator {
     ];
   }
 
-  /** From 0 up to, not including, `below`. */
+  /** Returns a number from 0 up to, not including, `below`. */
   #next(below: number): number {
     this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
     return Math.floor((this.#state / 2 ** 32) * below);

@@ -1,5 +1,5 @@
 /**
- * Takes one case of engine/golden through everything the engine does with a model, and measures how far each number is from
+ * Runs one case of engine/golden through everything that the engine does with a model, and measures how far each number is from
  * that of transformers and PEFT.
  */
 import { readFileSync } from 'node:fs';
@@ -18,24 +18,26 @@ import { TrainStep } from '../training/step.ts';
 import { logitsOf } from './logits.ts';
 import { silentPort } from './port.ts';
 
-/** These are the largest differences from the reference, relative where the limit is. */
+/** Gives the largest differences from the reference, relative where the limit is relative. */
 export interface Differences {
   readonly logits: number;
   readonly baseLogits: number;
   readonly mergedLogits: number;
   readonly loss: number;
-  /** The difference is a share of each tensor's largest element. */
+  /** Gives the difference as a share of each tensor's largest element. */
   readonly gradients: number;
   readonly stepLosses: number;
-  /** The difference is relative. */
+  /** Gives a relative difference. */
   readonly gradientNorms: number;
-  /** The distance from the reference's trained tensors is a share of how far training moved them, of the worst tensor. */
+  /**
+   * Gives the distance from the reference's trained tensors as a share of how far training moved them, for the worst tensor.
+   */
   readonly trained: number;
-  /** So many greedy tokens are not the reference's. */
+  /** Counts the greedy tokens that differ from the reference's. */
   readonly tokens: number;
 }
 
-/** Rounding in float32 allows for so much; the reference differs from itself by a fourth of it. */
+/** Limits the differences to what rounding in float32 explains. The reference differs from itself by a quarter of them. */
 export const limits: Differences = {
   logits: 2e-5,
   baseLogits: 2e-5,
@@ -103,7 +105,7 @@ export async function measureCase(folder: string, source: string, work: string):
   };
 }
 
-/** A tensor of the reference by name; DoRA's magnitudes end in `.weight` there. */
+/** Returns a tensor of the reference by name. DoRA's magnitudes end in `.weight` there. */
 function readReference(path: string): (name: string) => Float32Array {
   const { tensors } = readSafetensors(path);
   return (name) => readSafetensorsFloat32(path, (tensors.get(name) ?? tensors.get(`${name}.weight`))!);
@@ -120,7 +122,7 @@ function padded(rows: readonly Row[]): MicroBatch {
   return { inputIds, labels, batch: rows.length, time, lengths: rows.map((row) => row.input_ids.length) };
 }
 
-/** Mean loss of the batch, and the gradient of that mean. */
+/** Returns the mean loss of the batch, and the gradient of that mean. */
 async function firstStep(model: OpenModel, adapter: Adapter, batch: MicroBatch, cacheDir: string) {
   const step = await TrainStep.open(model, adapter.shape, { recompute: Infinity, threads: 2, cacheDir, openSession });
   const { tokenLoss, gradient } = await step.gradient(batch, adapter.parameters);
@@ -129,7 +131,7 @@ async function firstStep(model: OpenModel, adapter: Adapter, batch: MicroBatch, 
   return { mean: tokenLoss.reduce((sum, x) => sum + x, 0) / count, gradients: gradient!.map((x) => x / count) };
 }
 
-/** Largest difference where there is no padding. */
+/** Returns the largest difference where there is no padding. */
 function logitsOff(actual: Float32Array, expected: Float32Array, { time, lengths }: MicroBatch, { spec }: OpenModel): number {
   const width = spec.vocabularySize;
   let offset = 0;
@@ -178,7 +180,7 @@ async function wrongTokens(
   return wrong;
 }
 
-/** Of all; what is no number is worse than any. */
+/** Returns the largest of all. NaN counts as larger than any number. */
 function worst<T>(items: readonly T[], off: (item: T, i: number) => number): number {
   return items.map(off).reduce((found, x) => (x <= found ? found : Number.isNaN(x) ? Infinity : x), 0);
 }

@@ -1,20 +1,20 @@
-/** This job does not come to its end by itself, in the way that the `path` of an inspection names. */
+/** Runs a job that does not end by itself, in the way that the `path` of an inspection names. */
 import { pulseArgument, startPulse } from '../jobs/pulse.ts';
 import type { JobCommand } from '../contract.ts';
 
 if (process.argv.includes(pulseArgument)) startPulse();
 const ways: Readonly<Record<string, () => void>> = {
-  /** As a native call that never returns. */
+  /** Hangs like a native call that never returns. */
   blocks: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),
-  /** As a slow step. */
+  /** Hangs like a slow step. */
   computes: () => {
     const until = performance.now() + 2000;
     while (performance.now() < until);
     process.send!({ type: 'done', result: 'computed' }, () => process.kill(process.pid, 'SIGKILL'));
   },
-  /** As a chat that nobody asks anything. */
+  /** Waits like a chat that nobody asks anything. */
   waits: () => void setInterval(() => {}, 1e6),
-  /** As one whose native threads go on after the result. */
+  /** Hangs like a job whose native threads continue after the result. */
   lingers: () => void process.send!({ type: 'done', result: 'lingered' }),
   fillsHeap: () => {
     const held: object[] = [];

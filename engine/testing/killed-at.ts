@@ -4,7 +4,7 @@ import { syncBuiltinESMExports } from 'node:module';
 
 type Change = (...args: unknown[]) => unknown;
 
-/** Every call by which files here come to be, change, get a name or go. */
+/** Lists every call by which files here are created, changed, renamed or removed. */
 const changes = [
   ...['writeSync', 'fsyncSync', 'renameSync', 'mkdirSync', 'rmdirSync', 'rmSync', 'writeFileSync', 'truncateSync'],
   ...['unlinkSync', 'copyFileSync', 'linkSync', 'appendFileSync'],

@@ -9,7 +9,7 @@ const call = (): void => {
   if (++count === Number(at)) process.kill(process.pid, 'SIGKILL');
 };
 
-/** A migration is one call of many statements: each counts. */
+/** Matches statements. A migration is one call of many statements, each of which counts. */
 const statements = /;\s*\n/;
 const exec = Database.prototype.exec;
 Database.prototype.exec = function (this: Database.Database, sql: string) {

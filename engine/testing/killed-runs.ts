@@ -20,7 +20,10 @@ const rows = Array.from({ length: 14 }, (_, i) => ({
   ],
 }));
 
-/** A small model with everything that a resumed run could get wrong: order of rows, dropout, noise, packs, accumulation, rates, evaluation. */
+/**
+ * Returns the spec of a small model with everything that a resumed run could get wrong: order of rows, dropout, noise, packs,
+ * accumulation, rates, evaluation.
+ */
 function specOf(work: string, name: string): TrainSpec {
   const [data, out] = [join(work, 'rows.jsonl'), join(work, name)];
   return {
@@ -61,7 +64,10 @@ async function session(spec: TrainSpec, killAfterMilliseconds: number): Promise<
 
 const hashOf = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 
-/** All that must be equal: adapter, moments, every number of every step and evaluation, samples; but no times. */
+/**
+ * Returns everything that must be equal: the adapter, the moments, every number of every step and evaluation, and the samples,
+ * but no times.
+ */
 function left(out: string) {
   const checkpoint = newestCheckpoint(join(out, 'checkpoints')).whole!;
   const metrics = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n');

@@ -1,4 +1,7 @@
-/** This model's blocks differ in all that a block may: sizes of attention and feed-forward, window, rotary embedding, norms. */
+/**
+ * Builds a model whose blocks differ in everything that blocks may differ in: sizes of attention and feed-forward, window,
+ * rotary embedding, norms.
+ */
 import { join } from 'node:path';
 import { specFromConfig } from '../models/families/index.ts';
 import { attentionOf } from '../models/mixers/index.ts';
@@ -14,7 +17,10 @@ const llama = specFromConfig(
   'config.json',
 );
 
-/** Blocks 0, 1 and 3 look back three tokens with four heads; block 2 looks at all with two wide ones and norms its queries and keys. */
+/**
+ * Describes the model. Blocks 0, 1 and 3 look back three tokens with four heads; block 2 looks at all tokens with two wide
+ * heads and normalizes its queries and keys.
+ */
 export const mixedSpec: DecoderSpec = {
   ...llama,
   ropes: [llama.ropes[0]!, { ...llama.ropes[0]!, theta: 1_000_000, dimension: 16 }],

@@ -22,14 +22,14 @@ import { zip } from './zip.ts';
 const golden = join(import.meta.dirname, '../golden');
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
 
-/** What one changed file may take of the processor, so that it does not matter what else the machine does. */
+/** Limits the processor time for one changed file, so that the load of the machine does not matter. */
 const secondsEach = 5;
 const bytesEach = 256 << 20;
 
 interface Subject {
   /** Puts what is read into an empty folder. */
   readonly make: (folder: string) => void;
-  /** The file in it that is changed. */
+  /** Names the file in it that is changed. */
   readonly file: string;
   readonly read: (folder: string) => unknown;
 }
@@ -212,7 +212,7 @@ async function readAll(path: string): Promise<number> {
 
 type Random = (below: number) => number;
 
-/** Mulberry32: the same for the same seed everywhere. */
+/** Returns the generator Mulberry32, which yields the same numbers for the same seed everywhere. */
 function randomOf(seed: number): Random {
   let state = seed;
   return (below) => {
@@ -305,7 +305,7 @@ export async function expectBounded(name: string, mutants: number, seed = 1): Pr
   expect(bad).toEqual([]);
 }
 
-/** What is wrong with how it ended; null: nothing. */
+/** Returns what is wrong with how it ended, or null for nothing. */
 async function outcome(work: () => unknown): Promise<string | null> {
   try {
     await work();

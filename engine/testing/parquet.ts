@@ -1,15 +1,15 @@
-/** For tests: Parquet files of one column and one page, which may say of themselves what is not true. */
+/** Writes Parquet files of one column and one page for tests. They may state things about themselves that are not true. */
 
 import { i32, i64, list, struct, text, varint } from '../data/writers/parquet/thrift.ts';
 
 export interface OnePage {
-  /** Bytes of the page, and what its header says that they unpack to. */
+  /** Holds the bytes of the page; `unpacked` is the size that its header states. */
   readonly page: Buffer;
   readonly unpacked: number;
   readonly codec: number;
-  /** Rows of the table and values of its page. */
+  /** Counts the rows of the table and the values of its page. */
   readonly rows: number;
-  /** 0: plain. */
+  /** Is 0 for plain. */
   readonly encoding?: number;
   readonly checksum?: number;
 }

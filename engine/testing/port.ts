@@ -1,4 +1,4 @@
-/** These ports let a job run without a host, and a request to it without anybody who follows. */
+/** Provides ports that let a job run without a host, and a request to it without anybody who follows. */
 import type { Asker, JobPort } from '../jobs/port.ts';
 import { stepsOf } from './run-events.ts';
 

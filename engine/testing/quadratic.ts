@@ -1,12 +1,12 @@
 /**
- * This model can be differentiated by hand: the loss of a token is half the squared distance of all parameters to a point it
- * names.
+ * Builds a model that can be differentiated by hand: the loss of a token is half the squared distance of all parameters to a
+ * point it names.
  */
 import { supervised, type MicroBatch } from '../training/micro-batch.ts';
 import type { Training } from '../training/loop.ts';
 import type { StepResult } from '../training/step.ts';
 
-/** A token with this label has a loss that is no number. */
+/** Makes the loss of a token with this label NaN. */
 export const labelWithoutLoss = 9_999;
 
 export const quadratic: Training['step'] = {

@@ -11,7 +11,7 @@ import { connectHost, hostPlaces, type HostClient } from '../rpc.ts';
 
 const victims = ['engine', 'job', 'command line'] as const;
 type Victim = (typeof victims)[number];
-/** From a command's first moment to somewhat beyond the end of its run. */
+/** Limits the time of a kill: from a command's first moment to somewhat beyond the end of its run. */
 const longestMilliseconds = 4000;
 
 const rows = Array.from({ length: 14 }, (_, i) => ({
@@ -84,7 +84,7 @@ class World {
     return run.id;
   }
 
-  /** A run that belongs to a command, which may be killed itself. */
+  /** Starts a run that belongs to a command, which may be killed itself. */
   #startByCommand(): void {
     const settings = Object.entries(recipe).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
     const out = join(this.#folder, `run-${++this.#commands}`);
@@ -153,7 +153,10 @@ class World {
     return true;
   }
 
-  /** What a dead engine has told is stored. With the next one its run goes on from the last checkpoint, and makes the steps after it once more. */
+  /**
+   * Checks that what a dead engine has reported is stored. With the next engine its run is resumed from the last checkpoint,
+   * and repeats the steps after it.
+   */
   #expectStored(): void {
     const database = new Database(join(this.#dataDir, 'studio.sqlite'), { readonly: true });
     const count = database.prepare<[string, number], { steps: number }>(
@@ -230,7 +233,7 @@ class World {
   }
 }
 
-/** The adapter's hash, and that nothing half-written is left in the folders of a run. */
+/** Returns the adapter's hash, and checks that nothing half-written is left in the folders of a run. */
 function left({ out }: Run): string {
   for (const folder of ['', 'checkpoints', 'adapter'])
     if (existsSync(join(out, folder)))

@@ -12,7 +12,7 @@ export function mountSmallDisk(path: string, megabytes: number): boolean {
   return status === 0;
 }
 
-/** Takes it away again. Returns false while somebody still uses it. */
+/** Unmounts the disk. Returns false while somebody still uses it. */
 export function unmountSmallDisk(path: string): boolean {
   return spawnSync('umount', [path]).status === 0;
 }

@@ -4,19 +4,19 @@ import { createConnection } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { connectHost, type HostClient, hostPlaces } from '../rpc.ts';
 
-/** A host held so much at one moment. */
+/** Holds what a host used at one moment. */
 export interface Held {
-  /** The resident memory has so many bytes. */
+  /** Gives its resident memory in bytes. */
   readonly memory: number;
-  /** So many files, sockets and the like are open. */
+  /** Counts its open files, sockets and the like. */
   readonly handles: number;
-  /** The data folder has so many files, logs and compiled code not counted. */
+  /** Counts the files of the data folder, without logs and compiled code. */
   readonly files: number;
 }
 
 const golden = (name: string): string => fileURLToPath(new URL(`../golden/llama-tied/${name}`, import.meta.url));
 const rows = golden('rows.jsonl');
-/** A run takes as long as many rounds. */
+/** Counts the rounds that a run takes. */
 const roundsPerRun = 10;
 
 /**
@@ -55,7 +55,7 @@ export async function soak(dataDir: string, goesOn: (rounds: number) => boolean)
   return held;
 }
 
-/** A run with steps, checkpoints and a stop, of which nothing is to be left. */
+/** Runs a training with steps, checkpoints and a stop, of which nothing may be left. */
 async function trainAndForget(client: HostClient): Promise<void> {
   const run = await client.request('runs.start', {
     model: { path: golden('model') },

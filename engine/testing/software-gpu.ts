@@ -13,7 +13,7 @@ export function softwareGpu(): { readonly environment: Readonly<Record<string, s
   return { environment: { VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: folder } };
 }
 
-/** As the set-up has written it down. */
+/** Returns the path that the setup has written down. */
 function electronFolder(): string {
   const stamp = join(import.meta.dirname, '../../node_modules/.lowrank-setup.json');
   const { electron } = JSON.parse(readFileSync(stamp, 'utf8')) as { readonly electron: { readonly dist: string } | null };

@@ -1,4 +1,4 @@
-/** For tests: writes ZIP archives. */
+/** Writes ZIP archives for tests. */
 import { deflateRawSync } from 'node:zlib';
 
 /** Returns a ZIP archive, its entries in turn deflated and stored. */

@@ -2,12 +2,12 @@ import type { ExportRecord, Run } from '../../engine/contract.ts';
 import { duration, isolated, loss } from '../ui/format.ts';
 import type { Engine } from './engine.ts';
 
-/** Seconds of work that are worth a notification; nobody looks away from shorter work. */
+/** Sets the seconds of work that are worth a notification, because nobody looks away from shorter work. */
 const shortestSeconds = 10;
 
 /** Shows a notification of the system when long work has ended and the window is not in front. */
 export function announceEnds(engine: Pick<Engine, 'on' | 'request'>, inFront: () => boolean): void {
-  /** When each run or export was first seen at work, by id. */
+  /** Holds the time at which each run or export was first seen at work, by id. */
   const begun = new Map<string, number>();
 
   function follow(id: string, working: boolean, notice: () => Notice | null): void {

@@ -8,7 +8,7 @@ export class Answer {
   state = $state<'waiting' | 'writing' | 'done' | 'stopped' | 'failed'>('waiting');
   problem = $state.raw<ProblemValue | null>(null);
   result = $state.raw<GenerateResult | null>(null);
-  /** Tokens per second since the first token; null before the second. */
+  /** Gives the tokens per second since the first token, or null before the second. */
   rate = $state<number | null>(null);
   /** Resolves when nothing more will come; never rejects. */
   finished: Promise<void> = Promise.resolve();

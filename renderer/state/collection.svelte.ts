@@ -10,7 +10,7 @@ export class Collection<T extends { readonly id: string }> {
   readonly #question: (projectId: string) => Promise<readonly T[]>;
   readonly #shown: (items: readonly T[]) => readonly T[];
   #projectId: string | null = null;
-  /** Ids hidden while their removal can still be undone. */
+  /** Holds the ids that are hidden while their removal can still be undone. */
   #hidden = $state.raw<ReadonlySet<string>>(new Set());
   readonly items: readonly T[];
 
@@ -50,7 +50,7 @@ export class Collection<T extends { readonly id: string }> {
     this.asked.value = known ? this.all.map((other) => (other.id === item.id ? item : other)) : [item, ...this.all];
   }
 
-  /** Takes an item out for good. */
+  /** Removes an item for good. */
   drop(id: string): void {
     this.asked.value = this.all.filter((item) => item.id !== id);
   }

@@ -20,11 +20,11 @@ import type { Notices } from './notices.svelte.ts';
 /** Holds the data sets of the open project, and asks for their rows and reports. */
 export class DatasetsState {
   readonly list: Collection<Dataset>;
-  /** How far the check of each data set is, by its id, while one is going on. */
+  /** Holds the progress of the check of each data set, by its id, while it lasts. */
   readonly progress = new SvelteMap<string, Progress>();
   readonly #engine: Engine;
   readonly #notices: Notices;
-  /** How many reports of each data set are on their way, by its id. */
+  /** Counts the reports of each data set that are on their way, by its id. */
   readonly #checking = new Map<string, number>();
 
   constructor(engine: Engine, notices: Notices) {
@@ -46,7 +46,7 @@ export class DatasetsState {
     return dataset;
   }
 
-  /** Takes a data set out of the project; its files stay. */
+  /** Removes a data set from the project; its files stay. */
   remove(dataset: Dataset): void {
     this.list.setHidden(dataset.id, true);
     this.#notices.undoable(

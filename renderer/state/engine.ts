@@ -34,7 +34,7 @@ export interface Asking {
   /** Cancels the request. It then fails with `stopped`, or is answered where that comes too late. */
   readonly signal?: AbortSignal;
 }
-/** Parameters, where the request has some, and how it is asked. */
+/** Holds the parameters, where the request has some, and how it is asked. */
 type Arguments<N extends RequestName> =
   Parameters<AllRequests[N]> extends [] ? [] : [...Parameters<AllRequests[N]>, asking?: Asking];
 

@@ -16,11 +16,11 @@ import { whatStands } from './what-stands.ts';
 /** Holds the exports of the open project with their proofs, and how far the running ones are. */
 export class ExportsState {
   readonly list: Collection<ExportRecord>;
-  /** How far each running export is, by its id. */
+  /** Holds the progress of each running export, by its id. */
   readonly progress = new SvelteMap<string, Progress>();
-  /** The programs of this computer that exports can be taken to. */
+  /** Lists the programs of this computer that exports can be installed into. */
   readonly programs = new Asked<readonly Program[]>();
-  /** What is taken to a program, by export id and program. It goes on when its screen is left. */
+  /** Holds the installations in progress, by export id and program. They continue when their screen is left. */
   readonly #installs = new SvelteMap<string, Asked<InstallResult>>();
   readonly #engine: Engine;
 
@@ -57,7 +57,7 @@ export class ExportsState {
     return this.#installs.get(`${id} ${program}`) ?? null;
   }
 
-  /** Takes an export to a program. */
+  /** Installs an export into a program. */
   async install(id: string, program: InstallProgram): Promise<void> {
     const asked = new Asked<InstallResult>();
     this.#installs.set(`${id} ${program}`, asked);

@@ -13,7 +13,7 @@ export class MachineState {
   readonly device: DeviceInfo | null = $derived(
     this.info.value?.devices.find((device) => device.provider === this.info.value?.chosen) ?? null,
   );
-  /** Why a faster device is not used; null where there is none. */
+  /** Says why a faster device is not used, or is null where there is none. */
   readonly reason: string | null = $derived(
     this.info.value?.devices.find((device) => !device.usable && device.reason !== null)?.reason ?? null,
   );

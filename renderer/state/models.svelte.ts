@@ -27,7 +27,7 @@ export class ModelsState {
     return this.#engine.request('models.targets', { modelId, recipe });
   }
 
-  /** Takes a model out of the project; its files stay. */
+  /** Removes a model from the project; its files stay. */
   remove(model: Model): void {
     this.list.setHidden(model.id, true);
     this.#notices.undoable(

@@ -7,19 +7,19 @@ export interface Notice {
   readonly text: string;
   readonly detail: string | null;
   readonly undo: (() => void) | null;
-  /** Ends what is being done. */
+  /** Ends the work in progress. */
   readonly stop: (() => void) | null;
 }
 
 const secondsToUndo = 6;
-/** Milliseconds after which it is said that something is going on, as with skeletons. */
+/** Sets the milliseconds after which work in progress is shown, as with skeletons. */
 const momentMilliseconds = 150;
 
 /** Holds the short messages at the lower right, and the removals that can still be undone. */
 export class Notices {
   items = $state.raw<readonly Notice[]>([]);
   #next = 1;
-  /** Problems that came because a person has stopped something. */
+  /** Holds the problems that arose because a person stopped something. */
   readonly #stopped = new WeakSet<ProblemValue>();
 
   done(text: string): void {

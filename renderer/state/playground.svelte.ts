@@ -7,12 +7,12 @@ import type { Answer, ChatState } from './chat.svelte.ts';
 
 export const mostLanes = 4;
 
-/** A lane is one column: the base alone (`adapterId` null), or the base with an adapter of some weight. */
+/** Represents one column: the base alone (`adapterId` null), or the base with an adapter of some weight. */
 export class Lane {
   adapterId = $state<string | null>(null);
   weight = $state(1);
   answer = $state.raw<Answer | null>(null);
-  /** Whether it still waits: lanes are asked one after another, because they share one copy of the base. */
+  /** Says whether it still waits. Lanes are asked one after another, because they share one copy of the base. */
   queued = $state(false);
   readonly key: number;
 
@@ -27,7 +27,7 @@ export class PlaygroundState {
   modelId = $state<string | null>(null);
   system = $state('');
   draft = $state('');
-  /** What was asked last. */
+  /** Holds the prompt that was asked last. */
   asked = $state.raw<{ readonly system: string; readonly prompt: string } | null>(null);
   maxTokens = $state(128);
   temperature = $state(0);
@@ -78,7 +78,7 @@ export class PlaygroundState {
     this.lanes = [...this.lanes.slice(0, mostLanes - 1), new Lane(this.#nextKey++, adapter.id)];
   }
 
-  /** Takes another base. The adapters of the old one do not fit it, so their columns go. */
+  /** Switches to another base. The adapters of the old one do not fit it, so their columns are removed. */
   changeModel(id: string): void {
     if (id === this.modelId) return;
     this.modelId = id;

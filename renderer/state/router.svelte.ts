@@ -7,7 +7,7 @@ export interface Screens {
   runs: Record<never, never>;
   'new-run': { modelId?: string; datasetId?: string; fromRun?: string; adapterId?: string };
   run: { id: string; tab?: string };
-  /** Run ids, separated by commas. */
+  /** Holds run ids, separated by commas. */
   compare: { runs?: string };
   adapters: { id?: string };
   playground: { adapterId?: string };

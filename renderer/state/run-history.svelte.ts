@@ -2,7 +2,10 @@ import type { Checkpoint, EvalMetrics, LogLine, ProblemValue, Run, Sample, StepM
 import { type Engine, problemOf } from './engine.ts';
 import { mergeByStep } from './merge-by-step.ts';
 
-/** Milliseconds between two redrawings of the curves. A tiny model makes hundreds of steps a second, and drawing costs more than a step. */
+/**
+ * Sets the milliseconds between two redraws of the curves. A tiny model makes hundreds of steps a second, and drawing costs
+ * more than a step.
+ */
 const redrawEvery = 400;
 
 /** Holds everything a run has measured and written, from its first step to now. */

@@ -11,7 +11,7 @@ export const isActive = (run: Run): boolean => run.state === 'running' || run.st
 export class RunsState {
   readonly list: Collection<Run>;
   readonly active: readonly Run[];
-  /** Ids of the runs that go on, of all projects: first the one that trains, then those that wait. */
+  /** Lists the ids of the unfinished runs of all projects: first the one that trains, then those that wait. */
   queue = $state.raw<readonly string[]>([]);
   readonly #engine: Engine;
   readonly #histories = new Map<string, RunHistory>();

@@ -47,18 +47,21 @@ export class Studio {
   readonly chat: ChatState;
   readonly playground: PlaygroundState;
   readonly sample: SampleState;
-  /** Why the engine does not answer; null while it does. */
+  /** Says why the engine does not answer, or is null while it does. */
   engineProblem = $state.raw<ProblemValue | null>(null);
   paletteOpen = $state(false);
-  /** Whether a person is giving the open project a name. */
+  /** Says whether a person is naming the open project. */
   naming = $state(false);
-  /** A model that has an unknown field, while a person decides whether to open it, and the fields that were accepted before. */
+  /**
+   * Holds a model that has an unknown field, while a person decides whether to open it, and the fields that were accepted
+   * before.
+   */
   refusedModel = $state.raw<{ path: string; field: string; message: string; accepted: readonly string[] } | null>(null);
-  /** Files that a data set was made of before, while a person says whether they are added again. */
+  /** Holds files that an existing data set was made from, while a person says whether they are added again. */
   knownData = $state.raw<{ readonly paths: readonly string[]; readonly dataset: Dataset } | null>(null);
-  /** Files of rows with unknown fields, while a person says what these mean. */
+  /** Holds files of rows with unknown fields, while a person says what these mean. */
   unmappedData = $state.raw<({ paths: readonly string[] } & Pick<DataColumns, 'columns' | 'guess'>) | null>(null);
-  /** What the present screen does for a command, by command id. */
+  /** Holds what the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
 
   constructor(bridge: StudioBridge) {

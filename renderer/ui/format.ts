@@ -99,7 +99,7 @@ export function clock(time: number): string {
   return new Date(time).toLocaleTimeString('en-GB');
 }
 
-/** Letters that are written from right to left, and marks that change the direction of a text. */
+/** Matches letters that are written from right to left, and marks that change the direction of a text. */
 const directed =
   /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const isolates = /[\u2066-\u2069]/g;

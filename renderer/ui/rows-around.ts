@@ -1,5 +1,6 @@
 /**
- * The rows of a list that are rendered, each with the number of rows left out before it, and the number left out at the end.
+ * Selects the rows of a list that are rendered, each with the number of rows left out before it, and the number left out at the
+ * end.
  */
 interface MadeRows {
   readonly rows: readonly { readonly index: number; readonly before: number }[];

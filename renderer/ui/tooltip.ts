@@ -1,8 +1,8 @@
 import type { Attachment } from 'svelte/attachments';
 
-/** Milliseconds that the pointer rests on a button before its text is shown. */
+/** Sets the milliseconds that the pointer rests on a button before its text is shown. */
 const delay = 400;
-/** Pixels between the text and the button, and between the text and the edges of the window. */
+/** Sets the pixels between the text and the button, and between the text and the edges of the window. */
 const gap = 6;
 const margin = 8;
 

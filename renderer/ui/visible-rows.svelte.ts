@@ -2,7 +2,7 @@ import type { Attachment } from 'svelte/attachments';
 import { on } from 'svelte/events';
 import { rowsAround } from './rows-around.ts';
 
-/** The number of rows rendered beyond each edge of the window, so that a turn of the wheel or a Tab finds them there. */
+/** Counts the rows rendered beyond each edge of the window, so that a turn of the wheel or a Tab finds them there. */
 const spare = 20;
 
 /**

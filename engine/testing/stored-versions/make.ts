@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { migrate, migrations } from '../../store/migrate.ts';
 
-/** What is put in once a version is reached; later ones carry it on. */
+/** Inserts rows once a version is reached; later versions keep them. */
 const contents: Readonly<Record<number, string>> = {
   1: `
     INSERT INTO projects (id, name, created_at) VALUES ('p', 'Übung', 1), ('q', 'Second', 2);

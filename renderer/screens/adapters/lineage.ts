@@ -5,9 +5,9 @@ export type NodeKind = 'base' | 'run' | 'version' | 'export';
 export interface LineageNode {
   readonly key: string;
   readonly kind: NodeKind;
-  /** 0 to 3, from left to right. */
+  /** Counts columns from left to right, 0 to 3. */
   readonly column: number;
-  /** In rows; halves stand between two rows. */
+  /** Counts rows; a half is a place between two rows. */
   readonly row: number;
   readonly title: string;
   readonly adapter: AdapterVersion | null;
@@ -15,12 +15,12 @@ export interface LineageNode {
 }
 export interface Lineage {
   readonly nodes: readonly LineageNode[];
-  /** Keys of nodes, from left to right. */
+  /** Holds the keys of the connected nodes, from left to right. */
   readonly edges: readonly (readonly [from: string, to: string])[];
   readonly rows: number;
 }
 
-/** Places the versions: every leaf has a row of its own, and everything before stands in the middle of what came from it. */
+/** Places the versions. Every leaf has a row of its own, and everything before it is centred on what came from it. */
 export function lineage(adapters: readonly AdapterVersion[], exports: readonly ExportRecord[]): Lineage {
   const nodes: LineageNode[] = [];
   const edges: [string, string][] = [];

@@ -7,17 +7,20 @@ import { recipeTexts } from './differences.ts';
 export interface Dimension {
   readonly key: string;
   readonly label: string;
-  /** Where a run stands, from 0 at the foot to 1 at the top; null where it has no value yet. */
+  /** Returns where a run is on the axis, from 0 at the bottom to 1 at the top, or null where it has no value yet. */
   readonly at: (run: Run) => number | null;
   readonly text: (run: Run) => string;
   readonly ticks: readonly { readonly at: number; readonly text: string }[];
 }
-/** Part of each axis that is looked at, by key, from its lower to its upper end. */
+/** Gives the selected range of each axis, by key, from its lower to its upper end. */
 export type Brushes = Readonly<Record<string, readonly [from: number, to: number]>>;
 
-/** The most fields of the recipe that get an axis; more could not be read. */
+/** Limits how many fields of the recipe get an axis, because more could not be read. */
 const mostFields = 5;
-/** The ratio of largest to smallest value from which on an axis is logarithmic; even steps would press most runs together at its foot. */
+/**
+ * Sets the ratio of largest to smallest value from which an axis is logarithmic. Linear steps would press most runs together at
+ * its bottom.
+ */
 const logarithmicFrom = 6;
 
 export function dimensions(runs: readonly Run[]): Dimension[] {

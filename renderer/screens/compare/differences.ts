@@ -7,13 +7,13 @@ import { dataName } from '../run/data-name.ts';
 export interface Difference {
   readonly key: string;
   readonly label: string;
-  /** One text per run, in the order of the runs. */
+  /** Holds one text for each run, in the order of the runs. */
   readonly values: readonly string[];
-  /** Whether the value is another than that of the majority. */
+  /** Says for each run whether its value differs from that of the majority. */
   readonly differs: readonly boolean[];
 }
 
-/** How many fields of two runs are compared: model, data, scale s and every field of the recipe. */
+/** Counts the compared fields of two runs: model, data, scale s and every field of the recipe. */
 export const comparedFields = recipeKeys.length + 3;
 
 export function differences(runs: readonly Run[]): Difference[] {

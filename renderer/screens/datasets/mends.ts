@@ -1,8 +1,8 @@
-/** What a click can do about the rows that a check lists. */
+/** Defines what a click can do about the rows that a check lists. */
 import type { DataCheck, Mend } from '../../../engine/contract.ts';
 import { count } from '../../ui/format.ts';
 
-/** What is done for each kind of mend; a kind that is left out is not offered. */
+/** Holds what is done for each kind of mend. A kind that is left out is not offered. */
 export type Mends = { readonly [Kind in Mend['kind']]?: (check: DataCheck, mend: Mend) => void };
 
 /** Names a mend as a button does. */

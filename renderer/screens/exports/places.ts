@@ -5,7 +5,7 @@ export type PlaceId = 'local' | 'python' | 'web' | 'adapter';
 export interface Place {
   readonly id: PlaceId;
   readonly title: string;
-  /** What is written for it. */
+  /** Gives the text that is written for it. */
   readonly text: string;
 }
 type Choice = Pick<ExportChoice, 'format' | 'quantization'>;
@@ -33,8 +33,9 @@ export const keyOf = ({ format, quantization }: Choice): string => `${format} ${
 export const placeOf = ({ format }: Pick<Choice, 'format'>): PlaceId => placeOfFormat[format];
 
 /**
- * What stands of some attempts at one export, the newest first: the newest that was written. A later one that is going on, failed or was
- * stopped has left its file as it is, and counts only where there is none.
+ * Returns the export that is in place after several attempts, which are given newest first: the newest that was written. A
+ * later attempt that is in progress, failed or was stopped has left its file unchanged, and counts only where there is no
+ * written one.
  */
 export function standing(attempts: readonly ExportRecord[]): ExportRecord | null {
   return attempts.find(({ state }) => state === 'done') ?? attempts[0] ?? null;
@@ -44,17 +45,18 @@ export function runningOf(attempts: readonly ExportRecord[]): ExportRecord | nul
   return attempts.find(({ state }) => state === 'running') ?? null;
 }
 
-/** Types that are shown at once; the others are older, or for few people. */
+/** Lists the types that are shown at once. The others are older, or for few people. */
 const usual: readonly Quantization[] = ['f16', 'q8_0', 'q6_k', 'q5_k_m', 'q4_k_m'];
 export const isUsual = ({ format, quantization }: Choice): boolean =>
   (format !== 'gguf' && format !== 'ollama') || quantization === null || usual.includes(quantization);
 
-/** Parameters from which on 4 bit are recommended; smaller models lose more by rounding. */
+/** Sets the number of parameters from which 4 bits are recommended. Smaller models lose more by rounding. */
 const large = 1e9;
 
 /**
- * What to take when in doubt: for llama.cpp and ONNX Runtime 8 bit for a small model and 4 bit for a large one; for Python the half
- * precision the base has, since a base in bfloat16 may have numbers that float16 cannot hold.
+ * Returns whether a format is the one to take when in doubt. For llama.cpp and ONNX Runtime this is 8 bits for a small model
+ * and 4 bits for a large one; for Python it is the base's own half precision, because a base in bfloat16 may have numbers that
+ * float16 cannot hold.
  */
 export function isRecommended(
   { format, quantization }: Choice,

@@ -2,7 +2,7 @@
 import type { ExportRecord, ProofCheck } from '../../../engine/contract.ts';
 import { count, figure } from '../../ui/format.ts';
 
-/** What each check of a proof asks, by its name, in the order in which the checks are shown. */
+/** Says what each check of a proof asks, by its name, in the order in which the checks are shown. */
 const questions: Readonly<Record<string, string>> = {
   Structure: 'Every matrix there, in its size?',
   Tokenizer: 'Does text give the same tokens?',
@@ -26,7 +26,7 @@ export function question(name: string): string {
   return questions[name] ?? '';
 }
 
-/** An agreement is a share that has a smallest allowed value; a difference has a largest one. */
+/** Names the checks of agreement. An agreement is a share that has a smallest allowed value; a difference has a largest one. */
 const shares: readonly string[] = ['Same most likely token', 'Effect of the adapter'];
 const isShare = (check: ProofCheck): boolean => shares.includes(check.name);
 

@@ -2,7 +2,7 @@
 import type { ExportRecord, Quantization } from '../../../engine/contract.ts';
 
 export interface RunCommand {
-  /** Name of the program. */
+  /** Names the program. */
   readonly runner: string;
   readonly command: string;
 }

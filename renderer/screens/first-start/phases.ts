@@ -1,6 +1,6 @@
 import type { SampleState } from '../../../engine/contract.ts';
 
-/** Everything the sample does, in order. */
+/** Lists everything the sample does, in order. */
 export const phases = [
   { phase: 'preparing', text: 'Makes a project with the built-in model and data' },
   { phase: 'before', text: 'Asks held-out questions before the training' },

@@ -29,7 +29,10 @@ import { presets, type Preset } from './presets.ts';
 import { attention, choiceOf, keyOf, nameOf, type ShownMatrix } from './targets.ts';
 
 type Values = { readonly [K in RecipeKey]: unknown };
-/** A pattern row gives the modules of one name another rank or alpha; an empty one stays what it is for all. */
+/**
+ * Holds a row of the table of patterns, which gives the modules of one name another rank or alpha. An empty value leaves the
+ * common one.
+ */
 export interface PatternRow {
   readonly name: string;
   readonly rank: string;
@@ -44,19 +47,19 @@ export class Draft {
   name = $state('');
   /** Trains without the rows that cannot be used. */
   leaveOut = $state(false);
-  /** The matrix a person wants to see; another one where it has no adapter. */
+  /** Names the matrix a person wants to see. Another one is shown where it has no adapter. */
   shownKey = $state<string | null>(null);
   presetId = $state<Preset['id']>('json');
-  /** As typed; a text that does not fit stays there with its error. */
+  /** Holds the fields as typed. A text that is not valid stays there with its error. */
   texts = $state<Record<string, string>>({});
-  /** `rankPattern` and `alphaPattern` as one table. */
+  /** Holds `rankPattern` and `alphaPattern` as one table. */
   patterns = $state.raw<readonly PatternRow[]>([]);
   readonly targets = new Asked<TargetPlan>();
   readonly plan = new Asked<RunPlan>();
   readonly report = new Asked<DataReport>();
   readonly #studio: Studio;
   #rank = 1;
-  /** What `targets` is about. */
+  /** Identifies what `targets` was computed for. */
   #targetsOf: string | null = null;
   #isClosed = false;
 
@@ -84,9 +87,9 @@ export class Draft {
     for (const { key, message } of 'errors' in checked ? checked.errors : []) found[key as RecipeKey] = message;
     return found;
   });
-  /** The recipe; null while something typed does not fit. */
+  /** Returns the recipe, or null while something typed is not valid. */
   readonly recipe: Recipe | null = $derived(Object.keys(this.errors).length === 0 ? (this.values as Recipe) : null);
-  /** What the recipe says about the adapter, as far as it is valid. */
+  /** Returns what the recipe says about the adapter, as far as it is valid. */
   readonly adapterPart: RecipeInput = $derived(
     Object.fromEntries(
       recipeKeys
@@ -96,9 +99,9 @@ export class Draft {
   );
   readonly modules: readonly TargetInfo[] = $derived(this.targets.value?.modules ?? []);
 
-  /** The modules that get an adapter. */
+  /** Returns the modules that get an adapter. */
   readonly adapted: readonly TargetInfo[] = $derived(this.modules.filter(({ ranks }) => ranks.some((one) => one > 0)));
-  /** The matrix in the picture, with the rank and scale of the first layer where it has an adapter. */
+  /** Returns the matrix in the picture, with the rank and scale of the first layer where it has an adapter. */
   readonly shown: ShownMatrix | null = $derived.by(() => {
     const module = this.adapted.find((one) => keyOf(one) === this.shownKey) ?? this.adapted[0];
     if (module === undefined) return null;
@@ -108,7 +111,7 @@ export class Draft {
 
   readonly blocking: readonly DataCheck[] = $derived(this.#checks('blocking'));
   readonly warnings: readonly DataCheck[] = $derived(this.#checks('warning'));
-  /** Whether rows are left to train on without the broken ones, and the files are those of the version. */
+  /** Returns whether rows are left to train on without the broken ones, and the files are those of the version. */
   readonly canLeaveOut: boolean = $derived(
     (this.report.value?.trainedTokens ?? 0) > 0 && this.report.value?.changed.length === 0,
   );
@@ -125,7 +128,7 @@ export class Draft {
     return null;
   });
 
-  /** Null when something is missing. */
+  /** Starts the run. Returns null when something is missing. */
   async start(): Promise<Run | null> {
     const { modelId, dataset, recipe } = this;
     if (this.obstacle !== null || modelId === null || dataset === null || recipe === null) return null;
@@ -204,7 +207,7 @@ export class Draft {
     }
   }
 
-  /** Takes over what another run was made with. */
+  /** Copies what another run was made with. */
   copy(run: Run): void {
     this.presetId = 'custom';
     this.modelId = run.modelId;

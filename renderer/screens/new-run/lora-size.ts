@@ -10,5 +10,5 @@ export function adapterShare(linear: Pick<LinearInfo, 'inFeatures' | 'outFeature
   return adapterParameters(linear, rank) / (linear.inFeatures * linear.outFeatures);
 }
 
-/** The example every text on LoRA gives: a 40,000 × 10,000 matrix at rank 2. */
+/** Holds the usual example in texts on LoRA: a 40,000 × 10,000 matrix at rank 2. */
 export const textbook = { linear: { outFeatures: 40_000, inFeatures: 10_000 }, rank: 2 } as const;

@@ -6,7 +6,7 @@ type MethodValues = Pick<Recipe, 'method' | 'rslora' | 'dora' | 'initialization'
 export interface Method {
   readonly id: 'lora' | 'rslora' | 'dora' | 'pissa' | 'olora' | 'full';
   readonly title: string;
-  /** What it is and when to take it. */
+  /** Says what it is and when to use it. */
   readonly text: string;
   readonly values: MethodValues;
 }
@@ -47,7 +47,10 @@ export const methods: readonly Method[] = [
   },
 ];
 
-/** The learning rate of full training. With an adapter's rate the model forgets what it knew; published recipes stay near this one. */
+/**
+ * Sets the learning rate of full training. With an adapter's rate the model forgets what it knew; published recipes stay near
+ * this one.
+ */
 export const fullLearningRate = 2e-5;
 
 /** Returns the method that some values make up; null for any other mix. */

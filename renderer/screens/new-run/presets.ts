@@ -1,12 +1,12 @@
 import type { RecipeInput } from '../../../engine/recipe.ts';
 
-/** Starting points by what a person wants; each names only what differs from the defaults. */
+/** Describes a starting point by what a person wants. It names only what differs from the defaults. */
 export interface Preset {
   readonly id: 'json' | 'tone' | 'behaviour' | 'custom';
   readonly title: string;
   readonly detail: string;
   readonly values: RecipeInput;
-  /** Only the matrices of the attention, whatever the family calls them. */
+  /** Selects only the matrices of the attention, whatever the family calls them. */
   readonly attentionOnly?: true;
 }
 

@@ -10,7 +10,7 @@ export interface Step {
   readonly done: boolean;
   readonly text: string;
   readonly icon: Component;
-  /** The id of the command that takes the step. */
+  /** Gives the id of the command that takes the step. */
   readonly command: string;
 }
 
