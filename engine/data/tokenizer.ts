@@ -69,6 +69,11 @@ export function openTokenizer(source: TokenizerSource): Tokenizer {
   return source.kind === 'hub' ? openHub(source) : openGguf(source.metadata);
 }
 
+/** Opens the tokenizer of a model; returns null when the model has none, which is enough for rows of token ids. */
+export function tokenizerOf({ tokenizerSource }: { readonly tokenizerSource: TokenizerSource | null }): Tokenizer | null {
+  return tokenizerSource && openTokenizer(tokenizerSource);
+}
+
 function openGguf(metadata: ReadonlyMap<string, GgufValue>): Tokenizer {
   const parts = toTokenizerJson(metadata);
   const text = JSON.stringify(parts.json);

@@ -5,7 +5,7 @@
 import { adapted, openHashedAdapter, requireRecorded, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
 import type { AdapterAt, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
-import type { Tokenizer } from '../data/tokenizer.ts';
+import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
 import { generate } from '../evaluate/generate.ts';
 import { chatPrompt } from '../evaluate/questions.ts';
@@ -16,7 +16,6 @@ import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { tokenizerOf } from './load.ts';
 import type { Asker, JobPort } from './port.ts';
 
 type ChatRequest = Extract<JobRequest, { name: 'generate' }>;

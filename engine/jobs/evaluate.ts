@@ -6,7 +6,7 @@ import { today } from '../data/day.ts';
 import { supervisedTokens } from '../labels.ts';
 import { changedSentence, rowFiles } from '../data/row-files.ts';
 import type { TokenRow } from '../data/row.ts';
-import type { Tokenizer } from '../data/tokenizer.ts';
+import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { answerGreedily, answerLimit } from '../evaluate/answers.ts';
 import type { AnswerEvaluator, LossEvaluator } from '../evaluate/evaluator.ts';
@@ -23,7 +23,8 @@ import { evaluateExamples } from '../training/evaluation.ts';
 import { examplesOf, longestSequence, type TokensOfRow } from '../training/examples.ts';
 import { contextNotes } from '../training/notes.ts';
 import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
-import { loadRows, openTrainStep, tokenizerOf } from './load.ts';
+import { TrainStep } from '../training/step.ts';
+import { loadRows } from './load-rows.ts';
 import type { JobPort } from './port.ts';
 import { reportPhase, progressOf } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
@@ -86,10 +87,12 @@ async function lossesOf(
   const examples = examplesOf(rows);
   reportPhase(port, 'Preparing the weights');
   const adapter = adapters[0]?.adapter;
-  const step = await openTrainStep(model, adapter?.shape ?? noAdapterShape, {
+  const step = await TrainStep.open(model, adapter?.shape ?? noAdapterShape, {
     recompute: 0,
     attentionBlocks: attentionBlocksFor(longestPack(longestSequence(examples))),
     cacheDir,
+    threads: cpuThreads(),
+    openSession,
   });
   try {
     const parameters = adapter?.parameters ?? new Float32Array(0);

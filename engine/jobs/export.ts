@@ -5,6 +5,7 @@ import type { ExportedFile, JobSpec, ProblemValue, Proof, RowsAt } from '../cont
 import { today } from '../data/day.ts';
 import { changedSentence, type RowFiles, rowFiles } from '../data/row-files.ts';
 import type { TokenRow } from '../data/row.ts';
+import { tokenizerOf } from '../data/tokenizer.ts';
 import { modelCard } from '../export/card.ts';
 import { findTarget, resultPath, type ExportTarget } from '../export/index.ts';
 import { importanceBounds, measureImportance, type Importance } from '../export/importance.ts';
@@ -19,7 +20,7 @@ import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { noAdapterShape } from '../adapters/adapter.ts';
 import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
-import { firstRows, tokenizerOf } from './load.ts';
+import { firstRows } from './load-rows.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
 import { progressOf } from './progress.ts';

@@ -7,7 +7,7 @@ import { Problem } from '../problem.ts';
 import { rowSettings, type Recipe } from '../recipe.ts';
 import { prepareExamples, type PreparedExamples } from '../training/examples.ts';
 import { tokensHash } from './identity.ts';
-import { loadRows, type LoadedRows, type RowsReading } from './load.ts';
+import { loadRows, type LoadedRows, type LoadRowsOptions } from './load-rows.ts';
 import type { JobPort } from './port.ts';
 import { onRows } from './progress.ts';
 import type { DataRecord } from './run-folder.ts';
@@ -28,7 +28,7 @@ export async function prepareData(
   model: OpenModel,
   tokenizer: Tokenizer | null,
   recipe: Recipe,
-  reading: RowsReading,
+  reading: LoadRowsOptions,
   { folder, port, before }: { readonly folder: RunWriter; readonly port: JobPort; readonly before: DataRecord | null },
 ): Promise<PreparedData> {
   const { paths } = files;

@@ -2,27 +2,29 @@
  * Prepares a training run up to its first step: everything is read, decided and described, but nothing is computed and nothing
  * is written.
  */
+import { cpus } from 'node:os';
 import type { Adapter } from '../adapters/adapter.ts';
 import { adapted, openHashedAdapter, recordedOf } from '../adapters/adapted.ts';
 import { adapterRecipe } from '../adapters/config.ts';
-import type { JobSpec } from '../contract.ts';
+import type { JobSpec, Provider } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { rowNotes } from '../data/report.ts';
 import { type RowFiles, rowFiles } from '../data/row-files.ts';
-import type { Tokenizer } from '../data/tokenizer.ts';
+import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { openModel, quantizedModel, type OpenModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import { requireRecipe } from '../recipe/check.ts';
+import { chooseDevice, cpuThreads } from '../runtime/devices.ts';
 import type { TrainingState } from '../training/checkpoint.ts';
 import { longestSequence } from '../training/examples.ts';
 import { contextNotes, givenAdapterNotes, recipeNotes } from '../training/notes.ts';
 import { objectives } from '../training/objectives/index.ts';
 import type { Objective } from '../training/objectives/objective.ts';
 import { totalSteps } from '../training/order.ts';
+import { type ComputePlan, graphPlan } from '../training/plan.ts';
 import { versions } from '../versions.ts';
 import { baseRecord, requireSameRun, startRecord, templateHash, tokenizerHash } from './identity.ts';
-import { chooseDevice, computePlan, tokenizerOf } from './load.ts';
 import type { JobPort } from './port.ts';
 import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
 import { onRows, reportPhase } from './progress.ts';
@@ -139,4 +141,10 @@ export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPo
     // Rows that are trained and evaluated say the same of both.
     notes: [...new Set(allNotes)],
   };
+}
+
+/** Returns how this machine would compute a run of this recipe with rows of up to `longest` tokens. */
+function computePlan(recipe: Recipe, provider: Provider, longest: number): ComputePlan {
+  const processor = `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim();
+  return { ...graphPlan(recipe, longest), provider, threads: cpuThreads(), processor, versions };
 }

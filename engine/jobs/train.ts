@@ -3,12 +3,13 @@ import type { Adapter } from '../adapters/adapter.ts';
 import { describeAdapter, writeAdapter } from '../adapters/folder.ts';
 import { plainAdapter } from '../adapters/plain.ts';
 import { Problem, toProblemValue } from '../problem.ts';
+import { openSession } from '../runtime/session.ts';
 import { saveCheckpoint } from '../training/checkpoint.ts';
 import { train } from '../training/loop.ts';
 import { parameterGroups } from '../training/rates.ts';
 import { largestBatch } from '../training/step-sizes.ts';
+import { TrainStep } from '../training/step.ts';
 import { runIdentity } from './identity.ts';
-import { openTrainStep } from './load.ts';
 import type { JobPort } from './port.ts';
 import { prepareRun, type PreparedRun, type TrainSpec } from './prepare-run.ts';
 import { reportPhase } from './progress.ts';
@@ -80,12 +81,13 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
   };
   reportPhase(port, 'Preparing the weights');
   if (start.step === 0) await samples(0, run.given);
-  const trainStep = await openTrainStep(model, adapter.shape, {
+  const trainStep = await TrainStep.open(model, adapter.shape, {
     ...recipe,
     ...plan,
     initial: adapter.initial,
     largest: largestBatch(recipe, run.longest),
     cacheDir,
+    openSession,
   });
   const reports = new TrainReports(port, folder, run.totalSteps);
   const evalExamples = evaluation?.prepared.examples ?? [];

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import type { DeviceInfo, Provider } from '../contract.ts';
+import { Problem } from '../problem.ts';
 
 /**
  * Returns the number of threads worth using: one per physical core (two on one core share its vector units), and never more
@@ -45,6 +46,26 @@ export function processor(): DeviceInfo {
 export function fastest(devices: readonly DeviceInfo[]): DeviceInfo {
   const rate = ({ measured }: DeviceInfo): number => measured?.gflops ?? 0;
   return devices.filter(({ usable }) => usable).reduce((best, device) => (rate(device) > rate(best) ? device : best));
+}
+
+/**
+ * Chooses the device to train on, and refuses one that was asked for and cannot be used. With `auto` a resumed run stays on the
+ * device `before` while that can be used.
+ */
+export function chooseDevice(
+  asked: Provider | 'auto',
+  devices: readonly DeviceInfo[] = [processor()],
+  before: Provider | null = null,
+): DeviceInfo {
+  const best = fastest(devices);
+  const own = devices.find(({ provider }) => provider === (asked === 'auto' ? before : asked));
+  const device = asked === 'auto' ? (own?.usable === true ? own : best) : own;
+  if (device?.usable) return device;
+  throw new Problem(
+    'device-unavailable',
+    `The device '${asked}' cannot be used: ${device?.reason ?? 'it is not known.'}`,
+    `Use '${best.provider}' or 'auto'.`,
+  );
 }
 
 /** Describes an accelerator, as far as it can be judged without trying it. */

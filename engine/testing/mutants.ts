@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 import { contentOf, detectFormat } from '../data/content.ts';
 import { readRecords } from '../data/readers/index.ts';
 import { openTemplate } from '../data/template.ts';
-import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
+import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { readManifest, writeManifest } from '../export/lineage.ts';
 import { readOnnxAdapter, writeOnnxAdapter } from '../formats/onnx-adapter.ts';
 import { openModel } from '../models/open.ts';
@@ -44,10 +44,7 @@ const run = {
   evaluation: { rows: 3 },
 };
 
-function tokenizerOf(folder: string): Tokenizer | null {
-  const { tokenizerSource } = openModel(folder);
-  return tokenizerSource === null ? null : openTokenizer(tokenizerSource);
-}
+const tokenizerIn = (folder: string): Tokenizer | null => tokenizerOf(openModel(folder));
 
 const copy = (from: string) => (folder: string) => cpSync(from, folder, { recursive: true });
 const model = join(golden, 'llama-tied/model');
@@ -71,11 +68,11 @@ export const subjects: Readonly<Record<string, Subject>> = {
     file: 'model.safetensors.index.json',
     read: openModel,
   },
-  'tokenizer.json': { make: copy(tiny), file: 'tokenizer.json', read: (folder) => tokenizerOf(folder)?.encode('Hello, you') },
+  'tokenizer.json': { make: copy(tiny), file: 'tokenizer.json', read: (folder) => tokenizerIn(folder)?.encode('Hello, you') },
   'tokenizer_config.json': {
     make: copy(tiny),
     file: 'tokenizer_config.json',
-    read: (folder) => tokenizerOf(folder)?.stopTokens,
+    read: (folder) => tokenizerIn(folder)?.stopTokens,
   },
   'a chat template': {
     make(folder) {

@@ -1,23 +1,16 @@
-/** Loads what training and evaluation both need: the rows of a job, a device, and the opened training step. */
-import { cpus } from 'node:os';
-import type { AdapterShape } from '../adapters/adapter.ts';
-import type { DataFormat, DeviceInfo, JobSpec, Provider } from '../contract.ts';
+/** Loads the rows of a job: all of them as tokens, or the first ones with their text. */
+import type { DataFormat } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import { RowFindings } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles } from '../data/row-files.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
 import type { RowCache, RowOrProblem, RowReading, TokenRow, UnusedColumn } from '../data/row.ts';
 import { RowSource } from '../data/rows.ts';
-import { openTokenizer, type Tokenizer } from '../data/tokenizer.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashFile } from '../formats/files.ts';
 import type { OpenModel } from '../models/open.ts';
 import { Problem, type ProblemValue } from '../problem.ts';
-import type { Recipe, RowSettings } from '../recipe.ts';
-import { cpuThreads, fastest, processor } from '../runtime/devices.ts';
-import { openSession } from '../runtime/session.ts';
-import { graphPlan, type ComputePlan } from '../training/plan.ts';
-import { TrainStep, type TrainStepOptions } from '../training/step.ts';
-import { versions } from '../versions.ts';
+import type { RowSettings } from '../recipe.ts';
 import type { JobPort } from './port.ts';
 import { followJob, readUnchanged } from './reading.ts';
 
@@ -44,7 +37,7 @@ export interface LoadedRows {
   readonly notKept: string | null;
 }
 
-export interface RowsReading {
+export interface LoadRowsOptions {
   readonly skipBadRows: boolean;
   /** Gives the number of tokens that are kept of each example, from its beginning; left out: all of them. */
   readonly maxTokens?: number;
@@ -64,7 +57,7 @@ export async function loadRows(
   files: RowFiles,
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { skipBadRows, maxTokens, whole, day, cache, ...settings }: RowsReading & Partial<RowSettings>,
+  { skipBadRows, maxTokens, whole, day, cache, ...settings }: LoadRowsOptions & Partial<RowSettings>,
   port: JobPort,
 ): Promise<LoadedRows> {
   const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, day }, cache);
@@ -122,7 +115,7 @@ export async function loadRows(
 /** Gives the number of rows that are read at a time when only the first rows are wanted. */
 const rowsOfPage = 64;
 
-export interface FirstRowsReading extends RowReading {
+export interface FirstRowsOptions extends RowReading {
   readonly count: number;
   readonly isOfUse?: (row: TokenRow) => boolean;
 }
@@ -135,7 +128,7 @@ export async function firstRows(
   files: RowFiles,
   model: OpenModel,
   tokenizer: Tokenizer | null,
-  { count, isOfUse = () => true, ...reading }: FirstRowsReading,
+  { count, isOfUse = () => true, ...reading }: FirstRowsOptions,
   port: JobPort,
 ): Promise<{ readonly rows: TokenRow[]; readonly changed: readonly string[] }> {
   const { paths, hashes: wanted = {} } = files;
@@ -147,43 +140,4 @@ export async function firstRows(
   const named = paths.filter((path) => wanted[path] !== undefined);
   const hashes = await Promise.all(named.map((path) => hashFile(path)));
   return { rows: rows.slice(0, count), changed: changedFiles({ ...files, paths: named }, hashes) };
-}
-
-/** Opens the tokenizer of a model; returns null when the model has none, which is enough for rows of token ids. */
-export function tokenizerOf(model: OpenModel): Tokenizer | null {
-  return model.tokenizerSource && openTokenizer(model.tokenizerSource);
-}
-
-/**
- * Chooses the device to train on, and refuses one that was asked for and cannot be used. With `auto` a resumed run stays on the
- * device `before` while that can be used.
- */
-export function chooseDevice(
-  asked: Extract<JobSpec, { kind: 'train' }>['device'],
-  devices: readonly DeviceInfo[] = [processor()],
-  before: Provider | null = null,
-): DeviceInfo {
-  const best = fastest(devices);
-  const own = devices.find(({ provider }) => provider === (asked === 'auto' ? before : asked));
-  const device = asked === 'auto' ? (own?.usable === true ? own : best) : own;
-  if (device?.usable) return device;
-  throw new Problem(
-    'device-unavailable',
-    `The device '${asked}' cannot be used: ${device?.reason ?? 'it is not known.'}`,
-    `Use '${best.provider}' or 'auto'.`,
-  );
-}
-
-/** Returns how this machine would compute a run of this recipe with rows of up to `longest` tokens. */
-export function computePlan(recipe: Recipe, provider: Provider, longest: number): ComputePlan {
-  const processor = `${process.arch} ${cpus()[0]?.model.trim() ?? ''}`.trim();
-  return { ...graphPlan(recipe, longest), provider, threads: cpuThreads(), processor, versions };
-}
-
-export async function openTrainStep(
-  model: OpenModel,
-  shape: AdapterShape,
-  options: Omit<TrainStepOptions, 'openSession' | 'threads'> & { readonly threads?: number },
-): Promise<TrainStep> {
-  return TrainStep.open(model, shape, { threads: cpuThreads(), ...options, openSession });
 }

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { openModel } from '../models/open.ts';
 import { silentPort } from '../testing/port.ts';
-import { firstRows } from './load.ts';
+import { firstRows } from './load-rows.ts';
 
-const work = mkdtempSync(join(tmpdir(), 'lowrank-load-'));
+const work = mkdtempSync(join(tmpdir(), 'lowrank-load-rows-'));
 afterAll(() => rmSync(work, { recursive: true }));
 const model = openModel(join(import.meta.dirname, '../golden/llama-tied/model'));
 const file = (name: string, rows: readonly object[]): string => {
