@@ -1,12 +1,16 @@
 // Loaded into the command line before anything else: one Ctrl-C counts once, however many ways it arrives, and the command ends when
 // the process that started it is gone.
-const lastSeen = new Map();
-const exitStatus = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+import { exitStatus, stoppedBy } from './signals.mjs';
 
-for (const [signal, status] of Object.entries(exitStatus)) {
+const lastSeen = new Map();
+
+for (const signal of Object.keys(exitStatus)) {
   process.on(signal, () => {
     lastSeen.set(signal, performance.now());
-    if (process.listenerCount(signal) === 1) process.exit(status);
+    if (process.listenerCount(signal) > 1) return;
+    // A command that has set its status has finished, and only its output is still being written.
+    if (process.exitCode === undefined) stoppedBy(signal);
+    else process.exit();
   });
 }
 process.on('message', (message) => {

@@ -72,6 +72,7 @@ async function main(argv: string[]): Promise<number> {
   let client: HostClient | null = null;
   const interrupted = Promise.withResolvers<never>();
   let gentle: (() => void) | null = null;
+  let isAbandoned = false;
   let interruptedAt = -Infinity;
   const interrupt = () => {
     // One key press may reach us twice, from the terminal and from the process that started us.
@@ -79,8 +80,9 @@ async function main(argv: string[]): Promise<number> {
     interruptedAt = performance.now();
     const listener = gentle;
     gentle = null;
-    if (listener === null) interrupted.reject(new Interrupted('Stopped.'));
-    else listener();
+    if (listener !== null) return listener();
+    isAbandoned = true;
+    interrupted.reject(new Interrupted('Stopped.'));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
 
@@ -114,7 +116,8 @@ async function main(argv: string[]): Promise<number> {
     output.problem(problem, error instanceof ProblemInResult ? error.result : {});
     return 1;
   } finally {
-    for (const notice of await untold(client)) output.notice(notice);
+    // Work that was abandoned could still write its result meanwhile; the notices stay for the next command.
+    if (!isAbandoned) for (const notice of await untold(client)) output.notice(notice);
     // The engine ends what was asked for by us alone.
     (client as HostClient | null)?.close();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);

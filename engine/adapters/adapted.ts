@@ -95,6 +95,17 @@ export function requireRecorded(path: string, now: Recorded, recorded: Recorded)
       );
 }
 
+/**
+ * Opens an adapter as `openOutline` does. Where `recorded` names hashes, the files are hashed, and refused when they were
+ * changed since.
+ */
+export function openRecordedOutline(model: OpenModel, path: string, recorded: Recorded): OpenAdapter<StoredAdapter> {
+  // As in openHashedAdapter: another config may not even fit the numbers.
+  if (recorded.configHash != null) requireRecorded(path, { configHash: adapterConfigHash(path) }, recorded);
+  if (recorded.hash !== undefined) requireRecorded(path, { hash: new FileHash(adapterFile(path).weights).finish() }, recorded);
+  return openOutline(model, path);
+}
+
 /** Opens an adapter as far as its config and the header of its file tell; its numbers are not read. */
 export function openOutline(model: OpenModel, path: string): OpenAdapter<StoredAdapter> {
   const { form } = adapterFile(path);

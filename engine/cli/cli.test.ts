@@ -200,7 +200,7 @@ test(
 );
 
 test(
-  'Ctrl-C while rows are read says that there is nothing to go on from, and leaves nothing',
+  'Ctrl-C while rows are read says that there is nothing to resume, promises no checkpoint, and leaves nothing',
   async () => {
     const [out, data] = [join(folder, 'unbegun'), join(folder, 'many.jsonl')];
     writeFileSync(data, '{"input_ids": [1, 2, 3]}\n'.repeat(400_000));
@@ -212,8 +212,22 @@ test(
     const { status, stderr } = await ended;
     expect(status).toBe(130);
     expect(stderr).toContain('before the first step');
-    expect(stderr).not.toMatch(/--resume|checkpoint is saved|step 0 of 0/);
+    expect(stderr).toContain('No step has begun, so the run ends now.');
+    expect(stderr).not.toMatch(/--resume|checkpoint|at step 0/);
     expect(existsSync(out)).toBe(false);
+  },
+  limit,
+);
+
+test(
+  'says once that a data file is missing, and counts no steps of a run that has none yet',
+  async () => {
+    const missing = join(folder, 'missing.jsonl');
+    const ended = await lowrank('train', '--model', model, '--data', missing, '--out', join(folder, 'of-nothing'));
+    expect(ended.status).toBe(1);
+    expect(ended.stderr.split(`There is no file '${missing}'`)).toHaveLength(2);
+    expect((await lowrank('runs', 'list')).stdout).toMatch(/of-nothing +failed +- +- +-/);
+    expect((await lowrank('runs', 'show', 'of-nothing')).stdout).toMatch(/^step +-$/m);
   },
   limit,
 );

@@ -27,7 +27,7 @@ export const runs: Command = {
           run.id.slice(0, 8),
           run.name,
           run.state,
-          `${run.step}/${run.totalSteps}`,
+          stepsOf(run),
           number(run.lastLoss),
           number(run.measures.loss?.last),
           run.modelName,
@@ -80,7 +80,7 @@ export const runs: Command = {
         ['folder', run.out],
         ['model', `${run.modelName} (${run.modelPath})`],
         ['data', `${run.datasetName}${run.version === null ? '' : `, version ${run.version}`}`],
-        ['step', `${run.step} of ${run.totalSteps}, ${duration(run.seconds)}`],
+        ['step', run.totalSteps === 0 ? '-' : `${run.step} of ${run.totalSteps}, ${duration(run.seconds)}`],
         ['loss', number(run.lastLoss)],
         ['eval loss', `${number(run.measures.loss?.last)}, best ${number(run.measures.loss?.best)}`],
         ['trained', `${run.trainableParameters} parameters`],
@@ -98,7 +98,7 @@ export const runs: Command = {
     output.table([
       row('', (run) => run.name),
       row('state', (run) => run.state),
-      row('step', (run) => `${run.step}/${run.totalSteps}`),
+      row('step', stepsOf),
       row('loss', (run) => number(run.lastLoss)),
       row('eval loss', (run) => number(run.measures.loss?.last)),
       row('best eval loss', (run) => number(run.measures.loss?.best)),
@@ -120,6 +120,11 @@ function placeOf(texts: readonly string[]): number {
 function written(run: Run) {
   const { last = null, best = null } = run.measures.loss ?? {};
   return { ...run, lastEvalLoss: last, bestEvalLoss: best };
+}
+
+/** Shows how far a run is. How many steps it has is known only once its data was read. */
+function stepsOf({ step, totalSteps }: Run): string {
+  return totalSteps === 0 ? '-' : `${step}/${totalSteps}`;
 }
 
 function number(value: number | null | undefined): string {

@@ -74,7 +74,7 @@ export const train: Command = {
       attached: true,
     });
     onInterrupt(() => {
-      output.message('Stopping: once steps are made, after this one and its checkpoint. Press Ctrl-C again to end at once.');
+      output.message('Stopping. Press Ctrl-C again to end immediately.');
       client.request('runs.stop', { id: run.id }).catch(() => {});
     });
     const ended = await followRun(client, run.id, output);
@@ -82,8 +82,8 @@ export const train: Command = {
       const how = ended.state === 'paused' ? 'Paused' : 'Stopped';
       throw new Interrupted(
         existsSync(join(out, 'checkpoints'))
-          ? `${how} at step ${ended.step} of ${ended.totalSteps}. Go on with --resume.`
-          : `${how} before the first step: there is nothing to go on from. Start it again.`,
+          ? `${how} at step ${ended.step} of ${ended.totalSteps}. Continue with --resume.`
+          : `${how} before the first step, so there is nothing to resume. Start the run again.`,
       );
     }
     const { step, lastLoss, measures, seconds, trainableParameters, recipe: full } = ended;
@@ -138,15 +138,17 @@ async function fittedRecipe(client: HostClient, request: Params<EngineRequests, 
 /** Shows a run until it ends. Throws the Problem of a run that failed. */
 export async function followRun(client: HostClient, id: string, output: Output): Promise<Run> {
   const { promise, resolve: settle, reject } = Promise.withResolvers<Run>();
+  let hasEnded = false;
   const look = (run: Run) => {
-    if (run.id !== id) return;
-    if (run.state === 'done' || run.state === 'stopped' || run.state === 'paused') settle(run);
+    if (run.id !== id || run.state === 'queued' || run.state === 'running') return;
+    hasEnded = true;
     if (run.state === 'failed' || run.state === 'interrupted')
       reject(
         run.problem === null
-          ? new Problem('job-crashed', 'The run was interrupted.', 'Go on with --resume.')
+          ? new Problem('job-crashed', 'The run was interrupted.', 'Continue it with --resume.')
           : Problem.fromValue(run.problem),
       );
+    else settle(run);
   };
   let loss = '';
   const ends = [
@@ -160,10 +162,11 @@ export async function followRun(client: HostClient, id: string, output: Output):
       if (subjectId === id) output.progress(progress, loss);
     }),
     client.on('run.log', ({ runId, line }) => {
-      if (runId === id) output.message(line.text);
+      // The last line says why the run ended, which the command itself reports.
+      if (runId === id && !hasEnded) output.message(line.text);
     }),
   ];
-  client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Go on with --resume.')));
+  client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Continue with --resume.')));
   try {
     const run = await client.request('runs.get', { id });
     // Another run trains, or devices are being tried for this one.

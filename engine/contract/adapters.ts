@@ -10,6 +10,12 @@ export interface AdapterHashes {
    */
   readonly configHash: string | null;
 }
+/** Names the adapter of a job that has one at most, with what its version has recorded, as in `AdapterAt`. */
+export interface OneAdapter<Path = string | null> {
+  readonly adapterPath: Path;
+  readonly adapterHash?: string;
+  readonly adapterConfigHash?: string | null;
+}
 export interface AdapterVersion extends AdapterHashes {
   readonly id: string;
   readonly projectId: string;

@@ -1,7 +1,7 @@
 /** Defines the messages between the host and its job processes. The window receives only `job.progress` of them. */
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
-import type { AdapterAt } from './adapters.ts';
+import type { AdapterAt, OneAdapter } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
 import type { AskedChange, DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
@@ -13,12 +13,6 @@ export interface ExportOrigin {
   readonly exportId: string;
   /** Gives the name and the run of each adapter, in order. */
   readonly adapters: readonly { readonly name: string; readonly run: { readonly id: string; readonly name: string } | null }[];
-}
-/** Names the adapter of a job that has at most one, with what its version has recorded, as in `AdapterAt`. */
-export interface OneAdapter<Path = string | null> {
-  readonly adapterPath: Path;
-  readonly adapterHash?: string;
-  readonly adapterConfigHash?: string | null;
 }
 /** Holds everything a job needs, as paths and numbers: a job never opens the database. */
 export type JobSpec =
@@ -105,7 +99,7 @@ export type JobRequest =
   /** Asks what a recipe would train. Names that the model does not have are refused. */
   | { readonly name: 'adapter'; readonly recipe: Recipe }
   /** Asks for the formats that an adapter can be exported as. */
-  | { readonly name: 'choices'; readonly adapterPath: string }
+  | ({ readonly name: 'choices' } & OneAdapter<string>)
   /** Asks which trial of a device stands for a run. */
   | { readonly name: 'trialKey'; readonly subject: TrialSubject }
   /** Asks for the memory of a step on rows of up to `longest` tokens. */

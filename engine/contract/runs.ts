@@ -2,6 +2,7 @@
 import type { Measures, MeasureTotals } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
+import type { OneAdapter } from './adapters.ts';
 import type { Verdict } from './answers.ts';
 import type { DataRef } from './data.ts';
 import type { Provider } from './machine.ts';
@@ -153,9 +154,8 @@ export interface FittedRecipe {
   readonly changes: readonly FitChange[];
 }
 /** Holds what decides the graph of a training step. */
-export interface TrialSubject {
+export interface TrialSubject extends OneAdapter {
   readonly model: ModelAt;
-  readonly adapterPath: string | null;
   readonly recipe: RecipeInput;
 }
 export interface TrainRequest {

@@ -15,8 +15,10 @@ const folder = mkdtempSync(join(tmpdir(), 'lowrank-devices-'));
 let tried: Trial[];
 const emitted = vi.fn();
 
-/** Jobs whose end is decided by what they try: figures, or a crash. */
-function devices(end: (spec: Trial) => { readonly gflops: number } | 'crash'): Devices {
+const changed = { code: 'adapter-changed', message: 'It has changed.', hint: '' } as const;
+
+/** Makes devices whose trials end as `end` says: with figures, with a crash, or because their adapter has changed. */
+function devices(end: (spec: Trial) => { readonly gflops: number } | 'crash' | 'changed'): Devices {
   const spawn = (spec: JobSpec): JobProcess => {
     const trial = spec as Trial;
     tried.push(trial);
@@ -25,7 +27,8 @@ function devices(end: (spec: Trial) => { readonly gflops: number } | 'crash'): D
       pid: undefined,
       send: () => {},
       onMessage: (listener) => {
-        if (how !== 'crash') queueMicrotask(() => listener({ type: 'done', result: { difference: 1e-6, ...how } }));
+        if (how === 'changed') queueMicrotask(() => listener({ type: 'problem', problem: changed }));
+        else if (how !== 'crash') queueMicrotask(() => listener({ type: 'done', result: { difference: 1e-6, ...how } }));
       },
       onExit: (listener) => void setTimeout(() => listener(how === 'crash' ? null : 0, how === 'crash' ? 'SIGSEGV' : null)),
       kill: () => {},
@@ -91,4 +94,13 @@ test('asking what is there answers at once and tells when it is known', async ()
   expect(own.get().devices.find(({ provider }) => provider === 'webgpu')).toMatchObject({ usable: false });
   await vi.waitFor(() => expect(emitted).toHaveBeenCalledWith('machine.changed', expect.anything()));
   expect(own.get().devices.find(({ provider }) => provider === 'webgpu')).toMatchObject({ usable: true });
+});
+
+test('a trial that finds another adapter than was recorded ends the run, and says nothing about the device', async () => {
+  let isChanged = true;
+  const own = devices(({ subject }) => (subject !== null && isChanged ? 'changed' : { gflops: 100 }));
+  await expect(own.tryFor(run)).rejects.toMatchObject({ code: 'adapter-changed' });
+  isChanged = false;
+  await own.tryFor(run);
+  expect(own.forRun(run)!.find(({ provider }) => provider === 'webgpu')).toMatchObject({ usable: true });
 });

@@ -144,7 +144,12 @@ export class Devices {
       const verdict = await this.#context.supervisor
         .run<DeviceMeasure>({ kind: 'trial', provider, subject: make.subject, cacheDir: this.#context.cacheDir })
         .then((measured) => ({ measured }))
-        .catch((error: unknown) => ({ reason: toProblemValue(error).message }));
+        .catch((error: unknown) => {
+          const { code, message } = toProblemValue(error);
+          // It says nothing about the device.
+          if (code === 'adapter-changed') throw error;
+          return { reason: message };
+        });
       this.#verdicts.set(key, verdict);
       try {
         writeFileAtomic(this.#file, JSON.stringify([...this.#verdicts], null, 2));

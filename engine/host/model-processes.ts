@@ -10,6 +10,7 @@ import type {
   GenerateResult,
   JobRequest,
   ModelAt,
+  OneAdapter,
   Progress,
   RenderedRows,
   RowView,
@@ -112,8 +113,8 @@ export class ModelProcesses {
     return (await this.#data(model, { name: 'adapter', recipe })) as AdapterPlan;
   }
 
-  async choices(model: ModelAt, adapterPath: string): Promise<readonly ExportChoice[]> {
-    return (await this.#data(model, { name: 'choices', adapterPath })) as readonly ExportChoice[];
+  async choices(model: ModelAt, adapter: OneAdapter<string>): Promise<readonly ExportChoice[]> {
+    return (await this.#data(model, { name: 'choices', ...adapter })) as readonly ExportChoice[];
   }
 
   async trialKey(subject: TrialSubject): Promise<string> {

@@ -22,7 +22,7 @@ import { memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
 import { type Asker, found } from './context.ts';
 import type { Datasets } from './datasets.ts';
-import { baseOf, modelAt } from './job-inputs.ts';
+import { baseOf, modelAt, oneAdapter } from './job-inputs.ts';
 import type { ModelProcesses } from './model-processes.ts';
 
 export async function planForRun(
@@ -142,5 +142,5 @@ function tokensOfRun(recipe: Recipe, evalRows: number, report: DataReport): numb
 
 /** Returns the formats that an adapter can be exported as, with their sizes. */
 export function exportChoices(adapter: AdapterVersion, { processes, store }: PlanParts): Promise<readonly ExportChoice[]> {
-  return processes.choices(baseOf(store, adapter), adapter.path);
+  return processes.choices(baseOf(store, adapter), oneAdapter(adapter));
 }

@@ -88,7 +88,7 @@ test('the log of a run says what happened, and nothing twice', async () => {
     'Step 1: evaluation loss 1.0000.',
     'Step 2: evaluation loss 0.5000.',
     'Step 2: checkpoint saved.',
-    'A stop was asked for: a checkpoint first.',
+    'Stop requested. No step has begun, so the run ends now.',
     'Stopped at step 0 after 0.0 s of training.',
   ]);
 });

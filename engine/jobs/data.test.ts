@@ -15,12 +15,14 @@ import type {
   RowView,
   TargetPlan,
 } from '../contract.ts';
+import { hashFile } from '../formats/files.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
 import type { Asker } from './port.ts';
 import { runScan } from './scan.ts';
+import { runTrial } from './trial.ts';
 
 const tiny = join(import.meta.dirname, '../../resources/tiny/model');
 const golden = join(import.meta.dirname, '../golden');
@@ -74,6 +76,29 @@ it('tells the exports of an adapter and the trial of a run', async () => {
   await expect(ofAdapter(join(golden, 'smollm2-json/adapter'))).rejects.toMatchObject({ code: 'adapter-mismatch' });
   const subject = { model: { path: model }, adapterPath: null, recipe: {} };
   expect(await ask(model)({ name: 'trialKey', subject })).toBe(trialKey(trialFor(subject)));
+});
+
+it('holds a recorded adapter to its hashes before its exports and the trial of its run are told', async () => {
+  const model = join(golden, 'llama-tied/model');
+  const adapterPath = join(golden, 'llama-tied/adapter');
+  const recorded = {
+    adapterHash: await hashFile(join(adapterPath, 'adapter_model.safetensors')),
+    adapterConfigHash: await hashFile(join(adapterPath, 'adapter_config.json')),
+  };
+  const asked = (hashes: object) => {
+    const adapter = { adapterPath, ...recorded, ...hashes };
+    const subject = { model: { path: model }, ...adapter, recipe: {} };
+    return {
+      answers: [ask(model)({ name: 'choices', ...adapter }), ask(model)({ name: 'trialKey', subject })],
+      trial: () => runTrial({ kind: 'trial', provider: 'webgpu', subject, cacheDir: work }),
+    };
+  };
+  await Promise.all(asked({}).answers);
+  for (const changed of [{ adapterHash: 'another' }, { adapterConfigHash: 'another' }]) {
+    const { answers, trial } = asked(changed);
+    for (const answer of await Promise.allSettled([...answers, trial()]))
+      expect(answer).toMatchObject({ status: 'rejected', reason: { code: 'adapter-changed' } });
+  }
 });
 
 describe('a data set that takes long to read', () => {

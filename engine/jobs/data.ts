@@ -4,7 +4,7 @@
  * exported as. It is a process of its own, so the model stays open between requests, and the process can be killed if reading
  * never ends.
  */
-import { adapted, openOutline } from '../adapters/adapted.ts';
+import { adapted, openRecordedOutline, recordedOf } from '../adapters/adapted.ts';
 import { plannedShape } from '../adapters/initial.ts';
 import { planTargets } from '../adapters/target-plan.ts';
 import type {
@@ -13,6 +13,7 @@ import type {
   ExportChoice,
   JobRequest,
   JobSpec,
+  OneAdapter,
   RenderedRows,
   RowsAt,
   RowView,
@@ -101,7 +102,7 @@ class ModelData {
       case 'adapter':
         return this.#adapter(request.recipe);
       case 'choices':
-        return this.#choices(request.adapterPath);
+        return this.#choices(request);
       case 'trialKey':
         return trialKey(trialFor(request.subject));
       default:
@@ -118,8 +119,8 @@ class ModelData {
     };
   }
 
-  #choices(path: string): readonly ExportChoice[] {
-    const opened = openOutline(this.#model, path);
+  #choices({ adapterPath, ...hashes }: OneAdapter<string>): readonly ExportChoice[] {
+    const opened = openRecordedOutline(this.#model, adapterPath, recordedOf(hashes));
     return exportChoices(adapted(this.#model, [{ opened, weight: 1 }]).model, opened.adapter.shape);
   }
 

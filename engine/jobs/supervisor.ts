@@ -109,7 +109,6 @@ export class Job {
    */
   #silentFor = 0;
   #cpu: string | null = null;
-  /** Says whether steps are being made. */
   #underway = false;
   #slowestStep = 0;
   /** Holds the rows that the job itself was at when it last reported progress; undefined once it has begun something else. */
@@ -150,6 +149,11 @@ export class Job {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Says whether training steps have begun. From then on a stop takes until the step in progress and its checkpoint are done. */
+  get underway(): boolean {
+    return this.#underway;
   }
 
   /**

@@ -51,7 +51,7 @@ export async function runTrain(spec: TrainSpec, port: JobPort): Promise<TrainRes
 }
 
 function stoppedBefore(): Problem {
-  return new Problem('stopped', 'Stopped before its first step, as asked.', 'Start it again, or resume it.');
+  return new Problem('stopped', 'The run was stopped before its first step.', 'Start it again.');
 }
 
 /** Says where a run is executed. */

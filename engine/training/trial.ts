@@ -26,7 +26,7 @@ import { requireRecipe } from '../recipe/check.ts';
 import type { OpenSession } from '../runtime/session.ts';
 import { adapterShape, tensorView, type AdapterShape } from '../adapters/adapter.ts';
 import type { AdapterConfig } from '../adapters/config.ts';
-import { openOutline } from '../adapters/adapted.ts';
+import { openRecordedOutline, recordedOf } from '../adapters/adapted.ts';
 import { newConfig } from '../adapters/initial.ts';
 import { fillUniform } from '../random.ts';
 import type { MicroBatch } from './micro-batch.ts';
@@ -73,11 +73,14 @@ const usualTrial: Trial = trialOf(llama, newConfig(defaultRecipe(), llama, null)
 /** Returns the trial for a run, or, for null, the trial that a device must pass to be offered at all. */
 export function trialFor(subject: TrialSubject | null): Trial {
   if (subject === null) return usualTrial;
-  const { model: at, adapterPath, recipe: input } = subject;
+  const { model: at, adapterPath, recipe: input, ...hashes } = subject;
   const model = openModel(at.path, at.acceptFields);
   const { spec } = model;
   const recipe = requireRecipe(input);
-  const config = adapterPath === null ? newConfig(recipe, spec, null) : openOutline(model, adapterPath).adapter.config;
+  const config =
+    adapterPath === null
+      ? newConfig(recipe, spec, null)
+      : openRecordedOutline(model, adapterPath, recordedOf(hashes)).adapter.config;
   return trialOf(spec, { ...config, dropout: recipe.dropout }, recipe);
 }
 

@@ -29,6 +29,9 @@ export class LocalRunner implements Runner {
       id: job.id,
       identity: identityOf(job.pid),
       finished: job.finished,
+      get underway() {
+        return job.underway;
+      },
       stop: () => job.stop(),
       kill: () => job.kill(),
     };

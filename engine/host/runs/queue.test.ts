@@ -172,7 +172,7 @@ test('a run is computed by whatever writes its folder', async () => {
       for (const step of [1, 2, 3, 4]) folder.step(stepOf(step, 1 / step));
       return {
         ...{ id: 'elsewhere', identity: { machine: 'another' } },
-        ...{ finished: Promise.resolve(), stop: () => {}, kill: () => {} },
+        ...{ finished: Promise.resolve(), underway: false, stop: () => {}, kill: () => {} },
       };
     },
     end: () => {},

@@ -269,10 +269,7 @@ export class RunQueue {
       this.#registry.tell(id);
       return;
     }
-    this.#registry.log(
-      id,
-      force ? 'Stopped at once: what came after the last checkpoint is lost.' : 'A stop was asked for: a checkpoint first.',
-    );
+    this.#registry.log(id, force ? forcedStop(active) : `Stop requested. ${howItEnds(active)}`);
     if (force && active.handle !== null) {
       active.stop = 'stopped';
       this.#stayEnded(id);
@@ -290,7 +287,7 @@ export class RunQueue {
       );
     // A stop that was asked for before stays one.
     if (active.stop !== null) return;
-    this.#registry.log(id, 'A pause was asked for: a checkpoint first.');
+    this.#registry.log(id, `Pause requested. ${howItEnds(active)}`);
     this.#leave(active, 'paused');
   }
 
@@ -380,9 +377,11 @@ export class RunQueue {
 
   /** Returns the devices for a run; null while they are tried on a model of this make. The run begins when that is known. */
   #devicesFor(active: Active, run: Run): readonly DeviceInfo[] | null {
-    const { adapterPath, device } = active.details;
+    const { adapterPath, adapterHash, adapterConfigHash, device } = active.details;
     const subject: TrialSubject = {
       ...{ model: modelOf(run, active.details), adapterPath },
+      ...(adapterHash === undefined ? {} : { adapterHash }),
+      ...(adapterConfigHash === undefined ? {} : { adapterConfigHash }),
       recipe: { ...run.recipe, ...active.recipe },
     };
     const known = device === 'cpu' ? [processor()] : this.#devices.forRun(subject);
@@ -450,7 +449,6 @@ export class RunQueue {
       this.#context.store.log.add(runId, line);
       return () => this.#context.emit('run.log', { runId, line });
     });
-    this.#registry.tellSafely(runId);
     this.#tellOrder();
     active.ended.resolve();
     this.#pump();
@@ -467,6 +465,21 @@ const endingOf = (state: RunState, problem: ProblemValue | null = null): Ending 
  * be resumed.
  */
 const stateAfter = ({ code }: ProblemValue): RunState => (code === 'job-crashed' ? 'interrupted' : 'failed');
+
+const isUnderway = ({ handle }: Active): boolean => handle?.underway === true;
+
+/** Says how a run ends that is asked to. */
+function howItEnds(active: Active): string {
+  return isUnderway(active)
+    ? 'The run ends after the current step and its checkpoint.'
+    : 'No step has begun, so the run ends now.';
+}
+
+function forcedStop(active: Active): string {
+  return isUnderway(active)
+    ? 'Stopped immediately. Steps after the last checkpoint are lost.'
+    : 'Stopped immediately, before any step had begun.';
+}
 
 /** Returns the last line of a run's log. */
 function lastWords({ state, step, seconds, problem }: Run): string {

@@ -99,8 +99,8 @@ export class RunRegistry {
   }
 
   /**
-   * Stores an end and what belongs to it, all or nothing, now or as soon as that is possible. The function that `store` returns
-   * is called afterwards.
+   * Stores an end and what belongs to it, all or nothing, now or as soon as that is possible. Clients are sent the ended run at
+   * once, and only then what the function that `store` returns sends: who waits for the end has its reason from the run.
    */
   saveEnding(runId: string, ending: Ending, store: () => (() => void) | void): void {
     const { unsaved, store: tables } = this.#context;
@@ -112,9 +112,11 @@ export class RunRegistry {
         return store();
       });
       settled();
+      this.tellSafely(runId);
       tell?.();
     };
     unsaved.save(endOf(runId), save, settled);
+    if (this.#endings.has(runId)) this.tellSafely(runId);
   }
 
   /** Refuses to resume a run whose end cannot be stored even now. */

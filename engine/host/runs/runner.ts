@@ -32,7 +32,9 @@ export interface RunHandle {
   readonly identity: object | null;
   /** Resolves when the run is complete and nothing writes to its folder any more; rejects with the Problem that ended it. */
   readonly finished: Promise<unknown>;
-  /** Asks for a checkpoint and then an end. */
+  /** Says whether training steps have begun, so that a stop first saves a checkpoint. */
+  readonly underway: boolean;
+  /** Asks the run to end: at once before its first step, and afterwards with a checkpoint. */
   stop(): void;
   /** Ends the computation at once. */
   kill(): void;
