@@ -94,7 +94,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^engine/(host/|host\\.ts$|store/)', pathNot: test },
       to: {
-        path: '^engine/(models/(open|open-hub|open-gguf|stored-model)|adapters/(adapted|folder|foreign|peft)|data/(tokenizer|rows|fields|readers/[^/]+)|formats/(gguf|safetensors))\\.ts$',
+        path: '^engine/(models/(open|open-hub|open-gguf|stored-model)|adapters/(adapted|folder|foreign|peft)|data/(tokenizer|rows|row-encoder|fields|readers/[^/]+)|formats/(gguf|safetensors))\\.ts$',
       },
     },
     {

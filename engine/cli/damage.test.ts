@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, test } from 'vitest';
 import { readAdapter } from '../adapters/folder.ts';
-import { readRows } from '../data/rows.ts';
+import { readRows } from '../testing/read-rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';

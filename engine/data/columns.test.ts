@@ -5,8 +5,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
 import { contentOf, detectFormat } from './content.ts';
-import type { DataRows, RowReading, TokenRow } from './row.ts';
-import { readRows } from './rows.ts';
+import type { RowReading, TokenRow } from './row.ts';
+import { type DataRows, readRows } from '../testing/read-rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-columns-'));

@@ -7,7 +7,7 @@ import { silentPort } from '../testing/port.ts';
 import { documentsIn, folderSentence } from './document-folder.ts';
 import { howFilesAreRead } from './how-read.ts';
 import { rowFiles } from './row-files.ts';
-import { readRows } from './rows.ts';
+import { readRows } from '../testing/read-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-documents-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

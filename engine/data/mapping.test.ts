@@ -6,7 +6,7 @@ import { collected } from '../testing/collected.ts';
 import { columnsOf } from './fields.ts';
 import { mappingText, readMapping } from './mapping.ts';
 import { readRecords } from './readers/index.ts';
-import { readRows } from './rows.ts';
+import { readRows } from '../testing/read-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-mapping-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -1,5 +1,7 @@
 /** Lists the files of one split of a data set, and those that have changed since a version of it was made. */
+import { createHash } from 'node:crypto';
 import type { ColumnMapping, DataChange, RowsAt, Split, VersionName } from '../contract.ts';
+import { dataFileNames } from '../data-files.ts';
 import { isFolder } from '../formats/files.ts';
 import { type DocumentFolder, documentsIn } from './document-folder.ts';
 import { Problem } from '../problem.ts';
@@ -66,4 +68,14 @@ export function changedProblem(changed: readonly string[], since: Since): Proble
       ? 'Put it back as it was, or start a new run in another folder with what is there now.'
       : 'Put it back as it was, or make a new version of the data set from what is there now.';
   return new Problem('data-changed', changedSentence(changed, since), hint);
+}
+
+/** Returns the hash of several files from the SHA-256 of each in hexadecimal. */
+export function hashOfHashes(hashes: readonly string[]): string {
+  return hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
+}
+
+/** Returns the problem of files without any row. */
+export function noRow(paths: readonly string[]): Problem {
+  return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, `Give rows as ${dataFileNames}.`);
 }

@@ -69,11 +69,6 @@ export const unmarked: Marks = {
 export type RowOrProblem =
   TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
 
-export interface DataRows extends RowsSummary {
-  /** Holds the rows in the order of the data. The examples of one row follow one another. */
-  readonly rows: RowOrProblem[];
-}
-
 /** Summarizes a data set whose rows have all been read. */
 export interface RowsSummary {
   readonly format: DataFormat;

@@ -8,7 +8,8 @@ import { Problem } from '../problem.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
 import { rememberingTokenizer, viewRow } from './report.ts';
 import type { RowOrProblem, TokenRow } from './row.ts';
-import { readRows, RowSource } from './rows.ts';
+import { readRows } from '../testing/read-rows.ts';
+import { RowSource } from './rows.ts';
 import { openTokenizer } from './tokenizer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-rows-'));

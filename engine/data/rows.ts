@@ -1,52 +1,36 @@
-/** Reads the rows of a data set as token ids and labels, and says what is wrong with a row that cannot be used. */
+/**
+ * Reads the rows of a data set for one model, in sequence or page by page, from the files or as an earlier reading has kept them.
+ */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { ColumnMapping, DataFormat } from '../contract.ts';
-import { dataFileNames } from '../data-files.ts';
+import type { DataFormat } from '../contract.ts';
 import { sizeOf, sizeOfAll, stampOf } from '../formats/files.ts';
-import { Problem, type ProblemValue } from '../problem.ts';
-import { defaultRecipe, type RowSettings, rowSettings } from '../recipe.ts';
-import { ColumnValues } from './checks/columns.ts';
-import { markText } from './checks/text-marks.ts';
-import { type Content, contentOf, type Conversation, detectFormat, isAsked } from './content.ts';
-import type { Day } from './day.ts';
-import { type FormatReason, formatReason } from './format-reason.ts';
-import { encodeCompletion, encodeDocument } from './plain-text.ts';
-import type { Encoded } from './encoded.ts';
-import { EndTokens } from './end-tokens.ts';
+import type { LabelledTokens } from '../labels.ts';
+import type { ProblemValue } from '../problem.ts';
+import { defaultRecipe, rowSettings } from '../recipe.ts';
+import { chooseRows, type ChosenFrom, type RowChoice } from './changes.ts';
+import { detectFormat } from './content.ts';
 import { keptRowsVersion, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
-import { ignored, type LabelledTokens } from '../labels.ts';
-import { encodeExample, renderConversation } from './mask.ts';
-import { withoutMedia } from './media.ts';
-import { mappingText } from './mapping.ts';
-import type { Fields } from './columns.ts';
 import { fileBytes, requireFile } from './readers/bytes.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import { type Rewriting, rewriteOf, rewritings } from './rewriting.ts';
-import type { RowFiles } from './row-files.ts';
-import { chooseRows, type ChosenFrom, type RowChoice } from './changes.ts';
+import { RowEncoder } from './row-encoder.ts';
+import { hashOfHashes, noRow, type RowFiles } from './row-files.ts';
+import { RowIndex } from './row-index.ts';
 import {
-  type DataRows,
-  type FoundFormat,
   type Marks,
+  positionOf,
   type ReadingWatch,
-  type RepeatedValue,
   type RowCache,
   type RowOrProblem,
   type RowReading,
   type RowsSummary,
   type TokenRow,
   type TokensSummary,
-  type UnusedColumn,
   unmarked,
-  positionOf,
 } from './row.ts';
-import { RowIndex } from './row-index.ts';
-import { SpelledTokens } from './spelled-tokens.ts';
-import { thinkingVariables } from './template-inputs.ts';
-import { type ChatTemplate, openTemplate, printsDay, type TemplateVariables } from './template.ts';
-import { tokensOf } from './token-rows.ts';
+import { printsDay } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /**
@@ -57,19 +41,6 @@ const maxBatchBytes = 1 << 20;
 /** While files are hashed, progress is reported each time this many bytes have been read. */
 const hashedBytesBetweenTellings = 1 << 24;
 const millisecondsBetweenTellings = 5000;
-
-/** Reads all rows into memory. Rows that need a tokenizer or a template that does not exist become problems, one per row. */
-export async function readRows(
-  files: RowFiles,
-  tokenizer: Tokenizer | null,
-  vocabularySize: number,
-  reading: RowReading = {},
-): Promise<DataRows> {
-  const rows: RowOrProblem[] = [];
-  const source = new RowSource(files, tokenizer, vocabularySize, reading);
-  const summary = await source.readWhole((examples) => rows.push(...examples));
-  return { rows, ...summary };
-}
 
 type OnRow = (examples: readonly RowOrProblem[]) => void;
 
@@ -254,9 +225,9 @@ export class RowSource {
     if (rows === 0) throw noRow(this.#paths);
     this.#total = this.#choice?.count ?? rows;
     const summary = {
-      ...{ format: format ?? ('unknown' as const), formats: encoder.formats, hash: hashOfHashes(hashes), hashes },
-      unused: encoder.unused,
-      repeated: encoder.repeated,
+      ...{ format: format ?? ('unknown' as const), formats: encoder.counts.formats, hash: hashOfHashes(hashes), hashes },
+      unused: encoder.counts.unused,
+      repeated: encoder.counts.repeated,
     };
     return { summary, isRepeatable: encoder.isRepeatable };
   }
@@ -359,199 +330,4 @@ async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerat
     bytes = 0;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** Returns the hash of several files from the SHA-256 of each in hexadecimal. */
-export function hashOfHashes(hashes: readonly string[]): string {
-  return hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex');
-}
-
-export function noRow(paths: readonly string[]): Problem {
-  return new Problem('data-empty', `There is no row in ${paths.join(', ')}.`, `Give rows as ${dataFileNames}.`);
-}
-
-/** Holds a template with the variables that the settings give it for every row. */
-interface OpenedTemplate {
-  readonly template: ChatTemplate;
-  readonly variables: TemplateVariables;
-}
-
-/** Returns counts by name, largest first. */
-function mostRows(counts: ReadonlyMap<string, number>): [string, number][] {
-  return [...counts].toSorted(([a, rows], [b, others]) => others - rows || (a < b ? -1 : 1));
-}
-
-interface EncoderOptions {
-  readonly keepText: boolean;
-  readonly day: Day | undefined;
-  readonly mapping: ColumnMapping | undefined;
-  readonly settings: RowSettings;
-}
-
-class RowEncoder {
-  readonly #tokenizer: Tokenizer | null;
-  readonly #vocabularySize: number;
-  readonly #keepText: boolean;
-  readonly #day: Day | undefined;
-  readonly #settings: RowSettings;
-  /** Says that the format was given by a person's mapping, where one was. */
-  readonly #mapped: string | null;
-  /** Counts the rows that have each unused column; `#formats` counts those of each format. */
-  readonly #unused = new Map<string, number>();
-  readonly #formats = new Map<string, number>();
-  readonly #values = new ColumnValues();
-  #ends: EndTokens | undefined;
-  #special: SpelledTokens | undefined;
-  /** Holds the template, or the problem that is reported for every row. It is opened once. */
-  #template: OpenedTemplate | Problem | undefined;
-
-  constructor(tokenizer: Tokenizer | null, vocabularySize: number, { keepText, day, settings, mapping }: EncoderOptions) {
-    this.#tokenizer = tokenizer;
-    this.#vocabularySize = vocabularySize;
-    this.#keepText = keepText;
-    this.#day = day;
-    this.#settings = settings;
-    this.#mapped = mapping === undefined ? null : mappingText(mapping);
-  }
-
-  get unused(): UnusedColumn[] {
-    return mostRows(this.#unused).map(([name, rows]) => ({ name, rows }));
-  }
-
-  get formats(): FoundFormat[] {
-    return mostRows(this.#formats).map(([reason, rows]) => ({ ...(JSON.parse(reason) as FormatReason), rows }));
-  }
-
-  get repeated(): RepeatedValue[] {
-    return this.#values.repeated;
-  }
-
-  /**
-   * Returns whether the same rows would be encoded the same way again. It is false where a chat template was stopped for the
-   * time or memory it took.
-   */
-  get isRepeatable(): boolean {
-    return this.#template === undefined || this.#template instanceof Problem || !this.#template.template.gaveUp;
-  }
-
-  /** Returns the examples of a row, or the one problem that makes the whole row unusable. */
-  async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem[]> {
-    const { line, where = `line ${line}` } = record;
-    if ('problem' in record) return [{ problem: record.problem, index, line, file }];
-    try {
-      const format = detectFormat(record.value);
-      const reason = JSON.stringify(this.#reasonOf(record.value, format));
-      this.#formats.set(reason, (this.#formats.get(reason) ?? 0) + 1);
-      const unused = new Set<string>();
-      const { row, dropped } =
-        this.#settings.media === 'drop' && format !== 'tokens' ? withoutMedia(record.value) : { row: record.value, dropped: 0 };
-      const content = format === 'tokens' ? null : contentOf(row, format, this.#tokenizer, unused, this.#settings.promptFormat);
-      const examples = content === null ? [await this.#tokens(row, unused)] : await this.#content(content);
-      for (const example of examples) this.#check(example);
-      const said = content === null ? null : markText(content);
-      this.#values.add(row, unused);
-      for (const name of unused) this.#unused.set(name, (this.#unused.get(name) ?? 0) + 1);
-      return examples.map((example, i) => ({
-        ...{ index, file, line, ...unmarked, dropped, said: i === 0 ? said : null },
-        ...example,
-        ...(this.#keepText ? {} : { messages: null, text: '' }),
-      }));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      const { code, message, hint } = error;
-      const problem = new Problem(code, `${file}, ${where}: ${message}`, hint, { line });
-      // A tokenizer past its limits keeps working on the text and cannot be stopped, so the whole reading ends, not only this
-      // row.
-      if (code === 'out-of-memory' || code === 'tokenizer-unsupported') throw problem;
-      return [{ problem: problem.toValue(), index, line, file }];
-    }
-  }
-
-  #reasonOf(row: Fields, format: DataFormat | null): FormatReason {
-    if (this.#mapped !== null) return { name: 'mapped rows', why: this.#mapped };
-    const { name, why } = formatReason(row);
-    const asked = format === 'prompt-completion' && isAsked(this.#settings.promptFormat, this.#tokenizer);
-    return { name, why: asked ? `${why}, asked by the chat template of the model` : why };
-  }
-
-  async #tokens(value: Readonly<Record<string, unknown>>, unused: Set<string>): Promise<Encoded> {
-    const { inputIds, labels } = tokensOf(value, unused);
-    this.#checkRange(inputIds, 'input_ids', false);
-    this.#checkRange(labels, 'labels', true);
-    const text = this.#keepText ? await this.#tokenizer?.decode([...inputIds]) : undefined;
-    return { inputIds, labels, messages: null, text: text ?? '' };
-  }
-
-  async #content(content: Content): Promise<(Encoded & Partial<TokenRow>)[]> {
-    const tokenizer = this.#tokenizer;
-    if (tokenizer === null)
-      throw new Problem(
-        'tokenizer-missing',
-        'The row is text, and the model has no tokenizer.',
-        'Use rows with "input_ids", or a model with its tokenizer.json; transformers makes one of a tokenizer.model.',
-      );
-    switch (content.kind) {
-      case 'messages':
-        return this.#conversation(content, tokenizer);
-      case 'completion':
-        return [await encodeCompletion(content, tokenizer)];
-      case 'text':
-        return [{ ...(await encodeDocument(content.text, tokenizer, this.#settings)), isDocument: true }];
-    }
-  }
-
-  async #conversation(conversation: Conversation, tokenizer: Tokenizer): Promise<(Encoded & Partial<TokenRow>)[]> {
-    this.#ends ??= new EndTokens(tokenizer);
-    this.#special ??= new SpelledTokens(tokenizer);
-    const { template, variables } = this.#openTemplate(tokenizer);
-    const asked = { ...conversation, variables: { ...conversation.variables, ...variables } };
-    const { examples, leftOut, passedOver } = renderConversation(template, asked, this.#ends, this.#settings);
-    const spelled = this.#special.in(examples.flatMap(({ messages }) => messages).map(({ content }) => content));
-    return Promise.all(
-      examples.map(async (example) => {
-        const { messages, text, turn, endless, asks } = example;
-        const isApart = examples.length > 1 || passedOver > 0;
-        return {
-          ...(await encodeExample(example, tokenizer)),
-          ...{ messages, text, endless, asks, leftOut, passedOver, spelled, turn: isApart ? turn : null },
-        };
-      }),
-    );
-  }
-
-  #openTemplate(tokenizer: Tokenizer): OpenedTemplate {
-    if (this.#template === undefined) {
-      try {
-        const template = openTemplate(tokenizer, { day: this.#day });
-        const { thinking } = this.#settings;
-        this.#template = { template, variables: thinking === 'row' ? {} : thinkingVariables(template, thinking) };
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        this.#template = error;
-      }
-    }
-    if (this.#template instanceof Problem) throw this.#template;
-    return this.#template;
-  }
-
-  #checkRange(ids: Int32Array, name: string, labels: boolean): void {
-    const at = ids.findIndex((id) => (id < 0 && !(labels && id === ignored)) || id >= this.#vocabularySize);
-    if (at >= 0)
-      throw new Problem(
-        'token-out-of-range',
-        `'${name}' has ${ids[at]} at position ${at}; the model has the ids 0 to ${this.#vocabularySize - 1}.`,
-        'The row was made with the tokenizer of another model.',
-      );
-  }
-
-  #check({ inputIds, labels }: Encoded): void {
-    if (inputIds.length === 0) throw new Problem('data-empty', 'the row has no tokens.', 'Remove the row.');
-    if (!(labels.findIndex((label, t) => t > 0 && label !== ignored) > 0))
-      throw new Problem(
-        'nothing-to-train',
-        'no token of the row is trained.',
-        'A conversation needs an assistant turn; a label must stand after the first token.',
-      );
-    this.#checkRange(inputIds, 'input_ids', false);
-  }
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { readRows } from './rows.ts';
+import { readRows } from '../testing/read-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-token-rows-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
 import type { RowReading, TokenRow } from '../data/row.ts';
-import { readRows } from '../data/rows.ts';
+import { readRows } from '../testing/read-rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { sampleFiles } from '../resources.ts';

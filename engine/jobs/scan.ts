@@ -6,8 +6,7 @@ import type { AskedChange, DataChange, DataFiles, DataFormat, DataScan, JobSpec,
 import { chooseRows, foundAgain, sourceRows, withChange } from '../data/changes.ts';
 import { detectFormat } from '../data/content.ts';
 import { readRecords } from '../data/readers/index.ts';
-import { type RowFiles, rowFiles } from '../data/row-files.ts';
-import { hashOfHashes, noRow } from '../data/rows.ts';
+import { hashOfHashes, noRow, type RowFiles, rowFiles } from '../data/row-files.ts';
 import { sizeOf } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';

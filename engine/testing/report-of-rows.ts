@@ -3,7 +3,8 @@ import type { DataReport } from '../contract.ts';
 import type { JudgingTokenizer } from '../data/checks/check.ts';
 import { reportOf } from '../data/report.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import type { DataRows, RowOrProblem } from '../data/row.ts';
+import type { RowOrProblem } from '../data/row.ts';
+import type { DataRows } from './read-rows.ts';
 import type { PositionsSpec } from '../models/positions.ts';
 
 const noFiles = { changed: [], formats: [], files: [], documentOverlap: null };
