@@ -59,6 +59,8 @@ export interface ProblemValue {
   readonly hint: string;
   /** Gives the line of the input file, counted from 1, when the problem belongs to one. */
   readonly line?: number;
+  /** Holds the beginning of a row that could not be read. */
+  readonly text?: string;
   /** Gives the config field or metadata key that a `field-unknown` is about; it can be accepted by this name. */
   readonly field?: string;
 }
@@ -142,19 +144,21 @@ export class Problem extends Error {
   readonly code: ProblemCode;
   readonly hint: string;
   readonly line: number | undefined;
+  readonly text: string | undefined;
   readonly field: string | undefined;
 
   constructor(
     code: ProblemCode,
     message: string,
     hint: string,
-    options: { line?: number | undefined; field?: string | undefined; cause?: unknown } = {},
+    options: { line?: number | undefined; text?: string | undefined; field?: string | undefined; cause?: unknown } = {},
   ) {
     super(shown(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'Problem';
     this.code = code;
     this.hint = shown(hint);
     this.line = options.line;
+    this.text = options.text === undefined ? undefined : shown(options.text);
     // A longer name is left out, because no person could give it back.
     this.field = (options.field?.length ?? 0) > longestSentence ? undefined : options.field;
   }
@@ -165,12 +169,13 @@ export class Problem extends Error {
       message: this.message,
       hint: this.hint,
       ...(this.line === undefined ? {} : { line: this.line }),
+      ...(this.text === undefined ? {} : { text: this.text }),
       ...(this.field === undefined ? {} : { field: this.field }),
     };
   }
 
-  static fromValue({ code, message, hint, line, field }: ProblemValue): Problem {
-    return new Problem(code, message, hint, { line, field });
+  static fromValue({ code, message, hint, line, text, field }: ProblemValue): Problem {
+    return new Problem(code, message, hint, { line, text, field });
   }
 }
 

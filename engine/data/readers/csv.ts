@@ -1,10 +1,11 @@
 /** Reads delimiter-separated values (RFC 4180). The first line names the columns. */
+import { isUtf8 } from 'node:buffer';
 import { dataFiles } from '../../data-files.ts';
 import { Problem, shown } from '../../problem.ts';
-import { linesIn } from './bytes.ts';
+import { isBlank, linesIn } from './bytes.ts';
 import { parseJson } from './json-text.ts';
 import { excerpt, maxRecordBytes, notUtf8, readSplit, recordProblem, type Splitter } from './record.ts';
-import type { Reader, RecordOrProblem, RecordPlace } from './reader.ts';
+import type { Reader, Reading, RecordOrProblem, RecordPlace } from './reader.ts';
 import type { Source } from './source.ts';
 
 const newline = 0x0a;
@@ -41,21 +42,34 @@ export const csv: Reader = {
     const between = delimiter === null ? '' : ` with ${delimiterNames[delimiter] ?? `'${delimiter}'`} between its values`;
     return `CSV${between}, whose first line names the ${columns.length === 1 ? 'column' : 'columns'} ${names}`;
   },
-  read(source, reading) {
-    const layout = layoutOf(source);
-    requireHeader(source.path, layout);
-    const { next } = layout;
-    return readSplit(source, reading, new CsvSplitter(source.path, layout, reading.from ?? next), next.at);
-  },
+  read: readTable,
 };
+
+async function* readTable(source: Source, reading: Reading): AsyncGenerator<RecordOrProblem> {
+  const layout = layoutOf(source);
+  if (layout.header.length === 0 && source.head.bytes.every(isBlank)) return;
+  requireHeader(source, layout);
+  const { next, line } = layout;
+  let isEmpty = true;
+  for await (const record of readSplit(source, reading, new CsvSplitter(source.path, layout, reading.from ?? next), next.at)) {
+    isEmpty = false;
+    yield record;
+  }
+  if (isEmpty && reading.from == null)
+    throw new Problem(
+      'data-empty',
+      `${source.path}, line ${line}: the first line names the columns, and no row follows: ${excerpt(layout.header.toString(), 0)}.`,
+      'Give a file with rows.',
+    );
+}
 
 interface Layout {
   /** Is null where there is only one column. */
   readonly delimiter: string | null;
   readonly newline: number;
   readonly columns: readonly string[];
-  /** Holds the line that names the columns, as it is in the file. */
-  readonly header: string;
+  /** Holds the line that names the columns, as it is in the file. Is empty where its quotes are not sound or it does not end. */
+  readonly header: Buffer;
   readonly line: number;
   /** Gives the place of the first record. */
   readonly next: RecordPlace;
@@ -73,19 +87,20 @@ function layoutOf({ head, ending }: Source): Layout {
   const start = said?.[0].length ?? 0;
   const layouts = [null, ...delimiters].map((delimiter): Layout => {
     const counts: number[] = [];
-    let header = '';
+    let header: Buffer = Buffer.alloc(0);
     let next = bytes.length;
     for (let from = start; from < bytes.length && counts.length < recordsLookedAt;) {
       const found = recordIn(bytes, from, { delimiter, newline: end, isLast: isWhole });
       if (found === null || 'fault' in found) break;
-      const text = bytes.toString('utf8', from, found.end);
+      const record = bytes.subarray(from, found.end);
+      const text = record.toString();
       if (text.trim() !== '') {
-        if (counts.length === 0) [header, next] = [text, found.next];
+        if (counts.length === 0) [header, next] = [record, found.next];
         counts.push(valuesOf(text, delimiter).length);
       }
       from = found.next;
     }
-    const columns = valuesOf(header, delimiter).map((name, i) => name.trim() || `column ${i + 1}`);
+    const columns = valuesOf(header.toString(), delimiter).map((name, i) => name.trim() || `column ${i + 1}`);
     return {
       ...{ delimiter, newline: end, columns, header },
       line: head.line + (said === null ? 0 : 1),
@@ -104,13 +119,32 @@ function layoutOf({ head, ending }: Source): Layout {
 }
 
 /** Throws a `Problem` where the first line does not name the columns, each by a different name. */
-function requireHeader(path: string, { columns, header, line }: Layout): void {
+function requireHeader({ path, head }: Source, { columns, header, line, newline: end }: Layout): void {
   const where = `${path}, line ${line}`;
-  const twice = columns.find((name, i) => columns.indexOf(name) !== i);
+  if (header.length === 0) {
+    const found = recordIn(head.bytes, 0, { delimiter: null, newline: end, isLast: head.isWhole });
+    const what =
+      found === null
+        ? `the first line, which is to name the columns, has more than ${head.bytes.length / 1024} KB`
+        : !('fault' in found)
+          ? 'no line names the columns'
+          : found.fault === 'unclosed'
+            ? 'a quote is opened in the first line and never closed'
+            : 'behind the quote that closes a name in the first line stands more text';
+    const text = head.bytes.toString('utf8', 0, 4096);
+    throw new Problem('data-invalid', `${where}: ${what}: ${excerpt(text, 0)}.`, 'Correct the names of the columns.');
+  }
+  if (!isUtf8(header) || header.includes(0)) {
+    const at = head.at + header.byteOffset - head.bytes.byteOffset;
+    const { what, hint } = header.includes(0) ? nulByte(header, at) : notUtf8(header, at);
+    throw new Problem('data-invalid', `${where}: ${what.replace('the row', 'the first line')}.`, hint);
+  }
+  const names = new Set<string>();
+  const twice = columns.find((name) => names.size === names.add(name).size);
   if (twice !== undefined)
     throw new Problem(
       'data-invalid',
-      `${where}: two columns are called '${shown(twice, longestColumn)}': ${excerpt(header, 0)}.`,
+      `${where}: two columns are called '${shown(twice, longestColumn)}': ${excerpt(header.toString(), 0)}.`,
       'Give each column a name of its own in the first line.',
     );
   const isValue = (name: string) =>
@@ -118,7 +152,7 @@ function requireHeader(path: string, { columns, header, line }: Layout): void {
   if (columns.some(isValue))
     throw new Problem(
       'data-invalid',
-      `${where}: the first line is to name the columns, and looks like a row: ${excerpt(header, 0)}.`,
+      `${where}: the first line is to name the columns, and looks like a row: ${excerpt(header.toString(), 0)}.`,
       "Write a line before it that names them, such as 'question,answer'.",
     );
 }
@@ -252,10 +286,16 @@ class CsvSplitter implements Splitter {
   #damaged(line: Buffer, place: RecordPlace, found: Extract<Found, { fault: unknown }> | null, from: number): RecordOrProblem {
     const text = line.toString('utf8', 0, 4096).trimEnd();
     const doubled = 'Write a quote within a value that is in quotes twice.';
-    const problem = (what: string, hint: string) => recordProblem(this.#path, { ...place, bytes: line.length }, what, hint);
+    const problem = (what: string, hint: string) =>
+      recordProblem(this.#path, { ...place, bytes: line.length }, { what, hint, content: line });
     const openQuotes = line.toString('latin1').split('"').length % 2 === 0;
     if (found === null && !openQuotes)
       return problem(`the row has more than ${maxRecordBytes / 1024 / 1024} MB`, 'Split it into several rows.');
+    if (line.length > maxRecordBytes)
+      return problem(
+        `a quote is opened and not closed within ${maxRecordBytes / 1024 / 1024} MB, which is the most that a row may have: ${excerpt(text, text.lastIndexOf('"'))}`,
+        doubled,
+      );
     if (found?.fault === 'behind a quote' && found.at - from <= line.length) {
       const at = Buffer.from(line.subarray(0, found.at - from)).toString().length;
       return problem(`behind the quote that closes a value stands more text: ${excerpt(text, at)}`, doubled);
@@ -264,12 +304,14 @@ class CsvSplitter implements Splitter {
   }
 
   #record(content: Buffer, place: RecordPlace, bytes: number): RecordOrProblem {
+    if (content.includes(0)) {
+      return recordProblem(this.#path, { ...place, bytes }, { ...nulByte(content, place.at), content });
+    }
     let text: string;
     try {
       text = decoder.decode(content);
     } catch {
-      const { what, hint } = notUtf8(content, place.at);
-      return recordProblem(this.#path, { ...place, bytes }, what, hint);
+      return recordProblem(this.#path, { ...place, bytes }, { ...notUtf8(content, place.at), content });
     }
     const { delimiter, columns } = this.#layout;
     const values = valuesOf(text, delimiter);
@@ -278,12 +320,23 @@ class CsvSplitter implements Splitter {
       return recordProblem(
         this.#path,
         { ...place, bytes },
-        `the row has ${counted(values.length)}, and the first line names ${columns.length} columns: ${excerpt(text, 0)}`,
-        `Give it ${counted(columns.length)}; one with ${delimiter === null ? 'a quote' : `'${delimiter}'`} in it is written in quotes.`,
+        {
+          what: `the row has ${counted(values.length)}, and the first line names ${columns.length} columns: ${excerpt(text, 0)}`,
+          hint: `Give it ${counted(columns.length)}; one with ${delimiter === null ? 'a quote' : `'${delimiter}'`} in it is written in quotes.`,
+          content,
+        },
       );
     }
     return { ...place, bytes, value: Object.fromEntries(columns.map((name, i) => [name, cellOf(name, values[i]!)])) };
   }
+}
+
+/** Says where a record that begins at byte `at` of its file has a NUL byte. */
+function nulByte(bytes: Buffer, at: number): { readonly what: string; readonly hint: string } {
+  return {
+    what: `the row has a NUL byte, at byte ${at + bytes.indexOf(0)} of the file`,
+    hint: 'No text has one. The file is damaged, or is none of text: write it again from its source.',
+  };
 }
 
 /** Returns the value of a cell. Lists are written into tables as JSON. */

@@ -57,7 +57,7 @@ class DocumentSplitter implements Splitter {
       return { ...place, value: { text: decoder.decode(bytes) } };
     } catch {
       const { what, hint } = notUtf8(bytes, place.at);
-      return recordProblem(this.#path, place, what.replace('the row', 'the text'), hint);
+      return recordProblem(this.#path, place, { what: what.replace('the row', 'the text'), hint, content: bytes });
     }
   }
 }

@@ -54,7 +54,8 @@ export class JsonRecord {
     const length = this.#bytes;
     const bytes = this.take();
     if (tooLong) {
-      yield this.damaged(`the row has more than ${maxRecordBytes / 1024 / 1024} MB`, 'Split it into several rows.', length);
+      const what = `the row has more than ${maxRecordBytes / 1024 / 1024} MB`;
+      yield this.damaged(what, { hint: 'Split it into several rows.', length });
       return;
     }
     if (bytes.every(isBlank)) return;
@@ -63,23 +64,32 @@ export class JsonRecord {
       text = decoder.decode(bytes);
     } catch {
       const { what, hint } = notUtf8(bytes, this.#place.at);
-      yield this.damaged(what, hint, length);
+      yield this.damaged(what, { hint, length, content: bytes });
       return;
     }
     let value: unknown;
     try {
       value = parseJson(text);
     } catch (error) {
-      yield this.damaged(`the row is not JSON: ${faultOf(text, error as Error)}`, this.#hint, length);
+      yield this.damaged(`the row is not JSON: ${faultOf(text, error as Error)}`, { length, content: bytes });
       return;
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      yield this.damaged(`the row is not a JSON object: ${excerpt(text, 0)}`, this.#hint, length);
+      yield this.damaged(`the row is not a JSON object: ${excerpt(text, 0)}`, { length, content: bytes });
     else yield { ...this.#place, bytes: length, value: value as Record<string, unknown> };
   }
 
-  damaged(what: string, hint = this.#hint, bytes = this.#bytes): RecordOrProblem {
-    return recordProblem(this.#path, { ...this.#place, bytes }, what, hint);
+  /** Returns what is wrong with the record; `length` is that of what it has in the file. */
+  damaged(
+    what: string,
+    {
+      hint = this.#hint,
+      length = this.#bytes,
+      content,
+    }: { readonly hint?: string; readonly length?: number; readonly content?: Buffer } = {},
+  ): RecordOrProblem {
+    const place = { ...this.#place, bytes: length };
+    return recordProblem(this.#path, place, content === undefined ? { what, hint } : { what, hint, content });
   }
 }
 

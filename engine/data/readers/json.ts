@@ -121,10 +121,9 @@ class ListSplitter implements Splitter {
       return Array.isArray(value) && value.some((entry) => typeof entry === 'object' && entry !== null);
     });
     if (other !== undefined)
-      yield this.#record.damaged(
-        `beside the list '${field}' there is another one, '${other}', which is not read`,
-        'Write each list of rows into a file of its own.',
-      );
+      yield this.#record.damaged(`beside the list '${field}' there is another one, '${other}', which is not read`, {
+        hint: 'Write each list of rows into a file of its own.',
+      });
   }
 }
 

@@ -159,13 +159,55 @@ describe('CSV', () => {
   test.each([
     ['a first line that is a row', 'How are you today?,I am fine.\nx,y\n', 'looks like a row: «How are you today?,I am fine.»'],
     ['a first line of numbers', '1,text\n2,text\n', 'looks like a row'],
-    ['two columns of one name', 'a,b,a\n1,2,3\n', "two columns are called 'a'"],
+    ['two columns of one name', 'a,b,a\n1,2,3\n', "line 1: two columns are called 'a'"],
+    ['an open quote in the first line', '"a,b\n1,2\n', 'line 1: a quote is opened in the first line and never closed: «"a,b'],
+    ['a name with text behind its quote', '"a"b,c\n1,2\n', 'line 1: behind the quote that closes a name'],
+    [
+      'a first line without end',
+      `${'a'.repeat(9)},`.repeat(40_000),
+      'line 1: the first line, which is to name the columns, has',
+    ],
+    ['a NUL byte in the first line', 'a\0,b\n1,2\n', 'line 1: the first line has a NUL byte, at byte 1 of the file'],
+    [
+      'another encoding in the first line',
+      Buffer.from('n\xe9,b\n1,2\n', 'latin1'),
+      'line 1: the first line is not UTF-8: byte 1',
+    ],
   ])('%s is refused', async (_, text, message) => {
     await expect(read(text, 'rows.csv')).rejects.toMatchObject({
       code: 'data-invalid',
       message: expect.stringContaining(message) as unknown,
     });
   });
+
+  test('a NUL byte is a problem of its row, a first line alone one of the file, and blanks are nothing', async () => {
+    const records = await read('a,b\n1,x\0y\n2,z\n', 'rows.csv');
+    expect(records.map(valueOf)).toEqual([2, { a: '2', b: 'z' }]);
+    expect(problems(records)).toEqual(['line 2: the row has a NUL byte, at byte 7 of the file.']);
+    for (const text of ['\na,b\n', 'a,b', 'a,b\n\n\n'])
+      await expect(read(text, 'rows.csv')).rejects.toMatchObject({
+        code: 'data-empty',
+        message: expect.stringMatching(/line \d: the first line names the columns, and no row follows: «a,b»/) as unknown,
+      });
+    expect(await read('\n \n', 'rows.csv')).toEqual([]);
+  });
+
+  test('a value of more than 4 MB in quotes is said to be that', async () => {
+    const records = await read(`a,b\n1,"${'x'.repeat(5 << 20)}"\n2,c\n`, 'rows.csv');
+    expect(records.map(valueOf)).toEqual([2, { a: '2', b: 'c' }]);
+    expect(problems(records)[0]).toContain('not closed within 4 MB');
+  });
+});
+
+test('what cannot be read is part of the problem, shortened', async () => {
+  const textOf = async (content: string | Buffer, name?: string) =>
+    (await read(content, name)).flatMap((record) => ('problem' in record ? [record.problem.text] : []));
+  expect(await textOf('{"a": 1}\n{"a": tru}\n')).toEqual(['{"a": tru}']);
+  expect(await textOf('a,b\n1,2,3\n', 'rows.csv')).toEqual(['1,2,3']);
+  expect(await textOf(Buffer.from('caf\xe9', 'latin1'), 'rows.txt')).toEqual(['caf\ufffd']);
+  const [long] = await textOf(`{"a": ${'x'.repeat(5000)}}`);
+  expect(long).toMatch(/^\{"a": x{50}/);
+  expect(long!.length).toBeLessThan(300);
 });
 
 describe('packed and encoded', () => {

@@ -10,6 +10,8 @@ import { skippingTo } from './bytes.ts';
  */
 export const maxRecordBytes = 4 * 1024 * 1024;
 
+/** The problem of a row that cannot be read holds this many characters from the beginning of the row. */
+const shownOfRow = 200;
 /** This many characters are shown on each side of a fault. */
 const shownAround = 40;
 
@@ -43,17 +45,25 @@ export async function* readSplit(
 }
 
 /**
- * Returns the problem of a record in its place. It is a plain object rather than a `Problem`, because there may be a million.
+ * Returns the problem of a record in its place, with the beginning of `content`, which is what the file has there. It is a plain object
+ * rather than a `Problem`, because there may be a million.
  */
 export function recordProblem(
   path: string,
   place: RecordPlace & { readonly bytes: number; readonly where?: string },
-  what: string,
-  hint: string,
+  { what, hint, content }: { readonly what: string; readonly hint: string; readonly content?: Buffer },
 ): RecordOrProblem {
   const { line, where } = place;
   const message = shown(`${path}, ${where ?? `line ${line}`}: ${what}.`);
-  return { ...place, problem: { code: 'data-invalid', message, hint, line } };
+  // A character has up to four bytes, and the last one may be cut.
+  const beginning =
+    content
+      ?.toString('utf8', 0, 4 * shownOfRow)
+      .slice(0, shownOfRow)
+      .toWellFormed()
+      .trim() ?? '';
+  const text = beginning === '' ? {} : { text: shown(beginning, shownOfRow) };
+  return { ...place, problem: { code: 'data-invalid', message, hint, line, ...text } };
 }
 
 /** Says which byte of a record that begins at byte `at` of its file is not UTF-8. */

@@ -96,6 +96,11 @@ function treeOf(elements: readonly ThriftStruct[], leaves: Node[]): Node {
       return leaf;
     }
     const children = Array.from({ length: count }, () => read(depth + 1, maxDefinition, maxRepetition));
+    const names = new Set<string>();
+    for (const { name } of children) {
+      if (names.has(name)) throw new Unread(`two columns are called '${name}'`, 'Give each column a name of its own.');
+      names.add(name);
+    }
     return { ...own, children, last: leaves.length, type: null };
   };
   return read(0, 0, 0);
@@ -183,16 +188,16 @@ function meaningOf(element: ThriftStruct): Meaning {
 /** Returns a count or a position, which must be at least `least`. */
 export function numberOf(value: ThriftValue | undefined, what: string, least = 0): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value;
-  throw new Damage(`it says no ${what}`);
+  throw new Damage(`the ${what} is missing or damaged`);
 }
 
 export function structOf(value: ThriftValue | undefined, what: string): ThriftStruct {
   if (typeof value === 'object' && !Array.isArray(value) && !Buffer.isBuffer(value)) return value as ThriftStruct;
-  throw new Damage(`it says nothing of ${what}`);
+  throw new Damage(`the description of ${what} is missing or damaged`);
 }
 
 function structs(value: ThriftValue | undefined, what: string): ThriftStruct[] {
-  if (!Array.isArray(value)) throw new Damage(`it says nothing of ${what}`);
+  if (!Array.isArray(value)) throw new Damage(`the description of ${what} is missing or damaged`);
   return value.map((entry: ThriftValue) => structOf(entry, what));
 }
 

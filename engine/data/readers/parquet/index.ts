@@ -18,7 +18,10 @@ const longestFooter = 64 << 20;
 const again = 'It is damaged or cut off: copy or download it again.';
 
 export const parquet: Reader = {
-  recognise: ({ head, steps }) => steps.length === 0 && head.at === 0 && head.bytes.toString('latin1', 0, 4) === mark,
+  // Text may have been given the ending; what else is without the mark is damaged.
+  recognise: ({ head, steps, ending }) =>
+    steps.length === 0 &&
+    ((head.at === 0 && head.bytes.toString('latin1', 0, 4) === mark) || (ending === 'parquet' && head.bytes.includes(0))),
   describe: () => 'Parquet',
   read: ({ path }, reading) => readRows(path, reading),
 };
@@ -83,12 +86,10 @@ async function* readGroup(
       const place = { line: before + row + 1, at, bytes, where: placeOf() };
       if (bytes <= maxRecordBytes) yield { ...place, value };
       else
-        yield recordProblem(
-          path,
-          place,
-          `the row has more than ${maxRecordBytes / 1024 / 1024} MB`,
-          'Split it into several rows.',
-        );
+        yield recordProblem(path, place, {
+          what: `the row has more than ${maxRecordBytes / 1024 / 1024} MB`,
+          hint: 'Split it into several rows.',
+        });
     }
   } catch (error) {
     throw said(path, column === null ? placeOf() : `${placeOf()}, column '${leaves[column]!.name}'`, error);
@@ -97,6 +98,8 @@ async function* readGroup(
 
 async function openFooter(read: ReadBytes, size: number): Promise<Footer> {
   requireSound(size >= 12, 'the file ends before it');
+  const beginning = await read(0, 4);
+  requireSound(beginning.toString('latin1') === mark, `the file does not begin with '${mark}'`);
   const end = await read(size - 8, 8);
   const ending = end.toString('latin1', 4);
   if (ending === encryptedMark) throw new Unread('the file is encrypted', 'Write it again without encryption.');

@@ -118,6 +118,21 @@ describe('damage is said with file, row and column', () => {
     );
   });
 
+  test('a beginning that is none, a dictionary that is missing, and two columns of one name', async () => {
+    await refused('snappy', (bytes) => bytes.fill(0, 0, 4), /its footer: the file does not begin with 'PAR1'/);
+    await expect(made({ page: two, unpacked: two.length, codec: 0, rows: 2, encoding: 8 })).rejects.toThrow(
+      "row 1 (row group 1), column 'text': a page refers to a dictionary that is not there",
+    );
+    const twice = (bytes: Buffer) => {
+      const footer = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8);
+      bytes.write('text', bytes.indexOf('tags', footer));
+      return bytes;
+    };
+    await refused('snappy', twice, /its footer: two columns are called 'text'/, 'format-unsupported');
+    const encrypted = (bytes: Buffer) => Buffer.concat([bytes.subarray(0, -4), Buffer.from('PARE')]);
+    await refused('snappy', encrypted, /its footer: the file is encrypted/, 'format-unsupported');
+  });
+
   test('bytes that a checksum does not fit', async () => {
     await expect(made({ page: two, unpacked: two.length, codec: 0, rows: 2, checksum: 1 })).rejects.toThrow(
       'not what its checksum says',
