@@ -17,8 +17,8 @@ const filesOf = (data: DataRef | undefined): readonly string[] =>
   data !== undefined && 'paths' in data ? [...data.paths, ...(data.evalPaths ?? [])] : [];
 
 /**
- * Lists the paths in every request of the engine. The type makes it complete, so that a new request compiles only when somebody
- * has said which paths it has.
+ * Lists the paths in every request of the engine. The type makes the list complete: a new request compiles only once its paths
+ * are listed.
  */
 const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineRequests, N>) => Named } = {
   'machine.get': none,

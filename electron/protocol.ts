@@ -81,7 +81,9 @@ async function answer(request: Request, folder: string): Promise<Response> {
   });
 }
 
-/** Returns the real path of what a URL names, or null when there is none or it leads out of `folder`, by dots or by links. */
+/**
+ * Returns the real path of the file that a URL names, or null when there is none or when dots or links lead out of `folder`.
+ */
 export async function findInside(folder: string, pathname: string): Promise<string | null> {
   try {
     const name = decodeURIComponent(pathname);

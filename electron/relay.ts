@@ -15,7 +15,7 @@ import { isOurs } from './protocol.ts';
 /** Limits the characters of a request on its way to the engine; the window never needs more. */
 const largestRequest = 16_000_000;
 
-/** Gives the time after which a lost host is looked for again. */
+/** Gives the time after which the connection to a lost host is tried again. */
 const retryMilliseconds = 500;
 
 /** Connects the window with the shell's own handlers and the engine host. */

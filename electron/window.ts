@@ -52,8 +52,9 @@ function load(window: BrowserWindow): void {
 }
 
 /**
- * Loads the page again where it could not be loaded or its process has ended, as under a lack of memory: the engine and its runs
- * go on meanwhile, and the window would stay empty for ever. A page that ends again and again is loaded when a person says so.
+ * Loads the page again where it could not be loaded or its process has ended, for example for lack of memory. The engine and
+ * its runs continue meanwhile, but the window would stay empty. A page that ends repeatedly is loaded only when a person asks
+ * for it.
  */
 function keepPage(window: BrowserWindow): void {
   let ends: number[] = [];
@@ -87,8 +88,9 @@ async function askToLoad(window: BrowserWindow, why: string): Promise<void> {
 }
 
 /**
- * Leaves Chromium no host to reach and no proxy to ask. Its own services call their makers, for instance for a dictionary at
- * every first start, whatever a session or a page is told about spelling. It must be called before the application is ready.
+ * Leaves Chromium no host to reach and no proxy to ask. Its own services contact their maker, for example for a dictionary at
+ * every first start, whatever the spelling settings of a session or a page are. It must be called before the application is
+ * ready.
  */
 export function denyNetwork(): void {
   const reachable = developmentServer === undefined ? '' : `, EXCLUDE ${new URL(developmentServer).hostname}`;

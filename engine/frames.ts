@@ -210,7 +210,7 @@ function isMessage(value: unknown): value is HostMessage {
   }
 }
 
-/** Returns whether a value is an answer; whoever asked checks what is in it. */
+/** Returns whether a value is an answer. The caller checks its content. */
 export function isAnswer(value: unknown): value is Answer<unknown> {
   return isRecord(value) && ('ok' in value || isProblem(value['problem']));
 }

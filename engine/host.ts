@@ -1,6 +1,6 @@
 /**
  * Runs the engine host, the one process of a data folder that owns its database and its jobs. Windows and command lines connect
- * to its local socket and speak JSON lines. It leaves by itself when nobody is connected and nothing runs.
+ * to its local socket and speak JSON lines. It ends by itself when no client is connected and nothing runs.
  */
 import { chmodSync, rmdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -22,7 +22,7 @@ import { versions } from './versions.ts';
 const idleSeconds = 3;
 /** Limits the connections. Windows, commands and the programs they start need fewer, so more are a mistake. */
 const mostConnections = 100;
-/** Gives the size in bytes at which the log starts anew. */
+/** Gives the size in bytes at which a new log is started. */
 const longestLog = 5_000_000;
 
 const { values } = parseArgs({ options: { 'data-dir': { type: 'string' } } });
@@ -152,7 +152,7 @@ function refusing(problem: ProblemValue): Handle {
   return { request, busy: () => false, close: () => {}, stop: () => {}, problem };
 }
 
-/** Gives up a data folder that was moved or removed. What lies in its place, if anything, belongs to another host. */
+/** Gives up a data folder that was moved or removed. Any folder now in its place belongs to another host. */
 function leaveLostFolder(): void {
   if (holdsLock(places.lock)) return;
   clearInterval(watch);

@@ -83,7 +83,7 @@ function socketPath(dataDir: string, folder: string): string {
  */
 const limitOfOwnHost = 120_000;
 const limitOfOtherHost = 30_000;
-/** Gives the silence in milliseconds after which a host is examined, and whoever waits for it is told. */
+/** Gives the silence in milliseconds after which a host is examined, and its clients are told. */
 const silenceOfHost = 3000;
 
 /**
@@ -238,8 +238,8 @@ export function otherStudio(engine: string | undefined, client: string | undefin
 }
 
 /**
- * Returns a client once the host has said hello, or null when nobody, or a host that is just leaving, is there. A host of
- * another version is refused.
+ * Returns a client once the host has said hello, or null when there is no host or it is just ending. A host of another version
+ * is refused.
  */
 function tryConnect(path: string, { onSilence }: HostOptions, halted: AbortSignal): Promise<HostClient | null> {
   return new Promise((done, fail) => {
@@ -283,7 +283,7 @@ class SocketClient implements HostClient {
   #heardAt = performance.now();
   #toldOfHalt = false;
 
-  /** `onHello` is told the version of the host's studio, if it says one. */
+  /** `onHello` receives the version of the host's studio, if the host gives one. */
   constructor(socket: Socket, onSilence: ((text: string) => void) | undefined, onHello: (studio: string | undefined) => void) {
     this.#socket = socket;
     socket.once('connect', () => this.#send({ type: 'hello', pid: process.pid, studio: versions.studio }));

@@ -55,9 +55,9 @@ export function readAdapter(path: string, base: BaseModel): Adapter {
 }
 
 /**
- * Says how large the file with the numbers of an adapter is, and what its files are. The hash of the numbers identifies an adapter
- * by its content: a version, the lineage of an export, and the start of a run use it. A copy of that file has the same hash
- * wherever it lies.
+ * Gives the size of the file with the numbers of an adapter, and the hashes of its files. The hash of the numbers identifies an
+ * adapter by its content: a version, the lineage of an export, and the start of a run use it. A copy of the file has the same
+ * hash in every place.
  */
 export interface AdapterFileFacts extends AdapterHashes {
   readonly bytes: number;

@@ -9,7 +9,7 @@ import type { HostClient } from '../rpc.ts';
 import type { Output } from './output.ts';
 
 export interface Command {
-  /** The help shows this behind `lowrank <name>`. */
+  /** Follows `lowrank <name>` in the help. */
   readonly usage: string;
   readonly summary: string;
   readonly options: NonNullable<ParseArgsConfig['options']>;
@@ -22,7 +22,7 @@ export interface Session {
   readonly args: Arguments;
   readonly output: Output;
   readonly dataDir: string;
-  /** Connects to the engine, and starts it when nobody has. */
+  /** Connects to the engine, and starts it when it is not running. */
   connect(): Promise<HostClient>;
   /** Sets what Ctrl-C does instead of ending at once. A second Ctrl-C ends at once. */
   onInterrupt(listener: () => void): void;

@@ -1,7 +1,7 @@
 /**
- * Results go to stdout, progress and messages to stderr; only a terminal gets a bar. Everything for people goes through here,
- * and what of it comes from files is shown as text only (`shown`): a name in a model cannot clear the screen or write a line of
- * its own.
+ * Writes results to stdout, and progress and messages to stderr; only a terminal gets a bar. All output for people passes
+ * through here, and text that comes from files is made harmless (`shown`): a name in a model cannot clear the screen or write a
+ * line of its own.
  */
 import type { Progress } from '../contract.ts';
 import { shown, shownJson, shownText, type ProblemValue } from '../problem.ts';

@@ -12,7 +12,7 @@ export const evaluators: readonly Evaluator[] = [
   exactMatch,
 ];
 
-/** Returns the evaluators of these names, in their order, each once. */
+/** Returns the evaluators of these names, in the given order and without repetitions. */
 export function evaluatorsNamed(names: readonly string[]): Evaluator[] {
   return [...new Set(names)].map((name) => {
     const known = evaluators.find((evaluator) => evaluator.name === name);
@@ -29,7 +29,7 @@ export function verdictOf(evaluator: AnswerEvaluator, row: AnsweredRow, answer: 
 }
 
 /**
- * Scores an answer that nobody chose an evaluator for: by the values if the row's own answer is a JSON object, and by the text
+ * Scores an answer when no evaluator was chosen: by the values if the row's own answer is a JSON object, and by the text
  * otherwise.
  */
 export function judge(row: AnsweredRow, answer: string): Verdict | null {

@@ -89,7 +89,7 @@ export class FileHash {
     this.#done += bytes.length;
   }
 
-  /** Returns the hash of the whole file, in hexadecimal. It can be asked for once. */
+  /** Returns the hash of the whole file, in hexadecimal. It can be called only once. */
   finish(): string {
     this.#readUpTo(null);
     return this.#hash.digest('hex');
@@ -289,7 +289,7 @@ export function readJsonObject(path: string, limit: number): Record<string, unkn
   return value as Record<string, unknown>;
 }
 
-/** Refuses what lies in a file's place when its download failed: an empty file, a Git LFS pointer, or a web page. */
+/** Refuses the remains of a failed download: an empty file, a Git LFS pointer, or a web page. */
 export function refuseStandIn(path: string, descriptor: number, size: number): void {
   if (size === 0)
     throw new Problem('file-damaged', `'${path}' is empty.`, 'Its download did not finish: download the file again.');

@@ -1,4 +1,4 @@
-/** Reads ZIP archives (PKWARE's APPNOTE 6.3.10): NuGet packages, and rows that somebody packed. */
+/** Reads ZIP archives (PKWARE's APPNOTE 6.3.10), which are NuGet packages and packed files of rows. */
 import { inflateRawSync } from 'node:zlib';
 import { readExactly, withFile } from './files.ts';
 import { Problem } from '../problem.ts';
@@ -12,7 +12,7 @@ const endBytes = 22;
 const locatorBytes = 20;
 /** A ZIP archive ends with a comment of up to 65,535 bytes. */
 const longestEnd = endBytes + 0xffff + locatorBytes;
-/** A field of four bytes with this value stands in the extra field of eight bytes instead. */
+/** Marks a field of four bytes whose value is in the extra field of eight bytes instead. */
 const elsewhere = 0xffffffff;
 /**
  * The limits are far above what the archives read here have. They bound the directory, one file that is unpacked at once, and the

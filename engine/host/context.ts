@@ -26,7 +26,7 @@ export interface HostContext {
   readonly cacheDir: string;
   readonly store: Store;
   readonly supervisor: Supervisor;
-  /** Stores what nobody waits for who could be told that storing it failed. */
+  /** Stores something in the background, where no client waits that could be told of a failure. */
   readonly unsaved: Unsaved;
   /** Sends an event to every client. */
   readonly emit: <N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]) => void;
@@ -61,7 +61,7 @@ export function startReported(context: HostContext, spec: JobSpec, subjectId: st
   return job;
 }
 
-/** Gives the silence in seconds after which a file is taken for one that its reader will never finish. */
+/** Gives the silence in seconds after which reading a file is considered stuck. */
 export const silenceSeconds = 60;
 
 /** Runs a job that reads `path`. It may take any time, as long as it makes progress. */

@@ -45,8 +45,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
   const { devices, library, datasets, registry, runs, adapters, processes, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /**
-   * Adds to an asker the question and the data set that progress is about: every client is told of it, and a later question
-   * replaces an earlier one.
+   * Adds to an asker the question and the data set that progress concerns. Every client is told of the progress, and a later
+   * question replaces an earlier one.
    */
   const asked = (data: DataRef, asker: Asker, question: string): DataAsker =>
     'versionId' in data ? { ...asker, question, subjectId: store.datasets.version(data.versionId)?.datasetId ?? null } : asker;

@@ -1,4 +1,4 @@
-/** Keeps chat and data processes open, one of each per base model, and ends them when nobody has asked for a while. */
+/** Keeps chat and data processes open, one of each per base model, and ends them after a while without requests. */
 import { randomUUID } from 'node:crypto';
 import type {
   AdapterAt,
@@ -56,7 +56,7 @@ export class ModelProcesses {
     this.#context = context;
   }
 
-  /** Says whether somebody waits for an answer of one of the processes. */
+  /** Returns whether a client waits for an answer of one of the processes. */
   get busy(): boolean {
     return [...this.#held.values()].some(({ requests }) => requests > 0);
   }

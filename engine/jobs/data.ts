@@ -72,7 +72,7 @@ class ModelData {
   #cache: RowCache | undefined;
   /** Holds the data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
   readonly #sets = new Map<string, ViewedSet>();
-  /** Holds the page that was asked for last. Reading for a report gives way to it, because a person waits for it. */
+  /** Holds the page that was requested last. Reading for a report yields to it, because a person waits for it. */
   #page: Promise<unknown> = Promise.resolve();
 
   constructor(model: OpenModel, cacheDir: string) {

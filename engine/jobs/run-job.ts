@@ -1,7 +1,6 @@
 /**
  * Runs one job in a process of its own: receives one `start` command over the process's IPC channel, runs that kind of job, and
- * ends with exactly one `done` or `problem`. The process ends when the host goes away, so a job can never outlive the one who
- * knows of it.
+ * ends with exactly one `done` or `problem`. The process ends when the host goes away, so a job never outlives its host.
  */
 import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';

@@ -14,7 +14,7 @@ export interface RunNews {
   readonly steps: readonly StepMetrics[];
   readonly evaluations: readonly EvalMetrics[];
   readonly events: readonly RunEvent[];
-  /** Gives the number of lines that are none of these; a person is told of them. */
+  /** Counts the lines that are of none of these kinds. They are reported to a person. */
   readonly unreadable: number;
   readonly position: RunPosition;
   /** Says whether there is more to read. */

@@ -1,6 +1,6 @@
 /**
- * Makes job processes. Each is a Node process of its own, with a channel for messages and one for its pulse, and its last words
- * are kept.
+ * Starts job processes. Each is a Node process of its own, with a channel for messages and one for its pulse, and the end of
+ * its error output is kept.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';

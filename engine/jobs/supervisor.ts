@@ -44,7 +44,7 @@ interface Waiting {
   readonly at: () => At;
 }
 
-/** Gives the time in which a job that nobody waits for any more can remove what it has half written. */
+/** Gives the time in which a job that nobody waits for any more can remove half-written files. */
 const secondsToTidy = 10;
 /** Gives the time in which a stopped job must end while nothing is lost with it. */
 const secondsToStop = 4;

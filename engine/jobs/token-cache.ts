@@ -32,8 +32,8 @@ function addTokenizer(hash: Hash, source: TokenizerSource | null): void {
 let code: string | null = null;
 
 /**
- * Hashes our own code that turns rows into tokens, and the list of packages it uses. Tokens that were made by another version
- * of it are not used, whoever changed it.
+ * Hashes our own code that turns rows into tokens, and the list of packages it uses. Tokens made by any other version of it are
+ * not used.
  */
 function ownCode(): string {
   if (code !== null) return code;

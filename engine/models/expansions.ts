@@ -1,7 +1,7 @@
 /**
  * Keeps the cache of expanded weights: files of gigabytes that are computed from a model once and then used for months. A
- * record beside each file holds its hash, which shows whether it changed. A process that uses a file registers so, and then
- * nobody removes it.
+ * record beside each file holds its hash, which shows whether it changed. A file is not removed while a process is registered
+ * as using it.
  */
 import { existsSync, readdirSync, rmSync, statfsSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -56,7 +56,7 @@ function readRecord(path: string): HashRecord | null {
 
 const used = new Set<string>();
 
-/** Registers that this process uses the file, so that nobody removes it until the process ends. */
+/** Registers that this process uses the file, so that it is not removed until the process ends. */
 export function useExpansion(path: string): void {
   const sign = `${path}.used-${process.pid}`;
   const now = new Date();

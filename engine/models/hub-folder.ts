@@ -44,7 +44,10 @@ export function locateModel(path: string): LocatedModel {
   );
 }
 
-/** Returns the folder of the model that `file` is one of the files of; null where it is no such file, or no config.json lies beside it. */
+/**
+ * Returns the folder of the model that `file` belongs to, or null where it is no such file or where no config.json is beside
+ * it.
+ */
 export function modelFolderOf(file: string): string | null {
   const ofFolder = /(^config\.json|\.safetensors|\.safetensors\.index\.json)$/.test(basename(file));
   return ofFolder && existsSync(join(dirname(file), 'config.json')) ? dirname(file) : null;

@@ -1,6 +1,6 @@
 /**
- * Decides by its tensors whether the weights of a hub folder are quantized, because a config may still say so after somebody
- * wrote them unquantized.
+ * Decides by its tensors whether the weights of a hub folder are quantized, because a config may still say so after the weights
+ * were written unquantized.
  */
 import { Problem } from '../problem.ts';
 import type { StoredTensor } from './weights.ts';

@@ -13,7 +13,7 @@ import { versions } from '../versions.ts';
 import { askForObject, download, requireTrusted, type Download } from './download.ts';
 import { readZipEntry } from '../formats/zip.ts';
 
-/** Returns the folder of that copy, whether it exists or not. Its packages lie where Node looks for them. */
+/** Returns the folder of that copy, whether it exists or not. Its packages are where Node looks for them. */
 export function cudaRuntime(dataDir: string): string {
   return join(dataDir, 'runtimes', `cuda-${versions.onnxruntime}`);
 }

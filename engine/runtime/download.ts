@@ -38,8 +38,8 @@ const longestAnswer = 1 << 20;
 const mostRedirects = 5;
 
 /**
- * Downloads `file` to `path`, by way of `path.partial`, and checks its size and hash. `onBytes` receives the bytes that are
- * there so far. Throws a Problem where the disk is full, the connection breaks or the file is not the expected one.
+ * Downloads `file` to `path`, by way of `path.partial`, and checks its size and hash. `onBytes` receives the number of bytes so
+ * far. Throws a `Problem` where the disk is full, the connection breaks or the file is not the expected one.
  */
 export async function download(file: Download, path: string, onBytes: (done: number) => void = () => {}): Promise<void> {
   const partial = `${path}.partial`;

@@ -39,7 +39,7 @@ export function cpuTimeOf(pid: number): string | null {
   }
 }
 
-/** Holds the memory that is there for this process, in bytes. */
+/** Holds the memory that is available to this process, in bytes. */
 export interface MachineMemory {
   /** Gives the most that this process and those it starts may have. */
   readonly total: number;

@@ -62,7 +62,7 @@ export class Exports {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM exports WHERE id = ?').get(id);
     return this.#rows.one('exports', row, fromRow);
   }
-  /** Returns the newest export that wrote a file with this SHA-256; null when there is none. */
+  /** Returns the newest export that wrote a file with this SHA-256, or null when there is none. */
   withFile(sha256: string): ExportRecord | null {
     const row = this.#db
       .prepare<[string], Row>(

@@ -39,8 +39,8 @@ interface Outcome {
 }
 
 /**
- * Replaces the damaged database of a data folder, which nobody has open, and keeps the damaged files. Throws when the new
- * database is damaged too; the old one is then still in its place.
+ * Replaces the damaged database of a data folder, which must not be open anywhere, and keeps the damaged files. Throws when the
+ * new database is damaged too; the old one is then still in place.
  */
 export function heal(dataDir: string, damage: string, notices: Notices): void {
   const work = join(dataDir, 'healing');

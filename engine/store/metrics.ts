@@ -72,7 +72,7 @@ export class Metrics {
     this.#db.prepare('UPDATE runs SET measures = ? WHERE id = ?').run(JSON.stringify(totals), runId);
   }
 
-  /** Computes the totals of a run anew: a step that was replaced or removed cannot be taken out of a maximum. */
+  /** Recomputes the totals of a run, because a step that was replaced or removed cannot be taken out of a maximum. */
   #countRun(runId: string): void {
     this.#db
       .prepare(
@@ -117,8 +117,8 @@ export class Metrics {
     return { steps: steps.filter(isBefore), evaluations: evaluations.filter(isBefore), more: cut < Infinity };
   }
   /**
-   * Returns how fast the newest run of a model was that measured anything; null when there is none. The first step is left out,
-   * because it also warms up.
+   * Returns the speed of the newest run of a model that measured anything, or null when there is none. The first step is left
+   * out, because it also warms up.
    */
   rateOf(modelPath: string): { tokensPerSecond: number; measuredBy: string } | null {
     return (

@@ -1,4 +1,4 @@
-/** Keeps what people should be told about their database in a file of the data folder, until somebody was told. */
+/** Keeps what people should be told about their database in a file of the data folder, until it has been shown. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../formats/files.ts';
@@ -31,7 +31,7 @@ export class Notices {
     this.#onAdded();
   }
 
-  /** Returns the notices that nobody has been told of, and forgets them. */
+  /** Returns the notices that have not been shown yet, and forgets them. */
   take(): readonly ProblemValue[] {
     const untold = this.#untold;
     this.#untold = [];

@@ -96,7 +96,7 @@ export class Store {
     }
   }
 
-  /** Records that the database is damaged: people are told, and the next opening checks it fully and heals it. */
+  /** Records that the database is damaged. People are told, and the next opening checks it fully and heals it. */
   reportDamage(damage: string): Problem {
     try {
       writeFileSync(suspicion(this.#db.name), damage, { mode: 0o600 });

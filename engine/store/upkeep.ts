@@ -1,5 +1,5 @@
 /**
- * Looks after the database while a host runs: once a day it is copied and the copy fully checked, in a thread of its own, so that
+ * Maintains the database while a host runs. Once a day it is copied and the copy fully checked, in a thread of its own, so that
  * neither a request nor a report of a run waits for it.
  */
 import { Worker } from 'node:worker_threads';
@@ -16,7 +16,7 @@ export interface UpkeepResult {
   readonly failure: ProblemValue | null;
 }
 
-/** Gives the wait, in milliseconds, before the first look, so that whoever started the host is answered first. */
+/** Gives the wait, in milliseconds, before the first check, so that the client that started the host is answered first. */
 const firstLookMilliseconds = 2000;
 const nextLookMilliseconds = 3_600_000;
 

@@ -53,7 +53,10 @@ export function toPaddedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   return { inputIds, labels, batch: rows.length, time, lengths };
 }
 
-/** Packs rows end to end into one. Each begins anew: no token sees another row, and none has to predict a token of another. */
+/**
+ * Packs rows end to end into one. Rows stay independent: no token attends to another row, and none has to predict a token of
+ * another.
+ */
 export function toPackedBatch(rows: readonly LabelledTokens[]): MicroBatch {
   const lengths = rows.map((row) => row.inputIds.length);
   const time = lengths.reduce((sum, length) => sum + length, 0);

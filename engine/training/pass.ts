@@ -53,7 +53,7 @@ function byRow(values: Float32Array, row: Int32Array, rows: number): Float32Arra
   });
 }
 
-/** Reports that somebody asked to stop. It is thrown only where no state is half-changed. */
+/** Reports that a stop was requested. It is thrown only where no state is half-changed. */
 export class Stopped extends Problem {
   constructor() {
     super('stopped', 'Stopped before the end, as asked.', 'A training run has saved a checkpoint and can be resumed from it.');

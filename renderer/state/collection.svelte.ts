@@ -1,8 +1,8 @@
 import { Asked } from './asked.svelte.ts';
 
 /**
- * Holds the list of one kind of thing in the open project, newest first. Single changes are applied to it, and it is asked for again
- * when it changed as a whole.
+ * Holds the list of one kind of item in the open project, newest first. Single changes are applied to it, and it is requested
+ * again when it changed as a whole.
  */
 export class Collection<T extends { readonly id: string }> {
   readonly asked = new Asked<readonly T[]>();

@@ -52,7 +52,7 @@ export class ExportsState {
     await this.programs.ask(() => this.#engine.request('exports.programs'));
   }
 
-  /** Returns what became of taking an export to a program; null when nobody asked for it. */
+  /** Returns the state of installing an export into a program, or null when that was not requested. */
   installed(id: string, program: InstallProgram): Asked<InstallResult> | null {
     return this.#installs.get(`${id} ${program}`) ?? null;
   }

@@ -1,6 +1,6 @@
 import type { DataFiles, Dataset } from '../../engine/contract.ts';
 
-/** Returns the data set that was made of just these files, whatever they hold now; null where there is none. */
+/** Returns the data set that was made from exactly these files, whatever they hold now, or null where there is none. */
 export function madeOf(files: Pick<DataFiles, 'paths' | 'evalPaths'>, datasets: readonly Dataset[]): Dataset | null {
   const wanted = named(
     files.paths
@@ -10,7 +10,7 @@ export function madeOf(files: Pick<DataFiles, 'paths' | 'evalPaths'>, datasets: 
   return datasets.find(({ version }) => named(version.files) === wanted) ?? null;
 }
 
-/** Returns another data set with the same rows, wherever its files lie; null where there is none. */
+/** Returns another data set with the same rows, wherever its files are, or null where there is none. */
 export function sameRows({ id, version }: Dataset, datasets: readonly Dataset[]): Dataset | null {
   return datasets.find((other) => other.id !== id && other.version.hash === version.hash) ?? null;
 }

@@ -59,7 +59,7 @@ export class Notices {
     }
   }
 
-  /** Says what was done, and does it for good when nobody has undone it in time. */
+  /** Announces a change, and makes it final unless it is undone in time. */
   undoable(text: string, undo: () => void, commit: () => Promise<unknown>): void {
     let open = true;
     const notice = this.#add(

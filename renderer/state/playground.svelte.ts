@@ -1,6 +1,6 @@
 /**
- * Holds the playground: one prompt, answered by the base and by adapters side by side. The answers live as long as the window, so they
- * go on being written while another screen is open.
+ * Holds the playground: one prompt, answered by the base and by adapters side by side. The answers last as long as the window,
+ * so they continue while another screen is open.
  */
 import type { AdapterVersion, ChatMessage, Model } from '../../engine/contract.ts';
 import type { Answer, ChatState } from './chat.svelte.ts';
@@ -39,7 +39,7 @@ export class PlaygroundState {
   readonly #chat: ChatState;
   #nextKey = 1;
   #writing: Answer | null = null;
-  /** Counts the questions; a stopped one does not go on to its next lane. */
+  /** Counts the questions. A stopped question does not continue with its next lane. */
   #turn = 0;
 
   constructor(chat: ChatState) {

@@ -47,7 +47,7 @@ export class ProjectState {
     await this.load();
   }
 
-  /** Returns the open project. Where there is none, the first thing that a person adds makes one. */
+  /** Returns the open project, and makes one where there is none, when a person adds something for the first time. */
   async ensure(): Promise<string> {
     if (this.current !== null) return this.current.id;
     return (await this.create('My project')).id;

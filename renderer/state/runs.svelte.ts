@@ -7,7 +7,7 @@ import { RunHistory } from './run-history.svelte.ts';
 /** Says whether a run trains or waits. */
 export const isActive = (run: Run): boolean => run.state === 'running' || run.state === 'queued';
 
-/** Holds the runs of the open project, and the histories of those that were looked at. */
+/** Holds the runs of the open project, and the histories of those that were opened. */
 export class RunsState {
   readonly list: Collection<Run>;
   readonly active: readonly Run[];
@@ -35,7 +35,9 @@ export class RunsState {
     engine.on('run.log', ({ runId, line }) => this.#histories.get(runId)?.addLog(line));
   }
 
-  /** Returns what a run has measured and written. It is asked for once, shared by all callers, and kept up to date by events. */
+  /**
+   * Returns what a run has measured and written. It is requested once, shared by all callers, and kept up to date by events.
+   */
   history(id: string): RunHistory {
     const known = this.#histories.get(id);
     if (known !== undefined) return known;

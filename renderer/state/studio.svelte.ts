@@ -142,8 +142,8 @@ export class Studio {
   }
 
   /**
-   * Adds files of rows as one data set. A person is asked first where a data set was made of the same files before, unless `again` says
-   * that it was meant, and where nobody knows what the fields mean.
+   * Adds files of rows as one data set. A person is asked first if a data set was already made from the same files, unless
+   * `again` confirms it, and if the meaning of the fields is unknown.
    */
   async addData(
     paths: readonly string[],
@@ -284,7 +284,7 @@ export class Studio {
     }
   }
 
-  /** Loads the lists of a project. Whether there is none is only known when the projects could be asked for. */
+  /** Loads the lists of a project. Whether there is a project is known only once the list of projects has been loaded. */
   #openLists(projectId: string | null): void {
     if (projectId === null && this.project.asked.problem !== null) return;
     for (const domain of [this.models, this.datasets, this.runs, this.adapters, this.exports]) void domain.list.load(projectId);

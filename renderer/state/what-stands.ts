@@ -1,8 +1,8 @@
 import type { ExportRecord } from '../../engine/contract.ts';
 
 /**
- * Returns the exports without those whose place a later one has taken: of all attempts at one path, what was written last and what
- * came after it. The records come newest first.
+ * Returns the exports without those that a later one replaced: of all attempts at one path, the last one written and those
+ * after it. The records are given newest first.
  */
 export function whatStands(records: readonly ExportRecord[]): readonly ExportRecord[] {
   const taken = new Set<string>();

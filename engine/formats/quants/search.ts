@@ -274,7 +274,7 @@ export function fitSymmetric(
   }
 }
 
-/** Copies up to four groups into the lanes. Lanes without a group keep their old values, and nobody reads them. */
+/** Copies up to four groups into the lanes. Lanes without a group keep their old values, which are not read. */
 function fill(
   lanes: Float32Array,
   x: Float32Array,

@@ -23,7 +23,10 @@ const moving = {
   precision: 'any',
 } as const satisfies Partial<NodeType>;
 
-/** Returns the size that -1 stands for; null where no rule can know its name, as when `[batch, time]` is laid end to end. */
+/**
+ * Returns the size that -1 stands for, or null where no rule can know its name, for example when `[batch, time]` is laid end to
+ * end.
+ */
 function rest(from: Shape, others: readonly number[]): Dim | null {
   const named = from.filter((dim) => typeof dim !== 'number');
   if (named.length > 1) return null;

@@ -15,8 +15,8 @@ export interface NodeType {
   readonly kernel: Kernel | null;
   /**
    * Says where ONNX Runtime's planner puts its first result: `view` is the first input under another shape, `over-input` is
-   * written over the first input where nobody reads that afterwards, `own` has memory of its own. It was found out type by
-   * type.
+   * written over the first input if that is not read afterwards, and `own` has its own memory. The values were determined type
+   * by type.
    */
   readonly memory: 'view' | 'over-input' | 'own';
   /**

@@ -68,7 +68,7 @@ export class RunRegistry {
     this.#context.emit('run.changed', this.get(id));
   }
 
-  /** Does the same where nobody waits who could be told that the run cannot be read. */
+  /** Does the same in the background, where no client waits that could be told that the run cannot be read. */
   tellSafely(id: string): void {
     try {
       this.tell(id);

@@ -1,6 +1,6 @@
 /**
- * Turns a client's request into the run that is stored. Everything that the request names is looked up and checked, and nothing
- * is changed.
+ * Turns a client's request into the run that is stored. It looks up and checks everything that the request names, and changes
+ * nothing.
  */
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * Reads the fields of a config one by one and refuses those that nobody read, because an unknown field could change the
+ * Reads the fields of a config one by one and refuses those that were not read, because an unknown field could change the
  * computation.
  */
 import type { GgufValue } from '../../formats/gguf.ts';

@@ -1,4 +1,4 @@
-/** Reads the text part of a vision model, whose config lies in `text_config` and whose tensors lie under `language_model`. */
+/** Reads the text part of a vision model, whose config is in `text_config` and whose tensors are under `language_model`. */
 import type { DecoderSpec, OuterNames } from '../spec.ts';
 import type { Family } from './family.ts';
 import type { ConfigReader } from './reading.ts';

@@ -20,7 +20,7 @@ export interface Lineage {
   readonly rows: number;
 }
 
-/** Places the versions. Every leaf has a row of its own, and everything before it is centred on what came from it. */
+/** Places the versions. Every leaf has a row of its own, and every other node is centred on the nodes that came from it. */
 export function lineage(adapters: readonly AdapterVersion[], exports: readonly ExportRecord[]): Lineage {
   const nodes: LineageNode[] = [];
   const edges: [string, string][] = [];

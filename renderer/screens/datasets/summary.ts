@@ -12,8 +12,8 @@ const formatNames: Readonly<Record<DataFormat, string>> = {
 };
 
 /**
- * Says in a line what a version of a data set is. Where no row can be used, its format is not known, whatever it was taken for.
- * `report` is that of the rows to train on, or null before it is there.
+ * Describes a version of a data set in one line. Where no row can be used, its format counts as unknown. `report` is that of
+ * the training rows, or null before it is ready.
  */
 export function summary(
   { format, trainRows, evalRows, sequence }: Pick<DatasetVersion, 'format' | 'trainRows' | 'evalRows' | 'sequence'>,

@@ -4,7 +4,7 @@ import type { Studio } from '../../state/studio.svelte.ts';
 import { keyOf } from './places.ts';
 import { isFolder, shortName, suggestedName } from './short-name.ts';
 
-/** Writes exports where a person wants them, and knows those that were asked for and have no record yet. */
+/** Writes exports where a person wants them, and keeps those that were requested and have no record yet. */
 export class Writing {
   #starting = $state.raw<ReadonlySet<string>>(new Set());
   readonly #studio: Studio;

@@ -9,7 +9,9 @@ export const phases = [
   { phase: 'done', text: 'Ends at Export, with the proof' },
 ] as const;
 
-/** Returns the place of the present phase in the list, -1 before the first. A stopped sample stands where it got to. */
+/**
+ * Returns the index of the present phase in the list, or -1 before the first. A stopped sample stays at the phase it reached.
+ */
 export function placeOf(sample: Pick<SampleState, 'phase' | 'correctBefore'> | null): number {
   if (sample?.phase === 'stopped') return sample.correctBefore === null ? 1 : 2;
   return phases.findIndex(({ phase }) => phase === sample?.phase);

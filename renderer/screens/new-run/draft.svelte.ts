@@ -221,7 +221,7 @@ export class Draft {
     this.#isClosed = true;
   }
 
-  /** Asks what the model has and what of it would be trained. Names of another family are not kept for a new model. */
+  /** Asks which modules the model has and which would be trained. Names of another family are not kept for a new model. */
   async askTargets(): Promise<void> {
     const { modelId, adapterPart } = this;
     const isNew = modelId !== this.#targetsOf;

@@ -12,7 +12,7 @@ export function fieldText(field: RecipeField, value: unknown): string {
   return String(value).replace('all-linear', 'all linear');
 }
 
-/** Writes the factor s of a recipe. Where ranks or alphas are given by name, it says how far those of the modules lie apart. */
+/** Writes the scale s of a recipe. Where ranks or alphas are given by name, it writes the range over the modules. */
 export function scaleText(recipe: ScaledRecipe): string {
   const { usual, least, most } = scaleRange(recipe);
   return least === most ? figure(usual) : `${figure(usual)}, by module ${figure(least)} to ${figure(most)}`;

@@ -1,4 +1,7 @@
-/** Names the ways to train. Each is a few fields of the recipe together; the fields themselves are there for other mixes. */
+/**
+ * Names the training methods. Each sets a few fields of the recipe together; other combinations are possible by setting the
+ * fields themselves.
+ */
 import type { Recipe } from '../../../engine/recipe.ts';
 
 type MethodValues = Pick<Recipe, 'method' | 'rslora' | 'dora' | 'initialization'>;
