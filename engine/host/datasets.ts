@@ -61,7 +61,7 @@ export class Datasets {
     return scan.hash === version.hash ? dataset : this.#putVersion(dataset, scan);
   }
 
-  /** A further change to the rows of the present version becomes the next one. The files must be what the version says. */
+  /** Makes the next version by one more change to the rows of the present one, whose files must be unchanged. */
   async change(id: string, change: AskedChange, asker: Asker): Promise<Dataset> {
     const { datasets } = this.#context.store;
     const dataset = found(datasets.get(id), 'data set', id);

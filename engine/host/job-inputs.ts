@@ -29,7 +29,7 @@ export function rowSettingsOf({ runs }: Store, adapter: Pick<AdapterVersion, 'ru
   return run === null ? {} : rowSettings(run.recipe);
 }
 
-/** Returns the newest version that lies at a path, by whichever way the path leads there. */
+/** Returns the newest version at a path, whatever links lead there. */
 export function versionLyingAt({ adapters }: Store, path: string): AdapterVersion | null {
   return adapters.atPath(resolve(path)) ?? (existsSync(path) ? adapters.atPath(realpathSync(path)) : null);
 }
@@ -44,7 +44,7 @@ export function oneAdapter({ path, hash, configHash }: AdapterVersion): Required
   return { adapterPath: path, adapterHash: hash, adapterConfigHash: configHash };
 }
 
-/** Describes an adapter that was named by its path, as a job gets it: as its version, where one lies there. */
+/** Describes an adapter that was named by its path, as a job receives it: as its version, where there is one at that path. */
 export function adapterAt(store: Store, { path, weight }: AdapterWeight): AdapterAt {
   const version = versionLyingAt(store, path);
   return version === null ? { path, weight } : recordedAt(version, weight);

@@ -3,7 +3,7 @@ import { isAbsolute } from 'node:path';
 import type { AdapterWeight } from '../contract.ts';
 import { longestName, Problem } from '../problem.ts';
 
-/** Refuses a relative path: the host runs in a folder of its own, where it would mean something else. */
+/** Refuses a relative path, because the host runs in a folder of its own, where the path would mean something else. */
 export function requireAbsolute(path: string): void {
   if (typeof path !== 'string' || !isAbsolute(path))
     throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Give the whole path.');

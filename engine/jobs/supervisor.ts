@@ -19,7 +19,7 @@ export interface JobProcess {
 }
 export type SpawnJob = (spec: JobSpec) => JobProcess;
 
-/** Is the result of a job, or makes its Problem. The Problem may name the rows that the asker was told of last. */
+/** Holds the result of a job, or a function that makes its `Problem`, which may name the rows of the latest progress report. */
 type Outcome = { readonly result: unknown } | { readonly problem: (at: At) => Problem };
 
 export interface JobOptions {

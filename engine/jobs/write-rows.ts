@@ -13,7 +13,10 @@ import { Problem } from '../problem.ts';
 import type { JobPort } from './port.ts';
 import { followFile, followJob, readUnchanged } from './reading.ts';
 
-/** Writes the rows of a split in their order, each as its file has it or as its mapping makes it. A row that cannot be read ends it. */
+/**
+ * Writes the rows of a split in order, each as it is in its file or as its mapping makes it. Stops at a row that cannot be
+ * read.
+ */
 export async function runWriteRows(
   { out, replace, ...of }: Extract<JobSpec, { kind: 'write-rows' }>,
   port: Pick<JobPort, 'send' | 'stopRequested'>,
