@@ -36,7 +36,7 @@ export function hostOptions(): HostOptions {
   const binary = windows ? 'node.exe' : 'node';
   const env = { LOWRANK_RESOURCES: resourcesDir() };
   if (app.isPackaged) {
-    // A plain Node cannot read inside the archive, so the engine lies beside it.
+    // A plain Node cannot read inside the archive, so the engine is beside it.
     const unpacked = join(process.resourcesPath, 'app.asar.unpacked');
     return { node: join(process.resourcesPath, 'node', binary), hostEntry: join(unpacked, 'engine', 'host.ts'), env };
   }

@@ -47,7 +47,7 @@ export function openWindow(session: Session): BrowserWindow {
 }
 
 function load(window: BrowserWindow): void {
-  // What goes wrong is told by `did-fail-load`.
+  // Failures are reported by `did-fail-load`.
   if (!window.isDestroyed()) window.loadURL(`${origin}/`).catch(() => {});
 }
 

@@ -118,7 +118,7 @@ async function main(argv: string[]): Promise<number> {
   } finally {
     // Work that was abandoned could still write its result meanwhile; the notices stay for the next command.
     if (!isAbandoned) for (const notice of await untold(client)) output.notice(notice);
-    // The engine ends what was asked for by us alone.
+    // The engine ends only what this process requested.
     (client as HostClient | null)?.close();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);
   }
@@ -140,5 +140,5 @@ function usage(message: string, line = 'lowrank help shows every command.'): num
 }
 
 process.exitCode = await main(process.argv.slice(2));
-// A work that was abandoned may still hold the process; what was written goes out first.
+// Abandoned work may still keep the process alive; written output is flushed first.
 process.stdout.write('', () => process.exit());

@@ -33,7 +33,7 @@ try {
   if (toProblemValue(error).code !== 'disk-full') throw error;
   process.exit(fullDiskStatus);
 }
-// A log on a full disk takes no more lines, and that is all: told to the log, it would be told for ever.
+// A log on a full disk accepts no more lines, and the failure is ignored: reporting it to the log would never end.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 // A terminal's Ctrl-C is for the command line, which asks us properly.
 process.on('SIGINT', () => {});
@@ -43,7 +43,7 @@ let handle = await open();
 let openedAt = performance.now();
 let opening: Promise<void> | null = null;
 await listen();
-// What nobody foresaw costs what it was part of, and not the jobs and clients of everyone.
+// An unexpected error ends the operation in which it occurred, not the jobs and clients of everyone.
 process.on('uncaughtException', logError);
 process.on('unhandledRejection', logError);
 let idleTimer: NodeJS.Timeout | undefined;
@@ -109,7 +109,7 @@ async function open(): Promise<Handle> {
     const exports = new Exports(context, library, datasets);
     const sample = new SampleProject(context, { library, datasets, runs });
     const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, sample };
-    // A sample that a host left goes on with its run.
+    // A sample left by an earlier host continues with its run.
     for (const id of runs.goOn()) sample.follow(id);
     const handlers = handlersFor(context, parts);
     return {
@@ -193,16 +193,16 @@ function tell<N extends keyof EngineEvents>(sockets: Iterable<Socket>, name: N, 
 }
 
 async function listen(): Promise<void> {
-  // Only a host that died without tidying leaves a socket behind: we hold the lock.
+  // We hold the lock, so an existing socket was left behind by a host that died.
   if (process.platform !== 'win32') rmSync(places.socket, { recursive: true, force: true });
-  // The host before us may have taken the socket's folder with it since we looked.
+  // The previous host may have removed the socket's folder since the check.
   hostPlaces(places.dataDir);
   const server = createServer(serve);
   await new Promise<void>((done, fail) => {
     server.once('error', fail);
     server.listen(places.socket, done);
   });
-  // A connection that cannot be accepted, for want of handles, is one client's trouble.
+  // A connection that cannot be accepted for lack of handles affects one client only.
   server.on('error', logError);
   if (process.platform !== 'win32') chmodSync(places.socket, 0o600);
   server.maxConnections = mostConnections;
@@ -237,7 +237,7 @@ function serve(socket: Socket): void {
         waiting.delete(message.id);
         return sendAnswer(socket, message, answer);
       });
-      // One that asks faster than it reads is heard again when it has read.
+      // A client that asks faster than it reads is served again once it has read.
       return untilRead(socket);
     },
     (why) => logError(`${new Date().toISOString()} A connection was closed: it sent ${why}.`),
@@ -300,6 +300,6 @@ function removeSocketFolder(): void {
   try {
     rmdirSync(folder);
   } catch {
-    // It is empty and no reason to stay.
+    // An empty folder is no reason to stay.
   }
 }

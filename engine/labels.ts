@@ -41,7 +41,7 @@ export function spansOf(length: number, isDocument: boolean, { maxLength, docume
   for (let to = maxLength; to < length;) {
     const from = to - context;
     to = Math.min(length, from + maxLength);
-    // The first token of all is never trained, so that a part of one more has nothing to learn.
+    // The very first token is never trained, so a part with only one more token has nothing to learn.
     if (to - from > Math.max(1, context)) spans.push({ from, to, context });
   }
   return spans;

@@ -18,8 +18,8 @@ export interface ProcessIdentity {
   /** Says when it started, as the system writes it; null when the system cannot be asked. */
   readonly started: string | null;
   /**
-   * The id of the start of the machine, from which `started` counts; left out when the system has none. Locks of earlier
-   * versions do not have it.
+   * Gives the id of the start of the machine, from which `started` counts. It is left out when the system has none, and in
+   * locks of earlier versions.
    */
   readonly boot?: string;
 }
@@ -28,15 +28,15 @@ export interface ProcessIdentity {
 interface LockedFolder {
   /** Gives its path, links resolved. */
   readonly path: string;
-  /** Its device and inode. A folder keeps them when it is moved; a copy has others. */
+  /** Gives its device and inode. A folder keeps them when it is moved; a copy has others. */
   readonly id: string;
 }
 
 /** Describes who holds a lock. */
 export interface LockHolder extends ProcessIdentity {
-  /** The process that the holder works for; left out when it works for none. */
+  /** Identifies the process that the holder works for. It is left out when there is none. */
   readonly host?: ProcessIdentity;
-  /** The locked folder; locks of earlier versions do not have it. */
+  /** Names the locked folder. Locks of earlier versions do not have it. */
   readonly folder?: LockedFolder;
 }
 
@@ -157,7 +157,7 @@ function removeStale(path: string, stale: string): void {
     try {
       linkSync(away, path);
     } catch {
-      // A third one was faster; whoever holds the lock now will answer.
+      // A third one was faster; the process that holds the lock now will answer.
     }
   }
   rmSync(away, { recursive: true, force: true });

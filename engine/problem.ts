@@ -93,7 +93,7 @@ const inSentence =
  * (`\u001b`), and the middle of a text longer than `longest` characters is left out.
  */
 export function shown(text: string, longest = longestSentence): string {
-  // Spelled out, a character is up to six.
+  // An escaped character takes up to six.
   return shortened(shortened(text, longest).replace(inSentence, spelled), longest);
 }
 
@@ -159,7 +159,7 @@ export class Problem extends Error {
     this.hint = shown(hint);
     this.line = options.line;
     this.text = options.text === undefined ? undefined : shown(options.text);
-    // A longer name is left out, because no person could give it back.
+    // A longer name is left out, because no person could type it.
     this.field = (options.field?.length ?? 0) > longestSentence ? undefined : options.field;
   }
 

@@ -22,7 +22,7 @@ export function processStatus(pid: number): ProcessStatus | null {
       return { state: stateOf(fields[0] ?? ''), started: fields[19] ?? null };
     }
     if (process.platform === 'darwin') {
-      // Two processes with other languages or time zones must read the same.
+      // Processes with different languages or time zones must read the same.
       const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
       const said = execFileSync('ps', ['-o', 'state=,lstart=', '-p', String(pid)], { encoding: 'utf8', env }).trim();
       return { state: stateOf(said), started: said.replace(/^\S+\s+/, '') || null };

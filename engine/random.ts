@@ -12,7 +12,7 @@ export function streamOf(name: string): number {
 
 /** Computes Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011). */
 export function threefry(key: readonly [number, number], counter: readonly [number, number]): [number, number] {
-  // Plain variables and no lists: an adapter draws millions of numbers before its first step.
+  // Plain variables are used instead of lists, because an adapter draws millions of numbers before its first step.
   let a = key[1] | 0;
   let b = 0x1bd11bda ^ key[0] ^ key[1];
   let c = key[0] | 0;

@@ -190,7 +190,7 @@ async function meetHost(places: HostPlaces, options: HostOptions, halted: AbortS
       const how = exit.signal === null ? `exit code ${exit.code}` : exit.signal;
       throw new Problem('host-unreachable', `The engine could not start (${how}).`, `Its log is ${places.log}.`);
     }
-    // Another host held the lock and may be leaving just now; ours stepped back. Ask again from time to time.
+    // Another host held the lock and may be ending just now, so ours gave up. Ask again from time to time.
     if (performance.now() - startedAt > 1000) start();
   }
   throw new Problem(
@@ -209,12 +209,12 @@ function startHost(
   const log = openSync(places.log, 'a', 0o600);
   const child = spawn(options.node ?? process.execPath, [...hostMemory, entry, '--data-dir', places.dataDir], {
     detached: true,
-    // The host outlives us: it must not hold the folder we were started in.
+    // The host outlives this process, so it must not keep the folder in use that we were started in.
     cwd: places.dataDir,
     stdio: ['ignore', log, log],
     windowsHide: true,
-    // Types are taken out of our code and it is compiled once, for the host and all of its jobs: most of a second for each job. Where
-    // whoever starts us keeps compiled code already, ours is kept there.
+    // Our code is stripped of types and compiled once for the host and all of its jobs, which saves most of a second for each
+    // job. Where the process that starts us already has a compile cache, ours is kept there.
     env: { NODE_COMPILE_CACHE: join(places.dataDir, 'cache', 'code'), ...process.env, ...options.env },
   });
   closeSync(log);
@@ -342,7 +342,7 @@ class SocketClient implements HostClient {
     try {
       answer = JSON.parse(waiting.parts.join(''));
     } catch {
-      // What is no JSON is no answer either.
+      // Text that is not JSON is not an answer either.
     }
     if (isAnswer(answer)) this.#settle(id, answer);
     else this.#leave('parts that make no answer');

@@ -181,7 +181,7 @@ export function runCommand(studio: Studio, id: string): void {
 /** Runs the command that a key press means, and returns whether there is one. */
 export function runShortcut(studio: Studio, event: KeyboardEvent): boolean {
   const command = commands.find(({ shortcut }) => shortcut !== null && matches(shortcut, event));
-  // Taking back what was typed belongs to the field that has the focus.
+  // Undoing what was typed is left to the field that has the focus.
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
   if (command === undefined || (command.id === 'undo' && typing)) return false;
   const action = command.action(studio);

@@ -228,7 +228,7 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     const isByName = typeof value === 'object' && !(Array.isArray(value) && value.length > 0);
     if (!isByName || !Object.values(value).every((number) => typeof number === 'number' && number > 0))
       throw invalid(`'${field}' must give numbers by name`);
-    // Each is held against every module.
+    // Each expression is matched against every module.
     const entries = Object.keys(value);
     if (entries.length > mostPatterns)
       throw invalid(`'${field}' has ${entries.length} names, and ${mostPatterns} are the most`);

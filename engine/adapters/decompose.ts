@@ -90,7 +90,7 @@ export function thinQr(w: Matrix, k: number): { readonly q: Matrix; readonly r: 
     }
     norm = Math.sqrt(norm);
     const sign = v[step]! < 0 ? -1 : 1;
-    // A column that is already there is not reflected.
+    // A column that is already reduced is not reflected.
     const isDone = norm === Math.abs(v[step]!);
     v[step]! += sign * norm;
     if (isDone) v.fill(0);

@@ -66,7 +66,7 @@ export interface AdapterFileFacts extends AdapterHashes {
 /** Describes an adapter whose file is known, for its version. */
 export function describeAdapter({ config, shape }: AdapterOutline, file: AdapterFileFacts): AdapterDescription {
   const names = shape.modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1));
-  // Full training has neither; they are told as the file will be read.
+  // Full training has neither; the values are those with which the file will be read.
   const { rank, alpha } = config.method === 'full' ? fullConfig(null) : config;
   return { rank, alpha, targetModules: [...new Set(names)], parameters: shape.length, ...file };
 }

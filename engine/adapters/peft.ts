@@ -86,7 +86,7 @@ export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
   const [ofEmbedding, ofHead] = [rowsOf(embedding), rowsOf(head)];
   const found = ofEmbedding ?? ofHead;
   if (found === null || (found === vocabularySize && (ofHead ?? found) === found)) return null;
-  // A copy of a tied embedding is its head too; what was trained whole has parted from it, and each needs rows of its own.
+  // A copy of a tied embedding is its head too. A tensor trained whole has separated from it, and each needs its own rows.
   const isOne = tiedEmbeddings && !partsTied(dir, spec);
   const complete = isOne || (ofEmbedding !== null && ofHead !== null);
   const changed = (of: number | null): string => (of === null ? `none of its own, so ${vocabularySize}` : String(of));
@@ -120,7 +120,7 @@ function settled(dir: string, given: AdapterConfig, stored: Stored, base: BaseMo
   for (const tensor of extra) {
     const { name } = tensor;
     const copy = stored.get(name);
-    // Files that keep it in another form say nothing that could be compared; it is named as left over.
+    // A tensor stored in another layout cannot be compared; it is reported as left over.
     if (copy === undefined || hubLayout(tensor, spec) !== null) continue;
     if (copy.shape.join() !== tensor.shape.join()) {
       if (name === embedding || name === head) requireShape(path, copy, tensor.shape, name, null, spec);

@@ -52,7 +52,7 @@ function rescaled(config: AdapterConfig, factor: number): AdapterConfig {
   const times = (pattern: Readonly<Record<string, number>>, by: number) =>
     Object.fromEntries(Object.entries(pattern).map(([name, value]) => [name, rounded(value * by)]));
   const ofAlpha = config.rslora ? Math.sqrt(factor) : factor;
-  // There and back must be the same number.
+  // Converting there and back must give the same number.
   const rounded = (value: number) => Number(value.toPrecision(12));
   return {
     ...config,

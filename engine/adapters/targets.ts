@@ -105,7 +105,7 @@ function ofPattern(pattern: Readonly<Record<string, number>>, path: string): num
 function isAdapted({ path }: TargetModule, config: AdapterConfig, linears: ReadonlySet<string>): boolean {
   const { excludeModules, layers, layersPattern } = config;
   if (excludeModules.length > 0 && matches(path, excludeModules)) return false;
-  // A module that is trained whole, and what lies in it, gets no adapter.
+  // A module that is trained whole gets no adapter, and neither do the modules in it.
   if (config.modulesToSave.some((name) => `.${path}.`.includes(`.${name}.`))) return false;
   const chosen = config.targetModules;
   const isTarget = chosen === 'all-linear' ? linears.has(path) : matches(path, chosen);

@@ -40,7 +40,7 @@ export const data: Command = {
       model: args.model(),
       data: args.files('data'),
       rowSettings: args.rowSettings(),
-      // A day that a chat template prints, such as that of a run.
+      // This is the day that a chat template prints, such as that of a run.
       ...(date === undefined ? {} : { day: requireDay(date) }),
     };
     const maxLength = args.number('max-length', defaultRecipe().maxLength, { min: 1, integer: true });

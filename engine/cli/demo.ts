@@ -62,7 +62,7 @@ async function followSample(client: HostClient, output: Output): Promise<SampleS
     if (state.progress !== null) output.progress(state.progress);
     if (state.runId !== null && !following) {
       following = true;
-      // How the run ends is told by the sample itself.
+      // The sample itself reports how the run ends.
       followRun(client, state.runId, output).catch(() => {});
     }
     if (['done', 'failed', 'stopped'].includes(state.phase)) settle(state);

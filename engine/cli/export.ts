@@ -43,7 +43,7 @@ export const exportCommand: Command = {
     const request = {
       model: args.model(),
       adapters: readWeights(args.list('adapter')),
-      // The table of exports refuses what it does not know, with what it does.
+      // The table of exports refuses unknown formats and names the known ones.
       format: args.required('format') as ExportFormat,
       quantization: (args.text('quantization')?.toLowerCase() ?? null) as Quantization | null,
       out: args.path('out'),

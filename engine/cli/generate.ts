@@ -45,7 +45,7 @@ export const generate: Command = {
       if (streamId === request.streamId) output.piece(text);
     });
     const result = await client.request('generate.start', { ...request, prompt: prompts[0]! }).catch((error: unknown) => {
-      // A text for a model without a chat template is continued as it stands.
+      // A text for a model without a chat template is continued as it is.
       const next = prompts[1];
       if (next === undefined || !(error instanceof Problem && error.code === 'template-missing')) throw error;
       return client.request('generate.start', { ...request, prompt: next });

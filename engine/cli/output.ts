@@ -21,7 +21,7 @@ export class Output {
 
   constructor(json: boolean) {
     this.json = json;
-    // A reader such as `head` may have seen enough; the work itself goes on.
+    // A reader such as `head` may close the pipe early; the work itself continues.
     for (const stream of [process.stdout, process.stderr])
       stream.on('error', (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EPIPE') throw error;

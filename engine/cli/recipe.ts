@@ -19,7 +19,7 @@ export function readRecipe(args: Arguments): RecipeInput {
     if (given.has(key)) throw new Problem('recipe-invalid', `--set gives '${key}' more than once.`, 'Give every field once.');
     given.set(key, parseFieldText(key, pair.slice(equals + 1)));
   }
-  // Each by itself: `--set rank` may take the place of a file's `r`, but neither may give both.
+  // They are checked separately: `--set rank` may replace a file's `r`, but neither may give both.
   const fromFile = ownNames(file === undefined ? {} : readFile(file));
   const set = ownNames(Object.fromEntries(given));
   const input = { ...fromFile.fields, ...set.fields };

@@ -53,7 +53,7 @@ export async function generate(source: LogitSource, input: GenerateInput): Promi
     input.onToken?.(token, delta);
     if (stops.has(token)) break;
     next = [token];
-    // A run of the graph blocks this process: let messages (a stop) arrive between tokens.
+    // A run of the graph blocks this process, so messages such as a stop are let in between tokens.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
   const rest = (await stream?.flush()) ?? '';
@@ -87,7 +87,7 @@ export function chooseToken(
       ids = likeliest(logits, best, weights, share);
       weights = weigh(ids);
     }
-    // The smallest set of best tokens that reaches topP; the one that crosses it belongs to it.
+    // This is the smallest set of best tokens that reaches topP, including the token that crosses it.
     kept = 1;
     total = weights[0]!;
     while (kept < ids.length && total < share) total += weights[kept++]!;

@@ -130,7 +130,7 @@ const harmless = /^[\p{L}\p{M}\p{N} .,:;()+=/%'’~^{}"-]*$/u;
  */
 function plain(text: string): string {
   const line = shown(text, 10 * longestName);
-  // A hub makes links of addresses; an underscore within a word stands for itself.
+  // A hub turns addresses into links; an underscore within a word is literal.
   const isHarmless = harmless.test(line.replace(/(?<=[\p{L}\p{N}])_+(?=[\p{L}\p{N}])/gu, '')) && !/:\/\/|www\./i.test(line);
   return isHarmless ? line : code(line);
 }

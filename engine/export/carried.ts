@@ -81,7 +81,7 @@ const { parse, rawJSON } = JSON as unknown as {
 function withoutCode(path: string): string {
   const text = readText(path, fileLimit);
   if (!text.includes('"auto_map"')) return text;
-  // Refuses what is no JSON in words.
+  // This refuses a file that is not JSON with a clear message.
   readJsonObject(path, fileLimit);
   const spelled = (_: string, value: unknown, { source }: { readonly source: string }): unknown =>
     typeof value === 'number' ? rawJSON(source) : value;

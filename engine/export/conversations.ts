@@ -62,7 +62,7 @@ export async function compareTokenizers(expected: Tokenizer | null, found: Token
   if (expected.addBos !== found.addBos) return check(false, 'only one of the two puts the first special token in front');
   if (expected.addEos !== found.addEos) return check(false, 'only one of the two puts the last special token behind');
   for (const role of ['bos', 'eos', 'unknown', 'padding'] as const)
-    // What is not asked for may be any token: GGUF cannot say that there is none.
+    // A token that is not used may be any: GGUF cannot say that there is none.
     if (expected[role] !== null && expected[role] !== found[role])
       return check(false, `the ${role} token is ${expected[role]}, but ${found[role] ?? 'none'} in the export`);
   const ends = differingEnds(expected, found);
@@ -99,7 +99,7 @@ export async function compareConversations(
   let tokens = 0;
   for (const [i, messages] of conversations.entries()) {
     const [a, b] = [await idsOf(expected, template, messages), await idsOf(found, other, messages)];
-    // A template may refuse a conversation, a system message for one: then both must.
+    // A template may refuse a conversation, for example for its system message; then both must.
     if (a === null && b === null) continue;
     const at = differsAt(a, b);
     if (at !== null) {
@@ -136,7 +136,7 @@ const addedTokenBounds = { alone: 512, inText: 64 };
  * the start.
  */
 export function addedTokenTexts({ addedTokens }: Pick<Tokenizer, 'addedTokens'>): string[] {
-  // SentencePiece writes white space so; a text has it as it is.
+  // SentencePiece writes white space like this; in a text it is a space.
   const tokens = [...addedTokens.values()].map((token) => (/^\u2581+$/.test(token) ? ' '.repeat(token.length) : token));
   const step = Math.max(1, tokens.length / addedTokenBounds.alone);
   const alone = Array.from({ length: Math.ceil(tokens.length / step) }, (_, i) => tokens[Math.floor(i * step)]!);

@@ -33,7 +33,7 @@ export class Predictions {
       if (found[i]! > found[topFound]!) topFound = i;
     }
     this.positions++;
-    // A value that is no number compares as false everywhere; it must not pass as equal.
+    // Comparisons with NaN are always false, and NaN must not pass as equal.
     this.maxLogitDifference = Number.isFinite(sum) ? Math.max(this.maxLogitDifference, difference) : Infinity;
     this.#sumOfDifferences += sum;
     this.#logits += expected.length;

@@ -55,7 +55,7 @@ export async function readFingerprint(path: string): Promise<Fingerprint> {
   const isFolder = statSync(path).isDirectory();
   const around = isFolder ? readManifest(path) : readManifest(dirname(path));
   const name = basename(path);
-  // A file of another folder that happens to have one is none of its files.
+  // A file in another folder that happens to have the same name is not one of its files.
   const manifest = around !== null && (isFolder || around.files.some((file) => file.name === name)) ? around : null;
   const files = (await hashFiles(path)).filter((file) => file.name !== manifestName);
   const written = manifest?.files.filter((file) => isFolder || file.name === name) ?? null;

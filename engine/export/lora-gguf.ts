@@ -49,7 +49,8 @@ export async function writeLoraGguf(
   const { shape, parameters } = onlyAdapter(adapters);
   const refusal = loraGgufRefusal(spec, shape);
   if (refusal !== null) throw refusal;
-  // llama.cpp scales each product by one alpha over its own rank: what a module's scale is otherwise goes into its B.
+  // llama.cpp scales each product by one alpha over its own rank. Where a module's scale differs, the rest is multiplied into
+  // its B.
   const [first] = shape.modules;
   assert(first !== undefined, 'an adapter adapts something');
   const alpha = first.scale * first.rank;

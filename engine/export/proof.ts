@@ -57,7 +57,7 @@ export function proofRows(rows: readonly SourceRow[], spec: DecoderSpec): ProofR
       if (labels[t + 1] !== ignored) positions.push(t);
     if (positions.length === 0) continue;
     found += positions.length;
-    // The token that follows the last position is kept: how likely it is, is compared too.
+    // The token that follows the last position is kept, because its likelihood is compared too.
     chosen.push({ inputIds: inputIds.slice(0, positions.at(-1)! + 2), positions, messages });
   }
   return chosen;
@@ -221,7 +221,7 @@ export async function proveExport(request: ProofRequest): Promise<Proof> {
     maxLogitDifference: compared.maxLogitDifference,
     top1Agreement: compared.top1Agreement,
   };
-  // No rounding explains another tensor, or a logit that is no number (weights too large for half precision do).
+  // Rounding cannot explain a different tensor, nor a logit that is NaN (weights too large for half precision can).
   const broken = (weights?.value ?? 0) > anotherTensor || !Number.isFinite(compared.maxLogitDifference);
   const wrong = certain === 'values' ? !proof.passed : certain === 'rounding' && weights?.passed === false;
   if (wrong || broken) throw new ProofFailed(request.path, proof);
@@ -286,7 +286,7 @@ async function comparePredictions(
   let candidate: Candidate | null = null;
   try {
     const [adapted, plain] = [reference.feeds(adapters), reference.feeds([])];
-    // An adapter that was read back stands on the same base, in the same session.
+    // An adapter that was read back uses the same base, in the same session.
     const ofAdapter = adapterBack && reference.feeds([{ adapter: adapterBack, weight: 1 }]);
     if (exported !== null) {
       const runner = await LogitsRunner.open(exported, [], { threads, cacheDir: workDir, openSession });

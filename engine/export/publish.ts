@@ -38,7 +38,7 @@ export async function publish(
   const name = extensible(basename(path));
   const work = join(parent, `${partialPrefix}${name}-${process.pid}`);
   try {
-    // This comes before the check of what is there, because a try that was killed may have moved that aside.
+    // This comes before the check of the existing result, because a killed attempt may have moved it aside.
     dropWork(work, path);
     if (existsSync(parent)) removeAbandoned(path, name);
     refuseExisting(place);

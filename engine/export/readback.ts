@@ -24,7 +24,7 @@ export async function compareWeights(
   for (const [done, { name }] of tensors.entries()) {
     await onProgress(done, tensors.length);
     const error = relativeError(merged.weights.read(name), exported.weights.read(name));
-    // An error that is no number must not pass as small.
+    // An error that is NaN must not pass as small.
     if (!(error <= worst.error)) worst = { name, error: Number.isNaN(error) ? Infinity : error };
   }
   const { name, error } = worst;

@@ -41,7 +41,7 @@ export function makeFolder(path: string, mode?: number): void {
   try {
     mkdirSync(path, mode === undefined ? {} : { mode });
   } catch (error) {
-    // Somebody else may have made it in the meantime.
+    // Another process may have made it in the meantime.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
@@ -118,7 +118,7 @@ function openRegular(path: string): number {
 
 function openForReading(path: string): number {
   try {
-    // Non-blocking, so that a named pipe is refused below instead of waited for.
+    // The file is opened non-blocking, so that a named pipe is refused below instead of waited for.
     return openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
@@ -168,7 +168,7 @@ export function requireInside(folder: string, path: string): void {
     const from = relative(place, target);
     return from === '' || (from !== '..' && !from.startsWith(`..${sep}`) && resolve(from) !== from);
   };
-  // The folder itself may be one in a snapshot.
+  // The folder itself may be in a snapshot.
   const cache = /^(.*[\\/]models--[^\\/]+)[\\/]snapshots[\\/][^\\/]+/.exec(root)?.[1];
   if (isWithin(root) || (cache !== undefined && isWithin(join(cache, 'blobs')))) return;
   throw new Problem(
@@ -259,7 +259,7 @@ export function readText(path: string, limit: number): string {
         `'${path}' has ${size} bytes, more than ${limit}.`,
         'This does not look like the right file.',
       );
-    // What an empty file means is for its reader to say.
+    // The reader of an empty file decides what it means.
     if (size > 0) refuseStandIn(path, descriptor, size);
     try {
       return new TextDecoder('utf-8', { fatal: true }).decode(readExactly(descriptor, path, 0, size));

@@ -21,7 +21,7 @@ export function publishFolder(path: string, write: (folder: string) => void): vo
     mkdirSync(beside);
     write(beside);
     syncFolder(beside);
-    // A folder cannot be renamed over a full one: the old one steps aside first.
+    // A folder cannot be renamed over one that is not empty, so the old one is moved aside first.
     const old = `${beside}-old`;
     const replaces = existsSync(path);
     if (replaces) renameSync(path, old);

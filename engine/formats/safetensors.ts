@@ -263,7 +263,7 @@ function makeHeader(plan: readonly SafetensorsPlan[], metadata: Readonly<Record<
     offset = end;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
-  // Padded with spaces to a multiple of 8, as the Rust crate does, so that the data is aligned.
+  // The header is padded with spaces to a multiple of 8, as the Rust crate does, so that the data is aligned.
   const bytes = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
   bytes.set(json, 8);

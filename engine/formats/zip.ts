@@ -141,7 +141,7 @@ function inflated(path: string, bytes: Buffer, length: number): Buffer {
     const result = inflateRawSync(bytes, { maxOutputLength: Math.max(1, length) });
     if (result.length === length) return result;
   } catch {
-    // Said below.
+    // The failure is reported below.
   }
   throw damaged(path);
 }

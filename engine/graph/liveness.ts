@@ -61,7 +61,7 @@ export class Liveness {
         freed[end]! += size;
       }
       allocations += begun.length;
-      // One turn of a loop is alive at once.
+      // Only one iteration of a loop is alive at a time.
       const inLoop = this.#bodies[i]!.reduce((sum, body) => sum + body.peak(dims).bytes, 0);
       if (alive + inLoop > peak.bytes) peak = { bytes: alive + inLoop, inLoop };
       alive -= freed[i]!;
@@ -87,7 +87,7 @@ function plannedBlocks(graph: GraphParts, order: readonly Node[]): readonly (rea
   return order.map((node, i) => {
     const begun: Block[] = [];
     const written = node.outputs.map((output, j) => {
-      // What the graph answers with is never handed on, and stays to the end.
+      // Results of the graph are never reused, and stay to the end.
       const taken = answers.has(output)
         ? undefined
         : ((j === 0 ? overInput(node, blockOf, uses) : undefined) ?? free.get(kindOf(output))?.pop());
@@ -110,7 +110,7 @@ function plannedBlocks(graph: GraphParts, order: readonly Node[]): readonly (rea
       uses.set(block, uses.get(block)! - 1);
       give(block);
     }
-    // Nobody reads it.
+    // Nothing reads it.
     for (const block of written) if (uses.get(block) === 0) give(block);
     return begun;
   });

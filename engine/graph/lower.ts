@@ -28,7 +28,7 @@ class Lowered implements Lowering {
 
   constructor(graph: Graph, sizes: Readonly<Record<string, number>>) {
     this.#sizes = new Map(Object.entries(sizes));
-    // RotaryEmbedding alone takes int64, as it comes.
+    // Only RotaryEmbedding takes int64, so its input stays as it is.
     const positions = new Set(graph.nodes.filter(({ type }) => type === 'RotaryEmbedding').map(({ inputs }) => inputs[1]!));
     for (const input of graph.inputs) {
       const { name, dtype } = input;

@@ -35,7 +35,7 @@ class Message {
   }
   #varint(value: number): void {
     let rest = value;
-    // What is below 0 takes all of its 64 bits.
+    // A negative number takes all of its 64 bits.
     const least = value < 0 ? 9 : 0;
     for (let bytes = 0; bytes < least || rest > 127; bytes++) {
       this.#byte((rest & 127) | 128);
@@ -163,8 +163,8 @@ function writeGraph(message: Message, graph: GraphParts, locate: Locate): void {
     .messages(12, graph.outputs, (part, [name, value]) => writeValueInfo(part, value, name))
     .messages(
       13,
-      // Of what shape every result is. Left to find that out, ONNX Runtime gives each unknown dimension a name of its own, finds no memory
-      // to use again, and goes through all that is free for every node: seconds for a training step.
+      // The shape of every result is stated. Otherwise ONNX Runtime gives each unknown dimension its own name, cannot reuse
+      // memory, and searches all free blocks for every node, which takes seconds for a training step.
       nodes.flatMap(({ outputs }) => outputs).filter((value) => !outputNames.has(value)),
       (part, value) => writeValueInfo(part, value, value.name),
     );

@@ -40,7 +40,7 @@ export function defineOp(definition: OpDefinition<undefined>): PlainOp;
 export function defineOp<A>(definition: OpDefinition<A>): Op<A>;
 export function defineOp<A>(definition: OpDefinition<A>): Op<A> {
   const op = (g: Graph, inputs: readonly Value[], attributes: A): Value => {
-    // Operations inside an operation are its own affair: they leave no trace on the tape.
+    // Operations inside an operation are not recorded on the tape.
     const [output, ...saved] = g.record(() => definition.forward(g, inputs, attributes)).result;
     g.remember({
       name: definition.name,

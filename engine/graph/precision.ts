@@ -40,7 +40,7 @@ class Retyped {
       this.#places.set(input, place);
     }
     for (const [value, place] of adopted(graph, this.g)) this.#places.set(value, place);
-    // Each is written in the types that it is read in.
+    // Each is written in the types in which it is read.
     for (const { value, data } of graph.constants.values()) this.#constants.set(value, data);
   }
 

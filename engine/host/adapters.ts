@@ -34,7 +34,7 @@ export class AdapterRegistry {
       modelPath: run.modelPath,
       datasetName: run.datasetName,
       ...{ step, evalLoss, ...adapter },
-      // The event of an earlier studio has none.
+      // Events of an earlier studio have none.
       configHash: adapter.configHash ?? null,
     });
     return store.adapters.ofRun(run.id)!;
@@ -49,7 +49,7 @@ export class AdapterRegistry {
 
   async import(projectId: string, chosen: string, modelId: string, { signal }: Asker): Promise<AdapterVersion> {
     requireAbsolute(chosen);
-    // Whichever of its files a person chose.
+    // A person may have chosen any of its files.
     const path = adapterFolderOf(chosen) ?? chosen;
     const { store, supervisor } = this.#context;
     found(store.projects.get(projectId), 'project', projectId);

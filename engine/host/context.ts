@@ -74,7 +74,7 @@ export async function runReader<T>(
   let at: Progress['at'];
   let isSilent = false;
   const onMessage: JobOptions['onMessage'] = (message) => {
-    // Nothing else counts: a process may well live and go round in circles.
+    // Nothing else counts, because a process may be alive and loop for ever.
     if (message.type !== 'progress') return;
     timer.refresh();
     at = message.progress.at;

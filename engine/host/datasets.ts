@@ -104,7 +104,7 @@ export class Datasets {
     return dataset;
   }
 
-  /** All versions of a data set with what each differs in from the one it was made of, the newest first. */
+  /** Returns all versions of a data set, newest first, each with how it differs from the one that it was made from. */
   versions(id: string): readonly VersionDifference[] {
     found(this.#context.store.datasets.get(id), 'data set', id);
     const versions = this.#context.store.datasets.versions(id);
@@ -140,7 +140,7 @@ export class Datasets {
     const version = found(datasets.version(ref.versionId), 'version of a data set', ref.versionId);
     const { name } = found(datasets.get(version.datasetId), 'data set', version.datasetId);
     if (version.files.every(({ sha256 }) => sha256 !== null)) return versionAt(version, name);
-    // An earlier studio kept one hash of all files, which says of none of them whether it is the one that changed.
+    // An earlier studio kept one hash of all files, which does not show which of them changed.
     const scan = await this.#scan(dataFilesOf(version), asker);
     if (scan.hash !== version.hash)
       return versionAt({ ...version, files: version.files.map((file) => ({ ...file, sha256: version.hash })) }, name);

@@ -154,7 +154,7 @@ export class Devices {
       try {
         writeFileAtomic(this.#file, JSON.stringify([...this.#verdicts], null, 2));
       } catch (error) {
-        // Nothing depends on it: it is found out again at the next start.
+        // A failure does not matter, because the verdict is determined again at the next start.
         logError(error);
       }
       return verdict;
@@ -178,7 +178,7 @@ function readVerdicts(path: string): Map<string, Verdict> {
   try {
     return new Map(JSON.parse(readText(path, longestFile)) as [string, Verdict][]);
   } catch {
-    // Nothing was kept yet, or it is damaged: everything can be tried again.
+    // The file is missing or damaged; every device can be tried again.
     return new Map();
   }
 }

@@ -84,7 +84,7 @@ export class Exports {
       this.#save(record);
       this.#context.emit('export.changed', record);
     };
-    // One that cannot even be recorded does not begin.
+    // An export that cannot even be recorded is not started.
     store.exports.put(record);
     put({});
     const job = startReported(
@@ -125,7 +125,7 @@ export class Exports {
     } catch (error) {
       const problem = toProblemValue(error);
       put(problem.code === 'stopped' ? { state: 'stopped' } : { state: 'failed', problem });
-      // Its process may have been killed, and then could not clear up.
+      // Its process may have been killed before it could clean up.
       this.#tidy(request.out);
       throw error;
     } finally {
@@ -153,7 +153,7 @@ export class Exports {
           ? run?.data
           : undefined
         : await this.#datasets.dataAt(importance, asker);
-    // Files that are named are those for the proof; of a data set and of a run it is the rows that were kept from training.
+    // Named files are the rows for the proof; of a data set or a run, the evaluation rows are.
     const split = data === undefined || 'versionId' in data ? 'eval' : 'train';
     return {
       ...(proof === undefined ? {} : { rows: { data: proof, split } }),

@@ -16,7 +16,7 @@ export async function identify(context: HostContext, path: string, client: Abort
   const print = await supervisor.run<Fingerprint>({ kind: 'identify', path }, { signal: client });
   const here = versionLyingAt(store, adapterFolderOf(path) ?? path);
   const hashes = print.files.filter(({ name }) => hasNumbers(name)).map(({ sha256 }) => sha256);
-  // The file of an export in the format of its adapter is the adapter's own, so what lies at the place of a version is that version.
+  // An export in the adapter's own format is the same file as the adapter, so a file at the path of a version is that version.
   const isVersion = here !== null && print.lineage === null;
   const same = isVersion
     ? null

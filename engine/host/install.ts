@@ -108,7 +108,7 @@ function run(
   return new Promise((resolve, reject) => {
     execFile(command, args, { ...options, maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);
-      // Progress is written over itself; the last line says what went wrong.
+      // Progress lines overwrite each other; the last line says what went wrong.
       const said = stderr.split(/[\r\n]+/).findLast((line) => line.trim() !== '');
       reject(
         new Problem(
@@ -158,7 +158,7 @@ async function copyInto(
   name: string,
   beside?: () => { readonly name: string; readonly content: string },
 ): Promise<void> {
-  // A file or a link there is a person's own too, also one that leads nowhere.
+  // A file or a link there belongs to the person too, even a link that leads nowhere.
   const there = lstatSync(folder, { throwIfNoEntry: false });
   if (there !== undefined && !(there.isDirectory() && readdirSync(folder).length === 0))
     throw new Problem(

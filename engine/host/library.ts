@@ -22,7 +22,7 @@ export class Library {
     this.#context.store.projects.insert(project);
     this.#context.emit('list.changed', { projectId: project.id, list: 'projects' });
     const preparing = this.addModel(project.id, embeddedModelPath(), { embedded: true })
-      // Without it the project is as good; adding a model by hand says what is wrong.
+      // The project works without it; adding a model by hand reports what is wrong.
       .catch((error: unknown) => logError(new Error('The embedded model was not added.', { cause: error })))
       .finally(() => this.#preparing.delete(project.id));
     this.#preparing.set(project.id, preparing);
@@ -60,7 +60,7 @@ export class Library {
     this.project(projectId);
     requireAbsolute(chosen);
     const place = resolve(chosen);
-    // Whichever of its files a person chose.
+    // A person may have chosen any of its files.
     const path = modelFolderOf(place) ?? place;
     const info = await this.#inspectModel(path, acceptFields, asker);
     const model = this.#context.store.models.put({

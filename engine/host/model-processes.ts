@@ -141,7 +141,7 @@ export class ModelProcesses {
     const onProgress = this.#progressOf(held, asker);
     const signal = AbortSignal.any([asker.signal, replaced.signal]);
     const answer = this.#ask(held, request, { silenceSeconds, signal, onProgress });
-    // Only now: what both of them need is then not begun anew.
+    // The earlier question ends only now, so that work that both of them need is not started again.
     before?.abort();
     try {
       return await answer;

@@ -12,7 +12,7 @@ const folders = ['host', 'cache', 'backups', 'damaged', 'healing', 'runs'];
  * people when the folder belongs to somebody else, or when access cannot be revoked; null when nobody else has access.
  */
 export function ownedAlone(dataDir: string): ProblemValue | null {
-  // Windows gives a folder below a person's own to that person alone.
+  // On Windows a folder inside a person's own is accessible to that person alone.
   if (process.platform === 'win32') return null;
   const { uid } = userInfo();
   const owner = lstatSync(dataDir).uid;
@@ -26,7 +26,7 @@ export function ownedAlone(dataDir: string): ProblemValue | null {
   close(dataDir, 0o700);
   for (const name of folders) if (existsSync(join(dataDir, name))) close(join(dataDir, name), 0o700);
   for (const name of files) close(join(dataDir, name), 0o600);
-  // Some file systems know no rights, and say nothing when they are set.
+  // Some file systems have no permissions, and ignore attempts to set them.
   if ((lstatSync(dataDir).mode & 0o077) === 0) return null;
   return {
     code: 'not-allowed',

@@ -254,7 +254,7 @@ const exportRequest = object<ExportRequest>({
       ['path', object<Extract<ExportedAdapter, { path: string }>>({ path: text, weight })],
     ),
   ),
-  // The table of exports says which there are.
+  // The table of exports lists the valid names.
   format: text as Check<ExportFormat>,
   quantization: or(text as Check<Quantization>, null),
   out: text,

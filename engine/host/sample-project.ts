@@ -54,7 +54,7 @@ export class SampleProject {
 
   start(): SampleState {
     if (this.#current !== null) return this.#state!;
-    // A sample that has trained and was only not counted to the end needs no second training.
+    // A sample that is trained and only not completely evaluated needs no second training.
     const { runId = null, phase = null } = this.#state ?? {};
     const { runs, adapters } = this.#context.store;
     if (runId !== null && phase !== 'done' && runs.get(runId)?.state === 'done' && adapters.ofRun(runId) !== null) {

@@ -73,6 +73,6 @@ function remove(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // A job reads it, where the system minds: it goes at another look.
+    // A job reads it, and the system refuses to remove it; the next pass will.
   }
 }

@@ -68,7 +68,7 @@ export class Unsaved {
       this.#pending.delete(name);
       pending.work();
     } catch (error) {
-      // Once for each in the log; a full disk has no space for more.
+      // Each is logged once, because a full disk has no space for more.
       if (pending.tries++ === 0) logError(new Error(`${name} is not stored yet`, { cause: error }));
       pending.reason = toProblemValue(error);
       if (this.#pending.has(name)) return;

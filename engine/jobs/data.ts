@@ -52,7 +52,7 @@ const mostRendered = 1024;
 export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: JobPort): Promise<null> {
   let held: { readonly paths: readonly string[]; readonly stamp: string; readonly model: ModelData } | null = null;
   port.onRequest(async (request, asker) => {
-    // Files that were replaced are another model.
+    // Replaced files count as another model.
     if (held === null || stampOf(held.paths) !== held.stamp) {
       const model = openModel(spec.model.path, spec.model.acceptFields);
       const paths = [spec.model.path, model.path, ...model.files];
@@ -280,12 +280,12 @@ class ViewedSet {
       };
       const read = () => this.source.read((examples) => facts.add(examples), watch);
       const { unused, repeated, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
-      // Nobody who waits for a report has to know.
+      // Clients that wait for a report need not know.
       if (notKept !== null)
         logError(`The tokens of ${this.#files.paths.join(', ')} are not kept for the next time: ${notKept}.`);
       return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes) };
     } catch (error) {
-      // Whoever asks next begins again.
+      // The next request begins again.
       this.#reading = null;
       throw error;
     }

@@ -56,7 +56,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   const day = (run && dayOfRun(run.record)) ?? today();
   const out = resolve(spec.out);
   const path = resultPath(out, existsSync(out) && statSync(out).isDirectory(), model, target);
-  // Read before anything is written, so that a bad row costs nothing.
+  // Rows are read before anything is written, so that a bad row costs nothing.
   const [proved, measured] = [filesOf(spec.rows), filesOf(spec.importance)];
   const rows = spec.proof ? await rowsOf(proved) : [];
   const importance = measured === null ? {} : { importance: await importanceOf(measured) };

@@ -99,7 +99,7 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
       start && 'the same',
       nowStart && (start !== null && (await isSameStart(start, nowStart)) ? 'the same' : 'another'),
     ],
-    // Without any the run goes on as well, and its record keeps what it was evaluated on.
+    // Without evaluation rows the run continues as well, and its record keeps what it was evaluated on.
     ['evaluation data', earlier.evaluation?.hash, now.evaluation?.hash],
   ];
   const other = parts.find(([, before, after]) => before !== undefined && before !== after);

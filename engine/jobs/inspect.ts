@@ -164,7 +164,7 @@ function inspectAdapter(path: string): Inspection {
   const config = readAdapterConfig(path);
   const tensors = [...readSafetensors(adapterFile(path).weights).tensors.values()];
   const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, extent) => product * extent, 1), 0);
-  // The base may be a name on a hub; only one that lies here can be checked against.
+  // The base may be a name on a hub; only a local one can be checked against.
   const base = config.base !== null && existsSync(config.base) ? config.base : null;
   const notes = base === null ? [] : openAdapter(openModel(base), path).notes;
   const summary = [

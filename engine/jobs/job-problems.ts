@@ -2,7 +2,7 @@
 import type { JobSpec, Progress } from '../contract.ts';
 import { Problem } from '../problem.ts';
 
-/** The rows that a job was at when it last reported progress; undefined when it reported none. */
+/** Gives the rows that a job was at when it last reported progress, or undefined when it reported none. */
 export type At = Progress['at'];
 
 /** Says how a process ended. `lastWords` is the end of its error output. */

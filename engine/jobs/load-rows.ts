@@ -61,7 +61,7 @@ export async function loadRows(
   port: JobPort,
 ): Promise<LoadedRows> {
   const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, day }, cache);
-  // Of a document every part is trained, where it is to be.
+  // Every part of a document is trained, if the settings say so.
   const store = new RowStore(maxTokens, settings.longDocuments === 'split' ? Number.POSITIVE_INFINITY : maxTokens);
   const findings = new RowFindings(tokenizer);
   const first: TokenRow[] = [];

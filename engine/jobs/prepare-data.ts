@@ -36,7 +36,7 @@ export async function prepareData(
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
   const splits = recipe.longDocuments === 'split';
-  // One token more than is trained, so that a row that is cut is known as such.
+  // One more token is kept than is trained, so that truncated rows are recognized.
   const settings = { ...reading, ...rowSettings(recipe), maxTokens: length + 1 };
   const loaded = await loadRows({ ...files, hashes }, model, tokenizer, settings, port);
   if (loaded.changed.length > 0)

@@ -101,7 +101,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPo
     );
   const record: RunRecord = {
     version: 1,
-    // An adapter to go on from decides its shape, whatever the recipe says.
+    // An adapter that training continues from decides the shape, whatever the recipe says.
     recipe: spec.adapterPath === null ? recipe : { ...recipe, ...adapterRecipe(adapter.config) },
     day,
     base: baseRecord(model, spec.cacheDir),
@@ -138,7 +138,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPo
     ...{ recipe, objective: objectives.sft, model, tokenizer, data, evaluation, longest, start, record },
     given: spec.adapterPath === null ? null : adapter,
     totalSteps: steps,
-    // Rows that are trained and evaluated say the same of both.
+    // Rows in both splits would give the same notes twice.
     notes: [...new Set(allNotes)],
   };
 }

@@ -107,9 +107,9 @@ export interface DataRecord {
 /** Defines a line of events.jsonl. Lines are only ever added. */
 export type RunEvent = BeginEvent | LogEvent | SampleEvent | CheckpointEvent | AdapterEvent | EndEvent;
 /**
- * A session of the run begins, at its start or from the checkpoint of `step`. Everything that was written earlier about later
- * steps no longer counts. By then run.json describes the session, and metrics.jsonl was cut back to that step, so it must be
- * read from its start again.
+ * Says that a session of the run begins, at its start or from the checkpoint of `step`. Everything that was written earlier
+ * about later steps no longer counts. By then run.json describes the session, and metrics.jsonl was cut back to that step, so
+ * it must be read from its start again.
  */
 export interface BeginEvent {
   readonly type: 'begin';
@@ -120,7 +120,7 @@ export interface BeginEvent {
   /** Gives the number of tokens of the longest row. */
   readonly longest: number;
 }
-/** The run reports something to people; the text is one or more sentences. */
+/** Reports something to people in one or more sentences. */
 export interface LogEvent {
   readonly type: 'log';
   readonly at: number;
@@ -132,7 +132,7 @@ export interface SampleEvent {
   readonly at: number;
   readonly sample: Sample;
 }
-/** A checkpoint is complete on the disk, and metrics.jsonl holds every step up to it. */
+/** Says that a checkpoint is complete on the disk, and that metrics.jsonl holds every step up to it. */
 export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly at: number;
@@ -141,7 +141,7 @@ export interface CheckpointEvent {
   readonly name: string;
   readonly bytes: number;
 }
-/** The run has finished, and its adapter is complete in `adapter/`, where it replaces an earlier one. */
+/** Says that the run has finished, and that its adapter is complete in `adapter/`, where it replaces an earlier one. */
 export interface AdapterEvent {
   readonly type: 'adapter';
   readonly at: number;

@@ -80,7 +80,8 @@ class ProcessPort implements JobPort {
         (error: unknown) => {
           const problem = reportProblem(error);
           this.send({ type: 'answer', id, answer: { problem } });
-          // Only the end of the process gives back what native threads go on taking. Whoever else waits asked for something else.
+          // Only the end of the process stops native threads and frees their memory. Other clients that wait asked for
+          // something else.
           if (problem.code === 'out-of-memory' || problem.code === 'tokenizer-unsupported')
             finish({ type: 'problem', problem: endedByAnother.toValue() });
         },

@@ -7,7 +7,7 @@ import { Problem } from '../problem.ts';
 
 export const runLockName = 'run.lock';
 
-/** The time in which a job without its host must end. */
+/** Gives the time in which a job without its host must end. */
 const millisecondsToBeGone = 5000;
 
 /** Takes the lock of a folder for the host of this job. Returns false when another job trains there. */
@@ -32,7 +32,7 @@ export function releaseRunLock(path: string): void {
  */
 function isTraining(path: string): boolean {
   const holder = lockHolder(lockIn(path));
-  // Where the system does not tell when a process started, another one may have its number: the job itself finds out.
+  // Where the system does not tell when a process started, another one may have its id; the job itself finds out.
   return holder !== null && holder.started !== null && !isLeft(holder);
 }
 

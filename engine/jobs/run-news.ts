@@ -26,7 +26,8 @@ export interface RunNews {
  * of their file, and known ones are returned again. Throws a Problem for a line that never ends.
  */
 export function readNews(folder: string, from: RunPosition): RunNews {
-  // Metrics first: whoever cuts them back says so before adding to them, so what was read of a file that was cut is found out by its events.
+  // Metrics are read first. The writer records that it cut them back before it adds to them, so the events reveal when the
+  // metrics that were read have been cut.
   let metrics = readLines(metricsIn(folder), from.metrics);
   const events = readLines(eventsIn(folder), from.events);
   const readable = events.values.filter(isEvent);

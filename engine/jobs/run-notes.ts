@@ -56,7 +56,7 @@ export async function sharedNotes(
   if (evaluation.length === 0) return [];
   const keys = evaluation.map(keyOf);
   const evaluated = new Set(keys);
-  // The examples that are trained may be many more, so their keys are not kept.
+  // There may be many more training examples, so their keys are not kept.
   const trained = new Set<string>();
   for await (const some of inTurns(examples, onTurn))
     for (const example of some) {

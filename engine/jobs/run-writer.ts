@@ -33,13 +33,13 @@ export class RunWriter {
   #isWritten = false;
   /** Says what to remove if the run does not reach its first step; null for a resumed run. */
   #begun: { readonly madeFolder: boolean } | null = null;
-  /** The lines that were logged before the session began. */
+  /** Holds the lines that were logged before the session began. */
   readonly #said: LogEvent[] = [];
   #metrics: LineFile | null = null;
   #events: LineFile | null = null;
   #isHeld = false;
   #evaluated: ReadonlySet<number> = new Set();
-  /** The loss of the newest evaluation, of this session or an earlier one; null when there is none. */
+  /** Gives the loss of the newest evaluation, of this session or an earlier one, or null when there is none. */
   #evalLoss: number | null = null;
 
   /**

@@ -29,7 +29,7 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
     stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],
   });
   let lastWords = '';
-  // Without a handle that is free, a child has no streams: it has never been.
+  // Without a free handle a child has no streams, because it was never started.
   const { stderr } = child;
   stderr?.setEncoding('utf8').on('data', (text: string) => {
     process.stderr.write(text);
@@ -56,7 +56,8 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
         if (!told) listener(code, signal, lastWords);
         told = true;
       };
-      // Messages may come after 'exit', and end with the channel. Words do too, unless somebody else has the stream as well.
+      // Messages may arrive after 'exit', and end with the channel. So does the error output, unless another process has the
+      // stream as well.
       child.on('exit', (code, signal) => {
         const afterMessages = () => {
           if (stderr === null || stderr.closed) tell(code, signal);

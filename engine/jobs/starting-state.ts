@@ -27,7 +27,7 @@ const changeable = ['epochs', 'maxSteps', 'evalEvery', 'saveEvery', 'keepCheckpo
 
 /** Returns the recipe that a resumed run continues with. A setting that would compute something else is refused. */
 export function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input: RecipeInput): Recipe {
-  // An adapter to go on from has decided the shape, whatever the recipe says.
+  // An adapter that training continues from has decided the shape, whatever the recipe says.
   const free: readonly string[] = startedFrom === null ? changeable : [...changeable, ...adapterKeys];
   const [before, now] = [requireRecipe(earlier), requireRecipe(input)];
   const given = givenFields(input, now);
@@ -100,7 +100,7 @@ export async function startingState(
 
 async function firstAdapter(cacheDir: string, recipe: Recipe, { model, whole, first }: Bases, port: JobPort): Promise<Adapter> {
   const base = model.info.name;
-  // How much is dropped belongs to the training, not to the adapter.
+  // The dropout rate belongs to the training, not to the adapter.
   if (first !== null) return { ...first, config: { ...first.config, dropout: recipe.dropout, base } };
   const adapter = newAdapter(recipe, model, base);
   const { method, initialization, seed } = recipe;

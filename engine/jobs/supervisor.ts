@@ -121,7 +121,7 @@ export class Job {
     this.#patience = patience;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.finished = promise;
-    // A job nobody waits for may fail without taking the host down.
+    // A job that nobody waits for may fail without ending the host.
     promise.catch(() => {});
     process.onMessage((message) => this.#receive(message, options));
     const gone = () => this.stop(secondsToTidy);
@@ -237,7 +237,7 @@ export class Job {
   /** Looks once a second for a sign of life, and ends a process that gives none. */
   #look(): void {
     this.#silentFor += 1;
-    // A process may be busy without its pulse being let through, as on a machine with far too much to do.
+    // A process may be busy without its pulse getting through, for example on an overloaded machine.
     const cpu = this.pid === undefined ? null : cpuTimeOf(this.pid);
     if (cpu !== null && this.#cpu !== null && cpu !== this.#cpu) this.#silentFor = 0;
     this.#cpu = cpu;

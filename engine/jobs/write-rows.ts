@@ -1,4 +1,4 @@
-/** Job `write-rows`: rows of files, with what was done to them, as a file of JSON Lines or Parquet. */
+/** Runs the job `write-rows`, which writes the rows of files, with all changes applied, to a file of JSON Lines or Parquet. */
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { JobSpec, WrittenRows } from '../contract.ts';

@@ -32,7 +32,7 @@ export function locateModel(path: string): LocatedModel {
     throw new Problem('file-missing', `There is no model at '${path}'.`, 'Check the path.', { cause });
   }
   if (statSync(real).isDirectory()) return locateInFolder(real, []);
-  // A file in a hub's cache is a link to another folder, under a name that says nothing.
+  // A file in a hub's cache is a link to another folder, where its name is a hash.
   const file = join(realpathSync(dirname(resolve(path))), basename(path));
   const folder = modelFolderOf(file);
   if (folder !== null) return { path: folder, format: 'hub', notes: [] };

@@ -60,7 +60,7 @@ export function readHubTemplate(folder: string): string | null {
     withFile(templatePath, (descriptor, size) => refuseStandIn(templatePath, descriptor, size));
     return readText(templatePath, textLimits.config);
   }
-  // The last is where transformers 4 kept the template of a model that also sees.
+  // The last is where transformers 4 kept the template of a multimodal model.
   return (
     configTemplate(optionalJson(folder, 'tokenizer_config.json')?.['chat_template']) ??
     configTemplate(optionalJson(folder, 'chat_template.json')?.['chat_template'])

@@ -151,7 +151,7 @@ export function sameNumbers(one: StoredTensor, other: StoredTensor): boolean {
     const values = other.load();
     return one.load().every((value, i) => value === values[i]);
   }
-  // Piece by piece: what differs mostly differs at once.
+  // Pieces are compared one by one, because different tensors usually differ at once.
   const piece = 1 << 20;
   return withFile(one.path, (a) =>
     withFile(other.path, (b) => {
@@ -207,7 +207,7 @@ export class StoredWeights implements ModelWeights {
   read(name: string): Float32Array {
     const tensor = this.#tensor(name);
     const packing = this.#packings.get(name);
-    // What a file has quantized keeps its values when it is packed.
+    // A quantized tensor of a file keeps its values when it is packed.
     if (packing?.from !== 'values') return tensor.load();
     const [rows, columns] = asMatrix(tensor.shape);
     return dequantizeRows(pack(tensor, packing), rows, columns, packing.bits, packing.blockSize);

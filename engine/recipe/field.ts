@@ -23,13 +23,13 @@ interface NumberField extends FieldBase {
 interface BooleanField extends FieldBase {
   readonly kind: 'boolean';
   readonly default: boolean;
-  /** What was done before there was this field, where that is not the default. */
+  /** Says what was done before this field existed, where that is not the default. */
   readonly before?: boolean;
 }
 interface ChoiceField extends FieldBase {
   readonly kind: 'choice';
   readonly default: string;
-  /** What was done before there was this field, where that is not the default. */
+  /** Says what was done before this field existed, where that is not the default. */
   readonly before?: string;
   readonly choices: readonly string[];
   /** Allows further values by a rule, such as a number at the end of a name. */
@@ -65,7 +65,7 @@ interface DateField extends FieldBase {
 }
 export type RecipeField = NumberField | BooleanField | ChoiceField | NamesField | MapField | LayersField | DateField;
 
-/** The type of the values of a field, by its row in the table. */
+/** Gives the type of the values of a field, by its row in the table. */
 export type FieldValue<F> = F extends { kind: 'number' | 'integer' }
   ? number
   : F extends { kind: 'boolean' }

@@ -1,6 +1,9 @@
 /** Reads the regular expressions by which PEFT names modules, which are written as in Python. */
 
-/** Names of modules are short; an engine for expressions takes no text of any length. */
+/**
+ * Limits the length of an expression. Names of modules are short, and an engine for expressions does not accept text of any
+ * length.
+ */
 const longestExpression = 10_000;
 
 /**

@@ -5,7 +5,7 @@
  */
 
 export interface OtherName {
-  /** The field of `fields.ts` with the same meaning. */
+  /** Names the field of `fields.ts` with the same meaning. */
   readonly key: string;
   /**
    * Turns their value into that of the field; returns undefined for a value that a recipe cannot express. Left out: the values

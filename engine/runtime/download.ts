@@ -88,7 +88,7 @@ async function fetchRest(file: Download, partial: string, before: number, onByte
       ...(before > 0 ? { headers: { range: `bytes=${before}-` } } : {}),
       signal: silence.signal,
     });
-    // A server that knows no ranges begins anew.
+    // A server without support for ranges begins again.
     if (answer.status !== 206) done = 0;
     descriptor = openSync(partial, done > 0 ? 'a' : 'w');
     for await (const chunk of answer.body!) {

@@ -18,7 +18,7 @@ export function residentBytes(pids: readonly number[]): number {
       // proc(5): VmRSS in kB
       sum += Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
     } catch {
-      // Gone, or no Linux.
+      // The process has ended, or the system is not Linux.
     }
   }
   return sum;

@@ -63,7 +63,7 @@ export async function backUpDay(db: Database.Database, dataDir: string, day: Dat
   makeFolder(backupFolder(dataDir), 0o700);
   const path = nextPath(dataDir, dayEnding(day));
   rmSync(partOf(path), { force: true });
-  // In one go: a change from elsewhere in between would make it start anew.
+  // The copy is made in one step, because a change by another process in between would restart it.
   await db.backup(partOf(path), { progress: () => wholeDatabase });
   publish(path);
   prune(dataDir, (name) => name.endsWith(dayEnding(day)), 1);

@@ -94,7 +94,7 @@ export function finishHealing(dataDir: string, notices: Notices): void {
   if (existsSync(ready)) {
     for (const name of ['reading.sqlite', 'backup.sqlite'])
       for (const ending of endings) rmSync(join(work, name + ending), { force: true });
-    // While the new one is here, what lies in the data folder is the damaged one.
+    // As long as the new database is here, the one in the data folder is damaged.
     for (const ending of [...endings].reverse()) {
       const from = join(dataDir, fileName + ending);
       if (existsSync(from)) renameSync(from, join(work, fileName + ending));
@@ -140,7 +140,7 @@ function usableBackup(dataDir: string, work: string): Backup | null {
 function readableCopy(dataDir: string, work: string, backup: Backup | null): Database.Database | null {
   const copy = join(work, 'reading.sqlite');
   const open = (): Database.Database | null => {
-    // The index of the log is made anew.
+    // The index of the log is rebuilt.
     for (const ending of ['', '-wal']) {
       const from = join(dataDir, fileName + ending);
       if (existsSync(from)) copyFileSync(from, copy + ending);
@@ -149,7 +149,7 @@ function readableCopy(dataDir: string, work: string, backup: Backup | null): Dat
   };
   const db = open();
   if (db !== null || backup?.samePages !== true) return db;
-  // Its list of tables is damaged: that of a backup says where the tables begin.
+  // Its list of tables is damaged, so that of a backup shows where the tables begin.
   const version = versionOf(backup.db);
   open()?.close();
   takeSchemaPages(backup.db.name, copy);
@@ -163,13 +163,13 @@ function tryOpen(path: string): Database.Database | null {
   let db: Database.Database | null = null;
   try {
     db = new Database(path);
-    // What SQLite then lets pass: a file shorter than it says, tables that it cannot understand.
+    // SQLite then accepts a file shorter than its header says, and tables that it cannot parse.
     db.unsafeMode(true);
     db.pragma('writable_schema = ON');
     db.prepare('SELECT sql FROM sqlite_schema').all();
     if (versionOf(db) > 0) return db;
   } catch {
-    // It cannot be asked.
+    // Its state cannot be determined.
   }
   db?.close();
   return null;
@@ -201,7 +201,7 @@ function takeSchemaPages(backup: string, damaged: string): void {
         numbers.push(root.readUInt32BE(root.readUInt16BE(112 + 2 * cell)));
     }
     for (const number of numbers) writeSync(target, readPage(number), 0, pageBytes, (number - 1) * pageBytes);
-    // As long as the damaged file is, without a list of free pages, and with a log beside it.
+    // The copy is as long as the damaged file, without a list of free pages, and with a log beside it.
     root.writeUInt32BE(Math.floor(statSync(damaged).size / pageBytes), 28);
     root.fill(0, 32, 40);
     root.fill(2, 18, 20);

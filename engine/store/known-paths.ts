@@ -11,7 +11,7 @@ const columns = [
   ['exports', 'path'],
 ] as const;
 
-// A list that is no JSON costs that row alone, as everywhere in the store.
+// A list that is not JSON affects that row alone, as everywhere in the store.
 const known = [
   ...columns.map(([table, column]) => `SELECT 1 FROM ${table} WHERE ${column} = asked.value`),
   `SELECT 1 FROM dataset_versions, json_each(CASE WHEN json_valid(files) THEN files ELSE '[]' END) AS file

@@ -56,7 +56,7 @@ function read(path: string): ProblemValue[] {
     const value = JSON.parse(readFileSync(path, 'utf8')) as unknown;
     return Array.isArray(value) ? (value as ProblemValue[]).filter((one) => typeof one?.message === 'string') : [];
   } catch {
-    // What it said stands in the log too.
+    // The log has its content too.
     return [];
   }
 }

@@ -198,9 +198,9 @@ export function openStore(dataDir: string): Store {
  */
 function openSound(path: string, dataDir: string): Database.Database {
   if (existsSync(path)) examine(path, dataDir);
-  // SQLite gives its log the rights of the file.
+  // SQLite gives its log the permissions of the file.
   else closeSync(openSync(path, 'a', 0o600));
-  // Nobody else has business here: one who holds the database for longer is told about, while everyone else is answered.
+  // No other process should use the database. If one holds it for longer, that is reported, while all clients are still served.
   const db = new Database(path, { timeout: 1000 });
   try {
     db.pragma('journal_mode = WAL');
@@ -221,7 +221,7 @@ function openSound(path: string, dataDir: string): Database.Database {
  * its log.
  */
 function examine(path: string, dataDir: string): void {
-  // SQLite removes its log when the last connection is closed, so one that is left tells of an end in the midst.
+  // SQLite removes its log when the last connection is closed, so a log that is left shows an abrupt end.
   const leftInMidst = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
   const db = new Database(path, { readonly: true, fileMustExist: true });
   try {

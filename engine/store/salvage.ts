@@ -64,7 +64,7 @@ export function salvage(damaged: Source | null, backup: Source | null, target: s
     if (backup !== null) migrate(backup, version);
     const saved = into.transaction(() => tablesOf(into).map((table) => salvageTable(table, damaged, backup, into)))();
     migrate(into);
-    // Nobody can say what a run had that is lost itself.
+    // What a lost run contained is unknown.
     const runsLost = saved.some(({ table, lost }) => table === 'runs' && lost !== 0);
     const isOfRuns = (name: string): boolean => tables.some((table) => table.name === name && table.within === 'run_id');
     return saved.map((one) => (runsLost && isOfRuns(one.table) ? { ...one, lost: null } : one));
@@ -233,7 +233,7 @@ function adder(db: Source, table: string): (row: Row) => number {
         continue;
       }
       if (reference.on_delete === 'SET NULL') values[reference.from] = null;
-      // Everything is in a project; one that is lost has at least a name again.
+      // Everything belongs to a project, so a lost project gets at least a name again.
       else if (reference.table === 'projects')
         db.prepare('INSERT INTO projects (id, name, created_at) VALUES (?, ?, ?)').run(id, 'Recovered project', Date.now());
     }
@@ -243,7 +243,7 @@ function adder(db: Source, table: string): (row: Row) => number {
     try {
       return statement.run(...names.map((name) => values[name])).changes;
     } catch {
-      // It breaks a rule of the table: not what was written.
+      // It violates a constraint of the table, so it is not what was written.
       return 0;
     }
   };

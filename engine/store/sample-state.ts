@@ -12,7 +12,7 @@ export class SampleStates {
   }
   get(): SampleState | null {
     const row = this.#db.prepare<[], { state: string }>('SELECT state FROM sample').get();
-    // One that cannot be read can be made again.
+    // A state that cannot be read can be made again.
     return this.#rows.list('sample', row ? [row] : [], ({ state }) => jsonObject<SampleState>('state', state))[0] ?? null;
   }
   put(state: SampleState): void {

@@ -81,7 +81,7 @@ export function saveCheckpoint(dir: string, state: TrainingState, keep: number):
     };
     writeFileAtomic(join(folder, stateName), JSON.stringify({ ...content, sha256: hashOf(content) }, null, 2) + '\n');
   });
-  // What lies beyond this step was passed over when the run began, and takes the place of none that can be used.
+  // Checkpoints beyond this step were skipped when the run began, and do not count among those to keep.
   const own = checkpointFolders(dir).filter((folder) => stepOf(folder) <= state.step && !isOfAnother(folder, state.run));
   for (const old of own.slice(keep)) rmSync(old, { recursive: true, force: true });
   return describe(path, state.step);
@@ -152,7 +152,7 @@ function isWhole(path: string): boolean {
       return found.bytes === bytes && found.sha256 === sha256;
     });
   } catch {
-    // Whatever keeps it from being read keeps it from being used; an older one is looked for.
+    // A checkpoint that cannot be read for any reason is not used; an older one is tried.
     return false;
   }
 }
@@ -192,7 +192,7 @@ function describeFile(folder: string, name: string): StateFile['files'][number] 
 }
 
 function writeMoments(path: string, { mean, square }: AdamState): void {
-  // Named as torch's AdamW names them.
+  // The names are those of torch's AdamW.
   const plan = ['exp_avg', 'exp_avg_sq'].map((name) => ({ name, type: 'F32' as const, shape: [mean.length] }));
   const writer = new SafetensorsWriter(path, plan);
   try {

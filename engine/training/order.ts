@@ -18,7 +18,7 @@ export function examplesPerStep({ batchSize, gradientAccumulation }: StepRecipe)
  */
 export function totalExamples(recipe: LengthRecipe, examples: number): number {
   if (recipe.maxSteps > 0) return recipe.maxSteps * examplesPerStep(recipe);
-  // The nudge keeps 0.1 x 30 examples from becoming a fourth one by rounding.
+  // The small offset keeps rounding from turning 0.1 x 30 examples into four.
   return Math.max(1, Math.ceil(recipe.epochs * examples - 1e-9));
 }
 

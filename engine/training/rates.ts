@@ -12,7 +12,7 @@ export function parameterGroups(
 ): ParameterGroup[] {
   const { learningRate, loraplusLrRatio, loraplusLrEmbedding } = recipe;
   if (loraplusLrRatio === 1) return [{ start: 0, end: shape.length, rateFactor: 1, decays: true }];
-  // Its factors; the magnitude that DoRA gives it is one number an output, as everywhere.
+  // This applies to its factors; the magnitude of DoRA is one number per output, as everywhere.
   const ofEmbedding = new Set<AdapterTensor>(shape.modules.flatMap(({ kind, a, b }) => (kind === 'embedding' ? [a, b] : [])));
   const ofB = new Set(shape.modules.map(({ b }) => b));
   return shape.tensors.map((tensor, i) => {
@@ -25,7 +25,7 @@ export function parameterGroups(
         ? loraplusLrRatio
         : 1;
     const isMagnitude = shape.modules.some(({ magnitude }) => magnitude === tensor);
-    // Biases and norms are not pulled towards 0.
+    // Weight decay does not apply to biases and norms.
     const decays = ofEmbedding.has(tensor) || tensor.shape.length > 1 || isMagnitude;
     return { start: tensor.offset, end: shape.tensors[i + 1]?.offset ?? shape.length, rateFactor, decays };
   });

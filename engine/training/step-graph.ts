@@ -71,7 +71,7 @@ export function buildStep(
     const own = adaptation(g, spec, files, shape, inputs, taken, keys && dropout > 0 ? { rate: dropout, keys } : null);
     return {
       ...own,
-      // An accelerator picks no rows out of bytes: there both are read back as a whole.
+      // An accelerator cannot pick rows out of bytes, so there both are dequantized as a whole.
       ...(provider === 'cpu' ? packedEnds(g, spec, files, (name) => replaced.has(name)) : {}),
       ...(keys && neftuneNoiseAlpha > 0 ? { noise: embeddingNoise(g, spec, keys) } : {}),
       recompute: purpose === 'gradient' ? recompute : 0,

@@ -108,7 +108,7 @@ export class TrainStep {
     if (rows.length === 0) return { tokenLoss: new Float32Array(0), tokenRow, gradient };
 
     const { chunks, chunkRows } = sizes;
-    // What fills the last chunk up counts for nothing.
+    // Padding of the last chunk has no weight.
     const filled = (values: readonly number[]) => Array.from({ length: sizes.rows }, (_, i) => values[i] ?? 0);
     const weight = new Float32Array(sizes.rows);
     if (batch.weights === undefined) weight.fill(1, 0, rows.length);

@@ -111,7 +111,7 @@ function smallConfig(config: AdapterConfig, spec: DecoderSpec): AdapterConfig {
     ...{ rank: 4, alpha: 8, rankPattern: {}, alphaPattern: {}, layers: 'all', base: null },
     dropout: config.dropout > 0 ? 0.25 : 0,
   };
-  // What is named by the number of a block may not be there any more.
+  // A module named by the number of a block may no longer exist.
   return adapterShape(small, spec).length > 0 ? small : { ...small, targetModules: 'all-linear', excludeModules: [] };
 }
 
@@ -181,7 +181,7 @@ function relative(actual: Float32Array, expected: Float32Array): number {
   expected.forEach((value, i) => {
     const difference = Math.abs(actual[i]! - value);
     largest = Math.max(largest, Math.abs(value));
-    // What is no number stays the worst.
+    // NaN counts as the worst.
     if (!(difference <= off)) off = Number.isNaN(difference) ? Infinity : difference;
   });
   return off === 0 ? 0 : off / largest;
@@ -205,7 +205,7 @@ async function computed(
     ...{ recompute, provider, openSession, threads, cacheDir: folder },
     ...{ dropout: config.dropout, neftuneNoiseAlpha: neftune ? 5 : 0, seed: 1 },
     initial: taken ? randomParameters(shape, 2) : null,
-    // Two of everything there may be several of: blocks of queries, chunks of the head.
+    // There are two of everything of which there may be several: blocks of queries, chunks of the head.
     ...{ attentionBlocks: 2, headRows: 8 },
     largest: batch,
   });

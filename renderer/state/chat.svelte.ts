@@ -31,7 +31,7 @@ export class ChatState {
       const stream = this.#answers.get(streamId);
       if (stream === undefined) return;
       const { answer } = stream;
-      // What was under way when it was stopped still counts, but it does not start again.
+      // Requests that were in progress when it was stopped still count, but none starts again.
       if (answer.state !== 'stopped') answer.state = 'writing';
       answer.text += text;
       answer.tokens++;

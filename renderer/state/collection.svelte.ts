@@ -35,7 +35,7 @@ export class Collection<T extends { readonly id: string }> {
   async load(projectId: string | null = this.#projectId): Promise<void> {
     if (projectId !== this.#projectId) this.asked.clear();
     this.#projectId = projectId;
-    // The engine answers in the order in which things came to be; their times follow a clock that may have jumped.
+    // The engine answers in the order of creation; times follow a clock that may have jumped.
     await this.asked.ask(async () => (projectId === null ? [] : (await this.#question(projectId)).toReversed()));
   }
 

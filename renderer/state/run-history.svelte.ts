@@ -41,7 +41,7 @@ export class RunHistory {
         this.#engine.request('runs.log', { id }),
         this.#engine.request('runs.checkpoints', { id }),
       ]);
-      // What arrived by event while the answer was under way is newer than the answer.
+      // An event that arrived while the answer was on its way is newer than the answer.
       this.samples = samples.reduceRight(withSample, this.samples);
       this.log = [...log, ...this.log.filter((line) => line.at > (log.at(-1)?.at ?? 0))];
       this.checkpoints = checkpoints;
@@ -56,7 +56,7 @@ export class RunHistory {
   async #loadMetrics(): Promise<void> {
     for (let more = true, afterStep = -1; more;) {
       const page = await this.#engine.request('runs.metrics', { id: this.id, afterStep });
-      // What arrived by event while the answer was under way is newer than the answer.
+      // An event that arrived while the answer was on its way is newer than the answer.
       this.steps = mergeByStep(page.steps, this.steps);
       this.evaluations = mergeByStep(page.evaluations, this.evaluations);
       more = page.more;

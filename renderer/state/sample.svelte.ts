@@ -21,7 +21,7 @@ export class SampleState {
   async load(): Promise<void> {
     await this.#take(async () => {
       const status = await this.#engine.request('sample.get');
-      // An event that came meanwhile is newer.
+      // An event that arrived meanwhile is newer.
       this.status ??= status;
     });
   }

@@ -233,7 +233,7 @@ export class Studio {
     try {
       return (await this.engine.request('inspect.path', { path }, asking)).kind;
     } catch (error) {
-      // A model that is asked about when it is added.
+      // A person is asked about such a model when it is added.
       if (unknownField(error) !== null) return 'model';
       throw error;
     }

@@ -36,7 +36,7 @@ export function tooltip(text: string): Attachment<HTMLElement> {
     node.addEventListener('pointerenter', () => (timer = setTimeout(show, delay)), { signal });
     node.addEventListener('focus', () => node.matches(':focus-visible') && show(), { signal });
     for (const end of ['pointerleave', 'pointerdown', 'blur']) node.addEventListener(end, hide, { signal });
-    // What the element stands in may be scrolled.
+    // An element around it may be scrolled.
     window.addEventListener('scroll', hide, { signal, capture: true, passive: true });
     window.addEventListener('keydown', ({ key }) => key === 'Escape' && hide(), { signal });
     return () => {

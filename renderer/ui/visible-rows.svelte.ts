@@ -55,7 +55,7 @@ export class VisibleRows {
     // The capturing listener hears whichever element scrolls.
     window.addEventListener('scroll', look, { capture: true, passive: true });
     window.addEventListener('resize', look);
-    // As Svelte's own listeners: a row that goes while it has the focus says so in the midst of an update.
+    // The listeners are added as Svelte's own are, because a row that is removed while it has the focus fires during an update.
     const unfocus = (['focusin', 'focusout'] as const).map((name) => on(list, name, focus));
     return () => {
       resized.disconnect();

@@ -1,4 +1,4 @@
-/** Which format rows are written in: the one that the name of the file ends with. */
+/** Decides by the ending of a file's name in which format rows are written. */
 import { extname } from 'node:path';
 import { dataEndings, dataFiles } from '../../data-files.ts';
 import type { AtomicFile } from '../../formats/files.ts';
@@ -7,7 +7,7 @@ import { JsonLinesWriter } from './json-lines.ts';
 import { ParquetWriter } from './parquet/index.ts';
 import type { RowWriter } from './writer.ts';
 
-/** Throws a Problem where a file is to be called by a format that is read and not written. */
+/** Throws a `Problem` where a file's name has the ending of a format that is read and not written. */
 export function requireWritable(path: string): void {
   const ending = endingOf(path);
   const isWritten = [...dataFiles.jsonl.endings, ...dataFiles.parquet.endings].some((written) => written === ending);
@@ -19,7 +19,7 @@ export function requireWritable(path: string): void {
     );
 }
 
-/** Returns what writes rows into `file` as its name says: Parquet, or JSONL under any other name. */
+/** Returns the writer of rows for `file`, by its name: Parquet, or JSONL for any other name. */
 export function writerOf(file: AtomicFile): RowWriter {
   const isParquet = (dataFiles.parquet.endings as readonly string[]).includes(endingOf(file.path));
   return isParquet ? new ParquetWriter(file) : new JsonLinesWriter(file);

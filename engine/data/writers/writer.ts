@@ -1,8 +1,8 @@
-/** What writes rows into a file. */
+/** Writes rows into a file. */
 export interface RowWriter {
-  /** Is shown every row before the first is written, where a format has to know what all of them have. */
+  /** Is shown every row before the first is written, for formats that have to know what all rows contain. */
   readonly look?: (row: Readonly<Record<string, unknown>>) => void;
   write(row: Readonly<Record<string, unknown>>): void;
-  /** Writes what is left. The file is whole then. */
+  /** Writes what is left, which completes the file. */
   end(): void;
 }

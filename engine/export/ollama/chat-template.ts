@@ -169,9 +169,9 @@ export async function compareOllama(
   const chat = openTemplate(tokenizer, { day });
   const trimmed = trimmedRoles(chat);
   for (const [i, given] of conversations.entries()) {
-    // Ollama makes prompts: an answer at the end is what it would write itself.
+    // Ollama renders prompts, so an answer at the end is what it would generate.
     const asked = given.at(-1)?.role === 'assistant' ? given.slice(0, -1) : given;
-    // Ollama's language cannot cut white space, so messages are compared without it.
+    // Ollama's language cannot trim white space, so messages are compared without it.
     const messages = asked.map((message) =>
       trimmed.has(message.role) ? { ...message, content: message.content.trim() } : message,
     );
@@ -180,7 +180,7 @@ export async function compareOllama(
         ? [{ role: 'system', content: system } as const, ...messages]
         : messages;
     const expected = render(chat, shown);
-    // Ollama renders what a template refuses.
+    // Ollama renders conversations that the template refuses.
     if (expected === null) continue;
     let found: string;
     try {

@@ -172,7 +172,7 @@ const genaiTypes = new Set([
 function genaiConfig({ model: { spec }, tokenizer }: ExportSource, file: string): unknown {
   const positions = spec.ropes.length > 0 || spec.learnedPositions !== null;
   const ends = tokenizer?.stopTokens ?? [];
-  // Keys and values are of one size in every block, or the export was refused.
+  // Keys and values have one size in all blocks; otherwise the export was refused.
   const { heads, keyValueHeads, headDim } = attentionOf(spec.blocks[0]!);
   return {
     model: {

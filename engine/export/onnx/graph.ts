@@ -54,10 +54,10 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
     tokens: 'tokens',
     queryBlocks: 1,
     inputIds: flatIds,
-    // Where nothing is placed, nothing reads it.
+    // Without positions nothing reads it.
     position: positionIds ?? inputIds,
     positions: spec.learnedPositions === null ? null : flat(positionIds!),
-    // Nothing is packed: every row is one.
+    // Rows are never packed here.
     starts: null,
     rotations: spec.ropes.map((rope, i) => rotations(g, spec, rope, i, store)),
     masks: new Map(),
@@ -65,7 +65,7 @@ export function buildOnnxGraph(spec: DecoderSpec, store: WeightStore, adapted: r
   const factors = new Map(adapted.map((module) => [module.path, adapterInputs(g, module)]));
   const options: DecoderOptions = {
     weight: (name) => store.dense(g, name),
-    // Of the head; what a block adapts is in its products.
+    // This is for the head; the adapters of blocks are in their products.
     lora: (path) => factors.get(path) ?? null,
     recompute: 0,
     linear(path, x, bias) {

@@ -82,7 +82,7 @@ export class WeightStore {
     const [rows, columns] = this.#shape(name) as [number, number];
     const blocks = Math.ceil(columns / blockSize);
     let packed: PackedRows | null = null;
-    // The three parts are read one after the other; the packing is done once and let go with the last.
+    // The three parts are read one after another. Packing is done once, and its result is released with the last.
     const part = (what: keyof PackedRows, last: boolean) => (): Uint8Array => {
       packed ??= quantizeRows(this.#weights.read(name), rows, columns, bits, blockSize);
       const bytes = bytesOf(packed[what]);

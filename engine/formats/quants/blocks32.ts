@@ -28,7 +28,7 @@ function nibbles(id: number, { minimum, fifthBits }: NibbleLayout): QuantizedTyp
   const bytes = low + 16;
   const top = fifthBits ? 31 : 15;
   const zero = minimum ? 0 : (top + 1) / 2;
-  // What is worked on while up to four blocks are made.
+  // These buffers are reused while up to four blocks are made.
   const levels = new Uint8Array(128);
   const weights = new Float32Array(128);
   const scales = new Float32Array(4);

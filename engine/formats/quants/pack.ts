@@ -268,7 +268,7 @@ export function packStored(
         minimumScales[Math.floor(own / minimumGroup!)] = factor;
         if (minimumLevels !== null) minimumLevels[own] = level!;
         minimum = factor * (level ?? 1);
-        // Both are of few digits and near each other: their sum is mostly exact, and else rounded once.
+        // Both have few digits and similar magnitudes, so their sum is usually exact, and otherwise rounded once.
         nibbleMinima![own] = minimum + (bits === 4 ? (ownZero - zero) * scale : 0);
       }
       packed.scales[own] = scale;

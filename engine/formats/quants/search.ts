@@ -118,7 +118,7 @@ function affineKernel(absolute: boolean): Kernel {
           ...set(v.determinant, subtract(multiply(v.sumW, v.sumL2), multiply(v.sumL, v.sumL))),
           ...set(v.newScale, divide(subtract(multiply(v.sumW, v.sumXL), multiply(v.sumX, v.sumL)), v.determinant)),
           ...set(v.newLow, divide(subtract(multiply(v.sumL2, v.sumX), multiply(v.sumL, v.sumXL)), v.determinant)),
-          // A minimum above zero is no minimum: the fit without one.
+          // A minimum above zero is not allowed, so the fit without one is used.
           ...set(v.better, less(constant(0), v.newLow)),
           ...set(v.newScale, select(v.better, divide(v.sumXL, v.sumL2), v.newScale)),
           ...set(v.newLow, without(v.newLow, v.better)),

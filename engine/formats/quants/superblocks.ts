@@ -27,7 +27,7 @@ import {
 
 const f = Math.fround;
 
-// What is worked on while a block is made; nothing is kept between blocks.
+// These buffers are reused while a block is made; nothing is kept between blocks.
 const levels = new Uint8Array(256);
 const weights = new Float32Array(256);
 const groups16 = { scales: new Float32Array(16), minima: new Float32Array(16), weights: new Float32Array(16) };
@@ -186,7 +186,7 @@ export const Q3_K: QuantizedType = {
 function scaleByExtreme(scales: Float32Array, half: number, integers: Uint8Array): number {
   const largest = extreme(scales, 0, scales.length);
   if (largest === 0) {
-    // Stored as zeros, as llama.cpp does; the unit of zero makes them mean nothing.
+    // They are stored as zeros, as in llama.cpp; a unit of zero makes them meaningless.
     integers.fill(0);
     return 0;
   }
@@ -333,7 +333,7 @@ export const Q6_K: QuantizedType = {
   quantize(rows, width, importance, blocks) {
     for (let from = 0, block = 0; from < rows.length; from += 256, block += 210) {
       const { scales } = groups16;
-      // Here importance counts as it is, and without it the square of an element.
+      // The weight here is the importance itself, or without importance the square of the element.
       for (let i = 0; i < 256; i++)
         weights[i] = importance === null ? rows[from + i]! * rows[from + i]! : importance[(from % width) + i]!;
       fitSymmetric(rows, from, weights, 32, levels, scales);

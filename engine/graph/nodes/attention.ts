@@ -33,7 +33,7 @@ export const attentionNodes = {
    */
   GroupQueryAttention: {
     domain: 'com.microsoft',
-    // Of both longer caches nobody but the caller knows what their length is called.
+    // Only the caller knows the name of the length of the two longer caches.
     outputs: ({ inputs: [query, , , pastKeys, pastValues] }) => [
       { dtype: query!.dtype, shape: query!.shape },
       { dtype: pastKeys!.dtype, shape: null },

@@ -49,7 +49,7 @@ export const reductionNodes = {
   ReduceSum: reduction(total),
   ReduceMean: reduction((values) => total(values) / values.length),
   ReduceSumSquare: reduction((values) => total(values.map((v) => v * v))),
-  // The largest of many is one of them: nothing is rounded.
+  // The maximum is one of the values, so nothing is rounded.
   ReduceMax: { ...reduction((values) => Math.max(...values)), precision: 'any' },
   Softmax: {
     ...ofMany,

@@ -28,7 +28,7 @@ export const scanNodes = {
     cost: 'dear',
     // The loop is over chunks of the loss.
     precision: 'float32',
-    // Turn by turn.
+    // The iterations are unrolled one by one.
     lowering: (lowering, inputs, node) => {
       const { g } = lowering;
       const { body, states: handed } = parts(inputs.length, node.attributes);

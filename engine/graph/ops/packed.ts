@@ -244,7 +244,7 @@ export function packedLinear(
   lora: LoraFactors | null,
   product: Op<{ readonly weight: PackedWeight }> = packedProduct,
 ): Value {
-  // These need W itself, or what `linear` makes of it.
+  // These need W itself, or the result of `linear`.
   if (lora?.dropout !== undefined || lora?.taken !== undefined) return linear(g, x, dequantized(g, weight), bias, lora);
   const base = product(g, [x], { weight });
   const biased = (y: Value): Value => (bias === null ? y : add(g, [y, bias]));

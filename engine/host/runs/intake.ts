@@ -57,13 +57,14 @@ export class Intake {
     const news = readNews(run.out, from);
     if (news.position.metrics === from.metrics && news.position.events === from.events) return false;
     const lines: LogLine[] = [];
-    // What a power loss takes of it is read from the folder again: the place reached is part of the same transaction.
+    // Whatever a power loss removes is read from the folder again, because the position reached is part of the same
+    // transaction.
     const { steps, evaluations, versions } = store.unflushed(() => {
       for (const event of news.events) lines.push(...this.#store(event, run.out));
       const published = news.events.filter((event) => event.type === 'adapter');
       const versions = published.map((event) => this.#adapters.putPublished(run, event));
       if (news.unreadable > 0) lines.push(lineOf(`${news.unreadable} lines in the folder of the run cannot be read.`));
-      // Where metrics are read again, those that are known come once more.
+      // Where metrics are read again, known ones are repeated.
       const known = store.metrics.last(runId);
       const steps = news.steps.filter(({ step }) => step > known.step);
       const evaluations = news.evaluations.filter(({ step }) => step > known.evaluation);
@@ -100,7 +101,7 @@ export class Intake {
     switch (event.type) {
       case 'begin': {
         const { recipe, totalSteps, trainableParameters, device } = readRunRecord(out);
-        // What was measured after the checkpoint a run goes on from no longer counts.
+        // Measurements after the checkpoint from which a run is resumed no longer count.
         for (const table of [store.metrics, store.samples, store.checkpoints]) table.removeAfter(runId, event.step);
         store.runs.update(runId, { recipe, step: event.step, totalSteps, trainableParameters, device: device.provider });
         const text = `${counted(totalSteps)} steps, ${counted(trainableParameters)} trainable parameters, computed on ${device.provider}.`;
@@ -133,7 +134,7 @@ export class Intake {
     if (this.#phase !== phase && !isEnding) {
       store.runs.update(runId, { phase });
       this.#phase = phase;
-      // What has no length happens once; training and evaluating take turns.
+      // Phases without a length happen once; training and evaluating alternate.
       if (total === 0) this.#registry.log(runId, `${phase}.`);
       this.#registry.tell(runId);
     }

@@ -38,9 +38,9 @@ export class LocalRunner implements Runner {
   }
 
   end(identity: object): void {
-    // Where the system does not tell when a process started, another one may have its number.
+    // Where the system does not tell when a process started, another one may have its id.
     if (!isIdentity(identity) || identity.started === null || !isAlive(identity)) return;
-    // It is known here because the data folder was copied while that host computed: its run goes on.
+    // It is known here because the data folder was copied while that host was computing; its run continues.
     if (identity.host !== undefined && identity.host.pid !== process.pid && isAlive(identity.host)) return;
     try {
       process.kill(identity.pid, 'SIGKILL');

@@ -332,7 +332,7 @@ export class RunQueue {
     const { store } = this.#context;
     try {
       const run = this.#registry.get(next.runId);
-      // A run that was ended before its first moment has no record in its folder, and starts anew.
+      // A run that was ended before it began has no record in its folder, and starts again.
       const resume = holdsRun(run.out);
       const devices = this.#devicesFor(next, run);
       if (devices === null) return;
@@ -424,7 +424,7 @@ export class RunQueue {
       problem = toProblemValue(error);
       state = problem.code === 'stopped' ? 'stopped' : stateAfter(problem);
     }
-    // A process that was killed told nobody of what it had written last.
+    // A killed process did not report what it wrote last.
     if (active.unstored === null) this.#guarded(active, () => active.intake.follow());
     this.#conclude(active, state, problem);
   }

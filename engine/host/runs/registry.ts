@@ -50,9 +50,9 @@ export class RunRegistry {
     requireEnded(run);
     const { store, emit, dataDir } = this.#context;
     const kept = store.adapters.ofRun(id) !== null;
-    // First the files: where they cannot be removed, the run is still there to say so of.
+    // The files are removed first: if that fails, the run still exists and can show the failure.
     if (!kept && run.out === join(dataDir, 'runs', id)) {
-      // Another data folder may go on with it.
+      // Another data folder may continue it.
       requireNoTraining(run.out);
       rmSync(run.out, { recursive: true, force: true });
     }

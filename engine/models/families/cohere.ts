@@ -79,7 +79,7 @@ export const cohere2 = uniformFamily({
       config.numberOrNull('sliding_window', 4096),
       (layer) => (layer + 1) % pattern !== 0,
     );
-    // Notes of the training framework that transformers does not read.
+    // These are notes of the training framework that transformers does not read.
     config.ignore(
       'rotary_pct',
       'cache_implementation',

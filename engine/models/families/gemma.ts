@@ -94,7 +94,7 @@ export const gemma2 = uniformFamily({
     });
     const windows = readWindows(config, sizes.layers, config.numberOrNull('sliding_window', 4096), (layer) => layer % 2 === 0);
     const scoreScale = 1 / Math.sqrt(config.number('query_pre_attn_scalar', 256));
-    // Said again under other names, which transformers does not read.
+    // These repeat the same under other names, which transformers does not read.
     config.ignore('hidden_act', 'sliding_window_size');
     return {
       ...usualSpec,
@@ -219,7 +219,7 @@ export const gemma3: Family = {
   fromConfig(config) {
     config.ignore('mm_tokens_per_image', 'boi_token_index', 'eoi_token_index');
     const spec = readTextPart(config, 'gemma3', { gemma3_text: gemma3Text });
-    // llama.cpp bounds the logits, transformers does so in a model without an eye only.
+    // llama.cpp caps the logits; transformers does so only in a model without a vision tower.
     if (spec.head.cap !== null) throw config.unsupported('text_config.final_logit_softcapping', spec.head.cap);
     return spec;
   },
@@ -235,7 +235,7 @@ function readGemma3(config: ConfigReader): UniformSpec {
     contextLength: 131_072,
     vocabularySize: 262_208,
   });
-  // The pattern is a plain number in the first files; transformers 5 writes it with a dash before its name.
+  // The pattern is a plain number in the first files; transformers 5 writes it under a name that begins with an underscore.
   const pattern = config.count('sliding_window_pattern', config.count('_sliding_window_pattern', 6));
   const window = config.numberOrNull('sliding_window', 4096);
   const windows = readWindows(config, sizes.layers, window, (layer) => (layer + 1) % pattern !== 0);

@@ -34,7 +34,7 @@ export const gpt2 = uniformFamily({
     const contextLength = config.count('n_positions', 1024);
     const headDim = hiddenSize / heads;
     if (config.flag('add_cross_attention', false)) throw config.unsupported('add_cross_attention', true);
-    // Another order of the same float32 arithmetic.
+    // This only changes the order of the same float32 arithmetic.
     config.ignore('reorder_and_upcast_attn', 'n_ctx');
     const scale = config.flag('scale_attn_weights', true) ? 1 / Math.sqrt(headDim) : 1;
     const byLayer = config.flag('scale_attn_by_inverse_layer_idx', false);
@@ -76,7 +76,7 @@ export const gpt2 = uniformFamily({
       spec.feedForward.activation === 'gelu_tanh' ? 'gelu_new' : activationNames[spec.feedForward.activation],
     tie_word_embeddings: spec.tiedEmbeddings,
   }),
-  // Conv1D: the linear layers of the blocks lie [in, out].
+  // With Conv1D the linear layers of the blocks are stored as [in, out].
   hubLayout: ({ role, kind }) => (kind === 'weight' && linears.includes(role as LinearRole) ? transposed : null),
   unusedTensors: /(^|\.)h\.\d+\.attn\.(bias|masked_bias)$/,
   gguf: {

@@ -37,7 +37,7 @@ export const gptNeox = uniformFamily({
     const theta = config.number('rotary_emb_base', 10000);
     const partial = config.number('rotary_pct', 0.25);
     const rope = readRopeParameters(ropeParameters(config), { theta, partial, headDim, contextLength });
-    // Written beside those two by transformers 4, and read by none.
+    // transformers 4 writes it beside those two, and nothing reads it.
     config.require('rope_theta', theta);
     config.require('partial_rotary_factor', partial);
     return {

@@ -45,9 +45,10 @@ export const llamaGguf: UniformGguf = {
 
 export const llama = uniformFamily({
   fromConfig(config) {
-    // Old conversion scripts' note that q and k rows are interleaved; transformers ignores it, and true would be another model.
+    // Old conversion scripts note here that q and k rows are interleaved. transformers ignores it, and true would be another
+    // model.
     config.require('rope_interleaved', false);
-    // What Falcon 3 calls its `hidden_act` too.
+    // Falcon 3 states its `hidden_act` under this name too.
     config.require('activation', 'swiglu');
     return readLlamaLike(config, {
       family: 'llama',

@@ -105,7 +105,7 @@ function readOwnRope(
   { headDim, contextLength }: Sizes,
   trained: number,
 ): RopeSpec {
-  // Stated among them again, and read nowhere.
+  // It is repeated among them, and nothing reads it.
   parameters.ignore('max_position_embeddings');
   const theta = config.number('rope_theta', 10000);
   return readRopeParameters(parameters, { theta, headDim, contextLength, originalContextLength: trained || undefined });

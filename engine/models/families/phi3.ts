@@ -34,7 +34,7 @@ export const phi3 = uniformFamily({
       contextLength: 4096,
       tiedEmbeddings: false,
     });
-    // Of Phi's own code: transformers builds nothing else, and hub configs say it.
+    // These belong to Phi's own code. transformers builds nothing else, and hub configs state them.
     for (const field of ['attention_bias', 'mlp_bias', 'lm_head_bias']) config.require(field, false);
     for (const field of ['full_attn_mod', 'interpolate_factor']) config.require(field, 1);
     const { headDim, contextLength } = sizes;

@@ -41,7 +41,7 @@ const neutralFields = new Set([
     'diversity_penalty',
     'temperature',
   ],
-  // Dropouts of the base are off while it is adapted, as the randomness of an adapter is its own.
+  // Dropouts of the base are off while it is adapted, because an adapter has its own dropout.
   ...[
     'residual_dropout',
     'embedding_dropout',

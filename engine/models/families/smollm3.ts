@@ -32,7 +32,7 @@ export const smollm3 = uniformFamily({
       theta: 2_000_000,
       biases: readBiases(config),
     });
-    // Left over from Qwen 2's config, where SmolLM 3 took its windows from.
+    // These are left over from Qwen 2's config, from which SmolLM 3 took its windows.
     config.ignore('max_window_layers');
     const rotated = readRotated(config, spec.layers);
     const stated = config.numberOrNull('sliding_window', null);

@@ -24,7 +24,7 @@ export const stablelm = uniformFamily({
     const { headDim, contextLength } = sizes;
     // transformers has no other than this.
     config.require('head_dim', sizes.hiddenSize / sizes.heads);
-    // Of its first code, beside the names that transformers reads.
+    // These come from its first code, beside the names that transformers reads.
     config.ignore('num_heads', 'norm_eps', 'rope_pct', 'rotary_scaling_factor');
     return {
       ...stablelmLike(sizes, {
@@ -61,7 +61,7 @@ export const stablelm = uniformFamily({
     architecture: 'stablelm',
     fromMetadata(metadata, facts) {
       const sizes = readGgufSizes(metadata, facts);
-      // What llama.cpp goes by is whether there is a second norm.
+      // llama.cpp decides by whether there is a second norm.
       metadata.ignore('use_parallel_residual');
       return {
         ...stablelmLike(sizes, {

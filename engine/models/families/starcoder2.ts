@@ -26,10 +26,10 @@ export const starcoder2 = uniformFamily({
       tiedEmbeddings: true,
     });
     const { headDim, contextLength } = sizes;
-    // Of its training code; the only kinds transformers builds.
+    // These come from its training code; transformers builds only these kinds.
     config.require('norm_type', 'layer_norm');
     config.require('mlp_type', 'default');
-    // Left over from GPT-BigCode; transformers reads none of them.
+    // These are left over from GPT-BigCode; transformers reads none of them.
     config.ignore('activation_function', 'layer_norm_epsilon', 'scale_attn_weights');
     config.ignore('attention_softmax_in_fp32', 'scale_attention_softmax_in_fp32');
     const spec: UniformSpec = {

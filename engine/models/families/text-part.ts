@@ -14,7 +14,7 @@ export function readTextPart(config: ConfigReader, family: string, texts: Readon
   if (text === null) throw config.unsupported('text_config', null);
   const type = text.text('model_type', Object.keys(texts)[0]!);
   if (!Object.hasOwn(texts, type)) throw text.unsupported('model_type', type);
-  // What the eye is made of does not change what the text model computes.
+  // The structure of the vision tower does not change what the text model computes.
   config.ignore('vision_config', 'image_token_index', 'image_token_id');
   const spec = texts[type]!.fromConfig(text);
   text.refuseUnread();

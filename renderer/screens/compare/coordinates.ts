@@ -35,7 +35,7 @@ export function dimensions(runs: readonly Run[]): Dimension[] {
   const measured = [
     dimension('memory', 'Peak memory', runs, (run) => run.peakMemory || null, bytes),
     dimension('time', 'Time', runs, (run) => run.seconds || null, duration),
-    // The better loss stands higher.
+    // The better loss is higher.
     upsideDown(dimension('loss', 'Eval loss', runs, (run) => run.measures.loss?.last ?? null, loss)),
   ].filter(({ ticks }) => ticks.length > 0);
   return [...fields, ...measured];

@@ -43,7 +43,7 @@ export class Writing {
         format: choice.format,
         quantization: choice.quantization,
         out,
-        // The system's dialog asks before it gives a place where something is.
+        // The system's dialog asks before it returns a path that exists.
         replace: true,
         proof: true,
       });
@@ -53,9 +53,9 @@ export class Writing {
       );
       return null;
     } catch (error) {
-      // A stop was asked for; everything else is also kept in the record, but may be seen from another screen.
+      // A stop was requested; anything else is also kept in the record, but another screen may be open.
       if (problemOf(error).code === 'stopped') return null;
-      // The list has the newest first.
+      // The list is newest first.
       const record = exports.list.items.find(({ path, state }) => path === out && state === 'failed') ?? null;
       return { error, record };
     } finally {

@@ -160,7 +160,7 @@ export class Draft {
   chooseMethod({ id, values }: Method): void {
     const before = methodOf(this.values)?.id;
     this.take(values);
-    // Fields that are out of sight must not hold the run up.
+    // Fields that are not visible must not block the run.
     if (id === 'full')
       for (const key of recipeKeys.filter((key) => recipeFields[key].group === 'adapter' && this.errors[key] !== undefined))
         this.reset(key);

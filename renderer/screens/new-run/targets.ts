@@ -62,6 +62,6 @@ export function meant(modules: readonly Placed[], targets: Targets, excluded: Re
 export function withTick(modules: readonly Module[], ticked: readonly string[], target: string): Targets {
   const names = ticked.includes(target) ? ticked.filter((name) => name !== target) : [...ticked, target];
   if (same(names, linears(modules))) return 'all-linear';
-  // In the model's own order, so that the same ticks are the same recipe.
+  // Names are in the model's own order, so that the same ticks give the same recipe.
   return named(modules, (module) => names.includes(module.target));
 }

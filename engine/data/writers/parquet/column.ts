@@ -2,7 +2,7 @@
 import { crc32, zstdCompressSync } from 'node:zlib';
 import { i32, i64, list, struct, text, type ThriftField, varint } from './thrift.ts';
 
-/** A page is closed after the row with which it has so many bytes or values. */
+/** Limits the bytes and values of a page. It is closed after the row with which it reaches one of them. */
 const pageBytes = 1 << 20;
 const pageValues = 1 << 17;
 
@@ -10,10 +10,10 @@ const plainEncoding = 0;
 const levelEncoding = 3;
 const zstandard = 6;
 
-/** Physical types, by their number in the format. */
+/** Lists the physical types by their number in the format. */
 const physical = { boolean: 0, integer: 2, number: 5, empty: 6, text: 6, json: 6 } as const;
 
-/** A column has the place of its values in the rows, how deep they can lie, and what they are. */
+/** Describes where the values of a column are in the rows, how deeply they can be nested, and what they are. */
 export interface ColumnPlan {
   readonly path: readonly string[];
   readonly kind: keyof typeof physical;
@@ -25,7 +25,10 @@ export function physicalType({ kind }: Pick<ColumnPlan, 'kind'>): number {
   return physical[kind];
 }
 
-/** The column of a row group as it grows. Levels say of each value to which list it belongs and how much of the way to it is there. */
+/**
+ * Collects the values of one column of a row group. Levels say for each value to which list it belongs and how much of the path
+ * to it is present.
+ */
 export class ColumnWriter {
   readonly #plan: ColumnPlan;
   readonly #pages: Buffer[] = [];
@@ -34,7 +37,7 @@ export class ColumnWriter {
   #values = new Bytes();
   #bits: boolean[] = [];
   #count = 0;
-  /** Bytes of the pages with their headers, as they are and before they were packed. */
+  /** Counts the bytes of the pages with their headers; `#unpacked` counts them before compression. */
   #packed = 0;
   #unpacked = 0;
 
@@ -42,7 +45,7 @@ export class ColumnWriter {
     this.#plan = plan;
   }
 
-  /** Bytes that are held, before they are packed. */
+  /** Returns the bytes that are held, before compression. */
   get bytes(): number {
     return this.#unpacked + this.#pageBytes;
   }
@@ -51,7 +54,7 @@ export class ColumnWriter {
     return this.#values.length + this.#definitions.length * 2;
   }
 
-  /** Takes a value, or where none is there how much of the way to it is. */
+  /** Adds a value, or where there is none how much of the path to it is present. */
   put(value: unknown, repetition: number, definition: number): void {
     const { kind, maxDefinition, maxRepetition } = this.#plan;
     if (maxRepetition > 0) this.#repetitions.push(repetition);
@@ -63,12 +66,14 @@ export class ColumnWriter {
     else this.#values.text(kind === 'json' ? JSON.stringify(value) : (value as string));
   }
 
-  /** Closes the page if it is large enough; a row lies in one page. */
+  /** Closes the page if it is large enough. A row is never divided between pages. */
   endRow(): void {
     if (this.#pageBytes >= pageBytes || this.#definitions.length >= pageValues) this.#endPage();
   }
 
-  /** Hands the pages to `write` and returns what the footer says of them; `at` is where in the file they begin. */
+  /**
+   * Passes the pages to `write` and returns what the footer says of them. `at` is the position in the file at which they begin.
+   */
   end(
     at: number,
     write: (bytes: Buffer) => void,
@@ -115,7 +120,7 @@ export class ColumnWriter {
   }
 }
 
-/** Levels as runs of the same, after their length in bytes. */
+/** Returns levels as runs of equal ones, after their length in bytes. */
 function runsOf(levels: readonly number[]): Buffer {
   const parts: Buffer[] = [];
   for (let from = 0; from < levels.length;) {
@@ -130,14 +135,14 @@ function runsOf(levels: readonly number[]): Buffer {
   return Buffer.concat([length, runs]);
 }
 
-/** Eight values in a byte, the first in its lowest bit. */
+/** Packs eight booleans into a byte, the first in its lowest bit. */
 function packedBits(bits: readonly boolean[]): Buffer {
   const bytes = Buffer.alloc(Math.ceil(bits.length / 8));
   for (const [i, bit] of bits.entries()) if (bit) bytes[i >> 3]! |= 1 << (i & 7);
   return bytes;
 }
 
-/** Bytes that grow. */
+/** Collects bytes in a buffer that grows. */
 class Bytes {
   #bytes = Buffer.alloc(256);
   length = 0;
@@ -159,7 +164,7 @@ class Bytes {
     this.#bytes.write(value, at + 4);
   }
 
-  /** Returns what there is, and is empty again. */
+  /** Returns what was collected, and resets itself. */
   taken(): Buffer {
     const bytes = this.#bytes.subarray(0, this.length);
     this.#bytes = Buffer.alloc(256);

@@ -1,4 +1,4 @@
-/** Writes Parquet: rows in columns whose types are those of all rows, in row groups that are packed with Zstandard. */
+/** Writes Parquet: rows in columns whose types are derived from all rows, in row groups compressed with Zstandard. */
 import type { AtomicFile } from '../../../formats/files.ts';
 import { Problem } from '../../../problem.ts';
 import type { RowWriter } from '../writer.ts';
@@ -7,12 +7,15 @@ import { columnsWith, type Shape } from './shape.ts';
 import { i32, i64, list, struct, text, type ThriftField, type ThriftFields } from './thrift.ts';
 
 const mark = Buffer.from('PAR1');
-/** A row group is closed after the row with which it has so many bytes; so much is held in memory. */
+/** Limits the bytes of a row group, which is closed after the row with which it reaches them; this much is held in memory. */
 const groupBytes = 32 << 20;
 const mostColumns = 1000;
 const createdBy = 'lowrank';
 
-/** Repetition of a column in its parent, and marks of its meaning: converted types of older readers, logical types of newer ones. */
+/**
+ * Holds the repetition of a column in its parent, and the marks of its meaning: converted types for older readers, logical
+ * types for newer ones.
+ */
 const [optional, repeated] = [1, 2];
 const nothing = struct({});
 const meanings: Readonly<Record<'text' | 'list' | 'json', ThriftFields>> = {
@@ -34,7 +37,7 @@ export class ParquetWriter implements RowWriter {
     this.#file = file;
   }
 
-  /** Finds the columns. Throws a Problem where rows have more of them than a table may. */
+  /** Finds the columns. Throws a `Problem` where rows have more of them than a table may have. */
   look(row: Readonly<Record<string, unknown>>): void {
     this.#columns = columnsWith(this.#columns, row);
     if (this.#columns.size > mostColumns)
@@ -94,26 +97,26 @@ export class ParquetWriter implements RowWriter {
   }
 }
 
-/** A field of the rows with the columns in it: from `first` up to `last`. */
+/** Describes a field of the rows with the columns in it: from `first` up to, not including, `last`. */
 interface Field {
   readonly name: string;
   readonly kind: Shape['kind'];
   readonly first: number;
   readonly last: number;
-  /** The repetition level of the entries of a list. */
+  /** Gives the repetition level of the entries of a list. */
   readonly repetition: number;
-  /** What an object has, or the entry of a list. */
+  /** Holds the fields of an object, or the entry of a list. */
   readonly children: readonly Field[];
 }
 
 interface Plan {
   readonly root: readonly Field[];
   readonly leaves: readonly ColumnPlan[];
-  /** The schema as the footer has it. */
+  /** Holds the schema as it is in the footer. */
   readonly elements: readonly ThriftField[];
 }
 
-/** Where a field lies: the names of what it is in, and the levels there. */
+/** Gives the place of a field: the names of the objects around it, and the levels there. */
 interface Within {
   readonly path: readonly string[];
   readonly definition: number;
@@ -157,7 +160,7 @@ interface Levels {
   readonly definition: number;
 }
 
-/** Puts a value into the columns that its field has (Dremel). */
+/** Adds a value to the columns of its field (Dremel). */
 function shred(field: Field, value: unknown, levels: Levels): void {
   const { columns, repetition, definition } = levels;
   const inside = value === null || value === undefined ? definition : definition + 1;

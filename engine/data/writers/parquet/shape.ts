@@ -1,6 +1,6 @@
-/** Finds the types of columns: what all values of a field have in common. */
+/** Derives the types of columns from what all values of a field have in common. */
 
-/** The type of a field. What is not one of the others is `json`: its JSON is written as a text that says that it is JSON. */
+/** Describes the type of a field. Anything that is none of the other types is `json`: a text marked as JSON. */
 export type Shape =
   | { readonly kind: 'empty' | 'boolean' | 'integer' | 'number' | 'text' | 'json' }
   | { readonly kind: 'list'; readonly entries: Shape }
@@ -11,12 +11,15 @@ type Fields = Readonly<Record<string, unknown>>;
 const json: Shape = { kind: 'json' };
 const empty: Shape = { kind: 'empty' };
 const emptyList = { kind: 'list', entries: empty } as const;
-/** Lists and objects that lie deeper are written as JSON. */
+/** Limits the depth of nesting. Lists and objects nested deeper are written as JSON. */
 const deepest = 12;
-/** An object with more fields has names for keys, and is written as JSON. */
+/** Limits the fields of an object. An object with more probably uses ids or words as keys, and is written as JSON. */
 const mostFields = 200;
 
-/** Returns the shape of values that have the shape `before`, and of one value more; `before` itself where nothing is new. */
+/**
+ * Returns the shape of values that have the shape `before` and of one more value. Returns `before` itself where nothing
+ * changes.
+ */
 function shapeWith(before: Shape, value: unknown, depth: number): Shape {
   if (before.kind === 'json' || value === null || value === undefined) return before;
   if (typeof value === 'object') {
@@ -34,7 +37,7 @@ function shapeWith(before: Shape, value: unknown, depth: number): Shape {
   return isNumber(before.kind) && isNumber(kind) ? { kind: 'number' } : json;
 }
 
-/** Returns the columns of rows that have the columns `before`, and of one row more, which may have others. */
+/** Returns the columns of rows that have the columns `before` and of one more row, which may have others. */
 export function columnsWith(before: ReadonlyMap<string, Shape>, row: Fields): ReadonlyMap<string, Shape> {
   let columns: Map<string, Shape> | null = null;
   for (const [name, value] of Object.entries(row)) {
@@ -45,11 +48,11 @@ export function columnsWith(before: ReadonlyMap<string, Shape>, row: Fields): Re
   return columns ?? before;
 }
 
-/** The kind of a value that has no others in it. */
+/** Returns the kind of a value that contains no others. */
 function kindOf(value: unknown): 'boolean' | 'integer' | 'number' | 'text' | 'json' {
   if (typeof value === 'boolean') return 'boolean';
   if (typeof value === 'number') return Number.isSafeInteger(value) && !Object.is(value, -0) ? 'integer' : 'number';
-  // UTF-8 has no half of a character; JSON writes one as an escape.
+  // UTF-8 cannot express half of a surrogate pair, but JSON can, as an escape.
   return typeof value === 'string' && value.isWellFormed() ? 'text' : 'json';
 }
 
@@ -64,8 +67,9 @@ function withEntries(before: Extract<Shape, { kind: 'list' }>, values: readonly 
 }
 
 /**
- * The shape of objects. A field that some do not have would come back as null, and stand in a template as such: such objects are JSON, as
- * arguments of different tools are. Turns may differ in their fields, because one that is null is none there.
+ * Returns the shape of objects. A field that some of them lack would be read back as null, and appear as such in a template; so
+ * objects with different fields, such as the arguments of different tools, are JSON. Turns may differ in their fields, because
+ * there null means absent.
  */
 function withFields(before: Extract<Shape, { kind: 'object' }> | null, value: Fields, depth: number): Shape {
   const names = Object.keys(value);

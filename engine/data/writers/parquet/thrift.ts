@@ -1,19 +1,19 @@
-/** Writes Thrift's compact protocol, in which Parquet has its footer and the headers of pages. */
+/** Writes Thrift's compact protocol, in which Parquet stores its footer and the headers of pages. */
 
-/** A value with the number that the protocol has for its type. */
+/** Holds a value with the number of its type in the protocol. */
 export interface ThriftField {
   readonly type: number;
   readonly bytes: Buffer;
 }
-/** Fields of a struct, by their number. */
+/** Maps the number of each field of a struct to its value. */
 export type ThriftFields = Readonly<Record<number, ThriftField>>;
 
-/** Returns a number of 32 bits. */
+/** Returns an integer of 32 bits. */
 export function i32(value: number): ThriftField {
   return { type: 5, bytes: zigZag(value) };
 }
 
-/** Returns a number of 64 bits; JavaScript holds those up to 2^53. */
+/** Returns an integer of 64 bits. JavaScript represents those up to 2^53. */
 export function i64(value: number): ThriftField {
   return { type: 6, bytes: zigZag(value) };
 }
@@ -23,7 +23,7 @@ export function text(value: string): ThriftField {
   return { type: 8, bytes: Buffer.concat([varint(bytes.length), bytes]) };
 }
 
-/** Returns a list of values of one type, which an empty list has as well. */
+/** Returns a list of values of one type, which an empty list states too. */
 export function list(values: readonly ThriftField[], type = values[0]?.type ?? 12): ThriftField {
   const header = values.length < 15 ? Buffer.from([values.length * 16 + type]) : Buffer.from([0xf0 + type]);
   const size = values.length < 15 ? [] : [varint(values.length)];
@@ -40,7 +40,7 @@ export function struct(fields: ThriftFields): ThriftField {
   return { type: 12, bytes: Buffer.concat([...parts, Buffer.from([0])]) };
 }
 
-/** Returns a whole number of at least 0 in groups of seven bits, the lowest first. */
+/** Returns an integer of at least 0 in groups of seven bits, lowest first. */
 export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
