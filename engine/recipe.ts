@@ -8,7 +8,7 @@ import { type Fields, recipeFields, type RecipeKey, recipeKeys } from './recipe/
 /** Describes a complete recipe, in which every field has a value. */
 export type Recipe = { readonly [K in RecipeKey]: FieldValue<Fields[K]> };
 type RowSettingKey = { [K in RecipeKey]: Fields[K] extends { decidesTokens: true } ? K : never }[RecipeKey];
-/** The fields that decide which tokens a row becomes, and into which examples it is divided. */
+/** Names the fields that decide which tokens a row becomes, and into which examples it is divided. */
 export type RowSettings = Pick<Recipe, RowSettingKey>;
 /** Holds the fields that a person gave, unchecked and maybe under other programs' names. */
 export type RecipeInput = Readonly<Record<string, unknown>>;

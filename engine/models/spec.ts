@@ -85,7 +85,10 @@ export type RopeScaling =
 
 /** Says how the parts of a block are connected. */
 export interface Wiring {
-  /** With `parallel`, mixer and feed-forward both read the block's input, and both results are added to it. */
+  /**
+   * Says how the parts are combined. With `parallel`, mixer and feed-forward both read the block's input, and both results are
+   * added to it.
+   */
   readonly order: 'sequential' | 'parallel';
   /** Gives the factor of what a part adds to the residual stream. */
   readonly residualScale: number;

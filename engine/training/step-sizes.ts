@@ -54,7 +54,10 @@ export interface StepSizes {
   readonly time: number;
   readonly keys: number;
   readonly tokens: number;
-  /** The output head computes `chunks` of `chunkRows` supervised tokens one after the other; `rows` is their product. */
+  /**
+   * Gives the number of chunks of `chunkRows` supervised tokens that the output head computes one after another; `rows` is
+   * their product.
+   */
   readonly chunks: number;
   readonly chunkRows: number;
   readonly rows: number;

@@ -1,6 +1,6 @@
 /**
- * A version says what was done to the rows of its files and which version it was made of, and a data set which of its versions is the present
- * one: a person can go back.
+ * Records for each version what was done to the rows of its files and which version it was made from, and for each data set
+ * which version is the present one, so that a person can go back.
  */
 export const datasetChanges = `
   -- A list of DataChange.
