@@ -110,7 +110,7 @@ async function open(): Promise<Handle> {
     const sample = new SampleProject(context, { library, datasets, runs });
     const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, sample };
     // A sample left by an earlier host continues with its run.
-    for (const id of runs.goOn()) sample.follow(id);
+    for (const id of runs.takeOver()) sample.follow(id);
     const handlers = handlersFor(context, parts);
     return {
       request: async (name, params, asker) => {

@@ -1,6 +1,6 @@
 /** `lowrank demo` runs the sample of the first start without a window, to a proven merged model. */
 import { join, resolve } from 'node:path';
-import type { SampleState } from '../contract.ts';
+import type { SampleProjectState } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import type { HostClient } from '../rpc.ts';
 import { Interrupted, UsageError, type Command } from './command.ts';
@@ -55,10 +55,10 @@ export const demo: Command = {
   },
 };
 
-async function followSample(client: HostClient, output: Output): Promise<SampleState> {
-  const { promise, resolve: settle, reject } = Promise.withResolvers<SampleState>();
+async function followSample(client: HostClient, output: Output): Promise<SampleProjectState> {
+  const { promise, resolve: settle, reject } = Promise.withResolvers<SampleProjectState>();
   let following = false;
-  const look = (state: SampleState) => {
+  const look = (state: SampleProjectState) => {
     if (state.progress !== null) output.progress(state.progress);
     if (state.runId !== null && !following) {
       following = true;

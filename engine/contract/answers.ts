@@ -82,7 +82,7 @@ export interface EvaluateResult {
   readonly rows: readonly EvaluatedRow[];
 }
 /** Reports the progress of the sample of the first start. It counts rows that `json-fields` finds right. */
-export interface SampleState {
+export interface SampleProjectState {
   readonly phase: 'preparing' | 'before' | 'training' | 'after' | 'done' | 'failed' | 'stopped';
   readonly projectId: string;
   readonly runId: string | null;
@@ -104,11 +104,11 @@ export interface AnswerRequests {
   'generate.start': (p: GenerateRequest) => GenerateResult;
   'evaluate.start': (p: EvaluateRequest) => EvaluateResult;
   /** Creates the sample project and starts the sample, which then runs to its end. The answer comes when it has started. */
-  'sample.start': () => SampleState;
-  'sample.get': () => SampleState | null;
+  'sample.start': () => SampleProjectState;
+  'sample.get': () => SampleProjectState | null;
   'sample.stop': () => null;
 }
 export interface AnswerEvents {
   'generate.token': { readonly streamId: string; readonly token: number; readonly text: string };
-  'sample.changed': SampleState;
+  'sample.changed': SampleProjectState;
 }

@@ -98,12 +98,12 @@ function fillDisk(): () => void {
   const full = () => {
     throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
   };
-  const { runs: table, metrics, log, sampleState, adapters } = store;
+  const { runs: table, metrics, log, sampleProject, adapters } = store;
   const spies = [
     vi.spyOn(table, 'update').mockImplementation(full),
     vi.spyOn(metrics, 'put').mockImplementation(full),
     vi.spyOn(log, 'add').mockImplementation(full),
-    vi.spyOn(sampleState, 'put').mockImplementation(full),
+    vi.spyOn(sampleProject, 'put').mockImplementation(full),
     vi.spyOn(adapters, 'put').mockImplementation(full),
   ];
   return () => spies.forEach((spy) => spy.mockRestore());
@@ -151,7 +151,7 @@ test('what the studio left behind is put right at its start, or once there is sp
   const free = fillDisk();
   const later = { ...context, unsaved: new Unsaved() };
   const again = queueOf(later);
-  again.runs.goOn();
+  again.runs.takeOver();
   expect(again.registry.get(mine.id).state).toBe('interrupted');
   expect(again.registry.get(id).state).toBe('queued');
   free();

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import type { JobSpec, SampleState } from '../contract.ts';
+import type { JobSpec, SampleProjectState } from '../contract.ts';
 import type { JobOptions } from '../jobs/supervisor.ts';
 import type { HostContext } from './context.ts';
 import type { Datasets } from './datasets.ts';
@@ -9,7 +9,7 @@ import { SampleProject } from './sample-project.ts';
 import { Unsaved } from './unsaved.ts';
 
 /** As a host finds it that starts again after one of an earlier studio, which was killed in the middle of the training. */
-const interrupted: Omit<SampleState, 'verdictBefore' | 'verdictAfter'> = {
+const interrupted: Omit<SampleProjectState, 'verdictBefore' | 'verdictAfter'> = {
   phase: 'training',
   projectId: 'p',
   runId: 'r',
@@ -31,7 +31,7 @@ const verdict = { evaluator: 'json-fields', state: 'good', text: '4 of 4 fields'
 const rows = Array.from({ length: 16 }, (_, row) => ({ row, measures: { 'json-fields': row === 15 ? 0 : 1 } }));
 
 function flow(ended: { state: string }) {
-  const states: SampleState[] = [];
+  const states: SampleProjectState[] = [];
   const start = vi.fn((_: JobSpec, { onMessage }: JobOptions) => {
     const progress = { done: 0, total: 16, secondsLeft: null };
     onMessage?.({ type: 'progress', progress: { ...progress, phase: 'Reading the data', unit: 'bytes' } });
@@ -46,7 +46,7 @@ function flow(ended: { state: string }) {
   });
   const context = {
     store: {
-      sampleState: { get: () => interrupted, put: (state: SampleState) => states.push(state) },
+      sampleProject: { get: () => interrupted, put: (state: SampleProjectState) => states.push(state) },
       adapters: { ofRun: () => ({ id: 'a', path: '/adapter' }) },
       runs: { get: () => ended },
       models: { get: () => ({ id: 'm', path: '/model', acceptFields: [] }) },

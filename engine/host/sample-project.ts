@@ -3,7 +3,7 @@
  * measured: the evaluation rows are answered before and after, and `json-fields` says which answers are right.
  */
 import { readFileSync } from 'node:fs';
-import type { ChatMessage, EvaluateResult, JobSpec, Model, OneAdapter, SampleState, ScoredAnswer } from '../contract.ts';
+import type { ChatMessage, EvaluateResult, JobSpec, Model, OneAdapter, SampleProjectState, ScoredAnswer } from '../contract.ts';
 import { verdictOf } from '../evaluate/evaluators.ts';
 import { jsonFields, jsonObject } from '../evaluate/json.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
@@ -31,7 +31,7 @@ export class SampleProject {
   readonly #library: Library;
   readonly #datasets: Datasets;
   readonly #runs: RunQueue;
-  #state: SampleState | null;
+  #state: SampleProjectState | null;
   #current: AbortController | null = null;
 
   constructor(context: HostContext, { library, datasets, runs }: SampleParts) {
@@ -39,7 +39,7 @@ export class SampleProject {
     this.#library = library;
     this.#datasets = datasets;
     this.#runs = runs;
-    this.#state = withVerdicts(context.store.sampleState.get());
+    this.#state = withVerdicts(context.store.sampleProject.get());
     if (this.#state !== null && !['done', 'failed', 'stopped'].includes(this.#state.phase))
       this.#change({ phase: 'stopped', progress: null });
   }
@@ -48,11 +48,11 @@ export class SampleProject {
     return this.#current !== null;
   }
 
-  get state(): SampleState | null {
+  get state(): SampleProjectState | null {
     return this.#state;
   }
 
-  start(): SampleState {
+  start(): SampleProjectState {
     if (this.#current !== null) return this.#state!;
     // A sample that is trained and only not completely evaluated needs no second training.
     const { runId = null, phase = null } = this.#state ?? {};
@@ -65,7 +65,7 @@ export class SampleProject {
     const { rows, question, expected } = readQuestions(files.eval);
     const recipe = JSON.parse(readFileSync(files.recipe, 'utf8')) as RecipeInput;
     const project = this.#library.createProject(sampleProjectName);
-    const state: SampleState = {
+    const state: SampleProjectState = {
       phase: 'preparing',
       projectId: project.id,
       runId: null,
@@ -199,10 +199,10 @@ export class SampleProject {
     return rows.filter(({ measures }) => measures['json-fields'] === 1).length;
   }
 
-  #change(change: Partial<SampleState>): void {
+  #change(change: Partial<SampleProjectState>): void {
     this.#state = { ...this.#state!, ...change };
     const state = this.#state;
-    this.#context.unsaved.save('The state of the sample', () => this.#context.store.sampleState.put(state));
+    this.#context.unsaved.save('The state of the sample', () => this.#context.store.sampleProject.put(state));
     this.#context.emit('sample.changed', state);
   }
 }
@@ -216,7 +216,7 @@ function readQuestions(path: string): { rows: number; question: string; expected
 }
 
 /** Adds verdicts to a sample that an earlier studio stored without them. */
-function withVerdicts(state: SampleState | null): SampleState | null {
+function withVerdicts(state: SampleProjectState | null): SampleProjectState | null {
   if (state === null || state.verdictBefore !== undefined) return state;
   const row = readQuestions(sampleFiles().eval);
   const verdict = (answer: string | null) => (answer === null ? null : verdictOf(jsonFields, row, answer));

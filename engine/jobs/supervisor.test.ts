@@ -99,12 +99,12 @@ test('a crash names the rows that were worked on: to each who waits its own, and
   process.exit(null, 'SIGABRT');
   for (const [i, answer] of answers.entries()) await expect(answer).rejects.toThrow(`/${i + 1}.jsonl, line 3`);
 
-  const [reads, goesOn] = [start(), start()];
-  for (const { process } of [reads, goesOn]) process.say({ type: 'progress', progress: reading('/rows.jsonl') });
-  goesOn.process.say({ type: 'underway' });
-  for (const { process } of [reads, goesOn]) process.exit(null, 'SIGSEGV');
+  const [reads, isUnderway] = [start(), start()];
+  for (const { process } of [reads, isUnderway]) process.say({ type: 'progress', progress: reading('/rows.jsonl') });
+  isUnderway.process.say({ type: 'underway' });
+  for (const { process } of [reads, isUnderway]) process.exit(null, 'SIGSEGV');
   await expect(reads.job.finished).rejects.toThrow('/rows.jsonl, line 3');
-  await expect(goesOn.job.finished).rejects.toThrow(/SIGSEGV\)\.$/);
+  await expect(isUnderway.job.finished).rejects.toThrow(/SIGSEGV\)\.$/);
 });
 
 test('a process that nobody can end holds up nothing', async () => {

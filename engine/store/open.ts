@@ -24,7 +24,7 @@ import { Projects } from './projects.ts';
 import { Queue } from './queue.ts';
 import { Rows } from './rows.ts';
 import { Runs } from './runs.ts';
-import { SampleStates } from './sample-state.ts';
+import { StoredSampleProject } from './sample-project.ts';
 import { Samples } from './samples.ts';
 
 /**
@@ -46,7 +46,7 @@ export class Store {
   readonly log: Log;
   readonly adapters: Adapters;
   readonly exports: Exports;
-  readonly sampleState: SampleStates;
+  readonly sampleProject: StoredSampleProject;
   readonly knownPaths: KnownPaths;
   /** Says what people should be told of the database. */
   readonly notices: Notices;
@@ -69,7 +69,7 @@ export class Store {
     this.log = new Log(db);
     this.adapters = new Adapters(db, rows);
     this.exports = new Exports(db, rows);
-    this.sampleState = new SampleStates(db, rows);
+    this.sampleProject = new StoredSampleProject(db, rows);
     this.knownPaths = new KnownPaths(db);
   }
 

@@ -9,8 +9,8 @@ export interface QueuedRun {
   /** Holds the fields that were asked for; a resumed run keeps its other fields. */
   readonly recipe: RecipeInput;
   readonly job: RunJob;
-  /** Gives the step of the checkpoint from which a host continued it by itself; null until one has. */
-  readonly continuedFrom: number | null;
+  /** Gives the step of the checkpoint from which a host resumed it by itself; null until one has. */
+  readonly resumedFrom: number | null;
 }
 
 interface Row {
@@ -33,7 +33,7 @@ export class Queue {
       runId: run_id,
       recipe: jsonObject<RecipeInput>('recipe', recipe),
       job: jsonObject<RunJob>('job', job),
-      continuedFrom: continued_from,
+      resumedFrom: continued_from,
     }));
   }
   /** Adds a run at the end of the queue. */
@@ -53,8 +53,8 @@ export class Queue {
     const place = this.#db.prepare('UPDATE queue SET position = ? WHERE run_id = ?');
     for (const [position, runId] of runIds.entries()) place.run(position, runId);
   }
-  /** Records that a host continues the run by itself. */
-  continueFrom(runId: string, step: number): void {
+  /** Records the step from which a host resumes the run by itself. */
+  noteResume(runId: string, step: number): void {
     this.#db.prepare('UPDATE queue SET continued_from = ? WHERE run_id = ?').run(step, runId);
   }
 }

@@ -98,7 +98,7 @@ test('a sample whose state cannot be read can be started again', () => {
   db.exec("INSERT INTO sample VALUES (1, '{')");
   db.close();
   const store = openStore(folder);
-  expect(store.sampleState.get()).toBeNull();
+  expect(store.sampleProject.get()).toBeNull();
   expect(store.notices.take()).toHaveLength(1);
   store.close();
 });

@@ -23,7 +23,7 @@ const rows = Array.from({ length: 14 }, (_, i) => ({
 const recipe = { rank: 2, maxSteps: 60, batchSize: 2, evalEvery: 10, saveEvery: 5, dropout: 0.1, learningRate: 0.01 };
 const model = { path: join(import.meta.dirname, '../../resources/tiny/model') };
 const over = (run: Run): boolean => run.state === 'done';
-const goesOn = (run: Run): boolean => run.state === 'running' || run.state === 'queued';
+const isActive = (run: Run): boolean => run.state === 'running' || run.state === 'queued';
 
 /**
  * Keeps two runs going in a data folder, kills one process after another, and expects that every run that was promised is there with every
@@ -123,7 +123,7 @@ class World {
     const client = await this.connect();
     const runs = await this.runs();
     for (const run of runs)
-      if (!over(run) && !goesOn(run)) {
+      if (!over(run) && !isActive(run)) {
         expect(run.state, run.problem?.message).toBe('interrupted');
         // It goes back to its last checkpoint and makes the steps after it once more.
         const checkpoints = await client.request('runs.checkpoints', { id: run.id });
@@ -208,8 +208,9 @@ class World {
     await this.until(() => this.#command === null);
     for (let attempt = 0; attempt < 200 && !(await this.runs()).every(over); attempt++) {
       const client = await this.connect();
-      for (const run of await this.runs()) if (!over(run) && !goesOn(run)) await client.request('runs.resume', { id: run.id });
-      await this.until((runs) => !runs.some(goesOn));
+      for (const run of await this.runs())
+        if (!over(run) && !isActive(run)) await client.request('runs.resume', { id: run.id });
+      await this.until((runs) => !runs.some(isActive));
     }
     const client = await this.connect();
     const runs = await this.runs();

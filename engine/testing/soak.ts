@@ -23,13 +23,13 @@ const roundsPerRun = 10;
  * Uses a host in rounds, and returns a sample after each: jobs that end well, badly and because their client goes, hundreds of
  * requests, clients of all kinds, and now and then a run.
  */
-export async function soak(dataDir: string, goesOn: (rounds: number) => boolean): Promise<Held[]> {
+export async function soak(dataDir: string, mayContinue: (rounds: number) => boolean): Promise<Held[]> {
   const places = hostPlaces(dataDir);
   const client = await connectHost(dataDir);
   const { pid } = JSON.parse(readFileSync(places.lock, 'utf8')) as { pid: number };
   const held: Held[] = [];
   try {
-    while (goesOn(held.length)) {
+    while (mayContinue(held.length)) {
       await client.request('datasets.columns', { path: rows });
       await client.request('inspect.path', { path: `${rows}.missing` }).catch(() => {});
       for (let request = 0; request < 100; request++) {

@@ -28,7 +28,7 @@ import { PlaygroundState } from './playground.svelte.ts';
 import { ProjectState } from './project.svelte.ts';
 import { Router } from './router.svelte.ts';
 import { RunsState } from './runs.svelte.ts';
-import { SampleState } from './sample.svelte.ts';
+import { SampleProject } from './sample-project.svelte.ts';
 import { nameByPath, splitByName } from './split-by-name.ts';
 import { ThemeState } from './theme.svelte.ts';
 
@@ -46,7 +46,7 @@ export class Studio {
   readonly exports: ExportsState;
   readonly chat: ChatState;
   readonly playground: PlaygroundState;
-  readonly sample: SampleState;
+  readonly sample: SampleProject;
   /** Says why the engine does not answer, or is null while it does. */
   engineProblem = $state.raw<ProblemValue | null>(null);
   paletteOpen = $state(false);
@@ -76,7 +76,7 @@ export class Studio {
     this.exports = new ExportsState(engine);
     this.chat = new ChatState(engine);
     this.playground = new PlaygroundState(this.chat);
-    this.sample = new SampleState(engine);
+    this.sample = new SampleProject(engine);
     this.project = new ProjectState(engine, (id) => this.#openLists(id));
     announceEnds(engine, () => document.hasFocus());
     engine.on('list.changed', ({ projectId, list }) => {

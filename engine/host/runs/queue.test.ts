@@ -98,7 +98,7 @@ test('what waits goes on in its order when the host has died, and so does what t
   store.checkpoints.put(first, { step: 4, path: '/c', bytes: 1, createdAt: 0 }, 2);
 
   const { runs, registry, started } = newHost();
-  runs.goOn();
+  runs.takeOver();
   expect(runs.order).toEqual([first, third, second]);
   expect(runs.order.map((id) => registry.get(id).state)).toEqual(['running', 'queued', 'queued']);
   expect(started.map(({ out }) => out)).toEqual([registry.get(first).out]);
@@ -110,13 +110,13 @@ test('what waits goes on in its order when the host has died, and so does what t
 
 test('a run goes on by itself once from each checkpoint: what ends the studio again and again is not begun again', async () => {
   const [id] = await threeRuns(newHost().runs);
-  newHost().runs.goOn();
+  newHost().runs.takeOver();
   store.checkpoints.put(id, { step: 4, path: '/c', bytes: 1, createdAt: 0 }, 2);
   const third = newHost();
-  third.runs.goOn();
+  third.runs.takeOver();
   expect(third.registry.get(id).state).toBe('running');
   const fourth = newHost();
-  fourth.runs.goOn();
+  fourth.runs.takeOver();
   expect(fourth.registry.get(id).state).toBe('interrupted');
   expect(fourth.runs.order).toHaveLength(2);
   // Whoever asks for it may try once more.
@@ -130,14 +130,14 @@ test('what somebody has stopped, and what belongs to a client, does not go on', 
   const [second, third] = await threeRuns(runs);
   runs.pause(third);
   const next = newHost();
-  next.runs.goOn();
+  next.runs.takeOver();
   expect(next.registry.get(attached.id).state).toBe('interrupted');
   expect(next.registry.get(third).state).toBe('paused');
   expect(next.runs.order[0]).toBe(second);
   // The host dies while the job saves its last checkpoint.
   next.runs.stop(second, false);
   const after = newHost();
-  after.runs.goOn();
+  after.runs.takeOver();
   expect(after.registry.get(second).state).toBe('interrupted');
 });
 
@@ -158,7 +158,7 @@ test('a run that came to its end while no host read it has ended, and the next o
   folder.end('done', null);
   const next = newHost();
   // Whoever waits for it, as the sample of the first start does, hears of it.
-  expect(next.runs.goOn()[0]).toBe(first);
+  expect(next.runs.takeOver()[0]).toBe(first);
   expect(store.adapters.ofRun(first)).toMatchObject({ hash: 'h', step: 4 });
   expect(await next.runs.ended(first)).toMatchObject({ state: 'done', step: 4 });
   expect(next.registry.get(second).state).toBe('running');
@@ -194,7 +194,7 @@ test('what was asked for anew of a run that waits to go on is kept', async () =>
     client,
   );
   const { runs: next, started, registry } = newHost();
-  next.goOn();
+  next.takeOver();
   for (const id of next.order.slice(0, 2)) {
     next.stop(id, true);
     await next.ended(id);

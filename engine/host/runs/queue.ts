@@ -79,12 +79,12 @@ export class RunQueue {
    * Takes over the runs that an earlier host left when it ended, and begins the next run. It is called once, when every other
    * part exists. Returns the ids of the runs that continue and of those that have ended meanwhile.
    */
-  goOn(): string[] {
+  takeOver(): string[] {
     const { runs, queue, checkpoints } = this.#context.store;
     const ended: string[] = [];
     const left = new Map([...runs.inState('running'), ...runs.inState('queued')].map((one) => [one.run.id, one]));
     for (const { process: identity } of left.values()) if (identity !== null) this.#runner.end(identity);
-    for (const { runId, recipe, job, continuedFrom } of queue.list()) {
+    for (const { runId, recipe, job, resumedFrom } of queue.list()) {
       const run = left.get(runId)?.run;
       if (run === undefined) continue;
       const active = this.#waiting(runId, recipe, job, null);
@@ -95,7 +95,7 @@ export class RunQueue {
           continue;
         }
         active.left = checkpoints.list(runId).at(-1)?.step ?? 0;
-        if (continuedFrom !== null && active.left <= continuedFrom) continue;
+        if (resumedFrom !== null && active.left <= resumedFrom) continue;
       }
       left.delete(runId);
       this.#queue.push(active);
@@ -342,7 +342,7 @@ export class RunQueue {
           phase: 'Starting',
           ...(resume ? {} : { metricsRead: 0, eventsRead: 0 }),
         });
-        if (next.left !== null) store.queue.continueFrom(run.id, next.left);
+        if (next.left !== null) store.queue.noteResume(run.id, next.left);
       });
       if (!resume) next.intake.startOver();
       const { acceptFields: _, ...details } = next.details;

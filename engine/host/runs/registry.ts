@@ -136,10 +136,10 @@ export class RunRegistry {
 }
 
 /** Returns whether the run trains or waits. */
-export const goesOn = ({ state }: Run): boolean => state === 'running' || state === 'queued';
+export const isActive = ({ state }: Run): boolean => state === 'running' || state === 'queued';
 
 export function requireEnded(run: Run): void {
-  if (goesOn(run)) throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
+  if (isActive(run)) throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
 }
 
 export const lineOf = (text: string): LogLine => ({ at: Date.now(), text });

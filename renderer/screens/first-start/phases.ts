@@ -1,4 +1,4 @@
-import type { SampleState } from '../../../engine/contract.ts';
+import type { SampleProjectState } from '../../../engine/contract.ts';
 
 /** Lists everything the sample does, in order. */
 export const phases = [
@@ -9,10 +9,8 @@ export const phases = [
   { phase: 'done', text: 'Ends at Export, with the proof' },
 ] as const;
 
-/**
- * Returns the index of the present phase in the list, or -1 before the first. A stopped sample stays at the phase it reached.
- */
-export function placeOf(sample: Pick<SampleState, 'phase' | 'correctBefore'> | null): number {
+/** Returns the index of the present phase in the list, or -1 before the first. A stopped sample stays at the phase it reached. */
+export function placeOf(sample: Pick<SampleProjectState, 'phase' | 'correctBefore'> | null): number {
   if (sample?.phase === 'stopped') return sample.correctBefore === null ? 1 : 2;
   return phases.findIndex(({ phase }) => phase === sample?.phase);
 }

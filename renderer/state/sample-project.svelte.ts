@@ -1,9 +1,9 @@
-import type { ProblemValue, SampleState as SampleStatus } from '../../engine/contract.ts';
+import type { ProblemValue, SampleProjectState } from '../../engine/contract.ts';
 import { type Engine, problemOf } from './engine.ts';
 
-/** Starts and stops the sample of the first start, and follows how far it is. */
-export class SampleState {
-  status = $state.raw<SampleStatus | null>(null);
+/** Starts and stops the sample project, and follows how far it is. */
+export class SampleProject {
+  status = $state.raw<SampleProjectState | null>(null);
   problem = $state.raw<ProblemValue | null>(null);
   starting = $state(false);
   readonly running: boolean = $derived(
