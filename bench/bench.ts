@@ -14,7 +14,7 @@ import { defaultRecipe, type Recipe, type RecipeInput } from '../engine/recipe.t
 import { parseFieldText } from '../engine/recipe/field-text.ts';
 import { embeddedModelPath } from '../engine/resources.ts';
 import { cpuThreads } from '../engine/runtime/devices.ts';
-import { MemoryPlanner, memoryRecipe, type StepCounts } from '../engine/training/memory.ts';
+import { MemoryEstimator, memoryRecipe, type StepCounts } from '../engine/training/memory.ts';
 import { versions } from '../engine/versions.ts';
 import { generate, train, type Trained } from './job.ts';
 import { tokenIds, writeConversations, writeLargeVocabularyModel, writeRows } from './material.ts';
@@ -62,7 +62,7 @@ class Bench {
     const spec = this.#spec({ ...own, ...recipe }, this.#rows(tokens, vocabularySize));
     const trained = await train(spec);
     const planned = { ...defaultRecipe(), ...spec.recipe } as Recipe;
-    const counts = new MemoryPlanner(openModel(spec.model.path)).counts(memoryRecipe(planned), tokens);
+    const counts = new MemoryEstimator(openModel(spec.model.path)).counts(memoryRecipe(planned), tokens);
     return [{ ...line(name, what, trained, medianSpeed(trained, tokens)), counts }];
   }
 

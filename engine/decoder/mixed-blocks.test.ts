@@ -12,7 +12,7 @@ import { encodeModel } from '../graph/onnx.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { openSession } from '../runtime/session.ts';
 import { mixedModel, mixedSpec } from '../testing/mixed-blocks.ts';
-import { MemoryPlanner } from '../training/memory.ts';
+import { MemoryEstimator } from '../training/memory.ts';
 import { TrainStep } from '../training/step.ts';
 import { GenerationSession } from './generation.ts';
 import { LogitsRunner } from './logits.ts';
@@ -87,6 +87,6 @@ test('the gradient is that of the loss, and memory is planned', async () => {
   const along = gradient!.reduce((sum, value, i) => sum + value * direction[i]!, 0);
   await step.release();
   expect(Math.abs(along / slope - 1)).toBeLessThan(5e-3);
-  const { activations } = await new MemoryPlanner(model).plan({ ...defaultRecipe(), packing: false }, tokens.length);
+  const { activations } = await new MemoryEstimator(model).estimate({ ...defaultRecipe(), packing: false }, tokens.length);
   expect(activations).toBeGreaterThan(0);
 });

@@ -19,7 +19,7 @@ interface PlannedTensor extends GgufPlan {
   readonly source: ModelTensor | null;
 }
 
-function plan({ spec }: OpenModel, quantization: GgufQuantization, importance: boolean): PlannedTensor[] {
+function plannedTensors({ spec }: OpenModel, quantization: GgufQuantization, importance: boolean): PlannedTensor[] {
   const placed = modelTensors(spec).map((source) => {
     return { name: ggufName(source), shape: ggufLayout(source, spec)?.storedShape(source.shape) ?? source.shape, source };
   });
@@ -69,7 +69,7 @@ export function ggufFileSize(model: OpenModel, quantization: GgufQuantization): 
   const { tokenizerSource } = model;
   // A token with its type, score and merge takes about this much.
   const tokenizer = tokenizerSource === null ? 0 : model.spec.vocabularySize * 40;
-  return ggufSize(new Map(), plan(model, quantization, false)) + tokenizer;
+  return ggufSize(new Map(), plannedTensors(model, quantization, false)) + tokenizer;
 }
 
 export async function writeGguf(
@@ -79,7 +79,7 @@ export async function writeGguf(
   onProgress: OnProgress,
 ): Promise<void> {
   const { model, weights, importance } = source;
-  const tensors = plan(model, quantization, importance !== undefined);
+  const tensors = plannedTensors(model, quantization, importance !== undefined);
   const divisors = new Map(rotaryDivisors(model.spec).map(({ name, values }) => [name, values]));
   const writer = new GgufWriter(path, makeMetadata(source, quantization), tensors);
   try {

@@ -18,7 +18,7 @@ import type { ExportSource } from './source.ts';
 
 const dtypes: Record<FloatType, string> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 
-function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
+function plannedTensors(model: OpenModel, type: FloatType): SafetensorsPlan[] {
   const ofText = modelTensors(model.spec).flatMap((tensor) => {
     const parts = hubParts(tensor, model.spec);
     if (parts !== null) return parts.map((name) => ({ name, type, shape: tensor.shape.slice(1) }));
@@ -30,7 +30,7 @@ function plan(model: OpenModel, type: FloatType): SafetensorsPlan[] {
 
 /** Estimates the bytes of a hub folder. */
 export function hubFolderSize(model: OpenModel, type: FloatType): number {
-  return safetensorsSize(plan(model, type), { format: 'pt' }) + hubFilesSize(model);
+  return safetensorsSize(plannedTensors(model, type), { format: 'pt' }) + hubFilesSize(model);
 }
 
 /** Estimates the bytes of config and tokenizer. */
@@ -51,7 +51,7 @@ export async function writeHubFolder(
   const { model, weights, lineage } = source;
   writeHubFiles(folder, source, makeConfig(source, dtypes[type]), model.otherParts.length > 0);
   const metadata = { format: 'pt', ...lineageMetadata(lineage) };
-  const writer = new ShardedWriter(folder, planShards(plan(model, type), shardBytes), metadata);
+  const writer = new ShardedWriter(folder, planShards(plannedTensors(model, type), shardBytes), metadata);
   try {
     const tensors = modelTensors(model.spec);
     const total = tensors.length + model.otherParts.length;

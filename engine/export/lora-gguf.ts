@@ -23,7 +23,7 @@ interface PlannedFactor extends GgufPlan {
 }
 
 /** Plans A before B. The factor of an embedding is transposed, so that a token selects one of its rows. */
-function plan(spec: DecoderSpec, shape: AdapterShape): PlannedFactor[] {
+function plannedFactors(spec: DecoderSpec, shape: AdapterShape): PlannedFactor[] {
   const tensors = new Map(modelTensors(spec).map((tensor) => [tensor.name, tensor]));
   return shape.modules.flatMap((module): PlannedFactor[] => {
     const of = tensors.get(`${module.path}.weight`);
@@ -38,7 +38,7 @@ function plan(spec: DecoderSpec, shape: AdapterShape): PlannedFactor[] {
 }
 
 export function loraGgufSize(spec: DecoderSpec, shape: AdapterShape): number {
-  return ggufSize(metadataOf(spec, 1, '', null), plan(spec, shape));
+  return ggufSize(metadataOf(spec, 1, '', null), plannedFactors(spec, shape));
 }
 
 export async function writeLoraGguf(
@@ -54,7 +54,7 @@ export async function writeLoraGguf(
   const [first] = shape.modules;
   assert(first !== undefined, 'an adapter adapts something');
   const alpha = first.scale * first.rank;
-  const factors = plan(spec, shape);
+  const factors = plannedFactors(spec, shape);
   const writer = new GgufWriter(path, metadataOf(spec, alpha, info.name, lineage), factors);
   try {
     for (const [done, { name, module, of }] of factors.entries()) {

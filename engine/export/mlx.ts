@@ -33,7 +33,7 @@ interface PlannedPart extends SafetensorsPlan {
  * Plans `lora_a` [in, r], `lora_b` [r, out], and with DoRA `m` [out]. mlx-lm has one scale for all products, so a module's own
  * scale goes into its B.
  */
-function plan({ modules }: AdapterShape, scale: number): PlannedPart[] {
+function plannedParts({ modules }: AdapterShape, scale: number): PlannedPart[] {
   return modules.flatMap((module): PlannedPart[] => {
     const { path, rank, inFeatures, outFeatures, a, b, magnitude } = module;
     const share = module.scale / scale;
@@ -58,7 +58,7 @@ function plan({ modules }: AdapterShape, scale: number): PlannedPart[] {
 }
 
 export function mlxFolderSize(shape: AdapterShape): number {
-  return safetensorsSize(plan(shape, 1), { format: 'mlx' }) + 600;
+  return safetensorsSize(plannedParts(shape, 1), { format: 'mlx' }) + 600;
 }
 
 export async function writeMlxAdapter(
@@ -72,7 +72,7 @@ export async function writeMlxAdapter(
   const [first] = shape.modules;
   assert(first !== undefined, 'an adapter adapts something');
   writeFileAtomic(join(folder, 'adapter_config.json'), formatConfig(spec, shape.modules, first, config, info.name));
-  const parts = plan(shape, first.scale);
+  const parts = plannedParts(shape, first.scale);
   const writer = new SafetensorsWriter(join(folder, mlxWeightsName), parts, { format: 'mlx', ...lineageMetadata(lineage) });
   try {
     for (const [done, part] of parts.entries()) {

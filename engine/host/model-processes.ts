@@ -138,7 +138,7 @@ export class ModelProcesses {
     const question = asker.question ?? randomUUID();
     const before = questions.get(question);
     questions.set(question, replaced);
-    const onProgress = this.#progressOf(held, asker);
+    const onProgress = this.#reporterTo(held, asker);
     const signal = AbortSignal.any([asker.signal, replaced.signal]);
     const answer = this.#ask(held, request, { silenceSeconds, signal, onProgress });
     // The earlier question ends only now, so that work that both of them need is not started again.
@@ -150,7 +150,7 @@ export class ModelProcesses {
     }
   }
 
-  #progressOf({ job }: Held, { client, subjectId = null }: DataAsker): (progress: Progress) => void {
+  #reporterTo({ job }: Held, { client, subjectId = null }: DataAsker): (progress: Progress) => void {
     const tell = subjectId === null ? client.tell : this.#context.emit;
     let told = -Infinity;
     return (progress) => {

@@ -10,7 +10,7 @@ import { newAdapter } from '../adapters/initial.ts';
 import { silentAsker } from '../testing/port.ts';
 import { runChat } from './chat.ts';
 import { runData } from './data.ts';
-import type { Asker, JobPort } from './port.ts';
+import type { JobAsker, JobPort } from './port.ts';
 
 const modelPath = 'resources/tiny/model';
 const work = mkdtempSync(join(tmpdir(), 'lowrank-chat-'));
@@ -20,7 +20,7 @@ afterAll(() => rmSync(work, { recursive: true }));
 class Host implements JobPort {
   readonly sent: JobMessage[] = [];
   stopRequested = false;
-  readonly #ready = Promise.withResolvers<(request: JobRequest, asker: Asker) => Promise<unknown>>();
+  readonly #ready = Promise.withResolvers<(request: JobRequest, asker: JobAsker) => Promise<unknown>>();
   readonly #stopped = Promise.withResolvers<void>();
   onToken: (() => void) | null = null;
 
@@ -28,7 +28,7 @@ class Host implements JobPort {
     this.sent.push(message);
     if (message.type === 'token') this.onToken?.();
   }
-  onRequest(handler: (request: JobRequest, asker: Asker) => Promise<unknown>): void {
+  onRequest(handler: (request: JobRequest, asker: JobAsker) => Promise<unknown>): void {
     this.#ready.resolve(handler);
   }
   untilStopped(): Promise<void> {

@@ -16,7 +16,7 @@ import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import type { Asker, JobPort } from './port.ts';
+import type { JobAsker, JobPort } from './port.ts';
 
 type ChatRequest = Extract<JobRequest, { name: 'generate' }>;
 
@@ -57,7 +57,7 @@ class Chat {
     this.#port = port;
   }
 
-  async answer(request: JobRequest, { signal }: Pick<Asker, 'signal'>): Promise<unknown> {
+  async answer(request: JobRequest, { signal }: Pick<JobAsker, 'signal'>): Promise<unknown> {
     if (request.name !== 'generate')
       throw new Problem('request-invalid', `A chat does not answer '${request.name}'.`, 'Ask the data process.');
     const turn = this.#turn.then(() => this.#generate(request, signal));

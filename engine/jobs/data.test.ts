@@ -20,7 +20,7 @@ import { defaultRecipe } from '../recipe.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
-import type { Asker } from './port.ts';
+import type { JobAsker } from './port.ts';
 import { runScan } from './scan.ts';
 import { runTrial } from './trial.ts';
 
@@ -30,8 +30,8 @@ const work = mkdtempSync(join(tmpdir(), 'data-job-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
 /** The job, in this process; no earlier one has kept anything for it. */
-function ask(modelPath: string): <T>(request: JobRequest, asker?: Asker) => Promise<T> {
-  let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
+function ask(modelPath: string): <T>(request: JobRequest, asker?: JobAsker) => Promise<T> {
+  let handler: (request: JobRequest, asker: JobAsker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
   const untilStopped = () => new Promise<void>(() => {});
   void runData(
     { kind: 'data', model: { path: modelPath }, cacheDir: mkdtempSync(join(work, 'cache-')) },
@@ -110,7 +110,7 @@ describe('a data set that takes long to read', () => {
   const page = (offset: number): JobRequest => ({ name: 'rows', data: { paths: dataPaths }, offset, limit: 3, maxLength: 99 });
   const report: JobRequest = { name: 'report', data: { paths: dataPaths }, maxLength: 99 };
   /** Somebody who waits, and what is heard by then; `at` leaves when so many rows are done. */
-  function asking(leaveAt = Infinity): Asker & { readonly heard: Progress[] } {
+  function asking(leaveAt = Infinity): JobAsker & { readonly heard: Progress[] } {
     const controller = new AbortController();
     const heard: Progress[] = [];
     const listen = (progress: Progress) => {

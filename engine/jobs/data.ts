@@ -33,9 +33,9 @@ import { openModel, type OpenModel } from '../models/open.ts';
 import { positionLimit } from '../models/positions.ts';
 import { logError, Problem } from '../problem.ts';
 import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
-import { MemoryPlanner } from '../training/memory.ts';
+import { MemoryEstimator } from '../training/memory.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
-import type { Asker, JobPort } from './port.ts';
+import type { JobAsker, JobPort } from './port.ts';
 import { followReading, readUnchanged, stoppedReading } from './reading.ts';
 import { tokenCache } from './token-cache.ts';
 
@@ -67,7 +67,7 @@ export async function runData(spec: Extract<JobSpec, { kind: 'data' }>, port: Jo
 class ModelData {
   readonly #model: OpenModel;
   readonly #cacheDir: string;
-  readonly #memory: MemoryPlanner;
+  readonly #memory: MemoryEstimator;
   #tokenizer: Tokenizer | null | undefined;
   #cache: RowCache | undefined;
   /** Holds the data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
@@ -78,7 +78,7 @@ class ModelData {
   constructor(model: OpenModel, cacheDir: string) {
     this.#model = model;
     this.#cacheDir = cacheDir;
-    this.#memory = new MemoryPlanner(model);
+    this.#memory = new MemoryEstimator(model);
   }
 
   /** Opens the tokenizer when rows are first asked for; what a recipe adapts does not need it. */
@@ -86,7 +86,7 @@ class ModelData {
     return this.#tokenizer === undefined ? (this.#tokenizer = tokenizerOf(this.#model)) : this.#tokenizer;
   }
 
-  async answer(request: JobRequest, asker: Asker): Promise<unknown> {
+  async answer(request: JobRequest, asker: JobAsker): Promise<unknown> {
     const { spec } = this.#model;
     switch (request.name) {
       case 'render':
@@ -96,7 +96,7 @@ class ModelData {
       case 'report':
         return this.#report(request, asker);
       case 'memory':
-        return this.#memory.plan(request.recipe, request.longest);
+        return this.#memory.estimate(request.recipe, request.longest);
       case 'targets':
         return planTargets(request.recipe, spec);
       case 'adapter':
@@ -124,7 +124,7 @@ class ModelData {
     return exportChoices(adapted(this.#model, [{ opened, weight: 1 }]).model, opened.adapter.shape);
   }
 
-  async #render(request: Extract<JobRequest, { name: 'render' }>, asker: Asker): Promise<RenderedRows> {
+  async #render(request: Extract<JobRequest, { name: 'render' }>, asker: JobAsker): Promise<RenderedRows> {
     const { source } = this.#set(request, request);
     const rows: RenderedRows['rows'][number][] = [];
     let tokens = 0;
@@ -140,7 +140,7 @@ class ModelData {
     return { rows, next: isAtEnd() ? null : next };
   }
 
-  async #showPage(request: Extract<JobRequest, { name: 'rows' }>, asker: Asker): Promise<unknown> {
+  async #showPage(request: Extract<JobRequest, { name: 'rows' }>, asker: JobAsker): Promise<unknown> {
     const page = this.#viewPage(request, asker);
     this.#page = page.catch(() => {});
     return page;
@@ -149,7 +149,7 @@ class ModelData {
   /** Returns a page of rows of the data; all examples of a row are on the same page. */
   async #viewPage(
     request: Extract<JobRequest, { name: 'rows' }>,
-    asker: Asker,
+    asker: JobAsker,
   ): Promise<{ rows: RowView[]; total: number | null }> {
     const { offset, limit, maxLength } = request;
     const { source } = this.#set(request, request);
@@ -159,7 +159,7 @@ class ModelData {
     return { rows: await Promise.all(page.map((row) => viewRow(row, tokenizer, length))), total: source.total };
   }
 
-  async #report(request: Extract<JobRequest, { name: 'report' }>, asker: Asker): Promise<DataReport> {
+  async #report(request: Extract<JobRequest, { name: 'report' }>, asker: JobAsker): Promise<DataReport> {
     const { data, split = 'train', maxLength } = request;
     const other: RowsAt = { data, split: split === 'train' ? 'eval' : 'train' };
     const others = rowFiles(other).paths.length === 0 ? null : await this.#set(other, request).read(asker);
@@ -211,7 +211,7 @@ function rendered(row: RowOrProblem): RenderedRows['rows'][number] {
 }
 
 /** Reports every group of rows to the asker before it is worked on, so that a group that never ends is known by its lines. */
-function watchFor(asker: Asker): ReadingWatch {
+function watchFor(asker: JobAsker): ReadingWatch {
   return followReading({
     phase: 'Reading the rows',
     isStopped: () => asker.signal.aborted,
@@ -235,7 +235,7 @@ class ViewedSet {
   readonly #tokenizer: Tokenizer | null;
   /** Returns what the reading waits for before each group of rows. */
   readonly #first: () => Promise<unknown>;
-  readonly #askers = new Set<Asker>();
+  readonly #askers = new Set<JobAsker>();
   #reading: Promise<ReadSet> | null = null;
 
   constructor(files: RowFiles, source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
@@ -245,7 +245,7 @@ class ViewedSet {
     this.#first = first;
   }
 
-  async read(asker: Asker): Promise<ReadSet> {
+  async read(asker: JobAsker): Promise<ReadSet> {
     if (asker.signal.aborted) throw stoppedReading();
     const { promise: left, reject } = Promise.withResolvers<never>();
     const leave = () => {

@@ -6,7 +6,7 @@ import { afterAll, expect, test } from 'vitest';
 import type { DataReport, JobRequest } from '../contract.ts';
 import { silentAsker, silentPort } from '../testing/port.ts';
 import { runData } from './data.ts';
-import type { Asker } from './port.ts';
+import type { JobAsker } from './port.ts';
 import type { RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
 
@@ -18,7 +18,7 @@ writeFileSync(data, Array.from({ length: 200 }, (_, i) => `Line ${i} of a long t
 const cacheDir = join(work, 'cache');
 
 async function report(rowSettings: { longDocuments: 'split' | 'cut'; documentOverlap: number }): Promise<DataReport> {
-  let answer: (request: JobRequest, asker: Asker) => unknown = () => null;
+  let answer: (request: JobRequest, asker: JobAsker) => unknown = () => null;
   const port = { ...silentPort, onRequest: (listener: typeof answer) => (answer = listener), untilStopped: async () => {} };
   await runData({ kind: 'data', model, cacheDir }, port);
   return (await answer({ name: 'report', data: { paths: [data] }, maxLength: 64, rowSettings }, silentAsker)) as DataReport;

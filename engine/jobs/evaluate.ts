@@ -26,7 +26,7 @@ import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
 import { TrainStep } from '../training/step.ts';
 import { loadRows } from './load-rows.ts';
 import type { JobPort } from './port.ts';
-import { reportPhase, progressOf } from './progress.ts';
+import { reportPhase, progressReporter } from './progress.ts';
 import { dayOfAdapter } from './run-folder.ts';
 import { tokenCache } from './token-cache.ts';
 
@@ -161,7 +161,7 @@ async function answersTo(
   const last = new Map(examples.map((example) => [example.index, example]));
   const answers = new Map<number, ScoredAnswer>();
   const notes: string[] = [];
-  const onRow = progressOf(port, 'Answering', 'rows');
+  const onRow = progressReporter(port, 'Answering', 'rows');
   const session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir, openSession });
   try {
     await session.useAdapters(adapters);

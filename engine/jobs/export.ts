@@ -23,7 +23,7 @@ import { adapted, openHashedAdapter } from '../adapters/adapted.ts';
 import { firstRows } from './load-rows.ts';
 import { originOf, type Origin } from './origin.ts';
 import type { JobPort } from './port.ts';
-import { progressOf } from './progress.ts';
+import { progressReporter } from './progress.ts';
 import { dayOfRun, runOfAdapter } from './run-folder.ts';
 
 /** Gives the number of rows of the run's data that join the built-in ones in the proof. */
@@ -81,15 +81,15 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     const place = { path, folder: target.folder, replace: spec.replace ?? false };
     if (place.replace) requireNoSource(path, [...model.files, ...spec.adapters.map((adapter) => adapter.path)]);
     await publish(place, bytes + proofBytes, async (partial, workDir) => {
-      await target.write(partial, source, progressOf(port, 'Writing', 'tensors'));
+      await target.write(partial, source, progressReporter(port, 'Writing', 'tensors'));
       if (spec.proof)
         proof = await proveExport({
           ...{ source, target, rows, workDir, openSession },
           path: partial,
           threads: cpuThreads(),
           cacheDir: spec.cacheDir,
-          onTensor: progressOf(port, 'Reading back', 'tensors'),
-          onRow: progressOf(port, 'Proving', 'rows'),
+          onTensor: progressReporter(port, 'Reading back', 'tensors'),
+          onRow: progressReporter(port, 'Proving', 'rows'),
         });
       // What cannot be opened again must not get its name.
       else if (target.format === 'safetensors' || target.format === 'gguf') openModel(partial, spec.model.acceptFields);
@@ -131,7 +131,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
         `No row of '${files.paths.join("', '")}' can be used to measure the importance of columns.`,
         'Give the data the adapter was trained on, or leave the importance out.',
       );
-    const onRow = progressOf(port, 'Measuring', 'rows');
+    const onRow = progressReporter(port, 'Measuring', 'rows');
     return measureImportance({
       ...{ model, adapters, rows: usable, openSession, onRow },
       ...{ threads: cpuThreads(), cacheDir: spec.cacheDir },

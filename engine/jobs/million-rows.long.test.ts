@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { DataReport, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { silentPort } from '../testing/port.ts';
 import { runData } from './data.ts';
-import type { Asker } from './port.ts';
+import type { JobAsker } from './port.ts';
 import { runTrain, type TrainResult } from './train.ts';
 
 const modelPath = join(import.meta.dirname, '../../resources/tiny/model');
@@ -43,7 +43,7 @@ class Listener {
 }
 
 async function check(listener: Listener): Promise<{ report: DataReport; last: Progress }> {
-  let handler: (request: JobRequest, asker: Asker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
+  let handler: (request: JobRequest, asker: JobAsker) => Promise<unknown> = () => Promise.reject(new Error('not there'));
   void runData(
     { kind: 'data', model: { path: modelPath }, cacheDir: work },
     { ...silentPort, onRequest: (given) => (handler = given) },

@@ -2,7 +2,7 @@
 import type { JobMessage, JobRequest, Progress } from '../contract.ts';
 
 /** Waits for the answer to a request. */
-export interface Asker {
+export interface JobAsker {
   /** Fires when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
   report(progress: Progress): void;
@@ -13,7 +13,7 @@ export interface JobPort {
   /** Says whether a stop was asked for; it is read between steps. */
   readonly stopRequested: boolean;
   /** Sets the one handler of a long-lived job. Requests that came before are passed to it now, in order. */
-  onRequest(handler: (request: JobRequest, asker: Asker) => Promise<unknown>): void;
+  onRequest(handler: (request: JobRequest, asker: JobAsker) => Promise<unknown>): void;
   /** Resolves when a stop is asked for. */
   untilStopped(): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { positionLimit } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { rowSettings, type Recipe } from '../recipe.ts';
 import { prepareExamples, type PreparedExamples } from '../training/examples.ts';
-import { tokensHash } from './identity.ts';
+import { tokensHash } from './run-identity.ts';
 import { loadRows, type LoadedRows, type LoadRowsOptions } from './load-rows.ts';
 import type { JobPort } from './port.ts';
 import { onRows } from './progress.ts';

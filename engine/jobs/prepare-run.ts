@@ -22,9 +22,9 @@ import { contextNotes, givenAdapterNotes, recipeNotes } from '../training/notes.
 import { objectives } from '../training/objectives/index.ts';
 import type { Objective } from '../training/objectives/objective.ts';
 import { totalSteps } from '../training/order.ts';
-import { type ComputePlan, graphPlan } from '../training/plan.ts';
+import { type ComputePlan, graphPlan } from '../training/compute-plan.ts';
 import { versions } from '../versions.ts';
-import { baseRecord, requireSameRun, startRecord, templateHash, tokenizerHash } from './identity.ts';
+import { baseRecord, requireSameRun, startRecord, templateHash, tokenizerHash } from './run-identity.ts';
 import type { JobPort } from './port.ts';
 import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
 import { onRows, reportPhase } from './progress.ts';

@@ -10,7 +10,7 @@ export function reportPhase(port: JobPort, phase: string): void {
 }
 
 /** Returns a function that reports progress and lets a request to stop arrive; a stop ends the work with a Problem. */
-export function progressOf(port: JobPort, phase: string, unit: string): OnProgress {
+export function progressReporter(port: JobPort, phase: string, unit: string): OnProgress {
   const started = performance.now();
   let last = 0;
   return async (done, total) => {
@@ -28,4 +28,4 @@ export function progressOf(port: JobPort, phase: string, unit: string): OnProgre
 }
 
 /** Reports progress of what is done with all rows once they are read, which takes seconds for a million rows. */
-export const onRows = (port: JobPort): OnProgress => progressOf(port, 'Preparing the rows', 'rows');
+export const onRows = (port: JobPort): OnProgress => progressReporter(port, 'Preparing the rows', 'rows');

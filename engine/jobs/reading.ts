@@ -26,7 +26,7 @@ export function followReading({ phase, isStopped, report, every = millisecondsBe
     const now = performance.now();
     if (now - reported < every) return;
     reported = now;
-    report(progressOf(phase, position, (now - started) / 1000));
+    report(readingProgress(phase, position, (now - started) / 1000));
   };
 }
 
@@ -67,7 +67,7 @@ export function stoppedReading(): Problem {
   return new Problem('stopped', 'The reading of the rows was stopped.', 'Start it again when you like.');
 }
 
-function progressOf(phase: string, { rows, bytes, totalBytes, ...at }: ReadingPosition, seconds: number): Progress {
+function readingProgress(phase: string, { rows, bytes, totalBytes, ...at }: ReadingPosition, seconds: number): Progress {
   const secondsLeft = bytes === 0 ? null : (seconds / bytes) * (totalBytes - bytes);
   return { phase, done: bytes, total: totalBytes, unit: 'bytes', secondsLeft, rows, at };
 }

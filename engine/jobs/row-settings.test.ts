@@ -8,7 +8,7 @@ import type { RowSettings } from '../recipe.ts';
 import { silentAsker } from '../testing/port.ts';
 import { runData } from './data.ts';
 import { runEvaluate } from './evaluate.ts';
-import type { Asker, JobPort } from './port.ts';
+import type { JobAsker, JobPort } from './port.ts';
 import { readRunFolder, type RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
 
@@ -21,7 +21,7 @@ const cacheDir = join(work, 'cache');
 const port: JobPort = { send: () => {}, stopRequested: false, onRequest: () => {}, untilStopped: () => new Promise(() => {}) };
 
 async function ask(request: JobRequest, path = modelPath): Promise<unknown> {
-  let answer: (request: JobRequest, asker: Asker) => unknown = () => null;
+  let answer: (request: JobRequest, asker: JobAsker) => unknown = () => null;
   const asking = { ...port, onRequest: (listener: typeof answer) => (answer = listener), untilStopped: async () => {} };
   await runData({ kind: 'data', model: { path }, cacheDir }, asking as JobPort);
   return answer(request, silentAsker);

@@ -4,7 +4,7 @@
  */
 import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
-import type { Asker, JobPort } from './port.ts';
+import type { JobAsker, JobPort } from './port.ts';
 import { pulseArgument, startPulse } from './pulse.ts';
 
 /** Runs a job. Each kind is loaded only in the process that runs it, so a damaged native library breaks nothing else. */
@@ -42,7 +42,7 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
 class ProcessPort implements JobPort {
   stopRequested = false;
   readonly #stopped = Promise.withResolvers<void>();
-  #handler: ((request: JobRequest, asker: Asker) => Promise<unknown>) | null = null;
+  #handler: ((request: JobRequest, asker: JobAsker) => Promise<unknown>) | null = null;
   #waiting: { id: number; request: JobRequest }[] = [];
   /** Holds the controllers that cancel the requests in progress, by id. */
   readonly #cancels = new Map<number, AbortController>();
@@ -52,7 +52,7 @@ class ProcessPort implements JobPort {
     process.send?.(message, undefined, undefined, () => {});
   }
 
-  onRequest(handler: (request: JobRequest, asker: Asker) => Promise<unknown>): void {
+  onRequest(handler: (request: JobRequest, asker: JobAsker) => Promise<unknown>): void {
     this.#handler = handler;
     for (const { id, request } of this.#waiting.splice(0)) this.receive(id, request);
   }

@@ -12,11 +12,11 @@ import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import { loadCheckpoint, newestCheckpoint, type TrainingState } from '../training/checkpoint.ts';
 import { newAdamState } from '../training/optimizer.ts';
-import { resumedPlan, type ComputePlan } from '../training/plan.ts';
+import { resumedPlan, type ComputePlan } from '../training/compute-plan.ts';
 import { principalAdapter } from '../training/principal.ts';
-import { runIdentity } from './identity.ts';
+import { runIdentity } from './run-identity.ts';
 import type { JobPort } from './port.ts';
-import { progressOf } from './progress.ts';
+import { progressReporter } from './progress.ts';
 import type { RunRecord } from './run-folder.ts';
 import type { RunWriter } from './run-writer.ts';
 
@@ -105,7 +105,7 @@ async function firstAdapter(cacheDir: string, recipe: Recipe, { model, whole, fi
   const adapter = newAdapter(recipe, model, base);
   const { method, initialization, seed } = recipe;
   if (method === 'full' || !/^(pissa|olora|loftq)/.test(initialization)) return adapter;
-  const onModule = progressOf(port, 'Decomposing the matrices', 'matrices');
+  const onModule = progressReporter(port, 'Decomposing the matrices', 'matrices');
   if (initialization === 'loftq') return loftqAdapter(adapter, model.spec, whole.weights, model.weights, { seed, onModule });
   return principalAdapter(adapter, model, {
     ...{ initialization, seed, cacheDir, openSession, onModule },

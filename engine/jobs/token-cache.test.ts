@@ -10,7 +10,7 @@ import { silentAsker, silentPort } from '../testing/port.ts';
 import { saidIn } from '../testing/run-events.ts';
 import { runData } from './data.ts';
 import { runEvaluate } from './evaluate.ts';
-import type { Asker } from './port.ts';
+import type { JobAsker } from './port.ts';
 import { readRunRecord } from './run-folder.ts';
 import { tokenCache } from './token-cache.ts';
 import { runTrain } from './train.ts';
@@ -47,7 +47,7 @@ const data = { paths: [newFile(rows)], evalPaths: [newFile([{ text: 4 }, ...rows
 
 /** A data job of its own, as another process would be. */
 async function report(maxLength: number, of: DataAt = data, at = cacheDir): Promise<DataReport> {
-  let answer: (request: JobRequest, asker: Asker) => unknown = () => null;
+  let answer: (request: JobRequest, asker: JobAsker) => unknown = () => null;
   const port = {
     ...silentPort,
     onRequest: (listener: typeof answer) => void (answer = listener),

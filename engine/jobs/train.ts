@@ -9,7 +9,7 @@ import { train } from '../training/loop.ts';
 import { parameterGroups } from '../training/rates.ts';
 import { largestBatch } from '../training/step-sizes.ts';
 import { TrainStep } from '../training/step.ts';
-import { runIdentity } from './identity.ts';
+import { runIdentity } from './run-identity.ts';
 import type { JobPort } from './port.ts';
 import { prepareRun, type PreparedRun, type TrainSpec } from './prepare-run.ts';
 import { reportPhase } from './progress.ts';

@@ -241,7 +241,7 @@ export class StoredWeights implements ModelWeights {
   }
 
   #plan(cacheDir: string): { readonly locations: ReadonlyMap<string, WeightLocation>; readonly expansion: Expansion } {
-    const path = join(cacheDir, 'weights', `${this.#identity()}.${this.#packings.size === 0 ? 'f32' : 'packed'}`);
+    const path = join(cacheDir, 'weights', `${this.#key()}.${this.#packings.size === 0 ? 'f32' : 'packed'}`);
     const locations = new Map<string, WeightLocation>();
     const expansion = new Expansion(path);
     for (const [name, tensor] of this.#tensors) {
@@ -262,7 +262,7 @@ export class StoredWeights implements ModelWeights {
    * Returns a key that changes when the files do, from their paths, sizes, times and the places of their tensors, without
    * reading them.
    */
-  #identity(): string {
+  #key(): string {
     const hash = createHash('sha256').update(`expansion ${expansionVersion}`);
     for (const path of new Set([...this.#tensors.values()].map((tensor) => tensor.path))) {
       hash.update(JSON.stringify([path, fileStamp(path)]));

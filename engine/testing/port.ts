@@ -1,5 +1,5 @@
 /** Provides ports that let a job run without a host, and a request to it without anybody who follows. */
-import type { Asker, JobPort } from '../jobs/port.ts';
+import type { JobAsker, JobPort } from '../jobs/port.ts';
 import { stepsOf } from './run-events.ts';
 
 export const silentPort: JobPort = {
@@ -9,7 +9,7 @@ export const silentPort: JobPort = {
   untilStopped: () => new Promise(() => {}),
 };
 
-export const silentAsker: Asker = { signal: new AbortController().signal, report: () => {} };
+export const silentAsker: JobAsker = { signal: new AbortController().signal, report: () => {} };
 
 /** Returns the port of a training that is asked to stop once its folder holds so many steps. */
 export const portUntil = (out: string, steps: number): JobPort => ({

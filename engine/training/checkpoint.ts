@@ -17,7 +17,7 @@ import { partialPrefix, publishFolder } from '../formats/folder.ts';
 import { readSafetensors, readSafetensorsFloat32, SafetensorsWriter } from '../formats/safetensors.ts';
 import { Problem } from '../problem.ts';
 import type { AdamState } from './optimizer.ts';
-import type { ComputePlan } from './plan.ts';
+import type { ComputePlan } from './compute-plan.ts';
 
 /** Holds the state of a run after `step` optimizer steps. */
 export interface TrainingState {

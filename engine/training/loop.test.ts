@@ -15,7 +15,7 @@ import { train } from './loop.ts';
 import { newAdapter } from '../adapters/initial.ts';
 import { objectives } from './objectives/index.ts';
 import { newAdamState } from './optimizer.ts';
-import { resumedPlan, type ComputePlan } from './plan.ts';
+import { resumedPlan, type ComputePlan } from './compute-plan.ts';
 
 const spec = specFromConfig(
   {

@@ -10,7 +10,7 @@ import { checkRecipe } from '../recipe/check.ts';
 import { embeddedModelPath } from '../resources.ts';
 import { openSession } from '../runtime/session.ts';
 import { fitRecipe } from './fitting.ts';
-import { MemoryPlanner } from './memory.ts';
+import { MemoryEstimator } from './memory.ts';
 import { buildStep } from './step-graph.ts';
 import { TrainStep } from './step.ts';
 
@@ -21,39 +21,39 @@ const recipeOf = (recipe: RecipeInput): Recipe => {
 };
 
 describe('the estimate', () => {
-  const planner = new MemoryPlanner(openModel(embeddedModelPath()));
+  const estimator = new MemoryEstimator(openModel(embeddedModelPath()));
   const usual = recipeOf({ rank: 16, batchSize: 1, gradientAccumulation: 2, packing: false });
-  const plan = (changed: RecipeInput, longest: number) => planner.plan(recipeOf({ ...usual, ...changed }), longest);
+  const estimate = (changed: RecipeInput, longest: number) => estimator.estimate(recipeOf({ ...usual, ...changed }), longest);
 
   it('counts every weight once, tied ones too, and less of those in few bits', async () => {
-    const { base } = await plan({}, 512);
+    const { base } = await estimate({}, 512);
     expect(base).toBe(4 * 134_515_008);
     const matrices = 30 * 576 * (2 * 576 + 2 * 192 + 3 * 1536);
-    const packed = (await plan({ baseQuantization: '4bit' }, 512)).base;
+    const packed = (await estimate({ baseQuantization: '4bit' }, 512)).base;
     expect(base - packed).toBeGreaterThan((4 - 0.6 * 2) * matrices);
   });
 
   it('counts a base as it is stored with embedding and head, not much more than its file', async () => {
-    const { base, activations } = await plan({ baseQuantization: 'stored' }, 512);
+    const { base, activations } = await estimate({ baseQuantization: 'stored' }, 512);
     expect(base / statSync(embeddedModelPath()).size).toBeLessThan(1.3);
-    expect(activations).toBeLessThan(1.1 * (await plan({}, 512)).activations);
+    expect(activations).toBeLessThan(1.1 * (await estimate({}, 512)).activations);
   });
 
   it('grows with tokens and shrinks with every block that is recomputed', async () => {
-    const one = await plan({}, 512);
-    expect((await plan({ batchSize: 3 }, 512)).activations / one.activations).toBeCloseTo(3, 1);
+    const one = await estimate({}, 512);
+    expect((await estimate({ batchSize: 3 }, 512)).activations / one.activations).toBeCloseTo(3, 1);
     let last = one.activations;
     for (const recompute of [5, 20, 30]) {
-      const { activations } = await plan({ recompute }, 512);
+      const { activations } = await estimate({ recompute }, 512);
       expect(activations).toBeLessThan(last);
       last = activations;
     }
     expect(last).toBeLessThan(one.activations / 5);
-    expect((await plan({ recompute: 1000 }, 512)).activations).toBe(last);
+    expect((await estimate({ recompute: 1000 }, 512)).activations).toBe(last);
   });
 
   it('has the logits of one chunk once, however many tokens there are', async () => {
-    const of = async (changed: RecipeInput, longest: number) => (await plan({ recompute: 30, ...changed }, longest)).logits;
+    const of = async (changed: RecipeInput, longest: number) => (await estimate({ recompute: 30, ...changed }, longest)).logits;
     const chunk = 4 * 49_152 * 256;
     // The last chunk is as long as the others, so they may be a little shorter than asked for.
     for (const logits of [await of({}, 300), await of({}, 512)]) {
@@ -64,12 +64,12 @@ describe('the estimate', () => {
   });
 
   it('is linear in the length of rows, but for their masks and what waits between layers', async () => {
-    const of = async (longest: number) => (await plan({ recompute: 0 }, longest)).activations / longest;
+    const of = async (longest: number) => (await estimate({ recompute: 0 }, longest)).activations / longest;
     expect((await of(4096)) / (await of(1024))).toBeLessThan(1.3);
   });
 
   it('counts what a step does besides arithmetic: it does not grow unseen', () => {
-    const { nodes, copies, allocations, peakBytes } = planner.counts(usual, 512);
+    const { nodes, copies, allocations, peakBytes } = estimator.counts(usual, 512);
     expect(nodes).toBeLessThanOrEqual(7_700);
     expect(copies).toBeLessThanOrEqual(1_080);
     expect(allocations).toBeLessThanOrEqual(970);
@@ -77,7 +77,7 @@ describe('the estimate', () => {
   });
 
   it('takes packed rows for as many as lie end to end', async () => {
-    const packed = (changed: RecipeInput, longest: number) => plan({ packing: true, ...changed }, longest);
+    const packed = (changed: RecipeInput, longest: number) => estimate({ packing: true, ...changed }, longest);
     expect((await packed({ batchSize: 8 }, 100)).activations).toBe((await packed({ batchSize: 1 }, 256)).activations);
     expect((await packed({}, 100)).activations).toBeLessThan(0.6 * (await packed({}, 400)).activations);
   });

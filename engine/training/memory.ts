@@ -6,7 +6,7 @@ import type { Graph } from '../graph/graph.ts';
 import { Liveness } from '../graph/liveness.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import type { Recipe } from '../recipe.ts';
-import { graphPlan, type GraphPlan } from './plan.ts';
+import { graphPlan, type GraphPlan } from './compute-plan.ts';
 import { buildStep } from './step-graph.ts';
 import { largestBatch, stepSizes } from './step-sizes.ts';
 
@@ -54,7 +54,7 @@ export interface StepCounts {
 const keptGraphs = 4;
 
 /** Estimates the memory that training a model takes, from the graphs that would run. */
-export class MemoryPlanner {
+export class MemoryEstimator {
   readonly #model: OpenModel;
   /** Holds the graphs by the settings that decide them, the newest last. */
   readonly #graphs = new Map<string, PlannedGraph>();
@@ -67,7 +67,7 @@ export class MemoryPlanner {
    * Estimates the bytes at the peak of a step on rows of `longest` tokens, all supervised. Activations and logits are the
    * values alive at once in the order in which the graph runs; everything else stays in memory all the time.
    */
-  async plan(recipe: MemoryRecipe, longest: number): Promise<RunPlan['memory']> {
+  async estimate(recipe: MemoryRecipe, longest: number): Promise<RunPlan['memory']> {
     const { spec, tokenizerSource } = this.#model;
     const { liveness, base, adapter, peak } = this.#step(recipe, longest);
     const { bytes, inLoop } = peak;

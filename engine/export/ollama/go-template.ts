@@ -187,16 +187,16 @@ function runNode(node: Node, scope: Scope): string {
     case 'text':
       return node.text;
     case 'print': {
-      const value = evaluate(node.value, scope);
+      const value = valueOf(node.value, scope);
       return value === undefined || value === null ? '' : String(value as string | number | boolean);
     }
     case 'assign':
-      scope.variables.set(node.name, evaluate(node.value, scope));
+      scope.variables.set(node.name, valueOf(node.value, scope));
       return '';
     case 'if':
-      return run(isTrue(evaluate(node.condition, scope)) ? node.then : node.otherwise, inner(scope, scope.dot));
+      return run(isTrue(valueOf(node.condition, scope)) ? node.then : node.otherwise, inner(scope, scope.dot));
     case 'range': {
-      const list = evaluate(node.list, scope);
+      const list = valueOf(node.list, scope);
       if (!Array.isArray(list) || list.length === 0) return run(node.otherwise, inner(scope, scope.dot));
       return list
         .map((item: unknown, i) => {
@@ -214,7 +214,7 @@ function inner({ variables }: Scope, dot: unknown): Scope {
   return { dot, variables: new Map(variables) };
 }
 
-function evaluate(expression: Expression, scope: Scope): unknown {
+function valueOf(expression: Expression, scope: Scope): unknown {
   switch (expression.kind) {
     case 'literal':
       return expression.value;
@@ -226,7 +226,7 @@ function evaluate(expression: Expression, scope: Scope): unknown {
     case 'call':
       return call(
         expression.name,
-        expression.args.map((arg) => evaluate(arg, scope)),
+        expression.args.map((arg) => valueOf(arg, scope)),
       );
   }
 }
