@@ -4,6 +4,7 @@
  */
 import type { ToolCall } from '../contract.ts';
 import { type Fields, isEmpty } from './columns.ts';
+import { JsonNumber, parseKeepingNumbers, pythonNumber } from './json-numbers.ts';
 import { invalid, isMissing, shown } from './values.ts';
 
 /** A tool definition is an object in OpenAI's form. Fields that OpenAI does not define are passed on to the chat template. */
@@ -98,7 +99,8 @@ export function wordsOf(call: ToolCall): readonly string[] {
 function leavesOf(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(leavesOf);
   if (isFields(value)) return Object.entries(value).flatMap(([key, inner]) => [key, ...leavesOf(inner)]);
-  return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
+  if (typeof value === 'number' || value instanceof JsonNumber) return [pythonNumber(value)];
+  return typeof value === 'string' ? [value] : [];
 }
 
 function callOf(given: unknown, where: string): ToolCall {
@@ -128,12 +130,12 @@ function parsed(value: unknown, where: string, hint: string): unknown {
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseKeepingNumbers(text);
   } catch {
     return undefined;
   }
 }
 
 function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber);
 }

@@ -1,4 +1,5 @@
 /** Mends parsed templates where the template library differs from Jinja as transformers runs it. */
+import { JsonNumber, pythonFloat, pythonNumber } from './json-numbers.ts';
 import { strftime } from './strftime.ts';
 
 /**
@@ -173,7 +174,7 @@ function writtenAs({ type, value }: Held): string {
   if (type === 'NullValue') return 'None';
   if (value === undefined) return 'Undefined';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'number') return type === 'FloatValue' && Number.isInteger(value) ? value.toFixed(1) : String(value);
+  if (typeof value === 'number') return type === 'FloatValue' ? pythonFloat(value) : String(value);
   if (typeof value === 'string') return quoted(value);
   if (value instanceof Map) {
     const entries = [...(value as ReadonlyMap<string, Held>)].map(([key, inner]) => `${quoted(key)}: ${writtenAs(inner)}`);
@@ -199,15 +200,51 @@ function quoted(text: string): string {
   return quote + text.replace(quote === "'" ? /[\\'\p{Cc}]/gu : /[\\\p{Cc}]/gu, escape) + quote;
 }
 
-/** Makes printed values of the library read as in Python: True, and lists and objects with single quotes. */
-export function mendValues(environment: { set(name: string, value: unknown): object }): void {
-  for (const [name, sample] of Object.entries({ boolean: true, list: [], object: {} })) {
-    const prototype = Object.getPrototypeOf(environment.set(name, sample)) as object;
-    Object.defineProperty(prototype, 'toString', {
+/** Describes what is used of the library's environment. */
+interface Environment {
+  set(name: string, value: unknown): object;
+}
+
+/**
+ * Makes printed values of the library read as in Python: True, lists and objects with single quotes, and floats such as 1.0 and
+ * 1e-05, also as JSON.
+ */
+export function mendValues(environment: Environment): void {
+  const samples = Object.entries({ boolean: true, list: [], object: {}, float: 1.5, integer: 1 });
+  const made = Object.fromEntries(samples.map(([name, sample]) => [name, environment.set(name, sample)]));
+  for (const name of ['boolean', 'list', 'object', 'float'])
+    Object.defineProperty(Object.getPrototypeOf(made[name]) as object, 'toString', {
       value(this: Held) {
         return writtenAs(this);
       },
     });
+  const [Float, Integer] = [made['float']!, made['integer']!].map(
+    ({ constructor }) => constructor as new (value: unknown) => object,
+  );
+  const prototype = Object.getPrototypeOf(environment) as Environment;
+  const set = prototype.set;
+  prototype.set = function (name, value) {
+    const held = set.call(this, name, value);
+    keepNumbers(held as Held, value, (text) => new (/[.eE]/.test(text) ? Float! : Integer!)(new JsonNumber(text)));
+    return held;
+  };
+}
+
+/** Replaces the numbers in the library's value of a list or an object that Python writes differently than JavaScript. */
+function keepNumbers(held: Held, given: unknown, make: (text: string) => object): void {
+  if (typeof given !== 'object' || given === null) return;
+  const inside = held.value as Held[] | Map<string, Held>;
+  for (const [key, value] of Object.entries(given) as [string, unknown][]) {
+    if (typeof value !== 'number' && !(value instanceof JsonNumber)) {
+      const inner = Array.isArray(inside) ? inside[Number(key)]! : inside.get(key)!;
+      keepNumbers(inner, value, make);
+      continue;
+    }
+    const text = pythonNumber(value);
+    if (typeof value === 'number' && text === String(value)) continue;
+    const number = make(text) as Held;
+    if (Array.isArray(inside)) inside[Number(key)] = number;
+    else inside.set(key, number);
   }
 }
 

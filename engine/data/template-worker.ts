@@ -1,6 +1,7 @@
 /** Renders templates in a thread of its own, which has limited memory and is ended when it takes too long. */
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { Environment, Template } from '@huggingface/jinja';
+import { parseKeepingNumbers } from './json-numbers.ts';
 import { mendedFunctions, mendTemplate, mendValues } from './template-mends.ts';
 
 export interface TemplateSetup {
@@ -10,7 +11,8 @@ export interface TemplateSetup {
 }
 export interface TemplateTask {
   readonly source: string;
-  readonly variables: Readonly<Record<string, unknown>>;
+  /** Holds the JSON of an object, in which numbers are written as in the rows. */
+  readonly variables: string;
   readonly maxCharacters: number;
   /** Gives what a local clock shows, as UTC milliseconds. */
   readonly wallClock: number;
@@ -32,7 +34,8 @@ function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): 
       mendTemplate(template.parsed);
       opened = { source, template };
     }
-    const text = opened.template.render({ ...variables, ...mendedFunctions(wallClock) });
+    const given = parseKeepingNumbers(variables) as Readonly<Record<string, unknown>>;
+    const text = opened.template.render({ ...given, ...mendedFunctions(wallClock) });
     return text.length <= maxCharacters ? { text } : { tooLarge: `it made ${text.length} characters of one conversation` };
   } catch (error) {
     // JavaScript itself throws this where a text, a list or the call stack exceeds its limits.

@@ -105,7 +105,7 @@ export function openTemplate(
       throw failure;
     }
     const given = { messages, bos_token, eos_token, add_generation_prompt: options.addGenerationPrompt };
-    const variables = { tools: null, ...options.variables, ...given };
+    const variables = JSON.stringify({ tools: null, ...options.variables, ...given });
     const { answer, milliseconds } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
     if (answer !== null && 'text' in answer) {
       failing = 0;
@@ -122,7 +122,7 @@ export function openTemplate(
     const rest = messages.filter(({ role }) => role !== 'system');
     if (rest.length === messages.length || rest.length === 0) return false;
     const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
-    const variables = { tools: null, ...options.variables, ...given };
+    const variables = JSON.stringify({ tools: null, ...options.variables, ...given });
     const { answer } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
     return answer !== null && 'text' in answer;
   };

@@ -1,4 +1,5 @@
 /** Collects the bytes of one record across pieces of a file and parses the object in them, for all forms of JSON files. */
+import { parseRow } from '../json-numbers.ts';
 import { isBlank } from './bytes.ts';
 import { excerpt, maxRecordBytes, notUtf8, recordProblem } from './record.ts';
 import type { RecordOrProblem, RecordPlace } from './reader.ts';
@@ -100,12 +101,12 @@ const noNumber = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
 const mark = '\u0000no number ';
 
 /**
- * Parses JSON in which numbers may be `NaN`, `Infinity` or `-Infinity`, as Python writes them. They become JavaScript numbers,
+ * Parses the JSON of a row, in which numbers may be `NaN`, `Infinity` or `-Infinity`, as Python writes them. They become JavaScript numbers,
  * which the code that uses the field has to refuse.
  */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseRow(text);
   } catch (error) {
     if (!/NaN|Infinity/.test(text)) throw error;
     const marked = text.replace(noNumber, (token) => (token.startsWith('"') ? token : JSON.stringify(mark + token)));

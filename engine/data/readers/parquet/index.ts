@@ -4,6 +4,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { Problem, shown } from '../../../problem.ts';
+import { plainOutsideTools } from '../../json-numbers.ts';
 import { fileBytes } from '../bytes.ts';
 import { maxRecordBytes, recordProblem } from '../record.ts';
 import type { Reader, Reading, RecordOrProblem } from '../reader.ts';
@@ -63,6 +64,7 @@ async function* readGroup(
   { footer: { root, leaves }, group, number, before, first }: GroupAt,
 ): AsyncGenerator<RecordOrProblem> {
   const held = { bytes: 0 };
+  const hasJson = leaves.some(({ meaning }) => meaning.kind === 'json');
   const columns = leaves.map((leaf, i) => new Column(leaf, group.chunks[i]!, read, held));
   const start = Math.min(...group.chunks.map((chunk) => chunk.start));
   const length = Math.max(...group.chunks.map((chunk) => chunk.start + chunk.bytes)) - start;
@@ -79,7 +81,8 @@ async function* readGroup(
         values.push(found instanceof Promise ? await found : found);
       }
       column = null;
-      const value = assembleRow(root, values);
+      const assembled = assembleRow(root, values);
+      const value = hasJson ? (plainOutsideTools(assembled) as typeof assembled) : assembled;
       const bytes = bytesIn(value);
       // A row of columns has no single position in the file, so it is estimated, in the same way at every reading.
       const at = start + Math.floor((row / group.rows) * length);

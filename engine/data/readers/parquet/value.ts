@@ -1,5 +1,6 @@
 /** Converts values of Parquet to those of JSON without loss. Numbers that JavaScript cannot represent become text. */
 import { isUtf8 } from 'node:buffer';
+import { parseKeepingNumbers } from '../../json-numbers.ts';
 import { requireSound } from './damage.ts';
 import type { RawValue } from './encodings.ts';
 import type { Node } from './footer.ts';
@@ -49,7 +50,7 @@ export function toValue(raw: RawValue, { meaning, type, name }: Node): unknown {
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseKeepingNumbers(text);
   } catch {
     return text;
   }

@@ -1,4 +1,5 @@
 /** Derives the types of columns from what all values of a field have in common. */
+import { JsonNumber } from '../../json-numbers.ts';
 
 /** Describes the type of a field. Anything that is none of the other types is `json`: a text marked as JSON. */
 export type Shape =
@@ -22,7 +23,7 @@ const mostFields = 200;
  */
 function shapeWith(before: Shape, value: unknown, depth: number): Shape {
   if (before.kind === 'json' || value === null || value === undefined) return before;
-  if (typeof value === 'object') {
+  if (typeof value === 'object' && !(value instanceof JsonNumber)) {
     if (depth >= deepest) return json;
     if (Array.isArray(value)) {
       if (before.kind !== 'list' && before.kind !== 'empty') return json;
