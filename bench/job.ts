@@ -42,7 +42,9 @@ class Job {
     this.#process.send(command);
   }
 
-  /** Returns the peak of resident bytes of the process and all below it, once it has ended; null where /proc is not there. */
+  /**
+   * Returns the peak of resident bytes of the process and all below it, once it has ended, or null where /proc is not there.
+   */
   async end(): Promise<number | null> {
     await this.#done.promise;
     return this.#peak;

@@ -59,7 +59,7 @@ type Handle = {
   close(): void;
   /** Ends every job. */
   stop(): void;
-  /** Says why nothing could be opened; null when all is open. */
+  /** Says why nothing could be opened, or is null when all is open. */
   problem: ProblemValue | null;
 };
 

@@ -20,8 +20,8 @@ export function supervisedTokens(labels: Int32Array): number {
 export interface Cutting {
   readonly maxLength: number;
   /**
-   * Counts the tokens that each further part of a document begins with, at most half of the length; null where documents are
-   * cut as other rows are.
+   * Counts the tokens that each further part of a document begins with, at most half of the length, or is null where documents
+   * are cut as other rows are.
    */
   readonly documentOverlap: number | null;
 }

@@ -15,7 +15,7 @@ const longestLock = 4096;
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** Says when it started, as the system writes it; null when the system cannot be asked. */
+  /** Says when it started, as the system writes it, or is null when the system cannot be asked. */
   readonly started: string | null;
   /**
    * Gives the id of the start of the machine, from which `started` counts. It is left out when the system has none, and in

@@ -1,7 +1,7 @@
 /** Finds the word that a misspelled one was most likely meant to be. */
 
 /**
- * Returns the candidate that `word` most likely misspells, allowing one wrong letter in four; null where none is that close.
+ * Returns the candidate that `word` most likely misspells, allowing one wrong letter in four, or null where none is that close.
  */
 export function nearestWord(word: string, candidates: readonly string[]): string | null {
   const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');

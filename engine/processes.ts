@@ -8,7 +8,7 @@ export interface ProcessStatus {
    * parent has not noticed its end yet.
    */
   readonly state: 'alive' | 'halted' | 'ended';
-  /** Says when it started, as the system writes it; null when the system does not say. */
+  /** Says when it started, as the system writes it, or is null when the system does not say. */
   readonly started: string | null;
 }
 

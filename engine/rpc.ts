@@ -96,9 +96,9 @@ const hostMemory = ['--max-semi-space-size=4'];
 export const fullDiskStatus = 28;
 
 export interface HostOptions {
-  /** Gives the Node 24 binary that runs the host; left out: that of this process. */
+  /** Gives the Node 24 binary that runs the host. If it is left out, it is that of this process. */
   readonly node?: string;
-  /** Gives the script of the host; left out: `host.ts` beside this file. */
+  /** Gives the script of the host. If it is left out, it is `host.ts` beside this file. */
   readonly hostEntry?: string;
   /** Holds variables that are added to the environment of a host that has to be started. */
   readonly env?: Readonly<Record<string, string>>;
@@ -277,7 +277,7 @@ class SocketClient implements HostClient {
   readonly #closeListeners = new Set<() => void>();
   #lastId = 0;
   #closed = false;
-  /** Says what the host sent that was not a message; null while it sent nothing of the kind. */
+  /** Says what the host sent that was not a message, or is null while it sent nothing of the kind. */
   #why: string | null = null;
   #host: number | null = null;
   #heardAt = performance.now();

@@ -20,7 +20,7 @@ export interface AdaptedModule extends AdaptedTarget {
   readonly a: AdapterTensor;
   /** Holds the factor B, `[out, r]`. */
   readonly b: AdapterTensor;
-  /** Holds the magnitude of DoRA, `[out]`; null without DoRA. */
+  /** Holds the magnitude of DoRA, `[out]`, or null without DoRA. */
   readonly magnitude: AdapterTensor | null;
 }
 

@@ -79,7 +79,7 @@ export function rowLengths(
   return squares.map(Math.sqrt);
 }
 
-/** Computes DoRA's factors of the outputs `[out]`, magnitude / length of W + s B A; null without a magnitude. */
+/** Computes DoRA's factors of the outputs `[out]`, magnitude / length of W + s B A, or null without a magnitude. */
 export function doraScale(weight: Float32Array, module: AdaptedModule, parameters: Float32Array): Float64Array | null {
   if (module.magnitude === null) return null;
   const magnitude = tensorView(parameters, module.magnitude);

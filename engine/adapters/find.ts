@@ -17,7 +17,7 @@ export interface AdapterFile {
   readonly weights: string;
 }
 
-/** Returns the folder of the adapter that a file is part of, going by its name; null for any other file. */
+/** Returns the folder of the adapter that a file is part of, going by its name, or null for any other file. */
 export function adapterFolderOf(path: string): string | null {
   return [configName, weightsName, mlxWeightsName].includes(basename(path)) ? dirname(path) : null;
 }

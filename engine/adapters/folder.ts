@@ -16,13 +16,13 @@ import { findGgufAdapter, findMlxAdapter } from './foreign.ts';
 import { findPeftAdapter, type BaseModel } from './peft.ts';
 import type { AdapterOutline, StoredAdapter } from './stored.ts';
 
-/** Reads the bytes of the config beside the numbers; null where both are in one file. */
+/** Reads the bytes of the config beside the numbers, or null where both are in one file. */
 export function adapterConfigBytes(path: string): Buffer | null {
   const file = adapterFile(path).form === 'gguf' ? null : fileIn(path, configName);
   return file === null ? null : readFileSync(file);
 }
 
-/** Returns the SHA-256 of the config beside the numbers; null where both are in one file. */
+/** Returns the SHA-256 of the config beside the numbers, or null where both are in one file. */
 export function adapterConfigHash(path: string): string | null {
   const bytes = adapterConfigBytes(path);
   return bytes && createHash('sha256').update(bytes).digest('hex');

@@ -20,7 +20,7 @@ export interface LoftqOptions {
   readonly scale: number;
   readonly rounds: number;
   readonly seed: number;
-  /** Gives the number of rounds of the decomposition; when left out, it continues until it is exact. */
+  /** Gives the number of rounds of the decomposition. If it is left out, it continues until it is exact. */
   readonly svdRounds?: number;
 }
 

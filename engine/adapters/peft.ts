@@ -74,7 +74,7 @@ function storedTensors(path: string, spec: DecoderSpec): Stored {
 
 /**
  * Returns the number of tokens for which the embedding and head in an adapter's file have rows, where training changed the
- * vocabulary; null where it is the model's.
+ * vocabulary, or null where it is the model's.
  */
 export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
   const path = pathIn(dir, weightsName);

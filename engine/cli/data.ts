@@ -87,7 +87,7 @@ export const data: Command = {
   },
 };
 
-/** Returns why the rows of a report cannot all be trained on as they are; null where they can. */
+/** Returns why the rows of a report cannot all be trained on as they are, or null where they can. */
 function problemOf(report: DataReport, asked: number): Problem | null {
   const blocking = report.checks.find(({ severity }) => severity === 'blocking');
   if (blocking !== undefined)

@@ -27,7 +27,7 @@ export interface DecoderOptions {
   readonly head?: (g: Graph, x: Value, bias: Value | null, lora: LoraFactors | null) => Value | null;
   /** Picks rows of the embedding in another way, for example out of a packed matrix; null leaves it to the usual way. */
   readonly rows?: (path: string, ids: Value) => Value | null;
-  /** Returns the state that a block continues from; when left out, every row begins with these tokens. */
+  /** Returns the state that a block continues from. If it is left out, every row begins with these tokens. */
   readonly state?: (layer: number) => BlockState;
   /** Computes attention in another way, with a state of its own; inputs and result are `[tokens, heads * headDim]`. */
   readonly attend?: (mixer: Attention, layer: number, inputs: Record<'query' | 'key' | 'value', Value>) => Value;

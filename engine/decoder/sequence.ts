@@ -28,11 +28,13 @@ export interface Sequence {
   /** Holds the position of the first token, int64 `[1]`. */
   readonly position: Value;
   /**
-   * Holds the row of the learned position embedding for each token, int64 `[tokens]`; null for a model without such an
+   * Holds the row of the learned position embedding for each token, int64 `[tokens]`, or null for a model without such an
    * embedding.
    */
   readonly positions: Value | null;
-  /** Holds the index at which the packed row of each token begins, int64 `[time]`; null where no part of the model reads it. */
+  /**
+   * Holds the index at which the packed row of each token begins, int64 `[time]`, or null where no part of the model reads it.
+   */
   readonly starts: Value | null;
   /** Holds the tables of each of the spec's ropes, in their order. */
   readonly rotations: readonly { readonly query: Rotation; readonly key: Rotation }[];
@@ -83,7 +85,7 @@ export interface Feed {
   readonly length?: number;
   /**
    * Holds the index at which the packed row of each token begins, `[time]`. Positions count from there, and no token sees what
-   * lies before; left out when rows are not packed.
+   * lies before. It is left out when rows are not packed.
    */
   readonly starts?: Int32Array;
 }

@@ -15,7 +15,7 @@ export interface GenerateInput {
   readonly settings: GenerateSettings;
   readonly contextLength: number;
   /**
-   * Holds the tokenizer; null for a model without one. The text of the result is then empty, and only the limit ends the
+   * Holds the tokenizer, or null for a model without one. The text of the result is then empty, and only the limit ends the
    * answer.
    */
   readonly tokenizer: Tokenizer | null;

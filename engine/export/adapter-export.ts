@@ -23,7 +23,7 @@ export function onlyAdapter(adapters: readonly WeightedAdapter[]): Adapter {
   return first.adapter;
 }
 
-/** Returns what plain LoRA factors A and B on the modules of a model cannot express; null when they express it all. */
+/** Returns what plain LoRA factors A and B on the modules of a model cannot express, or null when they express it all. */
 export function notInFactors(spec: DecoderSpec, shape: AdapterShape): string | null {
   const { modules, tiedEmbeddings } = spec;
   const shared = tiedEmbeddings && shape.modules.find(({ path }) => path === modules.token_embd || path === modules.output);

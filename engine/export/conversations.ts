@@ -117,7 +117,7 @@ export async function compareConversations(
   return check(true, `the same ${tokens} tokens for ${conversations.length} conversations, the same ends of an answer`);
 }
 
-/** Describes how the tokens that end an answer differ; null when they do not. */
+/** Describes how the tokens that end an answer differ, or is null when they do not. */
 function differingEnds(expected: Tokenizer, found: Tokenizer): string | null {
   // A file that must name an end for a model that has none names a token that no answer has.
   const ends = expected.stopTokens.length > 0 ? found.stopTokens : found.stopTokens.filter((id) => !expected.isSpecial(id));
@@ -161,7 +161,7 @@ async function idsOf(tokenizer: Tokenizer, template: ChatTemplate, messages: rea
   }
 }
 
-/** Returns the first index at which two lists differ; null when they do not. */
+/** Returns the first index at which two lists differ, or null when they do not. */
 function differsAt(a: readonly number[] | null, b: readonly number[] | null): number | null {
   if (a === null || b === null) return 0;
   for (let i = 0; i < Math.max(a.length, b.length); i++) if (a[i] !== b[i]) return i;

@@ -68,7 +68,7 @@ export class Predictions {
 
   /**
    * Returns the relative change of the perplexity on the tokens that follow, exp(mean loss of found - mean loss of expected) -
-   * 1; null when no such token is known.
+   * 1, or null when no such token is known.
    */
   get perplexityChange(): number | null {
     return this.#followed === 0 ? null : Math.exp((this.#lossFound - this.#lossExpected) / this.#followed) - 1;

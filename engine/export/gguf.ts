@@ -15,7 +15,7 @@ import type { ExportSource } from './source.ts';
 const storageKeys = /^(general\.(file_type|quantization_version|alignment|architecture)$|split\.|quantize\.)/;
 
 interface PlannedTensor extends GgufPlan {
-  /** Holds the tensor of the model; null for the rotary divisors, which are not weights. */
+  /** Holds the tensor of the model, or null for the rotary divisors, which are not weights. */
   readonly source: ModelTensor | null;
 }
 
@@ -54,7 +54,7 @@ function rotaryDivisors({ ropes: [rope] }: DecoderSpec): { readonly name: string
   }
 }
 
-/** Returns why llama.cpp could not run a model; null when it can. */
+/** Returns why llama.cpp could not run a model, or null when it can. */
 export function ggufRefusal(spec: DecoderSpec): Problem | null {
   try {
     ggufMetadataOf(spec);

@@ -7,9 +7,9 @@ export interface ProofLimits {
   readonly certain: 'values' | 'rounding' | null;
   /** Gives the largest relative error of a tensor, |read back - merged| / |merged| as lengths of vectors. */
   readonly tensorError: number;
-  /** Gives the largest difference of any logit; null where it is not limited. */
+  /** Gives the largest difference of any logit, or null where it is not limited. */
   readonly maxLogitDifference: number | null;
-  /** Gives the least share (0 to 1) of positions whose most likely token is the same; null where it is not limited. */
+  /** Gives the least share (0 to 1) of positions whose most likely token is the same, or null where it is not limited. */
   readonly top1Agreement: number | null;
 }
 

@@ -91,7 +91,7 @@ function areTexts(...values: readonly unknown[]): boolean {
   return values.every((value) => typeof value === 'string');
 }
 
-/** Returns the lineage in the metadata of a file; null where there is none or the file cannot be read. */
+/** Returns the lineage in the metadata of a file, or null where there is none or the file cannot be read. */
 function lineageOf(path: string): Lineage | null {
   const found = parsed(() => {
     if (/\.gguf$/i.test(path)) return String(readGguf(path).metadata.get(lineageKey)?.value ?? 'null');

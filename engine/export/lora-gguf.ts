@@ -9,7 +9,7 @@ import { lineageKey } from './lineage.ts';
 import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
-/** Returns why llama.cpp could not apply an adapter; null when it can. */
+/** Returns why llama.cpp could not apply an adapter, or null when it can. */
 export function loraGgufRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
   const dora = shape.modules.find(({ magnitude }) => magnitude !== null);
   const what = dora ? `the magnitudes of DoRA ('${dora.path}')` : notInFactors(spec, shape);

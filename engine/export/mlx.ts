@@ -11,7 +11,7 @@ import { lineageMetadata } from './lineage.ts';
 import type { OnProgress } from './progress.ts';
 import type { ExportSource } from './source.ts';
 
-/** Returns why mlx-lm could not apply an adapter; null when it can. */
+/** Returns why mlx-lm could not apply an adapter, or null when it can. */
 export function mlxRefusal(spec: DecoderSpec, shape: AdapterShape): Problem | null {
   // mlx-lm has other names for the modules of these.
   if (spec.modules.blocks !== 'model.layers')

@@ -12,13 +12,13 @@ export interface ExportSource extends Merged {
   /** Holds the model without its adapters. */
   readonly base: OpenModel;
   readonly adapters: readonly WeightedAdapter[];
-  /** Holds the tokenizer; null when the model has none. */
+  /** Holds the tokenizer, or null when the model has none. */
   readonly tokenizer: Tokenizer | null;
   /** Gives the date that chat templates print. */
   readonly day: Day;
   /** Lists some conversations of the run's own data, for what needs examples. */
   readonly conversations: readonly (readonly ChatMessage[])[];
-  /** Says what the files record about their origin; null where they record nothing. */
+  /** Says what the files record about their origin, or is null where they record nothing. */
   readonly lineage: Lineage | null;
   /** Holds the importance of the columns of matrices, for the types that use it. */
   readonly importance?: Importance;

@@ -209,8 +209,8 @@ export function readExactly(descriptor: number, path: string, offset: number, le
 }
 
 /**
- * Returns the size and the times of a file as a text that changes whenever the content may have changed; null where there is no
- * file. A program can set the modification time back, as copying does, but only the system sets the time of the last status
+ * Returns the size and the times of a file as a text that changes whenever the content may have changed, or null where there is
+ * no file. A program can set the modification time back, as copying does, but only the system sets the time of the last status
  * change (ctime).
  */
 export function fileStamp(path: string): string | null {

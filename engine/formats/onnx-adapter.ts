@@ -104,7 +104,7 @@ export function readOnnxAdapter(path: string): OnnxParameter[] {
     };
     const uint = (at: number): number => bytes.readUInt32LE(within(at, 4));
     const follow = (at: number): number => within(at + uint(at), 4);
-    /** Returns where a field of a table lies; null when it has its default. */
+    /** Returns where a field of a table lies, or null when it has its default. */
     const field = (table: number, index: number): number | null => {
       const entries = within(table - bytes.readInt32LE(within(table, 4)), 4);
       const entry = entries + 4 + 2 * index;

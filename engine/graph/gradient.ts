@@ -8,8 +8,9 @@ import { reduceSum } from './ops/reduce.ts';
 import { reshape } from './ops/shape.ts';
 
 /**
- * Builds the gradients of `output` (weighted by `seed`, of its shape) with respect to `wrt`; null where it does not depend on
- * one. Nothing is built for a value that none of `wrt` reaches, such as frozen weights and the blocks below the lowest adapter.
+ * Builds the gradients of `output` (weighted by `seed`, of its shape) with respect to `wrt`, or null where it does not depend
+ * on one. Nothing is built for a value that none of `wrt` reaches, such as frozen weights and the blocks below the lowest
+ * adapter.
  */
 export function gradients(
   g: Graph,

@@ -135,7 +135,8 @@ export class Graph implements GraphParts {
   }
 
   /**
-   * Returns the numbers of a constant, or the sizes in a vector of sizes; null where they are not known before the graph runs.
+   * Returns the numbers of a constant, or the sizes in a vector of sizes, or null where they are not known before the graph
+   * runs.
    */
   known(value: Value): Shape | null {
     return this.#known.get(value) ?? null;

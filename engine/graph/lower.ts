@@ -69,7 +69,7 @@ class Lowered implements Lowering {
     node.outputs.forEach((output, i) => this.#places.set(output, results[i]!));
   }
 
-  /** Returns constants for nodes that put shapes together, because all sizes are numbers now; null for other nodes. */
+  /** Returns constants for nodes that put shapes together, because all sizes are numbers now, or null for other nodes. */
   #folded({ type, outputs: [output] }: Node, inputs: readonly Value[]): readonly Value[] | null {
     if (type !== 'Concat' || output!.dtype !== 'int64') return null;
     return [

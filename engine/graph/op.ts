@@ -21,7 +21,7 @@ export interface OpDefinition<A> {
   readonly name: string;
   /** Adds the nodes. The first value is the result, the others are kept for `backward`. */
   forward(g: Graph, inputs: readonly Value[], attributes: A): readonly [Value, ...Value[]];
-  /** Returns one thunk per input; null where there can be no gradient (an index). */
+  /** Returns one thunk per input, or null where there can be no gradient (an index). */
   backward(g: Graph, context: BackwardContext<A>): readonly (GradientThunk | null)[];
 }
 

@@ -63,7 +63,7 @@ export class Devices {
     return this.#tell();
   }
 
-  /** Returns the devices as a run like this may use them; null while that is not known yet. */
+  /** Returns the devices as a run like this may use them, or null while that is not known yet. */
   forRun(subject: TrialSubject): readonly DeviceInfo[] | null {
     const make = this.#hasCandidates() ? this.#makes.get(JSON.stringify(subject)) : usual;
     if (make === undefined) return null;

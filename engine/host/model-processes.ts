@@ -40,7 +40,7 @@ const millisecondsBetweenReports = 100;
 export interface DataAsker extends Asker {
   /** Gives the name of the question, if a later question of the same client with this name replaces it. */
   readonly question?: string;
-  /** Gives the data set whose progress is sent to every client; left out, progress is sent to the asker alone. */
+  /** Gives the data set whose progress is sent to every client. If it is left out, progress is sent to the asker alone. */
   readonly subjectId?: string | null;
 }
 

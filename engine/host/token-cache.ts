@@ -45,7 +45,7 @@ interface KeptFile {
   readonly path: string;
   readonly bytes: number;
   readonly lastUse: number;
-  /** Gives the id of the process that writes or wrote the file, if it is half written; null otherwise. */
+  /** Gives the id of the process that writes or wrote the file, if it is half written, or null otherwise. */
   readonly writer: number | null;
 }
 

@@ -23,7 +23,7 @@ interface Pending {
   readonly work: () => void;
   readonly givenUp: () => void;
   tries: number;
-  /** Says why it could not be stored the last time; null before the first time. */
+  /** Says why it could not be stored the last time, or is null before the first time. */
   reason: ProblemValue | null;
 }
 
@@ -51,7 +51,7 @@ export class Unsaved {
     for (const name of [...this.#pending.keys()]) this.#try(name);
   }
 
-  /** Returns why what waits as `name` could not be stored yet; null when nothing waits. */
+  /** Returns why what waits as `name` could not be stored yet, or null when nothing waits. */
   reasonFor(name: string): ProblemValue | null {
     return this.#pending.get(name)?.reason ?? null;
   }

@@ -33,9 +33,9 @@ export interface ExportResult {
   readonly path: string;
   readonly bytes: number;
   readonly files: readonly ExportedFile[];
-  /** Holds the proof; null when none was asked for. */
+  /** Holds the proof, or null when none was asked for. */
   readonly proof: Proof | null;
-  /** Says why the file was not kept, which is that its proof failed; null when it was kept. */
+  /** Says why the file was not kept, which is that its proof failed, or is null when it was kept. */
   readonly refused: ProblemValue | null;
   readonly notes: readonly string[];
 }
@@ -146,7 +146,7 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
   }
 }
 
-/** Returns the files of rows; null when there are none, as for the evaluation of a run without evaluation rows. */
+/** Returns the files of rows, or null when there are none, as for the evaluation of a run without evaluation rows. */
 function filesOf(rows: RowsAt | undefined): RowFiles | null {
   const files = rows === undefined ? null : rowFiles(rows);
   return files === null || files.paths.length === 0 ? null : files;

@@ -33,13 +33,13 @@ export interface LoadedRows {
   readonly skipped: number;
   readonly unused: readonly UnusedColumn[];
   readonly findings: RowFindings;
-  /** Says why the tokens could not be kept for the next job; null when they are, or were not to be. */
+  /** Says why the tokens could not be kept for the next job, or is null when they are, or were not to be. */
   readonly notKept: string | null;
 }
 
 export interface LoadRowsOptions {
   readonly skipBadRows: boolean;
-  /** Gives the number of tokens that are kept of each example, from its beginning; left out: all of them. */
+  /** Gives the number of tokens that are kept of each example, from its beginning. If it is left out, all are kept. */
   readonly maxTokens?: number;
   /** Gives the number of examples that are wanted with their text and messages. */
   readonly whole: number;

@@ -12,7 +12,7 @@ import type { RecordedRun } from './run-folder.ts';
 
 export interface Origin {
   readonly lineage: Lineage;
-  /** Says what is known of the training of the first adapter; null when its run is not known. */
+  /** Says what is known of the training of the first adapter, or is null when its run is not known. */
   readonly training: TrainingFacts | null;
 }
 

@@ -49,7 +49,7 @@ export interface PreparedRun {
   readonly longest: number;
   /** Holds the state that the run begins with, and the plan that it is computed by. */
   readonly start: TrainingState;
-  /** Holds the adapter that answers the samples before the first step; null for the base alone. */
+  /** Holds the adapter that answers the samples before the first step, or null for the base alone. */
   readonly given: Adapter | null;
   readonly totalSteps: number;
   /** Holds the content of run.json. */

@@ -32,7 +32,7 @@ export interface RunRecord {
   /** Gives the date that chat templates print; records of earlier versions have none. */
   readonly day?: Day;
   readonly base: BaseRecord;
-  /** Holds the adapter that the run started from; null when it started from a new one. */
+  /** Holds the adapter that the run started from, or null when it started from a new one. */
   readonly startedFrom: {
     readonly path: string;
     /**
@@ -40,16 +40,17 @@ export interface RunRecord {
      * `configHash` is missing.
      */
     readonly hash: string;
-    /** Gives the SHA-256 of its config; null when that is in the same file. Records of earlier versions have none. */
+    /** Gives the SHA-256 of its config, or null when that is in the same file. Records of earlier versions have none. */
     readonly configHash?: string | null;
   } | null;
   readonly data: DataRecord;
   readonly evaluation: DataRecord | null;
   /**
-   * Gives the SHA-256 of the tokenizer's files; null when the model has none of its own. Records of earlier versions have none.
+   * Gives the SHA-256 of the tokenizer's files, or null when the model has none of its own. Records of earlier versions have
+   * none.
    */
   readonly tokenizerHash?: string | null;
-  /** Gives the SHA-256 of the chat template; null when there is none. */
+  /** Gives the SHA-256 of the chat template, or null when there is none. */
   readonly templateHash: string | null;
   readonly device: { readonly provider: Provider; readonly name: string; readonly threads: number };
   readonly versions: Versions;
@@ -61,7 +62,7 @@ export interface RunRecord {
   readonly totalSteps: number;
   readonly trainableParameters: number;
   readonly startedAt: string;
-  /** Says when the run was finished; null while it trains and after a stop. */
+  /** Says when the run was finished, or is null while it trains and after a stop. */
   readonly finishedAt: string | null;
 }
 export interface BaseRecord {
@@ -71,19 +72,23 @@ export interface BaseRecord {
   /** Gives the SHA-256 over the weight files. */
   readonly hash: string;
   /**
-   * Gives the SHA-256 of config.json; null for a GGUF, which has it among its weights. Records of earlier versions have none.
+   * Gives the SHA-256 of config.json, or null for a GGUF, which has it among its weights. Records of earlier versions have
+   * none.
    */
   readonly configHash?: string | null;
 }
 export interface DataRecord {
   readonly paths: readonly string[];
-  /** Says what the fields of a row mean; left out when the format says it. */
+  /** Says what the fields of a row mean. It is left out when the format says it. */
   readonly mapping?: ColumnMapping;
   /**
-   * Says what was done to the rows of the files, among it how they were split; left out where all rows of the files were read.
+   * Says what was done to the rows of the files, among it how they were split. It is left out where all rows of the files were
+   * read.
    */
   readonly changes?: readonly DataChange[];
-  /** Holds the version of the data set; left out when files were named by their paths, and in records of earlier versions. */
+  /**
+   * Holds the version of the data set. It is left out when files were named by their paths, and in records of earlier versions.
+   */
   readonly version?: VersionName;
   /** Gives the SHA-256 of all files. */
   readonly hash: string;
@@ -147,7 +152,7 @@ export interface AdapterEvent {
   readonly at: number;
   /** Gives the number of steps that it was trained for. */
   readonly step: number;
-  /** Gives the loss of the last evaluation; null when there was none. */
+  /** Gives the loss of the last evaluation, or null when there was none. */
   readonly evalLoss: number | null;
   readonly adapter: AdapterDescription;
 }
@@ -156,7 +161,7 @@ export interface EndEvent {
   readonly type: 'end';
   readonly at: number;
   readonly state: 'done' | 'stopped' | 'failed';
-  /** Says why the session failed; null when it did not. */
+  /** Says why the session failed, or is null when it did not. */
   readonly problem: ProblemValue | null;
 }
 

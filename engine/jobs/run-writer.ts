@@ -31,7 +31,7 @@ export class RunWriter {
   readonly #record: string;
   readonly #onWritten: () => void;
   #isWritten = false;
-  /** Says what to remove if the run does not reach its first step; null for a resumed run. */
+  /** Says what to remove if the run does not reach its first step, or is null for a resumed run. */
   #begun: { readonly madeFolder: boolean } | null = null;
   /** Holds the lines that were logged before the session began. */
   readonly #said: LogEvent[] = [];
@@ -76,7 +76,7 @@ export class RunWriter {
   }
 
   /**
-   * Opens the folder. Returns what an earlier session of the run recorded; null for a new run, whose folder must be empty or
+   * Opens the folder. Returns what an earlier session of the run recorded, or null for a new run, whose folder must be empty or
    * not exist.
    */
   open(resume: boolean): RunRecord | null {

@@ -56,7 +56,7 @@ export interface Start {
 interface Bases {
   readonly model: OpenModel;
   readonly whole: OpenModel;
-  /** Holds the adapter that is trained further; null for a new one. */
+  /** Holds the adapter that is trained further, or null for a new one. */
   readonly first: Adapter | null;
 }
 

@@ -29,7 +29,7 @@ export interface JobOptions {
 }
 
 export interface RequestOptions {
-  /** Gives the seconds without progress after which the job is killed; null for no limit. */
+  /** Gives the seconds without progress after which the job is killed, or null for no limit. */
   readonly silenceSeconds?: number | null;
   /** Tells the job, when it fires, that nobody waits for the answer any more. */
   readonly signal?: AbortSignal | undefined;

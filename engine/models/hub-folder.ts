@@ -245,8 +245,8 @@ function isAdapter(folder: string): Problem {
 }
 
 /**
- * Returns what to do about files whose download has not finished, in the folder or where a hub's client keeps them; null where
- * there are none.
+ * Returns what to do about files whose download has not finished, in the folder or where a hub's client keeps them, or null
+ * where there are none.
  */
 function unfinished(folder: string): string | null {
   const places = ['', '.cache/huggingface/download', 'blobs', '../../blobs'].map((place) => join(folder, place));

@@ -5,7 +5,7 @@ export interface Layout {
   storedShape(shape: readonly number[]): readonly number[];
   toModel(stored: Float32Array, shape: readonly number[]): Float32Array;
   toFile(values: Float32Array, shape: readonly number[]): Float32Array;
-  /** Returns the row of the file that holds a row of the model; missing where more than rows is moved. */
+  /** Returns the row of the file that holds a row of the model. It is missing where more than rows is moved. */
   readonly storedRow?: (row: number, rows: number) => number;
 }
 

@@ -13,7 +13,7 @@ export const sizeLimits = {
   contextLength: 1_073_741_824,
 } as const;
 
-/** Says what is wrong with a size; null where it is a whole number within its limit. */
+/** Says what is wrong with a size, or is null where it is a whole number within its limit. */
 export function limitFault(what: keyof typeof sizeLimits, value: number): string | null {
   const limit = sizeLimits[what];
   if (Number.isSafeInteger(value) && value >= 1 && value <= limit) return null;

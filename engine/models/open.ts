@@ -23,7 +23,7 @@ export interface OpenModel {
   readonly otherParts: readonly StoredTensor[];
   readonly info: ModelInfo;
   readonly tokenizerSource: TokenizerSource | null;
-  /** Gives the folder of the adapter that tokenizer and chat template come from; null where they are the model's own. */
+  /** Gives the folder of the adapter that tokenizer and chat template come from, or null where they are the model's own. */
   readonly tokenizerFolder: string | null;
   /** Lists the paths of its weight files. */
   readonly files: readonly string[];

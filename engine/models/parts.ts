@@ -53,7 +53,7 @@ export interface PartKind<Part> {
   readonly needs: readonly PartNeed[];
   /** Returns a small version of the part that needs every operator the original needs. */
   miniature(part: Part): Part;
-  /** Returns a sentence about sizes that no model can have; null where all is well. */
+  /** Returns a sentence about sizes that no model can have, or null where all is well. */
   fault(part: Part): string | null;
 }
 

@@ -115,7 +115,7 @@ export interface DecoderSpec {
   readonly contextLength: number;
   /** Gives the factor of the embedded tokens. */
   readonly embeddingScale: number;
-  /** Gives the number of rows of the learned position embedding; null without one. */
+  /** Gives the number of rows of the learned position embedding, or null without one. */
   readonly learnedPositions: number | null;
   /** Lists the blocks from the embedding to the head; they may have different kinds and sizes. */
   readonly blocks: readonly BlockSpec[];
@@ -133,7 +133,7 @@ export interface DecoderSpec {
     readonly bias: boolean;
     /** Gives the factor of the logits. */
     readonly scale: number;
-    /** Gives the cap of the logits: z becomes cap · tanh(z / cap), after the scale; null without one. */
+    /** Gives the cap of the logits: z becomes cap · tanh(z / cap), after the scale. It is null without one. */
     readonly cap: number | null;
   };
 }
@@ -144,7 +144,7 @@ export interface ModelTensor {
   readonly shape: readonly number[];
   readonly role: OuterRole | BlockRole;
   readonly kind: 'weight' | 'bias';
-  /** Gives the index of the block, from 0; null outside of the blocks. */
+  /** Gives the index of the block, from 0, or null outside of the blocks. */
   readonly layer: number | null;
 }
 

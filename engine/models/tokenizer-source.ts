@@ -21,7 +21,7 @@ export type TokenizerSource =
 /** These limits in bytes exceed any real file of these kinds. */
 const textLimits = { config: 16 << 20, tokenizer: 128 << 20 };
 
-/** Reads the tokenizer of a hub folder; null when it has none that can be read, with the reason in `notes`. */
+/** Reads the tokenizer of a hub folder, or null when it has none that can be read, with the reason in `notes`. */
 export function readHubTokenizer(folder: string, notes: string[] = []): TokenizerSource | null {
   const tokenizerPath = fileIn(folder, 'tokenizer.json');
   if (tokenizerPath === null) {
@@ -53,7 +53,7 @@ function optionalJson(folder: string, name: string): Record<string, unknown> | n
   return path === null ? null : readJsonObject(path, textLimits.config);
 }
 
-/** Reads the chat template in a hub folder, even without a tokenizer; null where there is none. */
+/** Reads the chat template in a hub folder, even without a tokenizer, or null where there is none. */
 export function readHubTemplate(folder: string): string | null {
   const templatePath = fileIn(folder, 'chat_template.jinja');
   if (templatePath !== null) {

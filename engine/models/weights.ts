@@ -45,7 +45,7 @@ export interface PackedLocation extends PackedFormat {
   /** Holds the numbers in the order of 4-bit products. */
   readonly nibbles: FilePart;
   readonly nibbleScales: FilePart;
-  /** Holds the zero points of the product; null where its defaults are right. */
+  /** Holds the zero points of the product, or null where its defaults are right. */
   readonly nibbleZeros: FilePart | null;
   readonly nibbleMinima: FilePart | null;
   /** Holds the same numbers in the order in which they are dequantized fastest. */
@@ -96,7 +96,9 @@ export interface StoredTensor {
   /** Says whether its numbers lie in another order, or have other values, than in the model. */
   readonly moved: boolean;
   load(): Float32Array;
-  /** Holds the bytes of a quantized tensor, whose rows may lie in another order; missing where more than rows was moved. */
+  /**
+   * Holds the bytes of a quantized tensor, whose rows may lie in another order. It is missing where more than rows was moved.
+   */
   readonly quants?: { bytes(): Uint8Array; storedRow(row: number): number };
 }
 

@@ -42,7 +42,7 @@ function fromBoolean(field: RecipeField, value: unknown): unknown {
   return 'wasBoolean' in field && typeof value === 'boolean' ? (value ? field.max : field.min) : value;
 }
 
-/** Returns the error of two settings that are each possible but not together; null where there is none. */
+/** Returns the error of two settings that are each possible but not together, or null where there is none. */
 function conflictOf({ dora, initialization, targetModules, layers, method, baseQuantization }: Recipe): RecipeError | null {
   if (method === 'full')
     return baseQuantization === 'none'

@@ -72,7 +72,7 @@ export function chooseDevice(
 export interface Candidate {
   readonly provider: Exclude<Provider, 'cpu'>;
   readonly name: string;
-  /** Says why the accelerator cannot be there; null where only a trial can tell. */
+  /** Says why the accelerator cannot be there, or is null where only a trial can tell. */
   readonly missing: string | null;
 }
 

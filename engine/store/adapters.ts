@@ -72,7 +72,7 @@ export class Adapters {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE run_id = ? ORDER BY sequence DESC').get(runId);
     return this.#rows.one('adapters', row, fromRow);
   }
-  /** Returns the newest version at a path; null when there is none. */
+  /** Returns the newest version at a path, or null when there is none. */
   atPath(path: string): AdapterVersion | null {
     const row = this.#db.prepare<[string], Row>('SELECT * FROM adapters WHERE path = ? ORDER BY sequence DESC').get(path);
     return this.#rows.one('adapters', row, fromRow);

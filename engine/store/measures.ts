@@ -56,7 +56,7 @@ export class MeasureTable {
     return Object.fromEntries(totals);
   }
 
-  /** Returns the newest step with a measure; null before there is one. */
+  /** Returns the newest step with a measure, or null before there is one. */
   lastStep({ kind, id }: Subject): number | null {
     return this.#db
       .prepare<[string, string], number | null>('SELECT max(step) FROM measures WHERE subject_kind = ? AND subject_id = ?')

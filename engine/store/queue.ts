@@ -9,7 +9,7 @@ export interface QueuedRun {
   /** Holds the fields that were asked for; a resumed run keeps its other fields. */
   readonly recipe: RecipeInput;
   readonly job: RunJob;
-  /** Gives the step of the checkpoint from which a host resumed it by itself; null until one has. */
+  /** Gives the step of the checkpoint from which a host resumed it by itself, or null until one has. */
   readonly resumedFrom: number | null;
 }
 

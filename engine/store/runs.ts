@@ -14,8 +14,8 @@ export interface RunJob {
   readonly data: DataAt;
   readonly adapterPath: string | null;
   /**
-   * Gives the hash of the adapter version that the run starts from; left out when the adapter was named by its path, and in
-   * runs of an earlier studio.
+   * Gives the hash of the adapter version that the run starts from. It is left out when the adapter was named by its path, and
+   * in runs of an earlier studio.
    */
   readonly adapterHash?: string;
   /** Gives the hash of its config, under the same conditions. */

@@ -13,7 +13,7 @@ export interface Saved {
   readonly read: number;
   /** Gives the number of rows that only the backup had. */
   readonly fromBackup: number;
-  /** Gives the number of rows that are in neither; null when nobody can tell how many there were. */
+  /** Gives the number of rows that are in neither, or null when nobody can tell how many there were. */
   readonly lost: number | null;
 }
 
@@ -132,7 +132,7 @@ function isKnown(db: Source, table: string): boolean {
   }
 }
 
-/** Returns how many rows a table had, which one of its indexes may still tell; null when none does. */
+/** Returns how many rows a table had, which one of its indexes may still tell, or null when none does. */
 function countOf(db: Source, table: string): number | null {
   try {
     return db.prepare<[], { count: number }>(`SELECT count(*) AS count FROM ${table}`).get()!.count;

@@ -10,9 +10,9 @@ import type { Store } from './open.ts';
 
 /** Holds what the thread found. */
 export interface UpkeepResult {
-  /** Says what is wrong with the database; null when it is sound. */
+  /** Says what is wrong with the database, or is null when it is sound. */
   readonly damage: string | null;
-  /** Says why there is no new copy; null when there is one. */
+  /** Says why there is no new copy, or is null when there is one. */
   readonly failure: ProblemValue | null;
 }
 

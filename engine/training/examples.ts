@@ -16,7 +16,7 @@ export interface Example {
   readonly file: string;
   readonly line: number;
   readonly sequences: readonly Sequence[];
-  /** Says how much each of its tokens counts in the loss; left out, 1. */
+  /** Says how much each of its tokens counts in the loss. If it is left out, each counts 1. */
   readonly weight?: number;
 }
 

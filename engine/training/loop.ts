@@ -16,7 +16,7 @@ export interface Training extends ObjectiveStep {
   readonly recipe: Recipe;
   readonly examples: readonly Example[];
   readonly evalExamples: readonly Example[];
-  /** Lists the parts of the parameters that have other learning rates; when left out, all parameters have one. */
+  /** Lists the parts of the parameters that have other learning rates. If it is left out, all parameters have one. */
   readonly groups?: readonly ParameterGroup[];
   readonly adam: AdamState;
   /** Gives the number of steps made so far: 0, or that of the checkpoint from which the run is resumed. */

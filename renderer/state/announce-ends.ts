@@ -35,7 +35,7 @@ interface Notice {
   readonly command: string;
 }
 
-/** Returns what to say of a run that ended; null for what a person did on purpose. */
+/** Returns what to say of a run that ended, or null for what a person did on purpose. */
 function ofRun({ id, name, state, seconds, lastLoss, measures, problem }: Run): Notice | null {
   const command = `run:${id}`;
   if (state === 'failed') return { title: `${isolated(name)} failed`, body: problem?.message ?? '', command };

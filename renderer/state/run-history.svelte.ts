@@ -27,7 +27,7 @@ export class RunHistory {
     this.id = id;
   }
 
-  /** Returns the step of the newest checkpoint; null before there is one. */
+  /** Returns the step of the newest checkpoint, or null before there is one. */
   get newestCheckpoint(): number | null {
     return this.checkpoints.length === 0 ? null : Math.max(...this.checkpoints.map(({ step }) => step));
   }

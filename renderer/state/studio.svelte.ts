@@ -291,7 +291,7 @@ export class Studio {
   }
 }
 
-/** Returns the unknown field that a model was refused for; null for any other failure. */
+/** Returns the unknown field that a model was refused for, or null for any other failure. */
 function unknownField(error: unknown): string | null {
   const { code, field } = problemOf(error);
   return code === 'field-unknown' && field !== undefined ? field : null;

@@ -11,7 +11,7 @@ import { GoTemplateError, renderGoTemplate } from './go-template.ts';
 import { canBeQuoted, type OllamaChat } from './modelfile.ts';
 
 export interface ChosenChat extends OllamaChat {
-  /** Says why there is no template; null where there is one. */
+  /** Says why there is no template, or is null where there is one. */
   readonly missing: string | null;
 }
 
@@ -34,9 +34,9 @@ export async function ollamaChat(tokenizer: Tokenizer, compared: OwnConversation
 interface Parts {
   /** Gives the text before the first user message where there is no system message. */
   readonly start: string;
-  /** Holds the text around a system message, up to the user message that follows; null where the template takes none. */
+  /** Holds the text around a system message, up to the user message that follows, or null where the template takes none. */
   readonly system: { readonly before: string; readonly after: string; readonly at: 'start' | 'last user message' } | null;
-  /** Gives the default system prompt that the template adds where a conversation has none; null where it adds none. */
+  /** Gives the default system prompt that the template adds where a conversation has none, or null where it adds none. */
   readonly usualSystem: string | null;
   readonly userToAnswer: string;
   readonly answerToUser: string;
@@ -157,7 +157,7 @@ export function ollamaPrompt(
 }
 
 /**
- * Returns where the tokens of the model's own template and of Ollama's first differ, as a sentence; null when they are the
+ * Returns where the tokens of the model's own template and of Ollama's first differ, as a sentence, or null when they are the
  * same.
  */
 export async function compareOllama(

@@ -3,7 +3,7 @@ import { Problem } from '../../problem.ts';
 
 /** Holds the parts of a Modelfile that concern conversations. */
 export interface OllamaChat {
-  /** Gives the TEMPLATE; null where Ollama derives one from the template in the GGUF. */
+  /** Gives the TEMPLATE, or null where Ollama derives one from the template in the GGUF. */
   readonly template: string | null;
   /** Gives the system prompt of conversations that do not begin with a system message. */
   readonly system: string | null;

@@ -54,7 +54,7 @@ export function groupQueryAttention(
   return { mixed: reshape(g, [mixed!], { shape: ['tokens', heads * headDim] }), key: keys!, value: values! };
 }
 
-/** Returns why the node, or the programs that fill its arrays, cannot run a model; null where they can. */
+/** Returns why the node, or the programs that fill its arrays, cannot run a model, or null where they can. */
 export function attentionRefusal({ blocks }: DecoderSpec): Problem | null {
   const mixers = blocks.flatMap(({ mixer }) => (mixer.kind === 'attention' ? mixer : []));
   const hint = 'Export a GGUF or safetensors instead.';

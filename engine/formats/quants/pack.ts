@@ -30,7 +30,7 @@ export interface PackedFormat {
 export interface PackedMatrix extends PackedRows {
   /** Holds the factors of the minima, `[rows, blocks / minimumGroup]`. */
   readonly minimumScales: Float32Array | null;
-  /** Holds the integers of the minima, `[rows, blocks]`; null where `minimumScales` are the minima themselves. */
+  /** Holds the integers of the minima, `[rows, blocks]`, or null where `minimumScales` are the minima themselves. */
   readonly minimumLevels: Uint8Array | null;
   /** Holds the minima that a product with 4-bit numbers adds, `[rows, blocks]`. */
   readonly nibbleMinima: Float32Array | null;

@@ -66,7 +66,7 @@ function joinedShape({ inputs, attributes: { axis } }: Call): Shape {
   return replaced(first!, at, sum(inputs.map(({ shape }) => shape[at]!)));
 }
 
-/** Returns the sizes of the parts along the axis; null for those whose lengths the graph computes. */
+/** Returns the sizes of the parts along the axis, or null for those whose lengths the graph computes. */
 function partsOf({ inputs, attributes, known, stated }: Call): readonly (Dim | null)[] {
   if (inputs.length > 1) return known(inputs[1]!) ?? stated.map(() => null);
   const count = int(attributes['num_outputs'], 1);

@@ -11,7 +11,7 @@ export interface NodeType {
   readonly domain: Node['domain'];
   /** Returns the types and shapes of its results, or throws where it cannot take these inputs. */
   readonly outputs: OutputRule;
-  /** Computes it in float64; null where nothing tested by the interpreter has such nodes. */
+  /** Computes it in float64, or null where nothing tested by the interpreter has such nodes. */
   readonly kernel: Kernel | null;
   /**
    * Says where ONNX Runtime's planner puts its first result: `view` is the first input under another shape, `over-input` is
@@ -41,7 +41,7 @@ export interface Call {
   readonly attributes: Attributes;
   /** Gives the shapes that the caller states, by the index of the result. */
   readonly stated: readonly (Shape | undefined)[];
-  /** Returns the numbers or names of sizes that a constant or a vector of sizes holds; null for any other value. */
+  /** Returns the numbers or names of sizes that a constant or a vector of sizes holds, or null for any other value. */
   readonly known: (value: Value) => Shape | null;
 }
 

@@ -24,7 +24,7 @@ export interface PackedWeight {
   readonly bits: 4 | 8;
   readonly blockSize: number;
   /**
-   * Gives the number of blocks that share the float32 factor of their 8-bit minima, 1 where the factor is the minimum; null
+   * Gives the number of blocks that share the float32 factor of their 8-bit minima, 1 where the factor is the minimum, or null
    * without minima.
    */
   readonly minimumGroup: number | null;

@@ -15,12 +15,12 @@ export class Intake {
   readonly #registry: RunRegistry;
   readonly #adapters: AdapterRegistry;
   readonly #runId: string;
-  /** Says how far the folder is stored; null before the store was asked. */
+  /** Says how far the folder is stored, or is null before the store was asked. */
   #position: RunPosition | null = null;
   /** Holds the phase that was stored last, because every report of progress repeats it. */
   #phase = 'Starting';
   #secondsLeft: number | null = null;
-  /** Gives the number of tokens of the longest row; null until the folder says it. */
+  /** Gives the number of tokens of the longest row, or null until the folder says it. */
   #longest: number | null = null;
   #end: EndEvent | null = null;
 
@@ -31,7 +31,7 @@ export class Intake {
     this.#runId = runId;
   }
 
-  /** Returns how the run has ended by itself, if the folder has said so; null otherwise. */
+  /** Returns how the run has ended by itself, if the folder has said so, or null otherwise. */
   get end(): EndEvent | null {
     return this.#end;
   }

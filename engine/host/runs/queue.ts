@@ -32,10 +32,10 @@ interface Active {
   readonly ended: PromiseWithResolvers<void>;
   /** Says that the run is not to be started yet, because devices are being tried for it. */
   held: boolean;
-  /** Gives the step of its last checkpoint if it trained when an earlier host ended; null otherwise. */
+  /** Gives the step of its last checkpoint if it trained when an earlier host ended, or null otherwise. */
   left: number | null;
   handle: RunHandle | null;
-  /** Says why the content of its folder could not be stored; null when it could. */
+  /** Says why the content of its folder could not be stored, or is null when it could. */
   unstored: ProblemValue | null;
   stop: 'stopped' | 'paused' | 'owner-gone' | null;
 }
@@ -375,7 +375,7 @@ export class RunQueue {
     }
   }
 
-  /** Returns the devices for a run; null while they are tried on a model of this make. The run begins when that is known. */
+  /** Returns the devices for a run, or null while they are tried on a model of this make. The run begins when that is known. */
   #devicesFor(active: Active, run: Run): readonly DeviceInfo[] | null {
     const { adapterPath, adapterHash, adapterConfigHash, device } = active.details;
     const subject: TrialSubject = {

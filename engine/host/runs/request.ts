@@ -16,11 +16,11 @@ import { requireName } from '../require.ts';
 
 /** Holds what a request amounts to. */
 export interface RequestedRun {
-  /** Holds the model of the library; null when it is not in the library. */
+  /** Holds the model of the library, or null when it is not in the library. */
   readonly model: Model | null;
   readonly modelPath: string;
   readonly dataset: Dataset | null;
-  /** Gives the version of the data set that is trained on; null when files are named by their paths. */
+  /** Gives the version of the data set that is trained on, or null when files are named by their paths. */
   readonly versionId: string | null;
   readonly job: RunJob;
   readonly recipe: Recipe;

@@ -28,7 +28,7 @@ export interface RunListener {
 export interface RunHandle {
   /** Gives the name of this computation in the events of its progress. */
   readonly id: string;
-  /** Says what a later host can pass to `end` to identify the computation, as JSON; null when it cannot be identified. */
+  /** Says what a later host can pass to `end` to identify the computation, as JSON, or is null when it cannot be identified. */
   readonly identity: object | null;
   /** Resolves when the run is complete and nothing writes to its folder any more; rejects with the Problem that ended it. */
   readonly finished: Promise<unknown>;

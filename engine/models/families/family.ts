@@ -10,7 +10,7 @@ export interface Family {
   fromConfig(config: ConfigReader): DecoderSpec;
   /** Returns the config.json of a model that came from a GGUF, with the fields that `fromConfig` reads. */
   toConfig(spec: DecoderSpec): Record<string, unknown>;
-  /** Returns how the hub's files store a tensor; null where that is the layout of the model. */
+  /** Returns how the hub's files store a tensor, or null where that is the layout of the model. */
   hubLayout?(tensor: ModelTensor): Layout | null;
   /** Returns another name of a tensor in hub folders; prefixes of all names are handled for every family. */
   hubAlias?(name: string): string;
@@ -19,11 +19,11 @@ export interface Family {
   /** Matches stored tensors of other modalities. */
   readonly otherParts?: RegExp;
   /**
-   * Returns the names of several tensors of the hub's files that, one after another, make up this one (a norm for each head);
-   * null where it is one tensor.
+   * Returns the names of several tensors of the hub's files that, one after another, make up this one (a norm for each head),
+   * or null where it is one tensor.
    */
   hubParts?(tensor: ModelTensor): readonly string[] | null;
-  /** Holds the family in GGUF; null where llama.cpp does not know it. */
+  /** Holds the family in GGUF, or null where llama.cpp does not know it. */
   readonly gguf: GgufFamily | null;
 }
 
@@ -42,9 +42,9 @@ export interface GgufFamily {
 /** Holds the facts that a GGUF's weights tell and its metadata does not. */
 export interface GgufFacts {
   shape(name: string): readonly number[] | null;
-  /** Lists the divisors of the rotary frequencies in `rope_freqs.weight`; null without that tensor. */
+  /** Lists the divisors of the rotary frequencies in `rope_freqs.weight`, or null without that tensor. */
   readonly ropeFactors: readonly number[] | null;
-  /** Lists the divisors in `rope_factors_short.weight` and `rope_factors_long.weight`; null without them. */
+  /** Lists the divisors in `rope_factors_short.weight` and `rope_factors_long.weight`, or null without them. */
   readonly longropeFactors: { readonly short: readonly number[]; readonly long: readonly number[] } | null;
 }
 
@@ -78,7 +78,7 @@ export const activationNames: Readonly<Record<Activation, string>> = {
 export interface RopeDefaults {
   readonly theta: number;
   readonly headDim: number;
-  /** Gives the usual share of a head that is rotated, up to 1; left out where the family always rotates all of it. */
+  /** Gives the usual share of a head that is rotated, up to 1. It is left out where the family always rotates all of it. */
   readonly partial?: number | undefined;
   readonly interleaved?: boolean;
   /** Gives the value of `max_position_embeddings`, from which scalings count where they do not say. */

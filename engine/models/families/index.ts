@@ -126,12 +126,12 @@ export function ggufName({ layer, role, kind }: ModelTensor): string {
   return layer === null ? `${role}.${kind}` : `blk.${layer}.${role}.${kind}`;
 }
 
-/** Returns how a GGUF stores a tensor; null where that is the layout of the model. */
+/** Returns how a GGUF stores a tensor, or null where that is the layout of the model. */
 export function ggufLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
   return ggufFamilyOf(spec).layout?.(tensor, spec) ?? null;
 }
 
-/** Returns how a hub folder stores a tensor; null where that is the layout of the model. */
+/** Returns how a hub folder stores a tensor, or null where that is the layout of the model. */
 export function hubLayout(tensor: ModelTensor, spec: DecoderSpec): Layout | null {
   return families[spec.family]!.hubLayout?.(tensor) ?? null;
 }
@@ -163,7 +163,7 @@ export function isOfOtherPart(name: string, spec: DecoderSpec): boolean {
   return families[spec.family]!.otherParts?.test(name) ?? false;
 }
 
-/** Returns the names of the hub's tensors that, one after another, make up this one; null where it is one tensor. */
+/** Returns the names of the hub's tensors that, one after another, make up this one, or null where it is one tensor. */
 export function hubParts(tensor: ModelTensor, spec: DecoderSpec): readonly string[] | null {
   return families[spec.family]!.hubParts?.(tensor) ?? null;
 }

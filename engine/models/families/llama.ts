@@ -88,7 +88,7 @@ export interface LlamaDefaults extends SizeDefaults {
   readonly epsilon: number;
   readonly theta: number;
   readonly biases: readonly LinearRole[];
-  /** Returns the rotary embedding; when left out, it is a plain one with `theta`. */
+  /** Returns the rotary embedding. If it is left out, it is a plain one with `theta`. */
   readonly rope?: (sizes: Sizes) => RopeSpec;
 }
 
@@ -146,7 +146,7 @@ export function llamaLikeToMetadata(spec: UniformSpec): Map<string, GgufValue> {
   ]);
 }
 
-/** Returns how a GGUF stores queries and keys, which llama.cpp rotates by neighbouring pairs; null for other tensors. */
+/** Returns how a GGUF stores queries and keys, which llama.cpp rotates by neighbouring pairs, or null for other tensors. */
 export function llamaLayout({ role, layer }: ModelTensor, { blocks }: DecoderSpec): Layout | null {
   if (role !== 'attn_q' && role !== 'attn_k') return null;
   const { heads, keyValueHeads } = attentionOf(blocks[layer!]!);

@@ -143,7 +143,7 @@ export class ConfigReader {
       : this.number(key, fallback ?? undefined);
   }
 
-  /** Reads a text for each of `count` layers; null when the field is left out. */
+  /** Reads a text for each of `count` layers, or null when the field is left out. */
   layerTexts(key: string, count: number): readonly string[] | null {
     const value = this.optional(key);
     if (value === undefined) return null;
@@ -303,7 +303,7 @@ export class MetadataReader {
     return entry?.type === 'bool' ? entry.value : fallback;
   }
 
-  /** Reads a switch for each of `count` layers; null when the key is left out. */
+  /** Reads a switch for each of `count` layers, or null when the key is left out. */
   flags(key: string, count: number): readonly boolean[] | null {
     this.#read.add(this.#key(key));
     const entry = this.#metadata.get(this.#key(key));

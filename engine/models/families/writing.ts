@@ -17,7 +17,7 @@ export function ggufText(value: string): GgufValue {
   return { type: 'string', value };
 }
 
-/** Returns `rope_scaling` of config.json; null without scaling. */
+/** Returns `rope_scaling` of config.json, or null without scaling. */
 export function ropeScalingToConfig(rope: RopeSpec): Record<string, unknown> | null {
   const scaling = rope.scaling.kind === 'factors' ? llama3Scaling(rope) : rope.scaling;
   switch (scaling.kind) {

@@ -9,22 +9,22 @@ export interface Attention {
   readonly headDim: number;
   /**
    * Gives the order of the rows in a fused matrix: all queries, then all keys, then all values, or the three of each head
-   * together; null where there are three matrices.
+   * together. It is null where there are three matrices.
    */
   readonly fused: 'by-kind' | 'by-head' | null;
-  /** Gives the number of keys a token may attend to, itself included; null where it may attend to all before it. */
+  /** Gives the number of keys a token may attend to, itself included, or null where it may attend to all before it. */
   readonly window: number | null;
-  /** Gives the index into the ropes of the model; null without a rotary embedding. */
+  /** Gives the index into the ropes of the model, or null without a rotary embedding. */
   readonly rope: number | null;
   /** Gives the factor of the scores, usually 1 / √headDim. */
   readonly scoreScale: number;
-  /** Gives the cap of the scores: s becomes cap · tanh(s / cap); null without one. */
+  /** Gives the cap of the scores: s becomes cap · tanh(s / cap). It is null without one. */
   readonly scoreCap: number | null;
-  /** Gives the bound that keeps queries, keys and values between -clip and clip; null without one. */
+  /** Gives the bound that keeps queries, keys and values between -clip and clip, or null without one. */
   readonly clip: number | null;
   /**
    * Holds the norm of queries and keys before they are rotated: over each head with one weight for all, over each head with a
-   * weight of its own, or over all heads together; null without one.
+   * weight of its own, or over all heads together. It is null without one.
    */
   readonly queryKeyNorm: { readonly over: 'head' | 'own-head' | 'all-heads'; readonly norm: NormSpec } | null;
 }

@@ -14,7 +14,7 @@ export interface StepScores {
   readonly examples: readonly Example[];
   readonly policy: ByToken;
   /**
-   * Holds the log probabilities of the base without the adapter, computed before the run; null for an objective that needs
+   * Holds the log probabilities of the base without the adapter, computed before the run, or null for an objective that needs
    * none.
    */
   readonly reference: ByToken | null;

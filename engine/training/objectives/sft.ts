@@ -18,7 +18,7 @@ export const sft: Objective = {
   },
 };
 
-/** Returns the weight of each token; null where each is 1. */
+/** Returns the weight of each token, or null where each is 1. */
 function weightsOf(examples: readonly Example[]): ByToken | null {
   if (examples.every(({ weight = 1 }) => weight === 1)) return null;
   return examples.map(({ sequences, weight = 1 }) =>

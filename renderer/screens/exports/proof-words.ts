@@ -30,7 +30,7 @@ export function question(name: string): string {
 const shares: readonly string[] = ['Same most likely token', 'Effect of the adapter'];
 const isShare = (check: ProofCheck): boolean => shares.includes(check.name);
 
-/** Says how much of the training is in the file; null where that was not measured. */
+/** Says how much of the training is in the file, or is null where that was not measured. */
 export function survival(record: ExportRecord): { readonly text: string; readonly enough: boolean } | null {
   const check = record.proof?.checks.find(({ name }) => name === 'Effect of the adapter');
   if (check === undefined || check.value === null) return null;

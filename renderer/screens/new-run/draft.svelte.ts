@@ -115,7 +115,7 @@ export class Draft {
   readonly canLeaveOut: boolean = $derived(
     (this.report.value?.trainedTokens ?? 0) > 0 && this.report.value?.changed.length === 0,
   );
-  /** Returns why the run may not start; null when it may. */
+  /** Returns why the run may not start, or null when it may. */
   readonly obstacle: string | null = $derived.by(() => {
     if (this.model() === null) return 'Choose a model first.';
     if (this.dataset === null) return 'Choose a data set first.';

@@ -56,7 +56,7 @@ export const methods: readonly Method[] = [
  */
 export const fullLearningRate = 2e-5;
 
-/** Returns the method that some values make up; null for any other mix. */
+/** Returns the method that some values make up, or null for any other mix. */
 export function methodOf(values: { readonly [K in keyof MethodValues]: unknown }): Method | null {
   if (values.method === 'full') return methods.find(({ id }) => id === 'full')!;
   const keys = Object.keys(plain) as (keyof MethodValues)[];
