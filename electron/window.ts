@@ -98,7 +98,7 @@ export function denyNetwork(): void {
   app.commandLine.appendSwitch('no-proxy-server');
 }
 
-/** Denies every permission, whoever asks. */
+/** Denies every permission. */
 export function denyPermissions(session: Session): void {
   session.setPermissionRequestHandler((_contents, _permission, decide) => decide(false));
   session.setPermissionCheckHandler(() => false);

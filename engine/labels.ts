@@ -26,7 +26,7 @@ export interface Cutting {
   readonly documentOverlap: number | null;
 }
 
-/** Describes a part of the tokens of a row, of which the first `context` are looked at and not trained. */
+/** Describes a part of the tokens of a row, of which the first `context` are context and not trained. */
 export interface Span {
   readonly from: number;
   readonly to: number;

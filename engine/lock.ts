@@ -122,7 +122,7 @@ function takeFile(path: string, content: string): boolean {
   }
 }
 
-/** Puts a lock in its place; returns false when something is there. */
+/** Puts a lock in place. Returns false when something is there already. */
 function place(own: string, path: string, content: string): boolean {
   try {
     // A link appears with its whole content or not at all, and never over an existing file.
@@ -171,7 +171,9 @@ function holderIn(path: string, text: string): LockHolder | null {
   return holder !== null && isAlive(holder) && !isCopied(holder, path) ? holder : null;
 }
 
-/** Returns whether a lock came with a copy of its folder. Some file systems number folders anew, so its number alone does not tell. */
+/**
+ * Returns whether a lock came with a copy of its folder. Some file systems renumber folders, so its number alone is not enough.
+ */
 function isCopied({ folder }: LockHolder, lock: string): boolean {
   if (folder === undefined) return false;
   const here = folderOf(lock);

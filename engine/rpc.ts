@@ -108,8 +108,8 @@ export interface HostOptions {
 
 export interface HostClient {
   /**
-   * Sends a request, and rejects with the Problem it ends in. When `signal` fires, the host is told that nobody waits; its
-   * answer, mostly a Problem `stopped`, still comes.
+   * Sends a request, and rejects with the Problem it ends in. When `signal` fires, the host learns that nobody waits; its
+   * answer, usually a `Problem` with the code `stopped`, still comes.
    */
   request<N extends keyof EngineRequests>(
     name: N,

@@ -20,7 +20,7 @@ import { adaptedTargets, targetModules, wholeTensors, type TargetModule } from '
 
 const maxConfigBytes = 1 << 20;
 
-/** Says where in the file the numbers of a factor lie, and reads them in the layout of PEFT. */
+/** Says where in the file the numbers of a factor are stored, and reads them in the layout of PEFT. */
 type FoundFactor = Omit<StoredTensor, 'tensor'>;
 
 /** Holds the factors found for one module: A [r, in] and B [out, r]. */

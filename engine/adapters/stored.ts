@@ -11,7 +11,7 @@ export interface StoredAdapter extends AdapterOutline {
   readParameters(hash: FileHash | null): Float32Array;
 }
 
-/** Says where the numbers of a tensor of the adapter lie in its file, and reads them. */
+/** Says where the numbers of a tensor of the adapter are stored in its file, and reads them. */
 export interface StoredTensor {
   readonly tensor: AdapterTensor;
   /** Gives the byte of the file at which they begin. */

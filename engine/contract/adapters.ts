@@ -1,4 +1,4 @@
-/** Defines adapter versions, their update norms, and how a job is told of an adapter. */
+/** Defines adapter versions, their update norms, and how an adapter is described to a job. */
 
 /** Says what the files of an adapter are, as they were recorded. */
 export interface AdapterHashes {

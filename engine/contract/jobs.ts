@@ -135,8 +135,8 @@ export interface JobEvents {
     readonly jobId: string;
     readonly kind: JobSpec['kind'];
     /**
-     * Gives the id of the run, data set or export. It is null for something that this connection itself requested, and that
-     * only it is told about.
+     * Gives the id of the run, data set or export. It is null for something that this connection itself requested, and that is
+     * reported to it alone.
      */
     readonly subjectId: string | null;
     readonly progress: Progress;

@@ -26,7 +26,7 @@ export type EventName = keyof AllEvents;
 export type Params<R, N extends keyof R> = R[N] extends (p: infer P) => unknown ? P : undefined;
 export type Result<R, N extends keyof R> = R[N] extends (...args: never[]) => infer T ? T : never;
 /**
- * Holds one handler for every request; code with a missing handler does not compile. `Who` is what a handler is told of the
+ * Holds one handler for every request; code with a missing handler does not compile. `Who` is what a handler knows of the
  * client that asks.
  */
 export type Handlers<R, Who extends readonly unknown[] = []> = {

@@ -84,8 +84,8 @@ export interface Feed {
    */
   readonly length?: number;
   /**
-   * Holds the index at which the packed row of each token begins, `[time]`. Positions count from there, and no token sees what
-   * lies before. It is left out when rows are not packed.
+   * Holds the index at which the packed row of each token begins, `[time]`. Positions count from there, and no token attends to
+   * those before. It is left out when rows are not packed.
    */
   readonly starts?: Int32Array;
 }

@@ -78,7 +78,7 @@ export class StateInputs {
 /** Arrays grow by this many tokens at once. */
 const ROOM = 128;
 
-/** Holds the state of one row between runs. The runtime reads the arrays where they lie, and each run adds its new tokens. */
+/** Holds the state of one row between runs. The runtime reads the arrays in place, and each run adds its new tokens. */
 export class RowState {
   #length = 0;
   /** Is never 0, because the runtime cannot multiply by an empty array. */

@@ -16,7 +16,7 @@ export interface CardFacts {
   /** Gives the base's name on a hub, where an adapter states it. */
   readonly hubBase: string | null;
   readonly training: TrainingFacts | null;
-  /** Holds the proof, or null when none was asked for. */
+  /** Holds the proof, or null when none was requested. */
   readonly proof: Proof | null;
 }
 

@@ -32,7 +32,7 @@ export interface Carried {
   readonly sees: boolean;
 }
 
-/** Copies these files from the folder of a base. Weights and code stay behind. */
+/** Copies these files from the folder of a base. Weights and code are not copied. */
 export function carryFiles(from: string, to: string, { tokenizer, sees }: Carried): void {
   for (const name of readdirSync(from).sort()) {
     const isTerms = terms.test(name) && (termsTypes.test(name) || /^licen[cs]e/i.test(name)) && !isCode(name);
@@ -77,7 +77,7 @@ const { parse, rawJSON } = JSON as unknown as {
   rawJSON(text: string): unknown;
 };
 
-/** Returns the text of a config without the names of code that stays behind; a config that names none is returned as it is. */
+/** Returns the text of a config without the names of code that is not copied; a config that names none is returned as it is. */
 function withoutCode(path: string): string {
   const text = readText(path, fileLimit);
   if (!text.includes('"auto_map"')) return text;

@@ -131,8 +131,8 @@ export function makeConfig({ model, tokenizer }: ExportSource, dtype: string): R
 }
 
 /**
- * Drops the fields that no longer hold. The weights are not quantized, and the code that `auto_map` names stays behind, because
- * transformers has every family that can be opened here (decision 12).
+ * Drops the fields that no longer hold. The weights are not quantized, and the code that `auto_map` names is not copied,
+ * because transformers has every family that can be opened here (decision 12).
  */
 function withoutLeftBehind(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const dropped = new Set<string>(['auto_map', ...packingFields]);

@@ -1,6 +1,6 @@
 /**
- * Publishes the result of an export: it is written completely beside its place before it gets its name, and what an interrupted
- * try left behind is removed.
+ * Publishes the result of an export: it is written completely beside its place before it gets its name, and anything an
+ * interrupted attempt left behind is removed.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { alreadyThere } from './source.ts';
 interface Place {
   readonly path: string;
   readonly folder: boolean;
-  /** Says whether what is there may be replaced, once the new result is complete. */
+  /** Says whether an existing result may be replaced, once the new result is complete. */
   readonly replace: boolean;
 }
 
@@ -25,8 +25,8 @@ const replacedName = 'replaced';
 /**
  * Writes a result and publishes it at `place.path`. `write` receives a path for the result in a work folder beside it, and the
  * work folder for temporary files. The result gets its name when `write` has returned, and what it replaces stays untouched
- * until then. The work folder is removed in every case. Throws a Problem where something may not be replaced or `bytes` exceed
- * the free space.
+ * until then. The work folder is removed in every case. Throws a `Problem` where something may not be replaced or `bytes`
+ * exceed the free space.
  */
 export async function publish(
   place: Place,
@@ -105,7 +105,7 @@ const longestWaitForOwner = 30;
 
 /**
  * Removes the work folder that an export to `out` left behind when it was killed with its host. The folder is known by its name
- * and is removed only once its process has ended. It lies beside `out`, or inside where `out` is a folder that files are put
+ * and is removed only once its process has ended. It is beside `out`, or inside it where `out` is a folder that files are put
  * into.
  */
 export async function tidyAbandoned(out: string): Promise<void> {

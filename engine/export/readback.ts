@@ -72,7 +72,9 @@ export function compareAdapters(expected: Adapter, found: Adapter, limit: number
   return { name: 'Structure', value: null, limit: null, text, passed };
 }
 
-/** Compares the file beside an ONNX model with an adapter's factors; each must be there under its name, equal to the bit. */
+/**
+ * Compares the file beside an ONNX model with an adapter's factors; each must be present under its name with identical bits.
+ */
 export function compareFactors(adapter: Adapter, folder: string): ProofCheck {
   const found = new Map(readOnnxAdapter(join(folder, onnxAdapterName)).map((factor) => [factor.name, factor]));
   const factors = onnxFactors(adapter);

@@ -10,7 +10,7 @@ export const partialPrefix = '.partial-';
 /**
  * Creates the folder `path` with what `write` puts into the folder it is given, which is a temporary one beside `path`. It is
  * renamed when everything is written and flushed, so that a crash at any moment leaves either the old state or the new one.
- * `write` must flush its files (as `AtomicFile` does). Throws a Problem where nothing can be written.
+ * `write` must flush its files (as `AtomicFile` does). Throws a `Problem` where nothing can be written.
  */
 export function publishFolder(path: string, write: (folder: string) => void): void {
   const parent = dirname(path);

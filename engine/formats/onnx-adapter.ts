@@ -18,7 +18,7 @@ export interface OnnxParameter {
 const identifier = 'TORT';
 const formatVersion = 1;
 const float32 = 1;
-/** Holds the vtable of both tables: each has four fields of four bytes behind the offset to the vtable. */
+/** Holds the vtable of both tables: each has four fields of four bytes after the offset to the vtable. */
 const vtable = [12, 20, 4, 8, 12, 16];
 const tableBytes = 20;
 const maxBytes = 2 ** 31;
@@ -86,7 +86,7 @@ export function writeOnnxAdapter(path: string, parameters: readonly OnnxParamete
   }
 }
 
-/** Reads an adapter file. Throws a Problem where it is damaged. */
+/** Reads an adapter file. Throws a `Problem` where it is damaged. */
 export function readOnnxAdapter(path: string): OnnxParameter[] {
   return withFile(path, (descriptor, size) => {
     const damaged = (what: string): Problem =>
@@ -104,7 +104,7 @@ export function readOnnxAdapter(path: string): OnnxParameter[] {
     };
     const uint = (at: number): number => bytes.readUInt32LE(within(at, 4));
     const follow = (at: number): number => within(at + uint(at), 4);
-    /** Returns where a field of a table lies, or null when it has its default. */
+    /** Returns the position of a field of a table, or null when it has its default. */
     const field = (table: number, index: number): number | null => {
       const entries = within(table - bytes.readInt32LE(within(table, 4)), 4);
       const entry = entries + 4 + 2 * index;

@@ -142,7 +142,7 @@ export class Graph implements GraphParts {
     return this.#known.get(value) ?? null;
   }
 
-  /** Builds something from a value for a purpose when it is first asked for, and returns the same result from then on. */
+  /** Builds something from a value for a purpose on first use, and returns the same result from then on. */
   memo<T>(of: Value, purpose: string, build: () => T): T {
     const known = this.#memos.get(of) ?? new Map<string, unknown>();
     this.#memos.set(of, known);

@@ -45,7 +45,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
   const { devices, library, datasets, registry, runs, adapters, processes, exports, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /**
-   * Adds to an asker the question and the data set that progress concerns. Every client is told of the progress, and a later
+   * Adds to an asker the question and the data set that progress concerns. The progress is sent to every client, and a later
    * question replaces an earlier one.
    */
   const asked = (data: DataRef, asker: Asker, question: string): DataAsker =>

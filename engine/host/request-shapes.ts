@@ -373,7 +373,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'shell.info': nothing,
 };
 
-/** Throws a Problem when `params` are not those of such a request. */
+/** Throws a `Problem` when `params` are not those of such a request. */
 export function checkRequest(name: RequestName, params: unknown): void {
   const wrong = shapes[name](params, name);
   if (wrong !== null)

@@ -81,7 +81,7 @@ class ModelData {
     this.#memory = new MemoryEstimator(model);
   }
 
-  /** Opens the tokenizer when rows are first asked for; what a recipe adapts does not need it. */
+  /** Opens the tokenizer when rows are first requested; the question what a recipe adapts does not need it. */
   get tokenizer(): Tokenizer | null {
     return this.#tokenizer === undefined ? (this.#tokenizer = tokenizerOf(this.#model)) : this.#tokenizer;
   }

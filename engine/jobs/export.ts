@@ -33,7 +33,7 @@ export interface ExportResult {
   readonly path: string;
   readonly bytes: number;
   readonly files: readonly ExportedFile[];
-  /** Holds the proof, or null when none was asked for. */
+  /** Holds the proof, or null when none was requested. */
   readonly proof: Proof | null;
   /** Says why the file was not kept, which is that its proof failed, or is null when it was kept. */
   readonly refused: ProblemValue | null;

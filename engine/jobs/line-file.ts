@@ -27,7 +27,7 @@ export class LineFile {
     }
   }
 
-  /** Adds a line. Throws a Problem when the disk takes no more, or the file was removed or replaced. */
+  /** Adds a line. Throws a `Problem` when the disk takes no more, or the file was removed or replaced. */
   add(value: unknown): void {
     this.#requireThere();
     try {
@@ -97,8 +97,8 @@ export interface Lines {
 
 /**
  * Reads about a megabyte of whole lines from the position `from`; none when the file does not exist. A file that is shorter
- * than `from`, because a power loss took its end, is continued from its last whole line. Throws a Problem for a line that never
- * ends.
+ * than `from`, because a power loss took its end, is continued from its last whole line. Throws a `Problem` for a line that
+ * never ends.
  */
 export function readLines(path: string, from: number): Lines {
   if (!existsSync(path)) return { values: [], position: from, more: false };

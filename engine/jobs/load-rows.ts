@@ -19,7 +19,7 @@ export interface LoadedRows {
    * Lists the examples that are trained on: several for a conversation if the chat template writes earlier turns differently.
    */
   readonly rows: readonly StoredRow[];
-  /** Lists the first examples with text and messages, as many as were asked for. */
+  /** Lists the first examples with text and messages, as many as were requested. */
   readonly whole: readonly TokenRow[];
   /** Gives the number of rows of the data, including those left out. */
   readonly read: number;
@@ -27,7 +27,7 @@ export interface LoadedRows {
   readonly hash: string;
   /** Holds the SHA-256 of each file. */
   readonly hashes: readonly string[];
-  /** Lists the files that differ from those of the version that was asked for. */
+  /** Lists the files that differ from those of the version that was requested. */
   readonly changed: readonly string[];
   /** Gives the number of rows that could not be used and were left out. */
   readonly skipped: number;
@@ -49,7 +49,7 @@ export interface LoadRowsOptions {
 }
 
 /**
- * Reads rows with the date of `day`, reports progress, and ends when a stop is asked for. A row that cannot be used ends the
+ * Reads rows with the date of `day`, reports progress, and ends when a stop is requested. A row that cannot be used ends the
  * job unless bad rows are to be left out. Only tokens are held in memory. With `whole` infinite the files are read for the text
  * of all rows, because kept tokens have no text.
  */

@@ -10,10 +10,10 @@ export interface JobAsker {
 
 export interface JobPort {
   send(message: JobMessage): void;
-  /** Says whether a stop was asked for; it is read between steps. */
+  /** Says whether a stop was requested; it is read between steps. */
   readonly stopRequested: boolean;
   /** Sets the one handler of a long-lived job. Requests that came before are passed to it now, in order. */
   onRequest(handler: (request: JobRequest, asker: JobAsker) => Promise<unknown>): void;
-  /** Resolves when a stop is asked for. */
+  /** Resolves when a stop is requested. */
   untilStopped(): Promise<void>;
 }

@@ -184,7 +184,7 @@ export const adapterIn = (path: string): string => join(path, 'adapter');
 /** Returns whether a folder holds a run that can be resumed. */
 export const holdsRun = (path: string): boolean => existsSync(recordIn(path));
 
-/** Reads run.json. Throws a Problem when it is missing or damaged. */
+/** Reads run.json. Throws a `Problem` when it is missing or damaged. */
 export function readRunRecord(path: string): RunRecord {
   return parseRecord(recordIn(path));
 }

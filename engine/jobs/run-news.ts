@@ -23,7 +23,7 @@ export interface RunNews {
 
 /**
  * Reads about a megabyte of what was added after `from`. If the run has begun again meanwhile, metrics are read from the start
- * of their file, and known ones are returned again. Throws a Problem for a line that never ends.
+ * of their file, and known ones are returned again. Throws a `Problem` for a line that never ends.
  */
 export function readNews(folder: string, from: RunPosition): RunNews {
   // Metrics are read first. The writer records that it cut them back before it adds to them, so the events reveal when the

@@ -56,8 +56,8 @@ export class RunWriter {
 
   /**
    * Locks the folder until `close`, so that no other job writes a run to it, whichever data folder that job works for. It must
-   * be called before anything in the folder is changed, and before `open` for a run that is resumed. Throws a Problem when another job holds
-   * the lock.
+   * be called before anything in the folder is changed, and before `open` for a run that is resumed. Throws a `Problem` when
+   * another job holds the lock.
    */
   async hold(): Promise<void> {
     if (this.#isHeld) return;

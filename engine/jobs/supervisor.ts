@@ -311,8 +311,8 @@ export class Supervisor {
   }
 
   /**
-   * Starts a job. Throws a Problem when too many jobs are running; a training is started all the same, because there is one at
-   * a time.
+   * Starts a job. Throws a `Problem` when too many jobs are running; a training is started all the same, because there is one
+   * at a time.
    */
   start(spec: JobSpec, options: JobOptions = {}): Job {
     if (this.#jobs.size >= mostJobs && spec.kind !== 'train')

@@ -1,5 +1,6 @@
 /**
- * Opens a model, a hub folder or a GGUF file. It reads headers only, and checks that every tensor is there in the right shape.
+ * Opens a model, a hub folder or a GGUF file. It reads headers only, and checks that every tensor exists and has the right
+ * shape.
  */
 import { statSync } from 'node:fs';
 import type { ModelInfo } from '../contract.ts';
@@ -27,7 +28,7 @@ export interface OpenModel {
   readonly tokenizerFolder: string | null;
   /** Lists the paths of its weight files. */
   readonly files: readonly string[];
-  /** Gives the SHA-256 over the weight files, computed when first asked for. */
+  /** Gives the SHA-256 over the weight files, computed on first use. */
   readonly hash: string;
 }
 
@@ -62,7 +63,7 @@ export function resizedModel(model: OpenModel, vocabularySize: number): OpenMode
   return withParts(model, { spec: { ...spec, vocabularySize }, weights: weights.withRows(names, vocabularySize) });
 }
 
-/** Returns the model with some fields replaced. Its hash is still computed only when it is asked for. */
+/** Returns the model with some fields replaced. Its hash is still computed only on first use. */
 export function withParts(
   model: OpenModel,
   parts: Partial<Pick<OpenModel, 'spec' | 'weights' | 'tokenizerSource' | 'tokenizerFolder'>>,

@@ -8,7 +8,7 @@ import type { StoredTensor } from './weights.ts';
 /** Lists the fields of config.json that say how weights are packed. */
 export const packingFields = ['quantization_config', 'quantization', 'compression_config'] as const;
 
-/** Lists the names of tensors that lie beside packed weights, by the program that packs. */
+/** Lists the names of tensors that accompany packed weights, by the program that packs. */
 const signs: readonly (readonly [by: string, names: RegExp])[] = [
   ['bitsandbytes', /\.(absmax|quant_map|nested_absmax|nested_quant_map|SCB|weight_format)$|\.quant_state\./],
   ['GPTQ or AWQ', /\.(qweight|qzeros|g_idx)$/],

@@ -1,4 +1,4 @@
-/** Defines what every kind of mixer and feed-forward tells about itself. The kinds lie in `mixers/` and `feed-forward/`. */
+/** Defines what every kind of mixer and feed-forward tells about itself. The kinds are in `mixers/` and `feed-forward/`. */
 
 /** Names the roles of norms in a block, as GGUF does. A family says what transformers calls them. */
 export type NormRole = 'attn_norm' | 'attn_q_norm' | 'attn_k_norm' | 'post_attention_norm' | 'ffn_norm' | 'post_ffw_norm';
@@ -42,7 +42,7 @@ export interface StateArray {
  */
 export type PartNeed = 'starts';
 
-/** Describes a kind of part without building its graph. The builder lies in `engine/decoder`. */
+/** Describes a kind of part without building its graph. The builder is in `engine/decoder`. */
 export interface PartKind<Part> {
   /** Lists its linear layers, in the order in which they are computed. */
   linears(part: Part, hiddenSize: number): readonly PartLinear[];

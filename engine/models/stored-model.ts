@@ -1,4 +1,4 @@
-/** Defines what is read from a model's files in any format, and checks that every tensor is there in the right shape. */
+/** Defines what is read from a model's files in any format, and checks that every tensor exists and has the right shape. */
 import { Problem } from '../problem.ts';
 import { isOfOtherPart, isUnusedTensor } from './families/index.ts';
 import type { Layout } from './layout.ts';

@@ -5,7 +5,7 @@ import type { GgufValue } from '../formats/gguf.ts';
 export type TokenizerSource =
   | {
       readonly kind: 'hub';
-      /** Gives the text of tokenizer.json, tens of MB for a large vocabulary, read when first asked for. */
+      /** Gives the text of tokenizer.json, tens of MB for a large vocabulary, read on first use. */
       readonly tokenizerJson: string;
       readonly tokenizerConfig: Readonly<Record<string, unknown>>;
       /** Holds the content of special_tokens_map.json and added_tokens.json, which older folders have. */

@@ -71,7 +71,7 @@ export interface ModelWeights {
   /** Returns where `files` would put every tensor, without writing anything. */
   locations(cacheDir: string): ReadonlyMap<string, WeightLocation>;
   /**
-   * Returns where every tensor lies for a graph to read it. Stored float32 is used in place; anything else is written once into
+   * Returns the place from which a graph reads each tensor. Stored float32 is used in place; anything else is written once into
    * a file under `cacheDir`.
    */
   files(cacheDir: string): Promise<ReadonlyMap<string, WeightLocation>>;
@@ -93,7 +93,7 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   readonly offset: number;
   readonly length: number;
-  /** Says whether its numbers lie in another order, or have other values, than in the model. */
+  /** Says whether its numbers are in a different order, or have different values, than in the model. */
   readonly moved: boolean;
   load(): Float32Array;
   /**

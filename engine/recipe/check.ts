@@ -1,4 +1,4 @@
-/** Checks what a person gave as a recipe: every field by itself, then the fields together. */
+/** Checks a recipe that a person gave: every field individually, then the fields together. */
 import { Problem } from '../problem.ts';
 import { defaultRecipe, type Recipe, type RecipeInput } from '../recipe.ts';
 import { checkField, type RecipeField } from './field.ts';

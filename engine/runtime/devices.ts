@@ -49,7 +49,7 @@ export function fastest(devices: readonly DeviceInfo[]): DeviceInfo {
 }
 
 /**
- * Chooses the device to train on, and refuses one that was asked for and cannot be used. With `auto` a resumed run stays on the
+ * Chooses the device to train on, and refuses one that was requested and cannot be used. With `auto` a resumed run stays on the
  * device `before` while that can be used.
  */
 export function chooseDevice(
@@ -72,7 +72,7 @@ export function chooseDevice(
 export interface Candidate {
   readonly provider: Exclude<Provider, 'cpu'>;
   readonly name: string;
-  /** Says why the accelerator cannot be there, or is null where only a trial can tell. */
+  /** Says why the accelerator cannot be present, or is null where only a trial can tell. */
   readonly missing: string | null;
 }
 

@@ -26,8 +26,8 @@ export interface Download {
 }
 
 /**
- * A server that sends nothing for this long is given up, and so is one slower than the rate below: a byte now and then is no
- * download.
+ * A server that sends nothing for this long is given up, and so is one slower than the rate below: a byte now and then is not
+ * progress.
  */
 const silenceMilliseconds = 30_000;
 const slowestBytesPerSecond = 20_000;

@@ -54,7 +54,7 @@ export interface SessionOptions {
 export type OpenSession = typeof openSession;
 
 /**
- * Opens a model given as bytes. Its weights lie in files, whose names are relative to `externalFolder`. Throws `out-of-memory`
+ * Opens a model given as bytes. Its weights are in files, whose names are relative to `externalFolder`. Throws `out-of-memory`
  * where memory runs out.
  */
 export async function openSession(model: Uint8Array, options: SessionOptions): Promise<GraphSession> {

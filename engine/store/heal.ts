@@ -32,7 +32,7 @@ const fileName = 'studio.sqlite';
  */
 const endings = ['', '-wal', '-shm'];
 
-/** Says what people are told at the end of a healing, and where the damaged files are kept. */
+/** Says what is reported after a repair, and where the damaged files are kept. */
 interface Outcome {
   readonly folder: string;
   readonly problem: ProblemValue;

@@ -22,7 +22,7 @@ export class Notices {
     this.#onAdded = listener;
   }
 
-  /** Writes a problem to the log, and keeps it for whoever asks next. */
+  /** Writes a problem to the log, and keeps it for the next client that asks. */
   add(problem: ProblemValue): void {
     if (this.#untold.some(({ message }) => message === problem.message)) return;
     console.error(`${new Date().toISOString()} ${problem.code}: ${problem.message} ${problem.hint}`);

@@ -6,7 +6,7 @@ import type { RunJob } from './runs.ts';
 
 export interface QueuedRun {
   readonly runId: string;
-  /** Holds the fields that were asked for; a resumed run keeps its other fields. */
+  /** Holds the fields that were requested; a resumed run keeps its other fields. */
   readonly recipe: RecipeInput;
   readonly job: RunJob;
   /** Gives the step of the checkpoint from which a host resumed it by itself, or null until one has. */

@@ -1,6 +1,4 @@
-/**
- * Reads rows so that a row that cannot be read costs that row alone: a list leaves it out, and people are told which it was.
- */
+/** Reads rows so that a row that cannot be read costs that row alone: a list leaves it out, and a notice names it. */
 import { Problem, type ProblemValue } from '../problem.ts';
 
 /** Limits the rows that one notice names; the log names all. */

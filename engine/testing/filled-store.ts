@@ -67,7 +67,7 @@ export const stepOf = (step: number, loss: number): StepMetrics => ({
   epoch: 0,
 });
 
-/** Opens the database of a folder and puts so many runs of so many steps into it, and one of everything else. */
+/** Opens the database of a folder and puts the given number of runs and steps into it, and one of everything else. */
 export function filledStore(folder: string, { runs, steps }: { runs: number; steps: number }): Store {
   const store = openStore(folder);
   store.transaction(() => {

@@ -274,8 +274,8 @@ function changed(bytes: Buffer, name: string, random: Random): Buffer {
 }
 
 /**
- * Reads a file changed in so many ways, and expects of each a value or a Problem that is no bug of ours, soon, and in little
- * memory.
+ * Reads many changed versions of a file, and expects for each a value or a `Problem` that is not a bug of ours, soon, and in
+ * little memory.
  */
 export async function expectBounded(name: string, mutants: number, seed = 1): Promise<void> {
   const { make, file, read } = subjects[name]!;

@@ -11,7 +11,7 @@ export const silentPort: JobPort = {
 
 export const silentAsker: JobAsker = { signal: new AbortController().signal, report: () => {} };
 
-/** Returns the port of a training that is asked to stop once its folder holds so many steps. */
+/** Returns the port of a training that is asked to stop once its folder holds the given number of steps. */
 export const portUntil = (out: string, steps: number): JobPort => ({
   ...silentPort,
   get stopRequested() {

@@ -1,4 +1,4 @@
-/** Kills engine, jobs and command lines at random moments while runs go on, and looks at what is left. */
+/** Kills engine, jobs and command lines at random moments while runs are active, and checks what is left. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -118,7 +118,7 @@ class World {
     }
   }
 
-  /** Resumes what was interrupted, and starts new runs until so many go on. */
+  /** Resumes what was interrupted, and starts new runs until the given number is active. */
   async keepBusy(count: number): Promise<void> {
     const client = await this.connect();
     const runs = await this.runs();

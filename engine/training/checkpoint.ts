@@ -56,8 +56,8 @@ const maxStateBytes = 1 << 20;
 
 /**
  * Writes the checkpoint of this step whole or not at all, then removes all but the newest `keep` checkpoints up to it.
- * Checkpoints of another run are left alone. A checkpoint of this step that is there already, because the run was resumed from
- * it and has not made a step, stays as it is.
+ * Checkpoints of another run are left alone. A checkpoint of this step that already exists, because the run was resumed from it
+ * and has not made a step, stays as it is.
  */
 export function saveCheckpoint(dir: string, state: TrainingState, keep: number): Checkpoint {
   const path = join(dir, `step-${String(state.step).padStart(6, '0')}`);

@@ -94,7 +94,7 @@ function inMemory({ inFeatures, outFeatures }: AdaptedModule, weight: Float32Arr
   };
 }
 
-/** Multiplies in float32 in the runtime, reading the weight where it lies. */
+/** Multiplies in float32 in the runtime, reading the weight in place. */
 async function inRuntime(
   { path, inFeatures, outFeatures }: AdaptedModule,
   spec: DecoderSpec,

@@ -23,7 +23,7 @@ export interface StepResult {
   readonly tokenRow: Int32Array;
   /**
    * Holds the gradient of the weighted sum of `tokenLoss`, flat in the order of the adapter's parameters; null unless it was
-   * asked for.
+   * requested.
    */
   readonly gradient: Float32Array | null;
 }

@@ -2,8 +2,8 @@ import type { ProblemValue } from '../../engine/contract.ts';
 import { problemOf } from './engine.ts';
 
 /**
- * Holds a value that is asked of the engine: not there yet, there, or failed. An older value stays visible while a newer one is on its
- * way, and an answer is dropped when a newer question was asked meanwhile.
+ * Holds a value that is requested from the engine: pending, present, or failed. An older value stays visible while a newer one
+ * is loading, and an answer is dropped when a newer question was asked meanwhile.
  */
 export class Asked<T> {
   value = $state.raw<T | null>(null);

@@ -41,7 +41,7 @@ export class ChatState {
     });
   }
 
-  /** Starts an answer, which then fills up by itself. */
+  /** Starts an answer, which then grows as tokens arrive. */
   ask(request: Omit<GenerateRequest, 'streamId'>): Answer {
     const streamId = crypto.randomUUID();
     const answer = new Answer(streamId);

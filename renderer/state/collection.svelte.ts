@@ -31,7 +31,7 @@ export class Collection<T extends { readonly id: string }> {
     return this.asked.value === null && this.asked.problem === null;
   }
 
-  /** Loads the list of a project; without an argument the same one again. Where there is no project, there is nothing in it. */
+  /** Loads the list of a project, or without an argument the same list again. Without a project the list is empty. */
   async load(projectId: string | null = this.#projectId): Promise<void> {
     if (projectId !== this.#projectId) this.asked.clear();
     this.#projectId = projectId;

@@ -105,8 +105,8 @@ const directed =
 const isolates = /[\u2066-\u2069]/g;
 
 /**
- * Returns a name that can stand in a sentence without turning the words around it, whatever direction it is written in. Markup has
- * `<bdi>` for the same purpose.
+ * Returns a name that can be put into a sentence without reversing the words around it, whatever direction it is written in.
+ * Markup has `<bdi>` for the same purpose.
  */
 export function isolated(name: string): string {
   return directed.test(name) ? `\u2068${name.replace(isolates, '')}\u2069` : name;

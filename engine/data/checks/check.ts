@@ -140,7 +140,7 @@ export interface SetSurroundings {
   readonly changed: readonly string[];
 }
 
-/** Returns a finding in the form in which a person is told of it. */
+/** Returns a finding in the form in which it is shown to a person. */
 export function told(kind: Kind, { found, ...finding }: Finding): DataCheck {
   const { name, severity, why, mend } = kind;
   const isPassed = finding.severity === 'passed';

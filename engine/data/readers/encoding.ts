@@ -5,7 +5,8 @@ import { linesIn, type Piece, skippingTo } from './bytes.ts';
 export interface Utf16 {
   readonly name: string;
   /**
-   * Returns the text as UTF-8 from its byte `start` on. Places count bytes of UTF-8; `onRead` is told the bytes that were read.
+   * Returns the text as UTF-8 from its byte `start` on. Places count bytes of UTF-8; `onRead` receives the number of bytes that
+   * were read.
    */
   readonly decoded: (
     path: string,

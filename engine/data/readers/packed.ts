@@ -66,9 +66,9 @@ function entryOf(path: string): ZipEntry {
 }
 
 /**
- * Unpacks a file from byte `start` of its content on. Places count bytes of the content; `onRead` is told how many bytes of the
- * file have been read. Memory does not grow with the unpacked size. Throws a `Problem` where the file is damaged, and where it
- * unpacks to too much.
+ * Unpacks a file from byte `start` of its content on. Places count bytes of the content; `onRead` receives the number of bytes
+ * of the file that have been read. Memory does not grow with the unpacked size. Throws a `Problem` where the file is damaged,
+ * and where it unpacks to too much.
  */
 export async function* unpacked(
   path: string,

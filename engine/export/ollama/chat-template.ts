@@ -40,7 +40,7 @@ interface Parts {
   readonly usualSystem: string | null;
   readonly userToAnswer: string;
   readonly answerToUser: string;
-  /** Gives the text after the last user message, behind which the answer begins. */
+  /** Gives the text after the last user message, after which the answer begins. */
   readonly end: string;
 }
 

@@ -30,7 +30,7 @@ export function formatModelfile({ notes, from, template, system, stops }: Modelf
   ].join('\n');
 }
 
-/** Returns whether a text can stand between three quotes. */
+/** Returns whether a text can be written between three quotes. */
 export function canBeQuoted(text: string): boolean {
   return !text.includes('"""') && !text.endsWith('"');
 }

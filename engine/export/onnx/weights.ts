@@ -1,5 +1,6 @@
 /**
- * Plans where the weights of an exported ONNX model lie while its graph is built; they are written to one data file afterwards.
+ * Plans where the weights of an exported ONNX model are placed while its graph is built; they are written to one data file
+ * afterwards.
  */
 import { float32ToHalf } from '../../formats/float.ts';
 import type { Graph } from '../../graph/graph.ts';

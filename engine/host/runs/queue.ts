@@ -487,7 +487,7 @@ function lastWords({ state, step, seconds, problem }: Run): string {
   return `${state.charAt(0).toUpperCase()}${state.slice(1)} at step ${step} after ${seconds.toFixed(1)} s of training.`;
 }
 
-/** Returns the base of a run, as it was opened when the run was asked for. */
+/** Returns the base of a run, as it was opened when the run was requested. */
 function modelOf({ modelPath }: Run, { acceptFields }: RunJob): ModelAt {
   return { path: modelPath, ...(acceptFields === undefined ? {} : { acceptFields }) };
 }

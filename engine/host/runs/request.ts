@@ -29,7 +29,8 @@ export interface RequestedRun {
 }
 
 /**
- * Looks up what a request names besides its data. Throws a Problem when something does not exist, or no run can be made of it.
+ * Looks up what a request names besides its data. Throws a `Problem` when something does not exist, or no run can be made of
+ * it.
  */
 export function readRequest(request: TrainRequest, data: DataAt, store: Store): RequestedRun {
   const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;

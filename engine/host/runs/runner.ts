@@ -11,7 +11,7 @@ export interface RunnerSpec extends Omit<RunJob, 'acceptFields'> {
   readonly model: ModelAt;
   /** Lists the devices as they were judged for this run. */
   readonly devices: readonly DeviceInfo[];
-  /** Holds the whole recipe of a new run; for a resumed run only the fields given anew, because its folder has the others. */
+  /** Holds the whole recipe of a new run; for a resumed run only the newly given fields, because its folder has the others. */
   readonly recipe: RecipeInput;
   /** Says that the folder holds the run already. */
   readonly resume: boolean;
@@ -41,7 +41,7 @@ export interface RunHandle {
 }
 
 export interface Runner {
-  /** Begins to compute a run that writes to `folder`. Throws a Problem when it cannot begin. */
+  /** Begins to compute a run that writes to `folder`. Throws a `Problem` when it cannot begin. */
   start(spec: RunnerSpec, folder: string, listener: RunListener): RunHandle;
   /** Ends a computation that an earlier host started, if it is still running. */
   end(identity: object): void;

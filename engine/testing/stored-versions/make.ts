@@ -1,6 +1,7 @@
 /**
- * Writes `N.sql` beside this file for every version of the tables that has none yet: a database of that version with things in it, as
- * statements. A file that is there stays: it is how such a database really was. `node engine/testing/stored-versions/make.ts`
+ * Writes `N.sql` beside this file for every version of the tables that has none yet: a database of that version with things in
+ * it, as statements. An existing file is kept, because it shows how such a database really was. `node
+ * engine/testing/stored-versions/make.ts`
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -16,7 +16,10 @@ export function trainingCurve(steps: readonly StepMetrics[], axis: Axis): Point[
   return steps.map((row, i) => [xs[i]!, row.loss]);
 }
 
-/** Returns the evaluation loss over an axis. An evaluation stands where the last step before it ended, or at 0 before the first step. */
+/**
+ * Returns the evaluation loss over an axis. An evaluation is placed where the last step before it ended, or at 0 before the
+ * first step.
+ */
 export function evaluationCurve(steps: readonly StepMetrics[], evaluations: readonly EvalMetrics[], axis: Axis): Point[] {
   const xs = positions(steps, axis);
   let at = -1;

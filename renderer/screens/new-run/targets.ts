@@ -19,7 +19,7 @@ export const nameOf = (path: string): string => path.slice(path.lastIndexOf('.')
 export const isInBlock = ({ part }: Pick<TargetInfo, 'part'>): boolean => part === 'mixer' || part === 'feed-forward';
 /** Identifies a matrix among those of the same path that have another size in other blocks. */
 export const keyOf = ({ path, layers }: Pick<TargetInfo, 'path' | 'layers'>): string => `${path} ${layers[0] ?? ''}`;
-/** Returns the rank of a matrix in a block; 0 where it has no adapter or is not there. */
+/** Returns the rank of a matrix in a block; 0 where it has no adapter or does not exist. */
 export const rankIn = ({ layers, ranks }: Pick<TargetInfo, 'layers' | 'ranks'>, layer: number): number =>
   ranks[layers.indexOf(layer)] ?? 0;
 /** Returns the names of the modules that fit, each once also where matrices of several sizes have it. */
