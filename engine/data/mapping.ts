@@ -92,7 +92,7 @@ function hintFor(name: string, names: readonly string[]): string {
   return near === null ? 'Name a column that the rows have.' : `Did you mean '${shown(near, 80)}'?`;
 }
 
-/** Returns the first required column that a row lacks, or null. A system prompt and the parts of a template are optional. */
+/** Returns a required column that a row lacks, or null. A system prompt is optional, and so are single columns of a template. */
 function lackingColumn(row: Fields, { question, answer }: ColumnMapping): string | null {
   for (const text of [question, answer]) {
     const columns = columnsIn(text);

@@ -11,7 +11,7 @@ import type { Tokenizer } from '../tokenizer.ts';
 import type { FoundRows } from './found-rows.ts';
 import type { LanguageCounts } from './language-counts.ts';
 
-/** Gives what rows are checked against of a tokenizer. */
+/** Holds the parts of a tokenizer that rows are checked against. */
 export type JudgingTokenizer = Pick<Tokenizer, 'addedTokens' | 'stopTokens' | 'padding'>;
 
 interface Kind {
