@@ -22,7 +22,7 @@ const pages = {
     'The folder of a run',
     [
       '`run.json` is a `RunRecord` with the complete [recipe](recipe.md). Every line of `metrics.jsonl` is a `MetricRow`: an optimizer step or an evaluation. Every line of',
-      '`events.jsonl` is a `RunEvent`. `checkpoints/` holds [checkpoints](checkpoint.md), and `adapter/` holds the adapter in the format of PEFT once the run has finished. `run.lock` is a',
+      '`events.jsonl` is a `RunEvent`. `evaluation-rows.json`, an `EvaluatedRows`, holds the losses of the newest evaluation. `checkpoints/` holds [checkpoints](checkpoint.md), and `adapter/` holds the adapter in the format of PEFT once the run has finished. `run.lock` is a',
       '`LockHolder` and exists only while a job trains in the folder: it keeps other jobs out, is removed when the job ends, and is ignored once the process that it names has ended.',
       '',
       'The studio follows the folder, whoever writes it. A line counts once its end is written. `run.json` is written whole before a session begins; then `metrics.jsonl` is cut back to the',
@@ -31,6 +31,7 @@ const pages = {
     [
       ['engine/jobs/run-folder.ts', 'RunRecord'],
       ['engine/jobs/run-folder.ts', 'RunEvent'],
+      ['engine/jobs/run-folder.ts', 'EvaluatedRows'],
       ['engine/contract/runs.ts', 'MetricRow'],
       ['engine/lock.ts', 'LockHolder'],
     ],

@@ -83,6 +83,15 @@ export const data: Command = {
       ['cut rows', `${report.truncatedRows} at ${report.maxLength} tokens`],
       ['duplicate rows', String(report.duplicateRows)],
     ]);
+    const { medianTokens, p95Tokens, turns, languages, prefixes } = report.statistics;
+    output.table([
+      ['half of the rows have at most', `${medianTokens} tokens`],
+      ['95 of 100 have at most', `${p95Tokens} tokens`],
+      ...turns.map(({ turns, rows }) => [`rows of ${turns} messages`, String(rows)] as const),
+      ...languages.map(({ name, rows }) => [`rows in ${name}`, String(rows)] as const),
+    ]);
+    for (const { text, tokens, rows } of prefixes)
+      output.line(`${rows} rows begin with the same ${tokens} tokens: ${JSON.stringify(text)}`);
     for (const { upTo, rows } of report.lengths) output.line(`up to ${String(upTo).padStart(6)} tokens  ${rows}`);
   },
 };

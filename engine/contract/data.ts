@@ -1,6 +1,6 @@
 /** Defines data sets and rows: how they are read, checked and shown. */
 import type { ProblemValue } from '../problem.ts';
-import type { RowSettings } from '../recipe.ts';
+import type { RecipeInput, RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
 
 /** Names the format of rows. It is `unknown` where no row has a known format. */
@@ -179,7 +179,62 @@ export interface ToolCall {
     readonly arguments: string | Readonly<Record<string, unknown>>;
   };
 }
-/** Shows a row of the data, or one of the examples that it becomes. */
+/** Says what a row of the data is, as a list shows it. */
+export interface RowLine {
+  /** The index of the row in the data, from 0. */
+  readonly index: number;
+  readonly line: number;
+  /** The first thing that the user says, or else the beginning of the text; at most 240 characters. */
+  readonly headline: string;
+  /** The number of examples that it becomes; 0 where it cannot be used. */
+  readonly examples: number;
+  /** The tokens of its longest example, and the trained tokens of all of them within the maximum length. */
+  readonly tokens: number;
+  readonly trainedTokens: number;
+  readonly problem: ProblemValue | null;
+}
+/** Shows a row of the data with all that is known of it. */
+export interface RowDetail {
+  /** The examples that it becomes, or one with the problem for which it cannot be used; empty where there is no such row. */
+  readonly examples: readonly RowView[];
+  /** The row as JSON, with what was done to it; null where it cannot be read. */
+  readonly record: string | null;
+  readonly template: {
+    /** Whether the chat template of the model prints the date. */
+    readonly printsDay: boolean;
+    /** Whether it has a switch that turns thoughts on and off. */
+    readonly switchesThinking: boolean;
+  };
+}
+/** A row that has a text that was looked for, with what stands around it. */
+export interface FoundRow {
+  /** The index of the row in the data, from 0. */
+  readonly row: number;
+  readonly line: number;
+  readonly before: string;
+  readonly found: string;
+  readonly after: string;
+}
+/** Describes the sequence in which a run trains a row for the first time. */
+export interface RowPack {
+  /** The step that trains it, from 1. */
+  readonly step: number;
+  /** The rows of the sequence in their order, and the tokens that each brings. */
+  readonly parts: readonly { readonly row: number; readonly tokens: number }[];
+}
+/** Tokens with their labels, as a message carries them; the label -100 stands for a token that is not trained. */
+export interface LabelledRow {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+/** Holds the loss in nats of each trained token of some examples, in their order. */
+export interface RowLosses {
+  /** Of the model alone. */
+  readonly base: readonly (readonly number[])[];
+  /** With the adapter; null where none was named. */
+  readonly adapted: readonly (readonly number[])[] | null;
+}
+/** Shows one of the examples that a row of the data becomes. */
 export interface RowView {
   /** Gives the index of the row in the data, from 0. */
   readonly index: number;
@@ -193,6 +248,8 @@ export interface RowView {
   readonly text: string;
   readonly tokens: readonly TokenView[];
   readonly trainedTokens: number;
+  /** What the chat template adds to ask for each trained turn. */
+  readonly asks: readonly string[];
   readonly problem: ProblemValue | null;
 }
 /**
@@ -217,6 +274,29 @@ export interface DataCheck {
   /** Counts all rows concerned. */
   readonly count: number;
 }
+/** A text that several rows begin with, up to the same number of tokens. */
+export interface SharedPrefix {
+  readonly text: string;
+  readonly tokens: number;
+  readonly rows: number;
+  /** The first row that begins with it. */
+  readonly row: number;
+}
+/** Says what the rows that can be used are like. The tokens of a row that is several examples are those of the longest. */
+export interface DataStatistics {
+  /** The tokens that half of the rows do not exceed, and that 95 of 100 do not exceed. */
+  readonly medianTokens: number;
+  readonly p95Tokens: number;
+  /** The indices of the longest rows, the longest first, and of the shortest; at most 100 each. */
+  readonly longest: readonly number[];
+  readonly shortest: readonly number[];
+  /** The number of conversations of so many messages, those of the system not counted; 20 stands for 20 and more. */
+  readonly turns: readonly { readonly turns: number; readonly rows: number }[];
+  /** The number of rows in each language, as far as it is known, most first. */
+  readonly languages: readonly { readonly name: string; readonly rows: number }[];
+  /** Beginnings that the most rows share, such as a system prompt. */
+  readonly prefixes: readonly SharedPrefix[];
+}
 export interface DataReport {
   readonly rows: number;
   /**
@@ -235,6 +315,7 @@ export interface DataReport {
   readonly longest: number;
   /** Counts the examples in each range of lengths; `upTo` is inclusive. */
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
+  readonly statistics: DataStatistics;
   readonly checks: readonly DataCheck[];
   /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
   readonly changed: readonly string[];
@@ -288,10 +369,29 @@ export interface DataRequests {
   'datasets.use': (p: { id: string; versionId: string }) => Dataset;
   'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
-  /** Returns rows as the loss mask inspector shows them. `total` is null until the rows have been read to the end. */
+  /** Returns at most 200 rows as a list shows them. `total` is null until the rows have been read to the end. */
   'data.rows': (p: { model: ModelRef; offset: number; limit: number; maxLength: number } & RowsRef & ViewingRows) => {
-    rows: readonly RowView[];
+    rows: readonly RowLine[];
     total: number | null;
+  };
+  /** Answers one row as the mask inspector shows it. */
+  'data.row': (p: { model: ModelRef; row: number; maxLength: number } & RowsRef & ViewingRows) => RowDetail;
+  /**
+   * Answers the sequence in which a run with this recipe trains a row for the first time; null where it does not train it, or packs no rows.
+   * All rows are read for it.
+   */
+  'data.pack': (p: { model: ModelRef; row: number; recipe: RecipeInput } & RowsRef) => RowPack | null;
+  /** Computes the loss of each trained token of a row, within the maximum length, without and with an adapter. */
+  'data.losses': (
+    p: { model: ModelRef; adapter: string | null; row: number; maxLength: number } & RowsRef & ViewingRows,
+  ) => RowLosses;
+  /**
+   * Looks for a text in the rows from row `from` on, in whatever case it is written. It answers when it has found some or has looked for a
+   * while; `next` is the row to go on from, null at the end of the data.
+   */
+  'data.find': (p: { model: ModelRef; text: string; from: number } & RowsRef) => {
+    found: readonly FoundRow[];
+    next: number | null;
   };
   /**
    * Returns rows from row `offset` on, as many as are quickly available, with ids and labels but without the text of each

@@ -3,7 +3,7 @@ import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, OneAdapter } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
-import type { AskedChange, DataAt, DataFiles, ReadingRows, RowsAt, ViewingRows } from './data.ts';
+import type { AskedChange, DataAt, DataFiles, LabelledRow, ReadingRows, RowsAt, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
 import type { ModelAt } from './models.ts';
@@ -61,6 +61,7 @@ export type JobSpec =
     } & ReadingRows)
   | { readonly kind: 'identify'; readonly path: string }
   | { readonly kind: 'data'; readonly model: ModelAt; readonly cacheDir: string }
+  | { readonly kind: 'losses'; readonly model: ModelAt; readonly cacheDir: string }
   | {
       readonly kind: 'describe';
       readonly model: ModelAt;
@@ -78,7 +79,7 @@ export type JobSpec =
   | { readonly kind: 'columns'; readonly path: string }
   | { readonly kind: 'scan'; readonly data: DataFiles; readonly change?: AskedChange }
   | ({ readonly kind: 'write-rows'; readonly out: string; readonly replace: boolean } & RowsAt);
-/** Defines a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data). */
+/** Defines a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data, losses). */
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }
   | { readonly type: 'stop' }
@@ -106,6 +107,11 @@ export type JobRequest =
   | { readonly name: 'memory'; readonly recipe: Recipe; readonly longest: number }
   | ({ readonly name: 'rows'; readonly offset: number; readonly limit: number; readonly maxLength: number } & RowsAt &
       ViewingRows)
+  | ({ readonly name: 'row'; readonly row: number; readonly maxLength: number } & RowsAt & ViewingRows)
+  | ({ readonly name: 'pack'; readonly row: number; readonly recipe: Recipe } & RowsAt)
+  /** Asks for the losses of the trained tokens of some examples, without and with an adapter. */
+  | { readonly name: 'losses'; readonly adapter: AdapterAt | null; readonly rows: readonly LabelledRow[] }
+  | ({ readonly name: 'find'; readonly text: string; readonly from: number } & RowsAt)
   | ({ readonly name: 'report'; readonly maxLength: number } & RowsAt & ViewingRows);
 /** Defines a message from a job to the host. A job ends with exactly one of `done` and `problem`. */
 export type JobMessage =

@@ -211,6 +211,17 @@ export interface RunRequests {
   /** Returns the newest lines, as many as fit into one answer. The first says how many came before them. */
   'runs.log': (p: { id: string }) => readonly LogLine[];
   'runs.checkpoints': (p: { id: string }) => readonly Checkpoint[];
+  /**
+   * Answers the rows of the evaluation data with the highest loss in the newest evaluation, the highest first and at most 100; null where none
+   * has left losses of rows.
+   */
+  'runs.worst': (p: { id: string }) => WorstRows | null;
+}
+/** Holds the rows that a model predicts worst after a step of its run. */
+export interface WorstRows {
+  readonly step: number;
+  /** The index of each row in the evaluation data, from 0, and its mean loss in nats. */
+  readonly rows: readonly { readonly row: number; readonly loss: number }[];
 }
 export interface RunEvents {
   'run.changed': Run;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { mountSmallDisk, unmountSmallDisk } from '../testing/small-disk.ts';
-import { type KeptRow, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
+import { type KeptRow, KeptRowsWriter, readKeptPlaces, readKeptRows } from './kept-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-kept-rows-'));
 const disk = join(folder, 'disk');
@@ -107,6 +107,29 @@ test('what was cut or damaged anywhere is noticed where it is, and the file is r
       expect(found).toEqual(rows.slice(0, found.length));
       expect(existsSync(path)).toBe(false);
     }
+});
+
+test('where groups begin in the data is read from the end alone, and from nothing that is damaged there', async () => {
+  write();
+  const places = (await readKeptPlaces(path, 'key'))!;
+  expect(places.length).toBeGreaterThan(3);
+  for (const { row, ...place } of places) expect(rows[row]).toMatchObject(place);
+  // The first row of each file is among them, and no gap is longer than a group.
+  expect(places.map(({ row }) => row)).toEqual(expect.arrayContaining([0, 3, 5]));
+  const gaps = [...places.slice(1).map(({ row }) => row), rows.length].map((row, i) => row - places[i]!.row);
+  expect(Math.max(...gaps)).toBeLessThanOrEqual(512);
+  expect(await readKeptPlaces(path, 'another')).toBeNull();
+  const whole = readFileSync(path);
+  for (const place of [1, 4, 10, 13, 40, 100]) {
+    const damaged = Buffer.from(whole);
+    damaged[whole.length - place]! ^= 4;
+    writeFileSync(path, damaged);
+    expect(await readKeptPlaces(path, 'key'), `${place} from the end`).toBeNull();
+    writeFileSync(path, whole.subarray(0, -place));
+    expect(await readKeptPlaces(path, 'key'), `${place} shorter`).toBeNull();
+  }
+  rmSync(path);
+  expect(await readKeptPlaces(path, 'key')).toBeNull();
 });
 
 test('a file is not taken for that of another key', async () => {

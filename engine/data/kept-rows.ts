@@ -18,7 +18,7 @@ import type { LabelledTokens } from '../labels.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 /** Increases whenever the layout of the file, or what it says about rows, changes. */
-export const keptRowsVersion = 4;
+export const keptRowsVersion = 5;
 
 /** Limits the size of the cache: all its files together, and so each of them, take at most this many bytes. */
 export const mostKeptBytes = 4 * 2 ** 30;
@@ -30,6 +30,8 @@ const mostRowsOfGroup = 512;
 const mostNumbersOfGroup = 1 << 16;
 const headerBytes = 8;
 const hashBytes = 32;
+/** Where the last group begins (float64), and which one it is (uint32). */
+const trailerBytes = 12;
 
 /** Returns the folder of a cache in which rows are kept. */
 export function keptRowsFolder(cacheDir: string): string {
@@ -48,10 +50,23 @@ export interface KeptGroup {
   readonly rows: readonly KeptRow[];
 }
 
+/** Says where a row begins in the data. */
+export interface KeptPlace {
+  readonly row: number;
+  readonly file: number;
+  readonly line: number;
+  readonly at: number;
+}
+type PlaceText = readonly [row: number, file: number, line: number, at: number];
+
 /** The text of a group describes rows, or the end. */
 type GroupText =
-  | { readonly file: number; readonly rows: readonly (readonly [line: number, at: number, made: unknown])[] }
-  | { readonly end: unknown };
+  { readonly file: number; readonly rows: readonly (readonly [line: number, at: number, made: unknown])[] } | End;
+interface End {
+  readonly end: object;
+  /** The first row of each group. */
+  readonly places: readonly PlaceText[];
+}
 
 /**
  * This key stands in the text for ids and labels. Its value gives the number of ids and the number of bounds of trained spans
@@ -70,6 +85,8 @@ export class KeptRowsWriter {
   #failure: string | null = null;
   #looked = -Infinity;
   #group = 0;
+  #row = 0;
+  readonly #places: PlaceText[] = [];
   #fileNumber = 0;
   #rows: (readonly [number, number, unknown])[] = [];
   /** Holds the numbers of the group in one block that is reused for every group. */
@@ -95,6 +112,8 @@ export class KeptRowsWriter {
     if (this.#failure !== null) return;
     if (file !== this.#fileNumber) this.#endGroup();
     this.#fileNumber = file;
+    if (this.#rows.length === 0) this.#places.push([this.#row, file, line, at]);
+    this.#row++;
     this.#rows.push([line, at, made.map((one) => this.#packed(one))]);
     if (this.#rows.length >= mostRowsOfGroup || this.#count >= mostNumbersOfGroup) this.#endGroup();
   }
@@ -102,8 +121,14 @@ export class KeptRowsWriter {
   /** Ends the file with what is known of all rows, and gives it its final name. */
   finish(end: object): void {
     this.#endGroup();
-    this.#write({ end });
-    this.#attempt(() => this.#file?.finish());
+    const trailer = new DataView(new ArrayBuffer(trailerBytes));
+    trailer.setFloat64(0, this.#file?.position ?? 0, true);
+    trailer.setUint32(8, this.#group, true);
+    this.#write({ end, places: this.#places });
+    this.#attempt(() => {
+      this.#file?.write(new Uint8Array(trailer.buffer));
+      this.#file?.finish();
+    });
   }
 
   /** Removes what was written, unless it is finished. */
@@ -219,7 +244,7 @@ export async function readKeptRows(
     let at = 0;
     for (let number = 0; ; number++) {
       const group = await readGroup(handle, { at, size, key, number });
-      isSound = group !== null && ('rows' in group.is || group.end === size);
+      isSound = group !== null && ('rows' in group.is || (await isLast(handle, { at, size, number, end: group.end })));
       if (group === null || !isSound) return null;
       if (!('rows' in group.is)) return group.is.end;
       await onGroup(group.is);
@@ -231,8 +256,45 @@ export async function readKeptRows(
   }
 }
 
+/**
+ * Returns where the first row of each group begins in the data, without reading the rows; null where the file is not there or not what was
+ * written.
+ */
+export async function readKeptPlaces(path: string, key: string): Promise<readonly KeptPlace[] | null> {
+  const handle = await open(path).catch(() => null);
+  if (handle === null) return null;
+  try {
+    const { size } = await handle.stat();
+    const { at, number } = await readTrailer(handle, size);
+    const group = await readGroup(handle, { at, size, key, number });
+    if (group === null || 'rows' in group.is || group.end + trailerBytes !== size) return null;
+    return group.is.places.map(([row, file, line, at]) => ({ row, file, line, at }));
+  } catch {
+    return null;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readTrailer(handle: FileHandle, size: number): Promise<{ readonly at: number; readonly number: number }> {
+  const { buffer, byteLength } = await readWhole(handle, Math.max(0, size - trailerBytes), trailerBytes);
+  if (byteLength < trailerBytes) return { at: size, number: 0 };
+  const trailer = new DataView(buffer);
+  return { at: trailer.getFloat64(0, true), number: trailer.getUint32(8, true) };
+}
+
+/** Returns whether nothing but the trailer is behind the last group, and the trailer names this one. */
+async function isLast(
+  handle: FileHandle,
+  { at, size, number, end }: { readonly at: number; readonly size: number; readonly number: number; readonly end: number },
+): Promise<boolean> {
+  if (end + trailerBytes !== size) return false;
+  const trailer = await readTrailer(handle, size);
+  return trailer.at === at && trailer.number === number;
+}
+
 interface ReadGroup {
-  readonly is: KeptGroup | { readonly end: object };
+  readonly is: KeptGroup | End;
   /** Gives the position in the file at which the group ends. */
   readonly end: number;
 }
@@ -270,7 +332,7 @@ async function readWhole(handle: FileHandle, at: number, length: number): Promis
 }
 
 function unpacked(group: GroupText, numbers: Int32Array): ReadGroup['is'] {
-  if (!('rows' in group)) return group as { readonly end: object };
+  if (!('rows' in group)) return group;
   let used = 0;
   const take = (count: number): Int32Array => numbers.subarray(used, (used += count));
   const restore = (value: unknown): unknown => {

@@ -1,5 +1,5 @@
 /** Reports what a person should know about a data set before training on it, and shows a row in the loss mask inspector. */
-import type { DataCheck, DataReport, RowView, TokenRole, TokenView } from '../contract.ts';
+import type { DataCheck, DataReport, RowLine, RowView, SharedPrefix, TokenRole, TokenView } from '../contract.ts';
 import { contextOf, positionLimit } from '../models/positions.ts';
 import { type Cutting, ignored, spansOf, supervisedTokens } from '../labels.ts';
 import { type AskedSet, type SetSurroundings, told } from './checks/check.ts';
@@ -13,9 +13,14 @@ import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const maxBuckets = 16;
 
+/** What is known beside the rows, and the texts that many of them begin with. */
+interface ReportSurroundings extends SetSurroundings {
+  readonly prefixes?: readonly SharedPrefix[];
+}
+
 /** Returns the counts and checks of rows for a model, with examples truncated at `wantedLength`. */
-export function reportOf(facts: RowFacts, wantedLength: number, surroundings: SetSurroundings): DataReport {
-  const { spec, changed, documentOverlap } = surroundings;
+export function reportOf(facts: RowFacts, wantedLength: number, surroundings: ReportSurroundings): DataReport {
+  const { spec, changed, documentOverlap, prefixes = [] } = surroundings;
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const asked = { ...surroundings, facts, maxLength, isAtLimit: maxLength < wantedLength, context: contextOf(spec) };
   const lengths = exampleLengths(facts, { maxLength, documentOverlap });
@@ -29,6 +34,7 @@ export function reportOf(facts: RowFacts, wantedLength: number, surroundings: Se
     duplicateRows: facts.duplicates.count,
     longest: facts.longest,
     lengths: histogram(lengths),
+    statistics: facts.statistics.report(facts.languages, prefixes),
     checks: checksOf(asked, facts.findings.found),
     changed,
   };
@@ -74,11 +80,33 @@ export function rememberingTokenizer(tokenizer: Viewer): Viewer {
   };
 }
 
+const headlineLength = 240;
+
+/** Returns a row, given as the examples that it becomes, as a list shows it. */
+export function lineOf(examples: readonly [RowOrProblem, ...RowOrProblem[]], maxLength: number): RowLine {
+  const [first] = examples;
+  const { index, line } = first;
+  if ('problem' in first)
+    return { index, line, headline: '', examples: 0, tokens: 0, trainedTokens: 0, problem: first.problem };
+  const usable = examples.filter((one) => 'inputIds' in one);
+  const { messages, text } = first;
+  const said = messages?.find(({ role, content }) => role === 'user' && content !== '') ?? messages?.[0];
+  return {
+    index,
+    line,
+    headline: (said?.content ?? text).slice(0, headlineLength).toWellFormed(),
+    examples: usable.length,
+    tokens: Math.max(...usable.map(({ inputIds }) => inputIds.length)),
+    trainedTokens: usable.reduce((sum, { labels }) => sum + supervisedTokens(labels.subarray(0, maxLength)), 0),
+    problem: null,
+  };
+}
+
 /** Returns a row as the loss mask inspector shows it. */
 export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLength: number): Promise<RowView> {
   if ('problem' in row) {
     const { index, line, problem } = row;
-    return { index, line, turn: null, messages: null, text: '', tokens: [], trainedTokens: 0, problem };
+    return { index, line, turn: null, messages: null, text: '', tokens: [], trainedTokens: 0, asks: [], problem };
   }
   const texts = await tokenTexts([...row.inputIds], tokenizer);
   const tokens = texts.map((text, t): TokenView => ({
@@ -86,7 +114,7 @@ export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLe
     text,
     role: roleOf(row, t, tokenizer, maxLength),
   }));
-  const { index, line, turn, messages, text } = row;
+  const { index, line, turn, messages, text, asks } = row;
   return {
     index,
     line,
@@ -95,6 +123,7 @@ export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLe
     text,
     tokens,
     trainedTokens: supervisedTokens(row.labels.subarray(0, maxLength)),
+    asks,
     problem: null,
   };
 }

@@ -203,3 +203,59 @@ test('where nothing can be kept the rows are read all the same, and why is said'
   expect(rows).toEqual((await read([path], { isKept: false })).rows);
   expect(summary.notKept).toContain('cannot be written');
 });
+
+test('a page far down is read without the rows before it where an earlier reading has kept where rows begin', async () => {
+  const rows = Array.from({ length: 6000 }, (_, i) => ({ prompt: `Lamp ${i}: `, completion: `${i}` }));
+  const [first, second] = [newFile(rows.slice(0, 5500)), newFile(rows.slice(5500))];
+  await read([first, second]);
+  const source = new RowSource(
+    { paths: [first, second] },
+    tokenizer,
+    spec.vocabularySize,
+    { day: '2026-07-15' },
+    { folder, decidedBy: 'tokenizer' },
+  );
+  for (const [offset, file] of [
+    [5990, second],
+    [5501, second],
+    [5490, first],
+    [4800, first],
+  ] as const) {
+    const told: number[] = [];
+    const page = await source.page(offset, 5, ({ rows, bytes }) => void (bytes > 0 && told.push(rows)));
+    expect(page.map((row) => 'text' in row && row.text)).toEqual(
+      rows.slice(offset, offset + 5).map(({ prompt }) => expect.stringContaining(prompt) as string),
+    );
+    expect(page[0]).toMatchObject({ index: offset, file, line: offset < 5500 ? offset + 1 : offset - 5499 });
+    expect(Math.min(...told)).toBeGreaterThan(offset - 600);
+  }
+});
+
+test('a page is the same whichever rows were read before it, in every format, with blank, broken and rewritten lines', async () => {
+  const row = (i: number) => JSON.stringify({ prompt: `Lamp ${i}`, completion: `${i}` });
+  const lines = Array.from({ length: 90 }, (_, i) => `${'\n \n'.repeat(i % 3)}${i % 7 === 0 ? '{"broken' : row(i)}\r\n`);
+  const [jsonl, csv, list] = ['lines.jsonl', 'table.csv', 'list.json'].map((name) => join(work, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(jsonl, `\ufeff${lines.join('')}   `);
+  writeFileSync(csv, `prompt,completion\n${Array.from({ length: 30 }, (_, i) => `"Lamp\n${i}",${i}\n`).join('')}`);
+  writeFileSync(list, `[${Array.from({ length: 40 }, (_, i) => row(i)).join(',\n')}]`);
+  const changes = [
+    { kind: 'edit', path: jsonl, row: { row: 80, hash: 'none' }, value: {} },
+    { kind: 'replace', find: 'Lamp', with: 'Torch' },
+  ] as const;
+  const files = { paths: [jsonl, csv, list], changes, split: 'train' } as const;
+  const newSource = () => new RowSource(files, tokenizer, spec.vocabularySize);
+  const whole: RowOrProblem[] = [];
+  await newSource().readWhole((examples) => whole.push(...examples));
+  expect(whole).toHaveLength(160);
+  expect(JSON.stringify(whole)).toContain('Torch 3');
+  const [source, tried] = [newSource(), [150, 3, 119, 88, 121, 0, 90, 158]];
+  for (const offset of tried) {
+    expect(await newSource().page(offset, 5)).toEqual(whole.slice(offset, offset + 5));
+    expect(await source.page(offset, 5)).toEqual(whole.slice(offset, offset + 5));
+  }
+  expect(await newSource().page(160, 5)).toEqual([]);
+});

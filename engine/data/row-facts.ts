@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { DataCheck } from '../contract.ts';
-import { ignored, supervisedTokens } from '../labels.ts';
+import { type Cutting, ignored, spansOf, supervisedTokens } from '../labels.ts';
 import { type AskedRows, type BrokenRows, type ExampleFacts, type JudgingTokenizer, told } from './checks/check.ts';
 import { FoundRows } from './checks/found-rows.ts';
 import { checks } from './checks/index.ts';
@@ -13,6 +13,7 @@ import { Sketches } from './checks/sketch.ts';
 import { watchText } from './checks/text-watcher.ts';
 import { Column } from './column.ts';
 import type { RowOrProblem, TokenRow } from './row.ts';
+import { RowStatistics } from './statistics.ts';
 
 /** Collects the findings that concern single rows. */
 export class RowFindings {
@@ -43,6 +44,7 @@ export class RowFindings {
 /** Holds everything that a report needs to know about rows. */
 export class RowFacts implements AskedRows {
   readonly findings: RowFindings;
+  readonly statistics = new RowStatistics();
   readonly duplicates = new FoundRows();
   readonly languages = new LanguageCounts();
   /** Counts the rows that can be used; `broken` counts the others. */
@@ -82,6 +84,7 @@ export class RowFacts implements AskedRows {
     for (const example of row) if ('problem' in example) this.#addBroken(example);
     if (examples.length === 0) return;
     this.findings.add(examples);
+    this.statistics.add(examples);
     this.usable++;
     for (const { index, inputIds, labels, isDocument } of examples) {
       this.#rows.add(index);
@@ -122,6 +125,20 @@ export class RowFacts implements AskedRows {
   /** Returns whether example `at` is plain text. */
   isDocument(at: number): boolean {
     return this.#documents.at(at) === 1;
+  }
+
+  /** Returns the examples that are trained when rows are cut so: the row of each, and the tokens that are left. */
+  trainedLengths(cutting: Cutting): { readonly rows: Uint32Array; readonly lengths: Uint32Array } {
+    const [rows, lengths] = [new Column(Uint32Array), new Column(Uint32Array)];
+    for (let i = 0; i < this.examples; i++) {
+      for (const { from, to, context } of spansOf(this.length(i), this.isDocument(i), cutting)) {
+        const [first, last] = [from + Math.max(1, context), to - 1];
+        if (this.#firstTrained.at(i) > last || this.#lastTrained.at(i) < first) continue;
+        rows.add(this.#rows.at(i));
+        lengths.add(to - from);
+      }
+    }
+    return { rows: Uint32Array.from(rows.values), lengths: Uint32Array.from(lengths.values) };
   }
 
   /** Returns the median number of tokens of the examples. */

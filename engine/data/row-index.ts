@@ -1,6 +1,6 @@
 /**
- * Remembers where each row of a data set begins, as far as it has been read, so that a later page can be read directly. It
- * takes twelve bytes a row.
+ * Remembers where rows of a data set begin: each row as far as the data has been read, which takes twelve bytes a row, and some of
+ * those further down where an earlier reading has kept them. A later page can then be read directly.
  */
 import { Column } from './column.ts';
 import type { RecordPlace } from './readers/reader.ts';
@@ -19,6 +19,8 @@ export class RowIndex {
   readonly #lines = new Column(Uint32Array);
   readonly #files: { readonly file: number; readonly first: number }[] = [];
 
+  readonly #marks: RowPlace[] = [];
+
   /** Records where a row begins. Rows must be added in order; a row that is known already is ignored. */
   add(row: number, file: number, { at, line }: RecordPlace): void {
     if (row !== this.#at.length) return;
@@ -27,8 +29,16 @@ export class RowIndex {
     this.#lines.add(line);
   }
 
+  /** Takes note of a row somewhere. */
+  mark(row: RowPlace): void {
+    const at = this.#marks.findLastIndex((before) => before.row <= row.row);
+    if (this.#marks[at]?.row !== row.row) this.#marks.splice(at + 1, 0, row);
+  }
+
   /** Returns the row itself, or the last known row before it, or at first the beginning. */
   nearest(wanted: number): RowPlace {
+    const mark = wanted < this.#at.length ? undefined : this.#marks.findLast(({ row }) => row <= wanted);
+    if (mark !== undefined && mark.row >= this.#at.length) return mark;
     const row = Math.min(wanted, this.#at.length - 1);
     const found = this.#files.findLast(({ first }) => first <= row);
     if (found === undefined) return { row: 0, file: 0, rowOfFile: 0, place: null };

@@ -15,6 +15,8 @@ export interface TextMarks {
   /** Holds the sketch by which nearly equal texts are found. */
   readonly sketch?: string;
   readonly language?: string;
+  /** Messages of a conversation, those of the system not counted. */
+  readonly turns?: number;
 }
 
 /** Describes a value that nearly all rows have in one column. */

@@ -10,7 +10,7 @@ import type { ProblemValue } from '../problem.ts';
 import { defaultRecipe, rowSettings } from '../recipe.ts';
 import { chooseRows, type ChosenFrom, type RowChoice } from './changes.ts';
 import { detectFormat } from './content.ts';
-import { keptRowsVersion, KeptRowsWriter, readKeptRows } from './kept-rows.ts';
+import { keptRowsVersion, KeptRowsWriter, readKeptPlaces, readKeptRows } from './kept-rows.ts';
 import { fileBytes, requireFile } from './readers/bytes.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
@@ -38,6 +38,8 @@ import type { Tokenizer } from './tokenizer.ts';
  */
 const maxBatchRows = 32;
 const maxBatchBytes = 1 << 20;
+/** So many rows are read up to a page before it is asked whether an earlier reading knows where they begin. */
+const rowsReadUpTo = 4096;
 /** While files are hashed, progress is reported each time this many bytes have been read. */
 const hashedBytesBetweenTellings = 1 << 24;
 const millisecondsBetweenTellings = 5000;
@@ -63,6 +65,7 @@ export class RowSource {
   readonly #decidedBy: readonly unknown[] | null;
   readonly #newEncoder: (keepText: boolean) => RowEncoder;
   readonly #index = new RowIndex();
+  #hasLooked = false;
   #viewer: RowEncoder | undefined;
   #total: number | null = null;
 
@@ -105,10 +108,7 @@ export class RowSource {
     }
     const stamp = stampOf(this.#paths);
     const hashes = await this.#hashes(watch);
-    const key = createHash('sha256')
-      .update(JSON.stringify([...this.#decidedBy, hashes]))
-      .digest('hex');
-    const path = join(this.#cache.folder, key);
+    const { path, key } = keptAt(this.#cache, this.#decidedBy, hashes);
     let done = 0;
     const handOn = numbered(onRow, choice);
     const handOver: OnRow = (examples) => {
@@ -168,6 +168,17 @@ export class RowSource {
     });
     if (summary !== null) this.#total = this.#choice?.count ?? row;
     return summary as RowsSummary | null;
+  }
+
+  /** Takes from what an earlier reading has kept where rows begin, once: pages far down are then read without those before them. */
+  async #findPlaces(watch: ReadingWatch): Promise<void> {
+    if (this.#hasLooked || this.#cache === null || this.#decidedBy === null) return;
+    this.#hasLooked = true;
+    const { path, key } = keptAt(this.#cache, this.#decidedBy, await this.#hashes(watch));
+    const places = (await readKeptPlaces(path, key)) ?? [];
+    const firstOf = Map.groupBy(places, ({ file }) => file);
+    for (const { row, file, ...place } of places)
+      this.#index.mark({ row, file, rowOfFile: row - firstOf.get(file)![0]!.row, place });
   }
 
   /** Returns the SHA-256 of each file. */
@@ -235,40 +246,68 @@ export class RowSource {
   /** Returns the examples of `limit` rows from row `offset` on. It reads no further than the last of them. */
   async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
     const encoder = (this.#viewer ??= this.#newEncoder(true));
+    const examples: RowOrProblem[] = [];
+    for await (const { file, records, tell } of this.records(offset, watch)) {
+      const inPage = records.filter(({ index }) => index >= offset && index < offset + limit);
+      const encoded = await watched(Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index))), tell);
+      examples.push(...encoded.flat());
+      if ((records.at(-1)?.index ?? -1) >= Math.min(offset + limit, this.#choice?.count ?? Infinity) - 1) break;
+    }
+    return examples;
+  }
+
+  /**
+   * Yields the records of rows from row `offset` on, some at a time, and those right before it that are read with them. Where it is not known
+   * where it begins, those before it are passed over.
+   */
+  async *records(offset: number, watch: ReadingWatch = () => {}): AsyncGenerator<SomeRecords> {
     const choice = await this.#chosen(watch);
     const totalBytes = sizeOfAll(this.#paths);
-    // The index counts the rows of the files, whereas a page counts the chosen ones.
-    const start = this.#index.nearest(choice === null ? offset : (choice.rowOf(offset) ?? choice.rowOf(choice.count - 1)!));
-    const numberOf = (row: number): number => (choice === null ? row : (choice.numberOf(row) ?? -1));
-    const examples: RowOrProblem[] = [];
-    const lastRow = choice === null ? offset + limit - 1 : choice.rowOf(Math.min(offset + limit, choice.count) - 1)!;
+    // The index is of the rows of the files, and rows are numbered among those that are meant.
+    const first = choice === null ? offset : (choice.rowOf(offset) ?? choice.rowOf(choice.count - 1)!);
+    if (first - this.#index.nearest(first).row > rowsReadUpTo) await this.#findPlaces(watch);
+    const start = this.#index.nearest(first);
+    const numberOf = (row: number): number | null => (choice === null ? row : choice.numberOf(row));
     let { row } = start;
     let before = sizeOfAll(this.#paths.slice(0, start.file));
     for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
       const from = number === start.file ? start.place : null;
-      const rewrite = rewriteOf(this.#rewritings, file, number === start.file ? start.rowOfFile : 0);
+      const passed = Math.max(0, first - row);
+      const passOver = { rows: passed };
+      const rowOfFile = (number === start.file ? start.rowOfFile : 0) + passed;
+      const rewrite = rewriteOf(this.#rewritings, file, rowOfFile);
       const onNothing = (place: RecordPlace) => watch(positionOf({ rows: row, before, totalBytes, file }, place));
-      for await (const batch of inBatches(readRecords(file, { from, onNothing, ...this.#mapping, ...rewrite }))) {
+      let isFirst = true;
+      for await (const batch of inBatches(readRecords(file, { from, passOver, onNothing, ...this.#mapping, ...rewrite }))) {
+        if (isFirst) {
+          isFirst = false;
+          row += passed;
+          if (passed > 0) this.#index.mark({ row, file: number, rowOfFile, place: { line: batch[0]!.line, at: batch[0]!.at } });
+        }
         const at = positionOf({ rows: row, before, totalBytes, file }, batch[0]!, batch.at(-1)!);
         const tell = () => watch(at);
         await tell();
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
-        const wanted = batch.map((record, i) => ({ record, index: numberOf(row + i) }));
-        const inPage = wanted.filter(({ index }) => index >= offset && index < offset + limit);
-        const encoded = await watched(
-          Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index))),
-          tell,
-        );
-        examples.push(...encoded.flat());
+        const records = batch.flatMap((record, i) => {
+          const index = numberOf(row + i);
+          return index === null ? [] : [{ record, index }];
+        });
         row += batch.length;
-        if (row > lastRow) return examples;
+        yield { file, records, tell };
       }
+      if (isFirst) row += passed - passOver.rows;
       before += sizeOf(file);
     }
     if (row === 0) throw noRow(this.#paths);
     this.#total = choice?.count ?? row;
-    return examples;
   }
+}
+
+/** Records of rows of one file, the number of each among the rows that are meant, and what tells that they are worked on. */
+interface SomeRecords {
+  readonly file: string;
+  readonly records: readonly { readonly record: RecordOrProblem; readonly index: number }[];
+  readonly tell: () => void | Promise<void>;
 }
 
 /**
@@ -284,6 +323,14 @@ function numbered(onRow: OnRow, choice: RowChoice | null): OnRow {
     onRow(examples.map((example) => ({ ...example, index })));
     index++;
   };
+}
+
+/** Returns where rows are kept, and the key of what decides them. */
+function keptAt({ folder }: RowCache, decidedBy: readonly unknown[], hashes: readonly string[]): { path: string; key: string } {
+  const key = createHash('sha256')
+    .update(JSON.stringify([...decidedBy, hashes]))
+    .digest('hex');
+  return { path: join(folder, key), key };
 }
 
 /** Returns an example or a problem as it is kept: without what its place implies, and without marks that say nothing. */

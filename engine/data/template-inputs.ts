@@ -217,6 +217,16 @@ export function thinkingVariables(template: ChatTemplate, thinking: 'on' | 'off'
   });
 }
 
+/** Returns whether the template has a switch that turns thoughts on and off. */
+export function switchesThinking(template: ChatTemplate): boolean {
+  try {
+    return Object.keys(thinkingVariables(template, 'on')).length > 0;
+  } catch (error) {
+    if (error instanceof Problem) return false;
+    throw error;
+  }
+}
+
 // ── Tools ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Says how a template expects a call: arguments as an object or as JSON, and the content of a turn that only calls. */

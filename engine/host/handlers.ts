@@ -6,9 +6,15 @@ import type {
   EvaluateResult,
   Handlers,
   Inspection,
+  LabelledRow,
   ModelRef,
+  TokenView,
+  WorstRows,
   WrittenRows,
 } from '../contract.ts';
+import { type EvaluatedRows, readRowLosses } from '../jobs/run-folder.ts';
+import { ignored } from '../labels.ts';
+import { requireRecipe } from '../recipe/check.ts';
 import { judged } from '../evaluate/evaluators.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
@@ -27,6 +33,20 @@ import { requireAbsolute, requireWeight } from './require.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
 import type { SampleProject } from './sample-project.ts';
+
+const worstNamed = 100;
+
+function worstRows(losses: EvaluatedRows | null): WorstRows | null {
+  if (losses === null) return null;
+  const rows = losses.rows.map(([row, loss]) => ({ row, loss })).toSorted((a, b) => b.loss - a.loss || a.row - b.row);
+  return { step: losses.step, rows: rows.slice(0, worstNamed) };
+}
+
+/** Returns the tokens of an example that a run would see, with their labels. */
+function labelled(tokens: readonly TokenView[]): LabelledRow {
+  const seen = tokens.filter(({ role }) => role !== 'truncated');
+  return { inputIds: seen.map(({ id }) => id), labels: seen.map(({ id, role }) => (role === 'trained' ? id : ignored)) };
+}
 
 export interface HostParts {
   readonly devices: Devices;
@@ -124,6 +144,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'runs.samples': ({ id }) => store.samples.list(id).map(judged),
     'runs.log': ({ id }) => store.log.list(id),
     'runs.checkpoints': ({ id }) => store.checkpoints.list(id),
+    'runs.worst': ({ id }) => worstRows(readRowLosses(registry.get(id).out)),
 
     'adapters.list': ({ projectId }) => store.adapters.list(projectId),
     'adapters.import': ({ projectId, path, modelId }, asker) => adapters.import(projectId, path, modelId, asker),
@@ -172,6 +193,27 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
         { ...page, limit: Math.min(limit, 200), data: await datasets.dataAt(data, asker) },
         asked(data, asker, 'rows'),
       ),
+    'data.row': async ({ model, data, ...of }, asker) =>
+      processes.row(at(model), { ...of, data: await datasets.dataAt(data, asker) }, asked(data, asker, 'row')),
+    'data.pack': async ({ model, data, recipe, ...of }, asker) =>
+      processes.pack(
+        at(model),
+        { ...of, recipe: requireRecipe(recipe), data: await datasets.dataAt(data, asker) },
+        asked(data, asker, 'pack'),
+      ),
+    'data.losses': async ({ model, data, adapter, ...of }, asker) => {
+      if (adapter !== null) requireAbsolute(adapter);
+      const row = await processes.row(
+        at(model),
+        { ...of, data: await datasets.dataAt(data, asker) },
+        asked(data, asker, 'losses'),
+      );
+      const rows = row.examples.map(({ tokens }) => labelled(tokens));
+      const given = adapter === null ? null : adapterAt(store, { path: adapter, weight: 1 });
+      return processes.losses(at(model), { adapter: given, rows }, asker.signal);
+    },
+    'data.find': async ({ model, data, ...of }, asker) =>
+      processes.find(at(model), { ...of, data: await datasets.dataAt(data, asker) }, asked(data, asker, 'find')),
     'data.render': async ({ model, data, ...page }, asker) =>
       processes.render(at(model), { ...page, data: await datasets.dataAt(data, asker) }, asker),
     'data.report': async ({ model, data, ...of }, asker) =>

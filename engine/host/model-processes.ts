@@ -1,9 +1,10 @@
-/** Keeps chat and data processes open, one of each per base model, and ends them after a while without requests. */
+/** Keeps processes for chat, data and losses open, one of each per base model, and ends them after a while without requests. */
 import { randomUUID } from 'node:crypto';
 import type {
   AdapterAt,
   AdapterPlan,
   DataReport,
+  DataRequests,
   EngineEvents,
   ExportChoice,
   GenerateRequest,
@@ -13,7 +14,10 @@ import type {
   OneAdapter,
   Progress,
   RenderedRows,
-  RowView,
+  Result,
+  RowDetail,
+  RowLosses,
+  RowPack,
   RunPlan,
   TargetPlan,
   TrialSubject,
@@ -23,7 +27,7 @@ import type { Job, RequestOptions } from '../jobs/supervisor.ts';
 import type { Recipe } from '../recipe.ts';
 import { type Asker, type Client, type HostContext, silenceSeconds } from './context.ts';
 
-type Kind = 'chat' | 'data';
+type Kind = 'chat' | 'data' | 'losses';
 type StreamedToken = EngineEvents['generate.token'];
 interface Held {
   readonly job: Job;
@@ -31,8 +35,8 @@ interface Held {
   release: NodeJS.Timeout | undefined;
 }
 
-/** Holds the seconds without a request after which a process ends. A chat process holds the whole model in memory. */
-const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30 };
+/** Holds the seconds without a request after which a process ends. Processes for chat and losses hold the whole model in memory. */
+const idleSeconds: Readonly<Record<Kind, number>> = { chat: 60, data: 30, losses: 60 };
 /** Gives the shortest time between two reports of progress that are sent. */
 const millisecondsBetweenReports = 100;
 
@@ -63,7 +67,7 @@ export class ModelProcesses {
 
   /** Returns whether a job is one of these processes. */
   isOfModel(job: Job): boolean {
-    return job.spec.kind === 'chat' || job.spec.kind === 'data';
+    return job.spec.kind in idleSeconds;
   }
 
   async generate(
@@ -88,9 +92,37 @@ export class ModelProcesses {
     model: ModelAt,
     page: Omit<Extract<JobRequest, { name: 'rows' }>, 'name'>,
     asker: DataAsker,
-  ): Promise<{ rows: readonly RowView[]; total: number | null }> {
+  ): Promise<Result<DataRequests, 'data.rows'>> {
     const request: JobRequest = { name: 'rows', ...page };
-    return (await this.#data(model, request, asker)) as { rows: readonly RowView[]; total: number | null };
+    return (await this.#data(model, request, asker)) as Result<DataRequests, 'data.rows'>;
+  }
+
+  async row(model: ModelAt, of: Omit<Extract<JobRequest, { name: 'row' }>, 'name'>, asker: DataAsker): Promise<RowDetail> {
+    return (await this.#data(model, { name: 'row', ...of }, asker)) as RowDetail;
+  }
+
+  async pack(
+    model: ModelAt,
+    of: Omit<Extract<JobRequest, { name: 'pack' }>, 'name'>,
+    asker: DataAsker,
+  ): Promise<RowPack | null> {
+    return (await this.#data(model, { name: 'pack', ...of }, asker)) as RowPack | null;
+  }
+
+  async losses(
+    model: ModelAt,
+    of: Omit<Extract<JobRequest, { name: 'losses' }>, 'name'>,
+    signal: AbortSignal,
+  ): Promise<RowLosses> {
+    return (await this.#ask(this.#hold('losses', model), { name: 'losses', ...of }, { signal })) as RowLosses;
+  }
+
+  async find(
+    model: ModelAt,
+    of: Omit<Extract<JobRequest, { name: 'find' }>, 'name'>,
+    asker: DataAsker,
+  ): Promise<Result<DataRequests, 'data.find'>> {
+    return (await this.#data(model, { name: 'find', ...of }, asker)) as Result<DataRequests, 'data.find'>;
   }
 
   async report(

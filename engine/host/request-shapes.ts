@@ -315,6 +315,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'runs.samples': ofId,
   'runs.log': ofId,
   'runs.checkpoints': ofId,
+  'runs.worst': ofId,
   'adapters.list': ofProject,
   'adapters.import': object<ParamsOf<'adapters.import'>>({ projectId: text, path: text, modelId: text }),
   'adapters.update': object<ParamsOf<'adapters.update'>>({
@@ -341,6 +342,13 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
     ...{ model, ...rows, ...viewing },
     ...{ offset: integer(0), limit: integer(0), maxLength: integer(1) },
   }),
+  'data.row': object<ParamsOf<'data.row'>>({ model, ...rows, ...viewing, row: integer(0), maxLength: integer(1) }),
+  'data.pack': object<ParamsOf<'data.pack'>>({ model, ...rows, row: integer(0), recipe }),
+  'data.losses': object<ParamsOf<'data.losses'>>({
+    ...{ model, ...rows, ...viewing },
+    ...{ adapter: or(text, null), row: integer(0), maxLength: integer(1) },
+  }),
+  'data.find': object<ParamsOf<'data.find'>>({ model, ...rows, text, from: integer(0) }),
   'data.render': object<ParamsOf<'data.render'>>({ model, ...rows, ...viewing, offset: integer(0) }),
   'data.report': object<ParamsOf<'data.report'>>({ model, ...rows, ...viewing, maxLength: integer(1) }),
   'data.write': object<ParamsOf<'data.write'>>({ ...rows, out: text, replace: optional(flag) }),

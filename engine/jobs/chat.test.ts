@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRows, RowView } from '../contract.ts';
+import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRows, RowLine } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { writeAdapter } from '../adapters/folder.ts';
@@ -151,13 +151,13 @@ describe('data preparation', () => {
     expect(rendered[0]).toMatchObject({ text: '<|bos|><|user|>\nHi<|end|>\n<|assistant|>\nYes<|end|>\n' });
     expect(rendered[1]).toMatchObject({ problem: { code: 'data-invalid', line: 2 } });
     const page = { name: 'rows', data: { paths: [path] }, offset: 1, limit: 5, maxLength: 64 } as const;
-    const { rows, total } = await host.ask<{ rows: RowView[]; total: number }>(page);
+    const { rows, total } = await host.ask<{ rows: RowLine[]; total: number }>(page);
     expect([total, rows.map((view) => view.line)]).toEqual([3, [2, 3]]);
     const report = { name: 'report', data: { paths: [path] }, maxLength: 64 } as const;
     expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 3, duplicateRows: 1 });
-    expect(await host.ask<{ rows: RowView[]; total: number }>({ ...page, offset: 2 })).toMatchObject({
+    expect(await host.ask<{ rows: RowLine[]; total: number }>({ ...page, offset: 2 })).toMatchObject({
       total: 3,
-      rows: [{ index: 2, turn: null }],
+      rows: [{ index: 2, examples: 1 }],
     });
     writeFileSync(path, `${row}\n`);
     expect(await host.ask<DataReport>(report)).toMatchObject({ rows: 1, duplicateRows: 0 });

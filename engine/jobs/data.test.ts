@@ -12,7 +12,8 @@ import type {
   Progress,
   RenderedRows,
   Split,
-  RowView,
+  RowDetail,
+  RowLine,
   TargetPlan,
 } from '../contract.ts';
 import { hashFile } from '../formats/files.ts';
@@ -106,7 +107,7 @@ describe('a data set that takes long to read', () => {
   const rows = Array.from({ length: 400 }, (_, i) => ({ text: `${i} reading lamps` }));
   writeFileSync(dataPaths[0]!, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   writeFileSync(dataPaths[1]!, `\ufeff [\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`);
-  type Page = { readonly rows: readonly RowView[]; readonly total: number | null };
+  type Page = { readonly rows: readonly RowLine[]; readonly total: number | null };
   const page = (offset: number): JobRequest => ({ name: 'rows', data: { paths: dataPaths }, offset, limit: 3, maxLength: 99 });
   const report: JobRequest = { name: 'report', data: { paths: dataPaths }, maxLength: 99 };
   /** Somebody who waits, and what is heard by then; `at` leaves when so many rows are done. */
@@ -127,7 +128,7 @@ describe('a data set that takes long to read', () => {
     expect(first.total).toBe(null);
     expect(asker.heard.map(({ rows }) => rows)).toEqual([0]);
     const shown = async (offset: number) =>
-      (await job<Page>(page(offset))).rows.map(({ index, line, text }) => [index, line, text]);
+      (await job<Page>(page(offset))).rows.map(({ index, line, headline }) => [index, line, headline]);
     const expected = (index: number, line: number) => [index, line, `${index % 400} reading lamps`];
     expect(await shown(700)).toEqual([expected(700, 302), expected(701, 303), expected(702, 304)]);
     expect(await shown(398)).toEqual([expected(398, 399), expected(399, 400), expected(400, 2)]);
@@ -137,6 +138,19 @@ describe('a data set that takes long to read', () => {
     const again = asking();
     await job<Page>(page(700), again);
     expect(again.heard.map(({ rows }) => rows)).toEqual([700]);
+  });
+
+  it('shows one row with its tokens and its record, and looks for texts', async () => {
+    const job = ask(tiny);
+    const { examples, record } = await job<RowDetail>({ name: 'row', data: { paths: dataPaths }, row: 701, maxLength: 4 });
+    expect(examples).toMatchObject([{ index: 701, line: 303, text: '301 reading lamps', turn: null, problem: null }]);
+    expect(examples[0]!.tokens.map(({ text }) => text).join('')).toContain('301 reading lamps');
+    expect(examples[0]!.tokens.slice(4).every(({ role }) => role === 'truncated')).toBe(true);
+    expect(JSON.parse(record!)).toEqual({ text: '301 reading lamps' });
+    expect(await job({ name: 'find', data: { paths: dataPaths }, text: '301 READING', from: 0 })).toMatchObject({
+      found: [{ row: 301 }, { row: 701, line: 303 }],
+      next: null,
+    });
   });
 
   it('says how far it is, and where', async () => {

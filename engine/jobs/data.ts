@@ -15,17 +15,24 @@ import type {
   JobSpec,
   OneAdapter,
   RenderedRows,
+  RowDetail,
+  RowLine,
+  RowPack,
   RowsAt,
-  RowView,
+  SharedPrefix,
   ViewingRows,
 } from '../contract.ts';
 import { today } from '../data/day.ts';
-import { rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
+import { lineOf, rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
+import { findRows, recordText } from '../data/find-rows.ts';
 import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
 import type { ReadingPosition, ReadingWatch, RowCache, RowOrProblem, RowReading, RowsSummary } from '../data/row.ts';
 import { RowSource } from '../data/rows.ts';
+import { switchesThinking } from '../data/template-inputs.ts';
+import { openTemplate, printsDay } from '../data/template.ts';
+import { prefixTokens } from '../data/statistics.ts';
 import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
 import { stampOf } from '../formats/files.ts';
@@ -34,6 +41,7 @@ import { positionLimit } from '../models/positions.ts';
 import { logError, Problem } from '../problem.ts';
 import { defaultRecipe, type Recipe, rowSettings } from '../recipe.ts';
 import { MemoryEstimator } from '../training/memory.ts';
+import { packOf } from '../training/packing.ts';
 import { trialFor, trialKey } from '../training/trial.ts';
 import type { JobAsker, JobPort } from './port.ts';
 import { followReading, readUnchanged, stoppedReading } from './reading.ts';
@@ -70,6 +78,7 @@ class ModelData {
   readonly #memory: MemoryEstimator;
   #tokenizer: Tokenizer | null | undefined;
   #cache: RowCache | undefined;
+  #template: RowDetail['template'] | undefined;
   /** Holds the data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
   readonly #sets = new Map<string, ViewedSet>();
   /** Holds the page that was requested last. Reading for a report yields to it, because a person waits for it. */
@@ -93,6 +102,12 @@ class ModelData {
         return this.#render(request, asker);
       case 'rows':
         return this.#showPage(request, asker);
+      case 'row':
+        return this.#showRow(request, asker);
+      case 'pack':
+        return this.#pack(request, asker);
+      case 'find':
+        return findRows(this.#set(request, {}).source, request, watchFor(asker));
       case 'report':
         return this.#report(request, asker);
       case 'memory':
@@ -141,22 +156,55 @@ class ModelData {
   }
 
   async #showPage(request: Extract<JobRequest, { name: 'rows' }>, asker: JobAsker): Promise<unknown> {
-    const page = this.#viewPage(request, asker);
-    this.#page = page.catch(() => {});
-    return page;
+    return this.#first(this.#viewPage(request, asker));
   }
 
-  /** Returns a page of rows of the data; all examples of a row are on the same page. */
+  async #showRow(request: Extract<JobRequest, { name: 'row' }>, asker: JobAsker): Promise<RowDetail> {
+    return this.#first(this.#viewRow(request, asker));
+  }
+
+  /** Lets other reading give way to what somebody waits for. */
+  #first<T>(shown: Promise<T>): Promise<T> {
+    this.#page = shown.catch(() => {});
+    return shown;
+  }
+
+  /** Returns a page of rows of the data. */
   async #viewPage(
     request: Extract<JobRequest, { name: 'rows' }>,
     asker: JobAsker,
-  ): Promise<{ rows: RowView[]; total: number | null }> {
+  ): Promise<{ rows: RowLine[]; total: number | null }> {
     const { offset, limit, maxLength } = request;
     const { source } = this.#set(request, request);
     const page = await source.page(offset, limit, watchFor(asker));
-    const length = Math.min(maxLength, positionLimit(this.#model.spec));
+    const length = this.#lengthOf(maxLength);
+    const rows = [...Map.groupBy(page, ({ index }) => index).values()];
+    return { rows: rows.map((examples) => lineOf(examples as [RowOrProblem], length)), total: source.total };
+  }
+
+  async #viewRow(request: Extract<JobRequest, { name: 'row' }>, asker: JobAsker): Promise<RowDetail> {
+    const { row, maxLength } = request;
+    const { source } = this.#set(request, request);
+    const watch = watchFor(asker);
+    const examples = await source.page(row, 1, watch);
     const tokenizer = this.tokenizer && rememberingTokenizer(this.tokenizer);
-    return { rows: await Promise.all(page.map((row) => viewRow(row, tokenizer, length))), total: source.total };
+    const length = this.#lengthOf(maxLength);
+    return {
+      examples: await Promise.all(examples.map((example) => viewRow(example, tokenizer, length))),
+      record: await recordText(source, row, watch),
+      template: (this.#template ??= templateOptions(this.tokenizer)),
+    };
+  }
+
+  async #pack({ row, recipe, ...of }: Extract<JobRequest, { name: 'pack' }>, asker: JobAsker): Promise<RowPack | null> {
+    const viewing = { rowSettings: rowSettings(recipe), ...(recipe.date === '' ? {} : { day: recipe.date }) };
+    const { facts } = await this.#set(of, viewing).read(asker);
+    const documentOverlap = recipe.longDocuments === 'split' ? recipe.documentOverlap : null;
+    return packOf(row, facts.trainedLengths({ maxLength: this.#lengthOf(recipe.maxLength), documentOverlap }), recipe);
+  }
+
+  #lengthOf(maxLength: number): number {
+    return Math.min(maxLength, positionLimit(this.#model.spec));
   }
 
   async #report(request: Extract<JobRequest, { name: 'report' }>, asker: JobAsker): Promise<DataReport> {
@@ -202,6 +250,18 @@ class ModelData {
   }
 }
 
+/** Returns what can be chosen about the chat template; nothing where there is none, or it cannot be read. */
+function templateOptions(tokenizer: Tokenizer | null): RowDetail['template'] {
+  const none = { printsDay: false, switchesThinking: false };
+  if (tokenizer === null || tokenizer.chatTemplate === null) return none;
+  try {
+    return { printsDay: printsDay(tokenizer), switchesThinking: switchesThinking(openTemplate(tokenizer)) };
+  } catch (error) {
+    if (error instanceof Problem) return none;
+    throw error;
+  }
+}
+
 function rendered(row: RowOrProblem): RenderedRows['rows'][number] {
   if ('problem' in row) return { problem: row.problem };
   return {
@@ -226,6 +286,7 @@ interface ReadSet {
   readonly repeated: RowsSummary['repeated'];
   readonly formats: RowsSummary['formats'];
   readonly changed: readonly string[];
+  readonly prefixes: readonly SharedPrefix[];
 }
 
 /** Represents a data set that is being examined. It is read once for everyone who asks for it, as long as one of them waits. */
@@ -263,6 +324,19 @@ class ViewedSet {
     }
   }
 
+  /** Reads the texts that many rows begin with from the first of them. */
+  async #prefixes({ statistics }: RowFacts, watch: ReadingWatch): Promise<SharedPrefix[]> {
+    const prefixes: SharedPrefix[] = [];
+    for (const { row, rows } of statistics.sharedPrefixes) {
+      const [first] = await this.source.page(row, 1, watch);
+      if (first === undefined || !('inputIds' in first)) continue;
+      const ids = [...first.inputIds.subarray(0, prefixTokens)];
+      const text = (await this.#tokenizer?.decode(ids)) ?? ids.join(' ');
+      prefixes.push({ text, tokens: prefixTokens, rows, row });
+    }
+    return prefixes;
+  }
+
   async #read(): Promise<ReadSet> {
     const facts = new RowFacts(this.#tokenizer);
     const follow = followReading({
@@ -283,7 +357,8 @@ class ViewedSet {
       // Clients that wait for a report need not know.
       if (notKept !== null)
         logError(`The tokens of ${this.#files.paths.join(', ')} are not kept for the next time: ${notKept}.`);
-      return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes) };
+      const prefixes = await this.#prefixes(facts, watch);
+      return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes), prefixes };
     } catch (error) {
       // The next request begins again.
       this.#reading = null;

@@ -19,7 +19,7 @@ import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { evaluateExamples } from '../training/evaluation.ts';
+import { evaluateExamples, lossesByRow } from '../training/evaluation.ts';
 import { examplesOf, longestSequence, type TokensOfRow } from '../training/examples.ts';
 import { contextNotes } from '../training/notes.ts';
 import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
@@ -106,23 +106,15 @@ async function lossesOf(
         }),
     });
     const score = (loss: number) => Object.assign({}, ...byLoss.map((evaluator) => evaluator.score(loss))) as Measures;
-    const byRow = Map.groupBy(each.keys(), (i) => rows[i]!.index);
+    const byRow = lossesByRow(rows, each);
     const entries = Object.entries(score(loss)).map(([name, value]) => [name, { value, n: byRow.size }]);
     return {
       measures: Object.fromEntries(entries) as Measured,
-      rows: new Map([...byRow].map(([row, own]) => [row, score(meanLoss(own.map((i) => each[i]!)))])),
+      rows: new Map([...byRow].map(([row, loss]) => [row, score(loss)])),
     };
   } finally {
     await step.release();
   }
-}
-
-/** Returns the loss of a row that is several examples: the mean over the supervised tokens of all of them. */
-function meanLoss(examples: readonly { readonly loss: number; readonly supervisedTokens: number }[]): number {
-  // A single example keeps its loss bit for bit.
-  if (examples.length === 1) return examples[0]!.loss;
-  const tokens = examples.reduce((sum, example) => sum + example.supervisedTokens, 0);
-  return examples.reduce((sum, example) => sum + example.loss * example.supervisedTokens, 0) / Math.max(1, tokens);
 }
 
 /** Refuses rows longer than the model has positions: the loss of a truncated row is not the loss of the row. */

@@ -24,6 +24,7 @@ const processNames: Record<JobSpec['kind'], string> = {
   norms: 'adapter comparison',
   trial: 'device test',
   inspect: 'inspection',
+  losses: 'reading of losses',
   columns: 'column reading',
   scan: 'data reading',
   'write-rows': 'row writing',

@@ -165,10 +165,19 @@ export interface EndEvent {
   readonly problem: ProblemValue | null;
 }
 
+/** Describes the content of evaluation-rows.json: the losses that the newest evaluation of a run has found. */
+export interface EvaluatedRows {
+  /** The step after which it was evaluated. */
+  readonly step: number;
+  /** The index of each evaluated row in the evaluation data, from 0, and its mean loss in nats. */
+  readonly rows: readonly (readonly [row: number, loss: number])[];
+}
+
 const maxRecordBytes = 1 << 22;
 
 /** Returns whether a killed job left a file of this name half written. */
-export const isLeftover = (name: string): boolean => /^((run\.json|metrics\.jsonl)?\.partial-|run\.lock\.)/.test(name);
+export const isLeftover = (name: string): boolean =>
+  /^((run\.json|metrics\.jsonl|evaluation-rows\.json)?\.partial-|run\.lock\.)/.test(name);
 
 /** Lists the content of a folder, except what a job that was killed at its start may have left. */
 export function runContent(path: string): string[] {
@@ -178,6 +187,7 @@ export function runContent(path: string): string[] {
 export const recordIn = (path: string): string => join(path, 'run.json');
 export const metricsIn = (path: string): string => join(path, 'metrics.jsonl');
 export const eventsIn = (path: string): string => join(path, 'events.jsonl');
+export const rowLossesIn = (path: string): string => join(path, 'evaluation-rows.json');
 export const checkpointsIn = (path: string): string => join(path, 'checkpoints');
 export const adapterIn = (path: string): string => join(path, 'adapter');
 
@@ -207,6 +217,15 @@ export function readRunFolder(path: string): RecordedRun | null {
   } catch (error) {
     if (error instanceof Problem) return null;
     throw error;
+  }
+}
+
+/** Reads the losses of rows that the newest evaluation of a run has left; null where it left none, or they cannot be read. */
+export function readRowLosses(path: string): EvaluatedRows | null {
+  try {
+    return JSON.parse(readFileSync(rowLossesIn(path), 'utf8')) as EvaluatedRows;
+  } catch {
+    return null;
   }
 }
 

@@ -18,6 +18,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./chat.ts')).runChat(spec, port);
     case 'data':
       return (await import('./data.ts')).runData(spec, port);
+    case 'losses':
+      return (await import('./losses.ts')).runLosses(spec, port);
     case 'export':
       return (await import('./export.ts')).runExport(spec, port);
     case 'identify':

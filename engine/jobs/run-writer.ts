@@ -10,6 +10,7 @@ import {
   adapterIn,
   checkpointsIn,
   type EndEvent,
+  type EvaluatedRows,
   eventsIn,
   isLeftover,
   type LogEvent,
@@ -17,6 +18,7 @@ import {
   readMetricRows,
   readRunRecord,
   recordIn,
+  rowLossesIn,
   runContent,
   type RunEvent,
   type RunRecord,
@@ -110,7 +112,7 @@ export class RunWriter {
     const metrics = metricsIn(this.path);
     if (existsSync(metrics) && readMetricRows(metrics).some((row) => 'loss' in row)) return;
     this.#closeFiles();
-    for (const file of [this.#record, metrics, eventsIn(this.path)]) rmSync(file, { force: true });
+    for (const file of [this.#record, metrics, eventsIn(this.path), rowLossesIn(this.path)]) rmSync(file, { force: true });
     this.#removeLeftovers();
     this.close();
     if (this.#begun.madeFolder && readdirSync(this.path).length === 0) rmdirSync(this.path);
@@ -186,6 +188,17 @@ export class RunWriter {
     this.#metrics!.add(row);
     this.#evalLoss = row.evalLoss;
     this.#onWritten();
+  }
+
+  /** Writes the losses of the rows of the newest evaluation. */
+  rowLosses(losses: EvaluatedRows): void {
+    this.requireThere();
+    const path = rowLossesIn(this.path);
+    try {
+      writeFileAtomic(path, JSON.stringify(losses));
+    } catch (cause) {
+      throw toWriteProblem(path, cause);
+    }
   }
 
   /** Returns whether the evaluation after this step was in the folder when the session began. */

@@ -5,6 +5,7 @@ import { plainAdapter } from '../adapters/plain.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { saveCheckpoint } from '../training/checkpoint.ts';
+import { lossesByRow } from '../training/evaluation.ts';
 import { train } from '../training/loop.ts';
 import { parameterGroups } from '../training/rates.ts';
 import { largestBatch } from '../training/step-sizes.ts';
@@ -109,7 +110,10 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
         reports.step(row);
       },
       onEvaluating: (done) => reports.evaluating(done, evalExamples.length),
-      onEvaluation: (row) => reports.evaluation(row),
+      onEvaluation: (row, losses) => {
+        reports.evaluation(row);
+        folder.rowLosses({ step: row.step, rows: [...lossesByRow(evalExamples, losses)] });
+      },
       save: (step) => {
         folder.flush();
         folder.requireThere();

@@ -106,6 +106,7 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'runs.samples': ofRun,
       'runs.log': ofRun,
       'runs.checkpoints': ofRun,
+      'runs.worst': ofRun,
       'adapters.list': { projectId },
       'adapters.import': { projectId, path: adapterPath, modelId },
       'adapters.update': { id: adapterId, name: 'Name', tag: 'best' },
@@ -126,6 +127,15 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'exports.identify': { path: modelPath },
       'evaluate.start': { model, data: { paths: [rows] }, adapter: adapterPath },
       'data.rows': { model: { id: modelId }, data: { versionId }, split: 'train', offset: 0, limit: 2, maxLength: 64 },
+      'data.row': { model: { id: modelId }, data: { versionId }, split: 'train', row: 0, maxLength: 64, day: '2026-01-01' },
+      'data.pack': { model: { id: modelId }, data: { versionId }, split: 'train', row: 0, recipe: {} },
+      'data.losses': {
+        ...{ model: { id: modelId }, data: { versionId }, split: 'train' },
+        adapter: null,
+        row: 0,
+        maxLength: 64,
+      },
+      'data.find': { model: { id: modelId }, data: { versionId }, split: 'train', text: 'a', from: 0 },
       'data.render': { model, data: { paths: [rows] }, offset: 0, day: '2026-01-01' },
       'data.report': {
         model: { id: modelId },

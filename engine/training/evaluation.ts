@@ -48,3 +48,19 @@ export async function evaluateExamples(examples: readonly Example[], evaluation:
     examples: Array.from(counts, (count, i) => ({ loss: count === 0 ? 0 : sums[i]! / count, supervisedTokens: count })),
   };
 }
+
+/** Returns the loss of each row, which may be several examples: the mean over the supervised tokens of all of them. */
+export function lossesByRow(
+  examples: readonly Pick<Example, 'index'>[],
+  losses: ExamplesLoss['examples'],
+): ReadonlyMap<number, number> {
+  const ofRows = Map.groupBy(losses.keys(), (i) => examples[i]!.index);
+  return new Map([...ofRows].map(([row, own]) => [row, meanLoss(own.map((i) => losses[i]!))]));
+}
+
+function meanLoss(losses: ExamplesLoss['examples']): number {
+  // A single example keeps its loss bit for bit.
+  if (losses.length === 1) return losses[0]!.loss;
+  const tokens = losses.reduce((sum, { supervisedTokens }) => sum + supervisedTokens, 0);
+  return losses.reduce((sum, { loss, supervisedTokens }) => sum + loss * supervisedTokens, 0) / Math.max(1, tokens);
+}

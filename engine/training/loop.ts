@@ -1,7 +1,7 @@
 /** Runs the training loop: everything that happens between the first step and the last, one line each. */
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
 import type { Recipe } from '../recipe.ts';
-import { evaluateExamples } from './evaluation.ts';
+import { evaluateExamples, type ExamplesLoss } from './evaluation.ts';
 import { sequencesOf, supervisedOf, type Example } from './examples.ts';
 import { adamwUpdate, clipByNorm, globalNorm, type AdamState, type ParameterGroup } from './optimizer.ts';
 import { ExampleOrder, totalExamples } from './order.ts';
@@ -26,7 +26,8 @@ export interface Training extends ObjectiveStep {
   readonly evaluated: boolean;
   onStep(metrics: StepMetrics): void;
   onEvaluating(examplesDone: number): void;
-  onEvaluation(metrics: EvalMetrics): void;
+  /** `losses` are those of the evaluated examples, in their order. */
+  onEvaluation(metrics: EvalMetrics, losses: ExamplesLoss['examples']): void;
   /** Saves the current state, which is the state after `step` steps. */
   save(step: number): void;
 }
@@ -45,8 +46,11 @@ export async function train(training: Training): Promise<void> {
     const isEnd = step === totalSteps;
     try {
       if (evalExamples.length > 0 && (isEnd || isDue(step, recipe.evalEvery)) && !(isStart && training.evaluated)) {
-        const { loss } = await evaluateExamples(evalExamples, { ...training, onProgress: training.onEvaluating });
-        training.onEvaluation({ step, evalLoss: loss });
+        const { loss, examples: losses } = await evaluateExamples(evalExamples, {
+          ...training,
+          onProgress: training.onEvaluating,
+        });
+        training.onEvaluation({ step, evalLoss: loss }, losses);
       }
       if (!isStart && (isEnd || isDue(step, recipe.saveEvery))) training.save(step);
       if (isEnd) return;

@@ -72,7 +72,10 @@ export function toPackedBatch(rows: readonly LabelledTokens[]): MicroBatch {
 }
 
 /** Yields packs of rows in order. Each pack has at most `capacity` tokens; a longer row is a pack by itself. */
-export function* packsOf<T extends LabelledTokens>(rows: Iterable<T>, capacity = packCapacity): Generator<T[]> {
+export function* packsOf<T extends { readonly inputIds: { readonly length: number } }>(
+  rows: Iterable<T>,
+  capacity = packCapacity,
+): Generator<T[]> {
   let pack: T[] = [];
   let room = capacity;
   for (const row of rows) {

@@ -30,15 +30,15 @@ export function totalSteps(recipe: LengthRecipe, examples: number): number {
 /**
  * Orders all examples through all epochs. The example at a position depends only on the seed, so a resumed run needs no cursor.
  */
-export class ExampleOrder {
-  readonly #examples: readonly Example[];
+export class ExampleOrder<T = Example> {
+  readonly #examples: ArrayLike<T>;
   readonly #recipe: OrderRecipe;
   readonly #total: number;
   #epoch = -1;
   #order: Int32Array = new Int32Array(0);
 
   /** `total` is the number of examples after which the run ends. */
-  constructor(examples: readonly Example[], recipe: OrderRecipe, total = Number.POSITIVE_INFINITY) {
+  constructor(examples: ArrayLike<T>, recipe: OrderRecipe, total = Number.POSITIVE_INFINITY) {
     this.#examples = examples;
     this.#recipe = recipe;
     this.#total = total;
@@ -50,13 +50,21 @@ export class ExampleOrder {
   }
 
   /** Returns the examples of step `step`, counted from 0. */
-  examplesOf(step: number): Example[] {
+  examplesOf(step: number): T[] {
     const first = step * examplesPerStep(this.#recipe);
     const count = Math.min(examplesPerStep(this.#recipe), this.#total - first);
     return Array.from({ length: count }, (_, i) => this.#exampleAt(first + i));
   }
 
-  #exampleAt(position: number): Example {
+  /** Returns the step of the first epoch that takes an example, counted from 0; null where none does. */
+  stepOf(example: T): number | null {
+    const positions = Math.min(this.#total, this.#examples.length);
+    for (let position = 0; position < positions; position++)
+      if (this.#exampleAt(position) === example) return Math.floor(position / examplesPerStep(this.#recipe));
+    return null;
+  }
+
+  #exampleAt(position: number): T {
     const epoch = Math.floor(position / this.#examples.length);
     if (this.#recipe.shuffle && epoch !== this.#epoch) {
       this.#epoch = epoch;

@@ -5,21 +5,36 @@ import type {
   DataColumns,
   DataReport,
   Dataset,
+  DatasetVersion,
+  FoundRow,
   Params,
   Progress,
-  RowView,
+  RowDetail,
+  RowLine,
+  RowLosses,
+  RowPack,
   Split,
   VersionDifference,
   ViewingRows,
+  WorstRows,
 } from '../../engine/contract.ts';
+import type { RecipeInput } from '../../engine/recipe.ts';
 import { isolated } from '../ui/format.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Asking, Engine } from './engine.ts';
 import type { Notices } from './notices.svelte.ts';
+import { Viewings } from './viewings.svelte.ts';
+
+/** Names the rows of a version, and the model that reads them. */
+function of({ id }: DatasetVersion, modelId: string) {
+  return { model: { id: modelId }, data: { versionId: id } };
+}
 
 /** Holds the data sets of the open project, and asks for their rows and reports. */
 export class DatasetsState {
   readonly list: Collection<Dataset>;
+  /** How each data set is looked at. */
+  readonly viewings = new Viewings();
   /** Holds the progress of the check of each data set, by its id, while it lasts. */
   readonly progress = new SvelteMap<string, Progress>();
   readonly #engine: Engine;
@@ -82,17 +97,55 @@ export class DatasetsState {
     );
   }
 
-  /** Returns a page of rows, and how many there are: as many as in the version, until the files have been read to their end. */
+  /** Returns some rows, and how many there are: as many as in the version, until the files have been read to their end. */
   async rows(
     { version }: Dataset,
     modelId: string,
-    question: { split: Split; offset: number; limit: number; maxLength: number },
-  ): Promise<{ rows: readonly RowView[]; total: number }> {
+    question: { split: Split; offset: number; limit: number; maxLength: number } & ViewingRows,
+  ): Promise<{ rows: readonly RowLine[]; total: number }> {
     const known = question.split === 'train' ? version.trainRows : version.evalRows;
     if (known === 0) return { rows: [], total: 0 };
-    const of = { model: { id: modelId }, data: { versionId: version.id } };
-    const { rows, total } = await this.#engine.request('data.rows', { ...of, ...question });
+    const { rows, total } = await this.#engine.request('data.rows', { ...of(version, modelId), ...question });
     return { rows, total: total ?? known };
+  }
+
+  /** Returns one row as its tokens. */
+  row(
+    { version }: Dataset,
+    modelId: string,
+    question: { split: Split; row: number; maxLength: number } & ViewingRows,
+  ): Promise<RowDetail> {
+    return this.#engine.request('data.row', { ...of(version, modelId), ...question });
+  }
+
+  /** Looks for a text from row `from` on; `next` is the row to go on from. */
+  find(
+    { version }: Dataset,
+    modelId: string,
+    question: { split: Split; text: string; from: number },
+    asking: Asking,
+  ): Promise<{ readonly found: readonly FoundRow[]; readonly next: number | null }> {
+    return this.#engine.request('data.find', { ...of(version, modelId), ...question }, asking);
+  }
+
+  /** Returns the sequence that a run with this recipe trains a row in. */
+  pack({ version }: Dataset, modelId: string, row: number, recipe: RecipeInput): Promise<RowPack | null> {
+    return this.#engine.request('data.pack', { ...of(version, modelId), split: 'train', row, recipe });
+  }
+
+  /** Returns the loss of each trained token of a row, without and with an adapter. */
+  losses(
+    { version }: Dataset,
+    modelId: string,
+    question: { adapter: string | null; split: Split; row: number; maxLength: number } & ViewingRows,
+    asking: Asking,
+  ): Promise<RowLosses> {
+    return this.#engine.request('data.losses', { ...of(version, modelId), ...question }, asking);
+  }
+
+  /** Returns the evaluated rows that a run predicts worst. */
+  worst(runId: string): Promise<WorstRows | null> {
+    return this.#engine.request('runs.worst', { id: runId });
   }
 
   async report(
@@ -104,8 +157,7 @@ export class DatasetsState {
   ): Promise<DataReport> {
     this.#checking.set(datasetId, (this.#checking.get(datasetId) ?? 0) + 1);
     try {
-      const of = { model: { id: modelId }, data: { versionId: version.id }, split };
-      return await this.#engine.request('data.report', { ...of, ...reading, maxLength });
+      return await this.#engine.request('data.report', { ...of(version, modelId), split, ...reading, maxLength });
     } finally {
       const others = this.#checking.get(datasetId)! - 1;
       if (others > 0) this.#checking.set(datasetId, others);

@@ -1,4 +1,5 @@
 /** Collects findings about the text of a row while it is read. */
+import type { ChatMessage } from '../../contract.ts';
 import type { Content } from '../content.ts';
 import type { Said } from './check.ts';
 import { textChecks } from './index.ts';
@@ -20,7 +21,13 @@ export function markText(content: Content): TextMarks {
     ...(Object.keys(found).length === 0 ? {} : { found }),
     ...(sketch === null ? {} : { sketch }),
     ...(language === null ? {} : { language }),
+    ...(said.messages === null ? {} : { turns: said.messages.filter(({ role }) => !isSystem(role)).length }),
   };
+}
+
+/** Whether a role speaks before the conversation: OpenAI calls that of the system the developer, too. */
+function isSystem(role: ChatMessage['role']): boolean {
+  return role === 'system' || role === 'developer';
 }
 
 function saidIn(content: Content): Said {

@@ -30,10 +30,15 @@ export async function* readRecords(
   }: Reading & { readonly mapping?: ColumnMapping; readonly rewrite?: Rewrite } = {},
 ): AsyncGenerator<RecordOrProblem> {
   const source = await openSource(path);
-  const { onNothing } = reading;
+  const { onNothing, passOver } = reading;
   const following = onNothing && { onNothing: (place: RecordPlace) => onNothing(withRead(place, source)) };
-  const mapped = mapping && new MappedRecords(path, mapping, reading.from == null);
+  const mapped = mapping && new MappedRecords(path, mapping, reading.from == null && !passOver?.rows);
   for await (const read of readerOf(source).read(source, { ...reading, ...following })) {
+    // What a reader has not passed over by itself.
+    if (passOver !== undefined && passOver.rows > 0) {
+      passOver.rows--;
+      continue;
+    }
     const record = rewrite(read);
     yield withRead(mapped === undefined ? record : mapped.map(record), source);
   }

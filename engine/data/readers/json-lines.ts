@@ -3,21 +3,23 @@ import { isBlank } from './bytes.ts';
 import { jsonShape } from './json-shape.ts';
 import { JsonRecord } from './json-text.ts';
 import { readSplit, type Splitter } from './record.ts';
-import type { Reader, RecordOrProblem, RecordPlace } from './reader.ts';
+import type { Reader, Reading, RecordOrProblem } from './reader.ts';
 
 const newline = 0x0a;
 
 export const jsonLines: Reader = {
   recognise: (source) => jsonShape(source)?.kind === 'lines',
   describe: () => 'JSONL',
-  read: (source, reading) => readSplit(source, reading, new LineSplitter(source.path, reading.from ?? null)),
+  read: (source, reading) => readSplit(source, reading, new LineSplitter(source.path, reading)),
 };
 
 class LineSplitter implements Splitter {
   readonly #record: JsonRecord;
+  readonly #passOver: { rows: number };
   #line: number;
 
-  constructor(path: string, from: RecordPlace | null) {
+  constructor(path: string, { from, passOver = { rows: 0 } }: Reading) {
+    this.#passOver = passOver;
     this.#record = new JsonRecord(path);
     this.#line = from?.line ?? 1;
   }
@@ -30,15 +32,16 @@ class LineSplitter implements Splitter {
     let start = this.#passBlankLines(bytes, 0, before);
     for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, start)) {
       this.#record.add(bytes.subarray(start, at));
-      yield* this.#record.end();
+      yield* this.end();
       this.#line++;
       start = this.#passBlankLines(bytes, at + 1, before);
     }
     this.#record.add(bytes.subarray(start));
   }
 
-  end(): Generator<RecordOrProblem> {
-    return this.#record.end();
+  *end(): Generator<RecordOrProblem> {
+    if (this.#passOver.rows === 0) yield* this.#record.end();
+    else if (this.#record.pass()) this.#passOver.rows--;
   }
 
   /**

@@ -40,6 +40,11 @@ export class JsonRecord {
     } else this.#parts.push(bytes);
   }
 
+  /** Passes over what was collected, and is empty again; returns whether that was a record. */
+  pass(): boolean {
+    return this.#tooLong ? this.take().length === 0 : !this.take().every(isBlank);
+  }
+
   /** Returns what was collected, and resets itself. */
   take(): Buffer {
     const bytes = Buffer.concat(this.#parts);

@@ -25,6 +25,8 @@ export interface Reading {
   readonly hash?: Hash;
   /** Names a record that was read before; reading begins with it. */
   readonly from?: RecordPlace | null;
+  /** Records that are passed over at first without being looked at. It is counted down as that is done. */
+  readonly passOver?: { rows: number };
   /**
    * Is told the position after each piece of the file in which no record ends, because there may be gigabytes of blank lines.
    */

@@ -1,0 +1,12 @@
+import type { DataCheck } from '../../../engine/contract.ts';
+
+/** Some rows that a person walks through, and where the walk is. */
+export interface RowWalk {
+  /** Says what they are: `Longest rows`. */
+  readonly title: string;
+  readonly rows: readonly number[];
+  /** An index into `rows`. */
+  readonly at: number;
+  /** The check that lists them, or null. */
+  readonly check: DataCheck | null;
+}
