@@ -367,7 +367,7 @@ describe('a content that is not in the text', () => {
       'One.</think>Two.</think>Three.',
     ]) {
       const twice = said(['user', 'x'], ['assistant', halves], ['user', 'y'], ['assistant', 'z']);
-      await expect(learn(qwen3(''), tokenizer, twice)).rejects.toThrow(/leaves out what message 2 thinks or says/);
+      await expect(learn(qwen3(''), tokenizer, twice)).rejects.toThrow(/leaves out what message 2 says/);
       expect((await learn(qwen3(''), tokenizer, twice, { untrained: [1] })).leftOut).toEqual([2]);
     }
     for (const content of ['', ' \n', '<think>hm</think>\n']) {
@@ -470,6 +470,19 @@ describe('a thought beside the content', () => {
     expect(trainedOf(await learn(r1, tokenizer, rows))).toEqual([['Two and two.\n</think>\n\n4<|im_end|>']]);
   });
 
+  it('follows words of the prompt that lead into it, which turns do not have or an answer begins with', async () => {
+    // As Apriel asks: every prompt begins the thought in words.
+    const lead = 'Here are my steps:\n';
+    const apriel = `{% for m in messages %}{{ ${turn('m.role', "((m.reasoning_content + '\\n[FINAL]\\n') if m.reasoning_content and loop.last else '') + m.content")} }}{% endfor %}${ask(lead.replace('\n', '\\n'))}`;
+    expect(trainedOf(await learn(apriel, tokenizer, rows))).toEqual([['Two and two.\n[FINAL]\n4<|im_end|>']]);
+    const begun = [rows[0]!, { role: 'assistant', content: `${lead}Two.\n[FINAL]\n4` } as const];
+    expect(trainedOf(await learn(apriel, tokenizer, begun))).toEqual([['Two.\n[FINAL]\n4<|im_end|>']]);
+    const without = [rows[0]!, { role: 'assistant', content: '4' } as const];
+    await expect(learn(apriel, tokenizer, without)).rejects.toThrow(
+      /message 2 so that it does not follow its own prompt for an answer, which ends with "Here are my steps:\\n"/,
+    );
+  });
+
   it('is refused by a template that writes no thoughts, or leaves out this one', async () => {
     const plain = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
     await expect(learn(plain, tokenizer, rows)).rejects.toThrow(
@@ -477,7 +490,7 @@ describe('a thought beside the content', () => {
     );
     // Some write a thought before a call alone.
     const calling = beside('reasoning_content').replace('and loop.last', 'and m.tool_calls');
-    await expect(learn(calling, tokenizer, rows)).rejects.toThrow(/leaves out what message 2 thinks or says/);
+    await expect(learn(calling, tokenizer, rows)).rejects.toThrow(/leaves out what message 2 thinks/);
   });
 });
 

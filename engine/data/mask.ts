@@ -387,7 +387,7 @@ class Rendering {
     const called = (messages[i]!.tool_calls ?? []).flatMap(wordsOf);
     const asked = thought === null ? [] : thinking.filter((name) => !(name in own)).map((name) => ({ ...own, [name]: true }));
     const through = this.text(i + 1);
-    let lost = false;
+    let lost: readonly string[] = [];
     let doubled = false;
     for (const variables of [own, ...asked]) {
       const text = variables === own ? through : attempt(() => this.#render(messages.slice(0, i + 1), false, variables));
@@ -402,13 +402,17 @@ class Rendering {
       const place = this.#place(i, variables);
       const opens = thought !== null && this.#thoughtField(i) === null;
       if (opens && place !== null && closedThought.test(place.before) && behind.startsWith(place.before)) doubled = true;
-      else if (
-        turn.includes((thought ?? '').trim()) &&
-        holds(turn, `${thought ?? ''}\n${answer}`) &&
-        called.every((word) => holds(turn, word) || holds(turn, inAscii(word)))
-      )
-        return { text: behind, start: prompt.length, plain, variables };
-      else lost = true;
+      else {
+        // The prompt may have the words with which such answers begin.
+        const begun = thought === null && place !== null ? prompt.slice(place.before.length) : '';
+        const said = answer.startsWith(begun) && behind.startsWith(prompt) ? answer.slice(begun.length) : answer;
+        lost = [
+          ...(turn.includes((thought ?? '').trim()) ? [] : ['thinks']),
+          ...(holds(turn, `${thought ?? ''}\n${said}`) || (thought !== null && !turn.includes(thought.trim())) ? [] : ['says']),
+          ...(called.every((word) => holds(turn, word) || holds(turn, inAscii(word))) ? [] : ['calls']),
+        ];
+        if (lost.length === 0) return { text: behind, start: prompt.length, plain, variables };
+      }
     }
     if (doubled)
       throw new Problem(
@@ -416,15 +420,18 @@ class Rendering {
         `the chat template writes a thought of its own before the one in message ${i + 1}.`,
         'Use variables or a template that take the thought from the content, or leave the thought out.',
       );
-    if (lost)
+    if (lost.length > 0)
       throw new Problem(
         'data-invalid',
-        `the chat template leaves out what message ${i + 1} ${thought === null ? 'says' : 'thinks or says'}${called.length === 0 ? '' : ' or calls'}, which is to be trained.`,
-        'Write the answer so that the template takes it, or say in the row that this turn is not trained.',
+        `the chat template leaves out what message ${i + 1} ${lost.join(' and ')}, which is to be trained.`,
+        lost.includes('calls')
+          ? 'Some templates write the id of a call in place of its name: give it the ids that the model writes, or say in the row that this turn is not trained.'
+          : 'Write the answer so that the template takes it, or say in the row that this turn is not trained.',
       );
+    const asks = this.#prompt(i, own)?.slice(this.#place(i, own)?.before.length ?? Infinity) ?? '';
     throw new Problem(
       'data-invalid',
-      `the chat template writes message ${i + 1} so that it does not follow its own prompt for an answer.`,
+      `the chat template writes message ${i + 1} so that it does not follow its own prompt for an answer${asks === '' ? '' : `, which ends with ${JSON.stringify(asks.slice(-80))}`}.`,
       thought === null
         ? 'What the model has to write there cannot be told. Another template, or variables for it, may fit these answers.'
         : 'The answer has a thought: choose thinking on, or variables that ask the template for one, or leave the thought out.',
@@ -519,8 +526,12 @@ class Rendering {
    */
   #behindHeader(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
     const before = this.#place(i, variables)?.before ?? null;
-    if (before === null || !prompt.startsWith(before) || !text.startsWith(before)) return null;
-    return tagsAlone.test(prompt.slice(before.length)) ? prompt + text.slice(before.length) : null;
+    if (before !== null && prompt.startsWith(before) && text.startsWith(before))
+      return tagsAlone.test(prompt.slice(before.length)) ? prompt + text.slice(before.length) : null;
+    // The prompt has words that lead into a thought, and turns have the thought without them.
+    const header = this.#place(i, variables, 'reasoning_content')?.before ?? null;
+    if (header === null || !prompt.startsWith(header) || !text.startsWith(header)) return null;
+    return prompt + text.slice(header.length);
   }
 
   /** Returns the thought and the content of answer `i`, wherever the template reads its thought. */
@@ -539,9 +550,14 @@ class Rendering {
    * Returns what the template writes before and after the content of message `i` when it is the last, or null where it leaves
    * the content out.
    */
-  #place(i: number, variables: TemplateVariables): { readonly before: string; readonly after: string } | null {
+  #place(
+    i: number,
+    variables: TemplateVariables,
+    field: 'content' | 'reasoning_content' = 'content',
+  ): { readonly before: string; readonly after: string } | null {
     const before = this.#conversation.messages.slice(0, i);
-    const message = { ...this.#conversation.messages[i]!, content: mark(i) };
+    if (field === 'reasoning_content' && this.#thoughtField(i) === null) return null;
+    const message = { ...this.#conversation.messages[i]!, [field]: mark(i) };
     const text = attempt(() => this.#render([...before, message], false, variables));
     const at = text?.lastIndexOf(mark(i)) ?? -1;
     return text === null || at < 0 ? null : { before: text.slice(0, at), after: text.slice(at + mark(i).length) };
