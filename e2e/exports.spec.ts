@@ -40,7 +40,7 @@ test('an export is proved, taken to LM Studio, and refused there a second time; 
     expect(readdirSync(join(models, 'lowrank-studio', 'orders-f16'))).toEqual(['orders-f16.gguf']);
     await page.reload();
     await page.getByRole('button', { name: 'Take it to LM Studio' }).click();
-    await expect(page.getByRole('alert').filter({ hasText: /There is something at .* already/ })).toBeVisible();
+    await expect(page.getByRole('alert').filter({ hasText: /already exists and is not replaced/ })).toBeVisible();
 
     // The embedded model is large enough to be stopped on its way.
     const base = (await studio.request('models.list', { projectId })).find(({ embedded }) => embedded)!;

@@ -47,7 +47,7 @@ function makeDataDir(): string | null {
     return null;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return `The data folder ${dataDir} cannot be used: ${why}.\nChoose a folder you may write with --data-dir or LOWRANK_HOME.`;
+    return `The data folder ${dataDir} cannot be used: ${why}.\nChoose a writable folder with --data-dir or LOWRANK_HOME.`;
   }
 }
 

@@ -57,7 +57,7 @@ export function* answerFrames(
   if (frame !== null) return yield frame;
   const text = stringify(answer);
   if (text === null || text.length > longest) {
-    const problem = tooLong(`The answer to '${name}'`, longest, 'Ask for less at a time: fewer rows, a smaller file.');
+    const problem = tooLong(`The answer to '${name}'`, longest, 'Request less at a time: fewer rows, or a smaller file.');
     return yield encodeFrame({ type: 'answer', id, answer: { problem: problem.toValue() } })!;
   }
   for (let from = 0; from < text.length; from += longestPart) {
@@ -68,14 +68,16 @@ export function* answerFrames(
 
 /** Makes the Problem of something that is longer than can be sent; `longest` is in bytes. */
 export function tooLong(what: string, longest: number, hint: string): Problem {
-  return new Problem('request-invalid', `${what} is longer than the ${longest / 2 ** 20} MB that can be sent.`, hint);
+  return new Problem('request-invalid', `${what} is larger than the ${longest / 2 ** 20} MB that can be sent.`, hint);
 }
 
 /** Sends a frame, or closes the connection of a peer that has left too much unread. */
 export function writeFrame(socket: Socket, frame: Buffer): void {
   if (!socket.writable) return;
   if (socket.writableLength + frame.length > longestBacklog) {
-    logError(`${new Date().toISOString()} A connection was closed: ${socket.writableLength} bytes were left unread.`);
+    logError(
+      `${new Date().toISOString()} A connection was closed because its client left ${socket.writableLength} bytes unread.`,
+    );
     socket.destroy();
   } else socket.write(frame);
 }
@@ -111,10 +113,11 @@ export function readFrames(
       const end = chunk.indexOf(newline);
       const part = end === -1 ? chunk : chunk.subarray(0, end);
       if (begun.length + part.length >= longestFrame) return bad(`a line of more than ${longestFrame} bytes`);
-      if (!begun.hasRoomFor(part.length)) return bad('a part of a line, while others had sent too many');
+      if (!begun.hasRoomFor(part.length))
+        return bad('an unfinished line while unfinished lines of all connections took too much memory');
       if (end === -1) return begun.add(part);
       const message = parseMessage(begun.take(part));
-      if (message === null) return bad('a line that is no message');
+      if (message === null) return bad('a line that is not a message');
       chunk = chunk.subarray(end + 1);
       const hold = onMessage(message);
       if (hold instanceof Promise) {

@@ -116,7 +116,11 @@ async function open(): Promise<Handle> {
       request: async (name, params, asker) => {
         const handler = Object.hasOwn(handlers, name) ? handlers[name as keyof EngineRequests] : undefined;
         if (handler === undefined)
-          throw new Problem('request-invalid', `There is no request '${name}'.`, 'Use the same version of window and engine.');
+          throw new Problem(
+            'request-invalid',
+            `There is no request '${name}'.`,
+            'Use the same version of the window and the engine.',
+          );
         checkRequest(name as keyof EngineRequests, params);
         return (handler as (params: unknown, asker: Asker) => unknown)(params, asker);
       },
@@ -158,8 +162,8 @@ function leaveLostFolder(): void {
   clearInterval(watch);
   const problem = new Problem(
     'file-missing',
-    `The data folder ${places.dataDir} was moved or removed while the studio used it. Its runs were ended.`,
-    'Put it back, and close and open the studio; runs go on from their last checkpoint.',
+    `The data folder ${places.dataDir} was moved or removed while the studio was using it, so its runs were stopped.`,
+    'Put the folder back and restart the studio. Its runs can then be resumed from their last checkpoint.',
   );
   logError(problem);
   handle.stop();
@@ -188,7 +192,7 @@ function emit<N extends keyof EngineEvents>(name: N, payload: EngineEvents[N]): 
 /** Sends an event. An event that is too long for a frame is not sent; what it tells is stored, and a request can ask for it. */
 function tell<N extends keyof EngineEvents>(sockets: Iterable<Socket>, name: N, payload: EngineEvents[N]): void {
   const frame = encodeFrame({ type: 'event', name, payload });
-  if (frame === null) logError(`An event '${name}' of more than ${longestFrame} bytes was not sent.`);
+  if (frame === null) logError(`An event '${name}' was not sent because it is larger than ${longestFrame} bytes.`);
   else for (const socket of sockets) writeFrame(socket, frame);
 }
 
@@ -240,7 +244,7 @@ function serve(socket: Socket): void {
       // A client that asks faster than it reads is served again once it has read.
       return untilRead(socket);
     },
-    (why) => logError(`${new Date().toISOString()} A connection was closed: it sent ${why}.`),
+    (why) => logError(`${new Date().toISOString()} A connection was closed because it sent ${why}.`),
   );
   writeFrame(socket, encodeFrame({ type: 'hello', pid: process.pid, studio: versions.studio })!);
 }

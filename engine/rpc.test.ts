@@ -10,7 +10,7 @@ import { connectHost, hostPlaces } from './rpc.ts';
 import { versions } from './versions.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-rpc-'));
-const halted = /process \d+ is halted/;
+const halted = /process \d+ is suspended/;
 afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 }));
 const say = (socket: Socket, message: object): void => void socket.write(`${JSON.stringify(message)}\n`);
 

@@ -53,7 +53,7 @@ export function hostPlaces(dataDir: string): HostPlaces {
     throw new Problem(
       'folder-unwritable',
       `The data folder ${dataDir} cannot be used: ${(error as Error).message}.`,
-      'Choose a folder you may write with --data-dir or LOWRANK_HOME.',
+      'Choose a writable folder with --data-dir or LOWRANK_HOME.',
       { cause: error },
     );
   }
@@ -71,7 +71,7 @@ function socketPath(dataDir: string, folder: string): string {
   if (!status.isDirectory() || status.uid !== uid || (status.mode & 0o077) !== 0)
     throw new Problem(
       'not-allowed',
-      `The folder ${short} belongs to somebody else or is open to others.`,
+      `The folder ${short} belongs to another user, or other users can access it.`,
       'Remove it, or choose a data folder with a shorter path.',
     );
   return join(short, 'socket');
@@ -151,8 +151,8 @@ const isHalted = (pid: number): boolean => processStatus(pid)?.state === 'halted
 function haltedHost(pid: number): Problem {
   return new Problem(
     'host-unreachable',
-    `The engine does not answer: its process ${pid} is halted.`,
-    `Let it go on with 'kill -CONT ${pid}': nothing is lost. Or end it with 'kill -KILL ${pid}': runs go on from their last checkpoint.`,
+    `The engine does not answer because its process ${pid} is suspended.`,
+    `Wake it with 'kill -CONT ${pid}', which loses nothing, or end it with 'kill -KILL ${pid}': runs then continue from their last checkpoint.`,
   );
 }
 
@@ -196,7 +196,7 @@ async function meetHost(places: HostPlaces, options: HostOptions, halted: AbortS
   throw new Problem(
     'host-unreachable',
     `The engine of ${places.dataDir} does not answer.`,
-    `Its log is ${places.log}. End the process named in ${places.lock} if it hangs.`,
+    `Its log is ${places.log}. If the process named in ${places.lock} hangs, end it.`,
   );
 }
 
@@ -232,8 +232,8 @@ export function otherStudio(engine: string | undefined, client: string | undefin
     version === undefined ? 'an earlier Lowrank Studio' : `Lowrank Studio ${version}`;
   return new Problem(
     'not-allowed',
-    `The engine that is running for this data folder is of ${named(engine)}, the window or command that asks is of ${named(client)}.`,
-    'Close all windows and commands of the other version and let its runs end or stop them: its engine then leaves within seconds. Then start again.',
+    `The engine that is running for this data folder belongs to ${named(engine)}, but this window or command belongs to ${named(client)}.`,
+    'Close all windows and commands of the other version, and stop its runs or let them finish. Its engine then exits within seconds, and you can start again.',
   );
 }
 
@@ -336,7 +336,7 @@ class SocketClient implements HostClient {
     if (waiting === undefined) return;
     waiting.parts.push(text);
     waiting.characters += text.length;
-    if (waiting.characters > longestAnswer) return this.#leave('an answer without an end');
+    if (waiting.characters > longestAnswer) return this.#leave('an answer that is too long');
     if (!last) return;
     let answer: unknown = null;
     try {
@@ -345,7 +345,7 @@ class SocketClient implements HostClient {
       // Text that is not JSON is not an answer either.
     }
     if (isAnswer(answer)) this.#settle(id, answer);
-    else this.#leave('parts that make no answer');
+    else this.#leave('parts that do not form an answer');
   }
 
   #settle(id: number, answer: Answer<unknown>): void {
@@ -373,7 +373,7 @@ class SocketClient implements HostClient {
     this.#waiting.set(id, { resolve: answer.resolve, reject: answer.reject, parts: [], characters: 0 });
     if (!this.#send({ type: 'request', id, name, params: params ?? null })) {
       this.#waiting.delete(id);
-      throw tooLong(`The request '${name}'`, longestFrame, 'Ask for less at a time.');
+      throw tooLong(`The request '${name}'`, longestFrame, 'Request less at a time.');
     }
     const cancel = () => void this.#send({ type: 'cancel', id });
     signal?.addEventListener('abort', cancel, { once: true });
@@ -418,6 +418,6 @@ function cancelled(): Problem {
 }
 
 function lost(why: string | null): Problem {
-  const message = why === null ? 'The engine went away.' : `The engine went away. ${why}`;
-  return new Problem('host-unreachable', message, 'Start it again; runs go on from their last checkpoint.');
+  const message = why === null ? 'The connection to the engine was lost.' : `The connection to the engine was lost. ${why}`;
+  return new Problem('host-unreachable', message, 'Try again. Runs continue from their last checkpoint.');
 }

@@ -174,7 +174,9 @@ test(
     await lowrank(...trainArgs(out, '--name', 'placeless', '--set', 'maxSteps=1'));
     const queue = JSON.parse((await lowrank('runs', 'queue', '--json')).stdout) as readonly unknown[];
     expect(queue).not.toContainEqual(expect.objectContaining({ name: 'placeless' }));
-    expect((await lowrank('runs', 'move', 'placeless', '1')).stderr).toContain("The run 'placeless' does not wait.");
+    expect((await lowrank('runs', 'move', 'placeless', '1')).stderr).toContain(
+      "The run 'placeless' is not waiting in the queue.",
+    );
     expect((await lowrank('runs', 'move', 'placeless', 'first')).status).toBe(2);
   },
   limit,
@@ -193,7 +195,7 @@ test(
     expect(await state()).toBe('interrupted');
     const steps = metricsOf(out).length;
     const resumed = await lowrank(...trainArgs(out, '--resume', '--set', `maxSteps=${steps + 1}`, '--json'));
-    expect(resumed.stderr).toMatch(/Going on from the checkpoint of step/);
+    expect(resumed.stderr).toMatch(/Continuing from the checkpoint of step/);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ steps: steps + 1 });
   },
   limit,
@@ -271,7 +273,7 @@ test(
     const whole = metricsOf(out).slice(4);
     truncateSync(join(out, 'checkpoints', 'step-000006', 'optimizer.safetensors'), 100);
     const resumed = await lowrank(...trainArgs(out, '--set', 'maxSteps=6', ...every, '--resume', '--json'));
-    expect(resumed.stderr).toContain('Going on from the checkpoint of step 4.');
+    expect(resumed.stderr).toContain('Continuing from the checkpoint of step 4.');
     expect(JSON.parse(resumed.stdout)).toMatchObject({ steps: 6 });
     const losses = (rows: typeof whole) => rows.map(({ step, loss }) => [step, loss]);
     expect(losses(metricsOf(out).slice(4))).toEqual(losses(whole));
@@ -478,7 +480,7 @@ test(
     const gpt2 = ['--model', join(golden, '../gpt2/model'), '--data', long];
     const evaluated = await lowrank('evaluate', ...gpt2);
     expect(evaluated.stderr).toContain('row-too-long');
-    expect(evaluated.stderr).toContain('long.jsonl, line 1: the row has 200 tokens, and the model has 128 positions');
+    expect(evaluated.stderr).toContain('long.jsonl, line 1: the row has 200 tokens, but the model has only 128 positions');
     const checked = await lowrank('data', 'check', ...gpt2);
     expect(checked.stderr).toContain('1 of 1 rows are longer than 128 tokens');
     expect(checked.stderr).toContain('The model has no more positions');
@@ -529,7 +531,7 @@ test(
     const [train, held] = [lines('train.jsonl'), lines('eval.jsonl')];
     const whole = (JSON.parse(given) as object[]).map((row) => JSON.stringify(row));
     expect([...train, ...held].toSorted()).toEqual(whole.toSorted());
-    expect(await lowrank(...split)).toMatchObject({ status: 1, stderr: expect.stringContaining('is there already') as string });
+    expect(await lowrank(...split)).toMatchObject({ status: 1, stderr: expect.stringContaining('already exists') as string });
     expect((await lowrank(...split, '--by', 'from', '--replace')).status).toBe(0);
     expect(new Set(lines('eval.jsonl').map((line) => (JSON.parse(line) as { from: string }).from)).size).toBe(1);
     expect(await lowrank('data', 'split', '--data', file, '--fraction', '1', '--out', out)).toMatchObject({ status: 2 });

@@ -68,7 +68,9 @@ async function followSample(client: HostClient, output: Output): Promise<SampleP
     if (['done', 'failed', 'stopped'].includes(state.phase)) settle(state);
   };
   const end = client.on('sample.changed', look);
-  client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Start the demo again.')));
+  client.onClose(() =>
+    reject(new Problem('host-unreachable', 'The connection to the engine was lost.', 'Start the demo again.')),
+  );
   try {
     look(await client.request('sample.start', undefined));
     return await promise;

@@ -35,10 +35,10 @@ test('a damaged database is healed for a command, which is told once what was sa
 
   const first = await lowrank('runs', 'list', '--json');
   expect((JSON.parse(first.stdout) as unknown[]).length).toBe(3);
-  expect(first.stderr).toContain('has been made anew');
+  expect(first.stderr).toContain('has been rebuilt');
   expect(first.stderr).toContain('runs 3, step_metrics 60');
-  expect(first.stderr).toContain('Lost: adapters');
-  expect(readFileSync(join(dataDir, 'host', 'log.txt'), 'utf8')).toContain('has been made anew');
+  expect(first.stderr).toContain('Rows lost: adapters');
+  expect(readFileSync(join(dataDir, 'host', 'log.txt'), 'utf8')).toContain('has been rebuilt');
   expect(readdirSync(join(dataDir, 'damaged'))).toHaveLength(1);
   const second = await lowrank('runs', 'list', '--json');
   expect(second.stderr).toBe('');
@@ -54,7 +54,7 @@ test('a row that cannot be read leaves the list to the others, and the command s
   expect(stdout).toContain('Run r1');
   expect(stdout).not.toContain('Run r2');
   expect(stdout).toContain('Run r3');
-  expect(stderr).toContain("Run r2 r2 (column 'recipe' holds no JSON)");
+  expect(stderr).toContain("Run r2 r2 (column 'recipe' does not hold JSON)");
 });
 
 test('clients are told that there is something to tell', async () => {

@@ -166,7 +166,9 @@ export async function followRun(client: HostClient, id: string, output: Output):
       if (runId === id && !hasEnded) output.message(line.text);
     }),
   ];
-  client.onClose(() => reject(new Problem('host-unreachable', 'The engine went away.', 'Continue with --resume.')));
+  client.onClose(() =>
+    reject(new Problem('host-unreachable', 'The connection to the engine was lost.', 'Continue with --resume.')),
+  );
   try {
     const run = await client.request('runs.get', { id });
     // Another run trains, or devices are being tried for this one.

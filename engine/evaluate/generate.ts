@@ -30,11 +30,11 @@ export interface GenerateInput {
 export async function generate(source: LogitSource, input: GenerateInput): Promise<Omit<GenerateResult, 'notes'>> {
   const { promptTokens, settings, contextLength, tokenizer } = input;
   if (promptTokens.length === 0)
-    throw new Problem('request-invalid', 'The prompt has no tokens.', 'Write something to answer to.');
+    throw new Problem('request-invalid', 'The prompt has no tokens.', 'Enter some text for the model to answer.');
   if (promptTokens.length >= contextLength)
     throw new Problem(
       'row-too-long',
-      `The prompt has ${promptTokens.length} tokens, the model reads ${contextLength}.`,
+      `The prompt has ${promptTokens.length} tokens, but the model reads at most ${contextLength}.`,
       'Use a shorter prompt.',
     );
   const stops = new Set(settings.ignoreStop ? [] : tokenizer?.stopTokens);
@@ -137,8 +137,8 @@ function largest(logits: Float32Array): number {
     if (Number.isNaN(logits[id]!)) {
       throw new Problem(
         'loss-not-finite',
-        'The model computes values that are no numbers.',
-        'The adapter may come from a run that diverged: use an earlier checkpoint.',
+        'The model computed values that are not numbers (NaN).',
+        'The adapter may come from a run that diverged. Use an earlier checkpoint.',
       );
     }
     if (logits[id]! > logits[best]!) best = id;

@@ -97,8 +97,8 @@ it('never takes the place of what it is made of, and leaves a proved file alone 
     },
     ...{ out: adapterPath, proof: false, replace: true, cacheDir: join(work, 'cache') },
   };
-  await expect(runExport(spec, silent)).rejects.toThrow('holds what the export is made of');
-  await expect(runExport({ ...spec, format: 'safetensors', out: modelPath }, silent)).rejects.toThrow('made of');
+  await expect(runExport(spec, silent)).rejects.toThrow('contains a source of the export');
+  await expect(runExport({ ...spec, format: 'safetensors', out: modelPath }, silent)).rejects.toThrow('a source of the export');
   expect(existsSync(join(adapterPath, 'adapter_model.safetensors'))).toBe(true);
 
   const gguf = { ...spec, format: 'gguf', quantization: 'f32', out: join(work, 'model.gguf'), proof: true } as const;

@@ -58,7 +58,7 @@ test('a clock that jumps changes no order and no duration', async () => {
       expect((await client.request('runs.checkpoints', { id })).map(({ step }) => step)).toEqual([4, 6]);
       const log = (await client.request('runs.log', { id })).map(({ text }) => text);
       expect(log.filter((text) => /^Starts|checkpoint saved|^Done/.test(text)).map((text) => text.slice(0, 7))).toEqual([
-        ...['Starts.', 'Step 2:', 'Step 4:', 'Step 6:', 'Done at'],
+        ...['Run started.', 'Step 2:', 'Step 4:', 'Step 6:', 'Done at'],
       ]);
     }
     const versions = await client.request('adapters.list', { projectId });

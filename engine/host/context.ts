@@ -35,7 +35,7 @@ export interface HostContext {
 /** Returns the thing, or throws a Problem that says which kind of thing does not exist. */
 export function found<T>(thing: T | null, what: string, id: string): T {
   if (thing === null)
-    throw new Problem('not-found', `There is no ${what} '${id}'.`, 'It may have been removed; look at the list again.');
+    throw new Problem('not-found', `There is no ${what} '${id}'.`, 'It may have been removed. Refresh the list.');
   return thing;
 }
 
@@ -91,8 +91,8 @@ export async function runReader<T>(
     const where = at === undefined ? path : `${at.file}, line ${at.firstLine}`;
     throw new Problem(
       'file-unreadable',
-      `Reading ${where} made no progress for ${silentSeconds} seconds and was given up.`,
-      'The file may be damaged, or lie on a disk that does not answer: get it again, or copy it to this computer.',
+      `Reading ${where} made no progress for ${silentSeconds} seconds and was abandoned.`,
+      'The file may be damaged, or its disk may not be responding. Download it again, or copy it to this computer.',
     );
   } finally {
     clearTimeout(timer);

@@ -70,8 +70,8 @@ export class Datasets {
     if (change.kind === 'split' && (at.evalPaths?.length ?? 0) > 0)
       throw new Problem(
         'request-invalid',
-        `'${dataset.name}' has files to evaluate on: ${at.evalPaths!.join(', ')}.`,
-        'Rows can be held back where there are none.',
+        `'${dataset.name}' already has evaluation files: ${at.evalPaths!.join(', ')}.`,
+        'Rows can be held back only from a data set without evaluation files.',
       );
     const { hashes = {}, version: _, ...data } = at;
     const scan = await this.#scan(data, asker, change);
@@ -86,7 +86,7 @@ export class Datasets {
     const { name, version } = found(datasets.get(id), 'data set', id);
     const before = datasets.versions(id).find(({ sequence }) => sequence === version.parent);
     if (before === undefined)
-      throw new Problem('request-invalid', `'${name}' is as it was added.`, 'There is nothing to go back to.');
+      throw new Problem('request-invalid', `'${name}' has not been changed.`, 'There is nothing to undo.');
     return this.use(id, before.id);
   }
 
@@ -180,6 +180,6 @@ function versionAt(version: DatasetVersion, dataset: string): DataAt {
 
 function requireFiles({ paths, evalPaths = [] }: DataFiles): void {
   if (paths.length === 0)
-    throw new Problem('request-invalid', 'At least one file of rows is needed.', `Choose a file of ${dataFileNames}.`);
+    throw new Problem('request-invalid', 'At least one data file is needed.', `Choose a ${dataFileNames} file.`);
   for (const path of [...paths, ...evalPaths]) requireAbsolute(path);
 }

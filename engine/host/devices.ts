@@ -25,7 +25,7 @@ interface Make {
 }
 /** Describes what a device must compute to be used at all. The make of a run is tried in addition before the run. */
 const usual: Make = { subject: null, key: trialKey(trialFor(null)) };
-const untried = 'It is being tried.';
+const untried = 'It is being tested.';
 const longestFile = 1 << 20;
 
 export class Devices {

@@ -30,7 +30,7 @@ export class Exports {
       this.#save({
         ...record,
         state: 'stopped',
-        problem: new Problem('stopped', 'The studio ended before the export had.', 'Export again.').toValue(),
+        problem: new Problem('stopped', 'The studio closed before the export finished.', 'Export again.').toValue(),
       });
     }
   }

@@ -85,10 +85,10 @@ export function withOrigin(inspection: Inspection, identified: Identification | 
     { label: 'Adapter', value: made || adapter?.name },
     { label: 'Made by run', value: run?.name ?? lineage?.adapters[0]?.run?.name },
     { label: 'Equal to', value: equal.map(({ name }) => name).join(', ') },
-    { label: 'Known by', value: { hash: 'its hash', place: 'where it lies', metadata: 'what it says of itself' }[by] },
+    { label: 'Known by', value: { hash: 'its hash', place: 'its location', metadata: 'its own metadata' }[by] },
     {
       label: 'Since it was written',
-      value: changed === null ? 'not known' : changed.length === 0 ? 'unchanged' : `changed: ${changed.join(', ')}`,
+      value: changed === null ? 'unknown' : changed.length === 0 ? 'unchanged' : `changed: ${changed.join(', ')}`,
     },
   ];
   return {

@@ -170,7 +170,7 @@ describe.runIf(process.platform !== 'win32')('Ollama', () => {
     const table = ['NAME ID SIZE MODIFIED', 'Tuned:latest 1 2GB now', 'tuned-too:q4 1 2GB now', 'me/other:latest 1 2GB now'];
     fakeOllama(`if [ "$1" = list ]; then printf '${table.join('\\n')}\\n'; else echo Hello; fi`);
     await expect(install(exported('ollama', 'tuned'), 'ollama', env)).rejects.toMatchObject({
-      message: "Ollama has a model 'tuned' already, which is not replaced.",
+      message: "Ollama already has a model 'tuned', and it is not replaced.",
     });
     expect(readFileSync(join(home, 'calls'), 'utf8')).not.toContain('create');
     // Another tag, and another person's model, are other names.
@@ -186,7 +186,7 @@ describe.runIf(process.platform !== 'win32')('Ollama', () => {
       message: '`ollama create` failed: Error: unsupported architecture',
     });
     fakeOllama('true');
-    await expect(install(exported('ollama', 'b'), 'ollama', env)).rejects.toThrow(/answers nothing/);
+    await expect(install(exported('ollama', 'b'), 'ollama', env)).rejects.toThrow(/gave an empty answer/);
     await expect(install(exported('gguf', 'c.gguf'), 'ollama', env)).rejects.toThrow(/has no Modelfile/);
   });
 });

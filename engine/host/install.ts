@@ -75,7 +75,7 @@ export async function install(record: ExportRecord, program: InstallProgram, env
     throw new Problem('not-found', `${name} was not found on this computer.`, `Install ${name} and start it once.`);
   }
   if (record.state !== 'done' || !existsSync(record.path))
-    throw new Problem('file-missing', `The export '${record.path}' is not there.`, 'Export it again.');
+    throw new Problem('file-missing', `The export '${record.path}' does not exist.`, 'Export it again.');
   if (program === 'ollama') return createInOllama(record, place, env);
   const file = ggufOf(record);
   return program === 'lm-studio' ? copyForLmStudio(file, place) : copyForJan(file, place);
@@ -90,13 +90,17 @@ async function createInOllama({ format, path }: ExportRecord, ollama: string, en
   if (taken.includes(name) || taken.includes(`${name}:latest`))
     throw new Problem(
       'folder-not-empty',
-      `Ollama has a model '${name}' already, which is not replaced.`,
-      `Remove it first (\`ollama rm ${name}\`) or keep it under another name (\`ollama cp\`); or export under another name.`,
+      `Ollama already has a model '${name}', and it is not replaced.`,
+      `Remove it first (\`ollama rm ${name}\`), keep it under another name (\`ollama cp\`), or export under another name.`,
     );
   await run(ollama, ['create', name, '-f', join(path, modelfileName)], { cwd: path, env, timeout: limits.create });
   const answer = await run(ollama, ['run', name, smokePrompt], { cwd: path, env, timeout: limits.answer });
   if (answer.trim() === '')
-    throw new Problem('export-unsupported', `Ollama made '${name}' and it answers nothing.`, 'Look at what `ollama run` says.');
+    throw new Problem(
+      'export-unsupported',
+      `Ollama created '${name}', but the model gave an empty answer.`,
+      'Run it with `ollama run` to see why.',
+    );
   return { program: 'ollama', name, place: ollama, answer: answer.trim() };
 }
 
@@ -114,7 +118,7 @@ function run(
         new Problem(
           'export-unsupported',
           `\`ollama ${args[0]!}\` failed: ${said ?? error.message}`,
-          'See that Ollama is running (`ollama serve`) and new enough.',
+          'Check that Ollama is running (`ollama serve`) and up to date.',
           { cause: error },
         ),
       );
@@ -163,14 +167,14 @@ async function copyInto(
   if (there !== undefined && !(there.isDirectory() && readdirSync(folder).length === 0))
     throw new Problem(
       'folder-not-empty',
-      `There is something at '${folder}' already, which is not replaced.`,
-      'Remove it there first, or export under another name.',
+      `'${folder}' already exists and is not replaced.`,
+      'Remove it first, or export under another name.',
     );
   const parent = dirname(folder);
   makeFolder(parent);
   const { bavail, bsize } = statfsSync(parent);
   if (bavail * bsize < statSync(file).size)
-    throw new Problem('disk-full', `There is no space left for '${name}' in '${parent}'.`, 'Free some space.');
+    throw new Problem('disk-full', `There is not enough free space for '${name}' in '${parent}'.`, 'Free some disk space.');
   const work = join(parent, `${partialPrefix}${basename(folder)}-${process.pid}`);
   try {
     makeFolder(work);
@@ -189,7 +193,11 @@ function ggufOf({ format, path, files }: ExportRecord): string {
   if (format === 'gguf') return path;
   const found = format === 'ollama' ? files.find(({ name }) => name.endsWith('.gguf')) : undefined;
   if (found !== undefined) return join(path, found.name);
-  throw new Problem('export-unsupported', `'${path}' is no GGUF of a whole model.`, 'Export a GGUF (--format gguf).');
+  throw new Problem(
+    'export-unsupported',
+    `'${path}' is not a GGUF file of a complete model.`,
+    'Export as GGUF (--format gguf).',
+  );
 }
 
 /**

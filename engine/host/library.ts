@@ -80,7 +80,7 @@ export class Library {
     if (inspection.kind !== 'model' || inspection.model === undefined)
       throw new Problem(
         'format-unknown',
-        `${path} is no model, it is ${inspection.kind === 'adapter' ? 'an adapter' : 'a data set'}.`,
+        `${path} is ${inspection.kind === 'adapter' ? 'an adapter' : 'a data set'}, not a model.`,
         'Choose a folder with config.json and safetensors files, or a GGUF file.',
       );
     return inspection.model;

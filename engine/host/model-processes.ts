@@ -78,7 +78,7 @@ export class ModelProcesses {
   ): Promise<GenerateResult> {
     const { streamId, adapters, prompt, settings } = request;
     if (this.#streams.has(streamId))
-      throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Choose another name for it.');
+      throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Use another stream name.');
     const held = this.#hold('chat', model);
     this.#streams.set(streamId, onToken);
     try {

@@ -19,7 +19,7 @@ export function ownedAlone(dataDir: string): ProblemValue | null {
   if (owner !== uid)
     return {
       code: 'not-allowed',
-      message: `The data folder ${dataDir} belongs to somebody else (user ${owner}), who can read and change all that is in it.`,
+      message: `The data folder ${dataDir} belongs to another user (id ${owner}), who can read and change everything in it.`,
       hint: 'Choose a data folder of your own with --data-dir or LOWRANK_HOME.',
     };
   const files = readdirSync(dataDir).filter((name) => name.startsWith('studio.sqlite') || name === 'notices.json');
@@ -30,8 +30,8 @@ export function ownedAlone(dataDir: string): ProblemValue | null {
   if ((lstatSync(dataDir).mode & 0o077) === 0) return null;
   return {
     code: 'not-allowed',
-    message: `Others on this computer can read the data folder ${dataDir}: its file system does not let rights be taken.`,
-    hint: 'Choose a data folder on another disk with --data-dir or LOWRANK_HOME, if that matters here.',
+    message: `Other users of this computer can read the data folder ${dataDir}, because its file system does not support file permissions.`,
+    hint: 'If that matters, choose a data folder on another disk with --data-dir or LOWRANK_HOME.',
   };
 }
 
@@ -42,6 +42,6 @@ function close(path: string, mode: number): void {
   try {
     chmodSync(path, mode);
   } catch (error) {
-    console.error(`${path} stays open to others: ${(error as Error).message}`);
+    console.error(`${path} is still readable by other users: ${(error as Error).message}`);
   }
 }

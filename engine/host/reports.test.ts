@@ -82,7 +82,7 @@ test('the log of a run says what happened, and nothing twice', async () => {
   exit(1, null);
   await runs.ended(id);
   expect(store.log.list(id).map(({ text }) => text)).toEqual([
-    'Starts.',
+    'Run started.',
     'Reading the model.',
     '4 steps, 96 trainable parameters, computed on cpu.',
     'Step 1: evaluation loss 1.0000.',
@@ -179,7 +179,7 @@ test('a paused run has its own state, with a checkpoint to go on from, and can s
   exit(1, null);
   expect(await runs.ended(id)).toMatchObject({ state: 'paused', problem: null });
   expect(store.log.list(id).at(-1)!.text).toContain('Paused at step 0');
-  expect(() => runs.pause(id)).toThrow('is not going on');
+  expect(() => runs.pause(id)).toThrow('is neither training nor waiting');
 
   expect(runs.resume(id).state).toBe('running');
   runs.pause(id);

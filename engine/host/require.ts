@@ -6,7 +6,7 @@ import { longestName, Problem } from '../problem.ts';
 /** Refuses a relative path, because the host runs in a folder of its own, where the path would mean something else. */
 export function requireAbsolute(path: string): void {
   if (typeof path !== 'string' || !isAbsolute(path))
-    throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Give the whole path.');
+    throw new Problem('request-invalid', `The path '${path}' is not absolute.`, 'Use an absolute path.');
 }
 
 /**
@@ -15,12 +15,12 @@ export function requireAbsolute(path: string): void {
  */
 export function requireName(name: string, what: string): string {
   const trimmed = name.trim();
-  if (trimmed === '') throw new Problem('request-invalid', `The ${what} needs a name.`, 'Type one.');
+  if (trimmed === '') throw new Problem('request-invalid', `The ${what} needs a name.`, 'Enter a name.');
   if (trimmed.length > longestName)
     throw new Problem(
       'request-invalid',
-      `The name of the ${what} has ${trimmed.length} characters.`,
-      `Give one of at most ${longestName}.`,
+      `The name of the ${what} is ${trimmed.length} characters long.`,
+      `Use at most ${longestName} characters.`,
     );
   return trimmed;
 }
@@ -28,5 +28,5 @@ export function requireName(name: string, what: string): string {
 export function requireWeight({ path, weight }: AdapterWeight): void {
   requireAbsolute(path);
   if (!Number.isFinite(weight))
-    throw new Problem('request-invalid', `The weight of ${path} is no number.`, 'Give a number such as 1.');
+    throw new Problem('request-invalid', `The weight of ${path} is not a number.`, 'Use a number such as 1.');
 }

@@ -162,7 +162,7 @@ export class SampleProject {
     const { adapters, models } = this.#context.store;
     const adapter = adapters.ofRun(runId);
     if (adapter === null)
-      throw new Problem('not-found', 'The run of the sample has ended without an adapter.', 'Start the sample again.');
+      throw new Problem('not-found', 'The run of the sample ended without an adapter.', 'Start the sample again.');
     const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
     this.#change({ phase: 'after', adapterId: adapter.id });
     const after = await this.#countRight(model, oneAdapter(adapter), stop, ({ text, verdicts: [verdict = null] }) =>

@@ -107,7 +107,7 @@ test('an answer that is too long for all its parts is a Problem of that request'
     {
       id: 7,
       answer: {
-        problem: { code: 'request-invalid', message: "The answer to 'data.render' is longer than the 1 MB that can be sent." },
+        problem: { code: 'request-invalid', message: "The answer to 'data.render' is larger than the 1 MB that can be sent." },
       },
     },
   ]);

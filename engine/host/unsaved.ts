@@ -69,7 +69,7 @@ export class Unsaved {
       pending.work();
     } catch (error) {
       // Each is logged once, because a full disk has no space for more.
-      if (pending.tries++ === 0) logError(new Error(`${name} is not stored yet`, { cause: error }));
+      if (pending.tries++ === 0) logError(new Error(`${name} is not saved yet`, { cause: error }));
       pending.reason = toProblemValue(error);
       if (this.#pending.has(name)) return;
       if (mayPass(pending.reason.code) || pending.tries < mostTries) this.#pending.set(name, pending);

@@ -59,7 +59,11 @@ class Chat {
 
   async answer(request: JobRequest, { signal }: Pick<JobAsker, 'signal'>): Promise<unknown> {
     if (request.name !== 'generate')
-      throw new Problem('request-invalid', `A chat does not answer '${request.name}'.`, 'Ask the data process.');
+      throw new Problem(
+        'request-invalid',
+        `The chat process does not handle '${request.name}'.`,
+        'Send the request to the data process.',
+      );
     const turn = this.#turn.then(() => this.#generate(request, signal));
     this.#turn = turn.catch(() => {});
     return turn;
@@ -125,15 +129,15 @@ class Chat {
       if (wrong === undefined) return prompt.tokens;
       throw new Problem(
         'token-out-of-range',
-        `The prompt has the token ${wrong}; the model has the ids 0 to ${size - 1}.`,
-        'Use ids of this model’s tokenizer.',
+        `The prompt contains the token id ${wrong}, but the ids of the model are 0 to ${size - 1}.`,
+        'Use token ids from this model’s tokenizer.',
       );
     }
     if (tokenizer === null)
       throw new Problem(
         'tokenizer-missing',
         `'${this.#model.path}' has no tokenizer, so it cannot read text.`,
-        'Give token ids, or a model with its tokenizer.json; transformers makes one of a tokenizer.model.',
+        'Use token ids, or a model with a tokenizer.json. transformers can convert a tokenizer.model into one.',
       );
     if ('messages' in prompt) return chatPrompt(prompt.messages, tokenizer);
     const ids = await tokenizer.encode(prompt.text);

@@ -262,7 +262,7 @@ describe('a data set that takes long to read', () => {
         };
         await expect(asking(change)).rejects.toMatchObject({
           code: 'data-invalid',
-          message: `${path} was changed while it was read.`,
+          message: `${path} was changed while it was being read.`,
         });
       }
   });

@@ -121,7 +121,11 @@ class ModelData {
       case 'trialKey':
         return trialKey(trialFor(request.subject));
       default:
-        throw new Problem('request-invalid', `Data preparation does not answer '${request.name}'.`, 'Ask the chat process.');
+        throw new Problem(
+          'request-invalid',
+          `The data process does not handle '${request.name}'.`,
+          'Send the request to the chat process.',
+        );
     }
   }
 
@@ -356,7 +360,7 @@ class ViewedSet {
       const { unused, repeated, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
       // Clients that wait for a report need not know.
       if (notKept !== null)
-        logError(`The tokens of ${this.#files.paths.join(', ')} are not kept for the next time: ${notKept}.`);
+        logError(`The tokens of ${this.#files.paths.join(', ')} were not cached: ${notKept}.`);
       const prefixes = await this.#prefixes(facts, watch);
       return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes), prefixes };
     } catch (error) {

@@ -89,10 +89,10 @@ describe('an evaluation', () => {
     const { result } = await evaluate({ data, evaluators: ['loss', 'exact-match'], maxTokens: 4 });
     expect(result.rows[0]).toMatchObject({ answer: null, measures: { loss: expect.any(Number) as number } });
     expect(result.measures).toMatchObject({ loss: { n: 2 }, 'exact-match': { n: 1 } });
-    expect(result.notes.join()).toContain('mixed.jsonl, line 1: the row is not answered, there is nothing before');
+    expect(result.notes.join()).toContain('mixed.jsonl, line 1: the row was not answered because nothing precedes');
     const long = { paths: [dataOf('long.jsonl', [row('word '.repeat(3000), 'x'), row('Blue?', 'y')])] };
     const { notes } = (await evaluate({ data: long, evaluators: ['exact-match'], maxTokens: 4 })).result;
-    expect(notes.join()).toMatch(/long.jsonl, line 1: the row is not answered, the prompt has \d+ tokens/);
+    expect(notes.join()).toMatch(/long.jsonl, line 1: the row was not answered because its prompt has \d+ tokens/);
   });
 
   it('names the files that are others than in the version of the data set, and goes on', async () => {

@@ -67,7 +67,7 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
     notes: [
       ...notes,
       ...(changed.length === 0 ? [] : [changedSentence(changed)]),
-      ...(notKept === null ? [] : [`The tokens of the rows are not kept for the next time: ${notKept}.`]),
+      ...(notKept === null ? [] : [`The tokens of the rows were not cached: ${notKept}.`]),
       ...contextNotes(model.spec, examplesOf(rows)),
       ...(answers?.notes ?? []),
     ],
@@ -126,7 +126,7 @@ function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void
   const others = more.length === 0 ? '' : ` ${more.length} more of ${rows.length} rows are too long as well.`;
   throw new Problem(
     'row-too-long',
-    `${first.file}, line ${first.line}: the row has ${first.inputIds.length} tokens, and the model has ${limit} positions.${others}`,
+    `${first.file}, line ${first.line}: the row has ${first.inputIds.length} tokens, but the model has only ${limit} positions.${others}`,
     'Shorten these rows, or use a model with a longer context.',
     { line: first.line },
   );
@@ -147,7 +147,7 @@ async function answersTo(
     throw new Problem(
       'tokenizer-missing',
       'The model has no tokenizer, so its answers cannot be read.',
-      'Evaluate its loss alone, or use a model with its tokenizer.json.',
+      'Evaluate only the loss, or use a model with a tokenizer.json.',
     );
   const contextLength = contextOf(model.spec);
   const last = new Map(examples.map((example) => [example.index, example]));
@@ -165,9 +165,9 @@ async function answersTo(
       if (asked === null || asked.prompt.length >= contextLength) {
         const why =
           asked === null
-            ? 'there is nothing before the trained tokens'
-            : `the prompt has ${asked.prompt.length} tokens, and the model reads ${contextLength}`;
-        notes.push(`${file}, line ${line}: the row is not answered, ${why}.`);
+            ? 'nothing precedes its trained tokens'
+            : `its prompt has ${asked.prompt.length} tokens and the model reads at most ${contextLength}`;
+        notes.push(`${file}, line ${line}: the row was not answered because ${why}.`);
         continue;
       }
       const text = await answerGreedily(session, asked, {

@@ -128,8 +128,8 @@ export async function runExport(spec: Extract<JobSpec, { kind: 'export' }>, port
     if (usable.length === 0)
       throw new Problem(
         'data-empty',
-        `No row of '${files.paths.join("', '")}' can be used to measure the importance of columns.`,
-        'Give the data the adapter was trained on, or leave the importance out.',
+        `No row of '${files.paths.join("', '")}' can be used to measure the importance of the columns.`,
+        'Use the data that the adapter was trained on, or export without importance.',
       );
     const onRow = progressReporter(port, 'Measuring', 'rows');
     return measureImportance({
@@ -157,8 +157,8 @@ const fullPrecision: readonly string[] = ['F32', 'F16', 'BF16'];
 /** Returns what a person should know of merging with this base, in sentences. */
 export function notesOnBase({ path, info: { weightType } }: OpenModel): string[] {
   if (fullPrecision.includes(weightType)) return [];
-  const what = `'${path}' is quantized (${weightType}): the export is made of what rounding left of the base.`;
-  return [`${what} Where the base is at hand in full precision, give that as the model: the adapter fits it too.`];
+  const what = `'${path}' is quantized (${weightType}), so the export is made from rounded weights.`;
+  return [`${what} If you have the base model in full precision, use it instead: the adapter fits it too.`];
 }
 
 /** Returns what becomes of the vision part of a model that has one, in sentences: an adapter belongs to the text part alone. */
@@ -166,9 +166,9 @@ export function notesOnParts({ otherParts }: OpenModel, { format, adapterOnly }:
   if (otherParts.length === 0 || adapterOnly) return [];
   return format === 'safetensors'
     ? [
-        `The model also sees: the ${otherParts.length} tensors of its eye are in the folder as they were, beside the merged text part.`,
+        `This is a vision model: the ${otherParts.length} tensors of its vision part are copied unchanged, beside the merged text part.`,
       ]
-    : ['The model also sees: the file holds its text part alone, which takes no pictures.'];
+    : ['This is a vision model: the file holds only its text part, which does not accept images.'];
 }
 
 /** Refuses to replace a file that the export is made of. */
@@ -177,7 +177,11 @@ function requireNoSource(path: string, sources: readonly string[]): void {
   const place = real(path);
   const source = sources.find((of) => real(of) === place || real(of).startsWith(place + sep));
   if (source !== undefined)
-    throw new Problem('folder-not-empty', `'${path}' holds what the export is made of: '${source}'.`, 'Choose another place.');
+    throw new Problem(
+      'folder-not-empty',
+      `'${path}' contains a source of the export: '${source}'.`,
+      'Choose another output path.',
+    );
 }
 
 /**

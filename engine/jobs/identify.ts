@@ -9,6 +9,6 @@ import { Problem } from '../problem.ts';
 
 export async function runIdentify(spec: Extract<JobSpec, { kind: 'identify' }>): Promise<Fingerprint> {
   const path = resolve(spec.path);
-  if (!existsSync(path)) throw new Problem('file-missing', `There is nothing at '${path}'.`, 'Check the path.');
+  if (!existsSync(path)) throw new Problem('file-missing', `'${path}' does not exist.`, 'Check the path.');
   return readFingerprint(path);
 }

@@ -113,7 +113,7 @@ export function readLines(path: string, from: number): Lines {
         throw new Problem(
           'file-damaged',
           `'${path}' has a line of more than ${longestLine} bytes.`,
-          'It is not as a run writes it: start the run again in another folder.',
+          'A run does not write such lines. Start the run again in another folder.',
         );
       const lines = piece.toString('utf8', 0, end).split('\n').slice(0, -1);
       const next = position + end;

@@ -41,7 +41,7 @@ export async function prepareData(
   const loaded = await loadRows({ ...files, hashes }, model, tokenizer, settings, port);
   if (loaded.changed.length > 0)
     throw changedProblem(loaded.changed, files.hashes ? 'the version of the data set was made' : 'the run was started');
-  if (loaded.notKept !== null) folder.log(`${paths.join(', ')}: the tokens are not kept for the next time: ${loaded.notKept}.`);
+  if (loaded.notKept !== null) folder.log(`${paths.join(', ')}: the tokens were not cached: ${loaded.notKept}.`);
   const prepared = await prepareExamples(
     loaded.rows,
     { maxLength: length, documentOverlap: splits ? recipe.documentOverlap : null },
@@ -56,23 +56,23 @@ export async function prepareData(
   const say = (count: number, of: string, what: string) => {
     if (count > 0) folder.log(`${paths.join(', ')}: ${count} of ${of} ${what}.`);
   };
-  say(skipped, `${read} rows`, 'cannot be used and are left out');
+  say(skipped, `${read} rows`, 'cannot be used and are skipped');
   const unrolled = loaded.findings.found.get('unrolled');
   if (examples > used) {
     const together =
-      recipe.turnWeight === 'turn' ? 'each counts as a row of its own' : 'those of a conversation count as one row';
+      recipe.turnWeight === 'turn' ? 'each turn counts as a row' : 'all turns of a conversation together count as one row';
     folder.log(
-      `${paths.join(', ')}: ${used} rows are ${examples} examples. The chat template writes earlier turns differently, so turns are trained apart, and ${together}.`,
+      `${paths.join(', ')}: ${used} rows give ${examples} examples. The chat template renders earlier turns differently, so each turn is trained separately, and ${together}.`,
     );
   } else if (unrolled !== undefined) folder.log(`${paths.join(', ')}: ${unrolled.title}. ${unrolled.detail}`);
   say(prepared.divided, `${examples} ${noun}`, `are documents longer than ${limit} and are trained in parts`);
-  say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are cut at the right`);
-  say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are left out');
+  say(prepared.truncated, `${examples} ${noun}`, `are longer than ${limit} and are truncated at the end`);
+  say(prepared.withoutTarget, `${examples} ${noun}`, 'have nothing to train on within that length and are skipped');
   if (prepared.examples.length === 0)
     throw new Problem(
       'nothing-to-train',
       `No row of ${paths.join(', ')} has a trained token within the first ${length} tokens.`,
-      positions < recipe.maxLength ? 'The model has no more positions: shorten the rows.' : 'Raise maxLength.',
+      positions < recipe.maxLength ? 'The model has no more positions. Shorten the rows.' : 'Raise maxLength.',
     );
   return { files, loaded, prepared };
 }

@@ -96,8 +96,8 @@ export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPo
   if (steps < start.step)
     throw new Problem(
       'recipe-invalid',
-      `The run has made ${start.step} steps already, and this recipe ends after ${steps}.`,
-      'Give it more steps or epochs, or start a new run in another folder.',
+      `The run has already made ${start.step} steps, but this recipe ends after ${steps}.`,
+      'Set more steps or epochs, or start a new run in another folder.',
     );
   const record: RunRecord = {
     version: 1,

@@ -16,7 +16,7 @@ export function progressReporter(port: JobPort, phase: string, unit: string): On
   return async (done, total) => {
     await setImmediate();
     if (port.stopRequested)
-      throw new Problem('stopped', 'The work was stopped; nothing half-written was kept.', 'Start it again when you like.');
+      throw new Problem('stopped', 'The work was stopped. No partial files were kept.', 'Start it again.');
     const now = performance.now();
     if (done > 0 && now - last < 200) return;
     last = now;

@@ -58,13 +58,13 @@ export async function readUnchanged<T>(paths: readonly string[], read: () => Pro
   if (stampOf(paths) === before) return result;
   throw new Problem(
     'data-invalid',
-    `${paths.length === 1 ? `${paths[0]} was` : `One of ${paths.join(', ')} was`} changed while it was read.`,
-    'Let whatever writes it end, then try again.',
+    `${paths.length === 1 ? `${paths[0]} was` : `One of ${paths.join(', ')} was`} changed while it was being read.`,
+    'Wait until nothing writes to it, then try again.',
   );
 }
 
 export function stoppedReading(): Problem {
-  return new Problem('stopped', 'The reading of the rows was stopped.', 'Start it again when you like.');
+  return new Problem('stopped', 'Reading the rows was stopped.', 'Start it again.');
 }
 
 function readingProgress(phase: string, { rows, bytes, totalBytes, ...at }: ReadingPosition, seconds: number): Progress {

@@ -88,7 +88,7 @@ describe('the day of a run', () => {
     await runTrain({ ...whole, recipe: { ...whole.recipe, maxSteps: 4 } }, silentPort);
     await runTrain(parted, silentPort);
     expect(recordOf(parted).day).toBe('2026-07-15');
-    expect(saidIn(parted.out).join()).toContain('The chat template prints the date. That of this run is 2026-07-15');
+    expect(saidIn(parted.out).join()).toContain('The chat template prints the date. This run uses 2026-07-15');
     const evaluate = (adapterPath: string | null) =>
       runEvaluate({ kind: 'evaluate', model: { path: model }, data: { paths: [data] }, adapterPath, cacheDir }, silentPort);
     const checkpoint = join(whole.out, 'checkpoints/step-000004');
@@ -116,8 +116,8 @@ describe('the day of a run', () => {
     writeFileSync(recordPath(old), JSON.stringify({ ...rest, base: baseLeft, data: dataLeft }));
     vi.setSystemTime(new Date('2026-12-24T12:00:00Z'));
     await runTrain(further(old), silentPort);
-    expect(saidIn(old.out).join()).toContain('did not record its tokens, tokenizer and day');
-    expect(saidIn(old.out).join()).toContain('those of 2026-07-15');
+    expect(saidIn(old.out).join()).toContain('did not record tokens, tokenizer and date');
+    expect(saidIn(old.out).join()).toContain('Chat templates print 2026-07-15');
     expect(adapterOf(old).equals(adapterOf(whole))).toBe(true);
     expect(recordOf(old)).toMatchObject({ day: '2026-07-15', data: recordOf(whole).data });
   });
@@ -154,7 +154,7 @@ describe('a run goes on with nothing else than it began with', () => {
   it('not with another config.json', async () => {
     const { model, spec } = await began();
     changeJson(join(model, 'config.json'), (config) => (config['rope_theta'] = 20_000));
-    expect(await refusal(spec)).toContain('another config.json of the model');
+    expect(await refusal(spec)).toContain('The config.json of the model has changed');
   });
 
   it('not with another tokenizer, or other ends of an answer', async () => {
@@ -165,34 +165,34 @@ describe('a run goes on with nothing else than it began with', () => {
       const { vocab } = json['model'] as { vocab: Record<string, number> };
       [vocab['e'], vocab['t']] = [vocab['t']!, vocab['e']!];
     });
-    expect(await refusal(spec)).toContain('another tokenizer');
+    expect(await refusal(spec)).toContain('The tokenizer has changed');
     writeFileSync(tokenizer, kept);
     changeJson(generation, (json) => (json['eos_token_id'] = [1, 7]));
-    expect(await refusal(spec)).toContain('another tokenizer');
+    expect(await refusal(spec)).toContain('The tokenizer has changed');
   });
 
   it('not with another chat template', async () => {
     const { model, spec } = await began();
     writeFileSync(join(model, 'chat_template.jinja'), '{% for message in messages %}{{ message.content }}{% endfor %}');
-    expect(await refusal(spec)).toContain('another chat template');
+    expect(await refusal(spec)).toContain('The chat template has changed');
   });
 
   it('not with other rows to evaluate, though without any, which is said', async () => {
     const evalPaths = [newFile(chats('Well,'))];
     const { spec } = await began({ data: { paths: [data], evalPaths } });
     expect(await refusal({ ...spec, data: { paths: [data], evalPaths: [newFile(chats('Hm,'))] } })).toContain(
-      'another evaluation data',
+      'The evaluation data has changed',
     );
     await runTrain(further(spec, { data: { paths: [data] }, recipe: { maxSteps: 3 } }), silentPort);
-    expect(saidIn(spec.out).join()).toContain('was evaluated before, and is not from here on');
+    expect(saidIn(spec.out).join()).toContain('was evaluated before. From here on it is not');
     expect(recordOf(spec).evaluation).not.toBeNull();
     expect(await refusal({ ...spec, data: { paths: [data], evalPaths: [newFile(chats('Hm,'))] } })).toContain(
-      'another evaluation data',
+      'The evaluation data has changed',
     );
     await runTrain(further(spec), silentPort);
     const { spec: without } = await began();
     await runTrain(further(without, { data: { paths: [data], evalPaths } }), silentPort);
-    expect(saidIn(without.out).join()).toContain('was not evaluated before, and is from here on');
+    expect(saidIn(without.out).join()).toContain('was not evaluated before. From here on it is.');
     expect(recordOf(without).evaluation).not.toBeNull();
   });
 
@@ -217,7 +217,7 @@ describe('a run goes on with nothing else than it began with', () => {
     changeJson(recordPath(spec), (record) => {
       for (const part of ['data', 'evaluation']) delete (record[part] as { hashes?: unknown }).hashes;
     });
-    expect((await changing(paths[1]!)).message).toContain('another data');
+    expect((await changing(paths[1]!)).message).toContain('The data has changed');
     expect(await changing(evalPaths[0]!)).toMatchObject({ code: 'data-changed' });
     writeFileSync(recordPath(spec), kept);
     await runTrain(further(spec), silentPort);
@@ -227,7 +227,9 @@ describe('a run goes on with nothing else than it began with', () => {
     const { spec } = await began();
     const kept = readFileSync(recordPath(spec));
     changeJson(recordPath(spec), (record) => (record['day'] = '2026-07-16'));
-    expect(await refusal(spec)).toMatch(/The same files become other tokens than when the run was started with version/);
+    expect(await refusal(spec)).toMatch(
+      /The same files now give different tokens than when the run was started with Lowrank Studio/,
+    );
     writeFileSync(recordPath(spec), kept);
     await runTrain(further(spec), silentPort);
 
@@ -235,20 +237,20 @@ describe('a run goes on with nothing else than it began with', () => {
     const skipping = newSpec(spec.model.path, { data: { paths: [mixed] }, skipBadRows: true });
     await runTrain(skipping, silentPort);
     changeJson(recordPath(skipping), (record) => Object.assign(record['data'] as object, { rows: 5, tokensHash: 'other' }));
-    expect(await refusal(skipping)).toContain('become 4 rows, and were 5');
+    expect(await refusal(skipping)).toContain('now give 4 rows instead of the 5');
   });
 
   it('for fewer steps than it has made', async () => {
     const { spec } = await began();
     const problem = await problemOf(runTrain(further(spec, { recipe: { maxSteps: 1 } }), silentPort));
     expect(problem).toMatchObject({ code: 'recipe-invalid' });
-    expect(problem.message).toContain('has made 2 steps already');
+    expect(problem.message).toContain('has already made 2 steps');
   });
 
   it('and says that its learning rate goes another way when it becomes longer', async () => {
     const { spec } = await began({ recipe: { rank: 2, maxSteps: 3, batchSize: 2, schedule: 'linear', warmupSteps: 0 } });
     await runTrain(further(spec, { recipe: { maxSteps: 6 } }), silentPort);
-    expect(saidIn(spec.out).join()).toContain('The run is of 6 steps now and was of 3: from step 3 on the learning rate');
+    expect(saidIn(spec.out).join()).toContain('The run now has 6 steps instead of 3. From step 3 on, the learning rate');
     await runTrain(further(spec, { recipe: {} }), silentPort);
     expect(saidIn(spec.out).join()).not.toContain('the learning rate');
   });

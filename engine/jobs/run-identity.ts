@@ -105,12 +105,16 @@ export async function requireSameRun(earlier: RunRecord, now: RunRecord): Promis
   const other = parts.find(([, before, after]) => before !== undefined && before !== after);
   if (other !== undefined) {
     const [what, before, after] = other;
-    const how =
-      before === null ? `without ${what}` : after === null ? `with ${what}, which is missing now` : `with another ${what}`;
+    const message =
+      before === null
+        ? `The run was started without ${what}.`
+        : after === null
+          ? `The run was started with ${what}, which is now missing.`
+          : `The ${what} has changed since the run was started.`;
     throw new Problem(
       'request-invalid',
-      `The run to go on with was started ${how}.`,
-      'Give the same model, data and adapter, or start a new run in another folder.',
+      message,
+      'Use the same model, data and adapter, or start a new run in another folder.',
     );
   }
   requireSameTokens(earlier, earlier.data, now.data);
@@ -125,11 +129,11 @@ function requireSameTokens({ versions }: RunRecord, before: DataRecord, now: Dat
   if (before.tokensHash === undefined || before.tokensHash === now.tokensHash) return;
   const what =
     before.rows === now.rows
-      ? `other tokens than when the run was started with version ${versions.studio} of the studio`
-      : `${now.rows} rows, and were ${before.rows} when the run was started`;
+      ? `different tokens than when the run was started with Lowrank Studio ${versions.studio}`
+      : `${now.rows} rows instead of the ${before.rows} when the run was started`;
   throw new Problem(
     'request-invalid',
-    `The same files become ${what}: ${now.paths.join(', ')}.`,
-    'Leave out bad rows as before and use the version it was started with, or start a new run from the adapter of its last checkpoint.',
+    `The same files now give ${what}: ${now.paths.join(', ')}.`,
+    'Skip bad rows as before and use the same version of the studio, or start a new run from the adapter of the last checkpoint.',
   );
 }

@@ -11,7 +11,7 @@ import type { RunRecord } from './run-folder.ts';
 /** Notes that a chat template prints a date, which then stays the date of the run. */
 export function dayNotes(tokenizer: Tokenizer | null, day: string): string[] {
   return printsDay(tokenizer)
-    ? [`The chat template prints the date. That of this run is ${day}, also when it goes on or is evaluated later.`]
+    ? [`The chat template prints the date. This run uses ${day}, also when it is resumed or evaluated later.`]
     : [];
 }
 
@@ -25,25 +25,27 @@ export function resumeNotes(
   const notes: string[] = [];
   if (earlier.data.tokensHash === undefined)
     notes.push(
-      `The run was begun with version ${earlier.versions.studio}, which did not record its tokens, tokenizer and day: whether they are the same cannot be told. Dates in a chat template are those of ${now.day}.`,
+      `The run was started with Lowrank Studio ${earlier.versions.studio}, which did not record tokens, tokenizer and date, so it is unknown whether they are the same. Chat templates print ${now.day}.`,
     );
   if (steps !== earlier.totalSteps && step > 0) {
     const [planned, rate] = [earlier.totalSteps, steps].map((total) => learningRate(recipe, step, total).toPrecision(3));
     const asPlanned = step < earlier.totalSteps ? `${planned}` : 'the end';
     if (recipe.schedule !== 'constant' && step < steps)
       notes.push(
-        `The run is of ${steps} steps now and was of ${earlier.totalSteps}: from step ${step} on the learning rate follows another schedule, and goes on at ${rate} instead of ${asPlanned}.`,
+        `The run now has ${steps} steps instead of ${earlier.totalSteps}. From step ${step} on, the learning rate follows a different schedule and continues at ${rate} instead of ${asPlanned}.`,
       );
   }
   if (isEvaluated !== (earlier.evaluation !== null))
     notes.push(
       isEvaluated
-        ? 'The run was not evaluated before, and is from here on.'
-        : 'The run was evaluated before, and is not from here on: no evaluation data was given.',
+        ? 'The run was not evaluated before. From here on it is.'
+        : 'The run was evaluated before. From here on it is not, because no evaluation data was given.',
     );
   const missing = step * examplesPerStep(recipe) - totalExamples(earlier.recipe, examples);
   if (step < steps && missing > 0)
-    notes.push(`The run had ended with a step of fewer rows: ${missing} that would have filled it are passed over this time.`);
+    notes.push(
+      `The run had ended with a step of fewer rows. The ${missing} rows that would have filled it are skipped this time.`,
+    );
   return notes;
 }
 
@@ -67,7 +69,7 @@ export async function sharedNotes(
   return shared === 0
     ? []
     : [
-        `${shared} of ${evaluation.length} evaluation rows are trained on too: the evaluation loss then says less about new rows.`,
+        `${shared} of ${evaluation.length} evaluation rows are also training rows, so the evaluation loss says less about new rows.`,
       ];
 }
 

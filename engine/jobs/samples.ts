@@ -34,7 +34,7 @@ export async function addSamples(
     if (question === null) return [];
     const { length } = question.prompt;
     if (length < contextLength) return [question];
-    const text = `The prompt of evaluation row ${index + 1} has ${length} tokens, the model reads ${contextLength}: it is not answered.`;
+    const text = `The prompt of evaluation row ${index + 1} has ${length} tokens, but the model reads at most ${contextLength}, so it was not answered.`;
     if (step === 0) folder.log(text);
     return [];
   });

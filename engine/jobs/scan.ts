@@ -58,12 +58,12 @@ async function namedRows(of: DataFiles, change: AskedChange, port: Port): Promis
   const rows = new Set(asked.map((row) => (choice === null ? row : (choice.rowOf(row) ?? -1))));
   const files = await sourceRows(paths, rows, follow);
   const found = files.reduce((sum, { rows: own }) => sum + own.length, 0);
-  if (rows.size === 0) throw new Problem('request-invalid', 'No row is named to be left out.', 'Name at least one.');
+  if (rows.size === 0) throw new Problem('request-invalid', 'No rows were selected.', 'Select at least one row.');
   if (found < rows.size)
     throw new Problem(
       'request-invalid',
-      `${rows.size - found} of the rows that are meant are not there.`,
-      'Look at the rows again: the files may have changed.',
+      `${rows.size - found} of the selected rows do not exist.`,
+      'Reload the rows. The files may have changed.',
     );
   if (change.kind === 'exclude') return { kind: 'exclude', files };
   const { path, rows: own } = files[0]!;

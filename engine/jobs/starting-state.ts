@@ -37,7 +37,7 @@ export function resumedRecipe({ recipe: earlier, startedFrom }: RunRecord, input
   if (changed !== undefined)
     throw new Problem(
       'recipe-invalid',
-      `The run was started with another '${changed}': ${JSON.stringify(before[changed])}, not ${JSON.stringify(given[changed])}.`,
+      `The run was started with a different '${changed}': ${JSON.stringify(before[changed])}, not ${JSON.stringify(given[changed])}.`,
       `Resume it without this setting. Only ${changeable.join(', ')} may change.`,
     );
   const adopted = Object.entries(given).filter(([key]) => (changeable as readonly string[]).includes(key));
@@ -76,13 +76,13 @@ export async function startingState(
     const start = loadCheckpoint(found.whole, bases.model);
     const { plan, notExact, notes } = resumedPlan(start.plan, here);
     const said = [
-      ...(damaged === '' ? [] : [`Damaged and passed over: ${damaged}.`]),
-      ...(ofAnother === '' ? [] : [`Of another run and passed over: ${ofAnother}.`]),
-      `Going on from the checkpoint of step ${start.step}.`,
+      ...(damaged === '' ? [] : [`Skipped damaged checkpoints: ${damaged}.`]),
+      ...(ofAnother === '' ? [] : [`Skipped checkpoints of another run: ${ofAnother}.`]),
+      `Continuing from the checkpoint of step ${start.step}.`,
       ...notes,
       ...(notExact.length === 0
         ? []
-        : [`The result may differ in its last digits from a run without a break: ${notExact.join('; ')}.`]),
+        : [`The result may differ in its last digits from an uninterrupted run: ${notExact.join('; ')}.`]),
     ];
     return { start: { ...start, plan }, notExact, notes: said };
   }
@@ -94,7 +94,7 @@ export async function startingState(
   return {
     start: { step: 0, seconds: 0, adapter, adam: newAdamState(adapter.parameters.length), plan: here },
     notExact: [],
-    notes: found === null ? [] : [`${startsOver}: the run starts over from its first step.`],
+    notes: found === null ? [] : [`${startsOver}, so the run starts over from its first step.`],
   };
 }
 

@@ -153,6 +153,6 @@ test('a disk that takes no tokens is said in the log, and fails nothing', { time
   expect(await report(24, data, blocked)).toEqual(await report(24));
   const run = newRun({ cacheDir: blocked });
   await runTrain(run, silentPort);
-  expect(saidIn(run.out).filter((text) => text.includes('the tokens are not kept for the next time'))).toHaveLength(2);
-  expect((await evaluation({ paths: [newFile(rows.slice(0, 3))] }, blocked)).notes.join()).toContain('not kept');
+  expect(saidIn(run.out).filter((text) => text.includes('the tokens were not cached'))).toHaveLength(2);
+  expect((await evaluation({ paths: [newFile(rows.slice(0, 3))] }, blocked)).notes.join()).toContain('not cached');
 });

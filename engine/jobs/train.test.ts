@@ -209,7 +209,7 @@ describe('a run', () => {
   it('cuts long rows and says how many', async () => {
     await run({ recipe: { ...spec.recipe, maxLength: 20 } });
     expect(record().data.truncated).toBeGreaterThan(0);
-    expect(logged()).toContain('cut at the right');
+    expect(logged()).toContain('truncated at the end');
   });
 });
 
@@ -259,7 +259,7 @@ describe('long rows', () => {
     const dataPaths = [rowsFile('positions.jsonl', [longRow(128), longRow(129), longRow(200), longRow(9)])];
     await run({ model: { path: gpt2 }, data: { ...spec.data, paths: dataPaths } });
     expect(record().data).toMatchObject({ rows: 4, truncated: 2 });
-    expect(logged()).toContain("2 of 4 rows are longer than the model's 128 positions and are cut at the right.");
+    expect(logged()).toContain("2 of 4 rows are longer than the model's 128 positions and are truncated at the end.");
   });
 
   it('are refused in words where nothing of them may be left out', async () => {
@@ -267,7 +267,7 @@ describe('long rows', () => {
     const evaluation = evaluate({ model: { path: gpt2 }, data: { ...spec.data, paths: dataPaths } });
     await expect(evaluation).rejects.toMatchObject({ code: 'row-too-long', line: 2 });
     await expect(evaluation).rejects.toThrow(
-      'evaluated.jsonl, line 2: the row has 129 tokens, and the model has 128 positions',
+      'evaluated.jsonl, line 2: the row has 129 tokens, but the model has only 128 positions',
     );
   });
 
@@ -309,7 +309,7 @@ describe('long rows', () => {
       data: { paths: dataPaths, evalPaths },
       recipe: { ...spec.recipe, maxLength: 4096 },
     });
-    expect(logged()).toMatch(/The prompt of evaluation row 1 has \d+ tokens, the model reads 512/);
+    expect(logged()).toMatch(/The prompt of evaluation row 1 has \d+ tokens, but the model reads at most 512/);
     expect(eventsOf(spec.out, 'sample').length).toBeGreaterThan(0);
   });
 });
@@ -328,9 +328,9 @@ describe('epochs', () => {
     expect(steps.reduce((sum, { tokens }) => sum + tokens, 0)).toBe(lengths.reduce((a, b) => a + b));
     expect(steps.at(-1)!.epoch).toBe(1);
     expect(logged()).toContain('The last step takes 5 rows, every other 8.');
-    expect(logged()).toContain('13 of 13 evaluation rows are trained on too');
+    expect(logged()).toContain('13 of 13 evaluation rows are also training rows');
     await run({ data: { paths: dataPaths, evalPaths: dataPaths }, resume: true, recipe: { epochs: 2 } });
-    expect(logged()).toContain('3 that would have filled it are passed over');
+    expect(logged()).toContain('The 3 rows that would have filled it are skipped');
   });
 
   it('shorter than a step are one step of all rows', async () => {
@@ -364,9 +364,9 @@ describe('resuming', () => {
     await run();
     await run({ resume: true, recipe: {} });
     expect(record().recipe.rank).toBe(2);
-    expect((await problemOf({ resume: true, recipe: { rank: 3 } })).message).toContain("another 'rank': 2, not 3");
+    expect((await problemOf({ resume: true, recipe: { rank: 3 } })).message).toContain("a different 'rank': 2, not 3");
     const data = [rowsFile('other.jsonl', [goodRow])];
-    expect((await problemOf({ resume: true, data: { ...spec.data, paths: data } })).message).toContain('another data');
+    expect((await problemOf({ resume: true, data: { ...spec.data, paths: data } })).message).toContain('The data has changed');
     const other = await problemOf({ resume: true, model: { path: join(golden, '../llama3-rope/model') } });
     expect(other.code).toBe('adapter-mismatch');
   });
@@ -378,12 +378,12 @@ describe('resuming', () => {
       writeFileSync(join(spec.out, 'checkpoints', name, 'state.json'), '{}');
     await run({ resume: true, recipe: {} });
     expect(saidIn(spec.out)).toContain(
-      'Every checkpoint is damaged (step-000004, step-000002): the run starts over from its first step.',
+      'Every checkpoint is damaged (step-000004, step-000002), so the run starts over from its first step.',
     );
     expect(readFileSync(join(spec.out, 'adapter', 'adapter_model.safetensors')).equals(before)).toBe(true);
     rmSync(join(spec.out, 'checkpoints'), { recursive: true });
     await run({ resume: true, recipe: {} });
-    expect(logged()).toContain('There is no checkpoint yet: the run starts over from its first step.');
+    expect(logged()).toContain('There is no checkpoint yet, so the run starts over from its first step.');
   });
 
   it('passes over checkpoints of another run, says so and leaves them alone', async () => {
@@ -394,16 +394,16 @@ describe('resuming', () => {
     cpSync(join(other, 'checkpoints', 'step-000006'), foreign, { recursive: true });
     const before = readFileSync(join(foreign, 'state.json'));
     await run({ resume: true, recipe: { maxSteps: 5 } });
-    expect(logged()).toContain('Of another run and passed over: step-000006.\nGoing on from the checkpoint of step 4.');
+    expect(logged()).toContain('Skipped checkpoints of another run: step-000006.\nContinuing from the checkpoint of step 4.');
     expect(readdirSync(join(spec.out, 'checkpoints')).sort()).toEqual(['step-000005', 'step-000006']);
     expect(readFileSync(join(foreign, 'state.json')).equals(before)).toBe(true);
 
     rmSync(join(spec.out, 'checkpoints', 'step-000005'), { recursive: true });
     await run({ resume: true, recipe: { maxSteps: 6 } });
-    expect(logged()).toContain('Every checkpoint is of another run (step-000006): the run starts over from its first step.');
+    expect(logged()).toContain('Every checkpoint is of another run (step-000006), so the run starts over from its first step.');
     // Where the run comes to the same step, its own takes the place.
     await run({ resume: true, recipe: {} });
-    expect(logged()).toContain('Going on from the checkpoint of step 6.');
+    expect(logged()).toContain('Continuing from the checkpoint of step 6.');
   });
 
   it('goes on from checkpoints of earlier versions, which name no run', async () => {
@@ -414,7 +414,7 @@ describe('resuming', () => {
     rmSync(path, { recursive: true });
     saveCheckpoint(join(spec.out, 'checkpoints'), old, 2);
     await run({ resume: true, recipe: { maxSteps: 6 } });
-    expect(logged()).toContain('Going on from the checkpoint of step 4.');
+    expect(logged()).toContain('Continuing from the checkpoint of step 4.');
   });
 
   it('computes as the checkpoint says and not as it would here, and says what may make a difference', async () => {
@@ -474,14 +474,14 @@ describe('resuming', () => {
     expect(record().startedFrom).toEqual(before.startedFrom);
     expect(record().recipe).not.toHaveProperty('precision');
     writeFileSync(join(adapterPath, 'adapter_config.json'), config!.toString().replace('"lora_alpha": 8', '"lora_alpha": 9'));
-    expect((await problemOf({ resume: true, adapterPath, recipe: {} })).message).toContain('another first adapter');
+    expect((await problemOf({ resume: true, adapterPath, recipe: {} })).message).toContain('The first adapter has changed');
   });
 
   it('refuses other evaluation rows: their losses would stand in one curve', async () => {
     await run();
     const evalPaths = [rowsFile('other-eval.jsonl', [goodRow])];
     expect((await problemOf({ resume: true, recipe: {}, data: { ...spec.data, evalPaths } })).message).toContain(
-      'another evaluation data',
+      'The evaluation data has changed',
     );
     await run({ resume: true, recipe: {}, data: { paths: spec.data.paths } });
   });
@@ -631,7 +631,7 @@ it('a stop before the first step ends the run where it is, and leaves no folder'
       if (message.type === 'progress' && message.progress.phase === 'Reading the data') asked.resolve();
     },
   });
-  await expect(running).rejects.toMatchObject({ code: 'stopped', message: 'Stopped before its first step, as asked.' });
+  await expect(running).rejects.toMatchObject({ code: 'stopped', message: 'The run was stopped before its first step.' });
   expect(messages.map(({ type }) => type)).toEqual(['progress', 'progress']);
   expect(existsSync(spec.out)).toBe(false);
 });

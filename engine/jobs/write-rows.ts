@@ -23,12 +23,12 @@ export async function runWriteRows(
 ): Promise<WrittenRows> {
   const { paths, mapping, changes = [], split = 'train' } = rowFiles(of);
   if (paths.length === 0)
-    throw new Problem('data-empty', 'There are no rows to evaluate on.', 'Hold some back, or write the rows to train on.');
+    throw new Problem('data-empty', 'There are no evaluation rows.', 'Hold some rows back, or write the training rows.');
   requireWritable(out);
   if (!replace && existsSync(out))
-    throw new Problem('folder-not-empty', `'${out}' is there already.`, 'Choose another name, or replace it.');
+    throw new Problem('folder-not-empty', `'${out}' already exists.`, 'Choose another name, or allow replacing it.');
   if (existsSync(out) && paths.some((path) => realpathSync(path) === realpathSync(out)))
-    throw new Problem('request-invalid', `'${out}' is what the rows are read from.`, 'Write them to another file.');
+    throw new Problem('request-invalid', `The rows are read from '${out}'.`, 'Write them to another file.');
   const choice =
     changes.length === 0 ? null : await chooseRows({ paths, changes, split }, followJob('Choosing the rows', port));
   let file: AtomicFile | null = null;

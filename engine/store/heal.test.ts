@@ -83,7 +83,7 @@ test('a damaged page of one table costs the rows on it, and with a backup none',
   const notices = told();
   expect(notices).toHaveLength(1);
   expect(notices[0]).toContain(`step_metrics ${steps}`);
-  expect(notices[0]).toMatch(new RegExp(`Lost: step_metrics ${1200 - steps!}\\.`));
+  expect(notices[0]).toMatch(new RegExp(`Rows lost: step_metrics ${1200 - steps!}\\.`));
   expect(readFileSync(join(damagedFiles()[0]!, 'studio.sqlite')).equals(damaged)).toBe(true);
 
   rmSync(path);
@@ -92,7 +92,7 @@ test('a damaged page of one table costs the rows on it, and with a backup none',
   cpSync(join(folder, 'kept'), backups, { recursive: true, preserveTimestamps: true });
   writeFileSync(path, damaged);
   expect(counted()).toEqual(everything);
-  expect(told()[0]).toMatch(/From the backup \d+-day-[^:]+: step_metrics \d+\. Nothing was lost\./);
+  expect(told()[0]).toMatch(/Rows restored from the backup \d+-day-[^:]+: step_metrics \d+\. Nothing was lost\./);
 });
 
 test('rows written after the backup are kept when the first page is damaged', async () => {
@@ -150,7 +150,7 @@ test('damage that a statement meets is said in words, and healed at the next sta
   expect(store.notices.take()).toHaveLength(1);
   store.close();
   expect(counted()).toEqual(everything);
-  expect(told()[0]).toContain('has been made anew');
+  expect(told()[0]).toContain('has been rebuilt');
 });
 
 test('the log of a process that was killed counts for what is saved, and is kept as it was', () => {
@@ -207,7 +207,7 @@ test.each([0, 100, 4096, 50_000])(
     await backUp();
     writeFileSync(path, readFileSync(path).subarray(0, length));
     expect(counted()).toEqual(everything);
-    expect(told()[0]).toMatch(/Lost: .*what came after the backup/);
+    expect(told()[0]).toMatch(/Rows lost: .*everything added after the backup/);
   },
 );
 

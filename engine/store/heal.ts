@@ -60,7 +60,7 @@ export function heal(dataDir: string, damage: string, notices: Notices): void {
     const check = new Database(fresh);
     try {
       const wrong = checkWhole(check);
-      if (wrong !== null) throw new Error(`the new database is damaged as well: ${wrong}`);
+      if (wrong !== null) throw new Error(`the new database is damaged too: ${wrong}`);
     } finally {
       check.close();
     }
@@ -229,19 +229,19 @@ function describe(
 ): ProblemValue {
   const counts = (of: (table: Saved) => number): string =>
     saved.flatMap((table) => (of(table) > 0 ? [`${table.table} ${of(table)}`] : [])).join(', ') || 'nothing';
-  const uncounted = backup === null ? 'an unknown number' : 'what came after the backup';
+  const uncounted = backup === null ? 'an unknown number' : 'everything added after the backup';
   const lost = saved.flatMap(({ table, lost }) => (lost === 0 ? [] : [`${table} ${lost ?? uncounted}`]));
   const sentences = [
-    `The database ${join(dataDir, fileName)} was damaged (${damage}) and has been made anew from what could be read.`,
+    `The database ${join(dataDir, fileName)} was damaged (${damage}) and has been rebuilt from everything that could be read.`,
     `Rows saved by table: ${counts(({ read }) => read)}.`,
     backup === null
-      ? 'There was no backup to add to them.'
-      : `From the backup ${backup}: ${counts(({ fromBackup }) => fromBackup)}.`,
-    lost.length === 0 ? 'Nothing was lost.' : `Lost: ${lost.join(', ')}.`,
+      ? 'There was no backup to restore more rows from.'
+      : `Rows restored from the backup ${backup}: ${counts(({ fromBackup }) => fromBackup)}.`,
+    lost.length === 0 ? 'Nothing was lost.' : `Rows lost: ${lost.join(', ')}.`,
   ];
   return {
     code: 'store-damaged',
     message: sentences.join(' '),
-    hint: `The damaged files are kept in ${folder}. Models, adapters and exports are files of their own and were not touched. Check the disk.`,
+    hint: `The damaged files are kept in ${folder}. Models, adapters and exports are separate files and were not affected. Check the disk.`,
   };
 }

@@ -106,7 +106,7 @@ export class Store {
     const problem = new Problem(
       'store-damaged',
       `The database ${this.#db.name} is damaged: ${damage}.`,
-      'Let runs end or pause them, then close all windows and commands: at its next start the studio saves what can be read and adds the rest from a backup.',
+      'Pause the runs or let them finish, then close all windows and commands. At its next start the studio recovers what can be read and restores the rest from a backup.',
     );
     this.notices.add(problem.toValue());
     return problem;
@@ -153,11 +153,11 @@ export function openStore(dataDir: string): Store {
   if (Buffer.byteLength(dataDir) > longestDataDir)
     throw new Problem(
       'folder-unwritable',
-      `The path of the data folder ${dataDir} is ${Buffer.byteLength(dataDir)} bytes long; a database can lie in one of at most ${longestDataDir}.`,
-      'Choose a data folder with a shorter path with --data-dir or LOWRANK_HOME; models, data and exports may lie as deep as they do.',
+      `The path of the data folder ${dataDir} is ${Buffer.byteLength(dataDir)} bytes long. It can be at most ${longestDataDir} bytes long, because of the database.`,
+      'Choose a data folder with a shorter path with --data-dir or LOWRANK_HOME. Models, data and exports can stay where they are.',
     );
   if (statSync(path, { throwIfNoEntry: false })?.isFile() === false)
-    throw new Problem('folder-unwritable', `What lies at ${path} is not a file.`, 'Move it away: the database belongs there.');
+    throw new Problem('folder-unwritable', `${path} is not a file.`, 'Move it away, because the database belongs there.');
   try {
     const notices = new Notices(dataDir);
     finishHealing(dataDir, notices);
@@ -177,15 +177,15 @@ export function openStore(dataDir: string): Store {
     if (isDamage(error))
       throw new Problem(
         'store-damaged',
-        `The database ${path} is damaged and could not be healed: ${(error as Error).message}.`,
-        'Move it away to start afresh, or put a copy of the folder "backups" in its place; models, adapters and exports are files beside it.',
+        `The database ${path} is damaged and could not be repaired: ${(error as Error).message}.`,
+        'Move it away to start with a new one, or replace it with a copy from the folder "backups". Models, adapters and exports are separate files.',
         { cause: error },
       );
     if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY'))
       throw new Problem(
         'folder-unwritable',
         `The database ${path} cannot be opened for writing: ${(error as Error).message}.`,
-        'Choose a data folder you may write.',
+        'Choose a writable data folder.',
         { cause: error },
       );
     throw error;
@@ -229,10 +229,10 @@ function examine(path: string, dataDir: string): void {
     if (version > migrations.length)
       throw new Problem(
         'store-newer',
-        `The database ${path} was written by a newer Lowrank Studio (version ${version} of its tables, this one knows ${migrations.length}).`,
+        `The database ${path} was written by a newer Lowrank Studio (its tables have version ${version}, and this studio knows versions up to ${migrations.length}).`,
         'Update Lowrank Studio, or choose another data folder.',
       );
-    if (version === 0 && hasBackups(dataDir)) throw new Damage('it is empty, and was not');
+    if (version === 0 && hasBackups(dataDir)) throw new Damage('it is empty, but backups exist');
     let damage: string | null = null;
     if (existsSync(suspicion(path))) damage = checkWhole(db);
     else if (leftInMidst || statSync(path).size <= alwaysCheckedBytes) damage = checkQuickly(db);

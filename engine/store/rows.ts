@@ -7,7 +7,7 @@ const rowsNamed = 5;
 /** Parses the JSON array in a column. Throws an Error when it holds anything else. */
 export function jsonArray<T>(column: string, text: string): T[] {
   const value = parse(column, text);
-  if (!Array.isArray(value)) throw new Error(`column '${column}' holds no list`);
+  if (!Array.isArray(value)) throw new Error(`column '${column}' does not hold a list`);
   return value as T[];
 }
 
@@ -15,7 +15,7 @@ export function jsonArray<T>(column: string, text: string): T[] {
 export function jsonObject<T>(column: string, text: string): T {
   const value = parse(column, text);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Error(`column '${column}' holds no record`);
+    throw new Error(`column '${column}' does not hold a record`);
   return value as T;
 }
 
@@ -23,7 +23,7 @@ function parse(column: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Error(`column '${column}' holds no JSON`, { cause });
+    throw new Error(`column '${column}' does not hold JSON`, { cause });
   }
 }
 
@@ -52,8 +52,8 @@ export class Rows {
       const count = unread.length === 1 ? 'A row' : `${unread.length} rows`;
       this.#tell({
         code: 'store-damaged',
-        message: `${count} of the table ${table} cannot be read and ${unread.length === 1 ? 'is' : 'are'} left out: ${unread.slice(0, rowsNamed).join('; ')}${more}.`,
-        hint: 'Everything else is there. The folder "backups" in the data folder holds earlier states of the database.',
+        message: `${count} of the table ${table} cannot be read and ${unread.length === 1 ? 'is' : 'are'} not shown: ${unread.slice(0, rowsNamed).join('; ')}${more}.`,
+        hint: 'Everything else is available. The folder "backups" in the data folder holds earlier copies of the database.',
       });
     }
     return found;
@@ -68,7 +68,7 @@ export class Rows {
       throw new Problem(
         'store-damaged',
         `A row of the table ${table} cannot be read: ${this.#describe(table, row, error)}.`,
-        'Everything else is there. The folder "backups" in the data folder holds earlier states of the database.',
+        'Everything else is available. The folder "backups" in the data folder holds earlier copies of the database.',
         { cause: error },
       );
     }

@@ -18,8 +18,8 @@ async function work(): Promise<UpkeepResult> {
     if (!isDamage(error)) return { damage: null, failure: toProblemValue(error) };
     const damage = checkWhole(db);
     if (damage !== null) return { damage, failure: null };
-    const message = `A copy of the database was damaged when it was read again: ${(error as Error).message}.`;
-    const hint = 'The database itself is sound. Check the disk: it may be failing.';
+    const message = `A new backup of the database turned out to be damaged: ${(error as Error).message}.`;
+    const hint = 'The database itself is intact. Check the disk, which may be failing.';
     return { damage: null, failure: { code: 'store-damaged', message, hint } };
   } finally {
     db.close();

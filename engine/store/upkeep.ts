@@ -70,7 +70,7 @@ function runThread(dataDir: string): Promise<UpkeepResult> {
     worker.on('message', (message: UpkeepResult) => (result = message));
     worker.on('error', fail);
     worker.on('exit', () =>
-      result === null ? fail(new Error('the thread of the upkeep ended without a result')) : done(result),
+      result === null ? fail(new Error('the maintenance thread ended without a result')) : done(result),
     );
     worker.unref();
   });

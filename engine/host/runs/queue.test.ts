@@ -102,7 +102,7 @@ test('what waits goes on in its order when the host has died, and so does what t
   expect(runs.order).toEqual([first, third, second]);
   expect(runs.order.map((id) => registry.get(id).state)).toEqual(['running', 'queued', 'queued']);
   expect(started.map(({ out }) => out)).toEqual([registry.get(first).out]);
-  expect(store.log.list(first).map(({ text }) => text)).toContain('The studio ended while the run trained.');
+  expect(store.log.list(first).map(({ text }) => text)).toContain('The studio closed while the run was training.');
   runs.stop(first, true);
   await runs.ended(first);
   expect(registry.get(third).state).toBe('running');
@@ -273,7 +273,7 @@ test('what waits can be given another place; what trains keeps its own', async (
   expect(runs.move(third, 1)).toEqual([first, third, second]);
   expect(orders.at(-1)).toEqual([first, third, second]);
   expect(runs.move(third, 99)).toEqual([first, second, third]);
-  expect(() => runs.move(first, 2)).toThrow('does not wait');
+  expect(() => runs.move(first, 2)).toThrow('is not waiting in the queue');
   expect(() => runs.move('nobody', 1)).toThrow(expect.objectContaining({ code: 'not-found' }));
 });
 

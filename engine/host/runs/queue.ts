@@ -108,7 +108,7 @@ export class RunQueue {
       }
       this.#registry.saveEnding(run.id, endingOf('interrupted'), () => {
         queue.remove(run.id);
-        this.#context.store.log.add(run.id, lineOf('The studio ended before the run had.'));
+        this.#context.store.log.add(run.id, lineOf('The studio closed before the run finished.'));
       });
     }
     this.#pump();
@@ -143,8 +143,8 @@ export class RunQueue {
     if (active === undefined)
       throw new Problem(
         'not-allowed',
-        `The run '${this.#registry.get(id).name}' does not wait.`,
-        'Only a run that waits has a place.',
+        `The run '${this.#registry.get(id).name}' is not waiting in the queue.`,
+        'Only a waiting run can be moved.',
       );
     const others = this.#queue.filter((one) => one !== active);
     others.splice(Math.min(begun + place - 1, others.length), 0, active);
@@ -192,7 +192,7 @@ export class RunQueue {
     requireNoTraining(out);
     if (resume === true) {
       if (previous !== null || holdsRun(out)) return;
-      throw new Problem('checkpoint-missing', `There is no run in ${out} to go on with.`, 'Leave out --resume to start one.');
+      throw new Problem('checkpoint-missing', `There is no run to resume in ${out}.`, 'Omit --resume to start a new run.');
     }
     let content: string[] = [];
     try {
@@ -200,21 +200,21 @@ export class RunQueue {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOTDIR')
-        throw new Problem('folder-not-empty', `${out} is a file.`, 'Choose the name of a new folder.', { cause: error });
+        throw new Problem('folder-not-empty', `${out} is a file.`, 'Choose a new folder.', { cause: error });
       if (code !== 'ENOENT') throw error;
     }
     if (content.length > 0)
       throw new Problem(
         'folder-not-empty',
         `The folder ${out} is not empty.`,
-        'Choose a new folder, or go on with the run in it (--resume).',
+        'Choose a new folder, or resume the run in it (--resume).',
       );
   }
 
   resume(id: string): Run {
     const run = this.#registry.get(id);
     requireEnded(run);
-    if (run.state === 'done') throw new Problem('not-allowed', `The run '${run.name}' is finished.`, 'Start a new one.');
+    if (run.state === 'done') throw new Problem('not-allowed', `The run '${run.name}' has finished.`, 'Start a new run.');
     requireNoTraining(run.out);
     return this.#enqueue(id, {}, this.#context.store.runs.job(id)!, null);
   }
@@ -282,8 +282,8 @@ export class RunQueue {
     if (active === undefined)
       throw new Problem(
         'not-allowed',
-        `The run '${this.#registry.get(id).name}' is not going on.`,
-        'Only a run that does can be paused.',
+        `The run '${this.#registry.get(id).name}' is neither training nor waiting.`,
+        'Only a run that is training or waiting can be paused.',
       );
     // A stop that was asked for before stays one.
     if (active.stop !== null) return;
@@ -319,7 +319,7 @@ export class RunQueue {
 
   /** Begins the next run, now or as soon as that can be stored. */
   #pump(): void {
-    this.#context.unsaved.save('The beginning of the next run', () => this.#begin());
+    this.#context.unsaved.save('The start of the next run', () => this.#begin());
   }
 
   /**
@@ -360,8 +360,8 @@ export class RunQueue {
       });
       next.handle = handle;
       void this.#finish(next, handle);
-      if (next.left !== null) this.#registry.log(run.id, 'The studio ended while the run trained.');
-      this.#registry.log(run.id, resume ? 'Goes on.' : 'Starts.');
+      if (next.left !== null) this.#registry.log(run.id, 'The studio closed while the run was training.');
+      this.#registry.log(run.id, resume ? 'Run resumed.' : 'Run started.');
       store.runs.update(run.id, { process: handle.identity });
       this.#registry.tell(run.id);
     } catch (error) {
@@ -387,7 +387,7 @@ export class RunQueue {
     const known = device === 'cpu' ? [processor()] : this.#devices.forRun(subject);
     if (known !== null) return known;
     active.held = true;
-    this.#registry.show(active.runId, 'Trying the devices');
+    this.#registry.show(active.runId, 'Testing the devices');
     void this.#devices.tryFor(subject).then(
       () => {
         active.held = false;

@@ -125,12 +125,12 @@ export class RunRegistry {
     if (!this.#endings.has(runId)) return;
     const { code, message } = this.#context.unsaved.reasonFor(endOf(runId)) ?? {
       code: 'store-unavailable' as const,
-      message: 'It is tried again.',
+      message: 'Saving is being retried.',
     };
     throw new Problem(
       code,
-      `How the run '${this.get(runId).name}' has ended could not be stored yet: ${message}`,
-      'Free some space on the disk of the data folder, or end what else uses its database; it is then stored within seconds.',
+      `The end of the run '${this.get(runId).name}' could not be saved yet: ${message}`,
+      'Free some space on the disk of the data folder, or close other programs that use its database. The end is then saved within seconds.',
     );
   }
 }
@@ -139,7 +139,7 @@ export class RunRegistry {
 export const isActive = ({ state }: Run): boolean => state === 'running' || state === 'queued';
 
 export function requireEnded(run: Run): void {
-  if (isActive(run)) throw new Problem('not-allowed', `The run '${run.name}' is still going on.`, 'Stop it first.');
+  if (isActive(run)) throw new Problem('not-allowed', `The run '${run.name}' is still active.`, 'Stop it first.');
 }
 
 export const lineOf = (text: string): LogLine => ({ at: Date.now(), text });
