@@ -4,7 +4,7 @@ import type { JobMessage } from '../contract.ts';
 import { type JobProcess, Supervisor } from '../jobs/supervisor.ts';
 import { type HostContext, runReader } from './context.ts';
 
-/** A job that reports so often, and then nothing more. */
+/** Makes a job that reports a number of times and then falls silent. */
 function contextWith(reports: number): HostContext {
   const spawn = (): JobProcess => {
     let exit: (code: number | null, signal: string | null) => void = () => {};

@@ -1,4 +1,4 @@
-/** What exports left behind that were killed with the host is removed by the next one. */
+/** The next host removes what exports left behind when they were killed with their host. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** A host whose disk is really full. */
+/** These tests run a host whose disk is really full. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

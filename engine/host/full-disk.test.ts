@@ -1,4 +1,7 @@
-/** A database on a disk that is really full, with jobs that exist only as their messages; full-disk.long.test.ts has the whole host. */
+/**
+ * These tests put a database on a disk that is really full, with jobs that exist only as messages; full-disk.long.test.ts has
+ * the whole host.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

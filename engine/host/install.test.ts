@@ -75,7 +75,7 @@ describe('LM Studio', () => {
 });
 
 describe('the name of a model in another program', () => {
-  /** What Ollama takes (types/model/name.go). */
+  /** Matches the names that Ollama accepts (types/model/name.go). */
   const valid = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$/;
   async function nameOf(own: string): Promise<string> {
     const models = mkdtempSync(join(root, 'names-'));

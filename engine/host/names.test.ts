@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'lowrank-names-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 }));
 
 const windows = process.platform === 'win32';
-/** One name of each kind that programs stumble over; Windows has no files of some of them. */
+/** Lists one name of each kind that programs stumble over; Windows has no files of some of them. */
 const names = [
   'two  words, a % and 100%25',
   `it's`,

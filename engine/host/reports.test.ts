@@ -1,4 +1,4 @@
-/** What jobs report is stored: with jobs that exist only as their messages. */
+/** What jobs report is stored. The jobs exist only as messages. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ const context: HostContext = { dataDir: folder, cacheDir: folder, store, supervi
 const library = new Library(context);
 const datasets = new Datasets(context);
 const exports = new Exports(context, library, datasets);
-/** The queue of a host with these parts. */
+/** Makes the queue of a host with these parts. */
 const queueOf = (own: HostContext) => {
   const registry = new RunRegistry(own);
   const runner = new LocalRunner(own.supervisor, folder);
@@ -93,7 +93,7 @@ test('the log of a run says what happened, and nothing twice', async () => {
   ]);
 });
 
-/** Every statement fails that writes to the database, as on a full disk. */
+/** Makes every statement fail that writes to the database, as on a full disk. */
 function fillDisk(): () => void {
   const full = () => {
     throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });

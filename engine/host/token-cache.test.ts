@@ -11,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(cacheDir, { recursive: true }));
 
-/** A file of so many bytes that was last used at a time. */
+/** Writes a file of so many bytes that was last used at a given time. */
 function file(name: string, bytes: number, usedAt: number): string {
   mkdirSync(keptRowsFolder(cacheDir), { recursive: true });
   const path = join(keptRowsFolder(cacheDir), name);

@@ -1,4 +1,4 @@
-/** What happens around a host: its log takes no more, another program holds its database, its folder is moved away. */
+/** A host gets into trouble: its log is full, another program holds its database, or its folder is moved away. */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';

@@ -1,4 +1,4 @@
-/** A data set whose files change: what is said, what is refused, and what a new version is. */
+/** The files of a data set change: people are told, runs are refused, and a new version can be made. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

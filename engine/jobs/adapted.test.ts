@@ -1,4 +1,4 @@
-/** An adapter of a chat model with a tokenizer, a template and tokens of its own: every job goes by them, and says so. */
+/** An adapter may bring its own tokenizer, template and tokens: every job uses them, and says so. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ interface Contents {
   readonly template?: boolean;
 }
 
-/** An adapter as PEFT and transformers save it. */
+/** Writes an adapter as PEFT and transformers save it. */
 function adapterFolder({ tokens = false, embedding = tokens, template: own = false }: Contents): string {
   const model = openModel(modelPath);
   const folder = mkdtempSync(join(work, 'adapter-'));

@@ -13,7 +13,7 @@ const golden = join(import.meta.dirname, '../golden/llama-tied');
 const work = mkdtempSync(join(tmpdir(), 'checkpoint-kills-'));
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-/** The number of calls, or null when it was killed. */
+/** Returns the number of calls, or null when the job was killed. */
 async function run(out: string, resume: boolean, at = 0): Promise<number | null> {
   const spec: Extract<JobSpec, { kind: 'train' }> = {
     ...{ kind: 'train', model: { path: join(golden, 'model') }, data: { paths: [join(golden, 'rows.jsonl')] } },

@@ -359,8 +359,7 @@ class ViewedSet {
       const read = () => this.source.read((examples) => facts.add(examples), watch);
       const { unused, repeated, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
       // Clients that wait for a report need not know.
-      if (notKept !== null)
-        logError(`The tokens of ${this.#files.paths.join(', ')} were not cached: ${notKept}.`);
+      if (notKept !== null) logError(`The tokens of ${this.#files.paths.join(', ')} were not cached: ${notKept}.`);
       const prefixes = await this.#prefixes(facts, watch);
       return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes), prefixes };
     } catch (error) {

@@ -1,4 +1,4 @@
-/** That a job's end is certain and said: processes that are halted, hang, linger or run out of memory. */
+/** The end of a job is certain and reported when its process is suspended, hangs, lingers or runs out of memory. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

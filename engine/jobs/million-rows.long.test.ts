@@ -15,7 +15,7 @@ const work = mkdtempSync(join(tmpdir(), 'million-rows-'));
 const path = join(work, 'rows.jsonl');
 const rows = 1_000_000;
 const mostMemory = 1.5e9;
-/** With much else to do on the machine; alone it is a tenth of a second. */
+/** The limit allows for a busy machine; on an idle one it takes a tenth of a second. */
 const longestSilence = 20_000;
 const time = { timeout: 1_800_000 };
 afterAll(() => rmSync(work, { recursive: true }));

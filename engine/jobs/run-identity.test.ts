@@ -1,4 +1,4 @@
-/** What a run that goes on is held to: the day, the files and the tokens it began with. */
+/** A resumed run keeps the date, the files and the tokens that it began with. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ beforeEach(() => {
 afterEach(() => void vi.useRealTimers());
 
 let count = 0;
-/** A small model whose template prints the date; its files can be changed. */
+/** Copies a small model whose template prints the date; its files can be changed. */
 function newModel(): string {
   const folder = join(work, `model-${count++}`);
   cpSync(join(import.meta.dirname, '../../resources/tiny/model'), folder, { recursive: true });
@@ -57,7 +57,7 @@ function newSpec(modelPath: string, changes: Partial<TrainSpec> = {}): TrainSpec
     ...changes,
   };
 }
-/** The same run, asked to go on. */
+/** Returns the same run, to be resumed. */
 const further = (spec: TrainSpec, changes: Partial<TrainSpec> = {}): TrainSpec => ({
   ...spec,
   resume: true,

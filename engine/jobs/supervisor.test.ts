@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import type { JobCommand, JobMessage, JobSpec } from '../contract.ts';
 import { type JobProcess, Supervisor } from './supervisor.ts';
 
-/** A job process that exists only as its messages. */
+/** Is a job process that exists only as messages. */
 class FakeProcess implements JobProcess {
   readonly pid = 1;
   readonly sent: JobCommand[] = [];

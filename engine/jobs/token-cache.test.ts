@@ -45,7 +45,7 @@ const rows = [
 ];
 const data = { paths: [newFile(rows)], evalPaths: [newFile([{ text: 4 }, ...rows.slice(2, 6), chat('Hm, <|end|>?', 'Yes.')])] };
 
-/** A data job of its own, as another process would be. */
+/** Starts a separate data job, as another process would be. */
 async function report(maxLength: number, of: DataAt = data, at = cacheDir): Promise<DataReport> {
   let answer: (request: JobRequest, asker: JobAsker) => unknown = () => null;
   const port = {
@@ -65,7 +65,7 @@ function newRun(changes: Partial<TrainSpec> = {}): TrainSpec {
     ...changes,
   };
 }
-/** What a run leaves, but for times. */
+/** Returns what a run leaves, without times. */
 function left({ out }: TrainSpec): unknown {
   const { startedAt: _, finishedAt: __, ...record } = readRunRecord(out);
   const metrics = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n');

@@ -1,4 +1,7 @@
-/** A training on WebGPU, in a job process of its own, against the same on the processor. The GPU is a software Vulkan, Electron's. */
+/**
+ * A training on WebGPU, in its own job process, is compared with the same one on the processor. The GPU is a software Vulkan,
+ * Electron's.
+ */
 import { fork } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

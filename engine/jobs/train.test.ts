@@ -1,4 +1,7 @@
-/** What a training job leaves, refuses and goes on with; the numbers are checked by engine/training/golden.test.ts. */
+/**
+ * A training job writes its folder, refuses what cannot be trained, and is resumed; engine/training/golden.test.ts checks the
+ * numbers.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -63,7 +66,7 @@ function evaluate(changes: Partial<Extract<JobSpec, { kind: 'evaluate' }>>) {
     portOf(() => false),
   );
 }
-/** What the newest session has said. */
+/** Returns what the newest session has logged. */
 const logged = () => saidIn(spec.out).join('\n');
 
 /** Stops as soon as `stopWhen` holds for the messages so far. */

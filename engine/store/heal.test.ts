@@ -38,7 +38,7 @@ async function backUp(): Promise<void> {
   await backUpDay(db, folder, new Date());
   db.close();
 }
-/** How much there is in the store of the folder. */
+/** Counts what is in the store of the folder. */
 function counted(): Record<string, number> {
   const store = openStore(folder);
   const runs = store.runs.list('p');
@@ -52,7 +52,7 @@ function counted(): Record<string, number> {
   store.close();
   return counts;
 }
-/** What is told after a healing, once. */
+/** Returns what people are told after a healing, once. */
 function told(): string[] {
   const store = openStore(folder);
   const notices = store.notices.take().map(({ message, hint }) => `${message} ${hint}`);

@@ -20,7 +20,7 @@ const full = process.env['LOWRANK_TEST_FULL'] === '1';
 const all = migrations.map((_, index) => index + 1);
 const dump = (version: number) => fileURLToPath(new URL(`../testing/stored-versions/${version}.sql`, import.meta.url));
 
-/** A database as a studio of that version left it. */
+/** Makes a database as a studio of that version left it. */
 function stored(version: number, place = folder): Database.Database {
   const db = new Database(join(place, 'studio.sqlite'));
   db.pragma('journal_mode = WAL');
@@ -55,7 +55,7 @@ function measured({ eval_metrics: losses = [], ...before }: Content): Content {
   }));
   return { measures, ...before, runs };
 }
-/** Whether all that was there is there, with the same values; columns and tables may have come. */
+/** Checks that everything is still there with the same values; columns and tables may have come. */
 function expectKept(before: Content, after: Content): void {
   const versions = after['dataset_versions'];
   for (const [table, rows] of Object.entries('eval_metrics' in after ? before : measured(before))) {
@@ -74,7 +74,7 @@ function expectKept(before: Content, after: Content): void {
   }
 }
 
-/** What a data set held is its first version since there are versions. */
+/** Moves what a data set held to its first version. */
 function expectVersion(row: Record<string, unknown>, versions: Content[string]): void {
   const { train_paths, eval_paths, format, train_rows, eval_rows, hash } = row;
   const version = versions.find(({ dataset_id }) => dataset_id === row['id']);
@@ -86,7 +86,7 @@ function expectVersion(row: Record<string, unknown>, versions: Content[string]):
   );
 }
 
-/** The paths of a run's data stand together since then. */
+/** Puts the paths of a run's data together, as later versions do. */
 function expectJob({ job, ...row }: Record<string, unknown>, now: Record<string, unknown>): void {
   expect(now).toMatchObject(row);
   const { dataPaths, evalPaths = [], ...more } = JSON.parse(job as string) as Record<string, unknown>;

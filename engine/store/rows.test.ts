@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Every column that holds JSON, the list that shows its rows, and how one of them is asked for. */
+/** Lists every column that holds JSON, the list that shows its rows, and how one of them is requested. */
 const cases: [string, string, (store: Store) => readonly unknown[], (store: Store) => unknown][] = [
   ['runs', 'recipe', (store) => store.runs.list('p'), (store) => store.runs.get('r1')],
   ['runs', 'tags', (store) => store.runs.list('p'), (store) => store.runs.byOut('/runs/r1')],
@@ -34,7 +34,7 @@ const cases: [string, string, (store: Store) => readonly unknown[], (store: Stor
   ['memory_measures', 'recipe', (store) => store.memory.of('/models/tiny'), () => null],
 ];
 
-/** What may stand there: no JSON, half of it, and JSON that is something else. */
+/** Lists damaged contents: no JSON, half of it, and JSON that is something else. */
 const nonsense = ['', '{"half": ', 'null', '7', '"text"'];
 
 test.each(cases)('a row of %s with a damaged %s costs that row alone, and is named', (table, column, list, one) => {

@@ -1,4 +1,4 @@
-/** What somebody writes into the folder of a run is stored and told, once, whatever the moment at which it is read. */
+/** Everything written to the folder of a run is stored and sent once, whenever it is read. */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What follows the run in a host that has just started. */
+/** Makes what follows the run in a host that has just started. */
 function newIntake(): Intake {
   const supervisor = new Supervisor(() => {
     throw new Error('no job is started');

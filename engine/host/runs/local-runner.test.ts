@@ -1,4 +1,4 @@
-/** What a host ends of an earlier one, and what it leaves alone. */
+/** A host ends what an earlier host left running, and nothing else. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** What waits survives the host, in its order; with jobs that exist only as their messages, and once with a host that is killed. */
+/** The queue survives its host in its order. The jobs exist only as messages; one test kills a real host. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ beforeEach(() => {
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
 
-/** A host that takes over what is stored. One that was there before has died: nobody asks it any more. */
+/** Makes a host that takes over what is stored. An earlier host has died: nobody asks it any more. */
 function newHost(elsewhere: Runner | null = null) {
   const started: TrainSpec[] = [];
   const orders: (readonly string[])[] = [];
