@@ -3,9 +3,11 @@ import { ignored } from '../labels.ts';
 import type { ChatMessage } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import type { TokenRow } from '../data/row.ts';
+import { thinkingVariables } from '../data/template-inputs.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
+import type { RowSettings } from '../recipe.ts';
 import type { AnsweredRow } from './evaluator.ts';
 
 /** Holds a row as a question, with the tokens that training uses. */
@@ -35,9 +37,21 @@ export async function questionOf({ inputIds, labels, messages }: TokenRow, token
   };
 }
 
+/** Describes how a chat template asks for an answer: with the date that it prints, and for a thought or for none, as the rows of a run did. */
+export interface Asking {
+  readonly day?: Day | undefined;
+  readonly thinking?: RowSettings['thinking'];
+}
+
 /** Encodes a chat prompt: the messages as the model's template writes them, and the beginning of the answer. */
-export async function chatPrompt(messages: readonly ChatMessage[], tokenizer: Tokenizer, day?: Day): Promise<number[]> {
-  return tokenizer.encode(openTemplate(tokenizer, { day }).render(messages, { addGenerationPrompt: true }));
+export async function chatPrompt(
+  messages: readonly ChatMessage[],
+  tokenizer: Tokenizer,
+  { day, thinking = 'row' }: Asking = {},
+): Promise<number[]> {
+  const template = openTemplate(tokenizer, { day });
+  const variables = thinking === 'row' ? {} : thinkingVariables(template, thinking);
+  return tokenizer.encode(template.render(messages, { addGenerationPrompt: true, variables }));
 }
 
 /**
@@ -50,9 +64,9 @@ export async function withShots(
   { messages, file, line }: Pick<TokenRow, 'messages' | 'file' | 'line'>,
   shots: readonly Shot[],
   tokenizer: Tokenizer,
-  day?: Day,
+  asking?: Asking,
 ): Promise<Question> {
-  const asked = messages && (await messagesOf(question, messages, tokenizer, day));
+  const asked = messages && (await messagesOf(question, messages, tokenizer, asking));
   if (asked === null)
     throw new Problem(
       'format-unsupported',
@@ -66,7 +80,7 @@ export async function withShots(
   const examples = turns.filter((shot) => JSON.stringify(shot) !== own);
   const behind = asked.findLastIndex(isSystem) + 1;
   const all = [...asked.slice(0, behind), ...examples.flat(), ...asked.slice(behind)];
-  return { ...question, prompt: await chatPrompt(all, tokenizer, day) };
+  return { ...question, prompt: await chatPrompt(all, tokenizer, asking) };
 }
 
 /** Finds the messages that render to exactly the prompt of the question; returns null when none do. */
@@ -74,12 +88,12 @@ async function messagesOf(
   { prompt }: Question,
   messages: readonly ChatMessage[],
   tokenizer: Tokenizer,
-  day?: Day,
+  asking?: Asking,
 ): Promise<readonly ChatMessage[] | null> {
   for (let count = messages.length - 1; count > 0; count--) {
     if (messages[count]!.role !== 'assistant') continue;
     const asked = messages.slice(0, count);
-    const tokens = await chatPrompt(asked, tokenizer, day);
+    const tokens = await chatPrompt(asked, tokenizer, asking);
     if (tokens.length === prompt.length && tokens.every((token, i) => token === prompt[i])) return asked;
   }
   return null;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -87,6 +87,41 @@ describe('a chat', () => {
     expect((await ask('What colour is a lemon?', { adapters })).text).not.toBe('A lemon is yellow.');
     expect((await ask('What colour is a lemon?', { adapters: [{ path, weight: 0 }] })).text).toBe('A lemon is yellow.');
     expect((await ask('What colour is a lemon?')).text).toBe('A lemon is yellow.');
+  });
+
+  it('asks an adapter for thoughts, or for none, as its run did', async () => {
+    // A model whose template asks in two ways, of which only one is what it has learned.
+    const model = join(work, 'thinking');
+    cpSync(modelPath, model, { recursive: true });
+    const template = join(model, 'chat_template.jinja');
+    const config = join(model, 'tokenizer_config.json');
+    const source = existsSync(template)
+      ? readFileSync(template, 'utf8')
+      : (JSON.parse(readFileSync(config, 'utf8')) as { chat_template: string }).chat_template;
+    writeFileSync(template, `{% if enable_thinking is defined and enable_thinking %}What? {% endif %}${source}`);
+    const run = join(work, 'run');
+    const adapter = newAdapter({ ...defaultRecipe(), rank: 4 }, openModel(modelPath), null);
+    writeAdapter(join(run, 'adapter'), adapter);
+    const record = {
+      ...{ version: 1, base: { path: model, hash: 'a' }, data: { paths: ['/d'], hash: 'b', rows: 3 }, totalSteps: 3 },
+      ...{ trainableParameters: 3, startedAt: '2026-07-15T00:00:00.000Z', evaluation: null },
+    };
+    const other = new Host();
+    const done = runChat({ kind: 'chat', model: { path: model }, cacheDir: join(work, 'cache') }, other);
+    const answered = async (thinking: string) => {
+      writeFileSync(join(run, 'run.json'), JSON.stringify({ ...record, recipe: { rank: 4, thinking } }));
+      const prompt = { messages: [{ role: 'user' as const, content: 'What colour is a lemon?' }] };
+      const adapters = [{ path: join(run, 'adapter'), weight: 1 }];
+      return other.ask<GenerateResult>({ name: 'generate', streamId: 'a', adapters, settings, prompt });
+    };
+    const [row, on, off] = [await answered('row'), await answered('on'), await answered('off')];
+    expect(row.notes).toEqual([]);
+    expect(on.notes).toEqual(['The first adapter was trained with thinking on, and is asked like that.']);
+    expect([row.text, off.text]).toEqual(['A lemon is yellow.', 'A lemon is yellow.']);
+    expect(on.promptTokens.length).toBeGreaterThan(row.promptTokens.length);
+    expect(off.promptTokens).toEqual(row.promptTokens);
+    other.stop();
+    await done;
   });
 
   it('refuses an adapter that is another than was recorded, whether it was read before or not', async () => {

@@ -8,7 +8,7 @@ import { beginningOf } from '../data/plain-text.ts';
 import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
 import { generate } from '../evaluate/generate.ts';
-import { chatPrompt } from '../evaluate/questions.ts';
+import { type Asking, chatPrompt } from '../evaluate/questions.ts';
 import { stampOf } from '../formats/files.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import type { TokenizerSource } from '../models/tokenizer-source.ts';
@@ -17,6 +17,7 @@ import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
 import type { JobAsker, JobPort } from './port.ts';
+import { runOfAdapter } from './run-folder.ts';
 
 type ChatRequest = Extract<JobRequest, { name: 'generate' }>;
 
@@ -34,6 +35,12 @@ export async function runChat(spec: Extract<JobSpec, { kind: 'chat' }>, port: Jo
   await port.untilStopped();
   await chat.end();
   return null;
+}
+
+/** Returns how an adapter is asked: for a thought or for none, as the rows of its run were. Nothing is known of an adapter without a run. */
+function askingOf(adapter: AdapterAt | undefined): Asking {
+  const run = adapter === undefined ? null : runOfAdapter(adapter);
+  return run === null ? {} : { thinking: run.record.recipe.thinking };
 }
 
 class Chat {
@@ -85,7 +92,8 @@ class Chat {
       adapters.map((at) => ({ opened: this.#adapter(at), weight: at.weight })),
     );
     const tokenizer = this.#tokenizerOf(answering.model);
-    const promptTokens = await this.#promptTokens(prompt, answering.model, tokenizer);
+    const asking = askingOf(adapters[0]);
+    const promptTokens = await this.#promptTokens(prompt, answering.model, tokenizer, asking);
     await this.#prepare(answering);
     const answer = await generate(this.#session, {
       promptTokens,
@@ -95,7 +103,9 @@ class Chat {
       onToken: (token, text) => this.#port.send({ type: 'token', streamId, token, text }),
       shouldStop,
     });
-    return { ...answer, notes: answering.notes };
+    const isAsked = 'messages' in prompt && asking.thinking !== undefined && asking.thinking !== 'row';
+    const asked = isAsked ? [`The first adapter was trained with thinking ${asking.thinking}, and is asked like that.`] : [];
+    return { ...answer, notes: [...answering.notes, ...asked] };
   }
 
   /** Switches the adapters in the open session. Adapters that were trained with another vocabulary size need a new session. */
@@ -122,6 +132,7 @@ class Chat {
     prompt: ChatRequest['prompt'],
     { spec }: OpenModel,
     tokenizer: Tokenizer | null,
+    asking: Asking,
   ): Promise<readonly number[]> {
     if ('tokens' in prompt) {
       const size = spec.vocabularySize;
@@ -139,7 +150,7 @@ class Chat {
         `'${this.#model.path}' has no tokenizer, so it cannot read text.`,
         'Use token ids, or a model with a tokenizer.json. transformers can convert a tokenizer.model into one.',
       );
-    if ('messages' in prompt) return chatPrompt(prompt.messages, tokenizer);
+    if ('messages' in prompt) return chatPrompt(prompt.messages, tokenizer, asking);
     const ids = await tokenizer.encode(prompt.text);
     return [...beginningOf(ids, tokenizer), ...ids];
   }

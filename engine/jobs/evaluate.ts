@@ -140,7 +140,7 @@ async function answersTo(
   { model, adapters }: AdaptedModel,
   tokenizer: Tokenizer | null,
   byAnswer: readonly AnswerEvaluator[],
-  { shots = [], maxTokens, cacheDir, day }: EvaluateSpec & { readonly day: string },
+  { shots = [], maxTokens, cacheDir, day, rowSettings }: EvaluateSpec & { readonly day: string },
   port: JobPort,
 ): Promise<{ rows: ReadonlyMap<number, ScoredAnswer>; notes: readonly string[] }> {
   if (tokenizer === null)
@@ -161,7 +161,10 @@ async function answersTo(
       await onRow(answers.size + notes.length, last.size);
       const { index, file, line } = example;
       const alone = await questionOf(example, tokenizer);
-      const asked = alone && shots.length > 0 ? await withShots(alone, example, shots, tokenizer, day) : alone;
+      const asked =
+        alone && shots.length > 0
+          ? await withShots(alone, example, shots, tokenizer, { day, thinking: rowSettings?.thinking ?? 'row' })
+          : alone;
       if (asked === null || asked.prompt.length >= contextLength) {
         const why =
           asked === null
