@@ -42,12 +42,37 @@ function shapeOf(source: Source): Exclude<JsonShape, { kind: 'lines' }> {
   return shape === null || shape.kind === 'lines' ? { kind: 'list' } : shape;
 }
 
-class ListSplitter implements Splitter {
-  readonly #record: JsonRecord;
-  #line: number;
-  #depth: number;
+/** Follows the strings and the depth of JSON, byte by byte. */
+class Nesting {
+  depth: number;
   #inString = false;
   #escaped = false;
+
+  constructor(depth: number) {
+    this.depth = depth;
+  }
+
+  /** Takes a byte and returns true if it lies within a string, otherwise returns false and does nothing. */
+  takesInString(byte: number): boolean {
+    if (!this.#inString) return false;
+    if (this.#escaped) this.#escaped = false;
+    else if (byte === backslash) this.#escaped = true;
+    else if (byte === quote) this.#inString = false;
+    return true;
+  }
+
+  /** Takes a byte outside of strings. */
+  take(byte: number): void {
+    if (byte === quote) this.#inString = true;
+    else if (byte === openBracket || byte === openBrace) this.depth++;
+    else if (byte === closeBracket || byte === closeBrace) this.depth--;
+  }
+}
+
+class ListSplitter implements Splitter {
+  readonly #record: JsonRecord;
+  readonly #nesting: Nesting;
+  #line: number;
   #closed = false;
   /** Says whether the record that is being collected has begun. */
   #started = false;
@@ -57,7 +82,7 @@ class ListSplitter implements Splitter {
   constructor(path: string, from: RecordPlace | null, start: { readonly field: string | null; readonly place: RecordPlace }) {
     this.#record = new JsonRecord(path, inList);
     this.#line = from?.line ?? start.place.line;
-    this.#depth = from === null ? 0 : 1;
+    this.#nesting = new Nesting(from === null ? 0 : 1);
     this.#field = start.field;
   }
 
@@ -70,32 +95,26 @@ class ListSplitter implements Splitter {
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes[at]!;
       if (byte === newline) this.#line++;
-      if (this.#inString) {
-        if (this.#escaped) this.#escaped = false;
-        else if (byte === backslash) this.#escaped = true;
-        else if (byte === quote) this.#inString = false;
-        continue;
-      }
-      const ends = !this.#closed && this.#depth === 1 && (byte === comma || byte === closeBracket || byte === closeBrace);
+      if (this.#nesting.takesInString(byte)) continue;
+      const { depth } = this.#nesting;
+      const ends = !this.#closed && depth === 1 && (byte === comma || byte === closeBracket || byte === closeBrace);
       if (ends) {
         if (this.#started) this.#record.add(bytes.subarray(start, at));
         this.#started = false;
         yield* this.#record.end();
         if (byte !== comma) {
-          this.#depth = 0;
+          this.#nesting.depth = 0;
           this.#closed = true;
         }
         continue;
       }
       // Anything after the list is a record that cannot be read.
-      if (!this.#started && (this.#depth === 1 || this.#closed) && !isBlank(byte)) {
+      if (!this.#started && (depth === 1 || this.#closed) && !isBlank(byte)) {
         this.#started = true;
         this.#record.begin({ line: this.#line, at: before + at });
         start = at;
       }
-      if (byte === quote) this.#inString = true;
-      else if (byte === openBracket || byte === openBrace) this.#depth++;
-      else if (byte === closeBracket || byte === closeBrace) this.#depth--;
+      this.#nesting.take(byte);
     }
     if (this.#started) this.#record.add(bytes.subarray(start));
   }
@@ -132,10 +151,8 @@ class ObjectSplitter implements Splitter {
   readonly #record: JsonRecord;
   /** Says whether a brace at the beginning of a line begins a row even where the previous row never ended. */
   readonly #recovers: boolean;
+  #nesting = new Nesting(0);
   #line: number;
-  #depth = 0;
-  #inString = false;
-  #escaped = false;
   #started = false;
   #beginsLine = true;
 
@@ -159,22 +176,15 @@ class ObjectSplitter implements Splitter {
       if (beginsLine && byte === openBrace && this.#started && this.#recovers) {
         this.#record.add(bytes.subarray(start, at));
         yield* this.#end();
-      } else if (this.#inString) {
-        if (this.#escaped) this.#escaped = false;
-        else if (byte === backslash) this.#escaped = true;
-        else if (byte === quote) this.#inString = false;
-        continue;
-      }
+      } else if (this.#nesting.takesInString(byte)) continue;
       if (!this.#started) {
         if (isBlank(byte) || byte === comma) continue;
         this.#started = true;
         this.#record.begin({ line: this.#line, at: before + at });
         start = at;
       }
-      if (byte === quote) this.#inString = true;
-      else if (byte === openBracket || byte === openBrace) this.#depth++;
-      else if (byte === closeBracket || byte === closeBrace) this.#depth--;
-      if (this.#depth <= 0 && byte === closeBrace) {
+      this.#nesting.take(byte);
+      if (this.#nesting.depth <= 0 && byte === closeBrace) {
         this.#record.add(bytes.subarray(start, at + 1));
         yield* this.#end();
       }
@@ -188,9 +198,7 @@ class ObjectSplitter implements Splitter {
 
   *#end(): Generator<RecordOrProblem> {
     this.#started = false;
-    this.#inString = false;
-    this.#escaped = false;
-    this.#depth = 0;
+    this.#nesting = new Nesting(0);
     yield* this.#record.end();
   }
 }
