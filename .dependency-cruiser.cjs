@@ -23,12 +23,12 @@ module.exports = {
   forbidden: [
     engineOnly(
       'the-ground-floor-imports-nothing',
-      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|nearest-word)\\.ts$)',
+      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word)\\.ts$)',
       [recipe, '^engine/(problem|nearest-word)\\.ts$'],
     ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
       recipe,
-      '^engine/(contract/|(problem|measures)\\.ts$)',
+      '^engine/(contract/|(problem|measures|mapped-text)\\.ts$)',
     ]),
     {
       name: 'the-contract-is-read-whole',
@@ -44,7 +44,7 @@ module.exports = {
     engineOnly('data-knows-models', '^engine/data/', [
       '^engine/(formats|models|data)/',
       recipe,
-      '^engine/(labels|problem|data-files|nearest-word|contract)\\.ts$',
+      '^engine/(labels|problem|data-files|mapped-text|nearest-word|contract)\\.ts$',
     ]),
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
@@ -111,7 +111,7 @@ module.exports = {
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
       recipe,
-      '^engine/(contract|problem|measures|data-files)\\.ts$',
+      '^engine/(contract|problem|measures|data-files|mapped-text)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

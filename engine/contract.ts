@@ -4,6 +4,7 @@
  * (`JobSpec`, `JobCommand`, `JobMessage`). Times are UTC milliseconds; durations are seconds; sizes are bytes. All values are
  * JSON.
  */
+export type { ColumnMapping, MappedText } from './mapped-text.ts';
 export type { Answer, ProblemValue } from './problem.ts';
 export type * from './contract/adapters.ts';
 export type * from './contract/answers.ts';

@@ -1,4 +1,5 @@
 /** Defines data sets and rows: how they are read, checked and shown. */
+import type { ColumnMapping } from '../mapped-text.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { RecipeInput, RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
@@ -13,6 +14,8 @@ export interface VersionFile {
   readonly bytes: number | null;
   /** Holds the SHA-256 of the file. It is null in versions of an earlier studio until their files are hashed. */
   readonly sha256: string | null;
+  /** The folder of texts that was added and that the file is in; left out for a file that was added by itself. */
+  readonly folder?: string;
 }
 /**
  * Identifies a row of a file by its number, from 0, and by a hash of its content in 16 characters, so that it is never mistaken
@@ -42,6 +45,12 @@ export type DataChange =
     }
   /** Leaves out every repetition of an earlier row. */
   | { readonly kind: 'deduplicate' }
+  | {
+      /** Leaves out every row but the first `most` of those with the same value in a column. A row without the column stays. */
+      readonly kind: 'balance';
+      readonly column: string;
+      readonly most: number;
+    }
   | {
       /** Replaces a row, including one that cannot be read. */
       readonly kind: 'edit';
@@ -127,29 +136,28 @@ export interface DataAt extends DataFiles {
   readonly version?: VersionName;
   /** Maps the path of each file to the SHA-256 that the version has for it. A file without one is not compared. */
   readonly hashes?: Readonly<Record<string, string>>;
+  /** The folders of texts that the files were found in when the version was made. */
+  readonly fromFolders?: readonly string[];
 }
 /** Names rows as a job receives them; see `RowsRef`. */
 export interface RowsAt {
   readonly data: DataAt;
   readonly split?: Split;
 }
-/** Lists the fields of a file of rows, so that a person can say what they mean where `format` is null. */
+/** Describes a file of rows before it is added: what it is taken for, and what a person needs to say what its columns mean. */
 export interface DataColumns {
+  /** Null where nobody knows what the columns mean. */
   readonly format: DataFormat | null;
-  /** Suggests what fields with unknown names mean, or is null where no name tells. */
+  /** Says how the format was recognized, or what the rows look like: `there are columns 'instruction' and 'output'`. */
+  readonly reason: string;
+  /** Says how the file is read: `CSV with ';' between the columns question and answer`. */
+  readonly read: string;
+  /** Suggests what columns with unknown names mean, or is null where no name tells. */
   readonly guess: { readonly question: string | null; readonly answer: string | null; readonly system: string | null };
+  /** The columns and what is within them (`meta.answer`), each with the first value that is not empty. */
   readonly columns: readonly { readonly name: string; readonly example: string }[];
-}
-/**
- * Says where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all
- * rows.
- */
-export type MappedText = string | { readonly template: string } | { readonly constant: string };
-/** Says which field holds what. Without a question the answer is plain text. */
-export interface ColumnMapping {
-  readonly question: MappedText | null;
-  readonly answer: MappedText;
-  readonly system: MappedText | null;
+  /** The first rows as the file has them, with long texts cut. */
+  readonly rows: readonly Readonly<Record<string, unknown>>[];
 }
 /** Says how the loss treats a token. */
 export type TokenRole = 'trained' | 'ignored' | 'special' | 'truncated';
@@ -253,11 +261,11 @@ export interface RowView {
   readonly problem: ProblemValue | null;
 }
 /**
- * Says what can be done about the rows that a check lists: leave them out, raise the maximum length, truncate them at the left,
- * train a long one in parts, move the system prompt into the first turn, or find and replace in them.
+ * Says what can be done about what a check found: leave its rows out, raise the maximum length, move the system prompt into the
+ * first turn, find and replace in the rows, say what the columns mean, or read the files again.
  */
 export type Mend =
-  | { readonly kind: 'exclude' | 'cut-left' | 'split' | 'fold-system' | 'replace' }
+  | { readonly kind: 'exclude' | 'fold-system' | 'replace' | 'map' | 'renew' }
   | { readonly kind: 'raise-length'; readonly to: number };
 export interface DataCheck {
   /** Names the check, such as `near-duplicates`. Several findings may share a name, and names will be added. */
@@ -320,6 +328,43 @@ export interface DataReport {
   /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
   readonly changed: readonly string[];
 }
+/** A row as its file has it, with what was written anew in it, before any mapping. */
+export interface SourceRecord {
+  readonly path: string;
+  readonly line: number;
+  /** Null for a row that cannot be read. */
+  readonly value: Readonly<Record<string, unknown>> | null;
+  /** What stands in the file in place of a row that cannot be read, cut where it is long; null where the file is no text. */
+  readonly text: string | null;
+  readonly problem: ProblemValue | null;
+}
+/** A place in a row where a text was found. */
+export interface FoundPlace {
+  readonly split: Split;
+  /** The index of the row, from 0. */
+  readonly row: number;
+  /** Where in the row: `messages.1.content`. */
+  readonly field: string;
+  /** What stands before and after it there, cut where it is long. */
+  readonly before: string;
+  readonly after: string;
+}
+/** Says where a text is in the rows of both splits, to be looked at before it is replaced. */
+export interface FoundText {
+  readonly rows: number;
+  readonly places: number;
+  /** The first places. */
+  readonly first: readonly FoundPlace[];
+}
+/** Counts the values of a column over the rows of both splits. */
+export interface ColumnValues {
+  /** The most frequent values with the number of rows of each, the most frequent first. */
+  readonly values: readonly { readonly value: string; readonly rows: number }[];
+  /** All different values. */
+  readonly different: number;
+  /** Rows that do not have the column. */
+  readonly without: number;
+}
 /** Says how rows are read. */
 export interface ReadingRows {
   /**
@@ -348,6 +393,12 @@ export interface RenderedRows {
   /** Gives the index of the row to continue from, or null at the end of the data. */
   readonly next: number | null;
 }
+/** Holds rows that a person pasted. JSON may be a list of rows, or a row on each line. */
+export interface PastedText {
+  readonly projectId: string;
+  readonly text: string;
+  readonly format: 'json' | 'csv' | 'text';
+}
 /** Describes a JSON Lines or Parquet file that rows were written to. */
 export interface WrittenRows {
   readonly path: string;
@@ -367,6 +418,14 @@ export interface DataRequests {
   'datasets.versions': (p: { id: string }) => readonly VersionDifference[];
   /** Makes any version the present one. */
   'datasets.use': (p: { id: string; versionId: string }) => Dataset;
+  /** Gives a data set another name, which no other one in its project may have. */
+  'datasets.rename': (p: { id: string; name: string }) => Dataset;
+  /** Makes a version with another meaning of the columns; null: what the rows are known by. */
+  'datasets.map': (p: { id: string; mapping: ColumnMapping | null }) => Dataset;
+  /** Makes a version that reads a file or folder at another place, where a person has moved it. */
+  'datasets.relocate': (p: { id: string; from: string; to: string }) => Dataset;
+  /** Copies files of rows, or a text that was pasted, into the folder of the project, and returns where they are now. */
+  'datasets.keep': (p: { projectId: string; paths: readonly string[] } | PastedText) => { paths: readonly string[] };
   'datasets.columns': (p: { path: string }) => DataColumns;
   'datasets.remove': (p: { id: string }) => null;
   /** Returns at most 200 rows as a list shows them. `total` is null until the rows have been read to the end. */
@@ -399,6 +458,10 @@ export interface DataRequests {
    */
   'data.render': (p: { model: ModelRef; offset: number } & RowsRef & ViewingRows) => RenderedRows;
   'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
+  /** Returns one row as its file has it, for a person to see and change. */
+  'data.record': (p: { row: number } & RowsRef) => SourceRecord;
+  'data.occurrences': (p: { data: DataRef; find: string; column?: string }) => FoundText;
+  'data.values': (p: { data: DataRef; column: string }) => ColumnValues;
   /** Writes the rows of a split, with all changes applied, to a JSON Lines file, or to a Parquet file if its name ends with .parquet. */
   'data.write': (p: { out: string; replace?: boolean } & RowsRef) => WrittenRows;
 }

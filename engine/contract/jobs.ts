@@ -3,7 +3,7 @@ import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, OneAdapter } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
-import type { AskedChange, DataAt, DataFiles, LabelledRow, ReadingRows, RowsAt, ViewingRows } from './data.ts';
+import type { AskedChange, DataAt, DataFiles, LabelledRow, ReadingRows, RowsAt, Split, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
 import type { ModelAt } from './models.ts';
@@ -78,7 +78,14 @@ export type JobSpec =
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'columns'; readonly path: string }
   | { readonly kind: 'scan'; readonly data: DataFiles; readonly change?: AskedChange }
+  /** Answers one question about rows as their files have them. */
+  | { readonly kind: 'look'; readonly data: DataAt; readonly question: RowQuestion }
   | ({ readonly kind: 'write-rows'; readonly out: string; readonly replace: boolean } & RowsAt);
+/** Defines a question about rows as their files have them, which takes no model. */
+export type RowQuestion =
+  | { readonly name: 'record'; readonly split: Split; readonly row: number }
+  | { readonly name: 'occurrences'; readonly find: string; readonly column?: string }
+  | { readonly name: 'values'; readonly column: string };
 /** Defines a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data, losses). */
 export type JobCommand =
   | { readonly type: 'start'; readonly spec: JobSpec }

@@ -153,6 +153,30 @@ test('of rows that are the same the first one stays', async () => {
   expect((await read([path], [{ kind: 'deduplicate' }])).map(({ line }) => line)).toEqual([1, 2, 4]);
 });
 
+test('of rows with the same value in a column so many stay, the first of them', async () => {
+  const of = (kind: string | null, id: number) => ({ ...row(1, id), meta: { kind } });
+  const path = rowsFile([
+    of('a', 1),
+    of('a', 2),
+    of('b', 3),
+    of('a', 4),
+    of(null, 5),
+    of(null, 6),
+    of(null, 7),
+    of('b', 8),
+    row(1, 9),
+  ]);
+  const balance = (most: number): DataChange => ({ kind: 'balance', column: 'meta.kind', most });
+  const lines = async (changes: readonly DataChange[]) => (await read([path], changes)).map(({ line }) => line);
+  // What has no value is of no group.
+  expect(await lines([balance(2)])).toEqual([1, 2, 3, 5, 6, 7, 8, 9]);
+  expect(await lines([balance(1)])).toEqual([1, 3, 5, 6, 7, 9]);
+  // A row that is left out before does not count, and what is written anew does.
+  const [first] = (await sourceRows([path], new Set([0]), () => {}))[0]!.rows;
+  expect(await lines([{ kind: 'exclude', files: [{ path, rows: [first!] }] }, balance(1)])).toEqual([2, 3, 5, 6, 7, 9]);
+  expect(await lines([{ kind: 'replace', find: 'b', with: 'a' }, balance(1)])).toEqual([1, 5, 6, 7, 9]);
+});
+
 test('rows that are written anew are read so by everybody, and only these rows', async () => {
   const [a, b] = [rowsFile(many(40)), rowsFile(many(40))];
   appendFileSync(b, '{"input_ids": [1, 2\n');

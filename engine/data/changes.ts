@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DataChange, SourceRow, Split } from '../contract.ts';
 import { sizeOf, sizeOfAll } from '../formats/files.ts';
+import { fieldAt } from '../mapped-text.ts';
 import { Problem } from '../problem.ts';
 import { Column } from './column.ts';
 import { readRecords } from './readers/index.ts';
@@ -91,7 +92,7 @@ export async function chooseRows({ paths, split, changes }: ChosenFrom, watch: R
   const ranks = new Column(Float64Array);
   let hasColumn = false;
   for await (const { path, row, record } of allRecords(paths, watch)) {
-    hasColumn ||= by !== undefined && 'value' in record && Object.hasOwn(record.value, by);
+    hasColumn ||= by !== undefined && 'value' in record && fieldAt(record.value, by) !== undefined;
     const group = divided === null ? null : groupOf(record, by);
     ranks.add(isOut(path, row, record) ? leftOut : group === null ? unmoved : rankOf(divided!.seed, group));
   }
@@ -130,6 +131,8 @@ function outsiders(changes: readonly DataChange[]): IsOut {
         return excluded(change.files);
       case 'deduplicate':
         return repeated(changes);
+      case 'balance':
+        return beyond(change, changes);
       case 'edit':
       case 'replace':
         return [];
@@ -158,6 +161,21 @@ function repeated(changes: readonly DataChange[]): IsOut {
     if (seen.has(hash)) return true;
     seen.add(hash);
     return false;
+  };
+}
+
+/** Every row but the first so many of those with the same value in a column, as they are written by now. */
+function beyond({ column, most }: Extract<DataChange, { kind: 'balance' }>, changes: readonly DataChange[]): IsOut {
+  const rowsOf = new Map<string, number>();
+  const anew = rewritings(changes);
+  return (path, row, read) => {
+    const record = rewrittenRecord(anew, path, row, read);
+    const value = 'value' in record ? fieldAt(record.value, column) : undefined;
+    if (value === undefined || value === null) return false;
+    const key = textOf(value);
+    const rows = 1 + (rowsOf.get(key) ?? 0);
+    rowsOf.set(key, rows);
+    return rows > most;
   };
 }
 
@@ -203,7 +221,7 @@ function heldBack(ranks: Column, { fraction, by }: SplitChange): ReadonlySet<num
  */
 function groupOf(record: RecordOrProblem, by: string | undefined): string | null {
   if (!('value' in record)) return null;
-  const value = by === undefined ? record.value : record.value[by];
+  const value = by === undefined ? record.value : fieldAt(record.value, by);
   // A row without the column forms its own group.
   return value === undefined || value === null ? `row ${textOf(record.value)}` : `value ${textOf(value)}`;
 }

@@ -2,19 +2,36 @@
 import { basename } from 'node:path';
 import type { DataChange, DatasetVersion } from '../contract.ts';
 import { shown } from '../problem.ts';
+import { mappingText } from './mapping.ts';
 
 /** Says in a few words what distinguishes a version from `parent`: `30 of 300 rows held back for evaluation, seed 7`. */
 export function differenceOf(version: DatasetVersion, parent: DatasetVersion | null): string {
   if (parent === null) return 'As it was added';
   const rows = (of: DatasetVersion) => of.trainRows + of.evalRows;
+  const hashes = ({ files }: DatasetVersion) => JSON.stringify(files.map(({ split, sha256 }) => [split, sha256]));
+  if (JSON.stringify(version.files) !== JSON.stringify(parent.files) && hashes(version) === hashes(parent)) {
+    const moved = version.files
+      .filter(({ path }, i) => path !== parent.files[i]?.path)
+      .map(({ folder, path }) => folder ?? path);
+    return `Read at another place: ${[...new Set(moved)].join(', ')}`;
+  }
   if (JSON.stringify(version.files) !== JSON.stringify(parent.files)) {
     const lost = named(parent) - named(version);
     const gone =
       lost === 0 ? '' : `; ${plural(lost)} left out or written anew before ${lost === 1 ? 'is' : 'are'} no longer there`;
     return `Files read again: ${plural(rows(version))}, ${rows(parent)} before${gone}`;
   }
-  const before = new Set(parent.changes.map((change) => JSON.stringify(change)));
-  const made = version.changes.filter((change) => !before.has(JSON.stringify(change)));
+  if (JSON.stringify(version.mapping) !== JSON.stringify(parent.mapping))
+    return version.mapping === null
+      ? 'Columns read by their names'
+      : `Columns mapped: ${shown(mappingText(version.mapping), 160)}`;
+  const before = parent.changes.map((change) => JSON.stringify(change));
+  // The same change may be made again: what was replaced comes back with a row that is written anew.
+  const made = version.changes.filter((change) => {
+    const at = before.indexOf(JSON.stringify(change));
+    if (at >= 0) before.splice(at, 1);
+    return at < 0;
+  });
   return made.map((change) => said(change, version, parent)).join('; ');
 }
 
@@ -42,6 +59,8 @@ function said(change: DataChange, version: DatasetVersion, parent: DatasetVersio
         ? `${quoted(change.find)} taken out${where}`
         : `${quoted(change.find)} replaced by ${quoted(change.with)}${where}`;
     }
+    case 'balance':
+      return `${plural(fewer)} left out: at most ${change.most} with the same ${quoted(change.column)}`;
     case 'deduplicate':
       return `${plural(fewer)} left out that ${fewer === 1 ? 'was' : 'were'} there already`;
   }

@@ -1,27 +1,54 @@
-/** Lists the fields of a file whose format is not recognized, so that a person can say what they mean. */
+/** Lists the columns of a file of rows, so that a person can say what they mean where the format is not recognized. */
 import type { DataColumns } from '../contract.ts';
+import { fieldText } from '../mapped-text.ts';
 import { detectFormat } from './content.ts';
+import { formatReason } from './format-reason.ts';
 import { guessMapping } from './guess-mapping.ts';
-import { fieldText } from './mapping.ts';
-import { readRecords } from './readers/index.ts';
+import { howRead, readRecords } from './readers/index.ts';
 
-/** Limits how many rows are examined. Fields that appear only in later rows are not offered. */
+/** Limits how many rows are examined. Columns that appear only in later rows are not offered. */
 const rowsLookedAt = 50;
+const rowsShown = 5;
 const exampleLength = 200;
+const shownLength = 4000;
+/** Columns that are offered, and how far within one. */
+const mostColumns = 200;
+const deepest = 3;
 
-/** Returns the fields of the first rows with an example of each, and the format, or null where the fields match none. */
+/** Returns the columns of the first rows with an example of each, and the format, or null where the columns match none. */
 export async function columnsOf(path: string): Promise<DataColumns> {
   const examples = new Map<string, string>();
+  const rows: Readonly<Record<string, unknown>>[] = [];
   let format: DataColumns['format'] = null;
-  let rows = 0;
+  let reason = 'no row of the first ones can be read';
+  let read = 0;
   for await (const record of readRecords(path)) {
     if ('value' in record) {
-      format ??= detectFormat(record.value);
-      for (const [name, value] of Object.entries(record.value))
-        if (!examples.get(name)) examples.set(name, fieldText(value).slice(0, exampleLength));
+      const { value } = record;
+      format ??= detectFormat(value);
+      if (rows.length === 0 || (format !== null && detectFormat(rows[0]!) === null)) reason = formatReason(value).why;
+      if (rows.length < rowsShown) rows.push(JSON.parse(JSON.stringify(value, shortened)) as Readonly<Record<string, unknown>>);
+      for (const [name, text] of fieldsIn(value))
+        if (!examples.get(name) && (examples.has(name) || examples.size < mostColumns)) examples.set(name, text);
     }
-    if (++rows === rowsLookedAt) break;
+    if (++read === rowsLookedAt) break;
   }
   const columns = [...examples].map(([name, example]) => ({ name, example }));
-  return { format, guess: guessMapping(columns), columns };
+  return { format, reason, read: await howRead(path), guess: guessMapping(columns), columns, rows };
+}
+
+/** Yields columns and what is within them, with the text of each. */
+function* fieldsIn(row: object, within = '', depth = 1): Generator<readonly [name: string, text: string]> {
+  for (const [key, value] of Object.entries(row) as [string, unknown][]) {
+    const name = `${within}${key}`;
+    yield [name, fieldText(value).slice(0, exampleLength)];
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    if (isObject && depth < deepest) yield* fieldsIn(value, `${name}.`, depth + 1);
+  }
+}
+
+/** Cuts long texts where a row is written as JSON. */
+function shortened(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return String(value);
+  return typeof value === 'string' && value.length > shownLength ? `${value.slice(0, shownLength)}…` : value;
 }

@@ -2,7 +2,7 @@
  * Guesses what fields with unknown names mean. A guess is only a suggestion: it is never applied until a person confirms it.
  */
 import type { DataColumns } from '../contract.ts';
-import { fieldText } from './mapping.ts';
+import { fieldText } from '../mapped-text.ts';
 
 const names = {
   answer: ['answer', 'response', 'reply', 'output', 'completion', 'target', 'label', 'assistant'],

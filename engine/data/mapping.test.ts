@@ -21,16 +21,28 @@ writeFileSync(path, [...rows.map((row) => JSON.stringify(row)), '{"ticket":'].jo
 test('fields of unknown names are found with an example each', async () => {
   expect(await columnsOf(path)).toEqual({
     format: null,
+    reason: "columns are called 'ticket' and 'reply', and nobody has said yet whether they are question and answer",
+    read: 'JSONL',
     guess: { question: 'ticket', answer: 'reply', system: null },
     columns: [
       { name: 'ticket', example: 'Where is my lamp?' },
       { name: 'note', example: 'curt' },
       { name: 'reply', example: '{"intent":"status"}' },
+      { name: 'reply.intent', example: 'status' },
     ],
+    rows,
   });
   const known = join(folder, 'known.jsonl');
   writeFileSync(known, '{"prompt":"a","completion":"b"}\n');
-  expect((await columnsOf(known)).format).toBe('prompt-completion');
+  expect(await columnsOf(known)).toMatchObject({
+    format: 'prompt-completion',
+    reason: "there are columns 'prompt' and 'completion'",
+  });
+  const long = join(folder, 'long.jsonl');
+  writeFileSync(long, `${JSON.stringify({ q: 'x'.repeat(10_000), a: ['y'] })}\n`.repeat(20));
+  const { rows: first } = await columnsOf(long);
+  expect(first).toHaveLength(5);
+  expect(JSON.stringify(first).length).toBeLessThan(25_000);
 });
 
 test('rows are read as what their fields mean, without a copy; rows that lack them are named by the checks', async () => {
@@ -68,6 +80,20 @@ test('a text may be made of several columns, or be the same in all rows', async 
     value: { system: 'Be kind, please.', instruction: 'Where is my lamp? ()', output: '{intent}: {"intent":"status"}' },
   });
   expect(readMapping('text=a=b')).toEqual({ question: null, answer: 'a=b', system: null });
+});
+
+test('what is within a column has a name of its own, unless a column is called so', async () => {
+  const nested = join(folder, 'nested.jsonl');
+  const row = { 'ask.plain': 'whole', ask: { plain: 'within', parts: [{ text: 'first' }] }, meta: { answer: 'yes' } };
+  writeFileSync(nested, `${JSON.stringify(row)}\n{"ask": {}, "meta": {}}\n`);
+  const mapping = readMapping('question={ask.plain} {ask.parts.0.text},answer=meta.answer,system=meta.toString');
+  await expect(collected(readRecords(nested, { mapping }))).rejects.toThrow("has no column 'meta.toString'");
+  const records = await collected(readRecords(nested, { mapping: { ...mapping, system: null } }));
+  expect(records.map((record) => ('value' in record ? record.value : record.problem.message))).toEqual([
+    { instruction: 'whole first', output: 'yes' },
+    expect.stringContaining("the row has no 'ask.plain'") as unknown,
+  ]);
+  expect((await columnsOf(nested)).guess.answer).toBe('meta.answer');
 });
 
 test.each([

@@ -1,5 +1,5 @@
 /** Maps the fields of rows whose format is unknown to a known format, as a person has specified. */
-import type { ColumnMapping, MappedText } from '../contract.ts';
+import { type ColumnMapping, columnsIn, fieldAt, type MappedText, mappedRow } from '../mapped-text.ts';
 import { Problem, type ProblemCode, shown } from '../problem.ts';
 import { nearestWord } from '../nearest-word.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
@@ -9,15 +9,6 @@ type Fields = Readonly<Record<string, unknown>>;
 /** A mapped column that none of the first rows has counts as missing from the file. This is how many rows are examined. */
 const rowsLookedAt = 50;
 const mostNamed = 40;
-const placeholder = /\{\{|\}\}|\{([^{}]*)\}/g;
-
-/** Returns the columns that a text is composed of. */
-export function columnsIn(text: MappedText | null): string[] {
-  if (text === null) return [];
-  if (typeof text === 'string') return [text];
-  if ('constant' in text) return [];
-  return [...text.template.matchAll(placeholder)].flatMap(([, name]) => (name === undefined ? [] : [name]));
-}
 
 /** Reads the records of one file as their mapping specifies. */
 export class MappedRecords {
@@ -40,10 +31,8 @@ export class MappedRecords {
   map(record: RecordOrProblem): RecordOrProblem {
     if (!('value' in record)) return record;
     if (this.#missing.size > 0) {
-      for (const name of Object.keys(record.value)) {
-        this.#missing.delete(name);
-        if (this.#known.size < mostNamed) this.#known.add(name);
-      }
+      for (const name of this.#missing) if (fieldAt(record.value, name) !== undefined) this.#missing.delete(name);
+      for (const name of Object.keys(record.value)) if (this.#known.size < mostNamed) this.#known.add(name);
       if (++this.#rows === rowsLookedAt) this.end();
     }
     const { value, ...place } = record;
@@ -58,7 +47,7 @@ export class MappedRecords {
       return refused('format-unknown', what, hintFor(lacking, names));
     }
     const { question, answer, system } = this.#mapping;
-    const noNumber = [question, answer, system].flatMap(columnsIn).find((name) => hasNoNumber(value[name]));
+    const noNumber = [question, answer, system].flatMap(columnsIn).find((name) => hasNoNumber(fieldAt(value, name)));
     if (noNumber !== undefined)
       return refused('data-invalid', `the row has '${noNumber}' with NaN or Infinity`, 'Write a text or a number there.');
     return { ...record, value: mappedRow(value, this.#mapping) };
@@ -96,33 +85,9 @@ function hintFor(name: string, names: readonly string[]): string {
 function lackingColumn(row: Fields, { question, answer }: ColumnMapping): string | null {
   for (const text of [question, answer]) {
     const columns = columnsIn(text);
-    if (columns.length > 0 && columns.every((name) => !(name in row))) return columns[0]!;
+    if (columns.length > 0 && columns.every((name) => fieldAt(row, name) === undefined)) return columns[0]!;
   }
   return null;
-}
-
-/** Returns a row in the fields of a known format. */
-function mappedRow(row: Fields, { question, answer, system }: ColumnMapping): Fields {
-  if (question === null) return { text: textOf(row, answer) };
-  return {
-    ...(system === null ? {} : { system: textOf(row, system) }),
-    instruction: textOf(row, question),
-    output: textOf(row, answer),
-  };
-}
-
-function textOf(row: Fields, text: MappedText): string {
-  if (typeof text === 'string') return fieldText(row[text]);
-  if ('constant' in text) return text.constant;
-  return text.template.replace(placeholder, (written, name?: string) =>
-    name === undefined ? written.charAt(0) : fieldText(row[name]),
-  );
-}
-
-/** Returns a field as text. A value that is not a text is written as JSON, because an answer may be an object. */
-export function fieldText(value: unknown): string {
-  if (value === null || value === undefined) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** Returns a mapping in the notation that `readMapping` reads: `question=instruction,answer=output`. */

@@ -26,7 +26,8 @@ export interface RowFiles {
  * Returns the files of the requested split, or of the training split where none is named. The documents of a folder are files,
  * and rows held back for evaluation are in the same files as the others.
  */
-export function rowFiles({ data: { paths, evalPaths = [], changes = [], ...more }, split = 'train' }: RowsAt): RowFiles {
+export function rowFiles({ data, split = 'train' }: RowsAt): RowFiles {
+  const { paths, evalPaths = [], changes = [], fromFolders: _, ...more } = data;
   const isDivided = splitOf(changes) !== null;
   if (isDivided && evalPaths.length > 0)
     throw new Problem(
@@ -51,6 +52,13 @@ export function rowFiles({ data: { paths, evalPaths = [], changes = [], ...more 
 /** Returns the files whose content differs from that of the version. `hashes` holds the SHA-256 of each file, in order. */
 export function changedFiles({ paths, hashes: wanted = {} }: RowFiles, hashes: readonly string[]): readonly string[] {
   return paths.filter((path, i) => wanted[path] !== undefined && wanted[path] !== hashes[i]);
+}
+
+/** Returns the texts in the folders that are none of these files: they were added after a version was made. */
+export function newTexts(folders: readonly string[], files: readonly string[]): readonly string[] {
+  const known = new Set(files);
+  // The files of a folder that is gone are reported as missing.
+  return folders.filter((path) => isFolder(path)).flatMap((path) => documentsIn(path).files.filter((file) => !known.has(file)));
 }
 
 /** Says since when files have changed. */

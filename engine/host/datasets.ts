@@ -1,8 +1,9 @@
 /** Manages data sets and their versions, and finds the files of rows that a request names. */
 import { randomUUID } from 'node:crypto';
-import { basename, extname } from 'node:path';
+import { basename, extname, sep } from 'node:path';
 import type {
   AskedChange,
+  ColumnMapping,
   DataAt,
   DataFiles,
   DataRef,
@@ -44,7 +45,10 @@ export class Datasets {
     const dataset: Dataset = {
       id,
       projectId,
-      name: name?.trim() ? requireName(name, 'data set') : shown(basename(first, extname(first)), longestName),
+      name: this.#freeName(
+        projectId,
+        name?.trim() ? requireName(name, 'data set') : shown(basename(first, extname(first)), longestName),
+      ),
       createdAt: version.createdAt,
       version,
     };
@@ -53,12 +57,63 @@ export class Datasets {
     return dataset;
   }
 
+  /** Gives a data set another name, which no other data set of its project may have. */
+  rename(id: string, wanted: string): Dataset {
+    const { store, emit } = this.#context;
+    const dataset = found(store.datasets.get(id), 'data set', id);
+    const name = requireName(wanted, 'data set');
+    if (store.datasets.list(dataset.projectId).some((other) => other.id !== id && other.name === name))
+      throw new Problem('request-invalid', `The project has a data set '${name}' already.`, 'Choose another name.');
+    store.datasets.rename(id, name);
+    emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
+    return { ...dataset, name };
+  }
+
+  /** Returns the wanted name, with a number added if a data set of the project already has it. */
+  #freeName(projectId: string, wanted: string): string {
+    const taken = new Set(this.#context.store.datasets.list(projectId).map(({ name }) => name));
+    let name = wanted;
+    for (let number = 2; taken.has(name); number++) name = `${wanted.slice(0, longestName - ` ${number}`.length)} ${number}`;
+    return name;
+  }
+
   /** Makes what the files of a data set hold now its newest version, unless they have not changed. */
   async addVersion(id: string, asker: Asker): Promise<Dataset> {
     const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
     const { version } = dataset;
-    const scan = await this.#scan(dataFilesOf(version), asker);
+    const scan = await this.#scan(addedFilesOf(version), asker);
     return scan.hash === version.hash ? dataset : this.#putVersion(dataset, scan);
+  }
+
+  /** Makes the next version by another mapping of the columns; null leaves the format to be recognized. */
+  async map(id: string, mapping: ColumnMapping | null, asker: Asker): Promise<Dataset> {
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    if (JSON.stringify(mapping) === JSON.stringify(dataset.version.mapping)) return dataset;
+    const { mapping: _, ...data } = dataFilesOf(dataset.version);
+    const scan = await this.#scan({ ...data, ...(mapping === null ? {} : { mapping }) }, asker);
+    requireSame(scan, dataset.version);
+    const { files } = dataset.version;
+    return this.#putVersion(dataset, { ...scan, files }, mapping);
+  }
+
+  /** Makes the next version by reading a file or folder at another place, where a person has moved it. */
+  async relocate(id: string, { from, to }: { from: string; to: string }, asker: Asker): Promise<Dataset> {
+    requireAbsolute(to);
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    const moved = (path: string): string => {
+      if (path === from) return to;
+      return path.startsWith(from + sep) ? to + path.slice(from.length) : path;
+    };
+    const { paths, evalPaths = [], changes = [], ...data } = addedFilesOf(dataset.version);
+    if (![...paths, ...evalPaths].includes(from))
+      throw new Problem('not-found', `'${dataset.name}' is not made of '${from}'.`, 'Look at its files again.');
+    const movedChanges = changes.map((change) => {
+      if (change.kind === 'edit') return { ...change, path: moved(change.path) };
+      if (change.kind !== 'exclude') return change;
+      return { ...change, files: change.files.map(({ path, rows }) => ({ path: moved(path), rows })) };
+    });
+    const files = { paths: paths.map(moved), evalPaths: evalPaths.map(moved), changes: movedChanges };
+    return this.#putVersion(dataset, await this.#scan({ ...data, ...files }, asker));
   }
 
   /** Makes the next version by one more change to the rows of the present one, whose files must be unchanged. */
@@ -73,11 +128,11 @@ export class Datasets {
         `'${dataset.name}' already has evaluation files: ${at.evalPaths!.join(', ')}.`,
         'Rows can be held back only from a data set without evaluation files.',
       );
-    const { hashes = {}, version: _, ...data } = at;
+    const { hashes: _, version: __, fromFolders: ___, ...data } = at;
     const scan = await this.#scan(data, asker, change);
-    const changed = scan.files.filter(({ path, sha256 }) => hashes[path] !== sha256).map(({ path }) => path);
-    if (changed.length > 0) throw changedProblem(changed, 'the version of the data set was made');
-    return this.#putVersion(dataset, scan);
+    const { files } = found(datasets.version(version.id), 'version of the data set', version.id);
+    requireSame(scan, { files });
+    return this.#putVersion(dataset, { ...scan, files });
   }
 
   /** Goes back to the version that the present one was made of. */
@@ -115,11 +170,11 @@ export class Datasets {
     }));
   }
 
-  #putVersion(dataset: Dataset, scan: DataScan): Dataset {
+  #putVersion(dataset: Dataset, scan: DataScan, mapping = dataset.version.mapping): Dataset {
     const { store, emit } = this.#context;
     const { id: datasetId, version } = dataset;
     const sequence = 1 + Math.max(...store.datasets.versions(datasetId).map((one) => one.sequence));
-    const next = versionOf({ datasetId, sequence, parent: version.sequence, mapping: version.mapping }, scan);
+    const next = versionOf({ datasetId, sequence, parent: version.sequence, mapping }, scan);
     store.datasets.insertVersion(next);
     emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
     return { ...dataset, version: next };
@@ -172,10 +227,29 @@ function dataFilesOf(version: DatasetVersion): DataFiles {
   };
 }
 
+/** Returns the files as a person added them: a folder in place of the texts that were found in it, which may be others by now. */
+function addedFilesOf(version: DatasetVersion): DataFiles {
+  const added = (of: Split) => [
+    ...new Set(version.files.filter(({ split }) => split === of).map(({ path, folder }) => folder ?? path)),
+  ];
+  return { ...dataFilesOf(version), paths: added('train'), evalPaths: added('eval') };
+}
+
+/** Throws a Problem if the scanned files are not those of a version. */
+function requireSame(scan: DataScan, { files }: Pick<DatasetVersion, 'files'>): void {
+  const hashes = new Map(files.map(({ path, sha256 }) => [path, sha256]));
+  const changed = scan.files.filter(({ path, sha256 }) => hashes.get(path) !== sha256).map(({ path }) => path);
+  if (changed.length > 0) throw changedProblem(changed, 'the version of the data set was made');
+}
+
 function versionAt(version: DatasetVersion, dataset: string): DataAt {
   const { id, sequence, files } = version;
   const hashes = files.flatMap(({ path, sha256 }) => (sha256 === null ? [] : [[path, sha256] as const]));
-  return { ...dataFilesOf(version), hashes: Object.fromEntries(hashes), version: { id, sequence, dataset } };
+  const folders = [...new Set(files.flatMap(({ folder }) => folder ?? []))];
+  return {
+    ...{ ...dataFilesOf(version), hashes: Object.fromEntries(hashes), version: { id, sequence, dataset } },
+    ...(folders.length === 0 ? {} : { fromFolders: folders }),
+  };
 }
 
 function requireFiles({ paths, evalPaths = [] }: DataFiles): void {

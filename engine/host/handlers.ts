@@ -1,13 +1,17 @@
 /** Maps every request of the contract to its handler. */
 import type {
+  ColumnValues,
   DataColumns,
   DataRef,
   EngineRequests,
   EvaluateResult,
+  FoundText,
   Handlers,
   Inspection,
   LabelledRow,
   ModelRef,
+  RowQuestion,
+  SourceRecord,
   TokenView,
   WorstRows,
   WrittenRows,
@@ -26,6 +30,7 @@ import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
 import { adapterAt, modelAt, oneAdapter, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
+import { isKeptData, keepData } from './kept-data.ts';
 import type { Library } from './library.ts';
 import type { DataAsker, ModelProcesses } from './model-processes.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
@@ -70,6 +75,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
    */
   const asked = (data: DataRef, asker: Asker, question: string): DataAsker =>
     'versionId' in data ? { ...asker, question, subjectId: store.datasets.version(data.versionId)?.datasetId ?? null } : asker;
+  const look = async <T>(ref: DataRef, question: RowQuestion, asker: Asker): Promise<T> => {
+    const data = await datasets.dataAt(ref, asker);
+    return runReader<T>(context, { kind: 'look', data, question }, data.paths[0]!, { asker });
+  };
 
   return {
     'machine.get': () => devices.get(),
@@ -99,6 +108,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'datasets.undo': ({ id }) => datasets.undo(id),
     'datasets.versions': ({ id }) => datasets.versions(id),
     'datasets.use': ({ id, versionId }) => datasets.use(id, versionId),
+    'datasets.rename': ({ id, name }) => datasets.rename(id, name),
+    'datasets.map': ({ id, mapping }, asker) => datasets.map(id, mapping, asker),
+    'datasets.relocate': ({ id, from, to }, asker) => datasets.relocate(id, { from, to }, asker),
+    'datasets.keep': async (kept) => ({ paths: await keepData(context, kept) }),
     'datasets.columns': ({ path }, asker) => {
       requireAbsolute(path);
       return runReader<DataColumns>(context, { kind: 'columns', path }, path, { asker });
@@ -218,6 +231,9 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       processes.render(at(model), { ...page, data: await datasets.dataAt(data, asker) }, asker),
     'data.report': async ({ model, data, ...of }, asker) =>
       processes.report(at(model), { ...of, data: await datasets.dataAt(data, asker) }, asked(data, asker, 'report')),
+    'data.record': ({ data, split = 'train', row }, asker) => look<SourceRecord>(data, { name: 'record', split, row }, asker),
+    'data.occurrences': ({ data, ...of }, asker) => look<FoundText>(data, { name: 'occurrences', ...of }, asker),
+    'data.values': ({ data, column }, asker) => look<ColumnValues>(data, { name: 'values', column }, asker),
     'data.write': async ({ data, split, out, replace = false }, asker) => {
       requireAbsolute(out);
       const at = await datasets.dataAt(data, asker);
@@ -236,7 +252,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       sample.stop();
       return null;
     },
-    'paths.known': ({ paths }) => store.knownPaths.among(paths),
+    'paths.known': ({ paths }) => [
+      ...store.knownPaths.among(paths),
+      ...paths.filter((path) => isKeptData(context.dataDir, path)),
+    ],
     'notices.take': () => store.notices.take(),
   };
 }

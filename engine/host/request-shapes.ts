@@ -20,6 +20,7 @@ import type {
   MenuCommand,
   ModelRef,
   Params,
+  PastedText,
   Quantization,
   Ref,
   RequestName,
@@ -52,6 +53,7 @@ function kind<T>(name: string, holds: (value: unknown) => boolean): Check<T> {
 
 const text = kind<string>('a text', (value) => typeof value === 'string');
 const flag = kind<boolean>('true or false', (value) => typeof value === 'boolean');
+const notEmpty = kind<string>('a text that is not empty', (value) => typeof value === 'string' && value !== '');
 const number = kind<number>('a number', (value) => typeof value === 'number' && Number.isFinite(value));
 const nothing = kind<unknown>('left out', (value) => value === undefined || value === null || isEmpty(value));
 
@@ -157,11 +159,15 @@ const record = kind<Readonly<Record<string, unknown>>>(
 );
 const replaceChange = object<ChangeOf<DataChange, 'replace'>>({
   ...{ kind: oneOf('replace'), with: text, column: optional(text) },
-  find: kind<string>('a text that is not empty', (value) => typeof value === 'string' && value !== ''),
+  find: notEmpty,
+});
+const balanceChange = object<ChangeOf<DataChange, 'balance'>>({
+  ...{ kind: oneOf('balance'), column: notEmpty, most: integer(1) },
 });
 const change = ofKind<DataChange>({
   split: splitChange,
   deduplicate,
+  balance: balanceChange,
   replace: replaceChange,
   edit: object<ChangeOf<DataChange, 'edit'>>({ kind: oneOf('edit'), path: text, row: sourceRow, value: record }),
   exclude: object<ChangeOf<DataChange, 'exclude'>>({
@@ -172,6 +178,7 @@ const change = ofKind<DataChange>({
 const askedChange = ofKind<AskedChange>({
   split: splitChange,
   deduplicate,
+  balance: balanceChange,
   replace: replaceChange,
   edit: object<ChangeOf<AskedChange, 'edit'>>({
     ...{ kind: oneOf('edit'), split: oneOf('train', 'eval'), row: integer(0), value: record },
@@ -291,6 +298,13 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'datasets.undo': ofId,
   'datasets.versions': ofId,
   'datasets.use': object<ParamsOf<'datasets.use'>>({ id: text, versionId: text }),
+  'datasets.rename': object<ParamsOf<'datasets.rename'>>({ id: text, name: text }),
+  'datasets.map': object<ParamsOf<'datasets.map'>>({ id: text, mapping: or(mapping, null) }),
+  'datasets.relocate': object<ParamsOf<'datasets.relocate'>>({ id: text, from: text, to: text }),
+  'datasets.keep': either(
+    ['text', object<PastedText>({ projectId: text, text, format: oneOf('json', 'csv', 'text') })],
+    ['paths', object<Extract<ParamsOf<'datasets.keep'>, { paths: unknown }>>({ projectId: text, paths: texts })],
+  ),
   'datasets.columns': object<ParamsOf<'datasets.columns'>>({ path: text }),
   'datasets.remove': ofId,
   'runs.list': object<ParamsOf<'runs.list'>>({ projectId: optional(text) }),
@@ -351,6 +365,9 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'data.find': object<ParamsOf<'data.find'>>({ model, ...rows, text, from: integer(0) }),
   'data.render': object<ParamsOf<'data.render'>>({ model, ...rows, ...viewing, offset: integer(0) }),
   'data.report': object<ParamsOf<'data.report'>>({ model, ...rows, ...viewing, maxLength: integer(1) }),
+  'data.record': object<ParamsOf<'data.record'>>({ ...rows, row: integer(0) }),
+  'data.occurrences': object<ParamsOf<'data.occurrences'>>({ data, find: notEmpty, column: optional(text) }),
+  'data.values': object<ParamsOf<'data.values'>>({ data, column: notEmpty }),
   'data.write': object<ParamsOf<'data.write'>>({ ...rows, out: text, replace: optional(flag) }),
   'inspect.path': object<ParamsOf<'inspect.path'>>({ path: text, acceptFields }),
   'sample.start': nothing,

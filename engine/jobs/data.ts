@@ -27,7 +27,7 @@ import { lineOf, rememberingTokenizer, reportOf, viewRow } from '../data/report.
 import { findRows, recordText } from '../data/find-rows.ts';
 import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import { changedFiles, type RowFiles, rowFiles } from '../data/row-files.ts';
+import { changedFiles, newTexts, type RowFiles, rowFiles } from '../data/row-files.ts';
 import type { ReadingPosition, ReadingWatch, RowCache, RowOrProblem, RowReading, RowsSummary } from '../data/row.ts';
 import { RowSource } from '../data/rows.ts';
 import { switchesThinking } from '../data/template-inputs.ts';
@@ -225,6 +225,7 @@ class ModelData {
       files: await howFilesAreRead(rowFiles(request)),
       documentOverlap: longDocuments === 'split' ? documentOverlap : null,
       changed: [...changed, ...(others?.changed ?? [])],
+      newFiles: newTexts(data.fromFolders ?? [], [...data.paths, ...(data.evalPaths ?? [])]),
     });
   }
 

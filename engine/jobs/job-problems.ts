@@ -27,6 +27,7 @@ const processNames: Record<JobSpec['kind'], string> = {
   losses: 'reading of losses',
   columns: 'column reading',
   scan: 'data reading',
+  look: 'Looking at the rows',
   'write-rows': 'row writing',
 };
 

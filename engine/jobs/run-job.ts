@@ -36,6 +36,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./columns.ts')).runColumns(spec);
     case 'scan':
       return (await import('./scan.ts')).runScan(spec, port);
+    case 'look':
+      return (await import('./look.ts')).runLook(spec, port);
     case 'write-rows':
       return (await import('./write-rows.ts')).runWriteRows(spec, port);
   }

@@ -84,7 +84,8 @@ interface Scanned {
 
 async function scan(of: { readonly data: RowFiles; readonly split: Split }, port: Port): Promise<Scanned> {
   const { split } = of;
-  const { paths, ...reading } = rowFiles(of);
+  const { paths, folders = [], ...reading } = rowFiles(of);
+  const folderOf = new Map(folders.flatMap((folder) => folder.files.map((file) => [file, folder.path] as const)));
   const files: VersionFile[] = [];
   let format: DataFormat | null = null;
   let rows = 0;
@@ -97,7 +98,9 @@ async function scan(of: { readonly data: RowFiles; readonly split: Split }, port
         rows++;
         if ('value' in record) format ??= detectFormat(record.value);
       }
-      files.push({ path, split, bytes: sizeOf(path), sha256: hash.digest('hex') });
+      const folder = folderOf.get(path);
+      const within = folder === undefined ? {} : { folder };
+      files.push({ path, split, bytes: sizeOf(path), sha256: hash.digest('hex'), ...within });
     }
   });
   if (rows === 0) throw noRow(paths);

@@ -82,6 +82,9 @@ export class Datasets {
   use({ id, datasetId }: Pick<DatasetVersion, 'id' | 'datasetId'>): void {
     this.#db.prepare('UPDATE datasets SET version_id = ? WHERE id = ?').run(id, datasetId);
   }
+  rename(id: string, name: string): void {
+    this.#db.prepare('UPDATE datasets SET name = ? WHERE id = ?').run(name, id);
+  }
   /** Adds a data set with its first version. */
   insert(dataset: Dataset): void {
     this.#db.transaction(() => {

@@ -138,6 +138,8 @@ export interface SetSurroundings {
   readonly documentOverlap: number | null;
   /** Lists the files that differ from those of the version of the data set. */
   readonly changed: readonly string[];
+  /** Texts that have come into its folders since. */
+  readonly newFiles: readonly string[];
 }
 
 /** Returns a finding in the form in which it is shown to a person. */

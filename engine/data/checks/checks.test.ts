@@ -50,6 +50,7 @@ interface Given {
   readonly maxLength?: number;
   readonly using?: Tokenizer;
   readonly changed?: readonly string[];
+  readonly newFiles?: readonly string[];
   readonly documentOverlap?: number | null;
 }
 let files = 0;
@@ -67,13 +68,11 @@ async function factsOf(rows: readonly object[], using: Tokenizer, folder: string
   return folder === null ? first : read();
 }
 async function checked(rows: readonly object[], given: Given = {}, folder: string | null = null): Promise<DataCheck[]> {
-  const { others, maxLength = 1024, using = tokenizer, changed = [], documentOverlap = null } = given;
+  const { others, maxLength = 1024, using = tokenizer, changed = [], newFiles = [], documentOverlap = null } = given;
   const { facts, ...columns } = await factsOf(rows, using, folder);
   const other = others === undefined ? null : (await factsOf(others, using, folder)).facts;
-  return [
-    ...reportOf(facts, maxLength, { ...columns, tokenizer: using, spec, others: other, changed, files: [], documentOverlap })
-      .checks,
-  ];
+  const surroundings = { ...columns, tokenizer: using, spec, others: other, changed, newFiles, files: [], documentOverlap };
+  return [...reportOf(facts, maxLength, surroundings).checks];
 }
 
 /** Of each check: rows that trip it, which of them it lists, and rows that it has nothing to say of. */
@@ -85,6 +84,7 @@ const cases: readonly (readonly [
   given?: Given & { readonly fineGiven?: Given },
 ])[] = [
   ['changed-files', [chat('a')], [], [chat('a')], { changed: ['/rows.jsonl'], fineGiven: {} }],
+  ['new-files', [chat('a')], [], [chat('a')], { newFiles: ['/texts/new.md'], fineGiven: {} }],
   ['unusable', [chat('a'), { nothing: 1 }], [1], [chat('a')]],
   [
     'template-refuses',
@@ -232,7 +232,10 @@ for (const [name, trips, rows, fine, given = {}] of cases)
   test(`${name} is found where it is and nowhere else`, async () => {
     const folder = join(work, `cache-${files}`);
     const found = await checked(trips, given, folder);
-    expect(found.find((check) => isFound(check, name))).toMatchObject({ rows, count: rows.length });
+    const check = found.find((one) => isFound(one, name))!;
+    expect(check).toMatchObject({ rows, count: rows.length });
+    // Where rows are to be looked at, something can be done about them.
+    if (rows.length > 0 && check.severity !== 'passed') expect(check.mend).not.toBeNull();
     const isTripped = (await checked(fine, given.fineGiven ?? given)).some((check) => isFound(check, name));
     expect(isTripped).toBe(false);
     // What was kept says the same as what was read, but for the name of the file.
@@ -246,7 +249,7 @@ test('every check has rows that trip it, a name of its own, and says why it matt
   expect(checks.map(({ name }) => name).filter((name) => !tried.has(name))).toEqual([]);
   const own = checks.filter(({ name }) => name !== 'no-trained-token' && name !== 'empty-turn').map(({ name }) => name);
   expect(new Set(own).size).toBe(own.length);
-  expect(checks.filter(({ name, why }) => why === '' && !telling.has(name))).toEqual([]);
+  expect(checks.filter(({ why }) => why === '')).toEqual([]);
 });
 
 test('at most ten thousand rows are listed, with the number of all', async () => {
@@ -260,6 +263,13 @@ test('what can be done is told: a longer maximum by its number, and a system tur
   const cut = (await checked(rows, { maxLength: 30 })).find(({ name }) => name === 'truncated')!;
   expect(cut.mend).toEqual({ kind: 'raise-length', to: (await factsOf(rows, tokenizer, null)).facts.longest });
   expect(cut.detail).toMatch(/50 % of the rows.*tokens at their ends are lost.*trained ones among them in 1 of the rows/);
+  // No longer than the model was made for.
+  const longer = (await checked([chat('a', long('word', 5000)), chat('a')], { maxLength: 30 })).find(
+    ({ name }) => name === 'truncated',
+  )!;
+  expect(longer.mend).toEqual({ kind: 'raise-length', to: spec.contextLength });
+  const unknown = await checked([{ nothing: 1 }, chat('a')]);
+  expect(unknown[0]).toMatchObject({ severity: 'blocking', mend: { kind: 'map' } });
   const using = changedTokenizer({ chatTemplate: refusing });
   const refused = await checked([turns(system('s'), user('a'), assistant('b'))], { using });
   expect(refused[0]).toMatchObject({ name: 'template-refuses', severity: 'blocking', mend: { kind: 'fold-system' } });

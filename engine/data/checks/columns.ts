@@ -8,6 +8,7 @@ import type { SetCheck } from './check.ts';
 import { percentOf } from './found-rows.ts';
 import { hashText } from './hash.ts';
 
+const mostFilesNamed = 5;
 const maxColumnsNamed = 40;
 const maxNameLength = 80;
 const maxValueLength = 60;
@@ -57,7 +58,7 @@ export class ColumnValues {
 }
 
 export const changedFiles: SetCheck = {
-  ...{ looksAt: 'set', name: 'changed-files', severity: 'blocking', mend: null },
+  ...{ looksAt: 'set', name: 'changed-files', severity: 'blocking', mend: { kind: 'renew' } },
   why: 'A run says which rows it was trained on; it would be trained on others.',
   ask: ({ changed }) =>
     changed.length === 0
@@ -65,6 +66,18 @@ export const changedFiles: SetCheck = {
       : {
           title: changed.length === 1 ? 'A file has changed' : 'Files have changed',
           detail: `${changedSentence(changed)} What is shown is what is there now. Put it back, or make a new version of the data set.`,
+        },
+};
+
+export const newFiles: SetCheck = {
+  ...{ looksAt: 'set', name: 'new-files', severity: 'note', mend: { kind: 'renew' } },
+  why: 'A version keeps to the files that were there when it was made, so these are not trained on.',
+  ask: ({ newFiles: found }) =>
+    found.length === 0
+      ? null
+      : {
+          title: found.length === 1 ? 'A new text in the folder' : `${found.length} new texts in the folder`,
+          detail: `${found.slice(0, mostFilesNamed).join(', ')}${found.length > mostFilesNamed ? ' and more' : ''} came after this version was made. A new version has them too.`,
         },
 };
 
@@ -79,8 +92,8 @@ export const repeatedValues: SetCheck = {
 };
 
 export const unusedColumns: SetCheck = {
-  ...{ looksAt: 'set', name: 'unused-columns', severity: 'note', mend: null },
-  why: '',
+  ...{ looksAt: 'set', name: 'unused-columns', severity: 'note', mend: { kind: 'map' } },
+  why: 'What is in them is never seen by the model, so an answer that needs it is learned as a guess.',
   ask: ({ unused }) => (unused.length === 0 ? null : { severity: 'passed', ...unusedFinding(unused) }),
 };
 
@@ -101,7 +114,8 @@ function columnList(unused: readonly UnusedColumn[]): string {
 
 /** Says by which formats rows were recognized, and how files were read. */
 export const readAs: SetCheck = {
-  ...{ looksAt: 'set', name: 'read-as', severity: 'note', why: '', mend: null },
+  ...{ looksAt: 'set', name: 'read-as', severity: 'note', mend: { kind: 'map' } },
+  why: 'The same file is another training where its rows are taken for something else.',
   ask: ({ formats, files }) => {
     if (formats.length === 0 && files.length === 0) return null;
     const known = formats.filter(({ name }) => name !== null);

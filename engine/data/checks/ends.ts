@@ -9,7 +9,7 @@ function stopTexts(tokenizer: JudgingTokenizer | null): string[] {
 
 /** Finds turns from which a model does not learn to stop. */
 export const missingEnd: RowCheck = {
-  ...{ looksAt: 'rows', name: 'missing-end', severity: 'warning', mend: null },
+  ...{ looksAt: 'rows', name: 'missing-end', severity: 'warning', mend: { kind: 'exclude' } },
   why: 'A model that never sees an answer end goes on talking.',
   begin: (tokenizer) => {
     const found = new FoundRows();
@@ -42,7 +42,7 @@ export const missingEnd: RowCheck = {
  * them.
  */
 export const untrainedEnd: RowCheck = {
-  ...{ looksAt: 'rows', name: 'untrained-end', severity: 'warning', mend: null },
+  ...{ looksAt: 'rows', name: 'untrained-end', severity: 'warning', mend: { kind: 'exclude' } },
   why: 'A model that is not trained on the token that ends an answer goes on talking.',
   begin: (tokenizer) => {
     const found = new FoundRows();

@@ -6,7 +6,7 @@ import { duplicates, leakage, nearDuplicates, nearLeakage } from './alike.ts';
 import { answersAlike, everythingTrained } from './answers.ts';
 import { controlCharacters, mojibakeText, replacementCharacters } from './characters.ts';
 import type { Check, TextCheck } from './check.ts';
-import { changedFiles, readAs, repeatedValues, unusedColumns } from './columns.ts';
+import { changedFiles, newFiles, readAs, repeatedValues, unusedColumns } from './columns.ts';
 import { missingEnd, paddingEndsTurns, untrainedEnd } from './ends.ts';
 import { languageMix } from './language.ts';
 import { beyondContext, emptiedByCut, lengthOutliers, trainedInParts, truncated } from './length.ts';
@@ -16,7 +16,7 @@ import { emptyTurns, roleOrder } from './turns.ts';
 import { unusable } from './unusable.ts';
 
 export const checks: readonly Check[] = [
-  ...[changedFiles, unusable],
+  ...[changedFiles, newFiles, unusable],
   ...[missingEnd, untrainedEnd, everythingTrained, leftOut, withoutMedia, spelledTokens],
   ...[emptyTurns, roleOrder],
   ...[mojibakeText, replacementCharacters, controlCharacters],

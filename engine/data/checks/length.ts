@@ -5,11 +5,13 @@ import { type FoundRows, percentOf } from './found-rows.ts';
 
 const inTokens = (tokens: number): string => `${tokens.toLocaleString('en-US')} tokens`;
 
-/** Returns the mend that raises the maximum length, where the model has the positions. */
-const raised = ({ facts, isAtLimit }: AskedSet): Mend =>
-  isAtLimit ? { kind: 'exclude' } : { kind: 'raise-length', to: facts.longest };
-const advice = ({ isAtLimit }: AskedSet): string =>
-  isAtLimit ? 'The model has no more positions: shorten' : 'Raise the maximum length or shorten';
+/** Returns the mend that raises the maximum length, up to the context that the model was made for. */
+const raised = ({ facts, maxLength, context }: AskedSet): Mend =>
+  maxLength >= context ? { kind: 'exclude' } : { kind: 'raise-length', to: Math.min(facts.longest, context) };
+const advice = ({ isAtLimit, maxLength, context }: AskedSet): string => {
+  if (isAtLimit) return 'The model has no more positions: shorten';
+  return maxLength >= context ? 'The model was made for no longer ones: shorten' : 'Raise the maximum length or shorten';
+};
 
 /** Returns whether the end of an example is lost. A long document may be trained in parts instead. */
 const isCut = ({ maxLength, documentOverlap }: AskedSet, tokens: number, isDocument: boolean): boolean =>

@@ -66,7 +66,8 @@ export const spelledTokens: RowCheck = {
 
 /** Lists the generation prompts, so that a person sees whether answers are asked for with a thought. */
 export const asks: RowCheck = {
-  ...{ looksAt: 'rows', name: 'asks', severity: 'note', why: '', mend: null },
+  ...{ looksAt: 'rows', name: 'asks', severity: 'note', mend: null },
+  why: 'The model is asked in the same words later, and answers best where it was trained behind just these.',
   begin: () => {
     const turns = new Map<string, number>();
     return {
@@ -89,7 +90,8 @@ export const asks: RowCheck = {
 
 /** Finds rows that are several examples, or would be if not only the last turns were wanted. */
 export const unrolled: RowCheck = {
-  ...{ looksAt: 'rows', name: 'unrolled', severity: 'note', why: '', mend: null },
+  ...{ looksAt: 'rows', name: 'unrolled', severity: 'note', mend: null },
+  why: 'A turn that is trained behind another history than the model sees later is learned for a case that never comes.',
   begin: () => {
     const found = new FoundRows();
     let made = 0;

@@ -30,7 +30,7 @@ export const unusable: SetCheck = {
           const isOfSystem = code === 'template-failed' && /\bsystem\b/i.test(detail);
           return {
             ...{ name, why, found: rows, title: `${rows.counted} cannot be used`, detail },
-            mend: { kind: isOfSystem ? 'fold-system' : 'exclude' },
+            mend: { kind: isOfSystem ? 'fold-system' : code === 'format-unknown' ? 'map' : 'exclude' },
           };
         }),
 };

@@ -51,6 +51,25 @@ export async function howRead(path: string): Promise<string> {
   return [readerOf(source).describe(source), ...source.steps].join(', ');
 }
 
+/** Returns at most `most` bytes of what stands in the file in place of a record; null where the file is no text. */
+export async function recordText(
+  path: string,
+  { at, bytes }: Pick<RecordOrProblem, 'at' | 'bytes'>,
+  most: number,
+): Promise<string | null> {
+  const source = await openSource(path);
+  if (readerOf(source) === parquet) return null;
+  const wanted = Math.min(bytes, most);
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const piece of source.pieces(at)) {
+    parts.push(piece.bytes);
+    length += piece.bytes.length;
+    if (length >= wanted) break;
+  }
+  return Buffer.concat(parts).subarray(0, wanted).toString('utf8').trimEnd();
+}
+
 function readerOf(source: Source): Reader {
   return Object.values(readers).find(({ recognise }) => recognise(source)) ?? jsonLines;
 }

@@ -12,13 +12,13 @@ export function mendLabel(mend: Mend): string {
       return `Set length to ${count(mend.to)}`;
     case 'exclude':
       return 'Leave these out';
-    case 'cut-left':
-      return 'Cut them at the left';
-    case 'split':
-      return 'Train them in parts';
     case 'fold-system':
-      return 'Write the system into the first turn';
+      return 'Write it into the first turn';
     case 'replace':
-      return 'Find and replace';
+      return 'Find and replace…';
+    case 'map':
+      return 'Say what the columns mean…';
+    case 'renew':
+      return 'Make a new version';
   }
 }

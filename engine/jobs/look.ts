@@ -1,0 +1,135 @@
+/** Runs the job `look`, which answers a question about rows as their files have them: no model and no tokenizer is needed. */
+import type { ColumnValues, DataAt, FoundPlace, FoundText, JobSpec, RowQuestion, SourceRecord, Split } from '../contract.ts';
+import { chooseRows } from '../data/changes.ts';
+import { readRecords, recordText } from '../data/readers/index.ts';
+import type { RecordOrProblem } from '../data/readers/reader.ts';
+import { textOf } from '../data/record-hash.ts';
+import { rewriteOf, rewritings } from '../data/rewriting.ts';
+import { rowFiles } from '../data/row-files.ts';
+import { fieldAt } from '../mapped-text.ts';
+import { Problem } from '../problem.ts';
+import type { JobPort } from './port.ts';
+import { followFile, followJob } from './reading.ts';
+
+type Port = Pick<JobPort, 'send' | 'stopRequested'>;
+
+const mostPlaces = 50;
+const mostValues = 200;
+/** Characters that are shown on each side of a text that was found, of a value, and of a row that cannot be read. */
+const aroundPlace = 60;
+const longestValue = 120;
+const longestText = 20_000;
+
+export async function runLook(
+  { data, question }: Extract<JobSpec, { kind: 'look' }>,
+  port: Port,
+): Promise<SourceRecord | FoundText | ColumnValues> {
+  switch (question.name) {
+    case 'record':
+      return theRecord(data, question, port);
+    case 'occurrences':
+      return findText(data, question, port);
+    case 'values':
+      return valuesOf(data, question.column, port);
+  }
+}
+
+interface TakenRecord {
+  readonly path: string;
+  /** The number of the row among those of the split, from 0. */
+  readonly row: number;
+  readonly record: RecordOrProblem;
+}
+
+/** Yields the rows of a split that are taken, each with what was written anew in it, without any mapping. */
+async function* takenRecords(data: DataAt, split: Split, port: Port): AsyncGenerator<TakenRecord> {
+  const { paths, changes = [] } = rowFiles({ data, split });
+  const choice =
+    changes.length === 0 || paths.length === 0
+      ? null
+      : await chooseRows({ paths, changes, split }, followJob('Choosing the rows', port));
+  let [number, row] = [0, 0];
+  for (const path of paths) {
+    const follow = followFile('Reading the rows', path, port);
+    for await (const record of readRecords(path, rewriteOf(rewritings(changes), path))) {
+      follow(record);
+      if (choice === null || choice.has(number++)) yield { path, row: row++, record };
+    }
+  }
+}
+
+async function theRecord(
+  data: DataAt,
+  { split, row: wanted }: Extract<RowQuestion, { name: 'record' }>,
+  port: Port,
+): Promise<SourceRecord> {
+  for await (const { path, row, record } of takenRecords(data, split, port)) {
+    if (row !== wanted) continue;
+    const { line } = record;
+    if ('value' in record) return { path, line, value: record.value, text: null, problem: null };
+    return { path, line, value: null, text: await recordText(path, record, longestText), problem: record.problem };
+  }
+  throw new Problem('not-found', `There is no row ${wanted + 1}.`, 'Look at the rows again: the files may have changed.');
+}
+
+async function findText(
+  data: DataAt,
+  { find, column }: Extract<RowQuestion, { name: 'occurrences' }>,
+  port: Port,
+): Promise<FoundText> {
+  const first: FoundPlace[] = [];
+  let [rows, places] = [0, 0];
+  for (const split of ['train', 'eval'] as const)
+    for await (const { row, record } of takenRecords(data, split, port)) {
+      if (!('value' in record)) continue;
+      const before = places;
+      for (const [field, text] of textsIn(column === undefined ? record.value : record.value[column], column ?? ''))
+        for (let at = text.indexOf(find); at >= 0; at = text.indexOf(find, at + find.length)) {
+          places++;
+          const end = at + find.length;
+          if (first.length < mostPlaces)
+            first.push({
+              ...{ split, row, field },
+              before: cutBefore(text.slice(0, at)),
+              after: cutAfter(text.slice(end)),
+            });
+        }
+      if (places > before) rows++;
+    }
+  return { rows, places, first };
+}
+
+/** Yields the texts in a value with where each is in it. */
+function* textsIn(value: unknown, field: string): Generator<readonly [field: string, text: string]> {
+  if (typeof value === 'string') yield [field, value];
+  else if (typeof value === 'object' && value !== null)
+    for (const [name, one] of Object.entries(value)) yield* textsIn(one, field === '' ? name : `${field}.${name}`);
+}
+
+function cutBefore(text: string): string {
+  return text.length <= aroundPlace ? text : `…${text.slice(-aroundPlace)}`.toWellFormed();
+}
+
+function cutAfter(text: string): string {
+  return text.length <= aroundPlace ? text : `${text.slice(0, aroundPlace)}…`.toWellFormed();
+}
+
+async function valuesOf(data: DataAt, column: string, port: Port): Promise<ColumnValues> {
+  const rows = new Map<string, number>();
+  let without = 0;
+  for (const split of ['train', 'eval'] as const)
+    for await (const { record } of takenRecords(data, split, port)) {
+      if (!('value' in record)) continue;
+      const value = fieldAt(record.value, column);
+      if (value === undefined || value === null) without++;
+      else {
+        const text = typeof value === 'string' ? value : textOf(value);
+        rows.set(text, (rows.get(text) ?? 0) + 1);
+      }
+    }
+  const values = [...rows]
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, mostValues)
+    .map(([value, count]) => ({ value: value.slice(0, longestValue).toWellFormed(), rows: count }));
+  return { values, different: rows.size, without };
+}
