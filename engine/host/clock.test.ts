@@ -57,8 +57,8 @@ test('a clock that jumps changes no order and no duration', async () => {
       // The two that were kept are the last ones written, not those of the latest time.
       expect((await client.request('runs.checkpoints', { id })).map(({ step }) => step)).toEqual([4, 6]);
       const log = (await client.request('runs.log', { id })).map(({ text }) => text);
-      expect(log.filter((text) => /^Starts|checkpoint saved|^Done/.test(text)).map((text) => text.slice(0, 7))).toEqual([
-        ...['Run started.', 'Step 2:', 'Step 4:', 'Step 6:', 'Done at'],
+      expect(log.filter((text) => /^Run started|checkpoint saved|^Done/.test(text)).map((text) => text.slice(0, 7))).toEqual([
+        ...['Run sta', 'Step 2:', 'Step 4:', 'Step 6:', 'Done at'],
       ]);
     }
     const versions = await client.request('adapters.list', { projectId });

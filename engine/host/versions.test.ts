@@ -170,7 +170,7 @@ test(
     expect((await client.request('datasets.undo', { id })).version).toEqual(version);
     expect((await client.request('datasets.undo', { id })).version).toEqual(added);
     expect((await client.request('datasets.list', { projectId })).find((one) => one.id === id)!.version).toEqual(added);
-    await expect(client.request('datasets.undo', { id })).rejects.toThrow('as it was added');
+    await expect(client.request('datasets.undo', { id })).rejects.toThrow('has not been changed');
     // What was taken back is still there, and a change goes on from where one is.
     expect((await change({ kind: 'deduplicate' })).version).toMatchObject({
       sequence: 4,
@@ -188,7 +188,7 @@ test(
       "'a' replaced by 'b'",
       expect.stringMatching(/^Row \d+ of one-file\.jsonl written anew$/) as unknown,
     ]);
-    await expect(change({ kind: 'exclude', split: 'train', rows: [15] })).rejects.toThrow('not there');
+    await expect(change({ kind: 'exclude', split: 'train', rows: [15] })).rejects.toThrow('do not exist');
     rowsFile('one-file.jsonl', [ids(1, 2, 3), ids(4, 5, 6)]);
     await expect(change({ kind: 'deduplicate' })).rejects.toMatchObject({ code: 'data-changed' });
   },

@@ -134,6 +134,6 @@ function requireSameTokens({ versions }: RunRecord, before: DataRecord, now: Dat
   throw new Problem(
     'request-invalid',
     `The same files now give ${what}: ${now.paths.join(', ')}.`,
-    'Skip bad rows as before and use the same version of the studio, or start a new run from the adapter of the last checkpoint.',
+    'Skip bad rows and hold rows back as before, use the same version of the studio, or start a new run from the adapter of the last checkpoint.',
   );
 }

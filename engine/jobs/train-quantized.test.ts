@@ -55,7 +55,7 @@ it.each(['4bit', '8bit'])('learns on a base in %s and resumes to the same bits',
   await expect(run(cut, { resume: true })).resolves.toBeDefined();
   expect(bytes(cut)).toEqual(bytes(whole));
   const other = run(cut, { resume: true, recipe: { ...recipe, baseQuantization: 'none' } });
-  await expect(other).rejects.toThrow("another 'baseQuantization'");
+  await expect(other).rejects.toThrow("different 'baseQuantization'");
 });
 
 it('begins closer to the base that was not rounded with loftq', async () => {

@@ -110,7 +110,14 @@ const goodRow = { input_ids: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
 describe('a run', () => {
   it('leaves adapter, metrics, record and checkpoints, and says what it does', async () => {
     const result = await run();
-    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'events.jsonl', 'metrics.jsonl', 'run.json']);
+    expect(readdirSync(spec.out).sort()).toEqual([
+      'adapter',
+      'checkpoints',
+      'evaluation-rows.json',
+      'events.jsonl',
+      'metrics.jsonl',
+      'run.json',
+    ]);
     expect(readdirSync(join(spec.out, 'checkpoints')).sort()).toEqual(['step-000002', 'step-000004']);
     const rows = metrics();
     expect(rows.map((row) => ('evalLoss' in row ? `eval ${row.step}` : row.step))).toEqual([
@@ -451,7 +458,14 @@ describe('resuming', () => {
     mkdirSync(spec.out);
     writeFileSync(join(spec.out, 'run.json.partial-1-a'), '{');
     await run();
-    expect(readdirSync(spec.out).sort()).toEqual(['adapter', 'checkpoints', 'events.jsonl', 'metrics.jsonl', 'run.json']);
+    expect(readdirSync(spec.out).sort()).toEqual([
+      'adapter',
+      'checkpoints',
+      'evaluation-rows.json',
+      'events.jsonl',
+      'metrics.jsonl',
+      'run.json',
+    ]);
   });
 
   it('goes further than planned when asked to', async () => {
