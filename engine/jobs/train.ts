@@ -4,6 +4,7 @@ import { describeAdapter, writeAdapter } from '../adapters/folder.ts';
 import { plainAdapter } from '../adapters/plain.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
+import { LearningWatch } from '../training/learning-watch.ts';
 import { saveCheckpoint } from '../training/checkpoint.ts';
 import { lossesByRow } from '../training/evaluation.ts';
 import { train } from '../training/loop.ts';
@@ -91,6 +92,7 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
     openSession,
   });
   const reports = new TrainReports(port, folder, run.totalSteps);
+  const watch = new LearningWatch(model.spec.vocabularySize);
   const evalExamples = evaluation?.prepared.examples ?? [];
   let seconds = start.seconds;
   try {
@@ -108,6 +110,8 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
       onStep: (row) => {
         seconds += row.seconds;
         reports.step(row);
+        const notice = watch.step(row);
+        if (notice !== null) folder.log(notice);
       },
       onEvaluating: (done) => reports.evaluating(done, evalExamples.length),
       onEvaluation: (row, losses) => {
