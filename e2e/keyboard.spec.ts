@@ -24,7 +24,7 @@ test('from files of one’s own to a comparison without a mouse', async ({ studi
   // Data whose fields nobody knows: their meaning is guessed, and asked for.
   await studio.answerDialogs([rows]);
   await page.keyboard.press('Control+i');
-  const question = page.getByRole('dialog', { name: 'What do these fields mean?' });
+  const question = page.getByRole('dialog', { name: 'Import data' });
   await expect(question.getByRole('combobox', { name: 'Answer, which is trained' })).toHaveText(/our_reply/);
   await tabTo(page, question.getByRole('button', { name: 'Import' }));
   await page.keyboard.press('Enter');

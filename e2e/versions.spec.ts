@@ -27,7 +27,8 @@ test('rows of one file are held back and left out in the window, and a version i
   await page.getByLabel('Seed').fill('7');
   await page.getByRole('button', { name: 'Hold 12 rows back' }).click();
   await expect(page.getByText('49 rows to train, 12 to evaluate')).toBeVisible();
-  await expect(page.getByText('12 of 61 rows held back for evaluation, seed 7')).toBeVisible();
+  const panel = page.getByRole('region', { name: 'Checks and statistics' });
+  await expect(panel.getByText('12 of 61 rows held back for evaluation, seed 7')).toBeVisible();
   await expect(page.getByText('No rows to evaluate on')).toBeHidden();
   await page.getByRole('radio', { name: 'Evaluate' }).click();
   await expect(page.getByRole('listbox', { name: 'Rows', exact: true }).getByRole('option')).toHaveCount(12);
@@ -36,7 +37,7 @@ test('rows of one file are held back and left out in the window, and a version i
   await page.getByRole('button', { name: 'Leave this row out' }).click();
   await expect(page.getByText('48 rows to train, 12 to evaluate')).toBeVisible();
   await expect(page.getByText('Every row can be used')).toBeVisible();
-  await page.getByRole('button', { name: 'Undo' }).click();
+  await panel.getByRole('button', { name: 'Undo' }).click();
   await expect(page.getByText('49 rows to train, 12 to evaluate')).toBeVisible();
   await page.getByRole('button', { name: 'Use' }).first().click();
   await expect(page.getByText('48 rows to train, 12 to evaluate')).toBeVisible();

@@ -64,12 +64,15 @@ test('what is dropped on the window is opened, and the menu does what the palett
     await session.send('Input.dispatchDragEvent', { type: 'drop', ...at });
   };
   await drop([join(rows, 'train.jsonl'), join(rows, 'eval.jsonl')]);
+  const importing = page.getByRole('dialog', { name: 'Import data' });
+  await expect(importing.getByText(/^Chat messages: 'messages' holds lists/)).toHaveCount(2);
+  await importing.getByRole('button', { name: 'Import', exact: true }).click();
   await expect(page.getByRole('heading', { name: 'json-orders', level: 1 })).toBeVisible();
   await expect(page.getByText('64 rows to train, 16 to evaluate')).toBeVisible();
   await drop([join(rows, 'eval.jsonl'), join(rows, 'train.jsonl')]);
-  const known = page.getByRole('dialog', { name: 'These files are in the project already' });
-  await known.getByRole('button', { name: 'Open it' }).click();
-  await expect(known).toBeHidden();
+  await expect(importing.getByText(/was made of just these files/)).toBeVisible();
+  await importing.getByRole('button', { name: 'Open it' }).click();
+  await expect(importing).toBeHidden();
   await drop([model]);
   await expect(page.getByRole('option', { name: /tiny llama/ })).toBeVisible();
 

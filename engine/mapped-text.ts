@@ -1,9 +1,12 @@
 /**
- * Makes texts of the columns of a row, by what a person has said that these mean. The window shows with it what a mapping comes to while it
- * is typed, and the engine reads rows with it, so that the two cannot differ.
+ * Makes texts of the columns of a row, as a mapping says. The window shows with it what a mapping produces while it is typed, and
+ * the engine reads rows with it, so that the two cannot differ.
  */
 
-/** Where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all rows. */
+/**
+ * Says where a text comes from: a column by its name, a template such as `{title}: {body}`, or a text that is the same in all
+ * rows.
+ */
 export type MappedText = string | { readonly template: string } | { readonly constant: string };
 /** Says which column holds what. Without a question the answer is plain text. */
 export interface ColumnMapping {
@@ -25,8 +28,8 @@ export function columnsIn(text: MappedText | null): string[] {
 }
 
 /**
- * Returns what a row has under a name: in the column of that name, or else within a column, as `meta.answer` and `choices.0.text` say. It is
- * undefined where there is nothing.
+ * Returns the value of the column of that name, or else of the field within a column that the name leads to, as in `meta.answer`
+ * and `choices.0.text`. Returns undefined if there is neither.
  */
 export function fieldAt(row: Fields, name: string): unknown {
   if (Object.hasOwn(row, name)) return row[name];
@@ -56,7 +59,7 @@ function textOf(row: Fields, text: MappedText): string {
   );
 }
 
-/** Returns a field as text; what is no text is written as JSON, because an answer may be an object. */
+/** Returns a field as text. A value that is not a text is written as JSON, because an answer may be an object. */
 export function fieldText(value: unknown): string {
   if (value === null || value === undefined) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);

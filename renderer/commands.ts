@@ -63,6 +63,20 @@ export const commands: readonly Command[] = [
     action: (studio) => () => void studio.importData(),
   },
   {
+    id: 'import-folder',
+    title: 'Import a folder of texts…',
+    group: 'Create',
+    shortcut: null,
+    action: (studio) => () => void studio.importData('folder'),
+  },
+  {
+    id: 'paste-rows',
+    title: 'Paste rows…',
+    group: 'Create',
+    shortcut: null,
+    action: (studio) => () => (studio.pasting = true),
+  },
+  {
     id: 'new-project',
     title: 'New project',
     group: 'Create',
@@ -106,10 +120,14 @@ export const commands: readonly Command[] = [
   },
   {
     id: 'undo',
-    title: 'Undo the last removal',
+    title: 'Undo',
     group: 'Window',
     shortcut: 'Mod+Z',
-    action: (studio) => (studio.notices.items.some((item) => item.undo !== null) ? () => studio.notices.undoLast() : null),
+    // What a notice offers is the last thing that was done; the screen may go back further.
+    action: (studio) =>
+      studio.notices.items.some((item) => item.undo !== null)
+        ? () => studio.notices.undoLast()
+        : (studio.offered.get('undo') ?? null),
   },
   { id: 'back', title: 'Back', group: 'Go to', shortcut: 'Alt+ArrowLeft', action: (studio) => () => studio.router.back() },
   {
@@ -173,9 +191,15 @@ export function shortcutOf(id: string): string | null {
 }
 
 export function runCommand(studio: Studio, id: string): void {
+  if (isAsking()) return;
   const run = /^run:(.+)$/.exec(id)?.[1];
   if (run !== undefined) studio.router.go('run', { id: run });
   else commands.find((command) => command.id === id)?.action(studio)?.();
+}
+
+/** Returns whether a question is open over the screen: what lies beneath it must not go on. */
+function isAsking(): boolean {
+  return document.querySelector('.dialog:not(.palette)') !== null;
 }
 
 /** Runs the command that a key press means, and returns whether there is one. */
@@ -184,6 +208,8 @@ export function runShortcut(studio: Studio, event: KeyboardEvent): boolean {
   // Undoing what was typed is left to the field that has the focus.
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
   if (command === undefined || (command.id === 'undo' && typing)) return false;
+  // Not even the menu takes the keys then.
+  if (isAsking()) return true;
   const action = command.action(studio);
   if (action === null) return false;
   action();

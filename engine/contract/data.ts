@@ -14,7 +14,7 @@ export interface VersionFile {
   readonly bytes: number | null;
   /** Holds the SHA-256 of the file. It is null in versions of an earlier studio until their files are hashed. */
   readonly sha256: string | null;
-  /** The folder of texts that was added and that the file is in; left out for a file that was added by itself. */
+  /** Names the folder of texts that was added and holds the file. It is left out for a file that was added by itself. */
   readonly folder?: string;
 }
 /**
@@ -136,7 +136,7 @@ export interface DataAt extends DataFiles {
   readonly version?: VersionName;
   /** Maps the path of each file to the SHA-256 that the version has for it. A file without one is not compared. */
   readonly hashes?: Readonly<Record<string, string>>;
-  /** The folders of texts that the files were found in when the version was made. */
+  /** Lists the folders of texts that the files were found in when the version was made. */
   readonly fromFolders?: readonly string[];
 }
 /** Names rows as a job receives them; see `RowsRef`. */
@@ -146,7 +146,7 @@ export interface RowsAt {
 }
 /** Describes a file of rows before it is added: what it is taken for, and what a person needs to say what its columns mean. */
 export interface DataColumns {
-  /** Null where nobody knows what the columns mean. */
+  /** Is null if the columns match no known format. */
   readonly format: DataFormat | null;
   /** Says how the format was recognized, or what the rows look like: `there are columns 'instruction' and 'output'`. */
   readonly reason: string;
@@ -154,9 +154,9 @@ export interface DataColumns {
   readonly read: string;
   /** Suggests what columns with unknown names mean, or is null where no name tells. */
   readonly guess: { readonly question: string | null; readonly answer: string | null; readonly system: string | null };
-  /** The columns and what is within them (`meta.answer`), each with the first value that is not empty. */
+  /** Lists the columns and the fields within them (`meta.answer`), each with its first value that is not empty. */
   readonly columns: readonly { readonly name: string; readonly example: string }[];
-  /** The first rows as the file has them, with long texts cut. */
+  /** Holds the first rows as the file has them, with long texts truncated. */
   readonly rows: readonly Readonly<Record<string, unknown>>[];
 }
 /** Says how the loss treats a token. */
@@ -265,7 +265,9 @@ export interface RowView {
  * first turn, find and replace in the rows, say what the columns mean, or read the files again.
  */
 export type Mend =
-  | { readonly kind: 'exclude' | 'fold-system' | 'replace' | 'map' | 'renew' }
+  | { readonly kind: 'exclude' | 'fold-system' | 'map' | 'renew' }
+  /** `find` is the first text that was found. */
+  | { readonly kind: 'replace'; readonly find?: string }
   | { readonly kind: 'raise-length'; readonly to: number };
 export interface DataCheck {
   /** Names the check, such as `near-duplicates`. Several findings may share a name, and names will be added. */
@@ -328,41 +330,41 @@ export interface DataReport {
   /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
   readonly changed: readonly string[];
 }
-/** A row as its file has it, with what was written anew in it, before any mapping. */
+/** Shows a row as its file has it, with edits and replacements applied, before any mapping. */
 export interface SourceRecord {
   readonly path: string;
   readonly line: number;
-  /** Null for a row that cannot be read. */
+  /** Is null for a row that cannot be read. */
   readonly value: Readonly<Record<string, unknown>> | null;
-  /** What stands in the file in place of a row that cannot be read, cut where it is long; null where the file is no text. */
+  /** Holds the text in the file that cannot be read as a row, truncated if it is long. It is null for a file that is not text. */
   readonly text: string | null;
   readonly problem: ProblemValue | null;
 }
-/** A place in a row where a text was found. */
+/** Describes a place in a row where a text was found. */
 export interface FoundPlace {
   readonly split: Split;
-  /** The index of the row, from 0. */
+  /** Gives the index of the row, from 0. */
   readonly row: number;
-  /** Where in the row: `messages.1.content`. */
+  /** Names the place in the row, such as `messages.1.content`. */
   readonly field: string;
-  /** What stands before and after it there, cut where it is long. */
+  /** Holds the text before the match, and `after` the text behind it, both truncated if they are long. */
   readonly before: string;
   readonly after: string;
 }
-/** Says where a text is in the rows of both splits, to be looked at before it is replaced. */
+/** Says where a text occurs in the rows of both splits, so that a person can look before replacing it. */
 export interface FoundText {
   readonly rows: number;
   readonly places: number;
-  /** The first places. */
+  /** Lists the first places. */
   readonly first: readonly FoundPlace[];
 }
 /** Counts the values of a column over the rows of both splits. */
 export interface ColumnValues {
-  /** The most frequent values with the number of rows of each, the most frequent first. */
+  /** Lists the most frequent values with the number of rows of each, the most frequent first. */
   readonly values: readonly { readonly value: string; readonly rows: number }[];
-  /** All different values. */
+  /** Counts all different values. */
   readonly different: number;
-  /** Rows that do not have the column. */
+  /** Counts the rows that do not have the column. */
   readonly without: number;
 }
 /** Says how rows are read. */
@@ -420,9 +422,9 @@ export interface DataRequests {
   'datasets.use': (p: { id: string; versionId: string }) => Dataset;
   /** Gives a data set another name, which no other one in its project may have. */
   'datasets.rename': (p: { id: string; name: string }) => Dataset;
-  /** Makes a version with another meaning of the columns; null: what the rows are known by. */
+  /** Makes a version with another mapping of the columns; null leaves the format to be recognized. */
   'datasets.map': (p: { id: string; mapping: ColumnMapping | null }) => Dataset;
-  /** Makes a version that reads a file or folder at another place, where a person has moved it. */
+  /** Makes a version that reads a file or folder at another place, to which a person has moved it. */
   'datasets.relocate': (p: { id: string; from: string; to: string }) => Dataset;
   /** Copies files of rows, or a text that was pasted, into the folder of the project, and returns where they are now. */
   'datasets.keep': (p: { projectId: string; paths: readonly string[] } | PastedText) => { paths: readonly string[] };

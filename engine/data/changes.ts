@@ -164,7 +164,7 @@ function repeated(changes: readonly DataChange[]): IsOut {
   };
 }
 
-/** Every row but the first so many of those with the same value in a column, as they are written by now. */
+/** Leaves out the rows beyond the first `most` with the same value in a column, compared with edits and replacements applied. */
 function beyond({ column, most }: Extract<DataChange, { kind: 'balance' }>, changes: readonly DataChange[]): IsOut {
   const rowsOf = new Map<string, number>();
   const anew = rewritings(changes);

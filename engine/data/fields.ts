@@ -11,7 +11,7 @@ const rowsLookedAt = 50;
 const rowsShown = 5;
 const exampleLength = 200;
 const shownLength = 4000;
-/** Columns that are offered, and how far within one. */
+/** Limits how many columns are offered, and how deep within one. */
 const mostColumns = 200;
 const deepest = 3;
 

@@ -1,4 +1,4 @@
-/** Copies of rows that a person wanted to have in the studio: files that were copied in, and texts that were pasted. */
+/** Keeps copies of rows in the data folder: files that a person copied in, and texts that were pasted. */
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync, lstatSync } from 'node:fs';
 import { basename, join, resolve, sep } from 'node:path';
@@ -10,7 +10,7 @@ import { Problem } from '../problem.ts';
 import type { HostContext } from './context.ts';
 import { requireAbsolute } from './require.ts';
 
-/** The folder of the data folder that holds them, with a folder for each project. */
+/** Names the folder within the data folder that holds them, with a folder for each project. */
 const folderName = 'data';
 
 type Kept = Params<EngineRequests, 'datasets.keep'>;

@@ -27,7 +27,7 @@ const processNames: Record<JobSpec['kind'], string> = {
   losses: 'reading of losses',
   columns: 'column reading',
   scan: 'data reading',
-  look: 'Looking at the rows',
+  look: 'row reading',
   'write-rows': 'row writing',
 };
 

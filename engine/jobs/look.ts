@@ -15,7 +15,7 @@ type Port = Pick<JobPort, 'send' | 'stopRequested'>;
 
 const mostPlaces = 50;
 const mostValues = 200;
-/** Characters that are shown on each side of a text that was found, of a value, and of a row that cannot be read. */
+/** Limits the characters shown on each side of a match, of a value, and of a row that cannot be read. */
 const aroundPlace = 60;
 const longestValue = 120;
 const longestText = 20_000;
@@ -36,12 +36,12 @@ export async function runLook(
 
 interface TakenRecord {
   readonly path: string;
-  /** The number of the row among those of the split, from 0. */
+  /** Gives the number of the row among those of the split, from 0. */
   readonly row: number;
   readonly record: RecordOrProblem;
 }
 
-/** Yields the rows of a split that are taken, each with what was written anew in it, without any mapping. */
+/** Yields the rows of a split that are left by the changes, with edits and replacements applied and without any mapping. */
 async function* takenRecords(data: DataAt, split: Split, port: Port): AsyncGenerator<TakenRecord> {
   const { paths, changes = [] } = rowFiles({ data, split });
   const choice =

@@ -2,21 +2,26 @@ import { SvelteMap } from 'svelte/reactivity';
 import type {
   AllRequests,
   AskedChange,
+  ColumnMapping,
+  ColumnValues,
   DataColumns,
   DataReport,
   Dataset,
   DatasetVersion,
   FoundRow,
+  FoundText,
   Params,
   Progress,
   RowDetail,
   RowLine,
   RowLosses,
   RowPack,
+  SourceRecord,
   Split,
   VersionDifference,
   ViewingRows,
   WorstRows,
+  WrittenRows,
 } from '../../engine/contract.ts';
 import type { RecipeInput } from '../../engine/recipe.ts';
 import { isolated } from '../ui/format.ts';
@@ -59,6 +64,45 @@ export class DatasetsState {
     const dataset = await this.#engine.request('datasets.add', request, asking);
     this.list.apply(dataset);
     return dataset;
+  }
+
+  /** Copies files into the project, or writes pasted text to a file of it, and returns the paths. */
+  async keep(kept: Params<AllRequests, 'datasets.keep'>): Promise<readonly string[]> {
+    return (await this.#engine.request('datasets.keep', kept)).paths;
+  }
+
+  async rename(id: string, name: string): Promise<void> {
+    this.list.apply(await this.#engine.request('datasets.rename', { id, name }));
+  }
+
+  /** Makes a version with another meaning of the columns. */
+  async map(id: string, mapping: ColumnMapping | null, asking: Asking): Promise<void> {
+    this.list.apply(await this.#engine.request('datasets.map', { id, mapping }, asking));
+  }
+
+  /** Makes a version that reads a file or folder where it lies now. */
+  async relocate(id: string, from: string, to: string, asking: Asking): Promise<void> {
+    this.list.apply(await this.#engine.request('datasets.relocate', { id, from, to }, asking));
+  }
+
+  /** Returns a row as its file has it. */
+  record({ version }: Dataset, split: Split, row: number): Promise<SourceRecord> {
+    return this.#engine.request('data.record', { data: { versionId: version.id }, split, row });
+  }
+
+  /** Returns where a text occurs in the files of the rows, in one column or, with null, in any. */
+  occurrences({ version }: Dataset, find: string, column: string | null): Promise<FoundText> {
+    const where = column === null ? {} : { column };
+    return this.#engine.request('data.occurrences', { data: { versionId: version.id }, find, ...where });
+  }
+
+  values({ version }: Dataset, column: string): Promise<ColumnValues> {
+    return this.#engine.request('data.values', { data: { versionId: version.id }, column });
+  }
+
+  /** Writes the rows of a version to a file, in the format of its ending. */
+  write(versionId: string, split: Split, out: string, asking: Asking): Promise<WrittenRows> {
+    return this.#engine.request('data.write', { data: { versionId }, split, out, replace: true }, asking);
   }
 
   /** Removes a data set from the project; its files stay. */

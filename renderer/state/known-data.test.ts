@@ -16,6 +16,13 @@ test('the same files are known again, in any order, and each for what it is used
   expect(madeOf({ paths: [], evalPaths: ['/faq.jsonl'] }, [faq, orders])).toBeNull();
 });
 
+test('a folder is known again, whatever texts are in it', () => {
+  const files = ['/texts/a.md', '/texts/b.md'].map((path) => ({ split: 'train', path, folder: '/texts' }));
+  const texts = { id: 'texts', version: { hash: 'c', files } } as unknown as Dataset;
+  expect(madeOf({ paths: ['/texts'] }, [faq, texts])).toBe(texts);
+  expect(madeOf({ paths: ['/texts/a.md'] }, [faq, texts])).toBeNull();
+});
+
 test('a copy of the files is known by what it holds', () => {
   const copy = dataset('copy', 'b', ['train', '/elsewhere/faq.jsonl']);
   expect(sameRows(copy, [orders, copy, faq])).toBe(faq);

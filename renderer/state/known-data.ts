@@ -7,7 +7,9 @@ export function madeOf(files: Pick<DataFiles, 'paths' | 'evalPaths'>, datasets: 
       .map((path) => ({ path, split: 'train' }))
       .concat((files.evalPaths ?? []).map((path) => ({ path, split: 'eval' }))),
   );
-  return datasets.find(({ version }) => named(version.files) === wanted) ?? null;
+  // Of a folder the texts in it may be others by now.
+  const added = ({ version }: Dataset) => version.files.map(({ path, folder = path, split }) => ({ path: folder, split }));
+  return datasets.find((dataset) => named(added(dataset)) === wanted) ?? null;
 }
 
 /** Returns another data set with the same rows, wherever its files are, or null where there is none. */
@@ -17,5 +19,5 @@ export function sameRows({ id, version }: Dataset, datasets: readonly Dataset[])
 
 /** Names files so that their order does not matter. */
 function named(files: readonly { readonly path: string; readonly split: string }[]): string {
-  return JSON.stringify(files.map(({ path, split }) => `${split} ${path}`).sort());
+  return JSON.stringify([...new Set(files.map(({ path, split }) => `${split} ${path}`))].sort());
 }

@@ -22,8 +22,21 @@ export class Notices {
   /** Holds the problems that arose because a person stopped something. */
   readonly #stopped = new WeakSet<ProblemValue>();
 
-  done(text: string): void {
-    this.#add({ kind: 'done', text, detail: null, undo: null, stop: null }, secondsToUndo);
+  /** Says what was done, and offers to take it back where it can be. */
+  done(text: string, undo: (() => void) | null = null): void {
+    const notice = this.#add(
+      {
+        ...{ kind: 'done', text, detail: null, stop: null },
+        undo:
+          undo === null
+            ? null
+            : () => {
+                this.dismiss(notice);
+                undo();
+              },
+      },
+      secondsToUndo,
+    );
   }
 
   /** Says what went wrong. Nothing is said of what a person has stopped. */

@@ -5,22 +5,26 @@ import type {
   AdapterVersion,
   AskedChange,
   ColumnMapping,
-  DataColumns,
   Dataset,
+  DatasetVersion,
   Identification,
   Inspection,
+  PastedText,
   ProblemValue,
+  Split,
   StudioBridge,
+  VersionFile,
 } from '../../engine/contract.ts';
 import { isDataFile } from '../../engine/data-files.ts';
-import { isolated } from '../ui/format.ts';
+import { isolated, plural } from '../ui/format.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
 import { DatasetsState } from './datasets.svelte.ts';
 import { type Asking, Engine, EngineProblem, problemOf } from './engine.ts';
 import { ExportsState } from './exports.svelte.ts';
-import { madeOf, sameRows } from './known-data.ts';
+import { ImportDraft } from './import-draft.svelte.ts';
+import { sameRows } from './known-data.ts';
 import { MachineState } from './machine.svelte.ts';
 import { ModelsState } from './models.svelte.ts';
 import { Notices } from './notices.svelte.ts';
@@ -29,7 +33,6 @@ import { ProjectState } from './project.svelte.ts';
 import { Router } from './router.svelte.ts';
 import { RunsState } from './runs.svelte.ts';
 import { SampleProject } from './sample-project.svelte.ts';
-import { nameByPath, splitByName } from './split-by-name.ts';
 import { ThemeState } from './theme.svelte.ts';
 
 export class Studio {
@@ -57,10 +60,10 @@ export class Studio {
    * before.
    */
   refusedModel = $state.raw<{ path: string; field: string; message: string; accepted: readonly string[] } | null>(null);
-  /** Holds files that an existing data set was made from, while a person says whether they are added again. */
-  knownData = $state.raw<{ readonly paths: readonly string[]; readonly dataset: Dataset } | null>(null);
-  /** Holds files of rows with unknown fields, while a person says what these mean. */
-  unmappedData = $state.raw<({ paths: readonly string[] } & Pick<DataColumns, 'columns' | 'guess'>) | null>(null);
+  /** Holds files that are about to become a data set, while a person looks at what they are recognized as. */
+  importing = $state.raw<ImportDraft | null>(null);
+  /** Says whether a person is pasting rows. */
+  pasting = $state(false);
   /** Holds what the present screen does for a command, by command id. */
   readonly offered = new SvelteMap<string, () => void>();
 
@@ -133,59 +136,115 @@ export class Studio {
     });
   }
 
-  /** Asks for files and adds them as a data set. */
-  async importData(): Promise<void> {
+  /** Asks for files of rows, or for a folder of texts, and shows what they are taken for. */
+  async importData(kind: 'data' | 'folder' = 'data'): Promise<void> {
     await this.#reporting(async () => {
-      const paths = await this.engine.request('shell.chooseFiles', { title: 'Import data', kind: 'data' });
-      if (paths !== null && paths.length > 0) await this.addData(paths);
+      const paths = await this.engine.request('shell.chooseFiles', { title: 'Import data', kind });
+      if (paths !== null && paths.length > 0) this.addData(paths);
     });
   }
 
-  /**
-   * Adds files of rows as one data set. A person is asked first if a data set was already made from the same files, unless
-   * `again` confirms it, and if the meaning of the fields is unknown.
-   */
-  async addData(
-    paths: readonly string[],
-    { mapping, again = false }: { readonly mapping?: ColumnMapping; readonly again?: boolean } = {},
-  ): Promise<void> {
-    await this.#reporting(async () => {
-      const files = splitByName(paths);
-      const known = again ? null : madeOf(files, this.datasets.list.items);
-      if (known !== null) {
-        this.knownData = { paths, dataset: known };
-        return;
-      }
-      const name = nameByPath(files.paths[0] ?? '');
-      const dataset = await this.notices.during(`Reading ${paths.map(nameOf).join(', ')}`, async (asking) => {
+  /** Shows what files are taken for before they become a data set. What is being imported already gets them too. */
+  addData(paths: readonly string[]): void {
+    if (this.importing !== null) this.importing.add(paths);
+    else this.importing = new ImportDraft(this.datasets, paths);
+  }
+
+  /** Keeps pasted rows as a file of the project, and shows what it is taken for. */
+  async addPasted(text: string, format: PastedText['format']): Promise<void> {
+    const projectId = await this.project.ensure();
+    const paths = await this.datasets.keep({ projectId, text, format });
+    this.pasting = false;
+    this.importing = new ImportDraft(this.datasets, paths, true);
+  }
+
+  closeImport(): void {
+    this.importing?.close();
+    this.importing = null;
+  }
+
+  /** Opens the data set that was made of the same files before. */
+  openKnown(id: string): void {
+    this.closeImport();
+    this.router.go('datasets', { id });
+  }
+
+  /** Makes a data set of what is being imported. Where that fails, the draft says why and stays. */
+  async finishImport(draft: ImportDraft): Promise<void> {
+    draft.problem = null;
+    try {
+      const dataset = await this.notices.during(`Reading ${isolated(draft.name)}`, async (asking) => {
         const projectId = await this.project.ensure();
-        const { format, columns, guess } = await this.datasets.columns(files.paths[0] ?? '', asking);
-        if (mapping === undefined && format === null && columns.length > 0) {
-          this.unmappedData = { paths, columns, guess };
-          return null;
-        }
-        const data = { ...files, ...(mapping === undefined ? {} : { mapping }) };
-        return this.datasets.add({ projectId, name, data }, asking);
+        const of = (split: Split) => draft.files.filter((file) => file.split === split).map(({ path }) => path);
+        const placed = async (paths: readonly string[]) =>
+          draft.copies && paths.length > 0 ? this.datasets.keep({ projectId, paths }) : paths;
+        const data = {
+          ...{ paths: await placed(of('train')), evalPaths: await placed(of('eval')) },
+          ...(draft.mapping === null ? {} : { mapping: draft.mapping }),
+        };
+        return this.datasets.add({ projectId, name: draft.name.trim(), data }, asking);
       });
-      if (dataset === null) return;
+      if (this.importing === draft) this.closeImport();
       this.router.go('datasets', { id: dataset.id });
       const same = sameRows(dataset, this.datasets.list.items);
       if (same !== null) this.notices.done(`${isolated(dataset.name)} has the same rows as ${isolated(same.name)}`);
-    });
+    } catch (error) {
+      draft.problem = problemOf(error);
+    }
   }
 
   /** Makes a version of what the files of a data set hold now. */
-  async renewDataset({ id, name }: Dataset): Promise<void> {
-    await this.#reporting(() =>
-      this.notices.during(`Reading ${isolated(name)}`, (asking) => this.datasets.addVersion(id, asking)),
-    );
+  renewDataset(dataset: Dataset): Promise<void> {
+    return this.#newVersion(dataset, (asking) => this.datasets.addVersion(dataset.id, asking));
   }
 
   /** Makes a version of a data set with a change of what is done to its rows. */
-  async changeDataset({ id, name }: Dataset, change: AskedChange): Promise<void> {
-    await this.#reporting(() =>
-      this.notices.during(`Reading ${isolated(name)}`, (asking) => this.datasets.change(id, change, asking)),
-    );
+  changeDataset(dataset: Dataset, change: AskedChange): Promise<void> {
+    return this.#newVersion(dataset, (asking) => this.datasets.change(dataset.id, change, asking));
+  }
+
+  /** Makes a version of a data set whose columns mean something else. */
+  mapDataset(dataset: Dataset, mapping: ColumnMapping | null): Promise<void> {
+    return this.#newVersion(dataset, (asking) => this.datasets.map(dataset.id, mapping, asking));
+  }
+
+  /** Asks where a file or folder of a data set lies now, and makes a version that reads it there. */
+  async findDataset(dataset: Dataset, { path, folder }: VersionFile): Promise<void> {
+    await this.#reporting(async () => {
+      const kind = folder === undefined ? 'data' : 'folder';
+      const title = `Find ${nameOf(folder ?? path)}`;
+      const [to] = (await this.engine.request('shell.chooseFiles', { title, kind })) ?? [];
+      if (to !== undefined)
+        await this.#newVersion(dataset, (asking) => this.datasets.relocate(dataset.id, folder ?? path, to, asking));
+    });
+  }
+
+  /** Does what makes a version of a data set, says in what it differs, and offers to take it back. */
+  async #newVersion(dataset: Dataset, make: (asking: Asking) => Promise<void>): Promise<void> {
+    await this.#reporting(async () => {
+      const { id, name, version } = dataset;
+      await this.notices.during(`Reading ${isolated(name)}`, make);
+      if (this.datasets.list.find(id)?.version.id === version.id) return;
+      const [made] = await this.datasets.versions(id);
+      if (made !== undefined) this.notices.done(made.difference, () => void this.useVersion(dataset, version.id));
+    });
+  }
+
+  async renameDataset({ id }: Dataset, name: string): Promise<void> {
+    await this.#reporting(() => this.datasets.rename(id, name));
+  }
+
+  /** Asks for a place and writes the rows of a version there. */
+  async exportRows({ name }: Dataset, version: DatasetVersion, split: Split): Promise<void> {
+    await this.#reporting(async () => {
+      const suggested = `${name}${split === 'eval' ? '-eval' : ''}.jsonl`;
+      const out = await this.engine.request('shell.chooseSavePath', { title: 'Export rows', suggested, directory: false });
+      if (out === null) return;
+      const { rows } = await this.notices.during(`Writing ${nameOf(out)}`, (asking) =>
+        this.datasets.write(version.id, split, out, asking),
+      );
+      this.notices.done(`${plural(rows, 'row')} written to ${nameOf(out)}`);
+    });
   }
 
   /** Goes back to a version of a data set; null: to the one that the present one was made of. */
@@ -196,7 +255,7 @@ export class Studio {
   /** Adds what was dropped on the window: all files of rows as one data set, and anything else one by one. */
   async addDropped(paths: readonly string[]): Promise<void> {
     const rows = paths.filter((path) => isDataFile(path));
-    if (rows.length > 0) await this.addData(rows);
+    if (rows.length > 0) this.addData(rows);
     for (const path of paths.filter((path) => !rows.includes(path))) {
       await this.#reporting(async () => {
         const known = await this.notices.during(`Reading ${nameOf(path)}`, (asking) =>
@@ -205,7 +264,7 @@ export class Studio {
         if (known !== null) return this.#showOrigin(known);
         const kind = await this.notices.during(`Reading ${nameOf(path)}`, (asking) => this.#kindOf(path, asking));
         if (kind === 'adapter') await this.#addAdapter(path);
-        else if (kind === 'dataset') await this.addData([path]);
+        else if (kind === 'dataset') this.addData([path]);
         else await this.addModel(path);
       });
     }

@@ -1,7 +1,7 @@
-import type { RowSettings } from '../../engine/recipe.ts';
+import type { RecipeInput, RowSettings } from '../../engine/recipe.ts';
 
 /** How a person looks at a data set; what is left out is as it usually is. */
-export interface Viewing extends Partial<Pick<RowSettings, 'thinking' | 'unroll' | 'foldSystem'>> {
+export interface Viewing extends Partial<Pick<RowSettings, 'thinking' | 'unroll' | 'foldSystem' | 'promptFormat'>> {
   readonly modelId?: string;
   readonly maxLength?: number;
   /** What a chat template prints, such as `2026-07-15`. */
@@ -14,6 +14,12 @@ export type ViewingChange = { readonly [K in keyof Viewing]?: Viewing[K] | undef
 const rememberedKey = 'viewings';
 /** Data sets whose viewing is remembered; the one that was changed longest ago is forgotten first. */
 const mostRemembered = 200;
+
+/** Returns what of a viewing is the recipe's, so that a new run trains what was seen. */
+export function recipeOf({ maxLength, thinking, unroll, foldSystem, promptFormat }: Viewing): RecipeInput {
+  const given = Object.entries({ maxLength, thinking, unroll, foldSystem, promptFormat });
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
 
 /** Remembers how each data set is looked at, from one start of the window to the next. */
 export class Viewings {

@@ -56,6 +56,7 @@ export const spelledTokens: RowCheck = {
           ? null
           : {
               found,
+              mend: { kind: 'replace', find: named[0]! },
               title: `${found.counted} with special tokens in what messages say`,
               detail: `Found are ${named.slice(0, maxTokensNamed).join(', ')}${named.length > maxTokensNamed ? ' and more' : ''}, the first in line ${first}. Remove them unless that is meant.`,
             };

@@ -51,7 +51,7 @@ export async function howRead(path: string): Promise<string> {
   return [readerOf(source).describe(source), ...source.steps].join(', ');
 }
 
-/** Returns at most `most` bytes of what stands in the file in place of a record; null where the file is no text. */
+/** Returns at most `most` bytes of the text of a record in its file, or null for a file that is not text. */
 export async function recordText(
   path: string,
   { at, bytes }: Pick<RecordOrProblem, 'at' | 'bytes'>,

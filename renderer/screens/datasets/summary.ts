@@ -1,15 +1,6 @@
-import type { DataFormat, DataReport, DatasetVersion } from '../../../engine/contract.ts';
+import type { DataReport, DatasetVersion } from '../../../engine/contract.ts';
+import { formatNames } from '../../state/format-names.ts';
 import { count, plural } from '../../ui/format.ts';
-
-const formatNames: Readonly<Record<DataFormat, string>> = {
-  messages: 'Chat messages',
-  sharegpt: 'ShareGPT',
-  alpaca: 'Alpaca',
-  'prompt-completion': 'Prompt and completion',
-  text: 'Plain text',
-  tokens: 'Token ids',
-  unknown: 'Format not known',
-};
 
 /**
  * Describes a version of a data set in one line. Where no row can be used, its format counts as unknown. `report` is that of
@@ -17,9 +8,11 @@ const formatNames: Readonly<Record<DataFormat, string>> = {
  */
 export function summary(
   { format, trainRows, evalRows, sequence }: Pick<DatasetVersion, 'format' | 'trainRows' | 'evalRows' | 'sequence'>,
-  report: Pick<DataReport, 'examples'> | null,
+  report: (Pick<DataReport, 'examples'> & Partial<Pick<DataReport, 'rows' | 'changed'>>) | null,
 ): string {
   const version = `version ${sequence}`;
   if (report?.examples === 0) return `No usable row among ${plural(trainRows, 'row')} · ${version}`;
-  return `${formatNames[format]} · ${count(trainRows)} rows to train, ${count(evalRows)} to evaluate · ${version}`;
+  // Of files that have changed the rows are shown as they are now, and so are their numbers.
+  const rows = report?.rows !== undefined && (report.changed?.length ?? 0) > 0 ? report.rows : trainRows;
+  return `${formatNames[format]} · ${count(rows)} rows to train, ${count(evalRows)} to evaluate · ${version}`;
 }

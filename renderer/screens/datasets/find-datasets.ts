@@ -1,0 +1,23 @@
+import type { Dataset } from '../../../engine/contract.ts';
+import { formatNames } from '../../state/format-names.ts';
+
+const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
+
+/** Names the files of a data set in a few words: `faq.csv`, `train.jsonl and 2 more`. */
+export function filesOf({ version }: Pick<Dataset, 'version'>): string {
+  const [first = '', ...more] = [...new Set(version.files.map(({ path, folder }) => nameOf(folder ?? path)))];
+  return more.length === 0 ? first : `${first} and ${more.length} more`;
+}
+
+/** Returns the data sets that have every word of a text in their name, files or format, whatever the case. */
+export function foundDatasets(datasets: readonly Dataset[], text: string): readonly Dataset[] {
+  const words = text
+    .toLocaleLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '');
+  if (words.length === 0) return datasets;
+  return datasets.filter(({ name, version }) => {
+    const said = [name, formatNames[version.format], ...version.files.map(({ path }) => path)].join('\n').toLocaleLowerCase();
+    return words.every((word) => said.includes(word));
+  });
+}

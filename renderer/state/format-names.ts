@@ -1,0 +1,12 @@
+import type { DataFormat } from '../../engine/contract.ts';
+
+/** Names the formats of rows for people. */
+export const formatNames: Readonly<Record<DataFormat, string>> = {
+  messages: 'Chat messages',
+  sharegpt: 'ShareGPT',
+  alpaca: 'Alpaca',
+  'prompt-completion': 'Prompt and completion',
+  text: 'Plain text',
+  tokens: 'Token ids',
+  unknown: 'Format not known',
+};
