@@ -41,7 +41,10 @@ test.skipIf(process.platform === 'win32' || process.getuid?.() !== 0)(
   () => {
     chownSync(folder, 12_345, 12_345);
     chmodSync(folder, 0o755);
-    expect(ownedAlone(folder)).toMatchObject({ code: 'not-allowed', message: expect.stringContaining('belongs to another user') });
+    expect(ownedAlone(folder)).toMatchObject({
+      code: 'not-allowed',
+      message: expect.stringContaining('belongs to another user'),
+    });
     expect(modeOf()).toBe(0o755);
   },
 );
