@@ -189,34 +189,34 @@ export interface ToolCall {
 }
 /** Says what a row of the data is, as a list shows it. */
 export interface RowLine {
-  /** The index of the row in the data, from 0. */
+  /** Holds the index of the row in the data, from 0. */
   readonly index: number;
   readonly line: number;
-  /** The first thing that the user says, or else the beginning of the text; at most 240 characters. */
+  /** Holds the first thing that the user says, or else the beginning of the text; at most 240 characters. */
   readonly headline: string;
-  /** The number of examples that it becomes; 0 where it cannot be used. */
+  /** Holds the number of examples that it becomes; 0 where it cannot be used. */
   readonly examples: number;
-  /** The tokens of its longest example, and the trained tokens of all of them within the maximum length. */
+  /** Holds the tokens of its longest example, and the trained tokens of all of them within the maximum length. */
   readonly tokens: number;
   readonly trainedTokens: number;
   readonly problem: ProblemValue | null;
 }
 /** Shows a row of the data with all that is known of it. */
 export interface RowDetail {
-  /** The examples that it becomes, or one with the problem for which it cannot be used; empty where there is no such row. */
+  /** Holds the examples that it becomes, or one with the problem for which it cannot be used; empty where there is no such row. */
   readonly examples: readonly RowView[];
-  /** The row as JSON, with what was done to it; null where it cannot be read. */
+  /** Holds the row as JSON, with what was done to it; null where it cannot be read. */
   readonly record: string | null;
   readonly template: {
-    /** Whether the chat template of the model prints the date. */
+    /** Says whether the chat template of the model prints the date. */
     readonly printsDay: boolean;
-    /** Whether it has a switch that turns thoughts on and off. */
+    /** Says whether it has a switch that turns thoughts on and off. */
     readonly switchesThinking: boolean;
   };
 }
 /** A row that has a text that was looked for, with what stands around it. */
 export interface FoundRow {
-  /** The index of the row in the data, from 0. */
+  /** Holds the index of the row in the data, from 0. */
   readonly row: number;
   readonly line: number;
   readonly before: string;
@@ -225,9 +225,9 @@ export interface FoundRow {
 }
 /** Describes the sequence in which a run trains a row for the first time. */
 export interface RowPack {
-  /** The step that trains it, from 1. */
+  /** Holds the step that trains it, from 1. */
   readonly step: number;
-  /** The rows of the sequence in their order, and the tokens that each brings. */
+  /** Holds the rows of the sequence in their order, and the tokens that each brings. */
   readonly parts: readonly { readonly row: number; readonly tokens: number }[];
 }
 /** Tokens with their labels, as a message carries them; the label -100 stands for a token that is not trained. */
@@ -237,7 +237,7 @@ export interface LabelledRow {
 }
 /** Holds the loss in nats of each trained token of some examples, in their order. */
 export interface RowLosses {
-  /** Of the model alone. */
+  /** Holds the losses of the model alone. */
   readonly base: readonly (readonly number[])[];
   /** With the adapter; null where none was named. */
   readonly adapted: readonly (readonly number[])[] | null;
@@ -256,7 +256,7 @@ export interface RowView {
   readonly text: string;
   readonly tokens: readonly TokenView[];
   readonly trainedTokens: number;
-  /** What the chat template adds to ask for each trained turn. */
+  /** Says what the chat template adds to ask for each trained turn. */
   readonly asks: readonly string[];
   readonly problem: ProblemValue | null;
 }
@@ -289,20 +289,20 @@ export interface SharedPrefix {
   readonly text: string;
   readonly tokens: number;
   readonly rows: number;
-  /** The first row that begins with it. */
+  /** Holds the first row that begins with it. */
   readonly row: number;
 }
 /** Says what the rows that can be used are like. The tokens of a row that is several examples are those of the longest. */
 export interface DataStatistics {
-  /** The tokens that half of the rows do not exceed, and that 95 of 100 do not exceed. */
+  /** Holds the tokens that half of the rows do not exceed, and that 95 of 100 do not exceed. */
   readonly medianTokens: number;
   readonly p95Tokens: number;
-  /** The indices of the longest rows, the longest first, and of the shortest; at most 100 each. */
+  /** Holds the indices of the longest rows, the longest first, and of the shortest; at most 100 each. */
   readonly longest: readonly number[];
   readonly shortest: readonly number[];
-  /** The number of conversations of so many messages, those of the system not counted; 20 stands for 20 and more. */
+  /** Holds the number of conversations of so many messages, those of the system not counted; 20 stands for 20 and more. */
   readonly turns: readonly { readonly turns: number; readonly rows: number }[];
-  /** The number of rows in each language, as far as it is known, most first. */
+  /** Holds the number of rows in each language, as far as it is known, most first. */
   readonly languages: readonly { readonly name: string; readonly rows: number }[];
   /** Beginnings that the most rows share, such as a system prompt. */
   readonly prefixes: readonly SharedPrefix[];

@@ -220,7 +220,7 @@ export interface RunRequests {
 /** Holds the rows that a model predicts worst after a step of its run. */
 export interface WorstRows {
   readonly step: number;
-  /** The index of each row in the evaluation data, from 0, and its mean loss in nats. */
+  /** Holds the index of each row in the evaluation data, from 0, and its mean loss in nats. */
   readonly rows: readonly { readonly row: number; readonly loss: number }[];
 }
 export interface RunEvents {

@@ -30,7 +30,7 @@ const mostRowsOfGroup = 512;
 const mostNumbersOfGroup = 1 << 16;
 const headerBytes = 8;
 const hashBytes = 32;
-/** Where the last group begins (float64), and which one it is (uint32). */
+/** Counts the bytes that say where the last group begins (float64), and which one it is (uint32). */
 const trailerBytes = 12;
 
 /** Returns the folder of a cache in which rows are kept. */
@@ -64,7 +64,7 @@ type GroupText =
   { readonly file: number; readonly rows: readonly (readonly [line: number, at: number, made: unknown])[] } | End;
 interface End {
   readonly end: object;
-  /** The first row of each group. */
+  /** Holds the first row of each group. */
   readonly places: readonly PlaceText[];
 }
 

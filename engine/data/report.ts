@@ -13,7 +13,7 @@ import { TextStream, type Tokenizer } from './tokenizer.ts';
 
 const maxBuckets = 16;
 
-/** What is known beside the rows, and the texts that many of them begin with. */
+/** Says what is known beside the rows, and the texts that many of them begin with. */
 interface ReportSurroundings extends SetSurroundings {
   readonly prefixes?: readonly SharedPrefix[];
 }

@@ -21,7 +21,7 @@ export interface RowsOfPrefix {
 export class RowStatistics {
   readonly #rows = new Column(Uint32Array);
   readonly #lengths = new Column(Uint32Array);
-  /** A hash of the first tokens of each row that has enough of them. */
+  /** Holds a hash of the first tokens of each row that has enough of them. */
   readonly #prefixes = new Column(Float64Array);
   readonly #rowsOfPrefixes = new Column(Uint32Array);
   readonly #turns = new Map<number, number>();

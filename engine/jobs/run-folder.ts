@@ -167,9 +167,9 @@ export interface EndEvent {
 
 /** Describes the content of evaluation-rows.json: the losses that the newest evaluation of a run has found. */
 export interface EvaluatedRows {
-  /** The step after which it was evaluated. */
+  /** Holds the step after which it was evaluated. */
   readonly step: number;
-  /** The index of each evaluated row in the evaluation data, from 0, and its mean loss in nats. */
+  /** Holds the index of each evaluated row in the evaluation data, from 0, and its mean loss in nats. */
   readonly rows: readonly (readonly [row: number, loss: number])[];
 }
 

@@ -3,7 +3,7 @@ import type { Recipe } from '../recipe.ts';
 import { packsOf } from './micro-batch.ts';
 import { ExampleOrder, totalExamples } from './order.ts';
 
-/** What decides which rows are packed together. */
+/** Says what decides which rows are packed together. */
 export type PackingRecipe = Pick<
   Recipe,
   'packing' | 'shuffle' | 'seed' | 'batchSize' | 'gradientAccumulation' | 'epochs' | 'maxSteps'
@@ -17,9 +17,9 @@ export interface ExampleLengths {
 
 /** Describes the sequence in which a row is trained for the first time. */
 export interface Pack {
-  /** The step that trains it, from 1. */
+  /** Holds the step that trains it, from 1. */
   readonly step: number;
-  /** The examples of the sequence in their order: the row of each and its tokens. */
+  /** Holds the examples of the sequence in their order: the row of each and its tokens. */
   readonly parts: readonly { readonly row: number; readonly tokens: number }[];
 }
 

@@ -38,7 +38,7 @@ function of({ id }: DatasetVersion, modelId: string) {
 /** Holds the data sets of the open project, and asks for their rows and reports. */
 export class DatasetsState {
   readonly list: Collection<Dataset>;
-  /** How each data set is looked at. */
+  /** Says how each data set is looked at. */
   readonly viewings = new Viewings();
   /** Holds the progress of the check of each data set, by its id, while it lasts. */
   readonly progress = new SvelteMap<string, Progress>();

@@ -1,14 +1,14 @@
 import type { RecipeInput, RowSettings } from '../../engine/recipe.ts';
 
-/** How a person looks at a data set; what is left out is as it usually is. */
+/** Says how a person looks at a data set; what is left out is as it usually is. */
 export interface Viewing extends Partial<Pick<RowSettings, 'thinking' | 'unroll' | 'foldSystem' | 'promptFormat'>> {
   readonly modelId?: string;
   readonly maxLength?: number;
-  /** What a chat template prints, such as `2026-07-15`. */
+  /** Says what a chat template prints, such as `2026-07-15`. */
   readonly day?: string;
 }
 
-/** What is changed about a viewing; undefined makes a setting what it usually is. */
+/** Says what is changed about a viewing; undefined makes a setting what it usually is. */
 export type ViewingChange = { readonly [K in keyof Viewing]?: Viewing[K] | undefined };
 
 const rememberedKey = 'viewings';

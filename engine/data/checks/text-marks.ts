@@ -25,7 +25,7 @@ export function markText(content: Content): TextMarks {
   };
 }
 
-/** Whether a role speaks before the conversation: OpenAI calls that of the system the developer, too. */
+/** Returns whether a role speaks before the conversation: OpenAI calls that of the system the developer, too. */
 function isSystem(role: ChatMessage['role']): boolean {
   return role === 'system' || role === 'developer';
 }

@@ -18,7 +18,7 @@ export class RowLines {
   total = $state<number | null>(null);
   problem = $state.raw<ProblemValue | null>(null);
   #of = '';
-  /** What the lines that are there were asked for. */
+  /** Says what the lines that are there were asked for. */
   #asked = '';
   #turn = 0;
 

@@ -12,7 +12,7 @@ type Find = (
 /** Looks for a text in all rows, piece by piece, until the end or until it is stopped. */
 export class RowSearch {
   found = $state.raw<readonly FoundRow[]>([]);
-  /** The text that is or was looked for; null where none is. */
+  /** Holds the text that is or was looked for; null where none is. */
   text = $state<string | null>(null);
   /** Rows that have been looked at. */
   done = $state(0);

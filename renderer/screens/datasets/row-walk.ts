@@ -5,8 +5,8 @@ export interface RowWalk {
   /** Says what they are: `Longest rows`. */
   readonly title: string;
   readonly rows: readonly number[];
-  /** An index into `rows`. */
+  /** Is an index into `rows`. */
   readonly at: number;
-  /** The check that lists them, or null. */
+  /** Holds the check that lists them, or null. */
   readonly check: DataCheck | null;
 }
