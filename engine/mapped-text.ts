@@ -28,15 +28,16 @@ export function columnsIn(text: MappedText | null): string[] {
 }
 
 /**
- * Returns the value of the column of that name, or else of the field within a column that the name leads to, as in `meta.answer`
- * and `choices.0.text`. Returns undefined if there is neither.
+ * Returns the value of the column of that name, or else of the field within a column that the name leads to, as in `meta.answer`,
+ * `turns[0].text` and `choices.0.text`; `turns[-1]` is the last entry. Returns undefined if there is neither.
  */
 export function fieldAt(row: Fields, name: string): unknown {
   if (Object.hasOwn(row, name)) return row[name];
   let value: unknown = row;
-  for (const part of name.split('.')) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
-    value = (value as Fields)[part];
+  for (const part of name.replace(/\[(-?\d+)\](?=$|[.[])/g, '.$1').split('.')) {
+    if (Array.isArray(value)) value = /^-?\d+$/.test(part) ? (value as unknown[]).at(Number(part)) : undefined;
+    else if (typeof value === 'object' && value !== null && Object.hasOwn(value, part)) value = (value as Fields)[part];
+    else return undefined;
   }
   return value;
 }

@@ -96,6 +96,20 @@ test('what is within a column has a name of its own, unless a column is called s
   expect((await columnsOf(nested)).guess.answer).toBe('meta.answer');
 });
 
+test('an entry of a list is named by its number, from the end with a minus', async () => {
+  const listed = join(folder, 'listed.jsonl');
+  const rows = [{ turns: [{ text: 'first' }, { text: 'last' }], 'a[0]': 'named so', a: ['in it'] }, { turns: [] }];
+  writeFileSync(listed, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const mapping = readMapping('question=turns[0].text,answer={turns[-1].text} {a[0]} {turns.0.text}');
+  const records = await collected(readRecords(listed, { mapping }));
+  expect(records.map((record) => ('value' in record ? record.value : record.problem.message))).toEqual([
+    { instruction: 'first', output: 'last named so first' },
+    expect.stringContaining("the row has no 'turns[0].text'") as unknown,
+  ]);
+  for (const wrong of ['turns[x]', 'turns[0', 'turns.length', 'turns[0]text'])
+    await expect(collected(readRecords(listed, { mapping: readMapping(`text=${wrong}`) }))).rejects.toThrow('has no column');
+});
+
 test.each([
   'question=a',
   'answer=b',

@@ -105,7 +105,7 @@ export function mappingText({ question, answer, system }: ColumnMapping): string
 const parts = ['question', 'answer', 'system', 'text'] as const;
 const nextPart = new RegExp(`,\\s*(?=(?:${parts.join('|')})\\s*=)`);
 const mappingHint =
-  "Write it as question=COLUMN,answer=COLUMN,system=COLUMN or text=COLUMN; a template is '{column} and {other}', a text of all rows stands in quotes.";
+  "Write it as question=COLUMN,answer=COLUMN,system=COLUMN or text=COLUMN; what is within a column is column.field or column[0], a template is '{column} and {other}', a text of all rows stands in quotes.";
 
 /**
  * Reads a mapping such as `question=instruction,answer={output} {note},system='You are kind.'`. `text=` maps plain text without
