@@ -399,20 +399,26 @@ class Rendering {
       if (behind === null) continue;
       const plain = behind === text;
       const turn = behind.slice(prompt.length);
-      const place = this.#place(i, variables);
-      const opens = thought !== null && this.#thoughtField(i) === null;
-      if (opens && place !== null && closedThought.test(place.before) && behind.startsWith(place.before)) doubled = true;
-      else {
-        // The prompt may have the words with which such answers begin.
-        const begun = thought === null && place !== null ? prompt.slice(place.before.length) : '';
-        const said = answer.startsWith(begun) && behind.startsWith(prompt) ? answer.slice(begun.length) : answer;
-        lost = [
-          ...(turn.includes((thought ?? '').trim()) ? [] : ['thinks']),
-          ...(holds(turn, `${thought ?? ''}\n${said}`) || (thought !== null && !turn.includes(thought.trim())) ? [] : ['says']),
-          ...(called.every((word) => holds(turn, word) || holds(turn, inAscii(word))) ? [] : ['calls']),
-        ];
-        if (lost.length === 0) return { text: behind, start: prompt.length, plain, variables };
+      const before = () => this.#place(i, variables)?.before ?? null;
+      if (thought !== null && this.#thoughtField(i) === null) {
+        const written = before();
+        if (written !== null && closedThought.test(written) && behind.startsWith(written)) {
+          doubled = true;
+          continue;
+        }
       }
+      const lostOf = (said: string): readonly string[] => [
+        ...(turn.includes((thought ?? '').trim()) ? [] : ['thinks']),
+        ...(holds(turn, `${thought ?? ''}\n${said}`) || (thought !== null && !turn.includes(thought.trim())) ? [] : ['says']),
+        ...(called.every((word) => holds(turn, word) || holds(turn, inAscii(word))) ? [] : ['calls']),
+      ];
+      lost = lostOf(answer);
+      if (lost.includes('says') && thought === null) {
+        // The prompt may have the words with which such answers begin.
+        const begun = prompt.slice(before()?.length ?? prompt.length);
+        if (begun !== '' && answer.startsWith(begun)) lost = lostOf(answer.slice(begun.length));
+      }
+      if (lost.length === 0) return { text: behind, start: prompt.length, plain, variables };
     }
     if (doubled)
       throw new Problem(
