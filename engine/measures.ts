@@ -11,6 +11,18 @@ export const measureInfo = {
   perplexity: { label: 'perplexity', better: 'lower' },
   'json-fields': { label: 'share of answers with exactly the expected fields', better: 'higher' },
   'json-values': { label: 'share of fields with the expected value', better: 'higher' },
+  json: { label: 'share of answers that are JSON', better: 'higher' },
+  'json-precision': { label: 'share of given fields that are right', better: 'higher' },
+  'tool-calls': { label: 'share of answers with the right tool calls', better: 'higher' },
+  contains: { label: 'share of wanted texts that are in the answer', better: 'higher' },
+  'not-contains': { label: 'share of answers without unwanted texts', better: 'higher' },
+  regex: { label: 'share of answers that the pattern fits', better: 'higher' },
+  length: { label: 'share of answers of the right length', better: 'higher' },
+  refusal: { label: 'share of answers that refuse where they should and only there', better: 'higher' },
+  'rouge-l': { label: 'ROUGE-L', better: 'higher' },
+  chrf: { label: 'chrF2', better: 'higher' },
+  markers: { label: 'probability of the wanted voice', better: 'higher' },
+  'style-distance': { label: 'distance to the style of the training answers', better: 'lower' },
   'exact-match': { label: 'share of answers that are the expected text', better: 'higher' },
 } as const satisfies Readonly<Record<string, MeasureInfo>>;
 

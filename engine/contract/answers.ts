@@ -40,10 +40,12 @@ export interface Verdict {
   /** Gives the finding in a few words: `3 of 4 fields`. */
   readonly text: string;
 }
+/** Names an evaluator in the table of evaluators, alone or with its options. */
+export type EvaluatorChoice = string | { readonly name: string; readonly options: Readonly<Record<string, unknown>> };
 /** Says how rows are evaluated. */
 export interface EvaluationSettings {
-  /** Names evaluators in their table. If it is left out, only the loss is measured. */
-  readonly evaluators?: readonly string[];
+  /** Lists the evaluators. If it is left out, only the loss is measured. */
+  readonly evaluators?: readonly EvaluatorChoice[];
   /** Lists conversations to put before every question as examples. If it is left out, there are none. */
   readonly shots?: readonly (readonly ChatMessage[])[];
   /** Limits the tokens of an answer. If it is left out, the limit is about twice the length of the row's own answer. */

@@ -26,7 +26,7 @@ export async function answerGreedily(
   source: LogitSource,
   { prompt }: Question,
   { maxTokens, ...answering }: Answering,
-): Promise<string> {
+): Promise<{ readonly text: string; readonly tokens: readonly number[] }> {
   const settings = { ...greedy, maxTokens };
-  return (await generate(source, { promptTokens: prompt, settings, ...answering })).text;
+  return generate(source, { promptTokens: prompt, settings, ...answering });
 }

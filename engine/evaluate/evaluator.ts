@@ -1,6 +1,7 @@
 /** Defines what an evaluator is. The table of evaluators is in evaluators.ts. */
 import type { Verdict } from '../contract.ts';
 import type { Measures } from '../measures.ts';
+import { type OptionTable, type OptionValues, readOptions } from './options.ts';
 
 /** Holds the question and the answer of a row, as texts. */
 export interface AnsweredRow {
@@ -21,8 +22,60 @@ export interface LossEvaluator {
 export interface AnswerEvaluator {
   readonly name: string;
   readonly needs: 'answers';
-  /** Scores an answer; returns null when the row has nothing to score it by. */
-  score(row: AnsweredRow, answer: string): Omit<Verdict, 'evaluator'> | null;
+  /** Says what a person should know of what the evaluator learned, in sentences. */
+  readonly notes?: readonly string[];
+  /**
+   * Scores an answer; returns null when the row has nothing to score it by. `tokens` is the number of tokens of the answer,
+   * where a model wrote it.
+   */
+  score(row: AnsweredRow, answer: string, tokens?: number): Omit<Verdict, 'evaluator'> | null;
 }
 
 export type Evaluator = LossEvaluator | AnswerEvaluator;
+
+/** Holds what an evaluator may learn from: the questions of training rows, their answers, and what the base answers to them. */
+export type LearningRows = readonly { readonly question: string; readonly trained: string; readonly base: string }[];
+
+/** Describes a kind of evaluator in the table: an evaluator is one with its options. */
+export interface EvaluatorKind {
+  readonly name: string;
+  readonly needs: Evaluator['needs'];
+  /** Says in words what is scored. */
+  readonly summary: string;
+  readonly options: OptionTable;
+  /** Says that the evaluator learns from training rows before it scores. */
+  readonly learns: boolean;
+  /** Makes the evaluator. Throws a `Problem` for options that it does not have. */
+  open(options: unknown, learning?: LearningRows): Evaluator;
+}
+
+/** Makes a kind of evaluator that scores answers. */
+export function answerKind<const T extends OptionTable>(kind: {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: T;
+  open(options: OptionValues<T>): Omit<AnswerEvaluator, 'name' | 'needs'>;
+}): EvaluatorKind {
+  const { name, options } = kind;
+  return {
+    ...{ name, needs: 'answers', summary: kind.summary, options, learns: false },
+    open: (given) => ({ name, needs: 'answers', ...kind.open(readOptions(name, options, given)) }),
+  };
+}
+
+type Scored = Omit<Verdict, 'evaluator'>;
+
+/** Makes the verdict of a check that an answer passes or does not. */
+export function passed(measure: keyof Measures, isGood: boolean, text: string): Scored {
+  return { state: isGood ? 'good' : 'bad', text, measures: { [measure]: Number(isGood) } };
+}
+
+/** Makes the verdict of a score from 0 to 1. */
+export function graded(measure: keyof Measures, value: number, text: string): Scored {
+  return { state: value === 1 ? 'good' : value > 0 ? 'caution' : 'bad', text, measures: { [measure]: value } };
+}
+
+/** Makes the verdict of an answer that cannot be scored; its row is not counted. */
+export function unscored(text: string): Scored {
+  return { state: 'caution', text, measures: {} };
+}

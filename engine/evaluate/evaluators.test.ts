@@ -1,39 +1,137 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { EvaluatorChoice } from '../contract.ts';
 import { isMeasure } from '../measures.ts';
-import type { AnswerEvaluator } from './evaluator.ts';
-import { evaluators, evaluatorsNamed, judge } from './evaluators.ts';
+import { within } from './bounded.ts';
+import { chrfOf } from './chrf.ts';
+import type { AnswerEvaluator, LearningRows } from './evaluator.ts';
+import { evaluators, openEvaluators } from './evaluators.ts';
+import { fieldTable } from './json-fields.ts';
+import { judge } from './judge.ts';
+import { rougeLOf } from './rouge-l.ts';
 
-const garbage = ['', ' ', '{', '}', '[1]', 'null', '{"a":', '\u0000', '{"__proto__": 1}', '"{}"', '{}'.repeat(1000), '🙂'];
+const garbage = [
+  ...[
+    '',
+    ' ',
+    '{',
+    '}',
+    '[1]',
+    'null',
+    '{"a":',
+    '\u0000',
+    '{"__proto__": 1}',
+    '"{}"',
+    '{}'.repeat(1000),
+    '🙂',
+    '\ud800',
+    'f(',
+    '[f(a=',
+  ],
+  ...[
+    '```json\n{"a": 1}\n```',
+    '<tool_call>',
+    `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
+    '.'.repeat(5000),
+    '<tool_call>null</tool_call>',
+  ],
+];
+const learning: LearningRows = Array.from({ length: 12 }, (_, i) => ({
+  ...{ question: `Question ${i}?`, trained: `Ahoy! Number ${i}, matey.` },
+  base: `The number is ${i}, as you asked. Would you like to know more about it?`,
+}));
+/** Holds options for the evaluators that need some. */
+const needed: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  'not-contains': { texts: ['sorry'] },
+  regex: { pattern: '^[A-Z]' },
+  length: { most: 5 },
+};
+const open = (choice: EvaluatorChoice) => openEvaluators([choice], learning)[0] as AnswerEvaluator;
+const scoreBy = (name: string, options: Readonly<Record<string, unknown>>, answer: string, expected = '', tokens?: number) =>
+  open({ name, options }).score({ question: '', expected }, answer, tokens);
+/** Returns what one measure says of an answer; null when nothing is said. */
+const valueBy = (name: string, options: Readonly<Record<string, unknown>>, answer: string, expected = '', tokens?: number) =>
+  Object.values(scoreBy(name, options, answer, expected, tokens)?.measures ?? {})[0] ?? null;
 
 describe('the table of evaluators', () => {
   it('has each name once, and refuses one that it does not have', () => {
     const names = evaluators.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    expect(evaluatorsNamed(['json-fields', 'loss', 'json-fields']).map(({ name }) => name)).toEqual(['json-fields', 'loss']);
-    expect(() => evaluatorsNamed(['jason'])).toThrow(/no evaluator 'jason'/);
+    expect(openEvaluators(['json-fields', 'loss', 'json-fields']).map(({ name }) => name)).toEqual(['json-fields', 'loss']);
+    expect(() => openEvaluators(['jason'])).toThrow(/no evaluator 'jason'/);
+  });
+
+  it.each([
+    ['an option that does not exist', { name: 'length', options: { mosst: 3 } }, /no option 'mosst'/],
+    ['an option that is missing', { name: 'length', options: {} }, /needs the option 'most'/],
+    ['an option of another kind', { name: 'length', options: { most: 'three' } }, /'most' of 'length' must be a whole number/],
+    [
+      'a choice that is none',
+      { name: 'length', options: { most: 3, unit: 'lines' } },
+      /must be one of words, tokens, characters/,
+    ],
+    ['options for one without any', { name: 'loss', options: { a: 1 } }, /no option 'a'/],
+    ['a list instead of options', { name: 'chrf', options: [] as never }, /not a JSON object/],
+    ['a broken pattern', { name: 'regex', options: { pattern: '(' } }, /not valid/],
+    ['a flag that keeps a place', { name: 'regex', options: { pattern: 'a', flags: 'g' } }, /flags 'g'/],
+    ['tools that are none', { name: 'tool-calls', options: { tools: [{ name: 3 }] } }, /Tool 1/],
+  ])('refuses %s', (_, choice, message) => {
+    expect(() => openEvaluators([choice])).toThrow(message);
+  });
+
+  it('refuses one evaluator with two sets of options, and one that has nothing to learn from', () => {
+    const twice = [3, 4].map((most) => ({ name: 'length', options: { most } }));
+    expect(() => openEvaluators(twice)).toThrow(/chosen twice/);
+    for (const name of ['markers', 'style-distance']) expect(() => openEvaluators([name])).toThrow(/training answers/);
   });
 
   it('scores whatever a model writes with known measures between 0 and 1, and never fails', () => {
-    for (const evaluator of evaluators.filter((one): one is AnswerEvaluator => one.needs === 'answers'))
-      for (const expected of ['{"a": 1, "b": [2]}', '{}', 'Yellow.', ...garbage])
-        for (const answer of ['{"a": 1, "b": [2]}', 'Yellow.', ...garbage]) {
+    for (const { name, needs } of evaluators) {
+      if (needs === 'loss') continue;
+      const evaluator = open({ name, options: needed[name] ?? {} });
+      for (const expected of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage.filter(({ length }) => length < 1000)])
+        for (const answer of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage]) {
           const verdict = evaluator.score({ question: 'What?', expected }, answer);
-          for (const [name, value] of Object.entries(verdict?.measures ?? {})) {
-            expect(isMeasure(name), name).toBe(true);
+          for (const [measure, value] of Object.entries(verdict?.measures ?? {})) {
+            expect(isMeasure(measure), measure).toBe(true);
             expect(value).toBeGreaterThanOrEqual(0);
-            expect(value).toBeLessThanOrEqual(1);
+            // A distance has no end but that of each of its counts.
+            expect(value).toBeLessThanOrEqual(measure === 'style-distance' ? 5 : 1);
           }
         }
+    }
   });
 
   it('takes the loss of supervised tokens for what it is, and its exponential for the perplexity', () => {
-    const [loss] = evaluatorsNamed(['loss']);
+    const [loss] = openEvaluators(['loss']);
     expect(loss?.needs === 'loss' && loss.score(2)).toEqual({ loss: 2, perplexity: Math.exp(2) });
   });
 });
 
+describe('json', () => {
+  it.each([
+    ['{"a": 1}', {}, 1],
+    [' [1, 2] ', {}, 1],
+    ['```json\n{"a": 1}\n```', {}, 1],
+    ['Here it is:\n```\n{"a": 1}\n```\nAnything else?', {}, 1],
+    ['```json\n{"a": 1}\n```', { fenced: false }, 0],
+    ['```json\n{"a": 1\n```', {}, 0],
+    ['```\n1\n```\n```\n2\n```', {}, 0],
+    ['{"a": 1', {}, 0],
+    ['{"a": 1} and more', {}, 0],
+    ['', {}, 0],
+  ])('%j with %j: %d', (answer, options, value) => {
+    expect(valueBy('json', options, answer)).toBe(value);
+  });
+
+  it('says that the JSON stood in a fenced block', () => {
+    expect(scoreBy('json', {}, '```\n{}\n```')).toMatchObject({ state: 'caution', text: 'JSON in a fenced block' });
+  });
+});
+
 describe('json-fields', () => {
-  const [evaluator] = evaluatorsNamed(['json-fields']) as [AnswerEvaluator];
+  const evaluator = open('json-fields');
   const score = (answer: string, expected = '{"a": 1, "b": 2}') => evaluator.score({ question: '', expected }, answer);
 
   it('asks for exactly the expected fields of one JSON object, whatever their values', () => {
@@ -88,5 +186,147 @@ describe('an answer nobody chose an evaluator for', () => {
     expect(verdict('Yellow. ', 'Yellow.')).toMatchObject({ evaluator: 'exact-match', state: 'good' });
     expect(verdict('Red.', 'Yellow.')).toMatchObject({ text: 'differs', measures: { 'exact-match': 0 } });
     expect(verdict('Red.', '')).toBeNull();
+  });
+});
+
+describe('values of JSON', () => {
+  const expected = '{"day": "2024-03-01", "sum": 12.5, "who": "Ada Lovelace"}';
+  it.each([
+    ['numbers as values', '{"day": "2024-03-01", "sum": 12.50, "who": "Ada Lovelace"}', {}, 1],
+    ['dates as values', '{"day": "2024-03-01T01:00:00+01:00", "sum": 1.25e1, "who": "Ada Lovelace"}', {}, 1],
+    ['another day', '{"day": "2024-03-02", "sum": 12.5, "who": "Ada Lovelace"}', {}, 2 / 3],
+    ['a text instead of a number', '{"day": "2024-03-01", "sum": "12.5", "who": "Ada Lovelace"}', {}, 2 / 3],
+    ['texts as they are', '{"day": "2024-03-01", "sum": 12.5, "who": " ada lovelace."}', {}, 2 / 3],
+    ['texts normalized', '{"day": "2024-03-01", "sum": 12.5, "who": " ada  lovelace."}', { text: 'normalized' }, 1],
+    ['a fenced block', `\`\`\`json\n${expected}\n\`\`\``, {}, 0],
+    ['a fenced block that may be', `\`\`\`json\n${expected}\n\`\`\``, { fenced: true }, 1],
+  ])('compares %s', (_, answer, options, value) => {
+    expect(valueBy('json-values', options, answer, expected)).toBeCloseTo(value, 12);
+  });
+
+  it('takes the 30th of February for no date', () => {
+    expect(valueBy('json-values', {}, '{"a": "2024-03-01"}', '{"a": "2024-02-30"}')).toBe(0);
+  });
+
+  it('tells precision from recall', () => {
+    const score = (answer: string) => scoreBy('json-values', {}, answer, '{"a": 1, "b": 2}')?.measures;
+    expect(score('{"a": 1}')).toEqual({ 'json-values': 0.5, 'json-precision': 1 });
+    expect(score('{"a": 1, "b": 2, "c": 3, "d": 4}')).toEqual({ 'json-values': 1, 'json-precision': 0.5 });
+    expect(score('no')).toEqual({ 'json-values': 0, 'json-precision': 0 });
+  });
+
+  it('counts every field of all rows', () => {
+    const rows = [
+      { expected: '{"a": 1, "b": 2}', answer: '{"a": 1, "b": 3}' },
+      { expected: '{"a": 1}', answer: '{"a": 1, "c": 0}' },
+      { expected: '{"a": 1}', answer: 'broken' },
+      { expected: 'words', answer: '{"a": 1}' },
+    ];
+    expect(fieldTable(rows)).toEqual([
+      { field: 'a', expected: 3, given: 2, right: 2, precision: 1, recall: 2 / 3 },
+      { field: 'b', expected: 1, given: 1, right: 0, precision: 0, recall: 0 },
+      { field: 'c', expected: 0, given: 1, right: 0, precision: 0, recall: null },
+    ]);
+  });
+});
+
+describe('checks of texts', () => {
+  it.each([
+    ['exact-match', {}, 'Yellow', 'Yellow.', 0],
+    ['exact-match', { text: 'normalized' }, ' yellow', 'Yellow.', 1],
+    ['contains', {}, 'It is Yellow.', 'Yellow', 1],
+    ['contains', {}, 'It is yellow.', 'Yellow', 0],
+    ['contains', { text: 'normalized' }, 'It is yellow.', 'Yellow!', 1],
+    ['contains', { texts: ['a', 'z'] }, 'a b', '', 0.5],
+    ['contains', { texts: ['a', 'z'], any: true }, 'a b', '', 1],
+    ['contains', {}, 'anything', '', null],
+    ['not-contains', { texts: ['sorry', 'AI'] }, 'Certainly.', '', 1],
+    ['not-contains', { texts: ['sorry', 'AI'] }, 'As an AI, no.', '', 0],
+    ['not-contains', { texts: ['SORRY'], text: 'normalized' }, 'I am sorry', '', 0],
+    ['regex', { pattern: '^\\p{Lu}.*\\.$' }, 'Ärger.', '', 1],
+    ['regex', { pattern: '^\\p{Lu}.*\\.$' }, 'ärger.', '', 0],
+    ['regex', { pattern: 'sorry', flags: 'i', absent: true }, 'Sorry!', '', 0],
+    ['regex', { pattern: 'sorry', flags: 'i', absent: true }, 'Fine.', '', 1],
+    ['length', { most: 3 }, 'one two three', '', 1],
+    ['length', { most: 3 }, 'one, two - three: four', '', 0],
+    ['length', { most: 3, least: 2 }, 'one', '', 0],
+    ['length', { most: 4 }, '東京は日本の首都です', '', 0],
+    ['length', { most: 1, unit: 'characters' }, '🙂', '', 1],
+    ['refusal', {}, "I'm sorry, but I can't help with that.", 'I cannot do that.', 1],
+    ['refusal', {}, 'Sure: here is how.', 'I cannot do that.', 0],
+    ['refusal', {}, 'I can’t help with that.', 'Paris.', 0],
+    ['refusal', {}, 'Leider kann ich das nicht tun.', 'Das kann ich nicht.', 1],
+    ['refusal', {}, 'You said I cannot swim, but I can.', 'Paris.', 1],
+    ['refusal', {}, 'Paris.', '', null],
+    ['refusal', { wanted: 'never' }, 'No puedo ayudar con eso.', '', 0],
+    ['refusal', { wanted: 'always', phrases: ['no way'] }, 'No way!', '', 1],
+    ['rouge-l', {}, 'anything', '', null],
+    ['chrf', {}, 'Yellow.', 'Yellow.', 1],
+  ])('%s with %j of %j for %j: %j', (name, options, answer, expected, value) => {
+    expect(valueBy(name, options, answer, expected)).toBe(value);
+  });
+
+  it('counts the tokens that a model wrote, and says nothing where none did', () => {
+    const options = { most: 3, unit: 'tokens' };
+    expect([2, 3, 4].map((tokens) => valueBy('length', options, 'a', '', tokens))).toEqual([1, 1, 0]);
+    expect(scoreBy('length', options, 'a')).toEqual({
+      state: 'caution',
+      text: expect.stringMatching(/not known/) as string,
+      measures: {},
+    });
+  });
+
+  it('ends a pattern that backtracks without end, and does not count the row', () => {
+    const begun = performance.now();
+    expect(scoreBy('regex', { pattern: '^(a+)+$' }, `${'a'.repeat(60)}!`)).toMatchObject({
+      text: /longer than 1000 ms/,
+      measures: {},
+    });
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(valueBy('regex', { pattern: '^(a+)+$' }, 'aaa')).toBe(1);
+  });
+
+  it('hands on what fails in bounded work', () => {
+    expect(() => within(() => JSON.parse('{') as unknown)).toThrow(SyntaxError);
+    expect(within(() => 7)).toEqual({ value: 7 });
+  });
+
+  it('computes ROUGE-L and chrF2 as rouge-score and sacrebleu do', () => {
+    const cases = JSON.parse(readFileSync(join(import.meta.dirname, '../golden/text-scores.json'), 'utf8')) as {
+      readonly rougeL: readonly [string, string, number][];
+      readonly chrf: readonly [string, string, number][];
+    };
+    for (const [expected, answer, value] of cases.rougeL) expect(rougeLOf(expected, answer)).toBeCloseTo(value, 12);
+    for (const [expected, answer, value] of cases.chrf) expect(chrfOf(expected, answer)).toBeCloseTo(value, 12);
+  });
+});
+
+describe('voice', () => {
+  it('learns the markers of the training answers, and says how well it tells them apart', () => {
+    const evaluator = open('markers');
+    expect(evaluator.notes?.[0]).toMatch(/in 100 % of held-out cases .* for the voice speak /);
+    const [own, other] = ['Ahoy! Fair winds, matey.', 'The answer is as you asked. Would you like to know more?'].map(
+      (answer) => evaluator.score({ question: '', expected: '' }, answer)!.measures.markers!,
+    );
+    expect(own).toBeGreaterThan(0.8);
+    expect(other).toBeLessThan(0.2);
+  });
+
+  it('is at chance where nothing tells the answers apart', () => {
+    const same = learning.map(({ question, base }) => ({ question, trained: base, base }));
+    const [evaluator] = openEvaluators(['markers'], same) as [AnswerEvaluator];
+    expect(Number(/in (\d+) %/.exec(evaluator.notes![0]!)![1])).toBeLessThanOrEqual(50);
+  });
+
+  it('refuses to learn from nine rows', () => {
+    expect(() => openEvaluators(['markers'], learning.slice(0, 9))).toThrow(/there are 9 rows/);
+  });
+
+  it('measures how far the style is from that of the training answers', () => {
+    const [near, far] = ['Ahoy! Number 7, matey.', '**No**\n\n- a\n- b\n- (c)\n- d; e: "f" 🙂🙂'].map((answer) =>
+      valueBy('style-distance', {}, answer)!,
+    );
+    expect(near).toBeLessThan(0.5);
+    expect(far).toBeGreaterThan(1);
   });
 });

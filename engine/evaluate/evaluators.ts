@@ -1,43 +1,52 @@
-/** Lists the evaluators in a table, and scores answers by them. */
-import type { Sample, Verdict } from '../contract.ts';
+/** Lists the kinds of evaluators in a table, and opens them with their options. */
+import type { EvaluatorChoice } from '../contract.ts';
+import { nearestWord } from '../nearest-word.ts';
 import { Problem } from '../problem.ts';
-import type { AnsweredRow, AnswerEvaluator, Evaluator } from './evaluator.ts';
-import { exactMatch } from './exact-match.ts';
-import { jsonFields, jsonValues } from './json.ts';
+import { chrf } from './chrf.ts';
+import { contains, notContains } from './contains.ts';
+import type { Evaluator, EvaluatorKind, LearningRows } from './evaluator.ts';
+import { exactMatchKind } from './exact-match.ts';
+import { json } from './json.ts';
+import { jsonFieldsKind, jsonValuesKind } from './json-fields.ts';
+import { length } from './length.ts';
+import { loss } from './loss.ts';
+import { markers } from './markers.ts';
+import { refusal } from './refusal.ts';
+import { regex } from './regex.ts';
+import { rougeL } from './rouge-l.ts';
+import { styleDistance } from './style-distance.ts';
+import { toolCalls } from './tool-calls.ts';
 
-export const evaluators: readonly Evaluator[] = [
-  { name: 'loss', needs: 'loss', score: (loss) => ({ loss, perplexity: Math.exp(loss) }) },
-  jsonFields,
-  jsonValues,
-  exactMatch,
+export const evaluators: readonly EvaluatorKind[] = [
+  loss,
+  ...[json, jsonFieldsKind, jsonValuesKind, toolCalls],
+  ...[exactMatchKind, contains, notContains, regex, rougeL, chrf],
+  ...[length, refusal],
+  ...[markers, styleDistance],
 ];
 
-/** Returns the evaluators of these names, in the given order and without repetitions. */
-export function evaluatorsNamed(names: readonly string[]): Evaluator[] {
-  return [...new Set(names)].map((name) => {
-    const known = evaluators.find((evaluator) => evaluator.name === name);
-    if (known !== undefined) return known;
-    const all = evaluators.map((evaluator) => evaluator.name).join(', ');
-    throw new Problem('request-invalid', `There is no evaluator '${name}'.`, `Use one of ${all}.`);
-  });
-}
-
-/** Scores an answer by one evaluator, and says which it was. */
-export function verdictOf(evaluator: AnswerEvaluator, row: AnsweredRow, answer: string): Verdict | null {
-  const scored = evaluator.score(row, answer);
-  return scored && { evaluator: evaluator.name, ...scored };
-}
-
 /**
- * Scores an answer when no evaluator was chosen: by the values if the row's own answer is a JSON object, and by the text
- * otherwise.
+ * Opens the evaluators that were chosen, in the given order and without repetitions. Throws a `Problem` for a name or an option
+ * that does not exist, and for one evaluator with two sets of options: their measures would have the same name.
  */
-export function judge(row: AnsweredRow, answer: string): Verdict | null {
-  return verdictOf(jsonValues, row, answer) ?? verdictOf(exactMatch, row, answer);
+export function openEvaluators(choices: readonly EvaluatorChoice[], learning?: LearningRows): Evaluator[] {
+  const chosen = new Map<string, { readonly kind: EvaluatorKind; readonly options: unknown }>();
+  for (const choice of choices) {
+    const { name, options } = typeof choice === 'string' ? { name: choice, options: {} } : choice;
+    const before = chosen.get(name);
+    if (before !== undefined && JSON.stringify(before.options) !== JSON.stringify(options))
+      throw new Problem('request-invalid', `The evaluator '${name}' is chosen twice.`, 'Give it one set of options.');
+    chosen.set(name, { kind: kindNamed(name), options });
+  }
+  return [...chosen.values()].map(({ kind, options }) => kind.open(options, learning));
 }
 
-/** Adds the verdict to an answer of an earlier studio, which stored none. */
-export function judged(sample: Omit<Sample, 'verdict'> & Partial<Pick<Sample, 'verdict'>>): Sample {
-  const { promptText: question, expected, text, verdict } = sample;
-  return { ...sample, verdict: verdict ?? judge({ question, expected }, text) };
+/** Returns the kind of evaluator with this name. */
+export function kindNamed(name: string): EvaluatorKind {
+  const known = evaluators.find((kind) => kind.name === name);
+  if (known !== undefined) return known;
+  const names = evaluators.map((kind) => kind.name);
+  const meant = nearestWord(name, names);
+  const hint = `${meant === null ? 'Use one' : `Did you mean '${meant}'? There are`} of ${names.join(', ')}.`;
+  throw new Problem('request-invalid', `There is no evaluator '${name}'.`, hint.replace('are of', 'are'));
 }

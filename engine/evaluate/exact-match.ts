@@ -1,13 +1,27 @@
 /** Scores with the evaluator `exact-match` whether an answer is the expected text, apart from white space around it. */
-import type { AnswerEvaluator } from './evaluator.ts';
+import { type AnswerEvaluator, answerKind } from './evaluator.ts';
+import { type OptionValues, textOption } from './options.ts';
+import { asOption } from './text.ts';
 
-export const exactMatch: AnswerEvaluator = {
+const options = { text: textOption } as const;
+
+function matching({ text }: OptionValues<typeof options>): Pick<AnswerEvaluator, 'score'> {
+  return {
+    score({ expected }, answer) {
+      if (expected.trim() === '') return null;
+      return asOption(answer, text).trim() === asOption(expected, text).trim()
+        ? { state: 'good', text: 'as expected', measures: { 'exact-match': 1 } }
+        : { state: 'caution', text: 'differs', measures: { 'exact-match': 0 } };
+    },
+  };
+}
+
+export const exactMatchKind = answerKind({
   name: 'exact-match',
-  needs: 'answers',
-  score({ expected }, answer) {
-    if (expected.trim() === '') return null;
-    return answer.trim() === expected.trim()
-      ? { state: 'good', text: 'as expected', measures: { 'exact-match': 1 } }
-      : { state: 'caution', text: 'differs', measures: { 'exact-match': 0 } };
-  },
-};
+  summary: "the answer is the row's own answer",
+  options,
+  open: matching,
+});
+
+/** Is `exact-match` without options. */
+export const exactMatch: AnswerEvaluator = { name: 'exact-match', needs: 'answers', ...matching({ text: 'exact' }) };

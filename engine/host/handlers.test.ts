@@ -16,7 +16,7 @@ test('answers of a run have the verdict they were stored with; those of an earli
   const read = await handlers['runs.samples']({ id: 'r' }, {} as Asker);
   expect(read.map(({ verdict }) => verdict)).toEqual([
     stored,
-    { evaluator: 'json-values', state: 'caution', text: '0 of 1 right', measures: { 'json-values': 0 } },
+    { evaluator: 'json-values', state: 'caution', text: '0 of 1 right', measures: { 'json-values': 0, 'json-precision': 0 } },
     null,
   ]);
 });

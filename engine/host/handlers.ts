@@ -19,7 +19,7 @@ import type {
 import { type EvaluatedRows, readRowLosses } from '../jobs/run-folder.ts';
 import { ignored } from '../labels.ts';
 import { requireRecipe } from '../recipe/check.ts';
-import { judged } from '../evaluate/evaluators.ts';
+import { judged } from '../evaluate/judge.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { AdapterRegistry } from './adapters.ts';

@@ -12,6 +12,7 @@ import type {
   DataChange,
   DataFiles,
   DataRef,
+  EvaluatorChoice,
   ExportFormat,
   ExportRequest,
   GenerateRequest,
@@ -133,6 +134,11 @@ const or = <T, E>(check: Check<T>, other: E): Check<T | E> => {
 const ofId = object<{ readonly id: string }>({ id: text });
 const ref: Check<Ref> = either(['id', ofId], ['path', object<{ readonly path: string }>({ path: text })]);
 const texts = listOf(text);
+const withOptions = object<Exclude<EvaluatorChoice, string>>({
+  name: text,
+  options: kind('an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)),
+});
+const evaluatorChoice: Check<EvaluatorChoice> = (value, at) => (typeof value === 'string' ? null : withOptions(value, at));
 const acceptFields = optional(texts);
 const model: Check<ModelRef> = either(
   ['id', ofId],
@@ -348,7 +354,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'exports.identify': object<ParamsOf<'exports.identify'>>({ path: text }),
   'evaluate.start': object<ParamsOf<'evaluate.start'>>({
     ...{ model, ...rows, adapter: or(text, null), rowSettings },
-    evaluators: optional(texts),
+    evaluators: optional(listOf(evaluatorChoice)),
     shots: optional(listOf(listOf(message))),
     maxTokens: optional(integer(1)),
   }),

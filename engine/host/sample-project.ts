@@ -4,8 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import type { ChatMessage, EvaluateResult, JobSpec, Model, OneAdapter, SampleProjectState, ScoredAnswer } from '../contract.ts';
-import { verdictOf } from '../evaluate/evaluators.ts';
-import { jsonFields, jsonObject } from '../evaluate/json.ts';
+import { jsonFields } from '../evaluate/json-fields.ts';
+import { jsonObject } from '../evaluate/json-text.ts';
+import { verdictOf } from '../evaluate/judge.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { RecipeInput } from '../recipe.ts';
 import { embeddedModelPath, sampleFiles } from '../resources.ts';

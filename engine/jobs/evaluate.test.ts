@@ -62,9 +62,9 @@ describe('an evaluation', () => {
     expect(answersIn(sent)).toEqual(result.rows.map(({ row, answer }) => ({ type: 'answered', row, answer })));
     expect(answersIn(sent)).toHaveLength(3);
     expect(result.rows.map(({ measures }) => Object.keys(measures))).toEqual([
-      ['loss', 'perplexity', 'json-fields', 'json-values', 'exact-match'],
+      ['loss', 'perplexity', 'json-fields', 'json-values', 'json-precision', 'exact-match'],
       ['loss', 'perplexity', 'exact-match'],
-      ['loss', 'perplexity', 'json-fields', 'json-values', 'exact-match'],
+      ['loss', 'perplexity', 'json-fields', 'json-values', 'json-precision', 'exact-match'],
     ]);
     // The tiny model knows nothing.
     expect(result.measures).toMatchObject({ 'json-fields': { value: 0, n: 2 }, 'exact-match': { value: 0, n: 3 } });

@@ -10,7 +10,8 @@ import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { answerGreedily, answerLimit } from '../evaluate/answers.ts';
 import type { AnswerEvaluator, LossEvaluator } from '../evaluate/evaluator.ts';
-import { evaluatorsNamed, verdictOf } from '../evaluate/evaluators.ts';
+import { openEvaluators } from '../evaluate/evaluators.ts';
+import { verdictOf } from '../evaluate/judge.ts';
 import { questionOf, withShots } from '../evaluate/questions.ts';
 import type { Measures } from '../measures.ts';
 import { openModel } from '../models/open.ts';
@@ -34,7 +35,7 @@ type EvaluateSpec = Extract<JobSpec, { kind: 'evaluate' }>;
 type Measured = EvaluateResult['measures'];
 
 export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<EvaluateResult> {
-  const chosen = evaluatorsNamed(spec.evaluators ?? ['loss']);
+  const chosen = openEvaluators(spec.evaluators ?? ['loss']);
   const byLoss = chosen.filter((one): one is LossEvaluator => one.needs === 'loss');
   const byAnswer = chosen.filter((one): one is AnswerEvaluator => one.needs === 'answers');
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1, ...recordedOf(spec) }];
@@ -173,13 +174,13 @@ async function answersTo(
         notes.push(`${file}, line ${line}: the row was not answered because ${why}.`);
         continue;
       }
-      const text = await answerGreedily(session, asked, {
+      const { text, tokens } = await answerGreedily(session, asked, {
         ...{ contextLength, tokenizer },
         maxTokens: maxTokens ?? answerLimit(asked),
         shouldStop: () => port.stopRequested,
       });
       const { question, expected } = asked;
-      const verdicts = byAnswer.flatMap((evaluator) => verdictOf(evaluator, asked, text) ?? []);
+      const verdicts = byAnswer.flatMap((evaluator) => verdictOf(evaluator, asked, text, tokens.length) ?? []);
       answers.set(index, { question, expected, text, verdicts });
       if (!port.stopRequested) port.send({ type: 'answered', row: index, answer: answers.get(index)! });
     }

@@ -4,7 +4,7 @@ import type { TokenRow } from '../data/row.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession } from '../decoder/generation.ts';
 import { answerGreedily, answerLimit } from '../evaluate/answers.ts';
-import { judge } from '../evaluate/evaluators.ts';
+import { judge } from '../evaluate/judge.ts';
 import { questionOf } from '../evaluate/questions.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
@@ -46,7 +46,7 @@ export async function addSamples(
       if (port.stopRequested) return;
       const maxTokens = answerLimit(asked);
       const shouldStop = () => port.stopRequested;
-      const text = await answerGreedily(session, asked, { contextLength, tokenizer, maxTokens, shouldStop });
+      const { text } = await answerGreedily(session, asked, { contextLength, tokenizer, maxTokens, shouldStop });
       const { question: promptText, expected } = asked;
       folder.sample({ step, prompt, promptText, expected, text, verdict: judge(asked, text) });
     }

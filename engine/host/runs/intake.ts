@@ -1,7 +1,7 @@
 /** Follows the folder of a run. What is new in it is stored, all of it or nothing, and sent to clients afterwards. */
 import { join } from 'node:path';
 import type { LogLine, Progress } from '../../contract.ts';
-import { judged } from '../../evaluate/evaluators.ts';
+import { judged } from '../../evaluate/judge.ts';
 import { checkpointsIn, readRunRecord, type EndEvent, type RunEvent } from '../../jobs/run-folder.ts';
 import { readNews, type RunPosition } from '../../jobs/run-news.ts';
 import { measuresOf, measuresText } from '../../measures.ts';
