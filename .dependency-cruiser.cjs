@@ -70,7 +70,7 @@ module.exports = {
     ]),
     engineOnly('evaluate-knows-data', '^engine/evaluate/', [
       '^engine/(data|evaluate)/',
-      '^engine/(labels|problem|random|measures|recipe|contract)\\.ts$',
+      '^engine/(labels|problem|random|measures|recipe|nearest-word|contract)\\.ts$',
     ]),
     engineOnly('runtime-knows-files', '^engine/runtime/', [
       '^engine/(formats|runtime)/',

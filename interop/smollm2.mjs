@@ -1,7 +1,7 @@
 /** Trains the adapter of the sample on the built-in model, and has every GGUF type answer its rows in llama.cpp. */
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { jsonFields } from '../engine/evaluate/json.ts';
+import { jsonFields } from '../engine/evaluate/json-fields.ts';
 import { exportTargets } from '../engine/export/index.ts';
 import { needsImportance } from '../engine/export/quant-mix.ts';
 import { runTrain } from '../engine/jobs/train.ts';

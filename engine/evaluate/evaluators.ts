@@ -47,6 +47,6 @@ export function kindNamed(name: string): EvaluatorKind {
   if (known !== undefined) return known;
   const names = evaluators.map((kind) => kind.name);
   const meant = nearestWord(name, names);
-  const hint = `${meant === null ? 'Use one' : `Did you mean '${meant}'? There are`} of ${names.join(', ')}.`;
-  throw new Problem('request-invalid', `There is no evaluator '${name}'.`, hint.replace('are of', 'are'));
+  const hint = meant === null ? 'Use one of' : `Did you mean '${meant}'? There are`;
+  throw new Problem('request-invalid', `There is no evaluator '${name}'.`, `${hint} ${names.join(', ')}.`);
 }
