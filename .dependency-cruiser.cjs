@@ -23,12 +23,12 @@ module.exports = {
   forbidden: [
     engineOnly(
       'the-ground-floor-imports-nothing',
-      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word)\\.ts$)',
+      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|mixing)\\.ts$)',
       [recipe, '^engine/(problem|nearest-word)\\.ts$'],
     ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
       recipe,
-      '^engine/(contract/|(problem|measures|mapped-text)\\.ts$)',
+      '^engine/(contract/|(problem|measures|mapped-text|mixing)\\.ts$)',
     ]),
     {
       name: 'the-contract-is-read-whole',
@@ -44,7 +44,7 @@ module.exports = {
     engineOnly('data-knows-models', '^engine/data/', [
       '^engine/(formats|models|data)/',
       recipe,
-      '^engine/(labels|problem|data-files|mapped-text|nearest-word|contract)\\.ts$',
+      '^engine/(labels|problem|data-files|mapped-text|nearest-word|mixing|contract)\\.ts$',
     ]),
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
@@ -59,7 +59,7 @@ module.exports = {
     engineOnly('training-knows-the-decoder-and-no-data', '^engine/training/', [
       '^engine/(formats|graph|models|adapters|decoder|training)/',
       recipe,
-      '^engine/(labels|problem|random|contract)\\.ts$',
+      '^engine/(labels|problem|random|measures|contract)\\.ts$',
       session,
     ]),
     engineOnly('export-knows-the-decoder-and-no-training', '^engine/export/', [

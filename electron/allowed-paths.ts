@@ -3,7 +3,7 @@
  * window since the studio was started, and those in the engine's store. For writing, these are only the paths chosen in a
  * dialog for saving. The spelling must be the same; nothing below or beside a path is allowed.
  */
-import type { DataRef, EngineRequests, ModelRef, Params, Ref } from '../engine/contract.ts';
+import type { AskedMix, DataRef, EngineRequests, ModelRef, Params, Ref } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
 
 interface Named {
@@ -13,8 +13,11 @@ interface Named {
 const none = (): Named => ({});
 const pathOf = (ref: Ref | ModelRef | undefined): readonly string[] => (ref !== undefined && 'path' in ref ? [ref.path] : []);
 
-const filesOf = (data: DataRef | undefined): readonly string[] =>
-  data !== undefined && 'paths' in data ? [...data.paths, ...(data.evalPaths ?? [])] : [];
+const filesOf = (data: DataRef | undefined): readonly string[] => {
+  if (data === undefined || 'versionId' in data) return [];
+  return 'mix' in data ? filesOfMix(data.mix) : [...data.paths, ...(data.evalPaths ?? [])];
+};
+const filesOfMix = ({ parts }: AskedMix): readonly string[] => parts.flatMap(({ data }) => filesOf(data));
 
 /**
  * Lists the paths in every request of the engine. The type makes the list complete: a new request compiles only once its paths
@@ -35,6 +38,8 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'datasets.add': ({ data }) => ({ read: filesOf(data) }),
   'datasets.addVersion': none,
   'datasets.change': none,
+  'datasets.mix': ({ mix }) => ({ read: filesOfMix(mix) }),
+  'datasets.remix': ({ mix }) => ({ read: filesOfMix(mix) }),
   'datasets.undo': none,
   'datasets.versions': none,
   'datasets.use': none,

@@ -26,14 +26,37 @@ export const measureInfo = {
   'exact-match': { label: 'share of answers that are the expected text', better: 'higher' },
 } as const satisfies Readonly<Record<string, MeasureInfo>>;
 
-export type MeasureName = keyof typeof measureInfo;
+/** Names the evaluation loss of one part of a mix: `loss/support`. */
+export type PartLoss = `loss/${string}`;
+
+export type MeasureName = keyof typeof measureInfo | PartLoss;
+
+const partPrefix = 'loss/';
+
+export function partLoss(part: string): PartLoss {
+  return `${partPrefix}${part}`;
+}
+
+/** Returns the part whose loss a measure is; null for every other measure. */
+export function partOf(name: string): string | null {
+  return name.startsWith(partPrefix) ? name.slice(partPrefix.length) : null;
+}
+
+/** Returns what a measure is called and which of two values is better. */
+export function infoOf(name: MeasureName): MeasureInfo {
+  const part = partOf(name);
+  return part === null ? measureInfo[name as keyof typeof measureInfo] : { label: `that of ${part}`, better: 'lower' };
+}
+
+/** Holds something for some of the measures, by their names. */
+export type ByMeasure<T> = { readonly [N in keyof typeof measureInfo]?: T } & { readonly [N in PartLoss]: T };
 
 /** Holds numbers by the name of their measure. */
-export type Measures = { readonly [N in MeasureName]?: number };
+export type Measures = ByMeasure<number>;
 
 /** Returns whether `value` is better than `other` by this measure. */
 export function isBetter(name: MeasureName, value: number, other: number): boolean {
-  return measureInfo[name].better === 'lower' ? value < other : value > other;
+  return infoOf(name).better === 'lower' ? value < other : value > other;
 }
 
 /** Holds the last value of a measure, and its best value with the first step that had it. */
@@ -42,7 +65,7 @@ export interface MeasureTotal {
   readonly best: number;
   readonly bestStep: number;
 }
-export type MeasureTotals = { readonly [N in MeasureName]?: MeasureTotal };
+export type MeasureTotals = ByMeasure<MeasureTotal>;
 
 /** Adds the measures of the newest step to the totals. */
 export function withMeasures(totals: MeasureTotals, step: number, measures: Measures): MeasureTotals {
@@ -59,18 +82,24 @@ export function withMeasures(totals: MeasureTotals, step: number, measures: Meas
  * may come from another studio.
  */
 export function measuresOf(evaluation: { readonly evalLoss: number; readonly measures?: Measures }): Measures {
-  const known = Object.entries(evaluation.measures ?? {}).filter(([name]) => isMeasure(name));
+  const known = Object.entries(evaluation.measures ?? {}).filter(([name, value]) => isMeasure(name) && Number.isFinite(value));
   return { loss: evaluation.evalLoss, ...Object.fromEntries(known) };
+}
+
+/** Returns what was measured of each part of a mix, by its name. */
+export function partTotals(totals: MeasureTotals): readonly (readonly [part: string, total: MeasureTotal])[] {
+  return Object.entries(totals).flatMap(([name, total]) => {
+    const part = partOf(name);
+    return part === null ? [] : [[part, total] as const];
+  });
 }
 
 /** Formats measures within a sentence: `evaluation loss 0.5312, perplexity 1.7009`. */
 export function measuresText(measures: Measures): string {
-  const parts = Object.entries(measures).map(
-    ([name, value]) => `${measureInfo[name as MeasureName].label} ${value.toFixed(4)}`,
-  );
+  const parts = Object.entries(measures).map(([name, value]) => `${infoOf(name as MeasureName).label} ${value.toFixed(4)}`);
   return parts.join(', ');
 }
 
 export function isMeasure(name: string): name is MeasureName {
-  return Object.hasOwn(measureInfo, name);
+  return Object.hasOwn(measureInfo, name) || partOf(name) !== null;
 }

@@ -572,3 +572,50 @@ test(
   },
   limit,
 );
+
+test('several sets are mixed, and the evaluation says the loss of each', async () => {
+  const lines = readFileSync(rows, 'utf8').trim().split('\n');
+  const file = (name: string, of: readonly string[]): string => {
+    const path = join(folder, name);
+    writeFileSync(path, of.map((line) => `${line}\n`).join(''));
+    return path;
+  };
+  const [a, b, ofA, ofB] = [
+    file('mix=1.jsonl', lines.slice(0, 6)),
+    file('other.jsonl', lines.slice(6, 12)),
+    file('of-a.jsonl', lines.slice(12, 14)),
+    file('of-b.jsonl', lines.slice(14)),
+  ];
+  const mix = ['--mix', `${a}=1.5,eval=${ofA}`, `${b},most=2`, '--mix-seed', '4'];
+  const stats = await lowrank('data', 'stats', '--model', model, ...mix, '--json');
+  expect(JSON.parse(stats.stdout)).toMatchObject({
+    rows: 11,
+    parts: [
+      { name: 'mix=1', rows: 9 },
+      { name: 'other', rows: 2 },
+    ],
+  });
+  const converted = join(folder, 'mixed.jsonl');
+  expect((await lowrank('data', 'convert', ...mix, '--out', converted)).status).toBe(0);
+  expect(readFileSync(converted, 'utf8').trim().split('\n')).toHaveLength(11);
+  const out = join(folder, 'mixed');
+  const trained = await lowrank('train', '--model', model, ...mix, '--eval', ofB, '--out', out, '--set', 'maxSteps=2');
+  expect(trained.status, trained.stderr).toBe(0);
+  expect(trained.stdout).toMatch(/[\d.]+ on mix=1\n\s+[\d.]+ on of-b/);
+  const metrics = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n');
+  expect(JSON.parse(metrics.at(-1)!)).toMatchObject({
+    measures: { 'loss/mix=1': expect.any(Number) as number, 'loss/of-b': expect.any(Number) as number },
+  });
+  const compared = await lowrank('runs', 'compare', 'mixed', 'mixed');
+  expect(compared.stdout).toContain('eval loss, of-b');
+  for (const [wrong, what] of [
+    [['--mix', `${a},most=0`], '--mix takes a file'],
+    [['--mix', a, '--data', b], 'either --data or --mix'],
+    [['--mix-seed', '1', '--data', b], '--mix-seed needs --mix'],
+    [['--mix', `${a}=0`], 'No part of the mix is trained on'],
+  ] as const) {
+    const refused = await lowrank('data', 'stats', '--model', model, ...wrong);
+    expect(refused.stderr).toContain(what);
+    expect(refused.status).not.toBe(0);
+  }
+}, 300_000);

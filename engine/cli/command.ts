@@ -1,7 +1,7 @@
 /** Defines what a command of the command line is, and what it is given. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
-import type { DataFiles, ModelAt } from '../contract.ts';
+import type { ColumnMapping, DataFiles, ModelAt } from '../contract.ts';
 import { readMapping } from '../data/mapping.ts';
 import type { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
@@ -47,6 +47,11 @@ export const rowUsage = '[--no-add-eos-token] [--thinking row|on|off] [--unroll 
 
 /** Says what the fields of `--data` mean, where no format says it. */
 export const mapOptions = { map: { type: 'string' } } as const;
+
+/** Several sets of rows in place of `--data`. */
+export const mixOptions = { mix: { type: 'string', multiple: true }, 'mix-seed': { type: 'string' } } as const;
+/** The same options as the usage of a command has them. */
+export const dataUsage = '(--data FILE... | --mix FILE[=TIMES][,most=N][,eval=FILE]... [--mix-seed 0])';
 
 /** A UsageError says that the command line cannot be understood. The exit status is 2. */
 export class UsageError extends Error {}
@@ -105,11 +110,16 @@ export class Arguments {
   }
   /** Returns the files of rows, of which there must be at least one. */
   files(name: string): DataFiles {
-    const map = this.text('map');
+    const mapping = this.mapping();
     return {
       paths: this.requiredList(name).map((path) => resolve(path)),
-      ...(map === undefined ? {} : { mapping: readMapping(map) }),
+      ...(mapping === undefined ? {} : { mapping }),
     };
+  }
+  /** Returns what `--map` says, if it is given. */
+  mapping(): ColumnMapping | undefined {
+    const map = this.text('map');
+    return map === undefined ? undefined : readMapping(map);
   }
   /** Returns the model that `modelOptions` name. */
   model(): ModelAt {

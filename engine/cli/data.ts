@@ -3,18 +3,30 @@ import type { DataCheck, DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { mapOptions, modelOptions, ProblemInResult, rowOptions, rowUsage, UsageError, type Command } from './command.ts';
+import {
+  dataUsage,
+  mapOptions,
+  mixOptions,
+  modelOptions,
+  ProblemInResult,
+  rowOptions,
+  rowUsage,
+  UsageError,
+  type Command,
+} from './command.ts';
+import { dataOf } from './mix.ts';
 import { showProgress } from './progress.ts';
 import { convertRows, splitRows } from './write-rows.ts';
 
 export const data: Command = {
-  usage: `render|check|stats|split|convert --data FILE... [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR [--format jsonl|parquet]|FILE.jsonl|FILE.parquet [--replace]]`,
+  usage: `render|check|stats|split|convert ${dataUsage} [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR [--format jsonl|parquet]|FILE.jsonl|FILE.parquet [--replace]]`,
   summary:
     'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl, or .parquet, into DIR, convert all rows into one file',
   options: {
     ...modelOptions,
     ...rowOptions,
     ...mapOptions,
+    ...mixOptions,
     data: { type: 'string', multiple: true },
     'max-length': { type: 'string' },
     date: { type: 'string' },
@@ -26,7 +38,7 @@ export const data: Command = {
     format: { type: 'string' },
     replace: { type: 'boolean' },
   },
-  lists: ['data'],
+  lists: ['data', 'mix'],
   async run(session) {
     const { args, output, connect } = session;
     const [what, ...surplus] = args.positionals;
@@ -38,7 +50,7 @@ export const data: Command = {
     const date = args.text('date');
     const request = {
       model: args.model(),
-      data: args.files('data'),
+      data: dataOf(args),
       rowSettings: args.rowSettings(),
       // This is the day that a chat template prints, such as that of a run.
       ...(date === undefined ? {} : { day: requireDay(date) }),

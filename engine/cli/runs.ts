@@ -1,5 +1,6 @@
 /** `lowrank runs` lists, shows and compares runs, and moves, pauses, resumes and stops them. */
 import type { EvalMetrics, Run, StepMetrics } from '../contract.ts';
+import { partTotals } from '../measures.ts';
 import { Problem } from '../problem.ts';
 import { formatFieldText } from '../recipe/field-text.ts';
 import { recipeKeys } from '../recipe/fields.ts';
@@ -83,6 +84,10 @@ export const runs: Command = {
         ['step', run.totalSteps === 0 ? '-' : `${run.step} of ${run.totalSteps}, ${duration(run.seconds)}`],
         ['loss', number(run.lastLoss)],
         ['eval loss', `${number(run.measures.loss?.last)}, best ${number(run.measures.loss?.best)}`],
+        ...partTotals(run.measures).map(([part, { last, best }]) => [
+          `eval loss, ${part}`,
+          `${number(last)}, best ${number(best)}`,
+        ]),
         ['trained', `${run.trainableParameters} parameters`],
         ['checkpoints', checkpoints.map(({ step }) => step).join(', ')],
         ...recipeKeys.map((key) => [key, formatFieldText(run.recipe[key])]),
@@ -94,6 +99,7 @@ export const runs: Command = {
       runs: chosen.map(written),
       differences: Object.fromEntries(differences.map((key) => [key, chosen.map((run) => run.recipe[key])])),
     });
+    const parts = [...new Set(chosen.flatMap((run) => partTotals(run.measures).map(([part]) => part)))];
     const row = (label: string, value: (run: Run) => string) => [label, ...chosen.map(value)];
     output.table([
       row('', (run) => run.name),
@@ -102,6 +108,7 @@ export const runs: Command = {
       row('loss', (run) => number(run.lastLoss)),
       row('eval loss', (run) => number(run.measures.loss?.last)),
       row('best eval loss', (run) => number(run.measures.loss?.best)),
+      ...parts.map((part) => row(`eval loss, ${part}`, (run) => number(new Map(partTotals(run.measures)).get(part)?.last))),
       row('time', (run) => duration(run.seconds)),
       ...differences.map((key) => row(key, (run) => formatFieldText(run.recipe[key]))),
     ]);

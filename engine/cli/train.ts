@@ -3,13 +3,16 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { DataFiles, EngineRequests, Params, Run } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
+import { partTotals } from '../measures.ts';
 import { Problem } from '../problem.ts';
 import type { Recipe } from '../recipe.ts';
 import type { HostClient } from '../rpc.ts';
 import {
   type Arguments,
+  dataUsage,
   Interrupted,
   mapOptions,
+  mixOptions,
   modelOptions,
   rowOptions,
   rowUsage,
@@ -17,16 +20,18 @@ import {
   type Command,
 } from './command.ts';
 import { bytes, duration, type Output } from './output.ts';
+import { dataOf } from './mix.ts';
 import { readRecipe } from './recipe.ts';
 import { splitChange } from './write-rows.ts';
 
 export const train: Command = {
-  usage: `--model PATH [--accept-field NAME]... --data FILE... [--eval FILE... | --eval-fraction 0.1 [--eval-seed 0] [--eval-by COLUMN]] [--map question=COLUMN,answer=COLUMN] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
+  usage: `--model PATH [--accept-field NAME]... ${dataUsage} [--eval FILE... | --eval-fraction 0.1 [--eval-seed 0] [--eval-by COLUMN]] [--map question=COLUMN,answer=COLUMN] [--adapter DIR] [--recipe FILE.json] [--set key=value]... ${rowUsage} [--date YYYY-MM-DD] --out DIR [--name NAME] [--device auto|cpu|cuda|dml|webgpu] [--skip-bad-rows] [--fit-memory SIZE] [--resume]`,
   summary: 'trains an adapter; leaves adapter/, metrics.jsonl, run.json and checkpoints/ in DIR',
   options: {
     ...modelOptions,
     ...rowOptions,
     ...mapOptions,
+    ...mixOptions,
     date: { type: 'string' },
     data: { type: 'string', multiple: true },
     eval: { type: 'string', multiple: true },
@@ -43,11 +48,11 @@ export const train: Command = {
     'fit-memory': { type: 'string' },
     resume: { type: 'boolean' },
   },
-  lists: ['data', 'eval'],
+  lists: ['data', 'eval', 'mix'],
   async run({ args, output, connect, onInterrupt }) {
     const model = args.model();
     const evalPaths = args.list('eval').map((path) => resolve(path));
-    const data = { ...args.files('data'), evalPaths, ...heldBack(args, evalPaths) };
+    const data = { ...dataOf(args, evalPaths), ...heldBack(args, evalPaths) };
     const out = args.path('out');
     const device = args.oneOf('device', ['auto', 'cpu', 'cuda', 'dml', 'webgpu'], 'auto');
     const adapter = args.text('adapter');
@@ -98,6 +103,7 @@ export const train: Command = {
     output.line(`steps       ${step} in ${duration(seconds)}`);
     if (lastLoss !== null) output.line(`loss        ${lastLoss.toFixed(4)}`);
     if (evalLoss !== null) output.line(`eval loss   ${evalLoss.toFixed(4)}`);
+    for (const [part, { last }] of partTotals(measures)) output.line(`            ${last.toFixed(4)} on ${part}`);
     output.line(`parameters  ${trainableParameters} trained`);
   },
 };

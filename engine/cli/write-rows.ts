@@ -1,7 +1,8 @@
 /** `lowrank data split` and `lowrank data convert` write rows as files of JSON Lines or Parquet; the files they come from stay as they are. */
 import { join } from 'node:path';
-import type { DataChange, DataFiles, Split, WrittenRows } from '../contract.ts';
+import type { DataChange, DataRef, Split, WrittenRows } from '../contract.ts';
 import { UsageError, type Arguments, type Session } from './command.ts';
+import { dataOf } from './mix.ts';
 import { showProgress } from './progress.ts';
 
 /** Returns the split that options ask for, by a number such as `--fraction 0.1`. */
@@ -23,7 +24,7 @@ export async function splitRows(session: Session): Promise<void> {
   const format = args.text('format') ?? 'jsonl';
   if (!formats.includes(format)) throw new UsageError(`--format takes ${formats.join(' or ')}.`);
   const changes = [...changesIn(args), splitChange(args, { fraction: 'fraction', seed: 'seed', by: 'by' })];
-  const data = { ...args.files('data'), changes };
+  const data = { ...dataOf(args), changes };
   const train = await write(session, data, 'train', join(out, `train.${format}`));
   const evaluation = await write(session, data, 'eval', join(out, `eval.${format}`));
   output.document({ train, eval: evaluation });
@@ -35,7 +36,7 @@ export async function convertRows(session: Session): Promise<void> {
   const { args, output } = session;
   for (const name of ['fraction', 'seed', 'by', 'format'])
     if (args.text(name) !== undefined) throw new UsageError(`--${name} is for data split.`);
-  const written = await write(session, { ...args.files('data'), changes: changesIn(args) }, 'train', args.path('out'));
+  const written = await write(session, { ...dataOf(args), changes: changesIn(args) }, 'train', args.path('out'));
   output.document(written);
   output.table([[written.path, `${written.rows} rows`]]);
 }
@@ -44,7 +45,7 @@ function changesIn(args: Arguments): DataChange[] {
   return args.flag('deduplicate') ? [{ kind: 'deduplicate' }] : [];
 }
 
-async function write({ args, output, connect }: Session, data: DataFiles, split: Split, out: string): Promise<WrittenRows> {
+async function write({ args, output, connect }: Session, data: DataRef, split: Split, out: string): Promise<WrittenRows> {
   const client = await connect();
   const request = { data, split, out, replace: args.flag('replace') };
   return showProgress(client, output, 'write-rows', () => client.request('data.write', request));

@@ -1,5 +1,5 @@
 /** Defines a model's answers in the playground, in an evaluation and in the sample of the first start. */
-import type { MeasureName, Measures } from '../measures.ts';
+import type { ByMeasure, Measures } from '../measures.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { AdapterWeight } from './adapters.ts';
 import type { ChatMessage, ReadingRows, RowsRef } from './data.ts';
@@ -79,7 +79,7 @@ export interface EvaluateResult {
   /** Tells a person what to know, in sentences. */
   readonly notes: readonly string[];
   /** Gives the value of each measure over all rows that have it, and the number of these rows. */
-  readonly measures: { readonly [N in MeasureName]?: { readonly value: number; readonly n: number } };
+  readonly measures: ByMeasure<{ readonly value: number; readonly n: number }>;
   readonly supervisedTokens: number;
   readonly rows: readonly EvaluatedRow[];
 }

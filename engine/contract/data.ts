@@ -1,5 +1,6 @@
 /** Defines data sets and rows: how they are read, checked and shown. */
 import type { ColumnMapping } from '../mapped-text.ts';
+import type { Amount } from '../mixing.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { RecipeInput, RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
@@ -66,6 +67,30 @@ export type DataChange =
       readonly with: string;
       readonly column?: string;
     };
+/** A part of a mix: rows, and how many of them there are in an epoch. */
+export interface MixPart extends Amount {
+  /** Names the part on every screen, in metrics and in checks; it is the only part of the mix with this name. */
+  readonly name: string;
+  readonly data: DataFiles;
+  /** The version of the data set that the rows were taken from; left out for files that were named by their paths. */
+  readonly version?: VersionName;
+}
+/** Describes rows that are put together from several data sets. */
+export interface Mix {
+  readonly parts: readonly MixPart[];
+  /** Decides which rows are taken where `repeat` or `most` takes some of them. */
+  readonly seed: number;
+}
+/** A part of a mix as it is asked for. Without a name it has that of its data set or of its first file. */
+export interface AskedPart extends Amount {
+  readonly name?: string;
+  readonly data: { readonly versionId: string } | DataFiles;
+}
+/** A mix as it is asked for. */
+export interface AskedMix {
+  readonly parts: readonly AskedPart[];
+  readonly seed: number;
+}
 /** Describes a change as it is requested. Rows are those that a person sees, by their numbers in a split of the version. */
 export type AskedChange =
   | Exclude<DataChange, { kind: 'exclude' | 'edit' }>
@@ -79,6 +104,8 @@ export interface DatasetVersion {
   readonly sequence: number;
   readonly files: readonly VersionFile[];
   readonly mapping: ColumnMapping | null;
+  /** The parts that the rows are put together from; null where the data set is no mix. `files` are then the files of all parts. */
+  readonly mix: Mix | null;
   /** Lists the changes to the rows of the files. */
   readonly changes: readonly DataChange[];
   /** Gives the sequence of the version that this one was made from, or null for the first. */
@@ -115,8 +142,13 @@ export interface DataFiles {
   readonly mapping?: ColumnMapping;
   readonly changes?: readonly DataChange[];
 }
-/** Names rows either by a version of a data set, or by files in their present state. */
-export type DataRef = { readonly versionId: string } | DataFiles;
+/** Names rows of several data sets that are put together, and what was done to all of them. */
+export interface MixedData {
+  readonly mix: AskedMix;
+  readonly changes?: readonly DataChange[];
+}
+/** Names rows by a version of a data set, by files in their present state, or as a mix of these. */
+export type DataRef = { readonly versionId: string } | DataFiles | MixedData;
 /** Names the rows of one split. Without `split` they are those to train on. */
 export interface RowsRef {
   readonly data: DataRef;
@@ -130,8 +162,9 @@ export interface VersionName {
   /** Holds the name that the data set had when the version was named. */
   readonly dataset: string;
 }
-/** Names files as a job receives them. */
+/** Names files as a job receives them. Those of a mix are the files of all its parts, and only the parts say how they are read. */
 export interface DataAt extends DataFiles {
+  readonly mix?: Mix;
   /** Names the version that the files belong to. It is left out for files that were given by their paths. */
   readonly version?: VersionName;
   /** Maps the path of each file to the SHA-256 that the version has for it. A file without one is not compared. */
@@ -192,6 +225,8 @@ export interface RowLine {
   /** Holds the index of the row in the data, from 0. */
   readonly index: number;
   readonly line: number;
+  /** Names the part of the mix that the row is from, or is null where the data is not a mix. */
+  readonly part: string | null;
   /** Holds the first thing that the user says, or else the beginning of the text; at most 240 characters. */
   readonly headline: string;
   /** Holds the number of examples that it becomes; 0 where it cannot be used. */
@@ -252,6 +287,8 @@ export interface RowView {
    * one.
    */
   readonly turn: number | null;
+  /** Names the part of the mix that the row is from, or is null where the data is not a mix. */
+  readonly part: string | null;
   readonly messages: readonly ChatMessage[] | null;
   readonly text: string;
   readonly tokens: readonly TokenView[];
@@ -283,6 +320,15 @@ export interface DataCheck {
   readonly rows: readonly number[];
   /** Counts all rows concerned. */
   readonly count: number;
+  /** How many of them are in each part of a mix; left out where the data is no mix, and where not all of them are named. */
+  readonly parts?: readonly { readonly name: string; readonly rows: number }[];
+}
+/** Counts what a part of a mix has in an epoch. */
+export interface PartCounts {
+  readonly name: string;
+  readonly rows: number;
+  readonly tokens: number;
+  readonly trainedTokens: number;
 }
 /** A text that several rows begin with, up to the same number of tokens. */
 export interface SharedPrefix {
@@ -329,6 +375,8 @@ export interface DataReport {
   readonly checks: readonly DataCheck[];
   /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
   readonly changed: readonly string[];
+  /** What each part of a mix has; empty where the data is no mix. */
+  readonly parts: readonly PartCounts[];
 }
 /** Shows a row as its file has it, with edits and replacements applied, before any mapping. */
 export interface SourceRecord {
@@ -414,6 +462,10 @@ export interface DataRequests {
   'datasets.addVersion': (p: { id: string }) => Dataset;
   /** Makes a version with one more change to the rows, and returns the data set with it. */
   'datasets.change': (p: { id: string; change: AskedChange }) => Dataset;
+  /** Makes a data set that is a mix of versions of others. */
+  'datasets.mix': (p: { projectId: string; name?: string; mix: AskedMix }) => Dataset;
+  /** Makes a version of a mix with other parts or other numbers; what was done to its rows stays. */
+  'datasets.remix': (p: { id: string; mix: AskedMix }) => Dataset;
   /** Goes back to the version that the present one was made from. */
   'datasets.undo': (p: { id: string }) => Dataset;
   /** Lists all versions, newest first. */

@@ -3,7 +3,7 @@ import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, OneAdapter } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
-import type { AskedChange, DataAt, DataFiles, LabelledRow, ReadingRows, RowsAt, Split, ViewingRows } from './data.ts';
+import type { AskedChange, DataAt, LabelledRow, ReadingRows, RowsAt, Split, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
 import type { ModelAt } from './models.ts';
@@ -77,7 +77,7 @@ export type JobSpec =
     }
   | { readonly kind: 'inspect'; readonly path: string; readonly acceptFields?: readonly string[] }
   | { readonly kind: 'columns'; readonly path: string }
-  | { readonly kind: 'scan'; readonly data: DataFiles; readonly change?: AskedChange }
+  | { readonly kind: 'scan'; readonly data: DataAt; readonly change?: AskedChange }
   /** Answers one question about rows as their files have them. */
   | { readonly kind: 'look'; readonly data: DataAt; readonly question: RowQuestion }
   | ({ readonly kind: 'write-rows'; readonly out: string; readonly replace: boolean } & RowsAt);

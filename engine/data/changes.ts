@@ -8,12 +8,12 @@ import { Column } from './column.ts';
 import { readRecords } from './readers/index.ts';
 import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 import { hashOf, textOf } from './record-hash.ts';
-import { rewritings, rewrittenRecord } from './rewriting.ts';
+import { type Rewriting, rewritings, rewrittenRecord } from './rewriting.ts';
 import { positionOf, type ReadingWatch } from './row.ts';
 
 type SplitChange = Extract<DataChange, { kind: 'split' }>;
 
-type RowsOfFile = Extract<DataChange, { kind: 'exclude' }>['files'][number];
+export type RowsOfFile = Extract<DataChange, { kind: 'exclude' }>['files'][number];
 
 /** Holds the files that rows are chosen from, and the changes to apply. */
 export interface ChosenFrom {
@@ -26,6 +26,9 @@ export interface ChosenFrom {
 /** Sets how many records are read between two progress reports. */
 const recordsBetweenTellings = 1024;
 
+/** A choice of fewer rows than one in so many is a small one. */
+const smallShare = 4;
+
 /** Returns the split among changes, of which there is at most one. */
 export function splitOf(changes: readonly DataChange[] = []): SplitChange | null {
   return changes.find((change) => change.kind === 'split') ?? null;
@@ -36,27 +39,31 @@ export function withChange(changes: readonly DataChange[], change: DataChange): 
   return [...(change.kind === 'split' ? changes.filter(({ kind }) => kind !== 'split') : changes), change];
 }
 
-/** Holds which rows of a list of files are kept. Rows are counted over all files, from 0. */
+/** Holds which rows of a list of files are taken, and how often. Rows are counted over all files, from 0. */
 export class RowChoice {
-  readonly #isTaken: Uint8Array;
+  readonly #times: Uint8Array | Uint32Array;
+  /** The row of the files that each taken one is; a row that is taken twice is there twice. */
   readonly #rows: Uint32Array;
 
-  constructor(isTaken: Uint8Array) {
-    this.#isTaken = isTaken;
-    this.#rows = Uint32Array.from({ length: isTaken.reduce((sum, one) => sum + one, 0) });
+  /** `times` says of each row how often it is taken. */
+  constructor(times: Uint8Array | Uint32Array) {
+    this.#times = times;
+    this.#rows = new Uint32Array(sumOf(times));
     let taken = 0;
-    isTaken.forEach((one, row) => {
-      if (one === 1) this.#rows[taken++] = row;
+    times.forEach((one, row) => {
+      this.#rows.fill(row, taken, taken + one);
+      taken += one;
     });
   }
 
-  /** Returns the number of rows that are kept. */
+  /** Returns the number of rows that are taken, each counted as often as it is. */
   get count(): number {
     return this.#rows.length;
   }
 
-  has(row: number): boolean {
-    return this.#isTaken[row] === 1;
+  /** Returns how often a row is taken. */
+  times(row: number): number {
+    return this.#times[row] ?? 0;
   }
 
   /** Returns the row of the files that is the `number`th kept row, from 0. */
@@ -64,9 +71,9 @@ export class RowChoice {
     return this.#rows[number];
   }
 
-  /** Returns the position of a row among the kept rows, from 0, or null where it is left out. */
+  /** Returns the position of a row among the taken rows, from 0, or null where it is left out. A repeated row has its first position. */
   numberOf(row: number): number | null {
-    if (!this.has(row)) return null;
+    if (this.times(row) === 0) return null;
     let [from, to] = [0, this.#rows.length - 1];
     while (from < to) {
       const middle = (from + to) >>> 1;
@@ -75,6 +82,19 @@ export class RowChoice {
     }
     return from;
   }
+
+  /** Returns whether it takes so few of the rows that the others are better not made into tokens. */
+  get isSmall(): boolean {
+    let rows = 0;
+    for (const one of this.#times) if (one > 0) rows++;
+    return rows * smallShare < this.#times.length;
+  }
+}
+
+function sumOf(counts: Iterable<number>): number {
+  let sum = 0;
+  for (const count of counts) sum += count;
+  return sum;
 }
 
 /** These values stand in place of a rank for rows that are left out, and for rows that no split moves. */
@@ -86,40 +106,81 @@ const unmoved = -1;
  * as asked.
  */
 export async function chooseRows({ paths, split, changes }: ChosenFrom, watch: ReadingWatch = () => {}): Promise<RowChoice> {
-  const isOut = outsiders(changes);
   const divided = splitOf(changes);
-  const by = divided?.by;
-  const ranks = new Column(Float64Array);
-  let hasColumn = false;
-  for await (const { path, row, record } of allRecords(paths, watch)) {
-    hasColumn ||= by !== undefined && 'value' in record && fieldAt(record.value, by) !== undefined;
-    const group = divided === null ? null : groupOf(record, by);
-    ranks.add(isOut(path, row, record) ? leftOut : group === null ? unmoved : rankOf(divided!.seed, group));
-  }
-  if (by !== undefined && !hasColumn)
-    throw new Problem(
-      'data-invalid',
-      `No row of ${paths.join(', ')} has a column '${by}'.`,
-      'Split by a column that is there.',
-    );
-  const held = divided === null ? new Set<number>() : heldBack(ranks, divided);
+  const ranking = new Ranking(changes, paths);
+  for await (const { path, row, record } of allRecords(paths, watch))
+    ranking.add({ path, row, record }, { isDivided: divided !== null });
+  const held = ranking.heldBack();
   const side = divided === null ? 'train' : split;
   const choice = new RowChoice(
-    Uint8Array.from({ length: ranks.length }, (_, row) => {
-      const rank = ranks.at(row);
-      return rank !== leftOut && held.has(rank) === (side === 'eval') ? 1 : 0;
-    }),
+    Uint8Array.from({ length: ranking.length }, (_, row) => (ranking.isTaken(row, held, side) ? 1 : 0)),
   );
-  if (choice.count === 0)
-    throw new Problem(
-      'data-empty',
-      `No row of ${paths.join(', ')} is left: all ${ranks.length} are left out.`,
-      'Go back to a version with rows.',
-    );
+  if (choice.count === 0) throw noRowLeft(paths, ranking.length);
   return choice;
 }
 
-type IsOut = (path: string, row: number, record: RecordOrProblem) => boolean;
+export function noRowLeft(paths: readonly string[], rows: number): Problem {
+  return new Problem(
+    'data-empty',
+    `No row of ${paths.join(', ')} is left: all ${rows} are left out.`,
+    'Go back to a version with rows.',
+  );
+}
+
+/** Says of rows, one after another, whether changes leave them out, and in which order a split holds them back. */
+export class Ranking {
+  readonly #isOut: IsOut;
+  readonly #split: SplitChange | null;
+  readonly #paths: readonly string[];
+  /** One for each row; see above. */
+  readonly #ranks = new Column(Float64Array);
+  #hasColumn = false;
+
+  /** `paths` are those of all rows, for messages. */
+  constructor(changes: readonly DataChange[], paths: readonly string[]) {
+    this.#isOut = outsiders(changes);
+    this.#split = splitOf(changes);
+    this.#paths = paths;
+  }
+
+  get length(): number {
+    return this.#ranks.length;
+  }
+
+  /** Takes the next row. `isThere` is false for one that was left out before, `anew` says how it is written by now. */
+  add(
+    { path, row, record }: RecordOfFile,
+    { isDivided, isThere = true, anew = [] }: { isDivided: boolean; isThere?: boolean; anew?: readonly Rewriting[] },
+  ): void {
+    const split = isDivided ? this.#split : null;
+    const by = split?.by;
+    this.#hasColumn ||= by !== undefined && 'value' in record && fieldAt(record.value, by) !== undefined;
+    const group = split === null ? null : groupOf(record, by);
+    const isOut = !isThere || this.#isOut(path, row, record, anew);
+    this.#ranks.add(isOut ? leftOut : group === null ? unmoved : rankOf(split!.seed, group));
+  }
+
+  /** Returns the ranks that are held back. Throws a Problem where rows cannot be split as they should be. */
+  heldBack(): ReadonlySet<number> {
+    const split = this.#split;
+    if (split === null) return new Set();
+    if (split.by !== undefined && !this.#hasColumn)
+      throw new Problem(
+        'data-invalid',
+        `No row of ${this.#paths.join(', ')} has a column '${split.by}'.`,
+        'Split by a column that is there.',
+      );
+    return heldBack(this.#ranks, split);
+  }
+
+  /** Returns whether a row, counted as they were added, is on a side. */
+  isTaken(row: number, held: ReadonlySet<number>, side: Split): boolean {
+    const rank = this.#ranks.at(row);
+    return rank !== leftOut && held.has(rank) === (side === 'eval');
+  }
+}
+
+type IsOut = (path: string, row: number, record: RecordOrProblem, anew: readonly Rewriting[]) => boolean;
 
 /** Returns a function that says whether a row is left out. It must be called for rows in their order. */
 function outsiders(changes: readonly DataChange[]): IsOut {
@@ -138,7 +199,7 @@ function outsiders(changes: readonly DataChange[]): IsOut {
         return [];
     }
   });
-  return (path, row, record) => tests.some((isOut) => isOut(path, row, record));
+  return (path, row, record, anew) => tests.some((isOut) => isOut(path, row, record, anew));
 }
 
 function excluded(of: readonly RowsOfFile[]): IsOut {
@@ -153,9 +214,9 @@ function excluded(of: readonly RowsOfFile[]): IsOut {
 /** Returns a function that is true for every repetition of an earlier row, compared as changed so far. */
 function repeated(changes: readonly DataChange[]): IsOut {
   const seen = new Set<string>();
-  const anew = rewritings(changes);
-  return (path, row, read) => {
-    const record = rewrittenRecord(anew, path, row, read);
+  const own = rewritings(changes);
+  return (path, row, read, anew) => {
+    const record = rewrittenRecord([...anew, ...own], path, row, read);
     if (!('value' in record)) return false;
     const hash = hashOf(record);
     if (seen.has(hash)) return true;
@@ -167,9 +228,9 @@ function repeated(changes: readonly DataChange[]): IsOut {
 /** Leaves out the rows beyond the first `most` with the same value in a column, compared with edits and replacements applied. */
 function beyond({ column, most }: Extract<DataChange, { kind: 'balance' }>, changes: readonly DataChange[]): IsOut {
   const rowsOf = new Map<string, number>();
-  const anew = rewritings(changes);
-  return (path, row, read) => {
-    const record = rewrittenRecord(anew, path, row, read);
+  const own = rewritings(changes);
+  return (path, row, read, anew) => {
+    const record = rewrittenRecord([...anew, ...own], path, row, read);
     const value = 'value' in record ? fieldAt(record.value, column) : undefined;
     if (value === undefined || value === null) return false;
     const key = textOf(value);
@@ -227,14 +288,14 @@ function groupOf(record: RecordOrProblem, by: string | undefined): string | null
 }
 
 /**
- * Returns the rank of a group, which decides the order in which groups are held back. It depends on the group's content and the
+ * Returns the rank of a group in an order that decides which rows are held back or drawn. It depends on the group's content and the
  * seed alone, so it is the same wherever the row is read.
  */
-function rankOf(seed: number, group: string): number {
+export function rankOf(seed: number, group: string): number {
   return createHash('sha256').update(`${seed}\n${group}`).digest().readUIntBE(0, 6);
 }
 
-interface RecordOfFile {
+export interface RecordOfFile {
   readonly path: string;
   /** Counts rows within the file, from 0. */
   readonly row: number;
@@ -242,7 +303,7 @@ interface RecordOfFile {
 }
 
 /** Yields the records of files as they are stored, without a mapping. */
-async function* allRecords(paths: readonly string[], watch: ReadingWatch): AsyncGenerator<RecordOfFile> {
+export async function* allRecords(paths: readonly string[], watch: ReadingWatch): AsyncGenerator<RecordOfFile> {
   const totalBytes = sizeOfAll(paths);
   let before = 0;
   let rows = 0;

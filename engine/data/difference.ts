@@ -1,6 +1,7 @@
 /** Describes how a version of a data set differs from the version that it was made from. */
 import { basename } from 'node:path';
-import type { DataChange, DatasetVersion } from '../contract.ts';
+import type { DataChange, DatasetVersion, Mix } from '../contract.ts';
+import { amountText } from '../mixing.ts';
 import { shown } from '../problem.ts';
 import { mappingText } from './mapping.ts';
 
@@ -8,6 +9,8 @@ import { mappingText } from './mapping.ts';
 export function differenceOf(version: DatasetVersion, parent: DatasetVersion | null): string {
   if (parent === null) return 'As it was added';
   const rows = (of: DatasetVersion) => of.trainRows + of.evalRows;
+  if (version.mix !== null && parent.mix !== null && JSON.stringify(version.mix) !== JSON.stringify(parent.mix))
+    return mixDifference(version.mix, parent.mix);
   const hashes = ({ files }: DatasetVersion) => JSON.stringify(files.map(({ split, sha256 }) => [split, sha256]));
   if (JSON.stringify(version.files) !== JSON.stringify(parent.files) && hashes(version) === hashes(parent)) {
     const moved = version.files
@@ -33,6 +36,26 @@ export function differenceOf(version: DatasetVersion, parent: DatasetVersion | n
     return at < 0;
   });
   return made.map((change) => said(change, version, parent)).join('; ');
+}
+
+/** Says in what a mix differs from another one: `support ×2 instead of ×1; news added ×1`. */
+function mixDifference(mix: Mix, before: Mix): string {
+  const named = (parts: Mix['parts'], name: string) => parts.find((part) => part.name === name);
+  const ofParts = mix.parts.flatMap((part) => {
+    const was = named(before.parts, part.name);
+    if (was === undefined) return `${part.name} added ${amountText(part)}`;
+    const [from, to] = [was.version?.sequence, part.version?.sequence];
+    return [
+      ...(amountText(was) === amountText(part) ? [] : [`${part.name} ${amountText(part)} instead of ${amountText(was)}`]),
+      ...(to === undefined || from === to
+        ? []
+        : [`${part.name} at version ${to}${from === undefined ? '' : ` instead of ${from}`}`]),
+    ];
+  });
+  const gone = before.parts.filter(({ name }) => named(mix.parts, name) === undefined).map(({ name }) => `${name} taken out`);
+  const seed = mix.seed === before.seed ? [] : [`seed ${mix.seed} instead of ${before.seed}`];
+  const all = [...ofParts, ...gone, ...seed];
+  return all.length === 0 ? 'Parts in another order, or read from other files' : all.join('; ');
 }
 
 /** Counts the rows that a version's changes name individually. */

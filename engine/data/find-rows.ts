@@ -1,7 +1,6 @@
 /** Looks for a text in the rows of a data set, and returns a row as it is written. */
 import type { FoundRow } from '../contract.ts';
-import type { ReadingWatch } from './row.ts';
-import type { RowSource } from './rows.ts';
+import type { ReadingWatch, Rows } from './row.ts';
 
 /** A search answers when it has found so many rows, or has looked for so long. */
 const rowsFound = 100;
@@ -14,7 +13,7 @@ const around = 60;
  * go on from, null at the end.
  */
 export async function findRows(
-  source: RowSource,
+  source: Rows,
   { text, from }: { readonly text: string; readonly from: number },
   watch: ReadingWatch,
 ): Promise<{ readonly found: readonly FoundRow[]; readonly next: number | null }> {
@@ -22,8 +21,8 @@ export async function findRows(
   const found: FoundRow[] = [];
   const start = performance.now();
   for await (const { records } of source.records(from, watch)) {
-    for (const { record, index } of records) {
-      if (index < from || !('value' in record)) continue;
+    for (const { record, index, copy } of records) {
+      if (index < from || copy > 0 || !('value' in record)) continue;
       const match = matchIn(record.value, wanted);
       if (match !== null) found.push({ row: index, line: record.line, ...match });
     }
@@ -56,7 +55,7 @@ function matchIn(value: unknown, wanted: RegExp): Pick<FoundRow, 'before' | 'fou
 }
 
 /** Returns a row as JSON, indented, with what was done to it; null where it cannot be read. */
-export async function recordText(source: RowSource, row: number, watch: ReadingWatch): Promise<string | null> {
+export async function recordText(source: Rows, row: number, watch: ReadingWatch): Promise<string | null> {
   for await (const { records } of source.records(row, watch)) {
     const own = records.find(({ index }) => index === row);
     if (own !== undefined) return 'value' in own.record ? JSON.stringify(own.record.value, null, 2) : null;

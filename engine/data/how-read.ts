@@ -7,7 +7,8 @@ import type { RowFiles } from './row-files.ts';
 const mostNamed = 5;
 
 /** Returns a sentence without its full stop for each of the first files, and for each folder of texts. */
-export async function howFilesAreRead({ paths, folders = [] }: RowFiles): Promise<string[]> {
+export async function howFilesAreRead({ paths, folders = [], mix }: RowFiles): Promise<string[]> {
+  if (mix !== undefined) return (await Promise.all(mix.parts.map((part) => howFilesAreRead(part)))).flat();
   if (folders.length > 0) return folders.map(folderSentence);
   const named = await Promise.all(
     paths.slice(0, mostNamed).map(async (path) => `'${basename(path)}' is ${await howRead(path)}`),

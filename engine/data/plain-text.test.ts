@@ -165,6 +165,8 @@ test('a text that should end and that no token ends is said', async () => {
     index,
     file: 'f',
     line: index + 1,
+    mixPart: 0,
+    copy: 0,
     turn: null,
     leftOut: [],
     spelled: [],

@@ -20,7 +20,7 @@ interface ReportSurroundings extends SetSurroundings {
 
 /** Returns the counts and checks of rows for a model, with examples truncated at `wantedLength`. */
 export function reportOf(facts: RowFacts, wantedLength: number, surroundings: ReportSurroundings): DataReport {
-  const { spec, changed, documentOverlap, prefixes = [] } = surroundings;
+  const { spec, changed, documentOverlap, parts, prefixes = [] } = surroundings;
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const asked = { ...surroundings, facts, maxLength, isAtLimit: maxLength < wantedLength, context: contextOf(spec) };
   const lengths = exampleLengths(facts, { maxLength, documentOverlap });
@@ -35,8 +35,9 @@ export function reportOf(facts: RowFacts, wantedLength: number, surroundings: Re
     longest: facts.longest,
     lengths: histogram(lengths),
     statistics: facts.statistics.report(facts.languages, prefixes),
-    checks: checksOf(asked, facts.findings.found),
+    checks: checksOf(asked, facts.findings.found).map((check) => inParts(check, facts, parts)),
     changed,
+    parts: parts.map((name, part) => ({ name, ...(facts.parts.get(part) ?? { rows: 0, tokens: 0, trainedTokens: 0 }) })),
   };
 }
 
@@ -49,6 +50,13 @@ function checksOf(asked: AskedSet, ofRows: ReadonlyMap<string, DataCheck>): Data
   });
   const isPassed = ({ severity }: DataCheck): boolean => severity === 'passed';
   return [...all.filter((check) => !isPassed(check)), ...all.filter(isPassed)];
+}
+
+/** Says how many of the rows of a check are in each part of a mix, where all of them are named. */
+function inParts(check: DataCheck, facts: RowFacts, names: readonly string[]): DataCheck {
+  if (names.length === 0 || check.count === 0 || check.rows.length < check.count) return check;
+  const parts = names.map((name, part) => ({ name, rows: check.rows.filter((row) => facts.partOf(row) === part).length }));
+  return { ...check, parts: parts.filter(({ rows }) => rows > 0) };
 }
 
 /** Returns what a run says about its rows: findings that depend on no length or other split, and unused columns. */
@@ -83,17 +91,23 @@ export function rememberingTokenizer(tokenizer: Viewer): Viewer {
 const headlineLength = 240;
 
 /** Returns a row, given as the examples that it becomes, as a list shows it. */
-export function lineOf(examples: readonly [RowOrProblem, ...RowOrProblem[]], maxLength: number): RowLine {
+export function lineOf(
+  examples: readonly [RowOrProblem, ...RowOrProblem[]],
+  maxLength: number,
+  parts: readonly string[] = [],
+): RowLine {
   const [first] = examples;
-  const { index, line } = first;
+  const { index, line, mixPart } = first;
+  const part = parts[mixPart] ?? null;
   if ('problem' in first)
-    return { index, line, headline: '', examples: 0, tokens: 0, trainedTokens: 0, problem: first.problem };
+    return { index, line, part, headline: '', examples: 0, tokens: 0, trainedTokens: 0, problem: first.problem };
   const usable = examples.filter((one) => 'inputIds' in one);
   const { messages, text } = first;
   const said = messages?.find(({ role, content }) => role === 'user' && content !== '') ?? messages?.[0];
   return {
     index,
     line,
+    part,
     headline: (said?.content ?? text).slice(0, headlineLength).toWellFormed(),
     examples: usable.length,
     tokens: Math.max(...usable.map(({ inputIds }) => inputIds.length)),
@@ -103,10 +117,16 @@ export function lineOf(examples: readonly [RowOrProblem, ...RowOrProblem[]], max
 }
 
 /** Returns a row as the loss mask inspector shows it. */
-export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLength: number): Promise<RowView> {
+export async function viewRow(
+  row: RowOrProblem,
+  tokenizer: Viewer | null,
+  maxLength: number,
+  parts: readonly string[] = [],
+): Promise<RowView> {
+  const part = parts[row.mixPart] ?? null;
   if ('problem' in row) {
     const { index, line, problem } = row;
-    return { index, line, turn: null, messages: null, text: '', tokens: [], trainedTokens: 0, asks: [], problem };
+    return { index, line, turn: null, part, messages: null, text: '', tokens: [], trainedTokens: 0, asks: [], problem };
   }
   const texts = await tokenTexts([...row.inputIds], tokenizer);
   const tokens = texts.map((text, t): TokenView => ({
@@ -119,6 +139,7 @@ export async function viewRow(row: RowOrProblem, tokenizer: Viewer | null, maxLe
     index,
     line,
     turn,
+    part,
     messages,
     text,
     tokens,

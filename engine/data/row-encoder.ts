@@ -75,7 +75,8 @@ export class RowEncoder {
   /** Returns the examples of a row, or the one problem that makes the whole row unusable. */
   async encode(record: RecordOrProblem, file: string, index: number): Promise<RowOrProblem[]> {
     const { line, where = `line ${line}` } = record;
-    if ('problem' in record) return [{ problem: record.problem, index, line, file }];
+    const place = { index, file, line, mixPart: 0, copy: 0 };
+    if ('problem' in record) return [{ problem: record.problem, ...place }];
     try {
       const format = detectFormat(record.value);
       this.counts.addFormat(this.#reasonOf(record.value, format));
@@ -88,7 +89,7 @@ export class RowEncoder {
       const said = content === null ? null : markText(content);
       this.counts.addColumns(row, unused);
       return examples.map((example, i) => ({
-        ...{ index, file, line, ...unmarked, dropped, said: i === 0 ? said : null },
+        ...{ ...place, ...unmarked, dropped, said: i === 0 ? said : null },
         ...example,
         ...(this.#keepText ? {} : { messages: null, text: '' }),
       }));
@@ -99,7 +100,7 @@ export class RowEncoder {
       // A tokenizer past its limits keeps working on the text and cannot be stopped, so the whole reading ends, not only this
       // row.
       if (code === 'out-of-memory' || code === 'tokenizer-unsupported') throw problem;
-      return [{ problem: problem.toValue(), index, line, file }];
+      return [{ problem: problem.toValue(), ...place }];
     }
   }
 

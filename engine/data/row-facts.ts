@@ -61,6 +61,12 @@ export class RowFacts implements AskedRows {
   /** Holds 1 for plain text. */
   readonly #documents = new Column(Uint32Array);
   readonly #lastTrained = new Column(Uint32Array);
+  /** Whether the row of each example is a copy: it is counted, and nothing is found out about it again. */
+  readonly #copies = new Column(Uint32Array);
+  /** What each part of a mix has, by its number. */
+  readonly parts = new Map<number, { rows: number; tokens: number; trainedTokens: number }>();
+  /** The index after the last row of each part. */
+  readonly #ends = new Map<number, number>();
   /** Holds the key of each row that can be used. */
   readonly #keys: string[] = [];
   readonly #known = new KeySet();
@@ -81,10 +87,13 @@ export class RowFacts implements AskedRows {
   /** Adds the examples of one row, or its problem. */
   add(row: readonly RowOrProblem[]): void {
     const examples = row.filter((example): example is TokenRow => 'inputIds' in example);
+    for (const { mixPart, index } of row) this.#ends.set(mixPart, index + 1);
     for (const example of row) if ('problem' in example) this.#addBroken(example);
     if (examples.length === 0) return;
-    this.findings.add(examples);
-    this.statistics.add(examples);
+    const [{ index, said, copy, mixPart }] = examples as [TokenRow];
+    const part = this.parts.get(mixPart) ?? { rows: 0, tokens: 0, trainedTokens: 0 };
+    this.parts.set(mixPart, part);
+    part.rows++;
     this.usable++;
     for (const { index, inputIds, labels, isDocument } of examples) {
       this.#rows.add(index);
@@ -92,11 +101,20 @@ export class RowFacts implements AskedRows {
       this.#firstTrained.add(labels.findIndex((label, t) => t > 0 && label !== ignored));
       this.#lastTrained.add(lastTrained(labels));
       this.#documents.add(isDocument ? 1 : 0);
+      this.#copies.add(copy > 0 ? 1 : 0);
+      const trained = supervisedTokens(labels);
       this.tokens += inputIds.length;
-      this.trainedTokens += supervisedTokens(labels);
+      this.trainedTokens += trained;
+      part.tokens += inputIds.length;
+      part.trainedTokens += trained;
       this.longest = Math.max(this.longest, inputIds.length);
     }
-    const [{ index, said }] = examples as [TokenRow];
+    if (copy > 0) {
+      this.#keys.push(this.#keys.at(-1)!);
+      return;
+    }
+    this.findings.add(examples);
+    this.statistics.add(examples);
     if (said?.language !== undefined) this.languages.add(said.language, index);
     const key = examples.length === 1 ? contentKey(examples[0]!) : joinedKey(examples);
     this.#keys.push(key);
@@ -104,17 +122,23 @@ export class RowFacts implements AskedRows {
     else if (said?.sketch !== undefined) this.#sketches.add(said.sketch, index, this.#keys.length - 1);
   }
 
-  #addBroken({ index, problem: { code, message, hint } }: Exclude<RowOrProblem, TokenRow>): void {
+  #addBroken({ index, copy, problem: { code, message, hint } }: Exclude<RowOrProblem, TokenRow>): void {
+    this.broken++;
+    if (copy > 0) return;
     const kind = `${code} ${hint}`;
     const known = this.#broken.get(kind) ?? { code, rows: new FoundRows(), detail: `${message} ${hint}` };
     this.#broken.set(kind, known);
     known.rows.add(index);
-    this.broken++;
   }
 
   /** Returns the rows that cannot be used, by kind of problem. */
   get brokenKinds(): readonly BrokenRows[] {
     return [...this.#broken.values()];
+  }
+
+  /** Returns the part of a mix that a row is of: the parts follow one another. */
+  partOf(index: number): number | undefined {
+    return [...this.#ends].find(([, end]) => index < end)?.[0];
   }
 
   /** Returns the number of tokens of example `at`. */
@@ -161,7 +185,7 @@ export class RowFacts implements AskedRows {
     let last = -1;
     for (let i = 0; i < this.examples; i++) {
       const row = this.#rows.at(i);
-      if (row === last) continue;
+      if (row === last || this.#copies.at(i) === 1) continue;
       const [tokens, firstTrained, end] = [this.#lengths.at(i), this.#firstTrained.at(i), this.#lastTrained.at(i)];
       if (!is({ tokens, firstTrained, lastTrained: end, isDocument: this.isDocument(i) })) continue;
       found.add(row);
@@ -178,7 +202,8 @@ export class RowFacts implements AskedRows {
       const index = this.#rows.at(i);
       if (index === last) continue;
       last = index;
-      if (others.#known.has(this.#keys[++row]!)) found.add(index);
+      const key = this.#keys[++row]!;
+      if (this.#copies.at(i) === 0 && others.#known.has(key)) found.add(index);
     }
     return found;
   }

@@ -1,9 +1,10 @@
 /** Lists the files of one split of a data set, and those that have changed since a version of it was made. */
 import { createHash } from 'node:crypto';
-import type { ColumnMapping, DataChange, RowsAt, Split, VersionName } from '../contract.ts';
+import type { ColumnMapping, DataAt, DataChange, DataFiles, Mix, RowsAt, Split, VersionName } from '../contract.ts';
 import { dataFileNames } from '../data-files.ts';
 import { isFolder } from '../formats/files.ts';
 import { type DocumentFolder, documentsIn } from './document-folder.ts';
+import type { Amount } from '../mixing.ts';
 import { Problem } from '../problem.ts';
 import { splitOf } from './changes.ts';
 
@@ -20,6 +21,25 @@ export interface RowFiles {
   /** Lists the changes to the rows, and the side of a split to read. Without them the rows are all rows of the files. */
   readonly changes?: readonly DataChange[];
   readonly split?: Split;
+  /** The parts that the rows are put together from, which say what is in `paths` and how it is read; left out where it is no mix. */
+  readonly mix?: MixFiles;
+}
+
+/** Files of one split of a mix. */
+export interface MixFiles {
+  readonly of: Mix;
+  /** The parts that have rows in this split. */
+  readonly parts: readonly PartFiles[];
+  /** The parts that are trained on, where some of their rows are held back and this split has those. */
+  readonly trained: readonly PartFiles[];
+}
+
+/** Files of a part of a mix in one split. */
+export interface PartFiles extends RowFiles, Amount {
+  /** Which of all parts it is, from 0. */
+  readonly number: number;
+  /** Whether the changes of the mix hold some of its rows back: a part with rows to evaluate on keeps these alone. */
+  readonly isDivided: boolean;
 }
 
 /**
@@ -27,7 +47,8 @@ export interface RowFiles {
  * and rows held back for evaluation are in the same files as the others.
  */
 export function rowFiles({ data, split = 'train' }: RowsAt): RowFiles {
-  const { paths, evalPaths = [], changes = [], fromFolders: _, ...more } = data;
+  const { paths, evalPaths = [], changes = [], fromFolders: _, mix, ...more } = data;
+  if (mix !== undefined) return mixFiles({ ...data, mix }, split);
   const isDivided = splitOf(changes) !== null;
   if (isDivided && evalPaths.length > 0)
     throw new Problem(
@@ -46,6 +67,43 @@ export function rowFiles({ data, split = 'train' }: RowsAt): RowFiles {
     ...{ ...more, paths: files },
     ...(folders.length > 0 && { folders }),
     ...(changes.length > 0 && { changes, split }),
+  };
+}
+
+/** Returns whether data has rows to evaluate on. */
+function isEvaluated({ evalPaths = [], changes = [] }: DataFiles): boolean {
+  return evalPaths.length > 0 || splitOf(changes) !== null;
+}
+
+/** Returns the names of the parts of a mix; nothing where the data is none. */
+export function partNames({ mix }: RowFiles): readonly string[] {
+  return mix === undefined ? [] : mix.of.parts.map(({ name }) => name);
+}
+
+function mixFiles({ mix, changes = [], fromFolders: _, ...more }: DataAt & { readonly mix: Mix }, split: Split): RowFiles {
+  const divides = splitOf(changes) !== null;
+  const filesOf = (of: Split): PartFiles[] =>
+    mix.parts.flatMap(({ data, repeat, most }, number) => {
+      const isTrained = repeat > 0 && data.paths.length > 0;
+      const isDivided = divides && isTrained && !isEvaluated(data);
+      const hasRows = of === 'train' ? isTrained : isDivided || isEvaluated(data);
+      // What is evaluated is evaluated once.
+      const times = of === 'train' ? { repeat, ...(most === undefined ? {} : { most }) } : { repeat: 1 };
+      return hasRows ? [{ ...rowFiles({ data, split: isDivided ? 'train' : of }), ...times, number, isDivided }] : [];
+    });
+  const own = filesOf(split);
+  const trained = split === 'train' ? own : filesOf('train');
+  if (divides && !trained.some(({ isDivided }) => isDivided))
+    throw new Problem(
+      'request-invalid',
+      'Rows are to be held back for evaluation, and each part of the mix has rows for it already.',
+      'Leave out one of the two.',
+    );
+  const { mapping: __, ...of } = more;
+  return {
+    ...{ ...of, paths: own.flatMap(({ paths }) => paths) },
+    ...(changes.length > 0 && { changes, split }),
+    mix: { of: mix, parts: own, trained: divides && split === 'eval' ? trained : [] },
   };
 }
 

@@ -3,7 +3,7 @@ import { RowStore } from './row-store.ts';
 import type { TokenRow } from './row.ts';
 
 const row = (inputIds: Int32Array, labels: Int32Array, index = 0): TokenRow => ({
-  ...{ index, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },
+  ...{ index, mixPart: 0, copy: 0, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },
   ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0, isDocument: false, said: null },
   ...{ inputIds, labels },
 });

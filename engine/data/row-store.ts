@@ -7,46 +7,46 @@ import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 const blockLength = 1 << 20;
 
+/** Where tokens lie in a block. */
+interface StoredTokens {
+  readonly block: Int32Array;
+  readonly start: number;
+  readonly length: number;
+  /** Numbers behind the ids that say where trained spans begin and end, in turn; null: the labels themselves are there. */
+  readonly bounds: number | null;
+}
+
 /**
  * Represents a row whose tokens lie in a block shared with other rows: its ids, followed by the data that its labels are
  * derived from.
  */
-export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'isDocument' | 'inputIds' | 'labels'> {
+export class StoredRow implements Pick<TokenRow, 'index' | 'file' | 'line' | 'mixPart' | 'isDocument' | 'inputIds' | 'labels'> {
   readonly index: number;
   readonly file: string;
   readonly line: number;
+  readonly mixPart: number;
   readonly isDocument: boolean;
-  readonly #block: Int32Array;
-  readonly #start: number;
-  readonly #length: number;
-  /**
-   * Counts the numbers after the ids that say alternately where trained spans begin and end. It is null where the labels
-   * themselves are stored.
-   */
-  readonly #bounds: number | null;
+  readonly #tokens: StoredTokens;
 
-  constructor(
-    { index, file, line, isDocument }: TokenRow,
-    place: { readonly block: Int32Array; readonly start: number; readonly length: number; readonly bounds: number | null },
-  ) {
+  constructor({ index, file, line, mixPart, isDocument }: TokenRow, tokens: StoredTokens) {
     this.index = index;
     this.file = file;
     this.line = line;
+    this.mixPart = mixPart;
     this.isDocument = isDocument;
-    this.#block = place.block;
-    this.#start = place.start;
-    this.#length = place.length;
-    this.#bounds = place.bounds;
+    this.#tokens = tokens;
   }
 
   get inputIds(): Int32Array {
-    return this.#block.subarray(this.#start, this.#start + this.#length);
+    const { block, start, length } = this.#tokens;
+    return block.subarray(start, start + length);
   }
 
   get labels(): Int32Array {
-    const after = this.#start + this.#length;
-    if (this.#bounds === null) return this.#block.subarray(after, after + this.#length);
-    return labelsWithin(this.inputIds, this.#block.subarray(after, after + this.#bounds));
+    const { block, start, length, bounds } = this.#tokens;
+    const after = start + length;
+    if (bounds === null) return block.subarray(after, after + length);
+    return labelsWithin(this.inputIds, block.subarray(after, after + bounds));
   }
 }
 
@@ -54,6 +54,8 @@ export class RowStore {
   readonly rows: StoredRow[] = [];
   readonly #mostTokens: number;
   readonly #mostOfDocument: number;
+  /** The tokens of the row that was added last, by its ids: where a mix repeats it they are stored once. */
+  readonly #last = new Map<Int32Array, StoredTokens>();
   #block = new Int32Array(0);
   #used = 0;
 
@@ -65,6 +67,13 @@ export class RowStore {
 
   /** Copies a row without its text and messages. */
   add(row: TokenRow): void {
+    if (row.copy === 0) this.#last.clear();
+    const tokens = this.#last.get(row.inputIds) ?? this.#stored(row);
+    this.#last.set(row.inputIds, tokens);
+    this.rows.push(new StoredRow(row, tokens));
+  }
+
+  #stored(row: TokenRow): StoredTokens {
     const most = row.isDocument ? this.#mostOfDocument : this.#mostTokens;
     const ids = row.inputIds.subarray(0, most);
     const labels = row.labels.subarray(0, most);
@@ -77,8 +86,8 @@ export class RowStore {
     }
     this.#block.set(ids, this.#used);
     this.#block.set(behind, this.#used + length);
-    const place = { block: this.#block, start: this.#used, length, bounds: bounds?.length ?? null };
-    this.rows.push(new StoredRow(row, place));
+    const tokens = { block: this.#block, start: this.#used, length, bounds: bounds?.length ?? null };
     this.#used += needed;
+    return tokens;
   }
 }

@@ -6,7 +6,7 @@ import type { Day } from './day.ts';
 import type { Encoded } from './encoded.ts';
 import type { FormatReason } from './format-reason.ts';
 import type { LeftOut } from './mask.ts';
-import type { RecordPlace } from './readers/reader.ts';
+import type { RecordOrProblem, RecordPlace } from './readers/reader.ts';
 
 /** Holds findings about the text of a row. They are kept with its tokens as JSON; fields without findings are left out. */
 export interface TextMarks {
@@ -27,19 +27,27 @@ export interface RepeatedValue {
   readonly rows: number;
   /** Counts the rows that have a value in the column. */
   readonly of: number;
+  /** The part of a mix that is meant. */
+  readonly part?: string;
 }
 
-/**
- * Holds the token ids to train on: a row of the data, or one turn of a conversation whose template writes earlier turns
- * differently.
- */
-export interface TokenRow extends Encoded, Marks {
+/** Says where a row is in the data and in its file. */
+export interface PlaceInData {
   /** Numbers the row in the data, from 0. All examples of one row have the same index. */
   readonly index: number;
   readonly file: string;
   /** Numbers the line, from 1. In a JSON list it is the line on which the row begins. */
   readonly line: number;
+  /** The part of a mix that the row is of, from 0; 0 where the data is no mix. */
+  readonly mixPart: number;
+  /** How many times the same row was there before: above 0 only in a mix that repeats it. Copies of a row follow one another. */
+  readonly copy: number;
 }
+/**
+ * Holds the token ids to train on: a row of the data, or one turn of a conversation whose template writes earlier turns
+ * differently.
+ */
+export interface TokenRow extends PlaceInData, Encoded, Marks {}
 /** Marks hold what is known about an example besides its tokens. They are kept with the tokens as JSON. */
 export interface Marks {
   /** Numbers the assistant turn that is trained, from 1, where the row is several examples. It is null where the row is one. */
@@ -68,8 +76,7 @@ export const unmarked: Marks = {
   ...{ turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 },
   ...{ isDocument: false, said: null },
 };
-export type RowOrProblem =
-  TokenRow | { readonly problem: ProblemValue; readonly index: number; readonly line: number; readonly file: string };
+export type RowOrProblem = TokenRow | (PlaceInData & { readonly problem: ProblemValue });
 
 /** Summarizes a data set whose rows have all been read. */
 export interface RowsSummary {
@@ -90,6 +97,35 @@ export interface RowsSummary {
 export interface TokensSummary extends RowsSummary {
   /** Says why the tokens could not be kept for the next reading. It is null where they were kept, or were not meant to be. */
   readonly notKept: string | null;
+}
+
+/** Takes the examples of one row, or its problem. */
+export type OnRow = (examples: readonly RowOrProblem[]) => void;
+
+/** Rows for one model: all of them one after another, or a page from the middle. */
+export interface Rows {
+  /** Rows of the data; null until they have been read to the end. */
+  readonly total: number | null;
+  /**
+   * Hands over the examples of each row without their text, or its problem, in the order of the data: as they were kept by an earlier
+   * reading of the same rows, or else from the files.
+   */
+  read(onRow: OnRow, watch?: ReadingWatch): Promise<TokensSummary>;
+  /** Hands over the examples of each row with their text and messages. */
+  readWhole(onRow: OnRow, watch?: ReadingWatch): Promise<RowsSummary>;
+  /** Returns the examples of `limit` rows from row `offset` on. Reads no further than to the last of them. */
+  page(offset: number, limit: number, watch?: ReadingWatch): Promise<readonly RowOrProblem[]>;
+  /**
+   * Yields the records of rows from row `offset` on, some at a time, and those right before it that are read with them. Where it is not known
+   * where it begins, those before it are passed over.
+   */
+  records(offset: number, watch?: ReadingWatch): AsyncGenerator<SomeRecords>;
+}
+/** Records of rows of one file, the number of each among the rows that are meant, and what tells that they are worked on. */
+export interface SomeRecords {
+  readonly file: string;
+  readonly records: readonly ({ readonly record: RecordOrProblem } & Pick<PlaceInData, 'index' | 'copy'>)[];
+  readonly tell: () => void | Promise<void>;
 }
 
 /** Says where tokens are kept from one reading to the next. */

@@ -8,7 +8,7 @@ import { sizeOf, sizeOfAll, stampOf } from '../formats/files.ts';
 import type { LabelledTokens } from '../labels.ts';
 import type { ProblemValue } from '../problem.ts';
 import { defaultRecipe, rowSettings } from '../recipe.ts';
-import { chooseRows, type ChosenFrom, type RowChoice } from './changes.ts';
+import { chooseRows, type RowChoice } from './changes.ts';
 import { detectFormat } from './content.ts';
 import { keptRowsVersion, KeptRowsWriter, readKeptPlaces, readKeptRows } from './kept-rows.ts';
 import { fileBytes, requireFile } from './readers/bytes.ts';
@@ -20,13 +20,16 @@ import { hashOfHashes, noRow, type RowFiles } from './row-files.ts';
 import { RowIndex } from './row-index.ts';
 import {
   type Marks,
+  type OnRow,
+  type PlaceInData,
   positionOf,
   type ReadingWatch,
   type RowCache,
   type RowOrProblem,
   type RowReading,
+  type Rows,
   type RowsSummary,
-  type TokenRow,
+  type SomeRecords,
   type TokensSummary,
   unmarked,
 } from './row.ts';
@@ -44,17 +47,15 @@ const rowsReadUpTo = 4096;
 const hashedBytesBetweenTellings = 1 << 24;
 const millisecondsBetweenTellings = 5000;
 
-type OnRow = (examples: readonly RowOrProblem[]) => void;
-
 /**
  * Reads the rows of files for one model: all of them in sequence, or a page from the middle. It holds no rows in memory, only
  * where each begins. With a cache, the tokens of all rows are made once and kept there.
  */
-export class RowSource {
+export class RowSource implements Rows {
   readonly #paths: readonly string[];
   readonly #mapping: Pick<RowFiles, 'mapping'>;
-  /** Says how rows are chosen, where not all rows of the files are wanted. `#choice` holds them once all have been examined. */
-  readonly #from: ChosenFrom | null;
+  /** Chooses rows, where not all rows of the files are wanted. `#choice` holds them once all have been examined. */
+  readonly #choose: ChooseRows | null;
   readonly #rewritings: readonly Rewriting[];
   #choice: RowChoice | null = null;
   readonly #cache: RowCache | null;
@@ -69,17 +70,20 @@ export class RowSource {
   #viewer: RowEncoder | undefined;
   #total: number | null = null;
 
+  /** `choose` is given where it is not the changes alone that decide which rows are meant. */
   constructor(
     { paths, mapping, changes = [], split = 'train' }: RowFiles,
     tokenizer: Tokenizer | null,
     vocabularySize: number,
     { day, ...given }: RowReading = {},
     cache: RowCache | null = null,
+    choose: ChooseRows | null = null,
   ) {
     this.#paths = paths;
     this.#mapping = mapping === undefined ? {} : { mapping };
     this.#rewritings = rewritings(changes);
-    this.#from = changes.length === this.#rewritings.length ? null : { paths, changes, split };
+    const isAll = changes.length === this.#rewritings.length;
+    this.#choose = choose ?? (isAll ? null : (watch) => chooseRows({ paths, changes, split }, watch));
     this.#cache = cache;
     const settings = rowSettings({ ...defaultRecipe(), ...given });
     const printed = printsDay(tokenizer) ? day : null;
@@ -91,15 +95,10 @@ export class RowSource {
     this.#newEncoder = (keepText) => new RowEncoder(tokenizer, vocabularySize, { keepText, day, mapping, settings });
   }
 
-  /** Returns the number of rows of the data, or null until they have been read to the end. */
   get total(): number | null {
     return this.#total;
   }
 
-  /**
-   * Passes on the examples of each row without their text, or its problem, in the order of the data. They come from the cache
-   * where an earlier reading kept the same rows, otherwise from the files.
-   */
   async read(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<TokensSummary> {
     const choice = await this.#chosen(watch);
     if (this.#cache === null || this.#decidedBy === null) {
@@ -118,26 +117,26 @@ export class RowSource {
     const kept = await this.#readKept(path, key, handOver, watch);
     if (kept !== null) return { ...kept, notKept: null };
 
-    const writer = new KeptRowsWriter(path, key);
+    // All rows are kept: those that are left out now are on the other side of a split, or in the version before. A few of many are not.
+    const only = choice?.isSmall === true ? choice : null;
+    const writer = only === null ? new KeptRowsWriter(path, key) : null;
     try {
       let row = 0;
       const keep = (examples: readonly RowOrProblem[], file: number, place: RecordPlace): void => {
-        writer.add(file, { ...place, made: examples.map(keptOf) });
+        writer?.add(file, { ...place, made: examples.map(keptOf) });
         // Rows passed on before a kept file was found to be damaged were verified.
         if (row++ >= done) handOn(examples);
       };
-      // All rows are kept, because those left out now are on the other side of a split, or in an earlier version.
-      const { summary, isRepeatable } = await this.#encode(keep, watch, { keepText: false, only: null });
+      const { summary, isRepeatable } = await this.#encode(keep, watch, { keepText: false, only });
       // The files may have changed between hashing and reading.
       const isSame = stampOf(this.#paths) === stamp && summary.hashes.every((hash, i) => hash === hashes[i]);
-      if (isSame && isRepeatable) writer.finish(summary);
-      return { ...summary, notKept: writer.failure };
+      if (isSame && isRepeatable) writer?.finish(summary);
+      return { ...summary, notKept: writer?.failure ?? null };
     } finally {
-      writer.abort();
+      writer?.abort();
     }
   }
 
-  /** Passes on the examples of each row with their text and messages. */
   async readWhole(onRow: OnRow, watch: ReadingWatch = () => {}): Promise<RowsSummary> {
     const only = await this.#chosen(watch);
     return (await this.#encode(numbered(onRow, only), watch, { keepText: true, only })).summary;
@@ -145,8 +144,8 @@ export class RowSource {
 
   /** Returns the rows that are chosen, or null for all of them. Afterwards the place of each row is known. */
   async #chosen(watch: ReadingWatch): Promise<RowChoice | null> {
-    if (this.#from !== null && this.#choice === null) {
-      this.#choice = await chooseRows(this.#from, watch);
+    if (this.#choose !== null && this.#choice === null) {
+      this.#choice = await this.#choose(watch);
       this.#total = this.#choice.count;
     }
     return this.#choice;
@@ -162,7 +161,7 @@ export class RowSource {
       await watch({ rows: row, bytes, totalBytes, file, firstLine: first.line, lastLine: last.line });
       for (const { line, at, made } of rows) {
         this.#index.add(row, number, { line, at });
-        onRow(made.map((one) => fromKept(one, { index: row, file, line })));
+        onRow(made.map((one) => fromKept(one, { index: row, file, line, mixPart: 0, copy: 0 })));
         row++;
       }
     });
@@ -225,7 +224,7 @@ export class RowSource {
           if ('value' in record) format ??= detectFormat(record.value);
         }
         const encode = (record: RecordOrProblem, i: number): Promise<readonly RowOrProblem[]> =>
-          only === null || only.has(rows + i) ? encoder.encode(record, file, rows + i) : Promise.resolve([]);
+          only === null || only.times(rows + i) > 0 ? encoder.encode(record, file, rows + i) : Promise.resolve([]);
         const encoded = await watched(Promise.all(batch.map(encode)), tell);
         encoded.forEach((examples, i) => onRow(examples, number, { line: batch[i]!.line, at: batch[i]!.at }));
         rows += batch.length;
@@ -243,23 +242,18 @@ export class RowSource {
     return { summary, isRepeatable: encoder.isRepeatable };
   }
 
-  /** Returns the examples of `limit` rows from row `offset` on. It reads no further than the last of them. */
   async page(offset: number, limit: number, watch: ReadingWatch = () => {}): Promise<readonly RowOrProblem[]> {
     const encoder = (this.#viewer ??= this.#newEncoder(true));
     const examples: RowOrProblem[] = [];
     for await (const { file, records, tell } of this.records(offset, watch)) {
       const inPage = records.filter(({ index }) => index >= offset && index < offset + limit);
       const encoded = await watched(Promise.all(inPage.map(({ record, index }) => encoder.encode(record, file, index))), tell);
-      examples.push(...encoded.flat());
+      for (const [i, { copy }] of inPage.entries()) examples.push(...encoded[i]!.map((one) => ({ ...one, copy })));
       if ((records.at(-1)?.index ?? -1) >= Math.min(offset + limit, this.#choice?.count ?? Infinity) - 1) break;
     }
     return examples;
   }
 
-  /**
-   * Yields the records of rows from row `offset` on, some at a time, and those right before it that are read with them. Where it is not known
-   * where it begins, those before it are passed over.
-   */
   async *records(offset: number, watch: ReadingWatch = () => {}): AsyncGenerator<SomeRecords> {
     const choice = await this.#chosen(watch);
     const totalBytes = sizeOfAll(this.#paths);
@@ -267,7 +261,12 @@ export class RowSource {
     const first = choice === null ? offset : (choice.rowOf(offset) ?? choice.rowOf(choice.count - 1)!);
     if (first - this.#index.nearest(first).row > rowsReadUpTo) await this.#findPlaces(watch);
     const start = this.#index.nearest(first);
-    const numberOf = (row: number): number | null => (choice === null ? row : choice.numberOf(row));
+    // A row that is taken several times has a number for each.
+    const numbersOf = (row: number): readonly Pick<PlaceInData, 'index' | 'copy'>[] => {
+      if (choice === null) return [{ index: row, copy: 0 }];
+      const first = choice.numberOf(row) ?? 0;
+      return Array.from({ length: choice.times(row) }, (_, copy) => ({ index: first + copy, copy }));
+    };
     let { row } = start;
     let before = sizeOfAll(this.#paths.slice(0, start.file));
     for (const [number, file] of [...this.#paths.entries()].slice(start.file)) {
@@ -288,10 +287,7 @@ export class RowSource {
         const tell = () => watch(at);
         await tell();
         batch.forEach((record, i) => this.#index.add(row + i, number, record));
-        const records = batch.flatMap((record, i) => {
-          const index = numberOf(row + i);
-          return index === null ? [] : [{ record, index }];
-        });
+        const records = batch.flatMap((record, i) => numbersOf(row + i).map((numbers) => ({ record, ...numbers })));
         row += batch.length;
         yield { file, records, tell };
       }
@@ -303,13 +299,6 @@ export class RowSource {
   }
 }
 
-/** Records of rows of one file, the number of each among the rows that are meant, and what tells that they are worked on. */
-interface SomeRecords {
-  readonly file: string;
-  readonly records: readonly { readonly record: RecordOrProblem; readonly index: number }[];
-  readonly tell: () => void | Promise<void>;
-}
-
 /**
  * Returns a function that passes on the chosen rows only, numbered among themselves. It must be called for rows in the order of
  * the files.
@@ -319,9 +308,8 @@ function numbered(onRow: OnRow, choice: RowChoice | null): OnRow {
   let row = 0;
   let index = 0;
   return (examples) => {
-    if (!choice.has(row++)) return;
-    onRow(examples.map((example) => ({ ...example, index })));
-    index++;
+    const times = choice.times(row++);
+    for (let copy = 0; copy < times; copy++, index++) onRow(examples.map((example) => ({ ...example, index, copy })));
   };
 }
 
@@ -336,15 +324,15 @@ function keptAt({ folder }: RowCache, decidedBy: readonly unknown[], hashes: rea
 /** Returns an example or a problem as it is kept: without what its place implies, and without marks that say nothing. */
 function keptOf(one: RowOrProblem): object {
   if ('problem' in one) return { problem: one.problem };
-  const { index: _, file: __, line: ___, messages: ____, text: _____, inputIds, labels, ...rest } = one;
-  const marks: Marks = rest;
-  const kept: Record<string, unknown> = { inputIds, labels };
-  for (const [name, mark] of Object.entries(marks) as [keyof Marks, unknown][])
-    if (mark !== unmarked[name] && !(Array.isArray(mark) && mark.length === 0)) kept[name] = mark;
-  return kept;
+  const { index: _, file: __, line: ___, mixPart: ____, copy: _____, messages: ______, text: _______, ...kept } = one;
+  const { inputIds, labels, ...marks } = kept;
+  const said = Object.entries(marks satisfies Marks).filter(
+    ([name, mark]) => mark !== unmarked[name as keyof Marks] && !(Array.isArray(mark) && mark.length === 0),
+  );
+  return { inputIds, labels, ...Object.fromEntries(said) };
 }
 
-function fromKept(kept: object, place: Pick<TokenRow, 'index' | 'file' | 'line'>): RowOrProblem {
+function fromKept(kept: object, place: PlaceInData): RowOrProblem {
   if ('problem' in kept) return { problem: kept.problem as ProblemValue, ...place };
   return { ...place, ...unmarked, messages: null, text: '', ...(kept as LabelledTokens & Partial<Marks>) };
 }
@@ -363,6 +351,9 @@ async function watched<T>(work: Promise<T>, tell: () => void | Promise<void>): P
     clearInterval(timer);
   }
 }
+
+/** Chooses rows of files, once all have been looked at. */
+export type ChooseRows = (watch: ReadingWatch) => Promise<RowChoice>;
 
 /** Yields batches of records that are encoded at the same time. */
 async function* inBatches(records: AsyncIterable<RecordOrProblem>): AsyncGenerator<readonly RecordOrProblem[]> {

@@ -5,7 +5,7 @@ import { type TokenRow, unmarked } from './row.ts';
 import { prefixTokens, RowStatistics } from './statistics.ts';
 
 const row = (index: number, inputIds: readonly number[], turns?: number): TokenRow => ({
-  ...{ index, file: 'rows.jsonl', line: index + 1, messages: null, text: '', ...unmarked },
+  ...{ index, mixPart: 0, copy: 0, file: 'rows.jsonl', line: index + 1, messages: null, text: '', ...unmarked },
   ...{ inputIds: Int32Array.from(inputIds), labels: Int32Array.from(inputIds) },
   said: turns === undefined ? null : { turns },
 });

@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { basename, extname, sep } from 'node:path';
 import type {
   AskedChange,
+  AskedMix,
+  AskedPart,
   ColumnMapping,
   DataAt,
   DataFiles,
@@ -11,6 +13,9 @@ import type {
   Dataset,
   DatasetVersion,
   EngineRequests,
+  Mix,
+  MixedData,
+  MixPart,
   Params,
   Split,
   VersionDifference,
@@ -36,19 +41,42 @@ export class Datasets {
   ): Promise<Dataset> {
     found(this.#context.store.projects.get(projectId), 'project', projectId);
     requireFiles(data);
+    return this.#putDataset(projectId, name?.trim() ? name : nameOfFiles(data), data, await this.#scan(data, asker));
+  }
+
+  /** Makes a data set that is a mix of others. */
+  async mix(
+    projectId: string,
+    { name, mix: asked }: Omit<Params<EngineRequests, 'datasets.mix'>, 'projectId'>,
+    asker: Asker,
+  ): Promise<Dataset> {
+    found(this.#context.store.projects.get(projectId), 'project', projectId);
+    const data = await this.dataAt({ mix: asked }, asker);
+    const { parts } = data.mix!;
+    const named = name?.trim() ? name : shown(parts.map((part) => part.name).join(' + '), longestName);
+    return this.#putDataset(projectId, named, data, await this.#scanMix(data, asker));
+  }
+
+  /** Makes a version of a mix with other parts or amounts. Returns the data set as it is if they are the same. */
+  async remix(id: string, asked: AskedMix, asker: Asker): Promise<Dataset> {
+    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    const { changes, mix } = dataset.version;
+    if (mix === null)
+      throw new Problem('request-invalid', `'${dataset.name}' is no mix.`, 'Make a mix with it as one of its parts.');
+    const data = await this.dataAt({ mix: asked, changes }, asker);
+    const scan = await this.#scanMix(data, asker);
+    const isSame = JSON.stringify(data.mix) === JSON.stringify(mix) && scan.hash === dataset.version.hash;
+    return isSame ? dataset : this.#putVersion(dataset, scan, { mapping: null, mix: data.mix! });
+  }
+
+  #putDataset(projectId: string, name: string, { mapping, mix }: DataAt, scan: DataScan): Dataset {
     const id = randomUUID();
-    const first = data.paths[0]!;
-    const version = versionOf(
-      { datasetId: id, sequence: 1, parent: null, mapping: data.mapping ?? null },
-      await this.#scan(data, asker),
-    );
-    const dataset: Dataset = {
+    const own = mix === undefined ? { mapping: mapping ?? null, mix: null } : { mapping: null, mix };
+    const version = versionOf({ datasetId: id, sequence: 1, parent: null, ...own }, scan);
+    const dataset = {
       id,
       projectId,
-      name: this.#freeName(
-        projectId,
-        name?.trim() ? requireName(name, 'data set') : shown(basename(first, extname(first)), longestName),
-      ),
+      name: this.#freeName(projectId, requireName(name, 'data set')),
       createdAt: version.createdAt,
       version,
     };
@@ -77,10 +105,24 @@ export class Datasets {
     return name;
   }
 
-  /** Makes what the files of a data set hold now its newest version, unless they have not changed. */
+  /**
+   * Makes the present content of a data set's files its newest version, unless they have not changed. The parts of a mix are
+   * brought up to date first, and the mix takes their present versions.
+   */
   async addVersion(id: string, asker: Asker): Promise<Dataset> {
-    const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    const { datasets } = this.#context.store;
+    const dataset = found(datasets.get(id), 'data set', id);
     const { version } = dataset;
+    if (version.mix !== null) {
+      const parts: AskedPart[] = [];
+      for (const { version: taken, data, ...part } of version.mix.parts) {
+        const of = taken === undefined ? null : datasets.ofVersion(taken.id);
+        const present = of === null ? null : (await this.addVersion(of.id, asker)).version;
+        // Of a data set that was removed the files are still there.
+        parts.push({ ...part, data: present === null ? data : { versionId: present.id } });
+      }
+      return this.remix(id, { ...version.mix, parts }, asker);
+    }
     const scan = await this.#scan(addedFilesOf(version), asker);
     return scan.hash === version.hash ? dataset : this.#putVersion(dataset, scan);
   }
@@ -88,18 +130,20 @@ export class Datasets {
   /** Makes the next version by another mapping of the columns; null leaves the format to be recognized. */
   async map(id: string, mapping: ColumnMapping | null, asker: Asker): Promise<Dataset> {
     const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    requireNoMix(dataset);
     if (JSON.stringify(mapping) === JSON.stringify(dataset.version.mapping)) return dataset;
     const { mapping: _, ...data } = dataFilesOf(dataset.version);
     const scan = await this.#scan({ ...data, ...(mapping === null ? {} : { mapping }) }, asker);
     requireSame(scan, dataset.version);
     const { files } = dataset.version;
-    return this.#putVersion(dataset, { ...scan, files }, mapping);
+    return this.#putVersion(dataset, { ...scan, files }, { mapping, mix: null });
   }
 
   /** Makes the next version by reading a file or folder at another place, where a person has moved it. */
   async relocate(id: string, { from, to }: { from: string; to: string }, asker: Asker): Promise<Dataset> {
     requireAbsolute(to);
     const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
+    requireNoMix(dataset);
     const moved = (path: string): string => {
       if (path === from) return to;
       return path.startsWith(from + sep) ? to + path.slice(from.length) : path;
@@ -122,7 +166,7 @@ export class Datasets {
     const dataset = found(datasets.get(id), 'data set', id);
     const { version } = dataset;
     const at = await this.dataAt({ versionId: version.id }, asker);
-    if (change.kind === 'split' && (at.evalPaths?.length ?? 0) > 0)
+    if (change.kind === 'split' && at.mix === undefined && (at.evalPaths?.length ?? 0) > 0)
       throw new Problem(
         'request-invalid',
         `'${dataset.name}' already has evaluation files: ${at.evalPaths!.join(', ')}.`,
@@ -133,6 +177,15 @@ export class Datasets {
     const { files } = found(datasets.version(version.id), 'version of the data set', version.id);
     requireSame(scan, { files });
     return this.#putVersion(dataset, { ...scan, files });
+  }
+
+  /** Returns what the files of a mix hold. They must be what the versions of its parts say. */
+  async #scanMix({ hashes = {}, ...data }: DataAt, asker: Asker): Promise<DataScan> {
+    const scan = await this.#scan(data, asker);
+    // Files that no version names may hold anything.
+    const named = scan.files.filter(({ path }) => hashes[path] !== undefined);
+    requireSame({ ...scan, files: named }, { files: named.map((file) => ({ ...file, sha256: hashes[file.path]! })) });
+    return scan;
   }
 
   /** Goes back to the version that the present one was made of. */
@@ -170,23 +223,28 @@ export class Datasets {
     }));
   }
 
-  #putVersion(dataset: Dataset, scan: DataScan, mapping = dataset.version.mapping): Dataset {
+  #putVersion(
+    dataset: Dataset,
+    scan: DataScan,
+    { mapping, mix }: Pick<DatasetVersion, 'mapping' | 'mix'> = dataset.version,
+  ): Dataset {
     const { store, emit } = this.#context;
     const { id: datasetId, version } = dataset;
     const sequence = 1 + Math.max(...store.datasets.versions(datasetId).map((one) => one.sequence));
-    const next = versionOf({ datasetId, sequence, parent: version.sequence, mapping }, scan);
+    const next = versionOf({ datasetId, sequence, parent: version.sequence, mapping, mix }, scan);
     store.datasets.insertVersion(next);
     emit('list.changed', { projectId: dataset.projectId, list: 'datasets' });
     return { ...dataset, version: next };
   }
 
-  #scan(data: DataFiles, asker?: Asker, change?: AskedChange): Promise<DataScan> {
+  #scan(data: DataAt, asker?: Asker, change?: AskedChange): Promise<DataScan> {
     const spec = { kind: 'scan', data, ...(change === undefined ? {} : { change }) } as const;
     return runReader<DataScan>(this.#context, spec, data.paths[0]!, { asker });
   }
 
   /** Returns the files of rows, with their hashes if a version of a data set names them. */
   async dataAt(ref: DataRef, asker?: Asker): Promise<DataAt> {
+    if ('mix' in ref) return this.#mixAt(ref, asker);
     if (!('versionId' in ref)) {
       requireFiles(ref);
       return ref;
@@ -203,6 +261,35 @@ export class Datasets {
     return versionAt({ ...version, files: scan.files }, name);
   }
 
+  /** Returns the files of a mix. A part that names a version becomes what that version holds. */
+  async #mixAt({ mix: { parts: asked, seed }, changes = [] }: MixedData, asker?: Asker): Promise<DataAt> {
+    if (asked.length === 0) throw new Problem('request-invalid', 'A mix needs a part.', 'Name at least one data set.');
+    const parts: MixPart[] = [];
+    const hashes: Record<string, string> = {};
+    for (const { name, data: ref, repeat, most } of asked) {
+      const at = 'versionId' in ref ? await this.dataAt(ref, asker) : partFiles(ref);
+      const { hashes: own = {}, version, mix, fromFolders: _, ...data } = at;
+      if (mix !== undefined)
+        throw new Problem('request-invalid', `'${version!.dataset}' is a mix itself.`, 'Name its parts as parts of this one.');
+      Object.assign(hashes, own);
+      const wanted = name?.trim() ? requireName(name, 'part') : (version?.dataset ?? nameOfFiles(data));
+      let named = wanted;
+      for (let n = 2; parts.some((part) => part.name === named); n++) named = `${wanted} (${n})`;
+      parts.push({
+        ...{ name: named, data, repeat },
+        ...(version && { version }),
+        ...(most !== undefined && { most }),
+      });
+    }
+    if (!parts.some(({ repeat, data }) => repeat > 0 && data.paths.length > 0))
+      throw new Problem('request-invalid', 'No part of the mix is trained on.', 'Give one of them a number above 0.');
+    return {
+      ...filesOfMix({ parts, seed }),
+      ...(changes.length > 0 && { changes }),
+      ...(Object.keys(hashes).length > 0 && { hashes }),
+    };
+  }
+
   remove(id: string): void {
     const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
     this.#context.store.datasets.remove(id);
@@ -210,7 +297,10 @@ export class Datasets {
   }
 }
 
-function versionOf(of: Pick<DatasetVersion, 'datasetId' | 'sequence' | 'parent' | 'mapping'>, scan: DataScan): DatasetVersion {
+function versionOf(
+  of: Pick<DatasetVersion, 'datasetId' | 'sequence' | 'parent' | 'mapping' | 'mix'>,
+  scan: DataScan,
+): DatasetVersion {
   return { id: randomUUID(), ...of, ...scan, createdAt: Date.now() };
 }
 
@@ -218,8 +308,18 @@ function pathsOf({ files }: DatasetVersion, of: Split): readonly string[] {
   return files.filter(({ split }) => split === of).map(({ path }) => path);
 }
 
-function dataFilesOf(version: DatasetVersion): DataFiles {
-  const { mapping, changes } = version;
+/** Returns a mix with the files of its parts. */
+function filesOfMix(mix: Mix): DataAt {
+  return {
+    mix,
+    paths: mix.parts.flatMap(({ data }) => data.paths),
+    evalPaths: mix.parts.flatMap(({ data }) => data.evalPaths ?? []),
+  };
+}
+
+function dataFilesOf(version: DatasetVersion): DataAt {
+  const { mapping, changes, mix } = version;
+  if (mix !== null) return { ...filesOfMix(mix), ...(changes.length === 0 ? {} : { changes }) };
   return {
     ...{ paths: pathsOf(version, 'train'), evalPaths: pathsOf(version, 'eval') },
     ...(mapping === null ? {} : { mapping }),
@@ -233,6 +333,16 @@ function addedFilesOf(version: DatasetVersion): DataFiles {
     ...new Set(version.files.filter(({ split }) => split === of).map(({ path, folder }) => folder ?? path)),
   ];
   return { ...dataFilesOf(version), paths: added('train'), evalPaths: added('eval') };
+}
+
+/** Refuses what is done to the files of a data set, where these are the files of the parts of a mix. */
+function requireNoMix({ name, version: { mix } }: Dataset): void {
+  if (mix !== null)
+    throw new Problem(
+      'request-invalid',
+      `'${name}' is a mix of ${mix.parts.map((part) => part.name).join(', ')}.`,
+      'Change the data set that is its part, then make a new version of the mix.',
+    );
 }
 
 /** Throws a Problem if the scanned files are not those of a version. */
@@ -250,6 +360,19 @@ function versionAt(version: DatasetVersion, dataset: string): DataAt {
     ...{ ...dataFilesOf(version), hashes: Object.fromEntries(hashes), version: { id, sequence, dataset } },
     ...(folders.length === 0 ? {} : { fromFolders: folders }),
   };
+}
+
+/** Returns the name that files have where nobody gives them one. */
+function nameOfFiles({ paths, evalPaths = [] }: DataFiles): string {
+  const first = [...paths, ...evalPaths][0]!;
+  return shown(basename(first, extname(first)), longestName);
+}
+
+/** Returns the files of a part of a mix, which may have rows to evaluate on and none to train on. */
+function partFiles(files: DataFiles): DataAt {
+  const { paths, evalPaths = [] } = files;
+  requireFiles(paths.length === 0 ? { paths: evalPaths } : files);
+  return files;
 }
 
 function requireFiles({ paths, evalPaths = [] }: DataFiles): void {

@@ -105,6 +105,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'datasets.add': ({ projectId, ...added }, asker) => datasets.add(projectId, added, asker),
     'datasets.addVersion': ({ id }, asker) => datasets.addVersion(id, asker),
     'datasets.change': ({ id, change }, asker) => datasets.change(id, change, asker),
+    'datasets.mix': ({ projectId, ...added }, asker) => datasets.mix(projectId, added, asker),
+    'datasets.remix': ({ id, mix }, asker) => datasets.remix(id, mix, asker),
     'datasets.undo': ({ id }) => datasets.undo(id),
     'datasets.versions': ({ id }) => datasets.versions(id),
     'datasets.use': ({ id, versionId }) => datasets.use(id, versionId),

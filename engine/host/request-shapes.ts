@@ -8,11 +8,14 @@ import type {
   AllRequests,
   AskedChange,
   ChatMessage,
+  AskedMix,
+  AskedPart,
   ColumnMapping,
   DataChange,
   DataFiles,
   DataRef,
   EvaluatorChoice,
+  MixedData,
   ExportFormat,
   ExportRequest,
   GenerateRequest,
@@ -28,6 +31,7 @@ import type {
   SourceRow,
   TrainRequest,
 } from '../contract.ts';
+import { mostRepeat } from '../mixing.ts';
 import { Problem } from '../problem.ts';
 import type { RecipeInput, RowSettings } from '../recipe.ts';
 
@@ -196,9 +200,20 @@ const askedChange = ofKind<AskedChange>({
 const dataFiles = object<DataFiles>({
   ...{ paths: texts, evalPaths: optional(texts), mapping: optional(mapping), changes: optional(listOf(change)) },
 });
+const version = object<{ readonly versionId: string }>({ versionId: text });
+const mix = object<AskedMix>({
+  parts: listOf(
+    object<AskedPart>({
+      ...{ name: optional(text), repeat: between(0, mostRepeat), most: optional(integer(1)) },
+      data: either(['versionId', version], ['paths', dataFiles]),
+    }),
+  ),
+  seed: integer(0),
+});
 const data: Check<DataRef> = either(
-  ['versionId', object<{ readonly versionId: string }>({ versionId: text })],
+  ['versionId', version],
   ['paths', dataFiles],
+  ['mix', object<MixedData>({ mix, changes: optional(listOf(change)) })],
 );
 const rowSettings = optional(
   object<Partial<RowSettings>>({
@@ -301,6 +316,8 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'datasets.add': object<ParamsOf<'datasets.add'>>({ projectId: text, name: optional(text), data: dataFiles }),
   'datasets.addVersion': ofId,
   'datasets.change': object<ParamsOf<'datasets.change'>>({ id: text, change: askedChange }),
+  'datasets.mix': object<ParamsOf<'datasets.mix'>>({ projectId: text, name: optional(text), mix }),
+  'datasets.remix': object<ParamsOf<'datasets.remix'>>({ id: text, mix }),
   'datasets.undo': ofId,
   'datasets.versions': ofId,
   'datasets.use': object<ParamsOf<'datasets.use'>>({ id: text, versionId: text }),

@@ -24,12 +24,12 @@ import type {
 } from '../contract.ts';
 import { today } from '../data/day.ts';
 import { lineOf, rememberingTokenizer, reportOf, viewRow } from '../data/report.ts';
+import { openRows } from '../data/open-rows.ts';
 import { findRows, recordText } from '../data/find-rows.ts';
 import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import { changedFiles, newTexts, type RowFiles, rowFiles } from '../data/row-files.ts';
-import type { ReadingPosition, ReadingWatch, RowCache, RowOrProblem, RowReading, RowsSummary } from '../data/row.ts';
-import { RowSource } from '../data/rows.ts';
+import { changedFiles, newTexts, partNames, type RowFiles, rowFiles } from '../data/row-files.ts';
+import type { ReadingPosition, ReadingWatch, RowCache, RowOrProblem, RowReading, Rows, RowsSummary } from '../data/row.ts';
 import { switchesThinking } from '../data/template-inputs.ts';
 import { openTemplate, printsDay } from '../data/template.ts';
 import { prefixTokens } from '../data/statistics.ts';
@@ -179,22 +179,22 @@ class ModelData {
     asker: JobAsker,
   ): Promise<{ rows: RowLine[]; total: number | null }> {
     const { offset, limit, maxLength } = request;
-    const { source } = this.#set(request, request);
+    const { source, parts } = this.#set(request, request);
     const page = await source.page(offset, limit, watchFor(asker));
     const length = this.#lengthOf(maxLength);
     const rows = [...Map.groupBy(page, ({ index }) => index).values()];
-    return { rows: rows.map((examples) => lineOf(examples as [RowOrProblem], length)), total: source.total };
+    return { rows: rows.map((examples) => lineOf(examples as [RowOrProblem], length, parts)), total: source.total };
   }
 
   async #viewRow(request: Extract<JobRequest, { name: 'row' }>, asker: JobAsker): Promise<RowDetail> {
     const { row, maxLength } = request;
-    const { source } = this.#set(request, request);
+    const { source, parts } = this.#set(request, request);
     const watch = watchFor(asker);
     const examples = await source.page(row, 1, watch);
     const tokenizer = this.tokenizer && rememberingTokenizer(this.tokenizer);
     const length = this.#lengthOf(maxLength);
     return {
-      examples: await Promise.all(examples.map((example) => viewRow(example, tokenizer, length))),
+      examples: await Promise.all(examples.map((example) => viewRow(example, tokenizer, length, parts))),
       record: await recordText(source, row, watch),
       template: (this.#template ??= templateOptions(this.tokenizer)),
     };
@@ -226,6 +226,7 @@ class ModelData {
       documentOverlap: longDocuments === 'split' ? documentOverlap : null,
       changed: [...changed, ...(others?.changed ?? [])],
       newFiles: newTexts(data.fromFolders ?? [], [...data.paths, ...(data.evalPaths ?? [])]),
+      parts: this.#set(request, request).parts,
     });
   }
 
@@ -250,7 +251,7 @@ class ModelData {
 
   #newSet(files: RowFiles, reading: RowReading): ViewedSet {
     this.#cache ??= tokenCache(this.#model, this.#cacheDir);
-    const source = new RowSource(files, this.tokenizer, this.#model.spec.vocabularySize, reading, this.#cache);
+    const source = openRows(files, this.tokenizer, this.#model.spec.vocabularySize, reading, this.#cache);
     return new ViewedSet(files, source, this.tokenizer, () => this.#page);
   }
 }
@@ -296,7 +297,7 @@ interface ReadSet {
 
 /** Represents a data set that is being examined. It is read once for everyone who asks for it, as long as one of them waits. */
 class ViewedSet {
-  readonly source: RowSource;
+  readonly source: Rows;
   readonly #files: RowFiles;
   readonly #tokenizer: Tokenizer | null;
   /** Returns what the reading waits for before each group of rows. */
@@ -304,11 +305,16 @@ class ViewedSet {
   readonly #askers = new Set<JobAsker>();
   #reading: Promise<ReadSet> | null = null;
 
-  constructor(files: RowFiles, source: RowSource, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
+  constructor(files: RowFiles, source: Rows, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
     this.#files = files;
     this.source = source;
     this.#tokenizer = tokenizer;
     this.#first = first;
+  }
+
+  /** The names of the parts of a mix; empty where it is none. */
+  get parts(): readonly string[] {
+    return partNames(this.#files);
   }
 
   async read(asker: JobAsker): Promise<ReadSet> {

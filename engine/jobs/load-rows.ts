@@ -5,7 +5,7 @@ import { RowFindings } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles } from '../data/row-files.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
 import type { RowCache, RowOrProblem, RowReading, TokenRow, UnusedColumn } from '../data/row.ts';
-import { RowSource } from '../data/rows.ts';
+import { openRows } from '../data/open-rows.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { hashFile } from '../formats/files.ts';
 import type { OpenModel } from '../models/open.ts';
@@ -60,7 +60,7 @@ export async function loadRows(
   { skipBadRows, maxTokens, whole, day, cache, ...settings }: LoadRowsOptions & Partial<RowSettings>,
   port: JobPort,
 ): Promise<LoadedRows> {
-  const source = new RowSource(files, tokenizer, model.spec.vocabularySize, { ...settings, day }, cache);
+  const source = openRows(files, tokenizer, model.spec.vocabularySize, { ...settings, day }, cache);
   // Every part of a document is trained, if the settings say so.
   const store = new RowStore(maxTokens, settings.longDocuments === 'split' ? Number.POSITIVE_INFINITY : maxTokens);
   const findings = new RowFindings(tokenizer);
@@ -76,7 +76,8 @@ export async function loadRows(
       if ('problem' in row[0]!) problem ??= row[0].problem;
       return;
     }
-    findings.add(examples);
+    // What is found out about a row holds for its copies.
+    if (examples[0]!.copy === 0) findings.add(examples);
     for (const example of examples) {
       store.add(example);
       if (whole === Infinity) first.push(example);
@@ -86,7 +87,7 @@ export async function loadRows(
   const reading = async () => {
     if (whole === Infinity) return { ...(await source.readWhole(keep, follow)), notKept: null };
     const summary = await source.read(keep, follow);
-    for (const row of new Set(store.rows.slice(0, whole).map(({ index }) => index)))
+    for (const row of firstOfParts(store.rows, whole))
       for (const one of await source.page(row, 1, follow)) if ('inputIds' in one && first.length < whole) first.push(one);
     return summary;
   };
@@ -112,6 +113,18 @@ export async function loadRows(
   };
 }
 
+/** Returns the indices of the rows of the first `count` examples. Those of a mix are of each of its parts in turn. */
+function firstOfParts(rows: readonly StoredRow[], count: number): ReadonlySet<number> {
+  const byPart = new Map<number, StoredRow[]>();
+  for (const row of rows) {
+    const own = byPart.get(row.mixPart) ?? [];
+    byPart.set(row.mixPart, own);
+    if (own.length < count) own.push(row);
+  }
+  const inTurn = Array.from({ length: count }, (_, i) => [...byPart.values()].flatMap((own) => own[i] ?? [])).flat();
+  return new Set(inTurn.slice(0, count).map(({ index }) => index));
+}
+
 /** Gives the number of rows that are read at a time when only the first rows are wanted. */
 const rowsOfPage = 64;
 
@@ -132,7 +145,7 @@ export async function firstRows(
   port: JobPort,
 ): Promise<{ readonly rows: TokenRow[]; readonly changed: readonly string[] }> {
   const { paths, hashes: wanted = {} } = files;
-  const source = new RowSource(files, tokenizer, model.spec.vocabularySize, reading);
+  const source = openRows(files, tokenizer, model.spec.vocabularySize, reading);
   const follow = followJob('Reading the data', port);
   const rows: TokenRow[] = [];
   for (let offset = 0; rows.length < count && offset < (source.total ?? Infinity); offset += rowsOfPage)

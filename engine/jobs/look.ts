@@ -1,6 +1,6 @@
 /** Runs the job `look`, which answers a question about rows as their files have them: no model and no tokenizer is needed. */
 import type { ColumnValues, DataAt, FoundPlace, FoundText, JobSpec, RowQuestion, SourceRecord, Split } from '../contract.ts';
-import { chooseRows } from '../data/changes.ts';
+import { chosenParts } from '../data/mix.ts';
 import { readRecords, recordText } from '../data/readers/index.ts';
 import type { RecordOrProblem } from '../data/readers/reader.ts';
 import { textOf } from '../data/record-hash.ts';
@@ -38,22 +38,27 @@ interface TakenRecord {
   readonly path: string;
   /** Gives the number of the row among those of the split, from 0. */
   readonly row: number;
+  /** How often a mix has the row; its copies are numbered after it. */
+  readonly copies: number;
   readonly record: RecordOrProblem;
 }
 
 /** Yields the rows of a split that are left by the changes, with edits and replacements applied and without any mapping. */
 async function* takenRecords(data: DataAt, split: Split, port: Port): AsyncGenerator<TakenRecord> {
-  const { paths, changes = [] } = rowFiles({ data, split });
-  const choice =
-    changes.length === 0 || paths.length === 0
-      ? null
-      : await chooseRows({ paths, changes, split }, followJob('Choosing the rows', port));
-  let [number, row] = [0, 0];
-  for (const path of paths) {
-    const follow = followFile('Reading the rows', path, port);
-    for await (const record of readRecords(path, rewriteOf(rewritings(changes), path))) {
-      follow(record);
-      if (choice === null || choice.has(number++)) yield { path, row: row++, record };
+  const files = rowFiles({ data, split });
+  if (files.paths.length === 0) return;
+  let row = 0;
+  for (const part of await chosenParts(files, followJob('Choosing the rows', port))) {
+    const { paths, changes = [] } = part.files;
+    let number = 0;
+    for (const path of paths) {
+      const follow = followFile('Reading the rows', path, port);
+      for await (const record of readRecords(path, rewriteOf(rewritings(changes), path))) {
+        follow(record);
+        const times = part.choice?.times(number++) ?? 1;
+        if (times > 0) yield { path, row, copies: times, record };
+        row += times;
+      }
     }
   }
 }
@@ -63,8 +68,8 @@ async function theRecord(
   { split, row: wanted }: Extract<RowQuestion, { name: 'record' }>,
   port: Port,
 ): Promise<SourceRecord> {
-  for await (const { path, row, record } of takenRecords(data, split, port)) {
-    if (row !== wanted) continue;
+  for await (const { path, row, copies, record } of takenRecords(data, split, port)) {
+    if (wanted < row || wanted >= row + copies) continue;
     const { line } = record;
     if ('value' in record) return { path, line, value: record.value, text: null, problem: null };
     return { path, line, value: null, text: await recordText(path, record, longestText), problem: record.problem };

@@ -32,7 +32,7 @@ export async function prepareData(
   { folder, port, before }: { readonly folder: RunWriter; readonly port: JobPort; readonly before: DataRecord | null },
 ): Promise<PreparedData> {
   const { paths } = files;
-  const { hashes = before === null ? {} : hashesOf(before) } = files;
+  const hashes = { ...(before === null ? {} : hashesOf(before)), ...files.hashes };
   const positions = positionLimit(model.spec);
   const length = Math.min(recipe.maxLength, positions);
   const splits = recipe.longDocuments === 'split';
@@ -87,12 +87,20 @@ function hashesOf({ paths, hash, hashes = paths.length === 1 ? [hash] : [] }: Da
 
 /** Describes data for run.json. */
 export async function dataRecord({ files, loaded, prepared }: PreparedData, port: JobPort): Promise<DataRecord> {
-  const { paths, mapping, version, changes } = files;
+  const { paths, mapping, version, changes, mix } = files;
   const { format, hash, hashes, skipped } = loaded;
   const { examples, truncated, withoutTarget } = prepared;
   const rows = new Set(examples.map(({ index }) => index)).size;
   return {
-    ...{ paths, ...(version && { version }), hash, hashes, ...(mapping && { mapping }), ...(changes && { changes }) },
+    ...{
+      paths,
+      ...(version && { version }),
+      hash,
+      hashes,
+      ...(mapping && { mapping }),
+      ...(mix && { mix: mix.of }),
+      ...(changes && { changes }),
+    },
     ...{ tokensHash: await tokensHash(examples, onRows(port)), format },
     ...{ rows, examples: examples.length, skipped, truncated, withoutTarget },
   };

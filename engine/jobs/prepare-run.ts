@@ -30,7 +30,7 @@ import { dataRecord, prepareData, type PreparedData } from './prepare-data.ts';
 import { onRows, reportPhase } from './progress.ts';
 import { type DataRecord, dayOfRun, holdsRun, type RunRecord } from './run-folder.ts';
 import type { RunWriter } from './run-writer.ts';
-import { dayNotes, resumeNotes, sharedNotes } from './run-notes.ts';
+import { dayNotes, mixNotes, resumeNotes, sharedNotes } from './run-notes.ts';
 import { maxPrompts } from './samples.ts';
 import { resumedRecipe, startingState } from './starting-state.ts';
 import { tokenCache } from './token-cache.ts';
@@ -131,6 +131,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPo
       : resumeNotes(earlier, record, { step: start.step, examples: examples.length, isEvaluated: evaluation !== null })),
     ...(spec.adapterPath === null ? [] : givenAdapterNotes(spec.recipe, adapter, model.spec)),
     ...recipeNotes(recipe, examples.length),
+    ...(spec.data.mix === undefined ? [] : mixNotes(recipe, spec.data.mix, data.loaded.rows)),
     ...contextNotes(model.spec, examples),
     ...(await sharedNotes(examples, evaluation?.prepared.examples ?? [], onRows(port))),
   ];

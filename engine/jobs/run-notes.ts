@@ -1,8 +1,12 @@
 /** Writes the notes that a person should know about a run that begins or is resumed; each is one or more sentences. */
+import type { Mix } from '../contract.ts';
 import { contentKey } from '../data/row-facts.ts';
 import { printsDay } from '../data/template.ts';
+import type { StoredRow } from '../data/row-store.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { OnProgress } from '../export/progress.ts';
+import { amountText } from '../mixing.ts';
+import type { Recipe } from '../recipe.ts';
 import { inTurns, type Example } from '../training/examples.ts';
 import { examplesPerStep, totalExamples } from '../training/order.ts';
 import { learningRate } from '../training/schedule.ts';
@@ -47,6 +51,20 @@ export function resumeNotes(
       `The run had ended with a step of fewer rows. The ${missing} rows that would have filled it are skipped this time.`,
     );
   return notes;
+}
+
+/** Notes what a mix comes to. */
+export function mixNotes(
+  { shuffle }: Pick<Recipe, 'shuffle'>,
+  mix: Mix,
+  rows: readonly Pick<StoredRow, 'index' | 'mixPart'>[],
+): string[] {
+  const counts = mix.parts.map((part, number) => {
+    const own = new Set(rows.filter(({ mixPart }) => mixPart === number).map(({ index }) => index));
+    return `${part.name} ${amountText(part)}${part.repeat === 0 ? '' : ` (${own.size} rows)`}`;
+  });
+  const order = shuffle ? [] : ['The rows come part after part, each with its copies, because they are not shuffled.'];
+  return [[`The mix in an epoch: ${counts.join('; ')}.`, ...order].join(' ')];
 }
 
 /** Notes how many evaluation rows are trained on too, because they say little about new rows. */

@@ -2,6 +2,7 @@
 import type { Adapter } from '../adapters/adapter.ts';
 import { describeAdapter, writeAdapter } from '../adapters/folder.ts';
 import { plainAdapter } from '../adapters/plain.ts';
+import { partNames } from '../data/row-files.ts';
 import { Problem, toProblemValue } from '../problem.ts';
 import { openSession } from '../runtime/session.ts';
 import { LearningWatch } from '../training/learning-watch.ts';
@@ -101,6 +102,7 @@ async function executeRun(run: PreparedRun, { folder, cacheDir, port, begin }: S
     await train({
       ...{ step: trainStep, objective: run.objective, recipe, examples: data.prepared.examples, evalExamples },
       parameters: adapter.parameters,
+      partNames: evaluation === null ? [] : partNames(evaluation.files),
       groups: parameterGroups(adapter.shape, recipe),
       adam,
       stepsDone: start.step,

@@ -2,7 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { JobSpec, WrittenRows } from '../contract.ts';
-import { chooseRows } from '../data/changes.ts';
+import { chosenParts } from '../data/mix.ts';
 import { readRecords } from '../data/readers/index.ts';
 import { rewriteOf, rewritings } from '../data/rewriting.ts';
 import { rowFiles } from '../data/row-files.ts';
@@ -21,7 +21,8 @@ export async function runWriteRows(
   { out, replace, ...of }: Extract<JobSpec, { kind: 'write-rows' }>,
   port: Pick<JobPort, 'send' | 'stopRequested'>,
 ): Promise<WrittenRows> {
-  const { paths, mapping, changes = [], split = 'train' } = rowFiles(of);
+  const files = rowFiles(of);
+  const { paths } = files;
   if (paths.length === 0)
     throw new Problem('data-empty', 'There are no evaluation rows.', 'Hold some rows back, or write the training rows.');
   requireWritable(out);
@@ -29,8 +30,7 @@ export async function runWriteRows(
     throw new Problem('folder-not-empty', `'${out}' already exists.`, 'Choose another name, or allow replacing it.');
   if (existsSync(out) && paths.some((path) => realpathSync(path) === realpathSync(out)))
     throw new Problem('request-invalid', `The rows are read from '${out}'.`, 'Write them to another file.');
-  const choice =
-    changes.length === 0 ? null : await chooseRows({ paths, changes, split }, followJob('Choosing the rows', port));
+  const parts = await chosenParts(files, followJob('Choosing the rows', port));
   let file: AtomicFile | null = null;
   try {
     makeFolder(dirname(out));
@@ -57,14 +57,23 @@ export async function runWriteRows(
   }
 
   async function* rows(doing: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
-    let number = 0;
-    for (const path of paths) {
-      const follow = followFile(doing, path, port);
-      for await (const record of readRecords(path, { ...(mapping && { mapping }), ...rewriteOf(rewritings(changes), path) })) {
-        follow(record);
-        if (choice !== null && !choice.has(number++)) continue;
-        if ('problem' in record) throw Problem.fromValue(record.problem);
-        yield record.value;
+    for (const {
+      files: { paths: ofPart, mapping, changes = [] },
+      choice,
+    } of parts) {
+      let number = 0;
+      for (const path of ofPart) {
+        const follow = followFile(doing, path, port);
+        for await (const record of readRecords(path, {
+          ...(mapping && { mapping }),
+          ...rewriteOf(rewritings(changes), path),
+        })) {
+          follow(record);
+          const times = choice?.times(number++) ?? 1;
+          if (times === 0) continue;
+          if ('problem' in record) throw Problem.fromValue(record.problem);
+          for (let copy = 0; copy < times; copy++) yield record.value;
+        }
       }
     }
   }

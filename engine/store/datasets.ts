@@ -1,6 +1,6 @@
 /** Stores data sets and their versions in the tables `datasets` and `dataset_versions`. */
 import type { Database } from 'better-sqlite3';
-import type { ColumnMapping, DataChange, DataFormat, Dataset, DatasetVersion, VersionFile } from '../contract.ts';
+import type { ColumnMapping, DataChange, DataFormat, Dataset, DatasetVersion, Mix, VersionFile } from '../contract.ts';
 import { jsonArray, jsonObject, type Rows } from './rows.ts';
 
 interface VersionRow {
@@ -9,6 +9,7 @@ interface VersionRow {
   sequence: number;
   files: string;
   mapping: string | null;
+  mix: string | null;
   changes: string;
   parent: number | null;
   format: string;
@@ -32,6 +33,7 @@ const fromVersionRow = (row: VersionRow): DatasetVersion => ({
   sequence: row.sequence,
   files: jsonArray<VersionFile>('files', row.files),
   mapping: row.mapping === null ? null : jsonObject<ColumnMapping>('mapping', row.mapping),
+  mix: row.mix === null ? null : jsonObject<Mix>('mix', row.mix),
   changes: jsonArray<DataChange>('changes', row.changes),
   parent: row.parent,
   format: row.format as DataFormat,
@@ -98,9 +100,9 @@ export class Datasets {
   insertVersion(version: DatasetVersion): void {
     this.#db
       .prepare(
-        `INSERT INTO dataset_versions (id, dataset_id, sequence, files, mapping, changes, parent, format, train_rows, eval_rows, hash,
+        `INSERT INTO dataset_versions (id, dataset_id, sequence, files, mapping, mix, changes, parent, format, train_rows, eval_rows, hash,
            created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         version.id,
@@ -108,6 +110,7 @@ export class Datasets {
         version.sequence,
         JSON.stringify(version.files),
         version.mapping === null ? null : JSON.stringify(version.mapping),
+        version.mix === null ? null : JSON.stringify(version.mix),
         JSON.stringify(version.changes),
         version.parent,
         version.format,

@@ -3,7 +3,7 @@
  * remove the measures of a subject that is removed.
  */
 import type { Database } from 'better-sqlite3';
-import { measureInfo, type MeasureName, type Measures, type MeasureTotal, type MeasureTotals } from '../measures.ts';
+import { infoOf, type MeasureName, type Measures, type MeasureTotal, type MeasureTotals } from '../measures.ts';
 
 /** Names what was measured: a run, at its steps. */
 export interface Subject {
@@ -46,7 +46,7 @@ export class MeasureTable {
     const of = 'FROM measures WHERE subject_kind = @kind AND subject_id = @id';
     const names = this.#db.prepare<[Subject], MeasureName>(`SELECT DISTINCT name ${of}`).pluck().all({ kind, id });
     const totals = names.map((name): [MeasureName, MeasureTotal] => {
-      const direction = measureInfo[name].better === 'lower' ? 'ASC' : 'DESC';
+      const direction = infoOf(name).better === 'lower' ? 'ASC' : 'DESC';
       const total = this.#db.prepare<[Subject & { name: string }], MeasureTotal>(
         `SELECT (SELECT value ${of} AND name = @name ORDER BY step DESC LIMIT 1) AS last, value AS best, step AS bestStep
          ${of} AND name = @name ORDER BY value ${direction}, step LIMIT 1`,

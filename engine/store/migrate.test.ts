@@ -120,12 +120,21 @@ test.each(all)('a database of version %i has all it had, and a backup of itself'
   });
   expect(store.metrics.rateOf('/models/tiny')).toEqual({ tokensPerSecond: 48, measuredBy: 'First' });
   expect(store.models.list('p')).toHaveLength(1);
-  expect(store.datasets.list('p')).toMatchObject([
+  const datasets = store.datasets.list('p');
+  expect(datasets.filter(({ id }) => id !== 'x')).toMatchObject([
     {
       id: 'd',
-      version: { sequence: 1, trainRows: 3, files: [{ path: '/a.jsonl', split: 'train', sha256: 'h' }], mapping: null },
+      version: {
+        sequence: 1,
+        trainRows: 3,
+        files: [{ path: '/a.jsonl', split: 'train', sha256: 'h' }],
+        mapping: null,
+        mix: null,
+      },
     },
   ]);
+  const mixed = { parts: [{ name: 'rows', repeat: 1.5, version: { id: 'd-1' } }], seed: 7 };
+  expect(datasets.filter(({ id }) => id === 'x')).toMatchObject(version < 13 ? [] : [{ version: { mix: mixed } }]);
   expect(store.runs.job('r')!.data.paths).toEqual(['/a.jsonl']);
   expect(store.adapters.list('p')).toHaveLength(1);
   expect(store.exports.list('p')).toHaveLength(1);

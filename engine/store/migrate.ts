@@ -12,6 +12,7 @@ import { datasetVersions } from './migrations/009-dataset-versions.ts';
 import { stepMeasures } from './migrations/010-step-measures.ts';
 import { datasetChanges } from './migrations/011-dataset-changes.ts';
 import { adapterConfigs } from './migrations/012-adapter-configs.ts';
+import { mixes } from './migrations/013-mixes.ts';
 
 /** Lists the migrations in order. `user_version` counts how many a file has had. */
 export const migrations: readonly string[] = [
@@ -27,6 +28,7 @@ export const migrations: readonly string[] = [
   stepMeasures,
   datasetChanges,
   adapterConfigs,
+  mixes,
 ];
 
 /** Returns how many migrations a database has had; 0 for an empty one. */

@@ -47,7 +47,7 @@ export const runOf = (id: string, change: Partial<Run> = {}): Run => ({
 
 /** Returns a first version of a data set. */
 export const versionOf = (datasetId: string, paths: readonly string[], evalPaths: readonly string[] = []): DatasetVersion => ({
-  ...{ id: `${datasetId}-v1`, datasetId, sequence: 1, mapping: null, changes: [], parent: null, format: 'messages' },
+  ...{ id: `${datasetId}-v1`, datasetId, sequence: 1, mapping: null, mix: null, changes: [], parent: null, format: 'messages' },
   files: [
     ...paths.map((path) => ({ path, split: 'train', bytes: 9, sha256: 'h' }) as const),
     ...evalPaths.map((path) => ({ path, split: 'eval', bytes: 9, sha256: 'h' }) as const),

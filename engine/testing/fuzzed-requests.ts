@@ -84,6 +84,18 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       },
       'datasets.addVersion': { id: 'none' },
       'datasets.change': { id: 'none', change: { kind: 'split', fraction: 0.5, seed: 0 } },
+      'datasets.mix': {
+        projectId,
+        name: 'Mix',
+        mix: {
+          parts: [
+            { name: 'a', data: { versionId }, repeat: 1.5, most: 3 },
+            { data: { paths: [rows] }, repeat: 0 },
+          ],
+          seed: 1,
+        },
+      },
+      'datasets.remix': { id: 'none', mix: { parts: [{ data: { versionId }, repeat: 2 }], seed: 0 } },
       'datasets.undo': { id: 'none' },
       'datasets.versions': { id: 'none' },
       'datasets.use': { id: 'none', versionId: 'none' },

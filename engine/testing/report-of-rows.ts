@@ -7,7 +7,7 @@ import type { RowOrProblem } from '../data/row.ts';
 import type { DataRows } from './read-rows.ts';
 import type { PositionsSpec } from '../models/positions.ts';
 
-const noFiles = { changed: [], newFiles: [], formats: [], files: [], documentOverlap: null };
+const noFiles = { changed: [], newFiles: [], parts: [], formats: [], files: [], documentOverlap: null };
 
 export function reportOfRows(
   { rows, unused, repeated = [] }: Pick<DataRows, 'rows' | 'unused'> & Partial<Pick<DataRows, 'repeated'>>,

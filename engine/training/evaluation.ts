@@ -9,6 +9,8 @@ export interface ExamplesLoss {
   readonly loss: number;
   readonly supervisedTokens: number;
   readonly examples: readonly { readonly loss: number; readonly supervisedTokens: number }[];
+  /** The mean loss over the supervised tokens of each part of a mix, by its number. */
+  readonly parts: ReadonlyMap<number, number>;
 }
 
 export interface Evaluation extends Pick<Passing, 'recipe' | 'stopRequested'> {
@@ -45,6 +47,7 @@ export async function evaluateExamples(examples: readonly Example[], evaluation:
   return {
     loss: sums.reduce((sum, loss) => sum + loss, 0) / total,
     supervisedTokens: total,
+    parts: meansByPart(examples, sums, counts),
     examples: Array.from(counts, (count, i) => ({ loss: count === 0 ? 0 : sums[i]! / count, supervisedTokens: count })),
   };
 }
@@ -63,4 +66,10 @@ function meanLoss(losses: ExamplesLoss['examples']): number {
   if (losses.length === 1) return losses[0]!.loss;
   const tokens = losses.reduce((sum, { supervisedTokens }) => sum + supervisedTokens, 0);
   return losses.reduce((sum, { loss, supervisedTokens }) => sum + loss * supervisedTokens, 0) / Math.max(1, tokens);
+}
+
+function meansByPart(examples: readonly Example[], sums: Float64Array, counts: Uint32Array): ReadonlyMap<number, number> {
+  const byPart = Map.groupBy(examples.keys(), (i) => examples[i]!.mixPart ?? 0);
+  const sum = (all: readonly number[]) => all.reduce((total, one) => total + one, 0);
+  return new Map([...byPart].map(([part, own]) => [part, sum(own.map((i) => sums[i]!)) / sum(own.map((i) => counts[i]!))]));
 }

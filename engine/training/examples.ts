@@ -15,13 +15,15 @@ export interface Example {
   readonly index: number;
   readonly file: string;
   readonly line: number;
+  /** The part of a mix that the row is of, from 0; left out, 0. */
+  readonly mixPart?: number;
   readonly sequences: readonly Sequence[];
   /** Says how much each of its tokens counts in the loss. If it is left out, each counts 1. */
   readonly weight?: number;
 }
 
 /** Describes a row of data with one sequence of tokens. */
-export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line'>, LabelledTokens {
+export interface TokensOfRow extends Pick<Example, 'index' | 'file' | 'line' | 'mixPart'>, LabelledTokens {
   /** Says whether any part of it can be learned by itself. */
   readonly isDocument?: boolean;
 }
@@ -50,6 +52,10 @@ class RowExample implements Example {
 
   get line(): number {
     return this.#row.line;
+  }
+
+  get mixPart(): number {
+    return this.#row.mixPart ?? 0;
   }
 
   get sequences(): readonly [Sequence] {

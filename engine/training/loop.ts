@@ -1,5 +1,6 @@
 /** Runs the training loop: everything that happens between the first step and the last, one line each. */
 import type { EvalMetrics, StepMetrics } from '../contract.ts';
+import { partLoss, type Measures } from '../measures.ts';
 import type { Recipe } from '../recipe.ts';
 import { evaluateExamples, type ExamplesLoss } from './evaluation.ts';
 import { sequencesOf, supervisedOf, type Example } from './examples.ts';
@@ -16,6 +17,8 @@ export interface Training extends ObjectiveStep {
   readonly recipe: Recipe;
   readonly examples: readonly Example[];
   readonly evalExamples: readonly Example[];
+  /** The names of the parts of a mix; left out where the data is none. */
+  readonly partNames?: readonly string[];
   /** Lists the parts of the parameters that have other learning rates. If it is left out, all parameters have one. */
   readonly groups?: readonly ParameterGroup[];
   readonly adam: AdamState;
@@ -46,11 +49,16 @@ export async function train(training: Training): Promise<void> {
     const isEnd = step === totalSteps;
     try {
       if (evalExamples.length > 0 && (isEnd || isDue(step, recipe.evalEvery)) && !(isStart && training.evaluated)) {
-        const { loss, examples: losses } = await evaluateExamples(evalExamples, {
+        const {
+          loss,
+          parts,
+          examples: losses,
+        } = await evaluateExamples(evalExamples, {
           ...training,
           onProgress: training.onEvaluating,
         });
-        training.onEvaluation({ step, evalLoss: loss }, losses);
+        const measures = partLosses(parts, training.partNames ?? []);
+        training.onEvaluation({ step, evalLoss: loss, ...(Object.keys(measures).length > 0 && { measures }) }, losses);
       }
       if (!isStart && (isEnd || isDue(step, recipe.saveEvery))) training.save(step);
       if (isEnd) return;
@@ -84,6 +92,12 @@ export async function train(training: Training): Promise<void> {
       throw error;
     }
   }
+}
+
+/** Returns the loss of each part of a mix as a measure; nothing where the whole is one part. */
+function partLosses(parts: ReadonlyMap<number, number>, names: readonly string[]): Measures {
+  if (parts.size < 2) return {};
+  return Object.fromEntries([...parts].map(([part, loss]) => [partLoss(names[part]!), loss]));
 }
 
 function isDue(step: number, every: number): boolean {

@@ -140,6 +140,8 @@ export interface SetSurroundings {
   readonly changed: readonly string[];
   /** Texts that have come into its folders since. */
   readonly newFiles: readonly string[];
+  /** The names of the parts of a mix; empty where the data is none. */
+  readonly parts: readonly string[];
 }
 
 /** Returns a finding in the form in which it is shown to a person. */

@@ -71,7 +71,17 @@ async function checked(rows: readonly object[], given: Given = {}, folder: strin
   const { others, maxLength = 1024, using = tokenizer, changed = [], newFiles = [], documentOverlap = null } = given;
   const { facts, ...columns } = await factsOf(rows, using, folder);
   const other = others === undefined ? null : (await factsOf(others, using, folder)).facts;
-  const surroundings = { ...columns, tokenizer: using, spec, others: other, changed, newFiles, files: [], documentOverlap };
+  const surroundings = {
+    ...columns,
+    tokenizer: using,
+    spec,
+    others: other,
+    changed,
+    newFiles,
+    files: [],
+    documentOverlap,
+    parts: [],
+  };
   return [...reportOf(facts, maxLength, surroundings).checks];
 }
 

@@ -85,9 +85,9 @@ export const repeatedValues: SetCheck = {
   ...{ looksAt: 'set', name: 'one-value', severity: 'note', mend: null },
   why: 'A column that says the same in every row may be another one than was meant, and it takes tokens of every row.',
   ask: ({ repeated }) =>
-    repeated.map(({ column, value, rows, of }) => ({
+    repeated.map(({ column, value, rows, of, part }) => ({
       title: `\`${column.slice(0, maxNameLength)}\` is the same in ${percentOf(rows, of)} of the rows`,
-      detail: `${rows} of ${of} have ${value === '' ? 'an empty text' : JSON.stringify(value)}. That is right where it is an instruction for all of them.`,
+      detail: `${rows} of ${of}${part === undefined ? '' : ` of ${part}`} have ${value === '' ? 'an empty text' : JSON.stringify(value)}. That is right where it is an instruction for all of them.`,
     })),
 };
 

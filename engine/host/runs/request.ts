@@ -14,6 +14,11 @@ import { found } from '../context.ts';
 import { modelAt, oneAdapter, versionLyingAt } from '../job-inputs.ts';
 import { requireName } from '../require.ts';
 
+/** Returns what rows are called that are of no data set. */
+function nameOf({ paths, mix }: DataAt): string {
+  return mix === undefined ? basename(paths[0]!) : mix.parts.map(({ name }) => name).join(' + ');
+}
+
 /** Holds what a request amounts to. */
 export interface RequestedRun {
   /** Holds the model of the library, or null when it is not in the library. */
@@ -88,7 +93,7 @@ export function newRun({ name, out }: TrainRequest, asked: RequestedRun, { proje
     modelName: model?.name ?? shown(basename(modelPath), longestName),
     modelPath,
     datasetId: dataset?.id ?? null,
-    datasetName: dataset?.name ?? shown(basename(job.data.paths[0]!), longestName),
+    datasetName: dataset?.name ?? shown(nameOf(job.data), longestName),
     versionId,
     version: job.data.version?.sequence ?? null,
     recipe,

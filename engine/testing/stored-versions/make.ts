@@ -46,6 +46,12 @@ const contents: Readonly<Record<number, string>> = {
   6: `INSERT INTO queue VALUES ('t', 3, '{"maxSteps":9}', '{"dataPaths":["/a.jsonl"]}', 2);
     UPDATE runs SET metrics_read = 77, events_read = 99 WHERE id = 't';`,
   9: `UPDATE runs SET version_id = 'd-1' WHERE id = 'r';`,
+  13: `
+    INSERT INTO datasets (id, project_id, name, created_at) VALUES ('x', 'p', 'Mixed', 13);
+    INSERT INTO dataset_versions (id, dataset_id, sequence, files, mix, format, train_rows, eval_rows, hash, created_at)
+      VALUES ('x-1', 'x', 1, '[{"path":"/a.jsonl","split":"train","bytes":9,"sha256":"00"}]',
+        '{"parts":[{"name":"rows","data":{"paths":["/a.jsonl"]},"repeat":1.5,"version":{"id":"d-1","sequence":1,"dataset":"rows"}}],"seed":7}',
+        'messages', 5, 0, 'h', 13);`,
 };
 
 for (let version = 1; version <= migrations.length; version++) {
