@@ -74,6 +74,14 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'adapters.import': ({ path }) => ({ read: [path] }),
   'adapters.update': none,
   'adapters.norms': none,
+  'adapters.mix': ({ model, adapters, out }) => ({
+    read: [...pathOf(model), ...adapters.flatMap(pathOf)],
+    write: out === undefined ? [] : [out],
+  }),
+  'adapters.truncate': ({ model, adapter, out }) => ({
+    read: [...pathOf(model), ...pathOf(adapter)],
+    write: out === undefined ? [] : [out],
+  }),
   'generate.start': ({ model, adapters }) => ({ read: [...pathOf(model), ...adapters.map(({ path }) => path)] }),
   'exports.choices': none,
   'exports.list': none,

@@ -78,6 +78,7 @@ async function open(): Promise<Handle> {
     const { ModelProcesses } = await import('./host/model-processes.ts');
     const { AdapterRegistry } = await import('./host/adapters.ts');
     const { Devices } = await import('./host/devices.ts');
+    const { Mixes } = await import('./host/mixes.ts');
     const { LocalRunner } = await import('./host/runs/local-runner.ts');
     const { RunQueue } = await import('./host/runs/queue.ts');
     const { RunRegistry } = await import('./host/runs/registry.ts');
@@ -107,8 +108,9 @@ async function open(): Promise<Handle> {
     const runner = new LocalRunner(supervisor, cacheDir);
     const runs = new RunQueue(context, { registry, library, datasets, adapters, devices, runner });
     const exports = new Exports(context, library, datasets);
+    const mixes = new Mixes(context, library, adapters);
     const sample = new SampleProject(context, { library, datasets, runs });
-    const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, sample };
+    const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, mixes, sample };
     // A sample left by an earlier host continues with its run.
     for (const id of runs.takeOver()) sample.follow(id);
     const handlers = handlersFor(context, parts);

@@ -14,7 +14,7 @@ import type { Adapter } from './adapter.ts';
 import type { WeightedAdapter } from './delta.ts';
 import { adapterFile, configName } from './find.ts';
 import { adapterConfigHash, type AdapterFileFacts, findAdapter, readFound } from './folder.ts';
-import { vocabularyOf } from './peft.ts';
+import { findPeftAdapterAlone, vocabularyOf } from './peft.ts';
 import type { AdapterOutline, StoredAdapter } from './stored.ts';
 
 /** Holds an adapter and the vocabulary, tokenizer and chat template it was trained with. */
@@ -62,15 +62,33 @@ export function openHashedAdapter(
   path: string,
   recorded: Recorded = {},
 ): { readonly opened: OpenAdapter; readonly file: AdapterFileFacts } {
+  const { read, file } = hashed(path, recorded, (hash) => openAdapter(model, path, hash));
+  return { opened: read, file };
+}
+
+/** Opens and hashes an adapter of PEFT whose base is not at hand, so that nothing says whether the two fit. */
+export function openHashedAlone(
+  path: string,
+  recorded: Recorded = {},
+): { readonly adapter: Adapter; readonly file: AdapterFileFacts } {
+  const { read, file } = hashed(path, recorded, (hash) => readFound(path, findPeftAdapterAlone(path), hash));
+  return { adapter: read, file };
+}
+
+function hashed<T>(
+  path: string,
+  recorded: Recorded,
+  readWith: (hash: FileHash) => T,
+): { readonly read: T; readonly file: AdapterFileFacts } {
   const { weights } = adapterFile(path);
   const configHash = adapterConfigHash(path);
   // Before the numbers are read as the config says: another config may not even fit them.
   requireRecorded(path, { configHash }, recorded);
   const reading = new FileHash(weights);
-  const opened = openAdapter(model, path, reading);
+  const read = readWith(reading);
   const hash = reading.finish();
   requireRecorded(path, { hash }, recorded);
-  return { opened, file: { bytes: sizeOf(weights), hash, configHash } };
+  return { read, file: { bytes: sizeOf(weights), hash, configHash } };
 }
 
 type Recorded = { readonly [K in keyof AdapterHashes]?: AdapterHashes[K] | undefined };

@@ -77,28 +77,13 @@ class Layout {
  */
 export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterShape {
   if (config.method === 'full') return fullShape(spec);
-  const layout = new Layout();
   const headName = `${spec.modules.output}.weight`;
-  const modules = adaptedTargets(config, spec).map((target): AdaptedModule => {
-    const { path, kind, rank, inFeatures, outFeatures } = target;
-    const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
-    return {
-      ...target,
-      a: layout.add(`base_model.model.${path}.${a}`, [rank, inFeatures]),
-      b: layout.add(`base_model.model.${path}.${b}`, [outFeatures, rank]),
-      magnitude: config.dora ? layout.add(`base_model.model.${path}.lora_magnitude_vector`, [outFeatures]) : null,
-    };
-  });
-  const adapted = new Set(modules.map(({ path }) => path));
   const whole = [...savedWeights(config, spec), ...copiedWeights(config, spec), ...trainedBiases(config, spec)];
-  const replaced = whole.map(({ name, shape }): ReplacedWeight => {
-    const [path, kind] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
-    // An adapted module lies in a wrapper that PEFT puts around it.
-    const key = adapted.has(path) ? `${path}.base_layer.${kind}` : name;
-    const tensor = layout.add(`base_model.model.${key}`, shape);
-    return { names: staysTied(name) ? [name, headName] : [name], tensor };
-  });
-  return { tensors: layout.tensors, modules, replaced, length: layout.length };
+  return shapeOfParts(
+    adaptedTargets(config, spec),
+    whole.map(({ name, shape }) => ({ names: staysTied(name) ? [name, headName] : [name], shape })),
+    config.dora,
+  );
 
   /**
    * Says whether a tensor still stands for both embedding and head. A copy of a tied embedding does; one that is trained whole
@@ -108,6 +93,37 @@ export function adapterShape(config: AdapterConfig, spec: DecoderSpec): AdapterS
     if (!spec.tiedEmbeddings || name !== `${spec.modules.token_embd}.weight`) return false;
     return (config.keepsTied || config.copies.includes(name)) && !whole.some((other) => other.name === headName);
   }
+}
+
+/**
+ * Lays out the factors of these modules, with their magnitudes where `dora` is set, and then the tensors that are trained
+ * whole.
+ */
+export function shapeOfParts(
+  targets: readonly AdaptedTarget[],
+  whole: readonly { readonly names: readonly string[]; readonly shape: readonly number[] }[],
+  dora: boolean,
+): AdapterShape {
+  const layout = new Layout();
+  const modules = targets.map((target): AdaptedModule => {
+    const { path, kind, rank, inFeatures, outFeatures } = target;
+    const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
+    return {
+      ...target,
+      a: layout.add(`base_model.model.${path}.${a}`, [rank, inFeatures]),
+      b: layout.add(`base_model.model.${path}.${b}`, [outFeatures, rank]),
+      magnitude: dora ? layout.add(`base_model.model.${path}.lora_magnitude_vector`, [outFeatures]) : null,
+    };
+  });
+  const adapted = new Set(modules.map(({ path }) => path));
+  const replaced = whole.map(({ names, shape }): ReplacedWeight => {
+    const name = names[0]!;
+    const [path, kind] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
+    // An adapted module lies in a wrapper that PEFT puts around it.
+    const key = adapted.has(path) ? `${path}.base_layer.${kind}` : name;
+    return { names, tensor: layout.add(`base_model.model.${key}`, shape) };
+  });
+  return { tensors: layout.tensors, modules, replaced, length: layout.length };
 }
 
 /** Returns the shape in which every weight of a model is trained; a tied head is one tensor with its embedding. */

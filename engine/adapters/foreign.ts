@@ -16,7 +16,7 @@ import { mlxWeightsName } from './find.ts';
 import { bare, pathsOf } from './keys.ts';
 import { foundTwice, halfPair, leftOver, mismatch, wrongShape, type Named } from './refusals.ts';
 import { readInOrder, type StoredAdapter, type StoredTensor } from './stored.ts';
-import { adaptedTargets, targetModules, wholeTensors, type TargetModule } from './targets.ts';
+import { patternOf, targetModules, targetsFor, wholeTensors, type TargetModule } from './targets.ts';
 
 const maxConfigBytes = 1 << 20;
 
@@ -246,12 +246,16 @@ function assemble(
 ): StoredAdapter {
   const [first] = modules;
   if (first === undefined) throw missing(path, 'lora_a');
+  const ranks = modules.map(({ target, rank }) => ({ path: target.path, rank }));
   const config: AdapterConfig = {
     ...adapterConfig(defaultRecipe()),
     ...{ rank: first.rank, alpha: alphaOf(first.rank), dora, dropout },
-    targetModules: targetsFor(modules, spec),
-    rankPattern: patternOf(modules, ({ rank }) => rank, first.rank),
-    alphaPattern: patternOf(modules, ({ rank }) => alphaOf(rank), alphaOf(first.rank)),
+    targetModules: targetsFor(
+      modules.map(({ target }) => target.path),
+      spec,
+    ),
+    rankPattern: patternOf(ranks, ({ rank }) => rank, first.rank),
+    alphaPattern: patternOf(ranks, ({ rank }) => alphaOf(rank), alphaOf(first.rank)),
   };
   const shape = adapterShape(config, spec);
   const tensors = shape.modules.flatMap(({ path, a, b, magnitude }): StoredTensor[] => {
@@ -263,23 +267,6 @@ function assemble(
     ];
   });
   return { config, shape, readParameters: (hash) => readInOrder(shape, tensors, hash) };
-}
-
-/** Returns the names of modules where they mean these modules and no others, otherwise whole paths. */
-function targetsFor(modules: readonly FoundModule[], spec: DecoderSpec): readonly string[] {
-  const paths = modules.map(({ target }) => target.path);
-  const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
-  const config = { ...adapterConfig(defaultRecipe()), targetModules: names };
-  return adaptedTargets(config, spec).length === paths.length ? names : paths;
-}
-
-function patternOf(
-  modules: readonly FoundModule[],
-  value: (module: FoundModule) => number,
-  usual: number,
-): Record<string, number> {
-  const others = modules.filter((module) => value(module) !== usual);
-  return Object.fromEntries(others.map((module) => [module.target.path.replaceAll('.', '\\.'), value(module)]));
 }
 
 function transposed(values: Float32Array, rows: number, columns: number): Float32Array {

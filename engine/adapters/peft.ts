@@ -7,13 +7,13 @@ import { hubLayout } from '../models/families/index.ts';
 import { storedName, type DecoderSpec, type ModelTensor } from '../models/spec.ts';
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
-import { adapterShape, type AdapterShape } from './adapter.ts';
+import { adapterShape, shapeOfParts, type AdapterShape } from './adapter.ts';
 import { parseAdapterConfig, type AdapterConfig } from './config.ts';
 import { configName, weightsName } from './find.ts';
 import { elsewhere, pathsOf, peftKey } from './keys.ts';
 import { foundTwice, halfPair, leftOver, mismatch, wrongRank, wrongShape } from './refusals.ts';
 import { readInOrder, type StoredAdapter } from './stored.ts';
-import { adaptedTargets, savedWeights, wholeTensors, type AdaptedTarget } from './targets.ts';
+import { adaptedTargets, patternOf, rankAndScale, savedWeights, wholeTensors, type AdaptedTarget } from './targets.ts';
 
 /** Describes the model for which an adapter is read. */
 export interface BaseModel {
@@ -37,7 +37,7 @@ export function findPeftAdapter(dir: string, base: BaseModel): StoredAdapter {
   const { spec } = base;
   const path = pathIn(dir, weightsName);
   const given = readAdapterConfig(dir);
-  const stored = storedTensors(path, spec);
+  const stored = storedTensors(path, pathsOf(spec));
   if (given.method !== 'full') requirePairs(path, stored);
   const config = given.method === 'full' ? given : settled(dir, given, stored, base);
   const shape = adapterShape(config, spec);
@@ -59,9 +59,45 @@ export function findPeftAdapter(dir: string, base: BaseModel): StoredAdapter {
   return { config, shape, readParameters: (hash) => readInOrder(shape, tensors, hash) };
 }
 
-function storedTensors(path: string, spec: DecoderSpec): Stored {
+/**
+ * Finds an adapter of PEFT whose base is not at hand. Its modules are those that its file names, in the order of the file; only
+ * its base could say whether they are all.
+ */
+export function findPeftAdapterAlone(dir: string): StoredAdapter {
+  const path = pathIn(dir, weightsName);
+  const config = readAdapterConfig(dir);
+  const stored = storedTensors(path, (own) => own);
+  if (config.method !== 'full') requirePairs(path, stored);
+  const [targets, others]: [AdaptedTarget[], string[]] = [[], []];
+  for (const [key, { name, shape }] of stored) {
+    const [, module, side] = /^(.*)\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?$/.exec(key) ?? [];
+    const isMagnitude = config.dora && key.endsWith('.lora_magnitude_vector');
+    if (module === undefined && !isMagnitude) others.push(key);
+    if (module === undefined || side?.endsWith('A') !== true) continue;
+    const kind = side === 'A' ? 'linear' : 'embedding';
+    const b = stored.get(key.replace(/A(?=\.weight$|$)/, 'B'))!;
+    const { rank, scale } = rankAndScale(config, module);
+    const [inFeatures = 0, outFeatures = 0] = [shape[1], b.shape[0]];
+    const wanted = [rank, inFeatures];
+    if (shape.join() !== wanted.join()) throw wrongRank(wrongShape(path, { name, shape }, wanted), shape[0]!, rank, module);
+    if (b.shape.join() !== [outFeatures, rank].join()) throw mismatch(wrongShape(path, b, [outFeatures, rank]));
+    targets.push({ path: module, kind, inFeatures, outFeatures, rank, scale });
+  }
+  const shape = shapeOfParts(
+    targets,
+    others.map((name) => ({ names: [name], shape: stored.get(name)!.shape })),
+    config.dora,
+  );
+  const tensors = shape.tensors.map((tensor) => {
+    const found = stored.get(peftKey(tensor.name, (own) => own)!);
+    if (found === undefined) throw mismatch(`${path} has no tensor '${tensor.name}', which its config asks for`);
+    return { tensor, offset: found.offset, read: (hash: FileHash | null) => readSafetensorsFloat32(path, found, hash) };
+  });
+  return { config, shape, readParameters: (hash) => readInOrder(shape, tensors, hash) };
+}
+
+function storedTensors(path: string, pathOf: (path: string) => string): Stored {
   const stored: Stored = new Map();
-  const pathOf = pathsOf(spec);
   for (const tensor of readSafetensors(path).tensors.values()) {
     const key = peftKey(tensor.name, pathOf);
     if (key === null) continue;
@@ -78,7 +114,7 @@ function storedTensors(path: string, spec: DecoderSpec): Stored {
  */
 export function vocabularyOf(dir: string, spec: DecoderSpec): number | null {
   const path = pathIn(dir, weightsName);
-  const stored = storedTensors(path, spec);
+  const stored = storedTensors(path, pathsOf(spec));
   const { modules, vocabularySize, hiddenSize, tiedEmbeddings } = spec;
   const [embedding, head] = [modules.token_embd, modules.output].map((module) => stored.get(`${module}.weight`));
   const rowsOf = (tensor: SafetensorsTensor | undefined): number | null =>
@@ -225,12 +261,6 @@ function withOwnNames(config: AdapterConfig, stored: Stored, spec: DecoderSpec):
 
 /** Returns the config that targets exactly these modules. */
 function named(config: AdapterConfig, targets: readonly AdaptedTarget[]): AdapterConfig {
-  const pattern = (valueOf: (target: AdaptedTarget) => number, usual: number): Record<string, number> =>
-    Object.fromEntries(
-      targets
-        .filter((target) => valueOf(target) !== usual)
-        .map((target) => [target.path.replaceAll('.', '\\.'), valueOf(target)]),
-    );
   const alphaOf = ({ rank, scale }: AdaptedTarget): number =>
     Number((scale * (config.rslora ? Math.sqrt(rank) : rank)).toPrecision(12));
   return {
@@ -239,8 +269,8 @@ function named(config: AdapterConfig, targets: readonly AdaptedTarget[]): Adapte
     excludeModules: [],
     layers: 'all',
     layersPattern: [],
-    rankPattern: pattern(({ rank }) => rank, config.rank),
-    alphaPattern: pattern(alphaOf, config.alpha),
+    rankPattern: patternOf(targets, ({ rank }) => rank, config.rank),
+    alphaPattern: patternOf(targets, alphaOf, config.alpha),
   };
 }
 

@@ -119,12 +119,31 @@ export function adaptedTargets(config: AdapterConfig, spec: DecoderSpec): Adapte
   const linears = new Set(linearLayers(spec).map(({ path }) => path));
   return targetModules(spec)
     .filter((module) => isAdapted(module, config, linears))
-    .map(({ path, kind, inFeatures, outFeatures }) => {
-      const rank = ofPattern(config.rankPattern, path) ?? config.rank;
-      const alpha = ofPattern(config.alphaPattern, path) ?? config.alpha;
-      const scale = scaleOf({ rank, alpha, rslora: config.rslora });
-      return { path, kind, inFeatures, outFeatures, rank, scale };
-    });
+    .map((module) => ({ ...module, ...rankAndScale(config, module.path) }));
+}
+
+/** Returns the rank of a module by a config, and its scale. */
+export function rankAndScale(config: AdapterConfig, path: string): Pick<AdaptedTarget, 'rank' | 'scale'> {
+  const rank = ofPattern(config.rankPattern, path) ?? config.rank;
+  const alpha = ofPattern(config.alphaPattern, path) ?? config.alpha;
+  return { rank, scale: scaleOf({ rank, alpha, rslora: config.rslora }) };
+}
+
+/** Returns the last parts of these paths where they mean these modules and no others, otherwise the whole paths. */
+export function targetsFor(paths: readonly string[], spec: DecoderSpec): readonly string[] {
+  const names = [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
+  const meant = targetModules(spec).filter(({ path }) => matches(path, names));
+  return meant.length === paths.length ? names : paths;
+}
+
+/** Returns a pattern with the value of every module for which it is not the usual one. */
+export function patternOf<Module extends { readonly path: string }>(
+  modules: readonly Module[],
+  valueOf: (module: Module) => number,
+  usual: number,
+): Record<string, number> {
+  const others = modules.filter((module) => valueOf(module) !== usual);
+  return Object.fromEntries(others.map((module) => [module.path.replaceAll('.', '\\.'), valueOf(module)]));
 }
 
 /**

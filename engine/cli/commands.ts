@@ -1,4 +1,5 @@
 /** Lists the commands. */
+import { adapters } from './adapters.ts';
 import type { Command } from './command.ts';
 import { data } from './data.ts';
 import { demo } from './demo.ts';
@@ -22,6 +23,7 @@ export const commands: Readonly<Record<string, Command>> = {
   inspect,
   devices,
   runs,
+  adapters,
   demo,
 };
 /** Every command takes these options. */

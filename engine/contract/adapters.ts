@@ -1,4 +1,5 @@
-/** Defines adapter versions, their update norms, and how an adapter is described to a job. */
+/** Defines adapter versions, their update norms and mixes, and how an adapter is described to a job. */
+import type { ModelRef, Ref } from './models.ts';
 
 /** Says what the files of an adapter are, as they were recorded. */
 export interface AdapterHashes {
@@ -72,11 +73,87 @@ export interface AdapterAt extends AdapterWeight, Partial<AdapterHashes> {
   /** Names the folder of the run that trained it. If it is left out, the job looks for a run folder around the adapter. */
   readonly runFolder?: string;
 }
+/** Names a way to mix adapters. These are the combinations of PEFT's `add_weighted_adapter`, with hyphens. */
+export type MixMethod =
+  | 'linear'
+  | 'cat'
+  | 'svd'
+  | 'ties'
+  | 'ties-svd'
+  | 'magnitude-prune'
+  | 'magnitude-prune-svd'
+  | 'dare-linear'
+  | 'dare-linear-svd'
+  | 'dare-ties'
+  | 'dare-ties-svd';
+/** Says how adapters are mixed into one. */
+export interface MixSettings {
+  readonly method: MixMethod;
+  /**
+   * Gives the largest rank of a matrix of the result. If it is left out, the methods with `svd` take the largest of the
+   * adapters, and all others cut nothing.
+   */
+  readonly rank?: number;
+  /** Gives the share of values that is kept, above 0 and at most 1, for the methods that prune. */
+  readonly density?: number;
+  /** Says how `ties` methods elect a sign: by the sum of the values, or by their number. If it is left out, it is `total`. */
+  readonly majoritySign?: 'total' | 'frequency';
+  /** Seeds the draw of `dare` methods. If it is left out, it is 0. */
+  readonly seed?: number;
+}
+/** Describes one matrix of a mixed adapter. */
+export interface MixedMatrix {
+  readonly path: string;
+  readonly rank: number;
+  /** Gives the Frobenius norm of what the cut to this rank lost, as a share of the whole change's; 0 where nothing was cut. */
+  readonly lost: number;
+}
+/** Describes an adapter that was made of others. */
+export interface MixedAdapter extends AdapterDescription {
+  /** Gives the folder it was written to. */
+  readonly path: string;
+  /** Names the base it was held against, or is null where that is not on this computer. */
+  readonly base: { readonly path: string; readonly name: string } | null;
+  readonly mix: MixSettings;
+  readonly matrices: readonly MixedMatrix[];
+  /** Names the matrix that lost the most, or is null when none lost anything. */
+  readonly worst: MixedMatrix | null;
+  /** Says in sentences what a person should know of it. */
+  readonly notes: readonly string[];
+}
+/** Holds a mixed adapter and its version, which is null where the base is not on this computer. */
+export interface MixedVersion extends MixedAdapter {
+  readonly version: AdapterVersion | null;
+}
+/** Says where a mixed adapter goes. */
+interface MixPlace {
+  readonly projectId?: string;
+  /** Gives the name of the version; the name of its folder if it is left out. */
+  readonly name?: string;
+  /** Gives the folder to write, which must not exist or be empty. If it is left out, it is one in the data folder. */
+  readonly out?: string;
+}
+export interface MixRequest extends MixPlace {
+  readonly model: ModelRef;
+  /** Lists the adapters. A weight may be negative; one that is left out is 1. */
+  readonly adapters: readonly (Ref & { readonly weight?: number })[];
+  readonly mix: MixSettings;
+}
+export interface TruncateRequest extends MixPlace {
+  /** Names the base. If it is left out, it is that of the version, or the one that the adapter's config names. */
+  readonly model?: ModelRef;
+  readonly adapter: Ref;
+  readonly rank: number;
+}
 export interface AdapterRequests {
   'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
   'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;
   'adapters.update': (p: { id: string; name?: string; tag?: AdapterVersion['tag'] }) => AdapterVersion;
   'adapters.norms': (p: { id: string }) => UpdateNorms;
+  /** Mixes adapters of one base into a new one, and answers when it is written and stored as a version. */
+  'adapters.mix': (p: MixRequest) => MixedVersion;
+  /** Writes an adapter again with matrices of at most this rank, which lose as little as they can. */
+  'adapters.truncate': (p: TruncateRequest) => MixedVersion;
 }
 export interface AdapterEvents {
   'adapter.changed': AdapterVersion;

@@ -1,6 +1,6 @@
 /** Defines exports, their proofs, and where they come from. */
 import type { ProblemValue } from '../problem.ts';
-import type { AdapterVersion } from './adapters.ts';
+import type { AdapterVersion, MixSettings } from './adapters.ts';
 import type { DataRef, ReadingRows } from './data.ts';
 import type { ModelRef, Ref } from './models.ts';
 import type { Run } from './runs.ts';
@@ -62,6 +62,8 @@ export interface Lineage {
   }[];
   /** Names the data that the first adapter was trained on. */
   readonly data: { readonly name: string; readonly hash: string; readonly rows: number } | null;
+  /** Says how the adapters were mixed into one. It is left out for what was made in another way. */
+  readonly mix?: MixSettings;
 }
 /** Holds what a file or folder says about its origin, and its present hashes. */
 export interface Fingerprint {

@@ -1,7 +1,7 @@
 /** Defines the messages between the host and its job processes. The window receives only `job.progress` of them. */
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
-import type { AdapterAt, OneAdapter } from './adapters.ts';
+import type { AdapterAt, MixSettings, OneAdapter } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
 import type { AskedChange, DataAt, LabelledRow, ReadingRows, RowsAt, Split, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
@@ -68,6 +68,15 @@ export type JobSpec =
       readonly adapterPath: string;
     }
   | ({ readonly kind: 'norms'; readonly model: ModelAt } & OneAdapter<string>)
+  | {
+      readonly kind: 'mix';
+      /** Names the base, or is null where it is not on this computer, which one adapter of PEFT allows. */
+      readonly model: ModelAt | null;
+      readonly adapters: readonly AdapterAt[];
+      readonly mix: MixSettings;
+      readonly out: string;
+      readonly origin: ExportOrigin;
+    }
   /** Tries a device on a small model with the operators of `subject`, or of the usual kind. */
   | {
       readonly kind: 'trial';

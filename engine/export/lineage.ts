@@ -4,7 +4,7 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
-import type { ExportedFile, ExportFormat, Fingerprint, Lineage, Proof, Quantization } from '../contract.ts';
+import type { ExportedFile, ExportFormat, Fingerprint, Lineage, MixSettings, Proof, Quantization } from '../contract.ts';
 import { fileIn, hashFile, readText, writeFileAtomic } from '../formats/files.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
@@ -110,7 +110,7 @@ function parsed(text: () => string): unknown {
 }
 
 function isLineage(value: unknown): value is Lineage {
-  const { exportId, base, adapters, data } = (value ?? {}) as Partial<Lineage>;
+  const { exportId, base, adapters, data, mix } = (value ?? {}) as Partial<Lineage>;
   return (
     areTexts(exportId, base?.name, base?.hash, base?.licence ?? '') &&
     Array.isArray(adapters) &&
@@ -118,6 +118,12 @@ function isLineage(value: unknown): value is Lineage {
       (adapter) =>
         areTexts(adapter?.name, adapter?.hash) && (adapter!.run == null || areTexts(adapter!.run.id, adapter!.run.name)),
     ) &&
-    (data == null || areTexts(data.name, data.hash))
+    (data == null || areTexts(data.name, data.hash)) &&
+    (mix === undefined || isMix(mix))
   );
+}
+
+function isMix(value: MixSettings | null): boolean {
+  const isPlain = (each: unknown): boolean => typeof each === 'string' || typeof each === 'number';
+  return areTexts(value?.method) && Object.values(value!).every(isPlain);
 }

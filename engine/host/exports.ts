@@ -10,9 +10,9 @@ import { logError, longestName, Problem, shown, toProblemValue } from '../proble
 import type { RunJob } from '../store/runs.ts';
 import { type Asker, found, type HostContext, startReported } from './context.ts';
 import type { Datasets } from './datasets.ts';
-import { baseOf, modelAt, recordedAt, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
+import { baseOf, modelAt, originOf, partName, recordedAt, rowSettingsOf, weightedAdapter } from './job-inputs.ts';
 import type { Library } from './library.ts';
-import { requireAbsolute, requireWeight } from './require.ts';
+import { requireAbsolute } from './require.ts';
 
 export class Exports {
   readonly #context: HostContext;
@@ -44,13 +44,7 @@ export class Exports {
     const { store, cacheDir } = this.#context;
     requireAbsolute(request.out);
     const model = 'id' in request.model ? found(store.models.get(request.model.id), 'model', request.model.id) : null;
-    const parts = request.adapters.map((ref) => {
-      const { weight = 1 } = ref;
-      const version = 'id' in ref ? found(store.adapters.get(ref.id), 'adapter', ref.id) : versionLyingAt(store, ref.path);
-      const path = version?.path ?? ('path' in ref ? ref.path : '');
-      requireWeight({ path, weight });
-      return { version, path, weight, name: version?.name ?? shown(basename(path), longestName) };
-    });
+    const parts = request.adapters.map((ref) => weightedAdapter(store, ref));
     const adapter = parts.find(({ version }) => version !== null)?.version ?? null;
     const stated = modelAt(store, request.model);
     const at =
@@ -67,7 +61,7 @@ export class Exports {
       id: randomUUID(),
       projectId: project.id,
       adapterId: adapter?.id ?? null,
-      adapterName: parts.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + '),
+      adapterName: parts.map(partName).join(' + '),
       modelName: model?.name ?? adapter?.modelName ?? shown(basename(at.path), longestName),
       format: request.format,
       quantization: request.quantization,
@@ -107,13 +101,7 @@ export class Exports {
         ...rows,
         rowSettings: { ...rowSettingsOf(store, adapter), ...request.rowSettings },
         cacheDir,
-        origin: {
-          exportId: record.id,
-          adapters: parts.map(({ name, version }) => ({
-            name,
-            run: version?.runId == null ? null : { id: version.runId, name: version.runName ?? '' },
-          })),
-        },
+        origin: originOf(record.id, parts),
       },
       record.id,
       { asker },

@@ -32,6 +32,7 @@ import { findPrograms, install } from './install.ts';
 import { adapterAt, modelAt, oneAdapter, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
 import { isKeptData, keepData } from './kept-data.ts';
 import type { Library } from './library.ts';
+import type { Mixes } from './mixes.ts';
 import type { DataAsker, ModelProcesses } from './model-processes.ts';
 import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
 import { requireAbsolute, requireWeight } from './require.ts';
@@ -62,12 +63,13 @@ export interface HostParts {
   readonly adapters: AdapterRegistry;
   readonly processes: ModelProcesses;
   readonly exports: Exports;
+  readonly mixes: Mixes;
   readonly sample: SampleProject;
 }
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
-  const { devices, library, datasets, registry, runs, adapters, processes, exports, sample } = parts;
+  const { devices, library, datasets, registry, runs, adapters, processes, exports, mixes, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /**
    * Adds to an asker the question and the data set that progress concerns. The progress is sent to every client, and a later
@@ -165,6 +167,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'adapters.import': ({ projectId, path, modelId }, asker) => adapters.import(projectId, path, modelId, asker),
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
     'adapters.norms': ({ id }, asker) => adapters.norms(id, asker),
+    'adapters.mix': (params, asker) => mixes.mix(params, asker),
+    'adapters.truncate': (params, asker) => mixes.truncate(params, asker),
 
     'generate.start': (params, asker) => {
       params.adapters.forEach(requireWeight);

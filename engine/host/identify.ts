@@ -4,9 +4,17 @@
  */
 import { basename } from 'node:path';
 import { adapterFolderOf, configName } from '../adapters/find.ts';
-import type { AdapterVersion, ExportedFile, Fingerprint, Identification, Inspection } from '../contract.ts';
+import type {
+  AdapterVersion,
+  ExportedFile,
+  Fingerprint,
+  Identification,
+  Inspection,
+  Lineage,
+  MixSettings,
+} from '../contract.ts';
 import { type HostContext } from './context.ts';
-import { versionLyingAt } from './job-inputs.ts';
+import { partName, versionLyingAt } from './job-inputs.ts';
 
 /** Matches the files that hold weights. Others, such as a tokenizer, are the same in many folders. */
 const hasNumbers = (name: string): boolean => /\.(gguf|safetensors|onnx|onnx_data|onnx_adapter)$/i.test(name);
@@ -80,10 +88,14 @@ function changedFiles(
 export function withOrigin(inspection: Inspection, identified: Identification | null): Inspection {
   if (identified === null) return inspection;
   const { run, adapter, equal, lineage, changed, by } = identified;
-  const made = lineage?.adapters.map(({ name, weight }) => (weight === 1 ? name : `${name} × ${weight}`)).join(' + ');
+  const made = lineage?.adapters.map(partName).join(' + ');
+  const mix = lineage?.mix;
   const lines = [
     { label: 'Adapter', value: made || adapter?.name },
-    { label: 'Made by run', value: run?.name ?? lineage?.adapters[0]?.run?.name },
+    // Each adapter of a mix has a run of its own.
+    { label: 'Made by run', value: mix === undefined ? (run?.name ?? lineage?.adapters[0]?.run?.name) : undefined },
+    { label: 'Mixed by', value: mix && mixText(mix) },
+    ...(mix === undefined ? [] : lineage!.adapters.map((part) => ({ label: 'Mixed from', value: parentText(part) }))),
     { label: 'Equal to', value: equal.map(({ name }) => name).join(', ') },
     { label: 'Known by', value: { hash: 'its hash', place: 'its location', metadata: 'its own metadata' }[by] },
     {
@@ -95,4 +107,15 @@ export function withOrigin(inspection: Inspection, identified: Identification | 
     ...inspection,
     summary: [...inspection.summary, ...lines.flatMap(({ label, value }) => (value ? [{ label, value }] : []))],
   };
+}
+
+function parentText({ name, weight, run, hash }: Lineage['adapters'][number]): string {
+  return `${partName({ name, weight })}${run === null ? '' : `, of run ${run.name}`}, SHA-256 ${hash}`;
+}
+
+/** Describes a mix in a few words: `ties, density 0.5, majority sign total`. */
+function mixText({ method, rank, density, majoritySign, seed }: MixSettings): string {
+  const said = { rank, density, 'majority sign': majoritySign, seed };
+  const texts = Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : `${name} ${value}`));
+  return [method, ...texts].join(', ');
 }

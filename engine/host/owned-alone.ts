@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { ProblemValue } from '../problem.ts';
 
 /** Lists the folders that the studio itself makes in a data folder. What is in them is closed by closing them. */
-const folders = ['host', 'cache', 'backups', 'damaged', 'healing', 'runs', 'data'];
+const folders = ['host', 'cache', 'backups', 'damaged', 'healing', 'runs', 'data', 'adapters'];
 
 /**
  * Revokes the access of other users to the data folder and its content, including access granted earlier. Returns what to tell

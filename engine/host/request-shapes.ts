@@ -22,6 +22,8 @@ import type {
   GenerateSettings,
   MappedText,
   MenuCommand,
+  MixMethod,
+  MixSettings,
   ModelRef,
   Params,
   PastedText,
@@ -273,15 +275,16 @@ const trainRequest = object<TrainRequest>({
 
 type ExportedAdapter = ExportRequest['adapters'][number];
 const weight = optional(number);
+const weightedAdapters = listOf(
+  either(
+    ['id', object<Extract<ExportedAdapter, { id: string }>>({ id: text, weight })],
+    ['path', object<Extract<ExportedAdapter, { path: string }>>({ path: text, weight })],
+  ),
+);
 const exportRequest = object<ExportRequest>({
   projectId: optional(text),
   model,
-  adapters: listOf(
-    either(
-      ['id', object<Extract<ExportedAdapter, { id: string }>>({ id: text, weight })],
-      ['path', object<Extract<ExportedAdapter, { path: string }>>({ path: text, weight })],
-    ),
-  ),
+  adapters: weightedAdapters,
   // The table of exports lists the valid names.
   format: text as Check<ExportFormat>,
   quantization: or(text as Check<Quantization>, null),
@@ -292,6 +295,8 @@ const exportRequest = object<ExportRequest>({
   importance: optional(data),
   rowSettings,
 });
+
+const mixPlace = { projectId: optional(text), name: optional(text), out: optional(text) };
 
 /** Checks the keys of a menu command, because other texts make the menu of the system throw. */
 const shortcut = kind<string>('keys such as Mod+Shift+N', (value) => {
@@ -361,6 +366,25 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
     tag: optional(or(oneOf('candidate', 'best', 'shipped'), null)),
   }),
   'adapters.norms': ofId,
+  'adapters.mix': object<ParamsOf<'adapters.mix'>>({
+    ...mixPlace,
+    model,
+    adapters: weightedAdapters,
+    mix: object<MixSettings>({
+      // The table of methods lists the valid names.
+      method: text as Check<MixMethod>,
+      rank: optional(integer(1)),
+      density: optional(number),
+      majoritySign: optional(oneOf('total', 'frequency')),
+      seed: optional(integer(0)),
+    }),
+  }),
+  'adapters.truncate': object<ParamsOf<'adapters.truncate'>>({
+    ...mixPlace,
+    model: optional(model),
+    adapter: ref,
+    rank: integer(1),
+  }),
   'generate.start': generateRequest,
   'exports.choices': object<ParamsOf<'exports.choices'>>({ adapterId: text }),
   'exports.list': ofProject,

@@ -22,6 +22,7 @@ const processNames: Record<JobSpec['kind'], string> = {
   identify: 'identification',
   describe: 'adapter reading',
   norms: 'adapter comparison',
+  mix: 'adapter mixing',
   trial: 'device test',
   inspect: 'inspection',
   losses: 'reading of losses',

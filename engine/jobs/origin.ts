@@ -3,7 +3,7 @@
  * and adapters.
  */
 import { basename } from 'node:path';
-import type { AdapterAt, ExportOrigin, Lineage } from '../contract.ts';
+import type { AdapterAt, ExportOrigin, Lineage, ModelInfo } from '../contract.ts';
 import type { TrainingFacts } from '../export/card.ts';
 import type { OpenModel } from '../models/open.ts';
 import { longestName, shown } from '../problem.ts';
@@ -20,7 +20,7 @@ export interface Origin {
  * Returns where an export comes from. `adapters` have the hashes that they were read with; `run` has trained the first of them.
  */
 export function originOf(
-  { info: { name, licence }, hash }: OpenModel,
+  { info: { name, licence }, hash }: Pick<OpenModel, 'hash'> & { readonly info: Pick<ModelInfo, 'name' | 'licence'> },
   adapters: readonly (AdapterAt & { readonly hash: string })[],
   run: RecordedRun | null,
   known: ExportOrigin,

@@ -28,6 +28,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./describe.ts')).runDescribe(spec);
     case 'norms':
       return (await import('./norms.ts')).runNorms(spec);
+    case 'mix':
+      return (await import('./mix.ts')).runMix(spec, port);
     case 'trial':
       return (await import('./trial.ts')).runTrial(spec);
     case 'inspect':

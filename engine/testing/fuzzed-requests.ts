@@ -127,6 +127,12 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'adapters.import': { projectId, path: adapterPath, modelId },
       'adapters.update': { id: adapterId, name: 'Name', tag: 'best' },
       'adapters.norms': { id: adapterId },
+      'adapters.mix': {
+        ...{ projectId, model, name: 'Mixed', out: join(folder, 'written', 'mix') },
+        adapters: [{ id: adapterId }, { path: adapterPath, weight: -0.5 }],
+        mix: { method: 'dare-ties-svd', rank: 2, density: 0.5, majoritySign: 'total', seed: 1 },
+      },
+      'adapters.truncate': { projectId, model, adapter: { id: adapterId }, rank: 1, out: join(folder, 'written', 'cut') },
       'generate.start': {
         ...{ model, adapters: [{ path: adapterPath, weight: 1 }], settings, streamId: 's' },
         prompt: { messages: [{ role: 'user', content: 'Hi' }] },
