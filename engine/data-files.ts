@@ -42,3 +42,8 @@ export function isDocument(path: string): boolean {
 function endingOf(path: string): string | undefined {
   return /\.([^.\\/]+)$/.exec(path)?.[1]?.toLowerCase();
 }
+
+/** Returns whether a source of rows is a data set of a hub, `hub:ORG/NAME`, instead of a path. */
+export function isHubName(source: string): boolean {
+  return /^hub:[\w.-]+\/[\w.-]+$/.test(source);
+}

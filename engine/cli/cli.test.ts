@@ -541,6 +541,8 @@ test(
     const back = join(folder, 'back.jsonl');
     await lowrank('data', 'convert', '--data', join(out, 'eval.parquet'), '--out', back);
     expect(readFileSync(back, 'utf8').trimEnd().split('\n')).toEqual(held);
+    const fromHub = await lowrank('data', 'convert', '--data', 'hub:org/name', '--out', back, '--replace');
+    expect(fromHub).toMatchObject({ status: 1, stderr: expect.stringContaining('not fetched yet') as string });
     const asCsv = await lowrank('data', 'convert', '--data', file, '--out', join(folder, 'x.csv'));
     expect(asCsv).toMatchObject({ status: 1, stderr: expect.stringContaining('JSONL or Parquet') as string });
 

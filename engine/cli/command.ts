@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
 import type { ColumnMapping, DataFiles, ModelAt } from '../contract.ts';
+import { isHubName } from '../data-files.ts';
 import { readMapping } from '../data/mapping.ts';
 import type { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
@@ -112,7 +113,7 @@ export class Arguments {
   files(name: string): DataFiles {
     const mapping = this.mapping();
     return {
-      paths: this.requiredList(name).map((path) => resolve(path)),
+      paths: this.requiredList(name).map((path) => (isHubName(path) ? path : resolve(path))),
       ...(mapping === undefined ? {} : { mapping }),
     };
   }

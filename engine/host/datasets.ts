@@ -22,7 +22,7 @@ import type {
 } from '../contract.ts';
 import { differenceOf } from '../data/difference.ts';
 import { changedProblem } from '../data/row-files.ts';
-import { dataFileNames } from '../data-files.ts';
+import { dataFileNames, isHubName } from '../data-files.ts';
 import { longestName, Problem, shown } from '../problem.ts';
 import { type Asker, found, type HostContext, runReader } from './context.ts';
 import { requireAbsolute, requireName } from './require.ts';
@@ -378,5 +378,13 @@ function partFiles(files: DataFiles): DataAt {
 function requireFiles({ paths, evalPaths = [] }: DataFiles): void {
   if (paths.length === 0)
     throw new Problem('request-invalid', 'At least one data file is needed.', `Choose a ${dataFileNames} file.`);
-  for (const path of [...paths, ...evalPaths]) requireAbsolute(path);
+  for (const path of [...paths, ...evalPaths]) {
+    if (isHubName(path))
+      throw new Problem(
+        'format-unsupported',
+        `'${path}' is a data set of a hub, and these are not fetched yet.`,
+        `Download its files, and give those: ${dataFileNames} are read.`,
+      );
+    requireAbsolute(path);
+  }
 }
