@@ -18,9 +18,9 @@ async function project(studio: Studio, template?: string): Promise<string> {
     writeFileSync(join(path, 'chat_template.jinja'), readFileSync(join(templates, template), 'utf8'));
   }
   await studio.choose([path]);
-  const { id: modelId } = await studio.request('models.add', { projectId: id, path });
-  // The embedded model is there too, and is not the one that is meant.
+  // The embedded model is there by then, so that the one that is meant is the newest, which rows are shown with.
   await studio.request('models.list', { projectId: id });
+  const { id: modelId } = await studio.request('models.add', { projectId: id, path });
   await studio.page.reload();
   return modelId;
 }

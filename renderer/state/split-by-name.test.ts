@@ -20,4 +20,5 @@ test('a data set is called after what tells it from others', () => {
   expect(nameByPath('/home/me/support-2026/train.jsonl')).toBe('support-2026');
   expect(nameByPath('C:\\data\\Brain trains v7.jsonl')).toBe('Brain trains v7');
   expect(nameByPath('/train.jsonl')).toBe('train');
+  expect(nameByPath('/d/\u202egnp.exe.csv')).toBe('gnp.exe');
 });

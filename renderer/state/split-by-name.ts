@@ -24,6 +24,8 @@ export function splitByName(paths: readonly string[]): { paths: string[]; evalPa
 export function nameByPath(path: string): string {
   const packed = new RegExp(`\\.(${packedEndings.join('|')})$`, 'i');
   const name = nameOf(path)
+    // Marks that turn a text around have no place in a name.
+    .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
     .replace(packed, '')
     .replace(/\.[a-z]+$/i, '');
   const words = name.split(/([^a-z]+)/i);
