@@ -169,4 +169,11 @@ test('a row is found, copied and compared with what it was before a run', async 
   await inspector.getByRole('radio', { name: 'Messages' }).click();
   await expect(inspector.getByText('order_lamps', { exact: true })).toBeVisible();
   await expect(inspector.getByText('{"sent": true}')).toBeVisible();
+
+  // How a data set is looked at is its own.
+  await inspector.getByLabel('Length', { exact: true }).fill('64');
+  await expect(page.getByText('at 64 tokens')).toBeVisible();
+  await page.getByRole('listbox', { name: 'Datasets' }).getByRole('option', { name: 'orders' }).click();
+  await expect(page.getByText('at 1,024 tokens')).toBeVisible();
+  await expect(page.getByRole('combobox', { name: 'Model whose tokenizer' })).toHaveText(model.name);
 });

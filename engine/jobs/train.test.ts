@@ -31,7 +31,7 @@ import { runNorms } from './norms.ts';
 import { runExport } from './export.ts';
 import type { JobPort } from './port.ts';
 import { eventsOf, saidIn, stepsOf } from '../testing/run-events.ts';
-import type { RunEvent, RunRecord } from './run-folder.ts';
+import { readRowLosses, type RunEvent, type RunRecord } from './run-folder.ts';
 import { runTrain } from './train.ts';
 
 type TrainSpec = Extract<JobSpec, { kind: 'train' }>;
@@ -129,6 +129,13 @@ describe('a run', () => {
       4,
       'eval 4',
     ]);
+    // The newest evaluation leaves the loss of each of its rows; that of all is among them.
+    const { step, rows: losses } = readRowLosses(spec.out)!;
+    const evalLoss = rows.flatMap((row) => ('evalLoss' in row ? row.evalLoss : [])).at(-1)!;
+    expect([step, losses.map(([row]) => row)]).toEqual([4, losses.map((_, i) => i)]);
+    const values = losses.map(([, loss]) => loss);
+    expect(Math.min(...values)).toBeLessThanOrEqual(evalLoss + 1e-9);
+    expect(Math.max(...values)).toBeGreaterThanOrEqual(evalLoss - 1e-9);
     expect(result).toMatchObject({ steps: 4, adapterPath: join(spec.out, 'adapter') });
     expect(record()).toMatchObject({ recipe: { rank: 2, alpha: 32 }, totalSteps: 4, data: { rows: 16, format: 'tokens' } });
     expect(record().base.hash).toMatch(/^[0-9a-f]{64}$/);
