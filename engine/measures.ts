@@ -4,25 +4,29 @@ export interface MeasureInfo {
   /** Gives the name of the measure within a sentence. */
   readonly label: string;
   readonly better: 'lower' | 'higher';
+  /** Says that values go beyond 1. Those of all other measures are from 0 to 1. */
+  readonly unbounded?: true;
 }
 
 export const measureInfo = {
-  loss: { label: 'evaluation loss', better: 'lower' },
-  perplexity: { label: 'perplexity', better: 'lower' },
+  loss: { label: 'evaluation loss', better: 'lower', unbounded: true },
+  perplexity: { label: 'perplexity', better: 'lower', unbounded: true },
   'json-fields': { label: 'share of answers with exactly the expected fields', better: 'higher' },
   'json-values': { label: 'share of fields with the expected value', better: 'higher' },
   json: { label: 'share of answers that are JSON', better: 'higher' },
+  'json-schema': { label: 'share of answers that the schema allows', better: 'higher' },
   'json-precision': { label: 'share of given fields that are right', better: 'higher' },
   'tool-calls': { label: 'share of answers with the right tool calls', better: 'higher' },
   contains: { label: 'share of wanted texts that are in the answer', better: 'higher' },
   'not-contains': { label: 'share of answers without unwanted texts', better: 'higher' },
   regex: { label: 'share of answers that the pattern fits', better: 'higher' },
   length: { label: 'share of answers of the right length', better: 'higher' },
+  language: { label: 'share of answers in the language of the question', better: 'higher' },
   refusal: { label: 'share of answers that refuse where they should and only there', better: 'higher' },
   'rouge-l': { label: 'ROUGE-L', better: 'higher' },
   chrf: { label: 'chrF2', better: 'higher' },
   markers: { label: 'probability of the wanted voice', better: 'higher' },
-  'style-distance': { label: 'distance to the style of the training answers', better: 'lower' },
+  'style-distance': { label: 'distance to the style of the training answers', better: 'lower', unbounded: true },
   'exact-match': { label: 'share of answers that are the expected text', better: 'higher' },
 } as const satisfies Readonly<Record<string, MeasureInfo>>;
 

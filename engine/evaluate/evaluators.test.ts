@@ -46,6 +46,7 @@ const needed: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'not-contains': { texts: ['sorry'] },
   regex: { pattern: '^[A-Z]' },
   length: { most: 5 },
+  'json-schema': { schema: { type: 'object', required: ['a'] } },
 };
 const open = (choice: EvaluatorChoice) => openEvaluators([choice], learning)[0] as AnswerEvaluator;
 const scoreBy = (name: string, options: Readonly<Record<string, unknown>>, answer: string, expected = '', tokens?: number) =>
@@ -227,6 +228,87 @@ describe('values of JSON', () => {
       { field: 'b', expected: 1, given: 1, right: 0, precision: 0, recall: 0 },
       { field: 'c', expected: 0, given: 1, right: 0, precision: 0, recall: null },
     ]);
+  });
+});
+
+describe('json-schema', () => {
+  const schema = {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    type: 'object',
+    properties: { id: { $ref: '#/$defs/id' }, tags: { prefixItems: [{ type: 'string' }], items: false } },
+    required: ['id'],
+    additionalProperties: false,
+    $defs: { id: { type: 'integer', minimum: 1 } },
+  };
+  it.each([
+    ['{"id": 1, "tags": ["a"]}', 1, 'valid'],
+    ['```json\n{"id": 1}\n```', 1, 'valid, in a fenced block'],
+    ['{"id": 0}', 0, '/id must be >= 1'],
+    ['{"id": 1, "tags": ["a", "b"]}', 0, '/tags must NOT have more than 1 items'],
+    ['{"id": 1, "more": 2}', 0, "must NOT have additional properties ('more')"],
+    ['{}', 0, "must have required property 'id'"],
+    ['{"id": 1', 0, 'broken JSON'],
+    ['I do not know.', 0, 'no JSON'],
+  ])('%s: %d, %s', (answer, value, text) => {
+    expect(scoreBy('json-schema', { schema }, answer)).toMatchObject({ text, measures: { 'json-schema': value } });
+  });
+
+  it('asks for own fields only', () => {
+    expect(valueBy('json-schema', { schema: { required: ['toString'] } }, '{}')).toBe(0);
+  });
+
+  it.each([
+    ['a reference to the net', { $ref: 'https://example.com/schema.json' }, /refers to https:\/\/example.com\/schema.json/],
+    ['a misspelled keyword', { type: 'object', requird: ['id'] }, /unknown keyword: "requird"/],
+    ['another draft', { $schema: 'http://json-schema.org/draft-07/schema#' }, /\$schema is http:\/\/json-schema.org\/draft-07/],
+    ['a schema that is none', { type: 'objekt' }, /schema is invalid/],
+    ['a list', [], /it is no object/],
+    ['an asynchronous one', { $async: true, type: 'object' }, /\$async/],
+    ['a broken pattern', { pattern: '(' }, /cannot be used/],
+  ])('refuses %s', (_, wrong, message) => {
+    expect(() => open({ name: 'json-schema', options: { schema: wrong } })).toThrow(message);
+  });
+
+  it('ends what a hostile schema begins, and does not count the row', () => {
+    const slow = open({ name: 'json-schema', options: { schema: { pattern: '^(a+)+$' } } });
+    expect(slow.score({ question: '', expected: '' }, `"${'a'.repeat(60)}!"`)).toMatchObject({ text: /longer/, measures: {} });
+    // Each level of the answer is checked twice as often as the one around it.
+    const twice = {
+      anyOf: [{ items: { $ref: '#' }, minItems: 9 }, { items: { $ref: '#' }, maxItems: 0 }, { $ref: '#/$defs/deep' }],
+    };
+    const deep = { allOf: [{ items: { $ref: '#/$defs/deep' } }, { items: { $ref: '#/$defs/deep' } }] };
+    const doubled = open({ name: 'json-schema', options: { schema: { ...twice, $defs: { deep } } } });
+    const nested = `${'['.repeat(60)}${']'.repeat(60)}`;
+    expect(doubled.score({ question: '', expected: '' }, nested)).toMatchObject({ text: /longer/, measures: {} });
+  });
+});
+
+describe('language', () => {
+  const value = (question: string, answer: string, options: object = {}) =>
+    (openEvaluators([{ name: 'language', options: { ...options } }])[0] as AnswerEvaluator).score(
+      { question, expected: '' },
+      answer,
+    )?.measures.language ?? null;
+  it.each([
+    ['What is the capital of France?', 'The capital of France is Paris.', 1],
+    ['What is the capital of France?', 'La capitale de la France est Paris.', 0],
+    ['Was ist die Hauptstadt von Frankreich?', 'Die Hauptstadt von Frankreich ist Paris.', 1],
+    ['Was ist die Hauptstadt von Frankreich?', 'The capital of France is Paris.', 0],
+    ['フランスの首都はどこですか。', 'フランスの首都はパリです。', 1],
+    ['フランスの首都はどこですか。', 'The capital of France is Paris.', 0],
+    ['What is the capital of France?', 'Paris.', null],
+    ['What is the capital of France?', '', null],
+    ['What is the capital of France?', '{"a": 1, "b": [2, 3]}', null],
+    ['What is the capital of France?', '```python\nfor number in range(10): print(number)\n```', null],
+    ['12 * 12?', 'The answer is one hundred and forty-four.', null],
+  ])('%s %s: %j', (question, answer, expected) => {
+    expect(value(question, answer)).toBe(expected);
+  });
+
+  it('asks for one language for all answers where it is named, and refuses one that it does not know', () => {
+    expect(value('Qualquer pergunta?', 'The capital of France is Paris.', { wanted: 'en' })).toBe(1);
+    expect(value('Any question?', 'La capitale de la France est Paris.', { wanted: 'en' })).toBe(0);
+    expect(() => value('', '', { wanted: 'xx' })).toThrow(/language 'xx' is not known/);
   });
 });
 

@@ -8,6 +8,8 @@ import type { Evaluator, EvaluatorKind, LearningRows } from './evaluator.ts';
 import { exactMatchKind } from './exact-match.ts';
 import { json } from './json.ts';
 import { jsonFieldsKind, jsonValuesKind } from './json-fields.ts';
+import { jsonSchema } from './json-schema.ts';
+import { language } from './language.ts';
 import { length } from './length.ts';
 import { loss } from './loss.ts';
 import { markers } from './markers.ts';
@@ -19,9 +21,9 @@ import { toolCalls } from './tool-calls.ts';
 
 export const evaluators: readonly EvaluatorKind[] = [
   loss,
-  ...[json, jsonFieldsKind, jsonValuesKind, toolCalls],
+  ...[json, jsonSchema, jsonFieldsKind, jsonValuesKind, toolCalls],
   ...[exactMatchKind, contains, notContains, regex, rougeL, chrf],
-  ...[length, refusal],
+  ...[length, language, refusal],
   ...[markers, styleDistance],
 ];
 

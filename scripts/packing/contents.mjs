@@ -10,9 +10,15 @@ import { cratesListed, cratesNamedBy } from './rust-crates.mjs';
 /** Of each dependency the files that run. Everything else served its installation, its build or its readers. */
 const dependencies = {
   '@huggingface/jinja': /^(dist\/[^/]+\.c?js|package\.json|LICENSE)$/,
+  ajv: /^(dist\/.+\.js(on)?|package\.json|LICENSE)$/,
   'better-sqlite3': /^(lib\/.+\.js|prebuilds\/[^/]+\.node|package\.json|LICENSE)$/,
+  eld: /^(src\/.+\.js|package\.json|LICENSE)$/,
+  'fast-deep-equal': /^(index\.js|package\.json|LICENSE)$/,
+  'fast-uri': /^(index\.js|lib\/[^/]+\.js|package\.json|LICENSE)$/,
+  'json-schema-traverse': /^(index\.js|package\.json|LICENSE)$/,
   'onnxruntime-common': /^(dist\/.+\.(js|json)|package\.json)$/,
   'onnxruntime-node': /^(dist\/[^/]+\.js|bin\/napi-v\d+\/[^/]+\/[^/]+\/[^/]+\.(node|dll|dylib|so(\.\d+)*)|package\.json)$/,
+  'require-from-string': /^(index\.js|package\.json|license)$/,
   tokenizers: /^(index\.js|[^/]+\.node|package\.json|LICENSE)$/,
 };
 const withNativeLibrary = ['better-sqlite3', 'onnxruntime-node', 'tokenizers'];

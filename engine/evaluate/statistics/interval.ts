@@ -25,6 +25,8 @@ export function wilson(successes: number, trials: number, level = confidence): I
 export interface Resampling {
   /** Names the source of each value. Values of one source are drawn together. If it is left out, each has its own. */
   readonly sources?: readonly (string | number)[];
+  /** Gives the weight of each value. If it is left out, all weigh the same. */
+  readonly weights?: readonly number[];
   readonly seed?: number;
   readonly resamples?: number;
   readonly level?: number;
@@ -32,15 +34,16 @@ export interface Resampling {
 
 /** Returns the interval of a mean by the bootstrap that is bias-corrected and accelerated (BCa; Efron 1987). */
 export function bootstrapMean(values: readonly number[], resampling: Resampling = {}): Interval {
-  const { sources, seed = 0, resamples = 10_000, level = confidence } = resampling;
+  const { sources, weights, seed = 0, resamples = 10_000, level = confidence } = resampling;
   if (values.length === 0) return { low: NaN, high: NaN };
   const groups = [...Map.groupBy(values.keys(), (i) => sources?.[i] ?? i).values()];
-  const counts = Float64Array.from(groups, (rows) => rows.length);
-  const sums = Float64Array.from(groups, (rows) => rows.reduce((sum, i) => sum + values[i]!, 0));
+  const counts = Float64Array.from(groups, (rows) => rows.reduce((sum, i) => sum + (weights?.[i] ?? 1), 0));
+  const sums = Float64Array.from(groups, (rows) => rows.reduce((sum, i) => sum + (weights?.[i] ?? 1) * values[i]!, 0));
   const total = sums.reduce((sum, one) => sum + one, 0);
-  const mean = total / values.length;
+  const weight = counts.reduce((sum, one) => sum + one, 0);
+  const mean = total / weight;
   if (groups.length === 1) return { low: mean, high: mean };
-  const left = Array.from(groups, (_, i) => (total - sums[i]!) / (values.length - counts[i]!));
+  const left = Array.from(groups, (_, i) => (total - sums[i]!) / (weight - counts[i]!));
   return bcaInterval(mean, resampledMeans(sums, counts, resamples, seed), left, level);
 }
 

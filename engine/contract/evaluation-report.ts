@@ -1,0 +1,70 @@
+/** Defines the report that compares contestants on the same rows. Other programs read it as JSON. */
+import type { MeasureName } from '../measures.ts';
+
+/** Holds the mean of a measure over the rows that have it, with its interval of 95 %. */
+export interface MeasuredMean {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+  readonly n: number;
+}
+export interface ReportedContestant {
+  readonly name: string;
+  /** Says whether it was trained, as adapters and fully trained models are. */
+  readonly trained: boolean;
+  readonly measures: { readonly [N in MeasureName]?: MeasuredMean };
+  /** Gives the mean tokens of a prompt and of an answer, and the mean seconds of an answer; null where no row was answered. */
+  readonly promptTokens: number | null;
+  readonly answerTokens: number | null;
+  readonly secondsPerAnswer: number | null;
+  /** Gives the number of answers after which the training has paid for itself in time, or null where it does not. */
+  readonly breakEvenAnswers: number | null;
+}
+/** Compares two contestants by one measure, on the rows that both have a score of. */
+export interface ReportedPair {
+  readonly a: string;
+  readonly b: string;
+  readonly measure: MeasureName;
+  readonly n: number;
+  /** Counts the rows that both get right, and so on. They are null where rows can be right in part. */
+  readonly both: number | null;
+  readonly onlyA: number | null;
+  readonly onlyB: number | null;
+  readonly neither: number | null;
+  /** Gives the p-value of McNemar's exact test, or null where rows can be right in part. */
+  readonly mcnemar: number | null;
+  /** Gives the p-value that counts: McNemar's, or that of sign flips where rows share a source or can be right in part. */
+  readonly p: number;
+  /** Gives `p` corrected for the number of measures of this pair (Holm). */
+  readonly corrected: number;
+  /** Gives the mean of `a` less the mean of `b`, with its interval of 95 %. */
+  readonly difference: number;
+  readonly low: number;
+  readonly high: number;
+}
+/** Holds an answer of one contestant to one row. */
+export interface ReportedRow {
+  readonly row: number;
+  readonly contestant: string;
+  /** Holds the answer, or null where the row was only measured by its loss. */
+  readonly answer: string | null;
+  readonly scores: { readonly [N in MeasureName]?: number };
+  /** Names what the row comes from: rows of one source are not independent. */
+  readonly source: string;
+  /** Gives the number of trained tokens of the row, which weigh its loss. */
+  readonly supervisedTokens: number;
+  readonly promptTokens: number | null;
+  readonly answerTokens: number | null;
+  readonly seconds: number | null;
+}
+export type VerdictCode = 'worth-it' | 'not-worth-it' | 'speed-only' | 'cannot-tell';
+export interface EvaluationReport {
+  readonly contestants: readonly ReportedContestant[];
+  readonly pairs: readonly ReportedPair[];
+  readonly rows: readonly ReportedRow[];
+  /** Says in sentences what differences so many rows can show. */
+  readonly power: readonly string[];
+  readonly verdict: { readonly code: VerdictCode; readonly sentence: string };
+  /** Holds SHA-256 by what it is of: `answers` is that of `rows`. */
+  readonly hashes: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,78 @@
+/** Writes a report as Markdown and its rows as CSV. */
+import type { EvaluationReport, MeasuredMean } from '../../contract.ts';
+import { type MeasureInfo, measureInfo, type MeasureName } from '../../measures.ts';
+
+/** Writes the verdict, the contestants and the pairs as Markdown. */
+export function reportMarkdown({ contestants, pairs, power, verdict, hashes }: EvaluationReport): string {
+  const measures = [...new Set(contestants.flatMap(({ measures: own }) => Object.keys(own) as MeasureName[]))];
+  const rows = contestants.map(({ name, measures: own, promptTokens, answerTokens, secondsPerAnswer, breakEvenAnswers }) => [
+    ...[name, ...measures.map((measure) => meanText(own[measure]))],
+    ...[promptTokens?.toFixed(0), answerTokens?.toFixed(0), secondsPerAnswer?.toFixed(2), breakEvenAnswers?.toString()],
+  ]);
+  const compared = pairs.map((pair) => [
+    ...[pair.a, pair.b, pair.measure, `${pair.n}`],
+    ...[pair.both, pair.onlyA, pair.onlyB, pair.neither].map((count) => count?.toString()),
+    `${signed(pair.difference)} (${signed(pair.low)} to ${signed(pair.high)})`,
+    pText(pair.corrected),
+  ]);
+  return [
+    '# Evaluation',
+    `**${escaped(verdict.sentence)}**`,
+    table(['contestant', ...measures, 'prompt tokens', 'answer tokens', 'seconds per answer', 'pays after answers'], rows),
+    measures.map((measure) => `- \`${measure}\`: ${(measureInfo[measure] as MeasureInfo).label}`).join('\n'),
+    ...(pairs.length === 0
+      ? []
+      : [
+          '## Pairs',
+          table(
+            ['A', 'B', 'measure', 'rows', 'both', 'only A', 'only B', 'neither', 'A less B (95 %)', 'p, corrected'],
+            compared,
+          ),
+        ]),
+    ...(power.length === 0 ? [] : [power.map((sentence) => `- ${escaped(sentence)}`).join('\n')]),
+    '## Hashes',
+    Object.entries(hashes)
+      .map(([of, hash]) => `- ${escaped(of)}: \`${hash}\``)
+      .join('\n'),
+  ]
+    .map((part) => `${part}\n`)
+    .join('\n');
+}
+
+/** Writes the rows as CSV (RFC 4180), a column per measure. */
+export function reportCsv({ rows }: EvaluationReport): string {
+  const measures = [...new Set(rows.flatMap(({ scores }) => Object.keys(scores) as MeasureName[]))];
+  const head = ['row', 'source', 'contestant', 'answer', ...measures, 'prompt tokens', 'answer tokens', 'seconds'];
+  const lines = rows.map(({ row, source, contestant, answer, scores, promptTokens, answerTokens, seconds }) => [
+    ...[row, source, contestant, answer, ...measures.map((measure) => scores[measure])],
+    ...[promptTokens, answerTokens, seconds],
+  ]);
+  return [head, ...lines].map((line) => `${line.map(quoted).join(',')}\r\n`).join('');
+}
+
+function quoted(value: string | number | null | undefined): string {
+  const text = String(value ?? '');
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function table(head: readonly string[], rows: readonly (readonly (string | undefined)[])[]): string {
+  const lines = [head, head.map(() => '---'), ...rows.map((row) => row.map((cell) => escaped(cell ?? '–')))];
+  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
+}
+
+/** Keeps a name from being read as Markdown or as the end of a cell. */
+function escaped(text: string): string {
+  return text.replace(/[\\`*_{}[\]<>#|]/g, '\\$&').replace(/\s+/g, ' ');
+}
+
+function meanText(mean: MeasuredMean | undefined): string | undefined {
+  return mean && `${mean.value.toFixed(3)} (${mean.low.toFixed(3)} to ${mean.high.toFixed(3)}, n = ${mean.n})`;
+}
+
+function signed(value: number): string {
+  return `${value > 0 ? '+' : ''}${value.toFixed(3)}`;
+}
+
+function pText(p: number): string {
+  return p < 0.001 ? 'below 0.001' : p.toFixed(3);
+}

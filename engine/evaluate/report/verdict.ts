@@ -1,0 +1,146 @@
+/** Says in one sentence whether a training was worth it, and which differences the rows could have shown. */
+import type { EvaluationReport, ReportedContestant, ReportedPair, ReportedRow } from '../../contract.ts';
+import { isBetter, type MeasureInfo, measureInfo, type MeasureName } from '../../measures.ts';
+import { confidence } from '../statistics/interval.ts';
+import { type PairedRow, pairedRows } from './paired-rows.ts';
+import { rowsForMeans, rowsForShares, visibleMean, visibleShare } from '../statistics/paired.ts';
+
+type Verdict = EvaluationReport['verdict'];
+
+/** Says how near two contestants must be, on a scale from 0 to 1, before one does as well as the other. */
+const margin = 0.05;
+/** Says which share of the prompt's tokens or of the time must be saved before that is a reason to train. */
+const leastSaved = 0.1;
+
+/**
+ * Judges the best trained contestant against the best other one by one measure. A difference is claimed only where its interval
+ * leaves out zero and the corrected test agrees; that nothing is lost only where the interval is within the margin.
+ */
+export function verdictOn(
+  contestants: readonly ReportedContestant[],
+  pairs: readonly ReportedPair[],
+  rows: readonly ReportedRow[],
+  measure: MeasureName | undefined,
+): Verdict {
+  const trained =
+    measure &&
+    best(
+      contestants.filter((one) => one.trained),
+      measure,
+    );
+  const other =
+    measure &&
+    best(
+      contestants.filter((one) => !one.trained),
+      measure,
+    );
+  if (measure === undefined || trained === undefined || other === undefined) {
+    const missing = trained === undefined ? 'nothing trained' : 'nothing else';
+    return { code: 'cannot-tell', sentence: `Cannot tell: ${missing} was measured on these rows.` };
+  }
+  const pair = pairs.find(
+    (one) => one.measure === measure && [one.a, one.b].every((n) => n === trained.name || n === other.name),
+  );
+  if (pair === undefined) return { code: 'cannot-tell', sentence: 'Cannot tell: no row was measured with both.' };
+  const { gain, low, high } = gainOf(pair, trained.name);
+  const shown = pair.corrected < 1 - confidence && (low > 0 || high < 0);
+  const what = `${measureInfo[measure].label}; 95 % interval ${amount(low, measure)} to ${amount(high, measure)}, ${pair.n} rows`;
+  if (shown && gain > 0) {
+    const extra = savedTokens(trained, other);
+    const sentence = `Worth it: ${trained.name} is ${amount(gain, measure)} better than ${other.name}, the best alternative (${what})`;
+    return { code: 'worth-it', sentence: `${sentence}${extra === null ? '' : `, and saves ${extra}`}.` };
+  }
+  if (shown) {
+    const sentence = `Not worth it: ${other.name} is ${amount(-gain, measure)} better than ${trained.name} without training`;
+    return { code: 'not-worth-it', sentence: `${sentence} (${what}).` };
+  }
+  if (isBounded(measure) && low > -margin && high < margin && pair.n > 1 && low < high) {
+    const near = `no difference of ${amount(margin, measure)} between ${trained.name} and ${other.name} (${what})`;
+    const saved = savedTokens(trained, other) ?? savedTime(trained, other);
+    return saved === null
+      ? { code: 'not-worth-it', sentence: `Not worth it: ${other.name} gets there without training, with ${near}.` }
+      : { code: 'speed-only', sentence: `Worth it for speed only: ${near}, and it saves ${saved}.` };
+  }
+  return { code: 'cannot-tell', sentence: `Cannot tell: ${unknownBecause(pair, rows, what)}` };
+}
+
+function best(contestants: readonly ReportedContestant[], measure: MeasureName): ReportedContestant | undefined {
+  const measured = contestants.filter(({ measures }) => measures[measure] !== undefined);
+  return measured.reduce<ReportedContestant | undefined>((found, one) => {
+    if (found === undefined) return one;
+    const [value, other] = [one.measures[measure]!.value, found.measures[measure]!.value];
+    if (value !== other) return isBetter(measure, value, other) ? one : found;
+    // Of equals, the one with the shorter prompt is the alternative.
+    return (one.promptTokens ?? Infinity) < (found.promptTokens ?? Infinity) ? one : found;
+  }, undefined);
+}
+
+/** Turns a pair so that more is better, and the trained contestant comes first. */
+function gainOf({ a, measure, difference, low, high }: ReportedPair, trained: string) {
+  const isTurned = (a === trained) === (measureInfo[measure].better === 'lower');
+  return isTurned ? { gain: -difference, low: -high, high: -low } : { gain: difference, low, high };
+}
+
+function savedTokens({ promptTokens }: ReportedContestant, other: ReportedContestant): string | null {
+  if (promptTokens === null || other.promptTokens === null) return null;
+  const saved = other.promptTokens - promptTokens;
+  return saved < leastSaved * other.promptTokens ? null : `${Math.round(saved)} tokens of each prompt`;
+}
+
+function savedTime({ secondsPerAnswer }: ReportedContestant, other: ReportedContestant): string | null {
+  if (secondsPerAnswer === null || other.secondsPerAnswer === null) return null;
+  const saved = other.secondsPerAnswer - secondsPerAnswer;
+  return saved < leastSaved * other.secondsPerAnswer ? null : `${saved.toFixed(2)} seconds of each answer`;
+}
+
+function unknownBecause(pair: ReportedPair, rows: readonly ReportedRow[], what: string): string {
+  const power = powerSentence(pair, pairedRows(rows, pair));
+  return `the rows do not show which of ${pair.a} and ${pair.b} is better (${what}).${power === null ? '' : ` ${power}`}`;
+}
+
+// ── What rows can show ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Says which difference so many rows can show, and how many would show a smaller one, from how often the two differ. Rows of
+ * one source count once. Returns null where one row or none can tell nothing.
+ */
+export function powerSentence({ a, b, measure, onlyA, onlyB, n }: ReportedPair, rows: readonly PairedRow[]): string | null {
+  const independent = new Set(rows.map(({ source }) => source)).size;
+  if (independent < 2) return null;
+  const counted = independent === n ? `${n} rows` : `${n} rows of ${independent} sources`;
+  const start = `${a} and ${b}: with ${counted} a difference under`;
+  if (onlyA !== null && onlyB !== null) {
+    const discordance = (onlyA + onlyB) / n;
+    const visible = visibleShare(independent, discordance);
+    const smaller = smallerThan(visible);
+    const needed = rowsForShares(smaller, discordance);
+    return `${start} ${amount(visible, measure)} cannot be seen; about ${needed} rows would show ${amount(smaller, measure)}.`;
+  }
+  const differences = rows.map((row) => row.a - row.b);
+  const mean = differences.reduce((sum, one) => sum + one, 0) / differences.length;
+  const deviation = Math.sqrt(differences.reduce((sum, one) => sum + (one - mean) ** 2, 0) / (differences.length - 1));
+  if (!(deviation > 0)) return null;
+  const visible = visibleMean(independent, deviation);
+  const smaller = isBounded(measure) ? smallerThan(visible) : visible / 2;
+  const needed = rowsForMeans(smaller, deviation);
+  return `${start} ${amount(visible, measure)} cannot be seen; about ${needed} rows would show ${amount(smaller, measure)}.`;
+}
+
+/** Returns five points, or half of what can be seen where that is less. */
+function smallerThan(visible: number): number {
+  return visible > margin ? margin : visible / 2;
+}
+
+function isBounded(measure: MeasureName): boolean {
+  return (measureInfo[measure] as MeasureInfo).unbounded !== true;
+}
+
+/** Writes an amount of a measure: in points where the measure is from 0 to 1. */
+function amount(value: number, measure: MeasureName): string {
+  if (!isBounded(measure)) return value.toFixed(3);
+  const points = (100 * value)
+    .toFixed(Math.abs(value) < 0.0995 ? 1 : 0)
+    .replace(/\.0$/, '')
+    .replace(/^-0$/, '0');
+  return `${points} ${points === '1' ? 'point' : 'points'}`;
+}
