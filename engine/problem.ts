@@ -39,6 +39,7 @@ export type ProblemCode =
   | 'out-of-memory'
   | 'export-unsupported'
   | 'proof-failed'
+  | 'gate-missed'
   | 'store-newer'
   | 'store-damaged'
   | 'store-unavailable'

@@ -62,6 +62,10 @@ export interface ScoredAnswer {
   readonly expected: string;
   readonly text: string;
   readonly verdicts: readonly Verdict[];
+  readonly promptTokens: number;
+  readonly answerTokens: number;
+  /** Gives the seconds that the answer took. */
+  readonly seconds: number;
 }
 export interface EvaluatedRow {
   /** Gives the index of the row in the data, from 0. */

@@ -40,7 +40,15 @@ function flow(ended: { state: string }) {
       onMessage?.({
         type: 'answered',
         row,
-        answer: { question: '', expected: '', text: `${text}${row}`, verdicts: [verdict] },
+        answer: {
+          question: '',
+          expected: '',
+          text: `${text}${row}`,
+          verdicts: [verdict],
+          promptTokens: 1,
+          answerTokens: 1,
+          seconds: 1,
+        },
       });
     return { finished: Promise.resolve({ rows }) };
   });

@@ -174,6 +174,7 @@ async function answersTo(
         notes.push(`${file}, line ${line}: the row was not answered because ${why}.`);
         continue;
       }
+      const begun = performance.now();
       const { text, tokens } = await answerGreedily(session, asked, {
         ...{ contextLength, tokenizer },
         maxTokens: maxTokens ?? answerLimit(asked),
@@ -181,7 +182,12 @@ async function answersTo(
       });
       const { question, expected } = asked;
       const verdicts = byAnswer.flatMap((evaluator) => verdictOf(evaluator, asked, text, tokens.length) ?? []);
-      answers.set(index, { question, expected, text, verdicts });
+      const costs = {
+        promptTokens: asked.prompt.length,
+        answerTokens: tokens.length,
+        seconds: (performance.now() - begun) / 1000,
+      };
+      answers.set(index, { question, expected, text, verdicts, ...costs });
       if (!port.stopRequested) port.send({ type: 'answered', row: index, answer: answers.get(index)! });
     }
     await onRow(last.size, last.size);
