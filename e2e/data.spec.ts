@@ -62,7 +62,7 @@ test('a CSV is mapped, mended and trained on', async ({ studio }) => {
   const file = given(studio, 'tickets.csv', csv);
 
   const dialog = await importing(studio, [file]);
-  await expect(dialog.getByText(/^Format not known: .*Read as CSV/)).toBeVisible();
+  await expect(dialog.getByText(/^Unknown format: .*Read as CSV/)).toBeVisible();
   // Beneath a question nothing goes on.
   await page.keyboard.press('Control+1');
   const choose = async (label: string, option: string | RegExp) => {
@@ -170,7 +170,7 @@ test('calls of tools that are pasted are trained on where the template writes th
   await page.getByRole('menuitem', { name: 'Paste rows…' }).click();
   await page.getByRole('textbox', { name: 'Rows' }).fill(rows.join('\n'));
   await expect(page.getByRole('radio', { name: 'JSON' })).toBeChecked();
-  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByRole('button', { name: 'Continue' }).click();
   const dialog = page.getByRole('dialog', { name: 'Import data' });
   await expect(dialog.getByText(/^Chat messages:/)).toBeVisible();
   await dialog.getByRole('textbox', { name: 'Name' }).fill('Weather');

@@ -70,7 +70,7 @@ test('what is dropped on the window is opened, and the menu does what the palett
   await expect(page.getByRole('heading', { name: 'json-orders', level: 1 })).toBeVisible();
   await expect(page.getByText('64 rows to train, 16 to evaluate')).toBeVisible();
   await drop([join(rows, 'eval.jsonl'), join(rows, 'train.jsonl')]);
-  await expect(importing.getByText(/was made of just these files/)).toBeVisible();
+  await expect(importing.getByText(/was made from exactly these files/)).toBeVisible();
   await importing.getByRole('button', { name: 'Open it' }).click();
   await expect(importing).toBeHidden();
   await drop([model]);

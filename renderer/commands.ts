@@ -132,7 +132,7 @@ export const commands: readonly Command[] = [
   { id: 'back', title: 'Back', group: 'Go to', shortcut: 'Alt+ArrowLeft', action: (studio) => () => studio.router.back() },
   {
     id: 'theme.system',
-    title: 'Theme: as the system',
+    title: 'Theme: system',
     group: 'Window',
     shortcut: null,
     action: (studio) => () => studio.theme.choose('system'),

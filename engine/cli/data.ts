@@ -46,7 +46,7 @@ export const data: Command = {
     if (what === 'split') return splitRows(session);
     if (what === 'convert') return convertRows(session);
     if (what !== 'render' && what !== 'check' && what !== 'stats')
-      throw new UsageError('Say what: data render, data check, data stats, data split or data convert.');
+      throw new UsageError('Choose one of data render, data check, data stats, data split and data convert.');
     const date = args.text('date');
     const request = {
       model: args.model(),
@@ -97,8 +97,8 @@ export const data: Command = {
     ]);
     const { medianTokens, p95Tokens, turns, languages, prefixes } = report.statistics;
     output.table([
-      ['half of the rows have at most', `${medianTokens} tokens`],
-      ['95 of 100 have at most', `${p95Tokens} tokens`],
+      ['median row', `${medianTokens} tokens`],
+      ['95th percentile', `${p95Tokens} tokens`],
       ...turns.map(({ turns, rows }) => [`rows of ${turns} messages`, String(rows)] as const),
       ...languages.map(({ name, rows }) => [`rows in ${name}`, String(rows)] as const),
     ]);
@@ -118,8 +118,8 @@ function problemOf(report: DataReport, asked: number): Problem | null {
     'row-too-long',
     `${report.truncatedRows} of ${report.rows} rows are longer than ${report.maxLength} tokens; the longest has ${report.longest}.`,
     report.maxLength < asked
-      ? 'The model has no more positions: shorten them; training cuts them at the right.'
-      : 'Raise the maximum length, or shorten them; training cuts them at the right.',
+      ? 'The model has no more positions. Shorten them; training truncates them on the right.'
+      : 'Raise the maximum length, or shorten them; training truncates them on the right.',
   );
 }
 

@@ -90,7 +90,7 @@ function readMessages(path: string): readonly ChatMessage[] {
     throw invalid('is not JSON');
   }
   const list = Array.isArray(value) ? (value as unknown[]) : (value as { messages?: unknown } | null)?.messages;
-  if (!Array.isArray(list)) throw invalid('holds no list of messages');
+  if (!Array.isArray(list)) throw invalid('does not hold a list of messages');
   return list.map((item: unknown, i) => {
     const { role, content } = (item ?? {}) as { role?: unknown; content?: unknown };
     if (typeof role !== 'string' || !roles.includes(role) || typeof content !== 'string')
@@ -105,7 +105,7 @@ export function readWeights(values: readonly string[]): AdapterWeight[] {
     const found = /^(.+)=(-?[0-9.]+(?:e-?\d+)?)$/i.exec(value);
     if (found === null || existsSync(value)) return { path: resolve(value), weight: 1 };
     const weight = Number(found[2]);
-    if (!Number.isFinite(weight)) throw new UsageError(`'${found[2]}' is no weight.`);
+    if (!Number.isFinite(weight)) throw new UsageError(`'${found[2]}' is not a weight.`);
     return { path: resolve(found[1]!), weight };
   });
 }

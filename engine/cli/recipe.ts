@@ -44,6 +44,6 @@ function readFile(path: string): Readonly<Record<string, unknown>> {
     );
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Problem('recipe-invalid', `The recipe ${path} is no JSON object.`, 'Write an object such as {"rank": 16}.');
+    throw new Problem('recipe-invalid', `The recipe ${path} is not a JSON object.`, 'Write an object such as {"rank": 16}.');
   return value as Readonly<Record<string, unknown>>;
 }

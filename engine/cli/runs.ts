@@ -9,11 +9,11 @@ import { duration } from './output.ts';
 
 export const runs: Command = {
   usage: 'list | show RUN | compare RUN RUN... | queue | move RUN PLACE | pause RUN | resume RUN | stop RUN',
-  summary: 'runs of this data folder; RUN is its name, its id or the beginning of it, PLACE one among those that wait, from 1',
+  summary: 'runs of this data folder; RUN is its name, its id or the beginning of it, PLACE its place in the queue, from 1',
   options: {},
   async run({ args, output, connect }) {
     const [what, ...names] = args.positionals;
-    if (what === undefined || !known.includes(what)) throw new UsageError(`Say what: ${known.join(', ')}.`);
+    if (what === undefined || !known.includes(what)) throw new UsageError(`Choose one of ${known.join(', ')}.`);
     const place = what === 'move' ? placeOf(names.splice(1)) : 0;
     if (!['list', 'compare', 'queue'].includes(what) && names.length !== 1) throw new UsageError('Give one run.');
     if (what === 'compare' && names.length < 2) throw new UsageError('Give two runs or more.');

@@ -63,7 +63,7 @@ export const train: Command = {
     const size = args.text('fit-memory');
     const budget = size === undefined ? null : parseSize(size);
     if (budget !== null && args.flag('resume'))
-      throw new UsageError('--fit-memory is for a new run: one that goes on keeps its recipe.');
+      throw new UsageError('--fit-memory is for a new run; a resumed run keeps its recipe.');
     const client = await connect();
     const recipe = budget === null ? given : await fittedRecipe(client, { model, data, recipe: given, budget }, output);
     const run = await client.request('runs.start', {
@@ -133,7 +133,7 @@ async function fittedRecipe(client: HostClient, request: Params<EngineRequests, 
   if (!fits)
     throw new Problem(
       'out-of-memory',
-      `A run takes ${bytes(needed)} at least, more than ${bytes(request.budget)}.`,
+      `A run takes at least ${bytes(needed)}, more than ${bytes(request.budget)}.`,
       'Give it more, or choose a smaller model or a lower rank.',
     );
   output.message(`Estimated to take ${bytes(needed)}${changes.length === 0 ? '; nothing needs to change.' : '.'}`);

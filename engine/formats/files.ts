@@ -285,7 +285,7 @@ export function readJsonObject(path: string, limit: number): Record<string, unkn
     throw new Problem('config-invalid', message, 'Correct the file or download it again.', { cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Problem('config-invalid', `'${path}' is no JSON object.`, 'Correct the file or download it again.');
+    throw new Problem('config-invalid', `'${path}' is not a JSON object.`, 'Correct the file or download it again.');
   return value as Record<string, unknown>;
 }
 

@@ -96,7 +96,7 @@ function parseHeader(path: string, size: number, dataStart: number, text: string
     throw damaged(path, 'has a header that is not JSON');
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw damaged(path, 'has a header that is no JSON object');
+    throw damaged(path, 'has a header that is not a JSON object');
 
   const tensors: SafetensorsTensor[] = [];
   let metadata: Record<string, string> = {};

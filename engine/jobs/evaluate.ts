@@ -124,7 +124,7 @@ function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void
   const long = rows.filter(({ inputIds }) => inputIds.length > limit);
   const [first, ...more] = long;
   if (first === undefined) return;
-  const others = more.length === 0 ? '' : ` ${more.length} more of ${rows.length} rows are too long as well.`;
+  const others = more.length === 0 ? '' : ` In all, ${long.length} of ${rows.length} rows are too long.`;
   throw new Problem(
     'row-too-long',
     `${first.file}, line ${first.line}: the row has ${first.inputIds.length} tokens, but the model has only ${limit} positions.${others}`,

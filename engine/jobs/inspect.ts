@@ -32,7 +32,7 @@ type Port = Pick<JobPort, 'send' | 'stopRequested'>;
 
 export async function runInspect(spec: Extract<JobSpec, { kind: 'inspect' }>, port: Port): Promise<Inspection> {
   const given = resolve(spec.path);
-  if (!existsSync(given)) throw new Problem('file-missing', `There is nothing at '${given}'.`, 'Check the path.');
+  if (!existsSync(given)) throw new Problem('file-missing', `'${given}' does not exist.`, 'Check the path.');
   const folder = statSync(given).isDirectory();
   const path = (folder ? currentSnapshot(given)?.path : null) ?? given;
   if (folder && isForAdapter(path)) return inspectAdapter(path);
@@ -170,7 +170,7 @@ function inspectAdapter(path: string): Inspection {
   const summary = [
     ['Kind', 'LoRA adapter (PEFT)'],
     ['Base', config.base ?? 'not stated'],
-    ['Fits its base', base === null ? 'the base is not here' : 'yes'],
+    ['Fits its base', base === null ? 'its base was not found' : 'yes'],
     ['Rank', String(config.rank)],
     ['Alpha', String(config.alpha)],
     ['Variant', variantOf(config)],

@@ -94,7 +94,7 @@ export async function loadRows(
   const { format, hash, hashes, unused, notKept } = await readUnchanged(files.paths, reading);
   const failed = problem as ProblemValue | null;
   if (failed !== null && (!skipBadRows || store.rows.length === 0)) {
-    const more = bad === 1 ? '' : ` ${bad - 1} more of ${read} rows cannot be used either.`;
+    const more = bad === 1 ? '' : ` In all, ${bad} of ${read} rows cannot be used.`;
     const skip = store.rows.length === 0 || skipBadRows ? '' : ' With --skip-bad-rows such rows are left out.';
     throw Problem.fromValue({ ...failed, message: failed.message + more, hint: failed.hint + skip });
   }

@@ -40,7 +40,7 @@ function ofRun({ id, name, state, seconds, lastLoss, measures, problem }: Run): 
   const command = `run:${id}`;
   if (state === 'failed') return { title: `${isolated(name)} failed`, body: problem?.message ?? '', command };
   if (state === 'interrupted')
-    return { title: `${isolated(name)} was interrupted`, body: 'It can go on from its last checkpoint.', command };
+    return { title: `${isolated(name)} was interrupted`, body: 'It can resume from its last checkpoint.', command };
   if (state !== 'done') return null;
   const measured = measures.loss === undefined ? `loss ${loss(lastLoss)}` : `evaluation loss ${loss(measures.loss.last)}`;
   return { title: `${isolated(name)} is trained`, body: `${duration(seconds)}, ${measured}`, command };

@@ -109,7 +109,7 @@ export class DatasetsState {
   remove(dataset: Dataset): void {
     this.list.setHidden(dataset.id, true);
     this.#notices.undoable(
-      `${isolated(dataset.name)} taken out of the project`,
+      `${isolated(dataset.name)} removed from the project`,
       () => this.list.setHidden(dataset.id, false),
       async () => {
         await this.#engine.request('datasets.remove', { id: dataset.id });

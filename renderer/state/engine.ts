@@ -49,7 +49,7 @@ export class Engine {
   async request<N extends RequestName>(name: N, ...args: Arguments<N>): Promise<Result<AllRequests, N>> {
     const [params, asking] = args as [params?: Params<AllRequests, N>, asking?: Asking];
     if (asking?.signal?.aborted)
-      throw new EngineProblem({ code: 'stopped', message: 'It was stopped before it had begun.', hint: 'Start it again.' });
+      throw new EngineProblem({ code: 'stopped', message: 'It was stopped before it began.', hint: 'Start it again.' });
     const ticket = ++this.#lastTicket;
     const cancel = () => this.#bridge.cancel(ticket);
     asking?.signal?.addEventListener('abort', cancel, { once: true });

@@ -8,5 +8,5 @@ export const formatNames: Readonly<Record<DataFormat, string>> = {
   'prompt-completion': 'Prompt and completion',
   text: 'Plain text',
   tokens: 'Token ids',
-  unknown: 'Format not known',
+  unknown: 'Unknown format',
 };

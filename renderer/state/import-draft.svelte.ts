@@ -53,11 +53,11 @@ export class ImportDraft {
   readonly obstacle: string | null = $derived.by(() => {
     if (this.files.length === 0) return 'Choose a file.';
     if (this.isReading) return 'The files are being read.';
-    if (this.files.some(({ problem }) => problem !== null)) return 'Take out the file that cannot be read.';
+    if (this.files.some(({ problem }) => problem !== null)) return 'Remove the file that cannot be read.';
     if (this.files.every(({ split }) => split === 'eval')) return 'At least one file is needed to train on.';
     if (this.name.trim() === '') return 'Give the data set a name.';
     if (this.mapping !== null) return mappingFault(this.mapping);
-    return this.isUnknown ? 'Say what the columns mean: no row can be used otherwise.' : null;
+    return this.isUnknown ? 'Say what the columns mean; otherwise no row can be used.' : null;
   });
 
   /** Adds files; those with a name for evaluation are taken for it. */

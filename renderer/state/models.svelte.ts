@@ -31,7 +31,7 @@ export class ModelsState {
   remove(model: Model): void {
     this.list.setHidden(model.id, true);
     this.#notices.undoable(
-      `${isolated(model.name)} taken out of the project`,
+      `${isolated(model.name)} removed from the project`,
       () => this.list.setHidden(model.id, false),
       async () => {
         await this.#engine.request('models.remove', { id: model.id });

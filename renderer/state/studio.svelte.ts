@@ -281,7 +281,7 @@ export class Studio {
       throw new EngineProblem({
         code: 'file-damaged',
         message: `${nameOf(path)} was exported from ${isolated(from)}, but is not what was written: ${changed.join(', ')} changed since.`,
-        hint: 'What was proved of it holds no more. Export it again.',
+        hint: 'Its proof no longer holds. Export it again.',
       });
     this.notices.done(
       `${nameOf(path)} was exported from ${isolated(from)}${changed === null ? '' : ', and is as it was written'}`,
@@ -362,7 +362,7 @@ const nameOf = (path: string): string => isolated(path.split(/[\\/]/).at(-1) ?? 
 const lostProblem: ProblemValue = {
   code: 'host-unreachable',
   message: 'The engine is not answering.',
-  hint: 'It is being started again; runs go on by themselves.',
+  hint: 'It is being restarted; runs continue by themselves.',
 };
 
 const key = Symbol('studio');

@@ -31,7 +31,7 @@ test('only a kept file that missed a limit is warned of', () => {
   expect(warning(record('done', top1(0.99)))).toBeNull();
   expect(warning(record('failed', top1(0.5)))).toBeNull();
   expect(warning(record('done', top1(0.95)))!.message).toBe(
-    'It would say another next token in 5 % of places; 3 % are allowed.',
+    'It predicts another next token in 5 % of places; 3 % are allowed.',
   );
 });
 

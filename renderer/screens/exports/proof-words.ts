@@ -4,7 +4,7 @@ import { count, figure } from '../../ui/format.ts';
 
 /** Says what each check of a proof asks, by its name, in the order in which the checks are shown. */
 const questions: Readonly<Record<string, string>> = {
-  Structure: 'Every matrix there, in its size?',
+  Structure: 'Is every matrix there, in the right size?',
   Tokenizer: 'Does text give the same tokens?',
   'Chat template': 'Is a chat written the same way?',
   Modelfile: 'Does Ollama write a chat the same way?',
@@ -69,7 +69,7 @@ export function warning(record: ExportRecord): { code: string; message: string; 
     const [found, allowed] = [valueText(check, value), valueText(check, limit)];
     switch (check.name) {
       case 'Same most likely token':
-        return `It would say another next token in ${figure((1 - value) * 100, 3)} % of places; ${figure((1 - limit) * 100, 3)} % are allowed.`;
+        return `It predicts another next token in ${figure((1 - value) * 100, 3)} % of places; ${figure((1 - limit) * 100, 3)} % are allowed.`;
       case 'Effect of the adapter':
         return `Only ${valueText(check, Math.max(0, value))} of what the training changed survives; ${allowed} should.`;
       case 'Weights':
