@@ -49,7 +49,9 @@ export function partOf(name: string): string | null {
 /** Returns what a measure is called and which of two values is better. */
 export function infoOf(name: MeasureName): MeasureInfo {
   const part = partOf(name);
-  return part === null ? measureInfo[name as keyof typeof measureInfo] : { label: `that of ${part}`, better: 'lower' };
+  return part === null
+    ? measureInfo[name as keyof typeof measureInfo]
+    : { label: `evaluation loss of ${part}`, better: 'lower', unbounded: true };
 }
 
 /** Holds something for some of the measures, by their names. */

@@ -1,5 +1,5 @@
 /** Defines the report that compares contestants on the same rows. Other programs read it as JSON. */
-import type { MeasureName } from '../measures.ts';
+import type { ByMeasure, MeasureName } from '../measures.ts';
 
 /** Holds the mean of a measure over the rows that have it, with its interval of 95 %. */
 export interface MeasuredMean {
@@ -12,7 +12,7 @@ export interface ReportedContestant {
   readonly name: string;
   /** Says whether it was trained, as adapters and fully trained models are. */
   readonly trained: boolean;
-  readonly measures: { readonly [N in MeasureName]?: MeasuredMean };
+  readonly measures: ByMeasure<MeasuredMean>;
   /** Gives the mean tokens of a prompt and of an answer, and the mean seconds of an answer; null where no row was answered. */
   readonly promptTokens: number | null;
   readonly answerTokens: number | null;
@@ -48,7 +48,7 @@ export interface ReportedRow {
   readonly contestant: string;
   /** Holds the answer, or null where the row was only measured by its loss. */
   readonly answer: string | null;
-  readonly scores: { readonly [N in MeasureName]?: number };
+  readonly scores: ByMeasure<number>;
   /** Names what the row comes from: rows of one source are not independent. */
   readonly source: string;
   /** Gives the number of trained tokens of the row, which weigh its loss. */

@@ -1,6 +1,6 @@
 /** Writes a report as Markdown and its rows as CSV. */
 import type { EvaluationReport, MeasuredMean } from '../../contract.ts';
-import { type MeasureInfo, measureInfo, type MeasureName } from '../../measures.ts';
+import { infoOf, type MeasureName } from '../../measures.ts';
 
 /** Writes the verdict, the contestants and the pairs as Markdown. */
 export function reportMarkdown({ contestants, pairs, power, verdict, hashes }: EvaluationReport): string {
@@ -19,7 +19,7 @@ export function reportMarkdown({ contestants, pairs, power, verdict, hashes }: E
     '# Evaluation',
     `**${escaped(verdict.sentence)}**`,
     table(['contestant', ...measures, 'prompt tokens', 'answer tokens', 'seconds per answer', 'pays after answers'], rows),
-    measures.map((measure) => `- \`${measure}\`: ${(measureInfo[measure] as MeasureInfo).label}`).join('\n'),
+    measures.map((measure) => `- \`${measure}\`: ${infoOf(measure).label}`).join('\n'),
     ...(pairs.length === 0
       ? []
       : [

@@ -1,6 +1,6 @@
 /** Says in one sentence whether a training was worth it, and which differences the rows could have shown. */
 import type { EvaluationReport, ReportedContestant, ReportedPair, ReportedRow } from '../../contract.ts';
-import { isBetter, type MeasureInfo, measureInfo, type MeasureName } from '../../measures.ts';
+import { infoOf, isBetter, type MeasureName } from '../../measures.ts';
 import { confidence } from '../statistics/interval.ts';
 import { type PairedRow, pairedRows } from './paired-rows.ts';
 import { rowsForMeans, rowsForShares, visibleMean, visibleShare } from '../statistics/paired.ts';
@@ -44,7 +44,7 @@ export function verdictOn(
   if (pair === undefined) return { code: 'cannot-tell', sentence: 'Cannot tell: no row was measured with both.' };
   const { gain, low, high } = gainOf(pair, trained.name);
   const shown = pair.corrected < 1 - confidence && (low > 0 || high < 0);
-  const what = `${measureInfo[measure].label}; 95 % interval ${amount(low, measure)} to ${amount(high, measure)}, ${pair.n} rows`;
+  const what = `${infoOf(measure).label}; 95 % interval ${amount(low, measure)} to ${amount(high, measure)}, ${pair.n} rows`;
   if (shown && gain > 0) {
     const extra = savedTokens(trained, other);
     const sentence = `Worth it: ${trained.name} is ${amount(gain, measure)} better than ${other.name}, the best alternative (${what})`;
@@ -77,7 +77,7 @@ function best(contestants: readonly ReportedContestant[], measure: MeasureName):
 
 /** Turns a pair so that more is better, and the trained contestant comes first. */
 function gainOf({ a, measure, difference, low, high }: ReportedPair, trained: string) {
-  const isTurned = (a === trained) === (measureInfo[measure].better === 'lower');
+  const isTurned = (a === trained) === (infoOf(measure).better === 'lower');
   return isTurned ? { gain: -difference, low: -high, high: -low } : { gain: difference, low, high };
 }
 
@@ -132,7 +132,7 @@ function smallerThan(visible: number): number {
 }
 
 function isBounded(measure: MeasureName): boolean {
-  return (measureInfo[measure] as MeasureInfo).unbounded !== true;
+  return infoOf(measure).unbounded !== true;
 }
 
 /** Writes an amount of a measure: in points where the measure is from 0 to 1. */
