@@ -11,7 +11,8 @@ import type {
   ModelRef,
   TruncateRequest,
 } from '../contract.ts';
-import { longestName, Problem, shown } from '../problem.ts';
+import { tidyAbandoned } from '../export/publish.ts';
+import { logError, longestName, Problem, shown } from '../problem.ts';
 import type { AdapterRegistry } from './adapters.ts';
 import { type Asker, type HostContext, startReported } from './context.ts';
 import { baseOf, modelAt, originOf, partName, recordedAt, weightedAdapter } from './job-inputs.ts';
@@ -69,7 +70,11 @@ export class Mixes {
       adapters: parts.map(({ version, path, weight }) => (version === null ? { path, weight } : recordedAt(version, weight))),
       origin: originOf(id, parts),
     };
-    const made = (await startReported(this.#context, spec, null, { asker }).finished) as MixedAdapter;
+    const made = (await startReported(this.#context, spec, null, { asker }).finished.catch((error: unknown) => {
+      // Its process may have been killed before it could clean up. Nobody waits for that.
+      void tidyAbandoned(out).catch(logError);
+      throw error;
+    })) as MixedAdapter;
     if (made.base === null) return { ...made, version: null };
     const modelPath = model?.path ?? made.base.path;
     const registered = store.models.list(project.id).find(({ path }) => path === modelPath);
