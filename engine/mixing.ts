@@ -2,11 +2,11 @@
 
 export interface Amount {
   /**
-   * How often each row is there: 2 for twice, 0.3 for three of ten rows, 1.5 for each row and half of them again. With 0 the part is only
+   * Says how often each row is included: 2 for twice, 0.3 for three of ten rows, 1.5 for each row and half of them again. With 0 the part is only
    * evaluated.
    */
   readonly repeat: number;
-  /** The most rows that there are in an epoch, repeated ones included; left out: no limit. */
+  /** Limits the rows of an epoch, repeated ones included. Without it there is no limit. */
   readonly most?: number;
 }
 

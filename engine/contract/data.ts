@@ -72,7 +72,7 @@ export interface MixPart extends Amount {
   /** Names the part on every screen, in metrics and in checks; it is the only part of the mix with this name. */
   readonly name: string;
   readonly data: DataFiles;
-  /** The version of the data set that the rows were taken from; left out for files that were named by their paths. */
+  /** Names the version of the data set that the rows were taken from. It is left out for files that were named by their paths. */
   readonly version?: VersionName;
 }
 /** Describes rows that are put together from several data sets. */
@@ -104,7 +104,7 @@ export interface DatasetVersion {
   readonly sequence: number;
   readonly files: readonly VersionFile[];
   readonly mapping: ColumnMapping | null;
-  /** The parts that the rows are put together from; null where the data set is no mix. `files` are then the files of all parts. */
+  /** Lists the parts that the rows are put together from, or is null where the data set is not a mix. `files` are then the files of all parts. */
   readonly mix: Mix | null;
   /** Lists the changes to the rows of the files. */
   readonly changes: readonly DataChange[];
@@ -320,7 +320,7 @@ export interface DataCheck {
   readonly rows: readonly number[];
   /** Counts all rows concerned. */
   readonly count: number;
-  /** How many of them are in each part of a mix; left out where the data is no mix, and where not all of them are named. */
+  /** Says how many of them are in each part of a mix. It is left out where the data is not a mix, and where not all of them are named. */
   readonly parts?: readonly { readonly name: string; readonly rows: number }[];
 }
 /** Counts what a part of a mix has in an epoch. */
@@ -375,7 +375,7 @@ export interface DataReport {
   readonly checks: readonly DataCheck[];
   /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
   readonly changed: readonly string[];
-  /** What each part of a mix has; empty where the data is no mix. */
+  /** Counts what each part of a mix has. It is empty where the data is not a mix. */
   readonly parts: readonly PartCounts[];
 }
 /** Shows a row as its file has it, with edits and replacements applied, before any mapping. */

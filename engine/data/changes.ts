@@ -42,7 +42,7 @@ export function withChange(changes: readonly DataChange[], change: DataChange): 
 /** Holds which rows of a list of files are taken, and how often. Rows are counted over all files, from 0. */
 export class RowChoice {
   readonly #times: Uint8Array | Uint32Array;
-  /** The row of the files that each taken one is; a row that is taken twice is there twice. */
+  /** Gives the row of the files for each row taken; a row that is taken twice is listed twice. */
   readonly #rows: Uint32Array;
 
   /** `times` says of each row how often it is taken. */

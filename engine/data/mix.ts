@@ -78,7 +78,7 @@ interface Ranked {
   readonly length: number;
   /** Says of each row of a part whether it is taken. */
   taken(part: number, side: Split): Uint8Array;
-  /** The place of each row of a part in the order in which rows are drawn. */
+  /** Gives the place of each row of a part in the order in which rows are drawn. */
   readonly draws: readonly Column[];
 }
 

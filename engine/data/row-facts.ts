@@ -61,11 +61,11 @@ export class RowFacts implements AskedRows {
   /** Holds 1 for plain text. */
   readonly #documents = new Column(Uint32Array);
   readonly #lastTrained = new Column(Uint32Array);
-  /** Whether the row of each example is a copy: it is counted, and nothing is found out about it again. */
+  /** Says whether the row of each example is a copy: it is counted, and nothing is found out about it again. */
   readonly #copies = new Column(Uint32Array);
-  /** What each part of a mix has, by its number. */
+  /** Counts what each part of a mix has, by its number. */
   readonly parts = new Map<number, { rows: number; tokens: number; trainedTokens: number }>();
-  /** The index after the last row of each part. */
+  /** Gives the index after the last row of each part. */
   readonly #ends = new Map<number, number>();
   /** Holds the key of each row that can be used. */
   readonly #keys: string[] = [];

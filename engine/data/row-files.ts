@@ -21,24 +21,24 @@ export interface RowFiles {
   /** Lists the changes to the rows, and the side of a split to read. Without them the rows are all rows of the files. */
   readonly changes?: readonly DataChange[];
   readonly split?: Split;
-  /** The parts that the rows are put together from, which say what is in `paths` and how it is read; left out where it is no mix. */
+  /** Lists the parts that the rows are put together from, which say what is in `paths` and how it is read. It is left out where the data is not a mix. */
   readonly mix?: MixFiles;
 }
 
 /** Files of one split of a mix. */
 export interface MixFiles {
   readonly of: Mix;
-  /** The parts that have rows in this split. */
+  /** Lists the parts that have rows in this split. */
   readonly parts: readonly PartFiles[];
-  /** The parts that are trained on, where some of their rows are held back and this split has those. */
+  /** Lists the parts that are trained on, where some of their rows are held back and this split has those. */
   readonly trained: readonly PartFiles[];
 }
 
 /** Files of a part of a mix in one split. */
 export interface PartFiles extends RowFiles, Amount {
-  /** Which of all parts it is, from 0. */
+  /** Gives its index among all parts, from 0. */
   readonly number: number;
-  /** Whether the changes of the mix hold some of its rows back: a part with rows to evaluate on keeps these alone. */
+  /** Says whether the changes of the mix hold some of its rows back. A part that has evaluation rows of its own keeps those alone. */
   readonly isDivided: boolean;
 }
 

@@ -7,7 +7,7 @@ import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 const blockLength = 1 << 20;
 
-/** Where tokens lie in a block. */
+/** Locates tokens in a block. */
 interface StoredTokens {
   readonly block: Int32Array;
   readonly start: number;
@@ -54,7 +54,7 @@ export class RowStore {
   readonly rows: StoredRow[] = [];
   readonly #mostTokens: number;
   readonly #mostOfDocument: number;
-  /** The tokens of the row that was added last, by its ids: where a mix repeats it they are stored once. */
+  /** Holds the tokens of the row that was added last, by its ids: where a mix repeats it they are stored once. */
   readonly #last = new Map<Int32Array, StoredTokens>();
   #block = new Int32Array(0);
   #used = 0;

@@ -27,7 +27,7 @@ export interface RepeatedValue {
   readonly rows: number;
   /** Counts the rows that have a value in the column. */
   readonly of: number;
-  /** The part of a mix that is meant. */
+  /** Names the part of a mix that is meant. */
   readonly part?: string;
 }
 
@@ -38,9 +38,9 @@ export interface PlaceInData {
   readonly file: string;
   /** Numbers the line, from 1. In a JSON list it is the line on which the row begins. */
   readonly line: number;
-  /** The part of a mix that the row is of, from 0; 0 where the data is no mix. */
+  /** Gives the part of a mix that the row is from, from 0; it is 0 where the data is not a mix. */
   readonly mixPart: number;
-  /** How many times the same row was there before: above 0 only in a mix that repeats it. Copies of a row follow one another. */
+  /** Says how many times the same row came before; it is above 0 only in a mix that repeats the row. Copies of a row follow one another. */
   readonly copy: number;
 }
 /**

@@ -113,7 +113,7 @@ describe('generation', () => {
 
   it('refuses values that are no numbers', () => {
     expect(() => chooseToken(Float32Array.from([1, NaN]), { temperature: 0, topK: 0, topP: 1, seed: 0 }, 0)).toThrow(
-      /no numbers/,
+      /not numbers/,
     );
   });
 });

@@ -312,7 +312,7 @@ class ViewedSet {
     this.#first = first;
   }
 
-  /** The names of the parts of a mix; empty where it is none. */
+  /** Returns the names of the parts of a mix, or none where the data is not a mix. */
   get parts(): readonly string[] {
     return partNames(this.#files);
   }

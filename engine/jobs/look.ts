@@ -38,7 +38,7 @@ interface TakenRecord {
   readonly path: string;
   /** Gives the number of the row among those of the split, from 0. */
   readonly row: number;
-  /** How often a mix has the row; its copies are numbered after it. */
+  /** Says how often a mix has the row; its copies are numbered after it. */
   readonly copies: number;
   readonly record: RecordOrProblem;
 }

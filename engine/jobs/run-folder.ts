@@ -82,7 +82,7 @@ export interface DataRecord {
   readonly paths: readonly string[];
   /** Says what the fields of a row mean. It is left out when the format says it. */
   readonly mapping?: ColumnMapping;
-  /** The parts that the rows were put together from; left out where the data was no mix. `paths` are then the files of its parts. */
+  /** Lists the parts that the rows were put together from. It is left out where the data was not a mix. `paths` are then the files of its parts. */
   readonly mix?: Mix;
   /**
    * Says what was done to the rows of the files, among it how they were split. It is left out where all rows of the files were

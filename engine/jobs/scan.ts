@@ -97,7 +97,7 @@ interface ScannedFiles {
   readonly files: readonly VersionFile[];
   readonly format: DataFormat;
   readonly rows: Readonly<Record<Split, number>>;
-  /** Of the files alone. */
+  /** Holds the hash of the files alone. */
   readonly hash: string;
 }
 
@@ -114,7 +114,7 @@ async function scanFiles(data: DataFiles, port: Port): Promise<ScannedFiles> {
   };
 }
 
-/** The hash of a mix is over the parts with what was done to their rows, and over its numbers. */
+/** Scans a mix. Its hash covers the parts with what was done to their rows, and its numbers. */
 async function scanMix({ parts, seed }: Mix, port: Port): Promise<ScannedFiles> {
   const scanned: ScannedFiles[] = [];
   for (const { data } of parts) scanned.push(await scanFiles(data, port));

@@ -9,7 +9,7 @@ export interface ExamplesLoss {
   readonly loss: number;
   readonly supervisedTokens: number;
   readonly examples: readonly { readonly loss: number; readonly supervisedTokens: number }[];
-  /** The mean loss over the supervised tokens of each part of a mix, by its number. */
+  /** Holds the mean loss over the supervised tokens of each part of a mix, by its number. */
   readonly parts: ReadonlyMap<number, number>;
 }
 

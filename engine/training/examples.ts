@@ -15,7 +15,7 @@ export interface Example {
   readonly index: number;
   readonly file: string;
   readonly line: number;
-  /** The part of a mix that the row is of, from 0; left out, 0. */
+  /** Gives the part of a mix that the row is from, from 0, which is also the default. */
   readonly mixPart?: number;
   readonly sequences: readonly Sequence[];
   /** Says how much each of its tokens counts in the loss. If it is left out, each counts 1. */

@@ -9,7 +9,7 @@ export class LearningWatch {
   readonly #guessing: number;
   #losses: number[] = [];
 
-  /** A model that knows nothing gives every token of the vocabulary the same probability, which is a loss of ln(vocabulary size). */
+  /** Takes the vocabulary size: a model that knows nothing gives every token the same probability, which is a loss of ln(vocabulary size). */
   constructor(vocabularySize: number) {
     this.#guessing = Math.log(vocabularySize);
   }

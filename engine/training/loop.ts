@@ -17,7 +17,7 @@ export interface Training extends ObjectiveStep {
   readonly recipe: Recipe;
   readonly examples: readonly Example[];
   readonly evalExamples: readonly Example[];
-  /** The names of the parts of a mix; left out where the data is none. */
+  /** Lists the names of the parts of a mix. It is left out where the data is not a mix. */
   readonly partNames?: readonly string[];
   /** Lists the parts of the parameters that have other learning rates. If it is left out, all parameters have one. */
   readonly groups?: readonly ParameterGroup[];

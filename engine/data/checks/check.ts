@@ -138,9 +138,9 @@ export interface SetSurroundings {
   readonly documentOverlap: number | null;
   /** Lists the files that differ from those of the version of the data set. */
   readonly changed: readonly string[];
-  /** Texts that have come into its folders since. */
+  /** Lists the texts that have come into its folders since. */
   readonly newFiles: readonly string[];
-  /** The names of the parts of a mix; empty where the data is none. */
+  /** Lists the names of the parts of a mix. It is empty where the data is not a mix. */
   readonly parts: readonly string[];
 }
 
