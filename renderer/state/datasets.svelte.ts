@@ -2,6 +2,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type {
   AllRequests,
   AskedChange,
+  AskedMix,
   ColumnMapping,
   ColumnValues,
   DataColumns,
@@ -126,6 +127,19 @@ export class DatasetsState {
   /** Makes a version with a change of what is done to the rows. */
   async change(id: string, change: AskedChange, asking: Asking): Promise<void> {
     this.list.apply(await this.#engine.request('datasets.change', { id, change }, asking));
+  }
+
+  /** Makes a data set that is a mix of others, or with the id of a mix its next version. */
+  async mix(
+    { projectId, id, name, mix }: { projectId: string; id: string | null; name: string; mix: AskedMix },
+    asking: Asking,
+  ): Promise<Dataset> {
+    const dataset =
+      id === null
+        ? await this.#engine.request('datasets.mix', { projectId, name, mix }, asking)
+        : await this.#engine.request('datasets.remix', { id, mix }, asking);
+    this.list.apply(dataset);
+    return dataset;
   }
 
   versions(id: string): Promise<readonly VersionDifference[]> {

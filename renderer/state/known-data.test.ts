@@ -3,7 +3,7 @@ import type { Dataset } from '../../engine/contract.ts';
 import { madeOf, sameRows } from './known-data.ts';
 
 const dataset = (id: string, hash: string, ...files: [split: string, path: string][]) =>
-  ({ id, version: { hash, files: files.map(([split, path]) => ({ split, path })) } }) as unknown as Dataset;
+  ({ id, version: { mix: null, hash, files: files.map(([split, path]) => ({ split, path })) } }) as unknown as Dataset;
 const orders = dataset('orders', 'a', ['train', '/orders.jsonl'], ['train', '/more.jsonl'], ['eval', '/test.jsonl']);
 const faq = dataset('faq', 'b', ['train', '/faq.jsonl']);
 
@@ -18,7 +18,7 @@ test('the same files are known again, in any order, and each for what it is used
 
 test('a folder is known again, whatever texts are in it', () => {
   const files = ['/texts/a.md', '/texts/b.md'].map((path) => ({ split: 'train', path, folder: '/texts' }));
-  const texts = { id: 'texts', version: { hash: 'c', files } } as unknown as Dataset;
+  const texts = { id: 'texts', version: { mix: null, hash: 'c', files } } as unknown as Dataset;
   expect(madeOf({ paths: ['/texts'] }, [faq, texts])).toBe(texts);
   expect(madeOf({ paths: ['/texts/a.md'] }, [faq, texts])).toBeNull();
 });

@@ -9,7 +9,7 @@ export function madeOf(files: Pick<DataFiles, 'paths' | 'evalPaths'>, datasets: 
   );
   // Of a folder the texts in it may be others by now.
   const added = ({ version }: Dataset) => version.files.map(({ path, folder = path, split }) => ({ path: folder, split }));
-  return datasets.find((dataset) => named(added(dataset)) === wanted) ?? null;
+  return datasets.find((dataset) => dataset.version.mix === null && named(added(dataset)) === wanted) ?? null;
 }
 
 /** Returns another data set with the same rows, wherever its files are, or null where there is none. */

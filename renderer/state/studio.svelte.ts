@@ -4,6 +4,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type {
   AdapterVersion,
   AskedChange,
+  AskedMix,
   ColumnMapping,
   Dataset,
   DatasetVersion,
@@ -196,6 +197,20 @@ export class Studio {
   /** Makes a version of what the files of a data set hold now. */
   renewDataset(dataset: Dataset): Promise<void> {
     return this.#newVersion(dataset, (asking) => this.datasets.addVersion(dataset.id, asking));
+  }
+
+  /** Makes a mix of data sets, or the next version of one, and opens it. Returns whether it was made. */
+  async mixDatasets(id: string | null, name: string, mix: AskedMix): Promise<boolean> {
+    let isMade = false;
+    await this.#reporting(async () => {
+      const projectId = await this.project.ensure();
+      const dataset = await this.notices.during(name === '' ? 'Mixing data sets' : `Mixing ${isolated(name)}`, (asking) =>
+        this.datasets.mix({ projectId, id, name, mix }, asking),
+      );
+      isMade = true;
+      this.router.go('datasets', { id: dataset.id });
+    });
+    return isMade;
   }
 
   /** Makes a version of a data set with a change of what is done to its rows. */
