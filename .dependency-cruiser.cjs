@@ -111,7 +111,7 @@ module.exports = {
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
       recipe,
-      '^engine/(contract|problem|measures|data-files|mapped-text)\\.ts$',
+      '^engine/(contract|problem|measures|data-files|mapped-text|mixing)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),
