@@ -23,7 +23,7 @@ module.exports = {
   forbidden: [
     engineOnly(
       'the-ground-floor-imports-nothing',
-      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|mixing)\\.ts$)',
+      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|unseen-characters|mixing)\\.ts$)',
       [recipe, '^engine/(problem|nearest-word)\\.ts$'],
     ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
@@ -44,7 +44,7 @@ module.exports = {
     engineOnly('data-knows-models', '^engine/data/', [
       '^engine/(formats|models|data)/',
       recipe,
-      '^engine/(labels|problem|data-files|mapped-text|nearest-word|mixing|contract)\\.ts$',
+      '^engine/(labels|problem|data-files|mapped-text|nearest-word|unseen-characters|mixing|contract)\\.ts$',
     ]),
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
@@ -111,7 +111,7 @@ module.exports = {
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
       recipe,
-      '^engine/(contract|problem|measures|data-files|mapped-text|mixing)\\.ts$',
+      '^engine/(contract|problem|measures|data-files|mapped-text|mixing|unseen-characters)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ago, bytes, duration, figure, fraction, isolated, large, loss, percent, plural, withMarksShown } from './format.ts';
+import { ago, bytes, duration, figure, fraction, isolated, large, loss, percent, plural } from './format.ts';
 
 const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
 
@@ -60,9 +60,4 @@ test('a name cannot turn the words around it', () => {
   expect(isolated('طلبات')).toBe('\u2068طلبات\u2069');
   // A mark of its own must not end the isolation early.
   expect(isolated('a\u2069\u202eb')).toBe('\u2068a\u202eb\u2069');
-});
-
-test('marks that turn a name around are written out, and letters of any script stay', () => {
-  expect(withMarksShown('\u202egnp.exe')).toBe('[U+202E]gnp.exe');
-  expect(withMarksShown('طلبات 日本語')).toBe('طلبات 日本語');
 });

@@ -112,14 +112,6 @@ export function isolated(name: string): string {
   return directed.test(name) ? `\u2068${name.replace(isolates, '')}\u2069` : name;
 }
 
-/**
- * Returns a name with the marks that change its direction written out, as in `[U+202E]gnp.exe`: with the mark alone a program would
- * look like a picture.
- */
-export function withMarksShown(name: string): string {
-  return name.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `[U+${mark.charCodeAt(0).toString(16).toUpperCase()}]`);
-}
-
 /** Writes a count with its noun: `1 row`, `4,330 rows`. */
 export function plural(value: number, one: string, many: string = `${one}s`): string {
   return `${count(value)}${nbsp}${value === 1 ? one : many}`;

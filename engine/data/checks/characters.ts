@@ -1,4 +1,5 @@
 /** Checks for characters that are in a text by mistake. */
+import { codePoint, unseenIn } from '../../unseen-characters.ts';
 import type { TextCheck } from './check.ts';
 
 /** Returns the texts that contain anything but printable ASCII. Most checks of characters can find nothing in the others. */
@@ -55,14 +56,14 @@ const controls = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]/g
 
 export const controlCharacters: TextCheck = {
   ...{ looksAt: 'text', name: 'control-characters', severity: 'warning', mend: { kind: 'replace' } },
-  why: 'Nobody sees them, and the model learns to write them.',
+  why: 'Control characters, marks of direction and characters without width change what is read, and the model learns to write them.',
   find: ({ texts }) => [
     ...new Set(
       unusual(texts)
-        .flatMap((text) => [...new Set(text.match(controls))])
-        .map((character) => `U+${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`),
+        .flatMap((text) => [...new Set(text.match(controls)), ...unseenIn(text)])
+        .map(codePoint),
     ),
   ],
-  title: (counted) => `${counted} with control characters`,
+  title: (counted) => `${counted} with characters that nobody sees`,
   advice: 'Replace them with a space or with nothing.',
 };

@@ -150,6 +150,12 @@ const cases: readonly (readonly [
   ['mojibake', [chat('cafÃ©'), chat('donâ€™t'), chat('a')], [0, 1], [chat('café don’t')]],
   ['invalid-unicode', [chat('a\ufffdb'), chat('a')], [0], [chat('a😀')]],
   ['control-characters', [chat('a\u0007b'), chat('a\u0085b'), chat('a')], [0, 1], [chat('a\tb\r\nc')]],
+  [
+    'control-characters',
+    [chat('evil \u202egnp.exe'), chat('zw\u200b'), chat('a', '\ufeffbom'), chat('a'), chat('a\u2066b\u2069')],
+    [0, 1, 2, 4],
+    [chat('\u{1f468}\u200d\u{1f469}'), chat('می\u200cخواهم'), chat('שלום!\u200f')],
+  ],
   ['truncated', [chat('a'), chat('a', long('word', 60))], [1], [chat('a')], { maxLength: 30 }],
   ['beyond-context', [chat(long('word', 3000)), chat('a')], [0], [chat('a')], { maxLength: 1e6 }],
   [
