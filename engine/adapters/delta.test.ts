@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { specFromConfig } from '../models/families/index.ts';
 import { adapterShape, tensorView, type AdaptedModule, type Adapter } from './adapter.ts';
-import { parseAdapterConfig } from './config.ts';
+import { parseAdapterConfig } from './config-file.ts';
 import { addDeltas } from './delta.ts';
 
 const spec = specFromConfig(

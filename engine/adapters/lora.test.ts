@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { specFromConfig } from '../models/families/index.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { tensorView } from './adapter.ts';
-import { parseAdapterConfig } from './config.ts';
+import { parseAdapterConfig } from './config-file.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
 import { newAdapter } from './initial.ts';
 import { problemOf } from '../testing/problem-of.ts';

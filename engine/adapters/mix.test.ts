@@ -10,7 +10,7 @@ import { fillUniform } from '../random.ts';
 import { openSession } from '../runtime/session.ts';
 import { LogitsRunner } from '../decoder/logits.ts';
 import { adapterShape, tensorView, type AdaptedModule, type Adapter } from './adapter.ts';
-import { parseAdapterConfig } from './config.ts';
+import { parseAdapterConfig } from './config-file.ts';
 import { addDeltas, type WeightedAdapter } from './delta.ts';
 import { readAdapter, readFound, writeAdapter } from './folder.ts';
 import { cutMatrix, cutProduct, type LowRank } from './low-rank.ts';

@@ -9,7 +9,7 @@ import { mergeAdapters } from '../export/merge.ts';
 import { openModel, type OpenModel } from '../models/open.ts';
 import { tensorView, type Adapter } from './adapter.ts';
 import { openAdapted } from './adapted.ts';
-import { parseAdapterConfig } from './config.ts';
+import { parseAdapterConfig } from './config-file.ts';
 import { readAdapter, writeAdapter } from './folder.ts';
 import { readAdapterConfig } from './peft.ts';
 import { problemOf } from '../testing/problem-of.ts';

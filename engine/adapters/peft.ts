@@ -8,7 +8,8 @@ import { storedName, type DecoderSpec, type ModelTensor } from '../models/spec.t
 import type { ModelWeights } from '../models/weights.ts';
 import { Problem } from '../problem.ts';
 import { adapterShape, shapeOfParts, type AdapterShape } from './adapter.ts';
-import { parseAdapterConfig, type AdapterConfig } from './config.ts';
+import { type AdapterConfig } from './config.ts';
+import { parseAdapterConfig } from './config-file.ts';
 import { configName, weightsName } from './find.ts';
 import { elsewhere, pathsOf, peftKey } from './keys.ts';
 import { foundTwice, halfPair, leftOver, mismatch, wrongRank, wrongShape } from './refusals.ts';

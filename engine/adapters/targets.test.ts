@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { specFromConfig } from '../models/families/index.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { parseAdapterConfig } from './config.ts';
+import { parseAdapterConfig } from './config-file.ts';
 import { adaptedTargets, checkTargets, savedWeights } from './targets.ts';
 
 const spec = specFromConfig(
