@@ -29,12 +29,12 @@ import type { Devices } from './devices.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
-import { adapterAt, modelAt, oneAdapter, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
+import { adapterAt, baseOf, modelAt, oneAdapter, rowSettingsOf, versionLyingAt } from './job-inputs.ts';
 import { isKeptData, keepData } from './kept-data.ts';
 import type { Library } from './library.ts';
 import type { Mixes } from './mixes.ts';
 import type { DataAsker, ModelProcesses } from './model-processes.ts';
-import { exportChoices, fitForRun, planForRun, targetsFor } from './plan.ts';
+import { fitForRun, planForRun } from './plan.ts';
 import { requireAbsolute, requireWeight } from './require.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
@@ -101,7 +101,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return null;
     },
     'models.targets': ({ modelId, recipe }) =>
-      targetsFor(found(store.models.get(modelId), 'model', modelId), recipe, { processes, store }),
+      processes.targets(modelAt(store, found(store.models.get(modelId), 'model', modelId)), requireRecipe(recipe)),
 
     'datasets.list': ({ projectId }) => store.datasets.list(projectId),
     'datasets.add': ({ projectId, ...added }, asker) => datasets.add(projectId, added, asker),
@@ -178,8 +178,10 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       );
     },
 
-    'exports.choices': ({ adapterId }) =>
-      exportChoices(found(store.adapters.get(adapterId), 'adapter', adapterId), { processes, store }),
+    'exports.choices': ({ adapterId }) => {
+      const adapter = found(store.adapters.get(adapterId), 'adapter', adapterId);
+      return processes.choices(baseOf(store, adapter), oneAdapter(adapter));
+    },
     'exports.list': ({ projectId }) => store.exports.list(projectId),
     'exports.start': (params, asker) => exports.start(params, asker),
     'exports.stop': ({ id }) => {

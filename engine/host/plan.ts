@@ -1,18 +1,6 @@
-/** Estimates what a run would be like, and what an export would weigh, before either is started. */
-import type {
-  AdapterVersion,
-  DataReport,
-  EngineRequests,
-  ExportChoice,
-  FittedRecipe,
-  Model,
-  ModelAt,
-  Params,
-  RunPlan,
-  TargetPlan,
-  ViewingRows,
-} from '../contract.ts';
-import { type Recipe, type RecipeInput, rowSettings } from '../recipe.ts';
+/** Estimates what a run would be like before it is started, and changes its recipe so that it fits in memory. */
+import type { DataReport, EngineRequests, FittedRecipe, ModelAt, Params, RunPlan, ViewingRows } from '../contract.ts';
+import { type Recipe, rowSettings } from '../recipe.ts';
 import { requireRecipe } from '../recipe/check.ts';
 import { machineMemory } from '../runtime/memory.ts';
 import type { Store } from '../store/open.ts';
@@ -22,7 +10,7 @@ import { memoryRecipe, totalMemory } from '../training/memory.ts';
 import { recipeNotes } from '../training/notes.ts';
 import { type Asker, found } from './context.ts';
 import type { Datasets } from './datasets.ts';
-import { baseOf, modelAt, oneAdapter } from './job-inputs.ts';
+import { modelAt } from './job-inputs.ts';
 import type { ModelProcesses } from './model-processes.ts';
 
 export async function planForRun(
@@ -111,11 +99,6 @@ export async function fitForRun(
   return { ...fitted, fits: fitted.bytes <= budget };
 }
 
-/** Returns what a recipe would adapt of a model. */
-export function targetsFor(model: Model, input: RecipeInput, { processes, store }: PlanParts): Promise<TargetPlan> {
-  return processes.targets(modelAt(store, model), requireRecipe(input));
-}
-
 /** Estimates the share of all tokens that come after the first `length` of their row. */
 function tokensBehind({ lengths }: DataReport, length: number): number {
   const halfBucket = (lengths[0]?.upTo ?? 0) / 2;
@@ -138,9 +121,4 @@ function tokensOfRun(recipe: Recipe, evalRows: number, report: DataReport): numb
   const evaluated = evalRows * (examples / Math.max(1, rows));
   const trained = totalExamples(recipe, examples);
   return (tokens / Math.max(1, examples)) * (trained + evaluations * evaluated * costOfEvaluation);
-}
-
-/** Returns the formats that an adapter can be exported as, with their sizes. */
-export function exportChoices(adapter: AdapterVersion, { processes, store }: PlanParts): Promise<readonly ExportChoice[]> {
-  return processes.choices(baseOf(store, adapter), oneAdapter(adapter));
 }
