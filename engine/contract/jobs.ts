@@ -138,7 +138,7 @@ export type JobMessage =
   /**
    * Reports from a thread of its own that the process is alive, and for how long it has neither computed nor read nor written.
    */
-  | { readonly type: 'beat'; readonly idleSeconds: number }
+  | { readonly type: 'heartbeat'; readonly idleSeconds: number }
   /** Says that from now on there are steps to lose, so a stop waits for the step in progress and its checkpoint. */
   | { readonly type: 'underway' }
   /**

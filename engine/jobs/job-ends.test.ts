@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { pulseArgument, pulseDescriptor } from './pulse.ts';
+import { heartbeatArgument, heartbeatDescriptor } from './heartbeat.ts';
 import { spawnJob } from './spawn.ts';
 import { type Job, Supervisor } from './supervisor.ts';
 
@@ -69,12 +69,12 @@ test.concurrent('a process that has given its result and does not leave is made 
 });
 
 test.concurrent('a process in a call that never returns ends with its host', async () => {
-  const child = fork(program, [pulseArgument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'] });
+  const child = fork(program, [heartbeatArgument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'] });
   child.send({ type: 'start', spec: { kind: 'inspect', path: 'blocks' } });
-  const pulse = child.stdio[pulseDescriptor] as Readable;
-  await once(pulse, 'data');
+  const heartbeat = child.stdio[heartbeatDescriptor] as Readable;
+  await once(heartbeat, 'data');
   // Of a host that is gone there is no end of the channels any more.
-  pulse.destroy();
+  heartbeat.destroy();
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
 });
 

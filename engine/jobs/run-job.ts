@@ -5,7 +5,7 @@
 import type { JobCommand, JobMessage, JobRequest, JobSpec, Progress } from '../contract.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { JobAsker, JobPort } from './port.ts';
-import { pulseArgument, startPulse } from './pulse.ts';
+import { heartbeatArgument, startHeartbeat } from './heartbeat.ts';
 
 /** Runs a job. Each kind is loaded only in the process that runs it, so a damaged native library breaks nothing else. */
 async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
@@ -128,7 +128,7 @@ function finish(message: JobMessage): void {
 
 const port = new ProcessPort();
 let started = false;
-if (process.argv.includes(pulseArgument)) startPulse();
+if (process.argv.includes(heartbeatArgument)) startHeartbeat();
 process.on('disconnect', leave);
 // A terminal sends Ctrl-C to the whole group; the host decides when a job stops.
 process.on('SIGINT', () => {});

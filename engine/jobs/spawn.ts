@@ -1,5 +1,5 @@
 /**
- * Starts job processes. Each is a Node process of its own, with a channel for messages and one for its pulse, and the end of
+ * Starts job processes. Each is a Node process of its own, with a channel for messages and one for its heartbeat, and the end of
  * its error output is kept.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { JobMessage, JobSpec } from '../contract.ts';
 import { jobEnvironment } from '../runtime/cuda.ts';
-import { pulseArgument, pulseDescriptor } from './pulse.ts';
+import { heartbeatArgument, heartbeatDescriptor } from './heartbeat.ts';
 import type { JobProcess } from './supervisor.ts';
 
 const entryOfJobs = fileURLToPath(new URL('./run-job.ts', import.meta.url));
@@ -22,7 +22,7 @@ const millisecondsToDrain = 1000;
  * inherit those of this process.
  */
 export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, options: readonly string[] = []): JobProcess {
-  const child = fork(entry, [pulseArgument], {
+  const child = fork(entry, [heartbeatArgument], {
     execArgv: [...options],
     serialization: 'json',
     env: { ...process.env, ...jobEnvironment(spec, dataDir) },
@@ -35,9 +35,9 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
     process.stderr.write(text);
     lastWords = (lastWords + text).slice(-keptCharacters);
   });
-  const pulse = (child.stdio as ChildProcess['stdio'] | undefined)?.[pulseDescriptor] as Readable | undefined;
-  // A process that is killed may leave a beat half written.
-  pulse?.on('error', () => {});
+  const heartbeat = (child.stdio as ChildProcess['stdio'] | undefined)?.[heartbeatDescriptor] as Readable | undefined;
+  // A process that is killed may leave a heartbeat half written.
+  heartbeat?.on('error', () => {});
   return {
     pid: child.pid,
     send: (command) => {
@@ -45,8 +45,8 @@ export function spawnJob(spec: JobSpec, dataDir: string, entry = entryOfJobs, op
     },
     onMessage: (listener) => {
       child.on('message', (message) => listener(message as JobMessage));
-      if (pulse === undefined) return;
-      createInterface({ input: pulse }).on('line', (line) => {
+      if (heartbeat === undefined) return;
+      createInterface({ input: heartbeat }).on('line', (line) => {
         if (line.endsWith('}')) listener(JSON.parse(line) as JobMessage);
       });
     },

@@ -127,7 +127,7 @@ test('a stop kills soon while there is nothing to lose, and lets a step and its 
   late.process.say({ type: 'underway' });
   late.process.say({ type: 'written', slowestStep: 30 });
   for (const { job } of [early, late]) job.stop();
-  const beating = setInterval(() => late.process.say({ type: 'beat', idleSeconds: 0 }), 500);
+  const beating = setInterval(() => late.process.say({ type: 'heartbeat', idleSeconds: 0 }), 500);
   vi.advanceTimersByTime(4000);
   expect([early.job.ended, late.job.ended]).toEqual([true, false]);
   vi.advanceTimersByTime(295_000);

@@ -237,7 +237,7 @@ export class Job {
   /** Looks once a second for a sign of life, and ends a process that gives none. */
   #look(): void {
     this.#silentFor += 1;
-    // A process may be busy without its pulse getting through, for example on an overloaded machine.
+    // A process may be busy without its heartbeat getting through, for example on an overloaded machine.
     const cpu = this.pid === undefined ? null : cpuTimeOf(this.pid);
     if (cpu !== null && this.#cpu !== null && cpu !== this.#cpu) this.#silentFor = 0;
     this.#cpu = cpu;
@@ -260,7 +260,7 @@ export class Job {
 
   #receive(message: JobMessage, options: JobOptions): void {
     switch (message.type) {
-      case 'beat':
+      case 'heartbeat':
         this.#silentFor = 0;
         if (message.idleSeconds >= this.#patience.idle) this.#hangs(message.idleSeconds);
         return;

@@ -1,8 +1,8 @@
 /** Runs a job that does not end by itself, in the way that the `path` of an inspection names. */
-import { pulseArgument, startPulse } from '../jobs/pulse.ts';
+import { heartbeatArgument, startHeartbeat } from '../jobs/heartbeat.ts';
 import type { JobCommand } from '../contract.ts';
 
-if (process.argv.includes(pulseArgument)) startPulse();
+if (process.argv.includes(heartbeatArgument)) startHeartbeat();
 const ways: Readonly<Record<string, () => void>> = {
   /** Hangs like a native call that never returns. */
   blocks: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0),

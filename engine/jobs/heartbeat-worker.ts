@@ -1,15 +1,15 @@
-/** Sends signs of life to the host, in a thread of the job; see pulse.ts. */
+/** Sends signs of life to the host, in a thread of the job; see heartbeat.ts. */
 import { readFileSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import type { JobMessage } from '../contract.ts';
 
-export interface PulseSetup {
+export interface HeartbeatSetup {
   readonly descriptor: number;
   /** Says how often the event loop of the job has turned. */
   readonly turns: Int32Array<SharedArrayBuffer>;
 }
 
-const { descriptor, turns } = workerData as PulseSetup;
+const { descriptor, turns } = workerData as HeartbeatSetup;
 const millisecondsBetweenBeats = 500;
 /**
  * Gives the processor time between two beats, in microseconds, below which the process only does what every process does by
@@ -57,7 +57,7 @@ function beat(): void {
   const works = now.turns !== before.turns || now.cpu - before.cpu >= noWork || now.blocks !== before.blocks || isOnItsWay();
   idleBeats = works ? 0 : idleBeats + 1;
   before = now;
-  const message: JobMessage = { type: 'beat', idleSeconds: (idleBeats * millisecondsBetweenBeats) / 1000 };
+  const message: JobMessage = { type: 'heartbeat', idleSeconds: (idleBeats * millisecondsBetweenBeats) / 1000 };
   try {
     writeSync(descriptor, `${JSON.stringify(message)}\n`);
   } catch (error) {
