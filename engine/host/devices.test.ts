@@ -80,7 +80,7 @@ test('what came out is kept: the next start tries nothing', async () => {
   expect(tried.length).toBe(2 * count);
 });
 
-test('a device that fails at the make of a run is refused for it, and for no other', async () => {
+test('a device that fails at the workload of a run is refused for it, and for no other', async () => {
   const own = devices(({ provider, subject }) => (provider === 'webgpu' && subject !== null ? 'crash' : { gflops: 100 }));
   expect(own.forRun(run)).toBeNull();
   await own.tryFor(run);

@@ -1,6 +1,6 @@
 /**
  * Knows the devices of this machine, and tries them. An accelerator counts only after a trial, which is a job of its own
- * because a driver may crash its process. The verdict is kept for this machine, this version, and this make of graph.
+ * because a driver may crash its process. The verdict is kept for this machine, this version, and this workload of graph.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,12 +19,12 @@ import type { ModelProcesses } from './model-processes.ts';
 type Verdict = { readonly measured: DeviceMeasure } | { readonly reason: string };
 
 /** Names the runs whose steps consist of the same operators; `subject` stands for all of them. */
-interface Make {
+interface Workload {
   readonly subject: TrialSubject | null;
   readonly key: string;
 }
-/** Describes what a device must compute to be used at all. The make of a run is tried in addition before the run. */
-const usual: Make = { subject: null, key: trialKey(trialFor(null)) };
+/** Describes what a device must compute to be used at all. The workload of a run is tried in addition before the run. */
+const usual: Workload = { subject: null, key: trialKey(trialFor(null)) };
 const untried = 'It is being tested.';
 const longestFile = 1 << 20;
 
@@ -34,10 +34,10 @@ export class Devices {
   readonly #verdicts: Map<string, Verdict>;
   readonly #processes: Pick<ModelProcesses, 'trialKey'>;
   /**
-   * Holds the makes of runs that are about to begin, by their subject. A make is used once: its model is read in a job, and may
+   * Holds the workloads of runs that are about to begin, by their subject. A workload is used once: its model is read in a job, and may
    * have changed by the next run.
    */
-  readonly #makes = new Map<string, Make>();
+  readonly #workloads = new Map<string, Workload>();
   /** Queues the trials one after the other, because trials at the same time would slow each other down. */
   #trials: Promise<void> = Promise.resolve();
 
@@ -65,19 +65,19 @@ export class Devices {
 
   /** Returns the devices as a run like this may use them, or null while that is not known yet. */
   forRun(subject: TrialSubject): readonly DeviceInfo[] | null {
-    const make = this.#hasCandidates() ? this.#makes.get(JSON.stringify(subject)) : usual;
-    if (make === undefined) return null;
-    const { devices } = this.#info([usual, make]);
+    const workload = this.#hasCandidates() ? this.#workloads.get(JSON.stringify(subject)) : usual;
+    if (workload === undefined) return null;
+    const { devices } = this.#info([usual, workload]);
     if (devices.some(isUntried)) return null;
-    this.#makes.delete(JSON.stringify(subject));
+    this.#workloads.delete(JSON.stringify(subject));
     return devices;
   }
 
   /** Tries what `forRun` needs to know. */
   async tryFor(subject: TrialSubject): Promise<void> {
-    const make = this.#hasCandidates() ? await this.#makeOf(subject) : usual;
-    this.#makes.set(JSON.stringify(subject), make);
-    await this.#tryAll([usual, make]);
+    const workload = this.#hasCandidates() ? await this.#workloadOf(subject) : usual;
+    this.#workloads.set(JSON.stringify(subject), workload);
+    await this.#tryAll([usual, workload]);
     this.#tell();
   }
 
@@ -85,7 +85,7 @@ export class Devices {
     return this.#candidates().some(({ missing }) => missing === null);
   }
 
-  async #makeOf(subject: TrialSubject): Promise<Make> {
+  async #workloadOf(subject: TrialSubject): Promise<Workload> {
     try {
       return { subject, key: await this.#processes.trialKey(subject) };
     } catch (error) {
@@ -101,8 +101,8 @@ export class Devices {
     return info;
   }
 
-  #info(makes: readonly Make[]): MachineInfo {
-    const accelerators = this.#candidates().map((candidate) => this.#judged(candidate, makes));
+  #info(workloads: readonly Workload[]): MachineInfo {
+    const accelerators = this.#candidates().map((candidate) => this.#judged(candidate, workloads));
     const own = this.#verdicts.get(keyOf('cpu', usual));
     const devices = [{ ...processor(), measured: own && 'measured' in own ? own.measured : null }, ...accelerators];
     return { devices, chosen: fastest(devices).provider, threads: cpuThreads(), memoryTotal: machineMemory().total };
@@ -112,13 +112,13 @@ export class Devices {
     return accelerators({ cuda: existsSync(cudaRuntime(this.#context.dataDir)) });
   }
 
-  /** Judges a device by the makes in their order: it is refused for the first that fails, and measured with the last. */
-  #judged({ provider, name, missing }: Candidate, makes: readonly Make[]): DeviceInfo {
+  /** Judges a device by the workloads in their order: it is refused for the first that fails, and measured with the last. */
+  #judged({ provider, name, missing }: Candidate, workloads: readonly Workload[]): DeviceInfo {
     const refused = (reason: string): DeviceInfo => ({ provider, usable: false, name, reason, measured: null });
     if (missing !== null) return refused(missing);
     let measured: DeviceMeasure | null = null;
-    for (const make of makes) {
-      const verdict = this.#verdicts.get(keyOf(provider, make));
+    for (const workload of workloads) {
+      const verdict = this.#verdicts.get(keyOf(provider, workload));
       if (verdict === undefined) return refused(untried);
       if ('reason' in verdict) return refused(verdict.reason);
       measured = verdict.measured;
@@ -127,22 +127,22 @@ export class Devices {
   }
 
   /** Tries the accelerators and, if one of them works, the processor to compare it with. */
-  async #tryAll(makes: readonly Make[]): Promise<void> {
+  async #tryAll(workloads: readonly Workload[]): Promise<void> {
     for (const { provider, missing } of this.#candidates())
-      for (const make of missing === null ? makes : []) {
-        const verdict = await this.#try(provider, make);
+      for (const workload of missing === null ? workloads : []) {
+        const verdict = await this.#try(provider, workload);
         if ('reason' in verdict) break;
         await this.#try('cpu', usual);
       }
   }
 
-  #try(provider: Provider, make: Make): Promise<Verdict> {
+  #try(provider: Provider, workload: Workload): Promise<Verdict> {
     const turn = this.#trials.then(async () => {
-      const key = keyOf(provider, make);
+      const key = keyOf(provider, workload);
       const known = this.#verdicts.get(key);
       if (known !== undefined) return known;
       const verdict = await this.#context.supervisor
-        .run<DeviceMeasure>({ kind: 'trial', provider, subject: make.subject, cacheDir: this.#context.cacheDir })
+        .run<DeviceMeasure>({ kind: 'trial', provider, subject: workload.subject, cacheDir: this.#context.cacheDir })
         .then((measured) => ({ measured }))
         .catch((error: unknown) => {
           const { code, message } = toProblemValue(error);
@@ -170,7 +170,7 @@ export class Devices {
 const isUntried = ({ reason }: DeviceInfo): boolean => reason === untried;
 
 /** Returns the key of a verdict, which holds for this machine, these versions, and steps of these operators. */
-function keyOf(provider: Provider, { key }: Make): string {
+function keyOf(provider: Provider, { key }: Workload): string {
   return [provider, machineKey(), versions.studio, versions.onnxruntime, key].join(' ');
 }
 
