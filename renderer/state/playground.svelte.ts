@@ -5,14 +5,14 @@
 import type { AdapterVersion, ChatMessage, Model } from '../../engine/contract.ts';
 import type { Answer, ChatState } from './chat.svelte.ts';
 
-export const mostLanes = 4;
+export const mostColumns = 4;
 
 /** Represents one column: the base alone (`adapterId` null), or the base with an adapter of some weight. */
-export class Lane {
+export class AnswerColumn {
   adapterId = $state<string | null>(null);
   weight = $state(1);
   answer = $state.raw<Answer | null>(null);
-  /** Says whether it still waits. Lanes are asked one after another, because they share one copy of the base. */
+  /** Says whether it still waits. Columns are asked one after another, because they share one copy of the base. */
   queued = $state(false);
   readonly key: number;
 
@@ -23,7 +23,7 @@ export class Lane {
 }
 
 export class PlaygroundState {
-  lanes = $state.raw<readonly Lane[]>([new Lane(0, null)]);
+  columns = $state.raw<readonly AnswerColumn[]>([new AnswerColumn(0, null)]);
   modelId = $state<string | null>(null);
   system = $state('');
   draft = $state('');
@@ -39,7 +39,7 @@ export class PlaygroundState {
   readonly #chat: ChatState;
   #nextKey = 1;
   #writing: Answer | null = null;
-  /** Counts the questions. A stopped question does not continue with its next lane. */
+  /** Counts the questions. A stopped question does not continue with its next column. */
   #turn = 0;
 
   constructor(chat: ChatState) {
@@ -60,33 +60,33 @@ export class PlaygroundState {
   }
 
   add(adapterId: string | null): void {
-    if (this.lanes.length < mostLanes) this.lanes = [...this.lanes, new Lane(this.#nextKey++, adapterId)];
+    if (this.columns.length < mostColumns) this.columns = [...this.columns, new AnswerColumn(this.#nextKey++, adapterId)];
   }
 
-  remove(lane: Lane): void {
-    if (lane.answer !== null && lane.answer === this.#writing) this.stop();
-    this.lanes = this.lanes.filter((other) => other !== lane);
+  remove(column: AnswerColumn): void {
+    if (column.answer !== null && column.answer === this.#writing) this.stop();
+    this.columns = this.columns.filter((other) => other !== column);
   }
 
   /** Puts an adapter beside the base, unless it has a column already. */
   compareWithBase(adapter: AdapterVersion): void {
     if (adapter.modelId !== this.modelId) {
       this.modelId = adapter.modelId;
-      this.lanes = [new Lane(this.#nextKey++, null)];
+      this.columns = [new AnswerColumn(this.#nextKey++, null)];
     }
-    if (this.lanes.some((lane) => lane.adapterId === adapter.id)) return;
-    this.lanes = [...this.lanes.slice(0, mostLanes - 1), new Lane(this.#nextKey++, adapter.id)];
+    if (this.columns.some((column) => column.adapterId === adapter.id)) return;
+    this.columns = [...this.columns.slice(0, mostColumns - 1), new AnswerColumn(this.#nextKey++, adapter.id)];
   }
 
   /** Switches to another base. The adapters of the old one do not fit it, so their columns are removed. */
   changeModel(id: string): void {
     if (id === this.modelId) return;
     this.modelId = id;
-    this.lanes = [new Lane(this.#nextKey++, null)];
+    this.columns = [new AnswerColumn(this.#nextKey++, null)];
     this.asked = null;
   }
 
-  /** Asks all lanes the same prompt with the same seed, one after another. */
+  /** Asks all columns the same prompt with the same seed, one after another. */
   async ask(model: Model, adapters: readonly AdapterVersion[]): Promise<void> {
     const prompt = this.draft.trim();
     if (prompt === '' || this.busy) return;
@@ -97,17 +97,17 @@ export class PlaygroundState {
     this.asked = { system, prompt };
     this.draft = '';
     this.busy = true;
-    const lanes = this.lanes;
-    for (const lane of lanes) {
-      lane.answer = null;
-      lane.queued = true;
+    const columns = this.columns;
+    for (const column of columns) {
+      column.answer = null;
+      column.queued = true;
     }
-    for (const lane of lanes) {
-      if (turn !== this.#turn || !this.lanes.includes(lane)) continue;
-      const adapter = adapters.find((candidate) => candidate.id === lane.adapterId);
+    for (const column of columns) {
+      if (turn !== this.#turn || !this.columns.includes(column)) continue;
+      const adapter = adapters.find((candidate) => candidate.id === column.adapterId);
       const answer = this.#chat.ask({
         model: { id: model.id },
-        adapters: adapter === undefined ? [] : [{ path: adapter.path, weight: lane.weight }],
+        adapters: adapter === undefined ? [] : [{ path: adapter.path, weight: column.weight }],
         prompt: model.hasChatTemplate ? { messages } : { text: system === '' ? prompt : `${system}\n\n${prompt}` },
         settings: {
           maxTokens: this.maxTokens,
@@ -118,8 +118,8 @@ export class PlaygroundState {
           ignoreStop: false,
         },
       });
-      lane.queued = false;
-      lane.answer = answer;
+      column.queued = false;
+      column.answer = answer;
       this.#writing = answer;
       await answer.finished;
     }
@@ -131,7 +131,7 @@ export class PlaygroundState {
   stop(): void {
     this.#turn++;
     this.busy = false;
-    for (const lane of this.lanes) lane.queued = false;
+    for (const column of this.columns) column.queued = false;
     const answer = this.#writing;
     this.#writing = null;
     if (answer !== null) this.#chat.stop(answer);
