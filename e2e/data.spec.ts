@@ -141,10 +141,10 @@ test('a Parquet file that is copied in is trained on, and one that was moved is 
   renameSync(file, elsewhere);
   await page.reload();
   await page.evaluate(() => void (location.hash = '#/datasets'));
-  await expect(page.getByText('is not where it was')).toBeVisible();
+  await expect(page.getByText('was moved or deleted')).toBeVisible();
   await studio.answerDialogs([elsewhere]);
   await page.getByRole('button', { name: 'Find it…' }).click();
-  await expect(page.getByText('is not where it was')).toBeHidden();
+  await expect(page.getByText('was moved or deleted')).toBeHidden();
   await expect(page.getByRole('listbox', { name: 'Rows', exact: true }).getByRole('option').first()).toBeVisible();
   // Of the rows some have no answer.
   await train(studio, modelId, true);

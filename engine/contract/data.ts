@@ -301,7 +301,7 @@ export interface RowView {
  * Says what can be done about what a check found: leave its rows out, raise the maximum length, move the system prompt into the
  * first turn, find and replace in the rows, say what the columns mean, or read the files again.
  */
-export type Mend =
+export type Fix =
   | { readonly kind: 'exclude' | 'fold-system' | 'map' | 'renew' }
   /** `find` is the first text that was found. */
   | { readonly kind: 'replace'; readonly find?: string }
@@ -315,7 +315,7 @@ export interface DataCheck {
   readonly detail: string;
   /** Says why it matters. It is empty where there is nothing to say. */
   readonly why: string;
-  readonly mend: Mend | null;
+  readonly fix: Fix | null;
   /** Gives the indices of the rows concerned, from 0; at most 10,000. */
   readonly rows: readonly number[];
   /** Counts all rows concerned. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
 import type { DataChange, Split } from '../contract.ts';
-import { chooseRows, foundAgain, sourceRows } from './changes.ts';
+import { chooseRows, withRowsRelocated, sourceRows } from './changes.ts';
 import { rewriteOf, rewritings } from './rewriting.ts';
 import { rowFiles } from './row-files.ts';
 import type { RowCache, RowOrProblem } from './row.ts';
@@ -225,13 +225,13 @@ test('rows that are meant are found again in files that have changed, each once,
     ...{ kind: 'exclude', files: await sourceRows([path], new Set(rows), () => {}) },
   });
   const changes = [await exclude(2, 4), split(0.5), await exclude(0)];
-  expect(await foundAgain(changes, [path], () => {})).toEqual(changes);
+  expect(await withRowsRelocated(changes, [path], () => {})).toEqual(changes);
   // One more row at the beginning, and the last two are gone: row 2 has moved, and row 4 is not there any more.
   writeFileSync(path, [row(1, 99), ...many(4)].map((one) => JSON.stringify(one)).join('\n'));
-  const again = await foundAgain(changes, [path], () => {});
+  const again = await withRowsRelocated(changes, [path], () => {});
   expect(ids([...(await read([path], again)), ...(await read([path], again, 'eval'))]).toSorted()).toEqual([1, 3, 99]);
   writeFileSync(path, JSON.stringify(row(1, 3)));
-  expect(await foundAgain(changes, [path], () => {})).toEqual([split(0.5)]);
+  expect(await withRowsRelocated(changes, [path], () => {})).toEqual([split(0.5)]);
 });
 
 test('rows of a table and of a packed file are split by a column too', async () => {

@@ -24,7 +24,7 @@ export interface ChosenFrom {
 }
 
 /** Sets how many records are read between two progress reports. */
-const recordsBetweenTellings = 1024;
+const recordsBetweenReports = 1024;
 
 /** A choice of fewer rows than one in so many is a small one. */
 const smallShare = 4;
@@ -311,7 +311,7 @@ export async function* allRecords(paths: readonly string[], watch: ReadingWatch)
     const tell = (place: RecordPlace) => watch(positionOf({ rows, before, totalBytes, file: path }, place));
     let row = 0;
     for await (const record of readRecords(path, { onNothing: tell })) {
-      if (row % recordsBetweenTellings === 0) await tell(record);
+      if (row % recordsBetweenReports === 0) await tell(record);
       yield { path, row, record };
       row++;
       rows++;
@@ -341,7 +341,7 @@ export async function sourceRows(
  * Returns the changes adapted to files that may have changed. A row whose number has changed is found again by its content; a
  * row that no longer exists is dropped from the changes.
  */
-export async function foundAgain(
+export async function withRowsRelocated(
   changes: readonly DataChange[],
   paths: readonly string[],
   watch: ReadingWatch,

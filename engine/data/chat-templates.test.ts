@@ -27,7 +27,7 @@ interface Case {
   readonly trained?: readonly (readonly string[])[];
   readonly asks?: readonly string[];
   readonly leftOut?: readonly number[];
-  readonly endless?: readonly number[];
+  readonly withoutStopToken?: readonly number[];
 }
 interface Model {
   readonly bos: string;
@@ -65,7 +65,7 @@ describe.each(models)('%s', (name, { bos, eos, tokens, ends: stops, cases }) => 
     );
     expect(new Set(examples.flatMap(({ asks }) => asks))).toEqual(new Set(wanted.asks));
     expect(leftOut.map(({ message }) => message)).toEqual(wanted.leftOut ?? []);
-    expect(examples.flatMap(({ endless }) => endless)).toEqual(wanted.endless ?? []);
+    expect(examples.flatMap(({ withoutStopToken }) => withoutStopToken)).toEqual(wanted.withoutStopToken ?? []);
 
     const turns = examples.flatMap(turnsOf);
     let before = '';

@@ -323,8 +323,8 @@ const eachTurn = [
 ];
 
 /** Lists the columns that may hold the reasoning of a message. The first is the name that OpenAI and most templates use. */
-export const thoughtColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
-const besideContent = [...thoughtColumns, 'tool_calls', 'function_call', 'tool_call_id', 'name'];
+export const reasoningColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
+const besideContent = [...reasoningColumns, 'tool_calls', 'function_call', 'tool_call_id', 'name'];
 
 export const messageColumns = table(['role', 'content', ...besideContent, ...trainedColumns], eachTurn);
 export const shareGptColumns = table(

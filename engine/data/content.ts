@@ -16,7 +16,7 @@ import {
   rowColumns,
   shareGptColumns,
   templateColumns,
-  thoughtColumns,
+  reasoningColumns,
   trainedColumns,
 } from './columns.ts';
 import { guessOfRow } from './guess-mapping.ts';
@@ -299,7 +299,7 @@ function besideContent(
   calls: readonly ToolCall[],
   where: string,
 ): Omit<ChatMessage, 'role' | 'content'> {
-  const thoughts = thoughtColumns.filter((name) => !isMissing(fields[name]) && fields[name] !== '');
+  const thoughts = reasoningColumns.filter((name) => !isMissing(fields[name]) && fields[name] !== '');
   const [thought, other] = thoughts;
   if (role !== 'assistant' && (thought !== undefined || calls.length > 0))
     throw invalid(

@@ -11,7 +11,7 @@ export type Day = string;
 
 /** Returns the local calendar day of a time in UTC milliseconds. */
 export function dayOf(time: number): Day {
-  return new Date(wallClockOf(time)).toISOString().slice(0, 10);
+  return new Date(localTimeAt(time)).toISOString().slice(0, 10);
 }
 
 export function today(): Day {
@@ -22,11 +22,11 @@ export function today(): Day {
  * Returns what a local clock shows, as the UTC milliseconds of the same reading: midnight of `day`, or now where no day is
  * given.
  */
-export function wallClock(day: Day | undefined): number {
-  return day === undefined ? wallClockOf(Date.now()) : Date.parse(`${requireDay(day)}T00:00:00.000Z`);
+export function localTime(day: Day | undefined): number {
+  return day === undefined ? localTimeAt(Date.now()) : Date.parse(`${requireDay(day)}T00:00:00.000Z`);
 }
 
-function wallClockOf(time: number): number {
+function localTimeAt(time: number): number {
   return time - 60_000 * new Date(time).getTimezoneOffset();
 }
 

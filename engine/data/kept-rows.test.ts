@@ -24,7 +24,7 @@ const rows: readonly (KeptRow & { readonly file: number })[] = [
     ...{ file: 0, line: 8, at: 2 ** 33 + 9 },
     made: [
       { turn: 1, leftOut: [{ message: 1, role: 'system' }], inputIds: ids(5, 6), labels: ids(-100, 6) },
-      { turn: 2, spelled: ['<|end|>'], inputIds: ids(5, 6, 7, 8), labels: ids(-100, 6, -100, 8) },
+      { turn: 2, specialTokensInText: ['<|end|>'], inputIds: ids(5, 6, 7, 8), labels: ids(-100, 6, -100, 8) },
     ],
   },
   // Labels that are other tokens than the row's own, and a row without any.

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
 import { EndTokens } from './end-tokens.ts';
-import { encodeExample, renderConversation } from './mask.ts';
+import { encodeExample } from './encode-example.ts';
+import { renderConversation } from './mask.ts';
 import { thinkingVariables } from './template-inputs.ts';
 import { openTemplate } from './template.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
@@ -43,7 +44,7 @@ const sums = said(['user', '2+2?'], ['assistant', thought], ['user', '3+3?'], ['
 interface Learned {
   /** Per example: what comes right before the first trained token, and the trained stretches. */
   readonly examples: readonly { readonly turn: number; readonly prompt: string; readonly trained: readonly string[] }[];
-  readonly endless: readonly number[];
+  readonly withoutStopToken: readonly number[];
   readonly leftOut: readonly number[];
 }
 
@@ -76,7 +77,7 @@ async function learn(
   }
   return {
     examples: learned,
-    endless: examples.flatMap(({ endless }) => endless),
+    withoutStopToken: examples.flatMap(({ withoutStopToken }) => withoutStopToken),
     leftOut: leftOut.map(({ message }) => message),
   };
 }
@@ -168,13 +169,16 @@ describe('a template that leaves earlier turns as they were', () => {
     ]);
     const template = `{% for m in messages %}{{ ('<|observation|>' if m.role == 'tool' else '<|' + m.role + '|>') + '\\n' + m.content }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
     const learned = await learn(template, glm, colours);
-    expect([learned.endless, trainedOf(learned)]).toEqual([[], [['\nBlue it is<|user|>', '\nRed it is<|user|>']]]);
+    expect([learned.withoutStopToken, trainedOf(learned)]).toEqual([[], [['\nBlue it is<|user|>', '\nRed it is<|user|>']]]);
     const called = said(['user', 'x'], ['assistant', 'look'], ['tool', '1'], ['assistant', 'one']);
     expect(trainedOf(await learn(template, glm, called))).toEqual([['\nlook<|observation|>', '\none<|user|>']]);
     // Without a token that ends answers the turns are named.
     const plain = tokenizerOf(['<s>', '<|user|>', '<|assistant|>', '<|endoftext|>'], '<|endoftext|>');
-    const endless = await learn(template, plain, colours);
-    expect([endless.endless, trainedOf(endless)]).toEqual([[2, 4], [['\nBlue it is', '\nRed it is']]]);
+    const withoutStopToken = await learn(template, plain, colours);
+    expect([withoutStopToken.withoutStopToken, trainedOf(withoutStopToken)]).toEqual([
+      [2, 4],
+      [['\nBlue it is', '\nRed it is']],
+    ]);
   });
 
   it('trains only the turns it is to, and those before a first question too', async () => {
@@ -334,7 +338,7 @@ describe('a template that asks for an answer unasked', () => {
     await expect(learn(plain, tokenizer, colours)).rejects.toThrow(/goes on behind the end of message \d with/);
     // Tags that the tokenizer does not know are no header.
     const tags = `{% for m in messages %}{{ '<' + m.role + '>' + m.content + '</' + m.role + '>' }}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}`;
-    expect((await learn(tags, tokenizer, colours)).endless).toEqual([2, 4]);
+    expect((await learn(tags, tokenizer, colours)).withoutStopToken).toEqual([2, 4]);
   });
 });
 
@@ -390,8 +394,8 @@ describe('rules of a data set', () => {
 
   it('unroll a conversation whose template rewrites turns, take its last alone, or refuse it by the turn', () => {
     const turns = (unroll: 'all' | 'last') => {
-      const { examples, passedOver } = render(qwen3(''), thoughts, { unroll, foldSystem: false });
-      return [examples.map(({ turn }) => turn), passedOver];
+      const { examples, skippedTurns } = render(qwen3(''), thoughts, { unroll, foldSystem: false });
+      return [examples.map(({ turn }) => turn), skippedTurns];
     };
     expect(turns('all')).toEqual([[1, 2, 3], 0]);
     expect(turns('last')).toEqual([[3], 2]);
@@ -400,7 +404,7 @@ describe('rules of a data set', () => {
     );
     const kept = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
     for (const unroll of ['last', 'off'] as const)
-      expect(render(kept, thoughts, { unroll, foldSystem: false })).toMatchObject({ examples: [{ turn: 3 }], passedOver: 0 });
+      expect(render(kept, thoughts, { unroll, foldSystem: false })).toMatchObject({ examples: [{ turn: 3 }], skippedTurns: 0 });
   });
 
   it('put a system turn into the turn behind it where the template takes none there, and only there', () => {

@@ -3,7 +3,8 @@ import { describe, expect, it, vi } from 'vitest';
 import type { ChatMessage } from '../contract.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { EndTokens } from './end-tokens.ts';
-import { encodeExample, renderConversation } from './mask.ts';
+import { encodeExample } from './encode-example.ts';
+import { renderConversation } from './mask.ts';
 import { openTemplate } from './template.ts';
 import { openTokenizer, TextStream, type Tokenizer } from './tokenizer.ts';
 
@@ -133,7 +134,7 @@ describe('the mask', () => {
     const rows = lines(`${split}.rows.jsonl`) as { input_ids: number[]; labels: number[] }[];
     for (const [i, row] of (lines(`${split}.messages.jsonl`) as { messages: ChatMessage[] }[]).entries()) {
       const { examples, leftOut } = renderConversation(template, rowOf(row.messages), new EndTokens(tokenizer));
-      expect(examples.map(({ text, endless }) => [text, endless])).toEqual([[rendered[i]!.text, []]]);
+      expect(examples.map(({ text, withoutStopToken }) => [text, withoutStopToken])).toEqual([[rendered[i]!.text, []]]);
       expect(leftOut).toEqual([]);
       const { inputIds, labels } = await encodeExample(examples[0]!, tokenizer);
       expect([...inputIds]).toEqual(rows[i]!.input_ids);

@@ -159,7 +159,7 @@ test('a text that should end and that no token ends is said', async () => {
     ...[completion('yes', endless), completion('yes<|im_end|>', endless), completion('yes', byteLevel)],
     ...[document('yes', true), document('yes<|im_end|>', true), document('yes', false)],
   ]);
-  expect(found.map((row) => row.endless)).toEqual([[0], [], [], [0], [], []]);
+  expect(found.map((row) => row.withoutStopToken)).toEqual([[0], [], [], [0], [], []]);
   const rows = found.map((row, index) => ({
     ...row,
     index,
@@ -169,9 +169,9 @@ test('a text that should end and that no token ends is said', async () => {
     copy: 0,
     turn: null,
     leftOut: [],
-    spelled: [],
+    specialTokensInText: [],
     asks: [],
-    passedOver: 0,
+    skippedTurns: 0,
     dropped: 0,
     isDocument: false,
     said: null,

@@ -6,8 +6,8 @@ import type { Encoded } from './encoded.ts';
 import { ignored } from '../labels.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Holds a text as ids and labels. `endless` is `[0]` where the text should end and no token ends it. */
-type EncodedText = Encoded & { readonly endless: readonly number[] };
+/** Holds a text as ids and labels. `withoutStopToken` is `[0]` where the text should end and no token ends it. */
+type EncodedText = Encoded & { readonly withoutStopToken: readonly number[] };
 
 /**
  * Encodes a prompt and its completion. The completion is trained, with the token that ends it.
@@ -32,7 +32,7 @@ export async function encodeCompletion(
     labels: Int32Array.from([...[...bos, ...before].map(() => ignored), ...after]),
     messages: null,
     text: prompt + completion,
-    endless: ended || tokenizer.eos !== null ? [] : [0],
+    withoutStopToken: ended || tokenizer.eos !== null ? [] : [0],
   };
 }
 
@@ -47,8 +47,8 @@ export async function encodeDocument(
   const lacksEnd = addEosToken && !isEnded(text, ids, tokenizer);
   const end = lacksEnd && tokenizer.eos !== null ? [tokenizer.eos] : [];
   const inputIds = Int32Array.from([...beginningOf(own, tokenizer), ...ids, ...end]);
-  const endless = lacksEnd && end.length === 0 ? [0] : [];
-  return { inputIds, labels: inputIds.slice(), messages: null, text, endless };
+  const withoutStopToken = lacksEnd && end.length === 0 ? [0] : [];
+  return { inputIds, labels: inputIds.slice(), messages: null, text, withoutStopToken };
 }
 
 /** Hardly any tokenizer joins these characters with every character that may follow. */

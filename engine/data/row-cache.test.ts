@@ -116,7 +116,7 @@ test('the templates of these tests make several examples of a row, marks and a d
   expect(examples.map((row) => ('turn' in row ? row.turn : null))).toEqual([1, 2]);
   const { rows } = await read([path], { using: withTemplate(rewriting) });
   expect(rows.some((row) => 'leftOut' in row && row.leftOut.length > 0)).toBe(true);
-  expect(rows.some((row) => 'spelled' in row && row.spelled.length > 0)).toBe(true);
+  expect(rows.some((row) => 'specialTokensInText' in row && row.specialTokensInText.length > 0)).toBe(true);
 });
 
 test('what decides the tokens decides what is taken, and nothing else does', async () => {

@@ -14,13 +14,14 @@ import type { Encoded } from './encoded.ts';
 import { EndTokens } from './end-tokens.ts';
 import { type FormatReason, formatReason } from './format-reason.ts';
 import { mappingText } from './mapping.ts';
-import { encodeExample, renderConversation } from './mask.ts';
+import { encodeExample } from './encode-example.ts';
+import { renderConversation } from './mask.ts';
 import { withoutMedia } from './media.ts';
 import { encodeCompletion, encodeDocument } from './plain-text.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
 import { RowCounts } from './row-counts.ts';
 import { type RowOrProblem, type TokenRow, unmarked } from './row.ts';
-import { SpelledTokens } from './spelled-tokens.ts';
+import { SpecialTokensInText } from './special-tokens-in-text.ts';
 import { thinkingVariables } from './template-inputs.ts';
 import { type ChatTemplate, openTemplate, type TemplateVariables } from './template.ts';
 import { tokensOf } from './token-rows.ts';
@@ -51,7 +52,7 @@ export class RowEncoder {
   /** Counts what the encoded rows are. */
   readonly counts = new RowCounts();
   #ends: EndTokens | undefined;
-  #special: SpelledTokens | undefined;
+  #special: SpecialTokensInText | undefined;
   /** Holds the template, or the problem that is reported for every row. It is opened once. */
   #template: OpenedTemplate | Problem | undefined;
 
@@ -139,18 +140,27 @@ export class RowEncoder {
 
   async #conversation(conversation: Conversation, tokenizer: Tokenizer): Promise<(Encoded & Partial<TokenRow>)[]> {
     this.#ends ??= new EndTokens(tokenizer);
-    this.#special ??= new SpelledTokens(tokenizer);
+    this.#special ??= new SpecialTokensInText(tokenizer);
     const { template, variables } = this.#openTemplate(tokenizer);
     const asked = { ...conversation, variables: { ...conversation.variables, ...variables } };
-    const { examples, leftOut, passedOver } = renderConversation(template, asked, this.#ends, this.#settings);
-    const spelled = this.#special.in(examples.flatMap(({ messages }) => messages).map(({ content }) => content));
+    const { examples, leftOut, skippedTurns } = renderConversation(template, asked, this.#ends, this.#settings);
+    const specialTokensInText = this.#special.in(examples.flatMap(({ messages }) => messages).map(({ content }) => content));
     return Promise.all(
       examples.map(async (example) => {
-        const { messages, text, turn, endless, asks } = example;
-        const isApart = examples.length > 1 || passedOver > 0;
+        const { messages, text, turn, withoutStopToken, asks } = example;
+        const isApart = examples.length > 1 || skippedTurns > 0;
         return {
           ...(await encodeExample(example, tokenizer)),
-          ...{ messages, text, endless, asks, leftOut, passedOver, spelled, turn: isApart ? turn : null },
+          ...{
+            messages,
+            text,
+            withoutStopToken,
+            asks,
+            leftOut,
+            skippedTurns,
+            specialTokensInText,
+            turn: isApart ? turn : null,
+          },
         };
       }),
     );

@@ -3,8 +3,18 @@ import { RowStore } from './row-store.ts';
 import type { TokenRow } from './row.ts';
 
 const row = (inputIds: Int32Array, labels: Int32Array, index = 0): TokenRow => ({
-  ...{ index, mixPart: 0, copy: 0, file: 'rows.jsonl', line: index + 1, turn: null, endless: [], messages: null, text: '' },
-  ...{ leftOut: [], spelled: [], asks: [], passedOver: 0, dropped: 0, isDocument: false, said: null },
+  ...{
+    index,
+    mixPart: 0,
+    copy: 0,
+    file: 'rows.jsonl',
+    line: index + 1,
+    turn: null,
+    withoutStopToken: [],
+    messages: null,
+    text: '',
+  },
+  ...{ leftOut: [], specialTokensInText: [], asks: [], skippedTurns: 0, dropped: 0, isDocument: false, said: null },
   ...{ inputIds, labels },
 });
 const ids = (...values: number[]) => Int32Array.from(values);

@@ -56,15 +56,15 @@ export interface Marks {
    * Numbers the trained messages, from 1, that do not end with a token that ends an answer. 0 stands for a completion or a text
    * without one.
    */
-  readonly endless: readonly number[];
+  readonly withoutStopToken: readonly number[];
   /** Holds the generation prompt of each trained turn of a conversation: the prompt without the conversation before it. */
   readonly asks: readonly string[];
   /** Lists the messages of the row whose content the chat template leaves out. */
   readonly leftOut: readonly LeftOut[];
   /** Lists the special tokens whose text occurs in messages of the row. */
-  readonly spelled: readonly string[];
+  readonly specialTokensInText: readonly string[];
   /** Counts the turns of the row that would be examples of their own and are left out because only the last one is wanted. */
-  readonly passedOver: number;
+  readonly skippedTurns: number;
   /** Counts the images, audio and video that were removed from the row. */
   readonly dropped: number;
   /** Is true for plain text, any part of which can be learned by itself. */
@@ -73,7 +73,7 @@ export interface Marks {
   readonly said: TextMarks | null;
 }
 export const unmarked: Marks = {
-  ...{ turn: null, endless: [], asks: [], leftOut: [], spelled: [], passedOver: 0, dropped: 0 },
+  ...{ turn: null, withoutStopToken: [], asks: [], leftOut: [], specialTokensInText: [], skippedTurns: 0, dropped: 0 },
   ...{ isDocument: false, said: null },
 };
 export type RowOrProblem = TokenRow | (PlaceInData & { readonly problem: ProblemValue });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { dayOf, wallClock } from './day.ts';
+import { dayOf, localTime } from './day.ts';
 import { strftime } from './strftime.ts';
 import { openTemplate } from './template.ts';
 
@@ -53,6 +53,6 @@ describe('the day of a template', () => {
   });
 
   it('is refused where it is none', () => {
-    for (const day of ['2026-06-31', '15.07.2026', '2026-7-1', '']) expect(() => wallClock(day)).toThrow('is no day');
+    for (const day of ['2026-06-31', '15.07.2026', '2026-7-1', '']) expect(() => localTime(day)).toThrow('is no day');
   });
 });

@@ -96,8 +96,8 @@ const pattern = /%([-_0^#+]*)(\d*)([EO]?)(.)/gsu;
  * Formats a moment, given as the UTC milliseconds of what a local clock shows. The clock has no time zone, so `%z` and `%Z` are
  * empty and `%s` counts as in UTC.
  */
-export function strftime(text: string, wallClock: number): string {
-  return written(text, momentOf(wallClock));
+export function strftime(text: string, localTime: number): string {
+  return written(text, momentOf(localTime));
 }
 
 function written(text: string, moment: Moment): string {
@@ -129,8 +129,8 @@ function fieldText(field: Field, flags: string, width: number, moment: Moment): 
   return text.padStart(width, pad === '0' || pad === '+' ? '0' : ' ');
 }
 
-function momentOf(wallClock: number): Moment {
-  const date = new Date(wallClock);
+function momentOf(localTime: number): Moment {
+  const date = new Date(localTime);
   const year = date.getUTCFullYear();
   const today = Date.UTC(year, date.getUTCMonth(), date.getUTCDate());
   const weekday = date.getUTCDay();

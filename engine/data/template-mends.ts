@@ -37,20 +37,20 @@ const functions = Object.fromEntries(
   ]),
 );
 
-/** Returns the functions that a mended template calls. `wallClock` is what a local clock shows, as UTC milliseconds. */
-export function mendedFunctions(wallClock: number): Readonly<Record<string, unknown>> {
-  return { ...functions, ...tableFunctions, [textFunction]: textOf, [`${prefix}${dateFunction}`]: dateWriter(wallClock) };
+/** Returns the functions that a mended template calls. `localTime` is what a local clock shows, as UTC milliseconds. */
+export function mendedFunctions(localTime: number): Readonly<Record<string, unknown>> {
+  return { ...functions, ...tableFunctions, [textFunction]: textOf, [`${prefix}${dateFunction}`]: dateWriter(localTime) };
 }
 
 /**
  * Returns `strftime_now(format)` of transformers. The library's own knows few codes and writes names in the computer's
  * language.
  */
-function dateWriter(wallClock: number): (format: unknown) => string {
+function dateWriter(localTime: number): (format: unknown) => string {
   return (given) => {
     const format: unknown = given instanceof Map ? (given.get('format') as { value?: unknown } | undefined)?.value : given;
     if (typeof format !== 'string') throw new Error('strftime_now() needs a format');
-    return strftime(format, wallClock);
+    return strftime(format, localTime);
   };
 }
 

@@ -15,7 +15,7 @@ export interface TemplateTask {
   readonly variables: string;
   readonly maxCharacters: number;
   /** Gives what a local clock shows, as UTC milliseconds. */
-  readonly wallClock: number;
+  readonly localTime: number;
 }
 /**
  * Holds the rendered text, the problem that the template or the library reports, or that the result or something on the way to
@@ -27,7 +27,7 @@ const { port, answered } = workerData as TemplateSetup;
 mendValues(new Environment());
 let opened: { readonly source: string; readonly template: Template } | null = null;
 
-function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): TemplateAnswer {
+function answer({ source, variables, maxCharacters, localTime }: TemplateTask): TemplateAnswer {
   try {
     if (opened?.source !== source) {
       const template = new Template(source);
@@ -35,7 +35,7 @@ function answer({ source, variables, maxCharacters, wallClock }: TemplateTask): 
       opened = { source, template };
     }
     const given = parseKeepingNumbers(variables) as Readonly<Record<string, unknown>>;
-    const text = opened.template.render({ ...given, ...mendedFunctions(wallClock) });
+    const text = opened.template.render({ ...given, ...mendedFunctions(localTime) });
     return text.length <= maxCharacters ? { text } : { tooLarge: `it made ${text.length} characters of one conversation` };
   } catch (error) {
     // JavaScript itself throws this where a text, a list or the call stack exceeds its limits.

@@ -1,7 +1,7 @@
 /** Renders chat templates: a model's own Jinja source, without access to anything of ours, in limited time and memory. */
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import { Problem } from '../problem.ts';
-import { type Day, wallClock } from './day.ts';
+import { type Day, localTime } from './day.ts';
 import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-worker.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { WorkTime } from './work-time.ts';
@@ -106,7 +106,7 @@ export function openTemplate(
     }
     const given = { messages, bos_token, eos_token, add_generation_prompt: options.addGenerationPrompt };
     const variables = JSON.stringify({ tools: null, ...options.variables, ...given });
-    const { answer, milliseconds } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
+    const { answer, milliseconds } = runWithin({ source, variables, maxCharacters, localTime: localTime(day) });
     if (answer !== null && 'text' in answer) {
       failing = 0;
       return answer.text;
@@ -123,7 +123,7 @@ export function openTemplate(
     if (rest.length === messages.length || rest.length === 0) return false;
     const given = { messages: rest, bos_token, eos_token, add_generation_prompt: false };
     const variables = JSON.stringify({ tools: null, ...options.variables, ...given });
-    const { answer } = runWithin({ source, variables, maxCharacters, wallClock: wallClock(day) });
+    const { answer } = runWithin({ source, variables, maxCharacters, localTime: localTime(day) });
     return answer !== null && 'text' in answer;
   };
   const plain = withMarks(source, ['', '']);

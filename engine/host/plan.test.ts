@@ -20,7 +20,7 @@ test('a plan says which files of its data set have changed since its version was
     const check = {
       severity: 'warning',
       title: changed.length > 0 ? 'Changed' : 'Repeated',
-      ...{ name: 'duplicates', detail: 'Look.', why: '', mend: null, count: 0 },
+      ...{ name: 'duplicates', detail: 'Look.', why: '', fix: null, count: 0 },
       rows: [],
     } as const;
     const processes = {

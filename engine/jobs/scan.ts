@@ -14,7 +14,7 @@ import type {
   Split,
   VersionFile,
 } from '../contract.ts';
-import { foundAgain, type RowsOfFile, sourceRows, withChange } from '../data/changes.ts';
+import { withRowsRelocated, type RowsOfFile, sourceRows, withChange } from '../data/changes.ts';
 import { detectFormat } from '../data/content.ts';
 import { chosenParts } from '../data/mix.ts';
 import { readRecords } from '../data/readers/index.ts';
@@ -31,7 +31,7 @@ export async function runScan({ data: of, change }: Extract<JobSpec, { kind: 'sc
   const { changes: before = [], ...files } = of;
   const changes =
     change === undefined
-      ? await foundAgain(
+      ? await withRowsRelocated(
           before,
           (['train', 'eval'] as const).flatMap((split) => rowFiles({ data: files, split }).paths),
           followJob('Looking for the rows', port),

@@ -7,7 +7,7 @@ const compared = 'Compared by token ids and labels.';
 const nearly = `Seven eighths or more of their runs of three words are the same, as estimated from a sample; rows of fewer than ${leastWords} words are not compared.`;
 
 export const duplicates: SetCheck = {
-  ...{ looksAt: 'set', name: 'duplicates', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'duplicates', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'They count twice in training.',
   ask: ({ facts: { duplicates: found } }) =>
     found.count === 0
@@ -16,7 +16,7 @@ export const duplicates: SetCheck = {
 };
 
 export const nearDuplicates: SetCheck = {
-  ...{ looksAt: 'set', name: 'near-duplicates', severity: 'note', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'near-duplicates', severity: 'note', fix: { kind: 'exclude' } },
   why: 'Many rows that say nearly the same are learned by heart before the others are learned at all.',
   ask: ({ facts }) => {
     const found = facts.nearRows(null);
@@ -25,7 +25,7 @@ export const nearDuplicates: SetCheck = {
 };
 
 export const leakage: SetCheck = {
-  ...{ looksAt: 'set', name: 'leakage', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'leakage', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'The evaluation loss then says less about new rows.',
   ask: ({ facts, others }) => {
     if (others === null) return null;
@@ -37,7 +37,7 @@ export const leakage: SetCheck = {
 };
 
 export const nearLeakage: SetCheck = {
-  ...{ looksAt: 'set', name: 'near-leakage', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'near-leakage', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'The model is then measured on what it has nearly seen, and looks better than it is.',
   ask: ({ facts, others }) => {
     const found = others === null ? null : facts.nearRows(others);

@@ -13,7 +13,7 @@ const largeShare = 0.8;
 
 /** Finds rows that are trained from their first token on, including the question. In plain text this is intended. */
 export const everythingTrained: RowCheck = {
-  ...{ looksAt: 'rows', name: 'everything-trained', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'rows', name: 'everything-trained', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'The model then learns to ask as much as to answer.',
   begin: () => {
     const found = new FoundRows();
@@ -37,7 +37,7 @@ export const everythingTrained: RowCheck = {
 
 /** Finds an answer that is given again and again, by the hash of its tokens. It takes twelve bytes an answer. */
 export const answersAlike: RowCheck = {
-  ...{ looksAt: 'rows', name: 'answers-alike', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'rows', name: 'answers-alike', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'A model that gives this answer always is right nearly as often, so it may learn nothing else.',
   begin: () => {
     const answers = new Column(Uint32Array);

@@ -30,7 +30,7 @@ const mojibake = (() => {
 })();
 
 export const mojibakeText: TextCheck = {
-  ...{ looksAt: 'text', name: 'mojibake', severity: 'warning', mend: { kind: 'replace' } },
+  ...{ looksAt: 'text', name: 'mojibake', severity: 'warning', fix: { kind: 'replace' } },
   why: 'The file was read in another encoding once and saved so; the model learns to write it.',
   find: ({ texts }) => [
     ...new Set(
@@ -44,7 +44,7 @@ export const mojibakeText: TextCheck = {
 };
 
 export const replacementCharacters: TextCheck = {
-  ...{ looksAt: 'text', name: 'invalid-unicode', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'text', name: 'invalid-unicode', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'U+FFFD stands for characters that were lost; the model learns to write it.',
   find: ({ texts }) => (unusual(texts).some((text) => text.includes('\ufffd')) ? ['U+FFFD'] : []),
   title: (counted) => `${counted} with characters that were lost`,
@@ -55,7 +55,7 @@ export const replacementCharacters: TextCheck = {
 const controls = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]/g;
 
 export const controlCharacters: TextCheck = {
-  ...{ looksAt: 'text', name: 'control-characters', severity: 'warning', mend: { kind: 'replace' } },
+  ...{ looksAt: 'text', name: 'control-characters', severity: 'warning', fix: { kind: 'replace' } },
   why: 'Control characters, marks of direction and characters without width change what is read, and the model learns to write them.',
   find: ({ texts }) => [
     ...new Set(

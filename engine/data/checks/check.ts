@@ -3,7 +3,7 @@
  * the row is read, with the findings kept beside its tokens; rows as tokens, one after another; and everything that is known of
  * a data set, at a maximum length.
  */
-import type { ChatMessage, DataCheck, Mend } from '../../contract.ts';
+import type { ChatMessage, DataCheck, Fix } from '../../contract.ts';
 import type { PositionsSpec } from '../../models/positions.ts';
 import type { ProblemCode } from '../../problem.ts';
 import type { FoundFormat, RepeatedValue, TokenRow, UnusedColumn } from '../row.ts';
@@ -22,7 +22,7 @@ interface Kind {
   /** Says in a sentence or two why it matters. */
   readonly why: string;
   /** Says what can be done about it with one click. It is null where a person has to decide otherwise. */
-  readonly mend: Mend | null;
+  readonly fix: Fix | null;
 }
 
 /** Holds the text of a row. */
@@ -66,7 +66,7 @@ export interface SetCheck extends Kind {
 export type Check = TextCheck | RowCheck | SetCheck;
 
 /** Holds a finding of a check, with the fields in which it differs from the check's definition. */
-export interface Finding extends Partial<Pick<DataCheck, 'name' | 'severity' | 'why' | 'mend'>> {
+export interface Finding extends Partial<Pick<DataCheck, 'name' | 'severity' | 'why' | 'fix'>> {
   readonly title: string;
   readonly detail: string;
   readonly found?: FoundRows;
@@ -146,10 +146,10 @@ export interface SetSurroundings {
 
 /** Returns a finding in the form in which it is shown to a person. */
 export function told(kind: Kind, { found, ...finding }: Finding): DataCheck {
-  const { name, severity, why, mend } = kind;
+  const { name, severity, why, fix } = kind;
   const isPassed = finding.severity === 'passed';
   return {
-    ...{ name, severity, why, mend: isPassed ? null : mend },
+    ...{ name, severity, why, fix: isPassed ? null : fix },
     ...finding,
     ...(found?.listed ?? { rows: [], count: 0 }),
   };

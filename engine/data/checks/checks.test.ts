@@ -251,7 +251,7 @@ for (const [name, trips, rows, fine, given = {}] of cases)
     const check = found.find((one) => isFound(one, name))!;
     expect(check).toMatchObject({ rows, count: rows.length });
     // Where rows are to be looked at, something can be done about them.
-    if (rows.length > 0 && check.severity !== 'passed') expect(check.mend).not.toBeNull();
+    if (rows.length > 0 && check.severity !== 'passed') expect(check.fix).not.toBeNull();
     const isTripped = (await checked(fine, given.fineGiven ?? given)).some((check) => isFound(check, name));
     expect(isTripped).toBe(false);
     // What was kept says the same as what was read, but for the name of the file.
@@ -277,18 +277,18 @@ test('at most ten thousand rows are listed, with the number of all', async () =>
 test('what can be done is told: a longer maximum by its number, and a system turn that a template refuses is folded', async () => {
   const rows = [chat('a'), chat('a', long('word', 60))];
   const cut = (await checked(rows, { maxLength: 30 })).find(({ name }) => name === 'truncated')!;
-  expect(cut.mend).toEqual({ kind: 'raise-length', to: (await factsOf(rows, tokenizer, null)).facts.longest });
+  expect(cut.fix).toEqual({ kind: 'raise-length', to: (await factsOf(rows, tokenizer, null)).facts.longest });
   expect(cut.detail).toMatch(/50 % of the rows.*tokens at their ends are lost.*trained ones among them in 1 of the rows/);
   // No longer than the model was made for.
   const longer = (await checked([chat('a', long('word', 5000)), chat('a')], { maxLength: 30 })).find(
     ({ name }) => name === 'truncated',
   )!;
-  expect(longer.mend).toEqual({ kind: 'raise-length', to: spec.contextLength });
+  expect(longer.fix).toEqual({ kind: 'raise-length', to: spec.contextLength });
   const unknown = await checked([{ nothing: 1 }, chat('a')]);
-  expect(unknown[0]).toMatchObject({ severity: 'blocking', mend: { kind: 'map' } });
+  expect(unknown[0]).toMatchObject({ severity: 'blocking', fix: { kind: 'map' } });
   const using = changedTokenizer({ chatTemplate: refusing });
   const refused = await checked([turns(system('s'), user('a'), assistant('b'))], { using });
-  expect(refused[0]).toMatchObject({ name: 'template-refuses', severity: 'blocking', mend: { kind: 'fold-system' } });
+  expect(refused[0]).toMatchObject({ name: 'template-refuses', severity: 'blocking', fix: { kind: 'fold-system' } });
 });
 
 const foundIn = (name: string, text: string) => markText({ kind: 'text', text }).found?.[name] ?? [];

@@ -58,7 +58,7 @@ export class ColumnValues {
 }
 
 export const changedFiles: SetCheck = {
-  ...{ looksAt: 'set', name: 'changed-files', severity: 'blocking', mend: { kind: 'renew' } },
+  ...{ looksAt: 'set', name: 'changed-files', severity: 'blocking', fix: { kind: 'renew' } },
   why: 'A run says which rows it was trained on; it would be trained on others.',
   ask: ({ changed }) =>
     changed.length === 0
@@ -70,7 +70,7 @@ export const changedFiles: SetCheck = {
 };
 
 export const newFiles: SetCheck = {
-  ...{ looksAt: 'set', name: 'new-files', severity: 'note', mend: { kind: 'renew' } },
+  ...{ looksAt: 'set', name: 'new-files', severity: 'note', fix: { kind: 'renew' } },
   why: 'A version keeps to the files that were there when it was made, so these are not trained on.',
   ask: ({ newFiles: found }) =>
     found.length === 0
@@ -82,7 +82,7 @@ export const newFiles: SetCheck = {
 };
 
 export const repeatedValues: SetCheck = {
-  ...{ looksAt: 'set', name: 'one-value', severity: 'note', mend: null },
+  ...{ looksAt: 'set', name: 'one-value', severity: 'note', fix: null },
   why: 'A column that says the same in every row may be another one than was meant, and it takes tokens of every row.',
   ask: ({ repeated }) =>
     repeated.map(({ column, value, rows, of, part }) => ({
@@ -92,7 +92,7 @@ export const repeatedValues: SetCheck = {
 };
 
 export const unusedColumns: SetCheck = {
-  ...{ looksAt: 'set', name: 'unused-columns', severity: 'note', mend: { kind: 'map' } },
+  ...{ looksAt: 'set', name: 'unused-columns', severity: 'note', fix: { kind: 'map' } },
   why: 'What is in them is never seen by the model, so an answer that needs it is learned as a guess.',
   ask: ({ unused }) => (unused.length === 0 ? null : { severity: 'passed', ...unusedFinding(unused) }),
 };
@@ -114,7 +114,7 @@ function columnList(unused: readonly UnusedColumn[]): string {
 
 /** Says by which formats rows were recognized, and how files were read. */
 export const readAs: SetCheck = {
-  ...{ looksAt: 'set', name: 'read-as', severity: 'note', mend: { kind: 'map' } },
+  ...{ looksAt: 'set', name: 'read-as', severity: 'note', fix: { kind: 'map' } },
   why: 'The same file is another training where its rows are taken for something else.',
   ask: ({ formats, files }) => {
     if (formats.length === 0 && files.length === 0) return null;

@@ -9,7 +9,7 @@ function stopTexts(tokenizer: JudgingTokenizer | null): string[] {
 
 /** Finds turns from which a model does not learn to stop. */
 export const missingEnd: RowCheck = {
-  ...{ looksAt: 'rows', name: 'missing-end', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'rows', name: 'missing-end', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'A model that never sees an answer end goes on talking.',
   begin: (tokenizer) => {
     const found = new FoundRows();
@@ -17,10 +17,10 @@ export const missingEnd: RowCheck = {
     let isText = false;
     return {
       add(examples) {
-        const endless = examples.flatMap((example) => example.endless);
-        if (endless.length > 0) found.add(examples[0]!.index);
-        turns += endless.length;
-        if (endless.includes(0)) isText = true;
+        const withoutStopToken = examples.flatMap((example) => example.withoutStopToken);
+        if (withoutStopToken.length > 0) found.add(examples[0]!.index);
+        turns += withoutStopToken.length;
+        if (withoutStopToken.includes(0)) isText = true;
       },
       finding() {
         if (turns === 0) return null;
@@ -42,7 +42,7 @@ export const missingEnd: RowCheck = {
  * them.
  */
 export const untrainedEnd: RowCheck = {
-  ...{ looksAt: 'rows', name: 'untrained-end', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'rows', name: 'untrained-end', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'A model that is not trained on the token that ends an answer goes on talking.',
   begin: (tokenizer) => {
     const found = new FoundRows();
@@ -70,7 +70,7 @@ export const untrainedEnd: RowCheck = {
 };
 
 export const paddingEndsTurns: SetCheck = {
-  ...{ looksAt: 'set', name: 'padding-ends-turns', severity: 'note', mend: null },
+  ...{ looksAt: 'set', name: 'padding-ends-turns', severity: 'note', fix: null },
   why: 'Programs that leave padding out of the loss by its id then leave out the end of every answer, and the model never stops.',
   ask: ({ tokenizer }) => {
     const padding = tokenizer?.padding ?? null;

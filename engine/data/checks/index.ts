@@ -11,13 +11,13 @@ import { missingEnd, paddingEndsTurns, untrainedEnd } from './ends.ts';
 import { languageMix } from './language.ts';
 import { beyondContext, emptiedByCut, lengthOutliers, trainedInParts, truncated } from './length.ts';
 import { personalData } from './personal.ts';
-import { asks, leftOut, spelledTokens, unrolled, withoutMedia } from './texts-of-the-model.ts';
+import { asks, leftOut, specialTokens, unrolled, withoutMedia } from './texts-of-the-model.ts';
 import { emptyTurns, roleOrder } from './turns.ts';
 import { unusable } from './unusable.ts';
 
 export const checks: readonly Check[] = [
   ...[changedFiles, newFiles, unusable],
-  ...[missingEnd, untrainedEnd, everythingTrained, leftOut, withoutMedia, spelledTokens],
+  ...[missingEnd, untrainedEnd, everythingTrained, leftOut, withoutMedia, specialTokens],
   ...[emptyTurns, roleOrder],
   ...[mojibakeText, replacementCharacters, controlCharacters],
   ...[emptiedByCut, truncated, beyondContext, lengthOutliers],

@@ -7,7 +7,7 @@ const maxLanguagesNamed = 6;
 const leastShare = 0.005;
 
 export const languageMix: SetCheck = {
-  ...{ looksAt: 'set', name: 'languages', severity: 'note', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'languages', severity: 'note', fix: { kind: 'exclude' } },
   why: 'A model that is trained on several languages answers in any of them, and sometimes in another one than it was asked in.',
   ask: ({ facts: { languages, usable } }) => {
     const ranked = languages.ranked;

@@ -1,12 +1,12 @@
 /** Checks the length of rows. */
-import type { Mend } from '../../contract.ts';
+import type { Fix } from '../../contract.ts';
 import type { AskedSet, Finding, SetCheck } from './check.ts';
 import { type FoundRows, percentOf } from './found-rows.ts';
 
 const inTokens = (tokens: number): string => `${tokens.toLocaleString('en-US')} tokens`;
 
-/** Returns the mend that raises the maximum length, up to the context that the model was made for. */
-const raised = ({ facts, maxLength, context }: AskedSet): Mend =>
+/** Returns the fix that raises the maximum length, up to the context that the model was made for. */
+const raised = ({ facts, maxLength, context }: AskedSet): Fix =>
   maxLength >= context ? { kind: 'exclude' } : { kind: 'raise-length', to: Math.min(facts.longest, context) };
 const advice = ({ isAtLimit, maxLength, context }: AskedSet): string => {
   if (isAtLimit) return 'The model has no more positions: shorten';
@@ -23,7 +23,7 @@ export function rowsCut(asked: AskedSet): FoundRows {
 }
 
 export const emptiedByCut: SetCheck = {
-  ...{ looksAt: 'set', name: 'no-trained-token', severity: 'warning', mend: { kind: 'raise-length', to: 0 } },
+  ...{ looksAt: 'set', name: 'no-trained-token', severity: 'warning', fix: { kind: 'raise-length', to: 0 } },
   why: 'Nothing is learned from such a row, and its tokens still take time.',
   ask: (asked) => {
     const { facts, maxLength } = asked;
@@ -34,7 +34,7 @@ export const emptiedByCut: SetCheck = {
       ? null
       : {
           found,
-          mend: raised(asked),
+          fix: raised(asked),
           title: `${found.counted} with nothing left to train on`,
           detail: `At ${inTokens(maxLength)} the cut comes before the first answer. ${advice(asked)} them.`,
         };
@@ -42,7 +42,7 @@ export const emptiedByCut: SetCheck = {
 };
 
 export const truncated: SetCheck = {
-  ...{ looksAt: 'set', name: 'truncated', severity: 'warning', mend: { kind: 'raise-length', to: 0 } },
+  ...{ looksAt: 'set', name: 'truncated', severity: 'warning', fix: { kind: 'raise-length', to: 0 } },
   why: 'What is cut off is not learned: an answer that is cut teaches the model to stop nowhere.',
   ask: (asked) => {
     const { facts, maxLength } = asked;
@@ -62,7 +62,7 @@ export const truncated: SetCheck = {
     const answers = cutAnswers === 0 ? 'no trained token among them' : `trained ones among them in ${cutAnswers} of the rows`;
     return {
       found,
-      mend: raised(asked),
+      fix: raised(asked),
       title: `${found.counted} longer than ${inTokens(maxLength)}`,
       detail: `Training cuts them at the right: ${percentOf(found.count, facts.usable)} of the rows. ${inTokens(lost)} at their ends are lost (${percentOf(lost, facts.tokens)}), ${answers}. ${advice(asked)} them to keep them whole.`,
     };
@@ -70,7 +70,7 @@ export const truncated: SetCheck = {
 };
 
 export const trainedInParts: SetCheck = {
-  ...{ looksAt: 'set', name: 'trained-in-parts', severity: 'note', mend: null },
+  ...{ looksAt: 'set', name: 'trained-in-parts', severity: 'note', fix: null },
   why: 'A long document is trained whole, part by part.',
   ask: ({ facts, maxLength, documentOverlap }) => {
     const found = facts.rowsWhere(({ tokens, isDocument }) => documentOverlap !== null && isDocument && tokens > maxLength);
@@ -85,7 +85,7 @@ export const trainedInParts: SetCheck = {
 };
 
 export const beyondContext: SetCheck = {
-  ...{ looksAt: 'set', name: 'beyond-context', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'beyond-context', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'The model was not made for so long rows and may have learned nothing of such positions.',
   ask: ({ facts, maxLength, context }) => {
     const found = facts.rowsWhere(({ tokens }) => Math.min(tokens, maxLength) > context);
@@ -106,7 +106,7 @@ const fewestRows = 20;
 const mostShare = 0.05;
 
 export const lengthOutliers: SetCheck = {
-  ...{ looksAt: 'set', name: 'length-outliers', severity: 'note', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: 'length-outliers', severity: 'note', fix: { kind: 'exclude' } },
   why: 'Such a row is often a mistake of a conversion: two rows in one, a page of a file, or an answer that is missing.',
   ask: ({ facts }): Finding | null => {
     if (facts.examples < fewestRows) return null;

@@ -26,7 +26,7 @@ const patterns: readonly {
 ];
 
 export const personalData: TextCheck = {
-  ...{ looksAt: 'text', name: 'personal-data', severity: 'note', mend: { kind: 'replace' } },
+  ...{ looksAt: 'text', name: 'personal-data', severity: 'note', fix: { kind: 'replace' } },
   why: 'A model can say word by word what it was trained on, to anybody who asks.',
   find: ({ texts }) =>
     patterns.filter(({ mayBeIn, isIn }) => texts.some((text) => mayBeIn(text) && isIn(text))).map(({ name }) => name),

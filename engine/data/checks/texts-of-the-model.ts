@@ -8,7 +8,7 @@ const maxAsks = 4;
 
 /** Finds rows with content that the model never sees. */
 export const leftOut: RowCheck = {
-  ...{ looksAt: 'rows', name: 'left-out', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'rows', name: 'left-out', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'The model does not see what they say.',
   begin: () => {
     const found = new FoundRows();
@@ -35,8 +35,8 @@ export const leftOut: RowCheck = {
 };
 
 /** Finds rows whose messages contain the text of special tokens. */
-export const spelledTokens: RowCheck = {
-  ...{ looksAt: 'rows', name: 'special-tokens', severity: 'warning', mend: { kind: 'replace' } },
+export const specialTokens: RowCheck = {
+  ...{ looksAt: 'rows', name: 'special-tokens', severity: 'warning', fix: { kind: 'replace' } },
   why: "The model reads them as the chat template's own: they end turns or begin new ones.",
   begin: () => {
     const found = new FoundRows();
@@ -44,11 +44,11 @@ export const spelledTokens: RowCheck = {
     let first = 0;
     return {
       add([example]) {
-        const { index, line, spelled } = example!;
-        if (spelled.length === 0) return;
+        const { index, line, specialTokensInText } = example!;
+        if (specialTokensInText.length === 0) return;
         if (found.count === 0) first = line;
         found.add(index);
-        for (const text of spelled) tokens.add(text);
+        for (const text of specialTokensInText) tokens.add(text);
       },
       finding: () => {
         const named = [...tokens];
@@ -56,7 +56,7 @@ export const spelledTokens: RowCheck = {
           ? null
           : {
               found,
-              mend: { kind: 'replace', find: named[0]! },
+              fix: { kind: 'replace', find: named[0]! },
               title: `${found.counted} with special tokens in what messages say`,
               detail: `Found are ${named.slice(0, maxTokensNamed).join(', ')}${named.length > maxTokensNamed ? ' and more' : ''}, the first in line ${first}. Remove them unless that is meant.`,
             };
@@ -67,7 +67,7 @@ export const spelledTokens: RowCheck = {
 
 /** Lists the generation prompts, so that a person sees whether answers are asked for with a thought. */
 export const asks: RowCheck = {
-  ...{ looksAt: 'rows', name: 'asks', severity: 'note', mend: null },
+  ...{ looksAt: 'rows', name: 'asks', severity: 'note', fix: null },
   why: 'The model is asked in the same words later, and answers best where it was trained behind just these.',
   begin: () => {
     const turns = new Map<string, number>();
@@ -91,7 +91,7 @@ export const asks: RowCheck = {
 
 /** Finds rows that are several examples, or would be if not only the last turns were wanted. */
 export const unrolled: RowCheck = {
-  ...{ looksAt: 'rows', name: 'unrolled', severity: 'note', mend: null },
+  ...{ looksAt: 'rows', name: 'unrolled', severity: 'note', fix: null },
   why: 'A turn that is trained behind another history than the model sees later is learned for a case that never comes.',
   begin: () => {
     const found = new FoundRows();
@@ -99,11 +99,11 @@ export const unrolled: RowCheck = {
     let without = 0;
     return {
       add(examples) {
-        const { index, passedOver } = examples[0]!;
-        if (examples.length === 1 && passedOver === 0) return;
+        const { index, skippedTurns } = examples[0]!;
+        if (examples.length === 1 && skippedTurns === 0) return;
         found.add(index);
         made += examples.length;
-        without += passedOver;
+        without += skippedTurns;
       },
       finding: () =>
         found.count === 0
@@ -121,7 +121,7 @@ export const unrolled: RowCheck = {
 };
 
 export const withoutMedia: RowCheck = {
-  ...{ looksAt: 'rows', name: 'without-media', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'rows', name: 'without-media', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'An answer about one teaches the model to make things up.',
   begin: () => {
     const found = new FoundRows();

@@ -5,7 +5,7 @@ import type { TextCheck } from './check.ts';
 const isSystem = ({ role }: ChatMessage): boolean => role !== 'user' && role !== 'assistant' && role !== 'tool';
 
 export const emptyTurns: TextCheck = {
-  ...{ looksAt: 'text', name: 'empty-turn', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'text', name: 'empty-turn', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'An answer to nothing teaches the model to answer whatever it likes.',
   find: ({ messages }) => {
     // An answer may have calls or a thought instead.
@@ -20,7 +20,7 @@ export const emptyTurns: TextCheck = {
 };
 
 export const roleOrder: TextCheck = {
-  ...{ looksAt: 'text', name: 'role-order', severity: 'warning', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'text', name: 'role-order', severity: 'warning', fix: { kind: 'exclude' } },
   why: 'The model was made with a question and an answer in turn, and is asked in that way later.',
   find: ({ messages }) => {
     if (messages === null) return [];

@@ -1,12 +1,12 @@
 /** Checks for rows that cannot be used. There is one check for each kind of problem. */
-import type { Mend } from '../../contract.ts';
+import type { Fix } from '../../contract.ts';
 import type { ProblemCode } from '../../problem.ts';
 import type { SetCheck } from './check.ts';
 
 interface Named {
   readonly name: string;
   readonly why: string;
-  readonly mend?: Mend;
+  readonly fix?: Fix;
 }
 
 const byCode: Partial<Readonly<Record<ProblemCode, Named>>> = {
@@ -21,7 +21,7 @@ const byCode: Partial<Readonly<Record<ProblemCode, Named>>> = {
 const otherwise: Named = { name: 'unusable', why: 'A run ends at such a row, or leaves it out where that is asked for.' };
 
 export const unusable: SetCheck = {
-  ...{ looksAt: 'set', name: otherwise.name, why: otherwise.why, severity: 'blocking', mend: { kind: 'exclude' } },
+  ...{ looksAt: 'set', name: otherwise.name, why: otherwise.why, severity: 'blocking', fix: { kind: 'exclude' } },
   ask: ({ facts }) =>
     facts.broken === 0
       ? { severity: 'passed', title: 'Every row can be used', detail: 'Each has at least one trained token.' }
@@ -30,7 +30,7 @@ export const unusable: SetCheck = {
           const isOfSystem = code === 'template-failed' && /\bsystem\b/i.test(detail);
           return {
             ...{ name, why, found: rows, title: `${rows.counted} cannot be used`, detail },
-            mend: { kind: isOfSystem ? 'fold-system' : code === 'format-unknown' ? 'map' : 'exclude' },
+            fix: { kind: isOfSystem ? 'fold-system' : code === 'format-unknown' ? 'map' : 'exclude' },
           };
         }),
 };

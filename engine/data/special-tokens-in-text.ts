@@ -4,7 +4,7 @@ import type { Tokenizer } from './tokenizer.ts';
 /** These tags may stand in the content of an answer with a thought, although some tokenizers declare them special. */
 const thoughtTags: ReadonlySet<string> = new Set(['<think>', '</think>']);
 
-export class SpelledTokens {
+export class SpecialTokensInText {
   /** Holds the texts that the model reads as the chat template's own. */
   readonly #texts: readonly string[];
 
