@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { adapterShape, tensorView } from '../../engine/adapters/adapter.ts';
-import { parseAdapterConfig } from '../../engine/adapters/config.ts';
+import { parseAdapterConfig } from '../../engine/adapters/config-file.ts';
 import { writeAdapter } from '../../engine/adapters/folder.ts';
 import { SafetensorsWriter } from '../../engine/formats/safetensors.ts';
 import { hubLayout, hubParts, specFromConfig } from '../../engine/models/families/index.ts';
