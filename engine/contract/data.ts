@@ -6,7 +6,8 @@ import type { RecipeInput, RowSettings } from '../recipe.ts';
 import type { ModelRef } from './models.ts';
 
 /** Names the format of rows. It is `unknown` where no row has a known format. */
-export type DataFormat = 'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'text' | 'tokens' | 'unknown';
+export type DataFormat =
+  'messages' | 'sharegpt' | 'alpaca' | 'prompt-completion' | 'question-answer' | 'text' | 'tokens' | 'unknown';
 export type Split = 'train' | 'eval';
 /** Describes a file of a data set at the time when a version was made of it. */
 export interface VersionFile {

@@ -69,22 +69,80 @@ test('what rows are is said with the reason', async () => {
     { messages },
     { conversations },
     { question: 'a', answer: 'b' },
+    { ticket: 'a', reply: 'b' },
     { chosen: 'a', rejected: 'b' },
     { n: 1, label: 2 },
   ]);
   expect(format).toBe('messages');
   expect(formats.map(({ name, why, rows }) => `${rows} ${name}: ${why}`).toSorted()).toEqual([
     "1 ShareGPT: 'conversations' holds lists of from and value",
-    "1 null: columns are called 'question' and 'answer', and nobody has said yet whether they are question and answer",
+    "1 null: 'ticket' may be the question and 'reply' the answer, which a mapping has to say",
     '1 null: rows are preference pairs, with answers to be compared',
     "1 null: rows have a 'label' and no answer to learn",
+    "1 question and answer: there are columns 'question' and 'answer'",
     "2 chat messages: 'messages' holds lists of role and content",
   ]);
-  const unknown = await read([{ question: 'a', answer: 'b' }]);
+  const unknown = await read([{ ticket: 'a', reply: 'b' }]);
   expect(unknown.format).toBe('unknown');
   expect(unknown.rows[0]).toMatchObject({
-    problem: { hint: expect.stringContaining('--map question=question,answer=answer') as unknown },
+    problem: { hint: expect.stringContaining('--map question=ticket,answer=reply') as unknown },
   });
+});
+
+test.each([
+  ['question', 'answer'],
+  ['Question', 'Answer'],
+  ['query', 'response'],
+  ['instruction', 'response'],
+  ['prompt', 'answer'],
+  ['input', 'output'],
+  ['problem', 'solution'],
+  ['user', 'assistant'],
+])('columns called %s and %s are a question and its answer', async (question, answer) => {
+  const found = await read([{ id: 1, [question]: 'Say yes', [answer]: 'Oui', system: 'Be brief.' }]);
+  expect(found.format).toBe('question-answer');
+  expect(turns({ [question]: 'Say yes', [answer]: 'Oui', system: 'Be brief.' })).toEqual([
+    'system: Be brief.',
+    'user: Say yes',
+    'assistant!: Oui',
+  ]);
+});
+
+test('a question is asked of a model without a chat template as an instruction is', () => {
+  const plain: Tokenizer = { ...tokenizer, chatTemplate: null, encode: tokenizer.encode.bind(tokenizer) } as Tokenizer;
+  expect(turns({ question: 'Count.', answer: '3' }, plain)).toEqual(turns({ instruction: 'Count.', output: '3' }, plain));
+});
+
+test('a question is refused where it may need another column, and where it is not clear which column is meant', async () => {
+  const rows = await texts([
+    { question: 'Who?', context: 'Ada wrote it.', answer: 'Ada' },
+    { question: 'Which?', choices: ['a', 'b'], answer: 'a' },
+    { question: 'Who?', context: '', answer: '' },
+    { question: 'Who?', answer: 3 },
+    { question: 'Who?', query: 'What?', answer: 'Ada' },
+    { problem: '1 + 1', solution: 'Add them.', answer: '2' },
+    { instruction: null, input: 'a', output: 'b' },
+  ]);
+  expect(rows[0]).toMatch(/line 1: the row has 'context': the question may need it.*--map "question=\{context\} \{question\}/s);
+  expect(rows[1]).toMatch(/line 2: the row has 'choices'/);
+  expect(rows[2]).toMatch(/^data-empty: .*line 3: 'answer' is empty/);
+  expect(rows[3]).toMatch(/line 4: 'answer' is 3, not a text/);
+  for (const row of rows.slice(4)) expect(row).toMatch(/^format-unknown/);
+});
+
+test('thoughts beside the turns of a row are refused, and what only says that there are some is not', async () => {
+  const rows = await texts([
+    { prompt: 'a', completion: 'b', reasoning_content: 'hmm' },
+    { instruction: 'a', output: 'b', thinking: 'hmm' },
+    { question: 'a', answer: 'b', Reasoning: 'hmm' },
+    { messages, reasoning_content: 'hmm' },
+    { prompt: [asked], completion: [answered], thoughts: ['hmm'] },
+    { prompt: 'a', completion: 'b', reasoning: 'off', thinking: false, thought: '' },
+  ]);
+  for (const row of rows.slice(0, 5))
+    expect(row).toMatch(/^format-unsupported: .*thoughts are read from the turn of the assistant/);
+  expect(rows[5]).toContain('b');
+  expect(rows[5]).not.toMatch(/^format-unsupported/);
 });
 
 describe('a system text beside the turns', () => {

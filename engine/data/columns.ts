@@ -221,9 +221,25 @@ const plainSystem = refusals(['system', 'system_prompt'], {
   hint: `Write it at the start of the prompt, or write the row as {"messages": [...]}, and remove '{}'.`,
 });
 
+/** Some data sets say with such a column only whether a row has thoughts, or how long they are. */
+const thoughtFlags: ReadonlySet<unknown> = new Set(['on', 'off', 'yes', 'no', 'true', 'false', 'low', 'medium', 'high']);
+const rowThoughts = refusals(['reasoning_content', 'reasoning', 'thinking', 'thought', 'thoughts', 'reasoning_details'], {
+  why: 'thoughts are read from the turn of the assistant only.',
+  hint: `Write the row as {"messages": [...]} with "reasoning_content" in its answer, or remove '{}'.`,
+  changes: (value) =>
+    (typeof value === 'string' && !thoughtFlags.has(value.trim().toLowerCase())) ||
+    (typeof value === 'object' && value !== null),
+});
+
+/** These columns hold what a question is about. Where they stand in it differs between data sets. */
+const besideQuestion = refusals(['context', 'contexts', 'passage', 'document', 'background', 'choices', 'options'], {
+  why: 'the question may need it, and where it stands in the question is not known.',
+  hint: `Say it in a mapping, such as --map "question={{}} {question},answer=answer", or remove '{}'.`,
+});
+
 const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained, ...maskBesideText, ...namedVerdict];
 const everyAnswer = [...everyRow, ...label, ...history, ...speakerMask];
-const everyTurn = [...everyAnswer, ...chosenTool];
+const everyTurn = [...everyAnswer, ...chosenTool, ...rowThoughts];
 
 // ── Tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,8 +255,40 @@ export const rowColumns = {
   /** Holds the columns of Alpaca rows for a model without a chat template. */
   alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyTurn, plainTools),
   completion: table(['prompt', 'completion'], everyTurn, plainTools, plainSystem),
+  /** Holds the columns beside a question and its answer. */
+  question: table(besideTurns, everyTurn, besideQuestion),
+  /** Holds the columns beside a question and its answer for a model without a chat template. */
+  questionText: table(['system', 'system_prompt'], everyTurn, besideQuestion, plainTools),
   text: table(['text'], everyRow),
 } as const satisfies Record<string, ColumnTable>;
+
+/** Lists what the columns of a question and of its answer are called, in small letters. */
+const questionNames: ReadonlySet<string> = new Set(['question', 'query', 'instruction', 'prompt', 'input', 'problem', 'user']);
+const answerNames: ReadonlySet<string> = new Set(['answer', 'response', 'output', 'completion', 'solution', 'assistant']);
+
+/** Names the columns of a row that are its question and its answer. */
+export interface QuestionColumns {
+  readonly question: string;
+  readonly answer: string;
+}
+
+/**
+ * Returns the columns of a row that are called as a question and an answer usually are, such as `question` and `answer` or
+ * `Instruction` and `Response`. Returns null where there are several of either, because then it is not clear which are meant.
+ */
+export function questionColumnsOf(row: Fields): QuestionColumns | null {
+  const [question, answer] = [questionNames, answerNames].map((names) => {
+    const found = Object.keys(row).filter((name) => names.has(name.toLowerCase()));
+    return found.length === 1 && row[found[0]!] !== null && row[found[0]!] !== undefined ? found[0] : undefined;
+  });
+  return question === undefined || answer === undefined ? null : { question, answer };
+}
+
+/** Returns the table of columns of a row with this question and answer. `plain` is true for a model without a chat template. */
+export function questionTable({ question, answer }: QuestionColumns, plain: boolean): ColumnTable {
+  const { used, refused } = plain ? rowColumns.questionText : rowColumns.question;
+  return { used: new Map([...used, [fold(question), [question]], [fold(answer), [answer]]]), refused };
+}
 
 /** Lists the columns of token rows that say for each token whether it is trained (1) or not (0). */
 export const tokenMasks = [...masksOfTokens, 'loss_scale', 'loss_weights', 'token_weights', 'weights'];

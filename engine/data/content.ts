@@ -13,6 +13,8 @@ import {
   messageColumns,
   partColumns,
   preferenceProblem,
+  questionColumnsOf,
+  questionTable,
   rowColumns,
   shareGptColumns,
   templateColumns,
@@ -34,7 +36,8 @@ export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | nu
   if (has('instruction') && has('output')) return 'alpaca';
   if (has('prompt') && has('completion'))
     return Array.isArray(value['prompt']) || Array.isArray(value['completion']) ? 'messages' : 'prompt-completion';
-  return has('text') ? 'text' : null;
+  if (has('text')) return 'text';
+  return questionColumnsOf(value) === null ? null : 'question-answer';
 }
 
 /** Holds a conversation and what the row says about it beside its messages. */
@@ -83,6 +86,19 @@ export function contentOf(
       ...(tools === null ? {} : { tools }),
     };
   };
+  const isPlain = tokenizer !== null && tokenizer.chatTemplate === null;
+  const answered = (question: string, input: string, answer: string): Content => {
+    const instruction = text(value[question], question);
+    const output = written(text(value[answer], answer), answer);
+    if (isPlain) {
+      const system = systemOf(value);
+      const before = system === '' ? '' : `${system}\n\n`;
+      const given = input === '' ? '' : `### Input:\n${input}\n\n`;
+      const prompt = `${before}### Instruction:\n${instruction}\n\n${given}### Response:\n`;
+      return { kind: 'completion', prompt, completion: output };
+    }
+    return conversation([turn('user', input === '' ? instruction : `${instruction}\n\n${input}`), turn('assistant', output)]);
+  };
   switch (format) {
     case 'messages':
       if (value['messages'] !== undefined && value['messages'] !== null) {
@@ -98,20 +114,14 @@ export function contentOf(
       checkRow(rowColumns.sharegpt);
       return conversation(turnsOf(value, 'conversations', shareGpt, unused));
     case 'alpaca': {
-      const plain = tokenizer !== null && tokenizer.chatTemplate === null;
-      checkRow(plain ? rowColumns.alpacaText : rowColumns.alpaca);
+      checkRow(isPlain ? rowColumns.alpacaText : rowColumns.alpaca);
       const input = isMissing(value['input']) ? '' : text(value['input'], 'input');
-      const instruction = text(value['instruction'], 'instruction');
-      const output = written(text(value['output'], 'output'), 'output');
-      if (plain) {
-        const system = systemOf(value);
-        const before = system === '' ? '' : `${system}\n\n`;
-        const given = input === '' ? '' : `### Input:\n${input}\n\n`;
-        const prompt = `${before}### Instruction:\n${instruction}\n\n${given}### Response:\n`;
-        return { kind: 'completion', prompt, completion: output };
-      }
-      const question = input === '' ? instruction : `${instruction}\n\n${input}`;
-      return conversation([turn('user', question), turn('assistant', output)]);
+      return answered('instruction', input, 'output');
+    }
+    case 'question-answer': {
+      const columns = questionColumnsOf(value)!;
+      checkRow(questionTable(columns, isPlain));
+      return answered(columns.question, '', columns.answer);
     }
     case 'prompt-completion':
       if (isAsked(promptFormat, tokenizer)) {
@@ -148,8 +158,8 @@ function unknownFormat(value: Fields): Problem {
     'format-unknown',
     `the row has none of the known columns, only ${names.slice(0, 8).join(', ') || 'nothing'}.`,
     guess === null
-      ? 'Known are messages, conversations, instruction and output, prompt and completion, text, input_ids; --map says what others mean.'
-      : `If ${guess.question} and ${guess.answer} are question and answer, say so: --map ${mappingText({ ...guess, system: null })}.`,
+      ? 'Known are messages, conversations, instruction and output, prompt and completion, question and answer, text, input_ids; --map says what others mean.'
+      : `To train '${guess.answer}' as the answer to '${guess.question}', say so: --map ${mappingText({ ...guess, system: null })}.`,
   );
 }
 

@@ -1,6 +1,6 @@
 /** Explains in words which format a row has and how it was recognized. */
 import { detectFormat } from './content.ts';
-import { type Fields, preferenceProblem } from './columns.ts';
+import { type Fields, preferenceProblem, questionColumnsOf } from './columns.ts';
 import { guessOfRow } from './guess-mapping.ts';
 
 export interface FormatReason {
@@ -28,6 +28,10 @@ export function formatReason(row: Fields): FormatReason {
       return { name: 'Alpaca', why: "there are columns 'instruction' and 'output'" };
     case 'prompt-completion':
       return { name: 'prompt and completion', why: "there are columns 'prompt' and 'completion'" };
+    case 'question-answer': {
+      const { question, answer } = questionColumnsOf(row)!;
+      return { name: 'question and answer', why: `there are columns '${question}' and '${answer}'` };
+    }
     case 'text':
       return { name: 'raw text', why: "there is a column 'text'" };
     case null:
@@ -40,7 +44,7 @@ function looksLike(row: Fields): string {
   if ('label' in row || 'labels' in row) return "rows have a 'label' and no answer to learn";
   const guess = guessOfRow(row);
   if (guess === null) return 'no column has a name that is known';
-  return `columns are called '${guess.question}' and '${guess.answer}', and nobody has said yet whether they are question and answer`;
+  return `'${guess.question}' may be the question and '${guess.answer}' the answer, which a mapping has to say`;
 }
 
 /** Describes what a column of messages holds, judged by the first message. */

@@ -21,7 +21,7 @@ writeFileSync(path, [...rows.map((row) => JSON.stringify(row)), '{"ticket":'].jo
 test('fields of unknown names are found with an example each', async () => {
   expect(await columnsOf(path)).toEqual({
     format: null,
-    reason: "columns are called 'ticket' and 'reply', and nobody has said yet whether they are question and answer",
+    reason: "'ticket' may be the question and 'reply' the answer, which a mapping has to say",
     read: 'JSONL',
     guess: { question: 'ticket', answer: 'reply', system: null },
     columns: [

@@ -17,8 +17,11 @@ const known: readonly (readonly [column: string, role: string])[] = [
   ['instruction', 'user'],
   ['input', 'user'],
   ['prompt', 'user'],
-  ['output', 'assistant'],
-  ['completion', 'assistant'],
+  ['question', 'user'],
+  ['query', 'user'],
+  ['problem', 'user'],
+  ['user', 'user'],
+  ...['output', 'completion', 'answer', 'response', 'solution', 'assistant'].map((name) => [name, 'assistant'] as const),
 ];
 
 /** Returns what a row says, part by part. A row of an unknown format is shown column by column. */
@@ -28,7 +31,7 @@ export function previewOf(row: Row, mapping: ColumnMapping | null): readonly Pre
   if (Array.isArray(messages)) return messages.map(ofMessage);
   if (typeof said['text'] === 'string') return [{ role: 'text', text: said['text'], isTrained: true }];
   const parts = known.flatMap(([column, role]): PreviewPart[] => {
-    const value = said[column];
+    const value = Object.entries(said).find(([name]) => name.toLowerCase() === column)?.[1];
     if (value === undefined || value === null || (value === '' && column === 'input')) return [];
     if (Array.isArray(value)) return value.map(ofMessage);
     return [{ role, text: fieldText(value), isTrained: role === 'assistant' }];

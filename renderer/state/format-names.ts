@@ -6,6 +6,7 @@ export const formatNames: Readonly<Record<DataFormat, string>> = {
   sharegpt: 'ShareGPT',
   alpaca: 'Alpaca',
   'prompt-completion': 'Prompt and completion',
+  'question-answer': 'Question and answer',
   text: 'Plain text',
   tokens: 'Token ids',
   unknown: 'Unknown format',
