@@ -130,6 +130,21 @@ test('a question is refused where it may need another column, and where it is no
   for (const row of rows.slice(4)) expect(row).toMatch(/^format-unknown/);
 });
 
+test('a part that is no text is refused with what to do about its type', async () => {
+  const withPart = (part: object) => ({
+    messages: [asked, { role: 'assistant', content: [part, { type: 'text', text: 'Oui' }] }],
+  });
+  const [thought, image, other] = await texts([
+    withPart({ type: 'thinking', thinking: 'hm' }),
+    withPart({ type: 'image_url', image_url: {} }),
+    withPart({ type: 'refusal', refusal: 'no' }),
+  ]);
+  expect(thought).toMatch(/has the type "thinking".*"reasoning_content"/);
+  expect(image).toMatch(/pictures and sounds can be dropped/);
+  expect(other).toMatch(/has the type "refusal"/);
+  expect(other).not.toMatch(/pictures/);
+});
+
 test('thoughts beside the turns of a row are refused, and what only says that there are some is not', async () => {
   const rows = await texts([
     { prompt: 'a', completion: 'b', reasoning_content: 'hmm' },

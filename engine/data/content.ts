@@ -21,15 +21,18 @@ import {
   reasoningColumns,
   trainedColumns,
 } from './columns.ts';
+import { foreignProblem } from './foreign-shapes.ts';
 import { guessOfRow } from './guess-mapping.ts';
 import { mappingText } from './mapping.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { mediaParts } from './media.ts';
 import { invalid, isMissing, shown, text, wellFormed, written } from './values.ts';
 
 /** Returns the format that the keys of a row show. Returns null for a preference row, and where the keys show none. */
 export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | null {
   const has = (name: string) => value[name] !== undefined && value[name] !== null;
   if (has('input_ids')) return 'tokens';
+  if (foreignProblem(value) !== null) return null;
   if (has('messages')) return 'messages';
   if (has('conversations')) return 'sharegpt';
   if (preferenceProblem(value) !== null) return null;
@@ -142,7 +145,7 @@ export function contentOf(
       checkRow(rowColumns.text);
       return { kind: 'text', text: written(text(value['text'], 'text'), 'text') };
     case null:
-      throw preferenceProblem(value) ?? unknownFormat(value);
+      throw foreignProblem(value) ?? preferenceProblem(value) ?? unknownFormat(value);
   }
 }
 
@@ -339,6 +342,15 @@ interface Part {
   readonly text: string;
 }
 
+/** Returns what to do about a part that is not a text. */
+function partHint(type: unknown): string {
+  const only = 'Only parts of the type "text" can be trained on';
+  if (mediaParts.has(type)) return `${only}; pictures and sounds can be dropped (media).`;
+  return /^(thinking|reasoning|thought)$/.test(String(type))
+    ? 'Write the thought as "reasoning_content" of the turn, and the rest as its "content".'
+    : `${only}.`;
+}
+
 /** Returns a text, or a list of text parts, as parts. */
 function partsOf(content: unknown, where: string): Part[] {
   if (typeof content === 'string') return [{ fields: {}, text: content }];
@@ -347,10 +359,7 @@ function partsOf(content: unknown, where: string): Part[] {
   return content.map((part: unknown, i) => {
     const fields = (part ?? {}) as Fields;
     if (fields['type'] !== 'text')
-      throw invalid(
-        `part ${i + 1} of ${where} has the type ${shown(fields['type'])}.`,
-        'Only parts of the type "text" can be trained on; pictures and sounds can be dropped (media).',
-      );
+      throw invalid(`part ${i + 1} of ${where} has the type ${shown(fields['type'])}.`, partHint(fields['type']));
     if (typeof fields['text'] !== 'string')
       throw invalid(`part ${i + 1} of ${where} has no text.`, 'Write a part as {"type": "text", "text": ...}.');
     return { fields, text: fields['text'] };

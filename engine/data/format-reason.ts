@@ -1,6 +1,7 @@
 /** Explains in words which format a row has and how it was recognized. */
 import { detectFormat } from './content.ts';
 import { type Fields, preferenceProblem, questionColumnsOf } from './columns.ts';
+import { foreignShape } from './foreign-shapes.ts';
 import { guessOfRow } from './guess-mapping.ts';
 
 export interface FormatReason {
@@ -40,6 +41,8 @@ export function formatReason(row: Fields): FormatReason {
 }
 
 function looksLike(row: Fields): string {
+  const foreign = foreignShape(row);
+  if (foreign !== null) return `it is ${foreign.what}`;
   if (preferenceProblem(row) !== null) return 'rows are preference pairs, with answers to be compared';
   if ('label' in row || 'labels' in row) return "rows have a 'label' and no answer to learn";
   const guess = guessOfRow(row);

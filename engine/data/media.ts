@@ -2,7 +2,7 @@
 import { type Fields, isEmpty, mediaColumns } from './columns.ts';
 
 /** Lists the types of message parts that are not text, by their names in OpenAI, transformers and ms-swift. */
-const mediaParts: ReadonlySet<unknown> = new Set([
+export const mediaParts: ReadonlySet<unknown> = new Set([
   ...['image', 'image_url', 'input_image', 'video', 'video_url', 'audio', 'audio_url', 'input_audio'],
 ]);
 /** Matches the placeholder of an image, a video or audio in a text. */

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { detectFormat } from './content.ts';
+import { foreignProblem } from './foreign-shapes.ts';
+import { formatReason } from './format-reason.ts';
+
+const rows = [{ prompt: 'a', completion: 'b' }];
+const turn = { role: 'user', content: 'a' };
+
+test.each([
+  ['an object of columns', { prompt: ['a', 'b'], completion: ['c', 'd'] }],
+  ['an object of columns', { messages: [[turn], [turn]], id: [1, 2] }],
+  ['an object of columns', { text: ['a', 'b'] }],
+  ['an object of columns', { prompt: { 0: 'a', 1: 'b' }, completion: { 0: 'c', 1: 'd' } }],
+  ['an object of several lists of rows', { train: rows, test: rows }],
+  ['the data viewer of Hugging Face', { row_idx: 0, row: rows[0], truncated_cells: [] }],
+])('%s is named instead of being read as a row', (what, value) => {
+  expect(foreignProblem(value)?.message).toContain(what);
+  expect(detectFormat(value)).toBeNull();
+  expect(formatReason(value)).toMatchObject({ name: null, why: expect.stringContaining(what) as unknown });
+});
+
+test.each([
+  {},
+  { messages: [turn] },
+  { messages: [turn], tools: [{ type: 'function' }] },
+  { prompt: [turn], completion: [turn] },
+  { input_ids: [1, 2], labels: [1, 2] },
+  { input_ids: [1, 2] },
+  { text: 'a', tags: ['b'] },
+  { prompt: 'a', completion: 'b', row: { n: 1 } },
+  { scores: { 1: 2 }, text: 'a' },
+])('a row is no table: %j', (value) => {
+  expect(detectFormat(value) === null ? foreignProblem(value) : null).toBeNull();
+});
