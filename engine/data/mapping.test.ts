@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { collected } from '../testing/collected.ts';
+import type { ColumnMapping } from '../mapped-text.ts';
 import { columnsOf } from './fields.ts';
 import { mappingText, readMapping } from './mapping.ts';
 import { readRecords } from './readers/index.ts';
@@ -65,6 +66,17 @@ test('rows are read as what their fields mean, without a copy; rows that lack th
   const plain = { paths: [path], mapping: { question: null, answer: 'ticket', system: null } };
   expect((await readRows(plain, null, Number.MAX_SAFE_INTEGER)).format).toBe('text');
   expect(readdirSync(folder)).not.toContain('tickets.jsonl.part');
+});
+
+test('an answer without text is named by the columns of the file', async () => {
+  const empty = join(folder, 'empty.jsonl');
+  writeFileSync(empty, '{"q":"a","reply":" ","note":""}\n');
+  const messageOf = async (answer: ColumnMapping['answer']) => {
+    const [record] = await collected(readRecords(empty, { mapping: { question: 'q', answer, system: null } }));
+    return record !== undefined && 'problem' in record ? `${record.problem.code}: ${record.problem.message}` : '';
+  };
+  expect(await messageOf('reply')).toMatch(/^data-empty: .*line 1: 'reply' is empty\.$/);
+  expect(await messageOf({ template: '{note} {reply}' })).toMatch(/: 'note', 'reply' are empty\.$/);
 });
 
 test('a text may be made of several columns, or be the same in all rows', async () => {

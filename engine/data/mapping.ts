@@ -1,5 +1,5 @@
 /** Maps the fields of rows whose format is unknown to a known format, as a person has specified. */
-import { type ColumnMapping, columnsIn, fieldAt, type MappedText, mappedRow } from '../mapped-text.ts';
+import { type ColumnMapping, columnsIn, fieldAt, fieldText, type MappedText, mappedRow } from '../mapped-text.ts';
 import { Problem, type ProblemCode, shown } from '../problem.ts';
 import { nearestWord } from '../nearest-word.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
@@ -50,7 +50,16 @@ export class MappedRecords {
     const noNumber = [question, answer, system].flatMap(columnsIn).find((name) => hasNoNumber(fieldAt(value, name)));
     if (noNumber !== undefined)
       return refused('data-invalid', `the row has '${noNumber}' with NaN or Infinity`, 'Write a text or a number there.');
-    return { ...record, value: mappedRow(value, this.#mapping) };
+    const mapped = mappedRow(value, this.#mapping);
+    if (fieldText(mapped['output'] ?? mapped['text']).trim() === '') {
+      const columns = columnsIn(answer);
+      return refused(
+        'data-empty',
+        `${columns.length === 0 ? 'the answer' : listed(columns)} ${columns.length > 1 ? 'are' : 'is'} empty`,
+        'Write its text, or remove the row.',
+      );
+    }
+    return { ...record, value: mapped };
   }
 
   /** Throws a `Problem` where none of the rows had a column that the mapping names. */
