@@ -135,7 +135,7 @@ function faultOf(text: string, { message }: Error): string {
   const ended = /^Unexpected end/.test(message) || /^Unterminated/.test(message);
   const at =
     position !== undefined ? Number(position) : ended ? text.length : unexpected === undefined ? 0 : placeOf(text, message);
-  return `${what.replace(/ JSON input$/, '')}, ${ended ? 'after' : 'at'} ${excerpt(text, at)}`;
+  return `${what.replace(/^Unexpected end of JSON input$/, 'it ends too early')}, ${ended ? 'after' : 'at'} ${excerpt(text, at)}`;
 }
 
 /** Returns the position of a fault from a message that shows the surrounding text but not the position. */

@@ -282,6 +282,9 @@ describe('packed and encoded', () => {
       expect.stringContaining('line 2: the row is not UTF-8: byte 22 of the file is 0xDF, after «{"t": "Stra»') as unknown,
     ]);
     expect(problems(await read(Buffer.from('a,b\n1,\u00e9\n', 'latin1'), 'x.csv'))[0]).toContain('byte 6 of the file is 0xE9');
+    expect(problems(await read(Buffer.from('a,b\n\u00fc,1\n', 'latin1'), 'x.csv'))[0]).toMatch(
+      /is 0xFC, at the start of the row/,
+    );
     await expect(read(Buffer.from([0xff, 0xfe, 0, 0, 0x7b, 0, 0, 0]))).rejects.toThrow('is UTF-32');
   });
 
@@ -315,12 +318,22 @@ test('a file is known by what it begins with; one of another kind is refused by 
     '%PDF-1.7': 'PDF',
     'SQLite format 3\0': 'SQLite',
     PARE: 'encrypted',
+    'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n': 'Git LFS',
+    '<!DOCTYPE html><html><body>404</body></html>': 'web page',
+    '\n<HTML lang="en">': 'web page',
   };
   for (const [bytes, kind] of Object.entries(kinds))
     await expect(read(Buffer.from(bytes, 'latin1'))).rejects.toMatchObject({
       code: 'data-invalid',
       message: expect.stringMatching(new RegExp(`${kind.replace(/[()]/g, '.')}.*, not ${dataFileNames}`)) as unknown,
     });
+});
+
+test('a row that ends too early is refused in a whole sentence, and a page of HTML may be a text', async () => {
+  expect(problems(await read(Buffer.from('{"a": 1}\n{"a":\n')))[0]).toMatch(
+    /the row is not JSON: it ends too early, after «\{"a":»\.$/,
+  );
+  expect((await read(Buffer.from('<html>a</html>'), 'page.md')).map(valueOf)).toEqual([{ text: '<html>a</html>' }]);
 });
 
 test('a path ends like data, and not like a part of a model', () => {

@@ -78,7 +78,7 @@ export function notUtf8(bytes: Buffer, at: number): { readonly what: string; rea
   const before = bytes.toString('utf8', Math.max(0, place - 20), place).replace(/^\ufffd+/, '');
   const byte = (bytes[place] ?? 0).toString(16).toUpperCase().padStart(2, '0');
   return {
-    what: `the row is not UTF-8: byte ${at + place} of the file is 0x${byte}, after «${shown(before)}»`,
+    what: `the row is not UTF-8: byte ${at + place} of the file is 0x${byte}, ${before === '' ? 'at the start of the row' : `after «${shown(before)}»`}`,
     hint: 'Save the file as UTF-8. One of Windows in Western Europe is converted with `iconv -f WINDOWS-1252 -t UTF-8`.',
   };
 }

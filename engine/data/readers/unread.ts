@@ -1,5 +1,5 @@
 /** Recognizes files that no reader accepts by their first bytes, and says what to do about each. */
-import { dataFileNames } from '../../data-files.ts';
+import { dataFileNames, dataFiles } from '../../data-files.ts';
 import { Problem } from '../../problem.ts';
 
 const unpack = 'Unpack it first.';
@@ -42,16 +42,33 @@ const kinds: readonly Kind[] = [
     hint: 'Write it as JSONL: a pickle can run programs and is not opened.',
   },
   { bytes: Buffer.from('ustar'), at: 257, what: 'is a tar archive', hint: unpack },
+  {
+    bytes: Buffer.from('version https://git-lfs.github.com/spec/'),
+    what: 'is a pointer of Git LFS to a file that was not downloaded',
+    hint: 'Run `git lfs pull` in its repository, or download the file itself.',
+  },
   { bytes: bytes(0xff, 0xfe, 0, 0), what: 'is UTF-32', hint: asUtf8 },
   { bytes: bytes(0, 0, 0xfe, 0xff), what: 'is UTF-32', hint: asUtf8 },
 ];
 
+const webPage = {
+  what: 'is a web page, perhaps the message of an error',
+  hint: 'Download the file itself, by the link to its raw content.',
+};
+
+/** Returns whether a file that should hold rows is a page of HTML. A text may be one. */
+function isWebPage(path: string, beginning: Buffer): boolean {
+  const isText = dataFiles.text.endings.some((ending) => path.toLowerCase().endsWith(ending));
+  return !isText && /^\ufeff?\s*<(!doctype html|html|head)\b/i.test(beginning.toString('utf8', 0, 512));
+}
+
 /** Throws a `Problem` where a file that begins with `beginning` is of a recognized kind that is not supported. */
 export function refuseUnread(path: string, beginning: Buffer, isPacked: boolean): void {
-  const found = kinds.find(
+  const known = kinds.find(
     ({ bytes, at = 0, onlyPacked = false }) =>
       (isPacked || !onlyPacked) && beginning.subarray(at, at + bytes.length).equals(bytes),
   );
+  const found = known ?? (isWebPage(path, beginning) ? webPage : undefined);
   if (found === undefined) return;
   const what = isPacked ? `holds a file that ${found.what}` : found.what;
   throw new Problem('data-invalid', `'${path}' ${what}, not ${dataFileNames}.`, found.hint);
