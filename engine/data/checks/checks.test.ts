@@ -286,6 +286,9 @@ test('what can be done is told: a longer maximum by its number, and a system tur
   expect(longer.fix).toEqual({ kind: 'raise-length', to: spec.contextLength });
   const unknown = await checked([{ nothing: 1 }, chat('a')]);
   expect(unknown[0]).toMatchObject({ severity: 'blocking', fix: { kind: 'map' } });
+  // What failed is not called passed.
+  const [readAs] = (await checked([{ nothing: 1 }])).filter(({ name }) => name === 'read-as');
+  expect(readAs).toMatchObject({ severity: 'note', title: 'No row is of a known format' });
   const using = changedTokenizer({ chatTemplate: refusing });
   const refused = await checked([turns(system('s'), user('a'), assistant('b'))], { using });
   expect(refused[0]).toMatchObject({ name: 'template-refuses', severity: 'blocking', fix: { kind: 'fold-system' } });

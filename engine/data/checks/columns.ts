@@ -123,6 +123,6 @@ export const readAs: SetCheck = {
     const title = known.length === 0 ? 'No row is of a known format' : `Read as ${new Intl.ListFormat('en').format(named)}`;
     const reasons = formats.map(({ name, why }) => (formats.length === 1 || name === null ? why : `${name}: ${why}`));
     const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-    return { severity: 'passed', title, detail: [...reasons, ...files].map(sentence).join(' ') };
+    return { severity: known.length === 0 ? 'note' : 'passed', title, detail: [...reasons, ...files].map(sentence).join(' ') };
   },
 };
