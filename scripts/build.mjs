@@ -15,6 +15,8 @@ const sources = [
     'engine/recipe',
     'engine/nearest-word.ts',
     'engine/measures.ts',
+    'engine/mapped-text.ts',
+    'engine/mixing.ts',
     'engine/data-files.ts',
     'engine/problem.ts',
     'engine/rpc.ts',

@@ -1,4 +1,4 @@
-import type { DataFormat } from '../../engine/contract.ts';
+import type { DataFormat, DatasetVersion } from '../../engine/contract.ts';
 
 /** Names the formats of rows for people. */
 export const formatNames: Readonly<Record<DataFormat, string>> = {
@@ -11,3 +11,8 @@ export const formatNames: Readonly<Record<DataFormat, string>> = {
   tokens: 'Token ids',
   unknown: 'Unknown format',
 };
+
+/** Says what a data set is: a mix, or rows of a format. */
+export function kindOf({ format, mix }: Pick<DatasetVersion, 'format' | 'mix'>): string {
+  return mix === null ? formatNames[format] : 'Mix';
+}
