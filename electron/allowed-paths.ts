@@ -106,6 +106,7 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'data.render': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
   'data.report': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
   'data.record': ({ data }) => ({ read: filesOf(data) }),
+  'data.place': ({ data, in: other }) => ({ read: [...filesOf(data), ...filesOf(other)] }),
   'data.occurrences': ({ data }) => ({ read: filesOf(data) }),
   'data.values': ({ data }) => ({ read: filesOf(data) }),
   'data.write': ({ data, out }) => ({ read: filesOf(data), write: [out] }),

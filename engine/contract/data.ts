@@ -389,6 +389,11 @@ export interface SourceRecord {
   readonly text: string | null;
   readonly problem: ProblemValue | null;
 }
+/** Says where a row is: its split, and its index there from 0. */
+export interface RowPlace {
+  readonly split: Split;
+  readonly row: number;
+}
 /** Describes a place in a row where a text was found. */
 export interface FoundPlace {
   readonly split: Split;
@@ -515,6 +520,8 @@ export interface DataRequests {
   'data.report': (p: { model: ModelRef; maxLength: number } & RowsRef & ViewingRows) => DataReport;
   /** Returns one row as its file has it, for a person to see and change. */
   'data.record': (p: { row: number } & RowsRef) => SourceRecord;
+  /** Returns where a row is in other data that read the same files, such as the next version; null where it is no longer there. */
+  'data.place': (p: { row: number; in: DataRef } & RowsRef) => RowPlace | null;
   'data.occurrences': (p: { data: DataRef; find: string; column?: string }) => FoundText;
   'data.values': (p: { data: DataRef; column: string }) => ColumnValues;
   /** Writes the rows of a split, with all changes applied, to a JSON Lines file, or to a Parquet file if its name ends with .parquet. */

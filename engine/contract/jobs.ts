@@ -93,6 +93,8 @@ export type JobSpec =
 /** Defines a question about rows as their files have them, which takes no model. */
 export type RowQuestion =
   | { readonly name: 'record'; readonly split: Split; readonly row: number }
+  /** Asks where a row is in other data that read the same files. */
+  | { readonly name: 'place'; readonly split: Split; readonly row: number; readonly in: DataAt }
   | { readonly name: 'occurrences'; readonly find: string; readonly column?: string }
   | { readonly name: 'values'; readonly column: string };
 /** Defines a message from the host to a job. `request` and `cancel` are for the long-lived jobs (chat, data, losses). */

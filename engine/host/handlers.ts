@@ -6,6 +6,7 @@ import type {
   EngineRequests,
   EvaluateResult,
   FoundText,
+  RowPlace,
   Handlers,
   Inspection,
   LabelledRow,
@@ -240,6 +241,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'data.report': async ({ model, data, ...of }, asker) =>
       processes.report(at(model), { ...of, data: await datasets.dataAt(data, asker) }, asked(data, asker, 'report')),
     'data.record': ({ data, split = 'train', row }, asker) => look<SourceRecord>(data, { name: 'record', split, row }, asker),
+    'data.place': async ({ data, split = 'train', row, in: other }, asker) =>
+      look<RowPlace | null>(data, { name: 'place', split, row, in: await datasets.dataAt(other, asker) }, asker),
     'data.occurrences': ({ data, ...of }, asker) => look<FoundText>(data, { name: 'occurrences', ...of }, asker),
     'data.values': ({ data, column }, asker) => look<ColumnValues>(data, { name: 'values', column }, asker),
     'data.write': async ({ data, split, out, replace = false }, asker) => {

@@ -413,6 +413,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'data.render': object<ParamsOf<'data.render'>>({ model, ...rows, ...viewing, offset: integer(0) }),
   'data.report': object<ParamsOf<'data.report'>>({ model, ...rows, ...viewing, maxLength: integer(1) }),
   'data.record': object<ParamsOf<'data.record'>>({ ...rows, row: integer(0) }),
+  'data.place': object<ParamsOf<'data.place'>>({ ...rows, row: integer(0), in: data }),
   'data.occurrences': object<ParamsOf<'data.occurrences'>>({ data, find: notEmpty, column: optional(text) }),
   'data.values': object<ParamsOf<'data.values'>>({ data, column: notEmpty }),
   'data.write': object<ParamsOf<'data.write'>>({ ...rows, out: text, replace: optional(flag) }),

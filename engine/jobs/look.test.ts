@@ -48,6 +48,20 @@ test('rows are counted as they are by now: without what is left out, and with wh
   expect(await look({ paths: [path] }, { name: 'occurrences', find: 'dog' })).toMatchObject({ rows: 1, places: 1 });
 });
 
+test('a row is found again in another version: at another number, in the other split, or not at all', async () => {
+  const other = join(work, 'held.jsonl');
+  writeFileSync(other, `${JSON.stringify(chat('a bird', 'no'))}\n`);
+  const place = (number: number, data: DataFiles) =>
+    look({ paths: [path, other] }, { name: 'place', split: 'train', row: number, in: data });
+  expect(await place(2, { paths: [path, other], changes: [{ kind: 'replace', find: 'dog', with: 'cat' }] })).toEqual({
+    split: 'train',
+    row: 2,
+  });
+  expect(await place(2, { paths: [other, path] })).toEqual({ split: 'train', row: 3 });
+  expect(await place(3, { paths: [path], evalPaths: [other] })).toEqual({ split: 'eval', row: 0 });
+  expect(await place(3, { paths: [path] })).toBe(null);
+});
+
 test('a text is found with what stands around it, in both splits, in a column alone, and never in a name', async () => {
   const other = join(work, 'other.jsonl');
   writeFileSync(other, `${JSON.stringify({ text: `${'x'.repeat(100)}cat${'y'.repeat(100)}`, cat: 'cat', note: 1 })}\n`);

@@ -1,5 +1,15 @@
 /** Runs the job `look`, which answers a question about rows as their files have them: no model and no tokenizer is needed. */
-import type { ColumnValues, DataAt, FoundPlace, FoundText, JobSpec, RowQuestion, SourceRecord, Split } from '../contract.ts';
+import type {
+  ColumnValues,
+  DataAt,
+  FoundPlace,
+  FoundText,
+  JobSpec,
+  RowPlace,
+  RowQuestion,
+  SourceRecord,
+  Split,
+} from '../contract.ts';
 import { chosenParts } from '../data/mix.ts';
 import { readRecords, recordText } from '../data/readers/index.ts';
 import type { RecordOrProblem } from '../data/readers/reader.ts';
@@ -23,10 +33,12 @@ const longestText = 20_000;
 export async function runLook(
   { data, question }: Extract<JobSpec, { kind: 'look' }>,
   port: Port,
-): Promise<SourceRecord | FoundText | ColumnValues> {
+): Promise<SourceRecord | RowPlace | FoundText | ColumnValues | null> {
   switch (question.name) {
     case 'record':
       return theRecord(data, question, port);
+    case 'place':
+      return placeOf(data, question, port);
     case 'occurrences':
       return findText(data, question, port);
     case 'values':
@@ -63,18 +75,36 @@ async function* takenRecords(data: DataAt, split: Split, port: Port): AsyncGener
   }
 }
 
+/** Returns the record of a row of a split, and which of its copies the row is. */
+async function takenRecord(data: DataAt, split: Split, wanted: number, port: Port): Promise<TakenRecord & { copy: number }> {
+  for await (const taken of takenRecords(data, split, port))
+    if (wanted >= taken.row && wanted < taken.row + taken.copies) return { ...taken, copy: wanted - taken.row };
+  throw new Problem('not-found', `There is no row ${wanted + 1}.`, 'Look at the rows again: the files may have changed.');
+}
+
 async function theRecord(
   data: DataAt,
-  { split, row: wanted }: Extract<RowQuestion, { name: 'record' }>,
+  { split, row }: Extract<RowQuestion, { name: 'record' }>,
   port: Port,
 ): Promise<SourceRecord> {
-  for await (const { path, row, copies, record } of takenRecords(data, split, port)) {
-    if (wanted < row || wanted >= row + copies) continue;
-    const { line } = record;
-    if ('value' in record) return { path, line, value: record.value, text: null, problem: null };
-    return { path, line, value: null, text: await recordText(path, record, longestText), problem: record.problem };
-  }
-  throw new Problem('not-found', `There is no row ${wanted + 1}.`, 'Look at the rows again: the files may have changed.');
+  const { path, record } = await takenRecord(data, split, row, port);
+  const { line } = record;
+  if ('value' in record) return { path, line, value: record.value, text: null, problem: null };
+  return { path, line, value: null, text: await recordText(path, record, longestText), problem: record.problem };
+}
+
+async function placeOf(
+  data: DataAt,
+  { split, row, in: other }: Extract<RowQuestion, { name: 'place' }>,
+  port: Port,
+): Promise<RowPlace | null> {
+  const { path, record, copy } = await takenRecord(data, split, row, port);
+  // A row that is held back, or no longer is, is in the other split.
+  for (const side of [split, split === 'train' ? 'eval' : 'train'] as const)
+    for await (const taken of takenRecords(other, side, port))
+      if (taken.record.line === record.line && taken.path === path)
+        return { split: side, row: taken.row + Math.min(copy, taken.copies - 1) };
+  return null;
 }
 
 async function findText(

@@ -166,6 +166,7 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
         rowSettings: { addEosToken: true, thinking: 'row', unroll: 'last', foldSystem: true, media: 'drop' },
       },
       'data.record': { data: { versionId }, split: 'train', row: 0 },
+      'data.place': { data: { versionId }, split: 'train', row: 0, in: { versionId } },
       'data.occurrences': { data: { versionId }, find: 'a', column: 'messages' },
       'data.values': { data: { versionId }, column: 'messages' },
       'data.write': { data: { versionId }, split: 'train', out: join(folder, 'written.jsonl') },

@@ -11,6 +11,7 @@ import type {
   DatasetVersion,
   FoundRow,
   FoundText,
+  RowPlace,
   Params,
   Progress,
   RowDetail,
@@ -89,6 +90,11 @@ export class DatasetsState {
   /** Returns a row as its file has it. */
   record({ version }: Dataset, split: Split, row: number): Promise<SourceRecord> {
     return this.#engine.request('data.record', { data: { versionId: version.id }, split, row });
+  }
+
+  /** Returns where a row of another version is in this one, or null. */
+  place({ version }: Dataset, before: string, split: Split, row: number): Promise<RowPlace | null> {
+    return this.#engine.request('data.place', { data: { versionId: before }, split, row, in: { versionId: version.id } });
   }
 
   /** Returns where a text occurs in the files of the rows, in one column or, with null, in any. */

@@ -204,13 +204,28 @@ export class DatasetView {
 
   /** Begins anew with another version, whose row numbers mean other rows, and which may have no rows to evaluate on. */
   #followVersion(): void {
-    let shown: string | null = null;
+    let shown: Dataset | null = null;
     $effect(() => {
-      const version = this.dataset?.version ?? null;
-      const isAnother = shown !== null && version !== null && version.id !== shown;
-      shown = version?.id ?? null;
-      if (isAnother) untrack(() => this.changeSplit(version.evalRows === 0 ? 'train' : this.split));
+      const [before, now] = [shown, this.dataset];
+      shown = now;
+      if (before === null || now === null || before.version.id === now.version.id) return;
+      if (before.id === now.id) untrack(() => void this.#stay(now, before.version.id));
+      else untrack(() => this.changeSplit(now.version.evalRows === 0 ? 'train' : this.split));
     });
+  }
+
+  /** Shows the same row in another version. If it is gone, the row that now has its number is shown. */
+  async #stay(now: Dataset, before: string): Promise<void> {
+    const { version } = now;
+    const { split, selected: row } = this;
+    const next = version.evalRows === 0 ? 'train' : split;
+    this.changeSplit(next);
+    this.show(next === split ? row : 0);
+    const kept = this.selected;
+    const place = await this.#studio.datasets.place(now, before, split, row).catch(() => null);
+    if (place === null || this.dataset?.version.id !== version.id || this.selected !== kept || this.split !== next) return;
+    if (place.split !== this.split) this.changeSplit(place.split);
+    this.show(place.row);
   }
 
   /** Asks for the rows in sight, the selected row and the report. */
