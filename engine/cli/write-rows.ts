@@ -28,7 +28,11 @@ export async function splitRows(session: Session): Promise<void> {
   const train = await write(session, data, 'train', join(out, `train.${format}`));
   const evaluation = await write(session, data, 'eval', join(out, `eval.${format}`));
   output.document({ train, eval: evaluation });
-  output.table([train, evaluation].map(({ path, rows }) => [path, `${rows} rows`]));
+  const changed = new Set([...train.changed, ...evaluation.changed]);
+  output.table([
+    ...[train, evaluation].map(({ path, rows }) => [path, `${rows} rows`]),
+    ...[...changed].map((change) => ['', change]),
+  ]);
 }
 
 /** Writes all rows as one file, in Parquet where its name ends with .parquet. */
@@ -38,7 +42,7 @@ export async function convertRows(session: Session): Promise<void> {
     if (args.text(name) !== undefined) throw new UsageError(`--${name} is for data split.`);
   const written = await write(session, { ...dataOf(args), changes: changesIn(args) }, 'train', args.path('out'));
   output.document(written);
-  output.table([[written.path, `${written.rows} rows`]]);
+  output.table([[written.path, `${written.rows} rows`], ...written.changed.map((change) => ['', change])]);
 }
 
 function changesIn(args: Arguments): DataChange[] {

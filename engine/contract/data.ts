@@ -460,6 +460,8 @@ export interface WrittenRows {
   readonly path: string;
   readonly rows: number;
   readonly bytes: number;
+  /** Lists the columns of Parquet files that are written with another type: `'created': dates are written as text`. */
+  readonly changed: readonly string[];
 }
 export interface DataRequests {
   'datasets.list': (p: { projectId: string }) => readonly Dataset[];

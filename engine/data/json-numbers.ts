@@ -2,6 +2,7 @@
  * Keeps numbers of JSON as they are written, where JavaScript would write them differently: `1.0`, `1e3`, `12345678901234567890`. Chat
  * templates print the arguments of tools, and Python tells `1.0` from `1`.
  */
+import { Binary } from './binary.ts';
 
 /** Is a number of JSON with its text. It counts and is written as that text says. */
 export class JsonNumber extends Number {
@@ -53,7 +54,7 @@ export function parseRow(text: string): unknown {
 export function plainOutsideTools(value: unknown): unknown {
   if (value instanceof JsonNumber) return Number(value);
   if (Array.isArray(value)) return value.map(plainOutsideTools);
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || value instanceof Binary) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,

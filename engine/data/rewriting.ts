@@ -1,6 +1,8 @@
 /** Applies a person's edits to rows. Each record is changed after it is read and before its mapping is applied. */
 import type { DataChange } from '../contract.ts';
 import type { RecordOrProblem } from './readers/reader.ts';
+import { Binary } from './binary.ts';
+import { JsonNumber } from './json-numbers.ts';
 import { hashOf } from './record-hash.ts';
 
 /** Describes a change that rewrites records. */
@@ -40,7 +42,9 @@ function rewritten(now: RecordOrProblem, change: Rewriting, read: RecordOrProble
     const { line, at, bytes, where } = now;
     // The file may have changed, so that another row now has this number.
     const isMeant = change.row.row === row && change.row.hash === hashOf(read);
-    return isMeant ? { line, at, bytes, ...(where === undefined ? {} : { where }), value: change.value } : now;
+    if (!isMeant) return now;
+    const value = 'value' in now ? (withBinary(change.value, now.value) as typeof change.value) : change.value;
+    return { line, at, bytes, ...(where === undefined ? {} : { where }), value };
   }
   if (!('value' in now)) return now;
   const { find, with: replacement, column } = change;
@@ -54,6 +58,16 @@ function rewritten(now: RecordOrProblem, change: Rewriting, read: RecordOrProble
 function replacedIn(value: unknown, find: string, replacement: string): unknown {
   if (typeof value === 'string') return value.replaceAll(find, () => replacement);
   if (Array.isArray(value)) return value.map((one) => replacedIn(one, find, replacement));
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || value instanceof JsonNumber || value instanceof Binary) return value;
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, replacedIn(one, find, replacement)]));
+}
+
+/** Returns an edited value with the bytes that it has from `before`: a person sees them as base64, and they are not changed. */
+function withBinary(value: unknown, before: unknown): unknown {
+  if (before instanceof Binary) return value === before.toJSON() ? before : value;
+  if (typeof value !== 'object' || value === null || typeof before !== 'object' || before === null) return value;
+  if (Array.isArray(value)) return value.map((one, i) => withBinary(one, (before as readonly unknown[])[i]));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [name, withBinary(one, (before as Readonly<Record<string, unknown>>)[name])]),
+  );
 }

@@ -82,3 +82,8 @@ ty=pa.table({
 pq.write_table(ty,out+'types.parquet',coerce_timestamps=None,version='2.6')
 pq.write_table(pa.table({'t':pa.array([datetime.datetime(2026,12,1,7,8,9,123456)])}),out+'int96.parquet',use_deprecated_int96_timestamps=True)
 pq.write_table(pa.table({'text':pa.array([],pa.string())}),out+'empty.parquet')
+moment=datetime.datetime(2026,12,1,7,8,9)
+pq.write_table(pa.table({
+ 'utc':pa.array([moment],pa.timestamp('ms','UTC')),'zone':pa.array([moment],pa.timestamp('us','Asia/Tokyo')),'clock':pa.array([moment],pa.timestamp('us')),
+ 'id':pa.array([1152921504606846984],pa.int64()),'small':pa.array([1],pa.int64()),'bytes':pa.array([b'\x00\xff'],pa.binary()),
+}),out+'typed.parquet',version='2.6')

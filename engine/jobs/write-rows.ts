@@ -3,13 +3,14 @@ import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { JobSpec, WrittenRows } from '../contract.ts';
 import { chosenParts } from '../data/mix.ts';
-import { readRecords } from '../data/readers/index.ts';
+import { isParquet, readRecords } from '../data/readers/index.ts';
+import { columnsWithoutType, hasLarge, type WithoutType } from '../data/readers/parquet/without-type.ts';
 import { rewriteOf, rewritings } from '../data/rewriting.ts';
 import { rowFiles } from '../data/row-files.ts';
-import { requireWritable, writerOf } from '../data/writers/index.ts';
+import { isParquetName, requireWritable, writerOf } from '../data/writers/index.ts';
 import { AtomicFile, makeFolder } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
-import { Problem } from '../problem.ts';
+import { Problem, shown } from '../problem.ts';
 import type { JobPort } from './port.ts';
 import { followFile, followJob, readUnchanged } from './reading.ts';
 
@@ -31,13 +32,14 @@ export async function runWriteRows(
   if (existsSync(out) && paths.some((path) => realpathSync(path) === realpathSync(out)))
     throw new Problem('request-invalid', `The rows are read from '${out}'.`, 'Write them to another file.');
   const parts = await chosenParts(files, followJob('Choosing the rows', port));
+  const changed = new Set<string>();
   let file: AtomicFile | null = null;
   try {
     makeFolder(dirname(out));
     file = new AtomicFile(out);
     const rows = await readUnchanged(paths, () => write(file!));
     file.finish();
-    return { path: out, rows, bytes: file.position };
+    return { path: out, rows, bytes: file.position, changed: [...changed] };
   } catch (error) {
     throw error instanceof Problem ? error : toWriteProblem(out, error);
   } finally {
@@ -64,6 +66,7 @@ export async function runWriteRows(
       let number = 0;
       for (const path of ofPart) {
         const follow = followFile(doing, path, port);
+        const lost = mapping ? [] : await lostTypes(path);
         for await (const record of readRecords(path, {
           ...(mapping && { mapping }),
           ...rewriteOf(rewritings(changes), path),
@@ -72,9 +75,15 @@ export async function runWriteRows(
           const times = choice?.times(number++) ?? 1;
           if (times === 0) continue;
           if ('problem' in record) throw Problem.fromValue(record.problem);
+          for (const { column, how, onlyLarge } of lost)
+            if (!onlyLarge || hasLarge(record.value[column])) changed.add(`'${shown(column)}': ${how}`);
           for (let copy = 0; copy < times; copy++) yield record.value;
         }
       }
     }
+  }
+
+  async function lostTypes(path: string): Promise<readonly WithoutType[]> {
+    return (await isParquet(path)) ? columnsWithoutType(path, isParquetName(out) ? 'parquet' : 'jsonl') : [];
   }
 }

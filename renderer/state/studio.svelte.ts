@@ -255,10 +255,12 @@ export class Studio {
       const suggested = `${name}${split === 'eval' ? '-eval' : ''}.jsonl`;
       const out = await this.engine.request('shell.chooseSavePath', { title: 'Export rows', suggested, directory: false });
       if (out === null) return;
-      const { rows } = await this.notices.during(`Writing ${nameOf(out)}`, (asking) =>
+      const { rows, changed } = await this.notices.during(`Writing ${nameOf(out)}`, (asking) =>
         this.datasets.write(version.id, split, out, asking),
       );
-      this.notices.done(`${plural(rows, 'row')} written to ${nameOf(out)}`);
+      this.notices.done(
+        `${plural(rows, 'row')} written to ${nameOf(out)}${changed.length === 0 ? '' : `. ${changed.join('; ')}`}`,
+      );
     });
   }
 

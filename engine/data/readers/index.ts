@@ -70,6 +70,11 @@ export async function recordText(
   return Buffer.concat(parts).subarray(0, wanted).toString('utf8').trimEnd();
 }
 
+/** Returns whether a file is Parquet. */
+export async function isParquet(path: string): Promise<boolean> {
+  return readerOf(await openSource(path)) === parquet;
+}
+
 function readerOf(source: Source): Reader {
   return Object.values(readers).find(({ recognise }) => recognise(source)) ?? jsonLines;
 }

@@ -21,8 +21,12 @@ export function requireWritable(path: string): void {
 
 /** Returns the writer of rows for `file`, by its name: Parquet, or JSONL for any other name. */
 export function writerOf(file: AtomicFile): RowWriter {
-  const isParquet = (dataFiles.parquet.endings as readonly string[]).includes(endingOf(file.path));
-  return isParquet ? new ParquetWriter(file) : new JsonLinesWriter(file);
+  return isParquetName(file.path) ? new ParquetWriter(file) : new JsonLinesWriter(file);
+}
+
+/** Returns whether rows are written as Parquet to a file of this name. */
+export function isParquetName(path: string): boolean {
+  return (dataFiles.parquet.endings as readonly string[]).includes(endingOf(path));
 }
 
 function endingOf(path: string): string {

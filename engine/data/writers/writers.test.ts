@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { AtomicFile } from '../../formats/files.ts';
 import { collected } from '../../testing/collected.ts';
+import { Binary } from '../binary.ts';
 import { readRecords } from '../readers/index.ts';
 import { requireWritable, writerOf } from './index.ts';
 
@@ -81,6 +82,17 @@ describe('Parquet', () => {
     ]);
     const deep = { d: Array.from({ length: 40 }).reduce<unknown>((inner) => [{ a: inner }], 1) };
     expect(await written([deep])).toEqual([deep]);
+  });
+
+  test('bytes are written as they are, also beside bytes that are text, and as base64 in JSON Lines', async () => {
+    const rows = [
+      { b: new Binary(Buffer.from([0, 255])), l: [new Binary(Buffer.from([128])), 'text'] },
+      { b: 'text', l: [] },
+    ];
+    const read = (await written(rows)) as { b: Binary; l: Binary[] }[];
+    expect(JSON.stringify(read)).toBe('[{"b":"AP8=","l":["gA==","text"]},{"b":"text","l":[]}]');
+    expect(read[0]!.b.content).toEqual(Buffer.from([0, 255]));
+    expect(readFileSync(write('bytes.jsonl', rows), 'utf8')).toContain('{"b":"AP8=","l":["gA==","text"]}\n');
   });
 
   test('many rows lie in several row groups and pages', async () => {

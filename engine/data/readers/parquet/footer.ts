@@ -13,7 +13,9 @@ export type PhysicalType = (typeof physicalTypes)[number];
 export type Meaning =
   | { readonly kind: 'plain' | 'text' | 'json' | 'list' | 'map' | 'date' | 'unsigned' | 'uuid' | 'half' }
   | { readonly kind: 'decimal'; readonly scale: number }
-  | { readonly kind: 'time' | 'timestamp'; readonly perSecond: number };
+  | { readonly kind: 'time'; readonly perSecond: number }
+  /** `isUtc` says that the times are of one zone; those without are of a clock somewhere. */
+  | { readonly kind: 'timestamp'; readonly perSecond: number; readonly isUtc: boolean };
 
 /** Describes a column, or a group of columns. */
 export interface Node {
@@ -147,7 +149,8 @@ function meaningOf(element: ThriftStruct): Meaning {
   if (logical[5] !== undefined) return { kind: 'decimal', scale: number(logical[5], 1) ?? 0 };
   if (logical[6] !== undefined) return { kind: 'date' };
   if (logical[7] !== undefined) return { kind: 'time', perSecond: unit(logical[7]) };
-  if (logical[8] !== undefined) return { kind: 'timestamp', perSecond: unit(logical[8]) };
+  if (logical[8] !== undefined)
+    return { kind: 'timestamp', perSecond: unit(logical[8]), isUtc: structOf(logical[8], 'logical type')[1] === true };
   if (logical[10] !== undefined) return { kind: structOf(logical[10], 'logical type')[2] === false ? 'unsigned' : 'plain' };
   if (logical[12] !== undefined) return { kind: 'json' };
   if (logical[14] !== undefined) return { kind: 'uuid' };
@@ -170,9 +173,9 @@ function meaningOf(element: ThriftStruct): Meaning {
     case 8:
       return { kind: 'time', perSecond: 1e6 };
     case 9:
-      return { kind: 'timestamp', perSecond: 1e3 };
+      return { kind: 'timestamp', perSecond: 1e3, isUtc: true };
     case 10:
-      return { kind: 'timestamp', perSecond: 1e6 };
+      return { kind: 'timestamp', perSecond: 1e6, isUtc: true };
     case 13:
     case 14:
       return { kind: 'unsigned' };

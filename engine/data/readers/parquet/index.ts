@@ -99,7 +99,7 @@ async function* readGroup(
   }
 }
 
-async function openFooter(read: ReadBytes, size: number): Promise<Footer> {
+export async function openFooter(read: ReadBytes, size: number): Promise<Footer> {
   requireSound(size >= 12, 'the file ends before it');
   const beginning = await read(0, 4);
   requireSound(beginning.toString('latin1') === mark, `the file does not begin with '${mark}'`);
@@ -113,7 +113,7 @@ async function openFooter(read: ReadBytes, size: number): Promise<Footer> {
   return readFooter(await read(size - 8 - length, length), size);
 }
 
-function readerOf(file: FileHandle): ReadBytes {
+export function readerOf(file: FileHandle): ReadBytes {
   return async (at, length) => {
     const bytes = Buffer.alloc(length);
     for (let done = 0; done < length;) {

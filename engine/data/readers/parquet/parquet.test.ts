@@ -53,6 +53,9 @@ test('types come without loss: what no number holds is text', async () => {
       ...{ dec: -0.01, decbig: -1.5, u64: 3, u32: 3, i8: 5, f16: -0.25, bin: 'abc', map: {}, cat: 'y', null: null, big: 'b' },
     },
   ]);
+  const [typed] = (await rowsOf('typed')).map(valueOf) as Readonly<Record<string, unknown>>[];
+  expect(typed).toMatchObject({ utc: '2026-12-01T07:08:09Z', zone: '2026-12-01T07:08:09Z', clock: '2026-12-01T07:08:09' });
+  expect(JSON.stringify(typed)).toContain('"bytes":"AP8="');
   expect((await rowsOf('int96')).map(valueOf)).toEqual([{ t: '2026-12-01T07:08:09.123456' }]);
   expect(await rowsOf('empty')).toEqual([]);
 });

@@ -1,5 +1,6 @@
 /** Converts values of Parquet to those of JSON without loss. Numbers that JavaScript cannot represent become text. */
 import { isUtf8 } from 'node:buffer';
+import { Binary } from '../../binary.ts';
 import { parseKeepingNumbers } from '../../json-numbers.ts';
 import { requireSound } from './damage.ts';
 import type { RawValue } from './encodings.ts';
@@ -18,7 +19,7 @@ export function toValue(raw: RawValue, { meaning, type, name }: Node): unknown {
       case 'date':
         return dateOf(BigInt(raw));
       case 'timestamp':
-        return timestamp(BigInt(raw), BigInt(meaning.perSecond));
+        return `${timestamp(BigInt(raw), BigInt(meaning.perSecond))}${meaning.isUtc ? 'Z' : ''}`;
       case 'time':
         return timeOf(BigInt(raw), BigInt(meaning.perSecond));
       case 'decimal':
@@ -37,14 +38,14 @@ export function toValue(raw: RawValue, { meaning, type, name }: Node): unknown {
     case 'uuid':
       return raw.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
     case 'half':
-      return raw.length === 2 ? half(raw.readUInt16LE()) : { bytes: raw.length };
+      return raw.length === 2 ? half(raw.readUInt16LE()) : new Binary(raw);
     case 'text':
     case 'json':
       requireSound(isUtf8(raw), `a text of the column '${name}' is not UTF-8`);
       return meaning.kind === 'json' ? parsed(raw.toString()) : raw.toString();
     default:
       // Many programs do not declare that bytes are text.
-      return type === 'BYTE_ARRAY' && isUtf8(raw) ? raw.toString() : { bytes: raw.length };
+      return type === 'BYTE_ARRAY' && isUtf8(raw) ? raw.toString() : new Binary(raw);
   }
 }
 

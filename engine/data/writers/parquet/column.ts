@@ -1,5 +1,6 @@
 /** Writes the values of one column in pages. */
 import { crc32, zstdCompressSync } from 'node:zlib';
+import { Binary } from '../../binary.ts';
 import { i32, i64, list, struct, text, type ThriftField, varint } from './thrift.ts';
 
 /** Limits the bytes and values of a page. It is closed after the row with which it reaches one of them. */
@@ -11,7 +12,7 @@ const levelEncoding = 3;
 const zstandard = 6;
 
 /** Lists the physical types by their number in the format. */
-const physical = { boolean: 0, integer: 2, number: 5, empty: 6, text: 6, json: 6 } as const;
+const physical = { boolean: 0, integer: 2, number: 5, empty: 6, text: 6, binary: 6, json: 6 } as const;
 
 /** Describes where the values of a column are in the rows, how deeply they can be nested, and what they are. */
 export interface ColumnPlan {
@@ -63,6 +64,7 @@ export class ColumnWriter {
     if (kind === 'boolean') this.#bits.push(value === true);
     else if (kind === 'integer') this.#values.integer(value as number);
     else if (kind === 'number') this.#values.number(value as number);
+    else if (kind === 'binary' && value instanceof Binary) this.#values.bytes(value.content);
     else this.#values.text(kind === 'json' ? JSON.stringify(value) : (value as string));
   }
 
@@ -155,6 +157,12 @@ class Bytes {
   number(value: number): void {
     const at = this.#reserve(8);
     this.#bytes.writeDoubleLE(value, at);
+  }
+
+  bytes(value: Buffer): void {
+    const at = this.#reserve(4 + value.length);
+    this.#bytes.writeUInt32LE(value.length, at);
+    value.copy(this.#bytes, at + 4);
   }
 
   text(value: string): void {

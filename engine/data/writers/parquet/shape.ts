@@ -1,9 +1,10 @@
 /** Derives the types of columns from what all values of a field have in common. */
+import { Binary } from '../../binary.ts';
 import { JsonNumber } from '../../json-numbers.ts';
 
 /** Describes the type of a field. Anything that is none of the other types is `json`: a text marked as JSON. */
 export type Shape =
-  | { readonly kind: 'empty' | 'boolean' | 'integer' | 'number' | 'text' | 'json' }
+  | { readonly kind: 'empty' | 'boolean' | 'integer' | 'number' | 'text' | 'binary' | 'json' }
   | { readonly kind: 'list'; readonly entries: Shape }
   | { readonly kind: 'object'; readonly fields: ReadonlyMap<string, Shape> };
 
@@ -23,7 +24,7 @@ const mostFields = 200;
  */
 function shapeWith(before: Shape, value: unknown, depth: number): Shape {
   if (before.kind === 'json' || value === null || value === undefined) return before;
-  if (typeof value === 'object' && !(value instanceof JsonNumber)) {
+  if (typeof value === 'object' && !(value instanceof JsonNumber) && !(value instanceof Binary)) {
     if (depth >= deepest) return json;
     if (Array.isArray(value)) {
       if (before.kind !== 'list' && before.kind !== 'empty') return json;
@@ -35,6 +36,8 @@ function shapeWith(before: Shape, value: unknown, depth: number): Shape {
   const kind = kindOf(value);
   if (before.kind === kind) return before;
   if (before.kind === 'empty') return { kind };
+  // Bytes that happen to be UTF-8 are read as text, and both are bytes.
+  if (isBytes(before.kind) && isBytes(kind)) return { kind: 'binary' };
   return isNumber(before.kind) && isNumber(kind) ? { kind: 'number' } : json;
 }
 
@@ -50,11 +53,16 @@ export function columnsWith(before: ReadonlyMap<string, Shape>, row: Fields): Re
 }
 
 /** Returns the kind of a value that contains no others. */
-function kindOf(value: unknown): 'boolean' | 'integer' | 'number' | 'text' | 'json' {
+function kindOf(value: unknown): 'boolean' | 'integer' | 'number' | 'text' | 'binary' | 'json' {
+  if (value instanceof Binary) return 'binary';
   if (typeof value === 'boolean') return 'boolean';
   if (typeof value === 'number') return Number.isSafeInteger(value) && !Object.is(value, -0) ? 'integer' : 'number';
   // UTF-8 cannot express half of a surrogate pair, but JSON can, as an escape.
   return typeof value === 'string' && value.isWellFormed() ? 'text' : 'json';
+}
+
+function isBytes(kind: Shape['kind']): boolean {
+  return kind === 'text' || kind === 'binary';
 }
 
 function isNumber(kind: Shape['kind']): boolean {
