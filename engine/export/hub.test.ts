@@ -213,7 +213,9 @@ it('a model that also sees keeps its eye: its tensors, and how pictures get to i
   expect(merged.otherParts.map(({ name, load }) => [name, load()])).toEqual(eye.map(({ name, values }) => [name, values]));
   expect(merged.weights.names).toEqual(model.weights.names);
   expect(readFileSync(join(out, 'preprocessor_config.json'), 'utf8')).toBe('{"size": 8}');
-  expect(notesOnParts(model, findTarget('safetensors', 'f32'))).toEqual([expect.stringContaining('2 tensors of its vision part')]);
+  expect(notesOnParts(model, findTarget('safetensors', 'f32'))).toEqual([
+    expect.stringContaining('2 tensors of its vision part'),
+  ]);
   expect(notesOnParts(model, findTarget('gguf', 'f16'))).toEqual([expect.stringContaining('only its text part')]);
   for (const [of, format] of [
     [model, 'peft'],
