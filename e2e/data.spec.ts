@@ -42,10 +42,10 @@ async function importing(studio: Studio, paths: readonly string[]): Promise<Loca
   return dialog;
 }
 
-/** Starts a run on the only data set of the project, and waits for its end. */
+/** Starts a run on the newest data set of the project, and waits for its end. */
 async function train(studio: Studio, modelId: string, skipBadRows = false): Promise<void> {
   const [project] = (await studio.request('projects.list', undefined)).toReversed();
-  const [dataset] = await studio.request('datasets.list', { projectId: project!.id });
+  const dataset = (await studio.request('datasets.list', { projectId: project!.id })).at(-1);
   const run = await studio.request('runs.start', {
     ...{ projectId: project!.id, model: { id: modelId }, data: { versionId: dataset!.version.id } },
     ...{ recipe: { rank: 2, maxSteps: 2, batchSize: 2 }, skipBadRows },
@@ -201,4 +201,40 @@ test('rows with thoughts are trained on, and bad lines are left out where they a
   await blocking.getByRole('button', { name: 'Leave this row out' }).click();
   await expect(page.getByText('4 rows to train, 0 to evaluate')).toBeVisible();
   await train(studio, modelId);
+});
+
+test('two data sets are mixed, and a run draws the loss of each', async ({ studio }) => {
+  const { page } = studio;
+  const modelId = await project(studio);
+  const [{ id: projectId }] = (await studio.request('projects.list', undefined)).toReversed() as [{ id: string }];
+  const add = async (name: string, answer: string) => {
+    const rows = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => JSON.stringify({ prompt: `${name} ${from + i}`, completion: answer })).join(
+        '\n',
+      );
+    const [train, evaluated] = [given(studio, `${name}.jsonl`, rows(0, 8)), given(studio, `${name}.eval.jsonl`, rows(8, 10))];
+    await studio.choose([train, evaluated]);
+    await studio.request('datasets.add', { projectId, name, data: { paths: [train], evalPaths: [evaluated] } });
+  };
+  await add('Lamps', 'We send it.');
+  await add('Manners', 'You are welcome.');
+  await page.evaluate(() => void (location.hash = '#/datasets'));
+  await page.getByRole('button', { name: 'Change', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Mix data sets…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Mix data sets' });
+  await dialog.getByRole('textbox', { name: 'Name' }).fill('Lamps with manners');
+  await dialog.getByRole('textbox', { name: 'Times of part 1' }).fill('2');
+  await dialog.getByRole('textbox', { name: 'At most, of part 2' }).fill('3');
+  await expect(dialog.getByText(/^19.rows in an epoch, about/)).toBeVisible();
+  await dialog.getByRole('button', { name: 'Mix', exact: true }).click();
+  await expect(page.getByRole('heading', { name: 'Lamps with manners', level: 1 })).toBeVisible();
+  await expect(page.getByText(/^Mix of 2.data sets · 19 rows to train, 4 to evaluate/)).toBeVisible();
+  await expect(page.getByRole('option', { name: /^Lamps with manners .* Mix/ })).toBeVisible();
+  const rows = page.getByRole('listbox', { name: 'Rows', exact: true });
+  await expect(rows.getByRole('option').first()).toContainText('Manners');
+  await expect(rows.getByRole('option').last()).toContainText('Lamps');
+  await train(studio, modelId);
+  const chart = page.getByRole('figure').filter({ has: page.getByRole('heading', { name: 'Loss', exact: true }) });
+  await expect(chart.getByText('Lamps', { exact: true })).toBeVisible();
+  await expect(chart.getByText('Manners', { exact: true })).toBeVisible();
 });

@@ -3,6 +3,7 @@ import type {
   AllRequests,
   AskedChange,
   AskedMix,
+  AskedPart,
   ColumnMapping,
   ColumnValues,
   DataColumns,
@@ -14,6 +15,7 @@ import type {
   RowPlace,
   Params,
   Progress,
+  PartCounts,
   RowDetail,
   RowLine,
   RowLosses,
@@ -146,6 +148,13 @@ export class DatasetsState {
         : await this.#engine.request('datasets.remix', { id, mix }, asking);
     this.list.apply(dataset);
     return dataset;
+  }
+
+  /** Returns how many rows to train on, and tokens, each of several parts of a mix has by itself. */
+  async partCounts(data: readonly AskedPart['data'][], modelId: string, asking: Asking): Promise<readonly PartCounts[]> {
+    const mix: AskedMix = { parts: data.map((one) => ({ data: one, repeat: 1 })), seed: 0 };
+    const question = { model: { id: modelId }, data: { mix }, split: 'train', maxLength: 1024 } as const;
+    return (await this.#engine.request('data.report', question, asking)).parts;
   }
 
   versions(id: string): Promise<readonly VersionDifference[]> {
