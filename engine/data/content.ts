@@ -23,10 +23,11 @@ import {
 } from './columns.ts';
 import { foreignProblem } from './foreign-shapes.ts';
 import { guessOfRow } from './guess-mapping.ts';
+import { JsonNumber } from './json-numbers.ts';
 import { mappingText } from './mapping.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { mediaParts } from './media.ts';
-import { invalid, isMissing, shown, text, wellFormed, written } from './values.ts';
+import { invalid, isMissing, shown, text, textOrNumber, wellFormed, written } from './values.ts';
 
 /** Returns the format that the keys of a row show. Returns null for a preference row, and where the keys show none. */
 export function detectFormat(value: Fields): Exclude<DataFormat, 'unknown'> | null {
@@ -91,8 +92,8 @@ export function contentOf(
   };
   const isPlain = tokenizer !== null && tokenizer.chatTemplate === null;
   const answered = (question: string, input: string, answer: string): Content => {
-    const instruction = text(value[question], question);
-    const output = written(text(value[answer], answer), answer);
+    const instruction = textOrNumber(value[question], question);
+    const output = written(textOrNumber(value[answer], answer), answer);
     if (isPlain) {
       const system = systemOf(value);
       const before = system === '' ? '' : `${system}\n\n`;
@@ -118,7 +119,7 @@ export function contentOf(
       return conversation(turnsOf(value, 'conversations', shareGpt, unused));
     case 'alpaca': {
       checkRow(isPlain ? rowColumns.alpacaText : rowColumns.alpaca);
-      const input = isMissing(value['input']) ? '' : text(value['input'], 'input');
+      const input = isMissing(value['input']) ? '' : textOrNumber(value['input'], 'input');
       return answered('instruction', input, 'output');
     }
     case 'question-answer': {
@@ -129,7 +130,7 @@ export function contentOf(
     case 'prompt-completion':
       if (isAsked(promptFormat, tokenizer)) {
         checkRow(rowColumns.turns);
-        written(text(value['completion'], 'completion'), 'completion');
+        written(textOrNumber(value['completion'], 'completion'), 'completion');
         return conversation([
           ...turnsOrText(value, 'prompt', 'user', unused),
           ...turnsOrText(value, 'completion', 'assistant', unused),
@@ -138,8 +139,8 @@ export function contentOf(
       checkRow(rowColumns.completion);
       return {
         kind: 'completion',
-        prompt: text(value['prompt'], 'prompt'),
-        completion: written(text(value['completion'], 'completion'), 'completion'),
+        prompt: textOrNumber(value['prompt'], 'prompt'),
+        completion: written(textOrNumber(value['completion'], 'completion'), 'completion'),
       };
     case 'text':
       checkRow(rowColumns.text);
@@ -154,9 +155,15 @@ export function isAsked(promptFormat: RowSettings['promptFormat'], tokenizer: To
   return promptFormat === 'chat' && tokenizer !== null && tokenizer.chatTemplate !== null;
 }
 
+/** Lists the columns by which a row is recognised. */
+const knownColumns = ['messages', 'conversations', 'instruction', 'output', 'prompt', 'completion', 'text', 'input_ids'];
+
 function unknownFormat(value: Fields): Problem {
   const guess = guessOfRow(value);
   const names = Object.keys(value).map((key) => `'${key.slice(0, 40)}'`);
+  const without = knownColumns.find((name) => value[name] === null);
+  if (without !== undefined && (guess === null || knownColumns.includes(guess.question)))
+    return new Problem('data-invalid', `'${without}' is null.`, `Write its text, or leave the row out.`);
   return new Problem(
     'format-unknown',
     `the row has none of the known columns, only ${names.slice(0, 8).join(', ') || 'nothing'}.`,
@@ -332,7 +339,8 @@ function besideContent(
 
 /** Reads a list of messages, or a text as one message of `role`. */
 function turnsOrText(value: Fields, name: string, role: ChatMessage['role'], unused: Set<string>): Turn[] {
-  const given = value[name];
+  const isNumber = typeof value[name] === 'number' || value[name] instanceof JsonNumber;
+  const given = isNumber ? textOrNumber(value[name], name) : value[name];
   if (typeof given !== 'string') return turnsOf(value, name, openAi, unused);
   return given === '' ? [] : [turn(role, wellFormed(given))];
 }

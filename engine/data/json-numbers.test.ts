@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { contentOf } from './content.ts';
+import { contentOf, detectFormat } from './content.ts';
 import { JsonNumber, parseKeepingNumbers, parseRow, pythonNumber } from './json-numbers.ts';
 import { openTemplate } from './template.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -57,4 +57,20 @@ test('a template writes the arguments of a call as transformers does, given as a
   }
   const tools = (parseRow('{"tools": [{"minimum": 0.0}]}') as { tools: unknown }).tools;
   expect(template.render([], { addGenerationPrompt: false, variables: { tools } })).toBe('{"minimum": 0.0}|');
+});
+
+test('a number as a label is trained as it is written, and a column that is null is named', () => {
+  const read = (row: string) => {
+    const value = parseRow(row) as Record<string, unknown>;
+    const format = detectFormat(value);
+    return contentOf(value, format === 'tokens' ? null : format, null, new Set());
+  };
+  for (const label of ['4', '1.0', '9007199254740993', '1e3'])
+    expect(read(`{"prompt":"Which?","completion":${label}}`)).toMatchObject({ prompt: 'Which?', completion: label });
+  expect(read('{"instruction":12345678901234567890,"output":0.50}')).toMatchObject({
+    messages: [{ content: '12345678901234567890' }, { content: '0.50' }],
+  });
+  for (const name of ['prompt', 'completion'])
+    expect(() => read(JSON.stringify({ prompt: 'a', completion: 'b', [name]: null }))).toThrow(`'${name}' is null.`);
+  expect(() => read('{"question":"a","answer":"b","text":null}')).toThrow('none of the known columns');
 });

@@ -43,14 +43,16 @@ export function parseKeepingNumbers(text: string): unknown {
 
 /** Fields of rows and messages whose numbers a chat template prints. */
 const printed = ['tools', 'functions', 'tool_calls', 'function_call'];
-const mayPrint = /"(?:tools|functions|tool_calls|function_call)"/;
+/** Columns of texts, in which a number is a label. It is trained as it is written. */
+const labels = ['prompt', 'completion', 'instruction', 'input', 'output'];
+const mayPrint = /"(?:tools|functions|tool_calls|function_call)"|"(?:prompt|completion|instruction|input|output)"\s*:\s*-?\d/;
 
 /** Parses the JSON of a row. Numbers in its tools and their calls are as they are written, all others are plain. */
 export function parseRow(text: string): unknown {
   return mayPrint.test(text) && unusualNumber.test(text) ? plainOutsideTools(parseKeepingNumbers(text)) : JSON.parse(text);
 }
 
-/** Returns a row with plain numbers everywhere but in its tools and their calls. */
+/** Returns a row with plain numbers everywhere but in its tools and their calls, and where a number stands for a text. */
 export function plainOutsideTools(value: unknown): unknown {
   if (value instanceof JsonNumber) return Number(value);
   if (Array.isArray(value)) return value.map(plainOutsideTools);
@@ -58,7 +60,9 @@ export function plainOutsideTools(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      printed.includes(name) ? (inner as unknown) : plainOutsideTools(inner),
+      printed.includes(name) || (inner instanceof JsonNumber && labels.includes(name))
+        ? (inner as unknown)
+        : plainOutsideTools(inner),
     ]),
   );
 }

@@ -1,4 +1,5 @@
 /** Reads the values of a row's fields, and refuses values of the wrong kind. */
+import { JsonNumber } from './json-numbers.ts';
 import { Problem } from '../problem.ts';
 
 export function isMissing(value: unknown): boolean {
@@ -14,6 +15,11 @@ export function written(value: string, name: string): string {
 export function text(value: unknown, name: string): string {
   if (typeof value !== 'string') throw invalid(`'${name}' is ${shown(value)}, not a text.`, `Put the text into "${name}".`);
   return wellFormed(value);
+}
+
+/** Returns a text, or a number as it is written, because tables of labels hold numbers. */
+export function textOrNumber(value: unknown, name: string): string {
+  return typeof value === 'number' || value instanceof JsonNumber ? String(value) : text(value, name);
 }
 
 export function wellFormed(value: string): string {
