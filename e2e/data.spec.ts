@@ -206,7 +206,7 @@ test('rows with thoughts are trained on, and bad lines are left out where they a
 test('two data sets are mixed, and a run draws the loss of each', async ({ studio }) => {
   const { page } = studio;
   const modelId = await project(studio);
-  const [{ id: projectId }] = (await studio.request('projects.list', undefined)).toReversed() as [{ id: string }];
+  const { id: projectId } = (await studio.request('projects.list', undefined)).at(-1)!;
   const add = async (name: string, answer: string) => {
     const rows = (from: number, to: number) =>
       Array.from({ length: to - from }, (_, i) => JSON.stringify({ prompt: `${name} ${from + i}`, completion: answer })).join(
