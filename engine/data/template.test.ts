@@ -1,8 +1,12 @@
 /** The limits of a chat template hold for what it does, whatever the machine does meanwhile. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ggufTemplate, readHubTemplate } from '../models/tokenizer-source.ts';
 import { openTemplate } from './template.ts';
 
 const open = (chatTemplate: string) => openTemplate({ chatTemplate, bosText: null, eosText: null });
@@ -60,3 +64,29 @@ it.each([
   },
   20_000,
 );
+
+describe('a model with a template of its own for tools', () => {
+  const [plain, tools] = ['\n{{ messages[0].content }} \n ', ' \n{{ tools | length }} tools'];
+  const root = mkdtempSync(join(tmpdir(), 'tool-template-'));
+  afterAll(() => rmSync(root, { recursive: true }));
+  const named = [
+    { name: 'default', template: plain },
+    { name: 'tool_use', template: tools },
+  ];
+  it.each([
+    ['named in tokenizer_config.json', { 'tokenizer_config.json': JSON.stringify({ chat_template: named }) }],
+    ['in a file of its own', { 'chat_template.jinja': plain, 'additional_chat_templates/tool_use.jinja': tools }],
+  ])('renders conversations with tools by it and others by the usual one: %s', (of, files: Record<string, string>) => {
+    const folder = join(root, of);
+    mkdirSync(join(folder, 'additional_chat_templates'), { recursive: true });
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const template = open(readHubTemplate(folder)!);
+    const metadata = { 'tokenizer.chat_template': plain, 'tokenizer.chat_template.tool_use': tools };
+    const entries = Object.entries(metadata).map(([key, value]) => [key, { type: 'string', value }] as const);
+    expect(ggufTemplate(new Map(entries))).toBe(readHubTemplate(folder));
+    const rendered = (variables = {}) =>
+      template.render([{ role: 'user', content: 'Hi' }], { addGenerationPrompt: false, variables });
+    expect(rendered()).toBe('\nHi \n ');
+    expect(rendered({ tools: [{}, {}] })).toBe(' \n2 tools');
+  });
+});

@@ -3,6 +3,7 @@
  * `tokenizer.ggml.pre` together decide the tokenizer; an unknown pair is refused by name, never guessed.
  */
 import type { GgufValue } from '../formats/gguf.ts';
+import { ggufTemplate } from '../models/tokenizer-source.ts';
 import { Problem } from '../problem.ts';
 import { byteLevelRule, nfc, type PreTokenizer, preTokenizers, type SplitRule } from './gguf-pre-tokenizers.ts';
 import { namedTokens } from './named-tokens.ts';
@@ -67,7 +68,7 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   const addBosField = field('add_bos_token');
   const addBos = (addBosField === undefined ? rule.addBos : addBosField === true) && bos !== null && bos in vocab;
   const addEos = field('add_eos_token') === true && eos !== null && eos in vocab;
-  const template = metadata.get('tokenizer.chat_template')?.value;
+  const chatTemplate = ggufTemplate(metadata);
   const made = new Set(merges.map((pair) => pair.join('')));
   const roles = new Set(['bos', 'eos', 'eot', 'eom'].map((name) => idAt(`${name}_token_id`)));
   /**
@@ -76,7 +77,7 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
   const forgotten = (content: string, id: number): number => {
     if (overruled.has(id) || made.has(content) || !/^(<.+>|\[.+\])$/u.test(content)) return tokenType.normal;
     if (roles.has(id)) return tokenType.control;
-    return typeof template === 'string' && template.includes(content) ? tokenType.userDefined : tokenType.normal;
+    return chatTemplate?.includes(content) ? tokenType.userDefined : tokenType.normal;
   };
   const added: AddedToken[] = [];
   tokens.forEach((content, id) => {
@@ -122,7 +123,7 @@ export function toTokenizerJson(metadata: ReadonlyMap<string, GgufValue>): Token
       bos: null,
       padding: null,
     },
-    chatTemplate: typeof template === 'string' ? template : null,
+    chatTemplate,
   };
 }
 

@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import type { GgufValue } from '../formats/gguf.ts';
-import type { TokenizerSource } from '../models/tokenizer-source.ts';
+import { configTemplate, ggufTemplate, type TokenizerSource } from '../models/tokenizer-source.ts';
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
 import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
@@ -138,9 +138,8 @@ function withStops(
 // ── Sources compared, without opening them ──────────────────────────────────────────────────────────────────────────────
 
 export function chatTemplateOf(source: TokenizerSource): string | null {
-  if (source.kind === 'hub') return source.chatTemplate ?? templateOf(source.tokenizerConfig['chat_template']);
-  const template = source.metadata.get('tokenizer.chat_template');
-  return template?.type === 'string' ? template.value : null;
+  if (source.kind === 'hub') return source.chatTemplate ?? configTemplate(source.tokenizerConfig['chat_template']);
+  return ggufTemplate(source.metadata);
 }
 
 export function withChatTemplate(source: TokenizerSource, template: string): TokenizerSource {
@@ -445,15 +444,6 @@ function hubFilesOf(parts: TokenizerParts, text: string, tokenizer: Tokenizer): 
     'generation_config.json': prettyJson(generation),
     ...(parts.chatTemplate === null ? {} : { 'chat_template.jinja': parts.chatTemplate }),
   };
-}
-
-/** Returns the one template, or the `default` of a list of named ones. */
-function templateOf(value: unknown): string | null {
-  if (typeof value === 'string') return value;
-  if (!Array.isArray(value)) return null;
-  const named = value as { name?: unknown; template?: unknown }[];
-  const chosen = named.find((entry) => entry.name === 'default') ?? named[0];
-  return typeof chosen?.template === 'string' ? chosen.template : null;
 }
 
 function prettyJson(value: unknown): string {

@@ -57,8 +57,12 @@ function optionalJson(folder: string, name: string): Record<string, unknown> | n
 export function readHubTemplate(folder: string): string | null {
   const templatePath = fileIn(folder, 'chat_template.jinja');
   if (templatePath !== null) {
-    withFile(templatePath, (descriptor, size) => refuseStandIn(templatePath, descriptor, size));
-    return readText(templatePath, textLimits.config);
+    const read = (path: string): string => {
+      withFile(path, (descriptor, size) => refuseStandIn(path, descriptor, size));
+      return readText(path, textLimits.config);
+    };
+    const toolPath = fileIn(folder, 'additional_chat_templates/tool_use.jinja');
+    return withToolTemplate(read(templatePath), toolPath === null ? null : read(toolPath));
   }
   // The last is where transformers 4 kept the template of a multimodal model.
   return (
@@ -67,11 +71,34 @@ export function readHubTemplate(folder: string): string | null {
   );
 }
 
-/** Picks the template of tokenizer_config.json, which has one, or a list of named ones of which `default` counts. */
-function configTemplate(value: unknown): string | null {
+/**
+ * Reads the template of tokenizer_config.json, which has one, or a list of named ones: `default`, and `tool_use` for conversations
+ * with tools.
+ */
+export function configTemplate(value: unknown): string | null {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return null;
   const named = value as { name?: unknown; template?: unknown }[];
-  const template = (named.find((entry) => entry.name === 'default') ?? named[0])?.template;
-  return typeof template === 'string' ? template : null;
+  const textOf = (name: string): string | null => textIn(named.find((entry) => entry.name === name)?.template);
+  const template = textOf('default') ?? textIn(named[0]?.template);
+  return template === null ? null : withToolTemplate(template, textOf('tool_use'));
+}
+
+const textIn = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+
+/**
+ * Returns one template that renders a conversation with tools by `toolUse` and every other by `template`, as transformers'
+ * apply_chat_template chooses between them. An empty expression keeps white space at the border, which a block tag would take away.
+ */
+function withToolTemplate(template: string, toolUse: string | null): string {
+  if (toolUse === null || toolUse === template) return template;
+  const border = "{{ '' }}";
+  return `{% if tools is defined and tools is not none %}${border}${toolUse}${border}{% else %}${border}${template}${border}{% endif %}`;
+}
+
+/** Returns the template in the metadata of a GGUF file, with the one for conversations with tools, or null where there is none. */
+export function ggufTemplate(metadata: ReadonlyMap<string, GgufValue>): string | null {
+  const textOf = (key: string): string | null => textIn(metadata.get(key)?.value);
+  const template = textOf('tokenizer.chat_template');
+  return template === null ? null : withToolTemplate(template, textOf('tokenizer.chat_template.tool_use'));
 }
