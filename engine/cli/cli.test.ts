@@ -481,7 +481,8 @@ test(
     const evaluated = await lowrank('evaluate', ...gpt2);
     expect(evaluated.stderr).toContain('row-too-long');
     expect(evaluated.stderr).toContain('long.jsonl, line 1: the row has 200 tokens, but the model has only 128 positions');
-    const checked = await lowrank('data', 'check', ...gpt2);
+    const checked = await lowrank('data', 'check', ...gpt2, '--eval', long);
+    expect(checked.stdout).toContain('1 row in both training and evaluation');
     expect(checked.stderr).toContain('1 of 1 rows are longer than 128 tokens');
     expect(checked.stderr).toContain('The model has no more positions');
   },

@@ -1,4 +1,5 @@
 /** `lowrank data` renders, checks and counts rows. */
+import { resolve } from 'node:path';
 import type { DataCheck, DataReport } from '../contract.ts';
 import { requireDay } from '../data/day.ts';
 import { Problem } from '../problem.ts';
@@ -19,7 +20,7 @@ import { showProgress } from './progress.ts';
 import { convertRows, splitRows } from './write-rows.ts';
 
 export const data: Command = {
-  usage: `render|check|stats|split|convert ${dataUsage} [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR [--format jsonl|parquet]|FILE.jsonl|FILE.parquet [--replace]]`,
+  usage: `render|check|stats|split|convert ${dataUsage} [--eval FILE...] [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR [--format jsonl|parquet]|FILE.jsonl|FILE.parquet [--replace]]`,
   summary:
     'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl, or .parquet, into DIR, convert all rows into one file',
   options: {
@@ -28,6 +29,7 @@ export const data: Command = {
     ...mapOptions,
     ...mixOptions,
     data: { type: 'string', multiple: true },
+    eval: { type: 'string', multiple: true },
     'max-length': { type: 'string' },
     date: { type: 'string' },
     fraction: { type: 'string' },
@@ -38,19 +40,22 @@ export const data: Command = {
     format: { type: 'string' },
     replace: { type: 'boolean' },
   },
-  lists: ['data', 'mix'],
+  lists: ['data', 'eval', 'mix'],
   async run(session) {
     const { args, output, connect } = session;
     const [what, ...surplus] = args.positionals;
     if (surplus.length > 0) throw new UsageError(`'${surplus[0]}' was not expected.`);
+    if (what !== 'check' && args.list('eval').length > 0)
+      throw new UsageError('--eval names rows that data check compares with those of --data.');
     if (what === 'split') return splitRows(session);
     if (what === 'convert') return convertRows(session);
     if (what !== 'render' && what !== 'check' && what !== 'stats')
       throw new UsageError('Choose one of data render, data check, data stats, data split and data convert.');
     const date = args.text('date');
+    const evalPaths = args.list('eval').map((path) => resolve(path));
     const request = {
       model: args.model(),
-      data: dataOf(args),
+      data: dataOf(args, evalPaths),
       rowSettings: args.rowSettings(),
       // This is the day that a chat template prints, such as that of a run.
       ...(date === undefined ? {} : { day: requireDay(date) }),
