@@ -72,5 +72,5 @@ test('a number as a label is trained as it is written, and a column that is null
   });
   for (const name of ['prompt', 'completion'])
     expect(() => read(JSON.stringify({ prompt: 'a', completion: 'b', [name]: null }))).toThrow(`'${name}' is null.`);
-  expect(() => read('{"question":"a","answer":"b","text":null}')).toThrow('none of the known columns');
+  expect(() => read('{"first":"a","second":"b","note":null}')).toThrow('none of the known columns');
 });
