@@ -232,6 +232,7 @@ test('two data sets are mixed, and a run draws the loss of each', async ({ studi
   await expect(page.getByRole('option', { name: /^Lamps with manners .* Mix/ })).toBeVisible();
   const rows = page.getByRole('listbox', { name: 'Rows', exact: true });
   await expect(rows.getByRole('option').first()).toContainText('Manners');
+  await rows.press('End');
   await expect(rows.getByRole('option').last()).toContainText('Lamps');
   await train(studio, modelId);
   const chart = page.getByRole('figure').filter({ has: page.getByRole('heading', { name: 'Loss', exact: true }) });
