@@ -128,15 +128,17 @@ export class DatasetView {
   }
 
   choose(id: string): void {
+    if (id === this.dataset?.id) return;
     this.#chosenId = id;
     this.typedLength = undefined;
     this.lossOf = 'none';
-    this.report.clear();
     this.changeSplit('train');
   }
 
   changeSplit(next: Split): void {
     this.split = next;
+    // The checks of other rows name rows by numbers that are not theirs here.
+    this.report.clear();
     this.selected = 0;
     this.walk = null;
     this.search.clear();
