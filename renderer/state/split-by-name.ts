@@ -1,10 +1,10 @@
 import { packedEndings } from '../../engine/data-files.ts';
+import { fileName } from '../ui/format.ts';
 
 const evaluation = ['eval', 'evaluation', 'val', 'valid', 'validation', 'dev', 'test'];
 const training = ['train', 'training'];
-const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? '';
 const wordsOf = (path: string): string[] =>
-  nameOf(path)
+  fileName(path)
     .toLowerCase()
     .split(/[^a-z]+/);
 
@@ -23,7 +23,7 @@ export function splitByName(paths: readonly string[]): { paths: string[]; evalPa
 /** Names a data set after its file, without the ending and `train`, or after the folder where nothing is left of the name. */
 export function nameByPath(path: string): string {
   const packed = new RegExp(`\\.(${packedEndings.join('|')})$`, 'i');
-  const name = nameOf(path)
+  const name = fileName(path)
     // Marks that turn a text around have no place in a name.
     .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
     .replace(packed, '')

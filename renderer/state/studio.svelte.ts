@@ -17,7 +17,7 @@ import type {
   VersionFile,
 } from '../../engine/contract.ts';
 import { isDataFile } from '../../engine/data-files.ts';
-import { isolated, plural } from '../ui/format.ts';
+import { fileName, isolated, plural } from '../ui/format.ts';
 import { AdaptersState } from './adapters.svelte.ts';
 import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
@@ -374,7 +374,7 @@ function unknownField(error: unknown): string | null {
 }
 
 /** Returns the file's own name, fit for a sentence. */
-const nameOf = (path: string): string => isolated(path.split(/[\\/]/).at(-1) ?? path);
+const nameOf = (path: string): string => isolated(fileName(path));
 
 const lostProblem: ProblemValue = {
   code: 'host-unreachable',

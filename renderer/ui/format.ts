@@ -116,3 +116,8 @@ export function isolated(name: string): string {
 export function plural(value: number, one: string, many: string = `${one}s`): string {
   return `${count(value)}${nbsp}${value === 1 ? one : many}`;
 }
+
+/** Returns the name of a file or folder: the last part of its path, of whichever system the path is. */
+export function fileName(path: string): string {
+  return path.split(/[\\/]/).at(-1)!;
+}

@@ -1,12 +1,11 @@
 import type { Dataset } from '../../../engine/contract.ts';
 import { kindOf } from '../../state/format-names.ts';
-
-const nameOf = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
+import { fileName } from '../../ui/format.ts';
 
 /** Names the files of a data set, or the parts of a mix, in a few words: `faq.csv`, `train.jsonl and 2 more`. */
 export function filesOf({ version }: Pick<Dataset, 'version'>): string {
   const [first = '', ...more] = version.mix?.parts.map(({ name }) => name) ?? [
-    ...new Set(version.files.map(({ path, folder }) => nameOf(folder ?? path))),
+    ...new Set(version.files.map(({ path, folder }) => fileName(folder ?? path))),
   ];
   return more.length === 0 ? first : `${first} and ${more.length} more`;
 }
