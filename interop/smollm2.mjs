@@ -16,6 +16,7 @@ const rightAnswers = 13;
 const limit = 0.2;
 /** Tokens of an answer with the four fields are about 30. */
 const longestAnswer = 48;
+const byFields = jsonFields.open({});
 
 /** Trains the adapter that *Try the sample* trains, and writes the model as a hub folder. */
 export async function trainSample(folder) {
@@ -91,7 +92,7 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
         longestAnswer,
       );
       for (const [i, { expected }] of questions.entries())
-        if (jsonFields.score({ question: '', expected }, await textOf(model, answers[i]))?.state === 'good') right++;
+        if (byFields.score({ question: '', expected }, await textOf(model, answers[i]))?.state === 'good') right++;
       if (quantization === 'q4_k_m' && right < rightAnswers) fail(`${right} of ${rows.length} answers have the right fields`);
       const megabytes = statSync(out).size / 1e6;
       table.push({ quantization, megabytes, agreements, right, questions: rows.length, importance: importance.length > 0 });

@@ -49,13 +49,18 @@ export interface EvaluatorKind {
   open(options: unknown, learning?: LearningRows): Evaluator;
 }
 
+/** Describes a kind of evaluator that scores answers. */
+interface AnswerKind extends EvaluatorKind {
+  open(options: unknown): AnswerEvaluator;
+}
+
 /** Makes a kind of evaluator that scores answers. */
 export function answerKind<const T extends OptionTable>(kind: {
   readonly name: string;
   readonly summary: string;
   readonly options: T;
   open(options: OptionValues<T>): Omit<AnswerEvaluator, 'name' | 'needs'>;
-}): EvaluatorKind {
+}): AnswerKind {
   const { name, options } = kind;
   return {
     ...{ name, needs: 'answers', summary: kind.summary, options, learns: false },

@@ -5,9 +5,9 @@ import { Problem } from '../problem.ts';
 import { chrf } from './chrf.ts';
 import { contains, notContains } from './contains.ts';
 import type { Evaluator, EvaluatorKind, LearningRows } from './evaluator.ts';
-import { exactMatchKind } from './exact-match.ts';
+import { exactMatch } from './exact-match.ts';
 import { json } from './json.ts';
-import { jsonFieldsKind, jsonValuesKind } from './json-fields.ts';
+import { jsonFields, jsonValues } from './json-fields.ts';
 import { jsonSchema } from './json-schema.ts';
 import { language } from './language.ts';
 import { length } from './length.ts';
@@ -21,8 +21,8 @@ import { toolCalls } from './tool-calls.ts';
 
 export const evaluators: readonly EvaluatorKind[] = [
   loss,
-  ...[json, jsonSchema, jsonFieldsKind, jsonValuesKind, toolCalls],
-  ...[exactMatchKind, contains, notContains, regex, rougeL, chrf],
+  ...[json, jsonSchema, jsonFields, jsonValues, toolCalls],
+  ...[exactMatch, contains, notContains, regex, rougeL, chrf],
   ...[length, language, refusal],
   ...[markers, styleDistance],
 ];

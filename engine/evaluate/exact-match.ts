@@ -16,12 +16,9 @@ function matching({ text }: OptionValues<typeof options>): Pick<AnswerEvaluator,
   };
 }
 
-export const exactMatchKind = answerKind({
+export const exactMatch = answerKind({
   name: 'exact-match',
   summary: "the answer is the row's own answer",
   options,
   open: matching,
 });
-
-/** Is `exact-match` without options. */
-export const exactMatch: AnswerEvaluator = { name: 'exact-match', needs: 'answers', ...matching({ text: 'exact' }) };

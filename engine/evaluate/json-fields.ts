@@ -49,24 +49,19 @@ function valuesEvaluator(options: ValueOptions): Pick<AnswerEvaluator, 'score'> 
   };
 }
 
-export const jsonFieldsKind = answerKind({
+export const jsonFields = answerKind({
   name: 'json-fields',
   summary: 'the answer is a JSON object with exactly the expected fields',
   options: fencedOption,
   open: fieldsEvaluator,
 });
-export const jsonValuesKind = answerKind({
+export const jsonValues = answerKind({
   name: 'json-values',
   summary:
     'share of the expected fields that have the expected value (recall), and of the given fields that are right (precision)',
   options: valueOptions,
   open: valuesEvaluator,
 });
-
-/** Is `json-fields` without options. */
-export const jsonFields: AnswerEvaluator = { name: 'json-fields', needs: 'answers', ...fieldsEvaluator(plain) };
-/** Is `json-values` without options. */
-export const jsonValues: AnswerEvaluator = { name: 'json-values', needs: 'answers', ...valuesEvaluator(plain) };
 
 /** Counts over many rows what became of one field. */
 export interface FieldCounts {

@@ -4,6 +4,8 @@ import type { AnsweredRow, AnswerEvaluator } from './evaluator.ts';
 import { exactMatch } from './exact-match.ts';
 import { jsonValues } from './json-fields.ts';
 
+const [byValues, byText] = [jsonValues.open({}), exactMatch.open({})];
+
 /** Scores an answer by one evaluator, and says which it was. */
 export function verdictOf(evaluator: AnswerEvaluator, row: AnsweredRow, answer: string, tokens?: number): Verdict | null {
   const scored = evaluator.score(row, answer, tokens);
@@ -15,7 +17,7 @@ export function verdictOf(evaluator: AnswerEvaluator, row: AnsweredRow, answer: 
  * otherwise.
  */
 export function judge(row: AnsweredRow, answer: string): Verdict | null {
-  return verdictOf(jsonValues, row, answer) ?? verdictOf(exactMatch, row, answer);
+  return verdictOf(byValues, row, answer) ?? verdictOf(byText, row, answer);
 }
 
 /** Adds the verdict to an answer of an earlier studio, which stored none. */

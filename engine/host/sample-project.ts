@@ -19,6 +19,7 @@ import type { RunQueue } from './runs/queue.ts';
 export const sampleProjectName = 'Sample: orders as JSON';
 /** Limits the tokens of an answer. An answer with the four fields takes about 30. */
 const longestAnswer = 48;
+const byFields = jsonFields.open({});
 
 /** Collects the parts of the host that the sample works with. */
 export interface SampleParts {
@@ -220,6 +221,6 @@ function readQuestions(path: string): { rows: number; question: string; expected
 function withVerdicts(state: SampleProjectState | null): SampleProjectState | null {
   if (state === null || state.verdictBefore !== undefined) return state;
   const row = readQuestions(sampleFiles().eval);
-  const verdict = (answer: string | null) => (answer === null ? null : verdictOf(jsonFields, row, answer));
+  const verdict = (answer: string | null) => (answer === null ? null : verdictOf(byFields, row, answer));
   return { ...state, verdictBefore: verdict(state.answerBefore), verdictAfter: verdict(state.answerAfter) };
 }
