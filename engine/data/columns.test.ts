@@ -134,30 +134,97 @@ test('a part that is no text is refused with what to do about its type', async (
   const withPart = (part: object) => ({
     messages: [asked, { role: 'assistant', content: [part, { type: 'text', text: 'Oui' }] }],
   });
-  const [thought, image, other] = await texts([
-    withPart({ type: 'thinking', thinking: 'hm' }),
+  const [redacted, image, other] = await texts([
+    withPart({ type: 'redacted_thinking', data: 'x' }),
     withPart({ type: 'image_url', image_url: {} }),
     withPart({ type: 'refusal', refusal: 'no' }),
   ]);
-  expect(thought).toMatch(/has the type "thinking".*"reasoning_content"/);
+  expect(redacted).toMatch(/has the type "redacted_thinking".*remove the part/);
   expect(image).toMatch(/pictures and sounds can be dropped/);
   expect(other).toMatch(/has the type "refusal"/);
   expect(other).not.toMatch(/pictures/);
 });
 
-test('thoughts beside the turns of a row are refused, and what only says that there are some is not', async () => {
+/** A template that writes a thought apart from the content. */
+const thinking = {
+  ...{ chatTemplate: '{{ message.reasoning_content }}', bosText: null, eosText: null },
+} as unknown as Tokenizer;
+function thoughtsOf(value: Record<string, unknown>, using: Tokenizer = thinking): unknown {
+  const unused = new Set<string>();
+  const format = detectFormat(value);
+  if (format === 'tokens') throw new Error('no text');
+  const content = contentOf(value, format, using, unused, 'chat');
+  if (content.kind !== 'messages') return content;
+  return [content.messages.map((message) => message.reasoning_content ?? null), [...unused]];
+}
+
+test('a thought in a part is that of its answer, whatever the part is called', () => {
+  const withParts = (...parts: object[]) => ({ messages: [asked, { role: 'assistant', content: parts }] });
+  const oui = { type: 'text', text: 'Oui' };
+  const thoughts = [
+    { type: 'thinking', thinking: 'hm' },
+    {
+      type: 'thinking',
+      thinking: [
+        { type: 'text', text: 'h' },
+        { type: 'text', text: 'm' },
+      ],
+    },
+    { type: 'reasoning', text: 'hm' },
+    { type: 'reasoning', reasoning: 'hm' },
+    { type: 'thoughts', text: 'hm' },
+  ];
+  for (const part of thoughts) {
+    expect(thoughtsOf(withParts(part, oui))).toEqual([[null, 'hm'], []]);
+    expect(turns(withParts(part, oui), thinking)).toEqual(['user: Say yes', 'assistant!: Oui']);
+  }
+  expect(thoughtsOf(withParts({ type: 'thinking', thinking: 'hm', signature: 'x' }, oui))).toEqual([
+    [null, 'hm'],
+    ['messages[].content[].signature'],
+  ]);
+  expect(thoughtsOf(withParts({ type: 'thinking', thinking: '' }, oui))).toEqual([[null, null], []]);
+  expect(() => thoughtsOf(withParts(oui, thoughts[0]!))).toThrow(/part 2 of message 2 is a thought behind another part/);
+  expect(() => thoughtsOf(withParts(thoughts[0]!, thoughts[0]!, oui))).toThrow(/part 2 of message 2 is a thought behind/);
+  expect(() => thoughtsOf(withParts({ type: 'reasoning', summary: [] }, oui))).toThrow(/part 1 of message 2 has no text/);
+  expect(() => thoughtsOf({ messages: [{ role: 'user', content: thoughts }, answered] })).toThrow(/message 1/);
+  const twice = { messages: [asked, { role: 'assistant', reasoning: 'no', content: [thoughts[0], oui] }] };
+  expect(() => thoughtsOf(twice)).toThrow(/message 2 has a thought in 'reasoning' and another one in 'content'/);
+});
+
+test('a thought beside a question and its answer is that of the answer', () => {
+  const rows = [
+    { prompt: 'a', completion: 'b', reasoning_content: 'hmm' },
+    { prompt: [asked], completion: [answered], thinking: 'hmm' },
+    { instruction: 'a', output: 'b', thought: 'hmm' },
+    { question: 'a', answer: 'b', reasoning: 'hmm', thinking: 'hmm' },
+  ];
+  for (const row of rows) expect(thoughtsOf(row)).toEqual([[null, 'hmm'], []]);
+  expect(thoughtsOf({ prompt: 'a', completion: 'b', reasoning: 'off', thinking: false, thought: '' })).toEqual([
+    [null, null],
+    ['reasoning', 'thinking'],
+  ]);
+  expect(() => thoughtsOf({ ...rows[0]!, thought: 'nope' })).toThrow(/'reasoning_content' and another text as 'thought'/);
+  expect(() => thoughtsOf({ prompt: 'a', completion: [answered, asked, answered], thinking: 'hmm' })).toThrow(
+    /the row has 'thinking', and it cannot be told which of its answers it belongs to/,
+  );
+});
+
+test('a thought is refused by name where there is no place for it', async () => {
   const rows = await texts([
     { prompt: 'a', completion: 'b', reasoning_content: 'hmm' },
-    { instruction: 'a', output: 'b', thinking: 'hmm' },
     { question: 'a', answer: 'b', Reasoning: 'hmm' },
     { messages, reasoning_content: 'hmm' },
     { prompt: [asked], completion: [answered], thoughts: ['hmm'] },
     { prompt: 'a', completion: 'b', reasoning: 'off', thinking: false, thought: '' },
   ]);
-  for (const row of rows.slice(0, 5))
-    expect(row).toMatch(/^format-unsupported: .*thoughts are read from the turn of the assistant/);
-  expect(rows[5]).toContain('b');
-  expect(rows[5]).not.toMatch(/^format-unsupported/);
+  expect(rows[0]).toMatch(/^format-unsupported: .*message 2 has a thought.*writes no thoughts/);
+  expect(rows[1]).toMatch(/^format-unsupported: .*'Reasoning'/);
+  expect(rows[2]).toMatch(/^format-unsupported: .*thoughts are read from the turn of the assistant/);
+  expect(rows[3]).toMatch(/^format-unsupported: .*thoughts are not read from there/);
+  expect(rows[4]).toContain('b');
+  expect(rows[4]).not.toMatch(/^format-unsupported/);
+  const [plain] = await texts([{ prompt: 'a', completion: 'b', reasoning: 'hmm' }], tokenizer, { promptFormat: 'text' });
+  expect(plain).toMatch(/'reasoning': a prompt that is plain text has no place for a thought.*promptFormat chat/);
 });
 
 describe('a system text beside the turns', () => {

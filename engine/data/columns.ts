@@ -223,12 +223,27 @@ const plainSystem = refusals(['system', 'system_prompt'], {
 
 /** Some data sets say with such a column only whether a row has thoughts, or how long they are. */
 const thoughtFlags: ReadonlySet<unknown> = new Set(['on', 'off', 'yes', 'no', 'true', 'false', 'low', 'medium', 'high']);
-const rowThoughts = refusals(['reasoning_content', 'reasoning', 'thinking', 'thought', 'thoughts', 'reasoning_details'], {
+/** Returns whether a value in a column for thoughts is one. */
+export const isThought = (value: unknown): boolean =>
+  (typeof value === 'string' && value !== '' && !thoughtFlags.has(value.trim().toLowerCase())) ||
+  (typeof value === 'object' && value !== null);
+
+/** Lists the columns that may hold the reasoning of a message. The first is the name that OpenAI and most templates use. */
+export const reasoningColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
+const listsOfThoughts = refusals(['thoughts', 'reasoning_details'], {
+  why: 'thoughts are not read from there.',
+  hint: `Write the thought of the answer as one text in "reasoning_content", or remove '{}'.`,
+  changes: isThought,
+});
+const rowThoughts = refusals(reasoningColumns, {
   why: 'thoughts are read from the turn of the assistant only.',
   hint: `Write the row as {"messages": [...]} with "reasoning_content" in its answer, or remove '{}'.`,
-  changes: (value) =>
-    (typeof value === 'string' && !thoughtFlags.has(value.trim().toLowerCase())) ||
-    (typeof value === 'object' && value !== null),
+  changes: isThought,
+});
+const plainThoughts = refusals(reasoningColumns, {
+  why: 'a prompt that is plain text has no place for a thought.',
+  hint: `For a model with a chat template, read prompts as questions (promptFormat chat). Otherwise write the thought into the completion and remove '{}'.`,
+  changes: isThought,
 });
 
 /** These columns hold what a question is about. Where they stand in it differs between data sets. */
@@ -239,7 +254,7 @@ const besideQuestion = refusals(['context', 'contexts', 'passage', 'document', '
 
 const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained, ...maskBesideText, ...namedVerdict];
 const everyAnswer = [...everyRow, ...label, ...history, ...speakerMask];
-const everyTurn = [...everyAnswer, ...chosenTool, ...rowThoughts];
+const everyTurn = [...everyAnswer, ...chosenTool, ...listsOfThoughts];
 
 // ── Tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,18 +262,18 @@ const besideTurns = ['system', 'system_prompt', 'chat_template_kwargs', 'documen
 
 /** Holds the table of columns for each kind of row. */
 export const rowColumns = {
-  messages: table(['messages', ...besideTurns], everyTurn),
-  sharegpt: table(['conversations', ...besideTurns], everyTurn),
+  messages: table(['messages', ...besideTurns], everyTurn, rowThoughts),
+  sharegpt: table(['conversations', ...besideTurns], everyTurn, rowThoughts),
   /** Holds the columns of rows whose `prompt` or `completion` is a list of messages. */
-  turns: table(['prompt', 'completion', ...besideTurns], everyTurn),
-  alpaca: table(['instruction', 'input', 'output', ...besideTurns], everyTurn),
+  turns: table(['prompt', 'completion', ...besideTurns, ...reasoningColumns], everyTurn),
+  alpaca: table(['instruction', 'input', 'output', ...besideTurns, ...reasoningColumns], everyTurn),
   /** Holds the columns of Alpaca rows for a model without a chat template. */
-  alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyTurn, plainTools),
-  completion: table(['prompt', 'completion'], everyTurn, plainTools, plainSystem),
+  alpacaText: table(['instruction', 'input', 'output', 'system', 'system_prompt'], everyTurn, plainTools, plainThoughts),
+  completion: table(['prompt', 'completion'], everyTurn, plainTools, plainSystem, plainThoughts),
   /** Holds the columns beside a question and its answer. */
-  question: table(besideTurns, everyTurn, besideQuestion),
+  question: table([...besideTurns, ...reasoningColumns], everyTurn, besideQuestion),
   /** Holds the columns beside a question and its answer for a model without a chat template. */
-  questionText: table(['system', 'system_prompt'], everyTurn, besideQuestion, plainTools),
+  questionText: table(['system', 'system_prompt'], everyTurn, besideQuestion, plainTools, plainThoughts),
   text: table(['text'], everyRow),
 } as const satisfies Record<string, ColumnTable>;
 
@@ -370,8 +385,6 @@ const eachTurn = [
   ...refusals(['chosen', 'rejected', 'rejected_content'], preference),
 ];
 
-/** Lists the columns that may hold the reasoning of a message. The first is the name that OpenAI and most templates use. */
-export const reasoningColumns = ['reasoning_content', 'reasoning', 'thinking', 'thought'] as const;
 const besideContent = [...reasoningColumns, 'tool_calls', 'function_call', 'tool_call_id', 'name'];
 
 export const messageColumns = table(['role', 'content', ...besideContent, ...trainedColumns], eachTurn);
@@ -384,6 +397,9 @@ export const shareGptColumns = table(
   }),
 );
 export const partColumns = table(['type', 'text', ...trainedColumns]);
+/** Lists the types of parts that hold the thought of an answer, and so the columns in which such parts may have it. */
+export const thoughtParts = ['thinking', 'reasoning', 'thought', 'thoughts'] as const;
+export const thoughtPartColumns = table(['type', 'text', ...thoughtParts, ...trainedColumns]);
 
 const notOfRows: Refusal = {
   why: 'a row cannot set it.',

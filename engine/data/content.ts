@@ -9,6 +9,7 @@ import {
   type Fields,
   isEmpty,
   isSetForAll,
+  isThought,
   askColumns,
   messageColumns,
   partColumns,
@@ -17,6 +18,8 @@ import {
   questionTable,
   rowColumns,
   shareGptColumns,
+  thoughtPartColumns,
+  thoughtParts,
   templateColumns,
   reasoningColumns,
   trainedColumns,
@@ -101,7 +104,13 @@ export function contentOf(
       const prompt = `${before}### Instruction:\n${instruction}\n\n${given}### Response:\n`;
       return { kind: 'completion', prompt, completion: output };
     }
-    return conversation([turn('user', input === '' ? instruction : `${instruction}\n\n${input}`), turn('assistant', output)]);
+    return conversation(
+      withThought(
+        [turn('user', input === '' ? instruction : `${instruction}\n\n${input}`), turn('assistant', output)],
+        value,
+        unused,
+      ),
+    );
   };
   switch (format) {
     case 'messages':
@@ -110,10 +119,7 @@ export function contentOf(
         return conversation(turnsOf(value, 'messages', openAi, unused));
       }
       checkRow(rowColumns.turns);
-      return conversation([
-        ...turnsOrText(value, 'prompt', 'user', unused),
-        ...turnsOrText(value, 'completion', 'assistant', unused),
-      ]);
+      return conversation(promptAndCompletion(value, unused));
     case 'sharegpt':
       checkRow(rowColumns.sharegpt);
       return conversation(turnsOf(value, 'conversations', shareGpt, unused));
@@ -131,10 +137,7 @@ export function contentOf(
       if (isAsked(promptFormat, tokenizer)) {
         checkRow(rowColumns.turns);
         written(textOrNumber(value['completion'], 'completion'), 'completion');
-        return conversation([
-          ...turnsOrText(value, 'prompt', 'user', unused),
-          ...turnsOrText(value, 'completion', 'assistant', unused),
-        ]);
+        return conversation(promptAndCompletion(value, unused));
       }
       checkRow(rowColumns.completion);
       return {
@@ -298,12 +301,14 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
     const calls = callsOf(fields, where);
     // An answer that calls a tool may be without content.
     const parts = isMissing(content) && calls.length > 0 ? [] : partsOf(content, where);
-    for (const part of parts) checkColumns(part.fields, partColumns, { where, path: `${name}[].content[].` }, unused);
-    const spoken = wellFormed(parts.map((part) => part.text).join(''));
+    for (const { fields: own, isThought } of parts)
+      checkColumns(own, isThought ? thoughtPartColumns : partColumns, { where, path: `${name}[].content[].` }, unused);
+    const spoken = wellFormed(parts.map((part) => (part.isThought ? '' : part.text)).join(''));
+    const thought = thoughtIn(parts, where);
     const message: ChatMessage =
       said === 'call'
         ? { role, content: '', tool_calls: callsInText(spoken, where) }
-        : { role, content: spoken, ...besideContent(fields, role, calls, where) };
+        : { role, content: spoken, ...besideContent(fields, role, calls, thought, where) };
     if (role !== 'tool' && !isEmpty(fields['tool_call_id'])) unused.add(`${name}[].tool_call_id`);
     if (name !== 'prompt') return { message, trained: isTrained(fields, role, parts, where) };
     // Messages before the completion are never trained, whoever speaks.
@@ -317,24 +322,58 @@ function besideContent(
   fields: Fields,
   role: ChatMessage['role'],
   calls: readonly ToolCall[],
+  inParts: string | null,
   where: string,
 ): Omit<ChatMessage, 'role' | 'content'> {
-  const thoughts = reasoningColumns.filter((name) => !isMissing(fields[name]) && fields[name] !== '');
-  const [thought, other] = thoughts;
+  const columns = reasoningColumns.filter((name) => !isMissing(fields[name]) && fields[name] !== '');
+  const said = [
+    ...columns.map((name) => ({ name, value: fields[name] })),
+    ...(inParts === null ? [] : [{ name: 'content', value: inParts }]),
+  ];
+  const [thought, other] = said;
   if (role !== 'assistant' && (thought !== undefined || calls.length > 0))
     throw invalid(
-      `${where} is of the ${role} and has ${thought === undefined ? 'calls' : `'${thought}'`}.`,
+      `${where} is of the ${role} and has ${thought === undefined ? 'calls' : `a thought in '${thought.name}'`}.`,
       'Only the assistant thinks and calls.',
     );
-  if (other !== undefined && fields[thought!] !== fields[other])
-    throw invalid(`${where} has '${thought}' and another text as '${other}'.`, 'Keep one of them.');
+  if (other !== undefined && thought!.value !== other.value)
+    throw invalid(`${where} has a thought in '${thought!.name}' and another one in '${other.name}'.`, 'Keep one of them.');
   const [id, name] = [fields['tool_call_id'], fields['name']];
   return {
-    ...(thought === undefined ? {} : { reasoning_content: text(fields[thought], thought) }),
+    ...(thought === undefined ? {} : { reasoning_content: wellFormed(text(thought.value, thought.name)) }),
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
     ...(isMissing(id) || role !== 'tool' ? {} : { tool_call_id: text(id, 'tool_call_id') }),
     ...(isMissing(name) || name === '' ? {} : { name: text(name, 'name') }),
   };
+}
+
+/** Reads a prompt and its completion, each a list of messages or a text. */
+function promptAndCompletion(value: Fields, unused: Set<string>): readonly Turn[] {
+  const [asked, answered] = [
+    turnsOrText(value, 'prompt', 'user', unused),
+    turnsOrText(value, 'completion', 'assistant', unused),
+  ];
+  return withThought([...asked, ...answered], value, unused);
+}
+
+/**
+ * Returns turns whose one trained answer has the thought that the row holds in a column of its own. A column that only says
+ * whether there is a thought is added to `unused`.
+ */
+function withThought(turns: readonly Turn[], value: Fields, unused: Set<string>): readonly Turn[] {
+  for (const name of reasoningColumns) if (!isEmpty(value[name]) && !isThought(value[name])) unused.add(name);
+  const [name, ...others] = reasoningColumns.filter((column) => isThought(value[column]));
+  if (name === undefined) return turns;
+  const thought = wellFormed(text(value[name], name));
+  const other = others.find((column) => value[column] !== value[name]);
+  if (other !== undefined) throw invalid(`the row has '${name}' and another text as '${other}'.`, 'Keep one of them.');
+  const answers = turns.filter(({ trained }) => trained);
+  if (answers.length !== 1 || answers[0]!.message.reasoning_content !== undefined)
+    throw invalid(
+      `the row has '${name}', and it cannot be told which of its answers it belongs to.`,
+      `Write it as "reasoning_content" into the turn of the assistant, and remove '${name}' from the row.`,
+    );
+  return turns.map((each) => (each.trained ? { ...each, message: { ...each.message, reasoning_content: thought } } : each));
 }
 
 /** Reads a list of messages, or a text as one message of `role`. */
@@ -348,30 +387,59 @@ function turnsOrText(value: Fields, name: string, role: ChatMessage['role'], unu
 interface Part {
   readonly fields: Fields;
   readonly text: string;
+  readonly isThought: boolean;
 }
 
-/** Returns what to do about a part that is not a text. */
+/** Says what to do about a part that is neither a text nor a thought. */
 function partHint(type: unknown): string {
-  const only = 'Only parts of the type "text" can be trained on';
+  const only = 'Only parts of the type "text", and thoughts before them, can be trained on';
   if (mediaParts.has(type)) return `${only}; pictures and sounds can be dropped (media).`;
-  return /^(thinking|reasoning|thought)$/.test(String(type))
-    ? 'Write the thought as "reasoning_content" of the turn, and the rest as its "content".'
+  return typeof type === 'string' && type.startsWith('redacted')
+    ? 'The text of such a thought is kept by the service that wrote it: remove the part, or leave the row out.'
     : `${only}.`;
 }
 
-/** Returns a text, or a list of text parts, as parts. */
+/** Returns a text, or a list of texts and thoughts, as parts. */
 function partsOf(content: unknown, where: string): Part[] {
-  if (typeof content === 'string') return [{ fields: {}, text: content }];
+  if (typeof content === 'string') return [{ fields: {}, text: content, isThought: false }];
   if (!Array.isArray(content))
     throw invalid(`${where} has no text as its content.`, 'Give every message a "content" that is a text.');
   return content.map((part: unknown, i) => {
     const fields = (part ?? {}) as Fields;
-    if (fields['type'] !== 'text')
-      throw invalid(`part ${i + 1} of ${where} has the type ${shown(fields['type'])}.`, partHint(fields['type']));
-    if (typeof fields['text'] !== 'string')
-      throw invalid(`part ${i + 1} of ${where} has no text.`, 'Write a part as {"type": "text", "text": ...}.');
-    return { fields, text: fields['text'] };
+    const { type } = fields;
+    const isThought = thoughtParts.some((name) => name === type);
+    if (type !== 'text' && !isThought) throw invalid(`part ${i + 1} of ${where} has the type ${shown(type)}.`, partHint(type));
+    const said = isThought ? thoughtOfPart(fields) : fields['text'];
+    if (typeof said !== 'string')
+      throw invalid(
+        `part ${i + 1} of ${where} has no text.`,
+        `Write a part as ${isThought ? '{"type": "thinking", "thinking": ...}' : '{"type": "text", "text": ...}'}.`,
+      );
+    return { fields, text: said, isThought };
   });
+}
+
+/** Returns the text of a part that is a thought: a text, or a list of texts, in one column. Returns null where there is none. */
+function thoughtOfPart(fields: Fields): string | null {
+  const given = ['text', ...thoughtParts].map((name) => fields[name]).filter((value) => !isMissing(value));
+  if (given.length !== 1) return null;
+  const pieces = (Array.isArray(given[0]) ? (given[0] as unknown[]) : given).map((piece) =>
+    typeof piece === 'object' && piece !== null && (piece as Fields)['type'] === 'text' ? (piece as Fields)['text'] : piece,
+  );
+  return pieces.every((piece) => typeof piece === 'string') ? pieces.join('') : null;
+}
+
+/** Returns the thought in the parts of a message, or null where there is none. It may only stand before the texts. */
+function thoughtIn(parts: readonly Part[], where: string): string | null {
+  const at = parts.findLastIndex(({ isThought, text: said }) => isThought && said !== '');
+  if (at < 0) return null;
+  if (parts.slice(0, at).some(({ text: said }) => said !== ''))
+    throw new Problem(
+      'format-unsupported',
+      `part ${at + 1} of ${where} is a thought behind another part: an answer has one thought, and begins with it.`,
+      'Join the thoughts in one part at the beginning, or write what follows as a turn of its own.',
+    );
+  return parts[at]!.text;
 }
 
 /**

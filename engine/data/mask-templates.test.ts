@@ -492,9 +492,48 @@ describe('a thought beside the content', () => {
     await expect(learn(plain, tokenizer, rows)).rejects.toThrow(
       /message 2 has a thought beside its content.*writes no thoughts/,
     );
-    // Some write a thought before a call alone.
-    const calling = beside('reasoning_content').replace('and loop.last', 'and m.tool_calls');
+    // It writes a thought only where it calls, and begins a call in another way than an answer.
+    const calling = `{% for m in messages %}{{ ${turn("('tools' if m.tool_calls else m.role)", "(m.reasoning_content if m.tool_calls and m.reasoning_content else '') + m.content")} }}{% endfor %}${ask()}`;
     await expect(learn(calling, tokenizer, rows)).rejects.toThrow(/leaves out what message 2 thinks/);
+  });
+
+  it('is written before a text as before a call, where the template writes it only there (Gemma 4, Kimi K2)', async () => {
+    const asked = [...rows, { role: 'user', content: '3+3?' }, { role: 'assistant', content: '6' }] as const;
+    const gemma = beside('reasoning_content').replace('and loop.last', 'and m.tool_calls');
+    expect(trainedOf(await learn(gemma, tokenizer, asked))).toEqual([[`${thought}<|im_end|>`], ['6<|im_end|>']]);
+    const kimi = `{% for m in messages %}{% set t = m.reasoning_content if m.tool_calls and m.reasoning_content else '' %}{{ ${turn('m.role', "('<think>' + t + '</think>' if m.role == 'assistant' else '') + m.content")} }}{% endfor %}${ask()}`;
+    expect(trainedOf(await learn(kimi, tokenizer, asked))).toEqual([
+      ['<think>Two and two.</think>4<|im_end|>'],
+      ['<think></think>6<|im_end|>'],
+    ]);
+  });
+
+  it('is handed over as a part, or in the tags that the template names', async () => {
+    const parts = (type: string) =>
+      `{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}{{ '[THINK]' + p.thinking + '[/THINK]' if p.type == '${type}' else p.text }}{% endfor %}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}${ask()}`;
+    expect(trainedOf(await learn(parts('thinking'), tokenizer, rows))).toEqual([['[THINK]Two and two.[/THINK]4<|im_end|>']]);
+    const blocks = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.content is string %}{{ m.content }}{% else %}{% for b in m.content.blocks %}{{ '<<' + b.text + '>>' if b.type == 'thoughts' else b.text if b.type == 'response' else '' }}{% endfor %}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}${ask()}`;
+    expect(trainedOf(await learn(blocks, tokenizer, rows))).toEqual([['<<Two and two.>>4<|im_end|>']]);
+    const tags = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}{# [THINK]..[/THINK] #}`;
+    expect(trainedOf(await learn(tags, tokenizer, rows))).toEqual([['[THINK]Two and two.[/THINK]4<|im_end|>']]);
+    // It prints whatever the content is, and reads nothing of it.
+    const printed = `{% for m in messages %}{{ ${turn('m.role', 'm.content ~ ""')} }}{% endfor %}${ask()}`;
+    await expect(learn(printed, tokenizer, rows)).rejects.toThrow(/writes no thoughts/);
+  });
+
+  it('is not left behind in the history where the template cuts it out of every text (DeepSeek R1)', async () => {
+    const r1 = `{% for m in messages %}{{ ${turn('m.role', "m.content.split('</think>')[-1]")} }}{% endfor %}${ask('<think>\\n')}`;
+    const again = [...rows, { role: 'user', content: '3+3?' }, { role: 'assistant', content: '  6' }] as const;
+    const { examples } = await learn(r1, tokenizer, again);
+    expect(examples.map(({ trained }) => trained)).toEqual([
+      ['Two and two.\n</think>\n\n4<|im_end|>'],
+      // An answer keeps the blanks at its beginning.
+      ['\n</think>\n\n  6<|im_end|>'],
+    ]);
+    const template = openTemplate({ chatTemplate: r1, bosText: '<s>', eosText: null });
+    const trained = again.map(({ role }) => role === 'assistant');
+    const rendered = renderConversation(template, { messages: again, trained, variables: {} }, new EndTokens(tokenizer));
+    expect(rendered.examples.at(-1)!.text).toContain('<|im_start|>assistant\n4<|im_end|>');
   });
 });
 
@@ -515,6 +554,17 @@ describe('tools', () => {
     const { examples } = renderConversation(template, { messages, trained, variables: {}, ...given }, new EndTokens(tokenizer));
     return examples.map(({ text, trained: spans }) => spans.map(({ start, end }) => text.slice(start, end)));
   };
+
+  it('are called behind the history of the prompt where the last question has the system turn (Mistral Nemo)', () => {
+    const nemo = `{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}{{ '[INST]' + (messages[0].content + '\\n\\n' if loop.last and messages[0].role == 'system' else '') + m.content + '[/INST]' }}{% elif m.tool_calls %}{{ '[CALLS]' + m.tool_calls[0].function | tojson + '<|im_end|>' }}{% elif m.role == 'tool' %}{{ '[RESULT]' + m.content }}{% else %}{{ m.content + '<|im_end|>' }}{% endif %}{% endfor %}{{ tools | tojson }}`;
+    const bare = nemo.replace('{{ tools | tojson }}', "{{ '' if tools else '' }}");
+    const template = `{{ tools | tojson }}${bare}`;
+    const row = [{ role: 'system', content: 'Be brief.' } as const, ...called({ city: 'Bern' })];
+    expect(render(template, row)).toEqual([
+      ['[CALLS]{"name": "weather", "arguments": {"city": "Bern"}}<|im_end|>'],
+      ['It is grey.<|im_end|>'],
+    ]);
+  });
 
   it('are written with the conversation; a call is trained and its result is not, however arguments are given and taken', () => {
     for (const template of [calling('(c.function.arguments | tojson)'), calling('c.function.arguments')])

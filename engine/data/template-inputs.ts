@@ -13,12 +13,14 @@ import type { ChatTemplate, TemplateMessage, TemplateVariables } from './templat
 /** Holds a conversation in the fields that a template reads. */
 export interface TemplateInputs {
   /**
-   * Holds the messages with a thought in `reasoning_content` where the template reads one beside the content, otherwise in the
-   * content.
+   * Holds the messages with a thought in `reasoning_content` where the template reads one apart from the text, or cuts it out of
+   * the text, and otherwise in the content.
    */
   readonly messages: readonly ChatMessage[];
   readonly trained: readonly boolean[];
   readonly variables: TemplateVariables;
+  /** Returns the thought of an answer, or null where it has none, and the text behind it. */
+  partsOf(message: ChatMessage): ThoughtAndAnswer;
   /** Returns a message in the fields that the template reads. */
   write(message: ChatMessage): TemplateMessage;
 }
@@ -51,12 +53,14 @@ export function inputsOf(
   const { variables: own, tools } = row;
   const variables = tools === undefined ? own : { ...own, tools };
   const kept = foldSystem ? folded(template, withDeveloper(template, row), variables) : withDeveloper(template, row);
-  const [field, typed] = [fieldOfThought(template, own), readsParts(template)];
-  const messages = withResults(template, withCalls(withThoughts(template, kept.messages, { variables: own, field }), tools));
-  const form = messages.some(hasCalls) ? callForm(template, messages, { variables, field, typed }) : usualForm;
-  const write = writer({ field, typed }, form);
+  const thoughtful = withThoughts(template, kept.messages, own);
+  const messages = withResults(template, withCalls(thoughtful, tools));
+  const place = messages.some(hasThought) ? placeOfThought(template, own) : null;
+  const fields = { place, typed: readsParts(template) };
+  const form = messages.some(hasCalls) ? callForm(template, messages, { ...fields, variables }) : usualForm;
+  const write = writer(fields, form);
   if (tools !== undefined) requireTools(template, messages.map(write), variables);
-  return { messages, trained: kept.trained, variables, write };
+  return { messages, trained: kept.trained, variables, write, partsOf: (message) => partsOf(message, place) };
 }
 
 // ── Roles ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -87,7 +91,7 @@ function folded(template: ChatTemplate, row: Conversation, variables: TemplateVa
   const isSystem = ({ role }: ChatMessage): boolean => role === 'system';
   if (!row.messages.some(isSystem)) return row;
   const marked = row.messages.map((message, i) => (isSystem(message) ? { ...message, content: mark(i) } : message));
-  const write = writer({ field: null, typed: readsParts(template) }, usualForm);
+  const write = writer({ place: null, typed: readsParts(template) }, usualForm);
   const text = attempt(() => template.render(marked.map(write), { addGenerationPrompt: false, variables }));
   const messages: ChatMessage[] = [];
   const trained: boolean[] = [];
@@ -108,17 +112,96 @@ function folded(template: ChatTemplate, row: Conversation, variables: TemplateVa
 
 // ── Thoughts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * Returns the thought of an answer, or null where it has none, and the answer itself. The prompt may have opened the thought
- * already.
- */
-export function thoughtOf(content: string): { readonly thought: string | null; readonly answer: string } {
+/** Holds the thought of an answer, or null where it has none, and the text behind it. */
+export interface ThoughtAndAnswer {
+  readonly thought: string | null;
+  readonly answer: string;
+}
+
+/** Splits a content into the thought at its beginning and the answer. The prompt may have opened the thought already. */
+export function thoughtOf(content: string): ThoughtAndAnswer {
   const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
   return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
 }
 
+/** Splits an answer whose thought may be apart from its content. A thought that the template cuts out ends as in a text. */
+function partsOf({ content, reasoning_content: thought }: ChatMessage, place: ThoughtPlace | null): ThoughtAndAnswer {
+  if (thought === undefined) return thoughtOf(content);
+  if (place === null || !('tags' in place)) return { thought, answer: content };
+  const [before, said, after] = place.tags.around;
+  return { thought: before + thought.trim() + said, answer: after + content };
+}
+
+/** Says where a template reads the thought of an answer. */
+type ThoughtPlace =
+  /** A field of the message beside its content. */
+  | { readonly field: string }
+  /** A content that is not a text: this function makes it of a thought and a text. */
+  | { readonly content: ThoughtContent }
+  /** The text itself. `cut` is true where the template takes the thought out of every text, so that only the prompt shows its tags. */
+  | { readonly tags: ThoughtTags; readonly cut: boolean };
+
+type ThoughtContent = (thought: string | undefined, text: string) => TemplateMessage['content'];
+
+/** Holds the tags around a thought in a text, and the white space behind the first, before the second and behind the second. */
+interface ThoughtTags {
+  readonly open: string;
+  readonly close: string;
+  readonly around: readonly [string, string, string];
+}
+
 /** Lists the fields in which templates read the thought of an answer. */
 const thoughtFields = ['reasoning_content', 'reasoning', 'thinking'];
+
+/** Lists the contents in which templates read thoughts: a list of parts (Ministral 3, Magistral), or of blocks (Apertus). */
+const thoughtContents: readonly ((type?: string) => ThoughtContent)[] = [
+  (type = 'thinking') =>
+    (thought, text) => [
+      ...(thought === undefined ? [] : [{ type, thinking: thought }]),
+      ...(text === '' && thought !== undefined ? [] : [{ type: 'text', text }]),
+    ],
+  (type = 'thoughts') =>
+    (thought, text) => ({
+      blocks: [
+        ...(thought === undefined ? [] : [{ type, text: thought }]),
+        ...(text === '' && thought !== undefined ? [] : [{ type: 'response', text }]),
+      ],
+    }),
+];
+
+/** Matches the tags of thoughts in the source of a template. */
+const tagsInSource = /<\/?([\w:]*(?:think|thought|reasoning)[\w:]*)>|\[\/?(\w*THINK\w*)\]/;
+
+/** Returns the tags of thoughts that a template names, or null where it names none. */
+function tagsOf({ source }: ChatTemplate): ThoughtTags | null {
+  const [found, angled, squared] = tagsInSource.exec(source) ?? [];
+  if (found === undefined) return null;
+  if (squared !== undefined) return { open: `[${squared}]`, close: `[/${squared}]`, around: ['', '', ''] };
+  return { open: `<${angled}>`, close: `</${angled}>`, around: ['\n', '\n', '\n\n'] };
+}
+
+function inTags(thought: string, text: string, { open, close, around: [first, second, third] }: ThoughtTags): string {
+  return open + first + thought.trim() + second + close + third + text;
+}
+
+/** Returns where the template reads the thought of the last answer, or null where it reads none. */
+function placeOfThought(template: ChatTemplate, variables: TemplateVariables): ThoughtPlace | null {
+  return remembered(template, `place ${JSON.stringify(variables)}`, () => {
+    const field = fieldOfThought(template, variables);
+    if (field !== null) return { field };
+    const shows = (content: TemplateMessage['content'], more: TemplateVariables = {}) =>
+      probe(template, content, {}, { ...variables, ...more })?.includes(mark(0)) === true;
+    // A template that prints any content as it is does not read the types in it.
+    const reads = (write: (type?: string) => ThoughtContent, more?: TemplateVariables) =>
+      shows(write()(mark(0), mark(1)), more) && !shows(write(mark(2))(mark(0), mark(1)), more);
+    const content = thoughtContents.find((write) => reads(write) || reads(write, asking));
+    if (content !== undefined) return { content: content() };
+    const tags = tagsOf(template);
+    if (tags === null) return null;
+    const text = inTags(mark(0), mark(1), tags);
+    return { tags, cut: !shows(text) && !shows(text, asking) };
+  });
+}
 
 /** Returns the field in which the template reads the thought of the last answer, or null where it reads none. */
 function fieldOfThought(template: ChatTemplate, variables: TemplateVariables): string | null {
@@ -132,8 +215,8 @@ function fieldOfThought(template: ChatTemplate, variables: TemplateVariables): s
   });
 }
 
-/** Mistral accepts only ids of this length. */
-const markedCall: ToolCall = {
+/** A call of marks. Mistral accepts only ids of this length. */
+export const markedCall: ToolCall = {
   ...{ id: 'abcde1234', type: 'function' },
   function: { name: mark(1), arguments: { [mark(2)]: mark(3) } },
 };
@@ -143,7 +226,7 @@ const asking: TemplateVariables = { enable_thinking: true, thinking: true };
 /** Renders a last answer as the template writes it, or returns null where it refuses. */
 function probe(
   template: ChatTemplate,
-  content: string,
+  content: TemplateMessage['content'],
   fields: Readonly<Record<string, unknown>>,
   variables: TemplateVariables,
 ): string | null {
@@ -158,24 +241,27 @@ function probe(
 function withThoughts(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
-  { variables, field }: { readonly variables: TemplateVariables; readonly field: string | null },
+  variables: TemplateVariables,
 ): readonly ChatMessage[] {
   const inContent = ({ role, content }: ChatMessage) => role === 'assistant' && thoughtOf(content).thought !== null;
-  const doubles = messages.some(inContent) && field !== null && writesSecondThought(template, variables);
+  if (!messages.some((message) => hasThought(message) || inContent(message))) return messages;
+  const place = placeOfThought(template, variables);
+  const isBeside = place !== null && 'field' in place;
+  const doubles = isBeside && messages.some(inContent) && writesSecondThought(template, variables);
   return messages.map((message, i): ChatMessage => {
     const { reasoning_content: beside, ...rest } = message;
     if (beside === undefined && doubles && inContent(message)) {
       const { thought, answer } = thoughtOf(message.content);
       return { ...message, content: answer.trimStart(), reasoning_content: thought!.trim() };
     }
-    if (beside === undefined || field !== null) return message;
-    if (!template.source.includes('think>'))
+    if (beside === undefined) return message;
+    if (place === null)
       throw new Problem(
         'format-unsupported',
         `message ${i + 1} has a thought beside its content, and the model's chat template writes no thoughts.`,
-        'Write it into the content between <think> and </think> if the model is to learn it, or remove it.',
+        'Write it into the content with the tags that the model is to learn, such as <think> and </think>, or remove it.',
       );
-    return { ...rest, content: `<think>\n${beside.trim()}\n</think>\n\n${message.content}` };
+    return 'tags' in place && !place.cut ? { ...rest, content: inTags(beside, message.content, place.tags) } : message;
   });
 }
 
@@ -207,7 +293,8 @@ export function thinkingVariables(template: ChatTemplate, thinking: 'on' | 'off'
     if (names.length > 0 && tells(switched)) return switched(wanted);
     if (/\breasoning_effort\b/.test(template.source) && /(['"])none\1/.test(template.source) && tells(effort))
       return effort(wanted);
-    const thinks = /<(\w+)>\s*$/.test(asks({}) ?? '') || fieldOfThought(template, {}) !== null;
+    const place = placeOfThought(template, {});
+    const thinks = /<(\w+)>\s*$/.test(asks({}) ?? '') || (place !== null && !('tags' in place));
     if (thinks === wanted) return {};
     throw new Problem(
       'template-failed',
@@ -242,28 +329,33 @@ const callForms: readonly CallForm[] = [
   { objects: false, content: '' },
 ];
 
+function hasThought({ reasoning_content: thought }: ChatMessage): boolean {
+  return thought !== undefined;
+}
+
 function hasCalls({ tool_calls: calls }: ChatMessage): boolean {
   return calls !== undefined;
 }
 
-/**
- * Returns a function that writes messages in the fields of a template that reads thoughts in `field` and calls in this form.
- */
-function writer({ field, typed }: Fields, { objects, content: silent }: CallForm): (message: ChatMessage) => TemplateMessage {
-  return ({ reasoning_content: thought, tool_calls: calls, content, ...message }) => ({
-    ...message,
-    content: calls !== undefined && content === '' ? silent : typed ? [{ type: 'text', text: content }] : content,
-    ...(thought === undefined || field === null ? {} : { [field]: thought }),
-    ...(calls === undefined ? {} : { tool_calls: calls.map((call) => inForm(call, objects)) }),
-  });
+/** Returns a function that writes messages in the fields of a template that reads thoughts and calls in these ways. */
+function writer({ place, typed }: Fields, { objects, content: silent }: CallForm): (message: ChatMessage) => TemplateMessage {
+  const textOf = (text: string) => (typed ? [{ type: 'text', text }] : text);
+  return ({ reasoning_content: thought, tool_calls: calls, content, ...message }) => {
+    const isSilent = calls !== undefined && content === '';
+    const isApart =
+      place !== null && 'content' in place && message.role === 'assistant' && !(isSilent && thought === undefined);
+    return {
+      ...message,
+      content: isApart ? place.content(thought, content) : isSilent ? silent : textOf(content),
+      ...(thought !== undefined && place !== null && 'field' in place ? { [place.field]: thought } : {}),
+      ...(calls === undefined ? {} : { tool_calls: calls.map((call) => inForm(call, objects)) }),
+    };
+  };
 }
 
-/**
- * Says where a template reads thoughts, with null where it reads none beside the content, and whether it reads contents only as
- * lists of parts.
- */
+/** Says where a template reads thoughts, with null where there are none to read, and whether it reads contents only as lists of parts. */
 interface Fields {
-  readonly field: string | null;
+  readonly place: ThoughtPlace | null;
   readonly typed: boolean;
 }
 
@@ -287,7 +379,7 @@ function inForm(call: ToolCall, objects: boolean): ToolCall {
 function callForm(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
-  { variables, field, typed }: Fields & { readonly variables: TemplateVariables },
+  { variables, ...fields }: Fields & { readonly variables: TemplateVariables },
 ): CallForm {
   const broken = messages.findIndex(({ tool_calls: calls }) => calls?.some((call) => argumentsOf(call) === null) === true);
   if (broken >= 0)
@@ -305,7 +397,7 @@ function callForm(
   let isRendered = false;
   for (const conversation of [answered, asked])
     for (const form of callForms) {
-      const written = conversation.map(writer({ field, typed }, form));
+      const written = conversation.map(writer(fields, form));
       const text = attempt(() => template.render(written, { addGenerationPrompt: false, variables }));
       isRendered ||= text !== null;
       if (text === null || ![1, 2, 3].every((i) => text.includes(mark(i)))) continue;
@@ -313,8 +405,7 @@ function callForm(
       return form;
     }
   // The template's own message explains it better than ours.
-  if (!isRendered)
-    template.render(messages.map(writer({ field, typed }, usualForm)), { addGenerationPrompt: false, variables });
+  if (!isRendered) template.render(messages.map(writer(fields, usualForm)), { addGenerationPrompt: false, variables });
   throw new Problem(
     'format-unsupported',
     `message ${at + 1} has 'tool_calls': the model's chat template writes no calls of tools.`,

@@ -23,7 +23,8 @@ const atOnceMs = 50;
 /** Holds a message in the fields that a template reads. */
 export interface TemplateMessage {
   readonly role: string;
-  readonly content: string | null | readonly { readonly type: 'text'; readonly text: string }[];
+  /** Holds a text, or a list or an object of parts in a form that the template reads. */
+  readonly content: string | null | object;
 }
 /** Holds the variables that a row passes to the template beside its messages, such as `chat_template_kwargs`. */
 export type TemplateVariables = Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@ import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { wordsOf } from './calls.ts';
 import type { EndTokens } from './end-tokens.ts';
-import { attempt, mark, type TemplateInputs, thoughtOf } from './template-inputs.ts';
+import { attempt, mark, markedCall, type TemplateInputs, type ThoughtAndAnswer, thoughtOf } from './template-inputs.ts';
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 
 /** Marks a range `[start, end)` of characters in a text. */
@@ -199,10 +199,11 @@ export class TurnRenderer {
       const text = variables === own ? through : attempt(() => this.#render(messages.slice(0, i + 1), false, variables));
       const prompt = text === null ? null : this.#prompt(i, variables);
       if (text === null || prompt === null) continue;
-      const follows = text.startsWith(prompt) ? this.#inThought(i, prompt, text) : null;
-      const behind =
+      const follows = text.startsWith(prompt) ? this.#inThought(i, prompt, text, variables) : null;
+      const found =
         follows ?? this.#behindPrompt(i, prompt, text, variables) ?? this.#behindHistory(i, prompt, text, variables);
-      if (behind === null) continue;
+      if (found === null) continue;
+      const behind = this.#withThought(i, prompt, found, variables);
       const plain = behind === text;
       const turn = behind.slice(prompt.length);
       const before = () => this.#place(i, variables)?.before ?? null;
@@ -276,14 +277,14 @@ export class TurnRenderer {
    * Returns the text of answer `i` where it begins with its prompt. If the prompt opens a thought, the answer continues in it
    * and closes it.
    */
-  #inThought(i: number, prompt: string, text: string): string {
+  #inThought(i: number, prompt: string, text: string, variables: TemplateVariables): string {
     const opened = openedThought.exec(prompt);
     if (opened === null) return text;
     const [open, close] = [`<${opened[1]}>`, `</${opened[1]}>`];
     const turn = text.slice(prompt.length);
     if (turn.trimStart().startsWith(open)) return prompt + turn.trimStart().slice(open.length).trimStart();
     if (turn.includes(close) || this.#partsOf(i).thought !== null) return text;
-    return prompt + (prompt.endsWith('\n') ? `\n${close}\n\n` : close) + turn.trimStart();
+    return prompt + (prompt.endsWith('\n') ? `\n${close}\n\n` : close) + this.#behind(i, prompt, text, variables);
   }
 
   /**
@@ -292,16 +293,36 @@ export class TurnRenderer {
   #behindHistory(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
     if (i === 0) return null;
     const { messages } = this.#conversation;
-    const before = [...messages.slice(0, i - 1), { ...messages[i - 1]!, content: mark(i - 1) }];
-    const asked = attempt(() => this.#render(before, true, variables))?.split(mark(i - 1));
-    const answered = attempt(() => this.#render([...before, { ...messages[i]!, content: mark(i) }], false, variables));
-    const place = this.#place(i, variables);
-    if (asked?.length !== 2 || answered === null || place === null || !text.startsWith(place.before)) return null;
-    const from = answered.lastIndexOf(mark(i - 1)) + mark(i - 1).length;
-    const lead = answered.includes(mark(i - 1))
-      ? cutLoosely(answered.slice(from, answered.lastIndexOf(mark(i))), asked[1]!)
-      : null;
-    return lead === null ? null : prompt + lead + text.slice(place.before.length);
+    const last = mark(i - 1);
+    const before = [...messages.slice(0, i - 1), { ...messages[i - 1]!, content: last }];
+    const asked = attempt(() => this.#render(before, true, variables))?.split(last);
+    const answered = attempt(() => this.#render([...before, messages[i]!], false, variables));
+    if (asked?.length !== 2 || answered?.includes(last) !== true) return null;
+    const answer = cutLoosely(answered.slice(answered.lastIndexOf(last) + last.length), asked[1]!);
+    return answer !== null && text.endsWith(answer) ? prompt + answer : null;
+  }
+
+  /**
+   * Returns a text with the thought of answer `i` where the template writes thoughts before calls only and leaves this one out
+   * (Gemma 4), or writes an empty one in its place (Kimi K2). The thought is written as before a call.
+   */
+  #withThought(i: number, prompt: string, text: string, variables: TemplateVariables): string {
+    const thought = this.#thoughtField(i);
+    const turn = text.slice(prompt.length);
+    if (thought === null || turn.includes(thought.trim())) return text;
+    const before = this.#conversation.messages.slice(0, i);
+    const calling: ChatMessage = { role: 'assistant', content: mark(5), tool_calls: [markedCall] };
+    const call = (more: Partial<ChatMessage>) => {
+      const called = attempt(() => this.#render([...before, { ...calling, ...more }], false, variables));
+      return called?.startsWith(prompt) === true ? called.slice(prompt.length) : null;
+    };
+    const without = call({});
+    // The call has the marks 1 to 3.
+    const [open, after, ...more] = call({ reasoning_content: mark(4) })?.split(mark(4)) ?? [];
+    if (without === null || open === undefined || after === undefined || more.length > 0) return text;
+    if (without === open + after) return turn.startsWith(open) ? prompt + open + thought + turn.slice(open.length) : text;
+    if (!after.endsWith(without)) return text;
+    return prompt + open + thought + after.slice(0, after.length - without.length) + turn;
   }
 
   /**
@@ -310,7 +331,7 @@ export class TurnRenderer {
    */
   #behindPrompt(i: number, prompt: string, text: string, variables: TemplateVariables): string | null {
     const head = headOf(prompt);
-    const rest = text.startsWith(head) ? text.slice(head.length).trimStart() : null;
+    const rest = text.startsWith(head) ? this.#behind(i, head, text, variables) : null;
     const empty = emptyThought.exec(prompt);
     const opened = empty === null ? openedThought.exec(prompt) : null;
     if (rest === null) return empty === null && opened === null ? this.#behindHeader(i, prompt, text, variables) : null;
@@ -346,11 +367,16 @@ export class TurnRenderer {
     return prompt + text.slice(header.length);
   }
 
-  /** Returns the thought and the content of answer `i`, wherever the template reads its thought. */
-  #partsOf(i: number): ReturnType<typeof thoughtOf> {
-    const { content } = this.#conversation.messages[i]!;
-    const thought = this.#thoughtField(i);
-    return thought === null ? thoughtOf(content) : { thought, answer: content };
+  /** Returns what follows a beginning of the text, without white space that is the template's and not the answer's. */
+  #behind(i: number, beginning: string, text: string, variables: TemplateVariables): string {
+    const before = this.#conversation.messages[i]!.content === '' ? null : (this.#place(i, variables)?.before ?? null);
+    const isBlank = before?.startsWith(beginning) === true && before.slice(beginning.length).trim() === '';
+    return isBlank && text.startsWith(before) ? text.slice(before.length) : text.slice(beginning.length).trimStart();
+  }
+
+  /** Returns the thought and the text of answer `i`, wherever the template reads its thought. */
+  #partsOf(i: number): ThoughtAndAnswer {
+    return this.#conversation.partsOf(this.#conversation.messages[i]!);
   }
 
   /** Returns the thought of answer `i` where it is stored beside the content. */
@@ -405,8 +431,8 @@ export class TurnRenderer {
     const [before, after] = [place.before.trimEnd(), place.after.trimEnd()];
     let shared = 0;
     while (shared < after.length && after.at(-shared - 1) === before.at(-shared - 1)) shared++;
-    // Closing tags such as </assistant> have the same ending as opening ones, from a letter on.
-    const asksAgain = /^\P{L}.*\p{L}/su.test(after.slice(after.length - shared));
+    // Closing tags such as </assistant> have the same ending as opening ones, from a letter on; so do <|inner_suffix|> and <|tools_suffix|>.
+    const asksAgain = /^[^\p{L}_].*\p{L}/su.test(after.slice(after.length - shared));
     const ended = Array.from(after, (_, at) => this.#ends.startOf(after.slice(at))).some((token) => token !== null);
     if (!asksAgain && !ended) return;
     throw new Problem(
