@@ -23,6 +23,7 @@ export type ProblemCode =
   | 'tokenizer-unsupported'
   | 'template-missing'
   | 'template-failed'
+  | 'template-unsupported'
   | 'data-invalid'
   | 'data-empty'
   | 'data-changed'

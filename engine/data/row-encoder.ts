@@ -86,7 +86,7 @@ export class RowEncoder {
         this.#settings.media === 'drop' && format !== 'tokens' ? withoutMedia(record.value) : { row: record.value, dropped: 0 };
       const content = format === 'tokens' ? null : contentOf(row, format, this.#tokenizer, unused, this.#settings.promptFormat);
       const examples = content === null ? [await this.#tokens(row, unused)] : await this.#content(content);
-      for (const example of examples) this.#check(example);
+      for (const example of examples) await this.#check(example, format === 'tokens');
       const said = content === null ? null : markText(content);
       this.counts.addColumns(row, unused);
       return examples.map((example, i) => ({
@@ -97,6 +97,8 @@ export class RowEncoder {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { code, message, hint } = error;
+      // A template that cannot be read is no fault of any row.
+      if (code === 'template-unsupported') throw error;
       const problem = new Problem(code, `${file}, ${where}: ${message}`, hint, { line });
       // A tokenizer past its limits keeps working on the text and cannot be stopped, so the whole reading ends, not only this
       // row.
@@ -191,7 +193,7 @@ export class RowEncoder {
       );
   }
 
-  #check({ inputIds, labels }: Encoded): void {
+  async #check({ inputIds, labels }: Encoded, areGiven: boolean): Promise<void> {
     if (inputIds.length === 0) throw new Problem('data-empty', 'the row has no tokens.', 'Remove the row.');
     if (!(labels.findIndex((label, t) => t > 0 && label !== ignored) > 0))
       throw new Problem(
@@ -199,6 +201,18 @@ export class RowEncoder {
         'no token of the row is trained.',
         'A conversation needs an assistant turn; a label must stand after the first token.',
       );
-    this.#checkRange(inputIds, 'input_ids', false);
+    if (!areGiven) await this.#checkTokens(inputIds);
+  }
+
+  /** Throws a `Problem` where the tokenizer has given a text a token that the model lacks. */
+  async #checkTokens(inputIds: Int32Array): Promise<void> {
+    const id = inputIds.find((each) => each >= this.#vocabularySize);
+    if (id === undefined) return;
+    const named = this.#tokenizer!.addedTokens.get(id) ?? (await this.#tokenizer!.decode([id]));
+    throw new Problem(
+      'token-out-of-range',
+      `the model's tokenizer writes ${JSON.stringify(named)} as the token ${id}, which the model lacks: it has ${this.#vocabularySize} tokens, 0 to ${this.#vocabularySize - 1}.`,
+      'The tokenizer and the weights are not of the same model, or tokens were added to the tokenizer alone. Use the tokenizer of the model.',
+    );
   }
 }

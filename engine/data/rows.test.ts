@@ -209,6 +209,28 @@ describe('rows', () => {
     ]);
   });
 
+  it('say of a chat template that cannot be read where it is wrong, once, and blame no row', async () => {
+    const path = join(folder, `${files++}.jsonl`);
+    writeFileSync(path, `${JSON.stringify({ prompt: 'a', completion: 'b' })}\n`.repeat(3));
+    const odd = Object.create(tokenizer, { chatTemplate: { value: 'a\n{{ b c }}' } }) as typeof tokenizer;
+    await expect(readRows({ paths: [path] }, odd, 49152)).rejects.toMatchObject({
+      code: 'template-unsupported',
+      message: "The model's chat template cannot be read in line 2, at {{ b c }}.",
+    });
+  });
+
+  it('name a token that the tokenizer writes and the model lacks', async () => {
+    const path = join(folder, `${files++}.jsonl`);
+    const rows = [{ text: 'ab' }, { messages: [{ role: 'assistant', content: 'Ünlü' }] }, { input_ids: [1, 300] }];
+    writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const said = (await readRows({ paths: [path] }, tokenizer, 200)).rows.map((row) => 'problem' in row && row.problem.message);
+    expect(said[0]).toMatch(
+      /the model's tokenizer writes "ab" as the token \d+, which the model lacks: it has 200 tokens, 0 to 199/,
+    );
+    expect(said[1]).toMatch(/the model's tokenizer writes ".+" as the token \d+, which the model lacks/);
+    expect(said[2]).toMatch(/'input_ids' has 300 at position 1; the model has the ids 0 to 199/);
+  });
+
   it('read a JSON list, with the line each row begins on', async () => {
     const rows = await rowsOf('[\n  {"text": "a, ]b"},\n\n  {\n "text": "c\\"d"\n},\n {"text": 1}\n]\n');
     expect(rows.map((row) => row.line)).toEqual([2, 4, 7]);

@@ -31,12 +31,12 @@ export interface TemplateInputs {
  */
 export const mark = (i: number): string => `271828${i}182845904523536`;
 
-/** Returns what is rendered, or null where the template refuses. */
+/** Returns what is rendered, or null where the template refuses. Throws the `Problem` of a template that cannot be read at all. */
 export function attempt(render: () => string): string | null {
   try {
     return render();
   } catch (error) {
-    if (error instanceof Problem) return null;
+    if (error instanceof Problem && error.code !== 'template-unsupported') return null;
     throw error;
   }
 }

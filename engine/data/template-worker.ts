@@ -2,6 +2,7 @@
 import { workerData, type MessagePort } from 'node:worker_threads';
 import { Environment, Template } from '@huggingface/jinja';
 import { parseKeepingNumbers } from './json-numbers.ts';
+import { tagWith, type TemplatePlace, unreadableTag } from './template-place.ts';
 import { mendedFunctions, mendTemplate, mendValues } from './template-mends.ts';
 
 export interface TemplateSetup {
@@ -18,10 +19,14 @@ export interface TemplateTask {
   readonly localTime: number;
 }
 /**
- * Holds the rendered text, the problem that the template or the library reports, or that the result or something on the way to
- * it is too large.
+ * Holds the rendered text, what cannot be read of the template whatever it is to render, the problem that the template or the
+ * library reports of this conversation, or that the result or something on the way to it is too large.
  */
-export type TemplateAnswer = { readonly text: string } | { readonly problem: string } | { readonly tooLarge: string };
+export type TemplateAnswer =
+  | { readonly text: string }
+  | { readonly unreadable: string; readonly place: TemplatePlace | null }
+  | { readonly problem: string; readonly place: TemplatePlace | null }
+  | { readonly tooLarge: string };
 
 const { port, answered } = workerData as TemplateSetup;
 mendValues(new Environment());
@@ -30,7 +35,8 @@ let opened: { readonly source: string; readonly template: Template } | null = nu
 function answer({ source, variables, maxCharacters, localTime }: TemplateTask): TemplateAnswer {
   try {
     if (opened?.source !== source) {
-      const template = new Template(source);
+      const template = parsed(source);
+      if (!(template instanceof Template)) return template;
       mendTemplate(template.parsed);
       opened = { source, template };
     }
@@ -41,8 +47,24 @@ function answer({ source, variables, maxCharacters, localTime }: TemplateTask): 
     // JavaScript itself throws this where a text, a list or the call stack exceeds its limits.
     if (error instanceof RangeError)
       return { tooLarge: `it makes more of one conversation than can be held (${error.message})` };
-    return { problem: error instanceof Error ? error.message : String(error) };
+    const problem = messageOf(error);
+    const [, kind, name] = /^Unknown (?:\w+ )?(filter|test): (\w+)$/.exec(problem) ?? [];
+    return { problem, place: name === undefined ? null : tagWith(source, kind as 'filter' | 'test', name) };
   }
+}
+
+/** Returns a template, or what cannot be read of it. */
+function parsed(source: string): Template | TemplateAnswer {
+  try {
+    return new Template(source);
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    return { unreadable: messageOf(error), place: unreadableTag(source) };
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function notify(): void {

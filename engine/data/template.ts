@@ -2,6 +2,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
 import { Problem } from '../problem.ts';
 import { type Day, localTime } from './day.ts';
+import type { TemplatePlace } from './template-place.ts';
 import type { TemplateAnswer, TemplateSetup, TemplateTask } from './template-worker.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { WorkTime } from './work-time.ts';
@@ -92,6 +93,8 @@ export function openTemplate(
     );
   const bos_token = tokenizer.bosText ?? '';
   const eos_token = tokenizer.eosText ?? '';
+  /** Holds why the template cannot be read, once that is known. */
+  let unreadable: Problem | null = null;
   let failing = 0;
   let failure = outOfLimits();
   let gaveUp = false;
@@ -101,6 +104,7 @@ export function openTemplate(
     return run;
   };
   const run = (source: string, messages: readonly TemplateMessage[], options: RenderOptions): string => {
+    if (unreadable !== null) throw unreadable;
     if (failing >= failingLimitMs) {
       gaveUp = true;
       throw failure;
@@ -112,10 +116,11 @@ export function openTemplate(
       failing = 0;
       return answer.text;
     }
+    if (answer !== null && 'unreadable' in answer) throw (unreadable = notRead(answer.unreadable, answer.place));
     if (milliseconds > atOnceMs) failing += milliseconds;
     if (answer === null) failure = outOfLimits();
     else if ('tooLarge' in answer) failure = tooLarge(answer.tooLarge);
-    else failure = notRendered(answer.problem, takesRest(source, messages, options));
+    else failure = notRendered(answer.problem, answer.place, takesRest(source, messages, options));
     throw failure;
   };
   /** Returns whether a template refuses system turns and nothing else. */
@@ -160,7 +165,28 @@ export function openTemplate(
 /** Matches the library's message for an object such as `{1: "a"}`. */
 const numbersAsKeys = /^Object keys must be strings/;
 
-function notRendered(reason: string, withoutSystem: boolean): Problem {
+function notRead(reason: string, place: TemplatePlace | null): Problem {
+  return new Problem(
+    'template-unsupported',
+    `The model's chat template cannot be read${whereIn(place) || ` (${reason.replace(/\.+$/, '')})`}.`,
+    rewriteTemplate,
+  );
+}
+
+const rewriteTemplate =
+  'The template has something that is not supported here. Write that place in another way in chat_template.jinja of the model, or use the template of another version of it.';
+
+function whereIn(place: TemplatePlace | null): string {
+  return place === null ? '' : ` in line ${place.line}, at ${place.tag}`;
+}
+
+function notRendered(reason: string, place: TemplatePlace | null, withoutSystem: boolean): Problem {
+  if (place !== null)
+    return new Problem(
+      'template-failed',
+      `The model's chat template could not be rendered${whereIn(place)}: ${reason}.`,
+      rewriteTemplate,
+    );
   if (numbersAsKeys.test(reason))
     return new Problem(
       'template-failed',
