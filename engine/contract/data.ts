@@ -237,8 +237,18 @@ export interface RowLine {
   readonly trainedTokens: number;
   readonly problem: ProblemValue | null;
 }
+/** Says in which state the files of both splits were when an answer was read from them. */
+export interface ReadFiles {
+  /** Differs as soon as a file is written. Answers with different stamps are of different contents and must not be shown together. */
+  readonly stamp: string;
+  /**
+   * Lists the files that are known to differ from those in the version: those that were written while the rows were looked at, and in a
+   * report all of them.
+   */
+  readonly changed: readonly string[];
+}
 /** Shows a row of the data with all that is known of it. */
-export interface RowDetail {
+export interface RowDetail extends ReadFiles {
   /** Holds the examples that it becomes, or one with the problem for which it cannot be used; empty where there is no such row. */
   readonly examples: readonly RowView[];
   /** Holds the row as JSON, with what was done to it; null where it cannot be read. */
@@ -354,7 +364,7 @@ export interface DataStatistics {
   /** Beginnings that the most rows share, such as a system prompt. */
   readonly prefixes: readonly SharedPrefix[];
 }
-export interface DataReport {
+export interface DataReport extends ReadFiles {
   readonly rows: number;
   /**
    * Counts the training examples. There are more than rows where a chat template makes each turn of a conversation an example.
@@ -374,8 +384,6 @@ export interface DataReport {
   readonly lengths: readonly { readonly upTo: number; readonly rows: number }[];
   readonly statistics: DataStatistics;
   readonly checks: readonly DataCheck[];
-  /** Lists the files that differ from those in the version of the data set. The first of the checks names them. */
-  readonly changed: readonly string[];
   /** Counts what each part of a mix has. It is empty where the data is not a mix. */
   readonly parts: readonly PartCounts[];
 }
@@ -484,8 +492,11 @@ export interface DataRequests {
   'datasets.rename': (p: { id: string; name: string }) => Dataset;
   /** Makes a version with another mapping of the columns; null leaves the format to be recognized. */
   'datasets.map': (p: { id: string; mapping: ColumnMapping | null }) => Dataset;
-  /** Makes a version that reads a file or folder at another place, to which a person has moved it. */
-  'datasets.relocate': (p: { id: string; from: string; to: string }) => Dataset;
+  /**
+   * Makes a version that reads a file or folder at another place, to which a person has moved it. It is refused with `data-changed` where
+   * the content is another one, unless `evenIfChanged` is true.
+   */
+  'datasets.relocate': (p: { id: string; from: string; to: string; evenIfChanged?: boolean }) => Dataset;
   /** Copies files of rows, or a text that was pasted, into the folder of the project, and returns where they are now. */
   'datasets.keep': (p: { projectId: string; paths: readonly string[] } | PastedText) => { paths: readonly string[] };
   'datasets.columns': (p: { path: string }) => DataColumns;
@@ -494,7 +505,7 @@ export interface DataRequests {
   'data.rows': (p: { model: ModelRef; offset: number; limit: number; maxLength: number } & RowsRef & ViewingRows) => {
     rows: readonly RowLine[];
     total: number | null;
-  };
+  } & ReadFiles;
   /** Answers one row as the mask inspector shows it. */
   'data.row': (p: { model: ModelRef; row: number; maxLength: number } & RowsRef & ViewingRows) => RowDetail;
   /**
@@ -513,7 +524,7 @@ export interface DataRequests {
   'data.find': (p: { model: ModelRef; text: string; from: number } & RowsRef) => {
     found: readonly FoundRow[];
     next: number | null;
-  };
+  } & ReadFiles;
   /**
    * Returns rows from row `offset` on, as many as are quickly available, with ids and labels but without the text of each
    * token.

@@ -15,12 +15,14 @@ const maxBuckets = 16;
 
 /** Says what is known beside the rows, and the texts that many of them begin with. */
 interface ReportSurroundings extends SetSurroundings {
+  /** Says in which state the files are; see `ReadFiles`. */
+  readonly stamp?: string;
   readonly prefixes?: readonly SharedPrefix[];
 }
 
 /** Returns the counts and checks of rows for a model, with examples truncated at `wantedLength`. */
 export function reportOf(facts: RowFacts, wantedLength: number, surroundings: ReportSurroundings): DataReport {
-  const { spec, changed, documentOverlap, parts, prefixes = [] } = surroundings;
+  const { spec, changed, stamp = '', documentOverlap, parts, prefixes = [] } = surroundings;
   const maxLength = Math.min(wantedLength, positionLimit(spec));
   const asked = { ...surroundings, facts, maxLength, isAtLimit: maxLength < wantedLength, context: contextOf(spec) };
   const lengths = exampleLengths(facts, { maxLength, documentOverlap });
@@ -37,6 +39,7 @@ export function reportOf(facts: RowFacts, wantedLength: number, surroundings: Re
     statistics: facts.statistics.report(facts.languages, prefixes),
     checks: checksOf(asked, facts.findings.found).map((check) => inParts(check, facts, parts)),
     changed,
+    stamp,
     parts: parts.map((name, part) => ({ name, ...(facts.parts.get(part) ?? { rows: 0, tokens: 0, trainedTokens: 0 }) })),
   };
 }

@@ -99,6 +99,16 @@ test(
     expect((await differences(id))[0]).toBe(`Read at another place: ${to}`);
     // What lies there is as it was, so there is nothing new.
     expect((await client.request('datasets.addVersion', { id })).version.id).toBe(version.id);
+    // Another file is taken only when that is said.
+    const another = file('another.csv', 'q,a,kind\nWhen?,Now.,x\n');
+    const asked = { id, from: to, to: another };
+    await expect(client.request('datasets.relocate', asked)).rejects.toMatchObject({
+      code: 'data-changed',
+      message: expect.stringMatching(/another\.csv.*1 row with it, 2 rows before\. SHA-256 .*before\.$/) as string,
+    });
+    expect((await client.request('datasets.list', { projectId })).find((one) => one.id === id)?.version.id).toBe(version.id);
+    const taken = await client.request('datasets.relocate', { ...asked, evenIfChanged: true });
+    expect(taken.version).toMatchObject({ trainRows: 1, files: [{ path: another }] });
   },
   limit,
 );

@@ -139,8 +139,15 @@ export class Datasets {
     return this.#putVersion(dataset, { ...scan, files }, { mapping, mix: null });
   }
 
-  /** Makes the next version by reading a file or folder at another place, where a person has moved it. */
-  async relocate(id: string, { from, to }: { from: string; to: string }, asker: Asker): Promise<Dataset> {
+  /**
+   * Makes the next version by reading a file or folder at another place, where a person has moved it. Throws a `Problem` where
+   * the content is another one, unless a person has said that it is meant.
+   */
+  async relocate(
+    id: string,
+    { from, to, evenIfChanged = false }: Omit<Params<EngineRequests, 'datasets.relocate'>, 'id'>,
+    asker: Asker,
+  ): Promise<Dataset> {
     requireAbsolute(to);
     const dataset = found(this.#context.store.datasets.get(id), 'data set', id);
     requireNoMix(dataset);
@@ -157,7 +164,9 @@ export class Datasets {
       return { ...change, files: change.files.map(({ path, rows }) => ({ path: moved(path), rows })) };
     });
     const files = { paths: paths.map(moved), evalPaths: evalPaths.map(moved), changes: movedChanges };
-    return this.#putVersion(dataset, await this.#scan({ ...data, ...files }, asker));
+    const scan = await this.#scan({ ...data, ...files }, asker);
+    if (!evenIfChanged) requireMoved(scan, dataset.version, { to, moved });
+    return this.#putVersion(dataset, scan);
   }
 
   /** Makes the next version by one more change to the rows of the present one, whose files must be unchanged. */
@@ -350,6 +359,27 @@ function requireSame(scan: DataScan, { files }: Pick<DatasetVersion, 'files'>): 
   const hashes = new Map(files.map(({ path, sha256 }) => [path, sha256]));
   const changed = scan.files.filter(({ path, sha256 }) => hashes.get(path) !== sha256).map(({ path }) => path);
   if (changed.length > 0) throw changedProblem(changed, 'the version of the data set was made');
+}
+
+/** Throws a `Problem` if the files at another place are not those of a version. */
+function requireMoved(
+  scan: DataScan,
+  version: DatasetVersion,
+  { to, moved }: { readonly to: string; readonly moved: (path: string) => string },
+): void {
+  const before = new Map(version.files.map(({ path, sha256 }) => [moved(path), sha256]));
+  const differs = scan.files.filter(({ path, sha256 }) => before.get(path) !== sha256);
+  if (scan.hash === version.hash || (differs.length === 0 && scan.files.length === version.files.length)) return;
+  const rows = ({ trainRows, evalRows }: DataScan): string =>
+    trainRows + evalRows === 1 ? '1 row' : `${trainRows + evalRows} rows`;
+  const hashes = differs.map(
+    ({ path, sha256 }) => ` SHA-256 ${sha256?.slice(0, 12)}…, ${before.get(path)?.slice(0, 12) ?? 'not known'}… before.`,
+  );
+  throw new Problem(
+    'data-changed',
+    `What is at '${to}' is not what the data set was made of: ${rows(scan)} with it, ${rows(version)} before.${hashes.length === 1 ? hashes[0]! : ''}`,
+    'Name the file that was moved, or say that this one is to be used all the same.',
+  );
 }
 
 function versionAt(version: DatasetVersion, dataset: string): DataAt {

@@ -115,7 +115,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'datasets.use': ({ id, versionId }) => datasets.use(id, versionId),
     'datasets.rename': ({ id, name }) => datasets.rename(id, name),
     'datasets.map': ({ id, mapping }, asker) => datasets.map(id, mapping, asker),
-    'datasets.relocate': ({ id, from, to }, asker) => datasets.relocate(id, { from, to }, asker),
+    'datasets.relocate': ({ id, ...places }, asker) => datasets.relocate(id, places, asker),
     'datasets.keep': async (kept) => ({ paths: await keepData(context, kept) }),
     'datasets.columns': ({ path }, asker) => {
       requireAbsolute(path);

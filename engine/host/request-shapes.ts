@@ -328,7 +328,9 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'datasets.use': object<ParamsOf<'datasets.use'>>({ id: text, versionId: text }),
   'datasets.rename': object<ParamsOf<'datasets.rename'>>({ id: text, name: text }),
   'datasets.map': object<ParamsOf<'datasets.map'>>({ id: text, mapping: or(mapping, null) }),
-  'datasets.relocate': object<ParamsOf<'datasets.relocate'>>({ id: text, from: text, to: text }),
+  'datasets.relocate': object<ParamsOf<'datasets.relocate'>>({
+    ...{ id: text, from: text, to: text, evenIfChanged: optional(flag) },
+  }),
   'datasets.keep': either(
     ['text', object<PastedText>({ projectId: text, text, format: oneOf('json', 'csv', 'text') })],
     ['paths', object<Extract<ParamsOf<'datasets.keep'>, { paths: unknown }>>({ projectId: text, paths: texts })],

@@ -194,3 +194,41 @@ test(
   },
   limit,
 );
+
+test('every answer says when a file changes while its rows are looked at, and a file that is gone ends each at once', async () => {
+  const path = rowsFile('open.jsonl', [ids(1, 2, 3), ids(4, 5, 6)]);
+  const { version } = await client.request('datasets.add', { projectId, data: { paths: [path] } });
+  const of = { model, data: { versionId: version.id }, maxLength: 64 };
+  const answers = () =>
+    Promise.all([
+      client.request('data.rows', { ...of, offset: 0, limit: 10 }),
+      client.request('data.row', { ...of, row: 0 }),
+      client.request('data.find', { model, data: of.data, text: '1', from: 0 }),
+      client.request('data.report', of),
+    ]);
+  const states = async () => {
+    const all = (await answers()).map(({ stamp, changed }) => JSON.stringify({ stamp, changed }));
+    expect(new Set(all).size).toBe(1);
+    return JSON.parse(all[0]!) as { stamp: string; changed: string[] };
+  };
+  const first = await states();
+  expect(first.changed).toEqual([]);
+  expect(await states()).toEqual(first);
+
+  rowsFile('open.jsonl', [ids(1, 2, 9), ids(4, 5, 6)]);
+  const page = await client.request('data.rows', { ...of, offset: 0, limit: 10 });
+  expect(page).toMatchObject({ changed: [path] });
+  expect(page.stamp).not.toBe(first.stamp);
+  expect(await states()).toEqual({ stamp: page.stamp, changed: [path] });
+
+  // What was written again as it was is no change.
+  rowsFile('open.jsonl', [ids(1, 2, 3), ids(4, 5, 6)]);
+  const row = await client.request('data.row', { ...of, row: 1 });
+  expect(row.changed).toEqual([]);
+  expect(row.stamp).not.toBe(page.stamp);
+
+  rmSync(path);
+  for (const offset of [0, 100])
+    await expect(client.request('data.rows', { ...of, offset, limit: 10 })).rejects.toMatchObject({ code: 'file-missing' });
+  await expect(client.request('data.row', { ...of, row: 0 })).rejects.toMatchObject({ code: 'file-missing' });
+});

@@ -244,7 +244,7 @@ describe('a data set that takes long to read', () => {
     write(trained, 'one', 'too');
     expect(await all()).toEqual([[trained], [trained], [], []]);
     write(kept, 'three', 'more');
-    expect(await all()).toEqual([[trained, kept], [kept, trained], [kept], []]);
+    expect(await all()).toEqual([[trained, kept], [trained, kept], [kept], []]);
   });
 
   it('refuses what was read of a file that was changed meanwhile, by that and not by a row', async () => {

@@ -14,7 +14,10 @@ import type {
   JobRequest,
   JobSpec,
   OneAdapter,
+  DataRequests,
+  ReadFiles,
   RenderedRows,
+  Result,
   RowDetail,
   RowLine,
   RowPack,
@@ -28,10 +31,11 @@ import { openRows } from '../data/open-rows.ts';
 import { findRows, recordText } from '../data/find-rows.ts';
 import { howFilesAreRead } from '../data/how-read.ts';
 import { RowFacts } from '../data/row-facts.ts';
-import { changedFiles, newTexts, partNames, type RowFiles, rowFiles } from '../data/row-files.ts';
+import { newTexts, partNames, type RowFiles, rowFiles } from '../data/row-files.ts';
 import type { ReadingPosition, ReadingWatch, RowCache, RowOrProblem, RowReading, Rows, RowsSummary } from '../data/row.ts';
 import { switchesThinking } from '../data/template-inputs.ts';
 import { openTemplate, printsDay } from '../data/template.ts';
+import { WatchedFiles } from '../data/watched-files.ts';
 import { prefixTokens } from '../data/statistics.ts';
 import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { exportChoices } from '../export/index.ts';
@@ -81,6 +85,8 @@ class ModelData {
   #template: RowDetail['template'] | undefined;
   /** Holds the data sets by day, settings, paths, sizes and times; the one unused for longest comes first. */
   readonly #sets = new Map<string, ViewedSet>();
+  /** Is asked before rows are read, so that the answers after a change never have the stamp of those before it. */
+  readonly #watched = new WatchedFiles();
   /** Holds the page that was requested last. Reading for a report yields to it, because a person waits for it. */
   #page: Promise<unknown> = Promise.resolve();
 
@@ -107,7 +113,7 @@ class ModelData {
       case 'pack':
         return this.#pack(request, asker);
       case 'find':
-        return findRows(this.#set(request, {}).source, request, watchFor(asker));
+        return this.#find(request, asker);
       case 'report':
         return this.#report(request, asker);
       case 'memory':
@@ -167,6 +173,11 @@ class ModelData {
     return this.#first(this.#viewRow(request, asker));
   }
 
+  async #find(request: Extract<JobRequest, { name: 'find' }>, asker: JobAsker): Promise<Result<DataRequests, 'data.find'>> {
+    const files = await this.#watched.now(request.data);
+    return { ...(await findRows(this.#set(request, {}).source, request, watchFor(asker))), ...files };
+  }
+
   /** Lets other reading give way to what somebody waits for. */
   #first<T>(shown: Promise<T>): Promise<T> {
     this.#page = shown.catch(() => {});
@@ -177,17 +188,22 @@ class ModelData {
   async #viewPage(
     request: Extract<JobRequest, { name: 'rows' }>,
     asker: JobAsker,
-  ): Promise<{ rows: RowLine[]; total: number | null }> {
+  ): Promise<{ rows: RowLine[]; total: number | null } & ReadFiles> {
     const { offset, limit, maxLength } = request;
+    const files = await this.#watched.now(request.data);
     const { source, parts } = this.#set(request, request);
     const page = await source.page(offset, limit, watchFor(asker));
     const length = this.#lengthOf(maxLength);
     const rows = [...Map.groupBy(page, ({ index }) => index).values()];
-    return { rows: rows.map((examples) => lineOf(examples as [RowOrProblem], length, parts)), total: source.total };
+    return {
+      rows: rows.map((examples) => lineOf(examples as [RowOrProblem], length, parts)),
+      ...{ total: source.total, ...files },
+    };
   }
 
   async #viewRow(request: Extract<JobRequest, { name: 'row' }>, asker: JobAsker): Promise<RowDetail> {
     const { row, maxLength } = request;
+    const files = await this.#watched.now(request.data);
     const { source, parts } = this.#set(request, request);
     const watch = watchFor(asker);
     const examples = await source.page(row, 1, watch);
@@ -197,6 +213,7 @@ class ModelData {
       examples: await Promise.all(examples.map((example) => viewRow(example, tokenizer, length, parts))),
       record: await recordText(source, row, watch),
       template: (this.#template ??= templateOptions(this.tokenizer)),
+      ...files,
     };
   }
 
@@ -216,7 +233,7 @@ class ModelData {
     const other: RowsAt = { data, split: split === 'train' ? 'eval' : 'train' };
     const others = rowFiles(other).paths.length === 0 ? null : await this.#set(other, request).read(asker);
     const { longDocuments, documentOverlap } = { ...defaultRecipe(), ...request.rowSettings };
-    const { facts, changed, ...columns } = await this.#set(request, request).read(asker);
+    const { facts, ...columns } = await this.#set(request, request).read(asker);
     return reportOf(facts, maxLength, {
       ...columns,
       tokenizer: this.tokenizer,
@@ -224,7 +241,7 @@ class ModelData {
       others: others?.facts ?? null,
       files: await howFilesAreRead(rowFiles(request)),
       documentOverlap: longDocuments === 'split' ? documentOverlap : null,
-      changed: [...changed, ...(others?.changed ?? [])],
+      ...(await this.#watched.now(data)),
       newFiles: newTexts(data.fromFolders ?? [], [...data.paths, ...(data.evalPaths ?? [])]),
       parts: this.#set(request, request).parts,
     });
@@ -252,7 +269,8 @@ class ModelData {
   #newSet(files: RowFiles, reading: RowReading): ViewedSet {
     this.#cache ??= tokenCache(this.#model, this.#cacheDir);
     const source = openRows(files, this.tokenizer, this.#model.spec.vocabularySize, reading, this.#cache);
-    return new ViewedSet(files, source, this.tokenizer, () => this.#page);
+    const onRead = (hashes: readonly string[]): void => this.#watched.learn(files.paths, hashes);
+    return new ViewedSet(files, source, this.tokenizer, { first: () => this.#page, onRead });
   }
 }
 
@@ -291,7 +309,6 @@ interface ReadSet {
   readonly unused: RowsSummary['unused'];
   readonly repeated: RowsSummary['repeated'];
   readonly formats: RowsSummary['formats'];
-  readonly changed: readonly string[];
   readonly prefixes: readonly SharedPrefix[];
 }
 
@@ -302,14 +319,22 @@ class ViewedSet {
   readonly #tokenizer: Tokenizer | null;
   /** Returns what the reading waits for before each group of rows. */
   readonly #first: () => Promise<unknown>;
+  /** Receives the SHA-256 of each file when all rows have been read. */
+  readonly #onRead: (hashes: readonly string[]) => void;
   readonly #askers = new Set<JobAsker>();
   #reading: Promise<ReadSet> | null = null;
 
-  constructor(files: RowFiles, source: Rows, tokenizer: Tokenizer | null, first: () => Promise<unknown>) {
+  constructor(
+    files: RowFiles,
+    source: Rows,
+    tokenizer: Tokenizer | null,
+    { first, onRead }: { readonly first: () => Promise<unknown>; readonly onRead: (hashes: readonly string[]) => void },
+  ) {
     this.#files = files;
     this.source = source;
     this.#tokenizer = tokenizer;
     this.#first = first;
+    this.#onRead = onRead;
   }
 
   /** Returns the names of the parts of a mix, or none where the data is not a mix. */
@@ -367,8 +392,9 @@ class ViewedSet {
       const { unused, repeated, formats, hashes, notKept } = await readUnchanged(this.#files.paths, read);
       // Clients that wait for a report need not know.
       if (notKept !== null) logError(`The tokens of ${this.#files.paths.join(', ')} were not cached: ${notKept}.`);
+      this.#onRead(hashes);
       const prefixes = await this.#prefixes(facts, watch);
-      return { facts, unused, repeated, formats, changed: changedFiles(this.#files, hashes), prefixes };
+      return { facts, unused, repeated, formats, prefixes };
     } catch (error) {
       // The next request begins again.
       this.#reading = null;
