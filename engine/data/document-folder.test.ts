@@ -5,6 +5,7 @@ import { afterAll, expect, test } from 'vitest';
 import { runScan } from '../jobs/scan.ts';
 import { silentPort } from '../testing/port.ts';
 import { documentsIn, folderSentence } from './document-folder.ts';
+import { columnsOf } from './fields.ts';
 import { howFilesAreRead } from './how-read.ts';
 import { rowFiles } from './row-files.ts';
 import { readRows } from '../testing/read-rows.ts';
@@ -32,6 +33,17 @@ test('the texts of a folder are rows, and what is left out is counted', async ()
   const scan = await runScan({ kind: 'scan', data: { paths: [folder] } }, silentPort);
   expect(scan).toMatchObject({ format: 'text', trainRows: 3 });
   expect(scan.files.map(({ path }) => path)).toEqual(paths);
+});
+
+test('a text without a word is left out by its name', async () => {
+  const texts = mkdtempSync(join(folder, 'texts-'));
+  writeFileSync(join(texts, 'a.md'), '');
+  writeFileSync(join(texts, 'b.txt'), ' \n');
+  expect(() => documentsIn(texts)).toThrow('has no text (.txt, .md) in it that is not empty');
+  writeFileSync(join(texts, 'c.txt'), 'A text.');
+  expect(folderSentence(documentsIn(texts))).toMatch(/: 1 text, left out are 2 empty \('a\.md', 'b\.txt'\)$/);
+  expect((await columnsOf(documentsIn(texts).files[0]!)).rows).toEqual([{ text: 'A text.' }]);
+  rmSync(texts, { recursive: true });
 });
 
 test('a folder without texts, and one with files of rows, is refused', () => {

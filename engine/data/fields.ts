@@ -4,6 +4,8 @@ import { fieldText } from '../mapped-text.ts';
 import { detectFormat } from './content.ts';
 import { formatReason } from './format-reason.ts';
 import { guessMapping } from './guess-mapping.ts';
+import { Problem, type ProblemValue } from '../problem.ts';
+import { noRow } from './row-files.ts';
 import { howRead, readRecords } from './readers/index.ts';
 
 /** Limits how many rows are examined. Columns that appear only in later rows are not offered. */
@@ -15,12 +17,16 @@ const shownLength = 4000;
 const mostColumns = 200;
 const deepest = 3;
 
-/** Returns the columns of the first rows with an example of each, and the format, or null where the columns match none. */
+/**
+ * Returns the columns of the first rows with an example of each, and the format, or null where the columns match none. Throws a
+ * `Problem` where none of these rows can be read, which says why the first cannot.
+ */
 export async function columnsOf(path: string): Promise<DataColumns> {
   const examples = new Map<string, string>();
   const rows: Readonly<Record<string, unknown>>[] = [];
   let format: DataColumns['format'] = null;
-  let reason = 'no row of the first ones can be read';
+  let reason = '';
+  let unread: ProblemValue | null = null;
   let read = 0;
   for await (const record of readRecords(path)) {
     if ('value' in record) {
@@ -30,9 +36,10 @@ export async function columnsOf(path: string): Promise<DataColumns> {
       if (rows.length < rowsShown) rows.push(JSON.parse(JSON.stringify(value, shortened)) as Readonly<Record<string, unknown>>);
       for (const [name, text] of fieldsIn(value))
         if (!examples.get(name) && (examples.has(name) || examples.size < mostColumns)) examples.set(name, text);
-    }
+    } else unread ??= record.problem;
     if (++read === rowsLookedAt) break;
   }
+  if (rows.length === 0) throw unread === null ? noRow([path]) : Problem.fromValue(unread);
   const columns = [...examples].map(([name, example]) => ({ name, example }));
   return { format, reason, read: await howRead(path), guess: guessMapping(columns), columns, rows };
 }

@@ -46,6 +46,16 @@ test('fields of unknown names are found with an example each', async () => {
   expect(JSON.stringify(first).length).toBeLessThan(25_000);
 });
 
+test('a file of which no row can be read says why before it is imported', async () => {
+  const none = join(folder, 'none.csv');
+  for (const text of ['', 'a,b\n']) {
+    writeFileSync(none, text);
+    await expect(columnsOf(none)).rejects.toMatchObject({ code: 'data-empty' });
+  }
+  writeFileSync(none, Buffer.from('a,b\ncaf\u00e9,x\n', 'latin1'));
+  await expect(columnsOf(none)).rejects.toThrow('line 2: the row is not UTF-8');
+});
+
 test('rows are read as what their fields mean, without a copy; rows that lack them are named by the checks', async () => {
   const mapping = { question: 'ticket', answer: 'reply', system: 'note' };
   const records = await collected(readRecords(path, { mapping }));

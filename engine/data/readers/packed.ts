@@ -44,7 +44,9 @@ function entryOf(path: string): ZipEntry {
   if (all.some(({ name }) => name === '[Content_Types].xml' || name === 'mimetype'))
     throw new Problem('data-invalid', `'${path}' is a document of an office program.`, 'Save the table as CSV in UTF-8 there.');
   const files = all.filter(({ name }) => !/(^|\/)(__MACOSX|\.[^/]*|Thumbs\.db)(\/|$)/.test(name));
-  const rows = files.length === 1 ? files : files.filter(({ name }) => isDataFile(name));
+  // A file alone may have a name without an ending.
+  const isAlone = files.length === 1 && !/\.[^./]+$/.test(files[0]!.name);
+  const rows = isAlone ? files : files.filter(({ name }) => isDataFile(name));
   const names = (some: readonly ZipEntry[]) => some.map(({ name }) => `'${name}'`).join(', ');
   const [entry, ...more] = rows;
   if (entry === undefined)

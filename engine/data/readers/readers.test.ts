@@ -321,12 +321,34 @@ test('a file is known by what it begins with; one of another kind is refused by 
     'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n': 'Git LFS',
     '<!DOCTYPE html><html><body>404</body></html>': 'web page',
     '\n<HTML lang="en">': 'web page',
+    '\x89PNG\r\n\x1a\n': 'picture',
+    '\xff\xd8\xff\xe0\0\x10JFIF': 'picture',
+    '\x80\x02}q\0': 'Python pickle',
+    '\x93NUMPY\x01\0v\0{': 'NumPy array',
+    'GGUF\x03\0\0\0': 'GGUF',
+    '\xb0\x9a\x01\0\0\0\0\0{"a":{}}': 'safetensors file',
+    '\x08\x07\x12\x07pytorch': 'ONNX model',
+    'ORC\x0a\0\x03': 'ORC file',
+    [`${'abc\x01'.repeat(1000)}`]: 'binary file',
   };
   for (const [bytes, kind] of Object.entries(kinds))
     await expect(read(Buffer.from(bytes, 'latin1'))).rejects.toMatchObject({
       code: 'data-invalid',
       message: expect.stringMatching(new RegExp(`${kind.replace(/[()]/g, '.')}.*, not ${dataFileNames}`)) as unknown,
     });
+});
+
+test('a file of rows is none of these kinds, though it begins like one or has some damage', async () => {
+  for (const name of ['ORCID', 'PARENT', 'BZhang', 'ID3', 'GGUF size', 'FEA1'])
+    expect(await values(`${name},b\n1,2\n`, 'a.csv')).toEqual([{ [name]: '1', b: '2' }]);
+  // Writing was interrupted, or one row is damaged.
+  expect(problems(await read(`{"a": 1}\n${'\0'.repeat(5000)}`))).toHaveLength(1);
+  expect(problems(await read('{"a": 1}\n{"a": "\0"}\n{"a": 2}\n'))).toHaveLength(1);
+});
+
+test('the one file in an archive is of rows, by its ending', async () => {
+  await expect(read(zip({ 'a.png': Buffer.from('x') }), 'one.zip')).rejects.toThrow("without a file of rows: 'a.png'.");
+  expect((await read(zip({ rows: Buffer.from('{"a": 1}\n') }), 'one.zip')).map(valueOf)).toEqual([{ a: 1 }]);
 });
 
 test('a row that ends too early is refused in a whole sentence, and a page of HTML may be a text', async () => {
