@@ -48,10 +48,12 @@ export type DataChange =
   /** Leaves out every repetition of an earlier row. */
   | { readonly kind: 'deduplicate' }
   | {
-      /** Leaves out every row but the first `most` of those with the same value in a column. A row without the column stays. */
+      /** Leaves out every row but `most` of those with the same value in a column. A row without the column stays. */
       readonly kind: 'balance';
       readonly column: string;
       readonly most: number;
+      /** Decides which rows stay. It is left out in versions of an earlier studio, of whose rows the first stay, and is 0 where nobody asks for another. */
+      readonly seed?: number;
     }
   | {
       /** Replaces a row, including one that cannot be read. */

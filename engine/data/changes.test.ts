@@ -153,7 +153,7 @@ test('of rows that are the same the first one stays', async () => {
   expect((await read([path], [{ kind: 'deduplicate' }])).map(({ line }) => line)).toEqual([1, 2, 4]);
 });
 
-test('of rows with the same value in a column so many stay, the first of them', async () => {
+test('of rows with the same value in a column so many stay, the first of them without a seed', async () => {
   const of = (kind: string | null, id: number) => ({ ...row(1, id), meta: { kind } });
   const path = rowsFile([
     of('a', 1),
@@ -175,6 +175,27 @@ test('of rows with the same value in a column so many stay, the first of them', 
   const [first] = (await sourceRows([path], new Set([0]), () => {}))[0]!.rows;
   expect(await lines([{ kind: 'exclude', files: [{ path, rows: [first!] }] }, balance(1)])).toEqual([2, 3, 5, 6, 7, 9]);
   expect(await lines([{ kind: 'replace', find: 'b', with: 'a' }, balance(1)])).toEqual([1, 5, 6, 7, 9]);
+});
+
+test('of rows with the same value in a column a seed draws those that stay, from the whole file', async () => {
+  const path = rowsFile(Array.from({ length: 200 }, (_, i) => ({ ...row(1, i), kind: i % 4 === 0 ? 'rare' : 'common' })));
+  const balance = (seed: number): DataChange => ({ kind: 'balance', column: 'kind', most: 30, seed });
+  const lines = async (changes: readonly DataChange[]) => (await read([path], changes)).map(({ line }) => line);
+  const [kept, again, other] = [await lines([balance(1)]), await lines([balance(1)]), await lines([balance(2)])];
+  expect(again).toEqual(kept);
+  expect(other).not.toEqual(kept);
+  for (const some of [kept, other]) {
+    const [rare, common] = [some.filter((line) => line % 4 === 1), some.filter((line) => line % 4 !== 1)];
+    expect([rare.length, common.length]).toEqual([30, 30]);
+    for (const half of [rare, common]) {
+      const late = half.filter((line) => line > 100).length;
+      expect(late).toBeGreaterThan(5);
+      expect(late).toBeLessThan(25);
+    }
+  }
+  // A row that is left out before is not drawn.
+  const twice = rowsFile([...Array(6).keys()].flatMap((i) => [row(1, i % 3), row(2, i)]).map((one) => ({ ...one, kind: 'a' })));
+  expect(await read([twice], [{ kind: 'deduplicate' }, { ...balance(1), most: 8 } as DataChange])).toHaveLength(8);
 });
 
 test('rows that are written anew are read so by everybody, and only these rows', async () => {

@@ -129,16 +129,17 @@ export function noRowLeft(paths: readonly string[], rows: number): Problem {
 
 /** Says of rows, one after another, whether changes leave them out, and in which order a split holds them back. */
 export class Ranking {
-  readonly #isOut: IsOut;
+  readonly #leaving: readonly Leaving[];
   readonly #split: SplitChange | null;
   readonly #paths: readonly string[];
   /** One for each row; see above. */
   readonly #ranks = new Column(Float64Array);
   #hasColumn = false;
+  #isEnded = false;
 
   /** `paths` are those of all rows, for messages. */
   constructor(changes: readonly DataChange[], paths: readonly string[]) {
-    this.#isOut = outsiders(changes);
+    this.#leaving = leavingOf(changes);
     this.#split = splitOf(changes);
     this.#paths = paths;
   }
@@ -156,12 +157,13 @@ export class Ranking {
     const by = split?.by;
     this.#hasColumn ||= by !== undefined && 'value' in record && fieldAt(record.value, by) !== undefined;
     const group = split === null ? null : groupOf(record, by);
-    const isOut = !isThere || this.#isOut(path, row, record, anew);
-    this.#ranks.add(isOut ? leftOut : group === null ? unmoved : rankOf(split!.seed, group));
+    for (const leaving of this.#leaving) leaving.add(path, row, record, anew);
+    this.#ranks.add(!isThere ? leftOut : group === null ? unmoved : rankOf(split!.seed, group));
   }
 
   /** Returns the ranks that are held back. Throws a Problem where rows cannot be split as they should be. */
   heldBack(): ReadonlySet<number> {
+    this.#end();
     const split = this.#split;
     if (split === null) return new Set();
     if (split.by !== undefined && !this.#hasColumn)
@@ -173,6 +175,14 @@ export class Ranking {
     return heldBack(this.#ranks, split);
   }
 
+  /** Leaves rows out, change by change, once all rows are known. */
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    const isThere = (row: number): boolean => this.#ranks.at(row) !== leftOut;
+    for (const leaving of this.#leaving) for (const row of leaving.rows(this.length, isThere)) this.#ranks.set(row, leftOut);
+  }
+
   /** Returns whether a row, counted as they were added, is on a side. */
   isTaken(row: number, held: ReadonlySet<number>, side: Split): boolean {
     const rank = this.#ranks.at(row);
@@ -180,64 +190,127 @@ export class Ranking {
   }
 }
 
-type IsOut = (path: string, row: number, record: RecordOrProblem, anew: readonly Rewriting[]) => boolean;
+/** A change that leaves rows out. It is told every row, and says which it leaves out of those that the changes before it have left. */
+interface Leaving {
+  add(path: string, row: number, record: RecordOrProblem, anew: readonly Rewriting[]): void;
+  /** Returns rows, counted as they were added, among the first `length`. */
+  rows(length: number, isThere: (row: number) => boolean): Iterable<number>;
+}
 
-/** Returns a function that says whether a row is left out. It must be called for rows in their order. */
-function outsiders(changes: readonly DataChange[]): IsOut {
-  const tests = changes.flatMap((change): IsOut | [] => {
+function leavingOf(changes: readonly DataChange[]): readonly Leaving[] {
+  return changes.flatMap((change): Leaving | [] => {
     switch (change.kind) {
-      case 'split':
-        return [];
       case 'exclude':
-        return excluded(change.files);
+        return new Excluded(change.files);
       case 'deduplicate':
-        return repeated(changes);
+        return new Repeated(changes);
       case 'balance':
-        return beyond(change, changes);
+        return new Beyond(change, changes);
+      case 'split':
       case 'edit':
       case 'replace':
         return [];
     }
   });
-  return (path, row, record, anew) => tests.some((isOut) => isOut(path, row, record, anew));
 }
 
-function excluded(of: readonly RowsOfFile[]): IsOut {
-  const files = new Map(of.map(({ path, rows }) => [path, new Map(rows.map(({ row, hash }) => [row, hash]))]));
-  return (path, row, record) => {
-    const hash = files.get(path)?.get(row);
+class Excluded implements Leaving {
+  readonly #files: ReadonlyMap<string, ReadonlyMap<number, string>>;
+  readonly #rows: number[] = [];
+  #length = 0;
+
+  constructor(of: readonly RowsOfFile[]) {
+    this.#files = new Map(of.map(({ path, rows }) => [path, new Map(rows.map(({ row, hash }) => [row, hash]))]));
+  }
+
+  add(path: string, row: number, record: RecordOrProblem): void {
+    const hash = this.#files.get(path)?.get(row);
     // The file may have changed, so that another row now has this number.
-    return hash !== undefined && hash === hashOf(record);
-  };
+    if (hash !== undefined && hash === hashOf(record)) this.#rows.push(this.#length);
+    this.#length++;
+  }
+
+  rows(): readonly number[] {
+    return this.#rows;
+  }
 }
 
-/** Returns a function that is true for every repetition of an earlier row, compared as changed so far. */
-function repeated(changes: readonly DataChange[]): IsOut {
-  const seen = new Set<string>();
-  const own = rewritings(changes);
-  return (path, row, read, anew) => {
-    const record = rewrittenRecord([...anew, ...own], path, row, read);
-    if (!('value' in record)) return false;
-    const hash = hashOf(record);
-    if (seen.has(hash)) return true;
-    seen.add(hash);
-    return false;
-  };
+/** Numbers texts in the order in which they first occur. */
+class Numbers {
+  readonly #known = new Map<string, number>();
+
+  of(text: string): number {
+    const number = this.#known.get(text) ?? this.#known.size;
+    this.#known.set(text, number);
+    return number;
+  }
+}
+/** Stands in place of a number for a row that is compared with no other. */
+const alone = 0xffffffff;
+
+/** Leaves out every repetition of an earlier row, compared as changed so far. */
+class Repeated implements Leaving {
+  readonly #own: readonly Rewriting[];
+  readonly #numbers = new Numbers();
+  readonly #contents = new Column(Uint32Array);
+
+  constructor(changes: readonly DataChange[]) {
+    this.#own = rewritings(changes);
+  }
+
+  add(path: string, row: number, read: RecordOrProblem, anew: readonly Rewriting[]): void {
+    const record = rewrittenRecord([...anew, ...this.#own], path, row, read);
+    this.#contents.add('value' in record ? this.#numbers.of(hashOf(record)) : alone);
+  }
+
+  *rows(length: number, isThere: (row: number) => boolean): Generator<number> {
+    const seen = new Set<number>();
+    for (let row = 0; row < length; row++) {
+      const content = this.#contents.at(row);
+      if (content === alone || !isThere(row)) continue;
+      if (seen.has(content)) yield row;
+      else seen.add(content);
+    }
+  }
 }
 
-/** Leaves out the rows beyond the first `most` with the same value in a column, compared with edits and replacements applied. */
-function beyond({ column, most }: Extract<DataChange, { kind: 'balance' }>, changes: readonly DataChange[]): IsOut {
-  const rowsOf = new Map<string, number>();
-  const own = rewritings(changes);
-  return (path, row, read, anew) => {
-    const record = rewrittenRecord([...anew, ...own], path, row, read);
+/**
+ * Leaves out the rows beyond `most` with the same value in a column, compared with edits and replacements applied. Those that
+ * stay are drawn with the seed; without one, as a studio before chose, they are the first.
+ */
+class Beyond implements Leaving {
+  readonly #change: Extract<DataChange, { kind: 'balance' }>;
+  readonly #own: readonly Rewriting[];
+  readonly #numbers = new Numbers();
+  readonly #values = new Column(Uint32Array);
+  readonly #ranks = new Column(Float64Array);
+
+  constructor(change: Extract<DataChange, { kind: 'balance' }>, changes: readonly DataChange[]) {
+    this.#change = change;
+    this.#own = rewritings(changes);
+  }
+
+  add(path: string, row: number, read: RecordOrProblem, anew: readonly Rewriting[]): void {
+    const { column, seed } = this.#change;
+    const record = rewrittenRecord([...anew, ...this.#own], path, row, read);
     const value = 'value' in record ? fieldAt(record.value, column) : undefined;
-    if (value === undefined || value === null) return false;
-    const key = textOf(value);
-    const rows = 1 + (rowsOf.get(key) ?? 0);
-    rowsOf.set(key, rows);
-    return rows > most;
-  };
+    this.#values.add(value === undefined || value === null ? alone : this.#numbers.of(textOf(value)));
+    this.#ranks.add(seed === undefined || !('value' in record) ? 0 : rankOf(seed, textOf(record.value)));
+  }
+
+  *rows(length: number, isThere: (row: number) => boolean): Generator<number> {
+    const rowsOf = new Map<number, number[]>();
+    for (let row = 0; row < length; row++) {
+      const value = this.#values.at(row);
+      if (value === alone || !isThere(row)) continue;
+      const rows = rowsOf.get(value);
+      if (rows === undefined) rowsOf.set(value, [row]);
+      else rows.push(row);
+    }
+    // Rows of equal rank, such as repetitions, are in their order.
+    for (const rows of rowsOf.values())
+      yield* rows.toSorted((a, b) => this.#ranks.at(a) - this.#ranks.at(b) || a - b).slice(this.#change.most);
+  }
 }
 
 /**

@@ -22,6 +22,10 @@ export class Column {
     this.#values[this.#length++] = value;
   }
 
+  set(index: number, value: number): void {
+    this.#values[index] = value;
+  }
+
   /** Returns the numbers without copying them. The result is valid until the next number is added. */
   get values(): Float64Array | Uint32Array {
     return this.#values.subarray(0, this.#length);

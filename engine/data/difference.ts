@@ -83,7 +83,7 @@ function said(change: DataChange, version: DatasetVersion, parent: DatasetVersio
         : `${quoted(change.find)} replaced by ${quoted(change.with)}${where}`;
     }
     case 'balance':
-      return `${plural(fewer)} left out: at most ${change.most} with the same ${quoted(change.column)}`;
+      return `${plural(fewer)} left out: at most ${change.most} with the same ${quoted(change.column)}${change.seed === undefined ? '' : `, seed ${change.seed}`}`;
     case 'deduplicate':
       return `${plural(fewer)} left out that ${fewer === 1 ? 'was' : 'were'} there already`;
   }

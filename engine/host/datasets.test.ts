@@ -66,7 +66,7 @@ test(
     expect(none.version).toMatchObject({ mapping: null, trainRows: 2 });
     expect(await differences(id)).toEqual([
       'Columns read by their names',
-      "1 row left out: at most 1 with the same 'kind'",
+      "1 row left out: at most 1 with the same 'kind', seed 0",
       'Columns mapped: text={q} {a}',
       'As it was added',
     ]);

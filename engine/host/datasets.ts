@@ -182,7 +182,8 @@ export class Datasets {
         'Rows can be held back only from a data set without evaluation files.',
       );
     const { hashes: _, version: __, fromFolders: ___, ...data } = at;
-    const scan = await this.#scan(data, asker, change);
+    const made = change.kind === 'balance' ? { seed: 0, ...change } : change;
+    const scan = await this.#scan(data, asker, made);
     const { files } = found(datasets.version(version.id), 'version of the data set', version.id);
     requireSame(scan, { files });
     return this.#putVersion(dataset, { ...scan, files });

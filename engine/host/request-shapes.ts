@@ -174,7 +174,7 @@ const replaceChange = object<ChangeOf<DataChange, 'replace'>>({
   find: notEmpty,
 });
 const balanceChange = object<ChangeOf<DataChange, 'balance'>>({
-  ...{ kind: oneOf('balance'), column: notEmpty, most: integer(1) },
+  ...{ kind: oneOf('balance'), column: notEmpty, most: integer(1), seed: optional(integer(0)) },
 });
 const change = ofKind<DataChange>({
   split: splitChange,
