@@ -104,6 +104,31 @@ test('a text may be made of several columns, or be the same in all rows', async 
   expect(readMapping('text=a=b')).toEqual({ question: null, answer: 'a=b', system: null });
 });
 
+test('a text in quotes that names a column is refused with the template that was meant', async () => {
+  const written = "question='{ticket}: {note}',answer=reply";
+  await expect(collected(readRecords(path, { mapping: readMapping(written) }))).rejects.toMatchObject({
+    message: expect.stringContaining("The text for 'question' has '{ticket}' in it") as string,
+    hint: expect.stringContaining('without quotes: question={ticket}: {note}.') as string,
+  });
+  const mapping = readMapping(written.replaceAll("'", ''));
+  expect((await collected(readRecords(path, { mapping })))[1]).toMatchObject({ value: { instruction: 'Cancel it.: curt' } });
+  // What is no column may stand in braces, and doubled ones stand for themselves in a template.
+  const literal = readMapping("question=ticket,answer=reply,system='Write {name}.'");
+  expect((await collected(readRecords(path, { mapping: literal })))[0]).toMatchObject({ value: { system: 'Write {name}.' } });
+  const braces = readMapping('question={{ticket}} {ticket},answer=reply');
+  expect((await collected(readRecords(path, { mapping: braces })))[1]).toMatchObject({
+    value: { instruction: '{ticket} Cancel it.' },
+  });
+  expect(() => readMapping('question')).toThrow(
+    expect.objectContaining({ hint: expect.stringContaining('is {column} and {other}, and') as string }),
+  );
+  const unquoted = readMapping('question=ticket,answer=reply,system=Be kind');
+  await expect(collected(readRecords(path, { mapping: unquoted }))).rejects.toMatchObject({
+    message: expect.stringContaining("has no column 'Be kind'") as string,
+    hint: expect.stringContaining('put a text for all rows in quotes') as string,
+  });
+});
+
 test('what is within a column has a name of its own, unless a column is called so', async () => {
   const nested = join(folder, 'nested.jsonl');
   const row = { 'ask.plain': 'whole', ask: { plain: 'within', parts: [{ text: 'first' }] }, meta: { answer: 'yes' } };

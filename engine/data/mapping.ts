@@ -17,6 +17,8 @@ export class MappedRecords {
   /** Holds the columns of the mapping that no row has had so far, and the columns that rows have had. */
   readonly #missing: Set<string>;
   readonly #known = new Set<string>();
+  /** Holds the texts for all rows that look like templates, each with the columns it would name. */
+  readonly #literal: readonly { readonly part: string; readonly text: string; readonly columns: readonly string[] }[];
   #rows = 0;
 
   /** `fromStart` says whether rows are read from the first one on, so that a column that none of them has can be reported. */
@@ -24,6 +26,11 @@ export class MappedRecords {
     this.#path = path;
     this.#mapping = mapping;
     const { question, answer, system } = mapping;
+    this.#literal = Object.entries({ question, answer, system }).flatMap(([part, text]) => {
+      if (text === null || typeof text === 'string' || 'template' in text) return [];
+      const columns = columnsIn({ template: text.constant });
+      return columns.length === 0 ? [] : [{ part: question === null ? 'text' : part, text: text.constant, columns }];
+    });
     this.#missing = new Set(fromStart ? [question, answer, system].flatMap(columnsIn) : []);
   }
 
@@ -35,6 +42,7 @@ export class MappedRecords {
       for (const name of Object.keys(record.value)) if (this.#known.size < mostNamed) this.#known.add(name);
       if (++this.#rows === rowsLookedAt) this.end();
     }
+    this.#refuseLiteral(record.value);
     const { value, ...place } = record;
     const refused = (code: ProblemCode, what: string, hint: string): RecordOrProblem => {
       const message = shown(`${this.#path}, ${place.where ?? `line ${place.line}`}: ${what}.`);
@@ -62,6 +70,19 @@ export class MappedRecords {
     return { ...record, value: mapped };
   }
 
+  /** Throws a `Problem` where a text for all rows names a column of a row: it was meant to be a template. */
+  #refuseLiteral(row: Fields): void {
+    for (const { part, text, columns } of this.#literal) {
+      const name = columns.find((column) => fieldAt(row, column) !== undefined);
+      if (name === undefined) continue;
+      throw new Problem(
+        'request-invalid',
+        `The text for '${part}' has '{${shown(name, 80)}}' in it, which is a column, and would be the same in every row: ${shown(text, 160)}.`,
+        `Write a template without quotes: ${part}=${shown(text, 160)}. In a template, {{ and }} stand for braces.`,
+      );
+    }
+  }
+
   /** Throws a `Problem` where none of the rows had a column that the mapping names. */
   end(): void {
     const [name] = this.#missing;
@@ -87,7 +108,9 @@ function listed(names: readonly string[]): string {
 
 function hintFor(name: string, names: readonly string[]): string {
   const near = nearestWord(name, names);
-  return near === null ? 'Name a column that the rows have.' : `Did you mean '${shown(near, 80)}'?`;
+  return near === null
+    ? "Name a column that the rows have, or put a text for all rows in quotes, as in system='Be kind.'."
+    : `Did you mean '${shown(near, 80)}'?`;
 }
 
 /** Returns a required column that a row lacks, or null. A system prompt is optional, and so are single columns of a template. */
@@ -114,7 +137,7 @@ export function mappingText({ question, answer, system }: ColumnMapping): string
 const parts = ['question', 'answer', 'system', 'text'] as const;
 const nextPart = new RegExp(`,\\s*(?=(?:${parts.join('|')})\\s*=)`);
 const mappingHint =
-  "Write it as question=COLUMN,answer=COLUMN,system=COLUMN or text=COLUMN; what is within a column is column.field or column[0], a template is '{column} and {other}', a text of all rows stands in quotes.";
+  "Write it as question=COLUMN,answer=COLUMN,system=COLUMN or text=COLUMN; what is within a column is column.field or column[0], a template is {column} and {other}, and a text for all rows stands in quotes, as in system='Be kind.'.";
 
 /**
  * Reads a mapping such as `question=instruction,answer={output} {note},system='You are kind.'`. `text=` maps plain text without

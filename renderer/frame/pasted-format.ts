@@ -7,11 +7,22 @@ const longestColumn = 40;
 export function pastedFormat(text: string): PastedText['format'] {
   const trimmed = text.trim();
   if (/^[[{]/.test(trimmed)) return 'json';
-  const [head = '', ...rows] = trimmed.split(/\r?\n/).filter((line) => line !== '');
   const isTable = ['\t', ',', ';'].some((delimiter) => {
-    const names = head.split(delimiter).map((name) => name.trim());
-    const isNamed = names.length > 1 && names.every((name) => name !== '' && name.length <= longestColumn);
-    return isNamed && rows.length > 0 && rows.every((row) => row.split(delimiter).length >= names.length);
+    const [head = [], ...rows] = rowsOf(trimmed, delimiter);
+    const isNamed = head.length > 1 && head.every((name) => name.trim() !== '' && name.length <= longestColumn);
+    return isNamed && rows.length > 0 && rows.every((row) => row.length >= head.length);
   });
   return isTable ? 'csv' : 'text';
+}
+
+/** Returns the cells of each row that is not empty. A cell in quotes may hold delimiters and line breaks. */
+function rowsOf(text: string, delimiter: string): string[][] {
+  const rows: string[][] = [[]];
+  const cell = new RegExp(`("(?:[^"]|"")*"(?=[${delimiter}\\r\\n]|$)|[^${delimiter}\\r\\n]*)(${delimiter}|\\r?\\n|\\r|$)`, 'y');
+  for (let match = cell.exec(text); match !== null && match[0] !== ''; match = cell.exec(text)) {
+    const [, value = '', end] = match;
+    rows.at(-1)!.push(value);
+    if (end !== delimiter) rows.push([]);
+  }
+  return rows.filter((row) => row.length > 1 || (row[0] ?? '') !== '');
 }
