@@ -521,6 +521,49 @@ test('data check reports in one document with what is wrong, also when it refuse
 });
 
 test(
+  'data stats ends as data check does, and rows of the evaluation that are nearly trained on are told',
+  { timeout: limit },
+  async () => {
+    const tiny = fileURLToPath(new URL('../../resources/tiny/model', import.meta.url));
+    const answer = (end: string) => `${[...Array(60).keys()].map((i) => `word${i}`).join(' ')} ${end}`;
+    const rows = (name: string, completions: readonly string[]): string =>
+      withText(
+        join(folder, name),
+        completions.map((completion) => JSON.stringify({ prompt: 'Say it.', completion })).join('\n'),
+      );
+    const data = rows('leaking.jsonl', [answer('one'), 'short', 'other']);
+    const held = rows('leaked.jsonl', [answer('two'), 'new']);
+    expect(
+      await lowrank('data', 'stats', '--model', tiny, '--data', rows('empty-answer.jsonl', ['a', '']), '--json'),
+    ).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('"code":"data-invalid"') as string,
+      stderr: expect.stringContaining('1 row cannot be used') as string,
+    });
+    expect(await lowrank('data', 'stats', '--model', tiny, '--data', data)).toMatchObject({ status: 0 });
+
+    const checked = await lowrank('data', 'check', '--model', tiny, '--data', data, '--eval', held);
+    expect(checked.stdout).toContain('1 row nearly the same in training and evaluation');
+    const out = join(folder, 'leaks');
+    const trained = await lowrank(
+      'train',
+      '--model',
+      tiny,
+      '--data',
+      data,
+      '--eval',
+      held,
+      '--out',
+      out,
+      '--set',
+      'maxSteps=1',
+    );
+    expect(trained.stdout + trained.stderr).toContain('1 of 2 evaluation rows are nearly the same as training rows');
+    expect(trained.stdout + trained.stderr).not.toContain('are also training rows');
+  },
+);
+
+test(
   'rows are split into files and converted; a run holds rows of its one file back and goes on with the same',
   async () => {
     const given = JSON.stringify([...Array(20).keys()].map((i) => ({ input_ids: [1, 5 + i, 3], from: `c${i % 5}` })));

@@ -16,11 +16,17 @@ import {
   type Command,
 } from './command.ts';
 import { dataOf } from './mix.ts';
+import type { Output } from './output.ts';
 import { showProgress } from './progress.ts';
 import { convertRows, splitRows } from './write-rows.ts';
 
 export const data: Command = {
-  usage: `render|check|stats|split|convert ${dataUsage} [--eval FILE...] [--map question=COLUMN,answer=COLUMN] [--model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]] [--fraction 0.1 [--seed 0] [--by COLUMN]] [--deduplicate] [--out DIR [--format jsonl|parquet]|FILE.jsonl|FILE.parquet [--replace]]`,
+  usage: [
+    `render|check|stats|split|convert ${dataUsage} [--map question=COLUMN,answer=COLUMN]`,
+    `for render, check and stats: --model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD] [--eval FILE...]`,
+    'for split: --fraction 0.1 [--seed 0] [--by COLUMN] [--format jsonl|parquet]',
+    'for split and convert: --out DIR|FILE.jsonl|FILE.parquet [--deduplicate] [--replace]',
+  ].join('; '),
   summary:
     'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl, or .parquet, into DIR, convert all rows into one file',
   options: {
@@ -83,35 +89,35 @@ export const data: Command = {
     }
 
     const report = await showProgress(client, output, 'data', () => client.request('data.report', { ...request, maxLength }));
-    if (what === 'check') {
-      for (const check of report.checks) output.line(said(check));
-      const problem = problemOf(report, maxLength);
-      if (problem !== null) throw new ProblemInResult(problem, report);
-      output.document(report);
-      return;
-    }
+    if (what === 'check') for (const check of report.checks) output.line(said(check));
+    else showStatistics(report, output);
+    const problem = problemOf(report, maxLength);
+    if (problem !== null) throw new ProblemInResult(problem, report);
     output.document(report);
-    output.table([
-      ['rows', String(report.rows)],
-      ['examples', String(report.examples)],
-      ['tokens', String(report.tokens)],
-      ['trained tokens', String(report.trainedTokens)],
-      ['longest row', `${report.longest} tokens`],
-      ['cut rows', `${report.truncatedRows} at ${report.maxLength} tokens`],
-      ['duplicate rows', String(report.duplicateRows)],
-    ]);
-    const { medianTokens, p95Tokens, turns, languages, prefixes } = report.statistics;
-    output.table([
-      ['median row', `${medianTokens} tokens`],
-      ['95th percentile', `${p95Tokens} tokens`],
-      ...turns.map(({ turns, rows }) => [`rows of ${turns} messages`, String(rows)] as const),
-      ...languages.map(({ name, rows }) => [`rows in ${name}`, String(rows)] as const),
-    ]);
-    for (const { text, tokens, rows } of prefixes)
-      output.line(`${rows} rows begin with the same ${tokens} tokens: ${JSON.stringify(text)}`);
-    for (const { upTo, rows } of report.lengths) output.line(`up to ${String(upTo).padStart(6)} tokens  ${rows}`);
   },
 };
+
+function showStatistics(report: DataReport, output: Output): void {
+  output.table([
+    ['rows', String(report.rows)],
+    ['examples', String(report.examples)],
+    ['tokens', String(report.tokens)],
+    ['trained tokens', String(report.trainedTokens)],
+    ['longest row', `${report.longest} tokens`],
+    ['cut rows', `${report.truncatedRows} at ${report.maxLength} tokens`],
+    ['duplicate rows', String(report.duplicateRows)],
+  ]);
+  const { medianTokens, p95Tokens, turns, languages, prefixes } = report.statistics;
+  output.table([
+    ['median row', `${medianTokens} tokens`],
+    ['95th percentile', `${p95Tokens} tokens`],
+    ...turns.map(({ turns, rows }) => [`rows of ${turns} messages`, String(rows)] as const),
+    ...languages.map(({ name, rows }) => [`rows in ${name}`, String(rows)] as const),
+  ]);
+  for (const { text, tokens, rows } of prefixes)
+    output.line(`${rows} rows begin with the same ${tokens} tokens: ${JSON.stringify(text)}`);
+  for (const { upTo, rows } of report.lengths) output.line(`up to ${String(upTo).padStart(6)} tokens  ${rows}`);
+}
 
 /** Returns why the rows of a report cannot all be trained on as they are, or null where they can. */
 function problemOf(report: DataReport, asked: number): Problem | null {

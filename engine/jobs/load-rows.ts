@@ -1,6 +1,7 @@
 /** Loads the rows of a job: all of them as tokens, or the first ones with their text. */
 import type { DataFormat } from '../contract.ts';
 import type { Day } from '../data/day.ts';
+import { Sketches } from '../data/checks/sketch.ts';
 import { RowFindings } from '../data/row-facts.ts';
 import { changedFiles, type RowFiles } from '../data/row-files.ts';
 import { RowStore, type StoredRow } from '../data/row-store.ts';
@@ -33,6 +34,8 @@ export interface LoadedRows {
   readonly skipped: number;
   readonly unused: readonly UnusedColumn[];
   readonly findings: RowFindings;
+  /** Holds the sketches of rows with enough words, to find those that are nearly the same; the key of each is its index. */
+  readonly sketches: Sketches;
   /** Says why the tokens could not be kept for the next job, or is null when they are, or were not to be. */
   readonly notKept: string | null;
 }
@@ -64,6 +67,7 @@ export async function loadRows(
   // Every part of a document is trained, if the settings say so.
   const store = new RowStore(maxTokens, settings.longDocuments === 'split' ? Number.POSITIVE_INFINITY : maxTokens);
   const findings = new RowFindings(tokenizer);
+  const sketches = new Sketches();
   const first: TokenRow[] = [];
   let read = 0;
   let bad = 0;
@@ -77,7 +81,9 @@ export async function loadRows(
       return;
     }
     // What is found out about a row holds for its copies.
-    if (examples[0]!.copy === 0) findings.add(examples);
+    const { copy, said, index } = examples[0]!;
+    if (copy === 0) findings.add(examples);
+    if (copy === 0 && said?.sketch !== undefined) sketches.add(said.sketch, index, index);
     for (const example of examples) {
       store.add(example);
       if (whole === Infinity) first.push(example);
@@ -109,6 +115,7 @@ export async function loadRows(
     skipped: bad,
     unused,
     findings,
+    sketches,
     notKept,
   };
 }

@@ -133,7 +133,7 @@ export async function prepareRun(spec: TrainSpec, folder: RunWriter, port: JobPo
     ...recipeNotes(recipe, examples.length),
     ...(spec.data.mix === undefined ? [] : mixNotes(recipe, spec.data.mix, data.loaded.rows)),
     ...contextNotes(model.spec, examples),
-    ...(await sharedNotes(examples, evaluation?.prepared.examples ?? [], onRows(port))),
+    ...(await sharedNotes(data, evaluation, onRows(port))),
   ];
   return {
     ...{ recipe, objective: objectives.sft, model, tokenizer, data, evaluation, longest, start, record },

@@ -10,6 +10,7 @@ import type { Recipe } from '../recipe.ts';
 import { inTurns, type Example } from '../training/examples.ts';
 import { examplesPerStep, totalExamples } from '../training/order.ts';
 import { learningRate } from '../training/schedule.ts';
+import type { PreparedData } from './prepare-data.ts';
 import type { RunRecord } from './run-folder.ts';
 
 /** Notes that a chat template prints a date, which then stays the date of the run. */
@@ -67,28 +68,31 @@ export function mixNotes(
   return [[`The mix in an epoch: ${counts.join('; ')}.`, ...order].join(' ')];
 }
 
-/** Notes how many evaluation rows are trained on too, because they say little about new rows. */
-export async function sharedNotes(
-  examples: readonly Example[],
-  evaluation: readonly Example[],
-  onTurn: OnProgress,
-): Promise<string[]> {
-  if (evaluation.length === 0) return [];
-  const keys = evaluation.map(keyOf);
+/** Notes how many evaluation rows are trained on too, or nearly, because they say little about new rows. */
+export async function sharedNotes(data: PreparedData, evaluation: PreparedData | null, onTurn: OnProgress): Promise<string[]> {
+  if (evaluation === null) return [];
+  const { examples } = evaluation.prepared;
+  const keys = examples.map(keyOf);
   const evaluated = new Set(keys);
   // There may be many more training examples, so their keys are not kept.
   const trained = new Set<string>();
-  for await (const some of inTurns(examples, onTurn))
+  for await (const some of inTurns(data.prepared.examples, onTurn))
     for (const example of some) {
       const key = keyOf(example);
       if (evaluated.has(key)) trained.add(key);
     }
-  const shared = keys.filter((key) => trained.has(key)).length;
-  return shared === 0
-    ? []
-    : [
-        `${shared} of ${evaluation.length} evaluation rows are also training rows, so the evaluation loss says less about new rows.`,
-      ];
+  const shared = examples.filter((_, i) => trained.has(keys[i]!));
+  const exact = new Set(shared.map(({ index }) => index));
+  const near = evaluation.loaded.sketches.nearTo(data.loaded.sketches, (row) => exact.has(row)).length;
+  const less = 'so the evaluation loss says less about new rows.';
+  return [
+    ...(shared.length === 0 ? [] : [`${shared.length} of ${keys.length} evaluation rows are also training rows, ${less}`]),
+    ...(near === 0
+      ? []
+      : [
+          `${near} of ${keys.length} evaluation rows are nearly the same as training rows, ${less} \`lowrank data check --eval\` and the window name such rows.`,
+        ]),
+  ];
 }
 
 function keyOf({ sequences }: Example): string {

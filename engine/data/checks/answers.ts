@@ -3,11 +3,9 @@ import { ignored } from '../../labels.ts';
 import { Column } from '../column.ts';
 import type { TokenRow } from '../row.ts';
 import type { RowCheck } from './check.ts';
-import { FoundRows, percentOf } from './found-rows.ts';
+import { fewestForShare, FoundRows, percentOf } from './found-rows.ts';
 import { hashEnd, hashStart, hashWith } from './hash.ts';
 
-/** With fewer answers than this the check does not say that they are alike. */
-const fewestAnswers = 20;
 /** From this share on one answer counts as repeated. */
 const largeShare = 0.8;
 
@@ -54,7 +52,7 @@ export const answersAlike: RowCheck = {
           }
       },
       finding() {
-        if (answers.length < fewestAnswers) return null;
+        if (answers.length < fewestForShare) return null;
         const most = majorityOf(answers);
         const found = new FoundRows();
         let count = 0;

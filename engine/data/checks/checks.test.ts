@@ -194,12 +194,17 @@ const cases: readonly (readonly [
   [
     'languages',
     [
-      chat('What is the name of the river?'),
-      chat('How do you do that with it?'),
+      ...many(19, (i) => chat(`What is the name of the river ${i}?`)),
       chat('Wie ist das Wetter und was ist zu tun?'),
+      ...many(80, (i) => chat(`${i} + 2`, `${i + 2}`)),
     ],
-    [2],
-    [chat('What is the name of the river?'), chat('How do you do that with it?')],
+    [19],
+    // Of fewer rows that can be told nothing is said.
+    [
+      ...many(18, (i) => chat(`What is the name of the river ${i}?`)),
+      chat('Wie ist das Wetter und was ist zu tun?'),
+      ...many(80, (i) => chat(`${i} + 2`, `${i + 2}`)),
+    ],
   ],
   [
     'personal-data',

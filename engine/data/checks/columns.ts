@@ -5,7 +5,7 @@ import { changedSentence } from '../row-files.ts';
 import type { RepeatedValue, UnusedColumn } from '../row.ts';
 import { majorityOf } from './answers.ts';
 import type { SetCheck } from './check.ts';
-import { percentOf } from './found-rows.ts';
+import { countedRows, fewestForShare, percentOf } from './found-rows.ts';
 import { hashText } from './hash.ts';
 
 const mostFilesNamed = 5;
@@ -14,7 +14,6 @@ const maxNameLength = 80;
 const maxValueLength = 60;
 /** The values of this many columns are compared. Rows with more have field names of their own, such as ids. */
 const maxColumns = 32;
-const fewestRows = 20;
 const largeShare = 0.9;
 
 /** These columns are not compared. A system prompt is usually the same in all rows, and answers have a check of their own. */
@@ -53,7 +52,7 @@ export class ColumnValues {
         for (let i = 0; i < hashes.length; i++) if (hashes.at(i) === most) rows++;
         return { column, value, rows, of: hashes.length };
       })
-      .filter(({ rows, of }) => of >= fewestRows && rows >= largeShare * of);
+      .filter(({ rows, of }) => of >= fewestForShare && rows >= largeShare * of);
   }
 }
 
@@ -121,7 +120,10 @@ export const readAs: SetCheck = {
     const known = formats.filter(({ name }) => name !== null);
     const named = known.map(({ name, rows }) => (known.length === 1 ? name! : `${name} (${rows})`));
     const title = known.length === 0 ? 'No row is of a known format' : `Read as ${new Intl.ListFormat('en').format(named)}`;
-    const reasons = formats.map(({ name, why }) => (formats.length === 1 || name === null ? why : `${name}: ${why}`));
+    const reasons = formats.map(({ name, why, rows }) => {
+      if (formats.length === 1) return why;
+      return `${name ?? `${countedRows(rows)} not read so`}: ${why}`;
+    });
     const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
     return { severity: known.length === 0 ? 'note' : 'passed', title, detail: [...reasons, ...files].map(sentence).join(' ') };
   },

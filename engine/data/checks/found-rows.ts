@@ -4,6 +4,9 @@ import type { DataCheck } from '../../contract.ts';
 /** This many rows can be left out together. */
 const maxRowsNamed = 10_000;
 
+/** Of fewer rows no share is typical, and checks say nothing about it. */
+export const fewestForShare = 20;
+
 /** Collects rows that have something in common: their number, and the first of them. */
 export class FoundRows {
   readonly rows: number[] = [];

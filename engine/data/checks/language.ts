@@ -1,6 +1,6 @@
-/** Checks in which languages rows are written. */
+/** Checks in which languages rows are written, where that can be told of enough of them. */
 import type { SetCheck } from './check.ts';
-import { FoundRows, percentOf } from './found-rows.ts';
+import { fewestForShare, FoundRows, percentOf } from './found-rows.ts';
 
 const maxLanguagesNamed = 6;
 /** Rows in other languages than the most common one are listed where their share is larger than this. */
@@ -11,7 +11,7 @@ export const languageMix: SetCheck = {
   why: 'A model that is trained on several languages answers in any of them, and sometimes in another one than it was asked in.',
   ask: ({ facts: { languages, usable } }) => {
     const ranked = languages.ranked;
-    if (ranked.length === 0) return null;
+    if (languages.known < fewestForShare) return null;
     const named = ranked
       .slice(0, maxLanguagesNamed)
       .map(({ name, rows }) => `${name} ${percentOf(rows.count, languages.known)}`);

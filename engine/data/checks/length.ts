@@ -1,7 +1,7 @@
 /** Checks the length of rows. */
 import type { Fix } from '../../contract.ts';
 import type { AskedSet, Finding, SetCheck } from './check.ts';
-import { type FoundRows, percentOf } from './found-rows.ts';
+import { fewestForShare, type FoundRows, percentOf } from './found-rows.ts';
 
 const inTokens = (tokens: number): string => `${tokens.toLocaleString('en-US')} tokens`;
 
@@ -101,15 +101,14 @@ export const beyondContext: SetCheck = {
 
 /** A row is an outlier where it is this many times as long as the median, or the median as long as the row. */
 const farFactor = 8;
-/** With fewer rows no length is typical, and with a larger share of outliers none of them is one. */
-const fewestRows = 20;
+/** With a larger share of outliers none of them is one. */
 const mostShare = 0.05;
 
 export const lengthOutliers: SetCheck = {
   ...{ looksAt: 'set', name: 'length-outliers', severity: 'note', fix: { kind: 'exclude' } },
   why: 'Such a row is often a mistake of a conversion: two rows in one, a page of a file, or an answer that is missing.',
   ask: ({ facts }): Finding | null => {
-    if (facts.examples < fewestRows) return null;
+    if (facts.examples < fewestForShare) return null;
     const median = facts.medianLength();
     const found = facts.rowsWhere(({ tokens }) => tokens > farFactor * median || farFactor * tokens < median);
     if (found.count === 0 || found.count > mostShare * facts.usable) return null;
