@@ -5,25 +5,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inTurn, nodeBinary, orExit, root, runQuietly, say, SetupError, writeAtomically } from './setup.mjs';
 
-const sources = [
-  ...[
-    'electron',
-    'renderer',
-    'engine/contract.ts',
-    'engine/contract',
-    'engine/recipe.ts',
-    'engine/recipe',
-    'engine/nearest-word.ts',
-    'engine/measures.ts',
-    'engine/mapped-text.ts',
-    'engine/mixing.ts',
-    'engine/data-files.ts',
-    'engine/problem.ts',
-    'engine/rpc.ts',
-  ],
-  'engine/frames.ts',
-  'engine/host/request-shapes.ts',
-  ...['electron.vite.config.ts', 'svelte.config.js', 'tsconfig.json', 'tsconfig.renderer.json', 'package-lock.json'],
+/** These are built, with all that they import. */
+const parts = ['electron', 'renderer'];
+const settings = [
+  'electron.vite.config.ts',
+  'svelte.config.js',
+  'tsconfig.json',
+  'tsconfig.renderer.json',
+  'package-lock.json',
 ];
 const outputs = [
   ...['out/main/main.js', 'out/preload/preload.cjs', 'out/renderer/index.html'],
@@ -60,9 +49,14 @@ function refuseDevelopment() {
     throw new SetupError('The build of the shell still takes its page from a development server: see electron/protocol.ts.');
 }
 
+/** Lists the files that the window is built from. */
+export function sources() {
+  return [...settings, ...withImports(parts.flatMap(filesOf))].sort();
+}
+
 function hashSources() {
   const hash = createHash('sha256');
-  for (const name of sources.flatMap((source) => filesOf(source)).sort()) {
+  for (const name of sources()) {
     hash
       .update(name)
       .update('\0')
@@ -71,9 +65,24 @@ function hashSources() {
   }
   return hash.digest('hex');
 }
+
+/** Returns files with those of this project that they import, other than for types. */
+function withImports(files) {
+  const all = new Set(files);
+  // A set also yields what is added meanwhile.
+  for (const file of all) {
+    if (!/\.(ts|svelte)$/.test(file)) continue;
+    const text = fs.readFileSync(path.join(root, file), 'utf8');
+    for (const [, name] of text.matchAll(/^\s*(?:import|export)\b(?! type\b)[^;]*?'(\.{1,2}\/[^'?]+)/gm)) {
+      const imported = path.posix.join(path.posix.dirname(file), name);
+      if (fs.existsSync(path.join(root, imported))) all.add(imported);
+    }
+  }
+  return all;
+}
+
 function filesOf(name) {
   const full = path.join(root, name);
-  if (!fs.existsSync(full)) return [];
   if (!fs.statSync(full).isDirectory()) return [name];
   return fs.readdirSync(full).flatMap((child) => filesOf(`${name}/${child}`));
 }
