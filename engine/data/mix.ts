@@ -71,7 +71,8 @@ export async function chosenParts(files: RowFiles, watch: ReadingWatch): Promise
     return files.mix.parts.map((part, i) => ({ files: filesOfPart(files, part), choice: choices[i]! }));
   }
   const { paths, changes = [], split = 'train' } = files;
-  return [{ files, choice: changes.length === 0 ? null : await chooseRows({ paths, changes, split }, watch) }];
+  const isAll = changes.length === rewritings(changes).length;
+  return [{ files, choice: isAll ? null : await chooseRows({ paths, changes, split }, watch) }];
 }
 
 interface Ranked {

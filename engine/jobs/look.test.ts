@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
-import type { DataChange, DataFiles, RowQuestion } from '../contract.ts';
+import type { DataAt, DataChange, DataFiles, RowQuestion } from '../contract.ts';
 import { silentPort } from '../testing/port.ts';
 import { runLook } from './look.ts';
 
@@ -60,6 +60,32 @@ test('a row is found again in another version: at another number, in the other s
   expect(await place(2, { paths: [other, path] })).toEqual({ split: 'train', row: 3 });
   expect(await place(3, { paths: [path], evalPaths: [other] })).toEqual({ split: 'eval', row: 0 });
   expect(await place(3, { paths: [path] })).toBe(null);
+});
+
+test('a row is found again without reading a file, unless rows are chosen or others stand before it', async () => {
+  const gone = join(work, 'gone.jsonl');
+  const changes: DataChange[] = [{ kind: 'replace', find: 'dog', with: 'cat' }];
+  const question = { name: 'place', split: 'train', row: 7, in: { paths: [gone, path], changes } } as const;
+  expect(await look({ paths: [gone] }, question)).toEqual({ split: 'train', row: 7 });
+});
+
+test('a copy of a row of a mix stays that copy, and is the last one where there are fewer', async () => {
+  const other = join(work, 'held.jsonl');
+  writeFileSync(other, `${JSON.stringify(chat('a bird', 'no'))}\n`);
+  const mixOf = (first: number, second: number): DataAt => ({
+    paths: [path, other],
+    mix: {
+      parts: [
+        { name: 'a', data: { paths: [path] }, repeat: first },
+        { name: 'b', data: { paths: [other] }, repeat: second },
+      ],
+      seed: 0,
+    },
+  });
+  const place = (row: number, next: DataAt) => look(mixOf(1, 3), { name: 'place', split: 'train', row, in: next });
+  expect(await place(4, mixOf(2, 3))).toEqual({ split: 'train', row: 7 });
+  expect(await place(5, mixOf(1, 2))).toEqual({ split: 'train', row: 4 });
+  expect(await place(5, mixOf(1, 0))).toBe(null);
 });
 
 test('a text is found with what stands around it, in both splits, in a column alone, and never in a name', async () => {

@@ -10,7 +10,7 @@ import type {
   SourceRecord,
   Split,
 } from '../contract.ts';
-import { chosenParts } from '../data/mix.ts';
+import { type ChosenPart, chosenParts } from '../data/mix.ts';
 import { readRecords, recordText } from '../data/readers/index.ts';
 import type { RecordOrProblem } from '../data/readers/reader.ts';
 import { textOf } from '../data/record-hash.ts';
@@ -57,10 +57,8 @@ interface TakenRecord {
 
 /** Yields the rows of a split that are left by the changes, with edits and replacements applied and without any mapping. */
 async function* takenRecords(data: DataAt, split: Split, port: Port): AsyncGenerator<TakenRecord> {
-  const files = rowFiles({ data, split });
-  if (files.paths.length === 0) return;
   let row = 0;
-  for (const part of await chosenParts(files, followJob('Choosing the rows', port))) {
+  for (const part of await partsOf(data, split, port)) {
     const { paths, changes = [] } = part.files;
     let number = 0;
     for (const path of paths) {
@@ -75,11 +73,8 @@ async function* takenRecords(data: DataAt, split: Split, port: Port): AsyncGener
   }
 }
 
-/** Returns the record of a row of a split, and which of its copies the row is. */
-async function takenRecord(data: DataAt, split: Split, wanted: number, port: Port): Promise<TakenRecord & { copy: number }> {
-  for await (const taken of takenRecords(data, split, port))
-    if (wanted >= taken.row && wanted < taken.row + taken.copies) return { ...taken, copy: wanted - taken.row };
-  throw new Problem('not-found', `There is no row ${wanted + 1}.`, 'Look at the rows again: the files may have changed.');
+function noRow(row: number): Problem {
+  return new Problem('not-found', `There is no row ${row + 1}.`, 'Look at the rows again: the files may have changed.');
 }
 
 async function theRecord(
@@ -87,10 +82,13 @@ async function theRecord(
   { split, row }: Extract<RowQuestion, { name: 'record' }>,
   port: Port,
 ): Promise<SourceRecord> {
-  const { path, record } = await takenRecord(data, split, row, port);
-  const { line } = record;
-  if ('value' in record) return { path, line, value: record.value, text: null, problem: null };
-  return { path, line, value: null, text: await recordText(path, record, longestText), problem: record.problem };
+  for await (const { path, record, ...taken } of takenRecords(data, split, port)) {
+    if (row < taken.row || row >= taken.row + taken.copies) continue;
+    const { line } = record;
+    if ('value' in record) return { path, line, value: record.value, text: null, problem: null };
+    return { path, line, value: null, text: await recordText(path, record, longestText), problem: record.problem };
+  }
+  throw noRow(row);
 }
 
 async function placeOf(
@@ -98,13 +96,73 @@ async function placeOf(
   { split, row, in: other }: Extract<RowQuestion, { name: 'place' }>,
   port: Port,
 ): Promise<RowPlace | null> {
-  const { path, record, copy } = await takenRecord(data, split, row, port);
+  const rowsBefore = rowCounter(port);
+  const { path, number, copy } = await placeInFile(data, { split, row }, rowsBefore, port);
   // A row that is held back, or no longer is, is in the other split.
-  for (const side of [split, split === 'train' ? 'eval' : 'train'] as const)
-    for await (const taken of takenRecords(other, side, port))
-      if (taken.record.line === record.line && taken.path === path)
-        return { split: side, row: taken.row + Math.min(copy, taken.copies - 1) };
+  for (const side of [split, split === 'train' ? 'eval' : 'train'] as const) {
+    let before = 0;
+    for (const { files, choice } of await partsOf(other, side, port)) {
+      const at = files.paths.indexOf(path);
+      const ofPart = at < 0 ? null : number + (await rowsBefore(files.paths, at));
+      const taken = ofPart === null || choice === null ? ofPart : choice.numberOf(ofPart);
+      const copies = ofPart === null ? 0 : (choice?.times(ofPart) ?? 1);
+      if (taken !== null) return { split: side, row: before + taken + Math.min(copy, copies - 1) };
+      before += choice?.count ?? 0;
+    }
+  }
   return null;
+}
+
+interface PlaceInFile {
+  readonly path: string;
+  /** Numbers the row within its file, from 0. */
+  readonly number: number;
+  /** Says which of its copies in a mix the row is. */
+  readonly copy: number;
+}
+
+async function placeInFile(data: DataAt, { split, row }: RowPlace, rowsBefore: RowsBefore, port: Port): Promise<PlaceInFile> {
+  let rest = row;
+  for (const { files, choice } of await partsOf(data, split, port)) {
+    const ofPart = choice === null ? rest : choice.rowOf(rest);
+    if (ofPart === undefined) {
+      rest -= choice?.count ?? 0;
+      continue;
+    }
+    const { paths } = files;
+    let at = 0;
+    while (at + 1 < paths.length && (await rowsBefore(paths, at + 1)) <= ofPart) at++;
+    const copy = rest - (choice?.numberOf(ofPart) ?? rest);
+    return { path: paths[at]!, number: ofPart - (await rowsBefore(paths, at)), copy };
+  }
+  throw noRow(row);
+}
+
+async function partsOf(data: DataAt, split: Split, port: Port): Promise<readonly ChosenPart[]> {
+  const files = rowFiles({ data, split });
+  return files.paths.length === 0 ? [] : chosenParts(files, followJob('Choosing the rows', port));
+}
+
+/** Counts the rows of the files that come before one of them. Each file is read at most once, and one that stands alone is not. */
+type RowsBefore = (paths: readonly string[], at: number) => Promise<number>;
+
+function rowCounter(port: Port): RowsBefore {
+  const counts = new Map<string, number>();
+  const countOf = async (path: string): Promise<number> => {
+    let rows = 0;
+    const follow = followFile('Counting the rows', path, port);
+    for await (const record of readRecords(path)) {
+      follow(record);
+      rows++;
+    }
+    counts.set(path, rows);
+    return rows;
+  };
+  return async (paths, at) => {
+    let sum = 0;
+    for (const path of paths.slice(0, at)) sum += counts.get(path) ?? (await countOf(path));
+    return sum;
+  };
 }
 
 async function findText(
