@@ -303,6 +303,8 @@ export interface RowView {
   /** Names the part of the mix that the row is from, or is null where the data is not a mix. */
   readonly part: string | null;
   readonly messages: readonly ChatMessage[] | null;
+  /** Lists the definitions of the tools that the conversation may call, in OpenAI's form. */
+  readonly tools: readonly Readonly<Record<string, unknown>>[];
   readonly text: string;
   readonly tokens: readonly TokenView[];
   readonly trainedTokens: number;

@@ -129,7 +129,19 @@ export async function viewRow(
   const part = parts[row.mixPart] ?? null;
   if ('problem' in row) {
     const { index, line, problem } = row;
-    return { index, line, turn: null, part, messages: null, text: '', tokens: [], trainedTokens: 0, asks: [], problem };
+    return {
+      index,
+      line,
+      turn: null,
+      part,
+      messages: null,
+      tools: [],
+      text: '',
+      tokens: [],
+      trainedTokens: 0,
+      asks: [],
+      problem,
+    };
   }
   const texts = await tokenTexts([...row.inputIds], tokenizer);
   const tokens = texts.map((text, t): TokenView => ({
@@ -137,13 +149,14 @@ export async function viewRow(
     text,
     role: roleOf(row, t, tokenizer, maxLength),
   }));
-  const { index, line, turn, messages, text, asks } = row;
+  const { index, line, turn, messages, tools = [], text, asks } = row;
   return {
     index,
     line,
     turn,
     part,
     messages,
+    tools,
     text,
     tokens,
     trainedTokens: supervisedTokens(row.labels.subarray(0, maxLength)),

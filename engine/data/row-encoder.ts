@@ -145,6 +145,7 @@ export class RowEncoder {
     this.#special ??= new SpecialTokensInText(tokenizer);
     const { template, variables } = this.#openTemplate(tokenizer);
     const asked = { ...conversation, variables: { ...conversation.variables, ...variables } };
+    const tools = this.#keepText && conversation.tools !== undefined ? { tools: conversation.tools } : {};
     const { examples, leftOut, skippedTurns } = renderConversation(template, asked, this.#ends, this.#settings);
     const specialTokensInText = this.#special.in(examples.flatMap(({ messages }) => messages).map(({ content }) => content));
     return Promise.all(
@@ -163,6 +164,7 @@ export class RowEncoder {
             specialTokensInText,
             turn: isApart ? turn : null,
           },
+          ...tools,
         };
       }),
     );

@@ -2,6 +2,7 @@
 import type { DataFormat } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
+import type { ToolDefinition } from './calls.ts';
 import type { Day } from './day.ts';
 import type { Encoded } from './encoded.ts';
 import type { FormatReason } from './format-reason.ts';
@@ -47,7 +48,10 @@ export interface PlaceInData {
  * Holds the token ids to train on: a row of the data, or one turn of a conversation whose template writes earlier turns
  * differently.
  */
-export interface TokenRow extends PlaceInData, Encoded, Marks {}
+export interface TokenRow extends PlaceInData, Encoded, Marks {
+  /** Lists the tools that the conversation may call; left out where there are none, and where the text is not kept. */
+  readonly tools?: readonly ToolDefinition[];
+}
 /** Marks hold what is known about an example besides its tokens. They are kept with the tokens as JSON. */
 export interface Marks {
   /** Numbers the assistant turn that is trained, from 1, where the row is several examples. It is null where the row is one. */
