@@ -73,7 +73,8 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'adapters.list': none,
   'adapters.import': ({ path }) => ({ read: [path] }),
   'adapters.update': none,
-  'adapters.norms': none,
+  'adapters.updates': none,
+  'adapters.matrix': none,
   'adapters.mix': ({ model, adapters, out }) => ({
     read: [...pathOf(model), ...adapters.flatMap(pathOf)],
     write: out === undefined ? [] : [out],

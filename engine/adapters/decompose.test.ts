@@ -1,6 +1,15 @@
 import { expect, it } from 'vitest';
 import { threefry } from '../random.ts';
-import { largestSingular, product, symmetricEigen, thinQr, transpose, type LinearMap, type Matrix } from './decompose.ts';
+import {
+  largestSingular,
+  product,
+  symmetricEigen,
+  symmetricEigenvalues,
+  thinQr,
+  transpose,
+  type LinearMap,
+  type Matrix,
+} from './decompose.ts';
 
 function random(rows: number, columns: number, seed: number): Matrix {
   const values = Float64Array.from({ length: rows * columns }, (_, i) => threefry([seed, 0], [i, 0])[0] / 2 ** 31 - 1);
@@ -36,6 +45,14 @@ it.each([
   const small = rows < columns ? product(w, transpose(w)) : product(transpose(w), w);
   const eigen = symmetricEigen(small).values;
   values.forEach((value, i) => expect(Math.abs(value ** 2 / eigen[i]! - 1)).toBeLessThan(1e-9));
+});
+
+it.each([1, 2, 3, 17, 40])('the eigenvalues of a %i-row matrix alone are those found with the vectors', (n) => {
+  const half = random(n, Math.ceil(n / 2), 5);
+  for (const symmetric of [product(half, transpose(half)), identity(n), { ...identity(n), values: new Float64Array(n * n) }]) {
+    const { values } = symmetricEigen(symmetric);
+    symmetricEigenvalues(symmetric).forEach((value, i) => expect(Math.abs(value - values[i]!)).toBeLessThan(1e-12 * n));
+  }
 });
 
 it('a given number of rounds finds nearly the same', async () => {

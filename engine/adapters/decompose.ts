@@ -154,6 +154,66 @@ export function symmetricEigen({ rows: n, values: given }: Matrix): {
   };
 }
 
+/**
+ * Computes the eigenvalues of a symmetric matrix alone, in descending order: Householder reflections make it tridiagonal, and
+ * bisection finds each eigenvalue by how many lie below a point. It takes a small part of the time that the vectors take.
+ */
+export function symmetricEigenvalues(matrix: Matrix): Float64Array {
+  const { diagonal, beside } = tridiagonal(matrix);
+  const n = diagonal.length;
+  const reach = diagonal.reduce(
+    (most, value, i) => Math.max(most, Math.abs(value) + Math.abs(beside[i - 1] ?? 0) + Math.abs(beside[i] ?? 0)),
+    0,
+  );
+  return Float64Array.from({ length: n }, (_, i) => {
+    let [low, high] = [-reach, reach];
+    // The width halves every time, until no float64 lies between the two.
+    for (let middle = 0; middle !== low && middle !== high;) {
+      if (countBelow(diagonal, beside, middle) >= n - i) high = middle;
+      else low = middle;
+      middle = (low + high) / 2;
+      if (high - low <= 1e-17 * reach) break;
+    }
+    return (low + high) / 2;
+  });
+}
+
+/** Returns how many eigenvalues of a tridiagonal matrix are smaller than `x`: the negative pivots of its LDLᵀ. */
+function countBelow(diagonal: Float64Array, beside: Float64Array, x: number): number {
+  let count = 0;
+  let pivot = 1;
+  for (let i = 0; i < diagonal.length; i++) {
+    const share = i === 0 ? 0 : beside[i - 1]! ** 2 / pivot;
+    pivot = diagonal[i]! - x - share;
+    if (pivot === 0) pivot = Number.MIN_VALUE;
+    if (pivot < 0) count++;
+  }
+  return count;
+}
+
+/** Brings a symmetric matrix to a tridiagonal one with the same eigenvalues. */
+function tridiagonal({ rows: n, values }: Matrix): { readonly diagonal: Float64Array; readonly beside: Float64Array } {
+  const a = values.slice();
+  for (let k = 0; k + 2 < n; k++) {
+    const v = new Float64Array(n);
+    for (let i = k + 1; i < n; i++) v[i] = a[i * n + k]!;
+    const length = Math.sqrt(dot(v, v));
+    const reflected = v[k + 1]! < 0 ? length : -length;
+    v[k + 1]! -= reflected;
+    normalize(v);
+    const p = new Float64Array(n);
+    for (let i = k + 1; i < n; i++) for (let j = k + 1; j < n; j++) p[i]! += a[i * n + j]! * v[j]!;
+    const along = dot(v, p);
+    for (let i = k + 1; i < n; i++) p[i]! -= along * v[i]!;
+    for (let i = k + 1; i < n; i++) for (let j = k + 1; j < n; j++) a[i * n + j]! -= 2 * (v[i]! * p[j]! + p[i]! * v[j]!);
+    a[(k + 1) * n + k] = reflected;
+  }
+  return {
+    diagonal: Float64Array.from({ length: n }, (_, i) => a[i * n + i]!),
+    beside: Float64Array.from({ length: Math.max(0, n - 1) }, (_, i) => a[(i + 1) * n + i]!),
+  };
+}
+
 function rotateColumns(a: Float64Array, n: number, p: number, q: number, c: number, s: number): void {
   for (let i = 0; i < n; i++) {
     const [x, y] = [a[i * n + p]!, a[i * n + q]!];

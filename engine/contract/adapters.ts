@@ -42,10 +42,24 @@ export interface AdapterVersion extends AdapterHashes {
 /** Describes what is read from an adapter together with its base. */
 export type AdapterDescription = Pick<AdapterVersion, 'rank' | 'alpha' | 'targetModules' | 'parameters' | 'bytes'> &
   AdapterHashes;
-/** Says how far an adapter moves each matrix: the Frobenius norm of s B A. */
-export interface UpdateNorms {
-  /** Gives the smallest and the largest scale s of its matrices, or null when it has no matrix. */
-  readonly scales: { readonly least: number; readonly most: number } | null;
+/** Says what an adapter adds to one matrix W: s B A, with A `[rank, in]` and B `[out, rank]`. */
+export interface MatrixUpdate {
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  readonly rank: number;
+  readonly scale: number;
+  /** Gives the Frobenius norm of s B A. */
+  readonly norm: number;
+  /** Holds the singular values of s B A, in descending order: as many as the rank, all others are 0. */
+  readonly singularValues: readonly number[];
+  /**
+   * Gives the exponential of the entropy of the singular values as shares of their sum (Roy and Vetterli 2007): the number of
+   * directions that the update uses. It is 0 for an update that is 0.
+   */
+  readonly effectiveRank: number;
+}
+/** Says what an adapter adds to each matrix of its base. */
+export interface AdapterUpdates {
   /** Counts the blocks of the model. */
   readonly layers: number;
   readonly modules: readonly {
@@ -55,11 +69,24 @@ export interface UpdateNorms {
     /** Lists the numbers of the blocks that have this module. It is empty for a module outside of the blocks. */
     readonly layers: readonly number[];
     /**
-     * Holds one norm for each of `layers`, null where the block has no adapter here, or a single norm for a module outside of
-     * the blocks.
+     * Holds one update for each of `layers`, null where the block has no adapter here, or a single update for a module outside
+     * of the blocks.
      */
-    readonly norms: readonly (number | null)[];
+    readonly updates: readonly (MatrixUpdate | null)[];
   }[];
+}
+/** Shows one matrix of a model before and after an adapter is merged into it. Rows and columns are as the model stores them. */
+export interface MergedMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** Holds the first columns of the first rows of W. The values of a quantized model are dequantized. */
+  readonly before: readonly (readonly number[])[];
+  /** Holds the same elements after merging, in float32. */
+  readonly after: readonly (readonly number[])[];
+  /** Says whether merging adds s B A and does nothing else, as it does without DoRA and where W is not trained itself. */
+  readonly isSum: boolean;
+  /** Gives the Frobenius norm of what merging changes, as a share of that of W. It is null where W is 0. */
+  readonly changed: number | null;
 }
 export interface AdapterWeight {
   readonly path: string;
@@ -149,7 +176,9 @@ export interface AdapterRequests {
   'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
   'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;
   'adapters.update': (p: { id: string; name?: string; tag?: AdapterVersion['tag'] }) => AdapterVersion;
-  'adapters.norms': (p: { id: string }) => UpdateNorms;
+  'adapters.updates': (p: { id: string }) => AdapterUpdates;
+  /** Merges an adapter into one matrix and returns a corner of it. `path` names the module, as `model.layers.3.mlp.up_proj`. */
+  'adapters.matrix': (p: { id: string; path: string }) => MergedMatrix;
   /** Mixes adapters of one base into a new one, and answers when it is written and stored as a version. */
   'adapters.mix': (p: MixRequest) => MixedVersion;
   /** Writes an adapter again with matrices of at most this rank, which lose as little as they can. */

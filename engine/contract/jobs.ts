@@ -67,7 +67,8 @@ export type JobSpec =
       readonly model: ModelAt;
       readonly adapterPath: string;
     }
-  | ({ readonly kind: 'norms'; readonly model: ModelAt } & OneAdapter<string>)
+  | ({ readonly kind: 'updates'; readonly model: ModelAt } & OneAdapter<string>)
+  | ({ readonly kind: 'matrix'; readonly model: ModelAt; readonly path: string } & OneAdapter<string>)
   | {
       readonly kind: 'mix';
       /** Names the base, or is null where it is not on this computer, which one adapter of PEFT allows. */

@@ -2,7 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { adapterFolderOf } from '../adapters/find.ts';
-import type { AdapterDescription, AdapterVersion, Run, UpdateNorms } from '../contract.ts';
+import type {
+  AdapterDescription,
+  AdapterUpdates,
+  AdapterVersion,
+  MergedMatrix,
+  ModelAt,
+  OneAdapter,
+  Run,
+} from '../contract.ts';
 import { adapterIn, type AdapterEvent } from '../jobs/run-folder.ts';
 import { longestName, shown } from '../problem.ts';
 import { type Asker, found, type HostContext } from './context.ts';
@@ -80,11 +88,19 @@ export class AdapterRegistry {
     return version;
   }
 
-  norms(id: string, { signal }: Asker): Promise<UpdateNorms> {
-    const { store, supervisor } = this.#context;
+  updates(id: string, { signal }: Asker): Promise<AdapterUpdates> {
+    return this.#context.supervisor.run<AdapterUpdates>({ kind: 'updates', ...this.#withBase(id) }, { signal });
+  }
+
+  matrix(id: string, path: string, { signal }: Asker): Promise<MergedMatrix> {
+    return this.#context.supervisor.run<MergedMatrix>({ kind: 'matrix', path, ...this.#withBase(id) }, { signal });
+  }
+
+  /** Names a version and its base as a job gets them. */
+  #withBase(id: string): Required<OneAdapter<string>> & { readonly model: ModelAt } {
+    const { store } = this.#context;
     const version = found(store.adapters.get(id), 'adapter', id);
-    const model = baseOf(store, version);
-    return supervisor.run<UpdateNorms>({ kind: 'norms', model, ...oneAdapter(version) }, { signal });
+    return { model: baseOf(store, version), ...oneAdapter(version) };
   }
 
   update(id: string, { name, tag }: { name?: string; tag?: AdapterVersion['tag'] }): AdapterVersion {

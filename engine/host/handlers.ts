@@ -167,7 +167,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'adapters.list': ({ projectId }) => store.adapters.list(projectId),
     'adapters.import': ({ projectId, path, modelId }, asker) => adapters.import(projectId, path, modelId, asker),
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
-    'adapters.norms': ({ id }, asker) => adapters.norms(id, asker),
+    'adapters.updates': ({ id }, asker) => adapters.updates(id, asker),
+    'adapters.matrix': ({ id, path }, asker) => adapters.matrix(id, path, asker),
     'adapters.mix': (params, asker) => mixes.mix(params, asker),
     'adapters.truncate': (params, asker) => mixes.truncate(params, asker),
 

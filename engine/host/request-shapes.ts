@@ -367,7 +367,8 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
     name: optional(text),
     tag: optional(or(oneOf('candidate', 'best', 'shipped'), null)),
   }),
-  'adapters.norms': ofId,
+  'adapters.updates': ofId,
+  'adapters.matrix': object<ParamsOf<'adapters.matrix'>>({ id: text, path: text }),
   'adapters.mix': object<ParamsOf<'adapters.mix'>>({
     ...mixPlace,
     model,

@@ -26,8 +26,10 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./identify.ts')).runIdentify(spec);
     case 'describe':
       return (await import('./describe.ts')).runDescribe(spec);
-    case 'norms':
-      return (await import('./norms.ts')).runNorms(spec);
+    case 'updates':
+      return (await import('./updates.ts')).runUpdates(spec);
+    case 'matrix':
+      return (await import('./matrix.ts')).runMatrix(spec);
     case 'mix':
       return (await import('./mix.ts')).runMix(spec, port);
     case 'trial':

@@ -27,7 +27,7 @@ import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
 import { readManifest } from '../export/lineage.ts';
 import { runDescribe } from './describe.ts';
 import { runEvaluate } from './evaluate.ts';
-import { runNorms } from './norms.ts';
+import { runUpdates } from './updates.ts';
 import { runExport } from './export.ts';
 import type { JobPort } from './port.ts';
 import { eventsOf, saidIn, stepsOf } from '../testing/run-events.ts';
@@ -187,7 +187,9 @@ describe('a run', () => {
     const problem = await problemOf({ adapterPath, adapterHash: 'another' });
     expect(problem.code).toBe('adapter-changed');
     expect(existsSync(spec.out)).toBe(false);
-    expect(() => runNorms({ kind: 'norms', model: spec.model, adapterPath, adapterHash: 'another' })).toThrow(problem.message);
+    expect(() => runUpdates({ kind: 'updates', model: spec.model, adapterPath, adapterHash: 'another' })).toThrow(
+      problem.message,
+    );
     const other = await problemOf({ adapterPath, adapterConfigHash: 'another' });
     expect(other).toMatchObject({ code: 'adapter-changed', message: expect.stringContaining('adapter_config.json') as string });
     const adapterHash = sha256(readFileSync(join(adapterPath, 'adapter_model.safetensors')));

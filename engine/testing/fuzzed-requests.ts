@@ -126,7 +126,8 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'adapters.list': { projectId },
       'adapters.import': { projectId, path: adapterPath, modelId },
       'adapters.update': { id: adapterId, name: 'Name', tag: 'best' },
-      'adapters.norms': { id: adapterId },
+      'adapters.updates': { id: adapterId },
+      'adapters.matrix': { id: adapterId, path: 'model.layers.0.self_attn.q_proj' },
       'adapters.mix': {
         ...{ projectId, model, name: 'Mixed', out: join(folder, 'written', 'mix') },
         adapters: [{ id: adapterId }, { path: adapterPath, weight: -0.5 }],

@@ -1,4 +1,4 @@
-import type { AdapterVersion, UpdateNorms } from '../../engine/contract.ts';
+import type { AdapterUpdates, AdapterVersion, MergedMatrix } from '../../engine/contract.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Engine } from './engine.ts';
 
@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts';
 export class AdaptersState {
   readonly list: Collection<AdapterVersion>;
   readonly #engine: Engine;
-  readonly #norms = new Map<string, Promise<UpdateNorms>>();
+  readonly #updates = new Map<string, Promise<AdapterUpdates>>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -22,14 +22,21 @@ export class AdaptersState {
     return adapter;
   }
 
-  /** Returns how far each matrix is moved. It is asked once for each content, because the whole file is read for it. */
-  norms(id: string, hash: string): Promise<UpdateNorms> {
-    const known = this.#norms.get(hash);
+  /**
+   * Returns what an adapter adds to each matrix. It is asked once for each content, because the whole file is read for it.
+   */
+  updates({ id, hash }: Pick<AdapterVersion, 'id' | 'hash'>): Promise<AdapterUpdates> {
+    const known = this.#updates.get(hash);
     if (known !== undefined) return known;
-    const asked = this.#engine.request('adapters.norms', { id });
-    this.#norms.set(hash, asked);
-    asked.catch(() => this.#norms.delete(hash));
+    const asked = this.#engine.request('adapters.updates', { id });
+    this.#updates.set(hash, asked);
+    asked.catch(() => this.#updates.delete(hash));
     return asked;
+  }
+
+  /** Returns one matrix of the base before and after an adapter is merged into it. */
+  matrix(id: string, path: string): Promise<MergedMatrix> {
+    return this.#engine.request('adapters.matrix', { id, path });
   }
 
   async update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): Promise<void> {
