@@ -596,6 +596,33 @@ describe('tools', () => {
     expect(() => render(strict, called({}))).toThrow(/no id/);
   });
 
+  it('are answered behind the header of the prompt where the result before ends in another way (Bielik 3)', () => {
+    const bielik = `{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.tool_calls %}{{ m.tool_calls[0].function | tojson }}{% else %}{{ m.content }}{% endif %}{% if m.role != 'tool' or loop.last %}{{ '<|im_end|>\\n' }}{% endif %}{% endfor %}${ask()}`;
+    expect(render(bielik, called({ city: 'Bern' }))).toEqual([
+      ['{"name": "weather", "arguments": {"city": "Bern"}}<|im_end|>', 'It is grey.<|im_end|>'],
+    ]);
+  });
+
+  it('have no end where the template writes none, and calls only where there is no content (DeepSeek R1)', () => {
+    const r1 = `{{ tools | tojson }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.content is none %}{{ m.tool_calls[0].function.name }}{% for k, v in m.tool_calls[0].function.arguments.items() %}{{ k + '=' + v }}{% endfor %}{% else %}{{ m.content + '<|im_end|>' }}{% endif %}{% endfor %}${ask()}`;
+    expect(render(r1, called({ city: 'Bern' }))).toEqual([['weathercity=Bern', 'It is grey.<|im_end|>']]);
+  });
+
+  it('stay in the text of a turn where the template writes calls in no other way (Granite 3.3)', () => {
+    const granite = `{{ tools | tojson }}{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    const text = 'I look.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Bern"}}\n</tool_call>';
+    const rows = said(['user', 'Weather?'], ['assistant', text], ['tool', 'grey'], ['assistant', 'It is grey.']);
+    expect(render(granite, rows)).toEqual([[`${text}<|im_end|>`, 'It is grey.<|im_end|>']]);
+    // The same where contents are lists of parts.
+    const typed = granite.replace("m.content + '<|im_end|>", "m.content[0].text + '<|im_end|>");
+    expect(typed).not.toBe(granite);
+    expect(render(typed, rows)).toEqual([[`${text}<|im_end|>`, 'It is grey.<|im_end|>']]);
+    for (const template of [granite, typed])
+      expect(() => render(template, called({}))).toThrow(
+        /message 2 has 'tool_calls': the model's chat template writes no calls/,
+      );
+  });
+
   it('are called as Hermes writes it in a text where their definitions are not in one', () => {
     const hermes = (system: string): ChatMessage[] => [
       ...(system === '' ? [] : said(['system', system])),

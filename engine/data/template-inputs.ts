@@ -53,12 +53,15 @@ export function inputsOf(
   const { variables: own, tools } = row;
   const variables = tools === undefined ? own : { ...own, tools };
   const kept = foldSystem ? folded(template, withDeveloper(template, row), variables) : withDeveloper(template, row);
-  const thoughtful = withThoughts(template, kept.messages, own);
-  const messages = withResults(template, withCalls(thoughtful, tools));
-  const place = messages.some(hasThought) ? placeOfThought(template, own) : null;
-  const fields = { place, typed: readsParts(template) };
-  const form = messages.some(hasCalls) ? callForm(template, messages, { ...fields, variables }) : usualForm;
-  const write = writer(fields, form);
+  const written = withResults(template, withThoughts(template, kept.messages, own));
+  const called = withCalls(written, tools);
+  const place = called.some(hasThought) ? placeOfThought(template, own) : null;
+  const fields = { place, typed: readsParts(template), variables };
+  const form = called.some(hasCalls) ? callForm(template, called, fields) : usualForm;
+  if (form === null && written.some(hasCalls)) throw withoutCalls(template, written, fields);
+  // Calls that stand in texts stay there where the template writes calls in no other way.
+  const messages = form === null ? written : called;
+  const write = writer(fields, form ?? usualForm);
   if (tools !== undefined) requireTools(template, messages.map(write), variables);
   return { messages, trained: kept.trained, variables, write, partsOf: (message) => partsOf(message, place) };
 }
@@ -346,7 +349,7 @@ function writer({ place, typed }: Fields, { objects, content: silent }: CallForm
       place !== null && 'content' in place && message.role === 'assistant' && !(isSilent && thought === undefined);
     return {
       ...message,
-      content: isApart ? place.content(thought, content) : isSilent ? silent : textOf(content),
+      content: isApart ? place.content(thought, content) : isSilent && silent === null ? null : textOf(content),
       ...(thought !== undefined && place !== null && 'field' in place ? { [place.field]: thought } : {}),
       ...(calls === undefined ? {} : { tool_calls: calls.map((call) => inForm(call, objects)) }),
     };
@@ -375,12 +378,12 @@ function inForm(call: ToolCall, objects: boolean): ToolCall {
   return args === null ? call : { ...call, function: { name, arguments: args } };
 }
 
-/** Returns the form in which the template writes calls. Throws a `Problem` where it writes them in none. */
+/** Returns the form in which the template writes calls, or null where it writes them in none. */
 function callForm(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
   { variables, ...fields }: Fields & { readonly variables: TemplateVariables },
-): CallForm {
+): CallForm | null {
   const broken = messages.findIndex(({ tool_calls: calls }) => calls?.some((call) => argumentsOf(call) === null) === true);
   if (broken >= 0)
     throw new Problem(
@@ -394,22 +397,31 @@ function callForm(
   const before = messages.slice(0, at).filter((message) => !hasCalls(message) && message.role !== 'tool');
   const asked = [...before, { ...messages[at]!, tool_calls: [markedCall] }];
   const answered = [...asked, { role: 'tool', content: mark(4), tool_call_id: markedCall.id!, name: mark(1) } as const];
-  let isRendered = false;
   for (const conversation of [answered, asked])
     for (const form of callForms) {
       const written = conversation.map(writer(fields, form));
       const text = attempt(() => template.render(written, { addGenerationPrompt: false, variables }));
-      isRendered ||= text !== null;
       if (text === null || ![1, 2, 3].every((i) => text.includes(mark(i)))) continue;
       callFormOf.set(template, form);
       return form;
     }
-  // The template's own message explains it better than ours.
-  if (!isRendered) template.render(messages.map(writer(fields, usualForm)), { addGenerationPrompt: false, variables });
-  throw new Problem(
+  return null;
+}
+
+/** Makes the `Problem` of calls that the template writes in no form. */
+function withoutCalls(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  { variables, ...fields }: Fields & { readonly variables: TemplateVariables },
+): Problem {
+  const render = (form: CallForm) =>
+    template.render(messages.map(writer(fields, form)), { addGenerationPrompt: false, variables });
+  // Where the template refuses every form, its own message explains it better than ours.
+  if (callForms.every((form) => attempt(() => render(form)) === null)) render(usualForm);
+  return new Problem(
     'format-unsupported',
-    `message ${at + 1} has 'tool_calls': the model's chat template writes no calls of tools.`,
-    `Use a model whose chat template does, leave the row out, or remove 'tool_calls' if no tool is called.`,
+    `message ${messages.findLastIndex(hasCalls) + 1} has 'tool_calls': the model's chat template writes no calls of tools.`,
+    `Write each call into the content of its message as the model is to write it and remove 'tool_calls', use a model whose chat template writes calls, or leave the row out.`,
   );
 }
 
@@ -424,7 +436,7 @@ function requireTools(template: ChatTemplate, messages: readonly TemplateMessage
     throw new Problem(
       'format-unsupported',
       `the row has 'tools': the model's chat template does not write them.`,
-      `Use a model whose chat template does, leave the row out, or remove 'tools' if the conversation calls no tool.`,
+      `Write them into a system turn and remove 'tools', use a model whose chat template writes them, or leave the row out.`,
     );
   writesTools.add(template);
 }

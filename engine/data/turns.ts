@@ -238,7 +238,7 @@ export class TurnRenderer {
         'data-invalid',
         `the chat template leaves out what message ${i + 1} ${lost.join(' and ')}, which is to be trained.`,
         lost.includes('calls')
-          ? 'Some templates write the id of a call in place of its name: give it the ids that the model writes, or say in the row that this turn is not trained.'
+          ? 'Some templates write only the first call of a turn, or the id of a call in place of its name: write each call as a turn of its own, give it the id that the model writes, or say in the row that this turn is not trained.'
           : 'Write the answer so that the template takes it, or say in the row that this turn is not trained.',
       );
     const asks = this.#prompt(i, own)?.slice(this.#place(i, own)?.before.length ?? Infinity) ?? '';
@@ -295,10 +295,17 @@ export class TurnRenderer {
     const { messages } = this.#conversation;
     const last = mark(i - 1);
     const before = [...messages.slice(0, i - 1), { ...messages[i - 1]!, content: last }];
-    const asked = attempt(() => this.#render(before, true, variables))?.split(last);
-    const answered = attempt(() => this.#render([...before, messages[i]!], false, variables));
-    if (asked?.length !== 2 || answered?.includes(last) !== true) return null;
-    const answer = cutLoosely(answered.slice(answered.lastIndexOf(last) + last.length), asked[1]!);
+    const behindLast = (render: () => string) => {
+      const [, ...behind] = attempt(render)?.split(last) ?? [];
+      return behind.at(-1) ?? null;
+    };
+    const asked = behindLast(() => this.#render(before, true, variables));
+    const closed = behindLast(() => this.#render(before, false, variables));
+    const answered = behindLast(() => this.#render([...before, messages[i]!], false, variables));
+    if (asked === null || answered === null) return null;
+    // Some templates end a message in another way where an answer follows: then the answer begins behind its header.
+    const header = closed !== null && asked.startsWith(closed) ? asked.slice(closed.length) : '';
+    const answer = cutLoosely(answered, asked) ?? (header.trim() === '' ? null : cutLoosely(answered, header));
     return answer !== null && text.endsWith(answer) ? prompt + answer : null;
   }
 
@@ -428,6 +435,9 @@ export class TurnRenderer {
   #requireNothingBehind(i: number, variables: TemplateVariables): void {
     const place = this.#place(i, variables);
     if (place === null) return;
+    // Some templates write calls only where there is no content, so the place of a content says nothing of their end.
+    const called = (this.#conversation.messages[i]!.tool_calls ?? []).flatMap(wordsOf);
+    if (!called.every((word) => holds(place.before + place.after, word))) return;
     const [before, after] = [place.before.trimEnd(), place.after.trimEnd()];
     let shared = 0;
     while (shared < after.length && after.at(-shared - 1) === before.at(-shared - 1)) shared++;
