@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { Binary } from '../data/binary.ts';
 import { hashOf } from '../data/record-hash.ts';
+import type { DataAt } from '../contract.ts';
+import { columnTypes, storedOf } from '../data/readers/parquet/kept-types.ts';
 import { readRecords } from '../data/readers/index.ts';
 import { collected } from '../testing/collected.ts';
 import { silentPort } from '../testing/port.ts';
@@ -18,14 +20,58 @@ test('the columns whose values are written as something else are named; bytes st
   const write = (out: string, paths = [typed]) =>
     runWriteRows({ kind: 'write-rows', data: { paths }, out: join(work, out), replace: false }, silentPort);
   const times = ["'utc': timestamps, which are of UTC, are written as text", "'clock': timestamps are written as text"];
-  const { changed } = await write('rows.parquet');
-  expect(changed).toEqual(expect.arrayContaining([...times, "'id': whole numbers beyond 2^53 are written as text"]));
-  expect(changed.filter((change) => /small|bytes/.test(change))).toEqual([]);
-  expect((await write('rows.jsonl')).changed).toContain("'bytes': bytes that are no text are written as base64");
+  const large = "'id': whole numbers beyond 2^53 are written as text";
+  const { changed } = await write('rows.jsonl');
+  expect(changed).toEqual(expect.arrayContaining([...times, large, "'bytes': bytes that are no text are written as base64"]));
+  const asParquet = (await write('rows.parquet')).changed;
+  expect(asParquet.filter((change) => [...times, large].includes(change) || /small|bytes/.test(change))).toEqual([]);
   const plain = join(work, 'plain.jsonl');
   writeFileSync(plain, '{"text":"a"}\n');
   expect((await write('again.jsonl', [plain])).changed).toEqual([]);
 });
+
+test('times, dates and whole numbers keep their types in Parquet, unless a row has something else by now', async () => {
+  const write = async (out: string, data: DataAt) => {
+    const path = join(work, out);
+    const { changed } = await runWriteRows({ kind: 'write-rows', data, out: path, replace: false }, silentPort);
+    return { path, changed: changed.join(), types: await columnTypes(path) };
+  };
+  const rows = async (path: string) =>
+    (await collected(readRecords(path))).map((record) => ('value' in record ? record.value : null));
+  const copy = await write('copy.parquet', { paths: [typed] });
+  const [before, after] = [await columnTypes(typed), copy.types];
+  const kept = [...before].filter(([, type]) => type !== null).map(([name]) => name);
+  expect(kept).toEqual(expect.arrayContaining(['id', 'utc', 'clock']));
+  for (const name of kept) expect(after.get(name), name).toEqual(before.get(name));
+  expect(JSON.stringify(await rows(copy.path))).toBe(JSON.stringify(await rows(typed)));
+  // Written once more it is the same, from two files too.
+  const twice = await write('twice.parquet', { paths: [copy.path, typed] });
+  for (const name of kept) expect(twice.types.get(name), name).toEqual(before.get(name));
+
+  const [record] = await collected(readRecords(typed));
+  const value = { ...('value' in record! ? record.value : {}), utc: 'some day', id: 'x' };
+  const edit = { kind: 'edit', path: typed, row: { row: 0, hash: hashOf(record!) }, value } as const;
+  const edited = await write('someday.parquet', { paths: [typed], changes: [edit] });
+  expect((await rows(edited.path))[0]).toMatchObject({ utc: 'some day', id: 'x' });
+  expect(edited.changed).toContain("'utc': timestamps");
+  expect(edited.types.get('clock')).toEqual(before.get('clock'));
+});
+
+test.each([
+  ['2024-01-01T00:00:08.5', { kind: 'timestamp', perSecond: 1000, isUtc: false }, 1_704_067_208_500n],
+  ['1969-12-31T23:59:59.999999999Z', { kind: 'timestamp', perSecond: 1_000_000_000, isUtc: true }, -1n],
+  ['2024-01-01T00:00:08.5', { kind: 'timestamp', perSecond: 1000, isUtc: true }, null],
+  ['2024-01-01T00:00:08.0001', { kind: 'timestamp', perSecond: 1000, isUtc: false }, null],
+  ['2024-02-31T00:00:00', { kind: 'timestamp', perSecond: 1000, isUtc: false }, null],
+  ['2400-01-01T00:00:00', { kind: 'timestamp', perSecond: 1_000_000_000, isUtc: false }, null],
+  ['18446744073709551615', { kind: 'unsigned' }, -1n],
+  ['18446744073709551615', { kind: 'plain' }, null],
+  [-5, { kind: 'plain' }, -5n],
+  [0.5, { kind: 'plain' }, null],
+  [null, { kind: 'plain' }, null],
+] as const)('%s is stored for %j as %s', (value, meaning, stored) =>
+  expect(storedOf(value, { type: 'INT64', meaning })).toBe(stored),
+);
 
 test('bytes of a row that is edited stay the bytes, which the editor shows as base64', async () => {
   const [record] = await collected(readRecords(typed));

@@ -1,9 +1,11 @@
 /** Runs the job `write-rows`, which writes the rows of files, with all changes applied, to a file of JSON Lines or Parquet. */
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { JobSpec, WrittenRows } from '../contract.ts';
 import { chosenParts } from '../data/mix.ts';
 import { isParquet, readRecords } from '../data/readers/index.ts';
+import { columnTypes, type KeptType } from '../data/readers/parquet/kept-types.ts';
 import { columnsWithoutType, hasLarge, type WithoutType } from '../data/readers/parquet/without-type.ts';
 import { rewriteOf, rewritings } from '../data/rewriting.ts';
 import { rowFiles } from '../data/row-files.ts';
@@ -32,14 +34,21 @@ export async function runWriteRows(
   if (existsSync(out) && paths.some((path) => realpathSync(path) === realpathSync(out)))
     throw new Problem('request-invalid', `The rows are read from '${out}'.`, 'Write them to another file.');
   const parts = await chosenParts(files, followJob('Choosing the rows', port));
-  const changed = new Set<string>();
+  /** Maps what is said of columns to the column. */
+  const changed = new Map<string, string>();
+  let kept: ReadonlySet<string> = new Set();
   let file: AtomicFile | null = null;
   try {
     makeFolder(dirname(out));
     file = new AtomicFile(out);
     const rows = await readUnchanged(paths, () => write(file!));
     file.finish();
-    return { path: out, rows, bytes: file.position, changed: [...changed] };
+    return {
+      path: out,
+      rows,
+      bytes: file.position,
+      changed: [...changed].flatMap(([how, column]) => (kept.has(column) ? [] : how)),
+    };
   } catch (error) {
     throw error instanceof Problem ? error : toWriteProblem(out, error);
   } finally {
@@ -47,7 +56,7 @@ export async function runWriteRows(
   }
 
   async function write(to: AtomicFile): Promise<number> {
-    const writer = writerOf(to);
+    const writer = writerOf(to, isParquetName(out) ? await typesOfAll() : undefined);
     if (writer.look !== undefined) for await (const row of rows('Looking at the columns')) writer.look(row);
     let count = 0;
     for await (const row of rows('Writing the rows')) {
@@ -55,6 +64,7 @@ export async function runWriteRows(
       count++;
     }
     writer.end();
+    kept = writer.kept ?? kept;
     return count;
   }
 
@@ -76,11 +86,25 @@ export async function runWriteRows(
           if (times === 0) continue;
           if ('problem' in record) throw Problem.fromValue(record.problem);
           for (const { column, how, onlyLarge } of lost)
-            if (!onlyLarge || hasLarge(record.value[column])) changed.add(`'${shown(column)}': ${how}`);
+            if (!onlyLarge || hasLarge(record.value[column])) changed.set(`'${shown(column)}': ${how}`, column);
           for (let copy = 0; copy < times; copy++) yield record.value;
         }
       }
     }
+  }
+
+  /** Returns the types of the columns that have the same type in all files; rows of other formats and mapped ones have none. */
+  async function typesOfAll(): Promise<ReadonlyMap<string, KeptType>> {
+    const found = new Map<string, KeptType | null>();
+    for (const { files: part } of parts)
+      for (const path of part.paths) {
+        if (part.mapping !== undefined || !(await isParquet(path))) return new Map();
+        for (const [name, type] of await columnTypes(path)) {
+          const before = found.get(name);
+          found.set(name, before === undefined || isDeepStrictEqual(before, type) ? type : null);
+        }
+      }
+    return new Map([...found].flatMap(([name, type]) => (type === null ? [] : [[name, type] as const])));
   }
 
   async function lostTypes(path: string): Promise<readonly WithoutType[]> {

@@ -2,6 +2,7 @@
 import { extname } from 'node:path';
 import { dataEndings, dataFiles } from '../../data-files.ts';
 import type { AtomicFile } from '../../formats/files.ts';
+import type { KeptType } from '../readers/parquet/kept-types.ts';
 import { Problem } from '../../problem.ts';
 import { JsonLinesWriter } from './json-lines.ts';
 import { ParquetWriter } from './parquet/index.ts';
@@ -19,9 +20,9 @@ export function requireWritable(path: string): void {
     );
 }
 
-/** Returns the writer of rows for `file`, by its name: Parquet, or JSONL for any other name. */
-export function writerOf(file: AtomicFile): RowWriter {
-  return isParquetName(file.path) ? new ParquetWriter(file) : new JsonLinesWriter(file);
+/** Returns the writer of rows for `file`, by its name: Parquet with columns of these types, or JSONL for any other name. */
+export function writerOf(file: AtomicFile, types?: ReadonlyMap<string, KeptType>): RowWriter {
+  return isParquetName(file.path) ? new ParquetWriter(file, types) : new JsonLinesWriter(file);
 }
 
 /** Returns whether rows are written as Parquet to a file of this name. */

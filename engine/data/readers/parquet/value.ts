@@ -12,7 +12,7 @@ const julianEpoch = 2_440_588n;
 const nanosecondsPerDay = 86_400_000_000_000n;
 
 /** Returns a value converted by the logical type of its column. */
-export function toValue(raw: RawValue, { meaning, type, name }: Node): unknown {
+export function toValue(raw: RawValue, { meaning, type, name }: Pick<Node, 'meaning' | 'type' | 'name'>): unknown {
   if (typeof raw === 'boolean') return raw;
   if (typeof raw !== 'object') {
     switch (meaning.kind) {

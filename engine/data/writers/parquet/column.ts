@@ -1,6 +1,7 @@
 /** Writes the values of one column in pages. */
 import { crc32, zstdCompressSync } from 'node:zlib';
 import { Binary } from '../../binary.ts';
+import { type KeptType, storedOf } from '../../readers/parquet/kept-types.ts';
 import { i32, i64, list, struct, text, type ThriftField, varint } from './thrift.ts';
 
 /** Limits the bytes and values of a page. It is closed after the row with which it reaches one of them. */
@@ -12,18 +13,20 @@ const levelEncoding = 3;
 const zstandard = 6;
 
 /** Lists the physical types by their number in the format. */
-const physical = { boolean: 0, integer: 2, number: 5, empty: 6, text: 6, binary: 6, json: 6 } as const;
+const physical = { boolean: 0, INT32: 1, INT64: 2, integer: 2, number: 5, empty: 6, text: 6, binary: 6, json: 6 } as const;
 
 /** Describes where the values of a column are in the rows, how deeply they can be nested, and what they are. */
 export interface ColumnPlan {
   readonly path: readonly string[];
-  readonly kind: keyof typeof physical;
+  readonly kind: Exclude<keyof typeof physical, KeptType['type']> | 'kept';
+  /** Is given for the kind `kept`. */
+  readonly type?: KeptType;
   readonly maxDefinition: number;
   readonly maxRepetition: number;
 }
 
-export function physicalType({ kind }: Pick<ColumnPlan, 'kind'>): number {
-  return physical[kind];
+export function physicalType({ kind, type }: Pick<ColumnPlan, 'kind' | 'type'>): number {
+  return physical[kind === 'kept' ? type!.type : kind];
 }
 
 /**
@@ -57,12 +60,13 @@ export class ColumnWriter {
 
   /** Adds a value, or where there is none how much of the path to it is present. */
   put(value: unknown, repetition: number, definition: number): void {
-    const { kind, maxDefinition, maxRepetition } = this.#plan;
+    const { kind, type, maxDefinition, maxRepetition } = this.#plan;
     if (maxRepetition > 0) this.#repetitions.push(repetition);
     this.#definitions.push(definition);
     if (definition < maxDefinition) return;
     if (kind === 'boolean') this.#bits.push(value === true);
-    else if (kind === 'integer') this.#values.integer(value as number);
+    else if (kind === 'kept') this.#values.integer(storedOf(value, type!)!, type!.type);
+    else if (kind === 'integer') this.#values.integer(BigInt(value as number));
     else if (kind === 'number') this.#values.number(value as number);
     else if (kind === 'binary' && value instanceof Binary) this.#values.bytes(value.content);
     else this.#values.text(kind === 'json' ? JSON.stringify(value) : (value as string));
@@ -149,9 +153,10 @@ class Bytes {
   #bytes = Buffer.alloc(256);
   length = 0;
 
-  integer(value: number): void {
-    const at = this.#reserve(8);
-    this.#bytes.writeBigInt64LE(BigInt(value), at);
+  integer(value: bigint, type: KeptType['type'] = 'INT64'): void {
+    const at = this.#reserve(type === 'INT32' ? 4 : 8);
+    if (type === 'INT32') this.#bytes.writeInt32LE(Number(value), at);
+    else this.#bytes.writeBigInt64LE(value, at);
   }
 
   number(value: number): void {

@@ -2,9 +2,10 @@
 import type { AtomicFile } from '../../../formats/files.ts';
 import { Problem } from '../../../problem.ts';
 import type { RowWriter } from '../writer.ts';
+import { type KeptType, storedOf } from '../../readers/parquet/kept-types.ts';
 import { ColumnWriter, type ColumnPlan, physicalType } from './column.ts';
 import { columnsWith, type Shape } from './shape.ts';
-import { i32, i64, list, struct, text, type ThriftField, type ThriftFields } from './thrift.ts';
+import { bool, i32, i64, i8, list, struct, text, type ThriftField, type ThriftFields } from './thrift.ts';
 
 const mark = Buffer.from('PAR1');
 /** Limits the bytes of a row group, which is closed after the row with which it reaches them; this much is held in memory. */
@@ -33,12 +34,25 @@ export class ParquetWriter implements RowWriter {
   #rows = 0;
   readonly #groups: ThriftField[] = [];
 
-  constructor(file: AtomicFile) {
+  readonly #types: Map<string, KeptType>;
+
+  /** `types` says which columns had types that rows do not have. They have them again if all their values allow it. */
+  constructor(file: AtomicFile, types: ReadonlyMap<string, KeptType> = new Map()) {
     this.#file = file;
+    this.#types = new Map(types);
+  }
+
+  /** Returns the columns that have the types they had; it is known once all rows were shown. */
+  get kept(): ReadonlySet<string> {
+    return new Set(this.#types.keys());
   }
 
   /** Finds the columns. Throws a `Problem` where rows have more of them than a table may have. */
   look(row: Readonly<Record<string, unknown>>): void {
+    for (const [name, type] of this.#types) {
+      const value = row[name] ?? null;
+      if (value !== null && storedOf(value, type) === null) this.#types.delete(name);
+    }
     this.#columns = columnsWith(this.#columns, row);
     if (this.#columns.size > mostColumns)
       throw new Problem(
@@ -80,7 +94,11 @@ export class ParquetWriter implements RowWriter {
     if (this.#columns.size === 0)
       throw new Problem('data-empty', 'There is no field in any row, and Parquet has columns.', 'Write rows that have some.');
     this.#file.write(mark);
-    return planOf(this.#columns);
+    const shapeOf = (name: string, found: Shape): Shape => {
+      const type = this.#types.get(name);
+      return type === undefined ? found : { kind: 'kept', type };
+    };
+    return planOf(new Map([...this.#columns].map(([name, found]) => [name, shapeOf(name, found)])));
   }
 
   #endGroup(): void {
@@ -145,13 +163,35 @@ function planOf(columns: ReadonlyMap<string, Shape>): Plan {
       return known([fieldOf('element', shape.entries, entries)]);
     }
     const { kind } = shape;
-    const meaning = kind === 'json' ? meanings.json : kind === 'text' || kind === 'empty' ? meanings.text : {};
-    elements.push(struct({ 1: i32(physicalType({ kind })), ...named, ...meaning }));
-    leaves.push({ path, kind, maxDefinition: inside.definition, maxRepetition: within.repetition });
+    const type = shape.kind === 'kept' ? { type: shape.type } : {};
+    elements.push(struct({ 1: i32(physicalType({ kind, ...type })), ...named, ...meaningOf(shape) }));
+    leaves.push({ path, kind, ...type, maxDefinition: inside.definition, maxRepetition: within.repetition });
     return known([]);
   };
   const root = [...columns].map(([name, shape]) => fieldOf(name, shape, { path: [], definition: 0, repetition: 0 }));
   return { root, leaves, elements };
+}
+
+/** Returns what the schema says of the meaning of a column. */
+function meaningOf(shape: Shape): ThriftFields {
+  if (shape.kind === 'json') return meanings.json;
+  if (shape.kind === 'text' || shape.kind === 'empty') return meanings.text;
+  if (shape.kind !== 'kept') return {};
+  const { meaning } = shape.type;
+  switch (meaning.kind) {
+    case 'date':
+      return { 6: i32(6), 10: struct({ 6: nothing }) };
+    case 'unsigned':
+      return { 6: i32(14), 10: struct({ 10: struct({ 1: i8(64), 2: bool(false) }) }) };
+    case 'timestamp': {
+      const unit = 1 + [1e3, 1e6, 1e9].indexOf(meaning.perSecond);
+      // Older readers know milliseconds and microseconds, and take both for UTC.
+      const converted = unit < 3 && meaning.isUtc ? { 6: i32(8 + unit) } : {};
+      return { ...converted, 10: struct({ 8: struct({ 1: bool(meaning.isUtc), 2: struct({ [unit]: nothing }) }) }) };
+    }
+    default:
+      return {};
+  }
 }
 
 interface Levels {

@@ -1,10 +1,13 @@
 /** Derives the types of columns from what all values of a field have in common. */
 import { Binary } from '../../binary.ts';
+import type { KeptType } from '../../readers/parquet/kept-types.ts';
 import { JsonNumber } from '../../json-numbers.ts';
 
 /** Describes the type of a field. Anything that is none of the other types is `json`: a text marked as JSON. */
 export type Shape =
   | { readonly kind: 'empty' | 'boolean' | 'integer' | 'number' | 'text' | 'binary' | 'json' }
+  /** Whole numbers of a type that another Parquet file had; rows have them as texts or numbers. */
+  | { readonly kind: 'kept'; readonly type: KeptType }
   | { readonly kind: 'list'; readonly entries: Shape }
   | { readonly kind: 'object'; readonly fields: ReadonlyMap<string, Shape> };
 

@@ -18,6 +18,16 @@ export function i64(value: number): ThriftField {
   return { type: 6, bytes: zigZag(value) };
 }
 
+/** Returns an integer of 8 bits. */
+export function i8(value: number): ThriftField {
+  return { type: 3, bytes: Buffer.from([value]) };
+}
+
+/** Returns a truth value, which is told by its type alone. */
+export function bool(value: boolean): ThriftField {
+  return { type: value ? 1 : 2, bytes: Buffer.alloc(0) };
+}
+
 export function text(value: string): ThriftField {
   const bytes = Buffer.from(value);
   return { type: 8, bytes: Buffer.concat([varint(bytes.length), bytes]) };
