@@ -64,6 +64,16 @@ export class DatasetsState {
     return this.#engine.request('datasets.columns', { path }, asking);
   }
 
+  /** Returns the columns of all files of a data set, each with its first example. The texts of a folder have the same columns. */
+  async columnsOf({ version }: Dataset): Promise<DataColumns['columns']> {
+    const paths = new Map(version.files.map(({ path, folder = path }) => [folder, path])).values();
+    const files = await Promise.all([...paths].map((path) => this.columns(path, {})));
+    const byName = new Map<string, DataColumns['columns'][number]>();
+    for (const column of files.flatMap(({ columns }) => columns))
+      if (!byName.get(column.name)?.example) byName.set(column.name, column);
+    return [...byName.values()];
+  }
+
   async add(request: Params<AllRequests, 'datasets.add'>, asking: Asking): Promise<Dataset> {
     const dataset = await this.#engine.request('datasets.add', request, asking);
     this.list.apply(dataset);

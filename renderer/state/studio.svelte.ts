@@ -213,6 +213,11 @@ export class Studio {
     return isMade;
   }
 
+  /** Makes the next version of a mix, of other parts. */
+  remixDataset(dataset: Dataset, mix: AskedMix): Promise<void> {
+    return this.#newVersion(dataset, async (asking) => void (await this.datasets.mix({ ...dataset, mix }, asking)));
+  }
+
   /** Makes a version of a data set with a change of what is done to its rows. */
   changeDataset(dataset: Dataset, change: AskedChange): Promise<void> {
     return this.#newVersion(dataset, (asking) => this.datasets.change(dataset.id, change, asking));
