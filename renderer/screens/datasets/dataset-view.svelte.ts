@@ -91,7 +91,9 @@ export class DatasetView {
     const { trainRows = 0, evalRows = 0 } = this.dataset?.version ?? {};
     return this.lines.total ?? (this.split === 'train' ? trainRows : evalRows);
   });
-  readonly blocked: boolean = $derived(this.report.value?.checks.some((check) => check.severity === 'blocking') === true);
+  readonly blocked: boolean = $derived(
+    this.lines.problem !== null || this.report.value?.checks.some((check) => check.severity === 'blocking') === true,
+  );
   /** Holds the run whose losses and recipe are shown: that of the chosen adapter, or else the newest one on these rows. */
   readonly run: Run | null = $derived.by(() => {
     const runs = this.#studio.runs.list.items.filter(({ versionId }) => versionId === this.dataset?.version.id);

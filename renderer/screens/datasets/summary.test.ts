@@ -5,7 +5,8 @@ const version = { format: 'messages', mix: null, trainRows: 2, evalRows: 0, sequ
 const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
 
 test('a file is called by its format, unless none of its rows can be used', () => {
-  expect(summary(version, null)).toBe('Chat messages · 2 rows to train, 0 to evaluate · version 3');
+  expect(plain(summary(version, null))).toBe('Chat messages · 2 rows to train, 0 to evaluate · version 3');
+  expect(plain(summary({ ...version, trainRows: 1 }, null))).toContain('1 row to train, 0 to evaluate');
   expect(summary(version, { examples: 2 })).toContain('Chat messages');
   expect(plain(summary(version, { examples: 0 }))).toBe('No usable row among 2 rows · version 3');
 });

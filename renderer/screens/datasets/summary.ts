@@ -21,5 +21,5 @@ export function summary(
   // Of files that have changed the rows are shown as they are now, and so are their numbers.
   const rows = report?.rows !== undefined && (report.changed?.length ?? 0) > 0 ? report.rows : trainRows;
   const what = mix === null ? kindOf({ format, mix }) : `Mix of ${plural(mix.parts.length, 'data set')}`;
-  return `${what} · ${count(rows)} rows to train, ${count(evalRows)} to evaluate · ${version}`;
+  return `${what} · ${plural(rows, 'row')} to train, ${count(evalRows)} to evaluate · ${version}`;
 }
