@@ -16,6 +16,7 @@ import type {
   Params,
   Progress,
   PartCounts,
+  ReadFiles,
   RowDetail,
   RowLine,
   RowLosses,
@@ -95,8 +96,8 @@ export class DatasetsState {
   }
 
   /** Makes a version that reads a file or folder where it lies now. */
-  async relocate(id: string, from: string, to: string, asking: Asking): Promise<void> {
-    this.list.apply(await this.#engine.request('datasets.relocate', { id, from, to }, asking));
+  async relocate(moved: Params<AllRequests, 'datasets.relocate'>, asking: Asking): Promise<void> {
+    this.list.apply(await this.#engine.request('datasets.relocate', moved, asking));
   }
 
   /** Returns a row as its file has it. */
@@ -185,11 +186,11 @@ export class DatasetsState {
     { version }: Dataset,
     modelId: string,
     question: { split: Split; offset: number; limit: number; maxLength: number } & ViewingRows,
-  ): Promise<{ rows: readonly RowLine[]; total: number }> {
+  ): Promise<{ rows: readonly RowLine[]; total: number; files: ReadFiles | null }> {
     const known = question.split === 'train' ? version.trainRows : version.evalRows;
-    if (known === 0) return { rows: [], total: 0 };
-    const { rows, total } = await this.#engine.request('data.rows', { ...of(version, modelId), ...question });
-    return { rows, total: total ?? known };
+    if (known === 0) return { rows: [], total: 0, files: null };
+    const { rows, total, ...files } = await this.#engine.request('data.rows', { ...of(version, modelId), ...question });
+    return { rows, total: total ?? known, files };
   }
 
   /** Returns one row as its tokens. */
@@ -207,7 +208,7 @@ export class DatasetsState {
     modelId: string,
     question: { split: Split; text: string; from: number },
     asking: Asking,
-  ): Promise<{ readonly found: readonly FoundRow[]; readonly next: number | null }> {
+  ): Promise<{ readonly found: readonly FoundRow[]; readonly next: number | null } & ReadFiles> {
     return this.#engine.request('data.find', { ...of(version, modelId), ...question }, asking);
   }
 

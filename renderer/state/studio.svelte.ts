@@ -36,6 +36,14 @@ import { RunsState } from './runs.svelte.ts';
 import { SampleProject } from './sample-project.svelte.ts';
 import { ThemeState } from './theme.svelte.ts';
 
+/** Something else than the file of a data set that was moved, which a person has chosen in its place. */
+export interface OtherFile {
+  readonly from: string;
+  readonly to: string;
+  /** Says how it differs. */
+  readonly problem: ProblemValue;
+}
+
 export class Studio {
   readonly engine: Engine;
   readonly router = new Router();
@@ -228,26 +236,45 @@ export class Studio {
     return this.#newVersion(dataset, (asking) => this.datasets.map(dataset.id, mapping, asking));
   }
 
-  /** Asks where a file or folder of a data set lies now, and makes a version that reads it there. */
-  async findDataset(dataset: Dataset, { path, folder }: VersionFile): Promise<void> {
+  /**
+   * Asks where a file or folder of a data set lies now, and makes a version that reads it there. Where something else lies there, it is
+   * returned, for a person to decide.
+   */
+  async findDataset(dataset: Dataset, { path, folder }: VersionFile): Promise<OtherFile | null> {
+    const from = folder ?? path;
+    const kind = folder === undefined ? 'data' : 'folder';
+    let other: OtherFile | null = null;
     await this.#reporting(async () => {
-      const kind = folder === undefined ? 'data' : 'folder';
-      const title = `Find ${nameOf(folder ?? path)}`;
-      const [to] = (await this.engine.request('shell.chooseFiles', { title, kind })) ?? [];
-      if (to !== undefined)
-        await this.#newVersion(dataset, (asking) => this.datasets.relocate(dataset.id, folder ?? path, to, asking));
+      const [to] = (await this.engine.request('shell.chooseFiles', { title: `Find ${nameOf(from)}`, kind })) ?? [];
+      if (to === undefined) return;
+      try {
+        await this.#makeVersion(dataset, (asking) => this.datasets.relocate({ id: dataset.id, from, to }, asking));
+      } catch (error) {
+        const problem = problemOf(error);
+        if (problem.code !== 'data-changed') throw error;
+        other = { from, to, problem };
+      }
     });
+    return other;
+  }
+
+  /** Makes a version that reads another file than the one that was moved. */
+  takeOtherFile(dataset: Dataset, { from, to }: OtherFile): Promise<void> {
+    const moved = { id: dataset.id, from, to, evenIfChanged: true };
+    return this.#newVersion(dataset, (asking) => this.datasets.relocate(moved, asking));
+  }
+
+  #newVersion(dataset: Dataset, make: (asking: Asking) => Promise<void>): Promise<void> {
+    return this.#reporting(() => this.#makeVersion(dataset, make));
   }
 
   /** Does what makes a version of a data set, says in what it differs, and offers to take it back. */
-  async #newVersion(dataset: Dataset, make: (asking: Asking) => Promise<void>): Promise<void> {
-    await this.#reporting(async () => {
-      const { id, name, version } = dataset;
-      await this.notices.during(`Reading ${isolated(name)}`, make);
-      if (this.datasets.list.find(id)?.version.id === version.id) return;
-      const [made] = await this.datasets.versions(id);
-      if (made !== undefined) this.notices.done(made.difference, () => void this.useVersion(dataset, version.id));
-    });
+  async #makeVersion(dataset: Dataset, make: (asking: Asking) => Promise<void>): Promise<void> {
+    const { id, name, version } = dataset;
+    await this.notices.during(`Reading ${isolated(name)}`, make);
+    if (this.datasets.list.find(id)?.version.id === version.id) return;
+    const [made] = await this.datasets.versions(id);
+    if (made !== undefined) this.notices.done(made.difference, () => void this.useVersion(dataset, version.id));
   }
 
   async renameDataset({ id }: Dataset, name: string): Promise<void> {

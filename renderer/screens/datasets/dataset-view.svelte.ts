@@ -6,6 +6,7 @@ import type {
   DataReport,
   Dataset,
   Model,
+  ReadFiles,
   RowDetail,
   RowLosses,
   RowPack,
@@ -39,6 +40,8 @@ export class DatasetView {
   readonly losses = new Asked<RowLosses>();
   readonly pack = new Asked<{ readonly sequence: RowPack | null }>();
   readonly report = new Asked<DataReport>();
+  /** Says in which state the files were when they were last read, and which of them are known to differ from the version. */
+  files = $state.raw<ReadFiles | null>(null);
   readonly #worst = new Asked<WorstRows | null>();
   readonly #studio: Studio;
   #chosenId = $state<string | null>(null);
@@ -114,6 +117,42 @@ export class DatasetView {
     return all.filter(({ rows }) => rows > 0).map(({ rows, ...jump }) => ({ ...jump, detail: plural(rows, 'row') }));
   });
 
+  /** Asks in which state the files are. A person who comes back to the window may have written them meanwhile. */
+  async lookAgain(): Promise<void> {
+    const { dataset, model, split, maxLength } = this;
+    if (this.lines.problem !== null) this.retry();
+    if (dataset === null || model === null || this.files === null) return;
+    const question = { split, maxLength, ...this.how, offset: this.selected, limit: 1 };
+    const answer = await this.#studio.datasets.rows(dataset, model.id, question).catch(() => null);
+    if (answer === null) this.retry();
+    else this.#see(dataset, answer.files);
+  }
+
+  /**
+   * Takes the state of the files that an answer about a data set was read from. Where they were written since the last one, all that is
+   * shown is of former files: it is forgotten and asked anew.
+   */
+  #see({ version }: Dataset, files: ReadFiles | null): void {
+    if (files === null || this.dataset?.version.id !== version.id) return;
+    const before = this.files;
+    if (before === null || before.stamp === files.stamp) {
+      this.files = { ...files, changed: [...new Set([...(before?.changed ?? []), ...files.changed])] };
+      return;
+    }
+    this.files = files;
+    this.#forget();
+    this.retry();
+  }
+
+  /** Forgets what was read from the files. */
+  #forget(): void {
+    this.report.clear();
+    this.search.clear();
+    this.lines.clear();
+    this.detail.clear();
+    this.pack.clear();
+  }
+
   /** Asks everything again. */
   retry(): void {
     this.#attempt++;
@@ -140,21 +179,20 @@ export class DatasetView {
   changeSplit(next: Split): void {
     this.split = next;
     // The checks of other rows name rows by numbers that are not theirs here.
-    this.report.clear();
+    this.#forget();
+    this.files = null;
     this.selected = 0;
     this.walk = null;
-    this.search.clear();
-    this.lines.clear();
-    this.detail.clear();
-    this.pack.clear();
   }
 
   find(text: string): void {
     const { dataset, model, split } = this;
     if (dataset === null) return;
-    this.search.start(text, (question, signal) =>
-      this.#studio.datasets.find(dataset, model?.id ?? '', { split, ...question }, { signal }),
-    );
+    this.search.start(text, async (question, signal) => {
+      const answer = await this.#studio.datasets.find(dataset, model?.id ?? '', { split, ...question }, { signal });
+      this.#see(dataset, answer);
+      return answer;
+    });
   }
 
   walkThrough(title: string, rows: readonly number[], check: DataCheck | null = null, at = 0): void {
@@ -242,19 +280,34 @@ export class DatasetView {
       const question = { split, maxLength, ...how };
       const of = JSON.stringify([dataset.version.id, model.id, split]);
       const range = { ...inSight, of, how: JSON.stringify([question, attempt]) };
-      untrack(() => void this.lines.look(range, (page) => datasets.rows(dataset, model.id, { ...question, ...page })));
+      const ask = async (page: { offset: number; limit: number }) => {
+        const answer = await datasets.rows(dataset, model.id, { ...question, ...page });
+        this.#see(dataset, answer.files);
+        return answer;
+      };
+      untrack(() => void this.lines.look(range, ask));
     });
     $effect(() => {
       const { dataset, model, split, selected: row, maxLength, how, total } = this;
       void this.#attempt;
       if (dataset === null || model === null || total === 0) return;
-      untrack(() => void this.detail.ask(() => datasets.row(dataset, model.id, { split, row, maxLength, ...how })));
+      const ask = async () => {
+        const answer = await datasets.row(dataset, model.id, { split, row, maxLength, ...how });
+        this.#see(dataset, answer);
+        return answer;
+      };
+      untrack(() => void this.detail.ask(ask));
     });
     $effect(() => {
       const { dataset, model, split, maxLength, how } = this;
       void this.#attempt;
       if (dataset === null || model === null) return;
-      untrack(() => void this.report.ask(() => datasets.report(dataset, model.id, split, maxLength, how)));
+      const ask = async () => {
+        const answer = await datasets.report(dataset, model.id, split, maxLength, how);
+        this.#see(dataset, answer);
+        return answer;
+      };
+      untrack(() => void this.report.ask(ask));
     });
   }
 
