@@ -30,6 +30,11 @@ export interface GenerateResult {
   readonly tokens: readonly number[];
   readonly text: string;
   readonly promptTokens: readonly number[];
+  /**
+   * Marks an answer that was held to a schema: `complete` is a document that the schema allows, `cut` is one that was ended
+   * before it was whole.
+   */
+  readonly constrained?: 'complete' | 'cut';
 }
 /** Holds what an evaluator says of one answer. */
 export interface Verdict {

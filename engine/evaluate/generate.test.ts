@@ -60,6 +60,33 @@ describe('generation', () => {
     expect((await generate(new Script([2, 2, 2]), { ...input, settings: ignoring })).tokens).toEqual([2, 2, 2]);
   });
 
+  it('chooses only what a constraint allows, and says whether the answer became whole', async () => {
+    /** Allows token 50 as often as is said, and nothing after it. */
+    const times = (most: number) => ({
+      begin() {
+        let accepted = 0;
+        return {
+          get isComplete() {
+            return accepted === most;
+          },
+          get isFinal() {
+            return accepted === most;
+          },
+          allowed: (logits: Float32Array) => logits.map((logit, id) => (id === 50 ? logit : -Infinity)),
+          accept: () => void accepted++,
+        };
+      },
+    });
+    const input = { promptTokens: [1], contextLength: 8192, tokenizer };
+    for (const settings of [greedy, { ...greedy, temperature: 1 }, { ...greedy, temperature: 1, topK: 5, topP: 0.5 }]) {
+      const whole = await generate(new Script([7, 8, 9]), { ...input, settings, constraint: times(3) });
+      expect(whole).toMatchObject({ tokens: [50, 50, 50], constrained: 'complete' });
+      const cut = await generate(new Script([]), { ...input, settings: { ...settings, maxTokens: 2 }, constraint: times(3) });
+      expect(cut).toMatchObject({ tokens: [50, 50], constrained: 'cut' });
+    }
+    expect(await generate(new Script([2]), { ...input, settings: greedy })).not.toHaveProperty('constrained');
+  });
+
   it('samples by the probabilities that temperature, top-k and top-p leave', () => {
     const logits = Float32Array.from([0, 0.7, 0.8, 0.1].map((p) => Math.log(p)));
     const counts = (settings: { temperature: number; topK: number; topP: number }) => {

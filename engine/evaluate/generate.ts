@@ -3,6 +3,7 @@ import type { GenerateResult, GenerateSettings } from '../contract.ts';
 import { TextStream, type Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
 import { streamOf, threefry } from '../random.ts';
+import type { Constraint } from './constrained/constraint.ts';
 
 /** Computes the logits `[vocabulary]` after the tokens fed so far. */
 export interface LogitSource {
@@ -19,13 +20,16 @@ export interface GenerateInput {
    * answer.
    */
   readonly tokenizer: Tokenizer | null;
+  /** Holds the answer to a schema. It then ends where the document does, whether or not stop tokens are ignored. */
+  readonly constraint?: Constraint;
   readonly onToken?: (token: number, textDelta: string) => void;
   readonly shouldStop?: () => boolean;
 }
 
 /**
  * Generates an answer to the prompt. The stop token is among `tokens`; special tokens are not in `text`. A prompt that is
- * empty, or fills the context, is refused with a `Problem`.
+ * empty, or fills the context, is refused with a `Problem`. A constrained answer that nothing may follow ends without a stop
+ * token.
  */
 export async function generate(source: LogitSource, input: GenerateInput): Promise<Omit<GenerateResult, 'notes'>> {
   const { promptTokens, settings, contextLength, tokenizer } = input;
@@ -40,25 +44,29 @@ export async function generate(source: LogitSource, input: GenerateInput): Promi
   const stops = new Set(settings.ignoreStop ? [] : tokenizer?.stopTokens);
   const limit = Math.min(settings.maxTokens, contextLength - promptTokens.length);
   const stream = tokenizer && new TextStream(tokenizer);
+  const constrained = input.constraint?.begin();
   const tokens: number[] = [];
   let text = '';
   source.reset();
   let next = promptTokens;
   while (tokens.length < limit && input.shouldStop?.() !== true) {
     const logits = await source.feed(next);
-    const token = chooseToken(logits, settings, tokens.length);
+    const choices = constrained?.allowed(logits, limit - tokens.length) ?? logits;
+    const token = chooseToken(choices, settings, tokens.length);
     tokens.push(token);
+    constrained?.accept(token);
     const delta = (await stream?.push(token)) ?? '';
     text += delta;
     input.onToken?.(token, delta);
-    if (stops.has(token)) break;
+    if (stops.has(token) || constrained?.isFinal) break;
     next = [token];
     // A run of the graph blocks this process, so messages such as a stop are let in between tokens.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
   const rest = (await stream?.flush()) ?? '';
   if (rest !== '') input.onToken?.(tokens.at(-1)!, rest);
-  return { tokens, text: text + rest, promptTokens };
+  const answer = { tokens, text: text + rest, promptTokens };
+  return constrained === undefined ? answer : { ...answer, constrained: constrained.isComplete ? 'complete' : 'cut' };
 }
 
 /**
@@ -94,11 +102,14 @@ export function chooseToken(
   }
   const [word] = threefry([seed, streamOf('sampling')], [step, 0]);
   let left = (word / 2 ** 32) * total;
+  // Rounding may leave a rest. It goes to the last token that has a weight: one that is not allowed has none.
+  let chosen = best;
   for (let i = 0; i < kept; i++) {
+    if (weights[i]! > 0) chosen = ids[i]!;
     left -= weights[i]!;
-    if (left < 0) return ids[i]!;
+    if (left < 0) break;
   }
-  return ids[kept - 1]!;
+  return chosen;
 }
 
 /**
