@@ -2,14 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { AdapterWeight, ChatMessage, GenerateRequest } from '../contract.ts';
+import type { AdapterWeight, ChatMessage, GenerateRequest, JsonSchema } from '../contract.ts';
 import { readText } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import { modelOptions, UsageError, type Arguments, type Command } from './command.ts';
 
 export const generate: Command = {
   usage:
-    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... (--prompt TEXT | --messages FILE.json | --tokens 1,2,3) [--system TEXT] [--max-tokens N] [--temperature 0] [--top-p 1] [--top-k 0] [--seed 1] [--ignore-stop]',
+    '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... (--prompt TEXT | --messages FILE.json | --tokens 1,2,3) [--system TEXT] [--max-tokens N] [--temperature 0] [--top-p 1] [--top-k 0] [--seed 1] [--ignore-stop] [--schema FILE.json]',
   summary: 'answers a prompt; temperature 0 is greedy',
   options: {
     ...modelOptions,
@@ -24,6 +24,7 @@ export const generate: Command = {
     'top-k': { type: 'string' },
     seed: { type: 'string' },
     'ignore-stop': { type: 'boolean' },
+    schema: { type: 'string' },
   },
   async run({ args, output, connect }) {
     const request: Omit<GenerateRequest, 'prompt'> = {
@@ -37,6 +38,7 @@ export const generate: Command = {
         seed: args.number('seed', 1, { min: 0, integer: true }),
         ignoreStop: args.flag('ignore-stop'),
       },
+      ...readSchema(args.text('schema')),
       streamId: randomUUID(),
     };
     const prompts = readPrompts(args);
@@ -74,6 +76,17 @@ function readPrompts(args: Arguments): GenerateRequest['prompt'][] {
     return [{ tokens: ids }];
   }
   return [{ messages: [...first, ...readMessages(args.required('messages'))] }];
+}
+
+/** Reads the schema that the answer is held to. What it says is checked where it is used. */
+function readSchema(path: string | undefined): { readonly schema?: JsonSchema } {
+  if (path === undefined) return {};
+  const text = readText(path, 1 << 24);
+  try {
+    return { schema: JSON.parse(text) as JsonSchema };
+  } catch {
+    throw new Problem('data-invalid', `${path} is not JSON.`, 'It must hold a JSON Schema, such as {"type": "object"}.');
+  }
 }
 
 const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];

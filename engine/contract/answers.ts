@@ -21,9 +21,16 @@ export interface GenerateRequest {
   readonly prompt:
     { readonly messages: readonly ChatMessage[] } | { readonly text: string } | { readonly tokens: readonly number[] };
   readonly settings: GenerateSettings;
+  /**
+   * Holds the answer to a JSON Schema (draft 2020-12): only tokens are chosen after which a document that it allows can still
+   * come about. A schema that an answer cannot be held to is refused by its keyword and place.
+   */
+  readonly schema?: JsonSchema;
   /** Names the stream of tokens, which the `generate.token` events repeat. */
   readonly streamId: string;
 }
+/** Is a JSON Schema, as JSON. */
+export type JsonSchema = boolean | Readonly<Record<string, unknown>>;
 export interface GenerateResult {
   /** Tells a person what to know, in sentences: for example, that the tokenizer or the chat template is not the model's own. */
   readonly notes: readonly string[];

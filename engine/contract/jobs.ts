@@ -2,7 +2,7 @@
 import type { Answer, ProblemValue } from '../problem.ts';
 import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, MixSettings, OneAdapter } from './adapters.ts';
-import type { EvaluationSettings, GenerateRequest, GenerateSettings, ScoredAnswer } from './answers.ts';
+import type { EvaluationSettings, GenerateRequest, GenerateSettings, JsonSchema, ScoredAnswer } from './answers.ts';
 import type { AskedChange, DataAt, LabelledRow, ReadingRows, RowsAt, Split, ViewingRows } from './data.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
@@ -111,6 +111,7 @@ export type JobRequest =
       readonly adapters: readonly AdapterAt[];
       readonly prompt: GenerateRequest['prompt'];
       readonly settings: GenerateSettings;
+      readonly schema?: JsonSchema;
       readonly streamId: string;
     }
   | ({ readonly name: 'render'; readonly offset: number } & RowsAt & ViewingRows)

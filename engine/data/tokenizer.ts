@@ -10,6 +10,7 @@ import { configTemplate, ggufTemplate, type TokenizerSource } from '../models/to
 import { Problem } from '../problem.ts';
 import { namedTokens } from './named-tokens.ts';
 import { addedTokens, generationIds, specialTokens } from './special-tokens.ts';
+import { tokenBytes } from './token-bytes.ts';
 import { fromTokenizerJson, toTokenizerJson } from './tokenizer-gguf.ts';
 import type { AddedToken, TokenIds, TokenizerJson, TokenizerParts } from './tokenizer-parts.ts';
 import { WorkTime } from './work-time.ts';
@@ -44,6 +45,11 @@ export interface Tokenizer extends TokenIds {
   /** Maps ids to the texts of the tokens that are matched whole before a text is split. */
   readonly addedTokens: ReadonlyMap<number, string>;
   isSpecial(id: number): boolean;
+  /**
+   * Returns the bytes that each token of the vocabulary writes, one character for each byte. Added tokens are not among them. A
+   * tokenizer whose tokens do not have bytes of their own is refused.
+   */
+  tokenBytes(): Map<number, string>;
   /** Returns files that are complete for transformers, even when the tokenizer came from a GGUF. */
   toHubFiles(): TokenizerFiles;
   /**
@@ -308,6 +314,14 @@ class HuggingFaceTokenizer implements Tokenizer {
 
   isSpecial(id: number): boolean {
     return this.#special.has(id);
+  }
+
+  tokenBytes(): Map<number, string> {
+    const vocabulary = Object.entries(this.#native.getVocab(true));
+    return tokenBytes(
+      this.#parts.json,
+      vocabulary.filter(([, id]) => !this.addedTokens.has(id)),
+    );
   }
 
   toGgufMetadata(vocabularySize = this.vocabularySize, modelName = ''): Map<string, GgufValue> {

@@ -63,6 +63,7 @@ describe('generation', () => {
   it('chooses only what a constraint allows, and says whether the answer became whole', async () => {
     /** Allows token 50 as often as is said, and nothing after it. */
     const times = (most: number) => ({
+      enough: most,
       begin() {
         let accepted = 0;
         return {

@@ -13,7 +13,7 @@ export const jsonSchema = answerKind({
     fenced: { kind: 'flag', otherwise: true, help: 'reads JSON in a fenced block of Markdown too' },
   },
   open({ schema, fenced }) {
-    const validate = compiled(schema);
+    const validate = compiledSchema(schema);
     return {
       score(_, answer) {
         const found = foundJson(answer);
@@ -27,8 +27,13 @@ export const jsonSchema = answerKind({
   },
 });
 
-/** Compiles a schema. Nothing is loaded for it: what it refers to is in it, or it is refused. */
-function compiled(schema: unknown): ValidateFunction {
+/**
+ * Compiles a schema. Nothing is loaded for it: what it refers to is in it, or it is refused with a `Problem`, in which `called`
+ * names it.
+ */
+export function compiledSchema(schema: unknown, called = "The schema of 'json-schema'"): ValidateFunction {
+  const refused = (why: string, hint: string): Problem =>
+    new Problem('request-invalid', `${called} cannot be used: ${why}.`, hint);
   if (typeof schema !== 'boolean' && (typeof schema !== 'object' || schema === null || Array.isArray(schema)))
     throw refused('it is no object', 'Give the schema itself, as JSON.');
   const ajv = new Ajv2020({
@@ -70,8 +75,4 @@ function isValid(validate: ValidateFunction, value: unknown): { readonly valid: 
     if (error instanceof RangeError) return { valid: false, why: 'nested too deeply' };
     throw error;
   }
-}
-
-function refused(why: string, hint: string): Problem {
-  return new Problem('request-invalid', `The schema of 'json-schema' cannot be used: ${why}.`, hint);
 }

@@ -76,13 +76,15 @@ export class ModelProcesses {
     signal: AbortSignal,
     onToken: (token: StreamedToken) => void = () => {},
   ): Promise<GenerateResult> {
-    const { streamId, adapters, prompt, settings } = request;
+    const { streamId, adapters, prompt, settings, schema } = request;
     if (this.#streams.has(streamId))
       throw new Problem('request-invalid', `The stream '${streamId}' is already running.`, 'Use another stream name.');
     const held = this.#hold('chat', model);
     this.#streams.set(streamId, onToken);
     try {
-      return (await this.#ask(held, { name: 'generate', adapters, prompt, settings, streamId }, { signal })) as GenerateResult;
+      const bound = schema === undefined ? {} : { schema };
+      const asked: JobRequest = { name: 'generate', adapters, prompt, settings, streamId, ...bound };
+      return (await this.#ask(held, asked, { signal })) as GenerateResult;
     } finally {
       this.#streams.delete(streamId);
     }

@@ -20,6 +20,7 @@ import type {
   ExportRequest,
   GenerateRequest,
   GenerateSettings,
+  JsonSchema,
   MappedText,
   MenuCommand,
   MixMethod,
@@ -239,6 +240,10 @@ const message = kind<ChatMessage>(
   (value) =>
     typeof value === 'object' && value !== null && 'content' in value && typeof (value as { role?: unknown }).role === 'string',
 );
+const jsonSchema = kind<JsonSchema>(
+  'a JSON Schema',
+  (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null && !Array.isArray(value)),
+);
 type Prompt = GenerateRequest['prompt'];
 const generateRequest = object<GenerateRequest>({
   model,
@@ -256,6 +261,7 @@ const generateRequest = object<GenerateRequest>({
     seed: integer(0),
     ignoreStop: flag,
   }),
+  schema: optional(jsonSchema),
   streamId: text,
 });
 

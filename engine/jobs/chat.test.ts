@@ -77,6 +77,17 @@ describe('a chat', () => {
     expect(deltas.join('')).toBe(text);
   });
 
+  it('holds an answer to a schema, marks it, and refuses a schema that it cannot be held to', async () => {
+    const schema = { type: 'object', properties: { colour: { enum: ['yellow', 'blue'] } }, required: ['colour'] };
+    const answer = await ask('What colour is a lemon?', { schema: { ...schema, additionalProperties: false } });
+    expect(JSON.parse(answer.text)).toEqual({ colour: expect.stringMatching(/^(yellow|blue)$/) as string });
+    expect(answer).toMatchObject({ constrained: 'complete', notes: [expect.stringContaining('held to the schema')] });
+    const cut = await ask('What colour is a lemon?', { schema, settings: { ...settings, maxTokens: 2 } });
+    expect(cut).toMatchObject({ constrained: 'cut', notes: [expect.stringMatching(/cut after 2 tokens.* are enough/)] });
+    await expect(ask('Hi', { schema: { properties: { a: { not: {} } } } })).rejects.toThrow('/properties/a/not');
+    expect(await ask('Hi')).not.toHaveProperty('constrained');
+  });
+
   it('takes adapters per request and goes back to the base', async () => {
     const model = openModel(modelPath);
     const adapter = newAdapter({ ...defaultRecipe(), rank: 4 }, model, null);

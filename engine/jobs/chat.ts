@@ -3,10 +3,12 @@
  * loading the model again.
  */
 import { adapted, openHashedAdapter, requireRecorded, type AdaptedModel, type OpenAdapter } from '../adapters/adapted.ts';
-import type { AdapterAt, GenerateResult, JobRequest, JobSpec } from '../contract.ts';
+import type { AdapterAt, GenerateResult, JobRequest, JobSpec, JsonSchema } from '../contract.ts';
 import { beginningOf } from '../data/plain-text.ts';
 import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
 import { GenerationSession, type GenerationOptions } from '../decoder/generation.ts';
+import type { Constraint } from '../evaluate/constrained/constraint.ts';
+import { openConstraint } from '../evaluate/constrained/open.ts';
 import { generate } from '../evaluate/generate.ts';
 import { type Asking, chatPrompt } from '../evaluate/questions.ts';
 import { stampOf } from '../formats/files.ts';
@@ -43,6 +45,13 @@ function askingOf(adapter: AdapterAt | undefined): Asking {
   return run === null ? {} : { thinking: run.record.recipe.thinking };
 }
 
+/** Says that an answer was held to a schema, and what has come of it. */
+function heldNote({ constrained, tokens }: Pick<GenerateResult, 'constrained' | 'tokens'>, { enough }: Constraint): string {
+  if (constrained === 'complete') return 'The answer was held to the schema, and is a document that it allows.';
+  const cut = `The answer was held to the schema, and was cut after ${tokens.length} tokens before its document was whole.`;
+  return tokens.length < enough ? `${cut} ${enough} tokens are enough for the shortest one.` : cut;
+}
+
 class Chat {
   readonly #model: OpenModel;
   readonly #options: GenerationOptions;
@@ -55,6 +64,8 @@ class Chat {
   /** Holds the request in progress: there is one cache of keys and values, so requests take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #isEnding = false;
+  /** Holds the constraint of the schema that was asked for last, which takes time to open. */
+  #held: { readonly schema: string; readonly tokenizer: Tokenizer; readonly constraint: Constraint } | null = null;
 
   constructor(model: OpenModel, session: GenerationSession, options: GenerationOptions, port: JobPort) {
     this.#model = model;
@@ -84,7 +95,7 @@ class Chat {
   }
 
   /** Generates until the answer ends or nobody waits for it any more. */
-  async #generate({ adapters, prompt, settings, streamId }: ChatRequest, signal: AbortSignal): Promise<GenerateResult> {
+  async #generate({ adapters, prompt, settings, schema, streamId }: ChatRequest, signal: AbortSignal): Promise<GenerateResult> {
     const shouldStop = () => signal.aborted || this.#isEnding;
     if (shouldStop()) throw new Problem('stopped', 'It was stopped before it started.', 'Try again.');
     const answering = adapted(
@@ -94,18 +105,21 @@ class Chat {
     const tokenizer = this.#tokenizerOf(answering.model);
     const asking = askingOf(adapters[0]);
     const promptTokens = await this.#promptTokens(prompt, answering.model, tokenizer, asking);
+    const constraint = schema === undefined ? null : this.#constraint(schema, this.#needed(tokenizer, 'write a document'));
     await this.#prepare(answering);
     const answer = await generate(this.#session, {
       promptTokens,
       settings,
       contextLength: contextOf(this.#model.spec),
       tokenizer,
+      ...(constraint && { constraint }),
       onToken: (token, text) => this.#port.send({ type: 'token', streamId, token, text }),
       shouldStop,
     });
     const isAsked = 'messages' in prompt && asking.thinking !== undefined && asking.thinking !== 'row';
     const asked = isAsked ? [`The first adapter was trained with thinking ${asking.thinking}, and is asked like that.`] : [];
-    return { ...answer, notes: [...answering.notes, ...asked] };
+    const held = constraint === null ? [] : [heldNote(answer, constraint)];
+    return { ...answer, notes: [...answering.notes, ...asked, ...held] };
   }
 
   /** Switches the adapters in the open session. Adapters that were trained with another vocabulary size need a new session. */
@@ -144,15 +158,26 @@ class Chat {
         'Use token ids from this model’s tokenizer.',
       );
     }
-    if (tokenizer === null)
-      throw new Problem(
-        'tokenizer-missing',
-        `'${this.#model.path}' has no tokenizer, so it cannot read text.`,
-        'Use token ids, or a model with a tokenizer.json. transformers can convert a tokenizer.model into one.',
-      );
-    if ('messages' in prompt) return chatPrompt(prompt.messages, tokenizer, asking);
-    const ids = await tokenizer.encode(prompt.text);
-    return [...beginningOf(ids, tokenizer), ...ids];
+    const reading = this.#needed(tokenizer, 'read text');
+    if ('messages' in prompt) return chatPrompt(prompt.messages, reading, asking);
+    const ids = await reading.encode(prompt.text);
+    return [...beginningOf(ids, reading), ...ids];
+  }
+
+  #needed(tokenizer: Tokenizer | null, forWhat: string): Tokenizer {
+    if (tokenizer !== null) return tokenizer;
+    throw new Problem(
+      'tokenizer-missing',
+      `'${this.#model.path}' has no tokenizer, so it cannot ${forWhat}.`,
+      'Use token ids, or a model with a tokenizer.json. transformers can convert a tokenizer.model into one.',
+    );
+  }
+
+  #constraint(given: JsonSchema, tokenizer: Tokenizer): Constraint {
+    const schema = JSON.stringify(given);
+    if (this.#held?.schema !== schema || this.#held.tokenizer !== tokenizer)
+      this.#held = { schema, tokenizer, constraint: openConstraint(given, tokenizer) };
+    return this.#held.constraint;
   }
 
   /** Opens an adapter, once until one of its files changes. Either way it is held to what is recorded of it. */

@@ -137,6 +137,7 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'generate.start': {
         ...{ model, adapters: [{ path: adapterPath, weight: 1 }], settings, streamId: 's' },
         prompt: { messages: [{ role: 'user', content: 'Hi' }] },
+        schema: { type: 'string', maxLength: 5 },
       },
       'exports.choices': { adapterId },
       'exports.list': { projectId },

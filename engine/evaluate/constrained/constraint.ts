@@ -2,6 +2,8 @@
 
 /** Holds answers to a JSON Schema. Opening one takes time; beginning an answer does not. */
 export interface Constraint {
+  /** Gives a number of tokens that are enough for a whole document. */
+  readonly enough: number;
   begin(): ConstrainedAnswer;
 }
 
